@@ -1,0 +1,21 @@
+//! What `backing-services` knows without looking at anything: the rules, the schemes, the parameters that weaken
+//! a connection, and the names that suggest a secret.
+//!
+//! Each fact stands here once. The derive reads it to refuse a mistake while it is typed, the runtime reads it to
+//! refuse the same mistake in a value, and `docs/rules.md` is printed from it. There is no dependency, no allocation
+//! and no I/O; every look-up is a `const fn`, so that it also works in a constant of somebody else's crate.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod date;
+pub mod name;
+pub mod parameter;
+pub mod rule;
+pub mod scheme;
+mod text;
+pub mod variable;
+
+pub use date::Date;
+pub use rule::{Level, Phase, RULES, Rule};
+pub use scheme::{KNOWN_SCHEMES, KnownScheme, Scheme, Transport};

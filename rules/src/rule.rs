@@ -1,0 +1,322 @@
+//! The table of rules: the only place that says what each one is called, means, and answers to.
+
+/// How strictly a rule holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Level {
+    /// A violation is reported; attaching goes on.
+    Warn,
+    /// A violation ends the attempt, unless the field waives the rule with a reason.
+    Deny,
+    /// A violation ends the attempt. There is no waiver.
+    Forbid,
+}
+
+impl Level {
+    /// The level's name, in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Warn => "warn",
+            Self::Deny => "deny",
+            Self::Forbid => "forbid",
+        }
+    }
+}
+
+/// When a rule is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// By the derive, or by rustc in a constant: the program does not build.
+    Compile,
+    /// When values are loaded, before any connection.
+    Load,
+    /// While a resource is attached.
+    Attach,
+    /// While it stays attached.
+    Watch,
+}
+
+impl Phase {
+    /// The phase's name, in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Compile => "compile",
+            Self::Load => "load",
+            Self::Attach => "attach",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// One named security demand.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Rule {
+    /// Its identity everywhere: in waivers, reports, logs and docs. `snake_case`, like a lint.
+    pub name: &'static str,
+    /// What is demanded, in one line.
+    pub summary: &'static str,
+    /// Why it matters.
+    pub rationale: &'static str,
+    /// What to do about a violation.
+    pub remedy: &'static str,
+    /// When it is looked at.
+    pub phases: &'static [Phase],
+    /// How strictly it holds.
+    pub level: Level,
+    /// The requirements of the OWASP Application Security Verification Standard 5.0 that it answers to.
+    pub asvs: &'static [&'static str],
+    /// The weakness, as the Common Weakness Enumeration numbers it.
+    pub cwe: u16,
+}
+
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Rule {}
+
+/// Finds a rule by its exact name.
+#[must_use]
+pub const fn look_up(name: &str) -> Option<&'static Rule> {
+    let mut i = 0;
+    while i < RULES.len() {
+        let candidate = RULES[i].name.as_bytes();
+        let name = name.as_bytes();
+        // Case matters: a lint's name has one spelling.
+        if candidate.len() == name.len() {
+            let mut j = 0;
+            while j < name.len() && candidate[j] == name[j] {
+                j += 1;
+            }
+            if j == name.len() {
+                return Some(RULES[i]);
+            }
+        }
+        i += 1;
+    }
+    None
+}
+
+macro_rules! rules {
+    ($($constant:ident = $name:literal [$level:ident: $($phase:ident),+] asvs($($asvs:literal),*) cwe($cwe:literal) {
+        $summary:literal
+        why: $why:literal
+        fix: $fix:literal
+    })*) => {
+        $(
+            #[doc = $summary]
+            pub static $constant: Rule = Rule {
+                name: $name,
+                summary: $summary,
+                rationale: $why,
+                remedy: $fix,
+                phases: &[$(Phase::$phase),+],
+                level: Level::$level,
+                asvs: &[$($asvs),*],
+                cwe: $cwe,
+            };
+        )*
+        /// Every rule, in the order of the docs.
+        pub static RULES: &[&Rule] = &[$(&$constant),*];
+    };
+}
+
+rules! {
+    PLAINTEXT_SCHEME = "plaintext_scheme" [Deny: Compile, Load] asvs("V12.3.1", "V12.3.3") cwe(319) {
+        "a locator's scheme means a connection that TLS protects"
+        why: "On a plaintext connection whoever is on the path reads every credential and every row, and answers in the service's name. A private network is a path too."
+        fix: "Write the encrypted scheme: `rediss` for `redis`, `amqps` for `amqp`, `smtps` for `smtp`, `https` for `http`, `tls` for `nats`. Where a mesh encrypts the path, waive the rule on that field and name the mesh as the reason."
+    }
+    OPPORTUNISTIC_TLS = "opportunistic_tls" [Forbid: Compile, Load, Attach] asvs("V12.3.1") cwe(757) {
+        "TLS does not depend on what the other end, or somebody in between, likes to answer"
+        why: "A client that continues in the clear when TLS is refused is a client without TLS: refusing takes one byte."
+        fix: "Remove the parameter (`sslmode=prefer`, `tls=opportunistic`): verification is full without it. Where the server has no TLS, switch it on there."
+    }
+    UNVERIFIED_TLS = "unverified_tls" [Forbid: Compile, Load, Attach] asvs("V12.3.2", "V12.3.4") cwe(295) {
+        "the server's certificate is verified: its chain to a root, its dates, and the name that was dialled"
+        why: "TLS without verification encrypts to whoever answered."
+        fix: "Give the resource its certificate authority in its `_CA` variable (PEM), and write the host as the certificate names it. Remove parameters that switch verification off."
+    }
+    OBSOLETE_TLS = "obsolete_tls" [Forbid: Attach] asvs("V12.1.1", "V12.1.2") cwe(327) {
+        "the connection speaks TLS 1.2 or 1.3"
+        why: "TLS 1.0 and 1.1 are deprecated (RFC 8996), and their ciphers are broken."
+        fix: "Enable TLS 1.2 or 1.3 on the server."
+    }
+    STARTTLS = "starttls" [Deny: Load] asvs("V12.3.1") cwe(757) {
+        "TLS begins with the connection, not in the middle of a plaintext conversation"
+        why: "What was said before the switch can be forged and carried over it: STARTTLS implementations have failed this way again and again."
+        fix: "Use the port with implicit TLS: `smtps` on 465 (RFC 8314), `ldaps` on 636."
+    }
+    CERTIFICATE_EXPIRY = "certificate_expiry" [Forbid: Attach] asvs("V12.3.2") cwe(298) {
+        "the server's certificate is in its period of validity; less than 14 days left is a warning"
+        why: "An expired certificate's key may have been lost or sold, and nobody revokes what has expired. The warning is for the outage that it would be."
+        fix: "Renew the certificate; look at the clock of this machine."
+    }
+    WEAK_CERTIFICATE = "weak_certificate" [Forbid: Attach] asvs("V12.3.4") cwe(326) {
+        "the certificate's key and signature are strong: RSA of 2048 bits or more, or an elliptic curve; SHA-256 or better"
+        why: "A key that can be factored, or a signature that can be forged, identifies nobody."
+        fix: "Issue a certificate with ECDSA P-256, or RSA of 2048 bits or more, signed with SHA-256 or better."
+    }
+    RAW_SECRET = "raw_secret" [Deny: Compile] asvs("V13.3.1") cwe(316) {
+        "a secret's type keeps it from being printed, and wipes it"
+        why: "A `String` is printed by `Debug`, by a panic, by a log of the whole configuration; and it stays in freed memory."
+        fix: "A locator: `Resource<…>`. A secret: `SecretString`. A public value with an unlucky name: `#[setting(public, reason = \"…\")]`."
+    }
+    SECRET_DEFAULT = "secret_default" [Forbid: Compile] asvs("V13.3.1") cwe(798) {
+        "a secret has no default"
+        why: "A default is in the source, in every build and in every clone; and where it is needed, nobody notices that the real one is missing."
+        fix: "Remove the default. A secret that may be missing is an `Option<SecretString>`."
+    }
+    EMBEDDED_CREDENTIALS = "embedded_credentials" [Forbid: Compile] asvs("V13.3.1") cwe(798) {
+        "no user, password or token in the source"
+        why: "Whoever reads the repository or the binary has them, for ever."
+        fix: "Leave the user and the password out of the literal; they come from the environment."
+    }
+    SECRET_IN_PARAMETER = "secret_in_parameter" [Forbid: Compile, Load] asvs("V13.3.1") cwe(598) {
+        "no secret in a locator's parameters"
+        why: "Parameters are what drivers log, and what reads like a plain setting is treated like one."
+        fix: "Move it to the resource's `_PASSWORD` variable, or to the user part of the locator."
+    }
+    DEFAULT_CREDENTIALS = "default_credentials" [Deny: Load] asvs("V13.2.3") cwe(1392) {
+        "the account and the password are not the ones that the product ships with"
+        why: "`guest:guest` and `postgres:postgres` are the first thing that is tried."
+        fix: "Create an account for this application, with a password that is generated."
+    }
+    WEAK_PASSWORD = "weak_password" [Deny: Load] asvs("V13.2.1") cwe(521) {
+        "a password has 12 characters or more, is not the user's name, and is not a well-known one"
+        why: "What can be guessed will be: a service has no lockout that would help."
+        fix: "Generate one: `openssl rand -base64 24`."
+    }
+    MISSING_CREDENTIALS = "missing_credentials" [Deny: Load] asvs("V13.2.1") cwe(306) {
+        "the application authenticates, as somebody"
+        why: "A service that lets everybody in lets everybody in."
+        fix: "Write the user into the locator and the password into the resource's `_PASSWORD` variable (or both into the locator)."
+    }
+    PLACEHOLDER_VALUE = "placeholder_value" [Deny: Load] asvs("V13.2.3") cwe(1188) {
+        "a value was really filled in"
+        why: "`changeme` and `vault://…` are what is left when a template or a secret store did not do its work."
+        fix: "Fill the value in, or mend what should have."
+    }
+    READABLE_SECRET_FILE = "readable_secret_file" [Deny: Load, Attach] asvs("V13.3.1") cwe(732) {
+        "a file with a secret, or with a database, cannot be read or replaced by other users of the machine"
+        why: "Every process on the machine is then in possession of the secret, or chooses it."
+        fix: "`chmod 600` the file (440 with a group of its own), in a directory that others cannot write to."
+    }
+    SUPERUSER_ACCOUNT = "superuser_account" [Deny: Attach, Watch] asvs("V13.2.2") cwe(250) {
+        "the account is not an administrator's"
+        why: "One injected statement then owns the server, not one table."
+        fix: "Create a role that may do what the application does, and nothing else."
+    }
+    EXCESS_PRIVILEGES = "excess_privileges" [Deny: Attach, Watch] asvs("V13.2.2") cwe(250) {
+        "the account may do no more than the field says that it needs"
+        why: "Every privilege that is not needed is one that only an attacker uses."
+        fix: "Revoke what the report names."
+    }
+    MISSING_PRIVILEGES = "missing_privileges" [Deny: Attach] asvs("V13.2.2") cwe(280) {
+        "the account may do what the field says that it needs"
+        why: "Found at the start it is a message; found at night it is an incident, and is mended with a grant of everything."
+        fix: "Grant what the report names."
+    }
+    WEAK_AUTHENTICATION = "weak_authentication" [Deny: Attach] asvs("V13.2.1") cwe(1390) {
+        "the server proves that it knows the password, or is asked for a certificate: no cleartext password, no MD5, no login without any proof"
+        why: "A cleartext password or an MD5 hash is the credential itself, handed to whoever answered; a server that asks for nothing has let everybody in."
+        fix: "PostgreSQL: `password_encryption = scram-sha-256`, set the password again, and `scram-sha-256` in pg_hba.conf."
+    }
+    FORBIDDEN_ADDRESS = "forbidden_address" [Forbid: Load, Attach] asvs("V13.2.4", "V13.2.5") cwe(918) {
+        "a locator does not lead to a cloud's metadata service, a link-local, unspecified, broadcast or multicast address, in any spelling"
+        why: "Those answer requests with the machine's own credentials, or are not one machine at all."
+        fix: "Write the host name of the service. If a name leads there, look at who controls that name."
+    }
+    UNLISTED_HOST = "unlisted_host" [Forbid: Load] asvs("V13.2.4", "V13.2.5") cwe(918) {
+        "a resource that lists its hosts leads to one of them"
+        why: "Whoever can set one variable could otherwise have the application log in somewhere else."
+        fix: "Correct the locator, or add the host to `hosts = \"…\"` on the field."
+    }
+    MALFORMED_LOCATOR = "malformed_locator" [Forbid: Compile, Load] asvs("V1.5.3") cwe(20) {
+        "a locator is `scheme://user:password@host:port/path?parameters`, and each part is well-formed"
+        why: "Two parsers that repair the same broken address differently disagree about whom it names."
+        fix: "Write each part out. Percent-encode what is not a letter, a digit or one of `-._~` in a user, a password or a path."
+    }
+    AMBIGUOUS_LOCATOR = "ambiguous_locator" [Forbid: Compile, Load] asvs("V1.5.3") cwe(436) {
+        "a locator can be read in one way only: one `@`, no fragment, no parameter twice, no backslash, no control character, nothing said twice"
+        why: "What the check reads must be what the driver reads."
+        fix: "Say it once, and percent-encode `@`, `#`, `?` and `/` where they belong to a password (`%40`, `%23`, `%3F`, `%2F`)."
+    }
+    UNKNOWN_PARAMETER = "unknown_parameter" [Forbid: Load] asvs("V1.5.3") cwe(20) {
+        "a locator has no parameter that the service does not know"
+        why: "A misspelt demand that is ignored is a demand that nobody meets."
+        fix: "Remove or correct the parameter; the service's docs list those it reads."
+    }
+    UNKNOWN_SCHEME = "unknown_scheme" [Forbid: Compile, Load] asvs("V1.5.3") cwe(20) {
+        "a locator's scheme is one that the service accepts"
+        why: "A driver that guesses what an unknown scheme means guesses plaintext."
+        fix: "Write one of the schemes that the message lists."
+    }
+    AMBIENT_OVERRIDE = "ambient_override" [Forbid: Load] asvs("V13.4.1") cwe(15) {
+        "no variable of the process steers the driver behind the locator's back"
+        why: "`PGOPTIONS` and its like change what a checked connection does, and whoever set them may not be whoever set the locator."
+        fix: "Unset the variable for this process."
+    }
+    MISSING_VALUE = "missing_value" [Forbid: Load] asvs("V13.1.1") cwe(1188) {
+        "every value that is not optional is there, and not empty"
+        why: "An application that starts without it fails later, in the middle of something."
+        fix: "Set the variable. What may be missing is an `Option`; a plain setting may have a default."
+    }
+    MALFORMED_VALUE = "malformed_value" [Forbid: Compile, Load] asvs("V1.5.3") cwe(20) {
+        "a value can be read as the type of its field"
+        why: "A value that is guessed at is a value that somebody else chose."
+        fix: "Write it as the message says."
+    }
+    DUPLICATE_VARIABLE = "duplicate_variable" [Forbid: Compile, Load] asvs("V13.1.1") cwe(694) {
+        "a variable belongs to one field, and a value comes from one place"
+        why: "Two readers of one variable give one secret two lives; two sources of one value leave open which one is meant."
+        fix: "Give one of the fields another name with `env = \"…\"`; unset one of the two variables."
+    }
+    UNKNOWN_ATTRIBUTE = "unknown_attribute" [Forbid: Compile] asvs("V13.1.1") cwe(20) {
+        "an attribute is one that exists, on a field that it fits"
+        why: "A misspelt demand that is ignored is a demand that nobody meets."
+        fix: "Correct it; the message lists what there is."
+    }
+    WAIVER_WITHOUT_REASON = "waiver_without_reason" [Forbid: Compile] asvs("V13.1.1") cwe(1059) {
+        "a waiver gives its reason, of a rule that can be waived"
+        why: "An exception that nobody can explain is never taken back."
+        fix: "`allow(rule, reason = \"…\")`, and `until = \"YYYY-MM-DD\"` where it can end."
+    }
+    EXPIRED_WAIVER = "expired_waiver" [Warn: Compile, Load] asvs("V13.1.1") cwe(1059) {
+        "a waiver is not past its date; past it the rule holds again, and a month before there is a warning"
+        why: "The date was the promise that the exception ends."
+        fix: "Mend what was waived and remove the waiver, or give it a new date."
+    }
+    UNSUPPORTED_SERVER = "unsupported_server" [Warn: Attach, Watch] asvs("V15.2.1") cwe(1104) {
+        "the server's release still gets security fixes"
+        why: "A hole that is found after its end of life stays open."
+        fix: "Upgrade the server."
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for (i, rule) in RULES.iter().enumerate() {
+            assert!(rule.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", rule.name);
+            assert!(!RULES[..i].contains(rule), "{} twice", rule.name);
+            assert_eq!(look_up(rule.name), Some(*rule));
+            assert!(!rule.phases.is_empty() && !rule.asvs.is_empty());
+            assert!(
+                !rule.summary.ends_with('.') && rule.rationale.ends_with(['.', '!']) && rule.remedy.ends_with('.'),
+                "{}",
+                rule.name
+            );
+        }
+        assert_eq!(look_up("Plaintext_Scheme"), None);
+    }
+}

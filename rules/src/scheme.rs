@@ -1,0 +1,264 @@
+//! The schemes of locators, and what each one says of the connection.
+
+use crate::text;
+
+/// What protects a connection whose locator has a given scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Transport {
+    /// TLS from the first byte: the scheme itself says so (`rediss`, `https`).
+    Encrypted,
+    /// The scheme leaves it open, and the service forces TLS on before anything else is said (`postgres`, `mysql`).
+    Upgraded,
+    /// No connection at all: the service lives in the process (`sqlite`).
+    Embedded,
+    /// Nothing protects it: refused.
+    Plaintext,
+}
+
+/// One row of the table of schemes.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct KnownScheme {
+    /// In lower case, without `://`.
+    pub name: &'static str,
+    /// What protects the connection.
+    pub transport: Transport,
+    /// For a plaintext scheme: what to write instead, a scheme where there is an encrypted twin, else a phrase.
+    pub instead: &'static str,
+    /// The port that a locator without one means; 0 where the scheme has none.
+    pub port: u16,
+}
+
+const fn row(name: &'static str, transport: Transport, port: u16, instead: &'static str) -> KnownScheme {
+    KnownScheme { name, transport, instead, port }
+}
+
+use Transport::{Embedded, Encrypted, Plaintext, Upgraded};
+
+/// Every scheme we know, whether a service for it exists or not. Ports are IANA's, or the product's where it has none.
+pub const KNOWN_SCHEMES: &[KnownScheme] = &[
+    row("postgres", Upgraded, 5432, ""),
+    row("postgresql", Upgraded, 5432, ""),
+    row("mysql", Upgraded, 3306, ""),
+    row("mariadb", Upgraded, 3306, ""),
+    row("mongodb", Upgraded, 27017, ""),
+    row("s3", Upgraded, 443, ""),
+    row("rediss", Encrypted, 6379, ""),
+    row("valkeys", Encrypted, 6379, ""),
+    row("amqps", Encrypted, 5671, ""),
+    row("tls", Encrypted, 4222, ""),
+    row("wss", Encrypted, 443, ""),
+    row("smtps", Encrypted, 465, ""),
+    row("https", Encrypted, 443, ""),
+    row("ldaps", Encrypted, 636, ""),
+    row("mqtts", Encrypted, 8883, ""),
+    row("ftps", Encrypted, 990, ""),
+    row("imaps", Encrypted, 993, ""),
+    row("pop3s", Encrypted, 995, ""),
+    row("sqlite", Embedded, 0, ""),
+    row("redis", Plaintext, 6379, "rediss"),
+    row("valkey", Plaintext, 6379, "valkeys"),
+    row("redis+unix", Plaintext, 0, "rediss"),
+    row("valkey+unix", Plaintext, 0, "valkeys"),
+    row("redis-cluster", Plaintext, 6379, "rediss"),
+    row("redis-sentinel", Plaintext, 26379, "rediss"),
+    row("amqp", Plaintext, 5672, "amqps"),
+    row("nats", Plaintext, 4222, "tls"),
+    row("ws", Plaintext, 80, "wss"),
+    row("smtp", Plaintext, 25, "smtps"),
+    row("http", Plaintext, 80, "https"),
+    row("ldap", Plaintext, 389, "ldaps"),
+    row("ldapi", Plaintext, 0, "ldaps"),
+    row("mqtt", Plaintext, 1883, "mqtts"),
+    row("ftp", Plaintext, 21, "https"),
+    row("tftp", Plaintext, 69, "https"),
+    row("telnet", Plaintext, 23, "a service that speaks TLS"),
+    row("imap", Plaintext, 143, "imaps"),
+    row("pop3", Plaintext, 110, "pop3s"),
+    row("memcache", Plaintext, 11211, "rediss"),
+    row("memcached", Plaintext, 11211, "rediss"),
+    row("memcache+tcp", Plaintext, 11211, "rediss"),
+    row("memcache+udp", Plaintext, 11211, "rediss"),
+    row("memcache+unix", Plaintext, 0, "rediss"),
+    row("tcp", Plaintext, 0, "the scheme of a service that speaks TLS"),
+    row("udp", Plaintext, 0, "the scheme of a service that speaks TLS"),
+    row("unix", Plaintext, 0, "the scheme of a service that speaks TLS"),
+];
+
+/// Looks a scheme up. Case does not matter, and blanks around it hide nothing.
+#[must_use]
+pub const fn look_up(name: &str) -> Option<&'static KnownScheme> {
+    let name = text::trimmed(name);
+    let mut i = 0;
+    while i < KNOWN_SCHEMES.len() {
+        if text::same(KNOWN_SCHEMES[i].name, name) {
+            return Some(&KNOWN_SCHEMES[i]);
+        }
+        i += 1;
+    }
+    None
+}
+
+/// The scheme of a locator: what stands before the first `:`, without blanks around it; `None` where that cannot be a
+/// scheme (RFC 3986, 3.1).
+#[must_use]
+pub const fn of(locator: &str) -> Option<&str> {
+    let locator = text::trimmed(locator);
+    let bytes = locator.as_bytes();
+    let mut i = 0;
+    while i < bytes.len() {
+        match bytes[i] {
+            b':' => {
+                let name = text::trimmed(locator.split_at(i).0);
+                return if is_well_formed(name) { Some(name) } else { None };
+            }
+            b'/' | b'?' | b'#' | b'@' => return None,
+            _ => i += 1,
+        }
+    }
+    None
+}
+
+const fn is_well_formed(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    if bytes.is_empty() || !bytes[0].is_ascii_alphabetic() {
+        return false;
+    }
+    let mut i = 1;
+    while i < bytes.len() {
+        if !(bytes[i].is_ascii_alphanumeric() || matches!(bytes[i], b'+' | b'-' | b'.')) {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// A scheme that a service accepts. It is made in a constant, so that a plaintext one does not compile:
+///
+/// ```compile_fail,E0080
+/// const SCHEME: backing_services_rules::Scheme = backing_services_rules::Scheme::tls("http");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scheme {
+    name: &'static str,
+    transport: Transport,
+    port: u16,
+}
+
+impl Scheme {
+    /// A scheme that means TLS from the first byte. Its port is the known one, or what [`Scheme::port`] says.
+    ///
+    /// # Panics
+    /// When `name` is a plaintext scheme or no scheme at all: in a constant, that is a compile error.
+    #[must_use]
+    pub const fn tls(name: &'static str) -> Self {
+        Self::new(name, Transport::Encrypted)
+    }
+
+    /// A scheme that leaves TLS open, of a service that forces TLS on before anything else is said.
+    ///
+    /// # Panics
+    /// As [`Scheme::tls`].
+    #[must_use]
+    pub const fn upgraded(name: &'static str) -> Self {
+        Self::new(name, Transport::Upgraded)
+    }
+
+    /// A scheme of a service that lives in the process.
+    ///
+    /// # Panics
+    /// As [`Scheme::tls`].
+    #[must_use]
+    pub const fn embedded(name: &'static str) -> Self {
+        Self::new(name, Transport::Embedded)
+    }
+
+    const fn new(name: &'static str, transport: Transport) -> Self {
+        assert!(is_well_formed(name), "a scheme is a letter, then letters, digits, `+`, `-` or `.`, without `://`");
+        let mut i = 0;
+        while i < name.len() {
+            assert!(!name.as_bytes()[i].is_ascii_uppercase(), "a scheme is written in lower case");
+            i += 1;
+        }
+        let port = match look_up(name) {
+            Some(known) => {
+                assert!(
+                    !matches!(known.transport, Transport::Plaintext),
+                    "this scheme is plaintext: a service cannot accept it [plaintext_scheme]"
+                );
+                known.port
+            }
+            None => 0,
+        };
+        Self { name, transport, port }
+    }
+
+    /// The same scheme with another port for locators that name none.
+    #[must_use]
+    pub const fn with_port(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
+
+    /// In lower case, without `://`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What protects the connection.
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// The port that a locator without one means; 0 where there is none.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether `name` is this scheme; case does not matter.
+    #[must_use]
+    pub const fn is(&self, name: &str) -> bool {
+        text::same(self.name, name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_and_blanks_hide_nothing() {
+        for hidden in ["redis", "REDIS", " Redis", "\tredis\n", "redis "] {
+            assert_eq!(look_up(hidden).unwrap().instead, "rediss", "{hidden:?}");
+        }
+        for (locator, scheme) in [
+            ("redis://h", Some("redis")),
+            ("  REDIS ://h", Some("REDIS")),
+            ("sqlite:/a", Some("sqlite")),
+            ("host/path:1", None),
+            ("user@host:1", None),
+            ("1a:b", None),
+            ("://x", None),
+            ("", None),
+        ] {
+            assert_eq!(of(locator), scheme, "{locator:?}");
+        }
+    }
+
+    #[test]
+    fn the_table_is_well_formed() {
+        for (i, known) in KNOWN_SCHEMES.iter().enumerate() {
+            assert!(is_well_formed(known.name));
+            assert!(!KNOWN_SCHEMES[..i].iter().any(|other| text::same(other.name, known.name)), "{} twice", known.name);
+            assert_eq!(known.instead.is_empty(), known.transport != Transport::Plaintext, "{}", known.name);
+            // A twin is one that is known, and not plaintext itself.
+            if !known.instead.contains(' ') && !known.instead.is_empty() {
+                assert_ne!(look_up(known.instead).unwrap().transport, Transport::Plaintext, "{}", known.name);
+            }
+        }
+    }
+}

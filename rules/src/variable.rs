@@ -1,0 +1,61 @@
+//! The names of environment variables.
+
+/// Whether `name` can be the name of an environment variable everywhere: upper-case ASCII letters, digits and
+/// underscores, not beginning with a digit (POSIX.1-2024, Base Definitions, 8.1), and at most [`MAX_LENGTH`] bytes.
+///
+/// ```
+/// use backing_services_rules::variable::is_valid;
+/// assert!(is_valid("SHOP_ORDERS_URL"));
+/// assert!(!is_valid("shop-orders"));
+/// ```
+#[must_use]
+pub const fn is_valid(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    if bytes.is_empty() || bytes.len() > MAX_LENGTH || bytes[0].is_ascii_digit() {
+        return false;
+    }
+    let mut i = 0;
+    while i < bytes.len() {
+        if !(bytes[i].is_ascii_uppercase() || bytes[i].is_ascii_digit() || bytes[i] == b'_') {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// The longest name, in bytes. Nobody's is longer than a tenth of it; a longer one is a mistake.
+pub const MAX_LENGTH: usize = 255;
+
+/// The endings of the variables that belong to a resource, after its base name; the first one is the locator's own.
+/// Each may also come as a file, with `_FILE` behind it.
+pub const RESOURCE_ENDINGS: &[&str] = &["_URL", "_USER", "_PASSWORD", "_CA", "_CLIENT_CERT", "_CLIENT_KEY", "_PIN"];
+
+/// The base name that a resource's variables share: `env` without its `_URL`, or `env` itself where it ends otherwise.
+///
+/// ```
+/// use backing_services_rules::variable::base;
+/// assert_eq!(base("DATABASE_URL"), "DATABASE");
+/// assert_eq!(base("REDIS"), "REDIS");
+/// ```
+#[must_use]
+pub const fn base(env: &str) -> &str {
+    let bytes = env.as_bytes();
+    if bytes.len() > 4 && crate::text::holds_at(bytes, bytes.len() - 4, b"_URL") { env.split_at(bytes.len() - 4).0 } else { env }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for good in ["A", "_A", "SHOP_URL_2", "__"] {
+            assert!(is_valid(good), "{good}");
+        }
+        for bad in ["", "2A", "a", "A-B", "A B", "A=B", "Ä", "A\0", "A.B"] {
+            assert!(!is_valid(bad), "{bad}");
+        }
+        assert_eq!(base("_URL"), "_URL");
+    }
+}
