@@ -1,0 +1,231 @@
+//! What the type of a field without `#[setting]` may be. The type decides what the field is, through these traits: so an
+//! alias of `Resource<Postgres>` is a resource, an alias of `String` is not, and a third party's service is a service.
+
+use secrecy::{SecretBox, SecretString, zeroize::Zeroize};
+
+use crate::manifest::{Category, Manifest, ResourceEntry, SecretEntry, Slot};
+use crate::resource::{AnyResource, Resource};
+use crate::service::{Erased, Service};
+use crate::setting::Malformed;
+
+/// A field that needs no attribute: a resource, a secret, an `Option` of one, or a struct that derives `BackingServices`.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a field of a struct that derives `BackingServices`, as it stands",
+    label = "neither a resource, nor a secret, nor a struct that derives `BackingServices`",
+    note = "a backing service is a `backing_services::Resource<…>`",
+    note = "a secret is a `backing_services::secrecy::SecretString` or a `SecretBox<…>`",
+    note = "a public value is marked: write `#[setting]` above it [raw_secret]"
+)]
+pub trait Attached: Sized + Send + Sync + 'static {
+    const CATEGORY: Category;
+
+    /// Takes the field's value out of those that were attached.
+    fn take(values: &mut Values) -> Self {
+        values.next()
+    }
+
+    /// Adds the resources that the field holds.
+    fn list<'a>(&'a self, _resources: &mut Vec<&'a dyn AnyResource>) {}
+}
+
+/// A field that `#[service]` may stand above.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`#[service]` stands above a resource, and `{Self}` is none",
+    label = "not a `Resource<…>`, nor an `Option` of one",
+    note = "a backing service is a `backing_services::Resource<…>` [unknown_attribute]"
+)]
+pub trait ResourceField: Attached {
+    type Service: Service;
+}
+
+/// A field that `#[secret]` may stand above.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`#[secret]` stands above a secret, and `{Self}` is none",
+    label = "not a `SecretString`, a `SecretBox<…>`, nor an `Option` of one",
+    note = "a secret is a `backing_services::secrecy::SecretString` [raw_secret]"
+)]
+pub trait SecretField: Attached {}
+
+/// What can be inside a [`SecretBox`] field.
+#[diagnostic::on_unimplemented(
+    message = "`SecretBox<{Self}>` cannot be read from a variable",
+    label = "no `SecretValue`",
+    note = "`SecretString` holds any text; for a type of your own, implement `backing_services::SecretValue`"
+)]
+pub trait SecretValue: Zeroize + Sized + Send + Sync + 'static {
+    /// Reads the value out of the variable's text, byte by byte as it was given.
+    ///
+    /// # Errors
+    /// [`Malformed`] where the text is not a value; the report names the variable, never the text.
+    fn parse(text: &str) -> Result<Self, Malformed>;
+}
+
+impl SecretValue for String {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        Ok(text.to_owned())
+    }
+}
+
+impl SecretValue for Vec<u8> {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        Ok(text.as_bytes().to_vec())
+    }
+}
+
+/// The values of a struct, in declaration order, on their way into it.
+#[doc(hidden)]
+pub struct Values(pub(crate) std::vec::IntoIter<Slot>);
+
+impl std::fmt::Debug for Values {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} values", self.0.len())
+    }
+}
+
+impl Values {
+    /// The next value.
+    ///
+    /// # Panics
+    /// When there is none left, or it is of another type. Manifest and struct are written by the same derive, from the same
+    /// fields in the same order: a hand-written implementation that disagrees with itself is stopped here.
+    #[allow(clippy::expect_used, reason = "see above: an internal invariant, and no input reaches it")]
+    pub fn next<T: 'static>(&mut self) -> T {
+        let slot = self.0.next().expect("a value for each field of the manifest");
+        *slot.downcast().expect("the value of a field has the type of the field")
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<S: Service> Attached for Resource<S> {
+    const CATEGORY: Category = Category::Resource(ResourceEntry {
+        service: <S as Erased>::ENTRY,
+        optional: false,
+        // The loader reports a missing value of what is not optional, and does not come here.
+        wrap: |resource| resource.unwrap_or_else(|| unreachable!("a resource that is not optional is attached")),
+    });
+
+    fn list<'a>(&'a self, resources: &mut Vec<&'a dyn AnyResource>) {
+        resources.push(self);
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<S: Service> ResourceField for Resource<S> {
+    type Service = S;
+}
+
+impl Attached for SecretString {
+    const CATEGORY: Category =
+        Category::Secret(SecretEntry { optional: false, read: |text| text.map(|text| Box::new(Self::from(text)) as Slot).ok_or(Malformed) });
+}
+
+impl SecretField for SecretString {}
+
+#[diagnostic::do_not_recommend]
+impl<T: SecretValue> Attached for SecretBox<T> {
+    const CATEGORY: Category = Category::Secret(SecretEntry {
+        optional: false,
+        read: |text| Ok(Box::new(Self::new(Box::new(T::parse(text.ok_or(Malformed)?)?)))),
+    });
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: SecretValue> SecretField for SecretBox<T> {}
+
+/// What an `Option` may hold: one resource or one secret.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`Option<{Self}>` cannot be a field of a struct that derives `BackingServices`, as it stands",
+    label = "an `Option` holds a `Resource<…>` or a `SecretString` here",
+    note = "a public value is marked: write `#[setting]` above it [raw_secret]"
+)]
+pub trait Optional: Attached {
+    const OPTIONAL: Category;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S: Service> Optional for Resource<S> {
+    const OPTIONAL: Category = Category::Resource(ResourceEntry {
+        service: <S as Erased>::ENTRY,
+        optional: true,
+        wrap: |resource| Box::new(resource.and_then(|resource| resource.downcast::<Self>().ok()).map(|resource| *resource)),
+    });
+}
+
+impl Optional for SecretString {
+    const OPTIONAL: Category = Category::Secret(SecretEntry { optional: true, read: |text| Ok(Box::new(text.map(Self::from))) });
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: SecretValue> Optional for SecretBox<T> {
+    const OPTIONAL: Category = Category::Secret(SecretEntry {
+        optional: true,
+        read: |text| {
+            Ok(Box::new(match text {
+                Some(text) => Some(Self::new(Box::new(T::parse(text)?))),
+                None => None,
+            }))
+        },
+    });
+}
+
+impl<T: Optional> Attached for Option<T> {
+    const CATEGORY: Category = T::OPTIONAL;
+
+    fn list<'a>(&'a self, resources: &mut Vec<&'a dyn AnyResource>) {
+        if let Some(field) = self {
+            field.list(resources);
+        }
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Optional + ResourceField> ResourceField for Option<T> {
+    type Service = T::Service;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Optional + SecretField> SecretField for Option<T> {}
+
+/// What the derive asks of a struct's own constants.
+impl Category {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn nested(manifest: &'static Manifest) -> Self {
+        Self::Nested(manifest)
+    }
+}
+
+/// What is asked of a locator's literal in an attribute, at compile time, once the service is known.
+///
+/// # Panics
+/// When the service does not accept the literal's scheme: in a constant, that is a compile error.
+#[doc(hidden)]
+#[track_caller]
+pub const fn assert_scheme<T: ResourceField>(scheme: &str) {
+    let schemes = <T::Service as Service>::SCHEMES;
+    let mut i = 0;
+    while i < schemes.len() {
+        if schemes[i].is(scheme) {
+            return;
+        }
+        i += 1;
+    }
+    panic!("this service does not accept this scheme [unknown_scheme]");
+}
+
+/// What is asked of `needs`, at compile time, once the service is known.
+///
+/// # Panics
+/// When the service has no privileges that could be compared with it: in a constant, that is a compile error.
+#[doc(hidden)]
+#[track_caller]
+pub const fn assert_needs<T: ResourceField>() {
+    assert!(
+        <T::Service as Service>::HAS_PRIVILEGES,
+        "`needs` on a service whose accounts have no privileges that could be compared with it: remove it [unknown_attribute]"
+    );
+}

@@ -1,0 +1,205 @@
+//! What can be wrong: findings, each of one rule, and failures, which no rule is about.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use backing_services_rules::{Level, Rule};
+
+/// One violation of one rule, at one field. It names variables, never values.
+#[derive(Clone, Debug)]
+#[must_use = "a finding that nobody reads is a violation that nobody sees"]
+pub struct Finding {
+    rule: &'static Rule,
+    place: Place,
+    message: Cow<'static, str>,
+    help: Option<Cow<'static, str>>,
+    /// Warns, whatever the rule's level: what will be a violation soon, or is one that a waiver covers.
+    pub(crate) warning: bool,
+    /// The reason of the waiver that covers it.
+    pub(crate) waived: Option<&'static str>,
+}
+
+/// Where something is wrong.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place {
+    /// The field's path: `mail.relay`.
+    pub(crate) field: String,
+    /// The variable that is wrong, or missing.
+    pub(crate) variable: Option<String>,
+}
+
+impl Finding {
+    /// A violation of `rule`. The message says what is wrong, in lower case and without a full stop; it holds no value.
+    ///
+    /// A message of a server's goes through [`printable`](crate::posture::printable) first.
+    pub fn new(rule: &'static Rule, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { rule, place: Place::default(), message: message.into(), help: None, warning: false, waived: None }
+    }
+
+    /// What to write or do instead. Without it, the report prints the rule's own remedy.
+    pub fn help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Only warns, whatever the rule's level.
+    pub const fn warning(mut self) -> Self {
+        self.warning = true;
+        self
+    }
+
+    /// The variable it is about, where that is not the locator's.
+    pub fn about(mut self, variable: impl Into<String>) -> Self {
+        self.place.variable = Some(variable.into());
+        self
+    }
+
+    pub(crate) fn at(mut self, field: &str, variable: &str) -> Self {
+        field.clone_into(&mut self.place.field);
+        self.place.variable.get_or_insert_with(|| variable.to_owned());
+        self
+    }
+
+    /// The rule that is violated.
+    #[must_use]
+    pub const fn rule(&self) -> &'static Rule {
+        self.rule
+    }
+
+    /// Whether it ends the attempt, as the rule's level and the field's waivers have it.
+    #[must_use]
+    pub const fn is_denied(&self) -> bool {
+        !self.warning && self.waived.is_none() && !matches!(self.rule.level, Level::Warn)
+    }
+
+    /// The reason of the waiver that covers it; `None` where none does.
+    #[must_use]
+    pub const fn waived_because(&self) -> Option<&'static str> {
+        self.waived
+    }
+
+    /// The field's path, with a `.` before a nested field: `mail.relay`.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        &self.place.field
+    }
+
+    /// The variable that is wrong, or missing.
+    #[must_use]
+    pub fn variable(&self) -> Option<&str> {
+        self.place.variable.as_deref()
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> &str {
+        self.help.as_deref().unwrap_or(self.rule.remedy)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.message, self.rule.name)
+    }
+}
+
+impl std::error::Error for Finding {}
+
+/// What went wrong although no rule is violated: the service is away, does not let us in, or is not what it should be.
+#[derive(Clone, Debug)]
+#[must_use = "a failure that nobody reads is one that nobody mends"]
+pub struct Failure {
+    kind: FailureKind,
+    place: Place,
+    message: Cow<'static, str>,
+    help: Cow<'static, str>,
+}
+
+/// Which kind of [`Failure`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// The host's name has no address.
+    Unresolved,
+    /// No connection: refused, unreachable, or the file is not there.
+    Unreachable,
+    /// The deadline passed.
+    TimedOut,
+    /// The service does not accept the user, the password or the client certificate.
+    NotAdmitted,
+    /// What the service sent is not its protocol, or more than it may send.
+    Protocol,
+    /// The service has no such database, or does not want to serve it now.
+    Unavailable,
+}
+
+impl FailureKind {
+    /// The kind's name in reports, `snake_case`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unresolved => "unresolved",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+            Self::NotAdmitted => "not_admitted",
+            Self::Protocol => "protocol",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl Failure {
+    /// What went wrong, in lower case and without a full stop, and what to look at. Neither holds a value.
+    pub fn new(kind: FailureKind, message: impl Into<Cow<'static, str>>, help: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, place: Place::default(), message: message.into(), help: help.into() }
+    }
+
+    pub(crate) fn at(mut self, field: &str, variable: &str) -> Self {
+        self.place = Place { field: field.to_owned(), variable: Some(variable.to_owned()) };
+        self
+    }
+
+    /// Which kind.
+    #[must_use]
+    pub const fn kind(&self) -> FailureKind {
+        self.kind
+    }
+
+    /// The field's path, with a `.` before a nested field: `mail.relay`.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        &self.place.field
+    }
+
+    /// The variable that leads to the service.
+    #[must_use]
+    pub fn variable(&self) -> Option<&str> {
+        self.place.variable.as_deref()
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to look at.
+    #[must_use]
+    pub fn remedy(&self) -> &str {
+        &self.help
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.message, self.kind.name())
+    }
+}
+
+impl std::error::Error for Failure {}

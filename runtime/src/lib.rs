@@ -1,0 +1,43 @@
+//! Draft front page.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod attached;
+mod error;
+mod finding;
+mod locator;
+pub mod manifest;
+pub mod posture;
+mod resource;
+mod service;
+mod setting;
+pub mod source;
+mod target;
+
+pub use attached::SecretValue;
+#[doc(inline)]
+pub use backing_services_macros::BackingServices;
+pub use backing_services_rules as rules;
+pub use backing_services_rules::{Level, Rule, Scheme};
+pub use error::AttachError;
+pub use finding::{Failure, FailureKind, Finding};
+pub use locator::Locator;
+pub use manifest::Manifest;
+pub use posture::Posture;
+pub use resource::{AnyResource, ClientGuard, Resource};
+pub use secrecy;
+pub use service::{Attachment, Login, Parameter, Refusal, Service};
+pub use setting::{Malformed, Setting};
+pub use source::{Environment, Source};
+pub use target::Target;
+
+/// What generated code uses. It is no part of the API: it changes whenever the derive does.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::attached::{Attached, ResourceField, SecretField, Values, assert_needs, assert_scheme};
+    pub use crate::manifest::{Category, Declaration, Field, Waiver};
+    pub use crate::resource::AnyResource;
+    pub use crate::setting::{Setting, assert_public};
+    pub use ::core;
+    pub use ::std::vec::Vec;
+}

@@ -1,0 +1,298 @@
+//! What a service must offer to be attached.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use backing_services_rules::Scheme;
+
+use crate::finding::{Failure, Finding};
+use crate::manifest::Slot;
+use crate::posture::Posture;
+use crate::resource::{Identity, Resource};
+use crate::target::Target;
+
+/// A type of backing service: `Postgres`, `Redis`, or one of your own.
+///
+/// The runtime loads and checks the locator, asks [`Service::connect`] for a client of a target that has passed, holds the
+/// posture against the rules, and wraps both in a [`Resource`]. An implementation never sees a locator as text: it builds its
+/// driver's options out of the target's checked parts, one setter at a time.
+///
+/// ```
+/// use backing_services::{Attachment, Posture, Refusal, Scheme, Service, Target};
+///
+/// /// The Gopher protocol, over TLS.
+/// struct Gophers;
+///
+/// impl Service for Gophers {
+///     type Client = ();
+///     const NAME: &'static str = "Gopher";
+///     const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
+///
+///     async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+///         // `target.dial().await?` is a TCP connection under verified TLS (feature `net`).
+///         Ok(Attachment::new((), Posture::of::<Self>(target)))
+///     }
+///
+///     async fn health(_: &()) -> Result<(), Refusal> { Ok(()) }
+///
+///     async fn close(_: &()) {}
+/// }
+/// ```
+///
+/// A scheme that is known to be plaintext does not compile:
+///
+/// ```compile_fail,E0080
+/// # use backing_services::Scheme;
+/// const SCHEMES: &[Scheme] = &[Scheme::tls("gopher"), Scheme::tls("telnet")];
+/// ```
+pub trait Service: Sized + Send + Sync + 'static {
+    /// What [`Resource::client`] hands out: the native client, cheap to use through a shared reference.
+    type Client: Send + Sync + 'static;
+
+    /// The product's name, as its makers write it.
+    const NAME: &'static str;
+
+    /// The schemes that a locator of this service may have.
+    const SCHEMES: &'static [Scheme];
+
+    /// The parameters that a locator of this service may have. Every other one is refused.
+    const PARAMETERS: &'static [Parameter] = &[];
+
+    /// Whether one has to log in, and with what.
+    const LOGIN: Login = Login::UserAndPassword;
+
+    /// What the locator's path means, to follow "the path is": `the database's name`. `None` where there may be none.
+    const PATH: Option<&'static str> = None;
+
+    /// Whether accounts have privileges that the service can be asked for, so that `needs = "…"` means something.
+    const HAS_PRIVILEGES: bool = false;
+
+    /// Checks what only this service knows: the shape of its path, parameters that contradict each other. No I/O.
+    fn check(target: &Target) -> Vec<Finding> {
+        let _ = target;
+        Vec::new()
+    }
+
+    /// Variables of the process that would steer the driver behind the locator's back.
+    const AMBIENT: &'static [&'static str] = &[];
+
+    /// Connects, authenticates, and learns the posture.
+    ///
+    /// It is dropped when the deadline passes, and must leave nothing open then.
+    ///
+    /// # Errors
+    /// [`Refusal`], in this crate's own words: a driver's error may hold the password, and a server's may hold anything.
+    fn connect(target: &Target) -> impl Future<Output = Result<Attachment<Self::Client>, Refusal>> + Send;
+
+    /// Asks the service whether it still answers.
+    ///
+    /// # Errors
+    /// As [`Service::connect`].
+    fn health(client: &Self::Client) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Finishes what is in flight and closes. It is dropped when the deadline for detaching passes.
+    fn close(client: &Self::Client) -> impl Future<Output = ()> + Send;
+}
+
+/// What logging in to a service takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Login {
+    /// There are no accounts.
+    None,
+    /// A user and a password, or a client certificate instead of the password.
+    UserAndPassword,
+    /// A password; a user where there is more than one account.
+    Password,
+}
+
+/// A parameter that a locator may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) value: ParameterValue,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ParameterValue {
+    Tls,
+    Text(usize),
+    Number(u64, u64),
+    Choice(&'static [&'static str]),
+}
+
+impl Parameter {
+    /// One that asks for TLS in the product's own way. It is accepted where it asks for TLS, and has no effect: there is full
+    /// verification anyway.
+    #[must_use]
+    pub const fn tls(name: &'static str) -> Self {
+        Self { name, value: ParameterValue::Tls }
+    }
+
+    /// A text of printable ASCII characters, at most `longest` of them.
+    #[must_use]
+    pub const fn text(name: &'static str, longest: usize) -> Self {
+        Self { name, value: ParameterValue::Text(longest) }
+    }
+
+    /// A whole number, from `least` to `most`.
+    #[must_use]
+    pub const fn number(name: &'static str, least: u64, most: u64) -> Self {
+        Self { name, value: ParameterValue::Number(least, most) }
+    }
+
+    /// One of a few words.
+    #[must_use]
+    pub const fn choice(name: &'static str, words: &'static [&'static str]) -> Self {
+        Self { name, value: ParameterValue::Choice(words) }
+    }
+
+    /// What it is called, in a locator's query.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// What [`Service::connect`] comes back with.
+pub struct Attachment<C> {
+    pub(crate) client: C,
+    pub(crate) posture: Posture,
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl<C> Attachment<C> {
+    /// A client, and what connecting it taught.
+    #[must_use]
+    pub const fn new(client: C, posture: Posture) -> Self {
+        Self { client, posture, findings: Vec::new() }
+    }
+
+    /// Adds what was found wrong with the account or the server. Whether it ends the attempt is for the rule's level and
+    /// the field's waivers to say.
+    #[must_use]
+    pub fn with_findings(mut self, findings: impl IntoIterator<Item = Finding>) -> Self {
+        self.findings.extend(findings);
+        self
+    }
+}
+
+impl<C> fmt::Debug for Attachment<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment").field("posture", &self.posture).field("findings", &self.findings).finish_non_exhaustive()
+    }
+}
+
+/// Why a service could not be attached, or does not answer: a rule that is violated, or a failure that no rule is about.
+#[derive(Debug, Clone)]
+pub enum Refusal {
+    /// A rule is violated.
+    Finding(Finding),
+    /// It could not be reached, did not let us in, or did not keep to its protocol.
+    Failure(Failure),
+}
+
+impl From<Finding> for Refusal {
+    fn from(finding: Finding) -> Self {
+        Self::Finding(finding)
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finding(finding) => fmt::Display::fmt(finding, f),
+            Self::Failure(failure) => fmt::Display::fmt(failure, f),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// A service, as the manifest knows it: without its type.
+pub(crate) struct ServiceEntry {
+    pub(crate) name: &'static str,
+    pub(crate) schemes: &'static [Scheme],
+    pub(crate) parameters: &'static [Parameter],
+    pub(crate) login: Login,
+    pub(crate) path: Option<&'static str>,
+    pub(crate) ambient: &'static [&'static str],
+    pub(crate) check: fn(&Target) -> Vec<Finding>,
+    #[cfg_attr(not(feature = "net"), expect(dead_code, reason = "attaching needs `net`"))]
+    pub(crate) connect: fn(Arc<Target>) -> Connecting,
+}
+
+impl fmt::Debug for ServiceEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// A resource that is being attached.
+pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<Connected, Refusal>> + Send>>;
+
+/// A client of a type that only the field knows, and what is asked of it before the field gets it.
+pub(crate) struct Connected {
+    pub(crate) findings: Vec<Finding>,
+    client: Box<dyn Any + Send>,
+    posture: Posture,
+    seal: fn(Box<dyn Any + Send>, Posture, Identity) -> Slot,
+}
+
+#[cfg_attr(not(feature = "net"), expect(dead_code, reason = "attaching needs `net`"))]
+impl Connected {
+    pub(crate) fn posture(&mut self) -> &mut Posture {
+        &mut self.posture
+    }
+
+    /// The `Resource<S>`.
+    pub(crate) fn into_resource(self, identity: Identity) -> Slot {
+        (self.seal)(self.client, self.posture, identity)
+    }
+}
+
+/// Forgets a service's type.
+pub(crate) trait Erased: Service {
+    const ENTRY: &'static ServiceEntry = &ServiceEntry {
+        name: Self::NAME,
+        schemes: Self::SCHEMES,
+        parameters: Self::PARAMETERS,
+        login: Self::LOGIN,
+        path: Self::PATH,
+        ambient: Self::AMBIENT,
+        check: Self::check,
+        connect: |target| {
+            Box::pin(async move {
+                let Attachment { client, posture, findings } = Self::connect(&target).await?;
+                Ok(Connected { findings, client: Box::new(Held::<Self>::new(client)), posture, seal: seal::<Self> })
+            })
+        },
+    };
+}
+
+impl<S: Service> Erased for S {}
+
+/// A client that nobody has been given yet. If the attempt fails after all, it is closed when it is dropped: no connection outlives
+/// an attempt.
+struct Held<S: Service>(Option<S::Client>);
+
+impl<S: Service> Held<S> {
+    const fn new(client: S::Client) -> Self {
+        Self(Some(client))
+    }
+}
+
+fn seal<S: Service>(client: Box<dyn Any + Send>, posture: Posture, identity: Identity) -> Slot {
+    let client = client.downcast::<Held<S>>().ok().and_then(|mut held| held.0.take());
+    let Some(client) = client else { unreachable!("`connect` and `seal` are of one service") };
+    Box::new(Resource::<S>::new(client, posture, identity))
+}
