@@ -8,8 +8,10 @@ use crate::text;
 pub enum Asks {
     /// TLS, perhaps less of it than there is anyway: accepted, without effect.
     Tls,
-    /// Plaintext, or TLS only where the server likes to: refused as `opportunistic_tls`.
+    /// Plaintext: refused as `plaintext_scheme`.
     Plaintext,
+    /// TLS only where the server likes to, or something that nobody knows: refused as `opportunistic_tls`.
+    Opportunistic,
     /// TLS without looking at the certificate: refused as `unverified_tls`.
     Unverified,
     /// A secret in a place that logs and process lists show: refused as `secret_in_parameter`.
@@ -31,10 +33,10 @@ pub const fn asks(key: &str, value: &str) -> Asks {
     let key = text::trimmed(key);
     let value = text::trimmed(value);
     if key_listed(MODES, key) {
-        return if text::listed(MODES_WITH_TLS, value) { Asks::Tls } else { Asks::Plaintext };
+        return mode(text::listed(MODES_WITH_TLS, value), text::listed(MODES_WITHOUT_TLS, value));
     }
     if key_listed(SWITCHES, key) {
-        return if text::listed(YES, value) { Asks::Tls } else { Asks::Plaintext };
+        return mode(text::listed(YES, value), text::listed(NO, value));
     }
     if key_listed(EXEMPTIONS, key) {
         return if text::listed(NO, value) { Asks::Tls } else { Asks::Unverified };
@@ -48,6 +50,16 @@ pub const fn asks(key: &str, value: &str) -> Asks {
     Asks::Nothing
 }
 
+const fn mode(with_tls: bool, without: bool) -> Asks {
+    if with_tls {
+        Asks::Tls
+    } else if without {
+        Asks::Plaintext
+    } else {
+        Asks::Opportunistic
+    }
+}
+
 /// What a fragment asks for: `#insecure`, as the redis crate reads it, is the one that is known.
 #[must_use]
 pub const fn fragment_asks(fragment: &str) -> Asks {
@@ -56,9 +68,12 @@ pub const fn fragment_asks(fragment: &str) -> Asks {
 
 /// Keys whose value is a mode. libpq's `sslmode`, MySQL's `ssl-mode`, lettre's `tls`.
 const MODES: &[&str] = &["sslmode", "tlsmode"];
-/// A mode that never speaks plaintext. Every other one may: `disable`, `allow`, `prefer`, `PREFERRED`, a misspelt one.
+/// A mode that never speaks plaintext. Every other one may: `allow`, `prefer`, `PREFERRED`, a misspelt one.
 const MODES_WITH_TLS: &[&str] =
     &["require", "required", "verify-ca", "verify_ca", "verify-full", "verify_full", "verify-identity", "verify_identity"];
+
+/// A mode that speaks nothing else.
+const MODES_WITHOUT_TLS: &[&str] = &["disable", "disabled", "none", "off"];
 
 /// Keys that switch TLS on or off. MongoDB's `tls`, many drivers' `ssl`, `mysql_async`'s `require_ssl`.
 const SWITCHES: &[&str] = &["tls", "ssl", "usessl", "requiressl", "requiretls", "encrypt", "secure"];
@@ -122,15 +137,15 @@ mod tests {
     fn dialects() {
         for (key, value, asked) in [
             ("sslmode", "disable", Asks::Plaintext),
-            ("sslmode", "prefer", Asks::Plaintext),
-            ("sslmode", "allow", Asks::Plaintext),
-            ("sslmode", "verify-fulll", Asks::Plaintext),
-            ("sslmode", "", Asks::Plaintext),
+            ("sslmode", "prefer", Asks::Opportunistic),
+            ("sslmode", "allow", Asks::Opportunistic),
+            ("sslmode", "verify-fulll", Asks::Opportunistic),
+            ("sslmode", "", Asks::Opportunistic),
             ("SSLMODE", "REQUIRE", Asks::Tls),
             ("ssl-mode", "VERIFY_IDENTITY", Asks::Tls),
-            ("ssl_mode", "preferred", Asks::Plaintext),
+            ("ssl_mode", "preferred", Asks::Opportunistic),
             ("tls", "true", Asks::Tls),
-            ("tls", "opportunistic", Asks::Plaintext),
+            ("tls", "opportunistic", Asks::Opportunistic),
             ("ssl", "0", Asks::Plaintext),
             ("tlsInsecure", "true", Asks::Unverified),
             ("tlsInsecure", "false", Asks::Tls),
