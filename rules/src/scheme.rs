@@ -154,7 +154,7 @@ impl Scheme {
     /// When `name` is a plaintext scheme or no scheme at all: in a constant, that is a compile error.
     #[must_use]
     pub const fn tls(name: &'static str) -> Self {
-        Self::new(name, Transport::Encrypted)
+        Self::new(name, Encrypted)
     }
 
     /// A scheme that leaves TLS open, of a service that forces TLS on before anything else is said.
@@ -163,7 +163,7 @@ impl Scheme {
     /// As [`Scheme::tls`].
     #[must_use]
     pub const fn upgraded(name: &'static str) -> Self {
-        Self::new(name, Transport::Upgraded)
+        Self::new(name, Upgraded)
     }
 
     /// A scheme of a service that lives in the process.
@@ -172,7 +172,7 @@ impl Scheme {
     /// As [`Scheme::tls`].
     #[must_use]
     pub const fn embedded(name: &'static str) -> Self {
-        Self::new(name, Transport::Embedded)
+        Self::new(name, Embedded)
     }
 
     const fn new(name: &'static str, transport: Transport) -> Self {
@@ -185,7 +185,7 @@ impl Scheme {
         let port = match look_up(name) {
             Some(known) => {
                 assert!(
-                    !matches!(known.transport, Transport::Plaintext),
+                    !matches!(known.transport, Plaintext),
                     "this scheme is plaintext: a service cannot accept it [plaintext_scheme]"
                 );
                 known.port

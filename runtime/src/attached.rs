@@ -118,8 +118,10 @@ impl<S: Service> ResourceField for Resource<S> {
 }
 
 impl Attached for SecretString {
-    const CATEGORY: Category =
-        Category::Secret(SecretEntry { optional: false, read: |text| text.map(|text| Box::new(Self::from(text)) as Slot).ok_or(Malformed) });
+    const CATEGORY: Category = Category::Secret(SecretEntry {
+        optional: false,
+        read: |text| text.map(|text| Box::new(Self::from(text)) as Slot).ok_or(Malformed),
+    });
 }
 
 impl SecretField for SecretString {}

@@ -1,7 +1,5 @@
 //! The trait that the derive implements.
 
-use std::future::Future;
-
 use crate::attached::Attached;
 use crate::check;
 use crate::error::AttachError;
@@ -33,7 +31,7 @@ pub trait BackingServices: Attached {
     /// As [`BackingServices::attach_from`].
     #[cfg(feature = "net")]
     fn attach() -> impl Future<Output = Result<Self, AttachError>> + Send {
-        async { crate::attach::attach(Self::MANIFEST, &crate::source::Environment::process()).await }
+        crate::attach::attach(&crate::source::Environment::process())
     }
 
     /// Attaches everything: loads and checks all values; then, if none is refused, connects to all resources at once, under one
@@ -45,7 +43,7 @@ pub trait BackingServices: Attached {
     /// [`AttachError`], with everything that is wrong at every field, in declaration order.
     #[cfg(feature = "net")]
     fn attach_from(source: &dyn Source) -> impl Future<Output = Result<Self, AttachError>> + Send {
-        crate::attach::attach(Self::MANIFEST, source)
+        crate::attach::attach(source)
     }
 
     /// Every resource, those of nested structs too, in declaration order.
@@ -59,6 +57,7 @@ pub trait BackingServices: Attached {
     /// [`DETACH_DEADLINE`](crate::manual::defaults).
     #[cfg(feature = "net")]
     fn detach(self) -> impl Future<Output = ()> + Send {
-        async move { crate::attach::detach(&self.resources()).await }
+        let closing = self.resources().into_iter().map(AnyResource::close).collect();
+        crate::attach::detach(closing)
     }
 }

@@ -1,8 +1,15 @@
 //! Draft front page.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(not(feature = "net"), allow(dead_code, reason = "without `net` nothing is attached, only declared and checked"))]
 
+#[cfg(feature = "net")]
+mod attach;
 mod attached;
+mod backing_services;
+mod check;
+#[cfg(feature = "net")]
+mod dial;
 mod error;
 mod finding;
 mod locator;
@@ -13,12 +20,17 @@ mod service;
 mod setting;
 pub mod source;
 mod target;
+#[cfg(feature = "net")]
+mod tls;
 
 pub use attached::SecretValue;
+pub use backing_services::BackingServices;
 #[doc(inline)]
 pub use backing_services_macros::BackingServices;
 pub use backing_services_rules as rules;
 pub use backing_services_rules::{Level, Rule, Scheme};
+#[cfg(feature = "net")]
+pub use dial::{Dialled, Stream};
 pub use error::AttachError;
 pub use finding::{Failure, FailureKind, Finding};
 pub use locator::Locator;

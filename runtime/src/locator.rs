@@ -14,7 +14,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use backing_services_rules::parameter::{Asks, asks, fragment_asks};
 use backing_services_rules::rule::{
-    AMBIGUOUS_LOCATOR, MALFORMED_LOCATOR, OPPORTUNISTIC_TLS, PLAINTEXT_SCHEME, SECRET_IN_PARAMETER, UNKNOWN_PARAMETER, UNKNOWN_SCHEME, UNVERIFIED_TLS,
+    AMBIGUOUS_LOCATOR, MALFORMED_LOCATOR, OPPORTUNISTIC_TLS, PLAINTEXT_SCHEME, SECRET_IN_PARAMETER, UNKNOWN_PARAMETER,
+    UNKNOWN_SCHEME, UNVERIFIED_TLS,
 };
 use backing_services_rules::scheme::{self, Scheme, Transport};
 use secrecy::SecretString;
@@ -24,7 +25,7 @@ use crate::finding::Finding;
 use crate::service::{Login, Parameter, ParameterValue};
 
 /// The longest locator, in bytes. Real ones have a tenth of it.
-pub const MAX_LENGTH: usize = 8 * 1024;
+pub(crate) const MAX_LENGTH: usize = 8 * 1024;
 
 /// The parsed address of a resource: scheme, host, port, path, parameters and user. Its password is kept apart, so that there is no
 /// way to print it from here.
@@ -187,7 +188,11 @@ impl Parser<'_> {
 
         let pieces = self.cut(rest, embedded)?;
         let (user, password) = self.userinfo(pieces.userinfo, embedded);
-        let host_and_port = if embedded { Some((None, 0)) } else { self.host_and_port(pieces.host_and_port?, scheme).map(|(host, port)| (Some(host), port)) };
+        let host_and_port = if embedded {
+            Some((None, 0))
+        } else {
+            self.host_and_port(pieces.host_and_port?, scheme).map(|(host, port)| (Some(host), port))
+        };
         let path = self.path(pieces.path, embedded);
         let (parameters, asks_for_plaintext) = self.parameters(pieces.query);
         let (host, port) = host_and_port?;
@@ -198,7 +203,11 @@ impl Parser<'_> {
         }
         self.cross_check(&host)?;
         let transport = if wants_plaintext { Transport::Plaintext } else { scheme.transport() };
-        Some(Parsed { locator: Locator { scheme: scheme.name(), transport, user, host, port, path: path?, parameters }, password, warnings: Vec::new() })
+        Some(Parsed {
+            locator: Locator { scheme: scheme.name(), transport, user, host, port, path: path?, parameters },
+            password,
+            warnings: Vec::new(),
+        })
     }
 
     fn find(&mut self, finding: Finding) {
@@ -222,36 +231,58 @@ impl Parser<'_> {
     fn check_characters(&mut self) -> Option<()> {
         let before = self.findings.len();
         if self.text.len() > MAX_LENGTH {
-            self.find(Finding::new(&MALFORMED_LOCATOR, "it is longer than 8 KiB").help("look at what was written into the variable: no locator is this long"));
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it is longer than 8 KiB")
+                    .help("look at what was written into the variable: no locator is this long"),
+            );
             return None;
         }
         if self.text.chars().any(|c| c.is_control() || is_invisible(c)) {
-            self.find(Finding::new(&AMBIGUOUS_LOCATOR, "it holds a control character or an invisible one, such as a line break, a tab or a byte order mark"));
+            self.find(Finding::new(
+                &AMBIGUOUS_LOCATOR,
+                "it holds a control character or an invisible one, such as a line break, a tab or a byte order mark",
+            ));
         } else if self.text.chars().any(char::is_whitespace) {
             self.find(
-                Finding::new(&MALFORMED_LOCATOR, "it holds a blank").help("remove blanks around it; inside a password, a blank is written `%20`"),
+                Finding::new(&MALFORMED_LOCATOR, "it holds a blank")
+                    .help("remove blanks around it; inside a password, a blank is written `%20`"),
             );
         }
         if self.text.contains('\\') {
-            self.find(Finding::new(&AMBIGUOUS_LOCATOR, "it holds a backslash, which some readers take for a `/`").help("in a password, a backslash is written `%5C`"));
+            self.find(
+                Finding::new(&AMBIGUOUS_LOCATOR, "it holds a backslash, which some readers take for a `/`")
+                    .help("in a password, a backslash is written `%5C`"),
+            );
         }
         if let Some((_, fragment)) = self.text.split_once('#') {
             if fragment_asks(fragment) == Asks::Unverified {
                 self.find(Finding::new(&UNVERIFIED_TLS, "its fragment `#insecure` switches verification off").help("remove it"));
             } else {
-                self.find(Finding::new(&AMBIGUOUS_LOCATOR, "it holds a `#`, and a locator has no fragment").help("in a password, `#` is written `%23`; anywhere else, remove it"));
+                self.find(
+                    Finding::new(&AMBIGUOUS_LOCATOR, "it holds a `#`, and a locator has no fragment")
+                        .help("in a password, `#` is written `%23`; anywhere else, remove it"),
+                );
             }
         }
         let mut rest = self.text;
         while let Some(at) = rest.find('%') {
             rest = &rest[at + 1..];
-            let Some(byte) = rest.get(..2).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit())).and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            let Some(byte) = rest
+                .get(..2)
+                .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+                .and_then(|digits| u8::from_str_radix(digits, 16).ok())
             else {
-                self.find(Finding::new(&MALFORMED_LOCATOR, "it holds a `%` without two hexadecimal digits behind it").help("in a password, `%` is written `%25`"));
+                self.find(
+                    Finding::new(&MALFORMED_LOCATOR, "it holds a `%` without two hexadecimal digits behind it")
+                        .help("in a password, `%` is written `%25`"),
+                );
                 break;
             };
             if byte < 0x20 || byte == 0x7f {
-                self.find(Finding::new(&AMBIGUOUS_LOCATOR, "it holds a percent-encoded control character").help("remove it: what it does depends on who reads it"));
+                self.find(
+                    Finding::new(&AMBIGUOUS_LOCATOR, "it holds a percent-encoded control character")
+                        .help("remove it: what it does depends on who reads it"),
+                );
                 break;
             }
         }
@@ -271,19 +302,21 @@ impl Parser<'_> {
                 return Some((twin.with_port(known.port), true));
             }
             let accepted = self.accepted();
-            self.find(
-                Finding::new(&PLAINTEXT_SCHEME, format!("its scheme `{}` is plaintext", known.name))
-                    .help(if known.instead.contains(' ') || self.dialect.schemes.is_empty() {
-                        format!("this service accepts {accepted}")
-                    } else {
-                        format!("`{}` is what `{}` becomes with TLS, but this service accepts {accepted}", known.instead, known.name)
-                    }),
-            );
+            self.find(Finding::new(&PLAINTEXT_SCHEME, format!("its scheme `{}` is plaintext", known.name)).help(
+                if known.instead.contains(' ') || self.dialect.schemes.is_empty() {
+                    format!("this service accepts {accepted}")
+                } else {
+                    format!("`{}` is what `{}` becomes with TLS, but this service accepts {accepted}", known.instead, known.name)
+                },
+            ));
             return None;
         }
         let accepted = self.accepted();
         // The text before the first `:` may be anything, a password too: it is only repeated where it is a known scheme.
-        let found = scheme::look_up(name).map_or_else(|| "its scheme is not known".to_owned(), |known| format!("its scheme `{}` belongs to another service", known.name));
+        let found = scheme::look_up(name).map_or_else(
+            || "its scheme is not known".to_owned(),
+            |known| format!("its scheme `{}` belongs to another service", known.name),
+        );
         self.find(Finding::new(&UNKNOWN_SCHEME, found).help(format!("this service accepts {accepted}")));
         None
     }
@@ -301,7 +334,8 @@ impl Parser<'_> {
             None => false,
         };
         if loopback && self.dialect.plaintext_loopback {
-            let message = "plaintext to a loopback address: a build with `debug_assertions` accepts it, a release build refuses it";
+            let message =
+                "plaintext to a loopback address: a build with `debug_assertions` accepts it, a release build refuses it";
             self.find(Finding::new(&PLAINTEXT_SCHEME, message).warning());
             return;
         }
@@ -320,7 +354,10 @@ impl Parser<'_> {
             if embedded {
                 return Some(Pieces { userinfo: None, host_and_port: None, path: rest, query });
             }
-            self.find(Finding::new(&MALFORMED_LOCATOR, "`://` is missing behind its scheme").help(format!("write it as `{}`", self.example())));
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "`://` is missing behind its scheme")
+                    .help(format!("write it as `{}`", self.example())),
+            );
             return None;
         };
         let (authority, path) = match after.find('/') {
@@ -330,8 +367,11 @@ impl Parser<'_> {
         // A `@` behind the authority is where a password with a `/` or a `?` in it ends: the host would be a piece of the password.
         if authority.matches('@').count() > 1 || path.contains('@') || query.is_some_and(|query| query.contains('@')) {
             self.find(
-                Finding::new(&AMBIGUOUS_LOCATOR, "it holds an `@` that does not end the user part: where the host begins is open")
-                    .help("inside a user, a password or a path, `@` is written `%40`, `/` is `%2F` and `?` is `%3F`"),
+                Finding::new(
+                    &AMBIGUOUS_LOCATOR,
+                    "it holds an `@` that does not end the user part: where the host begins is open",
+                )
+                .help("inside a user, a password or a path, `@` is written `%40`, `/` is `%2F` and `?` is `%3F`"),
             );
             return None;
         }
@@ -352,7 +392,10 @@ impl Parser<'_> {
     fn userinfo(&mut self, userinfo: Option<&str>, embedded: bool) -> (Option<String>, Option<SecretString>) {
         let Some(userinfo) = userinfo else { return (None, None) };
         if embedded || self.dialect.login == Login::None {
-            self.find(Finding::new(&MALFORMED_LOCATOR, "it names a user, and this service has no accounts").help("remove the user and the password"));
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it names a user, and this service has no accounts")
+                    .help("remove the user and the password"),
+            );
             return (None, None);
         }
         let (user, password) = match userinfo.split_once(':') {
@@ -360,13 +403,21 @@ impl Parser<'_> {
             None => (userinfo, None),
         };
         if password.is_some_and(|password| password.contains(':')) {
-            self.find(Finding::new(&AMBIGUOUS_LOCATOR, "its user part holds a second `:`").help("in a user or a password, `:` is written `%3A`"));
+            self.find(
+                Finding::new(&AMBIGUOUS_LOCATOR, "its user part holds a second `:`")
+                    .help("in a user or a password, `:` is written `%3A`"),
+            );
         }
         if user.is_empty() && (password.is_none_or(str::is_empty) || self.dialect.login == Login::UserAndPassword) {
-            self.find(Finding::new(&MALFORMED_LOCATOR, "it has an `@` and no user before it").help("write the user, or remove the `@`"));
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it has an `@` and no user before it").help("write the user, or remove the `@`"),
+            );
         }
         if password == Some("") {
-            self.find(Finding::new(&MALFORMED_LOCATOR, "it has a `:` behind the user and no password").help("write the password, or remove the `:`"));
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it has a `:` behind the user and no password")
+                    .help("write the password, or remove the `:`"),
+            );
         }
         let user = self.decoded(user, "user").filter(|user| !user.is_empty());
         let password = password.filter(|password| !password.is_empty()).and_then(|password| self.decoded(password, "password"));
@@ -392,7 +443,10 @@ impl Parser<'_> {
         };
         let port = match port {
             None if scheme.port() == 0 => {
-                self.find(Finding::new(&MALFORMED_LOCATOR, "it has no port, and its scheme has no usual one").help("write `:port` behind the host"));
+                self.find(
+                    Finding::new(&MALFORMED_LOCATOR, "it has no port, and its scheme has no usual one")
+                        .help("write `:port` behind the host"),
+                );
                 None
             }
             None => Some(scheme.port()),
@@ -411,15 +465,24 @@ impl Parser<'_> {
 
     fn host(&mut self, text: &str) -> Option<Host> {
         if text.is_empty() {
-            self.find(Finding::new(&MALFORMED_LOCATOR, "it has no host").help("write the host; this service is not looked for on a local socket"));
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it has no host")
+                    .help("write the host; this service is not looked for on a local socket"),
+            );
             return None;
         }
         if text.contains(',') {
-            self.find(Finding::new(&MALFORMED_LOCATOR, "it lists several hosts").help("write the one host to connect to, or the name of what balances between them"));
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it lists several hosts")
+                    .help("write the one host to connect to, or the name of what balances between them"),
+            );
             return None;
         }
         if text.contains('%') {
-            self.find(Finding::new(&MALFORMED_LOCATOR, "its host is percent-encoded").help("write the host as it is; local sockets and address zones are not accepted"));
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "its host is percent-encoded")
+                    .help("write the host as it is; local sockets and address zones are not accepted"),
+            );
             return None;
         }
         // One trailing dot makes a name absolute, and an address neither: both mean the same without it.
@@ -429,7 +492,10 @@ impl Parser<'_> {
             Ok(url::Host::Ipv4(address)) => Some(Host::Address(address.into())),
             Ok(url::Host::Ipv6(address)) => Some(Host::Address(unmapped(address))),
             Ok(url::Host::Domain(_)) | Err(_) => {
-                self.find(Finding::new(&MALFORMED_LOCATOR, "its host is neither a name nor an address").help("a name has letters, digits, `-` and `.`; an IPv6 address stands in `[…]`"));
+                self.find(
+                    Finding::new(&MALFORMED_LOCATOR, "its host is neither a name nor an address")
+                        .help("a name has letters, digits, `-` and `.`; an IPv6 address stands in `[…]`"),
+                );
                 None
             }
         }
@@ -442,7 +508,10 @@ impl Parser<'_> {
         }
         let path = path.strip_prefix('/').unwrap_or(&path);
         if !path.is_empty() && self.dialect.path.is_none() {
-            self.find(Finding::new(&MALFORMED_LOCATOR, "it has a path, and this service has none").help("remove what stands behind the host and port"));
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it has a path, and this service has none")
+                    .help("remove what stands behind the host and port"),
+            );
             return None;
         }
         Some(path.to_owned())
@@ -459,7 +528,10 @@ impl Parser<'_> {
                 continue;
             };
             if key.is_empty() || key.contains('%') || key.contains('+') {
-                self.find(Finding::new(&AMBIGUOUS_LOCATOR, "a parameter's name is empty or percent-encoded").help("write the name as it is"));
+                self.find(
+                    Finding::new(&AMBIGUOUS_LOCATOR, "a parameter's name is empty or percent-encoded")
+                        .help("write the name as it is"),
+                );
                 continue;
             }
             let lower = key.to_ascii_lowercase();
@@ -475,12 +547,19 @@ impl Parser<'_> {
             let Some(value) = self.decoded(value, "query") else { continue };
             match asks(key, &value) {
                 Asks::Plaintext if known.is_some() => asks_for_plaintext = true,
-                Asks::Plaintext => self.find(Finding::new(&PLAINTEXT_SCHEME, "a parameter switches TLS off").help("remove the parameter")),
+                Asks::Plaintext => {
+                    self.find(Finding::new(&PLAINTEXT_SCHEME, "a parameter switches TLS off").help("remove the parameter"))
+                }
                 Asks::Opportunistic => self.find(
-                    Finding::new(&OPPORTUNISTIC_TLS, "a parameter asks for TLS only where the server likes to, or for what is no mode at all")
-                        .help("remove the parameter: the connection is verified TLS without it"),
+                    Finding::new(
+                        &OPPORTUNISTIC_TLS,
+                        "a parameter asks for TLS only where the server likes to, or for what is no mode at all",
+                    )
+                    .help("remove the parameter: the connection is verified TLS without it"),
                 ),
-                Asks::Unverified => self.find(Finding::new(&UNVERIFIED_TLS, "a parameter switches verification off").help("remove the parameter")),
+                Asks::Unverified => {
+                    self.find(Finding::new(&UNVERIFIED_TLS, "a parameter switches verification off").help("remove the parameter"))
+                }
                 Asks::Secret => self.find(Finding::new(&SECRET_IN_PARAMETER, "a parameter holds a secret")),
                 _ => match known {
                     Some(known) => self.parameter(known, value, &mut parameters),
@@ -494,6 +573,10 @@ impl Parser<'_> {
     fn parameter(&mut self, known: &Parameter, value: String, parameters: &mut Vec<(&'static str, String)>) {
         let expected = match known.value {
             ParameterValue::Tls => return,
+            ParameterValue::Refused(help) => {
+                self.find(Finding::new(&UNKNOWN_PARAMETER, format!("the parameter `{}` is not accepted", known.name)).help(help));
+                return;
+            }
             ParameterValue::Text(longest) => {
                 if !value.is_empty() && value.len() <= longest && value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
                     parameters.push((known.name, value));
@@ -502,7 +585,8 @@ impl Parser<'_> {
                 format!("1 to {longest} printable ASCII characters")
             }
             ParameterValue::Number(least, most) => {
-                if value.bytes().all(|b| b.is_ascii_digit()) && value.parse().is_ok_and(|number| (least..=most).contains(&number)) {
+                if value.bytes().all(|b| b.is_ascii_digit()) && value.parse().is_ok_and(|number| (least..=most).contains(&number))
+                {
                     parameters.push((known.name, value));
                     return;
                 }
@@ -520,13 +604,19 @@ impl Parser<'_> {
     }
 
     fn unknown_parameter(&mut self, key: &str) {
-        let names: Vec<_> = self.dialect.parameters.iter().map(|parameter| format!("`{}`", parameter.name)).collect();
-        let near = self.dialect.parameters.iter().find(|parameter| is_near(parameter.name, key));
+        let accepted =
+            || self.dialect.parameters.iter().filter(|parameter| !matches!(parameter.value, ParameterValue::Refused(_)));
+        let names: Vec<_> = accepted().map(|parameter| format!("`{}`", parameter.name)).collect();
+        let near = accepted().find(|parameter| is_near(parameter.name, key));
         let message = near.map_or_else(
             || "it has a parameter that this service does not know".to_owned(),
             |near| format!("it has a parameter that this service does not know; is `{}` meant?", near.name),
         );
-        let help = if names.is_empty() { "remove it: this service has no parameters".to_owned() } else { format!("remove it; there are {}", names.join(", ")) };
+        let help = if names.is_empty() {
+            "remove it: this service has no parameters".to_owned()
+        } else {
+            format!("remove it; there are {}", names.join(", "))
+        };
         self.find(Finding::new(&UNKNOWN_PARAMETER, message).help(help));
     }
 
@@ -541,7 +631,10 @@ impl Parser<'_> {
             Err(_) => false,
         };
         if !agrees {
-            self.find(Finding::new(&AMBIGUOUS_LOCATOR, "it can be read in more than one way").help(format!("write it as `{}`", self.example())));
+            self.find(
+                Finding::new(&AMBIGUOUS_LOCATOR, "it can be read in more than one way")
+                    .help(format!("write it as `{}`", self.example())),
+            );
             return None;
         }
         Some(())
@@ -573,7 +666,7 @@ fn is_host_name(name: &str) -> bool {
 }
 
 /// Characters that are there and cannot be seen, or that turn the direction of what follows.
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 

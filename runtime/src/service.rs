@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -122,6 +121,7 @@ pub(crate) enum ParameterValue {
     Text(usize),
     Number(u64, u64),
     Choice(&'static [&'static str]),
+    Refused(&'static str),
 }
 
 impl Parameter {
@@ -148,6 +148,12 @@ impl Parameter {
     #[must_use]
     pub const fn choice(name: &'static str, words: &'static [&'static str]) -> Self {
         Self { name, value: ParameterValue::Choice(words) }
+    }
+
+    /// One that people write and that is refused; `help` says what to do instead.
+    #[must_use]
+    pub const fn refused(name: &'static str, help: &'static str) -> Self {
+        Self { name, value: ParameterValue::Refused(help) }
     }
 
     /// What it is called, in a locator's query.
@@ -227,7 +233,6 @@ pub(crate) struct ServiceEntry {
     pub(crate) path: Option<&'static str>,
     pub(crate) ambient: &'static [&'static str],
     pub(crate) check: fn(&Target) -> Vec<Finding>,
-    #[cfg_attr(not(feature = "net"), expect(dead_code, reason = "attaching needs `net`"))]
     pub(crate) connect: fn(Arc<Target>) -> Connecting,
 }
 
@@ -246,9 +251,9 @@ pub(crate) struct Connected {
     client: Box<dyn Any + Send>,
     posture: Posture,
     seal: fn(Box<dyn Any + Send>, Posture, Identity) -> Slot,
+    abandon: fn(Box<dyn Any + Send>) -> Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-#[cfg_attr(not(feature = "net"), expect(dead_code, reason = "attaching needs `net`"))]
 impl Connected {
     pub(crate) fn posture(&mut self) -> &mut Posture {
         &mut self.posture
@@ -257,6 +262,11 @@ impl Connected {
     /// The `Resource<S>`.
     pub(crate) fn into_resource(self, identity: Identity) -> Slot {
         (self.seal)(self.client, self.posture, identity)
+    }
+
+    /// Closes the client, of which nothing will come.
+    pub(crate) fn abandon(self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        (self.abandon)(self.client)
     }
 }
 
@@ -273,7 +283,7 @@ pub(crate) trait Erased: Service {
         connect: |target| {
             Box::pin(async move {
                 let Attachment { client, posture, findings } = Self::connect(&target).await?;
-                Ok(Connected { findings, client: Box::new(Held::<Self>::new(client)), posture, seal: seal::<Self> })
+                Ok(Connected { findings, client: Box::new(client), posture, seal: seal::<Self>, abandon: abandon::<Self> })
             })
         },
     };
@@ -281,18 +291,15 @@ pub(crate) trait Erased: Service {
 
 impl<S: Service> Erased for S {}
 
-/// A client that nobody has been given yet. If the attempt fails after all, it is closed when it is dropped: no connection outlives
-/// an attempt.
-struct Held<S: Service>(Option<S::Client>);
-
-impl<S: Service> Held<S> {
-    const fn new(client: S::Client) -> Self {
-        Self(Some(client))
-    }
+fn seal<S: Service>(client: Box<dyn Any + Send>, posture: Posture, identity: Identity) -> Slot {
+    Box::new(Resource::<S>::new(*downcast::<S>(client), posture, identity))
 }
 
-fn seal<S: Service>(client: Box<dyn Any + Send>, posture: Posture, identity: Identity) -> Slot {
-    let client = client.downcast::<Held<S>>().ok().and_then(|mut held| held.0.take());
-    let Some(client) = client else { unreachable!("`connect` and `seal` are of one service") };
-    Box::new(Resource::<S>::new(client, posture, identity))
+fn abandon<S: Service>(client: Box<dyn Any + Send>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    let client = downcast::<S>(client);
+    Box::pin(async move { S::close(&client).await })
+}
+
+fn downcast<S: Service>(client: Box<dyn Any + Send>) -> Box<S::Client> {
+    client.downcast().unwrap_or_else(|_| unreachable!("the client and its functions come from one service"))
 }

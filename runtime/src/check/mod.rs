@@ -1,0 +1,319 @@
+//! The first half of attaching: load every value, hold it against the rules, open no connection.
+//!
+//! Every field is looked at, whatever was found at the ones before it.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_VALUE, READABLE_SECRET_FILE};
+use backing_services_rules::{Date, variable};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::error::{AttachError, Problem};
+use crate::finding::Finding;
+use crate::manifest::{Category, Declaration, Field, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot};
+use crate::source::{Source, file};
+use crate::target::Target;
+
+pub(crate) mod address;
+pub(crate) mod credentials;
+mod resource;
+pub(crate) mod waiver;
+
+/// Loads and checks; the values are dropped again.
+pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<(), AttachError> {
+    let loaded = load(manifest, source)?;
+    let warnings: Vec<_> = loaded.problems.into_iter().map(|(_, problem)| problem).collect();
+    report_warnings(&warnings);
+    Ok(())
+}
+
+/// Every field of a struct, and of the structs in it, in declaration order; and what is to be said about them, of which nothing is denied.
+pub(crate) struct Loaded {
+    pub(crate) items: Vec<(usize, Item)>,
+    /// Each with its field's place in declaration order.
+    pub(crate) problems: Vec<(usize, Problem)>,
+    /// How many fields there are.
+    pub(crate) fields: usize,
+    pub(crate) today: Date,
+}
+
+/// A field that passed.
+pub(crate) enum Item {
+    /// A secret or a setting: it is ready.
+    Value(Slot),
+    /// A resource, still to be connected to; `None` where it is optional and there is none.
+    Resource {
+        entry: &'static ResourceEntry,
+        declaration: &'static Declaration,
+        field: String,
+        variable: String,
+        target: Option<Target>,
+    },
+}
+
+/// Loads everything. On error, all that is wrong.
+pub(crate) fn load(manifest: &'static Manifest, source: &dyn Source) -> Result<Loaded, AttachError> {
+    let mut loader = Loader {
+        source,
+        today: today(),
+        deadline: Instant::now() + manifest.deadline(),
+        readers: HashMap::new(),
+        fields: 0,
+        items: Vec::with_capacity(manifest.fields().len()),
+        problems: Vec::new(),
+    };
+    loader.load(manifest, "", manifest.variable_prefix());
+    let Loader { items, problems, fields, today, .. } = loader;
+    if problems.iter().any(|(_, problem)| problem.is_denied()) {
+        return Err(AttachError::new(manifest.struct_name(), fields, problems.into_iter().map(|(_, problem)| problem).collect()));
+    }
+    Ok(Loaded { items, problems, fields, today })
+}
+
+/// Says in the log what did not end the attempt.
+pub(crate) fn report_warnings(problems: &[Problem]) {
+    for problem in problems {
+        let Problem::Finding(finding) = problem else { continue };
+        let (field, variable, rule, message) =
+            (finding.field(), finding.variable().unwrap_or_default(), finding.rule().name, finding.message());
+        match finding.waived_because() {
+            Some(reason) => tracing::warn!(field, variable, rule, reason, "waived: {message}"),
+            None => tracing::warn!(field, variable, rule, "{message}"),
+        }
+    }
+}
+
+fn today() -> Date {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Date::from_unix_days(i64::try_from(since.as_secs() / 86_400).unwrap_or(i64::MAX))
+}
+
+struct Loader<'a> {
+    source: &'a dyn Source,
+    today: Date,
+    deadline: Instant,
+    /// Which field reads a variable.
+    readers: HashMap<String, String>,
+    /// How many fields there are.
+    fields: usize,
+    items: Vec<(usize, Item)>,
+    problems: Vec<(usize, Problem)>,
+}
+
+impl Loader<'_> {
+    /// Nested structs nest in their types, so the depth is the program's own.
+    fn load(&mut self, manifest: &'static Manifest, path: &str, prefix: &str) {
+        for field in manifest.fields() {
+            let path = if path.is_empty() { field.name().to_owned() } else { format!("{path}.{}", field.name()) };
+            let key = field.declaration().key();
+            let stem = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}_{key}") };
+            if let Category::Nested(nested) = field.category() {
+                self.load(nested, &path, &stem);
+            } else {
+                self.fields += 1;
+                self.load_field(field, path, &stem);
+            }
+        }
+    }
+
+    fn load_field(&mut self, field: &'static Field, path: String, stem: &str) {
+        let declaration = field.declaration();
+        let env = declaration.env_name();
+        let mut findings = Vec::new();
+        let variable = match field.category() {
+            Category::Resource(_) => env.map_or_else(|| format!("{stem}_URL"), str::to_owned),
+            _ => env.unwrap_or(stem).to_owned(),
+        };
+        let item = match field.category() {
+            Category::Resource(entry) => {
+                let base = variable::base(&variable).to_owned();
+                self.claim(&variable, &path, &mut findings);
+                for ending in &variable::RESOURCE_ENDINGS[1..] {
+                    self.claim(&format!("{base}{ending}"), &path, &mut findings);
+                }
+                let target =
+                    resource::load(self.source, entry, declaration, &variable, &base, self.deadline, self.today, &mut findings);
+                target.map(|target| Item::Resource {
+                    entry,
+                    declaration,
+                    field: path.clone(),
+                    variable: variable.clone(),
+                    target,
+                })
+            }
+            Category::Secret(entry) => {
+                self.claim(&variable, &path, &mut findings);
+                secret(self.source, entry, &variable, &mut findings).map(Item::Value)
+            }
+            Category::Setting(entry) => {
+                self.claim(&variable, &path, &mut findings);
+                setting(self.source, entry, declaration, &variable, &mut findings).map(Item::Value)
+            }
+            Category::Nested(_) => None,
+        };
+        waiver::apply(&mut findings, declaration.waived_rules(), self.today);
+        waiver::expiring(&mut findings, declaration.waived_rules(), self.today);
+        if findings.iter().all(|finding| !finding.is_denied())
+            && let Some(item) = item
+        {
+            self.items.push((self.fields, item));
+        }
+        self.problems.extend(findings.into_iter().map(|finding| (self.fields, Problem::Finding(finding.at(&path, &variable)))));
+    }
+
+    /// Notes that a field reads a variable. The derive has seen to it within a struct; this is for structs within structs, and for what only
+    /// the types tell.
+    fn claim(&mut self, variable: &str, path: &str, findings: &mut Vec<Finding>) {
+        // `X` and `X_FILE` are two ways to the same value.
+        let name = variable.strip_suffix("_FILE").unwrap_or(variable);
+        if let Some(earlier) = self.readers.insert(name.to_owned(), path.to_owned())
+            && earlier != path
+        {
+            findings.push(
+                Finding::new(&DUPLICATE_VARIABLE, format!("`{earlier}` reads this variable too"))
+                    .about(variable)
+                    .help("give one of the two another name with `env = \"…\"`"),
+            );
+        }
+    }
+}
+
+/// A value, and the variable that it really came from: `NAME`, or `NAME_FILE`.
+pub(crate) struct Value {
+    pub(crate) text: SecretString,
+    pub(crate) variable: String,
+}
+
+/// Reads `NAME`, or the file that `NAME_FILE` names. `None` where neither is there, or where something is wrong with them: then there is a
+/// finding.
+pub(crate) fn read(source: &dyn Source, name: &str, findings: &mut Vec<Finding>) -> Option<Value> {
+    let name_of_file = format!("{name}_FILE");
+    let direct = get(source, name, findings);
+    let file = get(source, &name_of_file, findings);
+    match (direct, file) {
+        (Some(_), Some(_)) => {
+            findings.push(
+                Finding::new(&DUPLICATE_VARIABLE, format!("`{name}` and `{name_of_file}` are both set"))
+                    .about(name)
+                    .help("unset one of the two"),
+            );
+            None
+        }
+        (Some(text), None) => Some(Value { text, variable: name.to_owned() }),
+        (None, Some(path)) => from_file(path.expose_secret(), name_of_file, findings),
+        (None, None) => None,
+    }
+}
+
+fn from_file(path: &str, variable: String, findings: &mut Vec<Finding>) -> Option<Value> {
+    match file::read(path) {
+        Ok(value) => {
+            match value.exposure {
+                file::Exposure::None => {}
+                // What image entry points and Kubernetes' default mode leave behind. In a container there may be no other user: so it is said,
+                // and does not end the attempt.
+                file::Exposure::Readable => {
+                    findings.push(
+                        Finding::new(&READABLE_SECRET_FILE, "every user of this machine can read the file")
+                            .about(&variable)
+                            .warning(),
+                    );
+                }
+                file::Exposure::Writable => {
+                    findings.push(
+                        Finding::new(
+                            &READABLE_SECRET_FILE,
+                            "every user of this machine can write the file, or put another in its place",
+                        )
+                        .about(&variable),
+                    );
+                }
+            }
+            // An empty file is what a credential that could not be fetched leaves behind: as good as none.
+            value.text.map(|text| Value { text, variable })
+        }
+        Err(unreadable) => {
+            findings.push(
+                Finding::new(&MALFORMED_VALUE, format!("`{variable}` {unreadable}"))
+                    .about(variable)
+                    .help("write the path of a file that this process can read"),
+            );
+            None
+        }
+    }
+}
+
+fn get(source: &dyn Source, variable: &str, findings: &mut Vec<Finding>) -> Option<SecretString> {
+    match source.get(variable) {
+        Ok(value) => value,
+        Err(unreadable) => {
+            findings.push(
+                Finding::new(&MALFORMED_VALUE, format!("`{variable}` {unreadable}"))
+                    .about(variable)
+                    .help("write the value as UTF-8 text, once"),
+            );
+            None
+        }
+    }
+}
+
+/// Whether reading has already said why there is no value.
+fn is_explained(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| !finding.warning)
+}
+
+fn missing(source: &dyn Source, variable: &str) -> Finding {
+    Finding::new(&MISSING_VALUE, format!("`{variable}` is not set, or empty, in {}", source.name()))
+        .help(format!("set `{variable}`, or `{variable}_FILE` to the path of a file that holds it"))
+}
+
+fn secret(source: &dyn Source, entry: &SecretEntry, variable: &str, findings: &mut Vec<Finding>) -> Option<Slot> {
+    let value = read(source, variable, findings);
+    if value.is_none() && !entry.optional && !is_explained(findings) {
+        findings.push(missing(source, variable));
+    }
+    if let Some(value) = &value {
+        credentials::check_secret(value, findings);
+    }
+    if value.is_none() && (!entry.optional || is_explained(findings)) {
+        return None;
+    }
+    let read = (entry.read)(value.as_ref().map(|value| value.text.expose_secret()));
+    if read.is_err() {
+        findings.push(
+            Finding::new(&MALFORMED_VALUE, format!("`{variable}` is not what this field's type holds"))
+                .help("write it as the field's type asks"),
+        );
+    }
+    read.ok()
+}
+
+fn setting(
+    source: &dyn Source,
+    entry: &SettingEntry,
+    declaration: &Declaration,
+    variable: &str,
+    findings: &mut Vec<Finding>,
+) -> Option<Slot> {
+    let value = read(source, variable, findings);
+    if is_explained(findings) {
+        return None;
+    }
+    let text = value.as_ref().map(|value| value.text.expose_secret()).or(declaration.default_text());
+    if text.is_none() && !entry.optional {
+        findings.push(missing(source, variable));
+        return None;
+    }
+    let read = (entry.read)(text);
+    if read.is_err() {
+        let message = match value {
+            Some(value) => {
+                Finding::new(&MALFORMED_VALUE, format!("`{}` is not {}", value.variable, entry.expects)).about(value.variable)
+            }
+            None => Finding::new(&MALFORMED_VALUE, format!("the default of this field is not {}", entry.expects)),
+        };
+        findings.push(message.help(format!("write {}", entry.expects)));
+    }
+    read.ok()
+}

@@ -1,0 +1,239 @@
+//! Loading one resource: its locator, and the companions that share the locator's base name.
+
+use std::time::Instant;
+
+use backing_services_rules::rule::{
+    AMBIENT_OVERRIDE, AMBIGUOUS_LOCATOR, MALFORMED_VALUE, MISSING_CREDENTIALS, MISSING_VALUE, UNKNOWN_SCHEME,
+};
+use backing_services_rules::{Date, Transport};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Value, address, credentials, is_explained, missing, read, waiver};
+use crate::finding::Finding;
+use crate::locator::{self, Dialect};
+use crate::manifest::{Declaration, ResourceEntry};
+use crate::service::Login;
+use crate::source::{Source, environment};
+use crate::target::{Target, Trust};
+
+/// `Some(None)` for an optional resource that there is none of; `None` where something is wrong, and then there is a finding.
+#[allow(clippy::too_many_arguments, reason = "one caller, which has just these")]
+pub(super) fn load(
+    source: &dyn Source,
+    entry: &'static ResourceEntry,
+    declaration: &'static Declaration,
+    variable: &str,
+    base: &str,
+    deadline: Instant,
+    today: Date,
+    findings: &mut Vec<Finding>,
+) -> Option<Option<Target>> {
+    let service = entry.service;
+    let locator = read(source, variable, findings);
+    let companion = |ending: &str, findings: &mut Vec<Finding>| read(source, &format!("{base}{ending}"), findings);
+    let user = companion("_USER", findings);
+    let password = companion("_PASSWORD", findings);
+    let ca = companion("_CA", findings);
+    let client_cert = companion("_CLIENT_CERT", findings);
+    let client_key = companion("_CLIENT_KEY", findings);
+    let pin = companion("_PIN", findings);
+
+    let Some(text) = locator.as_ref().map(|value| value.text.expose_secret()).or(declaration.default_text()) else {
+        if is_explained(findings) {
+            return None;
+        }
+        if !entry.optional {
+            findings.push(missing(source, variable));
+            return None;
+        }
+        // A password without a locator is half of something: the locator's variable is probably misspelt.
+        if let Some(left) = [&user, &password, &ca, &client_cert, &client_key, &pin].into_iter().flatten().next() {
+            findings.push(
+                Finding::new(&MISSING_VALUE, format!("`{}` is set, and `{variable}` is not", left.variable))
+                    .help(format!("set `{variable}`, or unset the other")),
+            );
+            return None;
+        }
+        return Some(None);
+    };
+    let variable = locator.as_ref().map_or(variable, |value| value.variable.as_str());
+
+    let before = findings.len();
+    if let Some(what) = credentials::placeholder(text) {
+        findings.push(
+            Finding::new(&backing_services_rules::rule::PLACEHOLDER_VALUE, format!("`{variable}` is {what}")).about(variable),
+        );
+        return None;
+    }
+    let dialect = Dialect {
+        schemes: service.schemes,
+        parameters: service.parameters,
+        login: service.login,
+        path: service.path,
+        plaintext_waiver: waiver::reason(declaration.waived_rules(), "plaintext_scheme", today),
+        plaintext_loopback: cfg!(debug_assertions),
+    };
+    let parsed = match locator::parse(text, &dialect) {
+        Ok(parsed) => parsed,
+        Err(refused) => {
+            findings.extend(refused.into_iter().map(|finding| finding.about(variable)));
+            return None;
+        }
+    };
+    findings.extend(parsed.warnings.into_iter().map(|finding| finding.about(variable)));
+    let locator = parsed.locator;
+
+    if let Some(scheme) = declaration.only_scheme()
+        && !scheme.eq_ignore_ascii_case(locator.scheme())
+    {
+        findings.push(
+            Finding::new(&UNKNOWN_SCHEME, "its scheme is not the one that the field asks for")
+                .about(variable)
+                .help(format!("write `{scheme}://`")),
+        );
+    }
+    if let Some(host) = locator.host() {
+        address::check_host(host, declaration.listed_hosts(), findings);
+    }
+    for name in service.ambient.iter().filter(|name| environment::is_set(name)) {
+        findings.push(
+            Finding::new(&AMBIENT_OVERRIDE, format!("`{name}` is set, and would steer the driver"))
+                .about(*name)
+                .help(format!("unset `{name}` for this process")),
+        );
+    }
+
+    let said_twice = |what: &str, companion: &Value| {
+        Finding::new(&AMBIGUOUS_LOCATOR, format!("the locator holds a {what}, and `{}` holds one too", companion.variable))
+            .about(variable)
+            .help("say it in one place")
+    };
+    let user = match (locator.user().map(str::to_owned), user) {
+        (Some(_), Some(companion)) => {
+            findings.push(said_twice("user", &companion));
+            None
+        }
+        (user, companion) => user.or_else(|| companion.map(|value| value.text.expose_secret().to_owned())),
+    };
+    let (password, password_variable) = match (parsed.password, password) {
+        (Some(_), Some(companion)) => {
+            findings.push(said_twice("password", &companion));
+            (None, variable.to_owned())
+        }
+        (None, Some(Value { text, variable })) => (Some(text), variable),
+        (password, None) => (password, variable.to_owned()),
+    };
+    let trust = trust(ca, client_cert, client_key, pin, locator.transport(), findings);
+    if findings[before..].iter().any(|finding| finding.rule() == &AMBIGUOUS_LOCATOR) {
+        return None;
+    }
+    login(service.login, user.as_deref(), password.as_ref(), trust.client_cert.is_some(), &password_variable, base, findings);
+
+    let waived = declaration
+        .waived_rules()
+        .iter()
+        .map(|waiver| waiver.rule().name)
+        .filter(|rule| waiver::reason(declaration.waived_rules(), rule, today).is_some());
+    let target = Target { locator, user, password, trust, deadline, waived: waived.collect() };
+    findings.extend((service.check)(&target).into_iter().map(|finding| finding.about(variable)));
+    Some(Some(target))
+}
+
+/// Whether somebody logs in, and with something that is a secret.
+fn login(
+    login: Login,
+    user: Option<&str>,
+    password: Option<&SecretString>,
+    has_certificate: bool,
+    variable: &str,
+    base: &str,
+    findings: &mut Vec<Finding>,
+) {
+    if login == Login::None {
+        return;
+    }
+    let missing = match (user, password) {
+        (None, _) if login == Login::UserAndPassword => Some("it names no user"),
+        (_, None) if !has_certificate => Some("it has no password, and no client certificate in its place"),
+        _ => None,
+    };
+    if let Some(message) = missing {
+        findings.push(
+            Finding::new(&MISSING_CREDENTIALS, message)
+                .help(format!("write the user into the locator or `{base}_USER`, and the password into `{base}_PASSWORD`")),
+        );
+    }
+    if let Some(password) = password {
+        credentials::check_password(user, password, variable, findings);
+    }
+}
+
+/// Reads whom to trust, and how we prove who we are.
+fn trust(
+    ca: Option<Value>,
+    client_cert: Option<Value>,
+    client_key: Option<Value>,
+    pin: Option<Value>,
+    transport: Transport,
+    findings: &mut Vec<Finding>,
+) -> Trust {
+    let has_tls = matches!(transport, Transport::Encrypted | Transport::Upgraded);
+    if !has_tls {
+        for value in [&ca, &client_cert, &client_key, &pin].into_iter().flatten() {
+            let message = format!("`{}` is set, and this resource has no TLS that it could be for", value.variable);
+            findings
+                .push(Finding::new(&MALFORMED_VALUE, message).about(&value.variable).help(format!("unset `{}`", value.variable)));
+        }
+        return Trust::default();
+    }
+    if let Some(pin) = &pin {
+        // To ignore it would be to trust more than was asked for.
+        let message = format!("`{}` is set, and no service of this version pins a key", pin.variable);
+        findings.push(
+            Finding::new(&MALFORMED_VALUE, message)
+                .about(&pin.variable)
+                .help("unset it, and give the authority in the `_CA` variable"),
+        );
+    }
+    match (&client_cert, &client_key) {
+        (Some(cert), None) => findings.push(half_of_a_pair(cert, "_CLIENT_KEY")),
+        (None, Some(key)) => findings.push(half_of_a_pair(key, "_CLIENT_CERT")),
+        _ => {}
+    }
+    #[cfg(feature = "net")]
+    let tls = {
+        let certificate = client_cert.as_ref().zip(client_key.as_ref());
+        match crate::tls::Tls::new(
+            ca.as_ref().map(|ca| ca.text.expose_secret()),
+            certificate.map(|(cert, key)| (cert.text.expose_secret(), key.text.expose_secret())),
+        ) {
+            Ok(tls) => Some(tls),
+            Err(unusable) => {
+                let value = match unusable.what {
+                    crate::tls::Part::Ca => &ca,
+                    crate::tls::Part::ClientCert => &client_cert,
+                    crate::tls::Part::ClientKey => &client_key,
+                };
+                let variable = value.as_ref().map_or_else(String::new, |value| value.variable.clone());
+                findings.push(
+                    Finding::new(unusable.rule, format!("`{variable}` {}", unusable.message)).about(variable).help(unusable.help),
+                );
+                None
+            }
+        }
+    };
+    let text = |value: Option<Value>| value.map(|value| value.text);
+    Trust {
+        ca: text(ca),
+        client_cert: text(client_cert),
+        client_key: text(client_key),
+        #[cfg(feature = "net")]
+        tls,
+    }
+}
+
+fn half_of_a_pair(value: &Value, other: &str) -> Finding {
+    Finding::new(&MALFORMED_VALUE, format!("`{}` is set, and its `{other}` is not", value.variable))
+        .about(&value.variable)
+        .help("set both, or neither")
+}

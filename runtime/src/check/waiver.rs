@@ -1,0 +1,85 @@
+//! Waivers: which findings they cover, and when they end.
+
+use backing_services_rules::rule::EXPIRED_WAIVER;
+use backing_services_rules::{Date, Level};
+
+use crate::finding::Finding;
+use crate::manifest::Waiver;
+
+/// How many days before its end a waiver begins to warn: a month, which is time to mend what it covers.
+const NOTICE_DAYS: i64 = 31;
+
+/// Marks what a waiver covers.
+pub(crate) fn apply(findings: &mut [Finding], waivers: &'static [Waiver], today: Date) {
+    for finding in findings {
+        if let Some(reason) = reason(waivers, finding.rule().name, today)
+            && finding.is_denied()
+            && finding.rule().level == Level::Deny
+        {
+            finding.waived = Some(reason);
+        }
+    }
+}
+
+/// Why a rule is waived today, where it is.
+pub(crate) fn reason(waivers: &'static [Waiver], rule: &str, today: Date) -> Option<&'static str> {
+    waivers
+        .iter()
+        .find(|waiver| waiver.rule().name == rule && waiver.until().is_none_or(|until| today <= until))
+        .map(Waiver::reason)
+}
+
+/// Warns of waivers that have ended, and of those that soon will.
+pub(crate) fn expiring(findings: &mut Vec<Finding>, waivers: &'static [Waiver], today: Date) {
+    for waiver in waivers {
+        let Some(until) = waiver.until() else { continue };
+        let rule = waiver.rule().name;
+        let left = until.to_unix_days() - today.to_unix_days();
+        if left < 0 {
+            findings.push(Finding::new(
+                &EXPIRED_WAIVER,
+                format!("the waiver of `{rule}` ended on {until}, and the rule holds again"),
+            ));
+        } else if left <= NOTICE_DAYS {
+            findings.push(Finding::new(&EXPIRED_WAIVER, format!("the waiver of `{rule}` ends on {until}")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT};
+
+    static WAIVERS: &[Waiver] = &[Waiver::new("superuser_account", "one account", Some("2027-03-01"))];
+
+    fn covered(today: &str) -> (bool, Vec<String>) {
+        let today = Date::parse(today).unwrap();
+        let mut findings = vec![Finding::new(&SUPERUSER_ACCOUNT, "is one"), Finding::new(&MALFORMED_LOCATOR, "is it")];
+        apply(&mut findings, WAIVERS, today);
+        assert!(findings[1].is_denied(), "nothing waives what forbids");
+        let covered = !findings[0].is_denied();
+        findings.clear();
+        expiring(&mut findings, WAIVERS, today);
+        (covered, findings.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_waiver_ends_after_its_last_day() {
+        assert_eq!(covered("2026-11-23"), (true, vec![]));
+        assert_eq!(
+            covered("2027-02-01"),
+            (true, vec!["the waiver of `superuser_account` ends on 2027-03-01 [expired_waiver]".to_owned()])
+        );
+        assert!(covered("2027-03-01").0);
+        assert_eq!(
+            covered("2027-03-02"),
+            (
+                false,
+                vec![
+                    "the waiver of `superuser_account` ended on 2027-03-01, and the rule holds again [expired_waiver]".to_owned()
+                ]
+            )
+        );
+    }
+}

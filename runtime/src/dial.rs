@@ -1,0 +1,209 @@
+//! Dialling a target: resolve, hold every address against the rules, connect, and speak TLS. Nothing of ours is said before that.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use backing_services_rules::rule::{PLAINTEXT_SCHEME, UNVERIFIED_TLS};
+
+use crate::attach::within;
+use crate::check::address;
+use crate::finding::{Failure, FailureKind, Finding};
+use crate::locator::Host;
+use crate::posture::TlsPosture;
+use crate::service::Refusal;
+use crate::target::Target;
+use crate::tls::CONNECT_TIMEOUT;
+
+/// A connection to a target.
+pub struct Dialled {
+    /// Reads from and writes to the verified server.
+    pub stream: Stream,
+    /// What protects the connection; `None` only where the target is plaintext.
+    pub tls: Option<TlsPosture>,
+}
+
+impl std::fmt::Debug for Dialled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dialled").field("tls", &self.tls).finish_non_exhaustive()
+    }
+}
+
+/// A stream of bytes to and from a target: under verified TLS, but for a target that is plaintext.
+pub struct Stream(Inner);
+
+enum Inner {
+    Tls(Box<TlsStream<TcpStream>>),
+    Plain(TcpStream),
+}
+
+impl Target {
+    /// Connects and speaks TLS, from the first byte on.
+    ///
+    /// # Errors
+    /// [`Refusal`]: a forbidden address, a host that does not resolve or answer, a certificate that does not pass.
+    pub async fn dial(&self) -> Result<Dialled, Refusal> {
+        let connection = self.dial_tcp().await?;
+        self.encrypt(connection).await
+    }
+
+    /// Connects, and says nothing yet: for a protocol that asks for TLS in its own words first.
+    ///
+    /// # Errors
+    /// [`Refusal`]: a forbidden address, or a host that does not resolve or answer.
+    pub async fn dial_tcp(&self) -> Result<TcpStream, Refusal> {
+        let (host, port) = (self.host()?, self.locator.port());
+        let limit = self.connect_timeout();
+        let timed_out = |what: &'static str| {
+            move |_| {
+                Refusal::from(Failure::new(
+                    FailureKind::TimedOut,
+                    what,
+                    "look at the network between here and there: a firewall drops, it does not refuse",
+                ))
+            }
+        };
+        let addresses =
+            within(limit, resolve(host, port)).await.map_err(timed_out("its host's name was not resolved in time"))??;
+        if let Some(finding) = address::check_resolved(addresses.iter().map(SocketAddr::ip)) {
+            return Err(finding.into());
+        }
+        if self.is_plaintext()
+            && matches!(host, Host::Name(name) if name == "localhost")
+            && !addresses.iter().all(|address| address.ip().is_loopback())
+        {
+            return Err(Finding::new(&PLAINTEXT_SCHEME, "`localhost` leads to an address that is not a loopback address").into());
+        }
+        within(limit, connect(&addresses)).await.map_err(timed_out("its host did not answer in time"))?
+    }
+
+    /// Speaks TLS over a connection of [`Target::dial_tcp`], on which nothing is waiting to be read.
+    ///
+    /// # Errors
+    /// [`Refusal`]: a certificate that does not pass, or a server that speaks no TLS.
+    pub async fn encrypt(&self, connection: TcpStream) -> Result<Dialled, Refusal> {
+        if self.is_plaintext() {
+            return Ok(Dialled { stream: Stream(Inner::Plain(connection)), tls: None });
+        }
+        let Some(tls) = &self.trust.tls else {
+            return Err(Finding::new(&UNVERIFIED_TLS, "there is no TLS configuration for this resource").into());
+        };
+        let handshake = tls.handshake(self.host()?, connection);
+        let (stream, posture) = within(self.connect_timeout(), handshake).await.map_err(|_| {
+            Failure::new(
+                FailureKind::TimedOut,
+                "the server accepted the connection, and did not finish the TLS handshake in time",
+                "look at the port: what listens there may wait for another protocol; and at the server's load",
+            )
+        })??;
+        Ok(Dialled { stream: Stream(Inner::Tls(Box::new(stream))), tls: Some(posture) })
+    }
+
+    fn host(&self) -> Result<&Host, Refusal> {
+        self.locator.host().ok_or_else(|| {
+            Failure::new(FailureKind::Unresolved, "its locator has no host", "a service in the process has nothing to dial")
+                .into()
+        })
+    }
+
+    /// How long connecting may take: what the locator's `connect_timeout` says, in seconds, or 10 s; never longer than is left of the whole.
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.locator.number("connect_timeout").map_or(CONNECT_TIMEOUT, Duration::from_secs)
+    }
+
+    /// The same target, to be connected to again later: reconnecting has its own time.
+    pub(crate) fn renewed(mut self, limit: Duration) -> Self {
+        self.deadline = Instant::now() + limit;
+        self
+    }
+}
+
+async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, Refusal> {
+    let name = match host {
+        Host::Address(address) => return Ok(vec![SocketAddr::new(*address, port)]),
+        Host::Name(name) => name.as_str(),
+    };
+    let unresolved = || {
+        Failure::new(
+            FailureKind::Unresolved,
+            "its host's name has no address",
+            "look at the name, and at this machine's name servers",
+        )
+    };
+    // The resolver's error names the host.
+    let addresses: Vec<_> = tokio::net::lookup_host((name, port)).await.map_err(|_| unresolved())?.collect();
+    if addresses.is_empty() { Err(unresolved().into()) } else { Ok(addresses) }
+}
+
+/// Tries the addresses in the resolver's order (RFC 6724 is its affair) until one answers.
+async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Refusal> {
+    match TcpStream::connect(addresses).await {
+        Ok(connection) => {
+            // Requests are small and wait for their answers: Nagle's algorithm would only hold them back. Without it all works too.
+            let _ = connection.set_nodelay(true);
+            Ok(connection)
+        }
+        Err(error) => Err(unreachable(&error).into()),
+    }
+}
+
+fn unreachable(error: &io::Error) -> Failure {
+    let message = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "nothing listens on the host's port: the connection was refused",
+        io::ErrorKind::TimedOut => "its host did not answer in time",
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "there is no route to its host",
+        _ => "its host cannot be connected to",
+    };
+    Failure::new(
+        FailureKind::Unreachable,
+        message,
+        "look at the host and the port, whether the service runs, and at the firewall",
+    )
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Inner::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Inner::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().0 {
+            Inner::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Inner::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Inner::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Inner::Plain(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Inner::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Inner::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match &self.0 {
+            Inner::Tls(_) => "Stream(TLS)",
+            Inner::Plain(_) => "Stream(plaintext)",
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! The one error of attaching: a report for whoever has to mend it at night, and the same as data.
+
+use std::fmt::{self, Write as _};
+use std::io::IsTerminal as _;
+
+use crate::finding::{Failure, Finding};
+
+/// Everything that is wrong, field by field, in declaration order.
+///
+/// `Display` and `Debug` are the same report, so that a `main` that returns it prints it; `Debug` has colours where standard error is a
+/// terminal. It names variables, and never holds a value of one.
+pub struct AttachError(Box<Report>);
+
+struct Report {
+    name: &'static str,
+    fields: usize,
+    problems: Vec<Problem>,
+}
+
+/// A finding or a failure.
+#[derive(Clone, Debug)]
+pub(crate) enum Problem {
+    Finding(Finding),
+    Failure(Failure),
+}
+
+impl Problem {
+    pub(crate) fn field(&self) -> &str {
+        match self {
+            Self::Finding(finding) => finding.field(),
+            Self::Failure(failure) => failure.field(),
+        }
+    }
+
+    pub(crate) const fn is_denied(&self) -> bool {
+        match self {
+            Self::Finding(finding) => finding.is_denied(),
+            Self::Failure(_) => true,
+        }
+    }
+}
+
+impl AttachError {
+    /// `problems` are in declaration order; `fields` is how many fields there are.
+    pub(crate) fn new(name: &'static str, fields: usize, problems: Vec<Problem>) -> Self {
+        Self(Box::new(Report { name, fields, problems }))
+    }
+
+    /// The rules that are violated, in declaration order of the fields. Warnings and waived ones are among them.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.0.problems.iter().filter_map(|problem| match problem {
+            Problem::Finding(finding) => Some(finding),
+            Problem::Failure(_) => None,
+        })
+    }
+
+    /// What went wrong although no rule is violated, in declaration order of the fields.
+    pub fn failures(&self) -> impl Iterator<Item = &Failure> {
+        self.0.problems.iter().filter_map(|problem| match problem {
+            Problem::Failure(failure) => Some(failure),
+            Problem::Finding(_) => None,
+        })
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, paint: Paint) -> fmt::Result {
+        let Report { name, fields, problems } = &*self.0;
+        let denied: Vec<_> = problems.iter().filter(|problem| problem.is_denied()).collect();
+        let mut failing: Vec<_> = denied.iter().map(|problem| problem.field()).collect();
+        failing.dedup();
+        write!(
+            f,
+            "`{name}` was not attached: {} in {} of {}",
+            counted(denied.len(), "problem"),
+            failing.len(),
+            counted(*fields, "field"),
+        )?;
+
+        let mut current = None;
+        for problem in problems {
+            let (severity, name, variable, message, remedy) = match problem {
+                Problem::Finding(finding) => {
+                    let severity = match (finding.waived_because(), finding.is_denied()) {
+                        (Some(_), _) => Severity::Waived,
+                        (None, true) => Severity::Error,
+                        (None, false) => Severity::Warning,
+                    };
+                    (severity, finding.rule().name, finding.variable(), finding.message(), finding.remedy())
+                }
+                Problem::Failure(failure) => {
+                    (Severity::Error, failure.kind().name(), failure.variable(), failure.message(), failure.remedy())
+                }
+            };
+            if current != Some((problem.field(), variable)) {
+                current = Some((problem.field(), variable));
+                write!(f, "\n\n{}", paint.bold(problem.field()))?;
+                if let Some(variable) = variable {
+                    write!(f, " ({variable})")?;
+                }
+            }
+            write!(f, "\n  {}: {message}", paint.severity(severity, name))?;
+            match problem {
+                Problem::Finding(finding) if let Some(reason) = finding.waived_because() => write!(f, "\n    waived: {reason}")?,
+                _ => write!(f, "\n    help: {remedy}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+impl fmt::Display for AttachError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, Paint(false))
+    }
+}
+
+impl fmt::Debug for AttachError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A `main` that returns the error prints it with `Debug`, on standard error.
+        self.write(f, Paint(std::io::stderr().is_terminal() && !crate::source::environment::colour_is_unwanted()))
+    }
+}
+
+impl std::error::Error for AttachError {}
+
+#[derive(Clone, Copy)]
+enum Severity {
+    Error,
+    Warning,
+    Waived,
+}
+
+/// Writes with colours, or without.
+#[derive(Clone, Copy)]
+struct Paint(bool);
+
+impl Paint {
+    fn bold(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    fn severity(self, severity: Severity, rule: &str) -> String {
+        let (code, word) = match severity {
+            Severity::Error => ("1;31", "error"),
+            Severity::Warning => ("1;33", "warning"),
+            Severity::Waived => ("1;36", "waived"),
+        };
+        self.with(code, &format!("{word}[{rule}]"))
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        let mut painted = String::new();
+        // Writing to a `String` does not fail.
+        let _ = if self.0 { write!(painted, "\u{1b}[{code}m{text}\u{1b}[0m") } else { write!(painted, "{text}") };
+        painted
+    }
+}

@@ -1,0 +1,177 @@
+//! What attaching learnt about a resource.
+
+use std::fmt::{self, Write as _};
+use std::time::SystemTime;
+
+use crate::finding::Finding;
+use crate::service::Service;
+use crate::target::Target;
+
+/// The posture of one resource: over what, as whom, to what it is attached.
+///
+/// Everything that the other end said has been through [`printable`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Posture {
+    /// The service's name.
+    pub service: &'static str,
+    /// Where it is: the locator, without user and secret.
+    pub endpoint: String,
+    /// What protects the connection; `None` for a service in the process, and for plaintext that a waiver or a loopback address allows.
+    pub tls: Option<TlsPosture>,
+    /// Product and version, as the server gives them.
+    pub server: Option<String>,
+    /// The account, as the server gives it.
+    pub account: Option<String>,
+    /// How the account was authenticated: `SCRAM-SHA-256`.
+    pub authentication: Option<String>,
+    /// Where the driver falls short of what this crate promises, in words.
+    pub remarks: Vec<&'static str>,
+    /// What was found and did not end the attempt: warnings, and violations that a waiver covers.
+    pub findings: Vec<Finding>,
+    /// When all this was learnt.
+    pub taken_at: SystemTime,
+}
+
+/// What protects a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct TlsPosture {
+    /// `TLS 1.3` or `TLS 1.2`.
+    pub version: &'static str,
+    /// The cipher suite, as IANA names it.
+    pub cipher: String,
+    /// Who vouches for the server.
+    pub trust: TrustPosture,
+    /// The server's own certificate.
+    pub certificate: CertificatePosture,
+}
+
+/// Who vouches for a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum TrustPosture {
+    /// The Mozilla roots that are bundled with this build.
+    PublicRoots,
+    /// The authority in the resource's `_CA` variable, and nobody else.
+    PrivateCa,
+}
+
+/// What a server's certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct CertificatePosture {
+    /// Whom it names (RFC 4514).
+    pub subject: String,
+    /// Who issued it (RFC 4514).
+    pub issuer: String,
+    /// The names and addresses that it is valid for.
+    pub names: Vec<String>,
+    /// The kind and size of its key: `ECDSA P-256`, `RSA 2048`.
+    pub key: String,
+    /// The last second of its validity, in seconds since 1970.
+    pub not_after: u64,
+}
+
+impl CertificatePosture {
+    /// Whole days until it expires, from `now` on; 0 on the last day and after.
+    #[must_use]
+    pub fn days_left(&self, now: SystemTime) -> u64 {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        self.not_after.saturating_sub(now) / 86_400
+    }
+}
+
+impl Posture {
+    /// What is known before the other end has said anything. A service fills the rest in.
+    #[must_use]
+    pub fn of<S: Service>(target: &Target) -> Self {
+        Self {
+            service: S::NAME,
+            endpoint: target.locator().to_string(),
+            tls: None,
+            server: None,
+            account: None,
+            authentication: None,
+            remarks: Vec::new(),
+            findings: Vec::new(),
+            taken_at: SystemTime::now(),
+        }
+    }
+}
+
+impl fmt::Display for Posture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.service, self.endpoint)?;
+        if let Some(server) = &self.server {
+            write!(f, ", {server}")?;
+        }
+        if let Some(account) = &self.account {
+            write!(f, ", as {account}")?;
+        }
+        if let Some(authentication) = &self.authentication {
+            write!(f, " by {authentication}")?;
+        }
+        match &self.tls {
+            Some(tls) => write!(
+                f,
+                ", over {} with {}, certificate of {} with {} days left",
+                tls.version,
+                tls.cipher,
+                tls.certificate.subject,
+                tls.certificate.days_left(self.taken_at)
+            ),
+            None => f.write_str(", without TLS"),
+        }
+    }
+}
+
+/// The longest text that is repeated after the other end, in characters.
+pub const LONGEST_QUOTE: usize = 200;
+
+/// A text of the other end's, made safe to print: control characters, line ends, escape sequences, and characters that are invisible or turn
+/// the direction are escaped, and past [`LONGEST_QUOTE`] it is cut.
+///
+/// ```
+/// use backing_services::posture::printable;
+/// assert_eq!(printable("16.2\u{1b}[2J\r\nroot:"), r"16.2\u{1b}[2J\r\nroot:");
+/// ```
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut printed = String::new();
+    for (count, c) in text.chars().enumerate() {
+        if count == LONGEST_QUOTE {
+            printed.push('…');
+            break;
+        }
+        if c.is_control() || crate::locator::is_invisible(c) {
+            // Writing to a `String` does not fail.
+            let _ = write!(printed, "{}", c.escape_default());
+        } else {
+            printed.push(c);
+        }
+    }
+    printed
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Posture {
+    fn serialize<Z: serde::Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        use serde::ser::SerializeStruct;
+        let taken_at = self.taken_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut posture = serializer.serialize_struct("Posture", 9)?;
+        posture.serialize_field("service", self.service)?;
+        posture.serialize_field("endpoint", &self.endpoint)?;
+        posture.serialize_field("tls", &self.tls)?;
+        posture.serialize_field("server", &self.server)?;
+        posture.serialize_field("account", &self.account)?;
+        posture.serialize_field("authentication", &self.authentication)?;
+        posture.serialize_field("remarks", &self.remarks)?;
+        posture.serialize_field("findings", &self.findings)?;
+        posture.serialize_field("taken_at", &taken_at)?;
+        posture.end()
+    }
+}

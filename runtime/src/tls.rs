@@ -1,0 +1,319 @@
+//! The one TLS configuration: rustls with ring, TLS 1.3 and 1.2, and exactly one set of roots.
+//!
+//! The roots are Mozilla's, bundled with this build, or the resource's own authority and nobody else. No variable of the process and no file of the
+//! system adds one. Sessions are not resumed: each connection sees the certificate, and checks it.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use backing_services_rules::Rule;
+use backing_services_rules::rule::{CERTIFICATE_EXPIRY, MALFORMED_VALUE, OBSOLETE_TLS, UNVERIFIED_TLS, WEAK_CERTIFICATE};
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{AlertDescription, CertificateError, ClientConfig, ProtocolVersion, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::finding::{Failure, FailureKind, Finding};
+use crate::locator::Host;
+use crate::posture::{CertificatePosture, TlsPosture, TrustPosture, printable};
+use crate::service::Refusal;
+
+mod certificate;
+
+/// A certificate with fewer days left warns: two weeks are what a renewal that did not happen by itself takes in an organisation.
+pub(crate) const EXPIRY_NOTICE_DAYS: u64 = 14;
+
+/// Names that a hostile certificate may hold without end: more are not repeated.
+const MOST_NAMES: usize = 20;
+
+/// A TLS configuration, and whom it trusts.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    config: Arc<ClientConfig>,
+    trust: TrustPosture,
+}
+
+/// Which of a resource's variables cannot be used.
+#[derive(Clone, Copy)]
+pub(crate) enum Part {
+    Ca,
+    ClientCert,
+    ClientKey,
+}
+
+/// Why a resource's trust cannot be used; the message follows the variable's name.
+pub(crate) struct Unusable {
+    pub(crate) what: Part,
+    pub(crate) rule: &'static Rule,
+    pub(crate) message: &'static str,
+    pub(crate) help: &'static str,
+}
+
+/// The provider, by name: a process default that somebody else installed is not asked.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
+    Arc::clone(&PROVIDER)
+}
+
+fn public_roots() -> Arc<RootCertStore> {
+    static ROOTS: LazyLock<Arc<RootCertStore>> =
+        LazyLock::new(|| Arc::new(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()));
+    Arc::clone(&ROOTS)
+}
+
+impl Tls {
+    /// The configuration for a private authority, or for the public roots, and for a client's certificate and key, each in PEM.
+    pub(crate) fn new(ca: Option<&str>, client: Option<(&str, &str)>) -> Result<Self, Unusable> {
+        static PUBLIC: LazyLock<Option<Tls>> = LazyLock::new(|| Tls::build(public_roots(), TrustPosture::PublicRoots, None).ok());
+        match (ca, client, &*PUBLIC) {
+            (None, None, Some(public)) => Ok(public.clone()),
+            (None, client, _) => Self::build(public_roots(), TrustPosture::PublicRoots, client),
+            (Some(ca), client, _) => Self::build(private_root(ca)?, TrustPosture::PrivateCa, client),
+        }
+    }
+
+    fn build(roots: Arc<RootCertStore>, trust: TrustPosture, client: Option<(&str, &str)>) -> Result<Self, Unusable> {
+        let builder =
+            ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(|_| Unusable {
+                what: Part::Ca,
+                rule: &OBSOLETE_TLS,
+                message: "cannot be used: this build of rustls has neither TLS 1.3 nor TLS 1.2",
+                help: "build rustls with its feature `tls12` or without one that removes TLS 1.3",
+            })?;
+        let builder = builder.with_root_certificates(roots);
+        let mut config = match client {
+            None => builder.with_no_client_auth(),
+            Some((cert, key)) => {
+                let chain = certificates(cert).ok_or(Unusable {
+                    what: Part::ClientCert,
+                    rule: &MALFORMED_VALUE,
+                    message: "is not a certificate in PEM, with its chain behind it",
+                    help: "write what begins with `-----BEGIN CERTIFICATE-----`, with its line breaks",
+                })?;
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| Unusable {
+                    what: Part::ClientKey,
+                    rule: &MALFORMED_VALUE,
+                    message: "is not an unencrypted private key in PEM",
+                    help: "write what begins with `-----BEGIN PRIVATE KEY-----`, with its line breaks",
+                })?;
+                // That key and certificate belong together is checked here too.
+                builder.with_client_auth_cert(chain, key).map_err(|_| Unusable {
+                    what: Part::ClientKey,
+                    rule: &MALFORMED_VALUE,
+                    message: "is of a kind that is not supported, or does not belong to the certificate",
+                    help: "write the key that the certificate was issued for: ECDSA P-256 or P-384, Ed25519, or RSA",
+                })?
+            }
+        };
+        config.resumption = Resumption::disabled();
+        Ok(Self { config: Arc::new(config), trust })
+    }
+
+    /// Speaks TLS over a connection to `host`; verifies who it is, and learns the rest.
+    pub(crate) async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        host: &Host,
+        connection: T,
+    ) -> Result<(TlsStream<T>, TlsPosture), Refusal> {
+        let stream = TlsConnector::from(Arc::clone(&self.config))
+            .connect(server_name(host)?, connection)
+            .await
+            .map_err(|error| refusal(&error, self.trust))?;
+        let posture = self.posture(stream.get_ref().1)?;
+        Ok((stream, posture))
+    }
+
+    fn posture(&self, connection: &rustls::ClientConnection) -> Result<TlsPosture, Refusal> {
+        let version = match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            _ => return Err(Finding::new(&OBSOLETE_TLS, "the connection speaks neither TLS 1.3 nor TLS 1.2").into()),
+        };
+        let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
+        let certificate = connection
+            .peer_certificates()
+            .and_then(<[_]>::first)
+            .and_then(|der| certificate::read(der))
+            .ok_or_else(|| Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be read"))?;
+        Ok(TlsPosture { version, cipher: cipher.to_owned(), trust: self.trust, certificate })
+    }
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("trust", &self.trust).finish_non_exhaustive()
+    }
+}
+
+fn private_root(ca: &str) -> Result<Arc<RootCertStore>, Unusable> {
+    const HELP: &str =
+        "write the authority's own certificate in PEM: what begins with `-----BEGIN CERTIFICATE-----`, with its line breaks";
+    let unusable = |message| Unusable { what: Part::Ca, rule: &MALFORMED_VALUE, message, help: HELP };
+    let certificates = certificates(ca).ok_or_else(|| unusable("holds no certificate in PEM, or one that is damaged"))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate).map_err(|_| unusable("holds something in PEM that is no X.509 certificate"))?;
+    }
+    Ok(Arc::new(roots))
+}
+
+/// Every certificate of a PEM text; `None` where there is none, or one that is damaged.
+fn certificates(text: &str) -> Option<Vec<CertificateDer<'static>>> {
+    let certificates: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    certificates.ok().filter(|certificates| !certificates.is_empty())
+}
+
+fn server_name(host: &Host) -> Result<ServerName<'static>, Refusal> {
+    match host {
+        Host::Address(address) => Ok(ServerName::IpAddress((*address).into())),
+        Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| {
+            Finding::new(&UNVERIFIED_TLS, "its host is no name that a certificate could be for")
+                .help("write the host as its certificate names it")
+                .into()
+        }),
+    }
+}
+
+/// What a certificate with few days left is told.
+pub(crate) fn expiry_notice(certificate: &CertificatePosture) -> Option<Finding> {
+    let left = certificate.days_left(std::time::SystemTime::now());
+    (left < EXPIRY_NOTICE_DAYS).then(|| {
+        Finding::new(&CERTIFICATE_EXPIRY, format!("the server's certificate expires in {left} days"))
+            .help("renew the certificate")
+            .warning()
+    })
+}
+
+/// Reads what rustls says of a handshake that failed, and says it in our own words. What the server sent is only in it where it is names.
+fn refusal(error: &std::io::Error, trust: TrustPosture) -> Refusal {
+    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        return broken_off(error);
+    };
+    match tls {
+        rustls::Error::InvalidCertificate(certificate) => refused_certificate(certificate, trust),
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) | rustls::Error::PeerIncompatible(_) => {
+            Finding::new(&OBSOLETE_TLS, "the server speaks neither TLS 1.3 nor TLS 1.2 with a cipher that is still good").into()
+        }
+        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity) => {
+            Finding::new(&OBSOLETE_TLS, "the server shares no TLS version and cipher with this client, or wants a client certificate")
+                .help("enable TLS 1.3 or 1.2 with ECDHE ciphers on the server; if it asks for a client certificate, set `_CLIENT_CERT` and `_CLIENT_KEY`")
+                .into()
+        }
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::AccessDenied,
+        ) => Failure::new(
+            FailureKind::NotAdmitted,
+            "the server does not accept the client certificate, or wants one",
+            "set the resource's `_CLIENT_CERT` and `_CLIENT_KEY` to a certificate that the server's authority issued",
+        )
+        .into(),
+        rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => wrong_name(&[]),
+        rustls::Error::InvalidMessage(_) => {
+            // Whoever answers a ClientHello with something else speaks no TLS on this port.
+            Finding::new(&OBSOLETE_TLS, "what answers on this port does not speak TLS")
+                .help("look at the port; where the server has no TLS, switch it on")
+                .into()
+        }
+        _ => Failure::new(FailureKind::Protocol, "the TLS handshake failed", "look at the server's log: it did not keep to the protocol").into(),
+    }
+}
+
+fn broken_off(error: &std::io::Error) -> Refusal {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof
+        | std::io::ErrorKind::ConnectionReset
+        | std::io::ErrorKind::BrokenPipe
+        | std::io::ErrorKind::ConnectionAborted => Failure::new(
+            FailureKind::Protocol,
+            "the server closed the connection in the middle of the TLS handshake",
+            "look at the port and at the server's log: it may have no TLS there, or no certificate",
+        ),
+        _ => Failure::new(
+            FailureKind::Unreachable,
+            "the connection broke in the middle of the TLS handshake",
+            "look at the network and at the server's log",
+        ),
+    }
+    .into()
+}
+
+fn refused_certificate(error: &CertificateError, trust: TrustPosture) -> Refusal {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            Finding::new(&CERTIFICATE_EXPIRY, "the server's certificate, or one of its chain, has expired").into()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            Finding::new(&CERTIFICATE_EXPIRY, "the server's certificate, or one of its chain, is not valid yet")
+                .help("look at the clock of this machine and of the authority's")
+                .into()
+        }
+        CertificateError::NotValidForName => wrong_name(&[]),
+        CertificateError::NotValidForNameContext { presented, .. } => wrong_name(presented),
+        CertificateError::UnknownIssuer => {
+            let (message, help) = match trust {
+                TrustPosture::PrivateCa => (
+                    "the server's certificate was not issued by the authority in the `_CA` variable",
+                    "write the certificate of the authority that issued it; if the server sends no intermediate certificate, add that one too",
+                ),
+                TrustPosture::PublicRoots => (
+                    "the server's certificate was not issued by a public authority",
+                    "give the resource its private authority in its `_CA` variable (PEM); a self-signed certificate is its own",
+                ),
+            };
+            Finding::new(&UNVERIFIED_TLS, message).help(help).into()
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Finding::new(
+            &WEAK_CERTIFICATE,
+            "the server's certificate, or one of its chain, has a signature or a key that is too weak, or unknown",
+        )
+        .into(),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            Finding::new(&UNVERIFIED_TLS, "the server's certificate is not one for servers")
+                .help("issue one with the extended key usage `serverAuth`")
+                .into()
+        }
+        CertificateError::Revoked => {
+            Finding::new(&UNVERIFIED_TLS, "the server's certificate is revoked").help("issue a new one").into()
+        }
+        CertificateError::Other(_) => {
+            // An authority as the server's own certificate, which rustls refuses (RFC 5280, 4.2.1.9), is what comes here in practice.
+            Finding::new(
+                &UNVERIFIED_TLS,
+                "the server's certificate cannot be one of a server: it is an authority's own, or is malformed",
+            )
+            .help("issue a certificate for the server (`CA:FALSE`) from the authority")
+            .into()
+        }
+        _ => Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be verified")
+            .help("look at the certificate with `openssl x509 -text`")
+            .into(),
+    }
+}
+
+/// The names come out of a certificate: of whoever answered, but verified up to this point.
+fn wrong_name(presented: &[String]) -> Refusal {
+    let message = if presented.is_empty() {
+        "the server's certificate is not valid for the host".to_owned()
+    } else {
+        let names: Vec<_> = presented.iter().take(MOST_NAMES).map(|name| printable(name)).collect();
+        format!("the server's certificate is not valid for the host, but for {}", names.join(", "))
+    };
+    Finding::new(&UNVERIFIED_TLS, message)
+        .help("write the host as the certificate names it, or issue the certificate for the host")
+        .into()
+}
+
+/// How long a TCP connection may take to come about, and a handshake to be done, unless the locator says otherwise: 10 s. Three lost SYNs
+/// are repeated within 7 s (RFC 6298, 2).
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

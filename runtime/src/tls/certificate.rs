@@ -1,0 +1,91 @@
+//! What a certificate says of itself. It is only read after rustls has verified it.
+
+use std::net::IpAddr;
+
+use rustls::pki_types::CertificateDer;
+use x509_cert::Certificate;
+use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::{Decode as _, Reader as _, SliceReader};
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
+
+use super::MOST_NAMES;
+use crate::posture::{CertificatePosture, printable};
+
+/// RFC 3279, 2.3.1.
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+/// RFC 5480, 2.1.1.
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+/// RFC 8410, 3.
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+/// RFC 5480, 2.1.1.1.
+const CURVES: &[(ObjectIdentifier, &str)] = &[
+    (ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"), "ECDSA P-256"),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.34"), "ECDSA P-384"),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.35"), "ECDSA P-521"),
+];
+
+/// Reads a certificate; `None` where it cannot be.
+pub(super) fn read(der: &CertificateDer<'_>) -> Option<CertificatePosture> {
+    let certificate = Certificate::from_der(der).ok()?;
+    let certificate = certificate.tbs_certificate();
+    Some(CertificatePosture {
+        subject: printable(&certificate.subject().to_string()),
+        issuer: printable(&certificate.issuer().to_string()),
+        names: names(certificate.get_extension().ok()?.map(|(_, names): (bool, SubjectAltName)| names)),
+        key: key(certificate.subject_public_key_info()),
+        not_after: certificate.validity().not_after.to_unix_duration().as_secs(),
+    })
+}
+
+fn names(names: Option<SubjectAltName>) -> Vec<String> {
+    let name = |name: &GeneralName| match name {
+        GeneralName::DnsName(name) => Some(printable(name.as_str())),
+        GeneralName::IpAddress(octets) => address(octets.as_bytes()),
+        _ => None,
+    };
+    names.iter().flat_map(|names| &names.0).filter_map(name).take(MOST_NAMES).collect()
+}
+
+fn address(octets: &[u8]) -> Option<String> {
+    let address = match octets.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(octets).ok()?),
+        _ => IpAddr::from(<[u8; 16]>::try_from(octets).ok()?),
+    };
+    Some(address.to_string())
+}
+
+fn key(key: &SubjectPublicKeyInfoOwned) -> String {
+    let parameters = || key.algorithm.parameters.as_ref()?.decode_as::<ObjectIdentifier>().ok();
+    match key.algorithm.oid {
+        RSA => key
+            .subject_public_key
+            .as_bytes()
+            .and_then(modulus_bits)
+            .map_or_else(|| "RSA".to_owned(), |bits| format!("RSA {bits}")),
+        EC => parameters()
+            .and_then(|curve| CURVES.iter().find(|(oid, _)| *oid == curve))
+            .map_or_else(|| "ECDSA".to_owned(), |(_, name)| (*name).to_owned()),
+        ED25519 => "Ed25519".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// How long the modulus of an RSA key is: `RSAPublicKey` is a sequence that begins with it (RFC 3279, 2.3.1).
+fn modulus_bits(key: &[u8]) -> Option<usize> {
+    let mut reader = SliceReader::new(key).ok()?;
+    reader
+        .sequence(|reader| {
+            let modulus = x509_cert::der::asn1::Uint::decode(reader)?;
+            // What follows is the exponent: nothing is asked of it, but the sequence has to be read to its end.
+            let _: x509_cert::der::asn1::Uint = x509_cert::der::asn1::Uint::decode(reader)?;
+            Ok::<_, x509_cert::der::Error>(modulus)
+        })
+        .ok()
+        .map(|modulus| {
+            let bytes = modulus.as_bytes();
+            let zeros = bytes.first().map_or(0, |byte| byte.leading_zeros() as usize);
+            bytes.len() * 8 - zeros
+        })
+}
