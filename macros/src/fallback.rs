@@ -1,0 +1,79 @@
+//! What stands beside the errors, so that nothing else in the user's crate turns red: implementations that are enough for whoever uses the
+//! struct.
+//!
+//! The fields that are sound are in its manifest. So rustc is asked about their types in the same compile, and says what is wrong with those.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::{DeriveInput, GenericParam};
+
+use crate::expand::{free_questions, implementations, runtime};
+use crate::model::{Struct, StructAttribute};
+
+/// Implementations for a struct whose fields could be read.
+pub(crate) fn expand(input: &Struct<'_>) -> TokenStream {
+    let runtime = runtime(input);
+    let (generics, ty, bounds) = input.original.generics.split_for_impl();
+    let ident = &input.original.ident;
+    let impls =
+        implementations(input, &runtime, &quote!(#generics), &quote!(#ident #ty), &bounds.to_token_stream(), &diverge(&runtime));
+    let questions = free_questions(input, &runtime);
+    quote!(#impls #questions)
+}
+
+/// Implementations for what is no struct with named fields, or has lifetimes.
+pub(crate) fn expand_bare(original: &DeriveInput, attribute: StructAttribute) -> TokenStream {
+    let bare = Struct { original, docs: String::new(), attribute, fields: Vec::new() };
+    let runtime = runtime(&bare);
+    let ident = &original.ident;
+    let (_, ty, bounds) = original.generics.split_for_impl();
+    // Only what lives for ever can be attached: there are implementations for `'static`, and whoever uses the struct means that one.
+    let lifetimes: Vec<String> = original.generics.lifetimes().map(|parameter| parameter.lifetime.ident.to_string()).collect();
+    let parameters = original.generics.params.iter().filter_map(|parameter| match parameter {
+        GenericParam::Lifetime(_) => None,
+        GenericParam::Type(parameter) => {
+            let (ident, bounds) = (&parameter.ident, &parameter.bounds);
+            Some(quote!(#ident: #bounds))
+        }
+        GenericParam::Const(parameter) => {
+            let (ident, ty) = (&parameter.ident, &parameter.ty);
+            Some(quote!(const #ident: #ty))
+        }
+    });
+    let generics = eternal(quote!(<#(#parameters),*>), &lifetimes);
+    let ty = eternal(quote!(#ident #ty), &lifetimes);
+    let bounds = eternal(bounds.to_token_stream(), &lifetimes);
+    implementations(&bare, &runtime, &generics, &ty, &bounds, &diverge(&runtime))
+}
+
+/// There is no program in which it would be called.
+fn diverge(runtime: &TokenStream) -> TokenStream {
+    quote! {
+        fn take(_: &mut #runtime::__private::Values) -> Self {
+            #runtime::__private::core::unreachable!()
+        }
+    }
+}
+
+/// The same tokens with `'static` for each of the lifetimes.
+fn eternal(tokens: TokenStream, lifetimes: &[String]) -> TokenStream {
+    let mut after_quote = false;
+    tokens
+        .into_iter()
+        .map(|token| {
+            let is_name =
+                std::mem::replace(&mut after_quote, matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '\''));
+            match token {
+                TokenTree::Ident(ident) if is_name && lifetimes.iter().any(|lifetime| ident == lifetime) => {
+                    proc_macro2::Ident::new("static", ident.span()).into()
+                }
+                TokenTree::Group(group) => {
+                    let mut inner = proc_macro2::Group::new(group.delimiter(), eternal(group.stream(), lifetimes));
+                    inner.set_span(group.span());
+                    inner.into()
+                }
+                other => other,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,214 @@
+//! A locator in a literal: what can be wrong with it whatever the service is.
+//!
+//! The runtime parses the same text again when it is needed, and by the service's own grammar. What is said here is said earlier, under the
+//! literal.
+
+use backing_services_rules::parameter::{Asks, asks, fragment_asks};
+use backing_services_rules::scheme::{self, Transport};
+
+use crate::errors::{self, Mistake};
+
+/// The scheme of a literal and what is wrong with it, each mistake once.
+pub(crate) struct Literal<'a> {
+    pub(crate) scheme: Option<&'a str>,
+    pub(crate) mistakes: Vec<Mistake>,
+}
+
+/// Reads a locator's literal. `plaintext_waived` is whether the field waives `plaintext_scheme`.
+pub(crate) fn read(text: &str, plaintext_waived: bool) -> Literal<'_> {
+    let mut mistakes = Vec::new();
+    let scheme = scheme::of(text);
+    let known = scheme.and_then(scheme::look_up);
+
+    // Blanks around a plaintext scheme are part of that mistake, not a second one.
+    let plaintext = known.filter(|known| known.transport == Transport::Plaintext);
+    if let Some(known) = plaintext
+        && !plaintext_waived
+    {
+        mistakes.push(errors::plaintext_scheme(known.name, known.instead));
+    } else if text.chars().any(char::is_control) {
+        mistakes.push(errors::ambiguous_locator("a control character can be read in two ways", "remove it"));
+    } else if text.chars().any(char::is_whitespace) {
+        mistakes.push(errors::malformed_locator("a locator holds no blanks", "remove them, a blank in a path is `%20`"));
+    }
+    if text.contains('\\') {
+        mistakes.push(errors::ambiguous_locator("some readers take a backslash for a `/`", "write `/`"));
+    }
+
+    let (text, fragment) = split(text, '#');
+    match fragment {
+        Some(fragment) if fragment_asks(fragment) == Asks::Unverified => {
+            mistakes.push(errors::unverified_parameter(&format!("#{fragment}")))
+        }
+        Some(_) => {
+            mistakes.push(errors::ambiguous_locator("a locator has no fragment", "remove the `#` and what stands behind it"))
+        }
+        None => {}
+    }
+    let (text, query) = split(text, '?');
+    if let Some(query) = query {
+        parameters(query, plaintext_waived, &mut mistakes);
+    }
+
+    match scheme {
+        None => mistakes.push(errors::malformed_locator("a locator begins with its scheme", "write `scheme://host`")),
+        Some(_) if known.is_some_and(|known| known.transport == Transport::Embedded) => {}
+        Some(scheme) => {
+            // `scheme` is a piece of the text, with nothing but blanks before it and between it and the colon.
+            let rest = text.split_once(':').map_or("", |(_, rest)| rest);
+            match rest.strip_prefix("//") {
+                None => mistakes.push(errors::malformed_locator(
+                    "`://` is missing behind the scheme",
+                    &missing_slashes(scheme, known.is_some()),
+                )),
+                Some(rest) => authority(rest, query, &mut mistakes),
+            }
+        }
+    }
+    Literal { scheme, mistakes }
+}
+
+/// Whether a text has a user part, as far as it can be a locator at all.
+pub(crate) fn holds_credentials(text: &str) -> bool {
+    text.split_once("://")
+        .is_some_and(|(_, rest)| rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')))
+}
+
+fn missing_slashes(scheme: &str, is_known: bool) -> String {
+    // `localhost:6379` reads as the scheme `localhost`.
+    if is_known { format!("write `{scheme}://host`") } else { "write `scheme://host`".to_owned() }
+}
+
+fn parameters(query: &str, plaintext_waived: bool, mistakes: &mut Vec<Mistake>) {
+    let mut seen: Vec<String> = Vec::new();
+    for parameter in query.split('&') {
+        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if key.contains('%') {
+            mistakes.push(errors::ambiguous_locator(
+                "a parameter's name with `%` in it can be read in two ways",
+                "write the name's letters",
+            ));
+            continue;
+        }
+        if seen.iter().any(|other| other.eq_ignore_ascii_case(key)) {
+            mistakes.push(errors::ambiguous_locator(&format!("the parameter `{key}` is there twice"), "remove one of them"));
+            continue;
+        }
+        seen.push(key.to_owned());
+        match asks(key, value) {
+            Asks::Plaintext if !plaintext_waived => mistakes.push(errors::plaintext_parameter(parameter)),
+            Asks::Opportunistic => mistakes.push(errors::opportunistic_parameter(parameter)),
+            Asks::Unverified => mistakes.push(errors::unverified_parameter(parameter)),
+            Asks::Secret => mistakes.push(errors::secret_parameter(key)),
+            _ => {}
+        }
+    }
+}
+
+fn authority(rest: &str, query: Option<&str>, mistakes: &mut Vec<Mistake>) {
+    let (authority, path) = split(rest, '/');
+    // A `@` behind the authority is where a password with a `/` or a `?` in it ends.
+    let elsewhere = path.is_some_and(|path| path.contains('@')) || query.is_some_and(|query| query.contains('@'));
+    let host = match authority.split_once('@') {
+        Some((_, host)) if host.contains('@') => {
+            mistakes.push(errors::ambiguous_locator(
+                "a second `@` leaves open where the host begins",
+                "remove all that stands before the host",
+            ));
+            return;
+        }
+        Some((_, host)) => {
+            mistakes.push(errors::embedded_credentials());
+            host
+        }
+        None => authority,
+    };
+    if elsewhere {
+        mistakes.push(errors::ambiguous_locator("an `@` behind the host leaves open where the host begins", "write `%40`"));
+        return;
+    }
+    let (name, port) = match (host.rfind(']'), host.rfind(':')) {
+        (Some(bracket), Some(colon)) if colon < bracket => (host, None),
+        (_, Some(colon)) => (&host[..colon], Some(&host[colon + 1..])),
+        (_, None) => (host, None),
+    };
+    if name.trim().is_empty() {
+        mistakes.push(errors::malformed_locator("a locator names its host", "write `scheme://host`"));
+    }
+    if port.is_some_and(|port| !port.bytes().all(|b| b.is_ascii_digit()) || !port.parse().is_ok_and(|port: u16| port != 0)) {
+        mistakes.push(errors::malformed_locator("a port is a number from 1 to 65535", "write one, or remove the `:`"));
+    }
+}
+
+fn split(text: &str, at: char) -> (&str, Option<&str>) {
+    text.split_once(at).map_or((text, None), |(before, behind)| (before, Some(behind)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(text: &str) -> Vec<&'static str> {
+        read(text, false).mistakes.iter().map(|mistake| mistake.rule.name).collect()
+    }
+
+    #[test]
+    fn nothing_is_wrong() {
+        for text in [
+            "rediss://localhost",
+            "rediss://cache.internal:6380/0",
+            "postgres://db/shop?sslmode=require",
+            "postgres://[::1]:5432/shop?application_name=shop",
+            "sqlite:///var/lib/shop.db",
+            "gophers://host:7070",
+        ] {
+            assert_eq!(rules(text), [""; 0], "{text}");
+        }
+        assert_eq!(read("redis://mesh?tls=false", true).mistakes.len(), 0);
+    }
+
+    #[test]
+    fn one_mistake_is_one_message() {
+        for (text, rule) in [
+            ("redis://localhost", "plaintext_scheme"),
+            (" REDIS://localhost\n", "plaintext_scheme"),
+            ("postgres://db?sslmode=disable", "plaintext_scheme"),
+            ("postgres://db?sslmode=prefer", "opportunistic_tls"),
+            ("postgres://db?sslmode=verify-fulll", "opportunistic_tls"),
+            ("mongodb://db?tlsInsecure=true", "unverified_tls"),
+            ("rediss://cache#insecure", "unverified_tls"),
+            ("rediss://cache#x", "ambiguous_locator"),
+            ("postgres://app@db", "embedded_credentials"),
+            ("postgres://app:pw@db", "embedded_credentials"),
+            ("rediss://:pw@cache", "embedded_credentials"),
+            ("postgres://a:b@c@db", "ambiguous_locator"),
+            ("postgres://a:b/c@db", "ambiguous_locator"),
+            ("postgres://db?password=x", "secret_in_parameter"),
+            ("postgres://db?a=1&A=2", "ambiguous_locator"),
+            ("postgres://db?ssl%6Dode=disable", "ambiguous_locator"),
+            ("postgres://db\\x", "ambiguous_locator"),
+            ("postgres://d b", "malformed_locator"),
+            ("postgres://d\tb", "ambiguous_locator"),
+            ("postgres://", "malformed_locator"),
+            ("postgres:///shop", "malformed_locator"),
+            ("postgres:db", "malformed_locator"),
+            ("localhost:6379", "malformed_locator"),
+            ("localhost", "malformed_locator"),
+            ("", "malformed_locator"),
+            ("rediss://cache:99999", "malformed_locator"),
+            ("rediss://cache:", "malformed_locator"),
+        ] {
+            assert_eq!(rules(text), [rule], "{text}");
+        }
+        assert_eq!(rules("redis://u:p@h?sslmode=prefer#insecure").len(), 4);
+    }
+
+    #[test]
+    fn credentials_are_seen_in_any_text() {
+        for (text, holds) in
+            [("https://u:p@host/x", true), ("https://host/@x", false), ("me@example.com", false), ("a://b@c", true)]
+        {
+            assert_eq!(holds_credentials(text), holds, "{text}");
+        }
+    }
+}
