@@ -38,6 +38,12 @@ pub trait Attached: Sized + Send + Sync + 'static {
 )]
 pub trait ResourceField: Attached {
     type Service: Service;
+
+    const CATEGORY: Category = <Self as Attached>::CATEGORY;
+
+    fn list_resource<'a>(&'a self, resources: &mut Vec<&'a dyn AnyResource>) {
+        self.list(resources);
+    }
 }
 
 /// A field that `#[secret]` may stand above.
@@ -47,7 +53,9 @@ pub trait ResourceField: Attached {
     label = "not a `SecretString`, a `SecretBox<…>`, nor an `Option` of one",
     note = "a secret is a `backing_services::secrecy::SecretString` [raw_secret]"
 )]
-pub trait SecretField: Attached {}
+pub trait SecretField: Attached {
+    const CATEGORY: Category = <Self as Attached>::CATEGORY;
+}
 
 /// What can be inside a [`SecretBox`] field.
 #[diagnostic::on_unimplemented(
@@ -207,8 +215,8 @@ impl Category {
 /// When the service does not accept the literal's scheme: in a constant, that is a compile error.
 #[doc(hidden)]
 #[track_caller]
-pub const fn assert_scheme<T: ResourceField>(scheme: &str) {
-    let schemes = <T::Service as Service>::SCHEMES;
+pub const fn assert_scheme<S: Service>(scheme: &str) {
+    let schemes = S::SCHEMES;
     let mut i = 0;
     while i < schemes.len() {
         if schemes[i].is(scheme) {
@@ -225,9 +233,9 @@ pub const fn assert_scheme<T: ResourceField>(scheme: &str) {
 /// When the service has no privileges that could be compared with it: in a constant, that is a compile error.
 #[doc(hidden)]
 #[track_caller]
-pub const fn assert_needs<T: ResourceField>() {
+pub const fn assert_needs<S: Service>() {
     assert!(
-        <T::Service as Service>::HAS_PRIVILEGES,
+        S::HAS_PRIVILEGES,
         "`needs` on a service whose accounts have no privileges that could be compared with it: remove it [unknown_attribute]"
     );
 }

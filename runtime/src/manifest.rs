@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use backing_services_rules::{Rule, date::Date};
 
-use crate::attached::{Attached, ResourceField, SecretField};
 use crate::service::ServiceEntry;
 use crate::setting::{Malformed, Setting};
 
@@ -94,32 +93,11 @@ pub struct Field {
 }
 
 impl Field {
-    /// A field without an attribute: its type alone says what it is.
+    /// The category is the type's: the `CATEGORY` of the trait that the field's attribute asks for.
     #[doc(hidden)]
     #[must_use]
-    pub const fn attached<T: Attached>(declaration: Declaration) -> Self {
-        Self { declaration, category: T::CATEGORY }
-    }
-
-    /// A field with `#[service]`.
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn resource<T: ResourceField>(declaration: Declaration) -> Self {
-        Self::attached::<T>(declaration)
-    }
-
-    /// A field with `#[secret]`.
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn secret<T: SecretField>(declaration: Declaration) -> Self {
-        Self::attached::<T>(declaration)
-    }
-
-    /// A field with `#[setting]`.
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn setting<T: Setting>(declaration: Declaration) -> Self {
-        Self { declaration, category: Category::Setting(SettingEntry::of::<T>()) }
+    pub const fn new(declaration: Declaration, category: Category) -> Self {
+        Self { declaration, category }
     }
 
     /// The field's name, as the source writes it, without `r#`.
@@ -389,7 +367,7 @@ pub struct SettingEntry {
 }
 
 impl SettingEntry {
-    const fn of<T: Setting>() -> Self {
+    pub(crate) const fn of<T: Setting>() -> Self {
         Self { optional: T::OPTIONAL, expects: T::EXPECTS, read: |text| T::read(text).map(|value| Box::new(value) as Slot) }
     }
 

@@ -6,6 +6,8 @@ use std::num::{NonZero, ParseIntError};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::manifest::{Category, SettingEntry};
+
 /// A text that is not a value of the type. It says nothing of the text: that may be a secret in the wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -59,6 +61,10 @@ pub trait Setting: Sized + Send + Sync + 'static {
     #[doc(hidden)]
     const OPTIONAL: bool = false;
 
+    /// What a field with `#[setting]` is.
+    #[doc(hidden)]
+    const CATEGORY: Category = Category::Setting(SettingEntry::of::<Self>());
+
     /// Reads a value. The text has no blanks around it and is not empty.
     ///
     /// # Errors
@@ -81,12 +87,12 @@ impl Default for Malformed {
 /// What is asked of a setting of this name, at compile time: that it is no secret in disguise.
 ///
 /// # Panics
-/// When `T` carries text and the name suggests a secret: in a constant, that is a compile error.
+/// When its type carries text and the name suggests a secret: in a constant, that is a compile error.
 #[doc(hidden)]
 #[track_caller]
-pub const fn assert_public<T: Setting>(name: &str) {
+pub const fn assert_public(carries_text: bool, name: &str) {
     assert!(
-        !T::CARRIES_TEXT || !backing_services_rules::name::suggests_secret(name),
+        !carries_text || !backing_services_rules::name::suggests_secret(name),
         "this setting's name suggests a secret, and its type can hold one: \
          make it a `SecretString` without `#[setting]`, or say `#[setting(public, reason = \"…\")]` [raw_secret]"
     );
