@@ -14,10 +14,10 @@ use crate::setting::Malformed;
     message = "`{Self}` cannot be a field of a struct that derives `BackingServices`, as it stands",
     label = "neither a resource, nor a secret, nor a struct that derives `BackingServices`",
     note = "a backing service is a `backing_services::Resource<…>`",
-    note = "a secret is a `backing_services::secrecy::SecretString` or a `SecretBox<…>`",
+    note = "a secret is a `backing_services::secrecy::SecretString`, or a `SecretBox` of a type that implements `SecretValue`",
     note = "a public value is marked: write `#[setting]` above it [raw_secret]"
 )]
-pub trait Attached: Sized + Send + Sync + 'static {
+pub trait Attached: Sized + 'static {
     const CATEGORY: Category;
 
     /// Takes the field's value out of those that were attached.
@@ -125,6 +125,7 @@ impl<S: Service> ResourceField for Resource<S> {
     type Service = S;
 }
 
+#[diagnostic::do_not_recommend]
 impl Attached for SecretString {
     const CATEGORY: Category = Category::Secret(SecretEntry {
         optional: false,
@@ -132,6 +133,7 @@ impl Attached for SecretString {
     });
 }
 
+#[diagnostic::do_not_recommend]
 impl SecretField for SecretString {}
 
 #[diagnostic::do_not_recommend]
@@ -165,6 +167,7 @@ impl<S: Service> Optional for Resource<S> {
     });
 }
 
+#[diagnostic::do_not_recommend]
 impl Optional for SecretString {
     const OPTIONAL: Category = Category::Secret(SecretEntry { optional: true, read: |text| Ok(Box::new(text.map(Self::from))) });
 }
@@ -182,6 +185,7 @@ impl<T: SecretValue> Optional for SecretBox<T> {
     });
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Optional> Attached for Option<T> {
     const CATEGORY: Category = T::OPTIONAL;
 

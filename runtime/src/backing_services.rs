@@ -56,7 +56,10 @@ pub trait BackingServices: Attached {
     /// Finishes what is in flight and closes everything, all resources at once, each within
     /// [`DETACH_DEADLINE`](crate::manual::defaults).
     #[cfg(feature = "net")]
-    fn detach(self) -> impl Future<Output = ()> + Send {
+    fn detach(self) -> impl Future<Output = ()> + Send
+    where
+        Self: Send + Sync,
+    {
         let closing = self.resources().into_iter().map(AnyResource::close).collect();
         crate::attach::detach(closing)
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -112,15 +112,9 @@ impl Target {
         })
     }
 
-    /// How long connecting may take: what the locator's `connect_timeout` says, in seconds, or 10 s; never longer than is left of the whole.
+    /// How long connecting may take: what the locator's `connect_timeout` says, in seconds, or 10 s.
     pub(crate) fn connect_timeout(&self) -> Duration {
         self.locator.number("connect_timeout").map_or(CONNECT_TIMEOUT, Duration::from_secs)
-    }
-
-    /// The same target, to be connected to again later: reconnecting has its own time.
-    pub(crate) fn renewed(mut self, limit: Duration) -> Self {
-        self.deadline = Instant::now() + limit;
-        self
     }
 }
 

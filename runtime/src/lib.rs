@@ -14,9 +14,14 @@ mod error;
 mod finding;
 mod locator;
 pub mod manifest;
+pub mod manual;
 pub mod posture;
 mod resource;
+#[cfg(feature = "serde")]
+mod serialize;
 mod service;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+pub mod services;
 mod setting;
 pub mod source;
 mod target;
@@ -39,6 +44,15 @@ pub use posture::Posture;
 pub use resource::{AnyResource, ClientGuard, Resource};
 pub use secrecy;
 pub use service::{Attachment, Login, Parameter, Refusal, Service};
+#[cfg(feature = "postgres")]
+#[doc(inline)]
+pub use services::postgres::Postgres;
+#[cfg(feature = "redis")]
+#[doc(inline)]
+pub use services::redis::Redis;
+#[cfg(feature = "sqlite")]
+#[doc(inline)]
+pub use services::sqlite::Sqlite;
 pub use setting::{Malformed, Setting};
 pub use source::{Environment, Source};
 pub use target::Target;

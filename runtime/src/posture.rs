@@ -35,7 +35,6 @@ pub struct Posture {
 
 /// What protects a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct TlsPosture {
     /// `TLS 1.3` or `TLS 1.2`.
@@ -50,7 +49,6 @@ pub struct TlsPosture {
 
 /// Who vouches for a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum TrustPosture {
     /// The Mozilla roots that are bundled with this build.
@@ -61,7 +59,6 @@ pub enum TrustPosture {
 
 /// What a server's certificate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CertificatePosture {
     /// Whom it names (RFC 4514).
@@ -155,23 +152,4 @@ pub fn printable(text: &str) -> String {
         }
     }
     printed
-}
-
-#[cfg(feature = "serde")]
-impl serde::Serialize for Posture {
-    fn serialize<Z: serde::Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        use serde::ser::SerializeStruct;
-        let taken_at = self.taken_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let mut posture = serializer.serialize_struct("Posture", 9)?;
-        posture.serialize_field("service", self.service)?;
-        posture.serialize_field("endpoint", &self.endpoint)?;
-        posture.serialize_field("tls", &self.tls)?;
-        posture.serialize_field("server", &self.server)?;
-        posture.serialize_field("account", &self.account)?;
-        posture.serialize_field("authentication", &self.authentication)?;
-        posture.serialize_field("remarks", &self.remarks)?;
-        posture.serialize_field("findings", &self.findings)?;
-        posture.serialize_field("taken_at", &taken_at)?;
-        posture.end()
-    }
 }

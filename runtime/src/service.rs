@@ -47,6 +47,12 @@ use crate::target::Target;
 /// # use backing_services::Scheme;
 /// const SCHEMES: &[Scheme] = &[Scheme::tls("gopher"), Scheme::tls("telnet")];
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a backing service",
+    label = "not a type that implements `Service`",
+    note = "the services of `backing_services` have a feature each: `backing_services::Postgres` is there with `features = [\"postgres\"]`",
+    note = "for a service of your own, implement `backing_services::Service`"
+)]
 pub trait Service: Sized + Send + Sync + 'static {
     /// What [`Resource::client`] hands out: the native client, cheap to use through a shared reference.
     type Client: Send + Sync + 'static;

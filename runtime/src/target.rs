@@ -19,6 +19,7 @@ use crate::locator::Locator;
 /// # Ok(()) }
 /// # }
 /// ```
+#[derive(Clone)]
 pub struct Target {
     pub(crate) locator: Locator,
     pub(crate) user: Option<String>,
@@ -30,7 +31,7 @@ pub struct Target {
 }
 
 /// Whom to trust, and how to prove who we are, in PEM.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Trust {
     /// The one private authority; `None` for the public roots.
     pub(crate) ca: Option<SecretString>,

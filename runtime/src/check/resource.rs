@@ -113,7 +113,8 @@ pub(super) fn load(
             findings.push(said_twice("user", &companion));
             None
         }
-        (user, companion) => user.or_else(|| companion.map(|value| value.text.expose_secret().to_owned())),
+        (None, Some(companion)) => user_name(&companion, findings),
+        (user, None) => user,
     };
     let (password, password_variable) = match (parsed.password, password) {
         (Some(_), Some(companion)) => {
@@ -137,6 +138,20 @@ pub(super) fn load(
     let target = Target { locator, user, password, trust, deadline, waived: waived.collect() };
     findings.extend((service.check)(&target).into_iter().map(|finding| finding.about(variable)));
     Some(Some(target))
+}
+
+/// The longest name of an account, in bytes: more than any product accepts.
+const LONGEST_USER: usize = 256;
+
+/// A name that a protocol can carry as it is. In a locator, the grammar has seen to that.
+fn user_name(value: &Value, findings: &mut Vec<Finding>) -> Option<String> {
+    let name = value.text.expose_secret();
+    if name.len() > LONGEST_USER || name.chars().any(|c| c.is_control() || locator::is_invisible(c)) {
+        let message = format!("`{}` is longer than {LONGEST_USER} bytes, or holds a control character", value.variable);
+        findings.push(Finding::new(&MALFORMED_VALUE, message).about(&value.variable).help("write the account's name, and nothing else"));
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 /// Whether somebody logs in, and with something that is a secret.

@@ -1,0 +1,56 @@
+//! The manual: what no single type can say.
+//!
+//! - [`defaults`]: every figure that was chosen for you, and why.
+//! - [`variables`]: which variables a field reads.
+//! - [`threats`]: what is assumed of a service and of the way to it, and what holds against each attacker.
+
+/// Every figure that was chosen for you, and why.
+///
+/// | what | figure | why | change it |
+/// |---|---|---|---|
+/// | attaching a whole struct | 30 s | about what an orchestrator gives a pod to become ready | `#[services(deadline = 10)]`, in seconds |
+/// | one connection, and one handshake | 10 s | three lost SYNs are repeated within 7 s (RFC 6298) | `connect_timeout` in the locator, in seconds |
+/// | detaching one resource | 10 s | a third of the grace that Kubernetes gives a pod | |
+/// | `health()` | 5 s | half of the usual interval between two probes | |
+/// | a locator | 8 KiB | real ones have a tenth | |
+/// | any value | 1 MiB | what a Kubernetes Secret can hold | |
+/// | a password | 12 characters at least | what can be guessed will be | a waiver of `weak_password` |
+/// | a certificate's last days | 14 | the time that a renewal takes that did not happen by itself | |
+/// | a waiver's last days | 31 | the time to mend what it covers | |
+/// | TLS | 1.3 and 1.2, rustls' default suites, all with forward secrecy; no resumption | RFC 8996, RFC 9325; each connection sees the certificate | |
+/// | roots | Mozilla's, bundled with the build; or the `_CA` and nobody else | no variable and no file of the system adds one | the `_CA` variable |
+///
+/// The figures of a service are in its own module: [`services`](crate::services).
+pub mod defaults {}
+
+/// Which variables a field reads.
+///
+/// A resource reads `PREFIX_FIELD_URL`, a secret or a setting `PREFIX_FIELD`; `env = "NAME"` replaces the name. A nested struct's variables begin with
+/// `PREFIX_FIELD_`, and its own prefix is for when it stands alone.
+///
+/// The companions of a resource share its base name, which is the name without `_URL`:
+///
+/// | ending | what |
+/// |---|---|
+/// | `_USER` | who logs in, where the locator does not say it |
+/// | `_PASSWORD` | with which password, where the locator does not say it |
+/// | `_CA` | the private authority's certificates, in PEM: they, and nobody else, are trusted |
+/// | `_CLIENT_CERT`, `_CLIENT_KEY` | the client's certificate (its chain behind it) and its key, in PEM |
+/// | `_PIN` | reserved, and refused: no service of this version pins a key |
+///
+/// Each may come as a file: `NAME_FILE` holds its absolute path. One line end behind the value is dropped. `NAME` and `NAME_FILE` together are an error. An
+/// empty value is as good as none.
+pub mod variables {}
+
+/// What is assumed of a service and of the way to it, and what holds against each attacker.
+///
+/// | attacker | what holds |
+/// |---|---|
+/// | on the path, without a certificate | nothing but the protocol's own request for TLS is sent before TLS; a refusal ends the attempt; what was said before TLS is forgotten, and what was slipped in ends the attempt |
+/// | with a certificate of somebody else, or for another host | full verification, by one configuration; a private authority is trusted alone |
+/// | the service itself, turned hostile | what it may send is bounded, or documented where a driver cannot be bounded; it is asked who we are, and its silence is a refusal; what it says is escaped and cut before it is shown, and mostly not shown at all; it cannot lead us to another host; a deadline covers it all |
+/// | a neighbour with the environment, the folders or the logs | variables that would steer a driver are refused or overwritten; files that others can write are refused; no value is in a report or a log |
+///
+/// What does not hold: a program in the same process, or with its user's rights, reads its memory; secrets are wiped from ours when they are dropped, but drivers
+/// keep copies of their own. And a native client that you clone out of its guard is out of our sight.
+pub mod threats {}

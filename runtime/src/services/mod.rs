@@ -1,0 +1,11 @@
+//! The services, one file each, all of the same shape; none knows of another.
+
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+#[cfg(feature = "_sqlx")]
+mod sqlx;

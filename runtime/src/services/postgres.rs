@@ -1,0 +1,312 @@
+//! PostgreSQL, through [`sqlx::PgPool`].
+//!
+//! # Locator
+//! `postgres://user:password@host:port/database`, or `postgresql://`. The port is 5432 and the database is the user's name unless the locator says
+//! otherwise. Its parameters:
+//!
+//! | parameter | meaning | default |
+//! |---|---|---|
+//! | `sslmode` | accepted where it asks for TLS, and without effect: verification is always full | |
+//! | `application_name` | what `pg_stat_activity` shows, at most 63 characters | `backing-services` |
+//! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
+//! | `statement_timeout` | milliseconds until the server ends a statement, 1 to 86 400 000 | 30 000, more than a request may take |
+//! | `max_connections` | size of the pool, 1 to 1000 | 10, sqlx's own |
+//!
+//! # How it is attached
+//! 1. **A first connection of our own.** TLS is asked for in the protocol's words, and refused TLS ends the attempt. The handshake is ours: it trusts the
+//!    resource's `_CA` and nothing else, or the public roots. Then the user and the database are named, and the server says how it wants to
+//!    authenticate. A server that wants the password in cleartext or as MD5, or wants nothing at all, is the finding `weak_authentication`: the
+//!    password has not been sent to it. The connection is closed.
+//! 2. **The pool**, whose options are made by setters, with `VerifyFull`. Its first connection is opened.
+//! 3. **The probe**, one statement: who this is, which role flags and memberships it has, and what `pg_stat_ssl` says of the connection.
+//!
+//! # What sqlx leaves open
+//! Each is in the posture's remarks too.
+//! - It trusts the public roots beside the resource's `_CA`. Our own connection does not, but only sqlx's carry data.
+//! - It accepts any authentication that the server asks for, on every connection of the pool. Ours has seen what the server asks for, once.
+//! - It does not bound the iterations of SCRAM nor check the server's nonce (it does check the server's signature), and believes the length of a message up
+//!   to 4 GiB: a verified server that turns hostile can waste this process' time and memory.
+//! - It resolves the host again for each connection, and holds no address against the rules: the certificate has to be the host's all the same.
+//! - The environment that it reads is overwritten by setters, or refused (`ambient_override`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use backing_services_rules::Scheme;
+use backing_services_rules::rule::{SUPERUSER_ACCOUNT, UNVERIFIED_TLS};
+use secrecy::ExposeSecret as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgRow, PgSslMode};
+use sqlx::{AssertSqlSafe, PgPool, Row as _};
+
+use super::sqlx as driver;
+use crate::attach::within;
+use crate::finding::{Failure, FailureKind, Finding};
+use crate::locator::Host;
+use crate::posture::{Posture, TrustPosture, printable};
+use crate::service::{Attachment, Login, Parameter, Refusal, Service};
+use crate::target::Target;
+
+mod preflight;
+
+/// PostgreSQL. See [the module](self) for its locator, and for how it is attached.
+#[derive(Clone, Copy, Debug)]
+pub struct Postgres;
+
+/// How long a statement may take unless the locator says otherwise: 30 s.
+const STATEMENT_TIMEOUT: u64 = 30_000;
+
+/// How many connections a pool has unless the locator says otherwise.
+const MAX_CONNECTIONS: u64 = 10;
+
+impl Service for Postgres {
+    type Client = PgPool;
+
+    const NAME: &'static str = "PostgreSQL";
+    const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
+    const PATH: Option<&'static str> = Some("the database's name");
+    const HAS_PRIVILEGES: bool = true;
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::tls("sslmode"),
+        Parameter::tls("ssl"),
+        Parameter::text("application_name", 63),
+        Parameter::number("connect_timeout", 1, 300),
+        Parameter::number("statement_timeout", 1, 86_400_000),
+        Parameter::number("max_connections", 1, 1000),
+        Parameter::refused("channel_binding", "remove it: this driver cannot bind the channel, and the connection is verified TLS anyway"),
+        Parameter::refused("options", "remove it; set what it sets with `ALTER ROLE … SET …` on the server"),
+        Parameter::refused("host", "write the host where it belongs: behind the `@`"),
+        Parameter::refused("hostaddr", "write the host where it belongs: behind the `@`"),
+        Parameter::refused("port", "write the port where it belongs: behind the host"),
+        Parameter::refused("user", "write the user where it belongs: before the `@`"),
+        Parameter::refused("dbname", "write the database where it belongs: behind the host and a `/`"),
+        Parameter::refused("sslrootcert", "remove it; the authority's certificate goes into the resource's `_CA` variable"),
+        Parameter::refused("sslcert", "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable"),
+        Parameter::refused("sslkey", "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable"),
+        Parameter::refused("sslnegotiation", "remove it: TLS is asked for in the protocol's own way"),
+        Parameter::refused("target_session_attrs", "remove it, and write the host that takes what you send"),
+    ];
+    // Those that no setter can overwrite. The others have no effect, as every option is set.
+    const AMBIENT: &'static [&'static str] = &["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGPASSWORD"];
+    const LOGIN: Login = Login::UserAndPassword;
+
+    fn check(target: &Target) -> Vec<Finding> {
+        if target.locator().path().contains('/') {
+            let finding = Finding::new(&backing_services_rules::rule::MALFORMED_LOCATOR, "its path has more than one part");
+            return vec![finding.help("write one database's name")];
+        }
+        Vec::new()
+    }
+
+    async fn connect(target: &Target) -> Result<Attachment<PgPool>, Refusal> {
+        let mut posture = Posture::of::<Self>(target);
+        let seen = preflight::run(target, user(target), database(target)).await?;
+        posture.authentication = Some(seen.authentication.to_owned());
+        if let Some(tls) = &seen.tls {
+            posture.remarks.extend(REMARKS);
+            if tls.trust == TrustPosture::PrivateCa {
+                posture.remarks.push("sqlx trusts the public roots beside the private authority, on the connections of its pool");
+            }
+        }
+        posture.tls = seen.tls;
+
+        let pool = pool(target)?;
+        let mut connection = match within(target.connect_timeout().min(target.time_left()), pool.acquire()).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(refusal(&error)),
+            Err(timed_out) => return Err(timed_out.into()),
+        };
+        let probed = within(target.time_left(), probe(&mut connection, target)).await;
+        drop(connection);
+        let account = match probed {
+            Ok(Ok(account)) => account,
+            Ok(Err(refusal)) => return Err(refusal),
+            Err(timed_out) => return Err(timed_out.into()),
+        };
+
+        let mut findings = seen.findings;
+        findings.extend(account.findings(target)?);
+        posture.server = Some(format!("PostgreSQL {}", printable(&account.version)));
+        posture.account = Some(printable(&account.user));
+        Ok(Attachment::new(pool, posture).with_findings(findings))
+    }
+
+    async fn health(pool: &PgPool) -> Result<(), Refusal> {
+        match sqlx::raw_sql("SELECT 1").execute(pool).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(refusal(&error)),
+        }
+    }
+
+    async fn close(pool: &PgPool) {
+        pool.close().await;
+    }
+}
+
+/// What holds of every connection that sqlx opens.
+const REMARKS: [&str; 2] = [
+    "sqlx accepts any way of authenticating that the server asks for; the way above is what the server asked for when it was attached",
+    "sqlx resolves the host anew for each connection, and believes the length of a server's message up to 4 GiB",
+];
+
+fn user(target: &Target) -> &str {
+    // `MISSING_CREDENTIALS` can be waived; PostgreSQL has no login without a name all the same.
+    target.user().unwrap_or("postgres")
+}
+
+/// PostgreSQL's own default is the user's name. It is written out: sqlx would ask `PGDATABASE` first.
+fn database(target: &Target) -> &str {
+    Some(target.locator().path()).filter(|path| !path.is_empty()).unwrap_or_else(|| user(target))
+}
+
+/// A pool that has no connection yet.
+fn pool(target: &Target) -> Result<PgPool, Refusal> {
+    let locator = target.locator();
+    let host = match locator.host() {
+        Some(Host::Name(name)) => name.clone(),
+        Some(Host::Address(address)) => address.to_string(),
+        None => return Err(Failure::new(FailureKind::Unresolved, "its locator has no host", "write the host").into()),
+    };
+    // Every option that the constructor takes from the environment is set, or was refused when it was loaded.
+    let mut options = PgConnectOptions::new_without_pgpass()
+        .host(&host)
+        .port(locator.port())
+        .username(user(target))
+        .database(database(target))
+        .application_name(locator.parameter("application_name").unwrap_or("backing-services"))
+        .ssl_mode(if target.is_plaintext() { PgSslMode::Disable } else { PgSslMode::VerifyFull });
+    if let Some(password) = target.password() {
+        options = options.password(password.expose_secret());
+    }
+    if let Some(ca) = target.private_ca() {
+        options = options.ssl_root_cert_from_pem(ca.expose_secret().as_bytes().to_vec());
+    }
+    if let Some((cert, key)) = target.client_certificate() {
+        options = options.ssl_client_cert_from_pem(cert.expose_secret()).ssl_client_key_from_pem(key.expose_secret());
+    }
+
+    let most = locator.number("max_connections").unwrap_or(MAX_CONNECTIONS);
+    let timeout = statement_timeout(target);
+    // The first connection is the probe's, whose statement sets the bound along the way.
+    let first = Arc::new(AtomicBool::new(true));
+    Ok(PgPoolOptions::new()
+        .max_connections(u32::try_from(most).unwrap_or(u32::MAX))
+        .acquire_timeout(target.connect_timeout())
+        .after_connect(move |connection, _| {
+            let is_first = first.swap(false, Ordering::Relaxed);
+            Box::pin(async move {
+                if is_first {
+                    return Ok(());
+                }
+                // The pool logs this error: it gets one without the server's words.
+                let set = sqlx::raw_sql(AssertSqlSafe(format!("SET statement_timeout = {timeout}"))).execute(connection).await;
+                set.map(drop).map_err(|_| sqlx::Error::Protocol("the statement's time could not be bounded".into()))
+            })
+        })
+        .connect_lazy_with(options))
+}
+
+fn statement_timeout(target: &Target) -> u64 {
+    target.locator().number("statement_timeout").unwrap_or(STATEMENT_TIMEOUT)
+}
+
+/// Who we are, as the server has it.
+struct Account {
+    user: String,
+    version: String,
+    /// The attributes and memberships that make an administrator of it.
+    powers: Vec<String>,
+    /// Whether the server says that this connection is TLS.
+    is_tls: bool,
+}
+
+/// Memberships that are as good as being a superuser, or read and write past every grant: PostgreSQL's own (its documentation, 21.5), and those that the
+/// managed services give to their master user instead of `SUPERUSER`.
+const POWERFUL_ROLES: &[&str] = &[
+    "pg_execute_server_program",
+    "pg_read_server_files",
+    "pg_write_server_files",
+    "pg_read_all_data",
+    "pg_write_all_data",
+    "rds_superuser",
+    "cloudsqlsuperuser",
+    "alloydbsuperuser",
+    "azure_pg_admin",
+    "neon_superuser",
+];
+
+/// Asks one row. Every name is qualified: the `search_path` may be somebody else's choice. Text only, so that one round trip without preparing is enough.
+async fn probe(connection: &mut PgConnection, target: &Target) -> Result<Account, Refusal> {
+    let powerful: Vec<_> = POWERFUL_ROLES.iter().map(|role| format!("'{role}'")).collect();
+    let statement = format!(
+        "SELECT
+            pg_catalog.set_config('statement_timeout', '{timeout}', false) AS bounded,
+            CURRENT_USER::pg_catalog.text AS account,
+            pg_catalog.current_setting('server_version') AS version,
+            (SELECT pg_catalog.string_agg(DISTINCT power, ',' ORDER BY power) FROM (
+                SELECT pg_catalog.unnest(ARRAY[
+                    CASE WHEN rolsuper THEN 'SUPERUSER' END,
+                    CASE WHEN rolcreaterole THEN 'CREATEROLE' END,
+                    CASE WHEN rolcreatedb THEN 'CREATEDB' END,
+                    CASE WHEN rolreplication THEN 'REPLICATION' END,
+                    CASE WHEN rolbypassrls THEN 'BYPASSRLS' END
+                ]) AS power
+                FROM pg_catalog.pg_roles WHERE rolname IN (CURRENT_USER, SESSION_USER)
+                UNION ALL
+                SELECT rolname::pg_catalog.text FROM pg_catalog.pg_roles
+                WHERE rolname IN ({powerful}) AND pg_catalog.pg_has_role(SESSION_USER, oid, 'MEMBER')
+            ) AS powers WHERE power IS NOT NULL) AS powers,
+            (SELECT pg_catalog.count(*) FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER)::pg_catalog.text AS known,
+            (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid())::pg_catalog.text AS ssl",
+        timeout = statement_timeout(target),
+        powerful = powerful.join(", "),
+    );
+    let rows = sqlx::raw_sql(AssertSqlSafe(statement)).fetch_all(connection).await.map_err(|error| refusal(&error))?;
+    // Fail closed: no row, a second one, a NULL or another type is no answer.
+    let [row] = rows.as_slice() else { return Err(no_answer()) };
+    let account = Account {
+        user: text(row, "account")?.ok_or_else(no_answer)?,
+        version: text(row, "version")?.ok_or_else(no_answer)?,
+        powers: text(row, "powers")?.map(|powers| powers.split(',').map(printable).collect()).unwrap_or_default(),
+        is_tls: text(row, "ssl")?.ok_or_else(no_answer)? == "true",
+    };
+    if text(row, "known")?.as_deref() != Some("1") {
+        return Err(no_answer());
+    }
+    Ok(account)
+}
+
+fn text(row: &PgRow, column: &str) -> Result<Option<String>, Refusal> {
+    row.try_get(column).map_err(|_| no_answer())
+}
+
+fn no_answer() -> Refusal {
+    Finding::new(&SUPERUSER_ACCOUNT, "the server does not say what the account may do")
+        .help("look at what answers: a PostgreSQL server tells every role who it is")
+        .into()
+}
+
+impl Account {
+    fn findings(&self, target: &Target) -> Result<Vec<Finding>, Refusal> {
+        if !self.is_tls && !target.is_plaintext() {
+            // A proxy that ends TLS may say this too: then the way from it to the server is in the clear, which is what is to be known.
+            return Err(Finding::new(&UNVERIFIED_TLS, "the server says that the connection reached it without TLS")
+                .help("switch TLS on between the proxy and the server")
+                .into());
+        }
+        let mut findings = Vec::new();
+        if !self.powers.is_empty() {
+            findings.push(
+                Finding::new(&SUPERUSER_ACCOUNT, format!("the account is an administrator's: it has {}", self.powers.join(", ")))
+                    .help("`CREATE ROLE … LOGIN`, `GRANT` it what the application does, and log in as that role"),
+            );
+        }
+        Ok(findings)
+    }
+}
+
+/// Reads an error of the driver's. Of what the server said, only the SQLSTATE decides; none of it is repeated.
+fn refusal(error: &sqlx::Error) -> Refusal {
+    let sqlx::Error::Database(database) = error else { return driver::failure(error).into() };
+    let code = database.code().unwrap_or_default();
+    preflight::server_error(&code).into()
+}

@@ -1,0 +1,443 @@
+//! Redis and Valkey, through [`RedisClient`]: one multiplexed connection in RESP3, which comes back by itself.
+//!
+//! # Locator
+//! `rediss://user:password@host:port/database`, or `valkeys://`. The port is 6379 and the database is 0 unless the locator says otherwise. A password
+//! without a user is the user `default`, who is an administrator unless the server was told otherwise. Parameters:
+//!
+//! | parameter | meaning | default |
+//! |---|---|---|
+//! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
+//! | `response_timeout` | milliseconds until a command has failed, 1 to 3 600 000; a blocking command needs more than it blocks | 5000 |
+//! | `max_reply` | bytes of the largest reply, 1024 to 536 870 912, which is the longest string that Redis has | 67 108 864 |
+//!
+//! # How it is attached
+//! 1. **TLS**, from the first byte on, by our own configuration: the resource's `_CA` and nothing else, or the public roots. The driver gets the verified
+//!    stream, and never dials.
+//! 2. **A `PING` before logging in.** A server that answers it lets everybody in: the finding `weak_authentication`.
+//! 3. **Logging in** with `HELLO 3 AUTH`, which has no variant without a user: a driver that tries RESP2's `AUTH` again without the user's name would log
+//!    in as somebody else.
+//! 4. **The probe**, in one round trip: `ACL WHOAMI`, and two things that only an administrator may do (`CONFIG GET`, `ACL GETUSER`), of which a
+//!    server has to refuse both. The account therefore needs `+hello +ping +acl|whoami` beside its own commands.
+//!
+//! # What a server may send
+//! A reply may have `max_reply` bytes, a million elements, 32 levels, and lines of 64 KiB: a header that promises more ends the connection, before anything
+//! is allocated for it. `MOVED` and `ASK` are errors for the caller; nobody else is dialled.
+//!
+//! # How it comes back
+//! The next command after the connection broke connects again, with all of the above but the probe. Whoever fails waits: attempts are 100 ms apart at first and
+//! 10 s at last, with jitter, and commands in between fail at once. When the server does not accept the credentials any more, it is not asked again until the
+//! resource is attached anew. A command whose connection broke is not repeated: nobody knows whether it was carried out.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use backing_services_rules::Scheme;
+use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, RedisFuture, RedisResult, Value};
+use secrecy::ExposeSecret as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use self::limits::Limited;
+use crate::attach::within;
+use crate::dial::Stream;
+use crate::finding::{Failure, FailureKind, Finding};
+use crate::posture::{Posture, TlsPosture, printable};
+use crate::resource::ClientGuard;
+use crate::service::{Attachment, Login, Parameter, Refusal, Service};
+use crate::target::Target;
+
+mod limits;
+
+/// Redis and Valkey. See [the module](self) for the locator, and for how it is attached.
+#[derive(Clone, Copy, Debug)]
+pub struct Redis;
+
+/// How long a command may take unless the locator says otherwise.
+const RESPONSE_TIMEOUT: u64 = 5000;
+
+/// What the largest reply may have, in bytes, unless the locator says otherwise: 64 MiB.
+const MAX_REPLY: u64 = 64 * 1024 * 1024;
+
+/// The account of whoever names none.
+const DEFAULT_USER: &str = "default";
+
+impl Service for Redis {
+    type Client = RedisClient;
+
+    const NAME: &'static str = "Redis";
+    const SCHEMES: &'static [Scheme] = &[Scheme::tls("rediss"), Scheme::tls("valkeys")];
+    const PATH: Option<&'static str> = Some("the database's number");
+    const HAS_PRIVILEGES: bool = true;
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::number("connect_timeout", 1, 300),
+        Parameter::number("response_timeout", 1, 3_600_000),
+        Parameter::number("max_reply", 1024, 512 * 1024 * 1024),
+        Parameter::refused("protocol", "remove it: it is RESP3, which logs in by name or not at all"),
+    ];
+    const LOGIN: Login = Login::Password;
+
+    fn check(target: &Target) -> Vec<Finding> {
+        if database(target).is_none() {
+            return vec![Finding::new(&MALFORMED_LOCATOR, "its path is not the number of a database").help("write `/0`, or no path")];
+        }
+        Vec::new()
+    }
+
+    async fn connect(target: &Target) -> Result<Attachment<RedisClient>, Refusal> {
+        let opened = open(target).await?;
+        let account = within(target.time_left(), probe(opened.link.connection.clone(), target)).await.map_err(late)??;
+
+        let mut posture = Posture::of::<Self>(target);
+        posture.tls = opened.tls;
+        posture.server = account.server;
+        posture.account = Some(printable(&account.user));
+        posture.authentication = Some("password".to_owned());
+        let findings = opened.finding.into_iter().chain(account.finding);
+        Ok(Attachment::new(RedisClient::new(target, opened.link), posture).with_findings(findings))
+    }
+
+    async fn health(client: &RedisClient) -> Result<(), Refusal> {
+        redis::cmd("PING").exec_async(&mut client.clone()).await.map_err(|error| refusal(&error))
+    }
+
+    async fn close(client: &RedisClient) {
+        client.close().await;
+    }
+}
+
+fn database(target: &Target) -> Option<i64> {
+    match target.locator().path() {
+        "" => Some(0),
+        // Not `parse` alone, which takes a sign. Redis has 16 databases unless it is told otherwise.
+        digits if digits.len() <= 5 && digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok(),
+        _ => None,
+    }
+}
+
+/// One connection.
+struct Link {
+    connection: MultiplexedConnection,
+    /// Set when the driver has ended: no command comes back from it any more.
+    ended: Arc<AtomicBool>,
+}
+
+struct Opened {
+    link: Link,
+    tls: Option<TlsPosture>,
+    finding: Option<Finding>,
+}
+
+/// Dials, sees that the server keeps strangers out, and logs in.
+async fn open(target: &Target) -> Result<Opened, Refusal> {
+    let mut dialled = target.dial().await?;
+    let lets_strangers_in = within(target.connect_timeout(), lets_strangers_in(&mut dialled.stream)).await.map_err(late)??;
+    let finding = lets_strangers_in.then(|| {
+        Finding::new(&WEAK_AUTHENTICATION, "the server answers whoever connects, without a password")
+            .help("switch the user `default` off, or give it a password (`ACL SETUSER default off`, or `requirepass`)")
+    });
+    if let Some(finding) = &finding
+        && !target.waives(&WEAK_AUTHENTICATION)
+    {
+        return Err(finding.clone().into());
+    }
+
+    let locator = target.locator();
+    let mut info = RedisConnectionInfo::default()
+        .set_protocol(ProtocolVersion::RESP3)
+        .set_db(database(target).unwrap_or_default())
+        .set_skip_set_lib_name();
+    if let Some(password) = target.password() {
+        info = info.set_username(target.user().unwrap_or(DEFAULT_USER)).set_password(password.expose_secret());
+    }
+    let timeout = Duration::from_millis(locator.number("response_timeout").unwrap_or(RESPONSE_TIMEOUT));
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(timeout));
+    let stream = Limited::new(dialled.stream, locator.number("max_reply").unwrap_or(MAX_REPLY));
+    let logging_in = MultiplexedConnection::new_with_config(&info, stream, config);
+    let (connection, driver) = within(target.connect_timeout(), logging_in).await.map_err(late)?.map_err(|error| refusal(&error))?;
+
+    let ended = Arc::new(AtomicBool::new(false));
+    let driver_ended = Arc::clone(&ended);
+    // It ends when the last clone of the connection is gone, or when the connection breaks.
+    tokio::spawn(async move {
+        driver.await;
+        driver_ended.store(true, Ordering::Release);
+    });
+    Ok(Opened { link: Link { connection, ended }, tls: dialled.tls, finding })
+}
+
+/// Sends a `PING` before anybody has logged in. The answer is one line, and all that is read.
+async fn lets_strangers_in(stream: &mut Stream) -> Result<bool, Refusal> {
+    /// `-NOAUTH Authentication required.` has 33 bytes.
+    const LONGEST_ANSWER: usize = 256;
+    let broken = |_| Failure::new(FailureKind::Unreachable, "the server closed the connection before anything was asked of it", "look at the port and at the server's log");
+    stream.write_all(b"*1\r\n$4\r\nPING\r\n").await.map_err(broken)?;
+    stream.flush().await.map_err(broken)?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n") {
+        if answer.len() == LONGEST_ANSWER {
+            return Err(foreign().into());
+        }
+        answer.push(stream.read_u8().await.map_err(broken)?);
+    }
+    match answer.as_slice() {
+        [b'+', ..] => Ok(true),
+        answer if answer.starts_with(b"-NOAUTH") => Ok(false),
+        answer if answer.starts_with(b"-LOADING") => Err(Failure::new(FailureKind::Unavailable, "the server is still loading its data", "wait").into()),
+        _ => Err(foreign().into()),
+    }
+}
+
+/// Who we are, as far as the server tells.
+struct Account {
+    user: String,
+    server: Option<String>,
+    finding: Option<Finding>,
+}
+
+async fn probe(mut connection: MultiplexedConnection, target: &Target) -> Result<Account, Refusal> {
+    let named = target.user().unwrap_or(DEFAULT_USER);
+    let mut questions = Pipeline::new();
+    questions.cmd("ACL").arg("WHOAMI");
+    questions.cmd("HELLO");
+    questions.cmd("CONFIG").arg("GET").arg("maxmemory");
+    questions.cmd("ACL").arg("GETUSER").arg(named);
+    let answers = connection.send_packed_commands(&questions, 0, 4).await.map_err(|error| refusal(&error))?;
+    let [user, hello, config, acl] = answers.as_slice() else { return Err(foreign().into()) };
+
+    let user = match text(user) {
+        Some(user) if user == named => user,
+        Some(_) => {
+            return Err(Finding::new(&WEAK_AUTHENTICATION, "the server logged this connection in as somebody else").help("look at what answers on the port").into());
+        }
+        None => {
+            return Err(Finding::new(&SUPERUSER_ACCOUNT, "the server does not tell the account who it is")
+                .help("`ACL SETUSER <user> +acl|whoami +hello`: it has to be known who is logged in")
+                .into());
+        }
+    };
+    let mut powers = Vec::new();
+    for (answer, power) in [(config, "`CONFIG`"), (acl, "`ACL`")] {
+        match answer {
+            Value::ServerError(error) if error.code() == "NOPERM" => {}
+            // A managed service has taken the command away altogether: nobody has it.
+            Value::ServerError(error) if error.code() == "ERR" => {}
+            Value::ServerError(_) => return Err(foreign().into()),
+            _ => powers.push(power),
+        }
+    }
+    let finding = if user == DEFAULT_USER {
+        let message = "the account is `default`, which everybody is who names nobody";
+        Some(Finding::new(&SUPERUSER_ACCOUNT, message).help("`ACL SETUSER <user> on ><password> ~<keys> +@read +@write +ping +hello +acl|whoami`, and log in as that user"))
+    } else if !powers.is_empty() {
+        let message = format!("the account is an administrator's: it may use {}", powers.join(" and "));
+        Some(Finding::new(&SUPERUSER_ACCOUNT, message).help("`ACL SETUSER <user> -@admin -@dangerous`, or better: only what the application does"))
+    } else {
+        None
+    };
+    Ok(Account { user, server: server(hello), finding })
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),
+        Value::SimpleString(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// `redis 7.0.15`, out of the answer to `HELLO`; `None` where the account may not ask.
+fn server(hello: &Value) -> Option<String> {
+    let Value::Map(fields) = hello else { return None };
+    let field = |name: &str| fields.iter().find(|(key, _)| text(key).as_deref() == Some(name)).and_then(|(_, value)| text(value));
+    Some(format!("{} {}", printable(&field("server")?), printable(&field("version")?)))
+}
+
+/// A client of one Redis server. Clones share one connection, and commands of all of them go through it at once.
+///
+/// It is a [`ConnectionLike`], and so is the guard that [`Resource::client`](crate::Resource::client) hands out:
+///
+/// ```no_run
+/// # async fn example(sessions: backing_services::Resource<backing_services::Redis>) -> redis::RedisResult<()> {
+/// use redis::AsyncCommands as _;
+///
+/// let () = sessions.client().set("greeting", "hello").await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct RedisClient {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    target: Target,
+    database: i64,
+    current: ArcSwapOption<Link>,
+    closed: AtomicBool,
+    /// Held by the one that connects again.
+    again: Mutex<Again>,
+}
+
+/// When the next attempt to connect may be.
+struct Again {
+    backoff: ExponentialBackoff,
+    not_before: Option<Instant>,
+    /// The server does not accept the credentials: asking again would only lock the account.
+    given_up: bool,
+}
+
+impl Again {
+    fn new() -> Self {
+        Self { backoff: Self::backoff(), not_before: None, given_up: false }
+    }
+
+    /// 100 ms, doubled up to 10 s, with as much again at random: a thousand processes do not come back in the same moment.
+    fn backoff() -> ExponentialBackoff {
+        let builder = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100)).with_max_delay(Duration::from_secs(10));
+        builder.with_jitter().without_max_times().build()
+    }
+}
+
+impl RedisClient {
+    fn new(target: &Target, link: Link) -> Self {
+        let shared = Shared {
+            target: target.clone(),
+            database: database(target).unwrap_or_default(),
+            current: ArcSwapOption::from_pointee(link),
+            closed: AtomicBool::new(false),
+            again: Mutex::new(Again::new()),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The connection, or a new one where it broke.
+    async fn connection(&self) -> RedisResult<MultiplexedConnection> {
+        if let Some(connection) = self.live() {
+            return Ok(connection);
+        }
+        let mut again = self.shared.again.lock().await;
+        // Whoever held the lock may have connected.
+        if let Some(connection) = self.live() {
+            return Ok(connection);
+        }
+        if self.shared.closed.load(Ordering::Acquire) {
+            return Err((ErrorKind::Io, "the resource is detached").into());
+        }
+        if again.given_up {
+            return Err((ErrorKind::AuthenticationFailed, "the server did not accept the credentials when connecting again; attach the resource anew").into());
+        }
+        if again.not_before.is_some_and(|not_before| Instant::now() < not_before) {
+            return Err((ErrorKind::Io, "the server could not be connected to again a moment ago; the next attempt waits").into());
+        }
+        let target = &self.shared.target;
+        let opened = within(2 * target.connect_timeout(), open(target)).await.unwrap_or_else(|timed_out| Err(timed_out.into()));
+        match opened {
+            Ok(opened) => {
+                *again = Again::new();
+                let connection = opened.link.connection.clone();
+                self.shared.current.store(Some(Arc::new(opened.link)));
+                tracing::info!(service = Redis::NAME, endpoint = %target.locator(), "connected again");
+                Ok(connection)
+            }
+            Err(refusal) => {
+                again.given_up = match &refusal {
+                    Refusal::Finding(_) => true,
+                    Refusal::Failure(failure) => failure.kind() == FailureKind::NotAdmitted,
+                };
+                let delay = again.backoff.next().unwrap_or(Duration::from_secs(10));
+                again.not_before = Some(Instant::now() + delay);
+                tracing::warn!(service = Redis::NAME, endpoint = %target.locator(), given_up = again.given_up, "not connected again: {refusal}");
+                Err((ErrorKind::Io, "the server could not be connected to again", refusal.to_string()).into())
+            }
+        }
+    }
+
+    fn live(&self) -> Option<MultiplexedConnection> {
+        let current = self.shared.current.load();
+        let link = current.as_ref().filter(|link| !link.ended.load(Ordering::Acquire))?;
+        Some(link.connection.clone())
+    }
+
+    /// No command begins any more; those that have are answered: the driver ends with the last of them.
+    async fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        let Some(link) = self.shared.current.swap(None) else { return };
+        let ended = Arc::clone(&link.ended);
+        drop(link);
+        // Others may still read the swapped link for a moment. Ten milliseconds are far below what a person or a probe notices.
+        while !ended.load(Ordering::Acquire) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl fmt::Debug for RedisClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedisClient({})", self.shared.target.locator())
+    }
+}
+
+impl ConnectionLike for RedisClient {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move { self.connection().await?.send_packed_command(command).await })
+    }
+
+    fn req_packed_commands<'a>(&'a mut self, pipeline: &'a Pipeline, offset: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move { self.connection().await?.send_packed_commands(pipeline, offset, count).await })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.shared.database
+    }
+}
+
+/// The guard is a connection itself, so that a command is one line, and the resource's generation stays open until it is answered.
+impl ConnectionLike for ClientGuard<Redis> {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move { self.connection().await?.send_packed_command(command).await })
+    }
+
+    fn req_packed_commands<'a>(&'a mut self, pipeline: &'a Pipeline, offset: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move { self.connection().await?.send_packed_commands(pipeline, offset, count).await })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.shared.database
+    }
+}
+
+/// Reads an error of the driver's. Of what the server said, only its code decides; none of it is repeated.
+fn refusal(error: &RedisError) -> Refusal {
+    let new = Failure::new;
+    match error.code() {
+        Some("WRONGPASS") => new(FailureKind::NotAdmitted, "the server does not accept the user and the password", "look at both; they may have been rotated"),
+        Some("NOAUTH" | "NOPERM") => {
+            new(FailureKind::NotAdmitted, "the account may not do what attaching takes", "`ACL SETUSER <user> +hello +ping +acl|whoami`, and `+select` for a database other than 0")
+        }
+        Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN") => new(FailureKind::Unavailable, "the server does not want to serve anybody now", "look at its log"),
+        Some("NOPROTO") => new(FailureKind::Unavailable, "the server has no RESP3: it is older than Redis 6", "upgrade the server"),
+        _ if error.kind() == ErrorKind::AuthenticationFailed => {
+            new(FailureKind::NotAdmitted, "the server does not accept the user and the password", "look at both; they may have been rotated")
+        }
+        _ if error.kind() == ErrorKind::RESP3NotSupported => new(FailureKind::Unavailable, "the server has no RESP3: it is older than Redis 6", "upgrade the server"),
+        _ if error.is_timeout() => new(FailureKind::TimedOut, "the server did not answer in time", "look at its load, and at `response_timeout` in the locator"),
+        _ if error.is_connection_dropped() => new(FailureKind::Unreachable, "the server closed the connection", "look at its log"),
+        Some(_) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => new(FailureKind::Unavailable, "the server answered with an error", "look at its log"),
+        _ => foreign(),
+    }
+    .into()
+}
+
+fn foreign() -> Failure {
+    Failure::new(FailureKind::Protocol, "what the server sent is not its protocol, or more than it may send", "look at what answers on the port")
+}
+
+fn late(timed_out: Failure) -> Refusal {
+    timed_out.into()
+}

@@ -1,0 +1,249 @@
+//! What a server may send, checked before the driver believes it.
+//!
+//! The driver buffers a reply until it is whole, however long the server says that it will be. This stream reads along, header by header, and ends the
+//! connection at the first one that promises too much. Protocol: RESP3, <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The longest line, in bytes: headers, numbers, simple strings and errors. Redis' own inline limit is 64 KiB.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// How deep a reply may nest. `COMMAND` has 8 levels.
+const DEEPEST: usize = 32;
+
+/// How many elements a reply may have, all in all. A million take some 100 MB as values.
+const MOST_ELEMENTS: u64 = 1024 * 1024;
+
+/// A stream whose replies are within bounds.
+pub(super) struct Limited<T> {
+    stream: T,
+    reader: Reader,
+}
+
+impl<T> Limited<T> {
+    /// `largest` is what one reply may have, in bytes.
+    pub(super) fn new(stream: T, largest: u64) -> Self {
+        Self { stream, reader: Reader { largest, read: 0, elements: 0, open: Vec::new(), state: State::Type } }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Limited<T> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        std::task::ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        match this.reader.read(&buffer.filled()[before..]) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(too_much) => {
+                // The driver gets nothing of what it was not to believe.
+                buffer.set_filled(before);
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, too_much.0)))
+            }
+        }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Limited<T> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct TooMuch(&'static str);
+
+/// Where in the protocol a stream of bytes is. It holds none of them.
+struct Reader {
+    largest: u64,
+    /// Bytes and elements of the reply so far.
+    read: u64,
+    elements: u64,
+    /// How many elements are still to come, of each aggregate that is open.
+    open: Vec<u64>,
+    state: State,
+}
+
+enum State {
+    /// The next byte says what comes.
+    Type,
+    /// In a line of a type; its number so far, where it is one, and its length.
+    Line { kind: u8, number: Option<u64>, negative: bool, length: usize },
+    /// In a text of so many more bytes, its line end among them.
+    Text { left: u64 },
+}
+
+impl Reader {
+    fn read(&mut self, mut bytes: &[u8]) -> Result<(), TooMuch> {
+        while let Some((&byte, rest)) = bytes.split_first() {
+            match &mut self.state {
+                State::Text { left } => {
+                    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                    *left -= here as u64;
+                    self.read += here as u64;
+                    bytes = &bytes[here..];
+                    if *left == 0 {
+                        self.finish_element();
+                    }
+                    continue;
+                }
+                State::Type => {
+                    self.elements += 1;
+                    self.state = State::Line { kind: byte, number: Some(0), negative: false, length: 0 };
+                }
+                State::Line { kind, number, negative, length } => {
+                    *length += 1;
+                    if *length > LONGEST_LINE {
+                        return Err(TooMuch("the server sent a line without end"));
+                    }
+                    match byte {
+                        b'\n' => {
+                            let (kind, number, negative) = (*kind, *number, *negative);
+                            self.line(kind, number, negative)?;
+                        }
+                        b'\r' => {}
+                        b'-' if *length == 1 => *negative = true,
+                        b'0'..=b'9' => *number = number.and_then(|number| number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))),
+                        // Not a number: only matters where one is due.
+                        _ => *number = None,
+                    }
+                }
+            }
+            self.read += 1;
+            if self.read > self.largest {
+                return Err(TooMuch("the server sent a reply that is larger than `max_reply` allows"));
+            }
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    /// A line has ended: what does it promise?
+    fn line(&mut self, kind: u8, number: Option<u64>, negative: bool) -> Result<(), TooMuch> {
+        let promised = || number.ok_or(TooMuch("the server sent a header without a length"));
+        match kind {
+            // Nothing stands behind a negative length.
+            b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|' if negative => self.finish_element(),
+            b'$' | b'!' | b'=' => {
+                let length = promised()?;
+                if length > self.largest.saturating_sub(self.read) {
+                    return Err(TooMuch("the server promised a reply that is larger than `max_reply` allows"));
+                }
+                self.state = State::Text { left: length + 2 };
+            }
+            b'*' | b'~' | b'>' => self.aggregate(promised()?)?,
+            // Keys and values; an attribute's come before the element that they describe.
+            b'%' => self.aggregate(promised()?.saturating_mul(2))?,
+            b'|' => self.aggregate(promised()?.saturating_mul(2).saturating_add(1))?,
+            _ => self.finish_element(),
+        }
+        Ok(())
+    }
+
+    fn aggregate(&mut self, elements: u64) -> Result<(), TooMuch> {
+        if elements > MOST_ELEMENTS.saturating_sub(self.elements) {
+            return Err(TooMuch("the server promised more elements than a reply may have"));
+        }
+        if elements == 0 {
+            self.finish_element();
+            return Ok(());
+        }
+        if self.open.len() == DEEPEST {
+            return Err(TooMuch("the server sent a reply that nests too deep"));
+        }
+        self.open.push(elements);
+        self.state = State::Type;
+        Ok(())
+    }
+
+    /// An element is whole; so may be what it is in.
+    fn finish_element(&mut self) {
+        self.state = State::Type;
+        while let Some(left) = self.open.last_mut() {
+            *left -= 1;
+            if *left > 0 {
+                return;
+            }
+            self.open.pop();
+        }
+        self.read = 0;
+        self.elements = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader() -> Reader {
+        Limited::new((), 1000).reader
+    }
+
+    /// Whole, and cut at every place: the same verdict.
+    fn verdict(bytes: &[u8]) -> Result<bool, TooMuch> {
+        let whole = |bytes: &[&[u8]]| {
+            let mut reader = reader();
+            bytes.iter().try_for_each(|bytes| reader.read(bytes)).map(|()| matches!(reader.state, State::Type) && reader.open.is_empty())
+        };
+        let verdict = whole(&[bytes]);
+        for cut in 0..bytes.len() {
+            assert_eq!(whole(&[&bytes[..cut], &bytes[cut..]]), verdict, "cut at {cut}");
+        }
+        verdict
+    }
+
+    #[test]
+    fn follows_replies() {
+        for reply in [
+            "+OK\r\n",
+            "-ERR no\r\n",
+            ":-1\r\n",
+            "_\r\n",
+            "#t\r\n",
+            ",1.5\r\n",
+            "(123456789012345678901234567890\r\n",
+            "$5\r\nhello\r\n",
+            "$0\r\n\r\n",
+            "$-1\r\n",
+            "*-1\r\n",
+            "*0\r\n",
+            "*2\r\n$3\r\nGET\r\n:1\r\n",
+            "%1\r\n+a\r\n*2\r\n:1\r\n:2\r\n",
+            "~1\r\n+a\r\n",
+            ">2\r\n+message\r\n+a\r\n",
+            "=7\r\ntxt:abc\r\n",
+            "!3\r\nERR\r\n",
+            "|1\r\n+ttl\r\n:1\r\n+value\r\n",
+            "+OK\r\n+OK\r\n",
+        ] {
+            assert_eq!(verdict(reply.as_bytes()), Ok(true), "{reply:?}");
+        }
+        assert_eq!(verdict(b"*2\r\n:1\r\n"), Ok(false));
+    }
+
+    #[test]
+    fn stops_at_what_promises_too_much() {
+        for hostile in ["$99999999999\r\n", "$999999999999999999999999\r\n", "*99999999\r\n", "%99999999\r\n", "|18446744073709551615\r\n", "$x\r\n", "*\u{fe}\r\n", "$1001\r\n"] {
+            assert!(verdict(hostile.as_bytes()).is_err(), "{hostile:?}");
+        }
+        assert!(verdict("*1\r\n".repeat(DEEPEST + 1).as_bytes()).is_err());
+        let mut reader = Limited::new((), u64::MAX).reader;
+        assert!(reader.read(&vec![b'+'; LONGEST_LINE + 2]).is_err());
+        // Every reply begins anew.
+        let mut reader = self::reader();
+        for _ in 0..100 {
+            reader.read(format!("$100\r\n{}\r\n", "x".repeat(100)).as_bytes()).unwrap();
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! SQLite, through [`sqlx::SqlitePool`]: a database in a file, in this process. No server, no TLS, no account.
+//!
+//! # Locator
+//! `sqlite:///absolute/path/of/the.db`. A relative path would depend on where the process was started, and a database in memory is another one for each
+//! connection of a pool: neither is accepted. Parameters:
+//!
+//! | parameter | meaning | default |
+//! |---|---|---|
+//! | `mode` | `ro` reads, `rw` writes, `rwc` makes the file where there is none | `rwc` |
+//! | `max_connections` | size of the pool, 1 to 100 | 10, sqlx's own |
+//! | `busy_timeout` | milliseconds to wait for another writer, 1 to 600 000 | 5000, sqlx's own |
+//!
+//! `vfs` and `immutable` are refused: one swaps the file system below the database, the other one's locks.
+//!
+//! # How it is attached
+//! A file that is made is readable by its owner only. A file that every user of the machine can write, or replace, is the finding `readable_secret_file`. The
+//! database may be somebody else's work, so it is opened as [SQLite asks for untrusted ones](https://www.sqlite.org/security.html): `trusted_schema` off,
+//! `cell_size_check` on, no memory map; and foreign keys hold. The journal is a write-ahead log.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use backing_services_rules::Scheme;
+use backing_services_rules::rule::{MALFORMED_LOCATOR, READABLE_SECRET_FILE};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use sqlx::{Row as _, SqlitePool};
+
+use super::sqlx as driver;
+use crate::attach::within;
+use crate::finding::{Failure, FailureKind, Finding};
+use crate::posture::{Posture, printable};
+use crate::service::{Attachment, Login, Parameter, Refusal, Service};
+use crate::source::file::{Exposure, exposure};
+use crate::target::Target;
+
+/// SQLite. See [the module](self) for its locator, and for how it is attached.
+#[derive(Clone, Copy, Debug)]
+pub struct Sqlite;
+
+impl Service for Sqlite {
+    type Client = SqlitePool;
+
+    const NAME: &'static str = "SQLite";
+    const SCHEMES: &'static [Scheme] = &[Scheme::embedded("sqlite")];
+    const PATH: Option<&'static str> = Some("the absolute path of the file");
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::choice("mode", &["ro", "rw", "rwc"]),
+        Parameter::number("max_connections", 1, 100),
+        Parameter::number("busy_timeout", 1, 600_000),
+        Parameter::refused("vfs", "remove it: it swaps the file system below the database"),
+        Parameter::refused("immutable", "remove it: without locks, readers see half of what is written"),
+        Parameter::refused("cache", "remove it: a shared cache has table locks of its own, which no timeout waits for"),
+    ];
+    const LOGIN: Login = Login::None;
+
+    fn check(target: &Target) -> Vec<Finding> {
+        let path = target.locator().path();
+        let message = if !path.starts_with('/') {
+            "its path is not absolute"
+        } else if path.ends_with('/') || path.split('/').any(|part| part == "..") {
+            "its path is not that of a file, or steps back with `..`"
+        } else {
+            return Vec::new();
+        };
+        vec![Finding::new(&MALFORMED_LOCATOR, message).help("write `sqlite:///absolute/path/of/the.db`; for a test, a file in a temporary folder")]
+    }
+
+    async fn connect(target: &Target) -> Result<Attachment<SqlitePool>, Refusal> {
+        let locator = target.locator();
+        let mode = locator.parameter("mode").unwrap_or("rwc");
+        let path = locator.path().to_owned();
+        let creates = mode == "rwc";
+        let exposed = tokio::task::spawn_blocking(move || prepare(Path::new(&path), creates)).await.map_err(|_| unopened(io::ErrorKind::Other))??;
+
+        let options = SqliteConnectOptions::new()
+            .filename(locator.path())
+            .create_if_missing(false)
+            .read_only(mode == "ro")
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_millis(locator.number("busy_timeout").unwrap_or(5000)))
+            .pragma("trusted_schema", "OFF")
+            .pragma("cell_size_check", "ON")
+            .pragma("mmap_size", "0");
+        let options = if mode == "ro" { options } else { options.journal_mode(SqliteJournalMode::Wal) };
+        let most = locator.number("max_connections").unwrap_or(10);
+        let pool = SqlitePoolOptions::new().max_connections(u32::try_from(most).unwrap_or(u32::MAX)).connect_lazy_with(options);
+
+        let mut posture = Posture::of::<Self>(target);
+        posture.server = Some(within(target.time_left(), probe(&pool)).await??);
+        let finding = exposed.then(|| Finding::new(&READABLE_SECRET_FILE, "every user of this machine can write the database's file, or put another in its place"));
+        Ok(Attachment::new(pool, posture).with_findings(finding))
+    }
+
+    async fn health(pool: &SqlitePool) -> Result<(), Refusal> {
+        probe(pool).await.map(drop)
+    }
+
+    async fn close(pool: &SqlitePool) {
+        pool.close().await;
+    }
+}
+
+/// Makes the file where it may be made, so that nobody but its owner can ever read it; and tells whether others can write it.
+fn prepare(path: &Path, creates: bool) -> Result<bool, Failure> {
+    if creates {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(unopened(error.kind())),
+        }
+    }
+    let metadata = std::fs::metadata(path).map_err(|error| unopened(error.kind()))?;
+    if !metadata.is_file() {
+        return Err(Failure::new(FailureKind::Unreachable, "its path does not lead to a regular file", "write the path of the database's file"));
+    }
+    Ok(exposure(path, &metadata) == Exposure::Writable)
+}
+
+/// The error's own text names the path, which is a value.
+fn unopened(kind: io::ErrorKind) -> Failure {
+    let message = match kind {
+        io::ErrorKind::NotFound => "the file, or the folder that it is to be in, does not exist",
+        io::ErrorKind::PermissionDenied => "this process may not open the file, or not make it",
+        _ => "the file cannot be opened",
+    };
+    Failure::new(FailureKind::Unreachable, message, "look at the path, and at who owns the folder")
+}
+
+/// Reads the schema's version, which reads the file's header: what is no database is found out here.
+async fn probe(pool: &SqlitePool) -> Result<String, Refusal> {
+    let rows = sqlx::raw_sql("PRAGMA schema_version; SELECT sqlite_version()").fetch_all(pool).await.map_err(|error| refusal(&error))?;
+    let version: String = rows.last().and_then(|row| row.try_get(0).ok()).ok_or_else(|| unopened(io::ErrorKind::Other))?;
+    Ok(format!("SQLite {}", printable(&version)))
+}
+
+/// Reads an error of the driver's. SQLite's result code decides (<https://www.sqlite.org/rescode.html>); its text is not repeated.
+fn refusal(error: &sqlx::Error) -> Refusal {
+    let sqlx::Error::Database(database) = error else { return driver::failure(error).into() };
+    // The lower byte of an extended code is the primary one.
+    let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default() & 0xff;
+    match code {
+        5 | 6 => Failure::new(FailureKind::Unavailable, "the database is locked by another process", "look for what holds a write transaction open"),
+        8 => Failure::new(FailureKind::Unavailable, "the database can only be read", "look at the modes of the file and its folder, or write `mode=ro`"),
+        11 => Failure::new(FailureKind::Protocol, "the database is damaged", "restore it from a backup"),
+        13 => Failure::new(FailureKind::Unavailable, "the disk is full", "make room on it"),
+        14 => return unopened(io::ErrorKind::Other).into(),
+        26 => Failure::new(FailureKind::Protocol, "the file is no SQLite database, or an encrypted one", "look at the path"),
+        _ => Failure::new(FailureKind::Unavailable, "SQLite cannot serve this file", "look at the file and its folder"),
+    }
+    .into()
+}

@@ -1,0 +1,17 @@
+//! What the services on sqlx share: its errors, read and said in our own words.
+
+use sqlx::Error;
+
+use crate::finding::{Failure, FailureKind};
+
+/// Reads an error of sqlx's that is not the database's own. Its text is never repeated: it can hold a file, a certificate, or what a server sent.
+pub(super) fn failure(error: &Error) -> Failure {
+    let new = Failure::new;
+    match error {
+        Error::Io(_) => new(FailureKind::Unreachable, "the connection broke", "look at the network and at the server's log"),
+        Error::Tls(_) => new(FailureKind::Protocol, "the driver's TLS handshake failed", "look at the server's log: it served a first connection otherwise"),
+        Error::PoolTimedOut => new(FailureKind::TimedOut, "no connection came about in time", "look at the server's load, and at `max_connections` in the locator"),
+        Error::PoolClosed => new(FailureKind::Unavailable, "the resource is detached", "attach it again"),
+        _ => new(FailureKind::Protocol, "what the server sent is not its protocol", "look at what answers on the port"),
+    }
+}
