@@ -39,6 +39,7 @@ pub(crate) fn services(mistakes: &Mistakes, attributes: &[Attribute]) -> StructA
     }
     let Some(arguments) = arguments(mistakes, attribute, "services") else { return result };
 
+    let before = mistakes.count();
     let mut once = Once::new(mistakes);
     for item in items(mistakes, arguments, "`#[services]`", SERVICES) {
         if !once.first(&item.key) {
@@ -50,6 +51,10 @@ pub(crate) fn services(mistakes: &Mistakes, attributes: &[Attribute]) -> StructA
             "crate" => result.runtime = path(mistakes, &item),
             _ => {}
         }
+    }
+    // What was misspelt may have been the prefix.
+    if matches!(result.prefix, Prefix::None) && mistakes.count() > before {
+        result.prefix = Prefix::Broken;
     }
     result
 }
@@ -346,7 +351,7 @@ fn filled(mistakes: &Mistakes, item: &Item, example: &str) -> Option<LitStr> {
 }
 
 fn env(mistakes: &Mistakes, item: &Item) -> Option<LitStr> {
-    let literal = text(mistakes, item, ENV)?;
+    let literal = filled(mistakes, item, ENV)?;
     let name = literal.value();
     if is_valid(&name) {
         return Some(literal);
@@ -356,7 +361,7 @@ fn env(mistakes: &Mistakes, item: &Item) -> Option<LitStr> {
 }
 
 fn prefix(mistakes: &Mistakes, item: &Item) -> Prefix {
-    let Some(literal) = text(mistakes, item, "prefix = \"SHOP\"") else { return Prefix::Broken };
+    let Some(literal) = filled(mistakes, item, "prefix = \"SHOP\"") else { return Prefix::Broken };
     let prefix = literal.value();
     if !is_valid(&prefix) {
         let suggestion = corrected(&prefix);

@@ -23,6 +23,7 @@ pub(crate) fn check(mistakes: &Mistakes, input: &mut Struct<'_>) {
     let fields = std::mem::take(&mut input.fields);
     let sound = fields.into_iter().filter(|field| {
         let before = mistakes.count();
+        mistakes.enter(field.index);
         check_field(mistakes, input, field);
         mistakes.count() == before
     });
@@ -38,21 +39,23 @@ fn check_field(mistakes: &Mistakes, input: &Struct<'_>, field: &Field<'_>) {
         Kind::Secret(attribute) => check_secret(mistakes, field, attribute),
         Kind::Setting(attribute) => check_setting(mistakes, field, attribute),
     }
-    if field.env().is_none() && input.prefixed(field).is_some_and(|name| !is_valid(&name)) {
+    if field.env().is_none() && input.prefixed(&field.key).is_some_and(|name| !is_valid(&name)) {
         mistakes.at(field.ident, errors::field_makes_no_variable(&field.name));
     }
 }
 
 fn check_attached(mistakes: &Mistakes, input: &Struct<'_>, field: &Field<'_>) {
     let ty = show(&field.original.ty);
-    let Reading { optional, collection, shape } = field.reading;
+    let Reading { collection, shape, .. } = field.reading;
     let mistake = match shape {
         Shape::Resource | Shape::Secret | Shape::Unknown => return,
         Shape::Text | Shape::Url if names_a_locator(&field.name) && !collection => {
+            // `cache_url: String` → `cache: Resource<…>`, which reads SHOP_CACHE_URL.
             let short = without_locator_ending(&field.name);
-            errors::raw_locator(&ty, optional, short, &locator_variable(input, field, short))
+            let variable = short.and_then(|short| input.prefixed(&short.to_ascii_uppercase())).map(|name| name + "_URL");
+            errors::raw_locator(&ty, resource(field.reading), short, variable.as_deref())
         }
-        Shape::Text if suggests_secret(&field.name) => errors::raw_secret(&ty, optional, collection),
+        Shape::Text if suggests_secret(&field.name) => errors::raw_secret(&ty, secret(field)),
         Shape::Text => errors::raw_text(&ty),
         Shape::Url => errors::raw_url(&ty),
         Shape::Plain(_) => errors::plain_value(&ty),
@@ -60,12 +63,22 @@ fn check_attached(mistakes: &Mistakes, input: &Struct<'_>, field: &Field<'_>) {
     mistakes.at(&field.original.ty, mistake);
 }
 
-/// The variable of the resource that a field should have been: `cache_url: String` → `cache: Resource<…>` → `SHOP_CACHE_URL`.
-fn locator_variable(input: &Struct<'_>, field: &Field<'_>, short: Option<&str>) -> String {
-    let Some(short) = short else { return format!("{}_URL", input.prefixed(field).unwrap_or_else(|| field.key.clone())) };
-    let name = input.prefixed(field).unwrap_or_else(|| field.key.clone());
-    let rest = name.len() - field.key.len();
-    format!("{}{}_URL", &name[..rest], short.to_ascii_uppercase())
+/// What a field's type should have been, if the value is a locator.
+const fn resource(reading: Reading) -> &'static str {
+    if reading.optional { "Option<Resource<…>>" } else { "Resource<…>" }
+}
+
+/// What a field's type should have been, if the value is a secret.
+fn secret(field: &Field<'_>) -> &'static str {
+    let Reading { optional, collection, .. } = field.reading;
+    let bytes = show(&field.original.ty).contains("u8");
+    match (collection, optional, bytes) {
+        (true, ..) => "a `SecretString` for each, or one `SecretBox<…>` of a type that implements `SecretValue`",
+        (_, false, false) => "`SecretString`",
+        (_, true, false) => "`Option<SecretString>`",
+        (_, false, true) => "`SecretBox<Vec<u8>>`",
+        (_, true, true) => "`Option<SecretBox<Vec<u8>>>`",
+    }
 }
 
 fn check_service(mistakes: &Mistakes, field: &Field<'_>, attribute: &ServiceAttribute) {
@@ -92,7 +105,7 @@ fn check_service(mistakes: &Mistakes, field: &Field<'_>, attribute: &ServiceAttr
 fn check_secret(mistakes: &Mistakes, field: &Field<'_>, attribute: &SecretAttribute) {
     match field.reading.shape {
         Shape::Text | Shape::Url => {
-            mistakes.at(&field.original.ty, errors::secret_on_text(&show(&field.original.ty), field.reading.optional));
+            mistakes.at(&field.original.ty, errors::secret_on_text(&show(&field.original.ty), secret(field)));
         }
         Shape::Resource => {
             mistakes.at(&attribute.path, errors::attribute_on_other("secret", "a resource", "write `#[service]`, or remove it"));
@@ -129,12 +142,9 @@ fn check_setting(mistakes: &Mistakes, field: &Field<'_>, attribute: &SettingAttr
         if field.reading.shape == Shape::Url {
             mistakes.at(&field.original.ty, errors::url_setting(&ty));
         } else if let Some(name) = suspicious_name(field) {
-            let mistake = if names_a_locator(&name.to_ascii_lowercase()) {
-                errors::suspicious_locator_setting(&ty, &name)
-            } else {
-                errors::suspicious_setting(&ty, &name, field.reading.optional)
-            };
-            mistakes.at(&field.original.ty, mistake);
+            let a_locator = names_a_locator(&name.to_ascii_lowercase());
+            let instead = if a_locator { "`Resource<…>` with the type of the service" } else { secret(field) };
+            mistakes.at(&field.original.ty, errors::suspicious_setting(&ty, &name, instead));
         }
     }
     if let Some(default) = &attribute.default {
@@ -198,6 +208,7 @@ fn check_variables(mistakes: &Mistakes, input: &Struct<'_>) {
         let variables = input.variables(field);
         let taken = variables.iter().find_map(|variable| readers.get(variable).map(|reader| (variable, *reader)));
         if let Some((variable, (first, is_companion))) = taken {
+            mistakes.enter(field.index);
             let mistake = errors::duplicate_variable(variable, &first.name, is_companion);
             match field.env() {
                 Some(env) => mistakes.at(env, mistake),

@@ -2,7 +2,7 @@
 //!
 //! A text says what is wrong and what to write instead, in lower case, without a full stop, and ends with the rule's name.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::thread;
 
@@ -15,18 +15,25 @@ use quote::ToTokens;
 /// It must be asked with [`Mistakes::finish`]: dropped unread, it would swallow what is wrong.
 pub(crate) struct Mistakes {
     /// `None` once it was asked.
-    found: RefCell<Option<Vec<syn::Error>>>,
+    found: RefCell<Option<Vec<(usize, syn::Error)>>>,
+    /// The field that is looked at, counted from 1; 0 for the struct.
+    field: Cell<usize>,
 }
 
 impl Mistakes {
     pub(crate) const fn new() -> Self {
-        Self { found: RefCell::new(Some(Vec::new())) }
+        Self { found: RefCell::new(Some(Vec::new())), field: Cell::new(0) }
+    }
+
+    /// What is reported from now on is about this field.
+    pub(crate) fn enter(&self, field: usize) {
+        self.field.set(field);
     }
 
     /// Reports a mistake at the tokens.
     pub(crate) fn at(&self, tokens: impl ToTokens, mistake: Mistake) {
         let error = syn::Error::new_spanned(tokens, format!("{} [{}]", mistake.text, mistake.rule.name));
-        self.found.borrow_mut().get_or_insert_default().push(error);
+        self.found.borrow_mut().get_or_insert_default().push((self.field.get(), error));
     }
 
     /// How many there are: more afterwards than before means that what was looked at in between is broken.
@@ -34,13 +41,14 @@ impl Mistakes {
         self.found.borrow().as_ref().map_or(0, Vec::len)
     }
 
-    /// What was found, as `compile_error!`s. `Ok` where nothing was.
+    /// What was found, as `compile_error!`s, in declaration order. `Ok` where nothing was.
     pub(crate) fn finish(self) -> Result<(), TokenStream> {
-        let found = self.found.take().unwrap_or_default();
+        let mut found = self.found.take().unwrap_or_default();
         if found.is_empty() {
             return Ok(());
         }
-        Err(found.iter().map(syn::Error::to_compile_error).collect())
+        found.sort_by_key(|(field, _)| *field);
+        Err(found.iter().map(|(_, error)| error.to_compile_error()).collect())
     }
 }
 
@@ -232,24 +240,17 @@ pub(crate) fn duplicate_variable(variable: &str, first: &str, is_companion: bool
 
 // Types.
 
-pub(crate) fn raw_locator(ty: &str, optional: bool, field: Option<&str>, variable: &str) -> Mistake {
-    let resource = if optional { "Option<Resource<…>>" } else { "Resource<…>" };
-    let field = field.map_or_else(|| format!("`{resource}`"), |field| format!("`{field}: {resource}`"));
-    Mistake::new(
-        &rule::RAW_SECRET,
-        format!(
-            "a locator in `{ty}` is printed with its password: write {field} with the type of the service, it reads `{variable}`"
-        ),
-    )
+pub(crate) fn raw_locator(ty: &str, resource: &str, field: Option<&str>, variable: Option<&str>) -> Mistake {
+    let field = match field {
+        Some(field) => format!("`{field}: {resource}` with the type of the service"),
+        None => format!("`{resource}` with the type of the service, in a field that says what it is for"),
+    };
+    let variable = variable.map_or_else(String::new, |variable| format!(", which reads `{variable}`"));
+    Mistake::new(&rule::RAW_SECRET, format!("a locator in `{ty}` is printed with its password: write {field}{variable}"))
 }
 
-pub(crate) fn raw_secret(ty: &str, optional: bool, collection: bool) -> Mistake {
-    let secret = match (optional, collection) {
-        (false, false) => "write `SecretString`",
-        (true, false) => "write `Option<SecretString>`",
-        (_, true) => "write a `SecretString` for each, or one `SecretBox<…>` of a type that implements `SecretValue`",
-    };
-    Mistake::new(&rule::RAW_SECRET, format!("a secret in `{ty}` is printed with all that holds it: {secret}"))
+pub(crate) fn raw_secret(ty: &str, secret: &str) -> Mistake {
+    Mistake::new(&rule::RAW_SECRET, format!("a secret in `{ty}` is printed with all that holds it: write {secret}"))
 }
 
 pub(crate) fn raw_text(ty: &str) -> Mistake {
@@ -278,23 +279,12 @@ pub(crate) fn plain_value(ty: &str) -> Mistake {
     )
 }
 
-pub(crate) fn suspicious_setting(ty: &str, name: &str, optional: bool) -> Mistake {
-    let secret = if optional { "Option<SecretString>" } else { "SecretString" };
+pub(crate) fn suspicious_setting(ty: &str, name: &str, instead: &str) -> Mistake {
     Mistake::new(
         &rule::RAW_SECRET,
         format!(
-            "`{name}` suggests a secret, and `{ty}` would print it: write `{secret}` without `#[setting]`, or, if everybody may know it, \
+            "`{name}` suggests a secret, and `{ty}` would print it: write {instead}, without `#[setting]`, or, if everybody may know the value, \
              `#[setting(public, reason = \"…\")]`"
-        ),
-    )
-}
-
-pub(crate) fn suspicious_locator_setting(ty: &str, name: &str) -> Mistake {
-    Mistake::new(
-        &rule::RAW_SECRET,
-        format!(
-            "`{name}` suggests a locator, and `{ty}` would print its password: write `Resource<…>` without `#[setting]`, or, if everybody may \
-             know it, `#[setting(public, reason = \"…\")]`"
         ),
     )
 }
@@ -303,7 +293,7 @@ pub(crate) fn url_setting(ty: &str) -> Mistake {
     Mistake::new(
         &rule::RAW_SECRET,
         format!(
-            "`{ty}` prints the password that it holds: write `Resource<…>` without `#[setting]`, or, if everybody may know it, \
+            "`{ty}` prints the password that it holds: write `Resource<…>` without `#[setting]`, or, if everybody may know the value, \
              `#[setting(public, reason = \"…\")]`"
         ),
     )
@@ -313,7 +303,7 @@ pub(crate) fn locator_as_default_of_setting(scheme: &str) -> Mistake {
     Mistake::new(
         &rule::RAW_SECRET,
         format!(
-            "a `{scheme}` address is a locator, and a setting is printed: write `Resource<…>` with `#[service]`, or, if everybody may know it, \
+            "a `{scheme}` address is a locator, and a setting is printed: write `Resource<…>` with `#[service]`, or, if everybody may know the value, \
              `#[setting(public, reason = \"…\")]`"
         ),
     )
@@ -326,9 +316,8 @@ pub(crate) fn service_on_text(ty: &str) -> Mistake {
     )
 }
 
-pub(crate) fn secret_on_text(ty: &str, optional: bool) -> Mistake {
-    let secret = if optional { "Option<SecretString>" } else { "SecretString" };
-    Mistake::new(&rule::RAW_SECRET, format!("`#[secret]` alone does not keep `{ty}` from being printed: write `{secret}`"))
+pub(crate) fn secret_on_text(ty: &str, secret: &str) -> Mistake {
+    Mistake::new(&rule::RAW_SECRET, format!("`#[secret]` alone does not keep `{ty}` from being printed: write {secret}"))
 }
 
 pub(crate) fn attribute_on_other(attribute: &str, what: &str, instead: &str) -> Mistake {
@@ -407,8 +396,8 @@ pub(crate) fn host_twice(pattern: &str) -> Mistake {
 
 pub(crate) fn plaintext_scheme(scheme: &str, instead: &str) -> Mistake {
     // What stands instead is a scheme, or a phrase.
-    let instead = if instead.contains(' ') { instead.to_owned() } else { format!("`{instead}`") };
-    Mistake::new(&rule::PLAINTEXT_SCHEME, format!("nothing protects a `{scheme}` connection: write {instead}"))
+    let instead = if instead.contains(' ') { format!("use {instead}") } else { format!("write `{instead}`") };
+    Mistake::new(&rule::PLAINTEXT_SCHEME, format!("`{scheme}` means a plaintext connection: {instead}"))
 }
 
 pub(crate) fn embedded_credentials() -> Mistake {
@@ -509,11 +498,13 @@ pub(crate) fn date() -> Mistake {
     Mistake::new(&rule::MALFORMED_VALUE, "a date is a day of the calendar, written YYYY-MM-DD: `until = \"2027-03-01\"`, say")
 }
 
-/// A remedy of the table is a sentence; here it goes on after a colon.
-fn as_clause(sentence: &str) -> String {
-    let sentence = sentence.trim_end_matches('.');
-    let mut letters = sentence.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+/// A remedy of the table has sentences; here it goes on after a colon.
+fn as_clause(sentences: &str) -> String {
+    let clauses = sentences.trim_end_matches('.').split(". ").map(|sentence| {
+        let mut letters = sentence.chars();
+        letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+    });
+    clauses.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

@@ -3,17 +3,15 @@
 //! Its size is linear in the number of fields, and it never returns early: values are loaded and checked before [`take`] runs, by a runtime
 //! that knows nothing of the struct but its manifest. Paths are absolute, so that a shadowed prelude does not matter.
 //!
-//! A bound on a field's type is only ever asked for as `<Type as Trait>::NAME`: rustc reports the same path at the same span once, however
-//! often it stands there, and without a note about who asked.
+//! A bound on a field's type is only ever asked for as `<Type as Trait>::NAME`, by tokens that stand where the type stands: what rustc has to
+//! say against it is then the same error each time, which it prints once, and without a note about who asked.
 
-use backing_services_rules::scheme::{self, Transport};
-use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::Lit;
 
-use crate::check::suspicious_name;
-use crate::model::{self, Field, Kind, Prefix, Struct};
-use crate::types::{self, Plain, Shape};
+use crate::model::{Field, Kind, Prefix, Struct};
+use crate::place::{Place, moved};
+use crate::question::{Question, questions};
 
 /// The implementations for a struct in which nothing is wrong.
 pub(crate) fn expand(input: &Struct<'_>) -> TokenStream {
@@ -24,8 +22,8 @@ pub(crate) fn expand(input: &Struct<'_>) -> TokenStream {
     let lists = input.fields.iter().map(|field| list(field, &runtime, &resources));
     // Of a generic struct, rustc can only ask once the parameters are known: when `take` is compiled for them.
     let (free, inner): (Vec<_>, Vec<_>) = questions(input, &runtime).partition(|question| question.free);
-    let free = free.iter().map(|question| question.free_item());
-    let inner = inner.iter().map(|question| question.statement());
+    let free = free.iter().map(Question::item);
+    let inner = inner.iter().map(Question::statement);
     let (generics, ty, bounds) = input.original.generics.split_for_impl();
     let ident = &input.original.ident;
     let ty = quote!(#ident #ty);
@@ -61,6 +59,7 @@ pub(crate) fn implementations(
             const MANIFEST: &'static #runtime::Manifest = &#manifest;
         }
         #[automatically_derived]
+        #[diagnostic::do_not_recommend]
         impl #generics #runtime::__private::Attached for #ty #bounds {
             const CATEGORY: #runtime::__private::Category =
                 #runtime::__private::Category::nested(<Self as #runtime::BackingServices>::MANIFEST);
@@ -114,12 +113,15 @@ fn bound(field: &Field<'_>) -> &'static str {
     }
 }
 
-/// `<Type as Trait>::NAME`.
-fn qualified(field: &Field<'_>, bound: &str, name: &str, runtime: &TokenStream) -> TokenStream {
+/// `<Type as Trait>::NAME`, where the type stands.
+pub(crate) fn qualified(field: &Field<'_>, bound: &str, name: &str, runtime: &TokenStream) -> TokenStream {
     let ty = &field.original.ty;
-    let bound = Ident::new(bound, Span::call_site());
-    let name = Ident::new(name, Span::call_site());
-    quote!(<#ty as #runtime::__private::#bound>::#name)
+    let Place { first, last } = Place::of(ty);
+    let bound = Ident::new(bound, last);
+    let name = Ident::new(name, last);
+    let open = quote_spanned!(first=> <);
+    let close = quote_spanned!(last=> as #runtime::__private::#bound>::#name);
+    quote!(#open #ty #close)
 }
 
 fn declaration(field: &Field<'_>, runtime: &TokenStream) -> TokenStream {
@@ -179,140 +181,33 @@ fn declaration(field: &Field<'_>, runtime: &TokenStream) -> TokenStream {
 /// The field of the struct's literal. They are evaluated in declaration order: that is the contract with `Values`.
 fn take(field: &Field<'_>, runtime: &TokenStream, values: &Ident) -> TokenStream {
     let (ident, ty) = (field.ident, &field.original.ty);
-    match field.kind {
+    let last = Place::of(ty).last;
+    let value = match field.kind {
         Kind::Attached => {
             let take = qualified(field, "Attached", "take", runtime);
-            quote!(#ident: #take(#values))
+            let arguments = quote_spanned!(last=> (#values));
+            quote!(#take #arguments)
         }
         // Exactly one value each, which needs no trait.
         Kind::Service(_) | Kind::Secret(_) | Kind::Setting(_) => {
-            quote!(#ident: #runtime::__private::Values::next::<#ty>(#values))
+            let next = moved(quote!(#runtime::__private::Values::next::<), Place::of(ty).first);
+            let arguments = quote_spanned!(last=> >(#values));
+            quote!(#next #ty #arguments)
         }
-    }
+    };
+    quote!(#ident: #value)
 }
 
 fn list(field: &Field<'_>, runtime: &TokenStream, resources: &Ident) -> TokenStream {
-    let ident = field.ident;
+    let Place { first, last } = Place::of(&field.original.ty);
+    let mut ident = field.ident.clone();
+    ident.set_span(ident.span().located_at(last));
+    let this = quote_spanned!(first=> &self.);
     let list = match field.kind {
         Kind::Attached => qualified(field, "Attached", "list", runtime),
         Kind::Service(_) => qualified(field, "ResourceField", "list_resource", runtime),
         Kind::Secret(_) | Kind::Setting(_) => return TokenStream::new(),
     };
-    quote!(#list(&self.#ident, #resources);)
-}
-
-/// What is asked of rustc in a constant, because it takes a type to answer. The answer stands under the token that it is about.
-struct Question {
-    expression: TokenStream,
-    /// The type of the constant.
-    ty: TokenStream,
-    span: Span,
-    /// Whether the question means something outside of the struct.
-    free: bool,
-}
-
-impl Question {
-    fn free_item(&self) -> TokenStream {
-        let Self { expression, ty, span, .. } = self;
-        quote_spanned!(*span=> const _: #ty = #expression;)
-    }
-
-    fn statement(&self) -> TokenStream {
-        let Self { expression, ty, span, .. } = self;
-        quote_spanned!(*span=> const { let _: #ty = #expression; };)
-    }
-}
-
-/// The questions about all fields.
-pub(crate) fn free_questions(input: &Struct<'_>, runtime: &TokenStream) -> TokenStream {
-    questions(input, runtime).filter(|question| question.free).map(|question| question.free_item()).collect()
-}
-
-fn questions<'a>(input: &'a Struct<'_>, runtime: &'a TokenStream) -> impl Iterator<Item = Question> + 'a {
-    let is_generic = !input.original.generics.params.is_empty();
-    input.fields.iter().flat_map(move |field| {
-        let free = !is_generic && !types::mentions_self(&field.original.ty);
-        questions_of(field, runtime).into_iter().map(move |(span, expression, ty)| Question {
-            expression,
-            ty: ty.unwrap_or_else(|| quote!(())),
-            span,
-            free,
-        })
-    })
-}
-
-fn questions_of(field: &Field<'_>, runtime: &TokenStream) -> Vec<(Span, TokenStream, Option<TokenStream>)> {
-    let mut questions = Vec::new();
-    let ty = &field.original.ty;
-    match &field.kind {
-        Kind::Attached | Kind::Secret(_) => {}
-        Kind::Service(attribute) => {
-            // A plaintext scheme that is waived stands for its encrypted twin, which is the one that the service knows.
-            let mut scheme = |literal: &syn::LitStr, name: &str| {
-                let name = match scheme::look_up(name) {
-                    Some(known) if known.transport == Transport::Plaintext => known.instead.to_owned(),
-                    _ => name.to_ascii_lowercase(),
-                };
-                let span = literal.span();
-                let service = qualified(field, "ResourceField", "Service", runtime);
-                let name = spanned(&name, span);
-                questions.push((span, quote_spanned!(span=> #runtime::__private::assert_scheme::<#service>(#name)), None));
-            };
-            if let Some(literal) = &attribute.scheme {
-                scheme(literal, &literal.value());
-            }
-            if let Some(default) = &attribute.default {
-                let text = default.value.value();
-                let name = scheme::of(&text).unwrap_or_default();
-                // What `scheme = "…"` says was asked already, and the default's is the same.
-                if attribute.scheme.is_none() {
-                    scheme(&default.value, name);
-                }
-            }
-            if let Some(literal) = &attribute.needs {
-                let span = literal.span();
-                let service = qualified(field, "ResourceField", "Service", runtime);
-                questions.push((span, quote_spanned!(span=> #runtime::__private::assert_needs::<#service>()), None));
-            }
-        }
-        Kind::Setting(attribute) => {
-            if attribute.public.is_none()
-                && field.reading.carries_text().is_none()
-                && let Some(name) = suspicious_name(field)
-            {
-                let span = model::span(field);
-                let carries_text = qualified(field, "Setting", "CARRIES_TEXT", runtime);
-                let name = spanned(&name, span);
-                questions.push((span, quote_spanned!(span=> #runtime::__private::assert_public(#carries_text, #name)), None));
-            }
-            if let Some(default) = &attribute.default
-                && is_rustcs_to_judge(field, &default.value.literal)
-            {
-                let value = &default.value.tokens;
-                let span = default.value.literal.span();
-                questions.push((span, quote_spanned!(span=> || #value), Some(quote_spanned!(span=> fn() -> #ty))));
-            }
-        }
-    }
-    questions
-}
-
-/// Whether rustc has to say if a literal is a value of the field's type. A text is not one in Rust, and known types were looked at.
-fn is_rustcs_to_judge(field: &Field<'_>, literal: &Lit) -> bool {
-    match (field.reading.shape, literal) {
-        (_, Lit::Str(_)) => false,
-        (Shape::Plain(Plain::Whole { .. }), Lit::Int(number)) => {
-            !number.suffix().is_empty() || types::show(&field.original.ty) == "usize"
-        }
-        (Shape::Plain(_), Lit::Float(number)) => !number.suffix().is_empty(),
-        (Shape::Plain(_), _) => false,
-        _ => true,
-    }
-}
-
-/// A text whose squiggle is somebody else's.
-fn spanned(text: &str, span: Span) -> TokenTree {
-    let mut literal = Literal::string(text);
-    literal.set_span(span);
-    literal.into()
+    let arguments = quote_spanned!(last=> (#this #ident, #resources));
+    quote!(#list #arguments;)
 }

@@ -7,8 +7,9 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{DeriveInput, GenericParam};
 
-use crate::expand::{free_questions, implementations, runtime};
+use crate::expand::{implementations, runtime};
 use crate::model::{Struct, StructAttribute};
+use crate::question::{Question, questions};
 
 /// Implementations for a struct whose fields could be read.
 pub(crate) fn expand(input: &Struct<'_>) -> TokenStream {
@@ -17,8 +18,9 @@ pub(crate) fn expand(input: &Struct<'_>) -> TokenStream {
     let ident = &input.original.ident;
     let impls =
         implementations(input, &runtime, &quote!(#generics), &quote!(#ident #ty), &bounds.to_token_stream(), &diverge(&runtime));
-    let questions = free_questions(input, &runtime);
-    quote!(#impls #questions)
+    let questions: Vec<Question> = questions(input, &runtime).collect();
+    let questions = questions.iter().filter(|question| question.free).map(Question::item);
+    quote!(#impls #(#questions)*)
 }
 
 /// Implementations for what is no struct with named fields, or has lifetimes.

@@ -11,6 +11,8 @@ mod expand;
 mod fallback;
 mod literal;
 mod model;
+mod place;
+mod question;
 mod suggest;
 mod types;
 

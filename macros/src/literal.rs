@@ -20,11 +20,9 @@ pub(crate) fn read(text: &str, plaintext_waived: bool) -> Literal<'_> {
     let scheme = scheme::of(text);
     let known = scheme.and_then(scheme::look_up);
 
-    // Blanks around a plaintext scheme are part of that mistake, not a second one.
-    let plaintext = known.filter(|known| known.transport == Transport::Plaintext);
-    if let Some(known) = plaintext
-        && !plaintext_waived
-    {
+    let plaintext = known.filter(|known| known.transport == Transport::Plaintext && !plaintext_waived);
+    if let Some(known) = plaintext {
+        // The blanks that it hides behind, and a socket's path instead of a host, are part of that mistake.
         mistakes.push(errors::plaintext_scheme(known.name, known.instead));
     } else if text.chars().any(char::is_control) {
         mistakes.push(errors::ambiguous_locator("a control character can be read in two ways", "remove it"));
@@ -61,7 +59,7 @@ pub(crate) fn read(text: &str, plaintext_waived: bool) -> Literal<'_> {
                     "`://` is missing behind the scheme",
                     &missing_slashes(scheme, known.is_some()),
                 )),
-                Some(rest) => authority(rest, query, &mut mistakes),
+                Some(rest) => authority(rest, query, plaintext.is_none(), &mut mistakes),
             }
         }
     }
@@ -105,7 +103,7 @@ fn parameters(query: &str, plaintext_waived: bool, mistakes: &mut Vec<Mistake>) 
     }
 }
 
-fn authority(rest: &str, query: Option<&str>, mistakes: &mut Vec<Mistake>) {
+fn authority(rest: &str, query: Option<&str>, names_a_host: bool, mistakes: &mut Vec<Mistake>) {
     let (authority, path) = split(rest, '/');
     // A `@` behind the authority is where a password with a `/` or a `?` in it ends.
     let elsewhere = path.is_some_and(|path| path.contains('@')) || query.is_some_and(|query| query.contains('@'));
@@ -124,7 +122,10 @@ fn authority(rest: &str, query: Option<&str>, mistakes: &mut Vec<Mistake>) {
         None => authority,
     };
     if elsewhere {
-        mistakes.push(errors::ambiguous_locator("an `@` behind the host leaves open where the host begins", "write `%40`"));
+        mistakes.push(errors::ambiguous_locator(
+            "an `@` behind the host leaves open where the host begins",
+            "write `%40` if it belongs to the path, and leave out credentials",
+        ));
         return;
     }
     let (name, port) = match (host.rfind(']'), host.rfind(':')) {
@@ -132,7 +133,7 @@ fn authority(rest: &str, query: Option<&str>, mistakes: &mut Vec<Mistake>) {
         (_, Some(colon)) => (&host[..colon], Some(&host[colon + 1..])),
         (_, None) => (host, None),
     };
-    if name.trim().is_empty() {
+    if names_a_host && name.trim().is_empty() {
         mistakes.push(errors::malformed_locator("a locator names its host", "write `scheme://host`"));
     }
     if port.is_some_and(|port| !port.bytes().all(|b| b.is_ascii_digit()) || !port.parse().is_ok_and(|port: u16| port != 0)) {
@@ -172,6 +173,7 @@ mod tests {
         for (text, rule) in [
             ("redis://localhost", "plaintext_scheme"),
             (" REDIS://localhost\n", "plaintext_scheme"),
+            ("redis+unix:///run/redis.sock", "plaintext_scheme"),
             ("postgres://db?sslmode=disable", "plaintext_scheme"),
             ("postgres://db?sslmode=prefer", "opportunistic_tls"),
             ("postgres://db?sslmode=verify-fulll", "opportunistic_tls"),

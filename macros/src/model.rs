@@ -4,7 +4,6 @@ use backing_services_rules::Rule;
 use backing_services_rules::variable::{self, RESOURCE_ENDINGS};
 use proc_macro2::{Ident, TokenStream};
 use syn::ext::IdentExt;
-use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Expr, Fields, Lit, LitStr, Meta};
 
 use crate::attr;
@@ -39,6 +38,8 @@ pub(crate) enum Prefix {
 }
 
 pub(crate) struct Field<'a> {
+    /// Counted from 1.
+    pub(crate) index: usize,
     pub(crate) original: &'a syn::Field,
     pub(crate) ident: &'a Ident,
     /// Without `r#`.
@@ -117,7 +118,7 @@ impl<'a> Struct<'a> {
     pub(crate) fn read(mistakes: &Mistakes, original: &'a DeriveInput) -> Result<Self, StructAttribute> {
         let attribute = attr::services(mistakes, &original.attrs);
         let Some(fields) = named_fields(mistakes, original) else { return Err(attribute) };
-        let fields = fields.filter_map(|field| Field::read(mistakes, field)).collect();
+        let fields = fields.enumerate().filter_map(|(i, field)| Field::read(mistakes, i + 1, field)).collect();
         Ok(Self { original, docs: docs(&original.attrs), attribute, fields })
     }
 
@@ -131,14 +132,14 @@ impl<'a> Struct<'a> {
             return Some(env.value());
         }
         let ending = if field.is_resource() { RESOURCE_ENDINGS[0] } else { "" };
-        self.prefixed(field).map(|name| name + ending)
+        self.prefixed(&field.key).map(|name| name + ending)
     }
 
-    /// The name that prefix and field make.
-    pub(crate) fn prefixed(&self, field: &Field<'_>) -> Option<String> {
+    /// The name that the prefix and a field's key make; `None` where the prefix is not known.
+    pub(crate) fn prefixed(&self, key: &str) -> Option<String> {
         match &self.attribute.prefix {
-            Prefix::None => Some(field.key.clone()),
-            Prefix::Named(prefix) => Some(format!("{prefix}_{}", field.key)),
+            Prefix::None => Some(key.to_owned()),
+            Prefix::Named(prefix) => Some(format!("{prefix}_{key}")),
             Prefix::Broken => None,
         }
     }
@@ -162,7 +163,8 @@ impl<'a> Struct<'a> {
 
 impl<'a> Field<'a> {
     /// Reads a field. `None` where it is malformed: it was reported, and stays silent afterwards.
-    fn read(mistakes: &Mistakes, original: &'a syn::Field) -> Option<Self> {
+    fn read(mistakes: &Mistakes, index: usize, original: &'a syn::Field) -> Option<Self> {
+        mistakes.enter(index);
         let ident = original.ident.as_ref()?;
         let before = mistakes.count();
         let kind = attr::field(mistakes, &original.attrs);
@@ -177,7 +179,16 @@ impl<'a> Field<'a> {
         }
         let name = ident.unraw().to_string();
         let key = name.to_ascii_uppercase();
-        Some(Self { original, ident, name, key, docs: docs(&original.attrs), reading: types::read(&original.ty), kind: kind? })
+        Some(Self {
+            index,
+            original,
+            ident,
+            name,
+            key,
+            docs: docs(&original.attrs),
+            reading: types::read(&original.ty),
+            kind: kind?,
+        })
     }
 
     pub(crate) fn env(&self) -> Option<&LitStr> {
@@ -272,9 +283,4 @@ fn text(expression: &Expr) -> Option<String> {
         Expr::Group(group) => text(&group.expr),
         _ => None,
     }
-}
-
-/// Where a type stands.
-pub(crate) fn span(field: &Field<'_>) -> proc_macro2::Span {
-    field.original.ty.span()
 }

@@ -231,6 +231,7 @@ impl Plain {
     pub(crate) fn expects(self) -> String {
         match self {
             Self::Whole { min, max, nonzero: false } => format!("a whole number from {min} to {max}"),
+            Self::Whole { min: 0, max, nonzero: true } => format!("a whole number from 1 to {max}"),
             Self::Whole { min, max, nonzero: true } => format!("a whole number from {min} to {max}, but not 0"),
             Self::Fraction => "a number, like `0.25`".to_owned(),
             Self::Bool => "`true` or `false`".to_owned(),

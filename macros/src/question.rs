@@ -1,0 +1,130 @@
+//! What is asked of rustc in a constant, because it takes a type to answer. The answer stands under the token that it is about.
+
+use backing_services_rules::scheme::{self, Transport};
+use proc_macro2::{Ident, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::{Lit, LitStr};
+
+use crate::check::suspicious_name;
+use crate::expand::qualified;
+use crate::model::{Field, Kind, ServiceAttribute, SettingAttribute, Struct};
+use crate::place::{Place, moved};
+use crate::types::{self, Plain, Shape};
+
+pub(crate) struct Question {
+    /// The type and the value of the constant.
+    ty: TokenStream,
+    value: TokenStream,
+    place: Place,
+    /// Whether it means something outside of the struct: where there are no parameters, and no `Self`.
+    pub(crate) free: bool,
+}
+
+impl Question {
+    /// An item, which rustc evaluates at once.
+    pub(crate) fn item(&self) -> TokenStream {
+        let Self { ty, value, place, .. } = self;
+        let last = place.last;
+        let end = quote_spanned!(last=> ;);
+        quote!(const _: #ty = #value #end)
+    }
+
+    /// A statement, which rustc evaluates for each set of parameters that it stands in compiled code for.
+    pub(crate) fn statement(&self) -> TokenStream {
+        let Self { ty, value, .. } = self;
+        quote!(const { let _: #ty = #value; };)
+    }
+}
+
+/// The questions about all fields.
+pub(crate) fn questions<'a>(input: &'a Struct<'_>, runtime: &'a TokenStream) -> impl Iterator<Item = Question> + 'a {
+    let is_generic = !input.original.generics.params.is_empty();
+    input.fields.iter().flat_map(move |field| {
+        let free = !is_generic && !types::mentions_self(&field.original.ty);
+        let mut asker = Asker { field, runtime, free, questions: Vec::new() };
+        match &field.kind {
+            Kind::Attached | Kind::Secret(_) => {}
+            Kind::Service(attribute) => asker.service(attribute),
+            Kind::Setting(attribute) => asker.setting(attribute),
+        }
+        asker.questions
+    })
+}
+
+struct Asker<'a> {
+    field: &'a Field<'a>,
+    runtime: &'a TokenStream,
+    free: bool,
+    questions: Vec<Question>,
+}
+
+impl Asker<'_> {
+    fn service(&mut self, attribute: &ServiceAttribute) {
+        // Where both are there, they have the same scheme.
+        if let Some(literal) = &attribute.scheme {
+            self.scheme(literal, &literal.value());
+        } else if let Some(default) = &attribute.default {
+            let text = default.value.value();
+            self.scheme(&default.value, scheme::of(&text).unwrap_or_default());
+        }
+        if let Some(literal) = &attribute.needs {
+            let service = qualified(self.field, "ResourceField", "Service", self.runtime);
+            self.ask(Place::of(literal), "assert_needs", Some(service), &TokenStream::new());
+        }
+    }
+
+    fn scheme(&mut self, literal: &LitStr, name: &str) {
+        // A plaintext scheme that is waived stands for its encrypted twin, which is the one that the service knows.
+        let name = match scheme::look_up(name) {
+            Some(known) if known.transport == Transport::Plaintext => known.instead.to_owned(),
+            _ => name.to_ascii_lowercase(),
+        };
+        let service = qualified(self.field, "ResourceField", "Service", self.runtime);
+        self.ask(Place::of(literal), "assert_scheme", Some(service), &quote!(#name));
+    }
+
+    fn setting(&mut self, attribute: &SettingAttribute) {
+        if attribute.public.is_none()
+            && self.field.reading.carries_text().is_none()
+            && let Some(name) = suspicious_name(self.field)
+        {
+            let carries_text = qualified(self.field, "Setting", "CARRIES_TEXT", self.runtime);
+            self.ask(Place::of(&self.field.original.ty), "assert_public", None, &quote!(#carries_text, #name));
+        }
+        if let Some(default) = &attribute.default
+            && self.is_rustcs_to_judge(&default.value.literal)
+        {
+            let ty = &self.field.original.ty;
+            let place = Place::of(&default.value.tokens);
+            let (first, literal) = (place.first, &default.value.tokens);
+            let value = quote_spanned!(first=> || #literal);
+            self.questions.push(Question { ty: quote!(fn() -> #ty), value, place, free: self.free });
+        }
+    }
+
+    /// Asks by a call of one of the runtime's functions, which panics at its caller.
+    fn ask(&mut self, place: Place, function: &str, service: Option<TokenStream>, arguments: &TokenStream) {
+        let Place { first, last } = place;
+        let runtime = moved(self.runtime.clone(), first);
+        let function = Ident::new(function, first);
+        let mut value = quote_spanned!(first=> #runtime::__private::#function);
+        if let Some(service) = service {
+            value.extend(quote_spanned!(last=> ::<#service>));
+        }
+        value.extend(quote_spanned!(last=> (#arguments)));
+        self.questions.push(Question { ty: quote!(()), value, place, free: self.free });
+    }
+
+    /// Whether rustc has to say if a literal is a value of the field's type. A text is not one in Rust, and known types were looked at.
+    fn is_rustcs_to_judge(&self, literal: &Lit) -> bool {
+        match (self.field.reading.shape, literal) {
+            (_, Lit::Str(_)) => false,
+            (Shape::Plain(Plain::Whole { .. }), Lit::Int(number)) => {
+                !number.suffix().is_empty() || types::show(&self.field.original.ty) == "usize"
+            }
+            (Shape::Plain(_), Lit::Float(number)) => !number.suffix().is_empty(),
+            (Shape::Plain(_), _) => false,
+            _ => true,
+        }
+    }
+}
