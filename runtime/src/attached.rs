@@ -228,7 +228,33 @@ pub const fn assert_scheme<S: Service>(scheme: &str) {
         }
         i += 1;
     }
-    panic!("this service does not accept this scheme [unknown_scheme]");
+    // A constant cannot format, but it can print one text: it is put together by hand.
+    let mut text = [0; 256];
+    let mut end = append(&mut text, 0, S::NAME);
+    end = append(&mut text, end, " is not reached by this scheme: write `");
+    i = 0;
+    while i < schemes.len() {
+        if i > 0 {
+            end = append(&mut text, end, "` or `");
+        }
+        end = append(&mut text, end, schemes[i].name());
+        i += 1;
+    }
+    end = append(&mut text, end, "` [unknown_scheme]");
+    match std::str::from_utf8(text.split_at(end).0) {
+        Ok(text) => panic!("{}", text),
+        Err(_) => panic!("this service is not reached by this scheme [unknown_scheme]"),
+    }
+}
+
+/// Writes what fits, and returns where it ends.
+const fn append(text: &mut [u8], at: usize, piece: &str) -> usize {
+    let mut i = 0;
+    while i < piece.len() && at + i < text.len() {
+        text[at + i] = piece.as_bytes()[i];
+        i += 1;
+    }
+    at + i
 }
 
 /// What is asked of `needs`, at compile time, once the service is known.
