@@ -30,13 +30,10 @@ pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) ->
     })
 }
 
-pub(crate) fn attach<T: BackingServices>(source: &dyn Source) -> impl Future<Output = Result<T, AttachError>> + Send + use<T> {
-    // The source is only read here, before the first `await`: the future does not hold on to it.
-    let loaded = check::load(T::MANIFEST, source);
-    async {
-        let slots = connect(T::MANIFEST, loaded?).await?;
-        Ok(T::take(&mut Values(slots.into_iter())))
-    }
+pub(crate) async fn attach<T: BackingServices>(source: &dyn Source) -> Result<T, AttachError> {
+    let loaded = check::load(T::MANIFEST, source)?;
+    let slots = connect(T::MANIFEST, loaded).await?;
+    Ok(T::take(&mut Values(slots.into_iter())))
 }
 
 /// A resource that is being connected to.
@@ -105,6 +102,7 @@ async fn connect(manifest: &'static Manifest, loaded: Loaded) -> Result<Vec<Slot
         return Err(AttachError::new(manifest.struct_name(), fields, problems));
     }
     check::report_warnings(&problems);
+    tracing::info!(services = manifest.struct_name(), fields, "attached");
     Ok(parts.into_iter().map(Part::into_slot).collect())
 }
 
@@ -120,6 +118,7 @@ impl Attempt {
                 let findings: Vec<_> = findings.into_iter().map(|finding| finding.at(&self.field, &self.variable)).collect();
                 problems.extend(findings.iter().map(|finding| (self.ordinal, Problem::Finding(finding.clone()))));
                 connected.posture().findings = findings;
+                tracing::debug!(field = self.field, "connected: {}", connected.posture());
                 self.connected = Some(connected);
             }
             Err(Refusal::Finding(finding)) => {

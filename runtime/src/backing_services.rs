@@ -31,7 +31,7 @@ pub trait BackingServices: Attached {
     /// As [`BackingServices::attach_from`].
     #[cfg(feature = "net")]
     fn attach() -> impl Future<Output = Result<Self, AttachError>> + Send {
-        crate::attach::attach(&crate::source::Environment::process())
+        async { crate::attach::attach(&crate::source::Environment::process()).await }
     }
 
     /// Attaches everything: loads and checks all values; then, if none is refused, connects to all resources at once, under one

@@ -686,3 +686,6 @@ fn is_near(known: &str, key: &str) -> bool {
     let skipped = usize::from(long.len() == short.len());
     long_rest.get(1..).unwrap_or_default().eq_ignore_ascii_case(short_rest.get(skipped..).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 use std::fmt::{self, Write as _};
 use std::time::SystemTime;
 
+use backing_services_rules::Transport;
+
 use crate::finding::Finding;
 use crate::service::Service;
 use crate::target::Target;
@@ -17,6 +19,8 @@ pub struct Posture {
     pub service: &'static str,
     /// Where it is: the locator, without user and secret.
     pub endpoint: String,
+    /// What kind of connection it is.
+    pub transport: Transport,
     /// What protects the connection; `None` for a service in the process, and for plaintext that a waiver or a loopback address allows.
     pub tls: Option<TlsPosture>,
     /// Product and version, as the server gives them.
@@ -89,6 +93,7 @@ impl Posture {
         Self {
             service: S::NAME,
             endpoint: target.locator().to_string(),
+            transport: target.locator().transport(),
             tls: None,
             server: None,
             account: None,
@@ -121,6 +126,7 @@ impl fmt::Display for Posture {
                 tls.certificate.subject,
                 tls.certificate.days_left(self.taken_at)
             ),
+            None if self.transport == Transport::Embedded => f.write_str(", in this process"),
             None => f.write_str(", without TLS"),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use backing_services_rules::Transport;
 use serde::ser::{Serialize, SerializeSeq as _, SerializeStruct as _, Serializer};
 
 use crate::finding::{Failure, Finding};
@@ -45,6 +46,12 @@ serialize! {
     Posture as "Posture" |posture| {
         "service": posture.service,
         "endpoint": posture.endpoint,
+        "transport": match posture.transport {
+            Transport::Encrypted => "encrypted",
+            Transport::Upgraded => "upgraded",
+            Transport::Embedded => "embedded",
+            _ => "plaintext",
+        },
         "tls": posture.tls,
         "server": posture.server,
         "account": posture.account,

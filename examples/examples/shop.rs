@@ -1,0 +1,155 @@
+//! A web service with its orders in PostgreSQL and its sessions in Redis, both over TLS: `cargo run --example shop`.
+//!
+//! It reads these variables:
+//!
+//! | variable | what | for example |
+//! |---|---|---|
+//! | `DATABASE_URL` | orders: `postgres://user@host:port/database` | `postgres://shop@db.internal/shop` |
+//! | `DATABASE_PASSWORD` or `DATABASE_PASSWORD_FILE` | its password | |
+//! | `DATABASE_CA` or `DATABASE_CA_FILE` | its private authority, in PEM; without it, the public ones | |
+//! | `SHOP_SESSIONS_URL` | sessions: `rediss://user@host:port/0` | `rediss://shop@cache.internal` |
+//! | `SHOP_SESSIONS_PASSWORD` or `…_FILE`, `SHOP_SESSIONS_CA` or `…_FILE` | as above | |
+//! | `SHOP_ADDRESS` | where it listens | `127.0.0.1:8080`, the default |
+//!
+//! The account in PostgreSQL needs `CREATE` on its schema once, for the table; the one in Redis `+get +setex +ping +hello +acl|whoami` on `session:*`.
+//!
+//! ```text
+//! curl -X POST localhost:8080/orders/lamp     →  {"id":1,"item":"lamp"}
+//! curl localhost:8080/orders                  →  [{"id":1,"item":"lamp"}]
+//! curl -X PUT localhost:8080/sessions/ada -d '{"cart":["lamp"]}'
+//! curl localhost:8080/sessions/ada
+//! curl localhost:8080/health                  →  what each resource says of itself
+//! curl localhost:8080/posture                 →  over what, as whom, to what it is attached
+//! ```
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use backing_services::{BackingServices, Postgres, Posture, Redis, Resource};
+use redis::AsyncCommands as _;
+use serde::Serialize;
+
+/// Everything that the shop attaches to.
+#[derive(BackingServices)]
+#[services(prefix = "SHOP")]
+struct Services {
+    /// Orders.
+    #[service(env = "DATABASE_URL")]
+    orders: Resource<Postgres>,
+
+    /// Sessions, which end by themselves.
+    sessions: Resource<Redis>,
+
+    /// Where the shop listens.
+    #[setting(default = "127.0.0.1:8080")]
+    address: SocketAddr,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let services = Arc::new(Services::attach().await?);
+    sqlx::query("CREATE TABLE IF NOT EXISTS orders (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, item TEXT NOT NULL)")
+        .execute(&*services.orders.client())
+        .await?;
+
+    let routes = Router::new()
+        .route("/orders", get(orders))
+        .route("/orders/{item}", post(order))
+        .route("/sessions/{user}", get(session).put(start_session))
+        .route("/health", get(health))
+        .route("/posture", get(posture))
+        .with_state(Arc::clone(&services));
+    let listener = tokio::net::TcpListener::bind(services.address).await?;
+    println!("listening on {}", listener.local_addr()?);
+    axum::serve(listener, routes).with_graceful_shutdown(interrupted()).await?;
+
+    // The routes are gone, and with them every other owner.
+    if let Ok(services) = Arc::try_unwrap(services) {
+        services.detach().await;
+    }
+    Ok(())
+}
+
+/// Ends when the process is asked to.
+async fn interrupted() {
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+#[derive(Serialize)]
+struct Order {
+    id: i64,
+    item: String,
+}
+
+async fn order(State(services): State<Arc<Services>>, Path(item): Path<String>) -> Result<Json<Order>, Failed> {
+    let row: (i64,) = sqlx::query_as("INSERT INTO orders (item) VALUES ($1) RETURNING id").bind(&item).fetch_one(&*services.orders.client()).await?;
+    Ok(Json(Order { id: row.0, item }))
+}
+
+async fn orders(State(services): State<Arc<Services>>) -> Result<Json<Vec<Order>>, Failed> {
+    let rows: Vec<(i64, String)> = sqlx::query_as("SELECT id, item FROM orders ORDER BY id LIMIT 100").fetch_all(&*services.orders.client()).await?;
+    Ok(Json(rows.into_iter().map(|(id, item)| Order { id, item }).collect()))
+}
+
+/// How long a session lives, in seconds.
+const SESSION: u64 = 3600;
+
+async fn start_session(State(services): State<Arc<Services>>, Path(user): Path<String>, body: String) -> Result<StatusCode, Failed> {
+    let () = services.sessions.client().set_ex(format!("session:{user}"), body, SESSION).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn session(State(services): State<Arc<Services>>, Path(user): Path<String>) -> Result<String, Failed> {
+    let session: Option<String> = services.sessions.client().get(format!("session:{user}")).await?;
+    session.ok_or(Failed(StatusCode::NOT_FOUND))
+}
+
+/// What each resource says of itself: `ok`, or what is wrong. The text is this crate's own, and holds no secret.
+async fn health(State(services): State<Arc<Services>>) -> (StatusCode, Json<BTreeMap<String, String>>) {
+    let mut status = StatusCode::OK;
+    let mut report = BTreeMap::new();
+    for resource in services.resources() {
+        let health = match resource.health().await {
+            Ok(()) => "ok".to_owned(),
+            Err(refusal) => {
+                status = StatusCode::SERVICE_UNAVAILABLE;
+                refusal.to_string()
+            }
+        };
+        report.insert(resource.name().to_owned(), health);
+    }
+    (status, Json(report))
+}
+
+async fn posture(State(services): State<Arc<Services>>) -> Json<BTreeMap<String, Posture>> {
+    Json(services.resources().into_iter().map(|resource| (resource.name().to_owned(), (*resource.posture()).clone())).collect())
+}
+
+/// What a caller is told of a failure: nothing. The log has the rest.
+struct Failed(StatusCode);
+
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        eprintln!("postgres: {error}");
+        Self(StatusCode::SERVICE_UNAVAILABLE)
+    }
+}
+
+impl From<redis::RedisError> for Failed {
+    fn from(error: redis::RedisError) -> Self {
+        eprintln!("redis: {error}");
+        Self(StatusCode::SERVICE_UNAVAILABLE)
+    }
+}
+
+impl axum::response::IntoResponse for Failed {
+    fn into_response(self) -> axum::response::Response {
+        self.0.into_response()
+    }
+}

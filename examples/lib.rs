@@ -1,0 +1,1 @@
+//! The examples of `backing-services` are programs: `cargo run --example quickstart`.

@@ -1,0 +1,265 @@
+use proptest::prelude::*;
+use secrecy::ExposeSecret as _;
+
+use super::*;
+
+const PARAMETERS: &[Parameter] = &[
+    Parameter::tls("sslmode"),
+    Parameter::text("application_name", 8),
+    Parameter::number("max_connections", 1, 100),
+    Parameter::choice("mode", &["ro", "rw"]),
+    Parameter::refused("options", "remove it"),
+];
+
+const POSTGRES: Dialect = Dialect {
+    schemes: &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")],
+    parameters: PARAMETERS,
+    login: Login::UserAndPassword,
+    path: Some("the database"),
+    plaintext_waiver: None,
+    plaintext_loopback: false,
+};
+
+const REDIS: Dialect = Dialect { schemes: &[Scheme::tls("rediss")], parameters: &[], login: Login::Password, ..POSTGRES };
+const HTTPS: Dialect = Dialect { schemes: &[Scheme::tls("https")], parameters: &[], login: Login::None, path: None, ..POSTGRES };
+const SQLITE: Dialect = Dialect { schemes: &[Scheme::embedded("sqlite")], login: Login::None, ..POSTGRES };
+
+fn accepted(text: &str, dialect: &Dialect) -> Locator {
+    match parse(text, dialect) {
+        Ok(parsed) => parsed.locator,
+        Err(findings) => panic!("{text} is refused: {findings:?}"),
+    }
+}
+
+/// The rules that refuse a text, each once.
+fn refused(text: &str, dialect: &Dialect) -> Vec<&'static str> {
+    match parse(text, dialect) {
+        Ok(parsed) => panic!("{text} is accepted: {:?}", parsed.locator),
+        Err(findings) => {
+            assert!(findings.iter().any(Finding::is_denied), "{text}");
+            findings.iter().map(|finding| finding.rule().name).collect()
+        }
+    }
+}
+
+#[test]
+fn every_part_is_read() {
+    let parsed = parse("postgres://ada:p%40ss%2Fword@DB.Example.com.:6432/shop?sslmode=require&max_connections=7&application_name=shop", &POSTGRES);
+    let Parsed { locator, password, warnings } = parsed.unwrap_or_else(|findings| panic!("{findings:?}"));
+    assert_eq!(locator.scheme(), "postgres");
+    assert_eq!(locator.transport(), Transport::Upgraded);
+    assert_eq!(locator.user(), Some("ada"));
+    assert_eq!(password.unwrap().expose_secret(), "p@ss/word");
+    assert_eq!(locator.host(), Some(&Host::Name("db.example.com".to_owned())));
+    assert_eq!(locator.port(), 6432);
+    assert_eq!(locator.path(), "shop");
+    assert_eq!(locator.number("max_connections"), Some(7));
+    assert_eq!(locator.parameter("application_name"), Some("shop"));
+    assert_eq!(locator.parameter("sslmode"), None, "it has no effect");
+    assert!(warnings.is_empty());
+    assert_eq!(locator.to_string(), "postgres://db.example.com:6432/shop");
+    assert_eq!(format!("{locator:?}"), "Locator(postgres://db.example.com:6432/shop)");
+}
+
+#[test]
+fn what_is_left_out_has_its_usual_value() {
+    let locator = accepted("PostgreSQL://ada@db", &POSTGRES);
+    assert_eq!((locator.scheme(), locator.port(), locator.path()), ("postgresql", 5432, ""));
+    let locator = accepted("rediss://:secret@db/", &REDIS);
+    assert_eq!((locator.user(), locator.port(), locator.path()), (None, 6379, ""));
+    assert_eq!(accepted("https://example.com:443", &HTTPS).port(), 443);
+    assert_eq!(accepted("sqlite:///var/lib/a%20b.db?mode=ro", &SQLITE).path(), "/var/lib/a b.db");
+    assert_eq!(accepted("sqlite:/var/lib/a.db", &SQLITE).host(), None);
+}
+
+#[test]
+fn every_spelling_of_an_address_is_that_address() {
+    for text in ["127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "0x7f000001", "127.0.0.1.", "[::ffff:127.0.0.1]", "[::FFFF:7f00:1]", "１２７.0.0.1"] {
+        let locator = accepted(&format!("postgres://ada@{text}:1/d"), &POSTGRES);
+        assert_eq!(locator.host(), Some(&Host::Address("127.0.0.1".parse().unwrap())), "{text}");
+    }
+    let locator = accepted("postgres://ada@[2001:DB8::1]:6432/d", &POSTGRES);
+    assert_eq!(locator.host(), Some(&Host::Address("2001:db8::1".parse().unwrap())));
+    assert_eq!(locator.to_string(), "postgres://[2001:db8::1]:6432/d");
+    assert_eq!(accepted("postgres://ada@[::1]", &POSTGRES).port(), 5432);
+    assert_eq!(accepted("postgres://ada@bücher.example", &POSTGRES).host(), Some(&Host::Name("xn--bcher-kva.example".to_owned())));
+}
+
+#[test]
+fn what_can_be_read_in_two_ways_is_refused() {
+    for text in [
+        "postgres://ada:pass@word@db/d",
+        "postgres://ada:pa/ss@db/d",
+        "postgres://ada:pa?ss@db/d",
+        "postgres://ada:pa#ss@db/d",
+        "postgres://ada@db/d#",
+        "postgres://ada@db\\@evil/d",
+        "postgres:\\\\ada@db/d",
+        "postgres://ada:a:b@db/d",
+        "postgres://ada@db/d?sslmode=require&sslmode=disable",
+        "postgres://ada@db/d?sslmode=require&SSLMODE=require",
+        "postgres://ada@db/d?ssl%6dode=disable",
+        "postgres://ada@db/d?=x",
+        "postgres://ada@db/d\n",
+        "postgres://ada@db/d\u{0}",
+        "postgres://ada@db/d%00",
+        "postgres://ada@db/d%0a",
+        "postgres://ada@d\u{202e}b/d",
+        "\u{feff}postgres://ada@db/d",
+        "postgres://ada@\tdb/d",
+    ] {
+        assert!(refused(text, &POSTGRES).contains(&"ambiguous_locator"), "{text:?}: {:?}", refused(text, &POSTGRES));
+    }
+}
+
+#[test]
+fn what_is_malformed_is_refused() {
+    for text in [
+        "",
+        "postgres",
+        "//ada@db/d",
+        "postgres:ada@db/d",
+        "postgres:/ada@db/d",
+        "postgres:///d",
+        "postgres://ada@/d",
+        "postgres://ada@:5432/d",
+        "postgres://@db/d",
+        "postgres://:password@db/d",
+        "postgres://ada:@db/d",
+        "postgres://ada@db:0/d",
+        "postgres://ada@db:65536/d",
+        "postgres://ada@db:+1/d",
+        "postgres://ada@db:/d",
+        "postgres://ada@db:5432x/d",
+        "postgres://ada@db1,db2/d",
+        "postgres://ada@%2Fvar%2Frun/d",
+        "postgres://ada@/var/run/d",
+        "postgres://ada@[::1/d",
+        "postgres://ada@[::1]5432/d",
+        "postgres://ada@::1/d",
+        "postgres://ada@[fe80::1%25eth0]/d",
+        "postgres://ada@-db/d",
+        "postgres://ada@d..b/d",
+        "postgres://ada@256.0.0.1/d",
+        "postgres://ada@d b/d",
+        " postgres://ada@db/d",
+        "postgres://ada@db/d ",
+        "postgres://ada:%zz@db/d",
+        "postgres://ada:%ff@db/d",
+        "postgres://ada:50%@db/d",
+        "postgres://ada@db/d?flag",
+        "postgres://ada@db/d?max_connections=0",
+        "postgres://ada@db/d?max_connections=+1",
+        "postgres://ada@db/d?max_connections=101",
+        "postgres://ada@db/d?application_name=",
+        "postgres://ada@db/d?application_name=ninechars",
+        "postgres://ada@db/d?mode=rwx",
+    ] {
+        let rules = refused(text, &POSTGRES);
+        assert!(rules.iter().all(|rule| ["malformed_locator", "ambiguous_locator"].contains(rule)), "{text:?}: {rules:?}");
+        assert!(rules.contains(&"malformed_locator"), "{text:?}: {rules:?}");
+    }
+    assert_eq!(refused(&format!("postgres://ada@db/{}", "d".repeat(MAX_LENGTH)), &POSTGRES), ["malformed_locator"]);
+    assert_eq!(refused("https://ada@example.com", &HTTPS), ["malformed_locator"]);
+    assert_eq!(refused("https://example.com/path", &HTTPS), ["malformed_locator"]);
+    assert_eq!(refused("sqlite://data/app.db", &SQLITE), ["malformed_locator"]);
+}
+
+#[test]
+fn schemes_and_parameters_answer_to_their_rules() {
+    for (text, dialect, rule) in [
+        ("redis://db", &REDIS, "plaintext_scheme"),
+        ("REDIS://127.0.0.1", &REDIS, "plaintext_scheme"),
+        ("http://example.com", &HTTPS, "plaintext_scheme"),
+        ("telnet://example.com", &HTTPS, "plaintext_scheme"),
+        ("postgres://ada@db", &REDIS, "unknown_scheme"),
+        ("gopher://db", &REDIS, "unknown_scheme"),
+        ("postgres://ada@db/d?sslmode=disable", &POSTGRES, "plaintext_scheme"),
+        ("postgres://ada@db/d?sslmode=prefer", &POSTGRES, "opportunistic_tls"),
+        ("postgres://ada@db/d?sslmode=verify-fulll", &POSTGRES, "opportunistic_tls"),
+        ("postgres://ada@db/d?tlsInsecure=true", &POSTGRES, "unverified_tls"),
+        ("rediss://:p@db/#insecure", &REDIS, "unverified_tls"),
+        ("postgres://ada@db/d?password=x", &POSTGRES, "secret_in_parameter"),
+        ("postgres://ada@db/d?max_conections=7", &POSTGRES, "unknown_parameter"),
+        ("postgres://ada@db/d?options=-c%20role=x", &POSTGRES, "unknown_parameter"),
+        ("rediss://:p@db?sslmode=require", &REDIS, "unknown_parameter"),
+    ] {
+        assert_eq!(refused(text, dialect), [rule], "{text}");
+    }
+    let findings = parse("postgres://ada@db/d?max_conections=7", &POSTGRES).err().unwrap();
+    assert!(findings[0].message().contains("is `max_connections` meant?"), "{findings:?}");
+    assert!(is_near("abc", "abd") && is_near("abc", "ab") && is_near("abc", "xabc") && is_near("abc", "bc") && !is_near("abc", "cba") && !is_near("abc", "abcde"));
+}
+
+#[test]
+fn plaintext_is_accepted_by_waiver_and_on_loopback_only() {
+    let waived = Dialect { plaintext_waiver: Some("the mesh"), ..REDIS };
+    let parsed = parse("redis://:p@db.internal", &waived).unwrap_or_else(|findings| panic!("{findings:?}"));
+    assert_eq!(parsed.locator.transport(), Transport::Plaintext);
+    assert_eq!(parsed.locator.port(), 6379);
+    assert_eq!(parsed.warnings[0].waived_because(), Some("the mesh"));
+
+    let development = Dialect { plaintext_loopback: true, ..POSTGRES };
+    for host in ["localhost", "127.0.0.1", "[::1]", "LOCALHOST.", "2130706433"] {
+        let parsed = parse(&format!("postgres://ada@{host}/d?sslmode=disable"), &development).unwrap_or_else(|findings| panic!("{findings:?}"));
+        assert_eq!(parsed.locator.transport(), Transport::Plaintext);
+        assert_eq!(parsed.warnings.len(), 1, "it warns each time");
+    }
+    for host in ["db", "10.0.0.1", "localhost.evil.example", "[::2]"] {
+        assert_eq!(refused(&format!("postgres://ada@{host}/d?sslmode=disable"), &development), ["plaintext_scheme"]);
+    }
+    assert_eq!(refused("postgres://ada@localhost/d?sslmode=prefer", &development), ["opportunistic_tls"]);
+}
+
+proptest! {
+    /// Whatever is thrown at it: no panic, no piece of the text in a finding, and what is accepted has a host that is one.
+    #[test]
+    fn any_text_is_read_or_refused(text in "(postgres(ql)?|rediss?|.{0,8})(://|:|)(.{0,12}@)?(\\[?[0-9a-fx:.]{1,16}\\]?|[a-z.]{0,9}|.{0,9})(:[0-9]{0,6})?(/.{0,9})?(\\?.{0,12})?(#.{0,3})?") {
+        for dialect in [&POSTGRES, &REDIS, &HTTPS, &SQLITE] {
+            if let Ok(parsed) = parse(&text, dialect) {
+                let host = parsed.locator.host().map(ToString::to_string);
+                prop_assert!(host.is_none_or(|host| !host.is_empty() && host.is_ascii()));
+                // What was read says itself in a way that is read the same.
+                if !matches!(dialect.login, Login::None) {
+                    let again = parse(&format!("{}://{}:{}", parsed.locator.scheme(), parsed.locator.host().unwrap(), parsed.locator.port()), dialect);
+                    prop_assert!(again.is_ok_and(|again| again.locator.host() == parsed.locator.host()));
+                }
+            }
+        }
+    }
+
+    /// No secret comes out of any finding, any locator, whatever is wrong around it.
+    #[test]
+    fn no_finding_and_no_locator_holds_the_secret(
+        scheme in "postgres|redis|rediss|http|bogus",
+        before in "[a-z@:/?#% \\\\]{0,4}",
+        after in "[a-z@:/?#% \\\\]{0,4}",
+        rest in "(db|127.0.0.1|\\[::1\\]|)(:[0-9]{1,6})?(/d)?(\\?[a-z]{1,4}=[a-z]{1,4})?",
+    ) {
+        const CANARY: &str = "kanarievogel77";
+        for text in [format!("{scheme}://ada:{before}{CANARY}{after}@{rest}"), format!("{scheme}://{before}{CANARY}{after}:{rest}"), format!("{before}{CANARY}{after}://{rest}"), format!("{scheme}://ada@db/?{CANARY}={after}")] {
+            for dialect in [&POSTGRES, &REDIS] {
+                match parse(&text, dialect) {
+                    Ok(parsed) => {
+                        // Where the canary is the host or the user, it is no secret.
+                        if parsed.password.is_some() {
+                            prop_assert!(!format!("{:?} {}", parsed.locator, parsed.locator).contains(CANARY), "{}", text);
+                        }
+                    }
+                    Err(findings) => prop_assert!(!format!("{findings:?} {}", findings.iter().map(ToString::to_string).collect::<String>()).contains(CANARY), "{}", text),
+                }
+            }
+        }
+    }
+
+    /// Every password survives being percent-encoded into a locator.
+    #[test]
+    fn a_password_comes_back_as_it_was(password in "\\PC{1,40}") {
+        let encoded = percent_encoding::utf8_percent_encode(&password, percent_encoding::NON_ALPHANUMERIC);
+        if !password.chars().any(is_invisible) {
+            let parsed = parse(&format!("postgres://ada:{encoded}@db/d"), &POSTGRES);
+            let parsed = parsed.map_err(|findings| TestCaseError::fail(format!("{findings:?}")))?;
+            prop_assert_eq!(parsed.password.unwrap().expose_secret().to_owned(), password);
+        }
+    }
+}
