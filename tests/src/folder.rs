@@ -1,0 +1,95 @@
+//! Temporary folders that a server can use, whoever it runs as; and which go away, however the test ends.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A folder below this process's one temporary folder. It belongs to the [`account`] that servers run as.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// An empty folder.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let path = ROOT.path.join(format!("{}-{name}", COUNT.fetch_add(1, Ordering::Relaxed)));
+        fs::create_dir(&path).expect("a folder for a test");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("the folder's mode");
+        let folder = Self(path);
+        folder.own(folder.path());
+        folder
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file that only the server's account can read.
+    pub fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, content).expect("a file for a server");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("the file's mode");
+        self.own(&path);
+        path
+    }
+
+    /// Gives a file or a folder to the server's account.
+    pub fn own(&self, path: &Path) {
+        if let Some((user, group)) = account() {
+            chown(path, Some(user), Some(group)).expect("to give a file to the account of the server");
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The user and the group that servers run as: `nobody`, where the tests run as root, which PostgreSQL refuses to; else the tests' own (`None`).
+#[must_use]
+pub fn account() -> Option<(u32, u32)> {
+    static ACCOUNT: LazyLock<Option<(u32, u32)>> = LazyLock::new(|| {
+        use std::os::unix::fs::MetadataExt as _;
+        let own = fs::metadata("/proc/self").map_or(u32::MAX, |process| process.uid());
+        if own != 0 {
+            return None;
+        }
+        let accounts = fs::read_to_string("/etc/passwd").expect("the list of accounts");
+        let mut line = accounts.lines().find(|line| line.starts_with("nobody:")).expect("an account `nobody`").split(':').skip(2);
+        let mut number = || line.next()?.parse().ok();
+        Some((number().expect("a user"), number().expect("a group")))
+    });
+    *ACCOUNT
+}
+
+/// The one temporary folder of this process.
+struct Root {
+    path: PathBuf,
+    _janitor: Child,
+}
+
+/// What is in a `static` is never dropped. So a process waits for the end of this one, whose pipe it then reads the end of, and removes the folder:
+/// again for a while, as servers that are just stopping still write into it.
+static ROOT: LazyLock<Root> = LazyLock::new(|| {
+    const JANITOR: &str = "read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- \"$1\" && exit; sleep 1; done";
+    let folder = tempfile::Builder::new().prefix("backing-services-").tempdir_in("/tmp").expect("a temporary folder").keep();
+    // Others may pass through, and see nothing.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).expect("the folder's mode");
+    let janitor = Command::new("sh")
+        .args(["-c", JANITOR, "sh"])
+        .arg(&folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("sh");
+    Root { path: folder, _janitor: janitor }
+});

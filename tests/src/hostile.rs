@@ -1,0 +1,254 @@
+//! Servers that do what no server should: programmable, and they write down every byte that they get.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::task::{Context, Poll, ready};
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::pki::Leaf;
+
+pub mod postgres;
+pub mod redis;
+
+/// A server that plays a script with everybody who connects.
+#[derive(Debug)]
+pub struct Hostile {
+    /// Where it listens.
+    pub port: u16,
+    heard: Arc<Mutex<Vec<Heard>>>,
+}
+
+/// What came in over one connection.
+#[derive(Clone, Debug, Default)]
+pub struct Heard {
+    /// What came in as it was, before TLS.
+    pub plain: Vec<u8>,
+    /// What came in under TLS, decrypted.
+    pub secret: Vec<u8>,
+    /// Whether a TLS handshake was done.
+    pub tls: bool,
+    /// Whether the other end has closed the connection.
+    pub closed: bool,
+}
+
+impl Hostile {
+    /// A server that plays `script` on each connection. When the script ends, what still comes in is written down until the other end closes.
+    pub fn start<F>(script: impl Fn(Peer) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
+    {
+        let listener = listen();
+        let port = listener.local_addr().expect("a port").port();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let record = Arc::clone(&heard);
+        runtime().spawn(async move {
+            let listener = TcpListener::from_std(listener).expect("a listener");
+            while let Ok((stream, _)) = listener.accept().await {
+                let index = {
+                    let mut heard = record.lock().expect("the record");
+                    heard.push(Heard::default());
+                    heard.len() - 1
+                };
+                let script = script(Peer { stream: Stream::Plain(stream), index, heard: Arc::clone(&record) });
+                tokio::spawn(async move {
+                    if let Ok(Some(mut peer)) = script.await {
+                        peer.drain().await;
+                    }
+                });
+            }
+        });
+        Self { port, heard }
+    }
+
+    /// What came in so far, connection by connection.
+    #[must_use]
+    pub fn heard(&self) -> Vec<Heard> {
+        self.heard.lock().expect("the record").clone()
+    }
+
+    /// Waits until every connection was closed by the other end.
+    ///
+    /// # Panics
+    /// Where one is still open after some seconds: the client leaks it.
+    #[track_caller]
+    pub fn assert_all_closed(&self) {
+        for _ in 0..100 {
+            if self.heard().iter().all(|heard| heard.closed) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let open = self.heard().iter().filter(|heard| !heard.closed).count();
+        panic!("{open} of {} connections are still open", self.heard().len());
+    }
+}
+
+/// The other end of a connection, as the script has it.
+#[derive(Debug)]
+pub struct Peer {
+    stream: Stream,
+    index: usize,
+    heard: Arc<Mutex<Vec<Heard>>>,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<Taped>>),
+}
+
+impl Peer {
+    /// Which connection this is, counted from 0.
+    #[must_use]
+    pub const fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The next bytes; an error at the end of the connection.
+    ///
+    /// # Errors
+    /// Where the connection ends.
+    pub async fn read(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; 16 * 1024];
+        let read = match &mut self.stream {
+            Stream::Plain(stream) => stream.read(&mut bytes).await,
+            Stream::Tls(stream) => stream.read(&mut bytes).await,
+        };
+        let mut heard = self.heard.lock().expect("the record");
+        let heard = &mut heard[self.index];
+        match read {
+            Ok(count @ 1..) => {
+                bytes.truncate(count);
+                match &self.stream {
+                    Stream::Plain(_) => heard.plain.extend_from_slice(&bytes),
+                    Stream::Tls(_) => heard.secret.extend_from_slice(&bytes),
+                }
+                Ok(bytes)
+            }
+            Ok(0) => {
+                heard.closed = true;
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+            Err(error) => {
+                heard.closed = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Errors
+    /// Where the connection has ended.
+    pub async fn write(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        let written = match &mut self.stream {
+            Stream::Plain(stream) => stream.write_all(bytes.as_ref()).await,
+            Stream::Tls(stream) => match stream.write_all(bytes.as_ref()).await {
+                Ok(()) => stream.flush().await,
+                Err(error) => Err(error),
+            },
+        };
+        if written.is_err() {
+            self.heard.lock().expect("the record")[self.index].closed = true;
+        }
+        written
+    }
+
+    /// Sends the same bytes again and again, until the other end has had enough of it.
+    ///
+    /// # Errors
+    /// Always, in the end.
+    pub async fn flood(&mut self, bytes: &[u8]) -> io::Result<Option<Self>> {
+        let many = bytes.repeat((64 * 1024 / bytes.len()).max(1));
+        loop {
+            self.write(&many).await?;
+        }
+    }
+
+    /// Speaks TLS from here on, with this certificate.
+    ///
+    /// # Errors
+    /// Where the other end does not like it.
+    pub async fn encrypt(self, leaf: &Leaf) -> io::Result<Self> {
+        let Self { stream: Stream::Plain(stream), index, heard } = self else { panic!("TLS within TLS") };
+        let taped = Taped { stream, index, heard: Arc::clone(&heard) };
+        match TlsAcceptor::from(configuration(leaf)).accept(taped).await {
+            Ok(stream) => {
+                heard.lock().expect("the record")[index].tls = true;
+                Ok(Self { stream: Stream::Tls(Box::new(stream)), index, heard })
+            }
+            Err(error) => {
+                heard.lock().expect("the record")[index].closed = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Listens, and says nothing any more.
+    pub async fn drain(&mut self) {
+        while self.read().await.is_ok() {}
+    }
+}
+
+/// A stream that writes down what comes in before it is decrypted.
+#[derive(Debug)]
+struct Taped {
+    stream: TcpStream,
+    index: usize,
+    heard: Arc<Mutex<Vec<Heard>>>,
+}
+
+impl AsyncRead for Taped {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        self.heard.lock().expect("the record")[self.index].plain.extend_from_slice(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Taped {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+fn configuration(leaf: &Leaf) -> Arc<ServerConfig> {
+    let chain = CertificateDer::pem_slice_iter(leaf.certificate.as_bytes()).collect::<Result<Vec<_>, _>>().expect("a certificate");
+    let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS");
+    Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).expect("a configuration"))
+}
+
+/// A listener on a free port of the loopback interface.
+pub(crate) fn listen() -> std::net::TcpListener {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.set_nonblocking(true).expect("a listener that waits for nobody");
+    listener
+}
+
+/// The servers have a runtime of their own: a client that does not let go of its thread must not keep them from going on.
+pub(crate) fn runtime() -> &'static Runtime {
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
+    });
+    &RUNTIME
+}

@@ -1,0 +1,66 @@
+//! Redis' protocol, as far as a hostile server needs it.
+
+use std::io;
+
+use super::Peer;
+
+/// The commands in what a client sent, each with its words; what is no command, or not whole, is left out.
+#[must_use]
+pub fn commands(bytes: &[u8]) -> Vec<Vec<String>> {
+    let mut commands = Vec::new();
+    let mut lines = Lines(bytes);
+    while let Some(count) = lines.number(b'*') {
+        let mut words = Vec::new();
+        for _ in 0..count {
+            let Some(word) = lines.number(b'$').and_then(|length| lines.take(length)) else { return commands };
+            words.push(String::from_utf8_lossy(word).into_owned());
+        }
+        commands.push(words);
+    }
+    commands
+}
+
+struct Lines<'a>(&'a [u8]);
+
+impl<'a> Lines<'a> {
+    fn number(&mut self, kind: u8) -> Option<usize> {
+        let end = self.0.windows(2).position(|pair| pair == b"\r\n")?;
+        let (line, rest) = (&self.0[..end], &self.0[end + 2..]);
+        let number = str::from_utf8(line.strip_prefix(&[kind])?).ok()?.parse().ok()?;
+        self.0 = rest;
+        Some(number)
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (word, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest.strip_prefix(b"\r\n")?;
+        Some(word)
+    }
+}
+
+/// What a server of version 7.4 says to a good `HELLO 3`.
+#[must_use]
+pub fn hello() -> Vec<u8> {
+    let mut text = "%7\r\n".to_owned();
+    for (key, value) in [("server", "$5\r\nredis"), ("version", "$5\r\n7.4.1"), ("proto", ":3"), ("id", ":7"), ("mode", "$10\r\nstandalone")]
+    {
+        text.push_str(&format!("${}\r\n{key}\r\n{value}\r\n", key.len()));
+    }
+    text.push_str("$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n");
+    text.into_bytes()
+}
+
+/// Answers each command with what `answer` says, as long as it says something.
+///
+/// # Errors
+/// Where the other end goes away.
+pub async fn serve(mut peer: Peer, mut answer: impl FnMut(&[String]) -> Option<Vec<u8>>) -> io::Result<Option<Peer>> {
+    loop {
+        for command in commands(&peer.read().await?) {
+            match answer(&command) {
+                Some(bytes) => peer.write(bytes).await?,
+                None => return Ok(Some(peer)),
+            }
+        }
+    }
+}

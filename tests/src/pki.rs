@@ -1,0 +1,129 @@
+//! Certificates made on the spot: an authority, what it issues, and what it should not have issued.
+
+use std::time::{Duration, SystemTime};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The subject of every server's certificate.
+pub const SUBJECT: &str = "a test server";
+
+/// A certificate authority.
+pub struct Authority {
+    name: String,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Authority({})", self.name)
+    }
+}
+
+/// A certificate and its key, in PEM.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key, as PKCS #8.
+    pub key: String,
+}
+
+impl Authority {
+    /// A new authority.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().expect("a key");
+        Self { name: name.to_owned(), issuer: CertifiedIssuer::self_signed(params, key).expect("an authority") }
+    }
+
+    /// Its own certificate, in PEM: what goes into a `_CA` variable.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// A server's certificate, good for every name of the loopback interface.
+    #[must_use]
+    pub fn server(&self) -> Leaf {
+        self.issue(server(&["localhost", "127.0.0.1", "::1"], -1, 90))
+    }
+
+    /// One whose validity ended yesterday.
+    #[must_use]
+    pub fn expired(&self) -> Leaf {
+        self.issue(server(&["localhost", "127.0.0.1", "::1"], -30, -1))
+    }
+
+    /// One whose validity begins tomorrow.
+    #[must_use]
+    pub fn not_yet_valid(&self) -> Leaf {
+        self.issue(server(&["localhost", "127.0.0.1", "::1"], 1, 30))
+    }
+
+    /// One that has a few days left.
+    #[must_use]
+    pub fn about_to_expire(&self, days: i32) -> Leaf {
+        self.issue(server(&["localhost", "127.0.0.1", "::1"], -30, days))
+    }
+
+    /// One for another host.
+    #[must_use]
+    pub fn other_host(&self) -> Leaf {
+        self.issue(server(&["db.example.com"], -1, 90))
+    }
+
+    /// One that is for clients only.
+    #[must_use]
+    pub fn not_for_servers(&self) -> Leaf {
+        let mut params = server(&["localhost"], -1, 90);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(params)
+    }
+
+    /// A client's certificate.
+    #[must_use]
+    pub fn client(&self, name: &str) -> Leaf {
+        let mut params = server(&[], -1, 90);
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(params)
+    }
+
+    fn issue(&self, params: CertificateParams) -> Leaf {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        Leaf { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+}
+
+/// A certificate that nobody but its own key vouches for.
+#[must_use]
+pub fn self_signed() -> Leaf {
+    let key = KeyPair::generate().expect("a key");
+    let certificate = server(&["localhost", "127.0.0.1", "::1"], -1, 90).self_signed(&key).expect("a certificate");
+    Leaf { certificate: certificate.pem(), key: key.serialize_pem() }
+}
+
+/// A server's certificate for some names, from and until some days from now.
+fn server(names: &[&str], from: i32, until: i32) -> CertificateParams {
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).expect("names");
+    params.distinguished_name.push(DnType::CommonName, SUBJECT);
+    params.not_before = day(from).into();
+    params.not_after = day(until).into();
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params
+}
+
+fn day(from_now: i32) -> SystemTime {
+    let distance = DAY * from_now.unsigned_abs();
+    if from_now < 0 { SystemTime::now() - distance } else { SystemTime::now() + distance }
+}

@@ -1,0 +1,234 @@
+//! A real PostgreSQL server.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use crate::canary::{ADMIN_PASSWORD, PASSWORD};
+use crate::folder::Folder;
+use crate::pki::{Authority, Leaf};
+use crate::process::{self, Process, run, unprivileged};
+use crate::port;
+
+/// The application's role: it owns one table, and may do nothing else.
+pub const USER: &str = "winkelier";
+
+/// The application's database.
+pub const DATABASE: &str = "winkelgegevens";
+
+/// A superuser.
+pub const ADMIN: &str = "opperbaas";
+
+/// What a server is to be like.
+#[derive(Debug)]
+pub struct Options {
+    /// Its certificate; without one it speaks no TLS.
+    pub leaf: Option<Leaf>,
+    /// Whose clients' certificates it accepts.
+    pub client_ca: Option<String>,
+    /// The lines of `pg_hba.conf`, behind the one that lets [`Postgres::sql`] in.
+    pub hba: String,
+    /// More lines of `postgresql.conf`.
+    pub settings: String,
+    /// OpenSSL's own configuration.
+    pub openssl: Option<&'static str>,
+}
+
+impl Options {
+    /// TLS with a certificate, and SCRAM for everybody.
+    #[must_use]
+    pub fn tls(leaf: Leaf) -> Self {
+        Self {
+            leaf: Some(leaf),
+            client_ca: None,
+            hba: "hostssl all all all scram-sha-256".to_owned(),
+            settings: String::new(),
+            openssl: None,
+        }
+    }
+
+    /// No TLS at all.
+    #[must_use]
+    pub fn plaintext() -> Self {
+        Self { leaf: None, client_ca: None, hba: "host all all all scram-sha-256".to_owned(), settings: String::new(), openssl: None }
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Postgres {
+    /// Stopped before its folder goes away.
+    process: Process,
+    folder: Folder,
+    /// Where it listens.
+    pub port: u16,
+    /// Who issued its certificate, where that is one good authority.
+    pub authority: Authority,
+}
+
+impl Postgres {
+    /// A server with a good certificate and SCRAM.
+    #[must_use]
+    pub fn start() -> Self {
+        let authority = Authority::new("the tests' authority");
+        let options = Options::tls(authority.server());
+        Self::with(authority, &options)
+    }
+
+    /// A server that is like this.
+    #[must_use]
+    pub fn with(authority: Authority, options: &Options) -> Self {
+        let folder = Folder::new("postgres");
+        let data = folder.path().join("data");
+        run(Command::new("cp").arg("-a").arg(TEMPLATE.path().join("data")).arg(&data));
+        let port = port::free();
+
+        let mut settings = format!(
+            "listen_addresses = 'localhost'\nport = {port}\nunix_socket_directories = '{}'\nfsync = off\nsynchronous_commit = off\n\
+             full_page_writes = off\nmax_connections = 60\nshared_buffers = '16MB'\nlog_connections = on\nlog_disconnections = on\n\
+             timezone = 'UTC'\nlog_timezone = 'UTC'\n",
+            folder.path().display()
+        );
+        if let Some(leaf) = &options.leaf {
+            folder.write("server.crt", &leaf.certificate);
+            folder.write("server.key", &leaf.key);
+            settings.push_str(&format!(
+                "ssl = on\nssl_cert_file = '{0}/server.crt'\nssl_key_file = '{0}/server.key'\n",
+                folder.path().display()
+            ));
+        }
+        if let Some(ca) = &options.client_ca {
+            settings.push_str(&format!("ssl_ca_file = '{}'\n", folder.write("clients.crt", ca).display()));
+        }
+        settings.push_str(&options.settings);
+        folder.write("data/postgresql.conf", &settings);
+        folder.write("data/pg_hba.conf", &format!("local all {ADMIN} trust\n{}\n", options.hba));
+
+        let mut environment = Vec::new();
+        let openssl = options.openssl.map(|text| folder.write("openssl.cnf", text));
+        if let Some(path) = &openssl {
+            environment.push(("OPENSSL_CONF", path.as_os_str()));
+        }
+        let command: [OsString; 3] = [program("postgres").into(), "-D".into(), data.into()];
+        // QUIT: at once, without waiting for clients.
+        let process = Process::start("postgres", "QUIT", folder.path(), &environment, command);
+        let server = Self { process, folder, port, authority };
+        server.process.wait_until(|| {
+            unprivileged(program("pg_isready"))
+                .arg("-q")
+                .arg("-h")
+                .arg(server.folder.path())
+                .args(["-p", &port.to_string()])
+                .status()
+                .is_ok_and(|status| status.success())
+        });
+        server
+    }
+
+    /// The locator of the application's role and database.
+    #[must_use]
+    pub fn locator(&self) -> String {
+        format!("postgres://{USER}@localhost:{}/{DATABASE}", self.port)
+    }
+
+    /// Runs statements as the superuser, past every rule about connections, and gives the rows: a `|` between columns. It is `psql` that runs them: what a
+    /// driver would log of them is nobody's leak.
+    #[must_use]
+    pub fn sql(&self, statements: &str) -> String {
+        let mut psql = unprivileged(program("psql"));
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", ADMIN, "-d", DATABASE, "-p", &self.port.to_string(), "-h"]);
+        run(psql.arg(self.folder.path()).args(["-c", statements])).trim().to_owned()
+    }
+
+    /// How many connections there are whose role is this one.
+    #[must_use]
+    pub fn connections_of(&self, role: &str) -> usize {
+        self.sql(&format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND pid <> pg_backend_pid()")).parse().expect("a count")
+    }
+
+    /// Waits until there is no connection of a role any more: the server needs a moment to notice that one was closed.
+    ///
+    /// # Panics
+    /// Where there still is one after some seconds.
+    #[track_caller]
+    pub fn assert_no_connection_of(&self, role: &str) {
+        for _ in 0..100 {
+            if self.connections_of(role) == 0 {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("{} connections of {role} are left:\n{}", self.connections_of(role), self.sql("TABLE pg_stat_activity"));
+    }
+
+    /// What the server has written so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+/// What every server begins as. `initdb` takes more than a second, and copying what it made a tenth of one.
+static TEMPLATE: LazyLock<Folder> = LazyLock::new(|| {
+    let folder = Folder::new("template");
+    let password = folder.write("password", ADMIN_PASSWORD);
+    let data = folder.path().join("data");
+    run(unprivileged(program("initdb"))
+        .args(["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--username", ADMIN])
+        .arg("--pwfile")
+        .arg(&password)
+        .arg("--pgdata")
+        .arg(&data)
+        .current_dir(folder.path()));
+    // One statement a line, as there is nobody to send more to.
+    let statements = folder.write(
+        "statements",
+        &format!(
+            "CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'\n\
+             CREATE DATABASE {DATABASE} OWNER {ADMIN}\n"
+        ),
+    );
+    run_single(&data, "postgres", &statements);
+    let statements = folder.write(
+        "statements",
+        &format!("CREATE TABLE orders (id int PRIMARY KEY)\nGRANT SELECT, INSERT ON orders TO {USER}\n"),
+    );
+    run_single(&data, DATABASE, &statements);
+    folder
+});
+
+/// Runs statements without a server.
+fn run_single(data: &Path, database: &str, statements: &Path) {
+    let mut command = unprivileged("sh");
+    command.args(["-c", "\"$1\" --single -D \"$2\" \"$3\" <\"$4\" 2>&1", "sh"]);
+    let output = run(command.arg(program("postgres")).arg(data).arg(database).arg(statements));
+    assert!(!output.contains("ERROR") && !output.contains("FATAL"), "{output}");
+}
+
+/// One of PostgreSQL's programs, of the newest release that is installed.
+fn program(name: &str) -> PathBuf {
+    static FOLDERS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| {
+        // Debian's, Fedora's and Homebrew's.
+        let mut folders: Vec<_> = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"]
+            .iter()
+            .filter_map(|folder| fs::read_dir(folder).ok())
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+            .filter(|folder| folder.join("postgres").is_file())
+            .collect();
+        folders.sort_by_key(|folder| {
+            let digits: String = folder.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+            std::cmp::Reverse(digits.parse().unwrap_or(0_u32))
+        });
+        folders
+    });
+    process::find(name, &FOLDERS)
+}
+
+/// A certificate for the application's role, by the authority that the server asks clients' certificates of.
+#[must_use]
+pub fn client_certificate(authority: &Authority) -> Leaf {
+    authority.client(USER)
+}

@@ -1,0 +1,85 @@
+//! A relay between a client and a server: it counts connections, and falls silent when it is told to, as a network does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::hostile;
+
+/// A port of the loopback interface that leads to another one.
+#[derive(Debug)]
+pub struct Relay {
+    /// Where it listens.
+    pub port: u16,
+    flow: watch::Sender<Flow>,
+    accepted: Arc<AtomicUsize>,
+}
+
+/// What happens to the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// They are passed on.
+    Open,
+    /// They stay where they are: nothing is lost, nothing is closed, nothing arrives.
+    Silent,
+    /// Connections are closed, and new ones at once.
+    Cut,
+}
+
+impl Relay {
+    /// A relay to a port of the loopback interface.
+    #[must_use]
+    pub fn to(target: u16) -> Self {
+        let listener = hostile::listen();
+        let port = listener.local_addr().expect("a port").port();
+        let (flow, watched) = watch::channel(Flow::Open);
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&accepted);
+        hostile::runtime().spawn(async move {
+            let listener = TcpListener::from_std(listener).expect("a listener");
+            while let Ok((client, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(relay(client, target, watched.clone()));
+            }
+        });
+        Self { port, flow, accepted }
+    }
+
+    /// Changes what happens to the bytes, of every connection.
+    pub fn set(&self, flow: Flow) {
+        self.flow.send_replace(flow);
+    }
+
+    /// How many connections there were.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+}
+
+async fn relay(client: TcpStream, target: u16, flow: watch::Receiver<Flow>) {
+    let mut cut = flow.clone();
+    let both = async {
+        let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        tokio::join!(pass(from_client, to_server, flow.clone()), pass(from_server, to_client, flow));
+    };
+    tokio::select! {
+        () = both => {}
+        _ = cut.wait_for(|flow| *flow == Flow::Cut) => {}
+    }
+}
+
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut flow: watch::Receiver<Flow>) {
+    let mut bytes = vec![0; 16 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        if flow.wait_for(|flow| *flow == Flow::Open).await.is_err() || to.write_all(&bytes[..count]).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,530 @@
+//! PostgreSQL: real servers, good and bad ones.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::process::Command;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime};
+
+use backing_services::posture::TrustPosture;
+use backing_services::{BackingServices, FailureKind, Postgres, Refusal, Resource};
+use backing_services_tests::attempt::{attach, problems, refused, rules};
+use backing_services_tests::canary::{ADMIN_PASSWORD, PASSWORD, WRONG_PASSWORD};
+use backing_services_tests::folder::Folder;
+use backing_services_tests::hostile::Hostile;
+use backing_services_tests::pki::{self, Authority, Leaf};
+use backing_services_tests::postgres::{self as server, ADMIN, DATABASE, Options, USER};
+use backing_services_tests::process::{find, unprivileged};
+use backing_services_tests::relay::{Flow, Relay};
+use backing_services_tests::{canary, journal};
+use sqlx::Row as _;
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Shop {
+    orders: Resource<Postgres>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 2)]
+struct Hasty {
+    orders: Resource<Postgres>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Waived {
+    #[service(allow(superuser_account, reason = "the vendor ships one account", until = "2099-12-31"))]
+    orders: Resource<Postgres>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Lenient {
+    #[service(allow(weak_authentication, reason = "the appliance knows nothing better"))]
+    orders: Resource<Postgres>,
+}
+
+/// Nothing here waits for a deadline unless it says so.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The server that most tests share. What each role may do, and how it logs in, is said here and nowhere else.
+static SERVER: LazyLock<server::Postgres> = LazyLock::new(|| {
+    let authority = Authority::new("the tests' authority");
+    let mut options = Options::tls(authority.server());
+    options.client_ca = Some(authority.pem());
+    options.hba = "hostssl all met_md5 all md5\n\
+                   hostssl all met_klare_taal all password\n\
+                   hostssl all zonder_bewijs all trust\n\
+                   hostssl all met_certificaat all cert\n\
+                   hostssl all all all scram-sha-256\n"
+        .to_owned();
+    let server = server::Postgres::with(authority, &options);
+    server.sql(&format!(
+        "SET password_encryption = 'md5'; CREATE ROLE met_md5 LOGIN PASSWORD '{PASSWORD}'; RESET password_encryption;
+         CREATE ROLE met_klare_taal LOGIN PASSWORD '{PASSWORD}';
+         CREATE ROLE zonder_bewijs LOGIN;
+         CREATE ROLE met_certificaat LOGIN;
+         CREATE ROLE weglater LOGIN PASSWORD '{PASSWORD}';
+         CREATE ROLE rolmaker LOGIN CREATEROLE PASSWORD '{PASSWORD}';
+         CREATE ROLE databankmaker LOGIN CREATEDB PASSWORD '{PASSWORD}';
+         CREATE ROLE kopieerder LOGIN REPLICATION PASSWORD '{PASSWORD}';
+         CREATE ROLE omzeiler LOGIN BYPASSRLS PASSWORD '{PASSWORD}';
+         CREATE ROLE lezer LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO lezer;
+         CREATE ROLE groep; GRANT pg_execute_server_program TO groep;
+         CREATE ROLE neefje LOGIN NOINHERIT PASSWORD '{PASSWORD}'; GRANT groep TO neefje;
+         CREATE ROLE stiekem LOGIN NOINHERIT PASSWORD '{PASSWORD}'; GRANT {ADMIN} TO stiekem;"
+    ));
+    server
+});
+
+/// The variables that lead to a server, in its application's name.
+fn variables(server: &server::Postgres) -> [(&'static str, String); 3] {
+    [
+        ("SHOP_ORDERS_URL", server.locator()),
+        ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
+        ("SHOP_ORDERS_CA", server.authority.pem()),
+    ]
+}
+
+/// The same, as somebody else.
+fn as_role(server: &server::Postgres, role: &str, password: &str) -> Vec<(&'static str, String)> {
+    let mut variables = vec![
+        ("SHOP_ORDERS_URL", format!("postgres://{role}@localhost:{}/{DATABASE}", server.port)),
+        ("SHOP_ORDERS_CA", server.authority.pem()),
+    ];
+    if !password.is_empty() {
+        variables.push(("SHOP_ORDERS_PASSWORD", password.to_owned()));
+    }
+    variables
+}
+
+fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
+    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+#[tokio::test]
+async fn attaches_and_the_posture_is_true() {
+    let server = server::Postgres::start();
+    let before = SystemTime::now();
+    let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
+
+    let posture = shop.orders.posture();
+    let tls = posture.tls.as_ref().unwrap();
+    // What the server says of the same connections, past the client.
+    let seen = server.sql(&format!(
+        "SELECT DISTINCT version, cipher FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = '{USER}' AND ssl"
+    ));
+    let (version, cipher) = seen.split_once('|').expect("one version and one cipher");
+    assert_eq!(tls.version, version.replace("TLSv", "TLS "));
+    assert_eq!(tls.cipher, cipher);
+    assert_eq!(posture.server.as_deref(), Some(format!("PostgreSQL {}", server.sql("SHOW server_version")).as_str()));
+    assert_eq!(posture.account.as_deref(), Some(USER));
+    assert_eq!(posture.authentication.as_deref(), Some("SCRAM-SHA-256"));
+    assert_eq!(posture.service, "PostgreSQL");
+    assert_eq!(posture.endpoint, format!("postgres://localhost:{}/{DATABASE}", server.port));
+    assert_eq!(tls.trust, TrustPosture::PrivateCa);
+    assert_eq!(tls.certificate.subject, format!("CN={}", pki::SUBJECT));
+    assert_eq!(tls.certificate.issuer, "CN=the tests' authority");
+    assert_eq!(tls.certificate.names, ["localhost", "127.0.0.1", "::1"]);
+    assert_eq!(tls.certificate.key, "ECDSA P-256");
+    assert!((88..=90).contains(&tls.certificate.days_left(before)), "{}", tls.certificate.days_left(before));
+    assert!(posture.taken_at >= before && posture.taken_at <= SystemTime::now());
+    assert_eq!(rules(&posture.findings), [""; 0]);
+    // Where the driver falls short is said where whoever looks at the posture sees it.
+    assert!(posture.remarks.iter().any(|remark| remark.contains("public roots")), "{:?}", posture.remarks);
+
+    // It works, and says what it is.
+    let orders = shop.orders.client();
+    sqlx::query("INSERT INTO orders VALUES ($1)").bind(7).execute(&*orders).await.unwrap();
+    assert_eq!(sqlx::query("SELECT id FROM orders").fetch_one(&*orders).await.unwrap().get::<i32, _>(0), 7);
+    drop(orders);
+    shop.orders.health().await.unwrap();
+    assert_eq!(shop.resources().len(), 1);
+    assert_eq!(shop.resources()[0].name(), "orders");
+
+    assert!(server.connections_of(USER) > 0);
+    shop.detach().await;
+    server.assert_no_connection_of(USER);
+    assert!(canary::find(server.log().as_bytes()).is_none());
+    journal::assert_silent();
+}
+
+#[tokio::test]
+async fn an_address_is_verified_as_an_address() {
+    let mut variables = variables(&SERVER);
+    variables[0].1 = SERVER.locator().replace("localhost", "127.0.0.1");
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn a_verified_connection_is_every_connection() {
+    let mut variables = variables(&SERVER);
+    variables[0].1 += "?max_connections=4&statement_timeout=300";
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    let pool = shop.orders.client();
+    let mut connections = Vec::new();
+    for _ in 0..4 {
+        connections.push(pool.acquire().await.unwrap());
+    }
+    for connection in &mut connections {
+        let row = sqlx::query("SELECT ssl, current_setting('statement_timeout') FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+            .fetch_one(&mut **connection)
+            .await
+            .unwrap();
+        assert!(row.get::<bool, _>(0));
+        assert_eq!(row.get::<String, _>(1), "300ms", "a statement is bounded on every connection");
+        let begin = Instant::now();
+        assert!(sqlx::query("SELECT pg_sleep(30)").execute(&mut **connection).await.is_err());
+        assert!(begin.elapsed() < SOON);
+    }
+    drop(connections);
+    drop(pool);
+    shop.detach().await;
+}
+
+/// Attaches in vain to a server with this certificate, and gives what the report says. The server has heard of nobody.
+async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
+    let authority = Authority::new("the tests' authority");
+    let options = Options::tls(leaf(&authority));
+    let server = server::Postgres::with(authority, &options);
+    let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
+    assert!(!server.log().contains(USER) && !server.log().contains(DATABASE), "{}", server.log());
+    assert!(server.log().contains("connection received"), "{}", server.log());
+    problems(&error)
+}
+
+#[tokio::test]
+async fn expired() {
+    assert_eq!(refused_certificate(Authority::expired).await, ["certificate_expiry"]);
+}
+
+#[tokio::test]
+async fn not_yet_valid() {
+    assert_eq!(refused_certificate(Authority::not_yet_valid).await, ["certificate_expiry"]);
+}
+
+#[tokio::test]
+async fn wrong_name() {
+    assert_eq!(refused_certificate(Authority::other_host).await, ["unverified_tls"]);
+}
+
+#[tokio::test]
+async fn self_signed() {
+    assert_eq!(refused_certificate(|_| pki::self_signed()).await, ["unverified_tls"]);
+}
+
+#[tokio::test]
+async fn not_for_servers() {
+    assert_eq!(refused_certificate(Authority::not_for_servers).await, ["unverified_tls"]);
+}
+
+#[tokio::test]
+async fn wrong_authority() {
+    let mut variables = variables(&SERVER);
+    // Its name is the same: names do not make an authority.
+    variables[2].1 = Authority::new("the tests' authority").pem();
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
+    // Without one, it is the public roots, and none of them has issued this certificate.
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables[..2]), SOON).await), ["unverified_tls"]);
+}
+
+#[tokio::test]
+async fn about_to_expire_warns() {
+    let authority = Authority::new("the tests' authority");
+    let options = Options::tls(authority.about_to_expire(9));
+    let server = server::Postgres::with(authority, &options);
+    let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
+    let posture = shop.orders.posture();
+    assert_eq!(rules(&posture.findings), ["certificate_expiry"]);
+    assert!(!posture.findings[0].is_denied());
+    assert!(posture.findings[0].message().contains("8 days"), "{}", posture.findings[0]);
+    assert!(journal::text().lines().any(|line| line.contains("WARN") && line.contains("certificate_expiry")));
+    shop.detach().await;
+}
+
+/// OpenSSL speaks TLS 1.1 only when it is asked to do so in three places.
+const OLD_OPENSSL: &str = "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = old\n[old]\n\
+                           MinProtocol = TLSv1\nCipherString = ALL:@SECLEVEL=0\n";
+
+#[tokio::test]
+async fn tls_1_1_only() {
+    let authority = Authority::new("the tests' authority");
+    let mut options = Options::tls(authority.server());
+    options.settings =
+        "ssl_min_protocol_version = 'TLSv1.1'\nssl_max_protocol_version = 'TLSv1.1'\nssl_ciphers = 'ALL:@SECLEVEL=0'\n".to_owned();
+    options.openssl = Some(OLD_OPENSSL);
+    let server = server::Postgres::with(authority, &options);
+    let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
+    assert_eq!(problems(&error), ["obsolete_tls"]);
+    assert!(!server.log().contains(USER));
+
+    // And it does speak TLS 1.1 with whoever likes to.
+    let folder = Folder::new("openssl");
+    let output = unprivileged(find("openssl", &[]))
+        .env("OPENSSL_CONF", folder.write("openssl.cnf", OLD_OPENSSL))
+        .args(["s_client", "-starttls", "postgres", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0", "-connect"])
+        .arg(format!("127.0.0.1:{}", server.port))
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.contains("TLSv1.1"), "{output}");
+}
+
+#[tokio::test]
+async fn plaintext_only() {
+    let server = server::Postgres::with(Authority::new("nobody's"), &Options::plaintext());
+    let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
+    assert_eq!(problems(&error), ["opportunistic_tls"]);
+    let log = server.log();
+    assert!(!log.contains(USER) && !log.contains(DATABASE), "{log}");
+    // No second try, in the clear or otherwise.
+    let tries = log.lines().filter(|line| line.contains("connection received") && !line.contains("[local]")).count();
+    assert_eq!(tries, 1, "{log}");
+}
+
+#[tokio::test]
+async fn an_administrator_is_refused() {
+    for (role, password, power) in [
+        (ADMIN, ADMIN_PASSWORD, "SUPERUSER"),
+        ("rolmaker", PASSWORD, "CREATEROLE"),
+        ("databankmaker", PASSWORD, "CREATEDB"),
+        ("kopieerder", PASSWORD, "REPLICATION"),
+        ("omzeiler", PASSWORD, "BYPASSRLS"),
+        ("lezer", PASSWORD, "pg_read_all_data"),
+        // By way of a group whose rights are not its own until it says `SET ROLE`, which it may.
+        ("neefje", PASSWORD, "pg_execute_server_program"),
+    ] {
+        let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
+        assert_eq!(problems(&error), ["superuser_account"], "{role}");
+        assert!(error.to_string().contains(power), "{error}");
+        SERVER.assert_no_connection_of(role);
+    }
+}
+
+#[tokio::test]
+async fn a_member_of_a_superuser_is_one() {
+    let error = refused::<Shop>(&pairs(&as_role(&SERVER, "stiekem", PASSWORD)), SOON).await;
+    assert_eq!(problems(&error), ["superuser_account"]);
+}
+
+#[tokio::test]
+async fn a_waiver_lets_an_administrator_in_and_shows() {
+    let shop: Waived = attach(&pairs(&as_role(&SERVER, ADMIN, ADMIN_PASSWORD))).await.unwrap();
+    let posture = shop.orders.posture();
+    assert_eq!(posture.account.as_deref(), Some(ADMIN));
+    assert_eq!(rules(&posture.findings), ["superuser_account"]);
+    assert_eq!(posture.findings[0].waived_because(), Some("the vendor ships one account"));
+    assert!(!posture.findings[0].is_denied());
+    assert!(journal::text().contains("the vendor ships one account"));
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn who_is_not_let_in() {
+    let wrong_password = refused::<Shop>(&pairs(&as_role(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
+    assert_eq!(problems(&wrong_password), ["not_admitted"]);
+    assert!(wrong_password.to_string().contains("password"), "{wrong_password}");
+
+    let nobody = refused::<Shop>(&pairs(&as_role(&SERVER, "niemand", PASSWORD)), SOON).await;
+    assert_eq!(problems(&nobody), ["not_admitted"]);
+
+    let mut variables = variables(&SERVER);
+    variables[0].1 = SERVER.locator().replace(DATABASE, "nergens");
+    let nowhere = refused::<Shop>(&pairs(&variables), SOON).await;
+    assert_eq!(problems(&nowhere), ["unavailable"]);
+    assert!(nowhere.to_string().contains("no such database"), "{nowhere}");
+    assert!(!nowhere.to_string().contains("nergens"), "values are not repeated: {nowhere}");
+}
+
+#[tokio::test]
+async fn a_password_is_proven_and_not_shown() {
+    for (role, password) in [("met_md5", PASSWORD), ("met_klare_taal", PASSWORD), ("zonder_bewijs", PASSWORD)] {
+        let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
+        assert_eq!(problems(&error), ["weak_authentication"], "{role}");
+        SERVER.assert_no_connection_of(role);
+        let shop: Lenient = attach(&pairs(&as_role(&SERVER, role, password))).await.unwrap();
+        assert_eq!(rules(&shop.orders.posture().findings), ["weak_authentication"], "{role}");
+        shop.detach().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_logs_in() {
+    let login = |leaf: &Leaf| {
+        let mut variables = as_role(&SERVER, "met_certificaat", "");
+        variables.push(("SHOP_ORDERS_CLIENT_CERT", leaf.certificate.clone()));
+        variables.push(("SHOP_ORDERS_CLIENT_KEY", leaf.key.clone()));
+        variables
+    };
+    let shop: Shop = attach(&pairs(&login(&SERVER.authority.client("met_certificaat")))).await.unwrap();
+    assert_eq!(shop.orders.posture().account.as_deref(), Some("met_certificaat"));
+    assert_eq!(shop.orders.posture().authentication.as_deref(), Some("client certificate"));
+    shop.detach().await;
+
+    let somebody_else = refused::<Shop>(&pairs(&login(&SERVER.authority.client("rolmaker"))), SOON).await;
+    assert_eq!(problems(&somebody_else), ["not_admitted"]);
+    let self_made = refused::<Shop>(&pairs(&login(&Authority::new("the tests' authority").client("met_certificaat"))), SOON).await;
+    assert_eq!(problems(&self_made).len(), 1, "{self_made}");
+    let without = refused::<Shop>(&pairs(&as_role(&SERVER, "met_certificaat", PASSWORD)), SOON).await;
+    assert_eq!(problems(&without), ["not_admitted"]);
+}
+
+/// A certificate where the server goes by the password all the same: it has to prove nothing less.
+#[tokio::test]
+async fn a_client_certificate_does_not_excuse_a_server_that_asks_for_nothing() {
+    let leaf = SERVER.authority.client("zonder_bewijs");
+    let mut variables = as_role(&SERVER, "zonder_bewijs", PASSWORD);
+    variables.push(("SHOP_ORDERS_CLIENT_CERT", leaf.certificate));
+    variables.push(("SHOP_ORDERS_CLIENT_KEY", leaf.key));
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    // The server cannot be asked whether it looked at the certificate: what is known is that it was offered one, over a verified connection.
+    assert_eq!(shop.orders.posture().authentication.as_deref(), Some("client certificate"));
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn values_come_from_files() {
+    let folder = Folder::new("values");
+    let ca = folder.write("ca.pem", &SERVER.authority.pem());
+    let password = folder.write("password", &format!("{PASSWORD}\n"));
+    let variables = [
+        ("SHOP_ORDERS_URL", SERVER.locator()),
+        ("SHOP_ORDERS_CA_FILE", ca.display().to_string()),
+        ("SHOP_ORDERS_PASSWORD_FILE", password.display().to_string()),
+    ];
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn a_password_in_the_locator_works_too() {
+    let variables = [
+        ("SHOP_ORDERS_URL", SERVER.locator().replace('@', &format!(":{PASSWORD}@"))),
+        ("SHOP_ORDERS_CA", SERVER.authority.pem()),
+    ];
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    canary::assert_silent("the endpoint", &shop.orders.posture().endpoint);
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers() {
+    let hostile = Hostile::start(|peer| async { Ok(Some(peer)) });
+    let mut variables = variables(&SERVER);
+    variables[0].1 = format!("postgres://{USER}@localhost:{}/{DATABASE}", hostile.port);
+    let begin = Instant::now();
+    let error = refused::<Hasty>(&pairs(&variables), Duration::from_secs(3)).await;
+    assert!(begin.elapsed() >= Duration::from_secs(2), "it has the time that it was given");
+    assert_eq!(problems(&error), ["timed_out"]);
+    hostile.assert_all_closed();
+    for heard in hostile.heard() {
+        assert_eq!(heard.plain, backing_services_tests::hostile::postgres::SSL_REQUEST);
+    }
+}
+
+#[tokio::test]
+async fn nobody_listens() {
+    let mut variables = variables(&SERVER);
+    variables[0].1 = format!("postgres://{USER}@localhost:{}/{DATABASE}", backing_services_tests::port::free());
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unreachable"]);
+}
+
+#[tokio::test]
+async fn dropping_the_attempt_leaks_no_connection() {
+    let variables = as_role(&SERVER, "weglater", PASSWORD);
+    let pairs = pairs(&variables);
+    let mut done = 0;
+    for step in 0..24 {
+        // Somewhere else on the way each time: the handshakes, the login, the probe.
+        match tokio::time::timeout(Duration::from_millis(step * 4), attach::<Shop>(&pairs)).await {
+            Ok(attached) => {
+                done += 1;
+                attached.unwrap().detach().await;
+            }
+            Err(_dropped) => {}
+        }
+    }
+    assert!(done < 24, "none was dropped on its way");
+    SERVER.assert_no_connection_of("weglater");
+}
+
+#[tokio::test]
+async fn health_tells_when_the_server_is_gone() {
+    let server = server::Postgres::start();
+    let relay = Relay::to(server.port);
+    let mut variables = variables(&server);
+    variables[0].1 = server.locator().replace(&server.port.to_string(), &relay.port.to_string());
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    shop.orders.health().await.unwrap();
+
+    // The network falls silent: an answer comes within the 5 s that health has.
+    relay.set(Flow::Silent);
+    let begin = Instant::now();
+    let Err(Refusal::Failure(failure)) = shop.orders.health().await else { panic!("it is not well") };
+    assert_eq!(failure.kind(), FailureKind::TimedOut);
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+
+    relay.set(Flow::Open);
+    shop.orders.health().await.unwrap();
+
+    drop(server);
+    let begin = Instant::now();
+    let refusal = shop.orders.health().await.unwrap_err();
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    canary::assert_error_silent(&refusal);
+    shop.detach().await;
+    journal::assert_silent();
+}
+
+/// Runs the program that attaches from the environment of its own process.
+fn in_an_environment(variables: &[(&str, String)]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_attach"));
+    command.env_clear().envs(variables.iter().map(|(name, value)| (name, value)));
+    let output = command.output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    canary::assert_silent("what the program printed", &text);
+    (output.status.success(), text)
+}
+
+#[test]
+fn no_variable_of_the_process_steers_the_driver() {
+    let elsewhere = Hostile::start(|peer| async { Ok(Some(peer)) });
+    let folder = Folder::new("steering");
+    let passwords = folder.write("pgpass", &format!("*:*:*:*:{WRONG_PASSWORD}\n"));
+    let roots = folder.write("roots.pem", &Authority::new("somebody").pem());
+    let steering = [
+        ("PGHOST", "127.0.0.1".to_owned()),
+        ("PGHOSTADDR", "127.0.0.1".to_owned()),
+        ("PGPORT", elsewhere.port.to_string()),
+        ("PGUSER", ADMIN.to_owned()),
+        ("PGDATABASE", "postgres".to_owned()),
+        ("PGSSLMODE", "disable".to_owned()),
+        ("PGAPPNAME", "somebody".to_owned()),
+        ("PGPASSFILE", passwords.display().to_string()),
+        ("SSL_CERT_FILE", roots.display().to_string()),
+        ("SSL_CERT_DIR", folder.path().display().to_string()),
+        ("HOME", folder.path().display().to_string()),
+    ];
+    let (works, text) = in_an_environment(&[&variables(&SERVER)[..], &steering].concat());
+    assert!(works, "{text}");
+    let port = SERVER.port.to_string();
+    assert_eq!(text.lines().collect::<Vec<_>>(), [USER, DATABASE, &port, "backing-services", "\"$user\", public", "true"]);
+    assert!(elsewhere.heard().is_empty());
+}
+
+#[test]
+fn what_no_setter_overwrites_is_refused() {
+    for (name, value) in [
+        ("PGOPTIONS", "-c search_path=evil"),
+        ("PGSSLROOTCERT", "/tmp/evil.pem"),
+        ("PGSSLCERT", "/tmp/evil.crt"),
+        ("PGSSLKEY", "/tmp/evil.key"),
+    ] {
+        let (works, text) = in_an_environment(&[&variables(&SERVER)[..], &[(name, value.to_owned())]].concat());
+        assert!(!works && text.contains("ambient_override") && text.contains(name), "{name}: {text}");
+        assert!(!text.contains("evil"), "{text}");
+    }
+}
