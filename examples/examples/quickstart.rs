@@ -78,8 +78,16 @@ async fn work(services: &Services) -> Result<(), sqlx::Error> {
     for (id, item) in page {
         println!("order {id}: {item}");
     }
-    println!("the payments key has {} characters, and prints as {:?}", services.payments_key.expose_secret().len(), services.payments_key);
-    println!("reports go to {}; there is {} archive", services.reports.recipients.join(" and "), if services.reports.archive.is_some() { "an" } else { "no" });
+    println!(
+        "the payments key has {} characters, and prints as {:?}",
+        services.payments_key.expose_secret().len(),
+        services.payments_key
+    );
+    println!(
+        "reports go to {}; there is {} archive",
+        services.reports.recipients.join(" and "),
+        if services.reports.archive.is_some() { "an" } else { "no" }
+    );
     Ok(())
 }
 

@@ -88,19 +88,27 @@ struct Order {
 }
 
 async fn order(State(services): State<Arc<Services>>, Path(item): Path<String>) -> Result<Json<Order>, Failed> {
-    let row: (i64,) = sqlx::query_as("INSERT INTO orders (item) VALUES ($1) RETURNING id").bind(&item).fetch_one(&*services.orders.client()).await?;
+    let row: (i64,) = sqlx::query_as("INSERT INTO orders (item) VALUES ($1) RETURNING id")
+        .bind(&item)
+        .fetch_one(&*services.orders.client())
+        .await?;
     Ok(Json(Order { id: row.0, item }))
 }
 
 async fn orders(State(services): State<Arc<Services>>) -> Result<Json<Vec<Order>>, Failed> {
-    let rows: Vec<(i64, String)> = sqlx::query_as("SELECT id, item FROM orders ORDER BY id LIMIT 100").fetch_all(&*services.orders.client()).await?;
+    let rows: Vec<(i64, String)> =
+        sqlx::query_as("SELECT id, item FROM orders ORDER BY id LIMIT 100").fetch_all(&*services.orders.client()).await?;
     Ok(Json(rows.into_iter().map(|(id, item)| Order { id, item }).collect()))
 }
 
 /// How long a session lives, in seconds.
 const SESSION: u64 = 3600;
 
-async fn start_session(State(services): State<Arc<Services>>, Path(user): Path<String>, body: String) -> Result<StatusCode, Failed> {
+async fn start_session(
+    State(services): State<Arc<Services>>,
+    Path(user): Path<String>,
+    body: String,
+) -> Result<StatusCode, Failed> {
     let () = services.sessions.client().set_ex(format!("session:{user}"), body, SESSION).await?;
     Ok(StatusCode::NO_CONTENT)
 }

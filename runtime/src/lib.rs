@@ -1,4 +1,56 @@
-//! Draft front page.
+//! Typed, env-loaded, verified handles to backing services.
+//!
+//! A struct says what a program attaches to; the derive turns it into handles. **If you hold a [`Resource<Postgres>`](Resource), then the server's
+//! identity was verified, the account was looked at, and the secret was never printed.**
+//!
+#![cfg_attr(feature = "sqlite", doc = "```")]
+#![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+//! use backing_services::{BackingServices, Environment, Resource, Sqlite, secrecy::SecretString};
+//!
+//! /// Everything this deploy attaches to.
+//! #[derive(BackingServices)]
+//! #[services(prefix = "SHOP")]
+//! struct Services {
+//!     /// Read from SHOP_ORDERS_URL.
+//!     orders: Resource<Sqlite>,
+//!
+//!     /// Read from SHOP_STRIPE_KEY.
+//!     stripe_key: SecretString,
+//!
+//!     /// Read from SHOP_PORT.
+//!     #[setting(default = 8080)]
+//!     port: u16,
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = std::env::temp_dir().join(format!("backing-services-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder)?;
+//! # let url = format!("sqlite://{}/orders.db", folder.display());
+//! let environment = Environment::from_iter([("SHOP_ORDERS_URL", url.as_str()), ("SHOP_STRIPE_KEY", "sk_live_4eC39HqLyjWDarjt")]);
+//! let services = Services::attach_from(&environment).await?; // or `Services::attach()`, from the process's own
+//!
+//! sqlx::query("SELECT 1").execute(&*services.orders.client()).await?;
+//! assert_eq!(services.port, 8080);
+//! services.detach().await;
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What to read next
+//!
+//! - [`macro@BackingServices`]: every attribute of the derive.
+//! - [`services`]: each service, its locator, its parameters, and what its driver leaves open.
+//! - [`manual`]: every default with its reason, which variables a field reads, and the threat model.
+//! - [`Service`]: a service of your own.
+//! - [`rules`]: the table of rules, as data.
+//!
+//! # Features
+//!
+//! One per service: `postgres`, `redis`, `sqlite`. `net` is what they all bring, and what a service of your own needs: tokio, and the one TLS configuration.
+//! `serde` adds `Serialize` to manifest, findings and posture. None is on by default; without any, a struct can be declared and checked, and the tree holds
+//! no tokio and no TLS. No feature loosens a rule.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "net"), allow(dead_code, reason = "without `net` nothing is attached, only declared and checked"))]
@@ -20,7 +72,6 @@ mod resource;
 #[cfg(feature = "serde")]
 mod serialize;
 mod service;
-#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 pub mod services;
 mod setting;
 pub mod source;
@@ -67,3 +118,8 @@ pub mod __private {
     pub use ::core;
     pub use ::std::vec::Vec;
 }
+
+/// The README's code compiles.
+#[cfg(all(doctest, feature = "postgres", feature = "redis"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

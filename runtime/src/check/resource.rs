@@ -148,7 +148,9 @@ fn user_name(value: &Value, findings: &mut Vec<Finding>) -> Option<String> {
     let name = value.text.expose_secret();
     if name.len() > LONGEST_USER || name.chars().any(|c| c.is_control() || locator::is_invisible(c)) {
         let message = format!("`{}` is longer than {LONGEST_USER} bytes, or holds a control character", value.variable);
-        findings.push(Finding::new(&MALFORMED_VALUE, message).about(&value.variable).help("write the account's name, and nothing else"));
+        findings.push(
+            Finding::new(&MALFORMED_VALUE, message).about(&value.variable).help("write the account's name, and nothing else"),
+        );
         return None;
     }
     Some(name.to_owned())

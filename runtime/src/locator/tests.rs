@@ -44,7 +44,10 @@ fn refused(text: &str, dialect: &Dialect) -> Vec<&'static str> {
 
 #[test]
 fn every_part_is_read() {
-    let parsed = parse("postgres://ada:p%40ss%2Fword@DB.Example.com.:6432/shop?sslmode=require&max_connections=7&application_name=shop", &POSTGRES);
+    let parsed = parse(
+        "postgres://ada:p%40ss%2Fword@DB.Example.com.:6432/shop?sslmode=require&max_connections=7&application_name=shop",
+        &POSTGRES,
+    );
     let Parsed { locator, password, warnings } = parsed.unwrap_or_else(|findings| panic!("{findings:?}"));
     assert_eq!(locator.scheme(), "postgres");
     assert_eq!(locator.transport(), Transport::Upgraded);
@@ -74,7 +77,10 @@ fn what_is_left_out_has_its_usual_value() {
 
 #[test]
 fn every_spelling_of_an_address_is_that_address() {
-    for text in ["127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "0x7f000001", "127.0.0.1.", "[::ffff:127.0.0.1]", "[::FFFF:7f00:1]", "１２７.0.0.1"] {
+    for text in [
+        "127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "0x7f000001", "127.0.0.1.", "[::ffff:127.0.0.1]",
+        "[::FFFF:7f00:1]", "１２７.0.0.1",
+    ] {
         let locator = accepted(&format!("postgres://ada@{text}:1/d"), &POSTGRES);
         assert_eq!(locator.host(), Some(&Host::Address("127.0.0.1".parse().unwrap())), "{text}");
     }
@@ -82,7 +88,10 @@ fn every_spelling_of_an_address_is_that_address() {
     assert_eq!(locator.host(), Some(&Host::Address("2001:db8::1".parse().unwrap())));
     assert_eq!(locator.to_string(), "postgres://[2001:db8::1]:6432/d");
     assert_eq!(accepted("postgres://ada@[::1]", &POSTGRES).port(), 5432);
-    assert_eq!(accepted("postgres://ada@bücher.example", &POSTGRES).host(), Some(&Host::Name("xn--bcher-kva.example".to_owned())));
+    assert_eq!(
+        accepted("postgres://ada@bücher.example", &POSTGRES).host(),
+        Some(&Host::Name("xn--bcher-kva.example".to_owned()))
+    );
 }
 
 #[test]
@@ -188,7 +197,14 @@ fn schemes_and_parameters_answer_to_their_rules() {
     }
     let findings = parse("postgres://ada@db/d?max_conections=7", &POSTGRES).err().unwrap();
     assert!(findings[0].message().contains("is `max_connections` meant?"), "{findings:?}");
-    assert!(is_near("abc", "abd") && is_near("abc", "ab") && is_near("abc", "xabc") && is_near("abc", "bc") && !is_near("abc", "cba") && !is_near("abc", "abcde"));
+    assert!(
+        is_near("abc", "abd")
+            && is_near("abc", "ab")
+            && is_near("abc", "xabc")
+            && is_near("abc", "bc")
+            && !is_near("abc", "cba")
+            && !is_near("abc", "abcde")
+    );
 }
 
 #[test]
@@ -201,7 +217,8 @@ fn plaintext_is_accepted_by_waiver_and_on_loopback_only() {
 
     let development = Dialect { plaintext_loopback: true, ..POSTGRES };
     for host in ["localhost", "127.0.0.1", "[::1]", "LOCALHOST.", "2130706433"] {
-        let parsed = parse(&format!("postgres://ada@{host}/d?sslmode=disable"), &development).unwrap_or_else(|findings| panic!("{findings:?}"));
+        let parsed = parse(&format!("postgres://ada@{host}/d?sslmode=disable"), &development)
+            .unwrap_or_else(|findings| panic!("{findings:?}"));
         assert_eq!(parsed.locator.transport(), Transport::Plaintext);
         assert_eq!(parsed.warnings.len(), 1, "it warns each time");
     }

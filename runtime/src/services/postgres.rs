@@ -58,6 +58,7 @@ const STATEMENT_TIMEOUT: u64 = 30_000;
 /// How many connections a pool has unless the locator says otherwise.
 const MAX_CONNECTIONS: u64 = 10;
 
+#[diagnostic::do_not_recommend]
 impl Service for Postgres {
     type Client = PgPool;
 
@@ -72,7 +73,10 @@ impl Service for Postgres {
         Parameter::number("connect_timeout", 1, 300),
         Parameter::number("statement_timeout", 1, 86_400_000),
         Parameter::number("max_connections", 1, 1000),
-        Parameter::refused("channel_binding", "remove it: this driver cannot bind the channel, and the connection is verified TLS anyway"),
+        Parameter::refused(
+            "channel_binding",
+            "remove it: this driver cannot bind the channel, and the connection is verified TLS anyway",
+        ),
         Parameter::refused("options", "remove it; set what it sets with `ALTER ROLE … SET …` on the server"),
         Parameter::refused("host", "write the host where it belongs: behind the `@`"),
         Parameter::refused("hostaddr", "write the host where it belongs: behind the `@`"),
@@ -222,16 +226,8 @@ struct Account {
 /// Memberships that are as good as being a superuser, or read and write past every grant: PostgreSQL's own (its documentation, 21.5), and those that the
 /// managed services give to their master user instead of `SUPERUSER`.
 const POWERFUL_ROLES: &[&str] = &[
-    "pg_execute_server_program",
-    "pg_read_server_files",
-    "pg_write_server_files",
-    "pg_read_all_data",
-    "pg_write_all_data",
-    "rds_superuser",
-    "cloudsqlsuperuser",
-    "alloydbsuperuser",
-    "azure_pg_admin",
-    "neon_superuser",
+    "pg_execute_server_program", "pg_read_server_files", "pg_write_server_files", "pg_read_all_data", "pg_write_all_data",
+    "rds_superuser", "cloudsqlsuperuser", "alloydbsuperuser", "azure_pg_admin", "neon_superuser",
 ];
 
 /// Asks one row. Every name is qualified: the `search_path` may be somebody else's choice. Text only, so that one round trip without preparing is enough.

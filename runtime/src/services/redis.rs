@@ -38,7 +38,10 @@ use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, RedisFuture, RedisResult, Value};
+use redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, RedisFuture, RedisResult,
+    Value,
+};
 use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Mutex;
@@ -68,6 +71,7 @@ const MAX_REPLY: u64 = 64 * 1024 * 1024;
 /// The account of whoever names none.
 const DEFAULT_USER: &str = "default";
 
+#[diagnostic::do_not_recommend]
 impl Service for Redis {
     type Client = RedisClient;
 
@@ -85,7 +89,9 @@ impl Service for Redis {
 
     fn check(target: &Target) -> Vec<Finding> {
         if database(target).is_none() {
-            return vec![Finding::new(&MALFORMED_LOCATOR, "its path is not the number of a database").help("write `/0`, or no path")];
+            return vec![
+                Finding::new(&MALFORMED_LOCATOR, "its path is not the number of a database").help("write `/0`, or no path"),
+            ];
         }
         Vec::new()
     }
@@ -160,7 +166,8 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(timeout));
     let stream = Limited::new(dialled.stream, locator.number("max_reply").unwrap_or(MAX_REPLY));
     let logging_in = MultiplexedConnection::new_with_config(&info, stream, config);
-    let (connection, driver) = within(target.connect_timeout(), logging_in).await.map_err(late)?.map_err(|error| refusal(&error))?;
+    let (connection, driver) =
+        within(target.connect_timeout(), logging_in).await.map_err(late)?.map_err(|error| refusal(&error))?;
 
     let ended = Arc::new(AtomicBool::new(false));
     let driver_ended = Arc::clone(&ended);
@@ -176,7 +183,13 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
 async fn lets_strangers_in(stream: &mut Stream) -> Result<bool, Refusal> {
     /// `-NOAUTH Authentication required.` has 33 bytes.
     const LONGEST_ANSWER: usize = 256;
-    let broken = |_| Failure::new(FailureKind::Unreachable, "the server closed the connection before anything was asked of it", "look at the port and at the server's log");
+    let broken = |_| {
+        Failure::new(
+            FailureKind::Unreachable,
+            "the server closed the connection before anything was asked of it",
+            "look at the port and at the server's log",
+        )
+    };
     stream.write_all(b"*1\r\n$4\r\nPING\r\n").await.map_err(broken)?;
     stream.flush().await.map_err(broken)?;
     let mut answer = Vec::new();
@@ -189,7 +202,9 @@ async fn lets_strangers_in(stream: &mut Stream) -> Result<bool, Refusal> {
     match answer.as_slice() {
         [b'+', ..] => Ok(true),
         answer if answer.starts_with(b"-NOAUTH") => Ok(false),
-        answer if answer.starts_with(b"-LOADING") => Err(Failure::new(FailureKind::Unavailable, "the server is still loading its data", "wait").into()),
+        answer if answer.starts_with(b"-LOADING") => {
+            Err(Failure::new(FailureKind::Unavailable, "the server is still loading its data", "wait").into())
+        }
         _ => Err(foreign().into()),
     }
 }
@@ -214,7 +229,9 @@ async fn probe(mut connection: MultiplexedConnection, target: &Target) -> Result
     let user = match text(user) {
         Some(user) if user == named => user,
         Some(_) => {
-            return Err(Finding::new(&WEAK_AUTHENTICATION, "the server logged this connection in as somebody else").help("look at what answers on the port").into());
+            return Err(Finding::new(&WEAK_AUTHENTICATION, "the server logged this connection in as somebody else")
+                .help("look at what answers on the port")
+                .into());
         }
         None => {
             return Err(Finding::new(&SUPERUSER_ACCOUNT, "the server does not tell the account who it is")
@@ -232,15 +249,21 @@ async fn probe(mut connection: MultiplexedConnection, target: &Target) -> Result
             _ => powers.push(power),
         }
     }
-    let finding = if user == DEFAULT_USER {
-        let message = "the account is `default`, which everybody is who names nobody";
-        Some(Finding::new(&SUPERUSER_ACCOUNT, message).help("`ACL SETUSER <user> on ><password> ~<keys> +@read +@write +ping +hello +acl|whoami`, and log in as that user"))
-    } else if !powers.is_empty() {
-        let message = format!("the account is an administrator's: it may use {}", powers.join(" and "));
-        Some(Finding::new(&SUPERUSER_ACCOUNT, message).help("`ACL SETUSER <user> -@admin -@dangerous`, or better: only what the application does"))
-    } else {
-        None
-    };
+    let finding =
+        if user == DEFAULT_USER {
+            let message = "the account is `default`, which everybody is who names nobody";
+            Some(Finding::new(&SUPERUSER_ACCOUNT, message).help(
+                "`ACL SETUSER <user> on ><password> ~<keys> +@read +@write +ping +hello +acl|whoami`, and log in as that user",
+            ))
+        } else if !powers.is_empty() {
+            let message = format!("the account is an administrator's: it may use {}", powers.join(" and "));
+            Some(
+                Finding::new(&SUPERUSER_ACCOUNT, message)
+                    .help("`ACL SETUSER <user> -@admin -@dangerous`, or better: only what the application does"),
+            )
+        } else {
+            None
+        };
     Ok(Account { user, server: server(hello), finding })
 }
 
@@ -299,7 +322,8 @@ impl Again {
 
     /// 100 ms, doubled up to 10 s, with as much again at random: a thousand processes do not come back in the same moment.
     fn backoff() -> ExponentialBackoff {
-        let builder = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100)).with_max_delay(Duration::from_secs(10));
+        let builder =
+            ExponentialBuilder::new().with_min_delay(Duration::from_millis(100)).with_max_delay(Duration::from_secs(10));
         builder.with_jitter().without_max_times().build()
     }
 }
@@ -330,7 +354,11 @@ impl RedisClient {
             return Err((ErrorKind::Io, "the resource is detached").into());
         }
         if again.given_up {
-            return Err((ErrorKind::AuthenticationFailed, "the server did not accept the credentials when connecting again; attach the resource anew").into());
+            return Err((
+                ErrorKind::AuthenticationFailed,
+                "the server did not accept the credentials when connecting again; attach the resource anew",
+            )
+                .into());
         }
         if again.not_before.is_some_and(|not_before| Instant::now() < not_before) {
             return Err((ErrorKind::Io, "the server could not be connected to again a moment ago; the next attempt waits").into());
@@ -416,26 +444,52 @@ impl ConnectionLike for ClientGuard<Redis> {
 fn refusal(error: &RedisError) -> Refusal {
     let new = Failure::new;
     match error.code() {
-        Some("WRONGPASS") => new(FailureKind::NotAdmitted, "the server does not accept the user and the password", "look at both; they may have been rotated"),
-        Some("NOAUTH" | "NOPERM") => {
-            new(FailureKind::NotAdmitted, "the account may not do what attaching takes", "`ACL SETUSER <user> +hello +ping +acl|whoami`, and `+select` for a database other than 0")
+        Some("WRONGPASS") => new(
+            FailureKind::NotAdmitted,
+            "the server does not accept the user and the password",
+            "look at both; they may have been rotated",
+        ),
+        Some("NOAUTH" | "NOPERM") => new(
+            FailureKind::NotAdmitted,
+            "the account may not do what attaching takes",
+            "`ACL SETUSER <user> +hello +ping +acl|whoami`, and `+select` for a database other than 0",
+        ),
+        Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN") => {
+            new(FailureKind::Unavailable, "the server does not want to serve anybody now", "look at its log")
         }
-        Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN") => new(FailureKind::Unavailable, "the server does not want to serve anybody now", "look at its log"),
-        Some("NOPROTO") => new(FailureKind::Unavailable, "the server has no RESP3: it is older than Redis 6", "upgrade the server"),
-        _ if error.kind() == ErrorKind::AuthenticationFailed => {
-            new(FailureKind::NotAdmitted, "the server does not accept the user and the password", "look at both; they may have been rotated")
+        Some("NOPROTO") => {
+            new(FailureKind::Unavailable, "the server has no RESP3: it is older than Redis 6", "upgrade the server")
         }
-        _ if error.kind() == ErrorKind::RESP3NotSupported => new(FailureKind::Unavailable, "the server has no RESP3: it is older than Redis 6", "upgrade the server"),
-        _ if error.is_timeout() => new(FailureKind::TimedOut, "the server did not answer in time", "look at its load, and at `response_timeout` in the locator"),
-        _ if error.is_connection_dropped() => new(FailureKind::Unreachable, "the server closed the connection", "look at its log"),
-        Some(_) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => new(FailureKind::Unavailable, "the server answered with an error", "look at its log"),
+        _ if error.kind() == ErrorKind::AuthenticationFailed => new(
+            FailureKind::NotAdmitted,
+            "the server does not accept the user and the password",
+            "look at both; they may have been rotated",
+        ),
+        _ if error.kind() == ErrorKind::RESP3NotSupported => {
+            new(FailureKind::Unavailable, "the server has no RESP3: it is older than Redis 6", "upgrade the server")
+        }
+        _ if error.is_timeout() => new(
+            FailureKind::TimedOut,
+            "the server did not answer in time",
+            "look at its load, and at `response_timeout` in the locator",
+        ),
+        _ if error.is_connection_dropped() => {
+            new(FailureKind::Unreachable, "the server closed the connection", "look at its log")
+        }
+        Some(_) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => {
+            new(FailureKind::Unavailable, "the server answered with an error", "look at its log")
+        }
         _ => foreign(),
     }
     .into()
 }
 
 fn foreign() -> Failure {
-    Failure::new(FailureKind::Protocol, "what the server sent is not its protocol, or more than it may send", "look at what answers on the port")
+    Failure::new(
+        FailureKind::Protocol,
+        "what the server sent is not its protocol, or more than it may send",
+        "look at what answers on the port",
+    )
 }
 
 fn late(timed_out: Failure) -> Refusal {

@@ -39,6 +39,7 @@ use crate::target::Target;
 #[derive(Clone, Copy, Debug)]
 pub struct Sqlite;
 
+#[diagnostic::do_not_recommend]
 impl Service for Sqlite {
     type Client = SqlitePool;
 
@@ -64,7 +65,10 @@ impl Service for Sqlite {
         } else {
             return Vec::new();
         };
-        vec![Finding::new(&MALFORMED_LOCATOR, message).help("write `sqlite:///absolute/path/of/the.db`; for a test, a file in a temporary folder")]
+        vec![
+            Finding::new(&MALFORMED_LOCATOR, message)
+                .help("write `sqlite:///absolute/path/of/the.db`; for a test, a file in a temporary folder"),
+        ]
     }
 
     async fn connect(target: &Target) -> Result<Attachment<SqlitePool>, Refusal> {
@@ -72,7 +76,9 @@ impl Service for Sqlite {
         let mode = locator.parameter("mode").unwrap_or("rwc");
         let path = locator.path().to_owned();
         let creates = mode == "rwc";
-        let exposed = tokio::task::spawn_blocking(move || prepare(Path::new(&path), creates)).await.map_err(|_| unopened(io::ErrorKind::Other))??;
+        let exposed = tokio::task::spawn_blocking(move || prepare(Path::new(&path), creates))
+            .await
+            .map_err(|_| unopened(io::ErrorKind::Other))??;
 
         let options = SqliteConnectOptions::new()
             .filename(locator.path())
@@ -89,7 +95,12 @@ impl Service for Sqlite {
 
         let mut posture = Posture::of::<Self>(target);
         posture.server = Some(within(target.time_left(), probe(&pool)).await??);
-        let finding = exposed.then(|| Finding::new(&READABLE_SECRET_FILE, "every user of this machine can write the database's file, or put another in its place"));
+        let finding = exposed.then(|| {
+            Finding::new(
+                &READABLE_SECRET_FILE,
+                "every user of this machine can write the database's file, or put another in its place",
+            )
+        });
         Ok(Attachment::new(pool, posture).with_findings(finding))
     }
 
@@ -117,7 +128,11 @@ fn prepare(path: &Path, creates: bool) -> Result<bool, Failure> {
     }
     let metadata = std::fs::metadata(path).map_err(|error| unopened(error.kind()))?;
     if !metadata.is_file() {
-        return Err(Failure::new(FailureKind::Unreachable, "its path does not lead to a regular file", "write the path of the database's file"));
+        return Err(Failure::new(
+            FailureKind::Unreachable,
+            "its path does not lead to a regular file",
+            "write the path of the database's file",
+        ));
     }
     Ok(exposure(path, &metadata) == Exposure::Writable)
 }
@@ -134,7 +149,8 @@ fn unopened(kind: io::ErrorKind) -> Failure {
 
 /// Reads the schema's version, which reads the file's header: what is no database is found out here.
 async fn probe(pool: &SqlitePool) -> Result<String, Refusal> {
-    let rows = sqlx::raw_sql("PRAGMA schema_version; SELECT sqlite_version()").fetch_all(pool).await.map_err(|error| refusal(&error))?;
+    let rows =
+        sqlx::raw_sql("PRAGMA schema_version; SELECT sqlite_version()").fetch_all(pool).await.map_err(|error| refusal(&error))?;
     let version: String = rows.last().and_then(|row| row.try_get(0).ok()).ok_or_else(|| unopened(io::ErrorKind::Other))?;
     Ok(format!("SQLite {}", printable(&version)))
 }
@@ -145,8 +161,16 @@ fn refusal(error: &sqlx::Error) -> Refusal {
     // The lower byte of an extended code is the primary one.
     let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default() & 0xff;
     match code {
-        5 | 6 => Failure::new(FailureKind::Unavailable, "the database is locked by another process", "look for what holds a write transaction open"),
-        8 => Failure::new(FailureKind::Unavailable, "the database can only be read", "look at the modes of the file and its folder, or write `mode=ro`"),
+        5 | 6 => Failure::new(
+            FailureKind::Unavailable,
+            "the database is locked by another process",
+            "look for what holds a write transaction open",
+        ),
+        8 => Failure::new(
+            FailureKind::Unavailable,
+            "the database can only be read",
+            "look at the modes of the file and its folder, or write `mode=ro`",
+        ),
         11 => Failure::new(FailureKind::Protocol, "the database is damaged", "restore it from a backup"),
         13 => Failure::new(FailureKind::Unavailable, "the disk is full", "make room on it"),
         14 => return unopened(io::ErrorKind::Other).into(),

@@ -9,8 +9,16 @@ pub(super) fn failure(error: &Error) -> Failure {
     let new = Failure::new;
     match error {
         Error::Io(_) => new(FailureKind::Unreachable, "the connection broke", "look at the network and at the server's log"),
-        Error::Tls(_) => new(FailureKind::Protocol, "the driver's TLS handshake failed", "look at the server's log: it served a first connection otherwise"),
-        Error::PoolTimedOut => new(FailureKind::TimedOut, "no connection came about in time", "look at the server's load, and at `max_connections` in the locator"),
+        Error::Tls(_) => new(
+            FailureKind::Protocol,
+            "the driver's TLS handshake failed",
+            "look at the server's log: it served a first connection otherwise",
+        ),
+        Error::PoolTimedOut => new(
+            FailureKind::TimedOut,
+            "no connection came about in time",
+            "look at the server's load, and at `max_connections` in the locator",
+        ),
         Error::PoolClosed => new(FailureKind::Unavailable, "the resource is detached", "attach it again"),
         _ => new(FailureKind::Protocol, "what the server sent is not its protocol", "look at what answers on the port"),
     }

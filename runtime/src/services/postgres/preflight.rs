@@ -71,15 +71,25 @@ async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpSt
                 .help("switch TLS on in the server (`ssl = on`, with a certificate), or write the host of one that has it")
                 .into());
         }
-        _ => return Err(Failure::new(FailureKind::Protocol, "what answers on the port is no PostgreSQL server", "look at the host and the port").into()),
+        _ => {
+            return Err(Failure::new(
+                FailureKind::Protocol,
+                "what answers on the port is no PostgreSQL server",
+                "look at the host and the port",
+            )
+            .into());
+        }
     }
     // What stands in the buffer now was said in the clear, and would be read as if it had been said under TLS (CVE-2021-23222).
     let mut early = [0];
     match connection.try_read(&mut early) {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(connection),
-        _ => Err(Finding::new(&OPPORTUNISTIC_TLS, "something was slipped in before TLS began: somebody is on the path, or it is no PostgreSQL server")
-            .help("look at what is between here and the server")
-            .into()),
+        _ => Err(Finding::new(
+            &OPPORTUNISTIC_TLS,
+            "something was slipped in before TLS began: somebody is on the path, or it is no PostgreSQL server",
+        )
+        .help("look at what is between here and the server")
+        .into()),
     }
 }
 
@@ -146,30 +156,59 @@ fn sqlstate(body: &[u8]) -> String {
 pub(super) fn server_error(code: &str) -> Failure {
     use FailureKind::{NotAdmitted, Protocol, Unavailable};
     match code {
-        "28P01" => Failure::new(NotAdmitted, "the server does not accept the password", "look at the user and the password; both may have been rotated"),
+        "28P01" => Failure::new(
+            NotAdmitted,
+            "the server does not accept the password",
+            "look at the user and the password; both may have been rotated",
+        ),
         "28000" => Failure::new(
             NotAdmitted,
             "the server does not let this user in from here, or not without a client certificate",
             "look at pg_hba.conf: it wants a `hostssl` line for this user, database and address",
         ),
-        "3D000" => Failure::new(Unavailable, "the server has no such database", "look at the name behind the host in the locator"),
-        "53300" | "53400" => Failure::new(Unavailable, "the server has no connection left", "look at `max_connections` of the server, and of the locators that lead to it"),
+        "3D000" => {
+            Failure::new(Unavailable, "the server has no such database", "look at the name behind the host in the locator")
+        }
+        "53300" | "53400" => Failure::new(
+            Unavailable,
+            "the server has no connection left",
+            "look at `max_connections` of the server, and of the locators that lead to it",
+        ),
         "57P03" => Failure::new(Unavailable, "the server is starting up or shutting down", "wait, and look at its log"),
-        "57014" => Failure::new(FailureKind::TimedOut, "the server ended the statement: it took too long", "look at the server's load"),
+        "57014" => {
+            Failure::new(FailureKind::TimedOut, "the server ended the statement: it took too long", "look at the server's load")
+        }
         "42501" => Failure::new(NotAdmitted, "the account may not do what attaching takes", "grant it `CONNECT` on the database"),
-        _ if code.starts_with("08") => Failure::new(Protocol, "the server says that the protocol was not kept", "look at what answers on the port"),
+        _ if code.starts_with("08") => {
+            Failure::new(Protocol, "the server says that the protocol was not kept", "look at what answers on the port")
+        }
         _ => Failure::new(Unavailable, "the server refuses to serve this connection", "look at the server's log"),
     }
 }
 
 fn broken() -> Refusal {
-    Failure::new(FailureKind::Unreachable, "the server closed the connection before it said how to log in", "look at the port and at the server's log").into()
+    Failure::new(
+        FailureKind::Unreachable,
+        "the server closed the connection before it said how to log in",
+        "look at the port and at the server's log",
+    )
+    .into()
 }
 
 fn foreign() -> Refusal {
-    Failure::new(FailureKind::Protocol, "what the server sent is not its protocol, or longer than it may be", "look at what answers on the port").into()
+    Failure::new(
+        FailureKind::Protocol,
+        "what the server sent is not its protocol, or longer than it may be",
+        "look at what answers on the port",
+    )
+    .into()
 }
 
 fn silent() -> Refusal {
-    Failure::new(FailureKind::TimedOut, "the server accepted the connection, and did not answer in time", "look at the port: what listens there may wait for another protocol; and at the server's load").into()
+    Failure::new(
+        FailureKind::TimedOut,
+        "the server accepted the connection, and did not answer in time",
+        "look at the port: what listens there may wait for another protocol; and at the server's load",
+    )
+    .into()
 }

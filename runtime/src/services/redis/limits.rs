@@ -114,7 +114,9 @@ impl Reader {
                         }
                         b'\r' => {}
                         b'-' if *length == 1 => *negative = true,
-                        b'0'..=b'9' => *number = number.and_then(|number| number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))),
+                        b'0'..=b'9' => {
+                            *number = number.and_then(|number| number.checked_mul(10)?.checked_add(u64::from(byte - b'0')))
+                        }
                         // Not a number: only matters where one is due.
                         _ => *number = None,
                     }
@@ -194,7 +196,10 @@ mod tests {
     fn verdict(bytes: &[u8]) -> Result<bool, TooMuch> {
         let whole = |bytes: &[&[u8]]| {
             let mut reader = reader();
-            bytes.iter().try_for_each(|bytes| reader.read(bytes)).map(|()| matches!(reader.state, State::Type) && reader.open.is_empty())
+            bytes
+                .iter()
+                .try_for_each(|bytes| reader.read(bytes))
+                .map(|()| matches!(reader.state, State::Type) && reader.open.is_empty())
         };
         let verdict = whole(&[bytes]);
         for cut in 0..bytes.len() {
@@ -234,7 +239,10 @@ mod tests {
 
     #[test]
     fn stops_at_what_promises_too_much() {
-        for hostile in ["$99999999999\r\n", "$999999999999999999999999\r\n", "*99999999\r\n", "%99999999\r\n", "|18446744073709551615\r\n", "$x\r\n", "*\u{fe}\r\n", "$1001\r\n"] {
+        for hostile in [
+            "$99999999999\r\n", "$999999999999999999999999\r\n", "*99999999\r\n", "%99999999\r\n", "|18446744073709551615\r\n",
+            "$x\r\n", "*\u{fe}\r\n", "$1001\r\n",
+        ] {
             assert!(verdict(hostile.as_bytes()).is_err(), "{hostile:?}");
         }
         assert!(verdict("*1\r\n".repeat(DEEPEST + 1).as_bytes()).is_err());
