@@ -16,8 +16,8 @@ use crate::question::{Question, questions};
 /// The implementations for a struct in which nothing is wrong.
 pub(crate) fn expand(input: &Struct<'_>) -> TokenStream {
     let runtime = runtime(input);
-    let values = local("values");
-    let resources = local("resources");
+    let values = local("__values");
+    let resources = local("__resources");
     let fields = input.fields.iter().map(|field| take(field, &runtime, &values));
     let lists = input.fields.iter().map(|field| list(field, &runtime, &resources));
     // Of a generic struct, rustc can only ask once the parameters are known: when `take` is compiled for them.
@@ -73,7 +73,8 @@ pub(crate) fn runtime(input: &Struct<'_>) -> TokenStream {
     input.attribute.runtime.clone().unwrap_or_else(|| quote!(::backing_services))
 }
 
-/// A local's name that no constant of the user's can capture.
+/// A parameter's name. It is nobody else's variable by its span; the underscores are there because a constant or a static of the user's
+/// would be meant in spite of that.
 fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
 }

@@ -1,0 +1,9 @@
+use backing_services::{BackingServices, Postgres, Resource};
+
+#[derive(BackingServices)]
+struct Services {
+    #[service(default = "postgres://db.example.com/shop?tlsInsecure=true")]
+    first: Resource<Postgres>,
+}
+
+fn main() {}

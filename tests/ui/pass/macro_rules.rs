@@ -1,0 +1,27 @@
+//! A struct that comes out of a `macro_rules`, whose types and literals are in groups that nobody sees.
+
+use backing_services::{BackingServices, Postgres, Resource};
+
+macro_rules! services {
+    ($name:ident, $prefix:literal, $field:ident: $ty:ty = $env:literal, $port:ident: $number:ty = $default:literal) => {
+        /// Made by a macro.
+        #[derive(BackingServices)]
+        #[services(prefix = $prefix)]
+        struct $name {
+            #[service(env = $env)]
+            $field: $ty,
+            #[setting(default = $default)]
+            $port: $number,
+        }
+    };
+}
+
+services!(Services, "SHOP", orders: Resource<Postgres> = "DATABASE_URL", port: u16 = 8080);
+
+fn main() {
+    let manifest = <Services as BackingServices>::MANIFEST;
+    assert_eq!(manifest.doc_comment(), "Made by a macro.");
+    assert_eq!(manifest.variable_prefix(), "SHOP");
+    assert_eq!(manifest.fields()[0].declaration().env_name(), Some("DATABASE_URL"));
+    assert_eq!(manifest.fields()[1].declaration().default_text(), Some("8080"));
+}

@@ -1,0 +1,27 @@
+use backing_services::{Attachment, BackingServices, Posture, Refusal, Resource, Scheme, Service, Target};
+
+struct Gophers;
+
+impl Service for Gophers {
+    type Client = ();
+    const NAME: &'static str = "Gopher";
+    const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
+
+    async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+        Ok(Attachment::new((), Posture::of::<Self>(target)))
+    }
+
+    async fn health(_: &()) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    async fn close(_: &()) {}
+}
+
+#[derive(BackingServices)]
+struct Services {
+    #[service(scheme = "gopher")]
+    burrow: Resource<Gophers>,
+}
+
+fn main() {}

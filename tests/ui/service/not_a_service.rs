@@ -1,0 +1,10 @@
+use backing_services::{BackingServices, Resource};
+
+struct Database;
+
+#[derive(BackingServices)]
+struct Services {
+    database: Resource<Database>,
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use backing_services::BackingServices;
+
+#[derive(BackingServices)]
+struct Services;
+
+fn main() {}

@@ -1,0 +1,87 @@
+//! What the derive refuses, and in which words; what it must not refuse.
+//!
+//! `TRYBUILD=overwrite cargo test -p backing-services-ui-tests` writes the `.stderr` files. Read what it wrote: each mistake is said once, under
+//! the narrowest token, with what to write instead, and with the name of its rule.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has to stop")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use backing_services_rules::{Phase, RULES};
+
+/// The themes: a directory of each name.
+const THEMES: &[&str] =
+    &["attribute", "literal", "raw_secret", "scheme", "secret", "service", "setting", "shape", "together", "variable", "waiver"];
+
+#[test]
+fn compiler_says() {
+    let cases = trybuild::TestCases::new();
+    for theme in THEMES {
+        cases.compile_fail(format!("{theme}/*.rs"));
+    }
+    cases.pass("pass/*.rs");
+}
+
+/// Every rule that the compiler can know of is broken by a case.
+#[test]
+fn every_rule_of_the_compiler_has_a_case() {
+    let said: String = files("stderr").iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let without: Vec<_> = RULES
+        .iter()
+        .filter(|rule| rule.phases.contains(&Phase::Compile) && !said.contains(&format!("[{}]", rule.name)))
+        .map(|rule| rule.name)
+        .collect();
+    assert_eq!(without, [""; 0], "these rules are looked at by the compiler, and no case breaks them");
+}
+
+/// Every rule that is named by the compiler exists, and says that it is looked at by the compiler.
+#[test]
+fn every_name_in_brackets_is_a_rule_of_the_compiler() {
+    for file in files("stderr") {
+        let said = fs::read_to_string(&file).unwrap();
+        for name in said.lines().filter_map(|line| line.strip_suffix(']')?.rsplit_once(" [").map(|(_, name)| name)) {
+            let rule =
+                backing_services_rules::rule::look_up(name).unwrap_or_else(|| panic!("{}: no rule `{name}`", file.display()));
+            assert!(rule.phases.contains(&Phase::Compile), "{}: `{name}` is not looked at by the compiler", file.display());
+        }
+    }
+}
+
+/// Nothing here is forgotten: each case is in a theme, each refused case has its `.stderr`, and each `.stderr` its case.
+#[test]
+fn no_file_is_an_orphan() {
+    let stem = |file: PathBuf| file.with_extension("");
+    let cases: BTreeSet<_> = files("rs").into_iter().filter(|file| file.parent() != Some(root())).map(stem).collect();
+    let said: BTreeSet<_> = files("stderr").into_iter().map(stem).collect();
+    let known = |case: &PathBuf| {
+        let theme = case.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap();
+        THEMES.contains(&theme) || theme == "pass"
+    };
+    assert_eq!(cases.iter().filter(|case| !known(case)).collect::<Vec<_>>(), [&PathBuf::new(); 0], "in no theme");
+    let refused: BTreeSet<_> = cases.into_iter().filter(|case| !case.starts_with(root().join("pass"))).collect();
+    assert_eq!(refused.difference(&said).collect::<Vec<_>>(), [&PathBuf::new(); 0], "without a `.stderr`");
+    assert_eq!(said.difference(&refused).collect::<Vec<_>>(), [&PathBuf::new(); 0], "without a case");
+    assert!(refused.len() >= 60, "{} cases", refused.len());
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(extension: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut directories = vec![root().to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|found| found == extension) {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
