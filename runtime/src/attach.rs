@@ -1,6 +1,5 @@
 //! The second half of attaching: connect to everything at once, probe, and keep all or nothing. And the way back.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +13,15 @@ use crate::error::{AttachError, Problem};
 use crate::finding::{Failure, FailureKind};
 use crate::manifest::{Declaration, Manifest, ResourceEntry, Slot};
 use crate::resource::Identity;
-use crate::service::{Connected, Refusal};
+use crate::service::{Closing, Connected, Refusal};
 use crate::source::Source;
 
 /// How long a resource may take to finish what is in flight when it is detached: 10 s, a third of the grace that Kubernetes gives a pod.
 pub(crate) const DETACH_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long what was connected may take to close when something else was refused: 1 s. Nobody was given it, so there is nothing in flight; what takes
+/// longer is dropped.
+const ABANDON_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long a service may take to say that it is well: 5 s, half of the usual interval between two probes.
 pub(crate) const HEALTH_DEADLINE: Duration = Duration::from_secs(5);
@@ -52,7 +55,7 @@ struct Attempt {
 /// A field on its way into the struct.
 enum Part {
     Value(Slot),
-    Attempt(Attempt),
+    Attempt(Box<Attempt>),
 }
 
 /// Connects to every resource. Dropping this future ends all that it has begun: the tasks are the set's, and the connections are theirs.
@@ -67,10 +70,10 @@ async fn connect(manifest: &'static Manifest, loaded: Loaded) -> Result<Vec<Slot
             Item::Value(slot) => Part::Value(slot),
             Item::Resource { entry, target: None, .. } => Part::Value((entry.wrap)(None)),
             Item::Resource { entry, declaration, field, variable, target: Some(target) } => {
-                let connect = (entry.service.connect)(Arc::new(target));
+                let connect = (entry.service.connect)(Arc::from(target));
                 let index = parts.len();
                 connecting.spawn(async move { (index, connect.await) });
-                Part::Attempt(Attempt { ordinal, entry, declaration, field, variable, connected: None, done: false })
+                Part::Attempt(Box::new(Attempt { ordinal, entry, declaration, field, variable, connected: None, done: false }))
             }
         });
     }
@@ -153,7 +156,8 @@ impl Part {
     fn into_slot(self) -> Slot {
         match self {
             Self::Value(slot) => slot,
-            Self::Attempt(Attempt { entry, field, connected, .. }) => {
+            Self::Attempt(attempt) => {
+                let Attempt { entry, field, connected, .. } = *attempt;
                 (entry.wrap)(connected.map(|connected| connected.into_resource(Identity { field })))
             }
         }
@@ -164,15 +168,17 @@ impl Part {
 async fn abandon(parts: Vec<Part>) {
     let mut closing = JoinSet::new();
     for part in parts {
-        if let Part::Attempt(Attempt { connected: Some(connected), .. }) = part {
-            closing.spawn(within(DETACH_DEADLINE, connected.abandon()));
+        if let Part::Attempt(attempt) = part
+            && let Some(connected) = attempt.connected
+        {
+            closing.spawn(within(ABANDON_DEADLINE, connected.abandon()));
         }
     }
     while closing.join_next().await.is_some() {}
 }
 
 /// Finishes what is in flight and closes everything, all resources at once.
-pub(crate) async fn detach(resources: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>) {
+pub(crate) async fn detach(resources: Vec<Closing>) {
     let mut closing = JoinSet::new();
     for close in resources {
         closing.spawn(within(DETACH_DEADLINE, close));

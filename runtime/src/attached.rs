@@ -100,6 +100,7 @@ impl Values {
     /// When there is none left, or it is of another type. Manifest and struct are written by the same derive, from the same
     /// fields in the same order: a hand-written implementation that disagrees with itself is stopped here.
     #[allow(clippy::expect_used, reason = "see above: an internal invariant, and no input reaches it")]
+    #[allow(clippy::should_implement_trait, reason = "each value has a type of its own")]
     pub fn next<T: 'static>(&mut self) -> T {
         let slot = self.0.next().expect("a value for each field of the manifest");
         *slot.downcast().expect("the value of a field has the type of the field")

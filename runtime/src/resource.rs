@@ -9,9 +9,9 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 
 use crate::posture::Posture;
-#[cfg(feature = "net")]
-use crate::service::Refusal;
 use crate::service::Service;
+#[cfg(feature = "net")]
+use crate::service::{Closing, Refusal};
 
 /// One attached instance of a service.
 ///
@@ -135,7 +135,7 @@ pub trait AnyResource: fmt::Debug + Send + Sync {
     /// Finishes what is in flight and closes, within
     /// [`DETACH_DEADLINE`](crate::manual::defaults).
     #[cfg(feature = "net")]
-    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    fn close(&self) -> Closing;
 }
 
 impl<S: Service> AnyResource for Resource<S> {
@@ -157,7 +157,7 @@ impl<S: Service> AnyResource for Resource<S> {
     }
 
     #[cfg(feature = "net")]
-    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn close(&self) -> Closing {
         let resource = self.clone();
         Box::pin(async move { resource.close().await })
     }

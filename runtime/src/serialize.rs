@@ -104,30 +104,29 @@ serialize! {
 
 impl Serialize for Category {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        let optional;
         let mut fields = serializer.serialize_struct("Category", 3)?;
-        match self {
+        let optional = match self {
             Self::Resource(entry) => {
                 fields.serialize_field("kind", "resource")?;
                 fields.serialize_field("service", entry.service())?;
                 fields.serialize_field("schemes", &SchemeNames(entry.schemes()))?;
-                optional = entry.is_optional();
+                entry.is_optional()
             }
             Self::Secret(entry) => {
                 fields.serialize_field("kind", "secret")?;
-                optional = entry.is_optional();
+                entry.is_optional()
             }
             Self::Setting(entry) => {
                 fields.serialize_field("kind", "setting")?;
                 fields.serialize_field("expects", entry.expects())?;
-                optional = entry.is_optional();
+                entry.is_optional()
             }
             Self::Nested(manifest) => {
                 fields.serialize_field("kind", "nested")?;
                 fields.serialize_field("manifest", manifest)?;
-                optional = false;
+                false
             }
-        }
+        };
         fields.serialize_field("optional", &optional)?;
         fields.end()
     }

@@ -202,20 +202,20 @@ impl<C> fmt::Debug for Attachment<C> {
 #[derive(Debug, Clone)]
 pub enum Refusal {
     /// A rule is violated.
-    Finding(Finding),
+    Finding(Box<Finding>),
     /// It could not be reached, did not let us in, or did not keep to its protocol.
-    Failure(Failure),
+    Failure(Box<Failure>),
 }
 
 impl From<Finding> for Refusal {
     fn from(finding: Finding) -> Self {
-        Self::Finding(finding)
+        Self::Finding(Box::new(finding))
     }
 }
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
+        Self::Failure(Box::new(failure))
     }
 }
 
@@ -251,13 +251,16 @@ impl fmt::Debug for ServiceEntry {
 /// A resource that is being attached.
 pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<Connected, Refusal>> + Send>>;
 
+/// A resource that is being closed.
+pub(crate) type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A client of a type that only the field knows, and what is asked of it before the field gets it.
 pub(crate) struct Connected {
     pub(crate) findings: Vec<Finding>,
     client: Box<dyn Any + Send>,
     posture: Posture,
     seal: fn(Box<dyn Any + Send>, Posture, Identity) -> Slot,
-    abandon: fn(Box<dyn Any + Send>) -> Pin<Box<dyn Future<Output = ()> + Send>>,
+    abandon: fn(Box<dyn Any + Send>) -> Closing,
 }
 
 impl Connected {
@@ -271,7 +274,7 @@ impl Connected {
     }
 
     /// Closes the client, of which nothing will come.
-    pub(crate) fn abandon(self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    pub(crate) fn abandon(self) -> Closing {
         (self.abandon)(self.client)
     }
 }
@@ -301,7 +304,7 @@ fn seal<S: Service>(client: Box<dyn Any + Send>, posture: Posture, identity: Ide
     Box::new(Resource::<S>::new(*downcast::<S>(client), posture, identity))
 }
 
-fn abandon<S: Service>(client: Box<dyn Any + Send>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+fn abandon<S: Service>(client: Box<dyn Any + Send>) -> Closing {
     let client = downcast::<S>(client);
     Box::pin(async move { S::close(&client).await })
 }

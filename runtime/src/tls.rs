@@ -134,12 +134,14 @@ impl Tls {
             _ => return Err(Finding::new(&OBSOLETE_TLS, "the connection speaks neither TLS 1.3 nor TLS 1.2").into()),
         };
         let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
+        // rustls has a name of its own for the suites of TLS 1.3; IANA's has no version in it.
+        let cipher = cipher.replacen("TLS13_", "TLS_", 1);
         let certificate = connection
             .peer_certificates()
             .and_then(<[_]>::first)
             .and_then(|der| certificate::read(der))
             .ok_or_else(|| Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be read"))?;
-        Ok(TlsPosture { version, cipher: cipher.to_owned(), trust: self.trust, certificate })
+        Ok(TlsPosture { version, cipher, trust: self.trust, certificate })
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) enum Item {
         declaration: &'static Declaration,
         field: String,
         variable: String,
-        target: Option<Target>,
+        target: Option<Box<Target>>,
     },
 }
 
@@ -135,11 +135,11 @@ impl Loader<'_> {
                 let target =
                     resource::load(self.source, entry, declaration, &variable, &base, self.deadline, self.today, &mut findings);
                 target.map(|target| Item::Resource {
+                    target: target.map(Box::new),
                     entry,
                     declaration,
                     field: path.clone(),
                     variable: variable.clone(),
-                    target,
                 })
             }
             Category::Secret(entry) => {

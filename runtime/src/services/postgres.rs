@@ -27,6 +27,7 @@
 //! - It does not bound the iterations of SCRAM nor check the server's nonce (it does check the server's signature), and believes the length of a message up
 //!   to 4 GiB: a verified server that turns hostile can waste this process' time and memory.
 //! - It resolves the host again for each connection, and holds no address against the rules: the certificate has to be the host's all the same.
+//! - Its roots are bundled, unless another crate of the program switches on its feature `tls-rustls-ring-native-roots`: then they are the system's.
 //! - The environment that it reads is overwritten by setters, or refused (`ambient_override`).
 
 use std::sync::Arc;
@@ -128,7 +129,7 @@ impl Service for Postgres {
         };
 
         let mut findings = seen.findings;
-        findings.extend(account.findings(target)?);
+        findings.extend(account.findings(target));
         posture.server = Some(format!("PostgreSQL {}", printable(&account.version)));
         posture.account = Some(printable(&account.user));
         Ok(Attachment::new(pool, posture).with_findings(findings))
@@ -282,21 +283,26 @@ fn no_answer() -> Refusal {
 }
 
 impl Account {
-    fn findings(&self, target: &Target) -> Result<Vec<Finding>, Refusal> {
-        if !self.is_tls && !target.is_plaintext() {
-            // A proxy that ends TLS may say this too: then the way from it to the server is in the clear, which is what is to be known.
-            return Err(Finding::new(&UNVERIFIED_TLS, "the server says that the connection reached it without TLS")
-                .help("switch TLS on between the proxy and the server")
-                .into());
-        }
+    fn findings(&self, target: &Target) -> Vec<Finding> {
         let mut findings = Vec::new();
+        if !self.is_tls && !target.is_plaintext() {
+            // Our end of the connection is verified TLS: what ends it is a proxy or a pooler, and the way behind that is its operator's.
+            findings.push(
+                Finding::new(
+                    &UNVERIFIED_TLS,
+                    "the server says that the connection reached it without TLS: something in between ends it",
+                )
+                .help("ask who runs the proxy or the pooler how the way from it to the server is protected")
+                .warning(),
+            );
+        }
         if !self.powers.is_empty() {
             findings.push(
                 Finding::new(&SUPERUSER_ACCOUNT, format!("the account is an administrator's: it has {}", self.powers.join(", ")))
                     .help("`CREATE ROLE … LOGIN`, `GRANT` it what the application does, and log in as that role"),
             );
         }
-        Ok(findings)
+        findings
     }
 }
 

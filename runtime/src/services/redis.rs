@@ -44,7 +44,7 @@ use redis::{
 };
 use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use self::limits::Limited;
@@ -130,8 +130,14 @@ fn database(target: &Target) -> Option<i64> {
 /// One connection.
 struct Link {
     connection: MultiplexedConnection,
-    /// Set when the driver has ended: no command comes back from it any more.
-    ended: Arc<AtomicBool>,
+    /// Closed when the driver has ended: no command comes back from it any more.
+    driver: watch::Receiver<()>,
+}
+
+impl Link {
+    fn is_alive(&self) -> bool {
+        self.driver.has_changed().is_ok()
+    }
 }
 
 struct Opened {
@@ -169,14 +175,13 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
     let (connection, driver) =
         within(target.connect_timeout(), logging_in).await.map_err(late)?.map_err(|error| refusal(&error))?;
 
-    let ended = Arc::new(AtomicBool::new(false));
-    let driver_ended = Arc::clone(&ended);
+    let (running, watched) = watch::channel(());
     // It ends when the last clone of the connection is gone, or when the connection breaks.
     tokio::spawn(async move {
         driver.await;
-        driver_ended.store(true, Ordering::Release);
+        drop(running);
     });
-    Ok(Opened { link: Link { connection, ended }, tls: dialled.tls, finding })
+    Ok(Opened { link: Link { connection, driver: watched }, tls: dialled.tls, finding })
 }
 
 /// Sends a `PING` before anybody has logged in. The answer is one line, and all that is read.
@@ -244,7 +249,8 @@ async fn probe(mut connection: MultiplexedConnection, target: &Target) -> Result
         match answer {
             Value::ServerError(error) if error.code() == "NOPERM" => {}
             // A managed service has taken the command away altogether: nobody has it.
-            Value::ServerError(error) if error.code() == "ERR" => {}
+            Value::ServerError(error)
+                if error.code() == "ERR" && error.details().is_some_and(|details| details.starts_with("unknown ")) => {}
             Value::ServerError(_) => return Err(foreign().into()),
             _ => powers.push(power),
         }
@@ -374,10 +380,8 @@ impl RedisClient {
                 Ok(connection)
             }
             Err(refusal) => {
-                again.given_up = match &refusal {
-                    Refusal::Finding(_) => true,
-                    Refusal::Failure(failure) => failure.kind() == FailureKind::NotAdmitted,
-                };
+                // A certificate that does not pass may be an attacker's, and pass again when the attacker is gone: that only waits.
+                again.given_up = matches!(&refusal, Refusal::Failure(failure) if failure.kind() == FailureKind::NotAdmitted);
                 let delay = again.backoff.next().unwrap_or(Duration::from_secs(10));
                 again.not_before = Some(Instant::now() + delay);
                 tracing::warn!(service = Redis::NAME, endpoint = %target.locator(), given_up = again.given_up, "not connected again: {refusal}");
@@ -388,7 +392,7 @@ impl RedisClient {
 
     fn live(&self) -> Option<MultiplexedConnection> {
         let current = self.shared.current.load();
-        let link = current.as_ref().filter(|link| !link.ended.load(Ordering::Acquire))?;
+        let link = current.as_ref().filter(|link| link.is_alive())?;
         Some(link.connection.clone())
     }
 
@@ -396,12 +400,10 @@ impl RedisClient {
     async fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
         let Some(link) = self.shared.current.swap(None) else { return };
-        let ended = Arc::clone(&link.ended);
+        let mut driver = link.driver.clone();
         drop(link);
-        // Others may still read the swapped link for a moment. Ten milliseconds are far below what a person or a probe notices.
-        while !ended.load(Ordering::Acquire) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        // An error is what comes when it has ended.
+        while driver.changed().await.is_ok() {}
     }
 }
 
