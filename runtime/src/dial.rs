@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::locator::Host;
 use crate::posture::TlsPosture;
 use crate::service::Refusal;
 use crate::target::Target;
-use crate::tls::CONNECT_TIMEOUT;
+use crate::tls::{CONNECT_TIMEOUT, Witness};
 
 /// A connection to a target.
 pub struct Dialled {
@@ -103,6 +104,24 @@ impl Target {
             )
         })??;
         Ok(Dialled { stream: Stream(Inner::Tls(Box::new(stream))), tls: Some(posture) })
+    }
+
+    /// The one TLS configuration, with this target's trust, for a driver that takes one; and a [`Witness`] that tells what the driver's connections saw.
+    ///
+    /// # Errors
+    /// [`Refusal`], where the target is plaintext, or the client certificate cannot be used.
+    pub fn tls_config(&self) -> Result<(Arc<rustls::ClientConfig>, Witness), Refusal> {
+        match &self.trust.tls {
+            Some(tls) => tls.witnessed(),
+            None => Err(Finding::new(&UNVERIFIED_TLS, "there is no TLS configuration for this resource").into()),
+        }
+    }
+
+    /// What rustls said of a driver's connection, where the driver's error holds it; in this crate's own words.
+    #[must_use]
+    pub fn tls_refusal(&self, error: &(dyn std::error::Error + 'static)) -> Option<Refusal> {
+        let trust = self.trust.tls.as_ref()?.trust();
+        crate::tls::refusal_within(error, trust, self.locator.host())
     }
 
     fn host(&self) -> Result<&Host, Refusal> {

@@ -107,6 +107,10 @@ pub use services::sqlite::Sqlite;
 pub use setting::{Malformed, Setting};
 pub use source::{Environment, Source};
 pub use target::Target;
+#[cfg(feature = "net")]
+pub use tls::Witness;
+#[cfg(feature = "net")]
+pub use rustls;
 
 /// What generated code uses. It is no part of the API: it changes whenever the derive does.
 #[doc(hidden)]

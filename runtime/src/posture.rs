@@ -59,6 +59,8 @@ pub enum TrustPosture {
     PublicRoots,
     /// The authority in the resource's `_CA` variable, and nobody else.
     PrivateCa,
+    /// Nobody: the server's key is the one in the resource's `_PIN` variable. Its name and its dates are not looked at.
+    PinnedKey,
 }
 
 /// What a server's certificate says.

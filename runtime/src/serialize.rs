@@ -66,6 +66,7 @@ serialize! {
         "trust": match tls.trust {
             TrustPosture::PublicRoots => "public_roots",
             TrustPosture::PrivateCa => "private_ca",
+            TrustPosture::PinnedKey => "pinned_key",
         },
         "certificate": tls.certificate,
     }

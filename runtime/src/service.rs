@@ -75,6 +75,9 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// Whether accounts have privileges that the service can be asked for, so that `needs = "…"` means something.
     const HAS_PRIVILEGES: bool = false;
 
+    /// Whether the driver lets our verifier decide whom to trust, so that `_PIN` can name the server's key.
+    const PINS: bool = true;
+
     /// Checks what only this service knows: the shape of its path, parameters that contradict each other. No I/O.
     fn check(target: &Target) -> Vec<Finding> {
         let _ = target;
@@ -238,6 +241,7 @@ pub(crate) struct ServiceEntry {
     pub(crate) login: Login,
     pub(crate) path: Option<&'static str>,
     pub(crate) ambient: &'static [&'static str],
+    pub(crate) pins: bool,
     pub(crate) check: fn(&Target) -> Vec<Finding>,
     pub(crate) connect: fn(Arc<Target>) -> Connecting,
 }
@@ -288,6 +292,7 @@ pub(crate) trait Erased: Service {
         login: Self::LOGIN,
         path: Self::PATH,
         ambient: Self::AMBIENT,
+        pins: Self::PINS,
         check: Self::check,
         connect: |target| {
             Box::pin(async move {

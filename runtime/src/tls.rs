@@ -1,6 +1,6 @@
 //! The one TLS configuration: rustls with ring, TLS 1.3 and 1.2, and exactly one set of roots.
 //!
-//! The roots are Mozilla's, bundled with this build, or the resource's own authority and nobody else. No variable of the process and no file of the
+//! The roots are Mozilla's, bundled with this build, or the resource's own authority and nobody else, or the server's own key. No variable of the process and no file of the
 //! system adds one. Sessions are not resumed: each connection sees the certificate, and checks it.
 
 use std::sync::{Arc, LazyLock};
@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use backing_services_rules::Rule;
 use backing_services_rules::rule::{CERTIFICATE_EXPIRY, MALFORMED_VALUE, OBSOLETE_TLS, UNVERIFIED_TLS, WEAK_CERTIFICATE};
-use rustls::client::Resumption;
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{AlertDescription, CertificateError, ClientConfig, ProtocolVersion, RootCertStore};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{AlertDescription, CertificateError, ClientConfig, OtherError, ProtocolVersion, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -23,6 +24,10 @@ use crate::posture::{CertificatePosture, TlsPosture, TrustPosture, printable};
 use crate::service::Refusal;
 
 mod certificate;
+mod provider;
+mod verifier;
+
+use verifier::{Distrust, Pin, Record, Seen, Verifier};
 
 /// A certificate with fewer days left warns: two weeks are what a renewal that did not happen by itself takes in an organisation.
 pub(crate) const EXPIRY_NOTICE_DAYS: u64 = 14;
@@ -33,7 +38,10 @@ const MOST_NAMES: usize = 20;
 /// A TLS configuration, and whom it trusts.
 #[derive(Clone)]
 pub(crate) struct Tls {
-    config: Arc<ClientConfig>,
+    /// `None` where a pin stands alone.
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    pins: Arc<[Pin]>,
+    client: Option<Arc<dyn ResolvesClientCert>>,
     trust: TrustPosture,
 }
 
@@ -43,6 +51,7 @@ pub(crate) enum Part {
     Ca,
     ClientCert,
     ClientKey,
+    Pin,
 }
 
 /// Why a resource's trust cannot be used; the message follows the variable's name.
@@ -65,52 +74,66 @@ fn public_roots() -> Arc<RootCertStore> {
     Arc::clone(&ROOTS)
 }
 
+/// What a resource's variables say of whom to trust, and of who we are.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Material<'a> {
+    /// The private authority's certificates, in PEM.
+    pub(crate) ca: Option<&'a str>,
+    /// The client's certificate and key, in PEM.
+    pub(crate) client: Option<(&'a str, &'a str)>,
+    /// The server's keys.
+    pub(crate) pins: Option<&'a str>,
+}
+
 impl Tls {
-    /// The configuration for a private authority, or for the public roots, and for a client's certificate and key, each in PEM.
-    pub(crate) fn new(ca: Option<&str>, client: Option<(&str, &str)>) -> Result<Self, Unusable> {
-        static PUBLIC: LazyLock<Option<Tls>> = LazyLock::new(|| Tls::build(public_roots(), TrustPosture::PublicRoots, None).ok());
-        match (ca, client, &*PUBLIC) {
-            (None, None, Some(public)) => Ok(public.clone()),
-            (None, client, _) => Self::build(public_roots(), TrustPosture::PublicRoots, client),
-            (Some(ca), client, _) => Self::build(private_root(ca)?, TrustPosture::PrivateCa, client),
+    /// The configuration for what a resource's variables say; without any, for the public roots.
+    pub(crate) fn new(material: Material<'_>) -> Result<Self, Unusable> {
+        static PUBLIC: LazyLock<Option<Tls>> = LazyLock::new(|| Tls::build(Material::default()).ok());
+        match (material, &*PUBLIC) {
+            (Material { ca: None, client: None, pins: None }, Some(public)) => Ok(public.clone()),
+            _ => Self::build(material),
         }
     }
 
-    fn build(roots: Arc<RootCertStore>, trust: TrustPosture, client: Option<(&str, &str)>) -> Result<Self, Unusable> {
-        let builder =
-            ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(|_| Unusable {
-                what: Part::Ca,
-                rule: &OBSOLETE_TLS,
-                message: "cannot be used: this build of rustls has neither TLS 1.3 nor TLS 1.2",
-                help: "build rustls with its feature `tls12` or without one that removes TLS 1.3",
-            })?;
-        let builder = builder.with_root_certificates(roots);
-        let mut config = match client {
+    fn build(material: Material<'_>) -> Result<Self, Unusable> {
+        let pins = match material.pins {
+            None => Vec::new(),
+            Some(text) => verifier::pins(text).ok_or(Unusable {
+                what: Part::Pin,
+                rule: &MALFORMED_VALUE,
+                message: "is not a SHA-256 digest of a public key, nor several",
+                help: "write `sha256//` and the digest in base64; several with a `;` between them",
+            })?,
+        };
+        // A pin alone is trust enough, for it names one key; beside an authority, both have to hold.
+        let (chain, trust) = match material.ca {
+            Some(ca) => (Some(chain(private_root(ca)?)?), TrustPosture::PrivateCa),
+            None if !pins.is_empty() => (None, TrustPosture::PinnedKey),
+            None => (Some(chain(public_roots())?), TrustPosture::PublicRoots),
+        };
+        let client = material.client.map(client_certificate).transpose()?;
+        Ok(Self { chain, pins: pins.into(), client, trust })
+    }
+
+    /// A configuration of rustls', for one connection or for many.
+    fn config(&self, record: Option<Record>) -> Result<Arc<ClientConfig>, Refusal> {
+        let unusable = |_| {
+            Failure::new(
+                FailureKind::Protocol,
+                "rustls was built without TLS 1.3 and 1.2, or does not take the client certificate",
+                "look at rustls' features, and at `_CLIENT_CERT` and `_CLIENT_KEY`",
+            )
+        };
+        let verifier = Verifier { chain: self.chain.clone(), pins: Arc::clone(&self.pins), provider: provider(), record };
+        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(unusable)?;
+        // "Dangerous" is what rustls calls every verifier that is not its own. This one asks rustls' own, and then for more.
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match &self.client {
             None => builder.with_no_client_auth(),
-            Some((cert, key)) => {
-                let chain = certificates(cert).ok_or(Unusable {
-                    what: Part::ClientCert,
-                    rule: &MALFORMED_VALUE,
-                    message: "is not a certificate in PEM, with its chain behind it",
-                    help: "write what begins with `-----BEGIN CERTIFICATE-----`, with its line breaks",
-                })?;
-                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| Unusable {
-                    what: Part::ClientKey,
-                    rule: &MALFORMED_VALUE,
-                    message: "is not an unencrypted private key in PEM",
-                    help: "write what begins with `-----BEGIN PRIVATE KEY-----`, with its line breaks",
-                })?;
-                // That key and certificate belong together is checked here too.
-                builder.with_client_auth_cert(chain, key).map_err(|_| Unusable {
-                    what: Part::ClientKey,
-                    rule: &MALFORMED_VALUE,
-                    message: "is of a kind that is not supported, or does not belong to the certificate",
-                    help: "write the key that the certificate was issued for: ECDSA P-256 or P-384, Ed25519, or RSA",
-                })?
-            }
+            Some(client) => builder.with_client_cert_resolver(Arc::clone(client) as Arc<dyn ResolvesClientCert>),
         };
         config.resumption = Resumption::disabled();
-        Ok(Self { config: Arc::new(config), trust })
+        Ok(Arc::new(config))
     }
 
     /// Speaks TLS over a connection to `host`; verifies who it is, and learns the rest.
@@ -119,12 +142,22 @@ impl Tls {
         host: &Host,
         connection: T,
     ) -> Result<(TlsStream<T>, TlsPosture), Refusal> {
-        let stream = TlsConnector::from(Arc::clone(&self.config))
+        let stream = TlsConnector::from(self.config(None)?)
             .connect(server_name(host)?, connection)
             .await
-            .map_err(|error| refusal(&error, self.trust))?;
+            .map_err(|error| refusal(&error, self.trust, Some(host)))?;
         let posture = self.posture(stream.get_ref().1)?;
         Ok((stream, posture))
+    }
+
+    pub(crate) const fn trust(&self) -> TrustPosture {
+        self.trust
+    }
+
+    /// A configuration for a driver that takes one and keeps its connections to itself, and who will have seen them.
+    pub(crate) fn witnessed(&self) -> Result<(Arc<ClientConfig>, Witness), Refusal> {
+        let record = Record::default();
+        Ok((self.config(Some(record.clone()))?, Witness { record, trust: self.trust }))
     }
 
     fn posture(&self, connection: &rustls::ClientConnection) -> Result<TlsPosture, Refusal> {
@@ -151,10 +184,84 @@ impl std::fmt::Debug for Tls {
     }
 }
 
+/// What a configuration that was given away has seen.
+#[derive(Clone)]
+pub struct Witness {
+    record: Record,
+    trust: TrustPosture,
+}
+
+impl Witness {
+    /// What protects the newest connection that the driver opened; `None` where it has opened none. Which cipher it has is not told.
+    #[must_use]
+    pub fn posture(&self) -> Option<TlsPosture> {
+        let Seen { certificate, version } = self.record.seen()?;
+        Some(TlsPosture { version, cipher: "not told by the driver".to_owned(), trust: self.trust, certificate })
+    }
+}
+
+impl std::fmt::Debug for Witness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Witness").finish_non_exhaustive()
+    }
+}
+
+/// Reads what rustls said in a driver's error, where it is in there.
+pub(crate) fn refusal_within(error: &(dyn std::error::Error + 'static), trust: TrustPosture, host: Option<&Host>) -> Option<Refusal> {
+    // A chain of errors is as long as whoever made it likes; real ones have some five links.
+    let mut current = Some(error);
+    for _ in 0..16 {
+        let error = current?;
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Some(tls_refusal(tls, trust, host));
+        }
+        // An `io::Error` hides what it wraps from `source()`.
+        if let Some(tls) = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()?.downcast_ref::<rustls::Error>()) {
+            return Some(tls_refusal(tls, trust, host));
+        }
+        current = error.source();
+    }
+    None
+}
+
+/// rustls' own verifier.
+fn chain(roots: Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, Unusable> {
+    WebPkiServerVerifier::builder_with_provider(roots, provider()).build().map_err(|_| Unusable {
+        what: Part::Ca,
+        rule: &MALFORMED_VALUE,
+        message: "holds no certificate that could vouch for another",
+        help: CA_HELP,
+    })
+}
+
+/// The client's certificate and key, seen to belong together.
+fn client_certificate((cert, key): (&str, &str)) -> Result<Arc<dyn ResolvesClientCert>, Unusable> {
+    let chain = certificates(cert).ok_or(Unusable {
+        what: Part::ClientCert,
+        rule: &MALFORMED_VALUE,
+        message: "is not a certificate in PEM, with its chain behind it",
+        help: "write what begins with `-----BEGIN CERTIFICATE-----`, with its line breaks",
+    })?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| Unusable {
+        what: Part::ClientKey,
+        rule: &MALFORMED_VALUE,
+        message: "is not an unencrypted private key in PEM",
+        help: "write what begins with `-----BEGIN PRIVATE KEY-----`, with its line breaks",
+    })?;
+    let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|_| Unusable {
+        what: Part::ClientKey,
+        rule: &MALFORMED_VALUE,
+        message: "is of a kind that is not supported, or does not belong to the certificate",
+        help: "write the key that the certificate was issued for: ECDSA P-256 or P-384, Ed25519, or RSA",
+    })?;
+    Ok(Arc::new(SingleCertAndKey::from(certified)))
+}
+
+const CA_HELP: &str =
+    "write the authority's own certificate in PEM: what begins with `-----BEGIN CERTIFICATE-----`, with its line breaks";
+
 fn private_root(ca: &str) -> Result<Arc<RootCertStore>, Unusable> {
-    const HELP: &str =
-        "write the authority's own certificate in PEM: what begins with `-----BEGIN CERTIFICATE-----`, with its line breaks";
-    let unusable = |message| Unusable { what: Part::Ca, rule: &MALFORMED_VALUE, message, help: HELP };
+    let unusable = |message| Unusable { what: Part::Ca, rule: &MALFORMED_VALUE, message, help: CA_HELP };
     let certificates = certificates(ca).ok_or_else(|| unusable("holds no certificate in PEM, or one that is damaged"))?;
     let mut roots = RootCertStore::empty();
     for certificate in certificates {
@@ -191,12 +298,16 @@ pub(crate) fn expiry_notice(certificate: &CertificatePosture) -> Option<Finding>
 }
 
 /// Reads what rustls says of a handshake that failed, and says it in our own words. What the server sent is only in it where it is names.
-fn refusal(error: &std::io::Error, trust: TrustPosture) -> Refusal {
-    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
-        return broken_off(error);
-    };
-    match tls {
-        rustls::Error::InvalidCertificate(certificate) => refused_certificate(certificate, trust),
+fn refusal(error: &std::io::Error, trust: TrustPosture, host: Option<&Host>) -> Refusal {
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(error) => tls_refusal(error, trust, host),
+        None => broken_off(error),
+    }
+}
+
+fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) -> Refusal {
+    match error {
+        rustls::Error::InvalidCertificate(certificate) => refused_certificate(certificate, trust, host),
         rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) | rustls::Error::PeerIncompatible(_) => {
             Finding::new(&OBSOLETE_TLS, "the server speaks neither TLS 1.3 nor TLS 1.2 with a cipher that is still good").into()
         }
@@ -249,7 +360,7 @@ fn broken_off(error: &std::io::Error) -> Refusal {
     .into()
 }
 
-fn refused_certificate(error: &CertificateError, trust: TrustPosture) -> Refusal {
+fn refused_certificate(error: &CertificateError, trust: TrustPosture, host: Option<&Host>) -> Refusal {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             Finding::new(&CERTIFICATE_EXPIRY, "the server's certificate, or one of its chain, has expired").into()
@@ -261,19 +372,6 @@ fn refused_certificate(error: &CertificateError, trust: TrustPosture) -> Refusal
         }
         CertificateError::NotValidForName => wrong_name(&[]),
         CertificateError::NotValidForNameContext { presented, .. } => wrong_name(presented),
-        CertificateError::UnknownIssuer => {
-            let (message, help) = match trust {
-                TrustPosture::PrivateCa => (
-                    "the server's certificate was not issued by the authority in the `_CA` variable",
-                    "write the certificate of the authority that issued it; if the server sends no intermediate certificate, add that one too",
-                ),
-                TrustPosture::PublicRoots => (
-                    "the server's certificate was not issued by a public authority",
-                    "give the resource its private authority in its `_CA` variable (PEM); a self-signed certificate is its own",
-                ),
-            };
-            Finding::new(&UNVERIFIED_TLS, message).help(help).into()
-        }
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Finding::new(
             &WEAK_CERTIFICATE,
@@ -288,19 +386,48 @@ fn refused_certificate(error: &CertificateError, trust: TrustPosture) -> Refusal
         CertificateError::Revoked => {
             Finding::new(&UNVERIFIED_TLS, "the server's certificate is revoked").help("issue a new one").into()
         }
-        CertificateError::Other(_) => {
+        CertificateError::Other(OtherError(other)) => match other.downcast_ref() {
+            Some(distrust) => distrusted(distrust, trust, host),
             // An authority as the server's own certificate, which rustls refuses (RFC 5280, 4.2.1.9), is what comes here in practice.
-            Finding::new(
+            None => Finding::new(
                 &UNVERIFIED_TLS,
                 "the server's certificate cannot be one of a server: it is an authority's own, or is malformed",
             )
-            .help("issue a certificate for the server (`CA:FALSE`) from the authority")
-            .into()
-        }
+            .help("issue a certificate for the server (`CA:FALSE`) from the authority; or pin its key in the `_PIN` variable")
+            .into(),
+        },
         _ => Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be verified")
             .help("look at the certificate with `openssl x509 -text`")
             .into(),
     }
+}
+
+fn distrusted(distrust: &Distrust, trust: TrustPosture, host: Option<&Host>) -> Refusal {
+    let whom = match trust {
+        TrustPosture::PrivateCa => "the authority in the `_CA` variable",
+        TrustPosture::PublicRoots | TrustPosture::PinnedKey => "a public authority",
+    };
+    let (message, help) = match distrust {
+        Distrust::Pin => (
+            "the server's key is none of those that are pinned".to_owned(),
+            "if the server got a new key, add its digest to the `_PIN` variable; if it did not, somebody else answers",
+        ),
+        Distrust::SelfSigned => (
+            format!("the server's certificate is self-signed, and not issued by {whom}"),
+            "write the certificate itself into the `_CA` variable (PEM), or the digest of its key into `_PIN`",
+        ),
+        Distrust::OnlyItsOwn { issuer } => (
+            format!("the server sends only its own certificate, and its issuer, {issuer}, is not {whom}"),
+            "write the issuer's certificate into the `_CA` variable (PEM): the intermediate one completes the chain that the server should send",
+        ),
+        Distrust::UnknownAuthority { issuer } => (
+            format!("the server's chain ends with {issuer}, which is not {whom}"),
+            "write that authority's certificate into the `_CA` variable (PEM), if it is the one that you expect",
+        ),
+    };
+    // Whose authority it is decides where to get it; a key that changed is another matter.
+    let hint = host.filter(|_| !matches!(distrust, Distrust::Pin)).and_then(provider::hint);
+    Finding::new(&UNVERIFIED_TLS, message).help(hint.unwrap_or(help)).into()
 }
 
 /// The names come out of a certificate: of whoever answered, but verified up to this point.

@@ -12,7 +12,7 @@ use super::{Value, address, credentials, is_explained, missing, read, waiver};
 use crate::finding::Finding;
 use crate::locator::{self, Dialect};
 use crate::manifest::{Declaration, ResourceEntry};
-use crate::service::Login;
+use crate::service::{Login, ServiceEntry};
 use crate::source::{Source, environment};
 use crate::target::{Target, Trust};
 
@@ -29,16 +29,22 @@ pub(super) fn load(
     findings: &mut Vec<Finding>,
 ) -> Option<Option<Target>> {
     let service = entry.service;
-    let locator = read(source, variable, findings);
-    let companion = |ending: &str, findings: &mut Vec<Finding>| read(source, &format!("{base}{ending}"), findings);
-    let user = companion("_USER", findings);
-    let password = companion("_PASSWORD", findings);
-    let ca = companion("_CA", findings);
-    let client_cert = companion("_CLIENT_CERT", findings);
-    let client_key = companion("_CLIENT_KEY", findings);
-    let pin = companion("_PIN", findings);
-
-    let Some(text) = locator.as_ref().map(|value| value.text.expose_secret()).or(declaration.default_text()) else {
+    let url = read(source, variable, findings);
+    let companions = Companions::read(source, base, findings);
+    let from_parts = match (&url, &companions.host) {
+        (Some(url), Some(host)) => {
+            findings.push(
+                Finding::new(&AMBIGUOUS_LOCATOR, format!("`{}` and `{}` are both set", url.variable, host.variable))
+                    .about(&url.variable)
+                    .help("write the locator, or its parts"),
+            );
+            return None;
+        }
+        (None, Some(host)) => Some(companions.locator(host, declaration.only_scheme().unwrap_or(service.schemes.first()?.name()))),
+        _ => None,
+    };
+    let text = url.as_ref().map(|value| value.text.expose_secret()).or(from_parts.as_deref()).or(declaration.default_text());
+    let Some(text) = text else {
         if is_explained(findings) {
             return None;
         }
@@ -47,7 +53,7 @@ pub(super) fn load(
             return None;
         }
         // A password without a locator is half of something: the locator's variable is probably misspelt.
-        if let Some(left) = [&user, &password, &ca, &client_cert, &client_key, &pin].into_iter().flatten().next() {
+        if let Some(left) = companions.any() {
             findings.push(
                 Finding::new(&MISSING_VALUE, format!("`{}` is set, and `{variable}` is not", left.variable))
                     .help(format!("set `{variable}`, or unset the other")),
@@ -56,7 +62,21 @@ pub(super) fn load(
         }
         return Some(None);
     };
-    let variable = locator.as_ref().map_or(variable, |value| value.variable.as_str());
+    let variable = match (&url, &companions.host) {
+        (Some(value), _) | (None, Some(value)) => value.variable.as_str(),
+        (None, None) => variable,
+    };
+    if from_parts.is_none()
+        && let Some(part) = companions.port.as_ref().or(companions.database.as_ref())
+    {
+        findings.push(
+            Finding::new(&AMBIGUOUS_LOCATOR, format!("`{}` is set beside a whole locator", part.variable))
+                .about(&part.variable)
+                .help("write the port and the database into the locator, and unset this variable"),
+        );
+        return None;
+    }
+    let Companions { user, password, ca, client_cert, client_key, pin, .. } = companions;
 
     let before = findings.len();
     if let Some(what) = credentials::placeholder(text) {
@@ -124,7 +144,7 @@ pub(super) fn load(
         (None, Some(Value { text, variable })) => (Some(text), variable),
         (password, None) => (password, variable.to_owned()),
     };
-    let trust = trust(ca, client_cert, client_key, pin, locator.transport(), findings);
+    let trust = trust(TrustValues { ca, client_cert, client_key, pin }, service, locator.transport(), findings);
     if findings[before..].iter().any(|finding| finding.rule() == &AMBIGUOUS_LOCATOR) {
         return None;
     }
@@ -185,32 +205,77 @@ fn login(
     }
 }
 
-/// Reads whom to trust, and how we prove who we are.
-fn trust(
+/// The variables that share a locator's base name.
+struct Companions {
+    host: Option<Value>,
+    port: Option<Value>,
+    database: Option<Value>,
+    user: Option<Value>,
+    password: Option<Value>,
     ca: Option<Value>,
     client_cert: Option<Value>,
     client_key: Option<Value>,
     pin: Option<Value>,
-    transport: Transport,
-    findings: &mut Vec<Finding>,
-) -> Trust {
-    let has_tls = matches!(transport, Transport::Encrypted | Transport::Upgraded);
-    if !has_tls {
+}
+
+impl Companions {
+    fn read(source: &dyn Source, base: &str, findings: &mut Vec<Finding>) -> Self {
+        let mut read = |ending: &str| read(source, &format!("{base}{ending}"), findings);
+        Self {
+            host: read("_HOST"),
+            port: read("_PORT"),
+            database: read("_DATABASE"),
+            user: read("_USER"),
+            password: read("_PASSWORD"),
+            ca: read("_CA"),
+            client_cert: read("_CLIENT_CERT"),
+            client_key: read("_CLIENT_KEY"),
+            pin: read("_PIN"),
+        }
+    }
+
+    /// One of those that are there.
+    fn any(&self) -> Option<&Value> {
+        let Self { host, port, database, user, password, ca, client_cert, client_key, pin } = self;
+        [host, port, database, user, password, ca, client_cert, client_key, pin].into_iter().flatten().next()
+    }
+
+    /// Writes a locator out of its parts, for platforms that give those. It is then read like any other: a part that does not belong where it stands is
+    /// refused by the grammar. Only the database is encoded, for its name may be anything.
+    fn locator(&self, host: &Value, scheme: &str) -> String {
+        let host = host.text.expose_secret();
+        // An IPv6 address as a part has no brackets.
+        let host = if host.parse::<std::net::Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() };
+        let port = self.port.as_ref().map(|port| format!(":{}", port.text.expose_secret())).unwrap_or_default();
+        let database = self.database.as_ref().map(|database| database.text.expose_secret()).unwrap_or_default();
+        let database = percent_encoding::utf8_percent_encode(database, percent_encoding::NON_ALPHANUMERIC);
+        format!("{scheme}://{host}{port}/{database}")
+    }
+}
+
+/// The variables that say whom to trust, and how we prove who we are.
+struct TrustValues {
+    ca: Option<Value>,
+    client_cert: Option<Value>,
+    client_key: Option<Value>,
+    pin: Option<Value>,
+}
+
+fn trust(values: TrustValues, service: &ServiceEntry, transport: Transport, findings: &mut Vec<Finding>) -> Trust {
+    let TrustValues { ca, client_cert, client_key, pin } = values;
+    if !matches!(transport, Transport::Encrypted | Transport::Upgraded) {
         for value in [&ca, &client_cert, &client_key, &pin].into_iter().flatten() {
             let message = format!("`{}` is set, and this resource has no TLS that it could be for", value.variable);
-            findings
-                .push(Finding::new(&MALFORMED_VALUE, message).about(&value.variable).help(format!("unset `{}`", value.variable)));
+            let finding = Finding::new(&MALFORMED_VALUE, message).about(&value.variable);
+            findings.push(finding.help(format!("unset `{}`", value.variable)));
         }
         return Trust::default();
     }
-    if let Some(pin) = &pin {
+    if let Some(pin) = pin.as_ref().filter(|_| !service.pins) {
         // To ignore it would be to trust more than was asked for.
-        let message = format!("`{}` is set, and no service of this version pins a key", pin.variable);
-        findings.push(
-            Finding::new(&MALFORMED_VALUE, message)
-                .about(&pin.variable)
-                .help("unset it, and give the authority in the `_CA` variable"),
-        );
+        let message = format!("`{}` is set, and the driver of {} takes no verifier that could pin a key", pin.variable, service.name);
+        let finding = Finding::new(&MALFORMED_VALUE, message).about(&pin.variable);
+        findings.push(finding.help("unset it, and give the authority in the `_CA` variable"));
     }
     match (&client_cert, &client_key) {
         (Some(cert), None) => findings.push(half_of_a_pair(cert, "_CLIENT_KEY")),
@@ -219,22 +284,24 @@ fn trust(
     }
     #[cfg(feature = "net")]
     let tls = {
-        let certificate = client_cert.as_ref().zip(client_key.as_ref());
-        match crate::tls::Tls::new(
-            ca.as_ref().map(|ca| ca.text.expose_secret()),
-            certificate.map(|(cert, key)| (cert.text.expose_secret(), key.text.expose_secret())),
-        ) {
+        use crate::tls::{Material, Part, Tls};
+        let material = Material {
+            ca: ca.as_ref().map(|ca| ca.text.expose_secret()),
+            client: client_cert.as_ref().zip(client_key.as_ref()).map(|(cert, key)| (cert.text.expose_secret(), key.text.expose_secret())),
+            pins: pin.as_ref().map(|pin| pin.text.expose_secret()),
+        };
+        match Tls::new(material) {
             Ok(tls) => Some(tls),
             Err(unusable) => {
                 let value = match unusable.what {
-                    crate::tls::Part::Ca => &ca,
-                    crate::tls::Part::ClientCert => &client_cert,
-                    crate::tls::Part::ClientKey => &client_key,
+                    Part::Ca => &ca,
+                    Part::ClientCert => &client_cert,
+                    Part::ClientKey => &client_key,
+                    Part::Pin => &pin,
                 };
                 let variable = value.as_ref().map_or_else(String::new, |value| value.variable.clone());
-                findings.push(
-                    Finding::new(unusable.rule, format!("`{variable}` {}", unusable.message)).about(variable).help(unusable.help),
-                );
+                let finding = Finding::new(unusable.rule, format!("`{variable}` {}", unusable.message)).about(variable);
+                findings.push(finding.help(unusable.help));
                 None
             }
         }

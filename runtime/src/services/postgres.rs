@@ -93,6 +93,7 @@ impl Service for Postgres {
     // Those that no setter can overwrite. The others have no effect, as every option is set.
     const AMBIENT: &'static [&'static str] = &["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGPASSWORD"];
     const LOGIN: Login = Login::UserAndPassword;
+    const PINS: bool = false;
 
     fn check(target: &Target) -> Vec<Finding> {
         if target.locator().path().contains('/') {
