@@ -93,6 +93,8 @@ pub use locator::Locator;
 pub use manifest::Manifest;
 pub use posture::Posture;
 pub use resource::{AnyResource, ClientGuard, Resource};
+#[cfg(feature = "net")]
+pub use rustls;
 pub use secrecy;
 pub use service::{Attachment, Login, Parameter, Refusal, Service};
 #[cfg(feature = "postgres")]
@@ -109,8 +111,6 @@ pub use source::{Environment, Source};
 pub use target::Target;
 #[cfg(feature = "net")]
 pub use tls::Witness;
-#[cfg(feature = "net")]
-pub use rustls;
 
 /// What generated code uses. It is no part of the API: it changes whenever the derive does.
 #[doc(hidden)]

@@ -207,7 +207,11 @@ impl std::fmt::Debug for Witness {
 }
 
 /// Reads what rustls said in a driver's error, where it is in there.
-pub(crate) fn refusal_within(error: &(dyn std::error::Error + 'static), trust: TrustPosture, host: Option<&Host>) -> Option<Refusal> {
+pub(crate) fn refusal_within(
+    error: &(dyn std::error::Error + 'static),
+    trust: TrustPosture,
+    host: Option<&Host>,
+) -> Option<Refusal> {
     // A chain of errors is as long as whoever made it likes; real ones have some five links.
     let mut current = Some(error);
     for _ in 0..16 {

@@ -40,7 +40,9 @@ pub(super) fn load(
             );
             return None;
         }
-        (None, Some(host)) => Some(companions.locator(host, declaration.only_scheme().unwrap_or(service.schemes.first()?.name()))),
+        (None, Some(host)) => {
+            Some(companions.locator(host, declaration.only_scheme().unwrap_or(service.schemes.first()?.name())))
+        }
         _ => None,
     };
     let text = url.as_ref().map(|value| value.text.expose_secret()).or(from_parts.as_deref()).or(declaration.default_text());
@@ -133,7 +135,7 @@ pub(super) fn load(
             findings.push(said_twice("user", &companion));
             None
         }
-        (None, Some(companion)) => user_name(&companion, findings),
+        (None, Some(companion)) => Some(user_name(&companion, findings)?),
         (user, None) => user,
     };
     let (password, password_variable) = match (parsed.password, password) {
@@ -273,7 +275,8 @@ fn trust(values: TrustValues, service: &ServiceEntry, transport: Transport, find
     }
     if let Some(pin) = pin.as_ref().filter(|_| !service.pins) {
         // To ignore it would be to trust more than was asked for.
-        let message = format!("`{}` is set, and the driver of {} takes no verifier that could pin a key", pin.variable, service.name);
+        let message =
+            format!("`{}` is set, and the driver of {} takes no verifier that could pin a key", pin.variable, service.name);
         let finding = Finding::new(&MALFORMED_VALUE, message).about(&pin.variable);
         findings.push(finding.help("unset it, and give the authority in the `_CA` variable"));
     }
@@ -287,7 +290,10 @@ fn trust(values: TrustValues, service: &ServiceEntry, transport: Transport, find
         use crate::tls::{Material, Part, Tls};
         let material = Material {
             ca: ca.as_ref().map(|ca| ca.text.expose_secret()),
-            client: client_cert.as_ref().zip(client_key.as_ref()).map(|(cert, key)| (cert.text.expose_secret(), key.text.expose_secret())),
+            client: client_cert
+                .as_ref()
+                .zip(client_key.as_ref())
+                .map(|(cert, key)| (cert.text.expose_secret(), key.text.expose_secret())),
             pins: pin.as_ref().map(|pin| pin.text.expose_secret()),
         };
         match Tls::new(material) {

@@ -23,8 +23,14 @@ const PROVIDERS: &[(&str, &str)] = &[
         ".compute-1.amazonaws.com",
         "Heroku: its certificates are self-signed; write the digest of the server's key into the `_PIN` variable, where the service takes one",
     ),
-    (".rlwy.net", "Railway: its certificates are self-signed; write the certificate into the `_CA` variable, or the digest of its key into `_PIN`"),
-    (".scw.cloud", "Scaleway: write the instance's certificate from the console into the `_CA` variable; one from before 2023-02-01 has to be renewed there first"),
+    (
+        ".rlwy.net",
+        "Railway: its certificates are self-signed; write the certificate into the `_CA` variable, or the digest of its key into `_PIN`",
+    ),
+    (
+        ".scw.cloud",
+        "Scaleway: write the instance's certificate from the console into the `_CA` variable; one from before 2023-02-01 has to be renewed there first",
+    ),
 ];
 
 /// What to do about an authority that is not trusted, where the host is a known provider's.

@@ -125,7 +125,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let valid = crypto::verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)?;
+        let valid =
+            crypto::verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)?;
         self.note(certificate, "TLS 1.2");
         Ok(valid)
     }
@@ -136,7 +137,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let valid = crypto::verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)?;
+        let valid =
+            crypto::verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)?;
         self.note(certificate, "TLS 1.3");
         Ok(valid)
     }
@@ -169,7 +171,11 @@ pub(super) fn pins(text: &str) -> Option<Vec<Pin>> {
 }
 
 fn pin(text: &str) -> Option<Pin> {
-    let digest = text.strip_prefix("sha256//").or_else(|| text.strip_prefix("sha256/")).or_else(|| text.strip_prefix("sha256:")).unwrap_or(text);
+    let digest = text
+        .strip_prefix("sha256//")
+        .or_else(|| text.strip_prefix("sha256/"))
+        .or_else(|| text.strip_prefix("sha256:"))
+        .unwrap_or(text);
     // `from_str_radix` alone would take a sign.
     if digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()) {
         let mut pin = [0; 32];
@@ -192,7 +198,17 @@ mod tests {
         let counted: Pin = std::array::from_fn(|i| i as u8);
         assert_eq!(pins(base64), Some(vec![counted]));
         assert_eq!(pins(&format!("sha256:{hexadecimal}; {}", &base64[8..])), Some(vec![counted, counted]));
-        for malformed in ["", ";", "sha256//", "sha1//AAECAwQFBgcICQoLDA0ODxAREhM=", "sha256//AAEC", "+0", &hexadecimal[..62], &format!("{base64};x"), &hexadecimal.replace("00", "+0")] {
+        for malformed in [
+            "",
+            ";",
+            "sha256//",
+            "sha1//AAECAwQFBgcICQoLDA0ODxAREhM=",
+            "sha256//AAEC",
+            "+0",
+            &hexadecimal[..62],
+            &format!("{base64};x"),
+            &hexadecimal.replace("00", "+0"),
+        ] {
             assert_eq!(pins(malformed), None, "{malformed}");
         }
     }
