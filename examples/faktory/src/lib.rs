@@ -1,0 +1,204 @@
+//! A service in a crate of its own: [Faktory](https://contribsys.com/faktory/), a job server that `backing-services` does not know.
+//!
+//! It shows that the trait is enough. What the runtime does for it: the locator's grammar, the address rules, verified TLS with the resource's own authority
+//! or pin, credentials from a file, the deadline, the posture, the report. What is left is the protocol, and to believe nothing of what the server says:
+//! <https://github.com/contribsys/faktory/blob/main/docs/protocol-specification.md>.
+//!
+//! ```no_run
+//! use backing_services::{BackingServices, Resource};
+//! use backing_services_faktory::Faktory;
+//!
+//! #[derive(BackingServices)]
+//! struct Services {
+//!     /// Read from JOBS_URL: `tcp+tls://:password@faktory.internal:7419`.
+//!     jobs: Resource<Faktory>,
+//! }
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let services = Services::attach().await?;
+//! services.jobs.client().push("SendReceipt", &serde_json::json!([42])).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Its scheme is checked where it is declared. `tcp://`, which Faktory knows too, does not compile:
+//!
+//! ```compile_fail,E0080
+//! const SCHEMES: &[backing_services::Scheme] = &[backing_services::Scheme::tls("tcp")];
+//! ```
+
+use std::time::{Duration, SystemTime};
+
+use backing_services::rules::rule::{MISSING_CREDENTIALS, WEAK_AUTHENTICATION};
+use backing_services::secrecy::{ExposeSecret as _, SecretString};
+use backing_services::{Attachment, Failure, FailureKind, Finding, Login, Posture, Refusal, Scheme, Service, Stream, Target};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Mutex;
+
+/// The service.
+#[derive(Clone, Copy, Debug)]
+pub struct Faktory;
+
+/// How often the server may have the password hashed. Faktory asks for 4000 to 9000 rounds; a million take a second.
+const MOST_ROUNDS: u64 = 100_000;
+
+/// The longest line that is read, in bytes. `INFO` has some 1000.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(5);
+
+impl Service for Faktory {
+    type Client = Client;
+
+    const NAME: &'static str = "Faktory";
+    const SCHEMES: &'static [Scheme] = &[Scheme::tls("tcp+tls").with_port(7419)];
+    const LOGIN: Login = Login::Password;
+
+    async fn connect(target: &Target) -> Result<Attachment<Client>, Refusal> {
+        let dialled = target.dial().await?;
+        let mut connection = Connection { stream: dialled.stream };
+        let mut posture = Posture::of::<Self>(target);
+        posture.tls = dialled.tls;
+
+        let greeting = timely(connection.line()).await?;
+        let greeting: Value =
+            greeting.strip_prefix("+HI ").and_then(|json| serde_json::from_str(json).ok()).ok_or_else(foreign)?;
+        let mut hello = json!({ "v": 2, "hostname": "backing-services", "labels": [] });
+        match (greeting.get("s").and_then(Value::as_str), target.password()) {
+            (Some(salt), Some(password)) => {
+                let rounds = greeting.get("i").and_then(Value::as_u64).unwrap_or(1);
+                if !(1..=MOST_ROUNDS).contains(&rounds) {
+                    return Err(Finding::new(
+                        &WEAK_AUTHENTICATION,
+                        "the server wants the password hashed an unreasonable number of times",
+                    )
+                    .into());
+                }
+                hello["pwdhash"] = hash(password, salt, rounds).into();
+                posture.authentication = Some("salted SHA-256".to_owned());
+            }
+            (Some(_), None) => return Err(Finding::new(&MISSING_CREDENTIALS, "the server wants a password").into()),
+            // It would take a password without a salt, and anybody without a password.
+            (None, _) => {
+                return Err(Finding::new(&WEAK_AUTHENTICATION, "the server lets everybody in, without a password").into());
+            }
+        }
+        timely(connection.send(&format!("HELLO {hello}"))).await?;
+        if timely(connection.line()).await? != "+OK" {
+            let help = "look at the password; it may have been rotated";
+            return Err(Failure::new(FailureKind::NotAdmitted, "the server does not accept the password", help).into());
+        }
+        let info = timely(connection.ask("INFO")).await?;
+        posture.server = serde_json::from_str::<Value>(&info).ok().and_then(|info| {
+            Some(format!("Faktory {}", backing_services::posture::printable(info["server"]["faktory_version"].as_str()?)))
+        });
+        Ok(Attachment::new(Client(Mutex::new(connection)), posture))
+    }
+
+    async fn health(client: &Client) -> Result<(), Refusal> {
+        timely(client.0.lock().await.ask("INFO")).await.map(drop)
+    }
+
+    async fn close(client: &Client) {
+        // Faktory expects a farewell; without one it notices by itself.
+        let mut connection = client.0.lock().await;
+        let _ = timely(connection.send("END")).await;
+        let _ = connection.stream.shutdown().await;
+    }
+}
+
+/// A connection to a Faktory server, which its users share.
+#[derive(Debug)]
+pub struct Client(Mutex<Connection>);
+
+impl Client {
+    /// Hands a job in, and returns its id.
+    ///
+    /// # Errors
+    /// [`Refusal`], where the server does not answer, or answers something else than that it has the job.
+    pub async fn push(&self, kind: &str, arguments: &Value) -> Result<String, Refusal> {
+        let id = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos().to_string();
+        let job = json!({ "jid": id, "jobtype": kind, "args": arguments });
+        let mut connection = self.0.lock().await;
+        timely(connection.send(&format!("PUSH {job}"))).await?;
+        if timely(connection.line()).await? == "+OK" { Ok(id) } else { Err(foreign().into()) }
+    }
+}
+
+/// Lines, under TLS.
+#[derive(Debug)]
+struct Connection {
+    stream: Stream,
+}
+
+impl Connection {
+    async fn send(&mut self, line: &str) -> Result<(), Refusal> {
+        self.stream.write_all(format!("{line}\r\n").as_bytes()).await.map_err(|_| gone())?;
+        self.stream.flush().await.map_err(|_| gone())?;
+        Ok(())
+    }
+
+    /// A line, without its end.
+    async fn line(&mut self) -> Result<String, Refusal> {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            if line.len() == LONGEST_LINE {
+                return Err(foreign().into());
+            }
+            line.push(self.stream.read_u8().await.map_err(|_| gone())?);
+        }
+        line.truncate(line.len() - 2);
+        String::from_utf8(line).map_err(|_| foreign().into())
+    }
+
+    /// Sends a command, and reads the text that it is answered with: `$`, its length, and the text.
+    async fn ask(&mut self, command: &str) -> Result<String, Refusal> {
+        self.send(command).await?;
+        let header = self.line().await?;
+        let length: usize = header.strip_prefix('$').and_then(|length| length.parse().ok()).ok_or_else(foreign)?;
+        if length > LONGEST_LINE {
+            return Err(foreign().into());
+        }
+        let text = self.line().await?;
+        if text.len() == length { Ok(text) } else { Err(foreign().into()) }
+    }
+}
+
+/// What the server gets instead of the password.
+fn hash(password: &SecretString, salt: &str, rounds: u64) -> String {
+    let mut digest = Sha256::new().chain_update(password.expose_secret()).chain_update(salt).finalize();
+    for _ in 1..rounds {
+        digest = Sha256::digest(digest);
+    }
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn timely<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    tokio::time::timeout(ANSWER, work).await.unwrap_or_else(|_| {
+        Err(Failure::new(FailureKind::TimedOut, "the server did not answer in time", "look at its load").into())
+    })
+}
+
+fn foreign() -> Failure {
+    Failure::new(FailureKind::Protocol, "what answers on the port is no Faktory server", "look at the host and the port")
+}
+
+fn gone() -> Failure {
+    Failure::new(FailureKind::Unreachable, "the server closed the connection", "look at its log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the protocol's specification.
+    #[test]
+    fn hashes_as_the_specification_does() {
+        assert_eq!(
+            hash(&"foobar".into(), "55104dc76695721d", 1545),
+            "6d877f8e5544b1f2598768f817413ab8a357afffa924dedae99eb91472d4ec30"
+        );
+    }
+}
