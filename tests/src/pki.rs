@@ -2,7 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    PublicKeyData as _,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -30,6 +34,16 @@ pub struct Leaf {
     pub key: String,
 }
 
+impl Leaf {
+    /// What goes into a `_PIN` variable for this certificate's key.
+    #[must_use]
+    pub fn pin(&self) -> String {
+        let key = KeyPair::from_pem(&self.key).expect("a key");
+        let digest = ring::digest::digest(&ring::digest::SHA256, &key.subject_public_key_info());
+        format!("sha256//{}", BASE64_STANDARD.encode(digest))
+    }
+}
+
 impl Authority {
     /// A new authority.
     #[must_use]
@@ -40,6 +54,17 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("a key");
         Self { name: name.to_owned(), issuer: CertifiedIssuer::self_signed(params, key).expect("an authority") }
+    }
+
+    /// An authority below this one.
+    #[must_use]
+    pub fn intermediate(&self, name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().expect("a key");
+        Self { name: name.to_owned(), issuer: CertifiedIssuer::signed_by(params, key, &self.issuer).expect("an authority") }
     }
 
     /// Its own certificate, in PEM: what goes into a `_CA` variable.
@@ -66,10 +91,12 @@ impl Authority {
         self.issue(server(&["localhost", "127.0.0.1", "::1"], 1, 30))
     }
 
-    /// One that has a few days left.
+    /// One that has so many days left, and half a day more.
     #[must_use]
-    pub fn about_to_expire(&self, days: i32) -> Leaf {
-        self.issue(server(&["localhost", "127.0.0.1", "::1"], -30, days))
+    pub fn about_to_expire(&self, days: u32) -> Leaf {
+        let mut params = server(&["localhost", "127.0.0.1", "::1"], -30, 30);
+        params.not_after = (SystemTime::now() + DAY * days + DAY / 2).into();
+        self.issue(params)
     }
 
     /// One for another host.
