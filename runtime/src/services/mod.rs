@@ -7,5 +7,7 @@ pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+#[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
+mod postgresql;
 #[cfg(feature = "_sqlx")]
 mod sqlx;

@@ -34,11 +34,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use backing_services_rules::Scheme;
-use backing_services_rules::rule::{SUPERUSER_ACCOUNT, UNVERIFIED_TLS};
 use secrecy::ExposeSecret as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgRow, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
+use super::postgresql::{self, Account, database, no_answer, user};
 use super::sqlx as driver;
 use crate::attach::within;
 use crate::finding::{Failure, FailureKind, Finding};
@@ -52,12 +52,6 @@ mod preflight;
 /// PostgreSQL. See [the module](self) for its locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
 pub struct Postgres;
-
-/// How long a statement may take unless the locator says otherwise: 30 s.
-const STATEMENT_TIMEOUT: u64 = 30_000;
-
-/// How many connections a pool has unless the locator says otherwise.
-const MAX_CONNECTIONS: u64 = 10;
 
 #[diagnostic::do_not_recommend]
 impl Service for Postgres {
@@ -96,11 +90,7 @@ impl Service for Postgres {
     const PINS: bool = false;
 
     fn check(target: &Target) -> Vec<Finding> {
-        if target.locator().path().contains('/') {
-            let finding = Finding::new(&backing_services_rules::rule::MALFORMED_LOCATOR, "its path has more than one part");
-            return vec![finding.help("write one database's name")];
-        }
-        Vec::new()
+        postgresql::check(target)
     }
 
     async fn connect(target: &Target) -> Result<Attachment<PgPool>, Refusal> {
@@ -154,16 +144,6 @@ const REMARKS: [&str; 2] = [
     "sqlx resolves the host anew for each connection, and believes the length of a server's message up to 4 GiB",
 ];
 
-fn user(target: &Target) -> &str {
-    // `MISSING_CREDENTIALS` can be waived; PostgreSQL has no login without a name all the same.
-    target.user().unwrap_or("postgres")
-}
-
-/// PostgreSQL's own default is the user's name. It is written out: sqlx would ask `PGDATABASE` first.
-fn database(target: &Target) -> &str {
-    Some(target.locator().path()).filter(|path| !path.is_empty()).unwrap_or_else(|| user(target))
-}
-
 /// A pool that has no connection yet.
 fn pool(target: &Target) -> Result<PgPool, Refusal> {
     let locator = target.locator();
@@ -178,7 +158,7 @@ fn pool(target: &Target) -> Result<PgPool, Refusal> {
         .port(locator.port())
         .username(user(target))
         .database(database(target))
-        .application_name(locator.parameter("application_name").unwrap_or("backing-services"))
+        .application_name(postgresql::application_name(target))
         .ssl_mode(if target.is_plaintext() { PgSslMode::Disable } else { PgSslMode::VerifyFull });
     if let Some(password) = target.password() {
         options = options.password(password.expose_secret());
@@ -190,126 +170,38 @@ fn pool(target: &Target) -> Result<PgPool, Refusal> {
         options = options.ssl_client_cert_from_pem(cert.expose_secret()).ssl_client_key_from_pem(key.expose_secret());
     }
 
-    let most = locator.number("max_connections").unwrap_or(MAX_CONNECTIONS);
-    let timeout = statement_timeout(target);
+    let bound = postgresql::bound(target);
     // The first connection is the probe's, whose statement sets the bound along the way.
     let first = Arc::new(AtomicBool::new(true));
     Ok(PgPoolOptions::new()
-        .max_connections(u32::try_from(most).unwrap_or(u32::MAX))
+        .max_connections(postgresql::max_connections(target))
         .acquire_timeout(target.connect_timeout())
         .after_connect(move |connection, _| {
             let is_first = first.swap(false, Ordering::Relaxed);
+            let bound = bound.clone();
             Box::pin(async move {
                 if is_first {
                     return Ok(());
                 }
                 // The pool logs this error: it gets one without the server's words.
-                let set = sqlx::raw_sql(AssertSqlSafe(format!("SET statement_timeout = {timeout}"))).execute(connection).await;
+                let set = sqlx::raw_sql(AssertSqlSafe(bound)).execute(connection).await;
                 set.map(drop).map_err(|_| sqlx::Error::Protocol("the statement's time could not be bounded".into()))
             })
         })
         .connect_lazy_with(options))
 }
 
-fn statement_timeout(target: &Target) -> u64 {
-    target.locator().number("statement_timeout").unwrap_or(STATEMENT_TIMEOUT)
-}
-
-/// Who we are, as the server has it.
-struct Account {
-    user: String,
-    version: String,
-    /// The attributes and memberships that make an administrator of it.
-    powers: Vec<String>,
-    /// Whether the server says that this connection is TLS.
-    is_tls: bool,
-}
-
-/// Memberships that are as good as being a superuser, or read and write past every grant: PostgreSQL's own (its documentation, 21.5), and those that the
-/// managed services give to their master user instead of `SUPERUSER`.
-const POWERFUL_ROLES: &[&str] = &[
-    "pg_execute_server_program", "pg_read_server_files", "pg_write_server_files", "pg_read_all_data", "pg_write_all_data",
-    "rds_superuser", "cloudsqlsuperuser", "alloydbsuperuser", "azure_pg_admin", "neon_superuser",
-];
-
-/// Asks one row. Every name is qualified: the `search_path` may be somebody else's choice. Text only, so that one round trip without preparing is enough.
+/// Fail closed: no row, or a second one, is no answer.
 async fn probe(connection: &mut PgConnection, target: &Target) -> Result<Account, Refusal> {
-    let powerful: Vec<_> = POWERFUL_ROLES.iter().map(|role| format!("'{role}'")).collect();
-    let statement = format!(
-        "SELECT
-            pg_catalog.set_config('statement_timeout', '{timeout}', false) AS bounded,
-            CURRENT_USER::pg_catalog.text AS account,
-            pg_catalog.current_setting('server_version') AS version,
-            (SELECT pg_catalog.string_agg(DISTINCT power, ',' ORDER BY power) FROM (
-                SELECT pg_catalog.unnest(ARRAY[
-                    CASE WHEN rolsuper THEN 'SUPERUSER' END,
-                    CASE WHEN rolcreaterole THEN 'CREATEROLE' END,
-                    CASE WHEN rolcreatedb THEN 'CREATEDB' END,
-                    CASE WHEN rolreplication THEN 'REPLICATION' END,
-                    CASE WHEN rolbypassrls THEN 'BYPASSRLS' END
-                ]) AS power
-                FROM pg_catalog.pg_roles WHERE rolname IN (CURRENT_USER, SESSION_USER)
-                UNION ALL
-                SELECT rolname::pg_catalog.text FROM pg_catalog.pg_roles
-                WHERE rolname IN ({powerful}) AND pg_catalog.pg_has_role(SESSION_USER, oid, 'MEMBER')
-            ) AS powers WHERE power IS NOT NULL) AS powers,
-            (SELECT pg_catalog.count(*) FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER)::pg_catalog.text AS known,
-            (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid())::pg_catalog.text AS ssl",
-        timeout = statement_timeout(target),
-        powerful = powerful.join(", "),
-    );
-    let rows = sqlx::raw_sql(AssertSqlSafe(statement)).fetch_all(connection).await.map_err(|error| refusal(&error))?;
-    // Fail closed: no row, a second one, a NULL or another type is no answer.
+    let question = sqlx::raw_sql(AssertSqlSafe(Account::question(target)));
+    let rows = question.fetch_all(connection).await.map_err(|error| refusal(&error))?;
     let [row] = rows.as_slice() else { return Err(no_answer()) };
-    let account = Account {
-        user: text(row, "account")?.ok_or_else(no_answer)?,
-        version: text(row, "version")?.ok_or_else(no_answer)?,
-        powers: text(row, "powers")?.map(|powers| powers.split(',').map(printable).collect()).unwrap_or_default(),
-        is_tls: text(row, "ssl")?.ok_or_else(no_answer)? == "true",
-    };
-    if text(row, "known")?.as_deref() != Some("1") {
-        return Err(no_answer());
-    }
-    Ok(account)
-}
-
-fn text(row: &PgRow, column: &str) -> Result<Option<String>, Refusal> {
-    row.try_get(column).map_err(|_| no_answer())
-}
-
-fn no_answer() -> Refusal {
-    Finding::new(&SUPERUSER_ACCOUNT, "the server does not say what the account may do")
-        .help("look at what answers: a PostgreSQL server tells every role who it is")
-        .into()
-}
-
-impl Account {
-    fn findings(&self, target: &Target) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        if !self.is_tls && !target.is_plaintext() {
-            // Our end of the connection is verified TLS: what ends it is a proxy or a pooler, and the way behind that is its operator's.
-            findings.push(
-                Finding::new(
-                    &UNVERIFIED_TLS,
-                    "the server says that the connection reached it without TLS: something in between ends it",
-                )
-                .help("ask who runs the proxy or the pooler how the way from it to the server is protected")
-                .warning(),
-            );
-        }
-        if !self.powers.is_empty() {
-            findings.push(
-                Finding::new(&SUPERUSER_ACCOUNT, format!("the account is an administrator's: it has {}", self.powers.join(", ")))
-                    .help("`CREATE ROLE … LOGIN`, `GRANT` it what the application does, and log in as that role"),
-            );
-        }
-        findings
-    }
+    Account::read(|column| row.try_get(column).ok())
 }
 
 /// Reads an error of the driver's. Of what the server said, only the SQLSTATE decides; none of it is repeated.
 fn refusal(error: &sqlx::Error) -> Refusal {
     let sqlx::Error::Database(database) = error else { return driver::failure(error).into() };
     let code = database.code().unwrap_or_default();
-    preflight::server_error(&code).into()
+    postgresql::server_error(&code).into()
 }
