@@ -30,6 +30,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use backing_services::posture::printable;
 use backing_services::{BackingServices, Postgres, Posture, Redis, Resource};
 use redis::AsyncCommands as _;
 use serde::Serialize;
@@ -139,19 +140,19 @@ async fn posture(State(services): State<Arc<Services>>) -> Json<BTreeMap<String,
     Json(services.resources().into_iter().map(|resource| (resource.name().to_owned(), (*resource.posture()).clone())).collect())
 }
 
-/// What a caller is told of a failure: nothing. The log has the rest.
+/// What a caller is told of a failure: nothing. The log has the rest, made safe to print: it is partly the server's text.
 struct Failed(StatusCode);
 
 impl From<sqlx::Error> for Failed {
     fn from(error: sqlx::Error) -> Self {
-        eprintln!("postgres: {error}");
+        eprintln!("postgres: {}", printable(&error.to_string()));
         Self(StatusCode::SERVICE_UNAVAILABLE)
     }
 }
 
 impl From<redis::RedisError> for Failed {
     fn from(error: redis::RedisError) -> Self {
-        eprintln!("redis: {error}");
+        eprintln!("redis: {}", printable(&error.to_string()));
         Self(StatusCode::SERVICE_UNAVAILABLE)
     }
 }

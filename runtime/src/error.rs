@@ -158,3 +158,50 @@ impl Paint {
         painted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use backing_services_rules::rule::{MISSING_VALUE, SUPERUSER_ACCOUNT};
+
+    use super::*;
+    use crate::finding::FailureKind;
+
+    struct Painted<'a>(&'a AttachError, Paint);
+
+    impl fmt::Display for Painted<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.write(f, self.1)
+        }
+    }
+
+    #[test]
+    fn the_report_is_the_same_with_colours_and_without() {
+        let mut waived = Finding::new(&SUPERUSER_ACCOUNT, "it is one").at("orders", "DATABASE_URL");
+        waived.waived = Some("one account");
+        let error = AttachError::new(
+            "Shop",
+            3,
+            vec![
+                Problem::Finding(waived),
+                Problem::Finding(Finding::new(&MISSING_VALUE, "it is not set").help("set it").at("key", "SHOP_KEY")),
+                Problem::Failure(
+                    Failure::new(FailureKind::Unreachable, "nobody answers", "look at it").at("cache", "SHOP_CACHE_URL"),
+                ),
+            ],
+        );
+        let plain = Painted(&error, Paint(false)).to_string();
+        assert_eq!(
+            plain,
+            "`Shop` was not attached: 2 problems in 2 of 3 fields\n\n\
+             orders (DATABASE_URL)\n  waived[superuser_account]: it is one\n    waived: one account\n\n\
+             key (SHOP_KEY)\n  error[missing_value]: it is not set\n    help: set it\n\n\
+             cache (SHOP_CACHE_URL)\n  error[unreachable]: nobody answers\n    help: look at it"
+        );
+        assert_eq!(plain, error.to_string());
+        let painted = Painted(&error, Paint(true)).to_string();
+        assert!(painted.contains("\u{1b}[1;31merror[missing_value]\u{1b}[0m: it is not set"), "{painted:?}");
+        let stripped =
+            ["1", "1;31", "1;33", "1;36", "0"].iter().fold(painted, |text, code| text.replace(&format!("\u{1b}[{code}m"), ""));
+        assert_eq!(stripped, plain);
+    }
+}
