@@ -247,11 +247,12 @@ fn raw_items(mistakes: &Mistakes, tokens: TokenStream, known: &[&str]) -> Vec<It
             Some(TokenTree::Punct(punct)) if punct.as_char() == '=' => {
                 tokens.next();
                 let mut value = TokenStream::new();
-                let mut ends_a_literal = false;
-                while let Some(token) =
-                    tokens.next_if(|token| !is_comma(token) && !(ends_a_literal && matches!(token, TokenTree::Ident(_))))
-                {
-                    ends_a_literal = matches!(token, TokenTree::Literal(_));
+                // After a literal, a name begins the next item, whose comma was forgotten.
+                let mut after_literal = false;
+                let ends =
+                    |token: &TokenTree, after_literal| is_comma(token) || after_literal && matches!(token, TokenTree::Ident(_));
+                while let Some(token) = tokens.next_if(|token| !ends(token, after_literal)) {
+                    after_literal = matches!(token, TokenTree::Literal(_));
                     value.extend([token]);
                 }
                 Value::Tokens(value)
@@ -267,7 +268,7 @@ fn raw_items(mistakes: &Mistakes, tokens: TokenStream, known: &[&str]) -> Vec<It
             && !is_comma(token)
         {
             mistakes.at(token, errors::missing_comma(&name));
-            // After `env = "A"`, a name begins the next item: only the comma was forgotten. Anything else is no item, and `env "A"` neither.
+            // Anything but a name begins no item, and `env "A"` is none either.
             if !matches!(token, TokenTree::Ident(_)) {
                 while tokens.next_if(|token| !is_comma(token)).is_some() {}
                 tokens.next_if(is_comma);

@@ -45,10 +45,12 @@ fn check_field(mistakes: &Mistakes, input: &Struct<'_>, field: &Field<'_>) {
 }
 
 fn check_attached(mistakes: &Mistakes, input: &Struct<'_>, field: &Field<'_>) {
-    let ty = show(&field.original.ty);
     let Reading { collection, shape, .. } = field.reading;
+    if matches!(shape, Shape::Resource | Shape::Secret | Shape::Unknown) {
+        return;
+    }
+    let ty = show(&field.original.ty);
     let mistake = match shape {
-        Shape::Resource | Shape::Secret | Shape::Unknown => return,
         Shape::Text | Shape::Url if names_a_locator(&field.name) && !collection => {
             // `cache_url: String` → `cache: Resource<…>`, which reads SHOP_CACHE_URL.
             let short = without_locator_ending(&field.name);
@@ -58,7 +60,7 @@ fn check_attached(mistakes: &Mistakes, input: &Struct<'_>, field: &Field<'_>) {
         Shape::Text if suggests_secret(&field.name) => errors::raw_secret(&ty, secret(field)),
         Shape::Text => errors::raw_text(&ty),
         Shape::Url => errors::raw_url(&ty),
-        Shape::Plain(_) => errors::plain_value(&ty),
+        _ => errors::plain_value(&ty),
     };
     mistakes.at(&field.original.ty, mistake);
 }

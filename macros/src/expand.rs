@@ -1,7 +1,8 @@
 //! The generated code: constants, and calls to `__private`.
 //!
 //! Its size is linear in the number of fields, and it never returns early: values are loaded and checked before [`take`] runs, by a runtime
-//! that knows nothing of the struct but its manifest. Paths are absolute, so that a shadowed prelude does not matter.
+//! that knows nothing of the struct but its manifest. Nothing in it depends on the prelude: it stands in a block of its own, where two names
+//! with underscores mean the runtime.
 //!
 //! A bound on a field's type is only ever asked for as `<Type as Trait>::NAME`, by tokens that stand where the type stands: what rustc has to
 //! say against it is then the same error each time, which it prints once, and without a note about who asked.
@@ -10,67 +11,63 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 
 use crate::model::{Field, Kind, Prefix, Struct};
-use crate::place::{Place, moved};
+use crate::place::Place;
 use crate::question::{Question, questions};
 
 /// The implementations for a struct in which nothing is wrong.
 pub(crate) fn expand(input: &Struct<'_>) -> TokenStream {
-    let runtime = runtime(input);
     let values = local("__values");
     let resources = local("__resources");
-    let fields = input.fields.iter().map(|field| take(field, &runtime, &values));
-    let lists = input.fields.iter().map(|field| list(field, &runtime, &resources));
+    let fields = input.fields.iter().map(|field| take(field, &values));
+    let lists = input.fields.iter().map(|field| list(field, &resources));
     // Of a generic struct, rustc can only ask once the parameters are known: when `take` is compiled for them.
-    let (free, inner): (Vec<_>, Vec<_>) = questions(input, &runtime).partition(|question| question.free);
+    let (free, inner): (Vec<_>, Vec<_>) = questions(input).partition(|question| question.free);
     let free = free.iter().map(Question::item);
     let inner = inner.iter().map(Question::statement);
-    let (generics, ty, bounds) = input.original.generics.split_for_impl();
-    let ident = &input.original.ident;
-    let ty = quote!(#ident #ty);
-    let take = quote! {
-        fn take(#values: &mut #runtime::__private::Values) -> Self {
+    let body = quote! {
+        fn take(#values: &mut __private::Values) -> Self {
             #(#inner)*
             Self { #(#fields,)* }
         }
         fn list<'__resources>(
             &'__resources self,
-            #resources: &mut #runtime::__private::Vec<&'__resources dyn #runtime::__private::AnyResource>,
+            #resources: &mut __private::Vec<&'__resources dyn __private::AnyResource>,
         ) {
             #(#lists)*
         }
     };
-    let impls = implementations(input, &runtime, &quote!(#generics), &ty, &bounds.to_token_stream(), &take);
-    quote!(#impls #(#free)*)
+    let (generics, ty, bounds) = input.original.generics.split_for_impl();
+    let ident = &input.original.ident;
+    implementations(input, [quote!(#generics), quote!(#ident #ty), quote!(#bounds)], &body, &quote!(#(#free)*))
 }
 
-/// The two implementations, around what `take` and `list` are.
+/// The two implementations for a type with its parameters and its bounds, around the functions of the second one; and what stands beside them.
 pub(crate) fn implementations(
     input: &Struct<'_>,
-    runtime: &TokenStream,
-    generics: &TokenStream,
-    ty: &TokenStream,
-    bounds: &TokenStream,
-    take: &TokenStream,
+    [generics, ty, bounds]: [TokenStream; 3],
+    functions: &TokenStream,
+    items: &TokenStream,
 ) -> TokenStream {
-    let manifest = manifest(input, runtime);
+    let runtime = input.attribute.runtime.clone().unwrap_or_else(|| quote!(::backing_services));
+    let manifest = manifest(input);
     quote! {
-        #[automatically_derived]
-        impl #generics #runtime::BackingServices for #ty #bounds {
-            const MANIFEST: &'static #runtime::Manifest = &#manifest;
-        }
-        #[automatically_derived]
-        #[diagnostic::do_not_recommend]
-        impl #generics #runtime::__private::Attached for #ty #bounds {
-            const CATEGORY: #runtime::__private::Category =
-                #runtime::__private::Category::nested(<Self as #runtime::BackingServices>::MANIFEST);
-            #take
-        }
+        const _: () = {
+            use #runtime as __runtime;
+            use #runtime::__private as __private;
+            #[automatically_derived]
+            impl #generics __runtime::BackingServices for #ty #bounds {
+                const MANIFEST: &'static __runtime::Manifest = &#manifest;
+            }
+            #[automatically_derived]
+            #[diagnostic::do_not_recommend]
+            impl #generics __private::Attached for #ty #bounds {
+                const CATEGORY: __private::Category =
+                    __private::Category::nested(<Self as __runtime::BackingServices>::MANIFEST);
+                #functions
+            }
+            #items
+        };
     }
-}
-
-/// Where the generated code finds the runtime.
-pub(crate) fn runtime(input: &Struct<'_>) -> TokenStream {
-    input.attribute.runtime.clone().unwrap_or_else(|| quote!(::backing_services))
 }
 
 /// A parameter's name. It is nobody else's variable by its span; the underscores are there because a constant or a static of the user's
@@ -79,11 +76,11 @@ fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
 }
 
-fn manifest(input: &Struct<'_>, runtime: &TokenStream) -> TokenStream {
+fn manifest(input: &Struct<'_>) -> TokenStream {
     let name = input.name();
-    let fields = input.fields.iter().map(|field| entry(field, runtime));
+    let fields = input.fields.iter().map(entry);
     // The block makes the slice live for ever, whatever the promotion rules for calls in constants are.
-    let mut manifest = quote!(#runtime::Manifest::new(#name, const { &[#(#fields),*] }));
+    let mut manifest = quote!(__runtime::Manifest::new(#name, const { &[#(#fields,)*] }));
     if !input.docs.is_empty() {
         let docs = &input.docs;
         manifest.extend(quote!(.docs(#docs)));
@@ -97,37 +94,34 @@ fn manifest(input: &Struct<'_>, runtime: &TokenStream) -> TokenStream {
     manifest
 }
 
-/// A field of the manifest.
-fn entry(field: &Field<'_>, runtime: &TokenStream) -> TokenStream {
-    let declaration = declaration(field, runtime);
-    let category = qualified(field, bound(field), "CATEGORY", runtime);
-    quote!(#runtime::__private::Field::new(#declaration, #category))
-}
-
-/// The trait that a field's type must implement.
-fn bound(field: &Field<'_>) -> &'static str {
-    match field.kind {
+/// A field of the manifest. The trait that gives its category is the one that the field's attribute asks for.
+fn entry(field: &Field<'_>) -> TokenStream {
+    let declaration = declaration(field);
+    let bound = match field.kind {
         Kind::Attached => "Attached",
         Kind::Service(_) => "ResourceField",
         Kind::Secret(_) => "SecretField",
         Kind::Setting(_) => "Setting",
-    }
+    };
+    let category = qualified(field, bound, "CATEGORY");
+    quote!(__private::Field::new(#declaration, #category))
 }
 
 /// `<Type as Trait>::NAME`, where the type stands.
-pub(crate) fn qualified(field: &Field<'_>, bound: &str, name: &str, runtime: &TokenStream) -> TokenStream {
+pub(crate) fn qualified(field: &Field<'_>, bound: &str, name: &str) -> TokenStream {
     let ty = &field.original.ty;
-    let Place { first, last } = Place::of(ty);
+    let Place { first, last } = field.place;
     let bound = Ident::new(bound, last);
     let name = Ident::new(name, last);
-    let open = quote_spanned!(first=> <);
-    let close = quote_spanned!(last=> as #runtime::__private::#bound>::#name);
-    quote!(#open #ty #close)
+    let mut path = quote_spanned!(first=> <);
+    ty.to_tokens(&mut path);
+    path.extend(quote_spanned!(last=> as __private::#bound>::#name));
+    path
 }
 
-fn declaration(field: &Field<'_>, runtime: &TokenStream) -> TokenStream {
+fn declaration(field: &Field<'_>) -> TokenStream {
     let (name, key) = (&field.name, &field.key);
-    let mut declaration = quote!(#runtime::__private::Declaration::new(#name, #key));
+    let mut declaration = quote!(__private::Declaration::new(#name, #key));
     let mut call = |method: &str, argument: TokenStream| {
         let method = Ident::new(method, Span::call_site());
         declaration.extend(quote!(.#method(#argument)));
@@ -168,10 +162,10 @@ fn declaration(field: &Field<'_>, runtime: &TokenStream) -> TokenStream {
         let waivers = field.waivers().iter().map(|waiver| {
             let (rule, reason) = (waiver.rule.name, &waiver.reason);
             let until = match &waiver.until {
-                Some(date) => quote!(#runtime::__private::core::option::Option::Some(#date)),
-                None => quote!(#runtime::__private::core::option::Option::None),
+                Some(date) => quote!(__private::core::option::Option::Some(#date)),
+                None => quote!(__private::core::option::Option::None),
             };
-            quote!(#runtime::__private::Waiver::new(#rule, #reason, #until))
+            quote!(__private::Waiver::new(#rule, #reason, #until))
         });
         let waivers = quote!(const { &[#(#waivers),*] });
         call("waivers", waivers);
@@ -180,35 +174,34 @@ fn declaration(field: &Field<'_>, runtime: &TokenStream) -> TokenStream {
 }
 
 /// The field of the struct's literal. They are evaluated in declaration order: that is the contract with `Values`.
-fn take(field: &Field<'_>, runtime: &TokenStream, values: &Ident) -> TokenStream {
+fn take(field: &Field<'_>, values: &Ident) -> TokenStream {
     let (ident, ty) = (field.ident, &field.original.ty);
-    let last = Place::of(ty).last;
-    let value = match field.kind {
+    let Place { first, last } = field.place;
+    match field.kind {
         Kind::Attached => {
-            let take = qualified(field, "Attached", "take", runtime);
+            let take = qualified(field, "Attached", "take");
             let arguments = quote_spanned!(last=> (#values));
-            quote!(#take #arguments)
+            quote!(#ident: #take #arguments)
         }
         // Exactly one value each, which needs no trait.
         Kind::Service(_) | Kind::Secret(_) | Kind::Setting(_) => {
-            let next = moved(quote!(#runtime::__private::Values::next::<), Place::of(ty).first);
+            let next = quote_spanned!(first=> __private::Values::next::<);
             let arguments = quote_spanned!(last=> >(#values));
-            quote!(#next #ty #arguments)
+            quote!(#ident: #next #ty #arguments)
         }
-    };
-    quote!(#ident: #value)
+    }
 }
 
-fn list(field: &Field<'_>, runtime: &TokenStream, resources: &Ident) -> TokenStream {
-    let Place { first, last } = Place::of(&field.original.ty);
+fn list(field: &Field<'_>, resources: &Ident) -> TokenStream {
+    let list = match field.kind {
+        Kind::Attached => qualified(field, "Attached", "list"),
+        Kind::Service(_) => qualified(field, "ResourceField", "list_resource"),
+        Kind::Secret(_) | Kind::Setting(_) => return TokenStream::new(),
+    };
+    let Place { first, last } = field.place;
     let mut ident = field.ident.clone();
     ident.set_span(ident.span().located_at(last));
     let this = quote_spanned!(first=> &self.);
-    let list = match field.kind {
-        Kind::Attached => qualified(field, "Attached", "list", runtime),
-        Kind::Service(_) => qualified(field, "ResourceField", "list_resource", runtime),
-        Kind::Secret(_) | Kind::Setting(_) => return TokenStream::new(),
-    };
     let arguments = quote_spanned!(last=> (#this #ident, #resources));
     quote!(#list #arguments;)
 }

@@ -7,26 +7,22 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{DeriveInput, GenericParam};
 
-use crate::expand::{implementations, runtime};
+use crate::expand::implementations;
 use crate::model::{Struct, StructAttribute};
 use crate::question::{Question, questions};
 
 /// Implementations for a struct whose fields could be read.
 pub(crate) fn expand(input: &Struct<'_>) -> TokenStream {
-    let runtime = runtime(input);
     let (generics, ty, bounds) = input.original.generics.split_for_impl();
     let ident = &input.original.ident;
-    let impls =
-        implementations(input, &runtime, &quote!(#generics), &quote!(#ident #ty), &bounds.to_token_stream(), &diverge(&runtime));
-    let questions: Vec<Question> = questions(input, &runtime).collect();
+    let questions: Vec<Question> = questions(input).collect();
     let questions = questions.iter().filter(|question| question.free).map(Question::item);
-    quote!(#impls #(#questions)*)
+    implementations(input, [quote!(#generics), quote!(#ident #ty), quote!(#bounds)], &diverge(), &quote!(#(#questions)*))
 }
 
 /// Implementations for what is no struct with named fields, or has lifetimes.
 pub(crate) fn expand_bare(original: &DeriveInput, attribute: StructAttribute) -> TokenStream {
     let bare = Struct { original, docs: String::new(), attribute, fields: Vec::new() };
-    let runtime = runtime(&bare);
     let ident = &original.ident;
     let (_, ty, bounds) = original.generics.split_for_impl();
     // Only what lives for ever can be attached: there are implementations for `'static`, and whoever uses the struct means that one.
@@ -42,17 +38,15 @@ pub(crate) fn expand_bare(original: &DeriveInput, attribute: StructAttribute) ->
             Some(quote!(const #ident: #ty))
         }
     });
-    let generics = eternal(quote!(<#(#parameters),*>), &lifetimes);
-    let ty = eternal(quote!(#ident #ty), &lifetimes);
-    let bounds = eternal(bounds.to_token_stream(), &lifetimes);
-    implementations(&bare, &runtime, &generics, &ty, &bounds, &diverge(&runtime))
+    let tokens = [quote!(<#(#parameters),*>), quote!(#ident #ty), bounds.to_token_stream()];
+    implementations(&bare, tokens.map(|tokens| eternal(tokens, &lifetimes)), &diverge(), &TokenStream::new())
 }
 
 /// There is no program in which it would be called.
-fn diverge(runtime: &TokenStream) -> TokenStream {
+fn diverge() -> TokenStream {
     quote! {
-        fn take(_: &mut #runtime::__private::Values) -> Self {
-            #runtime::__private::core::unreachable!()
+        fn take(_: &mut __private::Values) -> Self {
+            __private::core::unreachable!()
         }
     }
 }

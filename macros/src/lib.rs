@@ -1,8 +1,10 @@
 //! The derive of `backing-services`. Depend on that crate, which re-exports it.
 //!
-//! Tokens become attributes ([`attr`]), those a model that cannot be malformed ([`model`]), it is checked as a whole ([`check`]) and becomes
-//! constants ([`expand`]). Every mistake is collected on the way ([`errors`]); where there is one, a [`fallback`] keeps the rest of the user's
-//! crate free of follow-on errors.
+//! Tokens become attributes (`attr`), those a model that cannot be malformed (`model`), it is checked as a whole (`check`) and becomes
+//! constants (`expand`); what only rustc can answer is asked in the generated code (`question`). Every mistake is collected on the way
+//! (`errors`); where there is one, a `fallback` keeps the rest of the user's crate free of follow-on errors.
+//!
+//! The macro is pure: no environment, no file, no clock. `clippy.toml` beside this crate's manifest sees to it.
 
 mod attr;
 mod check;
@@ -24,6 +26,99 @@ use errors::Mistakes;
 use model::Struct;
 
 /// Turns a struct into what a program attaches to.
+///
+/// It implements the trait of the same name for a struct with named fields. Each field is, by its type:
+///
+/// | type | is | reads |
+/// |---|---|---|
+/// | `Resource<S>` | a backing service of type `S` | `PREFIX_FIELD_URL`, and `…_USER`, `…_PASSWORD`, `…_CA`, `…_CLIENT_CERT`, `…_CLIENT_KEY`, `…_PIN` |
+/// | `SecretString`, `SecretBox<T>` | a secret | `PREFIX_FIELD` |
+/// | `Option` of one of these | the same, and the program runs without it | the same |
+/// | a struct that derives `BackingServices` | what is in it | its fields', with `PREFIX_FIELD` for a prefix |
+/// | anything, with `#[setting]` | a plain, public value | `PREFIX_FIELD` |
+///
+/// Every other type is refused: that is what keeps a password out of a `String`. Each variable may come as a file instead, whose path is in
+/// `NAME_FILE`.
+///
+/// ```
+/// use backing_services::{BackingServices, Resource, secrecy::SecretString};
+/// # use backing_services::{Attachment, Posture, Refusal, Scheme, Service, Target};
+/// # macro_rules! service { ($name:ident, $scheme:literal) => {
+/// #     struct $name;
+/// #     impl Service for $name {
+/// #         type Client = ();
+/// #         const NAME: &'static str = stringify!($name);
+/// #         const SCHEMES: &'static [Scheme] = &[Scheme::upgraded($scheme)];
+/// #         const HAS_PRIVILEGES: bool = true;
+/// #         async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> { Ok(Attachment::new((), Posture::of::<Self>(target))) }
+/// #         async fn health(_: &()) -> Result<(), Refusal> { Ok(()) }
+/// #         async fn close(_: &()) {}
+/// #     }
+/// # } }
+/// # service!(Postgres, "postgres");
+/// # service!(Redis, "rediss");
+///
+/// /// Everything this deploy attaches to.
+/// #[derive(BackingServices)]
+/// #[services(prefix = "SHOP", deadline = 20)]
+/// struct Services {
+///     /// Orders and customers.
+///     #[service(env = "DATABASE_URL", needs = "SELECT, INSERT, UPDATE ON orders", hosts = "*.db.example.com")]
+///     orders: Resource<Postgres>,
+///
+///     /// Sessions. Read from SHOP_SESSIONS_URL.
+///     sessions: Option<Resource<Redis>>,
+///
+///     #[service(allow(superuser_account, reason = "the vendor ships one account", until = "2027-03-01"))]
+///     legacy: Resource<Postgres>,
+///
+///     /// Card payments. Read from SHOP_STRIPE_KEY.
+///     stripe_key: SecretString,
+///
+///     #[setting(default = 8080)]
+///     port: u16,
+///
+///     #[setting(public, reason = "it is part of the page")]
+///     analytics_token: String,
+/// }
+/// # let _ = <Services as BackingServices>::MANIFEST;
+/// ```
+///
+/// # `#[services(…)]`, above the struct
+///
+/// | key | means |
+/// |---|---|
+/// | `prefix = "SHOP"` | what the variables begin with; the underscore behind it is added |
+/// | `deadline = 20` | how long attaching everything may take, in seconds, from 1 to 600; 30 without it |
+/// | `crate = path` | where this crate is, if it was renamed or re-exported |
+///
+/// # `#[service(…)]`, above a resource
+///
+/// | key | means |
+/// |---|---|
+/// | `env = "DATABASE_URL"` | the locator's variable; the others share its name without `_URL` |
+/// | `scheme = "rediss"` | the only scheme that the locator may have, of those that the service accepts |
+/// | `default = "rediss://localhost"` | the locator, if the variable is missing; without credentials, for they do not belong into the source |
+/// | `needs = "SELECT ON orders"` | what the account must be able to do, and no more, in the words of the service |
+/// | `hosts = "db.example.com, *.internal"` | the hosts that the locator may lead to |
+/// | `allow(rule, …, reason = "…", until = "YYYY-MM-DD")` | an exception; repeatable; `until` is its last day, and may be left out |
+///
+/// # `#[secret(…)]`, above a secret
+///
+/// `env` and `allow(…)`, as above. A secret has no default.
+///
+/// # `#[setting(…)]`, above a plain value
+///
+/// | key | means |
+/// |---|---|
+/// | `env = "PORT"` | the variable |
+/// | `default = 8080` | the value, if the variable is missing: a literal of the field's type, or a text as the variable would have it |
+/// | `public, reason = "…"` | the value is public, although its name suggests a secret and its type could hold one |
+///
+/// # Errors
+///
+/// Whatever the tokens tell is refused by the macro, all mistakes at once, each under the narrowest token and with the name of its rule; what
+/// takes a type to know is refused by rustc in the same place. The rules, with their reasons, are in `docs/rules.md`.
 #[proc_macro_derive(BackingServices, attributes(services, service, setting, secret))]
 pub fn derive_backing_services(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     match syn::parse(input) {
@@ -36,15 +131,23 @@ pub fn derive_backing_services(input: proc_macro::TokenStream) -> proc_macro::To
 
 fn derive(input: &DeriveInput) -> TokenStream {
     let mistakes = Mistakes::new();
-    let (code, fallback) = match Struct::read(&mistakes, input) {
-        Ok(mut model) => {
-            check::check(&mistakes, &mut model);
-            (expand::expand(&model), fallback::expand(&model))
+    let model = Struct::read(&mistakes, input).map(|mut model| {
+        check::check(&mistakes, &mut model);
+        model
+    });
+    match (mistakes.finish(), model) {
+        (Ok(()), Ok(model)) => expand::expand(&model),
+        (Err(errors), Ok(model)) => {
+            let fallback = fallback::expand(&model);
+            quote!(#errors #fallback)
         }
-        Err(attribute) => (TokenStream::new(), fallback::expand_bare(input, attribute)),
-    };
-    match mistakes.finish() {
-        Ok(()) => code,
-        Err(errors) => quote!(#errors #fallback),
+        (errors, Err(attribute)) => {
+            let errors = errors.err();
+            let fallback = fallback::expand_bare(input, attribute);
+            quote!(#errors #fallback)
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use syn::{Attribute, Data, DeriveInput, Expr, Fields, Lit, LitStr, Meta};
 
 use crate::attr;
 use crate::errors::{self, Mistakes};
+use crate::place::Place;
 use crate::types::{self, Reading, Shape};
 
 /// A struct that derives `BackingServices`.
@@ -49,6 +50,8 @@ pub(crate) struct Field<'a> {
     pub(crate) docs: String,
     /// What its type's tokens tell.
     pub(crate) reading: Reading,
+    /// Where its type stands.
+    pub(crate) place: Place,
     pub(crate) kind: Kind,
 }
 
@@ -187,6 +190,7 @@ impl<'a> Field<'a> {
             key,
             docs: docs(&original.attrs),
             reading: types::read(&original.ty),
+            place: Place::of(&original.ty),
             kind: kind?,
         })
     }
@@ -234,12 +238,12 @@ fn named_fields<'a>(mistakes: &Mistakes, original: &'a DeriveInput) -> Option<sy
         mistakes.at(lifetime, errors::lifetime(&lifetime.lifetime));
     }
     let fields = match &original.data {
-        Data::Enum(data) => {
-            mistakes.at(&data.enum_token, errors::not_a_struct("an enum"));
+        Data::Enum(syn::DataEnum { enum_token, .. }) => {
+            mistakes.at(enum_token, errors::not_a_struct("an enum"));
             return None;
         }
-        Data::Union(data) => {
-            mistakes.at(&data.union_token, errors::not_a_struct("a union"));
+        Data::Union(syn::DataUnion { union_token, .. }) => {
+            mistakes.at(union_token, errors::not_a_struct("a union"));
             return None;
         }
         Data::Struct(data) => match &data.fields {

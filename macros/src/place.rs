@@ -3,7 +3,7 @@
 //! rustc's squiggle goes from the first to the last token of what it is about. On a stable compiler there is no span for a run of tokens, so
 //! generated code that is to be reported under a run of the user's begins with tokens at its beginning, and ends with tokens at its end.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::Span;
 use quote::ToTokens;
 
 /// A run of tokens, by its ends.
@@ -19,15 +19,4 @@ impl Place {
         let first = spans.next().unwrap_or_else(Span::call_site);
         Self { first, last: spans.last().unwrap_or(first) }
     }
-}
-
-/// The same tokens at another place. Groups keep what is in them.
-pub(crate) fn moved(tokens: TokenStream, span: Span) -> TokenStream {
-    tokens
-        .into_iter()
-        .map(|mut token| {
-            token.set_span(span);
-            token
-        })
-        .collect()
 }

@@ -8,7 +8,7 @@ use syn::{Lit, LitStr};
 use crate::check::suspicious_name;
 use crate::expand::qualified;
 use crate::model::{Field, Kind, ServiceAttribute, SettingAttribute, Struct};
-use crate::place::{Place, moved};
+use crate::place::Place;
 use crate::types::{self, Plain, Shape};
 
 pub(crate) struct Question {
@@ -37,11 +37,11 @@ impl Question {
 }
 
 /// The questions about all fields.
-pub(crate) fn questions<'a>(input: &'a Struct<'_>, runtime: &'a TokenStream) -> impl Iterator<Item = Question> + 'a {
+pub(crate) fn questions<'a>(input: &'a Struct<'_>) -> impl Iterator<Item = Question> + 'a {
     let is_generic = !input.original.generics.params.is_empty();
     input.fields.iter().flat_map(move |field| {
         let free = !is_generic && !types::mentions_self(&field.original.ty);
-        let mut asker = Asker { field, runtime, free, questions: Vec::new() };
+        let mut asker = Asker { field, free, questions: Vec::new() };
         match &field.kind {
             Kind::Attached | Kind::Secret(_) => {}
             Kind::Service(attribute) => asker.service(attribute),
@@ -53,7 +53,6 @@ pub(crate) fn questions<'a>(input: &'a Struct<'_>, runtime: &'a TokenStream) -> 
 
 struct Asker<'a> {
     field: &'a Field<'a>,
-    runtime: &'a TokenStream,
     free: bool,
     questions: Vec<Question>,
 }
@@ -68,7 +67,7 @@ impl Asker<'_> {
             self.scheme(&default.value, scheme::of(&text).unwrap_or_default());
         }
         if let Some(literal) = &attribute.needs {
-            let service = qualified(self.field, "ResourceField", "Service", self.runtime);
+            let service = qualified(self.field, "ResourceField", "Service");
             self.ask(Place::of(literal), "assert_needs", Some(service), &TokenStream::new());
         }
     }
@@ -79,7 +78,7 @@ impl Asker<'_> {
             Some(known) if known.transport == Transport::Plaintext => known.instead.to_owned(),
             _ => name.to_ascii_lowercase(),
         };
-        let service = qualified(self.field, "ResourceField", "Service", self.runtime);
+        let service = qualified(self.field, "ResourceField", "Service");
         self.ask(Place::of(literal), "assert_scheme", Some(service), &quote!(#name));
     }
 
@@ -88,8 +87,8 @@ impl Asker<'_> {
             && self.field.reading.carries_text().is_none()
             && let Some(name) = suspicious_name(self.field)
         {
-            let carries_text = qualified(self.field, "Setting", "CARRIES_TEXT", self.runtime);
-            self.ask(Place::of(&self.field.original.ty), "assert_public", None, &quote!(#carries_text, #name));
+            let carries_text = qualified(self.field, "Setting", "CARRIES_TEXT");
+            self.ask(self.field.place, "assert_public", None, &quote!(#carries_text, #name));
         }
         if let Some(default) = &attribute.default
             && self.is_rustcs_to_judge(&default.value.literal)
@@ -105,9 +104,8 @@ impl Asker<'_> {
     /// Asks by a call of one of the runtime's functions, which panics at its caller.
     fn ask(&mut self, place: Place, function: &str, service: Option<TokenStream>, arguments: &TokenStream) {
         let Place { first, last } = place;
-        let runtime = moved(self.runtime.clone(), first);
         let function = Ident::new(function, first);
-        let mut value = quote_spanned!(first=> #runtime::__private::#function);
+        let mut value = quote_spanned!(first=> __private::#function);
         if let Some(service) = service {
             value.extend(quote_spanned!(last=> ::<#service>));
         }

@@ -48,7 +48,7 @@ impl std::error::Error for Malformed {}
     message = "`{Self}` cannot be a `#[setting]`",
     label = "not a type that a setting can have",
     note = "a locator is a `Resource<…>`, a secret is a `backing_services::secrecy::SecretString`: both without `#[setting]`",
-    note = "a public value of another type: implement `backing_services::Setting` for it"
+    note = "a public value of another type: implement `backing_services::Setting` for it [unknown_attribute]"
 )]
 pub trait Setting: Sized + Send + Sync + 'static {
     /// What a value looks like, to follow "expected": `a whole number from 0 to 65535`.
@@ -100,6 +100,7 @@ pub const fn assert_public(carries_text: bool, name: &str) {
 
 macro_rules! whole_numbers {
     ($($type:ty: $expects:literal,)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl Setting for $type {
             const EXPECTS: &'static str = $expects;
             const CARRIES_TEXT: bool = false;
@@ -107,6 +108,7 @@ macro_rules! whole_numbers {
                 text.parse().map_err(|_: ParseIntError| Malformed)
             }
         }
+        #[diagnostic::do_not_recommend]
         impl Setting for NonZero<$type> {
             const EXPECTS: &'static str = concat!($expects, ", but not 0");
             const CARRIES_TEXT: bool = false;
@@ -134,6 +136,7 @@ whole_numbers! {
 
 macro_rules! parsed {
     ($($type:ty: $carries_text:literal, $expects:literal,)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl Setting for $type {
             const EXPECTS: &'static str = $expects;
             const CARRIES_TEXT: bool = $carries_text;
@@ -154,6 +157,7 @@ parsed! {
     PathBuf: true, "a path",
 }
 
+#[diagnostic::do_not_recommend]
 impl Setting for bool {
     const EXPECTS: &'static str = "`true` or `false`";
     const CARRIES_TEXT: bool = false;
@@ -168,6 +172,7 @@ impl Setting for bool {
 
 macro_rules! fractions {
     ($($type:ty),*) => {$(
+        #[diagnostic::do_not_recommend]
         impl Setting for $type {
             const EXPECTS: &'static str = "a number, like `0.25`";
             const CARRIES_TEXT: bool = false;
@@ -181,6 +186,7 @@ macro_rules! fractions {
 
 fractions!(f32, f64);
 
+#[diagnostic::do_not_recommend]
 impl Setting for Duration {
     const EXPECTS: &'static str = "a whole number and its unit: `250ms`, `30s`, `5m`, `2h` or `7d`";
     const CARRIES_TEXT: bool = false;
@@ -201,6 +207,7 @@ impl Setting for Duration {
 }
 
 /// No variable, no value.
+#[diagnostic::do_not_recommend]
 impl<T: Setting> Setting for Option<T> {
     const EXPECTS: &'static str = T::EXPECTS;
     const CARRIES_TEXT: bool = T::CARRIES_TEXT;
@@ -216,6 +223,7 @@ impl<T: Setting> Setting for Option<T> {
 macro_rules! lists {
     ($($type:ident [$($bound:path),*];)*) => {$(
         /// Values with commas between them; blanks around a value do not belong to it.
+        #[diagnostic::do_not_recommend]
         impl<T: Setting $(+ $bound)*> Setting for $type<T> {
             const EXPECTS: &'static str = "a list with commas";
             const CARRIES_TEXT: bool = T::CARRIES_TEXT;

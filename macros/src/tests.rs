@@ -1,0 +1,111 @@
+//! The expansion as a whole: what it looks like, and how it grows.
+
+#![allow(clippy::disallowed_macros, reason = "insta finds its snapshots by the environment of the test, not of the derive")]
+
+use proc_macro2::{TokenStream, TokenTree};
+
+fn expansion(input: &str) -> TokenStream {
+    super::derive(&syn::parse_str(input).unwrap())
+}
+
+fn pretty(input: &str) -> String {
+    prettyplease::unparse(&syn2::parse_str(&expansion(input).to_string()).unwrap())
+}
+
+fn count(tokens: TokenStream) -> usize {
+    tokens.into_iter().map(|token| if let TokenTree::Group(group) = token { 2 + count(group.stream()) } else { 1 }).sum()
+}
+
+const EVERY_KIND: &str = r#"
+    /// Everything.
+    #[services(prefix = "SHOP", deadline = 10)]
+    struct Services {
+        /// Orders.
+        #[service(
+            env = "DATABASE_URL", default = "postgres://localhost/shop", needs = "SELECT ON orders", hosts = "localhost",
+            allow(superuser_account, weak_password, reason = "one account", until = "2027-03-01"), allow(starttls, reason = "old"),
+        )]
+        orders: Resource<Postgres>,
+        sessions: Option<Resource<Redis>>,
+        #[secret(env = "STRIPE_KEY")]
+        stripe: SecretString,
+        #[setting(default = 8080)]
+        port: u16,
+        #[setting(default = 5)]
+        tokens: Count,
+        mail: r#Mail,
+    }
+"#;
+
+#[test]
+fn of_a_struct() {
+    insta::assert_snapshot!(pretty(EVERY_KIND));
+}
+
+#[test]
+fn of_a_generic_struct() {
+    insta::assert_snapshot!(pretty(
+        r#"
+        #[services(crate = vendored::services)]
+        struct Services<S: Service, T = u16, const N: usize = 1> where T: Setting {
+            #[service(scheme = "rediss", needs = "read")]
+            cache: Resource<S>,
+            #[setting]
+            token: T,
+        }
+    "#
+    ));
+}
+
+#[test]
+fn of_a_struct_with_mistakes() {
+    insta::assert_snapshot!(pretty(
+        r#"
+        struct Services {
+            cache_url: String,
+            #[service(default = "rediss://localhost")]
+            cache: Resource<Redis>,
+        }
+    "#
+    ));
+}
+
+#[test]
+fn of_what_is_no_struct() {
+    insta::assert_snapshot!(pretty("struct Services<'a, T: 'a, const N: usize>(&'a [T; N]) where T: Other<'a>;"));
+}
+
+#[test]
+fn with_another_path_nothing_is_named_backing_services() {
+    let renamed = EVERY_KIND.replace("deadline = 10", "crate = ::renamed");
+    let expansion = expansion(&renamed).to_string();
+    assert!(expansion.contains("renamed") && !expansion.contains("backing_services"), "{expansion}");
+}
+
+#[test]
+fn is_linear_in_the_fields() {
+    let of = |fields: usize| {
+        let fields: String = (0..fields)
+            .map(|i| {
+                format!(
+                    r#"
+                        /// A field.
+                        #[service(default = "rediss://localhost", needs = "read", allow(weak_password, reason = "x"))]
+                        resource_{i:03}: Resource<Redis>,
+                        #[setting(default = 5)]
+                        token_{i:03}: Count,
+                        nested_{i:03}: Nested,
+                    "#
+                )
+            })
+            .collect();
+        count(expansion(&format!("struct Services {{ {fields} }}")))
+    };
+    let empty = of(0);
+    let each = of(1) - empty;
+    for fields in [10, 100, 500] {
+        assert_eq!(of(fields), empty + fields * each);
+    }
+    // Three fields of the wordiest kind: the number is here to be looked at when it changes.
+    assert!(each <= 400, "{each} tokens");
+}
