@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
@@ -36,7 +37,7 @@ pub struct Heard {
     pub secret: Vec<u8>,
     /// Whether a TLS handshake was done.
     pub tls: bool,
-    /// Whether the other end has closed the connection.
+    /// Whether one of the two has closed the connection.
     pub closed: bool,
 }
 
@@ -58,11 +59,13 @@ impl Hostile {
                     heard.push(Heard::default());
                     heard.len() - 1
                 };
+                let closed = Arc::clone(&record);
                 let script = script(Peer { stream: Stream::Plain(stream), index, heard: Arc::clone(&record) });
                 tokio::spawn(async move {
                     if let Ok(Some(mut peer)) = script.await {
                         peer.drain().await;
                     }
+                    closed.lock().expect("the record")[index].closed = true;
                 });
             }
         });
@@ -79,13 +82,12 @@ impl Hostile {
     ///
     /// # Panics
     /// Where one is still open after some seconds: the client leaks it.
-    #[track_caller]
-    pub fn assert_all_closed(&self) {
+    pub async fn assert_all_closed(&self) {
         for _ in 0..100 {
             if self.heard().iter().all(|heard| heard.closed) {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let open = self.heard().iter().filter(|heard| !heard.closed).count();
         panic!("{open} of {} connections are still open", self.heard().len());
@@ -231,7 +233,8 @@ impl AsyncWrite for Taped {
 }
 
 fn configuration(leaf: &Leaf) -> Arc<ServerConfig> {
-    let chain = CertificateDer::pem_slice_iter(leaf.certificate.as_bytes()).collect::<Result<Vec<_>, _>>().expect("a certificate");
+    let chain =
+        CertificateDer::pem_slice_iter(leaf.certificate.as_bytes()).collect::<Result<Vec<_>, _>>().expect("a certificate");
     let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).expect("a key");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS");
@@ -247,8 +250,7 @@ pub(crate) fn listen() -> std::net::TcpListener {
 
 /// The servers have a runtime of their own: a client that does not let go of its thread must not keep them from going on.
 pub(crate) fn runtime() -> &'static Runtime {
-    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
-    });
+    static RUNTIME: LazyLock<Runtime> =
+        LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime"));
     &RUNTIME
 }

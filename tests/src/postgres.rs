@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use crate::canary::{ADMIN_PASSWORD, PASSWORD};
 use crate::folder::Folder;
 use crate::pki::{Authority, Leaf};
-use crate::process::{self, Process, run, unprivileged};
 use crate::port;
+use crate::process::{self, Process, run, unprivileged};
 
 /// The application's role: it owns one table, and may do nothing else.
 pub const USER: &str = "winkelier";
@@ -52,7 +53,13 @@ impl Options {
     /// No TLS at all.
     #[must_use]
     pub fn plaintext() -> Self {
-        Self { leaf: None, client_ca: None, hba: "host all all all scram-sha-256".to_owned(), settings: String::new(), openssl: None }
+        Self {
+            leaf: None,
+            client_ca: None,
+            hba: "host all all all scram-sha-256".to_owned(),
+            settings: String::new(),
+            openssl: None,
+        }
     }
 }
 
@@ -138,27 +145,45 @@ impl Postgres {
     #[must_use]
     pub fn sql(&self, statements: &str) -> String {
         let mut psql = unprivileged(program("psql"));
-        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", ADMIN, "-d", DATABASE, "-p", &self.port.to_string(), "-h"]);
+        psql.args([
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-U",
+            ADMIN,
+            "-d",
+            DATABASE,
+            "-p",
+            &self.port.to_string(),
+            "-h",
+        ]);
         run(psql.arg(self.folder.path()).args(["-c", statements])).trim().to_owned()
     }
 
-    /// How many connections there are whose role is this one.
+    /// How many connections there are whose role is this one, without those of [`Postgres::sql`].
     #[must_use]
     pub fn connections_of(&self, role: &str) -> usize {
-        self.sql(&format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND pid <> pg_backend_pid()")).parse().expect("a count")
+        self.sql(&format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND backend_type = 'client backend'
+             AND application_name <> 'psql'"
+        ))
+        .parse()
+        .expect("a count")
     }
 
     /// Waits until there is no connection of a role any more: the server needs a moment to notice that one was closed.
     ///
     /// # Panics
     /// Where there still is one after some seconds.
-    #[track_caller]
-    pub fn assert_no_connection_of(&self, role: &str) {
+    pub async fn assert_no_connection_of(&self, role: &str) {
         for _ in 0..100 {
             if self.connections_of(role) == 0 {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("{} connections of {role} are left:\n{}", self.connections_of(role), self.sql("TABLE pg_stat_activity"));
     }
@@ -191,10 +216,8 @@ static TEMPLATE: LazyLock<Folder> = LazyLock::new(|| {
         ),
     );
     run_single(&data, "postgres", &statements);
-    let statements = folder.write(
-        "statements",
-        &format!("CREATE TABLE orders (id int PRIMARY KEY)\nGRANT SELECT, INSERT ON orders TO {USER}\n"),
-    );
+    let statements = folder
+        .write("statements", &format!("CREATE TABLE orders (id int PRIMARY KEY)\nGRANT SELECT, INSERT ON orders TO {USER}\n"));
     run_single(&data, DATABASE, &statements);
     folder
 });

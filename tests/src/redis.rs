@@ -161,13 +161,12 @@ impl Redis {
     ///
     /// # Panics
     /// Where there still is one after some seconds.
-    #[track_caller]
-    pub fn assert_no_connection(&self) {
+    pub async fn assert_no_connection(&self) {
         for _ in 0..100 {
             if self.connections() == 0 {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(50));
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("connections are left:\n{}", self.command(&["CLIENT", "LIST"]));
     }

@@ -145,7 +145,7 @@ async fn attaches_and_the_posture_is_true() {
 
     assert!(server.connections_of(USER) > 0);
     shop.detach().await;
-    server.assert_no_connection_of(USER);
+    server.assert_no_connection_of(USER).await;
     assert!(canary::find(server.log().as_bytes()).is_none());
     journal::assert_silent();
 }
@@ -239,7 +239,7 @@ async fn about_to_expire_warns() {
     let posture = shop.orders.posture();
     assert_eq!(rules(&posture.findings), ["certificate_expiry"]);
     assert!(!posture.findings[0].is_denied());
-    assert!(posture.findings[0].message().contains("8 days"), "{}", posture.findings[0]);
+    assert!(posture.findings[0].message().contains("9 days"), "{}", posture.findings[0]);
     assert!(journal::text().lines().any(|line| line.contains("WARN") && line.contains("certificate_expiry")));
     shop.detach().await;
 }
@@ -253,7 +253,8 @@ async fn tls_1_1_only() {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.settings =
-        "ssl_min_protocol_version = 'TLSv1.1'\nssl_max_protocol_version = 'TLSv1.1'\nssl_ciphers = 'ALL:@SECLEVEL=0'\n".to_owned();
+        "ssl_min_protocol_version = 'TLSv1.1'\nssl_max_protocol_version = 'TLSv1.1'\nssl_ciphers = 'ALL:@SECLEVEL=0'\n"
+            .to_owned();
     options.openssl = Some(OLD_OPENSSL);
     let server = server::Postgres::with(authority, &options);
     let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
@@ -300,7 +301,7 @@ async fn an_administrator_is_refused() {
         let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
         assert_eq!(problems(&error), ["superuser_account"], "{role}");
         assert!(error.to_string().contains(power), "{error}");
-        SERVER.assert_no_connection_of(role);
+        SERVER.assert_no_connection_of(role).await;
     }
 }
 
@@ -344,7 +345,7 @@ async fn a_password_is_proven_and_not_shown() {
     for (role, password) in [("met_md5", PASSWORD), ("met_klare_taal", PASSWORD), ("zonder_bewijs", PASSWORD)] {
         let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
         assert_eq!(problems(&error), ["weak_authentication"], "{role}");
-        SERVER.assert_no_connection_of(role);
+        SERVER.assert_no_connection_of(role).await;
         let shop: Lenient = attach(&pairs(&as_role(&SERVER, role, password))).await.unwrap();
         assert_eq!(rules(&shop.orders.posture().findings), ["weak_authentication"], "{role}");
         shop.detach().await;
@@ -366,7 +367,8 @@ async fn a_client_certificate_logs_in() {
 
     let somebody_else = refused::<Shop>(&pairs(&login(&SERVER.authority.client("rolmaker"))), SOON).await;
     assert_eq!(problems(&somebody_else), ["not_admitted"]);
-    let self_made = refused::<Shop>(&pairs(&login(&Authority::new("the tests' authority").client("met_certificaat"))), SOON).await;
+    let self_made =
+        refused::<Shop>(&pairs(&login(&Authority::new("the tests' authority").client("met_certificaat"))), SOON).await;
     assert_eq!(problems(&self_made).len(), 1, "{self_made}");
     let without = refused::<Shop>(&pairs(&as_role(&SERVER, "met_certificaat", PASSWORD)), SOON).await;
     assert_eq!(problems(&without), ["not_admitted"]);
@@ -419,7 +421,7 @@ async fn a_server_that_never_answers() {
     let error = refused::<Hasty>(&pairs(&variables), Duration::from_secs(3)).await;
     assert!(begin.elapsed() >= Duration::from_secs(2), "it has the time that it was given");
     assert_eq!(problems(&error), ["timed_out"]);
-    hostile.assert_all_closed();
+    hostile.assert_all_closed().await;
     for heard in hostile.heard() {
         assert_eq!(heard.plain, backing_services_tests::hostile::postgres::SSL_REQUEST);
     }
@@ -448,7 +450,7 @@ async fn dropping_the_attempt_leaks_no_connection() {
         }
     }
     assert!(done < 24, "none was dropped on its way");
-    SERVER.assert_no_connection_of("weglater");
+    SERVER.assert_no_connection_of("weglater").await;
 }
 
 #[tokio::test]

@@ -26,6 +26,9 @@
 //! - It accepts any authentication that the server asks for, on every connection of the pool. Ours has seen what the server asks for, once.
 //! - It does not bound the iterations of SCRAM nor check the server's nonce (it does check the server's signature), and believes the length of a message up
 //!   to 4 GiB: a verified server that turns hostile can waste this process' time and memory.
+//! - It does not let go of its thread as long as the server keeps sending: a verified server that turns hostile can hold a thread, and with it the deadline
+//!   of attaching, for as long as it likes.
+//! - It writes a server's notices into the log as they are (target `sqlx::postgres::notice`): the log's writer has to escape them.
 //! - It resolves the host again for each connection, and holds no address against the rules: the certificate has to be the host's all the same.
 //! - Its roots are bundled, unless another crate of the program switches on its feature `tls-rustls-ring-native-roots`: then they are the system's.
 //! - The environment that it reads is overwritten by setters, or refused (`ambient_override`).
@@ -35,6 +38,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use backing_services_rules::Scheme;
 use secrecy::ExposeSecret as _;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
@@ -107,17 +111,16 @@ impl Service for Postgres {
 
         let pool = pool(target)?;
         let mut connection = match within(target.connect_timeout().min(target.time_left()), pool.acquire()).await {
-            Ok(Ok(connection)) => connection,
+            Ok(Ok(connection)) => Unproven(Some(connection)),
             Ok(Err(error)) => return Err(refusal(&error)),
             Err(timed_out) => return Err(timed_out.into()),
         };
-        let probed = within(target.time_left(), probe(&mut connection, target)).await;
-        drop(connection);
-        let account = match probed {
+        let account = match within(target.time_left(), probe(connection.get()?, target)).await {
             Ok(Ok(account)) => account,
             Ok(Err(refusal)) => return Err(refusal),
             Err(timed_out) => return Err(timed_out.into()),
         };
+        connection.keep();
 
         let mut findings = seen.findings;
         findings.extend(account.findings(target));
@@ -135,6 +138,28 @@ impl Service for Postgres {
 
     async fn close(pool: &PgPool) {
         pool.close().await;
+    }
+}
+
+/// The first connection of the pool, until the server has answered the probe. Before that it does not go back: the pool would ask the server
+/// whether it is well, and wait for the answer for ever, even after attaching has ended.
+struct Unproven(Option<PoolConnection<sqlx::Postgres>>);
+
+impl Unproven {
+    fn get(&mut self) -> Result<&mut PgConnection, Refusal> {
+        self.0.as_deref_mut().ok_or_else(no_answer)
+    }
+
+    /// Gives it back to the pool.
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unproven {
+    fn drop(&mut self) {
+        // Without a goodbye, which the driver would wait to see answered.
+        drop(self.0.take().map(PoolConnection::detach));
     }
 }
 

@@ -93,7 +93,8 @@ async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpSt
     let mut early = [0];
     match connection.try_read(&mut early) {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(connection),
-        _ => Err(Finding::new(
+        Ok(0) | Err(_) => Err(broken()),
+        Ok(_) => Err(Finding::new(
             &OPPORTUNISTIC_TLS,
             "something was slipped in before TLS began: somebody is on the path, or it is no PostgreSQL server",
         )
@@ -177,7 +178,8 @@ impl Account {
                     CASE WHEN rolreplication THEN 'REPLICATION' END,
                     CASE WHEN rolbypassrls THEN 'BYPASSRLS' END
                 ]) AS power
-                FROM pg_catalog.pg_roles WHERE rolname IN (CURRENT_USER, SESSION_USER)
+                FROM pg_catalog.pg_roles
+                WHERE rolname = CURRENT_USER OR pg_catalog.pg_has_role(SESSION_USER, oid, 'MEMBER')
                 UNION ALL
                 SELECT rolname::pg_catalog.text FROM pg_catalog.pg_roles
                 WHERE rolname IN ({powerful}) AND pg_catalog.pg_has_role(SESSION_USER, oid, 'MEMBER')

@@ -42,7 +42,8 @@ impl<'a> Lines<'a> {
 #[must_use]
 pub fn hello() -> Vec<u8> {
     let mut text = "%7\r\n".to_owned();
-    for (key, value) in [("server", "$5\r\nredis"), ("version", "$5\r\n7.4.1"), ("proto", ":3"), ("id", ":7"), ("mode", "$10\r\nstandalone")]
+    for (key, value) in
+        [("server", "$5\r\nredis"), ("version", "$5\r\n7.4.1"), ("proto", ":3"), ("id", ":7"), ("mode", "$10\r\nstandalone")]
     {
         text.push_str(&format!("${}\r\n{key}\r\n{value}\r\n", key.len()));
     }
