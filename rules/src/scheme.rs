@@ -24,14 +24,21 @@ pub struct KnownScheme {
     pub name: &'static str,
     /// What protects the connection.
     pub transport: Transport,
-    /// For a plaintext scheme: what to write instead, a scheme where there is an encrypted twin, else a phrase.
+    /// For a plaintext scheme: what to write instead, a scheme where there is one, else a phrase.
     pub instead: &'static str,
+    /// Whether `instead` is the same protocol under TLS, and not another one that does the same work.
+    pub has_twin: bool,
     /// The port that a locator without one means; 0 where the scheme has none.
     pub port: u16,
 }
 
 const fn row(name: &'static str, transport: Transport, port: u16, instead: &'static str) -> KnownScheme {
-    KnownScheme { name, transport, instead, port }
+    KnownScheme { name, transport, instead, has_twin: !instead.is_empty(), port }
+}
+
+/// A plaintext scheme without a twin: what does its work is another protocol.
+const fn lone(name: &'static str, port: u16, instead: &'static str) -> KnownScheme {
+    KnownScheme { has_twin: false, ..row(name, Plaintext, port, instead) }
 }
 
 use Transport::{Embedded, Encrypted, Plaintext, Upgraded};
@@ -59,31 +66,31 @@ pub const KNOWN_SCHEMES: &[KnownScheme] = &[
     row("sqlite", Embedded, 0, ""),
     row("redis", Plaintext, 6379, "rediss"),
     row("valkey", Plaintext, 6379, "valkeys"),
-    row("redis+unix", Plaintext, 0, "rediss"),
-    row("valkey+unix", Plaintext, 0, "valkeys"),
-    row("redis-cluster", Plaintext, 6379, "rediss"),
-    row("redis-sentinel", Plaintext, 26379, "rediss"),
+    lone("redis+unix", 0, "rediss"),
+    lone("valkey+unix", 0, "valkeys"),
+    lone("redis-cluster", 6379, "rediss"),
+    lone("redis-sentinel", 26379, "rediss"),
     row("amqp", Plaintext, 5672, "amqps"),
     row("nats", Plaintext, 4222, "tls"),
     row("ws", Plaintext, 80, "wss"),
     row("smtp", Plaintext, 25, "smtps"),
     row("http", Plaintext, 80, "https"),
     row("ldap", Plaintext, 389, "ldaps"),
-    row("ldapi", Plaintext, 0, "ldaps"),
+    lone("ldapi", 0, "ldaps"),
     row("mqtt", Plaintext, 1883, "mqtts"),
-    row("ftp", Plaintext, 21, "https"),
-    row("tftp", Plaintext, 69, "https"),
-    row("telnet", Plaintext, 23, "a service that speaks TLS"),
+    lone("ftp", 21, "https"),
+    lone("tftp", 69, "https"),
+    lone("telnet", 23, "a service that speaks TLS"),
     row("imap", Plaintext, 143, "imaps"),
     row("pop3", Plaintext, 110, "pop3s"),
-    row("memcache", Plaintext, 11211, "rediss"),
-    row("memcached", Plaintext, 11211, "rediss"),
-    row("memcache+tcp", Plaintext, 11211, "rediss"),
-    row("memcache+udp", Plaintext, 11211, "rediss"),
-    row("memcache+unix", Plaintext, 0, "rediss"),
-    row("tcp", Plaintext, 0, "the scheme of a service that speaks TLS"),
-    row("udp", Plaintext, 0, "the scheme of a service that speaks TLS"),
-    row("unix", Plaintext, 0, "the scheme of a service that speaks TLS"),
+    lone("memcache", 11211, "rediss"),
+    lone("memcached", 11211, "rediss"),
+    lone("memcache+tcp", 11211, "rediss"),
+    lone("memcache+udp", 11211, "rediss"),
+    lone("memcache+unix", 0, "rediss"),
+    lone("tcp", 0, "the scheme of a service that speaks TLS"),
+    lone("udp", 0, "the scheme of a service that speaks TLS"),
+    lone("unix", 0, "the scheme of a service that speaks TLS"),
 ];
 
 /// Looks a scheme up. Case does not matter, and blanks around it hide nothing.

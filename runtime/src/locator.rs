@@ -139,6 +139,20 @@ pub(crate) struct Dialect {
     pub(crate) plaintext_loopback: bool,
 }
 
+impl Dialect {
+    /// How an endpoint is written: `https://host:port/path`, and nothing else.
+    pub(crate) const fn endpoint(self) -> Self {
+        const HTTPS: &[Scheme] = &[Scheme::tls("https")];
+        Self {
+            schemes: HTTPS,
+            parameters: &[],
+            login: Login::None,
+            path: Some("what stands before the service's own path"),
+            ..self
+        }
+    }
+}
+
 /// A locator, its secret, and what is to be said about it although it was accepted.
 pub(crate) struct Parsed {
     pub(crate) locator: Locator,
@@ -221,7 +235,7 @@ impl Parser<'_> {
             return format!("{}:///path/to/file", scheme.name());
         }
         let user = match self.dialect.login {
-            Login::None => "",
+            Login::None | Login::Optional => "",
             Login::UserAndPassword | Login::Password => "user:password@",
         };
         format!("{}://{user}host:{}{}", scheme.name(), scheme.port(), if self.dialect.path.is_some() { "/path" } else { "" })
@@ -298,17 +312,20 @@ impl Parser<'_> {
             && known.transport == Transport::Plaintext
         {
             // The service's own encrypted scheme stands in for its plaintext twin, with the twin's port.
-            if let Some(twin) = self.dialect.schemes.iter().find(|scheme| scheme.is(known.instead)) {
+            if known.has_twin
+                && let Some(twin) = self.dialect.schemes.iter().find(|scheme| scheme.is(known.instead))
+            {
                 return Some((twin.with_port(known.port), true));
             }
             let accepted = self.accepted();
-            self.find(Finding::new(&PLAINTEXT_SCHEME, format!("its scheme `{}` is plaintext", known.name)).help(
-                if known.instead.contains(' ') || self.dialect.schemes.is_empty() {
-                    format!("this service accepts {accepted}")
-                } else {
-                    format!("`{}` is what `{}` becomes with TLS, but this service accepts {accepted}", known.instead, known.name)
-                },
-            ));
+            let help = if known.instead.contains(' ') {
+                format!("use {}; this service accepts {accepted}", known.instead)
+            } else if known.has_twin {
+                format!("`{}` is what `{}` becomes with TLS; this service accepts {accepted}", known.instead, known.name)
+            } else {
+                format!("use a service that is reached by `{}`; this one accepts {accepted}", known.instead)
+            };
+            self.find(Finding::new(&PLAINTEXT_SCHEME, format!("its scheme `{}` is plaintext", known.name)).help(help));
             return None;
         }
         let accepted = self.accepted();

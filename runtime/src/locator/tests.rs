@@ -208,6 +208,32 @@ fn schemes_and_parameters_answer_to_their_rules() {
 }
 
 #[test]
+fn what_has_no_service_here_says_what_to_use_instead() {
+    for (text, instead) in [
+        ("memcached://cache:11211", "use a service that is reached by `rediss`"),
+        ("memcache+udp://cache", "use a service that is reached by `rediss`"),
+        ("redis+unix:///run/redis.sock", "use a service that is reached by `rediss`"),
+        ("mqtt://broker", "`mqtts` is what `mqtt` becomes with TLS"),
+        ("ldap://directory", "`ldaps` is what"),
+        ("LDAPI://%2fvar%2frun", "use a service that is reached by `ldaps`"),
+        ("ftp://files", "use a service that is reached by `https`"),
+        ("telnet://host", "use a service that speaks TLS"),
+        ("smtp://relay", "`smtps` is what"),
+        ("nats://broker", "`tls` is what"),
+        ("amqp://broker", "`amqps` is what"),
+    ] {
+        let findings = parse(text, &REDIS).err().unwrap();
+        assert_eq!(findings[0].rule().name, "plaintext_scheme", "{text}");
+        assert!(findings[0].remedy().contains(instead), "{text}: {}", findings[0].remedy());
+    }
+    // A waiver of plaintext is not one of the protocol.
+    let waived = Dialect { plaintext_waiver: Some("the mesh"), ..REDIS };
+    for text in ["memcached://cache", "redis-cluster://cache", "redis-sentinel://cache", "http://cache"] {
+        assert_eq!(refused(text, &waived), ["plaintext_scheme"], "{text}");
+    }
+}
+
+#[test]
 fn plaintext_is_accepted_by_waiver_and_on_loopback_only() {
     let waived = Dialect { plaintext_waiver: Some("the mesh"), ..REDIS };
     let parsed = parse("redis://:p@db.internal", &waived).unwrap_or_else(|findings| panic!("{findings:?}"));
