@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -59,7 +60,6 @@ impl Target {
     /// # Errors
     /// [`Refusal`]: a forbidden address, or a host that does not resolve or answer.
     pub async fn dial_tcp(&self) -> Result<TcpStream, Refusal> {
-        let (host, port) = (self.host()?, self.locator.port());
         let limit = self.connect_timeout();
         let timed_out = |what: &'static str| {
             move |_| {
@@ -70,8 +70,14 @@ impl Target {
                 ))
             }
         };
-        let addresses =
-            within(limit, resolve(host, port)).await.map_err(timed_out("its host's name was not resolved in time"))??;
+        let addresses = within(limit, self.resolve()).await.map_err(timed_out("its host's name was not resolved in time"))??;
+        within(limit, connect(&addresses)).await.map_err(timed_out("its host did not answer in time"))?
+    }
+
+    /// The addresses of its host, each of them held against the address rules.
+    pub(crate) async fn resolve(&self) -> Result<Vec<SocketAddr>, Refusal> {
+        let host = self.host()?;
+        let addresses = resolve(host, self.locator.port()).await?;
         if let Some(finding) = address::check_resolved(addresses.iter().map(SocketAddr::ip)) {
             return Err(finding.into());
         }
@@ -81,7 +87,23 @@ impl Target {
         {
             return Err(Finding::new(&PLAINTEXT_SCHEME, "`localhost` leads to an address that is not a loopback address").into());
         }
-        within(limit, connect(&addresses)).await.map_err(timed_out("its host did not answer in time"))?
+        Ok(addresses)
+    }
+
+    /// Whether a name is its host's.
+    #[cfg(any(feature = "https", feature = "s3"))]
+    pub(crate) fn is_host(&self, name: &str) -> bool {
+        matches!(self.locator.host(), Some(Host::Name(host)) if host.eq_ignore_ascii_case(name))
+    }
+
+    /// The one TLS configuration, by value, for a driver that adds to it. A plaintext target's is never used: it trusts the public roots.
+    #[cfg(any(feature = "https", feature = "s3"))]
+    pub(crate) fn client_config(&self) -> Result<rustls::ClientConfig, Refusal> {
+        let (config, _) = match &self.trust.tls {
+            Some(tls) => tls.witnessed()?,
+            None => crate::tls::Tls::public()?.witnessed()?,
+        };
+        Ok(Arc::unwrap_or_clone(config))
     }
 
     /// Speaks TLS over a connection of [`Target::dial_tcp`], on which nothing is waiting to be read.
@@ -134,6 +156,17 @@ impl Target {
     /// How long connecting may take: what the locator's `connect_timeout` says, in seconds, or 10 s.
     pub(crate) fn connect_timeout(&self) -> Duration {
         self.locator.number("connect_timeout").map_or(CONNECT_TIMEOUT, Duration::from_secs)
+    }
+}
+
+impl Stream {
+    /// The server's own certificate, in DER, for a protocol that binds its login to it; `None` where the target is plaintext.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        match &self.0 {
+            Inner::Tls(stream) => stream.get_ref().1.peer_certificates()?.first(),
+            Inner::Plain(_) => None,
+        }
     }
 }
 

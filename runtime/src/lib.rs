@@ -97,6 +97,9 @@ pub use resource::{AnyResource, ClientGuard, Resource};
 pub use rustls;
 pub use secrecy;
 pub use service::{Attachment, Login, Parameter, Refusal, Service};
+#[cfg(feature = "https")]
+#[doc(inline)]
+pub use services::https::{Https, HttpsClient};
 #[cfg(feature = "postgres")]
 #[doc(inline)]
 pub use services::postgres::Postgres;

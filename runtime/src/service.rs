@@ -8,6 +8,7 @@ use std::sync::Arc;
 use backing_services_rules::Scheme;
 
 use crate::finding::{Failure, Finding};
+use crate::locator::Locator;
 use crate::manifest::Slot;
 use crate::posture::Posture;
 use crate::resource::{Identity, Resource};
@@ -78,6 +79,10 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// Whether the driver lets our verifier decide whom to trust, so that `_PIN` can name the server's key.
     const PINS: bool = true;
 
+    /// For a service whose host is a name of its own, such as a bucket, and no host: where to dial it unless its `_ENDPOINT` variable says so. `None` from
+    /// the function is a locator that does not tell. [`Target::endpoint`] gives what came of it.
+    const ENDPOINT: Option<fn(&Locator) -> Option<String>> = None;
+
     /// Checks what only this service knows: the shape of its path, parameters that contradict each other. No I/O.
     fn check(target: &Target) -> Vec<Finding> {
         let _ = target;
@@ -115,6 +120,8 @@ pub enum Login {
     UserAndPassword,
     /// A password; a user where there is more than one account.
     Password,
+    /// Nothing, or a password, or a user and a password: as the one service wants it.
+    Optional,
 }
 
 /// A parameter that a locator may have.
@@ -242,6 +249,7 @@ pub(crate) struct ServiceEntry {
     pub(crate) path: Option<&'static str>,
     pub(crate) ambient: &'static [&'static str],
     pub(crate) pins: bool,
+    pub(crate) endpoint: Option<fn(&Locator) -> Option<String>>,
     pub(crate) check: fn(&Target) -> Vec<Finding>,
     pub(crate) connect: fn(Arc<Target>) -> Connecting,
 }
@@ -293,6 +301,7 @@ pub(crate) trait Erased: Service {
         path: Self::PATH,
         ambient: Self::AMBIENT,
         pins: Self::PINS,
+        endpoint: Self::ENDPOINT,
         check: Self::check,
         connect: |target| {
             Box::pin(async move {

@@ -22,6 +22,7 @@ use crate::locator::Locator;
 #[derive(Clone)]
 pub struct Target {
     pub(crate) locator: Locator,
+    pub(crate) endpoint: Option<Locator>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<SecretString>,
     pub(crate) trust: Trust,
@@ -47,6 +48,20 @@ impl Target {
     #[must_use]
     pub const fn locator(&self) -> &Locator {
         &self.locator
+    }
+
+    /// Where it is dialled, for a service whose [`Service::ENDPOINT`](crate::Service::ENDPOINT) says that the locator's host is none.
+    #[must_use]
+    pub const fn endpoint(&self) -> Option<&Locator> {
+        self.endpoint.as_ref()
+    }
+
+    /// The same target at its endpoint: what this one dials is the endpoint's host, with the same trust and the same deadline. Without an endpoint it is the
+    /// target itself.
+    #[must_use]
+    pub fn at_endpoint(&self) -> Self {
+        let locator = self.endpoint.as_ref().unwrap_or(&self.locator).clone();
+        Self { locator, ..self.clone() }
     }
 
     /// Who logs in: from the locator, or from the `_USER` variable.

@@ -95,6 +95,12 @@ impl Tls {
         }
     }
 
+    /// The configuration for the public roots.
+    #[cfg(any(feature = "https", feature = "s3"))]
+    pub(crate) fn public() -> Result<Self, Refusal> {
+        Self::new(Material::default()).map_err(|unusable| Finding::new(unusable.rule, unusable.message).into())
+    }
+
     fn build(material: Material<'_>) -> Result<Self, Unusable> {
         let pins = match material.pins {
             None => Vec::new(),

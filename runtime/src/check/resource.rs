@@ -78,7 +78,7 @@ pub(super) fn load(
         );
         return None;
     }
-    let Companions { user, password, ca, client_cert, client_key, pin, .. } = companions;
+    let Companions { user, password, ca, client_cert, client_key, pin, endpoint, .. } = companions;
 
     let before = findings.len();
     if let Some(what) = credentials::placeholder(text) {
@@ -114,7 +114,45 @@ pub(super) fn load(
                 .help(format!("write `{scheme}://`")),
         );
     }
-    if let Some(host) = locator.host() {
+    let endpoint = match (service.endpoint, endpoint) {
+        (None, None) => None,
+        (None, Some(endpoint)) => {
+            let message = format!("`{}` is set, and {} is dialled where its locator says", endpoint.variable, service.name);
+            let finding = Finding::new(&MALFORMED_VALUE, message).about(&endpoint.variable);
+            findings.push(finding.help("unset it, and write the host into the locator"));
+            None
+        }
+        (Some(usual), endpoint) => {
+            let (text, variable) = match endpoint {
+                Some(Value { text, variable }) => (Some(text.expose_secret().to_owned()), variable),
+                None => (usual(&locator), format!("{base}_ENDPOINT")),
+            };
+            let Some(text) = text else {
+                findings.push(
+                    Finding::new(
+                        &MISSING_VALUE,
+                        format!("`{variable}` is not set, and the locator does not tell where {} is", service.name),
+                    )
+                    .about(&variable)
+                    .help(format!("set `{variable}` to `https://` and the host")),
+                );
+                return None;
+            };
+            match locator::parse(&text, &dialect.endpoint()) {
+                Ok(parsed) => {
+                    findings.extend(parsed.warnings.into_iter().map(|finding| finding.about(&variable)));
+                    Some(parsed.locator)
+                }
+                Err(refused) => {
+                    findings.extend(refused.into_iter().map(|finding| finding.about(&variable)));
+                    return None;
+                }
+            }
+        }
+    };
+    // Where there is an endpoint, it is what is dialled; the locator's host is a name of the service's own.
+    let dialled = endpoint.as_ref().unwrap_or(&locator);
+    if let Some(host) = dialled.host() {
         address::check_host(host, declaration.listed_hosts(), findings);
     }
     for name in service.ambient.iter().filter(|name| environment::is_set(name)) {
@@ -146,7 +184,7 @@ pub(super) fn load(
         (None, Some(Value { text, variable })) => (Some(text), variable),
         (password, None) => (password, variable.to_owned()),
     };
-    let trust = trust(TrustValues { ca, client_cert, client_key, pin }, service, locator.transport(), findings);
+    let trust = trust(TrustValues { ca, client_cert, client_key, pin }, service, dialled.transport(), findings);
     if findings[before..].iter().any(|finding| finding.rule() == &AMBIGUOUS_LOCATOR) {
         return None;
     }
@@ -157,7 +195,7 @@ pub(super) fn load(
         .iter()
         .map(|waiver| waiver.rule().name)
         .filter(|rule| waiver::reason(declaration.waived_rules(), rule, today).is_some());
-    let target = Target { locator, user, password, trust, deadline, waived: waived.collect() };
+    let target = Target { locator, endpoint, user, password, trust, deadline, waived: waived.collect() };
     findings.extend((service.check)(&target).into_iter().map(|finding| finding.about(variable)));
     Some(Some(target))
 }
@@ -193,6 +231,7 @@ fn login(
     }
     let missing = match (user, password) {
         (None, _) if login == Login::UserAndPassword => Some("it names no user"),
+        (None, None) if login == Login::Optional => None,
         (_, None) if !has_certificate => Some("it has no password, and no client certificate in its place"),
         _ => None,
     };
@@ -218,6 +257,7 @@ struct Companions {
     client_cert: Option<Value>,
     client_key: Option<Value>,
     pin: Option<Value>,
+    endpoint: Option<Value>,
 }
 
 impl Companions {
@@ -233,13 +273,14 @@ impl Companions {
             client_cert: read("_CLIENT_CERT"),
             client_key: read("_CLIENT_KEY"),
             pin: read("_PIN"),
+            endpoint: read("_ENDPOINT"),
         }
     }
 
     /// One of those that are there.
     fn any(&self) -> Option<&Value> {
-        let Self { host, port, database, user, password, ca, client_cert, client_key, pin } = self;
-        [host, port, database, user, password, ca, client_cert, client_key, pin].into_iter().flatten().next()
+        let Self { host, port, database, user, password, ca, client_cert, client_key, pin, endpoint } = self;
+        [host, port, database, user, password, ca, client_cert, client_key, pin, endpoint].into_iter().flatten().next()
     }
 
     /// Writes a locator out of its parts, for platforms that give those. It is then read like any other: a part that does not belong where it stands is

@@ -1,5 +1,7 @@
 //! The services, one file each, all of the same shape; none knows of another.
 
+#[cfg(feature = "https")]
+pub mod https;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redis")]
@@ -11,3 +13,6 @@ pub mod sqlite;
 mod postgresql;
 #[cfg(feature = "_sqlx")]
 mod sqlx;
+
+#[cfg(any(feature = "https", feature = "s3"))]
+mod http;

@@ -1,0 +1,132 @@
+//! The HTTP client that [`https`](super::https) and [`s3`](super::s3) share: reqwest, with all that would lead elsewhere switched off.
+//!
+//! - **One host.** Redirects are not followed, no proxy is asked, and only the target's own host is resolved: each time, with each address held against the
+//!   address rules, so that a name cannot come to mean a cloud's metadata service after it was attached.
+//! - **One TLS configuration**: ours, with ALPN. No variable of the process adds a root.
+//! - **No decompression**, whatever features another crate of the program switches on: a body has the size that came in.
+//! - **Bounds**: 100 headers and some 400 KiB of them in HTTP/1.1 (hyper's), 64 KiB of them in HTTP/2; time is the service's to bound.
+
+use std::time::Duration;
+
+use reqwest::dns::{Name, Resolve, Resolving};
+use reqwest::redirect::Policy;
+use reqwest::{Client, ClientBuilder};
+
+use crate::finding::{Failure, FailureKind};
+use crate::service::Refusal;
+use crate::target::Target;
+
+/// What an HTTP/2 header block may have, in bytes.
+const MAX_HEADERS: u32 = 64 * 1024;
+
+/// An idle connection is closed after 60 s: proxies and servers close theirs after 60 to 75, and the first request after that would fail.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A client of one target, and of no other host. Its times are to be set.
+pub(super) fn builder(target: &Target) -> Result<ClientBuilder, Refusal> {
+    let mut config = target.client_config()?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let resolver = OnlyHost { target: target.clone() };
+    Ok(Client::builder()
+        .tls_backend_preconfigured(config)
+        .https_only(!target.is_plaintext())
+        .redirect(Policy::none())
+        .no_proxy()
+        .referer(false)
+        .no_gzip()
+        .no_brotli()
+        .no_zstd()
+        .no_deflate()
+        .dns_resolver(resolver)
+        .user_agent(concat!("backing-services/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(target.connect_timeout())
+        .pool_idle_timeout(IDLE)
+        .http1_max_headers(100)
+        .http2_max_header_list_size(MAX_HEADERS))
+}
+
+/// Builds the client.
+pub(super) fn build(builder: ClientBuilder) -> Result<Client, Refusal> {
+    builder.build().map_err(|_| {
+        Failure::new(FailureKind::Protocol, "the HTTP client cannot be built", "look at reqwest's version: there has to be one").into()
+    })
+}
+
+/// Resolves the target's host and nothing else.
+struct OnlyHost {
+    target: Target,
+}
+
+impl Resolve for OnlyHost {
+    fn resolve(&self, name: Name) -> Resolving {
+        let target = self.target.clone();
+        Box::pin(async move {
+            if !target.is_host(name.as_str()) {
+                let refusal = Refusal::from(Failure::new(
+                    FailureKind::Unresolved,
+                    "another host was asked for than the locator's",
+                    "write the path alone: the host is the locator's",
+                ));
+                return Err(refusal.into());
+            }
+            let addresses = target.resolve().await?;
+            Ok(Box::new(addresses.into_iter()) as _)
+        })
+    }
+}
+
+/// Reads an error of reqwest's, whose own text holds the URL.
+pub(super) fn refusal(target: &Target, error: &(dyn std::error::Error + 'static)) -> Refusal {
+    if let Some(refusal) = within::<Refusal>(error) {
+        return refusal.clone();
+    }
+    if let Some(refusal) = target.tls_refusal(error) {
+        return refusal;
+    }
+    let broken = within::<std::io::Error>(error).map(std::io::Error::kind);
+    let http = within::<reqwest::Error>(error);
+    if http.is_some_and(reqwest::Error::is_timeout) || broken == Some(std::io::ErrorKind::TimedOut) {
+        return late();
+    }
+    if http.is_some_and(reqwest::Error::is_connect) || broken.is_some() {
+        return Failure::new(
+            FailureKind::Unreachable,
+            "the server cannot be connected to, or closed the connection",
+            "look at the host and the port, and at the server's log",
+        )
+        .into();
+    }
+    Failure::new(
+        FailureKind::Protocol,
+        "what the server sent is not HTTP, more than it may send, or less than it promised",
+        "look at what answers on the port",
+    )
+    .into()
+}
+
+/// An answer that took too long.
+pub(super) fn late() -> Refusal {
+    Failure::new(
+        FailureKind::TimedOut,
+        "the server did not answer in time",
+        "look at its load, and at `response_timeout` in the locator",
+    )
+    .into()
+}
+
+/// The first error of a type in a chain of errors, of which real ones have some five.
+fn within<'e, E: std::error::Error + 'static>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e E> {
+    let mut current = Some(error);
+    for _ in 0..16 {
+        let error = current?;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        // An `io::Error` hides what it wraps from `source()`.
+        if let Some(found) = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()?.downcast_ref()) {
+            return Some(found);
+        }
+        current = error.source();
+    }
+    None
+}

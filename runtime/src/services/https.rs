@@ -1,0 +1,574 @@
+//! An HTTP API, through [`HttpsClient`]: one origin, below one path, with a budget for bodies and for time.
+//!
+//! # Locator
+//! `https://host:port/base/path`. The port is 443 and the base path is `/` unless the locator says otherwise. `https://user:password@host`, or the `_USER`
+//! and `_PASSWORD` variables, log in as Basic; a password without a user (`https://:token@host`, or `_PASSWORD` alone) is a Bearer token; a client
+//! certificate needs neither. Without any of them nobody logs in. Parameters:
+//!
+//! | parameter | meaning | default |
+//! |---|---|---|
+//! | `health` | a path below the base that answers 2xx to a `GET` when all is well; with the credentials, so that they are tried | none |
+//! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
+//! | `response_timeout` | milliseconds until a request has failed, from connecting to the last byte of the body, 1 to 3 600 000 | 30 000, more than a request may take |
+//! | `max_body` | bytes that a response's body may have, 1024 to 1 073 741 824 | 16 777 216 |
+//!
+//! # How it is attached
+//! 1. **A TLS handshake of our own**, which tells the posture. Nothing is asked for over it.
+//! 2. **The probe**, where there is a `health` path: a `GET` with the credentials. 401 and 403 are credentials that are not accepted; whatever is not 2xx is
+//!    a service that is not well. Without one there is nothing that every API answers to, so the credentials are not tried; the posture says so.
+//!
+//! HTTP does not tell what an account may do.
+//!
+//! # What a request may do
+//! It names a path below the base path: no absolute URL, no `//host`, no `.` or `..` (percent-encoded neither), no backslash, no fragment. It cannot
+//! name a host, a proxy or the framing of the message by a header. Redirects are not followed: a 3xx is what the caller gets. Cookies are neither kept
+//! nor sent. Only the locator's host is resolved, and each time its addresses are held against the address rules.
+//!
+//! # What a server may send
+//! A body of `max_body` bytes, also where it says less; no compressed body is decompressed; 100 headers and some 400 KiB of them, in HTTP/2 64 KiB;
+//! interim responses (1xx) and slow bytes until `response_timeout` ends the request.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use backing_services_rules::Scheme;
+use backing_services_rules::rule::{MALFORMED_LOCATOR, MALFORMED_VALUE};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+pub use reqwest::{Body, Method, StatusCode};
+use secrecy::ExposeSecret as _;
+use url::Url;
+
+use super::http;
+use crate::attach::within;
+use crate::finding::{Failure, FailureKind, Finding};
+use crate::posture::{Posture, printable};
+use crate::service::{Attachment, Login, Parameter, Refusal, Service};
+use crate::target::Target;
+
+/// An HTTP API. See [the module](self) for its locator, and for how it is attached.
+#[derive(Clone, Copy, Debug)]
+pub struct Https;
+
+/// How long a request may take unless the locator says otherwise: 30 s.
+const RESPONSE_TIMEOUT: u64 = 30_000;
+
+/// What a body may have, in bytes, unless the locator says otherwise: 16 MiB.
+const MAX_BODY: u64 = 16 * 1024 * 1024;
+
+#[diagnostic::do_not_recommend]
+impl Service for Https {
+    type Client = HttpsClient;
+
+    const NAME: &'static str = "HTTPS";
+    const SCHEMES: &'static [Scheme] = &[Scheme::tls("https")];
+    const PATH: Option<&'static str> = Some("what every request's path begins with");
+    const LOGIN: Login = Login::Optional;
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::text("health", 1024),
+        Parameter::number("connect_timeout", 1, 300),
+        Parameter::number("response_timeout", 1, 3_600_000),
+        Parameter::number("max_body", 1024, 1024 * 1024 * 1024),
+        Parameter::refused("proxy", "remove it: the host is dialled itself"),
+        Parameter::refused("redirect", "remove it: redirects are not followed"),
+    ];
+
+    fn check(target: &Target) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        match base(target) {
+            None => findings.push(
+                Finding::new(&MALFORMED_LOCATOR, "its path holds a part that is empty, `.` or `..`, or is no path")
+                    .help("write the path as the server has it: `/api/v2`"),
+            ),
+            Some(base) => {
+                if target.locator().parameter("health").is_some_and(|path| reach(&base, path).is_err()) {
+                    let finding = Finding::new(&MALFORMED_LOCATOR, "the value of the parameter `health` is no path below the base path");
+                    findings.push(finding.help("write a path alone: `/healthz`"));
+                }
+            }
+        }
+        if target.password().is_some() && authorization(target).is_none() {
+            findings.push(
+                Finding::new(&MALFORMED_VALUE, "its user holds a `:`, or its token something else than visible ASCII characters")
+                    .help("HTTP has no way to send these: ask for other credentials"),
+            );
+        }
+        findings
+    }
+
+    async fn connect(target: &Target) -> Result<Attachment<HttpsClient>, Refusal> {
+        let mut posture = Posture::of::<Self>(target);
+        let dialled = target.dial().await?;
+        posture.tls = dialled.tls;
+        drop(dialled.stream);
+
+        let client = HttpsClient::new(target)?;
+        if client.shared.health.is_none() {
+            posture.remarks.push("the locator has no `health` path: the credentials were not tried");
+        } else {
+            let response = within(target.time_left(), client.healthy()).await.map_err(Refusal::from)??;
+            posture.server = response.header("server").map(printable);
+            posture.account = target.user().map(printable);
+            posture.authentication = match (target.user(), target.password(), target.client_certificate()) {
+                (Some(_), Some(_), _) => Some("Basic".to_owned()),
+                (None, Some(_), _) => Some("Bearer".to_owned()),
+                (_, None, Some(_)) => Some("client certificate".to_owned()),
+                _ => None,
+            };
+        }
+        Ok(Attachment::new(client, posture))
+    }
+
+    async fn health(client: &HttpsClient) -> Result<(), Refusal> {
+        if client.shared.health.is_none() {
+            return client.shared.target.dial().await.map(drop);
+        }
+        client.healthy().await.map(drop)
+    }
+
+    async fn close(client: &HttpsClient) {
+        client.close().await;
+    }
+}
+
+/// The origin and the base path, without a `/` at its end; `None` where the path cannot be one.
+fn base(target: &Target) -> Option<Url> {
+    let locator = target.locator();
+    let scheme = if target.is_plaintext() { "http" } else { "https" };
+    let mut url = Url::parse(&format!("{scheme}://{}:{}/", locator.host()?, locator.port())).ok()?;
+    let path = locator.path();
+    let path = path.strip_suffix('/').unwrap_or(path);
+    if path.is_empty() {
+        return Some(url);
+    }
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) || path.contains(['\\', '%', '?', '#']) {
+        return None;
+    }
+    url.path_segments_mut().ok()?.clear().extend(path.split('/'));
+    Some(url)
+}
+
+/// Who we are, as a header. `None` where nobody logs in, or where HTTP cannot say it.
+fn authorization(target: &Target) -> Option<HeaderValue> {
+    let password = target.password()?.expose_secret();
+    let value = match target.user() {
+        // RFC 7617, 2: the first `:` ends the user.
+        Some(user) if user.contains(':') => return None,
+        Some(user) => format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))),
+        None if password.bytes().all(|byte| byte.is_ascii_graphic()) => format!("Bearer {password}"),
+        None => return None,
+    };
+    let mut value = HeaderValue::from_str(&value).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Where a path leads, if it stays below the base.
+fn reach(base: &Url, path: &str) -> Result<Url, HttpsError> {
+    if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(HttpsError::Path("it holds a blank, a control character or something beyond ASCII, which are percent-encoded"));
+    }
+    if path.contains(['\\', '#']) {
+        return Err(HttpsError::Path("it holds a backslash or a `#`, which are percent-encoded"));
+    }
+    let (path, query) = match path.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path, None),
+    };
+    let path = path.strip_prefix('/').unwrap_or(path);
+    if path.starts_with('/') || path.contains("://") {
+        return Err(HttpsError::Path("it names a host, which is the locator's to name"));
+    }
+    for part in path.split('/') {
+        let decoded: Vec<u8> = percent_encoding::percent_decode_str(part).collect();
+        // A server that decodes first takes `..%2f` for what it is.
+        if decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(|part| matches!(part, b"." | b"..")) {
+            return Err(HttpsError::Path("it holds a part that is `.` or `..`"));
+        }
+        if decoded.iter().any(u8::is_ascii_control) {
+            return Err(HttpsError::Path("it holds a percent-encoded control character"));
+        }
+    }
+    let mut url = base.clone();
+    if !path.is_empty() {
+        url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    }
+    url.set_query(query);
+    // Whatever `url` made of it: the origin and the base path are what they were.
+    let stays = url.origin() == base.origin()
+        && url.path().strip_prefix(base.path()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || base.path().ends_with('/'));
+    if stays { Ok(url) } else { Err(HttpsError::Path("it leads out of the base path")) }
+}
+
+/// Headers that say where a message goes or where it ends: those are the locator's and the client's.
+const OWN_HEADERS: &[&str] = &[
+    "connection", "content-length", "expect", "forwarded", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te",
+    "trailer", "transfer-encoding", "upgrade",
+];
+
+/// A client of one HTTP API. Clones share its connections.
+///
+/// ```no_run
+/// # async fn example(rates: backing_services::Resource<backing_services::Https>) -> Result<(), backing_services::services::https::HttpsError> {
+/// let response = rates.client().get("/v2/latest").query("base", "EUR").send().await?;
+/// if response.status().is_success() {
+///     let body = response.bytes().await?; // at most `max_body` bytes
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct HttpsClient {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    target: Target,
+    base: Url,
+    health: Option<Url>,
+    authorization: Option<HeaderValue>,
+    max_body: u64,
+    /// `None` when it was closed.
+    http: ArcSwapOption<reqwest::Client>,
+}
+
+impl HttpsClient {
+    fn new(target: &Target) -> Result<Self, Refusal> {
+        let locator = target.locator();
+        let malformed = || Refusal::from(Finding::new(&MALFORMED_LOCATOR, "its path is no path"));
+        let base = base(target).ok_or_else(malformed)?;
+        let health = locator.parameter("health").map(|path| reach(&base, path).map_err(|_| malformed())).transpose()?;
+        let timeout = Duration::from_millis(locator.number("response_timeout").unwrap_or(RESPONSE_TIMEOUT));
+        let http = http::build(http::builder(target)?.timeout(timeout))?;
+        let shared = Shared {
+            target: target.clone(),
+            base,
+            health,
+            authorization: authorization(target),
+            max_body: locator.number("max_body").unwrap_or(MAX_BODY),
+            http: ArcSwapOption::from_pointee(http),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// A `GET` of a path below the base path.
+    pub fn get(&self, path: &str) -> HttpsRequest {
+        self.request(Method::GET, path)
+    }
+
+    /// A `POST` to a path below the base path.
+    pub fn post(&self, path: &str) -> HttpsRequest {
+        self.request(Method::POST, path)
+    }
+
+    /// A `PUT` to a path below the base path.
+    pub fn put(&self, path: &str) -> HttpsRequest {
+        self.request(Method::PUT, path)
+    }
+
+    /// A `DELETE` of a path below the base path.
+    pub fn delete(&self, path: &str) -> HttpsRequest {
+        self.request(Method::DELETE, path)
+    }
+
+    /// A request for a path below the base path, with its query where it has one. What is wrong with the path is said by [`HttpsRequest::send`].
+    pub fn request(&self, method: Method, path: &str) -> HttpsRequest {
+        let (url, problem) = match reach(&self.shared.base, path) {
+            Ok(url) => (url, None),
+            Err(problem) => (self.shared.base.clone(), Some(problem)),
+        };
+        HttpsRequest { client: self.clone(), method, url, headers: HeaderMap::new(), body: None, timeout: None, problem }
+    }
+
+    /// Asks for the `health` path.
+    async fn healthy(&self) -> Result<HttpsResponse, Refusal> {
+        let Some(url) = self.shared.health.clone() else { return Err(detached()) };
+        let request = HttpsRequest {
+            client: self.clone(),
+            method: Method::GET,
+            url,
+            headers: HeaderMap::new(),
+            body: None,
+            timeout: None,
+            problem: None,
+        };
+        let response = request.send().await.map_err(HttpsError::into_refusal)?;
+        match response.status().as_u16() {
+            200..=299 => Ok(response),
+            401 | 403 => Err(Failure::new(
+                FailureKind::NotAdmitted,
+                "the server does not accept the credentials for the `health` path",
+                "look at the user, the password or the token; they may have been rotated",
+            )
+            .into()),
+            300..=399 => Err(Failure::new(
+                FailureKind::Unavailable,
+                "the server wants to send us elsewhere from the `health` path, and redirects are not followed",
+                "write the host and the path that answer themselves",
+            )
+            .into()),
+            status => Err(Failure::new(
+                FailureKind::Unavailable,
+                format!("the server answers to the `health` path with the status {status}"),
+                "look at the path, and at the server's log",
+            )
+            .into()),
+        }
+    }
+
+    /// No request begins any more; idle connections close, and those that have a response to read close behind it.
+    async fn close(&self) {
+        let Some(http) = self.shared.http.swap(None) else { return };
+        // Every request in flight holds it, and there is nothing else to wait for.
+        while Arc::strong_count(&http) > 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn detached() -> Refusal {
+    Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it again").into()
+}
+
+impl fmt::Debug for HttpsClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpsClient({})", self.shared.target.locator())
+    }
+}
+
+/// A request that has not been sent yet.
+#[must_use = "a request is sent by `send`"]
+pub struct HttpsRequest {
+    client: HttpsClient,
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Option<Body>,
+    timeout: Option<Duration>,
+    problem: Option<HttpsError>,
+}
+
+impl HttpsRequest {
+    /// Adds `name=value` to the query, percent-encoded.
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        self.url.query_pairs_mut().append_pair(name, value);
+        self
+    }
+
+    /// Sets a header. One that says where the message goes or ends (`Host`, `Content-Length`, `Transfer-Encoding` and the like) is refused by
+    /// [`HttpsRequest::send`]. An `Authorization` of the request's own replaces the resource's.
+    pub fn header(mut self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
+        match (name.try_into(), value.try_into()) {
+            (Ok(name), Ok(_)) if OWN_HEADERS.contains(&name.as_str()) => {
+                self.problem.get_or_insert(HttpsError::Header("it says where the message goes or ends, which is the client's to say"));
+            }
+            (Ok(name), Ok(value)) => {
+                self.headers.insert(name, value);
+            }
+            _ => {
+                self.problem.get_or_insert(HttpsError::Header("its name or its value is none that HTTP has"));
+            }
+        }
+        self
+    }
+
+    /// Sets the body.
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    /// Sets how long this request may take, instead of the locator's `response_timeout`.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sends it. A status that is no success is no error.
+    ///
+    /// # Errors
+    /// [`HttpsError`]: the path or a header is refused, or there is no response.
+    pub async fn send(self) -> Result<HttpsResponse, HttpsError> {
+        let Self { client, method, url, mut headers, body, timeout, problem } = self;
+        if let Some(problem) = problem {
+            return Err(problem);
+        }
+        let Some(http) = client.shared.http.load_full() else { return Err(HttpsError::Refused(detached())) };
+        if let Some(authorization) = &client.shared.authorization {
+            headers.entry(reqwest::header::AUTHORIZATION).or_insert_with(|| authorization.clone());
+        }
+        let mut request = reqwest::Request::new(method, url);
+        *request.headers_mut() = headers;
+        *request.body_mut() = body;
+        *request.timeout_mut() = timeout;
+        match http.execute(request).await {
+            Ok(response) => {
+                let left = client.shared.max_body;
+                Ok(HttpsResponse { response, left, client, _http: http })
+            }
+            Err(error) => Err(HttpsError::Refused(http::refusal(&client.shared.target, &error))),
+        }
+    }
+}
+
+impl fmt::Debug for HttpsRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpsRequest({} to {})", self.method, self.client.shared.target.locator())
+    }
+}
+
+/// What a server answered, without its body: that is still to be read.
+pub struct HttpsResponse {
+    response: reqwest::Response,
+    /// What the body may still have.
+    left: u64,
+    client: HttpsClient,
+    /// Keeps the connections open until the body was read.
+    _http: Arc<reqwest::Client>,
+}
+
+impl HttpsResponse {
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// The headers, as the server sent them.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// A header's value, where it is visible ASCII.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().get(name)?.to_str().ok()
+    }
+
+    /// The next piece of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// [`HttpsError::TooLarge`] when all pieces together are larger than `max_body`, and what else ends a response.
+    pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, HttpsError> {
+        let chunk = self.response.chunk().await;
+        let chunk = chunk.map_err(|error| HttpsError::Refused(http::refusal(&self.client.shared.target, &error)))?;
+        let Some(chunk) = chunk else { return Ok(None) };
+        let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        self.left = self.left.checked_sub(length).ok_or(HttpsError::TooLarge)?;
+        Ok(Some(Vec::from(chunk)))
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// As [`HttpsResponse::chunk`].
+    pub async fn bytes(mut self) -> Result<Vec<u8>, HttpsError> {
+        // What the server says of the length only counts against it.
+        if self.response.content_length().is_some_and(|length| length > self.left) {
+            return Err(HttpsError::TooLarge);
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// The whole body, as UTF-8.
+    ///
+    /// # Errors
+    /// As [`HttpsResponse::chunk`], and [`HttpsError::NotText`].
+    pub async fn text(self) -> Result<String, HttpsError> {
+        String::from_utf8(self.bytes().await?).map_err(|_| HttpsError::NotText)
+    }
+}
+
+impl fmt::Debug for HttpsResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpsResponse({} from {})", self.status().as_u16(), self.client.shared.target.locator())
+    }
+}
+
+/// Why there is no response, or no body. It holds no URL, no header, and nothing that the server said.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum HttpsError {
+    /// The path is none below the base path: why.
+    Path(&'static str),
+    /// A header is refused: why.
+    Header(&'static str),
+    /// The body is larger than `max_body`.
+    TooLarge,
+    /// The body is not UTF-8.
+    NotText,
+    /// What attaching would say too.
+    Refused(Refusal),
+}
+
+impl HttpsError {
+    fn into_refusal(self) -> Refusal {
+        match self {
+            Self::Refused(refusal) => refusal,
+            other => Failure::new(FailureKind::Protocol, other.to_string(), "look at what answers on the port").into(),
+        }
+    }
+}
+
+impl fmt::Display for HttpsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(why) => write!(f, "the path is refused: {why}"),
+            Self::Header(why) => write!(f, "the header is refused: {why}"),
+            Self::TooLarge => f.write_str("the response's body is larger than `max_body`"),
+            Self::NotText => f.write_str("the response's body is not UTF-8"),
+            Self::Refused(refusal) => fmt::Display::fmt(refusal, f),
+        }
+    }
+}
+
+impl std::error::Error for HttpsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_leaves_the_base() {
+        for base in ["https://api.example.com/", "https://api.example.com/v2/shop", "https://api.example.com:8443/v2"] {
+            let base = Url::parse(base).unwrap();
+            for path in [
+                "//evil.example", "///evil.example", "https://evil.example/", "http://evil.example", "a://b", "..", "/..", "../x", "a/../../x",
+                "%2e%2e/x", "a/%2E%2e", ".%2e/x", "..%2fx", "a%5c..%5cx", "..%5Cx", "\\\\evil.example", "/\\evil.example", "a\\b", "x#y", "a b",
+                "a\nb", "a\r\nHost: evil", "ü", "./x", "a/./b", "%00", "a%0d%0ab", "/..?x",
+            ] {
+                assert!(matches!(reach(&base, path), Err(HttpsError::Path(_))), "{path}");
+            }
+            for (path, expected) in [
+                ("", ""), ("/", ""), ("orders", "/orders"), ("/orders/7", "/orders/7"), ("orders/7/", "/orders/7/"), ("a//b", "/a//b"),
+                ("a%2Fb", "/a%2Fb"), ("m:predict", "/m:predict"), ("a@b", "/a@b"), ("...", "/..."), ("@evil.example", "/@evil.example"),
+                (":443/x", "/:443/x"),
+            ] {
+                let url = reach(&base, path).unwrap();
+                assert_eq!(url.origin(), base.origin());
+                let wanted = format!("{}{expected}", base.path().trim_end_matches('/'));
+                assert_eq!(url.path(), if wanted.is_empty() { "/" } else { &wanted }, "{path}");
+            }
+            assert_eq!(reach(&base, "a?b=/../c&d=//e").unwrap().query(), Some("b=/../c&d=//e"));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_path(path in ".*") {
+            let base = Url::parse("https://api.example.com/v2/shop").unwrap();
+            if let Ok(url) = reach(&base, &path) {
+                assert_eq!(url.origin(), base.origin());
+                assert!(url.path() == "/v2/shop" || url.path().starts_with("/v2/shop/"), "{url}");
+                assert!(url.username().is_empty() && url.password().is_none() && url.fragment().is_none());
+            }
+        }
+    }
+}
