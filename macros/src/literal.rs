@@ -66,6 +66,25 @@ pub(crate) fn read(text: &str, plaintext_waived: bool) -> Literal<'_> {
     Literal { scheme, mistakes }
 }
 
+/// Whether it is a name or an address, as people write them.
+pub(crate) fn is_host(host: &str) -> bool {
+    let unbracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    if unbracketed.parse::<std::net::Ipv6Addr>().is_ok() || host.parse::<std::net::Ipv4Addr>().is_ok() {
+        return true;
+    }
+    // `2130706433` and `0x7f.1` are addresses in other clothes: URL parsers read a last label that begins with a digit as a number.
+    let last_is_a_name =
+        host.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'));
+    host.len() <= 253
+        && last_is_a_name
+        && host.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        })
+}
+
 /// Whether a text has a user part, as far as it can be a locator at all.
 pub(crate) fn holds_credentials(text: &str) -> bool {
     text.split_once("://")
@@ -133,8 +152,17 @@ fn authority(rest: &str, query: Option<&str>, names_a_host: bool, mistakes: &mut
         (_, Some(colon)) => (&host[..colon], Some(&host[colon + 1..])),
         (_, None) => (host, None),
     };
-    if names_a_host && name.trim().is_empty() {
-        mistakes.push(errors::malformed_locator("a locator names its host", "write `scheme://host`"));
+    if names_a_host {
+        let plain = name.strip_suffix('.').unwrap_or(name);
+        if plain.trim().is_empty() {
+            mistakes.push(errors::malformed_locator("a locator names its host", "write `scheme://host`"));
+        } else if plain.is_ascii() && !plain.contains(char::is_whitespace) && !plain.contains('\\') && !is_host(plain) {
+            // A name that is not ASCII is one to IDNA, which the runtime asks; blanks and backslashes were reported.
+            mistakes.push(errors::malformed_locator(
+                "a host is a name or an address",
+                "write it as `db.example.com`, `10.0.0.1` or `[::1]`",
+            ));
+        }
     }
     if port.is_some_and(|port| !port.bytes().all(|b| b.is_ascii_digit()) || !port.parse().is_ok_and(|port: u16| port != 0)) {
         mistakes.push(errors::malformed_locator("a port is a number from 1 to 65535", "write one, or remove the `:`"));
@@ -162,6 +190,8 @@ mod tests {
             "postgres://[::1]:5432/shop?application_name=shop",
             "sqlite:///var/lib/shop.db",
             "gophers://host:7070",
+            "gophers://HOST.example.com.:7070",
+            "gophers://bücher.example",
         ] {
             assert_eq!(rules(text), [""; 0], "{text}");
         }
@@ -197,12 +227,29 @@ mod tests {
             ("localhost:6379", "malformed_locator"),
             ("localhost", "malformed_locator"),
             ("", "malformed_locator"),
+            ("rediss://[", "malformed_locator"),
+            ("rediss://::1", "malformed_locator"),
+            ("rediss://a,b", "malformed_locator"),
+            ("rediss://2130706433", "malformed_locator"),
             ("rediss://cache:99999", "malformed_locator"),
             ("rediss://cache:", "malformed_locator"),
         ] {
             assert_eq!(rules(text), [rule], "{text}");
         }
         assert_eq!(rules("redis://u:p@h?sslmode=prefer#insecure").len(), 4);
+    }
+
+    #[test]
+    fn hosts() {
+        for good in ["db", "db.example.com", "10.0.0.1", "::1", "[::1]", "my_db", "xn--bcher-kva.example"] {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in [
+            "", "*", "*.", "*.example.com", ".example.com", "example.com.", "a..b", "[", "]", "db:5432", "https://db", "db/x",
+            "a b", "-a", "a-", "2130706433", "0x7f.1", "1.2.3", "bücher.example", "user@db",
+        ] {
+            assert!(!is_host(bad), "{bad}");
+        }
     }
 
     #[test]

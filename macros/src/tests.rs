@@ -82,6 +82,70 @@ fn with_another_path_nothing_is_named_backing_services() {
     assert!(expansion.contains("renamed") && !expansion.contains("backing_services"), "{expansion}");
 }
 
+/// Whatever somebody has typed so far, there is a message, and no panic.
+#[test]
+fn half_written_attributes() {
+    for attribute in [
+        "#[service(,)]",
+        "#[service(env = \"A\",, scheme = \"rediss\")]",
+        "#[service(=)]",
+        "#[service(= \"A\")]",
+        "#[service(env =)]",
+        "#[service(env = -)]",
+        "#[service(env = \"A\" \"B\")]",
+        "#[service(env == \"A\")]",
+        "#[service(env.x = \"A\")]",
+        "#[service(env::x)]",
+        "#[service(a::b = \"c\")]",
+        "#[service({})]",
+        "#[service(\"\")]",
+        "#[service(allow(,))]",
+        "#[service(allow)]",
+        "#[service(allow())]",
+        "#[service(allow(reason))]",
+        "#[service(allow(reason = ))]",
+        "#[service(allow(weak_password, reason = 1))]",
+        "#[service(allow(\"weak_password\"))]",
+        "#[service(allow(\"weak\"))]",
+        "#[service(allow[weak_password])]",
+        "#[service(allow(weak_password = 1, reason = \"x\"))]",
+        "#[service(default = \"\")]",
+        "#[service(default = \"://\")]",
+        "#[service(default = \"rediss://?\")]",
+        "#[service(default = \"rediss://[\")]",
+        "#[service(default = \"rediss://]:\")]",
+        "#[service(default = \"rediss://@\")]",
+        "#[service(default = \":\")]",
+        "#[service(default = \"é\")]",
+        "#[service(scheme = \"é\")]",
+        "#[service(scheme = \" \")]",
+        "#[service(scheme = \"://\")]",
+        "#[service(hosts = \",\")]",
+        "#[service(hosts = \"[\")]",
+        "#[setting(default = -)]",
+        "#[setting(default = -\"x\")]",
+        "#[setting(default = - - 1)]",
+        "#[setting(default = ())]",
+        "#[setting(public)]",
+        "#[setting(public public)]",
+        "#[setting(reason)]",
+        "#[secret(default)]",
+        "#[secret = 1]",
+    ] {
+        let expansion = expansion(&format!("struct Services {{ {attribute} field: Unknown }}")).to_string();
+        assert!(expansion.contains("compile_error"), "{attribute}: {expansion}");
+    }
+    for attribute in [
+        "#[services(prefix)]", "#[services(prefix = 1)]", "#[services(prefix = \"_\")]", "#[services(prefix = \"é\")]",
+        "#[services(crate =)]", "#[services(crate = a::<b>)]", "#[services(crate = 1)]", "#[services(deadline = -1)]",
+        "#[services(deadline = 1.5)]", "#[services(deadline = 10u8)]", "#[services]#[services]", "#[services = 1]",
+        "#[services(,)]",
+    ] {
+        let expansion = expansion(&format!("{attribute} struct Services {{}}")).to_string();
+        assert!(expansion.contains("compile_error"), "{attribute}: {expansion}");
+    }
+}
+
 #[test]
 fn is_linear_in_the_fields() {
     let of = |fields: usize| {
