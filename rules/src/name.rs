@@ -34,6 +34,12 @@ pub const fn suggests_secret(name: &str) -> bool {
         if in_words(SECRET_WORDS, bytes, start, stop) {
             return true;
         }
+        if in_words(&["string"], bytes, start, stop) {
+            let (before_start, before_end) = last_word(bytes, start);
+            if in_words(&["connection", "conn"], bytes, before_start, before_end) {
+                return true;
+            }
+        }
         if in_words(SECRET_LAST_WORDS, bytes, start, stop) && stop == last_end {
             // `key` and `url` alone are too common: what stands before them decides, and nothing before them does not.
             let (before_start, before_end) = last_word(bytes, start);
@@ -50,8 +56,7 @@ pub const fn suggests_secret(name: &str) -> bool {
 const SECRET_WORDS: &[&str] = &[
     "password", "passwords", "passwd", "passphrase", "pwd", "pw", "secret", "secrets", "token", "tokens", "credential",
     "credentials", "creds", "apikey", "apikeys", "privatekey", "secretkey", "accesskey", "authkey", "dsn", "pat", "jwt", "otp",
-    "totp", "pin", "bearer", "cookie", "session_key", "signature", "hmac", "salt", "pepper", "seed", "mnemonic",
-    "connection_string", "connectionstring",
+    "totp", "pin", "bearer", "cookie", "signature", "hmac", "salt", "pepper", "seed", "mnemonic", "connectionstring",
 ];
 
 /// A word that makes a name a secret's, or a locator's, when it is the last one.
@@ -125,6 +130,7 @@ mod tests {
             "apikey", "api_key", "private_key", "signing_key", "secret", "client_secret", "token", "tokens", "access_token",
             "credentials", "database_url", "cache_url", "url", "key", "dsn", "sentry_dsn", "redis_uri", "basic_auth",
             "smtp_pass", "password2", "my_pwd", "webhook_secret_v2", "github_pat", "token_value", "session_cookie",
+            "connection_string", "DbConnectionString", "connectionstring", "session_key",
         ] {
             assert!(suggests_secret(name), "{name}");
         }
