@@ -100,6 +100,9 @@ pub use service::{Attachment, Login, Parameter, Refusal, Service};
 #[cfg(feature = "https")]
 #[doc(inline)]
 pub use services::https::{Https, HttpsClient};
+#[cfg(feature = "nats")]
+#[doc(inline)]
+pub use services::nats::Nats;
 #[cfg(feature = "postgres")]
 #[doc(inline)]
 pub use services::postgres::Postgres;

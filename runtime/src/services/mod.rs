@@ -2,6 +2,8 @@
 
 #[cfg(feature = "https")]
 pub mod https;
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redis")]
@@ -9,6 +11,8 @@ pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod again;
 #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
 mod postgresql;
 #[cfg(feature = "_sqlx")]

@@ -36,7 +36,6 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, RedisFuture, RedisResult,
@@ -45,7 +44,6 @@ use redis::{
 use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Mutex, watch};
-use tokio::time::Instant;
 
 use self::limits::Limited;
 use crate::attach::within;
@@ -54,6 +52,7 @@ use crate::finding::{Failure, FailureKind, Finding};
 use crate::posture::{Posture, TlsPosture, printable};
 use crate::resource::ClientGuard;
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
+use crate::services::again::Again;
 use crate::target::Target;
 
 mod limits;
@@ -313,27 +312,6 @@ struct Shared {
     again: Mutex<Again>,
 }
 
-/// When the next attempt to connect may be.
-struct Again {
-    backoff: ExponentialBackoff,
-    not_before: Option<Instant>,
-    /// The server does not accept the credentials: asking again would only lock the account.
-    given_up: bool,
-}
-
-impl Again {
-    fn new() -> Self {
-        Self { backoff: Self::backoff(), not_before: None, given_up: false }
-    }
-
-    /// 100 ms, doubled up to 10 s, with as much again at random: a thousand processes do not come back in the same moment.
-    fn backoff() -> ExponentialBackoff {
-        let builder =
-            ExponentialBuilder::new().with_min_delay(Duration::from_millis(100)).with_max_delay(Duration::from_secs(10));
-        builder.with_jitter().without_max_times().build()
-    }
-}
-
 impl RedisClient {
     fn new(target: &Target, link: Link) -> Self {
         let shared = Shared {
@@ -359,14 +337,14 @@ impl RedisClient {
         if self.shared.closed.load(Ordering::Acquire) {
             return Err((ErrorKind::Io, "the resource is detached").into());
         }
-        if again.given_up {
+        if again.has_given_up() {
             return Err((
                 ErrorKind::AuthenticationFailed,
                 "the server did not accept the credentials when connecting again; attach the resource anew",
             )
                 .into());
         }
-        if again.not_before.is_some_and(|not_before| Instant::now() < not_before) {
+        if again.is_waiting() {
             return Err((ErrorKind::Io, "the server could not be connected to again a moment ago; the next attempt waits").into());
         }
         let target = &self.shared.target;
@@ -380,11 +358,8 @@ impl RedisClient {
                 Ok(connection)
             }
             Err(refusal) => {
-                // A certificate that does not pass may be an attacker's, and pass again when the attacker is gone: that only waits.
-                again.given_up = matches!(&refusal, Refusal::Failure(failure) if failure.kind() == FailureKind::NotAdmitted);
-                let delay = again.backoff.next().unwrap_or(Duration::from_secs(10));
-                again.not_before = Some(Instant::now() + delay);
-                tracing::warn!(service = Redis::NAME, endpoint = %target.locator(), given_up = again.given_up, "not connected again: {refusal}");
+                again.failed(&refusal);
+                tracing::warn!(service = Redis::NAME, endpoint = %target.locator(), given_up = again.has_given_up(), "not connected again: {refusal}");
                 Err((ErrorKind::Io, "the server could not be connected to again", refusal.to_string()).into())
             }
         }

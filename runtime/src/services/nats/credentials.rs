@@ -1,0 +1,161 @@
+//! Who logs in to a NATS server, and with what.
+
+use async_nats::{Auth, ConnectInfo, Protocol};
+use backing_services_rules::rule::{AMBIGUOUS_LOCATOR, MALFORMED_VALUE, MISSING_CREDENTIALS};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use nkeys::KeyPair;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::finding::Finding;
+use crate::target::Target;
+
+/// The longest nonce that is signed, in bytes; servers send 15 to 22.
+const LONGEST_NONCE: usize = 64;
+
+/// How long a seed is, in characters: 36 bytes in base32.
+const SEED: usize = 58;
+
+/// What logging in takes.
+#[derive(Clone)]
+pub(super) enum Credentials {
+    /// The client certificate says who it is.
+    Certificate,
+    /// A token, which names nobody.
+    Token(SecretString),
+    /// A user and a password.
+    Password(String, SecretString),
+    /// An nkey: its seed stays here, and the server gets a signature.
+    Nkey {
+        /// The user's public key.
+        public: String,
+        seed: SecretString,
+    },
+}
+
+impl Credentials {
+    /// Out of a target's parts. The seed of an nkey is told by its form and its checksum: a password that happens to pass is one in 2²⁶⁰.
+    pub(super) fn of(target: &Target) -> Result<Self, Box<Finding>> {
+        let user = target.user();
+        let Some(password) = target.password() else {
+            return match (user, target.client_certificate()) {
+                (None, Some(_)) => Ok(Self::Certificate),
+                (Some(_), Some(_)) => Err(Finding::new(
+                    &AMBIGUOUS_LOCATOR,
+                    "it names a user without a password, and a client certificate says who it is",
+                )
+                .help("remove the user: the server takes it from the certificate (`verify_and_map`); or give the password too")
+                .into()),
+                (_, None) => {
+                    Err(Finding::new(&MISSING_CREDENTIALS, "it has no password, no token, no nkey and no client certificate")
+                        .into())
+                }
+            };
+        };
+        let text = password.expose_secret();
+        let is_seed = text.len() == SEED && text.starts_with('S') && text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'));
+        if !is_seed {
+            return Ok(match user {
+                Some(user) => Self::Password(user.to_owned(), password.clone()),
+                None => Self::Token(password.clone()),
+            });
+        }
+        // Whatever else it is, it is nobody's password: it must not be sent as one.
+        let public = KeyPair::from_seed(text).ok().map(|pair| pair.public_key()).filter(|public| public.starts_with('U'));
+        let Some(public) = public else {
+            return Err(Finding::new(
+                &MALFORMED_VALUE,
+                "its password has the form of an nkey's seed, and is not a user's, or is damaged",
+            )
+            .help("write the user's seed, which begins with `SU`; an account's or an operator's belongs to no application")
+            .into());
+        };
+        if user.is_some_and(|user| user != public) {
+            return Err(Finding::new(&AMBIGUOUS_LOCATOR, "its password is an nkey's seed, and its user is somebody else")
+                .help("remove the user: an nkey says itself who it is")
+                .into());
+        }
+        Ok(Self::Nkey { public, seed: password.clone() })
+    }
+
+    /// How it is called in a posture.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Certificate => "client certificate",
+            Self::Token(_) => "token",
+            Self::Password(..) => "password",
+            Self::Nkey { .. } => "nkey",
+        }
+    }
+
+    /// Who we say that we are; `None` where only the server knows.
+    pub(super) fn user(&self) -> Option<&str> {
+        match self {
+            Self::Certificate | Self::Token(_) => None,
+            Self::Password(user, _) => Some(user),
+            Self::Nkey { public, .. } => Some(public),
+        }
+    }
+
+    /// Whether a text of the server's holds what we log in with.
+    pub(super) fn is_in(&self, text: &str) -> bool {
+        match self {
+            Self::Certificate => false,
+            Self::Token(secret) | Self::Password(_, secret) | Self::Nkey { seed: secret, .. } => {
+                text.contains(secret.expose_secret())
+            }
+        }
+    }
+
+    /// The answer to a server's nonce. An nkey signs nothing that is no nonce: a signature of an empty one would be good for ever.
+    pub(super) fn sign(&self, nonce: &[u8]) -> Result<Option<Vec<u8>>, Unsigned> {
+        let Self::Nkey { seed, .. } = self else { return Ok(None) };
+        if nonce.is_empty() || nonce.len() > LONGEST_NONCE {
+            return Err(Unsigned);
+        }
+        let pair = KeyPair::from_seed(seed.expose_secret()).map_err(|_| Unsigned)?;
+        pair.sign(nonce).map(Some).map_err(|_| Unsigned)
+    }
+
+    /// For the driver.
+    pub(super) fn auth(&self, nonce: &[u8]) -> Result<Auth, Unsigned> {
+        let mut auth = Auth::new();
+        auth.signature = self.sign(nonce)?;
+        match self {
+            Self::Certificate => {}
+            Self::Token(token) => auth.token = Some(token.expose_secret().to_owned()),
+            Self::Password(user, password) => {
+                auth.username = Some(user.clone());
+                auth.password = Some(password.expose_secret().to_owned());
+            }
+            Self::Nkey { public, .. } => auth.nkey = Some(public.clone()),
+        }
+        Ok(auth)
+    }
+
+    /// For a conversation of our own.
+    pub(super) fn connect(&self, nonce: &[u8], tls: bool) -> Result<ConnectInfo, Unsigned> {
+        let auth = self.auth(nonce)?;
+        Ok(ConnectInfo {
+            verbose: false,
+            pedantic: false,
+            user_jwt: None,
+            nkey: auth.nkey,
+            signature: auth.signature.map(|signature| URL_SAFE_NO_PAD.encode(signature)),
+            name: Some(super::NAME.to_owned()),
+            echo: true,
+            lang: "rust".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: Protocol::Dynamic,
+            tls_required: tls,
+            user: auth.username,
+            pass: auth.password,
+            auth_token: auth.token,
+            headers: true,
+            no_responders: true,
+        })
+    }
+}
+
+/// A nonce that is none.
+pub(super) struct Unsigned;

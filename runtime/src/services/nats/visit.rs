@@ -1,0 +1,417 @@
+//! A visit: a short conversation of our own with the server, before the driver's, over a connection that is then closed. Here everything that the
+//! server sends is bounded, and what is wrong is said in our own words.
+
+use backing_services_rules::rule::{OPPORTUNISTIC_TLS, PLAINTEXT_SCHEME, SUPERUSER_ACCOUNT, UNVERIFIED_TLS, WEAK_AUTHENTICATION};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use serde_json::Value;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+
+use super::credentials::Credentials;
+use crate::attach::within;
+use crate::dial::{Dialled, Stream};
+use crate::finding::{Failure, FailureKind, Finding};
+use crate::posture::{TlsPosture, printable};
+use crate::service::Refusal;
+use crate::target::Target;
+
+/// The longest line: 64 KiB. The greeting is the longest, and has about 1 KiB, and 30 bytes for each server of a cluster.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// The longest message: 1 MiB, which is what a server of NATS accepts itself unless it is told otherwise.
+const LONGEST_MESSAGE: usize = 1024 * 1024;
+
+/// How many lines and messages a server may put before an answer.
+const MOST_LINES: usize = 64;
+
+/// A server that has let us in.
+pub(super) struct Visit {
+    io: BufReader<Stream>,
+    pub(super) tls: Option<TlsPosture>,
+    /// `2.9.10`, as it stood in the greeting.
+    pub(super) version: Option<String>,
+    /// What was found and is waived.
+    pub(super) finding: Option<Finding>,
+}
+
+/// What the greeting says, as far as it matters here.
+struct Greeting {
+    version: Option<String>,
+    nonce: String,
+    asks_for_login: bool,
+    offers_tls: bool,
+    requires_tls: bool,
+}
+
+/// Dials, sees that the server has TLS and keeps strangers out, and logs in. A server that does not is told nothing.
+pub(super) async fn visit(target: &Target, credentials: &Credentials) -> Result<Visit, Refusal> {
+    let limit = target.connect_timeout();
+    let (greeting, Dialled { stream, tls }) = if super::tls_first(target) {
+        let Dialled { stream, tls } = target.dial().await?;
+        let mut io = BufReader::new(stream);
+        let greeting = within(limit, line(&mut io, target)).await.map_err(silent)??;
+        // What came behind the greeting came under TLS, and is read below by nobody: a server has nothing to say yet.
+        (read_greeting(&greeting)?, Dialled { stream: io.into_inner(), tls })
+    } else {
+        let mut io = BufReader::new(target.dial_tcp().await?);
+        let greeting = read_greeting(&within(limit, line(&mut io, target)).await.map_err(silent)??)?;
+        if !target.is_plaintext() && !greeting.offers_tls {
+            return Err(Finding::new(&OPPORTUNISTIC_TLS, "the server offers no TLS")
+                .help("give the server a certificate (`tls { cert_file, key_file }`)")
+                .into());
+        }
+        if target.is_plaintext() && greeting.requires_tls {
+            return Err(Finding::new(&PLAINTEXT_SCHEME, "the server asks for TLS, and the locator for plaintext")
+                .help("write `tls://`")
+                .into());
+        }
+        if !io.buffer().is_empty() {
+            return Err(Finding::new(&UNVERIFIED_TLS, "something stands behind the server's greeting, before TLS")
+                .help("look at who is on the way: a server says nothing more before it is spoken to")
+                .into());
+        }
+        (greeting, target.encrypt(io.into_inner()).await?)
+    };
+    let finding = (!greeting.asks_for_login).then(|| {
+        Finding::new(&WEAK_AUTHENTICATION, "the server lets everybody in: it asks for no login")
+            .help("give the server its users (`authorization { users = […] }`, or accounts)")
+    });
+    if let Some(finding) = &finding
+        && !target.waives(&WEAK_AUTHENTICATION)
+    {
+        return Err(finding.clone().into());
+    }
+    let version = greeting.version.filter(|version| !credentials.is_in(version));
+    let mut visit = Visit { io: BufReader::new(stream), tls, version, finding };
+    within(limit, visit.log_in(target, credentials, greeting.nonce.as_bytes())).await.map_err(late)??;
+    Ok(visit)
+}
+
+fn read_greeting(line: &[u8]) -> Result<Greeting, Refusal> {
+    let json = line.strip_prefix(b"INFO ").ok_or_else(foreign)?;
+    let info: Value = serde_json::from_slice(json).map_err(|_| foreign())?;
+    let info = info.as_object().ok_or_else(foreign)?;
+    let flag = |name: &str| info.get(name).and_then(Value::as_bool).unwrap_or_default();
+    let text = |name: &str| info.get(name).and_then(Value::as_str).map(str::to_owned);
+    Ok(Greeting {
+        version: text("version"),
+        nonce: text("nonce").unwrap_or_default(),
+        // A client certificate keeps strangers out too.
+        asks_for_login: flag("auth_required") || flag("tls_verify"),
+        offers_tls: flag("tls_required") || flag("tls_available"),
+        requires_tls: flag("tls_required"),
+    })
+}
+
+/// What a server says.
+enum Said {
+    Pong,
+    Error(String),
+    Message {
+        nobody_answers: bool,
+        payload: Vec<u8>,
+    },
+    /// Nothing that matters here.
+    Other,
+}
+
+impl Visit {
+    async fn log_in(&mut self, target: &Target, credentials: &Credentials, nonce: &[u8]) -> Result<(), Refusal> {
+        let info = credentials.connect(nonce, !target.is_plaintext()).map_err(|_| {
+            Failure::new(
+                FailureKind::NotAdmitted,
+                "the server gives nothing to sign, so that it takes no nkeys",
+                "give the server the nkey's user (`users = [ { nkey: U… } ]`)",
+            )
+        })?;
+        let mut request = b"CONNECT ".to_vec();
+        serde_json::to_writer(&mut request, &info).map_err(|_| foreign())?;
+        request.extend_from_slice(b"\r\nPING\r\n");
+        self.send(target, &request).await?;
+        for _ in 0..MOST_LINES {
+            match self.next(target).await? {
+                Said::Pong => return Ok(()),
+                Said::Error(text) => return Err(refusal(&text).into()),
+                Said::Message { .. } => break,
+                Said::Other => {}
+            }
+        }
+        Err(foreign().into())
+    }
+
+    async fn send(&mut self, target: &Target, bytes: &[u8]) -> Result<(), Refusal> {
+        let sent = async {
+            self.io.write_all(bytes).await?;
+            self.io.flush().await
+        };
+        sent.await.map_err(|error| broken(&error, target))
+    }
+
+    async fn next(&mut self, target: &Target) -> Result<Said, Refusal> {
+        let line = line(&mut self.io, target).await?;
+        let line = str::from_utf8(&line).map_err(|_| foreign())?;
+        let (operation, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match operation {
+            "PONG" => Ok(Said::Pong),
+            "PING" => {
+                self.send(target, b"PONG\r\n").await?;
+                Ok(Said::Other)
+            }
+            "+OK" | "INFO" => Ok(Said::Other),
+            "-ERR" => Ok(Said::Error(rest.to_lowercase())),
+            "MSG" | "HMSG" => {
+                let mut words = rest.split_ascii_whitespace().rev();
+                let mut number = || words.next().and_then(|word| word.parse::<usize>().ok()).ok_or_else(foreign);
+                let total = number()?;
+                let header = if operation == "HMSG" { number()? } else { 0 };
+                if total > LONGEST_MESSAGE || header > total {
+                    return Err(foreign().into());
+                }
+                let mut message = vec![0; total + 2];
+                self.io.read_exact(&mut message).await.map_err(|error| broken(&error, target))?;
+                message.truncate(total);
+                let payload = message.split_off(header);
+                Ok(Said::Message { nobody_answers: message.starts_with(b"NATS/1.0 503"), payload })
+            }
+            _ => Err(foreign().into()),
+        }
+    }
+
+    /// Asks the server who we are and what we may do, and where it does not tell, tries what only an administrator may.
+    pub(super) async fn probe(
+        mut self,
+        target: &Target,
+        credentials: &Credentials,
+        inbox_prefix: &str,
+    ) -> Result<Account, Refusal> {
+        let unique = unique()?;
+        let inbox = format!("{inbox_prefix}.{unique}");
+        // A subject that nobody has named: who may subscribe to it may subscribe to every one.
+        let nowhere = format!("_probe.{unique}");
+        let question = format!("SUB {inbox} 1\r\nPUB $SYS.REQ.USER.INFO {inbox} 0\r\n\r\nSUB {nowhere} 2\r\nUNSUB 2\r\nPING\r\n");
+        let Heard { denied, answer } = self.ask(target, &question).await?;
+        let is_denied = |denied: &[String], what: &str, subject: &str| {
+            denied.iter().any(|text| text.contains(what) && text.contains(&subject.to_lowercase()))
+        };
+        let mut answer = answer;
+        if answer.is_none() && !is_denied(&denied, "publish", "$sys.req.user.info") && !is_denied(&denied, "subscription", &inbox)
+        {
+            // It may answer behind its `PONG`.
+            for _ in 0..MOST_LINES {
+                match self.next(target).await? {
+                    Said::Message { nobody_answers, payload } => {
+                        answer = Some((nobody_answers, payload));
+                        break;
+                    }
+                    Said::Error(text) if !text.contains("permissions violation") => return Err(refusal(&text).into()),
+                    _ => {}
+                }
+            }
+            if answer.is_none() {
+                return Err(foreign().into());
+            }
+        }
+        if let Some((false, json)) = answer {
+            return told(&json, credentials);
+        }
+        // A server before 2.10 has nobody who answers, or the account may not ask.
+        let publishes = self.ask(target, &format!("PUB {nowhere} 0\r\n\r\nPING\r\n")).await?;
+        let mut powers = Vec::new();
+        if !is_denied(&publishes.denied, "publish", &nowhere) {
+            powers.push(PUBLISHES);
+        }
+        if !is_denied(&denied, "subscription", &nowhere) {
+            powers.push(SUBSCRIBES);
+        }
+        Ok(Account { name: credentials.user().map(str::to_owned), finding: superuser(&powers) })
+    }
+
+    /// Sends a question that ends with `PING`, and gives what comes until the `PONG`.
+    async fn ask(&mut self, target: &Target, question: &str) -> Result<Heard, Refusal> {
+        self.send(target, question.as_bytes()).await?;
+        let mut heard = Heard { denied: Vec::new(), answer: None };
+        for _ in 0..MOST_LINES {
+            match self.next(target).await? {
+                Said::Pong => return Ok(heard),
+                Said::Error(text) if text.contains("permissions violation") => heard.denied.push(text),
+                Said::Error(text) => return Err(refusal(&text).into()),
+                Said::Message { nobody_answers, payload } => heard.answer = Some((nobody_answers, payload)),
+                Said::Other => {}
+            }
+        }
+        Err(foreign().into())
+    }
+}
+
+/// What came until the `PONG`.
+struct Heard {
+    /// What was not permitted, in lower case.
+    denied: Vec<String>,
+    answer: Option<(bool, Vec<u8>)>,
+}
+
+/// Who we are, as far as the server tells.
+pub(super) struct Account {
+    pub(super) name: Option<String>,
+    pub(super) finding: Option<Finding>,
+}
+
+const PUBLISHES: &str = "publish to every subject";
+const SUBSCRIBES: &str = "subscribe to every subject";
+
+fn superuser(powers: &[&str]) -> Option<Finding> {
+    (!powers.is_empty()).then(|| {
+        let message = format!("the account is an administrator's: it may {}", powers.join(" and "));
+        Finding::new(&SUPERUSER_ACCOUNT, message).help(
+            "give the user its `permissions { publish: [\"orders.>\"], subscribe: [\"_INBOX.>\"] }`, both: where one is left out, everything is permitted",
+        )
+    })
+}
+
+/// Reads what `$SYS.REQ.USER.INFO` was answered with. What is not what it should be is a refusal.
+fn told(json: &[u8], credentials: &Credentials) -> Result<Account, Refusal> {
+    let answer: Value = serde_json::from_slice(json).map_err(|_| foreign())?;
+    let data = answer.get("data").and_then(Value::as_object).ok_or_else(foreign)?;
+    let text = |name: &str| data.get(name).and_then(Value::as_str).filter(|text| !credentials.is_in(text)).ok_or_else(foreign);
+    let account = text("account")?;
+    let user = match credentials {
+        // Servers have answered with the token itself.
+        Credentials::Token(_) => None,
+        Credentials::Certificate => Some(text("user")?),
+        Credentials::Password(user, _) | Credentials::Nkey { public: user, .. } => {
+            if text("user")? != user {
+                return Err(Finding::new(&WEAK_AUTHENTICATION, "the server logged this connection in as somebody else")
+                    .help("look at what answers on the port")
+                    .into());
+            }
+            Some(user.as_str())
+        }
+    };
+    let mut powers = Vec::new();
+    if account == "$SYS" {
+        powers.push("do what the system's account may");
+    }
+    match data.get("permissions") {
+        None | Some(Value::Null) => powers.extend([PUBLISHES, SUBSCRIBES]),
+        Some(Value::Object(permissions)) => {
+            for (side, power) in [("publish", PUBLISHES), ("subscribe", SUBSCRIBES)] {
+                if is_everything(permissions.get(side))? {
+                    powers.push(power);
+                }
+            }
+        }
+        Some(_) => return Err(foreign().into()),
+    }
+    let account = printable(account);
+    let name = user.map_or_else(
+        || format!("somebody of the account {account}"),
+        |user| format!("{} of the account {account}", printable(user)),
+    );
+    Ok(Account { name: Some(name), finding: superuser(&powers) })
+}
+
+/// Whether one side of an account's permissions leaves everything open, but for what is denied.
+fn is_everything(side: Option<&Value>) -> Result<bool, Refusal> {
+    let side = match side {
+        None | Some(Value::Null) => return Ok(true),
+        Some(side) => side.as_object().ok_or_else(foreign)?,
+    };
+    let subjects = |name: &str| match side.get(name) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(list) => {
+            let list = list.as_array().ok_or_else(foreign)?;
+            list.iter().map(|subject| subject.as_str().ok_or_else(foreign)).collect::<Result<Vec<_>, _>>()
+        }
+    };
+    let (allowed, denied) = (subjects("allow")?, subjects("deny")?);
+    let all = |subjects: &[&str]| {
+        subjects.iter().any(|subject| subject.split('.').all(|token| matches!(token, "*" | ">")) && subject.ends_with('>'))
+    };
+    Ok((allowed.is_empty() || all(&allowed)) && !all(&denied))
+}
+
+/// 32 hexadecimal digits that nobody else has.
+fn unique() -> Result<String, Refusal> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| {
+        Failure::new(
+            FailureKind::Unavailable,
+            "this machine has no random numbers",
+            "look at the system: `/dev/urandom` is missing",
+        )
+    })?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A line without its end. No more is read than what has already come with it.
+async fn line<R: AsyncBufRead + Unpin>(io: &mut R, target: &Target) -> Result<Vec<u8>, Refusal> {
+    let mut line = Vec::new();
+    loop {
+        let bytes = io.fill_buf().await.map_err(|error| broken(&error, target))?;
+        if bytes.is_empty() {
+            return Err(closed().into());
+        }
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let taken = end.map_or(bytes.len(), |end| end + 1);
+        if line.len() + taken > LONGEST_LINE {
+            return Err(foreign().into());
+        }
+        line.extend_from_slice(&bytes[..taken]);
+        io.consume(taken);
+        if end.is_some() {
+            let trimmed = line.trim_ascii_end().len();
+            line.truncate(trimmed);
+            return Ok(line);
+        }
+    }
+}
+
+/// Reads what a server says when it refuses. Of its text, only which one it is decides; none of it is repeated.
+fn refusal(text: &str) -> Failure {
+    if text.contains("authorization violation")
+        || text.contains("authentication expired")
+        || text.contains("authentication revoked")
+    {
+        return Failure::new(
+            FailureKind::NotAdmitted,
+            "the server does not accept the credentials",
+            "look at the user and the password, the token or the nkey; they may have been rotated",
+        );
+    }
+    if text.contains("maximum") {
+        return Failure::new(
+            FailureKind::Unavailable,
+            "the server, or the account, has as many connections as it may",
+            "look at `max_connections`",
+        );
+    }
+    Failure::new(FailureKind::Unavailable, "the server answered with an error", "look at its log")
+}
+
+fn broken(error: &std::io::Error, target: &Target) -> Refusal {
+    // TLS 1.3 tells a client that its certificate is refused when the handshake is done already.
+    target.tls_refusal(error).unwrap_or_else(|| closed().into())
+}
+
+fn closed() -> Failure {
+    Failure::new(FailureKind::Unreachable, "the server closed the connection", "look at the port and at the server's log")
+}
+
+pub(super) fn foreign() -> Failure {
+    Failure::new(
+        FailureKind::Protocol,
+        "what the server sent is not its protocol, or more than it may send",
+        "look at what answers on the port",
+    )
+}
+
+fn silent(_: Failure) -> Failure {
+    Failure::new(
+        FailureKind::TimedOut,
+        "the server accepted the connection, and did not greet in time",
+        "look at the port and at the server's load; where the server has `handshake_first`, write `tls_first=true` into the locator",
+    )
+}
+
+fn late(timed_out: Failure) -> Refusal {
+    timed_out.into()
+}
