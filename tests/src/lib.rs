@@ -13,7 +13,6 @@ pub mod canary;
 pub mod folder;
 pub mod hostile;
 pub mod journal;
-pub mod nats;
 pub mod pki;
 pub mod port;
 pub mod postgres;

@@ -25,6 +25,8 @@ pub struct Options {
     pub leaf: Option<Leaf>,
     /// Whose clients' certificates it asks for.
     pub client_ca: Option<String>,
+    /// Whether it asks nobody for a password.
+    pub lets_strangers_in: bool,
     /// More lines of `redis.conf`.
     pub settings: String,
     /// OpenSSL's own configuration.
@@ -35,13 +37,13 @@ impl Options {
     /// TLS with a certificate.
     #[must_use]
     pub fn tls(leaf: Leaf) -> Self {
-        Self { leaf: Some(leaf), client_ca: None, settings: String::new(), openssl: None }
+        Self { leaf: Some(leaf), client_ca: None, lets_strangers_in: false, settings: String::new(), openssl: None }
     }
 
     /// No TLS at all.
     #[must_use]
     pub fn plaintext() -> Self {
-        Self { leaf: None, client_ca: None, settings: String::new(), openssl: None }
+        Self { leaf: None, client_ca: None, lets_strangers_in: false, settings: String::new(), openssl: None }
     }
 }
 
@@ -74,9 +76,10 @@ impl Redis {
         let folder = Folder::new("redis");
         let port = port::free();
         let at = folder.path().display();
+        let strangers = if options.lets_strangers_in { "user default on nopass ~* &* +@all" } else { "user default off" };
         let mut config = format!(
             "bind 127.0.0.1 -::1\nunixsocket {at}/socket\nunixsocketperm 700\nsave \"\"\nappendonly no\ndir {at}\n\
-             user default off\n\
+             {strangers}\n\
              user {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\n\
              user {USER} on >{PASSWORD} resetchannels ~* -@all +@read +@write -@dangerous +ping +hello +acl|whoami\n"
         );
@@ -178,13 +181,18 @@ impl Redis {
     }
 }
 
-/// Sends a command, and reads an answer that is one line or one text. `None` where there is none, or an error.
+/// Sends a command, and reads the answer. `None` where there is none, or an error.
 fn ask(connection: &mut BufReader<UnixStream>, words: &[&str]) -> Option<String> {
     let mut request = format!("*{}\r\n", words.len());
     for word in words {
         request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
     }
     connection.get_mut().write_all(request.as_bytes()).ok()?;
+    answer(connection)
+}
+
+/// Reads an answer; a list's elements become lines.
+fn answer(connection: &mut BufReader<UnixStream>) -> Option<String> {
     let mut line = String::new();
     connection.read_line(&mut line).ok()?;
     let line = line.trim_end();
@@ -194,6 +202,10 @@ fn ask(connection: &mut BufReader<UnixStream>, words: &[&str]) -> Option<String>
             let mut text = vec![0; length.parse::<usize>().ok()? + 2];
             connection.read_exact(&mut text).ok()?;
             Some(String::from_utf8_lossy(&text[..text.len() - 2]).into_owned())
+        }
+        ("*", count) => {
+            let elements: Option<Vec<_>> = (0..count.parse::<usize>().ok()?).map(|_| answer(connection)).collect();
+            Some(elements?.join("\n"))
         }
         _ => None,
     }

@@ -1,0 +1,233 @@
+//! A real HTTPS server: axum, over TLS with a certificate of the harness's own.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get, post};
+use axum::serve::Listener;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::canary::PASSWORD;
+use crate::hostile;
+use crate::pki::{Authority, Leaf};
+
+/// The account that `/api/health` and `/api/orders` know.
+pub const USER: &str = "winkelier";
+
+/// A server that runs until it is stopped or dropped. Its API is below `/api`.
+#[derive(Debug)]
+pub struct Https {
+    runtime: Option<Runtime>,
+    state: Shared,
+    /// Where it listens.
+    pub port: u16,
+    /// Who issued its certificate, where that is one good authority.
+    pub authority: Authority,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Shared {
+    open: Arc<AtomicUsize>,
+    accepted: Arc<AtomicUsize>,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Https {
+    /// A server with a good certificate.
+    #[must_use]
+    pub fn start() -> Self {
+        let authority = Authority::new("the tests' authority");
+        let leaf = authority.server();
+        Self::with(authority, &leaf)
+    }
+
+    /// A server with this certificate.
+    #[must_use]
+    pub fn with(authority: Authority, leaf: &Leaf) -> Self {
+        let listener = hostile::listen();
+        let port = listener.local_addr().expect("a port").port();
+        let state = Shared::default();
+        let acceptor = TlsAcceptor::from(Arc::new(configuration(leaf)));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let (shared, app) = (state.clone(), app(state.clone()));
+        runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener).expect("a listener");
+            axum::serve(TlsListener { listener, acceptor, state: shared }, app).await
+        });
+        Self { runtime: Some(runtime), state, port, authority }
+    }
+
+    /// Stops the server, and closes every connection.
+    pub fn stop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// The locator of its API.
+    #[must_use]
+    pub fn locator(&self) -> String {
+        format!("https://localhost:{}/api", self.port)
+    }
+
+    /// Each request so far: its method and its path with the query.
+    #[must_use]
+    pub fn requests(&self) -> Vec<String> {
+        self.state.requests.lock().expect("the requests").clone()
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.state.open.load(Ordering::SeqCst)
+    }
+
+    /// How many TCP connections came in.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.state.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Waits until there is no connection any more.
+    ///
+    /// # Panics
+    /// Where there still is one after some seconds.
+    pub async fn assert_no_connection(&self) {
+        for _ in 0..100 {
+            if self.connections() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{} connections are left", self.connections());
+    }
+}
+
+impl Drop for Https {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+pub(crate) fn configuration(leaf: &Leaf) -> ServerConfig {
+    let chain = CertificateDer::pem_slice_iter(leaf.certificate.as_bytes()).collect::<Result<Vec<_>, _>>().expect("a certificate");
+    let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS");
+    let mut configuration = builder.with_no_client_auth().with_single_cert(chain, key).expect("a configuration");
+    configuration.alpn_protocols = vec![b"http/1.1".to_vec()];
+    configuration
+}
+
+fn app(state: Shared) -> Router {
+    let remember = |State(state): State<Shared>, request: Request, next: axum::middleware::Next| async move {
+        state.requests.lock().expect("the requests").push(format!("{} {}", request.method(), request.uri()));
+        next.run(request).await
+    };
+    Router::new()
+        .route("/api/health", get(|headers: HeaderMap| async move { admitted(&headers, "well") }))
+        .route("/api/orders", get(|headers: HeaderMap| async move { admitted(&headers, "[7]") }))
+        .route("/api/echo", post(|body: Bytes| async move { body }))
+        .route("/api/headers", any(|headers: HeaderMap| async move { format!("{headers:?}") }))
+        .route("/api/bytes", get(bytes))
+        .route("/api/moved", get(|| async { (StatusCode::FOUND, [("location", "https://127.0.0.1:1/elsewhere")], "") }))
+        .route("/secret", get(|| async { "outside of the base path" }))
+        .layer(axum::middleware::from_fn_with_state(state.clone(), remember))
+        .with_state(state)
+}
+
+/// Lets the one account in: by Basic, or with its password as a token.
+fn admitted(headers: &HeaderMap, answer: &'static str) -> Response {
+    let said = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let basic = format!("Basic {}", STANDARD.encode(format!("{USER}:{PASSWORD}")));
+    if said == basic || said == format!("Bearer {PASSWORD}") {
+        ([("server", "a test server/1.0")], answer).into_response()
+    } else {
+        (StatusCode::UNAUTHORIZED, [("www-authenticate", "Basic")], "kanarie: no").into_response()
+    }
+}
+
+/// So many bytes.
+async fn bytes(Query(query): Query<HashMap<String, usize>>) -> Body {
+    Body::from(vec![b'x'; query.get("count").copied().unwrap_or_default()])
+}
+
+struct TlsListener {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    state: Shared,
+}
+
+impl Listener for TlsListener {
+    type Io = Counted;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Counted, SocketAddr) {
+        loop {
+            let Ok((stream, address)) = self.listener.accept().await else { continue };
+            self.state.accepted.fetch_add(1, Ordering::SeqCst);
+            let handshake = tokio::time::timeout(Duration::from_secs(5), self.acceptor.accept(stream));
+            if let Ok(Ok(stream)) = handshake.await {
+                self.state.open.fetch_add(1, Ordering::SeqCst);
+                return (Counted { stream, open: Arc::clone(&self.state.open) }, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection that is counted while it is open.
+#[derive(Debug)]
+pub struct Counted {
+    stream: TlsStream<TcpStream>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,923 @@
+//! PostgreSQL through tokio-postgres, with every login bound to its connection: real servers, good and bad ones, and hostile ones.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::io;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use backing_services::posture::TrustPosture;
+use backing_services::{AttachError, BackingServices, FailureKind, Refusal, Resource, TokioPostgres};
+use backing_services_tests::attempt::{attach, problems, refused, rules};
+use backing_services_tests::canary::{self, ADMIN_PASSWORD, CANARY, PASSWORD, WRONG_PASSWORD};
+use backing_services_tests::folder::Folder;
+use backing_services_tests::hostile::postgres::{
+    AUTHENTICATION_OK, CLEARTEXT, MD5, READY, SSL_REQUEST, error as error_message, message, nonce, sasl, sasl_continue, startup,
+};
+use backing_services_tests::hostile::{Heard, Hostile, Peer};
+use backing_services_tests::journal;
+use backing_services_tests::pki::{self, Authority, Leaf};
+use backing_services_tests::postgres::{self as server, ADMIN, DATABASE, Options, USER};
+use backing_services_tests::relay::{Flow, Relay};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Shop {
+    orders: Resource<TokioPostgres>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 2)]
+struct Hasty {
+    orders: Resource<TokioPostgres>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Waived {
+    #[service(allow(superuser_account, reason = "the vendor ships one account", until = "2099-12-31"))]
+    orders: Resource<TokioPostgres>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 5)]
+struct Lenient {
+    #[service(allow(weak_authentication, reason = "the appliance knows nothing better"))]
+    orders: Resource<TokioPostgres>,
+}
+
+/// Nothing here waits for a deadline unless it says so.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The deadline of a hasty attempt, and what may pass until its end has been noticed.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// The server that most tests share.
+static SERVER: LazyLock<server::Postgres> = LazyLock::new(|| {
+    let authority = Authority::new("the tests' authority");
+    let mut options = Options::tls(authority.server());
+    options.client_ca = Some(authority.pem());
+    options.hba = "hostssl all met_md5 all md5\n\
+                   hostssl all met_klare_taal all password\n\
+                   hostssl all zonder_bewijs all trust\n\
+                   hostssl all met_certificaat all cert\n\
+                   hostssl all all all scram-sha-256\n"
+        .to_owned();
+    let server = server::Postgres::with(authority, &options);
+    server.sql(&format!(
+        "SET password_encryption = 'md5'; CREATE ROLE met_md5 LOGIN PASSWORD '{PASSWORD}'; RESET password_encryption;
+         CREATE ROLE met_klare_taal LOGIN PASSWORD '{PASSWORD}';
+         CREATE ROLE zonder_bewijs LOGIN;
+         CREATE ROLE met_certificaat LOGIN;
+         CREATE ROLE weglater LOGIN PASSWORD '{PASSWORD}';
+         CREATE ROLE wisselaar LOGIN PASSWORD '{PASSWORD}';
+         CREATE ROLE lezer LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO lezer;
+         CREATE ROLE stiekem LOGIN NOINHERIT PASSWORD '{PASSWORD}'; GRANT {ADMIN} TO stiekem;"
+    ));
+    server
+});
+
+fn variables(server: &server::Postgres) -> [(&'static str, String); 3] {
+    [
+        ("SHOP_ORDERS_URL", server.locator()),
+        ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
+        ("SHOP_ORDERS_CA", server.authority.pem()),
+    ]
+}
+
+fn as_role(server: &server::Postgres, role: &str, password: &str) -> Vec<(&'static str, String)> {
+    let mut variables = vec![
+        ("SHOP_ORDERS_URL", format!("postgres://{role}@localhost:{}/{DATABASE}", server.port)),
+        ("SHOP_ORDERS_CA", server.authority.pem()),
+    ];
+    if !password.is_empty() {
+        variables.push(("SHOP_ORDERS_PASSWORD", password.to_owned()));
+    }
+    variables
+}
+
+fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
+    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+// --- It works --------------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn attaches_and_the_posture_is_true() {
+    let server = server::Postgres::start();
+    let before = SystemTime::now();
+    let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
+
+    let posture = shop.orders.posture();
+    let tls = posture.tls.as_ref().unwrap();
+    let seen = server.sql(&format!(
+        "SELECT DISTINCT version, cipher FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = '{USER}' AND ssl"
+    ));
+    let (version, cipher) = seen.split_once('|').expect("one version and one cipher");
+    assert_eq!(tls.version, version.replace("TLSv", "TLS "));
+    assert_eq!(tls.cipher, cipher);
+    assert_eq!(posture.server.as_deref(), Some(format!("PostgreSQL {}", server.sql("SHOW server_version")).as_str()));
+    assert_eq!(posture.account.as_deref(), Some(USER));
+    assert_eq!(posture.authentication.as_deref(), Some("SCRAM-SHA-256-PLUS"));
+    assert_eq!(posture.endpoint, format!("postgres://localhost:{}/{DATABASE}", server.port));
+    assert_eq!(tls.trust, TrustPosture::PrivateCa);
+    assert_eq!(tls.certificate.names, ["localhost", "127.0.0.1", "::1"]);
+    assert!(posture.taken_at >= before && posture.taken_at <= SystemTime::now());
+    assert_eq!(rules(&posture.findings), [""; 0]);
+    // The private authority is trusted alone, on every connection.
+    assert!(!posture.remarks.iter().any(|remark| remark.contains("public roots")), "{:?}", posture.remarks);
+    // One connection was all that it took, and it is the pool's.
+    assert_eq!(server.connections_of(USER), 1);
+    assert_eq!(server.log().matches(&format!("connection authorized: user={USER}")).count(), 1);
+
+    let pool = shop.orders.client();
+    let client = pool.get().await.unwrap();
+    client.execute("INSERT INTO orders VALUES ($1)", &[&7_i32]).await.unwrap();
+    assert_eq!(client.query_one("SELECT id FROM orders", &[]).await.unwrap().get::<_, i32>(0), 7);
+    drop(client);
+    drop(pool);
+    shop.orders.health().await.unwrap();
+
+    shop.detach().await;
+    server.assert_no_connection_of(USER).await;
+    assert!(canary::find(server.log().as_bytes()).is_none());
+    journal::assert_silent();
+}
+
+/// What differs between a local server and a managed one is the locator, and whom to trust.
+#[tokio::test]
+async fn one_program_two_servers() {
+    async fn program(variables: &[(&str, &str)]) -> (String, String) {
+        let shop: Shop = attach(variables).await.unwrap();
+        let client = shop.orders.client().get().await.unwrap();
+        client.execute("INSERT INTO orders VALUES (1)", &[]).await.unwrap();
+        let port = client.query_one("SELECT inet_server_port()", &[]).await.unwrap().get::<_, i32>(0);
+        drop(client);
+        let endpoint = shop.orders.posture().endpoint.clone();
+        shop.detach().await;
+        (port.to_string(), endpoint)
+    }
+    let (first, second) = (server::Postgres::start(), server::Postgres::start());
+    for server in [&first, &second] {
+        let (port, endpoint) = program(&pairs(&variables(server))).await;
+        assert_eq!(port, server.port.to_string());
+        assert!(endpoint.contains(&port));
+        assert_eq!(server.sql("SELECT count(*) FROM orders"), "1");
+    }
+}
+
+#[tokio::test]
+async fn every_connection_is_bound_and_bounded() {
+    let mut variables = variables(&SERVER);
+    variables[0].1 += "?max_connections=4&statement_timeout=300&connect_timeout=1&application_name=winkel";
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    let pool = shop.orders.client();
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(pool.get().await.unwrap());
+    }
+    for client in &clients {
+        let row = client
+            .query_one(
+                "SELECT ssl, current_setting('statement_timeout'), current_setting('application_name')
+                 FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
+                &[],
+            )
+            .await
+            .unwrap();
+        assert!(row.get::<_, bool>(0));
+        assert_eq!((row.get::<_, &str>(1), row.get::<_, &str>(2)), ("300ms", "winkel"));
+        let begin = Instant::now();
+        assert!(client.batch_execute("SELECT pg_sleep(30)").await.is_err());
+        assert!(begin.elapsed() < SOON);
+    }
+    // The pool has no more, and says so in time.
+    let begin = Instant::now();
+    assert!(pool.get().await.is_err());
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    drop(clients);
+    drop(pool);
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn a_message_is_bounded() {
+    let mut variables = variables(&SERVER);
+    variables[0].1 += "?max_message=65536&max_connections=1";
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    let pool = shop.orders.client();
+    let row = pool.get().await.unwrap().query_one("SELECT repeat('x', 60000)", &[]).await.unwrap();
+    assert_eq!(row.get::<_, &str>(0).len(), 60_000);
+    assert!(pool.get().await.unwrap().query_one("SELECT repeat('x', 66000)", &[]).await.is_err());
+    // That connection has ended; the pool makes another one.
+    pool.get().await.unwrap().query_one("SELECT 1", &[]).await.unwrap();
+    drop(pool);
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn every_certificate_that_defines_a_binding_binds() {
+    let p384 = || rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+    for (what, signs, key) in [
+        ("RSA", pki::rsa_key(), pki::rsa_key()),
+        ("SHA-384", p384(), p384()),
+        ("a key of another kind than the authority's", pki::rsa_key(), p384()),
+    ] {
+        let authority = Authority::with("the tests' authority", signs);
+        let options = Options::tls(authority.server_with(&key));
+        let server = server::Postgres::with(authority, &options);
+        let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
+        assert_eq!(shop.orders.posture().authentication.as_deref(), Some("SCRAM-SHA-256-PLUS"), "{what}");
+        shop.detach().await;
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_defines_none_is_refused_and_waived() {
+    let authority = Authority::with("the tests' authority", pki::ed25519_key());
+    let options = Options::tls(authority.server());
+    let server = server::Postgres::with(authority, &options);
+    let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
+    assert_eq!(problems(&error), ["weak_authentication"]);
+    assert!(error.to_string().contains("Ed25519"), "{error}");
+
+    let shop: Lenient = attach(&pairs(&variables(&server))).await.unwrap();
+    let posture = shop.orders.posture();
+    assert_eq!(posture.authentication.as_deref(), Some("SCRAM-SHA-256"));
+    assert_eq!(rules(&posture.findings), ["weak_authentication"]);
+    assert_eq!(posture.findings[0].waived_because(), Some("the appliance knows nothing better"));
+    shop.detach().await;
+}
+
+/// Somebody in between has a certificate of the same authority for the same host, and passes everything on. Verification alone does not notice.
+#[tokio::test]
+async fn somebody_in_between_with_a_verified_certificate_is_noticed() {
+    let leaf = Arc::new(SERVER.authority.server());
+    let roots = SERVER.authority.pem();
+    let upstream = SERVER.port;
+    let between = Hostile::start(move |mut peer| {
+        let (leaf, roots) = (Arc::clone(&leaf), roots.clone());
+        async move {
+            peer.read().await?;
+            peer.write(b"S").await?;
+            let mut peer = peer.encrypt(&leaf).await?;
+            let mut server = connect(upstream, &roots).await?;
+            let mut bytes = vec![0; 16 * 1024];
+            loop {
+                tokio::select! {
+                    said = peer.read() => { server.write_all(&said?).await?; server.flush().await?; }
+                    count = server.read(&mut bytes) => match count? {
+                        0 => return Ok(None),
+                        count => peer.write(&bytes[..count]).await?,
+                    },
+                }
+            }
+        }
+    });
+    let mut variables = variables(&SERVER);
+    variables[0].1 = format!("postgres://{USER}@localhost:{}/{DATABASE}", between.port);
+    let error = refused::<Shop>(&pairs(&variables), SOON).await;
+    assert_eq!(problems(&error).len(), 1, "{error}");
+    assert!(SERVER.log().contains("channel binding check failed"), "{}", SERVER.log());
+    // The other service does not notice: that is what its remarks say, and why there is this one.
+    #[derive(BackingServices)]
+    #[services(prefix = "SHOP", deadline = 20)]
+    struct Unbound {
+        orders: Resource<backing_services::Postgres>,
+    }
+    let unbound: Unbound = attach(&pairs(&variables)).await.unwrap();
+    unbound.detach().await;
+}
+
+async fn connect(port: u16, roots: &str) -> io::Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>> {
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(&SSL_REQUEST).await?;
+    assert_eq!(stream.read_u8().await?, b'S');
+    let mut store = rustls::RootCertStore::empty();
+    store.add(CertificateDer::from_pem_slice(roots.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(store).with_no_client_auth();
+    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
+}
+
+#[tokio::test]
+async fn a_pinned_key_is_enough_and_another_one_is_not() {
+    let leaf = pki::self_signed();
+    let pin = leaf.pin();
+    let server = server::Postgres::with(Authority::new("nobody's"), &Options::tls(leaf));
+    let mut variables = variables(&server);
+    variables[2] = ("SHOP_ORDERS_PIN", pin);
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    assert_eq!(shop.orders.posture().tls.as_ref().unwrap().trust, TrustPosture::PinnedKey);
+    assert_eq!(shop.orders.posture().authentication.as_deref(), Some("SCRAM-SHA-256-PLUS"));
+    shop.detach().await;
+    variables[2].1 = pki::self_signed().pin();
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
+}
+
+#[tokio::test]
+async fn values_come_from_files_and_in_parts() {
+    let folder = Folder::new("values");
+    let ca = folder.write("ca.pem", &SERVER.authority.pem()).display().to_string();
+    let password = folder.write("password", &format!("{PASSWORD}\n")).display().to_string();
+    let companions = [("SHOP_ORDERS_CA_FILE", ca.as_str()), ("SHOP_ORDERS_PASSWORD_FILE", password.as_str())];
+    let (locator, port) = (SERVER.locator(), SERVER.port.to_string());
+    let whole = [("SHOP_ORDERS_URL", locator.as_str())];
+    let parts = [
+        ("SHOP_ORDERS_HOST", "localhost"),
+        ("SHOP_ORDERS_PORT", port.as_str()),
+        ("SHOP_ORDERS_DATABASE", DATABASE),
+        ("SHOP_ORDERS_USER", USER),
+    ];
+    for variables in [&whole[..], &parts] {
+        let shop: Shop = attach(&[variables, &companions].concat()).await.unwrap();
+        assert_eq!(shop.orders.posture().endpoint, format!("postgres://localhost:{port}/{DATABASE}"));
+        shop.detach().await;
+    }
+}
+
+// --- It is refused ---------------------------------------------------------------------------------------------------
+
+/// Attaches in vain to a server with this certificate. The server has heard of nobody.
+async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
+    let authority = Authority::new("the tests' authority");
+    let options = Options::tls(leaf(&authority));
+    let server = server::Postgres::with(authority, &options);
+    let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
+    assert!(!server.log().contains(USER) && !server.log().contains(DATABASE), "{}", server.log());
+    problems(&error)
+}
+
+#[tokio::test]
+async fn certificates_that_do_not_pass() {
+    assert_eq!(refused_certificate(Authority::expired).await, ["certificate_expiry"]);
+    assert_eq!(refused_certificate(Authority::not_yet_valid).await, ["certificate_expiry"]);
+    assert_eq!(refused_certificate(Authority::other_host).await, ["unverified_tls"]);
+    assert_eq!(refused_certificate(|_| pki::self_signed()).await, ["unverified_tls"]);
+    assert_eq!(refused_certificate(Authority::not_for_servers).await, ["unverified_tls"]);
+}
+
+#[tokio::test]
+async fn wrong_authority() {
+    let mut variables = variables(&SERVER);
+    variables[2].1 = Authority::new("the tests' authority").pem();
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables[..2]), SOON).await), ["unverified_tls"]);
+}
+
+#[tokio::test]
+async fn plaintext_only() {
+    let server = server::Postgres::with(Authority::new("nobody's"), &Options::plaintext());
+    let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
+    assert_eq!(problems(&error), ["opportunistic_tls"]);
+    let log = server.log();
+    assert!(!log.contains(USER) && !log.contains(DATABASE), "{log}");
+    assert_eq!(log.lines().filter(|line| line.contains("connection received") && !line.contains("[local]")).count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn an_administrator_is_refused_and_waived() {
+    for (role, password) in [(ADMIN, ADMIN_PASSWORD), ("lezer", PASSWORD), ("stiekem", PASSWORD)] {
+        let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
+        assert_eq!(problems(&error), ["superuser_account"], "{role}");
+        SERVER.assert_no_connection_of(role).await;
+    }
+    let shop: Waived = attach(&pairs(&as_role(&SERVER, ADMIN, ADMIN_PASSWORD))).await.unwrap();
+    assert_eq!(rules(&shop.orders.posture().findings), ["superuser_account"]);
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn who_is_not_let_in() {
+    let wrong_password = refused::<Shop>(&pairs(&as_role(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
+    assert_eq!(problems(&wrong_password), ["not_admitted"]);
+    assert!(wrong_password.to_string().contains("does not accept the password"), "{wrong_password}");
+    let nobody = refused::<Shop>(&pairs(&as_role(&SERVER, "niemand", PASSWORD)), SOON).await;
+    assert_eq!(problems(&nobody), ["not_admitted"]);
+    let mut variables = variables(&SERVER);
+    variables[0].1 = SERVER.locator().replace(DATABASE, "nergens");
+    let nowhere = refused::<Shop>(&pairs(&variables), SOON).await;
+    assert_eq!(problems(&nowhere), ["unavailable"]);
+    assert!(nowhere.to_string().contains("no such database") && !nowhere.to_string().contains("nergens"), "{nowhere}");
+}
+
+#[tokio::test]
+async fn a_password_is_proven_and_not_shown() {
+    for (role, password, way) in
+        [("met_md5", PASSWORD, "MD5"), ("met_klare_taal", PASSWORD, "cleartext password"), ("zonder_bewijs", PASSWORD, "nothing")]
+    {
+        let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
+        assert_eq!(problems(&error), ["weak_authentication"], "{role}");
+        SERVER.assert_no_connection_of(role).await;
+        let shop: Lenient = attach(&pairs(&as_role(&SERVER, role, password))).await.unwrap();
+        assert_eq!(rules(&shop.orders.posture().findings), ["weak_authentication"], "{role}");
+        assert_eq!(shop.orders.posture().authentication.as_deref(), Some(way));
+        shop.detach().await;
+    }
+    // A waiver loosens no more than has to be: where it can be bound, it is, and there is nothing to find.
+    let shop: Lenient = attach(&pairs(&variables(&SERVER))).await.unwrap();
+    assert_eq!(shop.orders.posture().authentication.as_deref(), Some("SCRAM-SHA-256-PLUS"));
+    assert_eq!(rules(&shop.orders.posture().findings), [""; 0]);
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn a_client_certificate_logs_in() {
+    let login = |role: &str, password: &str, leaf: &Leaf| {
+        let mut variables = as_role(&SERVER, role, password);
+        variables.push(("SHOP_ORDERS_CLIENT_CERT", leaf.certificate.clone()));
+        variables.push(("SHOP_ORDERS_CLIENT_KEY", leaf.key.clone()));
+        variables
+    };
+    let leaf = SERVER.authority.client("met_certificaat");
+    let shop: Shop = attach(&pairs(&login("met_certificaat", "", &leaf))).await.unwrap();
+    assert_eq!(shop.orders.posture().authentication.as_deref(), Some("client certificate"));
+    shop.orders.client().get().await.unwrap().query_one("SELECT 1", &[]).await.unwrap();
+    shop.detach().await;
+
+    let somebody_else = SERVER.authority.client("lezer");
+    let error = refused::<Shop>(&pairs(&login("met_certificaat", "", &somebody_else)), SOON).await;
+    assert_eq!(problems(&error), ["not_admitted"]);
+    let self_made = Authority::new("the tests' authority").client("met_certificaat");
+    let error = refused::<Shop>(&pairs(&login("met_certificaat", "", &self_made)), SOON).await;
+    assert_eq!(problems(&error).len(), 1, "{error}");
+    // A server that goes by the password all the same has nothing to ask; with a password, the login is bound.
+    let error = refused::<Shop>(&pairs(&login(USER, "", &SERVER.authority.client(USER))), SOON).await;
+    assert_eq!(problems(&error), ["not_admitted"]);
+    let shop: Shop = attach(&pairs(&login(USER, PASSWORD, &SERVER.authority.client(USER)))).await.unwrap();
+    assert_eq!(shop.orders.posture().authentication.as_deref(), Some("SCRAM-SHA-256-PLUS"));
+    shop.detach().await;
+    // And who offers both is not let in without a proof.
+    let error = refused::<Shop>(&pairs(&login("zonder_bewijs", PASSWORD, &SERVER.authority.client("zonder_bewijs"))), SOON).await;
+    assert_eq!(problems(&error), ["weak_authentication"]);
+}
+
+#[tokio::test]
+async fn what_is_refused_before_a_connection() {
+    let hostile = Hostile::start(|peer| async { Ok(Some(peer)) });
+    let url = |user: &str, rest: &str| format!("postgres://{user}@localhost:{}/{DATABASE}{rest}", hostile.port);
+    for (rest, rule) in [
+        ("?sslmode=prefer", "opportunistic_tls"),
+        ("?sslmode=allow", "opportunistic_tls"),
+        ("?channel_binding=disable", ""),
+        ("?channel_binding=prefer", ""),
+        ("?host=evil.example", "unknown_parameter"),
+        ("?hostaddr=127.0.0.1", "unknown_parameter"),
+        ("?port=1", "unknown_parameter"),
+        ("?user=somebody", "unknown_parameter"),
+        ("?dbname=other", "unknown_parameter"),
+        ("?options=-c%20role%3Dopperbaas", "unknown_parameter"),
+        ("?options[role]=opperbaas", "unknown_parameter"),
+        ("?sslrootcert=/tmp/evil.pem", "unknown_parameter"),
+        ("?sslcert=/tmp/evil.pem", "unknown_parameter"),
+        ("?sslkey=/tmp/evil.pem", "unknown_parameter"),
+        ("?sslnegotiation=direct", "unknown_parameter"),
+        ("?target_session_attrs=any", "unknown_parameter"),
+        ("?load_balance_hosts=random", "unknown_parameter"),
+        ("?passfile=/tmp/evil", ""),
+        ("?service=evil", "unknown_parameter"),
+        ("?password=kanarie-7f3a-Wk0qShopZx84", "secret_in_parameter"),
+        ("?max_message=1", ""),
+        ("?max_message=99999999999", ""),
+        ("#insecure", ""),
+        ("/second", "malformed_locator"),
+    ] {
+        let url = url(USER, rest);
+        let variables = [("SHOP_ORDERS_URL", url.as_str()), ("SHOP_ORDERS_PASSWORD", PASSWORD)];
+        let error = refused::<Shop>(&variables, SOON).await;
+        assert!(!problems(&error).is_empty(), "{rest}");
+        assert!(rule.is_empty() || problems(&error).contains(&rule), "{rest}: {error}");
+    }
+    let shipped = url("postgres:postgres", "");
+    let error = refused::<Shop>(&[("SHOP_ORDERS_URL", shipped.as_str())], SOON).await;
+    assert!(problems(&error).contains(&"default_credentials"), "{error}");
+    assert!(hostile.heard().is_empty());
+    // As platforms write it.
+    let mut variables = variables(&SERVER);
+    variables[0].1 += "?sslmode=require&channel_binding=require";
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn nobody_listens() {
+    let mut variables = variables(&SERVER);
+    variables[0].1 = format!("postgres://{USER}@localhost:{}/{DATABASE}", backing_services_tests::port::free());
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unreachable"]);
+}
+
+// --- Over time -------------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn dropping_the_attempt_leaks_no_connection() {
+    let variables = as_role(&SERVER, "weglater", PASSWORD);
+    let pairs = pairs(&variables);
+    let mut done = 0;
+    for step in 0..24 {
+        match tokio::time::timeout(Duration::from_millis(step * 3), attach::<Shop>(&pairs)).await {
+            Ok(attached) => {
+                done += 1;
+                attached.unwrap().detach().await;
+            }
+            Err(_dropped) => {}
+        }
+    }
+    assert!(done < 24, "none was dropped on its way");
+    SERVER.assert_no_connection_of("weglater").await;
+}
+
+#[tokio::test]
+async fn health_tells_when_the_server_is_gone() {
+    let server = server::Postgres::start();
+    let relay = Relay::to(server.port);
+    let mut variables = variables(&server);
+    variables[0].1 = server.locator().replace(&server.port.to_string(), &relay.port.to_string());
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    shop.orders.health().await.unwrap();
+
+    relay.set(Flow::Silent);
+    let begin = Instant::now();
+    let Err(Refusal::Failure(failure)) = shop.orders.health().await else { panic!("it is not well") };
+    assert_eq!(failure.kind(), FailureKind::TimedOut);
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    relay.set(Flow::Open);
+    shop.orders.health().await.unwrap();
+
+    drop(server);
+    let begin = Instant::now();
+    let refusal = shop.orders.health().await.unwrap_err();
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    canary::assert_error_silent(&refusal);
+    shop.detach().await;
+    journal::assert_silent();
+}
+
+#[tokio::test]
+async fn a_connection_that_broke_is_replaced_and_a_refused_login_is_not_tried_again() {
+    let shop: Shop = attach(&pairs(&as_role(&SERVER, "wisselaar", PASSWORD))).await.unwrap();
+    let pool = shop.orders.client();
+    let cut = || SERVER.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'wisselaar'");
+    let _ = cut();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    pool.get().await.unwrap().query_one("SELECT 1", &[]).await.unwrap();
+
+    let _ = SERVER.sql("ALTER ROLE wisselaar PASSWORD 'kanarie-7f3a-Qp2xNewPwRr55'");
+    let _ = cut();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let attempts = || SERVER.log().matches("password authentication failed for user \"wisselaar\"").count();
+    for _ in 0..20 {
+        let Err(deadpool::managed::PoolError::Backend(Refusal::Failure(failure))) = pool.get().await else { panic!("it is let in") };
+        assert_eq!(failure.kind(), FailureKind::NotAdmitted);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(attempts(), 1, "whoever is refused once does not knock again");
+    drop(pool);
+    shop.detach().await;
+}
+
+/// What is in flight is finished; then everything is closed.
+#[tokio::test]
+async fn detaching_waits_for_what_is_in_flight() {
+    let server = server::Postgres::start();
+    let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
+    let client = shop.orders.client().get().await.unwrap();
+    let work = tokio::spawn(async move { client.query_one("SELECT 7 FROM pg_sleep(0.5)", &[]).await.map(|row| row.get::<_, i32>(0)) });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let begin = Instant::now();
+    shop.detach().await;
+    assert!(begin.elapsed() >= Duration::from_millis(200) && begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(work.await.unwrap().unwrap(), 7);
+    server.assert_no_connection_of(USER).await;
+}
+
+// --- What answers is hostile -----------------------------------------------------------------------------------------
+
+/// What a terminal would obey, and what would turn a line around; with our own secret in it.
+const ESCAPES: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
+
+/// Attaches in vain to a server that plays a script, and gives the report and what was heard. Nobody was named in the clear, and the password was not said.
+async fn against<T, F>(script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static) -> (AttachError, Vec<Heard>)
+where
+    T: BackingServices,
+    F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
+{
+    let authority = Authority::new("the tests' authority");
+    let leaf = Arc::new(authority.server());
+    let hostile = Hostile::start(move |peer| script(peer, Arc::clone(&leaf)));
+    let ca = authority.pem();
+    let variables = [
+        ("SHOP_ORDERS_URL", format!("postgres://{USER}@localhost:{}/{DATABASE}", hostile.port)),
+        ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
+        ("SHOP_ORDERS_CA", ca),
+    ];
+    let error = refused::<T>(&pairs(&variables), LIMIT).await;
+    hostile.assert_all_closed().await;
+    let heard = hostile.heard();
+    assert_eq!(heard.len(), 1, "one connection, and no second try");
+    for name in [USER, DATABASE, CANARY] {
+        assert!(canary::position(&heard[0].plain, name.as_bytes()).is_none(), "{name} was said in the clear");
+    }
+    assert!(canary::find(&heard[0].secret).is_none(), "the password was sent");
+    assert!(!error.to_string().contains("owned"), "{error}");
+    (error, heard)
+}
+
+#[tokio::test]
+async fn before_tls() {
+    let (error, heard) = against::<Hasty, _>(|mut peer, _| async {
+        peer.read().await?;
+        peer.write("N").await?;
+        Ok(Some(peer))
+    })
+    .await;
+    assert_eq!(problems(&error), ["opportunistic_tls"]);
+    assert_eq!(heard[0].plain, SSL_REQUEST);
+
+    for early in [&b"SR\0\0\0\x08\0\0\0\0"[..], b"SS"] {
+        let (error, heard) = against::<Hasty, _>(move |mut peer, _| async move {
+            peer.read().await?;
+            peer.write(early).await?;
+            Ok(Some(peer))
+        })
+        .await;
+        assert_eq!(problems(&error), ["opportunistic_tls"], "{early:?}");
+        assert_eq!(heard[0].plain, SSL_REQUEST, "the handshake was not even begun");
+    }
+    let (error, _) = against::<Hasty, _>(|mut peer, _| async move {
+        peer.read().await?;
+        peer.write(error_message("08P01", ESCAPES)).await?;
+        Ok(Some(peer))
+    })
+    .await;
+    assert_eq!(problems(&error), ["protocol"]);
+}
+
+#[tokio::test]
+async fn it_falls_silent_wherever_it_likes() {
+    for step in 0..4 {
+        let begin = Instant::now();
+        let (error, _) = against::<Hasty, _>(move |mut peer, leaf| async move {
+            if step > 0 {
+                peer.read().await?;
+                peer.write("S").await?;
+            }
+            if step > 1 {
+                peer = peer.encrypt(&leaf).await?;
+            }
+            if step > 2 {
+                peer.read().await?;
+                peer.write(sasl(&["SCRAM-SHA-256-PLUS"])).await?;
+            }
+            Ok(Some(peer))
+        })
+        .await;
+        assert!(begin.elapsed() >= Duration::from_secs(2));
+        assert_eq!(problems(&error), ["timed_out"], "step {step}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_less_than_a_proof_gets_nothing() {
+    for asked in [CLEARTEXT.to_vec(), MD5.to_vec(), AUTHENTICATION_OK.to_vec(), sasl(&["SCRAM-SHA-256"])] {
+        let asked = Arc::new(asked);
+        let (error, heard) = against::<Hasty, _>(move |peer, leaf| {
+            let asked = Arc::clone(&asked);
+            async move {
+                let mut peer = startup(peer, &leaf).await?;
+                peer.write(&*asked).await?;
+                Ok(Some(peer))
+            }
+        })
+        .await;
+        assert_eq!(problems(&error), ["weak_authentication"]);
+        // The startup message, and not a byte more.
+        let length = u32::from_be_bytes(heard[0].secret[..4].try_into().unwrap()) as usize;
+        assert_eq!(heard[0].secret.len(), length);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_authentication_is_no_success() {
+    for asked in [
+        message(b'R', &7_u32.to_be_bytes()),
+        message(b'R', &u32::MAX.to_be_bytes()),
+        message(b'R', b""),
+        sasl(&["OAUTHBEARER"]),
+        sasl(&[]),
+        message(b'Z', b"I"),
+        message(b'N', format!("SNOTICE\0C00000\0M{ESCAPES}\0\0").as_bytes()),
+        [&b"R"[..], &0x7fff_ffff_u32.to_be_bytes()].concat(),
+        [&b"N"[..], &u32::MAX.to_be_bytes()].concat(),
+        [&b"E"[..], &3_u32.to_be_bytes()].concat(),
+        [&b"S"[..], &0x0010_0000_u32.to_be_bytes()].concat(),
+        error_message("28P01", ESCAPES),
+        error_message(ESCAPES, ESCAPES),
+    ] {
+        let asked = Arc::new(asked);
+        let (error, _) = against::<Hasty, _>(move |peer, leaf| {
+            let asked = Arc::clone(&asked);
+            async move {
+                let mut peer = startup(peer, &leaf).await?;
+                peer.write(&*asked).await?;
+                Ok(Some(peer))
+            }
+        })
+        .await;
+        assert_eq!(error.failures().count(), 1, "{error}");
+    }
+}
+
+/// Plays after the server has agreed to bind.
+async fn after_sasl<F>(script: impl Fn(Peer, Vec<u8>) -> F + Send + Sync + 'static) -> AttachError
+where
+    F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
+{
+    let script = Arc::new(script);
+    let (error, heard) = against::<Hasty, _>(move |peer, leaf| {
+        let script = Arc::clone(&script);
+        async move {
+            let mut peer = startup(peer, &leaf).await?;
+            peer.write(sasl(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"])).await?;
+            let first = peer.read().await?;
+            script(peer, first).await
+        }
+    })
+    .await;
+    assert!(canary::position(&heard[0].secret, b"p=tls-server-end-point").is_some(), "the binding was asked for");
+    error
+}
+
+#[tokio::test]
+async fn scram_is_bounded_and_the_server_has_to_prove_itself() {
+    for challenge in ["i=4294967295", "i=100001", "i=99999999999999999999", "i=-1", ""] {
+        let begin = Instant::now();
+        let error = after_sasl(move |mut peer, first| async move {
+            peer.write(sasl_continue(&format!("r={}server,s=c2FsdHNhbHQ=,{challenge}", nonce(&first)))).await?;
+            Ok(Some(peer))
+        })
+        .await;
+        assert_eq!(problems(&error), ["weak_authentication"], "{challenge}");
+        assert!(begin.elapsed() < Duration::from_secs(2), "it is not even tried");
+    }
+    // A nonce of its own.
+    let error = after_sasl(|mut peer, _| async move {
+        peer.write(sasl_continue("r=somebodyelses,s=c2FsdHNhbHQ=,i=4096")).await?;
+        Ok(Some(peer))
+    })
+    .await;
+    assert_eq!(problems(&error), ["weak_authentication"]);
+    // A signature that it cannot compute; and none.
+    for last in [message(b'R', b"\0\0\0\x0cv=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="), Vec::new()] {
+        let last = Arc::new(last);
+        let error = after_sasl(move |mut peer, first| {
+            let last = Arc::clone(&last);
+            async move {
+                peer.write(sasl_continue(&format!("r={}server,s=c2FsdHNhbHQ=,i=4096", nonce(&first)))).await?;
+                peer.read().await?;
+                peer.write([&last[..], &AUTHENTICATION_OK, &READY].concat()).await?;
+                Ok(Some(peer))
+            }
+        })
+        .await;
+        assert_eq!(problems(&error).len(), 1, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_before_it_is_ready_ends() {
+    let begin = Instant::now();
+    let error = after_sasl(|mut peer, _| async move { peer.flood(&message(b'N', b"SNOTICE\0C00000\0Mx\0\0")).await }).await;
+    assert_eq!(error.failures().count(), 1, "{error}");
+    let (error, _) = against::<Hasty, _>(|peer, leaf| async move {
+        let mut peer = startup(peer, &leaf).await?;
+        peer.flood(&message(b'S', b"a\0b\0")).await
+    })
+    .await;
+    assert_eq!(error.failures().count(), 1, "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(2), "bounded by bytes, not by time");
+}
+
+/// A row's columns, as text.
+fn columns(names: &[&str]) -> Vec<u8> {
+    let mut content = u16::try_from(names.len()).unwrap().to_be_bytes().to_vec();
+    for name in names {
+        content.extend_from_slice(name.as_bytes());
+        content.extend_from_slice(b"\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0");
+    }
+    message(b'T', &content)
+}
+
+fn row(values: &[Option<&str>]) -> Vec<u8> {
+    let mut content = u16::try_from(values.len()).unwrap().to_be_bytes().to_vec();
+    for value in values {
+        match value {
+            None => content.extend_from_slice(&(-1_i32).to_be_bytes()),
+            Some(value) => {
+                content.extend_from_slice(&u32::try_from(value.len()).unwrap().to_be_bytes());
+                content.extend_from_slice(value.as_bytes());
+            }
+        }
+    }
+    message(b'D', &content)
+}
+
+const NAMES: [&str; 6] = ["bounded", "account", "version", "powers", "known", "ssl"];
+const GOOD: [Option<&str>; 6] = [Some("30000"), Some(USER), Some("16.2"), None, Some("1"), Some("true")];
+
+fn done(rows: usize) -> Vec<u8> {
+    [message(b'C', format!("SELECT {rows}\0").as_bytes()), READY.to_vec()].concat()
+}
+
+fn with(index: usize, value: Option<&'static str>) -> [Option<&'static str>; 6] {
+    let mut values = GOOD;
+    values[index] = value;
+    values
+}
+
+/// Lets everybody in without a proof, and answers each statement with these bytes.
+async fn answering(peer: Peer, leaf: Arc<Leaf>, answer: Arc<Vec<u8>>) -> io::Result<Option<Peer>> {
+    let mut peer = startup(peer, &leaf).await?;
+    peer.write([&AUTHENTICATION_OK[..], &message(b'K', b"\0\0\0\x01\0\0\0\x01"), &READY].concat()).await?;
+    loop {
+        let statement = peer.read().await?;
+        match statement[0] {
+            b'Q' => peer.write(&*answer).await?,
+            _ => return Ok(Some(peer)),
+        }
+    }
+}
+
+/// As [`Lenient`], and in a hurry.
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 2)]
+struct LenientAndHasty {
+    #[service(allow(weak_authentication, reason = "the appliance knows nothing better"))]
+    orders: Resource<TokioPostgres>,
+}
+
+#[tokio::test]
+async fn a_probe_fails_closed() {
+    let text = columns(&NAMES);
+    for (what, answer) in [
+        ("no row", [text.clone(), done(0)].concat()),
+        ("no columns", done(0)),
+        ("two rows", [text.clone(), row(&GOOD), row(&GOOD), done(2)].concat()),
+        ("no account", [text.clone(), row(&with(1, None)), done(1)].concat()),
+        ("no version", [text.clone(), row(&with(2, None)), done(1)].concat()),
+        ("unknown", [text.clone(), row(&with(4, None)), done(1)].concat()),
+        ("known twice", [text.clone(), row(&with(4, Some("2"))), done(1)].concat()),
+        ("no word on TLS", [text.clone(), row(&with(5, None)), done(1)].concat()),
+        ("an administrator", [text.clone(), row(&with(3, Some("SUPERUSER,\u{1b}[2J\r\n"))), done(1)].concat()),
+        ("other columns", [columns(&["a", "b", "c", "d", "e", "f"]), row(&GOOD), done(1)].concat()),
+        ("too few columns", [columns(&NAMES[..3]), row(&GOOD[..3]), done(1)].concat()),
+        ("too few values", [text.clone(), row(&GOOD[..3]), done(1)].concat()),
+        ("nothing", message(b'I', b"").into_iter().chain(READY).collect()),
+        ("an error", [error_message("42501", ESCAPES), READY.to_vec()].concat()),
+        ("a length without end", [&b"D"[..], &0x7fff_ffff_u32.to_be_bytes()].concat()),
+        ("silence", Vec::new()),
+    ] {
+        let answer = Arc::new(answer);
+        let (error, _) = against::<LenientAndHasty, _>(move |peer, leaf| answering(peer, leaf, Arc::clone(&answer))).await;
+        assert_eq!(problems(&error).len(), 1, "{what}: {error}");
+    }
+}
+
+/// A verified server that has turned hostile after it was attached: what it promises is not believed, and what it says on its own account is not logged.
+#[tokio::test]
+async fn after_it_was_attached() {
+    let authority = Authority::new("the tests' authority");
+    let leaf = Arc::new(authority.server());
+    let hostile = Hostile::start(move |peer| {
+        let leaf = Arc::clone(&leaf);
+        async move {
+            let mut peer = startup(peer, &leaf).await?;
+            peer.write([&AUTHENTICATION_OK[..], &READY].concat()).await?;
+            peer.read().await?;
+            peer.write([columns(&NAMES), row(&with(2, Some("16.2\u{1b}[2J\r\nroot:"))), done(1)].concat()).await?;
+            peer.write(message(b'N', format!("SNOTICE\0C00000\0M{ESCAPES}\0\0").as_bytes())).await?;
+            peer.read().await?;
+            peer.write([&b"D"[..], &0x7fff_ffff_u32.to_be_bytes()].concat()).await?;
+            Ok(Some(peer))
+        }
+    });
+    let variables = [
+        ("SHOP_ORDERS_URL", format!("postgres://{USER}@localhost:{}/{DATABASE}?connect_timeout=1", hostile.port)),
+        ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
+        ("SHOP_ORDERS_CA", authority.pem()),
+    ];
+    let shop: Lenient = attach(&pairs(&variables)).await.unwrap();
+    let version = shop.orders.posture().server.clone().unwrap();
+    assert!(version.starts_with("PostgreSQL 16.2\\u{1b}[2J"), "{version}");
+    let begin = Instant::now();
+    let refusal = shop.orders.health().await.unwrap_err();
+    assert!(begin.elapsed() < Duration::from_secs(2), "it is not waited for");
+    canary::assert_error_silent(&refusal);
+    shop.detach().await;
+    hostile.assert_all_closed().await;
+    journal::assert_silent();
+    assert!(!journal::text().contains("owned"));
+}
