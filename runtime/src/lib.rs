@@ -109,6 +109,12 @@ pub use services::postgres::Postgres;
 #[cfg(feature = "redis")]
 #[doc(inline)]
 pub use services::redis::Redis;
+#[cfg(feature = "s3")]
+#[doc(inline)]
+pub use services::s3::{S3, S3Client};
+#[cfg(feature = "smtp")]
+#[doc(inline)]
+pub use services::smtp::{Smtp, SmtpClient};
 #[cfg(feature = "sqlite")]
 #[doc(inline)]
 pub use services::sqlite::Sqlite;

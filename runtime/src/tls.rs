@@ -225,13 +225,17 @@ pub(crate) fn refusal_within(
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             return Some(tls_refusal(tls, trust, host));
         }
-        // An `io::Error` hides what it wraps from `source()`.
-        if let Some(tls) = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()?.downcast_ref::<rustls::Error>()) {
-            return Some(tls_refusal(tls, trust, host));
-        }
-        current = error.source();
+        current = beneath(error);
     }
     None
+}
+
+/// What an error wraps. An `io::Error` hides that from `source()`, and drivers wrap one into another.
+pub(crate) fn beneath<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e (dyn std::error::Error + 'static)> {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
 }
 
 /// rustls' own verifier.

@@ -13,6 +13,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use axum::serve::Listener;
@@ -64,12 +65,19 @@ impl Https {
     /// A server with this certificate.
     #[must_use]
     pub fn with(authority: Authority, leaf: &Leaf) -> Self {
+        Self::serve(authority, leaf, app())
+    }
+
+    /// A server of something else.
+    #[must_use]
+    pub fn serve(authority: Authority, leaf: &Leaf, app: Router) -> Self {
         let listener = hostile::listen();
         let port = listener.local_addr().expect("a port").port();
         let state = Shared::default();
         let acceptor = TlsAcceptor::from(Arc::new(configuration(leaf)));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-        let (shared, app) = (state.clone(), app(state.clone()));
+        let shared = state.clone();
+        let app = app.layer(axum::middleware::from_fn_with_state(state.clone(), remember));
         runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).expect("a listener");
             axum::serve(TlsListener { listener, acceptor, state: shared }, app).await
@@ -139,11 +147,12 @@ pub(crate) fn configuration(leaf: &Leaf) -> ServerConfig {
     configuration
 }
 
-fn app(state: Shared) -> Router {
-    let remember = |State(state): State<Shared>, request: Request, next: axum::middleware::Next| async move {
-        state.requests.lock().expect("the requests").push(format!("{} {}", request.method(), request.uri()));
-        next.run(request).await
-    };
+async fn remember(State(state): State<Shared>, request: Request, next: Next) -> Response {
+    state.requests.lock().expect("the requests").push(format!("{} {}", request.method(), request.uri()));
+    next.run(request).await
+}
+
+fn app() -> Router {
     Router::new()
         .route("/api/health", get(|headers: HeaderMap| async move { admitted(&headers, "well") }))
         .route("/api/orders", get(|headers: HeaderMap| async move { admitted(&headers, "[7]") }))
@@ -152,8 +161,6 @@ fn app(state: Shared) -> Router {
         .route("/api/bytes", get(bytes))
         .route("/api/moved", get(|| async { (StatusCode::FOUND, [("location", "https://127.0.0.1:1/elsewhere")], "") }))
         .route("/secret", get(|| async { "outside of the base path" }))
-        .layer(axum::middleware::from_fn_with_state(state.clone(), remember))
-        .with_state(state)
 }
 
 /// Lets the one account in: by Basic, or with its password as a token.

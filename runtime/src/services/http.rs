@@ -122,11 +122,7 @@ fn within<'e, E: std::error::Error + 'static>(error: &'e (dyn std::error::Error 
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        // An `io::Error` hides what it wraps from `source()`.
-        if let Some(found) = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()?.downcast_ref()) {
-            return Some(found);
-        }
-        current = error.source();
+        current = crate::tls::beneath(error);
     }
     None
 }

@@ -1,0 +1,355 @@
+//! S3 and what speaks its protocol, through [`S3Client`]: one bucket, below one prefix, as an [`ObjectStore`](object_store::ObjectStore).
+//!
+//! # Locator
+//! `s3://bucket/prefix?region=eu-west-1`, with the access key's id as the user and the secret key as the password: in the locator, or better in `_USER` and
+//! `_PASSWORD`. Every path that the client is given is below the prefix, and cannot leave it. Where the server is stands in the `_ENDPOINT` variable,
+//! `https://minio.example.com:9000`; without it, it is Amazon's, of the region. A bucket whose name begins the endpoint's host
+//! (`https://bucket.s3.example.com`) is addressed by the host, every other one by the path. Parameters:
+//!
+//! | parameter | meaning | default |
+//! |---|---|---|
+//! | `region` | the region that requests are signed for; without `_ENDPOINT` it is needed | `us-east-1` |
+//! | `style` | `path` or `host`: where the bucket's name goes | as above |
+//! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
+//! | `response_timeout` | milliseconds that a server may be silent, 1 to 3 600 000; for all that is not an object also the time for the whole answer | 30 000 |
+//!
+//! A bucket's name has to be one that can be a host's: lower case, and not a number. Keys that come with a session token are not supported: they end within
+//! hours, and so would the resource.
+//!
+//! # How it is attached
+//! 1. **A TLS handshake of our own** with the endpoint, which tells the posture.
+//! 2. **The probe**: one key below the prefix is listed. That takes credentials that the server accepts, and `s3:ListBucket` on the bucket, which may be
+//!    restricted to the prefix.
+//!
+//! Requests carry a signature (AWS Signature Version 4) and never the secret key. What else the account may do is not looked at: S3 tells only by trying.
+//!
+//! # Where nothing comes from
+//! Nothing is read from `AWS_*`, from a profile, or from a metadata service: there is one pair of keys, this one. The endpoint's host alone is resolved, with
+//! its addresses held against the address rules each time; redirects, also those to another region, are not followed; no proxy is asked.
+//!
+//! # What a server may send
+//! A list, an error, and whatever else is not an object may have 16 MiB and `response_timeout`. An object has the size that it has: stream it, or look at its
+//! `meta` before `bytes()`. A request that failed is repeated by object_store where that is safe: 3 times, within 30 s.
+
+use std::fmt;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use backing_services_rules::Scheme;
+use backing_services_rules::rule::{MALFORMED_LOCATOR, MALFORMED_VALUE, MISSING_CREDENTIALS};
+use http_body_util::{BodyExt as _, Limited};
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::client::{
+    ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+};
+use object_store::list::{PaginatedListOptions, PaginatedListStore as _};
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, RetryConfig};
+use secrecy::ExposeSecret as _;
+
+use super::http;
+use crate::attach::within;
+use crate::finding::{Failure, FailureKind, Finding};
+use crate::locator::{Host, Locator};
+use crate::posture::{Posture, printable};
+use crate::service::{Attachment, Login, Parameter, Refusal, Service};
+use crate::target::Target;
+
+/// S3 and what speaks its protocol. See [the module](self) for the locator, and for how it is attached.
+#[derive(Clone, Copy, Debug)]
+pub struct S3;
+
+/// How long a server may be silent unless the locator says otherwise: 30 s.
+const RESPONSE_TIMEOUT: u64 = 30_000;
+
+/// What an answer may have that is not an object, in bytes: 16 MiB. A list of a thousand keys of a thousand bytes has some 1.5 MiB.
+const MAX_ANSWER: usize = 16 * 1024 * 1024;
+
+#[diagnostic::do_not_recommend]
+impl Service for S3 {
+    type Client = S3Client;
+
+    const NAME: &'static str = "S3";
+    const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("s3")];
+    const PATH: Option<&'static str> = Some("the prefix of every key");
+    const LOGIN: Login = Login::UserAndPassword;
+    const ENDPOINT: Option<fn(&Locator) -> Option<String>> = Some(amazon);
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::text("region", 64),
+        Parameter::choice("style", &["path", "host"]),
+        Parameter::number("connect_timeout", 1, 300),
+        Parameter::number("response_timeout", 1, 3_600_000),
+        Parameter::refused("endpoint", "remove it; the endpoint goes into the resource's `_ENDPOINT` variable"),
+        Parameter::refused("profile", "remove it: nothing is read from a profile"),
+        Parameter::refused("skip_signature", "remove it: every request is signed"),
+        Parameter::refused("unsigned_payload", "remove it: every request is signed with its payload"),
+        Parameter::refused("virtual_hosted_style_request", "remove it, and write `style=host` where it is needed"),
+    ];
+
+    fn check(target: &Target) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if bucket(target).is_none() {
+            let finding = Finding::new(&MALFORMED_LOCATOR, "its host is an address, and no bucket's name");
+            findings.push(finding.help("write the bucket behind the `//`, and the server into the `_ENDPOINT` variable"));
+        }
+        if prefix(target).is_none() {
+            let finding = Finding::new(&MALFORMED_LOCATOR, "its path is no prefix: it holds an empty part, `.`, `..` or a control character");
+            findings.push(finding.help("write the prefix as the keys have it: `/invoices/2026`"));
+        }
+        if target.locator().parameter("region").is_some_and(|region| !is_region(region)) {
+            let finding = Finding::new(&MALFORMED_LOCATOR, "the value of the parameter `region` is no region");
+            findings.push(finding.help("write it as the server does: `eu-west-1`"));
+        }
+        if target.locator().parameter("style") == Some("host") && !is_in_host(target) {
+            let finding = Finding::new(&MALFORMED_VALUE, "`style=host` is set, and the endpoint's host does not begin with the bucket's name");
+            findings.push(finding.help("write the endpoint with the bucket in it: `https://bucket.s3.example.com`"));
+        }
+        findings
+    }
+
+    async fn connect(target: &Target) -> Result<Attachment<S3Client>, Refusal> {
+        let endpoint = target.at_endpoint();
+        let mut posture = Posture::of::<Self>(target);
+        posture.endpoint = format!("{} at {}", target.locator(), endpoint.locator());
+        posture.transport = endpoint.locator().transport();
+        let dialled = endpoint.dial().await?;
+        posture.tls = dialled.tls;
+        drop(dialled.stream);
+
+        let client = S3Client::new(target, endpoint)?;
+        within(target.time_left(), client.probe()).await.map_err(Refusal::from)??;
+        posture.account = target.user().map(printable);
+        posture.authentication = Some("AWS Signature Version 4".to_owned());
+        posture.remarks.push("what the account may do beyond listing below the prefix is not looked at");
+        Ok(Attachment::new(client, posture))
+    }
+
+    async fn health(client: &S3Client) -> Result<(), Refusal> {
+        client.probe().await
+    }
+
+    /// There is nothing to wait for: a transfer holds the client, and its connections close behind the last one.
+    async fn close(_: &S3Client) {}
+}
+
+/// Amazon's endpoint for a region.
+fn amazon(locator: &Locator) -> Option<String> {
+    let region = locator.parameter("region").filter(|region| is_region(region))?;
+    let Host::Name(bucket) = locator.host()? else { return None };
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    // A certificate's `*` stands for one label: a bucket with a dot in its name cannot be a part of the host.
+    let by_path = bucket.contains('.') || locator.parameter("style") == Some("path");
+    Some(if by_path { format!("https://s3.{region}.{domain}") } else { format!("https://{bucket}.s3.{region}.{domain}") })
+}
+
+fn is_region(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') && !text.starts_with('-')
+}
+
+fn bucket(target: &Target) -> Option<&str> {
+    match target.locator().host()? {
+        Host::Name(name) => Some(name),
+        Host::Address(_) => None,
+    }
+}
+
+fn prefix(target: &Target) -> Option<Path> {
+    let path = target.locator().path();
+    Path::parse(path.strip_suffix('/').unwrap_or(path)).ok()
+}
+
+/// Whether the endpoint's host begins with the bucket's name.
+fn is_in_host(target: &Target) -> bool {
+    let (Some(bucket), Some(Host::Name(host))) = (bucket(target), target.endpoint().and_then(Locator::host)) else { return false };
+    host.strip_prefix(bucket).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// The endpoint as a URL. It has been through the grammar; its path was decoded, and is encoded again.
+fn url(endpoint: &Target) -> Option<String> {
+    let locator = endpoint.locator();
+    let scheme = if endpoint.is_plaintext() { "http" } else { "https" };
+    let mut url = url::Url::parse(&format!("{scheme}://{}:{}/", locator.host()?, locator.port())).ok()?;
+    let parts = locator.path().split('/').filter(|part| !part.is_empty());
+    url.path_segments_mut().ok()?.clear().extend(parts);
+    Some(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// One bucket below one prefix. It derefs to an [`ObjectStore`]:
+///
+/// ```no_run
+/// # async fn example(invoices: backing_services::Resource<backing_services::S3>) -> object_store::Result<()> {
+/// use object_store::{ObjectStoreExt as _, path::Path};
+///
+/// invoices.client().put(&Path::from("2026/11/7.pdf"), vec![0x25, 0x50].into()).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct S3Client {
+    below: Arc<dyn ObjectStore>,
+    /// What the probe asks.
+    bucket: AmazonS3,
+    /// The status of the last answer to the probe: object_store's error tells some of them only as text.
+    status: Arc<AtomicU16>,
+    prefix: Path,
+    target: Target,
+    endpoint: Target,
+}
+
+impl S3Client {
+    fn new(target: &Target, endpoint: Target) -> Result<Self, Refusal> {
+        let timeout = Duration::from_millis(target.locator().number("response_timeout").unwrap_or(RESPONSE_TIMEOUT));
+        let http = http::build(http::builder(&endpoint)?.read_timeout(timeout))?;
+        let status = Arc::new(AtomicU16::new(0));
+        let bucket = store(target, &endpoint, Bounded { http: http.clone(), timeout, status: Arc::clone(&status) })?;
+        let prefix = prefix(target).ok_or_else(unusable)?;
+        let below = store(target, &endpoint, Bounded { http, timeout, status: Arc::default() })?;
+        let below = Arc::new(PrefixStore::new(below, prefix.clone()));
+        Ok(Self { below, bucket, status, prefix, target: target.clone(), endpoint })
+    }
+
+    /// Lists one key below the prefix.
+    async fn probe(&self) -> Result<(), Refusal> {
+        let prefix = if self.prefix.as_ref().is_empty() { None } else { Some(format!("{}/", self.prefix)) };
+        let options = PaginatedListOptions { max_keys: Some(1), ..PaginatedListOptions::default() };
+        match self.bucket.list_paginated(prefix.as_deref(), options).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(refusal(&self.endpoint, &error, self.status.load(Ordering::Relaxed))),
+        }
+    }
+}
+
+fn unusable() -> Refusal {
+    Finding::new(&MALFORMED_LOCATOR, "its bucket, its prefix or its endpoint cannot be used").into()
+}
+
+/// The driver, out of checked parts.
+fn store(target: &Target, endpoint: &Target, http: Bounded) -> Result<AmazonS3, Refusal> {
+    let missing = || {
+        Refusal::from(
+            Finding::new(&MISSING_CREDENTIALS, "there is no access key, and nobody else is asked for one")
+                .help("set the resource's `_USER` to the key's id and its `_PASSWORD` to the secret key"),
+        )
+    };
+    // Without both, the driver would ask a metadata service for some: a waiver does not open that way.
+    let (key, secret) = (target.user().ok_or_else(missing)?, target.password().ok_or_else(missing)?);
+    AmazonS3Builder::new()
+        .with_bucket_name(bucket(target).ok_or_else(unusable)?)
+        .with_region(target.locator().parameter("region").unwrap_or("us-east-1"))
+        .with_endpoint(url(endpoint).ok_or_else(unusable)?)
+        .with_virtual_hosted_style_request(target.locator().parameter("style") != Some("path") && is_in_host(target))
+        .with_allow_http(endpoint.is_plaintext())
+        .with_access_key_id(key)
+        .with_secret_access_key(secret.expose_secret())
+        .with_retry(RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() })
+        .with_http_connector(http)
+        .build()
+        .map_err(|_| unusable())
+}
+
+impl Deref for S3Client {
+    type Target = Arc<dyn ObjectStore>;
+
+    fn deref(&self) -> &Arc<dyn ObjectStore> {
+        &self.below
+    }
+}
+
+impl fmt::Debug for S3Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "S3Client({} at {})", self.target.locator(), self.endpoint.locator())
+    }
+}
+
+/// Reads an error of object_store's, whose own text holds the server's.
+fn refusal(endpoint: &Target, error: &object_store::Error, status: u16) -> Refusal {
+    match error {
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => Failure::new(
+            FailureKind::NotAdmitted,
+            "the server does not accept the access key, or the account may not list below the prefix",
+            "look at both keys and the region; `s3:ListBucket` on the bucket, restricted to the prefix, is what attaching takes",
+        )
+        .into(),
+        object_store::Error::NotFound { .. } => {
+            Failure::new(FailureKind::Unavailable, "the server has no such bucket", "look at the bucket's name, and at the region").into()
+        }
+        _ if (300..400).contains(&status) => Failure::new(
+            FailureKind::Unavailable,
+            format!("the server sends us elsewhere with the status {status}, and redirects are not followed"),
+            "look at the region: it has to be the bucket's own",
+        )
+        .into(),
+        _ if status >= 400 => Failure::new(
+            FailureKind::Unavailable,
+            format!("the server refuses the request with the status {status}"),
+            "look at the region, whether the endpoint speaks S3, and at the server's log",
+        )
+        .into(),
+        error => http::refusal(endpoint, error),
+    }
+}
+
+/// Hands object_store the HTTP client of this crate, whatever the options say.
+impl HttpConnector for Bounded {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+/// Sends requests, and reads what is not an object within bounds.
+#[derive(Clone)]
+struct Bounded {
+    http: reqwest::Client,
+    timeout: Duration,
+    status: Arc<AtomicU16>,
+}
+
+impl fmt::Debug for Bounded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bounded")
+    }
+}
+
+impl HttpService for Bounded {
+    // What `async_trait` makes of `async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError>`.
+    fn call<'a, 'b>(&'a self, request: HttpRequest) -> Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'b>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        Box::pin(async move {
+            // An object is what a `GET` without a query comes back with, or with a query that names a version.
+            let is_object = request.method() == "GET"
+                && request.uri().query().is_none_or(|query| query.starts_with("versionId=") && !query.contains('&'));
+            self.status.store(0, Ordering::Relaxed);
+            let response = self.http.call(request).await?;
+            self.status.store(response.status().as_u16(), Ordering::Relaxed);
+            if is_object && response.status().is_success() {
+                return Ok(response);
+            }
+            let (parts, body) = response.into_parts();
+            let too_much = |_| HttpError::new(HttpErrorKind::Decode, TooMuch);
+            let read = Limited::new(body, MAX_ANSWER).collect();
+            let body = match within(self.timeout, read).await {
+                Ok(body) => body.map_err(too_much)?.to_bytes(),
+                Err(_) => return Err(HttpError::new(HttpErrorKind::Timeout, std::io::Error::from(std::io::ErrorKind::TimedOut))),
+            };
+            Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(body)))
+        })
+    }
+}
+
+/// A body ended too late, or too early.
+#[derive(Debug)]
+struct TooMuch;
+
+impl fmt::Display for TooMuch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body is larger than 16 MiB, or broke off")
+    }
+}
+
+impl std::error::Error for TooMuch {}

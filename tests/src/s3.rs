@@ -1,0 +1,71 @@
+//! A real S3 server: s3s over a folder, under TLS with a certificate of the harness's own.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use s3s_fs::FileSystem;
+
+use crate::canary::PASSWORD;
+use crate::folder::Folder;
+use crate::https::Https;
+use crate::pki::{Authority, Leaf};
+
+/// The access key's id.
+pub const USER: &str = "AKIAWINKELIER00000000";
+
+/// The one bucket.
+pub const BUCKET: &str = "winkelgegevens";
+
+/// A server that runs until it is stopped or dropped.
+#[derive(Debug)]
+pub struct S3 {
+    /// What it is under its protocol.
+    pub server: Https,
+    folder: Folder,
+}
+
+impl S3 {
+    /// A server with a good certificate.
+    #[must_use]
+    pub fn start() -> Self {
+        let authority = Authority::new("the tests' authority");
+        let leaf = authority.server();
+        Self::with(authority, &leaf)
+    }
+
+    /// A server with this certificate.
+    #[must_use]
+    pub fn with(authority: Authority, leaf: &Leaf) -> Self {
+        let folder = Folder::new("s3");
+        std::fs::create_dir(folder.path().join(BUCKET)).expect("a bucket");
+        let mut builder = S3ServiceBuilder::new(FileSystem::new(folder.path()).expect("a folder to serve"));
+        builder.set_auth(SimpleAuth::from_single(USER, PASSWORD));
+        let service = builder.build();
+        let app = Router::new().fallback(move |request: Request| {
+            let service = service.clone();
+            async move {
+                match service.call(request.map(s3s::Body::http_body_unsync)).await {
+                    Ok(response) => response.map(Body::new),
+                    Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+                }
+            }
+        });
+        Self { server: Https::serve(authority, leaf, app), folder }
+    }
+
+    /// What goes into the `_ENDPOINT` variable.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("https://localhost:{}", self.server.port)
+    }
+
+    /// What is in an object, past the server.
+    #[must_use]
+    pub fn object(&self, key: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.folder.path().join(BUCKET).join(key)).ok()
+    }
+}
