@@ -118,6 +118,9 @@ pub use services::smtp::{Smtp, SmtpClient};
 #[cfg(feature = "sqlite")]
 #[doc(inline)]
 pub use services::sqlite::Sqlite;
+#[cfg(feature = "tokio-postgres")]
+#[doc(inline)]
+pub use services::tokio_postgres::TokioPostgres;
 pub use setting::{Malformed, Setting};
 pub use source::{Environment, Source};
 pub use target::Target;

@@ -14,8 +14,10 @@ pub mod s3;
 pub mod smtp;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(feature = "tokio-postgres")]
+pub mod tokio_postgres;
 
-#[cfg(any(feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "nats", feature = "redis", feature = "tokio-postgres"))]
 mod again;
 #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
 mod postgresql;

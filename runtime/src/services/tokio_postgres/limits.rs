@@ -1,0 +1,275 @@
+//! What a server may send, and what it may ask for, checked before the driver believes it.
+//!
+//! The driver buffers a message until it is whole, up to 2 GiB. This stream reads along, header by header, and ends the connection at the first one that
+//! promises too much. It also reads how the server wants to authenticate, and ends the connection where that is less than was demanded.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::tls::{ChannelBinding, TlsStream};
+
+use super::super::postgresql::Asked;
+
+/// The longest message until the server is ready, in bytes. The list of SASL mechanisms has some 40, an error some 200.
+const LONGEST_IN_LOGIN: u64 = 16 * 1024;
+
+/// All that may come until the server is ready, in bytes: the driver keeps every notice and every parameter of it. PostgreSQL sends some 500.
+const MOST_IN_LOGIN: u64 = 256 * 1024;
+
+/// How a server has to authenticate, and itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Demand {
+    /// By SCRAM, bound to the TLS connection.
+    Binding,
+    /// By SCRAM, where there is no TLS to bind it to.
+    Scram,
+    /// By nothing more than the TLS connection, over which the client's certificate went.
+    Certificate,
+    /// In whatever way: that is waived.
+    Anything,
+}
+
+impl Demand {
+    /// Whether what the server asks for will do. `binds`: whether its certificate defines a binding.
+    pub(super) fn is_met(self, asked: Asked, binds: bool) -> bool {
+        match self {
+            _ if asked == Asked::Unknown => false,
+            Self::Binding => asked == Asked::Scram { bound: true } && binds,
+            Self::Scram => matches!(asked, Asked::Scram { .. }),
+            Self::Certificate => asked == Asked::Nothing,
+            Self::Anything => true,
+        }
+    }
+}
+
+/// A stream whose messages are within bounds.
+pub(super) struct Limited<T> {
+    stream: T,
+    /// `tls-server-end-point`.
+    binding: Option<Vec<u8>>,
+    reader: Reader,
+}
+
+impl<T> Limited<T> {
+    /// `largest` is what one message may have, in bytes. What the server asks for is written into `asked`.
+    pub(super) fn new(stream: T, binding: Option<Vec<u8>>, demand: Demand, largest: u64, asked: Arc<OnceLock<Asked>>) -> Self {
+        let login = Login { left: MOST_IN_LOGIN, demand, binds: binding.is_some(), asked };
+        let reader = Reader { largest, login: Some(login), state: State::Header { bytes: [0; 5], filled: 0 } };
+        Self { stream, binding, reader }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream for Limited<T> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.binding.clone().map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Limited<T> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        std::task::ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        match this.reader.read(&buffer.filled()[before..]) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(refused) => {
+                // The driver gets nothing of what it was not to believe.
+                buffer.set_filled(before);
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, refused.0)))
+            }
+        }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Limited<T> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Refused(&'static str);
+
+/// Where in the protocol a stream of bytes is.
+struct Reader {
+    largest: u64,
+    /// Until the server is ready.
+    login: Option<Login>,
+    state: State,
+}
+
+struct Login {
+    left: u64,
+    demand: Demand,
+    binds: bool,
+    asked: Arc<OnceLock<Asked>>,
+}
+
+enum State {
+    /// A message's type and its length, as far as they have come.
+    Header { bytes: [u8; 5], filled: usize },
+    /// In a message's body, of which so much is still to come; it is kept where it says how to authenticate.
+    Body { kind: u8, left: u64, kept: Option<Vec<u8>> },
+}
+
+impl Reader {
+    fn read(&mut self, mut bytes: &[u8]) -> Result<(), Refused> {
+        while let Some((&byte, rest)) = bytes.split_first() {
+            match &mut self.state {
+                State::Header { bytes: header, filled } => {
+                    header[*filled] = byte;
+                    *filled += 1;
+                    bytes = rest;
+                    if *filled == header.len() {
+                        let [kind, length @ ..] = *header;
+                        self.begin(kind, u32::from_be_bytes(length))?;
+                    }
+                }
+                State::Body { left, kept, .. } => {
+                    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                    if let Some(kept) = kept {
+                        kept.extend_from_slice(&bytes[..here]);
+                    }
+                    *left -= here as u64;
+                    bytes = &bytes[here..];
+                }
+            }
+            // Also where a message has no body.
+            if let State::Body { left: 0, .. } = self.state {
+                self.end()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A header is whole: what does it promise?
+    fn begin(&mut self, kind: u8, length: u32) -> Result<(), Refused> {
+        // The length counts itself.
+        let length = u64::from(length.checked_sub(4).ok_or(Refused("the server sent a length that is none"))?);
+        let mut keep = false;
+        match &mut self.login {
+            Some(login) => {
+                if length > LONGEST_IN_LOGIN || length + 5 > login.left {
+                    return Err(Refused("the server promised more than it may say before it is ready"));
+                }
+                login.left -= length + 5;
+                keep = kind == b'R' && login.asked.get().is_none();
+            }
+            None if length > self.largest => {
+                return Err(Refused("the server promised a message that is larger than `max_message` allows"));
+            }
+            None => {}
+        }
+        self.state = State::Body { kind, left: length, kept: keep.then(Vec::new) };
+        Ok(())
+    }
+
+    /// A message is whole.
+    fn end(&mut self) -> Result<(), Refused> {
+        let next = State::Header { bytes: [0; 5], filled: 0 };
+        let State::Body { kind, kept, .. } = std::mem::replace(&mut self.state, next) else { return Ok(()) };
+        if let (Some(login), Some(body)) = (&self.login, kept) {
+            let asked = Asked::read(&body).ok_or(Refused("the server sent an authentication that is none"))?;
+            let asked = *login.asked.get_or_init(|| asked);
+            if !login.demand.is_met(asked, login.binds) {
+                return Err(Refused("the server asks for less than it has to prove"));
+            }
+        }
+        if kind == b'Z' {
+            self.login = None;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(demand: Demand, binds: bool) -> Reader {
+        Limited::new((), binds.then(Vec::new), demand, 100_000, Arc::default()).reader
+    }
+
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        [&[kind][..], &u32::try_from(body.len() + 4).unwrap().to_be_bytes(), body].concat()
+    }
+
+    fn asks(code: u32, rest: &[u8]) -> Vec<u8> {
+        message(b'R', &[&code.to_be_bytes()[..], rest].concat())
+    }
+
+    /// Whole, and cut at every place: the same verdict.
+    fn verdict(demand: Demand, binds: bool, bytes: &[u8]) -> bool {
+        let whole = |parts: &[&[u8]]| {
+            let mut reader = reader(demand, binds);
+            parts.iter().try_for_each(|bytes| reader.read(bytes)).is_ok()
+        };
+        let verdict = whole(&[bytes]);
+        for cut in 0..bytes.len() {
+            assert_eq!(whole(&[&bytes[..cut], &bytes[cut..]]), verdict, "cut at {cut}");
+        }
+        verdict
+    }
+
+    const PLUS: &[u8] = b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0";
+    const SCRAM: &[u8] = b"SCRAM-SHA-256\0\0";
+
+    #[test]
+    fn who_has_to_prove_what() {
+        use Demand::{Anything, Binding, Certificate, Scram};
+        for (asked, met_by) in [
+            (asks(0, b""), &[Certificate, Anything][..]),
+            (asks(3, b""), &[Anything]),
+            (asks(5, b"salt"), &[Anything]),
+            (asks(10, SCRAM), &[Scram, Anything]),
+            (asks(10, PLUS), &[Binding, Scram, Anything]),
+            (asks(10, b"OAUTHBEARER\0\0"), &[]),
+            (asks(7, b""), &[]),
+            (message(b'R', b""), &[]),
+        ] {
+            for demand in [Binding, Scram, Certificate, Anything] {
+                assert_eq!(verdict(demand, true, &asked), met_by.contains(&demand), "{demand:?} {asked:?}");
+            }
+        }
+        assert!(!verdict(Binding, false, &asks(10, PLUS)), "a certificate that defines no binding binds nothing");
+    }
+
+    #[test]
+    fn follows_a_login_and_what_comes_after() {
+        let mut all = asks(10, PLUS);
+        all.extend(asks(11, b"r=abc"));
+        all.extend(asks(12, b"v=abc"));
+        // What comes after the first is the driver's to check.
+        all.extend(asks(0, b""));
+        all.extend(message(b'S', b"server_version\x0016\0"));
+        all.extend(message(b'Z', b"I"));
+        all.extend(message(b'D', &[0; 50_000]));
+        all.extend(message(b'I', b""));
+        all.extend(message(b'Z', b"I"));
+        assert!(reader(Demand::Binding, true).read(&all).is_ok());
+    }
+
+    #[test]
+    fn stops_at_what_promises_too_much() {
+        let ready = [asks(10, PLUS), message(b'Z', b"I")].concat();
+        for length in [0_u32, 3, 100_005, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
+            let header = [&[b'D'][..], &length.to_be_bytes()].concat();
+            assert!(!verdict(Demand::Binding, true, &header), "{length} in the login");
+            assert!(!verdict(Demand::Binding, true, &[&ready[..], &header].concat()), "{length} after it");
+        }
+        let notice = message(b'N', &[b'x'; 1000]);
+        let mut reader = reader(Demand::Binding, true);
+        assert!((0..1000).any(|_| reader.read(&notice).is_err()), "notices without end, before the login");
+    }
+}
