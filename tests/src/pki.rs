@@ -1,12 +1,15 @@
 //! Certificates made on the spot: an authority, what it issues, and what it should not have issued.
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
-    PublicKeyData as _,
+    PKCS_ED25519, PublicKeyData as _,
 };
+
+use crate::process::find;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -48,11 +51,16 @@ impl Authority {
     /// A new authority.
     #[must_use]
     pub fn new(name: &str) -> Self {
+        Self::with(name, KeyPair::generate().expect("a key"))
+    }
+
+    /// A new authority that signs with this key.
+    #[must_use]
+    pub fn with(name: &str, key: KeyPair) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate().expect("a key");
         Self { name: name.to_owned(), issuer: CertifiedIssuer::self_signed(params, key).expect("an authority") }
     }
 
@@ -77,6 +85,13 @@ impl Authority {
     #[must_use]
     pub fn server(&self) -> Leaf {
         self.issue(server(&["localhost", "127.0.0.1", "::1"], -1, 90))
+    }
+
+    /// The same, for this key.
+    #[must_use]
+    pub fn server_with(&self, key: &KeyPair) -> Leaf {
+        let certificate = server(&["localhost", "127.0.0.1", "::1"], -1, 90).signed_by(key, &self.issuer).expect("a certificate");
+        Leaf { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
     /// One whose validity ended yesterday.
@@ -127,6 +142,21 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Leaf { certificate: certificate.pem(), key: key.serialize_pem() }
     }
+}
+
+/// An RSA key of 2048 bits. It is `openssl` that makes it: ring does not.
+#[must_use]
+pub fn rsa_key() -> KeyPair {
+    let mut openssl = Command::new(find("openssl", &[]));
+    let output = openssl.args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
+    let output = output.stderr(Stdio::null()).output().expect("openssl");
+    KeyPair::from_pem(str::from_utf8(&output.stdout).expect("a key in PEM")).expect("a key")
+}
+
+/// An Ed25519 key.
+#[must_use]
+pub fn ed25519_key() -> KeyPair {
+    KeyPair::generate_for(&PKCS_ED25519).expect("a key")
 }
 
 /// A certificate that nobody but its own key vouches for.
