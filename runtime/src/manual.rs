@@ -37,6 +37,7 @@ pub mod defaults {}
 /// | `_CA` | the private authority's certificates, in PEM: they, and nobody else, are trusted |
 /// | `_CLIENT_CERT`, `_CLIENT_KEY` | the client's certificate (its chain behind it) and its key, in PEM |
 /// | `_PIN` | the SHA-256 digest of the server's public key, `sha256//` and base64 as curl writes it, several with a `;`: that key and no other is trusted, whatever its certificate says; beside a `_CA`, both have to hold |
+/// | `_ENDPOINT` | where to dial, as `https://host:port`, for a service whose locator names no host: S3's names a bucket |
 /// | `_HOST`, `_PORT`, `_DATABASE` | the locator's parts, where a platform gives those instead of a `_URL` |
 ///
 /// Each may come as a file: `NAME_FILE` holds its absolute path. One line end behind the value is dropped. `NAME` and `NAME_FILE` together are an error. An

@@ -11,7 +11,7 @@
 //! | `region` | the region that requests are signed for; without `_ENDPOINT` it is needed | `us-east-1` |
 //! | `style` | `path` or `host`: where the bucket's name goes | as above |
 //! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
-//! | `response_timeout` | milliseconds that a server may be silent, 1 to 3 600 000; for all that is not an object also the time for the whole answer | 30 000 |
+//! | `response_timeout` | milliseconds that a server may be silent, 1 to 3 600 000, also while it is sent something: upload what is large in parts; for all that is not an object also the time for the whole answer | 30 000 |
 //!
 //! A bucket's name has to be one that can be a host's: lower case, and not a number. Keys that come with a session token are not supported: they end within
 //! hours, and so would the resource.
@@ -266,30 +266,26 @@ impl fmt::Debug for S3Client {
 
 /// Reads an error of object_store's, whose own text holds the server's.
 fn refusal(endpoint: &Target, error: &object_store::Error, status: u16) -> Refusal {
-    match error {
-        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => Failure::new(
+    match status {
+        401 | 403 => Failure::new(
             FailureKind::NotAdmitted,
             "the server does not accept the access key, or the account may not list below the prefix",
             "look at both keys and the region; `s3:ListBucket` on the bucket, restricted to the prefix, is what attaching takes",
-        )
-        .into(),
-        object_store::Error::NotFound { .. } => {
-            Failure::new(FailureKind::Unavailable, "the server has no such bucket", "look at the bucket's name, and at the region").into()
-        }
-        _ if (300..400).contains(&status) => Failure::new(
+        ),
+        404 => Failure::new(FailureKind::Unavailable, "the server has no such bucket", "look at the bucket's name, and at the region"),
+        300..=399 => Failure::new(
             FailureKind::Unavailable,
             format!("the server sends us elsewhere with the status {status}, and redirects are not followed"),
             "look at the region: it has to be the bucket's own",
-        )
-        .into(),
-        _ if status >= 400 => Failure::new(
+        ),
+        400.. => Failure::new(
             FailureKind::Unavailable,
             format!("the server refuses the request with the status {status}"),
             "look at the region, whether the endpoint speaks S3, and at the server's log",
-        )
-        .into(),
-        error => http::refusal(endpoint, error),
+        ),
+        _ => return http::refusal(endpoint, error),
     }
+    .into()
 }
 
 /// Hands object_store the HTTP client of this crate, whatever the options say.

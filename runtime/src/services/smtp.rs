@@ -23,7 +23,7 @@
 //! SMTP does not tell what an account may do, nor which product answers.
 //!
 //! # What a server may send
-//! An answer of 128 KiB, and lettre's own 1000 bytes a line and 100 000 an answer; ten challenges when logging in. Whatever takes longer than
+//! An answer of 8 KiB, and lettre's own 1000 bytes a line; ten challenges when logging in. Whatever takes longer than
 //! `response_timeout` ends the connection. An answer that was not waited for ends it too, before another message could take it for its own.
 //!
 //! # What lettre leaves open
@@ -69,8 +69,9 @@ const MAX_CONNECTIONS: u64 = 10;
 /// A connection that was idle for longer is not used again: servers close theirs after five minutes (RFC 5321, 4.5.3.2.7).
 const IDLE: Duration = Duration::from_secs(60);
 
-/// What a server may send until we say something again, in bytes.
-const MAX_ANSWER: usize = 128 * 1024;
+/// What a server may send until we say something again, in bytes: sixteen lines of the longest that RFC 5321, 4.5.3.1.5, allows. lettre parses an answer from
+/// its beginning for each line that comes, so the time grows with the square of it.
+const MAX_ANSWER: usize = 8 * 1024;
 
 /// The ways of logging in that lettre has and a server of today offers.
 const MECHANISMS: &[Mechanism] = &[Mechanism::Plain, Mechanism::Login];

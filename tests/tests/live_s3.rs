@@ -1,0 +1,436 @@
+//! S3: a real server, good and bad ones.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::process::Command;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use backing_services::posture::TrustPosture;
+use backing_services::{BackingServices, Refusal, Resource, S3};
+use backing_services_tests::attempt::{attach, problems, refused};
+use backing_services_tests::canary::{self, PASSWORD, WRONG_PASSWORD};
+use backing_services_tests::folder::Folder;
+use backing_services_tests::hostile::{Hostile, Peer};
+use backing_services_tests::pki::{self, Authority, Leaf};
+use backing_services_tests::s3::{self as server, BUCKET, USER};
+use backing_services_tests::{journal, port};
+use object_store::path::Path;
+use object_store::{ObjectStoreExt as _, PutPayload};
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Shop {
+    invoices: Resource<S3>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 2)]
+struct Hasty {
+    invoices: Resource<S3>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Listed {
+    #[service(hosts = "*.amazonaws.com")]
+    invoices: Resource<S3>,
+}
+
+/// Nothing here waits for a deadline unless it says so. A request that fails is repeated three times.
+const SOON: Duration = Duration::from_secs(15);
+
+/// The server that most tests share.
+static SERVER: LazyLock<server::S3> = LazyLock::new(server::S3::start);
+
+type Variables = Vec<(&'static str, String)>;
+
+fn variables(server: &server::S3) -> Variables {
+    vec![
+        ("SHOP_INVOICES_URL", format!("s3://{BUCKET}/invoices?region=eu-west-1")),
+        ("SHOP_INVOICES_ENDPOINT", server.endpoint()),
+        ("SHOP_INVOICES_USER", USER.to_owned()),
+        ("SHOP_INVOICES_PASSWORD", PASSWORD.to_owned()),
+        ("SHOP_INVOICES_CA", server.server.authority.pem()),
+    ]
+}
+
+fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
+    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+/// A server that plays `script` under TLS, and the variables that lead to it.
+fn hostile<F>(query: &str, script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static) -> (Hostile, Variables)
+where
+    F: Future<Output = std::io::Result<Option<Peer>>> + Send + 'static,
+{
+    let authority = Authority::new("the tests' authority");
+    let leaf = authority.server();
+    let hostile = Hostile::start(move |peer| {
+        let (leaf, script) = (leaf.clone(), script.clone());
+        async move {
+            let mut peer = peer.encrypt(&leaf).await?;
+            // The handshake at attaching asks for nothing.
+            peer.read().await?;
+            script(peer).await
+        }
+    });
+    let variables = vec![
+        ("SHOP_INVOICES_URL", format!("s3://{BUCKET}{query}")),
+        ("SHOP_INVOICES_ENDPOINT", format!("https://localhost:{}", hostile.port)),
+        ("SHOP_INVOICES_USER", USER.to_owned()),
+        ("SHOP_INVOICES_PASSWORD", PASSWORD.to_owned()),
+        ("SHOP_INVOICES_CA", authority.pem()),
+    ];
+    (hostile, variables)
+}
+
+/// The secret key signs, and is never sent: not under TLS either.
+fn assert_no_secret(hostile: &Hostile) {
+    for heard in hostile.heard() {
+        assert!(canary::find(&heard.plain).is_none() && canary::find(&heard.secret).is_none());
+    }
+}
+
+#[tokio::test]
+async fn attaches_and_the_posture_is_true() {
+    let server = server::S3::start();
+    let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
+    let posture = shop.invoices.posture();
+    let tls = posture.tls.as_ref().unwrap();
+    assert_eq!(tls.version, "TLS 1.3");
+    assert_eq!(tls.trust, TrustPosture::PrivateCa);
+    assert_eq!(tls.certificate.subject, format!("CN={}", pki::SUBJECT));
+    assert_eq!(posture.service, "S3");
+    assert_eq!(posture.endpoint, format!("s3://{BUCKET}:443/invoices at https://localhost:{}/", server.server.port));
+    assert_eq!(posture.account.as_deref(), Some(USER));
+    assert_eq!(posture.authentication.as_deref(), Some("AWS Signature Version 4"));
+    let probe = &server.server.requests()[0];
+    assert!(probe.starts_with(&format!("GET /{BUCKET}?")) && probe.contains("max-keys=1") && probe.contains("prefix=invoices%2F"), "{probe}");
+
+    let invoices = shop.invoices.client();
+    let path = Path::from("2026/11/7.txt");
+    invoices.put(&path, PutPayload::from_static(b"eerste")).await.unwrap();
+    assert_eq!(server.object("invoices/2026/11/7.txt").unwrap(), b"eerste");
+    assert_eq!(invoices.get(&path).await.unwrap().bytes().await.unwrap().as_ref(), b"eerste");
+    assert_eq!(invoices.head(&path).await.unwrap().size, 6);
+    let listed = invoices.list_with_delimiter(Some(&Path::from("2026/11"))).await.unwrap();
+    assert_eq!(listed.objects.iter().map(|object| object.location.as_ref()).collect::<Vec<_>>(), ["2026/11/7.txt"]);
+    invoices.delete(&path).await.unwrap();
+    assert!(server.object("invoices/2026/11/7.txt").is_none());
+    assert!(matches!(invoices.get(&path).await, Err(object_store::Error::NotFound { .. })));
+    // A larger one than what is not an object may have.
+    let large = vec![b'x'; 20 * 1024 * 1024];
+    invoices.put(&Path::from("large"), large.clone().into()).await.unwrap();
+    assert_eq!(invoices.get(&Path::from("large")).await.unwrap().bytes().await.unwrap().len(), large.len());
+    // No path leaves the prefix.
+    assert!(Path::parse("../elsewhere").is_err());
+    canary::assert_debug_silent(&*invoices);
+    canary::assert_debug_silent(&**invoices);
+    drop(invoices);
+    shop.invoices.health().await.unwrap();
+
+    assert!(server.server.connections() > 0);
+    shop.detach().await;
+    server.server.assert_no_connection().await;
+    journal::assert_silent();
+}
+
+/// Attaches in vain to a server with this certificate. The server was asked for nothing.
+async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
+    let authority = Authority::new("the tests' authority");
+    let leaf = leaf(&authority);
+    let server = server::S3::with(authority, &leaf);
+    let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
+    assert!(server.server.accepted() > 0);
+    assert!(server.server.requests().is_empty());
+    problems(&error)
+}
+
+#[tokio::test]
+async fn bad_certificates() {
+    assert_eq!(refused_certificate(Authority::expired).await, ["certificate_expiry"]);
+    assert_eq!(refused_certificate(Authority::other_host).await, ["unverified_tls"]);
+    assert_eq!(refused_certificate(|_| pki::self_signed()).await, ["unverified_tls"]);
+    assert_eq!(refused_certificate(Authority::not_for_servers).await, ["unverified_tls"]);
+}
+
+#[tokio::test]
+async fn wrong_authority() {
+    let mut variables = variables(&SERVER);
+    variables[4].1 = Authority::new("the tests' authority").pem();
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables[..4]), SOON).await), ["unverified_tls"]);
+}
+
+#[tokio::test]
+async fn the_drivers_own_connections_are_verified() {
+    let authority = Authority::new("the tests' authority");
+    let (good, bad) = (authority.server(), Authority::new("somebody").server());
+    let hostile = Hostile::start(move |peer| {
+        let leaf = if peer.index() == 0 { good.clone() } else { bad.clone() };
+        async move { Ok(Some(peer.encrypt(&leaf).await?)) }
+    });
+    let mut variables = variables(&SERVER);
+    variables[1].1 = format!("https://localhost:{}", hostile.port);
+    variables[4].1 = authority.pem();
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
+    assert!(hostile.heard().len() >= 2);
+    assert!(hostile.heard().iter().all(|heard| heard.secret.is_empty()));
+}
+
+#[tokio::test]
+async fn plaintext_only_and_nobody() {
+    let hostile = Hostile::start(|mut peer| async {
+        peer.read().await?;
+        peer.write("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await?;
+        Ok(Some(peer))
+    });
+    let mut variables = variables(&SERVER);
+    variables[1].1 = format!("https://localhost:{}", hostile.port);
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["obsolete_tls"]);
+    assert_no_secret(&hostile);
+    variables[1].1 = format!("https://localhost:{}", port::free());
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unreachable"]);
+}
+
+#[tokio::test]
+async fn servers_that_never_answer() {
+    let silent = Hostile::start(|peer| async { Ok(Some(peer)) });
+    let mut variables = variables(&SERVER);
+    variables[1].1 = format!("https://localhost:{}", silent.port);
+    assert_eq!(problems(&refused::<Hasty>(&pairs(&variables), Duration::from_secs(4)).await), ["timed_out"]);
+    silent.assert_all_closed().await;
+
+    let (mute, variables) = hostile("?response_timeout=300", |peer| async { Ok(Some(peer)) });
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["timed_out"]);
+    mute.assert_all_closed().await;
+    assert_no_secret(&mute);
+}
+
+#[tokio::test]
+async fn wrong_credentials_and_buckets() {
+    let mut other = variables(&SERVER);
+    other[3].1 = WRONG_PASSWORD.to_owned();
+    assert_eq!(problems(&refused::<Shop>(&pairs(&other), SOON).await), ["not_admitted"]);
+    let mut other = variables(&SERVER);
+    other[2].1 = "AKIANIEMAND0000000000".to_owned();
+    let error = refused::<Shop>(&pairs(&other), SOON).await;
+    assert!(matches!(problems(&error)[..], ["not_admitted" | "unavailable"]), "{error}");
+    let mut other = variables(&SERVER);
+    other[0].1 = "s3://niet-daar?region=eu-west-1".to_owned();
+    assert_eq!(problems(&refused::<Shop>(&pairs(&other), SOON).await), ["unavailable"]);
+}
+
+#[tokio::test]
+async fn refused_before_anything_is_dialled() {
+    let good = "https://s3.example.com";
+    for (url, endpoint, user, password, rule) in [
+        ("s3://b?region=eu-west-1", good, "minioadmin", "minioadmin", "default_credentials"),
+        ("s3://b?region=eu-west-1", good, USER, "", "missing_credentials"),
+        ("s3://b?region=eu-west-1", good, USER, "changeme", "placeholder_value"),
+        ("s3://b", "", USER, PASSWORD, "missing_value"),
+        ("s3://b", "http://s3.example.com", USER, PASSWORD, "plaintext_scheme"),
+        ("s3://b", "https://169.254.169.254", USER, PASSWORD, "forbidden_address"),
+        ("s3://b", "https://[::ffff:169.254.169.254]", USER, PASSWORD, "forbidden_address"),
+        ("s3://b", "https://metadata.google.internal", USER, PASSWORD, "forbidden_address"),
+        ("s3://b", "https://user:geheim@s3.example.com", USER, PASSWORD, "malformed_locator"),
+        ("s3://b", "https://s3.example.com?region=x", USER, PASSWORD, "unknown_parameter"),
+        ("s3://b", "s3.example.com", USER, PASSWORD, "malformed_locator"),
+        ("s3://b", "ftp://s3.example.com", USER, PASSWORD, "plaintext_scheme"),
+        ("s3://b/a/../c", good, USER, PASSWORD, "malformed_locator"),
+        ("s3://b/a//c", good, USER, PASSWORD, "malformed_locator"),
+        ("s3://10.0.0.1/a", good, USER, PASSWORD, "malformed_locator"),
+        ("s3://b?region=eu_west", good, USER, PASSWORD, "malformed_locator"),
+        ("s3://b?region=evil.example/", "", USER, PASSWORD, "missing_value"),
+        ("s3://b?endpoint=https://evil.example", good, USER, PASSWORD, "unknown_parameter"),
+        ("s3://b?profile=admin", good, USER, PASSWORD, "unknown_parameter"),
+        ("s3://b?skip_signature=true", good, USER, PASSWORD, "unknown_parameter"),
+        ("s3://b?unsigned_payload=true", good, USER, PASSWORD, "unknown_parameter"),
+        ("s3://b?allow_http=true", good, USER, PASSWORD, "unverified_tls"),
+        ("s3://b?session_token=abc", good, USER, PASSWORD, "secret_in_parameter"),
+        ("s3://b?style=host", good, USER, PASSWORD, "malformed_value"),
+        ("https://b.s3.example.com/", good, USER, PASSWORD, "unknown_scheme"),
+    ] {
+        let mut variables = vec![("SHOP_INVOICES_URL", url), ("SHOP_INVOICES_USER", user)];
+        variables.extend(Some(("SHOP_INVOICES_ENDPOINT", endpoint)).filter(|_| !endpoint.is_empty()));
+        variables.extend(Some(("SHOP_INVOICES_PASSWORD", password)).filter(|_| !password.is_empty()));
+        let error = refused::<Shop>(&variables, SOON).await;
+        assert_eq!(problems(&error), [rule], "{url} {endpoint} {user}: {error}");
+        assert!(!error.to_string().contains("geheim"), "{error}");
+    }
+    // What a field lists are hosts, and a bucket is none.
+    let mut listed = vec![("SHOP_INVOICES_URL", "s3://b?region=eu-west-1"), ("SHOP_INVOICES_USER", USER), ("SHOP_INVOICES_PASSWORD", PASSWORD)];
+    let source = backing_services::Environment::from_iter(listed.iter().copied());
+    Listed::check(&source).unwrap();
+    listed.push(("SHOP_INVOICES_ENDPOINT", good));
+    assert_eq!(problems(&refused::<Listed>(&listed, SOON).await), ["unlisted_host"]);
+}
+
+#[tokio::test]
+async fn files_and_parts() {
+    let folder = Folder::new("s3-files");
+    let ca = folder.write("ca.pem", &SERVER.server.authority.pem());
+    let password = folder.write("password", &format!("{PASSWORD}\n"));
+    let variables = [
+        ("SHOP_INVOICES_HOST", BUCKET.to_owned()),
+        ("SHOP_INVOICES_DATABASE", "parts".to_owned()),
+        ("SHOP_INVOICES_ENDPOINT", SERVER.endpoint()),
+        ("SHOP_INVOICES_USER", USER.to_owned()),
+        ("SHOP_INVOICES_PASSWORD_FILE", password.display().to_string()),
+        ("SHOP_INVOICES_CA_FILE", ca.display().to_string()),
+    ];
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    shop.invoices.client().put(&Path::from("a"), PutPayload::from_static(b"b")).await.unwrap();
+    assert_eq!(SERVER.object("parts/a").unwrap(), b"b");
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn a_pinned_key() {
+    let leaf = pki::self_signed();
+    let server = server::S3::with(Authority::new("nobody's"), &leaf);
+    let mut variables = variables(&server);
+    variables[4] = ("SHOP_INVOICES_PIN", leaf.pin());
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    assert_eq!(shop.invoices.posture().tls.as_ref().unwrap().trust, TrustPosture::PinnedKey);
+    shop.detach().await;
+    variables[4].1 = pki::self_signed().pin();
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
+}
+
+#[tokio::test]
+async fn health_is_the_servers() {
+    let mut server = server::S3::start();
+    let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
+    shop.invoices.health().await.unwrap();
+    server.server.stop();
+    let begin = Instant::now();
+    let refusal = shop.invoices.health().await.unwrap_err();
+    assert!(begin.elapsed() < Duration::from_secs(6));
+    assert!(matches!(refusal, Refusal::Failure(_)), "{refusal}");
+    canary::assert_error_silent(&refusal);
+    shop.detach().await;
+    journal::assert_silent();
+}
+
+#[tokio::test]
+async fn answers_that_are_none() {
+    let elsewhere = Hostile::start(|peer| async { Ok(Some(peer)) });
+    let moved = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: https://localhost:{}/\r\ncontent-length: 0\r\n\r\n",
+        elsewhere.port
+    );
+    let huge = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n<geheim".to_owned();
+    for (answer, kinds) in [
+        (moved, &["unavailable"][..]),
+        ("HTTP/1.1 301 Moved Permanently\r\ncontent-length: 0\r\n\r\n".to_owned(), &["unavailable"]),
+        ("HTTP/1.1 403 Forbidden\r\ncontent-length: 6\r\n\r\ngeheim".to_owned(), &["not_admitted"]),
+        ("HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\ngeheim".to_owned(), &["unavailable"]),
+        ("HTTP/1.1 400 Bad Request\r\ncontent-length: 6\r\n\r\ngeheim".to_owned(), &["unavailable"]),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\ngeheim".to_owned(), &["protocol"]),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned(), &["protocol"]),
+        ("SSH-2.0-geheim\r\n".to_owned(), &["protocol"]),
+        (huge, &["protocol", "timed_out"]),
+    ] {
+        let script = {
+            let answer = answer.clone();
+            move |mut peer: Peer| {
+                let answer = answer.clone();
+                async move {
+                    peer.write(answer).await?;
+                    Ok(Some(peer))
+                }
+            }
+        };
+        let (server, variables) = hostile("?response_timeout=500", script);
+        let error = refused::<Shop>(&pairs(&variables), SOON).await;
+        let found = problems(&error);
+        assert!(found.len() == 1 && kinds.contains(&found[0]), "{answer}: {found:?}");
+        assert!(!error.to_string().contains("geheim"), "{error}");
+        assert_no_secret(&server);
+        journal::assert_silent();
+    }
+    assert!(elsewhere.heard().is_empty());
+}
+
+#[tokio::test]
+async fn endless_things() {
+    let list = |mut peer: Peer| async move {
+        peer.write("HTTP/1.1 200 OK\r\n\r\n<ListBucketResult>").await?;
+        peer.flood(b"<Contents><Key>geheim</Key></Contents>").await
+    };
+    let (server, variables) = hostile("", list);
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["protocol"]);
+    server.assert_all_closed().await;
+
+    let error = |mut peer: Peer| async move {
+        peer.write("HTTP/1.1 403 Forbidden\r\n\r\n").await?;
+        peer.flood(b"geheim").await
+    };
+    let (server, variables) = hostile("", error);
+    let problems = problems(&refused::<Shop>(&pairs(&variables), SOON).await);
+    assert!(matches!(problems[..], ["protocol" | "not_admitted" | "unavailable"]), "{problems:?}");
+    server.assert_all_closed().await;
+
+    let slow = |mut peer: Peer| async move {
+        peer.write("HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n").await?;
+        loop {
+            peer.write(" ").await?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (server, variables) = hostile("?response_timeout=500", slow);
+    let error = refused::<Shop>(&pairs(&variables), SOON).await;
+    assert_eq!(backing_services_tests::attempt::problems(&error), ["timed_out"]);
+    server.assert_all_closed().await;
+    assert_no_secret(&server);
+}
+
+/// Not a test: what [`no_variable_of_the_process_steers_the_driver`] runs in an environment of its own.
+#[tokio::test]
+#[ignore = "it is a part of another test"]
+async fn attaches_from_the_environment() {
+    let shop = Shop::attach().await.unwrap_or_else(|error| panic!("{error}"));
+    shop.invoices.client().put(&Path::from("environment"), PutPayload::from_static(b"x")).await.unwrap();
+    shop.detach().await;
+}
+
+#[test]
+fn no_variable_of_the_process_steers_the_driver() {
+    let elsewhere = Hostile::start(|peer| async { Ok(Some(peer)) });
+    let url = format!("http://127.0.0.1:{}", elsewhere.port);
+    let folder = Folder::new("steering");
+    let roots = folder.write("roots.pem", &Authority::new("somebody").pem());
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--ignored", "--exact", "attaches_from_the_environment"]).env_clear().envs(variables(&SERVER));
+    for name in [
+        "AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS", "AWS_METADATA_ENDPOINT", "AWS_PROXY_URL",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy",
+    ] {
+        child.env(name, &url);
+    }
+    for name in ["AWS_ALLOW_HTTP", "AWS_ALLOW_INVALID_CERTIFICATES", "AWS_SKIP_SIGNATURE", "AWS_UNSIGNED_PAYLOAD", "AWS_IMDSV1_FALLBACK"] {
+        child.env(name, "true");
+    }
+    for (name, value) in [
+        ("AWS_ACCESS_KEY_ID", "AKIANIEMAND0000000000"),
+        ("AWS_SECRET_ACCESS_KEY", "somebody-elses-secret-key"),
+        ("AWS_SESSION_TOKEN", "somebody-elses-token"),
+        ("AWS_REGION", "us-gov-east-1"),
+        ("AWS_DEFAULT_REGION", "us-gov-east-1"),
+        ("AWS_BUCKET", "elders"),
+        ("AWS_PROFILE", "elders"),
+        ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true"),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/elders"),
+    ] {
+        child.env(name, value);
+    }
+    child.env("SSL_CERT_FILE", &roots).env("SSL_CERT_DIR", folder.path()).env("HOME", folder.path());
+    let output = child.output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    canary::assert_silent("what the program printed", &text);
+    assert!(elsewhere.heard().is_empty());
+    assert!(SERVER.object("invoices/environment").is_some());
+}

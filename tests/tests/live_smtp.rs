@@ -1,0 +1,493 @@
+//! SMTP: a real relay, good and bad ones.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use backing_services::posture::TrustPosture;
+use backing_services::services::smtp::SmtpError;
+use backing_services::{BackingServices, FailureKind, Refusal, Resource, Smtp};
+use backing_services_tests::attempt::{attach, problems, refused, rules};
+use backing_services_tests::canary::{self, PASSWORD, WRONG_PASSWORD};
+use backing_services_tests::folder::Folder;
+use backing_services_tests::hostile::{Hostile, Peer};
+use backing_services_tests::pki::{self, Authority, Leaf};
+use backing_services_tests::relay::{Flow, Relay};
+use backing_services_tests::smtp::{self as server, USER};
+use backing_services_tests::{journal, port};
+use lettre::{AsyncTransport as _, Message};
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Shop {
+    mail: Resource<Smtp>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 2)]
+struct Hasty {
+    mail: Resource<Smtp>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Waived {
+    #[service(allow(starttls, reason = "this relay speaks TLS from the first byte on there"))]
+    mail: Resource<Smtp>,
+}
+
+/// Nothing here waits for a deadline unless it says so.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The server that most tests share.
+static SERVER: LazyLock<server::Smtp> = LazyLock::new(server::Smtp::start);
+
+type Variables = Vec<(&'static str, String)>;
+
+fn variables(server: &server::Smtp) -> Variables {
+    vec![
+        ("SHOP_MAIL_URL", server.locator()),
+        ("SHOP_MAIL_PASSWORD", PASSWORD.to_owned()),
+        ("SHOP_MAIL_CA", server.authority.pem()),
+    ]
+}
+
+fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
+    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+fn message(subject: &str) -> Message {
+    let builder = Message::builder().from("shop@shop.example".parse().unwrap()).to("customer@post.example".parse().unwrap());
+    builder.subject(subject).body("Your order was sent.".to_owned()).unwrap()
+}
+
+/// A server that plays `script` under TLS, and the variables that lead to it.
+fn hostile<F>(query: &str, script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static) -> (Hostile, Variables)
+where
+    F: Future<Output = std::io::Result<Option<Peer>>> + Send + 'static,
+{
+    let authority = Authority::new("the tests' authority");
+    let leaf = authority.server();
+    let hostile = Hostile::start(move |peer| {
+        let (leaf, script) = (leaf.clone(), script.clone());
+        async move { script(peer.encrypt(&leaf).await?).await }
+    });
+    let variables = vec![
+        ("SHOP_MAIL_URL", format!("smtps://{USER}@localhost:{}{query}", hostile.port)),
+        ("SHOP_MAIL_PASSWORD", PASSWORD.to_owned()),
+        ("SHOP_MAIL_CA", authority.pem()),
+    ];
+    (hostile, variables)
+}
+
+/// Greets, and answers to each of the first lines in turn.
+async fn answers(peer: &mut Peer, answers: &[&str]) -> std::io::Result<()> {
+    peer.write("220 post.example ESMTP\r\n").await?;
+    for answer in answers {
+        peer.read().await?;
+        peer.write(answer).await?;
+    }
+    Ok(())
+}
+
+const EHLO: &str = "250-post.example\r\n250 AUTH PLAIN\r\n";
+const WELCOME: [&str; 3] = [EHLO, "235 ok\r\n", "250 ok\r\n"];
+
+/// The secret came in under TLS or not at all.
+fn assert_no_secret_in_the_clear(hostile: &Hostile) {
+    for heard in hostile.heard() {
+        assert!(canary::find(&heard.plain).is_none());
+    }
+}
+
+#[tokio::test]
+async fn attaches_and_the_posture_is_true() {
+    let server = server::Smtp::start();
+    let mut variables = variables(&server);
+    variables[0].1 += "?ehlo=shop.example";
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    let posture = shop.mail.posture();
+    let tls = posture.tls.as_ref().unwrap();
+    assert_eq!(tls.version, "TLS 1.3");
+    assert_eq!(tls.trust, TrustPosture::PrivateCa);
+    assert_eq!(tls.certificate.subject, format!("CN={}", pki::SUBJECT));
+    assert_eq!(posture.service, "SMTP");
+    assert_eq!(posture.endpoint, format!("smtps://localhost:{}/", server.port));
+    assert_eq!(posture.server.as_deref(), Some("post.example"));
+    assert_eq!(posture.account.as_deref(), Some(USER));
+    assert_eq!(posture.authentication.as_deref(), Some("AUTH PLAIN"));
+    assert!(posture.remarks.is_empty() && posture.findings.is_empty());
+
+    let mail = shop.mail.client();
+    let response = mail.send(message("nummer een")).await.unwrap();
+    assert!(response.is_positive());
+    server.assert_delivered("Subject: nummer een").await;
+    let delivered = server.mail();
+    assert!(delivered.contains("Your order was sent.") && delivered.contains("esmtpsa"), "{delivered}");
+    assert!(delivered.contains("helo=shop.example"), "{delivered}");
+    canary::assert_debug_silent(&*mail);
+
+    // Ten at once, over a pool.
+    let sent: Vec<_> = (0..10).map(|i| { let mail = mail.clone(); tokio::spawn(async move { mail.send(message(&format!("partij {i}."))).await }) }).collect();
+    for sent in sent {
+        sent.await.unwrap().unwrap();
+    }
+    for i in 0..10 {
+        server.assert_delivered(&format!("Subject: partij {i}.")).await;
+    }
+    shop.mail.health().await.unwrap();
+    assert!((1..=10).contains(&server.connections()), "{}", server.connections());
+    let clone = mail.clone();
+    drop(mail);
+    shop.detach().await;
+    server.assert_no_connection().await;
+    let error = clone.send(message("te laat")).await.unwrap_err();
+    assert!(matches!(error.refusal(), Refusal::Failure(failure) if failure.kind() == FailureKind::Unavailable), "{error}");
+    assert!(canary::find(server.log().as_bytes()).is_none());
+    journal::assert_silent();
+}
+
+#[tokio::test]
+async fn a_message_that_is_refused() {
+    let shop: Shop = attach(&pairs(&variables(&SERVER))).await.unwrap();
+    let mail = shop.mail.client();
+    let from = |sender: &str, subject: &str| {
+        let builder = Message::builder().from(sender.parse().unwrap()).to("customer@post.example".parse().unwrap());
+        builder.subject(subject).body("x".to_owned()).unwrap()
+    };
+    let error = mail.send(from("never@post.example", "nooit")).await.unwrap_err();
+    assert_eq!((error.code(), error.is_transient()), (Some(550), false), "{error}");
+    canary::assert_error_silent(&error);
+    let error = mail.send(from("later@post.example", "later")).await.unwrap_err();
+    assert_eq!((error.code(), error.is_transient()), (Some(451), true), "{error}");
+    // The pool goes on.
+    mail.send(message("na de weigering")).await.unwrap();
+    SERVER.assert_delivered("Subject: na de weigering").await;
+    drop(mail);
+    shop.detach().await;
+}
+
+/// Attaches in vain to a server with this certificate. The server was greeted by nobody.
+async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
+    let authority = Authority::new("the tests' authority");
+    let leaf = leaf(&authority);
+    let server = server::Smtp::with(authority, Some(&leaf));
+    let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
+    assert!(!server.log().contains(USER), "{}", server.log());
+    assert!(server.log().contains("TLS error") || server.log().contains("SMTP connection from"), "{}", server.log());
+    problems(&error)
+}
+
+#[tokio::test]
+async fn bad_certificates() {
+    assert_eq!(refused_certificate(Authority::expired).await, ["certificate_expiry"]);
+    assert_eq!(refused_certificate(Authority::not_yet_valid).await, ["certificate_expiry"]);
+    assert_eq!(refused_certificate(Authority::other_host).await, ["unverified_tls"]);
+    assert_eq!(refused_certificate(|_| pki::self_signed()).await, ["unverified_tls"]);
+    assert_eq!(refused_certificate(Authority::not_for_servers).await, ["unverified_tls"]);
+}
+
+#[tokio::test]
+async fn wrong_authority() {
+    let mut variables = variables(&SERVER);
+    variables[2].1 = Authority::new("the tests' authority").pem();
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables[..2]), SOON).await), ["unverified_tls"]);
+}
+
+#[tokio::test]
+async fn plaintext_only() {
+    let server = server::Smtp::with(Authority::new("nobody's"), None);
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables(&server)), SOON).await), ["obsolete_tls"]);
+    assert!(!server.log().contains(USER), "{}", server.log());
+
+    // One that offers STARTTLS, and capabilities that nobody may believe.
+    let hostile = Hostile::start(|mut peer| async {
+        peer.write("220 post.example ESMTP\r\n250-post.example\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n220 go\r\n").await?;
+        Ok(Some(peer))
+    });
+    let mut variables = variables(&SERVER);
+    variables[0].1 = format!("smtps://{USER}@localhost:{}", hostile.port);
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["obsolete_tls"]);
+    assert_no_secret_in_the_clear(&hostile);
+    assert_eq!(hostile.heard().len(), 1, "no second try");
+    for heard in hostile.heard() {
+        assert!(canary::position(&heard.plain, b"EHLO").is_none() && canary::position(&heard.plain, b"STARTTLS").is_none());
+    }
+}
+
+#[tokio::test]
+async fn servers_that_never_answer() {
+    let silent = Hostile::start(|peer| async { Ok(Some(peer)) });
+    let mut variables = variables(&SERVER);
+    variables[0].1 = format!("smtps://{USER}@localhost:{}", silent.port);
+    assert_eq!(problems(&refused::<Hasty>(&pairs(&variables), Duration::from_secs(4)).await), ["timed_out"]);
+    silent.assert_all_closed().await;
+
+    let (mute, variables) = hostile("?response_timeout=700", |peer| async { Ok(Some(peer)) });
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), Duration::from_secs(5)).await), ["timed_out"]);
+    mute.assert_all_closed().await;
+
+    variables_nobody_listens().await;
+}
+
+async fn variables_nobody_listens() {
+    let mut variables = variables(&SERVER);
+    variables[0].1 = format!("smtps://{USER}@localhost:{}", port::free());
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unreachable"]);
+}
+
+#[tokio::test]
+async fn wrong_password() {
+    let mut variables = variables(&SERVER);
+    variables[1].1 = WRONG_PASSWORD.to_owned();
+    let error = refused::<Shop>(&pairs(&variables), SOON).await;
+    assert_eq!(problems(&error), ["not_admitted"]);
+}
+
+#[tokio::test]
+async fn refused_before_anything_is_dialled() {
+    for (url, user, password, rule) in [
+        ("smtps://localhost:465", "admin", "admin", "default_credentials"),
+        ("smtps://localhost:465", USER, "", "missing_credentials"),
+        ("smtps://localhost:465", USER, "${MAIL_PASSWORD}", "placeholder_value"),
+        ("smtps://localhost:465", USER, "winkelier", "weak_password"),
+        ("smtps://mail.example.com:587", USER, PASSWORD, "starttls"),
+        ("smtp://mail.example.com", USER, PASSWORD, "plaintext_scheme"),
+        ("smtp://mail.example.com:587", USER, PASSWORD, "plaintext_scheme"),
+        ("smtps://mail.example.com?tls=opportunistic", USER, PASSWORD, "opportunistic_tls"),
+        ("smtps://mail.example.com?tls=none", USER, PASSWORD, "opportunistic_tls"),
+        ("smtps://mail.example.com?tls=false", USER, PASSWORD, "plaintext_scheme"),
+        ("smtps://mail.example.com?verify=none", USER, PASSWORD, "unverified_tls"),
+        ("smtps://mail.example.com?starttls=true", USER, PASSWORD, "unknown_parameter"),
+        ("smtps://mail.example.com?auth=cram-md5", USER, PASSWORD, "unknown_parameter"),
+        ("smtps://mail.example.com?ehlo=a%20b", USER, PASSWORD, "malformed_locator"),
+        ("smtps://mail.example.com?ehlo=a%0d%0aQUIT", USER, PASSWORD, "ambiguous_locator"),
+        ("smtps://mail.example.com/shop.example", USER, PASSWORD, "malformed_locator"),
+        ("smtps://169.254.169.254", USER, PASSWORD, "forbidden_address"),
+    ] {
+        let mut variables = vec![("SHOP_MAIL_URL", url), ("SHOP_MAIL_USER", user)];
+        variables.extend(Some(("SHOP_MAIL_PASSWORD", password)).filter(|_| !password.is_empty()));
+        assert_eq!(problems(&refused::<Shop>(&variables, SOON).await), [rule], "{url} {user}");
+    }
+    // The waiver is of the port, not of TLS: nothing is said there before it.
+    let waived = [("SHOP_MAIL_URL", "smtps://127.0.0.2:587"), ("SHOP_MAIL_USER", USER), ("SHOP_MAIL_PASSWORD", PASSWORD)];
+    let error = refused::<Waived>(&waived, SOON).await;
+    assert_eq!(problems(&error), ["unreachable"]);
+    assert!(rules(error.findings()).contains(&"starttls"));
+}
+
+#[tokio::test]
+async fn files_and_parts() {
+    let folder = Folder::new("smtp-files");
+    let ca = folder.write("ca.pem", &SERVER.authority.pem());
+    let password = folder.write("password", &format!("{PASSWORD}\n"));
+    let variables = [
+        ("SHOP_MAIL_HOST", "localhost".to_owned()),
+        ("SHOP_MAIL_PORT", SERVER.port.to_string()),
+        ("SHOP_MAIL_USER", USER.to_owned()),
+        ("SHOP_MAIL_PASSWORD_FILE", password.display().to_string()),
+        ("SHOP_MAIL_CA_FILE", ca.display().to_string()),
+    ];
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    shop.mail.client().send(message("uit onderdelen")).await.unwrap();
+    SERVER.assert_delivered("Subject: uit onderdelen").await;
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn a_pinned_key() {
+    let leaf = pki::self_signed();
+    let server = server::Smtp::with(Authority::new("nobody's"), Some(&leaf));
+    let mut variables = variables(&server);
+    variables[2] = ("SHOP_MAIL_PIN", leaf.pin());
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    assert_eq!(shop.mail.posture().tls.as_ref().unwrap().trust, TrustPosture::PinnedKey);
+    shop.mail.client().send(message("vastgepind")).await.unwrap();
+    shop.detach().await;
+    variables[2].1 = pki::self_signed().pin();
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
+}
+
+#[tokio::test]
+async fn health_is_the_servers() {
+    let mut server = server::Smtp::start();
+    let relay = Relay::to(server.port);
+    let mut variables = variables(&server);
+    variables[0].1 = format!("smtps://{USER}@localhost:{}?response_timeout=3000&connect_timeout=2", relay.port);
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    shop.mail.health().await.unwrap();
+    assert_eq!(relay.accepted(), 1, "the connection of attaching is the pool's");
+
+    relay.set(Flow::Silent);
+    let begin = Instant::now();
+    assert!(matches!(shop.mail.health().await, Err(Refusal::Failure(failure)) if failure.kind() == FailureKind::TimedOut));
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    relay.set(Flow::Open);
+    shop.mail.health().await.unwrap();
+
+    server.stop();
+    relay.set(Flow::Cut);
+    let refusal = shop.mail.health().await.unwrap_err();
+    canary::assert_error_silent(&refusal);
+
+    // It comes back by itself, with the server.
+    relay.set(Flow::Open);
+    server.restart();
+    shop.mail.health().await.unwrap();
+    shop.mail.client().send(message("weer daar")).await.unwrap();
+    server.assert_delivered("Subject: weer daar").await;
+    shop.detach().await;
+    journal::assert_silent();
+}
+
+#[tokio::test]
+async fn a_relay_that_asks_for_no_login() {
+    for ehlo in ["250 post.example\r\n", "250-post.example\r\n250 AUTH CRAM-MD5 GSSAPI\r\n"] {
+        let (server, variables) = hostile("", move |mut peer| async move {
+            answers(&mut peer, &[ehlo, "250 ok\r\n"]).await?;
+            Ok(Some(peer))
+        });
+        assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["weak_authentication"]);
+        for heard in server.heard() {
+            assert!(canary::find(&heard.secret).is_none() && canary::find(&heard.plain).is_none());
+        }
+    }
+}
+
+#[tokio::test]
+async fn answers_that_are_none() {
+    let greetings: [&'static [u8]; 7] = [
+        b"SSH-2.0-geheim\r\n", b"HTTP/1.1 400 geheim\r\n\r\n", b"999 geheim\r\n", b"\x1b[2Jgeheim\r\n", b"220-a\r\n221 b\r\n", b"\xff\xfe\r\n", b"22",
+    ];
+    for greeting in greetings {
+        let (server, variables) = hostile("?response_timeout=1000", move |mut peer| async move {
+            peer.write(greeting).await?;
+            if greeting.len() == 2 { Ok(None) } else { Ok(Some(peer)) }
+        });
+        let error = refused::<Shop>(&pairs(&variables), SOON).await;
+        let found = problems(&error);
+        assert!(matches!(found[..], ["protocol" | "unreachable" | "timed_out"]), "{}: {found:?}", String::from_utf8_lossy(greeting));
+        assert!(!error.to_string().contains("geheim"), "{error}");
+        for heard in server.heard() {
+            assert!(canary::find(&heard.secret).is_none());
+        }
+    }
+    for (code, kind) in [("421 geheim", "unavailable"), ("554 geheim", "unavailable"), ("535 geheim", "not_admitted")] {
+        let (_server, variables) = hostile("", move |mut peer| async move {
+            peer.write(format!("{code}\r\n")).await?;
+            Ok(Some(peer))
+        });
+        let error = refused::<Shop>(&pairs(&variables), SOON).await;
+        assert_eq!(problems(&error), [kind]);
+        assert!(!error.to_string().contains("geheim"), "{error}");
+    }
+    // A login that echoes the secret, and one that says yes in another language.
+    let (_server, variables) = hostile("", |mut peer| async move {
+        answers(&mut peer, &[EHLO]).await?;
+        let heard = peer.read().await?;
+        peer.write([b"535 ", heard.as_slice()].concat()).await?;
+        Ok(Some(peer))
+    });
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["not_admitted"]);
+}
+
+#[tokio::test]
+async fn endless_things() {
+    let endless_line = |mut peer: Peer| async move { peer.flood(b"220 geheim ").await };
+    let endless_lines = |mut peer: Peer| async move { peer.flood(b"220-geheim\r\n").await };
+    let slow = |mut peer: Peer| async move {
+        for byte in b"220-geheim\r\n".iter().cycle() {
+            peer.write([*byte]).await?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(None)
+    };
+    let challenges = |mut peer: Peer| async move {
+        answers(&mut peer, &["250-post.example\r\n250 AUTH LOGIN\r\n"]).await?;
+        loop {
+            peer.read().await?;
+            peer.write("334 VXNlcm5hbWU6\r\n").await?;
+        }
+    };
+    let ehlo = |mut peer: Peer| async move {
+        answers(&mut peer, &[]).await?;
+        peer.read().await?;
+        peer.flood(b"250-AUTH PLAIN\r\n").await
+    };
+    async fn kind<F>(script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static) -> Vec<&'static str>
+    where
+        F: Future<Output = std::io::Result<Option<Peer>>> + Send + 'static,
+    {
+        let (server, variables) = hostile("?response_timeout=1500", script);
+        let error = refused::<Shop>(&pairs(&variables), SOON).await;
+        assert!(!error.to_string().contains("geheim"), "{error}");
+        server.assert_all_closed().await;
+        assert_no_secret_in_the_clear(&server);
+        problems(&error)
+    }
+    assert_eq!(kind(endless_line).await, ["protocol"]);
+    assert_eq!(kind(endless_lines).await, ["protocol"]);
+    assert_eq!(kind(ehlo).await, ["protocol"]);
+    assert_eq!(kind(slow).await, ["timed_out"]);
+    assert!(matches!(kind(challenges).await[..], ["protocol" | "unavailable"]));
+}
+
+#[tokio::test]
+async fn what_a_server_calls_itself_is_made_harmless() {
+    let (_server, variables) = hostile("", |mut peer| async move {
+        answers(&mut peer, &["250-evil\x1b[2J\u{202e}name hello\r\n250 AUTH PLAIN\r\n", "235 ok\r\n", "250 ok\r\n"]).await?;
+        Ok(Some(peer))
+    });
+    // The harness looks at the posture.
+    if let Ok(shop) = attach::<Shop>(&pairs(&variables)).await {
+        assert!(!shop.mail.posture().to_string().contains('\u{1b}'));
+        shop.detach().await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_not_waited_for_answers_nothing_else() {
+    // It takes its time with the first message of a connection, and would then answer to whatever came next.
+    let (server, variables) = hostile("?response_timeout=600", |mut peer| async move {
+        answers(&mut peer, &WELCOME).await?;
+        if peer.index() == 0 {
+            // What was idle is asked whether it still answers, and then gets the message.
+            peer.read().await?;
+            peer.write("250 ok\r\n").await?;
+            peer.read().await?;
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+            peer.write("250 ok\r\n").await?;
+            return Ok(Some(peer));
+        }
+        loop {
+            let heard = peer.read().await?;
+            peer.write(if heard.starts_with(b"DATA") { "354 go\r\n" } else if heard.ends_with(b"\r\n.\r\n") || !heard.starts_with(b"From") { "250 ok\r\n" } else { "" })
+                .await?;
+        }
+    });
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    let mail = shop.mail.client();
+    let begin = Instant::now();
+    let error: SmtpError = mail.send(message("te traag")).await.unwrap_err();
+    assert!(matches!(error.refusal(), Refusal::Failure(failure) if failure.kind() == FailureKind::TimedOut), "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(2));
+    mail.send(message("de volgende")).await.unwrap();
+
+    // So with a caller who does not wait.
+    let mut broken_off = mail.send(message("afgebroken"));
+    std::future::poll_fn(|context| {
+        assert!(broken_off.as_mut().poll(context).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drop(broken_off);
+    mail.send(message("nog een")).await.unwrap();
+    let heard = server.heard();
+    assert!(canary::position(&heard[0].secret, b"de volgende").is_none());
+    drop(mail);
+    shop.detach().await;
+    server.assert_all_closed().await;
+}
