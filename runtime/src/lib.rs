@@ -103,6 +103,9 @@ pub use services::https::{Https, HttpsClient};
 #[cfg(feature = "nats")]
 #[doc(inline)]
 pub use services::nats::Nats;
+#[cfg(feature = "mysql")]
+#[doc(inline)]
+pub use services::mysql::MySql;
 #[cfg(feature = "postgres")]
 #[doc(inline)]
 pub use services::postgres::Postgres;

@@ -17,6 +17,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::pki::Leaf;
 
+pub mod mysql;
 pub mod postgres;
 pub mod redis;
 
@@ -120,7 +121,15 @@ impl Peer {
     /// # Errors
     /// Where the connection ends.
     pub async fn read(&mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; 16 * 1024];
+        self.read_at_most(16 * 1024).await
+    }
+
+    /// The next bytes, and what is behind them left where it is: for a client that does not wait for an answer.
+    ///
+    /// # Errors
+    /// Where the connection ends.
+    pub async fn read_at_most(&mut self, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; most];
         let read = match &mut self.stream {
             Stream::Plain(stream) => stream.read(&mut bytes).await,
             Stream::Tls(stream) => stream.read(&mut bytes).await,

@@ -14,6 +14,7 @@ pub mod folder;
 pub mod hostile;
 pub mod https;
 pub mod journal;
+pub mod mariadb;
 pub mod nats;
 pub mod pki;
 pub mod port;

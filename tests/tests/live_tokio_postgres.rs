@@ -570,7 +570,9 @@ async fn a_connection_that_broke_is_replaced_and_a_refused_login_is_not_tried_ag
     tokio::time::sleep(Duration::from_millis(200)).await;
     let attempts = || SERVER.log().matches("password authentication failed for user \"wisselaar\"").count();
     for _ in 0..20 {
-        let Err(deadpool::managed::PoolError::Backend(Refusal::Failure(failure))) = pool.get().await else { panic!("it is let in") };
+        let Err(deadpool::managed::PoolError::Backend(Refusal::Failure(failure))) = pool.get().await else {
+            panic!("it is let in")
+        };
         assert_eq!(failure.kind(), FailureKind::NotAdmitted);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -585,7 +587,8 @@ async fn detaching_waits_for_what_is_in_flight() {
     let server = server::Postgres::start();
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     let client = shop.orders.client().get().await.unwrap();
-    let work = tokio::spawn(async move { client.query_one("SELECT 7 FROM pg_sleep(0.5)", &[]).await.map(|row| row.get::<_, i32>(0)) });
+    let work =
+        tokio::spawn(async move { client.query_one("SELECT 7 FROM pg_sleep(0.5)", &[]).await.map(|row| row.get::<_, i32>(0)) });
     tokio::time::sleep(Duration::from_millis(100)).await;
     let begin = Instant::now();
     shop.detach().await;

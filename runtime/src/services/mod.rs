@@ -4,6 +4,8 @@
 pub mod https;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redis")]

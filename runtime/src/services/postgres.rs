@@ -38,12 +38,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use backing_services_rules::Scheme;
 use secrecy::ExposeSecret as _;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
 use super::postgresql::{self, Account, database, no_answer, user};
-use super::sqlx as driver;
+use super::sqlx::{self as driver, Unproven};
 use crate::attach::within;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::locator::Host;
@@ -111,11 +110,11 @@ impl Service for Postgres {
 
         let pool = pool(target)?;
         let mut connection = match within(target.connect_timeout().min(target.time_left()), pool.acquire()).await {
-            Ok(Ok(connection)) => Unproven(Some(connection)),
+            Ok(Ok(connection)) => Unproven::new(connection),
             Ok(Err(error)) => return Err(refusal(&error)),
             Err(timed_out) => return Err(timed_out.into()),
         };
-        let account = match within(target.time_left(), probe(connection.get()?, target)).await {
+        let account = match within(target.time_left(), probe(connection.get().ok_or_else(no_answer)?, target)).await {
             Ok(Ok(account)) => account,
             Ok(Err(refusal)) => return Err(refusal),
             Err(timed_out) => return Err(timed_out.into()),
@@ -138,28 +137,6 @@ impl Service for Postgres {
 
     async fn close(pool: &PgPool) {
         pool.close().await;
-    }
-}
-
-/// The first connection of the pool, until the server has answered the probe. Before that it does not go back: the pool would ask the server
-/// whether it is well, and wait for the answer for ever, even after attaching has ended.
-struct Unproven(Option<PoolConnection<sqlx::Postgres>>);
-
-impl Unproven {
-    fn get(&mut self) -> Result<&mut PgConnection, Refusal> {
-        self.0.as_deref_mut().ok_or_else(no_answer)
-    }
-
-    /// Gives it back to the pool.
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unproven {
-    fn drop(&mut self) {
-        // Without a goodbye, which the driver would wait to see answered.
-        drop(self.0.take().map(PoolConnection::detach));
     }
 }
 

@@ -23,3 +23,32 @@ pub(super) fn failure(error: &Error) -> Failure {
         _ => new(FailureKind::Protocol, "what the server sent is not its protocol", "look at what answers on the port"),
     }
 }
+
+/// The first connection of a pool, until the server has answered the probe. Before that it does not go back: the pool would ask the server
+/// whether it is well, and wait for the answer for ever, even after attaching has ended.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(super) struct Unproven<DB: sqlx::Database>(Option<sqlx::pool::PoolConnection<DB>>);
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+impl<DB: sqlx::Database> Unproven<DB> {
+    pub(super) const fn new(connection: sqlx::pool::PoolConnection<DB>) -> Self {
+        Self(Some(connection))
+    }
+
+    pub(super) fn get(&mut self) -> Option<&mut DB::Connection> {
+        self.0.as_deref_mut()
+    }
+
+    /// Gives it back to the pool.
+    pub(super) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+impl<DB: sqlx::Database> Drop for Unproven<DB> {
+    fn drop(&mut self) {
+        // Without a goodbye, which the driver would wait to see answered.
+        drop(self.0.take().map(sqlx::pool::PoolConnection::detach));
+    }
+}

@@ -110,7 +110,8 @@ const RECYCLING: Duration = Duration::from_secs(5);
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What holds of every connection.
-const REMARK: &str = "a server that falls silent in the middle of a statement is waited for, unless the call has a timeout of its own";
+const REMARK: &str =
+    "a server that falls silent in the middle of a statement is waited for, unless the call has a timeout of its own";
 
 #[diagnostic::do_not_recommend]
 impl Service for TokioPostgres {
@@ -189,7 +190,8 @@ fn pool(target: &Target, live: watch::Sender<usize>, first: Connection) -> Resul
         .runtime(deadpool::Runtime::Tokio1)
         .build()
         .map_err(|_| {
-            Failure::new(FailureKind::Unavailable, "the pool could not be made", "attach within a tokio runtime that has time").into()
+            Failure::new(FailureKind::Unavailable, "the pool could not be made", "attach within a tokio runtime that has time")
+                .into()
         })
 }
 
@@ -491,7 +493,9 @@ fn refusal(error: &Error) -> Refusal {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
     match cause.map(io::Error::kind) {
         Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => foreign(),
-        Some(_) => Failure::new(FailureKind::Unreachable, "the connection broke", "look at the network and at the server's log").into(),
+        Some(_) => {
+            Failure::new(FailureKind::Unreachable, "the connection broke", "look at the network and at the server's log").into()
+        }
         None if error.is_closed() => {
             Failure::new(FailureKind::Unreachable, "the server closed the connection", "look at its log").into()
         }

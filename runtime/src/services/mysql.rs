@@ -1,0 +1,369 @@
+//! MySQL and MariaDB, through [`sqlx::MySqlPool`].
+//!
+//! # Locator
+//! `mysql://user:password@host:port/database`, or `mariadb://`. The port is 3306 unless the locator says otherwise; without a path, no database is chosen. Its
+//! parameters:
+//!
+//! | parameter | meaning | default |
+//! |---|---|---|
+//! | `ssl-mode` | accepted where it asks for TLS, and without effect: verification is always full; so are `sslmode`, `ssl` and `tls` | |
+//! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
+//! | `statement_timeout` | milliseconds until the server ends a statement, 1 to 86 400 000: `max_statement_time` on MariaDB, and `max_execution_time` on MySQL, which only bounds `SELECT` | 30 000, more than a request may take |
+//! | `max_connections` | size of the pool, 1 to 1000 | 10, sqlx's own |
+//!
+//! # How it is attached
+//! 1. **A first connection of our own.** The server speaks first. A greeting without TLS ends the attempt, and nothing has been said; TLS is then asked for in
+//!    the protocol's words, which name nobody. The handshake is ours: it trusts the resource's `_CA` and nothing else, or the public roots. Then the user
+//!    is named, together with a way to authenticate that nobody has, and the server says which one the account has. No password, and no proof of one, has
+//!    been sent. The connection is closed.
+//! 2. **The pool**, whose options are made by setters, with `VERIFY_IDENTITY`. Its first connection is opened.
+//! 3. **The probe**: `VERSION()`, `CURRENT_USER()`, `SHOW SESSION STATUS LIKE 'Ssl_%'` and `SHOW GRANTS FOR CURRENT_USER()`, and those of each role that the
+//!    account has. Anything on `*.*`, in the schema `mysql`, or with the right to pass it on makes an administrator, and so does the user `root` or
+//!    none: the finding `superuser_account`.
+//!
+//! # How an account may authenticate
+//!
+//! | plugin | verdict | why |
+//! |---|---|---|
+//! | `caching_sha2_password` | accepted | a salted proof; the first time after the server began, the password itself, within verified TLS |
+//! | `mysql_native_password`, on MariaDB | warns | a proof by SHA-1, and whoever has the server's table of accounts can log in with it. sqlx speaks neither `ed25519` nor `parsec`, so there is nothing better to ask for; verified TLS keeps the proof from anybody else. Make the password a generated one, or `REQUIRE X509` |
+//! | `mysql_native_password`, on MySQL | `weak_authentication` | the same, where there is something better |
+//! | `sha256_password`, `mysql_clear_password`, PAM's `dialog`; none at all | `weak_authentication` | the password in cleartext, though within verified TLS, or no proof |
+//! | `mysql_old_password` | refused | a hash from before 2004 |
+//! | any other | refused | sqlx does not speak it |
+//!
+//! Where `weak_authentication` is waived, those that sqlx speaks are accepted.
+//!
+//! # What a server may send
+//! On the first connection, packets of 4 KiB. On sqlx's own, see below.
+//!
+//! # What sqlx leaves open
+//! Each is in the posture's remarks too.
+//! - It trusts the public roots beside the resource's `_CA`. Our own connection does not, but only sqlx's carry data.
+//! - It accepts any authentication that the server names, on every connection of the pool; a verified server that turns hostile and names
+//!   `mysql_clear_password` in its greeting gets the password. Nobody else does: `VERIFY_IDENTITY` comes first.
+//! - It does not bound a response, and panics at some malformed packets (`caching_sha2_password`'s second message may be empty): a verified server that
+//!   turns hostile can waste this process' time and memory, and end the task that asked.
+//! - It lets a statement be several (`CLIENT_MULTI_STATEMENTS`): bind values, and never paste them into a statement.
+//! - It resolves the host again for each connection, and holds no address against the rules: the certificate has to be the host's all the same.
+//! - It takes no verifier of ours: `_PIN` is refused.
+//! - Its roots are bundled, unless another crate of the program switches on its feature `tls-rustls-ring-native-roots`: then they are the system's.
+//!
+//! It never sends a file that a server asks for (`LOCAL INFILE`): it has no code for that. And it reads no variable of the process.
+//!
+//! What the probe does not see: privileges that MariaDB grants to `PUBLIC`.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use backing_services_rules::Scheme;
+use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, UNVERIFIED_TLS, WEAK_AUTHENTICATION};
+use secrecy::ExposeSecret as _;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions, MySqlRow, MySqlSslMode};
+use sqlx::{AssertSqlSafe, MySqlPool, Row as _};
+
+use self::grants::Grants;
+use self::preflight::Plugin;
+use super::sqlx::{self as driver, Unproven};
+use crate::attach::within;
+use crate::finding::{Failure, FailureKind, Finding};
+use crate::locator::Host;
+use crate::posture::{Posture, TrustPosture, printable};
+use crate::service::{Attachment, Login, Parameter, Refusal, Service};
+use crate::target::Target;
+
+mod grants;
+mod preflight;
+
+/// MySQL and MariaDB. See [the module](self) for the locator, and for how it is attached.
+#[derive(Clone, Copy, Debug)]
+pub struct MySql;
+
+/// How long a statement may take unless the locator says otherwise: 30 s.
+const STATEMENT_TIMEOUT: u64 = 30_000;
+
+/// How many connections a pool has unless the locator says otherwise.
+const MAX_CONNECTIONS: u64 = 10;
+
+#[diagnostic::do_not_recommend]
+impl Service for MySql {
+    type Client = MySqlPool;
+
+    const NAME: &'static str = "MySQL";
+    const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("mysql"), Scheme::upgraded("mariadb")];
+    const PATH: Option<&'static str> = Some("the database's name");
+    const HAS_PRIVILEGES: bool = true;
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::tls("ssl-mode"),
+        Parameter::tls("sslmode"),
+        Parameter::tls("ssl"),
+        Parameter::tls("tls"),
+        Parameter::tls("require_ssl"),
+        Parameter::tls("verify_ca"),
+        Parameter::tls("verify_identity"),
+        Parameter::number("connect_timeout", 1, 300),
+        Parameter::number("statement_timeout", 1, 86_400_000),
+        Parameter::number("max_connections", 1, 1000),
+        Parameter::refused("socket", "remove it: the server is reached by its host, under TLS"),
+        Parameter::refused("prefer_socket", "remove it: the server is reached by its host, under TLS"),
+        Parameter::refused("ssl-ca", "remove it; the authority's certificate goes into the resource's `_CA` variable"),
+        Parameter::refused("ssl-cert", "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable"),
+        Parameter::refused("ssl-key", "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable"),
+        Parameter::refused("built_in_roots", "remove it; an authority in the resource's `_CA` variable replaces the public ones"),
+        Parameter::refused("enable_cleartext_plugin", "remove it: the password is not sent in cleartext"),
+        Parameter::refused("secure_auth", "remove it: there is no authentication from before MySQL 4.1"),
+        Parameter::refused("compression", "remove it: the driver has none"),
+        Parameter::refused("local-infile", "remove it: the driver sends no file that a server asks for"),
+        Parameter::refused("max_allowed_packet", "remove it: the driver cannot bound what a server sends"),
+    ];
+    const LOGIN: Login = Login::UserAndPassword;
+    const PINS: bool = false;
+
+    fn check(target: &Target) -> Vec<Finding> {
+        if target.locator().path().contains('/') {
+            let finding = Finding::new(&MALFORMED_LOCATOR, "its path has more than one part");
+            return vec![finding.help("write one database's name, or none")];
+        }
+        Vec::new()
+    }
+
+    async fn connect(target: &Target) -> Result<Attachment<MySqlPool>, Refusal> {
+        let mut posture = Posture::of::<Self>(target);
+        let seen = preflight::run(target, user(target)).await?;
+        posture.authentication = Some(seen.plugin.name().to_owned());
+        if let Some(tls) = &seen.tls {
+            posture.remarks.extend(REMARKS);
+            if tls.trust == TrustPosture::PrivateCa {
+                posture.remarks.push("sqlx trusts the public roots beside the private authority, on the connections of its pool");
+            }
+        }
+        posture.tls = seen.tls;
+
+        let bound = Arc::new(OnceLock::new());
+        let pool = pool(target, Arc::clone(&bound))?;
+        let mut connection = match within(target.connect_timeout().min(target.time_left()), pool.acquire()).await {
+            Ok(Ok(connection)) => Unproven::new(connection),
+            Ok(Err(error)) => return Err(refusal(&error)),
+            Err(timed_out) => return Err(timed_out.into()),
+        };
+        let account = match within(target.time_left(), probe(connection.get().ok_or_else(no_answer)?, target, &bound)).await {
+            Ok(Ok(account)) => account,
+            Ok(Err(refusal)) => return Err(refusal),
+            Err(timed_out) => return Err(timed_out.into()),
+        };
+        // One that has taken on roles to look at them is not the one that it was.
+        if !account.took_roles {
+            connection.keep();
+        }
+
+        let findings = account.findings(target, seen.plugin);
+        let product = if account.is_mariadb() { "MariaDB" } else { "MySQL" };
+        posture.server = Some(format!("{product} {}", printable(&account.version)));
+        posture.account = Some(printable(&account.user));
+        Ok(Attachment::new(pool, posture).with_findings(findings))
+    }
+
+    async fn health(pool: &MySqlPool) -> Result<(), Refusal> {
+        match sqlx::raw_sql("SELECT 1").execute(pool).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(refusal(&error)),
+        }
+    }
+
+    async fn close(pool: &MySqlPool) {
+        pool.close().await;
+    }
+}
+
+/// What holds of every connection that sqlx opens.
+const REMARKS: [&str; 3] = [
+    "sqlx accepts any way of authenticating that the verified server names, the password in cleartext among them; the way above is what the server asked for when it was attached",
+    "sqlx resolves the host anew for each connection, does not bound what a server's response has, and panics at some malformed ones",
+    "sqlx lets one statement be several: values have to be bound, never pasted in",
+];
+
+fn user(target: &Target) -> &str {
+    // `MISSING_CREDENTIALS` can be waived. sqlx would be `root` then; nobody is who has no name.
+    target.user().unwrap_or_default()
+}
+
+/// A pool that has no connection yet. `bound` is what bounds a connection's statements, as soon as it is known which server this is.
+fn pool(target: &Target, bound: Arc<OnceLock<String>>) -> Result<MySqlPool, Refusal> {
+    let locator = target.locator();
+    let host = match locator.host() {
+        Some(Host::Name(name)) => name.clone(),
+        Some(Host::Address(address)) => address.to_string(),
+        None => return Err(Failure::new(FailureKind::Unresolved, "its locator has no host", "write the host").into()),
+    };
+    let mut options = MySqlConnectOptions::new()
+        .host(&host)
+        .port(locator.port())
+        .username(user(target))
+        .enable_cleartext_plugin(target.waives(&WEAK_AUTHENTICATION) && !target.is_plaintext())
+        .ssl_mode(if target.is_plaintext() { MySqlSslMode::Disabled } else { MySqlSslMode::VerifyIdentity });
+    if !locator.path().is_empty() {
+        options = options.database(locator.path());
+    }
+    if let Some(password) = target.password() {
+        options = options.password(password.expose_secret());
+    }
+    if let Some(ca) = target.private_ca() {
+        options = options.ssl_ca_from_pem(ca.expose_secret().as_bytes().to_vec());
+    }
+    if let Some((cert, key)) = target.client_certificate() {
+        options = options.ssl_client_cert_from_pem(cert.expose_secret()).ssl_client_key_from_pem(key.expose_secret());
+    }
+
+    let most = locator.number("max_connections").unwrap_or(MAX_CONNECTIONS);
+    // The first connection is the probe's, which finds out what bounds it.
+    let first = Arc::new(AtomicBool::new(true));
+    Ok(MySqlPoolOptions::new()
+        .max_connections(u32::try_from(most).unwrap_or(u32::MAX))
+        .acquire_timeout(target.connect_timeout())
+        .after_connect(move |connection, _| {
+            let is_first = first.swap(false, Ordering::Relaxed);
+            let bound = bound.get().cloned();
+            Box::pin(async move {
+                // The pool logs this error: it gets one without the server's words.
+                let unbounded = || sqlx::Error::Protocol("the statement's time could not be bounded".into());
+                match bound {
+                    _ if is_first => Ok(()),
+                    None => Err(unbounded()),
+                    Some(bound) => {
+                        sqlx::raw_sql(AssertSqlSafe(bound)).execute(connection).await.map(drop).map_err(|_| unbounded())
+                    }
+                }
+            })
+        })
+        .connect_lazy_with(options))
+}
+
+/// Who we are, as the server has it.
+struct Account {
+    user: String,
+    version: String,
+    grants: Grants,
+    /// Whether the server says that this connection is TLS.
+    is_tls: bool,
+    took_roles: bool,
+}
+
+/// How many roles are looked at, each with a round trip on MariaDB.
+const MOST_ROLES: usize = 32;
+
+/// How many lines of grants are believed.
+const MOST_GRANTS: usize = 10_000;
+
+/// It fails closed: no row, one too many, a NULL, a text that is none, or a grant that cannot be read is no answer.
+async fn probe(connection: &mut MySqlConnection, target: &Target, bound: &OnceLock<String>) -> Result<Account, Refusal> {
+    let who = rows(connection, "SELECT VERSION(), CURRENT_USER()").await?;
+    let [who] = who.as_slice() else { return Err(no_answer()) };
+    let (version, user) = (text(who, 0)?, text(who, 1)?);
+    let status = rows(connection, "SHOW SESSION STATUS LIKE 'Ssl_cipher'").await?;
+    let [status] = status.as_slice() else { return Err(no_answer()) };
+    let mut account =
+        Account { user, version, grants: Grants::default(), is_tls: !text(status, 1)?.is_empty(), took_roles: false };
+
+    let statement = account.bound(target.locator().number("statement_timeout").unwrap_or(STATEMENT_TIMEOUT));
+    rows(connection, &statement).await?;
+    let _ = bound.set(statement);
+
+    account.read_grants(connection, "SHOW GRANTS FOR CURRENT_USER()").await?;
+    let roles = std::mem::take(&mut account.grants.roles);
+    if roles.len() > MOST_ROLES {
+        return Err(no_answer());
+    }
+    if !roles.is_empty() && !account.is_mariadb() {
+        account.read_grants(connection, &format!("SHOW GRANTS FOR CURRENT_USER() USING {}", roles.join(", "))).await?;
+    } else {
+        for role in roles {
+            account.took_roles = true;
+            rows(connection, &format!("SET ROLE {role}")).await?;
+            account.read_grants(connection, "SHOW GRANTS FOR CURRENT_ROLE()").await?;
+        }
+    }
+    Ok(account)
+}
+
+async fn rows(connection: &mut MySqlConnection, statement: &str) -> Result<Vec<MySqlRow>, Refusal> {
+    let statement = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()));
+    statement.fetch_all(connection).await.map_err(|error| refusal(&error))
+}
+
+/// A column that is text; which of its kinds differs between the products.
+fn text(row: &MySqlRow, column: usize) -> Result<String, Refusal> {
+    row.try_get_unchecked(column).map_err(|_| no_answer())
+}
+
+fn no_answer() -> Refusal {
+    Finding::new(&SUPERUSER_ACCOUNT, "the server does not say what the account may do")
+        .help("look at what answers: MySQL and MariaDB tell every account what it is granted")
+        .into()
+}
+
+impl Account {
+    fn is_mariadb(&self) -> bool {
+        self.version.to_ascii_lowercase().contains("mariadb")
+    }
+
+    /// What bounds the time of a connection's statements.
+    fn bound(&self, milliseconds: u64) -> String {
+        if self.is_mariadb() {
+            format!("SET SESSION max_statement_time = {}.{:03}", milliseconds / 1000, milliseconds % 1000)
+        } else {
+            format!("SET SESSION max_execution_time = {milliseconds}")
+        }
+    }
+
+    async fn read_grants(&mut self, connection: &mut MySqlConnection, statement: &str) -> Result<(), Refusal> {
+        let lines = rows(connection, statement).await?;
+        if lines.is_empty() || lines.len() > MOST_GRANTS {
+            return Err(no_answer());
+        }
+        for line in &lines {
+            self.grants.read(&text(line, 0)?).ok_or_else(no_answer)?;
+        }
+        Ok(())
+    }
+
+    fn findings(&self, target: &Target, plugin: Plugin) -> Vec<Finding> {
+        let mut findings: Vec<_> = plugin.weakness().into_iter().collect();
+        if plugin == Plugin::Native {
+            let finding =
+                Finding::new(&WEAK_AUTHENTICATION, "the account proves its password by SHA-1 (`mysql_native_password`)");
+            findings.push(if self.is_mariadb() {
+                finding.help("MariaDB has nothing better that this driver speaks: let the password be a generated one, or `REQUIRE X509`").warning()
+            } else {
+                finding.help("`ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`")
+            });
+        }
+        if !self.is_tls && !target.is_plaintext() {
+            // Our end of the connection is verified TLS: what ends it is a proxy, and the way behind that is its operator's.
+            findings.push(
+                Finding::new(
+                    &UNVERIFIED_TLS,
+                    "the server says that the connection reached it without TLS: something in between ends it",
+                )
+                .help("ask who runs the proxy how the way from it to the server is protected")
+                .warning(),
+            );
+        }
+        let name = self.user.rsplit_once('@').map_or(self.user.as_str(), |(name, _)| name);
+        let help = "`CREATE USER …`, `GRANT` it what the application does in its own database, and log in as that user";
+        if name.is_empty() || name.eq_ignore_ascii_case("root") {
+            let message = if name.is_empty() { "the account is everybody's: it has no name" } else { "the account is `root`" };
+            findings.push(Finding::new(&SUPERUSER_ACCOUNT, message).help(help));
+        } else if let Some(powers) = self.grants.powers() {
+            let message = format!("the account is an administrator's: it has {powers}");
+            findings.push(Finding::new(&SUPERUSER_ACCOUNT, message).help(help));
+        }
+        findings
+    }
+}
+
+/// Reads an error of the driver's. Of what the server said, only the error's number decides; none of it is repeated.
+fn refusal(error: &sqlx::Error) -> Refusal {
+    let sqlx::Error::Database(database) = error else { return driver::failure(error).into() };
+    let number = database.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
+    preflight::server_error(number).into()
+}

@@ -1,0 +1,787 @@
+//! MySQL and MariaDB: real servers, good and bad ones, and hostile ones.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::io;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use backing_services::posture::TrustPosture;
+use backing_services::{AttachError, BackingServices, FailureKind, MySql, Refusal, Resource};
+use backing_services_tests::attempt::{attach, problems, refused, rules};
+use backing_services_tests::canary::{self, ADMIN_PASSWORD, CANARY, PASSWORD, WRONG_PASSWORD};
+use backing_services_tests::folder::Folder;
+use backing_services_tests::hostile::mysql::{
+    CAPABILITIES, SSL, error as error_packet, greeting, ok, packet, rows, startup, switch,
+};
+use backing_services_tests::hostile::{Heard, Hostile, Peer};
+use backing_services_tests::journal;
+use backing_services_tests::mariadb::{ADMIN, DATABASE, MariaDb, Options, USER};
+use backing_services_tests::pki::{self, Authority, Leaf};
+use backing_services_tests::relay::{Flow, Relay};
+use sqlx::Row as _;
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Shop {
+    orders: Resource<MySql>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 2)]
+struct Hasty {
+    orders: Resource<MySql>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Waived {
+    #[service(allow(superuser_account, reason = "the vendor ships one account", until = "2099-12-31"))]
+    orders: Resource<MySql>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 2)]
+struct Lenient {
+    #[service(allow(weak_authentication, reason = "the appliance knows nothing better"))]
+    orders: Resource<MySql>,
+}
+
+/// Nothing here waits for a deadline unless it says so.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The deadline of a hasty attempt, and what may pass until its end has been noticed.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// The server that most tests share.
+static SERVER: LazyLock<MariaDb> = LazyLock::new(|| {
+    let authority = Authority::new("the tests' authority");
+    let mut options = Options::tls(authority.server());
+    options.client_ca = Some(authority.pem());
+    options.arguments = vec!["--plugin-load-add=auth_ed25519".to_owned()];
+    let server = MariaDb::with(authority, &options);
+    let create = |name: &str, rest: &str| format!("CREATE USER '{name}'@'%' IDENTIFIED BY '{PASSWORD}'; {rest};");
+    let _ = server.sql(&format!(
+        "{}{}{}{}{}{}{}{}{}{}{}
+         CREATE USER met_ed25519@'%' IDENTIFIED VIA ed25519 USING PASSWORD('{PASSWORD}');
+         CREATE USER met_certificaat@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE X509;
+         CREATE USER op_slot@'%' IDENTIFIED BY '{PASSWORD}' ACCOUNT LOCK;
+         CREATE USER root@'%' IDENTIFIED BY '{PASSWORD}';",
+        create("weglater", "SELECT 1"),
+        create("leesbestand", "GRANT FILE ON *.* TO leesbestand@'%'"),
+        create("meekijker", "GRANT PROCESS ON *.* TO meekijker@'%'"),
+        create("gebruikermaker", "GRANT CREATE USER ON *.* TO gebruikermaker@'%'"),
+        create("alleslezer", "GRANT SELECT ON *.* TO alleslezer@'%'"),
+        create("doorgever", &format!("GRANT SELECT ON {DATABASE}.* TO doorgever@'%' WITH GRANT OPTION")),
+        create("rechtenlezer", "GRANT SELECT ON mysql.* TO rechtenlezer@'%'"),
+        create("stiekem", "CREATE ROLE baas; GRANT SUPER ON *.* TO baas; GRANT baas TO stiekem@'%'"),
+        create("binnenin", "CREATE ROLE schil; GRANT baas TO schil; GRANT schil TO binnenin@'%'"),
+        create("rolbewust", &format!("CREATE ROLE lezer; GRANT SELECT ON {DATABASE}.* TO lezer; GRANT lezer TO rolbewust@'%'")),
+        create("zuinig", &format!("GRANT ALL PRIVILEGES ON {DATABASE}.* TO zuinig@'%'")),
+    ));
+    server
+});
+
+fn variables(server: &MariaDb) -> [(&'static str, String); 3] {
+    [
+        ("SHOP_ORDERS_URL", server.locator()),
+        ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
+        ("SHOP_ORDERS_CA", server.authority.pem()),
+    ]
+}
+
+fn as_user(server: &MariaDb, user: &str, password: &str) -> [(&'static str, String); 3] {
+    [
+        ("SHOP_ORDERS_URL", format!("mariadb://{user}@localhost:{}", server.port)),
+        ("SHOP_ORDERS_PASSWORD", password.to_owned()),
+        ("SHOP_ORDERS_CA", server.authority.pem()),
+    ]
+}
+
+fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
+    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+// --- It works --------------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn attaches_and_the_posture_is_true() {
+    let server = MariaDb::start();
+    let before = SystemTime::now();
+    let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
+
+    let posture = shop.orders.posture();
+    let tls = posture.tls.as_ref().unwrap();
+    assert_eq!(tls.version, "TLS 1.3");
+    assert_eq!(posture.server.as_deref(), Some(format!("MariaDB {}", server.sql("SELECT VERSION()")).as_str()));
+    assert_eq!(posture.account.as_deref(), Some(format!("{USER}@%").as_str()));
+    assert_eq!(posture.authentication.as_deref(), Some("mysql_native_password"));
+    assert_eq!(posture.service, "MySQL");
+    assert_eq!(posture.endpoint, format!("mysql://localhost:{}/{DATABASE}", server.port));
+    assert_eq!(tls.trust, TrustPosture::PrivateCa);
+    assert_eq!(tls.certificate.names, ["localhost", "127.0.0.1", "::1"]);
+    assert!(posture.taken_at >= before && posture.taken_at <= SystemTime::now());
+    // It works, and is said: there is nothing better between this driver and this server.
+    assert_eq!(rules(&posture.findings), ["weak_authentication"]);
+    assert!(!posture.findings[0].is_denied());
+    assert!(posture.remarks.iter().any(|remark| remark.contains("public roots")), "{:?}", posture.remarks);
+
+    let orders = shop.orders.client();
+    sqlx::query("INSERT INTO orders VALUES (?)").bind(7).execute(&*orders).await.unwrap();
+    assert_eq!(sqlx::query("SELECT id FROM orders").fetch_one(&*orders).await.unwrap().get::<i32, _>(0), 7);
+    // What the server says of such a connection.
+    let row = sqlx::query("SHOW SESSION STATUS LIKE 'Ssl_version'").fetch_one(&*orders).await.unwrap();
+    assert_eq!(row.get_unchecked::<String, _>(1), "TLSv1.3");
+    drop(orders);
+    shop.orders.health().await.unwrap();
+
+    assert!(server.connections_of(USER) > 0);
+    shop.detach().await;
+    server.assert_no_connection_of(USER).await;
+    assert!(server.heard().contains("using SSL/TLS"), "{}", server.heard());
+    for said in [server.log(), server.heard()] {
+        assert!(canary::find(said.as_bytes()).is_none());
+    }
+    journal::assert_silent();
+}
+
+/// What differs between a local server and a managed one is the locator, and whom to trust.
+#[tokio::test]
+async fn one_program_two_servers() {
+    async fn program(variables: &[(&str, &str)]) -> u32 {
+        let shop: Shop = attach(variables).await.unwrap();
+        let orders = shop.orders.client();
+        sqlx::query("INSERT INTO orders VALUES (1)").execute(&*orders).await.unwrap();
+        let port = sqlx::query("SELECT CAST(@@port AS UNSIGNED INTEGER)").fetch_one(&*orders).await.unwrap().get_unchecked(0);
+        drop(orders);
+        shop.detach().await;
+        port
+    }
+    let (first, second) = (MariaDb::start(), MariaDb::start());
+    for server in [&first, &second] {
+        assert_eq!(program(&pairs(&variables(server))).await, u32::from(server.port));
+        assert_eq!(server.sql("SELECT count(*) FROM orders"), "1");
+    }
+}
+
+#[tokio::test]
+async fn every_connection_is_verified_and_bounded() {
+    let mut variables = variables(&SERVER);
+    variables[0].1 = format!("{}?max_connections=4&statement_timeout=300", SERVER.locator().replace("localhost", "127.0.0.1"));
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    let pool = shop.orders.client();
+    let mut connections = Vec::new();
+    for _ in 0..4 {
+        connections.push(pool.acquire().await.unwrap());
+    }
+    for connection in &mut connections {
+        let row = sqlx::query("SHOW SESSION STATUS LIKE 'Ssl_cipher'").fetch_one(&mut **connection).await.unwrap();
+        assert!(!row.get_unchecked::<String, _>(1).is_empty());
+        let row = sqlx::query("SELECT @@max_statement_time").fetch_one(&mut **connection).await.unwrap();
+        assert_eq!(row.get::<f64, _>(0), 0.3, "a statement is bounded on every connection");
+        let begin = Instant::now();
+        let slept = sqlx::query("SELECT SLEEP(30)").execute(&mut **connection).await;
+        assert!(slept.is_err() && begin.elapsed() < SOON, "{slept:?}");
+    }
+    drop(connections);
+    drop(pool);
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn values_come_from_files_and_in_parts() {
+    let folder = Folder::new("values");
+    let ca = folder.write("ca.pem", &SERVER.authority.pem()).display().to_string();
+    let password = folder.write("password", &format!("{PASSWORD}\n")).display().to_string();
+    let companions = [("SHOP_ORDERS_CA_FILE", ca.as_str()), ("SHOP_ORDERS_PASSWORD_FILE", password.as_str())];
+    let (locator, port) = (SERVER.locator(), SERVER.port.to_string());
+    let whole = [("SHOP_ORDERS_URL", locator.as_str())];
+    let parts = [
+        ("SHOP_ORDERS_HOST", "localhost"),
+        ("SHOP_ORDERS_PORT", port.as_str()),
+        ("SHOP_ORDERS_DATABASE", DATABASE),
+        ("SHOP_ORDERS_USER", USER),
+    ];
+    for variables in [&whole[..], &parts] {
+        let shop: Shop = attach(&[variables, &companions].concat()).await.unwrap();
+        assert_eq!(shop.orders.posture().endpoint, format!("mysql://localhost:{port}/{DATABASE}"));
+        shop.detach().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown() {
+    let without = refused::<Shop>(&pairs(&as_user(&SERVER, "met_certificaat", PASSWORD)), SOON).await;
+    assert_eq!(problems(&without), ["not_admitted"]);
+    let leaf = SERVER.authority.client("met_certificaat");
+    let mut variables = as_user(&SERVER, "met_certificaat", PASSWORD).to_vec();
+    variables.push(("SHOP_ORDERS_CLIENT_CERT", leaf.certificate));
+    variables.push(("SHOP_ORDERS_CLIENT_KEY", leaf.key));
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    shop.detach().await;
+}
+
+// --- It is refused ---------------------------------------------------------------------------------------------------
+
+/// Attaches in vain to a server with this certificate. The server has heard of nobody.
+async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
+    let authority = Authority::new("the tests' authority");
+    let options = Options::tls(leaf(&authority));
+    let server = MariaDb::with(authority, &options);
+    let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
+    assert!(!server.heard().contains(USER) && !server.log().contains(USER), "{}\n{}", server.heard(), server.log());
+    problems(&error)
+}
+
+#[tokio::test]
+async fn certificates_that_do_not_pass() {
+    assert_eq!(refused_certificate(Authority::expired).await, ["certificate_expiry"]);
+    assert_eq!(refused_certificate(Authority::not_yet_valid).await, ["certificate_expiry"]);
+    assert_eq!(refused_certificate(Authority::other_host).await, ["unverified_tls"]);
+    assert_eq!(refused_certificate(|_| pki::self_signed()).await, ["unverified_tls"]);
+    assert_eq!(refused_certificate(Authority::not_for_servers).await, ["unverified_tls"]);
+}
+
+#[tokio::test]
+async fn wrong_authority() {
+    let mut variables = variables(&SERVER);
+    variables[2].1 = Authority::new("the tests' authority").pem();
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables[..2]), SOON).await), ["unverified_tls"]);
+}
+
+#[tokio::test]
+async fn plaintext_only() {
+    let server = MariaDb::with(Authority::new("nobody's"), &Options::default());
+    let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
+    assert_eq!(problems(&error), ["opportunistic_tls"]);
+    assert!(!server.heard().contains(USER) && !server.log().contains(USER), "{}", server.heard());
+}
+
+#[tokio::test]
+async fn an_administrator_is_refused_and_waived() {
+    for (user, password, power) in [
+        (ADMIN, ADMIN_PASSWORD, "ALL PRIVILEGES"),
+        ("root", PASSWORD, "`root`"),
+        ("leesbestand", PASSWORD, "FILE"),
+        ("meekijker", PASSWORD, "PROCESS"),
+        ("gebruikermaker", PASSWORD, "CREATE USER"),
+        ("alleslezer", PASSWORD, "SELECT"),
+        ("doorgever", PASSWORD, "GRANT OPTION"),
+        ("rechtenlezer", PASSWORD, "schema `mysql`"),
+        // By way of a role that it may take on, and of one within that.
+        ("stiekem", PASSWORD, "SUPER"),
+        ("binnenin", PASSWORD, "SUPER"),
+    ] {
+        let error = refused::<Shop>(&pairs(&as_user(&SERVER, user, password)), SOON).await;
+        assert_eq!(problems(&error), ["superuser_account"], "{user}");
+        assert!(error.to_string().contains(power), "{user}: {error}");
+        SERVER.assert_no_connection_of(user).await;
+    }
+    let shop: Waived = attach(&pairs(&as_user(&SERVER, ADMIN, ADMIN_PASSWORD))).await.unwrap();
+    let posture = shop.orders.posture();
+    assert!(rules(&posture.findings).contains(&"superuser_account"));
+    assert!(posture.findings.iter().any(|finding| finding.waived_because() == Some("the vendor ships one account")));
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn who_has_what_an_application_needs_is_none() {
+    for user in ["zuinig", "rolbewust"] {
+        let shop: Shop = attach(&pairs(&as_user(&SERVER, user, PASSWORD))).await.unwrap();
+        // The connection that took a role on to look at it has gone.
+        let row = sqlx::query("SELECT CURRENT_ROLE()").fetch_one(&*shop.orders.client()).await.unwrap();
+        assert_eq!(row.get_unchecked::<Option<String>, _>(0), None);
+        shop.detach().await;
+        SERVER.assert_no_connection_of(user).await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_let_in() {
+    let wrong_password = refused::<Shop>(&pairs(&as_user(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
+    assert_eq!(problems(&wrong_password), ["not_admitted"]);
+    assert!(wrong_password.to_string().contains("user and the password"), "{wrong_password}");
+    for user in ["niemand", "op_slot"] {
+        assert_eq!(problems(&refused::<Shop>(&pairs(&as_user(&SERVER, user, PASSWORD)), SOON).await), ["not_admitted"], "{user}");
+    }
+    let unspoken = refused::<Shop>(&pairs(&as_user(&SERVER, "met_ed25519", PASSWORD)), SOON).await;
+    assert_eq!(problems(&unspoken), ["not_admitted"]);
+    assert!(unspoken.to_string().contains("this driver does not have"), "{unspoken}");
+
+    let mut variables = as_user(&SERVER, "zuinig", PASSWORD);
+    variables[0].1 += "/nergens";
+    let nowhere = refused::<Shop>(&pairs(&variables), SOON).await;
+    assert_eq!(problems(&nowhere).len(), 1, "{nowhere}");
+    assert!(!nowhere.to_string().contains("nergens"), "values are not repeated: {nowhere}");
+}
+
+#[tokio::test]
+async fn what_is_refused_before_a_connection() {
+    let hostile = Hostile::start(|peer| async { Ok(Some(peer)) });
+    let url = |user: &str, rest: &str| format!("mysql://{user}@localhost:{}/{DATABASE}{rest}", hostile.port);
+    for (rest, rule) in [
+        ("?ssl-mode=PREFERRED", "opportunistic_tls"),
+        ("?sslmode=prefer", "opportunistic_tls"),
+        ("?ssl-mode=misspelt", "opportunistic_tls"),
+        ("?verify_ca=false", "unverified_tls"),
+        ("?verify_identity=false", "unverified_tls"),
+        ("?ssl-ca=/tmp/evil.pem", "unknown_parameter"),
+        ("?ssl-cert=/tmp/evil.pem", "unknown_parameter"),
+        ("?ssl-key=/tmp/evil.pem", "unknown_parameter"),
+        ("?socket=/tmp/mysql.sock", "unknown_parameter"),
+        ("?prefer_socket=true", "unknown_parameter"),
+        ("?built_in_roots=true", "unknown_parameter"),
+        ("?enable_cleartext_plugin=true", "unknown_parameter"),
+        ("?secure_auth=false", "unknown_parameter"),
+        ("?compression=fast", "unknown_parameter"),
+        ("?local-infile=1", "unknown_parameter"),
+        ("?allow-cleartext-passwords=1", "unknown_parameter"),
+        ("?max_allowed_packet=1", "unknown_parameter"),
+        ("?charset=gbk", "unknown_parameter"),
+        ("?password=kanarie-7f3a-Wk0qShopZx84", "secret_in_parameter"),
+        ("#insecure", ""),
+        ("/second", "malformed_locator"),
+    ] {
+        let url = url(USER, rest);
+        let error = refused::<Shop>(&[("SHOP_ORDERS_URL", url.as_str()), ("SHOP_ORDERS_PASSWORD", PASSWORD)], SOON).await;
+        assert!(!problems(&error).is_empty(), "{rest}");
+        assert!(rule.is_empty() || problems(&error).contains(&rule), "{rest}: {error}");
+    }
+    for shipped in ["root:root", "root:my-secret-pw", "mysql:mysql"] {
+        let error = refused::<Shop>(&[("SHOP_ORDERS_URL", url(shipped, "").as_str())], SOON).await;
+        assert!(problems(&error).contains(&"default_credentials"), "{error}");
+    }
+    // The driver takes no verifier of ours: a pin would not hold on the connections that matter.
+    let (url, pin) = (url(USER, ""), pki::self_signed().pin());
+    let variables = [("SHOP_ORDERS_URL", url.as_str()), ("SHOP_ORDERS_PASSWORD", PASSWORD), ("SHOP_ORDERS_PIN", pin.as_str())];
+    assert_eq!(problems(&refused::<Shop>(&variables, SOON).await), ["malformed_value"]);
+    assert!(hostile.heard().is_empty());
+    // As platforms write it.
+    let mut variables = self::variables(&SERVER);
+    variables[0].1 += "?ssl-mode=REQUIRED";
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn nobody_listens() {
+    let mut variables = variables(&SERVER);
+    variables[0].1 = format!("mysql://{USER}@localhost:{}", backing_services_tests::port::free());
+    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unreachable"]);
+}
+
+// --- Over time -------------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn dropping_the_attempt_leaks_no_connection() {
+    let variables = as_user(&SERVER, "weglater", PASSWORD);
+    let pairs = pairs(&variables);
+    let mut done = 0;
+    for step in 0..24 {
+        match tokio::time::timeout(Duration::from_millis(step * 3), attach::<Shop>(&pairs)).await {
+            Ok(attached) => {
+                done += 1;
+                attached.unwrap().detach().await;
+            }
+            Err(_dropped) => {}
+        }
+    }
+    assert!(done < 24, "none was dropped on its way");
+    SERVER.assert_no_connection_of("weglater").await;
+}
+
+#[tokio::test]
+async fn health_tells_when_the_server_is_gone() {
+    let server = MariaDb::start();
+    let relay = Relay::to(server.port);
+    let mut variables = variables(&server);
+    variables[0].1 = server.locator().replace(&server.port.to_string(), &relay.port.to_string());
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    shop.orders.health().await.unwrap();
+
+    relay.set(Flow::Silent);
+    let begin = Instant::now();
+    let Err(Refusal::Failure(failure)) = shop.orders.health().await else { panic!("it is not well") };
+    assert_eq!(failure.kind(), FailureKind::TimedOut);
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    relay.set(Flow::Open);
+    shop.orders.health().await.unwrap();
+
+    drop(server);
+    let begin = Instant::now();
+    let refusal = shop.orders.health().await.unwrap_err();
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    canary::assert_error_silent(&refusal);
+    shop.detach().await;
+    journal::assert_silent();
+}
+
+// --- What answers is hostile -----------------------------------------------------------------------------------------
+
+/// What a terminal would obey, and what would turn a line around; with our own secret in it.
+const ESCAPES: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
+
+const NATIVE: &str = "mysql_native_password";
+
+fn locator_of(hostile: &Hostile, authority: &Authority) -> [(&'static str, String); 3] {
+    [
+        ("SHOP_ORDERS_URL", format!("mysql://{USER}@localhost:{}/{DATABASE}", hostile.port)),
+        ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
+        ("SHOP_ORDERS_CA", authority.pem()),
+    ]
+}
+
+/// Attaches in vain to a server that plays a script, and gives the report and what was heard. Nobody was named in the clear, and the password was not said.
+async fn against<T, F>(script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static) -> (AttachError, Vec<Heard>)
+where
+    T: BackingServices,
+    F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
+{
+    let authority = Authority::new("the tests' authority");
+    let leaf = Arc::new(authority.server());
+    let hostile = Hostile::start(move |peer| script(peer, Arc::clone(&leaf)));
+    let error = refused::<T>(&pairs(&locator_of(&hostile, &authority)), LIMIT).await;
+    hostile.assert_all_closed().await;
+    let heard = hostile.heard();
+    assert!(!heard.is_empty(), "nobody came");
+    for heard in &heard {
+        for name in [USER, DATABASE, CANARY] {
+            assert!(canary::position(&heard.plain, name.as_bytes()).is_none(), "{name} was said in the clear");
+        }
+        assert!(canary::find(&heard.secret).is_none(), "the password was sent");
+    }
+    assert!(!error.to_string().contains("owned"), "{error}");
+    (error, heard)
+}
+
+/// As [`against`], by one packet that is there before anything was asked.
+async fn greeted_by(bytes: Vec<u8>) -> (AttachError, Vec<Heard>) {
+    let bytes = Arc::new(bytes);
+    against::<Hasty, _>(move |mut peer, _| {
+        let bytes = Arc::clone(&bytes);
+        async move {
+            peer.write(&*bytes).await?;
+            Ok(Some(peer))
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_greeting_without_tls_ends_the_attempt() {
+    for plugin in [NATIVE, "mysql_clear_password", "caching_sha2_password"] {
+        let (error, heard) = greeted_by(greeting(plugin, CAPABILITIES & !SSL)).await;
+        assert_eq!(problems(&error), ["opportunistic_tls"], "{plugin}");
+        assert_eq!(heard.len(), 1, "there is no second try");
+        assert!(heard[0].plain.is_empty(), "not a byte was said");
+    }
+}
+
+#[tokio::test]
+async fn nothing_said_before_tls_is_believed() {
+    let early = [greeting(NATIVE, CAPABILITIES), ok(2)].concat();
+    let (error, heard) = greeted_by(early).await;
+    assert_eq!(problems(&error), ["opportunistic_tls"]);
+    // The request for TLS, which names nobody, and no handshake.
+    assert_eq!(heard[0].plain.len(), 36);
+}
+
+#[tokio::test]
+async fn what_is_no_greeting_is_none() {
+    for bytes in [
+        b"\0\0\0\0".to_vec(),
+        b"\xff\xff\xff\0".to_vec(),
+        b"\x01\x10\0\0".to_vec(),
+        packet(0, b"\x09old"),
+        packet(0, b"\x0a"),
+        packet(0, &[0x0a; 4000]),
+        packet(0, b"HTTP/1.1 400 Bad Request"),
+        greeting(NATIVE, SSL),
+        greeting("client_ed25519", CAPABILITIES),
+        greeting(ESCAPES, CAPABILITIES),
+        error_packet(0, 1040, ESCAPES),
+        error_packet(0, 1129, ESCAPES),
+        error_packet(0, 65_535, ESCAPES),
+    ] {
+        // What goes on for ever is not waited for.
+        let (error, heard) = greeted_by(bytes.clone()).await;
+        assert_eq!(error.failures().count(), 1, "{bytes:?}: {error}");
+        assert!(heard[0].plain.is_empty());
+    }
+}
+
+/// The plugin of the greeting is the one that the driver begins with.
+#[tokio::test]
+async fn a_greeting_that_wants_the_password_gets_nothing() {
+    for plugin in ["mysql_clear_password", "mysql_old_password", "sha256_password"] {
+        let (error, heard) = against::<Hasty, _>(move |peer, leaf| async move {
+            let mut peer = startup(peer, &leaf, plugin).await?;
+            peer.write(switch(3, NATIVE)).await?;
+            Ok(Some(peer))
+        })
+        .await;
+        assert_eq!(problems(&error), ["weak_authentication"], "{plugin}");
+        assert_eq!(heard.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_wants_less_than_a_proof_gets_nothing() {
+    for (answer, problem) in [
+        (switch(3, "mysql_clear_password"), "weak_authentication"),
+        (switch(3, "sha256_password"), "weak_authentication"),
+        (switch(3, "mysql_old_password"), "weak_authentication"),
+        (switch(3, "dialog"), "weak_authentication"),
+        (packet(3, b"\xfe"), "weak_authentication"),
+        (ok(3), "weak_authentication"),
+        (switch(3, "client_ed25519"), "not_admitted"),
+        (switch(3, ESCAPES), "not_admitted"),
+        (error_packet(3, 1045, ESCAPES), "not_admitted"),
+        (error_packet(3, 9, ESCAPES), "unavailable"),
+        (packet(3, b"\x01\x04"), "protocol"),
+        (b"\xff\xff\xff\x03".to_vec(), "protocol"),
+        (Vec::new(), "timed_out"),
+    ] {
+        let answer = Arc::new(answer);
+        let (error, heard) = against::<Hasty, _>(move |peer, leaf| {
+            let answer = Arc::clone(&answer);
+            async move {
+                let mut peer = startup(peer, &leaf, NATIVE).await?;
+                peer.write(&*answer).await?;
+                Ok(Some(peer))
+            }
+        })
+        .await;
+        assert_eq!(problems(&error), [problem], "{error}");
+        assert_eq!(heard.len(), 1);
+        // A name, an empty proof, and a plugin that nobody has.
+        assert!(canary::position(&heard[0].secret, &[USER.as_bytes(), b"\0\0backing_services_asks\0"].concat()).is_some());
+    }
+}
+
+#[tokio::test]
+async fn it_falls_silent_wherever_it_likes() {
+    for step in 0..3 {
+        let (error, _) = against::<Hasty, _>(move |mut peer, leaf| async move {
+            if step > 0 {
+                peer.write(greeting(NATIVE, CAPABILITIES)).await?;
+                peer.read().await?;
+            }
+            if step > 1 {
+                peer = peer.encrypt(&leaf).await?;
+            }
+            Ok(Some(peer))
+        })
+        .await;
+        assert_eq!(problems(&error), ["timed_out"], "step {step}");
+    }
+}
+
+/// The first connection goes well; the driver's own, which comes next, is played.
+async fn against_the_driver<F>(script: impl Fn(Peer) -> F + Send + Sync + 'static) -> AttachError
+where
+    F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
+{
+    let script = Arc::new(script);
+    let (error, heard) = against::<Hasty, _>(move |peer, leaf| {
+        let script = Arc::clone(&script);
+        async move {
+            let first = peer.index() == 0;
+            let mut peer = startup(peer, &leaf, "caching_sha2_password").await?;
+            if first {
+                peer.write(switch(3, "caching_sha2_password")).await?;
+                return Ok(Some(peer));
+            }
+            script(peer).await
+        }
+    })
+    .await;
+    assert!(heard.len() >= 2, "the driver came");
+    error
+}
+
+#[tokio::test]
+async fn the_driver_is_held() {
+    // Its errors are not repeated.
+    for code in [1045, 1049, 9] {
+        let error = against_the_driver(move |mut peer| async move {
+            peer.write(error_packet(3, code, ESCAPES)).await?;
+            Ok(Some(peer))
+        })
+        .await;
+        assert_eq!(error.failures().count(), 1, "{error}");
+    }
+    // It does not switch to the password in cleartext; what ends it with a panic ends this attempt, and nothing else.
+    for answer in [switch(3, "mysql_clear_password"), packet(3, b"\x01"), packet(3, b"\xfe"), packet(3, b"\x05"), Vec::new()] {
+        let answer = Arc::new(answer);
+        let error = against_the_driver(move |mut peer| {
+            let answer = Arc::clone(&answer);
+            async move {
+                peer.write(&*answer).await?;
+                Ok(Some(peer))
+            }
+        })
+        .await;
+        assert_eq!(problems(&error).len(), 1, "{error}");
+    }
+    // A packet that is promised and does not come.
+    let error = against_the_driver(|mut peer| async move {
+        peer.write(b"\xff\xff\xff\x03").await?;
+        Ok(Some(peer))
+    })
+    .await;
+    assert_eq!(problems(&error), ["timed_out"]);
+}
+
+/// What the docs say that sqlx leaves open: a verified server that turned hostile after the first connection gets the password. Nobody else does, for it only
+/// goes over verified TLS.
+#[tokio::test]
+async fn the_password_leaves_only_under_tls() {
+    let authority = Authority::new("the tests' authority");
+    let leaf = Arc::new(authority.server());
+    let hostile = Hostile::start(move |peer| {
+        let leaf = Arc::clone(&leaf);
+        async move {
+            let plugin = if peer.index() == 0 { NATIVE } else { "mysql_clear_password" };
+            let first = peer.index() == 0;
+            let mut peer = startup(peer, &leaf, plugin).await?;
+            if first {
+                peer.write(switch(3, NATIVE)).await?;
+            }
+            Ok(Some(peer))
+        }
+    });
+    let _ = refused::<Hasty>(&pairs(&locator_of(&hostile, &authority)), LIMIT).await;
+    let heard = hostile.heard();
+    assert!(
+        heard.iter().skip(1).any(|heard| heard.tls && canary::find(&heard.secret).is_some()),
+        "sqlx has changed: mend its docs"
+    );
+    assert!(heard.iter().all(|heard| canary::find(&heard.plain).is_none()));
+}
+
+const MYSQL: &str = "8.0.36";
+const ME: &str = "winkelier@%";
+const MY_GRANT: &str = "GRANT USAGE ON *.* TO `winkelier`@`%`";
+
+/// What a server answers to each question of the probe.
+#[derive(Clone)]
+struct Answers {
+    who: Vec<u8>,
+    tls: Vec<u8>,
+    grants: Vec<u8>,
+}
+
+impl Answers {
+    fn good() -> Self {
+        Self {
+            who: rows(2, &[&[Some(MYSQL), Some(ME)]]),
+            tls: rows(2, &[&[Some("Ssl_cipher"), Some("TLS_AES_256_GCM_SHA384")]]),
+            grants: rows(1, &[&[Some(MY_GRANT)]]),
+        }
+    }
+}
+
+/// Lets everybody in, and answers.
+async fn answering(peer: Peer, leaf: Arc<Leaf>, answers: Arc<Answers>) -> io::Result<Option<Peer>> {
+    let first = peer.index() == 0;
+    let mut peer = startup(peer, &leaf, "caching_sha2_password").await?;
+    if first {
+        peer.write(switch(3, "caching_sha2_password")).await?;
+        return Ok(Some(peer));
+    }
+    peer.write(ok(3)).await?;
+    loop {
+        let statement = peer.read().await?;
+        let text = String::from_utf8_lossy(&statement).into_owned();
+        let answer = match text.get(5..).unwrap_or_default() {
+            text if text.contains("VERSION()") => answers.who.clone(),
+            text if text.contains("Ssl_cipher") => answers.tls.clone(),
+            text if text.contains("SHOW GRANTS") => answers.grants.clone(),
+            _ => ok(1),
+        };
+        peer.write(answer).await?;
+    }
+}
+
+async fn probed(answers: Answers) -> AttachError {
+    let answers = Arc::new(answers);
+    against::<Hasty, _>(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers))).await.0
+}
+
+#[tokio::test]
+async fn a_probe_fails_closed() {
+    let good = Answers::good;
+    let grants = |lines: &[&str]| {
+        let lines: Vec<_> = lines.iter().map(|line| [Some(*line)]).collect();
+        Answers { grants: rows(1, &lines.iter().map(<[_; 1]>::as_slice).collect::<Vec<_>>()), ..good() }
+    };
+    for (what, answers) in [
+        ("nobody", Answers { who: rows(2, &[]), ..good() }),
+        ("two of us", Answers { who: rows(2, &[&[Some(MYSQL), Some(ME)], &[Some(MYSQL), Some(ME)]]), ..good() }),
+        ("no name", Answers { who: rows(2, &[&[Some(MYSQL), None]]), ..good() }),
+        ("one column", Answers { who: rows(1, &[&[Some(MYSQL)]]), ..good() }),
+        ("no rows", Answers { who: ok(1), ..good() }),
+        ("an error", Answers { who: error_packet(1, 1227, ESCAPES), ..good() }),
+        ("silence", Answers { who: Vec::new(), ..good() }),
+        ("no word on TLS", Answers { tls: rows(2, &[]), ..good() }),
+        ("no value for TLS", Answers { tls: rows(2, &[&[Some("Ssl_cipher"), None]]), ..good() }),
+        ("no grants", grants(&[])),
+        ("a grant of nothing", Answers { grants: rows(1, &[&[None]]), ..good() }),
+        ("what is no grant", grants(&[MY_GRANT, "DROP TABLE orders"])),
+        ("a grant with an end of its own", grants(&["GRANT `r`; DROP TABLE orders TO `winkelier`@`%`"])),
+        ("an administrator", grants(&[MY_GRANT, "GRANT \u{1b}[2J ON *.* TO `winkelier`@`%`"])),
+        ("nobody's name", Answers { who: rows(2, &[&[Some(MYSQL), Some("@%")]]), ..good() }),
+        ("root", Answers { who: rows(2, &[&[Some(MYSQL), Some("root@%")]]), ..good() }),
+    ] {
+        let error = probed(answers).await;
+        assert_eq!(problems(&error).len(), 1, "{what}: {error}");
+    }
+}
+
+/// On MySQL there is something better than SHA-1; on MariaDB there is not.
+#[tokio::test]
+async fn which_product_it_is_decides_what_is_weak() {
+    async fn native(peer: Peer, leaf: Arc<Leaf>, version: &'static str) -> io::Result<Option<Peer>> {
+        let first = peer.index() == 0;
+        let mut peer = startup(peer, &leaf, NATIVE).await?;
+        if first {
+            peer.write(switch(3, NATIVE)).await?;
+            return Ok(Some(peer));
+        }
+        peer.write(ok(3)).await?;
+        loop {
+            let statement = peer.read().await?;
+            let text = String::from_utf8_lossy(&statement).into_owned();
+            let good = Answers::good();
+            let answer = match text.as_str() {
+                text if text.contains("VERSION()") => rows(2, &[&[Some(version), Some(ME)]]),
+                text if text.contains("Ssl_cipher") => good.tls,
+                text if text.contains("SHOW GRANTS") => good.grants,
+                _ => ok(1),
+            };
+            peer.write(answer).await?;
+        }
+    }
+    let (error, _) = against::<Hasty, _>(|peer, leaf| native(peer, leaf, MYSQL)).await;
+    assert_eq!(problems(&error), ["weak_authentication"]);
+    assert!(error.to_string().contains("caching_sha2_password"), "{error}");
+
+    let authority = Authority::new("the tests' authority");
+    let leaf = Arc::new(authority.server());
+    let escapes = "11.4.2-MariaDB\u{1b}[2J\r\nroot:";
+    let hostile = Hostile::start(move |peer| native(peer, Arc::clone(&leaf), escapes));
+    let shop: Hasty = attach(&pairs(&locator_of(&hostile, &authority))).await.unwrap();
+    let posture = shop.orders.posture();
+    assert_eq!(rules(&posture.findings), ["weak_authentication"]);
+    assert_eq!(posture.server.as_deref(), Some("MariaDB 11.4.2-MariaDB\\u{1b}[2J\\r\\nroot:"));
+    shop.detach().await;
+    // With a waiver, MySQL's too.
+    let leaf = Arc::new(authority.server());
+    let hostile = Hostile::start(move |peer| native(peer, Arc::clone(&leaf), MYSQL));
+    let shop: Lenient = attach(&pairs(&locator_of(&hostile, &authority))).await.unwrap();
+    assert_eq!(shop.orders.posture().findings[0].waived_because(), Some("the appliance knows nothing better"));
+    shop.detach().await;
+    journal::assert_silent();
+}
