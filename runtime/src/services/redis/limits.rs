@@ -18,16 +18,22 @@ const DEEPEST: usize = 32;
 /// How many elements a reply may have, all in all. A million take some 100 MB as values.
 const MOST_ELEMENTS: u64 = 1024 * 1024;
 
+/// How many bytes are read before everybody else gets a turn. The driver reads as long as there is something to read: without this, a server that never
+/// stops sending holds the thread, and with it every deadline.
+const AT_ONCE: usize = 64 * 1024;
+
 /// A stream whose replies are within bounds.
 pub(super) struct Limited<T> {
     stream: T,
     reader: Reader,
+    /// Bytes since somebody else had a turn.
+    at_once: usize,
 }
 
 impl<T> Limited<T> {
     /// `largest` is what one reply may have, in bytes.
     pub(super) fn new(stream: T, largest: u64) -> Self {
-        Self { stream, reader: Reader { largest, read: 0, elements: 0, open: Vec::new(), state: State::Type } }
+        Self { stream, reader: Reader { largest, read: 0, elements: 0, open: Vec::new(), state: State::Type }, at_once: 0 }
     }
 }
 
@@ -35,7 +41,17 @@ impl<T: AsyncRead + Unpin> AsyncRead for Limited<T> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        std::task::ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        if this.at_once >= AT_ONCE {
+            this.at_once = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(context, buffer) else {
+            this.at_once = 0;
+            return Poll::Pending;
+        };
+        read?;
+        this.at_once += buffer.filled().len() - before;
         match this.reader.read(&buffer.filled()[before..]) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(too_much) => {
