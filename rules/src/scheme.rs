@@ -261,7 +261,7 @@ mod tests {
         for (i, known) in KNOWN_SCHEMES.iter().enumerate() {
             assert!(is_well_formed(known.name));
             assert!(!KNOWN_SCHEMES[..i].iter().any(|other| text::same(other.name, known.name)), "{} twice", known.name);
-            assert_eq!(known.instead.is_empty(), known.transport != Transport::Plaintext, "{}", known.name);
+            assert_eq!(known.instead.is_empty(), known.transport != Plaintext, "{}", known.name);
             // A twin is one that is known, and not plaintext itself.
             if !known.instead.contains(' ') && !known.instead.is_empty() {
                 assert_ne!(look_up(known.instead).unwrap().transport, Transport::Plaintext, "{}", known.name);

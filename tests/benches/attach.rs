@@ -4,6 +4,8 @@
 //! attaching 2, 4, 8 and 16 of them at once takes. Medians of wall time and ratios: a machine's absolute times are its own. Only the ratios of one run mean
 //! something.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

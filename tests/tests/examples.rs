@@ -1,5 +1,7 @@
 //! The examples run: `quickstart` on nothing, `shop` on real servers.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -42,7 +44,12 @@ struct Shop {
 impl Shop {
     fn request(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).expect("the shop listens");
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("it reads");
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
@@ -72,15 +79,24 @@ fn shop_serves_from_postgresql_and_redis_over_tls() {
 
     let mut command = example("shop");
     command
-        .envs([("DATABASE_URL", database.locator()), ("DATABASE_PASSWORD", PASSWORD.to_owned()), ("DATABASE_CA", database.authority.pem())])
-        .envs([("SHOP_SESSIONS_URL", cache.locator()), ("SHOP_SESSIONS_PASSWORD", PASSWORD.to_owned()), ("SHOP_SESSIONS_CA", cache.authority.pem())])
+        .envs([
+            ("DATABASE_URL", database.locator()),
+            ("DATABASE_PASSWORD", PASSWORD.to_owned()),
+            ("DATABASE_CA", database.authority.pem()),
+        ])
+        .envs([
+            ("SHOP_SESSIONS_URL", cache.locator()),
+            ("SHOP_SESSIONS_PASSWORD", PASSWORD.to_owned()),
+            ("SHOP_SESSIONS_CA", cache.authority.pem()),
+        ])
         .env("SHOP_ADDRESS", "127.0.0.1:0")
         .stdout(Stdio::piped());
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut cargo = command.spawn().expect("cargo");
     let mut line = String::new();
     BufReader::new(cargo.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
-    let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("the shop did not start: {line}")).to_owned();
+    let address =
+        line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("the shop did not start: {line}")).to_owned();
     let shop = Shop { cargo, address };
 
     assert_eq!(shop.request("POST", "/orders/lamp", ""), (200, r#"{"id":1,"item":"lamp"}"#.to_owned()));

@@ -1,5 +1,7 @@
 //! Whom a resource trusts, beyond one authority: a pinned key, a chain that is completed, and what the report says of a chain that is not.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+
 use backing_services::posture::TrustPosture;
 use backing_services::{BackingServices, Redis, Resource};
 use backing_services_tests::attempt::{self, problems};

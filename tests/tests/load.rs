@@ -1,5 +1,7 @@
 //! Loading and checking: what no connection is needed for. Every value of every kind of wrong gets its one finding, at its field, with its variable.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
@@ -90,7 +92,8 @@ fn what_is_right_passes() {
 #[test]
 fn missing_and_empty_values_are_named_all_at_once() {
     let error = refusal::<Shop>(&Environment::from_iter([("SHOP_STRIPE_KEY", "")]));
-    let missing: Vec<_> = error.findings().map(|finding| (finding.field(), finding.variable().unwrap(), finding.rule().name)).collect();
+    let missing: Vec<_> =
+        error.findings().map(|finding| (finding.field(), finding.variable().unwrap(), finding.rule().name)).collect();
     assert_eq!(missing, [("orders", "DATABASE_URL", "missing_value"), ("stripe_key", "SHOP_STRIPE_KEY", "missing_value")]);
     assert_eq!(
         error.to_string(),
@@ -104,7 +107,10 @@ fn missing_and_empty_values_are_named_all_at_once() {
            error[missing_value]: `SHOP_STRIPE_KEY` is not set, or empty, in the environment\n    \
              help: set `SHOP_STRIPE_KEY`, or `SHOP_STRIPE_KEY_FILE` to the path of a file that holds it"
     );
-    assert_eq!(error.to_string(), format!("{error:?}").replace("\u{1b}[1m", "").replace("\u{1b}[0m", "").replace("\u{1b}[1;31m", ""));
+    assert_eq!(
+        error.to_string(),
+        format!("{error:?}").replace("\u{1b}[1m", "").replace("\u{1b}[0m", "").replace("\u{1b}[1;31m", "")
+    );
 }
 
 #[test]
@@ -152,7 +158,8 @@ fn credentials_answer_to_their_rules() {
     assert_denied(&[("DATABASE_URL", "postgres://db.example/shop")], "orders", "DATABASE_URL", "missing_credentials");
     assert_denied(&[("DATABASE_URL", "${DATABASE_URL}")], "orders", "DATABASE_URL", "placeholder_value");
     assert_denied(&[("SHOP_STRIPE_KEY", "__GENERATE__")], "stripe_key", "SHOP_STRIPE_KEY", "placeholder_value");
-    Shop::check(&with(&[("DATABASE_URL", "postgres://db.example/shop"), ("DATABASE_USER", "shop")])).expect("the user may come apart");
+    Shop::check(&with(&[("DATABASE_URL", "postgres://db.example/shop"), ("DATABASE_USER", "shop")]))
+        .expect("the user may come apart");
 }
 
 #[test]
@@ -162,15 +169,31 @@ fn what_is_said_twice_is_refused() {
     assert_denied(&[("DATABASE_USER", "shop")], "orders", "DATABASE_URL", "ambiguous_locator");
     assert_denied(&[("DATABASE_HOST", "db.example")], "orders", "DATABASE_URL", "ambiguous_locator");
     assert_denied(&[("DATABASE_PORT", "5432")], "orders", "DATABASE_PORT", "ambiguous_locator");
-    assert_denied(&[("DATABASE_USER", "sh\u{0}op"), ("DATABASE_URL", "postgres://db.example/shop")], "orders", "DATABASE_USER", "malformed_value");
+    assert_denied(
+        &[("DATABASE_USER", "sh\u{0}op"), ("DATABASE_URL", "postgres://db.example/shop")],
+        "orders",
+        "DATABASE_USER",
+        "malformed_value",
+    );
 }
 
 #[test]
 fn a_locator_may_come_in_parts() {
-    let parts = [("DATABASE_URL", ""), ("DATABASE_HOST", "db.example"), ("DATABASE_PORT", "6432"), ("DATABASE_DATABASE", "sh/op?x"), ("DATABASE_USER", "shop")];
+    let parts = [
+        ("DATABASE_URL", ""),
+        ("DATABASE_HOST", "db.example"),
+        ("DATABASE_PORT", "6432"),
+        ("DATABASE_DATABASE", "sh/op?x"),
+        ("DATABASE_USER", "shop"),
+    ];
     // The database's name is encoded, so it cannot become a parameter; that it has two parts is PostgreSQL's to refuse.
     assert_denied(&parts, "orders", "DATABASE_HOST", "malformed_locator");
-    let good = [("DATABASE_URL", ""), ("DATABASE_HOST", "::1"), ("DATABASE_DATABASE", "shop?sslmode=disable"), ("DATABASE_USER", "shop")];
+    let good = [
+        ("DATABASE_URL", ""),
+        ("DATABASE_HOST", "::1"),
+        ("DATABASE_DATABASE", "shop?sslmode=disable"),
+        ("DATABASE_USER", "shop"),
+    ];
     Shop::check(&with(&good)).expect("parts make a locator");
     for host in ["evil@db.example", "db.example/x?y", "db.example:1", "169.254.169.254", "db.example#"] {
         let parts = [("DATABASE_URL", ""), ("DATABASE_HOST", host), ("DATABASE_PORT", "6432"), ("DATABASE_USER", "shop")];
@@ -181,16 +204,27 @@ fn a_locator_may_come_in_parts() {
 #[test]
 fn addresses_answer_to_their_rules() {
     for host in ["169.254.169.254", "0xA9FEA9FE", "[::ffff:169.254.169.254]", "metadata.google.internal", "0", "[fe80::1]"] {
-        assert_denied(&[("DATABASE_URL", &format!("postgres://shop@{host}/shop"))], "orders", "DATABASE_URL", "forbidden_address");
+        assert_denied(
+            &[("DATABASE_URL", &format!("postgres://shop@{host}/shop"))],
+            "orders",
+            "DATABASE_URL",
+            "forbidden_address",
+        );
     }
-    let sessions = |host: &str| [("SHOP_SESSIONS_URL", format!("rediss://shop@{host}")), ("SHOP_SESSIONS_PASSWORD", PASSWORD.to_owned())];
+    let sessions =
+        |host: &str| [("SHOP_SESSIONS_URL", format!("rediss://shop@{host}")), ("SHOP_SESSIONS_PASSWORD", PASSWORD.to_owned())];
     for host in ["a.cache.example", "10.0.0.1", "167772161"] {
         let variables = sessions(host);
         Shop::check(&with(&variables.each_ref().map(|(name, value)| (*name, value.as_str())))).expect(host);
     }
     for host in ["cache.example", "evil.example", "a.cache.example.evil.example", "10.0.0.2"] {
         let variables = sessions(host);
-        assert_denied(&variables.each_ref().map(|(name, value)| (*name, value.as_str())), "sessions", "SHOP_SESSIONS_URL", "unlisted_host");
+        assert_denied(
+            &variables.each_ref().map(|(name, value)| (*name, value.as_str())),
+            "sessions",
+            "SHOP_SESSIONS_URL",
+            "unlisted_host",
+        );
     }
 }
 
@@ -211,7 +245,12 @@ fn trust_that_cannot_be_used_is_refused() {
     ] {
         assert_denied(&variables, "orders", variable, "malformed_value");
     }
-    let good = [("DATABASE_CLIENT_CERT", cert.as_str()), ("DATABASE_CLIENT_KEY", &key), ("DATABASE_CA", &ca.pem()), ("DATABASE_PASSWORD", "")];
+    let good = [
+        ("DATABASE_CLIENT_CERT", cert.as_str()),
+        ("DATABASE_CLIENT_KEY", &key),
+        ("DATABASE_CA", &ca.pem()),
+        ("DATABASE_PASSWORD", ""),
+    ];
     Shop::check(&with(&good)).expect("a client certificate stands in for a password");
     let embedded = [("SHOP_MAIL_ARCHIVE_URL", "sqlite:///a.db"), ("SHOP_MAIL_ARCHIVE_CA", &ca.pem())];
     assert_denied(&embedded, "mail.archive", "SHOP_MAIL_ARCHIVE_CA", "malformed_value");
@@ -241,7 +280,11 @@ fn a_value_may_be_in_a_file() {
     Shop::check(&secret(&write("readable", PASSWORD.as_bytes(), 0o644), None)).expect("it warns");
 
     let rules = |environment: &Environment| {
-        refusal::<Shop>(environment).findings().filter(|finding| finding.is_denied()).map(|finding| finding.rule().name).collect::<Vec<_>>()
+        refusal::<Shop>(environment)
+            .findings()
+            .filter(|finding| finding.is_denied())
+            .map(|finding| finding.rule().name)
+            .collect::<Vec<_>>()
     };
     assert_eq!(rules(&secret(&good, Some(PASSWORD))), ["duplicate_variable"]);
     assert_eq!(rules(&secret(&write("writable", PASSWORD.as_bytes(), 0o666), None)), ["readable_secret_file"]);
@@ -296,7 +339,12 @@ fn two_fields_of_nested_structs_do_not_read_one_variable() {
         mail: Mail,
     }
     let error = refusal::<Outer>(&Environment::from_iter([("SHOP_MAIL_FROM", "ada@example.com")]));
-    assert!(error.to_string().contains("mail.from (SHOP_MAIL_FROM)\n  error[duplicate_variable]: `mail_from` reads this variable too"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("mail.from (SHOP_MAIL_FROM)\n  error[duplicate_variable]: `mail_from` reads this variable too"),
+        "{error}"
+    );
 
     #[derive(BackingServices)]
     #[allow(dead_code, reason = "it is never attached")]
@@ -311,7 +359,10 @@ fn two_fields_of_nested_structs_do_not_read_one_variable() {
         password: Option<SecretString>,
     }
     let error = refusal::<Companion>(&Environment::from_iter::<[(&str, &str); 0]>([]));
-    assert!(error.to_string().contains("relay (MAIL_PASSWORD)\n  error[duplicate_variable]: `mail.password` reads this variable too"), "{error}");
+    assert!(
+        error.to_string().contains("relay (MAIL_PASSWORD)\n  error[duplicate_variable]: `mail.password` reads this variable too"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -319,7 +370,10 @@ fn a_waiver_lets_pass_what_it_names_and_nothing_else() {
     #[derive(BackingServices)]
     #[allow(dead_code, reason = "it is never attached")]
     struct Legacy {
-        #[service(allow(weak_password, missing_credentials, reason = "the vendor's appliance has no more"), allow(default_credentials, reason = "it ended", until = "2020-01-01"))]
+        #[service(
+            allow(weak_password, missing_credentials, reason = "the vendor's appliance has no more"),
+            allow(default_credentials, reason = "it ended", until = "2020-01-01")
+        )]
         legacy: Resource<Redis>,
     }
     let check = |url: &str| Legacy::check(&Environment::from_iter([("LEGACY_URL", url)]));
@@ -329,7 +383,10 @@ fn a_waiver_lets_pass_what_it_names_and_nothing_else() {
     assert!(error.findings().any(|finding| finding.is_denied() && finding.rule().name == "placeholder_value"));
     let error = check("rediss://default:foobared@cache.example").expect_err("that waiver has ended");
     assert!(error.to_string().contains("error[default_credentials]"), "{error}");
-    assert!(error.to_string().contains("warning[expired_waiver]: the waiver of `default_credentials` ended on 2020-01-01"), "{error}");
+    assert!(
+        error.to_string().contains("warning[expired_waiver]: the waiver of `default_credentials` ended on 2020-01-01"),
+        "{error}"
+    );
     let error = check("redis://app:short@cache.example").expect_err("plaintext is not waived");
     assert!(error.to_string().contains("error[plaintext_scheme]"), "{error}");
 }
@@ -342,8 +399,10 @@ fn a_field_may_ask_for_one_scheme() {
         #[service(scheme = "valkeys", default = "valkeys://cache.example")]
         cache: Resource<Redis>,
     }
-    One::check(&Environment::from_iter([("CACHE_PASSWORD", PASSWORD), ("CACHE_USER", "shop")])).expect("its default has the scheme");
-    let error = refusal::<One>(&Environment::from_iter([("CACHE_URL", "rediss://shop@cache.example"), ("CACHE_PASSWORD", PASSWORD)]));
+    One::check(&Environment::from_iter([("CACHE_PASSWORD", PASSWORD), ("CACHE_USER", "shop")]))
+        .expect("its default has the scheme");
+    let error =
+        refusal::<One>(&Environment::from_iter([("CACHE_URL", "rediss://shop@cache.example"), ("CACHE_PASSWORD", PASSWORD)]));
     assert!(error.findings().any(|finding| finding.rule().name == "unknown_scheme"));
 }
 

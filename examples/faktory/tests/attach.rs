@@ -1,5 +1,7 @@
 //! A service of a third party, attached by the derive: against a server that keeps to the protocol, and against some that do not.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+
 use std::sync::Arc;
 
 use backing_services::{AttachError, BackingServices, Environment, Resource};
