@@ -264,7 +264,7 @@ mod tests {
             assert_eq!(known.instead.is_empty(), known.transport != Plaintext, "{}", known.name);
             // A twin is one that is known, and not plaintext itself.
             if !known.instead.contains(' ') && !known.instead.is_empty() {
-                assert_ne!(look_up(known.instead).unwrap().transport, Transport::Plaintext, "{}", known.name);
+                assert_ne!(look_up(known.instead).unwrap().transport, Plaintext, "{}", known.name);
             }
         }
     }
