@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
@@ -51,6 +51,7 @@ struct Shared {
     open: Arc<AtomicUsize>,
     accepted: Arc<AtomicUsize>,
     requests: Arc<Mutex<Vec<String>>>,
+    versions: Arc<Mutex<Vec<Version>>>,
 }
 
 impl Https {
@@ -104,6 +105,12 @@ impl Https {
         self.state.requests.lock().expect("the requests").clone()
     }
 
+    /// The version of HTTP of each request so far.
+    #[must_use]
+    pub fn versions(&self) -> Vec<Version> {
+        self.state.versions.lock().expect("the versions").clone()
+    }
+
     /// How many connections are open.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -143,12 +150,14 @@ pub(crate) fn configuration(leaf: &Leaf) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS");
     let mut configuration = builder.with_no_client_auth().with_single_cert(chain, key).expect("a configuration");
-    configuration.alpn_protocols = vec![b"http/1.1".to_vec()];
+    configuration.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     configuration
 }
 
 async fn remember(State(state): State<Shared>, request: Request, next: Next) -> Response {
-    state.requests.lock().expect("the requests").push(format!("{} {}", request.method(), request.uri()));
+    let path = request.uri().path_and_query().map_or("", |path| path.as_str());
+    state.requests.lock().expect("the requests").push(format!("{} {path}", request.method()));
+    state.versions.lock().expect("the versions").push(request.version());
     next.run(request).await
 }
 

@@ -92,6 +92,7 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(posture.server.as_deref(), Some("a test server/1.0"));
     assert!(posture.remarks.is_empty());
     assert_eq!(server.requests(), ["GET /api/health"]);
+    assert_eq!(format!("{:?}", server.versions()), "[HTTP/2.0]");
 
     let rates = shop.rates.client();
     let response = rates.get("/orders").query("name", "a&b=c d").send().await.unwrap();
@@ -573,4 +574,21 @@ fn no_variable_of_the_process_steers_the_client() {
     canary::assert_silent("what the program printed", &text);
     assert!(elsewhere.heard().is_empty());
     assert!(!log.exists());
+}
+
+/// These tests are built with `debug_assertions`: a loopback address may be plaintext, with a warning.
+#[tokio::test]
+async fn plaintext_to_a_loopback_address() {
+    let server = Hostile::start(|mut peer| async move {
+        loop {
+            peer.read().await?;
+            peer.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await?;
+        }
+    });
+    let url = format!("http://localhost:{}/?health=/", server.port);
+    let shop: Shop = attach(&[("SHOP_RATES_URL", &url)]).await.unwrap();
+    assert!(shop.rates.posture().tls.is_none());
+    assert_eq!(shop.rates.client().get("/").send().await.unwrap().text().await.unwrap(), "ok");
+    shop.detach().await;
+    server.assert_all_closed().await;
 }

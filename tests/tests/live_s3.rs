@@ -105,6 +105,7 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(posture.endpoint, format!("s3://{BUCKET}:443/invoices at https://localhost:{}/", server.server.port));
     assert_eq!(posture.account.as_deref(), Some(USER));
     assert_eq!(posture.authentication.as_deref(), Some("AWS Signature Version 4"));
+    assert_eq!(format!("{:?}", server.server.versions()), "[HTTP/1.1]");
     let probe = &server.server.requests()[0];
     assert!(probe.starts_with(&format!("GET /{BUCKET}?")) && probe.contains("max-keys=1") && probe.contains("prefix=invoices%2F"), "{probe}");
 
@@ -433,4 +434,28 @@ fn no_variable_of_the_process_steers_the_driver() {
     canary::assert_silent("what the program printed", &text);
     assert!(elsewhere.heard().is_empty());
     assert!(SERVER.object("invoices/environment").is_some());
+}
+
+/// These tests are built with `debug_assertions`: a loopback address may be plaintext, with a warning.
+#[tokio::test]
+async fn plaintext_to_a_loopback_address() {
+    const EMPTY: &str = "<ListBucketResult><Name>b</Name><KeyCount>0</KeyCount><MaxKeys>1</MaxKeys><IsTruncated>false</IsTruncated></ListBucketResult>";
+    let server = Hostile::start(|mut peer| async move {
+        loop {
+            peer.read().await?;
+            peer.write(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{EMPTY}", EMPTY.len())).await?;
+        }
+    });
+    let endpoint = format!("http://localhost:{}", server.port);
+    let variables = [
+        ("SHOP_INVOICES_URL", "s3://b"),
+        ("SHOP_INVOICES_ENDPOINT", endpoint.as_str()),
+        ("SHOP_INVOICES_USER", USER),
+        ("SHOP_INVOICES_PASSWORD", PASSWORD),
+    ];
+    let shop: Shop = attach(&variables).await.unwrap();
+    assert!(shop.invoices.posture().tls.is_none());
+    assert_eq!(shop.invoices.posture().transport, backing_services::rules::Transport::Plaintext);
+    shop.detach().await;
+    assert_no_secret(&server);
 }

@@ -491,3 +491,15 @@ async fn an_answer_that_was_not_waited_for_answers_nothing_else() {
     shop.detach().await;
     server.assert_all_closed().await;
 }
+
+/// These tests are built with `debug_assertions`: a loopback address may be plaintext, with a warning.
+#[tokio::test]
+async fn plaintext_to_a_loopback_address() {
+    let server = server::Smtp::with(Authority::new("nobody's"), None);
+    let url = format!("smtp://{USER}@localhost:{}", server.port);
+    let shop: Shop = attach(&[("SHOP_MAIL_URL", &url), ("SHOP_MAIL_PASSWORD", PASSWORD)]).await.unwrap();
+    assert!(shop.mail.posture().tls.is_none());
+    shop.mail.client().send(message("in klare taal")).await.unwrap();
+    server.assert_delivered("Subject: in klare taal").await;
+    shop.detach().await;
+}

@@ -22,10 +22,25 @@ const MAX_HEADERS: u32 = 64 * 1024;
 /// An idle connection is closed after 60 s: proxies and servers close theirs after 60 to 75, and the first request after that would fail.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// The versions of HTTP that a client offers (RFC 7301).
+pub(super) enum Versions {
+    /// HTTP/1.1.
+    #[cfg(feature = "s3")]
+    One,
+    /// HTTP/2, and HTTP/1.1 where the server has nothing better.
+    #[cfg(feature = "https")]
+    OneAndTwo,
+}
+
 /// A client of one target, and of no other host. Its times are to be set.
-pub(super) fn builder(target: &Target) -> Result<ClientBuilder, Refusal> {
+pub(super) fn builder(target: &Target, versions: Versions) -> Result<ClientBuilder, Refusal> {
     let mut config = target.client_config()?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = match versions {
+        #[cfg(feature = "s3")]
+        Versions::One => vec![b"http/1.1".to_vec()],
+        #[cfg(feature = "https")]
+        Versions::OneAndTwo => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+    };
     let resolver = OnlyHost { target: target.clone() };
     Ok(Client::builder()
         .tls_backend_preconfigured(config)
@@ -125,4 +140,37 @@ fn within<'e, E: std::error::Error + 'static>(error: &'e (dyn std::error::Error 
         current = crate::tls::beneath(error);
     }
     None
+}
+
+#[cfg(all(test, feature = "https"))]
+mod tests {
+    use super::*;
+    use crate::locator::{self, Dialect};
+    use crate::service::Service as _;
+    use crate::services::https::Https;
+    use crate::target::Trust;
+
+    fn target(text: &str) -> Target {
+        let dialect = Dialect {
+            schemes: Https::SCHEMES,
+            parameters: Https::PARAMETERS,
+            login: Https::LOGIN,
+            path: Https::PATH,
+            plaintext_waiver: None,
+            plaintext_loopback: false,
+        };
+        let locator = locator::parse(text, &dialect).unwrap_or_else(|findings| panic!("{findings:?}")).locator;
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        Target { locator, endpoint: None, user: None, password: None, trust: Trust::default(), deadline, waived: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn one_host_is_resolved_and_no_other() {
+        let resolver = OnlyHost { target: target("https://localhost/") };
+        let addresses: Vec<_> = resolver.resolve("localhost".parse().unwrap()).await.unwrap().collect();
+        assert!(!addresses.is_empty() && addresses.iter().all(|address| address.ip().is_loopback()));
+        for other in ["localhost.evil.example", "evil.example", "169.254.169.254", "metadata"] {
+            assert!(resolver.resolve(other.parse().unwrap()).await.is_err(), "{other}");
+        }
+    }
 }

@@ -241,7 +241,7 @@ impl HttpsClient {
         let base = base(target).ok_or_else(malformed)?;
         let health = locator.parameter("health").map(|path| reach(&base, path).map_err(|_| malformed())).transpose()?;
         let timeout = Duration::from_millis(locator.number("response_timeout").unwrap_or(RESPONSE_TIMEOUT));
-        let http = http::build(http::builder(target)?.timeout(timeout))?;
+        let http = http::build(http::builder(target, http::Versions::OneAndTwo)?.timeout(timeout))?;
         let shared = Shared {
             target: target.clone(),
             base,
