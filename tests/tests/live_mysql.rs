@@ -364,6 +364,30 @@ async fn what_is_refused_before_a_connection() {
     shop.detach().await;
 }
 
+/// A build with `debug_assertions` lets plaintext to the loopback pass; but not to whom wants the password.
+#[tokio::test]
+async fn without_tls_the_password_is_not_shown() {
+    let server = MariaDb::with(Authority::new("nobody's"), &Options::default());
+    let variables =
+        [("SHOP_ORDERS_URL", format!("{}?ssl-mode=disabled", server.locator())), ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned())];
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    assert_eq!(shop.orders.posture().tls, None);
+    shop.detach().await;
+
+    for plugin in ["mysql_clear_password", "sha256_password"] {
+        let hostile = Hostile::start(move |mut peer| async move {
+            peer.write(greeting(plugin, CAPABILITIES & !SSL)).await?;
+            peer.read().await?;
+            peer.write(switch(2, NATIVE)).await?;
+            Ok(Some(peer))
+        });
+        let url = format!("mysql://{USER}@localhost:{}/{DATABASE}?ssl-mode=disabled", hostile.port);
+        let error = refused::<Hasty>(&[("SHOP_ORDERS_URL", &url), ("SHOP_ORDERS_PASSWORD", PASSWORD)], LIMIT).await;
+        assert_eq!(problems(&error), ["weak_authentication"]);
+        assert!(hostile.heard().iter().all(|heard| canary::find(&heard.plain).is_none()));
+    }
+}
+
 #[tokio::test]
 async fn nobody_listens() {
     let mut variables = variables(&SERVER);
@@ -698,7 +722,10 @@ async fn answering(peer: Peer, leaf: Arc<Leaf>, answers: Arc<Answers>) -> io::Re
         let answer = match text.get(5..).unwrap_or_default() {
             text if text.contains("VERSION()") => answers.who.clone(),
             text if text.contains("Ssl_cipher") => answers.tls.clone(),
-            text if text.contains("SHOW GRANTS") => answers.grants.clone(),
+            text if text == "SHOW GRANTS FOR CURRENT_USER() USING `baas`@`%`, `s``x`@`localhost`" => {
+                rows(1, &[&[Some(MY_GRANT)], &[Some("GRANT SUPER ON *.* TO `winkelier`@`%`")]])
+            }
+            text if text == "SHOW GRANTS FOR CURRENT_USER()" => answers.grants.clone(),
             _ => ok(1),
         };
         peer.write(answer).await?;
@@ -738,6 +765,15 @@ async fn a_probe_fails_closed() {
         let error = probed(answers).await;
         assert_eq!(problems(&error).len(), 1, "{what}: {error}");
     }
+}
+
+/// MySQL tells what roles bring in one answer, and their names become part of the question.
+#[tokio::test]
+async fn a_role_brings_its_privileges() {
+    let role = "GRANT `baas`@`%`,`s``x`@`localhost` TO `winkelier`@`%`";
+    let error = probed(Answers { grants: rows(1, &[&[Some(MY_GRANT)], &[Some(role)]]), ..Answers::good() }).await;
+    assert_eq!(problems(&error), ["superuser_account"]);
+    assert!(error.to_string().contains("SUPER"), "{error}");
 }
 
 /// On MySQL there is something better than SHA-1; on MariaDB there is not.

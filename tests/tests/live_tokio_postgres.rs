@@ -67,7 +67,7 @@ static SERVER: LazyLock<server::Postgres> = LazyLock::new(|| {
                    hostssl all all all scram-sha-256\n"
         .to_owned();
     let server = server::Postgres::with(authority, &options);
-    server.sql(&format!(
+    let _ = server.sql(&format!(
         "SET password_encryption = 'md5'; CREATE ROLE met_md5 LOGIN PASSWORD '{PASSWORD}'; RESET password_encryption;
          CREATE ROLE met_klare_taal LOGIN PASSWORD '{PASSWORD}';
          CREATE ROLE zonder_bewijs LOGIN;
@@ -503,6 +503,36 @@ async fn what_is_refused_before_a_connection() {
     shop.detach().await;
 }
 
+/// A build with `debug_assertions` lets plaintext to the loopback pass: by a proof all the same, which there is nothing to bind to.
+#[tokio::test]
+async fn without_tls_there_is_still_a_proof() {
+    let server = server::Postgres::with(Authority::new("nobody's"), &Options::plaintext());
+    let variables =
+        [("SHOP_ORDERS_URL", format!("{}?sslmode=disable", server.locator())), ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned())];
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    let posture = shop.orders.posture();
+    assert_eq!((posture.tls.as_ref(), posture.authentication.as_deref()), (None, Some("SCRAM-SHA-256")));
+    assert!(rules(&posture.findings).contains(&"plaintext_scheme") || journal::text().contains("plaintext_scheme"));
+    shop.detach().await;
+
+    for asked in [CLEARTEXT.to_vec(), MD5.to_vec(), AUTHENTICATION_OK.to_vec()] {
+        let asked = Arc::new(asked);
+        let hostile = Hostile::start(move |mut peer| {
+            let asked = Arc::clone(&asked);
+            async move {
+                peer.read().await?;
+                peer.write(&*asked).await?;
+                Ok(Some(peer))
+            }
+        });
+        let url = format!("postgres://{USER}@localhost:{}/{DATABASE}?sslmode=disable", hostile.port);
+        let error = refused::<Hasty>(&[("SHOP_ORDERS_URL", &url), ("SHOP_ORDERS_PASSWORD", PASSWORD)], LIMIT).await;
+        assert_eq!(problems(&error), ["weak_authentication"]);
+        hostile.assert_all_closed().await;
+        assert!(hostile.heard().iter().all(|heard| canary::find(&heard.plain).is_none()));
+    }
+}
+
 #[tokio::test]
 async fn nobody_listens() {
     let mut variables = variables(&SERVER);
@@ -756,7 +786,7 @@ where
 
 #[tokio::test]
 async fn scram_is_bounded_and_the_server_has_to_prove_itself() {
-    for challenge in ["i=4294967295", "i=100001", "i=99999999999999999999", "i=-1", ""] {
+    for challenge in ["i=4294967295", "i=100001", "i=99999999999999999999", "i=-1", "i=1", "i=4095", ""] {
         let begin = Instant::now();
         let error = after_sasl(move |mut peer, first| async move {
             peer.write(sasl_continue(&format!("r={}server,s=c2FsdHNhbHQ=,{challenge}", nonce(&first)))).await?;

@@ -17,7 +17,7 @@
 //!    is named, together with a way to authenticate that nobody has, and the server says which one the account has. No password, and no proof of one, has
 //!    been sent. The connection is closed.
 //! 2. **The pool**, whose options are made by setters, with `VERIFY_IDENTITY`. Its first connection is opened.
-//! 3. **The probe**: `VERSION()`, `CURRENT_USER()`, `SHOW SESSION STATUS LIKE 'Ssl_%'` and `SHOW GRANTS FOR CURRENT_USER()`, and those of each role that the
+//! 3. **The probe**: `VERSION()`, `CURRENT_USER()`, `SHOW SESSION STATUS LIKE 'Ssl_cipher'` and `SHOW GRANTS FOR CURRENT_USER()`, and those of each role that the
 //!    account has. Anything on `*.*`, in the schema `mysql`, or with the right to pass it on makes an administrator, and so does the user `root` or
 //!    none: the finding `superuser_account`.
 //!
@@ -41,7 +41,9 @@
 //! Each is in the posture's remarks too.
 //! - It trusts the public roots beside the resource's `_CA`. Our own connection does not, but only sqlx's carry data.
 //! - It accepts any authentication that the server names, on every connection of the pool; a verified server that turns hostile and names
-//!   `mysql_clear_password` in its greeting gets the password. Nobody else does: `VERIFY_IDENTITY` comes first.
+//!   `mysql_clear_password` in its greeting gets the password. Nobody else does: `VERIFY_IDENTITY` comes first. Where plaintext is waived, nothing comes
+//!   first, and whoever is on the path gets it.
+//! - Where the server does not accept the credentials any more, each call asks it again: an account that locks itself after some failures will be locked.
 //! - It does not bound a response, and panics at some malformed packets (`caching_sha2_password`'s second message may be empty): a verified server that
 //!   turns hostile can waste this process' time and memory, and end the task that asked.
 //! - It lets a statement be several (`CLIENT_MULTI_STATEMENTS`): bind values, and never paste them into a statement.

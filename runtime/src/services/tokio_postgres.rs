@@ -31,7 +31,8 @@
 //!
 //! # What a server may send
 //! Until it is ready: messages of 16 KiB, and 256 KiB in all. Then: messages of `max_message` bytes. A header that promises more ends the connection, before
-//! anything is allocated for it. SCRAM's iterations are 100 000 at most, and nonce and signature are checked. Notices and notifications are dropped: nobody
+//! anything is allocated for it. SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at
+//! most, and nonce and signature are checked. Notices and notifications are dropped: nobody
 //! logs what a server says.
 //!
 //! # How it comes back
@@ -41,8 +42,6 @@
 //!
 //! # What the driver leaves open
 //! - A server that falls silent in the middle of a statement is waited for (in the posture's remarks): give calls a timeout of their own. `health()` has one.
-//! - The server chooses SCRAM's iterations, down to one: a verified server that turned hostile can make the proof that it gets cheap to guess from. Passwords of
-//!   a machine are generated, and cannot be guessed.
 //! - A statement is cancelled by a connection of its own, which the driver cannot make without our stream: `cancel_query` of a `CancelToken` fails, and
 //!   `cancel_query_raw` takes a stream of yours.
 //! - At the level `debug` it logs statements, though not through this crate.
@@ -54,7 +53,7 @@ use std::future::{Ready, poll_fn, ready};
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -67,7 +66,7 @@ use tokio_postgres::config::{ChannelBinding, Config, SslMode, SslNegotiation};
 use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
-use self::limits::{Demand, Limited};
+use self::limits::{Demand, Heard, Limited};
 use super::again::Again;
 use super::postgresql::{
     self, Account, Asked, broken, database, foreign, no_answer, server_error, silent, unknown_authentication, user,
@@ -327,14 +326,22 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
     let binding = dialled.stream.certificate().and_then(binding::end_point);
     let binds = binding.is_some();
     let demand = demand(target);
-    let heard = Arc::new(OnceLock::new());
+    let heard = Arc::new(Heard::default());
     let largest = target.locator().number("max_message").unwrap_or(MAX_MESSAGE);
     let stream = Limited::new(dialled.stream, binding, demand, largest, Arc::clone(&heard));
     let logging_in = within(target.connect_timeout(), config(target, demand).connect_raw(stream, Encrypted)).await;
 
-    let asked = heard.get().copied();
+    let asked = heard.asked.get().copied();
     if let Some(asked) = asked.filter(|asked| !demand.is_met(*asked, binds)) {
         return Err(weak(asked, binds, target).unwrap_or_else(unknown_authentication));
+    }
+    if heard.cheap.get().is_some() {
+        return Err(Finding::new(
+            &WEAK_AUTHENTICATION,
+            "the server wants a proof of fewer than 4096 iterations, which is cheap to guess from",
+        )
+        .help("set the password anew, with `scram_iterations` at 4096 or more")
+        .into());
     }
     let (client, connection) = logging_in.map_err(|_| silent())?.map_err(|error| refused_login(&error, target))?;
     let asked = asked.ok_or_else(foreign)?;

@@ -19,6 +19,18 @@ const LONGEST_IN_LOGIN: u64 = 16 * 1024;
 /// All that may come until the server is ready, in bytes: the driver keeps every notice and every parameter of it. PostgreSQL sends some 500.
 const MOST_IN_LOGIN: u64 = 256 * 1024;
 
+/// The fewest iterations of SCRAM: PostgreSQL's own default, and the least that RFC 7677 wants. With fewer, the proof is cheaper to guess the password from.
+const FEWEST_ITERATIONS: u64 = 4096;
+
+/// What the server has asked for.
+#[derive(Default)]
+pub(super) struct Heard {
+    /// How it wants to authenticate.
+    pub(super) asked: OnceLock<Asked>,
+    /// That it wants fewer iterations of SCRAM than there have to be.
+    pub(super) cheap: OnceLock<()>,
+}
+
 /// How a server has to authenticate, and itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Demand {
@@ -54,9 +66,9 @@ pub(super) struct Limited<T> {
 }
 
 impl<T> Limited<T> {
-    /// `largest` is what one message may have, in bytes. What the server asks for is written into `asked`.
-    pub(super) fn new(stream: T, binding: Option<Vec<u8>>, demand: Demand, largest: u64, asked: Arc<OnceLock<Asked>>) -> Self {
-        let login = Login { left: MOST_IN_LOGIN, demand, binds: binding.is_some(), asked };
+    /// `largest` is what one message may have, in bytes. What the server asks for is written into `heard`.
+    pub(super) fn new(stream: T, binding: Option<Vec<u8>>, demand: Demand, largest: u64, heard: Arc<Heard>) -> Self {
+        let login = Login { left: MOST_IN_LOGIN, demand, binds: binding.is_some(), heard };
         let reader = Reader { largest, login: Some(login), state: State::Header { bytes: [0; 5], filled: 0 } };
         Self { stream, binding, reader }
     }
@@ -113,7 +125,34 @@ struct Login {
     left: u64,
     demand: Demand,
     binds: bool,
-    asked: Arc<OnceLock<Asked>>,
+    heard: Arc<Heard>,
+}
+
+impl Login {
+    /// Reads what an `Authentication…` message says. The first asks for a way; of SCRAM's own, one says how many iterations.
+    fn read(&self, body: &[u8]) -> Result<(), Refused> {
+        if self.heard.asked.get().is_none() {
+            let asked = Asked::read(body).ok_or(Refused("the server sent an authentication that is none"))?;
+            let asked = *self.heard.asked.get_or_init(|| asked);
+            if !self.demand.is_met(asked, self.binds) {
+                return Err(Refused("the server asks for less than it has to prove"));
+            }
+        }
+        if let Some(challenge) = body.strip_prefix(&[0, 0, 0, 11])
+            && self.demand != Demand::Anything
+            && iterations(challenge).is_none_or(|iterations| iterations < FEWEST_ITERATIONS)
+        {
+            let _ = self.heard.cheap.set(());
+            return Err(Refused("the server wants too few iterations"));
+        }
+        Ok(())
+    }
+}
+
+/// The `i=` of SCRAM's first message of the server's (RFC 5802, 5.1); the driver holds the most.
+fn iterations(challenge: &[u8]) -> Option<u64> {
+    let number = challenge.split(|byte| *byte == b',').find_map(|field| field.strip_prefix(b"i="))?;
+    str::from_utf8(number).ok()?.parse().ok()
 }
 
 enum State {
@@ -164,7 +203,7 @@ impl Reader {
                     return Err(Refused("the server promised more than it may say before it is ready"));
                 }
                 login.left -= length + 5;
-                keep = kind == b'R' && login.asked.get().is_none();
+                keep = kind == b'R';
             }
             None if length > self.largest => {
                 return Err(Refused("the server promised a message that is larger than `max_message` allows"));
@@ -180,11 +219,7 @@ impl Reader {
         let next = State::Header { bytes: [0; 5], filled: 0 };
         let State::Body { kind, kept, .. } = std::mem::replace(&mut self.state, next) else { return Ok(()) };
         if let (Some(login), Some(body)) = (&self.login, kept) {
-            let asked = Asked::read(&body).ok_or(Refused("the server sent an authentication that is none"))?;
-            let asked = *login.asked.get_or_init(|| asked);
-            if !login.demand.is_met(asked, login.binds) {
-                return Err(Refused("the server asks for less than it has to prove"));
-            }
+            login.read(&body)?;
         }
         if kind == b'Z' {
             self.login = None;
@@ -246,9 +281,26 @@ mod tests {
     }
 
     #[test]
+    fn iterations_are_not_too_few() {
+        for (challenge, enough) in [
+            (&b"r=a,s=b,i=4096"[..], true),
+            (b"r=a,s=b,i=100000", true),
+            (b"r=a,s=b,i=4095", false),
+            (b"r=a,s=b,i=0", false),
+            (b"r=a,s=b,i=-1", false),
+            (b"r=a,s=b", false),
+            (b"", false),
+        ] {
+            let asked = [asks(10, PLUS), asks(11, challenge)].concat();
+            assert_eq!(verdict(Demand::Binding, true, &asked), enough, "{challenge:?}");
+            assert!(verdict(Demand::Anything, true, &asked), "that is waived");
+        }
+    }
+
+    #[test]
     fn follows_a_login_and_what_comes_after() {
         let mut all = asks(10, PLUS);
-        all.extend(asks(11, b"r=abc"));
+        all.extend(asks(11, b"r=abc,s=c2FsdA==,i=4096"));
         all.extend(asks(12, b"v=abc"));
         // What comes after the first is the driver's to check.
         all.extend(asks(0, b""));
