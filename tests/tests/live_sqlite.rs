@@ -1,0 +1,217 @@
+//! SQLite: real files, good and bad ones.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use backing_services::{BackingServices, Resource, Sqlite};
+use backing_services_tests::attempt::{attach, problems, refused, rules};
+use backing_services_tests::canary;
+use backing_services_tests::process::run;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode};
+use sqlx::{ConnectOptions as _, Row as _};
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 10)]
+struct Shop {
+    notes: Resource<Sqlite>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 2)]
+struct Hasty {
+    notes: Resource<Sqlite>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 10)]
+struct Waived {
+    #[service(allow(readable_secret_file, reason = "one user, one machine"))]
+    notes: Resource<Sqlite>,
+}
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// A folder that is this process's own, unlike those of the servers.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn locator(path: &Path, parameters: &str) -> String {
+    format!("sqlite://{}{parameters}", path.display())
+}
+
+async fn attached(path: &Path, parameters: &str) -> Shop {
+    attach(&[("SHOP_NOTES_URL", &locator(path, parameters))]).await.unwrap()
+}
+
+/// What is wrong with it.
+async fn why_not(path: &Path, parameters: &str) -> Vec<&'static str> {
+    let error = refused::<Shop>(&[("SHOP_NOTES_URL", &locator(path, parameters))], SOON).await;
+    assert!(!error.to_string().contains(&path.display().to_string()), "values are not repeated: {error}");
+    problems(&error)
+}
+
+#[tokio::test]
+async fn attaches_and_the_posture_is_true() {
+    let folder = folder();
+    let path = folder.path().join("notes.db");
+    let shop = attached(&path, "").await;
+    let posture = shop.notes.posture();
+    let notes = shop.notes.client();
+    let version: String = sqlx::query("SELECT sqlite_version()").fetch_one(&*notes).await.unwrap().get(0);
+    assert_eq!(posture.server.as_deref(), Some(format!("SQLite {version}").as_str()));
+    assert_eq!(posture.endpoint, format!("sqlite:{}", path.display()));
+    assert!(posture.tls.is_none() && posture.account.is_none() && posture.authentication.is_none());
+    assert_eq!(rules(&posture.findings), [""; 0]);
+    // Nobody else can read it.
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+
+    sqlx::raw_sql("CREATE TABLE note (id INTEGER PRIMARY KEY); CREATE TABLE word (note INTEGER REFERENCES note)")
+        .execute(&*notes)
+        .await
+        .unwrap();
+    assert!(sqlx::query("INSERT INTO word VALUES (7)").execute(&*notes).await.is_err(), "foreign keys hold");
+    sqlx::query("INSERT INTO note VALUES (7)").execute(&*notes).await.unwrap();
+    for (pragma, expected) in [("trusted_schema", 0), ("cell_size_check", 1), ("mmap_size", 0), ("foreign_keys", 1)] {
+        // Some pragmas answer nothing when they are off.
+        let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA {pragma}"))).fetch_all(&*notes).await.unwrap();
+        assert_eq!(rows.first().map_or(0, |row| row.get::<i64, _>(0)), expected, "{pragma}");
+    }
+    assert!(sqlx::query("SELECT load_extension('evil')").execute(&*notes).await.is_err());
+    drop(notes);
+    shop.notes.health().await.unwrap();
+
+    // The journal beside the database goes when the last connection does.
+    assert!(folder.path().join("notes.db-wal").exists());
+    shop.detach().await;
+    assert!(!folder.path().join("notes.db-wal").exists());
+
+    // What was written is there, for whoever only reads too.
+    let shop = attached(&path, "?mode=ro").await;
+    let notes = shop.notes.client();
+    assert_eq!(sqlx::query("SELECT id FROM note").fetch_one(&*notes).await.unwrap().get::<i64, _>(0), 7);
+    assert!(sqlx::query("INSERT INTO note VALUES (8)").execute(&*notes).await.is_err());
+    drop(notes);
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn what_is_no_place_for_a_database() {
+    let folder = folder();
+    let missing = folder.path().join("missing.db");
+    assert_eq!(why_not(&missing, "?mode=ro").await, ["unreachable"]);
+    assert_eq!(why_not(&missing, "?mode=rw").await, ["unreachable"]);
+    assert!(!missing.exists(), "nothing is made that was not asked for");
+    assert_eq!(why_not(&folder.path().join("no/such/folder.db"), "").await, ["unreachable"]);
+    assert_eq!(why_not(folder.path(), "").await, ["unreachable"], "a folder");
+
+    // A pipe would be waited at for ever.
+    let pipe = folder.path().join("pipe");
+    run(std::process::Command::new("mkfifo").arg(&pipe));
+    assert_eq!(why_not(&pipe, "").await, ["unreachable"]);
+    assert_eq!(why_not(Path::new("/dev/zero"), "").await, ["unreachable"]);
+}
+
+#[tokio::test]
+async fn what_is_no_database() {
+    let folder = folder();
+    let path = folder.path().join("text.db");
+    let text = format!("{} \u{1b}[2J owned", canary::PASSWORD).repeat(200);
+    fs::write(&path, &text).unwrap();
+    assert_eq!(why_not(&path, "?mode=rw").await, ["protocol"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), text, "it is as it was");
+
+    // A database whose schema was shot.
+    let path = folder.path().join("broken.db");
+    attached(&path, "").await.detach().await;
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100..].fill(0xff);
+    fs::write(&path, bytes).unwrap();
+    let error = refused::<Shop>(&[("SHOP_NOTES_URL", &locator(&path, ""))], SOON).await;
+    assert_eq!(error.failures().count(), 1, "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_others_can_write_is_refused_and_waived() {
+    let folder = folder();
+    let path = folder.path().join("notes.db");
+    attached(&path, "").await.detach().await;
+    fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(why_not(&path, "").await, ["readable_secret_file"]);
+    let shop: Waived = attach(&[("SHOP_NOTES_URL", &locator(&path, ""))]).await.unwrap();
+    assert_eq!(rules(&shop.notes.posture().findings), ["readable_secret_file"]);
+    shop.detach().await;
+
+    // So is one that others can put another in the place of.
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(why_not(&path, "").await, ["readable_secret_file"]);
+    let link = self::folder();
+    let through: PathBuf = link.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &through).unwrap();
+    assert_eq!(why_not(&through, "").await, ["readable_secret_file"], "a link hides nothing");
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
+}
+
+#[tokio::test]
+async fn a_locator_that_weakens_or_wanders_is_refused() {
+    for (text, rule) in [
+        ("sqlite:///tmp/notes.db?vfs=unix-none", "unknown_parameter"),
+        ("sqlite:///tmp/notes.db?immutable=true", "unknown_parameter"),
+        ("sqlite:///tmp/notes.db?cache=shared", "unknown_parameter"),
+        ("sqlite:///tmp/notes.db?mode=memory", "malformed_locator"),
+        ("sqlite:///tmp/notes.db?password=kanarie-7f3a-Wk0qShopZx84", "secret_in_parameter"),
+        ("sqlite::memory:", "malformed_locator"),
+        ("sqlite://notes.db", "malformed_locator"),
+        ("sqlite:notes.db", "malformed_locator"),
+        ("sqlite:///tmp/../etc/notes.db", "malformed_locator"),
+        ("sqlite:///tmp/%2e%2e/etc/notes.db", "malformed_locator"),
+        ("sqlite:///tmp/", "malformed_locator"),
+        ("sqlite://db.example.com/notes.db", "malformed_locator"),
+        ("sqlite://user:kanarie-7f3a-Wk0qShopZx84@/tmp/notes.db", "malformed_locator"),
+        ("file:///tmp/notes.db", "unknown_scheme"),
+    ] {
+        let error = refused::<Shop>(&[("SHOP_NOTES_URL", text)], SOON).await;
+        assert_eq!(problems(&error).len(), 1, "{text}: {error}");
+        assert_eq!(problems(&error), [rule], "{text}: {error}");
+    }
+    assert!(!Path::new("/tmp/notes.db").exists());
+}
+
+#[tokio::test]
+async fn a_database_that_somebody_locks_is_an_error_in_time() {
+    let folder = folder();
+    let path = folder.path().join("notes.db");
+    // Somebody who does not use a write-ahead log, and keeps everybody out.
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).locking_mode(SqliteLockingMode::Exclusive);
+    let mut holder = options.journal_mode(SqliteJournalMode::Delete).connect().await.unwrap();
+    sqlx::raw_sql("CREATE TABLE held (id); BEGIN EXCLUSIVE; INSERT INTO held VALUES (1)").execute(&mut holder).await.unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+
+    let error = refused::<Shop>(&[("SHOP_NOTES_URL", &locator(&path, "?busy_timeout=200"))], SOON).await;
+    assert_eq!(problems(&error), ["unavailable"]);
+    // Longer than there is time: the deadline is the shorter one.
+    let error = refused::<Hasty>(&[("SHOP_NOTES_URL", &locator(&path, "?busy_timeout=60000"))], Duration::from_secs(3)).await;
+    assert_eq!(problems(&error).len(), 1, "{error}");
+    drop(holder);
+}
+
+#[tokio::test]
+async fn a_writer_waits_as_long_as_the_locator_says() {
+    let folder = folder();
+    let path = folder.path().join("notes.db");
+    let shop = attached(&path, "?busy_timeout=200").await;
+    let pool = shop.notes.client();
+    let mut writer = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    sqlx::query("CREATE TABLE mine (id)").execute(&mut *writer).await.unwrap();
+    let begin = Instant::now();
+    assert!(sqlx::query("CREATE TABLE other (id)").execute(&*pool).await.is_err());
+    assert!((Duration::from_millis(150)..Duration::from_secs(2)).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+    drop(writer);
+    drop(pool);
+    shop.detach().await;
+}
