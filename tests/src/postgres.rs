@@ -142,7 +142,6 @@ impl Postgres {
 
     /// Runs statements as the superuser, past every rule about connections, and gives the rows: a `|` between columns. It is `psql` that runs them: what a
     /// driver would log of them is nobody's leak.
-    #[must_use]
     pub fn sql(&self, statements: &str) -> String {
         let mut psql = unprivileged(program("psql"));
         psql.args([

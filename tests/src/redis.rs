@@ -131,7 +131,6 @@ impl Redis {
     ///
     /// # Panics
     /// Where the server does not answer, or with an error.
-    #[must_use]
     pub fn command(&self, words: &[&str]) -> String {
         let mut connection = self.connect().expect("a connection to redis-server");
         ask(&mut connection, words).unwrap_or_else(|| panic!("{}", words[0]))

@@ -482,9 +482,7 @@ async fn answering(peer: Peer, leaf: Arc<Leaf>, answer: Arc<Vec<u8>>) -> io::Res
     let mut peer = startup(peer, &leaf).await?;
     peer.write([&AUTHENTICATION_OK[..], &message(b'K', b"\0\0\0\x01\0\0\0\x01"), &READY].concat()).await?;
     loop {
-        let statement = peer.read().await;
-        eprintln!("{:?}", statement.as_ref().map(|s| s[0] as char));
-        let statement = statement?;
+        let statement = peer.read().await?;
         match statement[0] {
             b'Q' => peer.write(&*answer).await?,
             b'S' => peer.write(READY).await?,

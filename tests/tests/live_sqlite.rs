@@ -190,7 +190,7 @@ async fn a_database_that_somebody_locks_is_an_error_in_time() {
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).locking_mode(SqliteLockingMode::Exclusive);
     let mut holder = options.journal_mode(SqliteJournalMode::Delete).connect().await.unwrap();
     sqlx::raw_sql("CREATE TABLE held (id); BEGIN EXCLUSIVE; INSERT INTO held VALUES (1)").execute(&mut holder).await.unwrap();
-    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
 
     let error = refused::<Shop>(&[("SHOP_NOTES_URL", &locator(&path, "?busy_timeout=200"))], SOON).await;
     assert_eq!(problems(&error), ["unavailable"]);
