@@ -147,28 +147,6 @@ async fn attaches_and_the_posture_is_true() {
     journal::assert_silent();
 }
 
-/// What differs between a local server and a managed one is the locator, and whom to trust.
-#[tokio::test]
-async fn one_program_two_servers() {
-    async fn program(variables: &[(&str, &str)]) -> (String, String) {
-        let shop: Shop = attach(variables).await.unwrap();
-        let client = shop.orders.client().get().await.unwrap();
-        client.execute("INSERT INTO orders VALUES (1)", &[]).await.unwrap();
-        let port = client.query_one("SELECT inet_server_port()", &[]).await.unwrap().get::<_, i32>(0);
-        drop(client);
-        let endpoint = shop.orders.posture().endpoint.clone();
-        shop.detach().await;
-        (port.to_string(), endpoint)
-    }
-    let (first, second) = (server::Postgres::start(), server::Postgres::start());
-    for server in [&first, &second] {
-        let (port, endpoint) = program(&pairs(&variables(server))).await;
-        assert_eq!(port, server.port.to_string());
-        assert!(endpoint.contains(&port));
-        assert_eq!(server.sql("SELECT count(*) FROM orders"), "1");
-    }
-}
-
 #[tokio::test]
 async fn every_connection_is_bound_and_bounded() {
     let mut variables = variables(&SERVER);
@@ -917,6 +895,21 @@ async fn a_probe_fails_closed() {
         let (error, _) = against::<LenientAndHasty, _>(move |peer, leaf| answering(peer, leaf, Arc::clone(&answer))).await;
         assert_eq!(problems(&error).len(), 1, "{what}: {error}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_without_end_ends() {
+    let begin = Instant::now();
+    let (error, _) = against::<LenientAndHasty, _>(|peer, leaf| async move {
+        let mut peer = startup(peer, &leaf).await?;
+        peer.write([&AUTHENTICATION_OK[..], &READY].concat()).await?;
+        peer.read().await?;
+        peer.write(columns(&NAMES)).await?;
+        peer.flood(&row(&GOOD)).await
+    })
+    .await;
+    assert_eq!(problems(&error), ["protocol"]);
+    assert!(begin.elapsed() < Duration::from_secs(1), "bounded by bytes, not by time");
 }
 
 /// A verified server that has turned hostile after it was attached: what it promises is not believed, and what it says on its own account is not logged.

@@ -46,6 +46,8 @@
 //! - Where the server does not accept the credentials any more, each call asks it again: an account that locks itself after some failures will be locked.
 //! - It does not bound a response, and panics at some malformed packets (`caching_sha2_password`'s second message may be empty): a verified server that
 //!   turns hostile can waste this process' time and memory, and end the task that asked.
+//! - It does not let go of its thread as long as the server keeps sending: a verified server that turns hostile can hold a thread, and with it the deadline
+//!   of attaching, for as long as it likes.
 //! - It lets a statement be several (`CLIENT_MULTI_STATEMENTS`): bind values, and never paste them into a statement.
 //! - It resolves the host again for each connection, and holds no address against the rules: the certificate has to be the host's all the same.
 //! - It takes no verifier of ours: `_PIN` is refused.

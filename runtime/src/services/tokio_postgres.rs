@@ -30,7 +30,7 @@
 //! pool's first.
 //!
 //! # What a server may send
-//! Until it is ready: messages of 16 KiB, and 256 KiB in all. Then: messages of `max_message` bytes. A header that promises more ends the connection, before
+//! Until it has logged us in and answered the probe: messages of 16 KiB, and 256 KiB in all. Then: messages of `max_message` bytes. A header that promises more ends the connection, before
 //! anything is allocated for it. SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at
 //! most, and nonce and signature are checked. Notices and notifications are dropped: nobody
 //! logs what a server says.
@@ -151,7 +151,9 @@ impl Service for TokioPostgres {
     async fn connect(target: &Target) -> Result<Attachment<TokioPostgresPool>, Refusal> {
         let live = watch::Sender::new(0);
         let opened = open(target, &live).await?;
-        let account = within(target.time_left(), probe(&opened.client, target)).await??;
+        let probed = within(target.time_left(), probe(&opened.client, target)).await?;
+        let account = probed.map_err(|refusal| opened.explain(refusal))?;
+        opened.settle();
 
         let mut posture = Posture::of::<Self>(target);
         posture.tls = opened.tls;
@@ -240,6 +242,7 @@ impl Manager {
         let bound = postgresql::bound(&self.target);
         let bounding = opened.client.batch_execute(&bound);
         within(self.target.connect_timeout(), bounding).await?.map_err(|error| refusal(&error))?;
+        opened.settle();
         Ok(opened.client)
     }
 }
@@ -318,6 +321,19 @@ struct Opened {
     tls: Option<TlsPosture>,
     authentication: &'static str,
     finding: Option<Finding>,
+    heard: Arc<Heard>,
+}
+
+impl Opened {
+    /// What the driver only knows as a connection that is closed, where it was closed for what the server sent.
+    fn explain(&self, refusal: Refusal) -> Refusal {
+        if self.heard.refused.get().is_some() { foreign() } else { refusal }
+    }
+
+    /// From now on, the server may send what an application asks for.
+    fn settle(&self) {
+        let _ = self.heard.settled.set(());
+    }
 }
 
 /// One connection: dialled, verified, logged in, and driven by a task of its own for as long as its client lives.
@@ -361,7 +377,7 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
     };
     let is_weak = demand == Demand::Anything && !Demand::Binding.is_met(asked, binds);
     let finding = if is_weak { weakness(asked, binds, target) } else { None };
-    Ok(Opened { client: Connection { client, _held: held }, tls: dialled.tls, authentication, finding })
+    Ok(Opened { client: Connection { client, _held: held }, tls: dialled.tls, authentication, finding, heard })
 }
 
 /// Moves what is said to and fro, until the connection ends; and not much longer than somebody has its client, for the driver waits for every answer, also

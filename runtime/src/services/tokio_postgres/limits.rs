@@ -13,11 +13,11 @@ use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use super::super::postgresql::Asked;
 
-/// The longest message until the server is ready, in bytes. The list of SASL mechanisms has some 40, an error some 200.
-const LONGEST_IN_LOGIN: u64 = 16 * 1024;
+/// The longest message until the connection is settled, in bytes. The list of SASL mechanisms has some 40, an error some 200.
+const LONGEST_AT_FIRST: u64 = 16 * 1024;
 
-/// All that may come until the server is ready, in bytes: the driver keeps every notice and every parameter of it. PostgreSQL sends some 500.
-const MOST_IN_LOGIN: u64 = 256 * 1024;
+/// All that may come until the connection is settled, in bytes: the driver keeps every notice, parameter and row of it. PostgreSQL sends some 2000.
+const MOST_AT_FIRST: u64 = 256 * 1024;
 
 /// The fewest iterations of SCRAM: PostgreSQL's own default, and the least that RFC 7677 wants. With fewer, the proof is cheaper to guess the password from.
 const FEWEST_ITERATIONS: u64 = 4096;
@@ -29,6 +29,10 @@ pub(super) struct Heard {
     pub(super) asked: OnceLock<Asked>,
     /// That it wants fewer iterations of SCRAM than there have to be.
     pub(super) cheap: OnceLock<()>,
+    /// That it was cut off, whatever the driver makes of it.
+    pub(super) refused: OnceLock<()>,
+    /// That it has answered what attaching, or connecting again, asks of it: from then on it may send what an application asks for.
+    pub(super) settled: OnceLock<()>,
 }
 
 /// How a server has to authenticate, and itself.
@@ -68,8 +72,9 @@ pub(super) struct Limited<T> {
 impl<T> Limited<T> {
     /// `largest` is what one message may have, in bytes. What the server asks for is written into `heard`.
     pub(super) fn new(stream: T, binding: Option<Vec<u8>>, demand: Demand, largest: u64, heard: Arc<Heard>) -> Self {
-        let login = Login { left: MOST_IN_LOGIN, demand, binds: binding.is_some(), heard };
-        let reader = Reader { largest, login: Some(login), state: State::Header { bytes: [0; 5], filled: 0 } };
+        let login = Login { demand, binds: binding.is_some() };
+        let state = State::Header { bytes: [0; 5], filled: 0 };
+        let reader = Reader { largest, left: MOST_AT_FIRST, login: Some(login), heard, state };
         Self { stream, binding, reader }
     }
 }
@@ -88,6 +93,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Limited<T> {
         match this.reader.read(&buffer.filled()[before..]) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(refused) => {
+                let _ = this.reader.heard.refused.set(());
                 // The driver gets nothing of what it was not to believe.
                 buffer.set_filled(before);
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, refused.0)))
@@ -116,24 +122,25 @@ struct Refused(&'static str);
 /// Where in the protocol a stream of bytes is.
 struct Reader {
     largest: u64,
+    /// How much may come until the connection is settled.
+    left: u64,
     /// Until the server is ready.
     login: Option<Login>,
+    heard: Arc<Heard>,
     state: State,
 }
 
 struct Login {
-    left: u64,
     demand: Demand,
     binds: bool,
-    heard: Arc<Heard>,
 }
 
 impl Login {
     /// Reads what an `Authentication…` message says. The first asks for a way; of SCRAM's own, one says how many iterations.
-    fn read(&self, body: &[u8]) -> Result<(), Refused> {
-        if self.heard.asked.get().is_none() {
+    fn read(&self, body: &[u8], heard: &Heard) -> Result<(), Refused> {
+        if heard.asked.get().is_none() {
             let asked = Asked::read(body).ok_or(Refused("the server sent an authentication that is none"))?;
-            let asked = *self.heard.asked.get_or_init(|| asked);
+            let asked = *heard.asked.get_or_init(|| asked);
             if !self.demand.is_met(asked, self.binds) {
                 return Err(Refused("the server asks for less than it has to prove"));
             }
@@ -142,7 +149,7 @@ impl Login {
             && self.demand != Demand::Anything
             && iterations(challenge).is_none_or(|iterations| iterations < FEWEST_ITERATIONS)
         {
-            let _ = self.heard.cheap.set(());
+            let _ = heard.cheap.set(());
             return Err(Refused("the server wants too few iterations"));
         }
         Ok(())
@@ -196,20 +203,15 @@ impl Reader {
     fn begin(&mut self, kind: u8, length: u32) -> Result<(), Refused> {
         // The length counts itself.
         let length = u64::from(length.checked_sub(4).ok_or(Refused("the server sent a length that is none"))?);
-        let mut keep = false;
-        match &mut self.login {
-            Some(login) => {
-                if length > LONGEST_IN_LOGIN || length + 5 > login.left {
-                    return Err(Refused("the server promised more than it may say before it is ready"));
-                }
-                login.left -= length + 5;
-                keep = kind == b'R';
+        if self.heard.settled.get().is_none() {
+            if length > LONGEST_AT_FIRST || length + 5 > self.left {
+                return Err(Refused("the server promised more than it may say at first"));
             }
-            None if length > self.largest => {
-                return Err(Refused("the server promised a message that is larger than `max_message` allows"));
-            }
-            None => {}
+            self.left -= length + 5;
+        } else if length > self.largest {
+            return Err(Refused("the server promised a message that is larger than `max_message` allows"));
         }
+        let keep = kind == b'R' && self.login.is_some();
         self.state = State::Body { kind, left: length, kept: keep.then(Vec::new) };
         Ok(())
     }
@@ -219,7 +221,7 @@ impl Reader {
         let next = State::Header { bytes: [0; 5], filled: 0 };
         let State::Body { kind, kept, .. } = std::mem::replace(&mut self.state, next) else { return Ok(()) };
         if let (Some(login), Some(body)) = (&self.login, kept) {
-            login.read(&body)?;
+            login.read(&body, &self.heard)?;
         }
         if kind == b'Z' {
             self.login = None;
@@ -306,22 +308,31 @@ mod tests {
         all.extend(asks(0, b""));
         all.extend(message(b'S', b"server_version\x0016\0"));
         all.extend(message(b'Z', b"I"));
-        all.extend(message(b'D', &[0; 50_000]));
-        all.extend(message(b'I', b""));
-        all.extend(message(b'Z', b"I"));
-        assert!(reader(Demand::Binding, true).read(&all).is_ok());
+        let mut reader = reader(Demand::Binding, true);
+        assert!(reader.read(&all).is_ok());
+        let _ = reader.heard.settled.set(());
+        let rows = [message(b'D', &[0; 50_000]), message(b'I', b""), message(b'Z', b"I")].concat();
+        assert!((0..100).all(|_| reader.read(&rows).is_ok()));
     }
 
     #[test]
     fn stops_at_what_promises_too_much() {
-        let ready = [asks(10, PLUS), message(b'Z', b"I")].concat();
         for length in [0_u32, 3, 100_005, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
             let header = [&[b'D'][..], &length.to_be_bytes()].concat();
-            assert!(!verdict(Demand::Binding, true, &header), "{length} in the login");
-            assert!(!verdict(Demand::Binding, true, &[&ready[..], &header].concat()), "{length} after it");
+            assert!(!verdict(Demand::Binding, true, &header), "{length} at first");
+            let mut reader = reader(Demand::Binding, true);
+            reader.read(&[asks(10, PLUS), message(b'Z', b"I")].concat()).unwrap();
+            let _ = reader.heard.settled.set(());
+            assert!(reader.read(&header).is_err(), "{length} later");
         }
         let notice = message(b'N', &[b'x'; 1000]);
         let mut reader = reader(Demand::Binding, true);
         assert!((0..1000).any(|_| reader.read(&notice).is_err()), "notices without end, before the login");
+        let mut reader = self::reader(Demand::Binding, true);
+        reader.read(&[asks(10, PLUS), message(b'Z', b"I")].concat()).unwrap();
+        assert!(
+            (0..1000).any(|_| reader.read(&message(b'D', &[b'x'; 1000])).is_err()),
+            "rows without end, as an answer to the probe"
+        );
     }
 }
