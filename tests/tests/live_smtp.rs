@@ -503,3 +503,28 @@ async fn plaintext_to_a_loopback_address() {
     server.assert_delivered("Subject: in klare taal").await;
     shop.detach().await;
 }
+
+#[tokio::test]
+async fn what_is_in_flight_is_finished() {
+    let (server, variables) = hostile("", |mut peer| async move {
+        answers(&mut peer, &WELCOME).await?;
+        // `NOOP`, `MAIL`, `RCPT`, `DATA`.
+        for answer in ["250 ok\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n"] {
+            peer.read().await?;
+            peer.write(answer).await?;
+        }
+        while !peer.read().await?.ends_with(b"\r\n.\r\n") {}
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        peer.write("250 ok\r\n").await?;
+        Ok(Some(peer))
+    });
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    let mail = shop.mail.client().clone();
+    let sent = tokio::spawn(async move { mail.send(message("onderweg")).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let begin = Instant::now();
+    shop.detach().await;
+    assert!(begin.elapsed() > Duration::from_millis(200), "it was waited for");
+    sent.await.unwrap().unwrap();
+    server.assert_all_closed().await;
+}

@@ -1,4 +1,4 @@
-//! S3 and what speaks its protocol, through [`S3Client`]: one bucket, below one prefix, as an [`ObjectStore`](object_store::ObjectStore).
+//! S3 and what speaks its protocol, through [`S3Client`]: one bucket, below one prefix, as an [`ObjectStore`].
 //!
 //! # Locator
 //! `s3://bucket/prefix?region=eu-west-1`, with the access key's id as the user and the secret key as the password: in the locator, or better in `_USER` and

@@ -1,4 +1,4 @@
-//! A mail relay, through [`SmtpClient`]: a pool of verified connections, which is a [`lettre::AsyncTransport`].
+//! A mail relay, through [`SmtpClient`]: a pool of verified connections, which is a lettre [`AsyncTransport`].
 //!
 //! # Locator
 //! `smtps://user:password@host`, TLS from the first byte on (RFC 8314). The port is 465 unless the locator says otherwise. Parameters:
@@ -117,7 +117,10 @@ impl Service for Smtp {
         let mut posture = Posture::of::<Self>(target);
         posture.server = Some(printable(connection.smtp.server_info().name()));
         posture.account = target.user().map(printable);
-        posture.authentication = connection.mechanism.map(|mechanism| format!("AUTH {mechanism}"));
+        posture.authentication = match connection.mechanism {
+            Some(mechanism) => Some(format!("AUTH {mechanism}")),
+            None => target.client_certificate().map(|_| "client certificate".to_owned()),
+        };
         posture.tls = connection.tls.take();
         drop(connection);
         Ok(Attachment::new(client, posture))
