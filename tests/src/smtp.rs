@@ -126,7 +126,10 @@ impl Smtp {
         let own = format!(":{:04X} ", self.port);
         let table = fs::read_to_string("/proc/net/tcp").expect("the table of connections");
         // Its third column is the local address, its fourth the remote one, and 01 is an established connection.
-        table.lines().filter(|line| line.split_once(' ').is_some_and(|(_, rest)| rest.contains(&own) && is_established(rest, &own))).count()
+        table
+            .lines()
+            .filter(|line| line.split_once(' ').is_some_and(|(_, rest)| rest.contains(&own) && is_established(rest, &own)))
+            .count()
     }
 
     /// Waits until there is no connection any more.

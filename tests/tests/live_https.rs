@@ -271,7 +271,8 @@ async fn refused_before_anything_is_dialled() {
         variables.extend(Some(("SHOP_RATES_PASSWORD", password)).filter(|_| !password.is_empty()));
         assert_eq!(problems(&refused::<Shop>(&variables, SOON).await), [rule], "{url} {user}");
     }
-    let endpoint = [("SHOP_RATES_URL", format!("https://{at}/api")), ("SHOP_RATES_ENDPOINT", "https://elsewhere.example".to_owned())];
+    let endpoint =
+        [("SHOP_RATES_URL", format!("https://{at}/api")), ("SHOP_RATES_ENDPOINT", "https://elsewhere.example".to_owned())];
     assert_eq!(problems(&refused::<Shop>(&pairs(&endpoint), SOON).await), ["malformed_value"]);
     assert_eq!(server.accepted(), 0);
 }
@@ -331,12 +332,17 @@ async fn requests_stay_below_the_base() {
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     let rates = shop.rates.client();
     let before = server.requests().len();
-    for path in ["https://evil.example/", "//evil.example/", "../secret", "/../secret", "%2e%2e/secret", "..%2fsecret", "\\\\evil.example"] {
+    for path in [
+        "https://evil.example/", "//evil.example/", "../secret", "/../secret", "%2e%2e/secret", "..%2fsecret", "\\\\evil.example",
+    ] {
         let error = rates.get(path).send().await.unwrap_err();
         assert!(matches!(error, HttpsError::Path(_)), "{path}: {error}");
     }
     for header in ["Host", "transfer-encoding", "Content-Length", "connection", "Proxy-Authorization"] {
-        assert!(matches!(rates.get("/orders").header(header, "evil.example").send().await, Err(HttpsError::Header(_))), "{header}");
+        assert!(
+            matches!(rates.get("/orders").header(header, "evil.example").send().await, Err(HttpsError::Header(_))),
+            "{header}"
+        );
     }
     assert!(matches!(rates.get("/orders").header("x", "a\r\nb: c").send().await, Err(HttpsError::Header(_))));
     assert_eq!(server.requests().len(), before, "nothing of it was sent");
@@ -484,14 +490,16 @@ async fn lies_about_the_length() {
         Ok(None)
     };
     assert!(matches!(kind(&asked("", short).await), "unreachable" | "protocol"), "it promised more");
-    for lie in ["content-length: 1\r\ncontent-length: 2", "content-length: -1", "content-length: 6\r\ntransfer-encoding: chunked"] {
+    for lie in ["content-length: 1\r\ncontent-length: 2", "content-length: -1", "content-length: 6\r\ntransfer-encoding: chunked"]
+    {
         let script = move |mut peer: Peer| async move {
             peer.write(format!("HTTP/1.1 200 OK\r\n{lie}\r\n\r\ngeheim")).await?;
             Ok(None)
         };
         assert!(matches!(kind(&asked("", script).await), "unreachable" | "protocol"), "{lie}");
     }
-    for answer in ["\x1b[2Jgeheim\r\n\r\n", "SSH-2.0-geheim\r\n", "HTTP/9.9 200 geheim\r\n\r\n", "HTTP/1.1 999999 geheim\r\n\r\n"] {
+    for answer in ["\x1b[2Jgeheim\r\n\r\n", "SSH-2.0-geheim\r\n", "HTTP/9.9 200 geheim\r\n\r\n", "HTTP/1.1 999999 geheim\r\n\r\n"]
+    {
         let script = move |mut peer: Peer| async move {
             peer.write(answer).await?;
             Ok(Some(peer))

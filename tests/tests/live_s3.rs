@@ -107,7 +107,10 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(posture.authentication.as_deref(), Some("AWS Signature Version 4"));
     assert_eq!(format!("{:?}", server.server.versions()), "[HTTP/1.1]");
     let probe = &server.server.requests()[0];
-    assert!(probe.starts_with(&format!("GET /{BUCKET}?")) && probe.contains("max-keys=1") && probe.contains("prefix=invoices%2F"), "{probe}");
+    assert!(
+        probe.starts_with(&format!("GET /{BUCKET}?")) && probe.contains("max-keys=1") && probe.contains("prefix=invoices%2F"),
+        "{probe}"
+    );
 
     let invoices = shop.invoices.client();
     let path = Path::from("2026/11/7.txt");
@@ -261,7 +264,11 @@ async fn refused_before_anything_is_dialled() {
         assert!(!error.to_string().contains("geheim"), "{error}");
     }
     // What a field lists are hosts, and a bucket is none.
-    let mut listed = vec![("SHOP_INVOICES_URL", "s3://b?region=eu-west-1"), ("SHOP_INVOICES_USER", USER), ("SHOP_INVOICES_PASSWORD", PASSWORD)];
+    let mut listed = vec![
+        ("SHOP_INVOICES_URL", "s3://b?region=eu-west-1"),
+        ("SHOP_INVOICES_USER", USER),
+        ("SHOP_INVOICES_PASSWORD", PASSWORD),
+    ];
     let source = backing_services::Environment::from_iter(listed.iter().copied());
     Listed::check(&source).unwrap();
     listed.push(("SHOP_INVOICES_ENDPOINT", good));
@@ -406,12 +413,25 @@ fn no_variable_of_the_process_steers_the_driver() {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--ignored", "--exact", "attaches_from_the_environment"]).env_clear().envs(variables(&SERVER));
     for name in [
-        "AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS", "AWS_METADATA_ENDPOINT", "AWS_PROXY_URL",
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy",
+        "AWS_ENDPOINT",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_ENDPOINT_URL_STS",
+        "AWS_METADATA_ENDPOINT",
+        "AWS_PROXY_URL",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
     ] {
         child.env(name, &url);
     }
-    for name in ["AWS_ALLOW_HTTP", "AWS_ALLOW_INVALID_CERTIFICATES", "AWS_SKIP_SIGNATURE", "AWS_UNSIGNED_PAYLOAD", "AWS_IMDSV1_FALLBACK"] {
+    for name in
+        ["AWS_ALLOW_HTTP", "AWS_ALLOW_INVALID_CERTIFICATES", "AWS_SKIP_SIGNATURE", "AWS_UNSIGNED_PAYLOAD", "AWS_IMDSV1_FALLBACK"]
+    {
         child.env(name, "true");
     }
     for (name, value) in [

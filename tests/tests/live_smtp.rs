@@ -129,7 +129,12 @@ async fn attaches_and_the_posture_is_true() {
     canary::assert_debug_silent(&*mail);
 
     // Ten at once, over a pool.
-    let sent: Vec<_> = (0..10).map(|i| { let mail = mail.clone(); tokio::spawn(async move { mail.send(message(&format!("partij {i}."))).await }) }).collect();
+    let sent: Vec<_> = (0..10)
+        .map(|i| {
+            let mail = mail.clone();
+            tokio::spawn(async move { mail.send(message(&format!("partij {i}."))).await })
+        })
+        .collect();
     for sent in sent {
         sent.await.unwrap().unwrap();
     }
@@ -359,7 +364,8 @@ async fn a_relay_that_asks_for_no_login() {
 #[tokio::test]
 async fn answers_that_are_none() {
     let greetings: [&'static [u8]; 7] = [
-        b"SSH-2.0-geheim\r\n", b"HTTP/1.1 400 geheim\r\n\r\n", b"999 geheim\r\n", b"\x1b[2Jgeheim\r\n", b"220-a\r\n221 b\r\n", b"\xff\xfe\r\n", b"22",
+        b"SSH-2.0-geheim\r\n", b"HTTP/1.1 400 geheim\r\n\r\n", b"999 geheim\r\n", b"\x1b[2Jgeheim\r\n", b"220-a\r\n221 b\r\n",
+        b"\xff\xfe\r\n", b"22",
     ];
     for greeting in greetings {
         let (server, variables) = hostile("?response_timeout=1000", move |mut peer| async move {
@@ -368,7 +374,11 @@ async fn answers_that_are_none() {
         });
         let error = refused::<Shop>(&pairs(&variables), SOON).await;
         let found = problems(&error);
-        assert!(matches!(found[..], ["protocol" | "unreachable" | "timed_out"]), "{}: {found:?}", String::from_utf8_lossy(greeting));
+        assert!(
+            matches!(found[..], ["protocol" | "unreachable" | "timed_out"]),
+            "{}: {found:?}",
+            String::from_utf8_lossy(greeting)
+        );
         assert!(!error.to_string().contains("geheim"), "{error}");
         for heard in server.heard() {
             assert!(canary::find(&heard.secret).is_none());
@@ -463,8 +473,14 @@ async fn an_answer_that_was_not_waited_for_answers_nothing_else() {
         }
         loop {
             let heard = peer.read().await?;
-            peer.write(if heard.starts_with(b"DATA") { "354 go\r\n" } else if heard.ends_with(b"\r\n.\r\n") || !heard.starts_with(b"From") { "250 ok\r\n" } else { "" })
-                .await?;
+            peer.write(if heard.starts_with(b"DATA") {
+                "354 go\r\n"
+            } else if heard.ends_with(b"\r\n.\r\n") || !heard.starts_with(b"From") {
+                "250 ok\r\n"
+            } else {
+                ""
+            })
+            .await?;
         }
     });
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();

@@ -63,7 +63,8 @@ pub(super) fn builder(target: &Target, versions: Versions) -> Result<ClientBuild
 /// Builds the client.
 pub(super) fn build(builder: ClientBuilder) -> Result<Client, Refusal> {
     builder.build().map_err(|_| {
-        Failure::new(FailureKind::Protocol, "the HTTP client cannot be built", "look at reqwest's version: there has to be one").into()
+        Failure::new(FailureKind::Protocol, "the HTTP client cannot be built", "look at reqwest's version: there has to be one")
+            .into()
     })
 }
 

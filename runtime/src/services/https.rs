@@ -85,7 +85,8 @@ impl Service for Https {
             ),
             Some(base) => {
                 if target.locator().parameter("health").is_some_and(|path| reach(&base, path).is_err()) {
-                    let finding = Finding::new(&MALFORMED_LOCATOR, "the value of the parameter `health` is no path below the base path");
+                    let finding =
+                        Finding::new(&MALFORMED_LOCATOR, "the value of the parameter `health` is no path below the base path");
                     findings.push(finding.help("write a path alone: `/healthz`"));
                 }
             }
@@ -169,7 +170,9 @@ fn authorization(target: &Target) -> Option<HeaderValue> {
 /// Where a path leads, if it stays below the base.
 fn reach(base: &Url, path: &str) -> Result<Url, HttpsError> {
     if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(HttpsError::Path("it holds a blank, a control character or something beyond ASCII, which are percent-encoded"));
+        return Err(HttpsError::Path(
+            "it holds a blank, a control character or something beyond ASCII, which are percent-encoded",
+        ));
     }
     if path.contains(['\\', '#']) {
         return Err(HttpsError::Path("it holds a backslash or a `#`, which are percent-encoded"));
@@ -199,7 +202,10 @@ fn reach(base: &Url, path: &str) -> Result<Url, HttpsError> {
     url.set_query(query);
     // Whatever `url` made of it: the origin and the base path are what they were.
     let stays = url.origin() == base.origin()
-        && url.path().strip_prefix(base.path()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || base.path().ends_with('/'));
+        && url
+            .path()
+            .strip_prefix(base.path())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || base.path().ends_with('/'));
     if stays { Ok(url) } else { Err(HttpsError::Path("it leads out of the base path")) }
 }
 
@@ -362,7 +368,8 @@ impl HttpsRequest {
     pub fn header(mut self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
         match (name.try_into(), value.try_into()) {
             (Ok(name), Ok(_)) if OWN_HEADERS.contains(&name.as_str()) => {
-                self.problem.get_or_insert(HttpsError::Header("it says where the message goes or ends, which is the client's to say"));
+                self.problem
+                    .get_or_insert(HttpsError::Header("it says where the message goes or ends, which is the client's to say"));
             }
             (Ok(name), Ok(value)) => {
                 self.headers.insert(name, value);
@@ -540,15 +547,25 @@ mod tests {
         for base in ["https://api.example.com/", "https://api.example.com/v2/shop", "https://api.example.com:8443/v2"] {
             let base = Url::parse(base).unwrap();
             for path in [
-                "//evil.example", "///evil.example", "https://evil.example/", "http://evil.example", "a://b", "..", "/..", "../x", "a/../../x",
-                "%2e%2e/x", "a/%2E%2e", ".%2e/x", "..%2fx", "a%5c..%5cx", "..%5Cx", "\\\\evil.example", "/\\evil.example", "a\\b", "x#y", "a b",
-                "a\nb", "a\r\nHost: evil", "ü", "./x", "a/./b", "%00", "a%0d%0ab", "/..?x",
+                "//evil.example", "///evil.example", "https://evil.example/", "http://evil.example", "a://b", "..", "/..",
+                "../x", "a/../../x", "%2e%2e/x", "a/%2E%2e", ".%2e/x", "..%2fx", "a%5c..%5cx", "..%5Cx", "\\\\evil.example",
+                "/\\evil.example", "a\\b", "x#y", "a b", "a\nb", "a\r\nHost: evil", "ü", "./x", "a/./b", "%00", "a%0d%0ab",
+                "/..?x",
             ] {
                 assert!(matches!(reach(&base, path), Err(HttpsError::Path(_))), "{path}");
             }
             for (path, expected) in [
-                ("", ""), ("/", ""), ("orders", "/orders"), ("/orders/7", "/orders/7"), ("orders/7/", "/orders/7/"), ("a//b", "/a//b"),
-                ("a%2Fb", "/a%2Fb"), ("m:predict", "/m:predict"), ("a@b", "/a@b"), ("...", "/..."), ("@evil.example", "/@evil.example"),
+                ("", ""),
+                ("/", ""),
+                ("orders", "/orders"),
+                ("/orders/7", "/orders/7"),
+                ("orders/7/", "/orders/7/"),
+                ("a//b", "/a//b"),
+                ("a%2Fb", "/a%2Fb"),
+                ("m:predict", "/m:predict"),
+                ("a@b", "/a@b"),
+                ("...", "/..."),
+                ("@evil.example", "/@evil.example"),
                 (":443/x", "/:443/x"),
             ] {
                 let url = reach(&base, path).unwrap();

@@ -97,7 +97,10 @@ impl Service for S3 {
             findings.push(finding.help("write the bucket behind the `//`, and the server into the `_ENDPOINT` variable"));
         }
         if prefix(target).is_none() {
-            let finding = Finding::new(&MALFORMED_LOCATOR, "its path is no prefix: it holds an empty part, `.`, `..` or a control character");
+            let finding = Finding::new(
+                &MALFORMED_LOCATOR,
+                "its path is no prefix: it holds an empty part, `.`, `..` or a control character",
+            );
             findings.push(finding.help("write the prefix as the keys have it: `/invoices/2026`"));
         }
         if target.locator().parameter("region").is_some_and(|region| !is_region(region)) {
@@ -105,7 +108,10 @@ impl Service for S3 {
             findings.push(finding.help("write it as the server does: `eu-west-1`"));
         }
         if target.locator().parameter("style") == Some("host") && !is_in_host(target) {
-            let finding = Finding::new(&MALFORMED_VALUE, "`style=host` is set, and the endpoint's host does not begin with the bucket's name");
+            let finding = Finding::new(
+                &MALFORMED_VALUE,
+                "`style=host` is set, and the endpoint's host does not begin with the bucket's name",
+            );
             findings.push(finding.help("write the endpoint with the bucket in it: `https://bucket.s3.example.com`"));
         }
         findings
@@ -164,7 +170,9 @@ fn prefix(target: &Target) -> Option<Path> {
 
 /// Whether the endpoint's host begins with the bucket's name.
 fn is_in_host(target: &Target) -> bool {
-    let (Some(bucket), Some(Host::Name(host))) = (bucket(target), target.endpoint().and_then(Locator::host)) else { return false };
+    let (Some(bucket), Some(Host::Name(host))) = (bucket(target), target.endpoint().and_then(Locator::host)) else {
+        return false;
+    };
     host.strip_prefix(bucket).is_some_and(|rest| rest.starts_with('.'))
 }
 
@@ -272,7 +280,11 @@ fn refusal(endpoint: &Target, error: &object_store::Error, status: u16) -> Refus
             "the server does not accept the access key, or the account may not list below the prefix",
             "look at both keys and the region; `s3:ListBucket` on the bucket, restricted to the prefix, is what attaching takes",
         ),
-        404 => Failure::new(FailureKind::Unavailable, "the server has no such bucket", "look at the bucket's name, and at the region"),
+        404 => Failure::new(
+            FailureKind::Unavailable,
+            "the server has no such bucket",
+            "look at the bucket's name, and at the region",
+        ),
         300..=399 => Failure::new(
             FailureKind::Unavailable,
             format!("the server sends us elsewhere with the status {status}, and redirects are not followed"),

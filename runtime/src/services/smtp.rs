@@ -99,10 +99,9 @@ impl Service for Smtp {
     fn check(target: &Target) -> Vec<Finding> {
         let mut findings = Vec::new();
         if target.locator().port() == SUBMISSION && !target.is_plaintext() {
-            findings.push(
-                Finding::new(&STARTTLS, "port 587 is where SMTP begins in plaintext and asks for TLS later")
-                    .help("write port 465, or none; if the server does speak TLS from the first byte on there, waive the rule and say so"),
-            );
+            findings.push(Finding::new(&STARTTLS, "port 587 is where SMTP begins in plaintext and asks for TLS later").help(
+                "write port 465, or none; if the server does speak TLS from the first byte on there, waive the rule and say so",
+            ));
         }
         if target.locator().parameter("ehlo").is_some_and(|name| !is_name(name)) {
             let finding = Finding::new(&MALFORMED_LOCATOR, "the value of the parameter `ehlo` is no host's name");
@@ -344,8 +343,11 @@ async fn log_in(target: &Target, stream: Stream) -> Result<(AsyncSmtpConnection,
     let mechanism = match (target.user(), target.password()) {
         (Some(user), Some(password)) => {
             let mechanism = smtp.server_info().get_auth_mechanism(MECHANISMS).ok_or_else(|| {
-                Finding::new(&WEAK_AUTHENTICATION, "the server offers no way of logging in that this driver has: neither `AUTH PLAIN` nor `AUTH LOGIN`")
-                    .help("let the server offer one of them under TLS; without a login, anybody could send through it")
+                Finding::new(
+                    &WEAK_AUTHENTICATION,
+                    "the server offers no way of logging in that this driver has: neither `AUTH PLAIN` nor `AUTH LOGIN`",
+                )
+                .help("let the server offer one of them under TLS; without a login, anybody could send through it")
             })?;
             let credentials = Credentials::new(user.to_owned(), password.expose_secret().to_owned());
             smtp.auth(&[mechanism], &credentials).await.map_err(|error| login_refusal(&error))?;
