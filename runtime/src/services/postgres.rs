@@ -21,7 +21,7 @@
 //! 3. **The probe**, one statement: who this is, which role flags and memberships it has, and what `pg_stat_ssl` says of the connection.
 //!
 //! # What sqlx leaves open
-//! Each is in the posture's remarks too.
+//! The service `TokioPostgres` (feature `tokio-postgres`) leaves none of this open. Each is in the posture's remarks too.
 //! - It trusts the public roots beside the resource's `_CA`. Our own connection does not, but only sqlx's carry data.
 //! - It accepts any authentication that the server asks for, on every connection of the pool. Ours has seen what the server asks for, once.
 //! - It does not bound the iterations of SCRAM nor check the server's nonce (it does check the server's signature), and believes the length of a message up
