@@ -361,3 +361,63 @@ impl fmt::Display for TooMuch {
 }
 
 impl std::error::Error for TooMuch {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::locator::{self, Dialect};
+    use crate::target::Trust;
+
+    const DIALECT: Dialect = Dialect {
+        schemes: S3::SCHEMES,
+        parameters: S3::PARAMETERS,
+        login: S3::LOGIN,
+        path: S3::PATH,
+        plaintext_waiver: None,
+        plaintext_loopback: false,
+    };
+
+    fn parsed(text: &str, dialect: &Dialect) -> Locator {
+        locator::parse(text, dialect).unwrap_or_else(|findings| panic!("{text}: {findings:?}")).locator
+    }
+
+    fn target(text: &str, endpoint: &str) -> Target {
+        let deadline = std::time::Instant::now();
+        let endpoint = Some(parsed(endpoint, &DIALECT.endpoint()));
+        let (locator, trust) = (parsed(text, &DIALECT), Trust::default());
+        Target { locator, endpoint, user: None, password: None, trust, deadline, waived: Vec::new() }
+    }
+
+    #[test]
+    fn where_a_bucket_is() {
+        for (text, endpoint) in [
+            ("s3://bucket?region=eu-west-1", Some("https://bucket.s3.eu-west-1.amazonaws.com")),
+            ("s3://a.bucket?region=eu-west-1", Some("https://s3.eu-west-1.amazonaws.com")),
+            ("s3://bucket?region=eu-west-1&style=path", Some("https://s3.eu-west-1.amazonaws.com")),
+            ("s3://bucket?region=cn-north-1", Some("https://bucket.s3.cn-north-1.amazonaws.com.cn")),
+            ("s3://bucket", None),
+            ("s3://bucket?region=evil.example/", None),
+            ("s3://bucket?region=x%40evil.example", None),
+        ] {
+            assert_eq!(amazon(&parsed(text, &DIALECT)).as_deref(), endpoint, "{text}");
+        }
+    }
+
+    #[test]
+    fn how_a_bucket_is_addressed() {
+        for (endpoint, in_host, text) in [
+            ("https://minio.example.com:9000", false, "https://minio.example.com:9000"),
+            ("https://bucket.s3.example.com", true, "https://bucket.s3.example.com"),
+            ("https://buckets.example.com", false, "https://buckets.example.com"),
+            ("https://example.com/storage/v1/s3/", false, "https://example.com/storage/v1/s3"),
+            ("https://example.com/a%3Fb", false, "https://example.com/a%3Fb"),
+            ("https://[2001:db8::1]:9000", false, "https://[2001:db8::1]:9000"),
+        ] {
+            let target = target("s3://bucket/prefix/", endpoint);
+            assert_eq!(is_in_host(&target), in_host, "{endpoint}");
+            assert_eq!(url(&target.at_endpoint()).as_deref(), Some(text));
+            assert_eq!(prefix(&target).map(String::from).as_deref(), Some("prefix"));
+            assert!(S3::check(&target).is_empty());
+        }
+    }
+}
