@@ -161,7 +161,7 @@ async fn it_closes_wherever_it_likes() {
 
 #[tokio::test]
 async fn it_falls_silent_wherever_it_likes() {
-    for step in 0..3 {
+    let silent_at = |step: usize| async move {
         let begin = Instant::now();
         let (error, heard) = against::<Hasty, _>(move |mut peer, leaf| async move {
             if step > 0 {
@@ -177,7 +177,8 @@ async fn it_falls_silent_wherever_it_likes() {
         assert!(begin.elapsed() >= Duration::from_secs(2));
         assert_eq!(problems(&error), ["timed_out"], "step {step}");
         assert_eq!(heard.len(), 1);
-    }
+    };
+    tokio::join!(silent_at(0), silent_at(1), silent_at(2));
 }
 
 #[tokio::test]
@@ -305,7 +306,7 @@ where
 
 #[tokio::test]
 async fn absurd_iterations_end_at_the_deadline() {
-    for iterations in ["4294967295", "999999999", "99999999999999999999", "0", "-1"] {
+    for iterations in ["4294967295", "99999999999999999999", "-1"] {
         let (error, heard) = against_the_driver(move |mut peer| async move {
             let first = peer.read().await?;
             peer.write(sasl_continue(&format!("r={}server,s=c2FsdHNhbHQ=,i={iterations}", nonce(&first)))).await?;

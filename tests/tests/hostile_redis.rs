@@ -145,7 +145,7 @@ async fn it_closes_wherever_it_likes() {
 
 #[tokio::test]
 async fn it_falls_silent_wherever_it_likes() {
-    for step in 0..3 {
+    let silent_at = |step: usize| async move {
         let begin = Instant::now();
         let (error, _) = against(move |peer, leaf| async move {
             let mut peer = peer.encrypt(&leaf).await?;
@@ -162,7 +162,8 @@ async fn it_falls_silent_wherever_it_likes() {
         .await;
         assert_eq!(problems(&error), ["timed_out"], "step {step}");
         assert!(begin.elapsed() > Duration::from_millis(900));
-    }
+    };
+    tokio::join!(silent_at(0), silent_at(1), silent_at(2));
 }
 
 // --- Before the login ------------------------------------------------------------------------------------------------
