@@ -98,6 +98,9 @@ pub use resource::{AnyResource, ClientGuard, Resource};
 pub use rustls;
 pub use secrecy;
 pub use service::{Attachment, Login, Parameter, Refusal, Service};
+#[cfg(feature = "amqp")]
+#[doc(inline)]
+pub use services::amqp::{Amqp, AmqpClient};
 #[cfg(feature = "https")]
 #[doc(inline)]
 pub use services::https::{Https, HttpsClient};

@@ -8,6 +8,7 @@
     reason = "a harness that cannot do what it should has to stop the test, there and loudly"
 )]
 
+pub mod amqp;
 pub mod attempt;
 pub mod canary;
 pub mod folder;

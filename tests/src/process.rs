@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::folder;
 
-/// How long a server may take until it answers. They take half a second; a machine that builds something else meanwhile, more.
-const START: Duration = Duration::from_secs(30);
+/// How long a server may take until it answers. They take half a second, and RabbitMQ ten; a machine that builds something else meanwhile, more.
+const START: Duration = Duration::from_secs(90);
 
 /// A running server.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! The services, one file each, all of the same shape; none knows of another.
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
 #[cfg(feature = "https")]
 pub mod https;
 #[cfg(feature = "nats")]
@@ -19,8 +21,10 @@ pub mod sqlite;
 #[cfg(feature = "tokio-postgres")]
 pub mod tokio_postgres;
 
-#[cfg(any(feature = "nats", feature = "redis", feature = "tokio-postgres"))]
+#[cfg(any(feature = "amqp", feature = "nats", feature = "redis", feature = "tokio-postgres"))]
 mod again;
+#[cfg(any(feature = "amqp", feature = "nats"))]
+mod unique;
 #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
 mod postgresql;
 #[cfg(feature = "_sqlx")]

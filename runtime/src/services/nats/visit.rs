@@ -2,7 +2,6 @@
 //! server sends is bounded, and what is wrong is said in our own words.
 
 use backing_services_rules::rule::{OPPORTUNISTIC_TLS, PLAINTEXT_SCHEME, SUPERUSER_ACCOUNT, UNVERIFIED_TLS, WEAK_AUTHENTICATION};
-use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::Value;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
@@ -12,6 +11,7 @@ use crate::dial::{Dialled, Stream};
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::posture::{TlsPosture, printable};
 use crate::service::Refusal;
+use crate::services::unique::unique;
 use crate::target::Target;
 
 /// The longest line: 64 KiB. The greeting is the longest, and has about 1 KiB, and 30 bytes for each server of a cluster.
@@ -143,7 +143,11 @@ impl Visit {
             self.io.write_all(bytes).await?;
             self.io.flush().await
         };
-        sent.await.map_err(|error| broken(&error, target))
+        match sent.await {
+            Ok(()) => Ok(()),
+            // Why it was closed may be there to read.
+            Err(error) => Err(broken(&self.io.read_u8().await.err().unwrap_or(error), target)),
+        }
     }
 
     async fn next(&mut self, target: &Target) -> Result<Said, Refusal> {
@@ -327,19 +331,6 @@ fn is_everything(side: Option<&Value>) -> Result<bool, Refusal> {
         subjects.iter().any(|subject| subject.split('.').all(|token| matches!(token, "*" | ">")) && subject.ends_with('>'))
     };
     Ok((allowed.is_empty() || all(&allowed)) && !all(&denied))
-}
-
-/// 32 hexadecimal digits that nobody else has.
-fn unique() -> Result<String, Refusal> {
-    let mut bytes = [0; 16];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| {
-        Failure::new(
-            FailureKind::Unavailable,
-            "this machine has no random numbers",
-            "look at the system: `/dev/urandom` is missing",
-        )
-    })?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A line without its end. No more is read than what has already come with it.

@@ -1,0 +1,490 @@
+//! RabbitMQ, and what else speaks AMQP 0-9-1, through [`AmqpClient`]: one [`lapin::Connection`], which comes back by itself.
+//!
+//! # Locator
+//! `amqps://user:password@host:port/virtual-host`. The port is 5671, and the virtual host is `/` unless the locator says otherwise (`/%2F` is `/` too). Instead of
+//! user and password, a client certificate: without a password it says who it is (`EXTERNAL`), and then there is no user in the locator. `guest`
+//! is refused, whatever its password. Parameters:
+//!
+//! | parameter | meaning | default |
+//! |---|---|---|
+//! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
+//! | `heartbeat` | seconds between two signs of life that are agreed with the server, 5 to 3600; a dead connection is noticed within twice of it | 60, RabbitMQ's own |
+//! | `channel_max` | channels of the connection, 1 to 65 535 | 2047, RabbitMQ's own |
+//! | `frame_max` | bytes of the largest frame, 4096 to 1 048 576; the driver takes 64 times as much memory for each connection | 131 072, RabbitMQ's own: 8 MiB |
+//! | `max_message` | bytes of the largest message, 1024 to 536 870 912, which is the most that RabbitMQ can be told to accept | 134 217 728 |
+//!
+//! # How it is attached
+//! 1. **TLS**, from the first byte on, by our own configuration: the resource's `_CA` and nothing else, or the public roots. The driver gets the verified
+//!    stream, and never dials.
+//! 2. **The server's greeting**, read by us: product, version, and how one may log in. A server that does not offer `PLAIN`, or `EXTERNAL` with a certificate, is told nothing.
+//! 3. **Logging in**, with `PLAIN`: AMQP has nothing in which the server proves that it knows the password. It gets it, under TLS; a client certificate is better.
+//!    The driver never has the password, as it logs at `trace` what it sends: our own stream writes it into the driver's answer.
+//! 4. **The probe.** AMQP does not tell who one is, nor what one may do. So it tries what only an administrator may, with the random name of a queue that nobody
+//!    has (`probe.…`): to delete it, to get from it, and to bind it. Nothing changes by it, whatever the answer. Who may do one of these with every name may
+//!    configure, read or write everything in its virtual host: a `superuser_account`. An account with a prefix of its own passes:
+//!    `rabbitmqctl set_permissions -p / shop '^shop\.' '^shop\.' '^shop\.'`. What it cannot tell: the account's tags (`administrator`), and other virtual hosts.
+//!
+//! # What a server may send
+//! A frame may have `frame_max` bytes, a message `max_message`, its headers 16 levels of tables; the greeting 16 KiB. A header that promises more ends the connection, before
+//! anything is allocated for it. So does a method that only clients send, and a reason that holds our own password. What a server asks for in
+//! `Connection.Tune` can make frames and channels fewer, never more. The protocol has no redirects that the driver would follow.
+//!
+//! # How it comes back
+//! [`AmqpClient::create_channel`] connects again where the connection broke, with all of the above but the probe. Whoever fails waits: attempts are 100 ms apart at
+//! first and 10 s at last, with jitter, and calls in between fail at once. When the server does not accept the credentials any more, it is not asked again until
+//! the resource is attached anew. Channels of a connection that broke are gone, with their consumers: make them anew. The driver's own recovery is off: it
+//! would go on asking after the server has refused the credentials, and could not be stopped while it waits.
+//!
+//! # What the driver leaves open
+//! - Each connection has a thread of its own.
+//! - It logs why a server closes a connection or a channel, in the server's words, at `error`.
+//! - A `basic_get` whose connection breaks in the middle of its message is never answered: put a timeout around it.
+//! - It does not limit how many messages a consumer has that nobody has taken: set `basic_qos` on the channel.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as Lock, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use async_rs::util::RuntimeParts;
+use async_rs::{Runtime, Tokio};
+use backing_services_rules::Scheme;
+use backing_services_rules::rule::{
+    AMBIGUOUS_LOCATOR, DEFAULT_CREDENTIALS, MALFORMED_LOCATOR, MISSING_CREDENTIALS, SUPERUSER_ACCOUNT,
+};
+use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
+use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Error, ErrorKind};
+use tokio::sync::Mutex;
+
+use self::frames::Greeting;
+use self::wire::{Fuse, Greeted, Limits, NoDialling, Reason, Why, greet};
+use crate::attach::within;
+use crate::finding::{Failure, FailureKind, Finding};
+use crate::posture::{Posture, TlsPosture, printable};
+use crate::service::{Attachment, Login, Parameter, Refusal, Service};
+use crate::services::again::Again;
+use crate::services::unique::unique;
+use crate::target::Target;
+
+mod frames;
+mod wire;
+
+/// RabbitMQ, and what else speaks AMQP 0-9-1. See [the module](self) for the locator, and for how it is attached.
+#[derive(Clone, Copy, Debug)]
+pub struct Amqp;
+
+/// Seconds between two signs of life, unless the locator says otherwise.
+const HEARTBEAT: u64 = 60;
+
+/// How many channels a connection may have, unless the locator says otherwise.
+const CHANNEL_MAX: u64 = 2047;
+
+/// What a frame may have, in bytes, unless the locator says otherwise.
+const FRAME_MAX: u64 = 128 * 1024;
+
+/// What a message may have, in bytes, unless the locator says otherwise: what RabbitMQ accepts by default since 3.8.
+const MAX_MESSAGE: u64 = 128 * 1024 * 1024;
+
+/// The longest name of a virtual host, in bytes: it is a short string.
+const LONGEST_HOST: usize = 255;
+
+/// What connections are called in the server's log.
+const NAME: &str = "backing-services";
+
+const REMARKS: &[&str] = &[
+    "AMQP does not tell the account's tags, nor what it may do in other virtual hosts: only this one was tried",
+    "the driver logs why a server closes a connection or a channel, in the server's words, at `error`",
+];
+
+#[diagnostic::do_not_recommend]
+impl Service for Amqp {
+    type Client = AmqpClient;
+
+    const NAME: &'static str = "AMQP";
+    const SCHEMES: &'static [Scheme] = &[Scheme::tls("amqps")];
+    const PATH: Option<&'static str> = Some("the virtual host's name");
+    const HAS_PRIVILEGES: bool = true;
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::number("connect_timeout", 1, 300),
+        Parameter::number("heartbeat", 5, 3600),
+        Parameter::number("channel_max", 1, 65_535),
+        Parameter::number("frame_max", 4096, 1024 * 1024),
+        Parameter::number("max_message", 1024, 512 * 1024 * 1024),
+        Parameter::refused(
+            "auth_mechanism",
+            "remove it: it is PLAIN with a password, and EXTERNAL with a client certificate alone",
+        ),
+        Parameter::refused("connection_timeout", "write `connect_timeout`, in seconds"),
+        Parameter::refused("cacertfile", "give the authority in the `_CA` variable"),
+        Parameter::refused("certfile", "give the client's certificate in the `_CLIENT_CERT` variable"),
+        Parameter::refused("keyfile", "give the client's key in the `_CLIENT_KEY` variable"),
+    ];
+    const LOGIN: Login = Login::Password;
+
+    fn check(target: &Target) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        match (target.user(), target.password().is_some(), target.client_certificate().is_some()) {
+            (Some(user), ..) if user.eq_ignore_ascii_case("guest") => findings.push(
+                Finding::new(
+                    &DEFAULT_CREDENTIALS,
+                    "its user is `guest`, with which the product ships, and who is an administrator",
+                )
+                .help("`rabbitmqctl add_user <user>`, `rabbitmqctl set_permissions`, and log in as that user"),
+            ),
+            (None, true, _) => {
+                findings
+                    .push(Finding::new(&MISSING_CREDENTIALS, "it has a password and names no user").help("write the user too"));
+            }
+            (Some(_), false, true) => findings.push(
+                Finding::new(&AMBIGUOUS_LOCATOR, "it names a user without a password, and a client certificate says who it is")
+                    .help("remove the user: the server takes it from the certificate; or give the password too"),
+            ),
+            _ => {}
+        }
+        if target.locator().path().len() > LONGEST_HOST {
+            findings.push(
+                Finding::new(&MALFORMED_LOCATOR, "its virtual host's name is longer than 255 bytes").help("look at the path"),
+            );
+        }
+        findings
+    }
+
+    async fn connect(target: &Target) -> Result<Attachment<AmqpClient>, Refusal> {
+        let Opened { link, tls, greeting } = open(target).await?;
+        let probed = within(target.connect_timeout(), link.why.before_it(probe(&link))).await?;
+        let finding = probed.unwrap_or_else(|| Err(ended(&link.why)))?;
+
+        let mut posture = Posture::of::<Self>(target);
+        posture.tls = tls;
+        posture.server =
+            greeting.product.zip(greeting.version).map(|(product, version)| printable(&format!("{product} {version}")));
+        posture.account = target.user().map(printable);
+        posture.authentication = Some(if target.password().is_some() { "password" } else { "client certificate" }.to_owned());
+        posture.remarks = REMARKS.to_vec();
+        Ok(Attachment::new(AmqpClient::new(target, link), posture).with_findings(finding))
+    }
+
+    async fn health(client: &AmqpClient) -> Result<(), Refusal> {
+        let connection = client.connected().await?;
+        let refusal = |error| refusal(&error, &connection.0.why);
+        let channel = connection.create_channel().await.map_err(refusal)?;
+        channel.close(200, "OK".into()).await.map_err(refusal)
+    }
+
+    async fn close(client: &AmqpClient) {
+        client.close().await;
+    }
+}
+
+/// One connection.
+struct Link {
+    connection: Connection,
+    fuse: Lock<Option<Fuse>>,
+    why: Why,
+}
+
+struct Opened {
+    link: Link,
+    tls: Option<TlsPosture>,
+    greeting: Greeting,
+}
+
+/// Dials, reads the greeting, and logs in.
+async fn open(target: &Target) -> Result<Opened, Refusal> {
+    let limit = target.connect_timeout();
+    let locator = target.locator();
+    let number = |name: &str, default: u64| locator.number(name).unwrap_or(default);
+    let limits = Limits {
+        frame: usize::try_from(number("frame_max", FRAME_MAX)).unwrap_or(usize::MAX),
+        message: number("max_message", MAX_MESSAGE),
+    };
+    let dialled = target.dial().await?;
+    let Greeted { wire, fuse, why, greeting } = within(limit, greet(dialled.stream, target, limits)).await??;
+
+    let mechanism = if target.password().is_some() { SASLMechanism::Plain } else { SASLMechanism::External };
+    if !greeting.mechanisms.iter().any(|offered| offered == mechanism.name()) {
+        let help = match mechanism {
+            SASLMechanism::External => {
+                "enable the server's plugin `rabbitmq_auth_mechanism_ssl`, and `EXTERNAL` in its `auth_mechanisms`"
+            }
+            _ => "look at `auth_mechanisms` in the server's configuration; or log in with a client certificate",
+        };
+        let message = format!("the server does not let anybody log in with {}", mechanism.name());
+        return Err(Failure::new(FailureKind::NotAdmitted, message, help).into());
+    }
+
+    let uri = AMQPUri {
+        scheme: AMQPScheme::AMQPS,
+        authority: AMQPAuthority {
+            userinfo: AMQPUserInfo {
+                username: target.user().unwrap_or_default().to_owned(),
+                // The wire writes it: the driver logs what it sends.
+                password: String::new(),
+            },
+            host: String::new(),
+            port: locator.port(),
+        },
+        vhost: if locator.path().is_empty() { "/".to_owned() } else { locator.path().to_owned() },
+        query: AMQPQueryString {
+            frame_max: u32::try_from(limits.frame).ok(),
+            channel_max: u16::try_from(number("channel_max", CHANNEL_MAX)).ok(),
+            heartbeat: u16::try_from(number("heartbeat", HEARTBEAT)).ok(),
+            connection_timeout: None,
+            auth_mechanism: Some(mechanism),
+        },
+    };
+    let tokio = Tokio::default().with_handle(tokio::runtime::Handle::current());
+    let runtime = Runtime::new(RuntimeParts::new(tokio.clone(), NoDialling(tokio)));
+    let slot = Lock::new(Some(wire));
+    // The one connection that there is: another one would not have been looked at.
+    let connect = async move |_, _| match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(wire) => Ok(AsyncTcpStream::Plain(wire)),
+        None => Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into()),
+    };
+    let properties = ConnectionProperties::default().with_connection_name(NAME.into());
+    // Whoever stops waiting drops the fuse, and with it ends the driver's thread.
+    let connection =
+        within(limit, Connection::connector(uri, runtime, connect, properties)).await?.map_err(|error| refusal(&error, &why))?;
+    Ok(Opened { link: Link { connection, fuse: Lock::new(Some(fuse)), why }, tls: dialled.tls, greeting })
+}
+
+/// Tries what only an administrator may, on a queue that nobody has.
+async fn probe(Link { connection, why, .. }: &Link) -> Result<Option<Finding>, Refusal> {
+    let nowhere = format!("probe.{}", unique()?);
+    let name = || nowhere.as_str().into();
+    let mut powers = Vec::new();
+    // A refusal closes the channel: each question has its own.
+    let channel = async || connection.create_channel().await.map_err(|error| refusal(&error, why));
+
+    let only_if_nobody_misses_it = QueueDeleteOptions { if_unused: true, if_empty: true, nowait: false };
+    let deleted = channel().await?.queue_delete(name(), only_if_nobody_misses_it).await;
+    if may(deleted.map(|_| ()), why)? {
+        powers.push("configure");
+    }
+    let got = channel().await?.basic_get(name(), BasicGetOptions::default()).await;
+    if may(got.map(|_| ()), why)? {
+        powers.push("read");
+    }
+    let bound = channel().await?.queue_bind(name(), name(), "".into(), QueueBindOptions::default(), FieldTable::default()).await;
+    // Whether one may write to the queue is asked first; then, whether one may read from the exchange.
+    let only_reading_is_refused =
+        matches!(&bound, Err(error) if protocol_error(error).is_some_and(|(_, text)| text.contains("to exchange")));
+    if only_reading_is_refused || may(bound, why)? {
+        powers.push("write");
+    }
+    Ok((!powers.is_empty()).then(|| {
+        let message = format!("the account is an administrator's: in its virtual host it may {} everything", powers.join(", "));
+        Finding::new(&SUPERUSER_ACCOUNT, message)
+            .help(r"`rabbitmqctl set_permissions -p <host> <user> '^shop\.' '^shop\.' '^shop\.'`: only what begins with the application's name")
+    }))
+}
+
+/// Whether an answer says that one may. What is neither yes nor no is a refusal.
+fn may(answer: lapin::Result<()>, why: &Why) -> Result<bool, Refusal> {
+    match answer {
+        Ok(()) => Ok(true),
+        Err(error) => match protocol_error(&error) {
+            Some((NOT_FOUND, _)) => Ok(true),
+            Some((ACCESS_REFUSED, _)) => Ok(false),
+            _ => Err(refusal(&error, why)),
+        },
+    }
+}
+
+const ACCESS_REFUSED: u16 = 403;
+const NOT_FOUND: u16 = 404;
+const NOT_ALLOWED: u16 = 530;
+
+fn protocol_error(error: &Error) -> Option<(u16, &str)> {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => Some((error.get_id(), error.get_message().as_str())),
+        _ => None,
+    }
+}
+
+/// A client of one AMQP server. Clones share one connection.
+///
+/// ```no_run
+/// # async fn example(queue: backing_services::Resource<backing_services::Amqp>) -> lapin::Result<()> {
+/// let channel = queue.client().create_channel().await?;
+/// channel.queue_declare("shop.orders".into(), Default::default(), Default::default()).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct AmqpClient {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    target: Target,
+    current: ArcSwapOption<Link>,
+    closed: AtomicBool,
+    /// Held by the one that connects again.
+    again: Mutex<Again>,
+}
+
+/// A shared reference to the [`lapin::Connection`] that is current.
+pub struct AmqpConnection(Arc<Link>);
+
+impl Deref for AmqpConnection {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.0.connection
+    }
+}
+
+impl fmt::Debug for AmqpConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AmqpConnection")
+    }
+}
+
+impl AmqpClient {
+    fn new(target: &Target, link: Link) -> Self {
+        let shared = Shared {
+            target: target.clone(),
+            current: ArcSwapOption::from_pointee(link),
+            closed: AtomicBool::new(false),
+            again: Mutex::new(Again::new()),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// A new channel; on a new connection where the current one broke.
+    ///
+    /// # Errors
+    /// The driver's, and where there is no connection to be had, one whose text says why in this crate's words.
+    pub async fn create_channel(&self) -> lapin::Result<Channel> {
+        self.connection().await?.create_channel().await
+    }
+
+    /// The connection, or a new one where it broke.
+    ///
+    /// # Errors
+    /// One whose text says in this crate's words why there is no connection.
+    pub async fn connection(&self) -> lapin::Result<AmqpConnection> {
+        self.connected()
+            .await
+            .map_err(|refusal| std::io::Error::new(std::io::ErrorKind::NotConnected, refusal.to_string()).into())
+    }
+
+    async fn connected(&self) -> Result<AmqpConnection, Refusal> {
+        if let Some(connection) = self.live() {
+            return Ok(connection);
+        }
+        let mut again = self.shared.again.lock().await;
+        // Whoever held the lock may have connected.
+        if let Some(connection) = self.live() {
+            return Ok(connection);
+        }
+        if self.shared.closed.load(Ordering::Acquire) {
+            return Err(Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it anew").into());
+        }
+        if again.has_given_up() {
+            return Err(Failure::new(
+                FailureKind::NotAdmitted,
+                "the server did not accept the credentials when connecting again",
+                "attach the resource anew, with good ones",
+            )
+            .into());
+        }
+        if again.is_waiting() {
+            return Err(Failure::new(
+                FailureKind::Unreachable,
+                "the server could not be connected to again a moment ago; the next attempt waits",
+                "look at its log and at the network",
+            )
+            .into());
+        }
+        let target = &self.shared.target;
+        match open(target).await {
+            Ok(Opened { link, .. }) => {
+                *again = Again::new();
+                let link = Arc::new(link);
+                self.shared.current.store(Some(Arc::clone(&link)));
+                tracing::info!(service = Amqp::NAME, endpoint = %target.locator(), "connected again");
+                Ok(AmqpConnection(link))
+            }
+            Err(refusal) => {
+                again.failed(&refusal);
+                tracing::warn!(service = Amqp::NAME, endpoint = %target.locator(), given_up = again.has_given_up(), "not connected again: {refusal}");
+                Err(refusal)
+            }
+        }
+    }
+
+    fn live(&self) -> Option<AmqpConnection> {
+        let link = self.shared.current.load_full()?;
+        link.connection.status().connected().then_some(AmqpConnection(link))
+    }
+
+    /// What was sent is sent, and then the server says good-bye; the driver's thread ends with it, whoever still holds the connection.
+    async fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        // Whoever is connecting again is waited for, so that nothing is left behind.
+        let _again = self.shared.again.lock().await;
+        let Some(link) = self.shared.current.swap(None) else { return };
+        let fuse = link.fuse.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = link.connection.close(200, "OK".into()).await;
+        drop(fuse);
+    }
+}
+
+impl fmt::Debug for AmqpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AmqpClient({})", self.shared.target.locator())
+    }
+}
+
+/// What a connection ended of, for whom the driver has said nothing.
+fn ended(why: &Why) -> Refusal {
+    refusal(&ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into(), why)
+}
+
+/// Reads an error of the driver's, and what went over the wire. Of what the server said, only its code decides; none of it is repeated.
+fn refusal(error: &Error, why: &Why) -> Refusal {
+    let new = Failure::new;
+    match (why.reason(), error.kind()) {
+        (Some(Reason::Code(ACCESS_REFUSED)), _) => new(
+            FailureKind::NotAdmitted,
+            "the server does not accept the user and the password, or the client certificate",
+            "look at both; they may have been rotated",
+        ),
+        (Some(Reason::Code(NOT_ALLOWED)), _) => new(
+            FailureKind::Unavailable,
+            "there is no such virtual host, or the account may not use it",
+            "look at the path; `rabbitmqctl add_vhost`, and `rabbitmqctl set_permissions -p <host> <user> …`",
+        ),
+        (Some(Reason::Foreign), _) => foreign(),
+        (Some(Reason::Code(_)), _) | (None, ErrorKind::ProtocolError(_)) => {
+            new(FailureKind::Unavailable, "the server answered with an error", "look at its log")
+        }
+        (None, ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_) | ErrorKind::AuthProviderError(_)) => foreign(),
+        (None, ErrorKind::MissingHeartbeatError) => {
+            new(FailureKind::TimedOut, "the server gave no sign of life in time", "look at its load and at the network")
+        }
+        (None, ErrorKind::ChannelsLimitReached) => new(
+            FailureKind::Unavailable,
+            "the connection has as many channels as it may",
+            "close channels, or raise `channel_max`",
+        ),
+        (None, _) => closed(),
+    }
+    .into()
+}
+
+fn closed() -> Failure {
+    Failure::new(FailureKind::Unreachable, "the server closed the connection", "look at the port and at the server's log")
+}
+
+fn foreign() -> Failure {
+    Failure::new(
+        FailureKind::Protocol,
+        "what the server sent is not its protocol, or more than it may send",
+        "look at what answers on the port",
+    )
+}

@@ -1,0 +1,311 @@
+//! The driver's connection: our own verified stream, of which it gets whole frames that have passed, and nothing after the fuse is blown.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+
+use async_rs::Tokio;
+use async_rs::traits::Reactor;
+use futures_core::Stream as Events;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
+use tokio::sync::{Notify, oneshot};
+
+use super::frames::{self, Greeting, HEADER};
+use crate::dial::Stream;
+use crate::finding::{Failure, FailureKind};
+use crate::service::Refusal;
+use crate::target::Target;
+
+/// What a client says first.
+const PROTOCOL: &[u8] = b"AMQP\x00\x00\x09\x01";
+
+/// The longest greeting: 16 KiB. Real ones have half a KiB.
+const LONGEST_GREETING: usize = 16 * 1024;
+
+/// What is read at once.
+const CHUNK: usize = 16 * 1024;
+
+/// Where the driver's connection ends when this is dropped, whatever the driver is doing: its thread holds the connection, and would wait for ever.
+pub(super) struct Fuse {
+    _end: oneshot::Sender<()>,
+}
+
+/// Why a connection has ended, as it went over the wire. The driver's own errors lose it, where its threads overtake each other.
+#[derive(Clone, Default)]
+pub(super) struct Why(Arc<(Lock<Option<Reason>>, Notify)>);
+
+#[derive(Clone, Copy)]
+pub(super) enum Reason {
+    /// The server has closed it, with this code.
+    Code(u16),
+    /// What the server sent was not passed on.
+    Foreign,
+}
+
+impl Why {
+    pub(super) fn reason(&self) -> Option<Reason> {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is(&self, reason: Reason) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+        self.0.1.notify_one();
+    }
+
+    /// Waits for `work`, but not past the end of the connection, where the driver may wait for ever; `None` then.
+    pub(super) async fn before_it<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let (mut work, mut end) = (pin!(work), pin!(self.0.1.notified()));
+        poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => end.as_mut().poll(context).map(|()| None),
+        })
+        .await
+    }
+}
+
+/// What a frame and a message may have, in bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) frame: usize,
+    pub(super) message: u64,
+}
+
+/// How far the driver is with what it says first.
+enum Saying {
+    /// What was said already: so many bytes are left.
+    Protocol(usize),
+    /// `Connection.StartOk`, as far as it has come.
+    Login(Vec<u8>),
+    /// Whatever it likes.
+    Anything,
+}
+
+pub(super) struct Wire {
+    stream: Stream,
+    limits: Limits,
+    secret: Option<SecretString>,
+    /// The frame that is coming in, or going on to the driver.
+    frame: Vec<u8>,
+    /// How much of it the driver has; `None` until it is whole.
+    served: Option<usize>,
+    saying: Saying,
+    /// What goes out before anything else of the driver's.
+    pending: Vec<u8>,
+    blown: oneshot::Receiver<()>,
+    is_blown: bool,
+    why: Why,
+    /// Who waits until the driver has spoken: it is not ready for the greeting before.
+    waiting: Option<Waker>,
+}
+
+/// A server that has said who it is.
+pub(super) struct Greeted {
+    pub(super) wire: Wire,
+    pub(super) fuse: Fuse,
+    pub(super) why: Why,
+    pub(super) greeting: Greeting,
+}
+
+/// Speaks first, and reads what the server says of itself, before it is told anything of us.
+pub(super) async fn greet(mut stream: Stream, target: &Target, limits: Limits) -> Result<Greeted, Refusal> {
+    let broken = |error: io::Error| target.tls_refusal(&error).unwrap_or_else(|| super::closed().into());
+    let spoken = async {
+        stream.write_all(PROTOCOL).await?;
+        stream.flush().await
+    };
+    if let Err(error) = spoken.await {
+        // Why it was closed may be there to read: TLS 1.3 tells a client late that its certificate is refused.
+        return Err(broken(stream.read_u8().await.err().unwrap_or(error)));
+    }
+    let mut frame = vec![0; HEADER];
+    stream.read_exact(&mut frame).await.map_err(broken)?;
+    if frame.starts_with(b"AMQP") {
+        return Err(Failure::new(
+            FailureKind::Unavailable,
+            "the server does not speak AMQP 0-9-1",
+            "look at the product: AMQP 1.0 is another protocol of the same name",
+        )
+        .into());
+    }
+    let length = frames::length(&frame).filter(|length| *length <= LONGEST_GREETING).ok_or_else(super::foreign)?;
+    frame.resize(length, 0);
+    stream.read_exact(&mut frame[HEADER..]).await.map_err(broken)?;
+    let secret = target.password().cloned();
+    let greeting =
+        frames::greeting(&frame, secret.as_ref().map(|secret| secret.expose_secret().as_bytes())).ok_or_else(super::foreign)?;
+    let (end, blown) = oneshot::channel();
+    let why = Why::default();
+    let wire = Wire {
+        stream,
+        limits,
+        secret,
+        frame,
+        served: Some(0),
+        saying: Saying::Protocol(PROTOCOL.len()),
+        pending: Vec::new(),
+        blown,
+        is_blown: false,
+        why: why.clone(),
+        waiting: None,
+    };
+    Ok(Greeted { wire, fuse: Fuse { _end: end }, why, greeting })
+}
+
+impl futures_io::AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.is_blown || Pin::new(&mut this.blown).poll(context).is_ready() {
+            // A channel that has ended is not asked twice.
+            this.is_blown = true;
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if matches!(this.saying, Saying::Protocol(_)) {
+            this.waiting = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        loop {
+            if let Some(served) = &mut this.served {
+                let rest = &this.frame[*served..];
+                let count = rest.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&rest[..count]);
+                *served += count;
+                if *served == this.frame.len() {
+                    this.frame.clear();
+                    this.served = None;
+                }
+                return Poll::Ready(Ok(count));
+            }
+            let whole = if this.frame.len() < HEADER { HEADER } else { this.whole()? };
+            let mut chunk = [0; CHUNK];
+            let mut read = ReadBuf::new(&mut chunk[..CHUNK.min(whole - this.frame.len())]);
+            ready!(Pin::new(&mut this.stream).poll_read(context, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Ok(0));
+            }
+            this.frame.extend_from_slice(read.filled());
+            if this.frame.len() > HEADER && this.frame.len() == this.whole()? {
+                let secret = this.secret.as_ref().map(|secret| secret.expose_secret().as_bytes());
+                if !frames::passes(&this.frame, this.limits.message, secret) {
+                    return Poll::Ready(Err(this.too_much()));
+                }
+                if let Some(code) = frames::closing(&this.frame) {
+                    this.why.is(Reason::Code(code));
+                }
+                this.served = Some(0);
+            }
+        }
+    }
+}
+
+impl Wire {
+    /// How many bytes the frame that is coming in has, as its header says.
+    fn whole(&self) -> io::Result<usize> {
+        frames::length(&self.frame).filter(|length| *length <= self.limits.frame).ok_or_else(|| self.too_much())
+    }
+}
+
+impl Wire {
+    fn too_much(&self) -> io::Error {
+        self.why.is(Reason::Foreign);
+        too_much()
+    }
+}
+
+fn too_much() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the server sent what is not its protocol, or more than it may send")
+}
+
+impl futures_io::AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_pending(context))?;
+        match &mut this.saying {
+            Saying::Protocol(left) => {
+                let count = bytes.len().min(*left);
+                *left -= count;
+                if *left == 0 {
+                    this.saying = Saying::Login(Vec::new());
+                    if let Some(waiting) = this.waiting.take() {
+                        waiting.wake();
+                    }
+                }
+                Poll::Ready(Ok(count))
+            }
+            Saying::Login(frame) => {
+                let whole = if frame.len() < HEADER { HEADER } else { frames::length(frame).ok_or_else(too_much)? };
+                let count = bytes.len().min(whole - frame.len());
+                frame.extend_from_slice(&bytes[..count]);
+                if frame.len() > HEADER && frame.len() == whole {
+                    let secret = this.secret.as_ref().map(|secret| secret.expose_secret().as_bytes()).unwrap_or_default();
+                    this.pending = frames::login(frame, secret).ok_or_else(too_much)?;
+                    this.saying = Saying::Anything;
+                }
+                Poll::Ready(Ok(count))
+            }
+            Saying::Anything => Pin::new(&mut this.stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_pending(context))?;
+        Pin::new(&mut this.stream).poll_flush(context)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+impl Wire {
+    fn poll_pending(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.pending.is_empty() {
+            let count = ready!(Pin::new(&mut self.stream).poll_write(context, &self.pending))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.pending.drain(..count);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// tokio's clock, and no way to dial: the driver gets the one connection that we have dialled.
+#[derive(Clone)]
+pub(super) struct NoDialling(pub(super) Tokio);
+
+impl fmt::Debug for NoDialling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NoDialling")
+    }
+}
+
+impl Reactor for NoDialling {
+    type TcpStream = Wire;
+    type Sleep = <Tokio as Reactor>::Sleep;
+
+    fn register<H: io::Read + io::Write + Send + 'static>(
+        &self,
+        _: H,
+    ) -> io::Result<impl futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static> {
+        Err::<Wire, _>(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.0.sleep(duration)
+    }
+
+    fn interval(&self, duration: Duration) -> impl Events<Item = Instant> + Send + 'static {
+        self.0.interval(duration)
+    }
+
+    fn tcp_connect_addr(&self, _: SocketAddr) -> impl Future<Output = io::Result<Wire>> + Send + 'static {
+        std::future::ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+}

@@ -1,0 +1,19 @@
+//! Names that nobody else has.
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+use crate::finding::{Failure, FailureKind};
+use crate::service::Refusal;
+
+/// 32 hexadecimal digits.
+pub(crate) fn unique() -> Result<String, Refusal> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| {
+        Failure::new(
+            FailureKind::Unavailable,
+            "this machine has no random numbers",
+            "look at the system: `/dev/urandom` is missing",
+        )
+    })?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,202 @@
+//! A real RabbitMQ server.
+
+use std::ffi::OsString;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::canary::{ADMIN_PASSWORD, PASSWORD};
+use crate::folder::Folder;
+use crate::pki::{Authority, Leaf};
+use crate::port;
+use crate::process::{Process, find, run, unprivileged};
+
+/// The application's user: it may do what it likes with what begins with `orders`, and nothing else.
+pub const USER: &str = "winkelier";
+
+/// A user who may do everything.
+pub const ADMIN: &str = "opperbaas";
+
+/// A virtual host beside `/`.
+pub const HOST: &str = "winkel/noord";
+
+/// What a server is to be like.
+#[derive(Debug)]
+pub struct Options {
+    /// Its certificate.
+    pub leaf: Leaf,
+    /// Whose clients' certificates it asks for.
+    pub client_ca: String,
+}
+
+/// A server that runs, or can be started again.
+#[derive(Debug)]
+pub struct Amqp {
+    /// Stopped before its folder goes away.
+    process: Option<Process>,
+    /// Who tells Erlang's nodes of each other.
+    _epmd: Process,
+    folder: Folder,
+    environment: Vec<(&'static str, OsString)>,
+    starts: usize,
+    /// Where it listens, with TLS.
+    pub port: u16,
+    /// Where it listens without.
+    pub plain_port: u16,
+    /// Who issued its certificate, where that is one good authority.
+    pub authority: Authority,
+}
+
+impl Amqp {
+    /// A server with a good certificate, which knows clients by theirs.
+    #[must_use]
+    pub fn start() -> Self {
+        let authority = Authority::new("the tests' authority");
+        let options = Options { leaf: authority.server(), client_ca: authority.pem() };
+        Self::with(authority, &options)
+    }
+
+    /// A server that is like this.
+    #[must_use]
+    pub fn with(authority: Authority, options: &Options) -> Self {
+        let folder = Folder::new("rabbitmq");
+        let (port, plain_port) = (port::free(), port::free());
+        let (distribution, names) = (port::free(), port::free());
+        let at = folder.path().display();
+        let certificate = folder.write("server.crt", &options.leaf.certificate);
+        let key = folder.write("server.key", &options.leaf.key);
+        let clients = folder.write("clients.crt", &options.client_ca);
+        let config = format!(
+            "log.console = true\nlog.console.level = info\nload_definitions = {at}/definitions.json\n\
+             listeners.tcp.1 = 127.0.0.1:{plain_port}\nlisteners.ssl.1 = 127.0.0.1:{port}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n\
+             ssl_options.cacertfile = {}\nssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = false\n\
+             auth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = EXTERNAL\nssl_cert_login_from = common_name\n",
+            certificate.display(),
+            key.display(),
+            clients.display()
+        );
+        folder.write("rabbitmq.conf", &config);
+        folder.write("enabled_plugins", "[rabbitmq_auth_mechanism_ssl].\n");
+        folder.write("definitions.json", &definitions());
+        let path = |name: &str| folder.path().join(name).into_os_string();
+        let environment = vec![
+            ("HOME", path("")),
+            ("ERL_EPMD_PORT", names.to_string().into()),
+            ("RABBITMQ_NODENAME", format!("test{port}@localhost").into()),
+            ("RABBITMQ_DIST_PORT", distribution.to_string().into()),
+            ("RABBITMQ_CONF_ENV_FILE", "/dev/null".into()),
+            ("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf")),
+            ("RABBITMQ_ENABLED_PLUGINS_FILE", path("enabled_plugins")),
+            ("RABBITMQ_MNESIA_BASE", path("mnesia")),
+            ("RABBITMQ_GENERATED_CONFIG_DIR", path("generated")),
+            ("RABBITMQ_LOG_BASE", path("logs")),
+            ("RABBITMQ_LOGS", "-".into()),
+            ("RABBITMQ_PID_FILE", path("pid")),
+            // Erlang takes the place of the shell, so that a signal reaches it.
+            ("RABBITMQ_ALLOW_INPUT", "1".into()),
+        ];
+        let epmd: [OsString; 5] =
+            [find("epmd", &[]).into(), "-port".into(), names.to_string().into(), "-address".into(), "127.0.0.1".into()];
+        let epmd_folder = folder.path().join("epmd");
+        std::fs::create_dir(&epmd_folder).expect("a folder for epmd");
+        folder.own(&epmd_folder);
+        let epmd = Process::start("epmd", "TERM", &epmd_folder, &[], epmd);
+        epmd.wait_until(|| TcpStream::connect(("127.0.0.1", names)).is_ok());
+        let mut server = Self { process: None, _epmd: epmd, folder, environment, starts: 0, port, plain_port, authority };
+        server.restart();
+        server
+    }
+
+    /// Starts the server, anew if it runs.
+    pub fn restart(&mut self) {
+        self.stop();
+        let command: [OsString; 2] = [program("rabbitmq-server").into(), "-noinput".into()];
+        let environment: Vec<_> = self.environment.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
+        let process = Process::start("rabbitmq-server", "KILL", self.folder.path(), &environment, command);
+        self.starts += 1;
+        // The log goes on where an earlier start left it.
+        process.wait_until(|| process.log().matches("Server startup complete").count() == self.starts);
+        self.process = Some(process);
+    }
+
+    /// Stops the server.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// The locator of the application's user.
+    #[must_use]
+    pub fn locator(&self) -> String {
+        format!("amqps://{USER}@localhost:{}", self.port)
+    }
+
+    /// Runs `rabbitmqctl`, and gives what it printed.
+    #[must_use]
+    pub fn control(&self, words: &[&str]) -> String {
+        let mut command: Command = unprivileged(program("rabbitmqctl"));
+        command.envs(self.environment.iter().map(|(name, value)| (*name, value))).current_dir(self.folder.path());
+        run(command.arg("--quiet").args(words))
+    }
+
+    /// How many connections there are of somebody.
+    #[must_use]
+    pub fn connections_of(&self, user: &str) -> usize {
+        self.control(&["list_connections", "user"]).lines().filter(|line| line.trim() == user).count()
+    }
+
+    /// Waits until there is no connection of somebody any more.
+    ///
+    /// # Panics
+    /// Where there still is one after some attempts.
+    pub fn assert_no_connection_of(&self, user: &str) {
+        for _ in 0..5 {
+            if self.connections_of(user) == 0 {
+                return;
+            }
+        }
+        panic!("connections of {user} are left");
+    }
+
+    /// What the server has written so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.as_ref().map_or_else(String::new, Process::log)
+    }
+}
+
+/// The scripts that do not ask who runs them, as those on the path do.
+fn program(name: &str) -> PathBuf {
+    find(name, &[Path::new("/usr/lib/rabbitmq/bin").to_owned()])
+}
+
+fn definitions() -> String {
+    let user = |name: &str, password: &str| format!(r#"{{"name": "{name}", "password": "{password}", "tags": ""}}"#);
+    let permission = |user: &str, host: &str, configure: &str, write: &str, read: &str| {
+        format!(r#"{{"user": "{user}", "vhost": "{host}", "configure": "{configure}", "write": "{write}", "read": "{read}"}}"#)
+    };
+    let users = [
+        user(USER, PASSWORD),
+        user(ADMIN, ADMIN_PASSWORD),
+        user("schrijver", PASSWORD),
+        user("lezer", PASSWORD),
+        user("beheerder", PASSWORD),
+        user("nergens", PASSWORD),
+        user("met_certificaat", PASSWORD),
+        user("vertrekker", PASSWORD),
+    ];
+    let permissions = [
+        permission(USER, "/", "^orders", "^orders|^amq.default$", "^orders"),
+        permission(USER, HOST, "^orders", "^orders", "^orders"),
+        permission(ADMIN, "/", ".*", ".*", ".*"),
+        permission("schrijver", "/", "^orders", ".*", "^orders"),
+        permission("lezer", "/", "^orders", "^orders", ".*"),
+        permission("beheerder", "/", ".*", "^orders", "^orders"),
+        permission("vertrekker", "/", "^orders", "^orders", "^orders"),
+        permission("met_certificaat", "/", "^orders", "^orders", "^orders"),
+    ];
+    format!(
+        r#"{{"vhosts": [{{"name": "/"}}, {{"name": "{HOST}"}}], "users": [{}], "permissions": [{}]}}"#,
+        users.join(", "),
+        permissions.join(", ")
+    )
+}
