@@ -104,12 +104,12 @@ pub use services::amqp::{Amqp, AmqpClient};
 #[cfg(feature = "https")]
 #[doc(inline)]
 pub use services::https::{Https, HttpsClient};
-#[cfg(feature = "nats")]
-#[doc(inline)]
-pub use services::nats::Nats;
 #[cfg(feature = "mysql")]
 #[doc(inline)]
 pub use services::mysql::MySql;
+#[cfg(feature = "nats")]
+#[doc(inline)]
+pub use services::nats::Nats;
 #[cfg(feature = "postgres")]
 #[doc(inline)]
 pub use services::postgres::Postgres;

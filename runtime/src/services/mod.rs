@@ -4,10 +4,10 @@
 pub mod amqp;
 #[cfg(feature = "https")]
 pub mod https;
-#[cfg(feature = "nats")]
-pub mod nats;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redis")]
@@ -23,12 +23,12 @@ pub mod tokio_postgres;
 
 #[cfg(any(feature = "amqp", feature = "nats", feature = "redis", feature = "tokio-postgres"))]
 mod again;
-#[cfg(any(feature = "amqp", feature = "nats"))]
-mod unique;
 #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
 mod postgresql;
 #[cfg(feature = "_sqlx")]
 mod sqlx;
+#[cfg(any(feature = "amqp", feature = "nats"))]
+mod unique;
 
 #[cfg(any(feature = "https", feature = "s3"))]
 mod http;
