@@ -31,6 +31,7 @@ impl Again {
     }
 
     /// Whether the last attempt was a moment ago.
+    #[cfg(any(feature = "amqp", feature = "redis", feature = "tokio-postgres"))]
     pub(crate) fn is_waiting(&self) -> bool {
         self.not_before.is_some_and(|not_before| Instant::now() < not_before)
     }
