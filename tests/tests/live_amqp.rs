@@ -407,6 +407,32 @@ fn assert_nothing_in_the_clear(hostile: &Hostile) {
     }
 }
 
+/// The same on the real server, each of which starts for ten seconds: side by side.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_server_s_certificates_that_do_not_pass() {
+    let attempts = [
+        (AUTHORITY.expired(), "certificate_expiry"),
+        (AUTHORITY.other_host(), "unverified_tls"),
+        (pki::self_signed(), "unverified_tls"),
+    ]
+    .map(|(leaf, expected)| {
+        tokio::spawn(async move {
+            let start =
+                move || server::Amqp::with(Authority::new("unused"), &server::Options { leaf, client_ca: AUTHORITY.pem() });
+            let server = tokio::task::spawn_blocking(start).await.expect("a server");
+            let variables = as_user(server.port, USER, PASSWORD, AUTHORITY.pem());
+            let error = refused::<Shop>(&pairs(&variables), SOON).await;
+            assert_eq!(problems(&error), [expected], "{error}");
+            // RabbitMQ says this of every connection whose TLS handshake was done.
+            assert!(!server.log().contains("accepting AMQP connection"), "it was spoken to");
+            tokio::task::spawn_blocking(move || drop(server)).await.expect("it stops");
+        })
+    });
+    for attempt in attempts {
+        attempt.await.expect("it is refused");
+    }
+}
+
 #[tokio::test]
 async fn certificates_that_do_not_pass() {
     for (leaf, expected) in [
