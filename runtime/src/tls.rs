@@ -422,6 +422,9 @@ fn distrusted(distrust: &Distrust, trust: TrustPosture, host: Option<&Host>) -> 
         TrustPosture::PublicRoots | TrustPosture::PinnedKey => "a public authority",
     };
     let (message, help) = match distrust {
+        Distrust::WeakKey => {
+            return Finding::new(&WEAK_CERTIFICATE, "the server's certificate has an RSA key of fewer than 2048 bits").into();
+        }
         Distrust::Pin => (
             "the server's key is none of those that are pinned".to_owned(),
             "if the server got a new key, add its digest to the `_PIN` variable; if it did not, somebody else answers",

@@ -6,7 +6,11 @@ use backing_services::posture::TrustPosture;
 use backing_services::{BackingServices, Redis, Resource};
 use backing_services_tests::attempt::{self, problems};
 use backing_services_tests::canary::PASSWORD;
+use backing_services_tests::folder::Folder;
+use backing_services_tests::hostile::Hostile;
 use backing_services_tests::pki::{self, Authority, Leaf};
+use backing_services_tests::port;
+use backing_services_tests::process::{self, Process};
 use backing_services_tests::redis::{self, Options, USER};
 
 #[derive(BackingServices, Debug)]
@@ -112,4 +116,54 @@ async fn a_self_signed_certificate_is_its_own_authority() {
     let server = server(leaf);
     server.attach(&[("CACHE_CA", &certificate)]).await.expect("it vouches for itself, and is trusted");
     assert!(server.report(&[]).await.contains("is self-signed, and not issued by a public authority"));
+}
+
+/// A certificate of OpenSSL's making, with a key of so many bits, signed with this digest; and its authority.
+fn openssl(folder: &Folder, bits: u32, digest: &str) -> (Leaf, String) {
+    folder.write("extensions", "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n");
+    for line in [
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=authority -days 30".to_owned(),
+        format!("req -newkey rsa:{bits} -nodes -keyout server.key -out server.csr -subj /CN=server"),
+        format!(
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -set_serial 2 -days 30 -{digest} -extfile extensions -out server.pem"
+        ),
+    ] {
+        process::run(process::unprivileged("openssl").args(line.split(' ')).current_dir(folder.path()));
+    }
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
+    (Leaf { certificate: read("server.pem"), key: read("server.key") }, read("ca.pem"))
+}
+
+async fn refused_as_weak(port: u16, ca: &str) {
+    let url = format!("rediss://{USER}@localhost:{port}");
+    let error = attempt::attach::<Services>(&[("CACHE_URL", &url), ("CACHE_PASSWORD", PASSWORD), ("CACHE_CA", ca)])
+        .await
+        .expect_err("it is weak");
+    assert_eq!(problems(&error), ["weak_certificate"], "{error}");
+}
+
+#[tokio::test]
+async fn a_weak_signature_is_refused() {
+    let folder = Folder::new("weak");
+    let (leaf, ca) = openssl(&folder, 2048, "sha1");
+    let hostile = Hostile::start(move |peer| {
+        let leaf = leaf.clone();
+        async move { Ok(Some(peer.encrypt(&leaf).await?)) }
+    });
+    refused_as_weak(hostile.port, &ca).await;
+}
+
+#[tokio::test]
+async fn a_short_key_is_refused() {
+    let folder = Folder::new("weak");
+    let (_, ca) = openssl(&folder, 1024, "sha256");
+    let port = port::free();
+    let accept = format!("127.0.0.1:{port}");
+    let server = [
+        "openssl", "s_server", "-quiet", "-accept", &accept, "-cert", "server.pem", "-key", "server.key", "-cipher",
+        "DEFAULT@SECLEVEL=0",
+    ];
+    let server = Process::start("openssl", "KILL", folder.path(), &[], server);
+    server.wait_until(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    refused_as_weak(port, &ca).await;
 }

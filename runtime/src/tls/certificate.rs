@@ -39,6 +39,16 @@ pub(super) fn read(der: &CertificateDer<'_>) -> Option<CertificatePosture> {
     })
 }
 
+/// The shortest RSA modulus that is still good, in bits (NIST SP 800-131A; the Baseline Requirements, 6.1.5).
+const SHORTEST_RSA: usize = 2048;
+
+/// Whether a certificate's key can be factored.
+pub(super) fn is_weak(der: &CertificateDer<'_>) -> bool {
+    let Ok(certificate) = Certificate::from_der(der) else { return false };
+    let key = certificate.tbs_certificate().subject_public_key_info();
+    key.algorithm.oid == RSA && key.subject_public_key.as_bytes().and_then(modulus_bits).is_none_or(|bits| bits < SHORTEST_RSA)
+}
+
 fn names(names: Option<SubjectAltName>) -> Vec<String> {
     let name = |name: &GeneralName| match name {
         GeneralName::DnsName(name) => Some(printable(name.as_str())),

@@ -58,6 +58,8 @@ impl Record {
 pub(super) enum Distrust {
     /// Its key is none of those that are pinned.
     Pin,
+    /// Its key can be factored.
+    WeakKey,
     /// It vouches for itself.
     SelfSigned,
     /// The server sent nothing but its own certificate, and nobody knows its issuer.
@@ -107,6 +109,10 @@ impl ServerCertVerifier for Verifier {
                 }
                 error => error,
             })?;
+        }
+        // ring would refuse its signature a moment later, without saying why.
+        if certificate::is_weak(end_entity) {
+            return Err(Distrust::WeakKey.into());
         }
         if !self.pins.is_empty() || self.chain.is_none() {
             let key = ParsedCertificate::try_from(end_entity)?.subject_public_key_info();
