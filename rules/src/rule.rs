@@ -208,6 +208,11 @@ rules! {
         why: "Every process on the machine is then in possession of the secret, or chooses it."
         fix: "`chmod 600` the file (440 with a group of its own), in a directory that others cannot write to."
     }
+    STATIC_MOUNT = "static_mount" [Warn: Load] asvs("V13.3.4") cwe(324) {
+        "a file with a secret is in a mount that follows a rotation"
+        why: "Kubernetes never updates a `subPath` mount: the process goes on with the old secret, and fails when it is revoked."
+        fix: "Mount the volume as a folder, without `subPath`, and read the file in it."
+    }
     SUPERUSER_ACCOUNT = "superuser_account" [Deny: Attach, Watch] asvs("V13.2.2") cwe(250) {
         "the account is not an administrator's"
         why: "One injected statement then owns the server, not one table."

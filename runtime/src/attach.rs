@@ -1,5 +1,6 @@
 //! The second half of attaching: connect to everything at once, probe, and keep all or nothing. And the way back.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ struct Attempt {
     declaration: &'static Declaration,
     field: String,
     variable: String,
+    /// Where the locator was, in words.
+    origin: Option<Cow<'static, str>>,
     connected: Option<Connected>,
     /// Whether it has come back, with whatever result.
     done: bool,
@@ -60,7 +63,7 @@ enum Part {
 
 /// Connects to every resource. Dropping this future ends all that it has begun: the tasks are the set's, and the connections are theirs.
 async fn connect(manifest: &'static Manifest, loaded: Loaded) -> Result<Vec<Slot>, AttachError> {
-    let Loaded { items, mut problems, fields, today } = loaded;
+    let Loaded { items, mut problems, fields, today, .. } = loaded;
     let deadline = tokio::time::Instant::now() + manifest.deadline();
 
     let mut parts = Vec::with_capacity(items.len());
@@ -69,11 +72,20 @@ async fn connect(manifest: &'static Manifest, loaded: Loaded) -> Result<Vec<Slot
         parts.push(match item {
             Item::Value(slot) => Part::Value(slot),
             Item::Resource { entry, target: None, .. } => Part::Value((entry.wrap)(None)),
-            Item::Resource { entry, declaration, field, variable, target: Some(target) } => {
+            Item::Resource { entry, declaration, field, variable, origin, target: Some(target) } => {
                 let connect = (entry.service.connect)(Arc::from(target));
                 let index = parts.len();
                 connecting.spawn(async move { (index, connect.await) });
-                Part::Attempt(Box::new(Attempt { ordinal, entry, declaration, field, variable, connected: None, done: false }))
+                Part::Attempt(Box::new(Attempt {
+                    ordinal,
+                    entry,
+                    declaration,
+                    field,
+                    variable,
+                    origin,
+                    connected: None,
+                    done: false,
+                }))
             }
         });
     }
@@ -93,7 +105,10 @@ async fn connect(manifest: &'static Manifest, loaded: Loaded) -> Result<Vec<Slot
             && !attempt.done
         {
             let failure = if out_of_time { late(manifest.deadline()) } else { panicked() };
-            problems.push((attempt.ordinal, Problem::Failure(failure.at(&attempt.field, &attempt.variable))));
+            problems.push((
+                attempt.ordinal,
+                Problem::Failure(failure.at(&attempt.field, &attempt.variable).out_of(attempt.origin.clone())),
+            ));
         }
     }
 
@@ -118,18 +133,19 @@ impl Attempt {
                 let mut findings = std::mem::take(&mut connected.findings);
                 findings.extend(connected.posture().tls.as_ref().and_then(|tls| crate::tls::expiry_notice(&tls.certificate)));
                 waiver::apply(&mut findings, self.declaration.waived_rules(), today);
-                let findings: Vec<_> = findings.into_iter().map(|finding| finding.at(&self.field, &self.variable)).collect();
+                let findings: Vec<_> = findings
+                    .into_iter()
+                    .map(|finding| finding.at(&self.field, &self.variable).out_of(self.origin.clone()))
+                    .collect();
                 problems.extend(findings.iter().map(|finding| (self.ordinal, Problem::Finding(finding.clone()))));
                 connected.posture().findings = findings;
                 tracing::debug!(field = self.field, "connected: {}", connected.posture());
                 self.connected = Some(connected);
             }
-            Err(Refusal::Finding(finding)) => {
-                problems.push((self.ordinal, Problem::Finding(finding.at(&self.field, &self.variable))))
-            }
-            Err(Refusal::Failure(failure)) => {
-                problems.push((self.ordinal, Problem::Failure(failure.at(&self.field, &self.variable))))
-            }
+            Err(Refusal::Finding(finding)) => problems
+                .push((self.ordinal, Problem::Finding(finding.at(&self.field, &self.variable).out_of(self.origin.clone())))),
+            Err(Refusal::Failure(failure)) => problems
+                .push((self.ordinal, Problem::Failure(failure.at(&self.field, &self.variable).out_of(self.origin.clone())))),
         }
     }
 }

@@ -77,24 +77,31 @@ impl AttachError {
 
         let mut current = None;
         for problem in problems {
-            let (severity, name, variable, message, remedy) = match problem {
+            let (severity, name, variable, origin, message, remedy) = match problem {
                 Problem::Finding(finding) => {
                     let severity = match (finding.waived_because(), finding.is_denied()) {
                         (Some(_), _) => Severity::Waived,
                         (None, true) => Severity::Error,
                         (None, false) => Severity::Warning,
                     };
-                    (severity, finding.rule().name, finding.variable(), finding.message(), finding.remedy())
+                    (severity, finding.rule().name, finding.variable(), finding.origin(), finding.message(), finding.remedy())
                 }
-                Problem::Failure(failure) => {
-                    (Severity::Error, failure.kind().name(), failure.variable(), failure.message(), failure.remedy())
-                }
+                Problem::Failure(failure) => (
+                    Severity::Error,
+                    failure.kind().name(),
+                    failure.variable(),
+                    failure.origin(),
+                    failure.message(),
+                    failure.remedy(),
+                ),
             };
             if current != Some((problem.field(), variable)) {
                 current = Some((problem.field(), variable));
                 write!(f, "\n\n{}", paint.bold(problem.field()))?;
-                if let Some(variable) = variable {
-                    write!(f, " ({variable})")?;
+                match (variable, origin) {
+                    (Some(variable), Some(origin)) => write!(f, " ({variable}, from {origin})")?,
+                    (Some(variable), None) => write!(f, " ({variable})")?,
+                    (None, _) => {}
                 }
             }
             write!(f, "\n  {}: {message}", paint.severity(severity, name))?;

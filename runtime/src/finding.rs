@@ -10,7 +10,8 @@ use backing_services_rules::{Level, Rule};
 #[must_use = "a finding that nobody reads is a violation that nobody sees"]
 pub struct Finding {
     rule: &'static Rule,
-    place: Place,
+    /// On the heap, for it is large, and every `Result` of a connection may hold it.
+    place: Box<Place>,
     message: Cow<'static, str>,
     help: Option<Cow<'static, str>>,
     /// Warns, whatever the rule's level: what will be a violation soon, or is one that a waiver covers.
@@ -26,6 +27,8 @@ pub(crate) struct Place {
     pub(crate) field: String,
     /// The variable that is wrong, or missing.
     pub(crate) variable: Option<String>,
+    /// Where the variable's value was, in words.
+    pub(crate) origin: Option<Cow<'static, str>>,
 }
 
 impl Finding {
@@ -33,7 +36,7 @@ impl Finding {
     ///
     /// A message of a server's goes through [`printable`](crate::posture::printable) first.
     pub fn new(rule: &'static Rule, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { rule, place: Place::default(), message: message.into(), help: None, warning: false, waived: None }
+        Self { rule, place: Box::default(), message: message.into(), help: None, warning: false, waived: None }
     }
 
     /// What to write or do instead. Without it, the report prints the rule's own remedy.
@@ -57,6 +60,12 @@ impl Finding {
     pub(crate) fn at(mut self, field: &str, variable: &str) -> Self {
         field.clone_into(&mut self.place.field);
         self.place.variable.get_or_insert_with(|| variable.to_owned());
+        self
+    }
+
+    /// Where the variable's value was, in words.
+    pub(crate) fn out_of(mut self, origin: Option<Cow<'static, str>>) -> Self {
+        self.place.origin = origin;
         self
     }
 
@@ -90,6 +99,12 @@ impl Finding {
         self.place.variable.as_deref()
     }
 
+    /// Where the variable's value was: `the environment`; `None` where there is no value.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.place.origin.as_deref()
+    }
+
     /// What is wrong.
     #[must_use]
     pub fn message(&self) -> &str {
@@ -116,7 +131,7 @@ impl std::error::Error for Finding {}
 #[must_use = "a failure that nobody reads is one that nobody mends"]
 pub struct Failure {
     kind: FailureKind,
-    place: Place,
+    place: Box<Place>,
     message: Cow<'static, str>,
     help: Cow<'static, str>,
 }
@@ -157,11 +172,18 @@ impl FailureKind {
 impl Failure {
     /// What went wrong, in lower case and without a full stop, and what to look at. Neither holds a value.
     pub fn new(kind: FailureKind, message: impl Into<Cow<'static, str>>, help: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, place: Place::default(), message: message.into(), help: help.into() }
+        Self { kind, place: Box::default(), message: message.into(), help: help.into() }
     }
 
     pub(crate) fn at(mut self, field: &str, variable: &str) -> Self {
-        self.place = Place { field: field.to_owned(), variable: Some(variable.to_owned()) };
+        self.place.field = field.to_owned();
+        self.place.variable = Some(variable.to_owned());
+        self
+    }
+
+    /// Where the variable's value was, in words.
+    pub(crate) fn out_of(mut self, origin: Option<Cow<'static, str>>) -> Self {
+        self.place.origin = origin;
         self
     }
 
@@ -181,6 +203,12 @@ impl Failure {
     #[must_use]
     pub fn variable(&self) -> Option<&str> {
         self.place.variable.as_deref()
+    }
+
+    /// Where the variable's value was: `the environment`; `None` where there is no value.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.place.origin.as_deref()
     }
 
     /// What went wrong.

@@ -32,6 +32,7 @@ serialize! {
         "denied": finding.is_denied(),
         "field": finding.field(),
         "variable": finding.variable(),
+        "origin": finding.origin(),
         "message": finding.message(),
         "remedy": finding.remedy(),
         "waived_because": finding.waived_because(),
@@ -40,6 +41,7 @@ serialize! {
         "kind": failure.kind().name(),
         "field": failure.field(),
         "variable": failure.variable(),
+        "origin": failure.origin(),
         "message": failure.message(),
         "remedy": failure.remedy(),
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
@@ -9,6 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use backing_services::secrecy::{ExposeSecret as _, SecretBox, SecretString};
+use backing_services::source::{Notice, Source, Unreadable, Value};
 use backing_services::{AttachError, BackingServices, Environment, Postgres, Redis, Resource, Sqlite};
 use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::pki;
@@ -310,6 +312,53 @@ fn a_value_may_be_in_a_file() {
     assert_eq!(rules(&secret(folder.path().join("link").to_str().expect("a path in UTF-8"), None)), ["readable_secret_file"]);
 }
 
+/// Each finding says where the value was; what a source notices is one; and a source that is broken as a whole says so once for each field.
+#[test]
+fn findings_name_their_source() {
+    struct Shelf;
+    impl Source for Shelf {
+        fn name(&self) -> Cow<'_, str> {
+            "the shelf".into()
+        }
+        fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
+            let value = |text: &str| Value::new(text, format!("the drawer of `{variable}`"));
+            Ok(Some(match variable {
+                "DATABASE_URL" => value(ORDERS),
+                "DATABASE_PASSWORD" => value("changeme").noticed([Notice::OthersRead, Notice::NeverUpdated]),
+                "SHOP_STRIPE_KEY" => value(PASSWORD).noticed([Notice::OthersWrite]),
+                "SHOP_SESSIONS_URL" | "SHOP_SESSIONS_PASSWORD" => return Err(Unreadable::whole("the shelf is locked")),
+                _ => return Ok(None),
+            }))
+        }
+    }
+    let error = Shop::check(&Shelf).expect_err("it is to be refused");
+    let found: Vec<_> = error
+        .findings()
+        .map(|finding| {
+            let (variable, origin) = (finding.variable().unwrap_or_default(), finding.origin().unwrap_or("nowhere"));
+            format!("{} {variable} {origin}: {}", finding.rule().name, finding.is_denied())
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "readable_secret_file DATABASE_PASSWORD the drawer of `DATABASE_PASSWORD`: false",
+            "static_mount DATABASE_PASSWORD the drawer of `DATABASE_PASSWORD`: false",
+            "placeholder_value DATABASE_PASSWORD the drawer of `DATABASE_PASSWORD`: true",
+            "malformed_value SHOP_SESSIONS_URL nowhere: true",
+            "readable_secret_file SHOP_STRIPE_KEY the drawer of `SHOP_STRIPE_KEY`: true",
+        ]
+    );
+    let report = error.to_string();
+    assert!(report.contains("orders (DATABASE_PASSWORD, from the drawer of `DATABASE_PASSWORD`)\n"), "{report}");
+    assert!(report.contains("sessions (SHOP_SESSIONS_URL)\n  error[malformed_value]: the shelf is locked\n"), "{report}");
+
+    let error = refusal::<Shop>(&with(&[("SHOP_PORT", "eighty")]));
+    assert!(error.to_string().contains("port (SHOP_PORT, from the environment)\n"), "{error}");
+    let debug = format!("{:?}", Value::new(PASSWORD, "the shelf"));
+    assert!(debug.contains("the shelf") && !debug.contains(PASSWORD), "{debug}");
+}
+
 /// What one line end means, and what stays.
 #[test]
 fn one_line_end_does_not_belong_to_the_value() {
@@ -340,9 +389,9 @@ fn two_fields_of_nested_structs_do_not_read_one_variable() {
     }
     let error = refusal::<Outer>(&Environment::from_iter([("SHOP_MAIL_FROM", "ada@example.com")]));
     assert!(
-        error
-            .to_string()
-            .contains("mail.from (SHOP_MAIL_FROM)\n  error[duplicate_variable]: `mail_from` reads this variable too"),
+        error.to_string().contains(
+            "mail.from (SHOP_MAIL_FROM, from the environment)\n  error[duplicate_variable]: `mail_from` reads this variable too"
+        ),
         "{error}"
     );
 

@@ -2,23 +2,28 @@
 //!
 //! Every field is looked at, whatever was found at the ones before it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_VALUE, READABLE_SECRET_FILE};
+use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_VALUE};
 use backing_services_rules::{Date, variable};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 
 use crate::error::{AttachError, Problem};
 use crate::finding::Finding;
 use crate::manifest::{Category, Declaration, Field, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot};
-use crate::source::{Source, file};
+use crate::source::Source;
 use crate::target::Target;
 
 pub(crate) mod address;
 pub(crate) mod credentials;
+mod reader;
 mod resource;
 pub(crate) mod waiver;
+
+pub(crate) use reader::{Reader, Value};
 
 /// Loads and checks; the values are dropped again.
 pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<(), AttachError> {
@@ -33,6 +38,9 @@ pub(crate) struct Loaded {
     pub(crate) items: Vec<(usize, Item)>,
     /// Each with its field's place in declaration order.
     pub(crate) problems: Vec<(usize, Problem)>,
+    /// The files that `NAME_FILE`s named: a change of one is a change of a value.
+    #[allow(dead_code, reason = "what follows a source reads it")]
+    pub(crate) files: Vec<PathBuf>,
     /// How many fields there are.
     pub(crate) fields: usize,
     pub(crate) today: Date,
@@ -48,6 +56,8 @@ pub(crate) enum Item {
         declaration: &'static Declaration,
         field: String,
         variable: String,
+        /// Where the locator was, in words.
+        origin: Option<Cow<'static, str>>,
         target: Option<Box<Target>>,
     },
 }
@@ -62,13 +72,14 @@ pub(crate) fn load(manifest: &'static Manifest, source: &dyn Source) -> Result<L
         fields: 0,
         items: Vec::with_capacity(manifest.fields().len()),
         problems: Vec::new(),
+        files: Vec::new(),
     };
     loader.load(manifest, "", manifest.variable_prefix());
-    let Loader { items, problems, fields, today, .. } = loader;
+    let Loader { items, problems, files, fields, today, .. } = loader;
     if problems.iter().any(|(_, problem)| problem.is_denied()) {
         return Err(AttachError::new(manifest.struct_name(), fields, problems.into_iter().map(|(_, problem)| problem).collect()));
     }
-    Ok(Loaded { items, problems, fields, today })
+    Ok(Loaded { items, problems, files, fields, today })
 }
 
 /// Says in the log what did not end the attempt.
@@ -99,6 +110,7 @@ struct Loader<'a> {
     fields: usize,
     items: Vec<(usize, Item)>,
     problems: Vec<(usize, Problem)>,
+    files: Vec<PathBuf>,
 }
 
 impl Loader<'_> {
@@ -121,6 +133,7 @@ impl Loader<'_> {
         let declaration = field.declaration();
         let env = declaration.env_name();
         let mut findings = Vec::new();
+        let mut reader = Reader::new(self.source);
         let variable = match field.category() {
             Category::Resource(_) => env.map_or_else(|| format!("{stem}_URL"), str::to_owned),
             _ => env.unwrap_or(stem).to_owned(),
@@ -133,22 +146,23 @@ impl Loader<'_> {
                     self.claim(&format!("{base}{ending}"), &path, &mut findings);
                 }
                 let target =
-                    resource::load(self.source, entry, declaration, &variable, &base, self.deadline, self.today, &mut findings);
+                    resource::load(&mut reader, entry, declaration, &variable, &base, self.deadline, self.today, &mut findings);
                 target.map(|target| Item::Resource {
                     target: target.map(Box::new),
                     entry,
                     declaration,
                     field: path.clone(),
                     variable: variable.clone(),
+                    origin: reader.origin_of_resource(&variable),
                 })
             }
             Category::Secret(entry) => {
                 self.claim(&variable, &path, &mut findings);
-                secret(self.source, entry, &variable, &mut findings).map(Item::Value)
+                secret(&mut reader, entry, &variable, &mut findings).map(Item::Value)
             }
             Category::Setting(entry) => {
                 self.claim(&variable, &path, &mut findings);
-                setting(self.source, entry, declaration, &variable, &mut findings).map(Item::Value)
+                setting(&mut reader, entry, declaration, &variable, &mut findings).map(Item::Value)
             }
             Category::Nested(_) => None,
         };
@@ -159,7 +173,12 @@ impl Loader<'_> {
         {
             self.items.push((self.fields, item));
         }
-        self.problems.extend(findings.into_iter().map(|finding| (self.fields, Problem::Finding(finding.at(&path, &variable)))));
+        self.problems.extend(findings.into_iter().map(|finding| {
+            let finding = finding.at(&path, &variable);
+            let origin = finding.variable().and_then(|variable| reader.origin(variable));
+            (self.fields, Problem::Finding(finding.out_of(origin)))
+        }));
+        self.files.extend(reader.into_files());
     }
 
     /// Notes that a field reads a variable. The derive has seen to it within a struct; this is for structs within structs, and for what only
@@ -179,85 +198,6 @@ impl Loader<'_> {
     }
 }
 
-/// A value, and the variable that it really came from: `NAME`, or `NAME_FILE`.
-pub(crate) struct Value {
-    pub(crate) text: SecretString,
-    pub(crate) variable: String,
-}
-
-/// Reads `NAME`, or the file that `NAME_FILE` names. `None` where neither is there, or where something is wrong with them: then there is a
-/// finding.
-pub(crate) fn read(source: &dyn Source, name: &str, findings: &mut Vec<Finding>) -> Option<Value> {
-    let name_of_file = format!("{name}_FILE");
-    let direct = get(source, name, findings);
-    let file = get(source, &name_of_file, findings);
-    match (direct, file) {
-        (Some(_), Some(_)) => {
-            findings.push(
-                Finding::new(&DUPLICATE_VARIABLE, format!("`{name}` and `{name_of_file}` are both set"))
-                    .about(name)
-                    .help("unset one of the two"),
-            );
-            None
-        }
-        (Some(text), None) => Some(Value { text, variable: name.to_owned() }),
-        (None, Some(path)) => from_file(path.expose_secret(), name_of_file, findings),
-        (None, None) => None,
-    }
-}
-
-fn from_file(path: &str, variable: String, findings: &mut Vec<Finding>) -> Option<Value> {
-    match file::read(path) {
-        Ok(value) => {
-            match value.exposure {
-                file::Exposure::None => {}
-                // What image entry points and Kubernetes' default mode leave behind. In a container there may be no other user: so it is said,
-                // and does not end the attempt.
-                file::Exposure::Readable => {
-                    findings.push(
-                        Finding::new(&READABLE_SECRET_FILE, "every user of this machine can read the file")
-                            .about(&variable)
-                            .warning(),
-                    );
-                }
-                file::Exposure::Writable => {
-                    findings.push(
-                        Finding::new(
-                            &READABLE_SECRET_FILE,
-                            "every user of this machine can write the file, or put another in its place",
-                        )
-                        .about(&variable),
-                    );
-                }
-            }
-            // An empty file is what a credential that could not be fetched leaves behind: as good as none.
-            value.text.map(|text| Value { text, variable })
-        }
-        Err(unreadable) => {
-            findings.push(
-                Finding::new(&MALFORMED_VALUE, format!("`{variable}` {unreadable}"))
-                    .about(variable)
-                    .help("write the path of a file that this process can read"),
-            );
-            None
-        }
-    }
-}
-
-fn get(source: &dyn Source, variable: &str, findings: &mut Vec<Finding>) -> Option<SecretString> {
-    match source.get(variable) {
-        Ok(value) => value,
-        Err(unreadable) => {
-            findings.push(
-                Finding::new(&MALFORMED_VALUE, format!("`{variable}` {unreadable}"))
-                    .about(variable)
-                    .help("write the value as UTF-8 text, once"),
-            );
-            None
-        }
-    }
-}
-
 /// Whether reading has already said why there is no value.
 fn is_explained(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| !finding.warning)
@@ -268,10 +208,10 @@ fn missing(source: &dyn Source, variable: &str) -> Finding {
         .help(format!("set `{variable}`, or `{variable}_FILE` to the path of a file that holds it"))
 }
 
-fn secret(source: &dyn Source, entry: &SecretEntry, variable: &str, findings: &mut Vec<Finding>) -> Option<Slot> {
-    let value = read(source, variable, findings);
+fn secret(reader: &mut Reader<'_>, entry: &SecretEntry, variable: &str, findings: &mut Vec<Finding>) -> Option<Slot> {
+    let value = reader.read(variable, findings);
     if value.is_none() && !entry.optional && !is_explained(findings) {
-        findings.push(missing(source, variable));
+        findings.push(missing(reader.source(), variable));
     }
     if let Some(value) = &value {
         credentials::check_secret(value, findings);
@@ -290,19 +230,19 @@ fn secret(source: &dyn Source, entry: &SecretEntry, variable: &str, findings: &m
 }
 
 fn setting(
-    source: &dyn Source,
+    reader: &mut Reader<'_>,
     entry: &SettingEntry,
     declaration: &Declaration,
     variable: &str,
     findings: &mut Vec<Finding>,
 ) -> Option<Slot> {
-    let value = read(source, variable, findings);
+    let value = reader.read(variable, findings);
     if is_explained(findings) {
         return None;
     }
     let text = value.as_ref().map(|value| value.text.expose_secret()).or(declaration.default_text());
     if text.is_none() && !entry.optional {
-        findings.push(missing(source, variable));
+        findings.push(missing(reader.source(), variable));
         return None;
     }
     let read = (entry.read)(text);

@@ -8,18 +8,18 @@ use backing_services_rules::rule::{
 use backing_services_rules::{Date, Transport};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Value, address, credentials, is_explained, missing, read, waiver};
+use super::{Reader, Value, address, credentials, is_explained, missing, waiver};
 use crate::finding::Finding;
 use crate::locator::{self, Dialect};
 use crate::manifest::{Declaration, ResourceEntry};
 use crate::service::{Login, ServiceEntry};
-use crate::source::{Source, environment};
+use crate::source::environment;
 use crate::target::{Target, Trust};
 
 /// `Some(None)` for an optional resource that there is none of; `None` where something is wrong, and then there is a finding.
 #[allow(clippy::too_many_arguments, reason = "one caller, which has just these")]
 pub(super) fn load(
-    source: &dyn Source,
+    reader: &mut Reader<'_>,
     entry: &'static ResourceEntry,
     declaration: &'static Declaration,
     variable: &str,
@@ -29,8 +29,8 @@ pub(super) fn load(
     findings: &mut Vec<Finding>,
 ) -> Option<Option<Target>> {
     let service = entry.service;
-    let url = read(source, variable, findings);
-    let companions = Companions::read(source, base, findings);
+    let url = reader.read(variable, findings);
+    let companions = Companions::read(reader, base, findings);
     let from_parts = match (&url, &companions.host) {
         (Some(url), Some(host)) => {
             findings.push(
@@ -51,7 +51,7 @@ pub(super) fn load(
             return None;
         }
         if !entry.optional {
-            findings.push(missing(source, variable));
+            findings.push(missing(reader.source(), variable));
             return None;
         }
         // A password without a locator is half of something: the locator's variable is probably misspelt.
@@ -261,8 +261,8 @@ struct Companions {
 }
 
 impl Companions {
-    fn read(source: &dyn Source, base: &str, findings: &mut Vec<Finding>) -> Self {
-        let mut read = |ending: &str| read(source, &format!("{base}{ending}"), findings);
+    fn read(reader: &mut Reader<'_>, base: &str, findings: &mut Vec<Finding>) -> Self {
+        let mut read = |ending: &str| reader.read(&format!("{base}{ending}"), findings);
         Self {
             host: read("_HOST"),
             port: read("_PORT"),

@@ -32,7 +32,8 @@ use crate::attach::within;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::posture::{Posture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
-use crate::source::file::{Exposure, exposure};
+use crate::source::Notice;
+use crate::source::file::exposure;
 use crate::target::Target;
 
 /// SQLite. See [the module](self) for its locator, and for how it is attached.
@@ -134,7 +135,7 @@ fn prepare(path: &Path, creates: bool) -> Result<bool, Failure> {
             "write the path of the database's file",
         ));
     }
-    Ok(exposure(path, &metadata) == Exposure::Writable)
+    Ok(exposure(path, &metadata) == Some(Notice::OthersWrite))
 }
 
 /// The error's own text names the path, which is a value.

@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 
-use secrecy::SecretString;
-
-use super::{MAX_VALUE, Source, Unreadable};
+use super::{MAX_VALUE, Source, Unreadable, Value};
 
 /// The environment of the process, or variables that stand in for it.
 ///
@@ -46,12 +44,15 @@ impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     }
 }
 
+/// What it is called in a report.
+const NAME: &str = "the environment";
+
 impl Source for Environment {
     fn name(&self) -> Cow<'_, str> {
-        "the environment".into()
+        NAME.into()
     }
 
-    fn get(&self, variable: &str) -> Result<Option<SecretString>, Unreadable> {
+    fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
         let value = match &self.0 {
             Variables::Process => std::env::var_os(variable),
             Variables::Given(given) => match given.get(variable) {
@@ -65,7 +66,7 @@ impl Source for Environment {
             return Err(Unreadable::new("is longer than 1 MiB"));
         }
         match value.into_string() {
-            Ok(text) => Ok(Some(text.into())),
+            Ok(text) => Ok(Some(Value::new(text, NAME))),
             Err(_) => Err(Unreadable::new("is not Unicode")),
         }
     }

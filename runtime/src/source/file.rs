@@ -1,5 +1,6 @@
-//! A value in a file: `NAME_FILE` names it, as the entry points of container images do it.
+//! The one reader of files: what a value in a file must be, and who else can get at it.
 
+use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::path::Path;
@@ -7,60 +8,76 @@ use std::path::Path;
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 
-use super::{MAX_VALUE, Unreadable};
+use super::{MAX_VALUE, Notice};
 
 /// A value that was in a file, and who else can get at it.
 pub(crate) struct FileValue {
+    /// `None` where the file is empty: what a credential that could not be fetched leaves behind.
     pub(crate) text: Option<SecretString>,
-    pub(crate) exposure: Exposure,
+    pub(crate) exposure: Option<Notice>,
 }
 
-/// Who else can get at a file.
+/// What is wrong with a file. It follows the words "a file that", and holds nothing of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exposure {
-    /// Its owner and its group.
-    None,
-    /// Every user of the machine can read it.
-    Readable,
-    /// Every user of the machine can write it, or put another in its place.
-    Writable,
+pub(crate) enum Fault {
+    Absent,
+    Forbidden,
+    NotRegular,
+    TooLong,
+    NotText,
+    Broken,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Absent => "does not exist",
+            Self::Forbidden => "this process may not read",
+            Self::NotRegular => "is not a regular file",
+            Self::TooLong => "is longer than 1 MiB",
+            Self::NotText => "is not UTF-8",
+            Self::Broken => "cannot be read",
+        })
+    }
+}
+
+/// In our own words: which of these it was is all that helps.
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Self::Absent,
+            std::io::ErrorKind::PermissionDenied => Self::Forbidden,
+            _ => Self::Broken,
+        }
+    }
 }
 
 /// Reads a value. One line end behind it does not belong to it; other blanks do.
-pub(crate) fn read(path: &str) -> Result<FileValue, Unreadable> {
-    let path = Path::new(path);
-    if !path.is_absolute() {
-        return Err(Unreadable::new("is not an absolute path: what it names would depend on where the process was started"));
-    }
+pub(crate) fn read(path: &Path) -> Result<FileValue, Fault> {
     // Looked at before it is opened: opening a pipe waits for whoever writes to it.
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(Fault::NotRegular);
+    }
+    let file = File::open(path)?;
+    // And after: what was opened is what is read.
+    let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(Unreadable::new("does not name a regular file"));
+        return Err(Fault::NotRegular);
     }
-    let file = File::open(path).map_err(unreadable)?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().min(MAX_VALUE as u64) as usize + 1));
-    file.take(MAX_VALUE as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(MAX_VALUE as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_VALUE {
-        return Err(Unreadable::new("names a file that is longer than 1 MiB"));
+        return Err(Fault::TooLong);
     }
-    let text = str::from_utf8(&bytes).map_err(|_| Unreadable::new("names a file that is not UTF-8"))?;
+    let text = str::from_utf8(&bytes).map_err(|_| Fault::NotText)?;
     let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     let text = (!text.is_empty()).then(|| SecretString::from(text));
     Ok(FileValue { text, exposure: exposure(path, &metadata) })
 }
 
-/// In our own words: which of these it was is all that helps, and the path is a value.
-fn unreadable(error: std::io::Error) -> Unreadable {
-    Unreadable::new(match error.kind() {
-        std::io::ErrorKind::NotFound => "names a file that does not exist",
-        std::io::ErrorKind::PermissionDenied => "names a file that this process may not read",
-        _ => "names a file that cannot be read",
-    })
-}
-
 /// Who else can get at the file: its own mode, and that of the folder that it really is in.
 #[cfg(unix)]
-pub(crate) fn exposure(path: &Path, metadata: &Metadata) -> Exposure {
+pub(crate) fn exposure(path: &Path, metadata: &Metadata) -> Option<Notice> {
     use std::os::unix::fs::MetadataExt as _;
     const OTHERS_READ: u32 = 0o004;
     const OTHERS_WRITE: u32 = 0o002;
@@ -72,16 +89,16 @@ pub(crate) fn exposure(path: &Path, metadata: &Metadata) -> Exposure {
         std::fs::metadata(folder).is_ok_and(|folder| folder.mode() & OTHERS_WRITE != 0 && folder.mode() & STICKY == 0)
     });
     if replaceable || metadata.mode() & OTHERS_WRITE != 0 {
-        Exposure::Writable
+        Some(Notice::OthersWrite)
     } else if metadata.mode() & OTHERS_READ != 0 {
-        Exposure::Readable
+        Some(Notice::OthersRead)
     } else {
-        Exposure::None
+        None
     }
 }
 
 /// Modes are Unix's; elsewhere there is nothing to look at.
 #[cfg(not(unix))]
-pub(crate) fn exposure(_: &Path, _: &Metadata) -> Exposure {
-    Exposure::None
+pub(crate) fn exposure(_: &Path, _: &Metadata) -> Option<Notice> {
+    None
 }

@@ -1,0 +1,148 @@
+//! Reading the variables of one field: `NAME`, or the file that `NAME_FILE` names; and where each of them was.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, READABLE_SECRET_FILE, STATIC_MOUNT};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::finding::Finding;
+use crate::source::{Notice, Source, Unreadable, file};
+
+/// A value, and the variable that it really came from: `NAME`, or `NAME_FILE`.
+pub(crate) struct Value {
+    pub(crate) text: SecretString,
+    pub(crate) variable: String,
+}
+
+/// Reads the variables of one field, and remembers where they were.
+pub(crate) struct Reader<'a> {
+    source: &'a dyn Source,
+    /// Each variable that was there, and where.
+    origins: Vec<(String, Cow<'static, str>)>,
+    /// The files that `NAME_FILE`s named.
+    files: Vec<PathBuf>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) const fn new(source: &'a dyn Source) -> Self {
+        Self { source, origins: Vec::new(), files: Vec::new() }
+    }
+
+    pub(crate) const fn source(&self) -> &'a dyn Source {
+        self.source
+    }
+
+    /// Where a variable's value was; `None` where there was none.
+    pub(crate) fn origin(&self, variable: &str) -> Option<Cow<'static, str>> {
+        self.origins.iter().find(|(name, _)| name == variable).map(|(_, origin)| origin.clone())
+    }
+
+    /// Where a whole resource came from: its locator, or else what there was first.
+    pub(crate) fn origin_of_resource(&self, variable: &str) -> Option<Cow<'static, str>> {
+        let first = || self.origins.first().map(|(_, origin)| origin.clone());
+        self.origin(variable).or_else(|| self.origin(&format!("{variable}_FILE"))).or_else(first)
+    }
+
+    /// The files that `NAME_FILE`s named, read or not.
+    pub(crate) fn into_files(self) -> Vec<PathBuf> {
+        self.files
+    }
+
+    /// Reads `NAME`, or the file that `NAME_FILE` names. `None` where neither is there, or where something is wrong with them: then there is a
+    /// finding.
+    pub(crate) fn read(&mut self, name: &str, findings: &mut Vec<Finding>) -> Option<Value> {
+        let name_of_file = format!("{name}_FILE");
+        let direct = self.get(name, findings);
+        let file = self.get(&name_of_file, findings);
+        match (direct, file) {
+            (Some(_), Some(_)) => {
+                let message = match (self.origin(name), self.origin(&name_of_file)) {
+                    (Some(one), Some(other)) if one != other => {
+                        format!("`{name}` is in {one}, and `{name_of_file}` in {other}")
+                    }
+                    _ => format!("`{name}` and `{name_of_file}` are both set"),
+                };
+                findings.push(Finding::new(&DUPLICATE_VARIABLE, message).about(name).help("unset one of the two"));
+                None
+            }
+            (Some(text), None) => Some(Value { text, variable: name.to_owned() }),
+            (None, Some(path)) => self.read_file(path.expose_secret(), name_of_file, findings),
+            (None, None) => None,
+        }
+    }
+
+    fn read_file(&mut self, path: &str, variable: String, findings: &mut Vec<Finding>) -> Option<Value> {
+        let path = Path::new(path);
+        let unusable = |what: String| {
+            let finding = Finding::new(&MALFORMED_VALUE, format!("`{variable}` {what}")).about(&variable);
+            finding.help("write the path of a file that this process can read")
+        };
+        if !path.is_absolute() {
+            // The path is not repeated: it may be a secret that was put into the wrong variable.
+            let why = "is not an absolute path: what it names would depend on where the process was started";
+            findings.push(unusable(why.to_owned()));
+            return None;
+        }
+        self.files.push(path.to_owned());
+        match file::read(path) {
+            Ok(value) => {
+                findings.extend(value.exposure.map(|notice| finding(notice, &variable)));
+                // An empty file is what a credential that could not be fetched leaves behind: as good as none.
+                value.text.map(|text| Value { text, variable })
+            }
+            Err(fault) => {
+                findings.push(unusable(format!("names a file that {fault}")));
+                None
+            }
+        }
+    }
+
+    fn get(&mut self, variable: &str, findings: &mut Vec<Finding>) -> Option<SecretString> {
+        match self.source.get(variable) {
+            Ok(None) => None,
+            Ok(Some(value)) => {
+                let (text, place, notices) = value.into_parts();
+                findings.extend(notices.into_iter().map(|notice| finding(notice, variable)));
+                self.origins.push((variable.to_owned(), place));
+                Some(text)
+            }
+            Err(unreadable) => {
+                findings.extend(refused(&unreadable, variable, findings));
+                None
+            }
+        }
+    }
+}
+
+/// What a source noticed, as the finding that it is.
+fn finding(notice: Notice, variable: &str) -> Finding {
+    match notice {
+        // In a container there may be no other user: so it is said, and does not end the attempt.
+        Notice::OthersRead => {
+            Finding::new(&READABLE_SECRET_FILE, "every user of this machine can read the file").about(variable).warning()
+        }
+        Notice::OthersWrite => {
+            Finding::new(&READABLE_SECRET_FILE, "every user of this machine can write the file, or put another in its place")
+                .about(variable)
+        }
+        Notice::NeverUpdated => {
+            Finding::new(&STATIC_MOUNT, "the file is a mount of its own, which a rotation does not reach").about(variable)
+        }
+    }
+}
+
+/// Why there is no value. What is wrong with a whole source is said once.
+fn refused(unreadable: &Unreadable, variable: &str, findings: &[Finding]) -> Option<Finding> {
+    if unreadable.is_whole() {
+        let message = unreadable.to_string();
+        let is_said = findings.iter().any(|finding| finding.message() == message);
+        return (!is_said).then(|| {
+            Finding::new(&MALFORMED_VALUE, message)
+                .about(variable)
+                .help("mend the source, or leave it out of those that are read")
+        });
+    }
+    let finding = Finding::new(&MALFORMED_VALUE, format!("`{variable}` {unreadable}")).about(variable);
+    Some(finding.help("write the value as UTF-8 text, once"))
+}
