@@ -68,7 +68,8 @@ impl Asker<'_> {
         }
         if let Some(literal) = &attribute.needs {
             let service = qualified(self.field, "ResourceField", "Service");
-            self.ask(Place::of(literal), "assert_needs", Some(service), &TokenStream::new());
+            let needs = literal.value();
+            self.ask(Place::of(literal), "assert_needs", Some(service), &quote!(#needs));
         }
     }
 

@@ -11,6 +11,7 @@
 pub mod date;
 pub mod name;
 pub mod parameter;
+pub mod release;
 pub mod rule;
 pub mod scheme;
 mod text;

@@ -63,7 +63,7 @@ enum Part {
 
 /// Connects to every resource. Dropping this future ends all that it has begun: the tasks are the set's, and the connections are theirs.
 async fn connect(manifest: &'static Manifest, loaded: Loaded) -> Result<Vec<Slot>, AttachError> {
-    let Loaded { items, mut problems, fields, today, .. } = loaded;
+    let Loaded { items, mut problems, fields, waivers, today, .. } = loaded;
     let deadline = tokio::time::Instant::now() + manifest.deadline();
 
     let mut parts = Vec::with_capacity(items.len());
@@ -120,6 +120,7 @@ async fn connect(manifest: &'static Manifest, loaded: Loaded) -> Result<Vec<Slot
         return Err(AttachError::new(manifest.struct_name(), fields, problems));
     }
     check::report_warnings(&problems);
+    waiver::report(&waivers);
     tracing::info!(services = manifest.struct_name(), fields, "attached");
     Ok(parts.into_iter().map(Part::into_slot).collect())
 }
@@ -132,6 +133,7 @@ impl Attempt {
             Ok(mut connected) => {
                 let mut findings = std::mem::take(&mut connected.findings);
                 findings.extend(connected.posture().tls.as_ref().and_then(|tls| crate::tls::expiry_notice(&tls.certificate)));
+                findings.extend(connected.posture().server.as_ref().and_then(|server| server.finding(today)));
                 waiver::apply(&mut findings, self.declaration.waived_rules(), today);
                 let findings: Vec<_> = findings
                     .into_iter()
@@ -139,6 +141,7 @@ impl Attempt {
                     .collect();
                 problems.extend(findings.iter().map(|finding| (self.ordinal, Problem::Finding(finding.clone()))));
                 connected.posture().findings = findings;
+                connected.posture().waivers = waiver::in_force(self.declaration.waived_rules(), today).collect();
                 tracing::debug!(field = self.field, "connected: {}", connected.posture());
                 self.connected = Some(connected);
             }

@@ -257,16 +257,3 @@ const fn append(text: &mut [u8], at: usize, piece: &str) -> usize {
     }
     at + i
 }
-
-/// What is asked of `needs`, at compile time, once the service is known.
-///
-/// # Panics
-/// When the service has no privileges that could be compared with it: in a constant, that is a compile error.
-#[doc(hidden)]
-#[track_caller]
-pub const fn assert_needs<S: Service>() {
-    assert!(
-        S::HAS_PRIVILEGES,
-        "`needs` on a service whose accounts have no privileges that could be compared with it: remove it [unknown_attribute]"
-    );
-}

@@ -65,9 +65,11 @@ mod check;
 mod dial;
 mod error;
 mod finding;
+pub mod grants;
 mod locator;
 pub mod manifest;
 pub mod manual;
+pub mod needs;
 pub mod posture;
 mod resource;
 #[cfg(feature = "serde")]
@@ -90,8 +92,10 @@ pub use backing_services_rules::{Level, Rule, Scheme};
 pub use dial::{Dialled, Stream};
 pub use error::AttachError;
 pub use finding::{Failure, FailureKind, Finding};
+pub use grants::Grants;
 pub use locator::Locator;
 pub use manifest::Manifest;
+pub use needs::{Difference, Grantable, Needs};
 pub use posture::Posture;
 pub use resource::{AnyResource, ClientGuard, Resource};
 #[cfg(feature = "net")]
@@ -137,8 +141,9 @@ pub use tls::Witness;
 /// What generated code uses. It is no part of the API: it changes whenever the derive does.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::attached::{Attached, ResourceField, SecretField, Values, assert_needs, assert_scheme};
+    pub use crate::attached::{Attached, ResourceField, SecretField, Values, assert_scheme};
     pub use crate::manifest::{Category, Declaration, Field, Waiver};
+    pub use crate::needs::assert_needs;
     pub use crate::resource::AnyResource;
     pub use crate::setting::{Setting, assert_public};
     pub use ::core;

@@ -3,9 +3,11 @@
 use std::fmt::{self, Write as _};
 use std::time::SystemTime;
 
-use backing_services_rules::Transport;
+use backing_services_rules::rule::UNSUPPORTED_SERVER;
+use backing_services_rules::{Date, Transport, release};
 
 use crate::finding::Finding;
+use crate::manifest::Waiver;
 use crate::service::Service;
 use crate::target::Target;
 
@@ -23,18 +25,66 @@ pub struct Posture {
     pub transport: Transport,
     /// What protects the connection; `None` for a service in the process, and for plaintext that a waiver or a loopback address allows.
     pub tls: Option<TlsPosture>,
-    /// Product and version, as the server gives them.
-    pub server: Option<String>,
+    /// What the server says that it is.
+    pub server: Option<ServerPosture>,
     /// The account, as the server gives it.
     pub account: Option<String>,
+    /// What the account may do, in the words of `needs`: as far as the service tells, at most [`MOST_PRIVILEGES`].
+    pub privileges: Vec<String>,
     /// How the account was authenticated: `SCRAM-SHA-256`.
     pub authentication: Option<String>,
     /// Where the driver falls short of what this crate promises, in words.
     pub remarks: Vec<&'static str>,
     /// What was found and did not end the attempt: warnings, and violations that a waiver covers.
     pub findings: Vec<Finding>,
+    /// The waivers of the field that hold today, whether or not there is something that they cover.
+    pub waivers: Vec<&'static Waiver>,
     /// When all this was learnt.
     pub taken_at: SystemTime,
+}
+
+/// The most privileges that a posture lists.
+pub const MOST_PRIVILEGES: usize = 256;
+
+/// What a server says that it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerPosture {
+    /// The product: `PostgreSQL`.
+    pub product: String,
+    /// Its version, as the server writes it; empty where it does not say.
+    pub version: String,
+}
+
+impl ServerPosture {
+    /// Product and version, each made [`printable`].
+    #[must_use]
+    pub fn new(product: &str, version: &str) -> Self {
+        Self { product: printable(product), version: printable(version) }
+    }
+
+    /// The last day on which this release gets security fixes from its makers; `None` where that is not known
+    /// ([`rules::release`](crate::rules::release)).
+    #[must_use]
+    pub fn end_of_life(&self) -> Option<Date> {
+        release::end_of_life(&self.product, &self.version).map(|(date, _)| date)
+    }
+
+    /// The finding that the release has ended.
+    pub(crate) fn finding(&self, today: Date) -> Option<Finding> {
+        let (end, source) = release::end_of_life(&self.product, &self.version)?;
+        (end < today).then(|| {
+            Finding::new(&UNSUPPORTED_SERVER, format!("{self} gets no security fixes from its makers since {end}"))
+                .help(format!("upgrade the server, or see that whoever packages it mends it: {source}"))
+        })
+    }
+}
+
+impl fmt::Display for ServerPosture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { product, version } = self;
+        if version.is_empty() { f.write_str(product) } else { write!(f, "{product} {version}") }
+    }
 }
 
 /// What protects a connection.
@@ -99,9 +149,11 @@ impl Posture {
             tls: None,
             server: None,
             account: None,
+            privileges: Vec::new(),
             authentication: None,
             remarks: Vec::new(),
             findings: Vec::new(),
+            waivers: Vec::new(),
             taken_at: SystemTime::now(),
         }
     }

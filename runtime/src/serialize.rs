@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeSeq as _, SerializeStruct as _, Serializer}
 
 use crate::finding::{Failure, Finding};
 use crate::manifest::{Category, Field, Manifest, Waiver};
-use crate::posture::{CertificatePosture, Posture, TlsPosture, TrustPosture};
+use crate::posture::{CertificatePosture, Posture, ServerPosture, TlsPosture, TrustPosture};
 
 /// Writes a struct: its name, then `key: value` each.
 macro_rules! serialize {
@@ -57,10 +57,17 @@ serialize! {
         "tls": posture.tls,
         "server": posture.server,
         "account": posture.account,
+        "privileges": posture.privileges,
         "authentication": posture.authentication,
         "remarks": posture.remarks,
         "findings": posture.findings,
+        "waivers": posture.waivers,
         "taken_at": unix_seconds(posture.taken_at),
+    }
+    ServerPosture as "ServerPosture" |server| {
+        "product": server.product,
+        "version": server.version,
+        "end_of_life": server.end_of_life().map(|end| end.to_string()),
     }
     TlsPosture as "TlsPosture" |tls| {
         "version": tls.version,

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use backing_services_rules::Scheme;
 
 use crate::finding::{Failure, Finding};
+use crate::grants::Grants;
 use crate::locator::Locator;
 use crate::manifest::Slot;
+use crate::needs::Grantable;
 use crate::posture::Posture;
 use crate::resource::{Identity, Resource};
 use crate::target::Target;
@@ -73,8 +75,10 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// What the locator's path means, to follow "the path is": `the database's name`. `None` where there may be none.
     const PATH: Option<&'static str> = None;
 
-    /// Whether accounts have privileges that the service can be asked for, so that `needs = "…"` means something.
-    const HAS_PRIVILEGES: bool = false;
+    /// What an account can be granted: the words of `needs = "…"`. Where there is none, `needs` is refused.
+    ///
+    /// A service with such words compares [`Target::needs`] with what the account has, in [`Service::connect`].
+    const PRIVILEGES: &'static [Grantable] = &[];
 
     /// Whether the driver lets our verifier decide whom to trust, so that `_PIN` can name the server's key.
     const PINS: bool = true;
@@ -91,6 +95,13 @@ pub trait Service: Sized + Send + Sync + 'static {
 
     /// Variables of the process that would steer the driver behind the locator's back.
     const AMBIENT: &'static [&'static str] = &[];
+
+    /// The statements that create an account with the privileges that a field needs, and no more: as an administrator runs them, names quoted, without
+    /// a password. `None` where the service has no such statements.
+    fn grants(grants: &Grants) -> Option<String> {
+        let _ = grants;
+        None
+    }
 
     /// Connects, authenticates, and learns the posture.
     ///
@@ -246,6 +257,8 @@ pub(crate) struct ServiceEntry {
     pub(crate) schemes: &'static [Scheme],
     pub(crate) parameters: &'static [Parameter],
     pub(crate) login: Login,
+    pub(crate) privileges: &'static [Grantable],
+    pub(crate) grants: fn(&Grants) -> Option<String>,
     pub(crate) path: Option<&'static str>,
     pub(crate) ambient: &'static [&'static str],
     pub(crate) pins: bool,
@@ -298,6 +311,8 @@ pub(crate) trait Erased: Service {
         schemes: Self::SCHEMES,
         parameters: Self::PARAMETERS,
         login: Self::LOGIN,
+        privileges: Self::PRIVILEGES,
+        grants: Self::grants,
         path: Self::PATH,
         ambient: Self::AMBIENT,
         pins: Self::PINS,

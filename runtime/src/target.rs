@@ -1,12 +1,14 @@
 //! What a service is asked to connect to: a locator that has passed every check, and the secrets that go with it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backing_services_rules::{Rule, Transport};
 use secrecy::SecretString;
 
 use crate::locator::Locator;
+use crate::needs::Needs;
 
 /// A checked locator, who logs in there, and whom to trust.
 ///
@@ -26,6 +28,7 @@ pub struct Target {
     pub(crate) user: Option<String>,
     pub(crate) password: Option<SecretString>,
     pub(crate) trust: Trust,
+    pub(crate) needs: Option<Arc<Needs>>,
     pub(crate) deadline: Instant,
     /// The rules that the field waives today.
     pub(crate) waived: Vec<&'static str>,
@@ -96,6 +99,12 @@ impl Target {
             (Some(cert), Some(key)) => Some((cert, key)),
             _ => None,
         }
+    }
+
+    /// What the field says that the account must be able to do, and no more; `None` where it does not say.
+    #[must_use]
+    pub fn needs(&self) -> Option<&Needs> {
+        self.needs.as_deref()
     }
 
     /// Whether the field waives a rule, today. What is waived is reported all the same, beside the client.

@@ -107,7 +107,7 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(tls.trust, TrustPosture::PrivateCa);
     assert_eq!(tls.certificate.subject, format!("CN={}", pki::SUBJECT));
     let version = SERVER.control(&["version"]);
-    assert_eq!(posture.server, Some(format!("RabbitMQ {}", version.trim())));
+    assert_eq!(posture.server.as_ref().map(ToString::to_string), Some(format!("RabbitMQ {}", version.trim())));
     assert_eq!(posture.account.as_deref(), Some(USER));
     assert_eq!(posture.authentication.as_deref(), Some("password"));
     assert_eq!(posture.endpoint, format!("amqps://localhost:{}/", SERVER.port));

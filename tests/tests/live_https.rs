@@ -89,7 +89,7 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(posture.endpoint, format!("https://localhost:{}/api", server.port));
     assert_eq!(posture.account.as_deref(), Some(USER));
     assert_eq!(posture.authentication.as_deref(), Some("Basic"));
-    assert_eq!(posture.server.as_deref(), Some("a test server/1.0"));
+    assert_eq!(posture.server.as_ref().map(ToString::to_string).as_deref(), Some("a test server/1.0"));
     assert!(posture.remarks.is_empty());
     assert_eq!(server.requests(), ["GET /api/health"]);
     assert_eq!(format!("{:?}", server.versions()), "[HTTP/2.0]");

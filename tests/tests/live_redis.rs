@@ -114,7 +114,7 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(tls.certificate.key, "ECDSA P-256");
     let information = server.command(&["INFO", "server"]);
     let version = information.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap().trim();
-    assert_eq!(posture.server.as_deref().unwrap().to_lowercase(), format!("redis {version}"));
+    assert_eq!(posture.server.as_ref().unwrap().to_string().to_lowercase(), format!("redis {version}"));
     assert_eq!(posture.account.as_deref(), Some(USER));
     assert_eq!(posture.endpoint, format!("rediss://localhost:{}/", server.port));
     assert!(rules(&posture.findings).iter().all(|rule| *rule == "unsupported_server"), "{:?}", posture.findings);

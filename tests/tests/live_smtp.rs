@@ -114,7 +114,7 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(tls.certificate.subject, format!("CN={}", pki::SUBJECT));
     assert_eq!(posture.service, "SMTP");
     assert_eq!(posture.endpoint, format!("smtps://localhost:{}/", server.port));
-    assert_eq!(posture.server.as_deref(), Some("post.example"));
+    assert_eq!(posture.server.as_ref().map(ToString::to_string).as_deref(), Some("post.example"));
     assert_eq!(posture.account.as_deref(), Some(USER));
     assert_eq!(posture.authentication.as_deref(), Some("AUTH PLAIN"));
     assert!(posture.remarks.is_empty() && posture.findings.is_empty());

@@ -63,7 +63,7 @@ async fn attaches_and_the_posture_is_true() {
     let posture = shop.notes.posture();
     let notes = shop.notes.client();
     let version: String = sqlx::query("SELECT sqlite_version()").fetch_one(&*notes).await.unwrap().get(0);
-    assert_eq!(posture.server.as_deref(), Some(format!("SQLite {version}").as_str()));
+    assert_eq!(posture.server.as_ref().map(ToString::to_string).as_deref(), Some(format!("SQLite {version}").as_str()));
     assert_eq!(posture.endpoint, format!("sqlite:{}", path.display()));
     assert!(posture.tls.is_none() && posture.account.is_none() && posture.authentication.is_none());
     assert_eq!(rules(&posture.findings), [""; 0]);

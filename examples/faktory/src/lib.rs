@@ -28,6 +28,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use backing_services::posture::ServerPosture;
 use backing_services::rules::rule::{MISSING_CREDENTIALS, WEAK_AUTHENTICATION};
 use backing_services::secrecy::{ExposeSecret as _, SecretString};
 use backing_services::{Attachment, Failure, FailureKind, Finding, Login, Posture, Refusal, Scheme, Service, Stream, Target};
@@ -91,9 +92,9 @@ impl Service for Faktory {
             return Err(Failure::new(FailureKind::NotAdmitted, "the server does not accept the password", help).into());
         }
         let info = timely(connection.ask("INFO")).await?;
-        posture.server = serde_json::from_str::<Value>(&info).ok().and_then(|info| {
-            Some(format!("Faktory {}", backing_services::posture::printable(info["server"]["faktory_version"].as_str()?)))
-        });
+        posture.server = serde_json::from_str::<Value>(&info)
+            .ok()
+            .and_then(|info| Some(ServerPosture::new("Faktory", info["server"]["faktory_version"].as_str()?)));
         Ok(Attachment::new(Client(Mutex::new(connection)), posture))
     }
 

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::error::{AttachError, Problem};
 use crate::finding::Finding;
-use crate::manifest::{Category, Declaration, Field, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot};
+use crate::manifest::{Category, Declaration, Field, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot, Waiver};
 use crate::source::Source;
 use crate::target::Target;
 
@@ -41,6 +41,7 @@ pub(crate) struct Loaded {
     /// The files that `NAME_FILE`s named: a change of one is a change of a value.
     #[allow(dead_code, reason = "what follows a source reads it")]
     pub(crate) files: Vec<PathBuf>,
+    pub(crate) waivers: Vec<(String, &'static Waiver)>,
     /// How many fields there are.
     pub(crate) fields: usize,
     pub(crate) today: Date,
@@ -73,13 +74,14 @@ pub(crate) fn load(manifest: &'static Manifest, source: &dyn Source) -> Result<L
         items: Vec::with_capacity(manifest.fields().len()),
         problems: Vec::new(),
         files: Vec::new(),
+        waivers: Vec::new(),
     };
     loader.load(manifest, "", manifest.variable_prefix());
-    let Loader { items, problems, files, fields, today, .. } = loader;
+    let Loader { items, problems, files, fields, waivers, today, .. } = loader;
     if problems.iter().any(|(_, problem)| problem.is_denied()) {
         return Err(AttachError::new(manifest.struct_name(), fields, problems.into_iter().map(|(_, problem)| problem).collect()));
     }
-    Ok(Loaded { items, problems, files, fields, today })
+    Ok(Loaded { items, problems, files, fields, waivers, today })
 }
 
 /// Says in the log what did not end the attempt.
@@ -111,6 +113,8 @@ struct Loader<'a> {
     items: Vec<(usize, Item)>,
     problems: Vec<(usize, Problem)>,
     files: Vec<PathBuf>,
+    /// The waivers that hold, with the paths of their fields.
+    waivers: Vec<(String, &'static Waiver)>,
 }
 
 impl Loader<'_> {
@@ -168,6 +172,7 @@ impl Loader<'_> {
         };
         waiver::apply(&mut findings, declaration.waived_rules(), self.today);
         waiver::expiring(&mut findings, declaration.waived_rules(), self.today);
+        self.waivers.extend(waiver::in_force(declaration.waived_rules(), self.today).map(|waiver| (path.clone(), waiver)));
         if findings.iter().all(|finding| !finding.is_denied())
             && let Some(item) = item
         {

@@ -1,5 +1,6 @@
 //! Loading one resource: its locator, and the companions that share the locator's base name.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use backing_services_rules::rule::{
@@ -12,6 +13,7 @@ use super::{Reader, Value, address, credentials, is_explained, missing, waiver};
 use crate::finding::Finding;
 use crate::locator::{self, Dialect};
 use crate::manifest::{Declaration, ResourceEntry};
+use crate::needs::Needs;
 use crate::service::{Login, ServiceEntry};
 use crate::source::environment;
 use crate::target::{Target, Trust};
@@ -195,7 +197,16 @@ pub(super) fn load(
         .iter()
         .map(|waiver| waiver.rule().name)
         .filter(|rule| waiver::reason(declaration.waived_rules(), rule, today).is_some());
-    let target = Target { locator, endpoint, user, password, trust, deadline, waived: waived.collect() };
+    let needs = match declaration.needed_privileges().map(|needs| Needs::parse(needs, service.name, service.privileges)) {
+        None => None,
+        Some(Ok(needs)) => Some(Arc::new(needs)),
+        // The derive does not let it come to this; a manifest that was written by hand may.
+        Some(Err(message)) => {
+            findings.push(Finding::new(&MALFORMED_VALUE, message).help("write `needs` in the words of the service"));
+            return None;
+        }
+    };
+    let target = Target { locator, endpoint, user, password, trust, needs, deadline, waived: waived.collect() };
     findings.extend((service.check)(&target).into_iter().map(|finding| finding.about(variable)));
     Some(Some(target))
 }

@@ -1,5 +1,7 @@
 //! Waivers: which findings they cover, and when they end.
 
+use std::fmt::Write as _;
+
 use backing_services_rules::rule::EXPIRED_WAIVER;
 use backing_services_rules::{Date, Level};
 
@@ -21,12 +23,28 @@ pub(crate) fn apply(findings: &mut [Finding], waivers: &'static [Waiver], today:
     }
 }
 
+/// The waivers that hold today.
+pub(crate) fn in_force(waivers: &'static [Waiver], today: Date) -> impl Iterator<Item = &'static Waiver> {
+    waivers.iter().filter(move |waiver| waiver.until().is_none_or(|until| today <= until))
+}
+
+/// Says which waivers hold, all in one warning: what is not demanded of a service is a property of the deploy.
+pub(crate) fn report(waivers: &[(String, &'static Waiver)]) {
+    if waivers.is_empty() {
+        return;
+    }
+    let mut list = String::new();
+    for (field, waiver) in waivers {
+        let until = waiver.until().map(|until| format!(", until {until}")).unwrap_or_default();
+        // Writing to a `String` does not fail.
+        let _ = write!(list, "; {field}: {} ({}{until})", waiver.rule().name, waiver.reason());
+    }
+    tracing::warn!(waivers = waivers.len(), "rules are waived{}", list.replacen(';', ":", 1));
+}
+
 /// Why a rule is waived today, where it is.
 pub(crate) fn reason(waivers: &'static [Waiver], rule: &str, today: Date) -> Option<&'static str> {
-    waivers
-        .iter()
-        .find(|waiver| waiver.rule().name == rule && waiver.until().is_none_or(|until| today <= until))
-        .map(Waiver::reason)
+    in_force(waivers, today).find(|waiver| waiver.rule().name == rule).map(Waiver::reason)
 }
 
 /// Warns of waivers that have ended, and of those that soon will.

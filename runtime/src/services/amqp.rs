@@ -63,7 +63,8 @@ use self::frames::Greeting;
 use self::wire::{Fuse, Greeted, Limits, NoDialling, Reason, Why, greet};
 use crate::attach::within;
 use crate::finding::{Failure, FailureKind, Finding};
-use crate::posture::{Posture, TlsPosture, printable};
+use crate::needs::{Grantable, Names};
+use crate::posture::{Posture, ServerPosture, TlsPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::services::again::Again;
 use crate::services::unique::unique;
@@ -99,6 +100,9 @@ const REMARKS: &[&str] = &[
     "the driver logs why a server closes a connection or a channel, in the server's words, at `error`",
 ];
 
+/// What an account can be granted.
+const PRIVILEGES: &[Grantable] = &[Grantable::new("PATTERN", &["CONFIGURE", "WRITE", "READ"], Names::Patterns)];
+
 #[diagnostic::do_not_recommend]
 impl Service for Amqp {
     type Client = AmqpClient;
@@ -106,7 +110,7 @@ impl Service for Amqp {
     const NAME: &'static str = "AMQP";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("amqps")];
     const PATH: Option<&'static str> = Some("the virtual host's name");
-    const HAS_PRIVILEGES: bool = true;
+    const PRIVILEGES: &'static [Grantable] = PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::number("connect_timeout", 1, 300),
         Parameter::number("heartbeat", 5, 3600),
@@ -159,8 +163,7 @@ impl Service for Amqp {
 
         let mut posture = Posture::of::<Self>(target);
         posture.tls = tls;
-        posture.server =
-            greeting.product.zip(greeting.version).map(|(product, version)| printable(&format!("{product} {version}")));
+        posture.server = greeting.product.zip(greeting.version).map(|(product, version)| ServerPosture::new(&product, &version));
         posture.account = target.user().map(printable);
         posture.authentication = Some(if target.password().is_some() { "password" } else { "client certificate" }.to_owned());
         posture.remarks = REMARKS.to_vec();

@@ -162,7 +162,16 @@ mod tests {
         };
         let locator = locator::parse(text, &dialect).unwrap_or_else(|findings| panic!("{findings:?}")).locator;
         let deadline = std::time::Instant::now() + Duration::from_secs(10);
-        Target { locator, endpoint: None, user: None, password: None, trust: Trust::default(), deadline, waived: Vec::new() }
+        Target {
+            locator,
+            endpoint: None,
+            user: None,
+            password: None,
+            trust: Trust::default(),
+            needs: None,
+            deadline,
+            waived: Vec::new(),
+        }
     }
 
     #[tokio::test]

@@ -45,7 +45,7 @@ use url::Url;
 use super::http;
 use crate::attach::within;
 use crate::finding::{Failure, FailureKind, Finding};
-use crate::posture::{Posture, printable};
+use crate::posture::{Posture, ServerPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
 
@@ -111,7 +111,7 @@ impl Service for Https {
             posture.remarks.push("the locator has no `health` path: the credentials were not tried");
         } else {
             let response = within(target.time_left(), client.healthy()).await.map_err(Refusal::from)??;
-            posture.server = response.header("server").map(printable);
+            posture.server = response.header("server").map(|server| ServerPosture::new(server, ""));
             posture.account = target.user().map(printable);
             posture.authentication = match (target.user(), target.password(), target.client_certificate()) {
                 (Some(_), Some(_), _) => Some("Basic".to_owned()),

@@ -72,7 +72,8 @@ use super::sqlx::{self as driver, Unproven};
 use crate::attach::within;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::locator::Host;
-use crate::posture::{Posture, TrustPosture, printable};
+use crate::needs::{Grantable, Names};
+use crate::posture::{Posture, ServerPosture, TrustPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
 
@@ -89,6 +90,21 @@ const STATEMENT_TIMEOUT: u64 = 30_000;
 /// How many connections a pool has unless the locator says otherwise.
 const MAX_CONNECTIONS: u64 = 10;
 
+/// What an account can be granted.
+const PRIVILEGES: &[Grantable] = &[
+    Grantable::new(
+        "TABLE",
+        &[
+            "SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "TRIGGER", "CREATE", "ALTER", "DROP", "INDEX", "SHOW VIEW",
+            "CREATE VIEW",
+        ],
+        Names::Wildcards(2),
+    )
+    .of_columns(&["SELECT", "INSERT", "UPDATE", "REFERENCES"]),
+    Grantable::new("PROCEDURE", &["EXECUTE"], Names::Identifiers(2)),
+    Grantable::new("FUNCTION", &["EXECUTE"], Names::Identifiers(2)),
+];
+
 #[diagnostic::do_not_recommend]
 impl Service for MySql {
     type Client = MySqlPool;
@@ -96,7 +112,7 @@ impl Service for MySql {
     const NAME: &'static str = "MySQL";
     const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("mysql"), Scheme::upgraded("mariadb")];
     const PATH: Option<&'static str> = Some("the database's name");
-    const HAS_PRIVILEGES: bool = true;
+    const PRIVILEGES: &'static [Grantable] = PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::tls("ssl-mode"),
         Parameter::tls("sslmode"),
@@ -162,7 +178,7 @@ impl Service for MySql {
 
         let findings = account.findings(target, seen.plugin);
         let product = if account.is_mariadb() { "MariaDB" } else { "MySQL" };
-        posture.server = Some(format!("{product} {}", printable(&account.version)));
+        posture.server = Some(ServerPosture::new(product, &account.version));
         posture.account = Some(printable(&account.user));
         Ok(Attachment::new(pool, posture).with_findings(findings))
     }

@@ -62,7 +62,8 @@ use self::credentials::Credentials;
 use self::gate::{Gate, MOST_ATTEMPTS};
 use crate::attach::{HEALTH_DEADLINE, within};
 use crate::finding::{Failure, FailureKind, Finding};
-use crate::posture::{Posture, TlsPosture, printable};
+use crate::needs::{Grantable, Names};
+use crate::posture::{Posture, ServerPosture, TlsPosture};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
 
@@ -92,13 +93,16 @@ const REMARKS: &[&str] = &[
     "the driver logs what a server says in an error, as it is, at `info`",
 ];
 
+/// What an account can be granted.
+const PRIVILEGES: &[Grantable] = &[Grantable::new("SUBJECT", &["PUBLISH", "SUBSCRIBE"], Names::Patterns)];
+
 #[diagnostic::do_not_recommend]
 impl Service for Nats {
     type Client = Client;
 
     const NAME: &'static str = "NATS";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("tls")];
-    const HAS_PRIVILEGES: bool = true;
+    const PRIVILEGES: &'static [Grantable] = PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::number("connect_timeout", 1, 300),
         Parameter::number("request_timeout", 1, 3_600_000),
@@ -142,7 +146,7 @@ impl Service for Nats {
             Some(visited) if visited.certificate == tls.certificate && visited.version == tls.version => visited,
             _ => tls,
         });
-        posture.server = version.map(|version| format!("nats-server {}", printable(&version)));
+        posture.server = version.map(|version| ServerPosture::new("nats-server", &version));
         posture.account = account.name;
         posture.authentication = Some(credentials.name().to_owned());
         posture.remarks = REMARKS.to_vec();

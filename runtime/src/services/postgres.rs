@@ -46,7 +46,8 @@ use super::sqlx::{self as driver, Unproven};
 use crate::attach::within;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::locator::Host;
-use crate::posture::{Posture, TrustPosture, printable};
+use crate::needs::Grantable;
+use crate::posture::{Posture, ServerPosture, TrustPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
 
@@ -63,7 +64,7 @@ impl Service for Postgres {
     const NAME: &'static str = "PostgreSQL";
     const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
     const PATH: Option<&'static str> = Some("the database's name");
-    const HAS_PRIVILEGES: bool = true;
+    const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::tls("sslmode"),
         Parameter::tls("ssl"),
@@ -123,7 +124,7 @@ impl Service for Postgres {
 
         let mut findings = seen.findings;
         findings.extend(account.findings(target));
-        posture.server = Some(format!("PostgreSQL {}", printable(&account.version)));
+        posture.server = Some(ServerPosture::new("PostgreSQL", &account.version));
         posture.account = Some(printable(&account.user));
         Ok(Attachment::new(pool, posture).with_findings(findings))
     }

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use crate::attach::within;
 use crate::dial::Dialled;
 use crate::finding::{Failure, FailureKind, Finding};
+use crate::needs::{Grantable, Names};
 use crate::posture::printable;
 use crate::service::Refusal;
 use crate::target::Target;
@@ -21,6 +22,20 @@ const STATEMENT_TIMEOUT: u64 = 30_000;
 
 /// How many connections a pool has unless the locator says otherwise.
 const MAX_CONNECTIONS: u64 = 10;
+
+/// What an account can be granted (PostgreSQL documentation, 5.8).
+pub(super) const PRIVILEGES: &[Grantable] = &[
+    Grantable::new(
+        "TABLE",
+        &["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"],
+        Names::Identifiers(2),
+    )
+    .of_columns(&["SELECT", "INSERT", "UPDATE", "REFERENCES"]),
+    Grantable::new("SEQUENCE", &["USAGE", "SELECT", "UPDATE"], Names::Identifiers(2)),
+    Grantable::new("FUNCTION", &["EXECUTE"], Names::Routines(2)),
+    Grantable::new("PROCEDURE", &["EXECUTE"], Names::Routines(2)),
+    Grantable::new("SCHEMA", &["USAGE", "CREATE"], Names::Identifiers(1)),
+];
 
 pub(super) fn user(target: &Target) -> &str {
     // `MISSING_CREDENTIALS` can be waived; PostgreSQL has no login without a name all the same.

@@ -49,7 +49,8 @@ use self::limits::Limited;
 use crate::attach::within;
 use crate::dial::Stream;
 use crate::finding::{Failure, FailureKind, Finding};
-use crate::posture::{Posture, TlsPosture, printable};
+use crate::needs::{Grantable, Names};
+use crate::posture::{Posture, ServerPosture, TlsPosture, printable};
 use crate::resource::ClientGuard;
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::services::again::Again;
@@ -70,6 +71,12 @@ const MAX_REPLY: u64 = 64 * 1024 * 1024;
 /// The account of whoever names none.
 const DEFAULT_USER: &str = "default";
 
+/// What an account can be granted.
+const PRIVILEGES: &[Grantable] = &[
+    Grantable::new("KEY", &["@read", "@write"], Names::Patterns),
+    Grantable::new("CHANNEL", &["PUBLISH", "SUBSCRIBE"], Names::Patterns),
+];
+
 #[diagnostic::do_not_recommend]
 impl Service for Redis {
     type Client = RedisClient;
@@ -77,7 +84,7 @@ impl Service for Redis {
     const NAME: &'static str = "Redis";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("rediss"), Scheme::tls("valkeys")];
     const PATH: Option<&'static str> = Some("the database's number");
-    const HAS_PRIVILEGES: bool = true;
+    const PRIVILEGES: &'static [Grantable] = PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::number("connect_timeout", 1, 300),
         Parameter::number("response_timeout", 1, 3_600_000),
@@ -216,7 +223,7 @@ async fn lets_strangers_in(stream: &mut Stream) -> Result<bool, Refusal> {
 /// Who we are, as far as the server tells.
 struct Account {
     user: String,
-    server: Option<String>,
+    server: Option<ServerPosture>,
     finding: Option<Finding>,
 }
 
@@ -281,10 +288,10 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// `redis 7.0.15`, out of the answer to `HELLO`; `None` where the account may not ask.
-fn server(hello: &Value) -> Option<String> {
+fn server(hello: &Value) -> Option<ServerPosture> {
     let Value::Map(fields) = hello else { return None };
     let field = |name: &str| fields.iter().find(|(key, _)| text(key).as_deref() == Some(name)).and_then(|(_, value)| text(value));
-    Some(format!("{} {}", printable(&field("server")?), printable(&field("version")?)))
+    Some(ServerPosture::new(&field("server")?, &field("version")?))
 }
 
 /// A client of one Redis server. Clones share one connection, and commands of all of them go through it at once.

@@ -52,7 +52,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::attach::within;
 use crate::dial::Stream;
 use crate::finding::{Failure, FailureKind, Finding};
-use crate::posture::{Posture, TlsPosture, printable};
+use crate::posture::{Posture, ServerPosture, TlsPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
 
@@ -114,7 +114,7 @@ impl Service for Smtp {
         let client = SmtpClient::new(target)?;
         let mut connection = client.connection().await?;
         let mut posture = Posture::of::<Self>(target);
-        posture.server = Some(printable(connection.smtp.server_info().name()));
+        posture.server = Some(ServerPosture::new(connection.smtp.server_info().name(), ""));
         posture.account = target.user().map(printable);
         posture.authentication = match connection.mechanism {
             Some(mechanism) => Some(format!("AUTH {mechanism}")),

@@ -30,7 +30,7 @@ use sqlx::{Row as _, SqlitePool};
 use super::sqlx as driver;
 use crate::attach::within;
 use crate::finding::{Failure, FailureKind, Finding};
-use crate::posture::{Posture, printable};
+use crate::posture::{Posture, ServerPosture};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::source::Notice;
 use crate::source::file::exposure;
@@ -149,11 +149,11 @@ fn unopened(kind: io::ErrorKind) -> Failure {
 }
 
 /// Reads the schema's version, which reads the file's header: what is no database is found out here.
-async fn probe(pool: &SqlitePool) -> Result<String, Refusal> {
+async fn probe(pool: &SqlitePool) -> Result<ServerPosture, Refusal> {
     let rows =
         sqlx::raw_sql("PRAGMA schema_version; SELECT sqlite_version()").fetch_all(pool).await.map_err(|error| refusal(&error))?;
     let version: String = rows.last().and_then(|row| row.try_get(0).ok()).ok_or_else(|| unopened(io::ErrorKind::Other))?;
-    Ok(format!("SQLite {}", printable(&version)))
+    Ok(ServerPosture::new("SQLite", &version))
 }
 
 /// Reads an error of the driver's. SQLite's result code decides (<https://www.sqlite.org/rescode.html>); its text is not repeated.

@@ -74,7 +74,8 @@ use super::postgresql::{
 use crate::attach::within;
 use crate::dial::Stream;
 use crate::finding::{Failure, FailureKind, Finding};
-use crate::posture::{Posture, TlsPosture, printable};
+use crate::needs::Grantable;
+use crate::posture::{Posture, ServerPosture, TlsPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
 
@@ -119,7 +120,7 @@ impl Service for TokioPostgres {
     const NAME: &'static str = "PostgreSQL";
     const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
     const PATH: Option<&'static str> = Some("the database's name");
-    const HAS_PRIVILEGES: bool = true;
+    const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::tls("sslmode"),
         Parameter::tls("ssl"),
@@ -158,7 +159,7 @@ impl Service for TokioPostgres {
         let mut posture = Posture::of::<Self>(target);
         posture.tls = opened.tls;
         posture.authentication = Some(opened.authentication.to_owned());
-        posture.server = Some(format!("PostgreSQL {}", printable(&account.version)));
+        posture.server = Some(ServerPosture::new("PostgreSQL", &account.version));
         posture.account = Some(printable(&account.user));
         posture.remarks.push(REMARK);
         let findings = opened.finding.into_iter().chain(account.findings(target));

@@ -1,0 +1,150 @@
+//! The statements that create exactly the account that a field needs.
+
+use std::fmt;
+
+use crate::manifest::{Category, Field, Manifest, ResourceEntry};
+use crate::needs::Needs;
+use crate::setting::Malformed;
+
+/// The longest name of an account or of a database, in bytes: more than any product accepts.
+const LONGEST_NAME: usize = 256;
+
+/// What creates the account of one field: its service's own statements, for an administrator to run.
+///
+/// They name the account, and hold no password: each service's first line says how the account gets one. Where they are run twice, the second time fails
+/// or changes nothing.
+///
+/// ```
+/// # #[cfg(feature = "postgres")] {
+/// use backing_services::{BackingServices, Postgres, Resource};
+///
+/// #[derive(BackingServices)]
+/// #[services(prefix = "SHOP")]
+/// struct Services {
+///     #[service(needs = "SELECT, INSERT ON orders")]
+///     orders: Resource<Postgres>,
+/// }
+///
+/// for grants in Services::MANIFEST.grants() {
+///     println!("{grants}"); // for the account `shop_orders`
+/// }
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Grants {
+    field: String,
+    entry: &'static ResourceEntry,
+    needs: Needs,
+    account: String,
+    database: Option<String>,
+}
+
+impl Manifest {
+    /// What creates the accounts of this struct: one for each resource that says what it `needs`, those of nested structs too, in declaration order.
+    ///
+    /// Each account is called after its field, with the prefix before it: `shop_mail_orders`.
+    #[must_use]
+    pub fn grants(&'static self) -> Vec<Grants> {
+        let mut grants = Vec::new();
+        self.collect_grants("", &self.variable_prefix().to_ascii_lowercase(), &mut grants);
+        grants
+    }
+
+    fn collect_grants(&'static self, path: &str, stem: &str, grants: &mut Vec<Grants>) {
+        for field in self.fields() {
+            let join = |prefix: &str, separator: char| match prefix {
+                "" => field.name().to_owned(),
+                prefix => format!("{prefix}{separator}{}", field.name()),
+            };
+            let (path, account) = (join(path, '.'), join(stem, '_'));
+            match field.category() {
+                Category::Nested(nested) => nested.collect_grants(&path, &account, grants),
+                Category::Resource(entry) => grants.extend(Grants::of(field, entry, path, account)),
+                Category::Secret(_) | Category::Setting(_) => {}
+            }
+        }
+    }
+}
+
+impl Grants {
+    fn of(declared: &'static Field, entry: &'static ResourceEntry, field: String, account: String) -> Option<Self> {
+        let needs = declared.declaration().needed_privileges()?;
+        // The derive has seen to it that it can be read.
+        let needs = Needs::parse(needs, entry.service.name, entry.service.privileges).ok()?;
+        Some(Self { field, entry, needs, account, database: None })
+    }
+
+    /// The account is called so, instead of after its field.
+    ///
+    /// # Errors
+    /// [`Malformed`] for no name, one of more than 256 bytes, or one with a control character.
+    pub fn for_account(mut self, name: impl Into<String>) -> Result<Self, Malformed> {
+        self.account = checked(name.into())?;
+        Ok(self)
+    }
+
+    /// The database, the virtual host, or what else a locator's path means, is called so. Otherwise it is the one in which the statements are run, or the
+    /// service's own default.
+    ///
+    /// # Errors
+    /// As [`Grants::for_account`].
+    pub fn in_database(mut self, name: impl Into<String>) -> Result<Self, Malformed> {
+        self.database = Some(checked(name.into())?);
+        Ok(self)
+    }
+
+    /// The field's path: `mail.relay`.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// The service's name.
+    #[must_use]
+    pub const fn service(&self) -> &'static str {
+        self.entry.service()
+    }
+
+    /// The account's name, as it is: a service quotes it.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// The database's name, as it is; `None` for the service's default.
+    #[must_use]
+    pub fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
+    /// What the account is to be able to do.
+    #[must_use]
+    pub const fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
+    /// The statements, in the service's own language, with a line end after the last; `None` where the service has none.
+    #[must_use]
+    pub fn statements(&self) -> Option<String> {
+        (self.entry.service.grants)(self)
+    }
+}
+
+fn checked(name: String) -> Result<String, Malformed> {
+    let fits = !name.is_empty()
+        && name.len() <= LONGEST_NAME
+        && !name.chars().any(|c| c.is_control() || crate::locator::is_invisible(c));
+    fits.then_some(name).ok_or(Malformed)
+}
+
+impl fmt::Display for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.statements().unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Grants({} of {}: {})", self.account, self.service(), self.field)
+    }
+}

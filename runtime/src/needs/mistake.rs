@@ -1,0 +1,168 @@
+//! What is said of a mistake in `needs`. A constant cannot format, so the text is put together by hand.
+
+use super::reader::{Mistake, Span, Wrong};
+use super::{Grantable, Names};
+
+/// What fits in a message, in bytes; what does not is cut.
+const LONGEST: usize = 512;
+
+/// How many privileges are listed where none is near; a service that has more tells them in its documentation.
+const MOST_LISTED: usize = 16;
+
+/// How different a word may be from the one that is proposed.
+const MOST_CHANGES: u8 = 2;
+
+/// The longest word that something is proposed for, in bytes.
+const LONGEST_WORD: usize = 31;
+
+/// A text that is put together in a constant.
+pub(crate) struct Message {
+    bytes: [u8; LONGEST],
+    end: usize,
+}
+
+impl Message {
+    pub(crate) const fn as_str(&self) -> &str {
+        match std::str::from_utf8(self.bytes.split_at(self.end).0) {
+            Ok(text) => text,
+            // Cut in the middle of a character.
+            Err(_) => "`needs` cannot be read [malformed_value]",
+        }
+    }
+
+    const fn add(&mut self, text: &[u8]) {
+        let mut i = 0;
+        while i < text.len() && self.end < LONGEST {
+            self.bytes[self.end] = text[i];
+            self.end += 1;
+            i += 1;
+        }
+    }
+
+    const fn quote(&mut self, text: &[u8]) {
+        self.add(b"`");
+        self.add(text);
+        self.add(b"`");
+    }
+}
+
+impl Mistake {
+    /// What is wrong with this text, of a service with this name and these kinds of objects.
+    pub(crate) const fn message(self, text: &str, service: &str, kinds: &'static [Grantable]) -> Message {
+        let mut message = Message { bytes: [0; LONGEST], end: 0 };
+        let word = part(text.as_bytes(), self.at);
+        match self.wrong {
+            Wrong::Empty => message.add(b"`needs` names no privilege"),
+            Wrong::Open => {
+                message.quote(word);
+                message.add(b": a quotation mark or a parenthesis has no partner");
+            }
+            Wrong::NoPrivilege => message.add(b"a privilege is missing before a comma, or before `ON`"),
+            Wrong::NoObject => message.add(b"a name is missing after `ON`, or after a comma"),
+            Wrong::NoOn => {
+                message.quote(word);
+                message.add(b" does not say on what: write `ON` and a name after it");
+            }
+            Wrong::Privilege { kind } => unknown(&mut message, word, service, &kinds[kind]),
+            Wrong::Columns => {
+                message.quote(word);
+                message.add(b": no columns can be named here, or not these");
+            }
+            Wrong::Name { kind } => {
+                message.quote(word);
+                message.add(b" is no ");
+                message.add(kinds[kind].name.as_bytes());
+                message.add(match kinds[kind].names {
+                    Names::Routines(_) => b": write its name and the types of its arguments, `settle(int)`",
+                    Names::Patterns => b": write it without blanks, or between apostrophes".as_slice(),
+                    _ => b": write a name, or one between quotation marks where it has blanks or capitals",
+                });
+            }
+        }
+        message.add(b" [malformed_value]");
+        message
+    }
+}
+
+const fn unknown(message: &mut Message, word: &[u8], service: &str, kind: &Grantable) {
+    message.quote(word);
+    message.add(b" is no privilege of ");
+    message.add(service.as_bytes());
+    if !kind.name.is_empty() {
+        message.add(b" on a ");
+        message.add(kind.name.as_bytes());
+    }
+    let near = nearest(word, kind.privileges);
+    if let Some(near) = near {
+        message.add(b": write ");
+        message.quote(near.as_bytes());
+    } else if kind.privileges.len() <= MOST_LISTED {
+        message.add(b": there are ");
+        let mut i = 0;
+        while i < kind.privileges.len() {
+            if i > 0 {
+                message.add(b", ");
+            }
+            message.quote(kind.privileges[i].as_bytes());
+            i += 1;
+        }
+    }
+}
+
+/// The privilege that was probably meant.
+const fn nearest(word: &[u8], privileges: &'static [&'static str]) -> Option<&'static str> {
+    let mut best = None;
+    let mut least = MOST_CHANGES + 1;
+    let mut i = 0;
+    while i < privileges.len() {
+        let changes = changes(word, privileges[i].as_bytes());
+        if changes < least {
+            least = changes;
+            best = Some(privileges[i]);
+        }
+        i += 1;
+    }
+    best
+}
+
+/// How many letters have to be added, taken away or replaced, or neighbours swapped (optimal string alignment), without case.
+const fn changes(a: &[u8], b: &[u8]) -> u8 {
+    if a.len() > LONGEST_WORD || b.len() > LONGEST_WORD || a.len().abs_diff(b.len()) > MOST_CHANGES as usize {
+        return u8::MAX;
+    }
+    let mut before = [0_u8; LONGEST_WORD + 1];
+    let mut above = [0_u8; LONGEST_WORD + 1];
+    let mut j = 0;
+    while j <= b.len() {
+        above[j] = j as u8;
+        j += 1;
+    }
+    let mut i = 1;
+    while i <= a.len() {
+        let mut row = [i as u8; LONGEST_WORD + 1];
+        let mut j = 1;
+        while j <= b.len() {
+            let is_same = a[i - 1].eq_ignore_ascii_case(&b[j - 1]);
+            let mut least = above[j - 1] + !is_same as u8;
+            least = smaller(least, above[j] + 1);
+            least = smaller(least, row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1].eq_ignore_ascii_case(&b[j - 2]) && a[i - 2].eq_ignore_ascii_case(&b[j - 1]) {
+                least = smaller(least, before[j - 2] + 1);
+            }
+            row[j] = least;
+            j += 1;
+        }
+        before = above;
+        above = row;
+        i += 1;
+    }
+    above[b.len()]
+}
+
+const fn smaller(a: u8, b: u8) -> u8 {
+    if a < b { a } else { b }
+}
+
+const fn part(bytes: &[u8], at: Span) -> &[u8] {
+    bytes.split_at(at.end).0.split_at(at.start).1
+}

@@ -1,0 +1,284 @@
+//! What an account must be able to do, and no more: `needs = "SELECT, INSERT ON orders"`.
+//!
+//! A service says which kinds of objects it has, and which privileges there are on each ([`Grantable`], in
+//! [`Service::PRIVILEGES`](crate::Service::PRIVILEGES)). Out of that, `needs` is read when the program is compiled, where a typing mistake is an error, and again
+//! when a resource is attached, where it is compared with what the account has.
+//!
+//! ```text
+//! needs      = clause *( ";" clause ) [ ";" ]
+//! clause     = privilege *( "," privilege ) [ "ON" [ kind ] object *( "," object ) ]
+//! privilege  = words [ "(" column *( "," column ) ")" ]
+//! ```
+
+use std::fmt::{self, Write as _};
+
+use backing_services_rules::rule::{EXCESS_PRIVILEGES, MISSING_PRIVILEGES};
+
+use self::reader::{Item, Reader, Span};
+use crate::finding::Finding;
+use crate::posture::printable;
+
+mod mistake;
+mod reader;
+
+/// A kind of object of a service, and the privileges that can be granted on it: a word of the language of `needs`.
+///
+/// ```
+/// use backing_services::needs::{Grantable, Names};
+///
+/// /// What a burrow's accounts may be granted. The first kind with names is the one that is meant where `needs` names none.
+/// const PRIVILEGES: &[Grantable] = &[Grantable::new("MENU", &["READ", "WRITE"], Names::Patterns)];
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Grantable {
+    name: &'static str,
+    privileges: &'static [&'static str],
+    of_columns: &'static [&'static str],
+    names: Names,
+}
+
+impl Grantable {
+    /// A kind of object: its name as the service's own language writes it (`TABLE`; one or more words), the privileges on it, and how such objects are
+    /// named. A kind without names ([`Names::None`]) stands for privileges that are not on anything.
+    #[must_use]
+    pub const fn new(name: &'static str, privileges: &'static [&'static str], names: Names) -> Self {
+        Self { name, privileges, of_columns: &[], names }
+    }
+
+    /// Those of its privileges that can be granted on single columns: `SELECT (id, name)`.
+    #[must_use]
+    pub const fn of_columns(mut self, privileges: &'static [&'static str]) -> Self {
+        self.of_columns = privileges;
+        self
+    }
+
+    /// What such an object is called: `TABLE`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The privileges that there are on it.
+    #[must_use]
+    pub const fn privileges(&self) -> &'static [&'static str] {
+        self.privileges
+    }
+}
+
+/// How the objects of a kind are named.
+///
+/// An identifier is letters, digits, `_` and `$`, and begins with no digit; or anything but control characters, backslashes and quotation marks, between two
+/// `"` or two `` ` ``.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Names {
+    /// Not at all: the privilege stands alone.
+    None,
+    /// Up to so many identifiers, with dots between them: `billing.orders`.
+    Identifiers(u8),
+    /// The same, and each may be `*`: `shop.*`.
+    Wildcards(u8),
+    /// The same as identifiers, with the types of the arguments in parentheses: `settle(int)`.
+    Routines(u8),
+    /// Printable ASCII without blanks, commas, semicolons and quotation marks; or anything printable between two apostrophes: `session:*`.
+    Patterns,
+}
+
+/// What `needs` says: privileges, each on one object.
+#[derive(Clone, Debug)]
+pub struct Needs {
+    list: Vec<Need>,
+}
+
+/// One privilege on one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Need {
+    /// The privilege, as [`Grantable::privileges`] writes it.
+    pub privilege: &'static str,
+    /// The columns that it is limited to; empty where it is not.
+    pub columns: Vec<Identifier>,
+    /// The kind of object, as [`Grantable::name`] writes it.
+    pub kind: &'static str,
+    /// The object, as `needs` writes it but for a pattern's apostrophes; `None` where there is none.
+    pub object: Option<String>,
+}
+
+/// An identifier, without its quotation marks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Identifier {
+    /// Its characters.
+    pub name: String,
+    /// Whether it stood between quotation marks, and its case matters.
+    pub is_quoted: bool,
+}
+
+impl Needs {
+    /// Reads what the derive has checked; a manifest that was written by hand is checked here.
+    pub(crate) fn parse(text: &str, service: &str, kinds: &'static [Grantable]) -> Result<Self, String> {
+        let mut reader = Reader::new(text, kinds);
+        let mut list: Vec<Need> = Vec::new();
+        loop {
+            match reader.next() {
+                Ok(Some(item)) => {
+                    let need = Need::new(text, &item, kinds);
+                    if !list.contains(&need) {
+                        list.push(need);
+                    }
+                }
+                Ok(None) => return Ok(Self { list }),
+                Err(mistake) => return Err(mistake.message(text, service, kinds).as_str().to_owned()),
+            }
+        }
+    }
+
+    /// Each privilege on each object, in the order in which they were written, each once.
+    pub fn iter(&self) -> impl Iterator<Item = &Need> {
+        self.list.iter()
+    }
+}
+
+impl Need {
+    fn new(text: &str, item: &Item, kinds: &'static [Grantable]) -> Self {
+        let kind = &kinds[item.kind];
+        let columns = item.columns.map(|at| split(cut(text, at), ',')).unwrap_or_default();
+        let object = item.object.map(|at| cut(text, at)).map(|object| match kind.names {
+            Names::Patterns => {
+                object.strip_prefix('\'').and_then(|object| object.strip_suffix('\'')).unwrap_or(object).to_owned()
+            }
+            _ => object.to_owned(),
+        });
+        Self { privilege: kind.privileges[item.privilege], columns, kind: kind.name, object }
+    }
+
+    /// The identifiers of the object's name: of `billing."Orders"`, the two. Empty where the object is named otherwise.
+    #[must_use]
+    pub fn identifiers(&self) -> Vec<Identifier> {
+        let name = self.object.as_deref().unwrap_or_default();
+        split(name.split_once('(').filter(|_| name.ends_with(')')).map_or(name, |(name, _)| name), '.')
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.privilege)?;
+        for (index, column) in self.columns.iter().enumerate() {
+            write!(f, "{}{}", if index == 0 { " (" } else { ", " }, column.name)?;
+        }
+        if !self.columns.is_empty() {
+            f.write_char(')')?;
+        }
+        match &self.object {
+            Some(object) => write!(f, " ON {} {object}", self.kind),
+            None => Ok(()),
+        }
+    }
+}
+
+fn cut(text: &str, at: Span) -> &str {
+    // Both ends are at ASCII characters.
+    text.get(at.start..at.end).unwrap_or_default()
+}
+
+/// Identifiers with a separator between them.
+fn split(text: &str, separator: char) -> Vec<Identifier> {
+    let mut found = Vec::new();
+    let mut quote = None;
+    let mut from = 0;
+    for (at, c) in text.char_indices().chain([(text.len(), separator)]) {
+        match quote {
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if c == '"' || c == '`' => quote = Some(c),
+            None if c == separator => {
+                let piece = text[from..at].trim();
+                let plain = piece.trim_matches(['"', '`']);
+                found.push(Identifier { name: plain.to_owned(), is_quoted: plain.len() != piece.len() });
+                from = at + c.len_utf8();
+            }
+            None => {}
+        }
+    }
+    found
+}
+
+/// A privilege that an account has and should not have, or the reverse; and the statement that mends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a difference that nobody reports is one that nobody mends"]
+pub struct Difference {
+    /// The privilege and its object: `INSERT ON public.orders`. It goes through [`printable`].
+    pub(crate) privilege: String,
+    /// What grants or removes it, in the service's own language, without a password.
+    pub(crate) statement: String,
+}
+
+impl Difference {
+    /// The privilege, as the report names it, and the statement that grants or removes it. Both may hold names that the server gave: each is made
+    /// [`printable`].
+    pub fn new(privilege: impl AsRef<str>, statement: impl AsRef<str>) -> Self {
+        Self { privilege: printable(privilege.as_ref()), statement: printable(statement.as_ref()) }
+    }
+}
+
+/// How many privileges too many are named, with their statements: an account that has more was granted everything, and is better made anew.
+const MOST_NAMED: usize = 32;
+
+impl Finding {
+    /// The finding that an account lacks privileges; `None` where it lacks none. All of them are named, for `needs` is what bounds them.
+    pub fn missing_privileges(lacking: &[Difference]) -> Option<Self> {
+        let names: Vec<_> = lacking.iter().map(|difference| difference.privilege.as_str()).collect();
+        let finding = Self::new(&MISSING_PRIVILEGES, format!("the account lacks {}", names.join("; ")));
+        (!lacking.is_empty()).then(|| finding.help(statements(lacking)))
+    }
+
+    /// The finding that an account has privileges that the field does not need; `None` where it has none.
+    pub fn excess_privileges(excess: &[Difference]) -> Option<Self> {
+        let named = &excess[..excess.len().min(MOST_NAMED)];
+        let mut names = named.iter().map(|difference| difference.privilege.as_str()).collect::<Vec<_>>().join("; ");
+        if excess.len() > MOST_NAMED {
+            // Writing to a `String` does not fail.
+            let _ = write!(names, "; and {} more", excess.len() - MOST_NAMED);
+        }
+        let finding = Self::new(&EXCESS_PRIVILEGES, format!("the account may do what the field does not need: {names}"));
+        (!excess.is_empty()).then(|| finding.help(statements(named)))
+    }
+}
+
+/// Each statement once, in order: one of them may mend several differences.
+fn statements(differences: &[Difference]) -> String {
+    let mut statements: Vec<&str> = Vec::new();
+    for difference in differences {
+        if !statements.contains(&difference.statement.as_str()) {
+            statements.push(&difference.statement);
+        }
+    }
+    statements.join(" ")
+}
+
+/// What is asked of `needs`, at compile time, once the service is known.
+///
+/// # Panics
+/// When it cannot be read, or the service has no privileges that could be compared with it: in a constant, that is a compile error.
+#[doc(hidden)]
+#[track_caller]
+pub const fn assert_needs<S: crate::Service>(needs: &str) {
+    assert!(
+        !S::PRIVILEGES.is_empty(),
+        "`needs` on a service whose accounts have no privileges that could be compared with it: remove it [unknown_attribute]"
+    );
+    let mut reader = Reader::new(needs, S::PRIVILEGES);
+    loop {
+        match reader.next() {
+            Ok(Some(_)) => {}
+            Ok(None) => return,
+            Err(mistake) => {
+                let message = mistake.message(needs, S::NAME, S::PRIVILEGES);
+                panic!("{}", message.as_str())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

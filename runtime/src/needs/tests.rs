@@ -1,0 +1,117 @@
+//! Reading `needs`.
+
+use super::*;
+
+const COLUMNS: &[&str] = &["SELECT", "INSERT"];
+
+const KINDS: &[Grantable] = &[
+    Grantable::new("", &["PING", "CREATE TEMPORARY TABLES"], Names::None),
+    Grantable::new("TABLE", &["SELECT", "INSERT", "LOCK TABLES"], Names::Identifiers(2)).of_columns(COLUMNS),
+    Grantable::new("TABLES OF", &["SELECT"], Names::Wildcards(2)),
+    Grantable::new("FUNCTION", &["EXECUTE"], Names::Routines(2)),
+    Grantable::new("KEY", &["READ"], Names::Patterns),
+];
+
+fn read(text: &str) -> Result<Vec<String>, String> {
+    Needs::parse(text, "Shop", KINDS).map(|needs| needs.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn what_can_be_read() {
+    for (text, needs) in [
+        ("SELECT ON orders", vec!["SELECT ON TABLE orders"]),
+        (" select ,insert on orders ;; ", vec!["SELECT ON TABLE orders", "INSERT ON TABLE orders"]),
+        (
+            "SELECT, INSERT ON a, billing.b",
+            vec!["SELECT ON TABLE a", "SELECT ON TABLE billing.b", "INSERT ON TABLE a", "INSERT ON TABLE billing.b"],
+        ),
+        ("LOCK \n TABLES ON TABLE orders", vec!["LOCK TABLES ON TABLE orders"]),
+        ("SELECT(id, \"Full; Name\") ON orders", vec!["SELECT (id, Full; Name) ON TABLE orders"]),
+        ("SELECT (id)ON orders", vec!["SELECT (id) ON TABLE orders"]),
+        ("SELECT ON tables", vec!["SELECT ON TABLE tables"]),
+        ("SELECT ON TABLES OF shop.*", vec!["SELECT ON TABLES OF shop.*"]),
+        ("SELECT ON \"on, and\".\"t;\"", vec!["SELECT ON TABLE \"on, and\".\"t;\""]),
+        (
+            "EXECUTE ON FUNCTION settle(int, pg_catalog.text[]); PING",
+            vec!["EXECUTE ON FUNCTION settle(int, pg_catalog.text[])", "PING"],
+        ),
+        ("READ ON KEY session:*, 'a b,c;d'", vec!["READ ON KEY session:*", "READ ON KEY a b,c;d"]),
+        ("create  temporary\ttables", vec!["CREATE TEMPORARY TABLES"]),
+        ("SELECT ON a; SELECT ON a", vec!["SELECT ON TABLE a"]),
+    ] {
+        assert_eq!(read(text).unwrap(), needs, "{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read() {
+    for (text, message) in [
+        ("", "`needs` names no privilege"),
+        (" ; ", "`needs` names no privilege"),
+        ("SELCT ON orders", "`SELCT` is no privilege of Shop on a TABLE: write `SELECT`"),
+        ("SELECT, INSRET ON orders", "`INSRET` is no privilege of Shop on a TABLE: write `INSERT`"),
+        ("DANCE ON orders", "`DANCE` is no privilege of Shop on a TABLE: there are `SELECT`, `INSERT`, `LOCK TABLES`"),
+        ("PNG", "`PNG` is no privilege of Shop: write `PING`"),
+        ("INSERT ON TABLES OF shop.*", "`INSERT` is no privilege of Shop on a TABLES OF: there are `SELECT`"),
+        ("SELECT ON", "a name is missing after `ON`, or after a comma"),
+        ("SELECT ON TABLE", "a name is missing after `ON`, or after a comma"),
+        ("SELECT ON a,", "a name is missing after `ON`, or after a comma"),
+        ("SELECT ON a,,b", "a name is missing after `ON`, or after a comma"),
+        ("SELECT, ON a", "a privilege is missing before a comma, or before `ON`"),
+        ("ON a", "a privilege is missing before a comma, or before `ON`"),
+        ("SELECT ON a b", "`a b` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals"),
+        ("SELECT ON a.b.c", "`a.b.c` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals"),
+        ("SELECT ON 1a", "`1a` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals"),
+        ("SELECT ON \"\"", "`\"\"` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals"),
+        ("SELECT ON *", "`*` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals"),
+        ("SELECT ON \"a", "`\"a`: a quotation mark or a parenthesis has no partner"),
+        ("SELECT ON a)", "`)`: a quotation mark or a parenthesis has no partner"),
+        ("SELECT ON a\\b", "`a\\b` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals"),
+        (
+            "SELECT ON \"a\\b\"",
+            "`\"a\\b\"` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+        ),
+        ("SELECT (id; x) ON a", "`SELECT (id; x)`: no columns can be named here, or not these"),
+        ("LOCK TABLES (id) ON a", "`LOCK TABLES (id)`: no columns can be named here, or not these"),
+        ("SELECT () ON a", "`SELECT ()`: no columns can be named here, or not these"),
+        ("EXECUTE ON FUNCTION settle", "`settle` is no FUNCTION: write its name and the types of its arguments, `settle(int)`"),
+        ("EXECUTE ON FUNCTION settle(int'); DROP)", "`'); DROP)`: a quotation mark or a parenthesis has no partner"),
+        ("READ ON KEY a b", "`a b` is no KEY: write it without blanks, or between apostrophes"),
+        ("READ ON KEY \u{e4}", "`\u{e4}` is no KEY: write it without blanks, or between apostrophes"),
+    ] {
+        assert_eq!(read(text).unwrap_err(), format!("{message} [malformed_value]"), "{text}");
+    }
+    let without_names = &KINDS[1..2];
+    assert!(Needs::parse("SELECT", "Shop", without_names).unwrap_err().starts_with("`SELECT` does not say on what"));
+}
+
+#[test]
+fn identifiers_are_told_apart() {
+    let needs =
+        Needs::parse("SELECT (id, \"Name\") ON billing.\"Or.ders\"; EXECUTE ON FUNCTION b.settle(a.int)", "Shop", KINDS).unwrap();
+    let names = |list: Vec<Identifier>| list.into_iter().map(|part| (part.name, part.is_quoted)).collect::<Vec<_>>();
+    let [select, execute] = needs.list.as_slice() else { panic!("two needs") };
+    assert_eq!(names(select.columns.clone()), [("id".to_owned(), false), ("Name".to_owned(), true)]);
+    assert_eq!(names(select.identifiers()), [("billing".to_owned(), false), ("Or.ders".to_owned(), true)]);
+    assert_eq!(names(execute.identifiers()), [("b".to_owned(), false), ("settle".to_owned(), false)]);
+}
+
+#[test]
+fn a_hostile_text_ends() {
+    for text in ["((((", "\"`'", "a\u{0}b ON c", "ON ON ON", ";;;;,", "SELECT ON a;\u{301}", "'\u{1f600}' ON \u{1f600}"] {
+        assert!(read(text).is_err(), "{text}");
+    }
+    let long = format!("{} ON a", "\u{e4}".repeat(600));
+    assert!(read(&long).unwrap_err().ends_with("[malformed_value]"));
+}
+
+#[test]
+fn differences_are_named_with_what_mends_them() {
+    let list: Vec<_> = (0..40).map(|i| Difference::new(format!("SELECT ON t{i}\u{1b}"), "REVOKE ALL ON x;")).collect();
+    let finding = Finding::excess_privileges(&list).unwrap();
+    assert!(finding.message().ends_with("SELECT ON t31\\u{1b}; and 8 more"), "{finding}");
+    assert_eq!(finding.remedy(), "REVOKE ALL ON x;");
+    assert_eq!(Finding::missing_privileges(&list).unwrap().message().matches("SELECT").count(), 40);
+    assert!(Finding::excess_privileges(&[]).is_none());
+    assert!(Finding::missing_privileges(&[]).is_none());
+}
