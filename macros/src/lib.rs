@@ -49,7 +49,9 @@ use model::Struct;
 /// #         type Client = ();
 /// #         const NAME: &'static str = stringify!($name);
 /// #         const SCHEMES: &'static [Scheme] = &[Scheme::upgraded($scheme)];
-/// #         const HAS_PRIVILEGES: bool = true;
+/// #         const PRIVILEGES: &'static [backing_services::Grantable] = &[
+/// #             backing_services::Grantable::new("TABLE", &["SELECT", "INSERT", "UPDATE"], backing_services::needs::Names::Identifiers(2)),
+/// #         ];
 /// #         async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> { Ok(Attachment::new((), Posture::of::<Self>(target))) }
 /// #         async fn health(_: &()) -> Result<(), Refusal> { Ok(()) }
 /// #         async fn close(_: &()) {}
@@ -99,7 +101,7 @@ use model::Struct;
 /// | `env = "DATABASE_URL"` | the locator's variable; the others share its name without `_URL` |
 /// | `scheme = "rediss"` | the only scheme that the locator may have, of those that the service accepts |
 /// | `default = "rediss://localhost"` | the locator, if the variable is missing; without credentials, for they do not belong into the source |
-/// | `needs = "SELECT ON orders"` | what the account must be able to do, and no more, in the words of the service |
+/// | `needs = "SELECT ON orders"` | what the account must be able to do, and no more, in the words of the service's `PRIVILEGES`: a word that is none of them does not compile |
 /// | `hosts = "db.example.com, *.internal"` | the hosts that the locator may lead to |
 /// | `allow(rule, …, reason = "…", until = "YYYY-MM-DD")` | an exception; repeatable; `until` is its last day, and may be left out |
 ///

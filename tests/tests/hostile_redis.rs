@@ -333,7 +333,11 @@ async fn what_a_server_says_of_itself_is_made_safe() {
     let (hostile, ca) = hostile(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers)));
     // That nothing raw is in the posture's texts is looked at where everything is attached.
     let shop: Hasty = attach(&variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str()))).await.unwrap();
-    assert!(shop.sessions.posture().server.as_ref().unwrap().version.contains("\\u{1b}[2J"), "{:?}", shop.sessions.posture().server);
+    assert!(
+        shop.sessions.posture().server.as_ref().unwrap().version.contains("\\u{1b}[2J"),
+        "{:?}",
+        shop.sessions.posture().server
+    );
     shop.detach().await;
     hostile.assert_all_closed().await;
     journal::assert_silent();

@@ -10,7 +10,7 @@ use backing_services::{BackingServices, Redis, Resource, Service, secrecy::Secre
 #[derive(BackingServices, Debug)]
 pub struct Services<S: Service> {
     /// Documented.
-    #[service(default = "rediss://localhost", needs = "read", allow(superuser_account, reason = "one account"))]
+    #[service(default = "rediss://localhost", needs = "@read ON session:*", allow(superuser_account, reason = "one account"))]
     pub cache: Resource<S>,
     /// Documented.
     pub key: SecretString,
