@@ -198,9 +198,14 @@ pub const LONGEST_QUOTE: usize = 200;
 /// ```
 #[must_use]
 pub fn printable(text: &str) -> String {
+    printable_up_to(text, LONGEST_QUOTE)
+}
+
+/// As [`printable`], cut past so many characters.
+pub(crate) fn printable_up_to(text: &str, longest: usize) -> String {
     let mut printed = String::new();
     for (count, c) in text.chars().enumerate() {
-        if count == LONGEST_QUOTE {
+        if count == longest {
             printed.push('…');
             break;
         }

@@ -68,6 +68,10 @@ impl Mistake {
                 message.quote(word);
                 message.add(b": no columns can be named here, or not these");
             }
+            Wrong::OfAll => {
+                message.quote(word);
+                message.add(b" is one object, and this privilege is on all of them or none: write `name.*`");
+            }
             Wrong::Name { kind } => {
                 message.quote(word);
                 message.add(b" is no ");

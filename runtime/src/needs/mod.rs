@@ -16,7 +16,7 @@ use backing_services_rules::rule::{EXCESS_PRIVILEGES, MISSING_PRIVILEGES};
 
 use self::reader::{Item, Reader, Span};
 use crate::finding::Finding;
-use crate::posture::printable;
+use crate::posture::printable_up_to;
 
 mod mistake;
 mod reader;
@@ -34,6 +34,7 @@ pub struct Grantable {
     name: &'static str,
     privileges: &'static [&'static str],
     of_columns: &'static [&'static str],
+    of_all: &'static [&'static str],
     names: Names,
 }
 
@@ -42,13 +43,20 @@ impl Grantable {
     /// named. A kind without names ([`Names::None`]) stands for privileges that are not on anything.
     #[must_use]
     pub const fn new(name: &'static str, privileges: &'static [&'static str], names: Names) -> Self {
-        Self { name, privileges, of_columns: &[], names }
+        Self { name, privileges, of_columns: &[], of_all: &[], names }
     }
 
     /// Those of its privileges that can be granted on single columns: `SELECT (id, name)`.
     #[must_use]
     pub const fn of_columns(mut self, privileges: &'static [&'static str]) -> Self {
         self.of_columns = privileges;
+        self
+    }
+
+    /// Those of its privileges that there are only on all objects at once: `LOCK TABLES ON shop.*`, of a kind whose names are [`Names::Wildcards`].
+    #[must_use]
+    pub const fn of_all(mut self, privileges: &'static [&'static str]) -> Self {
+        self.of_all = privileges;
         self
     }
 
@@ -76,7 +84,7 @@ pub enum Names {
     None,
     /// Up to so many identifiers, with dots between them: `billing.orders`.
     Identifiers(u8),
-    /// The same, and each may be `*`: `shop.*`.
+    /// The same, and the last may be `*`: `shop.*`.
     Wildcards(u8),
     /// The same as identifiers, with the types of the arguments in parentheses: `settle(int)`.
     Routines(u8),
@@ -207,17 +215,21 @@ fn split(text: &str, separator: char) -> Vec<Identifier> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a difference that nobody reports is one that nobody mends"]
 pub struct Difference {
-    /// The privilege and its object: `INSERT ON public.orders`. It goes through [`printable`].
+    /// The privilege and its object: `INSERT ON public.orders`. Nothing in it is left unescaped.
     pub(crate) privilege: String,
     /// What grants or removes it, in the service's own language, without a password.
     pub(crate) statement: String,
 }
 
+/// The longest statement that is shown, in characters. A whole one is that long where it grants on many columns; half of one mends nothing.
+const LONGEST_STATEMENT: usize = 4096;
+
 impl Difference {
-    /// The privilege, as the report names it, and the statement that grants or removes it. Both may hold names that the server gave: each is made
-    /// [`printable`].
+    /// The privilege, as the report names it, and the statement that grants or removes it. Both may hold names that the server gave: each is escaped as
+    /// [`printable`](crate::posture::printable) does it.
     pub fn new(privilege: impl AsRef<str>, statement: impl AsRef<str>) -> Self {
-        Self { privilege: printable(privilege.as_ref()), statement: printable(statement.as_ref()) }
+        let escaped = |text: &str| printable_up_to(text, LONGEST_STATEMENT);
+        Self { privilege: escaped(privilege.as_ref()), statement: escaped(statement.as_ref()) }
     }
 }
 

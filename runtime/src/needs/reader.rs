@@ -50,6 +50,8 @@ pub(super) enum Wrong {
     Privilege { kind: usize },
     /// Columns where there are none.
     Columns,
+    /// A privilege that there is only on all objects at once.
+    OfAll,
     /// Not the name of such an object.
     Name { kind: usize },
 }
@@ -114,6 +116,13 @@ impl<'a> Reader<'a> {
             if !self.kinds[clause.kind].names.hold(self.bytes(), at) {
                 return Err(Mistake { at, wrong: Wrong::Name { kind: clause.kind } });
             }
+            if self.is_all(clause.kind, at) {
+                if let Some(at) = columns {
+                    return Err(Mistake { at, wrong: Wrong::Columns });
+                }
+            } else if self.is_of_all(clause.kind, privilege) {
+                return Err(Mistake { at, wrong: Wrong::OfAll });
+            }
             object = Some(at);
             is_last = end == objects.end;
             clause.object = if is_last { objects.start } else { end + 1 };
@@ -127,6 +136,23 @@ impl<'a> Reader<'a> {
             Some(clause)
         };
         Ok(Some(Item { kind: clause.kind, privilege, columns, object }))
+    }
+
+    /// Whether the name ends with a `*`.
+    const fn is_all(&self, kind: usize, at: Span) -> bool {
+        matches!(self.kinds[kind].names, Names::Wildcards(_)) && self.bytes()[at.end - 1] == b'*'
+    }
+
+    const fn is_of_all(&self, kind: usize, privilege: usize) -> bool {
+        let kind = &self.kinds[kind];
+        let mut i = 0;
+        while i < kind.of_all.len() {
+            if same(kind.of_all[i].as_bytes(), kind.privileges[privilege].as_bytes()) {
+                return true;
+            }
+            i += 1;
+        }
+        false
     }
 
     const fn bytes(&self) -> &'a [u8] {
@@ -303,7 +329,7 @@ impl Names {
     }
 }
 
-/// Reads up to `most` identifiers with dots between them, and says where they end. The last may be `*`, or all of them.
+/// Reads up to `most` identifiers with dots between them, and says where they end. With `star`, the last may be `*`.
 const fn identifiers(bytes: &[u8], at: Span, most: u8, star: bool) -> Option<usize> {
     let mut i = at.start;
     let mut count = 0;
@@ -333,7 +359,7 @@ const fn identifiers(bytes: &[u8], at: Span, most: u8, star: bool) -> Option<usi
                 }
                 i += 1;
             }
-            b'*' if star => i += 1,
+            b'*' if star && i + 1 == at.end => i += 1,
             byte if byte.is_ascii_alphabetic() || byte == b'_' => {
                 while i < at.end && is_of_name(bytes[i]) {
                     i += 1;

@@ -7,7 +7,7 @@ const COLUMNS: &[&str] = &["SELECT", "INSERT"];
 const KINDS: &[Grantable] = &[
     Grantable::new("", &["PING", "CREATE TEMPORARY TABLES"], Names::None),
     Grantable::new("TABLE", &["SELECT", "INSERT", "LOCK TABLES"], Names::Identifiers(2)).of_columns(COLUMNS),
-    Grantable::new("TABLES OF", &["SELECT"], Names::Wildcards(2)),
+    Grantable::new("TABLES OF", &["SELECT", "EVENT"], Names::Wildcards(2)).of_columns(COLUMNS).of_all(&["EVENT"]),
     Grantable::new("FUNCTION", &["EXECUTE"], Names::Routines(2)),
     Grantable::new("KEY", &["READ"], Names::Patterns),
 ];
@@ -30,6 +30,7 @@ fn what_can_be_read() {
         ("SELECT (id)ON orders", vec!["SELECT (id) ON TABLE orders"]),
         ("SELECT ON tables", vec!["SELECT ON TABLE tables"]),
         ("SELECT ON TABLES OF shop.*", vec!["SELECT ON TABLES OF shop.*"]),
+        ("EVENT ON TABLES OF shop.*, *", vec!["EVENT ON TABLES OF shop.*", "EVENT ON TABLES OF *"]),
         ("SELECT ON \"on, and\".\"t;\"", vec!["SELECT ON TABLE \"on, and\".\"t;\""]),
         (
             "EXECUTE ON FUNCTION settle(int, pg_catalog.text[]); PING",
@@ -52,7 +53,17 @@ fn what_cannot_be_read() {
         ("SELECT, INSRET ON orders", "`INSRET` is no privilege of Shop on a TABLE: write `INSERT`"),
         ("DANCE ON orders", "`DANCE` is no privilege of Shop on a TABLE: there are `SELECT`, `INSERT`, `LOCK TABLES`"),
         ("PNG", "`PNG` is no privilege of Shop: write `PING`"),
-        ("INSERT ON TABLES OF shop.*", "`INSERT` is no privilege of Shop on a TABLES OF: there are `SELECT`"),
+        ("INSERT ON TABLES OF shop.*", "`INSERT` is no privilege of Shop on a TABLES OF: there are `SELECT`, `EVENT`"),
+        (
+            "SELECT ON TABLES OF *.*",
+            "`*.*` is no TABLES OF: write a name, or one between quotation marks where it has blanks or capitals",
+        ),
+        (
+            "SELECT ON TABLES OF *.orders",
+            "`*.orders` is no TABLES OF: write a name, or one between quotation marks where it has blanks or capitals",
+        ),
+        ("SELECT, EVENT ON TABLES OF a, b", "`a` is one object, and this privilege is on all of them or none: write `name.*`"),
+        ("SELECT (id) ON TABLES OF shop.*", "`id`: no columns can be named here, or not these"),
         ("SELECT ON", "a name is missing after `ON`, or after a comma"),
         ("SELECT ON TABLE", "a name is missing after `ON`, or after a comma"),
         ("SELECT ON a,", "a name is missing after `ON`, or after a comma"),
