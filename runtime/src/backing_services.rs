@@ -25,7 +25,7 @@ pub trait BackingServices: Attached {
         check::check(Self::MANIFEST, source)
     }
 
-    /// Attaches everything, from the environment of the process.
+    /// Attaches everything, from the environment of the process and [no other source](crate::source).
     ///
     /// # Errors
     /// As [`BackingServices::attach_from`].

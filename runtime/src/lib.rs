@@ -50,6 +50,7 @@
 //!
 //! One per service, under the name that [its module](services) has. `net` is what they all bring, and what a service of your own needs: tokio, and the one
 //! TLS configuration.
+//! `cloud-foundry` and `dotenv` add [sources](source).
 //! `serde` adds `Serialize` to manifest, findings and posture. None is on by default; without any, a struct can be declared and checked, and the tree holds
 //! no tokio and no TLS. No feature loosens a rule.
 
@@ -133,7 +134,7 @@ pub use services::sqlite::Sqlite;
 #[doc(inline)]
 pub use services::tokio_postgres::TokioPostgres;
 pub use setting::{Malformed, Setting};
-pub use source::{Environment, Source};
+pub use source::{Environment, Source, Sources};
 pub use target::Target;
 #[cfg(feature = "net")]
 pub use tls::Witness;

@@ -42,6 +42,8 @@ pub mod defaults {}
 ///
 /// Each may come as a file: `NAME_FILE` holds its absolute path. One line end behind the value is dropped. `NAME` and `NAME_FILE` together are an error. An
 /// empty value is as good as none.
+///
+/// [`source`](crate::source) holds the other places that they may come from, and [`Sources`](crate::Sources) the order.
 pub mod variables {}
 
 /// What is assumed of a service and of the way to it, and what holds against each attacker.

@@ -14,7 +14,7 @@ use secrecy::ExposeSecret as _;
 use crate::error::{AttachError, Problem};
 use crate::finding::Finding;
 use crate::manifest::{Category, Declaration, Field, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot, Waiver};
-use crate::source::Source;
+use crate::source::{Group, Source};
 use crate::target::Target;
 
 pub(crate) mod address;
@@ -149,6 +149,7 @@ impl Loader<'_> {
                 for ending in &variable::RESOURCE_ENDINGS[1..] {
                     self.claim(&format!("{base}{ending}"), &path, &mut findings);
                 }
+                reader.keep_to_part(Group::of_resource(&variable, &base), &mut findings);
                 let target =
                     resource::load(&mut reader, entry, declaration, &variable, &base, self.deadline, self.today, &mut findings);
                 target.map(|target| Item::Resource {
@@ -162,10 +163,12 @@ impl Loader<'_> {
             }
             Category::Secret(entry) => {
                 self.claim(&variable, &path, &mut findings);
+                reader.keep_to_part(Group::of_value(&variable), &mut findings);
                 secret(&mut reader, entry, &variable, &mut findings).map(Item::Value)
             }
             Category::Setting(entry) => {
                 self.claim(&variable, &path, &mut findings);
+                reader.keep_to_part(Group::of_value(&variable), &mut findings);
                 setting(&mut reader, entry, declaration, &variable, &mut findings).map(Item::Value)
             }
             Category::Nested(_) => None,

@@ -7,13 +7,16 @@ use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, READABLE
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::finding::Finding;
-use crate::source::{Notice, Source, Unreadable, file};
+use crate::source::{Extent, Group, Notice, Source, Unreadable, file};
 
 /// A value, and the variable that it really came from: `NAME`, or `NAME_FILE`.
 pub(crate) struct Value {
     pub(crate) text: SecretString,
     pub(crate) variable: String,
 }
+
+/// The most ranks within ranks.
+const MOST_PARTS: usize = 8;
 
 /// Reads the variables of one field, and remembers where they were.
 pub(crate) struct Reader<'a> {
@@ -27,6 +30,32 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(crate) const fn new(source: &'a dyn Source) -> Self {
         Self { source, origins: Vec::new(), files: Vec::new() }
+    }
+
+    /// Reads what belongs together from one part of the source, where the source has parts.
+    pub(crate) fn keep_to_part(&mut self, group: Group<'_>, findings: &mut Vec<Finding>) {
+        // Parts may have parts; a source that never comes to an end is its own mistake, and not ours to hang on.
+        for _ in 0..MOST_PARTS {
+            let Some(part) = self.source.part(&group) else { return };
+            let (source, passed_over) = part.into_parts();
+            for (variable, place) in passed_over {
+                let base = group.name();
+                let message = format!("it is in {place}, and not read: what belongs to `{base}` is read from {}", source.name());
+                let finding = Finding::new(&DUPLICATE_VARIABLE, message).about(variable).warning();
+                findings.push(finding.help("keep a resource's variables in one place, or read both places as one rank"));
+            }
+            self.source = source;
+        }
+    }
+
+    /// That two variables are there which exclude each other, and where they are, if that is not the same place.
+    pub(crate) fn both(&self, one: &str, other: &str) -> String {
+        match (self.origin(one), self.origin(other)) {
+            (Some(of_one), Some(of_other)) if of_one != of_other => {
+                format!("`{one}` is in {of_one}, and `{other}` in {of_other}")
+            }
+            _ => format!("`{one}` and `{other}` are both set"),
+        }
     }
 
     pub(crate) const fn source(&self) -> &'a dyn Source {
@@ -57,12 +86,7 @@ impl<'a> Reader<'a> {
         let file = self.get(&name_of_file, findings);
         match (direct, file) {
             (Some(_), Some(_)) => {
-                let message = match (self.origin(name), self.origin(&name_of_file)) {
-                    (Some(one), Some(other)) if one != other => {
-                        format!("`{name}` is in {one}, and `{name_of_file}` in {other}")
-                    }
-                    _ => format!("`{name}` and `{name_of_file}` are both set"),
-                };
+                let message = self.both(name, &name_of_file);
                 findings.push(Finding::new(&DUPLICATE_VARIABLE, message).about(name).help("unset one of the two"));
                 None
             }
@@ -87,7 +111,7 @@ impl<'a> Reader<'a> {
         self.files.push(path.to_owned());
         match file::read(path) {
             Ok(value) => {
-                findings.extend(value.exposure.map(|notice| finding(notice, &variable)));
+                findings.extend(value.notices.into_iter().map(|notice| finding(notice, &variable)));
                 // An empty file is what a credential that could not be fetched leaves behind: as good as none.
                 value.text.map(|text| Value { text, variable })
             }
@@ -126,6 +150,9 @@ fn finding(notice: Notice, variable: &str) -> Finding {
             Finding::new(&READABLE_SECRET_FILE, "every user of this machine can write the file, or put another in its place")
                 .about(variable)
         }
+        Notice::OtherOwner => {
+            Finding::new(&READABLE_SECRET_FILE, "another user of this machine owns the file, and can write it").about(variable)
+        }
         Notice::NeverUpdated => {
             Finding::new(&STATIC_MOUNT, "the file is a mount of its own, which a rotation does not reach").about(variable)
         }
@@ -134,15 +161,19 @@ fn finding(notice: Notice, variable: &str) -> Finding {
 
 /// Why there is no value. What is wrong with a whole source is said once.
 fn refused(unreadable: &Unreadable, variable: &str, findings: &[Finding]) -> Option<Finding> {
-    if unreadable.is_whole() {
-        let message = unreadable.to_string();
-        let is_said = findings.iter().any(|finding| finding.message() == message);
-        return (!is_said).then(|| {
-            Finding::new(&MALFORMED_VALUE, message)
-                .about(variable)
-                .help("mend the source, or leave it out of those that are read")
-        });
+    let of_value = |rule| Finding::new(rule, format!("`{variable}` {unreadable}")).about(variable);
+    match unreadable.extent() {
+        Extent::Whole => {
+            let message = unreadable.to_string();
+            let is_said = findings.iter().any(|finding| finding.message() == message);
+            let finding = || Finding::new(&MALFORMED_VALUE, message.clone()).about(variable);
+            (!is_said).then(|| finding().help("mend the source, or leave it out of those that are read"))
+        }
+        Extent::Twice => {
+            Some(of_value(&DUPLICATE_VARIABLE).help("unset one of the two, or give one of the sources a rank of its own"))
+        }
+        Extent::Value => {
+            Some(of_value(&MALFORMED_VALUE).help("write the value as UTF-8 text, once, where this process can read it"))
+        }
     }
-    let finding = Finding::new(&MALFORMED_VALUE, format!("`{variable}` {unreadable}")).about(variable);
-    Some(finding.help("write the value as UTF-8 text, once"))
 }

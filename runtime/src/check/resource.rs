@@ -36,7 +36,7 @@ pub(super) fn load(
     let from_parts = match (&url, &companions.host) {
         (Some(url), Some(host)) => {
             findings.push(
-                Finding::new(&AMBIGUOUS_LOCATOR, format!("`{}` and `{}` are both set", url.variable, host.variable))
+                Finding::new(&AMBIGUOUS_LOCATOR, reader.both(&url.variable, &host.variable))
                     .about(&url.variable)
                     .help("write the locator, or its parts"),
             );

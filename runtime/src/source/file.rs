@@ -1,4 +1,4 @@
-//! The one reader of files: what a value in a file must be, and who else can get at it.
+//! The one reader of files: what a value in a file must be, who else can get at it, and whether it is ever updated.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -14,7 +14,7 @@ use super::{MAX_VALUE, Notice};
 pub(crate) struct FileValue {
     /// `None` where the file is empty: what a credential that could not be fetched leaves behind.
     pub(crate) text: Option<SecretString>,
-    pub(crate) exposure: Option<Notice>,
+    pub(crate) notices: Vec<Notice>,
 }
 
 /// What is wrong with a file. It follows the words "a file that", and holds nothing of the file.
@@ -25,6 +25,7 @@ pub(crate) enum Fault {
     NotRegular,
     TooLong,
     NotText,
+    Outside,
     Broken,
 }
 
@@ -36,6 +37,7 @@ impl fmt::Display for Fault {
             Self::NotRegular => "is not a regular file",
             Self::TooLong => "is longer than 1 MiB",
             Self::NotText => "is not UTF-8",
+            Self::Outside => "is a link that leads out of its folder",
             Self::Broken => "cannot be read",
         })
     }
@@ -72,7 +74,27 @@ pub(crate) fn read(path: &Path) -> Result<FileValue, Fault> {
     let text = str::from_utf8(&bytes).map_err(|_| Fault::NotText)?;
     let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     let text = (!text.is_empty()).then(|| SecretString::from(text));
-    Ok(FileValue { text, exposure: exposure(path, &metadata) })
+    let notices = exposure(path, &metadata).into_iter().chain(is_mount(path).then_some(Notice::NeverUpdated)).collect();
+    Ok(FileValue { text, notices })
+}
+
+/// Reads the file of this name in a folder; `None` where there is none. A link may lead to elsewhere in the folder, as Kubernetes' do, and not out of it.
+pub(crate) fn read_in(folder: &Path, name: &str) -> Result<Option<FileValue>, Fault> {
+    let path = folder.join(name);
+    match path.symlink_metadata() {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    // The entry is there: a link that leads nowhere is not an absent value, but a broken one.
+    let broken = |error: std::io::Error| match Fault::from(error) {
+        Fault::Absent => Fault::Broken,
+        fault => fault,
+    };
+    if !path.canonicalize().map_err(broken)?.starts_with(folder.canonicalize().map_err(broken)?) {
+        return Err(Fault::Outside);
+    }
+    read(&path).map(Some)
 }
 
 /// Who else can get at the file: its own mode, and that of the folder that it really is in.
@@ -101,4 +123,81 @@ pub(crate) fn exposure(path: &Path, metadata: &Metadata) -> Option<Notice> {
 #[cfg(not(unix))]
 pub(crate) fn exposure(_: &Path, _: &Metadata) -> Option<Notice> {
     None
+}
+
+/// Whether the file itself is a mount: Kubernetes' `subPath`, Docker's `--mount`. What is behind it may change, and the mount does not follow.
+#[cfg(target_os = "linux")]
+fn is_mount(path: &Path) -> bool {
+    // 1 MiB is some ten thousand mounts.
+    const LONGEST: u64 = 1024 * 1024;
+    let Ok(real) = path.canonicalize() else { return false };
+    let mut mounts = Vec::new();
+    let read = File::open("/proc/self/mountinfo").and_then(|file| file.take(LONGEST).read_to_end(&mut mounts));
+    read.is_ok() && mount_points(&mounts).any(|point| point == real.as_os_str().as_encoded_bytes())
+}
+
+/// There is nothing to ask elsewhere.
+#[cfg(not(target_os = "linux"))]
+fn is_mount(_: &Path) -> bool {
+    false
+}
+
+/// The mount points: the fifth field of each line (`proc_pid_mountinfo(5)`), in which blanks and backslashes are written in octal.
+#[cfg(target_os = "linux")]
+fn mount_points(mounts: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    mounts.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut field = line.split(|byte| *byte == b' ').nth(4)?;
+        let mut point = Vec::with_capacity(field.len());
+        while let [first, rest @ ..] = field {
+            let digits = rest.get(..3).filter(|_| *first == b'\\');
+            let octal = digits.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok());
+            point.push(octal.unwrap_or(*first));
+            field = if octal.is_some() { &rest[3..] } else { rest };
+        }
+        Some(point)
+    })
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_unescaped() {
+        let mounts = b"36 35 98:0 / / rw - ext4 /dev/sda rw\n\
+            37 36 98:0 /mnt1 /mnt/a\\040b\\134c rw master:1 - ext3 /dev/root rw\n\
+            38 36 98:0 / /etc/shop/key rw - tmpfs tmpfs ro\nshort line\n\
+            39 36 98:0 / /odd\\9\\04 rw - tmpfs tmpfs ro\n";
+        let points: Vec<_> = mount_points(mounts).map(|point| String::from_utf8(point).unwrap()).collect();
+        assert_eq!(points, ["/", "/mnt/a b\\c", "/etc/shop/key", "/odd\\9\\04"]);
+        assert!(is_mount(Path::new("/proc")) && !is_mount(Path::new("/proc/self/mountinfo")));
+    }
+
+    #[test]
+    fn a_link_does_not_lead_out_of_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        std::fs::create_dir_all(inner.join("..2026")).unwrap();
+        std::fs::write(folder.path().join("outside"), "x").unwrap();
+        std::fs::write(inner.join("..2026/key"), "x").unwrap();
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, inner.join(name)).unwrap();
+        link("..2026", "..data");
+        link("..data/key", "key");
+        link("../outside", "out");
+        link("nowhere", "dangling");
+        link("loop", "loop");
+        link("..2026", "folder");
+        assert!(read_in(&inner, "key").ok().flatten().unwrap().text.is_some());
+        assert!(read_in(&inner, "absent").ok().unwrap().is_none());
+        for (name, fault) in [
+            ("out", Fault::Outside),
+            ("dangling", Fault::Broken),
+            ("loop", Fault::Broken),
+            ("folder", Fault::NotRegular),
+            ("key/x", Fault::Broken),
+        ] {
+            assert_eq!(read_in(&inner, name).err(), Some(fault), "{name}");
+        }
+    }
 }

@@ -1,16 +1,45 @@
 //! Where values come from. The files of this folder are the only ones that read the environment or a file.
+//!
+//! | source | what it reads | feature |
+//! |---|---|---|
+//! | [`Environment`] | the process's environment, or variables that stand in for it | |
+//! | [`SystemdCredentials`] | `$CREDENTIALS_DIRECTORY` | |
+//! | [`ServiceBindings`] | `$SERVICE_BINDING_ROOT` | |
+//! | `CloudFoundry` | `VCAP_SERVICES`, or the file in `VCAP_SERVICES_FILE_PATH` | `cloud-foundry` |
+//! | `DotEnv` | a `.env` file, in development builds | `dotenv` |
+//! | [`Sources`] | several of them, in ranks | |
+//!
+//! [`attach`](crate::BackingServices::attach) reads the process's environment alone, and the files that a `NAME_FILE` in it names. Whoever deploys the
+//! program sets that; a folder or a file that a variable leads to may have other authors, so a program names it, with
+//! [`attach_from`](crate::BackingServices::attach_from).
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
 
-use secrecy::SecretString;
+use backing_services_rules::variable;
+use secrecy::{ExposeSecret as _, SecretString};
 
+mod bindings;
 mod changes;
+#[cfg(feature = "cloud-foundry")]
+mod cloud_foundry;
+#[cfg(feature = "dotenv")]
+mod dotenv;
 pub(crate) mod environment;
 pub(crate) mod file;
+mod sources;
+mod systemd;
 
+pub use bindings::ServiceBindings;
 pub use changes::Changes;
+#[cfg(feature = "cloud-foundry")]
+pub use cloud_foundry::CloudFoundry;
+#[cfg(feature = "dotenv")]
+pub use dotenv::DotEnv;
 pub use environment::Environment;
+pub use sources::Sources;
+pub use systemd::SystemdCredentials;
 
 /// A place that values come from.
 ///
@@ -28,9 +57,77 @@ pub trait Source: Send + Sync {
     /// nothing is repaired.
     fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable>;
 
+    /// What of this source is read for a field, of which these are all the variables. `None`, which is the default, is the source itself. [`Sources`] answers
+    /// with one of its ranks; a source that only wraps another one passes the question on.
+    fn part(&self, group: &Group<'_>) -> Option<Part<'_>> {
+        let _ = group;
+        None
+    }
+
     /// What tells that values have changed, for whoever follows the source. By default nothing does.
     fn changes(&self) -> Changes {
         Changes::none()
+    }
+}
+
+/// The variables that belong together: a resource's locator and its companions, or a single one; and each as a `…_FILE`.
+#[derive(Clone, Copy, Debug)]
+pub struct Group<'a> {
+    first: &'a str,
+    /// The base name of the companions, where there are any.
+    base: Option<&'a str>,
+}
+
+impl<'a> Group<'a> {
+    pub(crate) const fn of_resource(locator: &'a str, base: &'a str) -> Self {
+        Self { first: locator, base: Some(base) }
+    }
+
+    pub(crate) const fn of_value(variable: &'a str) -> Self {
+        Self { first: variable, base: None }
+    }
+
+    /// What they belong to, in a report.
+    pub(crate) fn name(&self) -> &'a str {
+        self.base.unwrap_or(self.first)
+    }
+
+    /// Their names.
+    pub fn variables(&self) -> impl Iterator<Item = String> {
+        let companions = |base: &'a str| variable::RESOURCE_ENDINGS[1..].iter().map(move |ending| format!("{base}{ending}"));
+        let names = std::iter::once(self.first.to_owned()).chain(self.base.into_iter().flat_map(companions));
+        names.flat_map(|name| [format!("{name}_FILE"), name])
+    }
+}
+
+/// What of a source is read for one field.
+pub struct Part<'a> {
+    source: &'a dyn Source,
+    passed_over: Vec<(String, String)>,
+}
+
+impl<'a> Part<'a> {
+    /// This source, and nothing else.
+    #[must_use]
+    pub fn new(source: &'a dyn Source) -> Self {
+        Self { source, passed_over: Vec::new() }
+    }
+
+    /// Notes a variable that is elsewhere and is not read, and where it is, in words. It is a warning.
+    #[must_use]
+    pub fn passing_over(mut self, variable: impl Into<String>, place: impl Into<String>) -> Self {
+        self.passed_over.push((variable.into(), place.into()));
+        self
+    }
+
+    pub(crate) fn into_parts(self) -> (&'a dyn Source, Vec<(String, String)>) {
+        (self.source, self.passed_over)
+    }
+}
+
+impl fmt::Debug for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part").field("source", &self.source.name()).field("passed_over", &self.passed_over).finish()
     }
 }
 
@@ -93,6 +190,8 @@ pub enum Notice {
     OthersRead,
     /// Every user of the machine can write it, or put another in its place: `readable_secret_file`.
     OthersWrite,
+    /// Another user of the machine owns it, who is not the administrator: `readable_secret_file`.
+    OtherOwner,
     /// It stays as it is for as long as the process runs, although whoever provides it can change it: `static_mount`.
     NeverUpdated,
 }
@@ -101,25 +200,47 @@ pub enum Notice {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     message: Cow<'static, str>,
-    is_whole: bool,
+    extent: Extent,
+}
+
+/// What of a source an [`Unreadable`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// One value.
+    Value,
+    /// One value, which is there twice.
+    Twice,
+    /// All of it.
+    Whole,
 }
 
 impl Unreadable {
     /// Says why, to follow the variable's name: `is not Unicode`.
     #[must_use]
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { message: message.into(), is_whole: false }
+        Self { message: message.into(), extent: Extent::Value }
     }
 
     /// Says why no value of the source can be had: ``the folder that `SERVICE_BINDING_ROOT` names does not exist``. It is a sentence of its own, and a
     /// report says it once for each field.
     #[must_use]
     pub fn whole(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { message: message.into(), is_whole: true }
+        Self { message: message.into(), extent: Extent::Whole }
     }
 
-    pub(crate) const fn is_whole(&self) -> bool {
-        self.is_whole
+    /// Says that two places have it, of which none is before the other.
+    #[must_use]
+    pub fn twice(one: &str, other: &str) -> Self {
+        Self { message: format!("is in {one} and in {other}").into(), extent: Extent::Twice }
+    }
+
+    pub(crate) const fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_whole(&self) -> bool {
+        self.extent == Extent::Whole
     }
 }
 
@@ -133,3 +254,71 @@ impl std::error::Error for Unreadable {}
 
 /// The longest value, in bytes: 1 MiB, which is what a Kubernetes Secret can hold. A certificate chain has some thousand.
 pub const MAX_VALUE: usize = 1024 * 1024;
+
+/// A path that a variable of the environment holds; `None` where it is not set.
+fn path_in(environment: &Environment, variable: &str) -> Result<Option<PathBuf>, Unreadable> {
+    let value = environment.get(variable).map_err(|why| Unreadable::whole(format!("`{variable}` {why}")))?;
+    let Some(value) = value else { return Ok(None) };
+    let path = PathBuf::from(value.text().expose_secret());
+    if path.is_absolute() { Ok(Some(path)) } else { Err(Unreadable::whole(format!("`{variable}` is not an absolute path"))) }
+}
+
+/// The base name and the ending of a resource's variable; `None` for any other one.
+fn split(variable: &str) -> Option<(&str, &'static str)> {
+    // No ending is the end of another one, so the first that fits is the only one.
+    let ending = variable::RESOURCE_ENDINGS.iter().find(|ending| variable.ends_with(**ending))?;
+    let base = &variable[..variable.len() - ending.len()];
+    (!base.is_empty()).then_some((base, ending))
+}
+
+/// The base name that stands for a name of a platform's: `shop-orders` is `SHOP_ORDERS`.
+fn base_of(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
+}
+
+/// What of its login a locator holds itself: a user, and a password. It is only looked at, for the grammar of a locator is the loader's.
+fn login_within(locator: &str) -> (bool, bool) {
+    let rest = locator.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((userinfo, _)) => {
+            let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+            (!user.is_empty(), !password.is_empty())
+        }
+        None => (false, false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_has_one_ending() {
+        for (i, one) in variable::RESOURCE_ENDINGS.iter().enumerate() {
+            for (j, other) in variable::RESOURCE_ENDINGS.iter().enumerate() {
+                assert!(i == j || !one.ends_with(other), "{one} {other}");
+            }
+        }
+        assert_eq!(split("SHOP_ORDERS_CLIENT_KEY"), Some(("SHOP_ORDERS", "_CLIENT_KEY")));
+        assert_eq!(split("A_DATABASE_URL"), Some(("A_DATABASE", "_URL")));
+        for none in ["_URL", "SHOP_STRIPE_KEY", "SHOP_ORDERS_URL_FILE", ""] {
+            assert_eq!(split(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_seen_in_a_locator() {
+        for (locator, found) in [
+            ("postgres://ada:s@db/x", (true, true)),
+            ("postgres://ada@db/x", (true, false)),
+            ("rediss://:s@db", (false, true)),
+            ("postgres://db/x@y:z", (false, false)),
+            ("postgres://db?u=a:b@c", (false, false)),
+            ("a:b@c", (false, false)),
+            ("postgres://a:b@c@db", (true, true)),
+        ] {
+            assert_eq!(login_within(locator), found, "{locator}");
+        }
+    }
+}

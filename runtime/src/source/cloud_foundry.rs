@@ -1,0 +1,303 @@
+//! The services that Cloud Foundry binds to an application: `VCAP_SERVICES`, or the file that `VCAP_SERVICES_FILE_PATH` names.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use secrecy::zeroize::Zeroize as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value as Json;
+
+use super::{Changes, Environment, Notice, Source, Unreadable, Value, base_of, file, login_within, path_in, split};
+use crate::posture::printable;
+
+/// The services that Cloud Foundry binds to an application ([`VCAP_SERVICES`]), where it runs one.
+///
+/// An instance's name is the base name of a resource's variables, in upper case and with `_` for what is no letter and no digit: `shop-orders` has the
+/// values of `SHOP_ORDERS_URL` and its companions. [`named`](Self::named) gives another name. It holds resources only.
+///
+/// | variable | credential, the first that is there |
+/// |---|---|
+/// | `_URL` | `uri`, or a single one in `uris` |
+/// | `_HOST` | `hostname`, `host` |
+/// | `_PORT` | `tls_port`, `port` |
+/// | `_DATABASE` | `vhost`, `database`, `dbname`, `name` |
+/// | `_USER`, `_PASSWORD` | `username`, `user`; `password` |
+/// | `_CA` | `tls.cert.ca`, `ca_certificate`, `sslrootcert` |
+///
+/// - **TLS comes first.** An entry `amqps` or `amqp+ssl` among the `protocols` is read instead of what stands around it; and where there is a `tls_port`,
+///   the parts are read, and no `uri`, which leads to the other port. What asks for plaintext after that is refused, as anywhere.
+/// - Where there is a `uri`, the host, the port and the database are in it, and are read nowhere else; nor are the user and the password where it holds them.
+/// - `VCAP_SERVICES` and `VCAP_SERVICES_FILE_PATH` together are an error, as are two instances with one name or one base name.
+/// - `DATABASE_URL`, which buildpacks make of whichever service comes first, is not looked at.
+/// - The text may have 1 MiB, which is the platform's own limit of the file, and its objects a depth of 128, which is `serde_json`'s.
+///
+/// ```
+/// use backing_services::source::{CloudFoundry, Environment, Source};
+///
+/// let services = r#"{ "redis": [{ "name": "shop-cache", "credentials": { "host": "q-s0.redis", "port": 6379, "tls_port": 16379 } }] }"#;
+/// let source = CloudFoundry::of(Environment::from_iter([("VCAP_SERVICES", services)]));
+/// assert!(source.get("SHOP_CACHE_PORT").unwrap().is_some());
+/// ```
+///
+/// [`VCAP_SERVICES`]: https://docs.cloudfoundry.org/devguide/deploy-apps/environment-variable.html#VCAP-SERVICES
+pub struct CloudFoundry {
+    environment: Environment,
+    /// Instances with another base name than their own.
+    names: Vec<(String, String)>,
+}
+
+const VARIABLE: &str = "VCAP_SERVICES";
+const VARIABLE_OF_FILE: &str = "VCAP_SERVICES_FILE_PATH";
+
+/// All that the platform says.
+struct Text {
+    text: SecretString,
+    /// Which variable it is of.
+    origin: &'static str,
+    notices: Vec<Notice>,
+}
+
+impl CloudFoundry {
+    /// Those of this process.
+    #[must_use]
+    pub const fn process() -> Self {
+        Self::of(Environment::process())
+    }
+
+    /// Those in this environment, or in the file that it names.
+    #[must_use]
+    pub const fn of(environment: Environment) -> Self {
+        Self { environment, names: Vec::new() }
+    }
+
+    /// Gives an instance this base name, instead of its own: `DATABASE` for `DATABASE_URL` and its companions.
+    #[must_use]
+    pub fn named(mut self, instance: impl Into<String>, base: impl Into<String>) -> Self {
+        self.names.push((instance.into(), base.into()));
+        self
+    }
+
+    fn text(&self) -> Result<Option<Text>, Unreadable> {
+        let direct = self.environment.get(VARIABLE).map_err(|why| Unreadable::whole(format!("`{VARIABLE}` {why}")))?;
+        let path = path_in(&self.environment, VARIABLE_OF_FILE)?;
+        match (direct, path) {
+            (Some(_), Some(_)) => {
+                Err(Unreadable::whole(format!("`{VARIABLE}` and `{VARIABLE_OF_FILE}` are both set, and the platform sets one")))
+            }
+            (Some(value), None) => Ok(Some(Text { text: value.into_parts().0, origin: VARIABLE, notices: Vec::new() })),
+            (None, Some(path)) => {
+                let found = file::read(&path)
+                    .map_err(|fault| Unreadable::whole(format!("`{VARIABLE_OF_FILE}` names a file that {fault}")))?;
+                Ok(found.text.map(|text| Text { text, origin: VARIABLE_OF_FILE, notices: found.notices }))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Whether an instance is the one of a base name.
+    fn is_of(&self, instance: &str, base: &str) -> bool {
+        let mut bases = self.names.iter().filter(|(named, _)| named == instance).map(|(_, base)| base).peekable();
+        if bases.peek().is_some() { bases.any(|one| one == base) } else { base_of(instance) == base }
+    }
+}
+
+/// What was parsed, which is wiped when it is dropped.
+struct Parsed(Json);
+
+impl Drop for Parsed {
+    fn drop(&mut self) {
+        // As deep as the parser lets an object be.
+        fn wipe(json: &mut Json) {
+            match json {
+                Json::String(text) => text.zeroize(),
+                Json::Array(items) => items.iter_mut().for_each(wipe),
+                Json::Object(fields) => fields.values_mut().for_each(wipe),
+                Json::Null | Json::Bool(_) | Json::Number(_) => {}
+            }
+        }
+        wipe(&mut self.0);
+    }
+}
+
+/// Every instance, and its credentials. `None` where the text is not what the platform writes.
+fn instances(services: &Json) -> Option<Vec<(&str, &Json)>> {
+    let mut instances = Vec::new();
+    for list in services.as_object()?.values() {
+        for instance in list.as_array()? {
+            let name = ["instance_name", "name"].iter().find_map(|key| instance.get(key)?.as_str())?;
+            instances.push((name, instance.get("credentials").unwrap_or(&Json::Null)));
+        }
+    }
+    Some(instances)
+}
+
+/// The first of these credentials that is a text or a number, and not empty.
+fn first(credentials: &Json, keys: &[&str]) -> Option<SecretString> {
+    keys.iter().find_map(|key| match credentials.get(key)? {
+        Json::String(text) if !text.is_empty() => Some(text.as_str().into()),
+        Json::Number(number) => Some(number.to_string().into()),
+        _ => None,
+    })
+}
+
+/// What an instance's credentials say for one ending.
+fn credential(credentials: &Json, ending: &str) -> Option<SecretString> {
+    let protocols = credentials.get("protocols");
+    let entry = ["amqps", "amqp+ssl"].iter().find_map(|name| protocols?.get(name)).unwrap_or(credentials);
+    let uri = if entry.get("tls_port").is_some() {
+        None
+    } else {
+        first(entry, &["uri"]).or_else(|| match entry.get("uris")?.as_array()?.as_slice() {
+            [Json::String(uri)] => Some(uri.as_str().into()),
+            _ => None,
+        })
+    };
+    let (has_user, has_password) = uri.as_ref().map_or((false, false), |uri| login_within(uri.expose_secret()));
+    match ending {
+        "_URL" => uri,
+        "_HOST" | "_PORT" | "_DATABASE" if uri.is_some() => None,
+        "_HOST" => first(entry, &["hostname", "host"]),
+        "_PORT" => first(entry, &["tls_port", "port"]),
+        "_DATABASE" => first(entry, &["vhost", "database", "dbname", "name"]),
+        "_USER" if !has_user => first(entry, &["username", "user"]),
+        "_PASSWORD" if !has_password => first(entry, &["password"]),
+        "_CA" => credentials
+            .pointer("/tls/cert")
+            .and_then(|cert| first(cert, &["ca"]))
+            .or_else(|| first(credentials, &["ca_certificate", "sslrootcert"])),
+        _ => None,
+    }
+}
+
+impl Source for CloudFoundry {
+    fn name(&self) -> Cow<'_, str> {
+        "Cloud Foundry's bound services".into()
+    }
+
+    fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
+        let Some((base, ending)) = split(variable) else { return Ok(None) };
+        let Some(Text { text, origin, notices }) = self.text()? else { return Ok(None) };
+        let malformed = || Unreadable::whole(format!("`{origin}` does not hold the JSON that Cloud Foundry writes"));
+        let services = Parsed(serde_json::from_str(text.expose_secret()).map_err(|_| malformed())?);
+        let mut instances = instances(&services.0).ok_or_else(malformed)?;
+        instances.sort_by_key(|(name, _)| *name);
+        if let Some(pair) = instances.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(Unreadable::whole(format!("`{origin}` holds two instances with the name `{}`", printable(pair[0].0))));
+        }
+        let mut found = instances.into_iter().filter(|(name, _)| self.is_of(name, base));
+        let Some((name, credentials)) = found.next() else { return Ok(None) };
+        if let Some((other, _)) = found.next() {
+            let (one, other) = (printable(name), printable(other));
+            return Err(Unreadable::whole(format!("the instances `{one}` and `{other}` are both for `{base}`")));
+        }
+        let place = format!("the instance `{}` in `{origin}`", printable(name));
+        Ok(credential(credentials, ending).map(|text| Value::new(text, place).noticed(notices)))
+    }
+
+    fn changes(&self) -> Changes {
+        path_in(&self.environment, VARIABLE_OF_FILE).ok().flatten().map_or_else(Changes::none, |path| Changes::of_files([path]))
+    }
+}
+
+impl fmt::Debug for CloudFoundry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloudFoundry").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(services: &str) -> CloudFoundry {
+        CloudFoundry::of(Environment::from_iter([(VARIABLE, services)]))
+    }
+
+    fn all(source: &CloudFoundry, base: &str) -> Vec<String> {
+        backing_services_rules::variable::RESOURCE_ENDINGS
+            .iter()
+            .filter_map(|ending| {
+                let value = source.get(&format!("{base}{ending}")).unwrap()?;
+                assert!(value.place().starts_with("the instance `"), "{}", value.place());
+                Some(format!("{ending}={}", value.text().expose_secret()))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn credentials_are_a_resources_variables_and_tls_comes_first() {
+        let services = r#"{
+            "p.mysql": [{ "name": "x", "instance_name": "shop-orders", "credentials": {
+                "hostname": "db", "port": 3306, "name": "service_db", "username": "u", "password": "p", "tls": { "cert": { "ca": "PEM" } } } }],
+            "p.redis": [{ "name": "Cache One", "credentials": {
+                "host": "q-s0", "port": 6379, "tls_port": 16379, "password": "p", "uri": "redis://:p@q-s0:6379" } }],
+            "p.rabbitmq": [
+                { "name": "queue", "credentials": { "uri": "amqp://u:p@q:5672/v", "protocols": {
+                    "amqp": { "uri": "amqp://u:p@q:5672/v" }, "amqp+ssl": { "uri": "amqps://u:p@q:5671/v", "username": "u", "port": 5671 } } } },
+                { "name": "parts", "credentials": { "protocols": {
+                    "amqps": { "host": "q", "port": 5671, "username": "u", "password": "p", "vhost": "v" } } } },
+                { "name": "clear", "credentials": { "uri": "amqp://u:p@q/v", "username": "u" } }],
+            "user-provided": [
+                { "name": "list", "credentials": { "uris": ["postgres://u@a/d"], "password": "p", "username": "u", "host": "a" } },
+                { "name": "lists", "credentials": { "uris": ["postgres://a/d", "postgres://b/d"], "host": "a" } },
+                { "name": "odd", "credentials": { "host": null, "port": true, "username": "", "password": ["p"] } },
+                { "name": "none" }]
+        }"#;
+        let source = source(services).named("shop-orders", "DATABASE");
+        for (base, values) in [
+            ("DATABASE", "_HOST=db _PORT=3306 _DATABASE=service_db _USER=u _PASSWORD=p _CA=PEM"),
+            ("SHOP_ORDERS", ""),
+            ("CACHE_ONE", "_HOST=q-s0 _PORT=16379 _PASSWORD=p"),
+            ("QUEUE", "_URL=amqps://u:p@q:5671/v"),
+            ("PARTS", "_HOST=q _PORT=5671 _DATABASE=v _USER=u _PASSWORD=p"),
+            ("CLEAR", "_URL=amqp://u:p@q/v"),
+            ("LIST", "_URL=postgres://u@a/d _PASSWORD=p"),
+            ("LISTS", "_HOST=a"),
+            ("ODD", ""),
+            ("NONE", ""),
+            ("ABSENT", ""),
+        ] {
+            assert_eq!(all(&source, base).join(" "), values, "{base}");
+        }
+    }
+
+    #[test]
+    fn what_is_broken_is_told_and_nothing_of_it() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        let twice = r#"{ "a": [{ "name": "x" }], "b": [{ "name": "x" }] }"#;
+        let both = r#"{ "a": [{ "name": "a-b" }, { "name": "A.B" }] }"#;
+        for (services, message) in [
+            ("s3cret", "`VCAP_SERVICES` does not hold the JSON that Cloud Foundry writes"),
+            (&*deep, "`VCAP_SERVICES` does not hold the JSON that Cloud Foundry writes"),
+            ("[]", "`VCAP_SERVICES` does not hold the JSON that Cloud Foundry writes"),
+            (r#"{ "a": {} }"#, "`VCAP_SERVICES` does not hold the JSON that Cloud Foundry writes"),
+            (r#"{ "a": [{ "label": "s3cret" }] }"#, "`VCAP_SERVICES` does not hold the JSON that Cloud Foundry writes"),
+            (twice, "`VCAP_SERVICES` holds two instances with the name `x`"),
+            (both, "the instances `A.B` and `a-b` are both for `A_B`"),
+        ] {
+            let error = source(services).get("A_B_URL").unwrap_err();
+            assert_eq!((error.to_string().as_str(), error.is_whole()), (message, true));
+        }
+        let large = "x".repeat(super::super::MAX_VALUE + 1);
+        assert_eq!(source(&large).get("A_URL").unwrap_err().to_string(), "`VCAP_SERVICES` is longer than 1 MiB");
+        assert!(source("{}").get("A_URL").unwrap().is_none() && source("").get("A_URL").unwrap().is_none());
+    }
+
+    #[test]
+    fn the_services_may_be_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vcap").to_str().unwrap().to_owned();
+        let of = |variables: &[(&str, &str)]| CloudFoundry::of(variables.iter().copied().collect());
+        std::fs::write(&path, r#"{ "a": [{ "name": "orders", "credentials": { "host": "db" } }] }"#).unwrap();
+        let source = of(&[(VARIABLE_OF_FILE, &path)]);
+        assert_eq!(all(&source, "ORDERS"), ["_HOST=db"]);
+        assert_eq!(source.changes().files().count(), 1);
+        let error = of(&[(VARIABLE, "{}"), (VARIABLE_OF_FILE, &path)]).get("ORDERS_URL").unwrap_err();
+        assert_eq!(error.to_string(), "`VCAP_SERVICES` and `VCAP_SERVICES_FILE_PATH` are both set, and the platform sets one");
+        for bad in ["/does/not/exist", "relative", "/etc", "/dev/zero"] {
+            assert!(of(&[(VARIABLE_OF_FILE, bad)]).get("ORDERS_URL").unwrap_err().is_whole(), "{bad}");
+        }
+        std::fs::write(&path, "").unwrap();
+        assert!(source.get("ORDERS_URL").unwrap().is_none());
+    }
+}

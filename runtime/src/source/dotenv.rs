@@ -1,0 +1,183 @@
+//! `.env` files, for development builds: dotenvy reads them, and nothing of them gets into the environment.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use dotenvy::Iter;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Changes, Notice, Source, Unreadable, Value, file};
+
+/// A `.env` file, in a build with `debug_assertions`. In any other build every value of it is refused: a file beside the program is no place for a
+/// production secret, and one that was left behind decides nothing.
+///
+/// The syntax is that of [dotenvy](https://docs.rs/dotenvy). The process's environment is neither changed nor read:
+///
+/// - **Nothing is substituted.** dotenvy would put the process's own variables where a value says `$NAME` or `${NAME}`, and nothing at all where there is no
+///   such variable. A value in which it would is refused: write it in single quotes, or `\$`.
+/// - A name that is there twice is an error.
+/// - A file that every user of the machine can write is refused; one that they can read is a finding (`readable_secret_file`), as everywhere.
+/// - Without the file there are no values.
+///
+/// ```
+/// use backing_services::source::{DotEnv, Environment, Sources};
+///
+/// // What the environment has wins.
+/// let sources = Sources::new().then(Environment::process()).then(DotEnv::file(".env"));
+/// ```
+pub struct DotEnv {
+    path: PathBuf,
+}
+
+/// Stands for a `$` that is one. It is a private-use character: in nobody's alphabet.
+const DOLLAR: &str = "\u{f8ff}";
+
+impl DotEnv {
+    /// The file at this path. A relative one begins where the process was started, as is usual in development.
+    #[must_use]
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    fn get_of(&self, variable: &str, is_development: bool) -> Result<Option<Value>, Unreadable> {
+        let name = self.name();
+        let found = match file::read(&self.path) {
+            Err(file::Fault::Absent) => return Ok(None),
+            found => found.map_err(|fault| Unreadable::whole(format!("{name} is a file that {fault}")))?,
+        };
+        if !is_development {
+            let why = "is for development, and this build has no `debug_assertions`: leave the file out of the deploy";
+            return Err(Unreadable::whole(format!("{name} {why}")));
+        }
+        if found.notices.contains(&Notice::OthersWrite) {
+            let what = "can be written, or replaced, by every user of this machine";
+            return Err(Unreadable::whole(format!("{name} {what}: `chmod 600` it")));
+        }
+        let Some(text) = found.text else { return Ok(None) };
+        let mut values = parse(text.expose_secret()).map_err(|why| Unreadable::whole(format!("{name} {why}")))?;
+        let value = values.remove(variable).filter(|value| !value.expose_secret().is_empty());
+        Ok(value.map(|value| Value::new(value, self.name().into_owned()).noticed(found.notices)))
+    }
+}
+
+/// Every value of a file. The error follows the file's name.
+fn parse(text: &str) -> Result<BTreeMap<String, SecretString>, String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.contains(DOLLAR) {
+        return Err("holds a character of a private-use area".to_owned());
+    }
+    // What it would be if no `$` meant anything, beside what it is: where they differ, something was substituted.
+    let literal = text.replace("\\$", DOLLAR).replace('$', DOLLAR);
+    let (given, literal) = (Iter::new(text.as_bytes()), Iter::new(literal.as_bytes()));
+    let mut values = BTreeMap::new();
+    let mut last = None;
+    for (given, literal) in given.zip(literal) {
+        // An error of dotenvy's holds the line.
+        let (Ok((name, value)), Ok((_, literal))) = (given, literal) else {
+            return Err(match last {
+                Some(name) => format!("has, behind `{name}`, a line that is no `NAME=value`"),
+                None => "begins with a line that is no `NAME=value`".to_owned(),
+            });
+        };
+        let (value, literal) = (SecretString::from(value), SecretString::from(literal.replace(DOLLAR, "$")));
+        if value.expose_secret() != literal.expose_secret() {
+            return Err(format!("holds a `$` in `{name}` that would be replaced: write the value in single quotes"));
+        }
+        if values.insert(name.clone(), value).is_some() {
+            return Err(format!("holds `{name}` twice"));
+        }
+        last = Some(name);
+    }
+    Ok(values)
+}
+
+impl Source for DotEnv {
+    fn name(&self) -> Cow<'_, str> {
+        format!("`{}`", crate::posture::printable(&self.path.to_string_lossy())).into()
+    }
+
+    fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
+        self.get_of(variable, cfg!(debug_assertions))
+    }
+
+    fn changes(&self) -> Changes {
+        std::path::absolute(&self.path).map_or_else(|_| Changes::none(), |path| Changes::of_files([path]))
+    }
+}
+
+impl fmt::Debug for DotEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DotEnv").field("path", &self.path).finish()
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn parsed(text: &str) -> Result<Vec<String>, String> {
+        let values = parse(text)?;
+        Ok(values.iter().map(|(name, value)| format!("{name}={}", value.expose_secret())).collect())
+    }
+
+    #[test]
+    fn values_are_what_is_written() {
+        for (text, values) in [
+            ("A=1\nexport B=\"two words\" # why\n\n# C=3\n", vec!["A=1", "B=two words"]),
+            ("\u{feff}A=1", vec!["A=1"]),
+            ("A='pa$$word ${HOME}'\nB=pa\\$word\nC=\"a\\$b\"", vec!["A=pa$$word ${HOME}", "B=pa$word", "C=a$b"]),
+            ("A='one\ntwo'\nB=2", vec!["A=one\ntwo", "B=2"]),
+            ("A=", vec!["A="]),
+            ("", vec![]),
+        ] {
+            assert_eq!(parsed(text).unwrap(), values, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_meant_is_refused() {
+        for (text, message) in [
+            ("A=1\nB=$PATH", "holds a `$` in `B` that would be replaced: write the value in single quotes"),
+            ("A=${PATH}s3cret", "holds a `$` in `A` that would be replaced: write the value in single quotes"),
+            ("A=1\nB=\"x${A}\"", "holds a `$` in `B` that would be replaced: write the value in single quotes"),
+            ("A=pa$s3cret", "holds a `$` in `A` that would be replaced: write the value in single quotes"),
+            ("A=1\nA=2", "holds `A` twice"),
+            ("A=1\ns3cret", "has, behind `A`, a line that is no `NAME=value`"),
+            ("s3cret", "begins with a line that is no `NAME=value`"),
+            ("A='s3cret", "begins with a line that is no `NAME=value`"),
+            ("A=s3 cret", "begins with a line that is no `NAME=value`"),
+            ("A=\u{f8ff}", "holds a character of a private-use area"),
+        ] {
+            assert_eq!(parsed(text).unwrap_err(), message, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_file_is_for_development() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        let source = DotEnv::file(&path);
+        let name = source.name().into_owned();
+        assert!(source.get_of("A", true).unwrap().is_none() && source.get_of("A", false).unwrap().is_none());
+        let set = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        std::fs::write(&path, "A=1\nB=\n").unwrap();
+        set(0o600);
+        let value = source.get_of("A", true).unwrap().unwrap();
+        assert_eq!((value.text().expose_secret(), value.place(), value.notices().len()), ("1", name.as_str(), 0));
+        assert!(source.get_of("B", true).unwrap().is_none() && source.get_of("C", true).unwrap().is_none());
+        let error = source.get_of("A", false).unwrap_err();
+        assert!(error.is_whole() && error.to_string().contains("`debug_assertions`"), "{error}");
+        set(0o644);
+        assert_eq!(source.get_of("A", true).unwrap().unwrap().notices(), [Notice::OthersRead]);
+        set(0o666);
+        assert!(source.get_of("A", true).unwrap_err().to_string().contains("every user"));
+        for bad in ["/etc", "/dev/zero"] {
+            assert!(DotEnv::file(bad).get_of("A", true).unwrap_err().is_whole(), "{bad}");
+        }
+        assert_eq!(source.changes().files().collect::<Vec<_>>(), [path]);
+    }
+}

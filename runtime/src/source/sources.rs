@@ -1,0 +1,146 @@
+//! Several sources in an order that is stated once.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::{Changes, Group, Part, Source, Unreadable, Value};
+
+/// Several sources, in ranks. **An earlier rank wins over a later one; within a rank, nothing wins.**
+///
+/// - [`then`](Self::then) adds a source as a rank of its own, behind those that are there. A variable that an earlier rank has is not looked for in a later one;
+///   so `NAME_FILE` of an earlier rank wins over `NAME` of a later one.
+/// - [`beside`](Self::beside) adds a source to the rank that is last. What two sources of a rank both have is an error that names both: `NAME` in each,
+///   `NAME` and `NAME_FILE`, `…_URL` and `…_HOST`.
+/// - **A resource comes from one rank.** Its locator and all its companions are read from the first rank that has any of them, and from no other: else a
+///   left-over `SHOP_ORDERS_URL` of one rank would be sent the password of another, to whichever host it names. What a later rank has and this one has not is a warning
+///   (`duplicate_variable`), which names both. A locator in the environment whose password is a credential is one rank: `beside`.
+/// - A value that is there and cannot be read is there: a later rank does not stand in for it. A source that cannot be read at all is an error of every
+///   field that gets as far.
+///
+/// ```
+/// use backing_services::source::{Environment, ServiceBindings, Source, Sources, SystemdCredentials};
+///
+/// let sources = Sources::new()
+///     .then(Environment::process())
+///     .beside(SystemdCredentials::process())
+///     .then(ServiceBindings::process());
+/// assert_eq!(sources.name(), "the environment and the systemd credentials, then the service bindings");
+/// ```
+#[derive(Default)]
+pub struct Sources {
+    ranks: Vec<Rank>,
+}
+
+impl Sources {
+    /// No source yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { ranks: Vec::new() }
+    }
+
+    /// Adds a source behind all others: it gives what none of them has.
+    #[must_use]
+    pub fn then(mut self, source: impl Source + 'static) -> Self {
+        self.ranks.push(Rank { members: vec![Box::new(source)] });
+        self
+    }
+
+    /// Adds a source to the last rank: what both have is an error.
+    #[must_use]
+    pub fn beside(mut self, source: impl Source + 'static) -> Self {
+        match self.ranks.last_mut() {
+            Some(rank) => rank.members.push(Box::new(source)),
+            None => return self.then(source),
+        }
+        self
+    }
+}
+
+/// Sources of which none wins over another.
+struct Rank {
+    members: Vec<Box<dyn Source>>,
+}
+
+fn has(source: &dyn Source, variable: &str) -> bool {
+    !matches!(source.get(variable), Ok(None))
+}
+
+/// `NAME` and `NAME_FILE` are two ways to one value.
+fn stem(variable: &str) -> &str {
+    variable.strip_suffix("_FILE").unwrap_or(variable)
+}
+
+impl Source for Rank {
+    fn name(&self) -> Cow<'_, str> {
+        let names: Vec<_> = self.members.iter().map(|member| member.name()).collect();
+        names.join(" and ").into()
+    }
+
+    fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
+        let mut found: Option<Value> = None;
+        for member in &self.members {
+            let Some(value) = member.get(variable)? else { continue };
+            if let Some(earlier) = &found {
+                return Err(Unreadable::twice(earlier.place(), value.place()));
+            }
+            found = Some(value);
+        }
+        Ok(found)
+    }
+
+    fn part(&self, group: &Group<'_>) -> Option<Part<'_>> {
+        // Sources of which one has ranks of its own: where no other one has anything, its ranks hold.
+        let mut holders = self.members.iter().filter(|member| group.variables().any(|variable| has(member.as_ref(), &variable)));
+        match (holders.next(), holders.next()) {
+            (Some(only), None) => only.part(group),
+            _ => None,
+        }
+    }
+
+    fn changes(&self) -> Changes {
+        self.members.iter().fold(Changes::none(), |changes, member| changes.and(member.changes()))
+    }
+}
+
+impl Source for Sources {
+    fn name(&self) -> Cow<'_, str> {
+        if self.ranks.is_empty() {
+            return "no source at all".into();
+        }
+        let names: Vec<_> = self.ranks.iter().map(Source::name).collect();
+        names.join(", then ").into()
+    }
+
+    fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
+        for rank in &self.ranks {
+            if let Some(value) = rank.get(variable)? {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+
+    fn part(&self, group: &Group<'_>) -> Option<Part<'_>> {
+        let position = self.ranks.iter().position(|rank| group.variables().any(|variable| has(rank, &variable)))?;
+        let (rank, later) = (&self.ranks[position], &self.ranks[position + 1..]);
+        let held: Vec<_> = group.variables().filter(|variable| has(rank, variable)).collect();
+        let mut part = Part::new(rank);
+        for variable in group.variables().filter(|variable| !held.iter().any(|held| stem(held) == stem(variable))) {
+            let place = later.iter().find_map(|rank| Some(rank.get(&variable).ok()??.place().to_owned()));
+            if let Some(place) = place {
+                part = part.passing_over(variable, place);
+            }
+        }
+        Some(part)
+    }
+
+    fn changes(&self) -> Changes {
+        self.ranks.iter().fold(Changes::none(), |changes, rank| changes.and(rank.changes()))
+    }
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sources({})", self.name())
+    }
+}

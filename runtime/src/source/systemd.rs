@@ -1,0 +1,164 @@
+//! The credentials that systemd gives a service: files in `$CREDENTIALS_DIRECTORY`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::Path;
+
+use backing_services_rules::variable::is_valid;
+
+use super::{Changes, Environment, Notice, Source, Unreadable, Value, file, path_in};
+
+/// The credentials of a systemd unit (`LoadCredential=`, `LoadCredentialEncrypted=`; [systemd.exec(5)]).
+///
+/// A credential has its variable's name: `LoadCredentialEncrypted=SHOP_ORDERS_PASSWORD:/etc/credstore.encrypted/orders`. Outside a unit, where
+/// `$CREDENTIALS_DIRECTORY` is not set, there are none.
+///
+/// - An empty credential is as good as none: it is what systemd leaves where a socket did not provide one.
+/// - One line end behind the value does not belong to it, as in every file.
+/// - `SetCredential=` stands in the unit's file, which everybody can read: do not use it for secrets.
+/// - Credentials stay as they are while the service runs, unless the unit asks for `RefreshOnReload=credentials` (systemd 260 and newer).
+///
+/// ```
+/// use backing_services::source::{Environment, Sources, SystemdCredentials};
+///
+/// // One rank: the locator may be in the environment, and its password a credential.
+/// let sources = Sources::new().then(Environment::process()).beside(SystemdCredentials::process());
+/// ```
+///
+/// [systemd.exec(5)]: https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#Credentials
+pub struct SystemdCredentials {
+    environment: Environment,
+}
+
+const VARIABLE: &str = "CREDENTIALS_DIRECTORY";
+
+impl SystemdCredentials {
+    /// Those of this process.
+    #[must_use]
+    pub const fn process() -> Self {
+        Self::of(Environment::process())
+    }
+
+    /// Those in the folder that this environment names.
+    #[must_use]
+    pub const fn of(environment: Environment) -> Self {
+        Self { environment }
+    }
+}
+
+impl Source for SystemdCredentials {
+    fn name(&self) -> Cow<'_, str> {
+        "the systemd credentials".into()
+    }
+
+    fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
+        let Some(folder) = path_in(&self.environment, VARIABLE)? else { return Ok(None) };
+        if !is_valid(variable) {
+            return Err(Unreadable::new("is no name of a variable"));
+        }
+        if !folder.is_dir() {
+            return Err(Unreadable::whole(format!("the folder that `{VARIABLE}` names cannot be read")));
+        }
+        let found = file::read_in(&folder, variable)
+            .map_err(|fault| Unreadable::new(format!("is a systemd credential in a file that {fault}")))?;
+        let Some(found) = found else { return Ok(None) };
+        let owner = is_foreign(&folder.join(variable)).then_some(Notice::OtherOwner);
+        Ok(found
+            .text
+            .map(|text| Value::new(text, format!("the systemd credential `{variable}`")).noticed(found.notices).noticed(owner)))
+    }
+
+    fn changes(&self) -> Changes {
+        path_in(&self.environment, VARIABLE).ok().flatten().map_or_else(Changes::none, |folder| Changes::of_files([folder]))
+    }
+}
+
+impl fmt::Debug for SystemdCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SystemdCredentials")
+    }
+}
+
+/// Whether a user owns the file who is neither the one that this process runs as, nor the administrator.
+#[cfg(target_os = "linux")]
+fn is_foreign(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.uid());
+    match (owner(path), owner(Path::new("/proc/self"))) {
+        (Ok(owner), Ok(own)) => owner != 0 && owner != own,
+        _ => true,
+    }
+}
+
+/// systemd is Linux's.
+#[cfg(not(target_os = "linux"))]
+fn is_foreign(_: &Path) -> bool {
+    false
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret as _;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn credentials_are_files_named_as_the_variable() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let write = |name: &str, bytes: &[u8], mode: u32| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        write("GOOD", b" a b\n", 0o400);
+        write("EMPTY", b"", 0o400);
+        write("OPEN", b"x", 0o444);
+        write("WRITABLE", b"x", 0o602);
+        write("LATIN", b"\xff", 0o400);
+        write("LARGE", &vec![b'x'; super::super::MAX_VALUE + 1], 0o400);
+        std::fs::create_dir(folder.path().join("FOLDER")).unwrap();
+        std::os::unix::fs::symlink("LOOP", folder.path().join("LOOP")).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", folder.path().join("OUT")).unwrap();
+        std::process::Command::new("mkfifo").arg(folder.path().join("PIPE")).status().unwrap();
+
+        let source = SystemdCredentials::of(Environment::from_iter([(VARIABLE, path)]));
+        let good = source.get("GOOD").unwrap().unwrap();
+        assert_eq!(
+            (good.text().expose_secret(), good.place(), good.notices().len()),
+            (" a b", "the systemd credential `GOOD`", 0)
+        );
+        for none in ["EMPTY", "ABSENT"] {
+            assert!(source.get(none).unwrap().is_none(), "{none}");
+        }
+        assert_eq!(source.get("OPEN").unwrap().unwrap().notices(), [Notice::OthersRead]);
+        assert_eq!(source.get("WRITABLE").unwrap().unwrap().notices(), [Notice::OthersWrite]);
+        for bad in ["LATIN", "LARGE", "FOLDER", "LOOP", "OUT", "PIPE", "../GOOD", "", "GOOD/", "good", "/etc/hostname"] {
+            assert!(!source.get(bad).unwrap_err().is_whole(), "{bad}");
+        }
+        assert_eq!(source.changes().files().collect::<Vec<_>>(), [folder.path()]);
+    }
+
+    #[test]
+    fn without_its_folder_it_is_empty_or_broken() {
+        let none = SystemdCredentials::of(Environment::from_iter([("X", "x")]));
+        assert!(none.get("GOOD").unwrap().is_none() && none.changes().is_none());
+        for path in ["/does/not/exist", "relative", "/etc/hostname"] {
+            let source = SystemdCredentials::of(Environment::from_iter([(VARIABLE, path)]));
+            assert!(source.get("GOOD").unwrap_err().is_whole(), "{path}");
+        }
+    }
+
+    /// It takes the administrator to give a file away.
+    #[test]
+    fn another_users_credential_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("KEY");
+        std::fs::write(&path, "x").unwrap();
+        assert!(!is_foreign(&path));
+        if std::os::unix::fs::chown(&path, Some(65_534), None).is_ok() {
+            assert!(is_foreign(&path));
+        }
+    }
+}
