@@ -213,6 +213,11 @@ rules! {
         why: "Kubernetes never updates a `subPath` mount: the process goes on with the old secret, and fails when it is revoked."
         fix: "Mount the volume as a folder, without `subPath`, and read the file in it."
     }
+    STALE_VALUE = "stale_value" [Warn: Watch] asvs("V13.3.4") cwe(324) {
+        "what the process holds is what its source has"
+        why: "A secret that was rotated is of use to whoever has the old one for as long as somebody accepts it."
+        fix: "Start the process again: secrets, settings, and whether there is an optional resource, are read when it starts."
+    }
     SUPERUSER_ACCOUNT = "superuser_account" [Deny: Attach, Watch] asvs("V13.2.2") cwe(250) {
         "the account is not an administrator's"
         why: "One injected statement then owns the server, not one table."

@@ -1,7 +1,11 @@
-//! The second half of attaching: connect to everything at once, probe, and keep all or nothing. And the way back.
+//! The second half of attaching: connect to everything at once, probe, and keep all or nothing.
 
-use std::borrow::Cow;
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use backing_services_rules::Date;
@@ -9,20 +13,26 @@ use tokio::task::JoinSet;
 
 use crate::attached::Values;
 use crate::backing_services::BackingServices;
-use crate::check::{self, Item, Loaded, waiver};
+use crate::check::{self, Content, Item, Loaded, waiver};
+use crate::connected::Connected;
 use crate::error::{AttachError, Problem};
-use crate::finding::{Failure, FailureKind};
+use crate::finding::{Failure, FailureKind, Finding, Place};
+use crate::generation::{Facts, Seat, Whole};
 use crate::manifest::{Declaration, Manifest, ResourceEntry, Slot};
-use crate::resource::Identity;
-use crate::service::{Closing, Connected, Refusal};
+use crate::posture::Posture;
+use crate::reattach::Fixed;
+use crate::service::Refusal;
 use crate::source::Source;
 
 /// How long a resource may take to finish what is in flight when it is detached: 10 s, a third of the grace that Kubernetes gives a pod.
 pub(crate) const DETACH_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long what was connected may take to close when something else was refused: 1 s. Nobody was given it, so there is nothing in flight; what takes
-/// longer is dropped.
-const ABANDON_DEADLINE: Duration = Duration::from_secs(1);
+/// How long a client that was replaced by a reattach is kept for those who still use it: 30 s, the longest that a statement may take unless a locator
+/// says otherwise.
+pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long closing may take when there is no time left for it, or nothing in flight: 1 s. What takes longer is dropped.
+pub(crate) const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long a service may take to say that it is well: 5 s, half of the usual interval between two probes.
 pub(crate) const HEALTH_DEADLINE: Duration = Duration::from_secs(5);
@@ -34,126 +44,172 @@ pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) ->
     })
 }
 
-pub(crate) async fn attach<T: BackingServices>(source: &dyn Source) -> Result<T, AttachError> {
-    let loaded = check::load(T::MANIFEST, source)?;
-    let slots = connect(T::MANIFEST, loaded).await?;
-    Ok(T::take(&mut Values(slots.into_iter())))
+/// Does the work, unless it is stopped before.
+pub(crate) async fn unless<T>(stop: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {
+    let (mut stop, mut work) = (pin!(stop), pin!(work));
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => stop.as_mut().poll(context).map(|()| None),
+    })
+    .await
 }
 
-/// A resource that is being connected to.
-struct Attempt {
-    /// The field's place in declaration order.
-    ordinal: usize,
-    entry: &'static ResourceEntry,
-    declaration: &'static Declaration,
-    field: String,
-    variable: String,
-    /// Where the locator was, in words.
-    origin: Option<Cow<'static, str>>,
-    connected: Option<Connected>,
-    /// Whether it has come back, with whatever result.
-    done: bool,
+pub(crate) async fn attach<T: BackingServices>(source: &dyn Source) -> Result<T, AttachError> {
+    let loaded = check::load(T::MANIFEST, source)?;
+    let slots = attach_loaded(TypeId::of::<T>(), T::MANIFEST, loaded).await?;
+    Ok(T::take(&mut Values(slots.into_iter())))
 }
 
 /// A field on its way into the struct.
 enum Part {
     Value(Slot),
-    Attempt(Box<Attempt>),
+    /// The next attempt's.
+    Attempt,
 }
 
-/// Connects to every resource. Dropping this future ends all that it has begun: the tasks are the set's, and the connections are theirs.
-async fn connect(manifest: &'static Manifest, loaded: Loaded) -> Result<Vec<Slot>, AttachError> {
-    let Loaded { items, mut problems, fields, waivers, today, .. } = loaded;
-    let deadline = tokio::time::Instant::now() + manifest.deadline();
-
+/// Connects to every resource: all or nothing. Dropping this future ends all that it has begun.
+async fn attach_loaded(of: TypeId, manifest: &'static Manifest, loaded: Loaded) -> Result<Vec<Slot>, AttachError> {
+    let Loaded { items, mut problems, fields, waivers, today } = loaded;
     let mut parts = Vec::with_capacity(items.len());
-    let mut connecting = JoinSet::new();
-    for (ordinal, item) in items {
-        parts.push(match item {
-            Item::Value(slot) => Part::Value(slot),
-            Item::Resource { entry, target: None, .. } => Part::Value((entry.wrap)(None)),
-            Item::Resource { entry, declaration, field, variable, origin, target: Some(target) } => {
-                let connect = (entry.service.connect)(Arc::from(target));
-                let index = parts.len();
-                connecting.spawn(async move { (index, connect.await) });
-                Part::Attempt(Box::new(Attempt {
-                    ordinal,
-                    entry,
-                    declaration,
-                    field,
-                    variable,
-                    origin,
-                    connected: None,
-                    done: false,
-                }))
+    let mut attempts = Vec::new();
+    let mut fixed = HashMap::new();
+    for Item { ordinal, place, fingerprint, declaration, content } in items {
+        parts.push(match content {
+            Content::Value(slot) => {
+                fixed.insert(place.field, fingerprint);
+                Part::Value(slot)
+            }
+            Content::Resource { entry, target: None } => {
+                fixed.insert(place.field, fingerprint);
+                Part::Value((entry.wrap)(None))
+            }
+            Content::Resource { entry, target: Some(target) } => {
+                let facts = Facts { target: Arc::from(target), place, fingerprint };
+                attempts.push(Attempt::new(ordinal, entry, declaration, facts));
+                Part::Attempt
             }
         });
     }
-
-    while let Ok(Some(joined)) = tokio::time::timeout_at(deadline, connecting.join_next()).await {
-        // A task that panicked is reported below, as one that did not come back.
-        if let Ok((index, result)) = joined
-            && let Some(Part::Attempt(attempt)) = parts.get_mut(index)
-        {
-            attempt.settle(result, today, &mut problems);
-        }
-    }
-    let out_of_time = !connecting.is_empty();
-    connecting.abort_all();
-    for part in &parts {
-        if let Part::Attempt(attempt) = part
-            && !attempt.done
-        {
-            let failure = if out_of_time { late(manifest.deadline()) } else { panicked() };
-            problems.push((
-                attempt.ordinal,
-                Problem::Failure(failure.at(&attempt.field, &attempt.variable).out_of(attempt.origin.clone())),
-            ));
-        }
-    }
+    connect(manifest, &mut attempts, today, &mut problems).await;
 
     // Resources come back in any order; the report is in declaration order.
     problems.sort_by_key(|(ordinal, _)| *ordinal);
     let problems: Vec<_> = problems.into_iter().map(|(_, problem)| problem).collect();
     if problems.iter().any(Problem::is_denied) {
-        abandon(parts).await;
+        abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
         return Err(AttachError::new(manifest.struct_name(), fields, problems));
     }
     check::report_warnings(&problems);
     waiver::report(&waivers);
     tracing::info!(services = manifest.struct_name(), fields, "attached");
-    Ok(parts.into_iter().map(Part::into_slot).collect())
+
+    let turn = tokio::sync::Mutex::new(Fixed::new(fixed));
+    let whole = Arc::new(Whole { of, manifest, runtime: tokio::runtime::Handle::current(), turn });
+    let mut attempts = attempts.into_iter();
+    let slot = |part| match part {
+        Part::Value(slot) => Some(slot),
+        Part::Attempt => attempts.next().map(|attempt| attempt.into_slot(&whole)),
+    };
+    Ok(parts.into_iter().filter_map(slot).collect())
+}
+
+/// A resource that is being connected to.
+pub(crate) struct Attempt {
+    /// The field's place in declaration order.
+    pub(crate) ordinal: usize,
+    entry: &'static ResourceEntry,
+    declaration: &'static Declaration,
+    /// What the next generation is made of.
+    pub(crate) facts: Facts,
+    pub(crate) connected: Option<Connected>,
+    /// Whether it has come back, with whatever result.
+    done: bool,
+}
+
+/// Connects to all at once, under one deadline. Dropping this future ends all that it has begun: the tasks are the set's, and the connections are theirs.
+pub(crate) async fn connect(
+    manifest: &'static Manifest,
+    attempts: &mut [Attempt],
+    today: Date,
+    problems: &mut Vec<(usize, Problem)>,
+) {
+    let deadline = tokio::time::Instant::now() + manifest.deadline();
+    let mut connecting = JoinSet::new();
+    for (index, attempt) in attempts.iter().enumerate() {
+        let connect = (attempt.entry.service.connect)(Arc::clone(&attempt.facts.target));
+        connecting.spawn(async move { (index, connect.await) });
+    }
+    while let Ok(Some(joined)) = tokio::time::timeout_at(deadline, connecting.join_next()).await {
+        // A task that panicked is reported below, as one that did not come back.
+        if let Ok((index, result)) = joined
+            && let Some(attempt) = attempts.get_mut(index)
+        {
+            attempt.settle(result, today, problems);
+        }
+    }
+    let out_of_time = !connecting.is_empty();
+    connecting.abort_all();
+    for attempt in attempts.iter().filter(|attempt| !attempt.done) {
+        let failure = if out_of_time { late(manifest.deadline()) } else { panicked() };
+        problems.push((attempt.ordinal, Problem::Failure(failure.in_place(&attempt.facts.place))));
+    }
 }
 
 impl Attempt {
+    pub(crate) const fn new(
+        ordinal: usize,
+        entry: &'static ResourceEntry,
+        declaration: &'static Declaration,
+        facts: Facts,
+    ) -> Self {
+        Self { ordinal, entry, declaration, facts, connected: None, done: false }
+    }
+
     /// Takes what came back, and holds it against the rules.
     fn settle(&mut self, result: Result<Connected, Refusal>, today: Date, problems: &mut Vec<(usize, Problem)>) {
         self.done = true;
         match result {
             Ok(mut connected) => {
-                let mut findings = std::mem::take(&mut connected.findings);
-                findings.extend(connected.posture().tls.as_ref().and_then(|tls| crate::tls::expiry_notice(&tls.certificate)));
-                findings.extend(connected.posture().server.as_ref().and_then(|server| server.finding(today)));
-                waiver::apply(&mut findings, self.declaration.waived_rules(), today);
-                let findings: Vec<_> = findings
-                    .into_iter()
-                    .map(|finding| finding.at(&self.field, &self.variable).out_of(self.origin.clone()))
-                    .collect();
-                problems.extend(findings.iter().map(|finding| (self.ordinal, Problem::Finding(finding.clone()))));
-                connected.posture().findings = findings;
-                connected.posture().waivers = waiver::in_force(self.declaration.waived_rules(), today).collect();
-                tracing::debug!(field = self.field, "connected: {}", connected.posture());
+                let findings = std::mem::take(&mut connected.findings);
+                judge(connected.posture(), findings, self.declaration, today, &self.facts.place);
+                let findings = connected.posture().findings.iter().cloned();
+                problems.extend(findings.map(|finding| (self.ordinal, Problem::Finding(finding))));
+                tracing::debug!(field = self.facts.place.field, "connected: {}", connected.posture());
                 self.connected = Some(connected);
             }
-            Err(Refusal::Finding(finding)) => problems
-                .push((self.ordinal, Problem::Finding(finding.at(&self.field, &self.variable).out_of(self.origin.clone())))),
-            Err(Refusal::Failure(failure)) => problems
-                .push((self.ordinal, Problem::Failure(failure.at(&self.field, &self.variable).out_of(self.origin.clone())))),
+            Err(Refusal::Finding(finding)) => {
+                problems.push((self.ordinal, Problem::Finding(finding.in_place(&self.facts.place))))
+            }
+            Err(Refusal::Failure(failure)) => {
+                problems.push((self.ordinal, Problem::Failure(failure.in_place(&self.facts.place))))
+            }
         }
+    }
+
+    /// The field's value. Only called when nothing was refused, so every attempt has connected.
+    fn into_slot(self, whole: &Arc<Whole>) -> Slot {
+        let Self { entry, declaration, facts, connected, .. } = self;
+        let seat = Arc::new(Seat { field: facts.place.field.clone(), declaration, whole: Arc::clone(whole) });
+        (entry.wrap)(connected.map(|connected| connected.into_resource(facts, seat)))
     }
 }
 
-fn late(limit: Duration) -> Failure {
+/// Holds what connecting taught against the rules and the field's waivers: the posture's findings are what came of it.
+pub(crate) fn judge(
+    posture: &mut Posture,
+    mut findings: Vec<Finding>,
+    declaration: &'static Declaration,
+    today: Date,
+    place: &Place,
+) {
+    findings.extend(posture.tls.as_ref().and_then(|tls| crate::tls::expiry_notice(&tls.certificate)));
+    findings.extend(posture.server.as_ref().and_then(|server| server.finding(today)));
+    waiver::apply(&mut findings, declaration.waived_rules(), today);
+    posture.findings = findings.into_iter().map(|finding| finding.in_place(place)).collect();
+    posture.waivers = waiver::in_force(declaration.waived_rules(), today).collect();
+}
+
+pub(crate) fn late(limit: Duration) -> Failure {
     let message = format!("it was not attached within {} s", limit.as_secs());
     Failure::new(
         FailureKind::TimedOut,
@@ -162,7 +218,7 @@ fn late(limit: Duration) -> Failure {
     )
 }
 
-fn panicked() -> Failure {
+pub(crate) fn panicked() -> Failure {
     Failure::new(
         FailureKind::Protocol,
         "the driver panicked",
@@ -170,37 +226,11 @@ fn panicked() -> Failure {
     )
 }
 
-impl Part {
-    /// The field's value. Only called when nothing was refused, so every attempt has connected.
-    fn into_slot(self) -> Slot {
-        match self {
-            Self::Value(slot) => slot,
-            Self::Attempt(attempt) => {
-                let Attempt { entry, field, connected, .. } = *attempt;
-                (entry.wrap)(connected.map(|connected| connected.into_resource(Identity { field })))
-            }
-        }
-    }
-}
-
-/// Closes what was connected although something else was refused: all or nothing.
-async fn abandon(parts: Vec<Part>) {
+/// Closes what was connected although something else was refused. Nobody was given it, so there is nothing in flight.
+pub(crate) async fn abandon(connected: impl IntoIterator<Item = Connected>) {
     let mut closing = JoinSet::new();
-    for part in parts {
-        if let Part::Attempt(attempt) = part
-            && let Some(connected) = attempt.connected
-        {
-            closing.spawn(within(ABANDON_DEADLINE, connected.abandon()));
-        }
-    }
-    while closing.join_next().await.is_some() {}
-}
-
-/// Finishes what is in flight and closes everything, all resources at once.
-pub(crate) async fn detach(resources: Vec<Closing>) {
-    let mut closing = JoinSet::new();
-    for close in resources {
-        closing.spawn(within(DETACH_DEADLINE, close));
+    for connected in connected {
+        closing.spawn(within(CLOSE_DEADLINE, connected.abandon()));
     }
     while closing.join_next().await.is_some() {}
 }

@@ -1,9 +1,16 @@
 //! The trait that the derive implements.
 
+#[cfg(feature = "net")]
+use std::any::TypeId;
+
 use crate::attached::Attached;
 use crate::check;
+#[cfg(feature = "net")]
+use crate::detach::Detached;
 use crate::error::AttachError;
 use crate::manifest::Manifest;
+#[cfg(feature = "net")]
+use crate::reattach::{Which, reattach};
 use crate::resource::AnyResource;
 use crate::source::Source;
 
@@ -53,14 +60,51 @@ pub trait BackingServices: Attached {
         resources
     }
 
-    /// Finishes what is in flight and closes everything, all resources at once, each within
-    /// [`DETACH_DEADLINE`](crate::manual::defaults).
+    /// Attaches every resource anew, with what the source has now, while the process runs: loads and checks all values, connects to all resources and probes
+    /// them; then all of the new clients take their places at once, or none does. Each former client is closed when its last
+    /// [guard](crate::ClientGuard) is gone, or when its time [is up](crate::manual::defaults). This returns as soon as the new ones are given out.
+    ///
+    /// Secrets and settings are plain fields, and stay what they are; so does an optional resource that there was none of, or that there is none of now. Where
+    /// one of them has changed, that is the finding `stale_value`, which is in the log.
+    ///
+    /// A struct within the one that was attached may be reattached alone: then its resources are.
+    ///
+    /// Who reattaches at the same time does it by turns. Dropping the future leaves everything as it was.
+    ///
+    /// # Errors
+    /// [`AttachError`], with everything that is wrong at every field, in declaration order. Then every client stays what it was.
     #[cfg(feature = "net")]
-    fn detach(self) -> impl Future<Output = ()> + Send
+    fn reattach(&self, source: &dyn Source) -> impl Future<Output = Result<(), AttachError>> + Send {
+        let resources: Vec<_> = self.resources().into_iter().map(AnyResource::handle).collect();
+        async move { reattach((TypeId::of::<Self>(), Self::MANIFEST), &resources, source, Which::All).await.0.map(drop) }
+    }
+
+    /// As [`BackingServices::reattach`], but of those resources only whose values are no longer the ones that they were attached with. Gives their fields.
+    ///
+    /// # Errors
+    /// As [`BackingServices::reattach`].
+    #[cfg(feature = "net")]
+    fn reattach_changed(&self, source: &dyn Source) -> impl Future<Output = Result<Vec<String>, AttachError>> + Send {
+        let resources: Vec<_> = self.resources().into_iter().map(AnyResource::handle).collect();
+        async move { reattach((TypeId::of::<Self>(), Self::MANIFEST), &resources, source, Which::Changed).await.0 }
+    }
+
+    /// How often the posture of each resource is taken again from now on: every hour, unless this says otherwise; `None` for never. What is found then is
+    /// in the posture, and what is new of it is in the log, once.
+    #[cfg(feature = "net")]
+    fn posture_interval(&self, interval: Option<std::time::Duration>) {
+        self.resources().into_iter().for_each(|resource| resource.posture_interval(interval));
+    }
+
+    /// Lets everybody finish and closes everything, all resources at once, each within [`DETACH_DEADLINE`](crate::manual::defaults): that is what
+    /// [guards](crate::ClientGuard) and calls in flight have. What was not done by then is cut; the report says what, and so does a warning in the log.
+    ///
+    /// New calls, by clones of a resource, fail from then on. A guard that is taken while it detaches is not waited for.
+    #[cfg(feature = "net")]
+    fn detach(self) -> impl Future<Output = Detached> + Send
     where
         Self: Send + Sync,
     {
-        let closing = self.resources().into_iter().map(AnyResource::close).collect();
-        crate::attach::detach(closing)
+        crate::detach::detach(self.resources().into_iter().map(AnyResource::handle).collect())
     }
 }

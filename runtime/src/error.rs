@@ -15,6 +15,8 @@ struct Report {
     name: &'static str,
     fields: usize,
     problems: Vec<Problem>,
+    /// What came before stays.
+    reattaching: bool,
 }
 
 /// A finding or a failure.
@@ -43,7 +45,14 @@ impl Problem {
 impl AttachError {
     /// `problems` are in declaration order; `fields` is how many fields there are.
     pub(crate) fn new(name: &'static str, fields: usize, problems: Vec<Problem>) -> Self {
-        Self(Box::new(Report { name, fields, problems }))
+        Self(Box::new(Report { name, fields, problems, reattaching: false }))
+    }
+
+    /// The same, where something was attached before, which stays.
+    #[cfg(feature = "net")]
+    pub(crate) fn of_reattaching(mut self) -> Self {
+        self.0.reattaching = true;
+        self
     }
 
     /// The rules that are violated, in declaration order of the fields. Warnings and waived ones are among them.
@@ -63,13 +72,14 @@ impl AttachError {
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>, paint: Paint) -> fmt::Result {
-        let Report { name, fields, problems } = &*self.0;
+        let Report { name, fields, problems, reattaching } = &*self.0;
         let denied: Vec<_> = problems.iter().filter(|problem| problem.is_denied()).collect();
         let mut failing: Vec<_> = denied.iter().map(|problem| problem.field()).collect();
         failing.dedup();
         write!(
             f,
-            "`{name}` was not attached: {} in {} of {}",
+            "`{name}` was not {}: {} in {} of {}",
+            if *reattaching { "reattached, and stays as it was" } else { "attached" },
             counted(denied.len(), "problem"),
             failing.len(),
             counted(*fields, "field"),
@@ -171,7 +181,7 @@ mod tests {
     use backing_services_rules::rule::{MISSING_VALUE, SUPERUSER_ACCOUNT};
 
     use super::*;
-    use crate::finding::FailureKind;
+    use crate::finding::{FailureKind, Place};
 
     struct Painted<'a>(&'a AttachError, Paint);
 
@@ -183,6 +193,7 @@ mod tests {
 
     #[test]
     fn the_report_is_the_same_with_colours_and_without() {
+        let cache = Place { field: "cache".to_owned(), variable: Some("SHOP_CACHE_URL".to_owned()), origin: None };
         let mut waived = Finding::new(&SUPERUSER_ACCOUNT, "it is one").at("orders", "DATABASE_URL");
         waived.waived = Some("one account");
         let error = AttachError::new(
@@ -191,9 +202,7 @@ mod tests {
             vec![
                 Problem::Finding(waived),
                 Problem::Finding(Finding::new(&MISSING_VALUE, "it is not set").help("set it").at("key", "SHOP_KEY")),
-                Problem::Failure(
-                    Failure::new(FailureKind::Unreachable, "nobody answers", "look at it").at("cache", "SHOP_CACHE_URL"),
-                ),
+                Problem::Failure(Failure::new(FailureKind::Unreachable, "nobody answers", "look at it").in_place(&cache)),
             ],
         );
         let plain = Painted(&error, Paint(false)).to_string();

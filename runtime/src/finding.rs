@@ -69,6 +69,10 @@ impl Finding {
         self
     }
 
+    pub(crate) fn in_place(self, place: &Place) -> Self {
+        self.at(&place.field, place.variable.as_deref().unwrap_or_default()).out_of(place.origin.clone())
+    }
+
     /// The rule that is violated.
     #[must_use]
     pub const fn rule(&self) -> &'static Rule {
@@ -175,15 +179,8 @@ impl Failure {
         Self { kind, place: Box::default(), message: message.into(), help: help.into() }
     }
 
-    pub(crate) fn at(mut self, field: &str, variable: &str) -> Self {
-        self.place.field = field.to_owned();
-        self.place.variable = Some(variable.to_owned());
-        self
-    }
-
-    /// Where the variable's value was, in words.
-    pub(crate) fn out_of(mut self, origin: Option<Cow<'static, str>>) -> Self {
-        self.place.origin = origin;
+    pub(crate) fn in_place(mut self, place: &Place) -> Self {
+        self.place = Box::new(place.clone());
         self
     }
 

@@ -38,6 +38,12 @@
 //! # }
 //! ```
 //!
+//! # While it runs
+//!
+//! [`reattach`](BackingServices::reattach) moves resources to what a source says now, make before break: the new ones are connected and probed by all the rules
+//! before they take their places, and calls in flight finish on the old ones. Every hour the [posture](Resource::posture) is taken again, and what is new in it
+//! is said once. [`detach`](BackingServices::detach) lets everybody finish, closes everything, and says what it had to cut.
+//!
 //! # What to read next
 //!
 //! - [`macro@BackingServices`]: every attribute of the derive.
@@ -63,16 +69,26 @@ mod attached;
 mod backing_services;
 mod check;
 #[cfg(feature = "net")]
+mod connected;
+#[cfg(feature = "net")]
+mod detach;
+#[cfg(feature = "net")]
 mod dial;
 mod error;
 mod finding;
+#[cfg(feature = "net")]
+mod generation;
 pub mod grants;
 mod locator;
 pub mod manifest;
 pub mod manual;
 pub mod needs;
 pub mod posture;
+#[cfg(feature = "net")]
+mod reattach;
 mod resource;
+#[cfg(feature = "net")]
+mod retake;
 #[cfg(feature = "serde")]
 mod serialize;
 mod service;
@@ -82,6 +98,8 @@ pub mod source;
 mod target;
 #[cfg(feature = "net")]
 mod tls;
+#[cfg(not(feature = "net"))]
+mod unattached;
 
 pub use attached::SecretValue;
 pub use backing_services::BackingServices;
@@ -89,6 +107,8 @@ pub use backing_services::BackingServices;
 pub use backing_services_macros::BackingServices;
 pub use backing_services_rules as rules;
 pub use backing_services_rules::{Level, Rule, Scheme};
+#[cfg(feature = "net")]
+pub use detach::{Cut, Detached};
 #[cfg(feature = "net")]
 pub use dial::{Dialled, Stream};
 pub use error::AttachError;

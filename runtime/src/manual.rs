@@ -10,7 +10,9 @@
 /// |---|---|---|---|
 /// | attaching a whole struct | 30 s | about what an orchestrator gives a pod to become ready | `#[services(deadline = 10)]`, in seconds |
 /// | one connection, and one handshake | 10 s | three lost SYNs are repeated within 7 s (RFC 6298) | `connect_timeout` in the locator, in seconds |
-/// | detaching one resource | 10 s | a third of the grace that Kubernetes gives a pod | |
+/// | detaching one resource | 10 s, and at most 2 s more to close what was cut | a third of the grace that Kubernetes gives a pod | |
+/// | a client that was replaced, for those who still use it | 30 s | the longest that a statement may take, unless a locator says otherwise | take a guard for each piece of work |
+/// | taking the posture again | every hour, or up to a tenth sooner | it costs a login each time, and what it finds has to be mended by a person; what was attached at once does not come back at once | `services.posture_interval(…)` |
 /// | `health()` | 5 s | half of the usual interval between two probes | |
 /// | a locator | 8 KiB | real ones have a tenth | |
 /// | any value | 1 MiB | what a Kubernetes Secret can hold | |

@@ -1,17 +1,29 @@
-//! The handle: one attached resource, and the generation of it that is current.
+//! The handle: one attached resource, whatever generation of it is current.
 
 use std::fmt;
 use std::ops::Deref;
 #[cfg(feature = "net")]
 use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(feature = "net")]
+use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
-
+#[cfg(feature = "net")]
+use crate::detach::Detached;
+#[cfg(feature = "net")]
+use crate::error::AttachError;
+#[cfg(feature = "net")]
+use crate::generation::{Facts, Handle, Life as _, Seat, Shared, User};
 use crate::posture::Posture;
+#[cfg(feature = "net")]
+use crate::reattach::Which;
+#[cfg(feature = "net")]
+use crate::service::Refusal;
 use crate::service::Service;
 #[cfg(feature = "net")]
-use crate::service::{Closing, Refusal};
+use crate::source::Source;
+#[cfg(not(feature = "net"))]
+use crate::unattached::{Shared, User};
 
 /// One attached instance of a service.
 ///
@@ -22,49 +34,67 @@ pub struct Resource<S: Service> {
     shared: Arc<Shared<S>>,
 }
 
-struct Shared<S: Service> {
-    identity: Identity,
-    current: ArcSwap<Generation<S>>,
-}
-
-/// What a resource is called, through all its generations.
-#[derive(Clone, Debug)]
-pub(crate) struct Identity {
-    /// The field's path.
-    pub(crate) field: String,
-}
-
-/// A client, from when it was attached until its last user is done with it.
-struct Generation<S: Service> {
-    client: S::Client,
-    posture: Arc<Posture>,
-}
-
 impl<S: Service> Resource<S> {
-    pub(crate) fn new(client: S::Client, posture: Posture, identity: Identity) -> Self {
-        let generation = Generation { client, posture: Arc::new(posture) };
-        Self { shared: Arc::new(Shared { identity, current: ArcSwap::from_pointee(generation) }) }
+    #[cfg(feature = "net")]
+    pub(crate) fn new(client: S::Client, posture: Posture, facts: Facts, seat: Arc<Seat>) -> Self {
+        let shared = Shared::new(client, posture, facts, seat);
+        crate::retake::begin(&shared);
+        Self { shared }
     }
 
     /// The native client. The guard is cheap (a few nanoseconds, no lock, no allocation) and keeps this generation of the client open until it is
-    /// dropped: take one for each piece of work, not one for ever.
+    /// dropped: take one for each piece of work, not one for ever. A reattach and a detach wait for it, as long as
+    /// [the manual](crate::manual::defaults) says.
     ///
     /// A clone of the native client that outlives its guard is on its own.
     #[must_use]
     pub fn client(&self) -> ClientGuard<S> {
-        ClientGuard { generation: self.shared.current.load() }
+        ClientGuard { user: self.shared.user() }
     }
 
     /// The field's path: `mail.relay`.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.shared.identity.field
+        self.shared.field()
     }
 
-    /// What attaching learnt.
+    /// What attaching learnt, or what was learnt since, when the posture was taken again.
     #[must_use]
     pub fn posture(&self) -> Arc<Posture> {
-        Arc::clone(&self.shared.current.load().posture)
+        self.shared.posture()
+    }
+
+    /// Attaches it anew, with what the source has now: loads, checks, connects and probes by all the rules. Then the new client takes the place of the one
+    /// before, which is closed when its last [guard](ClientGuard) is gone, or when its time [is up](crate::manual::defaults). This returns as soon as
+    /// [`Resource::client`] gives the new one.
+    ///
+    /// Who reattaches resources of one struct at the same time does it by turns. Dropping the future leaves everything as it was.
+    ///
+    /// # Errors
+    /// [`AttachError`], with everything that is wrong. Then the client stays what it was.
+    #[cfg(feature = "net")]
+    pub async fn reattach(&self, source: &dyn Source) -> Result<(), AttachError> {
+        let whole = &self.shared.seat().whole;
+        crate::reattach::reattach((whole.of, whole.manifest), &[self.handle()], source, Which::One).await.0.map(drop)
+    }
+
+    /// Takes the posture again, now: connects anew to the same target by the same rules, as attaching does, and closes that second client. What is new in
+    /// it is in the log, once. It is done [every hour](crate::manual::defaults) anyway.
+    ///
+    /// A finding, whatever its level, does not end what is attached: look at [`Posture::findings`].
+    ///
+    /// # Errors
+    /// [`Refusal`], where the service cannot be connected to. The posture stays what it was, and its `taken_at` tells of when; a violated rule is added to
+    /// its findings.
+    #[cfg(feature = "net")]
+    pub async fn retake_posture(&self) -> Result<Arc<Posture>, Refusal> {
+        crate::retake::now(&self.shared).await
+    }
+
+    /// How often the posture is taken again from now on, give or take a tenth; `None` for never. Less than a second is a second.
+    #[cfg(feature = "net")]
+    pub fn posture_interval(&self, interval: Option<Duration>) {
+        self.shared.set_interval(interval);
     }
 
     /// Asks the service whether it still answers, within [`HEALTH_DEADLINE`](crate::manual::defaults).
@@ -73,16 +103,10 @@ impl<S: Service> Resource<S> {
     /// [`Refusal`], in this crate's own words.
     #[cfg(feature = "net")]
     pub async fn health(&self) -> Result<(), Refusal> {
-        let generation = self.shared.current.load_full();
-        crate::attach::within(crate::attach::HEALTH_DEADLINE, S::health(&generation.client))
+        let generation = self.shared.current();
+        crate::attach::within(crate::attach::HEALTH_DEADLINE, S::health(generation.client()))
             .await
             .unwrap_or_else(|timed_out| Err(timed_out.into()))
-    }
-
-    #[cfg(feature = "net")]
-    async fn close(&self) {
-        let generation = self.shared.current.load_full();
-        S::close(&generation.client).await;
     }
 }
 
@@ -100,14 +124,14 @@ impl<S: Service> fmt::Debug for Resource<S> {
 
 /// A shared reference to a resource's native client, which stays open as long as this lives.
 pub struct ClientGuard<S: Service> {
-    generation: Guard<Arc<Generation<S>>>,
+    user: User<S>,
 }
 
 impl<S: Service> Deref for ClientGuard<S> {
     type Target = S::Client;
 
     fn deref(&self) -> &S::Client {
-        &self.generation.client
+        self.user.client()
     }
 }
 
@@ -125,17 +149,29 @@ pub trait AnyResource: fmt::Debug + Send + Sync {
     /// The service's name.
     fn service(&self) -> &'static str;
 
-    /// What attaching learnt.
+    /// As [`Resource::posture`].
     fn posture(&self) -> Arc<Posture>;
 
     /// As [`Resource::health`].
     #[cfg(feature = "net")]
     fn health(&self) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + '_>>;
 
-    /// Finishes what is in flight and closes, within
-    /// [`DETACH_DEADLINE`](crate::manual::defaults).
+    /// Lets everybody finish and closes, within [`DETACH_DEADLINE`](crate::manual::defaults). What was not done in time is cut, and told.
+    ///
+    /// From then on, new calls fail. Dropping the future does not stop it.
     #[cfg(feature = "net")]
-    fn close(&self) -> Closing;
+    fn close(&self) -> Pin<Box<dyn Future<Output = Detached> + Send>>;
+
+    /// As [`Resource::posture_interval`].
+    #[cfg(feature = "net")]
+    fn posture_interval(&self, interval: Option<Duration>) {
+        self.handle().0.set_interval(interval);
+    }
+
+    /// What this crate's own functions do with it.
+    #[cfg(feature = "net")]
+    #[doc(hidden)]
+    fn handle(&self) -> Handle;
 }
 
 impl<S: Service> AnyResource for Resource<S> {
@@ -157,8 +193,13 @@ impl<S: Service> AnyResource for Resource<S> {
     }
 
     #[cfg(feature = "net")]
-    fn close(&self) -> Closing {
-        let resource = self.clone();
-        Box::pin(async move { resource.close().await })
+    fn close(&self) -> Pin<Box<dyn Future<Output = Detached> + Send>> {
+        let closing = Arc::clone(&self.shared).close();
+        Box::pin(async move { Detached::one(closing.await) })
+    }
+
+    #[cfg(feature = "net")]
+    fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.shared) as _)
     }
 }

@@ -1,25 +1,20 @@
 //! What a service must offer to be attached.
 
-use std::any::Any;
 use std::fmt;
-use std::pin::Pin;
-use std::sync::Arc;
 
 use backing_services_rules::Scheme;
 
 use crate::finding::{Failure, Finding};
 use crate::grants::Grants;
 use crate::locator::Locator;
-use crate::manifest::Slot;
 use crate::needs::Grantable;
 use crate::posture::Posture;
-use crate::resource::{Identity, Resource};
 use crate::target::Target;
 
 /// A type of backing service: `Postgres`, `Redis`, or one of your own.
 ///
 /// The runtime loads and checks the locator, asks [`Service::connect`] for a client of a target that has passed, holds the
-/// posture against the rules, and wraps both in a [`Resource`]. An implementation never sees a locator as text: it builds its
+/// posture against the rules, and wraps both in a [`Resource`](crate::Resource). An implementation never sees a locator as text: it builds its
 /// driver's options out of the target's checked parts, one setter at a time.
 ///
 /// ```
@@ -57,7 +52,7 @@ use crate::target::Target;
     note = "for a service of your own, implement `backing_services::Service`"
 )]
 pub trait Service: Sized + Send + Sync + 'static {
-    /// What [`Resource::client`] hands out: the native client, cheap to use through a shared reference.
+    /// What [`Resource::client`](crate::Resource::client) hands out: the native client, cheap to use through a shared reference.
     type Client: Send + Sync + 'static;
 
     /// The product's name, as its makers write it.
@@ -105,7 +100,8 @@ pub trait Service: Sized + Send + Sync + 'static {
 
     /// Connects, authenticates, and learns the posture.
     ///
-    /// It is dropped when the deadline passes, and must leave nothing open then.
+    /// It is dropped when the deadline passes, and must leave nothing open then. It is called again when the resource is reattached, and whenever the
+    /// posture is taken again: then the client is closed at once.
     ///
     /// # Errors
     /// [`Refusal`], in this crate's own words: a driver's error may hold the password, and a server's may hold anything.
@@ -264,43 +260,13 @@ pub(crate) struct ServiceEntry {
     pub(crate) pins: bool,
     pub(crate) endpoint: Option<fn(&Locator) -> Option<String>>,
     pub(crate) check: fn(&Target) -> Vec<Finding>,
-    pub(crate) connect: fn(Arc<Target>) -> Connecting,
+    #[cfg(feature = "net")]
+    pub(crate) connect: fn(std::sync::Arc<Target>) -> crate::connected::Connecting,
 }
 
 impl fmt::Debug for ServiceEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
-    }
-}
-
-/// A resource that is being attached.
-pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<Connected, Refusal>> + Send>>;
-
-/// A resource that is being closed.
-pub(crate) type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// A client of a type that only the field knows, and what is asked of it before the field gets it.
-pub(crate) struct Connected {
-    pub(crate) findings: Vec<Finding>,
-    client: Box<dyn Any + Send>,
-    posture: Posture,
-    seal: fn(Box<dyn Any + Send>, Posture, Identity) -> Slot,
-    abandon: fn(Box<dyn Any + Send>) -> Closing,
-}
-
-impl Connected {
-    pub(crate) fn posture(&mut self) -> &mut Posture {
-        &mut self.posture
-    }
-
-    /// The `Resource<S>`.
-    pub(crate) fn into_resource(self, identity: Identity) -> Slot {
-        (self.seal)(self.client, self.posture, identity)
-    }
-
-    /// Closes the client, of which nothing will come.
-    pub(crate) fn abandon(self) -> Closing {
-        (self.abandon)(self.client)
     }
 }
 
@@ -318,26 +284,9 @@ pub(crate) trait Erased: Service {
         pins: Self::PINS,
         endpoint: Self::ENDPOINT,
         check: Self::check,
-        connect: |target| {
-            Box::pin(async move {
-                let Attachment { client, posture, findings } = Self::connect(&target).await?;
-                Ok(Connected { findings, client: Box::new(client), posture, seal: seal::<Self>, abandon: abandon::<Self> })
-            })
-        },
+        #[cfg(feature = "net")]
+        connect: crate::connected::connect::<Self>,
     };
 }
 
 impl<S: Service> Erased for S {}
-
-fn seal<S: Service>(client: Box<dyn Any + Send>, posture: Posture, identity: Identity) -> Slot {
-    Box::new(Resource::<S>::new(*downcast::<S>(client), posture, identity))
-}
-
-fn abandon<S: Service>(client: Box<dyn Any + Send>) -> Closing {
-    let client = downcast::<S>(client);
-    Box::pin(async move { S::close(&client).await })
-}
-
-fn downcast<S: Service>(client: Box<dyn Any + Send>) -> Box<S::Client> {
-    client.downcast().unwrap_or_else(|_| unreachable!("the client and its functions come from one service"))
-}

@@ -2,7 +2,6 @@
 //!
 //! Every field is looked at, whatever was found at the ones before it.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -12,7 +11,7 @@ use backing_services_rules::{Date, variable};
 use secrecy::ExposeSecret as _;
 
 use crate::error::{AttachError, Problem};
-use crate::finding::Finding;
+use crate::finding::{Finding, Place};
 use crate::manifest::{Category, Declaration, Field, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot, Waiver};
 use crate::source::{Group, Source};
 use crate::target::Target;
@@ -23,7 +22,7 @@ mod reader;
 mod resource;
 pub(crate) mod waiver;
 
-pub(crate) use reader::{Reader, Value};
+pub(crate) use reader::{Fingerprint, Reader, Value};
 
 /// Loads and checks; the values are dropped again.
 pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<(), AttachError> {
@@ -35,12 +34,9 @@ pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<
 
 /// Every field of a struct, and of the structs in it, in declaration order; and what is to be said about them, of which nothing is denied.
 pub(crate) struct Loaded {
-    pub(crate) items: Vec<(usize, Item)>,
+    pub(crate) items: Vec<Item>,
     /// Each with its field's place in declaration order.
     pub(crate) problems: Vec<(usize, Problem)>,
-    /// The files that `NAME_FILE`s named: a change of one is a change of a value.
-    #[allow(dead_code, reason = "what follows a source reads it")]
-    pub(crate) files: Vec<PathBuf>,
     pub(crate) waivers: Vec<(String, &'static Waiver)>,
     /// How many fields there are.
     pub(crate) fields: usize,
@@ -48,25 +44,39 @@ pub(crate) struct Loaded {
 }
 
 /// A field that passed.
-pub(crate) enum Item {
+pub(crate) struct Item {
+    /// The field's place in declaration order.
+    pub(crate) ordinal: usize,
+    /// Where its values are.
+    pub(crate) place: Place,
+    /// Of its values.
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) declaration: &'static Declaration,
+    pub(crate) content: Content,
+}
+
+/// What a field is, as far as loading goes.
+pub(crate) enum Content {
     /// A secret or a setting: it is ready.
     Value(Slot),
     /// A resource, still to be connected to; `None` where it is optional and there is none.
-    Resource {
-        entry: &'static ResourceEntry,
-        declaration: &'static Declaration,
-        field: String,
-        variable: String,
-        /// Where the locator was, in words.
-        origin: Option<Cow<'static, str>>,
-        target: Option<Box<Target>>,
-    },
+    Resource { entry: &'static ResourceEntry, target: Option<Box<Target>> },
 }
 
 /// Loads everything. On error, all that is wrong.
 pub(crate) fn load(manifest: &'static Manifest, source: &dyn Source) -> Result<Loaded, AttachError> {
+    load_fields(manifest, source, None).0
+}
+
+/// Loads some fields, by their paths, or all; and tells which files `NAME_FILE`s named, whatever came of it: a change of one is a change of a value.
+pub(crate) fn load_fields(
+    manifest: &'static Manifest,
+    source: &dyn Source,
+    wanted: Option<&[String]>,
+) -> (Result<Loaded, AttachError>, Vec<PathBuf>) {
     let mut loader = Loader {
         source,
+        wanted,
         today: today(),
         deadline: Instant::now() + manifest.deadline(),
         readers: HashMap::new(),
@@ -79,9 +89,10 @@ pub(crate) fn load(manifest: &'static Manifest, source: &dyn Source) -> Result<L
     loader.load(manifest, "", manifest.variable_prefix());
     let Loader { items, problems, files, fields, waivers, today, .. } = loader;
     if problems.iter().any(|(_, problem)| problem.is_denied()) {
-        return Err(AttachError::new(manifest.struct_name(), fields, problems.into_iter().map(|(_, problem)| problem).collect()));
+        let problems = problems.into_iter().map(|(_, problem)| problem).collect();
+        return (Err(AttachError::new(manifest.struct_name(), fields, problems)), files);
     }
-    Ok(Loaded { items, problems, files, fields, waivers, today })
+    (Ok(Loaded { items, problems, fields, waivers, today }), files)
 }
 
 /// Says in the log what did not end the attempt.
@@ -97,20 +108,22 @@ pub(crate) fn report_warnings(problems: &[Problem]) {
     }
 }
 
-fn today() -> Date {
+pub(crate) fn today() -> Date {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Date::from_unix_days(i64::try_from(since.as_secs() / 86_400).unwrap_or(i64::MAX))
 }
 
 struct Loader<'a> {
     source: &'a dyn Source,
+    /// The paths of the fields that are looked at; `None` for all.
+    wanted: Option<&'a [String]>,
     today: Date,
     deadline: Instant,
     /// Which field reads a variable.
     readers: HashMap<String, String>,
     /// How many fields there are.
     fields: usize,
-    items: Vec<(usize, Item)>,
+    items: Vec<Item>,
     problems: Vec<(usize, Problem)>,
     files: Vec<PathBuf>,
     /// The waivers that hold, with the paths of their fields.
@@ -126,7 +139,7 @@ impl Loader<'_> {
             let stem = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}_{key}") };
             if let Category::Nested(nested) = field.category() {
                 self.load(nested, &path, &stem);
-            } else {
+            } else if self.wanted.is_none_or(|wanted| wanted.contains(&path)) {
                 self.fields += 1;
                 self.load_field(field, path, &stem);
             }
@@ -142,7 +155,7 @@ impl Loader<'_> {
             Category::Resource(_) => env.map_or_else(|| format!("{stem}_URL"), str::to_owned),
             _ => env.unwrap_or(stem).to_owned(),
         };
-        let item = match field.category() {
+        let content = match field.category() {
             Category::Resource(entry) => {
                 let base = variable::base(&variable).to_owned();
                 self.claim(&variable, &path, &mut findings);
@@ -152,24 +165,17 @@ impl Loader<'_> {
                 reader.keep_to_part(Group::of_resource(&variable, &base), &mut findings);
                 let target =
                     resource::load(&mut reader, entry, declaration, &variable, &base, self.deadline, self.today, &mut findings);
-                target.map(|target| Item::Resource {
-                    target: target.map(Box::new),
-                    entry,
-                    declaration,
-                    field: path.clone(),
-                    variable: variable.clone(),
-                    origin: reader.origin_of_resource(&variable),
-                })
+                target.map(|target| Content::Resource { entry, target: target.map(Box::new) })
             }
             Category::Secret(entry) => {
                 self.claim(&variable, &path, &mut findings);
                 reader.keep_to_part(Group::of_value(&variable), &mut findings);
-                secret(&mut reader, entry, &variable, &mut findings).map(Item::Value)
+                secret(&mut reader, entry, &variable, &mut findings).map(Content::Value)
             }
             Category::Setting(entry) => {
                 self.claim(&variable, &path, &mut findings);
                 reader.keep_to_part(Group::of_value(&variable), &mut findings);
-                setting(&mut reader, entry, declaration, &variable, &mut findings).map(Item::Value)
+                setting(&mut reader, entry, declaration, &variable, &mut findings).map(Content::Value)
             }
             Category::Nested(_) => None,
         };
@@ -177,9 +183,12 @@ impl Loader<'_> {
         waiver::expiring(&mut findings, declaration.waived_rules(), self.today);
         self.waivers.extend(waiver::in_force(declaration.waived_rules(), self.today).map(|waiver| (path.clone(), waiver)));
         if findings.iter().all(|finding| !finding.is_denied())
-            && let Some(item) = item
+            && let Some(content) = content
         {
-            self.items.push((self.fields, item));
+            let place =
+                Place { field: path.clone(), variable: Some(variable.clone()), origin: reader.origin_of_resource(&variable) };
+            let fingerprint = reader.fingerprint();
+            self.items.push(Item { ordinal: self.fields, place, fingerprint, declaration, content });
         }
         self.problems.extend(findings.into_iter().map(|finding| {
             let finding = finding.at(&path, &variable);

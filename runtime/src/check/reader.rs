@@ -1,7 +1,9 @@
 //! Reading the variables of one field: `NAME`, or the file that `NAME_FILE` names; and where each of them was.
 
 use std::borrow::Cow;
+use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, READABLE_SECRET_FILE, STATIC_MOUNT};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -18,6 +20,12 @@ pub(crate) struct Value {
 /// The most ranks within ranks.
 const MOST_PARTS: usize = 8;
 
+/// Of the values of one field: another one means that they have changed. It is of this process alone, whose key nobody knows, and tells nothing of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fingerprint(u64);
+
+static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
 /// Reads the variables of one field, and remembers where they were.
 pub(crate) struct Reader<'a> {
     source: &'a dyn Source,
@@ -25,11 +33,17 @@ pub(crate) struct Reader<'a> {
     origins: Vec<(String, Cow<'static, str>)>,
     /// The files that `NAME_FILE`s named.
     files: Vec<PathBuf>,
+    /// Of all that was read so far.
+    values: DefaultHasher,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) const fn new(source: &'a dyn Source) -> Self {
-        Self { source, origins: Vec::new(), files: Vec::new() }
+    pub(crate) fn new(source: &'a dyn Source) -> Self {
+        Self { source, origins: Vec::new(), files: Vec::new(), values: KEY.build_hasher() }
+    }
+
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint(self.values.finish())
     }
 
     /// Reads what belongs together from one part of the source, where the source has parts.
@@ -84,7 +98,7 @@ impl<'a> Reader<'a> {
         let name_of_file = format!("{name}_FILE");
         let direct = self.get(name, findings);
         let file = self.get(&name_of_file, findings);
-        match (direct, file) {
+        let value = match (direct, file) {
             (Some(_), Some(_)) => {
                 let message = self.both(name, &name_of_file);
                 findings.push(Finding::new(&DUPLICATE_VARIABLE, message).about(name).help("unset one of the two"));
@@ -93,7 +107,12 @@ impl<'a> Reader<'a> {
             (Some(text), None) => Some(Value { text, variable: name.to_owned() }),
             (None, Some(path)) => self.read_file(path.expose_secret(), name_of_file, findings),
             (None, None) => None,
+        };
+        if let Some(value) = &value {
+            // Not the variable that it really came from: a value that has moved into a file is the same.
+            (name, value.text.expose_secret()).hash(&mut self.values);
         }
+        value
     }
 
     fn read_file(&mut self, path: &str, variable: String, findings: &mut Vec<Finding>) -> Option<Value> {

@@ -192,11 +192,6 @@ pub(super) fn load(
     }
     login(service.login, user.as_deref(), password.as_ref(), trust.client_cert.is_some(), &password_variable, base, findings);
 
-    let waived = declaration
-        .waived_rules()
-        .iter()
-        .map(|waiver| waiver.rule().name)
-        .filter(|rule| waiver::reason(declaration.waived_rules(), rule, today).is_some());
     let needs = match declaration.needed_privileges().map(|needs| Needs::parse(needs, service.name, service.privileges)) {
         None => None,
         Some(Ok(needs)) => Some(Arc::new(needs)),
@@ -206,7 +201,8 @@ pub(super) fn load(
             return None;
         }
     };
-    let target = Target { locator, endpoint, user, password, trust, needs, deadline, waived: waived.collect() };
+    let waived = waiver::in_force(declaration.waived_rules(), today).map(|waiver| waiver.rule().name).collect();
+    let target = Target { locator, endpoint, user, password, trust, needs, deadline, waived };
     findings.extend((service.check)(&target).into_iter().map(|finding| finding.about(variable)));
     Some(Some(target))
 }

@@ -1,0 +1,338 @@
+//! The generations of a resource: which one is current, how the next one takes its place, and how one ends when its last user is gone.
+
+use std::any::TypeId;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::attach::{CLOSE_DEADLINE, DETACH_DEADLINE, DRAIN_DEADLINE, unless, within};
+use crate::check::Fingerprint;
+use crate::connected::Connected;
+use crate::detach::Cut;
+use crate::finding::Place;
+use crate::manifest::{Declaration, Manifest};
+use crate::posture::Posture;
+use crate::reattach::Fixed;
+use crate::service::Service;
+use crate::target::Target;
+
+/// What was attached at once, and is reattached by turns.
+pub(crate) struct Whole {
+    /// The struct's type.
+    pub(crate) of: TypeId,
+    pub(crate) manifest: &'static Manifest,
+    /// Where what outlives a call goes on: the runtime that attached.
+    pub(crate) runtime: tokio::runtime::Handle,
+    /// Who reattaches holds it. There is one for the whole struct, so nobody ever waits for a second one.
+    pub(crate) turn: tokio::sync::Mutex<Fixed>,
+}
+
+/// The field that a resource belongs to.
+pub(crate) struct Seat {
+    /// Its path.
+    pub(crate) field: String,
+    pub(crate) declaration: &'static Declaration,
+    pub(crate) whole: Arc<Whole>,
+}
+
+/// What a generation was made of.
+#[derive(Clone)]
+pub(crate) struct Facts {
+    pub(crate) target: Arc<Target>,
+    /// Where the values are that the target was made of.
+    pub(crate) place: Place,
+    /// Of those values.
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// A resource, whatever generation of it is current.
+pub(crate) struct Shared<S: Service> {
+    seat: Arc<Seat>,
+    current: ArcSwap<Generation<S>>,
+    orders: watch::Sender<Orders>,
+    /// How many generations are on their way out.
+    leaving: watch::Sender<usize>,
+    /// Whether the last attempt to take the posture again failed.
+    pub(crate) retaking_fails: AtomicBool,
+}
+
+/// What the tasks of a resource obey.
+#[derive(Clone, Copy)]
+pub(crate) struct Orders {
+    /// How often the posture is taken again; `None` for never.
+    pub(crate) interval: Option<Duration>,
+    /// No generation begins any more.
+    pub(crate) detached: bool,
+    /// Former generations are closed, whoever still uses them.
+    hurry: bool,
+}
+
+/// A client, from when it was attached until its last user is done with it.
+pub(crate) struct Generation<S: Service> {
+    /// Shared with whoever will close it when everybody else is gone.
+    client: Arc<S::Client>,
+    /// It is taken again while the client stays.
+    posture: ArcSwap<Posture>,
+    pub(crate) facts: Facts,
+    /// It goes with the generation: whoever waits for the last user waits for that.
+    in_use: watch::Sender<()>,
+}
+
+impl<S: Service> Generation<S> {
+    fn new(client: Arc<S::Client>, posture: Arc<Posture>, facts: Facts) -> Arc<Self> {
+        Arc::new(Self { client, posture: ArcSwap::new(posture), facts, in_use: watch::Sender::new(()) })
+    }
+
+    pub(crate) fn client(&self) -> &S::Client {
+        &self.client
+    }
+
+    pub(crate) fn posture(&self) -> Arc<Posture> {
+        self.posture.load_full()
+    }
+
+    pub(crate) fn set_posture(&self, posture: Arc<Posture>) {
+        self.posture.store(posture);
+    }
+}
+
+/// Somebody who uses a generation, which does not end before.
+pub(crate) struct User<S: Service>(Guard<Arc<Generation<S>>>);
+
+impl<S: Service> User<S> {
+    pub(crate) fn client(&self) -> &S::Client {
+        self.0.client()
+    }
+}
+
+impl<S: Service> Shared<S> {
+    pub(crate) fn new(client: S::Client, posture: Posture, facts: Facts, seat: Arc<Seat>) -> Arc<Self> {
+        let orders = Orders { interval: Some(crate::retake::INTERVAL), detached: false, hurry: false };
+        Arc::new(Self {
+            seat,
+            current: ArcSwap::new(Generation::new(Arc::new(client), Arc::new(posture), facts)),
+            orders: watch::Sender::new(orders),
+            leaving: watch::Sender::new(0),
+            retaking_fails: AtomicBool::new(false),
+        })
+    }
+
+    /// A user of the current generation, with neither a lock nor an allocation.
+    pub(crate) fn user(&self) -> User<S> {
+        User(self.current.load())
+    }
+
+    pub(crate) fn current(&self) -> Arc<Generation<S>> {
+        self.current.load_full()
+    }
+
+    pub(crate) fn posture(&self) -> Arc<Posture> {
+        self.current.load().posture()
+    }
+
+    /// Whether nothing has taken its place.
+    pub(crate) fn is_current(&self, generation: &Arc<Generation<S>>) -> bool {
+        Arc::ptr_eq(&self.current.load(), generation)
+    }
+
+    pub(crate) const fn seat(&self) -> &Arc<Seat> {
+        &self.seat
+    }
+
+    pub(crate) fn field(&self) -> &str {
+        &self.seat.field
+    }
+
+    pub(crate) fn orders(&self) -> watch::Receiver<Orders> {
+        self.orders.subscribe()
+    }
+
+    /// Publishes the next generation, and lets the one before finish. Gives the client back where the resource is detached.
+    fn succeed(&self, client: S::Client, posture: Posture, facts: Facts) -> Result<(), S::Client> {
+        // Detaching waits until this borrow ends: nothing is published after it has begun.
+        let orders = self.orders.borrow();
+        if orders.detached {
+            return Err(client);
+        }
+        let next = Generation::new(Arc::new(client), Arc::new(posture), facts);
+        let former = Leaving::of(&self.current.swap(next), &self.leaving);
+        drop(orders);
+        self.retaking_fails.store(false, Ordering::Release);
+
+        let mut orders = self.orders.subscribe();
+        let field = self.seat.field.clone();
+        self.seat.whole.runtime.spawn(async move {
+            let hurry = async {
+                if orders.wait_for(|orders| orders.hurry).await.is_err() {
+                    // Every handle is gone. That is no hurry for those who use the client.
+                    std::future::pending::<()>().await;
+                }
+            };
+            let ended = former.end(Instant::now() + DRAIN_DEADLINE, hurry).await;
+            ended.warn(&field);
+        });
+        Ok(())
+    }
+
+    /// Lets everybody finish, and closes. Whoever comes second waits for the first.
+    async fn detach(&self) -> Option<Cut> {
+        let deadline = Instant::now() + DETACH_DEADLINE;
+        let is_first = self.orders.send_if_modified(|orders| !std::mem::replace(&mut orders.detached, true));
+        let mut ended = Ended::default();
+        if is_first {
+            // A generation with the same client takes the place of the current one, which then has an end. Who comes now finds a client that is about to
+            // be closed, and is not waited for.
+            let current = self.current.load_full();
+            let last = Generation::new(Arc::clone(&current.client), current.posture(), current.facts.clone());
+            drop(current);
+            let leaving = Leaving::of(&self.current.swap(last), &self.leaving);
+            ended = leaving.end(deadline, std::future::pending()).await;
+        }
+        let mut leaving = self.leaving.subscribe();
+        if tokio::time::timeout_at(deadline, leaving.wait_for(|count| *count == 0)).await.is_err() {
+            ended.former = *leaving.borrow();
+            self.orders.send_modify(|orders| orders.hurry = true);
+            let _ = within(2 * CLOSE_DEADLINE, leaving.wait_for(|count| *count == 0)).await;
+        }
+        ended.warn(&self.seat.field);
+        ended.cut(&self.seat.field)
+    }
+}
+
+/// A generation that nobody gets any more.
+struct Leaving<S: Service> {
+    client: Arc<S::Client>,
+    users: Weak<Generation<S>>,
+    in_use: watch::Receiver<()>,
+    _counted: Counted,
+}
+
+/// One of those that are counted, until it is dropped.
+struct Counted(watch::Sender<usize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+impl<S: Service> Leaving<S> {
+    /// What has just been swapped out: the swap has turned every guard into an owner, so the last owner is the last user.
+    fn of(generation: &Arc<Generation<S>>, leaving: &watch::Sender<usize>) -> Self {
+        leaving.send_modify(|count| *count += 1);
+        Self {
+            client: Arc::clone(&generation.client),
+            users: Arc::downgrade(generation),
+            in_use: generation.in_use.subscribe(),
+            _counted: Counted(leaving.clone()),
+        }
+    }
+
+    /// Waits for the last user, until the deadline or until somebody is in a hurry; then closes.
+    async fn end(mut self, deadline: Instant, hurry: impl Future<Output = ()>) -> Ended {
+        let last_user = async { while self.in_use.changed().await.is_ok() {} };
+        let in_time = tokio::time::timeout_at(deadline, unless(hurry, last_user)).await;
+        let users = if matches!(in_time, Ok(Some(()))) { 0 } else { self.users.strong_count() };
+        let rest = deadline.saturating_duration_since(Instant::now()).max(CLOSE_DEADLINE);
+        let unfinished = within(rest, S::close(&self.client)).await.is_err();
+        Ended { users, former: 0, unfinished }
+    }
+}
+
+/// How a generation ended.
+#[derive(Clone, Copy, Default)]
+struct Ended {
+    /// Those who still held it.
+    users: usize,
+    /// Generations before it that were still in use.
+    former: usize,
+    /// Closing took too long.
+    unfinished: bool,
+}
+
+impl Ended {
+    fn cut(self, field: &str) -> Option<Cut> {
+        let Self { users, former, unfinished } = self;
+        (users > 0 || former > 0 || unfinished).then(|| Cut { field: field.to_owned(), users, former, unfinished })
+    }
+
+    fn warn(self, field: &str) {
+        if let Some(Cut { users, former, unfinished, .. }) = self.cut(field) {
+            tracing::warn!(field, users, former, unfinished, "closed before everybody was done with it");
+        }
+    }
+}
+
+/// A resource whose service's type is forgotten.
+pub(crate) trait Life: Send + Sync {
+    fn seat(&self) -> &Arc<Seat>;
+
+    /// Of the values that the current generation was made of.
+    fn fingerprint(&self) -> Fingerprint;
+
+    fn is_detached(&self) -> bool;
+
+    fn orders(&self) -> watch::Receiver<Orders>;
+
+    /// How often the posture is taken again from now on.
+    fn set_interval(&self, interval: Option<Duration>);
+
+    /// Publishes what was connected. Gives it back where the resource is detached.
+    fn publish(&self, connected: Connected, facts: Facts) -> Option<Connected>;
+
+    /// As [`AnyResource::close`](crate::AnyResource::close), but for the report.
+    fn close(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Option<Cut>> + Send>>;
+}
+
+impl<S: Service> Life for Shared<S> {
+    fn seat(&self) -> &Arc<Seat> {
+        &self.seat
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        self.current.load().facts.fingerprint
+    }
+
+    fn is_detached(&self) -> bool {
+        self.orders.borrow().detached
+    }
+
+    fn orders(&self) -> watch::Receiver<Orders> {
+        self.orders()
+    }
+
+    fn set_interval(&self, interval: Option<Duration>) {
+        self.orders.send_modify(|orders| orders.interval = interval);
+    }
+
+    fn publish(&self, connected: Connected, facts: Facts) -> Option<Connected> {
+        let (client, posture) = connected.into_parts::<S>();
+        let refused = self.succeed(client, posture.clone(), facts).err()?;
+        Some(Connected::of::<S>(refused, posture, Vec::new()))
+    }
+
+    fn close(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Option<Cut>> + Send>> {
+        Box::pin(async move {
+            let seat = Arc::clone(&self.seat);
+            // A task of its own: who does not wait for the end does not keep it from being closed.
+            let detaching = seat.whole.runtime.spawn(async move { self.detach().await });
+            detaching.await.unwrap_or_else(|_| Some(Cut { field: seat.field.clone(), users: 0, former: 0, unfinished: true }))
+        })
+    }
+}
+
+/// A resource of any service, as this crate's own functions see it.
+#[derive(Clone)]
+pub struct Handle(pub(crate) Arc<dyn Life>);
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({})", self.0.seat().field)
+    }
+}

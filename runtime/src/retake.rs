@@ -1,0 +1,176 @@
+//! The posture, taken again while a resource stays attached: certificates come to their end, and privileges grow.
+//!
+//! There is one way for all services: connect anew to the same target by the same rules, as attaching does, and close that second client.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::attach::{CLOSE_DEADLINE, judge, late, panicked, unless, within};
+use crate::check::{self, waiver};
+use crate::error::Problem;
+use crate::finding::{Failure, FailureKind, Finding};
+use crate::generation::{Facts, Generation, Orders, Seat, Shared};
+use crate::posture::Posture;
+use crate::service::{Attachment, Refusal, Service};
+
+/// How often a posture is taken again, unless somebody says otherwise: every hour. It costs a login each time, and what it finds has to be mended by a person.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// The shortest interval: a login a second is what the least of servers can bear.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// Begins the task that takes the posture again. It ends with the last handle of the resource, or when that is detached.
+pub(crate) fn begin<S: Service>(shared: &Arc<Shared<S>>) {
+    let task = take_again_and_again(Arc::downgrade(shared), shared.orders());
+    shared.seat().whole.runtime.spawn(task);
+}
+
+async fn take_again_and_again<S: Service>(shared: Weak<Shared<S>>, mut orders: watch::Receiver<Orders>) {
+    loop {
+        let Orders { interval, detached, .. } = *orders.borrow_and_update();
+        if detached {
+            return;
+        }
+        let pause = async {
+            match interval {
+                Some(interval) => tokio::time::sleep(jittered(interval)).await,
+                None => std::future::pending().await,
+            }
+        };
+        // An error is what comes when the last handle is gone.
+        let other_orders = async { drop(orders.changed().await) };
+        if unless(other_orders, pause).await.is_none() {
+            if shared.strong_count() == 0 {
+                return;
+            }
+            continue;
+        }
+        // Only the generation's target is held meanwhile: a handle or a user would keep something from its end.
+        let Some(retaking) = shared.upgrade().map(|shared| Retaking::of(&shared)) else { return };
+        let Some(taken) = retaking.unless_detached(&mut orders).await else { return };
+        let Some(shared) = shared.upgrade() else { return };
+        // Whatever it is, it has been said.
+        drop(retaking.settle(&shared, taken));
+    }
+}
+
+/// Up to a tenth less, at random: what was attached at once does not come back at once.
+fn jittered(interval: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish() % 100;
+    interval.max(SHORTEST).mul_f64(1.0 - random as f64 / 1000.0)
+}
+
+/// Takes the posture now.
+pub(crate) async fn now<S: Service>(shared: &Arc<Shared<S>>) -> Result<Arc<Posture>, Refusal> {
+    let retaking = Retaking::of(shared);
+    match retaking.unless_detached(&mut shared.orders()).await {
+        Some(taken) => retaking.settle(shared, taken),
+        None => Err(detached().into()),
+    }
+}
+
+pub(crate) fn detached() -> Failure {
+    Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it again")
+}
+
+/// One time that the posture is taken again.
+struct Retaking<S: Service> {
+    seat: Arc<Seat>,
+    generation: Weak<Generation<S>>,
+    facts: Facts,
+}
+
+impl<S: Service> Retaking<S> {
+    fn of(shared: &Shared<S>) -> Self {
+        let generation = shared.current();
+        Self { seat: Arc::clone(shared.seat()), facts: generation.facts.clone(), generation: Arc::downgrade(&generation) }
+    }
+
+    /// Detaching waits for nobody who only looks, and neither does the last handle.
+    async fn unless_detached(&self, orders: &mut watch::Receiver<Orders>) -> Option<Result<Posture, Refusal>> {
+        let end = async { drop(orders.wait_for(|orders| orders.detached).await) };
+        unless(end, self.take()).await
+    }
+
+    async fn take(&self) -> Result<Posture, Refusal> {
+        let Seat { declaration, whole, .. } = &*self.seat;
+        let (limit, today) = (whole.manifest.deadline(), check::today());
+        let mut target = (*self.facts.target).clone();
+        target.deadline = Instant::now() + limit;
+        // A waiver may have ended since.
+        target.waived = waiver::in_force(declaration.waived_rules(), today).map(|waiver| waiver.rule().name).collect();
+        // A driver that panics takes its task with it, and no more than that.
+        let mut connecting = JoinSet::new();
+        connecting.spawn(async move {
+            let Attachment { client, posture, findings } = S::connect(&target).await?;
+            let _ = within(CLOSE_DEADLINE, S::close(&client)).await;
+            Ok::<_, Refusal>((posture, findings))
+        });
+        let (mut posture, findings) = match tokio::time::timeout(limit, connecting.join_next()).await {
+            Ok(Some(Ok(taken))) => taken?,
+            Ok(_) => return Err(panicked().into()),
+            Err(_) => return Err(late(limit).into()),
+        };
+        judge(&mut posture, findings, declaration, today, &self.facts.place);
+        Ok(posture)
+    }
+
+    /// Puts the posture in its place, and says what is new in it: once.
+    fn settle(&self, shared: &Shared<S>, taken: Result<Posture, Refusal>) -> Result<Arc<Posture>, Refusal> {
+        let field = self.seat.field.as_str();
+        // What another generation has replaced is no longer looked at.
+        let generation = self.generation.upgrade().filter(|generation| shared.is_current(generation));
+        let Some(generation) = generation else { return taken.map(|_| shared.posture()) };
+        let known = generation.posture();
+        match taken {
+            Ok(posture) => {
+                if shared.retaking_fails.swap(false, Ordering::AcqRel) {
+                    tracing::info!(field, "its posture is taken again");
+                }
+                report_news(&known.findings, &posture.findings);
+                tracing::debug!(field, "taken again: {posture}");
+                let posture = Arc::new(posture);
+                generation.set_posture(Arc::clone(&posture));
+                Ok(posture)
+            }
+            // It was not let in by our own rules: the rest of the posture is what it was, and this is added to it.
+            Err(Refusal::Finding(finding)) => {
+                let finding = finding.in_place(&self.facts.place);
+                if !known.findings.iter().any(|known| is_same(known, &finding)) {
+                    let mut posture = (*known).clone();
+                    posture.findings.push(finding.clone());
+                    report_news(&known.findings, &posture.findings);
+                    generation.set_posture(Arc::new(posture));
+                }
+                Err(finding.into())
+            }
+            Err(Refusal::Failure(failure)) => {
+                if !shared.retaking_fails.swap(true, Ordering::AcqRel) {
+                    let kind = failure.kind().name();
+                    tracing::warn!(
+                        field,
+                        kind,
+                        "its posture could not be taken again, and stays what it was: {}",
+                        failure.message()
+                    );
+                }
+                Err(failure.in_place(&self.facts.place).into())
+            }
+        }
+    }
+}
+
+/// Says what was not there before. What a waiver covered and covers no longer is not the same.
+fn report_news(known: &[Finding], findings: &[Finding]) {
+    let news = findings.iter().filter(|finding| !known.iter().any(|known| is_same(known, finding)));
+    check::report_warnings(&news.cloned().map(Problem::Finding).collect::<Vec<_>>());
+}
+
+fn is_same(one: &Finding, other: &Finding) -> bool {
+    one.rule() == other.rule() && one.message() == other.message() && one.waived_because() == other.waived_because()
+}

@@ -1,0 +1,501 @@
+//! The life of a resource on real servers: its posture is taken again, it is reattached under load, and detached.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use ::redis::AsyncCommands as _;
+use backing_services::secrecy::SecretString;
+use backing_services::{AttachError, BackingServices, Environment, Postgres, Redis, Resource};
+use backing_services_tests::attempt::{attach, problems, rules};
+use backing_services_tests::canary::{self, ADMIN_PASSWORD, PASSWORD, WRONG_PASSWORD};
+use backing_services_tests::hostile::Hostile;
+use backing_services_tests::pki::Authority;
+use backing_services_tests::relay::Relay;
+use backing_services_tests::{journal, port, postgres, redis};
+use sqlx::{PgPool, Row as _};
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 4)]
+struct Shop {
+    orders: Resource<Postgres>,
+}
+
+/// Two servers that differ in nothing but where they are, and in who issued their certificates. Each test has a role of its own.
+static ONE: LazyLock<postgres::Postgres> = LazyLock::new(postgres::Postgres::start);
+static TWO: LazyLock<postgres::Postgres> = LazyLock::new(postgres::Postgres::start);
+
+fn role(name: &str) {
+    for server in [&*ONE, &*TWO] {
+        server.sql(&format!("CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'"));
+    }
+}
+
+fn locator(role: &str, port: u16) -> String {
+    format!("postgres://{role}@localhost:{port}/{}", postgres::DATABASE)
+}
+
+/// The variables of a resource.
+fn variables(base: &str, locator: &str, password: &str, authority: &Authority) -> Vec<(String, String)> {
+    vec![
+        (format!("{base}_URL"), locator.to_owned()),
+        (format!("{base}_PASSWORD"), password.to_owned()),
+        (format!("{base}_CA"), authority.pem()),
+    ]
+}
+
+fn shop(role: &str, server: &postgres::Postgres) -> Vec<(String, String)> {
+    variables("SHOP_ORDERS", &locator(role, server.port), PASSWORD, &server.authority)
+}
+
+fn environment(variables: &[(String, String)]) -> Environment {
+    Environment::from_iter(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+async fn attached<T: BackingServices>(variables: &[(String, String)]) -> T {
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    attach(&variables).await.unwrap()
+}
+
+/// Which server answers.
+async fn port_of(pool: &PgPool) -> u16 {
+    let port: i32 = sqlx::query("SELECT inet_server_port()").fetch_one(pool).await.unwrap().get(0);
+    u16::try_from(port).unwrap()
+}
+
+fn silent(error: &AttachError) {
+    canary::assert_error_silent(error);
+    assert!(error.to_string().contains("` was not reattached, and stays as it was: "), "{error}");
+}
+
+#[tokio::test]
+async fn the_next_calls_go_to_the_other_server_and_those_in_flight_finish() {
+    role("verhuizer");
+    let services: Shop = attached(&shop("verhuizer", &ONE)).await;
+    let working = tokio::spawn({
+        let orders = services.orders.clone();
+        async move {
+            let client = orders.client();
+            // Longer than the swap takes, and there is a call after it.
+            sqlx::query("SELECT pg_sleep(1)").execute(&*client).await.unwrap();
+            port_of(&client).await
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    services.orders.reattach(&environment(&shop("verhuizer", &TWO))).await.unwrap();
+    assert!(!working.is_finished(), "the swap does not wait for them");
+    assert_eq!(port_of(&services.orders.client()).await, TWO.port);
+    assert!(services.orders.posture().endpoint.contains(&TWO.port.to_string()));
+    assert_eq!(working.await.unwrap(), ONE.port);
+    ONE.assert_no_connection_of("verhuizer").await;
+    let detached = services.detach().await;
+    assert!(detached.is_clean(), "{detached}");
+    assert_eq!(detached.to_string(), "1 resource was detached");
+    TWO.assert_no_connection_of("verhuizer").await;
+    journal::assert_silent();
+}
+
+#[tokio::test]
+async fn whatever_is_refused_the_old_one_keeps_serving() {
+    role("blijver");
+    TWO.sql(&format!("CREATE ROLE blijver_baas SUPERUSER LOGIN PASSWORD '{ADMIN_PASSWORD}'"));
+    let services: Shop = attached(&shop("blijver", &ONE)).await;
+    let hanging = Hostile::start(|peer| async { Ok(Some(peer)) });
+    let stranger = Authority::new("a stranger");
+    let two = locator("blijver", TWO.port);
+    let base = |locator: &str, password: &str, authority: &Authority| variables("SHOP_ORDERS", locator, password, authority);
+    for (case, variables, problem) in [
+        ("down", base(&locator("blijver", port::free()), PASSWORD, &TWO.authority), "unreachable"),
+        ("wrong certificate", base(&two, PASSWORD, &stranger), "unverified_tls"),
+        ("superuser", base(&locator("blijver_baas", TWO.port), ADMIN_PASSWORD, &TWO.authority), "superuser_account"),
+        ("wrong password", base(&two, WRONG_PASSWORD, &TWO.authority), "not_admitted"),
+        ("hangs", base(&locator("blijver", hanging.port), PASSWORD, &TWO.authority), "timed_out"),
+        ("half written", base("postgres://blijver@localhost", PASSWORD, &TWO.authority), "unreachable"),
+        ("not a locator", base("postgres:/", PASSWORD, &TWO.authority), "malformed_locator"),
+        ("vanished", Vec::new(), "missing_value"),
+    ] {
+        let error = services.reattach(&environment(&variables)).await.unwrap_err();
+        silent(&error);
+        assert_eq!(problems(&error), [problem], "{case}: {error}");
+        assert!(error.to_string().contains("orders (SHOP_ORDERS_URL"), "{error}");
+        let single = services.orders.reattach(&environment(&variables)).await.unwrap_err();
+        silent(&single);
+        assert_eq!(port_of(&services.orders.client()).await, ONE.port, "{case}");
+        services.orders.health().await.unwrap();
+    }
+    TWO.assert_no_connection_of("blijver").await;
+    TWO.assert_no_connection_of("blijver_baas").await;
+    hanging.assert_all_closed().await;
+    // And what is right again is taken.
+    services.reattach(&environment(&shop("blijver", &TWO))).await.unwrap();
+    assert_eq!(port_of(&services.orders.client()).await, TWO.port);
+    ONE.assert_no_connection_of("blijver").await;
+    assert!(services.detach().await.is_clean());
+    journal::assert_silent();
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 10)]
+struct Both {
+    orders: Resource<Postgres>,
+    sessions: Resource<Redis>,
+    cache: Option<Resource<Redis>>,
+    both_key: SecretString,
+    archive: Archive,
+}
+
+#[derive(BackingServices)]
+struct Archive {
+    copies: Resource<Postgres>,
+}
+
+struct Redises(redis::Redis, redis::Redis);
+
+impl Redises {
+    fn both(&self, role: &str, which: usize) -> Vec<(String, String)> {
+        let (server, cache) = if which == 0 { (&*ONE, &self.0) } else { (&*TWO, &self.1) };
+        let mut all = shop(role, server);
+        all.extend(variables("SHOP_ARCHIVE_COPIES", &locator(role, server.port), PASSWORD, &server.authority));
+        all.extend(variables("SHOP_SESSIONS", &cache.locator(), PASSWORD, &cache.authority));
+        all.push(("SHOP_BOTH_KEY".to_owned(), PASSWORD.to_owned()));
+        all
+    }
+}
+
+fn set(variables: &mut Vec<(String, String)>, name: &str, value: &str) {
+    variables.retain(|(known, _)| known != name);
+    variables.push((name.to_owned(), value.to_owned()));
+}
+
+#[tokio::test]
+async fn a_whole_struct_moves_at_once_or_not_at_all() {
+    role("samen");
+    let pair = Redises(redis::Redis::start(), redis::Redis::start());
+    let services: Both = attached(&pair.both("samen", 0)).await;
+    let () = services.sessions.client().set("where", "one").await.unwrap();
+
+    let mut half = pair.both("samen", 1);
+    set(&mut half, "SHOP_SESSIONS_PASSWORD", WRONG_PASSWORD);
+    let error = services.reattach(&environment(&half)).await.unwrap_err();
+    silent(&error);
+    assert_eq!(problems(&error), ["not_admitted"]);
+    assert_eq!(port_of(&services.orders.client()).await, ONE.port);
+    assert_eq!(port_of(&services.archive.copies.client()).await, ONE.port);
+    assert_eq!(services.sessions.client().get::<_, String>("where").await.unwrap(), "one");
+    TWO.assert_no_connection_of("samen").await;
+    pair.1.assert_no_connection().await;
+
+    services.reattach(&environment(&pair.both("samen", 1))).await.unwrap();
+    assert_eq!(port_of(&services.orders.client()).await, TWO.port);
+    assert_eq!(port_of(&services.archive.copies.client()).await, TWO.port);
+    assert!(services.sessions.client().get::<_, Option<String>>("where").await.unwrap().is_none());
+    ONE.assert_no_connection_of("samen").await;
+    pair.0.assert_no_connection().await;
+
+    // A part of it alone, by the names that it has in the whole.
+    services.archive.reattach(&environment(&pair.both("samen", 0))).await.unwrap();
+    assert_eq!(port_of(&services.archive.copies.client()).await, ONE.port);
+    assert_eq!(port_of(&services.orders.client()).await, TWO.port);
+    assert!(services.detach().await.is_clean());
+    pair.1.assert_no_connection().await;
+    journal::assert_silent();
+}
+
+#[tokio::test]
+async fn only_what_changed_and_what_cannot_be_swapped_is_told() {
+    role("deels");
+    let pair = Redises(redis::Redis::start(), redis::Redis::start());
+    let mut variables = pair.both("deels", 0);
+    let services: Both = attached(&variables).await;
+    let accepted = pair.0.accepted();
+    assert!(services.reattach_changed(&environment(&variables)).await.unwrap().is_empty());
+
+    set(&mut variables, "SHOP_ARCHIVE_COPIES_URL", &locator("deels", TWO.port));
+    set(&mut variables, "SHOP_ARCHIVE_COPIES_CA", &TWO.authority.pem());
+    assert_eq!(services.reattach_changed(&environment(&variables)).await.unwrap(), ["archive.copies"]);
+    assert_eq!(port_of(&services.archive.copies.client()).await, TWO.port);
+    assert_eq!(port_of(&services.orders.client()).await, ONE.port);
+    // An administrator's connection for the statistic itself.
+    assert_eq!(pair.0.accepted(), accepted + 1, "what has not changed is not connected to");
+
+    let told = |field: &str| {
+        let text = journal::text();
+        let of = |line: &&str| line.contains(&format!("field=\"{field}\"")) && line.contains("rule=\"stale_value\"");
+        text.lines().filter(of).count()
+    };
+    assert_eq!((told("both_key"), told("cache")), (0, 0));
+    set(&mut variables, "SHOP_BOTH_KEY", WRONG_PASSWORD);
+    variables.extend(self::variables("SHOP_CACHE", &pair.1.locator(), PASSWORD, &pair.1.authority));
+    for _ in 0..3 {
+        assert!(services.reattach_changed(&environment(&variables)).await.unwrap().is_empty());
+        assert_eq!((told("both_key"), told("cache")), (1, 1), "once each");
+    }
+    assert!(services.detach().await.is_clean());
+    journal::assert_silent();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_fails_while_it_is_swapped_under_full_load() {
+    role("drukte");
+    let services: Shop = attached(&shop("drukte", &ONE)).await;
+    let (stop, done) = (std::sync::Arc::new(AtomicBool::new(false)), std::sync::Arc::new(AtomicUsize::new(0)));
+    let tasks: Vec<_> = (0..32)
+        .map(|_| {
+            let (orders, stop, done) = (services.orders.clone(), stop.clone(), done.clone());
+            tokio::spawn(async move {
+                let mut failed = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    match sqlx::query("SELECT 1").execute(&*orders.client()).await {
+                        Ok(_) => drop(done.fetch_add(1, Ordering::Relaxed)),
+                        Err(error) => failed.push(error.to_string()),
+                    }
+                }
+                failed
+            })
+        })
+        .collect();
+    for swap in 0..50 {
+        let server = if swap % 2 == 0 { &TWO } else { &ONE };
+        services.orders.reattach(&environment(&shop("drukte", server))).await.unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), Vec::<String>::new());
+    }
+    assert!(done.load(Ordering::Relaxed) > 500, "{done:?} calls are no load");
+    assert_eq!(port_of(&services.orders.client()).await, ONE.port);
+    TWO.assert_no_connection_of("drukte").await;
+    assert!(services.detach().await.is_clean());
+    ONE.assert_no_connection_of("drukte").await;
+}
+
+#[tokio::test]
+async fn those_who_reattach_at_the_same_time_do_it_by_turns() {
+    role("beurten");
+    let services: Shop = attached(&shop("beurten", &ONE)).await;
+    let mut turns = Vec::new();
+    for turn in 0..8 {
+        let orders = services.orders.clone();
+        let source = environment(&shop("beurten", if turn % 2 == 0 { &TWO } else { &ONE }));
+        turns.push(tokio::spawn(async move { orders.reattach(&source).await }));
+        tokio::task::yield_now().await;
+    }
+    for turn in turns {
+        turn.await.unwrap().unwrap();
+    }
+    // The last in the queue has the last word.
+    assert_eq!(port_of(&services.orders.client()).await, ONE.port);
+    TWO.assert_no_connection_of("beurten").await;
+    assert!(services.detach().await.is_clean());
+    ONE.assert_no_connection_of("beurten").await;
+}
+
+#[tokio::test]
+async fn dropping_a_reattach_leaves_nothing() {
+    role("weggegooid");
+    let services: Shop = attached(&shop("weggegooid", &ONE)).await;
+    let two = environment(&shop("weggegooid", &TWO));
+    let mut dropped = 0;
+    for step in 0..16 {
+        let port = port_of(&services.orders.client()).await;
+        let turn = services.orders.reattach(&two);
+        if tokio::time::timeout(Duration::from_millis(step * 6), turn).await.is_err() {
+            dropped += 1;
+            assert_eq!(port_of(&services.orders.client()).await, port);
+        }
+    }
+    assert!(dropped > 0, "none was dropped on its way");
+    services.reattach(&environment(&shop("weggegooid", &ONE))).await.unwrap();
+    TWO.assert_no_connection_of("weggegooid").await;
+    assert!(services.detach().await.is_clean());
+}
+
+#[tokio::test]
+async fn detaching_says_what_it_had_to_cut() {
+    role("vasthouder");
+    let services: Shop = attached(&shop("vasthouder", &ONE)).await;
+    let orders = services.orders.clone();
+    let former = orders.client();
+    services.reattach(&environment(&shop("vasthouder", &TWO))).await.unwrap();
+    let (first, second) = (orders.client(), orders.client());
+    let begin = Instant::now();
+    let detached = services.detach().await;
+    assert!((Duration::from_secs(10)..Duration::from_secs(14)).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+    let [cut] = detached.cut() else { panic!("{detached}") };
+    assert_eq!((cut.field(), cut.users(), cut.former()), ("orders", 2, 1));
+    assert_eq!(detached.to_string(), "1 resource was detached; `orders` was cut: 2 users were not done with it");
+    assert!(journal::text().contains("closed before everybody was done with it field=\"orders\" users=2"));
+    for client in [former, first, second, orders.client()] {
+        assert!(sqlx::query("SELECT 1").execute(&*client).await.is_err(), "it is closed all the same");
+    }
+    let error = orders.reattach(&environment(&shop("vasthouder", &ONE))).await.unwrap_err();
+    assert_eq!(problems(&error), ["unavailable"]);
+    assert!(error.to_string().contains("the resource is detached"), "{error}");
+    assert!(orders.retake_posture().await.is_err());
+    ONE.assert_no_connection_of("vasthouder").await;
+    TWO.assert_no_connection_of("vasthouder").await;
+}
+
+#[tokio::test]
+async fn a_client_that_was_replaced_ends_though_somebody_holds_it() {
+    role("achterblijver");
+    let services: Shop = attached(&shop("achterblijver", &ONE)).await;
+    let former = services.orders.client();
+    services.reattach(&environment(&shop("achterblijver", &TWO))).await.unwrap();
+    assert_eq!(port_of(&former).await, ONE.port, "it still works");
+    tokio::time::sleep(Duration::from_secs(28)).await;
+    assert_eq!(port_of(&former).await, ONE.port, "it still works");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(sqlx::query("SELECT 1").execute(&*former).await.is_err());
+    assert!(journal::text().contains("closed before everybody was done with it field=\"orders\" users=1"));
+    ONE.assert_no_connection_of("achterblijver").await;
+    drop(former);
+    assert!(services.detach().await.is_clean());
+}
+
+#[tokio::test]
+async fn detaching_ends_a_reattach_that_is_on_its_way() {
+    role("haast");
+    let services: Shop = attached(&shop("haast", &ONE)).await;
+    let orders = services.orders.clone();
+    let hanging = Hostile::start(|peer| async { Ok(Some(peer)) });
+    let nowhere = environment(&variables("SHOP_ORDERS", &locator("haast", hanging.port), PASSWORD, &TWO.authority));
+    let turn = tokio::spawn(async move { orders.reattach(&nowhere).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let begin = Instant::now();
+    assert!(services.detach().await.is_clean());
+    let error = turn.await.unwrap().unwrap_err();
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert_eq!(problems(&error), ["unavailable"]);
+    hanging.assert_all_closed().await;
+}
+
+#[derive(BackingServices)]
+struct Watched {
+    #[service(env = "ORDERS_URL")]
+    watched: Resource<Postgres>,
+    #[service(env = "ORDERS_URL2", allow(superuser_account, reason = "one account"))]
+    waived: Option<Resource<Postgres>>,
+}
+
+/// How often something of a field was said at warning level.
+fn warned(field: &str, what: &str) -> usize {
+    let text = journal::text();
+    text.lines()
+        .filter(|line| line.contains("WARN") && line.contains(&format!("field=\"{field}\"")) && line.contains(what))
+        .count()
+}
+
+async fn eventually(mut holds: impl FnMut() -> bool) {
+    for _ in 0..100 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!(
+        "it does not come to hold:\n{}",
+        journal::text().lines().filter(|line| line.contains("WARN")).collect::<Vec<_>>().join("\n")
+    );
+}
+
+#[tokio::test]
+async fn privileges_that_have_grown_are_found_and_said_once() {
+    role("groeier");
+    let relay = Relay::to(ONE.port);
+    let mut all = variables("ORDERS", &locator("groeier", relay.port), PASSWORD, &ONE.authority);
+    all.extend([
+        ("ORDERS_URL2".to_owned(), locator("groeier", ONE.port)),
+        ("ORDERS_URL2_PASSWORD".to_owned(), PASSWORD.to_owned()),
+        ("ORDERS_URL2_CA".to_owned(), ONE.authority.pem()),
+    ]);
+    let services: Watched = attached(&all).await;
+    let (resource, waived) = (&services.watched, services.waived.as_ref().unwrap());
+    let before = resource.posture();
+    assert!(before.findings.is_empty());
+
+    // By hand.
+    let accepted = relay.accepted();
+    let again = resource.retake_posture().await.unwrap();
+    assert!(relay.accepted() > accepted, "it connects anew");
+    assert!(again.taken_at > before.taken_at && again.findings.is_empty());
+
+    // And by itself.
+    services.posture_interval(Some(Duration::from_secs(1)));
+    ONE.sql("ALTER ROLE groeier CREATEROLE");
+    eventually(|| rules(&resource.posture().findings) == ["superuser_account"]).await;
+    eventually(|| !waived.posture().findings.is_empty()).await;
+    assert_eq!(waived.posture().findings[0].waived_because(), Some("one account"));
+    let taken = resource.posture().taken_at;
+    eventually(|| resource.posture().taken_at > taken + Duration::from_secs(2)).await;
+    assert_eq!(warned("watched", "superuser_account"), 1, "once");
+    assert_eq!(warned("waived", "superuser_account"), 1, "once");
+    sqlx::query("SELECT 1").execute(&*resource.client()).await.unwrap();
+
+    // One more is one more.
+    ONE.sql("ALTER ROLE groeier SUPERUSER");
+    eventually(|| warned("watched", "superuser_account") == 2).await;
+    // What is gone is gone, and what comes back is new.
+    ONE.sql("ALTER ROLE groeier NOSUPERUSER NOCREATEROLE");
+    eventually(|| resource.posture().findings.is_empty()).await;
+    ONE.sql("GRANT pg_read_server_files TO groeier");
+    eventually(|| warned("watched", "superuser_account") == 3).await;
+
+    // Off means off.
+    services.posture_interval(None);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (taken, accepted) = (resource.posture().taken_at, relay.accepted());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!((resource.posture().taken_at, relay.accepted()), (taken, accepted));
+    assert!(services.detach().await.is_clean());
+    ONE.assert_no_connection_of("groeier").await;
+    journal::assert_silent();
+}
+
+#[derive(BackingServices)]
+struct Away {
+    away: Resource<Redis>,
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_leaves_the_posture_and_is_said_once() {
+    let mut server = redis::Redis::start();
+    let services: Away = attached(&variables("AWAY", &server.locator(), PASSWORD, &server.authority)).await;
+    services.posture_interval(Some(Duration::from_secs(1)));
+    let attached = services.away.posture().taken_at;
+    eventually(|| services.away.posture().taken_at > attached).await;
+    server.stop();
+    eventually(|| warned("away", "could not be taken again") == 1).await;
+    let taken = services.away.posture().taken_at;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(warned("away", "could not be taken again"), 1, "once");
+    assert!(services.away.retake_posture().await.is_err());
+    assert_eq!(services.away.posture().taken_at, taken);
+    server.restart();
+    eventually(|| services.away.posture().taken_at > taken).await;
+    server.stop();
+    eventually(|| warned("away", "could not be taken again") == 2).await;
+    server.restart();
+
+    // With the last handle, nobody looks any more.
+    drop(services);
+    server.assert_no_connection().await;
+    let accepted = server.accepted();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    // An administrator's connection for each statistic.
+    assert_eq!(server.accepted(), accepted + 1);
+    journal::assert_silent();
+}
+
+#[tokio::test]
+async fn a_posture_is_of_the_generation_that_it_was_taken_of() {
+    role("vervanger");
+    let services: Shop = attached(&shop("vervanger", &ONE)).await;
+    services.reattach(&environment(&shop("vervanger", &TWO))).await.unwrap();
+    let posture = services.orders.retake_posture().await.unwrap();
+    assert!(posture.endpoint.contains(&TWO.port.to_string()), "{posture}");
+    assert!(posture.taken_at <= SystemTime::now());
+    assert!(services.detach().await.is_clean());
+}
