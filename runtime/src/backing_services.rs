@@ -76,7 +76,7 @@ pub trait BackingServices: Attached {
     #[cfg(feature = "net")]
     fn reattach(&self, source: &dyn Source) -> impl Future<Output = Result<(), AttachError>> + Send {
         let resources: Vec<_> = self.resources().into_iter().map(AnyResource::handle).collect();
-        async move { reattach((TypeId::of::<Self>(), Self::MANIFEST), &resources, source, Which::All).await.0.map(drop) }
+        async move { reattach((TypeId::of::<Self>(), Self::MANIFEST), &resources, source, Which::All, None).await.done().map(drop) }
     }
 
     /// As [`BackingServices::reattach`], but of those resources only whose values are no longer the ones that they were attached with. Gives their fields.
@@ -86,7 +86,21 @@ pub trait BackingServices: Attached {
     #[cfg(feature = "net")]
     fn reattach_changed(&self, source: &dyn Source) -> impl Future<Output = Result<Vec<String>, AttachError>> + Send {
         let resources: Vec<_> = self.resources().into_iter().map(AnyResource::handle).collect();
-        async move { reattach((TypeId::of::<Self>(), Self::MANIFEST), &resources, source, Which::Changed).await.0 }
+        async move { reattach((TypeId::of::<Self>(), Self::MANIFEST), &resources, source, Which::Changed, None).await.done() }
+    }
+
+    /// Follows a source: whatever tells of a change of it, or of a file that a value came from, is a reason to look, and what has changed is reattached, as
+    /// [`BackingServices::reattach_changed`] does it. It looks at once, too.
+    ///
+    /// Bursts of changes are collected. What is refused leaves everything as it was, and is said once; a service that is away is tried again, with
+    /// pauses that grow, and one that does not let us in is not, until something changes. A SIGHUP is a reason to try in any case: from now on, it does not
+    /// end the process any more. The figures are in [the manual](crate::manual::defaults).
+    ///
+    /// Following ends when what this returns is dropped, or when the resources are detached.
+    #[cfg(feature = "follow")]
+    fn follow(&self, source: impl Source + 'static) -> crate::follow::Following {
+        let resources = self.resources().into_iter().map(AnyResource::handle).collect();
+        crate::follow::follow((TypeId::of::<Self>(), Self::MANIFEST), resources, source)
     }
 
     /// How often the posture of each resource is taken again from now on: every hour, unless this says otherwise; `None` for never. What is found then is

@@ -55,6 +55,27 @@ impl AttachError {
         self
     }
 
+    #[cfg(feature = "follow")]
+    pub(crate) fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.0.problems.iter()
+    }
+
+    /// What ended the attempt, for a log.
+    #[cfg(feature = "follow")]
+    pub(crate) fn in_one_line(&self) -> String {
+        let mut line = String::new();
+        for problem in self.problems().filter(|problem| problem.is_denied()) {
+            let separator = if line.is_empty() { "" } else { "; " };
+            let what: &dyn fmt::Display = match problem {
+                Problem::Finding(finding) => finding,
+                Problem::Failure(failure) => failure,
+            };
+            // Writing to a `String` does not fail.
+            let _ = write!(line, "{separator}{}: {what}", problem.field());
+        }
+        line
+    }
+
     /// The rules that are violated, in declaration order of the fields. Warnings and waived ones are among them.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.0.problems.iter().filter_map(|problem| match problem {

@@ -42,7 +42,7 @@
 //!
 //! [`reattach`](BackingServices::reattach) moves resources to what a source says now, make before break: the new ones are connected and probed by all the rules
 //! before they take their places, and calls in flight finish on the old ones. Every hour the [posture](Resource::posture) is taken again, and what is new in it
-//! is said once. [`detach`](BackingServices::detach) lets everybody finish, closes everything, and says what it had to cut.
+//! is said once. `follow` (feature `follow`) reattaches whatever changes in a source. [`detach`](BackingServices::detach) lets everybody finish, closes everything, and says what it had to cut.
 //!
 //! # What to read next
 //!
@@ -56,8 +56,8 @@
 //!
 //! One per service, under the name that [its module](services) has. `net` is what they all bring, and what a service of your own needs: tokio, and the one
 //! TLS configuration.
-//! `cloud-foundry`, `dotenv` and `etcd` add [sources](source).
-//! `serde` adds `Serialize` to manifest, findings and posture. None is on by default; without any, a struct can be declared and checked, and the tree holds
+//! `cloud-foundry` and `dotenv` add [sources](source).
+//! `follow` follows a source. `serde` adds `Serialize` to manifest, findings and posture. None is on by default; without any, a struct can be declared and checked, and the tree holds
 //! no tokio and no TLS. No feature loosens a rule.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -76,6 +76,8 @@ mod detach;
 mod dial;
 mod error;
 mod finding;
+#[cfg(feature = "follow")]
+mod follow;
 #[cfg(feature = "net")]
 mod generation;
 pub mod grants;
@@ -113,6 +115,8 @@ pub use detach::{Cut, Detached};
 pub use dial::{Dialled, Stream};
 pub use error::AttachError;
 pub use finding::{Failure, FailureKind, Finding};
+#[cfg(feature = "follow")]
+pub use follow::{Followed, Following};
 pub use grants::Grants;
 pub use locator::Locator;
 pub use manifest::Manifest;

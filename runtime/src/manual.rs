@@ -12,11 +12,13 @@
 /// | one connection, and one handshake | 10 s | three lost SYNs are repeated within 7 s (RFC 6298) | `connect_timeout` in the locator, in seconds |
 /// | detaching one resource | 10 s, and at most 2 s more to close what was cut | a third of the grace that Kubernetes gives a pod | |
 /// | a client that was replaced, for those who still use it | 30 s | the longest that a statement may take, unless a locator says otherwise | take a guard for each piece of work |
+/// | following a source: a burst | over after 200 ms of quiet, or after 2 s | whoever writes a file in pieces stays below the first; a writer who never rests does not stop it | |
+/// | following a source: looking anyhow | every minute | some file systems do not tell of changes | a SIGHUP |
+/// | following a source: a service that is away | tried again after 1 s, doubled up to a minute, with jitter | it comes back by itself; one that refuses the password does not, and is not asked again | |
 /// | taking the posture again | every hour, or up to a tenth sooner | it costs a login each time, and what it finds has to be mended by a person; what was attached at once does not come back at once | `services.posture_interval(…)` |
 /// | `health()` | 5 s | half of the usual interval between two probes | |
 /// | a locator | 8 KiB | real ones have a tenth | |
 /// | any value | 1 MiB | what a Kubernetes Secret can hold | |
-/// | a store that is a source | 1,000 values, 16 MiB together; 30 s to connect, 10 s for an answer | what a hundred resources with ten variables each have | |
 /// | a password | 12 characters at least | what can be guessed will be | a waiver of `weak_password` |
 /// | a certificate's last days | 14 | the time that a renewal takes that did not happen by itself | |
 /// | a waiver's last days | 31 | the time to mend what it covers | |

@@ -11,7 +11,7 @@ use std::task::Poll;
 use backing_services_rules::rule::{MISSING_VALUE, STALE_VALUE};
 
 use crate::attach::{Attempt, abandon, connect, unless};
-use crate::check::{self, Content, Fingerprint, Item, Loaded};
+use crate::check::{self, Content, Fingerprint, Item, Loaded, Read};
 use crate::error::{AttachError, Problem};
 use crate::finding::{Finding, Place};
 use crate::generation::{Facts, Handle};
@@ -42,7 +42,11 @@ impl Fixed {
     }
 
     /// Whether there is a change to tell.
-    fn is_news(&mut self, field: &str, fingerprint: Fingerprint) -> bool {
+    fn is_news(&mut self, field: &str, fingerprint: Fingerprint, is_attached: bool) -> bool {
+        // A resource that was attached and whose last handle is gone is nothing that anybody holds.
+        if !is_attached && !self.attached.contains_key(field) {
+            return false;
+        }
         if self.attached.get(field) == Some(&fingerprint) {
             self.told.remove(field);
             return false;
@@ -51,7 +55,7 @@ impl Fixed {
     }
 }
 
-/// Reattaches resources of one struct, which were attached at once, and gives the fields of those that were. The files that were read are told whatever comes of it.
+/// Reattaches resources of one struct, which were attached at once; where the source has values that are known to be bad, it only looks at them.
 ///
 /// Dropping this future leaves everything as it was.
 pub(crate) async fn reattach(
@@ -59,23 +63,44 @@ pub(crate) async fn reattach(
     resources: &[Handle],
     source: &dyn Source,
     which: Which,
-) -> (Result<Vec<String>, AttachError>, Vec<PathBuf>) {
-    let Some(first) = resources.first() else {
-        let (loaded, files) = check::load_fields(manifest, source, None);
-        return (loaded.map(|_| Vec::new()).map_err(AttachError::of_reattaching), files);
-    };
+    known_bad: Option<Fingerprint>,
+) -> Look {
     // Held until all is published: who comes second finds what the first has made.
-    let whole = Arc::clone(&first.0.seat().whole);
-    let mut fixed = whole.turn.lock().await;
-    // A struct within a struct is attached with that one, whose manifest says what its variables are called.
-    let is_part = which == Which::One || whole.of != of;
-    let fields: Vec<_> = resources.iter().map(|resource| resource.0.seat().field.clone()).collect();
-    let (loaded, files) = check::load_fields(whole.manifest, source, is_part.then_some(fields.as_slice()));
-    let reattached = match loaded {
-        Ok(loaded) => swap(resources, whole.manifest, loaded, which, &mut fixed).await,
-        Err(error) => Err(error),
+    let whole = resources.first().map(|first| Arc::clone(&first.0.seat().whole));
+    let mut turn = match &whole {
+        Some(whole) => Some(whole.turn.lock().await),
+        None => None,
     };
-    (reattached.map_err(AttachError::of_reattaching), files)
+    // A struct within a struct is attached with that one, whose manifest says what its variables are called.
+    let is_part = which == Which::One || whole.as_ref().is_some_and(|whole| whole.of != of);
+    let manifest = whole.as_ref().map_or(manifest, |whole| whole.manifest);
+    let fields: Vec<_> = resources.iter().map(|resource| resource.0.seat().field.clone()).collect();
+    let Read { loaded, files, values } = check::load_fields(manifest, source, is_part.then_some(fields.as_slice()));
+    let result = match (loaded, &mut turn) {
+        (Ok(_), _) if known_bad == Some(values) => None,
+        (Ok(loaded), Some(fixed)) => Some(swap(resources, manifest, loaded, which, fixed).await),
+        (Ok(_), None) => Some(Ok(Vec::new())),
+        (Err(error), _) => Some(Err(error)),
+    };
+    Look { result: result.map(|result| result.map_err(AttachError::of_reattaching)), files, values }
+}
+
+/// What came of looking at a source.
+pub(crate) struct Look {
+    /// The fields that were reattached; `None` where the values are the ones that are known to be bad.
+    pub(crate) result: Option<Result<Vec<String>, AttachError>>,
+    /// The files that were read, or should have been.
+    #[cfg_attr(not(feature = "follow"), allow(dead_code, reason = "who follows watches them"))]
+    pub(crate) files: Vec<PathBuf>,
+    /// Of all that was read.
+    #[cfg_attr(not(feature = "follow"), allow(dead_code, reason = "who follows knows them again"))]
+    pub(crate) values: Fingerprint,
+}
+
+impl Look {
+    pub(crate) fn done(self) -> Result<Vec<String>, AttachError> {
+        self.result.unwrap_or_else(|| Ok(Vec::new()))
+    }
 }
 
 async fn swap(
@@ -131,7 +156,9 @@ async fn swap(
             let is_of_those = |ordinal| attempts.iter().any(|attempt| attempt.ordinal == ordinal);
             let problems = problems.into_iter().filter(|(ordinal, _)| is_of_those(*ordinal));
             check::report_warnings(&problems.map(|(_, problem)| problem).collect::<Vec<_>>());
-            let news = stale.into_iter().filter(|(place, fingerprint, ..)| fixed.is_news(&place.field, *fingerprint));
+            let news = stale
+                .into_iter()
+                .filter(|(place, fingerprint, _, is_attached)| fixed.is_news(&place.field, *fingerprint, *is_attached));
             check::report_warnings(
                 &news.map(|(place, _, content, is_attached)| told(&place, &content, is_attached)).collect::<Vec<_>>(),
             );

@@ -75,7 +75,7 @@ impl<S: Service> Resource<S> {
     #[cfg(feature = "net")]
     pub async fn reattach(&self, source: &dyn Source) -> Result<(), AttachError> {
         let whole = &self.shared.seat().whole;
-        crate::reattach::reattach((whole.of, whole.manifest), &[self.handle()], source, Which::One).await.0.map(drop)
+        crate::reattach::reattach((whole.of, whole.manifest), &[self.handle()], source, Which::One, None).await.done().map(drop)
     }
 
     /// Takes the posture again, now: connects anew to the same target by the same rules, as attaching does, and closes that second client. What is new in

@@ -11,7 +11,6 @@
 pub mod amqp;
 pub mod attempt;
 pub mod canary;
-pub mod etcd;
 pub mod folder;
 pub mod hostile;
 pub mod https;

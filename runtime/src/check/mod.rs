@@ -20,8 +20,6 @@ pub(crate) mod address;
 pub(crate) mod credentials;
 mod reader;
 mod resource;
-#[cfg(feature = "etcd")]
-pub(crate) mod store;
 pub(crate) mod waiver;
 
 pub(crate) use reader::{Fingerprint, Reader, Value};
@@ -67,15 +65,20 @@ pub(crate) enum Content {
 
 /// Loads everything. On error, all that is wrong.
 pub(crate) fn load(manifest: &'static Manifest, source: &dyn Source) -> Result<Loaded, AttachError> {
-    load_fields(manifest, source, None).0
+    load_fields(manifest, source, None).loaded
 }
 
-/// Loads some fields, by their paths, or all; and tells which files `NAME_FILE`s named, whatever came of it: a change of one is a change of a value.
-pub(crate) fn load_fields(
-    manifest: &'static Manifest,
-    source: &dyn Source,
-    wanted: Option<&[String]>,
-) -> (Result<Loaded, AttachError>, Vec<PathBuf>) {
+/// What came of loading.
+pub(crate) struct Read {
+    pub(crate) loaded: Result<Loaded, AttachError>,
+    /// The files that `NAME_FILE`s named, whatever came of it: a change of one is a change of a value.
+    pub(crate) files: Vec<PathBuf>,
+    /// Of all the values.
+    pub(crate) values: Fingerprint,
+}
+
+/// Loads some fields, by their paths, or all.
+pub(crate) fn load_fields(manifest: &'static Manifest, source: &dyn Source, wanted: Option<&[String]>) -> Read {
     let mut loader = Loader {
         source,
         wanted,
@@ -86,15 +89,17 @@ pub(crate) fn load_fields(
         items: Vec::with_capacity(manifest.fields().len()),
         problems: Vec::new(),
         files: Vec::new(),
+        fingerprints: Vec::new(),
         waivers: Vec::new(),
     };
     loader.load(manifest, "", manifest.variable_prefix());
-    let Loader { items, problems, files, fields, waivers, today, .. } = loader;
+    let Loader { items, problems, files, fingerprints, fields, waivers, today, .. } = loader;
+    let values = Fingerprint::of_all(&fingerprints);
     if problems.iter().any(|(_, problem)| problem.is_denied()) {
         let problems = problems.into_iter().map(|(_, problem)| problem).collect();
-        return (Err(AttachError::new(manifest.struct_name(), fields, problems)), files);
+        return Read { loaded: Err(AttachError::new(manifest.struct_name(), fields, problems)), files, values };
     }
-    (Ok(Loaded { items, problems, fields, waivers, today }), files)
+    Read { loaded: Ok(Loaded { items, problems, fields, waivers, today }), files, values }
 }
 
 /// Says in the log what did not end the attempt.
@@ -128,6 +133,7 @@ struct Loader<'a> {
     items: Vec<Item>,
     problems: Vec<(usize, Problem)>,
     files: Vec<PathBuf>,
+    fingerprints: Vec<Fingerprint>,
     /// The waivers that hold, with the paths of their fields.
     waivers: Vec<(String, &'static Waiver)>,
 }
@@ -197,6 +203,7 @@ impl Loader<'_> {
             let origin = finding.variable().and_then(|variable| reader.origin(variable));
             (self.fields, Problem::Finding(finding.out_of(origin)))
         }));
+        self.fingerprints.push(reader.fingerprint());
         self.files.extend(reader.into_files());
     }
 

@@ -21,8 +21,15 @@ pub(crate) struct Value {
 const MOST_PARTS: usize = 8;
 
 /// Of the values of one field: another one means that they have changed. It is of this process alone, whose key nobody knows, and tells nothing of them.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// Of several fields.
+    pub(crate) fn of_all(fields: &[Self]) -> Self {
+        Self(KEY.hash_one(fields))
+    }
+}
 
 static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 

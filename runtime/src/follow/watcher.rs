@@ -1,0 +1,129 @@
+//! Watching files and folders, by the folders that they are in: a file that is replaced is another one, and so is the folder behind Kubernetes' `..data`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use notify::event::{AccessKind, AccessMode, EventKind};
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
+
+/// The most folders that are watched. What is beyond them is seen when the source is looked at anyhow.
+const MOST: usize = 1024;
+
+/// Rings when one of the files or folders may have changed.
+pub(super) struct Watcher {
+    /// `None` where the system has nothing to watch with.
+    watcher: Option<RecommendedWatcher>,
+    /// What is followed, wherever links lead.
+    followed: Arc<Mutex<Vec<PathBuf>>>,
+    /// The folders that are watched for it.
+    watched: BTreeSet<PathBuf>,
+}
+
+impl Watcher {
+    pub(super) fn new(ring: impl Fn() + Send + 'static) -> Self {
+        let followed = Arc::new(Mutex::new(Vec::<PathBuf>::new()));
+        let known = Arc::clone(&followed);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            if event.is_ok_and(|event| !is_about(&event, &known.lock().unwrap_or_else(PoisonError::into_inner))) {
+                return;
+            }
+            ring();
+        });
+        if watcher.is_err() {
+            tracing::warn!("files cannot be watched: the source is looked at every minute");
+        }
+        Self { watcher: watcher.ok(), followed, watched: BTreeSet::new() }
+    }
+
+    /// Watches these, and nothing else. Tells whether there is a folder that was not watched before: something may have changed in it already.
+    pub(super) fn watch(&mut self, files: &[PathBuf]) -> bool {
+        let (followed, folders) = look_at(files);
+        *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = followed;
+        let Some(watcher) = &mut self.watcher else { return false };
+        for gone in self.watched.difference(&folders) {
+            // It may be gone itself.
+            drop(watcher.unwatch(gone));
+        }
+        let mut refused = 0;
+        for folder in &folders {
+            // Again, though it is watched: a folder may have been replaced by another one of its name.
+            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive)
+                && !matches!(error.kind, notify::ErrorKind::PathNotFound)
+                && !self.watched.contains(folder)
+            {
+                refused += 1;
+            }
+        }
+        if refused > 0 {
+            tracing::warn!(folders = refused, "folders cannot be watched: what is in them is looked at every minute");
+        }
+        let is_new = folders.difference(&self.watched).next().is_some();
+        self.watched = folders;
+        is_new
+    }
+}
+
+/// What an event's paths may be, and the folders that tell of them.
+fn look_at(files: &[PathBuf]) -> (Vec<PathBuf>, BTreeSet<PathBuf>) {
+    let mut followed = Vec::new();
+    let mut folders = BTreeSet::new();
+    for file in files {
+        let real = file.canonicalize().ok().filter(|real| real != file);
+        for path in [Some(file.clone()), real].into_iter().flatten() {
+            // The folder that it is in; where that is not there yet, the one above in which it will appear.
+            folders.extend(path.ancestors().skip(1).find(|folder| folder.is_dir()).map(Path::to_owned));
+            if path.is_dir() {
+                folders.insert(path.clone());
+                let entries = std::fs::read_dir(&path).into_iter().flatten().flatten().take(MOST);
+                folders.extend(entries.map(|entry| entry.path()).filter(|entry| entry.is_dir()));
+            }
+            followed.push(path);
+        }
+    }
+    (followed, folders.into_iter().take(MOST).collect())
+}
+
+/// Whether an event may be about what is followed. That somebody has read a file is none: we do so ourselves.
+fn is_about(event: &Event, followed: &[PathBuf]) -> bool {
+    if matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write)) {
+        return false;
+    }
+    let is_about = |path: &Path| {
+        // Kubernetes swaps a whole volume by renaming this link; the files themselves are links through it, and stay.
+        path.file_name().is_some_and(|name| name == "..data")
+            || followed.iter().any(|followed| followed.starts_with(path) || path.starts_with(followed))
+    };
+    // Without a path, events were lost.
+    event.paths.is_empty() || event.need_rescan() || event.paths.iter().any(|path| is_about(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_none_of_our_business() {
+        let followed = [PathBuf::from("/run/secrets/url"), PathBuf::from("/bindings")];
+        let is_about = |kind, path: &str| is_about(&Event::new(kind).add_path(path.into()), &followed);
+        let written = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        for path in
+            ["/run/secrets/url", "/run/secrets", "/run", "/run/secrets/..data", "/bindings/orders/uri", "/bindings/orders"]
+        {
+            assert!(is_about(EventKind::Any, path) && is_about(written, path), "{path}");
+            assert!(!is_about(EventKind::Access(AccessKind::Read), path), "{path}");
+        }
+        for path in ["/run/secrets/url.swp", "/run/secrets/other", "/run/other"] {
+            assert!(!is_about(EventKind::Any, path), "{path}");
+        }
+        assert!(super::is_about(&Event::new(EventKind::Any), &followed), "lost events may have been about anything");
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_watched_for_where_it_will_appear() {
+        let root = std::env::temp_dir().canonicalize().unwrap();
+        let (followed, folders) = look_at(&[root.join("backing-services-none/deep/url")]);
+        assert_eq!(followed, [root.join("backing-services-none/deep/url")]);
+        assert_eq!(folders, BTreeSet::from([root]));
+    }
+}
