@@ -12,7 +12,7 @@ use crate::pki::{Authority, Leaf};
 use crate::port;
 use crate::process::{Process, find};
 
-/// The application's user: it may read and write keys, and do nothing else.
+/// The application's user: it may read and write some keys, and do nothing else.
 pub const USER: &str = "winkelier";
 
 /// An administrator.
@@ -81,7 +81,7 @@ impl Redis {
             "bind 127.0.0.1 -::1\nunixsocket {at}/socket\nunixsocketperm 700\nsave \"\"\nappendonly no\ndir {at}\n\
              {strangers}\n\
              user {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\n\
-             user {USER} on >{PASSWORD} resetchannels ~* -@all +@read +@write -@dangerous +ping +hello +acl|whoami\n"
+             user {USER} on >{PASSWORD} resetchannels ~greeting ~session:* -@all +@read +@write -@dangerous +ping +hello +acl|whoami\n"
         );
         match &options.leaf {
             None => config.push_str(&format!("port {port}\n")),
@@ -134,6 +134,23 @@ impl Redis {
     pub fn command(&self, words: &[&str]) -> String {
         let mut connection = self.connect().expect("a connection to redis-server");
         ask(&mut connection, words).unwrap_or_else(|| panic!("{}", words[0]))
+    }
+
+    /// Has `redis-cli` read these lines, as the administrator, past TLS; and gives all that it says.
+    #[must_use]
+    pub fn pipe(&self, lines: &str) -> String {
+        use std::process::{Command, Stdio};
+        let mut child = Command::new(find("redis-cli", &[]))
+            .args(["-e", "-s", &self.folder.path().join("socket").display().to_string(), "--user", ADMIN, "--no-auth-warning"])
+            .env("REDISCLI_AUTH", ADMIN_PASSWORD)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("redis-cli");
+        child.stdin.take().expect("its input").write_all(lines.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
     }
 
     fn connect(&self) -> Option<BufReader<UnixStream>> {

@@ -32,6 +32,13 @@ struct Hasty {
     sessions: Resource<Redis>,
 }
 
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 2)]
+struct Needy {
+    #[service(needs = "get ON KEY session:*")]
+    sessions: Resource<Redis>,
+}
+
 fn variables(hostile: &Hostile, ca: &str) -> [(&'static str, String); 3] {
     [
         ("SHOP_SESSIONS_URL", format!("rediss://{USER}@localhost:{}?response_timeout=1000&max_reply=65536", hostile.port)),
@@ -77,7 +84,8 @@ async fn answering(peer: Peer, leaf: Arc<Leaf>, answers: Arc<Vec<(&'static str, 
     serve(peer, move |command| {
         let name = command.join(" ").to_uppercase();
         // `HELLO 3 AUTH` logs in; `HELLO` alone asks who is there.
-        if let Some((_, answer)) = answers.iter().find(|(listed, _)| name.starts_with(listed)) {
+        if let Some((_, answer)) = answers.iter().find(|(listed, _)| name.starts_with(listed) && !name.starts_with("GET PROBE."))
+        {
             greeted |= name.starts_with("HELLO");
             return Some(answer.clone());
         }
@@ -89,9 +97,9 @@ async fn answering(peer: Peer, leaf: Arc<Leaf>, answers: Arc<Vec<(&'static str, 
                 hello()
             }
             "ACL" if name == "ACL WHOAMI" => format!("${}\r\n{USER}\r\n", USER.len()).into_bytes(),
-            "ACL" | "CONFIG" => b"-NOPERM no permissions\r\n".to_vec(),
-            "GET" => b"$5\r\nhello\r\n".to_vec(),
-            _ => b"+OK\r\n".to_vec(),
+            "GET" if !name.starts_with("GET PROBE.") => b"$5\r\nhello\r\n".to_vec(),
+            "SELECT" => b"+OK\r\n".to_vec(),
+            _ => b"-NOPERM no permissions\r\n".to_vec(),
         })
     })
     .await
@@ -431,5 +439,31 @@ async fn a_server_that_comes_back_without_tls_learns_nothing() {
         assert!(canary::find(&heard.plain).is_none());
     }
     shop.detach().await;
+    journal::assert_silent();
+}
+
+#[tokio::test]
+async fn what_it_says_of_the_account_makes_no_sense() {
+    let escapes = format!("User {ESCAPES} has no permissions to run the 'get' command");
+    for (answer, problem) in [
+        ("$-1\r\n".to_owned(), "protocol"),
+        ("_\r\n".to_owned(), "protocol"),
+        ("*0\r\n".to_owned(), "protocol"),
+        (":1\r\n".to_owned(), "protocol"),
+        ("+maybe\r\n".to_owned(), "protocol"),
+        ("-ERR \u{1b}[2J\r\n".to_owned(), "protocol"),
+        ("+OK\r\n".to_owned(), "superuser_account"),
+        ("-NOPERM no permissions\r\n".to_owned(), "missing_privileges"),
+        ("-ERR unknown subcommand 'dryrun'\r\n".to_owned(), "missing_privileges"),
+        (format!("${}\r\n{escapes}\r\n", escapes.len()), "missing_privileges"),
+    ] {
+        let answers = Arc::new(vec![("ACL DRYRUN", answer.clone().into_bytes())]);
+        let (hostile, ca) = hostile(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers)));
+        let variables = variables(&hostile, &ca);
+        let error = refused::<Needy>(&variables.each_ref().map(|(name, value)| (*name, value.as_str())), LIMIT).await;
+        assert_eq!(problems(&error), [problem], "{answer:?}: {error}");
+        assert!(!error.to_string().contains("owned"), "{error}");
+        hostile.assert_all_closed().await;
+    }
     journal::assert_silent();
 }

@@ -57,11 +57,10 @@ static SERVER: LazyLock<server::Redis> = LazyLock::new(|| {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.settings = format!(
-        "user alleen_config on >{PASSWORD} ~* -@all +@read +ping +hello +acl|whoami +config\n\
-         user alleen_acl on >{PASSWORD} ~* -@all +@read +ping +hello +acl\n\
-         user zwijger on >{PASSWORD} ~* -@all +@read +ping +hello\n\
-         user weglater on >{PASSWORD} ~* -@all +@read +ping +hello +acl|whoami\n\
-         user uitgezet off >{PASSWORD} ~* -@all +@read +ping +hello +acl|whoami\n"
+        "user alleen_config on >{PASSWORD} ~a:* -@all +@read -@dangerous +ping +hello +acl|whoami +config\n\
+         user alleen_acl on >{PASSWORD} ~a:* -@all +@read -@dangerous +ping +hello +acl\n\
+         user zwijger on >{PASSWORD} ~a:* -@all +@read -@dangerous +ping +hello\n\
+         user uitgezet off >{PASSWORD} ~a:* -@all +@read +ping +hello +acl|whoami\n"
     );
     server::Redis::with(authority, &options)
 });

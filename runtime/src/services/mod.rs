@@ -27,7 +27,7 @@ mod again;
 mod postgresql;
 #[cfg(feature = "_sqlx")]
 mod sqlx;
-#[cfg(any(feature = "amqp", feature = "nats"))]
+#[cfg(any(feature = "amqp", feature = "nats", feature = "redis"))]
 mod unique;
 
 #[cfg(any(feature = "https", feature = "s3"))]

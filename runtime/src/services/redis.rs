@@ -16,8 +16,31 @@
 //! 2. **A `PING` before logging in.** A server that answers it lets everybody in: the finding `weak_authentication`.
 //! 3. **Logging in** with `HELLO 3 AUTH`, which has no variant without a user: a driver that tries RESP2's `AUTH` again without the user's name would log
 //!    in as somebody else.
-//! 4. **The probe**, in one round trip: `ACL WHOAMI`, and two things that only an administrator may do (`CONFIG GET`, `ACL GETUSER`), of which a
-//!    server has to refuse both. The account therefore needs `+hello +ping +acl|whoami` beside its own commands.
+//! 4. **The probe**, in one round trip, which is told below.
+//!
+//! # What the account may do
+//! What a field `needs` is written in the words of an ACL: categories and commands on key patterns (`KEY` may be left out), on channel patterns, and on nothing.
+//!
+//! ```text
+//! needs = "@read, @write ON KEY session:*; get ON price:*; publish, subscribe ON CHANNEL news:*; client|setname"
+//! ```
+//!
+//! A category does not mean those of its commands that are `@admin` or `@dangerous` (such as `keys`): who needs one names it. `@all`, `@admin` and `@dangerous` cannot be
+//! needed. [`Manifest::grants`](crate::Manifest::grants) writes the `ACL SETUSER` for it, with a selector (Redis 7) where two patterns are for different
+//! commands; it can be run again, and keeps a password. The account cannot log in before it has one. Redis takes no blanks in names and patterns.
+//!
+//! **With `needs`**, the account asks `ACL DRYRUN` of itself what it may do: every command of Redis 7.4, with a name under each of the patterns, and with one that nobody
+//! has. Nothing is carried out, nothing gets into `ACL LOG`, and nothing shows of a password. For this it needs `+acl|dryrun`, which `grants()` gives it, and which
+//! also tells it what other users may do. Without it, or on a server that has no such command, `missing_privileges`: what cannot be compared is not let pass.
+//! Not seen: commands of modules and of later releases; a pattern that is neither needed nor `*`.
+//!
+//! **Without `needs`**, it tries what only an administrator may, in calls that change nothing whatever the answer: of names that nobody has (`probe.…`), or with an
+//! argument that is none. Not seen is what has no such call: `flushall`, `flushdb`, `shutdown`, `debug`, `migrate`, `replicaof`, `failover`, `keys`,
+//! `monitor`, `save`, `acl|load`, `config|rewrite`, `module|load` and the like. What is refused gets into the server's `ACL LOG` (some thirty entries).
+//!
+//! A `superuser_account` is `default`; who may use any command of `@admin` or `@dangerous` that is not needed by its own name (so `+@all` with whatever is taken
+//! away from it); and without `needs`, who may touch every key (`~*`), seen where it may do one of ten common commands. `needs = "… ON KEY *"` says that every key
+//! is meant. The account needs `+hello +ping +acl|whoami` beside its own commands, and `+select` for a database other than 0.
 //!
 //! # What a server may send
 //! A reply may have `max_reply` bytes, a million elements, 32 levels, and lines of 64 KiB: a header that promises more ends the connection, before anything
@@ -35,7 +58,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use backing_services_rules::Scheme;
-use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
+use backing_services_rules::rule::{MALFORMED_LOCATOR, WEAK_AUTHENTICATION};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, RedisFuture, RedisResult,
@@ -49,13 +72,16 @@ use self::limits::Limited;
 use crate::attach::within;
 use crate::dial::Stream;
 use crate::finding::{Failure, FailureKind, Finding};
-use crate::needs::{Grantable, Names};
-use crate::posture::{Posture, ServerPosture, TlsPosture, printable};
+use crate::grants::Grants;
+use crate::needs::Grantable;
+use crate::posture::{Posture, TlsPosture, printable};
 use crate::resource::ClientGuard;
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::services::again::Again;
 use crate::target::Target;
 
+mod account;
+mod commands;
 mod limits;
 
 /// Redis and Valkey. See [the module](self) for the locator, and for how it is attached.
@@ -71,10 +97,9 @@ const MAX_REPLY: u64 = 64 * 1024 * 1024;
 /// The account of whoever names none.
 const DEFAULT_USER: &str = "default";
 
-/// What an account can be granted.
-const PRIVILEGES: &[Grantable] = &[
-    Grantable::new("KEY", &["@read", "@write"], Names::Patterns),
-    Grantable::new("CHANNEL", &["PUBLISH", "SUBSCRIBE"], Names::Patterns),
+const REMARKS: &[&str] = &[
+    "without `needs` the account is tried with harmless calls alone: what has none, such as `flushall`, is not seen",
+    "a key or channel pattern beyond those of `needs` is seen where it is `*`",
 ];
 
 #[diagnostic::do_not_recommend]
@@ -84,7 +109,7 @@ impl Service for Redis {
     const NAME: &'static str = "Redis";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("rediss"), Scheme::tls("valkeys")];
     const PATH: Option<&'static str> = Some("the database's number");
-    const PRIVILEGES: &'static [Grantable] = PRIVILEGES;
+    const PRIVILEGES: &'static [Grantable] = account::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::number("connect_timeout", 1, 300),
         Parameter::number("response_timeout", 1, 3_600_000),
@@ -92,6 +117,10 @@ impl Service for Redis {
         Parameter::refused("protocol", "remove it: it is RESP3, which logs in by name or not at all"),
     ];
     const LOGIN: Login = Login::Password;
+
+    fn grants(grants: &Grants) -> Option<String> {
+        Some(account::grants(grants))
+    }
 
     fn check(target: &Target) -> Vec<Finding> {
         if database(target).is_none() {
@@ -104,14 +133,17 @@ impl Service for Redis {
 
     async fn connect(target: &Target) -> Result<Attachment<RedisClient>, Refusal> {
         let opened = open(target).await?;
-        let account = within(target.time_left(), probe(opened.link.connection.clone(), target)).await.map_err(late)??;
+        let account =
+            within(target.time_left(), account::probe(opened.link.connection.clone(), target)).await.map_err(late)??;
 
         let mut posture = Posture::of::<Self>(target);
         posture.tls = opened.tls;
         posture.server = account.server;
         posture.account = Some(printable(&account.user));
         posture.authentication = Some("password".to_owned());
-        let findings = opened.finding.into_iter().chain(account.finding);
+        posture.privileges = account.privileges;
+        posture.remarks = REMARKS.to_vec();
+        let findings = opened.finding.into_iter().chain(account.findings);
         Ok(Attachment::new(RedisClient::new(target, opened.link), posture).with_findings(findings))
     }
 
@@ -218,80 +250,6 @@ async fn lets_strangers_in(stream: &mut Stream) -> Result<bool, Refusal> {
         }
         _ => Err(foreign().into()),
     }
-}
-
-/// Who we are, as far as the server tells.
-struct Account {
-    user: String,
-    server: Option<ServerPosture>,
-    finding: Option<Finding>,
-}
-
-async fn probe(mut connection: MultiplexedConnection, target: &Target) -> Result<Account, Refusal> {
-    let named = target.user().unwrap_or(DEFAULT_USER);
-    let mut questions = Pipeline::new();
-    questions.cmd("ACL").arg("WHOAMI");
-    questions.cmd("HELLO");
-    questions.cmd("CONFIG").arg("GET").arg("maxmemory");
-    questions.cmd("ACL").arg("GETUSER").arg(named);
-    let answers = connection.send_packed_commands(&questions, 0, 4).await.map_err(|error| refusal(&error))?;
-    let [user, hello, config, acl] = answers.as_slice() else { return Err(foreign().into()) };
-
-    let user = match text(user) {
-        Some(user) if user == named => user,
-        Some(_) => {
-            return Err(Finding::new(&WEAK_AUTHENTICATION, "the server logged this connection in as somebody else")
-                .help("look at what answers on the port")
-                .into());
-        }
-        None => {
-            return Err(Finding::new(&SUPERUSER_ACCOUNT, "the server does not tell the account who it is")
-                .help("`ACL SETUSER <user> +acl|whoami +hello`: it has to be known who is logged in")
-                .into());
-        }
-    };
-    let mut powers = Vec::new();
-    for (answer, power) in [(config, "`CONFIG`"), (acl, "`ACL`")] {
-        match answer {
-            Value::ServerError(error) if error.code() == "NOPERM" => {}
-            // A managed service has taken the command away altogether: nobody has it.
-            Value::ServerError(error)
-                if error.code() == "ERR" && error.details().is_some_and(|details| details.starts_with("unknown ")) => {}
-            Value::ServerError(_) => return Err(foreign().into()),
-            _ => powers.push(power),
-        }
-    }
-    let finding =
-        if user == DEFAULT_USER {
-            let message = "the account is `default`, which everybody is who names nobody";
-            Some(Finding::new(&SUPERUSER_ACCOUNT, message).help(
-                "`ACL SETUSER <user> on ><password> ~<keys> +@read +@write +ping +hello +acl|whoami`, and log in as that user",
-            ))
-        } else if !powers.is_empty() {
-            let message = format!("the account is an administrator's: it may use {}", powers.join(" and "));
-            Some(
-                Finding::new(&SUPERUSER_ACCOUNT, message)
-                    .help("`ACL SETUSER <user> -@admin -@dangerous`, or better: only what the application does"),
-            )
-        } else {
-            None
-        };
-    Ok(Account { user, server: server(hello), finding })
-}
-
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),
-        Value::SimpleString(text) => Some(text.clone()),
-        _ => None,
-    }
-}
-
-/// `redis 7.0.15`, out of the answer to `HELLO`; `None` where the account may not ask.
-fn server(hello: &Value) -> Option<ServerPosture> {
-    let Value::Map(fields) = hello else { return None };
-    let field = |name: &str| fields.iter().find(|(key, _)| text(key).as_deref() == Some(name)).and_then(|(_, value)| text(value));
-    Some(ServerPosture::new(&field("server")?, &field("version")?))
 }
 
 /// A client of one Redis server. Clones share one connection, and commands of all of them go through it at once.

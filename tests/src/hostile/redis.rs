@@ -7,17 +7,24 @@ use super::Peer;
 /// The commands in what a client sent, each with its words; what is no command, or not whole, is left out.
 #[must_use]
 pub fn commands(bytes: &[u8]) -> Vec<Vec<String>> {
+    whole(bytes).0
+}
+
+/// The commands, and what comes behind the last that is whole.
+fn whole(bytes: &[u8]) -> (Vec<Vec<String>>, &[u8]) {
     let mut commands = Vec::new();
     let mut lines = Lines(bytes);
+    let mut rest = bytes;
     while let Some(count) = lines.number(b'*') {
         let mut words = Vec::new();
         for _ in 0..count {
-            let Some(word) = lines.number(b'$').and_then(|length| lines.take(length)) else { return commands };
+            let Some(word) = lines.number(b'$').and_then(|length| lines.take(length)) else { return (commands, rest) };
             words.push(String::from_utf8_lossy(word).into_owned());
         }
         commands.push(words);
+        rest = lines.0;
     }
-    commands
+    (commands, rest)
 }
 
 struct Lines<'a>(&'a [u8]);
@@ -56,8 +63,12 @@ pub fn hello() -> Vec<u8> {
 /// # Errors
 /// Where the other end goes away.
 pub async fn serve(mut peer: Peer, mut answer: impl FnMut(&[String]) -> Option<Vec<u8>>) -> io::Result<Option<Peer>> {
+    let mut bytes = Vec::new();
     loop {
-        for command in commands(&peer.read().await?) {
+        bytes.extend(peer.read().await?);
+        let (commands, rest) = whole(&bytes);
+        bytes = rest.to_vec();
+        for command in commands {
             match answer(&command) {
                 Some(bytes) => peer.write(bytes).await?,
                 None => return Ok(Some(peer)),

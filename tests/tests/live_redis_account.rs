@@ -1,0 +1,259 @@
+//! Redis: what an account may do, told by a real server, held against what the field needs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use ::redis::AsyncCommands as _;
+use backing_services::{AttachError, BackingServices, Redis, Resource};
+use backing_services_tests::attempt::{attach, problems, refused};
+use backing_services_tests::canary::{ADMIN_PASSWORD, PASSWORD};
+use backing_services_tests::redis::{self as server, ADMIN};
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Shop {
+    sessions: Resource<Redis>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Needy {
+    #[service(
+        needs = "@read, @write ON KEY session:*; get ON KEY price:*; publish, subscribe ON CHANNEL 'news:*'; client|setname, info"
+    )]
+    sessions: Resource<Redis>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Simple {
+    #[service(needs = "get, set ON KEY cart:*")]
+    sessions: Resource<Redis>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Everywhere {
+    #[service(needs = "@read, @write ON KEY *")]
+    sessions: Resource<Redis>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Lenient {
+    #[service(needs = "get ON KEY a:*", allow(missing_privileges, reason = "it is being granted today"))]
+    sessions: Resource<Redis>,
+}
+
+const SOON: Duration = Duration::from_secs(10);
+
+static SERVER: LazyLock<server::Redis> = LazyLock::new(server::Redis::start);
+
+fn variables(user: &str, password: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("SHOP_SESSIONS_URL", format!("rediss://{}@localhost:{}", user.replace('"', "%22").replace('@', "%40"), SERVER.port)),
+        ("SHOP_SESSIONS_PASSWORD", password.to_owned()),
+        ("SHOP_SESSIONS_CA", SERVER.authority.pem()),
+    ]
+}
+
+fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
+    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+async fn attached<S: BackingServices>(user: &str) -> S {
+    attach(&pairs(&variables(user, PASSWORD))).await.unwrap_or_else(|error| panic!("{user}: {error}"))
+}
+
+/// The only thing in the report, its message and what mends it.
+async fn only<S: BackingServices>(user: &str, rule: &str) -> (String, String) {
+    let error: AttachError = refused::<S>(&pairs(&variables(user, PASSWORD)), SOON).await;
+    assert_eq!(problems(&error), [rule], "{user}: {error}");
+    let finding = error.findings().next().unwrap();
+    (finding.message().to_owned(), finding.remedy().to_owned())
+}
+
+fn account(name: &str, rules: &[&str]) {
+    let password = format!(">{PASSWORD}");
+    let words = [&["ACL", "SETUSER", name, "reset", "on", &password, "+hello", "+ping", "+acl|whoami"], rules].concat();
+    assert_eq!(SERVER.command(&words), "OK", "{name}");
+}
+
+/// Runs what `grants()` writes for the only field, as it is, and then gives the account a password.
+fn grant<S: BackingServices>(name: &str) {
+    let grants = S::MANIFEST.grants().remove(0).for_account(name).unwrap();
+    let statements = grants.to_string();
+    assert!(!statements.contains("nopass") && !statements.contains("#"), "{statements}");
+    let said = SERVER.pipe(&statements);
+    assert!(said.ends_with("OK\n"), "{said}\n{statements}");
+    SERVER.command(&["ACL", "SETUSER", name, &format!(">{PASSWORD}")]);
+}
+
+#[tokio::test]
+async fn every_route_to_power_is_named() {
+    for (rules, power) in [
+        (&["+@all", "~a:*"][..], "config|set"),
+        (&["+@all", "-config", "-acl", "+acl|whoami", "~a:*"], "info"),
+        (&["+@admin", "~a:*"], "acl|setuser"),
+        (&["+@dangerous", "~a:*"], "swapdb"),
+        (&["+acl|setuser"], "acl|setuser"),
+        (&["+acl|getuser"], "acl|getuser"),
+        (&["+config|get"], "config|get"),
+        (&["+config|set"], "config|set"),
+        (&["+client|kill"], "client|kill"),
+        (&["+client|pause"], "client|pause"),
+        (&["+info"], "info"),
+        (&["+module|list"], "module|list"),
+        (&["+restore", "~a:*"], "restore"),
+        (&["+sort", "~a:*"], "sort"),
+        (&["+slowlog"], "slowlog|len"),
+        (&["+get", "~*"], "every key (`~*`)"),
+        (&["+del", "allkeys"], "every key (`~*`)"),
+        (&["+@hash", "%R~*"], "every key (`~*`)"),
+    ] {
+        account("machtig", rules);
+        let (message, _) = only::<Shop>("machtig", "superuser_account").await;
+        let is_named = message.contains(power) || message.contains("more");
+        assert!(is_named, "{rules:?}: {message}");
+    }
+    let error = refused::<Shop>(&pairs(&variables(ADMIN, ADMIN_PASSWORD)), SOON).await;
+    assert_eq!(problems(&error), ["superuser_account"]);
+    // Trying changed nothing: nobody was made, renamed or thrown out.
+    let users = SERVER.command(&["ACL", "LIST"]);
+    assert!(!users.contains("probe."), "{users}");
+    assert!(!SERVER.command(&["KEYS", "*"]).contains("probe."));
+    account("gewoon", &["~a:*", "+@read", "+@write", "+@connection", "+@pubsub", "&b", "-@dangerous"]);
+    let shop: Shop = attached("gewoon").await;
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn with_needs_every_power_is_seen() {
+    grant::<Simple>("klein");
+    for power in [
+        "flushall", "flushdb", "shutdown", "replicaof", "debug", "keys", "save", "acl|load", "config|rewrite", "migrate",
+        "monitor",
+    ] {
+        SERVER.command(&["ACL", "SETUSER", "klein", &format!("+{power}")]);
+        let (message, remedy) = only::<Simple>("klein", "superuser_account").await;
+        assert!(message.ends_with(&format!("it may use `{power}`")), "{message}");
+        let said = SERVER.pipe(&format!("{}\n", remedy.trim_matches('`')));
+        assert_eq!(said, "OK\n", "{remedy}");
+    }
+    attached::<Simple>("klein").await.detach().await;
+    account("hoofd", &["+@all", "~*", "&*"]);
+    only::<Simple>("hoofd", "superuser_account").await;
+}
+
+#[tokio::test]
+async fn grants_create_exactly_that_account() {
+    grant::<Needy>("shop_sessions");
+    let shop: Needy = attached("shop_sessions").await;
+    let posture = shop.sessions.posture();
+    // Debian's release is older than its makers care for.
+    let found: Vec<_> = posture.findings.iter().filter(|finding| finding.rule().name != "unsupported_server").collect();
+    assert!(found.is_empty(), "{found:?}");
+    assert!(posture.privileges.iter().any(|privilege| privilege == "@read ON KEY session:*"), "{:?}", posture.privileges);
+    let mut client = shop.sessions.client();
+    let () = client.set("session:7", "x").await.unwrap();
+    assert_eq!(client.get::<_, String>("session:7").await.unwrap(), "x");
+    assert_eq!(client.get::<_, Option<String>>("price:7").await.unwrap(), None);
+    let () = client.publish("news:today", "x").await.unwrap();
+    ::redis::cmd("INFO").exec_async(&mut client).await.unwrap();
+    ::redis::cmd("CLIENT").arg("SETNAME").arg("shop").exec_async(&mut client).await.unwrap();
+    assert!(client.set::<_, _, ()>("price:7", "x").await.is_err(), "more than it needs");
+    drop(client);
+    shop.detach().await;
+
+    // A second time, it keeps its password.
+    grant::<Needy>("shop_sessions");
+    attached::<Needy>("shop_sessions").await.detach().await;
+}
+
+#[tokio::test]
+async fn one_privilege_more_and_one_less() {
+    for (more, named) in [
+        ("+eval", "eval"),
+        ("+hget", "hget"),
+        ("+@hash", "@hash"),
+        ("+publish", "publish"),
+        ("+client|setname", "client|setname"),
+        ("+set ~a:*", ""),
+        ("~*", "every key (`~*`)"),
+        ("(+get ~*)", "every key (`~*`)"),
+    ] {
+        let name = "meer";
+        grant::<Simple>(name);
+        let words: Vec<_> = if more.starts_with('(') { vec![more] } else { more.split(' ').collect() };
+        SERVER.command(&[&["ACL", "SETUSER", name][..], &words].concat());
+        if named.is_empty() {
+            // A pattern of somebody else's is not seen: the documentation says so.
+            attached::<Simple>(name).await.detach().await;
+            continue;
+        }
+        let (message, remedy) = only::<Simple>(name, "excess_privileges").await;
+        assert_eq!(message, format!("the account may do what the field does not need: {named}"));
+        assert_eq!(SERVER.pipe(&format!("{remedy}\n")), "OK\n");
+        attached::<Simple>(name).await.detach().await;
+    }
+    for (less, named) in [
+        ("-set", "set ON KEY cart:*"),
+        ("resetkeys", "get ON KEY cart:*; set ON KEY cart:*"),
+        ("-acl|dryrun", "acl|dryrun, without which it cannot ask what it may do"),
+    ] {
+        grant::<Simple>("minder");
+        SERVER.command(&["ACL", "SETUSER", "minder", less]);
+        let (message, remedy) = only::<Simple>("minder", "missing_privileges").await;
+        assert_eq!(message, format!("the account lacks {named}"));
+        assert_eq!(SERVER.pipe(&format!("{remedy}\n")), "OK\n");
+        attached::<Simple>("minder").await.detach().await;
+    }
+    // One pattern's commands are another's excess.
+    grant::<Needy>("kruislings");
+    SERVER.command(&["ACL", "SETUSER", "kruislings", "~price:*"]);
+    let (message, _) = only::<Needy>("kruislings", "excess_privileges").await;
+    assert!(message.ends_with("need: @read ON KEY price:*; @write ON KEY price:*"), "{message}");
+    grant::<Needy>("minder2");
+    SERVER.command(&["ACL", "SETUSER", "minder2", "-hget"]);
+    assert_eq!(only::<Needy>("minder2", "missing_privileges").await.0, "the account lacks hget ON KEY session:*");
+}
+
+#[tokio::test]
+async fn every_key_is_no_excess_where_it_is_needed() {
+    grant::<Everywhere>("overal");
+    attached::<Everywhere>("overal").await.detach().await;
+}
+
+#[tokio::test]
+async fn a_waived_lack_hides_no_administrator() {
+    account("verstopt", &["+@all", "-acl|dryrun", "~a:*"]);
+    only::<Lenient>("verstopt", "superuser_account").await;
+    account("kaal", &["+get", "~a:*"]);
+    attached::<Lenient>("kaal").await.detach().await;
+}
+
+#[tokio::test]
+async fn nobody_logs_in_without_a_password() {
+    let grants = Simple::MANIFEST.grants().remove(0).for_account("zonder").unwrap();
+    assert!(SERVER.pipe(&grants.to_string()).ends_with("OK\n"));
+    assert!(!SERVER.command(&["ACL", "GETUSER", "zonder"]).contains("nopass"));
+    let error = refused::<Simple>(&pairs(&variables("zonder", PASSWORD)), SOON).await;
+    assert_eq!(problems(&error), ["not_admitted"]);
+}
+
+#[tokio::test]
+async fn awkward_names_round_trip() {
+    for name in ["User", "a\"b", "select", "-@all"] {
+        grant::<Simple>(name);
+        attached::<Simple>(name).await.detach().await;
+    }
+}
+
+#[tokio::test]
+async fn asking_leaves_no_trace_in_the_servers_log() {
+    grant::<Simple>("stil");
+    attached::<Simple>("stil").await.detach().await;
+    assert!(!SERVER.command(&["ACL", "LOG"]).contains("stil"));
+}
