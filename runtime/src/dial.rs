@@ -91,13 +91,13 @@ impl Target {
     }
 
     /// Whether a name is its host's.
-    #[cfg(any(feature = "https", feature = "s3"))]
+    #[cfg(any(feature = "etcd", feature = "https", feature = "s3"))]
     pub(crate) fn is_host(&self, name: &str) -> bool {
         matches!(self.locator.host(), Some(Host::Name(host)) if host.eq_ignore_ascii_case(name))
     }
 
     /// The one TLS configuration, by value, for a driver that adds to it. A plaintext target's is never used: it trusts the public roots.
-    #[cfg(any(feature = "https", feature = "s3"))]
+    #[cfg(any(feature = "etcd", feature = "https", feature = "s3"))]
     pub(crate) fn client_config(&self) -> Result<rustls::ClientConfig, Refusal> {
         let (config, _) = match &self.trust.tls {
             Some(tls) => tls.witnessed()?,

@@ -19,6 +19,7 @@
 /// | `health()` | 5 s | half of the usual interval between two probes | |
 /// | a locator | 8 KiB | real ones have a tenth | |
 /// | any value | 1 MiB | what a Kubernetes Secret can hold | |
+/// | a store that is a source | 1,000 values, 16 MiB together; 30 s to connect, 10 s for an answer | what a hundred resources with ten variables each have | |
 /// | a password | 12 characters at least | what can be guessed will be | a waiver of `weak_password` |
 /// | a certificate's last days | 14 | the time that a renewal takes that did not happen by itself | |
 /// | a waiver's last days | 31 | the time to mend what it covers | |

@@ -96,7 +96,7 @@ impl Tls {
     }
 
     /// The configuration for the public roots.
-    #[cfg(any(feature = "https", feature = "s3"))]
+    #[cfg(any(feature = "etcd", feature = "https", feature = "s3"))]
     pub(crate) fn public() -> Result<Self, Refusal> {
         Self::new(Material::default()).map_err(|unusable| Finding::new(unusable.rule, unusable.message).into())
     }

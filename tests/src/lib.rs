@@ -11,6 +11,7 @@
 pub mod amqp;
 pub mod attempt;
 pub mod canary;
+pub mod etcd;
 pub mod folder;
 pub mod hostile;
 pub mod https;

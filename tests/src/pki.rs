@@ -128,6 +128,14 @@ impl Authority {
         self.issue(params)
     }
 
+    /// A server's certificate that is good for a client, too.
+    #[must_use]
+    pub fn server_and_client(&self) -> Leaf {
+        let mut params = server(&["localhost", "127.0.0.1", "::1"], -1, 90);
+        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        self.issue(params)
+    }
+
     /// A client's certificate.
     #[must_use]
     pub fn client(&self, name: &str) -> Leaf {

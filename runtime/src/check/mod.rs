@@ -20,6 +20,8 @@ pub(crate) mod address;
 pub(crate) mod credentials;
 mod reader;
 mod resource;
+#[cfg(feature = "etcd")]
+pub(crate) mod store;
 pub(crate) mod waiver;
 
 pub(crate) use reader::{Fingerprint, Reader, Value};

@@ -42,7 +42,7 @@ impl Again {
     }
 
     /// Waits until the next attempt may be.
-    #[cfg(feature = "nats")]
+    #[cfg(any(feature = "etcd", feature = "nats"))]
     pub(crate) async fn wait(&self) {
         if let Some(not_before) = self.not_before {
             tokio::time::sleep_until(not_before).await;

@@ -1,4 +1,4 @@
-//! The HTTP client that [`https`](super::https) and [`s3`](super::s3) share: reqwest, with all that would lead elsewhere switched off.
+//! The HTTP client that HTTPS, S3 and etcd share: reqwest, with all that would lead elsewhere switched off.
 //!
 //! - **One host.** Redirects are not followed, no proxy is asked, and only the target's own host is resolved: each time, with each address held against the
 //!   address rules, so that a name cannot come to mean a cloud's metadata service after it was attached.
@@ -23,9 +23,9 @@ const MAX_HEADERS: u32 = 64 * 1024;
 const IDLE: Duration = Duration::from_secs(60);
 
 /// The versions of HTTP that a client offers (RFC 7301).
-pub(super) enum Versions {
+pub(crate) enum Versions {
     /// HTTP/1.1.
-    #[cfg(feature = "s3")]
+    #[cfg(any(feature = "etcd", feature = "s3"))]
     One,
     /// HTTP/2, and HTTP/1.1 where the server has nothing better.
     #[cfg(feature = "https")]
@@ -33,10 +33,10 @@ pub(super) enum Versions {
 }
 
 /// A client of one target, and of no other host. Its times are to be set.
-pub(super) fn builder(target: &Target, versions: Versions) -> Result<ClientBuilder, Refusal> {
+pub(crate) fn builder(target: &Target, versions: Versions) -> Result<ClientBuilder, Refusal> {
     let mut config = target.client_config()?;
     config.alpn_protocols = match versions {
-        #[cfg(feature = "s3")]
+        #[cfg(any(feature = "etcd", feature = "s3"))]
         Versions::One => vec![b"http/1.1".to_vec()],
         #[cfg(feature = "https")]
         Versions::OneAndTwo => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
@@ -61,7 +61,7 @@ pub(super) fn builder(target: &Target, versions: Versions) -> Result<ClientBuild
 }
 
 /// Builds the client.
-pub(super) fn build(builder: ClientBuilder) -> Result<Client, Refusal> {
+pub(crate) fn build(builder: ClientBuilder) -> Result<Client, Refusal> {
     builder.build().map_err(|_| {
         Failure::new(FailureKind::Protocol, "the HTTP client cannot be built", "look at reqwest's version: there has to be one")
             .into()
@@ -92,7 +92,7 @@ impl Resolve for OnlyHost {
 }
 
 /// Reads an error of reqwest's, whose own text holds the URL.
-pub(super) fn refusal(target: &Target, error: &(dyn std::error::Error + 'static)) -> Refusal {
+pub(crate) fn refusal(target: &Target, error: &(dyn std::error::Error + 'static)) -> Refusal {
     if let Some(refusal) = within::<Refusal>(error) {
         return refusal.clone();
     }
@@ -121,7 +121,7 @@ pub(super) fn refusal(target: &Target, error: &(dyn std::error::Error + 'static)
 }
 
 /// An answer that took too long.
-pub(super) fn late() -> Refusal {
+pub(crate) fn late() -> Refusal {
     Failure::new(
         FailureKind::TimedOut,
         "the server did not answer in time",

@@ -21,8 +21,8 @@ pub mod sqlite;
 #[cfg(feature = "tokio-postgres")]
 pub mod tokio_postgres;
 
-#[cfg(any(feature = "amqp", feature = "nats", feature = "redis", feature = "tokio-postgres"))]
-mod again;
+#[cfg(any(feature = "amqp", feature = "etcd", feature = "nats", feature = "redis", feature = "tokio-postgres"))]
+pub(crate) mod again;
 #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
 mod postgresql;
 #[cfg(feature = "_sqlx")]
@@ -30,5 +30,5 @@ mod sqlx;
 #[cfg(any(feature = "amqp", feature = "nats", feature = "redis"))]
 mod unique;
 
-#[cfg(any(feature = "https", feature = "s3"))]
-mod http;
+#[cfg(any(feature = "etcd", feature = "https", feature = "s3"))]
+pub(crate) mod http;

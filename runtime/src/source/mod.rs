@@ -7,6 +7,7 @@
 //! | [`ServiceBindings`] | `$SERVICE_BINDING_ROOT` | |
 //! | `CloudFoundry` | `VCAP_SERVICES`, or the file in `VCAP_SERVICES_FILE_PATH` | `cloud-foundry` |
 //! | `DotEnv` | a `.env` file, in development builds | `dotenv` |
+//! | `Etcd` | the keys below a prefix of an etcd, followed | `etcd` |
 //! | [`Sources`] | several of them, in ranks | |
 //!
 //! [`attach`](crate::BackingServices::attach) reads the process's environment alone, and the files that a `NAME_FILE` in it names. Whoever deploys the
@@ -27,8 +28,12 @@ mod cloud_foundry;
 #[cfg(feature = "dotenv")]
 mod dotenv;
 pub(crate) mod environment;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 pub(crate) mod file;
 mod sources;
+#[cfg(feature = "etcd")]
+mod store;
 mod systemd;
 
 pub use bindings::ServiceBindings;
@@ -38,6 +43,8 @@ pub use cloud_foundry::CloudFoundry;
 #[cfg(feature = "dotenv")]
 pub use dotenv::DotEnv;
 pub use environment::Environment;
+#[cfg(feature = "etcd")]
+pub use etcd::Etcd;
 pub use sources::Sources;
 pub use systemd::SystemdCredentials;
 

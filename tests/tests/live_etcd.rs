@@ -1,0 +1,211 @@
+//! etcd as a source: real servers, good and bad ones.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use backing_services::secrecy::ExposeSecret as _;
+use backing_services::source::{Etcd, Source as _};
+use backing_services::{AttachError, Environment};
+use backing_services_tests::attempt::problems;
+use backing_services_tests::canary::{self, ADMIN_PASSWORD, PASSWORD, WRONG_PASSWORD};
+use backing_services_tests::etcd::{self as server, Options, PREFIX, USER};
+use backing_services_tests::hostile::Hostile;
+use backing_services_tests::journal;
+use backing_services_tests::pki::Authority;
+use backing_services_tests::relay::{Flow, Relay};
+
+/// The server that the tests share which only read.
+static SERVER: LazyLock<server::Etcd> = LazyLock::new(server::Etcd::start);
+
+type Variables = Vec<(&'static str, String)>;
+
+fn variables(server: &server::Etcd) -> Variables {
+    vec![
+        ("CONFIG_URL", format!("https://{USER}@localhost:{}{PREFIX}", server.port)),
+        ("CONFIG_PASSWORD", PASSWORD.to_owned()),
+        ("CONFIG_CA", server.authority.pem()),
+    ]
+}
+
+fn with(mut variables: Variables, name: &'static str, value: &str) -> Variables {
+    variables.retain(|(kept, _)| *kept != name);
+    variables.push((name, value.to_owned()));
+    variables
+}
+
+async fn connect(variables: Variables) -> Result<Etcd, AttachError> {
+    journal::open();
+    let result = Etcd::connect(&Environment::from_iter(variables), "CONFIG").await;
+    match &result {
+        Ok(etcd) => canary::assert_debug_silent(etcd),
+        Err(error) => canary::assert_error_silent(error),
+    }
+    journal::assert_silent();
+    result
+}
+
+async fn refused(variables: Variables) -> Vec<&'static str> {
+    let begin = Instant::now();
+    let error = connect(variables).await.expect_err("it is to be refused");
+    assert!(begin.elapsed() < Duration::from_secs(15), "it took {:?}", begin.elapsed());
+    assert!(error.to_string().contains("CONFIG_"), "{error}");
+    problems(&error)
+}
+
+fn value(etcd: &Etcd, variable: &str) -> Option<String> {
+    etcd.get(variable).unwrap().map(|value| value.text().expose_secret().to_owned())
+}
+
+/// Makes a change, waits until it is told, and gives what a variable is then.
+async fn after(etcd: &Etcd, variable: &str, change: impl FnOnce()) -> Option<String> {
+    let mut signal = etcd.changes().signals()[0].clone();
+    tokio::task::block_in_place(change);
+    let told = tokio::time::timeout(Duration::from_secs(30), signal.changed()).await;
+    told.unwrap_or_else(|_| panic!("it is not told:\n{}", journal::text())).expect("the source is there");
+    value(etcd, variable)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_is_told_and_then_there() {
+    let server = server::Etcd::start();
+    server.put("SHOP_KEY", PASSWORD);
+    server.put("not-a-variable", "x");
+    server.control(&["put", "/other/SHOP_OTHER", "x"]);
+    let etcd = connect(variables(&server)).await.unwrap();
+    assert_eq!(etcd.name(), "etcd below `/shop/`");
+    assert_eq!(etcd.get("SHOP_KEY").unwrap().unwrap().place(), "the key `/shop/SHOP_KEY` in etcd");
+    assert_eq!(value(&etcd, "SHOP_KEY").as_deref(), Some(PASSWORD));
+    for none in ["SHOP_OTHER", "not-a-variable", "../other/SHOP_OTHER"] {
+        assert_eq!(value(&etcd, none), None, "{none}");
+    }
+
+    assert_eq!(after(&etcd, "SHOP_KEY", || server.put("SHOP_KEY", "two")).await.as_deref(), Some("two"));
+    assert_eq!(after(&etcd, "SHOP_NEW", || server.put("SHOP_NEW", "new")).await.as_deref(), Some("new"));
+    let delete = || drop(server.control(&["del", &format!("{PREFIX}SHOP_NEW")]));
+    assert_eq!(after(&etcd, "SHOP_NEW", delete).await, None);
+    // What is elsewhere, or is the same, is no change.
+    let signal = etcd.changes().signals()[0].clone();
+    server.control(&["put", "/other/SHOP_OTHER", "y"]);
+    server.put("SHOP_KEY", "two");
+    server.put("also-no-variable", "x");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!signal.has_changed().unwrap());
+    journal::assert_silent();
+}
+
+/// The value stays while the server is away. Its tokens are gone with it, and the watch is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_goes_on_after_a_restart() {
+    let mut server = server::Etcd::start();
+    server.put("SHOP_KEY", "one");
+    let etcd = connect(variables(&server)).await.unwrap();
+    server.stop();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(value(&etcd, "SHOP_KEY").as_deref(), Some("one"));
+    server.restart();
+    assert_eq!(after(&etcd, "SHOP_KEY", || server.put("SHOP_KEY", "two")).await.as_deref(), Some("two"));
+    assert!(journal::text().contains("etcd is not watched for now"), "{}", journal::text());
+    journal::assert_silent();
+}
+
+/// What happens while the connection is cut is told when it is back, also where the store does not remember it any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_meanwhile_is_told() {
+    let server = server::Etcd::start();
+    server.put("SHOP_KEY", "one");
+    let relay = Relay::to(server.port);
+    let url = format!("https://{USER}@localhost:{}{PREFIX}", relay.port);
+    let etcd = connect(with(variables(&server), "CONFIG_URL", &url)).await.unwrap();
+    for (compacts, new) in [(false, "two"), (true, "four")] {
+        let found = after(&etcd, "SHOP_KEY", || {
+            relay.set(Flow::Cut);
+            server.put("SHOP_KEY", "three");
+            server.put("SHOP_KEY", new);
+            if compacts {
+                server.control(&["compact", &server.revision().to_string()]);
+            }
+            relay.set(Flow::Open);
+        });
+        assert_eq!(found.await.as_deref(), Some(new));
+    }
+    // Nobody is asked for longer than the source lives.
+    drop(etcd);
+    let accepted = relay.accepted();
+    relay.set(Flow::Cut);
+    relay.set(Flow::Open);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(relay.accepted(), accepted);
+}
+
+/// A store that was restored from an older one, or replaced by an empty one, has fewer revisions than were seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_store_in_its_place_is_read_anew() {
+    let authority = Authority::new("the tests' authority");
+    // etcd's gateway is a client of etcd, with the server's certificate.
+    let leaf = authority.server_and_client();
+    let client = authority.client("shop");
+    let options = Options { leaf: Some(leaf), client_ca: Some(authority.pem()), has_accounts: false };
+    let mut server = server::Etcd::with(authority, &options);
+    for i in 0..5 {
+        server.put("SHOP_KEY", &format!("value {i}"));
+    }
+    let mutual = vec![
+        ("CONFIG_URL", format!("https://localhost:{}{PREFIX}", server.port)),
+        ("CONFIG_CA", server.authority.pem()),
+        ("CONFIG_CLIENT_CERT", client.certificate),
+        ("CONFIG_CLIENT_KEY", client.key),
+    ];
+    let etcd = connect(mutual).await.unwrap();
+    assert_eq!(value(&etcd, "SHOP_KEY").as_deref(), Some("value 4"));
+    let mut signal = etcd.changes().signals()[0].clone();
+    server.forget();
+    server.restart();
+    tokio::time::timeout(Duration::from_secs(30), signal.changed()).await.expect("it is told").unwrap();
+    assert_eq!(value(&etcd, "SHOP_KEY"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_the_store_is_refused() {
+    let good = || variables(&SERVER);
+    let other = Authority::new("another authority");
+    assert_eq!(refused(with(good(), "CONFIG_CA", &other.pem())).await, ["unverified_tls"]);
+    assert_eq!(refused(with(good(), "CONFIG_PASSWORD", WRONG_PASSWORD)).await, ["not_admitted"]);
+    assert_eq!(refused(with(good(), "CONFIG_PASSWORD", "")).await, ["missing_credentials", "missing_credentials"]);
+    let url = |scheme: &str, user: &str, path: &str| format!("{scheme}://{user}localhost:{}{path}", SERVER.port);
+    assert_eq!(refused(with(good(), "CONFIG_URL", &url("https", "winkelier@", ""))).await, ["malformed_locator"]);
+    assert_eq!(refused(with(good(), "CONFIG_URL", &url("https", "winkelier@", "/other"))).await, ["not_admitted"]);
+    assert_eq!(refused(with(good(), "CONFIG_URL", &url("rediss", "winkelier@", "/shop"))).await, ["unknown_scheme"]);
+    assert_eq!(refused(with(good(), "CONFIG_URL", "https://winkelier@169.254.169.254/shop")).await, ["forbidden_address"]);
+    let nobody = format!("https://winkelier@localhost:{}/shop", backing_services_tests::port::free());
+    assert_eq!(refused(with(good(), "CONFIG_URL", &nobody)).await, ["unreachable"]);
+    assert_eq!(refused(with(good(), "CONFIG_URL", "")).await, ["missing_value"]);
+    let root = with(with(good(), "CONFIG_URL", &url("https", "root@", "/shop")), "CONFIG_PASSWORD", ADMIN_PASSWORD);
+    assert_eq!(refused(root).await, ["superuser_account"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_open_or_another_is_refused() {
+    let authority = Authority::new("the tests' authority");
+    let leaf = authority.server();
+    let server = server::Etcd::with(authority, &Options { leaf: Some(leaf), client_ca: None, has_accounts: false });
+    assert_eq!(refused(variables(&server)).await, ["weak_authentication"]);
+
+    // An expired certificate, and one for another host: nothing is said to whoever has it.
+    let authority = Authority::new("the tests' authority");
+    for (leaf, rule) in [(authority.expired(), "certificate_expiry"), (authority.other_host(), "unverified_tls")] {
+        let leaf = Arc::new(leaf);
+        let hostile = Hostile::start(move |peer| {
+            let leaf = Arc::clone(&leaf);
+            async move { Ok(Some(peer.encrypt(&leaf).await?)) }
+        });
+        let variables = vec![
+            ("CONFIG_URL", format!("https://{USER}@localhost:{}{PREFIX}", hostile.port)),
+            ("CONFIG_PASSWORD", PASSWORD.to_owned()),
+            ("CONFIG_CA", authority.pem()),
+        ];
+        assert_eq!(refused(variables).await, [rule]);
+        assert!(hostile.heard().iter().all(|heard| heard.secret.is_empty()));
+    }
+}
