@@ -11,6 +11,10 @@ use backing_services_rules::{Rule, date::Date};
 use crate::service::ServiceEntry;
 use crate::setting::{Malformed, Setting};
 
+/// The JSON Schema (2020-12) of a manifest that is serialized with feature `serde`.
+#[cfg(feature = "serde")]
+pub const SCHEMA: &str = include_str!("../schemas/manifest.json");
+
 /// What a struct attaches to: `<T as BackingServices>::MANIFEST`.
 #[derive(Debug)]
 pub struct Manifest {

@@ -43,6 +43,10 @@ pub struct Posture {
     pub taken_at: SystemTime,
 }
 
+/// The JSON Schema (2020-12) of a posture that is serialized with feature `serde`.
+#[cfg(feature = "serde")]
+pub const SCHEMA: &str = include_str!("../schemas/posture.json");
+
 /// The most privileges that a posture lists.
 pub const MOST_PRIVILEGES: usize = 256;
 
