@@ -34,7 +34,7 @@ pub enum Phase {
     Load,
     /// While a resource is attached.
     Attach,
-    /// While it stays attached.
+    /// While it stays attached: its posture is taken again. What is found then is reported, and ends nothing.
     Watch,
 }
 
@@ -133,17 +133,17 @@ rules! {
         why: "On a plaintext connection whoever is on the path reads every credential and every row, and answers in the service's name. A private network is a path too."
         fix: "Write the encrypted scheme: `rediss` for `redis`, `amqps` for `amqp`, `smtps` for `smtp`, `https` for `http`, `tls` for `nats`. Remove `sslmode=disable`. Where a mesh encrypts the path, waive the rule on that field and name the mesh as the reason."
     }
-    OPPORTUNISTIC_TLS = "opportunistic_tls" [Forbid: Compile, Load, Attach] asvs("V12.3.1") cwe(757) {
+    OPPORTUNISTIC_TLS = "opportunistic_tls" [Forbid: Compile, Load, Attach, Watch] asvs("V12.3.1") cwe(757) {
         "TLS does not depend on what the other end, or somebody in between, likes to answer"
         why: "A client that continues in the clear when TLS is refused is a client without TLS: refusing takes one byte."
         fix: "Remove the parameter (`sslmode=prefer`, `tls=opportunistic`): verification is full without it. Where the server has no TLS, switch it on there."
     }
-    UNVERIFIED_TLS = "unverified_tls" [Forbid: Compile, Load, Attach] asvs("V12.3.2", "V12.3.4") cwe(295) {
+    UNVERIFIED_TLS = "unverified_tls" [Forbid: Compile, Load, Attach, Watch] asvs("V12.3.2", "V12.3.4") cwe(295) {
         "the server's certificate is verified: its chain to a root, its dates, and the name that was dialled"
         why: "TLS without verification encrypts to whoever answered."
         fix: "Give the resource its certificate authority in its `_CA` variable (PEM), and write the host as the certificate names it. Remove parameters that switch verification off."
     }
-    OBSOLETE_TLS = "obsolete_tls" [Forbid: Attach] asvs("V12.1.1", "V12.1.2") cwe(327) {
+    OBSOLETE_TLS = "obsolete_tls" [Forbid: Attach, Watch] asvs("V12.1.1", "V12.1.2") cwe(327) {
         "the connection speaks TLS 1.2 or 1.3"
         why: "TLS 1.0 and 1.1 are deprecated (RFC 8996), and their ciphers are broken."
         fix: "Enable TLS 1.2 or 1.3 on the server."
@@ -153,12 +153,12 @@ rules! {
         why: "What was said before the switch can be forged and carried over it: STARTTLS implementations have failed this way again and again."
         fix: "Use the port with implicit TLS: `smtps` on 465 (RFC 8314), `ldaps` on 636."
     }
-    CERTIFICATE_EXPIRY = "certificate_expiry" [Forbid: Attach] asvs("V12.3.2") cwe(298) {
+    CERTIFICATE_EXPIRY = "certificate_expiry" [Forbid: Attach, Watch] asvs("V12.3.2") cwe(298) {
         "the server's certificate is in its period of validity; less than 14 days left is a warning"
         why: "An expired certificate's key may have been lost or sold, and nobody revokes what has expired. The warning is for the outage that it would be."
         fix: "Renew the certificate; look at the clock of this machine."
     }
-    WEAK_CERTIFICATE = "weak_certificate" [Forbid: Attach] asvs("V12.3.4") cwe(326) {
+    WEAK_CERTIFICATE = "weak_certificate" [Forbid: Attach, Watch] asvs("V12.3.4") cwe(326) {
         "the certificate's key and signature are strong: RSA of 2048 bits or more, or an elliptic curve; SHA-256 or better"
         why: "A key that can be factored, or a signature that can be forged, identifies nobody."
         fix: "Issue a certificate with ECDSA P-256, or RSA of 2048 bits or more, signed with SHA-256 or better."
@@ -203,7 +203,7 @@ rules! {
         why: "`changeme` and `vault://…` are what is left when a template or a secret store did not do its work."
         fix: "Fill the value in, or mend what should have."
     }
-    READABLE_SECRET_FILE = "readable_secret_file" [Deny: Load, Attach] asvs("V13.3.1") cwe(732) {
+    READABLE_SECRET_FILE = "readable_secret_file" [Deny: Load, Attach, Watch] asvs("V13.3.1") cwe(732) {
         "a file with a secret, or with a database, cannot be read or replaced by other users of the machine"
         why: "Every process on the machine is then in possession of the secret, or chooses it."
         fix: "`chmod 600` the file (440 with a group of its own), in a directory that others cannot write to."
@@ -228,17 +228,17 @@ rules! {
         why: "Every privilege that is not needed is one that only an attacker uses."
         fix: "Revoke what the report names."
     }
-    MISSING_PRIVILEGES = "missing_privileges" [Deny: Attach] asvs("V13.2.2") cwe(280) {
+    MISSING_PRIVILEGES = "missing_privileges" [Deny: Attach, Watch] asvs("V13.2.2") cwe(280) {
         "the account may do what the field says that it needs"
         why: "Found at the start it is a message; found at night it is an incident, and is mended with a grant of everything."
         fix: "Grant what the report names."
     }
-    WEAK_AUTHENTICATION = "weak_authentication" [Deny: Attach] asvs("V13.2.1") cwe(1390) {
+    WEAK_AUTHENTICATION = "weak_authentication" [Deny: Attach, Watch] asvs("V13.2.1") cwe(1390) {
         "the server proves that it knows the password, or is asked for a certificate: no cleartext password, no MD5, no login without any proof"
         why: "A cleartext password or an MD5 hash is the credential itself, handed to whoever answered; a server that asks for nothing has let everybody in."
         fix: "PostgreSQL: `password_encryption = scram-sha-256`, set the password again, and `scram-sha-256` in pg_hba.conf."
     }
-    FORBIDDEN_ADDRESS = "forbidden_address" [Forbid: Load, Attach] asvs("V13.2.4", "V13.2.5") cwe(918) {
+    FORBIDDEN_ADDRESS = "forbidden_address" [Forbid: Load, Attach, Watch] asvs("V13.2.4", "V13.2.5") cwe(918) {
         "a locator does not lead to a cloud's metadata service, a link-local, unspecified, broadcast or multicast address, in any spelling"
         why: "Those answer requests with the machine's own credentials, or are not one machine at all."
         fix: "Write the host name of the service. If a name leads there, look at who controls that name."
