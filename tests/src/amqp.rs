@@ -138,6 +138,16 @@ impl Amqp {
         run(command.arg("--quiet").args(words))
     }
 
+    /// Has a shell run these lines, with `rabbitmqctl` on its path.
+    #[must_use]
+    pub fn shell(&self, lines: &str) -> String {
+        let mut path = program("rabbitmqctl").parent().expect("its folder").as_os_str().to_owned();
+        path.push(":/usr/bin:/bin");
+        let mut command: Command = unprivileged(find("sh", &[]));
+        command.envs(self.environment.iter().map(|(name, value)| (*name, value))).current_dir(self.folder.path());
+        run(command.env("PATH", path).args(["-ec", lines]))
+    }
+
     /// How many connections there are of somebody.
     #[must_use]
     pub fn connections_of(&self, user: &str) -> usize {

@@ -19,10 +19,31 @@
 //! 2. **The server's greeting**, read by us: product, version, and how one may log in. A server that does not offer `PLAIN`, or `EXTERNAL` with a certificate, is told nothing.
 //! 3. **Logging in**, with `PLAIN`: AMQP has nothing in which the server proves that it knows the password. It gets it, under TLS; a client certificate is better.
 //!    The driver never has the password, as it logs at `trace` what it sends: our own stream writes it into the driver's answer.
-//! 4. **The probe.** AMQP does not tell who one is, nor what one may do. So it tries what only an administrator may, with the random name of a queue that nobody
-//!    has (`probe.…`): to delete it, to get from it, and to bind it. Nothing changes by it, whatever the answer. Who may do one of these with every name may
-//!    configure, read or write everything in its virtual host: a `superuser_account`. An account with a prefix of its own passes:
-//!    `rabbitmqctl set_permissions -p / shop '^shop\.' '^shop\.' '^shop\.'`. What it cannot tell: the account's tags (`administrator`), and other virtual hosts.
+//! 4. **The probe**, which is told below.
+//!
+//! # What the account may do
+//! What a field `needs` is written with RabbitMQ's three permissions, on a queue (`QUEUE` may be left out), on an exchange, or on all names that begin so:
+//!
+//! ```text
+//! needs = "CONFIGURE, READ ON stock; READ ON PREFIX shop.; WRITE ON EXCHANGE amq.default"
+//! ```
+//!
+//! Names are names, and no regular expressions: those are written by [`Manifest::grants`](crate::Manifest::grants), anchored, as lines for a shell with `rabbitmqctl`.
+//! The account has no password, and RabbitMQ lets nobody in with an empty one: `rabbitmqctl change_password` gives it one. Run again, `add_user` fails, and
+//! nothing has changed. The default exchange is called `amq.default`.
+//!
+//! AMQP does not tell who one is, nor what one may do, so it is tried, each question on a channel of its own, 24 of them at once: two round trips. Nothing changes by
+//! it, whatever the answer:
+//!
+//! - **On the random name of a queue that nobody has** (`probe.…`): to delete it, to get from it, and to bind it. Who may do one of these may do it with every name of
+//!   the virtual host: a `superuser_account`.
+//! - **On each name that is needed**: to declare a queue with a time to live that is no number, to consume with a priority that is none, and to bind it to an
+//!   exchange that is not there. What it may not is `missing_privileges`; what it may and does not need, `excess_privileges`.
+//! - **On names near to those**, which a pattern without `^` or `$` matches too: `excess_privileges`.
+//!
+//! Not seen: the account's tags (`administrator`, `management`), other virtual hosts, topic permissions, and a pattern for names that are not near to what is needed. An
+//! account with a prefix of its own passes without `needs`: `rabbitmqctl set_permissions -p / shop '^shop\.' '^shop\.' '^shop\.'`. What is refused is in the
+//! server's log, as errors of a channel.
 //!
 //! # What a server may send
 //! A frame may have `frame_max` bytes, a message `max_message`, its headers 16 levels of tables; the greeting 16 KiB. A header that promises more ends the connection, before
@@ -50,11 +71,7 @@ use arc_swap::ArcSwapOption;
 use async_rs::util::RuntimeParts;
 use async_rs::{Runtime, Tokio};
 use backing_services_rules::Scheme;
-use backing_services_rules::rule::{
-    AMBIGUOUS_LOCATOR, DEFAULT_CREDENTIALS, MALFORMED_LOCATOR, MISSING_CREDENTIALS, SUPERUSER_ACCOUNT,
-};
-use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeleteOptions};
-use lapin::types::FieldTable;
+use backing_services_rules::rule::{AMBIGUOUS_LOCATOR, DEFAULT_CREDENTIALS, MALFORMED_LOCATOR, MISSING_CREDENTIALS};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Error, ErrorKind};
 use tokio::sync::Mutex;
@@ -63,13 +80,14 @@ use self::frames::Greeting;
 use self::wire::{Fuse, Greeted, Limits, NoDialling, Reason, Why, greet};
 use crate::attach::within;
 use crate::finding::{Failure, FailureKind, Finding};
-use crate::needs::{Grantable, Names};
+use crate::grants::Grants;
+use crate::needs::Grantable;
 use crate::posture::{Posture, ServerPosture, TlsPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::services::again::Again;
-use crate::services::unique::unique;
 use crate::target::Target;
 
+mod account;
 mod frames;
 mod wire;
 
@@ -97,11 +115,9 @@ const NAME: &str = "backing-services";
 
 const REMARKS: &[&str] = &[
     "AMQP does not tell the account's tags, nor what it may do in other virtual hosts: only this one was tried",
+    "a permission for names that neither are needed nor are near to such is not seen, unless it is for every name",
     "the driver logs why a server closes a connection or a channel, in the server's words, at `error`",
 ];
-
-/// What an account can be granted.
-const PRIVILEGES: &[Grantable] = &[Grantable::new("PATTERN", &["CONFIGURE", "WRITE", "READ"], Names::Patterns)];
 
 #[diagnostic::do_not_recommend]
 impl Service for Amqp {
@@ -110,7 +126,7 @@ impl Service for Amqp {
     const NAME: &'static str = "AMQP";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("amqps")];
     const PATH: Option<&'static str> = Some("the virtual host's name");
-    const PRIVILEGES: &'static [Grantable] = PRIVILEGES;
+    const PRIVILEGES: &'static [Grantable] = account::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::number("connect_timeout", 1, 300),
         Parameter::number("heartbeat", 5, 3600),
@@ -127,6 +143,10 @@ impl Service for Amqp {
         Parameter::refused("keyfile", "give the client's key in the `_CLIENT_KEY` variable"),
     ];
     const LOGIN: Login = Login::Password;
+
+    fn grants(grants: &Grants) -> Option<String> {
+        Some(account::grants(grants))
+    }
 
     fn check(target: &Target) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -158,16 +178,17 @@ impl Service for Amqp {
 
     async fn connect(target: &Target) -> Result<Attachment<AmqpClient>, Refusal> {
         let Opened { link, tls, greeting } = open(target).await?;
-        let probed = within(target.connect_timeout(), link.why.before_it(probe(&link))).await?;
-        let finding = probed.unwrap_or_else(|| Err(ended(&link.why)))?;
+        let probed = within(target.connect_timeout(), link.why.before_it(account::probe(&link, target))).await?;
+        let account = probed.unwrap_or_else(|| Err(ended(&link.why)))?;
 
         let mut posture = Posture::of::<Self>(target);
         posture.tls = tls;
         posture.server = greeting.product.zip(greeting.version).map(|(product, version)| ServerPosture::new(&product, &version));
         posture.account = target.user().map(printable);
         posture.authentication = Some(if target.password().is_some() { "password" } else { "client certificate" }.to_owned());
+        posture.privileges = account.privileges;
         posture.remarks = REMARKS.to_vec();
-        Ok(Attachment::new(AmqpClient::new(target, link), posture).with_findings(finding))
+        Ok(Attachment::new(AmqpClient::new(target, link), posture).with_findings(account.findings))
     }
 
     async fn health(client: &AmqpClient) -> Result<(), Refusal> {
@@ -254,51 +275,9 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
     Ok(Opened { link: Link { connection, fuse: Lock::new(Some(fuse)), why }, tls: dialled.tls, greeting })
 }
 
-/// Tries what only an administrator may, on a queue that nobody has.
-async fn probe(Link { connection, why, .. }: &Link) -> Result<Option<Finding>, Refusal> {
-    let nowhere = format!("probe.{}", unique()?);
-    let name = || nowhere.as_str().into();
-    let mut powers = Vec::new();
-    // A refusal closes the channel: each question has its own.
-    let channel = async || connection.create_channel().await.map_err(|error| refusal(&error, why));
-
-    let only_if_nobody_misses_it = QueueDeleteOptions { if_unused: true, if_empty: true, nowait: false };
-    let deleted = channel().await?.queue_delete(name(), only_if_nobody_misses_it).await;
-    if may(deleted.map(|_| ()), why)? {
-        powers.push("configure");
-    }
-    let got = channel().await?.basic_get(name(), BasicGetOptions::default()).await;
-    if may(got.map(|_| ()), why)? {
-        powers.push("read");
-    }
-    let bound = channel().await?.queue_bind(name(), name(), "".into(), QueueBindOptions::default(), FieldTable::default()).await;
-    // Whether one may write to the queue is asked first; then, whether one may read from the exchange.
-    let only_reading_is_refused =
-        matches!(&bound, Err(error) if protocol_error(error).is_some_and(|(_, text)| text.contains("to exchange")));
-    if only_reading_is_refused || may(bound, why)? {
-        powers.push("write");
-    }
-    Ok((!powers.is_empty()).then(|| {
-        let message = format!("the account is an administrator's: in its virtual host it may {} everything", powers.join(", "));
-        Finding::new(&SUPERUSER_ACCOUNT, message)
-            .help(r"`rabbitmqctl set_permissions -p <host> <user> '^shop\.' '^shop\.' '^shop\.'`: only what begins with the application's name")
-    }))
-}
-
-/// Whether an answer says that one may. What is neither yes nor no is a refusal.
-fn may(answer: lapin::Result<()>, why: &Why) -> Result<bool, Refusal> {
-    match answer {
-        Ok(()) => Ok(true),
-        Err(error) => match protocol_error(&error) {
-            Some((NOT_FOUND, _)) => Ok(true),
-            Some((ACCESS_REFUSED, _)) => Ok(false),
-            _ => Err(refusal(&error, why)),
-        },
-    }
-}
-
 const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
+const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
 
 fn protocol_error(error: &Error) -> Option<(u16, &str)> {

@@ -1,0 +1,280 @@
+//! What the account may do: tried on names that nobody has and, where the field says what it needs, on those that it needs.
+//!
+//! RabbitMQ asks a permission of a name, whether it is a queue's or an exchange's. So all is tried on queues, in calls that change nothing whatever the answer:
+//! they are asked for with an argument that is none, or of something that is not there.
+
+use std::fmt::Write as _;
+
+use backing_services_rules::rule::SUPERUSER_ACCOUNT;
+use futures_util::future::join_all;
+use lapin::options::{BasicConsumeOptions, BasicGetOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection};
+
+use super::wire::Why;
+use super::{ACCESS_REFUSED, Link, NOT_FOUND, PRECONDITION_FAILED, protocol_error, refusal};
+use crate::finding::Finding;
+use crate::grants::Grants;
+use crate::needs::{Difference, Grantable, Names, Need, Needs};
+use crate::posture::MOST_PRIVILEGES;
+use crate::service::Refusal;
+use crate::services::unique::unique;
+use crate::target::Target;
+
+/// What an account can be granted.
+pub(super) const PRIVILEGES: &[Grantable] = &[
+    Grantable::new("QUEUE", &POWERS, Names::Patterns),
+    Grantable::new("EXCHANGE", &POWERS, Names::Patterns),
+    Grantable::new(PREFIX, &POWERS, Names::Patterns),
+];
+
+const POWERS: [&str; 3] = ["CONFIGURE", "WRITE", "READ"];
+
+/// All names that begin so.
+const PREFIX: &str = "PREFIX";
+
+/// How many questions are asked at once: each has a channel of its own.
+const AT_ONCE: usize = 24;
+
+/// What was learnt.
+pub(super) struct Account {
+    pub(super) privileges: Vec<String>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Tries what only an administrator may, and what the field needs, and what is near to it.
+pub(super) async fn probe(Link { connection, why, .. }: &Link, target: &Target) -> Result<Account, Refusal> {
+    let nobodys = format!("probe.{}", unique()?);
+    let names = target.needs().map(|needs| names(needs, &nobodys)).unwrap_or_default();
+    let flat = POWERS.map(|power| (power, nobodys.as_str(), true));
+    let questions: Vec<_> =
+        flat.into_iter().chain(names.iter().flat_map(|name| POWERS.map(|power| (power, name.name.as_str(), false)))).collect();
+
+    let most = usize::from(connection.configuration().channel_max()).clamp(1, AT_ONCE);
+    let mut answers = Vec::with_capacity(questions.len());
+    for questions in questions.chunks(most) {
+        let asked = questions.iter().map(|(power, name, is_nobodys)| ask(connection, why, power, name, *is_nobodys, &nobodys));
+        for answer in join_all(asked).await {
+            answers.push(answer?);
+        }
+    }
+    let (flat, answers) = answers.split_at(POWERS.len());
+
+    let powers: Vec<_> = POWERS.iter().zip(flat).filter(|(_, may)| **may).map(|(power, _)| power.to_ascii_lowercase()).collect();
+    let mut account = Account { privileges: Vec::new(), findings: Vec::new() };
+    let statement = target.needs().map(|needs| permissions(target.user(), host(target.locator().path()), needs));
+    if !powers.is_empty() {
+        let message = format!("the account is an administrator's: in its virtual host it may {} everything", powers.join(", "));
+        let help = statement
+            .clone()
+            .unwrap_or_else(|| r"rabbitmqctl set_permissions -p <host> <user> '^shop\.' '^shop\.' '^shop\.'".to_owned());
+        account.findings.push(
+            Finding::new(&SUPERUSER_ACCOUNT, message).help(format!("`{help}`: only what begins with the application's name")),
+        );
+        return Ok(account);
+    }
+    if let (Some(needs), Some(statement)) = (target.needs(), statement) {
+        compare(needs, &names, answers, &statement, &mut account);
+    }
+    Ok(account)
+}
+
+/// A name on which all is tried.
+struct Name {
+    name: String,
+    /// What it stands for in a report: `QUEUE orders`.
+    label: String,
+    /// Whether the account needs something there. Else, it is near to where it does.
+    is_needed: bool,
+}
+
+fn names(needs: &Needs, nobodys: &str) -> Vec<Name> {
+    let mut names: Vec<Name> = Vec::new();
+    let mut add = |name: String, label: String, is_needed: bool| {
+        if names.iter().all(|other| other.name != name) {
+            names.push(Name { name, label, is_needed });
+        }
+    };
+    for need in needs.iter() {
+        let Some(object) = need.object.as_deref() else { continue };
+        if need.kind == PREFIX {
+            add(format!("{object}{nobodys}"), format!("{PREFIX} {object}"), true);
+            add(format!("{nobodys}{object}{nobodys}"), format!("every name that contains {object}"), false);
+        } else {
+            add(object.to_owned(), format!("{} {object}", need.kind), true);
+            // A pattern of RabbitMQ matches anywhere unless it is told where.
+            add(format!("{object}{nobodys}"), format!("{PREFIX} {object}"), false);
+            add(format!("{nobodys}{object}"), format!("every name that ends in {object}"), false);
+        }
+    }
+    names
+}
+
+fn covers(need: &Need, power: &str, name: &str) -> bool {
+    let object = need.object.as_deref().unwrap_or_default();
+    need.privilege == power && if need.kind == PREFIX { name.starts_with(object) } else { name == object }
+}
+
+fn compare(needs: &Needs, names: &[Name], answers: &[bool], statement: &str, account: &mut Account) {
+    let (mut lacking, mut excess) = (Vec::new(), Vec::new());
+    for (name, may) in names.iter().zip(answers.chunks(POWERS.len())) {
+        for (power, may) in POWERS.iter().zip(may) {
+            let is_needed = needs.iter().any(|need| covers(need, power, &name.name));
+            let difference = || Difference::new(format!("{power} ON {}", name.label), statement);
+            match (*may, is_needed) {
+                (false, true) if name.is_needed => lacking.push(difference()),
+                (true, false) => excess.push(difference()),
+                _ => {}
+            }
+            if *may && (name.is_needed || !is_needed) && account.privileges.len() < MOST_PRIVILEGES {
+                account.privileges.push(format!("{power} ON {}", name.label));
+            }
+        }
+    }
+    account.findings.extend(Finding::missing_privileges(&lacking));
+    account.findings.extend(Finding::excess_privileges(&excess));
+}
+
+/// Asks one thing, on a channel of its own: a refusal closes it.
+async fn ask(
+    connection: &Connection,
+    why: &Why,
+    power: &str,
+    name: &str,
+    is_nobodys: bool,
+    nobodys: &str,
+) -> Result<bool, Refusal> {
+    let channel = connection.create_channel().await.map_err(|error| refusal(&error, why))?;
+    let may = try_it(&channel, why, power, name, is_nobodys, nobodys).await?;
+    if may && channel.status().connected() {
+        channel.close(200, "OK".into()).await.map_err(|error| refusal(&error, why))?;
+    }
+    Ok(may)
+}
+
+async fn try_it(channel: &Channel, why: &Why, power: &str, name: &str, is_nobodys: bool, nobodys: &str) -> Result<bool, Refusal> {
+    match power {
+        "CONFIGURE" if is_nobodys => {
+            let only_if_nobody_misses_it = QueueDeleteOptions { if_unused: true, if_empty: true, nowait: false };
+            may(channel.queue_delete(name.into(), only_if_nobody_misses_it).await.map(|_| ()), why)
+        }
+        "CONFIGURE" => {
+            // Whoever may declare it is told that this is no number of milliseconds.
+            let options = QueueDeclareOptions::default();
+            may(channel.queue_declare(name.into(), options, nonsense("x-message-ttl")).await.map(|_| ()), why)
+        }
+        "READ" if is_nobodys => may(channel.basic_get(name.into(), BasicGetOptions::default()).await.map(|_| ()), why),
+        "READ" => {
+            // Nothing is consumed: whoever may is told that this is no priority.
+            let options = BasicConsumeOptions::default();
+            may(channel.basic_consume(name.into(), "".into(), options, nonsense("x-priority")).await.map(|_| ()), why)
+        }
+        _ => {
+            // Whether one may write to the queue is asked first; then, whether one may read from the exchange, which is not there.
+            let options = QueueBindOptions::default();
+            let bound = channel.queue_bind(name.into(), nobodys.into(), "".into(), options, FieldTable::default()).await;
+            let only_reading_is_refused =
+                matches!(&bound, Err(error) if protocol_error(error).is_some_and(|(_, text)| text.contains("to exchange")));
+            Ok(only_reading_is_refused || may(bound, why)?)
+        }
+    }
+}
+
+/// An argument that has to be a number, and is none.
+fn nonsense(name: &str) -> FieldTable {
+    let mut table = FieldTable::default();
+    table.insert(name.into(), AMQPValue::LongString("probe".into()));
+    table
+}
+
+/// Whether an answer says that one may. What is neither yes nor no is a refusal.
+fn may(answer: lapin::Result<()>, why: &Why) -> Result<bool, Refusal> {
+    match answer {
+        Ok(()) => Ok(true),
+        Err(error) => match protocol_error(&error) {
+            Some((NOT_FOUND | PRECONDITION_FAILED, _)) => Ok(true),
+            Some((ACCESS_REFUSED, _)) => Ok(false),
+            _ => Err(refusal(&error, why)),
+        },
+    }
+}
+
+// --- Statements --------------------------------------------------------------------------------------------------------
+
+/// The name of a virtual host, out of a locator's path.
+fn host(path: &str) -> &str {
+    if path.is_empty() { "/" } else { path }
+}
+
+/// Lines for a shell.
+pub(super) fn grants(grants: &Grants) -> String {
+    let user = quoted(grants.account());
+    format!(
+        "# nobody can log in as {} before it has a password: rabbitmqctl change_password -- {user}\nrabbitmqctl add_user -- {user} ''\n{}\n",
+        grants.account(),
+        permissions(Some(grants.account()), grants.database().unwrap_or("/"), grants.needs())
+    )
+}
+
+/// What sets all of an account's permissions in a virtual host.
+fn permissions(user: Option<&str>, host: &str, needs: &Needs) -> String {
+    let mut line = format!("rabbitmqctl set_permissions -p {} -- {}", quoted(host), user.map_or("<user>".to_owned(), quoted));
+    for power in POWERS {
+        let mut alternatives: Vec<String> = Vec::new();
+        for need in needs.iter().filter(|need| need.privilege == power) {
+            let object = escaped(need.object.as_deref().unwrap_or_default());
+            let alternative = if need.kind == PREFIX { format!("^{object}") } else { format!("^{object}$") };
+            if !alternatives.contains(&alternative) {
+                alternatives.push(alternative);
+            }
+        }
+        let pattern = if alternatives.is_empty() { "^$".to_owned() } else { alternatives.join("|") };
+        // Writing to a `String` does not fail.
+        let _ = write!(line, " {}", quoted(&pattern));
+    }
+    line
+}
+
+/// A regular expression that matches this and nothing else.
+fn escaped(name: &str) -> String {
+    let mut escaped = String::new();
+    for c in name.chars() {
+        if c.is_ascii_punctuation() && !matches!(c, '_' | '-' | '/' | ':' | '@' | ',') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+/// A word, as a shell reads it.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_match_what_is_needed_and_nothing_else() {
+        let needs = Needs::parse(
+            "CONFIGURE, READ ON QUEUE orders, 'a b'; READ ON PREFIX shop.; WRITE ON EXCHANGE amq.default",
+            "AMQP",
+            PRIVILEGES,
+        );
+        assert_eq!(
+            permissions(Some("it's"), "a/b", &needs.unwrap()),
+            r"rabbitmqctl set_permissions -p 'a/b' -- 'it'\''s' '^orders$|^a b$' '^amq\.default$' '^orders$|^a b$|^shop\.'"
+        );
+        let needs = Needs::parse("READ ON x", "AMQP", PRIVILEGES).unwrap();
+        assert!(permissions(None, "/", &needs).ends_with(" -- <user> '^$' '^$' '^x$'"));
+    }
+
+    #[test]
+    fn a_mistyped_privilege_is_told() {
+        let mistake = Needs::parse("RAED ON orders", "AMQP", PRIVILEGES).unwrap_err();
+        assert!(mistake.contains("write `READ`"), "{mistake}");
+        assert!(Needs::parse("READ", "AMQP", PRIVILEGES).is_err(), "on what?");
+    }
+}
