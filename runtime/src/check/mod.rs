@@ -20,7 +20,7 @@ pub(crate) mod address;
 pub(crate) mod credentials;
 mod reader;
 mod resource;
-#[cfg(feature = "etcd")]
+#[cfg(any(feature = "etcd", feature = "nats"))]
 pub(crate) mod store;
 pub(crate) mod waiver;
 

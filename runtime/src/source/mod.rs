@@ -8,6 +8,7 @@
 //! | `CloudFoundry` | `VCAP_SERVICES`, or the file in `VCAP_SERVICES_FILE_PATH` | `cloud-foundry` |
 //! | `DotEnv` | a `.env` file, in development builds | `dotenv` |
 //! | `Etcd` | the keys below a prefix of an etcd, followed | `etcd` |
+//! | `NatsKv` | a key-value bucket of NATS, followed | `nats` |
 //! | [`Sources`] | several of them, in ranks | |
 //!
 //! [`attach`](crate::BackingServices::attach) reads the process's environment alone, and the files that a `NAME_FILE` in it names. Whoever deploys the
@@ -31,8 +32,10 @@ pub(crate) mod environment;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 pub(crate) mod file;
+#[cfg(feature = "nats")]
+pub mod nats_kv;
 mod sources;
-#[cfg(feature = "etcd")]
+#[cfg(any(feature = "etcd", feature = "nats"))]
 mod store;
 mod systemd;
 
@@ -45,6 +48,8 @@ pub use dotenv::DotEnv;
 pub use environment::Environment;
 #[cfg(feature = "etcd")]
 pub use etcd::Etcd;
+#[cfg(feature = "nats")]
+pub use nats_kv::NatsKv;
 pub use sources::Sources;
 pub use systemd::SystemdCredentials;
 

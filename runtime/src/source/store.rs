@@ -16,7 +16,7 @@ use crate::finding::{Failure, FailureKind};
 pub(super) const MOST_VALUES: usize = 1000;
 
 /// What a store holds, at one moment. Only what is named as a variable is kept.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Snapshot(BTreeMap<String, Result<SecretString, &'static str>>);
 
 impl Snapshot {
@@ -35,6 +35,11 @@ impl Snapshot {
         };
         self.0.insert(name.to_owned(), value);
         Ok(())
+    }
+
+    #[cfg(feature = "nats")]
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.remove(name);
     }
 
     fn is(&self, other: &Self) -> bool {

@@ -1,0 +1,205 @@
+//! A key-value bucket of NATS JetStream: one put moves a fleet.
+//!
+//! Values are keys of the bucket, named as the variables: `SHOP_ORDERS_URL`. They are read once, and then watched; what is asked for is a snapshot, so that attaching
+//! does not wait for the store, and goes on while the store is away.
+//!
+//! - **How it is spoken to.** As [`Nats`](crate::services::nats) is, by the same rules: its module tells what the driver leaves open. The account needs `$JS.API.>`, `$JS.FC.>` and the
+//!   inboxes; it is looked at as an application's is.
+//! - **What is watched.** The whole bucket, by an ordered consumer: the driver goes on behind the last message it saw, and where that cannot be, everything is read again. A
+//!   snapshot is published when the server has nothing more to tell at the moment. Keys are put one by one in NATS: what belongs together may be seen half, is refused by whoever follows the
+//!   source, and seen whole a moment later.
+//! - **When it is away.** The last snapshot stays. The driver reconnects as for a resource; beyond that, attempts to watch back off from 0.1 s to 10 s, with as much again at random.
+//! - **Bounds.** 1,000 values of 1 MiB each; 10 s until all of them have come.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::jetstream::kv::{Operation, Store, Watch};
+use futures_core::Stream as _;
+use tokio::task::JoinSet;
+
+use super::store::{Owned, Published, Snapshot};
+use super::{Changes, Source, Unreadable, Value};
+use crate::attach::within;
+use crate::check::store;
+use crate::error::AttachError;
+use crate::finding::{Failure, FailureKind, Finding};
+use crate::posture::printable;
+use crate::service::{Attachment, Refusal, Service as _};
+use crate::services::again::Again;
+use crate::services::nats::Nats;
+
+/// The values in a key-value bucket of NATS. See [the module](self) for how it is read and watched.
+///
+/// Where the server is, and who we are there, is read from another source, as for any resource: `SHOP_CONFIG_URL` is `tls://nats.example`, and beside it are `SHOP_CONFIG_USER`,
+/// `_PASSWORD` and `_CA`.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), backing_services::AttachError> {
+/// use backing_services::source::{Environment, NatsKv, Sources};
+///
+/// let environment = Environment::process();
+/// let bucket = NatsKv::connect(&environment, "SHOP_CONFIG", "shop").await?;
+/// let sources = Sources::new().then(environment).then(bucket);
+/// # Ok(()) }
+/// ```
+pub struct NatsKv {
+    bucket: String,
+    published: Published,
+    client: Client,
+    _watch: Owned,
+}
+
+/// How long connecting and reading everything may take: what attaching a struct may.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long the values may take that the bucket holds already.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl NatsKv {
+    /// Connects, reads every value of a bucket, and begins to watch. It needs a tokio runtime, and the watch ends with this source.
+    ///
+    /// # Errors
+    /// [`AttachError`], with what is wrong with the server's locator and credentials, with the server, or with the bucket.
+    pub async fn connect(source: &dyn Source, base: &str, bucket: &str) -> Result<Self, AttachError> {
+        let store = store::load::<Nats>("nats_kv", source, base, DEADLINE)?;
+        let begun = within(DEADLINE, async {
+            let Attachment { client, findings, .. } = Nats::connect(&store.target).await?;
+            let begun = Bucket::open(&client, bucket).await;
+            // What was opened for nothing is closed again.
+            let begun = match begun {
+                Ok(begun) => begun,
+                Err(refusal) => {
+                    Nats::close(&client).await;
+                    return Err(refusal);
+                }
+            };
+            Ok(((client, begun), findings))
+        });
+        let result: Result<_, Refusal> = begun.await.unwrap_or_else(|late| Err(late.into()));
+        let (client, begun) = store.settle(result)?;
+        let published = Published::new(begun.snapshot.clone());
+        let watch = Owned::spawn(watch(client.clone(), bucket.to_owned(), begun, published.clone()));
+        Ok(Self { bucket: bucket.to_owned(), published, client, _watch: watch })
+    }
+}
+
+impl Source for NatsKv {
+    fn name(&self) -> Cow<'_, str> {
+        format!("the bucket `{}` of NATS", printable(&self.bucket)).into()
+    }
+
+    fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
+        let value = self.published.get(variable)?;
+        Ok(value.map(|value| Value::new(value, self.name().into_owned())))
+    }
+
+    fn changes(&self) -> Changes {
+        Changes::notified(self.published.subscribe())
+    }
+}
+
+impl Drop for NatsKv {
+    fn drop(&mut self) {
+        // The driver's own task goes on until it is told.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let client = self.client.clone();
+            runtime.spawn(async move { within(RESPONSE_TIMEOUT, Nats::close(&client)).await });
+        }
+    }
+}
+
+impl fmt::Debug for NatsKv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsKv").field("bucket", &self.bucket).finish_non_exhaustive()
+    }
+}
+
+/// A bucket that is being watched, and what it holds.
+struct Bucket {
+    watch: Watch,
+    snapshot: Snapshot,
+}
+
+fn no_bucket() -> Refusal {
+    let help = "look at the bucket's name, whether JetStream is on, and whether the account may use `$JS.API.>`";
+    Failure::new(FailureKind::Unavailable, "there is no such bucket, or the account may not read it", help).into()
+}
+
+fn ended() -> Refusal {
+    Failure::new(FailureKind::Unavailable, "the watch ended", "look at the server's log: it may be restarting").into()
+}
+
+impl Bucket {
+    /// Begins to watch, and takes all that is there.
+    async fn open(client: &Client, bucket: &str) -> Result<Self, Refusal> {
+        let context = async_nats::jetstream::new(client.clone());
+        let store: Store = context.get_key_value(bucket).await.map_err(|_| no_bucket())?;
+        // How many messages there are: without any, nothing will come that could be waited for.
+        let is_empty = store.stream.cached_info().state.messages == 0;
+        let watch = store.watch_with_history(">").await.map_err(|_| no_bucket())?;
+        let mut bucket = Self { watch, snapshot: Snapshot::default() };
+        if !is_empty {
+            within(RESPONSE_TIMEOUT, bucket.catch_up()).await??;
+        }
+        Ok(bucket)
+    }
+
+    /// Takes what comes until the server has nothing more to tell at the moment.
+    async fn catch_up(&mut self) -> Result<(), Refusal> {
+        loop {
+            let entry = poll_fn(|context| Pin::new(&mut self.watch).poll_next(context)).await;
+            let entry = entry.ok_or_else(ended)?.map_err(|_| ended())?;
+            match entry.operation {
+                Operation::Put => self.snapshot.insert(&entry.key, &entry.value)?,
+                Operation::Delete | Operation::Purge => self.snapshot.remove(&entry.key),
+            }
+            if entry.delta == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Watches for as long as it is let.
+async fn watch(client: Client, name: String, begun: Bucket, published: Published) {
+    let mut begun = Some(begun);
+    let mut again = Again::new();
+    let mut is_told = false;
+    loop {
+        // A task of its own: the driver panics at a message that does not belong to the bucket.
+        let mut round = JoinSet::new();
+        let (client, name, publishing, first) = (client.clone(), name.clone(), published.clone(), begun.take());
+        round.spawn(async move {
+            let mut bucket = match first {
+                Some(bucket) => bucket,
+                None => match Bucket::open(&client, &name).await {
+                    Ok(bucket) => bucket,
+                    Err(refusal) => return (false, refusal),
+                },
+            };
+            loop {
+                publishing.replace(bucket.snapshot.clone());
+                if let Err(refusal) = bucket.catch_up().await {
+                    return (true, refusal);
+                }
+            }
+        });
+        let foreign =
+            || Finding::new(&backing_services_rules::rule::MALFORMED_VALUE, "what the server sent is not the bucket's").into();
+        let (was_open, refusal) = round.join_next().await.and_then(Result::ok).unwrap_or_else(|| (false, foreign()));
+        if was_open {
+            (again, is_told) = (Again::new(), false);
+        }
+        again.postpone();
+        if !is_told {
+            is_told = true;
+            tracing::warn!("the bucket is not watched for now, and the last values stay: {refusal}");
+        }
+        again.wait().await;
+    }
+}
