@@ -163,8 +163,8 @@ rules! {
         why: "A key that can be factored, or a signature that can be forged, identifies nobody."
         fix: "Issue a certificate with ECDSA P-256, or RSA of 2048 bits or more, signed with SHA-256 or better."
     }
-    RAW_SECRET = "raw_secret" [Deny: Compile] asvs("V13.3.1") cwe(316) {
-        "a secret's type keeps it from being printed, and wipes it"
+    RAW_SECRET = "raw_secret" [Deny: Compile, Attach] asvs("V13.3.1") cwe(316) {
+        "a secret's type keeps it from being printed, and wipes it; and no driver is let near it that would log it"
         why: "A `String` is printed by `Debug`, by a panic, by a log of the whole configuration; and it stays in freed memory."
         fix: "A locator: `Resource<…>`. A secret: `SecretString`. A public value with an unlucky name: `#[setting(public, reason = \"…\")]`."
     }

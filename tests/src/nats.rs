@@ -70,6 +70,12 @@ pub fn users(password: &str) -> String {
     )
 }
 
+/// The same users, of whom the application may put into key-value buckets, too.
+#[must_use]
+pub fn users_of_buckets(password: &str) -> String {
+    users(password).replace("\"$JS.ACK.>\"", "\"$JS.ACK.>\", \"$JS.FC.>\", \"$KV.>\"")
+}
+
 /// A server that runs, or can be started again.
 #[derive(Debug)]
 pub struct Nats {

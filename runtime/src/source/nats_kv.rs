@@ -9,6 +9,8 @@
 //!   snapshot is published when the server has nothing more to tell at the moment. Keys are put one by one in NATS: what belongs together may be seen half, is refused by whoever follows the
 //!   source, and seen whole a moment later.
 //! - **When it is away.** The last snapshot stays. The driver reconnects as for a resource; beyond that, attempts to watch back off from 0.1 s to 10 s, with as much again at random.
+//! - **What the driver logs.** It writes every message that comes in, and so every value, into the log at the level `trace`, of the target `async_nats::connection`. Where a
+//!   subscriber of `tracing` listens to that, this source refuses to connect; a level that is raised later, or that `log` has, is not seen: leave the target at `debug`.
 //! - **Bounds.** 1,000 values of 1 MiB each; 10 s until all of them have come.
 
 use std::borrow::Cow;
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::kv::{Operation, Store, Watch};
+use backing_services_rules::rule::RAW_SECRET;
 use futures_core::Stream as _;
 use tokio::task::JoinSet;
 
@@ -69,7 +72,10 @@ impl NatsKv {
         let store = store::load::<Nats>("nats_kv", source, base, DEADLINE)?;
         let begun = within(DEADLINE, async {
             let Attachment { client, findings, .. } = Nats::connect(&store.target).await?;
-            let begun = Bucket::open(&client, bucket).await;
+            let begun = match logged() {
+                Some(finding) => Err(finding.into()),
+                None => Bucket::open(&client, bucket).await,
+            };
             // What was opened for nothing is closed again.
             let begun = match begun {
                 Ok(begun) => begun,
@@ -123,6 +129,14 @@ impl fmt::Debug for NatsKv {
 struct Bucket {
     watch: Watch,
     snapshot: Snapshot,
+}
+
+/// Whether somebody listens to what the driver says of each message.
+fn logged() -> Option<Finding> {
+    tracing::enabled!(target: "async_nats::connection", tracing::Level::TRACE).then(|| {
+        Finding::new(&RAW_SECRET, "the driver would write every value into the log, at the level `trace`")
+            .help("set the level of `async_nats::connection` to `debug` or less: `RUST_LOG=trace,async_nats::connection=debug`")
+    })
 }
 
 fn no_bucket() -> Refusal {

@@ -1,0 +1,105 @@
+//! A key-value bucket of NATS as a source: a real server. Nobody listens to the log here, as the driver would write the values into it: the other file of this name
+//! shows that it is refused then.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, kv, stream};
+use backing_services::secrecy::ExposeSecret as _;
+use backing_services::source::{NatsKv, Source as _};
+use backing_services::{BackingServices, Environment, Nats, Resource};
+use backing_services_tests::canary::{self, PASSWORD};
+use backing_services_tests::nats::{self as server, USER};
+
+/// A resource that leads to the bucket's server.
+#[derive(BackingServices)]
+#[services(deadline = 20)]
+struct Writer {
+    store: Resource<Nats>,
+}
+
+fn variables(server: &server::Nats, base: &str) -> Vec<(String, String)> {
+    vec![
+        (format!("{base}_URL"), format!("tls://{USER}@localhost:{}", server.port)),
+        (format!("{base}_PASSWORD"), PASSWORD.to_owned()),
+        (format!("{base}_CA"), server.authority.pem()),
+    ]
+}
+
+async fn connect(server: &server::Nats) -> NatsKv {
+    let source = NatsKv::connect(&Environment::from_iter(variables(server, "CONFIG")), "CONFIG", "shop").await.unwrap();
+    canary::assert_debug_silent(&source);
+    source
+}
+
+/// Whoever fills the bucket, and the bucket.
+async fn writer(server: &server::Nats) -> (Writer, kv::Store) {
+    let writer = Writer::attach_from(&Environment::from_iter(variables(server, "STORE"))).await.unwrap();
+    let context = jetstream::new(writer.store.client().clone());
+    // As the driver would make it, if it did not ask for an account's limits first, which it cannot read of an older server.
+    let config = stream::Config {
+        name: "KV_shop".to_owned(),
+        subjects: vec!["$KV.shop.>".to_owned()],
+        max_messages_per_subject: 1,
+        allow_rollup: true,
+        deny_delete: true,
+        ..stream::Config::default()
+    };
+    context.create_stream(config).await.unwrap();
+    let store = context.get_key_value("shop").await.unwrap();
+    (writer, store)
+}
+
+fn value(source: &NatsKv, variable: &str) -> Option<String> {
+    source.get(variable).unwrap().map(|value| value.text().expose_secret().to_owned())
+}
+
+/// Waits for the next change, and gives what a variable is then.
+async fn next(signal: &mut tokio::sync::watch::Receiver<u64>, source: &NatsKv, variable: &str) -> Option<String> {
+    let told = tokio::time::timeout(Duration::from_secs(30), signal.changed()).await;
+    told.expect("it is told").expect("the source is there");
+    value(source, variable)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_is_told_and_then_there() {
+    let mut server = server::Nats::start();
+    server.authorize(server::users_of_buckets(PASSWORD));
+    server.restart();
+    let none = NatsKv::connect(&Environment::from_iter(variables(&server, "CONFIG")), "CONFIG", "shop").await;
+    assert!(none.expect_err("there is no bucket yet").to_string().contains("error[unavailable]: there is no such bucket"));
+    let (writer, store) = writer(&server).await;
+
+    // A bucket without a message has nothing to wait for.
+    let source = connect(&server).await;
+    assert_eq!(source.name(), "the bucket `shop` of NATS");
+    let mut signal = source.changes().signals()[0].clone();
+    store.put("SHOP_KEY", PASSWORD.into()).await.unwrap();
+    assert_eq!(next(&mut signal, &source, "SHOP_KEY").await.as_deref(), Some(PASSWORD));
+    drop(source);
+
+    // What is there is there from the beginning.
+    store.put("not-a-variable", "x".into()).await.unwrap();
+    store.put("SHOP_NEW", "new".into()).await.unwrap();
+    let source = connect(&server).await;
+    assert_eq!((value(&source, "SHOP_KEY").as_deref(), value(&source, "SHOP_NEW").as_deref()), (Some(PASSWORD), Some("new")));
+    assert_eq!(value(&source, "not-a-variable"), None);
+    let mut signal = source.changes().signals()[0].clone();
+    store.delete("SHOP_NEW").await.unwrap();
+    assert_eq!(next(&mut signal, &source, "SHOP_NEW").await, None);
+
+    // The value stays while the server is away, and what changes afterwards is told.
+    server.stop();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(value(&source, "SHOP_KEY").as_deref(), Some(PASSWORD));
+    server.restart();
+    let end = tokio::time::Instant::now() + Duration::from_secs(30);
+    while let Err(error) = store.put("SHOP_KEY", "two".into()).await {
+        assert!(tokio::time::Instant::now() < end, "{error}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(next(&mut signal, &source, "SHOP_KEY").await.as_deref(), Some("two"));
+    drop(source);
+    writer.detach().await;
+}

@@ -1,0 +1,45 @@
+//! A key-value bucket of NATS as a source: what is refused, in a process whose log is listened to.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use backing_services::Environment;
+use backing_services::source::NatsKv;
+use backing_services_tests::attempt::problems;
+use backing_services_tests::canary::{self, PASSWORD, WRONG_PASSWORD};
+use backing_services_tests::journal;
+use backing_services_tests::nats::{self as server, USER};
+use backing_services_tests::pki::Authority;
+
+fn with(mut variables: Vec<(&'static str, String)>, name: &'static str, value: &str) -> Vec<(&'static str, String)> {
+    variables.retain(|(kept, _)| *kept != name);
+    variables.push((name, value.to_owned()));
+    variables
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_the_store_is_refused() {
+    let server = server::Nats::start();
+    let good = || {
+        vec![
+            ("CONFIG_URL", format!("tls://{USER}@localhost:{}", server.port)),
+            ("CONFIG_PASSWORD", PASSWORD.to_owned()),
+            ("CONFIG_CA", server.authority.pem()),
+        ]
+    };
+    journal::open();
+    let other = Authority::new("another authority").pem();
+    for (variables, expected) in [
+        // Every value would be in the log.
+        (good(), "raw_secret"),
+        (with(good(), "CONFIG_CA", &other), "unverified_tls"),
+        (with(good(), "CONFIG_PASSWORD", WRONG_PASSWORD), "not_admitted"),
+        (with(good(), "CONFIG_PASSWORD", ""), "missing_credentials"),
+        (with(good(), "CONFIG_URL", ""), "missing_value"),
+        (with(good(), "CONFIG_URL", "nats://winkelier@db.example"), "plaintext_scheme"),
+    ] {
+        let error = NatsKv::connect(&Environment::from_iter(variables), "CONFIG", "shop").await.expect_err(expected);
+        canary::assert_error_silent(&error);
+        journal::assert_silent();
+        assert_eq!(problems(&error), [expected], "{error}");
+    }
+}
