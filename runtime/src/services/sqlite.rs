@@ -16,6 +16,29 @@
 //! A file that is made is readable by its owner only. A file that every user of the machine can write, or replace, is the finding `readable_secret_file`. The
 //! database may be somebody else's work, so it is opened as [SQLite asks for untrusted ones](https://www.sqlite.org/security.html): `trusted_schema` off,
 //! `cell_size_check` on, no memory map; and foreign keys hold. The journal is a write-ahead log.
+//!
+//! # What the account may do
+//! There are no accounts: whoever can open the file may do everything in it, and the file's permissions are what there is. So `needs` does not compile on
+//! such a field:
+//!
+//! ```compile_fail,E0080
+//! # use backing_services::{BackingServices, Resource, Sqlite};
+//! #[derive(BackingServices)]
+//! struct Services {
+//!     #[service(needs = "SELECT ON notes")]
+//!     notes: Resource<Sqlite>,
+//! }
+//! ```
+//!
+//! Without it, it does:
+//!
+//! ```
+//! # use backing_services::{BackingServices, Resource, Sqlite};
+//! #[derive(BackingServices)]
+//! struct Services {
+//!     notes: Resource<Sqlite>,
+//! }
+//! ```
 
 use std::fs::OpenOptions;
 use std::io;
