@@ -164,7 +164,16 @@ impl Need {
     #[must_use]
     pub fn identifiers(&self) -> Vec<Identifier> {
         let name = self.object.as_deref().unwrap_or_default();
-        split(name.split_once('(').filter(|_| name.ends_with(')')).map_or(name, |(name, _)| name), '.')
+        split(outside(name, '(').next().filter(|_| name.ends_with(')')).map_or(name, |at| &name[..at]), '.')
+    }
+
+    /// What stands in the parentheses behind a routine's name, as `needs` writes it: of `settle(int, text)`, the two types. Empty where there is nothing.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<&str> {
+        let name = self.object.as_deref().unwrap_or_default();
+        let arguments =
+            outside(name, '(').next().and_then(|at| name[at + 1..].strip_suffix(')')).map(str::trim).unwrap_or_default();
+        if arguments.is_empty() { Vec::new() } else { pieces(arguments, ',') }
     }
 }
 
@@ -189,26 +198,38 @@ fn cut(text: &str, at: Span) -> &str {
     text.get(at.start..at.end).unwrap_or_default()
 }
 
-/// Identifiers with a separator between them.
-fn split(text: &str, separator: char) -> Vec<Identifier> {
-    let mut found = Vec::new();
+/// Where a character stands outside of quotes.
+fn outside(text: &str, wanted: char) -> impl Iterator<Item = usize> {
     let mut quote = None;
-    let mut from = 0;
-    for (at, c) in text.char_indices().chain([(text.len(), separator)]) {
+    text.char_indices().filter_map(move |(at, c)| {
         match quote {
             Some(open) if c == open => quote = None,
-            Some(_) => {}
             None if c == '"' || c == '`' => quote = Some(c),
-            None if c == separator => {
-                let piece = text[from..at].trim();
-                let plain = piece.trim_matches(['"', '`']);
-                found.push(Identifier { name: plain.to_owned(), is_quoted: plain.len() != piece.len() });
-                from = at + c.len_utf8();
-            }
-            None => {}
+            None if c == wanted => return Some(at),
+            _ => {}
         }
+        None
+    })
+}
+
+/// What stands between separators of one byte.
+fn pieces(text: &str, separator: char) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    for at in outside(text, separator).chain([text.len()]) {
+        found.push(text[from..at].trim());
+        from = (at + 1).min(text.len());
     }
     found
+}
+
+/// Identifiers with a separator between them.
+fn split(text: &str, separator: char) -> Vec<Identifier> {
+    let identifier = |piece: &str| {
+        let plain = piece.trim_matches(['"', '`']);
+        Identifier { name: plain.to_owned(), is_quoted: plain.len() != piece.len() }
+    };
+    pieces(text, separator).into_iter().map(identifier).collect()
 }
 
 /// A privilege that an account has and should not have, or the reverse; and the statement that mends it.
@@ -258,10 +279,10 @@ impl Finding {
 }
 
 /// Each statement once, in order: one of them may mend several differences.
-fn statements(differences: &[Difference]) -> String {
+pub(crate) fn statements(differences: &[Difference]) -> String {
     let mut statements: Vec<&str> = Vec::new();
     for difference in differences {
-        if !statements.contains(&difference.statement.as_str()) {
+        if !difference.statement.is_empty() && !statements.contains(&difference.statement.as_str()) {
             statements.push(&difference.statement);
         }
     }

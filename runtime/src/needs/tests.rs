@@ -105,6 +105,12 @@ fn identifiers_are_told_apart() {
     assert_eq!(names(select.columns.clone()), [("id".to_owned(), false), ("Name".to_owned(), true)]);
     assert_eq!(names(select.identifiers()), [("billing".to_owned(), false), ("Or.ders".to_owned(), true)]);
     assert_eq!(names(execute.identifiers()), [("b".to_owned(), false), ("settle".to_owned(), false)]);
+    assert_eq!(execute.arguments(), ["a.int"]);
+    let awkward = Needs::parse("EXECUTE ON FUNCTION \"a(b\"( int, \"x,y\" [] ), nothing()", "Shop", KINDS).unwrap();
+    let [one, other] = awkward.list.as_slice() else { panic!("two needs") };
+    assert_eq!(names(one.identifiers()), [("a(b".to_owned(), true)]);
+    assert_eq!(one.arguments(), ["int", "\"x,y\" []"]);
+    assert_eq!((names(other.identifiers()), other.arguments()), (vec![("nothing".to_owned(), false)], vec![]));
 }
 
 #[test]
