@@ -13,7 +13,7 @@ use crate::pki::{Authority, Leaf};
 use crate::port;
 use crate::process::{self, Process, run, unprivileged};
 
-/// The application's role: it owns one table, and may do nothing else.
+/// The application's role: it may read and fill one table, and do nothing else.
 pub const USER: &str = "winkelier";
 
 /// The application's database.
@@ -143,23 +143,20 @@ impl Postgres {
     /// Runs statements as the superuser, past every rule about connections, and gives the rows: a `|` between columns. It is `psql` that runs them: what a
     /// driver would log of them is nobody's leak.
     pub fn sql(&self, statements: &str) -> String {
+        run(self.psql(DATABASE).args(["-c", statements])).trim().to_owned()
+    }
+
+    /// Runs a file of statements, as an administrator would: one after the other, in a database.
+    pub fn script(&self, database: &str, text: &str) {
+        let file = self.folder.write("script.sql", text);
+        run(self.psql(database).arg("-f").arg(file));
+    }
+
+    fn psql(&self, database: &str) -> Command {
         let mut psql = unprivileged(program("psql"));
-        psql.args([
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-U",
-            ADMIN,
-            "-d",
-            DATABASE,
-            "-p",
-            &self.port.to_string(),
-            "-h",
-        ]);
-        run(psql.arg(self.folder.path()).args(["-c", statements])).trim().to_owned()
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", ADMIN, "-d", database]);
+        psql.args(["-p", &self.port.to_string(), "-h"]).arg(self.folder.path());
+        psql
     }
 
     /// How many connections there are whose role is this one, without those of [`Postgres::sql`].

@@ -468,11 +468,51 @@ fn row(values: &[Option<&str>]) -> Vec<u8> {
     message(b'D', &content)
 }
 
-const NAMES: [&str; 6] = ["bounded", "account", "version", "powers", "known", "ssl"];
+const NAMES: [&str; 11] = ["fact", "mark", "privileges", "kind", "space", "name", "detail", "holder", "start", "way", "inherits"];
 const TEXT: u32 = 25;
 
 /// What a good server answers to the probe, value by value.
-const GOOD: [Option<&str>; 6] = [Some("30000"), Some(USER), Some("16.2"), None, Some("1"), Some("true")];
+const GOOD: Row =
+    [Some("self"), None, Some("16.2"), Some("true"), Some(DATABASE), Some(USER), Some(USER), Some("1"), Some("30s"), None, None];
+
+type Row = [Option<&'static str>; NAMES.len()];
+
+/// Somebody who can become an administrator, of a name that a terminal would obey.
+const POWER: Row = [
+    Some("power"),
+    Some("attribute"),
+    Some("SUPERUSER,\u{1b}[2J\r\n"),
+    None,
+    None,
+    None,
+    None,
+    Some(USER),
+    Some(USER),
+    None,
+    Some("true"),
+];
+
+/// An object that the field does not need.
+const FOUND: Row = [Some("found"), Some("0"), None, None, None, Some("orders"), None, None, None, None, None];
+
+/// A privilege on a table, but for one value.
+fn held(index: usize, value: Option<&'static str>) -> Row {
+    let mut values = [
+        Some("held"),
+        None,
+        Some("SELECT,INSERT*"),
+        Some("TABLE"),
+        Some("public"),
+        Some("orders"),
+        None,
+        Some(USER),
+        Some(USER),
+        None,
+        Some("true"),
+    ];
+    values[index] = value;
+    values
+}
 
 fn done(rows: usize) -> Vec<u8> {
     [message(b'C', format!("SELECT {rows}\0").as_bytes()), READY.to_vec()].concat()
@@ -499,7 +539,7 @@ async fn probed(answer: Vec<u8>) -> AttachError {
     against::<Lenient, _>(move |peer, leaf| answering(peer, leaf, Arc::clone(&answer))).await.0
 }
 
-fn with(index: usize, value: Option<&'static str>) -> [Option<&'static str>; 6] {
+fn with(index: usize, value: Option<&'static str>) -> Row {
     let mut values = GOOD;
     values[index] = value;
     values
@@ -512,12 +552,24 @@ async fn a_probe_fails_closed() {
         ("no row", [text.clone(), done(0)].concat()),
         ("no columns", done(0)),
         ("two rows", [text.clone(), row(&GOOD), row(&GOOD), done(2)].concat()),
-        ("no account", [text.clone(), row(&with(1, None)), done(1)].concat()),
+        ("no account", [text.clone(), row(&with(5, None)), done(1)].concat()),
         ("no version", [text.clone(), row(&with(2, None)), done(1)].concat()),
-        ("unknown", [text.clone(), row(&with(4, None)), done(1)].concat()),
-        ("known twice", [text.clone(), row(&with(4, Some("2"))), done(1)].concat()),
-        ("no word on TLS", [text.clone(), row(&with(5, None)), done(1)].concat()),
-        ("other columns", [columns(&["a", "b", "c", "d", "e", "f"], TEXT), row(&GOOD), done(1)].concat()),
+        ("unknown", [text.clone(), row(&with(7, None)), done(1)].concat()),
+        ("known twice", [text.clone(), row(&with(7, Some("2"))), done(1)].concat()),
+        ("not bounded", [text.clone(), row(&with(8, None)), done(1)].concat()),
+        ("another fact", [text.clone(), row(&GOOD), row(&with(0, Some("gossip"))), done(2)].concat()),
+        ("no fact", [text.clone(), row(&GOOD), row(&with(0, None)), done(2)].concat()),
+        ("an object of no kind", [text.clone(), row(&GOOD), row(&held(3, Some("TABLES"))), done(2)].concat()),
+        ("an object without a name", [text.clone(), row(&GOOD), row(&held(5, None)), done(2)].concat()),
+        ("no privilege", [text.clone(), row(&GOOD), row(&held(2, None)), done(2)].concat()),
+        ("a privilege that is a statement", [text.clone(), row(&GOOD), row(&held(2, Some("SELECT; DROP"))), done(2)].concat()),
+        ("another mark", [text.clone(), row(&GOOD), row(&held(1, Some("fine"))), done(2)].concat()),
+        ("a holder without a start", [text.clone(), row(&GOOD), row(&held(8, None)), done(2)].concat()),
+        ("neither inherited nor not", [text.clone(), row(&GOOD), row(&held(10, Some("maybe"))), done(2)].concat()),
+        ("what nobody asked for", [text.clone(), row(&GOOD), row(&FOUND), done(2)].concat()),
+        ("too many rows", [text.clone(), row(&GOOD), row(&held(1, None)).repeat(2001), done(2002)].concat()),
+        ("no word on TLS", [text.clone(), row(&with(3, None)), done(1)].concat()),
+        ("other columns", [columns(&["a"; NAMES.len()], TEXT), row(&GOOD), done(1)].concat()),
         ("other types", [columns(&NAMES, 23), row(&GOOD), done(1)].concat()),
         ("too few columns", [columns(&NAMES[..3], TEXT), row(&GOOD[..3]), done(1)].concat()),
         ("nothing", message(b'I', b"").into_iter().chain(READY).collect()),
@@ -557,7 +609,7 @@ async fn what_a_server_says_of_itself_is_made_safe() {
     let shop: Lenient = attach(&variables.each_ref().map(|(name, value)| (*name, value.as_str()))).await.unwrap();
     let posture = shop.orders.posture();
     assert_eq!(rules(&posture.findings), ["weak_authentication"]);
-    assert!(posture.server.as_deref().unwrap().starts_with("PostgreSQL 16.2\\u{1b}[2J"), "{:?}", posture.server);
+    assert!(posture.server.as_ref().unwrap().to_string().starts_with("PostgreSQL 16.2\\u{1b}[2J"), "{:?}", posture.server);
     shop.detach().await;
     hostile.assert_all_closed().await;
     journal::assert_silent();
@@ -565,6 +617,6 @@ async fn what_a_server_says_of_itself_is_made_safe() {
 
 #[tokio::test]
 async fn powers_with_escapes_are_made_safe() {
-    let error = probed([columns(&NAMES, TEXT), row(&with(3, Some("SUPERUSER,\u{1b}[2J\r\n"))), done(1)].concat()).await;
+    let error = probed([columns(&NAMES, TEXT), row(&GOOD), row(&POWER), done(1)].concat()).await;
     assert_eq!(problems(&error), ["superuser_account"]);
 }

@@ -839,14 +839,54 @@ fn row(values: &[Option<&str>]) -> Vec<u8> {
     message(b'D', &content)
 }
 
-const NAMES: [&str; 6] = ["bounded", "account", "version", "powers", "known", "ssl"];
-const GOOD: [Option<&str>; 6] = [Some("30000"), Some(USER), Some("16.2"), None, Some("1"), Some("true")];
+const NAMES: [&str; 11] = ["fact", "mark", "privileges", "kind", "space", "name", "detail", "holder", "start", "way", "inherits"];
+const GOOD: Row =
+    [Some("self"), None, Some("16.2"), Some("true"), Some(DATABASE), Some(USER), Some(USER), Some("1"), Some("30s"), None, None];
+
+type Row = [Option<&'static str>; NAMES.len()];
+
+/// Somebody who can become an administrator, of a name that a terminal would obey.
+const POWER: Row = [
+    Some("power"),
+    Some("attribute"),
+    Some("SUPERUSER,\u{1b}[2J\r\n"),
+    None,
+    None,
+    None,
+    None,
+    Some(USER),
+    Some(USER),
+    None,
+    Some("true"),
+];
+
+/// An object that the field does not need.
+const FOUND: Row = [Some("found"), Some("0"), None, None, None, Some("orders"), None, None, None, None, None];
+
+/// A privilege on a table, but for one value.
+fn held(index: usize, value: Option<&'static str>) -> Row {
+    let mut values = [
+        Some("held"),
+        None,
+        Some("SELECT,INSERT*"),
+        Some("TABLE"),
+        Some("public"),
+        Some("orders"),
+        None,
+        Some(USER),
+        Some(USER),
+        None,
+        Some("true"),
+    ];
+    values[index] = value;
+    values
+}
 
 fn done(rows: usize) -> Vec<u8> {
     [message(b'C', format!("SELECT {rows}\0").as_bytes()), READY.to_vec()].concat()
 }
 
-fn with(index: usize, value: Option<&'static str>) -> [Option<&'static str>; 6] {
+fn with(index: usize, value: Option<&'static str>) -> Row {
     let mut values = GOOD;
     values[index] = value;
     values
@@ -880,13 +920,25 @@ async fn a_probe_fails_closed() {
         ("no row", [text.clone(), done(0)].concat()),
         ("no columns", done(0)),
         ("two rows", [text.clone(), row(&GOOD), row(&GOOD), done(2)].concat()),
-        ("no account", [text.clone(), row(&with(1, None)), done(1)].concat()),
+        ("no account", [text.clone(), row(&with(5, None)), done(1)].concat()),
         ("no version", [text.clone(), row(&with(2, None)), done(1)].concat()),
-        ("unknown", [text.clone(), row(&with(4, None)), done(1)].concat()),
-        ("known twice", [text.clone(), row(&with(4, Some("2"))), done(1)].concat()),
-        ("no word on TLS", [text.clone(), row(&with(5, None)), done(1)].concat()),
-        ("an administrator", [text.clone(), row(&with(3, Some("SUPERUSER,\u{1b}[2J\r\n"))), done(1)].concat()),
-        ("other columns", [columns(&["a", "b", "c", "d", "e", "f"]), row(&GOOD), done(1)].concat()),
+        ("unknown", [text.clone(), row(&with(7, None)), done(1)].concat()),
+        ("known twice", [text.clone(), row(&with(7, Some("2"))), done(1)].concat()),
+        ("not bounded", [text.clone(), row(&with(8, None)), done(1)].concat()),
+        ("another fact", [text.clone(), row(&GOOD), row(&with(0, Some("gossip"))), done(2)].concat()),
+        ("no fact", [text.clone(), row(&GOOD), row(&with(0, None)), done(2)].concat()),
+        ("an object of no kind", [text.clone(), row(&GOOD), row(&held(3, Some("TABLES"))), done(2)].concat()),
+        ("an object without a name", [text.clone(), row(&GOOD), row(&held(5, None)), done(2)].concat()),
+        ("no privilege", [text.clone(), row(&GOOD), row(&held(2, None)), done(2)].concat()),
+        ("a privilege that is a statement", [text.clone(), row(&GOOD), row(&held(2, Some("SELECT; DROP"))), done(2)].concat()),
+        ("another mark", [text.clone(), row(&GOOD), row(&held(1, Some("fine"))), done(2)].concat()),
+        ("a holder without a start", [text.clone(), row(&GOOD), row(&held(8, None)), done(2)].concat()),
+        ("neither inherited nor not", [text.clone(), row(&GOOD), row(&held(10, Some("maybe"))), done(2)].concat()),
+        ("what nobody asked for", [text.clone(), row(&GOOD), row(&FOUND), done(2)].concat()),
+        ("too many rows", [text.clone(), row(&GOOD), row(&held(1, None)).repeat(2001), done(2002)].concat()),
+        ("no word on TLS", [text.clone(), row(&with(3, None)), done(1)].concat()),
+        ("an administrator", [text.clone(), row(&GOOD), row(&POWER), done(1)].concat()),
+        ("other columns", [columns(&["a"; NAMES.len()]), row(&GOOD), done(1)].concat()),
         ("too few columns", [columns(&NAMES[..3]), row(&GOOD[..3]), done(1)].concat()),
         ("too few values", [text.clone(), row(&GOOD[..3]), done(1)].concat()),
         ("nothing", message(b'I', b"").into_iter().chain(READY).collect()),
@@ -939,7 +991,7 @@ async fn after_it_was_attached() {
         ("SHOP_ORDERS_CA", authority.pem()),
     ];
     let shop: Lenient = attach(&pairs(&variables)).await.unwrap();
-    let version = shop.orders.posture().server.clone().unwrap();
+    let version = shop.orders.posture().server.clone().unwrap().to_string();
     assert!(version.starts_with("PostgreSQL 16.2\\u{1b}[2J"), "{version}");
     let begin = Instant::now();
     let refusal = shop.orders.health().await.unwrap_err();

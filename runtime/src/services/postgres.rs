@@ -18,7 +18,7 @@
 //!    authenticate. A server that wants the password in cleartext or as MD5, or wants nothing at all, is the finding `weak_authentication`: the
 //!    password has not been sent to it. The connection is closed.
 //! 2. **The pool**, whose options are made by setters, with `VerifyFull`. Its first connection is opened.
-//! 3. **The probe**, one statement: who this is, which role flags and memberships it has, and what `pg_stat_ssl` says of the connection.
+//! 3. **The probe**, one statement: who this is, what it can become, what that may do, and what `pg_stat_ssl` says of the connection.
 //!
 //! # What sqlx leaves open
 //! The service `TokioPostgres` (feature `tokio-postgres`) leaves none of this open. Each is in the posture's remarks too.
@@ -32,19 +32,21 @@
 //! - It resolves the host again for each connection, and holds no address against the rules: the certificate has to be the host's all the same.
 //! - Its roots are bundled, unless another crate of the program switches on its feature `tls-rustls-ring-native-roots`: then they are the system's.
 //! - The environment that it reads is overwritten by setters, or refused (`ambient_override`).
+#![doc = include_str!("postgresql/account.md")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use backing_services_rules::Scheme;
 use secrecy::ExposeSecret as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
-use super::postgresql::{self, Account, database, no_answer, user};
+use super::postgresql::{self, Account, COLUMNS, Row, database, no_answer, user};
 use super::sqlx::{self as driver, Unproven};
 use crate::attach::within;
 use crate::finding::{Failure, FailureKind, Finding};
+use crate::grants::Grants;
 use crate::locator::Host;
 use crate::needs::Grantable;
 use crate::posture::{Posture, ServerPosture, TrustPosture, printable};
@@ -97,6 +99,10 @@ impl Service for Postgres {
         postgresql::check(target)
     }
 
+    fn grants(grants: &Grants) -> Option<String> {
+        Some(postgresql::grants(grants))
+    }
+
     async fn connect(target: &Target) -> Result<Attachment<PgPool>, Refusal> {
         let mut posture = Posture::of::<Self>(target);
         let seen = preflight::run(target, user(target), database(target)).await?;
@@ -126,6 +132,7 @@ impl Service for Postgres {
         findings.extend(account.findings(target));
         posture.server = Some(ServerPosture::new("PostgreSQL", &account.version));
         posture.account = Some(printable(&account.user));
+        posture.privileges = account.privileges();
         Ok(Attachment::new(pool, posture).with_findings(findings))
     }
 
@@ -194,12 +201,19 @@ fn pool(target: &Target) -> Result<PgPool, Refusal> {
         .connect_lazy_with(options))
 }
 
-/// Fail closed: no row, or a second one, is no answer.
+/// Fail closed: what is not as it was asked for is no answer.
 async fn probe(connection: &mut PgConnection, target: &Target) -> Result<Account, Refusal> {
-    let question = sqlx::raw_sql(AssertSqlSafe(Account::question(target)));
+    let question = sqlx::raw_sql(AssertSqlSafe(postgresql::question(target)));
     let rows = question.fetch_all(connection).await.map_err(|error| refusal(&error))?;
-    let [row] = rows.as_slice() else { return Err(no_answer()) };
-    Account::read(|column| row.try_get(column).ok())
+    Account::read(rows.iter().map(row).collect::<Result<Vec<_>, _>>()?, target)
+}
+
+fn row(row: &PgRow) -> Result<Row, Refusal> {
+    let mut values = Row::default();
+    for (value, column) in values.iter_mut().zip(COLUMNS) {
+        *value = row.try_get(column).map_err(|_| no_answer())?;
+    }
+    Ok(values)
 }
 
 /// Reads an error of the driver's. Of what the server said, only the SQLSTATE decides; none of it is repeated.

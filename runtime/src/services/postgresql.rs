@@ -1,18 +1,22 @@
-//! What the services for PostgreSQL share: how TLS is asked for, what the server answers, and who it says that we are.
+//! What the services for PostgreSQL share: how TLS is asked for, what the server answers, who it says that we are, and what we may do.
 //!
 //! Protocol: PostgreSQL documentation, 54.2 and 54.7.
 
-use backing_services_rules::rule::{MALFORMED_LOCATOR, OPPORTUNISTIC_TLS, SUPERUSER_ACCOUNT, UNVERIFIED_TLS};
+use backing_services_rules::rule::{MALFORMED_LOCATOR, OPPORTUNISTIC_TLS};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::attach::within;
 use crate::dial::Dialled;
 use crate::finding::{Failure, FailureKind, Finding};
-use crate::needs::{Grantable, Names};
-use crate::posture::printable;
 use crate::service::Refusal;
 use crate::target::Target;
+
+pub(super) use self::account::{Account, COLUMNS, Row, no_answer, question};
+pub(super) use self::vocabulary::{PRIVILEGES, grants};
+
+mod account;
+mod vocabulary;
 
 /// `SSLRequest`: a length of 8 and the code 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
@@ -22,20 +26,6 @@ const STATEMENT_TIMEOUT: u64 = 30_000;
 
 /// How many connections a pool has unless the locator says otherwise.
 const MAX_CONNECTIONS: u64 = 10;
-
-/// What an account can be granted (PostgreSQL documentation, 5.8).
-pub(super) const PRIVILEGES: &[Grantable] = &[
-    Grantable::new(
-        "TABLE",
-        &["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"],
-        Names::Identifiers(2),
-    )
-    .of_columns(&["SELECT", "INSERT", "UPDATE", "REFERENCES"]),
-    Grantable::new("SEQUENCE", &["USAGE", "SELECT", "UPDATE"], Names::Identifiers(2)),
-    Grantable::new("FUNCTION", &["EXECUTE"], Names::Routines(2)),
-    Grantable::new("PROCEDURE", &["EXECUTE"], Names::Routines(2)),
-    Grantable::new("SCHEMA", &["USAGE", "CREATE"], Names::Identifiers(1)),
-];
 
 pub(super) fn user(target: &Target) -> &str {
     // `MISSING_CREDENTIALS` can be waived; PostgreSQL has no login without a name all the same.
@@ -158,98 +148,6 @@ impl Asked {
     }
 }
 
-/// Who we are, as the server has it.
-pub(super) struct Account {
-    pub(super) user: String,
-    pub(super) version: String,
-    /// The attributes and memberships that make an administrator of it.
-    powers: Vec<String>,
-    /// Whether the server says that this connection is TLS.
-    is_tls: bool,
-}
-
-/// Memberships that are as good as being a superuser, or read and write past every grant: PostgreSQL's own (its documentation, 21.5), and those that the
-/// managed services give to their master user instead of `SUPERUSER`.
-const POWERFUL_ROLES: &[&str] = &[
-    "pg_execute_server_program", "pg_read_server_files", "pg_write_server_files", "pg_read_all_data", "pg_write_all_data",
-    "rds_superuser", "cloudsqlsuperuser", "alloydbsuperuser", "azure_pg_admin", "neon_superuser",
-];
-
-impl Account {
-    /// One statement that asks one row, and bounds the time of the connection's statements along the way. Every name is qualified: the `search_path` may
-    /// be somebody else's choice. Text only, so that one round trip without preparing is enough.
-    pub(super) fn question(target: &Target) -> String {
-        let powerful: Vec<_> = POWERFUL_ROLES.iter().map(|role| format!("'{role}'")).collect();
-        format!(
-            "SELECT
-            pg_catalog.set_config('statement_timeout', '{timeout}', false) AS bounded,
-            CURRENT_USER::pg_catalog.text AS account,
-            pg_catalog.current_setting('server_version') AS version,
-            (SELECT pg_catalog.string_agg(DISTINCT power, ',' ORDER BY power) FROM (
-                SELECT pg_catalog.unnest(ARRAY[
-                    CASE WHEN rolsuper THEN 'SUPERUSER' END,
-                    CASE WHEN rolcreaterole THEN 'CREATEROLE' END,
-                    CASE WHEN rolcreatedb THEN 'CREATEDB' END,
-                    CASE WHEN rolreplication THEN 'REPLICATION' END,
-                    CASE WHEN rolbypassrls THEN 'BYPASSRLS' END
-                ]) AS power
-                FROM pg_catalog.pg_roles
-                WHERE rolname = CURRENT_USER OR pg_catalog.pg_has_role(SESSION_USER, oid, 'MEMBER')
-                UNION ALL
-                SELECT rolname::pg_catalog.text FROM pg_catalog.pg_roles
-                WHERE rolname IN ({powerful}) AND pg_catalog.pg_has_role(SESSION_USER, oid, 'MEMBER')
-            ) AS powers WHERE power IS NOT NULL) AS powers,
-            (SELECT pg_catalog.count(*) FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER)::pg_catalog.text AS known,
-            (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid())::pg_catalog.text AS ssl",
-            timeout = statement_timeout(target),
-            powerful = powerful.join(", "),
-        )
-    }
-
-    /// Reads the row, by the columns' names. It fails closed: a NULL or another type is no answer.
-    pub(super) fn read(column: impl Fn(&str) -> Option<Option<String>>) -> Result<Self, Refusal> {
-        let optional = |name| column(name).ok_or_else(no_answer);
-        let text = |name| optional(name)?.ok_or_else(no_answer);
-        if text("known")? != "1" {
-            return Err(no_answer());
-        }
-        Ok(Self {
-            user: text("account")?,
-            version: text("version")?,
-            powers: optional("powers")?.map(|powers| powers.split(',').map(printable).collect()).unwrap_or_default(),
-            is_tls: text("ssl")? == "true",
-        })
-    }
-
-    pub(super) fn findings(&self, target: &Target) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        if !self.is_tls && !target.is_plaintext() {
-            // Our end of the connection is verified TLS: what ends it is a proxy or a pooler, and the way behind that is its operator's.
-            findings.push(
-                Finding::new(
-                    &UNVERIFIED_TLS,
-                    "the server says that the connection reached it without TLS: something in between ends it",
-                )
-                .help("ask who runs the proxy or the pooler how the way from it to the server is protected")
-                .warning(),
-            );
-        }
-        if !self.powers.is_empty() {
-            findings.push(
-                Finding::new(&SUPERUSER_ACCOUNT, format!("the account is an administrator's: it has {}", self.powers.join(", ")))
-                    .help("`CREATE ROLE … LOGIN`, `GRANT` it what the application does, and log in as that role"),
-            );
-        }
-        findings
-    }
-}
-
-pub(super) fn no_answer() -> Refusal {
-    Finding::new(&SUPERUSER_ACCOUNT, "the server does not say what the account may do")
-        .help("look at what answers: a PostgreSQL server tells every role who it is")
-        .into()
-}
-
 /// What a SQLSTATE means to somebody who attaches (PostgreSQL documentation, appendix A).
 pub(super) fn server_error(code: &str) -> Failure {
     use FailureKind::{NotAdmitted, Protocol, Unavailable};
@@ -276,6 +174,17 @@ pub(super) fn server_error(code: &str) -> Failure {
         "57014" => {
             Failure::new(FailureKind::TimedOut, "the server ended the statement: it took too long", "look at the server's load")
         }
+        // The probe asks for tables, columns and settings that every supported release has.
+        "42P01" | "42703" | "42883" | "42704" => Failure::new(
+            Unavailable,
+            "the server does not know what it was asked for: it is older than PostgreSQL 11, or something else",
+            "look at its version, and at the types in `needs`",
+        ),
+        "42601" => Failure::new(
+            Unavailable,
+            "the server cannot read what it was asked",
+            "look at the types of the functions in `needs`: write `settle(int)`, types alone",
+        ),
         "42501" => Failure::new(NotAdmitted, "the account may not do what attaching takes", "grant it `CONNECT` on the database"),
         _ if code.starts_with("08") => {
             Failure::new(Protocol, "the server says that the protocol was not kept", "look at what answers on the port")

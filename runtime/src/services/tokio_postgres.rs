@@ -26,11 +26,11 @@
 //!    password is refused.
 //! 3. **The statement's time** is bounded.
 //!
-//! The first connection is asked who we are, which role flags and memberships we have, and what `pg_stat_ssl` says of it: one statement. It is then the
+//! The first connection is asked who we are, what we can become, what that may do, and what `pg_stat_ssl` says of it: one statement. It is then the
 //! pool's first.
 //!
 //! # What a server may send
-//! Until it has logged us in and answered the probe: messages of 16 KiB, and 256 KiB in all. Then: messages of `max_message` bytes. A header that promises more ends the connection, before
+//! Until it has logged us in and answered the probe: messages of 16 KiB, and 1 MiB in all. Then: messages of `max_message` bytes. A header that promises more ends the connection, before
 //! anything is allocated for it. SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at
 //! most, and nonce and signature are checked. Notices and notifications are dropped: nobody
 //! logs what a server says.
@@ -45,6 +45,7 @@
 //! - A statement is cancelled by a connection of its own, which the driver cannot make without our stream: `cancel_query` of a `CancelToken` fails, and
 //!   `cancel_query_raw` takes a stream of yours.
 //! - At the level `debug` it logs statements, though not through this crate.
+#![doc = include_str!("postgresql/account.md")]
 
 use std::convert::Infallible;
 use std::error::Error as _;
@@ -64,16 +65,17 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::{oneshot, watch};
 use tokio_postgres::config::{ChannelBinding, Config, SslMode, SslNegotiation};
 use tokio_postgres::tls::TlsConnect;
-use tokio_postgres::{Client, Error, SimpleQueryMessage};
+use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use self::limits::{Demand, Heard, Limited};
 use super::again::Again;
 use super::postgresql::{
-    self, Account, Asked, broken, database, foreign, no_answer, server_error, silent, unknown_authentication, user,
+    self, Account, Asked, COLUMNS, Row, broken, database, foreign, no_answer, server_error, silent, unknown_authentication, user,
 };
 use crate::attach::within;
 use crate::dial::Stream;
 use crate::finding::{Failure, FailureKind, Finding};
+use crate::grants::Grants;
 use crate::needs::Grantable;
 use crate::posture::{Posture, ServerPosture, TlsPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
@@ -149,6 +151,10 @@ impl Service for TokioPostgres {
         postgresql::check(target)
     }
 
+    fn grants(grants: &Grants) -> Option<String> {
+        Some(postgresql::grants(grants))
+    }
+
     async fn connect(target: &Target) -> Result<Attachment<TokioPostgresPool>, Refusal> {
         let live = watch::Sender::new(0);
         let opened = open(target, &live).await?;
@@ -161,6 +167,7 @@ impl Service for TokioPostgres {
         posture.authentication = Some(opened.authentication.to_owned());
         posture.server = Some(ServerPosture::new("PostgreSQL", &account.version));
         posture.account = Some(printable(&account.user));
+        posture.privileges = account.privileges();
         posture.remarks.push(REMARK);
         let findings = opened.finding.into_iter().chain(account.findings(target));
         let pool = pool(target, live, opened.client)?;
@@ -480,15 +487,22 @@ fn weak(asked: Asked, binds: bool, target: &Target) -> Option<Refusal> {
     weakness(asked, binds, target).map(Refusal::from)
 }
 
-/// Asks one row, and fails closed: none, or a second one, is no answer.
+/// Fails closed: what is not as it was asked for is no answer.
 async fn probe(client: &Client, target: &Target) -> Result<Account, Refusal> {
-    let answer = client.simple_query(&Account::question(target)).await.map_err(|error| refusal(&error))?;
-    let mut rows = answer.iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
+    let answer = client.simple_query(&postgresql::question(target)).await.map_err(|error| refusal(&error))?;
+    let rows = answer.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(found) => Some(row(found)),
         _ => None,
     });
-    let (Some(row), None) = (rows.next(), rows.next()) else { return Err(no_answer()) };
-    Account::read(|column| row.try_get(column).ok().map(|text| text.map(str::to_owned)))
+    Account::read(rows.collect::<Result<Vec<_>, _>>()?, target)
+}
+
+fn row(row: &SimpleQueryRow) -> Result<Row, Refusal> {
+    let mut values = Row::default();
+    for (value, column) in values.iter_mut().zip(COLUMNS) {
+        *value = row.try_get(column).map_err(|_| no_answer())?.map(str::to_owned);
+    }
+    Ok(values)
 }
 
 /// Reads an error of the driver's while it logs in. Of what the server said, only the SQLSTATE decides; none of it is repeated.

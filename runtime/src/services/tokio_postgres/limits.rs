@@ -16,8 +16,9 @@ use super::super::postgresql::Asked;
 /// The longest message until the connection is settled, in bytes. The list of SASL mechanisms has some 40, an error some 200.
 const LONGEST_AT_FIRST: u64 = 16 * 1024;
 
-/// All that may come until the connection is settled, in bytes: the driver keeps every notice, parameter and row of it. PostgreSQL sends some 2000.
-const MOST_AT_FIRST: u64 = 256 * 1024;
+/// All that may come until the connection is settled, in bytes: the driver keeps every notice, parameter and row of it. PostgreSQL sends some 2000, and then
+/// some 100 for each of the account's privileges, of which there are at most 2000.
+const MOST_AT_FIRST: u64 = 1024 * 1024;
 
 /// The fewest iterations of SCRAM: PostgreSQL's own default, and the least that RFC 7677 wants. With fewer, the proof is cheaper to guess the password from.
 const FEWEST_ITERATIONS: u64 = 4096;
@@ -327,11 +328,11 @@ mod tests {
         }
         let notice = message(b'N', &[b'x'; 1000]);
         let mut reader = reader(Demand::Binding, true);
-        assert!((0..1000).any(|_| reader.read(&notice).is_err()), "notices without end, before the login");
+        assert!((0..2000).any(|_| reader.read(&notice).is_err()), "notices without end, before the login");
         let mut reader = self::reader(Demand::Binding, true);
         reader.read(&[asks(10, PLUS), message(b'Z', b"I")].concat()).unwrap();
         assert!(
-            (0..1000).any(|_| reader.read(&message(b'D', &[b'x'; 1000])).is_err()),
+            (0..2000).any(|_| reader.read(&message(b'D', &[b'x'; 1000])).is_err()),
             "rows without end, as an answer to the probe"
         );
     }

@@ -1,0 +1,559 @@
+//! Who the server says that we are, what it says that we may do, and what is wrong with that.
+
+use backing_services_rules::rule::{SUPERUSER_ACCOUNT, UNVERIFIED_TLS};
+
+use super::statement_timeout;
+use super::vocabulary::{Object, Want, Wants, literal, quoted, shown, with_columns};
+use crate::finding::Finding;
+use crate::needs::Difference;
+use crate::posture::{MOST_PRIVILEGES, printable};
+use crate::service::Refusal;
+use crate::target::Target;
+
+/// The roles that the managed services give to their master user instead of `SUPERUSER`, or keep for themselves: Amazon's, Google's, Microsoft's, Neon's and
+/// Supabase's. PostgreSQL's own (its documentation, 22.5) all begin with `pg_`, which nobody else's may, and count in whole.
+const MANAGED_ROLES: &[&str] = &[
+    "rds_superuser", "rds_replication", "rds_password", "rdsadmin", "cloudsqlsuperuser", "cloudsqladmin", "alloydbsuperuser",
+    "azure_pg_admin", "azure_superuser", "azuresu", "neon_superuser", "supabase_admin",
+];
+
+/// The most rows of an answer. Who has more privileges was not granted them one by one.
+const MOST_ROWS: usize = 2000;
+
+/// How many of an administrator's powers are named.
+const MOST_NAMED: usize = 16;
+
+/// The columns of an answer: all of them texts.
+pub(in crate::services) const COLUMNS: [&str; 11] =
+    ["fact", "mark", "privileges", "kind", "space", "name", "detail", "holder", "start", "way", "inherits"];
+
+/// A row of an answer.
+pub(in crate::services) type Row = [Option<String>; COLUMNS.len()];
+
+/// What privileges are on.
+const KINDS: [&str; 11] = [
+    "TABLE", "SEQUENCE", "FUNCTION", "PROCEDURE", "SCHEMA", "DATABASE", "FOREIGN SERVER", "FOREIGN DATA WRAPPER", "LANGUAGE",
+    "TABLESPACE", "PARAMETER",
+];
+
+/// The owner's privilege, which no list has: to change, to give away and to drop.
+const OWNERSHIP: &str = "OWNERSHIP";
+
+/// One round trip: who this is, what it can become, which privileges that has, and what there is of what is needed; and it bounds the time of the connection's
+/// statements along the way. Every name is qualified: the `search_path` may be somebody else's choice. Text only, so that nothing has to be prepared.
+pub(in crate::services) fn question(target: &Target) -> String {
+    let managed: Vec<_> = MANAGED_ROLES.iter().map(|role| literal(role)).collect();
+    let wants = target.needs().map(Wants::of).unwrap_or_default();
+    let question = include_str!("account.sql")
+        .replace("{managed}", &managed.join(", "))
+        .replace("{timeout}", &statement_timeout(target).to_string())
+        .replace("{most}", &(MOST_ROWS + 1).to_string())
+        // Last: it holds names.
+        .replace("{wanted}", &wants.in_sql());
+    // Compiling a statement that runs once takes ten times as long as running it.
+    format!("SET LOCAL jit = off; {question}")
+}
+
+/// Who we are, as the server has it.
+pub(in crate::services) struct Account {
+    pub(in crate::services) user: String,
+    pub(in crate::services) version: String,
+    database: String,
+    /// Whether the server says that this connection is TLS; `None` where it does not tell somebody who became somebody else when they logged in.
+    is_tls: Option<bool>,
+    powers: Vec<Power>,
+    held: Vec<Held>,
+    /// What is needed, with the arguments' types as the server writes them.
+    wants: Option<Wants>,
+    /// What there is of each object that is needed.
+    found: Vec<Vec<String>>,
+    /// Whether there was more than was asked for.
+    is_cut: bool,
+}
+
+/// What a role has, and how the account came to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Holder {
+    role: String,
+    /// Who logs in, or whom that becomes at once.
+    start: String,
+    /// What `start` was made a member of, for it to come to `role`; `None` where it is `role`.
+    way: Option<String>,
+    /// Whether it has what the role has without saying `SET ROLE`.
+    inherits: bool,
+}
+
+/// An attribute or a membership that makes an administrator of whoever has it.
+struct Power {
+    name: String,
+    is_attribute: bool,
+    holder: Holder,
+}
+
+/// What somebody has on an object.
+struct Held {
+    object: Object,
+    column: Option<String>,
+    /// Each, and whether it can be granted on.
+    privileges: Vec<(String, bool)>,
+    /// `None` for everybody.
+    holder: Option<Holder>,
+    mark: Mark,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    None,
+    /// Everybody has it, because PostgreSQL or an extension gives it to everybody.
+    Usual,
+    /// PostgreSQL or an extension keeps it for administrators.
+    Restricted,
+    /// A routine that runs with the privileges of its owner.
+    Definer,
+    /// A table under row-level security, which does not hold for its owner.
+    Policies,
+    /// The same, where it holds for the owner until that switches it off.
+    Forced,
+    /// A sequence that belongs to a table's column.
+    Part,
+}
+
+impl Account {
+    /// Reads the rows. It fails closed: a NULL where there has to be something, and a word that was not asked for, are no answer.
+    pub(in crate::services) fn read(rows: impl IntoIterator<Item = Row>, target: &Target) -> Result<Self, Refusal> {
+        let wants = target.needs().map(Wants::of);
+        read(rows, wants).ok_or_else(no_answer)
+    }
+
+    pub(in crate::services) fn findings(&self, target: &Target) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if self.is_tls == Some(false) && !target.is_plaintext() {
+            // Our end of the connection is verified TLS: what ends it is a proxy or a pooler, and the way behind that is its operator's.
+            findings.push(
+                Finding::new(
+                    &UNVERIFIED_TLS,
+                    "the server says that the connection reached it without TLS: something in between ends it",
+                )
+                .help("ask who runs the proxy or the pooler how the way from it to the server is protected")
+                .warning(),
+            );
+        }
+        findings.extend(self.administrator());
+        // Whoever can become an administrator lacks nothing, and has everything in excess: that is said once.
+        if let (Some(wants), true) = (&self.wants, self.powers.is_empty()) {
+            if !self.is_cut {
+                findings.extend(Finding::missing_privileges(&self.missing(wants)));
+            }
+            findings.extend(Finding::excess_privileges(&self.excess(wants)));
+        }
+        findings
+    }
+
+    /// What the account may do, in the words of `needs`.
+    pub(in crate::services) fn privileges(&self) -> Vec<String> {
+        let powers = self.powers.iter().map(|power| printable(&power.name));
+        let held = self.held.iter().filter(|held| held.mark != Mark::Usual);
+        let held = held.flat_map(|held| held.privileges.iter().map(|(privilege, _)| printable(&held.shown(privilege))));
+        powers.chain(held).take(MOST_PRIVILEGES).collect()
+    }
+
+    /// The finding that the account is an administrator's.
+    fn administrator(&self) -> Option<Finding> {
+        let mut powers: Vec<Difference> = self.powers.iter().map(Power::difference).collect();
+        powers.extend(
+            self.held.iter().flat_map(|held| held.powers().map(|(privilege, power)| self.taken(held, privilege, &power))),
+        );
+        if powers.is_empty() {
+            return None;
+        }
+        let named = &powers[..powers.len().min(MOST_NAMED)];
+        let mut names = named.iter().map(|power| power.privilege.as_str()).collect::<Vec<_>>().join("; ");
+        if powers.len() > MOST_NAMED {
+            names.push_str(&format!("; and {} more", powers.len() - MOST_NAMED));
+        }
+        // What the server was made with, or a provider's own role, is not made less: it is not what an application logs in as.
+        let is_born = |power: &Power| power.holder.way.is_none() && (power.name == "SUPERUSER" || !power.is_attribute);
+        let help = if self.powers.iter().any(is_born) {
+            "`CREATE ROLE … LOGIN`, `GRANT` it what the application does, and log in as that role".to_owned()
+        } else {
+            crate::needs::statements(named)
+        };
+        Some(Finding::new(&SUPERUSER_ACCOUNT, format!("the account is an administrator's: it has {names}")).help(help))
+    }
+
+    /// What is needed and not there.
+    fn missing(&self, wants: &Wants) -> Vec<Difference> {
+        let mut missing = Vec::new();
+        for schema in wants.schemas() {
+            let schema = Object::schema_named(schema);
+            if !self.has(&schema, None, "USAGE", |_, _| true) {
+                missing.push(self.lacking("USAGE", &[], &schema, ""));
+            }
+        }
+        for want in &wants.list {
+            let Some(object) = wants.objects.get(want.object) else { continue };
+            let found = self.found.get(want.object).map(Vec::as_slice).unwrap_or_default();
+            if found.is_empty() && object.name.is_some() {
+                missing.push(self.lacking(want.privilege, &want.columns, object, ", which is not there"));
+            }
+            for name in found {
+                let object = Object { name: Some(name.clone()), ..object.clone() };
+                let columns = self.lacking_columns(want, &object, |_, _| true);
+                if let Some(columns) = columns {
+                    missing.push(self.lacking(want.privilege, &columns, &object, ""));
+                }
+            }
+        }
+        missing
+    }
+
+    fn lacking(&self, privilege: &str, columns: &[String], object: &Object, remark: &str) -> Difference {
+        Difference::new(
+            format!("{} ON {object}{remark}", with_columns(privilege, columns, shown)),
+            format!("GRANT {} ON {} TO {};", with_columns(privilege, columns, quoted), object.in_sql(), quoted(&self.user)),
+        )
+    }
+
+    /// Which of the columns that are needed it lacks, all of them where none is named; `None` where it lacks nothing. Only what `counts` counts.
+    fn lacking_columns(&self, want: &Want, object: &Object, counts: impl Fn(&Held, &str) -> bool) -> Option<Vec<String>> {
+        if want.columns.is_empty() {
+            return (!self.has(object, None, want.privilege, &counts)).then(Vec::new);
+        }
+        let lacks = |column: &&String| !self.has(object, Some(column), want.privilege, &counts);
+        let columns: Vec<_> = want.columns.iter().filter(lacks).cloned().collect();
+        (!columns.is_empty()).then_some(columns)
+    }
+
+    /// Whether the account can use a privilege as it is, without becoming somebody else.
+    fn has(&self, object: &Object, column: Option<&str>, privilege: &str, counts: impl Fn(&Held, &str) -> bool) -> bool {
+        self.held.iter().any(|held| {
+            held.object == *object
+                && (held.column.is_none() || held.column.as_deref() == column)
+                && held.holder.as_ref().is_none_or(|holder| holder.inherits)
+                && held.privileges.iter().any(|(has, _)| (has == privilege || has == OWNERSHIP) && counts(held, has))
+        })
+    }
+
+    /// What is there and not needed, but for what makes an administrator: that has been said.
+    fn excess(&self, wants: &Wants) -> Vec<Difference> {
+        let mut excess = Vec::new();
+        for held in self.held.iter().filter(|held| !matches!(held.mark, Mark::Usual | Mark::Part)) {
+            for (privilege, is_grantable) in &held.privileges {
+                if held.powers().any(|(power, _)| power == privilege) {
+                    continue;
+                }
+                let shown = held.shown(privilege);
+                if !self.is_needed(wants, held, privilege) {
+                    excess.push(self.taken(held, privilege, &shown));
+                } else if let (true, Some(holder)) = (is_grantable, &held.holder) {
+                    let statement = holder.membership().unwrap_or_else(|| {
+                        format!("REVOKE GRANT OPTION FOR {} FROM {};", held.in_sql(privilege), quoted(&holder.role))
+                    });
+                    excess.push(Difference::new(format!("the grant option of {shown}"), statement));
+                }
+            }
+        }
+        if self.is_cut {
+            let help = "Log in as an account that `Manifest::grants` makes.";
+            excess.push(Difference::new(format!("more than {MOST_ROWS} privileges in all, which nobody compares"), help));
+        }
+        excess
+    }
+
+    fn is_needed(&self, wants: &Wants, held: &Held, privilege: &str) -> bool {
+        match (held.object.kind, privilege) {
+            ("SCHEMA", "USAGE") if wants.schemas().contains(&held.object.name.as_deref().unwrap_or_default()) => return true,
+            // Without it, nobody attaches.
+            ("DATABASE", "CONNECT") if held.object.name.as_ref() == Some(&self.database) => return true,
+            _ => {}
+        }
+        wants.list.iter().any(|want| {
+            want.privilege == privilege
+                && wants.objects.get(want.object).is_some_and(|object| object.holds(&held.object))
+                && (want.columns.is_empty() || held.column.as_ref().is_some_and(|column| want.columns.contains(column)))
+        })
+    }
+
+    /// A privilege that is to go, and what takes it away and leaves what is needed.
+    fn taken(&self, held: &Held, privilege: &str, shown: &str) -> Difference {
+        let mut shown = shown.to_owned();
+        let mut statement = match &held.holder {
+            None => {
+                shown.push_str(", as everybody has");
+                format!("REVOKE {} FROM PUBLIC;", held.in_sql(privilege))
+            }
+            Some(holder) => {
+                if holder.role != holder.start {
+                    shown.push_str(&format!(", by way of the role {}", quoted(&holder.role)));
+                }
+                holder.membership().unwrap_or_else(|| match privilege {
+                    // Whoever runs it: an administrator.
+                    OWNERSHIP => format!("ALTER {} OWNER TO CURRENT_USER;", held.altered()),
+                    _ => format!("REVOKE {} FROM {};", held.in_sql(privilege), quoted(&holder.role)),
+                })
+            }
+        };
+        let stays = |other: &Held, has: &str| !held.goes_with(privilege, other, has);
+        let Some(wants) = &self.wants else { return Difference::new(shown, statement) };
+        for want in &wants.list {
+            let Some(object) = wants.objects.get(want.object) else { continue };
+            for name in self.found.get(want.object).into_iter().flatten() {
+                let object = Object { name: Some(name.clone()), ..object.clone() };
+                // What is missing anyway is the other finding's.
+                let lacks_now = self.lacking_columns(want, &object, |_, _| true);
+                let lacks_then = self.lacking_columns(want, &object, stays);
+                if let (None, Some(columns)) = (lacks_now, lacks_then) {
+                    statement.push(' ');
+                    statement.push_str(&self.lacking(want.privilege, &columns, &object, "").statement);
+                }
+            }
+        }
+        Difference::new(shown, statement)
+    }
+}
+
+impl Holder {
+    /// What ends the membership by which the account has it; `None` where it is its own.
+    fn membership(&self) -> Option<String> {
+        self.way.as_ref().map(|way| format!("REVOKE {} FROM {};", quoted(way), quoted(&self.start)))
+    }
+}
+
+impl Power {
+    fn difference(&self) -> Difference {
+        let holder = &self.holder;
+        let statement = holder.membership().unwrap_or_else(|| match self.is_attribute {
+            true => format!("ALTER ROLE {} NO{};", quoted(&holder.role), self.name),
+            false => String::new(),
+        });
+        let is_own = holder.role == holder.start || holder.role == self.name;
+        let way = if is_own { String::new() } else { format!(", by way of the role {}", quoted(&holder.role)) };
+        let through = match &holder.way {
+            Some(way) if !self.is_attribute && *way != holder.role => format!(", by way of the role {}", quoted(way)),
+            _ => way,
+        };
+        Difference::new(format!("{}{through}", self.name), statement)
+    }
+}
+
+impl Held {
+    /// As `needs` may write it.
+    fn shown(&self, privilege: &str) -> String {
+        format!("{} ON {}", with_columns(privilege, self.column.as_slice(), shown), self.object)
+    }
+
+    fn in_sql(&self, privilege: &str) -> String {
+        format!("{} ON {}", with_columns(privilege, self.column.as_slice(), quoted), self.object.in_sql())
+    }
+
+    /// How `ALTER` names it.
+    fn altered(&self) -> String {
+        let kind = match self.object.kind {
+            // One word for functions, aggregates and procedures.
+            "FUNCTION" | "PROCEDURE" => "ROUTINE",
+            kind => kind,
+        };
+        format!("{kind} {}", self.object.name_in_sql())
+    }
+
+    /// What of it makes an administrator, and how that is called.
+    fn powers(&self) -> impl Iterator<Item = (&str, String)> {
+        self.privileges.iter().filter_map(|(privilege, _)| {
+            let object = &self.object;
+            let is_public = object.kind == "SCHEMA" && object.name.as_deref() == Some("public");
+            let reason = match (privilege.as_str(), object.kind, self.mark) {
+                (OWNERSHIP, "DATABASE", _) => "",
+                (OWNERSHIP, "TABLE", Mark::Policies) => ", whose row-level security does not hold for its owner",
+                (OWNERSHIP, "TABLE", Mark::Forced) => ", whose row-level security its owner can switch off",
+                // Everybody's statements find what is there.
+                (OWNERSHIP | "CREATE", "SCHEMA", _) if is_public => "",
+                (_, _, Mark::Restricted) => ", which is an administrator's",
+                _ => return None,
+            };
+            Some((privilege.as_str(), format!("{}{reason}", self.shown(privilege))))
+        })
+    }
+
+    /// Whether another privilege is taken away with one of these.
+    fn goes_with(&self, privilege: &str, other: &Self, has: &str) -> bool {
+        let (Some(holder), Some(others)) = (&self.holder, &other.holder) else {
+            // Revoking of everybody takes away nobody's own.
+            return self.holder.is_none() && other.holder.is_none() && self.object == other.object && has == privilege;
+        };
+        match (&holder.way, &others.way) {
+            (Some(way), Some(other)) => way == other,
+            (Some(_), None) | (None, Some(_)) => false,
+            // A table's privilege takes the same one on its columns along, but not the reverse.
+            (None, None) => {
+                self.object == other.object
+                    && holder.role == others.role
+                    && has == privilege
+                    && (self.column.is_none() || self.column == other.column)
+            }
+        }
+    }
+}
+
+pub(in crate::services) fn no_answer() -> Refusal {
+    Finding::new(&SUPERUSER_ACCOUNT, "the server does not say what the account may do")
+        .help("look at what answers: a PostgreSQL server tells every role who it is")
+        .into()
+}
+
+fn read(rows: impl IntoIterator<Item = Row>, mut wants: Option<Wants>) -> Option<Account> {
+    let mut known: Option<(String, String, String, Option<bool>)> = None;
+    let (mut powers, mut held) = (Vec::new(), Vec::new());
+    let mut found = vec![Vec::new(); wants.as_ref().map_or(0, |wants| wants.objects.len())];
+    let mut is_cut = false;
+    for (count, row) in rows.into_iter().enumerate() {
+        let [fact, mark, privileges, kind, space, name, detail, holder, start, way, inherits] = row;
+        if count > MOST_ROWS {
+            return None;
+        }
+        if count == MOST_ROWS {
+            is_cut = true;
+            continue;
+        }
+        match fact?.as_str() {
+            "self" => {
+                let (user, session) = (name?, detail?);
+                let roles = if user == session { "1" } else { "2" };
+                let is_tls = kind.map(|kind| kind == "true");
+                if known.is_some() || holder? != roles || start.is_none() || is_tls.is_none() && user == session {
+                    return None;
+                }
+                known = Some((user, privileges?, space?, is_tls));
+            }
+            "power" => powers.push(Power {
+                name: privileges?,
+                is_attribute: mark? == "attribute",
+                holder: self::holder(holder?, start?, way, inherits?)?,
+            }),
+            "found" => {
+                let at: usize = mark?.parse().ok()?;
+                found.get_mut(at)?.push(name?);
+                let object = wants.as_mut()?.objects.get_mut(at)?;
+                if object.arguments.is_some() {
+                    object.arguments = Some(arguments(detail?)?);
+                }
+            }
+            "held" => {
+                let kind = kind?;
+                let (kind, column) = if kind == "COLUMN" { ("TABLE", Some(detail.clone()?)) } else { (kind.as_str(), None) };
+                let kind = *KINDS.iter().find(|known| **known == kind)?;
+                let arguments = match kind {
+                    "FUNCTION" | "PROCEDURE" => Some(arguments(detail?)?),
+                    _ => None,
+                };
+                let holder = match holder {
+                    Some(role) => Some(self::holder(role, start?, way, inherits?)?),
+                    None => None,
+                };
+                held.push(Held {
+                    object: Object { kind, schema: space, name: Some(name?), arguments },
+                    column,
+                    privileges: privileges?.split(',').map(privilege).collect::<Option<_>>()?,
+                    holder,
+                    mark: self::mark(mark.as_deref())?,
+                });
+            }
+            _ => return None,
+        }
+    }
+    let (user, version, database, is_tls) = known?;
+    Some(Account { user, version, database, is_tls, powers, held, wants, found, is_cut })
+}
+
+fn holder(role: String, start: String, way: Option<String>, inherits: String) -> Option<Holder> {
+    let inherits = match inherits.as_str() {
+        "true" => true,
+        "false" => false,
+        _ => return None,
+    };
+    Some(Holder { role, start, way, inherits })
+}
+
+fn mark(mark: Option<&str>) -> Option<Mark> {
+    Some(match mark {
+        None => Mark::None,
+        Some("usual") => Mark::Usual,
+        Some("restricted") => Mark::Restricted,
+        Some("definer") => Mark::Definer,
+        Some("policies") => Mark::Policies,
+        Some("forced") => Mark::Forced,
+        Some("part") => Mark::Part,
+        Some(_) => return None,
+    })
+}
+
+/// A privilege becomes part of a statement: it has to be words.
+fn privilege(text: &str) -> Option<(String, bool)> {
+    let (name, is_grantable) = text.strip_suffix('*').map_or((text, false), |name| (name, true));
+    let is_word = !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == ' ');
+    is_word.then(|| (name.to_owned(), is_grantable))
+}
+
+/// So do the types of a routine's arguments, which PostgreSQL has quoted already: they have to be names.
+fn arguments(text: String) -> Option<String> {
+    let is_safe = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | ' ' | ',' | '.' | '[' | ']' | '"');
+    (text.chars().all(is_safe) && text.matches('"').count().is_multiple_of(2)).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::vocabulary::PRIVILEGES;
+    use super::*;
+    use crate::needs::Needs;
+
+    fn row(values: [&str; COLUMNS.len()]) -> Row {
+        values.map(|value| (!value.is_empty()).then(|| value.to_owned()))
+    }
+
+    fn me() -> Row {
+        row(["self", "", "16.2", "true", "shop", "app", "app", "1", "30s", "", ""])
+    }
+
+    fn wants(needs: &str) -> Option<Wants> {
+        Some(Wants::of(&Needs::parse(needs, "PostgreSQL", PRIVILEGES).unwrap()))
+    }
+
+    #[test]
+    fn what_becomes_part_of_a_statement_is_what_it_should_be() {
+        for types in ["", "integer, text[]", "timestamp with time zone", "public.\"Mijn type\"[]", "\"char\""] {
+            assert_eq!(arguments(types.to_owned()).as_deref(), Some(types));
+        }
+        for types in ["integer); DROP TABLE x; --", "integer'", "\"char", "a\nb", "a-b"] {
+            assert_eq!(arguments(types.to_owned()), None, "{types}");
+        }
+        assert_eq!(privilege("SELECT*"), Some(("SELECT".to_owned(), true)));
+        for privileges in ["", "*", "select", "SELECT ON x TO y; DROP", "SELECT--"] {
+            assert_eq!(privilege(privileges), None, "{privileges}");
+        }
+    }
+
+    #[test]
+    fn names_of_the_servers_stay_names() {
+        let held =
+            row(["held", "", "INSERT", "TABLE", "pub\"lic", "x\"; DROP TABLE y; --\u{1b}[2J", "", "app", "app", "", "true"]);
+        let account = read([me(), held], wants("SELECT ON orders")).unwrap();
+        let [excess] = &account.excess(account.wants.as_ref().unwrap())[..] else { panic!("one") };
+        assert_eq!(excess.statement, "REVOKE INSERT ON TABLE \"pub\"\"lic\".\"x\"\"; DROP TABLE y; --\\u{1b}[2J\" FROM \"app\";");
+    }
+
+    #[test]
+    fn more_than_can_be_compared_is_too_much() {
+        let held = row(["held", "", "SELECT", "TABLE", "public", "orders", "", "app", "app", "", "true"]);
+        let usage = row(["held", "usual", "USAGE", "SCHEMA", "", "public", "", "", "", "", ""]);
+        let found = row(["found", "0", "", "", "", "orders", "", "", "", "", ""]);
+        let rows = |count: usize| [me(), found.clone(), usage.clone()].into_iter().chain(vec![held.clone(); count - 3]);
+        for (count, excess) in [(4, Some(0)), (MOST_ROWS, Some(0)), (MOST_ROWS + 1, Some(1)), (MOST_ROWS + 2, None)] {
+            let account = read(rows(count), wants("SELECT ON orders"));
+            let found = account.as_ref().map(|account| {
+                let wants = account.wants.as_ref().unwrap();
+                assert!(account.missing(wants).is_empty());
+                account.excess(wants).len()
+            });
+            assert_eq!(found, excess, "{count} rows");
+        }
+    }
+}
