@@ -11,7 +11,21 @@
 //! | `SHOP_SESSIONS_PASSWORD` or `…_FILE`, `SHOP_SESSIONS_CA` or `…_FILE` | as above | |
 //! | `SHOP_ADDRESS` | where it listens | `127.0.0.1:8080`, the default |
 //!
-//! The account in PostgreSQL needs `CREATE` on its schema once, for the table; the one in Redis `+get +setex +ping +hello +acl|whoami` on `session:*`.
+//! The table is there before the shop is, and is not its own: what serves requests has no business changing tables.
+//! `CREATE TABLE orders (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, item TEXT NOT NULL);`
+//!
+//! `needs` says what the account in PostgreSQL is to be able to do. `cargo run --example shop -- grants orders` prints what makes that account, for `psql`:
+//!
+//! ```sql
+//! -- It has no password, and cannot log in by one before it gets it: `\password "shop_orders"` in psql.
+//! -- Before PostgreSQL 15, everybody may create objects in "public". Once in each database: REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+//! CREATE ROLE "shop_orders" LOGIN;
+//! DO 'BEGIN EXECUTE pg_catalog.format(''GRANT CONNECT ON DATABASE %I TO %I'', pg_catalog.current_database(), ''shop_orders''); END';
+//! GRANT USAGE ON SCHEMA "public" TO "shop_orders";
+//! GRANT SELECT, INSERT ON TABLE "public"."orders" TO "shop_orders";
+//! ```
+//!
+//! The account in Redis needs `+get +setex +ping +hello +acl|whoami` on `session:*`.
 //!
 //! ```text
 //! curl -X POST localhost:8080/orders/lamp     →  {"id":1,"item":"lamp"}
@@ -39,8 +53,8 @@ use serde::Serialize;
 #[derive(BackingServices)]
 #[services(prefix = "SHOP")]
 struct Services {
-    /// Orders.
-    #[service(env = "DATABASE_URL")]
+    /// Orders. An account that may do less than this is refused, and so is one that may do more.
+    #[service(env = "DATABASE_URL", needs = "SELECT, INSERT ON orders")]
     orders: Resource<Postgres>,
 
     /// Sessions, which end by themselves.
@@ -53,11 +67,14 @@ struct Services {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    if let (Some("grants"), Some(field)) = (arguments.next().as_deref(), arguments.next()) {
+        Services::MANIFEST.grants().iter().filter(|grants| grants.field() == field).for_each(|grants| print!("{grants}"));
+        return Ok(());
+    }
+
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let services = Arc::new(Services::attach().await?);
-    sqlx::query("CREATE TABLE IF NOT EXISTS orders (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, item TEXT NOT NULL)")
-        .execute(&*services.orders.client())
-        .await?;
 
     let routes = Router::new()
         .route("/orders", get(orders))

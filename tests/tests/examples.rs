@@ -74,13 +74,23 @@ impl Drop for Shop {
 #[test]
 fn shop_serves_from_postgresql_and_redis_over_tls() {
     let (database, cache) = (postgres::Postgres::start(), redis::Redis::start());
-    // The shop brings its own table.
-    let _ = database.sql(&format!("DROP TABLE orders; GRANT CREATE ON SCHEMA public TO {}", postgres::USER));
+    let grants = example("shop").args(["--", "grants", "orders"]).output().expect("cargo");
+    let grants = String::from_utf8(grants.stdout).expect("text");
+    let documented = include_str!("../../examples/examples/shop.rs");
+    for line in grants.lines() {
+        assert!(documented.contains(&format!("//! {line}\n")), "the docs of the shop do not have: {line}");
+    }
+    database.script(
+        postgres::DATABASE,
+        "DROP TABLE orders; CREATE TABLE orders (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, item TEXT NOT NULL);",
+    );
+    database.script(postgres::DATABASE, &grants);
+    let _ = database.sql(&format!("ALTER ROLE shop_orders PASSWORD '{PASSWORD}'"));
 
     let mut command = example("shop");
     command
         .envs([
-            ("DATABASE_URL", database.locator()),
+            ("DATABASE_URL", database.locator().replace(postgres::USER, "shop_orders")),
             ("DATABASE_PASSWORD", PASSWORD.to_owned()),
             ("DATABASE_CA", database.authority.pem()),
         ])
@@ -111,5 +121,5 @@ fn shop_serves_from_postgresql_and_redis_over_tls() {
     canary::assert_silent("the posture", &posture);
 
     assert!(shop.stop(), "it detaches, and ends well");
-    assert_eq!(database.connections_of(postgres::USER), 0);
+    assert_eq!(database.connections_of("shop_orders"), 0);
 }
