@@ -269,6 +269,26 @@ async fn an_administrator_is_refused_and_waived() {
     shop.detach().await;
 }
 
+/// Through what MariaDB grants to everybody, by itself or by way of a role; it has a server of its own.
+#[tokio::test]
+async fn what_everybody_may_do_makes_an_administrator() {
+    let server = MariaDb::start();
+    // Nobody can take such a role on, and nobody has to; what it may do makes no administrator.
+    let _ = server.sql(&format!("CREATE ROLE allen; GRANT SELECT ON {DATABASE}.* TO allen; GRANT allen TO PUBLIC"));
+    let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
+    shop.detach().await;
+
+    let _ = server.sql("GRANT FILE ON *.* TO PUBLIC");
+    let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
+    assert_eq!(problems(&error), ["superuser_account"]);
+    assert!(error.to_string().contains("FILE"), "{error}");
+
+    let _ = server.sql("REVOKE FILE ON *.* FROM PUBLIC; GRANT PROCESS ON *.* TO allen");
+    let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
+    assert_eq!(problems(&error), ["superuser_account"]);
+    assert!(error.to_string().contains("PROCESS"), "{error}");
+}
+
 #[tokio::test]
 async fn who_has_what_an_application_needs_is_none() {
     for user in ["zuinig", "rolbewust"] {
@@ -709,7 +729,7 @@ async fn answering(peer: Peer, leaf: Arc<Leaf>, answers: Arc<Answers>) -> io::Re
             "SHOW GRANTS FOR CURRENT_USER() USING `baas`@`%`, `s``x`@`localhost`" => {
                 rows(1, &[&[Some(MY_GRANT)], &[Some("GRANT SUPER ON *.* TO `winkelier`@`%`")]])
             }
-            "SHOW GRANTS FOR CURRENT_USER()" => answers.grants.clone(),
+            "SHOW GRANTS" => answers.grants.clone(),
             _ => ok(1),
         };
         peer.write(answer).await?;

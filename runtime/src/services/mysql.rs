@@ -17,8 +17,8 @@
 //!    is named, together with a way to authenticate that nobody has, and the server says which one the account has. No password, and no proof of one, has
 //!    been sent. The connection is closed.
 //! 2. **The pool**, whose options are made by setters, with `VERIFY_IDENTITY`. Its first connection is opened.
-//! 3. **The probe**: `VERSION()`, `CURRENT_USER()`, `SHOW SESSION STATUS LIKE 'Ssl_cipher'` and `SHOW GRANTS FOR CURRENT_USER()`, and those of each role that the
-//!    account has. Anything on `*.*`, in the schema `mysql`, or with the right to pass it on makes an administrator, and so does the user `root` or
+//! 3. **The probe**: `VERSION()`, `CURRENT_USER()`, `SHOW SESSION STATUS LIKE 'Ssl_cipher'` and `SHOW GRANTS`, which tells of what everybody is granted through
+//!    MariaDB's `PUBLIC` too, and the grants of each role that the account has. Anything on `*.*`, in the schema `mysql`, or with the right to pass it on makes an administrator, and so does the user `root` or
 //!    none: the finding `superuser_account`.
 //!
 //! # How an account may authenticate
@@ -55,7 +55,8 @@
 //!
 //! It never sends a file that a server asks for (`LOCAL INFILE`): it has no code for that. And it reads no variable of the process.
 //!
-//! What the probe does not see: privileges that MariaDB grants to `PUBLIC`.
+//! What the probe does not see: rows of `mysql.db` without a user, which hold for everybody. Installations from before MariaDB 10.11 and MySQL 8 have them for the
+//! database `test`: `DELETE FROM mysql.db WHERE User = ''; FLUSH PRIVILEGES;`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -288,7 +289,8 @@ async fn probe(connection: &mut MySqlConnection, target: &Target, bound: &OnceLo
     rows(connection, &statement).await?;
     let _ = bound.set(statement);
 
-    account.read_grants(connection, "SHOW GRANTS FOR CURRENT_USER()").await?;
+    // Without `FOR`, it tells of MariaDB's `PUBLIC` and of MySQL's mandatory roles too.
+    account.read_grants(connection, "SHOW GRANTS").await?;
     let roles = std::mem::take(&mut account.grants.roles);
     if roles.len() > MOST_ROLES {
         return Err(no_answer());

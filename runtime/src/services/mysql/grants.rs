@@ -29,8 +29,11 @@ impl Grants {
             self.powers.insert("GRANT OPTION".to_owned());
         }
         let Some((privileges, place)) = split(what, " ON ") else {
-            // No place: these are roles.
-            self.roles.extend(list(what).into_iter().map(requoted).collect::<Option<Vec<_>>>()?);
+            // No place: these are roles. What a role has of another one, or `PUBLIC`, is told together with it, and cannot be taken on; neither has a host.
+            let roles = list(what).into_iter().map(requoted).collect::<Option<Vec<_>>>()?;
+            if split(whom, "@").is_some() {
+                self.roles.extend(roles);
+            }
             return Some(());
         };
         if privileges == "USAGE" {
@@ -193,6 +196,8 @@ mod tests {
         let mut grants = Grants::default();
         grants.read("GRANT `r`@`%`,`s``x`@`localhost` TO `u`@`%`").unwrap();
         grants.read("GRANT reader TO `u`@`%`").unwrap();
+        grants.read("GRANT `inner@role` TO `s@x`").unwrap();
+        grants.read("GRANT `r4` TO PUBLIC").unwrap();
         assert_eq!(grants.roles, ["`r`@`%`", "`s``x`@`localhost`", "`reader`"]);
     }
 }
