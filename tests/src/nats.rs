@@ -26,8 +26,7 @@ pub const NKEY: (&str, &str) =
 pub const STRANGER: &str = "SUAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB6IC5CQ";
 
 /// What the application may do.
-const PERMISSIONS: &str =
-    r#"{ publish: ["orders.>", "$JS.API.>", "$JS.ACK.>", "_INBOX.>"], subscribe: ["_INBOX.>", "orders.>"] }"#;
+const PERMISSIONS: &str = r#"{ publish: ["orders.>", "$JS.API.STREAM.>", "$JS.API.CONSUMER.>", "$JS.ACK.>", "_INBOX.>"], subscribe: ["_INBOX.>", "orders.>"] }"#;
 
 /// What a server is to be like.
 #[derive(Debug)]

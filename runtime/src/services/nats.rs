@@ -24,11 +24,24 @@
 //! 1. **A visit**: a short conversation of our own, over a connection that is then closed. The server's greeting has to offer TLS, and nothing may stand
 //!    behind it. Then TLS, by our own configuration: the resource's `_CA` and nothing else, or the public roots. A server that asks for no login is the finding
 //!    `weak_authentication`. Then we log in.
-//! 2. **The probe**, in the same conversation: `$SYS.REQ.USER.INFO` tells the user, the account and its permissions, since NATS 2.10. An answer that makes no
-//!    sense is a refusal. Where nobody answers, or the account may not ask, it tries what only an administrator may: to subscribe and to publish to a
-//!    subject with a random name (`_probe.…`, an empty message). Who may do either on every subject is a `superuser_account`. So the account needs no permission
-//!    for this; with `publish: "$SYS.REQ.USER.INFO"` nothing is tried.
+//! 2. **The probe**, in the same conversation, in one round trip, which is told below.
 //! 3. **The driver** connects, with the same TLS configuration, with TLS required, to this host and no other: servers that it is told of are ignored.
+//!
+//! # What the account may do
+//! What a field `needs` is written with subjects, wildcards among them: `needs = "PUBLISH ON orders.*.new, audit; SUBSCRIBE ON orders.>"`. To subscribe to `_INBOX.>` is
+//! always part of it: replies come there. [`Manifest::grants`](crate::Manifest::grants) writes the block `authorization` with that user, who has no password in it: the
+//! server takes it from a variable of its own environment, and does not start without. With `inbox_prefix` in the locator, write that prefix there instead.
+//!
+//! - `$SYS.REQ.USER.INFO` tells the user, the account and its permissions, since NATS 2.10. An answer that makes no sense is a refusal. Where nobody answers, or the
+//!   account may not ask, it is tried to subscribe and to publish to a subject with a random name (`_probe.…`, an empty message). Who may do either on every
+//!   subject, or is of the system's account, is a `superuser_account`. So the account needs no permission for this.
+//! - Who may publish to `$SYS.>` or to `$JS.API.>` as a whole, and does not need it, is one too: the parts of JetStream's that an application uses have names
+//!   (`$JS.API.CONSUMER.>`).
+//! - With `needs`, each subject is tried, and what is around it (of `orders.new`, `orders.>`), both to publish and to subscribe: `missing_privileges` and `excess_privileges`.
+//!
+//! No message reaches anybody by trying a subject: it asks for a reply to `_R_.…`, which only servers may use, so the server refuses it after it has looked at the
+//! permission. A subscription is ended at once. Not seen: a permission that is neither needed nor around what is, nor one of those above. What is
+//! refused is in the server's log.
 //!
 //! # How it comes back
 //! The driver's own reconnecting, behind a gate: pauses of 100 ms at first and 10 s at last, with jitter, and before each attempt the host's addresses are held
@@ -62,11 +75,13 @@ use self::credentials::Credentials;
 use self::gate::{Gate, MOST_ATTEMPTS};
 use crate::attach::{HEALTH_DEADLINE, within};
 use crate::finding::{Failure, FailureKind, Finding};
-use crate::needs::{Grantable, Names};
+use crate::grants::Grants;
+use crate::needs::Grantable;
 use crate::posture::{Posture, ServerPosture, TlsPosture};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
 
+mod account;
 mod credentials;
 mod gate;
 mod visit;
@@ -88,13 +103,11 @@ const INBOX_PREFIX: &str = "_INBOX";
 const NAME: &str = "backing-services";
 
 const REMARKS: &[&str] = &[
+    "a permission for subjects that neither are needed nor are around such is not seen, unless it is for every subject, `$SYS.>` or `$JS.API.>`",
     "the driver bounds neither the server's greeting before TLS nor a message after it: `tls_first=true` leaves the first to nobody but the verified server",
     "the driver resolves the host's name again, a moment after its addresses were held against the rules",
     "the driver logs what a server says in an error, as it is, at `info`",
 ];
-
-/// What an account can be granted.
-const PRIVILEGES: &[Grantable] = &[Grantable::new("SUBJECT", &["PUBLISH", "SUBSCRIBE"], Names::Patterns)];
 
 #[diagnostic::do_not_recommend]
 impl Service for Nats {
@@ -102,7 +115,7 @@ impl Service for Nats {
 
     const NAME: &'static str = "NATS";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("tls")];
-    const PRIVILEGES: &'static [Grantable] = PRIVILEGES;
+    const PRIVILEGES: &'static [Grantable] = account::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::number("connect_timeout", 1, 300),
         Parameter::number("request_timeout", 1, 3_600_000),
@@ -110,6 +123,10 @@ impl Service for Nats {
         Parameter::text("inbox_prefix", 64),
     ];
     const LOGIN: Login = Login::Password;
+
+    fn grants(grants: &Grants) -> Option<String> {
+        Some(account::grants(grants))
+    }
 
     fn check(target: &Target) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -148,9 +165,10 @@ impl Service for Nats {
         });
         posture.server = version.map(|version| ServerPosture::new("nats-server", &version));
         posture.account = account.name;
+        posture.privileges = account.privileges;
         posture.authentication = Some(credentials.name().to_owned());
         posture.remarks = REMARKS.to_vec();
-        Ok(Attachment::new(client, posture).with_findings(finding.into_iter().chain(account.finding)))
+        Ok(Attachment::new(client, posture).with_findings(finding.into_iter().chain(account.findings)))
     }
 
     async fn health(client: &Client) -> Result<(), Refusal> {

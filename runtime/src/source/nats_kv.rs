@@ -3,7 +3,7 @@
 //! Values are keys of the bucket, named as the variables: `SHOP_ORDERS_URL`. They are read once, and then watched; what is asked for is a snapshot, so that attaching
 //! does not wait for the store, and goes on while the store is away.
 //!
-//! - **How it is spoken to.** As [`Nats`](crate::services::nats) is, by the same rules: its module tells what the driver leaves open. The account needs `$JS.API.>`, `$JS.FC.>` and the
+//! - **How it is spoken to.** As [`Nats`](crate::services::nats) is, by the same rules: its module tells what the driver leaves open. The account needs `$JS.API.STREAM.>`, `$JS.API.CONSUMER.>`, `$JS.FC.>` and the
 //!   inboxes; it is looked at as an application's is.
 //! - **What is watched.** The whole bucket, by an ordered consumer: the driver goes on behind the last message it saw, and where that cannot be, everything is read again. A
 //!   snapshot is published when the server has nothing more to tell at the moment. Keys are put one by one in NATS: what belongs together may be seen half, is refused by whoever follows the
@@ -140,7 +140,7 @@ fn logged() -> Option<Finding> {
 }
 
 fn no_bucket() -> Refusal {
-    let help = "look at the bucket's name, whether JetStream is on, and whether the account may use `$JS.API.>`";
+    let help = "look at the bucket's name, whether JetStream is on, and whether the account may use `$JS.API.STREAM.>` and `$JS.API.CONSUMER.>`";
     Failure::new(FailureKind::Unavailable, "there is no such bucket, or the account may not read it", help).into()
 }
 

@@ -5,6 +5,7 @@ use backing_services_rules::rule::{OPPORTUNISTIC_TLS, PLAINTEXT_SCHEME, SUPERUSE
 use serde_json::Value;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
+use super::account::Questions;
 use super::credentials::Credentials;
 use crate::attach::within;
 use crate::dial::{Dialled, Stream};
@@ -191,8 +192,12 @@ impl Visit {
         let inbox = format!("{inbox_prefix}.{unique}");
         // A subject that nobody has named: who may subscribe to it may subscribe to every one.
         let nowhere = format!("_probe.{unique}");
-        let question = format!("SUB {inbox} 1\r\nPUB $SYS.REQ.USER.INFO {inbox} 0\r\n\r\nSUB {nowhere} 2\r\nUNSUB 2\r\nPING\r\n");
-        let Heard { denied, answer } = self.ask(target, &question).await?;
+        let questions = Questions::new(target.needs(), &unique);
+        let question = format!(
+            "SUB {inbox} 1\r\nPUB $SYS.REQ.USER.INFO {inbox} 0\r\n\r\nSUB {nowhere} 2\r\nUNSUB 2\r\n{}PING\r\n",
+            questions.lines()
+        );
+        let Heard { denied, answer } = self.ask(target, &question, questions.len()).await?;
         let is_denied = |denied: &[String], what: &str, subject: &str| {
             denied.iter().any(|text| text.contains(what) && text.contains(&subject.to_lowercase()))
         };
@@ -215,10 +220,12 @@ impl Visit {
             }
         }
         if let Some((false, json)) = answer {
-            return told(&json, credentials);
+            let mut account = told(&json, credentials)?;
+            account.compare(&questions, target, credentials, &denied);
+            return Ok(account);
         }
         // A server before 2.10 has nobody who answers, or the account may not ask.
-        let publishes = self.ask(target, &format!("PUB {nowhere} 0\r\n\r\nPING\r\n")).await?;
+        let publishes = self.ask(target, &format!("PUB {nowhere} 0\r\n\r\nPING\r\n"), 0).await?;
         let mut powers = Vec::new();
         if !is_denied(&publishes.denied, "publish", &nowhere) {
             powers.push(PUBLISHES);
@@ -226,14 +233,20 @@ impl Visit {
         if !is_denied(&denied, "subscription", &nowhere) {
             powers.push(SUBSCRIBES);
         }
-        Ok(Account { name: credentials.user().map(str::to_owned), finding: superuser(&powers) })
+        let mut account = Account {
+            name: credentials.user().map(str::to_owned),
+            privileges: Vec::new(),
+            findings: superuser(&powers).into_iter().collect(),
+        };
+        account.compare(&questions, target, credentials, &denied);
+        Ok(account)
     }
 
     /// Sends a question that ends with `PING`, and gives what comes until the `PONG`.
-    async fn ask(&mut self, target: &Target, question: &str) -> Result<Heard, Refusal> {
+    async fn ask(&mut self, target: &Target, question: &str, questions: usize) -> Result<Heard, Refusal> {
         self.send(target, question.as_bytes()).await?;
         let mut heard = Heard { denied: Vec::new(), answer: None };
-        for _ in 0..MOST_LINES {
+        for _ in 0..MOST_LINES + questions {
             match self.next(target).await? {
                 Said::Pong => return Ok(heard),
                 Said::Error(text) if text.contains("permissions violation") => heard.denied.push(text),
@@ -256,7 +269,22 @@ struct Heard {
 /// Who we are, as far as the server tells.
 pub(super) struct Account {
     pub(super) name: Option<String>,
-    pub(super) finding: Option<Finding>,
+    pub(super) privileges: Vec<String>,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Account {
+    /// Adds what an administrator may on subjects of its own, and else what the field needs and what it does not.
+    fn compare(&mut self, questions: &Questions, target: &Target, credentials: &Credentials, denied: &[String]) {
+        if !self.findings.is_empty() {
+            return;
+        }
+        let powers = questions.powers(target.needs(), denied);
+        self.findings.extend(superuser(&powers.iter().map(String::as_str).collect::<Vec<_>>()));
+        if let (Some(needs), true) = (target.needs(), self.findings.is_empty()) {
+            (self.privileges, self.findings) = questions.compare(needs, credentials.user(), denied);
+        }
+    }
 }
 
 const PUBLISHES: &str = "publish to every subject";
@@ -310,7 +338,7 @@ fn told(json: &[u8], credentials: &Credentials) -> Result<Account, Refusal> {
         || format!("somebody of the account {account}"),
         |user| format!("{} of the account {account}", printable(user)),
     );
-    Ok(Account { name: Some(name), finding: superuser(&powers) })
+    Ok(Account { name: Some(name), privileges: Vec::new(), findings: superuser(&powers).into_iter().collect() })
 }
 
 /// Whether one side of an account's permissions leaves everything open, but for what is denied.

@@ -1,0 +1,211 @@
+//! What the account may do, compared with what the field needs, and written as configuration of the server.
+
+use crate::finding::Finding;
+use crate::grants::Grants;
+use crate::needs::{Difference, Grantable, Names, Needs};
+use crate::posture::MOST_PRIVILEGES;
+
+/// What an account can be granted.
+pub(super) const PRIVILEGES: &[Grantable] = &[Grantable::new("SUBJECT", &[PUBLISH, SUBSCRIBE], Names::Patterns)];
+
+const PUBLISH: &str = "PUBLISH";
+const SUBSCRIBE: &str = "SUBSCRIBE";
+
+/// What leads to power over more than the application's own messages.
+const POWERS: [&str; 2] = ["$SYS.>", "$JS.API.>"];
+
+/// The questions of a probe.
+pub(super) struct Questions {
+    list: Vec<Question>,
+    unique: String,
+}
+
+struct Question {
+    privilege: &'static str,
+    /// What is tried: a subject, or to subscribe, also one with wildcards.
+    subject: String,
+    /// What it stands for in a report.
+    stands_for: String,
+}
+
+impl Questions {
+    pub(super) fn new(needs: Option<&Needs>, unique: &str) -> Self {
+        let mut list: Vec<Question> = Vec::new();
+        let mut add = |privilege, subject: String, stands_for: String| {
+            if list.iter().all(|other| other.privilege != privilege || other.subject != subject) {
+                list.push(Question { privilege, subject, stands_for });
+            }
+        };
+        for power in POWERS {
+            add(PUBLISH, sample(power, unique), power.to_owned());
+            add(SUBSCRIBE, power.to_owned(), power.to_owned());
+        }
+        for subject in needs.iter().flat_map(|needs| needs.iter()).filter_map(|need| need.object.as_deref()) {
+            add(PUBLISH, sample(subject, unique), subject.to_owned());
+            add(SUBSCRIBE, subject.to_owned(), subject.to_owned());
+            // What is around it: of `orders.eu.>`, `orders.>`.
+            let tokens: Vec<_> = subject.split('.').collect();
+            let around = tokens.len().saturating_sub(if tokens.last() == Some(&">") { 2 } else { 1 });
+            if around > 0 {
+                let around = format!("{}.>", tokens[..around].join("."));
+                add(PUBLISH, sample(&around, unique), around.clone());
+                add(SUBSCRIBE, sample(&around, unique), around);
+            }
+        }
+        Self { list, unique: unique.to_owned() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The lines. A message with a reply to `_R_.…`, which only servers may have, is refused when it has been looked at whether one may publish it: nobody gets it.
+    pub(super) fn lines(&self) -> String {
+        let mut lines = String::new();
+        for (index, Question { privilege, subject, .. }) in self.list.iter().enumerate() {
+            lines.push_str(&if *privilege == PUBLISH {
+                format!("PUB {subject} _R_.{}.{index} 0\r\n\r\n", self.unique)
+            } else {
+                let id = index + 100;
+                format!("SUB {subject} {id}\r\nUNSUB {id}\r\n")
+            });
+        }
+        lines
+    }
+
+    /// Whether one may, out of what was refused.
+    fn may(&self, index: usize, denied: &[String]) -> bool {
+        let Question { privilege, subject, .. } = &self.list[index];
+        let subject = format!("\"{}\"", subject.to_lowercase());
+        if *privilege == PUBLISH {
+            let reply = format!("\"_r_.{}.{index}\"", self.unique);
+            denied.iter().any(|text| text.contains("reply") && text.contains(&reply))
+        } else {
+            !denied.iter().any(|text| text.contains("subscription") && text.contains(&subject))
+        }
+    }
+
+    /// What an administrator may and the field does not need.
+    pub(super) fn powers(&self, needs: Option<&Needs>, denied: &[String]) -> Vec<String> {
+        let mut powers = Vec::new();
+        for (index, question) in self.list.iter().enumerate() {
+            if POWERS.contains(&question.stands_for.as_str())
+                && question.privilege == PUBLISH
+                && self.may(index, denied)
+                && !is_needed(needs, question)
+            {
+                powers.push(format!("publish to `{}`", question.stands_for));
+            }
+        }
+        powers
+    }
+
+    /// What the account lacks, and what it has too much.
+    pub(super) fn compare(&self, needs: &Needs, user: Option<&str>, denied: &[String]) -> (Vec<String>, Vec<Finding>) {
+        let statement = permissions(needs);
+        let statement = format!("give the user {} its `permissions: {statement}`", user.unwrap_or_default());
+        let (mut lacking, mut excess, mut privileges) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, question) in self.list.iter().enumerate() {
+            let label = format!("{} ON {}", question.privilege, question.stands_for);
+            let is_named = needs
+                .iter()
+                .any(|need| need.privilege == question.privilege && need.object.as_deref() == Some(question.stands_for.as_str()));
+            match (self.may(index, denied), is_needed(Some(needs), question)) {
+                (false, _) if is_named => lacking.push(Difference::new(label, &statement)),
+                (true, false) => {
+                    privileges.push(label.clone());
+                    excess.push(Difference::new(label, &statement));
+                }
+                (true, true) if is_named => privileges.push(label),
+                _ => {}
+            }
+        }
+        privileges.truncate(MOST_PRIVILEGES);
+        let findings = Finding::missing_privileges(&lacking).into_iter().chain(Finding::excess_privileges(&excess)).collect();
+        (privileges, findings)
+    }
+}
+
+fn is_needed(needs: Option<&Needs>, question: &Question) -> bool {
+    needs.iter().flat_map(|needs| needs.iter()).any(|need| {
+        need.privilege == question.privilege && need.object.as_deref().is_some_and(|subject| covers(subject, &question.subject))
+    })
+}
+
+/// A subject that the pattern matches.
+fn sample(pattern: &str, unique: &str) -> String {
+    pattern
+        .split('.')
+        .map(|token| if matches!(token, "*" | ">") { format!("_probe{unique}") } else { token.to_owned() })
+        .collect::<Vec<_>>()
+        .join(".")
+}
+
+/// Whether a pattern matches a subject, or all that another pattern matches.
+fn covers(pattern: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for token in pattern.split('.') {
+        match (token, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(other)) if other != ">" => {}
+            (token, Some(other)) if token == other => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
+/// A block of the server's configuration.
+pub(super) fn grants(grants: &Grants) -> String {
+    let variable: String =
+        grants.account().chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    format!(
+        "# the server takes the password, or its bcrypt hash, from its environment: it does not start without NATS_{variable}_PASSWORD\n\
+         authorization: {{\n  users: [\n    {{ user: {}, password: $NATS_{variable}_PASSWORD, permissions: {} }}\n  ]\n}}\n",
+        quoted(grants.account()),
+        permissions(grants.needs())
+    )
+}
+
+/// Both sides: where one is left out, everything is permitted.
+fn permissions(needs: &Needs) -> String {
+    let side = |privilege: &str, more: &[&str]| {
+        let needed = needs.iter().filter(|need| need.privilege == privilege).filter_map(|need| need.object.as_deref());
+        let subjects: Vec<_> = needed.chain(more.iter().copied()).map(quoted).collect();
+        if subjects.is_empty() { "{ deny: [\">\"] }".to_owned() } else { format!("{{ allow: [{}] }}", subjects.join(", ")) }
+    };
+    format!("{{ publish: {}, subscribe: {} }}", side(PUBLISH, &[]), side(SUBSCRIBE, &["_INBOX.>"]))
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_cover_as_the_server_has_it() {
+        for (pattern, subject, expected) in [
+            (">", "a.b", true),
+            ("a.>", "a.b.c", true),
+            ("a.>", "a", false),
+            ("a.*", "a.b", true),
+            ("a.*", "a.b.c", false),
+            ("a.*", "a.>", false),
+            ("a.>", "a.>", true),
+            ("a.b", "a.b", true),
+            ("a.b", "a.*", false),
+        ] {
+            assert_eq!(covers(pattern, subject), expected, "{pattern} {subject}");
+        }
+    }
+
+    #[test]
+    fn both_sides_are_written() {
+        let needs = Needs::parse("SUBSCRIBE ON orders.>", "NATS", PRIVILEGES).unwrap();
+        assert_eq!(permissions(&needs), r#"{ publish: { deny: [">"] }, subscribe: { allow: ["orders.>", "_INBOX.>"] } }"#);
+        assert!(Needs::parse("PUBLSH ON a", "NATS", PRIVILEGES).unwrap_err().contains("write `PUBLISH`"));
+    }
+}
