@@ -55,6 +55,8 @@
 //!
 //! It never sends a file that a server asks for (`LOCAL INFILE`): it has no code for that. And it reads no variable of the process.
 //!
+//! `needs` is read, and not compared with the account yet: an account that may do more, or less, is attached unless it is an administrator's.
+//!
 //! What the probe does not see: rows of `mysql.db` without a user, which hold for everybody. Installations from before MariaDB 10.11 and MySQL 8 have them for the
 //! database `test`: `DELETE FROM mysql.db WHERE User = ''; FLUSH PRIVILEGES;`.
 
