@@ -174,7 +174,7 @@ async fn a_whole_struct_moves_at_once_or_not_at_all() {
     role("samen");
     let pair = Redises(redis::Redis::start(), redis::Redis::start());
     let services: Both = attached(&pair.both("samen", 0)).await;
-    let () = services.sessions.client().set("where", "one").await.unwrap();
+    let () = services.sessions.client().set("greeting", "one").await.unwrap();
 
     let mut half = pair.both("samen", 1);
     set(&mut half, "SHOP_SESSIONS_PASSWORD", WRONG_PASSWORD);
@@ -183,14 +183,14 @@ async fn a_whole_struct_moves_at_once_or_not_at_all() {
     assert_eq!(problems(&error), ["not_admitted"]);
     assert_eq!(port_of(&services.orders.client()).await, ONE.port);
     assert_eq!(port_of(&services.archive.copies.client()).await, ONE.port);
-    assert_eq!(services.sessions.client().get::<_, String>("where").await.unwrap(), "one");
+    assert_eq!(services.sessions.client().get::<_, String>("greeting").await.unwrap(), "one");
     TWO.assert_no_connection_of("samen").await;
     pair.1.assert_no_connection().await;
 
     services.reattach(&environment(&pair.both("samen", 1))).await.unwrap();
     assert_eq!(port_of(&services.orders.client()).await, TWO.port);
     assert_eq!(port_of(&services.archive.copies.client()).await, TWO.port);
-    assert!(services.sessions.client().get::<_, Option<String>>("where").await.unwrap().is_none());
+    assert!(services.sessions.client().get::<_, Option<String>>("greeting").await.unwrap().is_none());
     ONE.assert_no_connection_of("samen").await;
     pair.0.assert_no_connection().await;
 
@@ -269,6 +269,67 @@ async fn nothing_fails_while_it_is_swapped_under_full_load() {
     TWO.assert_no_connection_of("drukte").await;
     assert!(services.detach().await.is_clean());
     ONE.assert_no_connection_of("drukte").await;
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 4)]
+struct Cached {
+    sessions: Resource<Redis>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cache_is_swapped_under_load_and_refused_like_a_database() {
+    let pair = Redises(redis::Redis::start(), redis::Redis::start());
+    let good = |server: &redis::Redis| variables("SHOP_SESSIONS", &server.locator(), PASSWORD, &server.authority);
+    let services: Cached = attached(&good(&pair.0)).await;
+    let stop = std::sync::Arc::new(AtomicBool::new(false));
+    let tasks: Vec<_> = (0..8)
+        .map(|task| {
+            let (sessions, stop) = (services.sessions.clone(), stop.clone());
+            tokio::spawn(async move {
+                let (mut done, mut failed) = (0, Vec::new());
+                while !stop.load(Ordering::Relaxed) {
+                    match sessions.client().set::<_, _, ()>(format!("session:{task}"), "x").await {
+                        Ok(()) => done += 1,
+                        Err(error) => failed.push(error.to_string()),
+                    }
+                }
+                (done, failed)
+            })
+        })
+        .collect();
+    for swap in 0..20 {
+        let server = if swap % 2 == 0 { &pair.1 } else { &pair.0 };
+        services.reattach(&environment(&good(server))).await.unwrap();
+    }
+
+    let hanging = Hostile::start(|peer| async { Ok(Some(peer)) });
+    let at = |user: &str, port: u16| format!("rediss://{user}@localhost:{port}");
+    let two = &pair.1;
+    let (user, stranger) = (redis::USER, Authority::new("a stranger"));
+    for (locator, password, authority, problem) in [
+        (at(user, port::free()), PASSWORD, &two.authority, "unreachable"),
+        (at(user, two.port), PASSWORD, &stranger, "unverified_tls"),
+        (at(redis::ADMIN, two.port), ADMIN_PASSWORD, &two.authority, "superuser_account"),
+        (at(user, two.port), WRONG_PASSWORD, &two.authority, "not_admitted"),
+        (at(user, hanging.port), PASSWORD, &two.authority, "timed_out"),
+    ] {
+        let bad = environment(&variables("SHOP_SESSIONS", &locator, password, authority));
+        let error = services.reattach(&bad).await.unwrap_err();
+        silent(&error);
+        assert_eq!(problems(&error), [problem], "{error}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    for task in tasks {
+        let (done, failed) = task.await.unwrap();
+        assert_eq!(failed, Vec::<String>::new());
+        assert!(done > 50, "{done} calls are no load");
+    }
+    pair.1.assert_no_connection().await;
+    assert!(services.detach().await.is_clean());
+    pair.0.assert_no_connection().await;
+    hanging.assert_all_closed().await;
+    journal::assert_silent();
 }
 
 #[tokio::test]
