@@ -209,3 +209,62 @@ async fn a_server_that_is_open_or_another_is_refused() {
         assert!(hostile.heard().iter().all(|heard| heard.secret.is_empty()));
     }
 }
+
+/// What answers as an etcd would, up to a point.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_hostile_is_bounded() {
+    fn answer(body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    }
+    let token = || answer(r#"{"token":"a.1"}"#);
+    let account = || answer(r#"{"roles":["shop"]}"#);
+    let authority = Authority::new("the tests' authority");
+    for (answers, floods, expected) in [
+        (vec![answer("<html>")], false, "protocol"),
+        (vec![answer("{}")], false, "protocol"),
+        (vec![answer(r#"{"token":"a\r\nX-Evil: 1"}"#)], false, "protocol"),
+        (vec![answer(&"[".repeat(60_000))], false, "protocol"),
+        (
+            vec!["HTTP/1.1 307 Temporary Redirect\r\nlocation: https://169.254.169.254/\r\ncontent-length: 0\r\n\r\n".to_owned()],
+            false,
+            "protocol",
+        ),
+        (vec!["HTTP/1.1 200 OK\r\n\r\n".to_owned()], true, "protocol"),
+        (vec!["HTTP/1.1 400 Bad Request\r\ncontent-length: 10\r\n\r\n{\"code\":3}".to_owned()], false, "not_admitted"),
+        (vec![token(), answer(r#"{"roles":"root"}"#)], false, "protocol"),
+        (vec![token(), answer(r#"{"roles":["root"]}"#)], false, "superuser_account"),
+        (vec![token(), account(), answer(r#"{"header":{"revision":"1"},"kvs":[{"key":"%"}]}"#)], false, "protocol"),
+        (vec![token(), account(), answer(r#"{"header":{"revision":"1"},"more":true}"#)], false, "protocol"),
+        (vec![token(), account(), "HTTP/1.1 200 OK\r\n\r\n".to_owned()], true, "protocol"),
+    ] {
+        let leaf = authority.server();
+        let script = Arc::new((leaf, answers.clone(), floods));
+        let hostile = Hostile::start(move |peer| {
+            let script = Arc::clone(&script);
+            async move {
+                let (leaf, answers, floods) = &*script;
+                let mut peer = peer.encrypt(leaf).await?;
+                for answer in answers {
+                    let mut request = Vec::new();
+                    // A request's head ends in an empty line, and its body, which is JSON, in a brace.
+                    while !request.ends_with(b"}") {
+                        let read = peer.read().await?;
+                        if read.is_empty() {
+                            return Ok(Some(peer));
+                        }
+                        request.extend(read);
+                    }
+                    peer.write(answer).await?;
+                }
+                if *floods { peer.flood(&[b' '; 4096]).await } else { Ok(Some(peer)) }
+            }
+        });
+        let variables = vec![
+            ("CONFIG_URL", format!("https://{USER}@localhost:{}{PREFIX}", hostile.port)),
+            ("CONFIG_PASSWORD", PASSWORD.to_owned()),
+            ("CONFIG_CA", authority.pem()),
+        ];
+        assert_eq!(refused(variables).await, [expected], "{answers:?}");
+        hostile.assert_all_closed().await;
+    }
+}

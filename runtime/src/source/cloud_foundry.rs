@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use secrecy::zeroize::Zeroize as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value as Json;
 
+use super::json::Wiped;
 use super::{Changes, Environment, Notice, Source, Unreadable, Value, base_of, file, login_within, path_in, split};
 use crate::posture::printable;
 
@@ -101,24 +101,6 @@ impl CloudFoundry {
     }
 }
 
-/// What was parsed, which is wiped when it is dropped.
-struct Parsed(Json);
-
-impl Drop for Parsed {
-    fn drop(&mut self) {
-        // As deep as the parser lets an object be.
-        fn wipe(json: &mut Json) {
-            match json {
-                Json::String(text) => text.zeroize(),
-                Json::Array(items) => items.iter_mut().for_each(wipe),
-                Json::Object(fields) => fields.values_mut().for_each(wipe),
-                Json::Null | Json::Bool(_) | Json::Number(_) => {}
-            }
-        }
-        wipe(&mut self.0);
-    }
-}
-
 /// Every instance, and its credentials. `None` where the text is not what the platform writes.
 fn instances(services: &Json) -> Option<Vec<(&str, &Json)>> {
     let mut instances = Vec::new();
@@ -178,8 +160,8 @@ impl Source for CloudFoundry {
         let Some((base, ending)) = split(variable) else { return Ok(None) };
         let Some(Text { text, origin, notices }) = self.text()? else { return Ok(None) };
         let malformed = || Unreadable::whole(format!("`{origin}` does not hold the JSON that Cloud Foundry writes"));
-        let services = Parsed(serde_json::from_str(text.expose_secret()).map_err(|_| malformed())?);
-        let mut instances = instances(&services.0).ok_or_else(malformed)?;
+        let services = Wiped::parse(text.expose_secret().as_bytes()).ok_or_else(malformed)?;
+        let mut instances = instances(&services).ok_or_else(malformed)?;
         instances.sort_by_key(|(name, _)| *name);
         if let Some(pair) = instances.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(Unreadable::whole(format!("`{origin}` holds two instances with the name `{}`", printable(pair[0].0))));

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use dotenvy::Iter;
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Changes, Notice, Source, Unreadable, Value, file};
@@ -69,7 +70,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, SecretString>, String> {
         return Err("holds a character of a private-use area".to_owned());
     }
     // What it would be if no `$` meant anything, beside what it is: where they differ, something was substituted.
-    let literal = text.replace("\\$", DOLLAR).replace('$', DOLLAR);
+    let literal = Zeroizing::new(Zeroizing::new(text.replace("\\$", DOLLAR)).replace('$', DOLLAR));
     let (given, literal) = (Iter::new(text.as_bytes()), Iter::new(literal.as_bytes()));
     let mut values = BTreeMap::new();
     let mut last = None;
@@ -81,7 +82,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, SecretString>, String> {
                 None => "begins with a line that is no `NAME=value`".to_owned(),
             });
         };
-        let (value, literal) = (SecretString::from(value), SecretString::from(literal.replace(DOLLAR, "$")));
+        let (value, literal) = (SecretString::from(value), SecretString::from(Zeroizing::new(literal).replace(DOLLAR, "$")));
         if value.expose_secret() != literal.expose_secret() {
             return Err(format!("holds a `$` in `{name}` that would be replaced: write the value in single quotes"));
         }

@@ -25,10 +25,12 @@ use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, MISSING_CREDENTIALS, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use reqwest::Response;
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
+use super::json::Wiped;
 use super::store::{Owned, Published, Snapshot, too_many};
 use super::{Changes, Source, Unreadable, Value};
 use crate::attach::within;
@@ -154,9 +156,9 @@ impl Service for EtcdStore {
 /// The first connection: who we are, and every value.
 async fn begin(target: &Target) -> Result<((Client, Snapshot), Vec<Finding>), Refusal> {
     let mut client = Client::new(target)?;
-    let finding = client.look_at_the_account().await?;
+    client.look_at_the_account().await?;
     let snapshot = client.read().await?;
-    Ok(((client, snapshot), finding.into_iter().collect()))
+    Ok(((client, snapshot), Vec::new()))
 }
 
 /// Watches for as long as it is let.
@@ -297,8 +299,8 @@ impl Client {
         Err(Trouble::Code(json.get("code").and_then(Json::as_u64).ok_or_else(foreign)?))
     }
 
-    async fn body(&self, mut response: Response, most: usize) -> Result<Json, Trouble> {
-        let mut body = Vec::new();
+    async fn body(&self, mut response: Response, most: usize) -> Result<Wiped, Trouble> {
+        let mut body = Zeroizing::new(Vec::new());
         let read = async {
             while let Some(chunk) = response.chunk().await.map_err(|error| http::refusal(&self.target, &error))? {
                 if body.len() + chunk.len() > most {
@@ -309,7 +311,7 @@ impl Client {
             Ok(())
         };
         within(RESPONSE_TIMEOUT, read).await.map_err(|_| http::late())??;
-        Ok(serde_json::from_slice(&body).map_err(|_| foreign())?)
+        Ok(Wiped::parse(&body).ok_or_else(foreign)?)
     }
 
     /// A token for the user and the password; `None` where there are none.
@@ -335,9 +337,9 @@ impl Client {
     }
 
     /// Whether etcd asks who we are, and whether that is its administrator.
-    async fn look_at_the_account(&mut self) -> Result<Option<Finding>, Refusal> {
+    async fn look_at_the_account(&mut self) -> Result<(), Refusal> {
         // A client certificate, and no account.
-        let Some(user) = self.target.user().map(str::to_owned) else { return Ok(None) };
+        let Some(user) = self.target.user().map(str::to_owned) else { return Ok(()) };
         match self.log_in().await {
             Ok(token) => self.token = token,
             Err(Trouble::Code(FAILED_PRECONDITION)) => {
@@ -351,11 +353,12 @@ impl Client {
             None => &[],
             Some(roles) => roles.as_array().ok_or_else(foreign)?.as_slice(),
         };
-        Ok(roles.iter().any(|role| role.as_str() == Some("root")).then(|| {
-            Finding::new(&SUPERUSER_ACCOUNT, "the account has the role `root`").help(
+        if roles.iter().any(|role| role.as_str() == Some("root")) {
+            return Err(Finding::new(&SUPERUSER_ACCOUNT, "the account has the role `root`").help(
                 "give the application an account of its own: `etcdctl role grant-permission ROLE read --prefix PREFIX`, `etcdctl user grant-role USER ROLE`",
-            )
-        }))
+            ).into());
+        }
+        Ok(())
     }
 
     fn range(&self) -> Json {
@@ -419,8 +422,8 @@ fn snapshot(json: &Json, prefix: &str) -> Result<(i64, Snapshot), Refusal> {
     };
     for pair in pairs {
         let bytes = |key: &str| match pair.get(key) {
-            None => Some(Vec::new()),
-            Some(text) => BASE64_STANDARD.decode(text.as_str()?).ok(),
+            None => Some(Zeroizing::default()),
+            Some(text) => BASE64_STANDARD.decode(text.as_str()?).ok().map(Zeroizing::new),
         };
         let (key, value) = (bytes("key").ok_or_else(foreign)?, bytes("value").ok_or_else(foreign)?);
         // What is not text is no variable's name.
@@ -432,7 +435,7 @@ fn snapshot(json: &Json, prefix: &str) -> Result<(i64, Snapshot), Refusal> {
 
 /// The messages of a watch, of which each is a line.
 #[derive(Default)]
-struct Lines(Vec<u8>);
+struct Lines(Zeroizing<Vec<u8>>);
 
 /// What is of interest in a message: not the values, which are read as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -474,7 +477,7 @@ impl Lines {
 }
 
 fn message(line: &[u8]) -> Result<Seen, Refusal> {
-    let json: Json = serde_json::from_slice(line).map_err(|_| foreign())?;
+    let json = Wiped::parse(line).ok_or_else(foreign)?;
     if json.get("error").is_some() {
         return Err(ended());
     }

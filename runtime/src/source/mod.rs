@@ -18,6 +18,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use backing_services_rules::variable;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -32,6 +33,8 @@ pub(crate) mod environment;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 pub(crate) mod file;
+#[cfg(any(feature = "cloud-foundry", feature = "etcd"))]
+mod json;
 #[cfg(feature = "nats")]
 pub mod nats_kv;
 mod sources;
@@ -79,6 +82,25 @@ pub trait Source: Send + Sync {
     /// What tells that values have changed, for whoever follows the source. By default nothing does.
     fn changes(&self) -> Changes {
         Changes::none()
+    }
+}
+
+/// One source for several structs: a store that is watched, above all.
+impl<S: Source + ?Sized> Source for Arc<S> {
+    fn name(&self) -> Cow<'_, str> {
+        (**self).name()
+    }
+
+    fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
+        (**self).get(variable)
+    }
+
+    fn part(&self, group: &Group<'_>) -> Option<Part<'_>> {
+        (**self).part(group)
+    }
+
+    fn changes(&self) -> Changes {
+        (**self).changes()
     }
 }
 

@@ -144,3 +144,67 @@ impl fmt::Debug for Sources {
         write!(f, "Sources({})", self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+    use crate::source::Environment;
+
+    fn holding(variables: &[(&str, &str)]) -> Environment {
+        variables.iter().copied().collect()
+    }
+
+    fn text(source: &dyn Source, variable: &str) -> Option<String> {
+        source.get(variable).unwrap().map(|value| value.text().expose_secret().to_owned())
+    }
+
+    /// The names that a group reads from the part that it is given, and what is passed over.
+    fn parted(source: &dyn Source, group: Group<'_>) -> (Vec<String>, Vec<String>) {
+        let (mut source, mut passed) = (source, Vec::new());
+        while let Some(part) = source.part(&group) {
+            let (next, passed_over) = part.into_parts();
+            passed.extend(passed_over.into_iter().map(|(variable, _)| variable));
+            source = next;
+        }
+        (group.variables().filter(|variable| has(source, variable)).collect(), passed)
+    }
+
+    #[test]
+    fn an_earlier_rank_wins() {
+        let sources = Sources::new().then(holding(&[("A", "1")])).then(Arc::new(holding(&[("A", "2"), ("B", "2")])));
+        assert_eq!(
+            (text(&sources, "A").as_deref(), text(&sources, "B").as_deref(), text(&sources, "C")),
+            (Some("1"), Some("2"), None)
+        );
+        assert_eq!(sources.name(), "the environment, then the environment");
+        // A first `beside` is a rank, too.
+        assert_eq!(text(&Sources::new().beside(holding(&[("A", "1")])), "A").as_deref(), Some("1"));
+        let twice = Sources::new().then(holding(&[("A", "1")])).beside(holding(&[("A", "1")]));
+        assert_eq!(twice.get("A").unwrap_err().to_string(), "is in the environment and in the environment");
+    }
+
+    #[test]
+    fn what_belongs_together_comes_from_one_rank() {
+        let resource = Group::of_resource("X_URL", "X");
+        let ranks =
+            || Sources::new().then(holding(&[("X_PASSWORD_FILE", "p")])).then(holding(&[("X_URL", "u"), ("X_PASSWORD", "p")]));
+        let expected = (vec!["X_PASSWORD_FILE".to_owned()], vec!["X_URL".to_owned()]);
+        assert_eq!(parted(&ranks(), resource), expected);
+        // Ranks within a rank hold, where nothing stands beside them that has any of it.
+        assert_eq!(parted(&Sources::new().then(holding(&[("Y", "y")])).beside(ranks()), resource), expected);
+        assert_eq!(parted(&Sources::new().then(ranks()).then(holding(&[])), resource), expected);
+        assert_eq!(parted(&Arc::new(ranks()), resource), expected);
+        let none: (Vec<String>, Vec<String>) = (vec![], vec![]);
+        assert_eq!(parted(&ranks(), Group::of_value("Z")), none);
+        // A value that is there and unreadable is there.
+        let broken = holding(&[("X_URL", "1"), ("X_URL", "2")]);
+        assert_eq!(
+            parted(&Sources::new().then(broken).then(ranks()), resource),
+            (vec!["X_URL".to_owned()], vec!["X_PASSWORD_FILE".to_owned(), "X_PASSWORD".to_owned()])
+        );
+    }
+}
