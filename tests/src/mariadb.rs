@@ -1,8 +1,9 @@
 //! A real MariaDB server.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -143,6 +144,30 @@ impl MariaDb {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}\nthe server's log:\n{}", self.log());
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Runs statements as an administrator in one database, as the client reads them from a file.
+    ///
+    /// # Panics
+    /// With what the client says, where the server does not accept them.
+    pub fn script(&self, database: &str, statements: &str) {
+        let mut child = self
+            .client("mariadb")
+            .args([
+                "--batch",
+                "--skip-column-names",
+                "--default-character-set=utf8mb4",
+                "--init-command=SET SESSION sql_log_off = 1",
+            ])
+            .arg(format!("--database={database}"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the client");
+        child.stdin.take().expect("its input").write_all(statements.as_bytes()).expect("the statements");
+        let output = child.wait_with_output().expect("the client's end");
+        assert!(output.status.success(), "{}\n{statements}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// How many connections a user has.

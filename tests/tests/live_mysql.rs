@@ -12,7 +12,7 @@ use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{self, ADMIN_PASSWORD, CANARY, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;
 use backing_services_tests::hostile::mysql::{
-    CAPABILITIES, SSL, error as error_packet, greeting, ok, packet, rows, startup, switch,
+    CAPABILITIES, SSL, error as error_packet, greeting, ok, packet, results, rows, startup, switch,
 };
 use backing_services_tests::hostile::{Heard, Hostile, Peer};
 use backing_services_tests::journal;
@@ -698,17 +698,42 @@ const MY_GRANT: &str = "GRANT USAGE ON *.* TO `winkelier`@`%`";
 struct Answers {
     who: Vec<u8>,
     tls: Vec<u8>,
+    naming: Vec<u8>,
     grants: Vec<u8>,
+    /// To the second question, behind the time's bound.
+    roles: Vec<Vec<u8>>,
 }
 
 impl Answers {
     fn good() -> Self {
         Self {
-            who: rows(2, &[&[Some(MYSQL), Some(ME)]]),
+            who: rows(3, &[&[Some(MYSQL), Some(ME), Some("0")]]),
             tls: rows(2, &[&[Some("Ssl_cipher"), Some("TLS_AES_256_GCM_SHA384")]]),
-            grants: rows(1, &[&[Some(MY_GRANT)]]),
+            naming: rows(2, &[&[Some("partial_revokes"), Some("OFF")]]),
+            grants: lines(&[MY_GRANT]),
+            roles: Vec::new(),
         }
     }
+
+    fn first(&self) -> Vec<u8> {
+        let Self { who, tls, naming, grants, .. } = self;
+        // An error is the last of them; and where there is silence, there is nothing but that.
+        if who.is_empty() || who[4] == 0xff {
+            return who.clone();
+        }
+        results(&[who.clone(), tls.clone(), naming.clone(), grants.clone()])
+    }
+}
+
+/// What `SHOW GRANTS` says.
+fn lines(lines: &[&str]) -> Vec<u8> {
+    let lines: Vec<_> = lines.iter().map(|line| [Some(*line)]).collect();
+    rows(1, &lines.iter().map(<[_; 1]>::as_slice).collect::<Vec<_>>())
+}
+
+/// What stands between the roles.
+fn mark() -> Vec<u8> {
+    rows(4, &[&[Some("0"); 4]])
 }
 
 /// Lets everybody in, and answers.
@@ -724,12 +749,8 @@ async fn answering(peer: Peer, leaf: Arc<Leaf>, answers: Arc<Answers>) -> io::Re
         let statement = peer.read().await?;
         let text = String::from_utf8_lossy(&statement).into_owned();
         let answer = match text.get(5..).unwrap_or_default() {
-            text if text.contains("VERSION()") => answers.who.clone(),
-            text if text.contains("Ssl_cipher") => answers.tls.clone(),
-            "SHOW GRANTS FOR CURRENT_USER() USING `baas`@`%`, `s``x`@`localhost`" => {
-                rows(1, &[&[Some(MY_GRANT)], &[Some("GRANT SUPER ON *.* TO `winkelier`@`%`")]])
-            }
-            "SHOW GRANTS" => answers.grants.clone(),
+            text if text.contains("VERSION()") => answers.first(),
+            text if text.contains("SESSION max_") => results(&[&[ok(1)], answers.roles.as_slice()].concat()),
             _ => ok(1),
         };
         peer.write(answer).await?;
@@ -744,40 +765,98 @@ async fn probed(answers: Answers) -> AttachError {
 #[tokio::test]
 async fn a_probe_fails_closed() {
     let good = Answers::good;
-    let grants = |lines: &[&str]| {
-        let lines: Vec<_> = lines.iter().map(|line| [Some(*line)]).collect();
-        Answers { grants: rows(1, &lines.iter().map(<[_; 1]>::as_slice).collect::<Vec<_>>()), ..good() }
-    };
+    let grants = |granted: &[&str]| Answers { grants: lines(granted), ..good() };
+    let who = |who: &[&[Option<&str>]]| Answers { who: rows(3, who), ..good() };
+    let me = [Some(MYSQL), Some(ME), Some("0")];
+    let role = "GRANT `baas` TO `winkelier`@`%`";
+    let maria = |roles: Vec<Vec<u8>>| Answers { roles, ..who(&[&[Some("11.4.2-MariaDB"), Some(ME), Some("0")]]) };
+    let taking = |roles: Vec<Vec<u8>>| Answers { grants: lines(&[MY_GRANT, role]), ..maria(roles) };
+    let inner = || lines(&["GRANT USAGE ON *.* TO `baas`"]);
     for (what, answers) in [
-        ("nobody", Answers { who: rows(2, &[]), ..good() }),
-        ("two of us", Answers { who: rows(2, &[&[Some(MYSQL), Some(ME)], &[Some(MYSQL), Some(ME)]]), ..good() }),
-        ("no name", Answers { who: rows(2, &[&[Some(MYSQL), None]]), ..good() }),
+        ("nobody", who(&[])),
+        ("two of us", who(&[&me, &me])),
+        ("no name", who(&[&[Some(MYSQL), None, Some("0")]])),
+        ("no naming", who(&[&[Some(MYSQL), Some(ME), None]])),
         ("one column", Answers { who: rows(1, &[&[Some(MYSQL)]]), ..good() }),
+        ("five columns", Answers { naming: rows(5, &[&[Some("a"); 5]]), ..good() }),
         ("no rows", Answers { who: ok(1), ..good() }),
         ("an error", Answers { who: error_packet(1, 1227, ESCAPES), ..good() }),
         ("silence", Answers { who: Vec::new(), ..good() }),
         ("no word on TLS", Answers { tls: rows(2, &[]), ..good() }),
         ("no value for TLS", Answers { tls: rows(2, &[&[Some("Ssl_cipher"), None]]), ..good() }),
+        ("a word that nobody asked for", Answers { naming: rows(2, &[&[Some("owned"), Some("OFF")]]), ..good() }),
         ("no grants", grants(&[])),
         ("a grant of nothing", Answers { grants: rows(1, &[&[None]]), ..good() }),
+        ("somebody else's grants", grants(&["GRANT USAGE ON *.* TO `winkelier`@`localhost`"])),
         ("what is no grant", grants(&[MY_GRANT, "DROP TABLE orders"])),
         ("a grant with an end of its own", grants(&["GRANT `r`; DROP TABLE orders TO `winkelier`@`%`"])),
+        ("a privilege with an end of its own", grants(&[MY_GRANT, "GRANT SELECT; DROP ON `a`.* TO `winkelier`@`%`"])),
         ("an administrator", grants(&[MY_GRANT, "GRANT \u{1b}[2J ON *.* TO `winkelier`@`%`"])),
-        ("nobody's name", Answers { who: rows(2, &[&[Some(MYSQL), Some("@%")]]), ..good() }),
-        ("root", Answers { who: rows(2, &[&[Some(MYSQL), Some("root@%")]]), ..good() }),
+        (
+            "nobody's name",
+            Answers { grants: lines(&["GRANT USAGE ON *.* TO ``@`%`"]), ..who(&[&[Some(MYSQL), Some("@%"), Some("0")]]) },
+        ),
+        (
+            "root",
+            Answers { grants: lines(&["GRANT USAGE ON *.* TO `root`@`%`"]), ..who(&[&[Some(MYSQL), Some("root@%"), Some("0")]]) },
+        ),
+        ("no word on a role", taking(Vec::new())),
+        ("a mark and no word", taking(vec![mark()])),
+        ("a word without a mark", taking(vec![inner()])),
+        ("a mark too many", taking(vec![mark(), inner(), mark(), inner()])),
+        ("another role", taking(vec![mark(), lines(&["GRANT USAGE ON *.* TO `ander`"])])),
+        ("a role where there is none", maria(vec![mark(), inner()])),
     ] {
         let error = probed(answers).await;
-        assert_eq!(problems(&error).len(), 1, "{what}: {error}");
+        let problem = match what {
+            "an error" => "not_admitted",
+            "silence" => "timed_out",
+            _ => "superuser_account",
+        };
+        assert_eq!(problems(&error), [problem], "{what}: {error}");
     }
 }
 
-/// MySQL tells what roles bring in one answer, and their names become part of the question.
+/// MySQL tells what a role brings together with what the account has, and the role's name becomes part of the question.
 #[tokio::test]
 async fn a_role_brings_its_privileges() {
-    let role = "GRANT `baas`@`%`,`s``x`@`localhost` TO `winkelier`@`%`";
-    let error = probed(Answers { grants: rows(1, &[&[Some(MY_GRANT)], &[Some(role)]]), ..Answers::good() }).await;
+    let granted = "GRANT `baas`@`%`,`s``x`@`localhost` TO `winkelier`@`%`";
+    let answers = Answers {
+        grants: lines(&[MY_GRANT, granted]),
+        roles: vec![
+            ok(1),
+            lines(&[MY_GRANT, granted]),
+            mark(),
+            lines(&[MY_GRANT, granted]),
+            mark(),
+            lines(&["GRANT SUPER ON *.* TO `winkelier`@`%`", granted]),
+        ],
+        ..Answers::good()
+    };
+    let error = probed(answers).await;
     assert_eq!(problems(&error), ["superuser_account"]);
-    assert!(error.to_string().contains("SUPER"), "{error}");
+    assert!(error.to_string().contains("it has SUPER ON *.*, by way of the role `s``x`@`localhost`"), "{error}");
+    assert!(error.to_string().contains("REVOKE `s``x`@`localhost` FROM `winkelier`@`%`;"), "{error}");
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 2)]
+struct Needing {
+    #[service(needs = "SELECT ON orders")]
+    orders: Resource<MySql>,
+}
+
+/// What a server says that the account may do is shown without what a terminal would obey, and an administrator can run the statement as it is.
+#[tokio::test]
+async fn a_hostile_name_is_only_a_name() {
+    let name = format!("GRANT SELECT (`x`) ON `a``; DROP DATABASE b; -- \u{1b}[2J`.`{}` TO `winkelier`@`%`", "o".repeat(40));
+    let answers = Arc::new(Answers { grants: lines(&[MY_GRANT, &name]), ..Answers::good() });
+    let (error, _) = against::<Needing, _>(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers))).await;
+    assert_eq!(problems(&error), ["missing_privileges", "excess_privileges"], "{error}");
+    let text = error.to_string();
+    let mends =
+        format!("REVOKE SELECT (`x`) ON `a``; DROP DATABASE b; -- \\u{{1b}}[2J`.`{}` FROM `winkelier`@`%`;", "o".repeat(40));
+    assert!(text.contains(&mends) && !text.contains('\u{1b}'), "{text}");
 }
 
 /// On MySQL there is something better than SHA-1; on MariaDB there is not.
@@ -794,13 +873,8 @@ async fn which_product_it_is_decides_what_is_weak() {
         loop {
             let statement = peer.read().await?;
             let text = String::from_utf8_lossy(&statement).into_owned();
-            let good = Answers::good();
-            let answer = match text.as_str() {
-                text if text.contains("VERSION()") => rows(2, &[&[Some(version), Some(ME)]]),
-                text if text.contains("Ssl_cipher") => good.tls,
-                text if text.contains("SHOW GRANTS") => good.grants,
-                _ => ok(1),
-            };
+            let good = Answers { who: rows(3, &[&[Some(version), Some(ME), Some("0")]]), ..Answers::good() };
+            let answer = if text.contains("VERSION()") { good.first() } else { ok(1) };
             peer.write(answer).await?;
         }
     }

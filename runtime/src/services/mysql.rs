@@ -17,9 +17,8 @@
 //!    is named, together with a way to authenticate that nobody has, and the server says which one the account has. No password, and no proof of one, has
 //!    been sent. The connection is closed.
 //! 2. **The pool**, whose options are made by setters, with `VERIFY_IDENTITY`. Its first connection is opened.
-//! 3. **The probe**: `VERSION()`, `CURRENT_USER()`, `SHOW SESSION STATUS LIKE 'Ssl_cipher'` and `SHOW GRANTS`, which tells of what everybody is granted through
-//!    MariaDB's `PUBLIC` too, and the grants of each role that the account has. Anything on `*.*`, in the schema `mysql`, or with the right to pass it on makes an administrator, and so does the user `root` or
-//!    none: the finding `superuser_account`.
+//! 3. **The probe**, two round trips: who this is, what `Ssl_cipher` says of the connection, and what is granted; then what bounds a statement's time, and what is
+//!    granted to the roles that the account may take on. See below for what is made of it.
 //!
 //! # How an account may authenticate
 //!
@@ -54,34 +53,32 @@
 //! - Its roots are bundled, unless another crate of the program switches on its feature `tls-rustls-ring-native-roots`: then they are the system's.
 //!
 //! It never sends a file that a server asks for (`LOCAL INFILE`): it has no code for that. And it reads no variable of the process.
-//!
-//! `needs` is read, and not compared with the account yet: an account that may do more, or less, is attached unless it is an administrator's.
-//!
-//! What the probe does not see: rows of `mysql.db` without a user, which hold for everybody. Installations from before MariaDB 10.11 and MySQL 8 have them for the
-//! database `test`: `DELETE FROM mysql.db WHERE User = ''; FLUSH PRIVILEGES;`.
+#![doc = include_str!("mysql/account.md")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use backing_services_rules::Scheme;
-use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, UNVERIFIED_TLS, WEAK_AUTHENTICATION};
+use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
 use secrecy::ExposeSecret as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions, MySqlRow, MySqlSslMode};
 use sqlx::{AssertSqlSafe, MySqlPool, Row as _};
 
-use self::grants::Grants;
-use self::preflight::Plugin;
+use self::account::Account;
+use self::grants::{Grants, Naming, Product};
 use super::sqlx::{self as driver, Unproven};
 use crate::attach::within;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::locator::Host;
-use crate::needs::{Grantable, Names};
+use crate::needs::Grantable;
 use crate::posture::{Posture, ServerPosture, TrustPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
 
+mod account;
 mod grants;
 mod preflight;
+mod vocabulary;
 
 /// MySQL and MariaDB. See [the module](self) for the locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
@@ -93,21 +90,6 @@ const STATEMENT_TIMEOUT: u64 = 30_000;
 /// How many connections a pool has unless the locator says otherwise.
 const MAX_CONNECTIONS: u64 = 10;
 
-/// What an account can be granted.
-const PRIVILEGES: &[Grantable] = &[
-    Grantable::new(
-        "TABLE",
-        &[
-            "SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "TRIGGER", "CREATE", "ALTER", "DROP", "INDEX", "SHOW VIEW",
-            "CREATE VIEW",
-        ],
-        Names::Wildcards(2),
-    )
-    .of_columns(&["SELECT", "INSERT", "UPDATE", "REFERENCES"]),
-    Grantable::new("PROCEDURE", &["EXECUTE"], Names::Identifiers(2)),
-    Grantable::new("FUNCTION", &["EXECUTE"], Names::Identifiers(2)),
-];
-
 #[diagnostic::do_not_recommend]
 impl Service for MySql {
     type Client = MySqlPool;
@@ -115,7 +97,7 @@ impl Service for MySql {
     const NAME: &'static str = "MySQL";
     const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("mysql"), Scheme::upgraded("mariadb")];
     const PATH: Option<&'static str> = Some("the database's name");
-    const PRIVILEGES: &'static [Grantable] = PRIVILEGES;
+    const PRIVILEGES: &'static [Grantable] = vocabulary::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::tls("ssl-mode"),
         Parameter::tls("sslmode"),
@@ -147,7 +129,15 @@ impl Service for MySql {
             let finding = Finding::new(&MALFORMED_LOCATOR, "its path has more than one part");
             return vec![finding.help("write one database's name, or none")];
         }
+        if target.locator().path().is_empty() && target.needs().is_some_and(vocabulary::needs_a_database) {
+            let finding = Finding::new(&MALFORMED_LOCATOR, "it names no database, and `needs` names something without one");
+            return vec![finding.help("write the database's name behind the host, or before a dot in `needs`")];
+        }
         Vec::new()
+    }
+
+    fn grants(grants: &crate::grants::Grants) -> Option<String> {
+        Some(vocabulary::grants(grants))
     }
 
     async fn connect(target: &Target) -> Result<Attachment<MySqlPool>, Refusal> {
@@ -180,9 +170,10 @@ impl Service for MySql {
         }
 
         let findings = account.findings(target, seen.plugin);
-        let product = if account.is_mariadb() { "MariaDB" } else { "MySQL" };
+        let product = if account.product.is_mariadb { "MariaDB" } else { "MySQL" };
         posture.server = Some(ServerPosture::new(product, &account.version));
         posture.account = Some(printable(&account.user));
+        posture.privileges = account.privileges();
         Ok(Attachment::new(pool, posture).with_findings(findings))
     }
 
@@ -261,52 +252,115 @@ fn pool(target: &Target, bound: Arc<OnceLock<String>>) -> Result<MySqlPool, Refu
         .connect_lazy_with(options))
 }
 
-/// Who we are, as the server has it.
-struct Account {
-    user: String,
-    version: String,
-    grants: Grants,
-    /// Whether the server says that this connection is TLS.
-    is_tls: bool,
-    took_roles: bool,
-}
-
-/// How many roles are looked at, each with a round trip on MariaDB.
+/// How many roles are looked at.
 const MOST_ROLES: usize = 32;
 
 /// How many lines of grants are believed.
 const MOST_GRANTS: usize = 10_000;
 
-/// It fails closed: no row, one too many, a NULL, a text that is none, or a grant that cannot be read is no answer.
+/// Who we are, how names are compared, and what we are granted. Each result has another number of columns, by which its rows are known. Without `FOR`, it tells of
+/// MariaDB's `PUBLIC` and of MySQL's mandatory roles too.
+const QUESTION: &str = "SELECT VERSION(), CURRENT_USER(), @@lower_case_table_names; SHOW SESSION STATUS LIKE 'Ssl_cipher'; \
+    SHOW GLOBAL VARIABLES LIKE 'partial_revokes'; SHOW GRANTS";
+
+/// What stands between the results of several roles.
+const MARK: &str = "SELECT 0, 0, 0, 0";
+
+/// Two round trips. It fails closed: no row, one too many, a NULL, a text that is none, or a grant that cannot be read is no answer.
 async fn probe(connection: &mut MySqlConnection, target: &Target, bound: &OnceLock<String>) -> Result<Account, Refusal> {
-    let who = rows(connection, "SELECT VERSION(), CURRENT_USER()").await?;
-    let [who] = who.as_slice() else { return Err(no_answer()) };
-    let (version, user) = (text(who, 0)?, text(who, 1)?);
-    let status = rows(connection, "SHOW SESSION STATUS LIKE 'Ssl_cipher'").await?;
-    let [status] = status.as_slice() else { return Err(no_answer()) };
-    let mut account =
-        Account { user, version, grants: Grants::default(), is_tls: !text(status, 1)?.is_empty(), took_roles: false };
+    let mut account = read(&rows(connection, QUESTION).await?)?;
 
     let statement = account.bound(target.locator().number("statement_timeout").unwrap_or(STATEMENT_TIMEOUT));
-    rows(connection, &statement).await?;
-    let _ = bound.set(statement);
-
-    // Without `FOR`, it tells of MariaDB's `PUBLIC` and of MySQL's mandatory roles too.
-    account.read_grants(connection, "SHOW GRANTS").await?;
-    let roles = std::mem::take(&mut account.grants.roles);
+    let mut roles = account.grants.roles();
+    if account.product.is_mariadb {
+        // What is active has been told of.
+        roles.retain(|role| !account.grants.tells_of(role));
+    }
     if roles.len() > MOST_ROLES {
         return Err(no_answer());
     }
-    if !roles.is_empty() && !account.is_mariadb() {
-        account.read_grants(connection, &format!("SHOW GRANTS FOR CURRENT_USER() USING {}", roles.join(", "))).await?;
-    } else {
-        for role in roles {
-            account.took_roles = true;
-            rows(connection, &format!("SET ROLE {role}")).await?;
-            account.read_grants(connection, "SHOW GRANTS FOR CURRENT_ROLE()").await?;
+    account.took_roles = !roles.is_empty();
+    let mut statements = vec![statement.clone()];
+    if account.product.is_mariadb {
+        statements.extend(roles.iter().map(|role| format!("{MARK}; SET ROLE {role}; SHOW GRANTS FOR CURRENT_ROLE()")));
+    } else if !roles.is_empty() {
+        statements.push("SET ROLE NONE; SHOW GRANTS FOR CURRENT_USER()".to_owned());
+        statements.extend(roles.iter().map(|role| format!("{MARK}; SHOW GRANTS FOR CURRENT_USER() USING {role}")));
+    }
+    let answers = rows(connection, &statements.join("; ")).await?;
+    let _ = bound.set(statement);
+
+    let mut answers = answers.split(|row| row.len() == MARK_COLUMNS);
+    let first = answers.next().unwrap_or_default();
+    let answers: Vec<_> = answers.collect();
+    // Where nobody is asked for, there is no mark.
+    if answers.len() != roles.len() || account.product.is_mariadb && !first.is_empty() {
+        return Err(no_answer());
+    }
+    if account.product.is_mariadb {
+        for (role, answer) in roles.iter().zip(answers) {
+            read_grants(&mut account.grants, answer, false)?;
+            if !account.grants.tells_of(role) {
+                return Err(no_answer());
+            }
         }
+    } else if !roles.is_empty() {
+        let told = |answer: &[MySqlRow]| {
+            let mut grants = Grants::new(&account.user);
+            read_grants(&mut grants, answer, false).map(|()| grants)
+        };
+        let mut own = told(first)?;
+        own.list.values_mut().for_each(|is_active| *is_active = true);
+        let with: Vec<_> =
+            roles.into_iter().zip(answers).map(|(role, answer)| Ok((role, told(answer)?))).collect::<Result<_, Refusal>>()?;
+        account.grants.attribute(own, with);
     }
     Ok(account)
+}
+
+/// The columns of [`MARK`].
+const MARK_COLUMNS: usize = 4;
+
+fn read(rows: &[MySqlRow]) -> Result<Account, Refusal> {
+    let (mut who, mut tls, mut is_literal, mut lines) = (None, None, None, Vec::new());
+    for row in rows {
+        let is_first = match row.len() {
+            3 => who.replace((text(row, 0)?, text(row, 1)?, text(row, 2)?)).is_none(),
+            2 => match text(row, 0)?.to_ascii_lowercase().as_str() {
+                "ssl_cipher" => tls.replace(!text(row, 1)?.is_empty()).is_none(),
+                "partial_revokes" => is_literal.replace(text(row, 1)? != "OFF").is_none(),
+                _ => false,
+            },
+            1 => {
+                lines.push(row);
+                true
+            }
+            _ => false,
+        };
+        if !is_first {
+            return Err(no_answer());
+        }
+    }
+    let ((version, user, case), is_tls) = (who.ok_or_else(no_answer)?, tls.ok_or_else(no_answer)?);
+    let naming = Naming { ignores_case: case != "0", is_literal: is_literal.unwrap_or_default() };
+    let (product, mut grants) = (Product::of(&version), Grants::new(&user));
+    read_grants(&mut grants, lines, true)?;
+    if !grants.tells_of(&grants.account) {
+        return Err(no_answer());
+    }
+    Ok(Account { user, version, product, naming, grants, is_tls, took_roles: false })
+}
+
+fn read_grants<'a>(grants: &mut Grants, lines: impl IntoIterator<Item = &'a MySqlRow>, is_active: bool) -> Result<(), Refusal> {
+    let mut count = 0;
+    for line in lines {
+        count += 1;
+        if line.len() != 1 || count > MOST_GRANTS {
+            return Err(no_answer());
+        }
+        grants.read(&text(line, 0)?, is_active).ok_or_else(no_answer)?;
+    }
+    if count == 0 { Err(no_answer()) } else { Ok(()) }
 }
 
 async fn rows(connection: &mut MySqlConnection, statement: &str) -> Result<Vec<MySqlRow>, Refusal> {
@@ -323,66 +377,6 @@ fn no_answer() -> Refusal {
     Finding::new(&SUPERUSER_ACCOUNT, "the server does not say what the account may do")
         .help("look at what answers: MySQL and MariaDB tell every account what it is granted")
         .into()
-}
-
-impl Account {
-    fn is_mariadb(&self) -> bool {
-        self.version.to_ascii_lowercase().contains("mariadb")
-    }
-
-    /// What bounds the time of a connection's statements.
-    fn bound(&self, milliseconds: u64) -> String {
-        if self.is_mariadb() {
-            format!("SET SESSION max_statement_time = {}.{:03}", milliseconds / 1000, milliseconds % 1000)
-        } else {
-            format!("SET SESSION max_execution_time = {milliseconds}")
-        }
-    }
-
-    async fn read_grants(&mut self, connection: &mut MySqlConnection, statement: &str) -> Result<(), Refusal> {
-        let lines = rows(connection, statement).await?;
-        if lines.is_empty() || lines.len() > MOST_GRANTS {
-            return Err(no_answer());
-        }
-        for line in &lines {
-            self.grants.read(&text(line, 0)?).ok_or_else(no_answer)?;
-        }
-        Ok(())
-    }
-
-    fn findings(&self, target: &Target, plugin: Plugin) -> Vec<Finding> {
-        let mut findings: Vec<_> = plugin.weakness().into_iter().collect();
-        if plugin == Plugin::Native {
-            let finding =
-                Finding::new(&WEAK_AUTHENTICATION, "the account proves its password by SHA-1 (`mysql_native_password`)");
-            findings.push(if self.is_mariadb() {
-                finding.help("MariaDB has nothing better that this driver speaks: let the password be a generated one, or `REQUIRE X509`").warning()
-            } else {
-                finding.help("`ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`")
-            });
-        }
-        if !self.is_tls && !target.is_plaintext() {
-            // Our end of the connection is verified TLS: what ends it is a proxy, and the way behind that is its operator's.
-            findings.push(
-                Finding::new(
-                    &UNVERIFIED_TLS,
-                    "the server says that the connection reached it without TLS: something in between ends it",
-                )
-                .help("ask who runs the proxy how the way from it to the server is protected")
-                .warning(),
-            );
-        }
-        let name = self.user.rsplit_once('@').map_or(self.user.as_str(), |(name, _)| name);
-        let help = "`CREATE USER …`, `GRANT` it what the application does in its own database, and log in as that user";
-        if name.is_empty() || name.eq_ignore_ascii_case("root") {
-            let message = if name.is_empty() { "the account is everybody's: it has no name" } else { "the account is `root`" };
-            findings.push(Finding::new(&SUPERUSER_ACCOUNT, message).help(help));
-        } else if let Some(powers) = self.grants.powers() {
-            let message = format!("the account is an administrator's: it has {powers}");
-            findings.push(Finding::new(&SUPERUSER_ACCOUNT, message).help(help));
-        }
-        findings
-    }
 }
 
 /// Reads an error of the driver's. Of what the server said, only the error's number decides; none of it is repeated.

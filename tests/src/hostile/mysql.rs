@@ -79,6 +79,27 @@ pub fn rows(columns: usize, rows: &[&[Option<&str>]]) -> Vec<u8> {
     bytes
 }
 
+/// Several results, one after the other, as the answer to several statements at once: packets are numbered on, and each result but the last says that there
+/// is another one (`SERVER_MORE_RESULTS_EXISTS`).
+#[must_use]
+pub fn results(results: &[Vec<u8>]) -> Vec<u8> {
+    let (mut bytes, mut number) = (Vec::new(), 0);
+    for (index, result) in results.iter().enumerate() {
+        let mut rest = result.as_slice();
+        while let [a, b, c, _, following @ ..] = rest {
+            let (content, following) = following.split_at(u32::from_le_bytes([*a, *b, *c, 0]) as usize);
+            number += 1;
+            let mut content = content.to_vec();
+            if following.is_empty() && index + 1 < results.len() && matches!(content[0], 0 | 0xfe) {
+                content[3] |= 8;
+            }
+            bytes.extend(packet(number, &content));
+            rest = following;
+        }
+    }
+    bytes
+}
+
 /// Greets, reads the request for TLS, speaks TLS, and reads who logs in.
 ///
 /// # Errors

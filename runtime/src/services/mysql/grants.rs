@@ -1,63 +1,411 @@
-//! What `SHOW GRANTS` says, as far as it makes an administrator.
+//! What `SHOW GRANTS` says.
 //!
 //! Its lines are statements: ``GRANT SELECT, INSERT ON `shop`.* TO `u`@`%` ``. A line can hold a hash of the password, and is never repeated.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::posture::printable;
+/// How many privileges are believed: more than ten thousand tables with all of theirs.
+const MOST_PRIVILEGES: usize = 200_000;
 
-/// How many powers are named in a report: `root` has some seventy.
-const MOST_NAMED: usize = 8;
+/// The longest name that is believed, in bytes: 64 characters are what both products allow, 128 in a role's name on MariaDB.
+const LONGEST_NAME: usize = 512;
 
-#[derive(Default)]
+/// Schemas that hold the server's own: accounts, everybody's statements, and routines that administrators call.
+const SYSTEM_SCHEMAS: [&str; 3] = ["mysql", "performance_schema", "sys"];
+
+/// As both products write it where nothing is left out.
+pub(super) const ALL: &str = "ALL PRIVILEGES";
+
+/// The right to pass on what one has; whoever has it is an administrator of that.
+pub(super) const GRANT_OPTION: &str = "GRANT OPTION";
+
+/// The same, of a role.
+pub(super) const ADMIN_OPTION: &str = "ADMIN OPTION";
+
+/// Everybody, on MariaDB.
+pub(super) const PUBLIC: &str = "PUBLIC";
+
+/// The kind of object that a name is of where none is said.
+pub(super) const TABLE: &str = "TABLE";
+
+/// What both products mean by all privileges on a table. MariaDB has `DELETE HISTORY` beside them.
+const OF_TABLES: &[&str] = &[
+    "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "REFERENCES", "INDEX", "ALTER", "CREATE VIEW", "SHOW VIEW",
+    "TRIGGER",
+];
+
+/// What it means on a database, beside those.
+const OF_DATABASES: &[&str] = &["CREATE TEMPORARY TABLES", "LOCK TABLES", "EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE", "EVENT"];
+
+/// Which server it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Product {
+    pub(super) is_mariadb: bool,
+    /// As far as it can be read; 0.0 otherwise.
+    version: (u32, u32),
+}
+
+impl Product {
+    /// Reads `10.11.6-MariaDB-log`.
+    pub(super) fn of(version: &str) -> Self {
+        let is_mariadb = version.to_ascii_lowercase().contains("mariadb");
+        // What MariaDB puts in front for the sake of old replicas.
+        let mut numbers = version.strip_prefix("5.5.5-").unwrap_or(version).split(|c: char| !c.is_ascii_digit());
+        let mut next = || numbers.next().and_then(|number| number.parse().ok()).unwrap_or_default();
+        Self { is_mariadb, version: (next(), next()) }
+    }
+
+    /// What the server means by all privileges on a place.
+    pub(super) fn all_of(self, place: &Place) -> Vec<&'static str> {
+        let is_database = matches!(place, Place::Database(_));
+        let mut all = OF_TABLES.to_vec();
+        if is_database {
+            all.extend(OF_DATABASES);
+        }
+        if self.is_mariadb {
+            all.push("DELETE HISTORY");
+            if is_database && self.version >= (11, 3) {
+                all.push("SHOW CREATE ROUTINE");
+            }
+        }
+        all
+    }
+}
+
+/// A database, a table, a routine, or what else there is something granted on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// `*.*`.
+    Everywhere,
+    /// `shop.*`.
+    Database(Pattern),
+    /// `shop.orders`, `PROCEDURE shop.settle`.
+    Object { kind: &'static str, database: String, name: String },
+    /// A role, to pass on.
+    Role(String),
+    /// Another account, to be.
+    Proxy(String),
+}
+
+/// The name of a database as `GRANT` takes it: `_` is any character, and `%` any number of them, unless there is a backslash before.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Pattern(pub(super) String);
+
+/// A privilege, or a column's share of it; where, and who holds it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Granted {
+    pub(super) place: Place,
+    /// As a statement writes it: ```u`@`%` ``, ```role` ``, `PUBLIC`.
+    pub(super) holder: String,
+    pub(super) privilege: String,
+    pub(super) column: Option<String>,
+}
+
+/// How the server compares names.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Naming {
+    /// Databases and tables are the same whatever their case (`lower_case_table_names`).
+    pub(super) ignores_case: bool,
+    /// Databases' names are no patterns (`partial_revokes`).
+    pub(super) is_literal: bool,
+}
+
+/// Everything that an account is granted, and may be granted by taking on a role.
+#[derive(Clone, Debug)]
 pub(super) struct Grants {
-    powers: BTreeSet<String>,
-    /// The roles that the account may take on, quoted.
-    pub(super) roles: Vec<String>,
+    /// The account, as a statement writes it.
+    pub(super) account: String,
+    /// Whether it holds as soon as the account has logged in; else a role has to be taken on before.
+    pub(super) list: BTreeMap<Granted, bool>,
+    /// Who was granted which role, both quoted.
+    pub(super) memberships: BTreeSet<(String, String)>,
+    /// Everybody of whom there was a line.
+    holders: BTreeSet<String>,
 }
 
 impl Grants {
-    /// Reads a line; `None` where it is none that is known.
-    pub(super) fn read(&mut self, line: &str) -> Option<()> {
-        // MariaDB says which role is the default one; MySQL says what was taken away again.
+    /// Nothing yet. `account` is what `CURRENT_USER()` says: `u@%`.
+    pub(super) fn new(account: &str) -> Self {
+        let (name, host) = account.rsplit_once('@').unwrap_or((account, "%"));
+        let account = format!("{}@{}", quoted(name), quoted(host));
+        Self { account, list: BTreeMap::new(), memberships: BTreeSet::new(), holders: BTreeSet::new() }
+    }
+
+    /// Reads a line; `None` where it is none that is known, or one too many. `is_active` where what it grants holds without taking a role on.
+    pub(super) fn read(&mut self, line: &str, is_active: bool) -> Option<()> {
+        // MariaDB says which role is the default one; MySQL says what was taken away again of `*.*`, which an administrator has.
         if line.starts_with("SET DEFAULT ROLE ") || line.starts_with("REVOKE ") {
             return Some(());
         }
         let grant = line.strip_prefix("GRANT ")?;
         let (what, whom) = split(grant, " TO ")?;
-        if split(whom, " WITH GRANT OPTION").is_some() || split(whom, " WITH ADMIN OPTION").is_some() {
-            self.powers.insert("GRANT OPTION".to_owned());
-        }
+        let (holder, options) = split(whom, " ").unwrap_or((whom, ""));
+        let holder = if holder == PUBLIC { holder.to_owned() } else { requoted(holder)? };
+        self.holders.insert(holder.clone());
+
         let Some((privileges, place)) = split(what, " ON ") else {
-            // No place: these are roles. What a role has of another one, or `PUBLIC`, is told together with it, and cannot be taken on; neither has a host.
-            let roles = list(what).into_iter().map(requoted).collect::<Option<Vec<_>>>()?;
-            if split(whom, "@").is_some() {
-                self.roles.extend(roles);
+            // No place: these are roles.
+            for role in list(what) {
+                let role = requoted(role)?;
+                if split(options, ADMIN_OPTION).is_some() {
+                    self.add(Place::Role(role.clone()), &holder, ADMIN_OPTION, None, is_active)?;
+                }
+                self.memberships.insert((holder.clone(), role));
             }
-            return Some(());
+            return (self.memberships.len() <= MOST_PRIVILEGES).then_some(());
         };
-        if privileges == "USAGE" {
-            return Some(());
+        let place = if privileges == "PROXY" { Place::Proxy(requoted(place)?) } else { Place::read(place)? };
+        if split(options, GRANT_OPTION).is_some() {
+            self.add(place.clone(), &holder, GRANT_OPTION, None, is_active)?;
         }
-        // What kind of thing it is, where it is no table: ``PROCEDURE `shop`.`p` ``.
-        let place = place.trim_start_matches(|c: char| c.is_ascii_uppercase() || c == ' ');
-        if privileges == "PROXY" || place == "*.*" {
-            self.powers.extend(list(privileges).into_iter().map(str::to_owned));
-        } else if split(place, ".").is_some_and(|(schema, _)| holds_accounts(schema)) {
-            self.powers.insert("privileges in the schema `mysql`".to_owned());
+        for item in list(privileges) {
+            let (privilege, columns) = match item.split_once(" (") {
+                Some((privilege, columns)) => (privilege, list(columns.strip_suffix(')')?)),
+                None => (item, Vec::new()),
+            };
+            if privilege == "USAGE" {
+                continue;
+            }
+            // It becomes a part of a statement. What there is on `*.*` is an administrator's, whatever it is called.
+            if place != Place::Everywhere && !is_words(privilege) {
+                return None;
+            }
+            if columns.is_empty() {
+                self.add(place.clone(), &holder, privilege, None, is_active)?;
+            }
+            for column in columns {
+                self.add(place.clone(), &holder, privilege, Some(unquoted(column)?), is_active)?;
+            }
         }
         Some(())
     }
 
-    /// What makes an administrator, in words; `None` where nothing does.
-    pub(super) fn powers(&self) -> Option<String> {
-        let named: Vec<_> = self.powers.iter().take(MOST_NAMED).map(|power| printable(power)).collect();
-        match self.powers.len() {
-            0 => None,
-            count if count > MOST_NAMED => Some(format!("{} and {} more", named.join(", "), count - MOST_NAMED)),
-            _ => Some(named.join(", ")),
+    fn add(&mut self, place: Place, holder: &str, privilege: &str, column: Option<String>, is_active: bool) -> Option<()> {
+        let granted = Granted { place, holder: holder.to_owned(), privilege: privilege.to_owned(), column };
+        *self.list.entry(granted).or_default() |= is_active;
+        (self.list.len() <= MOST_PRIVILEGES).then_some(())
+    }
+
+    /// The roles that the account may take on, quoted. What a role has of another one is told together with it, and cannot be taken on.
+    pub(super) fn roles(&self) -> Vec<String> {
+        self.memberships.iter().filter(|(holder, _)| *holder == self.account).map(|(_, role)| role.clone()).collect()
+    }
+
+    /// The memberships by which the account, or everybody, comes to what a role has.
+    pub(super) fn ways(&self, holder: &str) -> Vec<&(String, String)> {
+        let is_start = |start: &str| start == self.account || start == PUBLIC;
+        self.memberships.iter().filter(|(start, role)| is_start(start) && self.reached_from(role).contains(holder)).collect()
+    }
+
+    /// A role, and the roles that it has, and that those have.
+    pub(super) fn reached_from<'a>(&'a self, role: &'a str) -> BTreeSet<&'a str> {
+        let mut reached = BTreeSet::from([role]);
+        let mut next = vec![role];
+        while let Some(role) = next.pop() {
+            let start = (role.to_owned(), String::new());
+            for (_, inner) in self.memberships.range(start..).take_while(|(holder, _)| holder == role) {
+                if reached.insert(inner) {
+                    next.push(inner);
+                }
+            }
+        }
+        reached
+    }
+
+    /// Whether there was a line of this holder: the account itself, or a role that is taken on already.
+    pub(super) fn tells_of(&self, holder: &str) -> bool {
+        self.holders.contains(holder)
+    }
+
+    /// Finds out which of its roles brings what. MySQL tells of the account together with its roles: `own` is without any, and each of the others with one.
+    pub(super) fn attribute(&mut self, own: Self, with: Vec<(String, Self)>) {
+        let together = std::mem::replace(&mut self.list, own.list);
+        for (role, with) in with {
+            for granted in with.list.into_keys() {
+                let is_active = together.contains_key(&granted);
+                if !self.list.contains_key(&granted) {
+                    *self.list.entry(Granted { holder: role.clone(), ..granted }).or_default() |= is_active;
+                }
+            }
+        }
+        // What nobody explains is the account's.
+        let known: BTreeSet<_> =
+            self.list.keys().map(|granted| (granted.place.clone(), granted.privilege.clone(), granted.column.clone())).collect();
+        let is_known =
+            |granted: &Granted| known.contains(&(granted.place.clone(), granted.privilege.clone(), granted.column.clone()));
+        self.list.extend(together.into_iter().filter(|(granted, _)| !is_known(granted)));
+    }
+}
+
+impl Granted {
+    /// Why it makes an administrator, beside what it is; `None` where it does not.
+    pub(super) fn power(&self, naming: Naming) -> Option<String> {
+        match &self.place {
+            Place::Everywhere | Place::Role(_) | Place::Proxy(_) => Some(String::new()),
+            _ if self.privilege == GRANT_OPTION => Some(String::new()),
+            place => {
+                let schema = SYSTEM_SCHEMAS.into_iter().find(|schema| place.covers(schema, naming))?;
+                Some(format!(", which reaches the schema `{schema}`"))
+            }
         }
     }
+
+    /// The privilege with its column, as `name` writes that.
+    pub(super) fn with_column(&self, name: fn(&str) -> String) -> String {
+        match &self.column {
+            Some(column) => format!("{} ({})", self.privilege, name(column)),
+            None => self.privilege.clone(),
+        }
+    }
+
+    /// As the report names it: `SELECT ON TABLE shop.orders`.
+    pub(super) fn shown(&self, naming: Naming) -> String {
+        let privilege = self.with_column(shown);
+        match &self.place {
+            Place::Everywhere => format!("{privilege} ON *.*"),
+            Place::Role(role) => format!("{privilege} of the role {role}"),
+            Place::Proxy(account) => format!("{privilege} ON {account}"),
+            Place::Database(pattern) => match pattern.name(naming) {
+                Some(name) => format!("{privilege} ON TABLE {}.*", shown(&name)),
+                None => format!("{privilege} ON TABLE {}.*, whose name is a pattern", quoted(&pattern.0)),
+            },
+            Place::Object { kind, database, name } => format!("{privilege} ON {kind} {}.{}", shown(database), shown(name)),
+        }
+    }
+
+    /// What takes it from somebody; `None` where its name is not one that a statement could hold.
+    pub(super) fn revoked(&self, product: Product) -> Option<String> {
+        if !is_words(&self.privilege) {
+            return None;
+        }
+        let (privilege, holder) = (self.with_column(quoted), &self.holder);
+        Some(match &self.place {
+            Place::Role(role) if product.is_mariadb => format!("REVOKE ADMIN OPTION FOR {role} FROM {holder};"),
+            Place::Role(role) => format!("REVOKE {role} FROM {holder}; GRANT {role} TO {holder};"),
+            Place::Proxy(account) => format!("REVOKE PROXY ON {account} FROM {holder};"),
+            place => format!("REVOKE {privilege} ON {} FROM {holder};", place.in_sql()),
+        })
+    }
+}
+
+impl Place {
+    fn read(text: &str) -> Option<Self> {
+        // The longer words first.
+        let kinds = ["PACKAGE BODY", "PACKAGE", "PROCEDURE", "FUNCTION"];
+        let named = kinds.into_iter().find_map(|kind| Some((kind, text.strip_prefix(kind)?.strip_prefix(' ')?)));
+        let (kind, text) = named.unwrap_or((TABLE, text));
+        let (database, name) = split(text, ".")?;
+        Some(match (database, name) {
+            ("*", "*") => Self::Everywhere,
+            (database, "*") => Self::Database(Pattern(unquoted(database)?)),
+            (database, name) => Self::Object { kind, database: unquoted(database)?, name: unquoted(name)? },
+        })
+    }
+
+    /// Whether it is in this database, or all of it.
+    fn covers(&self, name: &str, naming: Naming) -> bool {
+        match self {
+            Self::Everywhere | Self::Role(_) | Self::Proxy(_) => false,
+            Self::Database(pattern) => pattern.covers(name, naming),
+            Self::Object { database, .. } => naming.is_same(database, name),
+        }
+    }
+
+    /// As a statement writes it.
+    pub(super) fn in_sql(&self) -> String {
+        match self {
+            Self::Everywhere => "*.*".to_owned(),
+            Self::Database(pattern) => format!("{}.*", quoted(&pattern.0)),
+            Self::Object { kind: TABLE, database, name } => format!("{}.{}", quoted(database), quoted(name)),
+            Self::Object { kind, database, name } => format!("{kind} {}.{}", quoted(database), quoted(name)),
+            Self::Role(name) | Self::Proxy(name) => name.clone(),
+        }
+    }
+}
+
+impl Pattern {
+    /// The one name that it stands for; `None` where it stands for more.
+    pub(super) fn name(&self, naming: Naming) -> Option<String> {
+        let mut name = String::new();
+        let mut pattern = self.0.chars();
+        while let Some(c) = pattern.next() {
+            match c {
+                '%' | '_' if !naming.is_literal => return None,
+                // One at the end stands for itself.
+                '\\' => name.push(pattern.next().unwrap_or('\\')),
+                c => name.push(c),
+            }
+        }
+        Some(name)
+    }
+
+    /// Whether it stands for this name, among others or not.
+    pub(super) fn covers(&self, name: &str, naming: Naming) -> bool {
+        if let Some(only) = self.name(naming) {
+            return naming.is_same(&only, name);
+        }
+        let fold = |text: &str| if naming.ignores_case { text.to_lowercase() } else { text.to_owned() };
+        let (pattern, name): (Vec<_>, Vec<_>) = (fold(&self.0).chars().collect(), fold(name).chars().collect());
+        // How many characters of the name the pattern up to here may stand for.
+        let mut reached = vec![false; name.len() + 1];
+        reached[0] = true;
+        let mut at = 0;
+        while at < pattern.len() {
+            let mut next = vec![false; name.len() + 1];
+            match pattern[at] {
+                '%' => {
+                    let first = reached.iter().position(|reached| *reached).unwrap_or(next.len());
+                    next[first..].fill(true);
+                }
+                c => {
+                    let is_escape = c == '\\' && at + 1 < pattern.len();
+                    at += usize::from(is_escape);
+                    let wanted = (c != '_').then_some(pattern[at]);
+                    for (i, found) in name.iter().enumerate() {
+                        next[i + 1] = reached[i] && wanted.is_none_or(|wanted| wanted == *found);
+                    }
+                }
+            }
+            reached = next;
+            at += 1;
+        }
+        reached[name.len()]
+    }
+
+    /// The pattern that stands for one name, and no other.
+    pub(super) fn of(name: &str) -> Self {
+        Self(name.chars().flat_map(|c| matches!(c, '\\' | '_' | '%').then_some('\\').into_iter().chain([c])).collect())
+    }
+}
+
+impl Naming {
+    /// Whether two names are the same database's, or the same table's.
+    pub(super) fn is_same(self, one: &str, other: &str) -> bool {
+        one == other || self.ignores_case && same_word(one, other)
+    }
+}
+
+/// Whether two names are the same column's, or the same routine's: these never have a case.
+pub(super) fn same_word(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}
+
+/// An identifier as one would write it: between quotation marks only where it has to be.
+pub(super) fn shown(name: &str) -> String {
+    let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$'));
+    if is_plain { name.to_owned() } else { quoted(name) }
+}
+
+/// An identifier, as a statement writes it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+fn is_words(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 64
+        && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '_' | ' '))
 }
 
 /// Splits at the first `separator` that stands outside of quotes.
@@ -76,32 +424,48 @@ fn split<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
     None
 }
 
-fn list(mut text: &str) -> Vec<&str> {
+/// What stands between commas, outside of quotes and parentheses.
+fn list(text: &str) -> Vec<&str> {
     let mut items = Vec::new();
-    while let Some((item, rest)) = split(text, ",") {
-        items.push(item.trim());
-        text = rest;
+    let (mut quote, mut depth, mut start) = (None, 0_usize, 0);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '`' | '\'' | '"') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') => depth = depth.saturating_sub(1),
+            (None, ',') if depth == 0 => {
+                items.push(text[start..at].trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
     }
-    items.push(text.trim());
+    items.push(text[start..].trim());
     items
 }
 
-/// A role's name, with its host where it has one, quoted anew; `None` where it is no name. A server's words become part of a statement here.
+/// An account's or a role's name, with its host where it has one, quoted anew; `None` where it is no name. A server's words become part of a statement here.
 fn requoted(name: &str) -> Option<String> {
-    let quoted = |part: &str| {
-        let part = unquoted(part)?;
-        (!part.is_empty() && part.len() <= 256).then(|| format!("`{}`", part.replace('`', "``")))
-    };
     match split(name, "@") {
-        Some((name, host)) => Some(format!("{}@{}", quoted(name)?, quoted(host)?)),
-        None => quoted(name),
+        // An account may have no name.
+        Some((name, host)) => Some(format!("{}@{}", quoted(&unquoted_or_empty(name)?), quoted(&unquoted_or_empty(host)?))),
+        None => Some(quoted(&unquoted(name)?)),
     }
 }
 
-/// What a name is without its quotes; `None` where they do not fit.
+/// What a name is without its quotes; `None` where they do not fit, or there is nothing between them.
 fn unquoted(name: &str) -> Option<String> {
+    unquoted_or_empty(name).filter(|name| !name.is_empty())
+}
+
+fn unquoted_or_empty(name: &str) -> Option<String> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
     let Some(quote @ ('`' | '\'' | '"')) = name.chars().next() else {
-        return name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_').then(|| name.to_owned());
+        return name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$')).then(|| name.to_owned());
     };
     let inner = name.strip_prefix(quote)?.strip_suffix(quote)?;
     let doubled = format!("{quote}{quote}");
@@ -109,35 +473,21 @@ fn unquoted(name: &str) -> Option<String> {
     (!plain.contains(quote)).then(|| inner.replace(&doubled, &quote.to_string()))
 }
 
-/// Whether a schema is, or as a pattern covers, the one that holds the accounts.
-fn holds_accounts(schema: &str) -> bool {
-    // What cannot be read may be anything.
-    let Some(pattern) = unquoted(schema) else { return true };
-    let pattern = pattern.to_ascii_lowercase();
-    let mut name = "mysql".chars();
-    let mut wanted = pattern.chars();
-    while let Some(c) = wanted.next() {
-        let fits = match c {
-            '%' => return true,
-            '_' => name.next().is_some(),
-            '\\' => name.next() == wanted.next(),
-            c => name.next() == Some(c),
-        };
-        if !fits {
-            return false;
-        }
-    }
-    name.next().is_none()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn powers(lines: &[&str]) -> Option<String> {
-        let mut grants = Grants::default();
-        lines.iter().for_each(|line| grants.read(line).unwrap());
-        grants.powers()
+    fn read(lines: &[&str]) -> Grants {
+        let mut grants = Grants::new("u@%");
+        lines.iter().for_each(|line| grants.read(line, true).unwrap_or_else(|| panic!("{line}")));
+        grants
+    }
+
+    fn powers(line: &str) -> Vec<String> {
+        let naming = Naming::default();
+        let grants = read(&[line]);
+        let powers = grants.list.keys().filter_map(|granted| Some(granted.shown(naming) + &granted.power(naming)?));
+        powers.collect()
     }
 
     #[test]
@@ -154,50 +504,127 @@ mod tests {
             "SET DEFAULT ROLE `r` FOR `u`@`%`",
             "REVOKE SELECT ON `mysql`.* FROM `u`@`%`",
         ] {
-            assert_eq!(powers(&[line]), None, "{line}");
+            assert_eq!(powers(line), [""; 0], "{line}");
         }
     }
 
     #[test]
     fn what_makes_an_administrator() {
+        let reaches = ", which reaches the schema `mysql`";
         for (line, named) in [
             (
-                "GRANT ALL PRIVILEGES ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*24' WITH GRANT OPTION",
-                "ALL PRIVILEGES, GRANT OPTION",
+                "GRANT ALL PRIVILEGES ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*24' WITH GRANT OPTION MAX_QUERIES_PER_HOUR 10",
+                vec!["ALL PRIVILEGES ON *.*", "GRANT OPTION ON *.*"],
             ),
-            ("GRANT SELECT, PROCESS, FILE ON *.* TO `u`@`%`", "FILE, PROCESS, SELECT"),
-            ("GRANT SYSTEM_USER,ROLE_ADMIN ON *.* TO `u`@`%`", "ROLE_ADMIN, SYSTEM_USER"),
-            ("GRANT PROXY ON ''@'%' TO 'u'@'%' WITH GRANT OPTION", "GRANT OPTION, PROXY"),
-            ("GRANT SELECT ON `shop`.* TO `u`@`%` WITH GRANT OPTION", "GRANT OPTION"),
-            ("GRANT `r` TO `u`@`%` WITH ADMIN OPTION", "GRANT OPTION"),
-            ("GRANT SELECT ON `mysql`.* TO `u`@`%`", "privileges in the schema `mysql`"),
-            ("GRANT SELECT ON `mysql`.`user` TO `u`@`%`", "privileges in the schema `mysql`"),
-            ("GRANT SELECT ON `%`.* TO `u`@`%`", "privileges in the schema `mysql`"),
-            ("GRANT SELECT ON `my%`.* TO `u`@`%`", "privileges in the schema `mysql`"),
-            ("GRANT SELECT ON `m_sql`.* TO `u`@`%`", "privileges in the schema `mysql`"),
+            ("GRANT PROCESS, FILE ON *.* TO `u`@`%`", vec!["FILE ON *.*", "PROCESS ON *.*"]),
+            ("GRANT SYSTEM_USER,ROLE_ADMIN ON *.* TO `u`@`%`", vec!["ROLE_ADMIN ON *.*", "SYSTEM_USER ON *.*"]),
+            ("GRANT PROXY ON ''@'%' TO 'u'@'%' WITH GRANT OPTION", vec!["GRANT OPTION ON ``@`%`", "PROXY ON ``@`%`"]),
+            ("GRANT SELECT ON `shop`.* TO \"u\"@\"%\" WITH GRANT OPTION", vec!["GRANT OPTION ON TABLE shop.*"]),
+            ("GRANT `r` TO `u`@`%` WITH ADMIN OPTION", vec!["ADMIN OPTION of the role `r`"]),
+            ("GRANT SELECT ON `MYSQL`.* TO `u`@`%`", vec![]),
+            ("GRANT SELECT ON `mysql`.* TO `u`@`%`", vec!["SELECT ON TABLE mysql.*"]),
+            ("GRANT SELECT (`a`) ON `mysql`.`user` TO `u`@`%`", vec!["SELECT (a) ON TABLE mysql.user"]),
+            ("GRANT SELECT ON `my%`.* TO `u`@`%`", vec!["SELECT ON TABLE `my%`.*, whose name is a pattern"]),
+            ("GRANT SELECT ON `m_sq_`.* TO `u`@`%`", vec!["SELECT ON TABLE `m_sq_`.*, whose name is a pattern"]),
         ] {
-            assert_eq!(powers(&[line]).as_deref(), Some(named), "{line}");
+            let expected: Vec<_> = named
+                .iter()
+                .map(|name| if name.contains("SELECT") { format!("{name}{reaches}") } else { (*name).to_owned() })
+                .collect();
+            assert_eq!(powers(line), expected, "{line}");
         }
-        let many: Vec<_> = (0..70).map(|i| format!("POWER{i:02}")).collect();
-        let named = powers(&[&format!("GRANT {} ON *.* TO `u`@`%`", many.join(", "))]).unwrap();
-        assert!(named.ends_with("POWER07 and 62 more"), "{named}");
-        assert!(!powers(&["GRANT \u{1b}[2J ON *.* TO `u`@`%`"]).unwrap().contains('\u{1b}'));
+        // Where names have no case, this is the same schema.
+        let granted = read(&["GRANT SELECT ON `MYSQL`.* TO `u`@`%`"]).list.into_keys().next().unwrap();
+        assert!(granted.power(Naming { ignores_case: true, is_literal: false }).is_some());
     }
 
     #[test]
     fn what_cannot_be_read_is_no_answer() {
-        for line in ["", "GRANT", "GRANT SELECT ON *.*", "DROP TABLE x", "GRANT `r`; DROP TABLE x TO `u`", "GRANT `a`b` TO `u`"] {
-            assert!(Grants::default().read(line).is_none(), "{line}");
+        for line in [
+            "",
+            "GRANT",
+            "GRANT SELECT ON *.*",
+            "DROP TABLE x",
+            "GRANT `r`; DROP TABLE x TO `u`",
+            "GRANT `a`b` TO `u`",
+            "GRANT SELECT; DROP ON `a`.* TO `u`@`%`",
+            "GRANT select ON `a`.* TO `u`@`%`",
+            "GRANT SELECT (`a` ON `a`.`b` TO `u`@`%`",
+            "GRANT SELECT ON `a` TO `u`@`%`",
+            "GRANT SELECT ON ``.`b` TO `u`@`%`",
+        ] {
+            assert!(Grants::new("u@%").read(line, true).is_none(), "{line}");
         }
     }
 
     #[test]
-    fn roles_are_quoted_anew() {
-        let mut grants = Grants::default();
-        grants.read("GRANT `r`@`%`,`s``x`@`localhost` TO `u`@`%`").unwrap();
-        grants.read("GRANT reader TO `u`@`%`").unwrap();
-        grants.read("GRANT `inner@role` TO `s@x`").unwrap();
-        grants.read("GRANT `r4` TO PUBLIC").unwrap();
-        assert_eq!(grants.roles, ["`r`@`%`", "`s``x`@`localhost`", "`reader`"]);
+    fn what_is_read_is_what_takes_it_away() {
+        let mariadb = Product::of("5.5.5-10.11.6-MariaDB-log");
+        for (line, statement) in [
+            ("GRANT SELECT, SELECT (`id`) ON `shop`.`or``ders` TO `u`@`%`", "REVOKE SELECT ON `shop`.`or``ders` FROM `u`@`%`;"),
+            ("GRANT EXECUTE ON PACKAGE BODY `a`.`b` TO PUBLIC", "REVOKE EXECUTE ON PACKAGE BODY `a`.`b` FROM PUBLIC;"),
+            ("GRANT LOCK TABLES ON `my\\_shop`.* TO `r`", "REVOKE LOCK TABLES ON `my\\_shop`.* FROM `r`;"),
+            ("GRANT PROCESS ON *.* TO `u`@`%`", "REVOKE PROCESS ON *.* FROM `u`@`%`;"),
+            ("GRANT `r` TO `u`@`%` WITH ADMIN OPTION", "REVOKE ADMIN OPTION FOR `r` FROM `u`@`%`;"),
+            ("GRANT PROXY ON 'a'@'b' TO 'u'@'%'", "REVOKE PROXY ON `a`@`b` FROM `u`@`%`;"),
+        ] {
+            let granted = read(&[line]).list.into_keys().next().unwrap();
+            assert_eq!(granted.revoked(mariadb).as_deref(), Some(statement), "{line}");
+        }
+        // Its name is shown, and nobody is told to run it.
+        let granted = read(&["GRANT \u{1b}; DROP ON *.* TO `u`@`%`"]).list.into_keys().next().unwrap();
+        assert_eq!(granted.revoked(mariadb), None);
+    }
+
+    #[test]
+    fn a_role_is_reached_by_way_of_others() {
+        let grants = read(&[
+            "GRANT `r`@`%`,`s``x`@`localhost` TO `u`@`%`",
+            "GRANT `inner` TO `r`@`%`",
+            "GRANT `innermost` TO `inner`",
+            "GRANT `r`@`%` TO `innermost`",
+            "GRANT `inner` TO PUBLIC",
+            "GRANT reader TO `v`@`%`",
+        ]);
+        assert_eq!(grants.roles(), ["`r`@`%`", "`s``x`@`localhost`"]);
+        let ways: Vec<_> = grants.ways("`innermost`").into_iter().map(|(start, role)| format!("{start} {role}")).collect();
+        assert_eq!(ways, ["PUBLIC `inner`", "`u`@`%` `r`@`%`"]);
+        assert!(grants.ways("`reader`").is_empty());
+    }
+
+    #[test]
+    fn a_pattern_stands_for_what_the_server_says_it_does() {
+        let pattern = |text: &str| Pattern(text.to_owned());
+        for (text, name, covers) in [
+            ("shop", "shop", true),
+            ("shop", "shops", false),
+            ("sh_p", "shop", true),
+            ("sh\\_p", "shop", false),
+            ("sh\\_p", "sh_p", true),
+            ("%", "", true),
+            ("%op", "shop", true),
+            ("s%p%", "shop", true),
+            ("s%x%", "shop", false),
+            ("_", "\u{e4}", true),
+            ("shop\\", "shop\\", true),
+        ] {
+            assert_eq!(pattern(text).covers(name, Naming::default()), covers, "{text} {name}");
+        }
+        for name in ["shop", "my_shop", "50%", "a\\b", "a\\_b"] {
+            assert_eq!(Pattern::of(name).name(Naming::default()).as_deref(), Some(name));
+        }
+        assert_eq!(pattern("my_shop").name(Naming::default()), None);
+        assert_eq!(pattern("my_shop").name(Naming { ignores_case: false, is_literal: true }).as_deref(), Some("my_shop"));
+    }
+
+    #[test]
+    fn what_all_stands_for_depends_on_the_product() {
+        let place = Place::Database(Pattern::of("shop"));
+        for (version, has, count) in
+            [("8.0.36", "EVENT", 18), ("10.11.6-MariaDB", "DELETE HISTORY", 19), ("11.4.2-MariaDB", "SHOW CREATE ROUTINE", 20)]
+        {
+            let all = Product::of(version).all_of(&place);
+            assert!(all.contains(&has) && all.len() == count, "{version}: {all:?}");
+        }
     }
 }

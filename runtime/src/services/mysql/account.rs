@@ -1,0 +1,212 @@
+//! Who the server says that we are, what it says that we may do, and what is wrong with that.
+
+use backing_services_rules::rule::{SUPERUSER_ACCOUNT, UNVERIFIED_TLS, WEAK_AUTHENTICATION};
+
+use super::grants::{ALL, Granted, Grants, Naming, PUBLIC, Product};
+use super::preflight::Plugin;
+use super::vocabulary::Want;
+use crate::finding::Finding;
+use crate::needs::Difference;
+use crate::posture::{MOST_PRIVILEGES, printable};
+use crate::target::Target;
+
+/// How many of an administrator's powers are named: `root` has some seventy.
+const MOST_NAMED: usize = 8;
+
+/// Of how many privileges too many there is a statement: no more are named.
+const MOST_MENDED: usize = 32;
+
+/// Who we are, as the server has it.
+pub(super) struct Account {
+    pub(super) user: String,
+    pub(super) version: String,
+    pub(super) product: Product,
+    pub(super) naming: Naming,
+    pub(super) grants: Grants,
+    /// Whether the server says that this connection is TLS.
+    pub(super) is_tls: bool,
+    pub(super) took_roles: bool,
+}
+
+impl Account {
+    /// What bounds the time of a connection's statements.
+    pub(super) fn bound(&self, milliseconds: u64) -> String {
+        if self.product.is_mariadb {
+            format!("SET SESSION max_statement_time = {}.{:03}", milliseconds / 1000, milliseconds % 1000)
+        } else {
+            format!("SET SESSION max_execution_time = {milliseconds}")
+        }
+    }
+
+    /// What the account may do, in the words of `needs`.
+    pub(super) fn privileges(&self) -> Vec<String> {
+        let mut privileges: Vec<String> = Vec::new();
+        for granted in self.grants.list.keys() {
+            let shown = printable(&granted.shown(self.naming));
+            if privileges.len() < MOST_PRIVILEGES && !privileges.contains(&shown) {
+                privileges.push(shown);
+            }
+        }
+        privileges
+    }
+
+    pub(super) fn findings(&self, target: &Target, plugin: Plugin) -> Vec<Finding> {
+        let mut findings: Vec<_> = plugin.weakness().into_iter().collect();
+        if plugin == Plugin::Native {
+            let finding =
+                Finding::new(&WEAK_AUTHENTICATION, "the account proves its password by SHA-1 (`mysql_native_password`)");
+            findings.push(if self.product.is_mariadb {
+                finding.help("MariaDB has nothing better that this driver speaks: let the password be a generated one, or `REQUIRE X509`").warning()
+            } else {
+                finding.help("`ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`")
+            });
+        }
+        if !self.is_tls && !target.is_plaintext() {
+            // Our end of the connection is verified TLS: what ends it is a proxy, and the way behind that is its operator's.
+            findings.push(
+                Finding::new(
+                    &UNVERIFIED_TLS,
+                    "the server says that the connection reached it without TLS: something in between ends it",
+                )
+                .help("ask who runs the proxy how the way from it to the server is protected")
+                .warning(),
+            );
+        }
+        let wants = target.needs().map(|needs| Want::all(needs, target.locator().path()));
+        // Whoever can become an administrator lacks nothing, and has everything in excess: that is said once.
+        match (self.administrator(wants.as_deref().unwrap_or_default()), wants) {
+            (Some(finding), _) => findings.push(finding),
+            (None, Some(wants)) => {
+                findings.extend(Finding::missing_privileges(&self.missing(&wants)));
+                findings.extend(Finding::excess_privileges(&self.excess(&wants)));
+            }
+            (None, None) => {}
+        }
+        findings
+    }
+
+    /// The finding that the account is an administrator's.
+    fn administrator(&self, wants: &[Want]) -> Option<Finding> {
+        let anew = "`CREATE USER …`, `GRANT` it what the application does in its own database, and log in as that user";
+        let name = self.user.rsplit_once('@').map_or(self.user.as_str(), |(name, _)| name);
+        if name.is_empty() || name.eq_ignore_ascii_case("root") {
+            let message = if name.is_empty() { "the account is everybody's: it has no name" } else { "the account is `root`" };
+            return Some(Finding::new(&SUPERUSER_ACCOUNT, message).help(anew));
+        }
+        let powers: Vec<_> = self.grants.list.keys().filter_map(|granted| Some((granted, granted.power(self.naming)?))).collect();
+        if powers.is_empty() {
+            return None;
+        }
+        let differences: Vec<_> = powers
+            .iter()
+            .take(MOST_NAMED)
+            .map(|(granted, why)| self.taken(granted, &granted.privilege, &format!("{}{why}", granted.shown(self.naming)), wants))
+            .collect();
+        let mut names = differences.iter().map(|power| power.privilege.as_str()).collect::<Vec<_>>().join("; ");
+        if powers.len() > MOST_NAMED {
+            names.push_str(&format!("; and {} more", powers.len() - MOST_NAMED));
+        }
+        // Who was made an administrator is not made less: it is not what an application logs in as.
+        let is_born = powers.len() > MOST_NAMED
+            || powers.iter().any(|(granted, _)| granted.privilege == ALL && granted.holder == self.grants.account)
+            || differences.iter().any(|difference| difference.statement.is_empty());
+        let help = if is_born { anew.to_owned() } else { crate::needs::statements(&differences) };
+        Some(Finding::new(&SUPERUSER_ACCOUNT, format!("the account is an administrator's: it has {names}")).help(help))
+    }
+
+    /// What is needed and not there.
+    fn missing(&self, wants: &[Want]) -> Vec<Difference> {
+        let lacking = wants.iter().filter_map(|want| self.lacking(want, |_| true));
+        lacking.map(|want| Difference::new(want.to_string(), want.statement(&self.grants.account))).collect()
+    }
+
+    /// What of it the account cannot do as it is, without taking on a role, where only what `stays` counts.
+    fn lacking(&self, want: &Want, stays: impl Fn(&Granted) -> bool) -> Option<Want> {
+        let has = |column: Option<&str>| {
+            let mut active = self.grants.list.iter().filter(|(_, is_active)| **is_active);
+            active.any(|(held, _)| want.is_given_by(held, column, self.naming) && stays(held))
+        };
+        if want.columns.is_empty() {
+            return (!has(None)).then(|| want.clone());
+        }
+        let columns: Vec<_> = want.columns.iter().filter(|column| !has(Some(column))).cloned().collect();
+        (!columns.is_empty()).then(|| want.of(columns))
+    }
+
+    /// What is there and not needed.
+    fn excess(&self, wants: &[Want]) -> Vec<Difference> {
+        let mut excess = Vec::new();
+        for held in self.grants.list.keys() {
+            let is_needed = |privilege: &str| wants.iter().any(|want| want.needs(held, privilege, self.naming));
+            let mut taken = vec![held.privilege.as_str()];
+            if held.privilege == ALL {
+                let all = self.product.all_of(&held.place);
+                let rest: Vec<_> = all.iter().copied().filter(|privilege| !is_needed(privilege)).collect();
+                // What is needed in part is named in part.
+                if rest.len() < all.len() {
+                    taken = rest;
+                }
+            } else if is_needed(&held.privilege) {
+                continue;
+            }
+            for privilege in taken {
+                let part = Granted { privilege: privilege.to_owned(), ..held.clone() };
+                let shown = part.shown(self.naming);
+                excess.push(if excess.len() < MOST_MENDED {
+                    self.taken(&part, privilege, &shown, wants)
+                } else {
+                    Difference::new(shown, "")
+                });
+            }
+        }
+        excess
+    }
+
+    /// A privilege that is to go, and what takes it away and leaves what is needed.
+    fn taken(&self, held: &Granted, privilege: &str, shown: &str, wants: &[Want]) -> Difference {
+        let grants = &self.grants;
+        let mut shown = shown.to_owned();
+        let ways = grants.ways(&held.holder);
+        if held.holder == PUBLIC || ways.iter().any(|(start, _)| start == PUBLIC) {
+            shown.push_str(", as everybody has");
+        }
+        if held.holder != grants.account && held.holder != PUBLIC {
+            shown.push_str(&format!(", by way of the role {}", held.holder));
+        }
+        let mut statement = if ways.is_empty() {
+            held.revoked(self.product).unwrap_or_default()
+        } else {
+            let memberships = ways.iter().map(|(start, role)| format!("REVOKE {role} FROM {start};"));
+            memberships.collect::<Vec<_>>().join(" ")
+        };
+        if statement.is_empty() {
+            return Difference::new(shown, statement);
+        }
+        // Who still has what they had when those memberships have gone.
+        let is_way = |membership: &(String, String)| ways.contains(&membership);
+        let starts = grants
+            .memberships
+            .iter()
+            .filter(|membership| !is_way(membership) && (membership.0 == grants.account || membership.0 == PUBLIC));
+        let reached: std::collections::BTreeSet<_> = starts.flat_map(|(_, role)| grants.reached_from(role)).collect();
+        for want in wants {
+            let stays = |other: &Granted| {
+                if !ways.is_empty() {
+                    return other.holder == grants.account || other.holder == PUBLIC || reached.contains(other.holder.as_str());
+                }
+                // Of a whole table, it takes the columns' along.
+                let goes = other.place == held.place
+                    && other.holder == held.holder
+                    && (privilege == ALL || privilege == want.privilege)
+                    && (held.column.is_none() || held.column == other.column);
+                !goes
+            };
+            // What is missing anyway is the other finding's.
+            if let (None, Some(lacking)) = (self.lacking(want, |_| true), self.lacking(want, stays)) {
+                statement.push(' ');
+                statement.push_str(&lacking.statement(&grants.account));
+            }
+        }
+        Difference::new(shown, statement)
+    }
+}

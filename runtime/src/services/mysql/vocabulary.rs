@@ -1,0 +1,248 @@
+//! What a field needs, in the words of `GRANT`: the vocabulary, what `needs` says in it, and the statements that create such an account.
+//!
+//! Privileges: MySQL Reference Manual, 8.2.2; MariaDB Knowledge Base, "GRANT".
+
+use std::fmt::{self, Write as _};
+
+use super::grants::{ALL, Granted, Naming, Pattern, Place, TABLE, quoted, same_word, shown};
+use crate::grants::Grants;
+use crate::needs::{Grantable, Names, Need, Needs};
+
+/// What an account can be granted. What there is on all databases at once makes an administrator, and cannot be needed.
+pub(super) const PRIVILEGES: &[Grantable] = &[
+    Grantable::new(
+        TABLE,
+        &[
+            "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "REFERENCES", "INDEX", "ALTER", "CREATE VIEW", "SHOW VIEW",
+            "TRIGGER", "DELETE HISTORY", "CREATE TEMPORARY TABLES", "LOCK TABLES", "EVENT", CREATE_ROUTINE, "ALTER ROUTINE",
+            "EXECUTE", "SHOW CREATE ROUTINE",
+        ],
+        Names::Wildcards(2),
+    )
+    .of_columns(&["SELECT", "INSERT", "UPDATE", "REFERENCES"])
+    .of_all(&[
+        "CREATE TEMPORARY TABLES", "LOCK TABLES", "EVENT", CREATE_ROUTINE, "ALTER ROUTINE", "EXECUTE", "SHOW CREATE ROUTINE",
+    ]),
+    Grantable::new("PROCEDURE", OF_ROUTINES, Names::Identifiers(2)),
+    Grantable::new("FUNCTION", OF_ROUTINES, Names::Identifiers(2)),
+    Grantable::new("PACKAGE", OF_ROUTINES, Names::Identifiers(2)),
+    Grantable::new("PACKAGE BODY", OF_ROUTINES, Names::Identifiers(2)),
+];
+
+const OF_ROUTINES: &[&str] = &["EXECUTE", "ALTER ROUTINE"];
+const CREATE_ROUTINE: &str = "CREATE ROUTINE";
+
+/// One privilege that a field needs.
+#[derive(Clone, Debug)]
+pub(super) struct Want {
+    pub(super) privilege: &'static str,
+    /// Empty for all of them.
+    pub(super) columns: Vec<String>,
+    /// Empty where neither `needs` nor the locator names one.
+    database: String,
+    /// Its kind and its name; `None` for all that is in the database.
+    object: Option<(&'static str, String)>,
+}
+
+/// Whether something is named without its database, so that the locator has to name one.
+pub(super) fn needs_a_database(needs: &Needs) -> bool {
+    needs.iter().any(|need| parts(need).0.is_none())
+}
+
+/// The database, where it is named, and the object, where it is not `*`.
+fn parts(need: &Need) -> (Option<String>, Option<String>) {
+    let mut names = need.identifiers();
+    // Between quotation marks, it is a name.
+    let object = names.pop().filter(|object| object.is_quoted || object.name != "*").map(|object| object.name);
+    (names.pop().map(|database| database.name), object)
+}
+
+impl Want {
+    /// What is needed; what is named without a database is in this one.
+    pub(super) fn all(needs: &Needs, database: &str) -> Vec<Self> {
+        let want = |need: &Need| {
+            let (named, object) = parts(need);
+            Self {
+                privilege: need.privilege,
+                columns: need.columns.iter().map(|column| column.name.clone()).collect(),
+                database: named.unwrap_or_else(|| database.to_owned()),
+                object: object.map(|name| (need.kind, name)),
+            }
+        };
+        needs.iter().map(want).collect()
+    }
+
+    /// Whether this gives it, or more: for one of its columns, or as a whole.
+    pub(super) fn is_given_by(&self, held: &Granted, column: Option<&str>, naming: Naming) -> bool {
+        let takes_column = match (&held.column, column) {
+            (None, _) => true,
+            (Some(held), Some(column)) => same_word(held, column),
+            (Some(_), None) => false,
+        };
+        (held.privilege == self.privilege || held.privilege == ALL)
+            && takes_column
+            && match &held.place {
+                Place::Everywhere => true,
+                Place::Database(pattern) => pattern.covers(&self.database, naming),
+                place => self.is_at(place, naming),
+            }
+    }
+
+    /// Whether this privilege of what is held is needed there, and is no more than that.
+    pub(super) fn needs(&self, held: &Granted, privilege: &str, naming: Naming) -> bool {
+        let takes_columns =
+            self.columns.is_empty() || held.column.as_ref().is_some_and(|held| self.columns.iter().any(|c| same_word(c, held)));
+        match &held.place {
+            Place::Database(pattern) => {
+                let is_it =
+                    self.object.is_none() && pattern.name(naming).is_some_and(|name| naming.is_same(&name, &self.database));
+                self.privilege == privilege && takes_columns && is_it
+            }
+            Place::Object { kind, database, .. } if naming.is_same(database, &self.database) => {
+                // Whoever makes a routine is given both at once (`automatic_sp_privileges`).
+                let is_made = self.privilege == CREATE_ROUTINE && *kind != TABLE && OF_ROUTINES.contains(&privilege);
+                let is_it = self.object.is_none() || self.is_at(&held.place, naming);
+                is_made || self.privilege == privilege && takes_columns && is_it
+            }
+            _ => false,
+        }
+    }
+
+    fn is_at(&self, place: &Place, naming: Naming) -> bool {
+        let (Place::Object { kind, database, name }, Some((wanted, object))) = (place, &self.object) else { return false };
+        let is_same = if *kind == TABLE { naming.is_same(name, object) } else { same_word(name, object) };
+        kind == wanted && is_same && naming.is_same(database, &self.database)
+    }
+
+    /// The same, of these columns only.
+    pub(super) fn of(&self, columns: Vec<String>) -> Self {
+        Self { columns, ..self.clone() }
+    }
+
+    /// What grants it to somebody.
+    pub(super) fn statement(&self, account: &str) -> String {
+        format!("GRANT {} ON {} TO {account};", self.with_columns(quoted), self.place().in_sql())
+    }
+
+    fn with_columns(&self, name: fn(&str) -> String) -> String {
+        let columns: Vec<_> = self.columns.iter().map(|column| name(column)).collect();
+        if columns.is_empty() { self.privilege.to_owned() } else { format!("{} ({})", self.privilege, columns.join(", ")) }
+    }
+
+    fn place(&self) -> Place {
+        match &self.object {
+            None => Place::Database(Pattern::of(&self.database)),
+            Some((kind, name)) => Place::Object { kind, database: self.database.clone(), name: name.clone() },
+        }
+    }
+
+    /// As a statement writes it that runs in the database, whichever that is.
+    fn unqualified(&self) -> String {
+        match &self.object {
+            None => "*".to_owned(),
+            Some((TABLE, name)) => quoted(name),
+            Some((kind, name)) => format!("{kind} {}", quoted(name)),
+        }
+    }
+}
+
+impl fmt::Display for Want {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, object) = self.object.as_ref().map_or((TABLE, "*".to_owned()), |(kind, name)| (*kind, shown(name)));
+        write!(f, "{} ON {kind} {}.{object}", self.with_columns(shown), shown(&self.database))
+    }
+}
+
+/// A text, whatever `sql_mode` is: a backslash is an escape in some.
+fn literal(text: &str) -> String {
+    if text.contains('\\') {
+        let digits: String = text.bytes().map(|byte| format!("{byte:02X}")).collect();
+        return format!("CONVERT(X'{digits}' USING utf8mb4)");
+    }
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The statements that create an account.
+pub(super) fn grants(grants: &Grants) -> String {
+    let account = format!("{}@`%`", quoted(grants.account()));
+    let mut text = format!(
+        "-- It is locked until it has a password: ALTER USER {account} IDENTIFIED BY '…' ACCOUNT UNLOCK;\n\
+         CREATE USER {account} REQUIRE SSL ACCOUNT LOCK;\n"
+    );
+    let mut places: Vec<(String, Vec<String>)> = Vec::new();
+    for want in Want::all(grants.needs(), grants.database().unwrap_or_default()) {
+        let place = if want.database.is_empty() { want.unqualified() } else { want.place().in_sql() };
+        let privilege = want.with_columns(quoted);
+        match places.iter_mut().find(|(other, _)| *other == place) {
+            Some((_, privileges)) => privileges.push(privilege),
+            None => places.push((place, vec![privilege])),
+        }
+    }
+    for (place, privileges) in places {
+        let privileges = privileges.join(", ");
+        // Writing to a `String` does not fail.
+        let _ = if place == "*" {
+            // `ON *` takes the name for a pattern: only a statement that is put together there can escape it.
+            let escape = |name: &str, c: char, before: &str| format!("REPLACE({name}, '{c}', CONCAT({before}, '{c}'))");
+            let backslash = "CHAR(92 USING utf8mb4)";
+            let name = format!("REPLACE(DATABASE(), {backslash}, CONCAT({backslash}, {backslash}))");
+            let name = escape(&escape(&escape(&name, '_', backslash), '%', backslash), '`', "'`'");
+            let (before, after) = (literal(&format!("GRANT {privileges} ON `")), literal(&format!("`.* TO {account}")));
+            writeln!(
+                text,
+                "SET @backing_services = CONCAT({before}, {name}, {after});\n\
+                 PREPARE backing_services FROM @backing_services; EXECUTE backing_services; DEALLOCATE PREPARE backing_services;"
+            )
+        } else {
+            writeln!(text, "GRANT {privileges} ON {place} TO {account};")
+        };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wants(needs: &str) -> Vec<Want> {
+        Want::all(&Needs::parse(needs, "MySQL", PRIVILEGES).unwrap(), "my_shop")
+    }
+
+    #[test]
+    fn a_name_is_what_was_written() {
+        for (needs, shown, sql) in [
+            ("SELECT ON Orders", "SELECT ON TABLE my_shop.Orders", "GRANT SELECT ON `my_shop`.`Orders` TO u;"),
+            ("EVENT ON *", "EVENT ON TABLE my_shop.*", "GRANT EVENT ON `my\\_shop`.* TO u;"),
+            ("SELECT ON `a%b`.*", "SELECT ON TABLE `a%b`.*", "GRANT SELECT ON `a\\%b`.* TO u;"),
+            ("SELECT ON shop.`*`", "SELECT ON TABLE shop.`*`", "GRANT SELECT ON `shop`.`*` TO u;"),
+            (
+                "UPDATE (id, \"na am\") ON a.b",
+                "UPDATE (id, `na am`) ON TABLE a.b",
+                "GRANT UPDATE (`id`, `na am`) ON `a`.`b` TO u;",
+            ),
+            (
+                "EXECUTE ON PACKAGE BODY p",
+                "EXECUTE ON PACKAGE BODY my_shop.p",
+                "GRANT EXECUTE ON PACKAGE BODY `my_shop`.`p` TO u;",
+            ),
+        ] {
+            let want = wants(needs).remove(0);
+            assert_eq!((want.to_string().as_str(), want.statement("u").as_str()), (shown, sql));
+        }
+    }
+
+    #[test]
+    fn a_database_is_named_or_it_is_the_locators() {
+        let needs = |text| Needs::parse(text, "MySQL", PRIVILEGES).unwrap();
+        assert!(needs_a_database(&needs("SELECT ON a.b, c")));
+        assert!(needs_a_database(&needs("EVENT ON *")));
+        assert!(!needs_a_database(&needs("SELECT ON a.b; EVENT ON a.*")));
+    }
+
+    #[test]
+    fn what_is_quoted_stays_one_thing() {
+        assert_eq!(quoted("a`; DROP USER x; --"), "`a``; DROP USER x; --`");
+        assert_eq!(literal("a'; DROP USER x; --"), "'a''; DROP USER x; --'");
+        assert_eq!(literal("\\'"), "CONVERT(X'5C27' USING utf8mb4)");
+    }
+}
