@@ -699,6 +699,7 @@ struct Answers {
     who: Vec<u8>,
     tls: Vec<u8>,
     naming: Vec<u8>,
+    schemas: Vec<u8>,
     grants: Vec<u8>,
     /// To the second question, behind the time's bound.
     roles: Vec<Vec<u8>>,
@@ -710,18 +711,19 @@ impl Answers {
             who: rows(3, &[&[Some(MYSQL), Some(ME), Some("0")]]),
             tls: rows(2, &[&[Some("Ssl_cipher"), Some("TLS_AES_256_GCM_SHA384")]]),
             naming: rows(2, &[&[Some("partial_revokes"), Some("OFF")]]),
+            schemas: rows(5, &[&[Some("information_schema"), Some("0"), Some("0"), Some("0"), Some("0")]]),
             grants: lines(&[MY_GRANT]),
             roles: Vec::new(),
         }
     }
 
     fn first(&self) -> Vec<u8> {
-        let Self { who, tls, naming, grants, .. } = self;
+        let Self { who, tls, naming, schemas, grants, .. } = self;
         // An error is the last of them; and where there is silence, there is nothing but that.
         if who.is_empty() || who[4] == 0xff {
             return who.clone();
         }
-        results(&[who.clone(), tls.clone(), naming.clone(), grants.clone()])
+        results(&[who.clone(), tls.clone(), naming.clone(), schemas.clone(), grants.clone()])
     }
 }
 
@@ -778,7 +780,10 @@ async fn a_probe_fails_closed() {
         ("no name", who(&[&[Some(MYSQL), None, Some("0")]])),
         ("no naming", who(&[&[Some(MYSQL), Some(ME), None]])),
         ("one column", Answers { who: rows(1, &[&[Some(MYSQL)]]), ..good() }),
-        ("five columns", Answers { naming: rows(5, &[&[Some("a"); 5]]), ..good() }),
+        ("six columns", Answers { naming: rows(6, &[&[Some("a"); 6]]), ..good() }),
+        ("no schemas", Answers { schemas: rows(5, &[]), ..good() }),
+        ("a schema without a name", Answers { schemas: rows(5, &[&[None; 5]]), ..good() }),
+        ("everybody's way to the accounts", Answers { schemas: rows(5, &[&[Some("mysql"); 5]]), ..good() }),
         ("no rows", Answers { who: ok(1), ..good() }),
         ("an error", Answers { who: error_packet(1, 1227, ESCAPES), ..good() }),
         ("silence", Answers { who: Vec::new(), ..good() }),
@@ -837,6 +842,27 @@ async fn a_role_brings_its_privileges() {
     assert_eq!(problems(&error), ["superuser_account"]);
     assert!(error.to_string().contains("it has SUPER ON *.*, by way of the role `s``x`@`localhost`"), "{error}");
     assert!(error.to_string().contains("REVOKE `s``x`@`localhost` FROM `winkelier`@`%`;"), "{error}");
+}
+
+/// Our end of the connection is what it is; what the server says of its own is told where that is another one.
+#[tokio::test]
+async fn what_ends_tls_in_between_is_told() {
+    let authority = Authority::new("the tests' authority");
+    for (cipher, version, says) in [
+        ("TLS_AES_256_GCM_SHA384", "TLSv1.3", None),
+        ("", "", Some("reached it without TLS")),
+        ("AES128-SHA", "TLSv1.1\u{1b}[2J", Some("reached it by TLSv1.1\\u{1b}[2J, and it left by TLS 1.3")),
+    ] {
+        let tls = rows(2, &[&[Some("Ssl_cipher"), Some(cipher)], &[Some("Ssl_version"), Some(version)]]);
+        let (leaf, answers) = (Arc::new(authority.server()), Arc::new(Answers { tls, ..Answers::good() }));
+        let hostile = Hostile::start(move |peer| answering(peer, Arc::clone(&leaf), Arc::clone(&answers)));
+        let shop: Hasty = attach(&pairs(&locator_of(&hostile, &authority))).await.unwrap();
+        let posture = shop.orders.posture();
+        let told = posture.findings.iter().find(|finding| finding.rule().name == "unverified_tls").map(ToString::to_string);
+        assert_eq!(told.is_some(), says.is_some(), "{version}: {told:?}");
+        assert!(told.unwrap_or_default().contains(says.unwrap_or_default()), "{version}");
+        shop.detach().await;
+    }
 }
 
 #[derive(BackingServices)]

@@ -347,6 +347,25 @@ async fn columns_are_told_apart() {
     clean::<Columns>(&server, "shop_orders", DATABASE, finding.remedy()).await;
 }
 
+/// What no grant tells of, and everybody may do all the same.
+#[tokio::test]
+async fn what_a_row_without_a_user_gives_to_everybody_counts() {
+    let server = MariaDb::start();
+    server.script(DATABASE, OBJECTS);
+    clean::<Few>(&server, USER, DATABASE, "nothing").await;
+    let row = "INSERT INTO mysql.db (Host, Db, User, Select_priv) VALUES ('%', '{}', '', 'Y'); FLUSH PRIVILEGES";
+    for (pattern, rule, named) in [
+        ("bui%", "excess_privileges", "privileges that are not told ON TABLE buiten.*, as everybody has"),
+        ("mysql", "superuser_account", "ON TABLE mysql.*, which reaches the schema `mysql`, as everybody has"),
+    ] {
+        server.script(DATABASE, &row.replace("{}", pattern));
+        let finding = one::<Few>(&server, USER, DATABASE, rule, pattern).await;
+        assert!(finding.message().ends_with(named), "{finding}");
+        server.script(DATABASE, finding.remedy());
+        clean::<Few>(&server, USER, DATABASE, finding.remedy()).await;
+    }
+}
+
 /// All privileges are as many as they stand for, and what is needed of them stays.
 #[tokio::test]
 async fn all_privileges_are_told_apart() {

@@ -169,7 +169,7 @@ impl Service for MySql {
             connection.keep();
         }
 
-        let findings = account.findings(target, seen.plugin);
+        let findings = account.findings(target, seen.plugin, posture.tls.as_ref().map(|tls| tls.version));
         let product = if account.product.is_mariadb { "MariaDB" } else { "MySQL" };
         posture.server = Some(ServerPosture::new(product, &account.version));
         posture.account = Some(printable(&account.user));
@@ -260,8 +260,9 @@ const MOST_GRANTS: usize = 10_000;
 
 /// Who we are, how names are compared, and what we are granted. Each result has another number of columns, by which its rows are known. Without `FOR`, it tells of
 /// MariaDB's `PUBLIC` and of MySQL's mandatory roles too.
-const QUESTION: &str = "SELECT VERSION(), CURRENT_USER(), @@lower_case_table_names; SHOW SESSION STATUS LIKE 'Ssl_cipher'; \
-    SHOW GLOBAL VARIABLES LIKE 'partial_revokes'; SHOW GRANTS";
+const QUESTION: &str = "SELECT VERSION(), CURRENT_USER(), @@lower_case_table_names; \
+    SHOW SESSION STATUS WHERE Variable_name IN ('Ssl_cipher', 'Ssl_version'); SHOW GLOBAL VARIABLES LIKE 'partial_revokes'; \
+    SELECT SCHEMA_NAME, 0, 0, 0, 0 FROM information_schema.SCHEMATA LIMIT 1000; SHOW GRANTS";
 
 /// What stands between the results of several roles.
 const MARK: &str = "SELECT 0, 0, 0, 0";
@@ -322,15 +323,21 @@ async fn probe(connection: &mut MySqlConnection, target: &Target, bound: &OnceLo
 const MARK_COLUMNS: usize = 4;
 
 fn read(rows: &[MySqlRow]) -> Result<Account, Refusal> {
-    let (mut who, mut tls, mut is_literal, mut lines) = (None, None, None, Vec::new());
+    let (mut who, mut tls, mut tls_version, mut is_literal) = (None, None, None, None);
+    let (mut schemas, mut lines) = (Vec::new(), Vec::new());
     for row in rows {
         let is_first = match row.len() {
             3 => who.replace((text(row, 0)?, text(row, 1)?, text(row, 2)?)).is_none(),
             2 => match text(row, 0)?.to_ascii_lowercase().as_str() {
                 "ssl_cipher" => tls.replace(!text(row, 1)?.is_empty()).is_none(),
+                "ssl_version" => tls_version.replace(text(row, 1)?).is_none(),
                 "partial_revokes" => is_literal.replace(text(row, 1)? != "OFF").is_none(),
                 _ => false,
             },
+            5 => {
+                schemas.push(text(row, 0)?);
+                true
+            }
             1 => {
                 lines.push(row);
                 true
@@ -345,10 +352,13 @@ fn read(rows: &[MySqlRow]) -> Result<Account, Refusal> {
     let naming = Naming { ignores_case: case != "0", is_literal: is_literal.unwrap_or_default() };
     let (product, mut grants) = (Product::of(&version), Grants::new(&user));
     read_grants(&mut grants, lines, true)?;
-    if !grants.tells_of(&grants.account) {
+    // Everybody is shown one schema, at least: where the schemas are told of.
+    if !grants.tells_of(&grants.account) || schemas.is_empty() {
         return Err(no_answer());
     }
-    Ok(Account { user, version, product, naming, grants, is_tls, took_roles: false })
+    schemas.iter().try_for_each(|schema| grants.explain(schema, naming)).ok_or_else(no_answer)?;
+    let tls_version = tls_version.unwrap_or_default();
+    Ok(Account { user, version, product, naming, grants, is_tls, tls_version, took_roles: false })
 }
 
 fn read_grants<'a>(grants: &mut Grants, lines: impl IntoIterator<Item = &'a MySqlRow>, is_active: bool) -> Result<(), Refusal> {

@@ -25,6 +25,8 @@ pub(super) struct Account {
     pub(super) grants: Grants,
     /// Whether the server says that this connection is TLS.
     pub(super) is_tls: bool,
+    /// What it says of which: `TLSv1.3`.
+    pub(super) tls_version: String,
     pub(super) took_roles: bool,
 }
 
@@ -43,14 +45,17 @@ impl Account {
         let mut privileges: Vec<String> = Vec::new();
         for granted in self.grants.list.keys() {
             let shown = printable(&granted.shown(self.naming));
-            if privileges.len() < MOST_PRIVILEGES && !privileges.contains(&shown) {
+            if !privileges.contains(&shown) {
                 privileges.push(shown);
+            }
+            if privileges.len() == MOST_PRIVILEGES {
+                break;
             }
         }
         privileges
     }
 
-    pub(super) fn findings(&self, target: &Target, plugin: Plugin) -> Vec<Finding> {
+    pub(super) fn findings(&self, target: &Target, plugin: Plugin, tls: Option<&str>) -> Vec<Finding> {
         let mut findings: Vec<_> = plugin.weakness().into_iter().collect();
         if plugin == Plugin::Native {
             let finding =
@@ -61,15 +66,20 @@ impl Account {
                 finding.help("`ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`")
             });
         }
-        if !self.is_tls && !target.is_plaintext() {
-            // Our end of the connection is verified TLS: what ends it is a proxy, and the way behind that is its operator's.
+        // Our end of the connection is verified TLS: what ends it is a proxy, and the way behind that is its operator's.
+        let other_end = match tls {
+            Some(_) if !self.is_tls => Some("without TLS".to_owned()),
+            Some(tls) if !self.tls_version.is_empty() && self.tls_version.replace("TLSv", "TLS ") != tls => {
+                Some(format!("by {}, and it left by {tls}", printable(&self.tls_version)))
+            }
+            _ => None,
+        };
+        if let Some(other_end) = other_end {
+            let message = format!("the server says that the connection reached it {other_end}: something in between ends it");
             findings.push(
-                Finding::new(
-                    &UNVERIFIED_TLS,
-                    "the server says that the connection reached it without TLS: something in between ends it",
-                )
-                .help("ask who runs the proxy how the way from it to the server is protected")
-                .warning(),
+                Finding::new(&UNVERIFIED_TLS, message)
+                    .help("ask who runs the proxy how the way from it to the server is protected")
+                    .warning(),
             );
         }
         let wants = target.needs().map(|needs| Want::all(needs, target.locator().path()));
@@ -167,10 +177,10 @@ impl Account {
         let grants = &self.grants;
         let mut shown = shown.to_owned();
         let ways = grants.ways(&held.holder);
-        if held.holder == PUBLIC || ways.iter().any(|(start, _)| start == PUBLIC) {
+        if held.is_everybodys() || ways.iter().any(|(start, _)| start == PUBLIC) {
             shown.push_str(", as everybody has");
         }
-        if held.holder != grants.account && held.holder != PUBLIC {
+        if held.holder != grants.account && !held.is_everybodys() {
             shown.push_str(&format!(", by way of the role {}", held.holder));
         }
         let mut statement = if ways.is_empty() {

@@ -25,6 +25,12 @@ pub(super) const ADMIN_OPTION: &str = "ADMIN OPTION";
 /// Everybody, on MariaDB.
 pub(super) const PUBLIC: &str = "PUBLIC";
 
+/// Whose rows in `mysql.db` hold for everybody, and are told nobody.
+const NAMELESS: &str = "``@`%`";
+
+/// The schemas that everybody is shown: the first is no more than what one may see otherwise, and in the other the server decides by itself what that is.
+const EVERYBODYS: [&str; 2] = ["information_schema", "performance_schema"];
+
 /// The kind of object that a name is of where none is said.
 pub(super) const TABLE: &str = "TABLE";
 
@@ -212,6 +218,19 @@ impl Grants {
         reached
     }
 
+    /// Looks for what explains that the account is shown a schema: it may do something there. Where no grant does, a row of `mysql.db` without a user does.
+    pub(super) fn explain(&mut self, schema: &str, naming: Naming) -> Option<()> {
+        let is_everybodys = EVERYBODYS.iter().any(|everybodys| everybodys.eq_ignore_ascii_case(schema));
+        let explains = |granted: &Granted| granted.place == Place::Everywhere || granted.place.covers(schema, naming);
+        if schema.len() > LONGEST_NAME {
+            return None;
+        }
+        if is_everybodys || self.list.keys().any(explains) {
+            return Some(());
+        }
+        self.add(Place::Database(Pattern::of(schema)), NAMELESS, "privileges that are not told", None, true)
+    }
+
     /// Whether there was a line of this holder: the account itself, or a role that is taken on already.
     pub(super) fn tells_of(&self, holder: &str) -> bool {
         self.holders.contains(holder)
@@ -273,8 +292,16 @@ impl Granted {
         }
     }
 
+    /// Whether it is everybody's.
+    pub(super) fn is_everybodys(&self) -> bool {
+        self.holder == PUBLIC || self.holder == NAMELESS
+    }
+
     /// What takes it from somebody; `None` where its name is not one that a statement could hold.
     pub(super) fn revoked(&self, product: Product) -> Option<String> {
+        if self.holder == NAMELESS {
+            return Some("DELETE FROM mysql.db WHERE User = ''; FLUSH PRIVILEGES;".to_owned());
+        }
         if !is_words(&self.privilege) {
             return None;
         }
