@@ -23,6 +23,7 @@ use crate::posture::Posture;
 use crate::reattach::Fixed;
 use crate::service::Refusal;
 use crate::source::Source;
+use crate::target::Target;
 
 /// How long a resource may take to finish what is in flight when it is detached: 10 s, a third of the grace that Kubernetes gives a pod.
 pub(crate) const DETACH_DEADLINE: Duration = Duration::from_secs(10);
@@ -166,10 +167,11 @@ impl Attempt {
     }
 
     /// Takes what came back, and holds it against the rules.
-    fn settle(&mut self, result: Result<Connected, Refusal>, today: Date, problems: &mut Vec<(usize, Problem)>) {
+    fn settle(&mut self, result: Result<(Arc<Target>, Connected), Refusal>, today: Date, problems: &mut Vec<(usize, Problem)>) {
         self.done = true;
         match result {
-            Ok(mut connected) => {
+            Ok((target, mut connected)) => {
+                self.facts.target = target;
                 let findings = std::mem::take(&mut connected.findings);
                 judge(connected.posture(), findings, self.declaration, today, &self.facts.place);
                 let findings = connected.posture().findings.iter().cloned();

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::credentials;
 use crate::finding::Finding;
 use crate::generation::{Facts, Seat};
 use crate::manifest::Slot;
@@ -12,8 +13,8 @@ use crate::resource::Resource;
 use crate::service::{Attachment, Refusal, Service};
 use crate::target::Target;
 
-/// A resource that is being attached.
-pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<Connected, Refusal>> + Send>>;
+/// A resource that is being attached; and the target that was connected to, with the credentials that were fetched for it.
+pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<(Arc<Target>, Connected), Refusal>> + Send>>;
 
 /// A resource that is being closed.
 pub(crate) type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -30,8 +31,10 @@ pub(crate) struct Connected {
 /// Connects, and forgets the service's type.
 pub(crate) fn connect<S: Service>(target: Arc<Target>) -> Connecting {
     Box::pin(async move {
-        let Attachment { client, posture, findings } = S::connect(&target).await?;
-        Ok(Connected::of::<S>(client, posture, findings))
+        let (target, mut findings) = credentials::fetched::<S>(target).await?;
+        let Attachment { client, posture, findings: found } = S::connect(&target).await?;
+        findings.extend(found);
+        Ok((target, Connected::of::<S>(client, posture, findings)))
     })
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use backon::ExponentialBackoff;
 use tokio::sync::{Notify, broadcast};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout};
@@ -20,6 +20,7 @@ use crate::finding::FailureKind;
 use crate::generation::{Handle, Life};
 use crate::manifest::Manifest;
 use crate::reattach::{Look, Which, reattach};
+use crate::renew::pauses;
 use crate::source::Source;
 
 mod watcher;
@@ -169,7 +170,7 @@ impl<S: Source> Follower<S> {
                 bell.ring();
             }
             let pause = match &self.refused {
-                Some(refused) if refused.passes => self.backoff.get_or_insert_with(again).next().unwrap_or(ANYHOW),
+                Some(refused) if refused.passes => self.backoff.get_or_insert_with(pauses).next().unwrap_or(ANYHOW),
                 _ => ANYHOW,
             };
             if timeout(pause, bell.rings.notified()).await.is_ok() {
@@ -234,12 +235,6 @@ impl Refused {
         }
         Self { values, why: why.finish(), passes }
     }
-}
-
-/// 1 s, doubled up to a minute, with as much again at random.
-fn again() -> ExponentialBackoff {
-    let builder = ExponentialBuilder::new().with_min_delay(Duration::from_secs(1)).with_max_delay(ANYHOW);
-    builder.with_jitter().without_max_times().build()
 }
 
 /// A SIGHUP is how one asks a daemon to look at its configuration again.

@@ -79,14 +79,20 @@ pub(crate) struct Generation<S: Service> {
     client: Arc<S::Client>,
     /// It is taken again while the client stays.
     posture: ArcSwap<Posture>,
-    pub(crate) facts: Facts,
+    /// Its credentials are renewed while the client stays.
+    facts: ArcSwap<Facts>,
     /// It goes with the generation: whoever waits for the last user waits for that.
     in_use: watch::Sender<()>,
 }
 
 impl<S: Service> Generation<S> {
     fn new(client: Arc<S::Client>, posture: Arc<Posture>, facts: Facts) -> Arc<Self> {
-        Arc::new(Self { client, posture: ArcSwap::new(posture), facts, in_use: watch::Sender::new(()) })
+        Arc::new(Self {
+            client,
+            posture: ArcSwap::new(posture),
+            facts: ArcSwap::from_pointee(facts),
+            in_use: watch::Sender::new(()),
+        })
     }
 
     pub(crate) fn client(&self) -> &S::Client {
@@ -95,6 +101,16 @@ impl<S: Service> Generation<S> {
 
     pub(crate) fn posture(&self) -> Arc<Posture> {
         self.posture.load_full()
+    }
+
+    pub(crate) fn facts(&self) -> Arc<Facts> {
+        self.facts.load_full()
+    }
+
+    /// The target that was renewed, and what was learnt when it was tried.
+    pub(crate) fn renewed(&self, facts: Facts, posture: Arc<Posture>) {
+        self.facts.store(Arc::new(facts));
+        self.posture.store(posture);
     }
 
     pub(crate) fn set_posture(&self, posture: Arc<Posture>) {
@@ -154,7 +170,7 @@ impl<S: Service> Shared<S> {
     }
 
     /// Publishes the next generation, and lets the one before finish. Gives the client back where the resource is detached.
-    fn succeed(&self, client: S::Client, posture: Posture, facts: Facts) -> Result<(), S::Client> {
+    pub(crate) fn succeed(&self, client: S::Client, posture: Posture, facts: Facts) -> Result<(), S::Client> {
         // Detaching waits until this borrow ends: nothing is published after it has begun.
         let orders = self.orders.borrow();
         if orders.detached {
@@ -163,6 +179,8 @@ impl<S: Service> Shared<S> {
         let next = Generation::new(Arc::new(client), Arc::new(posture), facts);
         let former = Leaving::of(&self.current.swap(next), &self.leaving);
         drop(orders);
+        // Whoever waits for something to be due looks at what is current.
+        self.orders.send_modify(|_| ());
         self.retaking_fails.store(false, Ordering::Release);
 
         let mut orders = self.orders.subscribe();
@@ -189,7 +207,7 @@ impl<S: Service> Shared<S> {
             // A generation with the same client takes the place of the current one, which then has an end. Who comes now finds a client that is about to
             // be closed, and is not waited for.
             let current = self.current.load_full();
-            let last = Generation::new(Arc::clone(&current.client), current.posture(), current.facts.clone());
+            let last = Generation::new(Arc::clone(&current.client), current.posture(), (*current.facts()).clone());
             drop(current);
             let leaving = Leaving::of(&self.current.swap(last), &self.leaving);
             ended = leaving.end(deadline, std::future::pending()).await;
@@ -296,7 +314,7 @@ impl<S: Service> Life for Shared<S> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        self.current.load().facts.fingerprint
+        self.current.load().facts().fingerprint
     }
 
     fn is_detached(&self) -> bool {

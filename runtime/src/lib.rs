@@ -42,7 +42,7 @@
 //!
 //! [`reattach`](BackingServices::reattach) moves resources to what a source says now, make before break: the new ones are connected and probed by all the rules
 //! before they take their places, and calls in flight finish on the old ones. Every hour the [posture](Resource::posture) is taken again, and what is new in it
-//! is said once. `follow` (feature `follow`) reattaches whatever changes in a source. [`detach`](BackingServices::detach) lets everybody finish, closes everything, and says what it had to cut.
+//! is said once. `follow` (feature `follow`) reattaches whatever changes in a source. [`Credentials`] that expire are renewed, and what is open stays open. [`detach`](BackingServices::detach) lets everybody finish, closes everything, and says what it had to cut.
 //!
 //! # What to read next
 //!
@@ -70,6 +70,7 @@ mod backing_services;
 mod check;
 #[cfg(feature = "net")]
 mod connected;
+mod credentials;
 #[cfg(feature = "net")]
 mod detach;
 #[cfg(feature = "net")]
@@ -88,6 +89,8 @@ pub mod needs;
 pub mod posture;
 #[cfg(feature = "net")]
 mod reattach;
+#[cfg(feature = "net")]
+mod renew;
 mod resource;
 #[cfg(feature = "net")]
 mod retake;
@@ -109,6 +112,7 @@ pub use backing_services::BackingServices;
 pub use backing_services_macros::BackingServices;
 pub use backing_services_rules as rules;
 pub use backing_services_rules::{Level, Rule, Scheme};
+pub use credentials::{AnyCredentials, Credential, Credentials};
 #[cfg(feature = "net")]
 pub use detach::{Cut, Detached};
 #[cfg(feature = "net")]

@@ -16,6 +16,9 @@
 /// | following a source: looking anyhow | every minute | some file systems do not tell of changes | a SIGHUP |
 /// | following a source: a service that is away | tried again after 1 s, doubled up to a minute, with jitter | it comes back by itself; one that refuses the password does not, and is not asked again | |
 /// | taking the posture again | every hour, or up to a tenth sooner | it costs a login each time, and what it finds has to be mended by a person; what was attached at once does not come back at once | `services.posture_interval(…)` |
+/// | credentials that expire: fetching them | after two thirds of their life, or up to a tenth sooner; never within a second | a third is left for attempts that fail: five of the 15 minutes that a token of RDS is good; what was attached at once does not come back at once | give `Credential` another `not_after` |
+/// | credentials that expire: one fetch | 10 s, and at most half of the time that attaching has left | what a connection may take, which comes after it | |
+/// | credentials that expire: what gives them is away | asked again after 1 s, doubled up to a minute, with jitter; a password that the service refused is not tried again | it comes back by itself; a refused login that is repeated locks accounts | |
 /// | `health()` | 5 s | half of the usual interval between two probes | |
 /// | a locator | 8 KiB | real ones have a tenth | |
 /// | any value | 1 MiB | what a Kubernetes Secret can hold | |

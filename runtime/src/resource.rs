@@ -39,6 +39,7 @@ impl<S: Service> Resource<S> {
     pub(crate) fn new(client: S::Client, posture: Posture, facts: Facts, seat: Arc<Seat>) -> Self {
         let shared = Shared::new(client, posture, facts, seat);
         crate::retake::begin(&shared);
+        crate::renew::begin(&shared);
         Self { shared }
     }
 

@@ -60,7 +60,7 @@ async fn take_again_and_again<S: Service>(shared: Weak<Shared<S>>, mut orders: w
 }
 
 /// Up to a tenth less, at random: what was attached at once does not come back at once.
-fn jittered(interval: Duration) -> Duration {
+pub(crate) fn jittered(interval: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish() % 100;
     interval.max(SHORTEST).mul_f64(1.0 - random as f64 / 1000.0)
 }
@@ -88,7 +88,7 @@ struct Retaking<S: Service> {
 impl<S: Service> Retaking<S> {
     fn of(shared: &Shared<S>) -> Self {
         let generation = shared.current();
-        Self { seat: Arc::clone(shared.seat()), facts: generation.facts.clone(), generation: Arc::downgrade(&generation) }
+        Self { seat: Arc::clone(shared.seat()), facts: (*generation.facts()).clone(), generation: Arc::downgrade(&generation) }
     }
 
     /// Detaching waits for nobody who only looks, and neither does the last handle.

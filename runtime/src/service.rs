@@ -107,6 +107,19 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// [`Refusal`], in this crate's own words: a driver's error may hold the password, and a server's may hold anything.
     fn connect(target: &Target) -> impl Future<Output = Result<Attachment<Self::Client>, Refusal>> + Send;
 
+    /// Takes on the user and the password of a target that differs from the client's in nothing else, for whatever logs in from now on, and gives whether it
+    /// could. What is open stays open; where a connection has to log in again before its credentials expire, it does.
+    ///
+    /// The target has just been connected to, by [`Service::connect`]. By default it cannot: then that other client takes this one's place, as when the resource
+    /// is reattached.
+    ///
+    /// # Errors
+    /// As [`Service::connect`]. The client then stays what it was.
+    fn renew(client: &Self::Client, target: &Target) -> impl Future<Output = Result<bool, Refusal>> + Send {
+        let _ = (client, target);
+        std::future::ready(Ok(false))
+    }
+
     /// Asks the service whether it still answers.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use backing_services_rules::{Rule, Transport};
 use secrecy::SecretString;
 
+use crate::credentials::Fetched;
 use crate::locator::Locator;
 use crate::needs::Needs;
 
@@ -29,6 +30,8 @@ pub struct Target {
     pub(crate) password: Option<SecretString>,
     pub(crate) trust: Trust,
     pub(crate) needs: Option<Arc<Needs>>,
+    /// Where the user and the password come from, where they are fetched.
+    pub(crate) fetched: Option<Fetched>,
     pub(crate) deadline: Instant,
     /// The rules that the field waives today.
     pub(crate) waived: Vec<&'static str>,

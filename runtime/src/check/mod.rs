@@ -25,6 +25,8 @@ pub(crate) mod store;
 pub(crate) mod waiver;
 
 pub(crate) use reader::{Fingerprint, Reader, Value};
+#[cfg(feature = "net")]
+pub(crate) use resource::{is_user_name, login};
 
 /// Loads and checks; the values are dropped again.
 pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<(), AttachError> {

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, READABLE_SECRET_FILE, STATIC_MOUNT};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::credentials::AnyCredentials;
 use crate::finding::Finding;
 use crate::source::{Extent, Group, Notice, Source, Unreadable, file};
 
@@ -36,6 +37,8 @@ static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 /// Reads the variables of one field, and remembers where they were.
 pub(crate) struct Reader<'a> {
     source: &'a dyn Source,
+    /// What fetches the credentials of what is read.
+    credentials: Option<AnyCredentials>,
     /// Each variable that was there, and where.
     origins: Vec<(String, Cow<'static, str>)>,
     /// The files that `NAME_FILE`s named.
@@ -46,7 +49,7 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(source: &'a dyn Source) -> Self {
-        Self { source, origins: Vec::new(), files: Vec::new(), values: KEY.build_hasher() }
+        Self { source, credentials: None, origins: Vec::new(), files: Vec::new(), values: KEY.build_hasher() }
     }
 
     pub(crate) fn fingerprint(&self) -> Fingerprint {
@@ -57,6 +60,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn keep_to_part(&mut self, group: Group<'_>, findings: &mut Vec<Finding>) {
         // Parts may have parts; a source that never comes to an end is its own mistake, and not ours to hang on.
         for _ in 0..MOST_PARTS {
+            // Whoever wraps a source is asked before it.
+            self.credentials = self.credentials.take().or_else(|| self.source.credentials(&group));
             let Some(part) = self.source.part(&group) else { return };
             let (source, passed_over) = part.into_parts();
             for (variable, place) in passed_over {
@@ -67,6 +72,11 @@ impl<'a> Reader<'a> {
             }
             self.source = source;
         }
+    }
+
+    /// What fetches the credentials of what is read, where something does.
+    pub(crate) const fn take_credentials(&mut self) -> Option<AnyCredentials> {
+        self.credentials.take()
     }
 
     /// That two variables are there which exclude each other, and where they are, if that is not the same place.

@@ -10,6 +10,7 @@ use backing_services_rules::{Date, Transport};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Reader, Value, address, credentials, is_explained, missing, waiver};
+use crate::credentials::{Fetched, is_about_login};
 use crate::finding::Finding;
 use crate::locator::{self, Dialect};
 use crate::manifest::{Declaration, ResourceEntry};
@@ -186,11 +187,20 @@ pub(super) fn load(
         (None, Some(Value { text, variable })) => (Some(text), variable),
         (password, None) => (password, variable.to_owned()),
     };
+    let credentials = reader.take_credentials();
+    if let (Some(_), Some(_)) = (&credentials, &password) {
+        let message = format!("`{password_variable}` holds a password, and its credentials are fetched");
+        let finding = Finding::new(&AMBIGUOUS_LOCATOR, message).about(&password_variable);
+        findings.push(finding.help("take the password out, or attach without those credentials"));
+    }
     let trust = trust(TrustValues { ca, client_cert, client_key, pin }, service, dialled.transport(), findings);
     if findings[before..].iter().any(|finding| finding.rule() == &AMBIGUOUS_LOCATOR) {
         return None;
     }
-    login(service.login, user.as_deref(), password.as_ref(), trust.client_cert.is_some(), &password_variable, base, findings);
+    if credentials.is_none() {
+        let has_certificate = trust.client_cert.is_some();
+        login(service.login, user.as_deref(), password.as_ref(), has_certificate, &password_variable, base, findings);
+    }
 
     let needs = match declaration.needed_privileges().map(|needs| Needs::parse(needs, service.name, service.privileges)) {
         None => None,
@@ -202,8 +212,11 @@ pub(super) fn load(
         }
     };
     let waived = waiver::in_force(declaration.waived_rules(), today).map(|waiver| waiver.rule().name).collect();
-    let target = Target { locator, endpoint, user, password, trust, needs, deadline, waived };
-    findings.extend((service.check)(&target).into_iter().map(|finding| finding.about(variable)));
+    let fetched = credentials.map(|credentials| Fetched::new(credentials, service.login, base.to_owned(), user.clone()));
+    let target = Target { locator, endpoint, user, password, trust, needs, fetched, deadline, waived };
+    let own = (service.check)(&target).into_iter();
+    let own = own.filter(|finding| target.fetched.is_none() || !is_about_login(finding.rule()));
+    findings.extend(own.map(|finding| finding.about(variable)));
     Some(Some(target))
 }
 
@@ -213,7 +226,7 @@ const LONGEST_USER: usize = 256;
 /// A name that a protocol can carry as it is. In a locator, the grammar has seen to that.
 fn user_name(value: &Value, findings: &mut Vec<Finding>) -> Option<String> {
     let name = value.text.expose_secret();
-    if name.len() > LONGEST_USER || name.chars().any(|c| c.is_control() || locator::is_invisible(c)) {
+    if !is_user_name(name) {
         let message = format!("`{}` is longer than {LONGEST_USER} bytes, or holds a control character", value.variable);
         findings.push(
             Finding::new(&MALFORMED_VALUE, message).about(&value.variable).help("write the account's name, and nothing else"),
@@ -223,8 +236,12 @@ fn user_name(value: &Value, findings: &mut Vec<Finding>) -> Option<String> {
     Some(name.to_owned())
 }
 
+pub(crate) fn is_user_name(name: &str) -> bool {
+    name.len() <= LONGEST_USER && !name.chars().any(|c| c.is_control() || locator::is_invisible(c))
+}
+
 /// Whether somebody logs in, and with something that is a secret.
-fn login(
+pub(crate) fn login(
     login: Login,
     user: Option<&str>,
     password: Option<&SecretString>,

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use backing_services_rules::rule::MISSING_CREDENTIALS;
+
 use super::{Reader, report_warnings, resource, today};
 use crate::attached::Attached;
 use crate::error::{AttachError, Problem};
@@ -51,6 +53,10 @@ pub(crate) fn load<S: Service>(
     reader.keep_to_part(Group::of_resource(&variable, base), &mut findings);
     let target =
         resource::load(&mut reader, entry, &DECLARATION, &variable, base, Instant::now() + deadline, today(), &mut findings);
+    if let Some(Some(Target { fetched: Some(_), .. })) = target {
+        let finding = Finding::new(&MISSING_CREDENTIALS, "credentials that are fetched are not for a store that is a source");
+        findings.push(finding.help(format!("read the store's password from a source: `{base}_PASSWORD`")));
+    }
     let origin = reader.origin_of_resource(&variable);
     let place = Place { field: field.to_owned(), variable: Some(variable.clone()), origin };
     let report = Report { name: S::NAME, place };

@@ -169,6 +169,7 @@ mod tests {
             password: None,
             trust: Trust::default(),
             needs: None,
+            fetched: None,
             deadline,
             waived: Vec::new(),
         }

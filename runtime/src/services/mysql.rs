@@ -20,6 +20,8 @@
 //! 3. **The probe**, two round trips: who this is, what `Ssl_cipher` says of the connection, and what is granted; then what bounds a statement's time, and what is
 //!    granted to the roles that the account may take on. See below for what is made of it.
 //!
+//! **Credentials that are fetched** are renewed in place: connections that are open stay open, and the next ones log in with the new password.
+//!
 //! # How an account may authenticate
 //!
 //! | plugin | verdict | why |
@@ -177,6 +179,11 @@ impl Service for MySql {
         Ok(Attachment::new(pool, posture).with_findings(findings))
     }
 
+    async fn renew(pool: &MySqlPool, target: &Target) -> Result<bool, Refusal> {
+        pool.set_connect_options(options(target)?);
+        Ok(true)
+    }
+
     async fn health(pool: &MySqlPool) -> Result<(), Refusal> {
         match sqlx::raw_sql("SELECT 1").execute(pool).await {
             Ok(_) => Ok(()),
@@ -201,8 +208,8 @@ fn user(target: &Target) -> &str {
     target.user().unwrap_or_default()
 }
 
-/// A pool that has no connection yet. `bound` is what bounds a connection's statements, as soon as it is known which server this is.
-fn pool(target: &Target, bound: Arc<OnceLock<String>>) -> Result<MySqlPool, Refusal> {
+/// How each connection of a pool is made.
+fn options(target: &Target) -> Result<MySqlConnectOptions, Refusal> {
     let locator = target.locator();
     let host = match locator.host() {
         Some(Host::Name(name)) => name.clone(),
@@ -227,8 +234,13 @@ fn pool(target: &Target, bound: Arc<OnceLock<String>>) -> Result<MySqlPool, Refu
     if let Some((cert, key)) = target.client_certificate() {
         options = options.ssl_client_cert_from_pem(cert.expose_secret()).ssl_client_key_from_pem(key.expose_secret());
     }
+    Ok(options)
+}
 
-    let most = locator.number("max_connections").unwrap_or(MAX_CONNECTIONS);
+/// A pool that has no connection yet. `bound` is what bounds a connection's statements, as soon as it is known which server this is.
+fn pool(target: &Target, bound: Arc<OnceLock<String>>) -> Result<MySqlPool, Refusal> {
+    let options = options(target)?;
+    let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
     // The first connection is the probe's, which finds out what bounds it.
     let first = Arc::new(AtomicBool::new(true));
     Ok(MySqlPoolOptions::new()

@@ -20,6 +20,8 @@
 //! 2. **The pool**, whose options are made by setters, with `VerifyFull`. Its first connection is opened.
 //! 3. **The probe**, one statement: who this is, what it can become, what that may do, and what `pg_stat_ssl` says of the connection.
 //!
+//! **Credentials that are fetched** are renewed in place: connections that are open stay open, and the next ones log in with the new password.
+//!
 //! # What sqlx leaves open
 //! The service `TokioPostgres` (feature `tokio-postgres`) leaves none of this open. Each is in the posture's remarks too.
 //! - It trusts the public roots beside the resource's `_CA`. Our own connection does not, but only sqlx's carry data.
@@ -136,6 +138,11 @@ impl Service for Postgres {
         Ok(Attachment::new(pool, posture).with_findings(findings))
     }
 
+    async fn renew(pool: &PgPool, target: &Target) -> Result<bool, Refusal> {
+        pool.set_connect_options(options(target)?);
+        Ok(true)
+    }
+
     async fn health(pool: &PgPool) -> Result<(), Refusal> {
         match sqlx::raw_sql("SELECT 1").execute(pool).await {
             Ok(_) => Ok(()),
@@ -154,8 +161,8 @@ const REMARKS: [&str; 2] = [
     "sqlx resolves the host anew for each connection, and believes the length of a server's message up to 4 GiB",
 ];
 
-/// A pool that has no connection yet.
-fn pool(target: &Target) -> Result<PgPool, Refusal> {
+/// How each connection of a pool is made.
+fn options(target: &Target) -> Result<PgConnectOptions, Refusal> {
     let locator = target.locator();
     let host = match locator.host() {
         Some(Host::Name(name)) => name.clone(),
@@ -179,7 +186,12 @@ fn pool(target: &Target) -> Result<PgPool, Refusal> {
     if let Some((cert, key)) = target.client_certificate() {
         options = options.ssl_client_cert_from_pem(cert.expose_secret()).ssl_client_key_from_pem(key.expose_secret());
     }
+    Ok(options)
+}
 
+/// A pool that has no connection yet.
+fn pool(target: &Target) -> Result<PgPool, Refusal> {
+    let options = options(target)?;
     let bound = postgresql::bound(target);
     // The first connection is the probe's, whose statement sets the bound along the way.
     let first = Arc::new(AtomicBool::new(true));

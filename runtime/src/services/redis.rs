@@ -50,13 +50,16 @@
 //! The next command after the connection broke connects again, with all of the above but the probe. Whoever fails waits: attempts are 100 ms apart at first and
 //! 10 s at last, with jitter, and commands in between fail at once. When the server does not accept the credentials any more, it is not asked again until the
 //! resource is attached anew. A command whose connection broke is not repeated: nobody knows whether it was carried out.
+//!
+//! **Credentials that are fetched** are renewed in place: the open connection logs in anew, with `AUTH`, between two commands. A server that ends connections
+//! whose token has expired (ElastiCache after 12 h, Azure when the token does) has no reason to.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, WEAK_AUTHENTICATION};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -145,6 +148,10 @@ impl Service for Redis {
         posture.remarks = REMARKS.to_vec();
         let findings = opened.finding.into_iter().chain(account.findings);
         Ok(Attachment::new(RedisClient::new(target, opened.link), posture).with_findings(findings))
+    }
+
+    async fn renew(client: &RedisClient, target: &Target) -> Result<bool, Refusal> {
+        client.renew(target).await.map(|()| true)
     }
 
     async fn health(client: &RedisClient) -> Result<(), Refusal> {
@@ -269,7 +276,8 @@ pub struct RedisClient {
 }
 
 struct Shared {
-    target: Target,
+    /// Its credentials may be renewed.
+    target: ArcSwap<Target>,
     database: i64,
     current: ArcSwapOption<Link>,
     closed: AtomicBool,
@@ -280,7 +288,7 @@ struct Shared {
 impl RedisClient {
     fn new(target: &Target, link: Link) -> Self {
         let shared = Shared {
-            target: target.clone(),
+            target: ArcSwap::from_pointee(target.clone()),
             database: database(target).unwrap_or_default(),
             current: ArcSwapOption::from_pointee(link),
             closed: AtomicBool::new(false),
@@ -312,8 +320,8 @@ impl RedisClient {
         if again.is_waiting() {
             return Err((ErrorKind::Io, "the server could not be connected to again a moment ago; the next attempt waits").into());
         }
-        let target = &self.shared.target;
-        let opened = within(2 * target.connect_timeout(), open(target)).await.unwrap_or_else(|timed_out| Err(timed_out.into()));
+        let target = self.shared.target.load_full();
+        let opened = within(2 * target.connect_timeout(), open(&target)).await.unwrap_or_else(|timed_out| Err(timed_out.into()));
         match opened {
             Ok(opened) => {
                 *again = Again::new();
@@ -328,6 +336,26 @@ impl RedisClient {
                 Err((ErrorKind::Io, "the server could not be connected to again", refusal.to_string()).into())
             }
         }
+    }
+
+    /// Logs in anew on the connection that is open; whatever comes after it logs in likewise.
+    async fn renew(&self, target: &Target) -> Result<(), Refusal> {
+        // Nobody connects again meanwhile.
+        let mut again = self.shared.again.lock().await;
+        if let (Some(mut connection), Some(password)) = (self.live(), target.password()) {
+            let user = target.user().unwrap_or(DEFAULT_USER);
+            let mut login = redis::cmd("AUTH");
+            let answered = login.arg(user).arg(password.expose_secret()).exec_async(&mut connection).await;
+            // A connection that broke meanwhile is no refusal: the next one logs in with these.
+            if let Err(error) = answered
+                && self.live().is_some()
+            {
+                return Err(refusal(&error));
+            }
+        }
+        self.shared.target.store(Arc::new(target.clone()));
+        *again = Again::new();
+        Ok(())
     }
 
     fn live(&self) -> Option<MultiplexedConnection> {
@@ -349,7 +377,7 @@ impl RedisClient {
 
 impl fmt::Debug for RedisClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RedisClient({})", self.shared.target.locator())
+        write!(f, "RedisClient({})", self.shared.target.load().locator())
     }
 }
 

@@ -40,6 +40,8 @@
 //! first and 10 s at last, with jitter, and calls in between fail at once. When the server does not accept the credentials any more, it is not asked again
 //! until the resource is attached anew.
 //!
+//! **Credentials that are fetched** are renewed in place: connections that are open stay open, and the next ones log in with the new password.
+//!
 //! # What the driver leaves open
 //! - A server that falls silent in the middle of a statement is waited for (in the posture's remarks): give calls a timeout of their own. `health()` has one.
 //! - A statement is cancelled by a connection of its own, which the driver cannot make without our stream: `cancel_query` of a `CancelToken` fails, and
@@ -58,6 +60,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::WEAK_AUTHENTICATION;
 use deadpool::managed::{self, Metrics, PoolError, RecycleError, RecycleResult, TimeoutType};
@@ -176,6 +179,13 @@ impl Service for TokioPostgres {
         Ok(Attachment::new(pool, posture).with_findings(findings))
     }
 
+    async fn renew(pool: &TokioPostgresPool, target: &Target) -> Result<bool, Refusal> {
+        let manager = pool.manager();
+        manager.target.store(Arc::new(target.clone()));
+        *manager.again() = Again::new();
+        Ok(true)
+    }
+
     async fn health(pool: &TokioPostgresPool) -> Result<(), Refusal> {
         let client = pool.get().await.map_err(|error| refused_by_pool(&error))?;
         client.batch_execute("SELECT 1").await.map_err(|error| refusal(&error))
@@ -191,7 +201,12 @@ impl Service for TokioPostgres {
 }
 
 fn pool(target: &Target, live: watch::Sender<usize>, first: Connection) -> Result<TokioPostgresPool, Refusal> {
-    let manager = Manager { target: target.clone(), again: Mutex::new(Again::new()), live, first: Mutex::new(Some(first)) };
+    let manager = Manager {
+        target: ArcSwap::from_pointee(target.clone()),
+        again: Mutex::new(Again::new()),
+        live,
+        first: Mutex::new(Some(first)),
+    };
     managed::Pool::builder(manager)
         .max_size(postgresql::max_connections(target) as usize)
         .wait_timeout(Some(target.connect_timeout()))
@@ -206,7 +221,8 @@ fn pool(target: &Target, live: watch::Sender<usize>, first: Connection) -> Resul
 
 /// What makes the pool's connections.
 pub struct Manager {
-    target: Target,
+    /// Its credentials may be renewed.
+    target: ArcSwap<Target>,
     again: Mutex<Again>,
     /// How many connections there are.
     live: watch::Sender<usize>,
@@ -246,10 +262,11 @@ impl Manager {
     }
 
     async fn open(&self) -> Result<Connection, Refusal> {
-        let opened = open(&self.target, &self.live).await?;
-        let bound = postgresql::bound(&self.target);
+        let target = self.target.load_full();
+        let opened = open(&target, &self.live).await?;
+        let bound = postgresql::bound(&target);
         let bounding = opened.client.batch_execute(&bound);
-        within(self.target.connect_timeout(), bounding).await?.map_err(|error| refusal(&error))?;
+        within(target.connect_timeout(), bounding).await?.map_err(|error| refusal(&error))?;
         opened.settle();
         Ok(opened.client)
     }
@@ -257,7 +274,7 @@ impl Manager {
 
 impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Manager({})", self.target.locator())
+        write!(f, "Manager({})", self.target.load().locator())
     }
 }
 
@@ -282,7 +299,7 @@ impl managed::Manager for Manager {
                     again.failed(&refusal);
                 }
                 drop(again);
-                tracing::warn!(service = TokioPostgres::NAME, endpoint = %self.target.locator(), "not connected: {refusal}");
+                tracing::warn!(service = TokioPostgres::NAME, endpoint = %self.target.load().locator(), "not connected: {refusal}");
                 Err(refusal)
             }
         }

@@ -10,6 +10,7 @@
 //! | `Etcd` | the keys below a prefix of an etcd, followed | `etcd` |
 //! | `NatsKv` | a key-value bucket of NATS, followed | `nats` |
 //! | [`Sources`] | several of them, in ranks | |
+//! | [`WithCredentials`] | another source, for resources whose credentials are fetched | |
 //!
 //! [`attach`](crate::BackingServices::attach) reads the process's environment alone, and the files that a `NAME_FILE` in it names. Whoever deploys the
 //! program sets that; a folder or a file that a variable leads to may have other authors, so a program names it, with
@@ -22,6 +23,8 @@ use std::sync::Arc;
 
 use backing_services_rules::variable;
 use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::credentials::AnyCredentials;
 
 mod bindings;
 mod changes;
@@ -41,6 +44,7 @@ mod sources;
 #[cfg(any(feature = "etcd", feature = "nats"))]
 mod store;
 mod systemd;
+mod with_credentials;
 
 pub use bindings::ServiceBindings;
 pub use changes::Changes;
@@ -55,6 +59,7 @@ pub use etcd::Etcd;
 pub use nats_kv::NatsKv;
 pub use sources::Sources;
 pub use systemd::SystemdCredentials;
+pub use with_credentials::WithCredentials;
 
 /// A place that values come from.
 ///
@@ -79,6 +84,13 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// What fetches the credentials of a resource, of which these are all the variables. `None`, which is the default, is nothing: they are values like any other.
+    /// [`WithCredentials`] answers; a source that only wraps another one passes the question on.
+    fn credentials(&self, group: &Group<'_>) -> Option<AnyCredentials> {
+        let _ = group;
+        None
+    }
+
     /// What tells that values have changed, for whoever follows the source. By default nothing does.
     fn changes(&self) -> Changes {
         Changes::none()
@@ -97,6 +109,10 @@ impl<S: Source + ?Sized> Source for Arc<S> {
 
     fn part(&self, group: &Group<'_>) -> Option<Part<'_>> {
         (**self).part(group)
+    }
+
+    fn credentials(&self, group: &Group<'_>) -> Option<AnyCredentials> {
+        (**self).credentials(group)
     }
 
     fn changes(&self) -> Changes {

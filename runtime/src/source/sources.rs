@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::{Changes, Group, Part, Source, Unreadable, Value};
+use crate::credentials::AnyCredentials;
 
 /// Several sources, in ranks. **An earlier rank wins over a later one; within a rank, nothing wins.**
 ///
@@ -95,6 +96,10 @@ impl Source for Rank {
             (Some(only), None) => only.part(group),
             _ => None,
         }
+    }
+
+    fn credentials(&self, group: &Group<'_>) -> Option<AnyCredentials> {
+        self.members.iter().find_map(|member| member.credentials(group))
     }
 
     fn changes(&self) -> Changes {

@@ -1,0 +1,251 @@
+//! Credentials that expire, renewed while a resource stays attached.
+//!
+//! What is fetched is held against the rules and tried, as attaching does it. Then the client takes it on and keeps what is open; or, where it cannot, the one
+//! that was connected to try it takes its place.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use backing_services_rules::rule::STALE_VALUE;
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::attach::{CLOSE_DEADLINE, judge, late, panicked, unless, within};
+use crate::check::{self, waiver};
+use crate::credentials::{self, FETCH_DEADLINE};
+use crate::error::Problem;
+use crate::finding::{Failure, FailureKind, Finding};
+use crate::generation::{Facts, Generation, Orders, Seat, Shared};
+use crate::retake::jittered;
+use crate::service::{Attachment, Refusal, Service};
+use crate::target::Target;
+
+/// The part of their life after which credentials are fetched again: two thirds. Of an hour that leaves twenty minutes for attempts that fail, and of the 15
+/// minutes of a token of RDS five.
+const DUE: f64 = 2.0 / 3.0;
+
+/// How often the clock is looked at: a machine that slept, or whose clock was set, finds out within a minute.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Begins the task that renews credentials. It ends with the last handle of the resource, or when that is detached.
+pub(crate) fn begin<S: Service>(shared: &Arc<Shared<S>>) {
+    let task = renew_each_generation(Arc::downgrade(shared), shared.orders());
+    shared.seat().whole.runtime.spawn(task);
+}
+
+/// 1 s, doubled up to a minute, with as much again at random: for what is away, and comes back.
+pub(crate) fn pauses() -> ExponentialBackoff {
+    let builder = ExponentialBuilder::new().with_min_delay(Duration::from_secs(1)).with_max_delay(LONGEST_PAUSE);
+    builder.with_jitter().without_max_times().build()
+}
+
+async fn renew_each_generation<S: Service>(shared: Weak<Shared<S>>, mut orders: watch::Receiver<Orders>) {
+    loop {
+        if orders.borrow_and_update().detached {
+            return;
+        }
+        let Some(mut renewing) = shared.upgrade().map(|shared| Renewing::of(&shared)) else { return };
+        // Another generation is told as an order, and so is the end; an error is what comes when the last handle is gone.
+        let other_orders = async { drop(orders.changed().await) };
+        unless(other_orders, renewing.again_and_again(&shared)).await;
+    }
+}
+
+/// What is known of the credentials of one generation. Neither it nor the resource is kept from its end by this.
+struct Renewing<S: Service> {
+    seat: Arc<Seat>,
+    generation: Weak<Generation<S>>,
+    facts: Facts,
+    /// Whom the server did not let in, and how that was told: with the same password nobody asks it again, which would only lock the account.
+    not_admitted: Option<(Arc<Target>, Refusal)>,
+}
+
+/// What came of trying credentials.
+enum Tried<C> {
+    /// They are the ones that are in use, good for another while.
+    Same(Arc<Target>),
+    Other(Arc<Target>, Box<Attachment<C>>),
+    Refused(Option<Arc<Target>>, Refusal),
+}
+
+impl<S: Service> Renewing<S> {
+    fn of(shared: &Shared<S>) -> Self {
+        let generation = shared.current();
+        let facts = (*generation.facts()).clone();
+        Self { seat: Arc::clone(shared.seat()), generation: Arc::downgrade(&generation), facts, not_admitted: None }
+    }
+
+    async fn again_and_again(&mut self, shared: &Weak<Shared<S>>) {
+        while let Some(due) = self.due() {
+            until(due).await;
+            let mut pauses = pauses();
+            let (mut is_told, mut has_expired) = (false, false);
+            while let Err(refusal) = self.renew(shared).await {
+                let field = self.seat.field.as_str();
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!(field, "its credentials are not renewed, and stay what they were: {refusal}");
+                }
+                if !has_expired && self.lease_is_over() {
+                    has_expired = true;
+                    self.tell_of_the_end();
+                }
+                tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+            }
+            if is_told {
+                tracing::info!(field = self.seat.field, "its credentials are renewed again");
+            }
+        }
+        // They do not expire. Another generation's may.
+        std::future::pending::<()>().await;
+    }
+
+    /// When the credentials are to be fetched again.
+    fn due(&self) -> Option<SystemTime> {
+        let lease = self.facts.target.fetched.as_ref()?.lease?;
+        let life = lease.not_after.duration_since(lease.fetched).unwrap_or_default();
+        lease.fetched.checked_add(jittered(life.mul_f64(DUE)))
+    }
+
+    fn lease_is_over(&self) -> bool {
+        let lease = self.facts.target.fetched.as_ref().and_then(|fetched| fetched.lease);
+        lease.is_some_and(|lease| lease.not_after <= SystemTime::now())
+    }
+
+    /// What is open may go on; nothing new can log in.
+    fn tell_of_the_end(&self) {
+        let Some(generation) = self.generation.upgrade() else { return };
+        let finding = Finding::new(&STALE_VALUE, "its credentials have expired, and no others can be had")
+            .help("look at what gives them: it is asked again every minute")
+            .in_place(&self.facts.place);
+        check::report_warnings(&[Problem::Finding(finding.clone())]);
+        let mut posture = (*generation.posture()).clone();
+        posture.findings.push(finding);
+        generation.set_posture(Arc::new(posture));
+    }
+
+    async fn renew(&mut self, shared: &Weak<Shared<S>>) -> Result<(), Refusal> {
+        let (declaration, today) = (self.seat.declaration, check::today());
+        let (target, attachment) = match self.fetch_and_try().await? {
+            Tried::Same(target) => {
+                if let Some(generation) = self.generation.upgrade() {
+                    self.facts.target = target;
+                    generation.renewed(self.facts.clone(), generation.posture());
+                }
+                return Ok(());
+            }
+            Tried::Refused(target, refusal) => {
+                if let (Some(target), Refusal::Failure(failure)) = (target, &refusal)
+                    && failure.kind() == FailureKind::NotAdmitted
+                {
+                    self.not_admitted = Some((target, refusal.clone()));
+                }
+                return Err(refusal);
+            }
+            Tried::Other(target, attachment) => (target, attachment),
+        };
+        let Attachment { client, mut posture, findings } = *attachment;
+        judge(&mut posture, findings, declaration, today, &self.facts.place);
+        if let Some(finding) = posture.findings.iter().find(|finding| finding.is_denied()) {
+            let finding = finding.clone();
+            close::<S>(&client).await;
+            return Err(finding.into());
+        }
+
+        // Who reattaches comes before or after, and finds what this has made.
+        let whole = Arc::clone(&self.seat.whole);
+        let turn = whole.turn.lock().await;
+        let facts = Facts { target, ..self.facts.clone() };
+        let is_current = |generation: &Arc<Generation<S>>| shared.upgrade().is_some_and(|shared| shared.is_current(generation));
+        let Some(generation) = self.generation.upgrade().filter(is_current) else {
+            drop(turn);
+            close::<S>(&client).await;
+            return Ok(());
+        };
+        let taken = within(FETCH_DEADLINE, S::renew(generation.client(), &facts.target)).await;
+        let is_in_place = match taken.unwrap_or_else(|timed_out| Err(timed_out.into())) {
+            Ok(is_in_place) => is_in_place,
+            Err(refusal) => {
+                drop((turn, generation));
+                close::<S>(&client).await;
+                return Err(refusal);
+            }
+        };
+        self.facts = facts;
+        let left = if is_in_place {
+            generation.renewed(self.facts.clone(), Arc::new(posture));
+            Some(client)
+        } else {
+            match shared.upgrade() {
+                Some(shared) => shared.succeed(client, posture, self.facts.clone()).err(),
+                None => Some(client),
+            }
+        };
+        drop((turn, generation));
+        tracing::info!(field = self.seat.field, is_in_place, "its credentials are renewed");
+        if let Some(client) = left {
+            close::<S>(&client).await;
+        }
+        Ok(())
+    }
+
+    async fn fetch_and_try(&self) -> Result<Tried<S::Client>, Refusal> {
+        let Seat { declaration, whole, .. } = &*self.seat;
+        let limit = whole.manifest.deadline();
+        let mut target = (*self.facts.target).clone();
+        target.deadline = Instant::now() + limit;
+        // A waiver may have ended since.
+        target.waived = waiver::in_force(declaration.waived_rules(), check::today()).map(|waiver| waiver.rule().name).collect();
+        let (known, not_admitted) = (Arc::clone(&self.facts.target), self.not_admitted.clone());
+        // What fetches may panic, and so may a driver: they take their task with them, and no more than that.
+        let mut trying = JoinSet::new();
+        trying.spawn(async move {
+            let fetched = match credentials::fetch(&target).await {
+                Ok(fetched) => Arc::new(fetched.unwrap_or(target)),
+                Err(refusal) => return Tried::Refused(None, refusal),
+            };
+            if credentials::is_same_login(&fetched, &known) {
+                return Tried::Same(fetched);
+            }
+            if let Some((target, refusal)) = not_admitted
+                && credentials::is_same_login(&fetched, &target)
+            {
+                return Tried::Refused(None, refusal);
+            }
+            let attached = match credentials::hold_against_rules::<S>(&fetched) {
+                Ok(findings) => S::connect(&fetched).await.map(|attachment| attachment.with_findings(findings)),
+                Err(refusal) => Err(refusal),
+            };
+            match attached {
+                Ok(attachment) => Tried::Other(fetched, Box::new(attachment)),
+                Err(refusal) => Tried::Refused(Some(fetched), refusal),
+            }
+        });
+        match tokio::time::timeout(limit, trying.join_next()).await {
+            Ok(Some(Ok(tried))) => Ok(tried),
+            Ok(_) => Err(panicked().into()),
+            Err(_) => Err(late(limit).into()),
+        }
+    }
+}
+
+/// Nobody was given it, so there is nothing in flight.
+async fn close<S: Service>(client: &S::Client) {
+    let _: Result<(), Failure> = within(CLOSE_DEADLINE, S::close(client)).await;
+}
+
+/// Waits, by both clocks: by that of the wall, which tells when credentials expire, and by the one that nobody sets.
+async fn until(due: SystemTime) {
+    let latest = Instant::now() + due.duration_since(SystemTime::now()).unwrap_or_default();
+    loop {
+        let left =
+            due.duration_since(SystemTime::now()).unwrap_or_default().min(latest.saturating_duration_since(Instant::now()));
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(LOOK)).await;
+    }
+}
