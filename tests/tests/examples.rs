@@ -5,9 +5,17 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use backing_services_tests::canary::{self, PASSWORD};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use axum::{Json, Router};
+use backing_services_tests::canary::{self, ADMIN_PASSWORD, PASSWORD};
+use backing_services_tests::https::Https;
+use backing_services_tests::pki::Authority;
 use backing_services_tests::{postgres, redis};
+use serde_json::json;
 
 /// `cargo run --example …`, as the README has it.
 fn example(name: &str) -> Command {
@@ -122,4 +130,51 @@ fn shop_serves_from_postgresql_and_redis_over_tls() {
 
     assert!(shop.stop(), "it detaches, and ends well");
     assert_eq!(database.connections_of("shop_orders"), 0);
+}
+
+#[test]
+fn token_logs_in_with_tokens_that_expire() {
+    let database = Arc::new(postgres::Postgres::start());
+    let issued = Arc::new(AtomicUsize::new(0));
+    let (server, count) = (Arc::clone(&database), Arc::clone(&issued));
+    let give = async move |headers: HeaderMap| {
+        if headers.get("authorization").is_none_or(|value| value != &format!("Bearer {ADMIN_PASSWORD}")) {
+            return Err(StatusCode::UNAUTHORIZED);
+        }
+        let token = format!("{PASSWORD}-{}", count.fetch_add(1, Ordering::SeqCst));
+        server.sql(&format!("ALTER ROLE {} PASSWORD '{token}'", postgres::USER));
+        Ok(Json(json!({"token": token, "expires_in": 3})))
+    };
+    let authority = Authority::new("the tests' authority");
+    let leaf = authority.server();
+    let tokens = Https::serve(authority, &leaf, Router::new().route("/api/token", post(give)));
+
+    let mut command = example("token");
+    command
+        .envs([
+            ("SHOP_ORDERS_URL", database.locator()),
+            ("SHOP_ORDERS_CA", database.authority.pem()),
+            ("SHOP_TOKENS_URL", tokens.locator()),
+            ("SHOP_TOKENS_PASSWORD", ADMIN_PASSWORD.to_owned()),
+            ("SHOP_TOKENS_CA", tokens.authority.pem()),
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut cargo = command.spawn().expect("cargo");
+    let (output, mut errors) = (cargo.stdout.take().expect("its output"), cargo.stderr.take().expect("its log"));
+    let program = Shop { cargo, address: String::new() };
+    let mut lines = BufReader::new(output).lines();
+    let mut said = Vec::new();
+    while issued.load(Ordering::SeqCst) < 3 || said.len() < 4 {
+        said.push(lines.next().expect("it goes on").expect("a line"));
+    }
+    assert!(said[0].starts_with("0 orders, by connection "), "{said:?}");
+    assert!(said.iter().all(|line| *line == said[0]), "the connection is the same: {said:?}");
+    assert!(program.stop(), "it detaches, and ends well");
+    let mut log = String::new();
+    errors.read_to_string(&mut log).expect("its log");
+    assert!(log.contains("its credentials are renewed"), "{log}");
+    canary::assert_silent("its output", &(said.concat() + &log));
+    assert_eq!(database.connections_of(postgres::USER), 0);
 }

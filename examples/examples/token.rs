@@ -1,0 +1,78 @@
+//! PostgreSQL, logged in to with tokens that a service gives over HTTPS and that expire: `cargo run --example token`.
+//!
+//! It reads these variables:
+//!
+//! | variable | what | for example |
+//! |---|---|---|
+//! | `SHOP_TOKENS_URL` | what gives tokens: a `POST` to `…/token` | `https://tokens.internal/v1` |
+//! | `SHOP_TOKENS_PASSWORD` or `…_FILE` | who asks for one, as a Bearer token | |
+//! | `SHOP_ORDERS_URL` | orders: `postgres://user@host:port/database` | `postgres://shop@db.internal/shop` |
+//! | `SHOP_TOKENS_CA`, `SHOP_ORDERS_CA` or `…_FILE` | their private authorities, in PEM; without them, the public ones | |
+//!
+//! The service answers `{"token": "…", "expires_in": 900}`, in seconds. The token is the account's password: there is no `SHOP_ORDERS_PASSWORD`. It is fetched when
+//! the database is attached, and again after two thirds of its life; connections that are open stay open, and new ones log in with the new token.
+
+use std::time::{Duration, SystemTime};
+
+use backing_services::services::https::Method;
+use backing_services::source::{Environment, WithCredentials};
+use backing_services::{BackingServices, Credential, Credentials, Failure, FailureKind, Https, Postgres, Resource};
+use serde::Deserialize;
+
+/// What gives tokens. It is attached first.
+#[derive(BackingServices)]
+#[services(prefix = "SHOP")]
+struct Issuer {
+    tokens: Resource<Https>,
+}
+
+/// Everything else.
+#[derive(BackingServices)]
+#[services(prefix = "SHOP")]
+struct Services {
+    orders: Resource<Postgres>,
+}
+
+/// Tokens of the issuer's.
+struct Tokens(Resource<Https>);
+
+#[derive(Deserialize)]
+struct Answer {
+    token: String,
+    expires_in: u32,
+}
+
+impl Credentials for Tokens {
+    async fn fetch(&self) -> Result<Credential, Failure> {
+        // Of what the issuer says nothing is repeated: it may be the token.
+        let failed = |kind, message| Failure::new(kind, message, "look at the log of the service in `SHOP_TOKENS_URL`");
+        let asked = SystemTime::now();
+        let response = self.0.client().request(Method::POST, "token").send().await;
+        let response = response.map_err(|_| failed(FailureKind::Unreachable, "there was no answer"))?;
+        if !response.status().is_success() {
+            return Err(failed(FailureKind::Unavailable, "the answer was not a token but an error"));
+        }
+        let body = response.bytes().await.map_err(|_| failed(FailureKind::Unreachable, "the answer broke off"))?;
+        let answer: Answer =
+            serde_json::from_slice(&body).map_err(|_| failed(FailureKind::Protocol, "the answer is not a token and its life"))?;
+        Ok(Credential::new(answer.token).not_after(asked + Duration::from_secs(answer.expires_in.into())))
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let issuer = Issuer::attach().await?;
+    let source = WithCredentials::new(Environment::process()).of("SHOP_ORDERS", Tokens(issuer.tokens.clone()));
+    let services = Services::attach_from(&source).await?;
+
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    while tokio::time::timeout(Duration::from_secs(1), &mut interrupted).await.is_err() {
+        let (backend, orders): (i32, i64) =
+            sqlx::query_as("SELECT pg_backend_pid(), count(*) FROM orders").fetch_one(&*services.orders.client()).await?;
+        println!("{orders} orders, by connection {backend}");
+    }
+    services.detach().await;
+    issuer.detach().await;
+    Ok(())
+}
