@@ -7,7 +7,8 @@ use std::time::Duration;
 use backing_services::{AttachError, BackingServices, Finding, MySql, Resource};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::PASSWORD;
-use backing_services_tests::mariadb::{DATABASE, MariaDb, USER};
+use backing_services_tests::mariadb::{DATABASE, MariaDb, Options, USER};
+use backing_services_tests::pki::Authority;
 
 /// Nothing here waits for a deadline.
 const SOON: Duration = Duration::from_secs(10);
@@ -282,6 +283,32 @@ async fn what_is_granted_is_what_is_needed() {
 #[tokio::test]
 async fn what_is_granted_is_what_is_needed_in_a_named_database() {
     round_trip("select", "ORDER_", true).await;
+}
+
+/// Other quotation marks in what the server says, no backslashes in what it is told, and names without a case.
+#[tokio::test]
+async fn what_is_granted_is_what_is_needed_in_every_mode() {
+    for mode in ["--sql-mode=ANSI_QUOTES,NO_BACKSLASH_ESCAPES", "--lower-case-table-names=1"] {
+        let authority = Authority::new("the tests' authority");
+        let mut options = Options::tls(authority.server());
+        options.arguments = vec![mode.to_owned()];
+        let server = MariaDb::with(authority, &options);
+        let (account, database) = ("win\"k`el\\'", "Winkel_\\\"gegevens");
+        server.script(DATABASE, &format!("CREATE DATABASE {}", quoted(database)));
+        server.script(database, OBJECTS);
+        let grants = Everything::MANIFEST.grants().remove(0).for_account(account).unwrap();
+        server.script(database, &grants.to_string());
+        let user = format!("{}@`%`", quoted(account));
+        server.script(database, &format!("ALTER USER {user} IDENTIFIED BY '{PASSWORD}' ACCOUNT UNLOCK"));
+        clean::<Everything>(&server, account, database, mode).await;
+        for statement in ["GRANT UPDATE (geheim) ON `Klanten en \u{e4}` TO {user}", "GRANT SELECT ON ARCHIEF_2.* TO {user}"] {
+            server.script(database, &statement.replace("{user}", &user));
+            let finding = one::<Everything>(&server, account, database, "excess_privileges", statement).await;
+            assert!(!finding.message().contains(';'), "one privilege, and one is named: {finding}");
+            server.script(database, finding.remedy());
+            clean::<Everything>(&server, account, database, finding.remedy()).await;
+        }
+    }
 }
 
 #[tokio::test]
