@@ -368,7 +368,7 @@ fn read(rows: &[MySqlRow]) -> Result<Account, Refusal> {
     if !grants.tells_of(&grants.account) || schemas.is_empty() {
         return Err(no_answer());
     }
-    schemas.iter().try_for_each(|schema| grants.explain(schema, naming)).ok_or_else(no_answer)?;
+    grants.explain(&schemas, naming).ok_or_else(no_answer)?;
     let tls_version = tls_version.unwrap_or_default();
     Ok(Account { user, version, product, naming, grants, is_tls, tls_version, took_roles: false })
 }

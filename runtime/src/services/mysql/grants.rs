@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many privileges are believed: more than ten thousand tables with all of theirs.
-const MOST_PRIVILEGES: usize = 200_000;
+/// How many privileges are believed: more than ten thousand tables with the four that an application has.
+const MOST_PRIVILEGES: usize = 50_000;
 
 /// The longest name that is believed, in bytes: 64 characters are what both products allow, 128 in a role's name on MariaDB.
 const LONGEST_NAME: usize = 512;
@@ -101,7 +101,7 @@ pub(super) struct Pattern(pub(super) String);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Granted {
     pub(super) place: Place,
-    /// As a statement writes it: ```u`@`%` ``, ```role` ``, `PUBLIC`.
+    /// As a statement writes it: an account, a role, both quoted, or `PUBLIC`.
     pub(super) holder: String,
     pub(super) privilege: String,
     pub(super) column: Option<String>,
@@ -218,17 +218,34 @@ impl Grants {
         reached
     }
 
-    /// Looks for what explains that the account is shown a schema: it may do something there. Where no grant does, a row of `mysql.db` without a user does.
-    pub(super) fn explain(&mut self, schema: &str, naming: Naming) -> Option<()> {
-        let is_everybodys = EVERYBODYS.iter().any(|everybodys| everybodys.eq_ignore_ascii_case(schema));
-        let explains = |granted: &Granted| granted.place == Place::Everywhere || granted.place.covers(schema, naming);
-        if schema.len() > LONGEST_NAME {
-            return None;
+    /// Looks for what explains that the account is shown these schemas: it may do something there. Where no grant does, a row of `mysql.db` without a user does.
+    pub(super) fn explain(&mut self, schemas: &[String], naming: Naming) -> Option<()> {
+        let folded = |name: &str| if naming.ignores_case { name.to_lowercase() } else { name.to_owned() };
+        let (mut names, mut patterns) = (BTreeSet::new(), BTreeSet::new());
+        for granted in self.list.keys() {
+            match &granted.place {
+                Place::Everywhere => return Some(()),
+                Place::Database(pattern) => match pattern.name(naming) {
+                    Some(name) => drop(names.insert(folded(&name))),
+                    None => drop(patterns.insert(pattern.clone())),
+                },
+                Place::Object { database, .. } => drop(names.insert(folded(database))),
+                Place::Role(_) | Place::Proxy(_) => {}
+            }
         }
-        if is_everybodys || self.list.keys().any(explains) {
-            return Some(());
+        for schema in schemas {
+            let is_everybodys = EVERYBODYS.iter().any(|everybodys| everybodys.eq_ignore_ascii_case(schema));
+            if schema.len() > LONGEST_NAME {
+                return None;
+            }
+            if !is_everybodys
+                && !names.contains(&folded(schema))
+                && !patterns.iter().any(|pattern| pattern.covers(schema, naming))
+            {
+                self.add(Place::Database(Pattern::of(schema)), NAMELESS, "privileges that are not told", None, true)?;
+            }
         }
-        self.add(Place::Database(Pattern::of(schema)), NAMELESS, "privileges that are not told", None, true)
+        Some(())
     }
 
     /// Whether there was a line of this holder: the account itself, or a role that is taken on already.
