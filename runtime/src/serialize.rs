@@ -85,6 +85,7 @@ serialize! {
         "names": certificate.names,
         "key": certificate.key,
         "not_after": certificate.not_after,
+        "days_left": certificate.days_left(SystemTime::now()),
     }
     Manifest as "Manifest" |manifest| {
         "struct": manifest.struct_name(),

@@ -128,7 +128,7 @@ async fn settled(role: &str, connections: usize) {
 }
 
 #[derive(BackingServices)]
-#[services(prefix = "SHOP", deadline = 4)]
+#[services(prefix = "SHOP", deadline = 8)]
 struct Shop {
     orders: Resource<Postgres>,
 }
@@ -201,7 +201,7 @@ async fn a_password_is_rotated_under_load_and_open_connections_stay() {
 }
 
 #[derive(BackingServices)]
-#[services(prefix = "SHOP", deadline = 4)]
+#[services(prefix = "SHOP", deadline = 15)]
 struct StrictShop {
     orders: Resource<TokioPostgres>,
 }

@@ -18,7 +18,7 @@ use backing_services_tests::{journal, port, postgres, redis};
 use sqlx::{PgPool, Row as _};
 
 #[derive(BackingServices)]
-#[services(prefix = "SHOP", deadline = 4)]
+#[services(prefix = "SHOP", deadline = 10)]
 struct Shop {
     orders: Resource<Postgres>,
 }
@@ -236,10 +236,17 @@ async fn only_what_changed_and_what_cannot_be_swapped_is_told() {
     journal::assert_silent();
 }
 
+/// The load takes what time there is, and the new generation has to come up beside it.
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 60)]
+struct Busy {
+    orders: Resource<Postgres>,
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_fails_while_it_is_swapped_under_full_load() {
     role("drukte");
-    let services: Shop = attached(&shop("drukte", &ONE)).await;
+    let services: Busy = attached(&shop("drukte", &ONE)).await;
     let (stop, done) = (std::sync::Arc::new(AtomicBool::new(false)), std::sync::Arc::new(AtomicUsize::new(0)));
     let tasks: Vec<_> = (0..32)
         .map(|_| {
@@ -272,7 +279,7 @@ async fn nothing_fails_while_it_is_swapped_under_full_load() {
 }
 
 #[derive(BackingServices)]
-#[services(prefix = "SHOP", deadline = 4)]
+#[services(prefix = "SHOP", deadline = 10)]
 struct Cached {
     sessions: Resource<Redis>,
 }

@@ -90,6 +90,9 @@ async fn tells_the_server_the_waivers_and_their_json() {
 
     let json = json_of(&posture);
     assert_eq!(json["tls"]["trust"], "private_ca");
+    let certificate = &posture.tls.as_ref().unwrap().certificate;
+    assert_eq!(json["tls"]["certificate"]["days_left"], certificate.days_left(std::time::SystemTime::now()));
+    assert!(certificate.days_left(std::time::SystemTime::now()) > 0);
     assert_eq!(json["server"]["product"], "redis");
     assert_eq!(
         json["waivers"][0],
