@@ -24,6 +24,7 @@ use crate::reattach::Fixed;
 use crate::service::Refusal;
 use crate::source::Source;
 use crate::target::Target;
+use crate::watch::{Watch, watched};
 
 /// How long a resource may take to finish what is in flight when it is detached: 10 s, a third of the grace that Kubernetes gives a pod.
 pub(crate) const DETACH_DEADLINE: Duration = Duration::from_secs(10);
@@ -91,7 +92,7 @@ async fn attach_loaded(of: TypeId, manifest: &'static Manifest, loaded: Loaded) 
             }
         });
     }
-    connect(manifest, &mut attempts, today, &mut problems).await;
+    connect(&mut attempts, manifest.deadline(), today, &mut problems, None).await;
 
     // Resources come back in any order; the report is in declaration order.
     problems.sort_by_key(|(ordinal, _)| *ordinal);
@@ -123,36 +124,48 @@ pub(crate) struct Attempt {
     /// What the next generation is made of.
     pub(crate) facts: Facts,
     pub(crate) connected: Option<Connected>,
-    /// Whether it has come back, with whatever result.
-    done: bool,
+    /// How long it took to come back, with whatever result.
+    pub(crate) took: Option<Duration>,
 }
 
 /// Connects to all at once, under one deadline. Dropping this future ends all that it has begun: the tasks are the set's, and the connections are theirs.
 pub(crate) async fn connect(
-    manifest: &'static Manifest,
     attempts: &mut [Attempt],
+    limit: Duration,
     today: Date,
     problems: &mut Vec<(usize, Problem)>,
+    watch: Option<Arc<dyn Watch>>,
 ) {
-    let deadline = tokio::time::Instant::now() + manifest.deadline();
+    let begun = tokio::time::Instant::now();
+    let deadline = begun + limit;
     let mut connecting = JoinSet::new();
     for (index, attempt) in attempts.iter().enumerate() {
         let connect = (attempt.entry.service.connect)(Arc::clone(&attempt.facts.target));
+        let connect = watched(attempt.ordinal, watch.clone(), connect);
         connecting.spawn(async move { (index, connect.await) });
     }
+    let told = |attempt: &Attempt, problems: &[(usize, Problem)]| {
+        if let Some(watch) = &watch {
+            watch.settled(attempt, problems);
+        }
+    };
     while let Ok(Some(joined)) = tokio::time::timeout_at(deadline, connecting.join_next()).await {
         // A task that panicked is reported below, as one that did not come back.
         if let Ok((index, result)) = joined
             && let Some(attempt) = attempts.get_mut(index)
         {
+            let earlier = problems.len();
+            attempt.took = Some(begun.elapsed());
             attempt.settle(result, today, problems);
+            told(attempt, &problems[earlier..]);
         }
     }
     let out_of_time = !connecting.is_empty();
     connecting.abort_all();
-    for attempt in attempts.iter().filter(|attempt| !attempt.done) {
-        let failure = if out_of_time { late(manifest.deadline()) } else { panicked() };
+    for attempt in attempts.iter_mut().filter(|attempt| attempt.took.is_none()) {
+        let failure = if out_of_time { late(limit) } else { panicked() };
         problems.push((attempt.ordinal, Problem::Failure(failure.in_place(&attempt.facts.place))));
+        told(attempt, &problems[problems.len() - 1..]);
     }
 }
 
@@ -163,20 +176,24 @@ impl Attempt {
         declaration: &'static Declaration,
         facts: Facts,
     ) -> Self {
-        Self { ordinal, entry, declaration, facts, connected: None, done: false }
+        Self { ordinal, entry, declaration, facts, connected: None, took: None }
+    }
+
+    /// What connecting taught; `None` where it did not come to that.
+    pub(crate) fn posture(&self) -> Option<&Posture> {
+        self.connected.as_ref().map(|connected| &connected.posture)
     }
 
     /// Takes what came back, and holds it against the rules.
     fn settle(&mut self, result: Result<(Arc<Target>, Connected), Refusal>, today: Date, problems: &mut Vec<(usize, Problem)>) {
-        self.done = true;
         match result {
             Ok((target, mut connected)) => {
                 self.facts.target = target;
                 let findings = std::mem::take(&mut connected.findings);
-                judge(connected.posture(), findings, self.declaration, today, &self.facts.place);
-                let findings = connected.posture().findings.iter().cloned();
+                judge(&mut connected.posture, findings, self.declaration, today, &self.facts.place);
+                let findings = connected.posture.findings.iter().cloned();
                 problems.extend(findings.map(|finding| (self.ordinal, Problem::Finding(finding))));
-                tracing::debug!(field = self.facts.place.field, "connected: {}", connected.posture());
+                tracing::debug!(field = self.facts.place.field, "connected: {}", connected.posture);
                 self.connected = Some(connected);
             }
             Err(Refusal::Finding(finding)) => {

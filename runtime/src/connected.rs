@@ -12,6 +12,7 @@ use crate::posture::Posture;
 use crate::resource::Resource;
 use crate::service::{Attachment, Refusal, Service};
 use crate::target::Target;
+use crate::watch::{self, Step};
 
 /// A resource that is being attached; and the target that was connected to, with the credentials that were fetched for it.
 pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<(Arc<Target>, Connected), Refusal>> + Send>>;
@@ -23,7 +24,7 @@ pub(crate) type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) struct Connected {
     pub(crate) findings: Vec<Finding>,
     client: Box<dyn Any + Send>,
-    posture: Posture,
+    pub(crate) posture: Posture,
     seal: fn(Box<dyn Any + Send>, Posture, Facts, Arc<Seat>) -> Slot,
     abandon: fn(Box<dyn Any + Send>) -> Closing,
 }
@@ -31,6 +32,7 @@ pub(crate) struct Connected {
 /// Connects, and forgets the service's type.
 pub(crate) fn connect<S: Service>(target: Arc<Target>) -> Connecting {
     Box::pin(async move {
+        watch::at(Step::Fetching);
         let (target, mut findings) = credentials::fetched::<S>(target).await?;
         let Attachment { client, posture, findings: found } = S::connect(&target).await?;
         findings.extend(found);
@@ -41,10 +43,6 @@ pub(crate) fn connect<S: Service>(target: Arc<Target>) -> Connecting {
 impl Connected {
     pub(crate) fn of<S: Service>(client: S::Client, posture: Posture, findings: Vec<Finding>) -> Self {
         Self { findings, client: Box::new(client), posture, seal: seal::<S>, abandon: abandon::<S> }
-    }
-
-    pub(crate) fn posture(&mut self) -> &mut Posture {
-        &mut self.posture
     }
 
     /// The `Resource<S>`.

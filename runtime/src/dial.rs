@@ -22,6 +22,7 @@ use crate::posture::TlsPosture;
 use crate::service::Refusal;
 use crate::target::Target;
 use crate::tls::{CONNECT_TIMEOUT, Witness};
+use crate::watch::{self, Step};
 
 /// A connection to a target.
 pub struct Dialled {
@@ -70,7 +71,9 @@ impl Target {
                 ))
             }
         };
+        watch::at(Step::Resolving);
         let addresses = within(limit, self.resolve()).await.map_err(timed_out("its host's name was not resolved in time"))??;
+        watch::at(Step::Connecting);
         within(limit, connect(&addresses)).await.map_err(timed_out("its host did not answer in time"))?
     }
 
@@ -112,11 +115,13 @@ impl Target {
     /// [`Refusal`]: a certificate that does not pass, or a server that speaks no TLS.
     pub async fn encrypt(&self, connection: TcpStream) -> Result<Dialled, Refusal> {
         if self.is_plaintext() {
+            watch::at(Step::LoggingIn);
             return Ok(Dialled { stream: Stream(Inner::Plain(connection)), tls: None });
         }
         let Some(tls) = &self.trust.tls else {
             return Err(Finding::new(&UNVERIFIED_TLS, "there is no TLS configuration for this resource").into());
         };
+        watch::at(Step::Handshaking);
         let handshake = tls.handshake(self.host()?, connection);
         let (stream, posture) = within(self.connect_timeout(), handshake).await.map_err(|_| {
             Failure::new(
@@ -125,6 +130,7 @@ impl Target {
                 "look at the port: what listens there may wait for another protocol; and at the server's load",
             )
         })??;
+        watch::at(Step::LoggingIn);
         Ok(Dialled { stream: Stream(Inner::Tls(Box::new(stream))), tls: Some(posture) })
     }
 

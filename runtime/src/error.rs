@@ -26,19 +26,53 @@ pub(crate) enum Problem {
     Failure(Failure),
 }
 
+macro_rules! of_either {
+    ($($(#[$docs:meta])* $name:ident -> $type:ty),* $(,)?) => {$(
+        $(#[$docs])*
+        pub(crate) fn $name(&self) -> $type {
+            match self {
+                Self::Finding(finding) => finding.$name(),
+                Self::Failure(failure) => failure.$name(),
+            }
+        }
+    )*};
+}
+
 impl Problem {
-    pub(crate) fn field(&self) -> &str {
+    of_either! {
+        field -> &str,
+        variable -> Option<&str>,
+        origin -> Option<&str>,
+        message -> &str,
+        remedy -> &str,
+    }
+
+    /// The rule, or the kind of failure.
+    pub(crate) const fn name(&self) -> &'static str {
         match self {
-            Self::Finding(finding) => finding.field(),
-            Self::Failure(failure) => failure.field(),
+            Self::Finding(finding) => finding.rule().name,
+            Self::Failure(failure) => failure.kind().name(),
         }
     }
 
-    pub(crate) const fn is_denied(&self) -> bool {
+    pub(crate) const fn waived_because(&self) -> Option<&'static str> {
         match self {
-            Self::Finding(finding) => finding.is_denied(),
-            Self::Failure(_) => true,
+            Self::Finding(finding) => finding.waived_because(),
+            Self::Failure(_) => None,
         }
+    }
+
+    pub(crate) const fn severity(&self) -> Severity {
+        match self {
+            Self::Finding(finding) if finding.waived_because().is_some() => Severity::Waived,
+            Self::Finding(finding) if !finding.is_denied() => Severity::Warning,
+            Self::Finding(_) | Self::Failure(_) => Severity::Error,
+        }
+    }
+
+    /// Whether it ends the attempt.
+    pub(crate) const fn is_denied(&self) -> bool {
+        matches!(self.severity(), Severity::Error)
     }
 }
 
@@ -106,46 +140,38 @@ impl AttachError {
             counted(*fields, "field"),
         )?;
 
-        let mut current = None;
-        for problem in problems {
-            let (severity, name, variable, origin, message, remedy) = match problem {
-                Problem::Finding(finding) => {
-                    let severity = match (finding.waived_because(), finding.is_denied()) {
-                        (Some(_), _) => Severity::Waived,
-                        (None, true) => Severity::Error,
-                        (None, false) => Severity::Warning,
-                    };
-                    (severity, finding.rule().name, finding.variable(), finding.origin(), finding.message(), finding.remedy())
-                }
-                Problem::Failure(failure) => (
-                    Severity::Error,
-                    failure.kind().name(),
-                    failure.variable(),
-                    failure.origin(),
-                    failure.message(),
-                    failure.remedy(),
-                ),
-            };
-            if current != Some((problem.field(), variable)) {
-                current = Some((problem.field(), variable));
-                write!(f, "\n\n{}", paint.bold(problem.field()))?;
-                match (variable, origin) {
-                    (Some(variable), Some(origin)) => write!(f, " ({variable}, from {origin})")?,
-                    (Some(variable), None) => write!(f, " ({variable})")?,
-                    (None, _) => {}
-                }
-            }
-            write!(f, "\n  {}: {message}", paint.severity(severity, name))?;
-            match problem {
-                Problem::Finding(finding) if let Some(reason) = finding.waived_because() => write!(f, "\n    waived: {reason}")?,
-                _ => write!(f, "\n    help: {remedy}")?,
-            }
-        }
-        Ok(())
+        write_problems(f, problems, paint)
     }
 }
 
-fn counted(number: usize, what: &str) -> String {
+/// Each problem with its remedy, below its field.
+pub(crate) fn write_problems<'a>(
+    f: &mut dyn fmt::Write,
+    problems: impl IntoIterator<Item = &'a Problem>,
+    paint: Paint,
+) -> fmt::Result {
+    let mut current = None;
+    for problem in problems {
+        let variable = problem.variable();
+        if current != Some((problem.field(), variable)) {
+            current = Some((problem.field(), variable));
+            write!(f, "\n\n{}", paint.bold(problem.field()))?;
+            match (variable, problem.origin()) {
+                (Some(variable), Some(origin)) => write!(f, " ({variable}, from {origin})")?,
+                (Some(variable), None) => write!(f, " ({variable})")?,
+                (None, _) => {}
+            }
+        }
+        write!(f, "\n  {}: {}", paint.severity(problem.severity(), problem.name()), problem.message())?;
+        match problem.waived_because() {
+            Some(reason) => write!(f, "\n    waived: {reason}")?,
+            None => write!(f, "\n    help: {}", problem.remedy())?,
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
@@ -164,32 +190,44 @@ impl fmt::Debug for AttachError {
 
 impl std::error::Error for AttachError {}
 
-#[derive(Clone, Copy)]
-enum Severity {
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Severity {
+    /// It ends the attempt.
     Error,
     Warning,
     Waived,
 }
 
+impl Severity {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Waived => "waived",
+        }
+    }
+}
+
 /// Writes with colours, or without.
 #[derive(Clone, Copy)]
-struct Paint(bool);
+pub(crate) struct Paint(pub(crate) bool);
 
 impl Paint {
-    fn bold(self, text: &str) -> String {
+    pub(crate) fn bold(self, text: &str) -> String {
         self.with("1", text)
     }
 
     fn severity(self, severity: Severity, rule: &str) -> String {
-        let (code, word) = match severity {
-            Severity::Error => ("1;31", "error"),
-            Severity::Warning => ("1;33", "warning"),
-            Severity::Waived => ("1;36", "waived"),
+        let code = match severity {
+            Severity::Error => "1;31",
+            Severity::Warning => "1;33",
+            Severity::Waived => "1;36",
         };
-        self.with(code, &format!("{word}[{rule}]"))
+        self.with(code, &format!("{}[{rule}]", severity.name()))
     }
 
-    fn with(self, code: &str, text: &str) -> String {
+    pub(crate) fn with(self, code: &str, text: &str) -> String {
         let mut painted = String::new();
         // Writing to a `String` does not fail.
         let _ = if self.0 { write!(painted, "\u{1b}[{code}m{text}\u{1b}[0m") } else { write!(painted, "{text}") };

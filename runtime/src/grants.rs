@@ -45,24 +45,15 @@ impl Manifest {
     /// Each account is called after its field, with the prefix before it: `shop_mail_orders`.
     #[must_use]
     pub fn grants(&'static self) -> Vec<Grants> {
+        let prefix = self.variable_prefix().to_ascii_lowercase();
         let mut grants = Vec::new();
-        self.collect_grants("", &self.variable_prefix().to_ascii_lowercase(), &mut grants);
+        self.walk(&mut |leaf| {
+            let Category::Resource(entry) = leaf.field.category() else { return };
+            let name = leaf.path.replace('.', "_");
+            let account = if prefix.is_empty() { name } else { format!("{prefix}_{name}") };
+            grants.extend(Grants::of(leaf.field, entry, leaf.path, account));
+        });
         grants
-    }
-
-    fn collect_grants(&'static self, path: &str, stem: &str, grants: &mut Vec<Grants>) {
-        for field in self.fields() {
-            let join = |prefix: &str, separator: char| match prefix {
-                "" => field.name().to_owned(),
-                prefix => format!("{prefix}{separator}{}", field.name()),
-            };
-            let (path, account) = (join(path, '.'), join(stem, '_'));
-            match field.category() {
-                Category::Nested(nested) => nested.collect_grants(&path, &account, grants),
-                Category::Resource(entry) => grants.extend(Grants::of(field, entry, path, account)),
-                Category::Secret(_) | Category::Setting(_) => {}
-            }
-        }
     }
 }
 

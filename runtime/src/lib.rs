@@ -68,6 +68,8 @@ mod attach;
 mod attached;
 mod backing_services;
 mod check;
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "net")]
 mod connected;
 mod credentials;
@@ -105,6 +107,8 @@ mod target;
 mod tls;
 #[cfg(not(feature = "net"))]
 mod unattached;
+#[cfg(feature = "net")]
+mod watch;
 
 pub use attached::SecretValue;
 pub use backing_services::BackingServices;

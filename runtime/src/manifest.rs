@@ -87,6 +87,44 @@ impl Manifest {
     pub const fn fields(&self) -> &'static [Field] {
         self.fields
     }
+
+    /// Visits every field that is no nested struct, those of nested structs in their places.
+    pub(crate) fn walk(&'static self, visit: &mut dyn FnMut(Leaf)) {
+        self.walk_below("", self.variable_prefix(), visit);
+    }
+
+    /// Nested structs nest in their types, so the depth is the program's own.
+    fn walk_below(&'static self, path: &str, prefix: &str, visit: &mut dyn FnMut(Leaf)) {
+        for field in self.fields() {
+            let path = if path.is_empty() { field.name().to_owned() } else { format!("{path}.{}", field.name()) };
+            let key = field.declaration().key();
+            let stem = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}_{key}") };
+            match field.category() {
+                Category::Nested(nested) => nested.walk_below(&path, &stem, visit),
+                _ => visit(Leaf { path, stem, field }),
+            }
+        }
+    }
+}
+
+/// A field that is no nested struct.
+pub(crate) struct Leaf {
+    /// `mail.relay`.
+    pub(crate) path: String,
+    /// What its variable is called after: `SHOP_MAIL_RELAY`.
+    stem: String,
+    pub(crate) field: &'static Field,
+}
+
+impl Leaf {
+    /// The variable that it is read from; a resource's is that of its locator.
+    pub(crate) fn variable(&self) -> String {
+        match (self.field.declaration().env_name(), self.field.category()) {
+            (Some(env), _) => env.to_owned(),
+            (None, Category::Resource(_)) => format!("{}_URL", self.stem),
+            (None, _) => self.stem.clone(),
+        }
+    }
 }
 
 /// One field of a [`Manifest`].

@@ -75,8 +75,9 @@ pub(crate) async fn reattach(
     let is_part = which == Which::One || whole.as_ref().is_some_and(|whole| whole.of != of);
     let manifest = whole.as_ref().map_or(manifest, |whole| whole.manifest);
     let fields: Vec<_> = resources.iter().map(|resource| resource.0.seat().field.clone()).collect();
-    let Read { loaded, files, values } = check::load_fields(manifest, source, is_part.then_some(fields.as_slice()));
-    let result = match (loaded, &mut turn) {
+    let wanted = is_part.then_some(fields.as_slice());
+    let Read { loaded, files, values } = check::load_fields(manifest, source, wanted, manifest.deadline());
+    let result = match (loaded.judged(manifest), &mut turn) {
         (Ok(_), _) if known_bad == Some(values) => None,
         (Ok(loaded), Some(fixed)) => Some(swap(resources, manifest, loaded, which, fixed).await),
         (Ok(_), None) => Some(Ok(Vec::new())),
@@ -138,7 +139,7 @@ async fn swap(
     let is_refused = |problems: &[(usize, Problem)]| problems.iter().any(|(_, problem)| problem.is_denied());
     let mut is_whole = !is_refused(&problems);
     if is_whole {
-        let connecting = connect(manifest, &mut attempts, today, &mut problems);
+        let connecting = connect(&mut attempts, manifest.deadline(), today, &mut problems, None);
         is_whole = unless(any_detached(&swapped), connecting).await.is_some() && !is_refused(&problems);
     }
     if is_whole {

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_VALUE};
 use backing_services_rules::{Date, variable};
@@ -12,7 +12,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::error::{AttachError, Problem};
 use crate::finding::{Finding, Place};
-use crate::manifest::{Category, Declaration, Field, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot, Waiver};
+use crate::manifest::{Category, Declaration, Leaf, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot, Waiver};
 use crate::source::{Group, Source};
 use crate::target::Target;
 
@@ -36,7 +36,7 @@ pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<
     Ok(())
 }
 
-/// Every field of a struct, and of the structs in it, in declaration order; and what is to be said about them, of which nothing is denied.
+/// Every field of a struct that passed, and of the structs in it, in declaration order; and what is to be said about all of them.
 pub(crate) struct Loaded {
     pub(crate) items: Vec<Item>,
     /// Each with its field's place in declaration order.
@@ -69,25 +69,30 @@ pub(crate) enum Content {
 
 /// Loads everything. On error, all that is wrong.
 pub(crate) fn load(manifest: &'static Manifest, source: &dyn Source) -> Result<Loaded, AttachError> {
-    load_fields(manifest, source, None).loaded
+    load_fields(manifest, source, None, manifest.deadline()).loaded.judged(manifest)
 }
 
 /// What came of loading.
 pub(crate) struct Read {
-    pub(crate) loaded: Result<Loaded, AttachError>,
+    pub(crate) loaded: Loaded,
     /// The files that `NAME_FILE`s named, whatever came of it: a change of one is a change of a value.
     pub(crate) files: Vec<PathBuf>,
     /// Of all the values.
     pub(crate) values: Fingerprint,
 }
 
-/// Loads some fields, by their paths, or all.
-pub(crate) fn load_fields(manifest: &'static Manifest, source: &dyn Source, wanted: Option<&[String]>) -> Read {
+/// Loads some fields, by their paths, or all; what is connected to has `deadline` from now on.
+pub(crate) fn load_fields(
+    manifest: &'static Manifest,
+    source: &dyn Source,
+    wanted: Option<&[String]>,
+    deadline: Duration,
+) -> Read {
     let mut loader = Loader {
         source,
         wanted,
         today: today(),
-        deadline: Instant::now() + manifest.deadline(),
+        deadline: Instant::now() + deadline,
         readers: HashMap::new(),
         fields: 0,
         items: Vec::with_capacity(manifest.fields().len()),
@@ -96,14 +101,30 @@ pub(crate) fn load_fields(manifest: &'static Manifest, source: &dyn Source, want
         fingerprints: Vec::new(),
         waivers: Vec::new(),
     };
-    loader.load(manifest, "", manifest.variable_prefix());
+    manifest.walk(&mut |leaf| {
+        if loader.wanted.is_none_or(|wanted| wanted.contains(&leaf.path)) {
+            loader.fields += 1;
+            loader.load_field(leaf);
+        }
+    });
     let Loader { items, problems, files, fingerprints, fields, waivers, today, .. } = loader;
     let values = Fingerprint::of_all(&fingerprints);
-    if problems.iter().any(|(_, problem)| problem.is_denied()) {
-        let problems = problems.into_iter().map(|(_, problem)| problem).collect();
-        return Read { loaded: Err(AttachError::new(manifest.struct_name(), fields, problems)), files, values };
+    Read { loaded: Loaded { items, problems, fields, waivers, today }, files, values }
+}
+
+impl Loaded {
+    pub(crate) fn is_denied(&self) -> bool {
+        self.problems.iter().any(|(_, problem)| problem.is_denied())
     }
-    Read { loaded: Ok(Loaded { items, problems, fields, waivers, today }), files, values }
+
+    /// The same where nothing is denied; else the report of all that is wrong.
+    pub(crate) fn judged(self, manifest: &'static Manifest) -> Result<Self, AttachError> {
+        if !self.is_denied() {
+            return Ok(self);
+        }
+        let problems = self.problems.into_iter().map(|(_, problem)| problem).collect();
+        Err(AttachError::new(manifest.struct_name(), self.fields, problems))
+    }
 }
 
 /// Says in the log what did not end the attempt.
@@ -143,30 +164,12 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// Nested structs nest in their types, so the depth is the program's own.
-    fn load(&mut self, manifest: &'static Manifest, path: &str, prefix: &str) {
-        for field in manifest.fields() {
-            let path = if path.is_empty() { field.name().to_owned() } else { format!("{path}.{}", field.name()) };
-            let key = field.declaration().key();
-            let stem = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}_{key}") };
-            if let Category::Nested(nested) = field.category() {
-                self.load(nested, &path, &stem);
-            } else if self.wanted.is_none_or(|wanted| wanted.contains(&path)) {
-                self.fields += 1;
-                self.load_field(field, path, &stem);
-            }
-        }
-    }
-
-    fn load_field(&mut self, field: &'static Field, path: String, stem: &str) {
+    fn load_field(&mut self, leaf: Leaf) {
+        let variable = leaf.variable();
+        let Leaf { path, field, .. } = leaf;
         let declaration = field.declaration();
-        let env = declaration.env_name();
         let mut findings = Vec::new();
         let mut reader = Reader::new(self.source);
-        let variable = match field.category() {
-            Category::Resource(_) => env.map_or_else(|| format!("{stem}_URL"), str::to_owned),
-            _ => env.unwrap_or(stem).to_owned(),
-        };
         let content = match field.category() {
             Category::Resource(entry) => {
                 let base = variable::base(&variable).to_owned();

@@ -30,6 +30,7 @@ use super::{Changes, Notice, Source, Unreadable, Value, file};
 /// ```
 pub struct DotEnv {
     path: PathBuf,
+    is_development: bool,
 }
 
 /// Stands for a `$` that is one. It is a private-use character: in nobody's alphabet.
@@ -39,7 +40,17 @@ impl DotEnv {
     /// The file at this path. A relative one begins where the process was started, as is usual in development.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), is_development: cfg!(debug_assertions) }
+    }
+
+    /// The file that somebody names on a command line, in any build; there has to be one.
+    #[cfg(feature = "cli")]
+    pub(crate) fn named(path: PathBuf) -> Result<Self, Unreadable> {
+        let source = Self { path, is_development: true };
+        match file::read(&source.path) {
+            Ok(_) => Ok(source),
+            Err(fault) => Err(Unreadable::whole(format!("{} is a file that {fault}", source.name()))),
+        }
     }
 
     fn get_of(&self, variable: &str, is_development: bool) -> Result<Option<Value>, Unreadable> {
@@ -100,7 +111,7 @@ impl Source for DotEnv {
     }
 
     fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
-        self.get_of(variable, cfg!(debug_assertions))
+        self.get_of(variable, self.is_development)
     }
 
     fn changes(&self) -> Changes {

@@ -1,0 +1,189 @@
+//! The command line: what can be asked, and what was.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anstream::ColorChoice;
+use backing_services_rules::RULES;
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
+use clap::{Arg, ArgMatches, Error, ValueHint, value_parser};
+use clap_complete::Shell;
+
+use super::report::Command;
+use crate::manifest::{Category, Manifest};
+
+/// What was asked for.
+pub(super) struct Arguments {
+    /// The name that the program was called by.
+    pub(super) program: String,
+    pub(super) color: ColorChoice,
+    pub(super) task: Task,
+}
+
+pub(super) enum Task {
+    Report {
+        command: Command,
+        env_file: Option<PathBuf>,
+        only: Option<String>,
+        deadline: Duration,
+        format: Format,
+    },
+    Manifest,
+    Grants {
+        field: String,
+        account: Option<String>,
+        database: Option<String>,
+    },
+    /// A rule's name, or none for all of them.
+    Explain(Option<String>),
+    Completions(Shell),
+}
+
+/// What a report is printed as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Text,
+    Json,
+}
+
+const FORMATS: [(&str, Format); 2] = [("text", Format::Text), ("json", Format::Json)];
+
+/// The longest `--deadline`, in seconds: an hour. Whoever waits longer than that does not wait for an answer.
+const LONGEST_DEADLINE: u64 = 3600;
+
+/// Reads a command line. Help and version are among the errors.
+pub(super) fn parse(manifest: &'static Manifest, arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Error> {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let program = arguments.first().and_then(|path| Path::new(path).file_name());
+    let program =
+        program.map_or_else(|| manifest.struct_name().to_owned(), |name| crate::posture::printable(&name.to_string_lossy()));
+    let matches = command(manifest, &program).try_get_matches_from(arguments)?;
+    let color = match text(&matches, "color").as_deref() {
+        Some("always") => ColorChoice::Always,
+        Some("never") => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    };
+    let task = match matches.subcommand() {
+        Some(("check", matches)) => report(Command::Check, manifest, matches),
+        Some(("attach", matches)) => report(Command::Attach, manifest, matches),
+        Some(("posture", matches)) => report(Command::Posture, manifest, matches),
+        Some(("grants", matches)) => Task::Grants {
+            field: text(matches, "FIELD").unwrap_or_default(),
+            account: text(matches, "account"),
+            database: text(matches, "database"),
+        },
+        Some(("explain", matches)) => Task::Explain(text(matches, "RULE")),
+        Some(("completions", matches)) => Task::Completions(matches.get_one("SHELL").copied().unwrap_or(Shell::Bash)),
+        // clap has seen to it that it is one of those above, or this.
+        _ => Task::Manifest,
+    };
+    Ok(Arguments { program, color, task })
+}
+
+fn report(command: Command, manifest: &'static Manifest, matches: &ArgMatches) -> Task {
+    let option = |name| matches.try_contains_id(name).unwrap_or(false).then_some(name);
+    let format = text(matches, "format");
+    Task::Report {
+        command,
+        env_file: matches.get_one("env-file").cloned(),
+        only: option("only").and_then(|name| text(matches, name)),
+        deadline: option("deadline")
+            .and_then(|name| matches.get_one(name).copied())
+            .map_or(manifest.deadline(), Duration::from_secs),
+        format: FORMATS.iter().find(|(name, _)| Some(*name) == format.as_deref()).map_or(Format::Text, |(_, format)| *format),
+    }
+}
+
+fn text(matches: &ArgMatches, name: &str) -> Option<String> {
+    matches.get_one(name).cloned()
+}
+
+/// A script that completes this command line in a shell.
+pub(super) fn completions(manifest: &'static Manifest, program: &str, shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(manifest, program), program, &mut script);
+    script
+}
+
+/// The grammar.
+fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
+    let subcommand = clap::Command::new;
+    let env_file = Arg::new("env-file")
+        .long("env-file")
+        .value_name("FILE")
+        .value_hint(ValueHint::FilePath)
+        .value_parser(value_parser!(PathBuf))
+        .help("Read the values from this file, in the syntax of `.env`, instead of the environment");
+    let format = Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .value_parser(PossibleValuesParser::new(FORMATS.map(|(name, _)| name)))
+        .default_value("text")
+        .help("What to print the report as");
+    let (mut fields, mut resources) = (Vec::new(), Vec::new());
+    manifest.walk(&mut |leaf| {
+        if matches!(leaf.field.category(), Category::Resource(_)) {
+            resources.push(leaf.path.clone());
+        }
+        fields.push(leaf.path);
+    });
+    let only = Arg::new("only")
+        .long("only")
+        .value_name("FIELD")
+        .value_parser(PossibleValuesParser::new(fields))
+        .hide_possible_values(true)
+        .help("Look at this field alone: its path, such as `mail.relay`");
+    let deadline = Arg::new("deadline")
+        .long("deadline")
+        .value_name("SECONDS")
+        .value_parser(RangedU64ValueParser::<u64>::new().range(1..=LONGEST_DEADLINE))
+        .help(format!("How long attaching to everything may take [default: {}]", manifest.deadline().as_secs()));
+    let resource =
+        Arg::new("FIELD").required(true).value_parser(PossibleValuesParser::new(resources)).help("The resource's field");
+    let name = |name: &'static str| Arg::new(name).long(name).value_name("NAME");
+
+    clap::Command::new(program.to_owned())
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(format!("What `{}` attaches to, and whether it can", manifest.struct_name()))
+        .after_help("Exit status: 0 where nothing is refused, 1 where something is, 2 where the command line is wrong.")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .arg(
+            Arg::new("color")
+                .long("color")
+                .value_name("WHEN")
+                .value_parser(PossibleValuesParser::new(["auto", "always", "never"]))
+                .default_value("auto")
+                .global(true)
+                .help("When to use colours; `auto` heeds NO_COLOR"),
+        )
+        .subcommands([
+            subcommand("check")
+                .about("Load and validate every value; open no connection")
+                .args([env_file.clone(), format.clone()]),
+            subcommand("attach").about("Attach to everything here and now, tell what came of it, and detach").args([
+                env_file.clone(),
+                only.clone(),
+                deadline.clone(),
+                format.clone(),
+            ]),
+            subcommand("posture")
+                .about("Attach, and print all that it taught: over what, as whom, to what")
+                .args([env_file, only, deadline, format]),
+            subcommand("manifest").about("Print what this program attaches to, as JSON"),
+            subcommand("grants").about("Print the statements that create the least-privileged account for a field").args([
+                resource,
+                name("account").help("The account's name, instead of the field's"),
+                name("database").help("The database, the virtual host, or what else the locator's path means"),
+            ]),
+            subcommand("explain").about("Say what a rule demands, why, and what to do; without a rule, list them all").arg(
+                Arg::new("RULE")
+                    .value_parser(PossibleValuesParser::new(RULES.iter().map(|rule| rule.name)))
+                    .hide_possible_values(true),
+            ),
+            subcommand("completions")
+                .about("Print completions for a shell")
+                .arg(Arg::new("SHELL").required(true).value_parser(value_parser!(Shell))),
+        ])
+}

@@ -1,0 +1,68 @@
+//! The report as JSON, and how a document of JSON is printed.
+
+use std::io::Write as _;
+use std::time::UNIX_EPOCH;
+
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+
+use super::Why;
+use super::output::{Output, broken};
+use super::report::{Report, Row};
+use crate::error::Problem;
+
+/// Prints a document, indented.
+pub(super) fn print(document: &impl Serialize, out: &mut Output) -> Result<(), Why> {
+    // It has no maps whose keys are no texts, and nothing that fails by itself: all that can go wrong is the output.
+    let text = serde_json::to_string_pretty(document).map_err(|_| Box::new("the report cannot be written as JSON") as Why)?;
+    writeln!(out, "{text}").map_err(broken)
+}
+
+impl Serialize for Report {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        let mut fields = serializer.serialize_struct("Report", 8)?;
+        fields.serialize_field("program", &self.program)?;
+        fields.serialize_field("command", self.command.name())?;
+        fields.serialize_field("struct", self.manifest.struct_name())?;
+        fields.serialize_field("docs", self.manifest.doc_comment())?;
+        fields.serialize_field("passed", &self.has_passed())?;
+        fields.serialize_field("taken_at", &self.taken_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())?;
+        fields.serialize_field("took_ms", &self.took.as_millis())?;
+        fields.serialize_field("fields", &self.rows)?;
+        fields.end()
+    }
+}
+
+impl Serialize for Row {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        let failures: Vec<_> = self
+            .problems
+            .iter()
+            .filter_map(|problem| match problem {
+                Problem::Failure(failure) => Some(failure),
+                Problem::Finding(_) => None,
+            })
+            .collect();
+        let findings: Vec<_> = self
+            .problems
+            .iter()
+            .filter_map(|problem| match problem {
+                Problem::Finding(finding) => Some(finding),
+                Problem::Failure(_) => None,
+            })
+            .collect();
+        let mut fields = serializer.serialize_struct("Row", 12)?;
+        fields.serialize_field("name", &self.path)?;
+        fields.serialize_field("variable", &self.variable)?;
+        fields.serialize_field("kind", self.kind())?;
+        fields.serialize_field("docs", self.field.doc_comment())?;
+        fields.serialize_field("state", self.state.name())?;
+        fields.serialize_field("origin", &self.origin)?;
+        fields.serialize_field("endpoint", &self.endpoint)?;
+        fields.serialize_field("posture", &self.posture)?;
+        fields.serialize_field("findings", &findings)?;
+        fields.serialize_field("failures", &failures)?;
+        fields.serialize_field("waivers", self.field.declaration().waived_rules())?;
+        fields.serialize_field("took_ms", &self.took.map(|took| took.as_millis()))?;
+        fields.end()
+    }
+}

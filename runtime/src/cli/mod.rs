@@ -1,0 +1,174 @@
+//! The command line for operators (feature `cli`): what a struct attaches to, whether it can be attached here, and what to write so that it can.
+//!
+//! An application adds one binary:
+//!
+//! ```no_run
+//! # mod shop { #[derive(backing_services::BackingServices)] pub struct Services {} }
+//! fn main() -> std::process::ExitCode { backing_services::cli::run::<shop::Services>() }
+//! ```
+//!
+//! | command | does |
+//! |---|---|
+//! | `check` | loads and validates every value; opens no connection |
+//! | `attach` | attaches to everything by all the rules, tells what came of each resource, and detaches |
+//! | `posture` | the same, and prints all that attaching learnt |
+//! | `manifest` | prints what the program attaches to, as JSON ([schema](crate::manifest::SCHEMA)) |
+//! | `template KIND` | writes what a deploy has to give: `env`, `compose`, `kubernetes`, `servicebinding`, `networkpolicy` or `systemd` |
+//! | `grants FIELD` | prints the statements that create the account that a field needs |
+//! | `explain [RULE]` | says what a rule demands, why, and what to do; without a rule, the table of all |
+//! | `completions SHELL` | prints completions for a shell |
+//!
+//! `check`, `attach` and `posture` read the process's environment, or with `--env-file` a file that stands in for it, in any build: whoever names a file on a
+//! command line means it. The variables that would steer a driver are looked for in the process's environment all the same. Their `--format` is `text`, `json`, `sarif`, `junit` or `html`.
+//!
+//! # Exit status
+//!
+//! 0 where nothing is refused: a warning, and what a waiver covers, are told and refuse nothing. 1 where something is. 2 where the command line is wrong, or the file that it names
+//! cannot be read.
+//!
+//! # What is printed
+//!
+//! No secret. A server's text is made [printable](crate::posture::printable) when it comes in, and is escaped as each format asks when it goes out. Results go to standard output; what is being done to standard
+//! error, and only where that is a terminal. Colours are for terminals, unless `NO_COLOR` is set or `--color` says otherwise. Who stops reading, as `head` does, changes nothing
+//! of the exit status.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anstream::{AutoStream, ColorChoice};
+
+use self::arguments::{Arguments, Format, Task};
+use self::live::{Lines, Live};
+use self::output::Output;
+use self::preflight::Preflight;
+use self::report::{Command, Report};
+use crate::backing_services::BackingServices;
+use crate::manifest::Manifest;
+use crate::source::{DotEnv, Environment, Source};
+use crate::watch::Watch;
+
+mod arguments;
+mod explain;
+mod json;
+mod live;
+mod output;
+mod preflight;
+mod report;
+mod text;
+
+/// Nothing is refused.
+const FINE: u8 = 0;
+/// Something is refused.
+const FINDINGS: u8 = 1;
+/// The command line is wrong, or what it names cannot be read.
+const USAGE: u8 = 2;
+
+/// Runs the command line of a struct, with the process's arguments; see [the module](self).
+#[must_use]
+pub fn run<S: BackingServices>() -> ExitCode {
+    ExitCode::from(run_with(S::MANIFEST, std::env::args_os()))
+}
+
+fn run_with(manifest: &'static Manifest, arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let Arguments { program, color, task } = match arguments::parse(manifest, arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are errors of clap's too, and fine. Who does not read it loses nothing.
+            let _ = error.print();
+            return if error.use_stderr() { USAGE } else { FINE };
+        }
+    };
+    match perform(manifest, &program, color, task) {
+        Ok(status) => status,
+        Err(why) => {
+            // There is nowhere else to say it.
+            let _ = writeln!(AutoStream::new(io::stderr(), color), "error: {why}");
+            USAGE
+        }
+    }
+}
+
+/// Why a command could not be carried out.
+type Why = Box<dyn Display>;
+
+fn perform(manifest: &'static Manifest, program: &str, color: ColorChoice, task: Task) -> Result<u8, Why> {
+    let mut out = Output::new(color);
+    let status = match task {
+        Task::Report { command, env_file, only, deadline, format } => {
+            let source = source(env_file)?;
+            let preflight = Preflight { program, command, manifest, source: &*source, only: only.as_deref(), deadline };
+            let is_watched = io::stderr().is_terminal() && (format != Format::Text || io::stdout().is_terminal());
+            let is_told = !is_watched && format == Format::Text && command == Command::Attach;
+            let watch: Option<Arc<dyn Watch>> = match command.connects() {
+                true if is_watched => Some(Arc::new(Live::new(&preflight.rows()))),
+                true if is_told => Some(Arc::new(Lines::new(preflight.rows(), color))),
+                _ => None,
+            };
+            let report = carried_out(preflight.run(watch))?;
+            match format {
+                Format::Text => out.write_all(text::report(&report, is_told).as_bytes()).map_err(output::broken)?,
+                Format::Json => json::print(&report, &mut out)?,
+            }
+            if report.has_passed() { FINE } else { FINDINGS }
+        }
+        Task::Manifest => {
+            json::print(manifest, &mut out)?;
+            FINE
+        }
+        Task::Grants { field, account, database } => {
+            write!(out, "{}", grants(manifest, &field, account, database)?).map_err(output::broken)?;
+            FINE
+        }
+        Task::Explain(rule) => {
+            out.write_all(explain::explain(rule.as_deref()).as_bytes()).map_err(output::broken)?;
+            FINE
+        }
+        Task::Completions(shell) => {
+            out.write_all(&arguments::completions(manifest, program, shell)).map_err(output::broken)?;
+            FINE
+        }
+    };
+    out.flush().map_err(output::broken)?;
+    Ok(status)
+}
+
+/// The process's environment, or a file in its place.
+fn source(env_file: Option<PathBuf>) -> Result<Box<dyn Source>, Why> {
+    match env_file {
+        None => Ok(Box::new(Environment::process())),
+        Some(path) => DotEnv::named(path).map(|file| Box::new(file) as Box<dyn Source>).map_err(|why| Box::new(why) as Why),
+    }
+}
+
+/// Attaches on a runtime of its own, as a program would.
+fn carried_out(preflight: impl Future<Output = Report>) -> Result<Report, Why> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|_| Box::new("this machine gives no threads to attach with") as Why)?;
+    let report = runtime.block_on(preflight);
+    // A driver's task that does not end is no reason to wait.
+    runtime.shutdown_background();
+    Ok(report)
+}
+
+fn grants(manifest: &'static Manifest, field: &str, account: Option<String>, database: Option<String>) -> Result<String, Why> {
+    let Some(mut grants) = manifest.grants().into_iter().find(|grants| grants.field() == field) else {
+        return Err(Box::new(format!(
+            "`{field}` does not say what its account needs: write `#[service(needs = \"…\")]` above it, or there is nothing to grant"
+        )));
+    };
+    let named = |what: &'static str, name: &str| {
+        let name = crate::posture::printable(name);
+        move |why| Box::new(format!("`{name}` is no name of {what}: {why}")) as Why
+    };
+    if let Some(account) = account {
+        grants = grants.for_account(&account).map_err(named("an account", &account))?;
+    }
+    if let Some(database) = database {
+        grants = grants.in_database(&database).map_err(named("a database", &database))?;
+    }
+    Ok(grants.to_string())
+}

@@ -1,0 +1,98 @@
+//! The preflight: everything that attaching does, with a report of each field instead of a struct; what was connected is closed again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::report::{Command, Report, Row, State};
+use crate::attach::{Attempt, abandon, connect};
+use crate::check::{self, Content, Item, Loaded};
+use crate::generation::Facts;
+use crate::manifest::Manifest;
+use crate::source::Source;
+use crate::watch::Watch;
+
+/// What to look at.
+pub(crate) struct Preflight<'a> {
+    pub(crate) program: &'a str,
+    pub(crate) command: Command,
+    pub(crate) manifest: &'static Manifest,
+    pub(crate) source: &'a dyn Source,
+    /// The field that is looked at alone, by its path.
+    pub(crate) only: Option<&'a str>,
+    pub(crate) deadline: Duration,
+}
+
+impl Preflight<'_> {
+    /// Every field that is looked at, before anything is known of it.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        self.manifest.walk(&mut |leaf| {
+            if self.only.is_none_or(|only| only == leaf.path) {
+                rows.push(Row {
+                    variable: leaf.variable(),
+                    path: leaf.path,
+                    field: leaf.field,
+                    state: State::Untried,
+                    origin: None,
+                    endpoint: None,
+                    posture: None,
+                    problems: Vec::new(),
+                    took: None,
+                });
+            }
+        });
+        rows
+    }
+
+    /// Loads, checks, and connects where the command does. All resources are connected to at once, under one deadline; whatever came of it, all are closed at the end.
+    pub(crate) async fn run(self, watch: Option<Arc<dyn Watch>>) -> Report {
+        let (begun, taken_at) = (Instant::now(), SystemTime::now());
+        let mut rows = self.rows();
+        let wanted: Vec<_> = rows.iter().map(|row| row.path.clone()).collect();
+        let loaded = check::load_fields(self.manifest, self.source, Some(&wanted), self.deadline).loaded;
+        let is_refused = loaded.is_denied();
+        let Loaded { items, mut problems, today, .. } = loaded;
+
+        let mut attempts = Vec::new();
+        for Item { ordinal, place, fingerprint, declaration, content } in items {
+            // Declaration order begins with 1.
+            let Some(row) = rows.get_mut(ordinal.wrapping_sub(1)) else { continue };
+            row.origin = place.origin.as_deref().map(str::to_owned);
+            if let Content::Resource { target: Some(target), .. } = &content {
+                row.endpoint = Some(target.locator().to_string());
+            }
+            row.state = match content {
+                Content::Resource { entry, target: Some(target) } if self.command.connects() => {
+                    attempts.push(Attempt::new(
+                        ordinal,
+                        entry,
+                        declaration,
+                        Facts { target: Arc::from(target), place, fingerprint },
+                    ));
+                    State::Untried
+                }
+                Content::Resource { target: Some(_), .. } => State::Passed,
+                Content::Resource { target: None, .. } => State::Absent,
+                Content::Value(_) if row.origin.is_some() => State::Passed,
+                Content::Value(_) if declaration.default_text().is_some() => State::Default,
+                Content::Value(_) => State::Absent,
+            };
+        }
+        if !is_refused {
+            connect(&mut attempts, self.deadline, today, &mut problems, watch).await;
+            for attempt in &attempts {
+                if let Some(row) = rows.get_mut(attempt.ordinal.wrapping_sub(1)) {
+                    row.settle(attempt);
+                }
+            }
+            abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
+        }
+        for (ordinal, problem) in problems {
+            if let Some(row) = rows.get_mut(ordinal.wrapping_sub(1)) {
+                row.add(problem);
+            }
+        }
+        let Self { program, command, manifest, .. } = self;
+        Report { program: program.to_owned(), command, manifest, rows, taken_at, took: begun.elapsed() }
+    }
+}

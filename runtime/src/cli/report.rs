@@ -1,0 +1,137 @@
+//! What a command found out, field by field: the one thing that every format prints.
+
+use std::time::{Duration, SystemTime};
+
+use crate::attach::Attempt;
+use crate::error::{Problem, Severity};
+use crate::manifest::{Category, Field, Manifest};
+use crate::posture::Posture;
+
+/// What a command found out about a struct.
+pub(crate) struct Report {
+    /// The name that the program was called by.
+    pub(crate) program: String,
+    pub(crate) command: Command,
+    pub(crate) manifest: &'static Manifest,
+    /// In declaration order.
+    pub(crate) rows: Vec<Row>,
+    pub(crate) taken_at: SystemTime,
+    pub(crate) took: Duration,
+}
+
+/// The commands that make a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Check,
+    Attach,
+    Posture,
+}
+
+impl Command {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::Attach => "attach",
+            Self::Posture => "posture",
+        }
+    }
+
+    pub(crate) const fn connects(self) -> bool {
+        !matches!(self, Self::Check)
+    }
+}
+
+/// One field.
+pub(crate) struct Row {
+    /// `mail.relay`.
+    pub(crate) path: String,
+    /// The variable that it is read from; a resource's is that of its locator.
+    pub(crate) variable: String,
+    pub(crate) field: &'static Field,
+    pub(crate) state: State,
+    /// Where its value was, in words; `None` where there was none, or where it was refused.
+    pub(crate) origin: Option<String>,
+    /// The locator, without user and secret; `None` where it was refused, and for what is no resource.
+    pub(crate) endpoint: Option<String>,
+    /// What attaching learnt.
+    pub(crate) posture: Option<Posture>,
+    pub(crate) problems: Vec<Problem>,
+    /// How long connecting took; `None` where it was not connected to.
+    pub(crate) took: Option<Duration>,
+}
+
+/// What became of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It holds; a resource that was to be attached was.
+    Passed,
+    /// It is optional, and there is none.
+    Absent,
+    /// There is none, and the field's default stands in for it.
+    Default,
+    /// A rule that is not waived is violated, or the service could not be attached.
+    Refused,
+    /// It would have been connected to, but something else was refused before.
+    Untried,
+}
+
+impl State {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Absent => "absent",
+            Self::Default => "default",
+            Self::Refused => "refused",
+            Self::Untried => "untried",
+        }
+    }
+}
+
+impl Report {
+    /// Whether nothing is refused.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.rows.iter().all(|row| row.state != State::Refused)
+    }
+
+    /// What is wrong, in declaration order.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.rows.iter().flat_map(|row| &row.problems)
+    }
+
+    /// How many problems there are of a severity.
+    pub(crate) fn count(&self, severity: Severity) -> usize {
+        self.problems().filter(|problem| problem.severity() == severity).count()
+    }
+}
+
+impl Row {
+    /// What the field is, in a word or two: the service's name for a resource.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.field.category() {
+            Category::Resource(entry) => entry.service(),
+            Category::Secret(_) => "secret",
+            Category::Setting(_) => "setting",
+            // Those within it have rows of their own.
+            Category::Nested(_) => "struct",
+        }
+    }
+
+    pub(crate) const fn is_resource(&self) -> bool {
+        matches!(self.field.category(), Category::Resource(_))
+    }
+
+    /// Takes what connecting taught.
+    pub(crate) fn settle(&mut self, attempt: &Attempt) {
+        self.endpoint = Some(attempt.facts.target.locator().to_string());
+        self.posture = attempt.posture().cloned();
+        self.took = attempt.took;
+        self.state = State::Passed;
+    }
+
+    pub(crate) fn add(&mut self, problem: Problem) {
+        if problem.is_denied() {
+            self.state = State::Refused;
+        }
+        self.problems.push(problem);
+    }
+}
