@@ -18,7 +18,7 @@
 //! | `explain [RULE]` | says what a rule demands, why, and what to do; without a rule, the table of all |
 //! | `completions SHELL` | prints completions for a shell |
 //!
-//! `check`, `attach` and `posture` read the process's environment, or with `--env-file` a file that stands in for it, in any build: whoever names a file on a
+//! `check`, `attach` and `posture` read the process's environment (or what [`run_from`] is given), or with `--env-file` a file that stands in for it, in any build: whoever names a file on a
 //! command line means it. The variables that would steer a driver are looked for in the process's environment all the same. Their `--format` is `text`, `json`, `sarif`, `junit` or `html`.
 //!
 //! # Exit status
@@ -70,10 +70,26 @@ const USAGE: u8 = 2;
 /// Runs the command line of a struct, with the process's arguments; see [the module](self).
 #[must_use]
 pub fn run<S: BackingServices>() -> ExitCode {
-    ExitCode::from(run_with(S::MANIFEST, std::env::args_os()))
+    run_from::<S>(&Environment::process())
 }
 
-fn run_with(manifest: &'static Manifest, arguments: impl IntoIterator<Item = OsString>) -> u8 {
+/// The same for a program that [attaches from](BackingServices::attach_from) another source: what it is told is what the program would be.
+///
+/// ```no_run
+/// # mod shop { #[derive(backing_services::BackingServices)] pub struct Services {} }
+/// use backing_services::source::{Environment, ServiceBindings, Sources};
+///
+/// fn main() -> std::process::ExitCode {
+///     let sources = Sources::new().then(Environment::process()).then(ServiceBindings::process());
+///     backing_services::cli::run_from::<shop::Services>(&sources)
+/// }
+/// ```
+#[must_use]
+pub fn run_from<S: BackingServices>(source: &dyn Source) -> ExitCode {
+    ExitCode::from(run_with(S::MANIFEST, source, std::env::args_os()))
+}
+
+fn run_with(manifest: &'static Manifest, source: &dyn Source, arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let Arguments { program, color, task } = match arguments::parse(manifest, arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -82,7 +98,7 @@ fn run_with(manifest: &'static Manifest, arguments: impl IntoIterator<Item = OsS
             return if error.use_stderr() { USAGE } else { FINE };
         }
     };
-    match perform(manifest, &program, color, task) {
+    match perform(manifest, source, &program, color, task) {
         Ok(status) => status,
         Err(why) => {
             // There is nowhere else to say it.
@@ -95,12 +111,13 @@ fn run_with(manifest: &'static Manifest, arguments: impl IntoIterator<Item = OsS
 /// Why a command could not be carried out.
 type Why = Box<dyn Display>;
 
-fn perform(manifest: &'static Manifest, program: &str, color: ColorChoice, task: Task) -> Result<u8, Why> {
+fn perform(manifest: &'static Manifest, source: &dyn Source, program: &str, color: ColorChoice, task: Task) -> Result<u8, Why> {
     let mut out = Output::new(color);
     let status = match task {
         Task::Report { command, env_file, only, deadline, format } => {
-            let source = source(env_file)?;
-            let preflight = Preflight { program, command, manifest, source: &*source, only: only.as_deref(), deadline };
+            let file = env_file.map(DotEnv::named).transpose().map_err(|why| Box::new(why) as Why)?;
+            let source = file.as_ref().map_or(source, |file| file);
+            let preflight = Preflight { program, command, manifest, source, only: only.as_deref(), deadline };
             let is_watched = io::stderr().is_terminal() && (format != Format::Text || io::stdout().is_terminal());
             let is_told = !is_watched && format == Format::Text && command == Command::Attach;
             let watch: Option<Arc<dyn Watch>> = match command.connects() {
@@ -134,14 +151,6 @@ fn perform(manifest: &'static Manifest, program: &str, color: ColorChoice, task:
     };
     out.flush().map_err(output::broken)?;
     Ok(status)
-}
-
-/// The process's environment, or a file in its place.
-fn source(env_file: Option<PathBuf>) -> Result<Box<dyn Source>, Why> {
-    match env_file {
-        None => Ok(Box::new(Environment::process())),
-        Some(path) => DotEnv::named(path).map(|file| Box::new(file) as Box<dyn Source>).map_err(|why| Box::new(why) as Why),
-    }
 }
 
 /// Attaches on a runtime of its own, as a program would.
