@@ -1,0 +1,167 @@
+//! `load` and `load_errors`: twelve fields from the environment of the process.
+//!
+//! Four locators with a user and a password, two secrets, three numbers, a switch, an option, a list. Ours are resources of real services, held against every rule; the
+//! peers' are `Url`s, which is what they offer. Beside them, the environment holds what a container's holds.
+
+use std::fmt::{Debug, Display};
+use std::hint::black_box;
+
+use stats_alloc::{Region, StatsAlloc};
+
+use crate::measure::{Subject, Summary, in_turns};
+use crate::outcome::{Figure, Outcome, Target};
+use crate::{Environment, Options, Result};
+
+pub mod ours;
+pub mod peers;
+
+/// The twelve variables.
+pub const VARIABLES: [(&str, &str); 12] = [
+    ("SHOP_ORDERS_URL", "postgres://shop:kX3-vR9_wQ1z@orders.db.internal.example.com:5432/orders?sslmode=verify-full"),
+    ("SHOP_SESSIONS_URL", "rediss://shop:bN7_tY2-pL5x@sessions.cache.internal.example.com:6380/"),
+    ("SHOP_QUEUE_URL", "amqps://shop:dF4-hJ8_sK3v@queue.internal.example.com:5671/shop"),
+    ("SHOP_RELAY_URL", "smtps://shop:zM6_gC1-rB9n@relay.example.com:465"),
+    ("SHOP_STRIPE_KEY", "sk_live_4eC39HqLyjWDarjtT1zdp7dc"),
+    ("SHOP_SIGNING_KEY", "qV8mJ2xT5wK9rF3nB7yH4cL6pD1sG0aZ"),
+    ("SHOP_PORT", "8080"),
+    ("SHOP_WORKERS", "16"),
+    ("SHOP_TIMEOUT_SECONDS", "30"),
+    ("SHOP_MAINTENANCE", "false"),
+    ("SHOP_SHARD", "3"),
+    ("SHOP_ORIGINS", "https://shop.example.com,https://admin.example.com"),
+];
+
+/// What a container's environment holds besides: a shell's variables, and those of one service in Kubernetes.
+const BESIDE: [(&str, &str); 14] = [
+    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("HOME", "/home/shop"),
+    ("HOSTNAME", "shop-6d4cf56db6-x8zq4"),
+    ("LANG", "C.UTF-8"),
+    ("TZ", "UTC"),
+    ("RUST_LOG", "info"),
+    ("SSL_CERT_DIR", "/etc/ssl/certs"),
+    ("KUBERNETES_SERVICE_HOST", "10.96.0.1"),
+    ("KUBERNETES_SERVICE_PORT", "443"),
+    ("KUBERNETES_SERVICE_PORT_HTTPS", "443"),
+    ("KUBERNETES_PORT", "tcp://10.96.0.1:443"),
+    ("KUBERNETES_PORT_443_TCP", "tcp://10.96.0.1:443"),
+    ("KUBERNETES_PORT_443_TCP_PROTO", "tcp"),
+    ("KUBERNETES_PORT_443_TCP_ADDR", "10.96.0.1"),
+];
+
+/// In the environment with mistakes, this is the password of the locator that is malformed: it is to occur in no report.
+pub const CANARY: &str = "cAn4ry-vR9_wQ1z";
+
+/// The environment with nothing wrong in it.
+#[must_use]
+pub fn environment() -> Environment {
+    VARIABLES.iter().chain(&BESIDE).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// The environment with five mistakes: three variables are missing, a locator is malformed, and so is a number.
+#[must_use]
+pub fn environment_with_mistakes() -> Environment {
+    let mut variables = environment();
+    variables.retain(|(name, _)| !["SHOP_QUEUE_URL", "SHOP_SIGNING_KEY", "SHOP_WORKERS"].contains(&name.as_str()));
+    for (name, value) in &mut variables {
+        match name.as_str() {
+            "SHOP_ORDERS_URL" => *value = format!("postgres://shop:{CANARY}@orders.db.internal.example.com:notaport/orders"),
+            "SHOP_PORT" => "eighty".clone_into(value),
+            _ => {}
+        }
+    }
+    variables
+}
+
+/// The variables that the report of every mistake has to name.
+pub const MISTAKES: [&str; 5] = ["SHOP_ORDERS_URL", "SHOP_QUEUE_URL", "SHOP_SIGNING_KEY", "SHOP_PORT", "SHOP_WORKERS"];
+
+/// Somebody who loads the twelve fields.
+pub struct Loader {
+    /// Who.
+    pub name: &'static str,
+    /// Loads them; gives whether that went well.
+    pub load: Box<dyn Fn() -> bool>,
+    /// Loads them, and writes what is wrong, as a log would hold it.
+    pub report: Box<dyn Fn() -> String>,
+}
+
+impl Debug for Loader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loader").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Loader {
+    fn new<T: 'static, E: Display + Debug + 'static>(name: &'static str, load: fn() -> std::result::Result<T, E>) -> Self {
+        Self {
+            name,
+            load: Box::new(move || black_box(load()).is_ok()),
+            report: Box::new(move || load().err().map(|error| format!("{error}\n{error:?}")).unwrap_or_default()),
+        }
+    }
+}
+
+/// Ours first, by hand second, then the peers.
+#[must_use]
+pub fn loaders() -> Vec<Loader> {
+    vec![
+        Loader::new("ours", ours::check),
+        Loader::new("hand-written", peers::by_hand::load),
+        Loader::new("conf", peers::by_conf::load),
+        Loader::new("confique", peers::by_confique::load),
+        Loader::new("figment", peers::by_figment::load),
+        Loader::new("config", peers::by_config::load),
+        Loader::new("envy", peers::by_envy::load),
+        Loader::new("envconfig", peers::by_envconfig::load),
+        Loader::new("clap", peers::by_clap::load),
+        Loader::new("serviceconf", peers::by_serviceconf::load),
+    ]
+}
+
+/// The usual number of rounds.
+const ROUNDS: usize = 60;
+
+/// Times all of them in turns.
+fn time(loaders: &[Loader], rounds: usize) -> Vec<Vec<f64>> {
+    let mut subjects: Vec<_> = loaders.iter().map(|loader| Subject::timed(loader.name, &loader.load)).collect();
+    in_turns(rounds, &mut subjects)
+}
+
+/// Takes `load`.
+///
+/// # Errors
+/// Where somebody cannot load what all of them can.
+pub fn run(options: Options) -> Result<Outcome> {
+    let loaders = loaders();
+    for loader in &loaders {
+        if !(loader.load)() {
+            return Err(format!("{} cannot load the twelve fields:\n{}", loader.name, (loader.report)()).into());
+        }
+    }
+    let times = time(&loaders, options.rounds(ROUNDS));
+    let mut outcome = Outcome::new(
+        "load",
+        "Twelve fields from the environment, of 26 variables: four locators, two secrets, three numbers, a switch, an option, a list. Ours checks every rule that needs no \
+         connection, and knows each value's place; the others parse.",
+    );
+    outcome.targets.push(Target::ratio("`check` / hand-written `std::env` and `url`", &times[0], &times[1], 1.5));
+    let peers = (2..loaders.len()).map(|i| (loaders[i].name, Target::ratio("", &times[0], &times[i], 1.0)));
+    let fastest = peers.max_by(|a, b| a.1.found.median.total_cmp(&b.1.found.median));
+    if let Some((name, target)) = fastest {
+        outcome.targets.push(Target { what: format!("`check` / the fastest peer, {name}"), ..target });
+    }
+    for (loader, times) in loaders.iter().zip(&times) {
+        outcome.figures.push(Figure::new("time", "ns", loader.name, Summary::of(times)));
+    }
+    Ok(outcome)
+}
+
+/// The allocations of one call, and their bytes. The first call is not counted: it may fill what is made once.
+pub fn allocations(allocator: &StatsAlloc<std::alloc::System>, load: impl Fn() -> bool) -> (usize, usize) {
+    black_box(load());
+    let region = Region::new(allocator);
+    black_box(load());
+    let change = region.change();
+    (change.allocations + change.reallocations, change.bytes_allocated)
+}
