@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret as _;
 
-use super::{Changes, Environment, Source, Unreadable, Value, base_of, file, login_within, path_in, split};
+use super::base_names::BaseNames;
+use super::{Changes, Environment, Source, Unreadable, Value, file, login_within, path_in, split};
 
 /// The service bindings below `$SERVICE_BINDING_ROOT`, as Kubernetes operators, buildpacks and Cloud Foundry project them. Where it is not set, there are
 /// none.
@@ -43,7 +44,7 @@ use super::{Changes, Environment, Source, Unreadable, Value, base_of, file, logi
 pub struct ServiceBindings {
     environment: Environment,
     /// Bindings with another base name than their own.
-    names: Vec<(String, String)>,
+    names: BaseNames,
 }
 
 const VARIABLE: &str = "SERVICE_BINDING_ROOT";
@@ -61,13 +62,13 @@ impl ServiceBindings {
     /// Those in the folder that this environment names.
     #[must_use]
     pub const fn of(environment: Environment) -> Self {
-        Self { environment, names: Vec::new() }
+        Self { environment, names: BaseNames::new() }
     }
 
     /// Gives a binding this base name, instead of its own: `DATABASE` for `DATABASE_URL` and its companions.
     #[must_use]
     pub fn named(mut self, binding: impl Into<String>, base: impl Into<String>) -> Self {
-        self.names.push((binding.into(), base.into()));
+        self.names.add(binding.into(), base.into());
         self
     }
 
@@ -81,10 +82,7 @@ impl ServiceBindings {
             }
             let entry = entry.map_err(broken)?;
             let Some(name) = entry.file_name().to_str().filter(|name| is_binding(name)).map(str::to_owned) else { continue };
-            let named = self.names.iter().filter(|(binding, _)| *binding == name).map(|(_, base)| base.as_str());
-            let mut bases = named.peekable();
-            let is_it = if bases.peek().is_some() { bases.any(|one| one == base) } else { base_of(&name) == base };
-            if !is_it || !entry.path().is_dir() {
+            if !self.names.is_of(&name, base) || !entry.path().is_dir() {
                 continue;
             }
             if let Some((earlier, _)) = &found {

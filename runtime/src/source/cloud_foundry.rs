@@ -6,8 +6,9 @@ use std::fmt;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value as Json;
 
+use super::base_names::BaseNames;
 use super::json::Wiped;
-use super::{Changes, Environment, Notice, Source, Unreadable, Value, base_of, file, login_within, path_in, split};
+use super::{Changes, Environment, Notice, Source, Unreadable, Value, file, login_within, path_in, split};
 use crate::posture::printable;
 
 /// The services that Cloud Foundry binds to an application ([`VCAP_SERVICES`]), where it runs one.
@@ -43,7 +44,7 @@ use crate::posture::printable;
 pub struct CloudFoundry {
     environment: Environment,
     /// Instances with another base name than their own.
-    names: Vec<(String, String)>,
+    names: BaseNames,
 }
 
 const VARIABLE: &str = "VCAP_SERVICES";
@@ -67,13 +68,13 @@ impl CloudFoundry {
     /// Those in this environment, or in the file that it names.
     #[must_use]
     pub const fn of(environment: Environment) -> Self {
-        Self { environment, names: Vec::new() }
+        Self { environment, names: BaseNames::new() }
     }
 
     /// Gives an instance this base name, instead of its own: `DATABASE` for `DATABASE_URL` and its companions.
     #[must_use]
     pub fn named(mut self, instance: impl Into<String>, base: impl Into<String>) -> Self {
-        self.names.push((instance.into(), base.into()));
+        self.names.add(instance.into(), base.into());
         self
     }
 
@@ -92,12 +93,6 @@ impl CloudFoundry {
             }
             (None, None) => Ok(None),
         }
-    }
-
-    /// Whether an instance is the one of a base name.
-    fn is_of(&self, instance: &str, base: &str) -> bool {
-        let mut bases = self.names.iter().filter(|(named, _)| named == instance).map(|(_, base)| base).peekable();
-        if bases.peek().is_some() { bases.any(|one| one == base) } else { base_of(instance) == base }
     }
 }
 
@@ -166,7 +161,7 @@ impl Source for CloudFoundry {
         if let Some(pair) = instances.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(Unreadable::whole(format!("`{origin}` holds two instances with the name `{}`", printable(pair[0].0))));
         }
-        let mut found = instances.into_iter().filter(|(name, _)| self.is_of(name, base));
+        let mut found = instances.into_iter().filter(|(name, _)| self.names.is_of(name, base));
         let Some((name, credentials)) = found.next() else { return Ok(None) };
         if let Some((other, _)) = found.next() {
             let (one, other) = (printable(name), printable(other));

@@ -26,6 +26,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::credentials::AnyCredentials;
 
+mod base_names;
 mod bindings;
 mod changes;
 #[cfg(feature = "cloud-foundry")]
@@ -319,11 +320,6 @@ fn split(variable: &str) -> Option<(&str, &'static str)> {
     let ending = variable::RESOURCE_ENDINGS.iter().find(|ending| variable.ends_with(**ending))?;
     let base = &variable[..variable.len() - ending.len()];
     (!base.is_empty()).then_some((base, ending))
-}
-
-/// The base name that stands for a name of a platform's: `shop-orders` is `SHOP_ORDERS`.
-fn base_of(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
 /// What of its login a locator holds itself: a user, and a password. It is only looked at, for the grammar of a locator is the loader's.
