@@ -179,11 +179,6 @@ impl Attempt {
         Self { ordinal, entry, declaration, facts, connected: None, took: None }
     }
 
-    /// What connecting taught; `None` where it did not come to that.
-    pub(crate) fn posture(&self) -> Option<&Posture> {
-        self.connected.as_ref().map(|connected| &connected.posture)
-    }
-
     /// Takes what came back, and holds it against the rules.
     fn settle(&mut self, result: Result<(Arc<Target>, Connected), Refusal>, today: Date, problems: &mut Vec<(usize, Problem)>) {
         match result {

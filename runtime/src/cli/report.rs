@@ -123,7 +123,7 @@ impl Row {
     /// Takes what connecting taught.
     pub(crate) fn settle(&mut self, attempt: &Attempt) {
         self.endpoint = Some(attempt.facts.target.locator().to_string());
-        self.posture = attempt.posture().cloned();
+        self.posture = attempt.connected.as_ref().map(|connected| connected.posture.clone());
         self.took = attempt.took;
         self.state = State::Passed;
     }

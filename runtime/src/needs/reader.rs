@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
         };
         self.is_empty = false;
 
-        let end = match find(self.bytes(), b',', clause.privileges) {
+        let end = match find(self.bytes(), Wanted::Byte(b','), clause.privileges) {
             Ok(end) => end,
             Err(mistake) => return Err(mistake),
         };
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
         let mut object = None;
         let mut is_last = true;
         if let Some(objects) = clause.objects {
-            let end = match find(self.bytes(), b',', Span { start: clause.object, end: objects.end }) {
+            let end = match find(self.bytes(), Wanted::Byte(b','), Span { start: clause.object, end: objects.end }) {
                 Ok(end) => end,
                 Err(mistake) => return Err(mistake),
             };
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
             if self.at >= bytes.len() {
                 return Ok(None);
             }
-            let end = match find(bytes, b';', Span { start: self.at, end: bytes.len() }) {
+            let end = match find(bytes, Wanted::Byte(b';'), Span { start: self.at, end: bytes.len() }) {
                 Ok(end) => end,
                 Err(mistake) => return Err(mistake),
             };
@@ -177,12 +177,16 @@ impl<'a> Reader<'a> {
                 break;
             }
         }
-        let Some(on) = find_on(bytes, whole) else {
+        let on = match find(bytes, Wanted::On, whole) {
+            Ok(on) => on,
+            Err(mistake) => return Err(mistake),
+        };
+        if on == whole.end {
             let Some(kind) = self.kind_without_name() else {
                 return Err(Mistake { at: whole, wrong: Wrong::NoOn });
             };
             return Ok(Some(Clause { kind, privileges: whole, objects: None, object: 0 }));
-        };
+        }
         let privileges = trimmed(bytes, Span { start: whole.start, end: on });
         if privileges.start == privileges.end {
             return Err(Mistake { at: whole, wrong: Wrong::NoPrivilege });
@@ -273,7 +277,7 @@ impl<'a> Reader<'a> {
         }
         let mut start = columns.start;
         loop {
-            let end = match find(bytes, b',', Span { start, end: columns.end }) {
+            let end = match find(bytes, Wanted::Byte(b','), Span { start, end: columns.end }) {
                 Ok(end) => end,
                 Err(mistake) => return Err(mistake),
             };
@@ -379,8 +383,16 @@ const fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$'
 }
 
+/// What is looked for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Byte(u8),
+    /// The word `ON`.
+    On,
+}
+
 /// Where `wanted` stands outside of quotes and parentheses; the end where it does not.
-const fn find(bytes: &[u8], wanted: u8, at: Span) -> Result<usize, Mistake> {
+const fn find(bytes: &[u8], wanted: Wanted, at: Span) -> Result<usize, Mistake> {
     let mut quote = 0;
     let mut opened = at.start;
     let mut depth = 0;
@@ -404,7 +416,7 @@ const fn find(bytes: &[u8], wanted: u8, at: Span) -> Result<usize, Mistake> {
                 return Err(Mistake { at: Span { start: i, end: i + 1 }, wrong: Wrong::Open });
             }
             depth -= 1;
-        } else if byte == wanted && depth == 0 {
+        } else if depth == 0 && is_at(bytes, wanted, i, at) {
             return Ok(i);
         }
         i += 1;
@@ -415,32 +427,14 @@ const fn find(bytes: &[u8], wanted: u8, at: Span) -> Result<usize, Mistake> {
     Ok(at.end)
 }
 
-/// Where the word `ON` stands, outside of quotes and parentheses.
-const fn find_on(bytes: &[u8], at: Span) -> Option<usize> {
-    let mut quote = 0;
-    let mut depth = 0;
-    let mut i = at.start;
-    while i < at.end {
-        let byte = bytes[i];
-        if quote != 0 {
-            if byte == quote {
-                quote = 0;
-            }
-        } else if matches!(byte, b'"' | b'`' | b'\'') {
-            quote = byte;
-        } else if byte == b'(' {
-            depth += 1;
-        } else if byte == b')' {
-            depth -= 1;
-        } else if depth == 0
-            && (i == at.start || is_blank(bytes[i - 1]) || bytes[i - 1] == b')')
-            && words_at(bytes, Span { start: i, end: at.end }, b"ON").is_some()
-        {
-            return Some(i);
+const fn is_at(bytes: &[u8], wanted: Wanted, i: usize, at: Span) -> bool {
+    match wanted {
+        Wanted::Byte(byte) => bytes[i] == byte,
+        Wanted::On => {
+            (i == at.start || is_blank(bytes[i - 1]) || bytes[i - 1] == b')')
+                && words_at(bytes, Span { start: i, end: at.end }, b"ON").is_some()
         }
-        i += 1;
     }
-    None
 }
 
 /// How long the words are with which the span begins, where they are these: without case, with any blanks between them.
