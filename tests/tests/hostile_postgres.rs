@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use backing_services::{AttachError, BackingServices, Postgres, Resource};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{self, CANARY, PASSWORD};
+use backing_services_tests::hostile::postgres::probe::{
+    NAMES, Row, answer, answering, bad_answers, columns, done, good, power, row, with,
+};
 use backing_services_tests::hostile::postgres::{
     AUTHENTICATION_OK, CLEARTEXT, MD5, READY, SSL_REQUEST, error, message, nonce, sasl, sasl_continue, startup,
 };
@@ -441,139 +444,17 @@ async fn a_message_without_end_ends_at_the_deadline() {
 
 // --- After the login: the probe --------------------------------------------------------------------------------------
 
-/// A row's columns: their names, with the type `text`.
-fn columns(names: &[&str], kind: u32) -> Vec<u8> {
-    let mut content = u16::try_from(names.len()).unwrap().to_be_bytes().to_vec();
-    for name in names {
-        content.extend_from_slice(name.as_bytes());
-        content.extend_from_slice(b"\0\0\0\0\0\0\0");
-        content.extend_from_slice(&kind.to_be_bytes());
-        content.extend_from_slice(b"\xff\xff\xff\xff\xff\xff\0\0");
-    }
-    message(b'T', &content)
-}
-
-/// A row's values.
-fn row(values: &[Option<&str>]) -> Vec<u8> {
-    let mut content = u16::try_from(values.len()).unwrap().to_be_bytes().to_vec();
-    for value in values {
-        match value {
-            None => content.extend_from_slice(&(-1_i32).to_be_bytes()),
-            Some(value) => {
-                content.extend_from_slice(&u32::try_from(value.len()).unwrap().to_be_bytes());
-                content.extend_from_slice(value.as_bytes());
-            }
-        }
-    }
-    message(b'D', &content)
-}
-
-const NAMES: [&str; 11] = ["fact", "mark", "privileges", "kind", "space", "name", "detail", "holder", "start", "way", "inherits"];
-const TEXT: u32 = 25;
-
-/// What a good server answers to the probe, value by value.
-const GOOD: Row =
-    [Some("self"), None, Some("16.2"), Some("true"), Some(DATABASE), Some(USER), Some(USER), Some("1"), Some("30s"), None, None];
-
-type Row = [Option<&'static str>; NAMES.len()];
-
-/// Somebody who can become an administrator, of a name that a terminal would obey.
-const POWER: Row = [
-    Some("power"),
-    Some("attribute"),
-    Some("SUPERUSER,\u{1b}[2J\r\n"),
-    None,
-    None,
-    None,
-    None,
-    Some(USER),
-    Some(USER),
-    None,
-    Some("true"),
-];
-
-/// An object that the field does not need.
-const FOUND: Row = [Some("found"), Some("0"), None, None, None, Some("orders"), None, None, None, None, None];
-
-/// A privilege on a table, but for one value.
-fn held(index: usize, value: Option<&'static str>) -> Row {
-    let mut values = [
-        Some("held"),
-        None,
-        Some("SELECT,INSERT*"),
-        Some("TABLE"),
-        Some("public"),
-        Some("orders"),
-        None,
-        Some(USER),
-        Some(USER),
-        None,
-        Some("true"),
-    ];
-    values[index] = value;
-    values
-}
-
-fn done(rows: usize) -> Vec<u8> {
-    [message(b'C', format!("SELECT {rows}\0").as_bytes()), READY.to_vec()].concat()
-}
-
-/// Lets everybody in without a proof, and answers each statement with these bytes.
-async fn answering(peer: Peer, leaf: Arc<Leaf>, answer: Arc<Vec<u8>>) -> io::Result<Option<Peer>> {
-    let mut peer = startup(peer, &leaf).await?;
-    peer.write([&AUTHENTICATION_OK[..], &message(b'K', b"\0\0\0\x01\0\0\0\x01"), &READY].concat()).await?;
-    loop {
-        let statement = peer.read().await?;
-        match statement[0] {
-            b'Q' => peer.write(&*answer).await?,
-            b'S' => peer.write(READY).await?,
-            // A goodbye.
-            b'X' => return Ok(None),
-            _ => return Ok(Some(peer)),
-        }
-    }
-}
-
 async fn probed(answer: Vec<u8>) -> AttachError {
     let answer = Arc::new(answer);
     against::<Lenient, _>(move |peer, leaf| answering(peer, leaf, Arc::clone(&answer))).await.0
 }
 
-fn with(index: usize, value: Option<&'static str>) -> Row {
-    let mut values = GOOD;
-    values[index] = value;
-    values
-}
+const GOOD: Row = good(USER, DATABASE);
 
 #[tokio::test]
 async fn a_probe_fails_closed() {
-    let text = columns(&NAMES, TEXT);
-    for (what, answer) in [
-        ("no row", [text.clone(), done(0)].concat()),
-        ("no columns", done(0)),
-        ("two rows", [text.clone(), row(&GOOD), row(&GOOD), done(2)].concat()),
-        ("no account", [text.clone(), row(&with(5, None)), done(1)].concat()),
-        ("no version", [text.clone(), row(&with(2, None)), done(1)].concat()),
-        ("unknown", [text.clone(), row(&with(7, None)), done(1)].concat()),
-        ("known twice", [text.clone(), row(&with(7, Some("2"))), done(1)].concat()),
-        ("not bounded", [text.clone(), row(&with(8, None)), done(1)].concat()),
-        ("another fact", [text.clone(), row(&GOOD), row(&with(0, Some("gossip"))), done(2)].concat()),
-        ("no fact", [text.clone(), row(&GOOD), row(&with(0, None)), done(2)].concat()),
-        ("an object of no kind", [text.clone(), row(&GOOD), row(&held(3, Some("TABLES"))), done(2)].concat()),
-        ("an object without a name", [text.clone(), row(&GOOD), row(&held(5, None)), done(2)].concat()),
-        ("no privilege", [text.clone(), row(&GOOD), row(&held(2, None)), done(2)].concat()),
-        ("a privilege that is a statement", [text.clone(), row(&GOOD), row(&held(2, Some("SELECT; DROP"))), done(2)].concat()),
-        ("another mark", [text.clone(), row(&GOOD), row(&held(1, Some("fine"))), done(2)].concat()),
-        ("a holder without a start", [text.clone(), row(&GOOD), row(&held(8, None)), done(2)].concat()),
-        ("neither inherited nor not", [text.clone(), row(&GOOD), row(&held(10, Some("maybe"))), done(2)].concat()),
-        ("what nobody asked for", [text.clone(), row(&GOOD), row(&FOUND), done(2)].concat()),
-        ("too many rows", [text.clone(), row(&GOOD), row(&held(1, None)).repeat(2001), done(2002)].concat()),
-        ("no word on TLS", [text.clone(), row(&with(3, None)), done(1)].concat()),
-        ("other columns", [columns(&["a"; NAMES.len()], TEXT), row(&GOOD), done(1)].concat()),
-        ("other types", [columns(&NAMES, 23), row(&GOOD), done(1)].concat()),
-        ("too few columns", [columns(&NAMES[..3], TEXT), row(&GOOD[..3]), done(1)].concat()),
-        ("nothing", message(b'I', b"").into_iter().chain(READY).collect()),
-    ] {
+    let other_types = ("other types", [columns(&NAMES, 23), row(&GOOD), done(1)].concat());
+    for (what, answer) in bad_answers(USER, DATABASE).into_iter().chain([other_types]) {
         let error = probed(answer).await;
         assert_eq!(
             error.findings().filter(|finding| finding.is_denied()).count() + error.failures().count(),
@@ -600,8 +481,7 @@ async fn what_a_server_says_of_itself_is_made_safe() {
     let authority = Authority::new("the tests' authority");
     let leaf = Arc::new(authority.server());
     let escapes = "16.2\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}\u{200b}\u{9b}31m";
-    let values = with(2, Some(escapes));
-    let answer = Arc::new([columns(&NAMES, TEXT), row(&values), done(1)].concat());
+    let answer = Arc::new(answer(&[with(GOOD, 2, Some(escapes))]));
     let hostile = Hostile::start(move |peer| answering(peer, Arc::clone(&leaf), Arc::clone(&answer)));
     let ca = authority.pem();
     // That nothing raw is in the posture's texts is looked at where everything is attached.
@@ -617,6 +497,6 @@ async fn what_a_server_says_of_itself_is_made_safe() {
 
 #[tokio::test]
 async fn powers_with_escapes_are_made_safe() {
-    let error = probed([columns(&NAMES, TEXT), row(&GOOD), row(&POWER), done(1)].concat()).await;
+    let error = probed(answer(&[GOOD, power(USER)])).await;
     assert_eq!(problems(&error), ["superuser_account"]);
 }

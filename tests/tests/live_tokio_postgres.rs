@@ -11,6 +11,9 @@ use backing_services::{AttachError, BackingServices, FailureKind, Refusal, Resou
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{self, ADMIN_PASSWORD, CANARY, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;
+use backing_services_tests::hostile::postgres::probe::{
+    NAMES, Row, TEXT, answer, answering, bad_answers, columns, good, power, row, with,
+};
 use backing_services_tests::hostile::postgres::{
     AUTHENTICATION_OK, CLEARTEXT, MD5, READY, SSL_REQUEST, error as error_message, message, nonce, sasl, sasl_continue, startup,
 };
@@ -815,95 +818,7 @@ async fn a_flood_before_it_is_ready_ends() {
     assert!(begin.elapsed() < Duration::from_secs(2), "bounded by bytes, not by time");
 }
 
-/// A row's columns, as text.
-fn columns(names: &[&str]) -> Vec<u8> {
-    let mut content = u16::try_from(names.len()).unwrap().to_be_bytes().to_vec();
-    for name in names {
-        content.extend_from_slice(name.as_bytes());
-        content.extend_from_slice(b"\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0");
-    }
-    message(b'T', &content)
-}
-
-fn row(values: &[Option<&str>]) -> Vec<u8> {
-    let mut content = u16::try_from(values.len()).unwrap().to_be_bytes().to_vec();
-    for value in values {
-        match value {
-            None => content.extend_from_slice(&(-1_i32).to_be_bytes()),
-            Some(value) => {
-                content.extend_from_slice(&u32::try_from(value.len()).unwrap().to_be_bytes());
-                content.extend_from_slice(value.as_bytes());
-            }
-        }
-    }
-    message(b'D', &content)
-}
-
-const NAMES: [&str; 11] = ["fact", "mark", "privileges", "kind", "space", "name", "detail", "holder", "start", "way", "inherits"];
-const GOOD: Row =
-    [Some("self"), None, Some("16.2"), Some("true"), Some(DATABASE), Some(USER), Some(USER), Some("1"), Some("30s"), None, None];
-
-type Row = [Option<&'static str>; NAMES.len()];
-
-/// Somebody who can become an administrator, of a name that a terminal would obey.
-const POWER: Row = [
-    Some("power"),
-    Some("attribute"),
-    Some("SUPERUSER,\u{1b}[2J\r\n"),
-    None,
-    None,
-    None,
-    None,
-    Some(USER),
-    Some(USER),
-    None,
-    Some("true"),
-];
-
-/// An object that the field does not need.
-const FOUND: Row = [Some("found"), Some("0"), None, None, None, Some("orders"), None, None, None, None, None];
-
-/// A privilege on a table, but for one value.
-fn held(index: usize, value: Option<&'static str>) -> Row {
-    let mut values = [
-        Some("held"),
-        None,
-        Some("SELECT,INSERT*"),
-        Some("TABLE"),
-        Some("public"),
-        Some("orders"),
-        None,
-        Some(USER),
-        Some(USER),
-        None,
-        Some("true"),
-    ];
-    values[index] = value;
-    values
-}
-
-fn done(rows: usize) -> Vec<u8> {
-    [message(b'C', format!("SELECT {rows}\0").as_bytes()), READY.to_vec()].concat()
-}
-
-fn with(index: usize, value: Option<&'static str>) -> Row {
-    let mut values = GOOD;
-    values[index] = value;
-    values
-}
-
-/// Lets everybody in without a proof, and answers each statement with these bytes.
-async fn answering(peer: Peer, leaf: Arc<Leaf>, answer: Arc<Vec<u8>>) -> io::Result<Option<Peer>> {
-    let mut peer = startup(peer, &leaf).await?;
-    peer.write([&AUTHENTICATION_OK[..], &message(b'K', b"\0\0\0\x01\0\0\0\x01"), &READY].concat()).await?;
-    loop {
-        let statement = peer.read().await?;
-        match statement[0] {
-            b'Q' => peer.write(&*answer).await?,
-            _ => return Ok(Some(peer)),
-        }
-    }
-}
+const GOOD: Row = good(USER, DATABASE);
 
 /// As [`Lenient`], and in a hurry.
 #[derive(BackingServices)]
@@ -915,37 +830,13 @@ struct LenientAndHasty {
 
 #[tokio::test]
 async fn a_probe_fails_closed() {
-    let text = columns(&NAMES);
-    for (what, answer) in [
-        ("no row", [text.clone(), done(0)].concat()),
-        ("no columns", done(0)),
-        ("two rows", [text.clone(), row(&GOOD), row(&GOOD), done(2)].concat()),
-        ("no account", [text.clone(), row(&with(5, None)), done(1)].concat()),
-        ("no version", [text.clone(), row(&with(2, None)), done(1)].concat()),
-        ("unknown", [text.clone(), row(&with(7, None)), done(1)].concat()),
-        ("known twice", [text.clone(), row(&with(7, Some("2"))), done(1)].concat()),
-        ("not bounded", [text.clone(), row(&with(8, None)), done(1)].concat()),
-        ("another fact", [text.clone(), row(&GOOD), row(&with(0, Some("gossip"))), done(2)].concat()),
-        ("no fact", [text.clone(), row(&GOOD), row(&with(0, None)), done(2)].concat()),
-        ("an object of no kind", [text.clone(), row(&GOOD), row(&held(3, Some("TABLES"))), done(2)].concat()),
-        ("an object without a name", [text.clone(), row(&GOOD), row(&held(5, None)), done(2)].concat()),
-        ("no privilege", [text.clone(), row(&GOOD), row(&held(2, None)), done(2)].concat()),
-        ("a privilege that is a statement", [text.clone(), row(&GOOD), row(&held(2, Some("SELECT; DROP"))), done(2)].concat()),
-        ("another mark", [text.clone(), row(&GOOD), row(&held(1, Some("fine"))), done(2)].concat()),
-        ("a holder without a start", [text.clone(), row(&GOOD), row(&held(8, None)), done(2)].concat()),
-        ("neither inherited nor not", [text.clone(), row(&GOOD), row(&held(10, Some("maybe"))), done(2)].concat()),
-        ("what nobody asked for", [text.clone(), row(&GOOD), row(&FOUND), done(2)].concat()),
-        ("too many rows", [text.clone(), row(&GOOD), row(&held(1, None)).repeat(2001), done(2002)].concat()),
-        ("no word on TLS", [text.clone(), row(&with(3, None)), done(1)].concat()),
-        ("an administrator", [text.clone(), row(&GOOD), row(&POWER), done(1)].concat()),
-        ("other columns", [columns(&["a"; NAMES.len()]), row(&GOOD), done(1)].concat()),
-        ("too few columns", [columns(&NAMES[..3]), row(&GOOD[..3]), done(1)].concat()),
-        ("too few values", [text.clone(), row(&GOOD[..3]), done(1)].concat()),
-        ("nothing", message(b'I', b"").into_iter().chain(READY).collect()),
+    let others = [
+        ("an administrator", answer(&[GOOD, power(USER)])),
         ("an error", [error_message("42501", ESCAPES), READY.to_vec()].concat()),
         ("a length without end", [&b"D"[..], &0x7fff_ffff_u32.to_be_bytes()].concat()),
         ("silence", Vec::new()),
-    ] {
+    ];
+    for (what, answer) in bad_answers(USER, DATABASE).into_iter().chain(others) {
         let answer = Arc::new(answer);
         let (error, _) = against::<LenientAndHasty, _>(move |peer, leaf| answering(peer, leaf, Arc::clone(&answer))).await;
         assert_eq!(problems(&error).len(), 1, "{what}: {error}");
@@ -959,7 +850,7 @@ async fn an_answer_without_end_ends() {
         let mut peer = startup(peer, &leaf).await?;
         peer.write([&AUTHENTICATION_OK[..], &READY].concat()).await?;
         peer.read().await?;
-        peer.write(columns(&NAMES)).await?;
+        peer.write(columns(&NAMES, TEXT)).await?;
         peer.flood(&row(&GOOD)).await
     })
     .await;
@@ -978,7 +869,7 @@ async fn after_it_was_attached() {
             let mut peer = startup(peer, &leaf).await?;
             peer.write([&AUTHENTICATION_OK[..], &READY].concat()).await?;
             peer.read().await?;
-            peer.write([columns(&NAMES), row(&with(2, Some("16.2\u{1b}[2J\r\nroot:"))), done(1)].concat()).await?;
+            peer.write(answer(&[with(GOOD, 2, Some("16.2\u{1b}[2J\r\nroot:"))])).await?;
             peer.write(message(b'N', format!("SNOTICE\0C00000\0M{ESCAPES}\0\0").as_bytes())).await?;
             peer.read().await?;
             peer.write([&b"D"[..], &0x7fff_ffff_u32.to_be_bytes()].concat()).await?;

@@ -5,6 +5,8 @@ use std::io;
 use super::Peer;
 use crate::pki::Leaf;
 
+pub mod probe;
+
 /// The request for TLS: 8 bytes, the same for everybody.
 pub const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
