@@ -124,7 +124,7 @@ fn perform(manifest: &'static Manifest, source: &dyn Source, program: &str, colo
                 true if is_told => Some(Arc::new(Lines::new(preflight.rows(), color))),
                 _ => None,
             };
-            let report = carried_out(preflight.run(watch))?;
+            let report = carried_out(preflight, watch)?;
             match format {
                 Format::Text => out.write_all(text::report(&report, is_told).as_bytes()).map_err(output::broken)?,
                 Format::Json => json::print(&report, &mut out)?,
@@ -152,14 +152,21 @@ fn perform(manifest: &'static Manifest, source: &dyn Source, program: &str, colo
     Ok(status)
 }
 
-/// Attaches on a runtime of its own, as a program would.
-fn carried_out(preflight: impl Future<Output = Report>) -> Result<Report, Why> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|_| Box::new("this machine gives no threads to attach with") as Why)?;
-    let report = runtime.block_on(preflight);
-    // A driver's task that does not end is no reason to wait.
-    runtime.shutdown_background();
-    Ok(report)
+/// Attaches on a runtime of its own, as a program would; and on a thread of its own, so that a `main` that has a runtime may call this too.
+fn carried_out(preflight: Preflight<'_>, watch: Option<Arc<dyn Watch>>) -> Result<Report, Why> {
+    let attach = || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().ok()?;
+        let report = runtime.block_on(preflight.run(watch));
+        // A driver's task that does not end is no reason to wait.
+        runtime.shutdown_background();
+        Some(report)
+    };
+    let report = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, attach).ok()?;
+        // Whoever panics goes on panicking.
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    report.ok_or_else(|| Box::new("this machine gives no threads to attach with") as Why)
 }
 
 fn grants(manifest: &'static Manifest, field: &str, account: Option<String>, database: Option<String>) -> Result<String, Why> {
@@ -179,4 +186,16 @@ fn grants(manifest: &'static Manifest, field: &str, account: Option<String>, dat
         grants = grants.in_database(&database).map_err(named("a database", &database))?;
     }
     Ok(grants.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_main_that_has_a_runtime_may_call_it_too() {
+        static NOTHING: Manifest = Manifest::new("Nothing", &[]);
+        let arguments = ["nothing", "attach"].map(OsString::from);
+        assert_eq!(run_with(&NOTHING, &Environment::process(), arguments), FINE);
+    }
 }
