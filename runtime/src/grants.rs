@@ -45,12 +45,10 @@ impl Manifest {
     /// Each account is called after its field, with the prefix before it: `shop_mail_orders`.
     #[must_use]
     pub fn grants(&'static self) -> Vec<Grants> {
-        let prefix = self.variable_prefix().to_ascii_lowercase();
         let mut grants = Vec::new();
         self.walk(&mut |leaf| {
             let Category::Resource(entry) = leaf.field.category() else { return };
-            let name = leaf.path.replace('.', "_");
-            let account = if prefix.is_empty() { name } else { format!("{prefix}_{name}") };
+            let account = self.account_of(&leaf.path);
             grants.extend(Grants::of(leaf.field, entry, leaf.path, account));
         });
         grants

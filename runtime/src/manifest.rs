@@ -11,6 +11,13 @@ use backing_services_rules::{Rule, date::Date};
 use crate::service::ServiceEntry;
 use crate::setting::{Malformed, Setting};
 
+// Loading looks for all of them by itself: only who tells of them needs a list.
+#[cfg(feature = "serde")]
+mod variables;
+
+#[cfg(feature = "serde")]
+pub(crate) use variables::Variable;
+
 /// The JSON Schema (2020-12) of a manifest that is serialized with feature `serde`.
 #[cfg(feature = "serde")]
 pub const SCHEMA: &str = include_str!("../schemas/manifest.json");
@@ -89,12 +96,18 @@ impl Manifest {
     }
 
     /// Visits every field that is no nested struct, those of nested structs in their places.
-    pub(crate) fn walk(&'static self, visit: &mut dyn FnMut(Leaf)) {
+    pub(crate) fn walk(&self, visit: &mut dyn FnMut(Leaf)) {
         self.walk_below("", self.variable_prefix(), visit);
     }
 
+    /// What the account of a field is called, unless somebody calls it otherwise: after the field, with the prefix before it.
+    pub(crate) fn account_of(&self, path: &str) -> String {
+        let (prefix, name) = (self.variable_prefix().to_ascii_lowercase(), path.replace('.', "_"));
+        if prefix.is_empty() { name } else { format!("{prefix}_{name}") }
+    }
+
     /// Nested structs nest in their types, so the depth is the program's own.
-    fn walk_below(&'static self, path: &str, prefix: &str, visit: &mut dyn FnMut(Leaf)) {
+    fn walk_below(&self, path: &str, prefix: &str, visit: &mut dyn FnMut(Leaf)) {
         for field in self.fields() {
             let path = if path.is_empty() { field.name().to_owned() } else { format!("{path}.{}", field.name()) };
             let key = field.declaration().key();

@@ -3,12 +3,16 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use backing_services_rules::Transport;
-use serde::ser::{Serialize, SerializeSeq as _, SerializeStruct as _, Serializer};
+use backing_services_rules::{Scheme, Transport};
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
+use crate::check::credentials::SHORTEST_PASSWORD;
 use crate::finding::{Failure, Finding};
-use crate::manifest::{Category, Field, Manifest, Waiver};
+use crate::locator::MAX_LENGTH;
+use crate::manifest::{Category, Declaration, Leaf, Manifest, ResourceEntry, Variable, Waiver};
 use crate::posture::{CertificatePosture, Posture, ServerPosture, TlsPosture, TrustPosture};
+use crate::service::{Login, Parameter, ParameterValue};
+use crate::source::MAX_VALUE;
 
 /// Writes a struct: its name, then `key: value` each.
 macro_rules! serialize {
@@ -48,12 +52,7 @@ serialize! {
     Posture as "Posture" |posture| {
         "service": posture.service,
         "endpoint": posture.endpoint,
-        "transport": match posture.transport {
-            Transport::Encrypted => "encrypted",
-            Transport::Upgraded => "upgraded",
-            Transport::Embedded => "embedded",
-            _ => "plaintext",
-        },
+        "transport": transport(posture.transport),
         "tls": posture.tls,
         "server": posture.server,
         "account": posture.account,
@@ -91,67 +90,155 @@ serialize! {
         "struct": manifest.struct_name(),
         "docs": manifest.doc_comment(),
         "prefix": manifest.variable_prefix(),
-        "deadline_seconds": manifest.deadline().as_secs(),
-        "fields": manifest.fields(),
+        "limits": Limits { attach_seconds: manifest.deadline().as_secs() },
+        "fields": fields(manifest),
+    }
+    Limits as "Limits" |limits| {
+        "attach_seconds": limits.attach_seconds,
+        "longest_value_bytes": MAX_VALUE,
+        "longest_locator_bytes": MAX_LENGTH,
+        "shortest_password": SHORTEST_PASSWORD,
     }
     Waiver as "Waiver" |waiver| {
         "rule": waiver.rule().name,
         "reason": waiver.reason(),
         "until": waiver.until().map(|until| until.to_string()),
     }
-    Field as "Field" |field| {
-        "name": field.name(),
-        "docs": field.doc_comment(),
-        "env": field.declaration().env_name(),
-        "default": field.declaration().default_text(),
-        "scheme": field.declaration().only_scheme(),
-        "needs": field.declaration().needed_privileges(),
-        "hosts": field.declaration().listed_hosts(),
-        "waivers": field.declaration().waived_rules(),
-        "public_because": field.declaration().public_reason(),
-        "category": field.category(),
+    FieldOf as "Field" |field| {
+        "name": field.leaf.path,
+        "docs": field.leaf.field.doc_comment(),
+        "kind": match field.leaf.field.category() {
+            Category::Resource(_) => "resource",
+            Category::Secret(_) => "secret",
+            Category::Setting(_) => "setting",
+            // Those within it stand for themselves.
+            Category::Nested(_) => "struct",
+        },
+        "required": field.leaf.is_required(),
+        "variable": field.leaf.variable(),
+        "variables": field.leaf.variables(),
+        "default": field.leaf.field.declaration().default_text(),
+        "expects": match field.leaf.field.category() {
+            Category::Setting(entry) => Some(entry.expects()),
+            _ => None,
+        },
+        "public_because": field.leaf.field.declaration().public_reason(),
+        "waivers": field.leaf.field.declaration().waived_rules(),
+        "resource": resource(field),
+    }
+    Variable as "Variable" |variable| {
+        "name": variable.name,
+        "file": format!("{}_FILE", variable.name),
+        "holds": variable.role.name(),
+    }
+    ResourceOf<'_> as "Resource" |resource| {
+        "service": resource.entry.service(),
+        "schemes": schemes(resource),
+        "login": match resource.entry.service.login {
+            Login::None => "none",
+            Login::UserAndPassword => "user_and_password",
+            Login::Password => "password",
+            Login::Optional => "optional",
+        },
+        "path": resource.entry.service.path,
+        "needs": resource.declaration.needed_privileges(),
+        "account": resource.account,
+        "hosts": resource.declaration.listed_hosts(),
+        "parameters": parameters(resource.entry.service.parameters),
+    }
+    SchemeOf as "Scheme" |scheme| {
+        "name": scheme.0.name(),
+        "port": (scheme.0.port() != 0).then_some(scheme.0.port()),
+        "transport": transport(scheme.0.transport()),
+    }
+    ParameterOf as "Parameter" |parameter| {
+        "name": parameter.0.name,
+        "takes": takes(&parameter.0.value),
+        "least": bounds(&parameter.0.value).0,
+        "most": bounds(&parameter.0.value).1,
+        "words": match &parameter.0.value {
+            ParameterValue::Choice(words) => Some(words),
+            _ => None,
+        },
     }
 }
 
-impl Serialize for Category {
-    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        let mut fields = serializer.serialize_struct("Category", 3)?;
-        let optional = match self {
-            Self::Resource(entry) => {
-                fields.serialize_field("kind", "resource")?;
-                fields.serialize_field("service", entry.service())?;
-                fields.serialize_field("schemes", &SchemeNames(entry.schemes()))?;
-                entry.is_optional()
-            }
-            Self::Secret(entry) => {
-                fields.serialize_field("kind", "secret")?;
-                entry.is_optional()
-            }
-            Self::Setting(entry) => {
-                fields.serialize_field("kind", "setting")?;
-                fields.serialize_field("expects", entry.expects())?;
-                entry.is_optional()
-            }
-            Self::Nested(manifest) => {
-                fields.serialize_field("kind", "nested")?;
-                fields.serialize_field("manifest", manifest)?;
-                false
-            }
-        };
-        fields.serialize_field("optional", &optional)?;
-        fields.end()
+/// The figures that hold for a whole struct.
+struct Limits {
+    attach_seconds: u64,
+}
+
+/// A field, with what only the struct around it knows.
+struct FieldOf {
+    leaf: Leaf,
+    /// The name of its account, where it says what that needs.
+    account: Option<String>,
+}
+
+/// What there is to say of a field that is a resource.
+struct ResourceOf<'a> {
+    entry: &'static ResourceEntry,
+    declaration: &'static Declaration,
+    account: Option<&'a str>,
+}
+
+struct SchemeOf(Scheme);
+
+struct ParameterOf(&'static Parameter);
+
+/// Every field, those of nested structs in their places.
+fn fields(manifest: &Manifest) -> Vec<FieldOf> {
+    let mut fields = Vec::new();
+    manifest.walk(&mut |leaf| {
+        let account = leaf.field.declaration().needed_privileges().map(|_| manifest.account_of(&leaf.path));
+        fields.push(FieldOf { leaf, account });
+    });
+    fields
+}
+
+fn resource(field: &FieldOf) -> Option<ResourceOf<'_>> {
+    let Category::Resource(entry) = field.leaf.field.category() else { return None };
+    Some(ResourceOf { entry, declaration: field.leaf.field.declaration(), account: field.account.as_deref() })
+}
+
+/// The schemes that a locator of this field may have.
+fn schemes(resource: &ResourceOf<'_>) -> Vec<SchemeOf> {
+    let only = resource.declaration.only_scheme();
+    let accepted = resource.entry.schemes().iter().filter(|scheme| only.is_none_or(|only| scheme.is(only)));
+    accepted.copied().map(SchemeOf).collect()
+}
+
+/// Those that may be set. Others are known so that the refusal can say what to do instead.
+fn parameters(parameters: &'static [Parameter]) -> Vec<ParameterOf> {
+    let accepted = parameters.iter().filter(|parameter| !matches!(parameter.value, ParameterValue::Refused(_)));
+    accepted.map(ParameterOf).collect()
+}
+
+const fn takes(value: &ParameterValue) -> &'static str {
+    match value {
+        ParameterValue::Tls => "tls",
+        ParameterValue::Text(_) => "text",
+        ParameterValue::Number(..) => "number",
+        ParameterValue::Choice(_) => "word",
+        ParameterValue::Refused(_) => "nothing",
     }
 }
 
-struct SchemeNames(&'static [crate::Scheme]);
+/// Of a number its least and its most, of a text the most characters.
+const fn bounds(value: &ParameterValue) -> (Option<u64>, Option<u64>) {
+    match value {
+        ParameterValue::Number(least, most) => (Some(*least), Some(*most)),
+        ParameterValue::Text(longest) => (None, Some(*longest as u64)),
+        _ => (None, None),
+    }
+}
 
-impl Serialize for SchemeNames {
-    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        let mut names = serializer.serialize_seq(Some(self.0.len()))?;
-        for scheme in self.0 {
-            names.serialize_element(scheme.name())?;
-        }
-        names.end()
+const fn transport(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Encrypted => "encrypted",
+        Transport::Upgraded => "upgraded",
+        Transport::Embedded => "embedded",
+        _ => "plaintext",
     }
 }
 

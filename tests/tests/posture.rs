@@ -110,7 +110,11 @@ async fn tells_the_server_the_waivers_and_their_json() {
 fn a_manifest_is_what_its_schema_says() {
     let json = serde_json::to_value(Shop::MANIFEST).unwrap();
     holds(manifest::SCHEMA, &json);
-    assert_eq!(json["fields"][1]["category"]["manifest"]["struct"], "Notes");
+    assert_eq!(json["fields"][1]["name"], "notes.file", "structs within it are gone through");
+    assert_eq!(
+        json["fields"][1]["variables"],
+        json!([{"name": "SHOP_NOTES_FILE_URL", "file": "SHOP_NOTES_FILE_URL_FILE", "holds": "locator"}])
+    );
 }
 
 #[test]
