@@ -124,7 +124,7 @@ pub(crate) struct Attempt {
     /// What the next generation is made of.
     pub(crate) facts: Facts,
     pub(crate) connected: Option<Connected>,
-    /// How long it took to come back, with whatever result.
+    /// How long it took to come back, with whatever result; or how long it was waited for.
     pub(crate) took: Option<Duration>,
 }
 
@@ -164,6 +164,7 @@ pub(crate) async fn connect(
     connecting.abort_all();
     for attempt in attempts.iter_mut().filter(|attempt| attempt.took.is_none()) {
         let failure = if out_of_time { late(limit) } else { panicked() };
+        attempt.took = Some(begun.elapsed());
         problems.push((attempt.ordinal, Problem::Failure(failure.in_place(&attempt.facts.place))));
         told(attempt, &problems[problems.len() - 1..]);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anstream::ColorChoice;
 use backing_services_rules::RULES;
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
-use clap::{Arg, ArgMatches, Error, ValueHint, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Error, ValueHint, value_parser};
 use clap_complete::Shell;
 
 use super::report::Command;
@@ -52,18 +52,29 @@ const FORMATS: [(&str, Format); 2] = [("text", Format::Text), ("json", Format::J
 /// The longest `--deadline`, in seconds: an hour. Whoever waits longer than that does not wait for an answer.
 const LONGEST_DEADLINE: u64 = 3600;
 
-/// Reads a command line. Help and version are among the errors.
-pub(super) fn parse(manifest: &'static Manifest, arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Error> {
+/// Reads a command line. Help and version are among the errors, each of which comes with how it is to be coloured.
+pub(super) fn parse(
+    manifest: &'static Manifest,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<Arguments, (ColorChoice, Error)> {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let program = arguments.first().and_then(|path| Path::new(path).file_name());
     let program =
         program.map_or_else(|| manifest.struct_name().to_owned(), |name| crate::posture::printable(&name.to_string_lossy()));
-    let matches = command(manifest, &program).try_get_matches_from(arguments)?;
-    let color = match text(&matches, "color").as_deref() {
-        Some("always") => ColorChoice::Always,
-        Some("never") => ColorChoice::Never,
-        _ => ColorChoice::Auto,
+    let matches = match command(manifest, &program).try_get_matches_from(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // What can be read of it, where nothing ends the reading.
+            let flag = |name: &'static str, short| Arg::new(name).long(name).short(short).global(true).action(ArgAction::SetTrue);
+            let lenient =
+                command(manifest, &program).ignore_errors(true).subcommand_required(false).arg_required_else_help(false);
+            let lenient = lenient.disable_help_flag(true).disable_version_flag(true).disable_help_subcommand(true);
+            let lenient = lenient.args([flag("help", 'h'), flag("version", 'V')]);
+            let color = lenient.try_get_matches_from(arguments).map_or(ColorChoice::Auto, |matches| colored(&matches));
+            return Err((color, error));
+        }
     };
+    let color = colored(&matches);
     let task = match matches.subcommand() {
         Some(("check", matches)) => report(Command::Check, manifest, matches),
         Some(("attach", matches)) => report(Command::Attach, manifest, matches),
@@ -79,6 +90,14 @@ pub(super) fn parse(manifest: &'static Manifest, arguments: impl IntoIterator<It
         _ => Task::Manifest,
     };
     Ok(Arguments { program, color, task })
+}
+
+fn colored(matches: &ArgMatches) -> ColorChoice {
+    match text(matches, "color").as_deref() {
+        Some("always") => ColorChoice::Always,
+        Some("never") => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    }
 }
 
 fn report(command: Command, manifest: &'static Manifest, matches: &ArgMatches) -> Task {
@@ -138,12 +157,14 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
         .long("deadline")
         .value_name("SECONDS")
         .value_parser(RangedU64ValueParser::<u64>::new().range(1..=LONGEST_DEADLINE))
+        .allow_negative_numbers(true)
         .help(format!("How long attaching to everything may take [default: {}]", manifest.deadline().as_secs()));
     let resource =
         Arg::new("FIELD").required(true).value_parser(PossibleValuesParser::new(resources)).help("The resource's field");
     let name = |name: &'static str| Arg::new(name).long(name).value_name("NAME");
 
     clap::Command::new(program.to_owned())
+        .bin_name(program)
         .version(env!("CARGO_PKG_VERSION"))
         .about(format!("What `{}` attaches to, and whether it can", manifest.struct_name()))
         .after_help("Exit status: 0 where nothing is refused, 1 where something is, 2 where the command line is wrong.")
@@ -180,10 +201,11 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
             subcommand("explain").about("Say what a rule demands, why, and what to do; without a rule, list them all").arg(
                 Arg::new("RULE")
                     .value_parser(PossibleValuesParser::new(RULES.iter().map(|rule| rule.name)))
-                    .hide_possible_values(true),
+                    .hide_possible_values(true)
+                    .help("The rule's name, as a report has it in brackets"),
             ),
             subcommand("completions")
                 .about("Print completions for a shell")
-                .arg(Arg::new("SHELL").required(true).value_parser(value_parser!(Shell))),
+                .arg(Arg::new("SHELL").required(true).value_parser(value_parser!(Shell)).help("The shell that reads them")),
         ])
 }

@@ -35,7 +35,7 @@ fn one(rule: &'static Rule) -> String {
     table.add_row(["looked at", &phases.join(", ")]);
     table.add_row(["ASVS 5.0", &rule.asvs.join(", ")]);
     table.add_row(["CWE", &format!("CWE-{0}, https://cwe.mitre.org/data/definitions/{0}.html", rule.cwe)]);
-    write_lines(&mut text, &table);
+    text.extend(lines(&table).map(|line| line + "\n"));
     text
 }
 
@@ -45,15 +45,12 @@ fn index() -> String {
     for rule in RULES {
         table.add_row([rule.name, rule.level.name(), rule.summary]);
     }
-    let mut text = String::new();
-    write_lines(&mut text, &table);
-    text
+    let mut lines = lines(&table);
+    let header = lines.next().map(|header| PAINT.bold(&header));
+    header.into_iter().chain(lines).map(|line| line + "\n").collect()
 }
 
-fn write_lines(text: &mut String, table: &Table) {
-    for line in table.lines() {
-        // Each cell has a blank before it.
-        text.push_str(line.strip_prefix(' ').unwrap_or(&line).trim_end());
-        text.push('\n');
-    }
+fn lines(table: &Table) -> impl Iterator<Item = String> {
+    // Each cell has a blank before it.
+    table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned())
 }

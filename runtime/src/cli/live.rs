@@ -8,8 +8,8 @@ use anstream::ColorChoice;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::output::Output;
-use super::report::Row;
-use super::text::{self, Widths};
+use super::report::{Row, State};
+use super::text;
 use crate::attach::Attempt;
 use crate::error::Problem;
 use crate::watch::{Step, Watch};
@@ -17,9 +17,8 @@ use crate::watch::{Step, Watch};
 /// How often a live line turns: ten times a second, which an eye takes for motion.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A line for each resource on standard error, which is a terminal. They are gone when this is.
+/// A line for each resource that is connected to, on standard error, which is a terminal.
 pub(super) struct Live {
-    lines: MultiProgress,
     /// By the field's place in declaration order; `None` for what is not connected to.
     bars: Vec<Option<ProgressBar>>,
 }
@@ -27,29 +26,31 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn new(rows: &[Row]) -> Self {
         let lines = MultiProgress::new();
-        let style =
-            ProgressStyle::with_template("{spinner} {prefix}  {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let width = rows.iter().filter(|row| row.is_resource()).map(|row| row.path.chars().count()).max().unwrap_or_default();
-        let bar = |row: &Row| {
-            let bar = lines.add(ProgressBar::new_spinner());
-            bar.set_style(style.clone());
-            bar.set_prefix(format!("{:width$}", row.path));
-            bar.set_message("waiting");
+        let style = ProgressStyle::with_template("{spinner} {prefix}{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let is_tried = |row: &Row| row.is_resource() && row.state == State::Untried;
+        let mut names = text::names(rows.iter().filter(|row| is_tried(row))).into_iter();
+        let mut bar = |name| {
+            let bar = lines.add(ProgressBar::new_spinner().with_style(style.clone()).with_prefix(name).with_message("waiting"));
             bar.enable_steady_tick(TICK);
             bar
         };
-        let bars = rows.iter().map(|row| row.is_resource().then(|| bar(row))).collect();
-        Self { lines, bars }
+        let bars = rows.iter().map(|row| is_tried(row).then(|| names.next()).flatten().map(&mut bar)).collect();
+        Self { bars }
     }
 
     fn bar(&self, ordinal: usize) -> Option<&ProgressBar> {
         self.bars.get(ordinal.checked_sub(1)?)?.as_ref()
     }
+
+    /// Takes the lines off the terminal. Nothing draws them again, whoever else still holds this.
+    pub(super) fn clear(&self) {
+        self.bars.iter().flatten().for_each(ProgressBar::finish_and_clear);
+    }
 }
 
 impl Watch for Live {
     fn step(&self, ordinal: usize, step: Step) {
-        if let Some(bar) = self.bar(ordinal) {
+        if let Some(bar) = self.bar(ordinal).filter(|bar| !bar.is_finished()) {
             bar.set_message(match step {
                 Step::Fetching => "fetching its credentials",
                 Step::Resolving => "resolving its host",
@@ -62,15 +63,9 @@ impl Watch for Live {
 
     fn settled(&self, attempt: &Attempt, problems: &[(usize, Problem)]) {
         if let Some(bar) = self.bar(attempt.ordinal) {
-            bar.finish_with_message(if problems.iter().any(|(_, problem)| problem.is_denied()) { "refused" } else { "passed" });
+            let is_refused = problems.iter().any(|(_, problem)| problem.is_denied());
+            bar.finish_with_message(if is_refused { State::Refused } else { State::Passed }.name());
         }
-    }
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        // A terminal that went away has nothing to clear.
-        let _ = self.lines.clear();
     }
 }
 
@@ -91,12 +86,12 @@ impl Watch for Lines {
 
     fn settled(&self, attempt: &Attempt, problems: &[(usize, Problem)]) {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let widths = Widths::of(&rows);
-        let Some(row) = rows.get_mut(attempt.ordinal.wrapping_sub(1)) else { return };
+        let index = attempt.ordinal.wrapping_sub(1);
+        let Some(row) = rows.get_mut(index) else { return };
         row.settle(attempt);
         problems.iter().for_each(|(_, problem)| row.add(problem.clone()));
         let mut out = Output::new(self.color);
         // Whether it could be written is told when the report is.
-        let _ = out.write_all(text::table([&*row], &widths).as_bytes()).and_then(|()| out.flush());
+        let _ = out.write_all(text::line(&rows, index).as_bytes()).and_then(|()| out.flush());
     }
 }

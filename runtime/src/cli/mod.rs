@@ -24,7 +24,7 @@
 //! # Exit status
 //!
 //! 0 where nothing is refused: a warning, and what a waiver covers, are told and refuse nothing. 1 where something is. 2 where the command line is wrong, or the file that it names
-//! cannot be read.
+//! cannot be read, or the output cannot be written. 130 and 143 where it was interrupted or terminated before it was done.
 //!
 //! # What is printed
 //!
@@ -32,11 +32,13 @@
 //! error, and only where that is a terminal. Colours are for terminals, unless `NO_COLOR` is set or `--color` says otherwise. Who stops reading, as `head` does, changes nothing
 //! of the exit status.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anstream::{AutoStream, ColorChoice};
 
@@ -44,7 +46,8 @@ use self::arguments::{Arguments, Format, Task};
 use self::live::{Lines, Live};
 use self::output::Output;
 use self::preflight::Preflight;
-use self::report::{Command, Report};
+use self::report::{Command, Report, Row};
+use crate::attach::unless;
 use crate::backing_services::BackingServices;
 use crate::manifest::Manifest;
 use crate::source::{DotEnv, Environment, Source};
@@ -89,15 +92,11 @@ pub fn run_from<S: BackingServices>(source: &dyn Source) -> ExitCode {
 }
 
 fn run_with(manifest: &'static Manifest, source: &dyn Source, arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let Arguments { program, color, task } = match arguments::parse(manifest, arguments) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are errors of clap's too, and fine. Who does not read it loses nothing.
-            let _ = error.print();
-            return if error.use_stderr() { USAGE } else { FINE };
-        }
+    let (color, status) = match arguments::parse(manifest, arguments) {
+        Ok(Arguments { program, color, task }) => (color, perform(manifest, source, &program, color, task)),
+        Err((color, error)) => (color, explained(color, &error)),
     };
-    match perform(manifest, source, &program, color, task) {
+    match status {
         Ok(status) => status,
         Err(why) => {
             // There is nowhere else to say it.
@@ -105,6 +104,19 @@ fn run_with(manifest: &'static Manifest, source: &dyn Source, arguments: impl In
             USAGE
         }
     }
+}
+
+/// What is wrong with the command line; or help and version, which are errors of clap's too, and fine.
+fn explained(color: ColorChoice, error: &clap::Error) -> Result<u8, Why> {
+    let text = error.render();
+    if error.use_stderr() {
+        // There is nowhere else to say it.
+        let _ = write!(AutoStream::new(io::stderr(), color), "{}", text.ansi());
+        return Ok(USAGE);
+    }
+    let mut out = Output::new(color);
+    write!(out, "{}", text.ansi()).and_then(|()| out.flush()).map_err(output::broken)?;
+    Ok(FINE)
 }
 
 /// Why a command could not be carried out.
@@ -119,12 +131,22 @@ fn perform(manifest: &'static Manifest, source: &dyn Source, program: &str, colo
             let preflight = Preflight { program, command, manifest, source, only: only.as_deref(), deadline };
             let is_watched = io::stderr().is_terminal() && (format != Format::Text || io::stdout().is_terminal());
             let is_told = !is_watched && format == Format::Text && command == Command::Attach;
-            let watch: Option<Arc<dyn Watch>> = match command.connects() {
-                true if is_watched => Some(Arc::new(Live::new(&preflight.rows()))),
-                true if is_told => Some(Arc::new(Lines::new(preflight.rows(), color))),
-                _ => None,
+            let live = OnceLock::new();
+            let watch = |rows: &[Row]| -> Option<Arc<dyn Watch>> {
+                match (is_watched, is_told) {
+                    (true, _) => Some(Arc::clone(live.get_or_init(|| Arc::new(Live::new(rows)))) as Arc<dyn Watch>),
+                    (false, true) => Some(Arc::new(Lines::new(rows.to_vec(), color))),
+                    (false, false) => None,
+                }
             };
-            let report = carried_out(preflight, watch)?;
+            let carried_out = carried_out(preflight, watch);
+            if let Some(live) = live.get() {
+                live.clear();
+            }
+            let report = match carried_out? {
+                ControlFlow::Continue(report) => report,
+                ControlFlow::Break(status) => return Ok(status),
+            };
             match format {
                 Format::Text => out.write_all(text::report(&report, is_told).as_bytes()).map_err(output::broken)?,
                 Format::Json => json::print(&report, &mut out)?,
@@ -152,21 +174,51 @@ fn perform(manifest: &'static Manifest, source: &dyn Source, program: &str, colo
     Ok(status)
 }
 
-/// Attaches on a runtime of its own, as a program would; and on a thread of its own, so that a `main` that has a runtime may call this too.
-fn carried_out(preflight: Preflight<'_>, watch: Option<Arc<dyn Watch>>) -> Result<Report, Why> {
+/// Attaches on a runtime of its own, as a program would; and on a thread of its own, so that a `main` that has a runtime may call this too. Where the process is asked to end
+/// meanwhile, that is its exit status.
+fn carried_out(
+    preflight: Preflight<'_>,
+    watch: impl FnOnce(&[Row]) -> Option<Arc<dyn Watch>> + Send,
+) -> Result<ControlFlow<u8, Report>, Why> {
     let attach = || {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().ok()?;
-        let report = runtime.block_on(preflight.run(watch));
-        // A driver's task that does not end is no reason to wait.
+        let status = Cell::new(FINE);
+        let report = runtime.block_on(unless(async { status.set(stopped().await) }, preflight.run(watch)));
+        // What was begun ends with its future; a driver's task that does not end is no reason to wait.
         runtime.shutdown_background();
-        Some(report)
+        Some(report.map_or_else(|| ControlFlow::Break(status.get()), ControlFlow::Continue))
     };
-    let report = std::thread::scope(|scope| {
+    let done = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().spawn_scoped(scope, attach).ok()?;
         // Whoever panics goes on panicking.
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
-    report.ok_or_else(|| Box::new("this machine gives no threads to attach with") as Why)
+    done.ok_or_else(|| Box::new("this machine gives no threads to attach with") as Why)
+}
+
+/// Waits until the process is asked to end, and gives the exit status that a shell has for it: 128, and the signal's number. The first process of a container, as an init
+/// container's is, has no other answer to a signal than the one that it gives itself.
+#[cfg(unix)]
+async fn stopped() -> u8 {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        return std::future::pending().await;
+    };
+    poll_fn(|context| match (interrupt.poll_recv(context), terminate.poll_recv(context)) {
+        (Poll::Ready(_), _) => Poll::Ready(130),
+        (_, Poll::Ready(_)) => Poll::Ready(143),
+        _ => Poll::Pending,
+    })
+    .await
+}
+
+/// There are no signals elsewhere that would not end the process by themselves.
+#[cfg(not(unix))]
+async fn stopped() -> u8 {
+    std::future::pending().await
 }
 
 fn grants(manifest: &'static Manifest, field: &str, account: Option<String>, database: Option<String>) -> Result<String, Why> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::report::{Command, Report, Row, State};
 use crate::attach::{Attempt, abandon, connect};
 use crate::check::{self, Content, Item, Loaded};
+use crate::error::Problem;
 use crate::generation::Facts;
 use crate::manifest::Manifest;
 use crate::source::Source;
@@ -24,7 +25,7 @@ pub(crate) struct Preflight<'a> {
 
 impl Preflight<'_> {
     /// Every field that is looked at, before anything is known of it.
-    pub(crate) fn rows(&self) -> Vec<Row> {
+    fn rows(&self) -> Vec<Row> {
         let mut rows = Vec::new();
         self.manifest.walk(&mut |leaf| {
             if self.only.is_none_or(|only| only == leaf.path) {
@@ -45,13 +46,15 @@ impl Preflight<'_> {
     }
 
     /// Loads, checks, and connects where the command does. All resources are connected to at once, under one deadline; whatever came of it, all are closed at the end.
-    pub(crate) async fn run(self, watch: Option<Arc<dyn Watch>>) -> Report {
+    ///
+    /// `watch` is asked who watches when it comes to that: with the rows as they are then, where those that are about to be connected to are untried.
+    pub(crate) async fn run(self, watch: impl FnOnce(&[Row]) -> Option<Arc<dyn Watch>>) -> Report {
         let (begun, taken_at) = (Instant::now(), SystemTime::now());
         let mut rows = self.rows();
         let wanted: Vec<_> = rows.iter().map(|row| row.path.clone()).collect();
         let loaded = check::load_fields(self.manifest, self.source, Some(&wanted), self.deadline).loaded;
         let is_refused = loaded.is_denied();
-        let Loaded { items, mut problems, today, .. } = loaded;
+        let Loaded { items, problems, today, .. } = loaded;
 
         let mut attempts = Vec::new();
         for Item { ordinal, place, fingerprint, declaration, content } in items {
@@ -78,19 +81,24 @@ impl Preflight<'_> {
                 Content::Value(_) => State::Absent,
             };
         }
-        if !is_refused {
-            connect(&mut attempts, self.deadline, today, &mut problems, watch).await;
+        let tell = |rows: &mut [Row], problems: Vec<(usize, Problem)>| {
+            for (ordinal, problem) in problems {
+                if let Some(row) = rows.get_mut(ordinal.wrapping_sub(1)) {
+                    row.add(problem);
+                }
+            }
+        };
+        tell(&mut rows, problems);
+        if !is_refused && !attempts.is_empty() {
+            let mut problems = Vec::new();
+            connect(&mut attempts, self.deadline, today, &mut problems, watch(&rows)).await;
             for attempt in &attempts {
                 if let Some(row) = rows.get_mut(attempt.ordinal.wrapping_sub(1)) {
                     row.settle(attempt);
                 }
             }
+            tell(&mut rows, problems);
             abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
-        }
-        for (ordinal, problem) in problems {
-            if let Some(row) = rows.get_mut(ordinal.wrapping_sub(1)) {
-                row.add(problem);
-            }
         }
         let Self { program, command, manifest, .. } = self;
         Report { program: program.to_owned(), command, manifest, rows, taken_at, took: begun.elapsed() }

@@ -42,6 +42,7 @@ impl Command {
 }
 
 /// One field.
+#[derive(Clone)]
 pub(crate) struct Row {
     /// `mail.relay`.
     pub(crate) path: String,

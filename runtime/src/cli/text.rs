@@ -1,12 +1,11 @@
 //! The report for a person: a line for each field, and below it what is wrong and what to do.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use comfy_table::{ColumnConstraint, Table, Width, presets};
 
 use super::report::{Command, Report, Row, State};
-use crate::error::{Paint, Severity, counted, write_problems};
+use crate::error::{Paint, Problem, Severity, counted, write_problems};
 use crate::posture::{CertificatePosture, Posture, TlsPosture, TrustPosture};
 
 /// Colours are always written; whoever prints takes them out again where there should be none.
@@ -14,65 +13,70 @@ const PAINT: Paint = Paint(true);
 
 /// The report. Where the resources have been told already, as they came, they are not told again.
 pub(super) fn report(report: &Report, is_told: bool) -> String {
-    let mut text = String::new();
-    match report.command {
-        Command::Check => text.push_str(&table(&report.rows, &Widths::of(&report.rows))),
-        Command::Attach => {
-            let rows = report.rows.iter().filter(|row| row.is_resource() && !(is_told && row.took.is_some()));
-            text.push_str(&table(rows, &Widths::of(&report.rows)));
-        }
+    let rows = &report.rows;
+    // A value that is refused is why nothing was connected to.
+    let is_shown = |row: &Row| row.is_resource() || row.state == State::Refused;
+    let parts = match report.command {
+        Command::Check => vec![table(rows, |_| true)],
+        Command::Attach => vec![table(rows, |row| is_shown(row) && !(is_told && row.took.is_some()))],
         Command::Posture => {
-            let blocks: Vec<_> = report.rows.iter().filter(|row| row.is_resource()).map(full).collect();
-            text.push_str(&blocks.join("\n"));
+            let is_full = |row: &Row| row.is_resource() && row.state != State::Absent;
+            let blocks = rows.iter().filter(|row| is_full(row)).map(full);
+            blocks.chain([table(rows, |row| is_shown(row) && !is_full(row))]).collect()
         }
-    }
+    };
     let mut problems = String::new();
     // Writing to a `String` does not fail.
     let _ = write_problems(&mut problems, report.problems(), PAINT);
-    for part in [problems.trim_start_matches('\n'), &summary(report)] {
-        if !part.is_empty() {
-            let _ = writeln!(text, "\n{part}");
-        }
-    }
-    text
+    let ends = [problems.trim_start_matches('\n').to_owned(), summary(report)];
+    let parts: Vec<_> = parts.into_iter().chain(ends.map(|end| if end.is_empty() { end } else { end + "\n" })).collect();
+    let is_after_lines = is_told && rows.iter().any(|row| row.took.is_some()) && parts.first().is_some_and(String::is_empty);
+    let text = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n");
+    if is_after_lines { format!("\n{text}") } else { text }
 }
 
-/// How wide the columns are that come before the last one, at least.
-pub(super) struct Widths([u16; 3]);
-
-impl Widths {
-    /// Wide enough for all these rows, so that a line printed alone is aligned with the others.
-    pub(super) fn of(rows: &[Row]) -> Self {
-        let widest = |width: fn(&Row) -> usize| {
-            rows.iter().map(width).max().and_then(|width| u16::try_from(width).ok()).unwrap_or_default()
-        };
-        Self([7, widest(|row| row.path.chars().count()), widest(|row| row.kind().chars().count())])
-    }
+/// A line for each row that is shown, aligned with those that are not.
+fn table(rows: &[Row], is_shown: impl Fn(&Row) -> bool) -> String {
+    rows.iter().zip(lines(rows)).filter(|(row, _)| is_shown(row)).map(|(_, line)| line).collect()
 }
 
-/// A line for each row.
-pub(super) fn table<'a>(rows: impl IntoIterator<Item = &'a Row>, widths: &Widths) -> String {
-    let rows: Vec<_> = rows.into_iter().collect();
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    for row in &rows {
-        table.add_row([row.state.name().to_owned(), row.path.clone(), row.kind().to_owned(), detail(row)]);
+/// One row's line, aligned with those of the others.
+pub(super) fn line(rows: &[Row], index: usize) -> String {
+    lines(rows).into_iter().nth(index).unwrap_or_default()
+}
+
+/// The widest state, which any row may still come to.
+const STATE_WIDTH: u16 = 7;
+
+fn lines(rows: &[Row]) -> Vec<String> {
+    let cells = |row: &Row| [row.state.name().to_owned(), row.path.clone(), row.kind().to_owned(), detail(row)];
+    let mut table = aligned(rows.iter().map(cells));
+    if let Some(column) = table.column_mut(0) {
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(STATE_WIDTH + GAP)));
     }
-    for (index, width) in widths.0.into_iter().enumerate() {
-        if let Some(column) = table.column_mut(index) {
-            column.set_padding((0, 2)).set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width + 2)));
-        }
-    }
-    if let Some(column) = table.column_mut(widths.0.len()) {
-        column.set_padding((0, 0));
-    }
-    let mut text = String::new();
-    for (line, row) in table.lines().zip(rows) {
+    let paint = |(line, row): (String, &Row)| {
         let name = row.state.name();
-        // Writing to a `String` does not fail.
-        let _ = writeln!(text, "{}{}", PAINT.with(colour(row.state), name), line.trim_end().strip_prefix(name).unwrap_or(&line));
+        format!("{}{}\n", PAINT.with(colour(row.state), name), line.trim_end().strip_prefix(name).unwrap_or(&line))
+    };
+    table.lines().zip(rows).map(paint).collect()
+}
+
+/// What the rows are called, all of one width.
+pub(super) fn names<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<String> {
+    aligned(rows.into_iter().map(|row| [row.path.clone(), row.kind().to_owned()])).lines().collect()
+}
+
+/// Blanks behind a column.
+const GAP: u16 = 2;
+
+/// A table without lines between its cells. It is as wide as what is in it: a terminal breaks what is too long, and a log does not.
+fn aligned<const COLUMNS: usize>(rows: impl IntoIterator<Item = [String; COLUMNS]>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, GAP));
     }
-    text
+    table
 }
 
 const fn colour(state: State) -> &'static str {
@@ -86,28 +90,43 @@ const fn colour(state: State) -> &'static str {
 /// What there is to say of a field in half a line.
 fn detail(row: &Row) -> String {
     let mut parts = Vec::new();
-    match &row.posture {
-        Some(posture) => {
+    match (&row.posture, &row.endpoint) {
+        (Some(posture), _) => {
             parts.push(posture.endpoint.clone());
             parts.push(posture.tls.as_ref().map_or("no TLS", |tls| tls.version).to_owned());
             parts.extend(posture.tls.as_ref().map(|tls| format!("{} left", days(&tls.certificate))));
             parts.extend(posture.account.as_ref().map(|account| format!("as {account}")));
-            parts.extend(posture.server.as_ref().map(ToString::to_string));
+            // What stands behind the number is for `posture`.
+            let number = |version: &str| version.split(' ').next().map(str::to_owned).unwrap_or_default();
+            parts.extend(
+                posture
+                    .server
+                    .as_ref()
+                    .map(|server| format!("{} {}", server.product, number(&server.version)).trim_end().to_owned()),
+            );
         }
-        None => {
+        // It was connected to, and that came to nothing.
+        (None, Some(endpoint)) if row.took.is_some() => parts.push(endpoint.clone()),
+        (None, endpoint) => {
             parts.push(row.variable.clone());
             parts.extend(row.origin.as_ref().map(|origin| format!("from {origin}")));
-            parts.extend(row.endpoint.clone());
+            parts.extend(endpoint.clone());
         }
     }
     parts.extend(row.took.map(milliseconds));
-    for severity in [Severity::Warning, Severity::Waived] {
-        let count = row.problems.iter().filter(|problem| problem.severity() == severity).count();
-        if count > 0 {
-            parts.push(format!("{count} {}", severity.name()));
-        }
-    }
+    let mut refused: Vec<_> = row.problems.iter().filter(|problem| problem.is_denied()).map(Problem::name).collect();
+    refused.dedup();
+    parts.extend(refused.into_iter().map(str::to_owned));
+    let count = |severity| row.problems.iter().filter(|problem| problem.severity() == severity).count();
+    parts.extend(notices(count));
     parts.join(", ")
+}
+
+/// How much there is that refuses nothing.
+fn notices(count: impl Fn(Severity) -> usize) -> impl Iterator<Item = String> {
+    let (warnings, waived) = (count(Severity::Warning), count(Severity::Waived));
+    let warnings = (warnings > 0).then(|| counted(warnings, "warning"));
+    warnings.into_iter().chain((waived > 0).then(|| format!("{waived} waived")))
 }
 
 /// All that attaching taught, a line each.
@@ -130,7 +149,7 @@ fn full(row: &Row) -> String {
         line("waiver", format!("{}: {}{until}", waiver.rule().name, waiver.reason()));
     }
     if let Some(took) = row.took {
-        line("attached in", milliseconds(took));
+        line("took", milliseconds(took));
     }
     for index in 0..2 {
         if let Some(column) = table.column_mut(index) {
@@ -190,14 +209,7 @@ fn milliseconds(took: Duration) -> String {
 fn summary(report: &Report) -> String {
     let name = report.manifest.struct_name();
     let (done, not_done) = if report.command.connects() { ("attaches", "attach") } else { ("loads", "load") };
-    let also: String = [Severity::Warning, Severity::Waived]
-        .into_iter()
-        .filter_map(|severity| match (report.count(severity), severity) {
-            (0, _) => None,
-            (count, Severity::Waived) => Some(format!(", {count} waived")),
-            (count, _) => Some(format!(", {}", counted(count, "warning"))),
-        })
-        .collect();
+    let also: String = notices(|severity| report.count(severity)).map(|notice| format!(", {notice}")).collect();
     let fields = counted(report.rows.len(), "field");
     if report.has_passed() {
         return format!("{}: `{name}` {done}: {fields}{also}", PAINT.with(colour(State::Passed), "passed"));

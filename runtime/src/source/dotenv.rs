@@ -43,14 +43,15 @@ impl DotEnv {
         Self { path: path.into(), is_development: cfg!(debug_assertions) }
     }
 
-    /// The file that somebody names on a command line, in any build; there has to be one.
+    /// The file that somebody names on a command line, in any build. There has to be one, and what is wrong with it as a whole is said here, once.
     #[cfg(feature = "cli")]
     pub(crate) fn named(path: PathBuf) -> Result<Self, Unreadable> {
         let source = Self { path, is_development: true };
-        match file::read(&source.path) {
-            Ok(_) => Ok(source),
-            Err(fault) => Err(Unreadable::whole(format!("{} is a file that {fault}", source.name()))),
+        if let Err(file::Fault::Absent) = file::read(&source.path) {
+            return Err(Unreadable::whole(format!("{} is a file that {}", source.name(), file::Fault::Absent)));
         }
+        // No variable has no name.
+        source.get("").map(|_| source)
     }
 
     fn get_of(&self, variable: &str, is_development: bool) -> Result<Option<Value>, Unreadable> {

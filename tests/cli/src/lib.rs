@@ -70,3 +70,21 @@ pub struct Name {
     #[setting]
     pub first_line: Option<String>,
 }
+
+/// What an old till attaches to, whose waiver has ended.
+#[derive(BackingServices)]
+#[services(prefix = "TILL")]
+pub struct Till {
+    /// Orders, as an administrator.
+    #[service(env = "DATABASE_URL", allow(superuser_account, reason = "until the vendor mends it", until = "2020-01-31"))]
+    pub orders: Resource<Postgres>,
+}
+
+/// A stand that attaches to nothing.
+#[derive(BackingServices)]
+#[services(prefix = "STAND")]
+pub struct Stand {
+    /// Where it stands.
+    #[setting(default = "at the corner")]
+    pub place: String,
+}

@@ -1,5 +1,12 @@
-//! The command line of a kiosk.
+//! The command line of a kiosk; or of a till, or of a stand, where it is called so.
+
+use backing_services::cli::run;
+use backing_services_cli_tests::{Services, Stand, Till};
 
 fn main() -> std::process::ExitCode {
-    backing_services::cli::run::<backing_services_cli_tests::Services>()
+    match std::env::args_os().next().as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some("till-services") => run::<Till>(),
+        Some("stand-services") => run::<Stand>(),
+        _ => run::<Services>(),
+    }
 }

@@ -1,0 +1,413 @@
+//! Every command without a server: what it says, where, and with which exit status.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+
+mod kiosk;
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions};
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use backing_services_tests::canary::{self, PASSWORD};
+use kiosk::{ENOUGH, KIOSK, Said, heard, kiosk, said};
+
+/// The commands, as the program's own help has them.
+fn commands() -> Vec<String> {
+    let help = said(&mut kiosk(&["--help"])).out;
+    let list = help.split_once("Commands:\n").expect("commands").1.split_once("\n\n").expect("an end of them").0;
+    let names: Vec<_> = list.lines().map(|line| line.split_whitespace().next().expect("a name").to_owned()).collect();
+    assert!(names.len() >= 8, "{names:?}");
+    names
+}
+
+#[test]
+fn help_of_every_command_says_what_it_does() {
+    let mut text = said(&mut kiosk(&["--help"])).out;
+    for name in commands().iter().filter(|name| *name != "help") {
+        let help = said(&mut kiosk(&[name, "--help"]));
+        assert_eq!((help.status, help.err.as_str()), (0, ""), "{name}");
+        assert_eq!(said(&mut kiosk(&["help", name])).out, help.out, "{name}");
+        text.push_str(&format!("\n==== {name}\n{}", help.out));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn help_and_version_are_fine_and_go_to_standard_output() {
+    for arguments in [&["--help"][..], &["-h"], &["help"], &["attach", "--help"], &["--version"], &["-V"]] {
+        let said = said(&mut kiosk(arguments));
+        assert!(said.status == 0 && said.err.is_empty() && !said.out.is_empty(), "{arguments:?}: {said:?}");
+    }
+    assert_eq!(said(&mut kiosk(&["--version"])).out, format!("kiosk-services {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_command_line_that_is_wrong_is_told_with_what_would_be_right() {
+    for (arguments, parts) in [
+        (&[][..], &["Usage: kiosk-services"][..]),
+        (&["atach"], &["unrecognized subcommand 'atach'", "a similar subcommand exists: 'attach'"]),
+        (&["attach", "--onyl", "orders"], &["unexpected argument '--onyl'", "'--only'"]),
+        (&["attach", "--only"], &["a value is required for '--only <FIELD>'"]),
+        (&["attach", "--only", "order"], &["invalid value 'order'", "a similar value exists: 'orders'"]),
+        (&["attach", "--only", "feeds.pries"], &["a similar value exists: 'feeds.prices'"]),
+        (&["attach", "--only", "mail", "--only", "orders"], &["cannot be used multiple times"]),
+        (&["attach", "--deadline", "0"], &["0 is not in 1..=3600"]),
+        (&["attach", "--deadline", "3601"], &["3601 is not in 1..=3600"]),
+        (&["attach", "--deadline", "-1"], &["invalid value '-1'"]),
+        (&["attach", "--deadline", "abc"], &["invalid value 'abc'"]),
+        (&["attach", "--deadline", "1e99"], &["invalid value '1e99'"]),
+        (&["attach", "--deadline", "99999999999999999999"], &["invalid value '99999999999999999999'"]),
+        (&["posture", "--format", "jsno"], &["a similar value exists: 'json'"]),
+        (&["check", "--deadline", "3"], &["unexpected argument '--deadline'"]),
+        (&["check", "orders"], &["unexpected argument 'orders'"]),
+        (&["check", "--color", "sometimes"], &["[possible values: auto, always, never]"]),
+        (&["grants"], &["<FIELD>"]),
+        (&["grants", "receipt_key"], &["invalid value 'receipt_key'"]),
+        (&["grants", "payments"], &["`payments` does not say what its account needs"]),
+        (&["grants", "orders", "--account", "a\u{1b}[31mb"], &["is no name of an account"]),
+        (&["explain", "superuser"], &["a similar value exists: 'superuser_account'"]),
+        (&["completions"], &["<SHELL>"]),
+        (&["completions", "tcsh"], &["invalid value 'tcsh'"]),
+    ] {
+        let said = said(kiosk(arguments).envs(ENOUGH));
+        assert_eq!((said.status, said.out.as_str()), (2, ""), "{arguments:?}: {}", said.err);
+        for part in parts {
+            assert!(said.err.contains(part), "{arguments:?}: {part} is not in:\n{}", said.err);
+        }
+    }
+}
+
+#[test]
+fn arguments_that_are_not_unicode_are_wrong() {
+    let odd = OsStr::from_bytes(b"\xff\xfe");
+    for arguments in [&["explain".as_ref(), odd][..], &["attach".as_ref(), "--only".as_ref(), odd], &[odd]] {
+        let said = said(kiosk(&[]).args(arguments));
+        assert!(said.status == 2 && said.err.starts_with("error: "), "{arguments:?}: {said:?}");
+    }
+    // A path need not be.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(odd);
+    write(&path, &enough());
+    let said = said(kiosk(&["check", "--env-file"]).arg(&path));
+    assert_eq!(said.status, 0, "{said:?}");
+}
+
+#[test]
+fn the_name_that_it_is_called_by_is_data() {
+    for (name, shown) in [
+        (&b"/opt/shop/bin/preflight"[..], "preflight"),
+        (b"\x1b[31mred\nname", "\\u{1b}[31mred\\nname"),
+        (b"\xff", "\u{fffd}"),
+        (b"", "Services"),
+    ] {
+        let said = said(Command::new(KIOSK).arg0(OsStr::from_bytes(name)).args(["attach", "--help"]).env_clear());
+        assert!(said.status == 0 && said.out.contains(&format!("\nUsage: {shown} attach [OPTIONS]\n")), "{name:?}: {}", said.out);
+    }
+}
+
+#[test]
+fn check_loads_everything_and_connects_to_nothing() {
+    let fine = said(kiosk(&["check"]).envs(ENOUGH));
+    assert_eq!((fine.status, fine.err.as_str()), (0, ""));
+    insta::assert_snapshot!("check, with what is needed", fine.out);
+    let missing = said(&mut kiosk(&["check"]));
+    assert_eq!((missing.status, missing.err.as_str()), (1, ""));
+    insta::assert_snapshot!("check, with nothing", missing.out);
+}
+
+#[test]
+fn what_only_warns_or_is_waived_refuses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("env");
+    write(&file, &enough());
+    let without = said(kiosk(&["check", "--env-file"]).arg(&file));
+    assert!(without.status == 0 && without.out.ends_with("passed: `Services` loads: 12 fields\n"), "{without:?}");
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let with = said(kiosk(&["check", "--env-file"]).arg(&file));
+    assert!(with.status == 0 && with.out.ends_with("passed: `Services` loads: 12 fields, 3 warnings\n"), "{with:?}");
+    assert!(with.out.contains("warning[readable_secret_file]") && with.out.contains("/shop, 2 warnings\n"), "{with:?}");
+}
+
+#[test]
+fn where_something_is_refused_nothing_is_connected_to() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let locator = format!("postgres://winkelier@localhost:{}/shop", listener.local_addr().unwrap().port());
+    for command in ["attach", "posture"] {
+        let said = said(kiosk(&[command]).envs([("DATABASE_URL", locator.as_str()), ("DATABASE_PASSWORD", PASSWORD)]));
+        assert_eq!((said.status, said.err.as_str()), (1, ""), "{}", said.out);
+        // The value that is refused is why, and stands in the table.
+        assert!(said.out.contains("refused  receipt_key       secret      KIOSK_RECEIPT_KEY, missing_value\n"), "{}", said.out);
+        assert!(said.out.contains("error[missing_value]") && said.out.contains("untried"), "{}", said.out);
+        assert!(said.out.ends_with("refused: `Services` does not attach: 1 problem in 1 of 12 fields\n"), "{}", said.out);
+        assert!(listener.accept().is_err(), "it was connected to");
+    }
+}
+
+#[test]
+fn a_struct_without_resources_attaches() {
+    for command in ["attach", "posture"] {
+        let said = said(kiosk(&[command]).arg0("stand-services"));
+        let expected = "passed: `Stand` attaches: 1 field\n";
+        assert_eq!(said, Said { status: 0, out: expected.to_owned(), err: String::new() });
+    }
+    let said = said(kiosk(&["check"]).arg0("stand-services"));
+    assert_eq!(said.out, "default  place  setting  STAND_PLACE\n\npassed: `Stand` loads: 1 field\n");
+}
+
+#[test]
+fn a_json_report_is_one_document_whatever_came_of_it() {
+    for (command, environment, status) in
+        [("check", &ENOUGH[..], 0), ("check", &[], 1), ("attach", &ENOUGH, 1), ("posture", &[], 1)]
+    {
+        let said = said(kiosk(&[command, "--format", "json"]).envs(environment.iter().copied()));
+        let report: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+        assert_eq!((said.status, said.err.as_str(), report["passed"].as_bool()), (status, "", Some(status == 0)), "{command}");
+        assert_eq!((report["command"].as_str(), report["program"].as_str()), (Some(command), Some("kiosk-services")));
+    }
+}
+
+#[test]
+fn only_one_field_is_looked_at() {
+    // The receipt's key is missing, and nobody asked for it.
+    let database = &ENOUGH[..2];
+    let said = said(kiosk(&["attach", "--only", "orders"]).envs(database.iter().copied()));
+    assert_eq!(said.status, 1);
+    insta::assert_snapshot!("attach, only orders", kiosk::settled(&said.out, 1));
+    let said = kiosk::said(
+        kiosk(&["attach", "--only", "feeds.prices"]).envs([("KIOSK_FEEDS_PRICES_URL", "mysql://u@localhost:1/prices")]),
+    );
+    assert!(
+        said.status == 1 && said.out.contains("feeds.prices (KIOSK_FEEDS_PRICES_URL") && !said.out.contains("orders"),
+        "{said:?}"
+    );
+    let said = kiosk::said(&mut kiosk(&["attach", "--only", "largest_order"]));
+    assert_eq!((said.status, said.out.as_str()), (0, "passed: `Services` attaches: 1 field\n"));
+}
+
+#[test]
+fn grants_are_the_least_that_a_field_needs() {
+    for arguments in [
+        &["grants", "orders"][..],
+        &["grants", "orders", "--account", "till", "--database", "news"],
+        &["grants", "sessions"],
+        &["grants", "feeds.editions"],
+    ] {
+        let said = said(&mut kiosk(arguments));
+        assert_eq!((said.status, said.err.as_str()), (0, ""), "{arguments:?}");
+        insta::assert_snapshot!(arguments.join(" "), said.out);
+    }
+}
+
+#[test]
+fn explain_knows_every_rule() {
+    let index = said(&mut kiosk(&["explain"])).out;
+    for rule in backing_services::rules::RULES {
+        assert!(index.contains(&format!("\n{} ", rule.name)), "{}", rule.name);
+    }
+    let said = said(&mut kiosk(&["explain", "weak_password"]));
+    assert_eq!((said.status, said.err.as_str()), (0, ""));
+    insta::assert_snapshot!(said.out);
+    for rule in [backing_services::rules::RULES.first(), backing_services::rules::RULES.last()].into_iter().flatten() {
+        let said = kiosk::said(&mut kiosk(&["explain", rule.name]));
+        assert!(said.status == 0 && said.out.contains(rule.rationale) && said.out.contains(rule.remedy), "{said:?}");
+    }
+}
+
+#[test]
+fn completions_are_scripts_of_their_shells() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = said(&mut kiosk(&["completions", shell]));
+        assert_eq!((script.status, script.err.as_str()), (0, ""), "{shell}");
+        for part in ["kiosk-services", "env-file", "posture"] {
+            assert!(script.out.contains(part), "{shell}: {part}");
+        }
+        // A shell that is there reads it.
+        let Some(program) = ["/usr/bin", "/bin"].iter().map(|folder| Path::new(folder).join(shell)).find(|path| path.is_file())
+        else {
+            assert_ne!(shell, "bash", "bash is not installed, and these tests need it");
+            continue;
+        };
+        let mut reader = Command::new(program).arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        reader.stdin.take().unwrap().write_all(script.out.as_bytes()).unwrap();
+        let output = reader.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let completed = "source <(\"$0\" completions bash); read -ra line < <(complete -p kiosk-services); COMP_WORDS=(kiosk-services att) COMP_CWORD=1
+        for word in \"${!line[@]}\"; do [ \"${line[word]}\" != -F ] || \"${line[word + 1]}\" kiosk-services att kiosk-services; done; echo \"${COMPREPLY[*]}\"";
+    let output = Command::new("bash").args(["-c", completed, KIOSK]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "attach\n", "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The values of [`ENOUGH`], as a file has them.
+fn enough() -> String {
+    ENOUGH.map(|(name, value)| format!("{name}={value}\n")).concat()
+}
+
+/// Writes a file that nobody else reads.
+fn write(path: &Path, content: &str) -> PathBuf {
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+    path.to_owned()
+}
+
+#[test]
+fn an_env_file_stands_in_for_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(&folder.path().join("env"), &enough());
+    let said = said(kiosk(&["check", "--env-file"]).arg(&file).env("KIOSK_LARGEST_ORDER", "no number"));
+    assert_eq!(said.status, 0, "{}", said.out);
+    assert!(said.out.contains(&format!("from `{}`", file.display())), "{}", said.out);
+    // What steers a driver does so from the process's environment, whatever is read instead of it.
+    let said = kiosk::said(kiosk(&["check", "--env-file"]).arg(&file).env("PGOPTIONS", "-c search_path=evil"));
+    assert!(said.status == 1 && said.out.contains("error[ambient_override]") && !said.out.contains("evil"), "{}", said.out);
+}
+
+#[test]
+fn an_env_file_that_cannot_be_used_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    write(&path("malformed"), &format!("A=1\n{PASSWORD} and more\n"));
+    write(&path("unfinished"), &format!("A=\"{PASSWORD}"));
+    write(&path("twice"), "A=1\nA=2\n");
+    write(&path("substituted"), "A=$HOME\n");
+    fs::write(path("latin"), b"A=caf\xe9\n").unwrap();
+    fs::set_permissions(write(&path("writable"), "A=1\n"), Permissions::from_mode(0o666)).unwrap();
+    write(&path("long"), &"A=1\n#".repeat(300_000));
+    let status = Command::new("mkfifo").arg(path("fifo")).status().unwrap();
+    assert!(status.success());
+    std::os::unix::fs::symlink(path("loop"), path("loop")).unwrap();
+    for (name, why) in [
+        ("absent", "is a file that does not exist"),
+        ("absent/too", "is a file that does not exist"),
+        ("malformed", "has, behind `A`, a line that is no `NAME=value`"),
+        ("unfinished", "begins with a line that is no `NAME=value`"),
+        ("twice", "holds `A` twice"),
+        ("substituted", "holds a `$` in `A` that would be replaced: write the value in single quotes"),
+        ("latin", "is a file that is not UTF-8"),
+        ("writable", "can be written, or replaced, by every user of this machine: `chmod 600` it"),
+        ("long", "is a file that is longer than 1 MiB"),
+        (".", "is a file that is not a regular file"),
+        ("fifo", "is a file that is not a regular file"),
+        ("loop", "is a file that cannot be read"),
+        ("/dev/zero", "is a file that is not a regular file"),
+    ] {
+        for command in ["check", "attach", "posture"] {
+            let path = path(name);
+            let said = said(kiosk(&[command, "--env-file"]).arg(&path));
+            let expected = format!("error: `{}` {why}\n", path.display());
+            assert_eq!(said, Said { status: 2, out: String::new(), err: expected }, "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_env_file_that_may_not_be_read_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(&folder.path().join("env"), &enough());
+    fs::set_permissions(&file, Permissions::from_mode(0o0)).unwrap();
+    // Root may read everything, unless it is without the capabilities that let it.
+    let mut command = if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", KIOSK]).env_clear();
+        command
+    } else {
+        kiosk(&[])
+    };
+    let said = said(command.args(["check", "--env-file"]).arg(&file));
+    let err = format!("error: `{}` is a file that this process may not read\n", file.display());
+    assert_eq!(said, Said { status: 2, out: String::new(), err });
+}
+
+#[test]
+fn a_hostile_environment_is_told_and_not_shown() {
+    let odd = OsStr::from_bytes(b"\xff\xfe\x1b[31m");
+    let said = said(kiosk(&["check"]).envs(ENOUGH).env("KIOSK_LARGEST_ORDER", odd).env("KIOSK_NAME_FIRST_LINE", odd));
+    assert_eq!(said.status, 1);
+    assert!(
+        said.out.contains("`KIOSK_LARGEST_ORDER` is not Unicode") && said.out.contains("2 problems in 2 of 12 fields"),
+        "{}",
+        said.out
+    );
+    let said =
+        kiosk::said(kiosk(&["check"]).envs(ENOUGH).env("DATABASE_URL", format!("postgres://a:{PASSWORD}\u{1b}[31m\n@h/d")));
+    assert_eq!(said.status, 1, "{}", said.out);
+    let long = "x".repeat(100_000);
+    let said = kiosk::said(kiosk(&["check"]).envs(ENOUGH).env("KIOSK_LARGEST_ORDER", long));
+    assert!(said.status == 1 && said.out.len() < 3000, "{}", said.out.len());
+}
+
+/// Each kind of command, and its exit status where everything is read.
+const KINDS: [(&[&str], i32); 7] = [
+    (&["--help"], 0),
+    (&["check"], 1),
+    (&["attach"], 1),
+    (&["posture", "--format", "json"], 1),
+    (&["explain"], 0),
+    (&["grants", "orders"], 0),
+    (&["completions", "zsh"], 0),
+];
+
+#[test]
+fn who_stops_reading_changes_nothing() {
+    for (arguments, status) in KINDS {
+        // The reader is gone before the first byte.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = kiosk(arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(heard(output), Said { status, out: String::new(), err: String::new() }, "{arguments:?}");
+    }
+    // Nor does it where nobody hears what is wrong.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = kiosk(&["atach"]).stdout(Stdio::piped()).stderr(writer).output().unwrap();
+    assert_eq!(heard(output).status, 2);
+}
+
+#[test]
+fn output_that_is_lost_is_told() {
+    for (arguments, _) in KINDS {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = kiosk(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        let expected = "error: standard output cannot be written to\n".to_owned();
+        assert_eq!(heard(output), Said { status: 2, out: String::new(), err: expected }, "{arguments:?}");
+    }
+}
+
+#[test]
+fn colours_are_for_those_who_want_them() {
+    let coloured = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let said = heard(kiosk(arguments).envs(environment.iter().copied()).output().unwrap());
+        let (out, err) = (said.out.contains('\u{1b}'), said.err.contains('\u{1b}'));
+        assert!(!(out && err), "{arguments:?}");
+        out || err
+    };
+    for arguments in [&["check"][..], &["explain"], &["explain", "starttls"], &["attach"], &["--help"], &["atach"]] {
+        let with = |color: &'static str| [&["--color", color], arguments].concat();
+        // Standard output is no terminal here.
+        assert!(!coloured(arguments, &[]) && !coloured(&with("auto"), &[]) && !coloured(&with("never"), &[]), "{arguments:?}");
+        assert!(coloured(&with("always"), &[]), "{arguments:?}");
+        assert!(coloured(&with("always"), &[("NO_COLOR", "1")]), "{arguments:?}: what is said here and now wins");
+        assert!(
+            coloured(arguments, &[("CLICOLOR_FORCE", "1")]) && !coloured(&with("never"), &[("CLICOLOR_FORCE", "1")]),
+            "{arguments:?}"
+        );
+    }
+    assert!(coloured(&["check", "--color=always"], &[]) && coloured(&["check", "--help", "--color=always"], &[]));
+    // What a machine reads has none.
+    assert!(!coloured(&["check", "--format", "json", "--color", "always"], &[]));
+}
+
+#[test]
+fn without_colours_it_says_the_same() {
+    let plain = said(&mut kiosk(&["check"])).out;
+    let painted = heard(kiosk(&["check", "--color", "always"]).output().unwrap()).out;
+    let stripped = anstream::adapter::strip_str(&painted).to_string();
+    assert_eq!(stripped, plain);
+    assert!(canary::find(painted.as_bytes()).is_none());
+}
