@@ -200,6 +200,19 @@ pub(crate) enum Severity {
 }
 
 impl Severity {
+    #[cfg(feature = "cli")]
+    pub(crate) const ALL: [Self; 3] = [Self::Error, Self::Warning, Self::Waived];
+
+    /// The name of a count of them.
+    #[cfg(feature = "cli")]
+    pub(crate) const fn plural(self) -> &'static str {
+        match self {
+            Self::Error => "errors",
+            Self::Warning => "warnings",
+            Self::Waived => "waived",
+        }
+    }
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Error => "error",

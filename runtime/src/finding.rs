@@ -159,6 +159,24 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// All of them, in the order of their declaration.
+    #[cfg(feature = "cli")]
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Unresolved, Self::Unreachable, Self::TimedOut, Self::NotAdmitted, Self::Protocol, Self::Unavailable];
+
+    /// What does not hold, in half a line: as a rule's summary, it says what is demanded.
+    #[cfg(feature = "cli")]
+    pub(crate) const fn summary(self) -> &'static str {
+        match self {
+            Self::Unresolved => "the host's name has an address",
+            Self::Unreachable => "the service can be connected to",
+            Self::TimedOut => "the service answers before the deadline",
+            Self::NotAdmitted => "the service accepts the user and its credentials",
+            Self::Protocol => "the service speaks its protocol, within its bounds",
+            Self::Unavailable => "the service serves what the locator names",
+        }
+    }
+
     /// The kind's name in reports, `snake_case`.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -87,6 +87,14 @@ impl Authority {
         self.issue(server(&["localhost", "127.0.0.1", "::1"], -1, 90))
     }
 
+    /// The same, for a subject that calls itself what it likes.
+    #[must_use]
+    pub fn server_called(&self, subject: &str) -> Leaf {
+        let mut params = server(&["localhost", "127.0.0.1", "::1"], -1, 90);
+        params.distinguished_name.push(DnType::CommonName, subject);
+        self.issue(params)
+    }
+
     /// The same, for this key.
     #[must_use]
     pub fn server_with(&self, key: &KeyPair) -> Leaf {

@@ -45,9 +45,13 @@ pub(super) enum Task {
 pub(super) enum Format {
     Text,
     Json,
+    Sarif,
+    Junit,
+    Html,
 }
 
-const FORMATS: [(&str, Format); 2] = [("text", Format::Text), ("json", Format::Json)];
+const FORMATS: [(&str, Format); 5] =
+    [("text", Format::Text), ("json", Format::Json), ("sarif", Format::Sarif), ("junit", Format::Junit), ("html", Format::Html)];
 
 /// The longest `--deadline`, in seconds: an hour. Whoever waits longer than that does not wait for an answer.
 const LONGEST_DEADLINE: u64 = 3600;

@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 use super::Why;
 use super::output::{Output, broken};
-use super::report::{Report, Row};
-use crate::error::Problem;
+use super::report::{Report, Row, State};
+use crate::error::{Problem, Severity};
 
 /// Prints a document, indented.
 pub(super) fn print(document: &impl Serialize, out: &mut Output) -> Result<(), Why> {
@@ -19,7 +19,8 @@ pub(super) fn print(document: &impl Serialize, out: &mut Output) -> Result<(), W
 
 impl Serialize for Report {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        let mut fields = serializer.serialize_struct("Report", 8)?;
+        let mut fields = serializer.serialize_struct("Report", 10)?;
+        fields.serialize_field("version", env!("CARGO_PKG_VERSION"))?;
         fields.serialize_field("program", &self.program)?;
         fields.serialize_field("command", self.command.name())?;
         fields.serialize_field("struct", self.manifest.struct_name())?;
@@ -27,7 +28,25 @@ impl Serialize for Report {
         fields.serialize_field("passed", &self.has_passed())?;
         fields.serialize_field("taken_at", &self.taken_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())?;
         fields.serialize_field("took_ms", &self.took.as_millis())?;
+        fields.serialize_field("counts", &Counts(self))?;
         fields.serialize_field("fields", &self.rows)?;
+        fields.end()
+    }
+}
+
+/// How many fields there are of each state, and how many problems of each severity.
+struct Counts<'a>(&'a Report);
+
+impl Serialize for Counts<'_> {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        let Self(report) = self;
+        let mut fields = serializer.serialize_struct("Counts", State::ALL.len() + Severity::ALL.len())?;
+        for state in State::ALL {
+            fields.serialize_field(state.name(), &report.rows.iter().filter(|row| row.state == state).count())?;
+        }
+        for severity in Severity::ALL {
+            fields.serialize_field(severity.plural(), &report.count(severity))?;
+        }
         fields.end()
     }
 }
@@ -50,9 +69,10 @@ impl Serialize for Row {
                 Problem::Failure(_) => None,
             })
             .collect();
-        let mut fields = serializer.serialize_struct("Row", 12)?;
+        let mut fields = serializer.serialize_struct("Row", 13)?;
         fields.serialize_field("name", &self.path)?;
         fields.serialize_field("variable", &self.variable)?;
+        fields.serialize_field("category", self.category())?;
         fields.serialize_field("kind", self.kind())?;
         fields.serialize_field("docs", self.field.doc_comment())?;
         fields.serialize_field("state", self.state.name())?;

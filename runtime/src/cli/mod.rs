@@ -26,6 +26,20 @@
 //! 0 where nothing is refused: a warning, and what a waiver covers, are told and refuse nothing. 1 where something is. 2 where the command line is wrong, or the file that it names
 //! cannot be read, or the output cannot be written. 130 and 143 where it was interrupted or terminated before it was done.
 //!
+//! # Formats
+//!
+//! | `--format` | is |
+//! |---|---|
+//! | `text` | for whoever reads it here and now |
+//! | `json` | all of it, as data ([schema](SCHEMA)) |
+//! | `sarif` | SARIF 2.1.0, for code scanning: each finding and each failure is a result, what a waiver covers is suppressed with its reason, and the rules lead to ASVS 5.0 and CWE. A result's place is its field and its variable; as code scanning shows nothing without a file, `environment/NAME` stands in for one |
+//! | `junit` | JUnit's XML, for whoever shows tests: a suite for each struct, a case for each field. A finding is a failure, a service that is away an error, and what is absent or was not tried is skipped |
+//! | `html` | one page, to look at, print or keep: it has no script, and loads nothing |
+//!
+//! ```sh
+//! shop-services posture --format html >posture.html
+//! ```
+//!
 //! # What is printed
 //!
 //! No secret. A server's text is made [printable](crate::posture::printable) when it comes in, and is escaped as each format asks when it goes out. Results go to standard output; what is being done to standard
@@ -55,12 +69,18 @@ use crate::watch::Watch;
 
 mod arguments;
 mod explain;
+mod html;
 mod json;
+mod junit;
 mod live;
 mod output;
 mod preflight;
 mod report;
+mod sarif;
 mod text;
+
+/// The JSON Schema (2020-12) of a report that `--format json` prints. It refers to that of a [posture](crate::posture::SCHEMA), by its `$id`.
+pub const SCHEMA: &str = include_str!("../../schemas/report.json");
 
 /// Nothing is refused.
 const FINE: u8 = 0;
@@ -150,6 +170,9 @@ fn perform(manifest: &'static Manifest, source: &dyn Source, program: &str, colo
             match format {
                 Format::Text => out.write_all(text::report(&report, is_told).as_bytes()).map_err(output::broken)?,
                 Format::Json => json::print(&report, &mut out)?,
+                Format::Sarif => json::print(&sarif::log(&report), &mut out)?,
+                Format::Junit => out.write_all(junit::report(&report)?.as_bytes()).map_err(output::broken)?,
+                Format::Html => out.write_all(html::page(&report)?.as_bytes()).map_err(output::broken)?,
             }
             if report.has_passed() { FINE } else { FINDINGS }
         }

@@ -2,10 +2,28 @@
 
 use std::time::{Duration, SystemTime};
 
+use backing_services_rules::Date;
+
 use crate::attach::Attempt;
 use crate::error::{Problem, Severity};
 use crate::manifest::{Category, Field, Manifest};
 use crate::posture::Posture;
+
+/// A moment as RFC 3339 writes it, in UTC and to the second.
+pub(crate) fn rfc3339(moment: SystemTime) -> String {
+    let seconds = since_1970(moment);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{}T{hour:02}:{minute:02}:{second:02}Z", day(moment))
+}
+
+/// The day of a moment, in UTC.
+pub(crate) fn day(moment: SystemTime) -> Date {
+    Date::from_unix_days(i64::try_from(since_1970(moment) / 86_400).unwrap_or(i64::MAX))
+}
+
+fn since_1970(moment: SystemTime) -> u64 {
+    moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
 
 /// What a command found out about a struct.
 pub(crate) struct Report {
@@ -77,6 +95,8 @@ pub(crate) enum State {
 }
 
 impl State {
+    pub(crate) const ALL: [Self; 5] = [Self::Passed, Self::Absent, Self::Default, Self::Refused, Self::Untried];
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -117,6 +137,16 @@ impl Row {
         }
     }
 
+    /// What the manifest's JSON calls it.
+    pub(crate) const fn category(&self) -> &'static str {
+        match self.field.category() {
+            Category::Resource(_) => "resource",
+            Category::Secret(_) => "secret",
+            Category::Setting(_) => "setting",
+            Category::Nested(_) => "nested",
+        }
+    }
+
     pub(crate) const fn is_resource(&self) -> bool {
         matches!(self.field.category(), Category::Resource(_))
     }
@@ -134,5 +164,18 @@ impl Row {
             self.state = State::Refused;
         }
         self.problems.push(problem);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_written_as_the_rfc_has_it() {
+        let written = |seconds| rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(written(0), "1970-01-01T00:00:00Z");
+        assert_eq!(written(1_709_210_096), "2024-02-29T12:34:56Z");
+        assert_eq!(written(1_798_761_599), "2026-12-31T23:59:59Z");
     }
 }

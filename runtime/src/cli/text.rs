@@ -185,15 +185,19 @@ fn posture_lines(posture: &Posture, line: &mut impl FnMut(&str, String)) {
 fn tls_lines(tls: &TlsPosture, line: &mut impl FnMut(&str, String)) {
     let TlsPosture { version, cipher, trust, certificate } = tls;
     line("TLS", format!("{version}, {cipher}"));
-    let trusted = match trust {
-        TrustPosture::PublicRoots => "by the public authorities",
-        TrustPosture::PrivateCa => "by its private authority, and nobody else",
-        TrustPosture::PinnedKey => "for its key, which is pinned",
-    };
-    line("trusted", trusted.to_owned());
+    line("trusted", self::trust(*trust).to_owned());
     line("certificate", format!("{}, {}, {} left", certificate.subject, certificate.key, days(certificate)));
     line("issued by", certificate.issuer.clone());
     line("names", certificate.names.join(", "));
+}
+
+/// Who vouches for the server, as it goes on behind "trusted".
+pub(super) const fn trust(trust: TrustPosture) -> &'static str {
+    match trust {
+        TrustPosture::PublicRoots => "by the public authorities",
+        TrustPosture::PrivateCa => "by its private authority, and nobody else",
+        TrustPosture::PinnedKey => "for its key, which is pinned",
+    }
 }
 
 fn days(certificate: &CertificatePosture) -> String {
@@ -201,21 +205,26 @@ fn days(certificate: &CertificatePosture) -> String {
     counted(usize::try_from(days).unwrap_or(usize::MAX), "day")
 }
 
-fn milliseconds(took: Duration) -> String {
+pub(super) fn milliseconds(took: Duration) -> String {
     format!("{} ms", took.as_millis())
 }
 
 /// What came of it, in one line.
 fn summary(report: &Report) -> String {
+    let state = if report.has_passed() { State::Passed } else { State::Refused };
+    format!("{}: {}", PAINT.with(colour(state), state.name()), sentence(report))
+}
+
+/// The same, without the one word that says it.
+pub(super) fn sentence(report: &Report) -> String {
     let name = report.manifest.struct_name();
     let (done, not_done) = if report.command.connects() { ("attaches", "attach") } else { ("loads", "load") };
     let also: String = notices(|severity| report.count(severity)).map(|notice| format!(", {notice}")).collect();
     let fields = counted(report.rows.len(), "field");
     if report.has_passed() {
-        return format!("{}: `{name}` {done}: {fields}{also}", PAINT.with(colour(State::Passed), "passed"));
+        return format!("`{name}` {done}: {fields}{also}");
     }
     let failing = report.rows.iter().filter(|row| row.state == State::Refused).count();
     let problems = counted(report.count(Severity::Error), "problem");
-    let refused = PAINT.with(colour(State::Refused), "refused");
-    format!("{refused}: `{name}` does not {not_done}: {problems} in {failing} of {fields}{also}")
+    format!("`{name}` does not {not_done}: {problems} in {failing} of {fields}{also}")
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::Peer;
+use crate::pki::Leaf;
 
 /// The commands in what a client sent, each with its words; what is no command, or not whole, is left out.
 #[must_use]
@@ -48,14 +49,48 @@ impl<'a> Lines<'a> {
 /// What a server of version 7.4 says to a good `HELLO 3`.
 #[must_use]
 pub fn hello() -> Vec<u8> {
+    hello_from("redis", "7.4.1")
+}
+
+/// The same from a server that calls itself, and its version, what it likes.
+#[must_use]
+pub fn hello_from(server: &str, version: &str) -> Vec<u8> {
     let mut text = "%7\r\n".to_owned();
-    for (key, value) in
-        [("server", "$5\r\nredis"), ("version", "$5\r\n7.4.1"), ("proto", ":3"), ("id", ":7"), ("mode", "$10\r\nstandalone")]
-    {
+    let of_bytes = |value: &str| format!("${}\r\n{value}", value.len());
+    for (key, value) in [
+        ("server", of_bytes(server)),
+        ("version", of_bytes(version)),
+        ("proto", ":3".to_owned()),
+        ("id", ":7".to_owned()),
+        ("mode", of_bytes("standalone")),
+    ] {
         text.push_str(&format!("${}\r\n{key}\r\n{value}\r\n", key.len()));
     }
     text.push_str("$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n");
     text.into_bytes()
+}
+
+/// Lets one account in over TLS, with this to `HELLO`, and lets it do next to nothing: all that attaching asks of a good server, unless it answers strangers, too.
+///
+/// # Errors
+/// Where the other end goes away.
+pub async fn admit(peer: Peer, leaf: &Leaf, account: &str, hello: &[u8], strangers: bool) -> io::Result<Option<Peer>> {
+    let peer = peer.encrypt(leaf).await?;
+    let mut greeted = false;
+    serve(peer, move |command| {
+        Some(match command.join(" ").to_uppercase().as_str() {
+            "PING" if greeted || strangers => b"+PONG\r\n".to_vec(),
+            "PING" => b"-NOAUTH Authentication required.\r\n".to_vec(),
+            "ACL WHOAMI" => format!("${}\r\n{account}\r\n", account.len()).into_bytes(),
+            command if command.starts_with("HELLO") => {
+                greeted = true;
+                hello.to_vec()
+            }
+            command if command.starts_with("SELECT") => b"+OK\r\n".to_vec(),
+            _ => b"-NOPERM no permissions\r\n".to_vec(),
+        })
+    })
+    .await
 }
 
 /// Answers each command with what `answer` says, as long as it says something.

@@ -1,0 +1,323 @@
+//! The report as a page: the application in the middle, its resources around it. It asks nobody for anything: no script, and nothing from elsewhere.
+//!
+//! What it looks like is in `html/page.html` and `html/page.css`. The template escapes whatever it prints; should something slip through all the same, the page's own policy lets a
+//! browser load nothing and run nothing: the one thing that it admits is our style sheet, by its hash.
+
+use backing_services_rules::Transport;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use minijinja::{Environment, UndefinedBehavior, Value, context};
+use ring::digest::{SHA256, digest};
+
+use super::Why;
+use super::report::{Command, Report, Row, State, day, rfc3339};
+use super::text::{self, milliseconds};
+use crate::error::{Problem, Severity, counted};
+use crate::posture::{CertificatePosture, Posture, TrustPosture};
+use crate::tls::EXPIRY_NOTICE_DAYS;
+
+/// By its name's end it is HTML, and what is put into it is escaped.
+const TEMPLATE: (&str, &str) = ("page.html", include_str!("html/page.html"));
+const STYLE: &str = include_str!("html/page.css");
+
+/// The days that a full bar stands for: what most public authorities give a certificate today. One that has more fills it, too.
+const FULL_BAR: u64 = 90;
+
+/// How tall a resource's row is in the coordinates of the lines that lead to it.
+const ROW: usize = 100;
+
+/// The page.
+pub(super) fn page(report: &Report) -> Result<String, Why> {
+    let mut environment = Environment::new();
+    // A name that the template misspells is an error, and no gap.
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    let (name, template) = TEMPLATE;
+    let page = environment.render_named_str(name, template, context(report));
+    page.map_err(|_| Box::new("the report cannot be written as a page") as Why)
+}
+
+fn context(report: &Report) -> Value {
+    let resources: Vec<_> = report.rows.iter().filter(|row| row.is_resource()).collect();
+    // Those that are declared first are on the left, and the odd one is on the right.
+    let (left, right) = resources.split_at(resources.len() / 2);
+    let problems = [Severity::Error, Severity::Warning, Severity::Waived].map(|severity| problems(report, severity));
+    let taken_at = rfc3339(report.taken_at);
+    context! {
+        style => Value::from_safe_string(STYLE.to_owned()),
+        style_hash => BASE64_STANDARD.encode(digest(&SHA256, STYLE.as_bytes())),
+        struct => report.manifest.struct_name(),
+        docs => report.manifest.doc_comment(),
+        program => report.program.as_str(),
+        command => report.command.name(),
+        connects => report.command.connects(),
+        in_full => report.command == Command::Posture,
+        verdict => if report.has_passed() { State::Passed.name() } else { State::Refused.name() },
+        sentence => text::sentence(report),
+        taken_at => taken_at.as_str(),
+        taken_at_words => taken_at.replace('T', " ").replace('Z', " UTC"),
+        took => milliseconds(report.took),
+        version => env!("CARGO_PKG_VERSION"),
+        tally => tally(&resources),
+        ring => resources.iter().map(|row| Lock::of(row).name()).collect::<Vec<_>>(),
+        left => side(report, left),
+        right => side(report, right),
+        problems => problems.into_iter().flatten().collect::<Vec<_>>(),
+        waivers => report.rows.iter().flat_map(waivers).collect::<Vec<_>>(),
+        details => resources.iter().map(|row| details(report, row)).collect::<Vec<_>>(),
+        values => report.rows.iter().filter(|row| !row.is_resource()).map(value).collect::<Vec<_>>(),
+    }
+}
+
+/// What a resource's lock says of it. A word goes with it wherever a colour does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lock {
+    /// TLS, and the server is who it should be.
+    Verified,
+    /// The same, but something is violated that a waiver covers.
+    Waived,
+    /// No TLS, which a waiver or a loopback address allows.
+    Open,
+    /// It lives in the process.
+    Embedded,
+    /// Its values are good; nothing was connected to.
+    Loaded,
+    Refused,
+    Untried,
+    Absent,
+}
+
+impl Lock {
+    fn of(row: &Row) -> Self {
+        match (row.state, &row.posture) {
+            (State::Refused, _) => Self::Refused,
+            (State::Untried, _) => Self::Untried,
+            (State::Absent, _) => Self::Absent,
+            (State::Passed | State::Default, None) => Self::Loaded,
+            (State::Passed | State::Default, Some(posture)) => match (&posture.tls, posture.transport) {
+                (None, Transport::Embedded) => Self::Embedded,
+                (None, _) => Self::Open,
+                (Some(_), _) if row.problems.iter().any(|problem| problem.severity() == Severity::Waived) => Self::Waived,
+                (Some(_), _) => Self::Verified,
+            },
+        }
+    }
+
+    /// The name of its class and of its picture.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Waived => "waived",
+            Self::Open => "open",
+            Self::Embedded => "embedded",
+            Self::Loaded => "loaded",
+            Self::Refused => "refused",
+            Self::Untried => "untried",
+            Self::Absent => "absent",
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Waived => "waived",
+            Self::Open => "no TLS",
+            Self::Embedded => "embedded",
+            Self::Loaded => "loaded",
+            Self::Refused => "refused",
+            Self::Untried => "not tried",
+            Self::Absent => "absent",
+        }
+    }
+}
+
+/// How many resources there are of each lock, in the order of their first one.
+fn tally(resources: &[&Row]) -> Vec<Value> {
+    let mut counts: Vec<(Lock, usize)> = Vec::new();
+    for row in resources {
+        let lock = Lock::of(row);
+        match counts.iter_mut().find(|(known, _)| *known == lock) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((lock, 1)),
+        }
+    }
+    counts.into_iter().map(|(lock, count)| context! { lock => lock.name(), words => lock.words(), count => count }).collect()
+}
+
+/// The resources of one side, and the lines that lead to them.
+fn side(report: &Report, rows: &[&Row]) -> Value {
+    let lines: Vec<_> = rows
+        .iter()
+        .enumerate()
+        .map(|(index, row)| context! { y => index * ROW + ROW / 2, lock => Lock::of(row).name() })
+        .collect();
+    context! {
+        height => rows.len() * ROW,
+        lines => lines,
+        cards => rows.iter().map(|row| card(report, row)).collect::<Vec<_>>(),
+    }
+}
+
+/// What there is to see of a resource at a glance.
+fn card(report: &Report, row: &Row) -> Value {
+    let lock = Lock::of(row);
+    let posture = row.posture.as_ref();
+    let denied = row.problems.iter().find(|problem| problem.is_denied());
+    let counts = [Severity::Warning, Severity::Waived].map(|severity| {
+        let count = row.problems.iter().filter(|problem| problem.severity() == severity).count();
+        (severity, count)
+    });
+    let chips: Vec<_> = counts
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(severity, count)| match severity {
+            Severity::Waived => context! { severity => severity.name(), words => format!("{count} waived") },
+            _ => context! { severity => severity.name(), words => counted(count, severity.name()) },
+        })
+        .collect();
+    context! {
+        name => row.path.as_str(),
+        kind => row.kind(),
+        docs => row.field.doc_comment(),
+        lock => lock.name(),
+        words => lock.words(),
+        endpoint => row.endpoint.as_deref(),
+        protection => posture.map(protection),
+        certificate => posture.and_then(|posture| posture.tls.as_ref()).map(|tls| bar(report, &tls.certificate)),
+        account => posture.and_then(|posture| posture.account.as_deref()),
+        server => posture.and_then(|posture| server(report, posture)),
+        problem => denied.map(|problem| context! { name => problem.name(), message => problem.message() }),
+        chips => chips,
+    }
+}
+
+/// What protects the connection, in half a line.
+fn protection(posture: &Posture) -> String {
+    match (&posture.tls, posture.transport) {
+        (Some(tls), _) => {
+            let by = match tls.trust {
+                TrustPosture::PublicRoots => "the public authorities",
+                TrustPosture::PrivateCa => "its private authority",
+                TrustPosture::PinnedKey => "its pinned key",
+            };
+            format!("{}, verified by {by}", tls.version)
+        }
+        (None, Transport::Embedded) => "in this process".to_owned(),
+        (None, _) => "no TLS".to_owned(),
+    }
+}
+
+fn server(report: &Report, posture: &Posture) -> Option<Value> {
+    let server = posture.server.as_ref()?;
+    let end = server.end_of_life();
+    Some(context! {
+        name => server.to_string(),
+        end_of_life => end.map(|end| end.to_string()),
+        is_over => end.is_some_and(|end| end < day(report.taken_at)),
+    })
+}
+
+/// The days that a certificate has left.
+fn bar(report: &Report, certificate: &CertificatePosture) -> Value {
+    let days = certificate.days_left(report.taken_at);
+    context! {
+        days => counted(usize::try_from(days).unwrap_or(usize::MAX), "day"),
+        percent => days.min(FULL_BAR) * 100 / FULL_BAR,
+        is_short => days < EXPIRY_NOTICE_DAYS,
+    }
+}
+
+/// The problems of a severity, below a heading; `None` where there are none.
+fn problems(report: &Report, severity: Severity) -> Option<Value> {
+    let problems: Vec<_> = report.problems().filter(|problem| problem.severity() == severity).map(problem).collect();
+    if problems.is_empty() {
+        return None;
+    }
+    let heading = match severity {
+        Severity::Error => "Refused",
+        Severity::Warning => "Warnings",
+        Severity::Waived => "Waived",
+    };
+    Some(context! { severity => severity.name(), heading => heading, problems => problems })
+}
+
+fn problem(problem: &Problem) -> Value {
+    let rule = match problem {
+        Problem::Finding(finding) => Some(finding.rule()),
+        Problem::Failure(_) => None,
+    };
+    context! {
+        severity => problem.severity().name(),
+        name => problem.name(),
+        field => problem.field(),
+        variable => problem.variable(),
+        origin => problem.origin(),
+        message => problem.message(),
+        remedy => problem.remedy(),
+        waived_because => problem.waived_because(),
+        asvs => rule.map(|rule| rule.asvs.join(", ")),
+        cwe => rule.map(|rule| rule.cwe),
+    }
+}
+
+/// The waivers of a field, and how much each of them covers.
+fn waivers(row: &Row) -> impl Iterator<Item = Value> {
+    row.field.declaration().waived_rules().iter().map(|waiver| {
+        let rule = waiver.rule().name;
+        let covered = row.problems.iter().filter(|problem| problem.name() == rule && problem.severity() == Severity::Waived);
+        context! {
+            field => row.path.as_str(),
+            rule => rule,
+            reason => waiver.reason(),
+            until => waiver.until().map(|until| until.to_string()),
+            covered => covered.count(),
+        }
+    })
+}
+
+/// All that attaching taught of a resource.
+fn details(report: &Report, row: &Row) -> Value {
+    let posture = row.posture.as_ref();
+    let lock = Lock::of(row);
+    let tls = posture.and_then(|posture| posture.tls.as_ref()).map(|tls| {
+        context! {
+            version => tls.version,
+            cipher => tls.cipher.as_str(),
+            trust => text::trust(tls.trust),
+            subject => tls.certificate.subject.as_str(),
+            issuer => tls.certificate.issuer.as_str(),
+            names => tls.certificate.names.clone(),
+            key => tls.certificate.key.as_str(),
+            certificate => bar(report, &tls.certificate),
+        }
+    });
+    context! {
+        name => row.path.as_str(),
+        kind => row.kind(),
+        docs => row.field.doc_comment(),
+        lock => lock.name(),
+        words => lock.words(),
+        variable => row.variable.as_str(),
+        origin => row.origin.as_deref(),
+        endpoint => row.endpoint.as_deref(),
+        needs => row.field.declaration().needed_privileges(),
+        tls => tls,
+        protection => posture.map(protection),
+        server => posture.and_then(|posture| server(report, posture)),
+        account => posture.and_then(|posture| posture.account.as_deref()),
+        authentication => posture.and_then(|posture| posture.authentication.as_deref()),
+        privileges => posture.map_or_else(Vec::new, |posture| posture.privileges.clone()),
+        remarks => posture.map_or_else(Vec::new, |posture| posture.remarks.clone()),
+        took => row.took.map(milliseconds),
+    }
+}
+
+/// A secret or a setting: where it comes from, and never what it is.
+fn value(row: &Row) -> Value {
+    context! {
+        name => row.path.as_str(),
+        kind => row.kind(),
+        docs => row.field.doc_comment(),
+        state => row.state.name(),
+        variable => row.variable.as_str(),
+        origin => row.origin.as_deref(),
+    }
+}

@@ -1,0 +1,141 @@
+//! The report as JUnit's XML, for whoever shows tests: a suite for each struct, a case for each field.
+//!
+//! A finding is a failure, and a service that is away an error; what is absent or was not tried is skipped. What is told and refuses nothing is the case's output.
+
+use std::fmt::Write as _;
+
+use quick_junit::{NonSuccessKind, Property, Report as Document, TestCase, TestCaseStatus, TestSuite, XmlString};
+
+use super::Why;
+use super::report::{Report, Row, State, rfc3339};
+use crate::error::Problem;
+
+/// The document.
+pub(super) fn report(report: &Report) -> Result<String, Why> {
+    let name = report.manifest.struct_name();
+    let mut document = Document::new(text(name));
+    document.timestamp = rfc3339(report.taken_at).parse().ok();
+    document.set_time(report.took);
+    let mut suites: Vec<TestSuite> = Vec::new();
+    for row in &report.rows {
+        // A nested struct's fields are a suite of their own, called after the field that holds them.
+        let (class, field) = match row.path.rsplit_once('.') {
+            Some((parent, field)) => (format!("{name}.{parent}"), field),
+            None => (name.to_owned(), row.path.as_str()),
+        };
+        let case = case(report, row, &class, field);
+        if !suites.iter().any(|suite| suite.name.as_str() == class) {
+            suites.push(suite(report, &class));
+        }
+        if let Some(suite) = suites.iter_mut().find(|suite| suite.name.as_str() == class) {
+            suite.add_test_case(case);
+        }
+    }
+    document.add_test_suites(suites);
+    document.to_string().map_err(|_| Box::new("the report cannot be written as XML") as Why)
+}
+
+fn suite(report: &Report, class: &str) -> TestSuite {
+    let mut suite = TestSuite::new(text(class));
+    suite.timestamp = rfc3339(report.taken_at).parse().ok();
+    let version = format!("backing-services {}", env!("CARGO_PKG_VERSION"));
+    for (name, value) in [("program", report.program.as_str()), ("command", report.command.name()), ("version", &version)] {
+        suite.add_property(property(name, value));
+    }
+    suite
+}
+
+fn case(report: &Report, row: &Row, class: &str, field: &str) -> TestCase {
+    let mut case = TestCase::new(text(field), status(row));
+    case.set_classname(text(class));
+    if let Some(took) = row.took {
+        case.set_time(took);
+    }
+    case.properties = properties(report, row);
+    let told = written(row.problems.iter().filter(|problem| !problem.is_denied()));
+    if !told.is_empty() {
+        case.set_system_out(text(&told));
+    }
+    case
+}
+
+fn status(row: &Row) -> TestCaseStatus {
+    let skipped = |why: &str| {
+        let mut status = TestCaseStatus::skipped();
+        status.set_type(row.state.name()).set_message(why);
+        status
+    };
+    match row.state {
+        State::Passed | State::Default => TestCaseStatus::success(),
+        State::Absent => skipped("it is optional, and there is none"),
+        State::Untried => skipped("it was not connected to, as something else was refused before"),
+        State::Refused => {
+            let denied = || row.problems.iter().filter(|problem| problem.is_denied());
+            let kind = match denied().any(|problem| matches!(problem, Problem::Finding(_))) {
+                true => NonSuccessKind::Failure,
+                false => NonSuccessKind::Error,
+            };
+            let mut status = TestCaseStatus::non_success(kind);
+            if let Some(first) = denied().next() {
+                status.set_type(first.name()).set_message(text(first.message()));
+            }
+            status.set_description(text(&written(denied())));
+            status
+        }
+    }
+}
+
+/// Problems, and what to do about them.
+fn written<'a>(problems: impl Iterator<Item = &'a Problem>) -> String {
+    let mut written = String::new();
+    for problem in problems {
+        let severity = problem.severity().name();
+        let (what, why) = match problem.waived_because() {
+            Some(reason) => ("waived", reason),
+            None => ("help", problem.remedy()),
+        };
+        // Writing to a `String` does not fail.
+        let _ = writeln!(written, "{severity}[{}]: {}\n  {what}: {why}", problem.name(), problem.message());
+    }
+    written
+}
+
+fn properties(report: &Report, row: &Row) -> Vec<Property> {
+    let mut properties =
+        vec![property("kind", row.kind()), property("variable", &row.variable), property("state", row.state.name())];
+    let mut add = |name, value: Option<&str>| properties.extend(value.map(|value| property(name, value)));
+    add("origin", row.origin.as_deref());
+    add("endpoint", row.endpoint.as_deref());
+    if let Some(posture) = &row.posture {
+        add("tls", posture.tls.as_ref().map(|tls| tls.version));
+        let days = posture.tls.as_ref().map(|tls| tls.certificate.days_left(report.taken_at).to_string());
+        add("certificate_days_left", days.as_deref());
+        add("certificate_subject", posture.tls.as_ref().map(|tls| tls.certificate.subject.as_str()));
+        add("account", posture.account.as_deref());
+        add("server", posture.server.as_ref().map(ToString::to_string).as_deref());
+    }
+    for waiver in row.field.declaration().waived_rules() {
+        let until = waiver.until().map(|until| format!(", until {until}")).unwrap_or_default();
+        add("waiver", Some(&format!("{}: {}{until}", waiver.rule().name, waiver.reason())));
+    }
+    properties
+}
+
+fn property(name: &str, value: &str) -> Property {
+    Property::new(name, text(value))
+}
+
+/// A text that XML 1.0 can hold: beside what the library leaves out, it knows no U+FFFE and no U+FFFF.
+fn text(text: &str) -> XmlString {
+    XmlString::new(text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_one_that_xml_can_hold() {
+        assert_eq!(text("a\u{0}\u{b}\u{1b}[31mb\u{fffe}c\u{ffff}").as_str(), "ab\u{fffd}c\u{fffd}");
+    }
+}

@@ -1,0 +1,205 @@
+//! The report as SARIF 2.1.0, the interchange format of static analysis, as code scanning takes it.
+//!
+//! Findings and failures are results alike: whoever reads the results alone has read what is wrong. What a waiver covers is there, suppressed, with its reason.
+
+use std::collections::HashMap;
+
+use backing_services_rules::{Level, RULES, Rule};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use ring::digest::{SHA256, digest};
+use serde_json::{Value, json};
+
+use super::report::{Report, rfc3339};
+use super::{FINDINGS, FINE};
+use crate::error::{Problem, Severity};
+use crate::finding::FailureKind;
+
+const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
+const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
+
+/// The taxonomies, by their places in the run.
+const ASVS: usize = 0;
+const CWE: usize = 1;
+
+/// What a variable's name keeps as it is in a URI.
+const IN_A_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.');
+
+/// The log, of one run.
+pub(super) fn log(report: &Report) -> Value {
+    let (name, command) = (report.manifest.struct_name(), report.command.name());
+    json!({
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": driver() },
+            "taxonomies": [asvs(), cwe()],
+            // One run stands in for an earlier one of the same struct and command.
+            "automationDetails": { "id": format!("backing-services/{command}/{name}/") },
+            "invocations": [{
+                "executionSuccessful": true,
+                "exitCode": if report.has_passed() { FINE } else { FINDINGS },
+                "startTimeUtc": rfc3339(report.taken_at),
+                "endTimeUtc": rfc3339(report.taken_at + report.took),
+                "properties": { "program": report.program, "command": command },
+            }],
+            "columnKind": "unicodeCodePoints",
+            "results": results(report),
+        }],
+    })
+}
+
+fn driver() -> Value {
+    let rules: Vec<_> =
+        RULES.iter().map(|rule| of_rule(rule)).chain(FailureKind::ALL.iter().map(|kind| of_failure(*kind))).collect();
+    json!({
+        "name": "backing-services",
+        "version": env!("CARGO_PKG_VERSION"),
+        "semanticVersion": env!("CARGO_PKG_VERSION"),
+        "informationUri": REPOSITORY,
+        "supportedTaxonomies": [{ "name": "ASVS", "index": ASVS }, { "name": "CWE", "index": CWE }],
+        "rules": rules,
+    })
+}
+
+fn of_rule(rule: &Rule) -> Value {
+    let to_asvs = rule.asvs.iter().map(|requirement| {
+        json!({ "target": { "id": requirement, "toolComponent": { "name": "ASVS", "index": ASVS } }, "kinds": ["relevant"] })
+    });
+    let weakness = json!({ "id": rule.cwe.to_string(), "toolComponent": { "name": "CWE", "index": CWE } });
+    let to_cwe = json!({ "target": weakness, "kinds": ["superset"] });
+    json!({
+        "id": rule.name,
+        "shortDescription": { "text": rule.summary },
+        "fullDescription": { "text": rule.rationale },
+        "help": { "text": rule.remedy },
+        "helpUri": format!("{REPOSITORY}/blob/main/docs/rules.md#{}", rule.name),
+        "defaultConfiguration": { "level": level(rule) },
+        "relationships": to_asvs.chain([to_cwe]).collect::<Vec<_>>(),
+        "properties": { "tags": ["security", format!("external/cwe/cwe-{}", rule.cwe)], "level": rule.level.name() },
+    })
+}
+
+fn of_failure(kind: FailureKind) -> Value {
+    json!({
+        "id": kind.name(),
+        "shortDescription": { "text": kind.summary() },
+        "help": { "text": "each result says what to look at" },
+        "defaultConfiguration": { "level": "error" },
+        "properties": { "tags": ["reliability"] },
+    })
+}
+
+/// What a violation is where no waiver covers it.
+const fn level(rule: &Rule) -> &'static str {
+    match rule.level {
+        Level::Warn => "warning",
+        _ => "error",
+    }
+}
+
+fn asvs() -> Value {
+    let mut requirements: Vec<_> = RULES.iter().flat_map(|rule| rule.asvs).collect();
+    requirements.sort_unstable();
+    requirements.dedup();
+    json!({
+        "name": "ASVS",
+        "version": "5.0",
+        "organization": "OWASP",
+        "shortDescription": { "text": "The OWASP Application Security Verification Standard" },
+        "informationUri": "https://owasp.org/www-project-application-security-verification-standard/",
+        "isComprehensive": false,
+        "taxa": requirements.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>(),
+    })
+}
+
+fn cwe() -> Value {
+    let mut weaknesses: Vec<_> = RULES.iter().map(|rule| rule.cwe).collect();
+    weaknesses.sort_unstable();
+    weaknesses.dedup();
+    let taxon =
+        |id: &u16| json!({ "id": id.to_string(), "helpUri": format!("https://cwe.mitre.org/data/definitions/{id}.html") });
+    json!({
+        "name": "CWE",
+        "organization": "MITRE",
+        "shortDescription": { "text": "The Common Weakness Enumeration" },
+        "informationUri": "https://cwe.mitre.org/",
+        "isComprehensive": false,
+        "taxa": weaknesses.iter().map(taxon).collect::<Vec<_>>(),
+    })
+}
+
+fn results(report: &Report) -> Vec<Value> {
+    // A field may violate a rule more than once.
+    let mut seen = HashMap::new();
+    let mut results = Vec::new();
+    for problem in report.problems() {
+        let fingerprint = fingerprint(report, problem);
+        let count = seen.entry(fingerprint.clone()).and_modify(|count| *count += 1).or_insert(1_usize);
+        results.push(result(report, problem, &format!("{fingerprint}:{count}")));
+    }
+    results
+}
+
+fn result(report: &Report, problem: &Problem, fingerprint: &str) -> Value {
+    let level = match (problem.severity(), problem) {
+        (Severity::Warning, _) => "warning",
+        // As it would be without the waiver.
+        (Severity::Waived, Problem::Finding(finding)) => level(finding.rule()),
+        _ => "error",
+    };
+    // Where something reads them, these two are what tells a result of this run from one of the last; the second is the only one that GitHub's code scanning reads.
+    let fingerprints = json!({ "fieldAndRule/v1": fingerprint, "primaryLocationLineHash": fingerprint });
+    let mut result = json!({
+        "ruleId": problem.name(),
+        "level": level,
+        "message": { "text": message(problem) },
+        "locations": [location(report, problem)],
+        "partialFingerprints": fingerprints,
+    });
+    let place = RULES
+        .iter()
+        .map(|rule| rule.name)
+        .chain(FailureKind::ALL.iter().map(|kind| kind.name()))
+        .position(|name| name == problem.name());
+    if let Some(index) = place {
+        result["ruleIndex"] = json!(index);
+    }
+    // There is an empty list where nothing suppresses it: that says that this was looked at.
+    let suppression = |reason| json!({ "kind": "inSource", "status": "accepted", "justification": reason });
+    result["suppressions"] = json!(problem.waived_because().map(suppression).into_iter().collect::<Vec<_>>());
+    result
+}
+
+/// What is wrong and what to do, as plain text. A link is written in brackets there, which no text that came from elsewhere may make.
+fn message(problem: &Problem) -> String {
+    let mut text = format!("{}: {}", problem.field(), problem.message());
+    if problem.waived_because().is_none() {
+        text.push_str("\nhelp: ");
+        text.push_str(problem.remedy());
+    }
+    if text.contains("](") { text.replace('[', "\\[").replace(']', "\\]") } else { text }
+}
+
+/// The field, and the variable. Code scanning shows no result without a file, and a variable is in none: its name stands in for one.
+fn location(report: &Report, problem: &Problem) -> Value {
+    let field = problem.field();
+    let name = field.rsplit_once('.').map_or(field, |(_, name)| name);
+    let qualified = format!("{}.{field}", report.manifest.struct_name());
+    let mut logical = vec![json!({ "name": name, "fullyQualifiedName": qualified, "kind": "member" })];
+    if let Some(variable) = problem.variable() {
+        logical.push(json!({ "name": variable, "fullyQualifiedName": variable, "kind": "variable" }));
+    }
+    let segment = utf8_percent_encode(problem.variable().unwrap_or(field), IN_A_SEGMENT);
+    let mut artifact = json!({ "uri": format!("environment/{segment}") });
+    if let Some(origin) = problem.origin() {
+        artifact["description"] = json!({ "text": origin });
+    }
+    json!({ "physicalLocation": { "artifactLocation": artifact, "region": { "startLine": 1 } }, "logicalLocations": logical })
+}
+
+/// What stays the same from run to run, whatever the message says today.
+fn fingerprint(report: &Report, problem: &Problem) -> String {
+    let parts = [report.manifest.struct_name(), problem.field(), problem.variable().unwrap_or_default(), problem.name()];
+    let digest = digest(&SHA256, parts.join("\n").as_bytes());
+    digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

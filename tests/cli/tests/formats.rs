@@ -1,0 +1,398 @@
+//! The formats that programs read: JSON, SARIF and JUnit. Each is what its schema or its reader says that it is, and says the same as the text.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use backing_services::{cli, posture};
+use backing_services_tests::canary::{self, PASSWORD};
+use backing_services_tests::hostile::Hostile;
+use backing_services_tests::hostile::redis::{admit, hello_from};
+use backing_services_tests::pki::{Authority, Leaf};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use serde_json::{Value, json};
+
+const USER: &str = "winkelier";
+
+/// What a terminal, a browser or a parser would obey, and more of it than anybody wants to read. The canary is in it: a server knows what it was sent.
+const HOSTILE: &str = "7.4\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: <script>alert(1)</script>]]><!--\"'&amp;{{ 7*7 }}{% raw %}[x](https://evil.example) \u{202e}gnp\u{200b}\u{61c}\u{fffe}";
+
+fn hostile_version() -> String {
+    format!("{HOSTILE}{}", "ä".repeat(300))
+}
+
+const KIOSK: &str = env!("CARGO_BIN_EXE_kiosk-services");
+const ARCADE: &str = env!("CARGO_BIN_EXE_arcade-services");
+
+/// Runs the kiosk's program.
+fn run(arguments: &[&str], variables: &[(&str, String)]) -> Output {
+    said(KIOSK, arguments, variables)
+}
+
+fn said(program: &str, arguments: &[&str], variables: &[(&str, String)]) -> Output {
+    let mut command = Command::new(program);
+    let output = command.env_clear().args(arguments).envs(variables.iter().map(|(name, value)| (*name, value))).output().unwrap();
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    canary::assert_silent(arguments[0], &text);
+    canary::assert_harmless(arguments[0], &text);
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+    output
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn json_of(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Enough for `check` to pass.
+fn good() -> Vec<(&'static str, String)> {
+    vec![
+        ("DATABASE_URL", format!("postgres://{USER}@db.example/shop")),
+        ("DATABASE_PASSWORD", PASSWORD.to_owned()),
+        ("KIOSK_RECEIPT_KEY", PASSWORD.to_owned()),
+    ]
+}
+
+/// Something wrong with a resource, a secret and a setting, and a resource of a nested struct.
+fn bad() -> Vec<(&'static str, String)> {
+    vec![
+        ("DATABASE_URL", format!("postgres://{USER}@db.example/shop")),
+        ("DATABASE_PASSWORD", PASSWORD.to_owned()),
+        ("KIOSK_SESSIONS_URL", "redis://cache.example".to_owned()),
+        ("KIOSK_FEEDS_EDITIONS_URL", "tls://u:kanarie-7f3a-Wk0qShopZx84@news.example?colour=blue".to_owned()),
+        ("KIOSK_LARGEST_ORDER", PASSWORD.to_owned()),
+    ]
+}
+
+/// A server that is verified and lets us in, and says of itself what it likes.
+fn server(leaf: Leaf, version: String) -> Hostile {
+    let (leaf, hello) = (std::sync::Arc::new(leaf), std::sync::Arc::new(hello_from("redis", &version)));
+    Hostile::start(move |peer| {
+        let (leaf, hello) = (leaf.clone(), hello.clone());
+        async move { admit(peer, &leaf, USER, &hello, true).await }
+    })
+}
+
+/// What leads the arcade's jukebox to a server. Its field waives `weak_authentication`, which this one's answer to strangers is.
+fn jukebox(server: &Hostile, authority: &Authority) -> Vec<(&'static str, String)> {
+    vec![
+        ("ARCADE_JUKEBOX_URL", format!("rediss://{USER}@localhost:{}", server.port)),
+        ("ARCADE_JUKEBOX_PASSWORD", PASSWORD.to_owned()),
+        ("ARCADE_JUKEBOX_CA", authority.pem()),
+    ]
+}
+
+/// The jukebox alone.
+fn play(command: &str, format: &str, variables: &[(&str, String)]) -> Output {
+    said(ARCADE, &[command, "--only", "jukebox", "--format", format], variables)
+}
+
+// --- JSON --------------------------------------------------------------------------------------------------------------
+
+fn assert_report(report: &Value) {
+    let schema: Value = serde_json::from_str(cli::SCHEMA).unwrap();
+    let of_posture: Value = serde_json::from_str(posture::SCHEMA).unwrap();
+    let resource = jsonschema::Resource::from_contents(of_posture.clone());
+    let options = jsonschema::options().with_resource(of_posture["$id"].as_str().unwrap(), resource);
+    let validator = options.build(&schema).unwrap();
+    let errors: Vec<_> = validator.iter_errors(report).map(|error| format!("{error} at {}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?} in {report:#}");
+    // What the schema cannot say.
+    let count = |key: &str| report["counts"][key].as_u64().unwrap();
+    let states: u64 = ["passed", "absent", "default", "refused", "untried"].into_iter().map(count).sum();
+    assert_eq!(states, report["fields"].as_array().unwrap().len() as u64);
+    assert_eq!(report["passed"], count("refused") == 0);
+}
+
+#[test]
+fn a_report_is_what_its_schema_says() {
+    let output = run(&["check", "--format", "json"], &good());
+    assert_eq!(output.status.code(), Some(0));
+    let report = json_of(&output);
+    assert_report(&report);
+    assert_eq!((&report["command"], &report["passed"]), (&json!("check"), &json!(true)));
+    assert_eq!(report["fields"][0]["posture"], Value::Null);
+
+    for command in ["check", "attach"] {
+        let output = run(&[command, "--format", "json"], &bad());
+        assert_eq!(output.status.code(), Some(1));
+        let report = json_of(&output);
+        assert_report(&report);
+        assert_eq!(report["counts"]["refused"], 4);
+        assert_eq!(report["counts"]["untried"], u64::from(command == "attach"), "what was good was not connected to");
+    }
+
+    let authority = Authority::new("the kiosk's authority");
+    let server = server(authority.about_to_expire(9), "6.0.1".to_owned());
+    for command in ["attach", "posture"] {
+        let output = play(command, "json", &jukebox(&server, &authority));
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        let report = json_of(&output);
+        assert_report(&report);
+        assert_eq!(report["fields"][0]["posture"]["tls"]["certificate"]["days_left"], 9);
+        assert_eq!((&report["counts"]["warnings"], &report["counts"]["waived"]), (&json!(2), &json!(1)));
+    }
+    let mut refused = jukebox(&server, &authority);
+    refused[0].1 = "rediss://winkelier@localhost:1".to_owned();
+    let report = json_of(&play("attach", "json", &refused));
+    assert_report(&report);
+    assert_eq!(report["fields"][0]["failures"][0]["kind"], "unreachable");
+}
+
+#[test]
+fn the_schema_refuses_what_it_does_not_know() {
+    let schema: Value = serde_json::from_str(cli::SCHEMA).unwrap();
+    let of_posture: Value = serde_json::from_str(posture::SCHEMA).unwrap();
+    let id = of_posture["$id"].as_str().unwrap().to_owned();
+    let resource = jsonschema::Resource::from_contents(of_posture);
+    let validator = jsonschema::options().with_resource(&id, resource).build(&schema).unwrap();
+    let good = json_of(&run(&["check", "--format", "json"], &good()));
+    assert!(validator.is_valid(&good));
+    for path in ["/password", "/counts/password", "/fields/0/password"] {
+        let mut report = good.clone();
+        let (parent, key) = path.rsplit_once('/').unwrap();
+        report.pointer_mut(parent).unwrap()[key] = json!("x");
+        assert!(!validator.is_valid(&report), "{path}");
+    }
+}
+
+// --- SARIF -------------------------------------------------------------------------------------------------------------
+
+/// The schema of OASIS, as the package of a crate has it: cargo knows where that is.
+fn schema_of_sarif() -> Value {
+    let mut cargo = Command::new(env!("CARGO"));
+    let metadata = cargo.args(["metadata", "--locked", "--format-version", "1"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    let metadata: Value = serde_json::from_slice(&metadata.unwrap().stdout).unwrap();
+    let package = metadata["packages"].as_array().unwrap().iter().find(|package| package["name"] == "serde-sarif").unwrap();
+    let manifest = Path::new(package["manifest_path"].as_str().unwrap());
+    let schema = std::fs::read(manifest.with_file_name("src").join("schema.json")).unwrap();
+    serde_json::from_slice(&schema).unwrap()
+}
+
+fn assert_sarif(validator: &jsonschema::Validator, output: &Output) -> Value {
+    let log = json_of(output);
+    let errors: Vec<_> = validator.iter_errors(&log).map(|error| format!("{error} at {}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    let run = &log["runs"][0];
+    assert_eq!(run["invocations"][0]["exitCode"], output.status.code().unwrap());
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let taxonomies = run["taxonomies"].as_array().unwrap();
+    // What the schema cannot say: that an index leads to what it is the index of.
+    for rule in rules {
+        for relationship in rule["relationships"].as_array().into_iter().flatten() {
+            let target = &relationship["target"];
+            let taxonomy = &taxonomies[usize::try_from(target["toolComponent"]["index"].as_u64().unwrap()).unwrap()];
+            assert_eq!(taxonomy["name"], target["toolComponent"]["name"]);
+            assert!(taxonomy["taxa"].as_array().unwrap().iter().any(|taxon| taxon["id"] == target["id"]), "{target}");
+        }
+    }
+    let mut fingerprints = Vec::new();
+    for result in run["results"].as_array().unwrap() {
+        let rule = &rules[usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap()];
+        assert_eq!(rule["id"], result["ruleId"]);
+        let location = &result["locations"][0];
+        assert!(location["physicalLocation"]["artifactLocation"]["uri"].as_str().unwrap().starts_with("environment/"));
+        fingerprints.push(result["partialFingerprints"]["primaryLocationLineHash"].as_str().unwrap().to_owned());
+    }
+    let count = fingerprints.len();
+    fingerprints.sort_unstable();
+    fingerprints.dedup();
+    assert_eq!(fingerprints.len(), count, "no two results are the same one");
+    log
+}
+
+fn results(log: &Value) -> Vec<(&str, &str)> {
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    results.iter().map(|result| (result["ruleId"].as_str().unwrap(), result["level"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn a_log_is_sarif() {
+    let validator = jsonschema::options().should_validate_formats(true).build(&schema_of_sarif()).unwrap();
+    assert!(!validator.is_valid(&json!({"version": "2.1.0", "runs": [{"tool": {}}]})), "the schema says something");
+
+    let log = assert_sarif(&validator, &run(&["check", "--format", "sarif"], &good()));
+    assert_eq!(log["runs"][0]["results"], json!([]), "an empty list says that it was looked at");
+    let log = assert_sarif(&validator, &run(&["check", "--format", "sarif"], &bad()));
+    let errors = ["plaintext_scheme", "unknown_parameter", "missing_value", "malformed_value"].map(|rule| (rule, "error"));
+    assert_eq!(results(&log), errors);
+    assert_eq!(
+        log["runs"][0]["results"][1]["locations"][0]["logicalLocations"][0]["fullyQualifiedName"],
+        "Services.feeds.editions"
+    );
+
+    let authority = Authority::new("the kiosk's authority");
+    let server = server(authority.about_to_expire(9), "6.0.1".to_owned());
+    let mut variables = jukebox(&server, &authority);
+    let log = assert_sarif(&validator, &play("attach", "sarif", &variables));
+    assert_eq!(
+        results(&log),
+        [("weak_authentication", "error"), ("certificate_expiry", "warning"), ("unsupported_server", "warning")]
+    );
+    let suppressions = |index: usize| &log["runs"][0]["results"][index]["suppressions"];
+    assert_eq!(suppressions(1), &json!([]));
+    assert_eq!(suppressions(0), &json!([{"kind": "inSource", "status": "accepted", "justification": "as above"}]));
+    variables[0].1 = format!("rediss://{USER}@localhost:1");
+    let log = assert_sarif(&validator, &play("attach", "sarif", &variables));
+    assert_eq!(results(&log), [("unreachable", "error")], "a failure is a result, too: it is what has to be mended");
+}
+
+#[test]
+fn a_result_is_known_again() {
+    let fingerprints = |variables: &[(&str, String)]| -> Vec<String> {
+        let log = json_of(&run(&["check", "--format", "sarif"], variables));
+        let results = log["runs"][0]["results"].as_array().unwrap();
+        results.iter().map(|result| result["partialFingerprints"]["fieldAndRule/v1"].as_str().unwrap().to_owned()).collect()
+    };
+    let first = fingerprints(&bad());
+    let mut later = bad();
+    later[2].1 = "redis://another.example:7000".to_owned();
+    assert_eq!(fingerprints(&later), first, "the same rule at the same field, whatever the value");
+    let mut mended = bad();
+    mended.remove(2);
+    assert_eq!(fingerprints(&mended), first[1..]);
+}
+
+// --- JUnit -------------------------------------------------------------------------------------------------------------
+
+fn suite<'a>(report: &'a Report, name: &str) -> &'a TestSuite {
+    report.test_suites.iter().find(|suite| suite.name.as_str() == name).unwrap()
+}
+
+fn case<'a>(report: &'a Report, class: &str, name: &str) -> &'a TestCase {
+    suite(report, class).test_cases.iter().find(|case| case.name.as_str() == name).unwrap()
+}
+
+fn junit(output: &Output) -> Report {
+    Report::deserialize_from_str(&text(output)).unwrap()
+}
+
+#[test]
+fn a_field_is_a_case() {
+    let report = junit(&run(&["check", "--format", "junit"], &good()));
+    assert_eq!((report.tests, report.failures, report.errors, report.skipped), (12, 0, 0, 9));
+    assert_eq!(
+        report.test_suites.iter().map(|suite| suite.name.as_str()).collect::<Vec<_>>(),
+        ["Services", "Services.feeds", "Services.name"]
+    );
+    assert!(matches!(case(&report, "Services", "orders").status, TestCaseStatus::Success { .. }));
+    assert!(matches!(case(&report, "Services", "largest_order").status, TestCaseStatus::Success { .. }), "its default");
+    assert!(matches!(case(&report, "Services.feeds", "prices").status, TestCaseStatus::Skipped { .. }));
+
+    let output = run(&["attach", "--format", "junit"], &bad());
+    assert_eq!(output.status.code(), Some(1));
+    let report = junit(&output);
+    assert_eq!((report.tests, report.failures, report.errors), (12, 4, 0));
+    let TestCaseStatus::Skipped { ty, .. } = &case(&report, "Services", "orders").status else { panic!("it was not tried") };
+    assert_eq!(ty.as_ref().unwrap().as_str(), "untried");
+    let TestCaseStatus::NonSuccess { kind, ty, description, .. } = &case(&report, "Services.feeds", "editions").status else {
+        panic!("it is refused")
+    };
+    assert_eq!((*kind, ty.as_ref().unwrap().as_str()), (NonSuccessKind::Failure, "unknown_parameter"));
+    assert!(description.as_ref().unwrap().as_str().contains("\n  help: "));
+}
+
+#[test]
+fn a_service_that_is_away_is_an_error_and_a_warning_is_output() {
+    let authority = Authority::new("the kiosk's authority");
+    let server = server(authority.about_to_expire(9), "6.0.1".to_owned());
+    let mut variables = jukebox(&server, &authority);
+    let report = junit(&play("attach", "junit", &variables));
+    let jukebox = case(&report, "Services", "jukebox");
+    assert!(matches!(jukebox.status, TestCaseStatus::Success { .. }));
+    assert!(jukebox.system_out.as_ref().unwrap().as_str().contains("warning[certificate_expiry]: "));
+    let property = |name: &str| jukebox.properties.iter().find(|known| known.name.as_str() == name).unwrap().value.as_str();
+    assert_eq!((property("certificate_days_left"), property("account"), property("server")), ("9", USER, "redis 6.0.1"));
+    assert_eq!(property("waiver"), "superuser_account: the jukebox knows `default` alone");
+
+    variables[0].1 = format!("rediss://{USER}@localhost:1");
+    let report = junit(&play("attach", "junit", &variables));
+    let TestCaseStatus::NonSuccess { kind, ty, .. } = &case(&report, "Services", "jukebox").status else { panic!("it is away") };
+    assert_eq!((*kind, ty.as_ref().unwrap().as_str()), (NonSuccessKind::Error, "unreachable"));
+}
+
+// --- All of it ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn what_is_printed_stays_as_it_is() {
+    let version = env!("CARGO_PKG_VERSION");
+    let printed = |format| text(&run(&["check", "--format", format], &bad())).replace(version, "VERSION");
+    let pretty = |document: &Value| serde_json::to_string_pretty(document).unwrap();
+
+    let mut report: Value = serde_json::from_str(&printed("json")).unwrap();
+    report["taken_at"] = json!(0);
+    report["took_ms"] = json!(0);
+    insta::assert_snapshot!("json", pretty(&report));
+
+    let mut log: Value = serde_json::from_str(&printed("sarif")).unwrap();
+    let run = &mut log["runs"][0];
+    for time in ["startTimeUtc", "endTimeUtc"] {
+        run["invocations"][0][time] = json!("TIME");
+    }
+    // Of the rules and of what they refer to, one is enough.
+    for list in ["/tool/driver/rules", "/taxonomies/0/taxa", "/taxonomies/1/taxa"] {
+        run.pointer_mut(list).unwrap().as_array_mut().unwrap().truncate(1);
+    }
+    insta::assert_snapshot!("sarif", pretty(&log));
+
+    let mut xml = printed("junit");
+    for attribute in [" timestamp=\"", " time=\""] {
+        let parts: Vec<_> = xml.split(attribute).map(str::to_owned).collect();
+        let rest = parts[1..].iter().map(|part| part.split_once('"').unwrap().1);
+        xml = std::iter::once(parts[0].as_str()).chain(rest).collect();
+    }
+    insta::assert_snapshot!("junit", xml);
+}
+
+// --- What a server says ------------------------------------------------------------------------------------------------
+
+/// That it neither holds a secret nor anything that a terminal obeys is looked at wherever something is run.
+#[test]
+fn what_a_server_says_is_data_in_every_format() {
+    let authority = Authority::new("<script>alert(1)</script>\u{1b}[2J]]>\"'&\u{202e}");
+    let old = format!("6.0.1{}", hostile_version());
+    let server = server(authority.server_called(HOSTILE), old);
+    let variables = jukebox(&server, &authority);
+    // Its certificate is not from the authority that is expected, whose name it gives: that is in a finding.
+    let mut untrusted = variables.clone();
+    untrusted[2].1 = Authority::new("another").pem();
+
+    for command in ["attach", "posture"] {
+        for (variables, said, escaped) in [
+            (&variables, "unsupported_server", r"<script>alert(1)</script>]]>"),
+            // RFC 4514 has escapes of its own.
+            (&untrusted, "unverified_tls", r"\<script\>alert(1)\</script\>\1b[2J]]\>"),
+        ] {
+            let shown = text(&play(command, "text", variables));
+            assert!(shown.contains(said) && shown.contains(escaped), "{shown}");
+            assert!(shown.lines().all(|line| !line.starts_with("root:")), "{shown}");
+
+            let report = json_of(&play(command, "json", variables));
+            assert_report(&report);
+            let message =
+                report["fields"][0]["findings"].as_array().unwrap().last().unwrap()["message"].as_str().unwrap().to_owned();
+            assert!(message.contains(escaped), "it is said as it is: {message}");
+
+            let log = json_of(&play(command, "sarif", variables));
+            let messages = log["runs"][0]["results"].as_array().unwrap().iter().map(|result| result["message"].to_string());
+            let messages: String = messages.collect();
+            assert!(messages.contains("script") && !messages.contains("[x](https"), "no link: {messages}");
+
+            let xml = text(&play(command, "junit", variables));
+            assert!(!xml.contains("<script") && xml.contains("&lt;script"), "{xml}");
+            assert!(xml.chars().all(|c| matches!(c, '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)));
+            let cases = &junit(&play(command, "junit", variables)).test_suites[0].test_cases;
+            assert_eq!(cases.len(), 1);
+
+            let page = text(&play(command, "html", variables));
+            assert!(!page.contains("<script") && page.contains("&lt;script"), "{page}");
+        }
+        let report = json_of(&play(command, "json", &variables));
+        let version = report["fields"][0]["posture"]["server"]["version"].as_str().unwrap();
+        assert!(version.ends_with('…') && version.chars().filter(|c| *c == 'ä').count() < 200, "it is cut: {version}");
+    }
+}
