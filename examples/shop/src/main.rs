@@ -1,31 +1,4 @@
-//! A web service with its orders in PostgreSQL and its sessions in Redis, both over TLS: `cargo run --example shop`.
-//!
-//! It reads these variables:
-//!
-//! | variable | what | for example |
-//! |---|---|---|
-//! | `DATABASE_URL` | orders: `postgres://user@host:port/database` | `postgres://shop@db.internal/shop` |
-//! | `DATABASE_PASSWORD` or `DATABASE_PASSWORD_FILE` | its password | |
-//! | `DATABASE_CA` or `DATABASE_CA_FILE` | its private authority, in PEM; without it, the public ones | |
-//! | `SHOP_SESSIONS_URL` | sessions: `rediss://user@host:port/0` | `rediss://shop@cache.internal` |
-//! | `SHOP_SESSIONS_PASSWORD` or `…_FILE`, `SHOP_SESSIONS_CA` or `…_FILE` | as above | |
-//! | `SHOP_ADDRESS` | where it listens | `127.0.0.1:8080`, the default |
-//!
-//! The table is there before the shop is, and is not its own: what serves requests has no business changing tables.
-//! `CREATE TABLE orders (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, item TEXT NOT NULL);`
-//!
-//! `needs` says what the account in PostgreSQL is to be able to do. `cargo run --example shop -- grants orders` prints what makes that account, for `psql`:
-//!
-//! ```sql
-//! -- It has no password, and cannot log in by one before it gets it: `\password "shop_orders"` in psql.
-//! -- Before PostgreSQL 15, everybody may create objects in "public". Once in each database: REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-//! CREATE ROLE "shop_orders" LOGIN;
-//! DO 'BEGIN EXECUTE pg_catalog.format(''GRANT CONNECT ON DATABASE %I TO %I'', pg_catalog.current_database(), ''shop_orders''); END';
-//! GRANT USAGE ON SCHEMA "public" TO "shop_orders";
-//! GRANT SELECT, INSERT ON TABLE "public"."orders" TO "shop_orders";
-//! ```
-//!
-//! The account in Redis needs `+get +setex +ping +hello +acl|whoami` on `session:*`.
+//! The shop: a web service that attaches to [its services](shop::Services). `cargo run -p shop`; [the library](shop) says which variables it reads.
 //!
 //! ```text
 //! curl -X POST localhost:8080/orders/lamp     →  {"id":1,"item":"lamp"}
@@ -37,7 +10,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -45,34 +17,13 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use backing_services::posture::printable;
-use backing_services::{BackingServices, Postgres, Posture, Redis, Resource};
+use backing_services::{BackingServices as _, Posture};
 use redis::AsyncCommands as _;
 use serde::Serialize;
-
-/// Everything that the shop attaches to.
-#[derive(BackingServices)]
-#[services(prefix = "SHOP")]
-struct Services {
-    /// Orders. An account that may do less than this is refused, and so is one that may do more.
-    #[service(env = "DATABASE_URL", needs = "SELECT, INSERT ON orders")]
-    orders: Resource<Postgres>,
-
-    /// Sessions, which end by themselves.
-    sessions: Resource<Redis>,
-
-    /// Where the shop listens.
-    #[setting(default = "127.0.0.1:8080")]
-    address: SocketAddr,
-}
+use shop::Services;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    if let (Some("grants"), Some(field)) = (arguments.next().as_deref(), arguments.next()) {
-        Services::MANIFEST.grants().iter().filter(|grants| grants.field() == field).for_each(|grants| print!("{grants}"));
-        return Ok(());
-    }
-
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let services = Arc::new(Services::attach().await?);
 
