@@ -57,7 +57,8 @@ fn context(report: &Report) -> Value {
         took => milliseconds(report.took),
         version => env!("CARGO_PKG_VERSION"),
         tally => tally(&resources),
-        ring => resources.iter().map(|row| Lock::of(row).name()).collect::<Vec<_>>(),
+        // Clockwise from the top, as they stand around it.
+        ring => right.iter().chain(left.iter().rev()).map(|row| Lock::of(row).name()).collect::<Vec<_>>(),
         left => side(report, left),
         right => side(report, right),
         problems => problems.into_iter().flatten().collect::<Vec<_>>(),
@@ -86,6 +87,10 @@ enum Lock {
 }
 
 impl Lock {
+    /// The worst first.
+    const ALL: [Self; 8] =
+        [Self::Refused, Self::Open, Self::Waived, Self::Verified, Self::Loaded, Self::Embedded, Self::Untried, Self::Absent];
+
     fn of(row: &Row) -> Self {
         match (row.state, &row.posture) {
             (State::Refused, _) => Self::Refused,
@@ -129,17 +134,11 @@ impl Lock {
     }
 }
 
-/// How many resources there are of each lock, in the order of their first one.
+/// How many resources there are of each lock, the worst first.
 fn tally(resources: &[&Row]) -> Vec<Value> {
-    let mut counts: Vec<(Lock, usize)> = Vec::new();
-    for row in resources {
-        let lock = Lock::of(row);
-        match counts.iter_mut().find(|(known, _)| *known == lock) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((lock, 1)),
-        }
-    }
-    counts.into_iter().map(|(lock, count)| context! { lock => lock.name(), words => lock.words(), count => count }).collect()
+    let count = |lock| resources.iter().filter(|row| Lock::of(row) == lock).count();
+    let counts = Lock::ALL.into_iter().map(|lock| (lock, count(lock))).filter(|(_, count)| *count > 0);
+    counts.map(|(lock, count)| context! { lock => lock.name(), words => lock.words(), count => count }).collect()
 }
 
 /// The resources of one side, and the lines that lead to them.
@@ -161,18 +160,18 @@ fn card(report: &Report, row: &Row) -> Value {
     let lock = Lock::of(row);
     let posture = row.posture.as_ref();
     let denied = row.problems.iter().find(|problem| problem.is_denied());
-    let counts = [Severity::Warning, Severity::Waived].map(|severity| {
-        let count = row.problems.iter().filter(|problem| problem.severity() == severity).count();
-        (severity, count)
-    });
-    let chips: Vec<_> = counts
-        .into_iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(severity, count)| match severity {
-            Severity::Waived => context! { severity => severity.name(), words => format!("{count} waived") },
-            _ => context! { severity => severity.name(), words => counted(count, severity.name()) },
-        })
-        .collect();
+    let count = |severity| row.problems.iter().filter(|problem| problem.severity() == severity).count();
+    let chip = |severity: Severity| {
+        let words = match (severity, count(severity)) {
+            // The first one is told above.
+            (Severity::Error, 0 | 1) | (_, 0) => return None,
+            (Severity::Waived, count) => format!("{count} waived"),
+            (Severity::Error, count) => counted(count, "problem"),
+            (Severity::Warning, count) => counted(count, "warning"),
+        };
+        Some(context! { severity => severity.name(), words => words })
+    };
+    let chips: Vec<_> = Severity::ALL.into_iter().filter_map(chip).collect();
     context! {
         name => row.path.as_str(),
         kind => row.kind(),
