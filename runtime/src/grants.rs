@@ -49,7 +49,7 @@ impl Manifest {
         self.walk(&mut |leaf| {
             let Category::Resource(entry) = leaf.field.category() else { return };
             let account = self.account_of(&leaf.path);
-            grants.extend(Grants::of(leaf.field, entry, leaf.path, account));
+            grants.extend(Grants::of(leaf.field, entry, leaf.path.into_owned(), account));
         });
         grants
     }

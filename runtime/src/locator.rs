@@ -6,8 +6,8 @@
 //! ```
 //!
 //! It is RFC 3986 without what two readers could read differently: no fragment, no second `@`, no backslash, no blank, no control
-//! character (percent-encoded neither), no empty part, no key twice. `url` parses the result, and its host parser decides what a host is,
-//! so that `2130706433`, `0x7f.1`, `[::ffff:127.0.0.1]` and `127.0.0.1.` are all the address that they mean.
+//! character (percent-encoded neither), no empty part, no key twice. Where anything in it is not plain, `url` reads it too, and the two have to agree. The host
+//! parser of `url` decides what a host is, so that `2130706433`, `0x7f.1`, `[::ffff:127.0.0.1]` and `127.0.0.1.` are all the address that they mean.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -163,7 +163,7 @@ pub(crate) struct Parsed {
 /// Reads a locator. On error there is at least one finding; none of them holds a piece of the text.
 pub(crate) fn parse(text: &str, dialect: &Dialect) -> Result<Parsed, Vec<Finding>> {
     let mut findings = Vec::new();
-    let parsed = Parser { text, dialect, findings: &mut findings }.parse();
+    let parsed = Parser { text, is_plain: is_plain(text), dialect, findings: &mut findings }.parse();
     match parsed {
         Some(mut parsed) if findings.iter().all(|finding| !finding.is_denied()) => {
             parsed.warnings = findings;
@@ -175,6 +175,7 @@ pub(crate) fn parse(text: &str, dialect: &Dialect) -> Result<Parsed, Vec<Finding
 
 struct Parser<'a> {
     text: &'a str,
+    is_plain: bool,
     dialect: &'a Dialect,
     findings: &'a mut Vec<Finding>,
 }
@@ -215,7 +216,10 @@ impl Parser<'_> {
         if wants_plaintext {
             self.plaintext(scheme, host.as_ref());
         }
-        self.cross_check(&host)?;
+        // Of a plain locator with a host, there is one way to read it, and a test that holds `url` against that.
+        if embedded || !self.is_plain || scheme.is("file") {
+            self.cross_check(&host)?;
+        }
         let transport = if wants_plaintext { Transport::Plaintext } else { scheme.transport() };
         Some(Parsed {
             locator: Locator { scheme: scheme.name(), transport, user, host, port, path: path?, parameters },
@@ -250,6 +254,9 @@ impl Parser<'_> {
                     .help("look at what was written into the variable: no locator is this long"),
             );
             return None;
+        }
+        if self.is_plain {
+            return Some(());
         }
         if self.text.chars().any(|c| c.is_control() || is_invisible(c)) {
             self.find(Finding::new(
@@ -382,7 +389,8 @@ impl Parser<'_> {
             None => (after, ""),
         };
         // A `@` behind the authority is where a password with a `/` or a `?` in it ends: the host would be a piece of the password.
-        if authority.matches('@').count() > 1 || path.contains('@') || query.is_some_and(|query| query.contains('@')) {
+        let ats = |text: &str| text.bytes().filter(|b| *b == b'@').count();
+        if ats(authority) > 1 || ats(path) > 0 || query.is_some_and(|query| ats(query) > 0) {
             self.find(
                 Finding::new(
                     &AMBIGUOUS_LOCATOR,
@@ -442,6 +450,9 @@ impl Parser<'_> {
     }
 
     fn decoded(&mut self, text: &str, what: &str) -> Option<String> {
+        if self.is_plain || is_plain(text) {
+            return Some(text.to_owned());
+        }
         match percent_decode(text) {
             Some(decoded) if !decoded.chars().any(|c| c.is_control() || is_invisible(c)) => Some(decoded),
             _ => {
@@ -502,6 +513,9 @@ impl Parser<'_> {
             );
             return None;
         }
+        if is_plain_name(text) {
+            return Some(Host::Name(text.to_owned()));
+        }
         // One trailing dot makes a name absolute, and an address neither: both mean the same without it.
         let host = url::Host::parse(text.strip_suffix('.').unwrap_or(text));
         match host {
@@ -519,11 +533,10 @@ impl Parser<'_> {
     }
 
     fn path(&mut self, text: &str, embedded: bool) -> Option<String> {
-        let path = self.decoded(text, "path")?;
         if embedded {
-            return Some(path);
+            return self.decoded(text, "path");
         }
-        let path = path.strip_prefix('/').unwrap_or(&path);
+        let path = self.decoded(text.strip_prefix('/').unwrap_or(text), "path")?;
         if !path.is_empty() && self.dialect.path.is_none() {
             self.find(
                 Finding::new(&MALFORMED_LOCATOR, "it has a path, and this service has none")
@@ -531,13 +544,13 @@ impl Parser<'_> {
             );
             return None;
         }
-        Some(path.to_owned())
+        Some(path)
     }
 
     /// The parameters that mean something; and whether one of them asked for plaintext.
     fn parameters(&mut self, query: Option<&str>) -> (Vec<(&'static str, String)>, bool) {
         let mut parameters: Vec<(&'static str, String)> = Vec::new();
-        let mut seen: Vec<String> = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
         let mut asks_for_plaintext = false;
         for pair in query.into_iter().flat_map(|query| query.split('&')) {
             let Some((key, value)) = pair.split_once('=') else {
@@ -551,15 +564,14 @@ impl Parser<'_> {
                 );
                 continue;
             }
-            let lower = key.to_ascii_lowercase();
-            if seen.contains(&lower) {
+            if seen.iter().any(|earlier| earlier.eq_ignore_ascii_case(key)) {
                 // A key may be a misplaced secret: it is only repeated where the service knows it.
                 let known = self.dialect.parameters.iter().find(|parameter| parameter.name.eq_ignore_ascii_case(key));
                 let what = known.map_or_else(|| "a parameter".to_owned(), |known| format!("the parameter `{}`", known.name));
                 self.find(Finding::new(&AMBIGUOUS_LOCATOR, format!("{what} stands there twice")).help("write it once"));
                 continue;
             }
-            seen.push(lower);
+            seen.push(key);
             let known = self.dialect.parameters.iter().find(|parameter| parameter.name == key);
             let Some(value) = self.decoded(value, "query") else { continue };
             match asks(key, &value) {
@@ -639,15 +651,7 @@ impl Parser<'_> {
 
     /// Holds our reading of the host against `url`'s: if the two ever disagreed, an attacker would choose which one counts.
     fn cross_check(&mut self, host: &Option<Host>) -> Option<()> {
-        let agrees = match Url::parse(self.text) {
-            Ok(url) => match host {
-                None => url.host_str().is_none_or(str::is_empty),
-                // `url` leaves the host of a scheme that it does not know as it was written; the host parser reads it as ours was read.
-                Some(host) => url.host_str().is_some_and(|theirs| self.host_only(theirs).as_ref() == Some(host)),
-            },
-            Err(_) => false,
-        };
-        if !agrees {
+        if !self.agrees(host) {
             self.find(
                 Finding::new(&AMBIGUOUS_LOCATOR, "it can be read in more than one way")
                     .help(format!("write it as `{}`", self.example())),
@@ -657,9 +661,18 @@ impl Parser<'_> {
         Some(())
     }
 
+    fn agrees(&self, host: &Option<Host>) -> bool {
+        let Ok(url) = Url::parse(self.text) else { return false };
+        match host {
+            None => url.host_str().is_none_or(str::is_empty),
+            // `url` leaves the host of a scheme that it does not know as it was written; the host parser reads it as ours was read.
+            Some(host) => url.host_str().is_some_and(|theirs| self.host_only(theirs).as_ref() == Some(host)),
+        }
+    }
+
     fn host_only(&self, text: &str) -> Option<Host> {
         let decoded = percent_decode(text)?;
-        Parser { text: "", dialect: self.dialect, findings: &mut Vec::new() }.host(&decoded)
+        Parser { text: "", is_plain: false, dialect: self.dialect, findings: &mut Vec::new() }.host(&decoded)
     }
 }
 
@@ -671,6 +684,23 @@ fn unmapped(address: Ipv6Addr) -> IpAddr {
     address.into()
 }
 
+/// Whether a host is written as a name that is that name to everybody: in lower case, nothing of IDNA in it, and no number at its end, which would make an
+/// address of it. There are other such names; these are quick to tell.
+fn is_plain_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let Some(last_label) = bytes.rsplit(|b| *b == b'.').next() else { return false };
+    let mut after_mark = true;
+    for b in bytes {
+        let is_mark = matches!(b, b'-' | b'.');
+        if (is_mark && after_mark) || !(is_mark || b.is_ascii_lowercase() || b.is_ascii_digit()) {
+            return false;
+        }
+        after_mark = is_mark;
+    }
+    // A label has at most 63 bytes (RFC 1035, 2.3.4).
+    !after_mark && bytes.len() <= 63 && last_label[0].is_ascii_lowercase()
+}
+
 /// What a name may be made of (RFC 1123, 2.1), and `_`, which internal names have.
 fn is_host_name(name: &str) -> bool {
     name.len() <= 253
@@ -680,6 +710,23 @@ fn is_host_name(name: &str) -> bool {
                 && !label.ends_with('-')
                 && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         })
+}
+
+/// Whether a text consists of what has one meaning in every reader of locators: RFC 3986's unreserved characters and delimiters, but for `#`, `[` and `]`, and
+/// nothing that is encoded.
+fn is_plain(text: &str) -> bool {
+    // Without a branch, so that the compiler looks at sixteen bytes at once.
+    text.bytes().fold(true, |plain, b| {
+        plain
+            & ((b == b'!')
+                | (b == b'$')
+                | (b'&'..=b';').contains(&b)
+                | (b == b'=')
+                | (b'?'..=b'Z').contains(&b)
+                | (b == b'_')
+                | b.is_ascii_lowercase()
+                | (b == b'~'))
+    })
 }
 
 /// Characters that are there and cannot be seen, or that turn the direction of what follows.

@@ -4,6 +4,7 @@
 //! checking and attaching all read it.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use backing_services_rules::{Rule, date::Date};
@@ -106,38 +107,69 @@ impl Manifest {
         if prefix.is_empty() { name } else { format!("{prefix}_{name}") }
     }
 
+    /// The bytes that its variables begin with.
+    pub(crate) fn beginnings(&self) -> [bool; 256] {
+        let mut beginnings = [false; 256];
+        self.add_beginnings(self.variable_prefix(), &mut beginnings);
+        beginnings
+    }
+
+    fn add_beginnings(&self, prefix: &str, beginnings: &mut [bool; 256]) {
+        for field in self.fields() {
+            let declaration = field.declaration();
+            let prefix = if prefix.is_empty() { declaration.key() } else { prefix };
+            let first = if let Category::Nested(nested) = field.category() {
+                nested.add_beginnings(prefix, beginnings);
+                continue;
+            } else {
+                declaration.env_name().unwrap_or(prefix).bytes().next()
+            };
+            beginnings[usize::from(first.unwrap_or_default())] = true;
+        }
+    }
+
     /// Nested structs nest in their types, so the depth is the program's own.
     fn walk_below(&self, path: &str, prefix: &str, visit: &mut dyn FnMut(Leaf)) {
         for field in self.fields() {
-            let path = if path.is_empty() { field.name().to_owned() } else { format!("{path}.{}", field.name()) };
-            let key = field.declaration().key();
-            let stem = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}_{key}") };
+            let path: Cow<'static, str> =
+                if path.is_empty() { field.name().into() } else { [path, ".", field.name()].concat().into() };
             match field.category() {
-                Category::Nested(nested) => nested.walk_below(&path, &stem, visit),
-                _ => visit(Leaf { path, stem, field }),
+                Category::Nested(nested) => nested.walk_below(&path, &stem(prefix, field, ""), visit),
+                category => visit(Leaf { path, variable: variable(prefix, field, category), field }),
             }
         }
+    }
+}
+
+/// What the variables of a field begin with, and their ending.
+fn stem(prefix: &str, field: &Field, ending: &str) -> String {
+    let key = field.declaration().key();
+    let mut stem = String::with_capacity(prefix.len() + 1 + key.len() + ending.len());
+    if !prefix.is_empty() {
+        stem.push_str(prefix);
+        stem.push('_');
+    }
+    stem.push_str(key);
+    stem.push_str(ending);
+    stem
+}
+
+/// The variable that a field is read from; a resource's is that of its locator.
+fn variable(prefix: &str, field: &Field, category: &Category) -> String {
+    match (field.declaration().env_name(), category) {
+        (Some(env), _) => env.to_owned(),
+        (None, Category::Resource(_)) => stem(prefix, field, "_URL"),
+        (None, _) => stem(prefix, field, ""),
     }
 }
 
 /// A field that is no nested struct.
 pub(crate) struct Leaf {
     /// `mail.relay`.
-    pub(crate) path: String,
-    /// What its variable is called after: `SHOP_MAIL_RELAY`.
-    stem: String,
-    pub(crate) field: &'static Field,
-}
-
-impl Leaf {
+    pub(crate) path: Cow<'static, str>,
     /// The variable that it is read from; a resource's is that of its locator.
-    pub(crate) fn variable(&self) -> String {
-        match (self.field.declaration().env_name(), self.field.category()) {
-            (Some(env), _) => env.to_owned(),
-            (None, Category::Resource(_)) => format!("{}_URL", self.stem),
-            (None, _) => self.stem.clone(),
-        }
-    }
+    pub(crate) variable: String,
+    pub(crate) field: &'static Field,
 }
 
 /// One field of a [`Manifest`].

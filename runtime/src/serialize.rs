@@ -115,7 +115,7 @@ serialize! {
             Category::Nested(_) => "struct",
         },
         "required": field.leaf.is_required(),
-        "variable": field.leaf.variable(),
+        "variable": field.leaf.variable,
         "variables": field.leaf.variables(),
         "default": field.leaf.field.declaration().default_text(),
         "expects": match field.leaf.field.category() {

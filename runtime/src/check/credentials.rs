@@ -83,19 +83,23 @@ pub(crate) fn check_password(user: Option<&str>, password: &SecretString, variab
 }
 
 /// Holds a secret that is no resource's against the rules. How long it has to be is its own service's affair.
-pub(crate) fn check_secret(value: &Value, findings: &mut Vec<Finding>) {
+pub(crate) fn check_secret(value: &Value<'_>, findings: &mut Vec<Finding>) {
     if let Some(what) = placeholder(value.text.expose_secret()) {
-        findings.push(Finding::new(&PLACEHOLDER_VALUE, format!("`{}` is {what}", value.variable)).about(&value.variable));
+        findings.push(Finding::new(&PLACEHOLDER_VALUE, format!("`{}` is {what}", value.variable)).about(&*value.variable));
     }
 }
 
 /// What a text is, if nobody filled it in.
 pub(crate) fn placeholder(text: &str) -> Option<&'static str> {
     let text = text.trim();
-    let lower = text.to_ascii_lowercase();
+    let first = text.bytes().next().map(|first| first.to_ascii_lowercase());
+    let begins = |beginning: &&str| {
+        beginning.bytes().next() == first
+            && text.as_bytes().get(..beginning.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(beginning.as_bytes()))
+    };
     let wrapped =
         |open: &str, close: &str| text.len() > open.len() + close.len() && text.starts_with(open) && text.ends_with(close);
-    if REFERENCES.iter().any(|reference| lower.starts_with(reference)) {
+    if REFERENCES.iter().any(begins) {
         Some("a reference to a secret store, which nobody followed")
     } else if wrapped("${", "}")
         || wrapped("{{", "}}")
@@ -105,7 +109,7 @@ pub(crate) fn placeholder(text: &str) -> Option<&'static str> {
         || wrapped("%%", "%%")
     {
         Some("a template's placeholder, which nobody filled in")
-    } else if PLACEHOLDERS.contains(&lower.as_str()) {
+    } else if PLACEHOLDERS.iter().any(|placeholder| placeholder.eq_ignore_ascii_case(text)) {
         Some("a placeholder, which nobody filled in")
     } else {
         None
@@ -114,13 +118,15 @@ pub(crate) fn placeholder(text: &str) -> Option<&'static str> {
 
 /// `aaaaaaaaaaaa`: fewer than four different characters.
 fn is_monotonous(text: &str) -> bool {
-    let mut different = Vec::with_capacity(4);
+    let mut different = ['\0'; 3];
+    let mut found = 0;
     for c in text.chars() {
-        if !different.contains(&c) {
-            different.push(c);
-        }
-        if different.len() == 4 {
-            return false;
+        if !different[..found].contains(&c) {
+            match different.get_mut(found) {
+                Some(free) => *free = c,
+                None => return false,
+            }
+            found += 1;
         }
     }
     true

@@ -2,21 +2,21 @@
 //!
 //! Every field is looked at, whatever was found at the ones before it.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_VALUE};
 use backing_services_rules::{Date, variable};
-use secrecy::ExposeSecret as _;
 
 use crate::error::{AttachError, Problem};
 use crate::finding::{Finding, Place};
 use crate::manifest::{Category, Declaration, Leaf, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot, Waiver};
+use crate::source::environment::{Snapshot, hash_of_base};
 use crate::source::{Group, Source};
 use crate::target::Target;
 
 pub(crate) mod address;
+mod claims;
 pub(crate) mod credentials;
 mod reader;
 mod resource;
@@ -24,13 +24,14 @@ mod resource;
 pub(crate) mod store;
 pub(crate) mod waiver;
 
+use claims::Claims;
 pub(crate) use reader::{Fingerprint, Reader, Value};
 #[cfg(feature = "net")]
 pub(crate) use resource::{is_user_name, login};
 
 /// Loads and checks; the values are dropped again.
 pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<(), AttachError> {
-    let loaded = load(manifest, source)?;
+    let loaded = read(manifest, source, None, manifest.deadline(), Keep::Nothing).loaded.judged(manifest)?;
     let warnings: Vec<_> = loaded.problems.into_iter().map(|(_, problem)| problem).collect();
     report_warnings(&warnings);
     Ok(())
@@ -88,21 +89,36 @@ pub(crate) fn load_fields(
     wanted: Option<&[String]>,
     deadline: Duration,
 ) -> Read {
+    read(manifest, source, wanted, deadline, Keep::Everything)
+}
+
+/// Whether what passed is wanted, or only whether it did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Everything,
+    Nothing,
+}
+
+fn read(manifest: &'static Manifest, source: &dyn Source, wanted: Option<&[String]>, deadline: Duration, keep: Keep) -> Read {
+    let beginnings = manifest.beginnings();
+    let snapshot = source.snapshot(&|first| beginnings[usize::from(first)]);
     let mut loader = Loader {
         source,
+        snapshot: snapshot.as_ref(),
         wanted,
+        keep,
         today: today(),
         deadline: Instant::now() + deadline,
-        readers: HashMap::new(),
+        claims: Claims::new(manifest, wanted),
         fields: 0,
-        items: Vec::with_capacity(manifest.fields().len()),
+        items: Vec::new(),
         problems: Vec::new(),
         files: Vec::new(),
         fingerprints: Vec::new(),
         waivers: Vec::new(),
     };
     manifest.walk(&mut |leaf| {
-        if loader.wanted.is_none_or(|wanted| wanted.contains(&leaf.path)) {
+        if loader.wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)) {
             loader.fields += 1;
             loader.load_field(leaf);
         }
@@ -147,12 +163,13 @@ pub(crate) fn today() -> Date {
 
 struct Loader<'a> {
     source: &'a dyn Source,
+    snapshot: Option<&'a Snapshot>,
     /// The paths of the fields that are looked at; `None` for all.
     wanted: Option<&'a [String]>,
+    keep: Keep,
     today: Date,
     deadline: Instant,
-    /// Which field reads a variable.
-    readers: HashMap<String, String>,
+    claims: Claims<'a>,
     /// How many fields there are.
     fields: usize,
     items: Vec<Item>,
@@ -165,43 +182,42 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     fn load_field(&mut self, leaf: Leaf) {
-        let variable = leaf.variable();
-        let Leaf { path, field, .. } = leaf;
+        let Leaf { path, variable, field } = leaf;
         let declaration = field.declaration();
         let mut findings = Vec::new();
-        let mut reader = Reader::new(self.source);
+        let is_resource = matches!(field.category(), Category::Resource(_));
+        // What all of the field's variables begin with.
+        let base = if is_resource { variable::base(&variable) } else { &variable };
+        let group = if is_resource { Group::of_resource(&variable, base) } else { Group::of_value(&variable) };
+        let hash = hash_of_base(&variable);
+        if let Some((taken, by)) = self.claims.claim(&variable, hash, is_resource, &path) {
+            let finding = Finding::new(&DUPLICATE_VARIABLE, format!("`{by}` reads this variable too"));
+            findings.push(finding.about(taken).help("give one of the two another name with `env = \"…\"`"));
+        }
+        let mut reader = Reader::new(self.source).out_of(self.snapshot, hash);
+        if self.keep == Keep::Everything {
+            reader = reader.with_fingerprint();
+        }
+        reader.keep_to_part(group, &mut findings);
         let content = match field.category() {
             Category::Resource(entry) => {
-                let base = variable::base(&variable).to_owned();
-                self.claim(&variable, &path, &mut findings);
-                for ending in &variable::RESOURCE_ENDINGS[1..] {
-                    self.claim(&format!("{base}{ending}"), &path, &mut findings);
-                }
-                reader.keep_to_part(Group::of_resource(&variable, &base), &mut findings);
                 let target =
-                    resource::load(&mut reader, entry, declaration, &variable, &base, self.deadline, self.today, &mut findings);
+                    resource::load(&mut reader, entry, declaration, &variable, base, self.deadline, self.today, &mut findings);
                 target.map(|target| Content::Resource { entry, target: target.map(Box::new) })
             }
-            Category::Secret(entry) => {
-                self.claim(&variable, &path, &mut findings);
-                reader.keep_to_part(Group::of_value(&variable), &mut findings);
-                secret(&mut reader, entry, &variable, &mut findings).map(Content::Value)
-            }
-            Category::Setting(entry) => {
-                self.claim(&variable, &path, &mut findings);
-                reader.keep_to_part(Group::of_value(&variable), &mut findings);
-                setting(&mut reader, entry, declaration, &variable, &mut findings).map(Content::Value)
-            }
+            Category::Secret(entry) => secret(&mut reader, entry, &variable, &mut findings).map(Content::Value),
+            Category::Setting(entry) => setting(&mut reader, entry, declaration, &variable, &mut findings).map(Content::Value),
             Category::Nested(_) => None,
         };
         waiver::apply(&mut findings, declaration.waived_rules(), self.today);
         waiver::expiring(&mut findings, declaration.waived_rules(), self.today);
-        self.waivers.extend(waiver::in_force(declaration.waived_rules(), self.today).map(|waiver| (path.clone(), waiver)));
-        if findings.iter().all(|finding| !finding.is_denied())
+        self.waivers.extend(waiver::in_force(declaration.waived_rules(), self.today).map(|waiver| (path.to_string(), waiver)));
+        if self.keep == Keep::Everything
+            && findings.iter().all(|finding| !finding.is_denied())
             && let Some(content) = content
         {
             let place =
-                Place { field: path.clone(), variable: Some(variable.clone()), origin: reader.origin_of_resource(&variable) };
+                Place { field: path.to_string(), variable: Some(variable.clone()), origin: reader.origin_of_resource(&variable) };
             let fingerprint = reader.fingerprint();
             self.items.push(Item { ordinal: self.fields, place, fingerprint, declaration, content });
         }
@@ -210,24 +226,10 @@ impl Loader<'_> {
             let origin = finding.variable().and_then(|variable| reader.origin(variable));
             (self.fields, Problem::Finding(finding.out_of(origin)))
         }));
-        self.fingerprints.push(reader.fingerprint());
-        self.files.extend(reader.into_files());
-    }
-
-    /// Notes that a field reads a variable. The derive has seen to it within a struct; this is for structs within structs, and for what only
-    /// the types tell.
-    fn claim(&mut self, variable: &str, path: &str, findings: &mut Vec<Finding>) {
-        // `X` and `X_FILE` are two ways to the same value.
-        let name = variable.strip_suffix("_FILE").unwrap_or(variable);
-        if let Some(earlier) = self.readers.insert(name.to_owned(), path.to_owned())
-            && earlier != path
-        {
-            findings.push(
-                Finding::new(&DUPLICATE_VARIABLE, format!("`{earlier}` reads this variable too"))
-                    .about(variable)
-                    .help("give one of the two another name with `env = \"…\"`"),
-            );
+        if self.keep == Keep::Everything {
+            self.fingerprints.push(reader.fingerprint());
         }
+        self.files.extend(reader.into_files());
     }
 }
 
@@ -282,11 +284,108 @@ fn setting(
     if read.is_err() {
         let message = match value {
             Some(value) => {
-                Finding::new(&MALFORMED_VALUE, format!("`{}` is not {}", value.variable, entry.expects)).about(value.variable)
+                Finding::new(&MALFORMED_VALUE, format!("`{}` is not {}", value.variable, entry.expects)).about(&*value.variable)
             }
             None => Finding::new(&MALFORMED_VALUE, format!("the default of this field is not {}", entry.expects)),
         };
         findings.push(message.help(format!("write {}", entry.expects)));
     }
     read.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::attached::Attached;
+    use crate::manifest::Field;
+    use crate::posture::Posture;
+    use crate::service::{Attachment, Refusal, Service};
+    use crate::setting::Setting;
+    use crate::source::{Unreadable, Value as SourceValue};
+    use crate::{Environment, Resource, Scheme, Target};
+
+    struct Gophers;
+
+    impl Service for Gophers {
+        type Client = ();
+        const NAME: &'static str = "Gopher";
+        const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
+
+        async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+            Ok(Attachment::new((), Posture::of::<Self>(target)))
+        }
+
+        async fn health((): &()) -> Result<(), Refusal> {
+            Ok(())
+        }
+
+        async fn close((): &()) {}
+    }
+
+    static MANIFEST: Manifest = Manifest::new(
+        "Services",
+        const {
+            &[
+                Field::new(Declaration::new("orders", "ORDERS"), <Resource<Gophers> as Attached>::CATEGORY),
+                Field::new(Declaration::new("cache", "CACHE").env("CACHE"), <Option<Resource<Gophers>> as Attached>::CATEGORY),
+                Field::new(Declaration::new("key", "KEY"), <Option<secrecy::SecretString> as Attached>::CATEGORY),
+                Field::new(Declaration::new("port", "PORT_FILE"), <Option<u16> as Setting>::CATEGORY),
+            ]
+        },
+    )
+    .prefix("SHOP");
+
+    /// As the environment of the process: it is read out of a snapshot.
+    struct AtOnce(Vec<(&'static str, &'static str)>);
+
+    impl Source for AtOnce {
+        fn name(&self) -> Cow<'_, str> {
+            "the environment".into()
+        }
+
+        fn get(&self, _: &str) -> Result<Option<SourceValue>, Unreadable> {
+            unreachable!("there is a snapshot")
+        }
+
+        fn snapshot(&self, may_begin: &dyn Fn(u8) -> bool) -> Option<Snapshot> {
+            Some(Snapshot::of(self.0.iter().map(|(name, value)| (name.into(), value.into())), may_begin))
+        }
+    }
+
+    /// One by one or all at once: what is found is the same.
+    #[test]
+    fn a_snapshot_is_read_as_the_variables_themselves() {
+        const LOCATOR: &str = "gophers://ada:kX3-vR9_wQ1z@db.example.com/";
+        const NAMES: [&str; 12] = [
+            "SHOP_ORDERS_URL", "SHOP_ORDERS_URL_FILE", "SHOP_ORDERS_USER", "SHOP_ORDERS_PASSWORD", "SHOP_ORDERS_HOST",
+            "SHOP_ORDERS_CA_FILE", "CACHE", "CACHE_PASSWORD", "CACHE_URL", "SHOP_KEY", "SHOP_PORT_FILE", "SHOP_PORT_FILE_FILE",
+        ];
+        let mut refused = 0;
+        for set in 0..1 << NAMES.len() {
+            for value in [LOCATOR, "8080", ""] {
+                let variables: Vec<_> =
+                    NAMES.iter().enumerate().filter(|(i, _)| set >> i & 1 == 1).map(|(_, name)| (*name, value)).collect();
+                let told = |source: &dyn Source| check(&MANIFEST, source).err().map(|error| error.to_string());
+                let at_once = told(&AtOnce(variables.clone()));
+                refused += usize::from(at_once.is_some());
+                let paths =
+                    |loaded: &Loaded| loaded.items.iter().map(|item| (item.place.clone(), item.fingerprint)).collect::<Vec<_>>();
+                let one_by_one = Environment::from_iter(variables.clone());
+                assert_eq!(at_once, told(&one_by_one), "{variables:?}");
+                let read = |source: &dyn Source| load_fields(&MANIFEST, source, None, Duration::from_secs(1));
+                let (at_once, one_by_one) = (read(&AtOnce(variables.clone())), read(&one_by_one));
+                assert!(at_once.values == one_by_one.values, "{variables:?}");
+                for (one, other) in paths(&at_once.loaded).iter().zip(paths(&one_by_one.loaded)) {
+                    assert_eq!(
+                        (&one.0.field, &one.0.variable, &one.0.origin),
+                        (&other.0.field, &other.0.variable, &other.0.origin)
+                    );
+                    assert!(one.1 == other.1, "{variables:?}");
+                }
+            }
+        }
+        assert!(refused > 0 && refused < 3 << NAMES.len());
+    }
 }

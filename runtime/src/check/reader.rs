@@ -10,12 +10,36 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::credentials::AnyCredentials;
 use crate::finding::Finding;
+use crate::source::environment::{self, Known, Snapshot};
 use crate::source::{Extent, Group, Notice, Source, Unreadable, file};
 
 /// A value, and the variable that it really came from: `NAME`, or `NAME_FILE`.
-pub(crate) struct Value {
-    pub(crate) text: SecretString,
-    pub(crate) variable: String,
+pub(crate) struct Value<'a> {
+    pub(crate) text: Text<'a>,
+    pub(crate) variable: Cow<'a, str>,
+}
+
+/// The text of a value. It may be a secret.
+pub(crate) enum Text<'a> {
+    /// In a snapshot, which wipes it.
+    Known(&'a str),
+    Read(SecretString),
+}
+
+impl Text<'_> {
+    pub(crate) fn expose_secret(&self) -> &str {
+        match self {
+            Self::Known(text) => text,
+            Self::Read(text) => text.expose_secret(),
+        }
+    }
+
+    pub(crate) fn into_secret(self) -> SecretString {
+        match self {
+            Self::Known(text) => text.into(),
+            Self::Read(text) => text,
+        }
+    }
 }
 
 /// The most ranks within ranks.
@@ -37,23 +61,37 @@ static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 /// Reads the variables of one field, and remembers where they were.
 pub(crate) struct Reader<'a> {
     source: &'a dyn Source,
+    /// What the source has of this field, and all of it, where it does not have to be asked.
+    known: Option<(Known<'a>, &'a Snapshot)>,
     /// What fetches the credentials of what is read.
     credentials: Option<AnyCredentials>,
-    /// Each variable that was there, and where.
+    /// Each variable that the source was asked for, and had, and where.
     origins: Vec<(String, Cow<'static, str>)>,
+    /// Whether there was one in the snapshot.
+    found_known: bool,
     /// The files that `NAME_FILE`s named.
     files: Vec<PathBuf>,
-    /// Of all that was read so far.
-    values: DefaultHasher,
+    /// Of all that was read so far, where somebody wants to know.
+    values: Option<DefaultHasher>,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(source: &'a dyn Source) -> Self {
-        Self { source, credentials: None, origins: Vec::new(), files: Vec::new(), values: KEY.build_hasher() }
+    pub(crate) const fn new(source: &'a dyn Source) -> Self {
+        Self { source, known: None, credentials: None, origins: Vec::new(), found_known: false, files: Vec::new(), values: None }
+    }
+
+    /// Reads a snapshot of the source in place of it; of this field, what is around a name with this hash.
+    pub(crate) fn out_of(self, snapshot: Option<&'a Snapshot>, base: u64) -> Self {
+        Self { known: snapshot.map(|snapshot| (snapshot.around(base), snapshot)), ..self }
+    }
+
+    /// Takes the fingerprint of what it reads.
+    pub(crate) fn with_fingerprint(self) -> Self {
+        Self { values: Some(KEY.build_hasher()), ..self }
     }
 
     pub(crate) fn fingerprint(&self) -> Fingerprint {
-        Fingerprint(self.values.finish())
+        Fingerprint(self.values.as_ref().map_or(0, DefaultHasher::finish))
     }
 
     /// Reads what belongs together from one part of the source, where the source has parts.
@@ -71,6 +109,7 @@ impl<'a> Reader<'a> {
                 findings.push(finding.help("keep a resource's variables in one place, or read both places as one rank"));
             }
             self.source = source;
+            self.known = None;
         }
     }
 
@@ -95,11 +134,18 @@ impl<'a> Reader<'a> {
 
     /// Where a variable's value was; `None` where there was none.
     pub(crate) fn origin(&self, variable: &str) -> Option<Cow<'static, str>> {
+        if let Some((_, snapshot)) = self.known {
+            let known = snapshot.around(environment::hash_of_base(variable));
+            return matches!(known.get(variable, "", ""), Ok(Some(_))).then_some(environment::NAME.into());
+        }
         self.origins.iter().find(|(name, _)| name == variable).map(|(_, origin)| origin.clone())
     }
 
     /// Where a whole resource came from: its locator, or else what there was first.
     pub(crate) fn origin_of_resource(&self, variable: &str) -> Option<Cow<'static, str>> {
+        if self.known.is_some() {
+            return self.found_known.then_some(environment::NAME.into());
+        }
         let first = || self.origins.first().map(|(_, origin)| origin.clone());
         self.origin(variable).or_else(|| self.origin(&format!("{variable}_FILE"))).or_else(first)
     }
@@ -109,33 +155,54 @@ impl<'a> Reader<'a> {
         self.files
     }
 
+    /// Whether it is known that there is a variable of this name, and nothing else around it: no `_FILE`, and no companion.
+    pub(crate) fn has_only(&self, name: &str) -> bool {
+        self.known.is_some_and(|(known, _)| known.is_only(name))
+    }
+
     /// Reads `NAME`, or the file that `NAME_FILE` names. `None` where neither is there, or where something is wrong with them: then there is a
     /// finding.
-    pub(crate) fn read(&mut self, name: &str, findings: &mut Vec<Finding>) -> Option<Value> {
-        let name_of_file = format!("{name}_FILE");
-        let direct = self.get(name, findings);
-        let file = self.get(&name_of_file, findings);
+    pub(crate) fn read(&mut self, name: &str, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
+        self.read_from(self.known.map(|(known, _)| known), name, "", findings)
+    }
+
+    /// The same for the name `base` + `ending`.
+    pub(crate) fn read_companion(&mut self, base: &str, ending: &str, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
+        let known = self.known.map(|(_, snapshot)| snapshot.around(environment::hash_of_base(&[base, ending].concat())));
+        self.read_from(known, base, ending, findings)
+    }
+
+    fn read_from(
+        &mut self,
+        known: Option<Known<'a>>,
+        base: &str,
+        ending: &str,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Value<'a>> {
+        let direct = self.get(known, base, ending, "", findings);
+        let file = self.get(known, base, ending, "_FILE", findings);
         let value = match (direct, file) {
             (Some(_), Some(_)) => {
-                let message = self.both(name, &name_of_file);
+                let name = [base, ending].concat();
+                let message = self.both(&name, &[&name, "_FILE"].concat());
                 findings.push(Finding::new(&DUPLICATE_VARIABLE, message).about(name).help("unset one of the two"));
                 None
             }
-            (Some(text), None) => Some(Value { text, variable: name.to_owned() }),
-            (None, Some(path)) => self.read_file(path.expose_secret(), name_of_file, findings),
+            (Some(value), None) => Some(value),
+            (None, Some(path)) => self.read_file(path.text.expose_secret(), path.variable, findings),
             (None, None) => None,
         };
-        if let Some(value) = &value {
+        if let (Some(value), Some(values)) = (&value, &mut self.values) {
             // Not the variable that it really came from: a value that has moved into a file is the same.
-            (name, value.text.expose_secret()).hash(&mut self.values);
+            (base, ending, value.text.expose_secret()).hash(values);
         }
         value
     }
 
-    fn read_file(&mut self, path: &str, variable: String, findings: &mut Vec<Finding>) -> Option<Value> {
+    fn read_file(&mut self, path: &str, variable: Cow<'a, str>, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
         let path = Path::new(path);
         let unusable = |what: String| {
-            let finding = Finding::new(&MALFORMED_VALUE, format!("`{variable}` {what}")).about(&variable);
+            let finding = Finding::new(&MALFORMED_VALUE, format!("`{variable}` {what}")).about(&*variable);
             finding.help("write the path of a file that this process can read")
         };
         if !path.is_absolute() {
@@ -149,7 +216,7 @@ impl<'a> Reader<'a> {
             Ok(value) => {
                 findings.extend(value.notices.into_iter().map(|notice| finding(notice, &variable)));
                 // An empty file is what a credential that could not be fetched leaves behind: as good as none.
-                value.text.map(|text| Value { text, variable })
+                value.text.map(|text| Value { text: Text::Read(text), variable })
             }
             Err(fault) => {
                 findings.push(unusable(format!("names a file that {fault}")));
@@ -158,20 +225,37 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn get(&mut self, variable: &str, findings: &mut Vec<Finding>) -> Option<SecretString> {
-        match self.source.get(variable) {
-            Ok(None) => None,
-            Ok(Some(value)) => {
-                let (text, place, notices) = value.into_parts();
-                findings.extend(notices.into_iter().map(|notice| finding(notice, variable)));
-                self.origins.push((variable.to_owned(), place));
-                Some(text)
+    fn get(
+        &mut self,
+        known: Option<Known<'a>>,
+        base: &str,
+        ending: &str,
+        file: &str,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Value<'a>> {
+        let name = || [base, ending, file].concat();
+        let value = match known {
+            Some(known) => known.get(base, ending, file).map(|found| {
+                found.map(|(variable, text)| {
+                    self.found_known = true;
+                    Value { text: Text::Known(text), variable: variable.into() }
+                })
+            }),
+            None => {
+                let variable = name();
+                self.source.get(&variable).map(|value| {
+                    let (text, place, notices) = value?.into_parts();
+                    findings.extend(notices.into_iter().map(|notice| finding(notice, &variable)));
+                    self.origins.push((variable.clone(), place));
+                    Some(Value { text: Text::Read(text), variable: variable.into() })
+                })
             }
-            Err(unreadable) => {
-                findings.extend(refused(&unreadable, variable, findings));
-                None
-            }
-        }
+        };
+        value.unwrap_or_else(|unreadable| {
+            let refused = refused(&unreadable, &name(), findings);
+            findings.extend(refused);
+            None
+        })
     }
 }
 

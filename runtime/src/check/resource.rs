@@ -1,5 +1,6 @@
 //! Loading one resource: its locator, and the companions that share the locator's base name.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,7 +8,7 @@ use backing_services_rules::rule::{
     AMBIENT_OVERRIDE, AMBIGUOUS_LOCATOR, MALFORMED_VALUE, MISSING_CREDENTIALS, MISSING_VALUE, UNKNOWN_SCHEME,
 };
 use backing_services_rules::{Date, Transport};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use super::{Reader, Value, address, credentials, is_explained, missing, waiver};
 use crate::credentials::{Fetched, is_about_login};
@@ -33,12 +34,13 @@ pub(super) fn load(
 ) -> Option<Option<Target>> {
     let service = entry.service;
     let url = reader.read(variable, findings);
-    let companions = Companions::read(reader, base, findings);
+    let is_alone = variable.len() > base.len() && reader.has_only(variable);
+    let companions = if is_alone { Companions::default() } else { Companions::read(reader, base, findings) };
     let from_parts = match (&url, &companions.host) {
         (Some(url), Some(host)) => {
             findings.push(
                 Finding::new(&AMBIGUOUS_LOCATOR, reader.both(&url.variable, &host.variable))
-                    .about(&url.variable)
+                    .about(&*url.variable)
                     .help("write the locator, or its parts"),
             );
             return None;
@@ -68,7 +70,7 @@ pub(super) fn load(
         return Some(None);
     };
     let variable = match (&url, &companions.host) {
-        (Some(value), _) | (None, Some(value)) => value.variable.as_str(),
+        (Some(value), _) | (None, Some(value)) => &*value.variable,
         (None, None) => variable,
     };
     if from_parts.is_none()
@@ -76,7 +78,7 @@ pub(super) fn load(
     {
         findings.push(
             Finding::new(&AMBIGUOUS_LOCATOR, format!("`{}` is set beside a whole locator", part.variable))
-                .about(&part.variable)
+                .about(&*part.variable)
                 .help("write the port and the database into the locator, and unset this variable"),
         );
         return None;
@@ -121,14 +123,14 @@ pub(super) fn load(
         (None, None) => None,
         (None, Some(endpoint)) => {
             let message = format!("`{}` is set, and {} is dialled where its locator says", endpoint.variable, service.name);
-            let finding = Finding::new(&MALFORMED_VALUE, message).about(&endpoint.variable);
+            let finding = Finding::new(&MALFORMED_VALUE, message).about(&*endpoint.variable);
             findings.push(finding.help("unset it, and write the host into the locator"));
             None
         }
         (Some(usual), endpoint) => {
             let (text, variable) = match endpoint {
                 Some(Value { text, variable }) => (Some(text.expose_secret().to_owned()), variable),
-                None => (usual(&locator), format!("{base}_ENDPOINT")),
+                None => (usual(&locator), format!("{base}_ENDPOINT").into()),
             };
             let Some(text) = text else {
                 findings.push(
@@ -136,18 +138,18 @@ pub(super) fn load(
                         &MISSING_VALUE,
                         format!("`{variable}` is not set, and the locator does not tell where {} is", service.name),
                     )
-                    .about(&variable)
+                    .about(&*variable)
                     .help(format!("set `{variable}` to `https://` and the host")),
                 );
                 return None;
             };
             match locator::parse(&text, &dialect.endpoint()) {
                 Ok(parsed) => {
-                    findings.extend(parsed.warnings.into_iter().map(|finding| finding.about(&variable)));
+                    findings.extend(parsed.warnings.into_iter().map(|finding| finding.about(&*variable)));
                     Some(parsed.locator)
                 }
                 Err(refused) => {
-                    findings.extend(refused.into_iter().map(|finding| finding.about(&variable)));
+                    findings.extend(refused.into_iter().map(|finding| finding.about(&*variable)));
                     return None;
                 }
             }
@@ -166,7 +168,7 @@ pub(super) fn load(
         );
     }
 
-    let said_twice = |what: &str, companion: &Value| {
+    let said_twice = |what: &str, companion: &Value<'_>| {
         Finding::new(&AMBIGUOUS_LOCATOR, format!("the locator holds a {what}, and `{}` holds one too", companion.variable))
             .about(variable)
             .help("say it in one place")
@@ -179,18 +181,18 @@ pub(super) fn load(
         (None, Some(companion)) => Some(user_name(&companion, findings)?),
         (user, None) => user,
     };
-    let (password, password_variable) = match (parsed.password, password) {
+    let (password, password_variable): (_, Cow<'_, str>) = match (parsed.password, password) {
         (Some(_), Some(companion)) => {
             findings.push(said_twice("password", &companion));
-            (None, variable.to_owned())
+            (None, variable.into())
         }
-        (None, Some(Value { text, variable })) => (Some(text), variable),
-        (password, None) => (password, variable.to_owned()),
+        (None, Some(Value { text, variable })) => (Some(text.into_secret()), variable),
+        (password, None) => (password, variable.into()),
     };
     let credentials = reader.take_credentials();
     if let (Some(_), Some(_)) = (&credentials, &password) {
         let message = format!("`{password_variable}` holds a password, and its credentials are fetched");
-        let finding = Finding::new(&AMBIGUOUS_LOCATOR, message).about(&password_variable);
+        let finding = Finding::new(&AMBIGUOUS_LOCATOR, message).about(&*password_variable);
         findings.push(finding.help("take the password out, or attach without those credentials"));
     }
     let trust = trust(TrustValues { ca, client_cert, client_key, pin }, service, dialled.transport(), findings);
@@ -224,12 +226,12 @@ pub(super) fn load(
 const LONGEST_USER: usize = 256;
 
 /// A name that a protocol can carry as it is. In a locator, the grammar has seen to that.
-fn user_name(value: &Value, findings: &mut Vec<Finding>) -> Option<String> {
+fn user_name(value: &Value<'_>, findings: &mut Vec<Finding>) -> Option<String> {
     let name = value.text.expose_secret();
     if !is_user_name(name) {
         let message = format!("`{}` is longer than {LONGEST_USER} bytes, or holds a control character", value.variable);
         findings.push(
-            Finding::new(&MALFORMED_VALUE, message).about(&value.variable).help("write the account's name, and nothing else"),
+            Finding::new(&MALFORMED_VALUE, message).about(&*value.variable).help("write the account's name, and nothing else"),
         );
         return None;
     }
@@ -271,22 +273,23 @@ pub(crate) fn login(
 }
 
 /// The variables that share a locator's base name.
-struct Companions {
-    host: Option<Value>,
-    port: Option<Value>,
-    database: Option<Value>,
-    user: Option<Value>,
-    password: Option<Value>,
-    ca: Option<Value>,
-    client_cert: Option<Value>,
-    client_key: Option<Value>,
-    pin: Option<Value>,
-    endpoint: Option<Value>,
+#[derive(Default)]
+struct Companions<'a> {
+    host: Option<Value<'a>>,
+    port: Option<Value<'a>>,
+    database: Option<Value<'a>>,
+    user: Option<Value<'a>>,
+    password: Option<Value<'a>>,
+    ca: Option<Value<'a>>,
+    client_cert: Option<Value<'a>>,
+    client_key: Option<Value<'a>>,
+    pin: Option<Value<'a>>,
+    endpoint: Option<Value<'a>>,
 }
 
-impl Companions {
-    fn read(reader: &mut Reader<'_>, base: &str, findings: &mut Vec<Finding>) -> Self {
-        let mut read = |ending: &str| reader.read(&format!("{base}{ending}"), findings);
+impl<'a> Companions<'a> {
+    fn read(reader: &mut Reader<'a>, base: &str, findings: &mut Vec<Finding>) -> Self {
+        let mut read = |ending: &str| reader.read_companion(base, ending, findings);
         Self {
             host: read("_HOST"),
             port: read("_PORT"),
@@ -302,14 +305,14 @@ impl Companions {
     }
 
     /// One of those that are there.
-    fn any(&self) -> Option<&Value> {
+    fn any(&self) -> Option<&Value<'a>> {
         let Self { host, port, database, user, password, ca, client_cert, client_key, pin, endpoint } = self;
         [host, port, database, user, password, ca, client_cert, client_key, pin, endpoint].into_iter().flatten().next()
     }
 
     /// Writes a locator out of its parts, for platforms that give those. It is then read like any other: a part that does not belong where it stands is
     /// refused by the grammar. Only the database is encoded, for its name may be anything.
-    fn locator(&self, host: &Value, scheme: &str) -> String {
+    fn locator(&self, host: &Value<'_>, scheme: &str) -> String {
         let host = host.text.expose_secret();
         // An IPv6 address as a part has no brackets.
         let host = if host.parse::<std::net::Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() };
@@ -321,19 +324,19 @@ impl Companions {
 }
 
 /// The variables that say whom to trust, and how we prove who we are.
-struct TrustValues {
-    ca: Option<Value>,
-    client_cert: Option<Value>,
-    client_key: Option<Value>,
-    pin: Option<Value>,
+struct TrustValues<'a> {
+    ca: Option<Value<'a>>,
+    client_cert: Option<Value<'a>>,
+    client_key: Option<Value<'a>>,
+    pin: Option<Value<'a>>,
 }
 
-fn trust(values: TrustValues, service: &ServiceEntry, transport: Transport, findings: &mut Vec<Finding>) -> Trust {
+fn trust(values: TrustValues<'_>, service: &ServiceEntry, transport: Transport, findings: &mut Vec<Finding>) -> Trust {
     let TrustValues { ca, client_cert, client_key, pin } = values;
     if !matches!(transport, Transport::Encrypted | Transport::Upgraded) {
         for value in [&ca, &client_cert, &client_key, &pin].into_iter().flatten() {
             let message = format!("`{}` is set, and this resource has no TLS that it could be for", value.variable);
-            let finding = Finding::new(&MALFORMED_VALUE, message).about(&value.variable);
+            let finding = Finding::new(&MALFORMED_VALUE, message).about(&*value.variable);
             findings.push(finding.help(format!("unset `{}`", value.variable)));
         }
         return Trust::default();
@@ -342,7 +345,7 @@ fn trust(values: TrustValues, service: &ServiceEntry, transport: Transport, find
         // To ignore it would be to trust more than was asked for.
         let message =
             format!("`{}` is set, and the driver of {} takes no verifier that could pin a key", pin.variable, service.name);
-        let finding = Finding::new(&MALFORMED_VALUE, message).about(&pin.variable);
+        let finding = Finding::new(&MALFORMED_VALUE, message).about(&*pin.variable);
         findings.push(finding.help("unset it, and give the authority in the `_CA` variable"));
     }
     match (&client_cert, &client_key) {
@@ -370,14 +373,14 @@ fn trust(values: TrustValues, service: &ServiceEntry, transport: Transport, find
                     Part::ClientKey => &client_key,
                     Part::Pin => &pin,
                 };
-                let variable = value.as_ref().map_or_else(String::new, |value| value.variable.clone());
+                let variable = value.as_ref().map_or_else(String::new, |value| value.variable.to_string());
                 let finding = Finding::new(unusable.rule, format!("`{variable}` {}", unusable.message)).about(variable);
                 findings.push(finding.help(unusable.help));
                 None
             }
         }
     };
-    let text = |value: Option<Value>| value.map(|value| value.text);
+    let text = |value: Option<Value<'_>>| value.map(|value| value.text.into_secret());
     Trust {
         ca: text(ca),
         client_cert: text(client_cert),
@@ -387,8 +390,8 @@ fn trust(values: TrustValues, service: &ServiceEntry, transport: Transport, find
     }
 }
 
-fn half_of_a_pair(value: &Value, other: &str) -> Finding {
+fn half_of_a_pair(value: &Value<'_>, other: &str) -> Finding {
     Finding::new(&MALFORMED_VALUE, format!("`{}` is set, and its `{other}` is not", value.variable))
-        .about(&value.variable)
+        .about(&*value.variable)
         .help("set both, or neither")
 }

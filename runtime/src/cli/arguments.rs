@@ -147,9 +147,9 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
     let (mut fields, mut resources) = (Vec::new(), Vec::new());
     manifest.walk(&mut |leaf| {
         if matches!(leaf.field.category(), Category::Resource(_)) {
-            resources.push(leaf.path.clone());
+            resources.push(leaf.path.to_string());
         }
-        fields.push(leaf.path);
+        fields.push(leaf.path.into_owned());
     });
     let only = Arg::new("only")
         .long("only")

@@ -30,8 +30,8 @@ impl Preflight<'_> {
         self.manifest.walk(&mut |leaf| {
             if self.only.is_none_or(|only| only == leaf.path) {
                 rows.push(Row {
-                    variable: leaf.variable(),
-                    path: leaf.path,
+                    variable: leaf.variable,
+                    path: leaf.path.into_owned(),
                     field: leaf.field,
                     state: State::Untried,
                     origin: None,

@@ -271,6 +271,35 @@ proptest! {
         }
     }
 
+    /// `url` is not asked about a plain locator, because it has nothing else to say.
+    #[test]
+    fn url_reads_a_plain_locator_as_we_do(
+        user in "[-a-zA-Z0-9._~!$&'()*+,;=:/?@]{1,6}(:[-a-zA-Z0-9._~!$&'()*+,;=:/?@]{0,6})?@|",
+        host in "[-a-zA-Z0-9._~!$&'()*+,;=:/?@]{0,12}|[0-9a-fx.]{1,12}|xn--[a-z0-9-]{1,9}|[a-z.]{1,9}",
+        rest in "(:[0-9]{0,6})?(/[-a-zA-Z0-9._~!$&'()*+,;=:/?@]{0,9})?(\\?[-a-zA-Z0-9._~!$&'()*+,;=:/?@]{0,9})?",
+        slashes in "//|//|//|/{0,4}",
+    ) {
+        const FTP: Dialect = Dialect { schemes: &[Scheme::tls("ftps"), Scheme::tls("wss"), Scheme::tls("ws+own")], login: Login::Optional, ..POSTGRES };
+        for scheme in ["postgres", "rediss", "https", "wss", "ws+own", "PostgreSQL"] {
+            let text = format!("{scheme}:{slashes}{user}{host}{rest}");
+            prop_assert!(is_plain(&text));
+            for dialect in [&POSTGRES, &REDIS, &HTTPS, &FTP] {
+                if let Ok(parsed) = parse(&text, dialect) {
+                    let parser = Parser { text: &text, is_plain: false, dialect, findings: &mut Vec::new() };
+                    prop_assert!(parser.agrees(&parsed.locator.host), "{}", text);
+                }
+            }
+        }
+    }
+
+    /// `url` is not asked what a plain name is either.
+    #[test]
+    fn url_takes_a_plain_name_for_itself(text in "([-a-z0-9_.]{1,12}|[a-z0-9]{1,3}(-{0,3}[a-z0-9]{1,3}){0,2}(\\.[-a-z0-9x]{1,4}){0,3})") {
+        if is_plain_name(&text) {
+            prop_assert_eq!(url::Host::parse(&text), Ok(url::Host::Domain(text.clone())));
+        }
+    }
+
     /// No secret comes out of any finding, any locator, whatever is wrong around it.
     #[test]
     fn no_finding_and_no_locator_holds_the_secret(

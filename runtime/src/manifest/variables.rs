@@ -92,7 +92,7 @@ impl Leaf {
 
     /// Its own variable, and those beside it that its service has a use for.
     pub(crate) fn variables(&self) -> Vec<Variable> {
-        let name = self.variable();
+        let name = self.variable.clone();
         let Category::Resource(entry) = self.field.category() else { return vec![Variable { name, role: Role::Value }] };
         let base = variable::base(&name);
         let fitting = COMPANIONS.iter().filter(|(_, role)| role.fits(entry.service));

@@ -3,10 +3,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
 
-use super::{MAX_VALUE, Source, Unreadable, Value};
+use secrecy::zeroize::Zeroize as _;
+
+use super::{MAX_VALUE, Source, Unreadable, Value, split};
 
 /// The environment of the process, or variables that stand in for it.
 ///
@@ -45,7 +49,7 @@ impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
 }
 
 /// What it is called in a report.
-const NAME: &str = "the environment";
+pub(crate) const NAME: &str = "the environment";
 
 impl Source for Environment {
     fn name(&self) -> Cow<'_, str> {
@@ -53,22 +57,118 @@ impl Source for Environment {
     }
 
     fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
-        let value = match &self.0 {
-            Variables::Process => std::env::var_os(variable),
+        match &self.0 {
+            Variables::Process => std::env::var_os(variable).map_or(Ok(None), |value| read(&value)),
             Variables::Given(given) => match given.get(variable) {
-                Some(None) => return Err(Unreadable::new("is given twice")),
-                Some(Some(value)) => Some(value.clone()),
-                None => None,
+                Some(None) => Err(Unreadable::new("is given twice")),
+                Some(Some(value)) => read(value),
+                None => Ok(None),
             },
+        }
+    }
+
+    fn snapshot(&self, may_begin: &dyn Fn(u8) -> bool) -> Option<Snapshot> {
+        match &self.0 {
+            Variables::Process => Some(Snapshot::of(std::env::vars_os(), may_begin)),
+            Variables::Given(_) => None,
+        }
+    }
+}
+
+fn read(value: &OsStr) -> Result<Option<Value>, Unreadable> {
+    Ok(text(value)?.map(|text| Value::new(text, NAME)))
+}
+
+fn text(value: &OsStr) -> Result<Option<&str>, Unreadable> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    if value.len() > MAX_VALUE {
+        return Err(Unreadable::new("is longer than 1 MiB"));
+    }
+    value.to_str().map(Some).ok_or_else(|| Unreadable::new("is not Unicode"))
+}
+
+/// The environment of the process at one moment.
+///
+/// A resource is read from 22 variables, of which one or two are there. To ask the process for each is to compare it with all that it has; in here, a field's
+/// are found at once, and those that are not there need not even be named.
+pub struct Snapshot(Vec<Entry>);
+
+pub(crate) struct Entry {
+    /// See [`hash_of_base`]. The entries are in its order.
+    base: u64,
+    name: String,
+    value: OsString,
+}
+
+impl Snapshot {
+    pub(crate) fn of(variables: impl Iterator<Item = (OsString, OsString)>, may_begin: &dyn Fn(u8) -> bool) -> Self {
+        let entry = |(name, value): (OsString, OsString)| {
+            let begins = name.as_encoded_bytes().first().is_some_and(|first| may_begin(*first));
+            // What is not Unicode is the name of no field's variable.
+            begins.then_some(()).and_then(|()| name.into_string().ok()).map(|name| Entry {
+                base: hash_of_base(&name),
+                name,
+                value,
+            })
         };
-        let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(None) };
-        if value.len() > MAX_VALUE {
-            return Err(Unreadable::new("is longer than 1 MiB"));
+        let mut entries: Vec<_> = variables.filter_map(entry).collect();
+        // Stable: of two with one name, the first is the one that the process is given when it asks for it.
+        entries.sort_by_key(|entry| entry.base);
+        Self(entries)
+    }
+
+    /// Those that belong to the same as a name with this hash.
+    pub(crate) fn around(&self, base: u64) -> Known<'_> {
+        let from = self.0.partition_point(|entry| entry.base < base);
+        let rest = &self.0[from..];
+        Known(&rest[..rest.iter().take_while(|entry| entry.base == base).count()])
+    }
+}
+
+/// Of what a variable's name says it belongs to: the name without `_FILE`, and without the ending of a resource's variable.
+pub(crate) fn hash_of_base(mut name: &str) -> u64 {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    while let Some(rest) = name.strip_suffix("_FILE") {
+        name = rest;
+    }
+    KEY.hash_one(split(name).map_or(name, |(base, _)| base))
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        for entry in self.0.drain(..) {
+            entry.value.into_encoded_bytes().as_mut_slice().zeroize();
         }
-        match value.into_string() {
-            Ok(text) => Ok(Some(Value::new(text, NAME))),
-            Err(_) => Err(Unreadable::new("is not Unicode")),
-        }
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names only.
+        f.debug_set().entries(self.0.iter().map(|entry| &entry.name)).finish()
+    }
+}
+
+/// What a [`Snapshot`] has of the variables of one field.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a>(&'a [Entry]);
+
+impl<'a> Known<'a> {
+    /// Whether nothing is known but a variable of this name.
+    pub(crate) fn is_only(self, name: &str) -> bool {
+        matches!(self.0, [entry] if entry.name == name)
+    }
+
+    /// The name and the value of the variable `base` + `ending` + `file`, as [`Source::get`] gives it.
+    pub(crate) fn get(self, base: &str, ending: &str, file: &str) -> Result<Option<(&'a str, &'a str)>, Unreadable> {
+        let is_it = |entry: &&Entry| {
+            entry.name.len() == base.len() + ending.len() + file.len()
+                && entry.name.strip_prefix(base).and_then(|rest| rest.strip_prefix(ending)) == Some(file)
+        };
+        let Some(Entry { name, value, .. }) = self.0.iter().find(is_it) else { return Ok(None) };
+        Ok(text(value)?.map(|text| (name.as_str(), text)))
     }
 }
 
@@ -90,4 +190,46 @@ pub(crate) fn is_set(variable: &str) -> bool {
 /// Whether the user asked for no colours (<https://no-color.org>).
 pub(crate) fn colour_is_unwanted() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn a_snapshot_has_what_the_process_gives() {
+        let process = Environment::process();
+        let snapshot = process.snapshot(&|_| true).unwrap();
+        let mut names = 0;
+        for (name, _) in std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))) {
+            let found =
+                snapshot.around(hash_of_base(&name)).get(&name, "", "").map(|found| found.map(|(_, text)| text.to_owned()));
+            assert_eq!(
+                found,
+                process.get(&name).map(|value| value.map(|value| value.text().expose_secret().to_owned())),
+                "{name}"
+            );
+            names += 1;
+        }
+        assert!(names > 0);
+        assert!(process.snapshot(&|first| first == b'?').unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn what_belongs_together_is_found_together() {
+        let given = ["A_URL", "A_URL_FILE", "A_CLIENT_KEY", "AB_URL", "A_URL", "A_B", "B_URL"];
+        let variables = given.iter().enumerate().map(|(i, name)| (name.into(), i.to_string().into()));
+        let snapshot = Snapshot::of(variables, &|first| first == b'A');
+        let around = snapshot.around(hash_of_base("A_PASSWORD"));
+        assert_eq!(around.get("A", "_URL", ""), Ok(Some(("A_URL", "0"))), "the first of two");
+        assert_eq!(around.get("A", "_URL", "_FILE"), Ok(Some(("A_URL_FILE", "1"))));
+        assert_eq!(around.get("A", "_CLIENT_KEY", ""), Ok(Some(("A_CLIENT_KEY", "2"))));
+        assert_eq!(around.get("A_CLIENT_KEY", "", ""), Ok(Some(("A_CLIENT_KEY", "2"))));
+        assert!(!around.is_only("A_URL"));
+        assert!(snapshot.around(hash_of_base("AB_HOST")).is_only("AB_URL"));
+        assert_eq!(snapshot.around(hash_of_base("B_URL")).get("B_URL", "", ""), Ok(None));
+        assert_eq!(format!("{snapshot:?}").matches("A_URL").count(), 3);
+    }
 }

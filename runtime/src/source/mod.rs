@@ -96,6 +96,14 @@ pub trait Source: Send + Sync {
     fn changes(&self) -> Changes {
         Changes::none()
     }
+
+    /// All that there is now whose names may begin so, which is then read in place of [`Source::get`]: for the environment of the process, where each question
+    /// costs as much as all of them.
+    #[doc(hidden)]
+    fn snapshot(&self, may_begin: &dyn Fn(u8) -> bool) -> Option<environment::Snapshot> {
+        let _ = may_begin;
+        None
+    }
 }
 
 /// One source for several structs: a store that is watched, above all.
@@ -118,6 +126,10 @@ impl<S: Source + ?Sized> Source for Arc<S> {
 
     fn changes(&self) -> Changes {
         (**self).changes()
+    }
+
+    fn snapshot(&self, may_begin: &dyn Fn(u8) -> bool) -> Option<environment::Snapshot> {
+        (**self).snapshot(may_begin)
     }
 }
 
@@ -315,9 +327,11 @@ fn path_in(environment: &Environment, variable: &str) -> Result<Option<PathBuf>,
 }
 
 /// The base name and the ending of a resource's variable; `None` for any other one.
-fn split(variable: &str) -> Option<(&str, &'static str)> {
+pub(crate) fn split(variable: &str) -> Option<(&str, &'static str)> {
     // No ending is the end of another one, so the first that fits is the only one.
-    let ending = variable::RESOURCE_ENDINGS.iter().find(|ending| variable.ends_with(**ending))?;
+    let last = variable.as_bytes().last();
+    let ends = |ending: &&&str| ending.as_bytes().last() == last && variable.ends_with(**ending);
+    let ending = variable::RESOURCE_ENDINGS.iter().find(ends)?;
     let base = &variable[..variable.len() - ending.len()];
     (!base.is_empty()).then_some((base, ending))
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::environment::Snapshot;
 use super::{Changes, Group, Part, Source, Unreadable, Value};
 use crate::credentials::{AnyCredentials, Credentials};
 
@@ -51,6 +52,10 @@ impl<S: Source> Source for WithCredentials<S> {
 
     fn changes(&self) -> Changes {
         self.source.changes()
+    }
+
+    fn snapshot(&self, may_begin: &dyn Fn(u8) -> bool) -> Option<Snapshot> {
+        self.source.snapshot(may_begin)
     }
 }
 
