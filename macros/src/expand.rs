@@ -201,7 +201,9 @@ fn list(field: &Field<'_>, resources: &Ident) -> TokenStream {
     let Place { first, last } = field.place;
     let mut ident = field.ident.clone();
     ident.set_span(ident.span().located_at(last));
-    let this = quote_spanned!(first=> &self.);
+    // `self` is the function's, also where a macro wrote the struct and got the type from somebody else.
+    let here = Span::call_site().located_at(first);
+    let this = quote_spanned!(here=> &self.);
     let arguments = quote_spanned!(last=> (#this #ident, #resources));
     quote!(#list #arguments;)
 }

@@ -16,6 +16,17 @@ macro_rules! services {
     };
 }
 
+macro_rules! around {
+    ($name:ident, $inner:ident) => {
+        #[derive(BackingServices)]
+        struct $name {
+            inner: $inner,
+        }
+    };
+}
+
+around!(Around, Services);
+
 services!(Services, "SHOP", orders: Resource<Postgres> = "DATABASE_URL", port: u16 = 8080);
 
 fn main() {
@@ -24,4 +35,6 @@ fn main() {
     assert_eq!(manifest.variable_prefix(), "SHOP");
     assert_eq!(manifest.fields()[0].declaration().env_name(), Some("DATABASE_URL"));
     assert_eq!(manifest.fields()[1].declaration().default_text(), Some("8080"));
+    // The type is somebody else's token, and `self` is not.
+    let _ = |around: Around| around.resources().len();
 }
