@@ -3,10 +3,13 @@
 //! What is compared is always a ratio: absolute times on a shared machine mean nothing. Each benchmark gives an [`Outcome`](outcome::Outcome), which is data and
 //! is kept in `benches/results/NAME.json`; the tables and the plots are written from all of them, so that one can be taken again alone.
 
+pub mod expand;
+pub mod generated;
 pub mod load;
 pub mod measure;
 pub mod outcome;
 pub mod plot;
+pub mod program;
 pub mod tables;
 
 /// What went wrong, in words: a benchmark that cannot be taken ends the run.
@@ -42,4 +45,11 @@ pub struct Benchmark {
 }
 
 /// Every benchmark, in the order of the tables.
-pub const ALL: &[Benchmark] = &[Benchmark { name: "load", environment: Some(load::environment), run: load::run }];
+pub const ALL: &[Benchmark] = &[
+    Benchmark { name: "load", environment: Some(load::environment), run: load::run },
+    Benchmark { name: "load_errors", environment: Some(load::environment_with_mistakes), run: load::run_errors },
+    Benchmark { name: "load_growth", environment: Some(load::grown::environment), run: load::grown::run },
+    Benchmark { name: "expand", environment: None, run: expand::run },
+    Benchmark { name: "build", environment: None, run: program::run_build },
+    Benchmark { name: "size", environment: None, run: program::run_size },
+];

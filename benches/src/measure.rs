@@ -74,16 +74,20 @@ impl<'a> Subject<'a> {
         Self { name, sample: Box::new(sample) }
     }
 
-    /// One whose samples are the nanoseconds of a call, each the mean of as many calls as take about 5 ms.
+    /// One whose samples are the nanoseconds of a call: the mean of as many calls as take about a millisecond, and the least of five of these, as what another
+    /// process takes away is no cost of the call.
     pub fn timed<T>(name: &'a str, mut call: impl FnMut() -> T + 'a) -> Self {
         let mut calls = None;
         Self::new(name, move || {
-            let calls = *calls.get_or_insert_with(|| calls_in(Duration::from_millis(5), &mut call));
-            let begun = Instant::now();
-            for _ in 0..calls {
-                black_box(call());
-            }
-            begun.elapsed().as_nanos() as f64 / calls as f64
+            let calls = *calls.get_or_insert_with(|| calls_in(Duration::from_millis(1), &mut call));
+            let mut mean = || {
+                let begun = Instant::now();
+                for _ in 0..calls {
+                    black_box(call());
+                }
+                begun.elapsed().as_nanos() as f64 / calls as f64
+            };
+            (0..5).map(|_| mean()).fold(f64::INFINITY, f64::min)
         })
     }
 }
@@ -107,16 +111,23 @@ fn calls_in<T>(time: Duration, call: &mut impl FnMut() -> T) -> u64 {
 
 /// The samples of each subject, one of each per round. The first round is not counted.
 pub fn in_turns(rounds: usize, subjects: &mut [Subject<'_>]) -> Vec<Vec<f64>> {
+    each_once(subjects);
+    in_turns_at_once(rounds, subjects)
+}
+
+/// The same for what has nothing to warm up, such as a process: every round counts.
+pub fn in_turns_at_once(rounds: usize, subjects: &mut [Subject<'_>]) -> Vec<Vec<f64>> {
     let mut samples = vec![Vec::with_capacity(rounds); subjects.len()];
-    for round in 0..=rounds {
-        for (subject, samples) in subjects.iter_mut().zip(&mut samples) {
-            let sample = (subject.sample)();
-            if round > 0 {
-                samples.push(sample);
-            }
+    for _ in 0..rounds {
+        for (samples, sample) in samples.iter_mut().zip(each_once(subjects)) {
+            samples.push(sample);
         }
     }
     samples
+}
+
+fn each_once(subjects: &mut [Subject<'_>]) -> Vec<f64> {
+    subjects.iter_mut().map(|subject| (subject.sample)()).collect()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::measure::{Subject, Summary, in_turns};
 use crate::outcome::{Figure, Outcome, Target};
 use crate::{Environment, Options, Result};
 
+pub mod grown;
 pub mod ours;
 pub mod peers;
 
@@ -58,15 +59,17 @@ pub fn environment() -> Environment {
     VARIABLES.iter().chain(&BESIDE).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// The environment with five mistakes: three variables are missing, a locator is malformed, and so is a number.
+/// The environment with five mistakes: three variables are missing, a locator is malformed, and so is a number. Beside them are the twelve without a mistake, under
+/// another prefix.
 #[must_use]
 pub fn environment_with_mistakes() -> Environment {
     let mut variables = environment();
+    variables.extend(VARIABLES.iter().map(|(name, value)| (name.replacen("SHOP", "FLAWLESS", 1), (*value).to_owned())));
     variables.retain(|(name, _)| !["SHOP_QUEUE_URL", "SHOP_SIGNING_KEY", "SHOP_WORKERS"].contains(&name.as_str()));
     for (name, value) in &mut variables {
         match name.as_str() {
             "SHOP_ORDERS_URL" => *value = format!("postgres://shop:{CANARY}@orders.db.internal.example.com:notaport/orders"),
-            "SHOP_PORT" => "eighty".clone_into(value),
+            "SHOP_TIMEOUT_SECONDS" => "thirty".clone_into(value),
             _ => {}
         }
     }
@@ -74,7 +77,7 @@ pub fn environment_with_mistakes() -> Environment {
 }
 
 /// The variables that the report of every mistake has to name.
-pub const MISTAKES: [&str; 5] = ["SHOP_ORDERS_URL", "SHOP_QUEUE_URL", "SHOP_SIGNING_KEY", "SHOP_PORT", "SHOP_WORKERS"];
+pub const MISTAKES: [&str; 5] = ["SHOP_ORDERS_URL", "SHOP_QUEUE_URL", "SHOP_SIGNING_KEY", "SHOP_WORKERS", "SHOP_TIMEOUT_SECONDS"];
 
 /// Somebody who loads the twelve fields.
 pub struct Loader {
@@ -154,6 +157,60 @@ pub fn run(options: Options) -> Result<Outcome> {
     for (loader, times) in loaders.iter().zip(&times) {
         outcome.figures.push(Figure::new("time", "ns", loader.name, Summary::of(times)));
     }
+    Ok(outcome)
+}
+
+/// Takes `load_errors`.
+///
+/// # Errors
+/// Where somebody finds nothing wrong.
+pub fn run_errors(options: Options) -> Result<Outcome> {
+    let mut loaders = loaders();
+    loaders.insert(1, Loader::new("ours, nothing wrong", ours::check_flawless));
+    let reports: Vec<_> = loaders.iter().map(|loader| (loader.report)().to_lowercase()).collect();
+    if let Some((loader, _)) =
+        loaders.iter().zip(&reports).find(|(loader, report)| report.is_empty() && !loader.name.contains("nothing"))
+    {
+        return Err(format!("{} finds nothing wrong", loader.name).into());
+    }
+    let reported = |report: &str| {
+        // Some name the variable, some the field.
+        MISTAKES.iter().filter(|variable| report.contains(&variable.trim_start_matches("SHOP_").to_lowercase())).count()
+    };
+    let holds_the_value = |report: &str| report.contains(&CANARY.to_lowercase());
+    let times = time(&loaders, options.rounds(ROUNDS));
+    let mut outcome = Outcome::new(
+        "load_errors",
+        "The same twelve fields with five mistakes: three variables are missing, a locator with a password in it and a number are malformed. Who reports all of them, in \
+         `Display` or `Debug`; who prints the password; and how long it takes. That is without writing the report: `ours` has it ready, and the peers stop at the first mistake, \
+         all but those that report more.",
+    );
+    let left_out = MISTAKES.len() - reported(&reports[0]);
+    outcome.targets.push(Target::figure(
+        "mistakes that ours does not report",
+        Summary::exactly(left_out as f64),
+        0.0,
+        "mistakes",
+    ));
+    let printed = f64::from(u8::from(holds_the_value(&reports[0])));
+    outcome.targets.push(Target::figure("passwords that ours prints", Summary::exactly(printed), 0.0, "passwords"));
+    outcome.targets.push(Target::ratio("`check` with five mistakes / without any", &times[0], &times[1], 2.0));
+    for ((loader, report), times) in loaders.iter().zip(&reports).zip(&times) {
+        outcome.figures.push(Figure::new("time", "ns", loader.name, Summary::of(times)));
+        if !loader.name.contains("nothing") {
+            let reported = Summary::exactly(reported(report) as f64);
+            outcome.figures.push(Figure::new("mistakes reported", "of 5", loader.name, reported));
+        }
+    }
+    let who_prints: Vec<_> =
+        loaders.iter().zip(&reports).filter(|(_, report)| holds_the_value(report)).map(|(loader, _)| loader.name).collect();
+    outcome.remarks.push(format!(
+        "The password of the malformed locator is printed by: {}.",
+        match who_prints.as_slice() {
+            [] => "nobody".to_owned(),
+            names => names.join(", "),
+        }
+    ));
     Ok(outcome)
 }
 

@@ -1,0 +1,166 @@
+//! Crates that are written for a benchmark, and built by cargo: what a build costs is the CPU time of cargo and of all that it starts.
+//!
+//! They are below `target/`, with this workspace's lock beside them, so that they build what the workspace builds; nothing of them is in the source tree.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::Result;
+use crate::outcome::folder;
+
+/// A crate of a benchmark.
+#[derive(Clone, Debug)]
+pub struct Generated {
+    folder: PathBuf,
+    /// What cargo builds into. Several crates may share one, and with it what they depend on.
+    target: PathBuf,
+}
+
+/// Where the crates of a benchmark are.
+#[must_use]
+pub fn below_target(benchmark: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| folder().join("../target"), PathBuf::from);
+    target.join("benches").join(benchmark)
+}
+
+/// The cargo that this was run by.
+#[must_use]
+pub fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// The runtime, as a dependency of a generated crate.
+#[must_use]
+pub fn runtime(features: &[&str]) -> String {
+    let path = folder().join("../runtime");
+    format!("backing-services = {{ path = {path:?}, default-features = false, features = {features:?} }}\n")
+}
+
+impl Generated {
+    /// Writes a crate: its dependencies as Cargo.toml has them, and the text of `main.rs` or `lib.rs`.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn new(folder: PathBuf, target: PathBuf, dependencies: &str, file: &str, text: &str) -> Result<Self> {
+        fs::create_dir_all(folder.join("src"))?;
+        let name = folder.file_name().map(|name| name.to_string_lossy().replace('.', "_")).unwrap_or_default();
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n{dependencies}\n[profile.release]\nstrip = true\n"
+        );
+        write_changed(&folder.join("Cargo.toml"), &manifest)?;
+        write_changed(&folder.join("src").join(file), text)?;
+        let lock = folder.join("Cargo.lock");
+        if !lock.exists() {
+            fs::copy(crate::outcome::folder().join("../Cargo.lock"), lock)?;
+        }
+        Ok(Self { folder, target })
+    }
+
+    /// Runs cargo on it, and gives the CPU seconds, of the user and the system, of all processes.
+    ///
+    /// # Errors
+    /// Where it does not build.
+    pub fn cargo(&self, arguments: &[&str]) -> Result<f64> {
+        let mut command = Command::new(cargo());
+        command.args(arguments).arg("--quiet");
+        let before = children()?;
+        self.output(command)?;
+        Ok(children()? - before)
+    }
+
+    /// Runs a command of cargo's on it, and gives what it prints.
+    ///
+    /// # Errors
+    /// Where it fails.
+    pub fn output(&self, mut command: Command) -> Result<Vec<u8>> {
+        // Without incremental compilation: it would find that nothing has changed.
+        command.current_dir(&self.folder).env("CARGO_TARGET_DIR", &self.target).env("CARGO_INCREMENTAL", "0");
+        // What cargo told this process is about this crate, and would make the other one build anew.
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "RUSTFLAGS" {
+                command.env_remove(name);
+            }
+        }
+        let output = command.stdin(Stdio::null()).output()?;
+        if !output.status.success() {
+            return Err(format!("{command:?} in {}:\n{}", self.folder.display(), String::from_utf8_lossy(&output.stderr)).into());
+        }
+        Ok(output.stdout)
+    }
+
+    /// The same, where only the crate itself is to be built: all that it depends on is there.
+    ///
+    /// # Errors
+    /// Where it does not build.
+    pub fn own(&self, command: &str) -> Result<f64> {
+        // Cargo builds what is newer than its result.
+        for file in ["main.rs", "lib.rs"] {
+            let path = self.folder.join("src").join(file);
+            if path.exists() {
+                let text = fs::read(&path)?;
+                fs::write(path, text)?;
+            }
+        }
+        self.cargo(&[command])
+    }
+
+    /// Removes all that was built.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    pub fn clean(&self) -> Result<()> {
+        if self.target.exists() {
+            fs::remove_dir_all(&self.target)?;
+        }
+        Ok(())
+    }
+
+    /// A file that was built.
+    #[must_use]
+    pub fn built(&self, path: &str) -> PathBuf {
+        self.target.join(path)
+    }
+
+    /// The crates that it depends on, with their versions, each once.
+    ///
+    /// # Errors
+    /// Where cargo does not tell.
+    pub fn tree(&self) -> Result<Vec<String>> {
+        let mut command = Command::new(cargo());
+        command.args(["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]);
+        let output = self.output(command)?;
+        let text = String::from_utf8_lossy(&output);
+        let mut crates: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(name, rest)| format!("{name} {}", rest.split(' ').next().unwrap_or_default()))
+            .collect();
+        crates.sort();
+        crates.dedup();
+        Ok(crates)
+    }
+}
+
+fn write_changed(path: &Path, text: &str) -> Result<()> {
+    if fs::read_to_string(path).is_ok_and(|before| before == text) {
+        return Ok(());
+    }
+    fs::write(path, text)?;
+    Ok(())
+}
+
+/// The CPU seconds of all processes that this one has waited for, and of those that they have waited for: the 16th and 17th field of `/proc/self/stat`.
+fn children() -> Result<f64> {
+    // The kernel counts in hundredths of a second, whatever its own clock is (USER_HZ).
+    const TICKS: f64 = 100.0;
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    // The second field is the program's name in parentheses, and may hold blanks.
+    let (_, after) = stat.rsplit_once(')').ok_or("/proc/self/stat cannot be read")?;
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    let ticks =
+        |at: usize| fields.get(at - 3).and_then(|field| field.parse::<f64>().ok()).ok_or("/proc/self/stat cannot be read");
+    Ok((ticks(16)? + ticks(17)?) / TICKS)
+}
