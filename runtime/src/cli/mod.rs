@@ -168,7 +168,7 @@ fn perform(manifest: &'static Manifest, source: &dyn Source, program: &str, colo
                 ControlFlow::Break(status) => return Ok(status),
             };
             match format {
-                Format::Text => out.write_all(text::report(&report, is_told).as_bytes()).map_err(output::broken)?,
+                Format::Text => out.tell(&text::report(&report, is_told)).map_err(output::broken)?,
                 Format::Json => json::print(&report, &mut out)?,
                 Format::Sarif => json::print(&sarif::log(&report), &mut out)?,
                 Format::Junit => out.write_all(junit::report(&report)?.as_bytes()).map_err(output::broken)?,
@@ -185,7 +185,7 @@ fn perform(manifest: &'static Manifest, source: &dyn Source, program: &str, colo
             FINE
         }
         Task::Explain(rule) => {
-            out.write_all(explain::explain(rule.as_deref()).as_bytes()).map_err(output::broken)?;
+            out.tell(&explain::explain(rule.as_deref())).map_err(output::broken)?;
             FINE
         }
         Task::Completions(shell) => {

@@ -2,7 +2,10 @@
 
 use std::io::{self, Stdout, Write};
 
+use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice};
+use textwrap::core::display_width;
+use textwrap::{Options, WordSplitter};
 
 use super::Why;
 
@@ -13,6 +16,32 @@ impl Output {
     pub(super) fn new(color: ColorChoice) -> Self {
         Self(AutoStream::new(io::stdout(), color))
     }
+
+    /// Writes what a person reads: on a terminal, no line is wider than that.
+    pub(super) fn tell(&mut self, text: &str) -> io::Result<()> {
+        match console::Term::stdout().size_checked() {
+            Some((_, columns)) if columns >= NARROWEST => self.write_all(folded(text, columns.into()).as_bytes()),
+            _ => self.write_all(text.as_bytes()),
+        }
+    }
+}
+
+/// On a terminal with fewer columns there is no room to align anything.
+const NARROWEST: u16 = 40;
+
+/// Breaks lines that are too long between two words. What goes on begins where the line's last column does, which is behind its last two blanks.
+fn folded(text: &str, columns: usize) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let plain = strip_str(line).to_string();
+        let margin = plain.len() - plain.trim_start().len();
+        let column = plain.trim_end().rfind("  ").map_or(0, |gap| display_width(&plain[..gap + 2]));
+        let column = if column > margin && column <= columns * 2 / 3 { column } else { margin + 2 };
+        let indent = " ".repeat(column);
+        let options = Options::new(columns).subsequent_indent(&indent).word_splitter(WordSplitter::NoHyphenation);
+        folded.push_str(&textwrap::fill(line, options.break_words(false)));
+    }
+    folded
 }
 
 impl Write for Output {
@@ -35,4 +64,27 @@ fn unless_closed<T>(result: io::Result<T>, done: T) -> io::Result<T> {
 /// That standard output is gone for another reason, such as a full disk.
 pub(super) fn broken(_: io::Error) -> Why {
     Box::new("standard output cannot be written to")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::folded;
+
+    #[test]
+    fn what_is_too_long_goes_on_below_its_column() {
+        for (text, expected) in [
+            ("short\n\nshort\n", "short\n\nshort\n"),
+            ("passed   orders  one, two three\n", "passed   orders  one, two\n                 three\n"),
+            ("\u{1b}[1;32mpassed\u{1b}[0m   orders  one, two\n", "\u{1b}[1;32mpassed\u{1b}[0m   orders  one, two\n"),
+            ("  error[rule]: one two three four five\n", "  error[rule]: one two\n    three four five\n"),
+            ("    help: one two three four five\n", "    help: one two three\n      four five\n"),
+            ("a line with one-word-that-is-wider-than-that\n", "a line with\n  one-word-that-is-wider-than-that\n"),
+            (
+                "\u{4e00}\u{4e8c}\u{4e09} \u{56db}\u{4e94}\u{516d} \u{4e03}\u{516b}\u{4e5d} \u{5341}",
+                "\u{4e00}\u{4e8c}\u{4e09} \u{56db}\u{4e94}\u{516d} \u{4e03}\u{516b}\u{4e5d}\n  \u{5341}",
+            ),
+        ] {
+            assert_eq!(folded(text, if text.is_ascii() { 26 } else { 20 }), expected);
+        }
+    }
 }

@@ -94,7 +94,7 @@ fn detail(row: &Row) -> String {
         (Some(posture), _) => {
             parts.push(posture.endpoint.clone());
             parts.push(posture.tls.as_ref().map_or("no TLS", |tls| tls.version).to_owned());
-            parts.extend(posture.tls.as_ref().map(|tls| format!("{} left", days(&tls.certificate))));
+            parts.extend(posture.tls.as_ref().map(|tls| format!("certificate for {}", days(&tls.certificate))));
             parts.extend(posture.account.as_ref().map(|account| format!("as {account}")));
             // What stands behind the number is for `posture`.
             let number = |version: &str| version.split(' ').next().map(str::to_owned).unwrap_or_default();

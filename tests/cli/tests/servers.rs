@@ -70,7 +70,7 @@ async fn attach_and_posture_tell_what_is_there() {
     let orders =
         format!("passed   orders            PostgreSQL  postgres://localhost:{database}/{}, TLS 1.3, ", postgres::DATABASE);
     let sessions = format!("passed   sessions          Redis       rediss://localhost:{cache}/, TLS 1.3, ");
-    let accounts = [format!(" days left, as {ORDERS}, PostgreSQL "), format!(" days left, as {SESSIONS}, redis ")];
+    let accounts = [format!(" days, as {ORDERS}, PostgreSQL "), format!(" days, as {SESSIONS}, redis ")];
     assert_has(&passed, 0, &[&orders, &sessions, &accounts[0], &accounts[1], "\npassed: `Services` attaches: 12 fields"]);
 
     let posture = servers.said(&["posture"], &[]);

@@ -142,3 +142,17 @@ async fn an_interrupt_ends_it_at_once_and_leaves_the_terminal_in_order() {
     assert!(last.ends_with("status 130") && !last.contains("panicked") && last.lines().count() <= 3, "{last}");
     server.assert_all_closed().await;
 }
+
+#[test]
+fn a_terminal_breaks_no_word() {
+    let shown = on_a_terminal(
+        "\"$KIOSK\" check; \"$KIOSK\" explain; :",
+        &[("DATABASE_URL", "postgres://winkelier@localhost/shop?sslmode=disable")],
+        None,
+    );
+    let text = String::from_utf8(shown).unwrap();
+    let plain = anstream::adapter::strip_str(&text).to_string();
+    assert!(plain.lines().all(|line| line.trim_end().chars().count() <= 100), "{plain}");
+    // What goes on does so in its column.
+    assert!(plain.contains("\n                               "), "{plain}");
+}
