@@ -11,6 +11,7 @@ use crate::manifest::Slot;
 use crate::posture::Posture;
 use crate::resource::Resource;
 use crate::service::{Attachment, Refusal, Service};
+use crate::silence;
 use crate::target::Target;
 use crate::watch::{self, Step};
 
@@ -34,7 +35,7 @@ pub(crate) fn connect<S: Service>(target: Arc<Target>) -> Connecting {
     Box::pin(async move {
         watch::at(Step::Fetching);
         let (target, mut findings) = credentials::fetched::<S>(target).await?;
-        let Attachment { client, posture, findings: found } = S::connect(&target).await?;
+        let Attachment { client, posture, findings: found } = silence::connect::<S>(&target).await?;
         findings.extend(found);
         Ok((target, Connected::of::<S>(client, posture, findings)))
     })

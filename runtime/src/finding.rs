@@ -73,6 +73,12 @@ impl Finding {
         self.at(&place.field, place.variable.as_deref().unwrap_or_default()).out_of(place.origin.clone())
     }
 
+    /// What it says in words, but for those of its rule.
+    #[cfg(feature = "net")]
+    pub(crate) fn texts(&mut self) -> impl Iterator<Item = &mut Cow<'static, str>> {
+        std::iter::once(&mut self.message).chain(&mut self.help)
+    }
+
     /// The rule that is violated.
     #[must_use]
     pub const fn rule(&self) -> &'static Rule {
@@ -200,6 +206,12 @@ impl Failure {
     pub(crate) fn in_place(mut self, place: &Place) -> Self {
         self.place = Box::new(place.clone());
         self
+    }
+
+    /// What it says in words.
+    #[cfg(feature = "net")]
+    pub(crate) fn texts(&mut self) -> impl Iterator<Item = &mut Cow<'static, str>> {
+        [&mut self.message, &mut self.help].into_iter()
     }
 
     /// Which kind.

@@ -101,6 +101,8 @@ mod serialize;
 mod service;
 pub mod services;
 mod setting;
+#[cfg(feature = "net")]
+mod silence;
 pub mod source;
 mod target;
 #[cfg(feature = "net")]

@@ -25,6 +25,7 @@
 /// | a store that is a source | 1,000 values, 16 MiB together; 30 s to connect, 10 s for an answer | what a hundred resources with ten variables each have | |
 /// | a password | 12 characters at least | what can be guessed will be | a waiver of `weak_password` |
 /// | a certificate's last days | 14 | the time that a renewal takes that did not happen by itself | |
+/// | a certificate's days, as a bar on a page | full at 90 | what Let's Encrypt gives | |
 /// | a waiver's last days | 31 | the time to mend what it covers | |
 /// | TLS | 1.3 and 1.2, rustls' default suites, all with forward secrecy; no resumption | RFC 8996, RFC 9325; each connection sees the certificate | |
 /// | roots | Mozilla's, bundled with the build; or the `_CA` and nobody else | no variable and no file of the system adds one | the `_CA` variable |

@@ -19,6 +19,7 @@ use crate::finding::{Failure, FailureKind, Finding};
 use crate::generation::{Facts, Generation, Orders, Seat, Shared};
 use crate::retake::jittered;
 use crate::service::{Attachment, Refusal, Service};
+use crate::silence;
 use crate::target::Target;
 
 /// The part of their life after which credentials are fetched again: two thirds. Of an hour that leaves twenty minutes for attempts that fail, and of the 15
@@ -216,7 +217,7 @@ impl<S: Service> Renewing<S> {
                 return Tried::Refused(None, refusal);
             }
             let attached = match credentials::hold_against_rules::<S>(&fetched) {
-                Ok(findings) => S::connect(&fetched).await.map(|attachment| attachment.with_findings(findings)),
+                Ok(findings) => silence::connect::<S>(&fetched).await.map(|attachment| attachment.with_findings(findings)),
                 Err(refusal) => Err(refusal),
             };
             match attached {

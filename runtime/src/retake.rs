@@ -17,6 +17,7 @@ use crate::finding::{Failure, FailureKind, Finding};
 use crate::generation::{Facts, Generation, Orders, Seat, Shared};
 use crate::posture::Posture;
 use crate::service::{Attachment, Refusal, Service};
+use crate::silence;
 
 /// How often a posture is taken again, unless somebody says otherwise: every hour. It costs a login each time, and what it finds has to be mended by a person.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -107,7 +108,7 @@ impl<S: Service> Retaking<S> {
         // A driver that panics takes its task with it, and no more than that.
         let mut connecting = JoinSet::new();
         connecting.spawn(async move {
-            let Attachment { client, posture, findings } = S::connect(&target).await?;
+            let Attachment { client, posture, findings } = silence::connect::<S>(&target).await?;
             let _ = within(CLOSE_DEADLINE, S::close(&client)).await;
             Ok::<_, Refusal>((posture, findings))
         });

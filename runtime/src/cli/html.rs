@@ -19,7 +19,7 @@ use crate::tls::EXPIRY_NOTICE_DAYS;
 const TEMPLATE: (&str, &str) = ("page.html", include_str!("html/page.html"));
 const STYLE: &str = include_str!("html/page.css");
 
-/// The days that a full bar stands for: what most public authorities give a certificate today. One that has more fills it, too.
+/// The days that a full bar stands for: what Let's Encrypt gives a certificate. One that has more fills it, too.
 const FULL_BAR: u64 = 90;
 
 /// How tall a resource's row is in the coordinates of the lines that lead to it.

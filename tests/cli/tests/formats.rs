@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use backing_services::posture::LONGEST_QUOTE;
 use backing_services::{cli, posture};
 use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::hostile::Hostile;
@@ -15,11 +16,14 @@ use serde_json::{Value, json};
 
 const USER: &str = "winkelier";
 
-/// What a terminal, a browser or a parser would obey, and more of it than anybody wants to read. The canary is in it: a server knows what it was sent.
+/// What a terminal, a browser or a parser would obey.
 const HOSTILE: &str = "7.4\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: <script>alert(1)</script>]]><!--\"'&amp;{{ 7*7 }}{% raw %}[x](https://evil.example) \u{202e}gnp\u{200b}\u{61c}\u{fffe}";
 
+/// The same with our own password, at first as a whole, and then cut where every text is cut; and more of it than anybody wants to read.
 fn hostile_version() -> String {
-    format!("{HOSTILE}{}", "ä".repeat(300))
+    let version = format!("{PASSWORD}{HOSTILE}");
+    let filler = LONGEST_QUOTE - "6.0.1".len() - version.chars().count() - PASSWORD.len() / 2;
+    format!("{version}{}{PASSWORD}{}", "ä".repeat(filler), "ö".repeat(300))
 }
 
 const KIOSK: &str = env!("CARGO_BIN_EXE_kiosk-services");
@@ -393,6 +397,6 @@ fn what_a_server_says_is_data_in_every_format() {
         }
         let report = json_of(&play(command, "json", &variables));
         let version = report["fields"][0]["posture"]["server"]["version"].as_str().unwrap();
-        assert!(version.ends_with('…') && version.chars().filter(|c| *c == 'ä').count() < 200, "it is cut: {version}");
+        assert!(version.starts_with("6.0.1(the password)") && version.ends_with("ä(the password)…"), "{version}");
     }
 }
