@@ -15,7 +15,7 @@ use crate::{Options, Result};
 const SIZES: [usize; 4] = [10, 100, 500, 1000];
 
 /// The longest that one build may be expected to take, in seconds: a peer that would take longer is left out of a size.
-const LONGEST: f64 = 60.0;
+const LONGEST: f64 = 40.0;
 
 /// What is expected to take longer than this many seconds is taken once.
 const LONG: f64 = 10.0;

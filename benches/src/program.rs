@@ -5,11 +5,18 @@ use crate::measure::{Subject, Summary, in_turns_at_once};
 use crate::outcome::{Figure, Outcome, Target};
 use crate::{Options, Result};
 
-/// What both have: as each driver's documentation has it for TLS, with ring.
-const DRIVERS: &str = r#"axum = { version = "0.8", default-features = false, features = ["http1", "tokio"] }
+/// With the bare drivers: as the documentation of each has it for TLS, with ring.
+const BARE_DEPENDENCIES: &str = r#"axum = { version = "0.8", default-features = false, features = ["http1", "tokio"] }
 redis = { version = "1", default-features = false, features = ["connection-manager", "tls-rustls-webpki-roots", "tokio-rustls-comp"] }
 rustls = { version = "0.23", default-features = false, features = ["ring", "std", "tls12"] }
 sqlx = { version = "0.9", default-features = false, features = ["postgres", "runtime-tokio", "tls-rustls-ring-webpki"] }
+tokio = { version = "1", default-features = false, features = ["macros", "net", "rt-multi-thread"] }
+"#;
+
+/// With us, who see to the TLS.
+const OUR_DEPENDENCIES: &str = r#"axum = { version = "0.8", default-features = false, features = ["http1", "tokio"] }
+redis = { version = "1", default-features = false, features = ["tokio-comp"] }
+sqlx = { version = "0.9", default-features = false, features = ["postgres", "runtime-tokio"] }
 tokio = { version = "1", default-features = false, features = ["macros", "net", "rt-multi-thread"] }
 "#;
 
@@ -69,8 +76,8 @@ fn programs(benchmark: &str) -> Result<[Generated; 2]> {
     let program = |name: &str, dependencies: &str, text| {
         Generated::new(folder.join(name), folder.join(format!("{name}-target")), dependencies, "main.rs", text)
     };
-    // With us, there is no need for the drivers' own TLS: they get ours.
-    Ok([program("bare", DRIVERS, BARE)?, program("ours", &format!("{DRIVERS}{}", runtime(&["postgres", "redis"])), OURS)?])
+    let ours = format!("{OUR_DEPENDENCIES}{}", runtime(&["postgres", "redis"]));
+    Ok([program("bare", BARE_DEPENDENCIES, BARE)?, program("ours", &ours, OURS)?])
 }
 
 /// Takes `build`.

@@ -137,7 +137,12 @@ fn spread(found: &Summary, unit: &str) -> String {
 pub fn number(figure: f64, unit: &str) -> String {
     let whole = figure.abs().max(1.0).log10().floor() as usize;
     let digits = if figure.fract() == 0.0 { 0 } else { 2_usize.saturating_sub(whole) };
-    if unit.is_empty() { format!("{figure:.2}") } else { format!("{figure:.digits$} {unit}") }
+    // A ratio has no unit, and neither has a count, which is whole.
+    match unit {
+        "" if figure.fract() == 0.0 && figure.abs() >= 10.0 => format!("{figure:.0}"),
+        "" => format!("{figure:.2}"),
+        _ => format!("{figure:.digits$} {unit}"),
+    }
 }
 
 #[cfg(test)]
