@@ -57,7 +57,7 @@ fn a_line_is_printed_as_soon_as_its_resource_is_back() {
     out.read_to_string(&mut rest).unwrap();
     child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
     assert_eq!((child.wait().unwrap().code(), rest.as_str(), err.as_str()), (Some(143), "", ""));
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn a_server_that_says_nothing_is_told_when_the_time_is_up() {
     let server = silent();
     let begun = Instant::now();
     let said = said(kiosk(&["attach", "--deadline", "1"]).envs(environment(server.port)));
-    assert!((1..6).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!((1..15).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     assert_eq!((said.status, said.err.as_str()), (1, ""));
     assert!(said.out.contains("error[timed_out]: it was not attached within 1 s"), "{}", said.out);
     // Each resource has one line, in the order in which they came back, and the rest follows.
@@ -80,7 +80,7 @@ async fn a_server_that_says_nothing_is_told_when_the_time_is_up() {
 fn a_terminal_shows_what_each_resource_is_doing_and_in_the_end_the_table() {
     let server = silent();
     let values = environment(server.port);
-    let shown = on_a_terminal("\"$KIOSK\" attach --deadline 1; echo \"status $?\"", &borrowed(&values), None);
+    let shown = on_a_terminal("\"$KIOSK\" attach --deadline 2; echo \"status $?\"", &borrowed(&values), None);
     let screens = screens(&shown);
     let saw = |parts: &[&str]| screens.iter().any(|screen| parts.iter().all(|part| screen.contains(part)));
     // Both at once, aligned; and nothing of what is not connected to.
