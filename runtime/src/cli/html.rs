@@ -22,7 +22,7 @@ const STYLE: &str = include_str!("html/page.css");
 /// The days that a full bar stands for: what Let's Encrypt gives a certificate. One that has more fills it, too.
 const FULL_BAR: u64 = 90;
 
-/// How tall a resource's row is in the coordinates of the lines that lead to it.
+/// How tall a row is in the coordinates of the lines.
 const ROW: usize = 100;
 
 /// The page.
@@ -37,8 +37,7 @@ pub(super) fn page(report: &Report) -> Result<String, Why> {
 
 fn context(report: &Report) -> Value {
     let resources: Vec<_> = report.rows.iter().filter(|row| row.is_resource()).collect();
-    // Those that are declared first are on the left, and the odd one is on the right.
-    let (left, right) = resources.split_at(resources.len() / 2);
+    let (left, right) = sides(&resources);
     let problems = [Severity::Error, Severity::Warning, Severity::Waived].map(|severity| problems(report, severity));
     let taken_at = rfc3339(report.taken_at);
     context! {
@@ -141,15 +140,35 @@ fn tally(resources: &[&Row]) -> Vec<Value> {
     counts.map(|(lock, count)| context! { lock => lock.name(), words => lock.words(), count => count }).collect()
 }
 
+/// How many rows of its side a resource takes. All rows are as tall as each other, so that it is known here where a line has to end.
+fn span(row: &Row) -> usize {
+    if row.posture.is_some() || row.problems.iter().any(Problem::is_denied) { 2 } else { 1 }
+}
+
+/// Those that are declared first are on the left, up to half of all rows.
+fn sides<'a, 'b>(resources: &'b [&'a Row]) -> (&'b [&'a Row], &'b [&'a Row]) {
+    let half = resources.iter().map(|row| span(row)).sum::<usize>() / 2;
+    let mut filled = 0;
+    let fits = |row: &&Row| {
+        filled += span(row);
+        filled <= half
+    };
+    resources.split_at(resources.iter().copied().take_while(fits).count())
+}
+
 /// The resources of one side, and the lines that lead to them.
 fn side(report: &Report, rows: &[&Row]) -> Value {
+    let mut height = 0;
     let lines: Vec<_> = rows
         .iter()
-        .enumerate()
-        .map(|(index, row)| context! { y => index * ROW + ROW / 2, lock => Lock::of(row).name() })
+        .map(|row| {
+            let (above, own) = (height, span(row) * ROW);
+            height += own;
+            context! { y => above + own / 2, lock => Lock::of(row).name() }
+        })
         .collect();
     context! {
-        height => rows.len() * ROW,
+        height => height,
         lines => lines,
         cards => rows.iter().map(|row| card(report, row)).collect::<Vec<_>>(),
     }
@@ -177,6 +196,7 @@ fn card(report: &Report, row: &Row) -> Value {
         kind => row.kind(),
         docs => row.field.doc_comment(),
         lock => lock.name(),
+        is_tall => span(row) > 1,
         words => lock.words(),
         endpoint => row.endpoint.as_deref(),
         protection => posture.map(protection),

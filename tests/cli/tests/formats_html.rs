@@ -135,6 +135,15 @@ const LOOK: &str = r"(() => {
     };
 })()";
 
+/// How far the end of each line is from the middle of the badge that it leads to, in pixels. Where a page is narrow there are none.
+const LINES: &str = r"[...document.querySelectorAll('.side')].flatMap(side => {
+    const badges = [...side.querySelectorAll('.card > .badge')].map(badge => badge.getBoundingClientRect());
+    return [...side.querySelectorAll('.lines path')].map((path, index) => {
+        const end = path.getPointAtLength(path.getTotalLength()).matrixTransform(path.getScreenCTM()), badge = badges[index];
+        return Math.hypot(end.x - (badge.left + badge.right) / 2, end.y - (badge.top + badge.bottom) / 2);
+    });
+})";
+
 /// All elements, what could run or fetch something, and whether each reference leads to somewhere on the page.
 const CONTENTS: &str = r"(() => {
     const all = [...document.querySelectorAll('*')];
@@ -174,6 +183,10 @@ fn look(browser: &mut Browser, page: &Path) {
             let headings: Vec<_> = seen["headings"].as_array().unwrap().iter().map(|level| level.as_u64().unwrap()).collect();
             assert_eq!(headings.iter().filter(|level| **level == 1).count(), 1, "{what}");
             assert!(headings.windows(2).all(|pair| pair[1] <= pair[0] + 1), "no level is left out: {what}");
+            if width == 1280 {
+                let far = browser.evaluate(LINES);
+                assert!(far.as_array().unwrap().iter().all(|far| far.as_f64().unwrap() < 6.0), "a line ends at its card: {far}");
+            }
             if width == 1280 || width == 390 {
                 let picture = browser.picture();
                 let file = page.with_file_name(format!("{name}-{width}-{theme}.png"));
