@@ -92,6 +92,6 @@ impl Watch for Lines {
         problems.iter().for_each(|(_, problem)| row.add(problem.clone()));
         let mut out = Output::new(self.color);
         // Whether it could be written is told when the report is.
-        let _ = out.write_all(text::line(&rows, index).as_bytes()).and_then(|()| out.flush());
+        let _ = out.tell(&text::line(&rows, index)).and_then(|()| out.flush());
     }
 }

@@ -153,6 +153,11 @@ fn a_terminal_breaks_no_word() {
     let text = String::from_utf8(shown).unwrap();
     let plain = anstream::adapter::strip_str(&text).to_string();
     assert!(plain.lines().all(|line| line.trim_end().chars().count() <= 100), "{plain}");
-    // What goes on does so in its column.
+    // What goes on does so in its column; and so it does where a line is told as it comes.
     assert!(plain.contains("\n                               "), "{plain}");
+    let locator = format!("postgres://winkelier@localhost:1/{}", "shop-".repeat(7));
+    let environment = [("DATABASE_URL", locator.as_str()), ("DATABASE_PASSWORD", PASSWORD), ("KIOSK_RECEIPT_KEY", PASSWORD)];
+    let shown = screen(&on_a_terminal("\"$KIOSK\" attach 2>/dev/null; :", &environment, None));
+    assert!(shown.starts_with("refused  orders            PostgreSQL  postgres://localhost:1/shop-"), "{shown}");
+    assert!(shown.lines().nth(1).is_some_and(|line| line.starts_with("                                       ")), "{shown}");
 }
