@@ -16,6 +16,8 @@ use crate::setting::{Malformed, Setting};
 #[cfg(feature = "serde")]
 mod variables;
 
+#[cfg(feature = "cli")]
+pub(crate) use variables::Role;
 #[cfg(feature = "serde")]
 pub(crate) use variables::Variable;
 

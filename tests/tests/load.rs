@@ -159,6 +159,12 @@ fn credentials_answer_to_their_rules() {
     assert_denied(&[("DATABASE_PASSWORD", "")], "orders", "DATABASE_URL", "missing_credentials");
     assert_denied(&[("DATABASE_URL", "postgres://db.example/shop")], "orders", "DATABASE_URL", "missing_credentials");
     assert_denied(&[("DATABASE_URL", "${DATABASE_URL}")], "orders", "DATABASE_URL", "placeholder_value");
+    assert_denied(
+        &[("DATABASE_URL", "postgres://db.example/shop"), ("DATABASE_USER", "__USER__"), ("DATABASE_PASSWORD", "kX3-vR9_wQ1z")],
+        "orders",
+        "DATABASE_USER",
+        "placeholder_value",
+    );
     assert_denied(&[("SHOP_STRIPE_KEY", "__GENERATE__")], "stripe_key", "SHOP_STRIPE_KEY", "placeholder_value");
     Shop::check(&with(&[("DATABASE_URL", "postgres://db.example/shop"), ("DATABASE_USER", "shop")]))
         .expect("the user may come apart");

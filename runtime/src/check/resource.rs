@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use backing_services_rules::rule::{
-    AMBIENT_OVERRIDE, AMBIGUOUS_LOCATOR, MALFORMED_VALUE, MISSING_CREDENTIALS, MISSING_VALUE, UNKNOWN_SCHEME,
+    AMBIENT_OVERRIDE, AMBIGUOUS_LOCATOR, MALFORMED_VALUE, MISSING_CREDENTIALS, MISSING_VALUE, PLACEHOLDER_VALUE, UNKNOWN_SCHEME,
 };
 use backing_services_rules::{Date, Transport};
 use secrecy::SecretString;
@@ -87,9 +87,7 @@ pub(super) fn load(
 
     let before = findings.len();
     if let Some(what) = credentials::placeholder(text) {
-        findings.push(
-            Finding::new(&backing_services_rules::rule::PLACEHOLDER_VALUE, format!("`{variable}` is {what}")).about(variable),
-        );
+        findings.push(Finding::new(&PLACEHOLDER_VALUE, format!("`{variable}` is {what}")).about(variable));
         return None;
     }
     let dialect = Dialect {
@@ -233,6 +231,10 @@ fn user_name(value: &Value<'_>, findings: &mut Vec<Finding>) -> Option<String> {
         findings.push(
             Finding::new(&MALFORMED_VALUE, message).about(&*value.variable).help("write the account's name, and nothing else"),
         );
+        return None;
+    }
+    if let Some(what) = credentials::placeholder(name) {
+        findings.push(Finding::new(&PLACEHOLDER_VALUE, format!("`{}` is {what}", value.variable)).about(&*value.variable));
         return None;
     }
     Some(name.to_owned())

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anstream::ColorChoice;
 use backing_services_rules::RULES;
-use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, RangedU64ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Error, ValueHint, value_parser};
 use clap_complete::Shell;
 
 use super::report::Command;
+use super::template::{KINDS, Kind};
 use crate::manifest::{Category, Manifest};
 
 /// What was asked for.
@@ -30,6 +31,7 @@ pub(super) enum Task {
         format: Format,
     },
     Manifest,
+    Template(Kind),
     Grants {
         field: String,
         account: Option<String>,
@@ -88,6 +90,11 @@ pub(super) fn parse(
             account: text(matches, "account"),
             database: text(matches, "database"),
         },
+        Some(("template", matches)) => {
+            let kind = text(matches, "KIND");
+            let kind = KINDS.iter().find(|(name, ..)| Some(*name) == kind.as_deref());
+            Task::Template(kind.map_or(Kind::Env, |(_, kind, _)| *kind))
+        }
         Some(("explain", matches)) => Task::Explain(text(matches, "RULE")),
         Some(("completions", matches)) => Task::Completions(matches.get_one("SHELL").copied().unwrap_or(Shell::Bash)),
         // clap has seen to it that it is one of those above, or this.
@@ -197,6 +204,12 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
                 .about("Attach, and print all that it taught: over what, as whom, to what")
                 .args([env_file, only, deadline, format]),
             subcommand("manifest").about("Print what this program attaches to, as JSON"),
+            subcommand("template").about("Write what a deploy has to give, as a file to begin with").arg(
+                Arg::new("KIND")
+                    .required(true)
+                    .value_parser(KINDS.map(|(name, _, what)| PossibleValue::new(name).help(what)).to_vec())
+                    .help("What to write"),
+            ),
             subcommand("grants").about("Print the statements that create the least-privileged account for a field").args([
                 resource,
                 name("account").help("The account's name, instead of the field's"),

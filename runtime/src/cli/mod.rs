@@ -13,7 +13,7 @@
 //! | `attach` | attaches to everything by all the rules, tells what came of each resource, and detaches |
 //! | `posture` | the same, and prints all that attaching learnt |
 //! | `manifest` | prints what the program attaches to, as JSON ([schema](crate::manifest::SCHEMA)) |
-//! | `template KIND` | writes what a deploy has to give: `env`, `compose`, `kubernetes`, `servicebinding`, `networkpolicy` or `systemd` |
+//! | `template KIND` | writes what a deploy has to give: `env`, `kubernetes`, `servicebinding`, `networkpolicy` or `systemd` |
 //! | `grants FIELD` | prints the statements that create the account that a field needs |
 //! | `explain [RULE]` | says what a rule demands, why, and what to do; without a rule, the table of all |
 //! | `completions SHELL` | prints completions for a shell |
@@ -77,6 +77,7 @@ mod output;
 mod preflight;
 mod report;
 mod sarif;
+mod template;
 mod text;
 
 /// The JSON Schema (2020-12) of a report that `--format json` prints. It refers to that of a [posture](crate::posture::SCHEMA), by its `$id`.
@@ -178,6 +179,10 @@ fn perform(manifest: &'static Manifest, source: &dyn Source, program: &str, colo
         }
         Task::Manifest => {
             json::print(manifest, &mut out)?;
+            FINE
+        }
+        Task::Template(kind) => {
+            out.write_all(template::write(manifest, program, kind)?.as_bytes()).map_err(output::broken)?;
             FINE
         }
         Task::Grants { field, account, database } => {
