@@ -21,7 +21,7 @@ use crate::locator::Host;
 use crate::posture::TlsPosture;
 use crate::service::Refusal;
 use crate::target::Target;
-use crate::tls::{CONNECT_TIMEOUT, Witness};
+use crate::tls::{CONNECT_TIMEOUT, FirstShare, Witness};
 use crate::watch::{self, Step};
 
 /// A connection to a target.
@@ -114,6 +114,11 @@ impl Target {
     /// # Errors
     /// [`Refusal`]: a certificate that does not pass, or a server that speaks no TLS.
     pub async fn encrypt(&self, connection: TcpStream) -> Result<Dialled, Refusal> {
+        self.encrypt_beginning_with(FirstShare::X25519, connection).await
+    }
+
+    /// The same, for servers of which it is known which group they have.
+    pub(crate) async fn encrypt_beginning_with(&self, first: FirstShare, connection: TcpStream) -> Result<Dialled, Refusal> {
         if self.is_plaintext() {
             watch::at(Step::LoggingIn);
             return Ok(Dialled { stream: Stream(Inner::Plain(connection)), tls: None });
@@ -122,7 +127,7 @@ impl Target {
             return Err(Finding::new(&UNVERIFIED_TLS, "there is no TLS configuration for this resource").into());
         };
         watch::at(Step::Handshaking);
-        let handshake = tls.handshake(self.host()?, connection);
+        let handshake = tls.handshake(self.host()?, connection, first);
         let (stream, posture) = within(self.connect_timeout(), handshake).await.map_err(|_| {
             Failure::new(
                 FailureKind::TimedOut,

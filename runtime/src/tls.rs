@@ -68,6 +68,27 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::clone(&PROVIDER)
 }
 
+/// The group of the key share that goes out unasked: a server that does not have it asks for another one, which is a round trip more.
+#[derive(Clone, Copy)]
+pub(crate) enum FirstShare {
+    /// What rustls begins with.
+    X25519,
+    /// The one that every server has (RFC 8446, 9.1), and some have no other.
+    #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
+    P256,
+}
+
+/// The same provider, with another group in front.
+#[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
+fn provider_with_p256_first() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+        let mut provider = Arc::unwrap_or_clone(provider());
+        provider.kx_groups.sort_by_key(|group| group.name() != rustls::NamedGroup::secp256r1);
+        Arc::new(provider)
+    });
+    Arc::clone(&PROVIDER)
+}
+
 fn public_roots() -> Arc<RootCertStore> {
     static ROOTS: LazyLock<Arc<RootCertStore>> =
         LazyLock::new(|| Arc::new(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()));
@@ -122,7 +143,7 @@ impl Tls {
     }
 
     /// A configuration of rustls', for one connection or for many.
-    fn config(&self, record: Option<Record>) -> Result<Arc<ClientConfig>, Refusal> {
+    fn config(&self, record: Option<Record>, first: FirstShare) -> Result<Arc<ClientConfig>, Refusal> {
         let unusable = |_| {
             Failure::new(
                 FailureKind::Protocol,
@@ -131,7 +152,12 @@ impl Tls {
             )
         };
         let verifier = Verifier { chain: self.chain.clone(), pins: Arc::clone(&self.pins), provider: provider(), record };
-        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(unusable)?;
+        let speaks = match first {
+            FirstShare::X25519 => provider(),
+            #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
+            FirstShare::P256 => provider_with_p256_first(),
+        };
+        let builder = ClientConfig::builder_with_provider(speaks).with_safe_default_protocol_versions().map_err(unusable)?;
         // "Dangerous" is what rustls calls every verifier that is not its own. This one asks rustls' own, and then for more.
         let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match &self.client {
@@ -147,8 +173,9 @@ impl Tls {
         &self,
         host: &Host,
         connection: T,
+        first: FirstShare,
     ) -> Result<(TlsStream<T>, TlsPosture), Refusal> {
-        let stream = TlsConnector::from(self.config(None)?)
+        let stream = TlsConnector::from(self.config(None, first)?)
             .connect(server_name(host)?, connection)
             .await
             .map_err(|error| refusal(&error, self.trust, Some(host)))?;
@@ -163,7 +190,7 @@ impl Tls {
     /// A configuration for a driver that takes one and keeps its connections to itself, and who will have seen them.
     pub(crate) fn witnessed(&self) -> Result<(Arc<ClientConfig>, Witness), Refusal> {
         let record = Record::default();
-        Ok((self.config(Some(record.clone()))?, Witness { record, trust: self.trust }))
+        Ok((self.config(Some(record.clone()), FirstShare::X25519)?, Witness { record, trust: self.trust }))
     }
 
     fn posture(&self, connection: &rustls::ClientConnection) -> Result<TlsPosture, Refusal> {

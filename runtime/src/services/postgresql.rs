@@ -11,6 +11,7 @@ use crate::dial::Dialled;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::service::Refusal;
 use crate::target::Target;
+use crate::tls::FirstShare;
 
 pub(super) use self::account::{Account, COLUMNS, Row, no_answer, question};
 pub(super) use self::vocabulary::{PRIVILEGES, grants};
@@ -68,7 +69,8 @@ pub(super) fn check(target: &Target) -> Vec<Finding> {
 pub(super) async fn dial(target: &Target) -> Result<Dialled, Refusal> {
     let connection = target.dial_tcp().await?;
     let connection = within(target.connect_timeout(), ask_for_tls(target, connection)).await.map_err(|_| silent())??;
-    target.encrypt(connection).await
+    // Its `ssl_ecdh_curve` is `prime256v1`, and nothing else, unless it was changed or the server is PostgreSQL 18.
+    target.encrypt_beginning_with(FirstShare::P256, connection).await
 }
 
 /// Asks for TLS, in the one message that may precede it.
