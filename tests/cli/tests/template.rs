@@ -9,6 +9,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use backing_services_tests::canary;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -32,7 +33,10 @@ fn program(path: &str, arguments: &[&str]) -> Command {
 fn template(path: &str, kind: &str) -> String {
     let output = program(path, &["template", kind]).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{kind}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    let text = String::from_utf8(output.stdout).unwrap();
+    // Some readers take other characters for a line's end, behind which a comment is none any more.
+    canary::assert_harmless(kind, &text);
+    text
 }
 
 /// A private folder.
