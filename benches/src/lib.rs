@@ -3,6 +3,7 @@
 //! What is compared is always a ratio: absolute times on a shared machine mean nothing. Each benchmark gives an [`Outcome`](outcome::Outcome), which is data and
 //! is kept in `benches/results/NAME.json`; the tables and the plots are written from all of them, so that one can be taken again alone.
 
+pub mod attach;
 pub mod expand;
 pub mod generated;
 pub mod load;
@@ -52,5 +53,7 @@ pub const ALL: &[Benchmark] = &[
     Benchmark { name: "load_growth", environment: Some(load::grown::environment), run: load::grown::run },
     Benchmark { name: "expand", environment: None, run: expand::run },
     Benchmark { name: "build", environment: None, run: program::run_build },
+    Benchmark { name: "attach", environment: None, run: attach::run },
+    Benchmark { name: "attach_many", environment: None, run: attach::run_many },
     Benchmark { name: "size", environment: None, run: program::run_size },
 ];

@@ -1,0 +1,556 @@
+//! `attach` and `attach_many`: real servers on this machine, over TLS with a private authority.
+//!
+//! The peer is the service's own driver, with a verified connection and the first statement that anybody would send. What attaching asks takes that statement's
+//! place.
+
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use backing_services::{
+    BackingServices, Environment as Source, Https, MySql, Nats, Postgres, Redis, Resource, S3, Smtp, TokioPostgres,
+};
+use backing_services_tests::canary::PASSWORD;
+use backing_services_tests::{https, mariadb, nats, postgres, redis, s3, smtp};
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::extension::ClientId;
+use object_store::ObjectStoreExt as _;
+use object_store::aws::AmazonS3Builder;
+use sqlx::ConnectOptions as _;
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use tokio::runtime::Runtime;
+
+use crate::measure::{Summary, ratio};
+use crate::outcome::{Figure, Outcome, Target};
+use crate::{Options, Result};
+
+pub mod far;
+pub mod wire;
+
+use far::Far;
+
+/// The usual number of rounds.
+const ROUNDS: usize = 30;
+
+/// How long the way is in one direction where round trips are counted.
+const WAY: Duration = Duration::from_millis(40);
+
+/// How often each is taken where round trips are counted.
+const TRIPS: usize = 3;
+
+macro_rules! structs {
+    ($($name:ident { $($field:ident: $service:ty),* })*) => {$(
+        #[derive(BackingServices)]
+        #[allow(dead_code, reason = "it is attached, and nothing more")]
+        struct $name { $($field: Resource<$service>),* }
+    )*};
+}
+
+structs! {
+    WithPostgres { it: Postgres }
+    WithTokioPostgres { it: TokioPostgres }
+    WithMySql { it: MySql }
+    WithRedis { it: Redis }
+    WithNats { it: Nats }
+    WithSmtp { it: Smtp }
+    WithHttps { it: Https }
+    WithS3 { it: S3 }
+    One { p1: Postgres }
+    Two { p1: Postgres, r1: Redis }
+    Four { p1: Postgres, r1: Redis, p2: Postgres, r2: Redis }
+    Eight { p1: Postgres, r1: Redis, p2: Postgres, r2: Redis, p3: Postgres, r3: Redis, p4: Postgres, r4: Redis }
+    Sixteen {
+        p1: Postgres, r1: Redis, p2: Postgres, r2: Redis, p3: Postgres, r3: Redis, p4: Postgres, r4: Redis,
+        p5: Postgres, r5: Redis, p6: Postgres, r6: Redis, p7: Postgres, r7: Redis, p8: Postgres, r8: Redis
+    }
+}
+
+type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Taken>> + 'a>>;
+
+/// What was measured once, in ms: of the clock, and of this process's processors.
+#[derive(Clone, Copy)]
+struct Taken {
+    wall: f64,
+    cpu: f64,
+}
+
+/// What all threads of this process have used so far.
+fn cpu() -> f64 {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return f64::NAN };
+    let nanoseconds = threads.flatten().filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<f64>().ok()
+    });
+    nanoseconds.sum::<f64>() / 1e6
+}
+
+/// Measures `work` alone; what it gives is dropped outside of the measuring.
+async fn taken<T>(work: impl Future<Output = Result<T>>) -> Result<(Taken, T)> {
+    let (used, begun) = (cpu(), Instant::now());
+    let done = work.await?;
+    let wall = begun.elapsed().as_secs_f64() * 1e3;
+    Ok((Taken { wall, cpu: cpu() - used }, done))
+}
+
+async fn attach<T: BackingServices + Send + Sync>(source: &Source) -> Result<Taken> {
+    let (taken, services) = taken(async { T::attach_from(source).await.map_err(|error| error.to_string().into()) }).await?;
+    services.detach().await;
+    Ok(taken)
+}
+
+/// A service, and its driver without us; both at whatever port they are told.
+struct Subject<'a> {
+    name: &'static str,
+    port: u16,
+    ours: Box<dyn Fn(u16) -> Connecting<'a> + 'a>,
+    bare: Box<dyn Fn(u16) -> Connecting<'a> + 'a>,
+}
+
+fn source(locator: &str, ca: &str, more: &[(&str, String)]) -> Source {
+    let it = [("IT_URL", locator.to_owned()), ("IT_PASSWORD", PASSWORD.to_owned()), ("IT_CA", ca.to_owned())];
+    Source::from_iter(it.into_iter().chain(more.iter().cloned()))
+}
+
+/// The locator of the same server by another port.
+fn by(locator: &str, port: u16, other: u16) -> String {
+    locator.replacen(&format!(":{port}"), &format!(":{other}"), 1)
+}
+
+/// The servers, for as long as a benchmark runs.
+struct Servers {
+    postgres: postgres::Postgres,
+    mariadb: mariadb::MariaDb,
+    redis: redis::Redis,
+    nats: nats::Nats,
+    smtp: smtp::Smtp,
+    https: https::Https,
+    s3: s3::S3,
+}
+
+impl Servers {
+    fn start() -> Self {
+        Self {
+            postgres: postgres::Postgres::start(),
+            mariadb: mariadb::MariaDb::start(),
+            redis: redis::Redis::start(),
+            nats: nats::Nats::start(),
+            smtp: smtp::Smtp::start(),
+            https: https::Https::start(),
+            s3: s3::S3::start(),
+        }
+    }
+}
+
+fn with_sqlx(server: &postgres::Postgres, port: u16) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .host("localhost")
+        .port(port)
+        .username(postgres::USER)
+        .password(PASSWORD)
+        .database(postgres::DATABASE)
+        .ssl_mode(PgSslMode::VerifyFull)
+        .ssl_root_cert_from_pem(server.authority.pem().into_bytes())
+}
+
+fn of_postgres(server: &postgres::Postgres) -> Result<[Subject<'_>; 2]> {
+    let configuration = wire::configuration(&server.authority.pem())?;
+    let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
+    let with_sqlx = move |port| -> Connecting<'_> {
+        Box::pin(async move {
+            let options = with_sqlx(server, port);
+            let connect = async {
+                let mut connection = options.connect().await?;
+                black_box(sqlx::raw_sql("SELECT 1").execute(&mut connection).await?);
+                Ok(connection)
+            };
+            let (taken, connection) = taken(connect).await?;
+            sqlx::Connection::close(connection).await?;
+            Ok(taken)
+        })
+    };
+    let with_tokio_postgres = move |port| -> Connecting<'_> {
+        let tls = wire::Tls(configuration.clone());
+        Box::pin(async move {
+            let mut options = tokio_postgres::Config::new();
+            options.host("localhost").port(port).user(postgres::USER).password(PASSWORD).dbname(postgres::DATABASE);
+            options.ssl_mode(tokio_postgres::config::SslMode::Require);
+            let connect = async {
+                let (client, connection) = options.connect(tls).await?;
+                let running = tokio::spawn(connection);
+                black_box(client.simple_query("SELECT 1").await?);
+                Ok((client, running))
+            };
+            let (taken, (client, running)) = taken(connect).await?;
+            drop(client);
+            running.await??;
+            Ok(taken)
+        })
+    };
+    Ok([
+        Subject {
+            name: "PostgreSQL, sqlx",
+            port: server.port,
+            ours: Box::new(move |port| Box::pin(async move { attach::<WithPostgres>(&source(port)).await })),
+            bare: Box::new(with_sqlx),
+        },
+        Subject {
+            name: "PostgreSQL, tokio-postgres",
+            port: server.port,
+            ours: Box::new(move |port| Box::pin(async move { attach::<WithTokioPostgres>(&source(port)).await })),
+            bare: Box::new(with_tokio_postgres),
+        },
+    ])
+}
+
+fn of_mysql(server: &mariadb::MariaDb) -> Subject<'_> {
+    let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
+    let bare = move |port| -> Connecting<'_> {
+        Box::pin(async move {
+            let options = MySqlConnectOptions::new()
+                .host("localhost")
+                .port(port)
+                .username(mariadb::USER)
+                .password(PASSWORD)
+                .database(mariadb::DATABASE)
+                .ssl_mode(MySqlSslMode::VerifyIdentity)
+                .ssl_ca_from_pem(server.authority.pem().into_bytes());
+            let connect = async {
+                let mut connection = options.connect().await?;
+                black_box(sqlx::raw_sql("SELECT 1").execute(&mut connection).await?);
+                Ok(connection)
+            };
+            let (taken, connection) = taken(connect).await?;
+            sqlx::Connection::close(connection).await?;
+            Ok(taken)
+        })
+    };
+    Subject {
+        name: "MariaDB, sqlx",
+        port: server.port,
+        ours: Box::new(move |port| Box::pin(async move { attach::<WithMySql>(&source(port)).await })),
+        bare: Box::new(bare),
+    }
+}
+
+fn of_redis(server: &redis::Redis) -> Result<Subject<'_>> {
+    let configuration = wire::configuration(&server.authority.pem())?;
+    let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
+    let bare = move |port| -> Connecting<'_> {
+        let configuration = configuration.clone();
+        Box::pin(async move {
+            let connect = async {
+                let info = ::redis::RedisConnectionInfo::default()
+                    .set_protocol(::redis::ProtocolVersion::RESP3)
+                    .set_username(redis::USER)
+                    .set_password(PASSWORD);
+                let stream = wire::connect(&configuration, port).await?;
+                let (mut connection, driver) =
+                    ::redis::aio::MultiplexedConnection::new_with_config(&info, stream, ::redis::AsyncConnectionConfig::new())
+                        .await?;
+                tokio::spawn(driver);
+                black_box(::redis::cmd("PING").query_async::<String>(&mut connection).await?);
+                Ok(connection)
+            };
+            Ok(taken(connect).await?.0)
+        })
+    };
+    Ok(Subject {
+        name: "Redis",
+        port: server.port,
+        ours: Box::new(move |port| Box::pin(async move { attach::<WithRedis>(&source(port)).await })),
+        bare: Box::new(bare),
+    })
+}
+
+fn of_nats(server: &nats::Nats) -> Result<Subject<'_>> {
+    let configuration = wire::configuration(&server.authority.pem())?;
+    let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
+    let bare = move |port| -> Connecting<'_> {
+        let configuration = (*configuration).clone();
+        Box::pin(async move {
+            let connect = async {
+                let options = async_nats::ConnectOptions::with_user_and_password(nats::USER.to_owned(), PASSWORD.to_owned());
+                let options = options.tls_client_config(configuration).require_tls(true);
+                let client = options.connect(format!("tls://localhost:{port}")).await?;
+                client.flush().await?;
+                Ok(client)
+            };
+            Ok(taken(connect).await?.0)
+        })
+    };
+    Ok(Subject {
+        name: "NATS",
+        port: server.port,
+        ours: Box::new(move |port| Box::pin(async move { attach::<WithNats>(&source(port)).await })),
+        bare: Box::new(bare),
+    })
+}
+
+fn of_smtp(server: &smtp::Smtp) -> Result<Subject<'_>> {
+    let configuration = wire::configuration(&server.authority.pem())?;
+    let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
+    let bare = move |port| -> Connecting<'_> {
+        let configuration = configuration.clone();
+        Box::pin(async move {
+            let connect = async {
+                let stream = Box::new(wire::connect(&configuration, port).await?);
+                let name = ClientId::Ipv4(std::net::Ipv4Addr::LOCALHOST);
+                let mut smtp = AsyncSmtpConnection::connect_with_transport(stream, &name).await?;
+                smtp.auth(&[Mechanism::Plain], &Credentials::new(smtp::USER.to_owned(), PASSWORD.to_owned())).await?;
+                if !smtp.test_connected().await {
+                    return Err("the relay does not answer".into());
+                }
+                Ok(smtp)
+            };
+            let (taken, mut smtp) = taken(connect).await?;
+            let _ = smtp.quit().await;
+            Ok(taken)
+        })
+    };
+    Ok(Subject {
+        name: "SMTP",
+        port: server.port,
+        ours: Box::new(move |port| Box::pin(async move { attach::<WithSmtp>(&source(port)).await })),
+        bare: Box::new(bare),
+    })
+}
+
+fn of_https(server: &https::Https) -> Result<Subject<'_>> {
+    let configuration = wire::configuration(&server.authority.pem())?;
+    let source = move |port| {
+        let locator = by(&server.locator(), server.port, port) + "?health=/health";
+        source(&locator, &server.authority.pem(), &[("IT_USER", https::USER.to_owned())])
+    };
+    let bare = move |port| -> Connecting<'_> {
+        let configuration = (*configuration).clone();
+        Box::pin(async move {
+            let connect = async {
+                let client = reqwest::Client::builder().tls_backend_preconfigured(configuration).https_only(true).build()?;
+                let request = client.get(format!("https://localhost:{port}/api/health"));
+                let answer = request.basic_auth(https::USER, Some(PASSWORD)).send().await?.error_for_status()?;
+                black_box(answer.bytes().await?);
+                Ok(client)
+            };
+            Ok(taken(connect).await?.0)
+        })
+    };
+    Ok(Subject {
+        name: "HTTPS",
+        port: server.port,
+        ours: Box::new(move |port| Box::pin(async move { attach::<WithHttps>(&source(port)).await })),
+        bare: Box::new(bare),
+    })
+}
+
+fn of_s3(server: &s3::S3) -> Subject<'_> {
+    let endpoint = move |port| by(&server.endpoint(), server.server.port, port);
+    let source = move |port| {
+        let more = [("IT_ENDPOINT", endpoint(port)), ("IT_USER", s3::USER.to_owned())];
+        source(&format!("s3://{}?region=eu-west-1", s3::BUCKET), &server.server.authority.pem(), &more)
+    };
+    let bare = move |port| -> Connecting<'_> {
+        Box::pin(async move {
+            let connect = async {
+                let ca = object_store::Certificate::from_pem(server.server.authority.pem().as_bytes())?;
+                let store = AmazonS3Builder::new()
+                    .with_bucket_name(s3::BUCKET)
+                    .with_region("eu-west-1")
+                    .with_endpoint(endpoint(port))
+                    .with_access_key_id(s3::USER)
+                    .with_secret_access_key(PASSWORD)
+                    .with_client_options(object_store::ClientOptions::new().with_root_certificate(ca))
+                    .build()?;
+                // That there is no such object is an answer too.
+                match store.head(&"nothing".into()).await {
+                    Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(store),
+                    Err(error) => Err(error.into()),
+                }
+            };
+            Ok(taken(connect).await?.0)
+        })
+    };
+    Subject {
+        name: "S3",
+        port: server.server.port,
+        ours: Box::new(move |port| Box::pin(async move { attach::<WithS3>(&source(port)).await })),
+        bare: Box::new(bare),
+    }
+}
+
+/// Takes `attach`.
+///
+/// # Errors
+/// Where something does not connect.
+pub fn run(options: Options) -> Result<Outcome> {
+    // What a program with reqwest in it does at its start; ours does not ask for it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = Runtime::new()?;
+    let servers = Servers::start();
+    let mut subjects = Vec::from(of_postgres(&servers.postgres)?);
+    subjects.push(of_mysql(&servers.mariadb));
+    subjects.extend([of_redis(&servers.redis)?, of_nats(&servers.nats)?, of_smtp(&servers.smtp)?]);
+    subjects.extend([of_https(&servers.https)?, of_s3(&servers.s3)]);
+
+    let rounds = options.rounds(ROUNDS);
+    let mut ours = vec![Vec::with_capacity(rounds); subjects.len()];
+    let mut bare = ours.clone();
+    for round in 0..=rounds {
+        for (i, subject) in subjects.iter().enumerate() {
+            let without = runtime.block_on((subject.bare)(subject.port)).map_err(|error| format!("{}: {error}", subject.name))?;
+            let with = runtime.block_on((subject.ours)(subject.port))?;
+            if round > 0 {
+                bare[i].push(without);
+                ours[i].push(with);
+            }
+        }
+    }
+
+    let mut outcome = Outcome::new(
+        "attach",
+        "Until one resource is attached, and until its own driver, with full verification of the same certificate, has answered the first statement.",
+    );
+    let of = |taken: &[Taken], what: fn(&Taken) -> f64| taken.iter().map(what).collect::<Vec<_>>();
+    for (i, subject) in subjects.iter().enumerate() {
+        let what = format!("{}: attach / the bare driver", subject.name);
+        outcome.targets.push(Target::ratio(what, &of(&ours[i], |t| t.wall), &of(&bare[i], |t| t.wall), 1.10));
+    }
+    for (i, subject) in subjects.iter().enumerate() {
+        let [with, without] = [trips(&runtime, subject, &subject.ours)?, trips(&runtime, subject, &subject.bare)?];
+        let more = Summary::exactly((with.median - without.median).round() + 0.0);
+        outcome.targets.push(Target::figure(format!("{}: round trips more than the driver's", subject.name), more, 1.0, " "));
+        for (kind, unit, found) in [
+            ("time", "ms", [Summary::of(&of(&ours[i], |t| t.wall)), Summary::of(&of(&bare[i], |t| t.wall))]),
+            (
+                "processor time of the client",
+                "ms",
+                [Summary::of(&of(&ours[i], |t| t.cpu)), Summary::of(&of(&bare[i], |t| t.cpu))],
+            ),
+            ("round trips", "", [with, without]),
+        ] {
+            let [ours, bare] = found;
+            outcome.figures.push(Figure::new(kind, unit, &format!("ours, {}", subject.name), ours));
+            outcome.figures.push(Figure::new(kind, unit, &format!("bare, {}", subject.name), bare));
+        }
+    }
+    // The kinds stand together, whatever the order in which they were taken.
+    let order = ["time", "processor time of the client", "round trips"];
+    outcome.figures.sort_by_key(|figure| order.iter().position(|kind| *kind == figure.kind));
+    outcome.remarks = REMARKS.iter().map(|remark| (*remark).to_owned()).collect();
+    Ok(outcome)
+}
+
+const REMARKS: [&str; 5] = [
+    "sqlx opens its own connections, and answers whatever a server asks for. So `Postgres` and `MySql` make a connection of their own first, which names nobody's password: \
+     that is the round trips that they take more, and it has to end before sqlx gets the password. `TokioPostgres` takes our connection.",
+    "sqlx does not set TCP_NODELAY. With PostgreSQL before 18, which asks for another group of key exchange, it then waits twice for the server's delayed acknowledgement: \
+     80 ms of its time are that, in both columns, and hide what we add. Our own connection begins with the group that PostgreSQL has.",
+    "What the account may do is read from PostgreSQL's catalogs by a new connection, which has none of them in its caches: parsing and planning the one statement take most of its \
+     time.",
+    "Round trips are those of the clock: what a way of 80 ms to and fro makes longer, divided by that. A TCP connection is one.",
+    "The servers of HTTPS and S3 are in this process, so that their processor time counts in both columns.",
+];
+
+/// How many round trips it takes: at the end of a long way, and of none.
+fn trips<'a>(runtime: &Runtime, subject: &Subject<'a>, connect: &(dyn Fn(u16) -> Connecting<'a> + 'a)) -> Result<Summary> {
+    let far = Far::to(subject.port)?;
+    let mut trips = Vec::with_capacity(TRIPS);
+    for _ in 0..TRIPS {
+        far.set(Duration::ZERO);
+        let near = runtime.block_on(connect(far.port))?.wall;
+        far.set(WAY);
+        let away = runtime.block_on(connect(far.port))?.wall;
+        trips.push((away - near) / (2.0 * WAY.as_secs_f64() * 1e3));
+    }
+    Ok(Summary::of(&trips))
+}
+
+/// Takes `attach_many`.
+///
+/// # Errors
+/// Where something does not connect.
+pub fn run_many(options: Options) -> Result<Outcome> {
+    let runtime = Runtime::new()?;
+    let (database, cache) = (postgres::Postgres::start(), redis::Redis::start());
+    let variables = (1..=8).flat_map(|i| {
+        [
+            (format!("P{i}_URL"), database.locator()),
+            (format!("P{i}_PASSWORD"), PASSWORD.to_owned()),
+            (format!("P{i}_CA"), database.authority.pem()),
+            (format!("R{i}_URL"), cache.locator()),
+            (format!("R{i}_PASSWORD"), PASSWORD.to_owned()),
+            (format!("R{i}_CA"), cache.authority.pem()),
+        ]
+    });
+    let source = Source::from_iter(variables);
+    let [with_sqlx, _] = of_postgres(&database)?;
+    let with_redis = of_redis(&cache)?;
+    // The bare connects one after the other, as a `main` without us has them: PostgreSQL and Redis by turns.
+    let one_by_one = |count: usize| -> Result<Taken> {
+        let mut sum = Taken { wall: 0.0, cpu: 0.0 };
+        for i in 0..count {
+            let subject = if i % 2 == 0 { &with_sqlx } else { &with_redis };
+            let taken = runtime.block_on((subject.bare)(subject.port))?;
+            sum = Taken { wall: sum.wall + taken.wall, cpu: sum.cpu + taken.cpu };
+        }
+        Ok(sum)
+    };
+    const COUNTS: [usize; 5] = [1, 2, 4, 8, 16];
+    let rounds = options.rounds(ROUNDS / 2);
+    let mut ours = vec![Vec::with_capacity(rounds); COUNTS.len()];
+    let mut bare = ours.clone();
+    for round in 0..=rounds {
+        for (i, count) in COUNTS.into_iter().enumerate() {
+            let without = one_by_one(count)?;
+            let with = runtime.block_on(async {
+                match count {
+                    1 => attach::<One>(&source).await,
+                    2 => attach::<Two>(&source).await,
+                    4 => attach::<Four>(&source).await,
+                    8 => attach::<Eight>(&source).await,
+                    _ => attach::<Sixteen>(&source).await,
+                }
+            })?;
+            if round > 0 {
+                bare[i].push(without);
+                ours[i].push(with);
+            }
+        }
+    }
+    let mut outcome = Outcome::new(
+        "attach_many",
+        "Until all resources of a struct are attached: PostgreSQL and Redis by turns, against their drivers one after the other, and against the slowest one alone.",
+    );
+    let wall = |taken: &[Taken]| taken.iter().map(|taken| taken.wall).collect::<Vec<_>>();
+    let cpu = |taken: &[Taken]| taken.iter().map(|taken| taken.cpu).collect::<Vec<_>>();
+    for (i, count) in COUNTS.into_iter().enumerate() {
+        if count > 1 {
+            let what = format!("{count} attached / the slowest one alone");
+            outcome.targets.push(Target::ratio(what, &wall(&ours[i]), &wall(&ours[0]), 1.2));
+        }
+        for (kind, ours, bare) in
+            [("time", wall(&ours[i]), wall(&bare[i])), ("processor time of the client", cpu(&ours[i]), cpu(&bare[i]))]
+        {
+            outcome.figures.push(Figure::new(kind, "ms", "ours", Summary::of(&ours)).at(count as f64, "resources"));
+            outcome.figures.push(Figure::new(kind, "ms", "bare, one by one", Summary::of(&bare)).at(count as f64, "resources"));
+        }
+        if count == 16 {
+            let found = ratio(&wall(&ours[i]), &wall(&bare[i]));
+            outcome.targets.push(Target {
+                what: "16 attached / their drivers one by one".to_owned(),
+                found,
+                at_most: 1.0,
+                unit: String::new(),
+            });
+        }
+    }
+    outcome.figures.sort_by_key(|figure| figure.kind != "time");
+    outcome.remarks = vec![format!(
+        "All resources are connected to at once, so time is that of the slowest as long as there are processors for it; here there are {}, for the clients and for the servers. Each \
+         PostgreSQL takes a process of the server's, two handshakes and a probe: from there on time grows with the processor time, which is linear in the resources.",
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    )];
+    Ok(outcome)
+}
