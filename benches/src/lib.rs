@@ -6,6 +6,7 @@
 pub mod attach;
 pub mod expand;
 pub mod generated;
+pub mod live;
 pub mod load;
 pub mod measure;
 pub mod outcome;
@@ -55,5 +56,9 @@ pub const ALL: &[Benchmark] = &[
     Benchmark { name: "build", environment: None, run: program::run_build },
     Benchmark { name: "attach", environment: None, run: attach::run },
     Benchmark { name: "attach_many", environment: None, run: attach::run_many },
+    Benchmark { name: "client", environment: None, run: live::client::run },
+    Benchmark { name: "query", environment: None, run: live::query::run },
+    Benchmark { name: "swap", environment: None, run: live::swap::run },
+    Benchmark { name: "memory", environment: None, run: live::memory::run },
     Benchmark { name: "size", environment: None, run: program::run_size },
 ];

@@ -48,3 +48,19 @@ fn load_takes_no_more_instructions() {
     let (ours, by_hand) = (instructions("ours"), instructions("hand-written"));
     assert!(ours <= by_hand * bound("load_instructions"), "{ours} instructions, and {by_hand} by hand");
 }
+
+#[test]
+fn client_allocates_nothing() {
+    let mut guard = Command::new(env!("CARGO_BIN_EXE_guard"));
+    guard.arg("client");
+    assert_eq!(printed(guard).trim(), "0");
+}
+
+#[test]
+fn swaps_leave_nothing_behind() {
+    let mut guard = Command::new(env!("CARGO_BIN_EXE_guard"));
+    guard.args(["swaps", "ours", "200"]);
+    let printed = printed(guard);
+    let heap: f64 = printed.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(heap <= bound("swap_heap"), "{heap} bytes are left of 200 swaps");
+}

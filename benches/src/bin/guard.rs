@@ -1,27 +1,56 @@
-//! What `tests/guards.rs` counts: `guard allocations`, or `guard ours 50` and `guard hand-written 50` under valgrind.
+//! What `tests/guards.rs` counts: `guard allocations`, or `guard ours 50` and `guard hand-written 50` under valgrind; and what the benchmarks `client` and `memory`
+//! count.
 
 #![allow(clippy::print_stdout, reason = "a command, which prints what it counted")]
 
 use std::alloc::System;
 use std::process::ExitCode;
 
+use benches::Result;
+use benches::live::memory;
 use benches::load::{allocations, loaders};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
+#[allow(clippy::print_stderr, reason = "a command, which prints what went wrong")]
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let (Some(what), times) = (arguments.next(), arguments.next()) else { return ExitCode::FAILURE };
-    let times: u32 = times.and_then(|times| times.parse().ok()).unwrap_or(1);
-    for loader in loaders() {
-        if what == "allocations" {
-            let (count, bytes) = allocations(ALLOCATOR, &loader.load);
-            println!("{} {count} {bytes}", loader.name);
-        } else if what == loader.name && (0..times).any(|_| !(loader.load)()) {
-            return ExitCode::FAILURE;
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match count(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
+}
+
+fn count(arguments: &[&str]) -> Result<()> {
+    match arguments {
+        ["client"] => println!("{}", memory::allocations_of_client(ALLOCATOR)?),
+        ["resources", who, count] => print(memory::resources(ALLOCATOR, who, count.parse()?)?),
+        ["swaps", who, count] => print(memory::swaps(ALLOCATOR, who, count.parse()?)?),
+        ["allocations"] => {
+            for loader in loaders() {
+                let (count, bytes) = allocations(ALLOCATOR, &loader.load);
+                println!("{} {count} {bytes}", loader.name);
+            }
+        }
+        [who, times] => {
+            let times: u32 = times.parse()?;
+            let loaders = loaders();
+            let loader = loaders.iter().find(|loader| loader.name == *who).ok_or("there is nobody of this name")?;
+            if (0..times).any(|_| !(loader.load)()) {
+                return Err("the twelve fields cannot be loaded".into());
+            }
+        }
+        _ => return Err("what is to be counted?".into()),
+    }
+    Ok(())
+}
+
+fn print([heap, resident]: [f64; 2]) {
+    println!("{heap} {resident}");
 }

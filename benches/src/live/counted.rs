@@ -1,0 +1,26 @@
+//! What is counted by an allocator that counts: in `guard`, a program of its own, so that no time that is measured elsewhere has the counting in it.
+
+use std::process::Command;
+
+use crate::generated::cargo;
+use crate::{Result, outcome::folder};
+
+/// Runs `guard`, which cargo builds first, and gives the numbers that it prints.
+///
+/// # Errors
+/// Where it cannot be built or fails.
+pub fn taken(what: &str, arguments: &[&str], variables: &[(&str, String)]) -> Result<Vec<f64>> {
+    let mut command = Command::new(cargo());
+    command.args(["run", "--quiet", "--release", "-p", "benches", "--bin", "guard", "--", what]).args(arguments);
+    command.current_dir(folder()).envs(variables.iter().map(|(name, value)| (name, value)));
+    // What cargo told this process is about a crate that is being run, and would make build scripts run anew.
+    let told = |name: &str| name.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&name);
+    for (name, _) in std::env::vars().filter(|(name, _)| told(name)) {
+        command.env_remove(name);
+    }
+    let output = command.stderr(std::process::Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(format!("`guard {what}` failed").into());
+    }
+    String::from_utf8(output.stdout)?.split_whitespace().map(|number| Ok(number.parse()?)).collect()
+}
