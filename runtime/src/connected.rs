@@ -24,10 +24,10 @@ pub(crate) type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// What has been connected, and what is asked of it before the field gets it.
 pub(crate) struct Connected {
     pub(crate) findings: Vec<Finding>,
-    client: Box<dyn Any + Send>,
+    client: Box<dyn Any + Send + Sync>,
     pub(crate) posture: Posture,
-    seal: fn(Box<dyn Any + Send>, Posture, Facts, Arc<Seat>) -> Slot,
-    abandon: fn(Box<dyn Any + Send>) -> Closing,
+    seal: fn(Box<dyn Any + Send + Sync>, Posture, Facts, Arc<Seat>) -> Slot,
+    abandon: fn(Box<dyn Any + Send + Sync>) -> Closing,
 }
 
 /// Connects, and forgets the service's type.
@@ -56,21 +56,26 @@ impl Connected {
         (*downcast::<S>(self.client), self.posture)
     }
 
+    /// The client.
+    pub(crate) fn client<S: Service>(&self) -> Option<&S::Client> {
+        self.client.downcast_ref()
+    }
+
     /// Closes the client, of which nothing will come.
     pub(crate) fn abandon(self) -> Closing {
         (self.abandon)(self.client)
     }
 }
 
-fn seal<S: Service>(client: Box<dyn Any + Send>, posture: Posture, facts: Facts, seat: Arc<Seat>) -> Slot {
+fn seal<S: Service>(client: Box<dyn Any + Send + Sync>, posture: Posture, facts: Facts, seat: Arc<Seat>) -> Slot {
     Box::new(Resource::<S>::new(*downcast::<S>(client), posture, facts, seat))
 }
 
-fn abandon<S: Service>(client: Box<dyn Any + Send>) -> Closing {
+fn abandon<S: Service>(client: Box<dyn Any + Send + Sync>) -> Closing {
     let client = downcast::<S>(client);
     Box::pin(async move { S::close(&client).await })
 }
 
-fn downcast<S: Service>(client: Box<dyn Any + Send>) -> Box<S::Client> {
+fn downcast<S: Service>(client: Box<dyn Any + Send + Sync>) -> Box<S::Client> {
     client.downcast().unwrap_or_else(|_| unreachable!("the client and its functions come from one service"))
 }

@@ -301,6 +301,9 @@ pub(crate) trait Life: Send + Sync {
     /// How often the posture is taken again from now on.
     fn set_interval(&self, interval: Option<Duration>);
 
+    /// Makes what was connected ready to be published.
+    fn make_ready<'a>(&'a self, connected: &'a Connected) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
     /// Publishes what was connected. Gives it back where the resource is detached.
     fn publish(&self, connected: Connected, facts: Facts) -> Option<Connected>;
 
@@ -327,6 +330,15 @@ impl<S: Service> Life for Shared<S> {
 
     fn set_interval(&self, interval: Option<Duration>) {
         self.orders.send_modify(|orders| orders.interval = interval);
+    }
+
+    fn make_ready<'a>(&'a self, connected: &'a Connected) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            let former = self.current();
+            if let Some(client) = connected.client::<S>() {
+                S::make_ready(client, former.client()).await;
+            }
+        })
     }
 
     fn publish(&self, connected: Connected, facts: Facts) -> Option<Connected> {

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use backing_services_rules::rule::{MISSING_VALUE, STALE_VALUE};
+use tokio::time::{Instant, timeout_at};
 
-use crate::attach::{Attempt, abandon, connect, unless};
+use crate::attach::{Attempt, READY_DEADLINE, abandon, connect, unless};
 use crate::check::{self, Content, Fingerprint, Item, Loaded, Read};
 use crate::error::{AttachError, Problem};
 use crate::finding::{Finding, Place};
@@ -139,7 +140,14 @@ async fn swap(
     let is_refused = |problems: &[(usize, Problem)]| problems.iter().any(|(_, problem)| problem.is_denied());
     let mut is_whole = !is_refused(&problems);
     if is_whole {
-        let connecting = connect(&mut attempts, manifest.deadline(), today, &mut problems, None);
+        let deadline = Instant::now() + manifest.deadline();
+        let connecting = async {
+            connect(&mut attempts, manifest.deadline(), today, &mut problems, None).await;
+            if !is_refused(&problems) {
+                // What is not ready in time is published as it is.
+                let _ = timeout_at(deadline.min(Instant::now() + READY_DEADLINE), make_ready(&attempts, &swapped)).await;
+            }
+        };
         is_whole = unless(any_detached(&swapped), connecting).await.is_some() && !is_refused(&problems);
     }
     if is_whole {
@@ -179,6 +187,19 @@ async fn swap(
     // Resources come back in any order; the report is in declaration order.
     problems.sort_by_key(|(ordinal, _)| *ordinal);
     Err(AttachError::new(manifest.struct_name(), fields, problems.into_iter().map(|(_, problem)| problem).collect()))
+}
+
+/// All at once, so that this takes no longer than the slowest.
+async fn make_ready(attempts: &[Attempt], resources: &[&Handle]) {
+    let each = attempts.iter().zip(resources);
+    let mut waiting: Vec<_> = each
+        .filter_map(|(attempt, resource)| attempt.connected.as_ref().map(|connected| resource.0.make_ready(connected)))
+        .collect();
+    poll_fn(|context| {
+        waiting.retain_mut(|ready| ready.as_mut().poll(context).is_pending());
+        if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 fn told(place: &Place, content: &Content, is_attached: bool) -> Problem {

@@ -11,7 +11,7 @@ use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::attach::{CLOSE_DEADLINE, judge, late, panicked, unless, within};
+use crate::attach::{CLOSE_DEADLINE, READY_DEADLINE, judge, late, panicked, unless, within};
 use crate::check::{self, waiver};
 use crate::credentials::{self, FETCH_DEADLINE};
 use crate::error::Problem;
@@ -175,6 +175,10 @@ impl<S: Service> Renewing<S> {
                 return Err(refusal);
             }
         };
+        if !is_in_place {
+            // What is not ready in time takes its place as it is.
+            let _ = within(READY_DEADLINE, S::make_ready(&client, generation.client())).await;
+        }
         self.facts = facts;
         let left = if is_in_place {
             generation.renewed(self.facts.clone(), Arc::new(posture));

@@ -120,6 +120,16 @@ pub trait Service: Sized + Send + Sync + 'static {
         std::future::ready(Ok(false))
     }
 
+    /// Makes a client ready to take the place of another one, which is still in use: a pool opens as many connections as the former one uses, so that nobody waits
+    /// for them once it is the current one. It is not yet known to anybody, and has passed all rules.
+    ///
+    /// By default there is nothing to do. What does not come about is no error: the client then does it when it is asked for. It is dropped when the deadline for
+    /// attaching passes, and the client takes its place as it is.
+    fn make_ready(client: &Self::Client, former: &Self::Client) -> impl Future<Output = ()> + Send {
+        let _ = (client, former);
+        std::future::ready(())
+    }
+
     /// Asks the service whether it still answers.
     ///
     /// # Errors

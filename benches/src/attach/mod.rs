@@ -8,11 +8,15 @@ use std::hint::black_box;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use async_rs::Tokio;
+use async_rs::util::RuntimeParts;
 use backing_services::{
-    BackingServices, Environment as Source, Https, MySql, Nats, Postgres, Redis, Resource, S3, Smtp, TokioPostgres,
+    Amqp, BackingServices, Environment as Source, Https, MySql, Nats, Postgres, Redis, Resource, S3, Smtp, TokioPostgres,
 };
 use backing_services_tests::canary::PASSWORD;
-use backing_services_tests::{https, mariadb, nats, postgres, redis, s3, smtp};
+use backing_services_tests::{amqp, https, mariadb, nats, postgres, redis, s3, smtp};
+use lapin::uri::{AMQPAuthority, AMQPUri, AMQPUserInfo};
+use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::extension::ClientId;
@@ -22,6 +26,7 @@ use sqlx::ConnectOptions as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::runtime::Runtime;
+use tokio_util::compat::TokioAsyncReadCompatExt as _;
 
 use crate::measure::{Summary, ratio};
 use crate::outcome::{Figure, Outcome, Target};
@@ -55,6 +60,7 @@ structs! {
     WithMySql { it: MySql }
     WithRedis { it: Redis }
     WithNats { it: Nats }
+    WithAmqp { it: Amqp }
     WithSmtp { it: Smtp }
     WithHttps { it: Https }
     WithS3 { it: S3 }
@@ -125,6 +131,7 @@ struct Servers {
     mariadb: mariadb::MariaDb,
     redis: redis::Redis,
     nats: nats::Nats,
+    amqp: amqp::Amqp,
     smtp: smtp::Smtp,
     https: https::Https,
     s3: s3::S3,
@@ -137,6 +144,7 @@ impl Servers {
             mariadb: mariadb::MariaDb::start(),
             redis: redis::Redis::start(),
             nats: nats::Nats::start(),
+            amqp: amqp::Amqp::start(),
             smtp: smtp::Smtp::start(),
             https: https::Https::start(),
             s3: s3::S3::start(),
@@ -289,6 +297,44 @@ fn of_nats(server: &nats::Nats) -> Result<Subject<'_>> {
     })
 }
 
+fn of_amqp(server: &amqp::Amqp) -> Result<Subject<'_>> {
+    let configuration = wire::configuration(&server.authority.pem())?;
+    let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
+    let bare = move |port| -> Connecting<'_> {
+        let configuration = configuration.clone();
+        Box::pin(async move {
+            let uri = AMQPUri {
+                authority: AMQPAuthority {
+                    userinfo: AMQPUserInfo { username: amqp::USER.to_owned(), password: PASSWORD.to_owned() },
+                    host: "localhost".to_owned(),
+                    port,
+                },
+                ..AMQPUri::default()
+            };
+            let tokio = Tokio::default().with_handle(tokio::runtime::Handle::current());
+            let reacting = async_rs::Runtime::new(RuntimeParts::new(tokio.clone(), wire::Reacting(tokio)));
+            let dial = async move |_, _| match wire::connect(&configuration, port).await {
+                Ok(stream) => Ok(AsyncTcpStream::Plain(stream.compat())),
+                Err(error) => Err(std::io::Error::other(error).into()),
+            };
+            let connect = async {
+                let connection = Connection::connector(uri, reacting, dial, ConnectionProperties::default()).await?;
+                black_box(connection.create_channel().await?);
+                Ok(connection)
+            };
+            let (taken, connection) = taken(connect).await?;
+            connection.close(200, "OK".into()).await?;
+            Ok(taken)
+        })
+    };
+    Ok(Subject {
+        name: "RabbitMQ",
+        port: server.port,
+        ours: Box::new(move |port| Box::pin(async move { attach::<WithAmqp>(&source(port)).await })),
+        bare: Box::new(bare),
+    })
+}
+
 fn of_smtp(server: &smtp::Smtp) -> Result<Subject<'_>> {
     let configuration = wire::configuration(&server.authority.pem())?;
     let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
@@ -391,7 +437,7 @@ pub fn run(options: Options) -> Result<Outcome> {
     let servers = Servers::start();
     let mut subjects = Vec::from(of_postgres(&servers.postgres)?);
     subjects.push(of_mysql(&servers.mariadb));
-    subjects.extend([of_redis(&servers.redis)?, of_nats(&servers.nats)?, of_smtp(&servers.smtp)?]);
+    subjects.extend([of_redis(&servers.redis)?, of_nats(&servers.nats)?, of_amqp(&servers.amqp)?, of_smtp(&servers.smtp)?]);
     subjects.extend([of_https(&servers.https)?, of_s3(&servers.s3)]);
 
     let rounds = options.rounds(ROUNDS);

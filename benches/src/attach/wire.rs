@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
+use async_rs::Tokio;
+use async_rs::traits::Reactor;
 use lettre::transport::smtp::client::AsyncTokioStream;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -16,6 +19,7 @@ use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::compat::Compat;
 
 use crate::Result;
 
@@ -75,6 +79,34 @@ impl AsyncTokioStream for Wire<TcpStream> {
 impl tokio_postgres::tls::TlsStream for Wire<Socket> {
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
+    }
+}
+
+/// tokio, with connections under TLS in the place of plain ones: what lapin takes.
+#[derive(Clone, Debug)]
+pub struct Reacting(pub Tokio);
+
+impl Reactor for Reacting {
+    type TcpStream = Compat<Wire<TcpStream>>;
+    type Sleep = <Tokio as Reactor>::Sleep;
+
+    fn register<H: io::Read + io::Write + Send + 'static>(
+        &self,
+        _: H,
+    ) -> io::Result<impl futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static> {
+        Err::<Self::TcpStream, _>(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.0.sleep(duration)
+    }
+
+    fn interval(&self, duration: Duration) -> impl futures_core::Stream<Item = Instant> + Send + 'static {
+        self.0.interval(duration)
+    }
+
+    fn tcp_connect_addr(&self, _: SocketAddr) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
+        std::future::ready(Err(io::ErrorKind::Unsupported.into()))
     }
 }
 

@@ -184,6 +184,10 @@ impl Service for MySql {
         Ok(true)
     }
 
+    async fn make_ready(pool: &MySqlPool, former: &MySqlPool) {
+        driver::make_ready(pool, former).await;
+    }
+
     async fn health(pool: &MySqlPool) -> Result<(), Refusal> {
         match sqlx::raw_sql("SELECT 1").execute(pool).await {
             Ok(_) => Ok(()),

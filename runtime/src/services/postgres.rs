@@ -143,6 +143,10 @@ impl Service for Postgres {
         Ok(true)
     }
 
+    async fn make_ready(pool: &PgPool, former: &PgPool) {
+        driver::make_ready(pool, former).await;
+    }
+
     async fn health(pool: &PgPool) -> Result<(), Refusal> {
         match sqlx::raw_sql("SELECT 1").execute(pool).await {
             Ok(_) => Ok(()),

@@ -1,6 +1,12 @@
 //! What the services on sqlx share: its errors, read and said in our own words.
 
 use sqlx::Error;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use {
+    crate::attach::READY_DEADLINE,
+    std::time::Duration,
+    tokio::time::{Instant, sleep, timeout_at},
+};
 
 use crate::finding::{Failure, FailureKind};
 
@@ -21,6 +27,30 @@ pub(super) fn failure(error: &Error) -> Failure {
         ),
         Error::PoolClosed => new(FailureKind::Unavailable, "the resource is detached", "attach it again"),
         _ => new(FailureKind::Protocol, "what the server sent is not its protocol", "look at what answers on the port"),
+    }
+}
+
+/// How long a pool opens connections before it is handed out: less than what the runtime gives it, so that they are back in the pool in time.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+const READY: Duration = READY_DEADLINE.saturating_sub(Duration::from_secs(1));
+
+/// Opens what a former pool has in use: one connection after the other, so that those who still use that pool hardly notice. Ends at the first that does not come
+/// about, such as one more than the server allows, which sqlx asks for again and again.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(super) async fn make_ready<DB: sqlx::Database>(pool: &sqlx::Pool<DB>, former: &sqlx::Pool<DB>) {
+    let in_use = (former.size() as usize).saturating_sub(former.num_idle());
+    let wanted = in_use.min(pool.options().get_max_connections() as usize);
+    let deadline = Instant::now() + READY;
+    let mut opened = Vec::with_capacity(wanted);
+    while opened.len() < wanted {
+        let Ok(Ok(connection)) = timeout_at(deadline, pool.acquire()).await else { break };
+        opened.push(connection);
+    }
+    // Each goes back by a task of its own, which asks whether it is well. Who found none before would open another one.
+    let count = opened.len();
+    drop(opened);
+    while pool.num_idle() < count.min(pool.size() as usize) {
+        sleep(Duration::from_millis(1)).await;
     }
 }
 

@@ -186,6 +186,19 @@ impl Service for TokioPostgres {
         Ok(true)
     }
 
+    async fn make_ready(pool: &TokioPostgresPool, former: &TokioPostgresPool) {
+        // One after the other, so that those who still use the former pool hardly notice.
+        let status = former.status();
+        let in_use = status.size.saturating_sub(status.available);
+        let mut opened = Vec::new();
+        while opened.len() < in_use.min(pool.status().max_size) {
+            match pool.get().await {
+                Ok(connection) => opened.push(connection),
+                Err(_) => return,
+            }
+        }
+    }
+
     async fn health(pool: &TokioPostgresPool) -> Result<(), Refusal> {
         let client = pool.get().await.map_err(|error| refused_by_pool(&error))?;
         client.batch_execute("SELECT 1").await.map_err(|error| refusal(&error))
