@@ -319,10 +319,10 @@ fn of_amqp(server: &amqp::Amqp) -> Result<Subject<'_>> {
             };
             let connect = async {
                 let connection = Connection::connector(uri, reacting, dial, ConnectionProperties::default()).await?;
-                black_box(connection.create_channel().await?);
-                Ok(connection)
+                let channel = connection.create_channel().await?;
+                Ok((connection, channel))
             };
-            let (taken, connection) = taken(connect).await?;
+            let (taken, (connection, _channel)) = taken(connect).await?;
             connection.close(200, "OK".into()).await?;
             Ok(taken)
         })
