@@ -60,6 +60,39 @@ pub(crate) async fn unless<T>(stop: impl Future<Output = ()>, work: impl Future<
     .await
 }
 
+/// Does both at once. Where the first fails, that is the end; where the other one fails, the first is waited for, which may know better why.
+#[cfg(any(feature = "https", feature = "nats", feature = "s3"))]
+pub(crate) async fn both<A, B, E>(
+    first: impl Future<Output = Result<A, E>>,
+    other: impl Future<Output = Result<B, E>>,
+) -> Result<(A, B), E> {
+    let (mut first, mut other) = (pin!(first), pin!(other));
+    let (mut of_first, mut of_other) = (None, None);
+    poll_fn(|context| {
+        if of_first.is_none()
+            && let Poll::Ready(result) = first.as_mut().poll(context)
+        {
+            match result {
+                Ok(done) => of_first = Some(done),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        if of_other.is_none()
+            && let Poll::Ready(result) = other.as_mut().poll(context)
+        {
+            of_other = Some(result);
+        }
+        if of_first.is_none() || of_other.is_none() {
+            return Poll::Pending;
+        }
+        match (of_first.take(), of_other.take()) {
+            (Some(first), Some(other)) => Poll::Ready(other.map(|other| (first, other))),
+            _ => Poll::Pending,
+        }
+    })
+    .await
+}
+
 pub(crate) async fn attach<T: BackingServices>(source: &dyn Source) -> Result<T, AttachError> {
     let loaded = check::load(T::MANIFEST, source)?;
     let slots = attach_loaded(TypeId::of::<T>(), T::MANIFEST, loaded).await?;
@@ -252,4 +285,26 @@ pub(crate) async fn abandon(connected: impl IntoIterator<Item = Connected>) {
         closing.spawn(within(CLOSE_DEADLINE, connected.abandon()));
     }
     while closing.join_next().await.is_some() {}
+}
+
+#[cfg(all(test, any(feature = "https", feature = "nats", feature = "s3")))]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn of_two_the_first_is_believed() {
+        let late = |result: Result<u8, &'static str>| async move {
+            yield_now().await;
+            result
+        };
+        assert_eq!(both(late(Ok(1)), ready(Ok(2))).await, Ok((1, 2)));
+        assert_eq!(both(ready(Ok(1)), late(Ok(2))).await, Ok((1, 2)));
+        assert_eq!(both(late(Err("first")), pending::<Result<(), _>>()).await, Err("first"));
+        assert_eq!(both(late(Err("first")), ready(Err::<u8, _>("other"))).await, Err("first"));
+        assert_eq!(both(late(Ok(1)), ready(Err::<u8, _>("other"))).await, Err("other"));
+    }
 }

@@ -257,6 +257,21 @@ async fn an_administrator_is_refused() {
     shop.detach().await;
 }
 
+/// The driver connects while the account is looked at: what is refused leaves neither of the two connections.
+#[tokio::test]
+async fn an_account_that_is_refused_leaves_no_connection() {
+    let server = server::Nats::start();
+    for _ in 0..5 {
+        let error = refused::<Shop>(&pairs(&as_user(&server, ADMIN, ADMIN_PASSWORD)), SOON).await;
+        assert_eq!(problems(&error), ["superuser_account"]);
+    }
+    let begun = Instant::now();
+    while server.connections() > 0 {
+        assert!(begun.elapsed() < SOON, "{} connections", server.connections());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn an_account_with_an_inbox_of_its_own() {
     let mut variables = as_user(&SERVER, "vrager", PASSWORD);

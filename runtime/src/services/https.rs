@@ -14,7 +14,7 @@
 //!
 //! # How it is attached
 //! 1. **A TLS handshake of our own**, which tells the posture. Nothing is asked for over it.
-//! 2. **The probe**, where there is a `health` path: a `GET` with the credentials. 401 and 403 are credentials that are not accepted; whatever is not 2xx is
+//! 2. **The probe**, at the same time, where there is a `health` path: a `GET` with the credentials. 401 and 403 are credentials that are not accepted; whatever is not 2xx is
 //!    a service that is not well. Without one there is nothing that every API answers to, so the credentials are not tried; the posture says so.
 //!
 //! HTTP does not tell what an account may do.
@@ -43,7 +43,7 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::http;
-use crate::attach::within;
+use crate::attach::{both, within};
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::posture::{Posture, ServerPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
@@ -102,15 +102,16 @@ impl Service for Https {
 
     async fn connect(target: &Target) -> Result<Attachment<HttpsClient>, Refusal> {
         let mut posture = Posture::of::<Self>(target);
-        let dialled = target.dial().await?;
-        posture.tls = dialled.tls;
-        drop(dialled.stream);
-
         let client = HttpsClient::new(target)?;
+        let dial = async { target.dial().await.map(|dialled| dialled.tls) };
         if client.shared.health.is_none() {
+            posture.tls = dial.await?;
             posture.remarks.push("the locator has no `health` path: the credentials were not tried");
         } else {
-            let response = within(target.time_left(), client.healthy()).await.map_err(Refusal::from)??;
+            // Both are verified by the one configuration, and dial what the address rules let pass: neither has to wait for the other.
+            let health = async { within(target.time_left(), client.healthy()).await.map_err(Refusal::from)? };
+            let (tls, response) = both(dial, health).await?;
+            posture.tls = tls;
             posture.server = response.header("server").map(|server| ServerPosture::new(server, ""));
             posture.account = target.user().map(printable);
             posture.authentication = match (target.user(), target.password(), target.client_certificate()) {

@@ -25,7 +25,7 @@
 //!    behind it. Then TLS, by our own configuration: the resource's `_CA` and nothing else, or the public roots. A server that asks for no login is the finding
 //!    `weak_authentication`. Then we log in.
 //! 2. **The probe**, in the same conversation, in one round trip, which is told below.
-//! 3. **The driver** connects, with the same TLS configuration, with TLS required, to this host and no other: servers that it is told of are ignored.
+//! 3. **The driver** connects at the same time as the probe, with the same TLS configuration, with TLS required, to this host and no other: servers that it is told of are ignored.
 //!
 //! # What the account may do
 //! What a field `needs` is written with subjects, wildcards among them: `needs = "PUBLISH ON orders.*.new, audit; SUBSCRIBE ON orders.>"`. To subscribe to `_INBOX.>` is
@@ -73,7 +73,7 @@ use backing_services_rules::rule::{MALFORMED_LOCATOR, UNVERIFIED_TLS};
 
 use self::credentials::Credentials;
 use self::gate::{Gate, MOST_ATTEMPTS};
-use crate::attach::{HEALTH_DEADLINE, within};
+use crate::attach::{HEALTH_DEADLINE, both, within};
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::grants::Grants;
 use crate::needs::Grantable;
@@ -153,10 +153,10 @@ impl Service for Nats {
         let (visited, finding) = (visit.tls.take(), visit.finding.take());
         let version = visit.version.take();
         let probe = visit.probe(target, &credentials, inbox_prefix(target));
-        let account = within(target.connect_timeout(), probe).await??;
-
-        let (client, tls) = drive(target, &credentials).await?;
-        within(target.connect_timeout(), answers(&client)).await??;
+        // The visit has shown that the server has TLS and lets nobody in without a login: the driver, which logs in under the same TLS and comes back when the
+        // server has answered its `PING`, has not to wait for what the account may do.
+        let probe = async { within(target.connect_timeout(), probe).await? };
+        let (account, (client, tls)) = both(probe, drive(target, &credentials)).await?;
 
         let mut posture = Posture::of::<Self>(target);
         posture.tls = tls.map(|tls| match visited {

@@ -18,7 +18,7 @@
 //!
 //! # How it is attached
 //! 1. **A TLS handshake of our own** with the endpoint, which tells the posture.
-//! 2. **The probe**: one key below the prefix is listed. That takes credentials that the server accepts, and `s3:ListBucket` on the bucket, which may be
+//! 2. **The probe**, at the same time: one key below the prefix is listed. That takes credentials that the server accepts, and `s3:ListBucket` on the bucket, which may be
 //!    restricted to the prefix.
 //!
 //! Requests carry a signature (AWS Signature Version 4) and never the secret key. What else the account may do is not looked at: S3 tells only by trying.
@@ -52,7 +52,7 @@ use object_store::{ObjectStore, RetryConfig};
 use secrecy::ExposeSecret as _;
 
 use super::http;
-use crate::attach::within;
+use crate::attach::{both, within};
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::locator::{Host, Locator};
 use crate::posture::{Posture, printable};
@@ -122,12 +122,11 @@ impl Service for S3 {
         let mut posture = Posture::of::<Self>(target);
         posture.endpoint = format!("{} at {}", target.locator(), endpoint.locator());
         posture.transport = endpoint.locator().transport();
-        let dialled = endpoint.dial().await?;
-        posture.tls = dialled.tls;
-        drop(dialled.stream);
-
-        let client = S3Client::new(target, endpoint)?;
-        within(target.time_left(), client.probe()).await.map_err(Refusal::from)??;
+        let client = S3Client::new(target, endpoint.clone())?;
+        // Both are verified by the one configuration, and dial what the address rules let pass: neither has to wait for the other.
+        let dial = async { endpoint.dial().await.map(|dialled| dialled.tls) };
+        let probe = async { within(target.time_left(), client.probe()).await.map_err(Refusal::from)? };
+        (posture.tls, ()) = both(dial, probe).await?;
         posture.account = target.user().map(printable);
         posture.authentication = Some("AWS Signature Version 4".to_owned());
         posture.remarks.push("what the account may do beyond listing below the prefix is not looked at");
