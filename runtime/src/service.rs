@@ -120,7 +120,7 @@ pub trait Service: Sized + Send + Sync + 'static {
         std::future::ready(Ok(false))
     }
 
-    /// Makes a client ready to take the place of another one, which is still in use: a pool opens as many connections as the former one uses, so that nobody waits
+    /// Makes a client ready to take the place of another one, which is still in use: a pool opens as many connections as the former one has, so that nobody waits
     /// for them once it is the current one. It is not yet known to anybody, and has passed all rules.
     ///
     /// By default there is nothing to do. What does not come about is no error: the client then does it when it is asked for. It is dropped when the deadline for

@@ -203,6 +203,8 @@ impl Listener for TlsListener {
         loop {
             let Ok((stream, address)) = self.listener.accept().await else { continue };
             self.state.accepted.fetch_add(1, Ordering::SeqCst);
+            // As every server in use has it: without, an answer waits until the client has acknowledged what came before.
+            let _ = stream.set_nodelay(true);
             let handshake = tokio::time::timeout(Duration::from_secs(5), self.acceptor.accept(stream));
             if let Ok(Ok(stream)) = handshake.await {
                 self.state.open.fetch_add(1, Ordering::SeqCst);

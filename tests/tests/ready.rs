@@ -61,7 +61,7 @@ fn connections_of(server: &postgres::Postgres, role: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_pool_has_as_many_connections_as_are_in_use() {
+async fn a_pool_has_as_many_connections_as_the_former_one() {
     let server = postgres::Postgres::start();
     server.sql(&format!("CREATE ROLE wissel LOGIN PASSWORD '{PASSWORD}'"));
     let variables = of_postgres(&server, "wissel");
@@ -76,25 +76,12 @@ async fn a_pool_has_as_many_connections_as_are_in_use() {
     }
     assert_eq!(connections_of(&server, "wissel"), 2 * IN_USE);
     services.reattach(&source).await.unwrap();
-    services.orders.reattach(&source).await.unwrap();
-    services.stock.reattach(&source).await.unwrap();
-    // Those of the generation in between are nobody's, and none of them was in use when the last one came.
-    assert_eq!((services.orders.client().size(), services.stock.client().status().size), (1, 1));
+    // At once, and without anybody having asked for one.
+    let (of_orders, of_stock) = (services.orders.client().size() as usize, services.stock.client().status().size);
+    assert_eq!((of_orders, of_stock), (IN_USE, IN_USE));
+    assert_eq!((services.orders.client().num_idle(), services.stock.client().status().available), (IN_USE, IN_USE));
+    assert_eq!(connections_of(&server, "wissel"), 4 * IN_USE);
     drop((working, busy, orders, stock));
-
-    let orders = services.orders.client();
-    let working = in_use(&orders).await;
-    services.orders.reattach(&source).await.unwrap();
-    assert_eq!(services.orders.client().size() as usize, IN_USE);
-    drop((working, orders));
-    let stock = services.stock.client();
-    let mut busy = Vec::new();
-    while busy.len() < IN_USE {
-        busy.push(stock.get().await.unwrap());
-    }
-    services.stock.reattach(&source).await.unwrap();
-    assert_eq!(services.stock.client().status().size, IN_USE);
-    drop((busy, stock));
     assert!(services.detach().await.is_clean());
     server.assert_no_connection_of("wissel").await;
 }

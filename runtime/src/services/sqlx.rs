@@ -34,12 +34,11 @@ pub(super) fn failure(error: &Error) -> Failure {
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 const READY: Duration = READY_DEADLINE.saturating_sub(Duration::from_secs(1));
 
-/// Opens what a former pool has in use: one connection after the other, so that those who still use that pool hardly notice. Ends at the first that does not come
+/// Opens as many connections as a former pool has: one connection after the other, so that those who still use that pool hardly notice. Ends at the first that does not come
 /// about, such as one more than the server allows, which sqlx asks for again and again.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) async fn make_ready<DB: sqlx::Database>(pool: &sqlx::Pool<DB>, former: &sqlx::Pool<DB>) {
-    let in_use = (former.size() as usize).saturating_sub(former.num_idle());
-    let wanted = in_use.min(pool.options().get_max_connections() as usize);
+    let wanted = former.size().min(pool.options().get_max_connections()) as usize;
     let deadline = Instant::now() + READY;
     let mut opened = Vec::with_capacity(wanted);
     while opened.len() < wanted {

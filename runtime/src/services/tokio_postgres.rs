@@ -188,10 +188,9 @@ impl Service for TokioPostgres {
 
     async fn make_ready(pool: &TokioPostgresPool, former: &TokioPostgresPool) {
         // One after the other, so that those who still use the former pool hardly notice.
-        let status = former.status();
-        let in_use = status.size.saturating_sub(status.available);
-        let mut opened = Vec::new();
-        while opened.len() < in_use.min(pool.status().max_size) {
+        let wanted = former.status().size.min(pool.status().max_size);
+        let mut opened = Vec::with_capacity(wanted);
+        while opened.len() < wanted {
             match pool.get().await {
                 Ok(connection) => opened.push(connection),
                 Err(_) => return,
