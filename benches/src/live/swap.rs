@@ -101,6 +101,8 @@ impl Sample {
 struct Round {
     /// The 99th percentile without swaps, in milliseconds.
     steady: f64,
+    /// The longest statement without swaps.
+    longest_steady: f64,
     /// Of the statements that were on their way during a swap.
     swapping: f64,
     /// Of those that were on their way within [`AROUND`] of a swap's end, which is when others get the next pool: how long a swap takes has no part in it.
@@ -172,6 +174,7 @@ async fn round(on: &Arc<dyn Swapped>, servers: [&postgres::Postgres; 2]) -> Resu
     let failed = undisturbed.failed.load(Ordering::Relaxed) + load.failed.load(Ordering::Relaxed);
     Ok(Round {
         steady: percentile(&steady, 0.99),
+        longest_steady: percentile(&steady, 1.0),
         swapping: percentile(&during, 0.99),
         around: percentile(&around, 0.99),
         longest: percentile(&during, 1.0),
@@ -241,6 +244,8 @@ pub fn run(options: Options) -> Result<Outcome> {
             outcome.figures.push(Figure::new("p99, during a swap", "ms", name, Summary::of(&swapping)));
             let around = of(|round| round.around);
             outcome.figures.push(Figure::new("p99, within 100 ms of a swap's end", "ms", name, Summary::of(&around)));
+            let longest = Summary::of(&of(|round| round.longest_steady));
+            outcome.figures.push(Figure::new("longest, undisturbed", "ms", name, longest));
             outcome.figures.push(Figure::new("longest, during a swap", "ms", name, Summary::of(&of(|round| round.longest))));
             outcome.figures.push(Figure::new("a swap", "ms", name, Summary::of(&of(|round| round.swap))));
         }
