@@ -77,6 +77,7 @@ use super::postgresql::{
 };
 use crate::attach::within;
 use crate::dial::Stream;
+use crate::container::Container;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::grants::Grants;
 use crate::needs::Grantable;
@@ -156,6 +157,10 @@ impl Service for TokioPostgres {
 
     fn grants(grants: &Grants) -> Option<String> {
         Some(postgresql::grants(grants))
+    }
+
+    fn container(grants: &Grants) -> Option<Container> {
+        postgresql::container(grants)
     }
 
     async fn connect(target: &Target) -> Result<Attachment<TokioPostgresPool>, Refusal> {

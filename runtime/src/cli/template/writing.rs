@@ -25,6 +25,8 @@ pub(super) fn environment() -> Environment<'static> {
     environment.add_filter("commented", commented);
     environment.add_filter("plain", plain);
     environment.add_filter("literal", literal);
+    environment.add_filter("words", words);
+    environment.add_filter("block", block);
     environment.add_filter("credential", credential);
     environment
 }
@@ -82,9 +84,36 @@ fn plain(text: &str) -> Result<Value, Error> {
     Ok(Value::from_safe_string(text.to_owned()))
 }
 
-/// A container's variable, in which Kubernetes puts nothing where `$(NAME)` stands.
+/// A text in which Kubernetes puts nothing where `$(NAME)` stands, and Compose nothing where `$NAME` or `${NAME}` does.
 fn literal(text: &str) -> String {
     text.replace('$', "$$")
+}
+
+/// A list of words, literal ones.
+fn words(words: Vec<String>) -> Result<Value, Error> {
+    let words: Vec<_> = words.iter().map(|word| in_json(&literal(word))).collect::<Result<_, _>>()?;
+    Ok(Value::from_safe_string(format!("[{}]", words.join(", "))))
+}
+
+/// Lines of a text, as a block of YAML whose lines begin at a column; or as any other value, where they would not stay what they are in a block.
+fn block(text: &str, indent: usize) -> Result<Value, Error> {
+    let is_odd = |line: &str| !line.is_empty() && line.trim().is_empty();
+    let stays = text.ends_with('\n')
+        && !text.ends_with("\n\n")
+        && !text.starts_with([' ', '\n'])
+        && !text.lines().any(|line| is_odd(line) || line.chars().any(|c| c.is_control() || is_invisible(c)));
+    if !stays {
+        return in_json(text).map(Value::from_safe_string);
+    }
+    let mut block = "|".to_owned();
+    for line in text.lines() {
+        block.push('\n');
+        if !line.is_empty() {
+            block.push_str(&" ".repeat(indent));
+            block.push_str(line);
+        }
+    }
+    Ok(Value::from_safe_string(block))
 }
 
 /// What a variable's credential is called: not as the variable, for `SystemdCredentials` would find it beside `NAME_FILE`, and two places are an error.
