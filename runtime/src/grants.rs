@@ -67,8 +67,13 @@ impl Grants {
     #[cfg(feature = "cli")]
     pub(crate) fn of_any(declared: &'static Field, entry: &'static ResourceEntry, field: &str, account: &str) -> Self {
         let (field, account) = (field.to_owned(), account.to_owned());
-        Self::of(declared, entry, field.clone(), account.clone())
-            .unwrap_or(Self { field, entry, needs: Needs::none(), account, database: None })
+        Self::of(declared, entry, field.clone(), account.clone()).unwrap_or(Self {
+            field,
+            entry,
+            needs: Needs::none(),
+            account,
+            database: None,
+        })
     }
 
     /// What starts a server that has the account; `None` where the service has no such server.

@@ -76,8 +76,8 @@ use super::postgresql::{
     self, Account, Asked, COLUMNS, Row, broken, database, foreign, no_answer, server_error, silent, unknown_authentication, user,
 };
 use crate::attach::within;
-use crate::dial::Stream;
 use crate::container::Container;
+use crate::dial::Stream;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::grants::Grants;
 use crate::needs::Grantable;

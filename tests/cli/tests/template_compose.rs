@@ -22,6 +22,9 @@ use kiosk::{KIOSK, Said, said};
 use serde_json::Value;
 
 const DEPOT: &str = env!("CARGO_BIN_EXE_depot-services");
+/// The image of a program.
+const PROGRAM: &str = "registry.example/program:1";
+
 const ARCADE: &str = env!("CARGO_BIN_EXE_arcade-services");
 
 /// The programs, each with the whole of its file: as it is written, and with the program's own service in it, too.
@@ -30,10 +33,14 @@ fn files() -> Vec<(&'static str, Value)> {
     for path in [KIOSK, DEPOT, ARCADE] {
         let text = written(path);
         files.push((path, read(&text)));
-        let uncommented: String = text.lines().map(|line| format!("{}\n", line.strip_prefix("# ").filter(|bare| bare.starts_with("  ")).unwrap_or(line))).collect();
+        let uncommented: String = text
+            .lines()
+            .map(|line| format!("{}\n", line.strip_prefix("# ").filter(|bare| bare.starts_with("  ")).unwrap_or(line)))
+            .collect();
         // The first lines are no service.
         let (_, services) = uncommented.split_once("\nservices:\n").unwrap();
-        files.push((path, read(&format!("services:\n{services}"))));
+        let filled = services.replace("__IMAGE__", PROGRAM).replace("__UID__:__GID__", "1000:1000");
+        files.push((path, read(&format!("services:\n{filled}"))));
     }
     files
 }
@@ -44,7 +51,10 @@ fn all_that_it_refers_to_is_there() {
         let (services, configs) = (file["services"].as_object().unwrap(), file["configs"].as_object().unwrap());
         let (mut given, mut mounted, mut published) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for (name, service) in services {
-            assert_eq!((&service["security_opt"], &service["cap_drop"]), (&serde_json::json!(["no-new-privileges:true"]), &serde_json::json!(["ALL"])));
+            assert_eq!(
+                (&service["security_opt"], &service["cap_drop"]),
+                (&serde_json::json!(["no-new-privileges:true"]), &serde_json::json!(["ALL"]))
+            );
             for (awaited, _) in service["depends_on"].as_object().into_iter().flatten() {
                 assert!(services.contains_key(awaited), "{name} waits for {awaited}");
             }
@@ -64,8 +74,8 @@ fn all_that_it_refers_to_is_there() {
         }
         assert_eq!(given, configs.keys().map(String::as_str).collect());
         assert_eq!(mounted, file["volumes"].as_object().unwrap().keys().map(String::as_str).collect());
-        let program = file["services"].as_object().unwrap().values().find(|service| service["image"] == "__IMAGE__");
-        for (name, service) in servers(&file).filter(|(_, service)| service["image"] != "__IMAGE__") {
+        let program = file["services"].as_object().unwrap().values().find(|service| service["image"] == PROGRAM);
+        for (name, service) in servers(&file).filter(|(_, service)| service["image"] != PROGRAM) {
             assert_eq!(service["depends_on"]["prepare"]["condition"], "service_completed_successfully");
             assert!(service["cap_add"].is_null() && texts(&service["healthcheck"]["test"])[0].starts_with("CMD"), "{name}");
             assert!(program.is_none_or(|program| program["depends_on"][name]["condition"] == "service_healthy"), "{name}");
@@ -77,13 +87,16 @@ fn all_that_it_refers_to_is_there() {
 #[test]
 fn the_programs_own_service_has_its_variables() {
     for (path, file) in files().into_iter().skip(1).step_by(2) {
-        let program = file["services"].as_object().unwrap().values().find(|service| service["image"] == "__IMAGE__").unwrap();
+        let program = file["services"].as_object().unwrap().values().find(|service| service["image"] == PROGRAM).unwrap();
         let mut project = Project::new(path);
         assert!(project.prepare().status.success(), "{}", project.said);
         let mut check = Command::new(path);
         check.arg("check").env_clear().stdin(Stdio::null());
         let mount = &program["volumes"][0];
-        assert_eq!((mount["source"].as_str(), mount["read_only"].as_bool()), (Some(format!("./.{}/program", project.name).as_str()), Some(true)));
+        assert_eq!(
+            (mount["source"].as_str(), mount["read_only"].as_bool()),
+            (Some(format!("./.{}/program", project.name).as_str()), Some(true))
+        );
         let target = mount["target"].as_str().unwrap();
         for (name, value) in program["environment"].as_object().unwrap() {
             let value = composed::interpolated(value.as_str().unwrap());
@@ -171,7 +184,13 @@ fn what_is_prepared_is_private_and_made_once() {
         fs::remove_file(project.prepared().join(path)).unwrap();
     }
     assert!(project.prepare().status.success(), "{}", project.said);
-    let changed: Vec<_> = project.files().into_iter().filter(|file| !before.contains(file)).map(|(path, ..)| path).filter(|path| !project.prepared().join(path).is_dir()).collect();
+    let changed: Vec<_> = project
+        .files()
+        .into_iter()
+        .filter(|file| !before.contains(file))
+        .map(|(path, ..)| path)
+        .filter(|path| !project.prepared().join(path).is_dir())
+        .collect();
     assert_eq!(changed, ["database/certificate.pem", "database/key.pem", "program/KIOSK_SESSIONS_PASSWORD", "sessions/password"]);
 }
 
@@ -186,7 +205,10 @@ fn what_somebody_wrote_into_the_file_of_variables_stays() {
     // Somebody fills one in, strikes one out, and an earlier file did not have a third.
     let paragraphs: Vec<_> = first.split("\n\n").filter(|text| !text.contains("KIOSK_SESSIONS_URL=")).collect();
     let mut text = paragraphs.join("\n\n").replace("=__SECRET__", &format!("={PASSWORD}"));
-    text = text.lines().map(|line| if line.starts_with("KIOSK_FEEDS_PRICES_") { format!("#{line}\n") } else { format!("{line}\n") }).collect();
+    text = text
+        .lines()
+        .map(|line| if line.starts_with("KIOSK_FEEDS_PRICES_") { format!("#{line}\n") } else { format!("{line}\n") })
+        .collect();
     fs::write(&path, &text).unwrap();
     let output = project.prepare();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "made env\n", "{output:?}");
@@ -228,7 +250,7 @@ impl Server {
     /// Runs one of the scripts that the images of databases run when there is no data yet: they read it into their own shell.
     fn initialize(&self) {
         let script = self.container.at("/docker-entrypoint-initdb.d/account.sh");
-        let line = "set -Eeo pipefail; . \"$1\"; echo it goes on";
+        let line = "set -Eeo pipefail; . \"$1\" 2>&1; echo it goes on";
         let said = tell(&mut self.exec(&["bash", "-c", line, "bash", script.to_str().unwrap()]));
         assert!(said.ends_with("it goes on\n"), "{said}");
     }
@@ -247,7 +269,8 @@ fn postgresql(project: &Project, name: &str) -> Server {
     let password = container.at(&secret).display().to_string();
     run(&mut container.exec(&["initdb", "--no-sync", "--username=postgres", "--pwfile", &password, "--pgdata", &data], &[]));
     let config = format!("{data}/postgresql.conf");
-    let settings = format!("listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{at}'\nfsync = off\n", container.port());
+    let settings =
+        format!("listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{at}'\nfsync = off\n", container.port());
     fs::write(&config, settings).unwrap();
     let mut environment = vec![("PGDATA", data), ("PGHOST", at), ("PGPORT", container.port().to_owned())];
     let process = container.start("postgres", &[], &borrowed(&environment));
@@ -265,7 +288,16 @@ fn mariadb(project: &Project, name: &str) -> Server {
     let container = project.container(name);
     let at = container.folder().path().display().to_string();
     let data = container.at("/var/lib/mysql").display().to_string();
-    run(&mut container.exec(&["mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", &format!("--datadir={data}")], &[]));
+    run(&mut container.exec(
+        &[
+            "mariadb-install-db",
+            "--no-defaults",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            &format!("--datadir={data}"),
+        ],
+        &[],
+    ));
     let options = format!(
         "[mariadbd]\ndatadir={data}\nsocket={at}/socket\npid-file={at}/pid\nport={}\nbind-address=127.0.0.1\nskip-name-resolve\n[client]\nsocket={at}/socket\n",
         container.port()
@@ -294,7 +326,10 @@ fn rabbitmq(project: &Project, name: &str) -> Server {
     assert_eq!(container.variable("ERL_EPMD_ADDRESS"), "127.0.0.1");
     let environment = vec![
         ("ERL_EPMD_PORT", names.clone()),
-        ("RABBITMQ_NODENAME", format!("{}{}@localhost", container.variable("RABBITMQ_NODENAME").split_once('@').unwrap().0, container.port())),
+        (
+            "RABBITMQ_NODENAME",
+            format!("{}{}@localhost", container.variable("RABBITMQ_NODENAME").split_once('@').unwrap().0, container.port()),
+        ),
         ("RABBITMQ_DIST_PORT", port::free().to_string()),
         ("RABBITMQ_CONF_ENV_FILE", "/dev/null".to_owned()),
         ("RABBITMQ_CONFIG_FILES", container.at("/etc/rabbitmq/conf.d/*.conf").display().to_string()),
@@ -371,7 +406,11 @@ fn the_program_attaches_to_all_that_is_started() {
     };
     let unready = attach(KIOSK, &project, Some("orders"));
     assert!(unready.status == 1 && unready.out.contains("error[missing_privileges]"), "{}", unready.out);
-    again(&database, "CREATE TABLE orders (id int); CREATE TABLE others (id int);", &["psql", "-q", "-U", "postgres", "-d", "kiosk_orders"]);
+    again(
+        &database,
+        "CREATE TABLE orders (id int); CREATE TABLE others (id int);",
+        &["psql", "-q", "-U", "postgres", "-d", "kiosk_orders"],
+    );
     let password = project.made("feeds-prices/admin-password");
     let client = ["mariadb", "--user=root", &format!("--password={password}"), "kiosk_feeds_prices"];
     again(&prices, "CREATE TABLE prices (id int); CREATE TABLE others (id int);", &client);
@@ -387,7 +426,11 @@ fn the_program_attaches_to_all_that_is_started() {
     }
     // What no container is there for is to be filled in, before anything is attached to.
     let unfilled = attach(KIOSK, &project, None);
-    assert!(unfilled.status == 1 && unfilled.out.contains("error[placeholder_value]") && unfilled.out.contains("KIOSK_RECEIPT_KEY"), "{}", unfilled.out);
+    assert!(
+        unfilled.status == 1 && unfilled.out.contains("error[placeholder_value]") && unfilled.out.contains("KIOSK_RECEIPT_KEY"),
+        "{}",
+        unfilled.out
+    );
     let file = project.prepared().join("env");
     let filled = fs::read_to_string(&file).unwrap().replace("=__SECRET__", &format!("={PASSWORD}"));
     fs::write(&file, filled).unwrap();
@@ -396,16 +439,19 @@ fn the_program_attaches_to_all_that_is_started() {
 
     // Nobody gets in without TLS.
     let login = [("PGPASSWORD", project.made("database/password"))];
-    let plain = format!("host=127.0.0.1 port={} user=kiosk_orders dbname=kiosk_orders sslmode=disable", database.container.port());
+    let plain =
+        format!("host=127.0.0.1 port={} user=kiosk_orders dbname=kiosk_orders sslmode=disable", database.container.port());
     let said = tell(database.exec(&["psql", "-c", "SELECT 1", &plain]).envs(login.clone()));
     assert!(said.contains("no pg_hba.conf entry") && said.contains("no encryption"), "{said}");
     let said = tell(database.exec(&["psql", "-Atc", "SELECT 'in'", &plain.replace("disable", "require")]).envs(login));
     assert_eq!(said, "in\n");
     let port = format!("--port={}", prices.container.port());
-    let client = ["mariadb", "--protocol=tcp", "--host=127.0.0.1", &port, "--user=kiosk_feeds_prices", "--skip-ssl", "-e", "SELECT 1"];
+    let client =
+        ["mariadb", "--protocol=tcp", "--host=127.0.0.1", &port, "--user=kiosk_feeds_prices", "--skip-ssl", "-e", "SELECT 1"];
     let said = tell(prices.exec(&client).env("MYSQL_PWD", project.made("feeds-prices/password")));
     assert!(said.contains("ERROR") && !said.contains("Unknown"), "{said}");
-    let root = ["mariadb", "--user=root", &format!("--password={password}"), "-Ne", "SELECT @@require_secure_transport, @@tls_version"];
+    let root =
+        ["mariadb", "--user=root", &format!("--password={password}"), "-Ne", "SELECT @@require_secure_transport, @@tls_version"];
     assert_eq!(tell(&mut prices.exec(&root)), "1\tTLSv1.2,TLSv1.3\n");
     let said = answer(sessions.container.port(), b"PING\r\n");
     assert!(!String::from_utf8_lossy(&said).contains("PONG") && !String::from_utf8_lossy(&said).contains("NOAUTH"), "{said:?}");
@@ -414,7 +460,10 @@ fn the_program_attaches_to_all_that_is_started() {
     let said = String::from_utf8_lossy(&answer(editions.container.port(), login.as_bytes())).into_owned();
     assert!(said.contains("\"tls_required\":true") && !said.contains("PONG"), "{said}");
     let said = answer(deliveries.container.port(), b"AMQP\x00\x00\x09\x01");
-    assert!(!String::from_utf8_lossy(&said).contains("AMQPLAIN") && !String::from_utf8_lossy(&said).contains("PLAIN"), "{said:?}");
+    assert!(
+        !String::from_utf8_lossy(&said).contains("AMQPLAIN") && !String::from_utf8_lossy(&said).contains("PLAIN"),
+        "{said:?}"
+    );
     let listeners = run(&mut deliveries.exec(&["rabbitmq-diagnostics", "--quiet", "listeners"]));
     assert!(!listeners.contains("protocol: amqp,") && listeners.contains("protocol: amqp/ssl"), "{listeners}");
     let users = run(&mut deliveries.exec(&["rabbitmqctl", "--quiet", "list_users", "--no-table-headers"]));
@@ -458,6 +507,7 @@ fn many_resources_of_one_service_are_as_many_servers() {
     for server in &started {
         assert_silent(&project, server);
     }
-    let ports: Vec<_> = servers(&project.file).map(|(_, service)| service["ports"][0].as_str().unwrap()).collect();
-    assert_eq!(ports[..3], ["127.0.0.1:6379:6379", "127.0.0.1:6380:6379", "127.0.0.1:6381:6379"]);
+    let ports: BTreeSet<_> = servers(&project.file).map(|(_, service)| service["ports"][0].as_str().unwrap()).collect();
+    assert_eq!(ports.len(), 12);
+    assert!(ports.iter().skip(1).take(3).eq(&["127.0.0.1:6379:6379", "127.0.0.1:6380:6379", "127.0.0.1:6381:6379"]), "{ports:?}");
 }

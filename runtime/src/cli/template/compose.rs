@@ -81,7 +81,8 @@ impl<'a> Compose<'a> {
             let _ = writeln!(listed, "{name} {user}:{group} {} {administrator}", field.base());
         }
         let servers = || self.fields.iter().filter_map(|(_, server)| server.as_ref());
-        let volumes: Vec<_> = servers().filter(|server| server.container.data.is_some()).map(|server| server.name.clone()).collect();
+        let volumes: Vec<_> =
+            servers().filter(|server| server.container.data.is_some()).map(|server| server.name.clone()).collect();
         let awaited: Vec<_> = servers()
             .map(|server| {
                 let condition = if server.container.health.is_empty() { "service_started" } else { "service_healthy" };
@@ -119,7 +120,8 @@ impl Server {
     }
 
     pub(super) fn context(&self) -> Value {
-        let Container { image, port, user: (user, group), command, environment, files, health, data, again, .. } = &self.container;
+        let Container { image, port, user: (user, group), command, environment, files, health, data, again, .. } =
+            &self.container;
         let environment: Vec<_> = environment.iter().map(|(name, value)| context! { name, value }).collect();
         let files: Vec<_> = files
             .iter()

@@ -138,15 +138,16 @@ pub(super) fn in_env_file(text: &str) -> Option<String> {
     }
 }
 
-/// A JSON string, which is a YAML scalar too.
+/// A JSON string, which is a YAML scalar too; but for what is invisible beyond 16 bits, which is written as YAML has it.
 fn in_json(text: &str) -> Result<String, Error> {
     let json = serde_json::to_string(text).map_err(|_| unwritable("a value that is no JSON"))?;
     let mut quoted = String::with_capacity(json.len());
     for c in json.chars() {
         // Some of them are a line's end in YAML 1.1, and none of them can be seen.
         if c.is_control() || is_invisible(c) {
-            // Writing to a `String` does not fail.
-            let _ = write!(quoted, "\\u{:04x}", u32::from(c));
+            let number = u32::from(c);
+            // Writing to a `String` does not fail. YAML takes no two halves for one.
+            let _ = if number > 0xffff { write!(quoted, "\\U{number:08x}") } else { write!(quoted, "\\u{number:04x}") };
         } else {
             quoted.push(c);
         }
@@ -193,7 +194,19 @@ mod tests {
             assert_eq!(in_env_file(text).as_deref(), written, "{text:?}");
         }
         assert_eq!(in_json("a\"\n\u{2028}\u{85}: {").unwrap(), r#""a\"\n\u2028\u0085: {""#);
+        assert_eq!(in_json("a\u{e0041}").unwrap(), r#""a\U000e0041""#);
         assert_eq!(in_unit("100%n \"\\\n"), r#""100%%n \"\\\x0a""#);
+    }
+
+    #[test]
+    fn a_block_is_one_only_where_its_text_stays_what_it_is() {
+        let text = |value: Value| value.as_str().unwrap().to_owned();
+        assert_eq!(text(block("a: b\n\n  # c\n---\n", 4).unwrap()), "|\n    a: b\n\n      # c\n    ---");
+        for odd in ["a", "", "\n", "a\n\n", " a\n", "\na\n", "a\n  \nb\n", "a\tb\n", "a\u{2028}b\n", "a\r\n"] {
+            assert!(text(block(odd, 4).unwrap()).starts_with('"'), "{odd:?}");
+        }
+        let list = ["a $HOME", "\"b\\"].map(str::to_owned).to_vec();
+        assert_eq!(text(words(list).unwrap()), r#"["a $$HOME", "\"b\\"]"#);
     }
 
     #[test]

@@ -16,6 +16,8 @@ const CONFIG: &str = "# TLS, and nothing else. For what the image says of this b
                       ssl_options.verify = verify_none\n\
                       ssl_options.fail_if_no_peer_cert = false\n\
                       auth_mechanisms.1 = PLAIN\n\
+                      # The image counts messages, and tells their number to whoever asks: to nobody outside.\n\
+                      prometheus.tcp.ip = 127.0.0.1\n\
                       # Until `guest` is deleted, nobody comes in as such.\n\
                       loopback_users.guest = true\n\
                       default_permissions.configure = ^$\n\

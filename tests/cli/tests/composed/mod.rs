@@ -26,9 +26,9 @@ pub(crate) fn written(path: &str) -> String {
 
 /// A compose file, as Compose's own types have it: a field that they do not have is an error of theirs.
 pub(crate) fn read(yaml: &str) -> Value {
-    let file: Value = serde_saphyr::from_str(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
-    let typed: Compose = serde_json::from_value(file.clone()).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
-    typed.validate_all().unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+    let file: Value = serde_saphyr::from_str(yaml).unwrap_or_else(|error| panic!("{error}"));
+    let typed: Compose = serde_json::from_value(file.clone()).unwrap_or_else(|error| panic!("{error}"));
+    typed.validate_all().unwrap_or_else(|error| panic!("{error}"));
     file
 }
 
@@ -123,7 +123,9 @@ impl Project {
                 "servers" => text = text.replace(" 999:999 ", &account).replace(" 0:0 ", &account),
                 "env" => {
                     for (_, there, here) in self.ports.iter().filter(|(_, there, _)| there.starts_with("localhost:")) {
-                        text = text.replace(&format!("{there}\n"), &format!("{here}\n")).replace(&format!("{there}/"), &format!("{here}/"));
+                        text = text
+                            .replace(&format!("{there}\n"), &format!("{here}\n"))
+                            .replace(&format!("{there}/"), &format!("{here}/"));
                     }
                 }
                 _ => text = here(&text),
@@ -145,7 +147,7 @@ impl Project {
         let mut secrets = Vec::new();
         for (path, ..) in self.files() {
             let text = fs::read_to_string(self.prepared().join(&path)).unwrap_or_default();
-            if path.ends_with("assword") {
+            if path.to_ascii_lowercase().ends_with("password") {
                 secrets.push(text.trim().to_owned());
             } else if path.ends_with(".key") || path.ends_with("key.pem") {
                 // A line of the key itself.
@@ -208,7 +210,8 @@ impl Project {
         }
         places.sort();
         places.dedup();
-        let mut ports: Vec<_> = self.ports.iter().filter(|(owner, there, _)| owner == name && !there.contains(':')).cloned().collect();
+        let mut ports: Vec<_> =
+            self.ports.iter().filter(|(owner, there, _)| owner == name && !there.contains(':')).cloned().collect();
         // NATS's own, for its health.
         ports.push((name.to_owned(), "8222".to_owned(), port::free().to_string()));
         let container = Container { folder, service, places, ports };
@@ -229,7 +232,12 @@ impl Project {
 
 /// The services that are servers.
 pub(crate) fn servers(file: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    file["services"].as_object().unwrap().iter().filter(|(name, _)| *name != "prepare").map(|(name, service)| (name.as_str(), service))
+    file["services"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, _)| *name != "prepare")
+        .map(|(name, service)| (name.as_str(), service))
 }
 
 /// A container that is none: its folders are below one of this machine's, and its ports are others.
@@ -277,9 +285,9 @@ impl Container {
     fn environment(&self, more: &[(&str, &str)]) -> Vec<(String, OsString)> {
         let mut environment: Vec<(String, OsString)> = Vec::new();
         if let Some(variables) = self.service["environment"].as_object() {
-            environment.extend(variables.iter().map(|(name, value)| {
-                (name.clone(), self.here(&interpolated(value.as_str().unwrap())).into())
-            }));
+            environment.extend(
+                variables.iter().map(|(name, value)| (name.clone(), self.here(&interpolated(value.as_str().unwrap())).into())),
+            );
         }
         let postgresql = postgres::program("initdb");
         let path = format!(
@@ -316,6 +324,10 @@ impl Container {
         let test: Vec<_> = texts(&self.service["healthcheck"]["test"]).iter().map(|word| self.here(word)).collect();
         let words: Vec<_> = test.iter().map(String::as_str).collect();
         let mut command = match words[..] {
+            ["CMD", "wget", ref words @ ..] => {
+                let wget = find("wget", &[]).display().to_string();
+                self.exec(&[&[wget.as_str()], words].concat(), more)
+            }
             ["CMD", ref words @ ..] => self.exec(words, more),
             ["CMD-SHELL", line] => self.exec(&["sh", "-c", line], more),
             _ => panic!("{test:?}"),
