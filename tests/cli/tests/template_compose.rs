@@ -125,6 +125,38 @@ fn the_programs_own_service_has_its_variables() {
     }
 }
 
+/// What a service that somebody else has written says of its server stays what it is, and names that are taken are not taken twice.
+#[test]
+fn a_container_of_somebody_elses_is_data() {
+    let file = read(&composed::written_as(KIOSK, "kennel-services"));
+    let names: BTreeSet<_> = file["services"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, BTreeSet::from(["env-server", "kennel-server", "prepare", "prepare-server"]));
+    let ports: BTreeSet<_> = servers(&file).map(|(_, service)| service["ports"][0].as_str().unwrap()).collect();
+    assert_eq!(ports, BTreeSet::from(["127.0.0.1:1024:65535", "127.0.0.1:1025:65535", "127.0.0.1:65535:65535"]));
+    for (name, account) in [("prepare-server", "kennel_prepare"), ("kennel-server", "kennel_itself")] {
+        let service = &file["services"][name];
+        assert_eq!((service["image"].as_str(), service["user"].as_str()), (Some("hound:1"), Some("7:8")));
+        assert_eq!(texts(&service["command"]), ["bark", "--at", "${HOME} $x \"'#\n: {{ 7 * 7 }}", account]);
+        assert_eq!(service["environment"], serde_json::json!({ "LEASH": "- *a\t&b\u{2028}" }));
+        assert!(service["healthcheck"].is_null() && service["evil"].is_null());
+        let content = |index: usize| {
+            let config = &service["configs"][index];
+            let content = file["configs"][config["source"].as_str().unwrap()]["content"].as_str().unwrap();
+            (config["target"].as_str().unwrap().to_owned(), composed::interpolated(content))
+        };
+        assert_eq!(content(0), ("/etc/hound/a: b".to_owned(), " odd\n\n$(touch pwned)\u{85}".to_owned()));
+        assert_eq!(content(1), ("/etc/hound/even".to_owned(), "  # even\n---\n".to_owned()));
+    }
+    let listed = file["configs"]["prepare.servers"]["content"].as_str().unwrap();
+    assert_eq!(listed, "prepare-server 7:8 KENNEL_PREPARE yes\nkennel-server 7:8 KENNEL yes\nenv-server 7:8 KENNEL_ENV yes\n");
+    let env = file["configs"]["prepare.env"]["content"].as_str().unwrap();
+    assert!(env.contains("\nKENNEL_PREPARE_URL=hounds://localhost:65535/a%2Fb%20c\n"), "{env}");
+
+    // A program without resources has nothing but its variables.
+    let file = read(&composed::written_as(KIOSK, "stand-services"));
+    assert_eq!(file["services"].as_object().unwrap().len(), 1);
+}
+
 #[test]
 fn the_images_are_of_releases_that_are_mended() {
     let until = Date::parse("2028-01-01").unwrap();

@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -16,7 +17,12 @@ use serde_json::Value;
 
 /// What `template compose` writes.
 pub(crate) fn written(path: &str) -> String {
-    let output = Command::new(path).args(["template", "compose"]).env_clear().stdin(Stdio::null()).output().unwrap();
+    written_as(path, path)
+}
+
+/// The same for a program that is another one where it is called otherwise.
+pub(crate) fn written_as(path: &str, name: &str) -> String {
+    let output = Command::new(path).arg0(name).args(["template", "compose"]).env_clear().stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     canary::assert_harmless("compose", &text);
@@ -309,7 +315,9 @@ impl Container {
         command.splice(1..1, before.iter().map(|word| (*word).to_owned()));
         let environment = self.environment(more);
         let environment: Vec<_> = environment.iter().map(|(name, value)| (name.as_str(), value.as_os_str())).collect();
-        Process::start(name, "KILL", self.folder.path(), &environment, command)
+        // A signal that ends it at once; and after which PostgreSQL leaves no memory behind that it shared.
+        let signal = if name == "postgres" { "QUIT" } else { "KILL" };
+        Process::start(name, signal, self.folder.path(), &environment, command)
     }
 
     /// A program, as whoever is in the container runs it.
