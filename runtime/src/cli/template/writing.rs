@@ -101,7 +101,7 @@ fn block(text: &str, indent: usize) -> Result<Value, Error> {
     let stays = text.ends_with('\n')
         && !text.ends_with("\n\n")
         && !text.starts_with([' ', '\n'])
-        && !text.lines().any(|line| is_odd(line) || line.chars().any(|c| c.is_control() || is_invisible(c)));
+        && !text.split('\n').any(|line| is_odd(line) || line.chars().any(|c| c.is_control() || is_invisible(c)));
     if !stays {
         return in_json(text).map(Value::from_safe_string);
     }
