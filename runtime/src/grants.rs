@@ -63,6 +63,25 @@ impl Grants {
         Some(Self { field, entry, needs, account, database: None })
     }
 
+    /// Those of a field that may not say what it needs: then an account that logs in, and may do no more.
+    #[cfg(feature = "cli")]
+    pub(crate) fn of_any(declared: &'static Field, entry: &'static ResourceEntry, field: &str, account: &str) -> Self {
+        let (field, account) = (field.to_owned(), account.to_owned());
+        Self::of(declared, entry, field.clone(), account.clone()).unwrap_or(Self {
+            field,
+            entry,
+            needs: Needs::none(),
+            account,
+            database: None,
+        })
+    }
+
+    /// What starts a server that has the account; `None` where the service has no such server.
+    #[cfg(feature = "cli")]
+    pub(crate) fn container(&self) -> Option<crate::Container> {
+        (self.entry.service.container)(self)
+    }
+
     /// The account is called so, instead of after its field.
     ///
     /// # Errors

@@ -72,6 +72,7 @@ mod check;
 pub mod cli;
 #[cfg(feature = "net")]
 mod connected;
+mod container;
 mod credentials;
 #[cfg(feature = "net")]
 mod detach;
@@ -118,6 +119,7 @@ pub use backing_services::BackingServices;
 pub use backing_services_macros::BackingServices;
 pub use backing_services_rules as rules;
 pub use backing_services_rules::{Level, Rule, Scheme};
+pub use container::Container;
 pub use credentials::{AnyCredentials, Credential, Credentials};
 #[cfg(feature = "net")]
 pub use detach::{Cut, Detached};

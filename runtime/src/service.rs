@@ -4,6 +4,7 @@ use std::fmt;
 
 use backing_services_rules::Scheme;
 
+use crate::container::Container;
 use crate::finding::{Failure, Finding};
 use crate::grants::Grants;
 use crate::locator::Locator;
@@ -94,6 +95,14 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// The statements that create an account with the privileges that a field needs, and no more: as an administrator runs them, names quoted, without
     /// a password. `None` where the service has no such statements.
     fn grants(grants: &Grants) -> Option<String> {
+        let _ = grants;
+        None
+    }
+
+    /// A server of this service for a developer's own machine, which has the account of these grants, and no other one for the program: `template compose` writes it
+    /// into a compose file. Where a field does not say what it needs, the grants need nothing: the account logs in, and may do no more. `None` where the service has no
+    /// such server.
+    fn container(grants: &Grants) -> Option<Container> {
         let _ = grants;
         None
     }
@@ -278,6 +287,8 @@ pub(crate) struct ServiceEntry {
     pub(crate) login: Login,
     pub(crate) privileges: &'static [Grantable],
     pub(crate) grants: fn(&Grants) -> Option<String>,
+    #[cfg(feature = "cli")]
+    pub(crate) container: fn(&Grants) -> Option<Container>,
     pub(crate) path: Option<&'static str>,
     pub(crate) ambient: &'static [&'static str],
     pub(crate) pins: bool,
@@ -302,6 +313,8 @@ pub(crate) trait Erased: Service {
         login: Self::LOGIN,
         privileges: Self::PRIVILEGES,
         grants: Self::grants,
+        #[cfg(feature = "cli")]
+        container: Self::container,
         path: Self::PATH,
         ambient: Self::AMBIENT,
         pins: Self::PINS,

@@ -227,7 +227,8 @@ fn run_single(data: &Path, database: &str, statements: &Path) {
 }
 
 /// One of PostgreSQL's programs, of the newest release that is installed.
-fn program(name: &str) -> PathBuf {
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
     static FOLDERS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| {
         // Debian's, Fedora's and Homebrew's.
         let mut folders: Vec<_> = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"]

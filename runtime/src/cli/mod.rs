@@ -13,7 +13,7 @@
 //! | `attach` | attaches to everything by all the rules, tells what came of each resource, and detaches |
 //! | `posture` | the same, and prints all that attaching learnt |
 //! | `manifest` | prints what the program attaches to, as JSON ([schema](crate::manifest::SCHEMA)) |
-//! | `template KIND` | writes what a deploy has to give: `env`, `kubernetes`, `servicebinding`, `networkpolicy` or `systemd` |
+//! | `template KIND` | writes what a deploy has to give: `env`, `kubernetes`, `servicebinding`, `networkpolicy` or `systemd`; or a compose file that starts a server for each resource: `compose` |
 //! | `grants FIELD` | prints the statements that create the account that a field needs |
 //! | `explain [RULE]` | says what a rule demands, why, and what to do; without a rule, the table of all |
 //! | `completions SHELL` | prints completions for a shell |

@@ -141,6 +141,12 @@ impl Needs {
         }
     }
 
+    /// Nothing.
+    #[cfg(feature = "cli")]
+    pub(crate) const fn none() -> Self {
+        Self { list: Vec::new() }
+    }
+
     /// Each privilege on each object, in the order in which they were written, each once.
     pub fn iter(&self) -> impl Iterator<Item = &Need> {
         self.list.iter()

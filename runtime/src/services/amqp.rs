@@ -79,6 +79,7 @@ use tokio::sync::Mutex;
 use self::frames::Greeting;
 use self::wire::{Fuse, Greeted, Limits, NoDialling, Reason, Why, greet};
 use crate::attach::within;
+use crate::container::Container;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::grants::Grants;
 use crate::needs::Grantable;
@@ -88,6 +89,7 @@ use crate::services::again::Again;
 use crate::target::Target;
 
 mod account;
+mod container;
 mod frames;
 mod wire;
 
@@ -146,6 +148,10 @@ impl Service for Amqp {
 
     fn grants(grants: &Grants) -> Option<String> {
         Some(account::grants(grants))
+    }
+
+    fn container(grants: &Grants) -> Option<Container> {
+        Some(container::container(grants))
     }
 
     fn check(target: &Target) -> Vec<Finding> {

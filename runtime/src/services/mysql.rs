@@ -70,6 +70,7 @@ use self::account::Account;
 use self::grants::{Grants, Naming, Product};
 use super::sqlx::{self as driver, Unproven};
 use crate::attach::within;
+use crate::container::Container;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::locator::Host;
 use crate::needs::Grantable;
@@ -78,6 +79,7 @@ use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
 
 mod account;
+mod container;
 mod grants;
 mod preflight;
 mod vocabulary;
@@ -140,6 +142,10 @@ impl Service for MySql {
 
     fn grants(grants: &crate::grants::Grants) -> Option<String> {
         Some(vocabulary::grants(grants))
+    }
+
+    fn container(grants: &crate::grants::Grants) -> Option<Container> {
+        container::container(grants)
     }
 
     async fn connect(target: &Target) -> Result<Attachment<MySqlPool>, Refusal> {

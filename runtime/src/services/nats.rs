@@ -74,6 +74,7 @@ use backing_services_rules::rule::{MALFORMED_LOCATOR, UNVERIFIED_TLS};
 use self::credentials::Credentials;
 use self::gate::{Gate, MOST_ATTEMPTS};
 use crate::attach::{HEALTH_DEADLINE, both, within};
+use crate::container::Container;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::grants::Grants;
 use crate::needs::Grantable;
@@ -82,6 +83,7 @@ use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
 
 mod account;
+mod container;
 mod credentials;
 mod gate;
 mod visit;
@@ -126,6 +128,10 @@ impl Service for Nats {
 
     fn grants(grants: &Grants) -> Option<String> {
         Some(account::grants(grants))
+    }
+
+    fn container(grants: &Grants) -> Option<Container> {
+        Some(container::container(grants))
     }
 
     fn check(target: &Target) -> Vec<Finding> {

@@ -47,6 +47,7 @@ use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use super::postgresql::{self, Account, COLUMNS, Row, database, no_answer, user};
 use super::sqlx::{self as driver, Unproven};
 use crate::attach::within;
+use crate::container::Container;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::grants::Grants;
 use crate::locator::Host;
@@ -103,6 +104,10 @@ impl Service for Postgres {
 
     fn grants(grants: &Grants) -> Option<String> {
         Some(postgresql::grants(grants))
+    }
+
+    fn container(grants: &Grants) -> Option<Container> {
+        postgresql::container(grants)
     }
 
     async fn connect(target: &Target) -> Result<Attachment<PgPool>, Refusal> {

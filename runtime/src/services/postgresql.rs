@@ -14,9 +14,11 @@ use crate::target::Target;
 use crate::tls::FirstShare;
 
 pub(super) use self::account::{Account, COLUMNS, Row, no_answer, question};
+pub(super) use self::container::container;
 pub(super) use self::vocabulary::{PRIVILEGES, grants};
 
 mod account;
+mod container;
 mod vocabulary;
 
 /// `SSLRequest`: a length of 8 and the code 80877103.

@@ -73,6 +73,7 @@ use tokio::sync::{Mutex, watch};
 
 use self::limits::Limited;
 use crate::attach::within;
+use crate::container::Container;
 use crate::dial::Stream;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::grants::Grants;
@@ -85,6 +86,7 @@ use crate::target::Target;
 
 mod account;
 mod commands;
+mod container;
 mod limits;
 
 /// Redis and Valkey. See [the module](self) for the locator, and for how it is attached.
@@ -123,6 +125,10 @@ impl Service for Redis {
 
     fn grants(grants: &Grants) -> Option<String> {
         Some(account::grants(grants))
+    }
+
+    fn container(grants: &Grants) -> Option<Container> {
+        Some(container::container(grants))
     }
 
     fn check(target: &Target) -> Vec<Finding> {

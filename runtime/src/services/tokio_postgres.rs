@@ -76,6 +76,7 @@ use super::postgresql::{
     self, Account, Asked, COLUMNS, Row, broken, database, foreign, no_answer, server_error, silent, unknown_authentication, user,
 };
 use crate::attach::within;
+use crate::container::Container;
 use crate::dial::Stream;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::grants::Grants;
@@ -156,6 +157,10 @@ impl Service for TokioPostgres {
 
     fn grants(grants: &Grants) -> Option<String> {
         Some(postgresql::grants(grants))
+    }
+
+    fn container(grants: &Grants) -> Option<Container> {
+        postgresql::container(grants)
     }
 
     async fn connect(target: &Target) -> Result<Attachment<TokioPostgresPool>, Refusal> {

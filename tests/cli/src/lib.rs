@@ -3,7 +3,10 @@
 #![allow(missing_debug_implementations, reason = "nobody prints them")]
 
 use backing_services::secrecy::SecretString;
-use backing_services::{Amqp, BackingServices, Https, MySql, Nats, Postgres, Redis, Resource, S3, Smtp, Sqlite};
+use backing_services::{
+    Amqp, Attachment, BackingServices, Container, Grants, Https, MySql, Nats, Postgres, Posture, Redis, Refusal, Resource, S3,
+    Scheme, Service, Smtp, Sqlite, Target,
+};
 
 /// Sells newspapers, and remembers to whom.
 #[derive(BackingServices)]
@@ -87,4 +90,53 @@ pub struct Stand {
     /// Where it stands.
     #[setting(default = "at the corner")]
     pub place: String,
+}
+
+/// A kennel, whose service is nobody's of ours, and whose container's text is hostile.
+#[derive(BackingServices)]
+#[services(prefix = "KENNEL")]
+pub struct Kennel {
+    /// It would be called as what makes the secrets.
+    pub prepare: Resource<Hound>,
+
+    /// It would be called as the program.
+    #[service(env = "KENNEL_URL")]
+    pub itself: Resource<Hound>,
+
+    /// It would be called as the file of variables.
+    pub env: Option<Resource<Hound>>,
+}
+
+/// A service that somebody else has written.
+#[derive(Clone, Copy, Debug)]
+pub struct Hound;
+
+impl Service for Hound {
+    type Client = ();
+    const NAME: &'static str = "Hound: \"#";
+    const SCHEMES: &'static [Scheme] = &[Scheme::tls("hounds").with_port(7070)];
+    const PATH: Option<&'static str> = Some("the leash");
+
+    fn container(grants: &Grants) -> Option<Container> {
+        let container = Container::new("hound:1", 65_535)
+            .with_user(7, 8)
+            .with_administrator()
+            .with_command(["bark", "--at", "${HOME} $x \"'#\n: {{ 7 * 7 }}", grants.account()])
+            .with_variable("LEASH", "- *a\t&b\u{2028}")
+            .with_file("/etc/hound/a: b", " odd\n\n$(touch pwned)\u{85}")
+            .with_file("/etc/hound/even", "  # even\n---\n")
+            .with_path("a/b c")
+            .with_again("sit\n  evil: 1");
+        Some(container)
+    }
+
+    async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+        Ok(Attachment::new((), Posture::of::<Self>(target)))
+    }
+
+    async fn health((): &()) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    async fn close((): &()) {}
 }

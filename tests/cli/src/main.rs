@@ -1,12 +1,13 @@
-//! The command line of a kiosk; or of a till, or of a stand, where it is called so.
+//! The command line of a kiosk; or of a till, of a stand, or of a kennel, where it is called so.
 
 use backing_services::cli::run;
-use backing_services_cli_tests::{Services, Stand, Till};
+use backing_services_cli_tests::{Kennel, Services, Stand, Till};
 
 fn main() -> std::process::ExitCode {
     match std::env::args_os().next().as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("till-services") => run::<Till>(),
         Some("stand-services") => run::<Stand>(),
+        Some("kennel-services") => run::<Kennel>(),
         _ => run::<Services>(),
     }
 }

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 const DEPOT: &str = env!("CARGO_BIN_EXE_depot-services");
 
-const KINDS: [&str; 5] = ["env", "kubernetes", "servicebinding", "networkpolicy", "systemd"];
+const KINDS: [&str; 6] = ["env", "kubernetes", "servicebinding", "networkpolicy", "systemd", "compose"];
 
 /// A password that passes.
 const PASSWORD: &str = "kX3-vR9_wQ1z";

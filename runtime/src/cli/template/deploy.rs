@@ -5,7 +5,10 @@ use std::collections::HashSet;
 use backing_services_rules::{Transport, variable};
 use minijinja::{Value, context};
 
+use super::compose::Server;
 use super::writing::in_env_file;
+use crate::container::Container;
+use crate::grants::Grants;
 use crate::manifest::{Category, Leaf, Manifest, ResourceEntry, Role, Variable};
 use crate::service::Login;
 
@@ -129,7 +132,11 @@ impl Suggested {
         matches!(self.variable.role, Role::Authority | Role::ClientCertificate | Role::ClientKey)
     }
 
-    fn context(&self) -> Value {
+    /// Where a server is there for it, what is in it, and is not to be filled in any more.
+    fn context(&self, server: Option<&Server>) -> Value {
+        let served = server.and_then(|server| server.text(self.variable.role));
+        let text = served.as_ref().map_or(self.text.as_str(), |(text, _)| text);
+        let is_needed = self.is_needed || served.is_some();
         let note = match self.variable.role {
             Role::Authority => "a private authority: it alone is trusted then",
             Role::ClientCertificate => "the client's certificate, and its key",
@@ -153,18 +160,46 @@ impl Suggested {
             name => if self.is_file() { format!("{name}_FILE") } else { name.clone() },
             variable => name,
             role => self.variable.role.name(),
-            text => self.text.as_str(),
+            text => text,
+            // Beside the server, instead of on the machine that it is on.
+            inside => served.as_ref().map_or(text, |(_, inside)| inside),
             // What no quoting protects in every reader is for a person to write.
-            fits_env => in_env_file(&self.text).is_some(),
-            needed => self.is_needed,
-            usual => self.is_needed || matches!(self.variable.role, Role::Value | Role::Locator | Role::User | Role::Password | Role::Authority | Role::Endpoint),
+            fits_env => in_env_file(text).is_some(),
+            needed => is_needed,
+            usual => is_needed || matches!(self.variable.role, Role::Value | Role::Locator | Role::User | Role::Password | Role::Authority | Role::Endpoint),
             note => note,
         }
     }
 }
 
 impl Item {
-    pub(super) fn context(&self) -> Value {
+    /// What its secret, its volume and its service are called.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What its account is called.
+    pub(super) fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// What all its variables begin with.
+    pub(super) fn base(&self) -> &str {
+        variable::base(&self.leaf.variable)
+    }
+
+    /// A server for it, and the scheme by which it is reached; `None` where no server of ours can stand in for the one that is meant.
+    pub(super) fn container(&self) -> Option<(Container, &'static str)> {
+        let Category::Resource(entry) = self.leaf.field.category() else { return None };
+        let scheme = scheme(entry, &self.leaf).filter(|scheme| scheme.transport() != Transport::Embedded)?;
+        if !self.leaf.field.declaration().listed_hosts().is_empty() {
+            return None;
+        }
+        Some((Grants::of_any(self.leaf.field, entry, &self.leaf.path, &self.account).container()?, scheme.name()))
+    }
+
+    /// What a template is told of it; and of the server that is there for it.
+    pub(super) fn context(&self, server: Option<&Server>) -> Value {
         let field = self.leaf.field;
         let declaration = field.declaration();
         let (kind, resource) = match field.category() {
@@ -176,13 +211,14 @@ impl Item {
             Category::Setting(entry) => entry.expects(),
             _ => "",
         };
-        let values: Vec<Value> = self.values.iter().map(Suggested::context).collect();
+        let values: Vec<Value> = self.values.iter().map(|value| value.context(server)).collect();
         context! {
             path => &*self.leaf.path,
             docs => field.doc_comment(),
             kind => kind,
             is_setting => matches!(field.category(), Category::Setting(_)),
-            required => self.leaf.is_required(),
+            required => self.leaf.is_required() || server.is_some(),
+            server => server.map(Server::context),
             presence => match declaration.default_text() {
                 Some(default) => format!("`{default}` unless it is set"),
                 None if self.leaf.is_required() => "required".to_owned(),

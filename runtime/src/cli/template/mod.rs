@@ -5,10 +5,12 @@
 
 use minijinja::{Error, Value, context};
 
+use self::compose::Compose;
 use self::deploy::Deploy;
 use super::Why;
 use crate::manifest::Manifest;
 
+mod compose;
 mod deploy;
 mod writing;
 
@@ -20,15 +22,17 @@ pub(super) enum Kind {
     ServiceBinding,
     NetworkPolicy,
     Systemd,
+    Compose,
 }
 
 /// What each is called on the command line, with what it is.
-pub(super) const KINDS: [(&str, Kind, &str); 5] = [
+pub(super) const KINDS: [(&str, Kind, &str); 6] = [
     ("env", Kind::Env, "a .env.example, with the doc comments"),
     ("kubernetes", Kind::Kubernetes, "Secrets, and a Deployment that mounts them"),
     ("servicebinding", Kind::ServiceBinding, "ServiceBindings (servicebinding.io), with their Secrets"),
     ("networkpolicy", Kind::NetworkPolicy, "a NetworkPolicy that lets the program out to its resources, and nowhere else"),
     ("systemd", Kind::Systemd, "a hardened unit, with a LoadCredential for each value"),
+    ("compose", Kind::Compose, "a compose file for a developer's machine: a server for each resource, with TLS and an account"),
 ];
 
 impl Kind {
@@ -40,6 +44,7 @@ impl Kind {
             Self::ServiceBinding => ("servicebinding.yaml", include_str!("servicebinding.yaml.j2")),
             Self::NetworkPolicy => ("networkpolicy.yaml", include_str!("networkpolicy.yaml.j2")),
             Self::Systemd => ("service", include_str!("systemd.service.j2")),
+            Self::Compose => ("compose.yaml", include_str!("compose.yaml.j2")),
         }
     }
 }
@@ -55,10 +60,20 @@ pub(super) fn write(manifest: &Manifest, program: &str, kind: Kind) -> Result<St
 }
 
 fn render(kind: Kind, deploy: &Deploy) -> Result<String, Error> {
+    if kind != Kind::Compose {
+        let fields = deploy.fields.iter().map(|field| field.context(None)).collect();
+        return fill(kind, deploy, fields, Value::UNDEFINED);
+    }
+    let compose = Compose::of(deploy);
+    // The file of variables, with what a server is there for.
+    let env = fill(Kind::Env, deploy, compose.fields(), Value::UNDEFINED)?;
+    fill(kind, deploy, compose.fields(), compose.context(&env))
+}
+
+fn fill(kind: Kind, deploy: &Deploy, fields: Vec<Value>, more: Value) -> Result<String, Error> {
     let (name, source) = kind.template();
     let mut environment = writing::environment();
     environment.add_template(name, source)?;
-    let fields: Vec<Value> = deploy.fields.iter().map(deploy::Item::context).collect();
     environment.get_template(name)?.render(context! {
         name => deploy.name.as_str(),
         program => deploy.program.as_str(),
@@ -66,5 +81,6 @@ fn render(kind: Kind, deploy: &Deploy) -> Result<String, Error> {
         docs => deploy.manifest.doc_comment(),
         deadline => deploy.manifest.deadline().as_secs(),
         fields => fields,
+        ..more
     })
 }

@@ -25,6 +25,8 @@ pub(super) fn environment() -> Environment<'static> {
     environment.add_filter("commented", commented);
     environment.add_filter("plain", plain);
     environment.add_filter("literal", literal);
+    environment.add_filter("words", words);
+    environment.add_filter("block", block);
     environment.add_filter("credential", credential);
     environment
 }
@@ -82,9 +84,36 @@ fn plain(text: &str) -> Result<Value, Error> {
     Ok(Value::from_safe_string(text.to_owned()))
 }
 
-/// A container's variable, in which Kubernetes puts nothing where `$(NAME)` stands.
+/// A text in which Kubernetes puts nothing where `$(NAME)` stands, and Compose nothing where `$NAME` or `${NAME}` does.
 fn literal(text: &str) -> String {
     text.replace('$', "$$")
+}
+
+/// A list of words, literal ones.
+fn words(words: Vec<String>) -> Result<Value, Error> {
+    let words: Vec<_> = words.iter().map(|word| in_json(&literal(word))).collect::<Result<_, _>>()?;
+    Ok(Value::from_safe_string(format!("[{}]", words.join(", "))))
+}
+
+/// Lines of a text, as a block of YAML whose lines begin at a column; or as any other value, where they would not stay what they are in a block.
+fn block(text: &str, indent: usize) -> Result<Value, Error> {
+    let is_odd = |line: &str| !line.is_empty() && line.trim().is_empty();
+    let stays = text.ends_with('\n')
+        && !text.ends_with("\n\n")
+        && !text.starts_with([' ', '\n'])
+        && !text.split('\n').any(|line| is_odd(line) || line.chars().any(|c| c.is_control() || is_invisible(c)));
+    if !stays {
+        return in_json(text).map(Value::from_safe_string);
+    }
+    let mut block = "|".to_owned();
+    for line in text.lines() {
+        block.push('\n');
+        if !line.is_empty() {
+            block.push_str(&" ".repeat(indent));
+            block.push_str(line);
+        }
+    }
+    Ok(Value::from_safe_string(block))
 }
 
 /// What a variable's credential is called: not as the variable, for `SystemdCredentials` would find it beside `NAME_FILE`, and two places are an error.
@@ -109,15 +138,16 @@ pub(super) fn in_env_file(text: &str) -> Option<String> {
     }
 }
 
-/// A JSON string, which is a YAML scalar too.
+/// A JSON string, which is a YAML scalar too; but for what is invisible beyond 16 bits, which is written as YAML has it.
 fn in_json(text: &str) -> Result<String, Error> {
     let json = serde_json::to_string(text).map_err(|_| unwritable("a value that is no JSON"))?;
     let mut quoted = String::with_capacity(json.len());
     for c in json.chars() {
         // Some of them are a line's end in YAML 1.1, and none of them can be seen.
         if c.is_control() || is_invisible(c) {
-            // Writing to a `String` does not fail.
-            let _ = write!(quoted, "\\u{:04x}", u32::from(c));
+            let number = u32::from(c);
+            // Writing to a `String` does not fail. YAML takes no two halves for one.
+            let _ = if number > 0xffff { write!(quoted, "\\U{number:08x}") } else { write!(quoted, "\\u{number:04x}") };
         } else {
             quoted.push(c);
         }
@@ -164,7 +194,19 @@ mod tests {
             assert_eq!(in_env_file(text).as_deref(), written, "{text:?}");
         }
         assert_eq!(in_json("a\"\n\u{2028}\u{85}: {").unwrap(), r#""a\"\n\u2028\u0085: {""#);
+        assert_eq!(in_json("a\u{e0041}").unwrap(), r#""a\U000e0041""#);
         assert_eq!(in_unit("100%n \"\\\n"), r#""100%%n \"\\\x0a""#);
+    }
+
+    #[test]
+    fn a_block_is_one_only_where_its_text_stays_what_it_is() {
+        let text = |value: Value| value.as_str().unwrap().to_owned();
+        assert_eq!(text(block("a: b\n\n  # c\n---\n", 4).unwrap()), "|\n    a: b\n\n      # c\n    ---");
+        for odd in ["a", "", "\n", "a\n\n", " a\n", "\na\n", "a\n  \nb\n", "a\tb\n", "a\u{2028}b\n", "a\r\n"] {
+            assert!(text(block(odd, 4).unwrap()).starts_with('"'), "{odd:?}");
+        }
+        let list = ["a $HOME", "\"b\\"].map(str::to_owned).to_vec();
+        assert_eq!(text(words(list).unwrap()), r#"["a $$HOME", "\"b\\"]"#);
     }
 
     #[test]

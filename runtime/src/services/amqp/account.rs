@@ -248,7 +248,7 @@ fn escaped(name: &str) -> String {
 }
 
 /// A word, as a shell reads it.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 

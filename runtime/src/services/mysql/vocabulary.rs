@@ -154,7 +154,7 @@ impl fmt::Display for Want {
 }
 
 /// A text, whatever `sql_mode` is: a backslash is an escape in some.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     if text.contains('\\') {
         let digits: String = text.bytes().map(|byte| format!("{byte:02X}")).collect();
         return format!("CONVERT(X'{digits}' USING utf8mb4)");
@@ -162,9 +162,14 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// The account, wherever it logs in from.
+pub(super) fn account(grants: &Grants) -> String {
+    format!("{}@`%`", quoted(grants.account()))
+}
+
 /// The statements that create an account.
 pub(super) fn grants(grants: &Grants) -> String {
-    let account = format!("{}@`%`", quoted(grants.account()));
+    let account = account(grants);
     let mut text = format!(
         "-- It is locked until it has a password: ALTER USER {account} IDENTIFIED BY '…' ACCOUNT UNLOCK;\n\
          CREATE USER {account} REQUIRE SSL ACCOUNT LOCK;\n"

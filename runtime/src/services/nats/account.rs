@@ -157,14 +157,19 @@ fn covers(pattern: &str, subject: &str) -> bool {
 
 /// A block of the server's configuration.
 pub(super) fn grants(grants: &Grants) -> String {
-    let variable: String =
-        grants.account().chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    let variable = variable(grants);
     format!(
-        "# the server takes the password, or its bcrypt hash, from its environment: it does not start without NATS_{variable}_PASSWORD\n\
-         authorization: {{\n  users: [\n    {{ user: {}, password: $NATS_{variable}_PASSWORD, permissions: {} }}\n  ]\n}}\n",
+        "# the server takes the password, or its bcrypt hash, from its environment: it does not start without {variable}\n\
+         authorization: {{\n  users: [\n    {{ user: {}, password: ${variable}, permissions: {} }}\n  ]\n}}\n",
         quoted(grants.account()),
         permissions(grants.needs())
     )
+}
+
+/// The variable of the server's that has the account's password.
+pub(super) fn variable(grants: &Grants) -> String {
+    let account = grants.account().chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    format!("NATS_{}_PASSWORD", account.collect::<String>())
 }
 
 /// Both sides: where one is left out, everything is permitted.

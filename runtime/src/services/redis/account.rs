@@ -525,8 +525,18 @@ pub(super) fn grants(grants: &Grants) -> String {
     format!("ECHO {}\n{statement}\n", quoted(&how))
 }
 
+/// A line of the server's configuration that gives it the account, but for its password.
+pub(super) fn user(grants: &Grants) -> String {
+    format!("user {}", words_of(grants.account(), grants.needs(), false))
+}
+
 /// What makes an account what it has to be, whatever it was, but for its password.
 fn rules_of(user: &str, needs: &Needs, selects: bool) -> String {
+    format!("ACL SETUSER {}", words_of(user, needs, selects))
+}
+
+/// The account's name, and its rules.
+fn words_of(user: &str, needs: &Needs, selects: bool) -> String {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for need in needs.iter() {
         let Some(object) = need.object.as_deref() else { continue };
@@ -560,7 +570,7 @@ fn rules_of(user: &str, needs: &Needs, selects: bool) -> String {
             own.patterns.extend(selector.patterns);
         }
     }
-    let mut words = vec!["ACL".to_owned(), "SETUSER".to_owned(), user.to_owned()];
+    let mut words = vec![user.to_owned()];
     words.extend(["on", "clearselectors", "resetkeys", "resetchannels", "-@all"].map(str::to_owned));
     words.extend(own.rules());
     words.extend(ATTACHING.iter().map(|command| format!("+{command}")));

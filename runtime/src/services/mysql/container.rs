@@ -1,0 +1,55 @@
+//! A server for a developer's own machine: MariaDB's image.
+
+use super::vocabulary::{account, literal};
+use crate::container::Container;
+use crate::grants::Grants;
+
+/// The image reads it into its own shell when there is no data yet. Whoever runs it again is told that the account is there already.
+///
+/// `--force`: what cannot be granted yet does not keep the rest from it, nor the server from starting. A shell's `printf` is no process, whose arguments would be in
+/// the list of them.
+const SCRIPT: &str = "(\n    \
+                          MYSQL_PWD=$(cat /run/backing-services/admin-password)\n    \
+                          export MYSQL_PWD\n    \
+                          {\n        \
+                              printf \"SET @password = '%s';\\n\" \"$(cat /run/backing-services/password)\"\n        \
+                              cat /etc/backing-services/account.sql\n    \
+                          } | mariadb --user=root --database=\"$MARIADB_DATABASE\" --force\n\
+                      ) || :\n";
+
+/// The account's own database is called as the account is.
+pub(super) fn container(grants: &Grants) -> Option<Container> {
+    let database = grants.account().to_owned();
+    let statements = grants.clone().in_database(&database).ok()?.statements()?;
+    let account = account(grants);
+    let (before, after) = (literal(&format!("ALTER USER {account} IDENTIFIED BY ")), literal(" ACCOUNT UNLOCK"));
+    let statements = format!("{statements}EXECUTE IMMEDIATE CONCAT({before}, QUOTE(@password), {after});\n");
+    let command = [
+        "mariadbd",
+        "--ssl-cert=/run/backing-services/certificate.pem",
+        "--ssl-key=/run/backing-services/key.pem",
+        "--require-secure-transport=ON",
+        "--tls-version=TLSv1.2,TLSv1.3",
+    ];
+    // Over the network: the server that the image starts to make the account listens on its socket alone.
+    let health = format!(
+        "MYSQL_PWD=$(cat /run/backing-services/password) mariadb-admin --user='{}' --protocol=tcp --host=localhost --port=3306 \
+         --ssl-ca=/run/backing-services/ca.pem --ssl-verify-server-cert --silent ping",
+        database.replace('\'', r"'\''")
+    );
+    let container = Container::new("mariadb:11.4", 3306)
+        .with_user(999, 999)
+        .with_administrator()
+        .with_command(command)
+        .with_variable("MARIADB_ROOT_PASSWORD_FILE", "/run/backing-services/admin-password")
+        .with_variable("MARIADB_ROOT_HOST", "localhost")
+        .with_variable("MARIADB_DATABASE", database.as_str())
+        .with_file("/etc/backing-services/account.sql", statements)
+        .with_file("/docker-entrypoint-initdb.d/account.sh", SCRIPT)
+        .with_again("sh /docker-entrypoint-initdb.d/account.sh")
+        .with_health(["CMD-SHELL", &health])
+        .with_data("/var/lib/mysql");
+    // Nobody can use a database in which they may do nothing.
+    let needs_nothing = grants.needs().iter().next().is_none();
+    Some(if needs_nothing { container } else { container.with_path(database) })
+}

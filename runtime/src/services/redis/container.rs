@@ -1,0 +1,39 @@
+//! A server for a developer's own machine: Valkey's image. The releases of Redis that are mended change every few months; one of Valkey is for years.
+
+use super::account::user;
+use crate::container::Container;
+use crate::grants::Grants;
+
+/// The hash of the account's password becomes the last word of the last line, and the server reads all of it from standard input: it is in no file, and in no list of
+/// processes.
+const START: &str = "hash=$(printf %s \"$(cat /run/backing-services/password)\" | sha256sum)\n\
+                     exec valkey-server - <<END\n\
+                     $(cat /etc/backing-services/valkey.conf) #${hash%% *}\n\
+                     END\n";
+
+pub(super) fn container(grants: &Grants) -> Container {
+    let config = format!(
+        "# TLS, and nothing else.\n\
+         bind * -::*\n\
+         port 0\n\
+         tls-port 6379\n\
+         tls-cert-file /run/backing-services/certificate.pem\n\
+         tls-key-file /run/backing-services/key.pem\n\
+         tls-ca-cert-file /run/backing-services/ca.pem\n\
+         # The account has a password, and no certificate.\n\
+         tls-auth-clients no\n\
+         dir /data\n\
+         # Who names nobody is nobody.\n\
+         user default off\n\
+         {}\n",
+        user(grants)
+    );
+    Container::new("valkey/valkey:8.1", 6379)
+        .with_user(999, 999)
+        .with_command(["sh", "/etc/backing-services/start.sh"])
+        .with_file("/etc/backing-services/valkey.conf", config)
+        .with_file("/etc/backing-services/start.sh", START)
+        // It answers that one has to log in.
+        .with_health(["CMD-SHELL", "valkey-cli -p 6379 --tls --cacert /run/backing-services/ca.pem ping | grep -q NOAUTH"])
+        .with_data("/data")
+}

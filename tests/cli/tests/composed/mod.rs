@@ -1,0 +1,376 @@
+//! A compose file, and its containers acted on this machine: their own commands, files and scripts, with other paths and ports.
+
+#![allow(dead_code, reason = "each test file uses its own part of it")]
+
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use backing_services_tests::folder::{self, Folder};
+use backing_services_tests::process::{Process, find, unprivileged};
+use backing_services_tests::{canary, port, postgres};
+use compose_spec::Compose;
+use serde_json::Value;
+
+/// What `template compose` writes.
+pub(crate) fn written(path: &str) -> String {
+    written_as(path, path)
+}
+
+/// The same for a program that is another one where it is called otherwise.
+pub(crate) fn written_as(path: &str, name: &str) -> String {
+    let output = Command::new(path).arg0(name).args(["template", "compose"]).env_clear().stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    canary::assert_harmless("compose", &text);
+    assert!(text.ends_with('\n') && !text.ends_with("\n\n"));
+    text
+}
+
+/// A compose file, as Compose's own types have it: a field that they do not have is an error of theirs.
+pub(crate) fn read(yaml: &str) -> Value {
+    let file: Value = serde_saphyr::from_str(yaml).unwrap_or_else(|error| panic!("{error}"));
+    let typed: Compose = serde_json::from_value(file.clone()).unwrap_or_else(|error| panic!("{error}"));
+    typed.validate_all().unwrap_or_else(|error| panic!("{error}"));
+    file
+}
+
+/// A text, as Compose puts it in: nothing is interpolated in it but `${PWD}`.
+pub(crate) fn interpolated(text: &str) -> String {
+    let text = text.replace("$$", "\u{1}");
+    let rest = text.replace("${PWD}", "");
+    assert!(!rest.contains('$'), "Compose would put something in: {rest}");
+    text.replace('\u{1}', "$")
+}
+
+pub(crate) fn texts(list: &Value) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|text| interpolated(text.as_str().unwrap())).collect()
+}
+
+/// The project's folder, in which `prepare` has not run yet, with the file in it.
+#[derive(Debug)]
+pub(crate) struct Project {
+    folder: Folder,
+    path: PathBuf,
+    pub(crate) name: String,
+    pub(crate) file: Value,
+    /// Each server's own port, and the one that stands in for it here.
+    ports: Vec<(String, String, String)>,
+    /// All that was printed.
+    pub(crate) said: String,
+}
+
+impl Project {
+    pub(crate) fn new(program: &str) -> Self {
+        let file = read(&written(program));
+        let folder = Folder::new("compose");
+        // A folder whose name has to be quoted.
+        let path = folder.path().join("a project");
+        fs::create_dir(&path).unwrap();
+        folder.own(&path);
+        let mut ports = Vec::new();
+        for (name, service) in servers(&file) {
+            let published = service["ports"][0].as_str().unwrap();
+            let published = published.strip_prefix("127.0.0.1:").expect("it is published on this machine alone");
+            let (outside, inside) = published.split_once(':').unwrap();
+            let free = port::free().to_string();
+            ports.push((name.to_owned(), inside.to_owned(), free.clone()));
+            ports.push((name.to_owned(), format!("localhost:{outside}"), format!("localhost:{free}")));
+        }
+        let name = file["name"].as_str().unwrap().to_owned();
+        Self { folder, path, name, file, ports, said: String::new() }
+    }
+
+    /// What `prepare` makes everything in.
+    pub(crate) fn prepared(&self) -> PathBuf {
+        self.path.join(format!(".{}", self.name))
+    }
+
+    /// What a file of what was prepared holds.
+    pub(crate) fn made(&self, name: &str) -> String {
+        fs::read_to_string(self.prepared().join(name)).unwrap_or_else(|error| panic!("{name}: {error}")).trim().to_owned()
+    }
+
+    /// What a config holds.
+    fn content(&self, name: &str) -> String {
+        interpolated(self.file["configs"][name]["content"].as_str().unwrap_or_else(|| panic!("{name}")))
+    }
+
+    /// Runs what the service `prepare` runs. Its folder is told to it as Compose does.
+    pub(crate) fn prepare(&mut self) -> Output {
+        let outside = self.prepared();
+        self.prepare_as(&outside)
+    }
+
+    pub(crate) fn prepare_as(&mut self, outside: &Path) -> Output {
+        let service = self.file["services"]["prepare"].clone();
+        assert_eq!(service["environment"], serde_json::json!({ "FOLDER": format!("${{PWD}}/.{}", self.name) }));
+        let (path, prepared) = (self.path.display().to_string(), self.prepared().display().to_string());
+        let given = self.folder.path().join("prepare");
+        fs::create_dir_all(&given).unwrap();
+        fs::create_dir_all(&prepared).unwrap();
+        // The users that the images have, and those that there are here.
+        let account = folder::account().unwrap_or_else(|| {
+            let own = fs::metadata("/proc/self").unwrap();
+            (own.uid(), own.gid())
+        });
+        let account = format!(" {}:{} ", account.0, account.1);
+        let here = |text: &str| {
+            let text = text.replace("/prepared", &format!("'{prepared}'")).replace("/project", &format!("'{path}'"));
+            text.replace("/prepare/", &format!("{}/", given.display()))
+        };
+        for config in service["configs"].as_array().unwrap() {
+            let target = config["target"].as_str().unwrap().strip_prefix("/prepare/").unwrap();
+            let mut text = self.content(config["source"].as_str().unwrap());
+            match target {
+                "servers" => text = text.replace(" 999:999 ", &account).replace(" 0:0 ", &account),
+                "env" => {
+                    for (_, there, here) in self.ports.iter().filter(|(_, there, _)| there.starts_with("localhost:")) {
+                        text = text
+                            .replace(&format!("{there}\n"), &format!("{here}\n"))
+                            .replace(&format!("{there}/"), &format!("{here}/"));
+                    }
+                }
+                _ => text = here(&text),
+            }
+            fs::write(given.join(target), text).unwrap();
+        }
+        let command: Vec<_> = texts(&service["command"]).iter().map(|word| here(word)).collect();
+        let mut prepare = Command::new(find(&command[0], &[]));
+        prepare.args(&command[1..]).env_clear().env("PATH", "/usr/bin:/bin").env("FOLDER", outside).stdin(Stdio::null());
+        let output = prepare.output().unwrap();
+        for bytes in [&output.stdout, &output.stderr] {
+            self.said.push_str(&String::from_utf8_lossy(bytes));
+        }
+        output
+    }
+
+    /// All that is secret.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let mut secrets = Vec::new();
+        for (path, ..) in self.files() {
+            let text = fs::read_to_string(self.prepared().join(&path)).unwrap_or_default();
+            if path.to_ascii_lowercase().ends_with("password") {
+                secrets.push(text.trim().to_owned());
+            } else if path.ends_with(".key") || path.ends_with("key.pem") {
+                // A line of the key itself.
+                secrets.push(text.lines().nth(1).unwrap().to_owned());
+            }
+        }
+        secrets
+    }
+
+    /// Every file and folder of what was prepared: its path, mode, owner, and what it holds, and since when.
+    pub(crate) fn files(&self) -> Vec<(String, u32, u32, Vec<u8>, i64)> {
+        fn walk(folder: &Path, root: &Path, files: &mut Vec<(String, u32, u32, Vec<u8>, i64)>) {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let found = fs::symlink_metadata(&path).unwrap();
+                let text = if found.is_dir() { Vec::new() } else { fs::read(&path).unwrap() };
+                let name = path.strip_prefix(root).unwrap().display().to_string();
+                files.push((name, found.mode() & 0o7777, found.uid(), text, found.mtime_nsec()));
+                if found.is_dir() {
+                    walk(&path, root, files);
+                }
+            }
+        }
+        let mut files = Vec::new();
+        walk(&self.prepared(), &self.prepared(), &mut files);
+        files.sort();
+        files
+    }
+
+    /// A container's command, about to be run here.
+    pub(crate) fn container(&self, name: &str) -> Container {
+        let service = self.file["services"][name].clone();
+        let folder = Folder::new("container");
+        let at = |path: &str| folder.path().join(path.trim_start_matches('/'));
+        let mut places = Vec::new();
+        for mount in service["volumes"].as_array().unwrap() {
+            let target = mount["target"].as_str().unwrap();
+            match mount["type"].as_str().unwrap() {
+                "bind" => {
+                    assert_eq!(mount["source"], format!("./.{}/{name}", self.name));
+                    assert_eq!(mount["read_only"], true);
+                    let link = at(target);
+                    fs::create_dir_all(link.parent().unwrap()).unwrap();
+                    symlink(self.prepared().join(name), link).unwrap();
+                }
+                "volume" => {
+                    fs::create_dir_all(at(target)).unwrap();
+                    folder.own(&at(target));
+                }
+                other => panic!("{other}"),
+            }
+            places.push(target.to_owned());
+        }
+        fs::create_dir_all(at("/tmp")).unwrap();
+        folder.own(&at("/tmp"));
+        places.push("/tmp/".to_owned());
+        for config in service["configs"].as_array().unwrap() {
+            let target = config["target"].as_str().unwrap();
+            places.push(Path::new(target).parent().unwrap().display().to_string());
+        }
+        places.sort();
+        places.dedup();
+        let mut ports: Vec<_> =
+            self.ports.iter().filter(|(owner, there, _)| owner == name && !there.contains(':')).cloned().collect();
+        // NATS's own, for its health.
+        ports.push((name.to_owned(), "8222".to_owned(), port::free().to_string()));
+        let container = Container { folder, service, places, ports };
+        for config in container.service["configs"].as_array().unwrap() {
+            let path = container.at(config["target"].as_str().unwrap());
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, container.here(&self.content(config["source"].as_str().unwrap()))).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
+        }
+        let programs = container.at("/programs");
+        fs::create_dir_all(&programs).unwrap();
+        for (there, here) in [("valkey-server", "redis-server"), ("valkey-cli", "redis-cli")] {
+            symlink(find(here, &[]), programs.join(there)).unwrap();
+        }
+        container
+    }
+}
+
+/// The services that are servers.
+pub(crate) fn servers(file: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    file["services"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, _)| *name != "prepare")
+        .map(|(name, service)| (name.as_str(), service))
+}
+
+/// A container that is none: its folders are below one of this machine's, and its ports are others.
+#[derive(Debug)]
+pub(crate) struct Container {
+    folder: Folder,
+    service: Value,
+    places: Vec<String>,
+    ports: Vec<(String, String, String)>,
+}
+
+impl Container {
+    /// Where a path of the container's is here.
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path.trim_start_matches('/'))
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The port here.
+    pub(crate) fn port(&self) -> &str {
+        &self.ports[0].2
+    }
+
+    /// A text with the paths and the ports that there are here.
+    fn here(&self, text: &str) -> String {
+        let mut text = text.replace("bind * -::*", "bind 127.0.0.1").replace("0.0.0.0", "127.0.0.1");
+        text = text.replace("listeners.ssl.default = ", "listeners.ssl.default = 127.0.0.1:");
+        for place in &self.places {
+            text = text.replace(place, &format!("\u{1}{place}"));
+        }
+        for (_, there, here) in &self.ports {
+            text = text.replace(there, here);
+        }
+        text.replace('\u{1}', &self.folder.path().display().to_string())
+    }
+
+    pub(crate) fn variable(&self, name: &str) -> String {
+        interpolated(self.service["environment"][name].as_str().unwrap_or_else(|| panic!("{name}")))
+    }
+
+    /// The container's environment here, with more of it.
+    fn environment(&self, more: &[(&str, &str)]) -> Vec<(String, OsString)> {
+        let mut environment: Vec<(String, OsString)> = Vec::new();
+        if let Some(variables) = self.service["environment"].as_object() {
+            environment.extend(
+                variables.iter().map(|(name, value)| (name.clone(), self.here(&interpolated(value.as_str().unwrap())).into())),
+            );
+        }
+        let postgresql = postgres::program("initdb");
+        let path = format!(
+            "{}:{}:/usr/lib/rabbitmq/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            self.at("/programs").display(),
+            postgresql.parent().unwrap().display()
+        );
+        environment.push(("PATH".to_owned(), path.into()));
+        for (name, value) in more {
+            environment.retain(|(other, _)| other != name);
+            environment.push(((*name).to_owned(), (*value).into()));
+        }
+        environment
+    }
+
+    /// Starts what the container runs.
+    pub(crate) fn start(&self, name: &'static str, before: &[&str], more: &[(&str, &str)]) -> Process {
+        let mut command: Vec<_> = texts(&self.service["command"]).iter().map(|word| self.here(word)).collect();
+        command.splice(1..1, before.iter().map(|word| (*word).to_owned()));
+        let environment = self.environment(more);
+        let environment: Vec<_> = environment.iter().map(|(name, value)| (name.as_str(), value.as_os_str())).collect();
+        // A signal that ends it at once; and after which PostgreSQL leaves no memory behind that it shared.
+        let signal = if name == "postgres" { "QUIT" } else { "KILL" };
+        Process::start(name, signal, self.folder.path(), &environment, command)
+    }
+
+    /// A program, as whoever is in the container runs it.
+    pub(crate) fn exec(&self, words: &[&str], more: &[(&str, &str)]) -> Command {
+        let mut command = unprivileged("env");
+        command.arg("--").args(words).envs(self.environment(more)).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// Whether its own test finds it well.
+    pub(crate) fn is_healthy(&self, more: &[(&str, &str)]) -> bool {
+        let test: Vec<_> = texts(&self.service["healthcheck"]["test"]).iter().map(|word| self.here(word)).collect();
+        let words: Vec<_> = test.iter().map(String::as_str).collect();
+        let mut command = match words[..] {
+            ["CMD", "wget", ref words @ ..] => {
+                let wget = find("wget", &[]).display().to_string();
+                self.exec(&[&[wget.as_str()], words].concat(), more)
+            }
+            ["CMD", ref words @ ..] => self.exec(words, more),
+            ["CMD-SHELL", line] => self.exec(&["sh", "-c", line], more),
+            _ => panic!("{test:?}"),
+        };
+        command.output().unwrap().status.success()
+    }
+}
+
+/// What a command says, whichever way it ends.
+#[track_caller]
+pub(crate) fn tell(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
+}
+
+/// The same for one that is given something to read.
+#[track_caller]
+pub(crate) fn tell_of(command: &mut Command, given: &str) -> String {
+    use std::io::Write as _;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(given.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
+}
+
+/// What a server answers on its port to what is said without TLS.
+pub(crate) fn answer(port: &str, said: &[u8]) -> Vec<u8> {
+    use std::io::{Read as _, Write as _};
+    let mut connection = std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
+    connection.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+    let (mut answer, mut some) = (Vec::new(), [0; 1024]);
+    // Where the server has closed already, there is nothing to be said.
+    let _ = connection.write_all(said);
+    while let Ok(count @ 1..) = connection.read(&mut some) {
+        answer.extend_from_slice(&some[..count]);
+    }
+    answer
+}
