@@ -14,7 +14,10 @@ use crate::{Options, Result};
 
 const SIZES: [usize; 4] = [10, 100, 500, 1000];
 
-/// The longest that one build may be expected to take, in seconds: a peer that would take longer is left out of a size.
+/// The size that has a target.
+const COMPARED: usize = 500;
+
+/// The longest that one build may be expected to take beyond that size, in seconds: a peer that would take longer is left out.
 const LONGEST: f64 = 40.0;
 
 /// What is expected to take longer than this many seconds is taken once.
@@ -212,11 +215,13 @@ pub fn run(options: Options) -> Result<Outcome> {
             for (i, peer) in peers.iter().enumerate() {
                 let Some((fields, seconds)) = before[i] else { continue };
                 let times = size as f64 / fields.max(1) as f64;
-                if fields > 0 && seconds * times * times > LONGEST {
+                // What is compared is the size that has a target: nobody is left out up to there.
+                if size > COMPARED && seconds * times * times > LONGEST {
                     before[i] = None;
                     outcome.remarks.push(format!(
-                        "{} is left out of `cargo {command}` from {size} fields on: {seconds:.0} s at {fields}.",
-                        peer.name
+                        "{} is left out of `cargo {command}` from {size} fields on: {} s at {fields}.",
+                        peer.name,
+                        crate::tables::number(seconds, "").trim()
                     ));
                     continue;
                 }
@@ -261,7 +266,7 @@ pub fn run(options: Options) -> Result<Outcome> {
                 before[*i] = Some((size, found.median));
                 let kind = format!("cargo {command}");
                 outcome.figures.push(Figure::new(&kind, "s", peers[*i].name, found).at(size as f64, "fields"));
-                if size == 500 {
+                if size == COMPARED {
                     at_500.push((command, peers[*i].name, increments));
                 }
             }
