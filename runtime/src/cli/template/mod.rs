@@ -59,7 +59,11 @@ fn render(kind: Kind, deploy: &Deploy) -> Result<String, Error> {
     let mut environment = writing::environment();
     environment.add_template(name, source)?;
     let fields: Vec<Value> = deploy.fields.iter().map(deploy::Item::context).collect();
+    // Whether it has a database of its own, in a file.
+    let state = deploy.fields.iter().filter_map(deploy::Item::is_state_required).max();
     environment.get_template(name)?.render(context! {
+        has_state => state.is_some(),
+        is_state_required => state == Some(true),
         name => deploy.name.as_str(),
         program => deploy.program.as_str(),
         struct => deploy.manifest.struct_name(),
