@@ -233,6 +233,18 @@ impl Attempt {
                 problems.push((self.ordinal, Problem::Finding(finding.in_place(&self.facts.place))))
             }
             Err(Refusal::Failure(failure)) => {
+                let target = &self.facts.target;
+                let has_limit = self.entry.service.parameters.iter().any(|parameter| parameter.name == "connect_timeout");
+                // It ended before the deadline for everything: it is the connection's own time that was up.
+                let is_the_limit = failure.kind() == FailureKind::TimedOut && self.took >= Some(target.connect_timeout());
+                let failure = if has_limit && is_the_limit {
+                    Box::new(
+                        failure
+                            .also("; `connect_timeout` in the locator, 10 s unless it is there, is the time for one connection"),
+                    )
+                } else {
+                    failure
+                };
                 problems.push((self.ordinal, Problem::Failure(failure.in_place(&self.facts.place))))
             }
         }

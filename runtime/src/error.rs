@@ -145,11 +145,7 @@ impl AttachError {
 }
 
 /// Each problem with its remedy, below its field.
-pub(crate) fn write_problems<'a>(
-    f: &mut dyn fmt::Write,
-    problems: impl IntoIterator<Item = &'a Problem>,
-    paint: Paint,
-) -> fmt::Result {
+fn write_problems<'a>(f: &mut dyn fmt::Write, problems: impl IntoIterator<Item = &'a Problem>, paint: Paint) -> fmt::Result {
     let mut current = None;
     for problem in problems {
         let variable = problem.variable();
@@ -231,7 +227,7 @@ impl Paint {
         self.with("1", text)
     }
 
-    fn severity(self, severity: Severity, rule: &str) -> String {
+    pub(crate) fn severity(self, severity: Severity, rule: &str) -> String {
         let code = match severity {
             Severity::Error => "1;31",
             Severity::Warning => "1;33",

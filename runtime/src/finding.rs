@@ -31,6 +31,24 @@ pub(crate) struct Place {
     pub(crate) origin: Option<Cow<'static, str>>,
 }
 
+/// What ends the names of a resource's variables beside its locator's.
+const ENDINGS: [&str; 10] =
+    ["_CA", "_PIN", "_USER", "_PASSWORD", "_CLIENT_CERT", "_CLIENT_KEY", "_ENDPOINT", "_HOST", "_PORT", "_DATABASE"];
+
+/// Whoever says what is wrong with a connection does not know which field it is of, and speaks of `` `_CA` ``. Where the field's variable is known, it is that field's: `` `SHOP_SESSIONS_CA` ``.
+fn name_companions(text: &mut Cow<'static, str>, variable: Option<&str>) {
+    let Some(base) = variable.filter(|variable| !variable.is_empty()).map(backing_services_rules::variable::base) else { return };
+    for ending in ENDINGS {
+        let (ours, named) = (format!("`{ending}`"), format!("`{base}{ending}`"));
+        if text.contains(&ours) {
+            let whole =
+                [format!("the resource's {ours} variable"), format!("the {ours} variable"), format!("the resource's {ours}")];
+            let replaced = whole.iter().fold(text.to_string(), |text, whole| text.replace(whole, &named));
+            *text = replaced.replace(&ours, &named).into();
+        }
+    }
+}
+
 impl Finding {
     /// A violation of `rule`. The message says what is wrong, in lower case and without a full stop; it holds no value.
     ///
@@ -58,6 +76,9 @@ impl Finding {
     }
 
     pub(crate) fn at(mut self, field: &str, variable: &str) -> Self {
+        for text in std::iter::once(&mut self.message).chain(&mut self.help) {
+            name_companions(text, Some(variable));
+        }
         field.clone_into(&mut self.place.field);
         self.place.variable.get_or_insert_with(|| variable.to_owned());
         self
@@ -183,6 +204,52 @@ impl FailureKind {
         }
     }
 
+    /// What it means, as a rule's rationale does for a rule.
+    #[cfg(feature = "cli")]
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Unresolved => "The resolver of this machine knows no address for the host in the locator, or cannot be asked.",
+            Self::Unreachable => {
+                "The host has an address, and no connection to its port came about: it was refused, there is no way to it, or the file is not there."
+            }
+            Self::TimedOut => {
+                "The other end took longer than it may: than the deadline for everything (`#[services(deadline = …)]`, `--deadline`), or than the locator's `connect_timeout`, which is 10 s unless it is there, for one connection."
+            }
+            Self::NotAdmitted => {
+                "The service was reached and verified, and does not let us in: it knows another user, another password or another client certificate."
+            }
+            Self::Protocol => {
+                "What answers is not the service that the locator's scheme says, or it sends more than it may, or it breaks its own protocol."
+            }
+            Self::Unavailable => {
+                "The service was reached and lets us in, and does not serve what the locator names: there is no such database, bucket or virtual host, or it is starting, stopping or overloaded."
+            }
+        }
+    }
+
+    /// What to look at, where nothing closer is known.
+    #[cfg(feature = "cli")]
+    pub(crate) const fn remedy(self) -> &'static str {
+        match self {
+            Self::Unresolved => {
+                "Look at how the host is written in the locator, and whether this machine resolves it (`getent hosts NAME`)."
+            }
+            Self::Unreachable => {
+                "Look at the host and the port, whether the service runs and listens there, and at firewalls and network policies on the way."
+            }
+            Self::TimedOut => {
+                "Look at the service's load, and at a firewall that drops instead of refusing. Where the service is slow for a reason, write `connect_timeout=SECONDS` into the locator, and a deadline that is longer than that."
+            }
+            Self::NotAdmitted => {
+                "Look at the variables with the user, the password and the client certificate, whether the account exists and is not locked, and from where it may log in."
+            }
+            Self::Protocol => {
+                "Look at what listens on the port, such as a proxy, a load balancer or another product. If it is the right service, report it as a bug."
+            }
+            Self::Unavailable => "Look at the locator's path, whether what it names exists, and at the service's own log.",
+        }
+    }
+
     /// The kind's name in reports, `snake_case`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -204,7 +271,17 @@ impl Failure {
     }
 
     pub(crate) fn in_place(mut self, place: &Place) -> Self {
+        for text in [&mut self.message, &mut self.help] {
+            name_companions(text, place.variable.as_deref());
+        }
         self.place = Box::new(place.clone());
+        self
+    }
+
+    /// What to look at beside that.
+    #[cfg(feature = "net")]
+    pub(crate) fn also(mut self, what: &str) -> Self {
+        self.help = format!("{}{what}", self.help).into();
         self
     }
 
@@ -258,3 +335,25 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use backing_services_rules::rule::UNVERIFIED_TLS;
+
+    use super::*;
+
+    #[test]
+    fn a_companion_is_named_once_it_is_known_whose_it_is() {
+        let place = Place { field: "sessions".to_owned(), variable: Some("SHOP_SESSIONS_URL".to_owned()), origin: None };
+        let finding = Finding::new(&UNVERIFIED_TLS, "not from the authority in the `_CA` variable")
+            .help("write it into the resource's `_CA` variable, or its digest into `_PIN`")
+            .in_place(&place);
+        assert_eq!(finding.message(), "not from the authority in `SHOP_SESSIONS_CA`");
+        assert_eq!(finding.remedy(), "write it into `SHOP_SESSIONS_CA`, or its digest into `SHOP_SESSIONS_PIN`");
+        let failure = Failure::new(FailureKind::NotAdmitted, "no", "set `_CLIENT_CERT` and `_CLIENT_KEY`").in_place(&place);
+        assert_eq!(failure.remedy(), "set `SHOP_SESSIONS_CLIENT_CERT` and `SHOP_SESSIONS_CLIENT_KEY`");
+        // Without a resource there is nothing to name, and what is named is not named again.
+        assert_eq!(Finding::new(&UNVERIFIED_TLS, "`_CA`").at("", "").message(), "`_CA`");
+        assert_eq!(Finding::new(&UNVERIFIED_TLS, "`A_CA`").at("b", "B_URL").message(), "`A_CA`");
+    }
+}

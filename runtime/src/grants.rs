@@ -139,10 +139,20 @@ impl Grants {
 }
 
 fn checked(name: String) -> Result<String, Malformed> {
-    let fits = !name.is_empty()
-        && name.len() <= LONGEST_NAME
-        && !name.chars().any(|c| c.is_control() || crate::locator::is_invisible(c));
-    fits.then_some(name).ok_or(Malformed)
+    if fault(&name).is_some() { Err(Malformed) } else { Ok(name) }
+}
+
+/// Why nothing can be called so.
+pub(crate) fn fault(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("it is empty")
+    } else if name.len() > LONGEST_NAME {
+        Some("it has more than 256 bytes")
+    } else if name.chars().any(|c| c.is_control() || crate::locator::is_invisible(c)) {
+        Some("it holds a control character, or one that cannot be seen")
+    } else {
+        None
+    }
 }
 
 impl fmt::Display for Grants {

@@ -184,7 +184,7 @@ impl fmt::Display for Posture {
                 tls.certificate.subject,
                 tls.certificate.days_left(self.taken_at)
             ),
-            None if self.transport == Transport::Embedded => f.write_str(", in this process"),
+            None if self.transport == Transport::Embedded => f.write_str(", embedded"),
             None => f.write_str(", without TLS"),
         }
     }

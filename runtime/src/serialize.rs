@@ -14,6 +14,9 @@ use crate::posture::{CertificatePosture, Posture, ServerPosture, TlsPosture, Tru
 use crate::service::{Login, Parameter, ParameterValue};
 use crate::source::MAX_VALUE;
 
+/// What the schema of a manifest is called: where it is, in the repository.
+const MANIFEST_SCHEMA: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/runtime/schemas/manifest.json");
+
 /// Writes a struct: its name, then `key: value` each.
 macro_rules! serialize {
     ($($type:ty as $name:literal |$this:ident| { $($key:literal: $value:expr,)* })*) => {$(
@@ -87,6 +90,7 @@ serialize! {
         "days_left": certificate.days_left(SystemTime::now()),
     }
     Manifest as "Manifest" |manifest| {
+        "$schema": MANIFEST_SCHEMA,
         "struct": manifest.struct_name(),
         "docs": manifest.doc_comment(),
         "prefix": manifest.variable_prefix(),

@@ -77,7 +77,7 @@ async fn a_pin_beside_an_authority_is_asked_for_both() {
         server
             .report(&[("CACHE_CA", &stranger.pem()), ("CACHE_PIN", &server.1)])
             .await
-            .contains("not the authority in the `_CA` variable")
+            .contains("not the authority in `CACHE_CA`")
     );
 }
 

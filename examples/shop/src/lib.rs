@@ -1,7 +1,7 @@
 //! What a web service attaches to: its orders are in PostgreSQL, and its sessions in Redis, both over TLS. [`Services`] is shared by two programs:
 //!
 //! - `cargo run -p shop` is the web service.
-//! - `cargo run -p shop --bin shop-services -- --help` is for whoever operates it: its whole `main` is one line. An init container and a CI gate run `shop-services attach`.
+//! - `cargo run -p shop --features cli --bin shop-services -- --help` is for whoever operates it: its whole `main` is one line. An init container and a CI gate run `shop-services attach`.
 //!
 //! They read these variables:
 //!

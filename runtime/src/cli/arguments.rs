@@ -1,23 +1,29 @@
 //! The command line: what can be asked, and what was.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anstream::ColorChoice;
 use backing_services_rules::RULES;
-use clap::builder::{PossibleValue, PossibleValuesParser, RangedU64ValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Error, ValueHint, value_parser};
 use clap_complete::Shell;
 
+use super::Why;
 use super::report::Command;
 use super::template::{KINDS, Kind};
+use crate::finding::FailureKind;
 use crate::manifest::{Category, Manifest};
+use crate::posture::printable;
 
 /// What was asked for.
 pub(super) struct Arguments {
     /// The name that the program was called by.
     pub(super) program: String,
+    /// The command line as it was, for whoever wants the same again.
+    pub(super) line: String,
     pub(super) color: ColorChoice,
     pub(super) task: Task,
 }
@@ -37,7 +43,7 @@ pub(super) enum Task {
         account: Option<String>,
         database: Option<String>,
     },
-    /// A rule's name, or none for all of them.
+    /// The name of a rule or of a kind of failure, or none for all of them.
     Explain(Option<String>),
     Completions(Shell),
 }
@@ -65,11 +71,11 @@ pub(super) fn parse(
 ) -> Result<Arguments, (ColorChoice, Error)> {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let program = arguments.first().and_then(|path| Path::new(path).file_name());
-    let program =
-        program.map_or_else(|| manifest.struct_name().to_owned(), |name| crate::posture::printable(&name.to_string_lossy()));
+    let program = program.map_or_else(|| manifest.struct_name().to_owned(), |name| printable(&name.to_string_lossy()));
     let matches = match command(manifest, &program).try_get_matches_from(&arguments) {
         Ok(matches) => matches,
         Err(error) => {
+            let error = without_escapes(manifest, &program, &arguments).unwrap_or(error);
             // What can be read of it, where nothing ends the reading.
             let flag = |name: &'static str, short| Arg::new(name).long(name).short(short).global(true).action(ArgAction::SetTrue);
             let lenient =
@@ -100,7 +106,22 @@ pub(super) fn parse(
         // clap has seen to it that it is one of those above, or this.
         _ => Task::Manifest,
     };
-    Ok(Arguments { program, color, task })
+    let words = arguments.iter().skip(1).map(|argument| word(&argument.to_string_lossy()));
+    let line = std::iter::once(program.clone()).chain(words).collect::<Vec<_>>().join(" ");
+    Ok(Arguments { program, line, color, task })
+}
+
+/// What clap says of a command line repeats what is wrong in it: that is said of one that is printable. One that is wrong for not being Unicode alone is not repeated.
+fn without_escapes(manifest: &'static Manifest, program: &str, arguments: &[OsString]) -> Option<Error> {
+    let printable = arguments.iter().map(|argument| printable(&argument.to_string_lossy()));
+    command(manifest, program).try_get_matches_from(printable).err()
+}
+
+/// A word of a command line, as a shell has it where it is printable.
+fn word(word: &str) -> String {
+    let word = printable(word);
+    let is_plain = |c: char| c.is_alphanumeric() || "_-.,/:@%+=".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 fn colored(matches: &ArgMatches) -> ColorChoice {
@@ -129,11 +150,60 @@ fn text(matches: &ArgMatches, name: &str) -> Option<String> {
     matches.get_one(name).cloned()
 }
 
-/// A script that completes this command line in a shell.
-pub(super) fn completions(manifest: &'static Manifest, program: &str, shell: Shell) -> Vec<u8> {
+/// A script that completes this command line in a shell. It holds the program's name in many places, and not all of them can be quoted: that name has to be plain.
+pub(super) fn completions(manifest: &'static Manifest, program: &str, shell: Shell) -> Result<Vec<u8>, Why> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if program.starts_with('-') || !program.chars().all(is_plain) {
+        return Err(Box::new(format!(
+            "a shell cannot complete a program that is called `{program}`: call it by a name of letters, digits, `.`, `_` and `-` alone, which does not begin with `-`"
+        )));
+    }
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(manifest, program), program, &mut script);
-    script
+    Ok(script)
+}
+
+/// A field's path.
+#[derive(Clone)]
+struct FieldParser {
+    known: PossibleValuesParser,
+    fields: Vec<String>,
+}
+
+impl FieldParser {
+    fn of(fields: Vec<String>) -> Self {
+        Self { known: PossibleValuesParser::new(&fields), fields }
+    }
+}
+
+impl TypedValueParser for FieldParser {
+    type Value = String;
+
+    fn parse_ref(&self, command: &clap::Command, argument: Option<&Arg>, value: &OsStr) -> Result<String, Error> {
+        let beginning = value.to_str().map(|value| format!("{value}."));
+        let is_below = |field: &&String| beginning.as_ref().is_some_and(|beginning| field.starts_with(beginning));
+        let below: Vec<_> = self.fields.iter().filter(is_below).map(|field| format!("`{field}`")).collect();
+        if below.is_empty() {
+            return self.known.parse_ref(command, argument, value);
+        }
+        // It is the beginning of a path of ours, and so it is printable.
+        let why = format!(
+            "`{}` is a struct, and no field to look at alone: name one of its fields, {}",
+            value.display(),
+            below.join(", ")
+        );
+        Err(command.clone().error(ErrorKind::InvalidValue, why))
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        self.known.possible_values()
+    }
+}
+
+/// A number of seconds for `--deadline`.
+fn seconds(text: &str) -> Result<u64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (1..=LONGEST_DEADLINE).contains(seconds));
+    seconds.ok_or_else(|| format!("it is a whole number of seconds, from 1 to {LONGEST_DEADLINE}"))
 }
 
 /// The grammar.
@@ -161,24 +231,31 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
     let only = Arg::new("only")
         .long("only")
         .value_name("FIELD")
-        .value_parser(PossibleValuesParser::new(fields))
+        .value_parser(FieldParser::of(fields))
         .hide_possible_values(true)
         .help("Look at this field alone: its path, such as `mail.relay`");
     let deadline = Arg::new("deadline")
         .long("deadline")
         .value_name("SECONDS")
-        .value_parser(RangedU64ValueParser::<u64>::new().range(1..=LONGEST_DEADLINE))
+        .value_parser(seconds)
         .allow_negative_numbers(true)
-        .help(format!("How long attaching to everything may take [default: {}]", manifest.deadline().as_secs()));
-    let resource =
-        Arg::new("FIELD").required(true).value_parser(PossibleValuesParser::new(resources)).help("The resource's field");
+        .help(format!(
+            "How long attaching to everything may take [default: {}]. One connection takes no longer than `connect_timeout` in its locator, which is 10 s unless it is there",
+            manifest.deadline().as_secs()
+        ));
+    let resource = Arg::new("FIELD").required(true).value_parser(FieldParser::of(resources)).help("The resource's field");
     let name = |name: &'static str| Arg::new(name).long(name).value_name("NAME");
 
     clap::Command::new(program.to_owned())
         .bin_name(program)
-        .version(env!("CARGO_PKG_VERSION"))
+        // The application's own version is not known here. What is printed is this name, and the version behind it.
+        .display_name(format!("{program},"))
+        .version(concat!("by backing-services ", env!("CARGO_PKG_VERSION")))
         .about(format!("What `{}` attaches to, and whether it can", manifest.struct_name()))
-        .after_help("Exit status: 0 where nothing is refused, 1 where something is, 2 where the command line is wrong.")
+        .after_help(concat!(
+            "Exit status: 0 where nothing is refused; 1 where something is; 2 where the command line is wrong, a file that it names cannot be read, or the output cannot be written; ",
+            "130 and 143 where it was interrupted or terminated."
+        ))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .arg(
@@ -215,11 +292,13 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
                 name("account").help("The account's name, instead of the field's"),
                 name("database").help("The database, the virtual host, or what else the locator's path means"),
             ]),
-            subcommand("explain").about("Say what a rule demands, why, and what to do; without a rule, list them all").arg(
+            subcommand("explain").about("Say what a rule demands or a failure means, and what to do; without a name, list them all").arg(
                 Arg::new("RULE")
-                    .value_parser(PossibleValuesParser::new(RULES.iter().map(|rule| rule.name)))
+                    .value_parser(PossibleValuesParser::new(
+                        RULES.iter().map(|rule| rule.name).chain(FailureKind::ALL.iter().map(|kind| kind.name())),
+                    ))
                     .hide_possible_values(true)
-                    .help("The rule's name, as a report has it in brackets"),
+                    .help("The name of the rule or of the kind of failure, as a report has it in brackets"),
             ),
             subcommand("completions")
                 .about("Print completions for a shell")

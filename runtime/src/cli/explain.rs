@@ -1,4 +1,4 @@
-//! The rules, for whoever reads a report.
+//! The rules and the kinds of failure, for whoever reads a report.
 
 use std::fmt::Write as _;
 
@@ -7,13 +7,16 @@ use backing_services_rules::{Level, RULES, Rule};
 use comfy_table::{Table, presets};
 
 use crate::error::Paint;
+use crate::finding::FailureKind;
 
 /// Colours are always written; whoever prints takes them out again where there should be none.
 const PAINT: Paint = Paint(true);
 
-/// One rule, or the table of all of them.
-pub(super) fn explain(rule: Option<&str>) -> String {
-    rule.and_then(look_up).map_or_else(index, one)
+/// One rule or kind of failure, or the table of all of them.
+pub(super) fn explain(name: Option<&str>) -> String {
+    let rule = name.and_then(look_up);
+    let kind = FailureKind::ALL.into_iter().find(|kind| Some(kind.name()) == name);
+    rule.map(one).or_else(|| kind.map(failure)).unwrap_or_else(index)
 }
 
 fn one(rule: &'static Rule) -> String {
@@ -23,12 +26,7 @@ fn one(rule: &'static Rule) -> String {
         _ => "a violation is reported; attaching goes on",
     };
     let phases: Vec<_> = rule.phases.iter().map(|phase| phase.name()).collect();
-    let mut text = String::new();
-    // Writing to a `String` does not fail.
-    let _ = writeln!(text, "{}: {}\n", PAINT.bold(rule.name), rule.summary);
-    for (name, value) in [("why", rule.rationale), ("what to do", rule.remedy)] {
-        let _ = writeln!(text, "{}\n  {value}\n", PAINT.bold(name));
-    }
+    let mut text = said(rule.name, rule.summary, [("why", rule.rationale), ("what to do", rule.remedy)]);
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.add_row(["level", &format!("{}: {level}", rule.level.name())]);
@@ -39,11 +37,31 @@ fn one(rule: &'static Rule) -> String {
     text
 }
 
+fn failure(kind: FailureKind) -> String {
+    let mut text = said(kind.name(), kind.summary(), [("what it means", kind.meaning()), ("what to do", kind.remedy())]);
+    text.push_str("It is no rule's: a service is away, does not let us in, or is not what it should be. It ends the attempt, and there is no waiver.\n");
+    text
+}
+
+fn said(name: &str, summary: &str, parts: [(&str, &str); 2]) -> String {
+    let mut text = String::new();
+    // Writing to a `String` does not fail.
+    let _ = writeln!(text, "{}: {summary}\n", PAINT.bold(name));
+    for (name, value) in parts {
+        let _ = writeln!(text, "{}\n  {value}\n", PAINT.bold(name));
+    }
+    text
+}
+
 fn index() -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["RULE", "LEVEL", "DEMANDS"]);
+    table.load_style(presets::NOTHING).set_header(["RULE", "LEVEL", "DEMANDS THAT (OWASP ASVS 5.0, CWE)"]);
     for rule in RULES {
-        table.add_row([rule.name, rule.level.name(), rule.summary]);
+        let demands = format!("{} ({}, CWE-{})", rule.summary, rule.asvs.join(", "), rule.cwe);
+        table.add_row([rule.name, rule.level.name(), &demands]);
+    }
+    for kind in FailureKind::ALL {
+        table.add_row([kind.name(), "failure", kind.summary()]);
     }
     let mut lines = lines(&table);
     let header = lines.next().map(|header| PAINT.bold(&header));

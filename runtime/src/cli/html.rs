@@ -45,8 +45,8 @@ fn context(report: &Report) -> Value {
         style_hash => BASE64_STANDARD.encode(digest(&SHA256, STYLE.as_bytes())),
         struct => report.manifest.struct_name(),
         docs => report.manifest.doc_comment(),
-        program => report.program.as_str(),
-        command => report.command.name(),
+        line => report.line.as_str(),
+        env_file => report.env_file.as_deref(),
         connects => report.command.connects(),
         in_full => report.command == Command::Posture,
         verdict => if report.has_passed() { State::Passed.name() } else { State::Refused.name() },
@@ -61,7 +61,7 @@ fn context(report: &Report) -> Value {
         left => side(report, left),
         right => side(report, right),
         problems => problems.into_iter().flatten().collect::<Vec<_>>(),
-        waivers => report.rows.iter().flat_map(waivers).collect::<Vec<_>>(),
+        waivers => report.rows.iter().flat_map(|row| waivers(report, row)).collect::<Vec<_>>(),
         details => resources.iter().map(|row| details(report, row)).collect::<Vec<_>>(),
         values => report.rows.iter().filter(|row| !row.is_resource()).map(value).collect::<Vec<_>>(),
     }
@@ -123,8 +123,8 @@ impl Lock {
         match self {
             Self::Verified => "verified",
             Self::Waived => "waived",
-            Self::Open => "no TLS",
-            Self::Embedded => "embedded",
+            Self::Open => text::without_tls(Transport::Plaintext),
+            Self::Embedded => text::without_tls(Transport::Embedded),
             Self::Loaded => "loaded",
             Self::Refused => "refused",
             Self::Untried => "not tried",
@@ -219,8 +219,7 @@ fn protection(posture: &Posture) -> String {
             };
             format!("{}, verified by {by}", tls.version)
         }
-        (None, Transport::Embedded) => "in this process".to_owned(),
-        (None, _) => "no TLS".to_owned(),
+        (None, transport) => text::without_tls(transport).to_owned(),
     }
 }
 
@@ -229,7 +228,7 @@ fn server(report: &Report, posture: &Posture) -> Option<Value> {
     let end = server.end_of_life();
     Some(context! {
         name => server.to_string(),
-        end_of_life => end.map(|end| end.to_string()),
+        mended => end.map(|end| text::mended(end, report.taken_at)),
         is_over => end.is_some_and(|end| end < day(report.taken_at)),
     })
 }
@@ -278,18 +277,19 @@ fn problem(problem: &Problem) -> Value {
 }
 
 /// The waivers of a field, and how much each of them covers.
-fn waivers(row: &Row) -> impl Iterator<Item = Value> {
-    row.field.declaration().waived_rules().iter().map(|waiver| {
+fn waivers(report: &Report, row: &Row) -> Vec<Value> {
+    let of_row = row.field.declaration().waived_rules().iter().map(|waiver| {
         let rule = waiver.rule().name;
         let covered = row.problems.iter().filter(|problem| problem.name() == rule && problem.severity() == Severity::Waived);
         context! {
             field => row.path.as_str(),
             rule => rule,
             reason => waiver.reason(),
-            until => waiver.until().map(|until| until.to_string()),
+            until => text::until(waiver, report.taken_at),
             covered => covered.count(),
         }
-    })
+    });
+    of_row.collect()
 }
 
 /// All that attaching taught of a resource.

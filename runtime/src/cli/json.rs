@@ -10,6 +10,9 @@ use super::output::{Output, broken};
 use super::report::{Report, Row, State};
 use crate::error::{Problem, Severity};
 
+/// What the schema is called: where it is, in the repository.
+const SCHEMA_ID: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/runtime/schemas/report.json");
+
 /// Prints a document, indented.
 pub(super) fn print(document: &impl Serialize, out: &mut Output) -> Result<(), Why> {
     // It has no maps whose keys are no texts, and nothing that fails by itself: all that can go wrong is the output.
@@ -19,12 +22,17 @@ pub(super) fn print(document: &impl Serialize, out: &mut Output) -> Result<(), W
 
 impl Serialize for Report {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        let mut fields = serializer.serialize_struct("Report", 10)?;
+        let mut fields = serializer.serialize_struct("Report", 15)?;
+        fields.serialize_field("$schema", SCHEMA_ID)?;
         fields.serialize_field("version", env!("CARGO_PKG_VERSION"))?;
         fields.serialize_field("program", &self.program)?;
         fields.serialize_field("command", self.command.name())?;
+        fields.serialize_field("command_line", &self.line)?;
+        fields.serialize_field("env_file", &self.env_file)?;
+        fields.serialize_field("only", &self.only)?;
         fields.serialize_field("struct", self.manifest.struct_name())?;
         fields.serialize_field("docs", self.manifest.doc_comment())?;
+        fields.serialize_field("declared", &self.declared)?;
         fields.serialize_field("passed", &self.has_passed())?;
         fields.serialize_field("taken_at", &self.taken_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())?;
         fields.serialize_field("took_ms", &self.took.as_millis())?;

@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 
 use quick_junit::{NonSuccessKind, Property, Report as Document, TestCase, TestCaseStatus, TestSuite, XmlString};
 
-use super::Why;
 use super::report::{Report, Row, State, rfc3339};
+use super::{Why, text};
 use crate::error::Problem;
 
 /// The document.
 pub(super) fn report(report: &Report) -> Result<String, Why> {
     let name = report.manifest.struct_name();
-    let mut document = Document::new(text(name));
+    let mut document = Document::new(xml(name));
     document.timestamp = rfc3339(report.taken_at).parse().ok();
     document.set_time(report.took);
     let mut suites: Vec<TestSuite> = Vec::new();
@@ -36,25 +36,34 @@ pub(super) fn report(report: &Report) -> Result<String, Why> {
 }
 
 fn suite(report: &Report, class: &str) -> TestSuite {
-    let mut suite = TestSuite::new(text(class));
+    let mut suite = TestSuite::new(xml(class));
     suite.timestamp = rfc3339(report.taken_at).parse().ok();
     let version = format!("backing-services {}", env!("CARGO_PKG_VERSION"));
-    for (name, value) in [("program", report.program.as_str()), ("command", report.command.name()), ("version", &version)] {
-        suite.add_property(property(name, value));
+    let looked_at = text::looked_at(report);
+    for (name, value) in [
+        ("program", Some(report.program.as_str())),
+        ("command", Some(report.command.name())),
+        ("command_line", Some(&report.line)),
+        ("version", Some(&version)),
+        ("env_file", report.env_file.as_deref()),
+        ("only", report.only.as_deref()),
+        ("looked_at", looked_at.as_deref()),
+    ] {
+        suite.properties.extend(value.map(|value| property(name, value)));
     }
     suite
 }
 
 fn case(report: &Report, row: &Row, class: &str, field: &str) -> TestCase {
-    let mut case = TestCase::new(text(field), status(row));
-    case.set_classname(text(class));
+    let mut case = TestCase::new(xml(field), status(row));
+    case.set_classname(xml(class));
     if let Some(took) = row.took {
         case.set_time(took);
     }
     case.properties = properties(report, row);
     let told = written(row.problems.iter().filter(|problem| !problem.is_denied()));
     if !told.is_empty() {
-        case.set_system_out(text(&told));
+        case.set_system_out(xml(&told));
     }
     case
 }
@@ -77,9 +86,9 @@ fn status(row: &Row) -> TestCaseStatus {
             };
             let mut status = TestCaseStatus::non_success(kind);
             if let Some(first) = denied().next() {
-                status.set_type(first.name()).set_message(text(first.message()));
+                status.set_type(first.name()).set_message(xml(first.message()));
             }
-            status.set_description(text(&written(denied())));
+            status.set_description(xml(&written(denied())));
             status
         }
     }
@@ -115,18 +124,17 @@ fn properties(report: &Report, row: &Row) -> Vec<Property> {
         add("server", posture.server.as_ref().map(ToString::to_string).as_deref());
     }
     for waiver in row.field.declaration().waived_rules() {
-        let until = waiver.until().map(|until| format!(", until {until}")).unwrap_or_default();
-        add("waiver", Some(&format!("{}: {}{until}", waiver.rule().name, waiver.reason())));
+        add("waiver", Some(&text::waiver(waiver, report.taken_at)));
     }
     properties
 }
 
 fn property(name: &str, value: &str) -> Property {
-    Property::new(name, text(value))
+    Property::new(name, xml(value))
 }
 
 /// A text that XML 1.0 can hold: beside what the library leaves out, it knows no U+FFFE and no U+FFFF.
-fn text(text: &str) -> XmlString {
+fn xml(text: &str) -> XmlString {
     XmlString::new(text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}"))
 }
 
@@ -136,6 +144,6 @@ mod tests {
 
     #[test]
     fn a_text_is_one_that_xml_can_hold() {
-        assert_eq!(text("a\u{0}\u{b}\u{1b}[31mb\u{fffe}c\u{ffff}").as_str(), "ab\u{fffd}c\u{fffd}");
+        assert_eq!(xml("a\u{0}\u{b}\u{1b}[31mb\u{fffe}c\u{ffff}").as_str(), "ab\u{fffd}c\u{fffd}");
     }
 }

@@ -15,7 +15,7 @@
 //! | `manifest` | prints what the program attaches to, as JSON ([schema](crate::manifest::SCHEMA)) |
 //! | `template KIND` | writes what a deploy has to give: `env`, `kubernetes`, `servicebinding`, `networkpolicy` or `systemd`; or a compose file that starts a server for each resource: `compose` |
 //! | `grants FIELD` | prints the statements that create the account that a field needs |
-//! | `explain [RULE]` | says what a rule demands, why, and what to do; without a rule, the table of all |
+//! | `explain [NAME]` | says what a rule demands, why, and what to do, or the same of a kind of failure; without a name, the table of all |
 //! | `completions SHELL` | prints completions for a shell |
 //!
 //! `check`, `attach` and `posture` read the process's environment (or what [`run_from`] is given), or with `--env-file` a file that stands in for it, in any build: whoever names a file on a
@@ -114,7 +114,7 @@ pub fn run_from<S: BackingServices>(source: &dyn Source) -> ExitCode {
 
 fn run_with(manifest: &'static Manifest, source: &dyn Source, arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let (color, status) = match arguments::parse(manifest, arguments) {
-        Ok(Arguments { program, color, task }) => (color, perform(manifest, source, &program, color, task)),
+        Ok(arguments) => (arguments.color, perform(manifest, source, arguments)),
         Err((color, error)) => (color, explained(color, &error)),
     };
     match status {
@@ -143,13 +143,16 @@ fn explained(color: ColorChoice, error: &clap::Error) -> Result<u8, Why> {
 /// Why a command could not be carried out.
 type Why = Box<dyn Display>;
 
-fn perform(manifest: &'static Manifest, source: &dyn Source, program: &str, color: ColorChoice, task: Task) -> Result<u8, Why> {
+fn perform(manifest: &'static Manifest, source: &dyn Source, arguments: Arguments) -> Result<u8, Why> {
+    let Arguments { program, line, color, task } = arguments;
+    let program = program.as_str();
     let mut out = Output::new(color);
     let status = match task {
         Task::Report { command, env_file, only, deadline, format } => {
             let file = env_file.map(DotEnv::named).transpose().map_err(|why| Box::new(why) as Why)?;
+            let env_file = file.as_ref().map(DotEnv::printable_path);
             let source = file.as_ref().map_or(source, |file| file);
-            let preflight = Preflight { program, command, manifest, source, only: only.as_deref(), deadline };
+            let preflight = Preflight { program, line, command, manifest, source, env_file, only, deadline };
             let is_watched = io::stderr().is_terminal() && (format != Format::Text || io::stdout().is_terminal());
             let is_told = !is_watched && format == Format::Text && command == Command::Attach;
             let live = OnceLock::new();
@@ -194,7 +197,7 @@ fn perform(manifest: &'static Manifest, source: &dyn Source, program: &str, colo
             FINE
         }
         Task::Completions(shell) => {
-            out.write_all(&arguments::completions(manifest, program, shell)).map_err(output::broken)?;
+            out.write_all(&arguments::completions(manifest, program, shell)?).map_err(output::broken)?;
             FINE
         }
     };
@@ -208,6 +211,9 @@ fn carried_out(
     preflight: Preflight<'_>,
     watch: impl FnOnce(&[Row]) -> Option<Arc<dyn Watch>> + Send,
 ) -> Result<ControlFlow<u8, Report>, Why> {
+    if !has_files_left() {
+        return Err(Box::new("this process may open too few files to attach with: raise its limit (`ulimit -n`)"));
+    }
     let attach = || {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().ok()?;
         let status = Cell::new(FINE);
@@ -222,6 +228,18 @@ fn carried_out(
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
     done.ok_or_else(|| Box::new("this machine gives no threads to attach with") as Why)
+}
+
+/// Whether there are as many files to be had as the runtime needs for itself: it panics where it cannot have its six, for its poll and its signals.
+#[cfg(unix)]
+fn has_files_left() -> bool {
+    let pairs: Result<Vec<_>, _> = (0..4).map(|_| std::os::unix::net::UnixStream::pair()).collect();
+    pairs.is_ok()
+}
+
+#[cfg(not(unix))]
+const fn has_files_left() -> bool {
+    true
 }
 
 /// Waits until the process is asked to end, and gives the exit status that a shell has for it: 128, and the signal's number. The first process of a container, as an init
@@ -256,8 +274,8 @@ fn grants(manifest: &'static Manifest, field: &str, account: Option<String>, dat
         )));
     };
     let named = |what: &'static str, name: &str| {
-        let name = crate::posture::printable(name);
-        move |why| Box::new(format!("`{name}` is no name of {what}: {why}")) as Why
+        let (name, fault) = (crate::posture::printable(name), crate::grants::fault(name).unwrap_or_default());
+        move |_| Box::new(format!("`{name}` is no name of {what}: {fault}")) as Why
     };
     if let Some(account) = account {
         grants = grants.for_account(&account).map_err(named("an account", &account))?;

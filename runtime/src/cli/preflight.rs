@@ -15,20 +15,25 @@ use crate::watch::Watch;
 /// What to look at.
 pub(crate) struct Preflight<'a> {
     pub(crate) program: &'a str,
+    /// The command line as it was.
+    pub(crate) line: String,
     pub(crate) command: Command,
     pub(crate) manifest: &'static Manifest,
     pub(crate) source: &'a dyn Source,
+    /// The file that stands in for the environment, by its printable path.
+    pub(crate) env_file: Option<String>,
     /// The field that is looked at alone, by its path.
-    pub(crate) only: Option<&'a str>,
+    pub(crate) only: Option<String>,
     pub(crate) deadline: Duration,
 }
 
 impl Preflight<'_> {
-    /// Every field that is looked at, before anything is known of it.
-    fn rows(&self) -> Vec<Row> {
-        let mut rows = Vec::new();
+    /// Every field that is looked at, before anything is known of it; and how many fields there are.
+    fn rows(&self) -> (Vec<Row>, usize) {
+        let (mut rows, mut declared) = (Vec::new(), 0);
         self.manifest.walk(&mut |leaf| {
-            if self.only.is_none_or(|only| only == leaf.path) {
+            declared += 1;
+            if self.only.as_ref().is_none_or(|only| *only == leaf.path) {
                 rows.push(Row {
                     variable: leaf.variable,
                     path: leaf.path.into_owned(),
@@ -42,7 +47,7 @@ impl Preflight<'_> {
                 });
             }
         });
-        rows
+        (rows, declared)
     }
 
     /// Loads, checks, and connects where the command does. All resources are connected to at once, under one deadline; whatever came of it, all are closed at the end.
@@ -50,7 +55,7 @@ impl Preflight<'_> {
     /// `watch` is asked who watches when it comes to that: with the rows as they are then, where those that are about to be connected to are untried.
     pub(crate) async fn run(self, watch: impl FnOnce(&[Row]) -> Option<Arc<dyn Watch>>) -> Report {
         let (begun, taken_at) = (Instant::now(), SystemTime::now());
-        let mut rows = self.rows();
+        let (mut rows, declared) = self.rows();
         let wanted: Vec<_> = rows.iter().map(|row| row.path.clone()).collect();
         let loaded = check::load_fields(self.manifest, self.source, Some(&wanted), self.deadline).loaded;
         let is_refused = loaded.is_denied();
@@ -100,7 +105,8 @@ impl Preflight<'_> {
             tell(&mut rows, problems);
             abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
         }
-        let Self { program, command, manifest, .. } = self;
-        Report { program: program.to_owned(), command, manifest, rows, taken_at, took: begun.elapsed() }
+        let Self { program, line, command, manifest, env_file, only, .. } = self;
+        let took = begun.elapsed();
+        Report { program: program.to_owned(), line, command, manifest, env_file, only, declared, rows, taken_at, took }
     }
 }

@@ -29,8 +29,16 @@ fn since_1970(moment: SystemTime) -> u64 {
 pub(crate) struct Report {
     /// The name that the program was called by.
     pub(crate) program: String,
+    /// The command line as it was.
+    pub(crate) line: String,
     pub(crate) command: Command,
     pub(crate) manifest: &'static Manifest,
+    /// The file that stood in for the environment, by its printable path.
+    pub(crate) env_file: Option<String>,
+    /// The field that was looked at alone.
+    pub(crate) only: Option<String>,
+    /// How many fields there are, whether they were looked at or not.
+    pub(crate) declared: usize,
     /// In declaration order.
     pub(crate) rows: Vec<Row>,
     pub(crate) taken_at: SystemTime,

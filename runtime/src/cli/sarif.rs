@@ -26,26 +26,41 @@ const IN_A_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remo
 
 /// The log, of one run.
 pub(super) fn log(report: &Report) -> Value {
-    let (name, command) = (report.manifest.struct_name(), report.command.name());
+    let command = report.command.name();
     json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
         "runs": [{
             "tool": { "driver": driver() },
             "taxonomies": [asvs(), cwe()],
-            // One run stands in for an earlier one of the same struct and command.
-            "automationDetails": { "id": format!("backing-services/{command}/{name}/") },
+            "automationDetails": { "id": identity(report) },
             "invocations": [{
                 "executionSuccessful": true,
                 "exitCode": if report.has_passed() { FINE } else { FINDINGS },
                 "startTimeUtc": rfc3339(report.taken_at),
                 "endTimeUtc": rfc3339(report.taken_at + report.took),
-                "properties": { "program": report.program, "command": command },
+                "commandLine": report.line,
+                "properties": {
+                    "program": report.program,
+                    "command": command,
+                    "envFile": report.env_file,
+                    "only": report.only,
+                    "fieldsDeclared": report.declared,
+                    "fieldsLookedAt": report.rows.len(),
+                },
             }],
             "columnKind": "unicodeCodePoints",
             "results": results(report),
         }],
     })
+}
+
+/// Which runs stand in for one another: those of one program, command and struct that look at the same fields. What a run does not find is closed of the run before it, and of no other.
+/// The slash at the end says that nothing tells two of them apart.
+fn identity(report: &Report) -> String {
+    let (name, command) = (report.manifest.struct_name(), report.command.name());
+    let parts = [report.program.as_str(), command, name].into_iter().chain(report.only.as_deref());
+    parts.fold("backing-services/".to_owned(), |id, part| format!("{id}{}/", utf8_percent_encode(part, IN_A_SEGMENT)))
 }
 
 fn driver() -> Value {
@@ -83,7 +98,8 @@ fn of_failure(kind: FailureKind) -> Value {
     json!({
         "id": kind.name(),
         "shortDescription": { "text": kind.summary() },
-        "help": { "text": "each result says what to look at" },
+        "fullDescription": { "text": kind.meaning() },
+        "help": { "text": kind.remedy() },
         "defaultConfiguration": { "level": "error" },
         "properties": { "tags": ["reliability"] },
     })
@@ -177,7 +193,13 @@ fn message(problem: &Problem) -> String {
         text.push_str("\nhelp: ");
         text.push_str(problem.remedy());
     }
-    if text.contains("](") { text.replace('[', "\\[").replace(']', "\\]") } else { text }
+    escaped(&text)
+}
+
+/// SARIF's own escapes (3.11.5 and 3.11.6): a brace begins a placeholder, and a bracket a link, where there is one.
+fn escaped(text: &str) -> String {
+    let text = text.replace('{', "{{").replace('}', "}}");
+    if text.contains("](") { text.replace('\\', r"\\").replace('[', r"\[").replace(']', r"\]") } else { text }
 }
 
 /// The field, and the variable. Code scanning shows no result without a file, and a variable is in none: its name stands in for one.
@@ -197,9 +219,23 @@ fn location(report: &Report, problem: &Problem) -> Value {
     json!({ "physicalLocation": { "artifactLocation": artifact, "region": { "startLine": 1 } }, "logicalLocations": logical })
 }
 
-/// What stays the same from run to run, whatever the message says today.
+/// What stays the same from run to run, whatever the message says today, and whether or not the field was looked at alone.
 fn fingerprint(report: &Report, problem: &Problem) -> String {
-    let parts = [report.manifest.struct_name(), problem.field(), problem.variable().unwrap_or_default(), problem.name()];
+    let (program, name) = (report.program.as_str(), report.manifest.struct_name());
+    let parts = [program, name, problem.field(), problem.variable().unwrap_or_default(), problem.name()];
     let digest = digest(&SHA256, parts.join("\n").as_bytes());
     digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn a_message_makes_no_placeholder_and_no_link() {
+        assert_eq!(escaped("a [b] {0} c\\u{1b}"), "a [b] {{0}} c\\u{{1b}}");
+        assert_eq!(escaped("[x](https://evil.example)"), r"\[x\](https://evil.example)");
+        // What is escaped already would be unescaped by a second backslash.
+        assert_eq!(escaped(r"\[x\](https://evil.example)"), r"\\\[x\\\](https://evil.example)");
+    }
 }

@@ -1,12 +1,18 @@
 //! The report for a person: a line for each field, and below it what is wrong and what to do.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
 
 use comfy_table::{ColumnConstraint, Table, Width, presets};
 
-use super::report::{Command, Report, Row, State};
-use crate::error::{Paint, Problem, Severity, counted, write_problems};
+use backing_services_rules::{Date, Transport, variable};
+
+use super::report::{Command, Report, Row, State, day};
+use crate::error::{Paint, Problem, Severity, counted};
+use crate::manifest::Waiver;
 use crate::posture::{CertificatePosture, Posture, TlsPosture, TrustPosture};
+use crate::source::environment;
 
 /// Colours are always written; whoever prints takes them out again where there should be none.
 const PAINT: Paint = Paint(true);
@@ -21,14 +27,11 @@ pub(super) fn report(report: &Report, is_told: bool) -> String {
         Command::Attach => vec![table(rows, |row| is_shown(row) && !(is_told && row.took.is_some()))],
         Command::Posture => {
             let is_full = |row: &Row| row.is_resource() && row.state != State::Absent;
-            let blocks = rows.iter().filter(|row| is_full(row)).map(full);
+            let blocks = rows.iter().filter(|row| is_full(row)).map(|row| full(report, row));
             blocks.chain([table(rows, |row| is_shown(row) && !is_full(row))]).collect()
         }
     };
-    let mut problems = String::new();
-    // Writing to a `String` does not fail.
-    let _ = write_problems(&mut problems, report.problems(), PAINT);
-    let ends = [problems.trim_start_matches('\n').to_owned(), summary(report)];
+    let ends = [problems(report), summary(report)];
     let parts: Vec<_> = parts.into_iter().chain(ends.map(|end| if end.is_empty() { end } else { end + "\n" })).collect();
     let is_after_lines = is_told && rows.iter().any(|row| row.took.is_some()) && parts.first().is_some_and(String::is_empty);
     let text = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n");
@@ -93,7 +96,7 @@ fn detail(row: &Row) -> String {
     match (&row.posture, &row.endpoint) {
         (Some(posture), _) => {
             parts.push(posture.endpoint.clone());
-            parts.push(posture.tls.as_ref().map_or("no TLS", |tls| tls.version).to_owned());
+            parts.push(posture.tls.as_ref().map_or_else(|| without_tls(posture.transport), |tls| tls.version).to_owned());
             parts.extend(posture.tls.as_ref().map(|tls| format!("certificate for {}", days(&tls.certificate))));
             parts.extend(posture.account.as_ref().map(|account| format!("as {account}")));
             // What stands behind the number is for `posture`.
@@ -109,7 +112,9 @@ fn detail(row: &Row) -> String {
         (None, Some(endpoint)) if row.took.is_some() => parts.push(endpoint.clone()),
         (None, endpoint) => {
             parts.push(row.variable.clone());
-            parts.extend(row.origin.as_ref().map(|origin| format!("from {origin}")));
+            // A variable is in the environment, unless it is said where else.
+            let elsewhere = row.origin.as_ref().filter(|origin| *origin != environment::NAME);
+            parts.extend(elsewhere.map(|origin| format!("from {origin}")));
             parts.extend(endpoint.clone());
         }
     }
@@ -130,7 +135,7 @@ fn notices(count: impl Fn(Severity) -> usize) -> impl Iterator<Item = String> {
 }
 
 /// All that attaching taught, a line each.
-fn full(row: &Row) -> String {
+fn full(report: &Report, row: &Row) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let mut line = |name: &str, value: String| {
@@ -142,11 +147,10 @@ fn full(row: &Row) -> String {
         line("endpoint", endpoint.clone());
     }
     if let Some(posture) = &row.posture {
-        posture_lines(posture, &mut line);
+        posture_lines(report, posture, &mut line);
     }
     for waiver in row.field.declaration().waived_rules() {
-        let until = waiver.until().map(|until| format!(", until {until}")).unwrap_or_default();
-        line("waiver", format!("{}: {}{until}", waiver.rule().name, waiver.reason()));
+        line("waiver", self::waiver(waiver, report.taken_at));
     }
     if let Some(took) = row.took {
         line("took", milliseconds(took));
@@ -161,13 +165,13 @@ fn full(row: &Row) -> String {
     format!("{} ({}): {state}\n{lines}", PAINT.bold(&row.path), row.kind())
 }
 
-fn posture_lines(posture: &Posture, line: &mut impl FnMut(&str, String)) {
+fn posture_lines(report: &Report, posture: &Posture, line: &mut impl FnMut(&str, String)) {
     match &posture.tls {
         Some(tls) => tls_lines(tls, line),
-        None => line("TLS", "none".to_owned()),
+        None => line("transport", without_tls(posture.transport).to_owned()),
     }
     if let Some(server) = &posture.server {
-        let end = server.end_of_life().map(|end| format!(", gets security fixes until {end}")).unwrap_or_default();
+        let end = server.end_of_life().map(|end| format!(", {}", mended(end, report.taken_at))).unwrap_or_default();
         line("server", format!("{server}{end}"));
     }
     if let Some(account) = &posture.account {
@@ -191,6 +195,33 @@ fn tls_lines(tls: &TlsPosture, line: &mut impl FnMut(&str, String)) {
     line("names", certificate.names.join(", "));
 }
 
+/// What a connection is that has no TLS.
+pub(super) const fn without_tls(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Embedded => "embedded",
+        _ => "no TLS",
+    }
+}
+
+/// Until when a server's release is mended, or was.
+pub(super) fn mended(end: Date, now: SystemTime) -> String {
+    if end < day(now) { format!("no fixes since {end}") } else { format!("fixes until {end}") }
+}
+
+/// Until when a waiver holds, or did.
+pub(super) fn until(waiver: &Waiver, now: SystemTime) -> String {
+    match waiver.until() {
+        Some(end) if end < day(now) => format!("ended on {end}"),
+        Some(end) => format!("until {end}"),
+        None => "without end".to_owned(),
+    }
+}
+
+/// A waiver in one line.
+pub(super) fn waiver(waiver: &Waiver, now: SystemTime) -> String {
+    format!("{}: {}, {}", waiver.rule().name, waiver.reason(), until(waiver, now))
+}
+
 /// Who vouches for the server, as it goes on behind "trusted".
 pub(super) const fn trust(trust: TrustPosture) -> &'static str {
     match trust {
@@ -201,7 +232,7 @@ pub(super) const fn trust(trust: TrustPosture) -> &'static str {
 }
 
 fn days(certificate: &CertificatePosture) -> String {
-    let days = certificate.days_left(std::time::SystemTime::now());
+    let days = certificate.days_left(SystemTime::now());
     counted(usize::try_from(days).unwrap_or(usize::MAX), "day")
 }
 
@@ -217,14 +248,101 @@ fn summary(report: &Report) -> String {
 
 /// The same, without the one word that says it.
 pub(super) fn sentence(report: &Report) -> String {
-    let name = report.manifest.struct_name();
+    let name = format!("`{}`", report.manifest.struct_name());
+    let name = report.only.as_ref().map_or_else(|| name.clone(), |only| format!("`{only}` of {name}"));
     let (done, not_done) = if report.command.connects() { ("attaches", "attach") } else { ("loads", "load") };
     let also: String = notices(|severity| report.count(severity)).map(|notice| format!(", {notice}")).collect();
     let fields = counted(report.rows.len(), "field");
+    let looked_at = looked_at(report);
     if report.has_passed() {
-        return format!("`{name}` {done}: {fields}{also}");
+        return format!("{name} {done}: {}{also}", looked_at.unwrap_or(fields));
     }
     let failing = report.rows.iter().filter(|row| row.state == State::Refused).count();
     let problems = counted(report.count(Severity::Error), "problem");
-    format!("`{name}` does not {not_done}: {problems} in {failing} of {fields}{also}")
+    let place = looked_at.unwrap_or_else(|| format!("in {failing} of {fields}"));
+    let separator = if report.only.is_some() { ", " } else { " " };
+    format!("{name} does not {not_done}: {problems}{separator}{place}{also}")
+}
+
+/// How much was looked at, where that is not everything.
+pub(super) fn looked_at(report: &Report) -> Option<String> {
+    let was = if report.rows.len() == 1 { "was" } else { "were" };
+    report.only.as_ref().map(|_| format!("{} of {} {was} looked at", report.rows.len(), counted(report.declared, "field")))
+}
+
+/// What is wrong, for one screen: what refuses before what only warns, each field once, and what is the same of several fields once for all of them.
+fn problems(report: &Report) -> String {
+    let mut order = Vec::new();
+    let mut entries: BTreeMap<_, Vec<&Problem>> = BTreeMap::new();
+    for severity in Severity::ALL {
+        let problems = report.rows.iter().flat_map(|row| row.problems.iter().map(move |problem| (row, problem)));
+        for (row, problem) in problems.filter(|(_, problem)| problem.severity() == severity) {
+            let texts = [problem.message(), advice(problem).1].map(|text| general(&row.variable, text));
+            let [message, remedy] = texts;
+            let key = [severity.name().to_owned(), problem.name().to_owned(), message, remedy];
+            if !entries.contains_key(&key) {
+                order.push(key.clone());
+            }
+            let same = entries.entry(key).or_default();
+            // One file with several of a field's values is one thing to mend.
+            if !same.iter().any(|known| known.field() == problem.field()) {
+                same.push(problem);
+            }
+        }
+    }
+    // A field's entries come where its worst one does, and so do those of several fields.
+    let mut blocks: Vec<(Vec<&str>, Vec<&[String; 4]>)> = Vec::new();
+    for key in &order {
+        let fields: Vec<_> = entries[key].iter().map(|problem| problem.field()).collect();
+        match blocks.iter_mut().find(|(known, _)| *known == fields) {
+            Some((_, keys)) => keys.push(key),
+            None => blocks.push((fields, vec![key])),
+        }
+    }
+    let mut text = String::new();
+    for (fields, keys) in blocks {
+        let first = entries[keys[0]][0];
+        let separator = if text.is_empty() { "" } else { "\n" };
+        // Writing to a `String` does not fail.
+        let _ = match &fields[..] {
+            [field] => writeln!(text, "{separator}{}{}", PAINT.bold(field), place(first)),
+            _ => writeln!(text, "{separator}in {} fields: {}", fields.len(), PAINT.bold(&fields.join(", "))),
+        };
+        for key in keys {
+            let problem = entries[key][0];
+            let is_elsewhere = fields.len() == 1 && (problem.variable(), problem.origin()) != (first.variable(), first.origin());
+            let elsewhere = if is_elsewhere { place(problem) } else { String::new() };
+            let (label, _) = advice(problem);
+            let [_, _, message, remedy] = if fields.len() == 1 {
+                [String::new(), String::new(), problem.message().to_owned(), advice(problem).1.to_owned()]
+            } else {
+                key.clone()
+            };
+            let severity = PAINT.severity(problem.severity(), problem.name());
+            let _ = writeln!(text, "  {severity}: {message}{elsewhere}\n    {label}: {remedy}");
+        }
+    }
+    text.trim_end_matches('\n').to_owned()
+}
+
+/// What stands below a problem, and what that is called.
+fn advice(problem: &Problem) -> (&'static str, &str) {
+    problem.waived_because().map_or_else(|| ("help", problem.remedy()), |reason| ("waived", reason))
+}
+
+/// Where a problem is, behind its field's name.
+fn place(problem: &Problem) -> String {
+    match (problem.variable(), problem.origin()) {
+        (Some(variable), Some(origin)) => format!(" ({variable}, from {origin})"),
+        (Some(variable), None) => format!(" ({variable})"),
+        (None, _) => String::new(),
+    }
+}
+
+/// A text of a problem without the name of its field's variable: what is left is the same for every field that has it. A companion keeps its ending, `NAME_PASSWORD`.
+fn general(variable: &str, text: &str) -> String {
+    let named = |text: &str, name: &str, general: &str| {
+        text.replace(&format!("`{name}`"), &format!("`{general}`")).replace(&format!("`{name}_"), &format!("`{general}_"))
+    };
+    named(&named(text, variable, "NAME"), variable::base(variable), "NAME")
 }

@@ -1,8 +1,10 @@
 //! `.env` files, for development builds: dotenvy reads them, and nothing of them gets into the environment.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 use dotenvy::Iter;
@@ -54,6 +56,12 @@ impl DotEnv {
         source.get("").map(|_| source)
     }
 
+    /// The path as it was given, to be read by a person.
+    #[cfg(feature = "cli")]
+    pub(crate) fn printable_path(&self) -> String {
+        crate::posture::printable(&self.path.to_string_lossy())
+    }
+
     fn get_of(&self, variable: &str, is_development: bool) -> Result<Option<Value>, Unreadable> {
         let name = self.name();
         let found = match file::read(&self.path) {
@@ -70,38 +78,62 @@ impl DotEnv {
         }
         let Some(text) = found.text else { return Ok(None) };
         let mut values = parse(text.expose_secret()).map_err(|why| Unreadable::whole(format!("{name} {why}")))?;
-        let value = values.remove(variable).filter(|value| !value.expose_secret().is_empty());
+        let value = values.remove(variable).map(|(value, _)| value).filter(|value| !value.expose_secret().is_empty());
         Ok(value.map(|value| Value::new(value, self.name().into_owned()).noticed(found.notices)))
     }
 }
 
-/// Every value of a file. The error follows the file's name.
-fn parse(text: &str) -> Result<BTreeMap<String, SecretString>, String> {
+/// Gives a text line by line, and counts the lines: dotenvy asks for the next one when it needs it, and tells no numbers.
+struct Lines<'a> {
+    rest: &'a [u8],
+    count: &'a Cell<usize>,
+}
+
+impl Read for Lines<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let line = self.rest.iter().position(|byte| *byte == b'\n').map_or(self.rest.len(), |end| end + 1);
+        let length = line.min(buffer.len());
+        let (given, rest) = self.rest.split_at(length);
+        buffer[..length].copy_from_slice(given);
+        self.rest = rest;
+        self.count.set(self.count.get() + usize::from(length == line && length > 0));
+        Ok(length)
+    }
+}
+
+/// Every value of a file, and the line on which it ends. The error follows the file's name. It names lines, and nothing that is in them: what is wrong may be a secret, or a part of one.
+fn parse(text: &str) -> Result<BTreeMap<String, (SecretString, usize)>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.contains(DOLLAR) {
         return Err("holds a character of a private-use area".to_owned());
     }
     // What it would be if no `$` meant anything, beside what it is: where they differ, something was substituted.
     let literal = Zeroizing::new(Zeroizing::new(text.replace("\\$", DOLLAR)).replace('$', DOLLAR));
-    let (given, literal) = (Iter::new(text.as_bytes()), Iter::new(literal.as_bytes()));
+    let count = Cell::new(0);
+    let given = Iter::new(Lines { rest: text.as_bytes(), count: &count });
+    let literal = Iter::new(literal.as_bytes());
     let mut values = BTreeMap::new();
-    let mut last = None;
+    let mut last = 0;
     for (given, literal) in given.zip(literal) {
         // An error of dotenvy's holds the line.
         let (Ok((name, value)), Ok((_, literal))) = (given, literal) else {
-            return Err(match last {
-                Some(name) => format!("has, behind `{name}`, a line that is no `NAME=value`"),
-                None => "begins with a line that is no `NAME=value`".to_owned(),
+            // What comes before it and says nothing is not what is wrong.
+            let is_empty = |line: &&str| line.trim_start().is_empty() || line.trim_start().starts_with('#');
+            let (first, end) = (last + text.lines().skip(last).take_while(is_empty).count() + 1, count.get());
+            return Err(if first < end {
+                format!("has, from line {first} to line {end}, what is no `NAME=value`: a quote may be open there")
+            } else {
+                format!("has a line that is no `NAME=value`: line {end}")
             });
         };
+        last = count.get();
         let (value, literal) = (SecretString::from(value), SecretString::from(Zeroizing::new(literal).replace(DOLLAR, "$")));
         if value.expose_secret() != literal.expose_secret() {
-            return Err(format!("holds a `$` in `{name}` that would be replaced: write the value in single quotes"));
+            return Err(format!("holds a `$` that would be replaced: write the value that ends in line {last} in single quotes"));
         }
-        if values.insert(name.clone(), value).is_some() {
-            return Err(format!("holds `{name}` twice"));
+        if let Some((_, earlier)) = values.insert(name, (value, last)) {
+            return Err(format!("has a variable twice: in line {earlier} and in line {last}"));
         }
-        last = Some(name);
     }
     Ok(values)
 }
@@ -134,7 +166,7 @@ mod tests {
 
     fn parsed(text: &str) -> Result<Vec<String>, String> {
         let values = parse(text)?;
-        Ok(values.iter().map(|(name, value)| format!("{name}={}", value.expose_secret())).collect())
+        Ok(values.iter().map(|(name, (value, _))| format!("{name}={}", value.expose_secret())).collect())
     }
 
     #[test]
@@ -154,15 +186,18 @@ mod tests {
     #[test]
     fn what_is_not_meant_is_refused() {
         for (text, message) in [
-            ("A=1\nB=$PATH", "holds a `$` in `B` that would be replaced: write the value in single quotes"),
-            ("A=${PATH}s3cret", "holds a `$` in `A` that would be replaced: write the value in single quotes"),
-            ("A=1\nB=\"x${A}\"", "holds a `$` in `B` that would be replaced: write the value in single quotes"),
-            ("A=pa$s3cret", "holds a `$` in `A` that would be replaced: write the value in single quotes"),
-            ("A=1\nA=2", "holds `A` twice"),
-            ("A=1\ns3cret", "has, behind `A`, a line that is no `NAME=value`"),
-            ("s3cret", "begins with a line that is no `NAME=value`"),
-            ("A='s3cret", "begins with a line that is no `NAME=value`"),
-            ("A=s3 cret", "begins with a line that is no `NAME=value`"),
+            ("A=1\nB=$PATH", "holds a `$` that would be replaced: write the value that ends in line 2 in single quotes"),
+            ("A=${PATH}s3cret", "holds a `$` that would be replaced: write the value that ends in line 1 in single quotes"),
+            ("A=1\nB=\"x${A}\"", "holds a `$` that would be replaced: write the value that ends in line 2 in single quotes"),
+            ("A=pa$s3cret", "holds a `$` that would be replaced: write the value that ends in line 1 in single quotes"),
+            ("A=1\nA=2", "has a variable twice: in line 1 and in line 2"),
+            ("A='1\n2'\n\n# s3cret\ns3cret=1\ns3cret=2\n", "has a variable twice: in line 5 and in line 6"),
+            ("A=1\ns3cret", "has a line that is no `NAME=value`: line 2"),
+            ("A=1\n\n # B\r\ns3cret\nB=2", "has a line that is no `NAME=value`: line 4"),
+            ("s3cret", "has a line that is no `NAME=value`: line 1"),
+            ("A='s3cret", "has a line that is no `NAME=value`: line 1"),
+            ("A=1\n# B\nB='s3\ncret\n", "has, from line 3 to line 4, what is no `NAME=value`: a quote may be open there"),
+            ("A=s3 cret", "has a line that is no `NAME=value`: line 1"),
             ("A=\u{f8ff}", "holds a character of a private-use area"),
         ] {
             assert_eq!(parsed(text).unwrap_err(), message, "{text:?}");

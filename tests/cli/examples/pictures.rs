@@ -17,12 +17,25 @@ use backing_services_tests::canary::{self, ADMIN_PASSWORD, PASSWORD};
 use backing_services_tests::mariadb::MariaDb;
 use backing_services_tests::pki::Authority;
 use backing_services_tests::postgres::{self, Postgres};
-use backing_services_tests::process::find;
 use backing_services_tests::redis::{self, Redis};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
+use crate::browser::Browser;
+
+// The tests' own.
+#[allow(dead_code, reason = "the tests look at more")]
+#[path = "../tests/browser/mod.rs"]
+mod browser;
 
 /// As wide as a terminal beside an editor, and as high as a report is long.
 const COLUMNS: u16 = 120;
 const LINES: u16 = 60;
+
+/// How wide the page is, in pixels: wide enough for both sides of its map. It is as high as it is.
+const WIDTH: u32 = 1100;
+
+/// What is below the last line of a terminal, in pixels: as much as is beside it.
+const MARGIN: u32 = 10;
 
 type Variables = Vec<(&'static str, String)>;
 
@@ -85,15 +98,19 @@ fn main() {
     canary::assert_silent("the page", &html);
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("page.html"), html).expect("the page");
-    for (theme, preferred) in [("dark", 0), ("light", 1)] {
-        photograph(&folder.path().join("page.html"), preferred, &pictures.join(format!("page-{theme}.png")));
+    let mut browser = Browser::start();
+    browser.open(&folder.path().join("page.html"));
+    for theme in ["dark", "light"] {
+        browser.show(WIDTH, theme, "screen");
+        let picture = BASE64_STANDARD.decode(browser.picture()).expect("a picture");
+        fs::write(pictures.join(format!("page-{theme}.png")), picture).expect("a picture");
     }
 }
 
 /// Builds the two programs, and says where they are: beside this one.
 fn programs() -> [PathBuf; 2] {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "-p", "shop", "-p", "backing-services-cli-tests", "--bins"]);
+    cargo.args(["build", "--quiet", "-p", "shop", "-p", "backing-services-cli-tests", "--features", "shop/cli", "--bins"]);
     assert!(cargo.status().expect("cargo").success(), "the programs are built");
     let own = std::env::current_exe().expect("its own path");
     let folder = own.ancestors().nth(2).expect("the folder of what is built");
@@ -126,6 +143,7 @@ fn drawn(program: &Path, variables: &Variables) -> String {
     let (_, size) = svg.split_once("width=\"").expect("a width");
     let (width, rest) = size.split_once("px\" height=\"").expect("a height");
     let (height, rest) = rest.split_once("px\"").expect("its end");
+    let height = height.parse::<u32>().expect("a number") + MARGIN;
     let svg = format!("<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\"{rest}");
     svg.replacen("rx=\"4.5\"", "rx=\"8\"", 1)
 }
@@ -181,17 +199,3 @@ const PALETTE: Palette = Palette([
     rgb(0x6f, 0xcf, 0xdc),
     rgb(0xff, 0xff, 0xff),
 ]);
-
-/// A page as a browser shows it to whoever prefers this theme: 0 is dark, 1 is light.
-fn photograph(page: &Path, preferred: u8, picture: &Path) {
-    let profile = tempfile::tempdir().expect("a folder");
-    let mut chromium = Command::new(find("chromium", &[]));
-    chromium.args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1100,1400"]);
-    chromium.arg(format!("--user-data-dir={}", profile.path().display()));
-    // Four fifths of its size: a picture in a text is no wider.
-    chromium.args(["--force-device-scale-factor=0.8"]);
-    chromium.arg(format!("--blink-settings=preferredColorScheme={preferred}"));
-    chromium.arg(format!("--screenshot={}", picture.display())).arg(format!("file://{}", page.display()));
-    let status = chromium.env("HOME", profile.path()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    assert!(status.expect("chromium").success() && picture.exists(), "chromium takes the picture");
-}

@@ -20,7 +20,9 @@ use kiosk::{ENOUGH, KIOSK, Said, heard, kiosk, said};
 fn commands() -> Vec<String> {
     let help = said(&mut kiosk(&["--help"])).out;
     let list = help.split_once("Commands:\n").expect("commands").1.split_once("\n\n").expect("an end of them").0;
-    let names: Vec<_> = list.lines().map(|line| line.split_whitespace().next().expect("a name").to_owned()).collect();
+    // What is wrapped goes on further to the right.
+    let begin = list.lines().filter(|line| !line.starts_with("   "));
+    let names: Vec<_> = begin.map(|line| line.split_whitespace().next().expect("a name").to_owned()).collect();
     assert!(names.len() >= 8, "{names:?}");
     names
 }
@@ -43,7 +45,9 @@ fn help_and_version_are_fine_and_go_to_standard_output() {
         let said = said(&mut kiosk(arguments));
         assert!(said.status == 0 && said.err.is_empty() && !said.out.is_empty(), "{arguments:?}: {said:?}");
     }
-    assert_eq!(said(&mut kiosk(&["--version"])).out, format!("kiosk-services {}\n", env!("CARGO_PKG_VERSION")));
+    // Whose version it is stands beside it: the application has another one.
+    let expected = format!("kiosk-services, by backing-services {}\n", kiosk::version_of_the_library());
+    assert_eq!(said(&mut kiosk(&["--version"])).out, expected);
 }
 
 #[test]
@@ -56,12 +60,17 @@ fn a_command_line_that_is_wrong_is_told_with_what_would_be_right() {
         (&["attach", "--only", "order"], &["invalid value 'order'", "a similar value exists: 'orders'"]),
         (&["attach", "--only", "feeds.pries"], &["a similar value exists: 'feeds.prices'"]),
         (&["attach", "--only", "mail", "--only", "orders"], &["cannot be used multiple times"]),
-        (&["attach", "--deadline", "0"], &["0 is not in 1..=3600"]),
-        (&["attach", "--deadline", "3601"], &["3601 is not in 1..=3600"]),
-        (&["attach", "--deadline", "-1"], &["invalid value '-1'"]),
-        (&["attach", "--deadline", "abc"], &["invalid value 'abc'"]),
-        (&["attach", "--deadline", "1e99"], &["invalid value '1e99'"]),
-        (&["attach", "--deadline", "99999999999999999999"], &["invalid value '99999999999999999999'"]),
+        (&["attach", "--only", "feeds"], &["`feeds` is a struct", "`feeds.editions`, `feeds.deliveries`, `feeds.prices`\n"]),
+        (&["posture", "--only", "name"], &["`name` is a struct", "`name.first_line`\n"]),
+        (&["grants", "feeds"], &["`feeds` is a struct", "`feeds.prices`"]),
+        (&["attach", "--deadline", "0"], &["invalid value '0'", SECONDS]),
+        (&["attach", "--deadline", "3601"], &["invalid value '3601'", SECONDS]),
+        (&["attach", "--deadline", "-1"], &["invalid value '-1'", SECONDS]),
+        (&["attach", "--deadline", "1.5"], &["invalid value '1.5'", SECONDS]),
+        (&["attach", "--deadline", "NaN"], &["invalid value 'NaN'", SECONDS]),
+        (&["attach", "--deadline", "abc"], &["invalid value 'abc'", SECONDS]),
+        (&["attach", "--deadline", "1e99"], &["invalid value '1e99'", SECONDS]),
+        (&["attach", "--deadline", "99999999999999999999"], &["invalid value '99999999999999999999'", SECONDS]),
         (&["posture", "--format", "jsno"], &["a similar value exists: 'json'"]),
         (&["check", "--deadline", "3"], &["unexpected argument '--deadline'"]),
         (&["check", "orders"], &["unexpected argument 'orders'"]),
@@ -69,7 +78,9 @@ fn a_command_line_that_is_wrong_is_told_with_what_would_be_right() {
         (&["grants"], &["<FIELD>"]),
         (&["grants", "receipt_key"], &["invalid value 'receipt_key'"]),
         (&["grants", "payments"], &["`payments` does not say what its account needs"]),
-        (&["grants", "orders", "--account", "a\u{1b}[31mb"], &["is no name of an account"]),
+        (&["grants", "orders", "--account", "a\u{1b}[31mb"], &["`a\\u{1b}[31mb` is no name of an account: it holds a control"]),
+        (&["grants", "orders", "--account", ""], &["`` is no name of an account: it is empty"]),
+        (&["grants", "orders", "--database", &"a".repeat(257)], &["is no name of a database: it has more than 256 bytes"]),
         (&["explain", "superuser"], &["a similar value exists: 'superuser_account'"]),
         (&["completions"], &["<SHELL>"]),
         (&["completions", "tcsh"], &["invalid value 'tcsh'"]),
@@ -80,6 +91,50 @@ fn a_command_line_that_is_wrong_is_told_with_what_would_be_right() {
             assert!(said.err.contains(part), "{arguments:?}: {part} is not in:\n{}", said.err);
         }
     }
+}
+
+/// What `--deadline` wants.
+const SECONDS: &str = "it is a whole number of seconds, from 1 to 3600";
+
+/// [`said`] looks that nothing of it is raw.
+#[test]
+fn what_is_wrong_with_a_command_line_is_printable() {
+    let hostile = "or\u{1b}[2J\u{1b}]0;owned\u{7}\rders\u{202e}gnp\u{200b}";
+    let shown = r"or\u{1b}[2J\u{1b}]0;owned\u{7}\rders\u{202e}gnp\u{200b}";
+    let option = format!("--{hostile}");
+    for arguments in [
+        &[hostile][..],
+        &["attach", "--only", hostile],
+        &["attach", &option],
+        &["attach", "--deadline", hostile],
+        &["check", hostile],
+        &["explain", hostile],
+        &["--color", hostile, "check"],
+    ] {
+        let said = said(&mut kiosk(arguments));
+        assert!(said.status == 2 && said.err.starts_with("error: ") && said.err.contains(shown), "{arguments:?}: {said:?}");
+    }
+    // Nobody reads all of it.
+    let long = said(&mut kiosk(&[&"x".repeat(100_000)]));
+    assert!(long.status == 2 && long.err.len() < 1000, "{}", long.err.len());
+}
+
+/// The runtime panics where it cannot have the files that it needs for itself.
+#[test]
+fn a_process_that_may_open_no_files_is_told() {
+    let mut refused = 0;
+    for limit in 4..=24 {
+        let script = format!("ulimit -n {limit}; exec \"$0\" attach --deadline 5");
+        let said = said(Command::new("bash").args(["-c", &script, KIOSK]).env_clear().envs(ENOUGH));
+        if said.out.is_empty() {
+            let err = "error: this process may open too few files to attach with: raise its limit (`ulimit -n`)\n";
+            assert_eq!((said.status, said.err.as_str()), (2, err), "{limit}");
+            refused += 1;
+        } else {
+            assert_eq!((said.status, said.err.as_str()), (1, ""), "{limit}");
+        }
+    }
+    assert!((1..15).contains(&refused), "{refused}");
 }
 
 #[test]
@@ -130,7 +185,8 @@ fn what_only_warns_or_is_waived_refuses_nothing() {
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     let with = said(kiosk(&["check", "--env-file"]).arg(&file));
     assert!(with.status == 0 && with.out.ends_with("passed: `Services` loads: 12 fields, 3 warnings\n"), "{with:?}");
-    assert!(with.out.contains("warning[readable_secret_file]") && with.out.contains("/shop, 2 warnings\n"), "{with:?}");
+    assert_eq!(with.out.matches("warning[readable_secret_file]").count(), 1, "one file is told once: {with:?}");
+    assert!(with.out.contains("\nin 2 fields: orders, receipt_key\n") && with.out.contains("/shop, 2 warnings\n"), "{with:?}");
 }
 
 #[test]
@@ -172,6 +228,63 @@ fn a_json_report_is_one_document_whatever_came_of_it() {
     }
 }
 
+/// An arcade has fifteen fields, and a terminal beside an editor some 30 lines of 120 columns.
+#[test]
+fn a_report_of_a_dozen_fields_is_one_screen() {
+    let arcade = |arguments: &[&str], environment: &[(String, String)]| {
+        said(Command::new(env!("CARGO_BIN_EXE_arcade-services")).args(arguments).env_clear().envs(environment.iter().cloned()))
+    };
+    let height = |said: &Said| said.out.lines().map(|line| line.chars().count().div_ceil(120).max(1)).sum::<usize>();
+    let nothing = arcade(&["check"], &[]);
+    assert!(nothing.status == 1 && height(&nothing) <= 30, "{}:\n{}", height(&nothing), nothing.out);
+    let all = "in 13 fields: players, coins, scores, machines, prizes.shelves, prizes.orders_from_suppliers, birthdays, pinball, tickets, doors, ledger, jukebox, ticket_key";
+    assert!(nothing.out.contains(all), "{}", nothing.out);
+    assert_eq!(nothing.out.matches("error[missing_value]: `NAME` is not set").count(), 1, "{}", nothing.out);
+
+    // What refuses comes first, and a field that has both has one heading.
+    let folder = tempfile::tempdir().unwrap();
+    let mut environment = Vec::new();
+    let fields = [
+        "PLAYERS", "COINS", "SCORES", "MACHINES", "PRIZES_SHELVES", "PRIZES_ORDERS_FROM_SUPPLIERS", "BIRTHDAYS", "PINBALL",
+        "TICKETS", "DOORS", "JUKEBOX",
+    ];
+    let key = folder.path().join("password");
+    fs::write(&key, PASSWORD).unwrap();
+    fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+    for (index, field) in fields.iter().enumerate() {
+        let locator = if index == 6 { "redis://winkelier@cache.example" } else { "rediss://winkelier@localhost:1" };
+        environment.push((format!("ARCADE_{field}_URL"), locator.to_owned()));
+        environment.push((format!("ARCADE_{field}_PASSWORD_FILE"), key.display().to_string()));
+    }
+    environment.push(("ARCADE_LEDGER_URL".to_owned(), format!("sqlite://{}/ledger.db", folder.path().display())));
+    environment.push(("ARCADE_TICKET_KEY".to_owned(), PASSWORD.to_owned()));
+    let refused = arcade(&["check"], &environment);
+    assert!(refused.status == 1 && height(&refused) <= 30, "{}:\n{}", height(&refused), refused.out);
+    let place = |text: &str| refused.out.find(text).unwrap_or_else(|| panic!("{text} is not in:\n{}", refused.out));
+    assert!(
+        place("\nbirthdays (ARCADE_BIRTHDAYS_URL, from the environment)\n  error[") < place("\nin 11 fields: players, coins, "),
+        "{}",
+        refused.out
+    );
+    let counted = |text: &str| refused.out.lines().filter(|line| line.starts_with(text)).count();
+    assert_eq!((counted("birthdays"), refused.out.matches("warning[readable_secret_file]").count()), (1, 1), "{}", refused.out);
+    environment.retain(|(name, _)| !name.starts_with("ARCADE_BIRTHDAYS"));
+    environment.push(("ARCADE_BIRTHDAYS_URL".to_owned(), "rediss://winkelier@localhost:1?colour=blue&shape=round".to_owned()));
+    let twice = arcade(&["check"], &environment).out;
+    assert_eq!(twice.lines().filter(|line| line.starts_with("birthdays")).count(), 1, "{twice}");
+    // Connecting to all of them comes to the same.
+    environment.retain(|(name, _)| !name.starts_with("ARCADE_BIRTHDAYS"));
+    environment.push(("ARCADE_BIRTHDAYS_URL".to_owned(), "rediss://winkelier@localhost:1".to_owned()));
+    environment.push(("ARCADE_BIRTHDAYS_PASSWORD".to_owned(), PASSWORD.to_owned()));
+    let away = arcade(&["attach"], &environment);
+    assert!(away.status == 1 && height(&away) <= 30, "{}:\n{}", height(&away), away.out);
+    assert_eq!(away.out.matches("error[unreachable]").count(), 1, "{}", away.out);
+    // What has no TLS for it is called so, in one way.
+    assert!(away.out.contains("/ledger.db, embedded, "), "{}", away.out);
+    let posture = arcade(&["posture"], &environment).out;
+    assert!(posture.lines().any(|line| line.split_whitespace().eq(["transport", "embedded"])), "{posture}");
+}
+
 #[test]
 fn only_one_field_is_looked_at() {
     // The receipt's key is missing, and nobody asked for it.
@@ -187,7 +300,8 @@ fn only_one_field_is_looked_at() {
         "{said:?}"
     );
     let said = kiosk::said(&mut kiosk(&["attach", "--only", "largest_order"]));
-    assert_eq!((said.status, said.out.as_str()), (0, "passed: `Services` attaches: 1 field\n"));
+    let passed = "passed: `largest_order` of `Services` attaches: 1 of 12 fields was looked at\n";
+    assert_eq!((said.status, said.out.as_str()), (0, passed), "nothing is said of what was not looked at");
 }
 
 #[test]
@@ -208,8 +322,20 @@ fn grants_are_the_least_that_a_field_needs() {
 fn explain_knows_every_rule() {
     let index = said(&mut kiosk(&["explain"])).out;
     for rule in backing_services::rules::RULES {
-        assert!(index.contains(&format!("\n{} ", rule.name)), "{}", rule.name);
+        let line =
+            index.lines().find(|line| line.starts_with(&format!("{} ", rule.name))).unwrap_or_else(|| panic!("{}", rule.name));
+        assert!(line.ends_with(&format!(" ({}, CWE-{})", rule.asvs.join(", "), rule.cwe)), "{line}");
     }
+    // What else a report has in brackets.
+    for kind in ["unresolved", "unreachable", "timed_out", "not_admitted", "protocol", "unavailable"] {
+        assert!(index.contains(&format!("\n{kind} ")), "{kind}: {index}");
+        let said = said(&mut kiosk(&["explain", kind]));
+        assert!(
+            said.status == 0 && said.out.starts_with(&format!("{kind}: ")) && said.out.contains("\nwhat to do\n"),
+            "{said:?}"
+        );
+    }
+    assert!(said(&mut kiosk(&["explain", "timed_out"])).out.contains("`connect_timeout=SECONDS`"));
     let said = said(&mut kiosk(&["explain", "weak_password"]));
     assert_eq!((said.status, said.err.as_str()), (0, ""));
     insta::assert_snapshot!(said.out);
@@ -244,6 +370,21 @@ fn completions_are_scripts_of_their_shells() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "attach\n", "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+#[test]
+fn completions_are_for_a_plain_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a b", "`touch pwned`", "$(touch pwned)", "it's", "a\"b", "a;touch pwned", "-rf", "a\nb", "ä"] {
+        for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+            let mut command = Command::new(KIOSK);
+            let said = said(command.arg0(name).args(["completions", shell]).env_clear().current_dir(folder.path()));
+            assert_eq!((said.status, said.out.as_str()), (2, ""), "{name}: {}", said.out);
+            assert!(said.err.starts_with("error: a shell cannot complete a program that is called `"), "{name}: {}", said.err);
+        }
+    }
+    let said = said(Command::new(KIOSK).arg0("/usr/bin/Shop_2.services-x").args(["completions", "bash"]).env_clear());
+    assert!(said.status == 0 && said.out.contains("Shop_2.services-x"), "{said:?}");
+}
+
 /// The values of [`ENOUGH`], as a file has them.
 fn enough() -> String {
     ENOUGH.map(|(name, value)| format!("{name}={value}\n")).concat()
@@ -273,6 +414,8 @@ fn an_env_file_that_cannot_be_used_is_told_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     write(&path("malformed"), &format!("A=1\n{PASSWORD} and more\n"));
+    // A value that was broken into lines, one of which looks like a variable.
+    write(&path("pieces"), "A=1\nB=begin\nhunter2secretpart=x\nno variable\n");
     write(&path("unfinished"), &format!("A=\"{PASSWORD}"));
     write(&path("twice"), "A=1\nA=2\n");
     write(&path("substituted"), "A=$HOME\n");
@@ -285,10 +428,11 @@ fn an_env_file_that_cannot_be_used_is_told_once() {
     for (name, why) in [
         ("absent", "is a file that does not exist"),
         ("absent/too", "is a file that does not exist"),
-        ("malformed", "has, behind `A`, a line that is no `NAME=value`"),
-        ("unfinished", "begins with a line that is no `NAME=value`"),
-        ("twice", "holds `A` twice"),
-        ("substituted", "holds a `$` in `A` that would be replaced: write the value in single quotes"),
+        ("malformed", "has a line that is no `NAME=value`: line 2"),
+        ("unfinished", "has a line that is no `NAME=value`: line 1"),
+        ("pieces", "has a line that is no `NAME=value`: line 4"),
+        ("twice", "has a variable twice: in line 1 and in line 2"),
+        ("substituted", "holds a `$` that would be replaced: write the value that ends in line 1 in single quotes"),
         ("latin", "is a file that is not UTF-8"),
         ("writable", "can be written, or replaced, by every user of this machine: `chmod 600` it"),
         ("long", "is a file that is longer than 1 MiB"),
@@ -303,6 +447,17 @@ fn an_env_file_that_cannot_be_used_is_told_once() {
             let expected = format!("error: `{}` {why}\n", path.display());
             assert_eq!(said, Said { status: 2, out: String::new(), err: expected }, "{name}");
         }
+    }
+}
+
+/// A name that is there twice, or before what is wrong, may be a piece of a secret.
+#[test]
+fn nothing_of_an_env_file_is_said_but_its_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    for text in ["A=1\nhunter2secretpart=1\nhunter2secretpart=2\n", "hunter2secretpart=1\nnone\n", "hunter2secretpart=$HOME\n"] {
+        let file = write(&folder.path().join("env"), text);
+        let said = said(kiosk(&["check", "--env-file"]).arg(&file));
+        assert!(said.status == 2 && said.err.contains("line ") && !said.err.contains("hunter2"), "{text}: {said:?}");
     }
 }
 
@@ -330,7 +485,8 @@ fn a_hostile_environment_is_told_and_not_shown() {
     let said = said(kiosk(&["check"]).envs(ENOUGH).env("KIOSK_LARGEST_ORDER", odd).env("KIOSK_NAME_FIRST_LINE", odd));
     assert_eq!(said.status, 1);
     assert!(
-        said.out.contains("`KIOSK_LARGEST_ORDER` is not Unicode") && said.out.contains("2 problems in 2 of 12 fields"),
+        said.out.contains("in 2 fields: largest_order, name.first_line\n  error[malformed_value]: `NAME` is not Unicode")
+            && said.out.contains("2 problems in 2 of 12 fields"),
         "{}",
         said.out
     );

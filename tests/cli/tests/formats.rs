@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
+mod kiosk;
+
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -185,6 +188,10 @@ fn assert_sarif(validator: &jsonschema::Validator, output: &Output) -> Value {
     assert_eq!(run["invocations"][0]["exitCode"], output.status.code().unwrap());
     let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
     let taxonomies = run["taxonomies"].as_array().unwrap();
+    for rule in rules {
+        let help = rule["help"]["text"].as_str().unwrap();
+        assert!(help.len() > 10 && !help.contains("each result") && rule["fullDescription"]["text"].is_string(), "{rule}");
+    }
     // What the schema cannot say: that an index leads to what it is the index of.
     for rule in rules {
         for relationship in rule["relationships"].as_array().into_iter().flatten() {
@@ -261,6 +268,92 @@ fn a_result_is_known_again() {
     assert_eq!(fingerprints(&mended), first[1..]);
 }
 
+/// What one run does not find is closed of the run before it: only of one that looked at the same, of the same program.
+#[test]
+fn a_run_stands_in_for_another_one_of_its_kind_alone() {
+    let log = |name: &str, arguments: &[&str]| {
+        let mut command = Command::new(KIOSK);
+        command.arg0(name).args(arguments).args(["--format", "sarif"]).env_clear().envs(bad());
+        json_of(&command.output().unwrap())
+    };
+    let identity = |log: &Value| log["runs"][0]["automationDetails"]["id"].as_str().unwrap().to_owned();
+    let fingerprint = |log: &Value| log["runs"][0]["results"][0]["partialFingerprints"]["primaryLocationLineHash"].clone();
+    let (whole, other) = (log("shop-services", &["attach"]), log("news services", &["attach"]));
+    let only = log("shop-services", &["attach", "--only", "sessions"]);
+    assert_eq!(identity(&whole), "backing-services/shop-services/attach/Services/");
+    assert_eq!(identity(&other), "backing-services/news%20services/attach/Services/");
+    assert_eq!(identity(&only), "backing-services/shop-services/attach/Services/sessions/");
+    assert_eq!(identity(&log("shop-services", &["check"])), "backing-services/shop-services/check/Services/");
+    assert_eq!(whole["runs"][0]["results"][0]["ruleId"], other["runs"][0]["results"][0]["ruleId"]);
+    assert_ne!(fingerprint(&whole), fingerprint(&other), "another program's is another one");
+    let invocation = &only["runs"][0]["invocations"][0];
+    assert_eq!(invocation["commandLine"], "shop-services attach --only sessions --format sarif");
+    assert_eq!(
+        (&invocation["properties"]["only"], &invocation["properties"]["fieldsDeclared"]),
+        (&json!("sessions"), &json!(12))
+    );
+}
+
+/// What was looked at, and from where, is in every report.
+#[test]
+fn a_report_says_what_it_is_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("it's\u{1b}[2J.env");
+    let lines: String = good().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    std::fs::write(&file, lines).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let shown = format!("{}/it's\\u{{1b}}[2J.env", folder.path().display());
+    let run = |format: &str| {
+        let arguments = ["attach", "--only", "largest_order", "--env-file", file.to_str().unwrap(), "--format", format];
+        said(KIOSK, &arguments, &[])
+    };
+    let report = json_of(&run("json"));
+    assert_report(&report);
+    assert_eq!((&report["env_file"], &report["only"], &report["declared"]), (&json!(shown), &json!("largest_order"), &json!(12)));
+    let quoted = shown.replace('\'', r"'\''");
+    let line = format!("kiosk-services attach --only largest_order --env-file '{quoted}' --format json");
+    assert_eq!(report["command_line"], line);
+    let log = json_of(&run("sarif"));
+    assert_eq!(log["runs"][0]["invocations"][0]["properties"]["envFile"], shown);
+    let report = junit(&run("junit"));
+    let property = |name: &str| {
+        let properties = &report.test_suites[0].properties;
+        properties.iter().find(|known| known.name.as_str() == name).map(|known| known.value.as_str().to_owned())
+    };
+    assert_eq!((property("env_file"), property("only")), (Some(shown.clone()), Some("largest_order".to_owned())));
+    assert_eq!(property("looked_at").as_deref(), Some("1 of 12 fields was looked at"));
+    let page = text(&run("html")).replace("&#x2f;", "/");
+    let line = line.replace("json", "html").replace('\'', "&#x27;");
+    assert!(page.contains(&format!("<p>By <code>{line}</code>,")), "{page}");
+    assert!(page.contains(", with the values of <code>") && page.contains("1 of 12 fields was looked at"), "{page}");
+    assert!(text(&run("text")).contains("1 of 12 fields was looked at"));
+
+    let whole = json_of(&said(KIOSK, &["check", "--format", "json"], &good()));
+    assert_eq!((&whole["env_file"], &whole["only"]), (&Value::Null, &Value::Null));
+}
+
+/// A schema's name leads to it, and what it is of says it.
+#[test]
+fn a_schema_is_where_its_name_says() {
+    let named = [("report", cli::SCHEMA), ("posture", posture::SCHEMA), ("manifest", backing_services::manifest::SCHEMA)].map(
+        |(name, schema)| {
+            let schema: Value = serde_json::from_str(schema).unwrap();
+            let id = schema["$id"].as_str().unwrap().to_owned();
+            let path = id.strip_prefix(concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/")).unwrap_or_else(|| panic!("{id}"));
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+            assert_eq!(serde_json::from_slice::<Value>(&std::fs::read(file).unwrap()).unwrap(), schema, "{name}");
+            id
+        },
+    );
+    assert_eq!(json_of(&run(&["check", "--format", "json"], &good()))["$schema"], named[0]);
+    assert_eq!(json_of(&run(&["manifest"], &[]))["$schema"], named[2]);
+    let documented = include_str!("../../../docs/operators.md");
+    for name in ["report", "posture", "manifest"] {
+        assert!(documented.contains(&format!("(../runtime/schemas/{name}.json)")), "{name}");
+    }
+}
+
 // --- JUnit -------------------------------------------------------------------------------------------------------------
 
 fn suite<'a>(report: &'a Report, name: &str) -> &'a TestSuite {
@@ -311,7 +404,11 @@ fn a_service_that_is_away_is_an_error_and_a_warning_is_output() {
     assert!(jukebox.system_out.as_ref().unwrap().as_str().contains("warning[certificate_expiry]: "));
     let property = |name: &str| jukebox.properties.iter().find(|known| known.name.as_str() == name).unwrap().value.as_str();
     assert_eq!((property("certificate_days_left"), property("account"), property("server")), ("9", USER, "redis 6.0.1"));
-    assert_eq!(property("waiver"), "superuser_account: the jukebox knows `default` alone");
+    assert_eq!(property("waiver"), "superuser_account: the jukebox knows `default` alone, without end");
+
+    // The text has the page's words for it.
+    let posture = text(&play("posture", "text", &variables));
+    assert!(posture.contains("redis 6.0.1, no fixes since 2022-05-31\n"), "{posture}");
 
     variables[0].1 = format!("rediss://{USER}@localhost:1");
     let report = junit(&play("attach", "junit", &variables));
@@ -323,7 +420,7 @@ fn a_service_that_is_away_is_an_error_and_a_warning_is_output() {
 
 #[test]
 fn what_is_printed_stays_as_it_is() {
-    let version = env!("CARGO_PKG_VERSION");
+    let version = kiosk::version_of_the_library();
     let printed = |format| text(&run(&["check", "--format", format], &bad())).replace(version, "VERSION");
     let pretty = |document: &Value| serde_json::to_string_pretty(document).unwrap();
 
@@ -382,9 +479,14 @@ fn what_a_server_says_is_data_in_every_format() {
             assert!(message.contains(escaped), "it is said as it is: {message}");
 
             let log = json_of(&play(command, "sarif", variables));
-            let messages = log["runs"][0]["results"].as_array().unwrap().iter().map(|result| result["message"].to_string());
+            let messages = log["runs"][0]["results"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|result| result["message"]["text"].as_str().unwrap().to_owned());
             let messages: String = messages.collect();
             assert!(messages.contains("script") && !messages.contains("[x](https"), "no link: {messages}");
+            assert!(!messages.replace("{{", "").replace("}}", "").contains(['{', '}']), "no placeholder: {messages}");
 
             let xml = text(&play(command, "junit", variables));
             assert!(!xml.contains("<script") && xml.contains("&lt;script"), "{xml}");

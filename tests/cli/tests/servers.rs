@@ -115,6 +115,9 @@ async fn attach_and_posture_tell_what_is_there() {
         ],
     );
 
+    let till = said(kiosk(&["posture"]).arg0("till-services").envs(servers.environment()).envs(as_admin));
+    assert_has(&till, 1, &["  waiver       superuser_account: until the vendor mends it, ended on 2020-01-31\n"]);
+
     // What is refused, and the other one is told all the same.
     let stranger = Authority::new("a stranger").pem();
     let plain = "postgres://winkelier@db.internal/shop?sslmode=disable";

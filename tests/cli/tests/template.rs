@@ -6,12 +6,13 @@ mod kiosk;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use backing_services_tests::canary;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kiosk::{KIOSK, Said, said};
 use serde_json::Value;
@@ -314,6 +315,62 @@ fn systemd_reads_the_unit_and_finds_it_locked() {
         let security = analyze(&["security", "--offline=yes", "--threshold=15", "--no-pager"]);
         assert!(security.status.success(), "{}", String::from_utf8_lossy(&security.stdout));
         assert!(!folder.path().join("pwned").exists());
+    }
+}
+
+/// Where nothing can be written, a database in a file needs a place of its own.
+#[test]
+fn what_is_embedded_gets_a_place_to_write_to() {
+    let depot = template(DEPOT, "systemd");
+    assert!(depot.contains("\nStateDirectory=depot\n") && depot.contains("sqlite:///var/lib/depot/notes.db"), "{depot}");
+    let kiosk = template(KIOSK, "systemd");
+    assert!(kiosk.contains("\n# StateDirectory=kiosk\n") && kiosk.contains("sqlite:///var/lib/kiosk/notes.db"), "{kiosk}");
+    for kind in KINDS {
+        let stand = said(program(KIOSK, &["template", kind]).arg0("stand-services")).out;
+        assert!(!stand.contains("StateDirectory") && !stand.contains("PersistentVolumeClaim"), "{stand}");
+    }
+    for (path, name) in [(KIOSK, "kiosk"), (DEPOT, "depot")] {
+        let text = template(path, "kubernetes");
+        // What is commented is uncommented, from the mount to the claim.
+        let uncomment = |line: &str| {
+            let (blanks, rest) = line.split_at(line.len() - line.trim_start().len());
+            rest.strip_prefix("# - { name: \"state\"")
+                .map_or_else(|| line.to_owned(), |rest| format!("{blanks}- {{ name: \"state\"{rest}"))
+        };
+        let (deployment, claim) = text.split_once("\n# ---\n# apiVersion: v1\n# kind: PersistentVolumeClaim\n").unwrap();
+        let claim: String = claim.lines().map(|line| format!("{}\n", line.strip_prefix("# ").unwrap())).collect();
+        let text = deployment.lines().map(uncomment).collect::<Vec<_>>().join("\n");
+        let documents = documents(&format!("{text}\n---\napiVersion: v1\nkind: PersistentVolumeClaim\n{claim}"));
+        let claim = typed::<PersistentVolumeClaim>(of_kind(&documents, "PersistentVolumeClaim").next().unwrap());
+        let pod = typed::<Deployment>(of_kind(&documents, "Deployment").next().unwrap()).spec.unwrap().template.spec.unwrap();
+        let volumes = pod.volumes.unwrap();
+        let volume = volumes.iter().find(|volume| volume.name == "state").unwrap();
+        assert_eq!(Some(&volume.persistent_volume_claim.as_ref().unwrap().claim_name), claim.metadata.name.as_ref());
+        for container in pod.containers.iter().chain(pod.init_containers.as_ref().unwrap()) {
+            let mount = container.volume_mounts.as_ref().unwrap().iter().find(|mount| mount.name == "state").unwrap();
+            assert_eq!(mount.mount_path, format!("/var/lib/{name}"));
+        }
+    }
+}
+
+/// Both are applied to one cluster, in which no Secret changes its type.
+#[test]
+fn no_two_files_write_the_same_secret() {
+    let names = |kind: &str| -> Vec<String> {
+        let documents = documents(&template(DEPOT, kind));
+        of_kind(&documents, "Secret").map(|secret| secret["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let (mounted, bound) = (names("kubernetes"), names("servicebinding"));
+    assert!(!bound.is_empty() && !bound.iter().any(|name| mounted.contains(name)), "{mounted:?} and {bound:?}");
+}
+
+/// What the program itself is called is known to nobody here.
+#[test]
+fn the_unit_starts_what_has_to_be_filled_in() {
+    for name in ["kiosk-services", "stand-services"] {
+        let unit = said(program(KIOSK, &["template", "systemd"]).arg0(name)).out;
+        assert!(unit.contains("\nExecStart=/usr/local/bin/__PROGRAM__\n"), "{unit}");
+        assert!(unit.contains(&format!("\nExecStartPre=/usr/local/bin/{name} attach\n")), "{unit}");
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use backing_services_tests::canary::PASSWORD;
 use backing_services_tests::hostile::Hostile;
 use backing_services_tests::port;
-use kiosk::{kiosk, on_a_terminal, said, screen, screens, settled};
+use kiosk::{ENOUGH, kiosk, on_a_terminal, on_a_terminal_of, said, screen, screens, settled};
 
 /// Accepts, and says nothing.
 fn silent() -> Hostile {
@@ -73,6 +73,19 @@ async fn a_server_that_says_nothing_is_told_when_the_time_is_up() {
         said.out.lines().take_while(|line| !line.is_empty()).map(|line| line.split_whitespace().nth(1).unwrap()).collect();
     assert_eq!(states[..3], ["sessions", "orders", "feeds.editions"], "{}", said.out);
     assert_eq!(states.len(), 9, "{}", said.out);
+    server.assert_all_closed().await;
+}
+
+/// A deadline that is longer than the time of one connection is of no use, and whoever reads the report has to know of both.
+#[tokio::test]
+async fn a_connection_that_takes_too_long_is_told_with_what_gives_it_more() {
+    let server = silent();
+    let mut values = environment(server.port);
+    values[0].1.push_str("?connect_timeout=1");
+    let said = said(kiosk(&["attach", "--only", "orders", "--deadline", "30"]).envs(values));
+    assert_eq!((said.status, said.err.as_str()), (1, ""));
+    let help = "; `connect_timeout` in the locator, 10 s unless it is there, is the time for one connection\n";
+    assert!(said.out.contains("error[timed_out]: ") && said.out.contains(help), "{}", said.out);
     server.assert_all_closed().await;
 }
 
@@ -160,4 +173,39 @@ fn a_terminal_breaks_no_word() {
     let shown = screen(&on_a_terminal("\"$KIOSK\" attach 2>/dev/null; :", &environment, None));
     assert!(shown.starts_with("refused  orders            PostgreSQL  postgres://localhost:1/shop-"), "{shown}");
     assert!(shown.lines().nth(1).is_some_and(|line| line.starts_with("                                       ")), "{shown}");
+}
+
+#[test]
+fn a_terminal_obeys_no_argument() {
+    let script =
+        "\"$KIOSK\" attach --only \"$(printf 'or\\033]0;owned\\007\\033[2J\\rders\\342\\200\\256gnp')\"; echo \"status $?\"";
+    let shown = String::from_utf8(on_a_terminal(script, &[], None)).unwrap();
+    assert!(shown.contains(r"or\u{1b}]0;owned\u{7}\u{1b}[2J\rders\u{202e}gnp") && shown.contains("status 2"), "{shown:?}");
+    assert!(!shown.contains("\u{1b}]") && !shown.contains("\u{1b}[2J") && !shown.contains('\u{202e}'), "{shown:?}");
+    assert!(shown.replace("\r\n", "\n").find('\r').is_none(), "{shown:?}");
+}
+
+#[test]
+fn every_width_shows_all_of_it() {
+    let plain = [&["check"][..], &["explain"], &["attach", "--help"], &["--help"]]
+        .map(|arguments| said(kiosk(arguments).envs(ENOUGH)).out);
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    for columns in [20_u16, 40, 80, 500] {
+        for (arguments, plain) in ["check", "explain", "attach --help", "--help"].iter().zip(&plain) {
+            let script = format!("\"$KIOSK\" {arguments} --color never; :");
+            let shown = String::from_utf8(on_a_terminal_of(columns, &script, &ENOUGH, None)).unwrap().replace("\r\n", "\n");
+            assert_eq!(words(&shown.replace("kiosk-services\n", "kiosk-services ")), words(plain), "{arguments} in {columns}");
+            // Where there is room for a line, none is wider than the terminal; a word is never broken.
+            if columns >= 40 {
+                // clap breaks no usage.
+                let lines = shown.lines().filter(|line| !line.starts_with("Usage: "));
+                let broken = lines.filter(|line| line.split_whitespace().count() > 1);
+                let widest = broken.map(|line| line.trim_end().chars().count()).max().unwrap_or_default();
+                assert!(widest <= usize::from(columns), "{arguments} in {columns}: {widest}\n{shown}");
+            }
+            if columns == 500 && !arguments.contains("help") {
+                assert_eq!(shown, *plain, "there is room for all of it");
+            }
+        }
+    }
 }

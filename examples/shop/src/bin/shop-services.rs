@@ -1,4 +1,4 @@
-//! What the shop attaches to, for whoever operates it: `cargo run -p shop --bin shop-services -- attach`.
+//! What the shop attaches to, for whoever operates it: `cargo run -p shop --features cli --bin shop-services -- attach`.
 
 fn main() -> std::process::ExitCode {
     backing_services::cli::run::<shop::Services>()

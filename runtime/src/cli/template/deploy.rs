@@ -12,7 +12,7 @@ use crate::grants::Grants;
 use crate::manifest::{Category, Leaf, Manifest, ResourceEntry, Role, Variable};
 use crate::service::Login;
 
-/// The longest name of a volume or a label in Kubernetes (RFC 1123), less what is put around ours.
+/// The longest name of a volume or a label in Kubernetes (RFC 1123: 63 bytes), less what is put around ours.
 const LONGEST_NAME: usize = 40;
 
 /// A program, as it is deployed.
@@ -30,7 +30,7 @@ pub(super) struct Item {
     leaf: Leaf,
     /// What its secret, its volume and its service are called.
     id: String,
-    /// What its service binding is called: that tells which variables it stands for.
+    /// What its service binding is called: that tells which variables it stands for, so that nothing of it may be cut. The specification has 253 bytes for it.
     binding: String,
     /// What its account is called, unless somebody calls it otherwise.
     account: String,
@@ -51,12 +51,15 @@ impl<'a> Deploy<'a> {
             program.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
         let program = if program.is_empty() { "services".to_owned() } else { program };
         let prefix = manifest.variable_prefix();
-        let name = name_of(if prefix.is_empty() { &program } else { prefix });
-        let (mut fields, mut taken) = (Vec::new(), HashSet::new());
+        let whole = label(if prefix.is_empty() { &program } else { prefix });
+        let name = name_of(&whole);
+        // The volumes that are no field's.
+        let (mut fields, mut taken) = (Vec::new(), HashSet::from(["tmp", "state"].map(str::to_owned)));
         manifest.walk(&mut |leaf| {
-            let binding = name_of(variable::base(&leaf.variable));
-            let named = binding.strip_prefix(&name).and_then(|rest| rest.strip_prefix('-')).unwrap_or(&binding);
-            let mut id = named.to_owned();
+            let binding = label(variable::base(&leaf.variable));
+            let named = binding.strip_prefix(&whole).and_then(|rest| rest.strip_prefix('-')).unwrap_or(&binding);
+            let named = name_of(named);
+            let mut id = named.clone();
             for count in 2.. {
                 if taken.insert(id.clone()) {
                     break;
@@ -75,13 +78,14 @@ impl<'a> Deploy<'a> {
     }
 }
 
-/// A label as DNS and Kubernetes have them (RFC 1123): of a variable's name, which is ASCII.
+/// A variable's name, which is ASCII, in the letters that a label has.
+fn label(variable: &str) -> String {
+    variable.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+}
+
+/// A label as DNS and Kubernetes have them (RFC 1123).
 fn name_of(variable: &str) -> String {
-    let name: String = variable
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
-        .take(LONGEST_NAME)
-        .collect();
+    let name: String = label(variable).chars().take(LONGEST_NAME).collect();
     let name = name.trim_matches('-');
     if name.is_empty() { "services".to_owned() } else { name.to_owned() }
 }
@@ -198,6 +202,13 @@ impl Item {
         Some((Grants::of_any(self.leaf.field, entry, &self.leaf.path, &self.account).container()?, scheme.name()))
     }
 
+    /// Whether a program has to have a folder to write to for this field, where it is for one that is embedded.
+    pub(super) fn is_state_required(&self) -> Option<bool> {
+        let Category::Resource(entry) = self.leaf.field.category() else { return None };
+        let scheme = scheme(entry, &self.leaf)?;
+        (scheme.transport() == Transport::Embedded).then(|| self.leaf.is_required())
+    }
+
     /// What a template is told of it; and of the server that is there for it.
     pub(super) fn context(&self, server: Option<&Server>) -> Value {
         let field = self.leaf.field;
@@ -233,7 +244,7 @@ impl Item {
             hosts => declaration.listed_hosts().join(", "),
             values => values,
             is_resource => resource.is_some(),
-            resource => resource.unwrap_or_else(|| context! { is_remote => false, port => 0, binding => "", path => "" }),
+            resource => resource.unwrap_or_else(|| context! { is_remote => false, is_embedded => false, scheme => "", port => 0, binding => "", path => "" }),
         }
     }
 }
@@ -247,6 +258,8 @@ fn resource(entry: &ResourceEntry, leaf: &Leaf) -> Value {
     };
     context! {
         is_remote => scheme.is_some_and(|scheme| scheme.transport() != Transport::Embedded),
+        is_embedded => scheme.is_some_and(|scheme| scheme.transport() == Transport::Embedded),
+        scheme => scheme.map_or("", |scheme| scheme.name()),
         port => scheme.map_or(0, |scheme| scheme.port()),
         binding => binding,
         path => entry.service.path.unwrap_or_default(),
@@ -280,4 +293,32 @@ fn locator(entry: &ResourceEntry, leaf: &Leaf) -> String {
     let has_region = entry.service.parameters.iter().any(|parameter| parameter.name == "region");
     let query = if has_region { "?region=REGION" } else { "" };
     format!("{}://{host}{port}{path}{query}", scheme.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Declaration, Field, SettingEntry};
+
+    #[test]
+    fn a_binding_is_called_as_its_variables_are_and_an_id_is_short() {
+        const LONG: &str = "EVERYTHING_THAT_EVER_CAME_THROUGH_THE_GATES_OF_THE_DEPOT";
+        static FIELDS: [Field; 4] = [
+            Field::new(Declaration::new("long", LONG), Category::Setting(SettingEntry::of::<u16>())),
+            Field::new(
+                Declaration::new("another", "EVERYTHING_THAT_EVER_CAME_THROUGH_THE_GATES_OF_THE_PORT"),
+                Category::Setting(SettingEntry::of::<u16>()),
+            ),
+            Field::new(Declaration::new("odd", "ODD").env("_ODD_"), Category::Setting(SettingEntry::of::<u16>())),
+            Field::new(Declaration::new("tmp", "TMP"), Category::Setting(SettingEntry::of::<u16>())),
+        ];
+        static DEPOT: Manifest = Manifest::new("Depot", &FIELDS).prefix("DEPOT");
+        let deploy = Deploy::of(&DEPOT, "depot-services");
+        let bindings: Vec<_> = deploy.fields.iter().map(|field| field.binding.as_str()).collect();
+        let long = format!("depot-{}", LONG.to_ascii_lowercase().replace('_', "-"));
+        assert_eq!((bindings[0], bindings[2]), (long.as_str(), "-odd-"));
+        let ids: Vec<_> = deploy.fields.iter().map(|field| field.id.as_str()).collect();
+        let cut = "everything-that-ever-came-through-the-ga";
+        assert_eq!(ids, [cut, &format!("{cut}-2"), "odd", "tmp-2"]);
+    }
 }

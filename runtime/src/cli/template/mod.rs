@@ -74,7 +74,11 @@ fn fill(kind: Kind, deploy: &Deploy, fields: Vec<Value>, more: Value) -> Result<
     let (name, source) = kind.template();
     let mut environment = writing::environment();
     environment.add_template(name, source)?;
+    // Whether it has a database of its own, in a file.
+    let state = deploy.fields.iter().filter_map(deploy::Item::is_state_required).max();
     environment.get_template(name)?.render(context! {
+        has_state => state.is_some(),
+        is_state_required => state == Some(true),
         name => deploy.name.as_str(),
         program => deploy.program.as_str(),
         struct => deploy.manifest.struct_name(),

@@ -19,6 +19,14 @@ pub(crate) fn kiosk(arguments: &[&str]) -> Command {
     command
 }
 
+/// The library's version, which is that of the workspace, and not the one of these tests.
+pub(crate) fn version_of_the_library() -> &'static str {
+    let (_, behind) = include_str!("../../../../Cargo.toml").split_once("[workspace.package]\nversion = \"").expect("a version");
+    let version = behind.split('"').next().expect("its end");
+    assert_ne!(version, env!("CARGO_PKG_VERSION"));
+    version
+}
+
 /// What `check` is content with: everything that is not optional. Nothing listens on the port.
 pub(crate) const ENOUGH: [(&str, &str); 3] =
     [("DATABASE_URL", "postgres://winkelier@localhost:1/shop"), ("DATABASE_PASSWORD", PASSWORD), ("KIOSK_RECEIPT_KEY", PASSWORD)];
@@ -52,12 +60,23 @@ pub(crate) fn heard(output: Output) -> Said {
     Said { status: output.status.code().unwrap_or(-1), out, err }
 }
 
-/// A terminal of 100 columns and 40 lines, in which a shell runs this script with the program as `$KIOSK`; and what it is sent after `before` turned up on it.
+/// A terminal of 100 columns, as [`on_a_terminal_of`] has it.
 #[track_caller]
 pub(crate) fn on_a_terminal(script: &str, environment: &[(&str, &str)], typed: Option<(&str, &[u8])>) -> Vec<u8> {
+    on_a_terminal_of(100, script, environment, typed)
+}
+
+/// A terminal of so many columns and 40 lines, in which a shell runs this script with the program as `$KIOSK`; and what it is sent after `before` turned up on it.
+#[track_caller]
+pub(crate) fn on_a_terminal_of(
+    columns: u16,
+    script: &str,
+    environment: &[(&str, &str)],
+    typed: Option<(&str, &[u8])>,
+) -> Vec<u8> {
     use std::io::Read as _;
     let mut command = Command::new("script");
-    command.args(["--quiet", "--return", "--command", &format!("stty cols 100 rows 40; {script}"), "/dev/null"]);
+    command.args(["--quiet", "--return", "--command", &format!("stty cols {columns} rows 40; {script}"), "/dev/null"]);
     command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("TERM", "xterm-256color").env("SHELL", "/bin/sh");
     command.env("KIOSK", KIOSK).envs(environment.iter().copied());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("script");
