@@ -161,8 +161,9 @@ pub fn run(options: Options) -> Result<Outcome> {
     }
     outcome.remarks.push(
         "The peers that are faster ask the process for twelve names. For ours, 104 may be set: a resource has eleven variables, and each may be a file; a password in the wrong one is \
-         a finding. std shows all names only by copying all variables with their values, which alone is half of what the whole takes by hand; asking for each of the 104 took \
-         ten times as much. Those that see the whole environment too are envy, conf, config and figment."
+         a finding. std shows all names only by copying all variables with their values: with letting go of them again, as many instructions as the whole takes by hand (callgrind: \
+         37,000 of 101,000). So whoever sees the whole environment takes twice what it takes by hand, before the first rule; asking for each of the 104 took ten times as much. Those \
+         that see it too are envy, conf, config and figment."
             .to_owned(),
     );
     Ok(outcome)
