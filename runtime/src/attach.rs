@@ -33,8 +33,8 @@ pub(crate) const DETACH_DEADLINE: Duration = Duration::from_secs(10);
 /// says otherwise.
 pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long a client that is about to take another one's place may open connections, before it does as it is: 5 s, a handshake each for some fifty at the other end of
-/// a continent.
+/// How long a client that is about to take another one's place may open connections, before it does as it is: 5 s, several times what all of them take together, which
+/// is not much more than one takes.
 pub(crate) const READY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long closing may take when there is no time left for it, or nothing in flight: 1 s. What takes longer is dropped.

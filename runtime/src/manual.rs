@@ -12,7 +12,7 @@
 /// | one connection, and one handshake | 10 s | three lost SYNs are repeated within 7 s (RFC 6298) | `connect_timeout` in the locator, in seconds |
 /// | detaching one resource | 10 s, and at most 2 s more to close what was cut | a third of the grace that Kubernetes gives a pod | |
 /// | a client that was replaced, for those who still use it | 30 s | the longest that a statement may take, unless a locator says otherwise | take a guard for each piece of work |
-/// | a client that replaces another one, to open as many connections as that one has | 5 s, and what the deadline of attaching leaves; then it takes its place as it is | a handshake each for some fifty, one after the other, at the other end of a continent | |
+/// | a client that replaces another one, to open as many connections as that one has | 5 s, and what the deadline of attaching leaves; then it takes its place as it is | several times what all of them take together, which is not much more than one takes; whoever rotates a password has not to wait for the rest | |
 /// | following a source: a burst | over after 200 ms of quiet, or after 2 s | whoever writes a file in pieces stays below the first; a writer who never rests does not stop it | |
 /// | following a source: looking anyhow | every minute | some file systems do not tell of changes | a SIGHUP |
 /// | following a source: a service that is away | tried again after 1 s, doubled up to a minute, with jitter | it comes back by itself; one that refuses the password does not, and is not asked again | |

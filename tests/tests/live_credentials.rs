@@ -174,7 +174,8 @@ async fn a_password_is_rotated_under_load_and_open_connections_stay() {
         calls += task.await.expect("no call fails");
     }
     assert!(calls > 1000, "{calls}");
-    assert_eq!(backends("roulerend"), before, "nobody was cut off");
+    // Beside them there may be one with which the next password is tried.
+    assert!(before.is_subset(&backends("roulerend")), "nobody was cut off");
 
     // What is opened from now on logs in with the last password; the others are of no use.
     let gone: Vec<_> = before.iter().take(3).cloned().collect();

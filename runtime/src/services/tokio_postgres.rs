@@ -66,6 +66,7 @@ use backing_services_rules::rule::WEAK_AUTHENTICATION;
 use deadpool::managed::{self, Metrics, PoolError, RecycleError, RecycleResult, TimeoutType};
 use secrecy::ExposeSecret as _;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 use tokio_postgres::config::{ChannelBinding, Config, SslMode, SslNegotiation};
 use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
@@ -192,14 +193,15 @@ impl Service for TokioPostgres {
     }
 
     async fn make_ready(pool: &TokioPostgresPool, former: &TokioPostgresPool) {
-        // One after the other, so that those who still use the former pool hardly notice.
-        let wanted = former.status().size.min(pool.status().max_size);
-        let mut opened = Vec::with_capacity(wanted);
-        while opened.len() < wanted {
-            match pool.get().await {
-                Ok(connection) => opened.push(connection),
-                Err(_) => return,
-            }
+        let mut opening = JoinSet::new();
+        for _ in 0..former.status().size.min(pool.status().max_size) {
+            let pool = pool.clone();
+            opening.spawn(async move { pool.get().await.ok() });
+        }
+        // Held until all are open, so that each is another one.
+        let mut opened = Vec::with_capacity(opening.len());
+        while let Some(connection) = opening.join_next().await {
+            opened.extend(connection.ok().flatten());
         }
     }
 
