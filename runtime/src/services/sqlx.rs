@@ -41,19 +41,29 @@ const READY: Duration = READY_DEADLINE.saturating_sub(Duration::from_secs(1));
 pub(super) async fn make_ready<DB: sqlx::Database>(pool: &sqlx::Pool<DB>, former: &sqlx::Pool<DB>) {
     let deadline = Instant::now() + READY;
     let mut opening = JoinSet::new();
-    for _ in 0..former.size().min(pool.options().get_max_connections()) {
-        let pool = pool.clone();
-        opening.spawn(async move { pool.acquire().await.ok() });
-    }
-    let mut opened = Vec::with_capacity(opening.len());
-    while let Ok(Some(connection)) = timeout_at(deadline, opening.join_next()).await {
-        opened.extend(connection.ok().flatten());
-    }
-    drop(opening);
-    // Each goes back by a task of its own, which asks whether it is well. Who found none before would open another one.
-    let count = opened.len();
+    let mut opened = Vec::new();
+    let open = async {
+        // The first one may be on its way back.
+        all_idle(pool).await;
+        for _ in 0..former.size().min(pool.options().get_max_connections()) {
+            let pool = pool.clone();
+            opening.spawn(async move { pool.acquire().await.ok() });
+        }
+        while let Some(connection) = opening.join_next().await {
+            opened.extend(connection.ok().flatten());
+        }
+    };
+    let _ = timeout_at(deadline, open).await;
+    opening.shutdown().await;
     drop(opened);
-    while pool.num_idle() < count.min(pool.size() as usize) {
+    // Who found none before they are back would open another one.
+    all_idle(pool).await;
+}
+
+/// Waits until nobody has a connection of a pool that nobody knows yet: each goes back by a task of its own, which asks whether it is well.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+async fn all_idle<DB: sqlx::Database>(pool: &sqlx::Pool<DB>) {
+    while pool.num_idle() < pool.size() as usize {
         sleep(Duration::from_millis(1)).await;
     }
 }
