@@ -37,6 +37,10 @@ const ENDINGS: [&str; 10] =
 
 /// Whoever says what is wrong with a connection does not know which field it is of, and speaks of `` `_CA` ``. Where the field's variable is known, it is that field's: `` `SHOP_SESSIONS_CA` ``.
 fn name_companions(text: &mut Cow<'static, str>, variable: Option<&str>) {
+    // Most texts speak of none.
+    if !text.contains("`_") {
+        return;
+    }
     let Some(base) = variable.filter(|variable| !variable.is_empty()).map(backing_services_rules::variable::base) else { return };
     for ending in ENDINGS {
         let (ours, named) = (format!("`{ending}`"), format!("`{base}{ending}`"));
