@@ -250,7 +250,7 @@ pub fn run(options: Options) -> Result<Outcome> {
             outcome.figures.push(Figure::new("a swap", "ms", name, Summary::of(&of(|round| round.swap))));
         }
         outcome.remarks.push(
-            "A reattach checks, connects, probes, and opens as many connections as the former pool has, one after the other, before it swaps: so it takes longer than a bare connect, \
+            "A reattach checks, connects, probes, and opens as many connections as the former pool has, before it swaps: so it takes longer than a bare connect, \
              and nobody waits for that. By hand, the first statements on the new pool wait for its handshakes."
                 .into(),
         );
