@@ -76,7 +76,8 @@ impl Etcd {
             text("--log-level"),
             text("warn"),
         ];
-        let mut control = vec![text("--endpoints"), url.into(), text("--command-timeout"), text("60s")];
+        let mut control =
+            vec![text("--endpoints"), url.into(), text("--command-timeout"), text("60s"), text("--dial-timeout"), text("60s")];
         if let Some(leaf) = &options.leaf {
             let certificate = folder.write("server.crt", &leaf.certificate);
             let key = folder.write("server.key", &leaf.key);
