@@ -87,12 +87,16 @@ async fn settle() {
 pub fn allocations_of_client(allocator: Allocator) -> Result<usize> {
     with_notes(|notes| {
         drop(notes.client());
-        let region = Region::new(allocator);
-        for _ in 0..1000 {
-            std::hint::black_box(&*notes.client());
-        }
-        let change = region.change();
-        change.allocations + change.reallocations
+        // SQLite has a thread of its own, which may still be at what attaching gave it to do. What `client` allocates is in each round.
+        let rounds = std::iter::repeat_with(|| {
+            let region = Region::new(allocator);
+            for _ in 0..1000 {
+                std::hint::black_box(&*notes.client());
+            }
+            let change = region.change();
+            change.allocations + change.reallocations
+        });
+        rounds.take(5).min().unwrap_or_default()
     })
 }
 
