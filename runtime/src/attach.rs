@@ -61,7 +61,7 @@ pub(crate) async fn unless<T>(stop: impl Future<Output = ()>, work: impl Future<
 }
 
 /// Does both at once. Where the first fails, that is the end; where the other one fails, the first is waited for, which may know better why.
-#[cfg(any(feature = "https", feature = "nats", feature = "s3"))]
+#[cfg(any(feature = "nats", feature = "s3"))]
 pub(crate) async fn both<A, B, E>(
     first: impl Future<Output = Result<A, E>>,
     other: impl Future<Output = Result<B, E>>,

@@ -99,14 +99,14 @@ impl Target {
         matches!(self.locator.host(), Some(Host::Name(host)) if host.eq_ignore_ascii_case(name))
     }
 
-    /// The one TLS configuration, by value, for a driver that adds to it. A plaintext target's is never used: it trusts the public roots.
+    /// The one TLS configuration, by value, for a driver that adds to it, and its witness. A plaintext target's is never used: it trusts the public roots.
     #[cfg(any(feature = "etcd", feature = "https", feature = "s3"))]
-    pub(crate) fn client_config(&self) -> Result<rustls::ClientConfig, Refusal> {
-        let (config, _) = match &self.trust.tls {
+    pub(crate) fn client_config(&self) -> Result<(rustls::ClientConfig, Witness), Refusal> {
+        let (config, witness) = match &self.trust.tls {
             Some(tls) => tls.witnessed()?,
             None => crate::tls::Tls::public()?.witnessed()?,
         };
-        Ok(Arc::unwrap_or_clone(config))
+        Ok((Arc::unwrap_or_clone(config), witness))
     }
 
     /// Speaks TLS over a connection of [`Target::dial_tcp`], on which nothing is waiting to be read.
@@ -210,7 +210,8 @@ async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Refusal> {
     }
 }
 
-fn unreachable(error: &io::Error) -> Failure {
+/// Why a connection is not there, in this crate's own words.
+pub(crate) fn unreachable(error: &io::Error) -> Failure {
     let message = match error.kind() {
         io::ErrorKind::ConnectionRefused => "nothing listens on the host's port: the connection was refused",
         io::ErrorKind::TimedOut => "its host did not answer in time",

@@ -231,6 +231,12 @@ impl Witness {
         let Seen { certificate, version } = self.record.seen()?;
         Some(TlsPosture { version, cipher: "not told by the driver".to_owned(), trust: self.trust, certificate })
     }
+
+    /// The same, of a driver that has connected. It cannot have done so without TLS; if a release of it ever does, that ends here.
+    #[cfg(any(feature = "https", feature = "nats"))]
+    pub(crate) fn posture_of_connected(&self) -> Result<TlsPosture, Refusal> {
+        self.posture().ok_or_else(|| Finding::new(&UNVERIFIED_TLS, "the driver has connected without TLS").into())
+    }
 }
 
 impl std::fmt::Debug for Witness {

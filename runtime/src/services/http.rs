@@ -6,6 +6,7 @@
 //! - **No decompression**, whatever features another crate of the program switches on: a body has the size that came in.
 //! - **Bounds**: 100 headers and some 400 KiB of them in HTTP/1.1 (hyper's), 64 KiB of them in HTTP/2; time is the service's to bound.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use reqwest::dns::{Name, Resolve, Resolving};
@@ -15,6 +16,7 @@ use reqwest::{Client, ClientBuilder};
 use crate::finding::{Failure, FailureKind};
 use crate::service::Refusal;
 use crate::target::Target;
+use crate::tls::Witness;
 
 /// What an HTTP/2 header block may have, in bytes.
 const MAX_HEADERS: u32 = 64 * 1024;
@@ -32,9 +34,9 @@ pub(crate) enum Versions {
     OneAndTwo,
 }
 
-/// A client of one target, and of no other host. Its times are to be set.
-pub(crate) fn builder(target: &Target, versions: Versions) -> Result<ClientBuilder, Refusal> {
-    let mut config = target.client_config()?;
+/// A client of one target, and of no other host; and who will have seen its connections. Its times are to be set.
+pub(crate) fn builder(target: &Target, versions: Versions) -> Result<(ClientBuilder, Witness), Refusal> {
+    let (mut config, witness) = target.client_config()?;
     config.alpn_protocols = match versions {
         #[cfg(any(feature = "etcd", feature = "s3"))]
         Versions::One => vec![b"http/1.1".to_vec()],
@@ -42,7 +44,7 @@ pub(crate) fn builder(target: &Target, versions: Versions) -> Result<ClientBuild
         Versions::OneAndTwo => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
     };
     let resolver = OnlyHost { target: target.clone() };
-    Ok(Client::builder()
+    let builder = Client::builder()
         .tls_backend_preconfigured(config)
         .https_only(!target.is_plaintext())
         .redirect(Policy::none())
@@ -57,7 +59,8 @@ pub(crate) fn builder(target: &Target, versions: Versions) -> Result<ClientBuild
         .connect_timeout(target.connect_timeout())
         .pool_idle_timeout(IDLE)
         .http1_max_headers(100)
-        .http2_max_header_list_size(MAX_HEADERS))
+        .http2_max_header_list_size(MAX_HEADERS);
+    Ok((builder, witness))
 }
 
 /// Builds the client.
@@ -99,12 +102,18 @@ pub(crate) fn refusal(target: &Target, error: &(dyn std::error::Error + 'static)
     if let Some(refusal) = target.tls_refusal(error) {
         return refusal;
     }
-    let broken = within::<std::io::Error>(error).map(std::io::Error::kind);
+    let broken = within::<std::io::Error>(error);
     let http = within::<reqwest::Error>(error);
-    if http.is_some_and(reqwest::Error::is_timeout) || broken == Some(std::io::ErrorKind::TimedOut) {
-        return late();
+    let is_connecting = http.is_some_and(reqwest::Error::is_connect);
+    if http.is_some_and(reqwest::Error::is_timeout) || broken.is_some_and(|broken| broken.kind() == ErrorKind::TimedOut) {
+        return if is_connecting { silent() } else { late() };
     }
-    if http.is_some_and(reqwest::Error::is_connect) || broken.is_some() {
+    if let (true, Some(broken)) = (is_connecting, broken)
+        && is_of_connecting(broken.kind())
+    {
+        return crate::dial::unreachable(broken).into();
+    }
+    if is_connecting || broken.is_some() {
         return Failure::new(
             FailureKind::Unreachable,
             "the server cannot be connected to, or closed the connection",
@@ -116,6 +125,21 @@ pub(crate) fn refusal(target: &Target, error: &(dyn std::error::Error + 'static)
         FailureKind::Protocol,
         "what the server sent is not HTTP, more than it may send, or less than it promised",
         "look at what answers on the port",
+    )
+    .into()
+}
+
+/// What the network says, and not the server: the rest may have happened in the TLS handshake.
+const fn is_of_connecting(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable)
+}
+
+/// A connection that took too long.
+fn silent() -> Refusal {
+    Failure::new(
+        FailureKind::TimedOut,
+        "its host did not answer, or did not finish the TLS handshake, in time",
+        "look at the network between here and there: a firewall drops, it does not refuse; and at what listens on the port",
     )
     .into()
 }

@@ -13,9 +13,11 @@
 //! | `max_body` | bytes that a response's body may have, 1024 to 1 073 741 824 | 16 777 216 |
 //!
 //! # How it is attached
-//! 1. **A TLS handshake of our own**, which tells the posture. Nothing is asked for over it.
-//! 2. **The probe**, at the same time, where there is a `health` path: a `GET` with the credentials. 401 and 403 are credentials that are not accepted; whatever is not 2xx is
-//!    a service that is not well. Without one there is nothing that every API answers to, so the credentials are not tried; the posture says so.
+//! - **With a `health` path**, by a `GET` of it, with the credentials: 401 and 403 are credentials that are not accepted, and whatever is not 2xx is a
+//!   service that is not well. It is the client's first connection, verified like all that follow, and it stays open for the first request. The posture has
+//!   the certificate and the version of TLS; the cipher is not told by the driver.
+//! - **Without one**, by a TLS handshake, over which nothing is asked for: there is nothing that every API answers to, so the credentials are not tried;
+//!   the posture says so.
 //!
 //! HTTP does not tell what an account may do.
 //!
@@ -43,11 +45,13 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::http;
-use crate::attach::{both, within};
+use crate::attach::within;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::posture::{Posture, ServerPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
+use crate::tls::Witness;
+use crate::watch::{self, Step};
 
 /// An HTTP API. See [the module](self) for its locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
@@ -102,16 +106,14 @@ impl Service for Https {
 
     async fn connect(target: &Target) -> Result<Attachment<HttpsClient>, Refusal> {
         let mut posture = Posture::of::<Self>(target);
-        let client = HttpsClient::new(target)?;
-        let dial = async { target.dial().await.map(|dialled| dialled.tls) };
+        let (client, witness) = HttpsClient::new(target)?;
         if client.shared.health.is_none() {
-            posture.tls = dial.await?;
+            posture.tls = target.dial().await?.tls;
             posture.remarks.push("the locator has no `health` path: the credentials were not tried");
         } else {
-            // Both are verified by the one configuration, and dial what the address rules let pass: neither has to wait for the other.
-            let health = async { within(target.time_left(), client.healthy()).await.map_err(Refusal::from)? };
-            let (tls, response) = both(dial, health).await?;
-            posture.tls = tls;
+            watch::at(Step::Connecting);
+            let response = within(target.time_left(), client.healthy()).await.map_err(Refusal::from)??;
+            posture.tls = if target.is_plaintext() { None } else { Some(witness.posture_of_connected()?) };
             posture.server = response.header("server").map(|server| ServerPosture::new(server, ""));
             posture.account = target.user().map(printable);
             posture.authentication = match (target.user(), target.password(), target.client_certificate()) {
@@ -242,13 +244,14 @@ struct Shared {
 }
 
 impl HttpsClient {
-    fn new(target: &Target) -> Result<Self, Refusal> {
+    fn new(target: &Target) -> Result<(Self, Witness), Refusal> {
         let locator = target.locator();
         let malformed = || Refusal::from(Finding::new(&MALFORMED_LOCATOR, "its path is no path"));
         let base = base(target).ok_or_else(malformed)?;
         let health = locator.parameter("health").map(|path| reach(&base, path).map_err(|_| malformed())).transpose()?;
         let timeout = Duration::from_millis(locator.number("response_timeout").unwrap_or(RESPONSE_TIMEOUT));
-        let http = http::build(http::builder(target, http::Versions::OneAndTwo)?.timeout(timeout))?;
+        let (builder, witness) = http::builder(target, http::Versions::OneAndTwo)?;
+        let http = http::build(builder.timeout(timeout))?;
         let shared = Shared {
             target: target.clone(),
             base,
@@ -257,7 +260,7 @@ impl HttpsClient {
             max_body: locator.number("max_body").unwrap_or(MAX_BODY),
             http: ArcSwapOption::from_pointee(http),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok((Self { shared: Arc::new(shared) }, witness))
     }
 
     /// A `GET` of a path below the base path.

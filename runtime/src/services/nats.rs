@@ -69,7 +69,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, ServerAddr};
 use backing_services_rules::Scheme;
-use backing_services_rules::rule::{MALFORMED_LOCATOR, UNVERIFIED_TLS};
+use backing_services_rules::rule::MALFORMED_LOCATOR;
 
 use self::credentials::Credentials;
 use self::gate::{Gate, MOST_ATTEMPTS};
@@ -240,13 +240,7 @@ async fn drive(target: &Target, credentials: &Credentials) -> Result<(Client, Op
     }
     let client = options.connect(address).await.map_err(|error| refusal(&error, target))?;
     gate::remember(&client, &gate);
-    let tls = match witness {
-        None => None,
-        // It cannot be without; if a release of the driver ever is, that ends here.
-        Some(witness) => {
-            Some(witness.posture().ok_or_else(|| Finding::new(&UNVERIFIED_TLS, "the driver has connected without TLS"))?)
-        }
-    };
+    let tls = witness.map(|witness| witness.posture_of_connected()).transpose()?;
     Ok((client, tls))
 }
 

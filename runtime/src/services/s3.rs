@@ -209,7 +209,8 @@ pub struct S3Client {
 impl S3Client {
     fn new(target: &Target, endpoint: Target) -> Result<Self, Refusal> {
         let timeout = Duration::from_millis(target.locator().number("response_timeout").unwrap_or(RESPONSE_TIMEOUT));
-        let http = http::build(http::builder(&endpoint, http::Versions::One)?.http1_only().read_timeout(timeout))?;
+        let (builder, _) = http::builder(&endpoint, http::Versions::One)?;
+        let http = http::build(builder.http1_only().read_timeout(timeout))?;
         let status = Arc::new(AtomicU16::new(0));
         let bucket = store(target, &endpoint, Bounded { http: http.clone(), timeout, status: Arc::clone(&status) })?;
         let prefix = prefix(target).ok_or_else(unusable)?;

@@ -265,7 +265,8 @@ impl Client {
         let host = locator.host().ok_or_else(foreign)?;
         let scheme = if target.is_plaintext() { "http" } else { "https" };
         // A peer that vanished is noticed after a minute, although nobody writes to it.
-        let builder = http::builder(target, http::Versions::One)?
+        let (builder, _) = http::builder(target, http::Versions::One)?;
+        let builder = builder
             .tcp_keepalive(Duration::from_secs(20))
             .tcp_keepalive_interval(Duration::from_secs(10))
             .tcp_keepalive_retries(4);
