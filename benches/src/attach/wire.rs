@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use async_rs::Tokio;
 use async_rs::traits::Reactor;
 use lettre::transport::smtp::client::AsyncTokioStream;
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -23,7 +24,8 @@ use tokio_util::compat::Compat;
 
 use crate::Result;
 
-/// A configuration that trusts an authority, made once as a program would.
+/// A configuration that trusts an authority, made once as a program would. It resumes no session: what is compared is a program's first connection, whose
+/// certificate is verified, and not one that a round before has verified.
 ///
 /// # Errors
 /// Where the certificate cannot be read.
@@ -33,7 +35,9 @@ pub fn configuration(ca: &str) -> Result<Arc<ClientConfig>> {
         roots.add(certificate.map_err(|_| "a certificate that cannot be read")?)?;
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    Ok(Arc::new(builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth()))
+    let mut configuration = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
+    configuration.resumption = Resumption::disabled();
+    Ok(Arc::new(configuration))
 }
 
 /// A connection under TLS from the first byte on.
