@@ -97,8 +97,8 @@ impl fmt::Display for ServerPosture {
 pub struct TlsPosture {
     /// `TLS 1.3` or `TLS 1.2`.
     pub version: &'static str,
-    /// The cipher suite, as IANA names it.
-    pub cipher: String,
+    /// The cipher suite, as IANA names it; `None` where the driver keeps it to itself. Every suite that is offered has forward secrecy.
+    pub cipher: Option<String>,
     /// Who vouches for the server.
     pub trust: TrustPosture,
     /// The server's own certificate.
@@ -176,14 +176,14 @@ impl fmt::Display for Posture {
             write!(f, " by {authentication}")?;
         }
         match &self.tls {
-            Some(tls) => write!(
-                f,
-                ", over {} with {}, certificate of {} with {} days left",
-                tls.version,
-                tls.cipher,
-                tls.certificate.subject,
-                tls.certificate.days_left(self.taken_at)
-            ),
+            Some(tls) => {
+                write!(f, ", over {}", tls.version)?;
+                if let Some(cipher) = &tls.cipher {
+                    write!(f, " with {cipher}")?;
+                }
+                let (subject, days) = (&tls.certificate.subject, tls.certificate.days_left(self.taken_at));
+                write!(f, ", certificate of {subject} with {days} days left")
+            }
             None if self.transport == Transport::Embedded => f.write_str(", embedded"),
             None => f.write_str(", without TLS"),
         }

@@ -199,9 +199,9 @@ impl Tls {
             Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
             _ => return Err(Finding::new(&OBSOLETE_TLS, "the connection speaks neither TLS 1.3 nor TLS 1.2").into()),
         };
-        let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
+        let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
         // rustls has a name of its own for the suites of TLS 1.3; IANA's has no version in it.
-        let cipher = cipher.replacen("TLS13_", "TLS_", 1);
+        let cipher = cipher.map(|cipher| cipher.replacen("TLS13_", "TLS_", 1));
         let certificate = connection
             .peer_certificates()
             .and_then(<[_]>::first)
@@ -229,7 +229,7 @@ impl Witness {
     #[must_use]
     pub fn posture(&self) -> Option<TlsPosture> {
         let Seen { certificate, version } = self.record.seen()?;
-        Some(TlsPosture { version, cipher: "not told by the driver".to_owned(), trust: self.trust, certificate })
+        Some(TlsPosture { version, cipher: None, trust: self.trust, certificate })
     }
 
     /// The same, of a driver that has connected. It cannot have done so without TLS; if a release of it ever does, that ends here.

@@ -82,7 +82,7 @@ async fn attaches_and_the_posture_is_true() {
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     let posture = shop.rates.posture();
     let tls = posture.tls.as_ref().unwrap();
-    assert_eq!(tls.version, "TLS 1.3");
+    assert_eq!((tls.version, &tls.cipher), ("TLS 1.3", &None));
     assert_eq!(tls.trust, TrustPosture::PrivateCa);
     assert_eq!(tls.certificate.subject, format!("CN={}", pki::SUBJECT));
     assert_eq!(posture.service, "HTTPS");

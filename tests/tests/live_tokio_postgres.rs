@@ -121,7 +121,7 @@ async fn attaches_and_the_posture_is_true() {
     ));
     let (version, cipher) = seen.split_once('|').expect("one version and one cipher");
     assert_eq!(tls.version, version.replace("TLSv", "TLS "));
-    assert_eq!(tls.cipher, cipher);
+    assert_eq!(tls.cipher.as_deref(), Some(cipher));
     assert_eq!(
         posture.server.as_ref().map(ToString::to_string).as_deref(),
         Some(format!("PostgreSQL {}", server.sql("SHOW server_version")).as_str())

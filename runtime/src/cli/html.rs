@@ -299,7 +299,7 @@ fn details(report: &Report, row: &Row) -> Value {
     let tls = posture.and_then(|posture| posture.tls.as_ref()).map(|tls| {
         context! {
             version => tls.version,
-            cipher => tls.cipher.as_str(),
+            cipher => tls.cipher.as_deref(),
             trust => text::trust(tls.trust),
             subject => tls.certificate.subject.as_str(),
             issuer => tls.certificate.issuer.as_str(),

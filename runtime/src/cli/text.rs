@@ -188,7 +188,8 @@ fn posture_lines(report: &Report, posture: &Posture, line: &mut impl FnMut(&str,
 
 fn tls_lines(tls: &TlsPosture, line: &mut impl FnMut(&str, String)) {
     let TlsPosture { version, cipher, trust, certificate } = tls;
-    line("TLS", format!("{version}, {cipher}"));
+    let cipher = cipher.as_ref().map(|cipher| format!(", {cipher}")).unwrap_or_default();
+    line("TLS", format!("{version}{cipher}"));
     line("trusted", self::trust(*trust).to_owned());
     line("certificate", format!("{}, {}, {} left", certificate.subject, certificate.key, days(certificate)));
     line("issued by", certificate.issuer.clone());

@@ -15,7 +15,7 @@
 //! # How it is attached
 //! - **With a `health` path**, by a `GET` of it, with the credentials: 401 and 403 are credentials that are not accepted, and whatever is not 2xx is a
 //!   service that is not well. It is the client's first connection, verified like all that follow, and it stays open for the first request. The posture has
-//!   the certificate and the version of TLS; the cipher is not told by the driver.
+//!   the certificate and the version of TLS; which cipher it is, the driver keeps to itself.
 //! - **Without one**, by a TLS handshake, over which nothing is asked for: there is nothing that every API answers to, so the credentials are not tried;
 //!   the posture says so.
 //!
