@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::attached::Values;
 use crate::backing_services::BackingServices;
 use crate::check::{self, Content, Item, Loaded, waiver};
-use crate::connected::Connected;
+use crate::connected::{Connected, fetch_and_connect};
 use crate::error::{AttachError, Problem};
 use crate::finding::{Failure, FailureKind, Finding, Place};
 use crate::generation::{Facts, Seat, Whole};
@@ -177,7 +177,7 @@ pub(crate) async fn connect(
     let deadline = begun + limit;
     let mut connecting = JoinSet::new();
     for (index, attempt) in attempts.iter().enumerate() {
-        let connect = (attempt.entry.service.connect)(Arc::clone(&attempt.facts.target));
+        let connect = fetch_and_connect(attempt.entry.service, Arc::clone(&attempt.facts.target));
         let connect = watched(attempt.ordinal, watch.clone(), connect);
         connecting.spawn(async move { (index, connect.await) });
     }
@@ -253,7 +253,8 @@ impl Attempt {
     /// The field's value. Only called when nothing was refused, so every attempt has connected.
     fn into_slot(self, whole: &Arc<Whole>) -> Slot {
         let Self { entry, declaration, facts, connected, .. } = self;
-        let seat = Arc::new(Seat { field: facts.place.field.clone(), declaration, whole: Arc::clone(whole) });
+        let (field, service) = (facts.place.field.clone(), entry.service);
+        let seat = Arc::new(Seat { field, service, declaration, whole: Arc::clone(whole) });
         (entry.wrap)(connected.map(|connected| connected.into_resource(facts, seat)))
     }
 }

@@ -10,13 +10,13 @@ use crate::generation::{Facts, Seat};
 use crate::manifest::Slot;
 use crate::posture::Posture;
 use crate::resource::Resource;
-use crate::service::{Attachment, Refusal, Service};
+use crate::service::{Attachment, Refusal, Service, ServiceEntry};
 use crate::silence;
 use crate::target::Target;
 use crate::watch::{self, Step};
 
-/// A resource that is being attached; and the target that was connected to, with the credentials that were fetched for it.
-pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<(Arc<Target>, Connected), Refusal>> + Send>>;
+/// A service that is being connected to.
+pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<Connected, Refusal>> + Send>>;
 
 /// A resource that is being closed.
 pub(crate) type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -30,20 +30,35 @@ pub(crate) struct Connected {
     abandon: fn(Box<dyn Any + Send + Sync>) -> Closing,
 }
 
-/// Connects, and forgets the service's type.
+/// Fetches the credentials, where something does, and connects. Gives the target that was connected to as well, with those credentials.
+pub(crate) async fn fetch_and_connect(
+    service: &'static ServiceEntry,
+    target: Arc<Target>,
+) -> Result<(Arc<Target>, Connected), Refusal> {
+    watch::at(Step::Fetching);
+    let (target, findings) = credentials::fetched(service, target).await?;
+    let connected = (service.connect)(Arc::clone(&target)).await?;
+    Ok((target, connected.with_findings(findings)))
+}
+
+/// Connects, and forgets the service's type. This is the one way to a service's `connect`.
 pub(crate) fn connect<S: Service>(target: Arc<Target>) -> Connecting {
     Box::pin(async move {
-        watch::at(Step::Fetching);
-        let (target, mut findings) = credentials::fetched::<S>(target).await?;
-        let Attachment { client, posture, findings: found } = silence::connect::<S>(&target).await?;
-        findings.extend(found);
-        Ok((target, Connected::of::<S>(client, posture, findings)))
+        let attached = S::connect(&target).await;
+        let connected = attached.map(|Attachment { client, posture, findings }| Connected::of::<S>(client, posture, findings));
+        silence::silenced(&target, connected)
     })
 }
 
 impl Connected {
     pub(crate) fn of<S: Service>(client: S::Client, posture: Posture, findings: Vec<Finding>) -> Self {
         Self { findings, client: Box::new(client), posture, seal: seal::<S>, abandon: abandon::<S> }
+    }
+
+    /// The same, and what was found before it was connected to.
+    pub(crate) fn with_findings(mut self, findings: Vec<Finding>) -> Self {
+        self.findings.splice(..0, findings);
+        self
     }
 
     /// The `Resource<S>`.
@@ -64,6 +79,11 @@ impl Connected {
     /// Closes the client, of which nothing will come.
     pub(crate) fn abandon(self) -> Closing {
         (self.abandon)(self.client)
+    }
+
+    /// What was learnt, and the client's end.
+    pub(crate) fn into_closing(self) -> (Posture, Vec<Finding>, Closing) {
+        (self.posture, self.findings, (self.abandon)(self.client))
     }
 }
 

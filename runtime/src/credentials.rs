@@ -168,14 +168,14 @@ mod fetching {
     use crate::check;
     use crate::finding::{Failure, FailureKind, Finding};
     use crate::posture::printable;
-    use crate::service::{Refusal, Service};
+    use crate::service::{Refusal, ServiceEntry};
     use crate::source::MAX_VALUE;
     use crate::target::Target;
 
     /// The target with credentials that are good now, and what is to be said of them. A target that has its own is as it was.
-    pub(crate) async fn fetched<S: Service>(target: Arc<Target>) -> Result<(Arc<Target>, Vec<Finding>), Refusal> {
+    pub(crate) async fn fetched(service: &ServiceEntry, target: Arc<Target>) -> Result<(Arc<Target>, Vec<Finding>), Refusal> {
         let Some(target) = fetch(&target).await? else { return Ok((target, Vec::new())) };
-        let findings = hold_against_rules::<S>(&target)?;
+        let findings = hold_against_rules(service, &target)?;
         Ok((Arc::new(target), findings))
     }
 
@@ -226,7 +226,7 @@ mod fetching {
     }
 
     /// Looks at what was fetched, as at what is loaded. Gives what does not end the attempt.
-    pub(crate) fn hold_against_rules<S: Service>(target: &Target) -> Result<Vec<Finding>, Refusal> {
+    pub(crate) fn hold_against_rules(service: &ServiceEntry, target: &Target) -> Result<Vec<Finding>, Refusal> {
         let Some(of) = &target.fetched else { return Ok(Vec::new()) };
         let mut findings = Vec::new();
         let has_certificate = target.client_certificate().is_some();
@@ -239,7 +239,7 @@ mod fetching {
             &of.base,
             &mut findings,
         );
-        findings.extend(S::check(target).into_iter().filter(|finding| is_about_login(finding.rule())));
+        findings.extend((service.check)(target).into_iter().filter(|finding| is_about_login(finding.rule())));
         let told = |finding: Finding| {
             let message = format!("of the credentials that were fetched: {}", finding.message());
             let told = Finding::new(finding.rule(), message).help(finding.remedy().to_owned());

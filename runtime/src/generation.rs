@@ -19,7 +19,7 @@ use crate::finding::Place;
 use crate::manifest::{Declaration, Manifest};
 use crate::posture::Posture;
 use crate::reattach::Fixed;
-use crate::service::Service;
+use crate::service::{Refusal, Service, ServiceEntry};
 use crate::target::Target;
 
 /// What was attached at once, and is reattached by turns.
@@ -37,6 +37,7 @@ pub(crate) struct Whole {
 pub(crate) struct Seat {
     /// Its path.
     pub(crate) field: String,
+    pub(crate) service: &'static ServiceEntry,
     pub(crate) declaration: &'static Declaration,
     pub(crate) whole: Arc<Whole>,
 }
@@ -59,7 +60,7 @@ pub(crate) struct Shared<S: Service> {
     /// How many generations are on their way out.
     leaving: watch::Sender<usize>,
     /// Whether the last attempt to take the posture again failed.
-    pub(crate) retaking_fails: AtomicBool,
+    retaking_fails: AtomicBool,
 }
 
 /// What the tasks of a resource obey.
@@ -98,22 +99,42 @@ impl<S: Service> Generation<S> {
     pub(crate) fn client(&self) -> &S::Client {
         &self.client
     }
+}
 
-    pub(crate) fn posture(&self) -> Arc<Posture> {
+/// A generation whose service's type is forgotten.
+pub(crate) trait AnyGeneration: Send + Sync {
+    fn posture(&self) -> Arc<Posture>;
+
+    fn set_posture(&self, posture: Arc<Posture>);
+
+    fn facts(&self) -> Arc<Facts>;
+
+    /// Has the client take on the target's credentials, by [`Service::renew`]: whether it has.
+    fn renew<'a>(&'a self, target: &'a Target) -> Pin<Box<dyn Future<Output = Result<bool, Refusal>> + Send + 'a>>;
+
+    /// The target that was renewed, and what was learnt when it was tried.
+    fn renewed(&self, facts: Facts, posture: Arc<Posture>);
+}
+
+impl<S: Service> AnyGeneration for Generation<S> {
+    fn posture(&self) -> Arc<Posture> {
         self.posture.load_full()
     }
 
-    pub(crate) fn facts(&self) -> Arc<Facts> {
-        self.facts.load_full()
-    }
-
-    /// The target that was renewed, and what was learnt when it was tried.
-    pub(crate) fn renewed(&self, facts: Facts, posture: Arc<Posture>) {
-        self.facts.store(Arc::new(facts));
+    fn set_posture(&self, posture: Arc<Posture>) {
         self.posture.store(posture);
     }
 
-    pub(crate) fn set_posture(&self, posture: Arc<Posture>) {
+    fn facts(&self) -> Arc<Facts> {
+        self.facts.load_full()
+    }
+
+    fn renew<'a>(&'a self, target: &'a Target) -> Pin<Box<dyn Future<Output = Result<bool, Refusal>> + Send + 'a>> {
+        Box::pin(S::renew(&self.client, target))
+    }
+
+    fn renewed(&self, facts: Facts, posture: Arc<Posture>) {
+        self.facts.store(Arc::new(facts));
         self.posture.store(posture);
     }
 }
@@ -152,25 +173,12 @@ impl<S: Service> Shared<S> {
         self.current.load().posture()
     }
 
-    /// Whether nothing has taken its place.
-    pub(crate) fn is_current(&self, generation: &Arc<Generation<S>>) -> bool {
-        Arc::ptr_eq(&self.current.load(), generation)
-    }
-
-    pub(crate) const fn seat(&self) -> &Arc<Seat> {
-        &self.seat
-    }
-
     pub(crate) fn field(&self) -> &str {
         &self.seat.field
     }
 
-    pub(crate) fn orders(&self) -> watch::Receiver<Orders> {
-        self.orders.subscribe()
-    }
-
     /// Publishes the next generation, and lets the one before finish. Gives the client back where the resource is detached.
-    pub(crate) fn succeed(&self, client: S::Client, posture: Posture, facts: Facts) -> Result<(), S::Client> {
+    fn succeed(&self, client: S::Client, posture: Posture, facts: Facts) -> Result<(), S::Client> {
         // Detaching waits until this borrow ends: nothing is published after it has begun.
         let orders = self.orders.borrow();
         if orders.detached {
@@ -291,6 +299,15 @@ impl Ended {
 pub(crate) trait Life: Send + Sync {
     fn seat(&self) -> &Arc<Seat>;
 
+    /// The current one.
+    fn generation(&self) -> Arc<dyn AnyGeneration>;
+
+    /// Whether nothing has taken its place.
+    fn is_current(&self, generation: &Arc<dyn AnyGeneration>) -> bool;
+
+    /// Whether the last attempt to take the posture again failed.
+    fn retaking_fails(&self) -> &AtomicBool;
+
     /// Of the values that the current generation was made of.
     fn fingerprint(&self) -> Fingerprint;
 
@@ -316,6 +333,18 @@ impl<S: Service> Life for Shared<S> {
         &self.seat
     }
 
+    fn generation(&self) -> Arc<dyn AnyGeneration> {
+        self.current()
+    }
+
+    fn is_current(&self, generation: &Arc<dyn AnyGeneration>) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.current.load()), Arc::as_ptr(generation))
+    }
+
+    fn retaking_fails(&self) -> &AtomicBool {
+        &self.retaking_fails
+    }
+
     fn fingerprint(&self) -> Fingerprint {
         self.current.load().facts().fingerprint
     }
@@ -325,7 +354,7 @@ impl<S: Service> Life for Shared<S> {
     }
 
     fn orders(&self) -> watch::Receiver<Orders> {
-        self.orders()
+        self.orders.subscribe()
     }
 
     fn set_interval(&self, interval: Option<Duration>) {

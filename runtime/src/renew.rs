@@ -13,13 +13,13 @@ use tokio::task::JoinSet;
 
 use crate::attach::{CLOSE_DEADLINE, READY_DEADLINE, judge, late, panicked, unless, within};
 use crate::check::{self, waiver};
+use crate::connected::Connected;
 use crate::credentials::{self, FETCH_DEADLINE};
 use crate::error::Problem;
 use crate::finding::{Failure, FailureKind, Finding};
-use crate::generation::{Facts, Generation, Orders, Seat, Shared};
+use crate::generation::{AnyGeneration, Facts, Life, Orders, Seat};
 use crate::retake::jittered;
-use crate::service::{Attachment, Refusal, Service};
-use crate::silence;
+use crate::service::Refusal;
 use crate::target::Target;
 
 /// The part of their life after which credentials are fetched again: two thirds. Of an hour that leaves twenty minutes for attempts that fail, and of the 15
@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Begins the task that renews credentials. It ends with the last handle of the resource, or when that is detached.
-pub(crate) fn begin<S: Service>(shared: &Arc<Shared<S>>) {
+pub(crate) fn begin(shared: &Arc<dyn Life>) {
     let task = renew_each_generation(Arc::downgrade(shared), shared.orders());
     shared.seat().whole.runtime.spawn(task);
 }
@@ -44,12 +44,12 @@ pub(crate) fn pauses() -> ExponentialBackoff {
     builder.with_jitter().without_max_times().build()
 }
 
-async fn renew_each_generation<S: Service>(shared: Weak<Shared<S>>, mut orders: watch::Receiver<Orders>) {
+async fn renew_each_generation(shared: Weak<dyn Life>, mut orders: watch::Receiver<Orders>) {
     loop {
         if orders.borrow_and_update().detached {
             return;
         }
-        let Some(mut renewing) = shared.upgrade().map(|shared| Renewing::of(&shared)) else { return };
+        let Some(mut renewing) = shared.upgrade().map(|shared| Renewing::of(&*shared)) else { return };
         // Another generation is told as an order, and so is the end; an error is what comes when the last handle is gone.
         let other_orders = async { drop(orders.changed().await) };
         unless(other_orders, renewing.again_and_again(&shared)).await;
@@ -57,30 +57,30 @@ async fn renew_each_generation<S: Service>(shared: Weak<Shared<S>>, mut orders: 
 }
 
 /// What is known of the credentials of one generation. Neither it nor the resource is kept from its end by this.
-struct Renewing<S: Service> {
+struct Renewing {
     seat: Arc<Seat>,
-    generation: Weak<Generation<S>>,
+    generation: Weak<dyn AnyGeneration>,
     facts: Facts,
     /// Whom the server did not let in, and how that was told: with the same password nobody asks it again, which would only lock the account.
     not_admitted: Option<(Arc<Target>, Refusal)>,
 }
 
 /// What came of trying credentials.
-enum Tried<C> {
+enum Tried {
     /// They are the ones that are in use, good for another while.
     Same(Arc<Target>),
-    Other(Arc<Target>, Box<Attachment<C>>),
+    Other(Arc<Target>, Box<Connected>),
     Refused(Option<Arc<Target>>, Refusal),
 }
 
-impl<S: Service> Renewing<S> {
-    fn of(shared: &Shared<S>) -> Self {
-        let generation = shared.current();
+impl Renewing {
+    fn of(shared: &dyn Life) -> Self {
+        let generation = shared.generation();
         let facts = (*generation.facts()).clone();
         Self { seat: Arc::clone(shared.seat()), generation: Arc::downgrade(&generation), facts, not_admitted: None }
     }
 
-    async fn again_and_again(&mut self, shared: &Weak<Shared<S>>) {
+    async fn again_and_again(&mut self, shared: &Weak<dyn Life>) {
         while let Some(due) = self.due() {
             until(due).await;
             let mut pauses = pauses();
@@ -128,9 +128,9 @@ impl<S: Service> Renewing<S> {
         generation.set_posture(Arc::new(posture));
     }
 
-    async fn renew(&mut self, shared: &Weak<Shared<S>>) -> Result<(), Refusal> {
+    async fn renew(&mut self, shared: &Weak<dyn Life>) -> Result<(), Refusal> {
         let (declaration, today) = (self.seat.declaration, check::today());
-        let (target, attachment) = match self.fetch_and_try().await? {
+        let (target, mut connected) = match self.fetch_and_try().await? {
             Tried::Same(target) => {
                 if let Some(generation) = self.generation.upgrade() {
                     self.facts.target = target;
@@ -146,13 +146,13 @@ impl<S: Service> Renewing<S> {
                 }
                 return Err(refusal);
             }
-            Tried::Other(target, attachment) => (target, attachment),
+            Tried::Other(target, connected) => (target, *connected),
         };
-        let Attachment { client, mut posture, findings } = *attachment;
-        judge(&mut posture, findings, declaration, today, &self.facts.place);
-        if let Some(finding) = posture.findings.iter().find(|finding| finding.is_denied()) {
+        let findings = std::mem::take(&mut connected.findings);
+        judge(&mut connected.posture, findings, declaration, today, &self.facts.place);
+        if let Some(finding) = connected.posture.findings.iter().find(|finding| finding.is_denied()) {
             let finding = finding.clone();
-            close::<S>(&client).await;
+            close(connected).await;
             return Err(finding.into());
         }
 
@@ -160,45 +160,47 @@ impl<S: Service> Renewing<S> {
         let whole = Arc::clone(&self.seat.whole);
         let turn = whole.turn.lock().await;
         let facts = Facts { target, ..self.facts.clone() };
-        let is_current = |generation: &Arc<Generation<S>>| shared.upgrade().is_some_and(|shared| shared.is_current(generation));
+        let is_current =
+            |generation: &Arc<dyn AnyGeneration>| shared.upgrade().is_some_and(|shared| shared.is_current(generation));
         let Some(generation) = self.generation.upgrade().filter(is_current) else {
             drop(turn);
-            close::<S>(&client).await;
+            close(connected).await;
             return Ok(());
         };
-        let taken = within(FETCH_DEADLINE, S::renew(generation.client(), &facts.target)).await;
+        let taken = within(FETCH_DEADLINE, generation.renew(&facts.target)).await;
         let is_in_place = match taken.unwrap_or_else(|timed_out| Err(timed_out.into())) {
             Ok(is_in_place) => is_in_place,
             Err(refusal) => {
                 drop((turn, generation));
-                close::<S>(&client).await;
+                close(connected).await;
                 return Err(refusal);
             }
         };
-        if !is_in_place {
-            // What is not ready in time takes its place as it is.
-            let _ = within(READY_DEADLINE, S::make_ready(&client, generation.client())).await;
-        }
         self.facts = facts;
         let left = if is_in_place {
-            generation.renewed(self.facts.clone(), Arc::new(posture));
-            Some(client)
+            generation.renewed(self.facts.clone(), Arc::new(connected.posture.clone()));
+            Some(connected)
         } else {
             match shared.upgrade() {
-                Some(shared) => shared.succeed(client, posture, self.facts.clone()).err(),
-                None => Some(client),
+                Some(shared) => {
+                    // What is not ready in time takes its place as it is.
+                    let _ = within(READY_DEADLINE, shared.make_ready(&connected)).await;
+                    shared.publish(connected, self.facts.clone())
+                }
+                None => Some(connected),
             }
         };
         drop((turn, generation));
         tracing::info!(field = self.seat.field, is_in_place, "its credentials are renewed");
-        if let Some(client) = left {
-            close::<S>(&client).await;
+        if let Some(connected) = left {
+            close(connected).await;
         }
         Ok(())
     }
 
-    async fn fetch_and_try(&self) -> Result<Tried<S::Client>, Refusal> {
-        let Seat { declaration, whole, .. } = &*self.seat;
+    async fn fetch_and_try(&self) -> Result<Tried, Refusal> {
+        let Seat { service, declaration, whole, .. } = &*self.seat;
+        let service = *service;
         let limit = whole.manifest.deadline();
         let mut target = (*self.facts.target).clone();
         target.deadline = Instant::now() + limit;
@@ -220,12 +222,12 @@ impl<S: Service> Renewing<S> {
             {
                 return Tried::Refused(None, refusal);
             }
-            let attached = match credentials::hold_against_rules::<S>(&fetched) {
-                Ok(findings) => silence::connect::<S>(&fetched).await.map(|attachment| attachment.with_findings(findings)),
+            let connected = match credentials::hold_against_rules(service, &fetched) {
+                Ok(findings) => (service.connect)(Arc::clone(&fetched)).await.map(|connected| connected.with_findings(findings)),
                 Err(refusal) => Err(refusal),
             };
-            match attached {
-                Ok(attachment) => Tried::Other(fetched, Box::new(attachment)),
+            match connected {
+                Ok(connected) => Tried::Other(fetched, Box::new(connected)),
                 Err(refusal) => Tried::Refused(Some(fetched), refusal),
             }
         });
@@ -238,8 +240,8 @@ impl<S: Service> Renewing<S> {
 }
 
 /// Nobody was given it, so there is nothing in flight.
-async fn close<S: Service>(client: &S::Client) {
-    let _: Result<(), Failure> = within(CLOSE_DEADLINE, S::close(client)).await;
+async fn close(connected: Connected) {
+    let _: Result<(), Failure> = within(CLOSE_DEADLINE, connected.abandon()).await;
 }
 
 /// Waits, by both clocks: by that of the wall, which tells when credentials expire, and by the one that nobody sets.

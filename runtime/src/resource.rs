@@ -37,10 +37,11 @@ pub struct Resource<S: Service> {
 impl<S: Service> Resource<S> {
     #[cfg(feature = "net")]
     pub(crate) fn new(client: S::Client, posture: Posture, facts: Facts, seat: Arc<Seat>) -> Self {
-        let shared = Shared::new(client, posture, facts, seat);
-        crate::retake::begin(&shared);
-        crate::renew::begin(&shared);
-        Self { shared }
+        let resource = Self { shared: Shared::new(client, posture, facts, seat) };
+        let Handle(life) = resource.handle();
+        crate::retake::begin(&life);
+        crate::renew::begin(&life);
+        resource
     }
 
     /// The native client. The guard is cheap (a few nanoseconds, no lock, no allocation) and keeps this generation of the client open until it is
@@ -89,7 +90,7 @@ impl<S: Service> Resource<S> {
     /// its findings.
     #[cfg(feature = "net")]
     pub async fn retake_posture(&self) -> Result<Arc<Posture>, Refusal> {
-        crate::retake::now(&self.shared).await
+        crate::retake::now(&self.handle().0).await
     }
 
     /// How often the posture is taken again from now on, give or take a tenth; `None` for never. Less than a second is a second.

@@ -14,10 +14,9 @@ use crate::attach::{CLOSE_DEADLINE, judge, late, panicked, unless, within};
 use crate::check::{self, waiver};
 use crate::error::Problem;
 use crate::finding::{Failure, FailureKind, Finding};
-use crate::generation::{Facts, Generation, Orders, Seat, Shared};
+use crate::generation::{AnyGeneration, Facts, Life, Orders, Seat};
 use crate::posture::Posture;
-use crate::service::{Attachment, Refusal, Service};
-use crate::silence;
+use crate::service::Refusal;
 
 /// How often a posture is taken again, unless somebody says otherwise: every hour. It costs a login each time, and what it finds has to be mended by a person.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -26,12 +25,12 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(60 * 60);
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Begins the task that takes the posture again. It ends with the last handle of the resource, or when that is detached.
-pub(crate) fn begin<S: Service>(shared: &Arc<Shared<S>>) {
+pub(crate) fn begin(shared: &Arc<dyn Life>) {
     let task = take_again_and_again(Arc::downgrade(shared), shared.orders());
     shared.seat().whole.runtime.spawn(task);
 }
 
-async fn take_again_and_again<S: Service>(shared: Weak<Shared<S>>, mut orders: watch::Receiver<Orders>) {
+async fn take_again_and_again(shared: Weak<dyn Life>, mut orders: watch::Receiver<Orders>) {
     loop {
         let Orders { interval, detached, .. } = *orders.borrow_and_update();
         if detached {
@@ -52,11 +51,11 @@ async fn take_again_and_again<S: Service>(shared: Weak<Shared<S>>, mut orders: w
             continue;
         }
         // Only the generation's target is held meanwhile: a handle or a user would keep something from its end.
-        let Some(retaking) = shared.upgrade().map(|shared| Retaking::of(&shared)) else { return };
+        let Some(retaking) = shared.upgrade().map(|shared| Retaking::of(&*shared)) else { return };
         let Some(taken) = retaking.unless_detached(&mut orders).await else { return };
         let Some(shared) = shared.upgrade() else { return };
         // Whatever it is, it has been said.
-        drop(retaking.settle(&shared, taken));
+        drop(retaking.settle(&*shared, taken));
     }
 }
 
@@ -67,10 +66,10 @@ pub(crate) fn jittered(interval: Duration) -> Duration {
 }
 
 /// Takes the posture now.
-pub(crate) async fn now<S: Service>(shared: &Arc<Shared<S>>) -> Result<Arc<Posture>, Refusal> {
-    let retaking = Retaking::of(shared);
+pub(crate) async fn now(shared: &Arc<dyn Life>) -> Result<Arc<Posture>, Refusal> {
+    let retaking = Retaking::of(&**shared);
     match retaking.unless_detached(&mut shared.orders()).await {
-        Some(taken) => retaking.settle(shared, taken),
+        Some(taken) => retaking.settle(&**shared, taken),
         None => Err(detached().into()),
     }
 }
@@ -80,15 +79,15 @@ pub(crate) fn detached() -> Failure {
 }
 
 /// One time that the posture is taken again.
-struct Retaking<S: Service> {
+struct Retaking {
     seat: Arc<Seat>,
-    generation: Weak<Generation<S>>,
+    generation: Weak<dyn AnyGeneration>,
     facts: Facts,
 }
 
-impl<S: Service> Retaking<S> {
-    fn of(shared: &Shared<S>) -> Self {
-        let generation = shared.current();
+impl Retaking {
+    fn of(shared: &dyn Life) -> Self {
+        let generation = shared.generation();
         Self { seat: Arc::clone(shared.seat()), facts: (*generation.facts()).clone(), generation: Arc::downgrade(&generation) }
     }
 
@@ -99,7 +98,7 @@ impl<S: Service> Retaking<S> {
     }
 
     async fn take(&self) -> Result<Posture, Refusal> {
-        let Seat { declaration, whole, .. } = &*self.seat;
+        let Seat { service, declaration, whole, .. } = &*self.seat;
         let (limit, today) = (whole.manifest.deadline(), check::today());
         let mut target = (*self.facts.target).clone();
         target.deadline = Instant::now() + limit;
@@ -107,9 +106,10 @@ impl<S: Service> Retaking<S> {
         target.waived = waiver::in_force(declaration.waived_rules(), today).map(|waiver| waiver.rule().name).collect();
         // A driver that panics takes its task with it, and no more than that.
         let mut connecting = JoinSet::new();
+        let connect = (service.connect)(Arc::new(target));
         connecting.spawn(async move {
-            let Attachment { client, posture, findings } = silence::connect::<S>(&target).await?;
-            let _ = within(CLOSE_DEADLINE, S::close(&client)).await;
+            let (posture, findings, closing) = connect.await?.into_closing();
+            let _ = within(CLOSE_DEADLINE, closing).await;
             Ok::<_, Refusal>((posture, findings))
         });
         let (mut posture, findings) = match tokio::time::timeout(limit, connecting.join_next()).await {
@@ -122,15 +122,15 @@ impl<S: Service> Retaking<S> {
     }
 
     /// Puts the posture in its place, and says what is new in it: once.
-    fn settle(&self, shared: &Shared<S>, taken: Result<Posture, Refusal>) -> Result<Arc<Posture>, Refusal> {
+    fn settle(&self, shared: &dyn Life, taken: Result<Posture, Refusal>) -> Result<Arc<Posture>, Refusal> {
         let field = self.seat.field.as_str();
         // What another generation has replaced is no longer looked at.
         let generation = self.generation.upgrade().filter(|generation| shared.is_current(generation));
-        let Some(generation) = generation else { return taken.map(|_| shared.posture()) };
+        let Some(generation) = generation else { return taken.map(|_| shared.generation().posture()) };
         let known = generation.posture();
         match taken {
             Ok(posture) => {
-                if shared.retaking_fails.swap(false, Ordering::AcqRel) {
+                if shared.retaking_fails().swap(false, Ordering::AcqRel) {
                     tracing::info!(field, "its posture is taken again");
                 }
                 report_news(&known.findings, &posture.findings);
@@ -151,7 +151,7 @@ impl<S: Service> Retaking<S> {
                 Err(finding.into())
             }
             Err(Refusal::Failure(failure)) => {
-                if !shared.retaking_fails.swap(true, Ordering::AcqRel) {
+                if !shared.retaking_fails().swap(true, Ordering::AcqRel) {
                     let kind = failure.kind().name();
                     tracing::warn!(
                         field,

@@ -1,14 +1,15 @@
 //! A service knows the password that it was sent, and may say it back, in its version or wherever else it is quoted. Nothing that comes of connecting repeats it.
 //!
-//! This is the one way to a service's `connect`. What a service makes of the password, in other letters or in part, is its own: it could as well publish it.
+//! What a service makes of the password, in other letters or in part, is its own: it could as well publish it.
 
 use std::borrow::Cow;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::connected::Connected;
 use crate::finding::{Failure, Finding};
 use crate::posture::{Posture, printable_up_to};
-use crate::service::{Attachment, Refusal, Service};
+use crate::service::Refusal;
 use crate::target::Target;
 
 /// What stands in its place.
@@ -20,14 +21,14 @@ const SHORTEST: usize = 8;
 /// How much of it, at least, is taken out at the place where a text was cut.
 const SHORTEST_PART: usize = 4;
 
-/// Connects, by [`Service::connect`].
-pub(crate) async fn connect<S: Service>(target: &Target) -> Result<Attachment<S::Client>, Refusal> {
+/// What came of connecting to a target, without the password in it.
+pub(crate) fn silenced(target: &Target, result: Result<Connected, Refusal>) -> Result<Connected, Refusal> {
     let silence = Silence::of(target);
-    match S::connect(target).await {
-        Ok(mut attachment) => {
-            silence.posture(&mut attachment.posture);
-            attachment.findings.iter_mut().for_each(|finding| silence.finding(finding));
-            Ok(attachment)
+    match result {
+        Ok(mut connected) => {
+            silence.posture(&mut connected.posture);
+            connected.findings.iter_mut().for_each(|finding| silence.finding(finding));
+            Ok(connected)
         }
         Err(Refusal::Finding(mut finding)) => {
             silence.finding(&mut finding);
