@@ -9,7 +9,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use backing_services_rules::Date;
-use tokio::task::JoinSet;
 
 use crate::attached::Values;
 use crate::backing_services::BackingServices;
@@ -24,6 +23,7 @@ use crate::reattach::Fixed;
 use crate::service::Refusal;
 use crate::source::Source;
 use crate::target::Target;
+use crate::tasks::Tasks;
 use crate::watch::{Watch, watched};
 
 /// How long a resource may take to finish what is in flight when it is detached: 10 s, a third of the grace that Kubernetes gives a pod.
@@ -175,7 +175,7 @@ pub(crate) async fn connect(
 ) {
     let begun = tokio::time::Instant::now();
     let deadline = begun + limit;
-    let mut connecting = JoinSet::new();
+    let mut connecting = Tasks::new();
     for (index, attempt) in attempts.iter().enumerate() {
         let connect = fetch_and_connect(attempt.entry.service, Arc::clone(&attempt.facts.target));
         let connect = watched(attempt.ordinal, watch.clone(), connect);
@@ -188,7 +188,7 @@ pub(crate) async fn connect(
     };
     while let Ok(Some(joined)) = tokio::time::timeout_at(deadline, connecting.join_next()).await {
         // A task that panicked is reported below, as one that did not come back.
-        if let Ok((index, result)) = joined
+        if let Some((index, result)) = joined
             && let Some(attempt) = attempts.get_mut(index)
         {
             let earlier = problems.len();
@@ -293,7 +293,7 @@ pub(crate) fn panicked() -> Failure {
 
 /// Closes what was connected although something else was refused. Nobody was given it, so there is nothing in flight.
 pub(crate) async fn abandon(connected: impl IntoIterator<Item = Connected>) {
-    let mut closing = JoinSet::new();
+    let mut closing = Tasks::new();
     for connected in connected {
         closing.spawn(within(CLOSE_DEADLINE, connected.abandon()));
     }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use tokio::task::JoinSet;
 
 use crate::generation::Handle;
+use crate::tasks::Tasks;
 
 /// What came of detaching: nothing, as a rule. What was cut is in here, by field; it is in the log too.
 ///
@@ -89,13 +89,13 @@ impl fmt::Display for Cut {
 /// Closes everything, all resources at once.
 pub(crate) async fn detach(resources: Vec<Handle>) -> Detached {
     let mut detached = Detached { resources: resources.len(), cut: Vec::new() };
-    let mut closing = JoinSet::new();
+    let mut closing = Tasks::new();
     for (place, resource) in resources.into_iter().enumerate() {
         closing.spawn(async move { (place, resource.0.close().await) });
     }
     let mut cut = Vec::new();
     while let Some(joined) = closing.join_next().await {
-        cut.extend(joined.ok().and_then(|(place, cut)| Some((place, cut?))));
+        cut.extend(joined.and_then(|(place, cut)| Some((place, cut?))));
     }
     // They come back in any order; the report is in declaration order.
     cut.sort_by_key(|(place, _)| *place);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use backon::ExponentialBackoff;
 use tokio::sync::{Notify, broadcast};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use self::watcher::Watcher;
@@ -22,6 +22,7 @@ use crate::manifest::Manifest;
 use crate::reattach::{Look, Which, reattach};
 use crate::renew::pauses;
 use crate::source::Source;
+use crate::tasks::{self, Tasks};
 
 mod watcher;
 
@@ -90,7 +91,7 @@ pub(crate) fn follow(of: (TypeId, &'static Manifest), resources: Vec<Handle>, so
     let resources = resources.iter().map(|resource| Arc::downgrade(&resource.0)).collect();
     let follower = Follower { of, resources, source, events: sender, refused: None, backoff: None };
     // Without a resource there is nothing to follow.
-    let task = runtime.map(|runtime| runtime.spawn(follower.run()).abort_handle());
+    let task = runtime.map(|runtime| tasks::spawn(&runtime, follower.run()).abort_handle());
     Following { events, task }
 }
 
@@ -133,7 +134,7 @@ impl<S: Source> Follower<S> {
     async fn run(mut self) {
         let bell = Arc::new(Bell::default());
         let changes = self.source.changes();
-        let mut helpers = JoinSet::new();
+        let mut helpers = Tasks::new();
         for mut signal in changes.signals().iter().cloned() {
             let bell = Arc::clone(&bell);
             helpers.spawn(async move {

@@ -21,6 +21,7 @@ use crate::posture::Posture;
 use crate::reattach::Fixed;
 use crate::service::{Refusal, Service, ServiceEntry};
 use crate::target::Target;
+use crate::tasks;
 
 /// What was attached at once, and is reattached by turns.
 pub(crate) struct Whole {
@@ -193,7 +194,7 @@ impl<S: Service> Shared<S> {
 
         let mut orders = self.orders.subscribe();
         let field = self.seat.field.clone();
-        self.seat.whole.runtime.spawn(async move {
+        tasks::spawn(&self.seat.whole.runtime, async move {
             let hurry = async {
                 if orders.wait_for(|orders| orders.hurry).await.is_err() {
                     // Every handle is gone. That is no hurry for those who use the client.
@@ -380,8 +381,8 @@ impl<S: Service> Life for Shared<S> {
         Box::pin(async move {
             let seat = Arc::clone(&self.seat);
             // A task of its own: who does not wait for the end does not keep it from being closed.
-            let detaching = seat.whole.runtime.spawn(async move { self.detach().await });
-            detaching.await.unwrap_or_else(|_| Some(Cut { field: seat.field.clone(), users: 0, former: 0, unfinished: true }))
+            let detaching = tasks::spawn(&seat.whole.runtime, async move { self.detach().await });
+            detaching.join().await.unwrap_or_else(|| Some(Cut { field: seat.field.clone(), users: 0, former: 0, unfinished: true }))
         })
     }
 }

@@ -107,6 +107,8 @@ mod silence;
 pub mod source;
 mod target;
 #[cfg(feature = "net")]
+mod tasks;
+#[cfg(feature = "net")]
 mod tls;
 #[cfg(not(feature = "net"))]
 mod unattached;

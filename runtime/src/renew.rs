@@ -9,9 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use backing_services_rules::rule::STALE_VALUE;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-use crate::attach::{CLOSE_DEADLINE, READY_DEADLINE, judge, late, panicked, unless, within};
+use crate::attach::{CLOSE_DEADLINE, READY_DEADLINE, judge, unless, within};
 use crate::check::{self, waiver};
 use crate::connected::Connected;
 use crate::credentials::{self, FETCH_DEADLINE};
@@ -21,6 +20,7 @@ use crate::generation::{AnyGeneration, Facts, Life, Orders, Seat};
 use crate::retake::jittered;
 use crate::service::Refusal;
 use crate::target::Target;
+use crate::tasks;
 
 /// The part of their life after which credentials are fetched again: two thirds. Of an hour that leaves twenty minutes for attempts that fail, and of the 15
 /// minutes of a token of RDS five.
@@ -35,7 +35,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Begins the task that renews credentials. It ends with the last handle of the resource, or when that is detached.
 pub(crate) fn begin(shared: &Arc<dyn Life>) {
     let task = renew_each_generation(Arc::downgrade(shared), shared.orders());
-    shared.seat().whole.runtime.spawn(task);
+    tasks::spawn(&shared.seat().whole.runtime, task);
 }
 
 /// 1 s, doubled up to a minute, with as much again at random: for what is away, and comes back.
@@ -207,9 +207,8 @@ impl Renewing {
         // A waiver may have ended since.
         target.waived = waiver::in_force(declaration.waived_rules(), check::today()).map(|waiver| waiver.rule().name).collect();
         let (known, not_admitted) = (Arc::clone(&self.facts.target), self.not_admitted.clone());
-        // What fetches may panic, and so may a driver: they take their task with them, and no more than that.
-        let mut trying = JoinSet::new();
-        trying.spawn(async move {
+        // What fetches may panic, and so may a driver.
+        let tried = tasks::apart(limit, async move {
             let fetched = match credentials::fetch(&target).await {
                 Ok(fetched) => Arc::new(fetched.unwrap_or(target)),
                 Err(refusal) => return Tried::Refused(None, refusal),
@@ -231,11 +230,7 @@ impl Renewing {
                 Err(refusal) => Tried::Refused(Some(fetched), refusal),
             }
         });
-        match tokio::time::timeout(limit, trying.join_next()).await {
-            Ok(Some(Ok(tried))) => Ok(tried),
-            Ok(_) => Err(panicked().into()),
-            Err(_) => Err(late(limit).into()),
-        }
+        Ok(tried.await?)
     }
 }
 

@@ -8,15 +8,15 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-use crate::attach::{CLOSE_DEADLINE, judge, late, panicked, unless, within};
+use crate::attach::{CLOSE_DEADLINE, judge, unless, within};
 use crate::check::{self, waiver};
 use crate::error::Problem;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::generation::{AnyGeneration, Facts, Life, Orders, Seat};
 use crate::posture::Posture;
 use crate::service::Refusal;
+use crate::tasks;
 
 /// How often a posture is taken again, unless somebody says otherwise: every hour. It costs a login each time, and what it finds has to be mended by a person.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -27,7 +27,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// Begins the task that takes the posture again. It ends with the last handle of the resource, or when that is detached.
 pub(crate) fn begin(shared: &Arc<dyn Life>) {
     let task = take_again_and_again(Arc::downgrade(shared), shared.orders());
-    shared.seat().whole.runtime.spawn(task);
+    tasks::spawn(&shared.seat().whole.runtime, task);
 }
 
 async fn take_again_and_again(shared: Weak<dyn Life>, mut orders: watch::Receiver<Orders>) {
@@ -104,19 +104,14 @@ impl Retaking {
         target.deadline = Instant::now() + limit;
         // A waiver may have ended since.
         target.waived = waiver::in_force(declaration.waived_rules(), today).map(|waiver| waiver.rule().name).collect();
-        // A driver that panics takes its task with it, and no more than that.
-        let mut connecting = JoinSet::new();
         let connect = (service.connect)(Arc::new(target));
-        connecting.spawn(async move {
+        // A driver may panic.
+        let taken = tasks::apart(limit, async move {
             let (posture, findings, closing) = connect.await?.into_closing();
             let _ = within(CLOSE_DEADLINE, closing).await;
             Ok::<_, Refusal>((posture, findings))
         });
-        let (mut posture, findings) = match tokio::time::timeout(limit, connecting.join_next()).await {
-            Ok(Some(Ok(taken))) => taken?,
-            Ok(_) => return Err(panicked().into()),
-            Err(_) => return Err(late(limit).into()),
-        };
+        let (mut posture, findings) = taken.await??;
         judge(&mut posture, findings, declaration, today, &self.facts.place);
         Ok(posture)
     }

@@ -24,6 +24,7 @@ use crate::posture::{CertificatePosture, TlsPosture, TrustPosture, printable};
 use crate::service::Refusal;
 
 mod certificate;
+mod name;
 mod provider;
 mod verifier;
 

@@ -81,6 +81,7 @@ use crate::needs::Grantable;
 use crate::posture::{Posture, ServerPosture, TlsPosture};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
+use crate::tasks;
 
 mod account;
 mod container;
@@ -226,8 +227,8 @@ async fn drive(target: &Target, credentials: &Credentials) -> Result<(Client, Op
         .reconnect_to_server_callback(move |servers, _| {
             let has_failed = servers.iter().any(|server| server.failed_attempts > 0);
             // A task of its own, as what the driver waits for has to be `Sync`.
-            let passing = tokio::spawn(Arc::clone(&passing).pass(has_failed));
-            async move { passing.await.ok().flatten() }
+            let passing = tasks::spawn(&tokio::runtime::Handle::current(), Arc::clone(&passing).pass(has_failed));
+            async move { passing.join().await.flatten() }
         });
     let mut witness = None;
     if !target.is_plaintext() {

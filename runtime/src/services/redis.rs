@@ -69,6 +69,7 @@ use redis::{
 };
 use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 
 use self::limits::Limited;
@@ -83,6 +84,7 @@ use crate::resource::ClientGuard;
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::services::again::Again;
 use crate::target::Target;
+use crate::tasks;
 
 mod account;
 mod commands;
@@ -228,7 +230,7 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
 
     let (running, watched) = watch::channel(());
     // It ends when the last clone of the connection is gone, or when the connection breaks.
-    tokio::spawn(async move {
+    tasks::spawn(&Handle::current(), async move {
         driver.await;
         drop(running);
     });

@@ -4,8 +4,8 @@ use sqlx::Error;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use {
     crate::attach::READY_DEADLINE,
+    crate::tasks::Tasks,
     std::time::Duration,
-    tokio::task::JoinSet,
     tokio::time::{Instant, sleep, timeout_at},
 };
 
@@ -40,7 +40,7 @@ const READY: Duration = READY_DEADLINE.saturating_sub(Duration::from_secs(1));
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) async fn make_ready<DB: sqlx::Database>(pool: &sqlx::Pool<DB>, former: &sqlx::Pool<DB>) {
     let deadline = Instant::now() + READY;
-    let mut opening = JoinSet::new();
+    let mut opening = Tasks::new();
     let mut opened = Vec::new();
     let open = async {
         // The first one may be on its way back.
@@ -50,7 +50,7 @@ pub(super) async fn make_ready<DB: sqlx::Database>(pool: &sqlx::Pool<DB>, former
             opening.spawn(async move { pool.acquire().await.ok() });
         }
         while let Some(connection) = opening.join_next().await {
-            opened.extend(connection.ok().flatten());
+            opened.extend(connection.flatten());
         }
     };
     let _ = timeout_at(deadline, open).await;

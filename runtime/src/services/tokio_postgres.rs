@@ -65,8 +65,8 @@ use backing_services_rules::Scheme;
 use backing_services_rules::rule::WEAK_AUTHENTICATION;
 use deadpool::managed::{self, Metrics, PoolError, RecycleError, RecycleResult, TimeoutType};
 use secrecy::ExposeSecret as _;
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinSet;
 use tokio_postgres::config::{ChannelBinding, Config, SslMode, SslNegotiation};
 use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
@@ -85,6 +85,7 @@ use crate::needs::Grantable;
 use crate::posture::{Posture, ServerPosture, TlsPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
+use crate::tasks::{self, Tasks};
 
 mod binding;
 mod limits;
@@ -193,15 +194,15 @@ impl Service for TokioPostgres {
     }
 
     async fn make_ready(pool: &TokioPostgresPool, former: &TokioPostgresPool) {
-        let mut opening = JoinSet::new();
+        let mut opening = Tasks::new();
         for _ in 0..former.status().size.min(pool.status().max_size) {
             let pool = pool.clone();
             opening.spawn(async move { pool.get().await.ok() });
         }
         // Held until all are open, so that each is another one.
-        let mut opened = Vec::with_capacity(opening.len());
+        let mut opened = Vec::new();
         while let Some(connection) = opening.join_next().await {
-            opened.extend(connection.ok().flatten());
+            opened.extend(connection.flatten());
         }
     }
 
@@ -408,7 +409,7 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
 
     let (held, released) = oneshot::channel();
     live.send_modify(|live| *live += 1);
-    tokio::spawn(drive(connection, released, Live(live.clone())));
+    tasks::spawn(&Handle::current(), drive(connection, released, Live(live.clone())));
 
     let authentication = match asked {
         Asked::Scram { bound: true } if binds => "SCRAM-SHA-256-PLUS",

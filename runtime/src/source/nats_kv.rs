@@ -23,7 +23,6 @@ use async_nats::Client;
 use async_nats::jetstream::kv::{Operation, Store, Watch};
 use backing_services_rules::rule::RAW_SECRET;
 use futures_core::Stream as _;
-use tokio::task::JoinSet;
 
 use super::store::{Owned, Published, Snapshot};
 use super::{Changes, Source, Unreadable, Value};
@@ -35,6 +34,7 @@ use crate::posture::printable;
 use crate::service::{Attachment, Refusal, Service as _};
 use crate::services::again::Again;
 use crate::services::nats::Nats;
+use crate::tasks::Tasks;
 
 /// The values in a key-value bucket of NATS. See [the module](self) for how it is read and watched.
 ///
@@ -186,7 +186,7 @@ async fn watch(client: Client, name: String, begun: Bucket, published: Published
     let mut is_told = false;
     loop {
         // A task of its own: the driver panics at a message that does not belong to the bucket.
-        let mut round = JoinSet::new();
+        let mut round = Tasks::new();
         let (client, name, publishing, first) = (client.clone(), name.clone(), published.clone(), begun.take());
         round.spawn(async move {
             let mut bucket = match first {
@@ -205,7 +205,7 @@ async fn watch(client: Client, name: String, begun: Bucket, published: Published
         });
         let foreign =
             || Finding::new(&backing_services_rules::rule::MALFORMED_VALUE, "what the server sent is not the bucket's").into();
-        let (was_open, refusal) = round.join_next().await.and_then(Result::ok).unwrap_or_else(|| (false, foreign()));
+        let (was_open, refusal) = round.join_next().await.flatten().unwrap_or_else(|| (false, foreign()));
         if was_open {
             (again, is_told) = (Again::new(), false);
         }

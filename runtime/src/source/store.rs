@@ -6,11 +6,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use backing_services_rules::variable::is_valid;
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::{MAX_VALUE, Unreadable};
 use crate::finding::{Failure, FailureKind};
+use crate::tasks;
 
 /// The most values below a prefix: what a hundred resources with ten variables each have.
 pub(super) const MOST_VALUES: usize = 1000;
@@ -95,7 +97,7 @@ pub(super) struct Owned(AbortHandle);
 
 impl Owned {
     pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(tokio::spawn(task).abort_handle())
+        Self(tasks::spawn(&Handle::current(), task).abort_handle())
     }
 }
 

@@ -10,7 +10,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
-use super::MOST_NAMES;
+use super::{MOST_NAMES, name};
 use crate::posture::{CertificatePosture, printable};
 
 /// RFC 3279, 2.3.1.
@@ -31,8 +31,8 @@ pub(super) fn read(der: &CertificateDer<'_>) -> Option<CertificatePosture> {
     let certificate = Certificate::from_der(der).ok()?;
     let certificate = certificate.tbs_certificate();
     Some(CertificatePosture {
-        subject: printable(&certificate.subject().to_string()),
-        issuer: printable(&certificate.issuer().to_string()),
+        subject: printable(&name::written(certificate.subject())),
+        issuer: printable(&name::written(certificate.issuer())),
         names: names(certificate.get_extension().ok()?.map(|(_, names): (bool, SubjectAltName)| names)),
         key: key(certificate.subject_public_key_info()),
         not_after: certificate.validity().not_after.to_unix_duration().as_secs(),

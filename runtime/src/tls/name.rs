@@ -1,0 +1,114 @@
+//! A certificate's subject or issuer as a text (RFC 4514).
+//!
+//! x509-cert can write one too, with a table of all 1,139 attributes that anybody has registered: it would be 140 KiB of every program. A certificate has these.
+
+use std::fmt::{self, Write as _};
+
+use x509_cert::attr::AttributeTypeAndValue;
+use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::{Encode as _, Tag, Tagged as _};
+use x509_cert::name::Name;
+
+/// RFC 4514, 3, and what RFC 5280, 4.1.2.4 and 4.1.2.6, has besides. Every other attribute is written as its number.
+const ATTRIBUTES: &[(ObjectIdentifier, &str)] = &[
+    (ObjectIdentifier::new_unwrap("2.5.4.3"), "CN"),
+    (ObjectIdentifier::new_unwrap("2.5.4.10"), "O"),
+    (ObjectIdentifier::new_unwrap("2.5.4.11"), "OU"),
+    (ObjectIdentifier::new_unwrap("2.5.4.6"), "C"),
+    (ObjectIdentifier::new_unwrap("2.5.4.8"), "ST"),
+    (ObjectIdentifier::new_unwrap("2.5.4.7"), "L"),
+    (ObjectIdentifier::new_unwrap("2.5.4.9"), "STREET"),
+    (ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.25"), "DC"),
+    (ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.1"), "UID"),
+    (ObjectIdentifier::new_unwrap("2.5.4.5"), "SERIALNUMBER"),
+    (ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.1"), "EMAILADDRESS"),
+];
+
+/// Writes a name, the last part first (RFC 4514, 2.1).
+pub(super) fn written(name: &Name) -> String {
+    let mut text = String::new();
+    let parts: Vec<_> = name.iter_rdn().collect();
+    for (at, part) in parts.iter().rev().enumerate() {
+        for (beside, attribute) in part.iter().enumerate() {
+            text.push_str(match (at, beside) {
+                (0, 0) => "",
+                (_, 0) => ",",
+                _ => "+",
+            });
+            // A `String` takes whatever is written.
+            let _ = write(&mut text, attribute);
+        }
+    }
+    text
+}
+
+fn write(text: &mut String, attribute: &AttributeTypeAndValue) -> fmt::Result {
+    let name = ATTRIBUTES.iter().find(|(oid, _)| *oid == attribute.oid).map(|(_, name)| name);
+    let value = match attribute.value.tag() {
+        // The other two are parts of it.
+        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String => std::str::from_utf8(attribute.value.value()).ok(),
+        _ => None,
+    };
+    match (name, value) {
+        (Some(name), Some(value)) => {
+            write!(text, "{name}=")?;
+            escape(text, value)
+        }
+        // RFC 4514, 2.4: what has no short name, or is no text.
+        _ => {
+            write!(text, "{}=#", attribute.oid)?;
+            attribute.value.to_der().unwrap_or_default().iter().try_for_each(|byte| write!(text, "{byte:02x}"))
+        }
+    }
+}
+
+/// RFC 4514, 2.4.
+fn escape(text: &mut String, value: &str) -> fmt::Result {
+    let last = value.chars().count().saturating_sub(1);
+    value.chars().enumerate().try_for_each(|(at, c)| match c {
+        '#' if at == 0 => text.write_str("\\#"),
+        ' ' if at == 0 || at == last => text.write_str("\\ "),
+        '"' | '+' | ',' | ';' | '<' | '>' | '\\' => write!(text, "\\{c}"),
+        '\0'..='\x1f' | '\x7f' => write!(text, "\\{:02x}", u32::from(c)),
+        _ => text.write_char(c),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr as _;
+
+    use super::*;
+
+    #[test]
+    fn it_is_what_x509_cert_would_write() {
+        for name in [
+            "",
+            "CN=db.example",
+            "CN=db.example,OU=Data+L=Delft,O=Example\\, Inc.,ST=Zuid-Holland,STREET=Oude Delft 1,C=NL",
+            "UID=jan,DC=example,DC=net",
+            "SERIALNUMBER=42,CN=\\ a\\ ",
+            "CN=\\#1",
+            "CN= ",
+            "CN=\\\"a\\\"\\+b\\;\\<c\\>\\\\",
+            "CN=Caf\u{e9} \u{2603}",
+            "1.3.6.1.4.1.1466.0=#04024869",
+            "2.5.4.3=#1e0400610062",
+        ] {
+            let name = Name::from_str(name).unwrap();
+            assert_eq!(written(&name), name.to_string());
+        }
+    }
+
+    #[test]
+    fn what_steers_a_terminal_is_written_as_a_number() {
+        let name = Name::from_str("CN=a\\0a\\1b[2J\\7f").unwrap();
+        assert_eq!(written(&name), "CN=a\\0a\\1b[2J\\7f");
+    }
+
+    #[test]
+    fn what_has_no_short_name_is_written_as_its_number() {
+        let name = Name::from_str("2.5.4.4=#0c0341626e").unwrap();
+        assert_eq!(written(&name), "2.5.4.4=#0c0341626e");
+    }
+}
