@@ -14,7 +14,7 @@ use crate::attached::Values;
 use crate::backing_services::BackingServices;
 use crate::check::{self, Content, Item, Loaded, waiver};
 use crate::connected::{Connected, fetch_and_connect};
-use crate::error::{AttachError, Problem};
+use crate::error::{AttachError, Problem, in_declaration_order};
 use crate::finding::{Failure, FailureKind, Finding, Place};
 use crate::generation::{Facts, Seat, Whole};
 use crate::manifest::{Declaration, Manifest, ResourceEntry, Slot};
@@ -131,9 +131,7 @@ async fn attach_loaded(of: TypeId, manifest: &'static Manifest, loaded: Loaded) 
     }
     connect(&mut attempts, manifest.deadline(), today, &mut problems, None).await;
 
-    // Resources come back in any order; the report is in declaration order.
-    problems.sort_by_key(|(ordinal, _)| *ordinal);
-    let problems: Vec<_> = problems.into_iter().map(|(_, problem)| problem).collect();
+    let problems = in_declaration_order(problems);
     if problems.iter().any(Problem::is_denied) {
         abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
         return Err(AttachError::new(manifest.struct_name(), fields, problems));
@@ -238,10 +236,7 @@ impl Attempt {
                 // It ended before the deadline for everything: it is the connection's own time that was up.
                 let is_the_limit = failure.kind() == FailureKind::TimedOut && self.took >= Some(target.connect_timeout());
                 let failure = if has_limit && is_the_limit {
-                    Box::new(
-                        failure
-                            .also("; `connect_timeout` in the locator, 10 s unless it is there, is the time for one connection"),
-                    )
+                    failure.also("; `connect_timeout` in the locator, 10 s unless it is there, is the time for one connection")
                 } else {
                     failure
                 };

@@ -243,7 +243,7 @@ mod fetching {
         let told = |finding: Finding| {
             let message = format!("of the credentials that were fetched: {}", finding.message());
             let told = Finding::new(finding.rule(), message).help(finding.remedy().to_owned());
-            if finding.warning { told.warning() } else { told }
+            if finding.warns() { told.warning() } else { told }
         };
         let findings: Vec<_> = findings.into_iter().map(told).collect();
         match findings.iter().find(|finding| finding.is_denied() && !target.waives(finding.rule())) {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-
 use crate::generation::Handle;
 use crate::tasks::Tasks;
 
@@ -88,17 +87,18 @@ impl fmt::Display for Cut {
 
 /// Closes everything, all resources at once.
 pub(crate) async fn detach(resources: Vec<Handle>) -> Detached {
-    let mut detached = Detached { resources: resources.len(), cut: Vec::new() };
+    // They come back in any order; the report is in declaration order.
+    let mut cut: Vec<_> = resources.iter().map(|_| None).collect();
     let mut closing = Tasks::new();
     for (place, resource) in resources.into_iter().enumerate() {
-        closing.spawn(async move { (place, resource.0.close().await) });
+        closing.spawn(async move { (place, resource.close().await) });
     }
-    let mut cut = Vec::new();
     while let Some(joined) = closing.join_next().await {
-        cut.extend(joined.and_then(|(place, cut)| Some((place, cut?))));
+        if let Some((place, how)) = joined
+            && let Some(cut) = cut.get_mut(place)
+        {
+            *cut = how;
+        }
     }
-    // They come back in any order; the report is in declaration order.
-    cut.sort_by_key(|(place, _)| *place);
-    detached.cut = cut.into_iter().map(|(_, cut)| cut).collect();
-    detached
+    Detached { resources: cut.len(), cut: cut.into_iter().flatten().collect() }
 }

@@ -48,21 +48,21 @@ impl Problem {
     }
 
     /// The rule, or the kind of failure.
-    pub(crate) const fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Finding(finding) => finding.rule().name,
             Self::Failure(failure) => failure.kind().name(),
         }
     }
 
-    pub(crate) const fn waived_because(&self) -> Option<&'static str> {
+    pub(crate) fn waived_because(&self) -> Option<&'static str> {
         match self {
             Self::Finding(finding) => finding.waived_because(),
             Self::Failure(_) => None,
         }
     }
 
-    pub(crate) const fn severity(&self) -> Severity {
+    pub(crate) fn severity(&self) -> Severity {
         match self {
             Self::Finding(finding) if finding.waived_because().is_some() => Severity::Waived,
             Self::Finding(finding) if !finding.is_denied() => Severity::Warning,
@@ -71,9 +71,15 @@ impl Problem {
     }
 
     /// Whether it ends the attempt.
-    pub(crate) const fn is_denied(&self) -> bool {
+    pub(crate) fn is_denied(&self) -> bool {
         matches!(self.severity(), Severity::Error)
     }
+}
+
+/// What came in any order, each with its field's place in declaration order: in that order.
+pub(crate) fn in_declaration_order(mut problems: Vec<(usize, Problem)>) -> Vec<Problem> {
+    problems.sort_by_key(|(ordinal, _)| *ordinal);
+    problems.into_iter().map(|(_, problem)| problem).collect()
 }
 
 impl AttachError {
@@ -263,7 +269,7 @@ mod tests {
     fn the_report_is_the_same_with_colours_and_without() {
         let cache = Place { field: "cache".to_owned(), variable: Some("SHOP_CACHE_URL".to_owned()), origin: None };
         let mut waived = Finding::new(&SUPERUSER_ACCOUNT, "it is one").at("orders", "DATABASE_URL");
-        waived.waived = Some("one account");
+        waived.waive("one account");
         let error = AttachError::new(
             "Shop",
             3,

@@ -8,16 +8,19 @@ use backing_services_rules::{Level, Rule};
 /// One violation of one rule, at one field. It names variables, never values.
 #[derive(Clone, Debug)]
 #[must_use = "a finding that nobody reads is a violation that nobody sees"]
-pub struct Finding {
+pub struct Finding(Box<Violation>);
+
+/// What a finding holds: on the heap, for it is large, and every `Result` of a connection may hold one.
+#[derive(Clone, Debug)]
+struct Violation {
     rule: &'static Rule,
-    /// On the heap, for it is large, and every `Result` of a connection may hold it.
-    place: Box<Place>,
+    place: Place,
     message: Cow<'static, str>,
     help: Option<Cow<'static, str>>,
-    /// Warns, whatever the rule's level: what will be a violation soon, or is one that a waiver covers.
-    pub(crate) warning: bool,
+    /// Warns, whatever the rule's level: what will be a violation soon.
+    warns: bool,
     /// The reason of the waiver that covers it.
-    pub(crate) waived: Option<&'static str>,
+    waived: Option<&'static str>,
 }
 
 /// Where something is wrong.
@@ -58,39 +61,58 @@ impl Finding {
     ///
     /// A message of a server's goes through [`printable`](crate::posture::printable) first.
     pub fn new(rule: &'static Rule, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { rule, place: Box::default(), message: message.into(), help: None, warning: false, waived: None }
+        Self::of(rule, message.into())
+    }
+
+    /// There are hundreds of places that find something, and hardly one that does so twice: none has a copy of this.
+    #[cold]
+    #[inline(never)]
+    fn of(rule: &'static Rule, message: Cow<'static, str>) -> Self {
+        let place = Place::default();
+        Self(Box::new(Violation { rule, place, message, help: None, warns: false, waived: None }))
     }
 
     /// What to write or do instead. Without it, the report prints the rule's own remedy.
-    pub fn help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
-        self.help = Some(help.into());
+    pub fn help(self, help: impl Into<Cow<'static, str>>) -> Self {
+        self.with_help(help.into())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn with_help(mut self, help: Cow<'static, str>) -> Self {
+        self.0.help = Some(help);
         self
     }
 
     /// Only warns, whatever the rule's level.
-    pub const fn warning(mut self) -> Self {
-        self.warning = true;
+    pub fn warning(mut self) -> Self {
+        self.0.warns = true;
         self
+    }
+
+    /// A waiver covers it, for this reason.
+    pub(crate) fn waive(&mut self, because: &'static str) {
+        self.0.waived = Some(because);
     }
 
     /// The variable it is about, where that is not the locator's.
     pub fn about(mut self, variable: impl Into<String>) -> Self {
-        self.place.variable = Some(variable.into());
+        self.0.place.variable = Some(variable.into());
         self
     }
 
     pub(crate) fn at(mut self, field: &str, variable: &str) -> Self {
-        for text in std::iter::once(&mut self.message).chain(&mut self.help) {
+        for text in self.texts() {
             name_companions(text, Some(variable));
         }
-        field.clone_into(&mut self.place.field);
-        self.place.variable.get_or_insert_with(|| variable.to_owned());
+        field.clone_into(&mut self.0.place.field);
+        self.0.place.variable.get_or_insert_with(|| variable.to_owned());
         self
     }
 
     /// Where the variable's value was, in words.
     pub(crate) fn out_of(mut self, origin: Option<Cow<'static, str>>) -> Self {
-        self.place.origin = origin;
+        self.0.place.origin = origin;
         self
     }
 
@@ -99,63 +121,68 @@ impl Finding {
     }
 
     /// What it says in words, but for those of its rule.
-    #[cfg(feature = "net")]
     pub(crate) fn texts(&mut self) -> impl Iterator<Item = &mut Cow<'static, str>> {
-        std::iter::once(&mut self.message).chain(&mut self.help)
+        let Violation { message, help, .. } = &mut *self.0;
+        std::iter::once(message).chain(help)
     }
 
     /// The rule that is violated.
     #[must_use]
-    pub const fn rule(&self) -> &'static Rule {
-        self.rule
+    pub fn rule(&self) -> &'static Rule {
+        self.0.rule
     }
 
     /// Whether it ends the attempt, as the rule's level and the field's waivers have it.
     #[must_use]
-    pub const fn is_denied(&self) -> bool {
-        !self.warning && self.waived.is_none() && !matches!(self.rule.level, Level::Warn)
+    pub fn is_denied(&self) -> bool {
+        !self.0.warns && self.0.waived.is_none() && !matches!(self.0.rule.level, Level::Warn)
+    }
+
+    /// Whether it only warns, whatever the rule's level.
+    pub(crate) fn warns(&self) -> bool {
+        self.0.warns
     }
 
     /// The reason of the waiver that covers it; `None` where none does.
     #[must_use]
-    pub const fn waived_because(&self) -> Option<&'static str> {
-        self.waived
+    pub fn waived_because(&self) -> Option<&'static str> {
+        self.0.waived
     }
 
     /// The field's path, with a `.` before a nested field: `mail.relay`.
     #[must_use]
     pub fn field(&self) -> &str {
-        &self.place.field
+        &self.0.place.field
     }
 
     /// The variable that is wrong, or missing.
     #[must_use]
     pub fn variable(&self) -> Option<&str> {
-        self.place.variable.as_deref()
+        self.0.place.variable.as_deref()
     }
 
     /// Where the variable's value was: `the environment`; `None` where there is no value.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
-        self.place.origin.as_deref()
+        self.0.place.origin.as_deref()
     }
 
     /// What is wrong.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// What to do about it.
     #[must_use]
     pub fn remedy(&self) -> &str {
-        self.help.as_deref().unwrap_or(self.rule.remedy)
+        self.0.help.as_deref().unwrap_or(self.0.rule.remedy)
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} [{}]", self.message, self.rule.name)
+        write!(f, "{} [{}]", self.0.message, self.0.rule.name)
     }
 }
 
@@ -164,9 +191,13 @@ impl std::error::Error for Finding {}
 /// What went wrong although no rule is violated: the service is away, does not let us in, or is not what it should be.
 #[derive(Clone, Debug)]
 #[must_use = "a failure that nobody reads is one that nobody mends"]
-pub struct Failure {
+pub struct Failure(Box<Trouble>);
+
+/// What a failure holds.
+#[derive(Clone, Debug)]
+struct Trouble {
     kind: FailureKind,
-    place: Box<Place>,
+    place: Place,
     message: Cow<'static, str>,
     help: Cow<'static, str>,
 }
@@ -271,70 +302,76 @@ impl FailureKind {
 impl Failure {
     /// What went wrong, in lower case and without a full stop, and what to look at. Neither holds a value.
     pub fn new(kind: FailureKind, message: impl Into<Cow<'static, str>>, help: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, place: Box::default(), message: message.into(), help: help.into() }
+        Self::of(kind, message.into(), help.into())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn of(kind: FailureKind, message: Cow<'static, str>, help: Cow<'static, str>) -> Self {
+        Self(Box::new(Trouble { kind, place: Place::default(), message, help }))
     }
 
     pub(crate) fn in_place(mut self, place: &Place) -> Self {
-        for text in [&mut self.message, &mut self.help] {
+        for text in self.texts() {
             name_companions(text, place.variable.as_deref());
         }
-        self.place = Box::new(place.clone());
+        self.0.place = place.clone();
         self
     }
 
     /// What to look at beside that.
     #[cfg(feature = "net")]
     pub(crate) fn also(mut self, what: &str) -> Self {
-        self.help = format!("{}{what}", self.help).into();
+        self.0.help = format!("{}{what}", self.0.help).into();
         self
     }
 
     /// What it says in words.
-    #[cfg(feature = "net")]
     pub(crate) fn texts(&mut self) -> impl Iterator<Item = &mut Cow<'static, str>> {
-        [&mut self.message, &mut self.help].into_iter()
+        let Trouble { message, help, .. } = &mut *self.0;
+        [message, help].into_iter()
     }
 
     /// Which kind.
     #[must_use]
-    pub const fn kind(&self) -> FailureKind {
-        self.kind
+    pub fn kind(&self) -> FailureKind {
+        self.0.kind
     }
 
     /// The field's path, with a `.` before a nested field: `mail.relay`.
     #[must_use]
     pub fn field(&self) -> &str {
-        &self.place.field
+        &self.0.place.field
     }
 
     /// The variable that leads to the service.
     #[must_use]
     pub fn variable(&self) -> Option<&str> {
-        self.place.variable.as_deref()
+        self.0.place.variable.as_deref()
     }
 
     /// Where the variable's value was: `the environment`; `None` where there is no value.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
-        self.place.origin.as_deref()
+        self.0.place.origin.as_deref()
     }
 
     /// What went wrong.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// What to look at.
     #[must_use]
     pub fn remedy(&self) -> &str {
-        &self.help
+        &self.0.help
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} [{}]", self.message, self.kind.name())
+        write!(f, "{} [{}]", self.0.message, self.0.kind.name())
     }
 }
 

@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::attach::{CLOSE_DEADLINE, DETACH_DEADLINE, DRAIN_DEADLINE, unless, within};
-use crate::check::Fingerprint;
-use crate::connected::Connected;
+use crate::check::{self, Fingerprint, waiver};
+use crate::connected::{Closing, Connected};
 use crate::detach::Cut;
 use crate::finding::Place;
 use crate::manifest::{Declaration, Manifest};
@@ -43,6 +43,16 @@ pub(crate) struct Seat {
     pub(crate) whole: Arc<Whole>,
 }
 
+impl Seat {
+    /// What is to be connected to when that is done again, and until when.
+    pub(crate) fn again(&self, target: &Target) -> (Target, Duration) {
+        let limit = self.whole.manifest.deadline();
+        // A waiver may have ended since.
+        let waived = waiver::in_force(self.declaration.waived_rules(), check::today()).map(|waiver| waiver.rule().name);
+        (Target { deadline: std::time::Instant::now() + limit, waived: waived.collect(), ..target.clone() }, limit)
+    }
+}
+
 /// What a generation was made of.
 #[derive(Clone)]
 pub(crate) struct Facts {
@@ -55,8 +65,13 @@ pub(crate) struct Facts {
 
 /// A resource, whatever generation of it is current.
 pub(crate) struct Shared<S: Service> {
-    seat: Arc<Seat>,
     current: ArcSwap<Generation<S>>,
+    common: Common,
+}
+
+/// What a resource has whatever its service is.
+pub(crate) struct Common {
+    seat: Arc<Seat>,
     orders: watch::Sender<Orders>,
     /// How many generations are on their way out.
     leaving: watch::Sender<usize>,
@@ -115,6 +130,12 @@ pub(crate) trait AnyGeneration: Send + Sync {
 
     /// The target that was renewed, and what was learnt when it was tried.
     fn renewed(&self, facts: Facts, posture: Arc<Posture>);
+
+    /// Told when the last user is gone.
+    fn in_use(&self) -> watch::Receiver<()>;
+
+    /// Closes the client, once it is waited for. It does not keep the generation from its end.
+    fn closing(&self) -> Closing;
 }
 
 impl<S: Service> AnyGeneration for Generation<S> {
@@ -138,6 +159,15 @@ impl<S: Service> AnyGeneration for Generation<S> {
         self.facts.store(Arc::new(facts));
         self.posture.store(posture);
     }
+
+    fn in_use(&self) -> watch::Receiver<()> {
+        self.in_use.subscribe()
+    }
+
+    fn closing(&self) -> Closing {
+        let client = Arc::clone(&self.client);
+        Box::pin(async move { S::close(&client).await })
+    }
 }
 
 /// Somebody who uses a generation, which does not end before.
@@ -151,13 +181,9 @@ impl<S: Service> User<S> {
 
 impl<S: Service> Shared<S> {
     pub(crate) fn new(client: S::Client, posture: Posture, facts: Facts, seat: Arc<Seat>) -> Arc<Self> {
-        let orders = Orders { interval: Some(crate::retake::INTERVAL), detached: false, hurry: false };
         Arc::new(Self {
-            seat,
             current: ArcSwap::new(Generation::new(Arc::new(client), Arc::new(posture), facts)),
-            orders: watch::Sender::new(orders),
-            leaving: watch::Sender::new(0),
-            retaking_fails: AtomicBool::new(false),
+            common: Common::new(seat),
         })
     }
 
@@ -175,19 +201,43 @@ impl<S: Service> Shared<S> {
     }
 
     pub(crate) fn field(&self) -> &str {
-        &self.seat.field
+        &self.common.seat.field
     }
 
     /// Publishes the next generation, and lets the one before finish. Gives the client back where the resource is detached.
     fn succeed(&self, client: S::Client, posture: Posture, facts: Facts) -> Result<(), S::Client> {
         // Detaching waits until this borrow ends: nothing is published after it has begun.
-        let orders = self.orders.borrow();
+        let orders = self.common.orders.borrow();
         if orders.detached {
             return Err(client);
         }
         let next = Generation::new(Arc::new(client), Arc::new(posture), facts);
-        let former = Leaving::of(&self.current.swap(next), &self.leaving);
+        let former = self.common.leaving(self.current.swap(next));
         drop(orders);
+        self.common.succeeded(former);
+        Ok(())
+    }
+}
+
+impl Common {
+    fn new(seat: Arc<Seat>) -> Self {
+        let orders = Orders { interval: Some(crate::retake::INTERVAL), detached: false, hurry: false };
+        Self { seat, orders: watch::Sender::new(orders), leaving: watch::Sender::new(0), retaking_fails: AtomicBool::new(false) }
+    }
+
+    /// What has just been swapped out: the swap has turned every guard into an owner, so the last owner is the last user.
+    fn leaving(&self, generation: Arc<dyn AnyGeneration>) -> Leaving {
+        self.leaving.send_modify(|count| *count += 1);
+        Leaving {
+            closing: generation.closing(),
+            in_use: generation.in_use(),
+            users: Arc::downgrade(&generation),
+            _counted: Counted(self.leaving.clone()),
+        }
+    }
+
+    /// Another generation has taken the place of this one, which now comes to its end.
+    fn succeeded(&self, former: Leaving) {
         // Whoever waits for something to be due looks at what is current.
         self.orders.send_modify(|_| ());
         self.retaking_fails.store(false, Ordering::Release);
@@ -204,21 +254,15 @@ impl<S: Service> Shared<S> {
             let ended = former.end(Instant::now() + DRAIN_DEADLINE, hurry).await;
             ended.warn(&field);
         });
-        Ok(())
     }
 
-    /// Lets everybody finish, and closes. Whoever comes second waits for the first.
-    async fn detach(&self) -> Option<Cut> {
+    /// Lets everybody finish, and closes: `last` gives the generation that nobody gets any more. Whoever comes second waits for the first.
+    async fn detach(&self, last: impl FnOnce() -> Arc<dyn AnyGeneration>) -> Option<Cut> {
         let deadline = Instant::now() + DETACH_DEADLINE;
         let is_first = self.orders.send_if_modified(|orders| !std::mem::replace(&mut orders.detached, true));
         let mut ended = Ended::default();
         if is_first {
-            // A generation with the same client takes the place of the current one, which then has an end. Who comes now finds a client that is about to
-            // be closed, and is not waited for.
-            let current = self.current.load_full();
-            let last = Generation::new(Arc::clone(&current.client), current.posture(), (*current.facts()).clone());
-            drop(current);
-            let leaving = Leaving::of(&self.current.swap(last), &self.leaving);
+            let leaving = self.leaving(last());
             ended = leaving.end(deadline, std::future::pending()).await;
         }
         let mut leaving = self.leaving.subscribe();
@@ -233,9 +277,9 @@ impl<S: Service> Shared<S> {
 }
 
 /// A generation that nobody gets any more.
-struct Leaving<S: Service> {
-    client: Arc<S::Client>,
-    users: Weak<Generation<S>>,
+struct Leaving {
+    closing: Closing,
+    users: Weak<dyn AnyGeneration>,
     in_use: watch::Receiver<()>,
     _counted: Counted,
 }
@@ -249,25 +293,14 @@ impl Drop for Counted {
     }
 }
 
-impl<S: Service> Leaving<S> {
-    /// What has just been swapped out: the swap has turned every guard into an owner, so the last owner is the last user.
-    fn of(generation: &Arc<Generation<S>>, leaving: &watch::Sender<usize>) -> Self {
-        leaving.send_modify(|count| *count += 1);
-        Self {
-            client: Arc::clone(&generation.client),
-            users: Arc::downgrade(generation),
-            in_use: generation.in_use.subscribe(),
-            _counted: Counted(leaving.clone()),
-        }
-    }
-
+impl Leaving {
     /// Waits for the last user, until the deadline or until somebody is in a hurry; then closes.
     async fn end(mut self, deadline: Instant, hurry: impl Future<Output = ()>) -> Ended {
         let last_user = async { while self.in_use.changed().await.is_ok() {} };
         let in_time = tokio::time::timeout_at(deadline, unless(hurry, last_user)).await;
         let users = if matches!(in_time, Ok(Some(()))) { 0 } else { self.users.strong_count() };
         let rest = deadline.saturating_duration_since(Instant::now()).max(CLOSE_DEADLINE);
-        let unfinished = within(rest, S::close(&self.client)).await.is_err();
+        let unfinished = within(rest, self.closing).await.is_err();
         Ended { users, former: 0, unfinished }
     }
 }
@@ -298,26 +331,10 @@ impl Ended {
 
 /// A resource whose service's type is forgotten.
 pub(crate) trait Life: Send + Sync {
-    fn seat(&self) -> &Arc<Seat>;
+    fn common(&self) -> &Common;
 
     /// The current one.
     fn generation(&self) -> Arc<dyn AnyGeneration>;
-
-    /// Whether nothing has taken its place.
-    fn is_current(&self, generation: &Arc<dyn AnyGeneration>) -> bool;
-
-    /// Whether the last attempt to take the posture again failed.
-    fn retaking_fails(&self) -> &AtomicBool;
-
-    /// Of the values that the current generation was made of.
-    fn fingerprint(&self) -> Fingerprint;
-
-    fn is_detached(&self) -> bool;
-
-    fn orders(&self) -> watch::Receiver<Orders>;
-
-    /// How often the posture is taken again from now on.
-    fn set_interval(&self, interval: Option<Duration>);
 
     /// Makes what was connected ready to be published.
     fn make_ready<'a>(&'a self, connected: &'a Connected) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -325,41 +342,18 @@ pub(crate) trait Life: Send + Sync {
     /// Publishes what was connected. Gives it back where the resource is detached.
     fn publish(&self, connected: Connected, facts: Facts) -> Option<Connected>;
 
-    /// As [`AnyResource::close`](crate::AnyResource::close), but for the report.
-    fn close(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Option<Cut>> + Send>>;
+    /// Puts a generation with the same client in the place of the current one, which then has an end: gives that. Who comes now finds a client that is about to be
+    /// closed, and is not waited for.
+    fn retire(&self) -> Arc<dyn AnyGeneration>;
 }
 
 impl<S: Service> Life for Shared<S> {
-    fn seat(&self) -> &Arc<Seat> {
-        &self.seat
+    fn common(&self) -> &Common {
+        &self.common
     }
 
     fn generation(&self) -> Arc<dyn AnyGeneration> {
         self.current()
-    }
-
-    fn is_current(&self, generation: &Arc<dyn AnyGeneration>) -> bool {
-        std::ptr::addr_eq(Arc::as_ptr(&self.current.load()), Arc::as_ptr(generation))
-    }
-
-    fn retaking_fails(&self) -> &AtomicBool {
-        &self.retaking_fails
-    }
-
-    fn fingerprint(&self) -> Fingerprint {
-        self.current.load().facts().fingerprint
-    }
-
-    fn is_detached(&self) -> bool {
-        self.orders.borrow().detached
-    }
-
-    fn orders(&self) -> watch::Receiver<Orders> {
-        self.orders.subscribe()
-    }
-
-    fn set_interval(&self, interval: Option<Duration>) {
-        self.orders.send_modify(|orders| orders.interval = interval);
     }
 
     fn make_ready<'a>(&'a self, connected: &'a Connected) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
@@ -377,19 +371,61 @@ impl<S: Service> Life for Shared<S> {
         Some(Connected::of::<S>(refused, posture, Vec::new()))
     }
 
-    fn close(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Option<Cut>> + Send>> {
-        Box::pin(async move {
-            let seat = Arc::clone(&self.seat);
-            // A task of its own: who does not wait for the end does not keep it from being closed.
-            let detaching = tasks::spawn(&seat.whole.runtime, async move { self.detach().await });
-            detaching.join().await.unwrap_or_else(|| Some(Cut { field: seat.field.clone(), users: 0, former: 0, unfinished: true }))
-        })
+    fn retire(&self) -> Arc<dyn AnyGeneration> {
+        let current = self.current();
+        let last = Generation::new(Arc::clone(&current.client), current.posture(), (*current.facts()).clone());
+        drop(current);
+        self.current.swap(last)
+    }
+}
+
+impl dyn Life + '_ {
+    pub(crate) fn seat(&self) -> &Arc<Seat> {
+        &self.common().seat
+    }
+
+    /// Whether nothing has taken its place.
+    pub(crate) fn is_current(&self, generation: &Arc<dyn AnyGeneration>) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.generation()), Arc::as_ptr(generation))
+    }
+
+    /// Whether the last attempt to take the posture again failed.
+    pub(crate) fn retaking_fails(&self) -> &AtomicBool {
+        &self.common().retaking_fails
+    }
+
+    /// Of the values that the current generation was made of.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.generation().facts().fingerprint
+    }
+
+    pub(crate) fn is_detached(&self) -> bool {
+        self.common().orders.borrow().detached
+    }
+
+    pub(crate) fn orders(&self) -> watch::Receiver<Orders> {
+        self.common().orders.subscribe()
+    }
+
+    /// How often the posture is taken again from now on.
+    pub(crate) fn set_interval(&self, interval: Option<Duration>) {
+        self.common().orders.send_modify(|orders| orders.interval = interval);
     }
 }
 
 /// A resource of any service, as this crate's own functions see it.
 #[derive(Clone)]
 pub struct Handle(pub(crate) Arc<dyn Life>);
+
+impl Handle {
+    /// As [`AnyResource::close`](crate::AnyResource::close), but for the report.
+    pub(crate) async fn close(self) -> Option<Cut> {
+        let seat = Arc::clone(self.0.seat());
+        // A task of its own: who does not wait for the end does not keep it from being closed.
+        let detaching = tasks::spawn(&seat.whole.runtime, async move { self.0.common().detach(|| self.0.retire()).await });
+        detaching.join().await.unwrap_or_else(|| Some(Cut { field: seat.field.clone(), users: 0, former: 0, unfinished: true }))
+    }
+}
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -365,7 +365,9 @@ impl Parser<'_> {
         }
         let mut finding = Finding::new(&PLAINTEXT_SCHEME, "it asks for a connection without TLS")
             .help(format!("write `{}://`, and no parameter that switches TLS off", scheme.name()));
-        finding.waived = self.dialect.plaintext_waiver;
+        if let Some(reason) = self.dialect.plaintext_waiver {
+            finding.waive(reason);
+        }
         self.find(finding);
     }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::attach::{Attempt, READY_DEADLINE, abandon, connect, unless};
 use crate::check::{self, Content, Fingerprint, Item, Loaded, Read};
-use crate::error::{AttachError, Problem};
+use crate::error::{AttachError, Problem, in_declaration_order};
 use crate::finding::{Finding, Place};
 use crate::generation::{Facts, Handle};
 use crate::manifest::Manifest;
@@ -184,9 +184,7 @@ async fn swap(
         }
     }
     abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
-    // Resources come back in any order; the report is in declaration order.
-    problems.sort_by_key(|(ordinal, _)| *ordinal);
-    Err(AttachError::new(manifest.struct_name(), fields, problems.into_iter().map(|(_, problem)| problem).collect()))
+    Err(AttachError::new(manifest.struct_name(), fields, in_declaration_order(problems)))
 }
 
 /// All at once, so that this takes no longer than the slowest.

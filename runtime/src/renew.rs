@@ -11,7 +11,7 @@ use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::sync::watch;
 
 use crate::attach::{CLOSE_DEADLINE, READY_DEADLINE, judge, unless, within};
-use crate::check::{self, waiver};
+use crate::check;
 use crate::connected::Connected;
 use crate::credentials::{self, FETCH_DEADLINE};
 use crate::error::Problem;
@@ -199,13 +199,8 @@ impl Renewing {
     }
 
     async fn fetch_and_try(&self) -> Result<Tried, Refusal> {
-        let Seat { service, declaration, whole, .. } = &*self.seat;
-        let service = *service;
-        let limit = whole.manifest.deadline();
-        let mut target = (*self.facts.target).clone();
-        target.deadline = Instant::now() + limit;
-        // A waiver may have ended since.
-        target.waived = waiver::in_force(declaration.waived_rules(), check::today()).map(|waiver| waiver.rule().name).collect();
+        let service = self.seat.service;
+        let (target, limit) = self.seat.again(&self.facts.target);
         let (known, not_admitted) = (Arc::clone(&self.facts.target), self.not_admitted.clone());
         // What fetches may panic, and so may a driver.
         let tried = tasks::apart(limit, async move {

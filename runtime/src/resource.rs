@@ -13,7 +13,7 @@ use crate::detach::Detached;
 #[cfg(feature = "net")]
 use crate::error::AttachError;
 #[cfg(feature = "net")]
-use crate::generation::{Facts, Handle, Life as _, Seat, Shared, User};
+use crate::generation::{Facts, Handle, Seat, Shared, User};
 use crate::posture::Posture;
 #[cfg(feature = "net")]
 use crate::reattach::Which;
@@ -76,8 +76,9 @@ impl<S: Service> Resource<S> {
     /// [`AttachError`], with everything that is wrong. Then the client stays what it was.
     #[cfg(feature = "net")]
     pub async fn reattach(&self, source: &dyn Source) -> Result<(), AttachError> {
-        let whole = &self.shared.seat().whole;
-        crate::reattach::reattach((whole.of, whole.manifest), &[self.handle()], source, Which::One, None).await.done().map(drop)
+        let handle = self.handle();
+        let whole = Arc::clone(&handle.0.seat().whole);
+        crate::reattach::reattach((whole.of, whole.manifest), &[handle], source, Which::One, None).await.done().map(drop)
     }
 
     /// Takes the posture again, now: connects anew to the same target by the same rules, as attaching does, and closes that second client. What is new in
@@ -96,7 +97,7 @@ impl<S: Service> Resource<S> {
     /// How often the posture is taken again from now on, give or take a tenth; `None` for never. Less than a second is a second.
     #[cfg(feature = "net")]
     pub fn posture_interval(&self, interval: Option<Duration>) {
-        self.shared.set_interval(interval);
+        self.handle().0.set_interval(interval);
     }
 
     /// Asks the service whether it still answers, within [`HEALTH_DEADLINE`](crate::manual::defaults).
@@ -196,7 +197,7 @@ impl<S: Service> AnyResource for Resource<S> {
 
     #[cfg(feature = "net")]
     fn close(&self) -> Pin<Box<dyn Future<Output = Detached> + Send>> {
-        let closing = Arc::clone(&self.shared).close();
+        let closing = self.handle().close();
         Box::pin(async move { Detached::one(closing.await) })
     }
 

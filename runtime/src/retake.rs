@@ -5,12 +5,12 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::attach::{CLOSE_DEADLINE, judge, unless, within};
-use crate::check::{self, waiver};
+use crate::check;
 use crate::error::Problem;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::generation::{AnyGeneration, Facts, Life, Orders, Seat};
@@ -98,12 +98,8 @@ impl Retaking {
     }
 
     async fn take(&self) -> Result<Posture, Refusal> {
-        let Seat { service, declaration, whole, .. } = &*self.seat;
-        let (limit, today) = (whole.manifest.deadline(), check::today());
-        let mut target = (*self.facts.target).clone();
-        target.deadline = Instant::now() + limit;
-        // A waiver may have ended since.
-        target.waived = waiver::in_force(declaration.waived_rules(), today).map(|waiver| waiver.rule().name).collect();
+        let Seat { service, declaration, .. } = &*self.seat;
+        let (target, limit) = self.seat.again(&self.facts.target);
         let connect = (service.connect)(Arc::new(target));
         // A driver may panic.
         let taken = tasks::apart(limit, async move {
@@ -112,7 +108,7 @@ impl Retaking {
             Ok::<_, Refusal>((posture, findings))
         });
         let (mut posture, findings) = taken.await??;
-        judge(&mut posture, findings, declaration, today, &self.facts.place);
+        judge(&mut posture, findings, declaration, check::today(), &self.facts.place);
         Ok(posture)
     }
 

@@ -251,20 +251,20 @@ impl<C> fmt::Debug for Attachment<C> {
 #[derive(Debug, Clone)]
 pub enum Refusal {
     /// A rule is violated.
-    Finding(Box<Finding>),
+    Finding(Finding),
     /// It could not be reached, did not let us in, or did not keep to its protocol.
-    Failure(Box<Failure>),
+    Failure(Failure),
 }
 
 impl From<Finding> for Refusal {
     fn from(finding: Finding) -> Self {
-        Self::Finding(Box::new(finding))
+        Self::Finding(finding)
     }
 }
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        Self::Failure(Box::new(failure))
+        Self::Failure(failure)
     }
 }
 

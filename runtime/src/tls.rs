@@ -84,7 +84,9 @@ pub(crate) enum FirstShare {
 fn provider_with_p256_first() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
         let mut provider = Arc::unwrap_or_clone(provider());
-        provider.kx_groups.sort_by_key(|group| group.name() != rustls::NamedGroup::secp256r1);
+        if let Some(at) = provider.kx_groups.iter().position(|group| group.name() == rustls::NamedGroup::secp256r1) {
+            provider.kx_groups[..=at].rotate_right(1);
+        }
         Arc::new(provider)
     });
     Arc::clone(&PROVIDER)

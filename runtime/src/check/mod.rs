@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_VALUE};
 use backing_services_rules::{Date, variable};
 
-use crate::error::{AttachError, Problem};
+use crate::error::{AttachError, Problem, in_declaration_order};
 use crate::finding::{Finding, Place};
 use crate::manifest::{Category, Declaration, Leaf, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot, Waiver};
 use crate::source::environment::{Snapshot, hash_of_base};
@@ -32,8 +32,7 @@ pub(crate) use resource::{is_user_name, login};
 /// Loads and checks; the values are dropped again.
 pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<(), AttachError> {
     let loaded = read(manifest, source, None, manifest.deadline(), Keep::Nothing).loaded.judged(manifest)?;
-    let warnings: Vec<_> = loaded.problems.into_iter().map(|(_, problem)| problem).collect();
-    report_warnings(&warnings);
+    report_warnings(&in_declaration_order(loaded.problems));
     Ok(())
 }
 
@@ -138,8 +137,7 @@ impl Loaded {
         if !self.is_denied() {
             return Ok(self);
         }
-        let problems = self.problems.into_iter().map(|(_, problem)| problem).collect();
-        Err(AttachError::new(manifest.struct_name(), self.fields, problems))
+        Err(AttachError::new(manifest.struct_name(), self.fields, in_declaration_order(self.problems)))
     }
 }
 
@@ -235,7 +233,7 @@ impl Loader<'_> {
 
 /// Whether reading has already said why there is no value.
 fn is_explained(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| !finding.warning)
+    findings.iter().any(|finding| !finding.warns())
 }
 
 fn missing(source: &dyn Source, variable: &str) -> Finding {

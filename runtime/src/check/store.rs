@@ -91,7 +91,7 @@ impl StoreTarget {
                 report_warnings(&problems);
                 Ok(value)
             }
-            Err(Refusal::Finding(refused)) => Err(self.report.error(vec![finding(*refused)])),
+            Err(Refusal::Finding(refused)) => Err(self.report.error(vec![finding(refused)])),
             Err(Refusal::Failure(failure)) => Err(self.report.error(vec![Problem::Failure(failure.in_place(place))])),
         }
     }

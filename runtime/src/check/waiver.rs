@@ -18,7 +18,7 @@ pub(crate) fn apply(findings: &mut [Finding], waivers: &'static [Waiver], today:
             && finding.is_denied()
             && finding.rule().level == Level::Deny
         {
-            finding.waived = Some(reason);
+            finding.waive(reason);
         }
     }
 }

@@ -141,7 +141,7 @@ impl Service for Nats {
         if (target.password().is_some() || target.client_certificate().is_some())
             && let Err(finding) = Credentials::of(target)
         {
-            findings.push(*finding);
+            findings.push(finding);
         }
         let is_token =
             |token: &str| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'*' | b'>'));

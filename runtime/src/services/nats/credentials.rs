@@ -35,7 +35,7 @@ pub(super) enum Credentials {
 
 impl Credentials {
     /// Out of a target's parts. The seed of an nkey is told by its form and its checksum: a password that happens to pass is one in 2²⁶⁰.
-    pub(super) fn of(target: &Target) -> Result<Self, Box<Finding>> {
+    pub(super) fn of(target: &Target) -> Result<Self, Finding> {
         let user = target.user();
         let Some(password) = target.password() else {
             return match (user, target.client_certificate()) {
@@ -44,11 +44,9 @@ impl Credentials {
                     &AMBIGUOUS_LOCATOR,
                     "it names a user without a password, and a client certificate says who it is",
                 )
-                .help("remove the user: the server takes it from the certificate (`verify_and_map`); or give the password too")
-                .into()),
+                .help("remove the user: the server takes it from the certificate (`verify_and_map`); or give the password too")),
                 (_, None) => {
-                    Err(Finding::new(&MISSING_CREDENTIALS, "it has no password, no token, no nkey and no client certificate")
-                        .into())
+                    Err(Finding::new(&MISSING_CREDENTIALS, "it has no password, no token, no nkey and no client certificate"))
                 }
             };
         };
@@ -67,13 +65,11 @@ impl Credentials {
                 &MALFORMED_VALUE,
                 "its password has the form of an nkey's seed, and is not a user's, or is damaged",
             )
-            .help("write the user's seed, which begins with `SU`; an account's or an operator's belongs to no application")
-            .into());
+            .help("write the user's seed, which begins with `SU`; an account's or an operator's belongs to no application"));
         };
         if user.is_some_and(|user| user != public) {
             return Err(Finding::new(&AMBIGUOUS_LOCATOR, "its password is an nkey's seed, and its user is somebody else")
-                .help("remove the user: an nkey says itself who it is")
-                .into());
+                .help("remove the user: an nkey says itself who it is"));
         }
         Ok(Self::Nkey { public, seed: password.clone() })
     }
