@@ -328,11 +328,25 @@ async fn what_is_needed_can_be_done() {
 #[tokio::test]
 async fn without_needs_the_posture_tells_and_nothing_is_compared() {
     let server = server::Postgres::start();
-    server.sql(&format!("CREATE TABLE eigen (id serial); ALTER TABLE eigen OWNER TO {USER}"));
+    server.script(DATABASE, &format!("CREATE TABLE eigen (id serial); ALTER TABLE eigen OWNER TO {USER};"));
+    // Among PostgreSQL's own functions, which are too many to look at each; one by way of a role.
+    server.script(
+        DATABASE,
+        &format!(
+            "CREATE ROLE groep; GRANT groep TO {USER}; ALTER FUNCTION pg_catalog.lower(text) OWNER TO {USER};
+             ALTER FUNCTION pg_catalog.upper(text) OWNER TO groep;"
+        ),
+    );
     let shop: Shop = attach(&pairs(&variables(&server, USER, DATABASE))).await.unwrap();
     let posture = shop.orders.posture();
     assert_eq!(rules(&posture.findings), [""; 0]);
-    for privilege in ["INSERT ON TABLE public.orders", "SELECT ON TABLE public.orders", "OWNERSHIP ON TABLE public.eigen"] {
+    for privilege in [
+        "INSERT ON TABLE public.orders",
+        "SELECT ON TABLE public.orders",
+        "OWNERSHIP ON TABLE public.eigen",
+        "OWNERSHIP ON FUNCTION pg_catalog.lower(text)",
+        "OWNERSHIP ON FUNCTION pg_catalog.upper(text)",
+    ] {
         assert!(posture.privileges.iter().any(|has| has == privilege), "{privilege}: {:?}", posture.privileges);
     }
     let _ = shop.detach().await;

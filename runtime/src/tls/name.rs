@@ -80,35 +80,45 @@ mod tests {
 
     use super::*;
 
+    /// A common name of a tag, whatever is in it.
+    fn common_name(tag: u8, value: &[u8]) -> Name {
+        let hexadecimal: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+        Name::from_str(&format!("2.5.4.3=#{tag:02x}{:02x}{hexadecimal}", value.len())).unwrap()
+    }
+
     #[test]
     fn it_is_what_x509_cert_would_write() {
         for name in [
-            "",
             "CN=db.example",
-            "CN=db.example,OU=Data+L=Delft,O=Example\\, Inc.,ST=Zuid-Holland,STREET=Oude Delft 1,C=NL",
+            "CN=db.example,OU=Data+L=Delft,O=Example,ST=Zuid-Holland,STREET=Oude Delft 1,C=NL",
             "UID=jan,DC=example,DC=net",
-            "SERIALNUMBER=42,CN=\\ a\\ ",
-            "CN=\\#1",
-            "CN= ",
-            "CN=\\\"a\\\"\\+b\\;\\<c\\>\\\\",
-            "CN=Caf\u{e9} \u{2603}",
+            "SERIALNUMBER=42,CN=db",
             "1.3.6.1.4.1.1466.0=#04024869",
-            "2.5.4.3=#1e0400610062",
         ] {
             let name = Name::from_str(name).unwrap();
             assert_eq!(written(&name), name.to_string());
         }
+        // UTF8String; and BMPString, which is written as its bytes.
+        for tag in [0x0c, 0x1e] {
+            for value in ["", " ", "#1", " a ", "a#b c", "\"a\"+b;<c>\\,", "db.example", "\0a\u{1b}[2J\u{7f}\n"] {
+                let name = common_name(tag, value.as_bytes());
+                assert_eq!(written(&name), name.to_string(), "{tag} {value:?}");
+            }
+        }
+        let printable = common_name(0x13, b"db.example");
+        assert_eq!(written(&printable), printable.to_string());
+        assert_eq!(written(&Name::default()), "");
     }
 
     #[test]
     fn what_steers_a_terminal_is_written_as_a_number() {
-        let name = Name::from_str("CN=a\\0a\\1b[2J\\7f").unwrap();
-        assert_eq!(written(&name), "CN=a\\0a\\1b[2J\\7f");
+        assert_eq!(written(&common_name(0x0c, b"a\0\x1b[2J\x7f")), "CN=a\\00\\1b[2J\\7f");
     }
 
     #[test]
-    fn what_has_no_short_name_is_written_as_its_number() {
+    fn what_has_no_short_name_or_is_no_text_is_written_as_its_number() {
         let name = Name::from_str("2.5.4.4=#0c0341626e").unwrap();
         assert_eq!(written(&name), "2.5.4.4=#0c0341626e");
+        assert_eq!(written(&common_name(0x0c, b"\xff\xfe")), "2.5.4.3=#0c02fffe");
     }
 }
