@@ -45,7 +45,7 @@ object (class, oid, sub, kind, space, name, part, owner, acl, mark) AS (
         pg_catalog.oidvectortypes(p.proargtypes), p.proowner, COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner)),
         CASE WHEN p.prosecdef THEN 'definer' END
     FROM pg_catalog.pg_proc AS p
-    -- Those below 16384 are PostgreSQL's own, some thousands: of them, those that were kept for administrators, and those that are owned by somebody else now.
+    -- Those below 16384 are PostgreSQL's own, some thousands: of them, those that were kept for administrators, and those that have come to another owner.
     WHERE p.oid >= 16384 AND (p.proacl IS NOT NULL OR p.prosecdef OR p.proowner = ANY ((SELECT oids FROM mine)::pg_catalog.oid[]))
         OR p.oid = ANY (ARRAY(
             SELECT objoid FROM pg_catalog.pg_init_privs WHERE classoid = 1255
