@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_rs::Tokio;
@@ -160,8 +161,7 @@ fn with_sqlx(server: &postgres::Postgres, port: u16) -> PgConnectOptions {
         .ssl_root_cert_from_pem(server.authority.pem().into_bytes())
 }
 
-fn of_postgres(server: &postgres::Postgres) -> Result<[Subject<'_>; 2]> {
-    let configuration = wire::configuration(&server.authority.pem())?;
+fn of_postgres(server: &postgres::Postgres) -> [Subject<'_>; 2] {
     let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
     let with_sqlx = move |port| -> Connecting<'_> {
         Box::pin(async move {
@@ -177,12 +177,12 @@ fn of_postgres(server: &postgres::Postgres) -> Result<[Subject<'_>; 2]> {
         })
     };
     let with_tokio_postgres = move |port| -> Connecting<'_> {
-        let tls = wire::Tls(configuration.clone());
         Box::pin(async move {
             let mut options = tokio_postgres::Config::new();
             options.host("localhost").port(port).user(postgres::USER).password(PASSWORD).dbname(postgres::DATABASE);
             options.ssl_mode(tokio_postgres::config::SslMode::Require);
             let connect = async {
+                let tls = wire::Tls(wire::configuration(&server.authority.pem())?);
                 let (client, connection) = options.connect(tls).await?;
                 let running = tokio::spawn(connection);
                 black_box(client.simple_query("SELECT 1").await?);
@@ -194,7 +194,7 @@ fn of_postgres(server: &postgres::Postgres) -> Result<[Subject<'_>; 2]> {
             Ok(taken)
         })
     };
-    Ok([
+    [
         Subject {
             name: "PostgreSQL, sqlx",
             port: server.port,
@@ -207,7 +207,7 @@ fn of_postgres(server: &postgres::Postgres) -> Result<[Subject<'_>; 2]> {
             ours: Box::new(move |port| Box::pin(async move { attach::<WithTokioPostgres>(&source(port)).await })),
             bare: Box::new(with_tokio_postgres),
         },
-    ])
+    ]
 }
 
 fn of_mysql(server: &mariadb::MariaDb) -> Subject<'_> {
@@ -240,18 +240,16 @@ fn of_mysql(server: &mariadb::MariaDb) -> Subject<'_> {
     }
 }
 
-fn of_redis(server: &redis::Redis) -> Result<Subject<'_>> {
-    let configuration = wire::configuration(&server.authority.pem())?;
+fn of_redis(server: &redis::Redis) -> Subject<'_> {
     let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
     let bare = move |port| -> Connecting<'_> {
-        let configuration = configuration.clone();
         Box::pin(async move {
             let connect = async {
                 let info = ::redis::RedisConnectionInfo::default()
                     .set_protocol(::redis::ProtocolVersion::RESP3)
                     .set_username(redis::USER)
                     .set_password(PASSWORD);
-                let stream = wire::connect(&configuration, port).await?;
+                let stream = wire::connect(&server.authority.pem(), port).await?;
                 let (mut connection, driver) =
                     ::redis::aio::MultiplexedConnection::new_with_config(&info, stream, ::redis::AsyncConnectionConfig::new())
                         .await?;
@@ -262,23 +260,22 @@ fn of_redis(server: &redis::Redis) -> Result<Subject<'_>> {
             Ok(taken(connect).await?.0)
         })
     };
-    Ok(Subject {
+    Subject {
         name: "Redis",
         port: server.port,
         ours: Box::new(move |port| Box::pin(async move { attach::<WithRedis>(&source(port)).await })),
         bare: Box::new(bare),
-    })
+    }
 }
 
-fn of_nats(server: &nats::Nats) -> Result<Subject<'_>> {
-    let configuration = wire::configuration(&server.authority.pem())?;
+fn of_nats(server: &nats::Nats) -> Subject<'_> {
     let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
     let bare = move |port| -> Connecting<'_> {
-        let configuration = (*configuration).clone();
         Box::pin(async move {
             let connect = async {
                 let options = async_nats::ConnectOptions::with_user_and_password(nats::USER.to_owned(), PASSWORD.to_owned());
-                let options = options.tls_client_config(configuration).require_tls(true);
+                let configuration = wire::configuration(&server.authority.pem())?;
+                let options = options.tls_client_config(Arc::unwrap_or_clone(configuration)).require_tls(true);
                 let client = options.connect(format!("tls://localhost:{port}")).await?;
                 client.flush().await?;
                 Ok(client)
@@ -286,19 +283,17 @@ fn of_nats(server: &nats::Nats) -> Result<Subject<'_>> {
             Ok(taken(connect).await?.0)
         })
     };
-    Ok(Subject {
+    Subject {
         name: "NATS",
         port: server.port,
         ours: Box::new(move |port| Box::pin(async move { attach::<WithNats>(&source(port)).await })),
         bare: Box::new(bare),
-    })
+    }
 }
 
-fn of_amqp(server: &amqp::Amqp) -> Result<Subject<'_>> {
-    let configuration = wire::configuration(&server.authority.pem())?;
+fn of_amqp(server: &amqp::Amqp) -> Subject<'_> {
     let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
     let bare = move |port| -> Connecting<'_> {
-        let configuration = configuration.clone();
         Box::pin(async move {
             let uri = AMQPUri {
                 authority: AMQPAuthority {
@@ -310,7 +305,8 @@ fn of_amqp(server: &amqp::Amqp) -> Result<Subject<'_>> {
             };
             let tokio = Tokio::default().with_handle(tokio::runtime::Handle::current());
             let reacting = async_rs::Runtime::new(RuntimeParts::new(tokio.clone(), wire::Reacting(tokio)));
-            let dial = async move |_, _| match wire::connect(&configuration, port).await {
+            let ca = server.authority.pem();
+            let dial = async move |_, _| match wire::connect(&ca, port).await {
                 Ok(stream) => Ok(AsyncTcpStream::Plain(stream.compat())),
                 Err(error) => Err(std::io::Error::other(error).into()),
             };
@@ -324,22 +320,20 @@ fn of_amqp(server: &amqp::Amqp) -> Result<Subject<'_>> {
             Ok(taken)
         })
     };
-    Ok(Subject {
+    Subject {
         name: "RabbitMQ",
         port: server.port,
         ours: Box::new(move |port| Box::pin(async move { attach::<WithAmqp>(&source(port)).await })),
         bare: Box::new(bare),
-    })
+    }
 }
 
-fn of_smtp(server: &smtp::Smtp) -> Result<Subject<'_>> {
-    let configuration = wire::configuration(&server.authority.pem())?;
+fn of_smtp(server: &smtp::Smtp) -> Subject<'_> {
     let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
     let bare = move |port| -> Connecting<'_> {
-        let configuration = configuration.clone();
         Box::pin(async move {
             let connect = async {
-                let stream = Box::new(wire::connect(&configuration, port).await?);
+                let stream = Box::new(wire::connect(&server.authority.pem(), port).await?);
                 let name = ClientId::Ipv4(std::net::Ipv4Addr::LOCALHOST);
                 let mut smtp = AsyncSmtpConnection::connect_with_transport(stream, &name).await?;
                 smtp.auth(&[Mechanism::Plain], &Credentials::new(smtp::USER.to_owned(), PASSWORD.to_owned())).await?;
@@ -353,24 +347,23 @@ fn of_smtp(server: &smtp::Smtp) -> Result<Subject<'_>> {
             Ok(taken)
         })
     };
-    Ok(Subject {
+    Subject {
         name: "SMTP",
         port: server.port,
         ours: Box::new(move |port| Box::pin(async move { attach::<WithSmtp>(&source(port)).await })),
         bare: Box::new(bare),
-    })
+    }
 }
 
-fn of_https(server: &https::Https) -> Result<Subject<'_>> {
-    let configuration = wire::configuration(&server.authority.pem())?;
+fn of_https(server: &https::Https) -> Subject<'_> {
     let source = move |port| {
         let locator = by(&server.locator(), server.port, port) + "?health=/health";
         source(&locator, &server.authority.pem(), &[("IT_USER", https::USER.to_owned())])
     };
     let bare = move |port| -> Connecting<'_> {
-        let configuration = (*configuration).clone();
         Box::pin(async move {
             let connect = async {
+                let configuration = Arc::unwrap_or_clone(wire::configuration(&server.authority.pem())?);
                 let client = reqwest::Client::builder().tls_backend_preconfigured(configuration).https_only(true).build()?;
                 let request = client.get(format!("https://localhost:{port}/api/health"));
                 let answer = request.basic_auth(https::USER, Some(PASSWORD)).send().await?.error_for_status()?;
@@ -380,12 +373,12 @@ fn of_https(server: &https::Https) -> Result<Subject<'_>> {
             Ok(taken(connect).await?.0)
         })
     };
-    Ok(Subject {
+    Subject {
         name: "HTTPS",
         port: server.port,
         ours: Box::new(move |port| Box::pin(async move { attach::<WithHttps>(&source(port)).await })),
         bare: Box::new(bare),
-    })
+    }
 }
 
 fn of_s3(server: &s3::S3) -> Subject<'_> {
@@ -432,10 +425,10 @@ pub fn run(options: Options) -> Result<Outcome> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = Runtime::new()?;
     let servers = Servers::start();
-    let mut subjects = Vec::from(of_postgres(&servers.postgres)?);
+    let mut subjects = Vec::from(of_postgres(&servers.postgres));
     subjects.push(of_mysql(&servers.mariadb));
-    subjects.extend([of_redis(&servers.redis)?, of_nats(&servers.nats)?, of_amqp(&servers.amqp)?, of_smtp(&servers.smtp)?]);
-    subjects.extend([of_https(&servers.https)?, of_s3(&servers.s3)]);
+    subjects.extend([of_redis(&servers.redis), of_nats(&servers.nats), of_amqp(&servers.amqp), of_smtp(&servers.smtp)]);
+    subjects.extend([of_https(&servers.https), of_s3(&servers.s3)]);
 
     let rounds = options.rounds(ROUNDS);
     let mut ours = vec![Vec::with_capacity(rounds); subjects.len()];
@@ -528,8 +521,8 @@ pub fn run_many(options: Options) -> Result<Outcome> {
         ]
     });
     let source = Source::from_iter(variables);
-    let [with_sqlx, _] = of_postgres(&database)?;
-    let with_redis = of_redis(&cache)?;
+    let [with_sqlx, _] = of_postgres(&database);
+    let with_redis = of_redis(&cache);
     // The bare connects one after the other, as a `main` without us has them: PostgreSQL and Redis by turns.
     let one_by_one = |count: usize| -> Result<Taken> {
         let mut sum = Taken { wall: 0.0, cpu: 0.0 };

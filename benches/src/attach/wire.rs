@@ -24,8 +24,8 @@ use tokio_util::compat::Compat;
 
 use crate::Result;
 
-/// A configuration that trusts an authority, made once as a program would. It resumes no session: what is compared is a program's first connection, whose
-/// certificate is verified, and not one that a round before has verified.
+/// A configuration that trusts an authority. It resumes no session: what is compared is a program's first connection, whose certificate is verified, and not one
+/// that a round before has verified; so making this is part of what is measured, as it is of what attaches.
 ///
 /// # Errors
 /// Where the certificate cannot be read.
@@ -44,10 +44,11 @@ pub fn configuration(ca: &str) -> Result<Arc<ClientConfig>> {
 ///
 /// # Errors
 /// Where nobody answers, or somebody else.
-pub async fn connect(configuration: &Arc<ClientConfig>, port: u16) -> Result<Wire<TcpStream>> {
+pub async fn connect(ca: &str, port: u16) -> Result<Wire<TcpStream>> {
+    let configuration = configuration(ca)?;
     let stream = TcpStream::connect(("localhost", port)).await?;
     stream.set_nodelay(true)?;
-    Ok(Wire(TlsConnector::from(Arc::clone(configuration)).connect(ServerName::try_from("localhost")?, stream).await?))
+    Ok(Wire(TlsConnector::from(configuration).connect(ServerName::try_from("localhost")?, stream).await?))
 }
 
 /// A stream under TLS.
