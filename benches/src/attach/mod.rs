@@ -456,7 +456,7 @@ pub fn run(options: Options) -> Result<Outcome> {
     for (i, subject) in subjects.iter().enumerate() {
         let [with, without] = [trips(&runtime, subject, &subject.ours)?, trips(&runtime, subject, &subject.bare)?];
         let more = Summary::exactly((with.median - without.median).round() + 0.0);
-        outcome.targets.push(Target::figure(format!("{}: round trips more than the driver's", subject.name), more, 1.0, " "));
+        outcome.targets.push(Target::figure(format!("{}: round trips beside the driver's", subject.name), more, 1.0, "more"));
         for (kind, unit, found) in [
             ("time", "ms", [Summary::of(&of(&ours[i], |t| t.wall)), Summary::of(&of(&bare[i], |t| t.wall))]),
             (
