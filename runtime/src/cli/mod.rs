@@ -217,7 +217,11 @@ fn carried_out(
     let attach = || {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().ok()?;
         let status = Cell::new(FINE);
-        let report = runtime.block_on(unless(async { status.set(stopped().await) }, preflight.run(watch)));
+        let report = runtime.block_on(async {
+            // Before anything is begun: a signal that comes while this is being asked for is one that nobody is told of, and whoever sees something begin may send one.
+            let stopped = stopped();
+            unless(async { status.set(stopped.await) }, preflight.run(watch)).await
+        });
         // What was begun ends with its future; a driver's task that does not end is no reason to wait.
         runtime.shutdown_background();
         Some(report.map_or_else(|| ControlFlow::Break(status.get()), ControlFlow::Continue))
@@ -245,26 +249,27 @@ const fn has_files_left() -> bool {
 /// Waits until the process is asked to end, and gives the exit status that a shell has for it: 128, and the signal's number. The first process of a container, as an init
 /// container's is, has no other answer to a signal than the one that it gives itself.
 #[cfg(unix)]
-async fn stopped() -> u8 {
+fn stopped() -> impl Future<Output = u8> {
     use std::future::poll_fn;
     use std::task::Poll;
 
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-        return std::future::pending().await;
-    };
-    poll_fn(|context| match (interrupt.poll_recv(context), terminate.poll_recv(context)) {
-        (Poll::Ready(_), _) => Poll::Ready(130),
-        (_, Poll::Ready(_)) => Poll::Ready(143),
-        _ => Poll::Pending,
-    })
-    .await
+    let signals = signal(SignalKind::interrupt()).and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
+    async move {
+        let Ok((mut interrupt, mut terminate)) = signals else { return std::future::pending().await };
+        poll_fn(|context| match (interrupt.poll_recv(context), terminate.poll_recv(context)) {
+            (Poll::Ready(_), _) => Poll::Ready(130),
+            (_, Poll::Ready(_)) => Poll::Ready(143),
+            _ => Poll::Pending,
+        })
+        .await
+    }
 }
 
 /// There are no signals elsewhere that would not end the process by themselves.
 #[cfg(not(unix))]
-async fn stopped() -> u8 {
-    std::future::pending().await
+fn stopped() -> impl Future<Output = u8> {
+    std::future::pending()
 }
 
 fn grants(manifest: &'static Manifest, field: &str, account: Option<String>, database: Option<String>) -> Result<String, Why> {
