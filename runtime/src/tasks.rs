@@ -98,3 +98,60 @@ fn boxed<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> P
 fn unboxed<T: 'static>(outcome: Outcome) -> Option<T> {
     outcome.downcast().ok().map(|outcome| *outcome)
 }
+
+#[cfg(test)]
+#[allow(clippy::panic, reason = "a task that panics is what is tested")]
+mod tests {
+    use std::future::pending;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::finding::FailureKind;
+
+    /// Ends the test where a task neither ends nor is let go of.
+    const SOON: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn what_came_of_each_is_given_and_nothing_of_one_that_panics() {
+        let mut tasks = Tasks::new();
+        tasks.spawn(async { Some(1) });
+        tasks.spawn(async { panic!("a driver's") });
+        tasks.spawn(async { None });
+        let mut outcomes = Vec::new();
+        while let Some(outcome) = tasks.join_next().await {
+            outcomes.push(outcome);
+        }
+        outcomes.sort_unstable();
+        assert_eq!(outcomes, [None, Some(None), Some(Some(1))]);
+        assert!(tasks.is_empty());
+    }
+
+    #[tokio::test]
+    async fn tasks_end_with_whoever_waits_and_a_task_goes_on() {
+        let (ended, end) = oneshot::channel::<()>();
+        let mut tasks = Tasks::new();
+        tasks.spawn(async move {
+            pending::<()>().await;
+            drop(ended);
+        });
+        drop(tasks);
+        // Its end is that the sender is gone.
+        assert!(tokio::time::timeout(SOON, end).await.unwrap().is_err());
+
+        let (done, told) = oneshot::channel();
+        drop(spawn(&Handle::current(), async move { done.send(2) }));
+        assert_eq!(tokio::time::timeout(SOON, told).await.unwrap(), Ok(2));
+        assert_eq!(spawn(&Handle::current(), async { 3 }).join().await, Some(3));
+        assert_eq!(spawn(&Handle::current(), async { panic!("a driver's") }).join().await, None::<()>);
+    }
+
+    #[tokio::test]
+    async fn apart_panics_and_delays_are_failures() {
+        assert_eq!(apart(SOON, async { 1 }).await.unwrap(), 1);
+        let panicked = apart::<()>(SOON, async { panic!("a driver's") }).await.unwrap_err();
+        assert_eq!(panicked.kind(), FailureKind::Protocol);
+        let late = apart(Duration::from_millis(10), pending::<()>()).await.unwrap_err();
+        assert_eq!(late.kind(), FailureKind::TimedOut);
+    }
+}

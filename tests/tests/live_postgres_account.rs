@@ -329,12 +329,15 @@ async fn what_is_needed_can_be_done() {
 async fn without_needs_the_posture_tells_and_nothing_is_compared() {
     let server = server::Postgres::start();
     server.script(DATABASE, &format!("CREATE TABLE eigen (id serial); ALTER TABLE eigen OWNER TO {USER};"));
-    // Among PostgreSQL's own functions, which are too many to look at each; one by way of a role.
+    // Among PostgreSQL's own functions, which are too many to look at each: two that came to another owner, one of them by way of a role, and one that everybody
+    // may call, elsewhere, with its owner's rights.
     server.script(
         DATABASE,
         &format!(
             "CREATE ROLE groep; GRANT groep TO {USER}; ALTER FUNCTION pg_catalog.lower(text) OWNER TO {USER};
-             ALTER FUNCTION pg_catalog.upper(text) OWNER TO groep;"
+             ALTER FUNCTION pg_catalog.upper(text) OWNER TO groep;
+             CREATE SCHEMA verhuisd; ALTER FUNCTION pg_catalog.initcap(text) SET SCHEMA verhuisd;
+             ALTER FUNCTION verhuisd.initcap(text) SECURITY DEFINER;"
         ),
     );
     let shop: Shop = attach(&pairs(&variables(&server, USER, DATABASE))).await.unwrap();
@@ -346,6 +349,7 @@ async fn without_needs_the_posture_tells_and_nothing_is_compared() {
         "OWNERSHIP ON TABLE public.eigen",
         "OWNERSHIP ON FUNCTION pg_catalog.lower(text)",
         "OWNERSHIP ON FUNCTION pg_catalog.upper(text)",
+        "EXECUTE ON FUNCTION verhuisd.initcap(text)",
     ] {
         assert!(posture.privileges.iter().any(|has| has == privilege), "{privilege}: {:?}", posture.privileges);
     }

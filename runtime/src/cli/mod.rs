@@ -295,6 +295,16 @@ fn grants(manifest: &'static Manifest, field: &str, account: Option<String>, dat
 mod tests {
     use super::*;
 
+    /// Were the signal not asked for by then, it would end this process.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_signal_that_comes_before_anything_has_begun_is_not_lost() {
+        let stopped = stopped();
+        let kill = format!("kill -TERM {}", std::process::id());
+        assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        assert_eq!(tokio::time::timeout(std::time::Duration::from_secs(10), stopped).await.unwrap(), 143);
+    }
+
     #[tokio::test]
     async fn a_main_that_has_a_runtime_may_call_it_too() {
         static NOTHING: Manifest = Manifest::new("Nothing", &[]);

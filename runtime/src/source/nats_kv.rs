@@ -34,7 +34,7 @@ use crate::posture::printable;
 use crate::service::{Attachment, Refusal, Service as _};
 use crate::services::again::Again;
 use crate::services::nats::Nats;
-use crate::tasks::Tasks;
+use crate::tasks::{self, Tasks};
 
 /// The values in a key-value bucket of NATS. See [the module](self) for how it is read and watched.
 ///
@@ -114,7 +114,7 @@ impl Drop for NatsKv {
         // The driver's own task goes on until it is told.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let client = self.client.clone();
-            runtime.spawn(async move { within(RESPONSE_TIMEOUT, Nats::close(&client)).await });
+            tasks::spawn(&runtime, async move { within(RESPONSE_TIMEOUT, Nats::close(&client)).await });
         }
     }
 }

@@ -45,13 +45,15 @@ object (class, oid, sub, kind, space, name, part, owner, acl, mark) AS (
         pg_catalog.oidvectortypes(p.proargtypes), p.proowner, COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner)),
         CASE WHEN p.prosecdef THEN 'definer' END
     FROM pg_catalog.pg_proc AS p
-    -- Those below 16384 are PostgreSQL's own, some thousands: of them, those that were kept for administrators, and those that have come to another owner.
+    -- Those below 16384 are PostgreSQL's own, some thousands: of them, those that were kept for administrators, came to another owner, or are elsewhere now.
     WHERE p.oid >= 16384 AND (p.proacl IS NOT NULL OR p.prosecdef OR p.proowner = ANY ((SELECT oids FROM mine)::pg_catalog.oid[]))
         OR p.oid = ANY (ARRAY(
             SELECT objoid FROM pg_catalog.pg_init_privs WHERE classoid = 1255
             UNION ALL
             SELECT objid FROM pg_catalog.pg_shdepend
             WHERE classid = 1255 AND refclassid = 1260 AND refobjid = ANY ((SELECT oids FROM mine)::pg_catalog.oid[])
+            UNION ALL
+            SELECT oid FROM pg_catalog.pg_proc WHERE oid < 16384 AND pronamespace <> 11
         )){or_needed_name}
     UNION ALL
     SELECT 2615, oid, 0, 'SCHEMA', oid, nspname, NULL, nspowner, nspacl, NULL FROM pg_catalog.pg_namespace WHERE oid <> 11
