@@ -14,28 +14,44 @@ const END: &str = "<!-- benchmarks: end -->";
 /// # Errors
 /// Where a file cannot be written.
 pub fn write_all() -> Result<()> {
-    let outcomes: Vec<_> = ALL.iter().filter_map(|benchmark| Outcome::load(benchmark.name).ok()).collect();
+    let outcomes = outcomes();
     std::fs::create_dir_all(folder().join("plots"))?;
+    for outcome in &outcomes {
+        plot::write(outcome, &folder().join("plots").join(format!("{}.svg", outcome.name)))?;
+    }
+    std::fs::write(folder().join("RESULTS.md"), results(&outcomes)?)?;
+    let path = folder().join("../README.md");
+    let readme = with_table(&std::fs::read_to_string(&path)?, &outcomes)?;
+    Ok(std::fs::write(path, readme)?)
+}
+
+fn outcomes() -> Vec<Outcome> {
+    ALL.iter().filter_map(|benchmark| Outcome::load(benchmark.name).ok()).collect()
+}
+
+fn results(outcomes: &[Outcome]) -> Result<String> {
     let mut results = "# Results\n\nWritten by `cargo run -p benches --release`. A ratio is the median of the rounds' own ratios; the spread is the middle half of \
                        the rounds.\n"
         .to_owned();
-    let mut short = "| benchmark | compares | found | target | |\n|---|---|---|---|---|\n".to_owned();
-    for outcome in &outcomes {
-        plot::write(outcome, &folder().join("plots").join(format!("{}.svg", outcome.name)))?;
+    for outcome in outcomes {
         let name = &outcome.name;
         write!(results, "\n## {name}\n\n{}\n![{name}](plots/{name}.svg)\n", of(outcome))?;
-        for target in &outcome.targets {
+    }
+    Ok(results)
+}
+
+/// The README with the short table in its place.
+fn with_table(readme: &str, outcomes: &[Outcome]) -> Result<String> {
+    let mut short = "| benchmark | compares | found | target | |\n|---|---|---|---|---|\n".to_owned();
+    for Outcome { name, targets, .. } in outcomes {
+        for target in targets {
             let link = format!("[`{name}`](benches/RESULTS.md#{name})");
             writeln!(short, "| {link} | {} | {} | {} | {} |", target.what, found(target), bound(target), verdict(target))?;
         }
     }
-    std::fs::write(folder().join("RESULTS.md"), results)?;
-    let path = folder().join("../README.md");
-    let readme = std::fs::read_to_string(&path)?;
     let (before, rest) = readme.split_once(BEGIN).ok_or("the README has no place for the benchmarks' table")?;
     let (_, after) = rest.split_once(END).ok_or("the benchmarks' table in the README has no end")?;
-    std::fs::write(path, format!("{before}{BEGIN}{short}{END}{after}"))?;
-    Ok(())
+    Ok(format!("{before}{BEGIN}{short}{END}{after}"))
 }
 
 /// All that came of one benchmark.
@@ -156,6 +172,17 @@ mod tests {
         assert_eq!(number(0.5, "s"), "0.50 s");
         assert_eq!(number(3.0, "allocations"), "3 allocations");
         assert_eq!(number(1.5, ""), "1.50");
+    }
+
+    /// Who changes a figure, or how a table is written, takes the benchmark again.
+    #[test]
+    fn what_is_told_is_what_was_measured() {
+        let outcomes = outcomes();
+        assert_eq!(outcomes.len(), ALL.len(), "a benchmark has no result");
+        let read = |path: &str| std::fs::read_to_string(folder().join(path)).unwrap();
+        assert_eq!(read("RESULTS.md"), results(&outcomes).unwrap());
+        let readme = read("../README.md");
+        assert_eq!(readme, with_table(&readme, &outcomes).unwrap());
     }
 
     #[test]
