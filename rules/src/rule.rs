@@ -239,7 +239,7 @@ rules! {
         fix: "PostgreSQL: `password_encryption = scram-sha-256`, set the password again, and `scram-sha-256` in pg_hba.conf."
     }
     FORBIDDEN_ADDRESS = "forbidden_address" [Forbid: Load, Attach, Watch] asvs("V13.2.4", "V13.2.5") cwe(918) {
-        "a locator does not lead to a cloud's metadata service, a link-local, unspecified, broadcast or multicast address, in any spelling"
+        "a locator does not lead to a cloud's metadata service, a link-local, site-local, unspecified, reserved, broadcast or multicast address, in any spelling"
         why: "Those answer requests with the machine's own credentials, or are not one machine at all."
         fix: "Write the host name of the service. If a name leads there, look at who controls that name."
     }
