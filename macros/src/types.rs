@@ -260,7 +260,7 @@ pub(crate) fn show(ty: &Type) -> String {
 
 /// The field a locator of this name would be, once its type says that it is a locator: `cache_url` → `cache`.
 pub(crate) fn without_locator_ending(name: &str) -> Option<&str> {
-    ["_connection_string", "_conn_string", "_conn_str", "_locator", "_dsn", "_uri", "_url"]
+    ["_connection_string", "_conn_string", "_conn_str", "_connection", "_conn", "_conninfo", "_locator", "_dsn", "_uri", "_url"]
         .iter()
         .find_map(|ending| name.strip_suffix(ending))
         .filter(|rest| !rest.trim_matches('_').is_empty())
@@ -270,7 +270,8 @@ pub(crate) fn without_locator_ending(name: &str) -> Option<&str> {
 pub(crate) fn names_a_locator(name: &str) -> bool {
     // `homepage_url` is a link.
     let a_link = (name.ends_with("url") || name.ends_with("uri")) && !suggests_secret(name);
-    !a_link && (without_locator_ending(name).is_some() || matches!(name, "url" | "uri" | "dsn" | "locator" | "connection_string"))
+    let is_one = matches!(name, "url" | "uri" | "dsn" | "locator" | "connection_string" | "connection" | "conn" | "conn_str" | "broker");
+    !a_link && (is_one || name.ends_with("_broker") || without_locator_ending(name).is_some())
 }
 
 /// Whether `Self` occurs in a type: it means nothing outside of the struct.
@@ -394,7 +395,10 @@ mod tests {
         assert_eq!(without_locator_ending("cache_url"), Some("cache"));
         assert_eq!(without_locator_ending("_url"), None);
         for (name, locator) in
-            [("cache_url", true), ("url", true), ("sentry_dsn", true), ("homepage_url", false), ("name", false)]
+            [
+                ("cache_url", true), ("url", true), ("sentry_dsn", true), ("connection", true), ("db_connection", true),
+                ("conn_str", true), ("celery_broker", true), ("homepage_url", false), ("name", false), ("max_connections", false),
+            ]
         {
             assert_eq!(names_a_locator(name), locator, "{name}");
         }
