@@ -56,7 +56,8 @@ impl Reading {
         Self { optional: false, collection: false, shape }
     }
 
-    /// Whether a value can be a secret in disguise; `None` where the tokens do not tell. It mirrors `Setting::CARRIES_TEXT`.
+    /// Whether a value can be a secret in disguise; `None` where the tokens do not tell. It mirrors
+    /// `Setting::CARRIES_TEXT`.
     pub(crate) const fn carries_text(self) -> Option<bool> {
         match self.shape {
             Shape::Text | Shape::Url => Some(true),
@@ -270,7 +271,8 @@ pub(crate) fn without_locator_ending(name: &str) -> Option<&str> {
 pub(crate) fn names_a_locator(name: &str) -> bool {
     // `homepage_url` is a link.
     let a_link = (name.ends_with("url") || name.ends_with("uri")) && !suggests_secret(name);
-    let is_one = matches!(name, "url" | "uri" | "dsn" | "locator" | "connection_string" | "connection" | "conn" | "conn_str" | "broker");
+    let is_one =
+        matches!(name, "url" | "uri" | "dsn" | "locator" | "connection_string" | "connection" | "conn" | "conn_str" | "broker");
     !a_link && (is_one || name.ends_with("_broker") || without_locator_ending(name).is_some())
 }
 
@@ -394,12 +396,18 @@ mod tests {
     fn names_of_locators() {
         assert_eq!(without_locator_ending("cache_url"), Some("cache"));
         assert_eq!(without_locator_ending("_url"), None);
-        for (name, locator) in
-            [
-                ("cache_url", true), ("url", true), ("sentry_dsn", true), ("connection", true), ("db_connection", true),
-                ("conn_str", true), ("celery_broker", true), ("homepage_url", false), ("name", false), ("max_connections", false),
-            ]
-        {
+        for (name, locator) in [
+            ("cache_url", true),
+            ("url", true),
+            ("sentry_dsn", true),
+            ("connection", true),
+            ("db_connection", true),
+            ("conn_str", true),
+            ("celery_broker", true),
+            ("homepage_url", false),
+            ("name", false),
+            ("max_connections", false),
+        ] {
             assert_eq!(names_a_locator(name), locator, "{name}");
         }
     }

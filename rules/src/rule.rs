@@ -67,7 +67,8 @@ pub struct Rule {
     pub phases: &'static [Phase],
     /// How strictly it holds.
     pub level: Level,
-    /// The requirements of the OWASP Application Security Verification Standard 5.0 that it answers to. None, if the standard asks for nothing of the kind.
+    /// The requirements of the OWASP Application Security Verification Standard 5.0 that it answers
+    /// to. None, if the standard asks for nothing of the kind.
     pub asvs: &'static [&'static str],
     /// The weakness, as the Common Weakness Enumeration numbers it.
     pub cwe: u16,

@@ -125,14 +125,20 @@ fn every_requirement_that_is_cited_exists_in_asvs_5() {
 
 #[test]
 fn what_is_said_of_a_standard_is_cited_once_and_in_order() {
-    let cited: BTreeSet<_> = RULES.iter().flat_map(|rule| rule.asvs).chain(standards::BEYOND_THE_RULES.iter().map(|(number, _)| number)).collect();
+    let cited: BTreeSet<_> =
+        RULES.iter().flat_map(|rule| rule.asvs).chain(standards::BEYOND_THE_RULES.iter().map(|(number, _)| number)).collect();
     let told: BTreeSet<_> = standards::REQUIREMENTS.iter().map(|requirement| &requirement.number).collect();
     assert_eq!(cited, told);
     assert_eq!(told.len(), standards::REQUIREMENTS.len(), "a requirement is there twice");
     let weaknesses: BTreeSet<_> = RULES.iter().map(|rule| rule.cwe).collect();
     assert!(weaknesses.iter().eq(standards::WEAKNESSES.iter().map(|(number, _)| number)), "{weaknesses:?}");
     for rule in RULES {
-        assert!(rule.asvs.is_sorted_by_key(|number| number[1..].split('.').map(|part| part.parse::<u8>().unwrap()).collect::<Vec<_>>()), "{}", rule.name);
+        assert!(
+            rule.asvs
+                .is_sorted_by_key(|number| number[1..].split('.').map(|part| part.parse::<u8>().unwrap()).collect::<Vec<_>>()),
+            "{}",
+            rule.name
+        );
         assert!(!rule.asvs.contains(&"V13.4.1"), "{}: it is about the folders of version control", rule.name);
     }
 }

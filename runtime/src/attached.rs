@@ -73,8 +73,8 @@ pub trait SecretValue: Zeroize + Sized + Send + Sync + 'static {
     /// [`Malformed`] where the text is not a value; the report names the variable, never the text.
     fn parse(text: &str) -> Result<Self, Malformed>;
 
-    /// Reads the value to where it stays. A type that holds its bytes itself implements this one too: moved out of [`SecretValue::parse`], it leaves a
-    /// copy behind that is not wiped.
+    /// Reads the value to where it stays. A type that holds its bytes itself implements this one
+    /// too: moved out of [`SecretValue::parse`], it leaves a copy behind that is not wiped.
     ///
     /// # Errors
     /// As [`SecretValue::parse`].
@@ -95,7 +95,8 @@ impl SecretValue for Vec<u8> {
     }
 }
 
-/// A key of fixed length, in hexadecimal: a variable cannot hold any byte, and one encoding can be read in one way only.
+/// A key of fixed length, in hexadecimal: a variable cannot hold any byte, and one encoding can be
+/// read in one way only.
 impl<const N: usize> SecretValue for [u8; N] {
     const EXPECTS: &'static str = "two hexadecimal digits for each byte of the array, as `openssl rand -hex` does";
 
@@ -313,7 +314,10 @@ mod tests {
     fn an_array_of_bytes_is_read_from_hexadecimal_digits() {
         assert_eq!(<[u8; 4]>::parse("00fF10a9"), Ok([0, 0xff, 0x10, 0xa9]));
         assert_eq!(*<[u8; 32]>::parse_boxed(&"5a".repeat(32)).unwrap(), [0x5a; 32]);
-        for bad in ["", "00ff10", "00ff10a", "00ff10a90", "00ff10a900", "0x00ff10", "00ff10ag", "+0ff10a9", "00 ff10a", "٠٠ff", "AP8Qqb=="] {
+        for bad in [
+            "", "00ff10", "00ff10a", "00ff10a90", "00ff10a900", "0x00ff10", "00ff10ag", "+0ff10a9", "00 ff10a", "٠٠ff",
+            "AP8Qqb==",
+        ] {
             assert_eq!(<[u8; 4]>::parse(bad), Err(Malformed), "{bad}");
         }
     }

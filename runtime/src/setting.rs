@@ -54,8 +54,9 @@ pub trait Setting: Sized + Send + Sync + 'static {
     /// What a value looks like, to follow "expected": `a whole number from 0 to 65535`.
     const EXPECTS: &'static str;
 
-    /// Whether a value can hold text of any kind, and so a secret. Then the field's name must not suggest one. A list can, whatever it is a list of:
-    /// text is a list of characters, and a key one of bytes. So can a number of 128 bits, which is as long as a key.
+    /// Whether a value can hold text of any kind, and so a secret. Then the field's name must not
+    /// suggest one. A list can, whatever it is a list of: text is a list of characters, and a key
+    /// one of bytes. So can a number of 128 bits, which is as long as a key.
     const CARRIES_TEXT: bool = true;
 
     /// Whether there is a value without a text: `Option` has one.

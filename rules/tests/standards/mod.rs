@@ -1,4 +1,5 @@
-//! What the standards ask that the rules answer to, in our own words: so that whoever reads a number can tell whether it fits.
+//! What the standards ask that the rules answer to, in our own words. A reader of a number can
+//! tell from it whether the number fits.
 
 /// A requirement of OWASP ASVS 5.0.
 pub struct Requirement {
@@ -11,7 +12,8 @@ const fn asks(number: &'static str, asks: &'static str) -> Requirement {
     Requirement { number, asks }
 }
 
-/// Every requirement that a rule or the page of rules names. <https://github.com/OWASP/ASVS/tree/v5.0.0> has the text itself.
+/// Every requirement that a rule or the page of rules names.
+/// <https://github.com/OWASP/ASVS/tree/v5.0.0> has the text itself.
 pub const REQUIREMENTS: &[Requirement] = &[
     asks("V1.3.6", "what becomes the address of a call is held against a list of allowed protocols, hosts, paths and ports"),
     asks("V1.5.3", "all parsers of one kind of data read it in the same way, so that no difference between them can be used"),
@@ -50,11 +52,20 @@ pub const REQUIREMENTS: &[Requirement] = &[
 
 /// What holds, or does not, although it is no rule: the requirement, and how it is answered.
 pub const BEYOND_THE_RULES: &[(&str, &str)] = &[
-    ("V12.1.4", "**Not met.** Revocation is not checked. A `_PIN`, an authority of one's own in `_CA`, and short-lived certificates limit what a stolen key is good for."),
+    (
+        "V12.1.4",
+        "**Not met.** Revocation is not checked. A `_PIN`, an authority of one's own in `_CA`, and short-lived certificates limit what a stolen key is good for.",
+    ),
     ("V13.1.1", "Met. The manifest names every service, variable, host and privilege, and the command line writes it."),
-    ("V13.1.2", "Met for pools: `max_connections` and its default are in the service's docs, and what a full pool does is in `manual::defaults`. `Redis`, `Amqp` and `Nats` keep one connection. **Not met** for `Https` and `S3`, which open one for each request that runs: the application bounds those."),
+    (
+        "V13.1.2",
+        "Met for pools: `max_connections` and its default are in the service's docs, and what a full pool does is in `manual::defaults`. `Redis`, `Amqp` and `Nats` keep one connection. **Not met** for `Https` and `S3`, which open one for each request that runs: the application bounds those.",
+    ),
     ("V13.1.3", "Met. Every timeout, retry and delay is in `manual::defaults` and in each service's docs, with its reason."),
-    ("V13.2.6", "Met. The documented limits and timeouts are set on each connection, not on the first alone, and no variable of the process changes them (`ambient_override`)."),
+    (
+        "V13.2.6",
+        "Met. The documented limits and timeouts are set on each connection, not on the first alone, and no variable of the process changes them (`ambient_override`).",
+    ),
     ("V15.3.2", "Met. Neither redirects nor the addresses that a cluster or a broker advertises are followed."),
     ("V16.4.1", "Met. What a server says is made printable before it is logged or reported."),
 ];
@@ -94,10 +105,18 @@ pub const WEAKNESSES: &[(u16, &str)] = &[
 
 /// What a requirement asks.
 pub fn requirement(number: &str) -> &'static str {
-    REQUIREMENTS.iter().find(|known| known.number == number).unwrap_or_else(|| panic!("{number}: say in `REQUIREMENTS` what it asks")).asks
+    REQUIREMENTS
+        .iter()
+        .find(|known| known.number == number)
+        .unwrap_or_else(|| panic!("{number}: say in `REQUIREMENTS` what it asks"))
+        .asks
 }
 
 /// What a weakness is called.
 pub fn weakness(number: u16) -> &'static str {
-    WEAKNESSES.iter().find(|known| known.0 == number).unwrap_or_else(|| panic!("CWE-{number}: say in `WEAKNESSES` what it is called")).1
+    WEAKNESSES
+        .iter()
+        .find(|known| known.0 == number)
+        .unwrap_or_else(|| panic!("CWE-{number}: say in `WEAKNESSES` what it is called"))
+        .1
 }

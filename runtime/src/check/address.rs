@@ -7,8 +7,8 @@ use backing_services_rules::rule::{FORBIDDEN_ADDRESS, UNLISTED_HOST};
 use crate::finding::Finding;
 use crate::locator::Host;
 
-/// Names that lead to a cloud's metadata service: Google's, Amazon's, Tencent's, IBM's and Equinix's. Whatever another name leads to is held
-/// against the addresses below.
+/// Names that lead to a cloud's metadata service: Google's, Amazon's, Tencent's, IBM's and
+/// Equinix's. Whatever another name leads to is held against the addresses below.
 const METADATA_NAMES: &[&str] = &[
     "metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal",
     "metadata.tencentyun.com", "api.metadata.cloud.ibm.com", "metadata.packet.net", "metadata.platformequinix.com",
@@ -18,8 +18,8 @@ const METADATA_NAMES: &[&str] = &[
 const METADATA_V4: &[Ipv4Addr] =
     &[Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
 
-/// The block that Amazon keeps for what it offers inside of a machine: metadata (`fd00:ec2::254`), the credentials of a pod (`::23`), name server
-/// (`::253`) and clock (`::123`).
+/// The block that Amazon keeps for what it offers inside of a machine: metadata (`fd00:ec2::254`),
+/// the credentials of a pod (`::23`), name server (`::253`) and clock (`::123`).
 const AMAZON_V6: [u16; 2] = [0xfd00, 0xec2];
 
 /// The other metadata services in IPv6.
@@ -53,7 +53,8 @@ pub(crate) fn check_resolved(addresses: impl IntoIterator<Item = IpAddr>) -> Opt
         .map(|what| Finding::new(&FORBIDDEN_ADDRESS, format!("its host's name leads to {what}")))
 }
 
-/// What kind of address it is, if no service has such a one. An IPv6 address that carries IPv4 ones counts as each of them.
+/// What kind of address it is, if no service has such a one. An IPv6 address that carries IPv4 ones
+/// counts as each of them.
 pub(crate) fn forbidden(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => forbidden_v4(address),
@@ -77,7 +78,8 @@ fn metadata_v4(address: Ipv4Addr) -> Option<&'static str> {
 
 fn forbidden_v4(address: Ipv4Addr) -> Option<&'static str> {
     metadata_v4(address).or_else(|| match address.octets()[0] {
-        // All of 0.0.0.0/8 means "this host on this network" (RFC 1122, 3.2.1.3), and Linux connects it to the machine itself.
+        // All of 0.0.0.0/8 means "this host on this network" (RFC 1122, 3.2.1.3), and Linux
+        // connects it to the machine itself.
         0 => Some("an unspecified address"),
         224..=239 => Some("a multicast address"),
         _ if address.is_broadcast() => Some("the broadcast address"),
@@ -105,8 +107,9 @@ fn forbidden_v6(address: Ipv6Addr) -> Option<&'static str> {
     }
 }
 
-/// The IPv4 addresses that an IPv6 address carries where a gateway finds them: mapped, compatible (RFC 4291, 2.5.5) and translated (RFC 2765, and
-/// RFC 6052 with its well-known prefix), 6to4 (RFC 3056), Teredo's server and client (RFC 4380), and ISATAP (RFC 5214).
+/// The IPv4 addresses that an IPv6 address carries where a gateway finds them: mapped, compatible
+/// (RFC 4291, 2.5.5) and translated (RFC 2765, and RFC 6052 with its well-known prefix), 6to4 (RFC
+/// 3056), Teredo's server and client (RFC 4380), and ISATAP (RFC 5214).
 fn carried(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
     let [a, b, c, d, e, f, y, z] = address.segments();
     match (a, b, c) {
@@ -123,9 +126,11 @@ fn ipv4(high: u16, low: u16) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))
 }
 
-/// What an address leads to in the block for translation inside of a network, `64:ff9b:1::/48` (RFC 8215). Each network chooses the length of its
-/// prefix, which decides where the IPv4 address is (RFC 6052, 2.2), and we do not know it. A metadata service counts wherever it is found. Anything
-/// else counts only if no reading that RFC 6052 allows, with zeros behind the address, finds an address that a service can have.
+/// What an address leads to in the block for translation inside of a network, `64:ff9b:1::/48` (RFC
+/// 8215). Each network chooses the length of its prefix, which decides where the IPv4 address is
+/// (RFC 6052, 2.2), and we do not know it. A metadata service counts wherever it is found. Anything
+/// else counts only if no reading that RFC 6052 allows, with zeros behind the address, finds an
+/// address that a service can have.
 fn translated(address: Ipv6Addr) -> Option<&'static str> {
     let bytes = address.octets();
     if bytes[..6] != [0, 0x64, 0xff, 0x9b, 0, 1] {
@@ -168,30 +173,81 @@ mod tests {
 
     /// Addresses that no service has, with the sources that name them beside them.
     const FORBIDDEN: &[&str] = &[
-        // Link-local, and the metadata services in it: Amazon, Google, Azure, Oracle, ECS tasks, EKS pods, Scaleway, Tencent.
-        "169.254.169.254", "169.254.0.1", "169.254.255.255", "169.254.170.2", "169.254.170.23", "169.254.42.42", "169.254.0.23",
+        // Link-local, and the metadata services in it: Amazon, Google, Azure, Oracle, ECS tasks,
+        // EKS pods, Scaleway, Tencent.
+        "169.254.169.254",
+        "169.254.0.1",
+        "169.254.255.255",
+        "169.254.170.2",
+        "169.254.170.23",
+        "169.254.42.42",
+        "169.254.0.23",
         // Metadata services outside of it: Alibaba, Azure, Oracle.
-        "100.100.100.200", "168.63.129.16", "192.0.0.192",
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
         // Amazon's in IPv6: metadata, pods, name server, clock.
-        "fd00:ec2::254", "fd00:ec2::23", "fd00:ec2::253", "fd00:ec2::123",
+        "fd00:ec2::254",
+        "fd00:ec2::23",
+        "fd00:ec2::253",
+        "fd00:ec2::123",
         // Google, Oracle, Alibaba, Scaleway, Akamai, OpenStack.
-        "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:100::100:200", "fd00:42::42", "fd00:a9fe:a9fe::1", "fe80::a9fe:a9fe",
+        "fd20:ce::254",
+        "fd00:c1::a9fe:a9fe",
+        "fd00:100::100:200",
+        "fd00:42::42",
+        "fd00:a9fe:a9fe::1",
+        "fe80::a9fe:a9fe",
         // Unspecified, multicast, broadcast, class E.
-        "0.0.0.0", "0.1.2.3", "224.0.0.1", "239.255.255.255", "255.255.255.255", "240.0.0.1", "254.1.2.3", "255.255.255.254",
-        "::", "fe80::1", "febf::1", "ff02::1", "ff0e::1",
+        "0.0.0.0",
+        "0.1.2.3",
+        "224.0.0.1",
+        "239.255.255.255",
+        "255.255.255.255",
+        "240.0.0.1",
+        "254.1.2.3",
+        "255.255.255.254",
+        "::",
+        "fe80::1",
+        "febf::1",
+        "ff02::1",
+        "ff0e::1",
         // Site-local.
-        "fec0::1", "feff:ffff::1", "fed0:1:2::3",
+        "fec0::1",
+        "feff:ffff::1",
+        "fed0:1:2::3",
         // Mapped, compatible, translated.
-        "::ffff:169.254.169.254", "::169.254.169.254", "::ffff:0:169.254.169.254", "::ffff:240.0.0.1", "::ffff:100.100.100.200",
-        "64:ff9b::a9fe:a9fe", "64:ff9b::168.63.129.16", "64:ff9b::240.0.0.1",
+        "::ffff:169.254.169.254",
+        "::169.254.169.254",
+        "::ffff:0:169.254.169.254",
+        "::ffff:240.0.0.1",
+        "::ffff:100.100.100.200",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b::168.63.129.16",
+        "64:ff9b::240.0.0.1",
         // 6to4, Teredo's client and server, ISATAP.
-        "2002:a9fe:a9fe::1", "2002:f000:1::1", "2001:0:1:2:3:4:5601:5601", "2001:0:a9fe:a9fe:0:0:f5ff:fffe",
-        "2001:db8::5efe:169.254.169.254", "2001:db8::200:5efe:100.100.100.200", "fd12::5efe:169.254.169.254",
+        "2002:a9fe:a9fe::1",
+        "2002:f000:1::1",
+        "2001:0:1:2:3:4:5601:5601",
+        "2001:0:a9fe:a9fe:0:0:f5ff:fffe",
+        "2001:db8::5efe:169.254.169.254",
+        "2001:db8::200:5efe:100.100.100.200",
+        "fd12::5efe:169.254.169.254",
         // RFC 8215 at /48, /56, /64 and /96, and with something behind the address.
-        "64:ff9b:1:a9fe:a9:fe00::", "64:ff9b:1:a9:fe:a9fe::", "64:ff9b:1:0:a9:fea9:fe00:0", "64:ff9b:1::a9fe:a9fe",
-        "64:ff9b:1:a9fe:a9:fe00:0:1", "64:ff9b:1:a9:fe:a9fe:1:1", "64:ff9b:1:7:a9:fea9:fe12:3456", "64:ff9b:1:2:3:4:a9fe:a9fe",
-        "64:ff9b:1:a83f:81:1000::", "64:ff9b:1::100.100.100.200", "64:ff9b:1:fffe::240.0.0.1", "64:ff9b:1:e000:0:100::",
-        "64:ff9b:1::", "64:ff9b:1::1",
+        "64:ff9b:1:a9fe:a9:fe00::",
+        "64:ff9b:1:a9:fe:a9fe::",
+        "64:ff9b:1:0:a9:fea9:fe00:0",
+        "64:ff9b:1::a9fe:a9fe",
+        "64:ff9b:1:a9fe:a9:fe00:0:1",
+        "64:ff9b:1:a9:fe:a9fe:1:1",
+        "64:ff9b:1:7:a9:fea9:fe12:3456",
+        "64:ff9b:1:2:3:4:a9fe:a9fe",
+        "64:ff9b:1:a83f:81:1000::",
+        "64:ff9b:1::100.100.100.200",
+        "64:ff9b:1:fffe::240.0.0.1",
+        "64:ff9b:1:e000:0:100::",
+        "64:ff9b:1::",
+        "64:ff9b:1::1",
     ];
 
     const ALLOWED: &[&str] = &[

@@ -22,8 +22,9 @@
 //! HTTP does not tell what an account may do.
 //!
 //! # What a request may do
-//! It names a path below the base path: no absolute URL, no `//host`, no `.` or `..` (not percent-encoded once or more often either, and not with
-//! parameters behind a `;`, as in `..;/`), no backslash, no fragment, and nothing that is no UTF-8 once it is decoded. It cannot
+//! It names a path below the base path: no absolute URL, no `//host`, no `.` or `..` (not
+//! percent-encoded once or more often either, and not with parameters behind a `;`, as in `..;/`),
+//! no backslash, no fragment, and nothing that is no UTF-8 once it is decoded. It cannot
 //! name a host, a proxy or the framing of the message by a header. Redirects are not followed: a 3xx is what the caller gets. Cookies are neither kept
 //! nor sent. Only the locator's host is resolved, and each time its addresses are held against the address rules.
 //!
@@ -549,10 +550,10 @@ mod tests {
                 "//evil.example", "///evil.example", "https://evil.example/", "http://evil.example", "a://b", "..", "/..",
                 "../x", "a/../../x", "%2e%2e/x", "a/%2E%2e", ".%2e/x", "..%2fx", "a%5c..%5cx", "..%5Cx", "\\\\evil.example",
                 "/\\evil.example", "a\\b", "x#y", "a b", "a\nb", "a\r\nHost: evil", "ü", "./x", "a/./b", "%00", "a%0d%0ab",
-                "/..?x", "..;/x", "..;", ".;/x", "..;a=b/x", "a/..;/../x", "..%3b/x", "..%3B", "%2e%2e;/x", "%2e%2e%3bx", ".%2e;x=y/z",
-                "%252e%252e/x", "..%253b/x", "%25252e%25252e%25252fx", "a/..%252fx", "..;%2fx", "a%2f..;b", "..%5c;x", "a%5c..;x",
-                "..%20/x", "%20../x", "..%20;a", "%c0%ae%c0%ae/x", "%c0%af", "%ff", "a%2500b", "%ef%bc%8e%ef%bc%8e/x", "%e2%80%a5/x",
-                "..%ef%bc%8fx", "..%ef%bc%9bx", "%e2%80%a4%e2%80%a4/x",
+                "/..?x", "..;/x", "..;", ".;/x", "..;a=b/x", "a/..;/../x", "..%3b/x", "..%3B", "%2e%2e;/x", "%2e%2e%3bx",
+                ".%2e;x=y/z", "%252e%252e/x", "..%253b/x", "%25252e%25252e%25252fx", "a/..%252fx", "..;%2fx", "a%2f..;b",
+                "..%5c;x", "a%5c..;x", "..%20/x", "%20../x", "..%20;a", "%c0%ae%c0%ae/x", "%c0%af", "%ff", "a%2500b",
+                "%ef%bc%8e%ef%bc%8e/x", "%e2%80%a5/x", "..%ef%bc%8fx", "..%ef%bc%9bx", "%e2%80%a4%e2%80%a4/x",
             ] {
                 assert!(matches!(reach(&base, path), Err(HttpsError::Path(_))), "{path}");
             }
@@ -585,8 +586,8 @@ mod tests {
         }
     }
 
-    /// How servers read a path, the naive ones too: each decodes so often, cuts what stands behind a `;` or does not, and takes a backslash for
-    /// a slash or does not.
+    /// How servers read a path, the naive ones too: each decodes so often, cuts what stands behind
+    /// a `;` or does not, and takes a backslash for a slash or does not.
     fn resolved(path: &str, decodings: usize, cuts: bool, backslashes: bool) -> Vec<String> {
         let mut path = path.as_bytes().to_vec();
         for _ in 0..decodings {

@@ -27,7 +27,8 @@
 //! Nothing is read from `AWS_*`, from a profile, or from a metadata service: there is one pair of keys, this one. The endpoint's host alone is resolved, with
 //! its addresses held against the address rules each time; redirects, also those to another region, are not followed; no proxy is asked.
 //!
-//! A key with a part that some servers read as `.` or `..` (`..;x`, `%2e%2e`) is not sent: a proxy before the server would resolve it out of the prefix.
+//! A key with a part that some servers read as `.` or `..` (`..;x`, `%2e%2e`) is not sent: a proxy
+//! before the server would resolve it out of the prefix.
 //!
 //! # What a server may send
 //! A list, an error, and whatever else is not an object may have 16 MiB and `response_timeout`. An object has the size that it has: stream it, or look at its
@@ -106,7 +107,8 @@ impl Service for S3 {
             findings.push(finding.help("write the prefix as the keys have it: `/invoices/2026`"));
         }
         if target.endpoint().is_some_and(|endpoint| !stays(endpoint.path())) {
-            let finding = Finding::new(&MALFORMED_LOCATOR, "the endpoint's path holds a part that some servers read as `.` or `..`");
+            let finding =
+                Finding::new(&MALFORMED_LOCATOR, "the endpoint's path holds a part that some servers read as `.` or `..`");
             findings.push(finding.help("write the path as the server has it: `https://storage.example.com/s3`"));
         }
         if target.locator().parameter("region").is_some_and(|region| !is_region(region)) {
@@ -343,7 +345,8 @@ impl HttpService for Bounded {
         Self: 'b,
     {
         Box::pin(async move {
-            // To S3 a key is one name. A proxy or a servlet container before it resolves it like any path.
+            // To S3 a key is one name. A proxy or a servlet container before it resolves it like
+            // any path.
             if !stays(request.uri().path()) {
                 return Err(HttpError::new(HttpErrorKind::Unknown, Climbs));
             }

@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
-/// Why a part of a path may lead out of the path that it stands below, or break the request, on one server or another.
+/// Why a part of a path may lead out of the path that it stands below, or break the request, on one
+/// server or another.
 ///
-/// Servers disagree about what a part means. Some decode a percent-encoded part before they resolve `..`, some decode it twice (a proxy, then
-/// the application). Some cut the parameters of a part (RFC 3986, 3.3), so `..;x` is `..` to a Java servlet container. Some take a backslash for
-/// a slash, some ignore blanks at the end of a name, some normalize Unicode. The part is held against all of these readings at once.
+/// Servers disagree about what a part means. Some decode a percent-encoded part before they resolve
+/// `..`, some decode it twice (a proxy, then the application). Some cut the parameters of a part
+/// (RFC 3986, 3.3), so `..;x` is `..` to a Java servlet container. Some take a backslash for a
+/// slash, some ignore blanks at the end of a name, some normalize Unicode. The part is held against
+/// all of these readings at once.
 pub(crate) fn climbs(part: &str) -> Option<&'static str> {
     let mut part = Cow::Borrowed(part);
     loop {
@@ -29,13 +32,15 @@ pub(crate) fn climbs(part: &str) -> Option<&'static str> {
     }
 }
 
-/// What separates parts: the two slashes, and the characters that Unicode's compatibility normalization (NFKC) makes one of them.
+/// What separates parts: the two slashes, and the characters that Unicode's compatibility
+/// normalization (NFKC) makes one of them.
 const SLASHES: [char; 5] = ['/', '\\', '\u{ff0f}', '\u{ff3c}', '\u{fe68}'];
 
 /// What begins the parameters of a part, and the characters that NFKC makes it of.
 const SEMICOLONS: [char; 4] = [';', '\u{37e}', '\u{fe54}', '\u{ff1b}'];
 
-/// Whether a part is `.` or `..` without its parameters and without the blanks around it. NFKC makes one dot or two of the other characters.
+/// Whether a part is `.` or `..` without its parameters and without the blanks around it. NFKC
+/// makes one dot or two of the other characters.
 fn is_dots(part: &str) -> bool {
     let name = part.split(SEMICOLONS).next().unwrap_or_default().trim();
     let dots = name.chars().try_fold(0, |dots, c| match c {
