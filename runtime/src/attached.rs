@@ -57,7 +57,8 @@ pub trait SecretField: Attached {
     const CATEGORY: Category = <Self as Attached>::CATEGORY;
 }
 
-/// What can be inside a [`SecretBox`] field.
+/// What can be inside a [`SecretBox`] field: a `String` and a `Vec<u8>` as the variable has them, a
+/// `[u8; N]` from 2 N hexadecimal digits, or a type of your own.
 #[diagnostic::on_unimplemented(
     message = "`SecretBox<{Self}>` cannot be read from a variable",
     label = "no `SecretValue`",
