@@ -2,10 +2,10 @@
 //! tell from it whether the number fits.
 
 /// A requirement of OWASP ASVS 5.0.
-pub struct Requirement {
-    pub number: &'static str,
+pub(crate) struct Requirement {
+    pub(crate) number: &'static str,
     /// What it asks.
-    pub asks: &'static str,
+    pub(crate) asks: &'static str,
 }
 
 const fn asks(number: &'static str, asks: &'static str) -> Requirement {
@@ -14,7 +14,7 @@ const fn asks(number: &'static str, asks: &'static str) -> Requirement {
 
 /// Every requirement that a rule or the page of rules names.
 /// <https://github.com/OWASP/ASVS/tree/v5.0.0> has the text itself.
-pub const REQUIREMENTS: &[Requirement] = &[
+pub(crate) const REQUIREMENTS: &[Requirement] = &[
     asks("V1.3.6", "what becomes the address of a call is held against a list of allowed protocols, hosts, paths and ports"),
     asks("V1.5.3", "all parsers of one kind of data read it in the same way, so that no difference between them can be used"),
     asks("V2.2.1", "input is checked against what is expected of it: allowed values, patterns, ranges or a structure"),
@@ -51,7 +51,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
 ];
 
 /// What holds, or does not, although it is no rule: the requirement, and how it is answered.
-pub const BEYOND_THE_RULES: &[(&str, &str)] = &[
+pub(crate) const BEYOND_THE_RULES: &[(&str, &str)] = &[
     (
         "V12.1.4",
         "**Not met.** Revocation is not checked. A `_PIN`, an authority of one's own in `_CA`, and short-lived certificates limit what a stolen key is good for.",
@@ -71,7 +71,7 @@ pub const BEYOND_THE_RULES: &[(&str, &str)] = &[
 ];
 
 /// Every weakness that a rule names, as <https://cwe.mitre.org> calls it.
-pub const WEAKNESSES: &[(u16, &str)] = &[
+pub(crate) const WEAKNESSES: &[(u16, &str)] = &[
     (15, "External Control of System or Configuration Setting"),
     (232, "Improper Handling of Undefined Values"),
     (236, "Improper Handling of Undefined Parameters"),
@@ -104,7 +104,7 @@ pub const WEAKNESSES: &[(u16, &str)] = &[
 ];
 
 /// What a requirement asks.
-pub fn requirement(number: &str) -> &'static str {
+pub(crate) fn requirement(number: &str) -> &'static str {
     REQUIREMENTS
         .iter()
         .find(|known| known.number == number)
@@ -113,7 +113,7 @@ pub fn requirement(number: &str) -> &'static str {
 }
 
 /// What a weakness is called.
-pub fn weakness(number: u16) -> &'static str {
+pub(crate) fn weakness(number: u16) -> &'static str {
     WEAKNESSES
         .iter()
         .find(|known| known.0 == number)
