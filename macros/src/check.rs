@@ -3,6 +3,7 @@
 //!
 //! Only what the tokens tell is said here. Aliases, third-party types and services are rustc's to judge, in the generated code.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use backing_services_rules::name::suggests_secret;
@@ -57,7 +58,7 @@ fn check_attached(mistakes: &Mistakes, input: &Struct<'_>, field: &Field<'_>) {
             let variable = short.and_then(|short| input.prefixed(&short.to_ascii_uppercase())).map(|name| name + "_URL");
             errors::raw_locator(&ty, resource(field.reading), short, variable.as_deref())
         }
-        Shape::Text if suggests_secret(&field.name) => errors::raw_secret(&ty, secret(field)),
+        Shape::Text if suggests_secret(&field.name) => errors::raw_secret(&ty, &secret(field)),
         Shape::Text => errors::raw_text(&ty),
         Shape::Url => errors::raw_url(&ty),
         _ => errors::plain_value(&ty),
@@ -71,16 +72,20 @@ const fn resource(reading: Reading) -> &'static str {
 }
 
 /// What a field's type should have been, if the value is a secret.
-fn secret(field: &Field<'_>) -> &'static str {
-    let Reading { optional, collection, .. } = field.reading;
-    let bytes = show(&field.original.ty).contains("u8");
-    match (collection, optional, bytes) {
-        (true, ..) => "a `SecretString` for each, or one `SecretBox<…>` of a type that implements `SecretValue`",
-        (_, false, false) => "`SecretString`",
-        (_, true, false) => "`Option<SecretString>`",
-        (_, false, true) => "`SecretBox<Vec<u8>>`",
-        (_, true, true) => "`Option<SecretBox<Vec<u8>>>`",
+fn secret(field: &Field<'_>) -> Cow<'static, str> {
+    let Reading { optional, collection, shape } = field.reading;
+    let of_texts = collection && !matches!(shape, Shape::Plain(_));
+    if of_texts {
+        return "a `SecretString` for each, or one `SecretBox<…>` of a type that implements `SecretValue`".into();
     }
+    let ty = show(&field.original.ty);
+    let secret = match ty.find("[u8;").and_then(|start| ty[start..].split_inclusive(']').next()) {
+        // An array has the length of the key that it is for.
+        Some(array) => format!("SecretBox<{array}>"),
+        None if ty.contains("u8") => "SecretBox<Vec<u8>>".to_owned(),
+        None => "SecretString".to_owned(),
+    };
+    if optional { format!("`Option<{secret}>`").into() } else { format!("`{secret}`").into() }
 }
 
 fn check_service(mistakes: &Mistakes, field: &Field<'_>, attribute: &ServiceAttribute) {
@@ -107,7 +112,7 @@ fn check_service(mistakes: &Mistakes, field: &Field<'_>, attribute: &ServiceAttr
 fn check_secret(mistakes: &Mistakes, field: &Field<'_>, attribute: &SecretAttribute) {
     match field.reading.shape {
         Shape::Text | Shape::Url => {
-            mistakes.at(&field.original.ty, errors::secret_on_text(&show(&field.original.ty), secret(field)));
+            mistakes.at(&field.original.ty, errors::secret_on_text(&show(&field.original.ty), &secret(field)));
         }
         Shape::Resource => {
             mistakes.at(&attribute.path, errors::attribute_on_other("secret", "a resource", "write `#[service]`, or remove it"));
@@ -145,8 +150,8 @@ fn check_setting(mistakes: &Mistakes, field: &Field<'_>, attribute: &SettingAttr
             mistakes.at(&field.original.ty, errors::url_setting(&ty));
         } else if let Some(name) = suspicious_name(field) {
             let a_locator = names_a_locator(&name.to_ascii_lowercase());
-            let instead = if a_locator { "`Resource<…>` with the type of the service" } else { secret(field) };
-            mistakes.at(&field.original.ty, errors::suspicious_setting(&ty, &name, instead));
+            let instead = if a_locator { "`Resource<…>` with the type of the service".into() } else { secret(field) };
+            mistakes.at(&field.original.ty, errors::suspicious_setting(&ty, &name, &instead));
         }
     }
     if let Some(default) = &attribute.default {

@@ -380,6 +380,10 @@ pub(crate) fn default_of_other_scheme(scheme: &str) -> Mistake {
 }
 
 pub(crate) fn host(pattern: &str) -> Mistake {
+    if !pattern.is_ascii() {
+        let message = "is not ASCII: write the name in its ASCII form, as `xn--bcher-kva.example` for `bücher.example`";
+        return Mistake::new(&rule::MALFORMED_VALUE, format!("`{pattern}` {message}"));
+    }
     Mistake::new(
         &rule::MALFORMED_VALUE,
         format!(

@@ -32,7 +32,7 @@ use model::Struct;
 /// | type | is | reads |
 /// |---|---|---|
 /// | `Resource<S>` | a backing service of type `S` | `PREFIX_FIELD_URL`, and `…_USER`, `…_PASSWORD`, `…_CA`, `…_CLIENT_CERT`, `…_CLIENT_KEY`, `…_PIN` |
-/// | `SecretString`, `SecretBox<T>` | a secret | `PREFIX_FIELD` |
+/// | `SecretString`, `SecretSlice<u8>`, `SecretBox<T>` | a secret; a `SecretBox<[u8; N]>` from 2 N hexadecimal digits | `PREFIX_FIELD` |
 /// | `Option` of one of these | the same, and the program runs without it | the same |
 /// | a struct that derives `BackingServices` | what is in it | its fields', with `PREFIX_FIELD` for a prefix |
 /// | anything, with `#[setting]` | a plain, public value | `PREFIX_FIELD` |

@@ -156,8 +156,13 @@ fn authority(rest: &str, query: Option<&str>, names_a_host: bool, mistakes: &mut
         let plain = name.strip_suffix('.').unwrap_or(name);
         if plain.trim().is_empty() {
             mistakes.push(errors::malformed_locator("a locator names its host", "write `scheme://host`"));
-        } else if plain.is_ascii() && !plain.contains(char::is_whitespace) && !plain.contains('\\') && !is_host(plain) {
-            // A name that is not ASCII is one to IDNA, which the runtime asks; blanks and backslashes were reported.
+        } else if !plain.is_ascii() {
+            mistakes.push(errors::malformed_locator(
+                "a host is written in ASCII",
+                "write the name in its ASCII form, as `xn--bcher-kva.example` for `bücher.example`",
+            ));
+        } else if !plain.contains(char::is_whitespace) && !plain.contains('\\') && !is_host(plain) {
+            // Blanks and backslashes were reported.
             mistakes.push(errors::malformed_locator(
                 "a host is a name or an address",
                 "write it as `db.example.com`, `10.0.0.1` or `[::1]`",
@@ -191,7 +196,7 @@ mod tests {
             "sqlite:///var/lib/shop.db",
             "gophers://host:7070",
             "gophers://HOST.example.com.:7070",
-            "gophers://bücher.example",
+            "gophers://xn--bcher-kva.example",
         ] {
             assert_eq!(rules(text), [""; 0], "{text}");
         }
@@ -231,6 +236,9 @@ mod tests {
             ("rediss://::1", "malformed_locator"),
             ("rediss://a,b", "malformed_locator"),
             ("rediss://2130706433", "malformed_locator"),
+            ("rediss://bücher.example", "malformed_locator"),
+            ("rediss://１２７.0.0.1:6379", "malformed_locator"),
+            ("https://db。example", "malformed_locator"),
             ("rediss://cache:99999", "malformed_locator"),
             ("rediss://cache:", "malformed_locator"),
         ] {

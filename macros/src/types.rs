@@ -21,7 +21,7 @@ pub(crate) struct Reading {
 pub(crate) enum Shape {
     /// `Resource<…>`.
     Resource,
-    /// `SecretString`, `SecretBox<…>`.
+    /// `SecretString`, `SecretBox<…>`, `SecretSlice<…>`.
     Secret,
     /// What can hold any text, and so a secret: `String`, `&str`, `Vec<u8>`, `PathBuf`.
     Text,
@@ -56,11 +56,14 @@ impl Reading {
         Self { optional: false, collection: false, shape }
     }
 
-    /// Whether a value can be a secret in disguise; `None` where the tokens do not tell.
+    /// Whether a value can be a secret in disguise; `None` where the tokens do not tell. It mirrors
+    /// `Setting::CARRIES_TEXT`.
     pub(crate) const fn carries_text(self) -> Option<bool> {
         match self.shape {
             Shape::Text | Shape::Url => Some(true),
-            Shape::Plain(_) => Some(false),
+            // Text is a list of characters, a key one of bytes or a number of 128 bits.
+            Shape::Plain(Plain::Whole { max, .. }) if max > u64::MAX as u128 => Some(true),
+            Shape::Plain(_) => Some(self.collection),
             Shape::Resource | Shape::Secret | Shape::Unknown => None,
         }
     }
@@ -98,7 +101,7 @@ fn read_path(path: &Path) -> Reading {
     };
     match (name.as_str(), arguments.as_slice()) {
         ("Resource", [_]) => return Reading::of(Shape::Resource),
-        ("SecretString", []) | ("SecretBox", [_]) => return Reading::of(Shape::Secret),
+        ("SecretString", []) | ("SecretBox" | "SecretSlice", [_]) => return Reading::of(Shape::Secret),
         ("Url" | "Uri", []) => return Reading::of(Shape::Url),
         // It wipes what it holds, and prints it.
         ("Zeroizing", [held]) => return read(held),
@@ -258,7 +261,7 @@ pub(crate) fn show(ty: &Type) -> String {
 
 /// The field a locator of this name would be, once its type says that it is a locator: `cache_url` → `cache`.
 pub(crate) fn without_locator_ending(name: &str) -> Option<&str> {
-    ["_connection_string", "_conn_string", "_conn_str", "_locator", "_dsn", "_uri", "_url"]
+    ["_connection_string", "_conn_string", "_conn_str", "_connection", "_conn", "_conninfo", "_locator", "_dsn", "_uri", "_url"]
         .iter()
         .find_map(|ending| name.strip_suffix(ending))
         .filter(|rest| !rest.trim_matches('_').is_empty())
@@ -268,7 +271,9 @@ pub(crate) fn without_locator_ending(name: &str) -> Option<&str> {
 pub(crate) fn names_a_locator(name: &str) -> bool {
     // `homepage_url` is a link.
     let a_link = (name.ends_with("url") || name.ends_with("uri")) && !suggests_secret(name);
-    !a_link && (without_locator_ending(name).is_some() || matches!(name, "url" | "uri" | "dsn" | "locator" | "connection_string"))
+    let is_one =
+        matches!(name, "url" | "uri" | "dsn" | "locator" | "connection_string" | "connection" | "conn" | "conn_str" | "broker");
+    !a_link && (is_one || name.ends_with("_broker") || without_locator_ending(name).is_some())
 }
 
 /// Whether `Self` occurs in a type: it means nothing outside of the struct.
@@ -330,11 +335,29 @@ mod tests {
             Reading { optional: true, collection: false, shape: Shape::Resource }
         );
         assert_eq!(reading("secrecy::SecretString").shape, Shape::Secret);
-        assert_eq!(reading("SecretBox<Vec<u8>>").shape, Shape::Secret);
+        for ty in ["SecretBox<Vec<u8>>", "SecretBox<[u8; 32]>", "secrecy::SecretSlice<u8>", "Option<SecretBox<[u8; N]>>"] {
+            assert_eq!(reading(ty).shape, Shape::Secret, "{ty}");
+        }
         assert!(matches!(reading("NonZeroU16").shape, Shape::Plain(Plain::Whole { min: 0, max: 65535, nonzero: true })));
         assert!(matches!(reading("NonZero<u16>").shape, Shape::Plain(Plain::Whole { min: 0, max: 65535, nonzero: true })));
         assert!(matches!(reading("std::time::Duration").shape, Shape::Plain(Plain::Duration)));
         assert!(matches!(reading("Vec<u16>"), Reading { collection: true, shape: Shape::Plain(_), .. }));
+    }
+
+    #[test]
+    fn what_can_be_a_secret_in_disguise() {
+        for ty in [
+            "String", "Vec<u8>", "Vec<char>", "Vec<u16>", "Option<Vec<char>>", "HashSet<char>", "BTreeSet<u8>", "[char; 8]",
+            "(char, char)", "u128", "i128", "NonZeroU128", "NonZero<i128>", "Vec<bool>", "Box<[u8]>", "VecDeque<u8>",
+        ] {
+            assert_eq!(reading(ty).carries_text(), Some(true), "{ty}");
+        }
+        for ty in ["u8", "i64", "u64", "usize", "char", "bool", "f64", "Duration", "IpAddr", "Option<u16>", "NonZeroU64"] {
+            assert_eq!(reading(ty).carries_text(), Some(false), "{ty}");
+        }
+        for ty in ["Bytes", "Vec<Letter>", "Option<Key>"] {
+            assert_eq!(reading(ty).carries_text(), None, "{ty}");
+        }
     }
 
     #[test]
@@ -373,9 +396,18 @@ mod tests {
     fn names_of_locators() {
         assert_eq!(without_locator_ending("cache_url"), Some("cache"));
         assert_eq!(without_locator_ending("_url"), None);
-        for (name, locator) in
-            [("cache_url", true), ("url", true), ("sentry_dsn", true), ("homepage_url", false), ("name", false)]
-        {
+        for (name, locator) in [
+            ("cache_url", true),
+            ("url", true),
+            ("sentry_dsn", true),
+            ("connection", true),
+            ("db_connection", true),
+            ("conn_str", true),
+            ("celery_broker", true),
+            ("homepage_url", false),
+            ("name", false),
+            ("max_connections", false),
+        ] {
             assert_eq!(names_a_locator(name), locator, "{name}");
         }
     }

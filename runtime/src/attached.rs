@@ -1,7 +1,7 @@
 //! What the type of a field without `#[setting]` may be. The type decides what the field is, through these traits: so an
 //! alias of `Resource<Postgres>` is a resource, an alias of `String` is not, and a third party's service is a service.
 
-use secrecy::{SecretBox, SecretString, zeroize::Zeroize};
+use secrecy::{SecretBox, zeroize::Zeroize};
 
 use crate::manifest::{Category, Manifest, ResourceEntry, SecretEntry, Slot};
 use crate::resource::{AnyResource, Resource};
@@ -57,18 +57,31 @@ pub trait SecretField: Attached {
     const CATEGORY: Category = <Self as Attached>::CATEGORY;
 }
 
-/// What can be inside a [`SecretBox`] field.
+/// What can be inside a [`SecretBox`] field: a `String` and a `Vec<u8>` as the variable has them, a
+/// `[u8; N]` from 2 N hexadecimal digits, or a type of your own.
 #[diagnostic::on_unimplemented(
     message = "`SecretBox<{Self}>` cannot be read from a variable",
     label = "no `SecretValue`",
     note = "`SecretString` holds any text; for a type of your own, implement `backing_services::SecretValue`"
 )]
 pub trait SecretValue: Zeroize + Sized + Send + Sync + 'static {
+    /// What a value looks like, to follow "write": `64 hexadecimal digits`.
+    const EXPECTS: &'static str = "it as the field's type asks";
+
     /// Reads the value out of the variable's text, byte by byte as it was given.
     ///
     /// # Errors
     /// [`Malformed`] where the text is not a value; the report names the variable, never the text.
     fn parse(text: &str) -> Result<Self, Malformed>;
+
+    /// Reads the value to where it stays. A type that holds its bytes itself implements this one
+    /// too: moved out of [`SecretValue::parse`], it leaves a copy behind that is not wiped.
+    ///
+    /// # Errors
+    /// As [`SecretValue::parse`].
+    fn parse_boxed(text: &str) -> Result<Box<Self>, Malformed> {
+        Self::parse(text).map(Box::new)
+    }
 }
 
 impl SecretValue for String {
@@ -80,6 +93,33 @@ impl SecretValue for String {
 impl SecretValue for Vec<u8> {
     fn parse(text: &str) -> Result<Self, Malformed> {
         Ok(text.as_bytes().to_vec())
+    }
+}
+
+/// A key of fixed length, in hexadecimal: a variable cannot hold any byte, and one encoding can be
+/// read in one way only.
+impl<const N: usize> SecretValue for [u8; N] {
+    const EXPECTS: &'static str = "two hexadecimal digits for each byte of the array, as `openssl rand -hex` does";
+
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        Self::parse_boxed(text).map(|value| *value)
+    }
+
+    fn parse_boxed(text: &str) -> Result<Box<Self>, Malformed> {
+        let (digits, rest) = text.as_bytes().as_chunks::<2>();
+        if digits.len() != N || !rest.is_empty() {
+            return Err(Malformed);
+        }
+        let mut value = Box::new([0; N]);
+        for (byte, [high, low]) in value.iter_mut().zip(digits) {
+            let digit = |digit: &u8| char::from(*digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            let (Some(high), Some(low)) = (digit(high), digit(low)) else {
+                value.zeroize();
+                return Err(Malformed);
+            };
+            *byte = high << 4 | low;
+        }
+        Ok(value)
     }
 }
 
@@ -126,22 +166,40 @@ impl<S: Service> ResourceField for Resource<S> {
     type Service = S;
 }
 
-#[diagnostic::do_not_recommend]
-impl Attached for SecretString {
-    const CATEGORY: Category = Category::Secret(SecretEntry {
-        optional: false,
-        read: |text| text.map(|text| Box::new(Self::from(text)) as Slot).ok_or(Malformed),
-    });
+/// `SecretString` and `SecretSlice<u8>`: of any length, as the variable has them.
+macro_rules! of_any_length {
+    ($($held:ty),*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl Attached for SecretBox<$held> {
+            const CATEGORY: Category = Category::Secret(SecretEntry {
+                optional: false,
+                expects: String::EXPECTS,
+                read: |text| text.map(|text| Box::new(Self::from(<Box<$held>>::from(<Box<str>>::from(text)))) as Slot).ok_or(Malformed),
+            });
+        }
+
+        #[diagnostic::do_not_recommend]
+        impl SecretField for SecretBox<$held> {}
+
+        #[diagnostic::do_not_recommend]
+        impl Optional for SecretBox<$held> {
+            const OPTIONAL: Category = Category::Secret(SecretEntry {
+                optional: true,
+                expects: String::EXPECTS,
+                read: |text| Ok(Box::new(text.map(|text| Self::from(<Box<$held>>::from(<Box<str>>::from(text)))))),
+            });
+        }
+    )*};
 }
 
-#[diagnostic::do_not_recommend]
-impl SecretField for SecretString {}
+of_any_length!(str, [u8]);
 
 #[diagnostic::do_not_recommend]
 impl<T: SecretValue> Attached for SecretBox<T> {
     const CATEGORY: Category = Category::Secret(SecretEntry {
         optional: false,
-        read: |text| Ok(Box::new(Self::new(Box::new(T::parse(text.ok_or(Malformed)?)?)))),
+        expects: T::EXPECTS,
+        read: |text| Ok(Box::new(Self::new(T::parse_boxed(text.ok_or(Malformed)?)?))),
     });
 }
 
@@ -169,20 +227,11 @@ impl<S: Service> Optional for Resource<S> {
 }
 
 #[diagnostic::do_not_recommend]
-impl Optional for SecretString {
-    const OPTIONAL: Category = Category::Secret(SecretEntry { optional: true, read: |text| Ok(Box::new(text.map(Self::from))) });
-}
-
-#[diagnostic::do_not_recommend]
 impl<T: SecretValue> Optional for SecretBox<T> {
     const OPTIONAL: Category = Category::Secret(SecretEntry {
         optional: true,
-        read: |text| {
-            Ok(Box::new(match text {
-                Some(text) => Some(Self::new(Box::new(T::parse(text)?))),
-                None => None,
-            }))
-        },
+        expects: T::EXPECTS,
+        read: |text| Ok(Box::new(text.map(T::parse_boxed).transpose()?.map(Self::new))),
     });
 }
 
@@ -256,4 +305,21 @@ const fn append(text: &mut [u8], at: usize, piece: &str) -> usize {
         i += 1;
     }
     at + i
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_of_bytes_is_read_from_hexadecimal_digits() {
+        assert_eq!(<[u8; 4]>::parse("00fF10a9"), Ok([0, 0xff, 0x10, 0xa9]));
+        assert_eq!(*<[u8; 32]>::parse_boxed(&"5a".repeat(32)).unwrap(), [0x5a; 32]);
+        for bad in [
+            "", "00ff10", "00ff10a", "00ff10a90", "00ff10a900", "0x00ff10", "00ff10ag", "+0ff10a9", "00 ff10a", "٠٠ff",
+            "AP8Qqb==",
+        ] {
+            assert_eq!(<[u8; 4]>::parse(bad), Err(Malformed), "{bad}");
+        }
+    }
 }

@@ -6,7 +6,9 @@
 //! ```
 //!
 //! It is RFC 3986 without what two readers could read differently: no fragment, no second `@`, no backslash, no blank, no control
-//! character (percent-encoded neither), no empty part, no key twice. Where anything in it is not plain, `url` reads it too, and the two have to agree. The host
+//! character (percent-encoded neither), no empty part, no key twice. A host is ASCII: a name beyond
+//! it is written as its A-label (RFC 5890). Where anything in it is not plain, `url` reads it too,
+//! and the two have to agree. The host
 //! parser of `url` decides what a host is, so that `2130706433`, `0x7f.1`, `[::ffff:127.0.0.1]` and `127.0.0.1.` are all the address that they mean.
 
 use std::fmt;
@@ -43,7 +45,8 @@ pub struct Locator {
 /// The host of a [`Locator`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// A name, in lower case and in the ASCII form of IDNA, without a trailing dot.
+    /// A name, in lower case and in ASCII, without a trailing dot. A name in another script is its
+    /// A-label, `xn--bcher-kva.example`.
     Name(String),
     /// An address. An IPv4 address in IPv6's clothes is the IPv4 address.
     Address(IpAddr),
@@ -518,6 +521,10 @@ impl Parser<'_> {
         if is_plain_name(text) {
             return Some(Host::Name(text.to_owned()));
         }
+        if !text.is_ascii() {
+            self.find(Finding::new(&MALFORMED_LOCATOR, "its host holds a character that is not ASCII").help(in_ascii(text)));
+            return None;
+        }
         // One trailing dot makes a name absolute, and an address neither: both mean the same without it.
         let host = url::Host::parse(text.strip_suffix('.').unwrap_or(text));
         match host {
@@ -675,6 +682,17 @@ impl Parser<'_> {
     fn host_only(&self, text: &str) -> Option<Host> {
         let decoded = percent_decode(text)?;
         Parser { text: "", is_plain: false, dialect: self.dialect, findings: &mut Vec::new() }.host(&decoded)
+    }
+}
+
+/// How a host that is not ASCII is to be written. The URL standard leaves such a host as it is for
+/// every scheme but `http` and the like, and readers that are not browsers differ in their version
+/// of IDNA: what is checked, resolved and dialled has to be the same name.
+fn in_ascii(host: &str) -> String {
+    match url::Host::parse(host.strip_suffix('.').unwrap_or(host)) {
+        Ok(url::Host::Domain(name)) if is_host_name(&name) => format!("write it as `{name}`"),
+        Ok(address @ (url::Host::Ipv4(_) | url::Host::Ipv6(_))) => format!("write it as `{address}`"),
+        _ => "write the name in its ASCII form, whose labels begin with `xn--`".to_owned(),
     }
 }
 

@@ -434,6 +434,8 @@ impl ResourceEntry {
 #[derive(Debug)]
 pub struct SecretEntry {
     pub(crate) optional: bool,
+    /// What to write, to follow "write".
+    pub(crate) expects: &'static str,
     /// Makes the field's value.
     pub(crate) read: fn(Option<&str>) -> Result<Slot, Malformed>,
 }

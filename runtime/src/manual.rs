@@ -10,6 +10,7 @@
 /// |---|---|---|---|
 /// | attaching a whole struct | 30 s | about what an orchestrator gives a pod to become ready | `#[services(deadline = 10)]`, in seconds |
 /// | one connection, and one handshake | 10 s | three lost SYNs are repeated within 7 s (RFC 6298) | `connect_timeout` in the locator, in seconds |
+/// | a pool of connections that is full | 10 connections; a caller waits 10 s for one, with `Sqlite` 30 s and with `Smtp` 60 s, and then has the driver's error | a pool that is too small shows as an error, not as a queue without end | `max_connections` in the locator; `connect_timeout`, with `Smtp` `response_timeout` |
 /// | detaching one resource | 10 s, and at most 2 s more to close what was cut | a third of the grace that Kubernetes gives a pod | |
 /// | a client that was replaced, for those who still use it | 30 s | the longest that a statement may take, unless a locator says otherwise | take a guard for each piece of work |
 /// | a client that replaces another one, to open as many connections as that one has | 5 s, and what the deadline of attaching leaves; then it takes its place as it is | several times what all of them take together, which is not much more than one takes; whoever rotates a password has not to wait for the rest | |

@@ -54,7 +54,9 @@ pub trait Setting: Sized + Send + Sync + 'static {
     /// What a value looks like, to follow "expected": `a whole number from 0 to 65535`.
     const EXPECTS: &'static str;
 
-    /// Whether a value can hold text of any kind, and so a secret. Then the field's name must not suggest one.
+    /// Whether a value can hold text of any kind, and so a secret. Then the field's name must not
+    /// suggest one. A list can, whatever it is a list of: text is a list of characters, and a key
+    /// one of bytes. So can a number of 128 bits, which is as long as a key.
     const CARRIES_TEXT: bool = true;
 
     /// Whether there is a value without a text: `Option` has one.
@@ -103,7 +105,7 @@ macro_rules! whole_numbers {
         #[diagnostic::do_not_recommend]
         impl Setting for $type {
             const EXPECTS: &'static str = $expects;
-            const CARRIES_TEXT: bool = false;
+            const CARRIES_TEXT: bool = <$type>::BITS >= 128;
             fn parse(text: &str) -> Result<Self, Malformed> {
                 text.parse().map_err(|_: ParseIntError| Malformed)
             }
@@ -111,7 +113,7 @@ macro_rules! whole_numbers {
         #[diagnostic::do_not_recommend]
         impl Setting for NonZero<$type> {
             const EXPECTS: &'static str = concat!($expects, ", but not 0");
-            const CARRIES_TEXT: bool = false;
+            const CARRIES_TEXT: bool = <$type>::BITS >= 128;
             fn parse(text: &str) -> Result<Self, Malformed> {
                 text.parse().map_err(|_: ParseIntError| Malformed)
             }
@@ -226,7 +228,6 @@ macro_rules! lists {
         #[diagnostic::do_not_recommend]
         impl<T: Setting $(+ $bound)*> Setting for $type<T> {
             const EXPECTS: &'static str = "a list with commas";
-            const CARRIES_TEXT: bool = T::CARRIES_TEXT;
             fn parse(text: &str) -> Result<Self, Malformed> {
                 text.split(',').map(|item| match item.trim_ascii() {
                     "" => Err(Malformed),
@@ -246,6 +247,21 @@ lists! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// By inclusion: what is not here carries text.
+    #[test]
+    fn what_cannot_hold_a_secret() {
+        macro_rules! carry {
+            ($expected:literal: $($type:ty),*) => {$(
+                assert_eq!(<$type>::CARRIES_TEXT, $expected, stringify!($type));
+                assert_eq!(Option::<$type>::CARRIES_TEXT, $expected, stringify!($type));
+            )*};
+        }
+        carry!(false: u8, u16, u32, u64, usize, i8, i16, i32, i64, isize, f32, f64, bool, char, Duration);
+        carry!(false: NonZero<u8>, NonZero<u64>, NonZero<isize>, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr);
+        carry!(true: String, PathBuf, u128, i128, NonZero<u128>, NonZero<i128>);
+        carry!(true: Vec<String>, Vec<char>, Vec<u8>, Vec<u16>, Vec<u32>, Vec<bool>, BTreeSet<u8>, HashSet<char>, Vec<Vec<u8>>);
+    }
 
     #[test]
     fn values() {

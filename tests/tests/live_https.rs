@@ -270,6 +270,11 @@ async fn refused_before_anything_is_dialled() {
         (format!("https://{at}/api"), "", "kanarie-7f3a mit einer Luecke", "malformed_value"),
         (format!("https://{at}/api/../x"), USER, PASSWORD, "malformed_locator"),
         (format!("https://{at}/api/%2e%2e/x"), USER, PASSWORD, "malformed_locator"),
+        (format!("https://{at}/api/..;/x"), USER, PASSWORD, "malformed_locator"),
+        (format!("https://{at}/api/%2e%2e%3bv=1/x"), USER, PASSWORD, "malformed_locator"),
+        (format!("https://{at}/api?health=..;/health"), USER, PASSWORD, "malformed_locator"),
+        ("https://bücher.example/api".to_owned(), USER, PASSWORD, "malformed_locator"),
+        ("https://[64:ff9b:1:a9fe:a9:fe00::]/latest".to_owned(), "", "", "forbidden_address"),
         (format!("https://{at}/a%3Fb"), USER, PASSWORD, "malformed_locator"),
         (format!("https://{at}/api?health=//evil.example"), USER, PASSWORD, "malformed_locator"),
         (format!("https://{at}/api?health=../health"), USER, PASSWORD, "malformed_locator"),
@@ -353,7 +358,9 @@ async fn requests_stay_below_the_base() {
     let rates = shop.rates.client();
     let before = server.requests().len();
     for path in [
-        "https://evil.example/", "//evil.example/", "../secret", "/../secret", "%2e%2e/secret", "..%2fsecret", "\\\\evil.example",
+        "https://evil.example/", "//evil.example/", "../secret", "/../secret", "%2e%2e/secret", "..%2fsecret",
+        "\\\\evil.example", "..;/secret", "..;a=b/secret", "..%3b/secret", "%2e%2e;/secret", "%252e%252e/secret",
+        "..%253b/secret", "a/..%5c..;/secret",
     ] {
         let error = rates.get(path).send().await.unwrap_err();
         assert!(matches!(error, HttpsError::Path(_)), "{path}: {error}");

@@ -210,8 +210,25 @@ fn a_locator_may_come_in_parts() {
 }
 
 #[test]
+fn a_host_beyond_ascii_is_refused_wherever_it_stands() {
+    let help = |variables: &[(&str, &str)]| {
+        refusal::<Shop>(&with(variables)).findings().map(|finding| finding.remedy().to_owned()).collect::<Vec<_>>()
+    };
+    let locator = [("DATABASE_URL", "postgres://shop@bücher.example/shop")];
+    assert_denied(&locator, "orders", "DATABASE_URL", "malformed_locator");
+    assert_eq!(help(&locator), ["write it as `xn--bcher-kva.example`"]);
+    let parts = [("DATABASE_URL", ""), ("DATABASE_HOST", "bücher.example"), ("DATABASE_USER", "shop")];
+    assert_denied(&parts, "orders", "DATABASE_HOST", "malformed_locator");
+    assert_eq!(help(&parts), ["write it as `xn--bcher-kva.example`"]);
+    Shop::check(&with(&[("DATABASE_URL", "postgres://shop@xn--bcher-kva.example/shop")])).expect("its A-label is a name");
+}
+
+#[test]
 fn addresses_answer_to_their_rules() {
-    for host in ["169.254.169.254", "0xA9FEA9FE", "[::ffff:169.254.169.254]", "metadata.google.internal", "0", "[fe80::1]"] {
+    for host in [
+        "169.254.169.254", "0xA9FEA9FE", "[::ffff:169.254.169.254]", "metadata.google.internal", "0", "[fe80::1]", "[fec0::1]",
+        "[fd00:ec2::254]", "[fd00:ec2::23]", "[64:ff9b:1:a9fe:a9:fe00::]", "[64:ff9b:1::a9fe:a9fe]", "240.0.0.1", "4026531841",
+    ] {
         assert_denied(
             &[("DATABASE_URL", &format!("postgres://shop@{host}/shop"))],
             "orders",

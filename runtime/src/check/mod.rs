@@ -256,7 +256,7 @@ fn secret(reader: &mut Reader<'_>, entry: &SecretEntry, variable: &str, findings
     if read.is_err() {
         findings.push(
             Finding::new(&MALFORMED_VALUE, format!("`{variable}` is not what this field's type holds"))
-                .help("write it as the field's type asks"),
+                .help(format!("write {}", entry.expects)),
         );
     }
     read.ok()

@@ -31,7 +31,9 @@ fn one(rule: &'static Rule) -> String {
     table.load_style(presets::NOTHING);
     table.add_row(["level", &format!("{}: {level}", rule.level.name())]);
     table.add_row(["looked at", &phases.join(", ")]);
-    table.add_row(["ASVS 5.0", &rule.asvs.join(", ")]);
+    if !rule.asvs.is_empty() {
+        table.add_row(["ASVS 5.0", &rule.asvs.join(", ")]);
+    }
     table.add_row(["CWE", &format!("CWE-{0}, https://cwe.mitre.org/data/definitions/{0}.html", rule.cwe)]);
     text.extend(lines(&table).map(|line| line + "\n"));
     text
@@ -57,7 +59,8 @@ fn index() -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["RULE", "LEVEL", "DEMANDS THAT (OWASP ASVS 5.0, CWE)"]);
     for rule in RULES {
-        let demands = format!("{} ({}, CWE-{})", rule.summary, rule.asvs.join(", "), rule.cwe);
+        let standards: Vec<_> = rule.asvs.iter().map(|&number| number.to_owned()).chain([format!("CWE-{}", rule.cwe)]).collect();
+        let demands = format!("{} ({})", rule.summary, standards.join(", "));
         table.add_row([rule.name, rule.level.name(), &demands]);
     }
     for kind in FailureKind::ALL {

@@ -79,7 +79,7 @@ fn what_is_left_out_has_its_usual_value() {
 fn every_spelling_of_an_address_is_that_address() {
     for text in [
         "127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "0x7f000001", "127.0.0.1.", "[::ffff:127.0.0.1]",
-        "[::FFFF:7f00:1]", "１２７.0.0.1",
+        "[::FFFF:7f00:1]",
     ] {
         let locator = accepted(&format!("postgres://ada@{text}:1/d"), &POSTGRES);
         assert_eq!(locator.host(), Some(&Host::Address("127.0.0.1".parse().unwrap())), "{text}");
@@ -89,9 +89,35 @@ fn every_spelling_of_an_address_is_that_address() {
     assert_eq!(locator.to_string(), "postgres://[2001:db8::1]:6432/d");
     assert_eq!(accepted("postgres://ada@[::1]", &POSTGRES).port(), 5432);
     assert_eq!(
-        accepted("postgres://ada@bücher.example", &POSTGRES).host(),
+        accepted("postgres://ada@xn--bcher-kva.example", &POSTGRES).host(),
         Some(&Host::Name("xn--bcher-kva.example".to_owned()))
     );
+}
+
+#[test]
+fn a_host_beyond_ascii_is_refused_with_its_ascii_form() {
+    for (host, help) in [
+        ("bücher.example", "write it as `xn--bcher-kva.example`"),
+        ("BÜCHER.example.", "write it as `xn--bcher-kva.example`"),
+        ("db。example", "write it as `db.example`"),
+        ("ｄｂ.example", "write it as `db.example`"),
+        ("１２７.0.0.1", "write it as `127.0.0.1`"),
+        ("１６９.254.169.254:6432", "write it as `169.254.169.254`"),
+        ("metadata.google.internaⅼ", "write it as `metadata.google.internal`"),
+        ("faß.example", "write it as `xn--fa-hia.example`"),
+        ("例え.テスト", "write it as `xn--r8jz45g.xn--zckzah`"),
+        ("a\u{301}.\u{301}", "write the name in its ASCII form, whose labels begin with `xn--`"),
+        ("xn--ü", "write the name in its ASCII form, whose labels begin with `xn--`"),
+    ] {
+        // `https` is special to the URL standard, the others are not.
+        for (scheme, dialect) in [("postgres://ada@", &POSTGRES), ("rediss://:p@", &REDIS), ("https://", &HTTPS)] {
+            let text = format!("{scheme}{host}");
+            let findings = parse(&text, dialect).err().unwrap_or_else(|| panic!("{text} is accepted"));
+            assert_eq!(findings.len(), 1, "{text}: {findings:?}");
+            assert_eq!(findings[0].rule(), &MALFORMED_LOCATOR, "{text}");
+            assert_eq!(findings[0].remedy(), help, "{text}");
+        }
+    }
 }
 
 #[test]

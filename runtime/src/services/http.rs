@@ -6,6 +6,9 @@
 //! - **No decompression**, whatever features another crate of the program switches on: a body has the size that came in.
 //! - **Bounds**: 100 headers and some 400 KiB of them in HTTP/1.1 (hyper's), 64 KiB of them in HTTP/2; time is the service's to bound.
 
+#[cfg(any(feature = "https", feature = "s3"))]
+mod path;
+
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -17,6 +20,9 @@ use crate::finding::{Failure, FailureKind};
 use crate::service::Refusal;
 use crate::target::Target;
 use crate::tls::Witness;
+
+#[cfg(any(feature = "https", feature = "s3"))]
+pub(crate) use path::climbs;
 
 /// What an HTTP/2 header block may have, in bytes.
 const MAX_HEADERS: u32 = 64 * 1024;

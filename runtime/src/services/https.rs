@@ -22,7 +22,9 @@
 //! HTTP does not tell what an account may do.
 //!
 //! # What a request may do
-//! It names a path below the base path: no absolute URL, no `//host`, no `.` or `..` (percent-encoded neither), no backslash, no fragment. It cannot
+//! It names a path below the base path: no absolute URL, no `//host`, no `.` or `..` (not
+//! percent-encoded once or more often either, and not with parameters behind a `;`, as in `..;/`),
+//! no backslash, no fragment, and nothing that is no UTF-8 once it is decoded. It cannot
 //! name a host, a proxy or the framing of the message by a header. Redirects are not followed: a 3xx is what the caller gets. Cookies are neither kept
 //! nor sent. Only the locator's host is resolved, and each time its addresses are held against the address rules.
 //!
@@ -148,7 +150,8 @@ fn base(target: &Target) -> Option<Url> {
     if path.is_empty() {
         return Some(url);
     }
-    if path.split('/').any(|part| matches!(part, "" | "." | "..")) || path.contains(['\\', '%', '?', '#']) {
+    let is_sound = |part| part != "" && http::climbs(part).is_none();
+    if !path.split('/').all(is_sound) || path.contains(['\\', '%', '?', '#']) {
         return None;
     }
     url.path_segments_mut().ok()?.clear().extend(path.split('/'));
@@ -188,15 +191,8 @@ fn reach(base: &Url, path: &str) -> Result<Url, HttpsError> {
     if path.starts_with('/') || path.contains("://") {
         return Err(HttpsError::Path("it names a host, which is the locator's to name"));
     }
-    for part in path.split('/') {
-        let decoded: Vec<u8> = percent_encoding::percent_decode_str(part).collect();
-        // A server that decodes first takes `..%2f` for what it is.
-        if decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(|part| matches!(part, b"." | b"..")) {
-            return Err(HttpsError::Path("it holds a part that is `.` or `..`"));
-        }
-        if decoded.iter().any(u8::is_ascii_control) {
-            return Err(HttpsError::Path("it holds a percent-encoded control character"));
-        }
+    if let Some(why) = path.split('/').find_map(http::climbs) {
+        return Err(HttpsError::Path(why));
     }
     let mut url = base.clone();
     if !path.is_empty() {
@@ -554,7 +550,10 @@ mod tests {
                 "//evil.example", "///evil.example", "https://evil.example/", "http://evil.example", "a://b", "..", "/..",
                 "../x", "a/../../x", "%2e%2e/x", "a/%2E%2e", ".%2e/x", "..%2fx", "a%5c..%5cx", "..%5Cx", "\\\\evil.example",
                 "/\\evil.example", "a\\b", "x#y", "a b", "a\nb", "a\r\nHost: evil", "ü", "./x", "a/./b", "%00", "a%0d%0ab",
-                "/..?x",
+                "/..?x", "..;/x", "..;", ".;/x", "..;a=b/x", "a/..;/../x", "..%3b/x", "..%3B", "%2e%2e;/x", "%2e%2e%3bx",
+                ".%2e;x=y/z", "%252e%252e/x", "..%253b/x", "%25252e%25252e%25252fx", "a/..%252fx", "..;%2fx", "a%2f..;b",
+                "..%5c;x", "a%5c..;x", "..%20/x", "%20../x", "..%20;a", "%c0%ae%c0%ae/x", "%c0%af", "%ff", "a%2500b",
+                "%ef%bc%8e%ef%bc%8e/x", "%e2%80%a5/x", "..%ef%bc%8fx", "..%ef%bc%9bx", "%e2%80%a4%e2%80%a4/x",
             ] {
                 assert!(matches!(reach(&base, path), Err(HttpsError::Path(_))), "{path}");
             }
@@ -571,6 +570,12 @@ mod tests {
                 ("...", "/..."),
                 ("@evil.example", "/@evil.example"),
                 (":443/x", "/:443/x"),
+                ("a;v=1/b", "/a;v=1/b"),
+                (";jsessionid=..", "/;jsessionid=.."),
+                ("a%20b%3Bc", "/a%20b%3Bc"),
+                ("a..b/..a/a..", "/a..b/..a/a.."),
+                ("100%25", "/100%25"),
+                ("%c3%bc%e2%80%a6", "/%c3%bc%e2%80%a6"),
             ] {
                 let url = reach(&base, path).unwrap();
                 assert_eq!(url.origin(), base.origin());
@@ -581,7 +586,46 @@ mod tests {
         }
     }
 
+    /// How servers read a path, the naive ones too: each decodes so often, cuts what stands behind
+    /// a `;` or does not, and takes a backslash for a slash or does not.
+    fn resolved(path: &str, decodings: usize, cuts: bool, backslashes: bool) -> Vec<String> {
+        let mut path = path.as_bytes().to_vec();
+        for _ in 0..decodings {
+            path = percent_encoding::percent_decode(&path).collect();
+        }
+        let mut path = String::from_utf8_lossy(&path).into_owned();
+        if backslashes {
+            path = path.replace('\\', "/");
+        }
+        let mut stack = Vec::new();
+        for part in path.split('/') {
+            let part = if cuts { part.split(';').next().unwrap_or_default() } else { part };
+            match part.trim_end() {
+                "" | "." => {}
+                ".." => drop(stack.pop()),
+                part => stack.push(part.to_owned()),
+            }
+        }
+        stack
+    }
+
     proptest::proptest! {
+        /// What is accepted stays below the base on every one of these servers.
+        #[test]
+        fn no_server_reads_a_path_that_leaves_the_base(
+            path in "((\\.|%2e|%2E|%252e|/|%2f|%252F|;|%3b|%253B|\\\\|%5c|%20|a|x=y|%25|25|2e){0,9}|/?\\.\\.;?.{0,6})"
+        ) {
+            let base = Url::parse("https://api.example.com/v2/shop").unwrap();
+            if let Ok(url) = reach(&base, &path) {
+                for decodings in 0..4 {
+                    for (cuts, backslashes) in [(false, false), (true, false), (false, true), (true, true)] {
+                        let parts = resolved(url.path(), decodings, cuts, backslashes);
+                        proptest::prop_assert!(parts.starts_with(&["v2".to_owned(), "shop".to_owned()]), "{path} is {parts:?}");
+                    }
+                }
+            }
+        }
+
         #[test]
         fn whatever_the_path(path in ".*") {
             let base = Url::parse("https://api.example.com/v2/shop").unwrap();

@@ -27,6 +27,9 @@
 //! Nothing is read from `AWS_*`, from a profile, or from a metadata service: there is one pair of keys, this one. The endpoint's host alone is resolved, with
 //! its addresses held against the address rules each time; redirects, also those to another region, are not followed; no proxy is asked.
 //!
+//! A key with a part that some servers read as `.` or `..` (`..;x`, `%2e%2e`) is not sent: a proxy
+//! before the server would resolve it out of the prefix.
+//!
 //! # What a server may send
 //! A list, an error, and whatever else is not an object may have 16 MiB and `response_timeout`. An object has the size that it has: stream it, or look at its
 //! `meta` before `bytes()`. A request that failed is repeated by object_store where that is safe: 3 times, within 30 s.
@@ -103,6 +106,11 @@ impl Service for S3 {
             );
             findings.push(finding.help("write the prefix as the keys have it: `/invoices/2026`"));
         }
+        if target.endpoint().is_some_and(|endpoint| !stays(endpoint.path())) {
+            let finding =
+                Finding::new(&MALFORMED_LOCATOR, "the endpoint's path holds a part that some servers read as `.` or `..`");
+            findings.push(finding.help("write the path as the server has it: `https://storage.example.com/s3`"));
+        }
         if target.locator().parameter("region").is_some_and(|region| !is_region(region)) {
             let finding = Finding::new(&MALFORMED_LOCATOR, "the value of the parameter `region` is no region");
             findings.push(finding.help("write it as the server does: `eu-west-1`"));
@@ -164,7 +172,12 @@ fn bucket(target: &Target) -> Option<&str> {
 
 fn prefix(target: &Target) -> Option<Path> {
     let path = target.locator().path();
-    Path::parse(path.strip_suffix('/').unwrap_or(path)).ok()
+    Path::parse(path.strip_suffix('/').unwrap_or(path)).ok().filter(|_| stays(path))
+}
+
+/// Whether no server reads a path so that it leads out of the one that it stands below.
+fn stays(path: &str) -> bool {
+    path.split('/').all(|part| http::climbs(part).is_none())
 }
 
 /// Whether the endpoint's host begins with the bucket's name.
@@ -181,6 +194,9 @@ fn url(endpoint: &Target) -> Option<String> {
     let scheme = if endpoint.is_plaintext() { "http" } else { "https" };
     let mut url = url::Url::parse(&format!("{scheme}://{}:{}/", locator.host()?, locator.port())).ok()?;
     let parts = locator.path().split('/').filter(|part| !part.is_empty());
+    if !stays(locator.path()) {
+        return None;
+    }
     url.path_segments_mut().ok()?.clear().extend(parts);
     Some(url.as_str().trim_end_matches('/').to_owned())
 }
@@ -329,6 +345,11 @@ impl HttpService for Bounded {
         Self: 'b,
     {
         Box::pin(async move {
+            // To S3 a key is one name. A proxy or a servlet container before it resolves it like
+            // any path.
+            if !stays(request.uri().path()) {
+                return Err(HttpError::new(HttpErrorKind::Unknown, Climbs));
+            }
             // An object is what a `GET` without a query comes back with, or with a query that names a version.
             let is_object = request.method() == "GET"
                 && request.uri().query().is_none_or(|query| query.starts_with("versionId=") && !query.contains('&'));
@@ -349,6 +370,18 @@ impl HttpService for Bounded {
         })
     }
 }
+
+/// A key would be read as a path out of the prefix.
+#[derive(Debug)]
+struct Climbs;
+
+impl fmt::Display for Climbs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the key holds a part that some servers read as `.` or `..`")
+    }
+}
+
+impl std::error::Error for Climbs {}
 
 /// A body ended too late, or too early.
 #[derive(Debug)]
@@ -386,6 +419,32 @@ mod tests {
         let endpoint = Some(parsed(endpoint, &DIALECT.endpoint()));
         let (locator, trust) = (parsed(text, &DIALECT), Trust::default());
         Target { locator, endpoint, user: None, password: None, trust, needs: None, fetched: None, deadline, waived: Vec::new() }
+    }
+
+    #[test]
+    fn neither_a_prefix_nor_an_endpoint_climbs() {
+        for (text, endpoint) in [
+            ("s3://bucket/a/..;/b", "https://minio.example.com"),
+            ("s3://bucket/a/%252e%252e/b", "https://minio.example.com"),
+            ("s3://bucket/a", "https://minio.example.com/s3/..;x=y/admin"),
+            ("s3://bucket/a", "https://minio.example.com/s3/%2e%2e/admin"),
+        ] {
+            let findings = S3::check(&target(text, endpoint));
+            assert!(findings.iter().any(|finding| finding.rule() == &MALFORMED_LOCATOR), "{text} at {endpoint}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_key_climbs_out_of_its_prefix() {
+        use object_store::ObjectStoreExt as _;
+        let mut target = target("s3://bucket/prefix?style=path", "https://localhost:1");
+        (target.user, target.password) = (Some("key".to_owned()), Some("secret-of-the-key".into()));
+        let client = S3Client::new(&target, target.at_endpoint()).unwrap_or_else(|refusal| panic!("{refusal}"));
+        for key in ["..;/x", "a/..;x=y/b", "..%3b/x", "%2e%2e/x", "%252e%252e;/x", "a/.;/b"] {
+            let error = client.get(&Path::parse(key).unwrap()).await.unwrap_err();
+            let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+            assert!(chain.map(ToString::to_string).any(|text| text == Climbs.to_string()), "{key}: {error:?}");
+        }
     }
 
     #[test]
