@@ -11,6 +11,7 @@ use crate::credentials::{AnyCredentials, Credentials};
 ///
 /// Everything else is read from the source: the locator, whom to trust, and the user where the credentials do not come with one. A password in the source is
 /// an error then. [`Credentials`] has an example.
+#[derive(Clone)]
 pub struct WithCredentials<S> {
     source: S,
     of: Vec<(String, AnyCredentials)>,
