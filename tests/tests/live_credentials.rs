@@ -81,7 +81,7 @@ fn source(base: &str, locator: &str, authority: &Authority, issuer: &Arc<Issuer>
     WithCredentials::new(environment(base, locator, authority)).of(base, Arc::clone(issuer))
 }
 
-async fn attached<T: BackingServices>(source: &dyn Source) -> T {
+async fn attached<T: BackingServices>(source: &(impl Source + Clone + 'static)) -> T {
     journal::open();
     let services = T::attach_from(source).await.unwrap();
     for resource in services.resources() {

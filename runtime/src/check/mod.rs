@@ -109,6 +109,7 @@ pub(crate) async fn load(
 /// Why nothing was loaded, at the field that it ended at.
 #[cfg(feature = "net")]
 pub(crate) struct Unread {
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "a preflight reports each field by itself"))]
     ordinal: usize,
     problem: Problem,
     fields: usize,
@@ -457,7 +458,7 @@ mod tests {
                 let one_by_one = Environment::from_iter(variables.clone());
                 assert_eq!(at_once, told(&one_by_one), "{variables:?}");
                 let second = Duration::from_secs(1);
-                let read = |source: &dyn Source| super::read(&MANIFEST, source, None, second, Keep::Everything, &Progress::default());
+                let read = |source: &dyn Source| read(&MANIFEST, source, None, second, Keep::Everything, &Progress::default());
                 let (at_once, one_by_one) = (read(&AtOnce(variables.clone())), read(&one_by_one));
                 assert!(at_once.values == one_by_one.values, "{variables:?}");
                 for (one, other) in paths(&at_once.loaded).iter().zip(paths(&one_by_one.loaded)) {
