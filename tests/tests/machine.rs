@@ -109,7 +109,7 @@ fn shop<'a>(replaced: &str, in_file: &'a str, path: &'a str) -> Vec<(&'a str, &'
 #[test]
 fn a_store_may_not_name_a_file_whatever_wraps_it() {
     let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::new();
+    let authority = Authority::new("Shop CA");
     for (replaced, in_file, text) in [
         ("SHOP_ORDERS_URL", "SHOP_ORDERS_URL_FILE", URL),
         ("SHOP_ORDERS_PASSWORD", "SHOP_ORDERS_PASSWORD_FILE", PASSWORD),
@@ -218,7 +218,7 @@ fn a_store_names_no_host_for_credentials_that_are_not_its_own() {
 fn a_public_value_may_be_read_by_everybody() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("value");
-    let ca = Authority::new().pem();
+    let ca = Authority::new("Shop CA").pem();
     let told = |variable: &str, values: &[(&str, &str)]| {
         // A value that is wrong, so that there is a report with the warnings in it.
         let values = [values, &[("SHOP_ORDERS_PORT", "no number")]].concat();
@@ -261,7 +261,7 @@ fn a_password_holds_no_control_character_wherever_it_comes_from() {
         for (values, rule, variable) in [
             (beside.as_slice(), "malformed_value", "SHOP_ORDERS_PASSWORD"),
             (&in_file, "malformed_value", "SHOP_ORDERS_PASSWORD_FILE"),
-            (&within, "malformed_locator", "SHOP_ORDERS_URL"),
+            (&within, "ambiguous_locator", "SHOP_ORDERS_URL"),
         ] {
             assert_eq!(denied::<Shop>(&environment(values)), [(rule, variable.to_owned())], "{control:?}");
         }
@@ -270,7 +270,7 @@ fn a_password_holds_no_control_character_wherever_it_comes_from() {
         assert_eq!(denied::<Shop>(&environment(&user)), [("malformed_value", "SHOP_ORDERS_USER".to_owned())], "{control:?}");
         let parts = [("SHOP_ORDERS_HOST", "db.example"), key, ("SHOP_ORDERS_USER", "shop"), ("SHOP_ORDERS_PASSWORD", PASSWORD)];
         let database = [parts.as_slice(), &[("SHOP_ORDERS_DATABASE", password.as_str())]].concat();
-        assert_eq!(denied::<Shop>(&environment(&database)), [("malformed_locator", "SHOP_ORDERS_HOST".to_owned())], "{control:?}");
+        assert_eq!(denied::<Shop>(&environment(&database)), [("ambiguous_locator", "SHOP_ORDERS_HOST".to_owned())], "{control:?}");
     }
 }
 
@@ -320,7 +320,7 @@ fn a_source_that_blocks_is_waited_for_as_long_as_attaching_may_take() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let begun = Instant::now();
     runtime.block_on(async {
-        let ticking = tokio::spawn(async {
+        let ticking = tokio::spawn(async move {
             let mut ticks = 0_u32;
             loop {
                 tokio::time::sleep(Duration::from_millis(50)).await;

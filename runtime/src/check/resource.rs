@@ -216,7 +216,12 @@ pub(super) fn load(
     if findings[before..].iter().any(|finding| finding.rule() == &AMBIGUOUS_LOCATOR) {
         return None;
     }
-    if credentials.is_none() {
+    // What is there and cannot be had is not missing.
+    let is_told = |ending: &str| {
+        let stem = |variable: &str| variable.strip_suffix("_FILE").unwrap_or(variable).strip_suffix(ending) == Some(base);
+        findings.iter().any(|finding| !finding.warns() && finding.variable().is_some_and(stem))
+    };
+    if credentials.is_none() && !is_told("_USER") && !is_told("_PASSWORD") {
         let has_certificate = trust.client_cert.is_some();
         login(service.login, user.as_deref(), password.as_ref(), has_certificate, &password_variable, base, findings);
     }
