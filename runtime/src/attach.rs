@@ -124,12 +124,7 @@ enum Part {
 }
 
 /// Connects to every resource: all or nothing. Dropping this future ends all that it has begun.
-async fn attach_loaded(
-    of: TypeId,
-    manifest: &'static Manifest,
-    loaded: Loaded,
-    limit: Limit,
-) -> Result<Vec<Slot>, AttachError> {
+async fn attach_loaded(of: TypeId, manifest: &'static Manifest, loaded: Loaded, limit: Limit) -> Result<Vec<Slot>, AttachError> {
     let Loaded { items, mut problems, fields, waivers, today } = loaded;
     let mut parts = Vec::with_capacity(items.len());
     let mut attempts = Vec::new();

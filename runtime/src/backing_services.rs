@@ -90,7 +90,10 @@ pub trait BackingServices: Attached {
     /// # Errors
     /// As [`BackingServices::reattach`].
     #[cfg(feature = "net")]
-    fn reattach_changed(&self, source: &(impl Source + Clone + 'static)) -> impl Future<Output = Result<Vec<String>, AttachError>> + Send {
+    fn reattach_changed(
+        &self,
+        source: &(impl Source + Clone + 'static),
+    ) -> impl Future<Output = Result<Vec<String>, AttachError>> + Send {
         let resources: Vec<_> = self.resources().into_iter().map(AnyResource::handle).collect();
         let source = Arc::new(source.clone());
         async move { reattach((TypeId::of::<Self>(), Self::MANIFEST), &resources, source, Which::Changed, None).await.done() }

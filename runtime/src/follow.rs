@@ -191,7 +191,8 @@ impl Follower {
         }
         // A server that did not let us in is not asked again with the same password: that would only lock the account.
         let known_bad = self.refused.as_ref().filter(|refused| !refused.passes && !asked).map(|refused| refused.values);
-        let Look { result, files, values } = reattach(self.of, &resources, Arc::clone(&self.source), Which::Changed, known_bad).await;
+        let Look { result, files, values } =
+            reattach(self.of, &resources, Arc::clone(&self.source), Which::Changed, known_bad).await;
         match result {
             None => {}
             Some(Ok(reattached)) => {

@@ -44,10 +44,7 @@ impl Apart {
 }
 
 /// Does the work, and waits for it as long as the limit says. The work goes on after that, for nobody.
-pub(crate) async fn apart<T: Send + 'static>(
-    limit: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Apart> {
+pub(crate) async fn apart<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Apart> {
     let deadline = Instant::now() + limit;
     let free = timeout_at(deadline, FREE.acquire()).await.map_err(|_| Apart::Late)?;
     let free = free.map_err(|_| Apart::Broken)?;

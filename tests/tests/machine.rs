@@ -13,9 +13,7 @@ use std::time::{Duration, Instant};
 
 use backing_services::secrecy::SecretString;
 use backing_services::source::{CloudFoundry, Source, Sources, Unreadable, Value, WithCredentials};
-use backing_services::{
-    AttachError, BackingServices, Credential, Credentials, Environment, Failure, Postgres, Resource, Sqlite,
-};
+use backing_services::{AttachError, BackingServices, Credential, Credentials, Environment, Failure, Postgres, Resource, Sqlite};
 use backing_services_tests::attempt::{attach, problems};
 use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::pki::Authority;
@@ -96,12 +94,7 @@ fn file(path: &Path, text: &str, mode: u32) -> String {
 
 /// The values of a shop, one of which is in a file that `NAME_FILE` names.
 fn shop<'a>(replaced: &str, in_file: &'a str, path: &'a str) -> Vec<(&'a str, &'a str)> {
-    let values = [
-        ("SHOP_ORDERS_URL", URL),
-        ("SHOP_ORDERS_PASSWORD", PASSWORD),
-        ("SHOP_KEY", PASSWORD),
-        ("SHOP_PORT", "80"),
-    ];
+    let values = [("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD), ("SHOP_KEY", PASSWORD), ("SHOP_PORT", "80")];
     values.into_iter().filter(|(name, _)| *name != replaced).chain([(in_file, path)]).collect()
 }
 
@@ -266,11 +259,16 @@ fn a_password_holds_no_control_character_wherever_it_comes_from() {
             assert_eq!(denied::<Shop>(&environment(values)), [(rule, variable.to_owned())], "{control:?}");
         }
         let user = [beside[0], key, ("SHOP_ORDERS_PASSWORD", PASSWORD), ("SHOP_ORDERS_USER", &password)];
-        let user = user.map(|(name, value)| if name == "SHOP_ORDERS_URL" { (name, "postgres://db.example/shop") } else { (name, value) });
+        let user = user
+            .map(|(name, value)| if name == "SHOP_ORDERS_URL" { (name, "postgres://db.example/shop") } else { (name, value) });
         assert_eq!(denied::<Shop>(&environment(&user)), [("malformed_value", "SHOP_ORDERS_USER".to_owned())], "{control:?}");
         let parts = [("SHOP_ORDERS_HOST", "db.example"), key, ("SHOP_ORDERS_USER", "shop"), ("SHOP_ORDERS_PASSWORD", PASSWORD)];
         let database = [parts.as_slice(), &[("SHOP_ORDERS_DATABASE", password.as_str())]].concat();
-        assert_eq!(denied::<Shop>(&environment(&database)), [("ambiguous_locator", "SHOP_ORDERS_HOST".to_owned())], "{control:?}");
+        assert_eq!(
+            denied::<Shop>(&environment(&database)),
+            [("ambiguous_locator", "SHOP_ORDERS_HOST".to_owned())],
+            "{control:?}"
+        );
     }
 }
 

@@ -61,9 +61,11 @@ pub(crate) fn check_password(user: Option<&str>, password: &SecretString, variab
     let text = password.expose_secret();
     if text.chars().any(char::is_control) {
         let message = "its password holds a control character, such as a line break, a tab or NUL";
-        findings.push(Finding::new(&MALFORMED_VALUE, message).about(variable).help(
-            "write the password, and nothing else: protocols end a text at such a character, or begin a new line",
-        ));
+        findings.push(
+            Finding::new(&MALFORMED_VALUE, message)
+                .about(variable)
+                .help("write the password, and nothing else: protocols end a text at such a character, or begin a new line"),
+        );
         return;
     }
     if let Some(what) = placeholder(text) {
@@ -169,7 +171,8 @@ mod tests {
         }
         assert_eq!(rule_of(Some("shop"), "kX3-vR9_wQ1z"), None);
         for control in ["\0", "\n", "\r\n", "\t", "\u{1b}[2J", "\u{7f}", "\u{85}"] {
-            for password in [format!("kX3-vR9{control}_wQ1z"), format!("kX3-vR9_wQ1z{control}"), format!("{control}kX3-vR9_wQ1z")] {
+            for password in [format!("kX3-vR9{control}_wQ1z"), format!("kX3-vR9_wQ1z{control}"), format!("{control}kX3-vR9_wQ1z")]
+            {
                 assert_eq!(rule_of(Some("shop"), &password), Some("malformed_value"), "{password:?}");
                 assert_eq!(rule_of(None, &password), Some("malformed_value"), "{password:?}");
             }

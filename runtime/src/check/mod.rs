@@ -41,7 +41,8 @@ pub(crate) use resource::{is_user_name, login};
 
 /// Loads and checks; the values are dropped again.
 pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<(), AttachError> {
-    let loaded = read(manifest, source, None, manifest.deadline(), Keep::Nothing, &Progress::default()).loaded.judged(manifest)?;
+    let loaded =
+        read(manifest, source, None, manifest.deadline(), Keep::Nothing, &Progress::default()).loaded.judged(manifest)?;
     report_warnings(&in_declaration_order(loaded.problems));
     Ok(())
 }

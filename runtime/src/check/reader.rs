@@ -252,9 +252,7 @@ impl<'a> Reader<'a> {
         let place = self.origin(variable).unwrap_or_else(|| self.source.name().into_owned().into());
         let message = format!("`{variable}` names a file of this machine, and is in {place}, which may not name one");
         let value = variable.strip_suffix("_FILE").unwrap_or(variable);
-        let help = format!(
-            "write the value itself there, as `{value}`; or set `{variable}` in the environment of the process"
-        );
+        let help = format!("write the value itself there, as `{value}`; or set `{variable}` in the environment of the process");
         Finding::new(&MALFORMED_VALUE, message).about(variable).help(help)
     }
 

@@ -86,7 +86,8 @@ pub(super) fn load(
     }
     // Without a value, the locator is the code's own default.
     let is_foreign = |value: Option<&Value<'_>>| value.is_some_and(|value| !value.is_of_this_machine);
-    let is_led_by_others = is_foreign(url.as_ref()) || is_foreign(companions.host.as_ref()) || is_foreign(companions.port.as_ref());
+    let is_led_by_others =
+        is_foreign(url.as_ref()) || is_foreign(companions.host.as_ref()) || is_foreign(companions.port.as_ref());
     let Companions { user, password, ca, client_cert, client_key, pin, endpoint, .. } = companions;
 
     let before = findings.len();

@@ -112,9 +112,8 @@ impl Service for Sqlite {
         let is_waived = target.waives(&READABLE_SECRET_FILE);
         let prepared = apart(target.time_left(), move || prepare(Path::new(&path), creates, is_waived)).await;
         let exposed = prepared.map_err(Apart::into_failure)??;
-        let exposed = exposed.map(|why| {
-            Finding::new(&READABLE_SECRET_FILE, format!("the database is a file of which {why}")).help(OWN_IT)
-        });
+        let exposed =
+            exposed.map(|why| Finding::new(&READABLE_SECRET_FILE, format!("the database is a file of which {why}")).help(OWN_IT));
         if let Some(finding) = exposed.clone().filter(|_| !is_waived) {
             return Err(finding.into());
         }

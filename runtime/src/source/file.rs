@@ -148,7 +148,7 @@ fn open_in(folder: &Path, name: &Path) -> Result<Option<Opened>, Fault> {
 
 impl Opened {
     #[cfg(unix)]
-    fn at(way: &Way, name: &std::ffi::OsString) -> Result<Self, Fault> {
+    fn at(way: &Way, name: &std::ffi::OsStr) -> Result<Self, Fault> {
         let (file, metadata, exposure) = way.open(name)?;
         Ok(Self { file, metadata, exposure, real: way.real().join(name) })
     }

@@ -12,6 +12,25 @@
 //! | [`Sources`] | several of them, in ranks | |
 //! | [`WithCredentials`] | another source, for resources whose credentials are fetched | |
 //!
+//! # What a source may name
+//! The environment, `.env` files, systemd's credentials and service bindings are of this machine: whoever deploys the program there set them. Their values may
+//! name files, by `NAME_FILE` and by a `sqlite://` locator. Every other source's may not, above all a store's on the network: whoever writes there could otherwise
+//! read this machine's files. That is the finding `malformed_value`, which names the variable. A source of your own [says so itself](Value::of_this_machine),
+//! value by value; by default, it may not. Cloud Foundry's services are a broker's words, and may not.
+//!
+//! Nor does such a source decide who gets a password that it does not have: one that is fetched, or one of this machine's. A field whose locator it has needs
+//! `hosts = "…"` then (`unlisted_host`).
+//!
+//! # Whose a file is
+//! A file belongs to root or to the user that the process runs as, and so does each folder and each link on the way to it, from the root on; and nobody else can
+//! write them. Else it is the finding `readable_secret_file`, which is denied. A folder such as `/tmp`, which is sticky, may be everybody's: what is ours there stays.
+//! A group may write where it has the user's own name, or is root's, and nobody else is in it by `/etc/passwd` and `/etc/group`. A secret that every user can
+//! read warns; a public value, such as `_CA` or a setting, does not.
+//!
+//! It is a regular file, and none of the kernel's (`/proc`, `/sys`): opening it never waits. A file system on a network may keep a thread waiting; attaching does not wait
+//! for that one longer than its deadline. [`check`](crate::BackingServices::check) has no deadline, and waits.
+//!
+//! # Which one is read
 //! [`attach`](crate::BackingServices::attach) reads the process's environment alone, and the files that a `NAME_FILE` in it names. Whoever deploys the
 //! program sets that; a folder or a file that a variable leads to may have other authors, so a program names it, with
 //! [`attach_from`](crate::BackingServices::attach_from).

@@ -75,11 +75,7 @@ impl NatsKv {
     ///
     /// # Errors
     /// [`AttachError`], with what is wrong with the server's locator and credentials, with the server, or with the bucket.
-    pub async fn connect(
-        source: &(impl Source + Clone + 'static),
-        base: &str,
-        bucket: &str,
-    ) -> Result<Self, AttachError> {
+    pub async fn connect(source: &(impl Source + Clone + 'static), base: &str, bucket: &str) -> Result<Self, AttachError> {
         let store = store::load::<Nats>("nats_kv", Arc::new(source.clone()), base, DEADLINE).await?;
         let begun = within(store.target.time_left(), async {
             let Attachment { client, findings, .. } = Nats::connect(&store.target).await?;

@@ -4,7 +4,7 @@
 //! Each step begins at the folder that the step before it opened. So what is checked is what is
 //! opened, and a path that changes meanwhile changes nothing.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
@@ -70,8 +70,7 @@ impl Way {
     }
 
     pub(super) fn of_user(user: u32) -> Result<Self, Fault> {
-        let mut way =
-            Self { user, folders: Vec::new(), real: PathBuf::new(), links: 0, steps: 0, doubt: None };
+        let mut way = Self { user, folders: Vec::new(), real: PathBuf::new(), links: 0, steps: 0, doubt: None };
         way.begin()?;
         Ok(way)
     }
@@ -194,7 +193,7 @@ impl Way {
 
     /// Opens an entry of the last folder to read it, and gives what was opened, and who else can get
     /// at it. It does not wait, whatever the entry is, and it follows no link.
-    pub(crate) fn open(&self, name: &OsString) -> Result<(File, Metadata, Option<Notice>), Fault> {
+    pub(crate) fn open(&self, name: &OsStr) -> Result<(File, Metadata, Option<Notice>), Fault> {
         let folder = &self.folders.last().ok_or(Fault::Broken)?.opened;
         let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         // Before it is opened, too: opening a device may do something.
@@ -202,8 +201,12 @@ impl Way {
             return Err(Fault::NotRegular);
         }
         is_of_the_kernel(folder)?;
-        let flags =
-            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.open_whatever_it_is(folder, name)
+    }
+
+    /// The entry may have become another one since it was looked at.
+    fn open_whatever_it_is(&self, folder: &File, name: &OsStr) -> Result<(File, Metadata, Option<Notice>), Fault> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(openat(folder, name, flags, Mode::empty())?);
         let metadata = file.metadata()?;
         if !metadata.is_file() {
@@ -216,7 +219,7 @@ impl Way {
 
     /// Makes a file in the last folder that only its owner can read; not if there is one.
     #[cfg(feature = "sqlite")]
-    pub(crate) fn create(&self, name: &OsString) -> io::Result<()> {
+    pub(crate) fn create(&self, name: &OsStr) -> io::Result<()> {
         let folder = &self.folders.last().ok_or(io::ErrorKind::NotFound)?.opened;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match openat(folder, name, flags, Mode::RUSR | Mode::WUSR) {
@@ -249,8 +252,7 @@ impl Way {
 
     fn others_write(&self, metadata: &Metadata) -> bool {
         let mode = metadata.mode();
-        mode & OTHERS_WRITE != 0
-            || (mode & GROUP_WRITE != 0 && !group::is_only_ours(metadata.gid(), self.user))
+        mode & OTHERS_WRITE != 0 || (mode & GROUP_WRITE != 0 && !group::is_only_ours(metadata.gid(), self.user))
     }
 }
 
@@ -485,12 +487,18 @@ mod tests {
         for path in [&pipe, &socket, Path::new("/dev/zero"), Path::new("/dev/tty"), root.path()] {
             assert_eq!(read(path).err(), Some(Fault::NotRegular), "{}", path.display());
         }
-        // As if the entry had become a pipe just now: opening it does not wait for whoever writes.
+        // As if the entry had become another one just now: opening it waits for nobody, and follows no link.
+        symlink("/etc/passwd", root.path().join("link")).unwrap();
         let mut way = Way::root().unwrap();
         assert!(matches!(way.follow(root.path()), Ok(End::Folder)));
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        assert!(openat(&way.folders.last().unwrap().opened, "pipe", flags, Mode::empty()).is_ok());
-        assert_eq!(way.open(&"pipe".into()).err(), Some(Fault::NotRegular));
+        let folder = &way.folders.last().unwrap().opened;
+        let swapped = |name: &str| way.open_whatever_it_is(folder, name.as_ref()).err();
+        assert_eq!((swapped("pipe"), swapped("link")), (Some(Fault::NotRegular), Some(Fault::Broken)));
+        let mut way = Way::root().unwrap();
+        assert!(matches!(way.follow(Path::new("/proc/self")), Ok(End::Folder)));
+        let folder = &way.folders.last().unwrap().opened;
+        let swapped = way.open_whatever_it_is(folder, "environ".as_ref()).err();
+        assert!(!cfg!(target_os = "linux") || swapped == Some(Fault::OfTheKernel), "{swapped:?}");
     }
 
     #[test]
