@@ -220,9 +220,13 @@ pub(super) fn load(
     // What is there and cannot be had is not missing.
     let is_told = |ending: &str| {
         let stem = |variable: &str| variable.strip_suffix("_FILE").unwrap_or(variable).strip_suffix(ending) == Some(base);
-        findings.iter().any(|finding| !finding.warns() && finding.variable().is_some_and(stem))
+        findings.iter().any(|finding| finding.is_denied() && finding.variable().is_some_and(stem))
     };
-    if credentials.is_none() && !is_told("_USER") && !is_told("_PASSWORD") {
+    let is_explained = (user.is_none() && is_told("_USER")) || (password.is_none() && is_told("_PASSWORD"));
+    if is_explained && let Some(password) = &password {
+        credentials::check_password(user.as_deref(), password, &password_variable, findings);
+    }
+    if credentials.is_none() && !is_explained {
         let has_certificate = trust.client_cert.is_some();
         login(service.login, user.as_deref(), password.as_ref(), has_certificate, &password_variable, base, findings);
     }
