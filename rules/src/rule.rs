@@ -205,9 +205,9 @@ rules! {
         fix: "Fill the value in, or mend what should have."
     }
     READABLE_SECRET_FILE = "readable_secret_file" [Deny: Load, Attach, Watch] asvs("V13.3.2") cwe(732) {
-        "a file with a secret, or with a database, cannot be read or replaced by other users of the machine"
-        why: "Every process on the machine is then in possession of the secret, or chooses it."
-        fix: "`chmod 600` the file (440 with a group of its own), in a directory that others cannot write to."
+        "a file with a value or a database, and each folder and link on its path, is root's or the process's own user's, and nobody else can write it; a secret that every user can read is a warning"
+        why: "Whoever can write the file, or put another in its place, chooses the secret, or whom it is sent to. Whoever can read it has it; but in a container there may be no other user, and platforms make such files."
+        fix: "List who owns each part of the path, and who can write it: `namei -l PATH`. `chown` what is another user's, `chmod go-w` what others can write, and `chmod 600` a file with a secret (440 with a group of its own)."
     }
     STATIC_MOUNT = "static_mount" [Warn: Load] asvs("V13.3.4") cwe(324) {
         "a file with a secret is in a mount that follows a rotation"
@@ -245,7 +245,7 @@ rules! {
         fix: "Write the host name of the service. If a name leads there, look at who controls that name."
     }
     UNLISTED_HOST = "unlisted_host" [Forbid: Load] asvs("V1.3.6", "V13.2.4", "V13.2.5") cwe(918) {
-        "a resource that lists its hosts leads to one of them"
+        "a resource that lists its hosts leads to one of them; one whose locator is from a store, and whose password is not, lists its hosts"
         why: "Whoever can set one variable could otherwise have the application log in somewhere else."
         fix: "Correct the locator, or add the host to `hosts = \"…\"` on the field."
     }

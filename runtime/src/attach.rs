@@ -93,10 +93,27 @@ pub(crate) async fn both<A, B, E>(
     .await
 }
 
-pub(crate) async fn attach<T: BackingServices>(source: &dyn Source) -> Result<T, AttachError> {
-    let loaded = check::load(T::MANIFEST, source)?;
-    let slots = attach_loaded(TypeId::of::<T>(), T::MANIFEST, loaded).await?;
+pub(crate) async fn attach<T: BackingServices>(source: Arc<dyn Source>) -> Result<T, AttachError> {
+    let limit = Limit::new(T::MANIFEST.deadline());
+    let read = check::load(T::MANIFEST, source, None, limit.whole).await;
+    let loaded = read.map_err(|unread| unread.into_error(T::MANIFEST))?.loaded.judged(T::MANIFEST)?;
+    let slots = attach_loaded(TypeId::of::<T>(), T::MANIFEST, loaded, limit).await?;
     Ok(T::take(&mut Values(slots.into_iter())))
+}
+
+/// One deadline for loading and connecting.
+#[derive(Clone, Copy)]
+pub(crate) struct Limit {
+    /// How long it was in the beginning.
+    pub(crate) whole: Duration,
+    pub(crate) deadline: tokio::time::Instant,
+}
+
+impl Limit {
+    /// From now on.
+    pub(crate) fn new(whole: Duration) -> Self {
+        Self { whole, deadline: tokio::time::Instant::now() + whole }
+    }
 }
 
 /// A field on its way into the struct.
@@ -107,7 +124,7 @@ enum Part {
 }
 
 /// Connects to every resource: all or nothing. Dropping this future ends all that it has begun.
-async fn attach_loaded(of: TypeId, manifest: &'static Manifest, loaded: Loaded) -> Result<Vec<Slot>, AttachError> {
+async fn attach_loaded(of: TypeId, manifest: &'static Manifest, loaded: Loaded, limit: Limit) -> Result<Vec<Slot>, AttachError> {
     let Loaded { items, mut problems, fields, waivers, today } = loaded;
     let mut parts = Vec::with_capacity(items.len());
     let mut attempts = Vec::new();
@@ -129,7 +146,7 @@ async fn attach_loaded(of: TypeId, manifest: &'static Manifest, loaded: Loaded) 
             }
         });
     }
-    connect(&mut attempts, manifest.deadline(), today, &mut problems, None).await;
+    connect(&mut attempts, limit, today, &mut problems, None).await;
 
     let problems = in_declaration_order(problems);
     if problems.iter().any(Problem::is_denied) {
@@ -166,13 +183,12 @@ pub(crate) struct Attempt {
 /// Connects to all at once, under one deadline. Dropping this future ends all that it has begun: the tasks are the set's, and the connections are theirs.
 pub(crate) async fn connect(
     attempts: &mut [Attempt],
-    limit: Duration,
+    limit: Limit,
     today: Date,
     problems: &mut Vec<(usize, Problem)>,
     watch: Option<Arc<dyn Watch>>,
 ) {
     let begun = tokio::time::Instant::now();
-    let deadline = begun + limit;
     let mut connecting = Tasks::new();
     for (index, attempt) in attempts.iter().enumerate() {
         let connect = fetch_and_connect(attempt.entry.service, Arc::clone(&attempt.facts.target));
@@ -184,7 +200,7 @@ pub(crate) async fn connect(
             watch.settled(attempt, problems);
         }
     };
-    while let Ok(Some(joined)) = tokio::time::timeout_at(deadline, connecting.join_next()).await {
+    while let Ok(Some(joined)) = tokio::time::timeout_at(limit.deadline, connecting.join_next()).await {
         // A task that panicked is reported below, as one that did not come back.
         if let Some((index, result)) = joined
             && let Some(attempt) = attempts.get_mut(index)
@@ -198,7 +214,7 @@ pub(crate) async fn connect(
     let out_of_time = !connecting.is_empty();
     connecting.abort_all();
     for attempt in attempts.iter_mut().filter(|attempt| attempt.took.is_none()) {
-        let failure = if out_of_time { late(limit) } else { panicked() };
+        let failure = if out_of_time { late(limit.whole) } else { panicked() };
         attempt.took = Some(begun.elapsed());
         problems.push((attempt.ordinal, Problem::Failure(failure.in_place(&attempt.facts.place))));
         told(attempt, &problems[problems.len() - 1..]);

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "net")]
 use std::any::TypeId;
+#[cfg(feature = "net")]
+use std::sync::Arc;
 
 use crate::attached::Attached;
 use crate::check;
@@ -38,19 +40,22 @@ pub trait BackingServices: Attached {
     /// As [`BackingServices::attach_from`].
     #[cfg(feature = "net")]
     fn attach() -> impl Future<Output = Result<Self, AttachError>> + Send {
-        async { crate::attach::attach(&crate::source::Environment::process()).await }
+        crate::attach::attach(Arc::new(crate::source::Environment::process()))
     }
 
     /// Attaches everything: loads and checks all values; then, if none is refused, connects to all resources at once, under one
     /// deadline; and holds what was learnt against the rules. Either every resource is attached, or none is.
+    ///
+    /// The source is cloned, as it is asked in a thread of its own: what blocks there holds up nobody
+    /// for longer than the deadline. An [`Arc`](std::sync::Arc) of a source is one that can be cloned.
     ///
     /// Dropping the future closes what was open.
     ///
     /// # Errors
     /// [`AttachError`], with everything that is wrong at every field, in declaration order.
     #[cfg(feature = "net")]
-    fn attach_from(source: &dyn Source) -> impl Future<Output = Result<Self, AttachError>> + Send {
-        crate::attach::attach(source)
+    fn attach_from(source: &(impl Source + Clone + 'static)) -> impl Future<Output = Result<Self, AttachError>> + Send {
+        crate::attach::attach(Arc::new(source.clone()))
     }
 
     /// Every resource, those of nested structs too, in declaration order.
@@ -74,8 +79,9 @@ pub trait BackingServices: Attached {
     /// # Errors
     /// [`AttachError`], with everything that is wrong at every field, in declaration order. Then every client stays what it was.
     #[cfg(feature = "net")]
-    fn reattach(&self, source: &dyn Source) -> impl Future<Output = Result<(), AttachError>> + Send {
+    fn reattach(&self, source: &(impl Source + Clone + 'static)) -> impl Future<Output = Result<(), AttachError>> + Send {
         let resources: Vec<_> = self.resources().into_iter().map(AnyResource::handle).collect();
+        let source = Arc::new(source.clone());
         async move { reattach((TypeId::of::<Self>(), Self::MANIFEST), &resources, source, Which::All, None).await.done().map(drop) }
     }
 
@@ -84,8 +90,12 @@ pub trait BackingServices: Attached {
     /// # Errors
     /// As [`BackingServices::reattach`].
     #[cfg(feature = "net")]
-    fn reattach_changed(&self, source: &dyn Source) -> impl Future<Output = Result<Vec<String>, AttachError>> + Send {
+    fn reattach_changed(
+        &self,
+        source: &(impl Source + Clone + 'static),
+    ) -> impl Future<Output = Result<Vec<String>, AttachError>> + Send {
         let resources: Vec<_> = self.resources().into_iter().map(AnyResource::handle).collect();
+        let source = Arc::new(source.clone());
         async move { reattach((TypeId::of::<Self>(), Self::MANIFEST), &resources, source, Which::Changed, None).await.done() }
     }
 

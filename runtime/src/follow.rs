@@ -89,16 +89,17 @@ pub(crate) fn follow(of: (TypeId, &'static Manifest), resources: Vec<Handle>, so
     let (sender, events) = broadcast::channel(EVENTS);
     let runtime = resources.first().map(|resource| resource.0.seat().whole.runtime.clone());
     let resources = resources.iter().map(|resource| Arc::downgrade(&resource.0)).collect();
+    let source = Arc::new(source);
     let follower = Follower { of, resources, source, events: sender, refused: None, backoff: None };
     // Without a resource there is nothing to follow.
     let task = runtime.map(|runtime| tasks::spawn(&runtime, follower.run()).abort_handle());
     Following { events, task }
 }
 
-struct Follower<S> {
+struct Follower {
     of: (TypeId, &'static Manifest),
     resources: Vec<Weak<dyn Life>>,
-    source: S,
+    source: Arc<dyn Source>,
     events: broadcast::Sender<Followed>,
     /// What was refused last.
     refused: Option<Refused>,
@@ -129,7 +130,7 @@ impl Bell {
     }
 }
 
-impl<S: Source> Follower<S> {
+impl Follower {
     /// Dropping this future ends its helpers, and the watcher.
     async fn run(mut self) {
         let bell = Arc::new(Bell::default());
@@ -190,7 +191,8 @@ impl<S: Source> Follower<S> {
         }
         // A server that did not let us in is not asked again with the same password: that would only lock the account.
         let known_bad = self.refused.as_ref().filter(|refused| !refused.passes && !asked).map(|refused| refused.values);
-        let Look { result, files, values } = reattach(self.of, &resources, &self.source, Which::Changed, known_bad).await;
+        let Look { result, files, values } =
+            reattach(self.of, &resources, Arc::clone(&self.source), Which::Changed, known_bad).await;
         match result {
             None => {}
             Some(Ok(reattached)) => {

@@ -109,6 +109,8 @@ mod target;
 #[cfg(feature = "net")]
 mod tasks;
 #[cfg(feature = "net")]
+mod thread;
+#[cfg(feature = "net")]
 mod tls;
 #[cfg(not(feature = "net"))]
 mod unattached;

@@ -11,7 +11,7 @@ use std::task::Poll;
 use backing_services_rules::rule::{MISSING_VALUE, STALE_VALUE};
 use tokio::time::{Instant, timeout_at};
 
-use crate::attach::{Attempt, READY_DEADLINE, abandon, connect, unless};
+use crate::attach::{Attempt, Limit, READY_DEADLINE, abandon, connect, unless};
 use crate::check::{self, Content, Fingerprint, Item, Loaded, Read};
 use crate::error::{AttachError, Problem, in_declaration_order};
 use crate::finding::{Finding, Place};
@@ -62,7 +62,7 @@ impl Fixed {
 pub(crate) async fn reattach(
     (of, manifest): (TypeId, &'static Manifest),
     resources: &[Handle],
-    source: &dyn Source,
+    source: Arc<dyn Source>,
     which: Which,
     known_bad: Option<Fingerprint>,
 ) -> Look {
@@ -76,11 +76,15 @@ pub(crate) async fn reattach(
     let is_part = which == Which::One || whole.as_ref().is_some_and(|whole| whole.of != of);
     let manifest = whole.as_ref().map_or(manifest, |whole| whole.manifest);
     let fields: Vec<_> = resources.iter().map(|resource| resource.0.seat().field.clone()).collect();
-    let wanted = is_part.then_some(fields.as_slice());
-    let Read { loaded, files, values } = check::load_fields(manifest, source, wanted, manifest.deadline());
+    let limit = Limit::new(manifest.deadline());
+    let read = match check::load(manifest, source, is_part.then_some(fields), limit.whole).await {
+        Ok(read) => read,
+        Err(unread) => return Look::unread(unread.into_error(manifest)),
+    };
+    let Read { loaded, files, values } = read;
     let result = match (loaded.judged(manifest), &mut turn) {
         (Ok(_), _) if known_bad == Some(values) => None,
-        (Ok(loaded), Some(fixed)) => Some(swap(resources, manifest, loaded, which, fixed).await),
+        (Ok(loaded), Some(fixed)) => Some(swap(resources, manifest, loaded, which, fixed, limit).await),
         (Ok(_), None) => Some(Ok(Vec::new())),
         (Err(error), _) => Some(Err(error)),
     };
@@ -100,6 +104,12 @@ pub(crate) struct Look {
 }
 
 impl Look {
+    /// The source gave no values in time. What was known of it before is known no more.
+    fn unread(error: AttachError) -> Self {
+        let values = Fingerprint::of_all(&[]);
+        Self { result: Some(Err(AttachError::of_reattaching(error))), files: Vec::new(), values }
+    }
+
     pub(crate) fn done(self) -> Result<Vec<String>, AttachError> {
         self.result.unwrap_or_else(|| Ok(Vec::new()))
     }
@@ -111,6 +121,7 @@ async fn swap(
     loaded: Loaded,
     which: Which,
     fixed: &mut Fixed,
+    limit: Limit,
 ) -> Result<Vec<String>, AttachError> {
     let Loaded { items, mut problems, fields, today, .. } = loaded;
     let (mut attempts, mut swapped) = (Vec::new(), Vec::new());
@@ -140,12 +151,11 @@ async fn swap(
     let is_refused = |problems: &[(usize, Problem)]| problems.iter().any(|(_, problem)| problem.is_denied());
     let mut is_whole = !is_refused(&problems);
     if is_whole {
-        let deadline = Instant::now() + manifest.deadline();
         let connecting = async {
-            connect(&mut attempts, manifest.deadline(), today, &mut problems, None).await;
+            connect(&mut attempts, limit, today, &mut problems, None).await;
             if !is_refused(&problems) {
                 // What is not ready in time is published as it is.
-                let _ = timeout_at(deadline.min(Instant::now() + READY_DEADLINE), make_ready(&attempts, &swapped)).await;
+                let _ = timeout_at(limit.deadline.min(Instant::now() + READY_DEADLINE), make_ready(&attempts, &swapped)).await;
             }
         };
         is_whole = unless(any_detached(&swapped), connecting).await.is_some() && !is_refused(&problems);

@@ -7,19 +7,32 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A folder below this process's one temporary folder. It belongs to the [`account`] that servers run as.
+/// A folder below this process's one temporary folder. It belongs to the [`account`] that servers run as, or to this process.
 #[derive(Debug)]
-pub struct Folder(PathBuf);
+pub struct Folder {
+    path: PathBuf,
+    is_a_servers: bool,
+}
 
 impl Folder {
-    /// An empty folder.
+    /// An empty folder for a server.
     #[must_use]
     pub fn new(name: &str) -> Self {
+        Self::of(name, true)
+    }
+
+    /// An empty folder of this process's own: values are read from nobody else's.
+    #[must_use]
+    pub fn of_values(name: &str) -> Self {
+        Self::of(name, false)
+    }
+
+    fn of(name: &str, is_a_servers: bool) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let path = ROOT.path.join(format!("{}-{name}", COUNT.fetch_add(1, Ordering::Relaxed)));
         fs::create_dir(&path).expect("a folder for a test");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("the folder's mode");
-        let folder = Self(path);
+        let folder = Self { path, is_a_servers };
         folder.own(folder.path());
         folder
     }
@@ -27,21 +40,21 @@ impl Folder {
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
-    /// Writes a file that only the server's account can read.
+    /// Writes a file that only the owner of the folder can read.
     pub fn write(&self, name: &str, content: &str) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.path.join(name);
         fs::write(&path, content).expect("a file for a server");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("the file's mode");
         self.own(&path);
         path
     }
 
-    /// Gives a file or a folder to the server's account.
+    /// Gives a file or a folder to the server's account, if the folder is a server's.
     pub fn own(&self, path: &Path) {
-        if let Some((user, group)) = account() {
+        if let Some((user, group)) = account().filter(|_| self.is_a_servers) {
             chown(path, Some(user), Some(group)).expect("to give a file to the account of the server");
         }
     }
@@ -49,7 +62,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 

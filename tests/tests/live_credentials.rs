@@ -81,7 +81,7 @@ fn source(base: &str, locator: &str, authority: &Authority, issuer: &Arc<Issuer>
     WithCredentials::new(environment(base, locator, authority)).of(base, Arc::clone(issuer))
 }
 
-async fn attached<T: BackingServices>(source: &dyn Source) -> T {
+async fn attached<T: BackingServices>(source: &(impl Source + Clone + 'static)) -> T {
     journal::open();
     let services = T::attach_from(source).await.unwrap();
     for resource in services.resources() {
@@ -504,6 +504,14 @@ async fn what_was_fetched_is_looked_at_before_it_is_used() {
     let anonymous = format!("postgres://localhost:{}/{}", SERVER.port, postgres::DATABASE);
     let error = Shop::attach_from(&source("SHOP_ORDERS", &anonymous, &SERVER.authority, &issuer)).await.err().unwrap();
     assert_eq!(problems(&error), ["malformed_value"], "{error}");
+    // A password that would begin a line of its own in the protocol, or end its text.
+    for control in ["\n", "\r\n", "\0", "\t"] {
+        let issuer = Issuer::new(move |_| Step::Give(Credential::new(format!("{PASSWORD}{control}QUIT"))));
+        let error = attach_shop("keuring", "", &issuer).await.err().expect("it is refused");
+        canary::assert_error_silent(&error);
+        assert_eq!(problems(&error), ["malformed_value"], "{error}");
+        assert!(error.to_string().contains("of the credentials that were fetched: its password holds a control character"));
+    }
     SERVER.assert_no_connection_of("keuring").await;
 
     // Loading asks for no user and no password, and takes none beside.

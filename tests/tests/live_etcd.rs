@@ -6,8 +6,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use backing_services::secrecy::ExposeSecret as _;
-use backing_services::source::{Etcd, Source as _};
-use backing_services::{AttachError, Environment};
+use backing_services::source::{Etcd, Source as _, Sources, WithCredentials};
+use backing_services::{AttachError, BackingServices, Credential, Credentials, Environment, Failure, Https, Resource};
 use backing_services_tests::attempt::problems;
 use backing_services_tests::canary::{self, ADMIN_PASSWORD, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::etcd::{self as server, Options, PREFIX, USER};
@@ -267,4 +267,65 @@ async fn a_server_that_is_hostile_is_bounded() {
         assert_eq!(refused(variables).await, [expected], "{answers:?}");
         hostile.assert_all_closed().await;
     }
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 10)]
+struct Shop {
+    #[allow(dead_code, reason = "it is never attached")]
+    api: Resource<Https>,
+}
+
+struct Tokens;
+
+impl Credentials for Tokens {
+    async fn fetch(&self) -> Result<Credential, Failure> {
+        Ok(Credential::new(PASSWORD))
+    }
+}
+
+/// Whoever writes into the store puts a locator of their own there, an authority of their own, and the
+/// name of a file of ours: nothing is connected to, and nothing is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_names_no_file_and_collects_no_credentials() {
+    let server = server::Etcd::start();
+    let authority = Authority::new("Attacker CA");
+    let leaf = authority.server();
+    let attacker = Hostile::start(move |peer| {
+        let leaf = leaf.clone();
+        async move { peer.encrypt(&leaf).await.map(Some) }
+    });
+    server.put("SHOP_API_URL", &format!("https://localhost:{}/", attacker.port));
+    server.put("SHOP_API_CA", &authority.pem());
+    let etcd = connect(variables(&server)).await.unwrap();
+
+    // Credentials that code fetches, and a password of this machine's, are not for whom the store names.
+    let fetched = WithCredentials::new(etcd.clone()).of("SHOP_API", Tokens);
+    let error = Shop::attach_from(&fetched).await.err().unwrap();
+    assert_eq!(problems(&error), ["unlisted_host"], "{error}");
+    let own = Environment::from_iter([("SHOP_API_PASSWORD", PASSWORD)]);
+    let error = Shop::attach_from(&Sources::new().then(own).beside(etcd.clone())).await.err().unwrap();
+    assert_eq!(problems(&error), ["unlisted_host"], "{error}");
+
+    for (key, path) in [
+        ("SHOP_API_PASSWORD_FILE", "/proc/self/environ"),
+        ("SHOP_API_PASSWORD_FILE", "/etc/hostname"),
+        ("SHOP_API_USER_FILE", "/does/not/exist"),
+    ] {
+        assert!(after(&etcd, key, || server.put(key, path)).await.is_some());
+        let empty = Environment::from_iter([("OTHER", "x")]);
+        let sources = Sources::new().then(empty).then(etcd.clone());
+        for error in [
+            Shop::attach_from(&etcd).await.err().unwrap(),
+            Shop::attach_from(&sources).await.err().unwrap(),
+            Shop::attach_from(&Arc::new(etcd.clone())).await.err().unwrap(),
+        ] {
+            canary::assert_error_silent(&error);
+            assert_eq!(problems(&error), ["malformed_value"], "{error}");
+            let named = format!("`{key}` names a file of this machine, and is in the key `{PREFIX}{key}` in etcd");
+            assert!(error.to_string().contains(&named), "{error}");
+        }
+        after(&etcd, key, || drop(server.control(&["del", &format!("{PREFIX}{key}")]))).await;
+    }
+    assert_eq!(attacker.heard().len(), 0, "nobody was connected to");
 }

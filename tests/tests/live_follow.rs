@@ -51,7 +51,7 @@ struct Files(Folder);
 impl Files {
     fn new(role: &str) -> Self {
         self::role(role);
-        let folder = Folder::new("values");
+        let folder = Folder::of_values("values");
         folder.write("url", &locator(role, &ONE));
         folder.write("password", PASSWORD);
         folder.write("ca", &authorities());
@@ -240,7 +240,7 @@ fn project(volume: &Path, generation: usize, values: &[(&str, &str)]) {
 #[tokio::test]
 async fn kubernetes_swaps_a_whole_volume() {
     role("kubus");
-    let volume = Folder::new("volume");
+    let volume = Folder::of_values("volume");
     let values = |server: &postgres::Postgres| {
         [("url", locator("kubus", server)), ("password", PASSWORD.to_owned()), ("ca", server.authority.pem())]
     };
@@ -265,7 +265,7 @@ async fn kubernetes_swaps_a_whole_volume() {
 #[tokio::test]
 async fn a_binding_that_is_swapped_is_followed_by_its_folder() {
     role("binder");
-    let root = Folder::new("bindings");
+    let root = Folder::of_values("bindings");
     let binding = root.path().join("shop-orders");
     fs::create_dir(&binding).unwrap();
     let write = |generation, server: &postgres::Postgres| {

@@ -21,7 +21,7 @@ struct Shop {
 #[tokio::test]
 async fn a_hangup_is_a_reason_to_try_again_what_was_refused() {
     journal::open();
-    let (server, folder) = (postgres::Postgres::start(), Folder::new("values"));
+    let (server, folder) = (postgres::Postgres::start(), Folder::of_values("values"));
     server.sql(&format!("CREATE ROLE ophanger CREATEROLE LOGIN PASSWORD '{PASSWORD}'"));
     let locator = |role: &str| format!("postgres://{role}@localhost:{}/{}", server.port, postgres::DATABASE);
     let url = folder.write("url", &locator(postgres::USER));

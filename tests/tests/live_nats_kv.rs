@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, kv, stream};
 use backing_services::secrecy::ExposeSecret as _;
-use backing_services::source::{NatsKv, Source as _};
+use backing_services::source::{NatsKv, Source as _, Sources};
 use backing_services::{BackingServices, Environment, Nats, Resource};
 use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::nats::{self as server, USER};
@@ -100,6 +100,39 @@ async fn a_put_is_told_and_then_there() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(next(&mut signal, &source, "SHOP_KEY").await.as_deref(), Some("two"));
+    drop(source);
+    writer.detach().await;
+}
+
+/// Whoever writes into the bucket names no file of this machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_names_no_file() {
+    let mut server = server::Nats::start();
+    server.authorize(server::users_of_buckets(PASSWORD));
+    server.restart();
+    let (writer, store) = writer(&server).await;
+    for (name, value) in variables(&server, "SHOP_STORE").into_iter().filter(|(name, _)| name != "SHOP_STORE_PASSWORD") {
+        store.put(name, value.into()).await.unwrap();
+    }
+    store.put("SHOP_STORE_PASSWORD_FILE", "/proc/self/environ".into()).await.unwrap();
+    let source = connect(&server).await;
+    let before = server.accepted();
+    #[derive(BackingServices)]
+    #[services(prefix = "SHOP", deadline = 20)]
+    struct Shop {
+        #[allow(dead_code, reason = "it is never attached")]
+        store: Resource<Nats>,
+    }
+    let empty = Environment::from_iter([("OTHER", "x")]);
+    for error in [
+        Shop::attach_from(&source).await.err().unwrap(),
+        Shop::attach_from(&Sources::new().then(empty).then(source.clone())).await.err().unwrap(),
+    ] {
+        canary::assert_error_silent(&error);
+        let denied: Vec<_> = error.findings().map(|finding| (finding.rule().name, finding.variable().unwrap())).collect();
+        assert_eq!(denied, [("malformed_value", "SHOP_STORE_PASSWORD_FILE")], "{error}");
+    }
+    assert_eq!(server.accepted(), before, "nobody was connected to");
     drop(source);
     writer.detach().await;
 }

@@ -215,3 +215,71 @@ async fn a_writer_waits_as_long_as_the_locator_says() {
     drop(pool);
     shop.detach().await;
 }
+
+/// It is not even opened: no journal appears beside it, and none that is there is rolled back.
+#[tokio::test]
+async fn a_database_in_a_folder_of_others_is_not_opened() {
+    let root = folder();
+    let above = root.path().join("above");
+    let inner = above.join("inner");
+    fs::create_dir_all(&inner).unwrap();
+    let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let path = inner.join("notes.db");
+    attached(&path, "").await.detach().await;
+    let listed = || {
+        let names = fs::read_dir(&inner).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    };
+    let before = listed();
+    let refused = ["readable_secret_file"];
+    for (folder, mode, why) in [
+        (&above, 0o777, "a folder above that others can write"),
+        (&inner, 0o777, "its folder, which others can write"),
+        (&inner, 0o1777, "a sticky one: anybody could put a journal beside it"),
+    ] {
+        set(folder, mode);
+        assert_eq!(why_not(&path, "").await, refused, "{why}");
+        assert_eq!(why_not(&path, "?mode=ro").await, refused, "{why}");
+        assert_eq!(why_not(&inner.join("new.db"), "").await, refused, "{why}");
+        assert_eq!(listed(), before, "{why}");
+        set(folder, 0o755);
+    }
+    // Above its own folder, a sticky one is fine: what is ours there stays.
+    set(&above, 0o1777);
+    attached(&path, "").await.detach().await;
+    set(&above, 0o755);
+
+    // It takes the administrator to give a file away.
+    let give = |path: &Path, owner| std::os::unix::fs::chown(path, Some(owner), None);
+    if give(&path, 54_321).is_ok() {
+        assert_eq!(why_not(&path, "").await, refused, "another user's file");
+        give(&path, 0).unwrap();
+        give(&inner, 54_321).unwrap();
+        assert_eq!(why_not(&path, "").await, refused, "another user's folder");
+        assert_eq!(why_not(&inner.join("new.db"), "").await, refused, "another user's folder");
+        give(&inner, 0).unwrap();
+        let link = above.join("link.db");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        attached(&link, "").await.detach().await;
+        std::os::unix::fs::lchown(&link, Some(54_321), None).unwrap();
+        assert_eq!(why_not(&link, "").await, refused, "another user's link");
+        give(&path, 0).unwrap();
+    }
+    assert_eq!(listed(), before);
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_not_opened() {
+    let folder = folder();
+    let pipe = folder.path().join("pipe.db");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [&pipe, Path::new("/proc/self/environ"), Path::new("/dev/zero"), folder.path()] {
+        assert_eq!(why_not(path, "?mode=rw").await, ["unreachable"], "{}", path.display());
+    }
+    let dangling = folder.path().join("dangling.db");
+    std::os::unix::fs::symlink(folder.path().join("nothing.db"), &dangling).unwrap();
+    assert_eq!(why_not(&dangling, "").await, ["unreachable"], "where a link leads to is not for us to make");
+    assert!(!folder.path().join("nothing.db").exists());
+}

@@ -45,7 +45,7 @@ async fn program(variables: &[(&str, &str)]) -> (u16, u16, u16) {
 
 #[tokio::test]
 async fn one_program_two_servers_of_each() {
-    let folder = Folder::new("notes");
+    let folder = Folder::of_values("notes");
     for name in ["local.db", "managed.db"] {
         let (pg, my) = (postgres::Postgres::start(), mariadb::MariaDb::start());
         let variables = [

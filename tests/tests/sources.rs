@@ -223,7 +223,73 @@ fn what_a_struct_loads_says_who_else_can_get_at_it() {
     assert_eq!(
         findings(&source),
         [
-            "readable_secret_file SHOP_ORDERS_PASSWORD from the systemd credential `SHOP_ORDERS_PASSWORD`: every user of this machine can write the file, or put another in its place"
+            "readable_secret_file SHOP_ORDERS_PASSWORD from the systemd credential `SHOP_ORDERS_PASSWORD`: the value is in a file of which other users of this machine can write the text"
         ]
     );
+}
+
+/// A binding below a folder that others can write may be anybody's; in a sticky one, it is its owner's.
+#[test]
+fn a_binding_or_a_credential_below_a_folder_of_others_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("bindings");
+    let source = bindings(folder.path(), "shop-orders", &[("type", "postgresql"), ("uri", URL), ("password", PASSWORD)]);
+    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its mode");
+    let told = |name: &str, place: &str, what: &str| {
+        format!("readable_secret_file SHOP_ORDERS_{name} from the {place}: the value is in a file of which {what}")
+    };
+    let writable = "other users of this machine can write a folder on the path";
+    let place = "binding `shop-orders`";
+    assert_eq!(findings(&source), [""; 0]);
+    for path in [root.clone(), root.join("shop-orders")] {
+        set(&path, 0o777);
+        assert_eq!(findings(&source), [told("URL", place, writable), told("PASSWORD", place, writable)]);
+        // As Kubernetes makes the folder of a volume.
+        set(&path, 0o1777);
+        assert_eq!(findings(&source), [""; 0]);
+        set(&path, 0o755);
+    }
+    // It takes the administrator to give a file away.
+    let entry = root.join("shop-orders/password");
+    if std::os::unix::fs::chown(&entry, Some(54_321), None).is_ok() {
+        assert_eq!(findings(&source), [told("PASSWORD", place, "another user of this machine is the owner")]);
+        std::os::unix::fs::chown(&entry, Some(0), None).expect("back again");
+        std::os::unix::fs::chown(&root, Some(54_321), None).expect("given away");
+        let foreign = "another user of this machine owns a folder or a link on the path";
+        assert_eq!(findings(&source), [told("URL", place, foreign), told("PASSWORD", place, foreign)]);
+    }
+
+    let source = credentials(folder.path(), &[("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD)]);
+    assert_eq!(findings(&source), [""; 0]);
+    set(&folder.path().join("credentials"), 0o777);
+    let place = |name: &str| format!("systemd credential `SHOP_ORDERS_{name}`");
+    let expected = [told("URL", &place("URL"), writable), told("PASSWORD", &place("PASSWORD"), writable)];
+    assert_eq!(findings(&source), expected);
+}
+
+/// As they are mounted: the folder of the volume is sticky and everybody's, what is in it is the
+/// administrator's, and each entry is a link to a folder that is swapped.
+#[test]
+fn what_platforms_mount_passes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let binding = folder.path().join("volumes/shop-orders");
+    let data = binding.join("..2026_11_29_23_45_00.1234567890");
+    for (name, value) in [("type", "postgresql"), ("uri", URL), ("password", PASSWORD)] {
+        write(&data.join(name), value);
+        // With an `fsGroup`.
+        fs::set_permissions(data.join(name), fs::Permissions::from_mode(0o440)).expect("its mode");
+        std::os::unix::fs::symlink(format!("..data/{name}"), binding.join(name)).expect("a link");
+    }
+    std::os::unix::fs::symlink(data.file_name().expect("a name"), binding.join("..data")).expect("a link");
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).expect("its mode");
+    fs::set_permissions(&binding, fs::Permissions::from_mode(0o3777)).expect("its mode");
+    let root = folder.path().join("volumes");
+    let source = ServiceBindings::of(environment(&[("SERVICE_BINDING_ROOT", root.to_str().expect("a path in UTF-8"))]));
+    assert_eq!(findings(&source), [""; 0]);
+    // Docker's, which everybody can read: that warns, and so it passes.
+    let secret = folder.path().join("run/secrets/password");
+    write(&secret, PASSWORD);
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o444)).expect("its mode");
+    let secret = secret.to_str().expect("a path in UTF-8");
+    assert_eq!(findings(&environment(&[("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD_FILE", secret)])), [""; 0]);
 }

@@ -1,6 +1,6 @@
 //! Credentials that are no secret: shipped with the product, guessable, or never filled in.
 
-use backing_services_rules::rule::{DEFAULT_CREDENTIALS, PLACEHOLDER_VALUE, WEAK_PASSWORD};
+use backing_services_rules::rule::{DEFAULT_CREDENTIALS, MALFORMED_VALUE, PLACEHOLDER_VALUE, WEAK_PASSWORD};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Value;
@@ -59,6 +59,15 @@ const REFERENCES: &[&str] = &[
 /// Holds a resource's password against the rules.
 pub(crate) fn check_password(user: Option<&str>, password: &SecretString, variable: &str, findings: &mut Vec<Finding>) {
     let text = password.expose_secret();
+    if text.chars().any(char::is_control) {
+        let message = "its password holds a control character, such as a line break, a tab or NUL";
+        findings.push(
+            Finding::new(&MALFORMED_VALUE, message)
+                .about(variable)
+                .help("write the password, and nothing else: protocols end a text at such a character, or begin a new line"),
+        );
+        return;
+    }
     if let Some(what) = placeholder(text) {
         findings.push(Finding::new(&PLACEHOLDER_VALUE, format!("its password is {what}")).about(variable));
         return;
@@ -161,6 +170,13 @@ mod tests {
             assert_eq!(rule_of(Some("shop"), placeholder), Some("placeholder_value"), "{placeholder}");
         }
         assert_eq!(rule_of(Some("shop"), "kX3-vR9_wQ1z"), None);
+        for control in ["\0", "\n", "\r\n", "\t", "\u{1b}[2J", "\u{7f}", "\u{85}"] {
+            for password in [format!("kX3-vR9{control}_wQ1z"), format!("kX3-vR9_wQ1z{control}"), format!("{control}kX3-vR9_wQ1z")]
+            {
+                assert_eq!(rule_of(Some("shop"), &password), Some("malformed_value"), "{password:?}");
+                assert_eq!(rule_of(None, &password), Some("malformed_value"), "{password:?}");
+            }
+        }
         assert_eq!(rule_of(Some("shop"), "motdepassé-æøå"), None);
     }
 }

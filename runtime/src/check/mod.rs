@@ -3,17 +3,24 @@
 //! Every field is looked at, whatever was found at the ones before it.
 
 use std::path::PathBuf;
+#[cfg(feature = "net")]
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_VALUE};
 use backing_services_rules::{Date, variable};
 
 use crate::error::{AttachError, Problem, in_declaration_order};
+#[cfg(feature = "net")]
+use crate::finding::{Failure, FailureKind};
 use crate::finding::{Finding, Place};
 use crate::manifest::{Category, Declaration, Leaf, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot, Waiver};
 use crate::source::environment::{Snapshot, hash_of_base};
 use crate::source::{Group, Source};
 use crate::target::Target;
+#[cfg(feature = "net")]
+use crate::thread::{Apart, apart};
 
 pub(crate) mod address;
 mod claims;
@@ -25,13 +32,17 @@ pub(crate) mod store;
 pub(crate) mod waiver;
 
 use claims::Claims;
+use reader::Kind;
+#[cfg(feature = "sqlite")]
+pub(crate) use reader::OWN_IT;
 pub(crate) use reader::{Fingerprint, Reader, Value};
 #[cfg(feature = "net")]
 pub(crate) use resource::{is_user_name, login};
 
 /// Loads and checks; the values are dropped again.
 pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<(), AttachError> {
-    let loaded = read(manifest, source, None, manifest.deadline(), Keep::Nothing).loaded.judged(manifest)?;
+    let loaded =
+        read(manifest, source, None, manifest.deadline(), Keep::Nothing, &Progress::default()).loaded.judged(manifest)?;
     report_warnings(&in_declaration_order(loaded.problems));
     Ok(())
 }
@@ -67,11 +78,6 @@ pub(crate) enum Content {
     Resource { entry: &'static ResourceEntry, target: Option<Box<Target>> },
 }
 
-/// Loads everything. On error, all that is wrong.
-pub(crate) fn load(manifest: &'static Manifest, source: &dyn Source) -> Result<Loaded, AttachError> {
-    load_fields(manifest, source, None, manifest.deadline()).loaded.judged(manifest)
-}
-
 /// What came of loading.
 pub(crate) struct Read {
     pub(crate) loaded: Loaded,
@@ -81,14 +87,85 @@ pub(crate) struct Read {
     pub(crate) values: Fingerprint,
 }
 
-/// Loads some fields, by their paths, or all; what is connected to has `deadline` from now on.
-pub(crate) fn load_fields(
+/// Loads some fields, by their paths, or all; what is connected to has `deadline` from now on, and so
+/// has loading. It is done in a thread of its own, for a source may block.
+#[cfg(feature = "net")]
+pub(crate) async fn load(
     manifest: &'static Manifest,
-    source: &dyn Source,
-    wanted: Option<&[String]>,
+    source: Arc<dyn Source>,
+    wanted: Option<Vec<String>>,
     deadline: Duration,
-) -> Read {
-    read(manifest, source, wanted, deadline, Keep::Everything)
+) -> Result<Read, Unread> {
+    let progress = Arc::new(Progress::default());
+    let (of_thread, of_fields) = (Arc::clone(&progress), wanted.clone());
+    let work = move || read(manifest, &*source, of_fields.as_deref(), deadline, Keep::Everything, &of_thread);
+    let why = match apart(deadline, work).await {
+        Ok(read) => return Ok(read),
+        Err(why) => why,
+    };
+    let (ordinal, place, fields) = progress.place(manifest, wanted.as_deref());
+    Err(Unread { ordinal, problem: Problem::Failure(unread(why, deadline).in_place(&place)), fields })
+}
+
+/// Why nothing was loaded, at the field that it ended at.
+#[cfg(feature = "net")]
+pub(crate) struct Unread {
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "a preflight reports each field by itself"))]
+    ordinal: usize,
+    problem: Problem,
+    fields: usize,
+}
+
+#[cfg(feature = "net")]
+impl Unread {
+    pub(crate) fn into_error(self, manifest: &'static Manifest) -> AttachError {
+        AttachError::new(manifest.struct_name(), self.fields, vec![self.problem])
+    }
+
+    /// As what a preflight has loaded: nothing, and why.
+    #[cfg(feature = "cli")]
+    pub(crate) fn into_loaded(self) -> Loaded {
+        let Self { ordinal, problem, fields } = self;
+        Loaded { items: Vec::new(), problems: vec![(ordinal, problem)], waivers: Vec::new(), fields, today: today() }
+    }
+}
+
+/// Why there are no values of a source.
+#[cfg(feature = "net")]
+fn unread(why: Apart, deadline: Duration) -> Failure {
+    match why {
+        Apart::Late => {
+            let message = format!("its values were not read within {} s", deadline.as_secs());
+            let help = "look at the source, and at the file system of the files that it names: one on a network may be away";
+            Failure::new(FailureKind::TimedOut, message, help)
+        }
+        Apart::Broken => {
+            let help = "look at what the source's code does; if it is one of this crate's, report this as a bug";
+            Failure::new(FailureKind::Protocol, "the source panicked while its values were read", help)
+        }
+    }
+}
+
+/// How many fields were begun to be loaded.
+#[derive(Default)]
+struct Progress(AtomicUsize);
+
+#[cfg(feature = "net")]
+impl Progress {
+    /// The field that is being loaded, in declaration order and by its name; and how many are to be.
+    fn place(&self, manifest: &'static Manifest, wanted: Option<&[String]>) -> (usize, Place, usize) {
+        let begun = self.0.load(Ordering::Acquire).max(1);
+        let (mut place, mut fields) = (Place::default(), 0);
+        manifest.walk(&mut |leaf| {
+            if wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)) {
+                fields += 1;
+                if fields == begun {
+                    place = Place { field: leaf.path.into_owned(), variable: Some(leaf.variable), origin: None };
+                }
+            }
+        });
+        (begun, place, fields)
+    }
 }
 
 /// Whether what passed is wanted, or only whether it did.
@@ -98,7 +175,15 @@ enum Keep {
     Nothing,
 }
 
-fn read(manifest: &'static Manifest, source: &dyn Source, wanted: Option<&[String]>, deadline: Duration, keep: Keep) -> Read {
+fn read(
+    manifest: &'static Manifest,
+    source: &dyn Source,
+    wanted: Option<&[String]>,
+    deadline: Duration,
+    keep: Keep,
+    progress: &Progress,
+) -> Read {
+    let deadline = Instant::now() + deadline;
     let beginnings = manifest.beginnings();
     let snapshot = source.snapshot(&|first| beginnings[usize::from(first)]);
     let mut loader = Loader {
@@ -107,7 +192,7 @@ fn read(manifest: &'static Manifest, source: &dyn Source, wanted: Option<&[Strin
         wanted,
         keep,
         today: today(),
-        deadline: Instant::now() + deadline,
+        deadline,
         claims: Claims::new(manifest, wanted),
         fields: 0,
         items: Vec::new(),
@@ -119,6 +204,7 @@ fn read(manifest: &'static Manifest, source: &dyn Source, wanted: Option<&[Strin
     manifest.walk(&mut |leaf| {
         if loader.wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)) {
             loader.fields += 1;
+            progress.0.store(loader.fields, Ordering::Release);
             loader.load_field(leaf);
         }
     });
@@ -242,7 +328,7 @@ fn missing(source: &dyn Source, variable: &str) -> Finding {
 }
 
 fn secret(reader: &mut Reader<'_>, entry: &SecretEntry, variable: &str, findings: &mut Vec<Finding>) -> Option<Slot> {
-    let value = reader.read(variable, findings);
+    let value = reader.read(variable, Kind::Secret, findings);
     if value.is_none() && !entry.optional && !is_explained(findings) {
         findings.push(missing(reader.source(), variable));
     }
@@ -269,7 +355,7 @@ fn setting(
     variable: &str,
     findings: &mut Vec<Finding>,
 ) -> Option<Slot> {
-    let value = reader.read(variable, findings);
+    let value = reader.read(variable, Kind::Public, findings);
     if is_explained(findings) {
         return None;
     }
@@ -372,7 +458,8 @@ mod tests {
                     |loaded: &Loaded| loaded.items.iter().map(|item| (item.place.clone(), item.fingerprint)).collect::<Vec<_>>();
                 let one_by_one = Environment::from_iter(variables.clone());
                 assert_eq!(at_once, told(&one_by_one), "{variables:?}");
-                let read = |source: &dyn Source| load_fields(&MANIFEST, source, None, Duration::from_secs(1));
+                let second = Duration::from_secs(1);
+                let read = |source: &dyn Source| read(&MANIFEST, source, None, second, Keep::Everything, &Progress::default());
                 let (at_once, one_by_one) = (read(&AtOnce(variables.clone())), read(&one_by_one));
                 assert!(at_once.values == one_by_one.values, "{variables:?}");
                 for (one, other) in paths(&at_once.loaded).iter().zip(paths(&one_by_one.loaded)) {

@@ -17,6 +17,27 @@ use crate::source::{Extent, Group, Notice, Source, Unreadable, file};
 pub(crate) struct Value<'a> {
     pub(crate) text: Text<'a>,
     pub(crate) variable: Cow<'a, str>,
+    /// Whether whoever deploys the program on this machine set it, and nobody else can.
+    pub(crate) is_of_this_machine: bool,
+}
+
+/// Whether others may know a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Secret,
+    /// Others may read the file that holds it. They may not write it: whom to trust is no secret.
+    Public,
+}
+
+/// The endings of a resource's variables that hold nothing secret.
+const PUBLIC: [&str; 7] = ["_HOST", "_PORT", "_DATABASE", "_CA", "_CLIENT_CERT", "_PIN", "_ENDPOINT"];
+
+/// What is read, and in how many parts its name is known.
+#[derive(Clone, Copy)]
+struct Name<'n> {
+    base: &'n str,
+    ending: &'n str,
+    kind: Kind,
 }
 
 /// The text of a value. It may be a secret.
@@ -162,45 +183,46 @@ impl<'a> Reader<'a> {
 
     /// Reads `NAME`, or the file that `NAME_FILE` names. `None` where neither is there, or where something is wrong with them: then there is a
     /// finding.
-    pub(crate) fn read(&mut self, name: &str, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
-        self.read_from(self.known.map(|(known, _)| known), name, "", findings)
+    pub(crate) fn read(&mut self, name: &str, kind: Kind, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
+        self.read_from(self.known.map(|(known, _)| known), Name { base: name, ending: "", kind }, findings)
     }
 
     /// The same for the name `base` + `ending`.
     pub(crate) fn read_companion(&mut self, base: &str, ending: &str, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
         let known = self.known.map(|(_, snapshot)| snapshot.around(environment::hash_of_base(&[base, ending].concat())));
-        self.read_from(known, base, ending, findings)
+        let kind = if PUBLIC.contains(&ending) { Kind::Public } else { Kind::Secret };
+        self.read_from(known, Name { base, ending, kind }, findings)
     }
 
-    fn read_from(
-        &mut self,
-        known: Option<Known<'a>>,
-        base: &str,
-        ending: &str,
-        findings: &mut Vec<Finding>,
-    ) -> Option<Value<'a>> {
-        let direct = self.get(known, base, ending, "", findings);
-        let file = self.get(known, base, ending, "_FILE", findings);
+    fn read_from(&mut self, known: Option<Known<'a>>, name: Name<'_>, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
+        let direct = self.get(known, name, "", findings);
+        let file = self.get(known, name, "_FILE", findings);
         let value = match (direct, file) {
             (Some(_), Some(_)) => {
-                let name = [base, ending].concat();
+                let name = [name.base, name.ending].concat();
                 let message = self.both(&name, &[&name, "_FILE"].concat());
                 findings.push(Finding::new(&DUPLICATE_VARIABLE, message).about(name).help("unset one of the two"));
                 None
             }
             (Some(value), None) => Some(value),
-            (None, Some(path)) => self.read_file(path.text.expose_secret(), path.variable, findings),
+            (None, Some(path)) => self.read_file(path, name.kind, findings),
             (None, None) => None,
         };
         if let (Some(value), Some(values)) = (&value, &mut self.values) {
             // Not the variable that it really came from: a value that has moved into a file is the same.
-            (base, ending, value.text.expose_secret()).hash(values);
+            (name.base, name.ending, value.text.expose_secret()).hash(values);
         }
         value
     }
 
-    fn read_file(&mut self, path: &str, variable: Cow<'a, str>, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
-        let path = Path::new(path);
+    /// Reads the file that a value names.
+    fn read_file(&mut self, path: Value<'a>, kind: Kind, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
+        let Value { text, variable, is_of_this_machine } = path;
+        if !is_of_this_machine {
+            findings.push(self.names_a_file(&variable));
+            return None;
+        }
+        let path = Path::new(text.expose_secret());
         let unusable = |what: String| {
             let finding = Finding::new(&MALFORMED_VALUE, format!("`{variable}` {what}")).about(&*variable);
             finding.help("write the path of a file that this process can read")
@@ -214,9 +236,9 @@ impl<'a> Reader<'a> {
         self.files.push(path.to_owned());
         match file::read(path) {
             Ok(value) => {
-                findings.extend(value.notices.into_iter().map(|notice| finding(notice, &variable)));
+                findings.extend(value.notices.into_iter().filter_map(|notice| finding(notice, kind, &variable)));
                 // An empty file is what a credential that could not be fetched leaves behind: as good as none.
-                value.text.map(|text| Value { text: Text::Read(text), variable })
+                value.text.map(|text| Value { text: Text::Read(text), variable, is_of_this_machine })
             }
             Err(fault) => {
                 findings.push(unusable(format!("names a file that {fault}")));
@@ -225,11 +247,19 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// That a value may not name a file of this machine, as somebody else may have written it.
+    fn names_a_file(&self, variable: &str) -> Finding {
+        let place = self.origin(variable).unwrap_or_else(|| self.source.name().into_owned().into());
+        let message = format!("`{variable}` names a file of this machine, and is in {place}, which may not name one");
+        let value = variable.strip_suffix("_FILE").unwrap_or(variable);
+        let help = format!("write the value itself there, as `{value}`; or set `{variable}` in the environment of the process");
+        Finding::new(&MALFORMED_VALUE, message).about(variable).help(help)
+    }
+
     fn get(
         &mut self,
         known: Option<Known<'a>>,
-        base: &str,
-        ending: &str,
+        Name { base, ending, kind }: Name<'_>,
         file: &str,
         findings: &mut Vec<Finding>,
     ) -> Option<Value<'a>> {
@@ -238,16 +268,19 @@ impl<'a> Reader<'a> {
             Some(known) => known.get(base, ending, file).map(|found| {
                 found.map(|(variable, text)| {
                     self.found_known = true;
-                    Value { text: Text::Known(text), variable: variable.into() }
+                    // A snapshot is of the process's environment.
+                    Value { text: Text::Known(text), variable: variable.into(), is_of_this_machine: true }
                 })
             }),
             None => {
                 let variable = name();
                 self.source.get(&variable).map(|value| {
-                    let (text, place, notices) = value?.into_parts();
-                    findings.extend(notices.into_iter().map(|notice| finding(notice, &variable)));
+                    let value = value?;
+                    let is_of_this_machine = value.is_of_this_machine();
+                    let (text, place, notices) = value.into_parts();
+                    findings.extend(notices.into_iter().filter_map(|notice| finding(notice, kind, &variable)));
                     self.origins.push((variable.clone(), place));
-                    Some(Value { text: Text::Read(text), variable: variable.into() })
+                    Some(Value { text: Text::Read(text), variable: variable.into(), is_of_this_machine })
                 })
             }
         };
@@ -259,25 +292,28 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What a source noticed, as the finding that it is.
-fn finding(notice: Notice, variable: &str) -> Finding {
+/// What a source noticed, as the finding that it is; `None` if it is fine for such a value.
+fn finding(notice: Notice, kind: Kind, variable: &str) -> Option<Finding> {
+    if let Some(why) = notice.why_not_ours() {
+        let finding = Finding::new(&READABLE_SECRET_FILE, format!("the value is in a file of which {why}"));
+        return Some(finding.about(variable).help(OWN_IT));
+    }
     match notice {
+        Notice::OthersRead if kind == Kind::Public => None,
         // In a container there may be no other user: so it is said, and does not end the attempt.
         Notice::OthersRead => {
-            Finding::new(&READABLE_SECRET_FILE, "every user of this machine can read the file").about(variable).warning()
-        }
-        Notice::OthersWrite => {
-            Finding::new(&READABLE_SECRET_FILE, "every user of this machine can write the file, or put another in its place")
-                .about(variable)
-        }
-        Notice::OtherOwner => {
-            Finding::new(&READABLE_SECRET_FILE, "another user of this machine owns the file, and can write it").about(variable)
+            Some(Finding::new(&READABLE_SECRET_FILE, "every user of this machine can read the file").about(variable).warning())
         }
         Notice::NeverUpdated => {
-            Finding::new(&STATIC_MOUNT, "the file is a mount of its own, which a rotation does not reach").about(variable)
+            Some(Finding::new(&STATIC_MOUNT, "the file is a mount of its own, which a rotation does not reach").about(variable))
         }
+        Notice::OthersWrite | Notice::OtherOwner | Notice::PathOthersWrite | Notice::PathOtherOwner => None,
     }
 }
+
+/// What to do about a file that others decide about.
+pub(crate) const OWN_IT: &str = "list who owns each part of the path, and who can write it: `namei -l PATH`; each has to belong to root or to \
+    the user that this process runs as, and to be writable by nobody else: `chown`, `chmod go-w`";
 
 /// Why there is no value. What is wrong with a whole source is said once.
 fn refused(unreadable: &Unreadable, variable: &str, findings: &[Finding]) -> Option<Finding> {

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use backing_services_rules::rule::{
     AMBIENT_OVERRIDE, AMBIGUOUS_LOCATOR, MALFORMED_VALUE, MISSING_CREDENTIALS, MISSING_VALUE, PLACEHOLDER_VALUE, UNKNOWN_SCHEME,
+    UNLISTED_HOST,
 };
 use backing_services_rules::{Date, Transport};
 use secrecy::SecretString;
 
-use super::{Reader, Value, address, credentials, is_explained, missing, waiver};
+use super::{Kind, Reader, Value, address, credentials, is_explained, missing, waiver};
 use crate::credentials::{Fetched, is_about_login};
 use crate::finding::Finding;
 use crate::locator::{self, Dialect};
@@ -33,7 +34,7 @@ pub(super) fn load(
     findings: &mut Vec<Finding>,
 ) -> Option<Option<Target>> {
     let service = entry.service;
-    let url = reader.read(variable, findings);
+    let url = reader.read(variable, Kind::Secret, findings);
     let is_alone = variable.len() > base.len() && reader.has_only(variable);
     let companions = if is_alone { Companions::default() } else { Companions::read(reader, base, findings) };
     let from_parts = match (&url, &companions.host) {
@@ -83,6 +84,10 @@ pub(super) fn load(
         );
         return None;
     }
+    // Without a value, the locator is the code's own default.
+    let is_foreign = |value: Option<&Value<'_>>| value.is_some_and(|value| !value.is_of_this_machine);
+    let is_led_by_others =
+        is_foreign(url.as_ref()) || is_foreign(companions.host.as_ref()) || is_foreign(companions.port.as_ref());
     let Companions { user, password, ca, client_cert, client_key, pin, endpoint, .. } = companions;
 
     let before = findings.len();
@@ -117,6 +122,17 @@ pub(super) fn load(
                 .help(format!("write `{scheme}://`")),
         );
     }
+    if is_led_by_others && locator.transport() == Transport::Embedded {
+        let message = format!("`{variable}` names a file of this machine, and comes from where none may be named");
+        let finding = Finding::new(&MALFORMED_VALUE, message).about(variable);
+        findings.push(finding.help("set it in the environment of the process"));
+        return None;
+    }
+    // Where it is dialled decides who gets the password.
+    let is_led_by_others = match (service.endpoint, &endpoint) {
+        (Some(_), Some(endpoint)) => !endpoint.is_of_this_machine,
+        _ => is_led_by_others,
+    };
     let endpoint = match (service.endpoint, endpoint) {
         (None, None) => None,
         (None, Some(endpoint)) => {
@@ -127,7 +143,7 @@ pub(super) fn load(
         }
         (Some(usual), endpoint) => {
             let (text, variable) = match endpoint {
-                Some(Value { text, variable }) => (Some(text.expose_secret().to_owned()), variable),
+                Some(Value { text, variable, .. }) => (Some(text.expose_secret().to_owned()), variable),
                 None => (usual(&locator), format!("{base}_ENDPOINT").into()),
             };
             let Some(text) = text else {
@@ -179,12 +195,13 @@ pub(super) fn load(
         (None, Some(companion)) => Some(user_name(&companion, findings)?),
         (user, None) => user,
     };
+    let is_own_password = password.as_ref().is_some_and(|password| password.is_of_this_machine);
     let (password, password_variable): (_, Cow<'_, str>) = match (parsed.password, password) {
         (Some(_), Some(companion)) => {
             findings.push(said_twice("password", &companion));
             (None, variable.into())
         }
-        (None, Some(Value { text, variable })) => (Some(text.into_secret()), variable),
+        (None, Some(Value { text, variable, .. })) => (Some(text.into_secret()), variable),
         (password, None) => (password, variable.into()),
     };
     let credentials = reader.take_credentials();
@@ -193,11 +210,23 @@ pub(super) fn load(
         let finding = Finding::new(&AMBIGUOUS_LOCATOR, message).about(&*password_variable);
         findings.push(finding.help("take the password out, or attach without those credentials"));
     }
+    if is_led_by_others && declaration.listed_hosts().is_empty() && (credentials.is_some() || is_own_password) {
+        findings.push(unlisted(variable, reader, credentials.is_some()));
+    }
     let trust = trust(TrustValues { ca, client_cert, client_key, pin }, service, dialled.transport(), findings);
     if findings[before..].iter().any(|finding| finding.rule() == &AMBIGUOUS_LOCATOR) {
         return None;
     }
-    if credentials.is_none() {
+    // What is there and cannot be had is not missing.
+    let is_told = |ending: &str| {
+        let stem = |variable: &str| variable.strip_suffix("_FILE").unwrap_or(variable).strip_suffix(ending) == Some(base);
+        findings.iter().any(|finding| finding.is_denied() && finding.variable().is_some_and(stem))
+    };
+    let is_explained = (user.is_none() && is_told("_USER")) || (password.is_none() && is_told("_PASSWORD"));
+    if is_explained && let Some(password) = &password {
+        credentials::check_password(user.as_deref(), password, &password_variable, findings);
+    }
+    if credentials.is_none() && !is_explained {
         let has_certificate = trust.client_cert.is_some();
         login(service.login, user.as_deref(), password.as_ref(), has_certificate, &password_variable, base, findings);
     }
@@ -218,6 +247,16 @@ pub(super) fn load(
     let own = own.filter(|finding| target.fetched.is_none() || !is_about_login(finding.rule()));
     findings.extend(own.map(|finding| finding.about(variable)));
     Some(Some(target))
+}
+
+/// That whoever wrote the locator decides who gets a password that they do not have.
+fn unlisted(variable: &str, reader: &Reader<'_>, is_fetched: bool) -> Finding {
+    let place = reader.origin(variable).unwrap_or_else(|| reader.source().name().into_owned().into());
+    let credentials = if is_fetched { "its credentials are fetched" } else { "its password comes from this machine" };
+    let message = format!("{credentials}, and {place} decides which host gets them: whoever writes there could collect them");
+    let help = "list the hosts that may have them on the field: `#[service(hosts = \"db.example.com\")]`; or set the \
+        locator in the environment of the process";
+    Finding::new(&UNLISTED_HOST, message).about(variable).help(help)
 }
 
 /// The longest name of an account, in bytes: more than any product accepts.

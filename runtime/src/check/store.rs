@@ -1,10 +1,11 @@
 //! Loading the one resource that a source itself is: a store of values, whose locator and credentials are in another source.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backing_services_rules::rule::MISSING_CREDENTIALS;
 
-use super::{Reader, report_warnings, resource, today};
+use super::{Reader, report_warnings, resource, today, unread};
 use crate::attached::Attached;
 use crate::error::{AttachError, Problem};
 use crate::finding::{Finding, Place};
@@ -13,6 +14,7 @@ use crate::resource::Resource;
 use crate::service::{Refusal, Service};
 use crate::source::{Group, Source};
 use crate::target::Target;
+use crate::thread::apart;
 
 /// A store that may be connected to, and how what is wrong with it is reported.
 pub(crate) struct StoreTarget {
@@ -33,7 +35,21 @@ impl Report {
 }
 
 /// Reads `BASE_URL` and its companions, and holds them against the rules, as for any resource.
-pub(crate) fn load<S: Service>(
+pub(crate) async fn load<S: Service>(
+    field: &'static str,
+    source: Arc<dyn Source>,
+    base: &str,
+    deadline: Duration,
+) -> Result<StoreTarget, AttachError> {
+    let of_thread = base.to_owned();
+    let loading = apart(deadline, move || read::<S>(field, &*source, &of_thread, deadline));
+    loading.await.unwrap_or_else(|why| {
+        let place = Place { field: field.to_owned(), variable: Some(format!("{base}_URL")), origin: None };
+        Err(AttachError::new(S::NAME, 1, vec![Problem::Failure(unread(why, deadline).in_place(&place))]))
+    })
+}
+
+fn read<S: Service>(
     field: &'static str,
     source: &dyn Source,
     base: &str,

@@ -108,11 +108,11 @@ pub fn run<S: BackingServices>() -> ExitCode {
 /// }
 /// ```
 #[must_use]
-pub fn run_from<S: BackingServices>(source: &dyn Source) -> ExitCode {
-    ExitCode::from(run_with(S::MANIFEST, source, std::env::args_os()))
+pub fn run_from<S: BackingServices>(source: &(impl Source + Clone + 'static)) -> ExitCode {
+    ExitCode::from(run_with(S::MANIFEST, Arc::new(source.clone()), std::env::args_os()))
 }
 
-fn run_with(manifest: &'static Manifest, source: &dyn Source, arguments: impl IntoIterator<Item = OsString>) -> u8 {
+fn run_with(manifest: &'static Manifest, source: Arc<dyn Source>, arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let (color, status) = match arguments::parse(manifest, arguments) {
         Ok(arguments) => (arguments.color, perform(manifest, source, arguments)),
         Err((color, error)) => (color, explained(color, &error)),
@@ -143,7 +143,7 @@ fn explained(color: ColorChoice, error: &clap::Error) -> Result<u8, Why> {
 /// Why a command could not be carried out.
 type Why = Box<dyn Display>;
 
-fn perform(manifest: &'static Manifest, source: &dyn Source, arguments: Arguments) -> Result<u8, Why> {
+fn perform(manifest: &'static Manifest, source: Arc<dyn Source>, arguments: Arguments) -> Result<u8, Why> {
     let Arguments { program, line, color, task } = arguments;
     let program = program.as_str();
     let mut out = Output::new(color);
@@ -151,7 +151,7 @@ fn perform(manifest: &'static Manifest, source: &dyn Source, arguments: Argument
         Task::Report { command, env_file, only, deadline, format } => {
             let file = env_file.map(DotEnv::named).transpose().map_err(|why| Box::new(why) as Why)?;
             let env_file = file.as_ref().map(DotEnv::printable_path);
-            let source = file.as_ref().map_or(source, |file| file);
+            let source = file.map_or(source, |file| Arc::new(file));
             let preflight = Preflight { program, line, command, manifest, source, env_file, only, deadline };
             let is_watched = io::stderr().is_terminal() && (format != Format::Text || io::stdout().is_terminal());
             let is_told = !is_watched && format == Format::Text && command == Command::Attach;
@@ -309,6 +309,6 @@ mod tests {
     async fn a_main_that_has_a_runtime_may_call_it_too() {
         static NOTHING: Manifest = Manifest::new("Nothing", &[]);
         let arguments = ["nothing", "attach"].map(OsString::from);
-        assert_eq!(run_with(&NOTHING, &Environment::process(), arguments), FINE);
+        assert_eq!(run_with(&NOTHING, Arc::new(Environment::process()), arguments), FINE);
     }
 }

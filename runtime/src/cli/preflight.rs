@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::report::{Command, Report, Row, State};
-use crate::attach::{Attempt, abandon, connect};
+use crate::attach::{Attempt, Limit, abandon, connect};
 use crate::check::{self, Content, Item, Loaded};
 use crate::error::Problem;
 use crate::generation::Facts;
@@ -19,7 +19,7 @@ pub(crate) struct Preflight<'a> {
     pub(crate) line: String,
     pub(crate) command: Command,
     pub(crate) manifest: &'static Manifest,
-    pub(crate) source: &'a dyn Source,
+    pub(crate) source: Arc<dyn Source>,
     /// The file that stands in for the environment, by its printable path.
     pub(crate) env_file: Option<String>,
     /// The field that is looked at alone, by its path.
@@ -57,7 +57,9 @@ impl Preflight<'_> {
         let (begun, taken_at) = (Instant::now(), SystemTime::now());
         let (mut rows, declared) = self.rows();
         let wanted: Vec<_> = rows.iter().map(|row| row.path.clone()).collect();
-        let loaded = check::load_fields(self.manifest, self.source, Some(&wanted), self.deadline).loaded;
+        let limit = Limit::new(self.deadline);
+        let read = check::load(self.manifest, Arc::clone(&self.source), Some(wanted), self.deadline).await;
+        let loaded = read.map_or_else(check::Unread::into_loaded, |read| read.loaded);
         let is_refused = loaded.is_denied();
         let Loaded { items, problems, today, .. } = loaded;
 
@@ -96,7 +98,7 @@ impl Preflight<'_> {
         tell(&mut rows, problems);
         if !is_refused && !attempts.is_empty() {
             let mut problems = Vec::new();
-            connect(&mut attempts, self.deadline, today, &mut problems, watch(&rows)).await;
+            connect(&mut attempts, limit, today, &mut problems, watch(&rows)).await;
             for attempt in &attempts {
                 if let Some(row) = rows.get_mut(attempt.ordinal.wrapping_sub(1)) {
                     row.settle(attempt);

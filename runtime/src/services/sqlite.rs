@@ -13,8 +13,14 @@
 //! `vfs` and `immutable` are refused: one swaps the file system below the database, the other one's locks.
 //!
 //! # How it is attached
-//! A file that is made is readable by its owner only. A file that every user of the machine can write, or replace, is the finding `readable_secret_file`. The
-//! database may be somebody else's work, so it is opened as [SQLite asks for untrusted ones](https://www.sqlite.org/security.html): `trusted_schema` off,
+//! A file that is made is readable by its owner only. Each folder and each link on the way to it, from the root on, and the file itself belong to the user
+//! that this process runs as, or to root, and nobody else can write them; else that is the finding `readable_secret_file`, and the database is not opened.
+//! The folder that it is in may not even be a sticky one that others can write, such as `/tmp`: SQLite rolls back a journal that it finds beside the
+//! database, and anybody could put one there. SQLite opens the file by its path: so it is the path that is checked, and what could change it.
+//!
+//! A locator out of a store on the network is refused: whoever writes there could otherwise name any file of this machine.
+//!
+//! The database may be somebody else's work, so it is opened as [SQLite asks for untrusted ones](https://www.sqlite.org/security.html): `trusted_schema` off,
 //! `cell_size_check` on, no memory map; and foreign keys hold. The journal is a write-ahead log.
 //!
 //! # What the account may do
@@ -40,8 +46,6 @@
 //! }
 //! ```
 
-use std::fs::OpenOptions;
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -52,12 +56,17 @@ use sqlx::{Row as _, SqlitePool};
 
 use super::sqlx as driver;
 use crate::attach::within;
+use crate::check::OWN_IT;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::posture::{Posture, ServerPosture};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
+#[cfg(unix)]
 use crate::source::Notice;
-use crate::source::file::exposure;
+use crate::source::file::Fault;
+#[cfg(unix)]
+use crate::source::file::{End, Way};
 use crate::target::Target;
+use crate::thread::{Apart, apart};
 
 /// SQLite. See [the module](self) for its locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
@@ -100,9 +109,14 @@ impl Service for Sqlite {
         let mode = locator.parameter("mode").unwrap_or("rwc");
         let path = locator.path().to_owned();
         let creates = mode == "rwc";
-        let exposed = tokio::task::spawn_blocking(move || prepare(Path::new(&path), creates))
-            .await
-            .map_err(|_| unopened(io::ErrorKind::Other))??;
+        let is_waived = target.waives(&READABLE_SECRET_FILE);
+        let prepared = apart(target.time_left(), move || prepare(Path::new(&path), creates, is_waived)).await;
+        let exposed = prepared.map_err(Apart::into_failure)??;
+        let exposed =
+            exposed.map(|why| Finding::new(&READABLE_SECRET_FILE, format!("the database is a file of which {why}")).help(OWN_IT));
+        if let Some(finding) = exposed.clone().filter(|_| !is_waived) {
+            return Err(finding.into());
+        }
 
         let options = SqliteConnectOptions::new()
             .filename(locator.path())
@@ -119,13 +133,7 @@ impl Service for Sqlite {
 
         let mut posture = Posture::of::<Self>(target);
         posture.server = Some(within(target.time_left(), probe(&pool)).await??);
-        let finding = exposed.then(|| {
-            Finding::new(
-                &READABLE_SECRET_FILE,
-                "every user of this machine can write the database's file, or put another in its place",
-            )
-        });
-        Ok(Attachment::new(pool, posture).with_findings(finding))
+        Ok(Attachment::new(pool, posture).with_findings(exposed))
     }
 
     async fn health(pool: &SqlitePool) -> Result<(), Refusal> {
@@ -137,35 +145,58 @@ impl Service for Sqlite {
     }
 }
 
-/// Makes the file where it may be made, so that nobody but its owner can ever read it; and tells whether others can write it.
-fn prepare(path: &Path, creates: bool) -> Result<bool, Failure> {
+/// Holds the way to the file against the rules, and makes the file where it may be made, so that nobody
+/// but its owner can ever read it. Gives why it is not only ours.
+#[cfg(unix)]
+fn prepare(path: &Path, creates: bool, is_waived: bool) -> Result<Option<&'static str>, Failure> {
+    let mut way = Way::root().map_err(unopened)?;
+    let (name, is_there) = match way.follow(path).map_err(unopened)? {
+        End::Folder => return Err(unopened(Fault::NotRegular)),
+        End::Entry(name) => (name, true),
+        // Where a link leads to nothing, it is not for us to make what it names.
+        End::Nothing(name) => (name, false),
+    };
+    let of_the_way = way.doubt().and_then(Notice::why_not_ours);
+    // Journals have names that anybody can tell: to add an entry is enough.
+    let of_the_folder = way.others_add().then_some("other users of this machine can add a journal to the folder");
+    let doubt = of_the_way.or(of_the_folder);
+    if doubt.is_some() && !is_waived {
+        return Ok(doubt);
+    }
+    if !is_there {
+        if !creates || way.links() > 0 && std::fs::symlink_metadata(path).is_ok() {
+            return Err(unopened(Fault::Absent));
+        }
+        way.create(&name).map_err(|error| unopened(error.into()))?;
+    }
+    let (_, _, exposure) = way.open(&name).map_err(unopened)?;
+    Ok(exposure.and_then(Notice::why_not_ours).or(doubt))
+}
+
+/// Modes and owners are Unix's.
+#[cfg(not(unix))]
+fn prepare(path: &Path, creates: bool, _: bool) -> Result<Option<&'static str>, Failure> {
     if creates {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        match options.open(path) {
+        match std::fs::OpenOptions::new().write(true).create_new(true).open(path) {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(unopened(error.kind())),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(unopened(error.into())),
         }
     }
-    let metadata = std::fs::metadata(path).map_err(|error| unopened(error.kind()))?;
-    if !metadata.is_file() {
-        return Err(Failure::new(
-            FailureKind::Unreachable,
-            "its path does not lead to a regular file",
-            "write the path of the database's file",
-        ));
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(None),
+        Ok(_) => Err(unopened(Fault::NotRegular)),
+        Err(error) => Err(unopened(error.into())),
     }
-    Ok(exposure(path, &metadata) == Some(Notice::OthersWrite))
 }
 
 /// The error's own text names the path, which is a value.
-fn unopened(kind: io::ErrorKind) -> Failure {
-    let message = match kind {
-        io::ErrorKind::NotFound => "the file, or the folder that it is to be in, does not exist",
-        io::ErrorKind::PermissionDenied => "this process may not open the file, or not make it",
+fn unopened(fault: Fault) -> Failure {
+    let message = match fault {
+        Fault::Absent => "the file, or the folder that it is to be in, does not exist",
+        Fault::Forbidden => "this process may not open the file, or not make it",
+        Fault::NotRegular => "its path does not lead to a regular file",
+        Fault::OfTheKernel => "its path leads to a file of the kernel's",
         _ => "the file cannot be opened",
     };
     Failure::new(FailureKind::Unreachable, message, "look at the path, and at who owns the folder")
@@ -175,7 +206,7 @@ fn unopened(kind: io::ErrorKind) -> Failure {
 async fn probe(pool: &SqlitePool) -> Result<ServerPosture, Refusal> {
     let rows =
         sqlx::raw_sql("PRAGMA schema_version; SELECT sqlite_version()").fetch_all(pool).await.map_err(|error| refusal(&error))?;
-    let version: String = rows.last().and_then(|row| row.try_get(0).ok()).ok_or_else(|| unopened(io::ErrorKind::Other))?;
+    let version: String = rows.last().and_then(|row| row.try_get(0).ok()).ok_or_else(|| unopened(Fault::Broken))?;
     Ok(ServerPosture::new("SQLite", &version))
 }
 
@@ -197,7 +228,7 @@ fn refusal(error: &sqlx::Error) -> Refusal {
         ),
         11 => Failure::new(FailureKind::Protocol, "the database is damaged", "restore it from a backup"),
         13 => Failure::new(FailureKind::Unavailable, "the disk is full", "make room on it"),
-        14 => return unopened(io::ErrorKind::Other).into(),
+        14 => return unopened(Fault::Broken).into(),
         26 => Failure::new(FailureKind::Protocol, "the file is no SQLite database, or an encrypted one", "look at the path"),
         _ => Failure::new(FailureKind::Unavailable, "SQLite cannot serve this file", "look at the file and its folder"),
     }

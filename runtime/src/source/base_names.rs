@@ -1,7 +1,7 @@
 //! What a platform calls a service, and the base name of the variables that this stands for.
 
 /// The names that a program has given. What has none is called after the platform's own name.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct BaseNames(Vec<(String, String)>);
 
 impl BaseNames {

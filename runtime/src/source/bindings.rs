@@ -41,6 +41,7 @@ use super::{Changes, Environment, Source, Unreadable, Value, file, login_within,
 /// // The binding `orders-db` has the values of DATABASE_URL and its companions.
 /// let bindings = ServiceBindings::process().named("orders-db", "DATABASE");
 /// ```
+#[derive(Clone)]
 pub struct ServiceBindings {
     environment: Environment,
     /// Bindings with another base name than their own.
@@ -116,7 +117,8 @@ impl Binding {
             Unreadable::new(format!("is the entry `{entry}` of the binding `{}`, a file that {fault}", self.name))
         })?;
         let Some(found) = found else { return Ok(None) };
-        Ok(found.text.map(|text| Value::new(text, format!("the binding `{}`", self.name)).noticed(found.notices)))
+        let place = format!("the binding `{}`", self.name);
+        Ok(found.text.map(|text| Value::new(text, place).of_this_machine().noticed(found.notices)))
     }
 
     /// The first of these entries that is there.

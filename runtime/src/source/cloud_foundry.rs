@@ -41,6 +41,7 @@ use crate::posture::printable;
 /// ```
 ///
 /// [`VCAP_SERVICES`]: https://docs.cloudfoundry.org/devguide/deploy-apps/environment-variable.html#VCAP-SERVICES
+#[derive(Clone)]
 pub struct CloudFoundry {
     environment: Environment,
     /// Instances with another base name than their own.

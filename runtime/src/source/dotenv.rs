@@ -11,7 +11,7 @@ use dotenvy::Iter;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Changes, Notice, Source, Unreadable, Value, file};
+use super::{Changes, Source, Unreadable, Value, file};
 
 /// A `.env` file, in a build with `debug_assertions`. In any other build every value of it is refused: a file beside the program is no place for a
 /// production secret, and one that was left behind decides nothing.
@@ -21,7 +21,7 @@ use super::{Changes, Notice, Source, Unreadable, Value, file};
 /// - **Nothing is substituted.** dotenvy would put the process's own variables where a value says `$NAME` or `${NAME}`, and nothing at all where there is no
 ///   such variable. A value in which it would is refused: write it in single quotes, or `\$`.
 /// - A name that is there twice is an error.
-/// - A file that every user of the machine can write is refused; one that they can read is a finding (`readable_secret_file`), as everywhere.
+/// - A file that other users of the machine can write or replace, or that another user owns, is refused; one that they can read is a finding (`readable_secret_file`), as everywhere.
 /// - Without the file there are no values.
 ///
 /// ```
@@ -30,6 +30,7 @@ use super::{Changes, Notice, Source, Unreadable, Value, file};
 /// // What the environment has wins.
 /// let sources = Sources::new().then(Environment::process()).then(DotEnv::file(".env"));
 /// ```
+#[derive(Clone)]
 pub struct DotEnv {
     path: PathBuf,
     is_development: bool,
@@ -72,14 +73,15 @@ impl DotEnv {
             let why = "is for development, and this build has no `debug_assertions`: leave the file out of the deploy";
             return Err(Unreadable::whole(format!("{name} {why}")));
         }
-        if found.notices.contains(&Notice::OthersWrite) {
-            let what = "can be written, or replaced, by every user of this machine";
-            return Err(Unreadable::whole(format!("{name} {what}: `chmod 600` it")));
+        if let Some(why) = found.notices.iter().find_map(|notice| notice.why_not_ours()) {
+            let help = "`namei -l` lists who owns each part of its path, and who can write it";
+            return Err(Unreadable::whole(format!("{name} is a file of which {why}: {help}")));
         }
         let Some(text) = found.text else { return Ok(None) };
         let mut values = parse(text.expose_secret()).map_err(|why| Unreadable::whole(format!("{name} {why}")))?;
         let value = values.remove(variable).map(|(value, _)| value).filter(|value| !value.expose_secret().is_empty());
-        Ok(value.map(|value| Value::new(value, self.name().into_owned()).noticed(found.notices)))
+        let place = self.name().into_owned();
+        Ok(value.map(|value| Value::new(value, place).of_this_machine().noticed(found.notices)))
     }
 }
 
@@ -161,6 +163,7 @@ impl fmt::Debug for DotEnv {
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
+    use super::super::Notice;
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -222,7 +225,12 @@ mod tests {
         set(0o644);
         assert_eq!(source.get_of("A", true).unwrap().unwrap().notices(), [Notice::OthersRead]);
         set(0o666);
-        assert!(source.get_of("A", true).unwrap_err().to_string().contains("every user"));
+        let error = source.get_of("A", true).unwrap_err().to_string();
+        assert!(error.contains("is a file of which other users of this machine can write the text"), "{error}");
+        set(0o600);
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let error = source.get_of("A", true).unwrap_err().to_string();
+        assert!(error.contains("is a file of which other users of this machine can write a folder"), "{error}");
         for bad in ["/etc", "/dev/zero"] {
             assert!(DotEnv::file(bad).get_of("A", true).unwrap_err().is_whole(), "{bad}");
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use secrecy::zeroize::Zeroize as _;
 
@@ -20,12 +20,14 @@ use super::{MAX_VALUE, Source, Unreadable, Value, split};
 /// let environment = Environment::from_iter([("SHOP_PORT", "8080")]);
 /// assert!(environment.get("SHOP_PORT").unwrap().is_some());
 /// ```
+#[derive(Clone)]
 pub struct Environment(Variables);
 
+#[derive(Clone)]
 enum Variables {
     Process,
     /// `None` for a name that was given twice.
-    Given(BTreeMap<String, Option<OsString>>),
+    Given(Arc<BTreeMap<String, Option<OsString>>>),
 }
 
 impl Environment {
@@ -44,7 +46,7 @@ impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
             let mut value = Some(value.into());
             given.entry(name.into()).and_modify(|earlier| *earlier = None).or_insert_with(|| value.take());
         }
-        Self(Variables::Given(given))
+        Self(Variables::Given(Arc::new(given)))
     }
 }
 
@@ -76,7 +78,7 @@ impl Source for Environment {
 }
 
 fn read(value: &OsStr) -> Result<Option<Value>, Unreadable> {
-    Ok(text(value)?.map(|text| Value::new(text, NAME)))
+    Ok(text(value)?.map(|text| Value::new(text, NAME).of_this_machine()))
 }
 
 fn text(value: &OsStr) -> Result<Option<&str>, Unreadable> {

@@ -21,6 +21,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backing_services_rules::Scheme;
@@ -59,10 +60,11 @@ use crate::target::Target;
 /// let sources = Sources::new().then(environment).then(etcd);
 /// # Ok(()) }
 /// ```
+#[derive(Clone)]
 pub struct Etcd {
     prefix: String,
     published: Published,
-    _watch: Owned,
+    _watch: Arc<Owned>,
 }
 
 /// How long connecting and reading everything may take: what attaching a struct may.
@@ -88,13 +90,13 @@ impl Etcd {
     ///
     /// # Errors
     /// [`AttachError`], with what is wrong with the store's locator and credentials, or with the store.
-    pub async fn connect(source: &dyn Source, base: &str) -> Result<Self, AttachError> {
-        let store = store::load::<EtcdStore>("etcd", source, base, DEADLINE)?;
-        let begun = tokio::time::timeout(DEADLINE, begin(&store.target)).await;
+    pub async fn connect(source: &(impl Source + Clone + 'static), base: &str) -> Result<Self, AttachError> {
+        let store = store::load::<EtcdStore>("etcd", Arc::new(source.clone()), base, DEADLINE).await?;
+        let begun = tokio::time::timeout(store.target.time_left(), begin(&store.target)).await;
         let (client, snapshot) = store.settle(begun.unwrap_or_else(|_| Err(http::late())))?;
         let published = Published::new(snapshot);
         let prefix = client.prefix.clone();
-        Ok(Self { prefix, published: published.clone(), _watch: Owned::spawn(watch(client, published)) })
+        Ok(Self { prefix, published: published.clone(), _watch: Arc::new(Owned::spawn(watch(client, published))) })
     }
 }
 

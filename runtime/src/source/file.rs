@@ -3,12 +3,19 @@
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 
+#[cfg(unix)]
+pub(crate) use self::way::{End, Way};
 use super::{MAX_VALUE, Notice};
+
+#[cfg(unix)]
+mod group;
+#[cfg(unix)]
+mod way;
 
 /// A value that was in a file, and who else can get at it.
 pub(crate) struct FileValue {
@@ -23,6 +30,7 @@ pub(crate) enum Fault {
     Absent,
     Forbidden,
     NotRegular,
+    OfTheKernel,
     TooLong,
     NotText,
     Outside,
@@ -35,6 +43,7 @@ impl fmt::Display for Fault {
             Self::Absent => "does not exist",
             Self::Forbidden => "this process may not read",
             Self::NotRegular => "is not a regular file",
+            Self::OfTheKernel => "is the kernel's own, as those in `/proc` and `/sys` are",
             Self::TooLong => "is longer than 1 MiB",
             Self::NotText => "is not UTF-8",
             Self::Outside => "is a link that leads out of its folder",
@@ -54,83 +63,116 @@ impl From<std::io::Error> for Fault {
     }
 }
 
+/// What was opened, and is to be read.
+struct Opened {
+    file: File,
+    metadata: Metadata,
+    /// Who else can get at it.
+    exposure: Option<Notice>,
+    /// Where it really is.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "mounts are asked for on Linux"))]
+    real: PathBuf,
+}
+
 /// Reads a value. One line end behind it does not belong to it; other blanks do.
+///
+/// It does not wait for whoever writes to a pipe, and reads no device and no file of the kernel's. A
+/// file system on the network may keep it waiting.
 pub(crate) fn read(path: &Path) -> Result<FileValue, Fault> {
-    // Looked at before it is opened: opening a pipe waits for whoever writes to it.
+    open(path)?.read()
+}
+
+/// Reads the file of this name in a folder; `None` if there is none. A link may lead to elsewhere in
+/// the folder, as Kubernetes' do, and not out of it.
+pub(crate) fn read_in(folder: &Path, name: &str) -> Result<Option<FileValue>, Fault> {
+    open_in(folder, Path::new(name))?.map(Opened::read).transpose()
+}
+
+#[cfg(unix)]
+fn open(path: &Path) -> Result<Opened, Fault> {
+    // A relative path begins in a folder whose own way is looked at, too.
+    let path = std::path::absolute(path)?;
+    let mut way = Way::root()?;
+    match way.follow(&path)? {
+        End::Folder => Err(Fault::NotRegular),
+        End::Nothing(_) => Err(Fault::Absent),
+        End::Entry(name) => Opened::at(&way, &name),
+    }
+}
+
+#[cfg(unix)]
+fn open_in(folder: &Path, name: &Path) -> Result<Option<Opened>, Fault> {
+    let mut way = Way::root()?;
+    let (End::Folder, Some(folder)) = (way.follow(folder)?, way.identity()) else { return Ok(None) };
+    let links = way.links();
+    let end = match way.follow(name) {
+        // The entry is there: a link that leads nowhere is not an absent value, but a broken one.
+        Ok(End::Nothing(_)) if way.links() == links => return Ok(None),
+        Ok(End::Nothing(_)) | Err(Fault::Absent) => return Err(Fault::Broken),
+        end => end?,
+    };
+    if !way.is_within(folder) {
+        return Err(Fault::Outside);
+    }
+    match end {
+        End::Entry(name) => Opened::at(&way, &name).map(Some),
+        _ => Err(Fault::NotRegular),
+    }
+}
+
+/// Modes and owners are Unix's: elsewhere there is nothing to look at.
+#[cfg(not(unix))]
+fn open(path: &Path) -> Result<Opened, Fault> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(Fault::NotRegular);
     }
     let file = File::open(path)?;
-    // And after: what was opened is what is read.
     let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(Fault::NotRegular);
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().min(MAX_VALUE as u64) as usize + 1));
-    file.take(MAX_VALUE as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_VALUE {
-        return Err(Fault::TooLong);
-    }
-    let text = str::from_utf8(&bytes).map_err(|_| Fault::NotText)?;
-    let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
-    let text = (!text.is_empty()).then(|| SecretString::from(text));
-    let notices = exposure(path, &metadata).into_iter().chain(is_mount(path).then_some(Notice::NeverUpdated)).collect();
-    Ok(FileValue { text, notices })
+    let real = path.canonicalize()?;
+    Ok(Opened { file, metadata, exposure: None, real })
 }
 
-/// Reads the file of this name in a folder; `None` where there is none. A link may lead to elsewhere in the folder, as Kubernetes' do, and not out of it.
-pub(crate) fn read_in(folder: &Path, name: &str) -> Result<Option<FileValue>, Fault> {
+#[cfg(not(unix))]
+fn open_in(folder: &Path, name: &Path) -> Result<Option<Opened>, Fault> {
     let path = folder.join(name);
     match path.symlink_metadata() {
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     }
-    // The entry is there: a link that leads nowhere is not an absent value, but a broken one.
-    let broken = |error: std::io::Error| match Fault::from(error) {
-        Fault::Absent => Fault::Broken,
-        fault => fault,
-    };
-    if !path.canonicalize().map_err(broken)?.starts_with(folder.canonicalize().map_err(broken)?) {
+    if !path.canonicalize()?.starts_with(folder.canonicalize()?) {
         return Err(Fault::Outside);
     }
-    read(&path).map(Some)
+    open(&path).map(Some)
 }
 
-/// Who else can get at the file: its own mode, and that of the folder that it really is in.
-#[cfg(unix)]
-pub(crate) fn exposure(path: &Path, metadata: &Metadata) -> Option<Notice> {
-    use std::os::unix::fs::MetadataExt as _;
-    const OTHERS_READ: u32 = 0o004;
-    const OTHERS_WRITE: u32 = 0o002;
-    const STICKY: u32 = 0o1000;
-    // The path as it was given may be a link: both folders matter, as either can be made to hold another file.
-    let folders =
-        [path.parent().map(Path::to_owned), path.canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned))];
-    let replaceable = folders.iter().flatten().any(|folder| {
-        std::fs::metadata(folder).is_ok_and(|folder| folder.mode() & OTHERS_WRITE != 0 && folder.mode() & STICKY == 0)
-    });
-    if replaceable || metadata.mode() & OTHERS_WRITE != 0 {
-        Some(Notice::OthersWrite)
-    } else if metadata.mode() & OTHERS_READ != 0 {
-        Some(Notice::OthersRead)
-    } else {
-        None
+impl Opened {
+    #[cfg(unix)]
+    fn at(way: &Way, name: &std::ffi::OsStr) -> Result<Self, Fault> {
+        let (file, metadata, exposure) = way.open(name)?;
+        Ok(Self { file, metadata, exposure, real: way.real().join(name) })
     }
-}
 
-/// Modes are Unix's; elsewhere there is nothing to look at.
-#[cfg(not(unix))]
-pub(crate) fn exposure(_: &Path, _: &Metadata) -> Option<Notice> {
-    None
+    fn read(self) -> Result<FileValue, Fault> {
+        let most = MAX_VALUE as u64;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(self.metadata.len().min(most) as usize + 1));
+        self.file.take(most + 1).read_to_end(&mut bytes)?;
+        if bytes.len() > MAX_VALUE {
+            return Err(Fault::TooLong);
+        }
+        let text = str::from_utf8(&bytes).map_err(|_| Fault::NotText)?;
+        let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+        let text = (!text.is_empty()).then(|| SecretString::from(text));
+        let is_mount = is_mount(&self.real).then_some(Notice::NeverUpdated);
+        Ok(FileValue { text, notices: self.exposure.into_iter().chain(is_mount).collect() })
+    }
 }
 
 /// Whether the file itself is a mount: Kubernetes' `subPath`, Docker's `--mount`. What is behind it may change, and the mount does not follow.
 #[cfg(target_os = "linux")]
-fn is_mount(path: &Path) -> bool {
+fn is_mount(real: &Path) -> bool {
     // 1 MiB is some ten thousand mounts.
     const LONGEST: u64 = 1024 * 1024;
-    let Ok(real) = path.canonicalize() else { return false };
     let mut mounts = Vec::new();
     let read = File::open("/proc/self/mountinfo").and_then(|file| file.take(LONGEST).read_to_end(&mut mounts));
     read.is_ok() && mount_points(&mounts).any(|point| point == real.as_os_str().as_encoded_bytes())

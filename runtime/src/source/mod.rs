@@ -12,6 +12,25 @@
 //! | [`Sources`] | several of them, in ranks | |
 //! | [`WithCredentials`] | another source, for resources whose credentials are fetched | |
 //!
+//! # What a source may name
+//! The environment, `.env` files, systemd's credentials and service bindings are of this machine: whoever deploys the program there set them. Their values may
+//! name files, by `NAME_FILE` and by a `sqlite://` locator. Every other source's may not, above all a store's on the network: whoever writes there could otherwise
+//! read this machine's files. That is the finding `malformed_value`, which names the variable. A source of your own [says so itself](Value::of_this_machine),
+//! value by value; by default, it may not. Cloud Foundry's services are a broker's words, and may not.
+//!
+//! Nor does such a source decide who gets a password that it does not have: one that is fetched, or one of this machine's. A field whose locator it has needs
+//! `hosts = "…"` then (`unlisted_host`).
+//!
+//! # Whose a file is
+//! A file belongs to root or to the user that the process runs as, and so does each folder and each link on the way to it, from the root on; and nobody else can
+//! write them. Else it is the finding `readable_secret_file`, which is denied. A folder such as `/tmp`, which is sticky, may be everybody's: what is ours there stays.
+//! A group may write where it has the user's own name, or is root's, and nobody else is in it by `/etc/passwd` and `/etc/group`. A secret that every user can
+//! read warns; a public value, such as `_CA` or a setting, does not.
+//!
+//! It is a regular file, and none of the kernel's (`/proc`, `/sys`): opening it never waits. A file system on a network may keep a thread waiting; attaching does not wait
+//! for that one longer than its deadline. [`check`](crate::BackingServices::check) has no deadline, and waits.
+//!
+//! # Which one is read
 //! [`attach`](crate::BackingServices::attach) reads the process's environment alone, and the files that a `NAME_FILE` in it names. Whoever deploys the
 //! program sets that; a folder or a file that a variable leads to may have other authors, so a program names it, with
 //! [`attach_from`](crate::BackingServices::attach_from).
@@ -71,7 +90,11 @@ pub trait Source: Send + Sync {
 
     /// The value of a variable; `None` where there is none. An empty value is as good as none.
     ///
-    /// It is asked anew each time that something is attached, and gives what is there then.
+    /// It is asked anew each time that something is attached, and gives what is there then. While a
+    /// struct is attached, a thread of its own asks, under the deadline of attaching.
+    ///
+    /// A value is foreign unless it [says otherwise](Value::of_this_machine): it may not name files of
+    /// this machine.
     ///
     /// # Errors
     /// [`Unreadable`] where there is one that cannot be had, as it is: not Unicode, too large, in the source twice. Nothing is guessed and
@@ -199,13 +222,35 @@ pub struct Value {
     text: SecretString,
     place: Cow<'static, str>,
     notices: Vec<Notice>,
+    is_of_this_machine: bool,
 }
 
 impl Value {
     /// A value, and where it was, in words that a report can repeat: ``the environment``, ``the binding `orders` ``. They hold nothing of the value.
     #[must_use]
     pub fn new(text: impl Into<SecretString>, place: impl Into<Cow<'static, str>>) -> Self {
-        Self { text: text.into(), place: place.into(), notices: Vec::new() }
+        Self { text: text.into(), place: place.into(), notices: Vec::new(), is_of_this_machine: false }
+    }
+
+    /// Says that whoever deploys the program on this machine set the value, and nobody else can: a
+    /// value of the process's environment, or of a file of this machine. By default it is not.
+    ///
+    /// Only such a value may name files of this machine, as `NAME_FILE` and a `sqlite://` locator do.
+    /// And only such a locator is sent a password that did not come from the same place, unless the
+    /// field lists its hosts. Whoever writes into a store on the network would otherwise read the
+    /// machine's files, and collect its passwords.
+    ///
+    /// A source that only wraps another one hands its values on as they are.
+    #[must_use]
+    pub const fn of_this_machine(mut self) -> Self {
+        self.is_of_this_machine = true;
+        self
+    }
+
+    /// Whether whoever deploys the program on this machine set it, and nobody else can.
+    #[must_use]
+    pub const fn is_of_this_machine(&self) -> bool {
+        self.is_of_this_machine
     }
 
     /// Adds what the source noticed about it.
@@ -248,15 +293,36 @@ impl fmt::Debug for Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// Every user of the machine can read it: `readable_secret_file`, which warns here. Image entry points and Kubernetes' default mode leave such files
+    /// Every user of the machine can read it: `readable_secret_file`, which warns here, and says
+    /// nothing of a public value. Image entry points and Kubernetes' default mode leave such files
     /// behind, and in a container there may be no other user.
     OthersRead,
-    /// Every user of the machine can write it, or put another in its place: `readable_secret_file`.
+    /// Other users of the machine can write it: all of them, or a group that is not the user's own.
+    /// `readable_secret_file`.
     OthersWrite,
     /// Another user of the machine owns it, who is not the administrator: `readable_secret_file`.
     OtherOwner,
+    /// Other users of the machine can write a folder on the way to it, and so put another file in its
+    /// place: `readable_secret_file`.
+    PathOthersWrite,
+    /// Another user of the machine, who is not the administrator, owns a folder or a link on the way
+    /// to it, and can so put another file in its place: `readable_secret_file`.
+    PathOtherOwner,
     /// It stays as it is for as long as the process runs, although whoever provides it can change it: `static_mount`.
     NeverUpdated,
+}
+
+impl Notice {
+    /// Why a file is not only ours to write; `None` if it is. It follows "a file of which".
+    pub(crate) const fn why_not_ours(self) -> Option<&'static str> {
+        match self {
+            Self::OthersWrite => Some("other users of this machine can write the text"),
+            Self::OtherOwner => Some("another user of this machine is the owner"),
+            Self::PathOthersWrite => Some("other users of this machine can write a folder on the path"),
+            Self::PathOtherOwner => Some("another user of this machine owns a folder or a link on the path"),
+            Self::OthersRead | Self::NeverUpdated => None,
+        }
+    }
 }
 
 /// Why a value that is there cannot be had. It holds nothing of the value.

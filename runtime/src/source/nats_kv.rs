@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
@@ -50,9 +51,15 @@ use crate::tasks::{self, Tasks};
 /// let sources = Sources::new().then(environment).then(bucket);
 /// # Ok(()) }
 /// ```
+#[derive(Clone)]
 pub struct NatsKv {
     bucket: String,
     published: Published,
+    _open: Arc<Open>,
+}
+
+/// What ends with the last clone of the source.
+struct Open {
     client: Client,
     _watch: Owned,
 }
@@ -68,9 +75,9 @@ impl NatsKv {
     ///
     /// # Errors
     /// [`AttachError`], with what is wrong with the server's locator and credentials, with the server, or with the bucket.
-    pub async fn connect(source: &dyn Source, base: &str, bucket: &str) -> Result<Self, AttachError> {
-        let store = store::load::<Nats>("nats_kv", source, base, DEADLINE)?;
-        let begun = within(DEADLINE, async {
+    pub async fn connect(source: &(impl Source + Clone + 'static), base: &str, bucket: &str) -> Result<Self, AttachError> {
+        let store = store::load::<Nats>("nats_kv", Arc::new(source.clone()), base, DEADLINE).await?;
+        let begun = within(store.target.time_left(), async {
             let Attachment { client, findings, .. } = Nats::connect(&store.target).await?;
             let begun = match logged() {
                 Some(finding) => Err(finding.into()),
@@ -90,7 +97,7 @@ impl NatsKv {
         let (client, begun) = store.settle(result)?;
         let published = Published::new(begun.snapshot.clone());
         let watch = Owned::spawn(watch(client.clone(), bucket.to_owned(), begun, published.clone()));
-        Ok(Self { bucket: bucket.to_owned(), published, client, _watch: watch })
+        Ok(Self { bucket: bucket.to_owned(), published, _open: Arc::new(Open { client, _watch: watch }) })
     }
 }
 
@@ -109,7 +116,7 @@ impl Source for NatsKv {
     }
 }
 
-impl Drop for NatsKv {
+impl Drop for Open {
     fn drop(&mut self) {
         // The driver's own task goes on until it is told.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use super::{Changes, Group, Part, Source, Unreadable, Value};
 use crate::credentials::AnyCredentials;
@@ -27,7 +28,7 @@ use crate::credentials::AnyCredentials;
 ///     .then(ServiceBindings::process());
 /// assert_eq!(sources.name(), "the environment and the systemd credentials, then the service bindings");
 /// ```
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     ranks: Vec<Rank>,
 }
@@ -42,7 +43,7 @@ impl Sources {
     /// Adds a source behind all others: it gives what none of them has.
     #[must_use]
     pub fn then(mut self, source: impl Source + 'static) -> Self {
-        self.ranks.push(Rank { members: vec![Box::new(source)] });
+        self.ranks.push(Rank { members: vec![Arc::new(source)] });
         self
     }
 
@@ -50,7 +51,7 @@ impl Sources {
     #[must_use]
     pub fn beside(mut self, source: impl Source + 'static) -> Self {
         match self.ranks.last_mut() {
-            Some(rank) => rank.members.push(Box::new(source)),
+            Some(rank) => rank.members.push(Arc::new(source)),
             None => return self.then(source),
         }
         self
@@ -58,8 +59,9 @@ impl Sources {
 }
 
 /// Sources of which none wins over another.
+#[derive(Clone)]
 struct Rank {
-    members: Vec<Box<dyn Source>>,
+    members: Vec<Arc<dyn Source>>,
 }
 
 fn has(source: &dyn Source, variable: &str) -> bool {
@@ -152,8 +154,6 @@ impl fmt::Debug for Sources {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use secrecy::ExposeSecret as _;
 
     use super::*;

@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::Path;
 
 use backing_services_rules::variable::is_valid;
 
-use super::{Changes, Environment, Notice, Source, Unreadable, Value, file, path_in};
+use super::{Changes, Environment, Source, Unreadable, Value, file, path_in};
 
 /// The credentials of a systemd unit (`LoadCredential=`, `LoadCredentialEncrypted=`; [systemd.exec(5)]).
 ///
@@ -26,6 +25,7 @@ use super::{Changes, Environment, Notice, Source, Unreadable, Value, file, path_
 /// ```
 ///
 /// [systemd.exec(5)]: https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#Credentials
+#[derive(Clone)]
 pub struct SystemdCredentials {
     environment: Environment,
 }
@@ -62,10 +62,8 @@ impl Source for SystemdCredentials {
         let found = file::read_in(&folder, variable)
             .map_err(|fault| Unreadable::new(format!("is a systemd credential in a file that {fault}")))?;
         let Some(found) = found else { return Ok(None) };
-        let owner = is_foreign(&folder.join(variable)).then_some(Notice::OtherOwner);
-        Ok(found
-            .text
-            .map(|text| Value::new(text, format!("the systemd credential `{variable}`")).noticed(found.notices).noticed(owner)))
+        let place = format!("the systemd credential `{variable}`");
+        Ok(found.text.map(|text| Value::new(text, place).of_this_machine().noticed(found.notices)))
     }
 
     fn changes(&self) -> Changes {
@@ -79,26 +77,10 @@ impl fmt::Debug for SystemdCredentials {
     }
 }
 
-/// Whether a user owns the file who is neither the one that this process runs as, nor the administrator.
-#[cfg(target_os = "linux")]
-fn is_foreign(path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let owner = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.uid());
-    match (owner(path), owner(Path::new("/proc/self"))) {
-        (Ok(owner), Ok(own)) => owner != 0 && owner != own,
-        _ => true,
-    }
-}
-
-/// systemd is Linux's.
-#[cfg(not(target_os = "linux"))]
-fn is_foreign(_: &Path) -> bool {
-    false
-}
-
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
+    use super::super::Notice;
     use super::*;
     use secrecy::ExposeSecret as _;
     use std::os::unix::fs::PermissionsExt as _;
@@ -147,18 +129,6 @@ mod tests {
         for path in ["/does/not/exist", "relative", "/etc/hostname"] {
             let source = SystemdCredentials::of(Environment::from_iter([(VARIABLE, path)]));
             assert!(source.get("GOOD").unwrap_err().is_whole(), "{path}");
-        }
-    }
-
-    /// It takes the administrator to give a file away.
-    #[test]
-    fn another_users_credential_is_noticed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("KEY");
-        std::fs::write(&path, "x").unwrap();
-        assert!(!is_foreign(&path));
-        if std::os::unix::fs::chown(&path, Some(65_534), None).is_ok() {
-            assert!(is_foreign(&path));
         }
     }
 }

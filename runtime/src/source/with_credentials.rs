@@ -11,6 +11,10 @@ use crate::credentials::{AnyCredentials, Credentials};
 ///
 /// Everything else is read from the source: the locator, whom to trust, and the user where the credentials do not come with one. A password in the source is
 /// an error then. [`Credentials`] has an example.
+///
+/// Where the locator is a store's, the field has to list its hosts, `#[service(hosts = "db.example.com")]`: whoever writes into the store would otherwise choose
+/// who gets the credentials (`unlisted_host`).
+#[derive(Clone)]
 pub struct WithCredentials<S> {
     source: S,
     of: Vec<(String, AnyCredentials)>,

@@ -1,0 +1,537 @@
+//! The way to a file, from the root on: every folder and every link is opened or read by itself, and
+//! has to be ours or the administrator's, and nobody else's to write.
+//!
+//! Each step begins at the folder that the step before it opened. So what is checked is what is
+//! opened, and a path that changes meanwhile changes nothing.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, readlinkat, statat};
+
+use super::super::Notice;
+use super::{Fault, group};
+
+/// The most links on one way: 40, which is Linux's own limit (`path_resolution(7)`).
+const MOST_LINKS: usize = 40;
+
+/// The most steps of one way: more than a path of 4,096 bytes has, which is Linux's `PATH_MAX`.
+const MOST_STEPS: usize = 4096;
+
+/// A folder is opened to be gone through, not to be read: permission to search it is enough.
+#[cfg(target_os = "linux")]
+const SEARCH: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const SEARCH: OFlags = OFlags::RDONLY;
+
+const OTHERS_READ: u32 = 0o004;
+const OTHERS_WRITE: u32 = 0o002;
+const GROUP_WRITE: u32 = 0o020;
+const STICKY: u32 = 0o1000;
+
+/// A folder on the way.
+struct Folder {
+    opened: File,
+    metadata: Metadata,
+}
+
+/// How far it has been gone.
+pub(crate) struct Way {
+    /// As which user.
+    user: u32,
+    /// From the root to the folder that was reached.
+    folders: Vec<Folder>,
+    /// Where that is, without links.
+    real: PathBuf,
+    links: usize,
+    steps: usize,
+    /// Who else decides where it leads.
+    doubt: Option<Notice>,
+}
+
+/// Where a path leads.
+pub(crate) enum End {
+    /// To a folder, which is the last one of the way now.
+    Folder,
+    /// To what is no folder, by its name in the last folder of the way.
+    Entry(OsString),
+    /// To a name that the last folder of the way does not have.
+    Nothing(OsString),
+}
+
+impl Way {
+    /// At the root, as the user that this process runs as.
+    pub(crate) fn root() -> Result<Self, Fault> {
+        Self::of_user(rustix::process::geteuid().as_raw())
+    }
+
+    pub(super) fn of_user(user: u32) -> Result<Self, Fault> {
+        let mut way = Self { user, folders: Vec::new(), real: PathBuf::new(), links: 0, steps: 0, doubt: None };
+        way.begin()?;
+        Ok(way)
+    }
+
+    /// Who else decides where the way leads; `None` if it is nobody.
+    #[cfg(feature = "sqlite")]
+    pub(crate) const fn doubt(&self) -> Option<Notice> {
+        self.doubt
+    }
+
+    /// Where the last folder is, without links.
+    pub(crate) fn real(&self) -> &Path {
+        &self.real
+    }
+
+    /// The device and the number of the last folder, by which it is known again.
+    pub(crate) fn identity(&self) -> Option<(u64, u64)> {
+        self.folders.last().map(Folder::identity)
+    }
+
+    /// Whether the last folder is in that one, at any depth, or is that one.
+    pub(crate) fn is_within(&self, identity: (u64, u64)) -> bool {
+        self.folders.iter().any(|folder| folder.identity() == identity)
+    }
+
+    /// Whether it went through a link since it had gone through so many.
+    pub(crate) const fn links(&self) -> usize {
+        self.links
+    }
+
+    /// Whether others can add entries to the last folder, though they cannot replace those of ours.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn others_add(&self) -> bool {
+        self.folders.last().is_none_or(|folder| self.others_write(&folder.metadata))
+    }
+
+    fn begin(&mut self) -> Result<(), Fault> {
+        self.folders.clear();
+        self.real = PathBuf::from("/");
+        let flags = SEARCH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        self.enter(openat(CWD, "/", flags, Mode::empty()))
+    }
+
+    /// Follows an absolute path from the root, or a relative one from the folder that was reached.
+    pub(crate) fn follow(&mut self, path: &Path) -> Result<End, Fault> {
+        // What is still to come, the next step last.
+        let mut rest = steps(path);
+        let mut end = End::Folder;
+        while let Some(step) = rest.pop() {
+            self.steps += 1;
+            if self.steps > MOST_STEPS {
+                return Err(Fault::Broken);
+            }
+            match step {
+                Step::Root => self.begin()?,
+                Step::Up => self.leave(),
+                Step::Name(name) => {
+                    end = self.step(name, &mut rest)?;
+                    match end {
+                        End::Folder => {}
+                        _ if rest.is_empty() => return Ok(end),
+                        End::Entry(_) => return Err(Fault::Broken),
+                        End::Nothing(_) => return Err(Fault::Absent),
+                    }
+                }
+            }
+        }
+        Ok(end)
+    }
+
+    fn step(&mut self, name: OsString, rest: &mut Vec<Step>) -> Result<End, Fault> {
+        let folder = &self.folders.last().ok_or(Fault::Broken)?.opened;
+        let found = match statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(rustix::io::Errno::NOENT) => return Ok(End::Nothing(name)),
+            found => found?,
+        };
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::Symlink => {
+                self.links += 1;
+                if self.links > MOST_LINKS {
+                    return Err(Fault::Broken);
+                }
+                let target = readlinkat(folder, &name, Vec::new())?;
+                let is_foreign = self.is_foreign(found.st_uid);
+                self.suspect(is_foreign.then_some(Notice::PathOtherOwner));
+                rest.extend(steps(Path::new(&OsString::from_vec(target.into_bytes()))));
+                Ok(End::Folder)
+            }
+            FileType::Directory => {
+                let flags = SEARCH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let opened = openat(folder, &name, flags, Mode::empty());
+                self.enter(opened)?;
+                self.real.push(name);
+                Ok(End::Folder)
+            }
+            _ => Ok(End::Entry(name)),
+        }
+    }
+
+    fn enter(&mut self, opened: rustix::io::Result<rustix::fd::OwnedFd>) -> Result<(), Fault> {
+        let opened = File::from(opened?);
+        let metadata = opened.metadata()?;
+        if self.is_foreign(metadata.uid()) {
+            self.suspect(Some(Notice::PathOtherOwner));
+        } else if self.others_write(&metadata) && metadata.mode() & STICKY == 0 {
+            // In a sticky folder, nobody but an entry's owner removes or renames it, or the folder's.
+            self.suspect(Some(Notice::PathOthersWrite));
+        }
+        self.folders.push(Folder { opened, metadata });
+        Ok(())
+    }
+
+    /// Goes up by one folder. What is above the root is the root.
+    fn leave(&mut self) {
+        if self.folders.len() > 1 {
+            self.folders.pop();
+            self.real.pop();
+        }
+    }
+
+    /// Opens an entry of the last folder to read it, and gives what was opened, and who else can get
+    /// at it. It does not wait, whatever the entry is, and it follows no link.
+    pub(crate) fn open(&self, name: &OsStr) -> Result<(File, Metadata, Option<Notice>), Fault> {
+        let folder = &self.folders.last().ok_or(Fault::Broken)?.opened;
+        let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        // Before it is opened, too: opening a device may do something.
+        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
+            return Err(Fault::NotRegular);
+        }
+        is_of_the_kernel(folder)?;
+        self.open_whatever_it_is(folder, name)
+    }
+
+    /// The entry may have become another one since it was looked at.
+    fn open_whatever_it_is(&self, folder: &File, name: &OsStr) -> Result<(File, Metadata, Option<Notice>), Fault> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(openat(folder, name, flags, Mode::empty())?);
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(Fault::NotRegular);
+        }
+        is_of_the_kernel(&file)?;
+        let exposure = self.exposure(&metadata);
+        Ok((file, metadata, exposure))
+    }
+
+    /// Makes a file in the last folder that only its owner can read; not if there is one.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn create(&self, name: &OsStr) -> io::Result<()> {
+        let folder = &self.folders.last().ok_or(io::ErrorKind::NotFound)?.opened;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(folder, name, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(_) | Err(rustix::io::Errno::EXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Who else can get at a file at the end of the way: the worst of it.
+    fn exposure(&self, metadata: &Metadata) -> Option<Notice> {
+        if self.is_foreign(metadata.uid()) {
+            Some(Notice::OtherOwner)
+        } else if self.others_write(metadata) {
+            Some(Notice::OthersWrite)
+        } else if self.doubt.is_some() {
+            self.doubt
+        } else {
+            (metadata.mode() & OTHERS_READ != 0).then_some(Notice::OthersRead)
+        }
+    }
+
+    fn suspect(&mut self, doubt: Option<Notice>) {
+        self.doubt = self.doubt.or(doubt);
+    }
+
+    /// Whether it is another user's, who is not the administrator.
+    const fn is_foreign(&self, owner: u32) -> bool {
+        owner != 0 && owner != self.user
+    }
+
+    fn others_write(&self, metadata: &Metadata) -> bool {
+        let mode = metadata.mode();
+        mode & OTHERS_WRITE != 0 || (mode & GROUP_WRITE != 0 && !group::is_only_ours(metadata.gid(), self.user))
+    }
+}
+
+impl Folder {
+    fn identity(&self) -> (u64, u64) {
+        (self.metadata.dev(), self.metadata.ino())
+    }
+}
+
+/// One step of a path.
+enum Step {
+    Root,
+    Up,
+    Name(OsString),
+}
+
+/// The steps of a path, the first one last.
+fn steps(path: &Path) -> Vec<Step> {
+    let step = |component: Component<'_>| match component {
+        Component::RootDir => Some(Step::Root),
+        Component::ParentDir => Some(Step::Up),
+        Component::Normal(name) => Some(Step::Name(name.to_owned())),
+        Component::CurDir | Component::Prefix(_) => None,
+    };
+    path.components().rev().filter_map(step).collect()
+}
+
+impl From<rustix::io::Errno> for Fault {
+    fn from(error: rustix::io::Errno) -> Self {
+        io::Error::from(error).into()
+    }
+}
+
+/// The file systems whose files are the kernel's, and no files (`linux/magic.h`). Reading one may
+/// wait, or do something; and what is in it is this machine's state, and no value.
+#[cfg(target_os = "linux")]
+const OF_THE_KERNEL: [u32; 23] = [
+    0x0000_9fa0, // procfs
+    0x6265_6572, // sysfs
+    0x6462_6720, // debugfs
+    0x7472_6163, // tracefs
+    0x6367_7270, // cgroup2
+    0x0027_e0eb, // cgroup
+    0x7363_6673, // securityfs
+    0xf97c_ff8c, // selinuxfs
+    0x4341_5d53, // smackfs
+    0x6265_6570, // configfs
+    0xcafe_4a11, // bpf
+    0x6165_676c, // pstore
+    0xde5e_81e4, // efivarfs
+    0x0000_1cd1, // devpts
+    0x1980_0202, // mqueue
+    0x4249_4e4d, // binfmt_misc
+    0x6e73_6673, // nsfs
+    0x5049_5045, // pipefs
+    0x534f_434b, // sockfs
+    0x0904_1934, // anonymous inodes
+    0x0765_5821, // resctrl
+    0x6e66_7364, // nfsd
+    0xabba_1974, // xenfs
+];
+
+#[cfg(target_os = "linux")]
+fn is_of_the_kernel(opened: &File) -> Result<(), Fault> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the numbers have 32 bits")]
+    let kind = rustix::fs::fstatfs(opened)?.f_type as u32;
+    if OF_THE_KERNEL.contains(&kind) { Err(Fault::OfTheKernel) } else { Ok(()) }
+}
+
+/// Elsewhere there is no table of them. What is not a regular file is refused all the same.
+#[cfg(not(target_os = "linux"))]
+fn is_of_the_kernel(_: &File) -> Result<(), Fault> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+
+    use super::*;
+    use crate::source::file::read;
+
+    /// Nobody's number in most systems.
+    const STRANGER: u32 = 54_321;
+
+    /// As the user whose the test's files are.
+    fn own() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    fn set(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn folder(path: PathBuf) -> PathBuf {
+        fs::create_dir(&path).unwrap();
+        set(&path, 0o755);
+        path
+    }
+
+    fn file(path: PathBuf) -> PathBuf {
+        fs::write(&path, "kanarie-7f3a").unwrap();
+        set(&path, 0o600);
+        path
+    }
+
+    /// What is noticed of a file, as a user.
+    fn seen_by(user: u32, path: &Path) -> Result<Option<Notice>, Fault> {
+        let mut way = Way::of_user(user)?;
+        match way.follow(path)? {
+            End::Entry(name) => Ok(way.open(&name)?.2),
+            End::Folder => Err(Fault::NotRegular),
+            End::Nothing(_) => Err(Fault::Absent),
+        }
+    }
+
+    fn seen(path: &Path) -> Option<Notice> {
+        seen_by(own(), path).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_others_can_write_is_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let key = file(root.path().join("key"));
+        for (mode, notice) in [
+            (0o600, None),
+            (0o640, None),
+            (0o644, Some(Notice::OthersRead)),
+            (0o602, Some(Notice::OthersWrite)),
+            (0o666, Some(Notice::OthersWrite)),
+        ] {
+            set(&key, mode);
+            assert_eq!(seen(&key), notice, "{mode:o}");
+        }
+    }
+
+    /// However far above the file it is, and wherever a link leads from.
+    #[test]
+    fn every_folder_up_to_the_root_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let top = folder(root.path().join("top"));
+        let deep = folder(folder(folder(top.join("a")).join("b")).join("c"));
+        let key = file(deep.join("key"));
+        let away = folder(root.path().join("away"));
+        symlink(&key, away.join("link")).unwrap();
+        symlink("../top", away.join("up")).unwrap();
+        let ways = [key.clone(), away.join("link"), away.join("up/a/b/c/key"), away.join("../top/a/../a/b/c/key")];
+        for way in &ways {
+            assert_eq!(seen(way), None, "{}", way.display());
+        }
+        for above in [&top, &deep, &top.join("a")] {
+            set(above, 0o777);
+            for way in &ways {
+                assert_eq!(seen(way), Some(Notice::PathOthersWrite), "{} {}", above.display(), way.display());
+            }
+            // In a sticky folder, what is ours stays where it is.
+            set(above, 0o1777);
+            for way in &ways {
+                assert_eq!(seen(way), None, "{} {}", above.display(), way.display());
+            }
+            set(above, 0o755);
+        }
+        // The folder that a link is in counts, and not only the one that it leads to.
+        set(&away, 0o777);
+        assert_eq!(seen(&key), None);
+        for way in &ways[1..] {
+            assert_eq!(seen(way), Some(Notice::PathOthersWrite), "{}", way.display());
+        }
+    }
+
+    /// The administrator's files pass for each user, and nobody else's but one's own.
+    #[test]
+    fn what_another_user_owns_is_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        set(root.path(), 0o755);
+        let top = folder(root.path().join("top"));
+        let key = file(top.join("key"));
+        symlink("key", top.join("link")).unwrap();
+        assert_eq!((seen(&key), seen(&top.join("link"))), (None, None));
+        if own() != 0 {
+            // Whoever is not the administrator cannot give files away: so it is looked at as somebody else.
+            assert_eq!(seen_by(STRANGER, &key).unwrap(), Some(Notice::OtherOwner));
+            return;
+        }
+        assert_eq!(seen_by(STRANGER, &key).unwrap(), None, "the administrator's is as good as one's own");
+        let give = |path: &Path| chown(path, Some(STRANGER), None).unwrap();
+        give(&key);
+        assert_eq!(seen(&key), Some(Notice::OtherOwner));
+        assert_eq!(seen_by(STRANGER, &key).unwrap(), None);
+        chown(&key, Some(0), None).unwrap();
+        std::os::unix::fs::lchown(top.join("link"), Some(STRANGER), None).unwrap();
+        assert_eq!((seen(&key), seen(&top.join("link"))), (None, Some(Notice::PathOtherOwner)));
+        give(&top);
+        assert_eq!(seen(&key), Some(Notice::PathOtherOwner));
+        // The owner of a sticky folder may remove what others have in it.
+        set(&top, 0o1777);
+        assert_eq!(seen(&key), Some(Notice::PathOtherOwner));
+        chown(&top, Some(0), None).unwrap();
+        give(root.path());
+        assert_eq!(seen(&key), Some(Notice::PathOtherOwner));
+        assert_eq!(seen_by(STRANGER, &key).unwrap(), None);
+    }
+
+    /// A group that has a user's name and no other member is the user's own.
+    #[test]
+    fn a_group_that_can_write_is_others_unless_it_is_only_ours() {
+        if own() != 0 {
+            return assert!(!group::is_only_ours(STRANGER, own()));
+        }
+        let root = tempfile::tempdir().unwrap();
+        let top = folder(root.path().join("top"));
+        let key = file(top.join("key"));
+        set(&key, 0o660);
+        assert_eq!(seen(&key), None, "the administrator's own");
+        chown(&key, None, Some(STRANGER)).unwrap();
+        assert_eq!(seen(&key), Some(Notice::OthersWrite));
+        set(&key, 0o640);
+        assert_eq!(seen(&key), None, "a group may read");
+        chown(&top, None, Some(STRANGER)).unwrap();
+        set(&top, 0o775);
+        assert_eq!(seen(&key), Some(Notice::PathOthersWrite));
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let root = tempfile::tempdir().unwrap();
+        let pipe = root.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let socket = root.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [&pipe, &socket, Path::new("/dev/zero"), Path::new("/dev/tty"), root.path()] {
+            assert_eq!(read(path).err(), Some(Fault::NotRegular), "{}", path.display());
+        }
+        // As if the entry had become another one just now: opening it waits for nobody, and follows no link.
+        symlink("/etc/passwd", root.path().join("link")).unwrap();
+        let mut way = Way::root().unwrap();
+        assert!(matches!(way.follow(root.path()), Ok(End::Folder)));
+        let folder = &way.folders.last().unwrap().opened;
+        let swapped = |name: &str| way.open_whatever_it_is(folder, name.as_ref()).err();
+        assert_eq!((swapped("pipe"), swapped("link")), (Some(Fault::NotRegular), Some(Fault::Broken)));
+        let mut way = Way::root().unwrap();
+        assert!(matches!(way.follow(Path::new("/proc/self")), Ok(End::Folder)));
+        let folder = &way.folders.last().unwrap().opened;
+        let swapped = way.open_whatever_it_is(folder, "environ".as_ref()).err();
+        assert!(!cfg!(target_os = "linux") || swapped == Some(Fault::OfTheKernel), "{swapped:?}");
+    }
+
+    #[test]
+    fn links_do_not_lead_in_circles() {
+        let root = tempfile::tempdir().unwrap();
+        symlink("loop", root.path().join("loop")).unwrap();
+        symlink("two/x", root.path().join("one")).unwrap();
+        symlink("one/x", root.path().join("two")).unwrap();
+        for name in ["loop", "one", "two", "one/y"] {
+            assert_eq!(read(&root.path().join(name)).err(), Some(Fault::Broken), "{name}");
+        }
+        let key = file(root.path().join("0"));
+        for i in 1..=MOST_LINKS {
+            symlink((i - 1).to_string(), root.path().join(i.to_string())).unwrap();
+        }
+        symlink(MOST_LINKS.to_string(), root.path().join("more")).unwrap();
+        assert!(read(&root.path().join(MOST_LINKS.to_string())).is_ok() && read(&key).is_ok());
+        assert_eq!(read(&root.path().join("more")).err(), Some(Fault::Broken));
+        assert_eq!(read(&key.join("x")).err(), Some(Fault::Broken));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_kernels_files_are_no_files() {
+        for path in ["/proc/self/environ", "/proc/kmsg", "/proc/self/mem", "/proc/1/environ", "/sys/kernel/uevent_seqnum"] {
+            if Path::new(path).exists() {
+                assert!(matches!(read(Path::new(path)).err(), Some(Fault::OfTheKernel | Fault::Forbidden)), "{path}");
+            }
+        }
+        let root = tempfile::tempdir().unwrap();
+        symlink("/proc/self/environ", root.path().join("link")).unwrap();
+        assert_eq!(read(&root.path().join("link")).err(), Some(Fault::OfTheKernel), "through a link");
+        // A link of the kernel's is followed by what it says, and so to nothing that has no name.
+        assert!(read(Path::new("/proc/self/fd/0")).is_err());
+    }
+}
