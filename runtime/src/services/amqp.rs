@@ -191,7 +191,7 @@ impl Service for Amqp {
         posture.tls = tls;
         posture.server = greeting.product.zip(greeting.version).map(|(product, version)| ServerPosture::new(&product, &version));
         posture.account = target.user().map(printable);
-        posture.authentication = Some(if target.password().is_some() { "password" } else { "client certificate" }.to_owned());
+        posture.authentication = Some(authentication(target, posture.tls.as_ref()).to_owned());
         posture.privileges = account.privileges;
         posture.remarks = REMARKS.to_vec();
         Ok(Attachment::new(AmqpClient::new(target, link), posture).with_findings(account.findings))
@@ -206,6 +206,15 @@ impl Service for Amqp {
 
     async fn close(client: &AmqpClient) {
         client.close().await;
+    }
+}
+
+/// What proved who logged in.
+fn authentication(target: &Target, tls: Option<&TlsPosture>) -> &'static str {
+    match target.password() {
+        Some(_) => "password",
+        None if target.is_login_by_certificate(tls) => "client certificate",
+        None => "nothing",
     }
 }
 

@@ -116,11 +116,11 @@ impl Service for Https {
             posture.tls = if target.is_plaintext() { None } else { Some(witness.posture_of_connected()?) };
             posture.server = response.header("server").map(|server| ServerPosture::new(server, ""));
             posture.account = target.user().map(printable);
-            posture.authentication = match (target.user(), target.password(), target.client_certificate()) {
-                (Some(_), Some(_), _) => Some("Basic".to_owned()),
-                (None, Some(_), _) => Some("Bearer".to_owned()),
-                (_, None, Some(_)) => Some("client certificate".to_owned()),
-                _ => None,
+            posture.authentication = match (target.user(), target.password()) {
+                (Some(_), Some(_)) => Some("Basic".to_owned()),
+                (None, Some(_)) => Some("Bearer".to_owned()),
+                (_, None) if target.is_login_by_certificate(posture.tls.as_ref()) => Some("client certificate".to_owned()),
+                (_, None) => None,
             };
         }
         Ok(Attachment::new(client, posture))

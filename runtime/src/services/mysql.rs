@@ -74,7 +74,7 @@ use crate::container::Container;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::locator::Host;
 use crate::needs::Grantable;
-use crate::posture::{Posture, ServerPosture, TrustPosture, printable};
+use crate::posture::{Posture, ServerPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
 
@@ -151,14 +151,13 @@ impl Service for MySql {
     async fn connect(target: &Target) -> Result<Attachment<MySqlPool>, Refusal> {
         let mut posture = Posture::of::<Self>(target);
         let seen = preflight::run(target, user(target)).await?;
-        posture.authentication = Some(seen.plugin.name().to_owned());
-        if let Some(tls) = &seen.tls {
+        let by_certificate = target.is_login_by_certificate(seen.tls.as_ref());
+        posture.authentication = Some(if by_certificate { "client certificate" } else { seen.plugin.name() }.to_owned());
+        posture.tls = seen.tls.map(driver::as_trusted);
+        if let Some(tls) = &posture.tls {
             posture.remarks.extend(REMARKS);
-            if tls.trust == TrustPosture::PrivateCa {
-                posture.remarks.push("sqlx trusts the public roots beside the private authority, on the connections of its pool");
-            }
+            posture.remarks.push(driver::remark_on_trust(tls.trust));
         }
-        posture.tls = seen.tls;
 
         let bound = Arc::new(OnceLock::new());
         let pool = pool(target, Arc::clone(&bound))?;

@@ -173,7 +173,10 @@ impl Service for Nats {
         posture.server = version.map(|version| ServerPosture::new("nats-server", &version));
         posture.account = account.name;
         posture.privileges = account.privileges;
-        posture.authentication = Some(credentials.name().to_owned());
+        posture.authentication = Some(match credentials {
+            Credentials::Certificate if !target.is_login_by_certificate(posture.tls.as_ref()) => "nothing".to_owned(),
+            _ => credentials.name().to_owned(),
+        });
         posture.remarks = REMARKS.to_vec();
         Ok(Attachment::new(client, posture).with_findings(finding.into_iter().chain(account.findings)))
     }

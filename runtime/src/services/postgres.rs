@@ -52,7 +52,7 @@ use crate::finding::{Failure, FailureKind, Finding};
 use crate::grants::Grants;
 use crate::locator::Host;
 use crate::needs::Grantable;
-use crate::posture::{Posture, ServerPosture, TrustPosture, printable};
+use crate::posture::{Posture, ServerPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
 
@@ -114,13 +114,11 @@ impl Service for Postgres {
         let mut posture = Posture::of::<Self>(target);
         let seen = preflight::run(target, user(target), database(target)).await?;
         posture.authentication = Some(seen.authentication.to_owned());
-        if let Some(tls) = &seen.tls {
+        posture.tls = seen.tls.map(driver::as_trusted);
+        if let Some(tls) = &posture.tls {
             posture.remarks.extend(REMARKS);
-            if tls.trust == TrustPosture::PrivateCa {
-                posture.remarks.push("sqlx trusts the public roots beside the private authority, on the connections of its pool");
-            }
+            posture.remarks.push(driver::remark_on_trust(tls.trust));
         }
-        posture.tls = seen.tls;
 
         let pool = pool(target)?;
         let mut connection = match within(target.connect_timeout().min(target.time_left()), pool.acquire()).await {

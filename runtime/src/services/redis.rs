@@ -151,7 +151,7 @@ impl Service for Redis {
         posture.tls = opened.tls;
         posture.server = account.server;
         posture.account = Some(printable(&account.user));
-        posture.authentication = Some("password".to_owned());
+        posture.authentication = Some(authentication(target, posture.tls.as_ref()).to_owned());
         posture.privileges = account.privileges;
         posture.remarks = REMARKS.to_vec();
         let findings = opened.finding.into_iter().chain(account.findings);
@@ -168,6 +168,15 @@ impl Service for Redis {
 
     async fn close(client: &RedisClient) {
         client.close().await;
+    }
+}
+
+/// What proved who logged in.
+fn authentication(target: &Target, tls: Option<&TlsPosture>) -> &'static str {
+    match target.password() {
+        Some(_) => "password",
+        None if target.is_login_by_certificate(tls) => "client certificate",
+        None => "nothing",
     }
 }
 

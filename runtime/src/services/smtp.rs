@@ -116,11 +116,11 @@ impl Service for Smtp {
         let mut posture = Posture::of::<Self>(target);
         posture.server = Some(ServerPosture::new(connection.smtp.server_info().name(), ""));
         posture.account = target.user().map(printable);
+        posture.tls = connection.tls.take();
         posture.authentication = match connection.mechanism {
             Some(mechanism) => Some(format!("AUTH {mechanism}")),
-            None => target.client_certificate().map(|_| "client certificate".to_owned()),
+            None => target.is_login_by_certificate(posture.tls.as_ref()).then(|| "client certificate".to_owned()),
         };
-        posture.tls = connection.tls.take();
         drop(connection);
         Ok(Attachment::new(client, posture))
     }

@@ -414,13 +414,14 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
     let authentication = match asked {
         Asked::Scram { bound: true } if binds => "SCRAM-SHA-256-PLUS",
         Asked::Scram { .. } => "SCRAM-SHA-256",
-        Asked::Nothing if demand == Demand::Certificate => "client certificate",
+        Asked::Nothing if target.is_login_by_certificate(dialled.tls.as_ref()) => "client certificate",
         Asked::Nothing => "nothing",
         Asked::Cleartext => "cleartext password",
         Asked::Md5 => "MD5",
         Asked::Unknown => return Err(unknown_authentication()),
     };
-    let is_weak = demand == Demand::Anything && !Demand::Binding.is_met(asked, binds);
+    let by_certificate = asked == Asked::Nothing && target.is_login_by_certificate(dialled.tls.as_ref());
+    let is_weak = demand == Demand::Anything && !by_certificate && !Demand::Binding.is_met(asked, binds);
     let finding = if is_weak { weakness(asked, binds, target) } else { None };
     Ok(Opened { client: Connection { client, _held: held }, tls: dialled.tls, authentication, finding, heard })
 }
