@@ -34,9 +34,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::locator::Host;
-use crate::posture::{
-    CertificatePosture, ClientCertificatePosture, TlsPosture, TrustPosture, printable,
-};
+use crate::posture::{CertificatePosture, ClientCertificatePosture, TlsPosture, TrustPosture, printable};
 use crate::service::Refusal;
 
 mod certificate;
@@ -239,8 +237,7 @@ impl Tls {
         let count = roots.count();
         let finding = |(at, dates): (usize, roots::Dates)| {
             let which = if count > 1 { format!(": number {} of {count}", at + 1) } else { String::new() };
-            let finding =
-                Finding::new(&CERTIFICATE_EXPIRY, format!("`{variable}` {}", dates.message(&which))).help(dates.help());
+            let finding = Finding::new(&CERTIFICATE_EXPIRY, format!("`{variable}` {}", dates.message(&which))).help(dates.help());
             if dates.is_a_warning() { finding.warning() } else { finding }
         };
         roots.dates(seconds(now)).map(finding).collect()
@@ -255,9 +252,8 @@ impl Tls {
         let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
         // rustls has a name of its own for the suites of TLS 1.3; IANA's has no version in it.
         let cipher = cipher.map(|cipher| cipher.replacen("TLS13_", "TLS_", 1));
-        let Seen { certificate, client_certificate, .. } = record
-            .seen()
-            .ok_or_else(|| Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be read"))?;
+        let Seen { certificate, client_certificate, .. } =
+            record.seen().ok_or_else(|| Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be read"))?;
         Ok(TlsPosture { version, cipher, trust: self.trust, certificate, client_certificate })
     }
 }

@@ -10,8 +10,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::CertificateError;
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::client::danger::{ServerCertVerified, ServerCertVerifier as _};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{Error, RootCertStore};
@@ -57,16 +57,14 @@ impl Roots {
     /// Those of a `_CA` variable, and nobody else.
     pub(super) fn private(pem: &str) -> Result<Self, Unusable> {
         let unusable = |message| Unusable { what: Part::Ca, rule: &MALFORMED_VALUE, message, help: CA_HELP };
-        let certificates = super::certificates(pem)
-            .ok_or_else(|| unusable("holds no certificate in PEM, or one that is damaged"))?;
+        let certificates =
+            super::certificates(pem).ok_or_else(|| unusable("holds no certificate in PEM, or one that is damaged"))?;
         let mut given = Vec::new();
         for der in certificates {
-            let standing = certificate::standing(&der)
-                .ok_or_else(|| unusable("holds something in PEM that is no X.509 certificate"))?;
+            let standing =
+                certificate::standing(&der).ok_or_else(|| unusable("holds something in PEM that is no X.509 certificate"))?;
             if standing.is_authority && !standing.may_sign {
-                return Err(unusable(
-                    "holds an authority that may sign no certificates: its key usage lacks `keyCertSign`",
-                ));
+                return Err(unusable("holds an authority that may sign no certificates: its key usage lacks `keyCertSign`"));
             }
             given.push(Given { der, standing });
         }
@@ -99,7 +97,8 @@ impl Roots {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if let Some(same) = self.alone(|given| given.der == *end_entity) {
+        let is_same = |given: &&Given| !given.standing.is_authority && given.der == *end_entity;
+        if let Some(same) = self.given.iter().find(is_same) {
             return same.standing.verify_alone(end_entity, name, now);
         }
         let verified = match self.chain_at(now.as_secs())? {
@@ -109,18 +108,16 @@ impl Roots {
         verified.map_err(|error| match error {
             Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
                 let issuer = certificate::issuer(intermediates.last().unwrap_or(end_entity));
-                let is_issuer = |given: &Given| issuer.is_some() && given.standing.subject == issuer;
-                match self.alone(is_issuer) {
-                    Some(_) => Distrust::NoAuthority.into(),
-                    None => Distrust::of(end_entity, intermediates).map_or(error, Into::into),
+                let is_issuer = |given: &&Given| issuer.is_some() && given.standing.subject == issuer;
+                match self.given.iter().find(is_issuer) {
+                    Some(given) if !given.standing.is_authority => Distrust::NoAuthority.into(),
+                    Some(given) if now.as_secs() > given.standing.not_after => CertificateError::Expired.into(),
+                    Some(given) if now.as_secs() < given.standing.not_before => CertificateError::NotValidYet.into(),
+                    _ => Distrust::of(end_entity, intermediates).map_or(error, Into::into),
                 }
             }
             error => error,
         })
-    }
-
-    fn alone(&self, is_wanted: impl Fn(&Given) -> bool) -> Option<&Given> {
-        self.given.iter().find(|given| !given.standing.is_authority && is_wanted(given))
     }
 
     /// The verifier with the authorities that are valid now: a process may outlive one of them.
@@ -217,9 +214,7 @@ impl Dates {
                 "write the authority's new certificate in its place; if it has none, the servers need certificates of another \
                  authority"
             }
-            Self::Ending(_) => {
-                "write the authority's next certificate beside it; servers may present what either of them issued"
-            }
+            Self::Ending(_) => "write the authority's next certificate beside it; servers may present what either of them issued",
         }
     }
 
@@ -235,14 +230,7 @@ mod tests {
     const DAY: u64 = 86_400;
 
     fn ending_at(not_after: u64) -> Standing {
-        Standing {
-            is_authority: true,
-            may_sign: true,
-            is_for_servers: true,
-            not_before: 1000,
-            not_after,
-            subject: None,
-        }
+        Standing { is_authority: true, may_sign: true, is_for_servers: true, not_before: 1000, not_after, subject: None }
     }
 
     #[test]

@@ -55,8 +55,7 @@ impl Record {
     }
 
     fn note(&self, end_entity: &CertificateDer<'_>, version: &'static str, client: ClientCertificatePosture) {
-        let seen = certificate::read(end_entity)
-            .map(|certificate| Seen { certificate, version, client_certificate: client });
+        let seen = certificate::read(end_entity).map(|certificate| Seen { certificate, version, client_certificate: client });
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 }
