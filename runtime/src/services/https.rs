@@ -3,7 +3,8 @@
 //! # Locator
 //! `https://host:port/base/path`. The port is 443 and the base path is `/` unless the locator says otherwise. `https://user:password@host`, or the `_USER`
 //! and `_PASSWORD` variables, log in as Basic; a password without a user (`https://:token@host`, or `_PASSWORD` alone) is a Bearer token; a client
-//! certificate needs neither. Without any of them nobody logs in. Parameters:
+//! certificate needs neither: then each handshake has to ask for it, and a server that does not is the finding `weak_authentication`. Without any of them
+//! nobody logs in. Parameters:
 //!
 //! | parameter | meaning | default |
 //! |---|---|---|

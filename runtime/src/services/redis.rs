@@ -13,7 +13,8 @@
 //! # How it is attached
 //! 1. **TLS**, from the first byte on, by our own configuration: the resource's `_CA` and nothing else, or the public roots. The driver gets the verified
 //!    stream, and never dials.
-//! 2. **A `PING` before logging in.** A server that answers it lets everybody in: the finding `weak_authentication`.
+//! 2. **A `PING` before logging in.** A server that answers it lets everybody in: the finding `weak_authentication`. A client certificate is no login
+//!    here: it is shown to a server that asks for it (`tls-auth-clients`), beside the password.
 //! 3. **Logging in** with `HELLO 3 AUTH`, which has no variant without a user: a driver that tries RESP2's `AUTH` again without the user's name would log
 //!    in as somebody else.
 //! 4. **The probe**, in one round trip, which is told below.

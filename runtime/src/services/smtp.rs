@@ -17,7 +17,8 @@
 //! 1. **TLS**, by our own configuration: the resource's `_CA` and nothing else, its `_PIN`, or the public roots. lettre gets the verified stream, and never
 //!    dials, so every connection of the pool is such a one, and only goes to addresses that pass the address rules.
 //! 2. **`EHLO`**, and **logging in** by `AUTH PLAIN` or `AUTH LOGIN`. A server that offers neither is refused: mail that nobody vouches for is not ours to
-//!    send. The password goes to the verified server alone.
+//!    send. The password goes to the verified server alone. A user without a password logs in by the client certificate, if the server asks for
+//!    it in each handshake.
 //! 3. **`NOOP`.** The connection is the pool's first one.
 //!
 //! SMTP does not tell what an account may do, nor which product answers.

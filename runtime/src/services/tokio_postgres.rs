@@ -22,8 +22,8 @@
 //!    host, even a verified one, cannot pass the login on. A server that wants the password in cleartext or as MD5, or wants nothing at all, or cannot
 //!    bind, is the finding `weak_authentication`; it has not been sent anything but the names of user and database. So is a certificate that defines no
 //!    binding: one that is signed with Ed25519 or RSA-PSS (RFC 5929, 4.1). Where that is waived, the login is bound if it can be, and otherwise is
-//!    what the server asks for. With a client certificate and without a password, it is the certificate that logs in, and a server that asks for a
-//!    password is refused.
+//!    what the server asks for. With a client certificate and without a password, it is the certificate that logs in: a server that
+//!    does not ask for it in the handshake, or asks for a password, is refused.
 //! 3. **The statement's time** is bounded.
 //!
 //! The first connection is asked who we are, what we can become, what that may do, and what `pg_stat_ssl` says of it: one statement. It is then the
