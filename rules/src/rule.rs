@@ -154,8 +154,8 @@ rules! {
         why: "What was said before the switch can be forged and carried over it: STARTTLS implementations have failed this way again and again."
         fix: "Use the port with implicit TLS: `smtps` on 465 (RFC 8314), `ldaps` on 636."
     }
-    CERTIFICATE_EXPIRY = "certificate_expiry" [Forbid: Attach, Watch] asvs("V12.3.2") cwe(298) {
-        "the server's certificate is in its period of validity; less than 14 days left is a warning"
+    CERTIFICATE_EXPIRY = "certificate_expiry" [Forbid: Load, Attach, Watch] asvs("V12.3.2") cwe(298) {
+        "the server's certificate, and each one in `_CA`, is in its period of validity; less than 14 days left of the server's, or 30 of one in `_CA`, is a warning"
         why: "An expired certificate's key may have been lost or sold, and nobody revokes what has expired. The warning is for the outage that it would be."
         fix: "Renew the certificate; look at the clock of this machine."
     }
@@ -235,7 +235,7 @@ rules! {
         fix: "Grant what the report names."
     }
     WEAK_AUTHENTICATION = "weak_authentication" [Deny: Attach, Watch] asvs("V12.3.5", "V13.2.1") cwe(1390) {
-        "the server proves that it knows the password, or is asked for a certificate: no cleartext password, no MD5, no login without any proof"
+        "the server proves that it knows the password, or asks for the client certificate and gets it: no cleartext password, no MD5, no login without any proof"
         why: "A cleartext password or an MD5 hash is the credential itself, handed to whoever answered; a server that asks for nothing has let everybody in."
         fix: "PostgreSQL: `password_encryption = scram-sha-256`, set the password again, and `scram-sha-256` in pg_hba.conf."
     }

@@ -238,8 +238,13 @@ impl Attempt {
                 self.facts.target = target;
                 let findings = std::mem::take(&mut connected.findings);
                 judge(&mut connected.posture, findings, self.declaration, today, &self.facts.place);
-                let findings = connected.posture.findings.iter().cloned();
-                problems.extend(findings.map(|finding| (self.ordinal, Problem::Finding(finding))));
+                // Loading has reported some of them: what a `_CA` variable says of its dates.
+                let is_known = |finding: &Finding, (ordinal, problem): &(usize, Problem)| {
+                    *ordinal == self.ordinal && problem.name() == finding.rule().name && problem.message() == finding.message()
+                };
+                let is_new = |finding: &&Finding| !problems.iter().any(|problem| is_known(finding, problem));
+                let news: Vec<_> = connected.posture.findings.iter().filter(is_new).cloned().collect();
+                problems.extend(news.into_iter().map(|finding| (self.ordinal, Problem::Finding(finding))));
                 tracing::debug!(field = self.facts.place.field, "connected: {}", connected.posture);
                 self.connected = Some(connected);
             }
@@ -278,7 +283,7 @@ pub(crate) fn judge(
     today: Date,
     place: &Place,
 ) {
-    findings.extend(posture.tls.as_ref().and_then(|tls| crate::tls::expiry_notice(&tls.certificate)));
+    findings.extend(posture.tls.as_ref().and_then(|tls| crate::tls::expiry_notice(&tls.certificate, posture.taken_at)));
     findings.extend(posture.server.as_ref().and_then(|server| server.finding(today)));
     waiver::apply(&mut findings, declaration.waived_rules(), today);
     posture.findings = findings.into_iter().map(|finding| finding.in_place(place)).collect();

@@ -45,7 +45,10 @@ pub(crate) async fn fetch_and_connect(
 pub(crate) fn connect<S: Service>(target: Arc<Target>) -> Connecting {
     Box::pin(async move {
         let attached = S::connect(&target).await;
-        let connected = attached.map(|Attachment { client, posture, findings }| Connected::of::<S>(client, posture, findings));
+        let connected = attached.map(|Attachment { client, posture, mut findings }| {
+            findings.extend(target.findings_of_trust(posture.tls.as_ref(), &findings));
+            Connected::of::<S>(client, posture, findings)
+        });
         silence::silenced(&target, connected)
     })
 }

@@ -12,16 +12,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use backing_services_rules::rule::{PLAINTEXT_SCHEME, UNVERIFIED_TLS};
+use backing_services_rules::rule::{PLAINTEXT_SCHEME, UNVERIFIED_TLS, WEAK_AUTHENTICATION};
 
 use crate::attach::within;
 use crate::check::address;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::locator::Host;
-use crate::posture::TlsPosture;
+use crate::posture::{ClientCertificatePosture, TlsPosture};
 use crate::service::Refusal;
 use crate::target::Target;
-use crate::tls::{CONNECT_TIMEOUT, FirstShare, Witness};
+use crate::tls::{CONNECT_TIMEOUT, Demand, FirstShare, Witness};
 use crate::watch::{self, Step};
 
 /// A connection to a target.
@@ -103,8 +103,8 @@ impl Target {
     #[cfg(any(feature = "etcd", feature = "https", feature = "s3"))]
     pub(crate) fn client_config(&self) -> Result<(rustls::ClientConfig, Witness), Refusal> {
         let (config, witness) = match &self.trust.tls {
-            Some(tls) => tls.witnessed()?,
-            None => crate::tls::Tls::public()?.witnessed()?,
+            Some(tls) => tls.witnessed(self.demand())?,
+            None => crate::tls::Tls::public()?.witnessed(Demand::Nothing)?,
         };
         Ok((Arc::unwrap_or_clone(config), witness))
     }
@@ -127,7 +127,7 @@ impl Target {
             return Err(Finding::new(&UNVERIFIED_TLS, "there is no TLS configuration for this resource").into());
         };
         watch::at(Step::Handshaking);
-        let handshake = tls.handshake(self.host()?, connection, first);
+        let handshake = tls.handshake(self.host()?, connection, first, self.demand());
         let (stream, posture) = within(self.connect_timeout(), handshake).await.map_err(|_| {
             Failure::new(
                 FailureKind::TimedOut,
@@ -145,9 +145,34 @@ impl Target {
     /// [`Refusal`], where the target is plaintext, or the client certificate cannot be used.
     pub fn tls_config(&self) -> Result<(Arc<rustls::ClientConfig>, Witness), Refusal> {
         match &self.trust.tls {
-            Some(tls) => tls.witnessed(),
+            Some(tls) => tls.witnessed(self.demand()),
             None => Err(Finding::new(&UNVERIFIED_TLS, "there is no TLS configuration for this resource").into()),
         }
+    }
+
+    /// Whether the client's certificate is all that logs in: then each handshake has to have sent it.
+    fn demand(&self) -> Demand {
+        let is_the_login = self.password().is_none() && self.client_certificate().is_some();
+        if is_the_login && !self.waives(&WEAK_AUTHENTICATION) { Demand::ClientCertificate } else { Demand::Nothing }
+    }
+
+    /// Whether the client's certificate has logged in, over a connection that is protected so: there is no password, and the server asked for
+    /// the certificate on that handshake, and got it.
+    #[must_use]
+    pub fn is_login_by_certificate(&self, tls: Option<&TlsPosture>) -> bool {
+        self.password().is_none() && tls.is_some_and(|tls| tls.client_certificate == ClientCertificatePosture::Sent)
+    }
+
+    /// What of the trust is to be reported beside a client: dates of `_CA`'s certificates, and a login that nothing proves and a waiver allows.
+    pub(crate) fn findings_of_trust(&self, tls: Option<&TlsPosture>, found: &[Finding]) -> Vec<Finding> {
+        let Some(own) = &self.trust.tls else { return Vec::new() };
+        let dates = own.dates("_CA", std::time::SystemTime::now()).into_iter();
+        let mut findings: Vec<_> = dates.map(|finding| finding.about("_CA")).collect();
+        let is_found = found.iter().any(|finding| finding.rule() == &WEAK_AUTHENTICATION);
+        if let Some(tls) = tls.filter(|_| !is_found && self.password().is_none() && self.client_certificate().is_some()) {
+            findings.extend(crate::tls::unproven(tls.client_certificate));
+        }
+        findings
     }
 
     /// What rustls said of a driver's connection, where the driver's error holds it; in this crate's own words.

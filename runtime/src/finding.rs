@@ -106,7 +106,12 @@ impl Finding {
             name_companions(text, Some(variable));
         }
         field.clone_into(&mut self.0.place.field);
-        self.0.place.variable.get_or_insert_with(|| variable.to_owned());
+        match &mut self.0.place.variable {
+            None => self.0.place.variable = Some(variable.to_owned()),
+            // Connection code names a companion by its ending alone.
+            Some(own) if ENDINGS.contains(&own.as_str()) => own.insert_str(0, backing_services_rules::variable::base(variable)),
+            Some(_) => {}
+        }
         self
     }
 

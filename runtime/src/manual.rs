@@ -27,10 +27,12 @@
 /// | a store that is a source | 1,000 values, 16 MiB together; 30 s to connect, 10 s for an answer | what a hundred resources with ten variables each have | |
 /// | a password | 12 characters at least | what can be guessed will be | a waiver of `weak_password` |
 /// | a certificate's last days | 14 | the time that a renewal takes that did not happen by itself | |
+/// | the last days of a certificate in `_CA` | 30 | everything that it issued ends with it, on every machine that trusts it | |
 /// | a certificate's days, as a bar on a page | full at 90 | what Let's Encrypt gives | |
 /// | a waiver's last days | 31 | the time to mend what it covers | |
 /// | TLS | 1.3 and 1.2, rustls' default suites, all with forward secrecy; no resumption | RFC 8996, RFC 9325; each connection sees the certificate | |
 /// | roots | Mozilla's, bundled with the build; or the `_CA` and nobody else | no variable and no file of the system adds one | the `_CA` variable |
+/// | revocation | not checked (ASVS 5.0, V12.1.4) | an answer has to be fetched from a host that the certificate names, past the address rules; see [`threats`] | certificates that live for days; a `_PIN` |
 ///
 /// The figures of a service are in its own module: [`services`](crate::services).
 pub mod defaults {}
@@ -46,8 +48,8 @@ pub mod defaults {}
 /// |---|---|
 /// | `_USER` | who logs in, where the locator does not say it |
 /// | `_PASSWORD` | with which password, where the locator does not say it |
-/// | `_CA` | the private authority's certificates, in PEM: they, and nobody else, are trusted |
-/// | `_CLIENT_CERT`, `_CLIENT_KEY` | the client's certificate (its chain behind it) and its key, in PEM |
+/// | `_CA` | the private authority's certificates, in PEM: they, and nobody else, are trusted. Only a certificate with `CA:TRUE`, and with `keyCertSign` if it has a key usage, vouches for others. Any other one is trusted if the server presents that very certificate, with good dates, purpose and name; PostgreSQL and MySQL on sqlx refuse it |
+/// | `_CLIENT_CERT`, `_CLIENT_KEY` | the client's certificate (its chain behind it) and its key, in PEM. It is a login if the server asks for it on that very connection, and gets it; without a password beside it, a connection on which that does not happen is refused |
 /// | `_PIN` | the SHA-256 digest of the server's public key, `sha256//` and base64 as curl writes it, several with a `;`: that key and no other is trusted, whatever its certificate says; beside a `_CA`, both have to hold |
 /// | `_ENDPOINT` | where to dial, as `https://host:port`, for a service whose locator names no host: S3's names a bucket |
 /// | `_HOST`, `_PORT`, `_DATABASE` | the locator's parts, where a platform gives those instead of a `_URL` |
@@ -66,6 +68,11 @@ pub mod variables {}
 /// | with a certificate of somebody else, or for another host | full verification, by one configuration; a private authority is trusted alone |
 /// | the service itself, turned hostile | what it may send is bounded, or documented where a driver cannot be bounded; it is asked who we are, and its silence is a refusal; what it says is escaped and cut before it is shown, and mostly not shown at all; it cannot lead us to another host; a deadline covers it all |
 /// | a neighbour with the environment, the folders or the logs | variables that would steer a driver are refused or overwritten; files that others can write, replace or own are refused, up to the root; no value is in a report or a log |
+///
+/// **A stolen key of a server** is trusted until its certificate ends: revocation is not checked (ASVS 5.0, V12.1.4), neither by OCSP nor by a list. Both
+/// have to be fetched from a host that the certificate names, and a check that gives up if it gets no answer stops nobody who controls the network. Limit the damage with
+/// certificates that live for days, with a private authority for these services alone, or with a `_PIN`: replacing a `_CA` or a `_PIN` takes no restart
+/// (`reattach`, `follow`).
 ///
 /// What does not hold: a program in the same process, or with its user's rights, reads its memory; secrets are wiped from ours when they are dropped, but drivers
 /// keep copies of their own. And a native client that you clone out of its guard is out of our sight.

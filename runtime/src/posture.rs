@@ -103,16 +103,36 @@ pub struct TlsPosture {
     pub trust: TrustPosture,
     /// The server's own certificate.
     pub certificate: CertificatePosture,
+    /// Whether the server asked for a client certificate on this connection, and got it.
+    pub client_certificate: ClientCertificatePosture,
+}
+
+/// What came of the client's certificate on one connection.
+///
+/// It is a login only if it was [`Sent`](Self::Sent): a server that does not ask does not know who connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientCertificatePosture {
+    /// The server did not ask for one.
+    NotRequested,
+    /// The server asked, and got none: there is none, or the server takes no signature that its key can make.
+    Withheld,
+    /// The server asked, and got it, with a proof that we have its key.
+    Sent,
 }
 
 /// Who vouches for a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrustPosture {
-    /// The Mozilla roots that are bundled with this build.
+    /// The Mozilla roots that are bundled with this build. A driver with roots of its own has those of its own build: a remark says so.
     PublicRoots,
-    /// The authority in the resource's `_CA` variable, and nobody else.
+    /// What the resource's `_CA` variable holds, and nothing else: its authorities, and its certificates that are none, each for
+    /// the one server that presents it.
     PrivateCa,
+    /// The authorities in the resource's `_CA` variable, and the public ones beside them: the driver cannot be kept from those. Our
+    /// own first connection trusted `_CA` alone.
+    PrivateCaAndPublicRoots,
     /// Nobody: the server's key is the one in the resource's `_PIN` variable. Its name and its dates are not looked at.
     PinnedKey,
 }

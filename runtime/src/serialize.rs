@@ -10,7 +10,7 @@ use crate::check::credentials::SHORTEST_PASSWORD;
 use crate::finding::{Failure, Finding};
 use crate::locator::MAX_LENGTH;
 use crate::manifest::{Category, Declaration, Leaf, Manifest, ResourceEntry, Variable, Waiver};
-use crate::posture::{CertificatePosture, Posture, ServerPosture, TlsPosture, TrustPosture};
+use crate::posture::{CertificatePosture, ClientCertificatePosture, Posture, ServerPosture, TlsPosture, TrustPosture};
 use crate::service::{Login, Parameter, ParameterValue};
 use crate::source::MAX_VALUE;
 
@@ -77,9 +77,15 @@ serialize! {
         "trust": match tls.trust {
             TrustPosture::PublicRoots => "public_roots",
             TrustPosture::PrivateCa => "private_ca",
+            TrustPosture::PrivateCaAndPublicRoots => "private_ca_and_public_roots",
             TrustPosture::PinnedKey => "pinned_key",
         },
         "certificate": tls.certificate,
+        "client_certificate": match tls.client_certificate {
+            ClientCertificatePosture::NotRequested => "not_requested",
+            ClientCertificatePosture::Withheld => "withheld",
+            ClientCertificatePosture::Sent => "sent",
+        },
     }
     CertificatePosture as "CertificatePosture" |certificate| {
         "subject": certificate.subject,

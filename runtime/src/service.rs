@@ -76,7 +76,8 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// A service with such words compares [`Target::needs`] with what the account has, in [`Service::connect`].
     const PRIVILEGES: &'static [Grantable] = &[];
 
-    /// Whether the driver lets our verifier decide whom to trust, so that `_PIN` can name the server's key.
+    /// Whether the driver lets our verifier decide whom to trust, so that `_PIN` can name the server's key, and `_CA` a certificate that is no
+    /// authority. If not, both are refused.
     const PINS: bool = true;
 
     /// For a service whose host is a name of its own, such as a bucket, and no host: where to dial it unless its `_ENDPOINT` variable says so. `None` from

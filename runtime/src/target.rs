@@ -89,7 +89,8 @@ impl Target {
     }
 
     /// The private authority's certificates, in PEM, for a driver that takes no TLS configuration. Where there is one, nothing else is to
-    /// be trusted.
+    /// be trusted. A service that uses it has [`Service::PINS`](crate::Service::PINS) `false`: then each of them is an authority, and
+    /// none a certificate that stands for itself alone, of which such a driver would make one.
     #[must_use]
     pub const fn private_ca(&self) -> Option<&SecretString> {
         self.trust.ca.as_ref()

@@ -2,36 +2,58 @@
 //!
 //! The roots are Mozilla's, bundled with this build, or the resource's own authority and nobody else, or the server's own key. No variable of the process and no file of the
 //! system adds one. Sessions are not resumed: each connection sees the certificate, and checks it.
+//!
+//! **The client's certificate** counts as a login if the server asked for it, and got it, on that very
+//! handshake. If there is no password beside it, a handshake in which it was not sent ends there
+//! (`weak_authentication`).
+//!
+//! **Revocation is not checked** (ASVS 5.0, V12.1.4): neither by OCSP nor by a list. A server whose key was
+//! stolen is trusted until its certificate ends. An OCSP answer or a list has to be fetched from a host that
+//! the certificate names, mostly in plaintext and past every rule about addresses; if it cannot be had, a client that
+//! goes on checks nothing, and one that does not is down as often as the authority is. Public authorities
+//! stop offering OCSP for these reasons. What limits the damage: certificates that live for days, as ACME gives
+//! them; a `_PIN`, which a new key replaces at once; a private authority for these services alone, whose `_CA` is
+//! exchanged without a restart (`reattach`, `follow`).
 
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backing_services_rules::Rule;
-use backing_services_rules::rule::{CERTIFICATE_EXPIRY, MALFORMED_VALUE, OBSOLETE_TLS, UNVERIFIED_TLS, WEAK_CERTIFICATE};
-use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
+use backing_services_rules::rule::{
+    CERTIFICATE_EXPIRY, MALFORMED_VALUE, OBSOLETE_TLS, UNVERIFIED_TLS, WEAK_AUTHENTICATION, WEAK_CERTIFICATE,
+};
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{AlertDescription, CertificateError, ClientConfig, OtherError, ProtocolVersion, RootCertStore};
+use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, CertificateError, ClientConfig, OtherError, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::locator::Host;
-use crate::posture::{CertificatePosture, TlsPosture, TrustPosture, printable};
+use crate::posture::{CertificatePosture, ClientCertificatePosture, TlsPosture, TrustPosture, printable};
 use crate::service::Refusal;
 
 mod certificate;
+mod client;
 mod name;
 mod provider;
+mod roots;
 mod verifier;
 
+use client::{Requests, Resolver};
+use roots::Roots;
 use verifier::{Distrust, Pin, Record, Seen, Verifier};
 
 /// A certificate with fewer days left warns: two weeks are what a renewal that did not happen by itself takes in an organisation.
 pub(crate) const EXPIRY_NOTICE_DAYS: u64 = 14;
+
+/// A certificate in `_CA` with fewer days left warns. Everything that it issued ends with it, on every
+/// machine that trusts it: that takes longer to exchange than one server's certificate.
+pub(crate) const ANCHOR_NOTICE_DAYS: u64 = 30;
 
 /// Names that a hostile certificate may hold without end: more are not repeated.
 const MOST_NAMES: usize = 20;
@@ -40,9 +62,9 @@ const MOST_NAMES: usize = 20;
 #[derive(Clone)]
 pub(crate) struct Tls {
     /// `None` where a pin stands alone.
-    chain: Option<Arc<WebPkiServerVerifier>>,
+    roots: Option<Arc<Roots>>,
     pins: Arc<[Pin]>,
-    client: Option<Arc<dyn ResolvesClientCert>>,
+    client: Option<Arc<CertifiedKey>>,
     trust: TrustPosture,
 }
 
@@ -56,6 +78,7 @@ pub(crate) enum Part {
 }
 
 /// Why a resource's trust cannot be used; the message follows the variable's name.
+#[derive(Clone)]
 pub(crate) struct Unusable {
     pub(crate) what: Part,
     pub(crate) rule: &'static Rule,
@@ -92,10 +115,9 @@ fn provider_with_p256_first() -> Arc<CryptoProvider> {
     Arc::clone(&PROVIDER)
 }
 
-fn public_roots() -> Arc<RootCertStore> {
-    static ROOTS: LazyLock<Arc<RootCertStore>> =
-        LazyLock::new(|| Arc::new(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()));
-    Arc::clone(&ROOTS)
+fn public_roots() -> Result<Arc<Roots>, Unusable> {
+    static ROOTS: LazyLock<Result<Arc<Roots>, Unusable>> = LazyLock::new(|| Roots::public().map(Arc::new));
+    ROOTS.clone()
 }
 
 /// What a resource's variables say of whom to trust, and of who we are.
@@ -136,17 +158,17 @@ impl Tls {
             })?,
         };
         // A pin alone is trust enough, for it names one key; beside an authority, both have to hold.
-        let (chain, trust) = match material.ca {
-            Some(ca) => (Some(chain(private_root(ca)?)?), TrustPosture::PrivateCa),
+        let (roots, trust) = match material.ca {
+            Some(ca) => (Some(Arc::new(Roots::private(ca)?)), TrustPosture::PrivateCa),
             None if !pins.is_empty() => (None, TrustPosture::PinnedKey),
-            None => (Some(chain(public_roots())?), TrustPosture::PublicRoots),
+            None => (Some(public_roots()?), TrustPosture::PublicRoots),
         };
         let client = material.client.map(client_certificate).transpose()?;
-        Ok(Self { chain, pins: pins.into(), client, trust })
+        Ok(Self { roots, pins: pins.into(), client, trust })
     }
 
     /// A configuration of rustls', for one connection or for many.
-    fn config(&self, record: Option<Record>, first: FirstShare) -> Result<Arc<ClientConfig>, Refusal> {
+    fn config(&self, record: &Record, first: FirstShare, demand: Demand) -> Result<Arc<ClientConfig>, Refusal> {
         let unusable = |_| {
             Failure::new(
                 FailureKind::Protocol,
@@ -154,7 +176,15 @@ impl Tls {
                 "look at rustls' features, and at `_CLIENT_CERT` and `_CLIENT_KEY`",
             )
         };
-        let verifier = Verifier { chain: self.chain.clone(), pins: Arc::clone(&self.pins), provider: provider(), record };
+        let requests = Requests::default();
+        let verifier = Verifier {
+            roots: self.roots.clone(),
+            pins: Arc::clone(&self.pins),
+            provider: provider(),
+            record: record.clone(),
+            requests: requests.clone(),
+            demands_certificate: demand == Demand::ClientCertificate,
+        };
         let speaks = match first {
             FirstShare::X25519 => provider(),
             #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
@@ -163,10 +193,8 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(speaks).with_safe_default_protocol_versions().map_err(unusable)?;
         // "Dangerous" is what rustls calls every verifier that is not its own. This one asks rustls' own, and then for more.
         let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
-        let mut config = match &self.client {
-            None => builder.with_no_client_auth(),
-            Some(client) => builder.with_client_cert_resolver(Arc::clone(client) as Arc<dyn ResolvesClientCert>),
-        };
+        let resolver = Resolver { certificate: self.client.clone(), requests };
+        let mut config = builder.with_client_cert_resolver(Arc::new(resolver));
         config.resumption = Resumption::disabled();
         Ok(Arc::new(config))
     }
@@ -177,12 +205,14 @@ impl Tls {
         host: &Host,
         connection: T,
         first: FirstShare,
+        demand: Demand,
     ) -> Result<(TlsStream<T>, TlsPosture), Refusal> {
-        let stream = TlsConnector::from(self.config(None, first)?)
+        let record = Record::default();
+        let stream = TlsConnector::from(self.config(&record, first, demand)?)
             .connect(server_name(host)?, connection)
             .await
             .map_err(|error| refusal(&error, self.trust, Some(host)))?;
-        let posture = self.posture(stream.get_ref().1)?;
+        let posture = self.posture(stream.get_ref().1, &record)?;
         Ok((stream, posture))
     }
 
@@ -191,12 +221,29 @@ impl Tls {
     }
 
     /// A configuration for a driver that takes one and keeps its connections to itself, and who will have seen them.
-    pub(crate) fn witnessed(&self) -> Result<(Arc<ClientConfig>, Witness), Refusal> {
+    pub(crate) fn witnessed(&self, demand: Demand) -> Result<(Arc<ClientConfig>, Witness), Refusal> {
         let record = Record::default();
-        Ok((self.config(Some(record.clone()), FirstShare::X25519)?, Witness { record, trust: self.trust }))
+        Ok((self.config(&record, FirstShare::X25519, demand)?, Witness { record, trust: self.trust }))
     }
 
-    fn posture(&self, connection: &rustls::ClientConnection) -> Result<TlsPosture, Refusal> {
+    /// Whether `_CA` holds a certificate that stands for itself alone, and is not an authority.
+    pub(crate) fn trusts_a_certificate_alone(&self) -> bool {
+        self.roots.as_ref().is_some_and(|roots| roots.has_any_that_stands_alone())
+    }
+
+    /// What is wrong with the dates of the certificates in `_CA`, whose variable is called so.
+    pub(crate) fn dates(&self, variable: &str, now: SystemTime) -> Vec<Finding> {
+        let Some(roots) = &self.roots else { return Vec::new() };
+        let count = roots.count();
+        let finding = |(at, dates): (usize, roots::Dates)| {
+            let which = if count > 1 { format!(": number {} of {count}", at + 1) } else { String::new() };
+            let finding = Finding::new(&CERTIFICATE_EXPIRY, format!("`{variable}` {}", dates.message(&which))).help(dates.help());
+            if dates.is_a_warning() { finding.warning() } else { finding }
+        };
+        roots.dates(seconds(now)).map(finding).collect()
+    }
+
+    fn posture(&self, connection: &rustls::ClientConnection, record: &Record) -> Result<TlsPosture, Refusal> {
         let version = match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
             Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
@@ -205,13 +252,23 @@ impl Tls {
         let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
         // rustls has a name of its own for the suites of TLS 1.3; IANA's has no version in it.
         let cipher = cipher.map(|cipher| cipher.replacen("TLS13_", "TLS_", 1));
-        let certificate = connection
-            .peer_certificates()
-            .and_then(<[_]>::first)
-            .and_then(|der| certificate::read(der))
-            .ok_or_else(|| Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be read"))?;
-        Ok(TlsPosture { version, cipher, trust: self.trust, certificate })
+        let Seen { certificate, client_certificate, .. } =
+            record.seen().ok_or_else(|| Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be read"))?;
+        Ok(TlsPosture { version, cipher, trust: self.trust, certificate, client_certificate })
     }
+}
+
+/// What a handshake has to do beside verifying the server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// Nothing.
+    Nothing,
+    /// Send the client's certificate, which is what logs in.
+    ClientCertificate,
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 impl std::fmt::Debug for Tls {
@@ -231,8 +288,8 @@ impl Witness {
     /// What protects the newest connection that the driver opened; `None` where it has opened none. Which cipher it has is not told.
     #[must_use]
     pub fn posture(&self) -> Option<TlsPosture> {
-        let Seen { certificate, version } = self.record.seen()?;
-        Some(TlsPosture { version, cipher: None, trust: self.trust, certificate })
+        let Seen { certificate, version, client_certificate } = self.record.seen()?;
+        Some(TlsPosture { version, cipher: None, trust: self.trust, certificate, client_certificate })
     }
 
     /// The same, of a driver that has connected. It cannot have done so without TLS; if a release of it ever does, that ends here.
@@ -274,18 +331,8 @@ pub(crate) fn beneath<'e>(error: &'e (dyn std::error::Error + 'static)) -> Optio
     }
 }
 
-/// rustls' own verifier.
-fn chain(roots: Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, Unusable> {
-    WebPkiServerVerifier::builder_with_provider(roots, provider()).build().map_err(|_| Unusable {
-        what: Part::Ca,
-        rule: &MALFORMED_VALUE,
-        message: "holds no certificate that could vouch for another",
-        help: CA_HELP,
-    })
-}
-
 /// The client's certificate and key, seen to belong together.
-fn client_certificate((cert, key): (&str, &str)) -> Result<Arc<dyn ResolvesClientCert>, Unusable> {
+fn client_certificate((cert, key): (&str, &str)) -> Result<Arc<CertifiedKey>, Unusable> {
     let chain = certificates(cert).ok_or(Unusable {
         what: Part::ClientCert,
         rule: &MALFORMED_VALUE,
@@ -304,20 +351,7 @@ fn client_certificate((cert, key): (&str, &str)) -> Result<Arc<dyn ResolvesClien
         message: "is of a kind that is not supported, or does not belong to the certificate",
         help: "write the key that the certificate was issued for: ECDSA P-256 or P-384, Ed25519, or RSA",
     })?;
-    Ok(Arc::new(SingleCertAndKey::from(certified)))
-}
-
-const CA_HELP: &str =
-    "write the authority's own certificate in PEM: what begins with `-----BEGIN CERTIFICATE-----`, with its line breaks";
-
-fn private_root(ca: &str) -> Result<Arc<RootCertStore>, Unusable> {
-    let unusable = |message| Unusable { what: Part::Ca, rule: &MALFORMED_VALUE, message, help: CA_HELP };
-    let certificates = certificates(ca).ok_or_else(|| unusable("holds no certificate in PEM, or one that is damaged"))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates {
-        roots.add(certificate).map_err(|_| unusable("holds something in PEM that is no X.509 certificate"))?;
-    }
-    Ok(Arc::new(roots))
+    Ok(Arc::new(certified))
 }
 
 /// Every certificate of a PEM text; `None` where there is none, or one that is damaged.
@@ -338,13 +372,42 @@ fn server_name(host: &Host) -> Result<ServerName<'static>, Refusal> {
 }
 
 /// What a certificate with few days left is told.
-pub(crate) fn expiry_notice(certificate: &CertificatePosture) -> Option<Finding> {
-    let left = certificate.days_left(std::time::SystemTime::now());
+pub(crate) fn expiry_notice(certificate: &CertificatePosture, now: SystemTime) -> Option<Finding> {
+    let left = certificate.days_left(now);
     (left < EXPIRY_NOTICE_DAYS).then(|| {
         Finding::new(&CERTIFICATE_EXPIRY, format!("the server's certificate expires in {left} days"))
             .help("renew the certificate")
             .warning()
     })
+}
+
+/// The finding that nothing proves who logs in: there is no password, and the client's certificate
+/// was not sent on this connection.
+pub(crate) fn unproven(client: ClientCertificatePosture) -> Option<Finding> {
+    match client {
+        ClientCertificatePosture::NotRequested => Some(not_requested()),
+        ClientCertificatePosture::Withheld => Some(withheld()),
+        ClientCertificatePosture::Sent => None,
+    }
+}
+
+fn not_requested() -> Finding {
+    Finding::new(
+        &WEAK_AUTHENTICATION,
+        "the server did not ask for the client certificate, and there is no password: nothing proves who logs in",
+    )
+    .help(
+        "let the server ask for it (PostgreSQL `ssl_ca_file`, nginx `ssl_verify_client on`, Exim `tls_verify_hosts`), or set \
+         the resource's `_PASSWORD`",
+    )
+}
+
+fn withheld() -> Finding {
+    Finding::new(
+        &WEAK_AUTHENTICATION,
+        "the server asked for a client certificate, and takes no signature that the key in `_CLIENT_KEY` can make",
+    )
+    .help("issue the client certificate for a key that the server takes, such as ECDSA P-256")
 }
 
 /// Reads what rustls says of a handshake that failed, and says it in our own words. What the server sent is only in it where it is names.
@@ -454,20 +517,27 @@ fn refused_certificate(error: &CertificateError, trust: TrustPosture, host: Opti
 
 fn distrusted(distrust: &Distrust, trust: TrustPosture, host: Option<&Host>) -> Refusal {
     let whom = match trust {
-        TrustPosture::PrivateCa => "the authority in the `_CA` variable",
+        TrustPosture::PrivateCa | TrustPosture::PrivateCaAndPublicRoots => "the authority in the `_CA` variable",
         TrustPosture::PublicRoots | TrustPosture::PinnedKey => "a public authority",
     };
     let (message, help) = match distrust {
         Distrust::WeakKey => {
             return Finding::new(&WEAK_CERTIFICATE, "the server's certificate has an RSA key of fewer than 2048 bits").into();
         }
+        Distrust::NotRequested => return not_requested().into(),
+        Distrust::Withheld => return withheld().into(),
+        Distrust::NoAuthority => (
+            "the server's certificate was issued by one that is in `_CA` and is not an authority (`CA:FALSE`)".to_owned(),
+            "write the authority's own certificate into the `_CA` variable (`CA:TRUE`, `keyCertSign`); one that is no authority \
+             is trusted only where the server presents that very certificate",
+        ),
         Distrust::Pin => (
             "the server's key is none of those that are pinned".to_owned(),
             "if the server got a new key, add its digest to the `_PIN` variable; if it did not, somebody else answers",
         ),
         Distrust::SelfSigned => (
             format!("the server's certificate is self-signed, and not issued by {whom}"),
-            "write the certificate itself into the `_CA` variable (PEM), or the digest of its key into `_PIN`",
+            "write the digest of its key into `_PIN`, or the certificate itself into the `_CA` variable (PEM), where the service takes that",
         ),
         Distrust::OnlyItsOwn { issuer } => (
             format!("the server sends only its own certificate, and its issuer, {issuer}, is not {whom}"),
@@ -499,3 +569,24 @@ fn wrong_name(presented: &[String]) -> Refusal {
 /// How long a TCP connection may take to come about, and a handshake to be done, unless the locator says otherwise: 10 s. Three lost SYNs
 /// are repeated within 7 s (RFC 6298, 2).
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_s_certificate_warns_within_14_days_of_its_end() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(20_000 * 86_400);
+        let ending_in = |left: u64| CertificatePosture {
+            subject: String::new(),
+            issuer: String::new(),
+            names: Vec::new(),
+            key: String::new(),
+            not_after: seconds(now) + left,
+        };
+        assert!(expiry_notice(&ending_in(14 * 86_400), now).is_none());
+        let notice = expiry_notice(&ending_in(14 * 86_400 - 1), now).expect("it is soon");
+        assert!(!notice.is_denied() && notice.message().contains("expires in 13 days"), "{notice}");
+        assert!(expiry_notice(&ending_in(0), now).is_some());
+    }
+}

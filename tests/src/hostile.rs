@@ -6,9 +6,12 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustls::ServerConfig;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{self, CryptoProvider};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -190,9 +193,25 @@ impl Peer {
     /// # Errors
     /// Where the other end does not like it.
     pub async fn encrypt(self, leaf: &Leaf) -> io::Result<Self> {
+        self.encrypt_as(configuration(leaf)).await
+    }
+
+    /// Speaks TLS from here on, and asks for a client certificate.
+    ///
+    /// # Errors
+    /// Where the other end does not like it.
+    pub async fn encrypt_asking(self, leaf: &Leaf, asking: Asking) -> io::Result<Self> {
+        self.encrypt_as(asking.configuration(leaf, rustls::ALL_VERSIONS)).await
+    }
+
+    /// Speaks TLS from here on, by this configuration.
+    ///
+    /// # Errors
+    /// Where the other end does not like it.
+    pub async fn encrypt_as(self, configuration: Arc<ServerConfig>) -> io::Result<Self> {
         let Self { stream: Stream::Plain(stream), index, heard } = self else { panic!("TLS within TLS") };
         let taped = Taped { stream, index, heard: Arc::clone(&heard) };
-        match TlsAcceptor::from(configuration(leaf)).accept(taped).await {
+        match TlsAcceptor::from(configuration).accept(taped).await {
             Ok(stream) => {
                 heard.lock().expect("the record")[index].tls = true;
                 Ok(Self { stream: Stream::Tls(Box::new(stream)), index, heard })
@@ -242,12 +261,88 @@ impl AsyncWrite for Taped {
 }
 
 fn configuration(leaf: &Leaf) -> Arc<ServerConfig> {
-    let chain =
-        CertificateDer::pem_slice_iter(leaf.certificate.as_bytes()).collect::<Result<Vec<_>, _>>().expect("a certificate");
-    let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).expect("a key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS");
-    Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).expect("a configuration"))
+    Asking::Not.configuration(leaf, rustls::ALL_VERSIONS)
+}
+
+/// Whether a server asks for a client certificate. Whatever certificate it gets, it accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// It does not ask.
+    Not,
+    /// It asks, and goes on without one.
+    ForAny,
+    /// It asks for one whose key signs with RSA, and goes on without one.
+    ForRsa,
+}
+
+impl Asking {
+    /// The configuration of such a server, with this certificate.
+    #[must_use]
+    pub fn configuration(self, leaf: &Leaf, versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
+        let chain =
+            CertificateDer::pem_slice_iter(leaf.certificate.as_bytes()).collect::<Result<Vec<_>, _>>().expect("a certificate");
+        let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).expect("a key");
+        let provider = Arc::new(crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions).expect("TLS");
+        let builder = match self {
+            Self::Not => builder.with_no_client_auth(),
+            Self::ForAny | Self::ForRsa => builder.with_client_cert_verifier(Arc::new(AnyClient { asking: self, provider })),
+        };
+        Arc::new(builder.with_single_cert(chain, key).expect("a configuration"))
+    }
+}
+
+/// Accepts every client that proves that it has its certificate's key, and those without a certificate.
+#[derive(Debug)]
+struct AnyClient {
+    asking: Asking,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ClientCertVerifier for AnyClient {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        match self.asking {
+            Asking::ForRsa => vec![SignatureScheme::RSA_PSS_SHA256, SignatureScheme::RSA_PKCS1_SHA256],
+            Asking::Not | Asking::ForAny => self.provider.signature_verification_algorithms.supported_schemes(),
+        }
+    }
 }
 
 /// A listener on a free port of the loopback interface.

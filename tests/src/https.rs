@@ -29,7 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::canary::PASSWORD;
-use crate::hostile;
+use crate::hostile::{self, Asking};
 use crate::pki::{Authority, Leaf};
 
 /// The account that `/api/health` and `/api/orders` know.
@@ -69,13 +69,26 @@ impl Https {
         Self::serve(authority, leaf, app())
     }
 
+    /// A server that asks for a client certificate, or does not.
+    #[must_use]
+    pub fn asking(authority: Authority, asking: Asking) -> Self {
+        let leaf = authority.server();
+        let configuration = asking.configuration(&leaf, rustls::ALL_VERSIONS);
+        let anybody = Router::new().route("/api/health", get(|| async { "well" }));
+        Self::serve_with(authority, configuration, anybody)
+    }
+
     /// A server of something else.
     #[must_use]
     pub fn serve(authority: Authority, leaf: &Leaf, app: Router) -> Self {
+        Self::serve_with(authority, Arc::new(configuration(leaf)), app)
+    }
+
+    fn serve_with(authority: Authority, configuration: Arc<ServerConfig>, app: Router) -> Self {
         let listener = hostile::listen();
         let port = listener.local_addr().expect("a port").port();
         let state = Shared::default();
-        let acceptor = TlsAcceptor::from(Arc::new(configuration(leaf)));
+        let acceptor = TlsAcceptor::from(configuration);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let shared = state.clone();
         let app = app.layer(axum::middleware::from_fn_with_state(state.clone(), remember));

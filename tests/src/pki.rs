@@ -57,22 +57,56 @@ impl Authority {
     /// A new authority that signs with this key.
     #[must_use]
     pub fn with(name: &str, key: KeyPair) -> Self {
-        let mut params = CertificateParams::default();
+        Self { name: name.to_owned(), issuer: CertifiedIssuer::self_signed(authority(name), key).expect("an authority") }
+    }
+
+    /// An authority whose validity ends so many seconds from now.
+    #[must_use]
+    pub fn ending_in(name: &str, seconds: i64) -> Self {
+        let mut params = authority(name);
+        let distance = Duration::from_secs(seconds.unsigned_abs());
+        let end = if seconds < 0 { SystemTime::now() - distance } else { SystemTime::now() + distance };
+        params.not_after = end.into();
+        Self::of(name, params)
+    }
+
+    /// Something that issues certificates, and whose own says that it is a server's (`CA:FALSE`), good for every name of the loopback
+    /// interface.
+    #[must_use]
+    pub fn without_authority(name: &str) -> Self {
+        let mut params = server(&["localhost", "127.0.0.1", "::1"], -1, 90);
         params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.is_ca = IsCa::ExplicitNoCa;
+        Self::of(name, params)
+    }
+
+    /// An authority (`CA:TRUE`) whose key may not sign certificates.
+    #[must_use]
+    pub fn that_may_not_sign(name: &str) -> Self {
+        let mut params = authority(name);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        Self::of(name, params)
+    }
+
+    fn of(name: &str, params: CertificateParams) -> Self {
+        let key = KeyPair::generate().expect("a key");
         Self { name: name.to_owned(), issuer: CertifiedIssuer::self_signed(params, key).expect("an authority") }
+    }
+
+    /// Its own certificate and key, as a server would present them.
+    #[must_use]
+    pub fn as_leaf(&self) -> Leaf {
+        Leaf { certificate: self.pem(), key: self.issuer.key().serialize_pem() }
     }
 
     /// An authority below this one.
     #[must_use]
     pub fn intermediate(&self, name: &str) -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("a key");
-        Self { name: name.to_owned(), issuer: CertifiedIssuer::signed_by(params, key, &self.issuer).expect("an authority") }
+        Self {
+            name: name.to_owned(),
+            issuer: CertifiedIssuer::signed_by(authority(name), key, &self.issuer).expect("an authority"),
+        }
     }
 
     /// Its own certificate, in PEM: what goes into a `_CA` variable.
@@ -181,6 +215,14 @@ pub fn self_signed() -> Leaf {
     let key = KeyPair::generate().expect("a key");
     let certificate = server(&["localhost", "127.0.0.1", "::1"], -1, 90).self_signed(&key).expect("a certificate");
     Leaf { certificate: certificate.pem(), key: key.serialize_pem() }
+}
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
 }
 
 /// A server's certificate for some names, from and until some days from now.

@@ -36,9 +36,21 @@ impl Smtp {
         Self::with(authority, Some(&leaf))
     }
 
+    /// A server that asks for a client certificate of its own authority, and goes on without one.
+    #[must_use]
+    pub fn asking_for_certificates() -> Self {
+        let authority = Authority::new("the tests' authority");
+        let leaf = authority.server();
+        Self::configured(authority, Some(&leaf), true)
+    }
+
     /// A server with this certificate; without one it speaks no TLS.
     #[must_use]
     pub fn with(authority: Authority, leaf: Option<&Leaf>) -> Self {
+        Self::configured(authority, leaf, false)
+    }
+
+    fn configured(authority: Authority, leaf: Option<&Leaf>, asks: bool) -> Self {
         let folder = Folder::new("smtp");
         let port = port::free();
         let at = folder.path().display();
@@ -60,10 +72,16 @@ impl Smtp {
                 )
             },
         );
+        let asking = if asks {
+            let clients = folder.write("clients.crt", &authority.pem());
+            format!("tls_try_verify_hosts = *\ntls_verify_certificates = {}\n", clients.display())
+        } else {
+            String::new()
+        };
         let config = format!(
             "exim_user = {user}\nexim_group = {group}\nprimary_hostname = post.example\nkeep_environment =\nnever_users =\n\
              spool_directory = {at}/spool\nlog_file_path = {at}/%slog\npid_file_path = {at}/pid\nlog_selector = +smtp_connection\n\
-             {tls}daemon_smtp_ports = {port}\nlocal_interfaces = 127.0.0.1\nauth_advertise_hosts = *\nqueue_only = false\n\
+             {tls}{asking}daemon_smtp_ports = {port}\nlocal_interfaces = 127.0.0.1\nauth_advertise_hosts = *\nqueue_only = false\n\
              smtp_accept_max = 100\nhost_lookup =\nrfc1413_hosts =\nmessage_size_limit = 1M\n\
              acl_smtp_rcpt = rcpt\nacl_smtp_data = accept\n\
              begin acl\nrcpt:\n  defer senders = later@post.example\n  deny senders = never@post.example\n  accept authenticated = *\n  deny message = kanarie: relay not permitted\n\

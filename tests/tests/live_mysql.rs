@@ -121,7 +121,7 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(posture.authentication.as_deref(), Some("mysql_native_password"));
     assert_eq!(posture.service, "MySQL");
     assert_eq!(posture.endpoint, format!("mysql://localhost:{}/{DATABASE}", server.port));
-    assert_eq!(tls.trust, TrustPosture::PrivateCa);
+    assert_eq!(tls.trust, TrustPosture::PrivateCaAndPublicRoots, "sqlx cannot be kept from the public ones");
     assert_eq!(tls.certificate.names, ["localhost", "127.0.0.1", "::1"]);
     assert!(posture.taken_at >= before && posture.taken_at <= SystemTime::now());
     // It works, and is said: there is nothing better between this driver and this server.

@@ -2,16 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
 
+use std::time::Duration;
+
 use backing_services::posture::TrustPosture;
-use backing_services::{BackingServices, Redis, Resource};
-use backing_services_tests::attempt::{self, problems};
+use backing_services::{AttachError, BackingServices, Environment, MySql, Postgres, Redis, Resource, TokioPostgres};
+use backing_services_tests::attempt::{self, problems, rules};
 use backing_services_tests::canary::PASSWORD;
 use backing_services_tests::folder::Folder;
 use backing_services_tests::hostile::Hostile;
 use backing_services_tests::pki::{self, Authority, Leaf};
-use backing_services_tests::port;
 use backing_services_tests::process::{self, Process};
 use backing_services_tests::redis::{self, Options, USER};
+use backing_services_tests::{journal, port, postgres};
 
 #[derive(BackingServices, Debug)]
 struct Services {
@@ -26,7 +28,7 @@ fn server(leaf: Leaf) -> Server {
 }
 
 impl Server {
-    async fn attach(&self, trust: &[(&str, &str)]) -> Result<TrustPosture, backing_services::AttachError> {
+    async fn attach(&self, trust: &[(&str, &str)]) -> Result<TrustPosture, AttachError> {
         let url = format!("rediss://{USER}@localhost:{}", self.0.port);
         let variables: Vec<_> =
             [("CACHE_URL", url.as_str()), ("CACHE_PASSWORD", PASSWORD)].into_iter().chain(trust.iter().copied()).collect();
@@ -134,6 +136,178 @@ fn openssl(folder: &Folder, bits: u32, digest: &str) -> (Leaf, String) {
     (Leaf { certificate: read("server.pem"), key: read("server.key") }, read("ca.pem"))
 }
 
+// --- What a `_CA` variable makes us trust ------------------------------------------------------------------------------
+
+/// Whoever has the key of a server's certificate is that server, and nobody else: what it signs is not trusted.
+#[tokio::test]
+async fn a_certificate_that_is_no_authority_vouches_for_no_other() {
+    let impostor = Authority::without_authority("a server that plays an authority");
+    let issued = server(impostor.server());
+    let report = issued.report(&[("CACHE_CA", &impostor.pem())]).await;
+    assert!(report.contains("was issued by one that is in `CACHE_CA` and is not an authority (`CA:FALSE`)"), "{report}");
+    // An authority beside it does not make it one.
+    let authority = Authority::new("the tests' authority");
+    let both = format!("{}{}", authority.pem(), impostor.pem());
+    issued.report(&[("CACHE_CA", &both)]).await;
+    server(authority.server()).attach(&[("CACHE_CA", &both)]).await.expect("the authority vouches for it");
+    // Nor does a chain that ends with it.
+    let leaf = impostor.intermediate("one between").server();
+    let between = Leaf { certificate: format!("{}{}", leaf.certificate, impostor.pem()), key: leaf.key };
+    server(between).report(&[("CACHE_CA", &impostor.pem())]).await;
+    // The server that presents this very certificate is the one that is trusted.
+    let own = server(impostor.as_leaf());
+    assert_eq!(own.attach(&[("CACHE_CA", &impostor.pem())]).await.expect("it is the same"), TrustPosture::PrivateCa);
+    own.attach(&[("CACHE_CA", &both)]).await.expect("it is the same");
+}
+
+/// It need not have signed itself: who issued it does not matter, but its name, its dates and its purpose do.
+#[tokio::test]
+async fn a_certificate_that_is_trusted_alone_is_held_against_the_host_and_the_clock() {
+    let unknown = Authority::new("an authority that nobody trusts");
+    let leaf = unknown.server();
+    server(leaf.clone()).attach(&[("CACHE_CA", &leaf.certificate)]).await.expect("it is the same");
+    server(unknown.server()).report(&[("CACHE_CA", &leaf.certificate)]).await;
+    let leaf = unknown.other_host();
+    let report = server(leaf.clone()).report(&[("CACHE_CA", &leaf.certificate)]).await;
+    assert!(report.contains("db.example.com"), "{report}");
+    let leaf = unknown.not_for_servers();
+    let report = server(leaf.clone()).report(&[("CACHE_CA", &leaf.certificate)]).await;
+    assert!(report.contains("is not one for servers"), "{report}");
+}
+
+fn checked(ca: &str) -> Result<(), AttachError> {
+    let url = format!("rediss://{USER}@localhost:{}", port::free());
+    let variables = [("CACHE_URL", url.as_str()), ("CACHE_PASSWORD", PASSWORD), ("CACHE_CA", ca)];
+    Services::check(&Environment::from_iter(variables))
+}
+
+/// What loading says of a `_CA` variable that is refused: it is about that variable, and no server is needed for it.
+fn refused_ca(ca: &str) -> (Vec<&'static str>, String) {
+    let error = checked(ca).expect_err("it is to be refused");
+    assert_eq!(error.findings().next().expect("a finding").variable(), Some("CACHE_CA"));
+    (problems(&error), error.to_string())
+}
+
+#[test]
+fn an_authority_that_has_expired_is_refused() {
+    let expired = Authority::ending_in("the tests' authority", -60).pem();
+    let (problems, report) = refused_ca(&expired);
+    assert_eq!(problems, ["certificate_expiry"]);
+    assert!(report.contains("`CACHE_CA` holds a certificate that has expired"), "{report}");
+    // One of several says which.
+    let (problems, report) = refused_ca(&format!("{}{expired}", Authority::new("another one").pem()));
+    assert_eq!(problems, ["certificate_expiry"]);
+    assert!(report.contains("has expired: number 2 of 2"), "{report}");
+    // So is a certificate that would be trusted alone; and one whose day has not come.
+    let leaf = Authority::new("the tests' authority").expired().certificate;
+    assert_eq!(refused_ca(&leaf).0, ["certificate_expiry"]);
+    let leaf = Authority::new("the tests' authority").not_yet_valid().certificate;
+    assert_eq!(refused_ca(&leaf).0, ["certificate_expiry"]);
+}
+
+#[test]
+fn an_authority_that_may_not_sign_is_refused() {
+    let (problems, report) = refused_ca(&Authority::that_may_not_sign("a weak authority").pem());
+    assert_eq!(problems, ["malformed_value"]);
+    assert!(report.contains("its key usage lacks `keyCertSign`"), "{report}");
+}
+
+const DAY: i64 = 86_400;
+
+/// The warning names the variable, is in the posture, and is logged once, although loading and connecting both see it.
+#[tokio::test]
+async fn an_authority_with_fewer_than_30_days_left_warns() {
+    let authority = Authority::ending_in("the tests' authority", 30 * DAY - DAY / 2);
+    let ending = server(authority.server());
+    let url = format!("rediss://{USER}@localhost:{}", ending.0.port);
+    let variables = [("CACHE_URL", url.as_str()), ("CACHE_PASSWORD", PASSWORD), ("CACHE_CA", &authority.pem())];
+    let services = attempt::attach::<Services>(&variables).await.expect("it only warns");
+    let posture = services.cache.posture();
+    // The release of the server is another matter.
+    let expiring = |rules: &[&str]| rules.iter().filter(|rule| **rule == "certificate_expiry").count();
+    assert_eq!(expiring(&rules(&posture.findings)), 1);
+    assert_eq!(posture.findings[0].variable(), Some("CACHE_CA"));
+    assert!(posture.findings[0].message().contains("`CACHE_CA` holds a certificate that expires in 29 days"), "{posture}");
+    let said = journal::text().lines().filter(|line| line.contains("WARN") && line.contains("expires in 29 days")).count();
+    assert_eq!(said, 1);
+    services.cache.retake_posture().await.expect("it only warns");
+    services.detach().await;
+    checked(&authority.pem()).expect("it only warns");
+
+    let authority = Authority::ending_in("the tests' authority", 30 * DAY + DAY / 2);
+    let good = server(authority.server());
+    let url = format!("rediss://{USER}@localhost:{}", good.0.port);
+    let variables = [("CACHE_URL", url.as_str()), ("CACHE_PASSWORD", PASSWORD), ("CACHE_CA", &authority.pem())];
+    let services = attempt::attach::<Services>(&variables).await.expect("it is good");
+    assert_eq!(expiring(&rules(&services.cache.posture().findings)), 0);
+    services.detach().await;
+}
+
+/// A process outlives the authority that it was started with: from then on, that vouches for nobody.
+#[tokio::test]
+async fn an_authority_that_expires_meanwhile_vouches_for_nobody() {
+    let authority = Authority::ending_in("the tests' authority", 12);
+    let end = std::time::Instant::now() + Duration::from_secs(13);
+    let ending = server(authority.server());
+    let url = format!("rediss://{USER}@localhost:{}", ending.0.port);
+    let variables = [("CACHE_URL", url.as_str()), ("CACHE_PASSWORD", PASSWORD), ("CACHE_CA", &authority.pem())];
+    let services = attempt::attach::<Services>(&variables).await.expect("it is good for now");
+    tokio::time::sleep_until(end.into()).await;
+    let error = services.cache.retake_posture().await.expect_err("its authority has expired");
+    assert!(error.to_string().contains("certificate_expiry"), "{error}");
+    services.detach().await;
+}
+
+/// Both services for PostgreSQL, and MySQL's.
+#[derive(BackingServices, Debug)]
+struct Databases {
+    sqlx: Resource<Postgres>,
+    own: Resource<TokioPostgres>,
+    mysql: Resource<MySql>,
+}
+
+/// sqlx takes nothing but PEM, and makes an authority of every certificate in it.
+#[test]
+fn a_certificate_that_is_no_authority_is_refused_where_the_driver_would_make_one_of_it() {
+    let leaf = Authority::new("the tests' authority").server().certificate;
+    let url = "postgres://shop@db.example/shop";
+    let environment = Environment::from_iter([
+        ("SQLX_URL", url),
+        ("SQLX_PASSWORD", PASSWORD),
+        ("SQLX_CA", &leaf),
+        ("OWN_URL", url),
+        ("OWN_PASSWORD", PASSWORD),
+        ("OWN_CA", &leaf),
+        ("MYSQL_URL", "mysql://shop@db.example/shop"),
+        ("MYSQL_PASSWORD", PASSWORD),
+        ("MYSQL_CA", &leaf),
+    ]);
+    let error = Databases::check(&environment).expect_err("two of three refuse it");
+    let found: Vec<_> = error.findings().map(|finding| (finding.rule().name, finding.variable())).collect();
+    assert_eq!(found, [("malformed_value", Some("SQLX_CA")), ("malformed_value", Some("MYSQL_CA"))], "{error}");
+    assert!(error.to_string().contains("no authority (`CA:FALSE`)") && error.to_string().contains("TokioPostgres"), "{error}");
+}
+
+/// The same over the network: our own stream refuses what such a certificate issued.
+#[tokio::test]
+async fn the_strict_service_for_postgresql_refuses_what_no_authority_issued() {
+    #[derive(BackingServices, Debug)]
+    struct Own {
+        own: Resource<TokioPostgres>,
+    }
+    let impostor = Authority::without_authority("a server that plays an authority");
+    let ca = impostor.pem();
+    let options = postgres::Options::tls(impostor.server());
+    let server = postgres::Postgres::with(impostor, &options);
+    let url = server.locator();
+    let variables = [("OWN_URL", url.as_str()), ("OWN_PASSWORD", PASSWORD), ("OWN_CA", &ca)];
+    let error = attempt::refused::<Own>(&variables, Duration::from_secs(10)).await;
+    assert_eq!(problems(&error), ["unverified_tls"]);
+    assert!(!server.log().contains(postgres::USER), "nobody was named to it");
+}
+
+// --- What is weak ------------------------------------------------------------------------------------------------------
+
 async fn refused_as_weak(port: u16, ca: &str) {
     let url = format!("rediss://{USER}@localhost:{port}");
     let error = attempt::attach::<Services>(&[("CACHE_URL", &url), ("CACHE_PASSWORD", PASSWORD), ("CACHE_CA", ca)])
@@ -156,7 +330,7 @@ async fn a_weak_signature_is_refused() {
 #[tokio::test]
 async fn a_short_key_is_refused() {
     let folder = Folder::new("weak");
-    let (_, ca) = openssl(&folder, 1024, "sha256");
+    let (leaf, ca) = openssl(&folder, 1024, "sha256");
     let port = port::free();
     let accept = format!("127.0.0.1:{port}");
     let server = [
@@ -166,4 +340,6 @@ async fn a_short_key_is_refused() {
     let server = Process::start("openssl", "KILL", folder.path(), &[], server);
     server.wait_until(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     refused_as_weak(port, &ca).await;
+    // Nor is it trusted alone.
+    refused_as_weak(port, &leaf.certificate).await;
 }

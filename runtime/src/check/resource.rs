@@ -406,7 +406,12 @@ fn trust(values: TrustValues<'_>, service: &ServiceEntry, transport: Transport, 
             pins: pin.as_ref().map(|pin| pin.text.expose_secret()),
         };
         match Tls::new(material) {
-            Ok(tls) => Some(tls),
+            Ok(tls) => {
+                if let Some(ca) = &ca {
+                    findings.extend(findings_of_ca(&tls, ca, service));
+                }
+                Some(tls)
+            }
             Err(unusable) => {
                 let value = match unusable.what {
                     Part::Ca => &ca,
@@ -429,6 +434,23 @@ fn trust(values: TrustValues<'_>, service: &ServiceEntry, transport: Transport, 
         #[cfg(feature = "net")]
         tls,
     }
+}
+
+/// What is wrong with the certificates in `_CA`, each of which can be read.
+#[cfg(feature = "net")]
+fn findings_of_ca(tls: &crate::tls::Tls, ca: &Value<'_>, service: &ServiceEntry) -> Vec<Finding> {
+    let mut findings = tls.dates(&ca.variable, std::time::SystemTime::now());
+    if !service.pins && tls.trusts_a_certificate_alone() {
+        let message = format!(
+            "`{}` holds a certificate that is no authority (`CA:FALSE`), and the driver of {} would trust all that it signs",
+            ca.variable, service.name
+        );
+        findings.push(Finding::new(&MALFORMED_VALUE, message).help(
+            "write the certificate of the authority that issued it (`CA:TRUE`); a server that has signed its own needs one \
+             from an authority, or for PostgreSQL the service `TokioPostgres`, which trusts it alone",
+        ));
+    }
+    findings.into_iter().map(|finding| finding.about(&*ca.variable)).collect()
 }
 
 fn half_of_a_pair(value: &Value<'_>, other: &str) -> Finding {

@@ -11,7 +11,7 @@ use backing_services_rules::{Date, Transport, variable};
 use super::report::{Command, Report, Row, State, day};
 use crate::error::{Paint, Problem, Severity, counted};
 use crate::manifest::Waiver;
-use crate::posture::{CertificatePosture, Posture, TlsPosture, TrustPosture};
+use crate::posture::{CertificatePosture, ClientCertificatePosture, Posture, TlsPosture, TrustPosture};
 use crate::source::environment;
 
 /// Colours are always written; whoever prints takes them out again where there should be none.
@@ -187,13 +187,19 @@ fn posture_lines(report: &Report, posture: &Posture, line: &mut impl FnMut(&str,
 }
 
 fn tls_lines(tls: &TlsPosture, line: &mut impl FnMut(&str, String)) {
-    let TlsPosture { version, cipher, trust, certificate } = tls;
+    let TlsPosture { version, cipher, trust, certificate, client_certificate } = tls;
     let cipher = cipher.as_ref().map(|cipher| format!(", {cipher}")).unwrap_or_default();
     line("TLS", format!("{version}{cipher}"));
     line("trusted", self::trust(*trust).to_owned());
     line("certificate", format!("{}, {}, {} left", certificate.subject, certificate.key, days(certificate)));
     line("issued by", certificate.issuer.clone());
     line("names", certificate.names.join(", "));
+    // A server that asks for none is the usual one.
+    match client_certificate {
+        ClientCertificatePosture::NotRequested => {}
+        ClientCertificatePosture::Withheld => line("asked for", "a client certificate, and got none".to_owned()),
+        ClientCertificatePosture::Sent => line("asked for", "the client certificate, and got it".to_owned()),
+    }
 }
 
 /// What a connection is that has no TLS.
@@ -228,6 +234,7 @@ pub(super) const fn trust(trust: TrustPosture) -> &'static str {
     match trust {
         TrustPosture::PublicRoots => "by the public authorities",
         TrustPosture::PrivateCa => "by its private authority, and nobody else",
+        TrustPosture::PrivateCaAndPublicRoots => "by its private authority; the driver trusts the public ones too",
         TrustPosture::PinnedKey => "for its key, which is pinned",
     }
 }

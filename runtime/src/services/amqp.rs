@@ -17,6 +17,7 @@
 //! 1. **TLS**, from the first byte on, by our own configuration: the resource's `_CA` and nothing else, or the public roots. The driver gets the verified
 //!    stream, and never dials.
 //! 2. **The server's greeting**, read by us: product, version, and how one may log in. A server that does not offer `PLAIN`, or `EXTERNAL` with a certificate, is told nothing.
+//!    The certificate logs in if the server asked for it in that handshake and got it; without a password, a handshake without it ends there.
 //! 3. **Logging in**, with `PLAIN`: AMQP has nothing in which the server proves that it knows the password. It gets it, under TLS; a client certificate is better.
 //!    The driver never has the password, as it logs at `trace` what it sends: our own stream writes it into the driver's answer.
 //! 4. **The probe**, which is told below.
@@ -191,7 +192,7 @@ impl Service for Amqp {
         posture.tls = tls;
         posture.server = greeting.product.zip(greeting.version).map(|(product, version)| ServerPosture::new(&product, &version));
         posture.account = target.user().map(printable);
-        posture.authentication = Some(if target.password().is_some() { "password" } else { "client certificate" }.to_owned());
+        posture.authentication = Some(authentication(target, posture.tls.as_ref()).to_owned());
         posture.privileges = account.privileges;
         posture.remarks = REMARKS.to_vec();
         Ok(Attachment::new(AmqpClient::new(target, link), posture).with_findings(account.findings))
@@ -206,6 +207,15 @@ impl Service for Amqp {
 
     async fn close(client: &AmqpClient) {
         client.close().await;
+    }
+}
+
+/// What proved who logged in.
+fn authentication(target: &Target, tls: Option<&TlsPosture>) -> &'static str {
+    match target.password() {
+        Some(_) => "password",
+        None if target.is_login_by_certificate(tls) => "client certificate",
+        None => "nothing",
     }
 }
 

@@ -3,7 +3,8 @@
 //! # Locator
 //! `https://host:port/base/path`. The port is 443 and the base path is `/` unless the locator says otherwise. `https://user:password@host`, or the `_USER`
 //! and `_PASSWORD` variables, log in as Basic; a password without a user (`https://:token@host`, or `_PASSWORD` alone) is a Bearer token; a client
-//! certificate needs neither. Without any of them nobody logs in. Parameters:
+//! certificate needs neither: then each handshake has to ask for it, and a server that does not is the finding `weak_authentication`. Without any of them
+//! nobody logs in. Parameters:
 //!
 //! | parameter | meaning | default |
 //! |---|---|---|
@@ -118,11 +119,11 @@ impl Service for Https {
             posture.tls = if target.is_plaintext() { None } else { Some(witness.posture_of_connected()?) };
             posture.server = response.header("server").map(|server| ServerPosture::new(server, ""));
             posture.account = target.user().map(printable);
-            posture.authentication = match (target.user(), target.password(), target.client_certificate()) {
-                (Some(_), Some(_), _) => Some("Basic".to_owned()),
-                (None, Some(_), _) => Some("Bearer".to_owned()),
-                (_, None, Some(_)) => Some("client certificate".to_owned()),
-                _ => None,
+            posture.authentication = match (target.user(), target.password()) {
+                (Some(_), Some(_)) => Some("Basic".to_owned()),
+                (None, Some(_)) => Some("Bearer".to_owned()),
+                (_, None) if target.is_login_by_certificate(posture.tls.as_ref()) => Some("client certificate".to_owned()),
+                (_, None) => None,
             };
         }
         Ok(Attachment::new(client, posture))

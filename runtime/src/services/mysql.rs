@@ -15,7 +15,8 @@
 //! 1. **A first connection of our own.** The server speaks first. A greeting without TLS ends the attempt, and nothing has been said; TLS is then asked for in
 //!    the protocol's words, which name nobody. The handshake is ours: it trusts the resource's `_CA` and nothing else, or the public roots. Then the user
 //!    is named, together with a way to authenticate that nobody has, and the server says which one the account has. No password, and no proof of one, has
-//!    been sent. The connection is closed.
+//!    been sent. The connection is closed. A client certificate stands in for a password that is not there, if the server asked for it in that handshake and
+//!    got it; if not, nobody is named to the server. That the account demands it (`REQUIRE X509`) is for its creator to see to: the server does not say.
 //! 2. **The pool**, whose options are made by setters, with `VERIFY_IDENTITY`. Its first connection is opened.
 //! 3. **The probe**, two round trips: who this is, what `Ssl_cipher` says of the connection, and what is granted; then what bounds a statement's time, and what is
 //!    granted to the roles that the account may take on. See below for what is made of it.
@@ -40,7 +41,10 @@
 //!
 //! # What sqlx leaves open
 //! Each is in the posture's remarks too.
-//! - It trusts the public roots beside the resource's `_CA`. Our own connection does not, but only sqlx's carry data.
+//! - It trusts the public roots beside the resource's `_CA`. Our own connection does not, but only sqlx's carry data. The posture's trust is
+//!   [`PrivateCaAndPublicRoots`](crate::posture::TrustPosture::PrivateCaAndPublicRoots).
+//! - It would make an authority of every certificate in `_CA`: one that is none (`CA:FALSE`) is refused there.
+//! - Whether a later connection asked for the client certificate, it does not say.
 //! - It accepts any authentication that the server names, on every connection of the pool; a verified server that turns hostile and names
 //!   `mysql_clear_password` in its greeting gets the password. Nobody else does: `VERIFY_IDENTITY` comes first. Where plaintext is waived, nothing comes
 //!   first, and whoever is on the path gets it.
@@ -74,7 +78,7 @@ use crate::container::Container;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::locator::Host;
 use crate::needs::Grantable;
-use crate::posture::{Posture, ServerPosture, TrustPosture, printable};
+use crate::posture::{Posture, ServerPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
 
@@ -151,14 +155,13 @@ impl Service for MySql {
     async fn connect(target: &Target) -> Result<Attachment<MySqlPool>, Refusal> {
         let mut posture = Posture::of::<Self>(target);
         let seen = preflight::run(target, user(target)).await?;
-        posture.authentication = Some(seen.plugin.name().to_owned());
-        if let Some(tls) = &seen.tls {
+        let by_certificate = target.is_login_by_certificate(seen.tls.as_ref());
+        posture.authentication = Some(if by_certificate { "client certificate" } else { seen.plugin.name() }.to_owned());
+        posture.tls = seen.tls.map(driver::as_trusted);
+        if let Some(tls) = &posture.tls {
             posture.remarks.extend(REMARKS);
-            if tls.trust == TrustPosture::PrivateCa {
-                posture.remarks.push("sqlx trusts the public roots beside the private authority, on the connections of its pool");
-            }
+            posture.remarks.push(driver::remark_on_trust(tls.trust));
         }
-        posture.tls = seen.tls;
 
         let bound = Arc::new(OnceLock::new());
         let pool = pool(target, Arc::clone(&bound))?;

@@ -23,7 +23,7 @@
 //! # How it is attached
 //! 1. **A visit**: a short conversation of our own, over a connection that is then closed. The server's greeting has to offer TLS, and nothing may stand
 //!    behind it. Then TLS, by our own configuration: the resource's `_CA` and nothing else, or the public roots. A server that asks for no login is the finding
-//!    `weak_authentication`. Then we log in.
+//!    `weak_authentication`; `tls_verify` is one if the certificate is what logs in, and was asked for in that handshake. Then we log in.
 //! 2. **The probe**, in the same conversation, in one round trip, which is told below.
 //! 3. **The driver** connects at the same time as the probe, with the same TLS configuration, with TLS required, to this host and no other: servers that it is told of are ignored.
 //!
@@ -173,7 +173,10 @@ impl Service for Nats {
         posture.server = version.map(|version| ServerPosture::new("nats-server", &version));
         posture.account = account.name;
         posture.privileges = account.privileges;
-        posture.authentication = Some(credentials.name().to_owned());
+        posture.authentication = Some(match credentials {
+            Credentials::Certificate if !target.is_login_by_certificate(posture.tls.as_ref()) => "nothing".to_owned(),
+            _ => credentials.name().to_owned(),
+        });
         posture.remarks = REMARKS.to_vec();
         Ok(Attachment::new(client, posture).with_findings(finding.into_iter().chain(account.findings)))
     }

@@ -16,7 +16,8 @@
 //! 1. **A first connection of our own.** TLS is asked for in the protocol's words, and refused TLS ends the attempt. The handshake is ours: it trusts the
 //!    resource's `_CA` and nothing else, or the public roots. Then the user and the database are named, and the server says how it wants to
 //!    authenticate. A server that wants the password in cleartext or as MD5, or wants nothing at all, is the finding `weak_authentication`: the
-//!    password has not been sent to it. The connection is closed.
+//!    password has not been sent to it. The connection is closed. A client certificate stands in for a password that is not there, if the server asked for
+//!    it in that handshake and got it; if not, nobody is named to the server.
 //! 2. **The pool**, whose options are made by setters, with `VerifyFull`. Its first connection is opened.
 //! 3. **The probe**, one statement: who this is, what it can become, what that may do, and what `pg_stat_ssl` says of the connection.
 //!
@@ -24,7 +25,10 @@
 //!
 //! # What sqlx leaves open
 //! The service `TokioPostgres` (feature `tokio-postgres`) leaves none of this open. Each is in the posture's remarks too.
-//! - It trusts the public roots beside the resource's `_CA`. Our own connection does not, but only sqlx's carry data.
+//! - It trusts the public roots beside the resource's `_CA`. Our own connection does not, but only sqlx's carry data. The posture's trust is
+//!   [`PrivateCaAndPublicRoots`](crate::posture::TrustPosture::PrivateCaAndPublicRoots).
+//! - It would make an authority of every certificate in `_CA`: one that is none (`CA:FALSE`) is refused there.
+//! - Whether a later connection asked for the client certificate, it does not say.
 //! - It accepts any authentication that the server asks for, on every connection of the pool. Ours has seen what the server asks for, once.
 //! - It does not bound the iterations of SCRAM nor check the server's nonce (it does check the server's signature), and believes the length of a message up
 //!   to 4 GiB: a verified server that turns hostile can waste this process' time and memory.
@@ -52,7 +56,7 @@ use crate::finding::{Failure, FailureKind, Finding};
 use crate::grants::Grants;
 use crate::locator::Host;
 use crate::needs::Grantable;
-use crate::posture::{Posture, ServerPosture, TrustPosture, printable};
+use crate::posture::{Posture, ServerPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
 
@@ -114,13 +118,11 @@ impl Service for Postgres {
         let mut posture = Posture::of::<Self>(target);
         let seen = preflight::run(target, user(target), database(target)).await?;
         posture.authentication = Some(seen.authentication.to_owned());
-        if let Some(tls) = &seen.tls {
+        posture.tls = seen.tls.map(driver::as_trusted);
+        if let Some(tls) = &posture.tls {
             posture.remarks.extend(REMARKS);
-            if tls.trust == TrustPosture::PrivateCa {
-                posture.remarks.push("sqlx trusts the public roots beside the private authority, on the connections of its pool");
-            }
+            posture.remarks.push(driver::remark_on_trust(tls.trust));
         }
-        posture.tls = seen.tls;
 
         let pool = pool(target)?;
         let mut connection = match within(target.connect_timeout().min(target.time_left()), pool.acquire()).await {

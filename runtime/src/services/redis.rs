@@ -13,7 +13,8 @@
 //! # How it is attached
 //! 1. **TLS**, from the first byte on, by our own configuration: the resource's `_CA` and nothing else, or the public roots. The driver gets the verified
 //!    stream, and never dials.
-//! 2. **A `PING` before logging in.** A server that answers it lets everybody in: the finding `weak_authentication`.
+//! 2. **A `PING` before logging in.** A server that answers it lets everybody in: the finding `weak_authentication`. A client certificate is no login
+//!    here: it is shown to a server that asks for it (`tls-auth-clients`), beside the password.
 //! 3. **Logging in** with `HELLO 3 AUTH`, which has no variant without a user: a driver that tries RESP2's `AUTH` again without the user's name would log
 //!    in as somebody else.
 //! 4. **The probe**, in one round trip, which is told below.
@@ -151,7 +152,7 @@ impl Service for Redis {
         posture.tls = opened.tls;
         posture.server = account.server;
         posture.account = Some(printable(&account.user));
-        posture.authentication = Some("password".to_owned());
+        posture.authentication = Some(authentication(target, posture.tls.as_ref()).to_owned());
         posture.privileges = account.privileges;
         posture.remarks = REMARKS.to_vec();
         let findings = opened.finding.into_iter().chain(account.findings);
@@ -168,6 +169,15 @@ impl Service for Redis {
 
     async fn close(client: &RedisClient) {
         client.close().await;
+    }
+}
+
+/// What proved who logged in.
+fn authentication(target: &Target, tls: Option<&TlsPosture>) -> &'static str {
+    match target.password() {
+        Some(_) => "password",
+        None if target.is_login_by_certificate(tls) => "client certificate",
+        None => "nothing",
     }
 }
 

@@ -17,7 +17,8 @@
 //! 1. **TLS**, by our own configuration: the resource's `_CA` and nothing else, its `_PIN`, or the public roots. lettre gets the verified stream, and never
 //!    dials, so every connection of the pool is such a one, and only goes to addresses that pass the address rules.
 //! 2. **`EHLO`**, and **logging in** by `AUTH PLAIN` or `AUTH LOGIN`. A server that offers neither is refused: mail that nobody vouches for is not ours to
-//!    send. The password goes to the verified server alone.
+//!    send. The password goes to the verified server alone. A user without a password logs in by the client certificate, if the server asks for
+//!    it in each handshake.
 //! 3. **`NOOP`.** The connection is the pool's first one.
 //!
 //! SMTP does not tell what an account may do, nor which product answers.
@@ -116,11 +117,11 @@ impl Service for Smtp {
         let mut posture = Posture::of::<Self>(target);
         posture.server = Some(ServerPosture::new(connection.smtp.server_info().name(), ""));
         posture.account = target.user().map(printable);
+        posture.tls = connection.tls.take();
         posture.authentication = match connection.mechanism {
             Some(mechanism) => Some(format!("AUTH {mechanism}")),
-            None => target.client_certificate().map(|_| "client certificate".to_owned()),
+            None => target.is_login_by_certificate(posture.tls.as_ref()).then(|| "client certificate".to_owned()),
         };
-        posture.tls = connection.tls.take();
         drop(connection);
         Ok(Attachment::new(client, posture))
     }

@@ -4,6 +4,7 @@ use sqlx::Error;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use {
     crate::attach::READY_DEADLINE,
+    crate::posture::{TlsPosture, TrustPosture},
     crate::tasks::Tasks,
     std::time::Duration,
     tokio::time::{Instant, sleep, timeout_at},
@@ -28,6 +29,30 @@ pub(super) fn failure(error: &Error) -> Failure {
         ),
         Error::PoolClosed => new(FailureKind::Unavailable, "the resource is detached", "attach it again"),
         _ => new(FailureKind::Protocol, "what the server sent is not its protocol", "look at what answers on the port"),
+    }
+}
+
+/// Whom a connection of sqlx's trusts, where our own first one trusted this.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(super) fn as_trusted(own: TlsPosture) -> TlsPosture {
+    let trust = match own.trust {
+        TrustPosture::PrivateCa => TrustPosture::PrivateCaAndPublicRoots,
+        other => other,
+    };
+    TlsPosture { trust, ..own }
+}
+
+/// What the posture's trust does not say.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(super) const fn remark_on_trust(trust: TrustPosture) -> &'static str {
+    match trust {
+        TrustPosture::PrivateCa | TrustPosture::PrivateCaAndPublicRoots => {
+            "sqlx trusts the public roots beside the private authority, on the connections of its pool"
+        }
+        TrustPosture::PublicRoots | TrustPosture::PinnedKey => {
+            "sqlx trusts the roots of its own build, on the connections of its pool: the bundled ones, unless another crate \
+             switches on its `native-roots` or `native-tls`"
+        }
     }
 }
 

@@ -22,8 +22,8 @@
 //!    host, even a verified one, cannot pass the login on. A server that wants the password in cleartext or as MD5, or wants nothing at all, or cannot
 //!    bind, is the finding `weak_authentication`; it has not been sent anything but the names of user and database. So is a certificate that defines no
 //!    binding: one that is signed with Ed25519 or RSA-PSS (RFC 5929, 4.1). Where that is waived, the login is bound if it can be, and otherwise is
-//!    what the server asks for. With a client certificate and without a password, it is the certificate that logs in, and a server that asks for a
-//!    password is refused.
+//!    what the server asks for. With a client certificate and without a password, it is the certificate that logs in: a server that
+//!    does not ask for it in the handshake, or asks for a password, is refused.
 //! 3. **The statement's time** is bounded.
 //!
 //! The first connection is asked who we are, what we can become, what that may do, and what `pg_stat_ssl` says of it: one statement. It is then the
@@ -414,13 +414,14 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
     let authentication = match asked {
         Asked::Scram { bound: true } if binds => "SCRAM-SHA-256-PLUS",
         Asked::Scram { .. } => "SCRAM-SHA-256",
-        Asked::Nothing if demand == Demand::Certificate => "client certificate",
+        Asked::Nothing if target.is_login_by_certificate(dialled.tls.as_ref()) => "client certificate",
         Asked::Nothing => "nothing",
         Asked::Cleartext => "cleartext password",
         Asked::Md5 => "MD5",
         Asked::Unknown => return Err(unknown_authentication()),
     };
-    let is_weak = demand == Demand::Anything && !Demand::Binding.is_met(asked, binds);
+    let by_certificate = asked == Asked::Nothing && target.is_login_by_certificate(dialled.tls.as_ref());
+    let is_weak = demand == Demand::Anything && !by_certificate && !Demand::Binding.is_met(asked, binds);
     let finding = if is_weak { weakness(asked, binds, target) } else { None };
     Ok(Opened { client: Connection { client, _held: held }, tls: dialled.tls, authentication, finding, heard })
 }

@@ -6,7 +6,7 @@
 //! - **How it is spoken to.** etcd's [JSON gateway], over HTTP/1.1 and the one TLS configuration, with redirects, proxies and other hosts switched off. It is the same
 //!   API as gRPC's, in a driver's stead.
 //! - **Who we are.** A user and a password, for a token that is fetched anew when it has expired; or a client certificate, where etcd asks everybody for one and has no accounts:
-//!   the gateway does not tell etcd the name in it ([authentication]), and whether etcd asks others for one is not looked at. Where there is a password and etcd has no accounts,
+//!   the gateway does not tell etcd the name in it ([authentication]). An etcd that does not ask for it (`--client-cert-auth`) is refused (`weak_authentication`). Where there is a password and etcd has no accounts,
 //!   that is refused (`weak_authentication`), as is an account with the role `root` (`superuser_account`).
 //! - **What is watched.** The prefix, from the revision of the snapshot on; after a broken connection, from the last revision seen. Where that was compacted away, where the
 //!   store is younger than what was seen of it, and after each event, the prefix is read again as a whole: so a snapshot is always one revision of the store.

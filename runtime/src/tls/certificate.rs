@@ -6,8 +6,9 @@ use rustls::pki_types::CertificateDer;
 use x509_cert::Certificate;
 use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::{Decode as _, Reader as _, SliceReader};
-use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
+use x509_cert::name::Name;
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::{MOST_NAMES, name};
@@ -37,6 +38,46 @@ pub(super) fn read(der: &CertificateDer<'_>) -> Option<CertificatePosture> {
         key: key(certificate.subject_public_key_info()),
         not_after: certificate.validity().not_after.to_unix_duration().as_secs(),
     })
+}
+
+/// What a certificate may be trusted for, as it says itself.
+pub(super) struct Standing {
+    /// `basicConstraints` says `CA:TRUE`. Without the extension it is no authority (RFC 5280, 4.2.1.9).
+    pub(super) is_authority: bool,
+    /// `keyUsage` has `keyCertSign`, or is not there (RFC 5280, 4.2.1.3).
+    pub(super) may_sign: bool,
+    /// `extKeyUsage` has `serverAuth`, or is not there (RFC 5280, 4.2.1.12).
+    pub(super) is_for_servers: bool,
+    /// The first second of its validity, in seconds since 1970.
+    pub(super) not_before: u64,
+    /// The last one.
+    pub(super) not_after: u64,
+    pub(super) subject: Option<Name>,
+}
+
+/// `id-kp-serverAuth` (RFC 5280, 4.2.1.12).
+const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+
+/// Reads what a certificate may be trusted for; `None` if it, or one of these extensions, cannot be read.
+pub(super) fn standing(der: &CertificateDer<'_>) -> Option<Standing> {
+    let certificate = decoded(der)?;
+    let certificate = certificate.tbs_certificate();
+    let constraints: Option<(bool, BasicConstraints)> = certificate.get_extension().ok()?;
+    let usage: Option<(bool, KeyUsage)> = certificate.get_extension().ok()?;
+    let purposes: Option<(bool, ExtendedKeyUsage)> = certificate.get_extension().ok()?;
+    Some(Standing {
+        is_authority: constraints.is_some_and(|(_, constraints)| constraints.ca),
+        may_sign: usage.is_none_or(|(_, usage)| usage.key_cert_sign()),
+        is_for_servers: purposes.is_none_or(|(_, purposes)| purposes.0.contains(&SERVER_AUTH)),
+        not_before: certificate.validity().not_before.to_unix_duration().as_secs(),
+        not_after: certificate.validity().not_after.to_unix_duration().as_secs(),
+        subject: Some(certificate.subject().clone()),
+    })
+}
+
+/// Who issued a certificate.
+pub(super) fn issuer(der: &CertificateDer<'_>) -> Option<Name> {
+    Some(decoded(der)?.tbs_certificate().issuer().clone())
 }
 
 /// In one place: decoding is the largest part of whatever reads one.

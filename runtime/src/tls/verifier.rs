@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ring::digest;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{self, CryptoProvider};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -16,7 +15,9 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 
 use super::certificate;
-use crate::posture::CertificatePosture;
+use super::client::Requests;
+use super::roots::Roots;
+use crate::posture::{CertificatePosture, ClientCertificatePosture};
 
 /// SHA-256 of a `SubjectPublicKeyInfo` (RFC 7469, 2.4).
 pub(crate) type Pin = [u8; 32];
@@ -24,12 +25,17 @@ pub(crate) type Pin = [u8; 32];
 /// Verifies a server.
 pub(super) struct Verifier {
     /// By chain, dates and name; `None` where a pin stands alone.
-    pub(super) chain: Option<Arc<WebPkiServerVerifier>>,
+    pub(super) roots: Option<Arc<Roots>>,
     /// By key, where there are any.
     pub(super) pins: Arc<[Pin]>,
     pub(super) provider: Arc<CryptoProvider>,
-    /// What was seen, where somebody wants to know.
-    pub(super) record: Option<Record>,
+    /// What was seen.
+    pub(super) record: Record,
+    /// What the handshakes were asked for.
+    pub(super) requests: Requests,
+    /// Whether the client's certificate is what logs in: a handshake that was not asked for it, or
+    /// could not send it, ends before anything is said.
+    pub(super) demands_certificate: bool,
 }
 
 /// What a verifier saw, of the newest connection that passed.
@@ -40,6 +46,7 @@ pub(crate) struct Record(Arc<Mutex<Option<Seen>>>);
 pub(super) struct Seen {
     pub(super) certificate: CertificatePosture,
     pub(super) version: &'static str,
+    pub(super) client_certificate: ClientCertificatePosture,
 }
 
 impl Record {
@@ -47,8 +54,8 @@ impl Record {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, end_entity: &CertificateDer<'_>, version: &'static str) {
-        let seen = certificate::read(end_entity).map(|certificate| Seen { certificate, version });
+    fn note(&self, end_entity: &CertificateDer<'_>, version: &'static str, client: ClientCertificatePosture) {
+        let seen = certificate::read(end_entity).map(|certificate| Seen { certificate, version, client_certificate: client });
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 }
@@ -66,6 +73,12 @@ pub(super) enum Distrust {
     OnlyItsOwn { issuer: String },
     /// The chain ends with an authority that is not trusted.
     UnknownAuthority { issuer: String },
+    /// Its issuer is in `_CA`, and is not an authority.
+    NoAuthority,
+    /// It is trusted, and did not ask for the client's certificate, which is what logs in.
+    NotRequested,
+    /// It is trusted, and asked for a client's certificate in a way that ours cannot be shown.
+    Withheld,
 }
 
 impl fmt::Display for Distrust {
@@ -77,7 +90,7 @@ impl fmt::Display for Distrust {
 impl std::error::Error for Distrust {}
 
 impl Distrust {
-    fn of(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Option<Self> {
+    pub(super) fn of(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Option<Self> {
         let own = certificate::read(end_entity)?;
         Some(match intermediates.last() {
             _ if own.subject == own.issuer => Self::SelfSigned,
@@ -102,24 +115,22 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Some(chain) = &self.chain {
-            chain.verify_server_cert(end_entity, intermediates, name, ocsp, now).map_err(|error| match error {
-                rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-                    Distrust::of(end_entity, intermediates).map_or(error, Into::into)
-                }
-                error => error,
-            })?;
+        if let Some(roots) = &self.roots
+            && let Err(error) = roots.verify(end_entity, intermediates, name, ocsp, now)
+        {
+            return Err(self.refused(error));
         }
         // ring would refuse its signature a moment later, without saying why.
         if certificate::is_weak(end_entity) {
-            return Err(Distrust::WeakKey.into());
+            return Err(self.refused(Distrust::WeakKey.into()));
         }
-        if !self.pins.is_empty() || self.chain.is_none() {
-            let key = ParsedCertificate::try_from(end_entity)?.subject_public_key_info();
+        if !self.pins.is_empty() || self.roots.is_none() {
+            let key = ParsedCertificate::try_from(end_entity).map_err(|error| self.refused(error))?;
+            let key = key.subject_public_key_info();
             let key = digest::digest(&digest::SHA256, &key);
             // A pin is public: nothing is learnt from how long a comparison takes.
             if !self.pins.iter().any(|pin| pin == key.as_ref()) {
-                return Err(Distrust::Pin.into());
+                return Err(self.refused(Distrust::Pin.into()));
             }
         }
         Ok(ServerCertVerified::assertion())
@@ -131,10 +142,9 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let valid =
-            crypto::verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)?;
-        self.note(certificate, "TLS 1.2");
-        Ok(valid)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        let valid = crypto::verify_tls12_signature(message, certificate, signature, algorithms);
+        self.settle(valid, certificate, "TLS 1.2")
     }
 
     fn verify_tls13_signature(
@@ -143,10 +153,9 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let valid =
-            crypto::verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)?;
-        self.note(certificate, "TLS 1.3");
-        Ok(valid)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        let valid = crypto::verify_tls13_signature(message, certificate, signature, algorithms);
+        self.settle(valid, certificate, "TLS 1.3")
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -155,11 +164,35 @@ impl ServerCertVerifier for Verifier {
 }
 
 impl Verifier {
-    /// The signature is the last thing that a server's certificate is asked for, and the first that tells the version.
-    fn note(&self, certificate: &CertificateDer<'_>, version: &'static str) {
-        if let Some(record) = &self.record {
-            record.note(certificate, version);
+    /// The signature is the last thing that a server's certificate is asked for, and the first that
+    /// says the version. Whether the server asked for our certificate is known by then, as its
+    /// request comes before its certificate (TLS 1.3; RFC 8446, 2) or before the end of its turn,
+    /// where rustls verifies (TLS 1.2; RFC 5246, 7.3).
+    fn settle(
+        &self,
+        valid: Result<HandshakeSignatureValid, rustls::Error>,
+        certificate: &CertificateDer<'_>,
+        version: &'static str,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let client = self.requests.take();
+        let valid = valid?;
+        match client {
+            ClientCertificatePosture::NotRequested if self.demands_certificate => {
+                return Err(Distrust::NotRequested.into());
+            }
+            ClientCertificatePosture::Withheld if self.demands_certificate => {
+                return Err(Distrust::Withheld.into());
+            }
+            _ => {}
         }
+        self.record.note(certificate, version, client);
+        Ok(valid)
+    }
+
+    /// This handshake ends here: what it was asked for must not count for another one.
+    fn refused(&self, error: rustls::Error) -> rustls::Error {
+        let _ = self.requests.take();
+        error
     }
 }
 

@@ -39,6 +39,7 @@ struct Greeting {
     version: Option<String>,
     nonce: String,
     asks_for_login: bool,
+    asks_for_certificate: bool,
     offers_tls: bool,
     requires_tls: bool,
 }
@@ -72,7 +73,10 @@ pub(super) async fn visit(target: &Target, credentials: &Credentials) -> Result<
         }
         (greeting, target.encrypt(io.into_inner()).await?)
     };
-    let finding = (!greeting.asks_for_login).then(|| {
+    // A client certificate keeps strangers out too, if that is the login, and was asked for on this very handshake. It is no reason not to ask for a
+    // password that there is.
+    let is_asked = greeting.asks_for_login || greeting.asks_for_certificate && target.is_login_by_certificate(tls.as_ref());
+    let finding = (!is_asked).then(|| {
         Finding::new(&WEAK_AUTHENTICATION, "the server lets everybody in: it asks for no login")
             .help("give the server its users (`authorization { users = […] }`, or accounts)")
     });
@@ -96,8 +100,8 @@ fn read_greeting(line: &[u8]) -> Result<Greeting, Refusal> {
     Ok(Greeting {
         version: text("version"),
         nonce: text("nonce").unwrap_or_default(),
-        // A client certificate keeps strangers out too.
-        asks_for_login: flag("auth_required") || flag("tls_verify"),
+        asks_for_login: flag("auth_required"),
+        asks_for_certificate: flag("tls_verify"),
         offers_tls: flag("tls_required") || flag("tls_available"),
         requires_tls: flag("tls_required"),
     })

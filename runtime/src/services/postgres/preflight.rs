@@ -33,17 +33,17 @@ pub(super) async fn run(target: &Target, user: &str, database: &str) -> Result<S
     // The server expects the end of a connection at this point: a client that prompts for the password closes here too (backend, auth.c).
     let _ = within(target.connect_timeout(), stream.shutdown()).await;
 
-    let has_certificate = target.client_certificate().is_some();
+    let by_certificate = target.is_login_by_certificate(dialled.tls.as_ref());
     let authentication = match asked {
         Asked::Scram { .. } => "SCRAM-SHA-256",
-        Asked::Nothing if has_certificate => "client certificate",
+        Asked::Nothing if by_certificate => "client certificate",
         Asked::Nothing => "nothing",
         Asked::Cleartext => "cleartext password",
         Asked::Md5 => "MD5",
         Asked::Unknown => return Err(unknown_authentication()),
     };
     let mut findings = Vec::new();
-    if let Some(weakness) = asked.weakness().filter(|_| !(asked == Asked::Nothing && has_certificate)) {
+    if let Some(weakness) = asked.weakness().filter(|_| !(asked == Asked::Nothing && by_certificate)) {
         let finding = Finding::new(&WEAK_AUTHENTICATION, weakness);
         // Unless that is waived, nobody logs in.
         if !target.waives(&WEAK_AUTHENTICATION) {
