@@ -140,6 +140,7 @@ impl Service for Postgres {
         posture.server = Some(ServerPosture::new("PostgreSQL", &account.version));
         posture.account = Some(printable(&account.user));
         posture.privileges = account.privileges();
+        posture.remarks.extend(account.remark(target));
         Ok(Attachment::new(pool, posture).with_findings(findings))
     }
 

@@ -178,6 +178,7 @@ impl Service for TokioPostgres {
         posture.server = Some(ServerPosture::new("PostgreSQL", &account.version));
         posture.account = Some(printable(&account.user));
         posture.privileges = account.privileges();
+        posture.remarks.extend(account.remark(target));
         posture.remarks.push(REMARK);
         let findings = opened.finding.into_iter().chain(account.findings(target));
         let pool = pool(target, live, opened.client)?;
