@@ -18,6 +18,12 @@ struct Shop {
     orders: Resource<TokioPostgres>,
 }
 
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct ShopBySqlx {
+    orders: Resource<Postgres>,
+}
+
 macro_rules! needing {
     ($name:ident, $service:ty, $needs:literal) => {
         #[derive(BackingServices)]
@@ -192,7 +198,7 @@ const SYSTEM: &[(&str, &str)] = &[
     ("ALTER FUNCTION pg_catalog.upper(text) OWNER TO groep; GRANT groep TO los", "OWNERSHIP ON FUNCTION pg_catalog.upper(text)"),
     ("ALTER AGGREGATE pg_catalog.bool_or(boolean) OWNER TO los", "OWNERSHIP ON FUNCTION pg_catalog.bool_or(boolean)"),
     ("ALTER VIEW information_schema.tables OWNER TO los", "OWNERSHIP ON TABLE information_schema.tables"),
-    ("ALTER OPERATOR pg_catalog.= (oid, oid) OWNER TO los", "OWNERSHIP ON OPERATOR pg_catalog.=(oid,oid)"),
+    ("ALTER OPERATOR pg_catalog.= (oid, oid) OWNER TO los", "OWNERSHIP ON OPERATOR pg_catalog.=(pg_catalog.oid,pg_catalog.oid)"),
     ("ALTER LANGUAGE sql OWNER TO los", "OWNERSHIP ON LANGUAGE sql"),
     ("ALTER TABLESPACE pg_default OWNER TO los", "OWNERSHIP ON TABLESPACE pg_default"),
     ("GRANT INSERT ON information_schema.sql_features TO PUBLIC", "INSERT ON TABLE information_schema.sql_features"),
@@ -208,7 +214,7 @@ const SYSTEM: &[(&str, &str)] = &[
     ("GRANT SELECT ON pg_class TO los WITH GRANT OPTION", "SELECT ON TABLE pg_catalog.pg_class"),
     ("GRANT SELECT ON pg_toast.pg_toast_1260 TO los", "SELECT ON TABLE pg_toast.pg_toast_1260"),
     ("GRANT EXECUTE ON FUNCTION lower(text) TO los WITH GRANT OPTION", "EXECUTE ON FUNCTION pg_catalog.lower(text)"),
-    ("GRANT USAGE ON TYPE pg_catalog.int4 TO los WITH GRANT OPTION", "ALL ON TYPE integer"),
+    ("GRANT USAGE ON TYPE pg_catalog.int4 TO los WITH GRANT OPTION", "ALL ON TYPE pg_catalog.int4"),
     (
         "ALTER DEFAULT PRIVILEGES IN SCHEMA information_schema GRANT INSERT ON TABLES TO los",
         "INSERT ON TABLES information_schema.opperbaas",
@@ -253,7 +259,7 @@ const SYSTEM: &[(&str, &str)] = &[
         "CREATE FUNCTION buiten.gelijk(name, text) RETURNS bool LANGUAGE sql AS 'SELECT true';
          CREATE OPERATOR pg_catalog.=== (leftarg = name, rightarg = text, function = buiten.gelijk);
          ALTER OPERATOR pg_catalog.=== (name, text) OWNER TO los",
-        "OWNERSHIP ON OPERATOR pg_catalog.===(name,text)",
+        "OWNERSHIP ON OPERATOR pg_catalog.===(pg_catalog.name,pg_catalog.text)",
     ),
     (
         "CREATE OPERATOR FAMILY information_schema.familie USING btree;
@@ -591,4 +597,239 @@ async fn an_extension_is_not_too_much() {
     );
     server.script(DATABASE, finding.remedy());
     clean::<Few>(&server, USER, DATABASE, finding.remedy()).await;
+}
+
+// --- What the question means is not the account's choice -------------------------------------------------------------
+
+needing!(Odd, TokioPostgres, "SELECT ON \"A ä\"; EXECUTE ON FUNCTION doe(mijn, \"Mijn\"[], int, \"char\"); SELECT, INSERT ON orders");
+needing!(OddBySqlx, Postgres, "SELECT ON \"A ä\"; EXECUTE ON FUNCTION doe(mijn, \"Mijn\"[], int, \"char\"); SELECT, INSERT ON orders");
+
+const ODD: &str = "CREATE TYPE mijn AS ENUM ('a'); CREATE TYPE \"Mijn\" AS ENUM ('a'); CREATE TABLE \"A ä\" (id int);
+    CREATE FUNCTION doe(mijn, \"Mijn\"[], int, \"char\") RETURNS int LANGUAGE sql AS 'SELECT 1';
+    REVOKE EXECUTE ON FUNCTION doe FROM PUBLIC;";
+
+/// Operators for each two of these types that `which` picks, in a schema: they lie, or end the statement.
+fn operators(schema: &str, which: &str, body: &str) -> String {
+    format!(
+        "DO $do$ DECLARE a regtype; b regtype; o text; r text; BEGIN
+            FOREACH a IN ARRAY '{{oid,name,text,varchar,\"\\\"char\\\"\",int2,int4,int8,bool,oid[],name[],text[],aclitem[],oidvector,regclass,regtype}}'::regtype[] LOOP
+            FOREACH b IN ARRAY '{{oid,name,text,varchar,\"\\\"char\\\"\",int2,int4,int8,bool,oid[],name[],text[],aclitem[],oidvector,regclass,regtype}}'::regtype[] LOOP
+            FOREACH o IN ARRAY '{{=,<>,<,>,<=,>=,||,~~}}'::text[] LOOP
+                CONTINUE WHEN NOT ({which});
+                r := CASE o WHEN '||' THEN 'text' ELSE 'bool' END;
+                EXECUTE format('CREATE OR REPLACE FUNCTION {schema}.lieg_%s(%s, %s) RETURNS %s LANGUAGE plpgsql AS %L', r, a, b, r, {body});
+                EXECUTE format('CREATE OPERATOR {schema}.%s (leftarg = %s, rightarg = %s, function = {schema}.lieg_%s)', o, a, b, r);
+            END LOOP; END LOOP; END LOOP;
+        END $do$;"
+    )
+}
+
+/// Every operator that the question uses, in a schema that the account's `search_path` names first.
+fn evil() -> String {
+    format!("CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC; {}", operators("evil", "true", "'BEGIN RETURN false; END'"))
+}
+
+/// An account that everything can be hidden of.
+async fn search_path<T: BackingServices + Send + Sync>() {
+    let server = server::Postgres::start();
+    server.script(DATABASE, OBJECTS);
+    server.script(DATABASE, &evil());
+    server.script(
+        DATABASE,
+        &format!(
+            "CREATE ROLE groep; CREATE ROLE los LOGIN PASSWORD '{PASSWORD}';
+             ALTER ROLE los SET search_path = evil, pg_catalog"
+        ),
+    );
+    clean::<T>(&server, "los", DATABASE, "nothing").await;
+    for (statement, named) in [
+        ("ALTER ROLE los CREATEROLE", "CREATEROLE".to_owned()),
+        (&format!("ALTER ROLE los NOCREATEROLE; GRANT {ADMIN} TO los"), format!("SUPERUSER, by way of the role \"{ADMIN}\"")),
+        (&format!("REVOKE {ADMIN} FROM los; GRANT pg_monitor TO los"), "pg_monitor".to_owned()),
+        ("REVOKE pg_monitor FROM los; GRANT CREATE ON SCHEMA pg_catalog TO los", "CREATE ON SCHEMA pg_catalog".to_owned()),
+        (
+            "REVOKE CREATE ON SCHEMA pg_catalog FROM los; GRANT SELECT ON pg_authid TO groep; GRANT groep TO los",
+            "SELECT ON TABLE pg_catalog.pg_authid, which is an administrator's, by way of the role \"groep\"".to_owned(),
+        ),
+    ] {
+        server.script(DATABASE, statement);
+        let finding = one::<T>(&server, "los", DATABASE, "superuser_account", statement).await;
+        assert!(finding.message().contains(&named), "{statement}: {finding}");
+    }
+}
+
+#[tokio::test]
+async fn the_accounts_own_search_path_hides_nothing() {
+    search_path::<Shop>().await;
+}
+
+#[tokio::test]
+async fn the_accounts_own_search_path_hides_nothing_from_sqlx() {
+    search_path::<ShopBySqlx>().await;
+}
+
+/// Overloads of what the question calls, with types that are nearly those that it gives.
+const OVERLOADS: &str = "CREATE FUNCTION pg_catalog.\"left\"(name, int) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.\"left\"(varchar, int) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.acldefault(text, oid) RETURNS aclitem[] LANGUAGE sql AS 'SELECT NULL::aclitem[]';
+    CREATE FUNCTION pg_catalog.acldefault(name, oid) RETURNS aclitem[] LANGUAGE sql AS 'SELECT NULL::aclitem[]';
+    CREATE FUNCTION pg_catalog.current_setting(varchar) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.current_setting(name) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.set_config(varchar, varchar, bool) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.pg_has_role(name, oid, varchar) RETURNS bool LANGUAGE sql AS 'SELECT NULL::bool';
+    CREATE FUNCTION pg_catalog.pg_has_role(name, oid, name) RETURNS bool LANGUAGE sql AS 'SELECT NULL::bool';
+    CREATE FUNCTION pg_catalog.to_regtype(varchar) RETURNS regtype LANGUAGE sql AS 'SELECT NULL::regtype';
+    CREATE FUNCTION pg_catalog.to_regtype(name) RETURNS regtype LANGUAGE sql AS 'SELECT NULL::regtype';
+    CREATE FUNCTION pg_catalog.pg_identify_object(oid, oid, int2) RETURNS TABLE (type text, schema text, name text, identity text)
+        LANGUAGE sql AS 'SELECT NULL::text, NULL::text, NULL::text, NULL::text';
+    CREATE FUNCTION pg_catalog.eerste(oid, oid) RETURNS oid LANGUAGE sql AS 'SELECT $1';
+    CREATE AGGREGATE pg_catalog.array_agg(oid) (sfunc = eerste, stype = oid);
+    CREATE FUNCTION pg_catalog.array_to_string(oid[], text, text) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.leeg(text, varchar, varchar) RETURNS text LANGUAGE sql AS 'SELECT NULL::text';
+    CREATE AGGREGATE pg_catalog.string_agg(varchar, varchar) (sfunc = leeg, stype = text);";
+
+/// Whoever could once plant in pg_catalog has planted an operator and a function for every two types that there was none for.
+#[tokio::test]
+async fn what_is_planted_in_pg_catalog_is_not_what_the_question_calls() {
+    let server = server::Postgres::start();
+    server.script(DATABASE, &format!("{OBJECTS} {ODD}"));
+    let grants = Odd::MANIFEST.grants().remove(0).for_account("los").unwrap();
+    server.script(DATABASE, &format!("{grants} ALTER ROLE los PASSWORD '{PASSWORD}'; CREATE ROLE planter;"));
+    // What is planted is not to be in the way of planting.
+    let free = "NOT EXISTS (SELECT FROM pg_operator p WHERE p.oprnamespace = '11' AND p.oprname = o::name
+        AND p.oprleft = a::oid AND p.oprright = b::oid)";
+    server.script(DATABASE, &operators("pg_catalog", free, "'BEGIN RETURN false; END'"));
+    server.script(DATABASE, OVERLOADS);
+    clean::<Odd>(&server, "los", DATABASE, "nothing").await;
+    for (statement, named) in [
+        ("GRANT CREATE ON SCHEMA pg_catalog TO los", "CREATE ON SCHEMA pg_catalog"),
+        ("GRANT UPDATE ON pg_catalog.pg_class TO PUBLIC", "UPDATE ON TABLE pg_catalog.pg_class"),
+        ("ALTER FUNCTION pg_catalog.\"left\"(name, int) OWNER TO los", "OWNERSHIP ON FUNCTION pg_catalog.left(name, integer)"),
+        ("GRANT pg_monitor TO los", "pg_monitor"),
+    ] {
+        server.script(DATABASE, statement);
+        let finding = one::<Odd>(&server, "los", DATABASE, "superuser_account", statement).await;
+        assert!(finding.message().contains(named), "{statement}: {finding}");
+        server.script(DATABASE, finding.remedy());
+        clean::<Odd>(&server, "los", DATABASE, &format!("{statement}: {}", finding.remedy())).await;
+    }
+}
+
+/// What an account can be given by `ALTER ROLE … SET`: the same answer, and the application has what was set.
+async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str) -> String) {
+    let server = server::Postgres::start();
+    server.script(DATABASE, &format!("{OBJECTS} {ODD}"));
+    let grants = T::MANIFEST.grants().remove(0).for_account("los").unwrap();
+    server.script(DATABASE, &format!("{grants} ALTER ROLE los PASSWORD '{PASSWORD}';"));
+    server.script(DATABASE, &evil());
+    server.sql("REVOKE USAGE ON SCHEMA evil FROM PUBLIC");
+    let variables = variables(&server, "los", DATABASE);
+    let privileges = async |services: &T| services.resources()[0].posture().privileges.clone();
+    let services: T = attach(&pairs(&variables)).await.unwrap();
+    let usual = privileges(&services).await;
+    assert!(usual.iter().any(|has| has == "EXECUTE ON FUNCTION public.doe(public.mijn, public.\"Mijn\"[], integer, \"char\")"), "{usual:?}");
+    let _ = services.detach().await;
+    for (name, value) in [
+        ("search_path", "evil, pg_catalog"),
+        ("search_path", "public, pg_temp, pg_catalog"),
+        ("search_path", "\"\""),
+        ("row_security", "off"),
+        ("row_security", "on"),
+        ("quote_all_identifiers", "on"),
+        ("transform_null_equals", "on"),
+        ("standard_conforming_strings", "off"),
+        ("backslash_quote", "off"),
+        ("backslash_quote", "on"),
+        ("escape_string_warning", "off"),
+        ("array_nulls", "off"),
+        ("bytea_output", "escape"),
+        ("lc_messages", "POSIX"),
+        ("default_transaction_isolation", "serializable"),
+        ("default_transaction_read_only", "on"),
+        ("default_transaction_deferrable", "on"),
+        ("session_replication_role", "replica"),
+        ("lo_compat_privileges", "on"),
+        ("xmloption", "document"),
+        ("check_function_bodies", "off"),
+        ("client_min_messages", "debug1"),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_nestloop", "off"),
+        ("enable_sort", "off"),
+        ("from_collapse_limit", "1"),
+        ("join_collapse_limit", "8"),
+        ("geqo_threshold", "2"),
+        ("jit", "on"),
+        ("jit_above_cost", "0"),
+        ("force_parallel_mode", "on"),
+        ("plan_cache_mode", "force_generic_plan"),
+        ("work_mem", "64kB"),
+    ] {
+        let list = if value == "\"\"" { "''" } else { value };
+        let quoted = format!("'{value}'");
+        server.sql(&format!("ALTER ROLE los SET {name} = {}", if name == "search_path" { list } else { &quoted }));
+        let services: T = match attach(&pairs(&variables)).await {
+            Ok(services) => services,
+            Err(error) => panic!("{name} = {value}: {error}"),
+        };
+        assert_eq!(privileges(&services).await, usual, "{name} = {value}");
+        assert_eq!(rules(&services.resources()[0].posture().findings), [""; 0], "{name} = {value}");
+        // On the connection that the question was asked on.
+        assert_eq!(shown(&services, name).await, value, "{name}");
+        let _ = services.detach().await;
+        server.sql("ALTER ROLE los RESET ALL");
+    }
+    // The driver says these itself, and what a connection begins with goes before what its role has.
+    for (name, value) in [("client_encoding", "sjis"), ("client_encoding", "latin1"), ("datestyle", "German, DMY"), ("timezone", "Asia/Tokyo")] {
+        server.sql(&format!("ALTER ROLE los SET {name} = '{value}'"));
+        let services: T = attach(&pairs(&variables)).await.unwrap();
+        assert_eq!(privileges(&services).await, usual, "{name} = {value}");
+        let _ = services.detach().await;
+        server.sql("ALTER ROLE los RESET ALL");
+    }
+    // Who one becomes at once is asked for beside who logs in; and who logs in stays that.
+    server.sql("CREATE ROLE groep CREATEDB; GRANT groep TO los; ALTER ROLE los SET role = 'groep'; ALTER ROLE los SET search_path = evil");
+    let finding = one::<T>(&server, "los", DATABASE, "superuser_account", "role").await;
+    assert!(finding.message().contains("CREATEDB"), "{finding}");
+    // A statement's time is the account's until it is bounded: what ends the question ends the attempt.
+    server.sql("REVOKE groep FROM los; ALTER ROLE los RESET ALL; ALTER ROLE los SET session_authorization = 'groep'");
+    clean::<T>(&server, "los", DATABASE, "nobody becomes somebody else by `session_authorization`").await;
+}
+
+#[tokio::test]
+async fn no_setting_of_the_account_changes_the_answer_and_the_application_keeps_all_of_them() {
+    settings::<Odd>(async |shop, name| {
+        let pool = shop.orders.client();
+        let client = pool.get().await.unwrap();
+        client.query_one(&format!("SHOW {name}"), &[]).await.unwrap().get(0)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_setting_of_the_account_changes_the_answer_to_sqlx_and_the_application_keeps_all_of_them() {
+    settings::<OddBySqlx>(async |shop, name| {
+        let pool = shop.orders.client();
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SHOW {name}"))).fetch_one(&*pool).await.unwrap()
+    })
+    .await;
+}
+
+/// PostgreSQL does not ask a policy about what it made itself.
+#[tokio::test]
+async fn a_policy_on_a_catalog_hides_nothing() {
+    let server = server::Postgres::start();
+    server.script(
+        DATABASE,
+        &format!(
+            "SET allow_system_table_mods = on; GRANT pg_monitor TO {USER};
+             ALTER TABLE pg_catalog.pg_auth_members ENABLE ROW LEVEL SECURITY;
+             ALTER TABLE pg_catalog.pg_authid ENABLE ROW LEVEL SECURITY;"
+        ),
+    );
+    for setting in ["on", "off"] {
+        server.sql(&format!("ALTER ROLE {USER} SET row_security = {setting}"));
+        let finding = one::<Shop>(&server, USER, DATABASE, "superuser_account", setting).await;
+        assert!(finding.message().contains("pg_monitor"), "{finding}");
+    }
 }

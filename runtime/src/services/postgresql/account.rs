@@ -51,8 +51,7 @@ const FUTURE: [&str; 4] = ["TABLES", "SEQUENCES", "FUNCTIONS", "TYPES"];
 /// reason of each. PostgreSQL analyses the statements of one message one after the other, so the
 /// first ones hold for the next. Compiling a statement that runs once takes ten times as long as
 /// running it, and the order of the question's joins is already the best.
-const SETTINGS: &str = "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL row_security = off; \
-    SET LOCAL quote_all_identifiers = off; SET LOCAL transform_null_equals = off; \
+const SETTINGS: &str = "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL quote_all_identifiers = off; \
     SET LOCAL jit = off; SET LOCAL join_collapse_limit = 1; ";
 
 /// The account in the report is the server's, so a name that differs is not passed over.

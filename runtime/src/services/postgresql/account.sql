@@ -121,7 +121,8 @@ held (mark, privilege, kind, space, name, part, holder) AS (
     WHERE (o.space = ANY ((SELECT oids FROM system)::pg_catalog.oid[]) AND o.acl::pg_catalog.text = i.initprivs::pg_catalog.text) IS NOT TRUE
     AND e.grantee <> o.owner AND (e.grantee = '0' OR e.grantee = ANY ((SELECT oids FROM mine)::pg_catalog.oid[]))
     UNION ALL
-    SELECT CASE WHEN space = ANY ((SELECT oids FROM system)::pg_catalog.oid[]) AND class <> '2615' AND oid >= '16384' THEN 'planted'
+    SELECT CASE WHEN mark = 'part' THEN mark
+                WHEN space = ANY ((SELECT oids FROM system)::pg_catalog.oid[]) AND class <> '2615' AND oid >= '16384' THEN 'planted'
                 WHEN space = ANY ((SELECT oids FROM system)::pg_catalog.oid[]) OR class IN ('1213', '2612') AND oid < '16384' THEN 'restricted'
                 ELSE mark
         END,
@@ -132,7 +133,9 @@ held (mark, privilege, kind, space, name, part, holder) AS (
     -- Whatever else a role owns or was granted, in whichever catalog: this one has them all, but for what everybody was granted.
     SELECT CASE WHEN d.deptype = 'o' AND d.objid >= '16384' AND d.classid <> '3466' THEN 'planted' ELSE 'restricted' END,
         CASE d.deptype WHEN 'o' THEN 'OWNERSHIP' ELSE 'ALL' END,
-        CASE d.classid WHEN '6243' THEN 'PARAMETER' ELSE i.type END, NULL, i.identity::pg_catalog.name, i.identity, d.refobjid
+        CASE d.classid WHEN '6243' THEN 'PARAMETER' ELSE i.type END, NULL, i.identity::pg_catalog.name,
+        -- `GRANT` does not know the words of the standard for types (1247).
+        CASE d.classid WHEN '1247' THEN i.schema || '.'::pg_catalog.text || i.name ELSE i.identity END, d.refobjid
     FROM pg_catalog.pg_shdepend AS d CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) AS i
     WHERE d.refclassid = '1260' AND d.refobjid = ANY ((SELECT oids FROM mine)::pg_catalog.oid[]) AND d.deptype IN ('a', 'o')
     AND (d.dbid = '0' OR d.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
