@@ -152,6 +152,7 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
     route("GRANT SELECT (rolpassword) ON pg_authid TO los", "SELECT (rolpassword) ON TABLE pg_catalog.pg_authid");
     route("GRANT SET ON PARAMETER log_statement TO los", "ALL ON PARAMETER log_statement");
     route("GRANT ALTER SYSTEM ON PARAMETER archive_command TO los", "ALL ON PARAMETER archive_command");
+    route("GRANT SET ON PARAMETER session_preload_libraries TO PUBLIC", "ALL ON PARAMETER session_preload_libraries, which is an administrator's, as everybody has");
     let own = server.sql("SELECT rolname FROM pg_roles WHERE rolname LIKE 'pg\\_%' AND rolname <> 'pg_database_owner'");
     assert!(own.lines().count() > 8, "{own}");
     for role in own.lines() {
@@ -217,11 +218,11 @@ const SYSTEM: &[(&str, &str)] = &[
     ("GRANT USAGE ON TYPE pg_catalog.int4 TO los WITH GRANT OPTION", "ALL ON TYPE pg_catalog.int4"),
     (
         "ALTER DEFAULT PRIVILEGES IN SCHEMA information_schema GRANT INSERT ON TABLES TO los",
-        "INSERT ON TABLES information_schema.opperbaas",
+        "INSERT ON FUTURE TABLES OF opperbaas IN SCHEMA information_schema",
     ),
     (
         "ALTER DEFAULT PRIVILEGES IN SCHEMA information_schema GRANT SELECT ON TABLES TO PUBLIC",
-        "SELECT ON TABLES information_schema.opperbaas",
+        "SELECT ON FUTURE TABLES OF opperbaas IN SCHEMA information_schema",
     ),
     // A trap for everybody's `upper`, which stays there when no more can be planted.
     (

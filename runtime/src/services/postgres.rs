@@ -225,7 +225,8 @@ fn pool(target: &Target) -> Result<PgPool, Refusal> {
 
 /// Fail closed: what is not as it was asked for is no answer.
 async fn probe(connection: &mut PgConnection, target: &Target) -> Result<Account, Refusal> {
-    let question = sqlx::raw_sql(AssertSqlSafe(postgresql::question(target)));
+    let release = connection.server_version_num().map(|version| version / 10_000);
+    let question = sqlx::raw_sql(AssertSqlSafe(postgresql::question(target, release)));
     let rows = question.fetch_all(connection).await.map_err(|error| refusal(&error))?;
     Account::read(rows.iter().map(row).collect::<Result<Vec<_>, _>>()?, target)
 }

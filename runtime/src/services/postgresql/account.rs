@@ -44,8 +44,8 @@ const IDENTIFIED: [&str; 11] = [
     "EXTENSION",
 ];
 
-/// What `ALTER DEFAULT PRIVILEGES` grants on, before it is made.
-const FUTURE: [&str; 4] = ["TABLES", "SEQUENCES", "FUNCTIONS", "TYPES"];
+/// What `ALTER DEFAULT PRIVILEGES` grants on: what a role will make in a schema.
+const FUTURE: [&str; 4] = ["FUTURE TABLES", "FUTURE SEQUENCES", "FUTURE FUNCTIONS", "FUTURE TYPES"];
 
 /// What fixes the meaning of the question, for as long as the question lasts: `account.md` gives the
 /// reason of each. PostgreSQL analyses the statements of one message one after the other, so the
@@ -70,7 +70,10 @@ const IS_NEEDED: &str = "EXISTS (SELECT FROM needed AS w WHERE w.space = held.sp
 ///
 /// A connection that is new has to read all of the catalogs' own catalogs first: what is asked decides how long that takes, more than what there is. So what is
 /// needed is asked for only where something is.
-pub(in crate::services) fn question(target: &Target) -> String {
+///
+/// `release` is the server's, as it said when it admitted us. A server that did not say is taken for
+/// a new one, and one that is older then refuses the question.
+pub(in crate::services) fn question(target: &Target, release: Option<u32>) -> String {
     let managed: Vec<_> = MANAGED_ROLES.iter().map(|role| literal(role)).collect();
     let wants = target.needs().map(Wants::of).filter(|wants| !wants.objects.is_empty());
     let needs = |sql: &str| if wants.is_some() { sql.to_owned() } else { String::new() };
@@ -78,6 +81,7 @@ pub(in crate::services) fn question(target: &Target) -> String {
         .replace("{managed}", &managed.join(", "))
         .replace("{timeout}", &statement_timeout(target).to_string())
         .replace("{most}", &(MOST_ROWS + 1).to_string())
+        .replace("{parameters}", if release.is_none_or(|release| release >= 15) { include_str!("parameters.sql") } else { "" })
         .replace("{or_needed_name}", &needs(" OR p.proname IN (SELECT name::pg_catalog.name FROM needed)"))
         .replace("{or_needed}", &needs(&format!(" OR {IS_NEEDED}")))
         .replace("{rank}", &if wants.is_some() { format!("CASE WHEN {IS_NEEDED} THEN 3 ELSE 4 END") } else { "4".to_owned() })
@@ -414,12 +418,9 @@ impl Held {
         if self.mark == Mark::Elevated {
             return format!("ALTER {} SECURITY INVOKER;", self.altered());
         }
-        if FUTURE.contains(&object.kind) {
+        if let Some(kind) = object.kind.strip_prefix("FUTURE ") {
             let [schema, role] = [&object.schema, &object.name].map(|name| quoted(name.as_deref().unwrap_or_default()));
-            return format!(
-                "ALTER DEFAULT PRIVILEGES FOR ROLE {role} IN SCHEMA {schema} REVOKE {privilege} ON {} FROM {from};",
-                object.kind
-            );
+            return format!("ALTER DEFAULT PRIVILEGES FOR ROLE {role} IN SCHEMA {schema} REVOKE {privilege} ON {kind} FROM {from};");
         }
         format!("REVOKE {} FROM {from};", self.in_sql(privilege))
     }
@@ -555,8 +556,11 @@ fn holder(role: String, start: String, way: Option<String>, inherits: String) ->
 
 /// Which kind of object it is, and whether it is named by its identity.
 fn kind(kind: &str) -> Option<(&'static str, bool)> {
-    let known = |kinds: &[&'static str]| kinds.iter().find(|known| known.eq_ignore_ascii_case(kind)).copied();
-    known(&KINDS).or_else(|| known(&FUTURE)).map(|kind| (kind, false)).or_else(|| known(&IDENTIFIED).map(|kind| (kind, true)))
+    if let Some(known) = KINDS.iter().chain(&FUTURE).find(|known| **known == kind) {
+        return Some((known, false));
+    }
+    // PostgreSQL names these in lower case.
+    IDENTIFIED.iter().find(|known| known.to_ascii_lowercase() == kind).map(|known| (*known, true))
 }
 
 fn mark(mark: Option<&str>) -> Option<Mark> {
@@ -651,7 +655,7 @@ mod tests {
 
     #[test]
     fn postgresql_11_reads_the_question() {
-        for sql in [include_str!("account.sql"), include_str!("needed.sql"), include_str!("found.sql")] {
+        for sql in [include_str!("account.sql"), include_str!("needed.sql"), include_str!("found.sql"), include_str!("parameters.sql")] {
             assert!(!sql.contains("MATERIALIZED"), "that came with PostgreSQL 12");
         }
     }

@@ -77,7 +77,8 @@ object (class, oid, sub, kind, space, name, part, owner, acl, mark) AS (
     SELECT '1213', oid, 0, 'TABLESPACE', NULL, spcname, NULL, spcowner, spcacl, NULL FROM pg_catalog.pg_tablespace
     UNION ALL
     -- What will be granted on what somebody makes in a system schema.
-    SELECT '826', d.oid, -1, CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' ELSE 'TYPES' END,
+    SELECT '826', d.oid, -1, CASE d.defaclobjtype WHEN 'r' THEN 'FUTURE TABLES' WHEN 'S' THEN 'FUTURE SEQUENCES'
+            WHEN 'f' THEN 'FUTURE FUNCTIONS' ELSE 'FUTURE TYPES' END,
         d.defaclnamespace, a.rolname, NULL, d.defaclrole, d.defaclacl, NULL
     FROM pg_catalog.pg_default_acl AS d JOIN pg_catalog.pg_roles AS a ON a.oid = d.defaclrole
     WHERE d.defaclnamespace = ANY ((SELECT oids FROM system)::pg_catalog.oid[])
@@ -129,7 +130,7 @@ held (mark, privilege, kind, space, name, part, holder) AS (
         'OWNERSHIP', kind, space, name, part, owner
     FROM object
     WHERE sub = 0 AND owner = ANY ((SELECT oids FROM mine)::pg_catalog.oid[])
-    UNION ALL
+    UNION ALL{parameters}
     -- Whatever else a role owns or was granted, in whichever catalog: this one has them all, but for what everybody was granted.
     SELECT CASE WHEN d.deptype = 'o' AND d.objid >= '16384' AND d.classid <> '3466' THEN 'planted' ELSE 'restricted' END,
         CASE d.deptype WHEN 'o' THEN 'OWNERSHIP' ELSE 'ALL' END,

@@ -95,6 +95,10 @@ impl fmt::Display for Object {
         match &self.name {
             None => write!(f, "ALL {}S IN SCHEMA ", self.kind)?,
             Some(name) if self.is_identified => return write!(f, "{} {name}", self.kind),
+            Some(role) if self.kind.starts_with("FUTURE ") => {
+                let schema = self.schema.as_deref().unwrap_or_default();
+                return write!(f, "{} OF {} IN SCHEMA {}", self.kind, shown(role), shown(schema));
+            }
             Some(_) => write!(f, "{} ", self.kind)?,
         }
         let parts: Vec<_> = self.schema.iter().chain(&self.name).map(|name| shown(name)).collect();
