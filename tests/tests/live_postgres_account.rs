@@ -152,7 +152,10 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
     route("GRANT SELECT (rolpassword) ON pg_authid TO los", "SELECT (rolpassword) ON TABLE pg_catalog.pg_authid");
     route("GRANT SET ON PARAMETER log_statement TO los", "ALL ON PARAMETER log_statement");
     route("GRANT ALTER SYSTEM ON PARAMETER archive_command TO los", "ALL ON PARAMETER archive_command");
-    route("GRANT SET ON PARAMETER session_preload_libraries TO PUBLIC", "ALL ON PARAMETER session_preload_libraries, which is an administrator's, as everybody has");
+    route(
+        "GRANT SET ON PARAMETER session_preload_libraries TO PUBLIC",
+        "ALL ON PARAMETER session_preload_libraries, which is an administrator's, as everybody has",
+    );
     let own = server.sql("SELECT rolname FROM pg_roles WHERE rolname LIKE 'pg\\_%' AND rolname <> 'pg_database_owner'");
     assert!(own.lines().count() > 8, "{own}");
     for role in own.lines() {
@@ -602,8 +605,16 @@ async fn an_extension_is_not_too_much() {
 
 // --- What the question means is not the account's choice -------------------------------------------------------------
 
-needing!(Odd, TokioPostgres, "SELECT ON \"A ä\"; EXECUTE ON FUNCTION doe(mijn, \"Mijn\"[], int, \"char\"); SELECT, INSERT ON orders");
-needing!(OddBySqlx, Postgres, "SELECT ON \"A ä\"; EXECUTE ON FUNCTION doe(mijn, \"Mijn\"[], int, \"char\"); SELECT, INSERT ON orders");
+needing!(
+    Odd,
+    TokioPostgres,
+    "SELECT ON \"A ä\"; EXECUTE ON FUNCTION doe(mijn, \"Mijn\"[], int, \"char\"); SELECT, INSERT ON orders"
+);
+needing!(
+    OddBySqlx,
+    Postgres,
+    "SELECT ON \"A ä\"; EXECUTE ON FUNCTION doe(mijn, \"Mijn\"[], int, \"char\"); SELECT, INSERT ON orders"
+);
 
 const ODD: &str = "CREATE TYPE mijn AS ENUM ('a'); CREATE TYPE \"Mijn\" AS ENUM ('a'); CREATE TABLE \"A ä\" (id int);
     CREATE FUNCTION doe(mijn, \"Mijn\"[], int, \"char\") RETURNS int LANGUAGE sql AS 'SELECT 1';
@@ -627,7 +638,10 @@ fn operators(schema: &str, which: &str, body: &str) -> String {
 
 /// Every operator that the question uses, in a schema that the account's `search_path` names first.
 fn evil() -> String {
-    format!("CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC; {}", operators("evil", "true", "'BEGIN RETURN false; END'"))
+    format!(
+        "CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC; {}",
+        operators("evil", "true", "'BEGIN RETURN false; END'")
+    )
 }
 
 /// An account that everything can be hidden of.
@@ -728,7 +742,10 @@ async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str
     let privileges = async |services: &T| services.resources()[0].posture().privileges.clone();
     let services: T = attach(&pairs(&variables)).await.unwrap();
     let usual = privileges(&services).await;
-    assert!(usual.iter().any(|has| has == "EXECUTE ON FUNCTION public.doe(public.mijn, public.\"Mijn\"[], integer, \"char\")"), "{usual:?}");
+    assert!(
+        usual.iter().any(|has| has == "EXECUTE ON FUNCTION public.doe(public.mijn, public.\"Mijn\"[], integer, \"char\")"),
+        "{usual:?}"
+    );
     let _ = services.detach().await;
     for (name, value) in [
         ("search_path", "evil, pg_catalog"),
@@ -781,7 +798,9 @@ async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str
         server.sql("ALTER ROLE los RESET ALL");
     }
     // The driver says these itself, and what a connection begins with goes before what its role has.
-    for (name, value) in [("client_encoding", "sjis"), ("client_encoding", "latin1"), ("datestyle", "German, DMY"), ("timezone", "Asia/Tokyo")] {
+    for (name, value) in
+        [("client_encoding", "sjis"), ("client_encoding", "latin1"), ("datestyle", "German, DMY"), ("timezone", "Asia/Tokyo")]
+    {
         server.sql(&format!("ALTER ROLE los SET {name} = '{value}'"));
         let services: T = attach(&pairs(&variables)).await.unwrap();
         assert_eq!(privileges(&services).await, usual, "{name} = {value}");

@@ -39,9 +39,8 @@ const KINDS: [&str; 11] = [
 /// The other kinds of object that have an owner, as `pg_identify_object` names them. They are read
 /// only if they belong to the system, and named as PostgreSQL writes their identity.
 const IDENTIFIED: [&str; 11] = [
-    "TYPE", "OPERATOR", "OPERATOR CLASS", "OPERATOR FAMILY", "CONVERSION", "COLLATION",
-    "TEXT SEARCH DICTIONARY", "TEXT SEARCH CONFIGURATION", "STATISTICS OBJECT", "EVENT TRIGGER",
-    "EXTENSION",
+    "TYPE", "OPERATOR", "OPERATOR CLASS", "OPERATOR FAMILY", "CONVERSION", "COLLATION", "TEXT SEARCH DICTIONARY",
+    "TEXT SEARCH CONFIGURATION", "STATISTICS OBJECT", "EVENT TRIGGER", "EXTENSION",
 ];
 
 /// What `ALTER DEFAULT PRIVILEGES` grants on: what a role will make in a schema.
@@ -420,7 +419,9 @@ impl Held {
         }
         if let Some(kind) = object.kind.strip_prefix("FUTURE ") {
             let [schema, role] = [&object.schema, &object.name].map(|name| quoted(name.as_deref().unwrap_or_default()));
-            return format!("ALTER DEFAULT PRIVILEGES FOR ROLE {role} IN SCHEMA {schema} REVOKE {privilege} ON {kind} FROM {from};");
+            return format!(
+                "ALTER DEFAULT PRIVILEGES FOR ROLE {role} IN SCHEMA {schema} REVOKE {privilege} ON {kind} FROM {from};"
+            );
         }
         format!("REVOKE {} FROM {from};", self.in_sql(privilege))
     }
@@ -655,7 +656,9 @@ mod tests {
 
     #[test]
     fn postgresql_11_reads_the_question() {
-        for sql in [include_str!("account.sql"), include_str!("needed.sql"), include_str!("found.sql"), include_str!("parameters.sql")] {
+        for sql in
+            [include_str!("account.sql"), include_str!("needed.sql"), include_str!("found.sql"), include_str!("parameters.sql")]
+        {
             assert!(!sql.contains("MATERIALIZED"), "that came with PostgreSQL 12");
         }
     }
