@@ -655,11 +655,28 @@ mod tests {
     }
 
     #[test]
+    fn an_identity_stays_one_name() {
+        for name in [
+            "pg_catalog.int4",
+            "pg_catalog.=(pg_catalog.oid,pg_catalog.oid)",
+            "pg_catalog.|/(NONE,\"Mijn -- soort\")",
+            "information_schema.\"Kla\"\"sse; '\" USING btree",
+            "\"a\u{e4}\"",
+        ] {
+            assert_eq!(identity(name.to_owned()).as_deref(), Some(name));
+        }
+        for name in ["x; DROP TABLE y", "x -- y", "x /* y", "'x'", "\"x", "\"x\"\"", "x\ny", "\u{e4}", "x\\"] {
+            assert_eq!(identity(name.to_owned()), None, "{name}");
+        }
+    }
+
+    #[test]
     fn postgresql_11_reads_the_question() {
         for sql in
             [include_str!("account.sql"), include_str!("needed.sql"), include_str!("found.sql"), include_str!("parameters.sql")]
         {
             assert!(!sql.contains("MATERIALIZED"), "that came with PostgreSQL 12");
+            assert!(!sql.contains('\\'), "a backslash means what settings say that it means");
         }
     }
 
