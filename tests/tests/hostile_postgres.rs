@@ -495,6 +495,25 @@ async fn what_a_server_says_of_itself_is_made_safe() {
     journal::assert_silent();
 }
 
+/// A pooler that logs in by an account of its own.
+#[tokio::test]
+async fn an_account_with_another_name_than_the_locators_is_remarked() {
+    let authority = Authority::new("the tests' authority");
+    for (name, is_remarked) in [(USER, false), ("poolbaas", true)] {
+        let leaf = Arc::new(authority.server());
+        let answer = Arc::new(answer(&[good(name, DATABASE)]));
+        let hostile = Hostile::start(move |peer| answering(peer, Arc::clone(&leaf), Arc::clone(&answer)));
+        let ca = authority.pem();
+        let variables = variables(&hostile, &ca);
+        let shop: Lenient = attach(&variables.each_ref().map(|(name, value)| (*name, value.as_str()))).await.unwrap();
+        let posture = shop.orders.posture();
+        assert_eq!(posture.account.as_deref(), Some(name));
+        let remarks = posture.remarks.iter().filter(|remark| remark.contains("another name for the account")).count();
+        assert_eq!(remarks, usize::from(is_remarked), "{name}: {:?}", posture.remarks);
+        shop.detach().await;
+    }
+}
+
 #[tokio::test]
 async fn powers_with_escapes_are_made_safe() {
     let error = probed(answer(&[GOOD, power(USER)])).await;

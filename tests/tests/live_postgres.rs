@@ -497,7 +497,6 @@ fn no_variable_of_the_process_steers_the_driver() {
     let elsewhere = Hostile::start(|peer| async { Ok(Some(peer)) });
     let folder = Folder::new("steering");
     let passwords = folder.write("pgpass", &format!("*:*:*:*:{WRONG_PASSWORD}\n"));
-    let roots = folder.write("roots.pem", &Authority::new("somebody").pem());
     let steering = [
         ("PGHOST", "127.0.0.1".to_owned()),
         ("PGHOSTADDR", "127.0.0.1".to_owned()),
@@ -507,8 +506,6 @@ fn no_variable_of_the_process_steers_the_driver() {
         ("PGSSLMODE", "disable".to_owned()),
         ("PGAPPNAME", "somebody".to_owned()),
         ("PGPASSFILE", passwords.display().to_string()),
-        ("SSL_CERT_FILE", roots.display().to_string()),
-        ("SSL_CERT_DIR", folder.path().display().to_string()),
         ("HOME", folder.path().display().to_string()),
     ];
     let (works, text) = in_an_environment(&[&variables(&SERVER)[..], &steering].concat());
@@ -525,6 +522,9 @@ fn what_no_setter_overwrites_is_refused() {
         ("PGSSLROOTCERT", "/tmp/evil.pem"),
         ("PGSSLCERT", "/tmp/evil.crt"),
         ("PGSSLKEY", "/tmp/evil.key"),
+        ("PGPASSWORD", "evil"),
+        ("SSL_CERT_FILE", "/tmp/evil.pem"),
+        ("SSL_CERT_DIR", "/tmp/evil"),
     ] {
         let (works, text) = in_an_environment(&[&variables(&SERVER)[..], &[(name, value.to_owned())]].concat());
         assert!(!works && text.contains("ambient_override") && text.contains(name), "{name}: {text}");

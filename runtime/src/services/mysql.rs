@@ -56,7 +56,10 @@
 //! - It lets a statement be several (`CLIENT_MULTI_STATEMENTS`): bind values, and never paste them into a statement.
 //! - It resolves the host again for each connection, and holds no address against the rules: the certificate has to be the host's all the same.
 //! - It takes no verifier of ours: `_PIN` is refused.
-//! - Its roots are bundled, unless another crate of the program switches on its feature `tls-rustls-ring-native-roots`: then they are the system's.
+//! - Its public roots are bundled, unless another crate of the program enables its feature `tls-rustls-ring-native-roots` or `tls-native-tls`: then they are
+//!   the system's, which are whatever `SSL_CERT_FILE` and `SSL_CERT_DIR` name. So these two are refused (`ambient_override`), whichever features are enabled:
+//!   a service cannot see that. Give this resource its authority by `_CA`. The variables are checked when the resource is attached or attached again, not
+//!   later. sqlx reads no other variable for MySQL.
 //!
 //! It never sends a file that a server asks for (`LOCAL INFILE`): it has no code for that. And it reads no variable of the process.
 #![doc = include_str!("mysql/account.md")]
@@ -129,6 +132,7 @@ impl Service for MySql {
         Parameter::refused("local-infile", "remove it: the driver sends no file that a server asks for"),
         Parameter::refused("max_allowed_packet", "remove it: the driver cannot bound what a server sends"),
     ];
+    const AMBIENT: &'static [&'static str] = &driver::AMBIENT;
     const LOGIN: Login = Login::UserAndPassword;
     const PINS: bool = false;
 

@@ -36,8 +36,14 @@
 //!   of attaching, for as long as it likes.
 //! - It writes a server's notices into the log as they are (target `sqlx::postgres::notice`): the log's writer has to escape them.
 //! - It resolves the host again for each connection, and holds no address against the rules: the certificate has to be the host's all the same.
-//! - Its roots are bundled, unless another crate of the program switches on its feature `tls-rustls-ring-native-roots`: then they are the system's.
-//! - The environment that it reads is overwritten by setters, or refused (`ambient_override`).
+//! - Its public roots are bundled, unless another crate of the program enables one of its features. With `tls-rustls-ring-native-roots` they are the
+//!   system's. With `tls-native-tls` they are the system's, and OpenSSL does the handshakes of the pool. The first connection, of our own, is as before, and
+//!   so the posture's TLS version and cipher suite are not the pool's.
+//! - The system's roots are whatever `SSL_CERT_FILE` and `SSL_CERT_DIR` name. So these two are refused (`ambient_override`), whichever features are
+//!   enabled: a service cannot see that. Give this resource its authority by `_CA`. If another part of the program needs the variable, use `TokioPostgres`,
+//!   whose trust no variable changes. The variables are checked when the resource is attached or attached again, not later.
+//! - The other variables that it reads are overwritten by setters (`PGHOST`, `PGHOSTADDR`, `PGPORT`, `PGUSER`, `PGDATABASE`, `PGSSLMODE`, `PGAPPNAME`), refused
+//!   (`PGOPTIONS`, `PGPASSWORD`, `PGSSLROOTCERT`, `PGSSLCERT`, `PGSSLKEY`), or not read (`PGPASSFILE`, `~/.pgpass`).
 #![doc = include_str!("postgresql/account.md")]
 
 use std::sync::Arc;
@@ -97,8 +103,9 @@ impl Service for Postgres {
         Parameter::refused("sslnegotiation", "remove it: TLS is asked for in the protocol's own way"),
         Parameter::refused("target_session_attrs", "remove it, and write the host that takes what you send"),
     ];
-    // Those that no setter can overwrite. The others have no effect, as every option is set.
-    const AMBIENT: &'static [&'static str] = &["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGPASSWORD"];
+    // Those that no setter can overwrite, and those of the driver's TLS. The others have no effect, as every option is set.
+    const AMBIENT: &'static [&'static str] =
+        &["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGPASSWORD", driver::AMBIENT[0], driver::AMBIENT[1]];
     const LOGIN: Login = Login::UserAndPassword;
     const PINS: bool = false;
 
@@ -142,6 +149,7 @@ impl Service for Postgres {
         posture.server = Some(ServerPosture::new("PostgreSQL", &account.version));
         posture.account = Some(printable(&account.user));
         posture.privileges = account.privileges();
+        posture.remarks.extend(account.remark(target));
         Ok(Attachment::new(pool, posture).with_findings(findings))
     }
 
@@ -226,7 +234,8 @@ fn pool(target: &Target) -> Result<PgPool, Refusal> {
 
 /// Fail closed: what is not as it was asked for is no answer.
 async fn probe(connection: &mut PgConnection, target: &Target) -> Result<Account, Refusal> {
-    let question = sqlx::raw_sql(AssertSqlSafe(postgresql::question(target)));
+    let release = connection.server_version_num().map(|version| version / 10_000);
+    let question = sqlx::raw_sql(AssertSqlSafe(postgresql::question(target, release)));
     let rows = question.fetch_all(connection).await.map_err(|error| refusal(&error))?;
     Account::read(rows.iter().map(row).collect::<Result<Vec<_>, _>>()?, target)
 }

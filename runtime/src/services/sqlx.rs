@@ -12,6 +12,12 @@ use {
 
 use crate::finding::{Failure, FailureKind};
 
+/// The variables of the process that decide which authorities sqlx trusts, if another crate of the
+/// program enables its feature `tls-native-tls` or `tls-rustls-ring-native-roots`: cargo builds one
+/// sqlx for the whole program. OpenSSL reads them, and rustls-native-certs does.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(super) const AMBIENT: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
 /// Reads an error of sqlx's that is not the database's own. Its text is never repeated: it can hold a file, a certificate, or what a server sent.
 pub(super) fn failure(error: &Error) -> Failure {
     let new = Failure::new;

@@ -168,7 +168,7 @@ impl Service for TokioPostgres {
     async fn connect(target: &Target) -> Result<Attachment<TokioPostgresPool>, Refusal> {
         let live = watch::Sender::new(0);
         let opened = open(target, &live).await?;
-        let probed = within(target.time_left(), probe(&opened.client, target)).await?;
+        let probed = within(target.time_left(), probe(&opened, target)).await?;
         let account = probed.map_err(|refusal| opened.explain(refusal))?;
         opened.settle();
 
@@ -178,6 +178,7 @@ impl Service for TokioPostgres {
         posture.server = Some(ServerPosture::new("PostgreSQL", &account.version));
         posture.account = Some(printable(&account.user));
         posture.privileges = account.privileges();
+        posture.remarks.extend(account.remark(target));
         posture.remarks.push(REMARK);
         let findings = opened.finding.into_iter().chain(account.findings(target));
         let pool = pool(target, live, opened.client)?;
@@ -366,6 +367,8 @@ struct Opened {
     tls: Option<TlsPosture>,
     authentication: &'static str,
     finding: Option<Finding>,
+    /// The first number of the server's version.
+    release: Option<u32>,
     heard: Arc<Heard>,
 }
 
@@ -407,6 +410,9 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
     let (client, connection) = logging_in.map_err(|_| silent())?.map_err(|error| refused_login(&error, target))?;
     let asked = asked.ok_or_else(foreign)?;
 
+    let version = connection.parameter("server_version").and_then(|version| version.split(['.', ' ']).next());
+    let release = version.and_then(|number| number.parse().ok());
+
     let (held, released) = oneshot::channel();
     live.send_modify(|live| *live += 1);
     tasks::spawn(&Handle::current(), drive(connection, released, Live(live.clone())));
@@ -423,7 +429,7 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
     let by_certificate = asked == Asked::Nothing && target.is_login_by_certificate(dialled.tls.as_ref());
     let is_weak = demand == Demand::Anything && !by_certificate && !Demand::Binding.is_met(asked, binds);
     let finding = if is_weak { weakness(asked, binds, target) } else { None };
-    Ok(Opened { client: Connection { client, _held: held }, tls: dialled.tls, authentication, finding, heard })
+    Ok(Opened { client: Connection { client, _held: held }, tls: dialled.tls, authentication, finding, release, heard })
 }
 
 /// Moves what is said to and fro, until the connection ends; and not much longer than somebody has its client, for the driver waits for every answer, also
@@ -526,8 +532,9 @@ fn weak(asked: Asked, binds: bool, target: &Target) -> Option<Refusal> {
 }
 
 /// Fails closed: what is not as it was asked for is no answer.
-async fn probe(client: &Client, target: &Target) -> Result<Account, Refusal> {
-    let answer = client.simple_query(&postgresql::question(target)).await.map_err(|error| refusal(&error))?;
+async fn probe(opened: &Opened, target: &Target) -> Result<Account, Refusal> {
+    let question = postgresql::question(target, opened.release);
+    let answer = opened.client.simple_query(&question).await.map_err(|error| refusal(&error))?;
     let rows = answer.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(found) => Some(row(found)),
         _ => None,

@@ -36,18 +36,43 @@ const KINDS: [&str; 11] = [
     "TABLESPACE", "PARAMETER",
 ];
 
+/// The other kinds of object that have an owner, as `pg_identify_object` names them. They are read
+/// only if they belong to the system, and named as PostgreSQL writes their identity.
+const IDENTIFIED: [&str; 11] = [
+    "TYPE", "OPERATOR", "OPERATOR CLASS", "OPERATOR FAMILY", "CONVERSION", "COLLATION", "TEXT SEARCH DICTIONARY",
+    "TEXT SEARCH CONFIGURATION", "STATISTICS OBJECT", "EVENT TRIGGER", "EXTENSION",
+];
+
+/// What `ALTER DEFAULT PRIVILEGES` grants on: what a role will make in a schema.
+const FUTURE: [&str; 4] = ["FUTURE TABLES", "FUTURE SEQUENCES", "FUTURE FUNCTIONS", "FUTURE TYPES"];
+
+/// What fixes the meaning of the question, for as long as the question lasts: `account.md` gives the
+/// reason of each. PostgreSQL analyses the statements of one message one after the other, so the
+/// first ones hold for the next. Compiling a statement that runs once takes ten times as long as
+/// running it, and the order of the question's joins is already the best.
+const SETTINGS: &str = "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL quote_all_identifiers = off; \
+    SET LOCAL jit = off; SET LOCAL join_collapse_limit = 1; ";
+
+/// The account in the report is the server's, so a name that differs is not passed over.
+const RENAMED: &str = "the server has another name for the account than the locator: a pooler in between \
+    logs in by an account of its own, and that one was checked";
+
 /// The owner's privilege, which no list has: to change, to give away and to drop.
 const OWNERSHIP: &str = "OWNERSHIP";
 
 /// Whether something needed is in `held`.
-const IS_NEEDED: &str = "EXISTS (SELECT FROM needed AS w WHERE w.space = held.space AND (w.name IS NULL OR w.name = held.name))";
+const IS_NEEDED: &str = "EXISTS (SELECT FROM needed AS w WHERE w.space = held.space \
+    AND (w.name IS NULL OR w.name::pg_catalog.name = held.name))";
 
 /// One round trip: who this is, what it can become, which privileges that has, and what there is of what is needed; and it bounds the time of the connection's
-/// statements along the way. Every name is qualified: the `search_path` may be somebody else's choice. Text only, so that nothing has to be prepared.
+/// statements along the way. Every name is qualified, and what names cannot qualify is fixed by [`SETTINGS`]. Text only, so that nothing has to be prepared.
 ///
 /// A connection that is new has to read all of the catalogs' own catalogs first: what is asked decides how long that takes, more than what there is. So what is
 /// needed is asked for only where something is.
-pub(in crate::services) fn question(target: &Target) -> String {
+///
+/// `release` is the server's, as it said when it admitted us. A server that did not say is taken for
+/// a new one, and one that is older then refuses the question.
+pub(in crate::services) fn question(target: &Target, release: Option<u32>) -> String {
     let managed: Vec<_> = MANAGED_ROLES.iter().map(|role| literal(role)).collect();
     let wants = target.needs().map(Wants::of).filter(|wants| !wants.objects.is_empty());
     let needs = |sql: &str| if wants.is_some() { sql.to_owned() } else { String::new() };
@@ -55,7 +80,8 @@ pub(in crate::services) fn question(target: &Target) -> String {
         .replace("{managed}", &managed.join(", "))
         .replace("{timeout}", &statement_timeout(target).to_string())
         .replace("{most}", &(MOST_ROWS + 1).to_string())
-        .replace("{or_needed_name}", &needs(" OR p.proname IN (SELECT name FROM needed)"))
+        .replace("{parameters}", if release.is_none_or(|release| release >= 15) { include_str!("parameters.sql") } else { "" })
+        .replace("{or_needed_name}", &needs(" OR p.proname IN (SELECT name::pg_catalog.name FROM needed)"))
         .replace("{or_needed}", &needs(&format!(" OR {IS_NEEDED}")))
         .replace("{rank}", &if wants.is_some() { format!("CASE WHEN {IS_NEEDED} THEN 3 ELSE 4 END") } else { "4".to_owned() })
         .replace("{found}", &needs(include_str!("found.sql")))
@@ -64,14 +90,15 @@ pub(in crate::services) fn question(target: &Target) -> String {
             "{needed}",
             &needs(&include_str!("needed.sql").replace("{wanted}", &wants.as_ref().map(Wants::in_sql).unwrap_or_default())),
         );
-    // Compiling a statement that runs once takes ten times as long as running it; and the order of its joins is already the best.
-    format!("SET LOCAL jit = off; SET LOCAL join_collapse_limit = 1; {question}")
+    format!("{SETTINGS}{question}")
 }
 
 /// Who we are, as the server has it.
 pub(in crate::services) struct Account {
     pub(in crate::services) user: String,
     pub(in crate::services) version: String,
+    /// The role that logged in. `user` is the role that it became at once.
+    session: String,
     database: String,
     /// Whether the server says that this connection is TLS; `None` where it does not tell somebody who became somebody else when they logged in.
     is_tls: Option<bool>,
@@ -122,6 +149,10 @@ enum Mark {
     Usual,
     /// PostgreSQL or an extension keeps it for administrators.
     Restricted,
+    /// It is in a system schema, and PostgreSQL did not make it.
+    Planted,
+    /// A routine in a system schema that runs with the privileges of its owner.
+    Elevated,
     /// A routine that runs with the privileges of its owner.
     Definer,
     /// A table under row-level security, which does not hold for its owner.
@@ -161,6 +192,11 @@ impl Account {
             findings.extend(Finding::excess_privileges(&self.excess(wants)));
         }
         findings
+    }
+
+    /// A remark for the posture, if the server knows the login under another name.
+    pub(in crate::services) fn remark(&self, target: &Target) -> Option<&'static str> {
+        (self.session != super::user(target)).then_some(RENAMED)
     }
 
     /// What the account may do, in the words of `needs`.
@@ -294,17 +330,21 @@ impl Account {
         let mut statement = match &held.holder {
             None => {
                 shown.push_str(", as everybody has");
-                format!("REVOKE {} FROM PUBLIC;", held.in_sql(privilege))
+                held.revoked(privilege, "PUBLIC")
             }
             Some(holder) => {
                 if holder.role != holder.start {
                     shown.push_str(&format!(", by way of the role {}", quoted(&holder.role)));
                 }
-                holder.membership().unwrap_or_else(|| match privilege {
-                    // Whoever runs it: an administrator.
-                    OWNERSHIP => format!("ALTER {} OWNER TO CURRENT_USER;", held.altered()),
-                    _ => format!("REVOKE {} FROM {};", held.in_sql(privilege), quoted(&holder.role)),
-                })
+                match (privilege, held.mark) {
+                    // It would stay where everybody's statements find it, whoever owns it.
+                    (OWNERSHIP, Mark::Planted) => held.removed(),
+                    _ => holder.membership().unwrap_or_else(|| match privilege {
+                        // Whoever runs it: an administrator.
+                        OWNERSHIP => format!("ALTER {} OWNER TO CURRENT_USER;", held.altered()),
+                        _ => held.revoked(privilege, &quoted(&holder.role)),
+                    }),
+                }
             }
         };
         let stays = |other: &Held, has: &str| !held.goes_with(privilege, other, has);
@@ -360,14 +400,38 @@ impl Held {
         format!("{} ON {}", with_columns(privilege, self.column.as_slice(), quoted), self.object.in_sql())
     }
 
-    /// How `ALTER` names it.
+    /// How `ALTER` and `DROP` name it.
     fn altered(&self) -> String {
         let kind = match self.object.kind {
             // One word for functions, aggregates and procedures.
             "FUNCTION" | "PROCEDURE" => "ROUTINE",
+            "STATISTICS OBJECT" => "STATISTICS",
             kind => kind,
         };
         format!("{kind} {}", self.object.name_in_sql())
+    }
+
+    /// The statement that takes a privilege away.
+    fn revoked(&self, privilege: &str, from: &str) -> String {
+        let object = &self.object;
+        if self.mark == Mark::Elevated {
+            return format!("ALTER {} SECURITY INVOKER;", self.altered());
+        }
+        if let Some(kind) = object.kind.strip_prefix("FUTURE ") {
+            let [schema, role] = [&object.schema, &object.name].map(|name| quoted(name.as_deref().unwrap_or_default()));
+            return format!(
+                "ALTER DEFAULT PRIVILEGES FOR ROLE {role} IN SCHEMA {schema} REVOKE {privilege} ON {kind} FROM {from};"
+            );
+        }
+        format!("REVOKE {} FROM {from};", self.in_sql(privilege))
+    }
+
+    /// The statement that takes it out of a system schema. What may hold rows is not dropped.
+    fn removed(&self) -> String {
+        match self.object.kind {
+            "TABLE" | "SEQUENCE" => format!("ALTER {} SET SCHEMA \"public\";", self.altered()),
+            _ => format!("DROP {};", self.altered()),
+        }
     }
 
     /// What of it makes an administrator, and how that is called.
@@ -382,6 +446,8 @@ impl Held {
                 // Everybody's statements find what is there.
                 (OWNERSHIP | "CREATE", "SCHEMA", _) if is_public => "",
                 (_, _, Mark::Restricted) => ", which is an administrator's",
+                (_, _, Mark::Planted) => ", which is in a system schema and is not PostgreSQL's",
+                (_, _, Mark::Elevated) => ", which is in a system schema and runs with its owner's privileges",
                 _ => return None,
             };
             Some((privilege.as_str(), format!("{}{reason}", self.shown(privilege))))
@@ -415,7 +481,7 @@ pub(in crate::services) fn no_answer() -> Refusal {
 }
 
 fn read(rows: impl IntoIterator<Item = Row>, mut wants: Option<Wants>) -> Option<Account> {
-    let mut known: Option<(String, String, String, Option<bool>)> = None;
+    let mut known: Option<(String, String, String, String, Option<bool>)> = None;
     let (mut powers, mut held) = (Vec::new(), Vec::new());
     let mut found = vec![Vec::new(); wants.as_ref().map_or(0, |wants| wants.objects.len())];
     let mut is_cut = false;
@@ -436,7 +502,7 @@ fn read(rows: impl IntoIterator<Item = Row>, mut wants: Option<Wants>) -> Option
                 if known.is_some() || mark? != roles || holder.is_none() || is_tls.is_none() && user == session {
                     return None;
                 }
-                known = Some((user, privileges?, space?, is_tls));
+                known = Some((user, session, privileges?, space?, is_tls));
             }
             "power" => powers.push(Power {
                 name: privileges?,
@@ -454,7 +520,9 @@ fn read(rows: impl IntoIterator<Item = Row>, mut wants: Option<Wants>) -> Option
             "held" => {
                 let kind = kind?;
                 let (kind, column) = if kind == "COLUMN" { ("TABLE", Some(detail.clone()?)) } else { (kind.as_str(), None) };
-                let kind = *KINDS.iter().find(|known| **known == kind)?;
+                let (kind, is_identified) = self::kind(kind)?;
+                // The columns of the server's own names are too short for an identity.
+                let name = if is_identified { identity(detail.clone()?)? } else { name? };
                 let arguments = match kind {
                     "FUNCTION" | "PROCEDURE" => Some(arguments(detail?)?),
                     _ => None,
@@ -464,7 +532,7 @@ fn read(rows: impl IntoIterator<Item = Row>, mut wants: Option<Wants>) -> Option
                     None => None,
                 };
                 held.push(Held {
-                    object: Object { kind, schema: space, name: Some(name?), arguments },
+                    object: Object { kind, schema: space, name: Some(name), arguments, is_identified },
                     column,
                     privileges: self::privileges(&privileges?)?,
                     holder,
@@ -474,8 +542,8 @@ fn read(rows: impl IntoIterator<Item = Row>, mut wants: Option<Wants>) -> Option
             _ => return None,
         }
     }
-    let (user, version, database, is_tls) = known?;
-    Some(Account { user, version, database, is_tls, powers, held, wants, found, is_cut })
+    let (user, session, version, database, is_tls) = known?;
+    Some(Account { user, version, session, database, is_tls, powers, held, wants, found, is_cut })
 }
 
 fn holder(role: String, start: String, way: Option<String>, inherits: String) -> Option<Holder> {
@@ -487,11 +555,22 @@ fn holder(role: String, start: String, way: Option<String>, inherits: String) ->
     Some(Holder { role, start, way, inherits })
 }
 
+/// Which kind of object it is, and whether it is named by its identity.
+fn kind(kind: &str) -> Option<(&'static str, bool)> {
+    if let Some(known) = KINDS.iter().chain(&FUTURE).find(|known| **known == kind) {
+        return Some((known, false));
+    }
+    // PostgreSQL names these in lower case.
+    IDENTIFIED.iter().find(|known| known.to_ascii_lowercase() == kind).map(|known| (*known, true))
+}
+
 fn mark(mark: Option<&str>) -> Option<Mark> {
     Some(match mark {
         None => Mark::None,
         Some("usual") => Mark::Usual,
         Some("restricted") => Mark::Restricted,
+        Some("planted") => Mark::Planted,
+        Some("elevated") => Mark::Elevated,
         Some("definer") => Mark::Definer,
         Some("policies") => Mark::Policies,
         Some("forced") => Mark::Forced,
@@ -518,6 +597,21 @@ fn privilege(text: &str) -> Option<(String, bool)> {
     let (name, is_grantable) = text.strip_suffix('*').map_or((text, false), |name| (name, true));
     let is_word = !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == ' ');
     is_word.then(|| (name.to_owned(), is_grantable))
+}
+
+/// An identity becomes part of a statement too. PostgreSQL has put the names in it between quotation
+/// marks, unless they are plain; what is outside of them has to be the characters of operators, types
+/// and their lists, without a comment's beginning.
+fn identity(text: String) -> Option<String> {
+    let mut is_quoted = false;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_$ ,.()[]+-*/<>=~!@#%^&|`?".contains(c);
+    let are_safe = text.chars().all(|c| {
+        is_quoted ^= c == '"';
+        is_quoted || c == '"' || is_plain(c)
+    });
+    let outside = text.split('"').step_by(2);
+    let has_comment = outside.into_iter().any(|part| part.contains("--") || part.contains("/*"));
+    (are_safe && !is_quoted && !has_comment).then_some(text)
 }
 
 /// So do the types of a routine's arguments, which PostgreSQL has quoted already: they have to be names.
@@ -561,9 +655,28 @@ mod tests {
     }
 
     #[test]
+    fn an_identity_stays_one_name() {
+        for name in [
+            "pg_catalog.int4",
+            "pg_catalog.=(pg_catalog.oid,pg_catalog.oid)",
+            "pg_catalog.|/(NONE,\"Mijn -- soort\")",
+            "information_schema.\"Kla\"\"sse; '\" USING btree",
+            "\"a\u{e4}\"",
+        ] {
+            assert_eq!(identity(name.to_owned()).as_deref(), Some(name));
+        }
+        for name in ["x; DROP TABLE y", "x -- y", "x /* y", "'x'", "\"x", "\"x\"\"", "x\ny", "\u{e4}", "x\\"] {
+            assert_eq!(identity(name.to_owned()), None, "{name}");
+        }
+    }
+
+    #[test]
     fn postgresql_11_reads_the_question() {
-        for sql in [include_str!("account.sql"), include_str!("needed.sql"), include_str!("found.sql")] {
+        for sql in
+            [include_str!("account.sql"), include_str!("needed.sql"), include_str!("found.sql"), include_str!("parameters.sql")]
+        {
             assert!(!sql.contains("MATERIALIZED"), "that came with PostgreSQL 12");
+            assert!(!sql.contains('\\'), "a backslash means what settings say that it means");
         }
     }
 

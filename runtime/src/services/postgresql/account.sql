@@ -1,4 +1,6 @@
 WITH RECURSIVE
+-- Each operator and function here has exactly the types that it is called with: PostgreSQL takes an exact match first, so what somebody planted in pg_catalog
+-- is never a better one. That is why a number that is compared with an oid stands between apostrophes, why a name is cast, and why nothing takes an `anyarray`.
 {needed}-- The roles that the account is, and those that it can become, with or without inheriting: `start` is who it is, `way` what that was made a member of.
 member (oid, start, way) AS (
     SELECT oid, oid, NULL::pg_catalog.oid FROM pg_catalog.pg_roles WHERE rolname IN (CURRENT_USER, SESSION_USER)
@@ -14,102 +16,145 @@ role AS (
 ),
 -- A superuser owns everything: there is no end of telling it.
 mine (oids) AS (
-    SELECT CASE WHEN pg_catalog.bool_or(rolsuper) THEN '{}' ELSE pg_catalog.array_agg(oid) END FROM role
+    SELECT CASE WHEN EXISTS (SELECT FROM role WHERE rolsuper) THEN '{}' ELSE ARRAY(SELECT oid FROM role) END
 ),
--- Whatever is in one of these is everybody's, or nobody else's.
+-- The schemas of the system. Nobody else's name begins with `pg_`: PostgreSQL refuses it.
+system (oids) AS (
+    SELECT ARRAY(
+        SELECT oid FROM pg_catalog.pg_namespace
+        WHERE nspname = 'information_schema' OR pg_catalog.left(nspname::pg_catalog.text, 3) = 'pg_'
+    )
+),
+-- What is in one of these is a session's own, and goes with it. The schemas themselves are the system's.
 hidden (oids) AS (
-    SELECT pg_catalog.array_agg(oid) FROM pg_catalog.pg_namespace
-    WHERE nspname = 'information_schema' OR pg_catalog.left(nspname::pg_catalog.text, 7) IN ('pg_temp', 'pg_toas')
+    SELECT ARRAY(
+        SELECT oid FROM pg_catalog.pg_namespace
+        WHERE pg_catalog.left(nspname::pg_catalog.text, 8) = 'pg_temp_' OR pg_catalog.left(nspname::pg_catalog.text, 14) = 'pg_toast_temp_'
+    )
 ),
--- pg_class is 1259, pg_proc 1255, pg_namespace 2615, pg_database 1262, pg_language 2612; and the schema pg_catalog is 11.
+-- pg_class is 1259, pg_proc 1255, pg_namespace 2615, pg_database 1262, pg_language 2612. What `initdb` made has an oid below 16384 (FirstNormalObjectId); so
+-- has what was made in single-user mode.
 object (class, oid, sub, kind, space, name, part, owner, acl, mark) AS (
-    SELECT 1259, c.oid, 0, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relnamespace, c.relname, NULL::pg_catalog.text,
-        c.relowner, c.relacl,
+    SELECT '1259'::pg_catalog.oid, c.oid, CASE c.relkind WHEN 't' THEN -1 ELSE 0 END, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+        c.relnamespace, c.relname,
+        NULL::pg_catalog.text, c.relowner, c.relacl,
         CASE WHEN c.relrowsecurity AND c.relforcerowsecurity THEN 'forced'
              WHEN c.relrowsecurity THEN 'policies'
              -- It belongs to a column, and changes its owner with the table.
              WHEN c.relkind = 'S' AND EXISTS (
                 SELECT FROM pg_catalog.pg_depend AS d
-                WHERE d.classid = 1259 AND d.objid = c.oid AND d.refclassid = 1259 AND d.deptype IN ('a', 'i')
+                WHERE d.classid = '1259' AND d.objid = c.oid AND d.refclassid = '1259' AND d.deptype IN ('a', 'i')
              ) THEN 'part'
         END
     FROM pg_catalog.pg_class AS c
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-    AND (c.relacl IS NOT NULL OR c.relowner = ANY ((SELECT oids FROM mine)::pg_catalog.oid[]))
+    -- Nobody owns the table (`t`) of the long values of another but for that one.
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 't') AND c.relacl IS NOT NULL
+    OR c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relowner = ANY ((SELECT oids FROM mine)::pg_catalog.oid[])
     UNION ALL
-    SELECT 1259, a.attrelid, a.attnum, 'COLUMN', c.relnamespace, c.relname, a.attname::pg_catalog.text, c.relowner, a.attacl, NULL
+    SELECT '1259', a.attrelid, a.attnum, 'COLUMN', c.relnamespace, c.relname, a.attname::pg_catalog.text, c.relowner, a.attacl, NULL
     FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
     WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
     UNION ALL
-    SELECT 1255, p.oid, 0, CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, p.pronamespace, p.proname,
-        pg_catalog.oidvectortypes(p.proargtypes), p.proowner, COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner)),
-        CASE WHEN p.prosecdef THEN 'definer' END
+    -- PostgreSQL's own are some thousands: most are as they were made, everybody's and nobody's in particular.
+    SELECT '1255', p.oid, 0, CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, p.pronamespace, p.proname,
+        pg_catalog.oidvectortypes(p.proargtypes), p.proowner,
+        COALESCE(p.proacl, pg_catalog.acldefault('f'::pg_catalog."char", p.proowner)), CASE WHEN p.prosecdef THEN 'definer' END
     FROM pg_catalog.pg_proc AS p
-    -- Those below 16384 are PostgreSQL's own, some thousands: of them, those that were kept for administrators, came to another owner, or are elsewhere now.
-    WHERE p.oid >= 16384 AND (p.proacl IS NOT NULL OR p.prosecdef OR p.proowner = ANY ((SELECT oids FROM mine)::pg_catalog.oid[]))
-        OR p.oid = ANY (ARRAY(
-            SELECT objoid FROM pg_catalog.pg_init_privs WHERE classoid = 1255
-            UNION ALL
-            SELECT objid FROM pg_catalog.pg_shdepend
-            WHERE classid = 1255 AND refclassid = 1260 AND refobjid = ANY ((SELECT oids FROM mine)::pg_catalog.oid[])
-            UNION ALL
-            SELECT oid FROM pg_catalog.pg_proc WHERE oid < 16384 AND pronamespace <> 11
-        )){or_needed_name}
+    WHERE p.proacl IS NOT NULL OR p.prosecdef OR p.proowner = ANY ((SELECT oids FROM mine)::pg_catalog.oid[]){or_needed_name}
     UNION ALL
-    SELECT 2615, oid, 0, 'SCHEMA', oid, nspname, NULL, nspowner, nspacl, NULL FROM pg_catalog.pg_namespace WHERE oid <> 11
+    SELECT '2615', oid, 0, 'SCHEMA', oid, nspname, NULL, nspowner, nspacl, NULL FROM pg_catalog.pg_namespace
     UNION ALL
-    SELECT 1262, oid, 0, 'DATABASE', NULL, datname, NULL, datdba, COALESCE(datacl, pg_catalog.acldefault('d', datdba)), NULL
+    SELECT '1262', oid, 0, 'DATABASE', NULL, datname, NULL, datdba,
+        COALESCE(datacl, pg_catalog.acldefault('d'::pg_catalog."char", datdba)), NULL
     FROM pg_catalog.pg_database
     UNION ALL
-    SELECT 1417, oid, 0, 'FOREIGN SERVER', NULL, srvname, NULL, srvowner, srvacl, NULL FROM pg_catalog.pg_foreign_server
+    SELECT '1417', oid, 0, 'FOREIGN SERVER', NULL, srvname, NULL, srvowner, srvacl, NULL FROM pg_catalog.pg_foreign_server
     UNION ALL
-    SELECT 2328, oid, 0, 'FOREIGN DATA WRAPPER', NULL, fdwname, NULL, fdwowner, fdwacl, NULL FROM pg_catalog.pg_foreign_data_wrapper
+    SELECT '2328', oid, 0, 'FOREIGN DATA WRAPPER', NULL, fdwname, NULL, fdwowner, fdwacl, NULL FROM pg_catalog.pg_foreign_data_wrapper
     UNION ALL
-    SELECT 2612, oid, 0, 'LANGUAGE', NULL, lanname, NULL, lanowner, lanacl, NULL FROM pg_catalog.pg_language
+    SELECT '2612', oid, 0, 'LANGUAGE', NULL, lanname, NULL, lanowner, lanacl, NULL FROM pg_catalog.pg_language
     UNION ALL
-    SELECT 1213, oid, 0, 'TABLESPACE', NULL, spcname, NULL, spcowner, spcacl, NULL FROM pg_catalog.pg_tablespace
+    SELECT '1213', oid, 0, 'TABLESPACE', NULL, spcname, NULL, spcowner, spcacl, NULL FROM pg_catalog.pg_tablespace
+    UNION ALL
+    -- What will be granted on what somebody makes in a system schema.
+    SELECT '826', d.oid, -1, CASE d.defaclobjtype WHEN 'r' THEN 'FUTURE TABLES' WHEN 'S' THEN 'FUTURE SEQUENCES'
+            WHEN 'f' THEN 'FUTURE FUNCTIONS' ELSE 'FUTURE TYPES' END,
+        d.defaclnamespace, a.rolname, NULL, d.defaclrole, d.defaclacl, NULL
+    FROM pg_catalog.pg_default_acl AS d JOIN pg_catalog.pg_roles AS a ON a.oid = d.defaclrole
+    WHERE d.defaclnamespace = ANY ((SELECT oids FROM system)::pg_catalog.oid[])
 ),
 held (mark, privilege, kind, space, name, part, holder) AS (
-    -- `initprivs` is what the object's access list was when PostgreSQL or an extension had made it. In pg_catalog, only what differs from it is looked at.
-    SELECT CASE WHEN e.grantee = 0 AND CASE o.class
-                    WHEN 1255 THEN o.mark IS NULL AND i.initprivs IS NULL
-                    WHEN 1262 THEN e.privilege_type IN ('CONNECT', 'TEMPORARY')
-                    WHEN 2612 THEN true
-                    WHEN 2615 THEN o.name = 'public' AND e.privilege_type = 'USAGE'
-                END OR EXISTS (
+    -- `initprivs` is what the object's access list was when PostgreSQL or an extension had made it. On what is the system's, whatever is more than that is an
+    -- administrator's; elsewhere, what everybody has because that gave it to everybody is no more than usual.
+    SELECT CASE WHEN o.space = ANY ((SELECT oids FROM system)::pg_catalog.oid[]) THEN CASE
+                    WHEN o.mark = 'definer' THEN 'elevated'
+                    WHEN EXISTS (
+                        SELECT FROM pg_catalog.aclexplode(i.initprivs) AS was
+                        WHERE was.grantee IN ('0', e.grantee) AND was.privilege_type = e.privilege_type AND (was.is_grantable OR NOT e.is_grantable)
+                    ) THEN 'usual'
+                    -- What a function has without a list; and what `initdb` gives to everybody after it has kept the lists.
+                    WHEN i.initprivs IS NULL AND NOT e.is_grantable AND (
+                        o.class = '1255'
+                        OR o.oid < '16384' AND o.space = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'information_schema') AND CASE o.class
+                            WHEN '2615' THEN e.privilege_type = 'USAGE'
+                            WHEN '1259' THEN e.privilege_type = 'SELECT' AND o.sub = 0 AND pg_catalog.left(o.name::pg_catalog.text, 4) <> '_pg_'
+                        END
+                    ) THEN 'usual'
+                    ELSE 'restricted'
+                END
+                WHEN e.grantee = '0' AND CASE o.class
+                    WHEN '1255' THEN o.mark IS NULL AND i.initprivs IS NULL
+                    WHEN '1262' THEN e.privilege_type IN ('CONNECT', 'TEMPORARY')
+                    WHEN '2612' THEN true
+                    WHEN '2615' THEN o.name = 'public' AND e.privilege_type = 'USAGE'
+                END OR o.class IN ('1255', '1259') AND EXISTS (
                    SELECT FROM pg_catalog.aclexplode(i.initprivs) AS was
                    WHERE was.grantee = e.grantee AND was.privilege_type = e.privilege_type
                 ) THEN 'usual'
-                WHEN o.space = 11 OR o.class = 1255 AND i.initprivs IS NOT NULL
-                    AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(i.initprivs) AS was WHERE was.grantee = 0) THEN 'restricted'
+                WHEN o.class = '1255' AND i.initprivs IS NOT NULL
+                    AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(i.initprivs) AS was WHERE was.grantee = '0') THEN 'restricted'
                 ELSE o.mark
         END,
         e.privilege_type || CASE WHEN e.is_grantable THEN '*' ELSE '' END, o.kind, o.space, o.name, o.part, e.grantee
     FROM object AS o
-    LEFT JOIN pg_catalog.pg_init_privs AS i
-    ON i.objoid = o.oid AND i.classoid = o.class AND i.objsubid = o.sub AND o.class IN (1255, 1259)
+    LEFT JOIN pg_catalog.pg_init_privs AS i ON i.objoid = o.oid AND i.classoid = o.class AND i.objsubid = o.sub
     CROSS JOIN LATERAL pg_catalog.aclexplode(o.acl) AS e
-    WHERE e.grantee <> o.owner AND (e.grantee = 0 OR e.grantee = ANY ((SELECT oids FROM mine)::pg_catalog.oid[]))
-    AND (o.space <> 11 OR o.acl IS DISTINCT FROM i.initprivs AND (o.class <> 1255 OR i.initprivs IS NOT NULL)) IS NOT FALSE
+    WHERE (o.space = ANY ((SELECT oids FROM system)::pg_catalog.oid[]) AND o.acl::pg_catalog.text = i.initprivs::pg_catalog.text) IS NOT TRUE
+    AND e.grantee <> o.owner AND (e.grantee = '0' OR e.grantee = ANY ((SELECT oids FROM mine)::pg_catalog.oid[]))
     UNION ALL
-    SELECT mark, 'OWNERSHIP', kind, space, name, part, owner FROM object
+    SELECT CASE WHEN mark = 'part' THEN mark
+                WHEN space = ANY ((SELECT oids FROM system)::pg_catalog.oid[]) AND class <> '2615' AND oid >= '16384' THEN 'planted'
+                WHEN space = ANY ((SELECT oids FROM system)::pg_catalog.oid[]) OR class IN ('1213', '2612') AND oid < '16384' THEN 'restricted'
+                ELSE mark
+        END,
+        'OWNERSHIP', kind, space, name, part, owner
+    FROM object
     WHERE sub = 0 AND owner = ANY ((SELECT oids FROM mine)::pg_catalog.oid[])
-    UNION ALL
-    -- The catalog of the privileges on settings (6243) is there since PostgreSQL 15, and this one always.
-    SELECT 'restricted', 'ALL', 'PARAMETER', NULL, (pg_catalog.pg_identify_object(classid, objid, 0)).identity, NULL, refobjid
-    FROM pg_catalog.pg_shdepend
-    WHERE classid = 6243 AND deptype = 'a' AND refclassid = 1260 AND refobjid = ANY ((SELECT oids FROM mine)::pg_catalog.oid[])
+    UNION ALL{parameters}
+    -- Whatever else a role owns or was granted, in whichever catalog: this one has them all, but for what everybody was granted.
+    SELECT CASE WHEN d.deptype = 'o' AND d.objid >= '16384' AND d.classid <> '3466' THEN 'planted' ELSE 'restricted' END,
+        CASE d.deptype WHEN 'o' THEN 'OWNERSHIP' ELSE 'ALL' END,
+        CASE d.classid WHEN '6243' THEN 'PARAMETER' ELSE i.type END, NULL, i.identity::pg_catalog.name,
+        -- `GRANT` does not know the words of the standard for types (1247).
+        CASE d.classid WHEN '1247' THEN i.schema || '.'::pg_catalog.text || i.name ELSE i.identity END, d.refobjid
+    FROM pg_catalog.pg_shdepend AS d CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) AS i
+    WHERE d.refclassid = '1260' AND d.refobjid = ANY ((SELECT oids FROM mine)::pg_catalog.oid[]) AND d.deptype IN ('a', 'o')
+    AND (d.dbid = '0' OR d.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
+    -- Those above; and large objects, which are in no schema, and can be many.
+    AND d.classid NOT IN ('1259', '1255', '2615', '1262', '1417', '2328', '2612', '1213', '826', '2613')
+    -- An event trigger (3466) runs in everybody's session, and only a superuser makes one; so do privileges on settings (6243) come from one.
+    AND (d.classid IN ('3466', '6243') OR i.schema = 'information_schema' OR pg_catalog.left(i.schema, 3) = 'pg_')
 )
 SELECT fact, mark, privileges, kind, COALESCE(place, n.nspname::pg_catalog.text) AS space, name, detail,
     COALESCE(bound, r.rolname::pg_catalog.text) AS holder, s.rolname::pg_catalog.text AS start, w.rolname::pg_catalog.text AS way,
-    pg_catalog.pg_has_role(CURRENT_USER, r.oid, 'USAGE')::pg_catalog.text AS inherits
+    pg_catalog.pg_has_role(CURRENT_USER, r.oid, 'USAGE'::pg_catalog.text)::pg_catalog.text AS inherits
 FROM (
     SELECT 0 AS rank, 'self' AS fact, (SELECT pg_catalog.count(*) FROM member WHERE way IS NULL)::pg_catalog.text AS mark,
-        pg_catalog.current_setting('server_version') AS privileges,
+        pg_catalog.current_setting('server_version'::pg_catalog.text) AS privileges,
         (SELECT ssl FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()))::pg_catalog.text AS kind,
         NULL::pg_catalog.oid AS space, CURRENT_USER::pg_catalog.text AS name, SESSION_USER::pg_catalog.text AS detail,
         pg_catalog.current_database()::pg_catalog.text AS place,
-        pg_catalog.set_config('statement_timeout', '{timeout}', false) AS bound, NULL::pg_catalog.oid AS holder
+        pg_catalog.set_config('statement_timeout'::pg_catalog.text, '{timeout}'::pg_catalog.text, false) AS bound, NULL::pg_catalog.oid AS holder
     UNION ALL
     SELECT 1, 'power', a.kind, a.name, NULL, NULL, NULL, NULL, NULL, NULL, r.oid
     FROM role AS r CROSS JOIN LATERAL (VALUES
@@ -119,9 +164,13 @@ FROM (
     ) AS a (kind, name, has)
     WHERE a.has
     UNION ALL{found}
-    SELECT {rank}, 'held', mark, pg_catalog.string_agg(DISTINCT privilege, ',' ORDER BY privilege), kind, space, name, part, NULL, NULL, holder
+    -- What makes an administrator comes before the rest, which may be more than is read.
+    SELECT CASE WHEN mark NOT IN ('usual', 'part', 'definer') OR kind = 'DATABASE' OR kind = 'SCHEMA' AND name = 'public' THEN 1 ELSE {rank} END,
+        'held', mark, pg_catalog.string_agg(DISTINCT privilege, ','::pg_catalog.text ORDER BY privilege), kind, space, name::pg_catalog.text, part,
+        NULL, NULL, holder
     FROM held
-    WHERE (space <> ALL ((SELECT oids FROM hidden)::pg_catalog.oid[])) IS NOT FALSE AND (mark IS DISTINCT FROM 'usual' OR kind = 'SCHEMA'{or_needed})
+    WHERE (kind = 'SCHEMA' OR (space <> ALL ((SELECT oids FROM hidden)::pg_catalog.oid[])) IS NOT FALSE)
+    AND (mark IS DISTINCT FROM 'usual' OR kind = 'SCHEMA'{or_needed})
     GROUP BY mark, kind, space, name, part, holder
 ) AS answer
 LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = answer.space AND answer.kind <> 'SCHEMA'

@@ -37,11 +37,13 @@ pub(super) struct Object {
     pub(super) name: Option<String>,
     /// The types of a routine's arguments, with commas between them.
     pub(super) arguments: Option<String>,
+    /// Whether `name` is the whole name as PostgreSQL's statements write it.
+    pub(super) is_identified: bool,
 }
 
 impl Object {
     pub(super) fn schema_named(name: &str) -> Self {
-        Self { kind: "SCHEMA", schema: None, name: Some(name.to_owned()), arguments: None }
+        Self { kind: "SCHEMA", schema: None, name: Some(name.to_owned()), arguments: None, is_identified: false }
     }
 
     fn needed_by(need: &Need) -> Self {
@@ -53,14 +55,14 @@ impl Object {
             _ => None,
         };
         if let Some(kind) = all {
-            return Self { kind, schema: first, name: None, arguments: None };
+            return Self { kind, schema: first, name: None, arguments: None, is_identified: false };
         }
         if matches!(need.kind, "SCHEMA" | "DATABASE") {
-            return Self { kind: need.kind, schema: None, name: first, arguments: None };
+            return Self { kind: need.kind, schema: None, name: first, arguments: None, is_identified: false };
         }
         let arguments = matches!(need.kind, "FUNCTION" | "PROCEDURE").then(|| need.arguments().join(", "));
         let (schema, name) = if second.is_some() { (first, second) } else { (Some(SCHEMA.to_owned()), first) };
-        Self { kind: need.kind, schema, name, arguments }
+        Self { kind: need.kind, schema, name, arguments, is_identified: false }
     }
 
     /// Whether the other one is this, or among all that this stands for.
@@ -72,6 +74,9 @@ impl Object {
 
     /// Its name alone, every part between quotation marks.
     pub(super) fn name_in_sql(&self) -> String {
+        if let (true, Some(name)) = (self.is_identified, &self.name) {
+            return name.clone();
+        }
         let parts: Vec<_> = self.schema.iter().chain(&self.name).map(|name| quoted(name)).collect();
         let arguments = self.arguments.as_ref().map(|arguments| format!("({arguments})")).unwrap_or_default();
         format!("{}{arguments}", parts.join("."))
@@ -89,6 +94,11 @@ impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             None => write!(f, "ALL {}S IN SCHEMA ", self.kind)?,
+            Some(name) if self.is_identified => return write!(f, "{} {name}", self.kind),
+            Some(role) if self.kind.starts_with("FUTURE ") => {
+                let schema = self.schema.as_deref().unwrap_or_default();
+                return write!(f, "{} OF {} IN SCHEMA {}", self.kind, shown(role), shown(schema));
+            }
             Some(_) => write!(f, "{} ", self.kind)?,
         }
         let parts: Vec<_> = self.schema.iter().chain(&self.name).map(|name| shown(name)).collect();
@@ -163,12 +173,19 @@ fn row(at: usize, object: &Object) -> String {
         || "NULL::pg_catalog.text".to_owned(),
         |arguments| {
             let types = arguments.split(", ").filter(|kind| !kind.is_empty());
-            let types: Vec<_> = types.map(|kind| format!("pg_catalog.to_regtype({})::pg_catalog.oid", literal(kind))).collect();
-            // A type that there is not has to stay in its place.
-            format!("pg_catalog.array_to_string(ARRAY[{}]::pg_catalog.oid[], ' ', '-')", types.join(", "))
+            let types: Vec<_> = types.map(oid_of_type).collect();
+            if types.is_empty() { "''::pg_catalog.text".to_owned() } else { types.join(" || ' '::pg_catalog.text || ") }
         },
     );
     format!("({at}, {}, {}, {}, {arguments})", literal(object.kind), text(&object.schema), text(&object.name))
+}
+
+/// The oid of a type, as a text. Like everything that is needed, a type without a schema is
+/// PostgreSQL's own or in `public`. A type that there is not has to stay in its place.
+fn oid_of_type(kind: &str) -> String {
+    let oid = |kind: &str| format!("pg_catalog.to_regtype({}::pg_catalog.text)::pg_catalog.oid", literal(kind));
+    let in_public = if kind.contains([' ', '.']) { String::new() } else { format!(", {}", oid(&format!("{SCHEMA}.{kind}"))) };
+    format!("COALESCE({}{in_public}, '0')::pg_catalog.text", oid(kind))
 }
 
 /// An identifier as PostgreSQL keeps it: without quotation marks it is in lower case (documentation, 4.1.1).

@@ -1,0 +1,85 @@
+//! Variables of the process that would decide whom a driver trusts, or where it goes. Cargo builds one driver for a whole program, so it may have features that
+//! another crate has enabled. A process of its own is needed: drivers read the environment of the process.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::process::Command;
+
+use backing_services::{BackingServices, Environment, MySql, Postgres, Resource, TokioPostgres};
+use backing_services_tests::attempt::problems;
+use backing_services_tests::canary::PASSWORD;
+
+#[derive(BackingServices)]
+#[services(prefix = "BY_SQLX")]
+struct Orders {
+    db: Resource<Postgres>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "OF_MYSQL")]
+struct Legacy {
+    db: Resource<MySql>,
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "BY_TOKIO")]
+struct Strict {
+    db: Resource<TokioPostgres>,
+}
+
+fn report<T: BackingServices>(prefix: &str, scheme: &str) {
+    let [url, password] = ["URL", "PASSWORD"].map(|name| format!("{prefix}_DB_{name}"));
+    let locator = format!("{scheme}://shop@db.example.com/shop");
+    let checked = T::check(&Environment::from_iter([(url.as_str(), locator.as_str()), (password.as_str(), PASSWORD)]));
+    let found = checked.err().map(|error| (problems(&error), error.to_string())).unwrap_or_default();
+    println!("\n{prefix}: {:?} {}", found.0, found.1.replace('\n', " "));
+}
+
+/// Not a test: what the tests run in an environment of its own.
+#[test]
+#[ignore = "run by the tests of this file"]
+fn checks_in_its_own_environment() {
+    report::<Orders>("BY_SQLX", "postgres");
+    report::<Legacy>("OF_MYSQL", "mysql");
+    report::<Strict>("BY_TOKIO", "postgres");
+}
+
+/// The lines of what was found, of each service.
+fn found(variable: Option<&str>) -> [String; 3] {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--ignored", "--exact", "checks_in_its_own_environment", "--nocapture"]).env_clear();
+    child.envs(variable.map(|name| (name, "/tmp/evil")));
+    let output = child.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    ["BY_SQLX: ", "OF_MYSQL: ", "BY_TOKIO: "].map(|prefix| {
+        let line = text.lines().find_map(|line| line.strip_prefix(prefix));
+        line.unwrap_or_else(|| panic!("{prefix} is not in {text}")).to_owned()
+    })
+}
+
+#[test]
+fn nothing_is_refused_of_an_empty_environment() {
+    assert_eq!(found(None).map(|line| line.trim().to_owned()), ["[]"; 3]);
+}
+
+#[test]
+fn what_decides_whom_sqlx_trusts_is_refused_and_named() {
+    for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        let [postgres, mysql, tokio] = found(Some(variable));
+        for line in [postgres, mysql] {
+            assert!(line.starts_with("[\"ambient_override\"]"), "{variable}: {line}");
+            assert!(line.contains(&format!("unset `{variable}`")) && !line.contains("evil"), "{variable}: {line}");
+        }
+        assert_eq!(tokio.trim(), "[]", "its roots are ours, whatever {variable} is");
+    }
+}
+
+#[test]
+fn what_steers_one_driver_is_refused_of_that_one_alone() {
+    for variable in ["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGPASSWORD"] {
+        let [postgres, mysql, tokio] = found(Some(variable));
+        assert!(postgres.starts_with("[\"ambient_override\"]") && postgres.contains(variable), "{variable}: {postgres}");
+        assert_eq!([mysql.trim(), tokio.trim()], ["[]"; 2], "{variable}");
+    }
+}
