@@ -76,6 +76,7 @@ use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserIn
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Error, ErrorKind};
 use tokio::sync::Mutex;
 
+use self::account::Trial;
 use self::frames::Greeting;
 use self::wire::{Fuse, Greeted, Limits, NoDialling, Reason, Why, greet};
 use crate::attach::within;
@@ -89,6 +90,7 @@ use crate::services::again::Again;
 use crate::target::Target;
 
 mod account;
+mod asking;
 mod container;
 mod frames;
 mod wire;
@@ -115,11 +117,17 @@ const LONGEST_HOST: usize = 255;
 /// What connections are called in the server's log.
 const NAME: &str = "backing-services";
 
-const REMARKS: &[&str] = &[
+/// The product whose answers are known, as it calls itself in its greeting.
+const RABBITMQ: &str = "RabbitMQ";
+
+const SEEN: &[&str] = &[
     "AMQP does not tell the account's tags, nor what it may do in other virtual hosts: only this one was tried",
     "a permission for names that neither are needed nor are near to such is not seen, unless it is for every name",
-    "the driver logs why a server closes a connection or a channel, in the server's words, at `error`",
 ];
+
+const UNSEEN: &str = "the broker is not RabbitMQ: nothing was tried on it, and the account's privileges are not seen";
+
+const REMARK: &str = "the driver logs why a server closes a connection or a channel, in the server's words, at `error`";
 
 #[diagnostic::do_not_recommend]
 impl Service for Amqp {
@@ -183,9 +191,12 @@ impl Service for Amqp {
     }
 
     async fn connect(target: &Target) -> Result<Attachment<AmqpClient>, Refusal> {
-        let Opened { link, tls, greeting } = open(target).await?;
-        let probed = within(target.connect_timeout(), link.why.before_it(account::probe(&link, target))).await?;
-        let account = probed.unwrap_or_else(|| Err(ended(&link.why)))?;
+        let trial = Trial::new(target)?;
+        let Opened { link, tls, greeting, answers } = open(target, Some(&trial)).await?;
+        let account = match &answers {
+            Some(answers) => trial.judge(answers, target)?,
+            None => account::unseen(target),
+        };
 
         let mut posture = Posture::of::<Self>(target);
         posture.tls = tls;
@@ -193,7 +204,8 @@ impl Service for Amqp {
         posture.account = target.user().map(printable);
         posture.authentication = Some(if target.password().is_some() { "password" } else { "client certificate" }.to_owned());
         posture.privileges = account.privileges;
-        posture.remarks = REMARKS.to_vec();
+        posture.remarks = if answers.is_some() { SEEN.to_vec() } else { vec![UNSEEN] };
+        posture.remarks.push(REMARK);
         Ok(Attachment::new(AmqpClient::new(target, link), posture).with_findings(account.findings))
     }
 
@@ -220,10 +232,12 @@ struct Opened {
     link: Link,
     tls: Option<TlsPosture>,
     greeting: Greeting,
+    /// What the server answered to the trial; `None` if it was not asked.
+    answers: Option<Vec<bool>>,
 }
 
-/// Dials, reads the greeting, and logs in.
-async fn open(target: &Target) -> Result<Opened, Refusal> {
+/// Dials, reads the greeting, logs in, and tries what the account may do if this is RabbitMQ.
+async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal> {
     let limit = target.connect_timeout();
     let locator = target.locator();
     let number = |name: &str, default: u64| locator.number(name).unwrap_or(default);
@@ -232,7 +246,7 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
         message: number("max_message", MAX_MESSAGE),
     };
     let dialled = target.dial().await?;
-    let Greeted { wire, fuse, why, greeting } = within(limit, greet(dialled.stream, target, limits)).await??;
+    let Greeted { mut wire, fuse, why, greeting } = within(limit, greet(dialled.stream, target, limits)).await??;
 
     let mechanism = if target.password().is_some() { SASLMechanism::Plain } else { SASLMechanism::External };
     if !greeting.mechanisms.iter().any(|offered| offered == mechanism.name()) {
@@ -246,6 +260,7 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
         return Err(Failure::new(FailureKind::NotAdmitted, message, help).into());
     }
 
+    let channels = u16::try_from(number("channel_max", CHANNEL_MAX)).unwrap_or(u16::MAX);
     let uri = AMQPUri {
         scheme: AMQPScheme::AMQPS,
         authority: AMQPAuthority {
@@ -260,7 +275,7 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
         vhost: if locator.path().is_empty() { "/".to_owned() } else { locator.path().to_owned() },
         query: AMQPQueryString {
             frame_max: u32::try_from(limits.frame).ok(),
-            channel_max: u16::try_from(number("channel_max", CHANNEL_MAX)).ok(),
+            channel_max: Some(channels),
             heartbeat: u16::try_from(number("heartbeat", HEARTBEAT)).ok(),
             connection_timeout: None,
             auth_mechanism: Some(mechanism),
@@ -268,6 +283,8 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
     };
     let tokio = Tokio::default().with_handle(tokio::runtime::Handle::current());
     let runtime = Runtime::new(RuntimeParts::new(tokio.clone(), NoDialling(tokio)));
+    let is_known = greeting.product.as_deref() == Some(RABBITMQ);
+    let answers = trial.filter(|_| is_known).map(|trial| wire.probe(trial.asking(channels)));
     let slot = Lock::new(Some(wire));
     // The one connection that there is: another one would not have been looked at.
     let connect = async move |_, _| match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -276,22 +293,24 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
     };
     let properties = ConnectionProperties::default().with_connection_name(NAME.into());
     // Whoever stops waiting drops the fuse, and with it ends the driver's thread.
-    let connection =
-        within(limit, Connection::connector(uri, runtime, connect, properties)).await?.map_err(|error| refusal(&error, &why))?;
-    Ok(Opened { link: Link { connection, fuse: Lock::new(Some(fuse)), why }, tls: dialled.tls, greeting })
+    let connected = within(limit, Connection::connector(uri, runtime, connect, properties)).await?;
+    // The probe knows better than the driver why the connection has ended.
+    let answers = match answers.map(|mut answers| answers.try_recv()) {
+        None => None,
+        Some(Ok(answers)) => Some(answers?),
+        Some(Err(_)) => match connected {
+            Err(error) => return Err(refusal(&error, &why)),
+            Ok(_) => return Err(foreign().into()),
+        },
+    };
+    let connection = connected.map_err(|error| refusal(&error, &why))?;
+    Ok(Opened { link: Link { connection, fuse: Lock::new(Some(fuse)), why }, tls: dialled.tls, greeting, answers })
 }
 
 const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
-
-fn protocol_error(error: &Error) -> Option<(u16, &str)> {
-    match error.kind() {
-        ErrorKind::ProtocolError(error) => Some((error.get_id(), error.get_message().as_str())),
-        _ => None,
-    }
-}
 
 /// A client of one AMQP server. Clones share one connection.
 ///
@@ -389,7 +408,7 @@ impl AmqpClient {
             .into());
         }
         let target = &self.shared.target;
-        match open(target).await {
+        match open(target, None).await {
             Ok(Opened { link, .. }) => {
                 *again = Again::new();
                 let link = Arc::new(link);
@@ -448,9 +467,7 @@ fn refusal(error: &Error, why: &Why) -> Refusal {
             "look at the path; `rabbitmqctl add_vhost`, and `rabbitmqctl set_permissions -p <host> <user> …`",
         ),
         (Some(Reason::Foreign), _) => foreign(),
-        (Some(Reason::Code(_)), _) | (None, ErrorKind::ProtocolError(_)) => {
-            new(FailureKind::Unavailable, "the server answered with an error", "look at its log")
-        }
+        (Some(Reason::Code(_)), _) | (None, ErrorKind::ProtocolError(_)) => return refused(),
         (None, ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_) | ErrorKind::AuthProviderError(_)) => foreign(),
         (None, ErrorKind::MissingHeartbeatError) => {
             new(FailureKind::TimedOut, "the server gave no sign of life in time", "look at its load and at the network")
@@ -463,6 +480,11 @@ fn refusal(error: &Error, why: &Why) -> Refusal {
         (None, _) => closed(),
     }
     .into()
+}
+
+/// The server says an error that has no meaning of its own here.
+fn refused() -> Refusal {
+    Failure::new(FailureKind::Unavailable, "the server answered with an error", "look at its log").into()
 }
 
 fn closed() -> Failure {
