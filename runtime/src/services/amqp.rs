@@ -19,7 +19,7 @@
 //! 2. **The server's greeting**, read by us: product, version, and how one may log in. A server that does not offer `PLAIN`, or `EXTERNAL` with a certificate, is told nothing.
 //! 3. **Logging in**, with `PLAIN`: AMQP has nothing in which the server proves that it knows the password. It gets it, under TLS; a client certificate is better.
 //!    The driver never has the password, as it logs at `trace` what it sends: our own stream writes it into the driver's answer.
-//! 4. **The probe**, which is told below.
+//! 4. **The probe**, which is told below. Login and probe together have `connect_timeout`.
 //!
 //! # What the account may do
 //! What a field `needs` is written with RabbitMQ's three permissions, on a queue (`QUEUE` may be left out), on an exchange, or on all names that begin so:
@@ -33,7 +33,12 @@
 //! nothing has changed. The default exchange is called `amq.default`.
 //!
 //! AMQP does not tell who one is, nor what one may do, so it is tried, each question on a channel of its own, 24 of them at once: two round trips. Nothing changes by
-//! it, whatever the answer:
+//! it, whatever the answer. The questions are frames of our own, sent after the login and before the driver knows that it is connected: RabbitMQ answers "no" by
+//! closing a channel, and the driver would log each of these at `error`.
+//!
+//! **Only RabbitMQ is tried**: that these calls change nothing is known of RabbitMQ alone. A broker whose greeting names another product (`product` in its
+//! `server-properties`), or none, is asked nothing: the posture's remarks say that the account's privileges are not seen. With `needs` it is refused as
+//! `missing_privileges`: what cannot be compared is not let pass.
 //!
 //! - **On the random name of a queue that nobody has** (`probe.…`): to delete it, to get from it, and to bind it. Who may do one of these may do it with every name of
 //!   the virtual host: a `superuser_account`.
@@ -58,7 +63,7 @@
 //!
 //! # What the driver leaves open
 //! - Each connection has a thread of its own.
-//! - It logs why a server closes a connection or a channel, in the server's words, at `error`.
+//! - It logs why a server closes a connection or a channel, in the server's words, at `error`. The probe's channels are not the driver's.
 //! - A `basic_get` whose connection breaks in the middle of its message is never answered: put a timeout around it.
 //! - It does not limit how many messages a consumer has that nobody has taken: set `basic_qos` on the channel.
 
