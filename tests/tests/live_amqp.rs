@@ -271,6 +271,46 @@ async fn it_says_when_the_network_is_away_and_comes_back() {
     journal::assert_silent();
 }
 
+/// An attempt to connect again has `connect_timeout` for all of its steps, and outlives the call that
+/// began it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_to_connect_again_is_bounded_and_outlives_its_call() {
+    let server = Hostile::start(|peer| serve(peer, tune(0, 131_072, 60), |_, _| None));
+    let relay = Relay::to(server.port);
+    let mut variables = as_user(relay.port, USER, PASSWORD, AUTHORITY.pem());
+    variables[0].1 += "?connect_timeout=2";
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    let lose = async || {
+        relay.set(Flow::Cut);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    lose().await;
+    relay.set(Flow::Silent);
+    let client = shop.queue.client();
+    assert!(tokio::time::timeout(Duration::from_millis(300), client.create_channel()).await.is_err());
+    assert_eq!(relay.accepted(), 2);
+    relay.set(Flow::Open);
+    client.create_channel().await.unwrap();
+    assert_eq!(relay.accepted(), 2, "the attempt went on");
+
+    // TCP, TLS, the greeting and the login each take less than `connect_timeout`, and together more.
+    lose().await;
+    relay.set(Flow::Slow(500));
+    let begin = Instant::now();
+    assert!(client.create_channel().await.is_err());
+    assert!(begin.elapsed() < Duration::from_millis(2600), "{:?}", begin.elapsed());
+
+    // Detaching ends an attempt, and does not wait for it.
+    relay.set(Flow::Silent);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(tokio::time::timeout(Duration::from_millis(300), client.create_channel()).await.is_err());
+    drop(client);
+    let begin = Instant::now();
+    shop.detach().await;
+    assert!(begin.elapsed() < Duration::from_millis(1000), "{:?}", begin.elapsed());
+    journal::assert_silent();
+}
+
 #[tokio::test]
 async fn a_server_that_stops_and_then_has_another_password() {
     let mut server = server::Amqp::start();

@@ -56,7 +56,8 @@
 //! `Connection.Tune` can make frames and channels fewer, never more. The protocol has no redirects that the driver would follow.
 //!
 //! # How it comes back
-//! [`AmqpClient::create_channel`] connects again where the connection broke, with all of the above but the probe. Whoever fails waits: attempts are 100 ms apart at
+//! [`AmqpClient::create_channel`] connects again where the connection broke, with all of the above but the probe. An attempt has `connect_timeout`, and goes on if the call
+//! that began it stops waiting. Whoever fails waits: attempts are 100 ms apart at
 //! first and 10 s at last, with jitter, and calls in between fail at once. When the server does not accept the credentials any more, it is not asked again until
 //! the resource is attached anew. Channels of a connection that broke are gone, with their consumers: make them anew. The driver's own recovery is off: it
 //! would go on asking after the server has refused the credentials, and could not be stopped while it waits.
@@ -69,7 +70,6 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -79,12 +79,13 @@ use backing_services_rules::Scheme;
 use backing_services_rules::rule::{AMBIGUOUS_LOCATOR, DEFAULT_CREDENTIALS, MALFORMED_LOCATOR, MISSING_CREDENTIALS};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Error, ErrorKind};
-use tokio::sync::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use self::account::Trial;
 use self::frames::Greeting;
 use self::wire::{Fuse, Greeted, Limits, NoDialling, Reason, Why, greet};
-use crate::attach::within;
+use crate::attach::{panicked, unless, within};
 use crate::container::Container;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::grants::Grants;
@@ -93,6 +94,7 @@ use crate::posture::{Posture, ServerPosture, TlsPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::services::again::Again;
 use crate::target::Target;
+use crate::tasks;
 
 mod account;
 mod asking;
@@ -286,7 +288,7 @@ async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal>
             auth_mechanism: Some(mechanism),
         },
     };
-    let tokio = Tokio::default().with_handle(tokio::runtime::Handle::current());
+    let tokio = Tokio::default().with_handle(Handle::current());
     let runtime = Runtime::new(RuntimeParts::new(tokio.clone(), NoDialling(tokio)));
     let is_known = greeting.product.as_deref() == Some(RABBITMQ);
     let answers = trial.filter(|_| is_known).map(|trial| wire.probe(trial.asking(channels)));
@@ -333,9 +335,10 @@ pub struct AmqpClient {
 struct Shared {
     target: Target,
     current: ArcSwapOption<Link>,
-    closed: AtomicBool,
-    /// Held by the one that connects again.
-    again: Mutex<Again>,
+    /// Whether the resource is detached: an attempt to connect again ends with it.
+    closed: watch::Sender<bool>,
+    /// Held by the attempt to connect again, whoever waits for it.
+    again: Arc<Mutex<Again>>,
 }
 
 /// A shared reference to the [`lapin::Connection`] that is current.
@@ -360,8 +363,8 @@ impl AmqpClient {
         let shared = Shared {
             target: target.clone(),
             current: ArcSwapOption::from_pointee(link),
-            closed: AtomicBool::new(false),
-            again: Mutex::new(Again::new()),
+            closed: watch::Sender::new(false),
+            again: Arc::new(Mutex::new(Again::new())),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -388,13 +391,13 @@ impl AmqpClient {
         if let Some(connection) = self.live() {
             return Ok(connection);
         }
-        let mut again = self.shared.again.lock().await;
+        let again = Arc::clone(&self.shared.again).lock_owned().await;
         // Whoever held the lock may have connected.
         if let Some(connection) = self.live() {
             return Ok(connection);
         }
-        if self.shared.closed.load(Ordering::Acquire) {
-            return Err(Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it anew").into());
+        if *self.shared.closed.borrow() {
+            return Err(detached());
         }
         if again.has_given_up() {
             return Err(Failure::new(
@@ -412,12 +415,45 @@ impl AmqpClient {
             )
             .into());
         }
-        let target = &self.shared.target;
-        match open(target, None).await {
+        // A call that stops waiting does not end the attempt: a server that is slower than the call would
+        // never be connected to again.
+        let attempt = tasks::spawn(&Handle::current(), Arc::clone(&self.shared).connect_again(again)).join();
+        attempt.await.unwrap_or_else(|| Err(panicked().into()))
+    }
+
+    fn live(&self) -> Option<AmqpConnection> {
+        let link = self.shared.current.load_full()?;
+        link.connection.status().connected().then_some(AmqpConnection(link))
+    }
+
+    /// What was sent is sent, and then the server says good-bye; the driver's thread ends with it, whoever still holds the connection.
+    async fn close(&self) {
+        self.shared.closed.send_replace(true);
+        // An attempt to connect again ends at once, and leaves nothing behind.
+        let _again = self.shared.again.lock().await;
+        let Some(link) = self.shared.current.swap(None) else { return };
+        let fuse = link.fuse.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = link.connection.close(200, "OK".into()).await;
+        drop(fuse);
+    }
+}
+
+impl Shared {
+    /// One attempt, within `connect_timeout`.
+    async fn connect_again(self: Arc<Self>, mut again: OwnedMutexGuard<Again>) -> Result<AmqpConnection, Refusal> {
+        let target = &self.target;
+        let mut closed = self.closed.subscribe();
+        let closing = async {
+            let _ = closed.wait_for(|closed| *closed).await;
+        };
+        let Some(opened) = unless(closing, within(target.connect_timeout(), open(target, None))).await else {
+            return Err(detached());
+        };
+        match opened.unwrap_or_else(|timed_out| Err(timed_out.into())) {
             Ok(Opened { link, .. }) => {
                 *again = Again::new();
                 let link = Arc::new(link);
-                self.shared.current.store(Some(Arc::clone(&link)));
+                self.current.store(Some(Arc::clone(&link)));
                 tracing::info!(service = Amqp::NAME, endpoint = %target.locator(), "connected again");
                 Ok(AmqpConnection(link))
             }
@@ -428,22 +464,10 @@ impl AmqpClient {
             }
         }
     }
+}
 
-    fn live(&self) -> Option<AmqpConnection> {
-        let link = self.shared.current.load_full()?;
-        link.connection.status().connected().then_some(AmqpConnection(link))
-    }
-
-    /// What was sent is sent, and then the server says good-bye; the driver's thread ends with it, whoever still holds the connection.
-    async fn close(&self) {
-        self.shared.closed.store(true, Ordering::Release);
-        // Whoever is connecting again is waited for, so that nothing is left behind.
-        let _again = self.shared.again.lock().await;
-        let Some(link) = self.shared.current.swap(None) else { return };
-        let fuse = link.fuse.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let _ = link.connection.close(200, "OK".into()).await;
-        drop(fuse);
-    }
+fn detached() -> Refusal {
+    Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it anew").into()
 }
 
 impl fmt::Debug for AmqpClient {
