@@ -38,6 +38,18 @@
 //! argument that is none. Not seen is what has no such call: `flushall`, `flushdb`, `shutdown`, `debug`, `migrate`, `replicaof`, `failover`, `keys`,
 //! `monitor`, `save`, `acl|load`, `config|rewrite`, `module|load` and the like. What is refused gets into the server's `ACL LOG` (some thirty entries).
 //!
+//! **What could change the question.** An account brings no settings of its own, and neither a script nor a function can take a command's name. What remains:
+//!
+//! | what | what the probe does |
+//! |---|---|
+//! | RESP2 or RESP3 | `HELLO 3 AUTH` decides it for each connection; what an ACL means is the same in both |
+//! | selectors (Redis 7) | the server looks at all of them, in `ACL DRYRUN` and in a call |
+//! | scripts and functions | the server holds their commands against the caller's ACL |
+//! | something that answers in place of `ACL DRYRUN` (`rename-command ECHO ACL`) | a server that does not know `acl|whoami`, `acl|dryrun`, `ping`, `get` or `set` is refused |
+//! | `rename-command` | an ACL goes on with the former name, and the probe does not know the new one: with `rename-command FLUSHALL x`, who has `+flushall` may call `x`, and this is not seen. Where the server does not know a command that every release has, the posture's remarks say so. Managed services take some away |
+//! | modules | a module cannot take the name of a command that is there; its command filter can rewrite each call, and is not seen |
+//! | a proxy, or Redis Enterprise's own | what it answers is believed |
+//!
 //! A `superuser_account` is `default`; who may use any command of `@admin` or `@dangerous` that is not needed by its own name (so `+@all` with whatever is taken
 //! away from it); and without `needs`, who may touch every key (`~*`), seen where it may do one of ten common commands. `needs = "… ON KEY *"` says that every key
 //! is meant. The account needs `+hello +ping +acl|whoami` beside its own commands, and `+select` for a database other than 0.
@@ -110,6 +122,9 @@ const REMARKS: &[&str] = &[
     "a key or channel pattern beyond those of `needs` is seen where it is `*`",
 ];
 
+const RENAMED: &str = "the server does not know commands by the names that they have in every release: they were \
+    renamed or taken away (`rename-command`), and what the account may do with another name of theirs is not seen";
+
 #[diagnostic::do_not_recommend]
 impl Service for Redis {
     type Client = RedisClient;
@@ -155,6 +170,9 @@ impl Service for Redis {
         posture.authentication = Some("password".to_owned());
         posture.privileges = account.privileges;
         posture.remarks = REMARKS.to_vec();
+        if account.misses_commands {
+            posture.remarks.push(RENAMED);
+        }
         let findings = opened.finding.into_iter().chain(account.findings);
         Ok(Attachment::new(RedisClient::new(target, opened.link), posture).with_findings(findings))
     }
