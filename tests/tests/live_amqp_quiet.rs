@@ -19,8 +19,10 @@ struct Shop {
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
 struct Needy {
-    #[service(needs = "CONFIGURE, WRITE, READ ON PREFIX orders; WRITE ON EXCHANGE amq.default",
-        allow(excess_privileges, reason = "what is tried counts here"))]
+    #[service(
+        needs = "CONFIGURE, WRITE, READ ON PREFIX orders; WRITE ON EXCHANGE amq.default",
+        allow(excess_privileges, reason = "what is tried counts here")
+    )]
     queue: Resource<Amqp>,
 }
 

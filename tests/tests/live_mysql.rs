@@ -801,11 +801,17 @@ async fn a_probe_fails_closed() {
         ("an administrator", grants(&[MY_GRANT, "GRANT \u{1b}[2J ON *.* TO `winkelier`@`%`"])),
         (
             "nobody's name",
-            Answers { grants: lines(&["GRANT USAGE ON *.* TO ``@`%`"]), ..who(&[&[Some(MYSQL), Some("@%"), Some(MY_LOGIN), Some("0")]]) },
+            Answers {
+                grants: lines(&["GRANT USAGE ON *.* TO ``@`%`"]),
+                ..who(&[&[Some(MYSQL), Some("@%"), Some(MY_LOGIN), Some("0")]])
+            },
         ),
         (
             "root",
-            Answers { grants: lines(&["GRANT USAGE ON *.* TO `root`@`%`"]), ..who(&[&[Some(MYSQL), Some("root@%"), Some(MY_LOGIN), Some("0")]]) },
+            Answers {
+                grants: lines(&["GRANT USAGE ON *.* TO `root`@`%`"]),
+                ..who(&[&[Some(MYSQL), Some("root@%"), Some(MY_LOGIN), Some("0")]])
+            },
         ),
         ("no word on a role", taking(Vec::new())),
         ("a mark and no word", taking(vec![mark()])),
@@ -897,10 +903,13 @@ async fn no_setting_of_the_session_changes_what_the_probe_asks() {
         sql_select_limit = 1, sql_quote_show_create = 0, character_set_results = ucs2, lc_messages = 'de_DE'";
     options.arguments = vec![format!("--init-connect={settings}")];
     let server = MariaDb::with(authority, &options);
-    server.script(DATABASE, &format!(
-        "CREATE TABLE Gr\u{f6}\u{df}e (id int); GRANT SELECT ON Gr\u{f6}\u{df}e TO {USER}@'%';
+    server.script(
+        DATABASE,
+        &format!(
+            "CREATE TABLE Gr\u{f6}\u{df}e (id int); GRANT SELECT ON Gr\u{f6}\u{df}e TO {USER}@'%';
          CREATE FUNCTION version() RETURNS text RETURN 'somebody else'; GRANT EXECUTE ON FUNCTION version TO {USER}@'%'"
-    ));
+        ),
+    );
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     let posture = shop.orders.posture();
     for privilege in [format!("SELECT ON TABLE {DATABASE}.`Gr\u{f6}\u{df}e`"), format!("INSERT ON TABLE {DATABASE}.orders")] {
@@ -911,7 +920,10 @@ async fn no_setting_of_the_session_changes_what_the_probe_asks() {
     let probe = heard.lines().find(|line| line.contains("@backing_services_sql_mode = @@SESSION.sql_mode")).expect("it is fixed");
     assert!(probe.contains("SESSION sql_mode = '', ") && probe.contains("SESSION sql_select_limit = 18446744073709551615"));
     let asks = |what: &str| heard.find(what).expect("it asks");
-    assert!(asks("@backing_services_sql_mode = @@SESSION") < asks("SELECT VERSION(), CURRENT_USER()"), "it is the first statement");
+    assert!(
+        asks("@backing_services_sql_mode = @@SESSION") < asks("SELECT VERSION(), CURRENT_USER()"),
+        "it is the first statement"
+    );
 
     // The connection that was asked is then as the others are.
     let pool = shop.orders.client();
@@ -924,11 +936,32 @@ async fn no_setting_of_the_session_changes_what_the_probe_asks() {
             .unwrap();
         let mode: String = row.get_unchecked(0);
         assert!(mode.contains("ANSI_QUOTES") && mode.contains("PIPES_AS_CONCAT"), "{mode}");
-        seen.push((mode, row.get_unchecked::<u64, _>(1), row.get_unchecked::<i64, _>(2), row.get_unchecked::<Option<String>, _>(3)));
+        seen.push((
+            mode,
+            row.get_unchecked::<u64, _>(1),
+            row.get_unchecked::<i64, _>(2),
+            row.get_unchecked::<Option<String>, _>(3),
+        ));
     }
     assert_eq!(seen[0], seen[1]);
     assert_eq!((seen[0].1, seen[0].2, &seen[0].3), (1, 0, &None));
     drop((first, second, pool));
+    shop.detach().await;
+
+    // Nor what a role brings, which is asked for by another statement.
+    server.script(
+        DATABASE,
+        &format!(
+            "CREATE ROLE lezer; GRANT DELETE ON Gr\u{f6}\u{df}e TO lezer; CREATE USER rolbewust@'%' IDENTIFIED BY '{PASSWORD}';
+             GRANT SELECT ON orders TO rolbewust@'%'; GRANT lezer TO rolbewust@'%'"
+        ),
+    );
+    let shop: Shop = attach(&pairs(&as_user(&server, "rolbewust", PASSWORD))).await.unwrap();
+    let privileges = shop.orders.posture().privileges.clone();
+    assert!(
+        privileges.iter().any(|privilege| privilege.contains("DELETE ON TABLE") && privilege.contains('\u{df}')),
+        "{privileges:?}"
+    );
     shop.detach().await;
 }
 
@@ -946,9 +979,11 @@ async fn an_account_that_is_not_the_one_that_was_asked_for_is_reported() {
         ("lezer@%", MY_LOGIN, true),
         (ME, "Winkelier@localhost", true),
     ] {
-        let granted = format!("GRANT USAGE ON *.* TO `{}`@`{}`", account.split('@').next().unwrap(), account.split('@').nth(1).unwrap());
+        let granted =
+            format!("GRANT USAGE ON *.* TO `{}`@`{}`", account.split('@').next().unwrap(), account.split('@').nth(1).unwrap());
         let who = rows(4, &[&[Some(MYSQL), Some(account), Some(login), Some("0")]]);
-        let (leaf, answers) = (Arc::new(authority.server()), Arc::new(Answers { who, grants: lines(&[&granted]), ..Answers::good() }));
+        let (leaf, answers) =
+            (Arc::new(authority.server()), Arc::new(Answers { who, grants: lines(&[&granted]), ..Answers::good() }));
         let hostile = Hostile::start(move |peer| answering(peer, Arc::clone(&leaf), Arc::clone(&answers)));
         let shop: Hasty = attach(&pairs(&locator_of(&hostile, &authority))).await.unwrap();
         let posture = shop.orders.posture();

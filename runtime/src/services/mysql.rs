@@ -296,18 +296,14 @@ const FIXED: [(&str, &str); 3] =
 
 /// The probe's first statement: fixes the settings, and keeps what they were.
 fn fixing() -> String {
-    let fixed = FIXED.map(|(name, value)| {
-        format!("@backing_services_{name} = @@SESSION.{name}, SESSION {name} = {value}")
-    });
+    let fixed = FIXED.map(|(name, value)| format!("@backing_services_{name} = @@SESSION.{name}, SESSION {name} = {value}"));
     format!("SET {}", fixed.join(", "))
 }
 
 /// Restores the settings: the connection becomes one of the pool's, which are all alike. It goes
 /// on after the assignments of another `SET`.
 fn restoring() -> String {
-    let restored = FIXED.map(|(name, _)| {
-        format!(", SESSION {name} = @backing_services_{name}, @backing_services_{name} = NULL")
-    });
+    let restored = FIXED.map(|(name, _)| format!(", SESSION {name} = @backing_services_{name}, @backing_services_{name} = NULL"));
     restored.concat()
 }
 
@@ -334,7 +330,9 @@ async fn probe(connection: &mut MySqlConnection, target: &Target, bound: &OnceLo
         return Err(no_answer());
     }
     account.took_roles = !roles.is_empty();
-    let mut statements = vec![statement.clone() + &restoring()];
+    // A connection that takes on roles is closed: until then, the settings stay fixed.
+    let restored = if roles.is_empty() { restoring() } else { String::new() };
+    let mut statements = vec![statement.clone() + &restored];
     if account.product.is_mariadb {
         statements.extend(roles.iter().map(|role| format!("{MARK}; SET ROLE {role}; SHOW GRANTS FOR CURRENT_ROLE()")));
     } else if !roles.is_empty() {

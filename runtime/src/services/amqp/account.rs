@@ -51,8 +51,7 @@ impl Trial {
     /// Tries what only an administrator may, and what the field needs, and what is near to it.
     pub(super) fn asking(&self, channels: u16) -> Asking {
         let question = |call: Call, queue: &str| Question { call, queue: queue.to_owned() };
-        let mut questions: Vec<_> =
-            [Call::Delete, Call::Bind, Call::Get].map(|call| question(call, &self.nobodys)).into();
+        let mut questions: Vec<_> = [Call::Delete, Call::Bind, Call::Get].map(|call| question(call, &self.nobodys)).into();
         for name in &self.names {
             questions.extend([Call::Declare, Call::Bind, Call::Consume].map(|call| question(call, &name.name)));
         }
@@ -76,8 +75,7 @@ impl Trial {
                 .clone()
                 .unwrap_or_else(|| r"rabbitmqctl set_permissions -p <host> <user> '^shop\.' '^shop\.' '^shop\.'".to_owned());
             account.findings.push(
-                Finding::new(&SUPERUSER_ACCOUNT, message)
-                    .help(format!("`{help}`: only what begins with the application's name")),
+                Finding::new(&SUPERUSER_ACCOUNT, message).help(format!("`{help}`: only what begins with the application's name")),
             );
             return Ok(account);
         }
@@ -92,11 +90,8 @@ impl Trial {
 /// do elsewhere is unknown.
 pub(super) fn unseen(target: &Target) -> Account {
     let finding = target.needs().map(|_| {
-        Finding::new(
-            &MISSING_PRIVILEGES,
-            "the broker is not RabbitMQ: the account's permissions cannot be compared with `needs`",
-        )
-        .help("remove `needs`, or waive the rule with a reason, and check the permissions in the broker itself")
+        Finding::new(&MISSING_PRIVILEGES, "the broker is not RabbitMQ: the account's permissions cannot be compared with `needs`")
+            .help("remove `needs`, or waive the rule with a reason, and check the permissions in the broker itself")
     });
     Account { privileges: Vec::new(), findings: finding.into_iter().collect() }
 }

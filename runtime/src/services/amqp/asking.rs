@@ -286,8 +286,7 @@ mod tests {
         let why = Why::default();
         let asking = Asking { questions, nobodys: "probe.1".to_owned(), channels: 2 };
         let limits = Limits { frame: 4096, message: 1024 };
-        let mut conversation =
-            Conversation { stream: &mut ours, limits, secret: Some(b"secret"), why: &why, kept: Vec::new() };
+        let mut conversation = Conversation { stream: &mut ours, limits, secret: Some(b"secret"), why: &why, kept: Vec::new() };
         let mut heard = Vec::new();
         let answers = tokio::time::timeout(std::time::Duration::from_millis(500), conversation.ask(&asking)).await;
         let kept = conversation.kept;
@@ -316,11 +315,7 @@ mod tests {
             (Call::Consume, [open_ok(1), closed(1, 403, "access to exchange")].concat(), false),
             (Call::Bind, [open_ok(1), closed(1, 403, "access to queue")].concat(), false),
             (Call::Bind, [open_ok(1), closed(1, 403, "access to exchange")].concat(), true),
-            (
-                Call::Get,
-                [open_ok(1), got.clone(), frames::method_frame(1, CLOSE_OK, &[])].concat(),
-                true,
-            ),
+            (Call::Get, [open_ok(1), got.clone(), frames::method_frame(1, CLOSE_OK, &[])].concat(), true),
         ] {
             let (answers, heard, kept) = asked(vec![question(call, "q")], &said).await;
             assert_eq!(answers.unwrap(), [may], "{call:?}");

@@ -249,8 +249,7 @@ impl Wire {
             Some(CONNECTION_OPEN_OK) => {}
             _ => return,
         }
-        let (Probe::Due(asking, answer), Some(stream)) =
-            (std::mem::replace(&mut self.probe, Probe::Over), self.stream.take())
+        let (Probe::Due(asking, answer), Some(stream)) = (std::mem::replace(&mut self.probe, Probe::Over), self.stream.take())
         else {
             return;
         };

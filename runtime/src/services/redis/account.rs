@@ -6,7 +6,9 @@ use backing_services_rules::rule::{SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
 
-use super::commands::{CATEGORIES, COMMANDS, Command, HARMLESS, OF_EVERY_KEY, OF_EVERY_RELEASE, ON_CHANNELS, ON_KEYS, ON_NOTHING, Object};
+use super::commands::{
+    CATEGORIES, COMMANDS, Command, HARMLESS, OF_EVERY_KEY, OF_EVERY_RELEASE, ON_CHANNELS, ON_KEYS, ON_NOTHING, Object,
+};
 use super::{DEFAULT_USER, database, foreign, refusal};
 use crate::finding::Finding;
 use crate::grants::Grants;
