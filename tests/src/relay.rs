@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -26,6 +27,8 @@ pub enum Flow {
     Open,
     /// They stay where they are: nothing is lost, nothing is closed, nothing arrives.
     Silent,
+    /// They are passed on after so many milliseconds, which is half of a round trip.
+    Slow(u64),
     /// Connections are closed, and new ones at once.
     Cut,
 }
@@ -78,7 +81,13 @@ async fn relay(client: TcpStream, target: u16, flow: watch::Receiver<Flow>) {
 async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut flow: watch::Receiver<Flow>) {
     let mut bytes = vec![0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        if flow.wait_for(|flow| *flow == Flow::Open).await.is_err() || to.write_all(&bytes[..count]).await.is_err() {
+        let slow = match flow.wait_for(|flow| matches!(flow, Flow::Open | Flow::Slow(_))).await.as_deref() {
+            Ok(Flow::Slow(milliseconds)) => *milliseconds,
+            Ok(_) => 0,
+            Err(_) => return,
+        };
+        tokio::time::sleep(Duration::from_millis(slow)).await;
+        if to.write_all(&bytes[..count]).await.is_err() {
             return;
         }
     }

@@ -271,6 +271,46 @@ async fn it_says_when_the_network_is_away_and_comes_back() {
     journal::assert_silent();
 }
 
+/// An attempt to connect again has `connect_timeout` for all of its steps, and outlives the call that
+/// began it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_to_connect_again_is_bounded_and_outlives_its_call() {
+    let server = Hostile::start(|peer| serve(peer, tune(0, 131_072, 60), |_, _| None));
+    let relay = Relay::to(server.port);
+    let mut variables = as_user(relay.port, USER, PASSWORD, AUTHORITY.pem());
+    variables[0].1 += "?connect_timeout=2";
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    let lose = async || {
+        relay.set(Flow::Cut);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    lose().await;
+    relay.set(Flow::Silent);
+    let client = shop.queue.client();
+    assert!(tokio::time::timeout(Duration::from_millis(300), client.create_channel()).await.is_err());
+    assert_eq!(relay.accepted(), 2);
+    relay.set(Flow::Open);
+    client.create_channel().await.unwrap();
+    assert_eq!(relay.accepted(), 2, "the attempt went on");
+
+    // TCP, TLS, the greeting and the login each take less than `connect_timeout`, and together more.
+    lose().await;
+    relay.set(Flow::Slow(500));
+    let begin = Instant::now();
+    assert!(client.create_channel().await.is_err());
+    assert!(begin.elapsed() < Duration::from_millis(2600), "{:?}", begin.elapsed());
+
+    // Detaching ends an attempt, and does not wait for it.
+    relay.set(Flow::Silent);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(tokio::time::timeout(Duration::from_millis(300), client.create_channel()).await.is_err());
+    drop(client);
+    let begin = Instant::now();
+    shop.detach().await;
+    assert!(begin.elapsed() < Duration::from_millis(1000), "{:?}", begin.elapsed());
+    journal::assert_silent();
+}
+
 #[tokio::test]
 async fn a_server_that_stops_and_then_has_another_password() {
     let mut server = server::Amqp::start();
@@ -339,7 +379,12 @@ fn start(properties: &[u8], mechanisms: &str) -> Vec<u8> {
 }
 
 fn good_start() -> Vec<u8> {
-    start(&[entry("product", b'S', b"RabbitMQ"), entry("version", b'S', b"4.1.0")].concat(), "AMQPLAIN PLAIN EXTERNAL")
+    start_of("RabbitMQ")
+}
+
+fn start_of(product: &str) -> Vec<u8> {
+    let properties = [entry("product", b'S', product.as_bytes()), entry("version", b'S', b"4.1.0")].concat();
+    start(&properties, "AMQPLAIN PLAIN EXTERNAL")
 }
 
 fn tune(channels: u16, frame: u32, heartbeat: u16) -> Vec<u8> {
@@ -373,13 +418,23 @@ async fn next(peer: &mut Peer, bytes: &mut Vec<u8>) -> io::Result<(u16, (u16, u1
 
 /// A server that lets everybody in and refuses everything, but for what `odd` says to a method.
 async fn serve(peer: Peer, tune: Vec<u8>, odd: impl Fn(u16, (u16, u16)) -> Option<Vec<u8>>) -> io::Result<Option<Peer>> {
+    serve_as(good_start(), peer, tune, odd).await
+}
+
+/// The same, and this is what it says of itself.
+async fn serve_as(
+    start: Vec<u8>,
+    peer: Peer,
+    tune: Vec<u8>,
+    odd: impl Fn(u16, (u16, u16)) -> Option<Vec<u8>>,
+) -> io::Result<Option<Peer>> {
     let mut peer = peer.encrypt(&LEAF).await?;
     let mut bytes = Vec::new();
     while bytes.len() < 8 {
         bytes.extend(peer.read().await?);
     }
     bytes.drain(..8);
-    peer.write(good_start()).await?;
+    peer.write(start).await?;
     loop {
         let (channel, id) = next(&mut peer, &mut bytes).await?;
         let said = odd(channel, id).unwrap_or_else(|| match id {
@@ -587,6 +642,63 @@ async fn what_comes_instead_of_an_answer() {
         hostile.assert_all_closed().await;
         assert_nothing_in_the_clear(&hostile);
     }
+}
+
+/// The methods that a client has sent, behind its eight bytes of greeting.
+fn methods(mut heard: &[u8]) -> Vec<(u16, u16)> {
+    heard = &heard[8..];
+    let mut methods = Vec::new();
+    while let Some(header) = heard.get(..7) {
+        let length = 8 + u32::from_be_bytes(header[3..7].try_into().unwrap()) as usize;
+        let short = |at: usize| u16::from_be_bytes([heard[at], heard[at + 1]]);
+        if header[0] == 1 {
+            methods.push((short(7), short(9)));
+        }
+        heard = &heard[length..];
+    }
+    methods
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Needy {
+    #[service(needs = "CONFIGURE, READ ON QUEUE stock")]
+    queue: Resource<Amqp>,
+}
+
+/// What a call with a wrong argument does on another product is unknown: none is made.
+#[tokio::test]
+async fn a_broker_that_is_not_rabbitmq_is_not_tried() {
+    for product in ["LavinMQ", "Apache Qpid", "rabbitmq", "RabbitMQ ", ""] {
+        let hostile = Hostile::start(move |peer| serve_as(start_of(product), peer, tune(0, 131_072, 60), |_, _| None));
+        let shop: Shop = attach(&pairs(&pretended(&hostile))).await.unwrap();
+        let posture = shop.queue.posture();
+        let says = |what: &str| posture.remarks.iter().any(|remark| remark.contains(what));
+        assert!(says("the account's privileges are not seen") && !says("only this one was tried"), "{:?}", posture.remarks);
+        assert!(posture.privileges.is_empty(), "{:?}", posture.privileges);
+        assert_eq!(posture.server.as_ref().map(ToString::to_string), Some(format!("{} 4.1.0", product)));
+        let (login, tuned, open) = ((10, 11), (10, 31), (10, 40));
+        assert_eq!(methods(&hostile.heard()[0].secret), [login, tuned, open], "{product}");
+        shop.detach().await;
+        hostile.assert_all_closed().await;
+
+        // What cannot be compared is not let pass, and that is found without a question either.
+        let error = refused::<Needy>(&pairs(&pretended(&hostile)), SOON).await;
+        assert_eq!(problems(&error), ["missing_privileges"], "{error}");
+        assert!(error.to_string().contains("the broker is not RabbitMQ"), "{error}");
+        hostile.assert_all_closed().await;
+        let sent = methods(&hostile.heard()[1].secret);
+        assert!(sent.starts_with(&[login, tuned, open]) && sent.iter().all(|(class, _)| *class == 10), "{sent:?}");
+    }
+    // And RabbitMQ is.
+    let hostile = Hostile::start(|peer| serve(peer, tune(0, 131_072, 60), |_, _| None));
+    let shop: Shop = attach(&pairs(&pretended(&hostile))).await.unwrap();
+    assert!(shop.queue.posture().remarks.iter().any(|remark| remark.contains("only this one was tried")));
+    let sent = methods(&hostile.heard()[0].secret);
+    for asked in [(50, 40), (50, 20), (60, 70)] {
+        assert!(sent.contains(&asked), "{sent:?}");
+    }
+    shop.detach().await;
 }
 
 #[tokio::test]

@@ -691,6 +691,7 @@ async fn the_password_leaves_only_under_tls() {
 
 const MYSQL: &str = "8.0.36";
 const ME: &str = "winkelier@%";
+const MY_LOGIN: &str = "winkelier@localhost";
 const MY_GRANT: &str = "GRANT USAGE ON *.* TO `winkelier`@`%`";
 
 /// What a server answers to each question of the probe.
@@ -708,7 +709,7 @@ struct Answers {
 impl Answers {
     fn good() -> Self {
         Self {
-            who: rows(3, &[&[Some(MYSQL), Some(ME), Some("0")]]),
+            who: rows(4, &[&[Some(MYSQL), Some(ME), Some(MY_LOGIN), Some("0")]]),
             tls: rows(2, &[&[Some("Ssl_cipher"), Some("TLS_AES_256_GCM_SHA384")]]),
             naming: rows(2, &[&[Some("partial_revokes"), Some("OFF")]]),
             schemas: rows(5, &[&[Some("information_schema"), Some("0"), Some("0"), Some("0"), Some("0")]]),
@@ -723,7 +724,7 @@ impl Answers {
         if who.is_empty() || who[4] == 0xff {
             return who.clone();
         }
-        results(&[who.clone(), tls.clone(), naming.clone(), schemas.clone(), grants.clone()])
+        results(&[ok(1), who.clone(), tls.clone(), naming.clone(), schemas.clone(), grants.clone()])
     }
 }
 
@@ -768,17 +769,18 @@ async fn probed(answers: Answers) -> AttachError {
 async fn a_probe_fails_closed() {
     let good = Answers::good;
     let grants = |granted: &[&str]| Answers { grants: lines(granted), ..good() };
-    let who = |who: &[&[Option<&str>]]| Answers { who: rows(3, who), ..good() };
-    let me = [Some(MYSQL), Some(ME), Some("0")];
+    let who = |who: &[&[Option<&str>]]| Answers { who: rows(4, who), ..good() };
+    let me = [Some(MYSQL), Some(ME), Some(MY_LOGIN), Some("0")];
     let role = "GRANT `baas` TO `winkelier`@`%`";
-    let maria = |roles: Vec<Vec<u8>>| Answers { roles, ..who(&[&[Some("11.4.2-MariaDB"), Some(ME), Some("0")]]) };
+    let maria = |roles: Vec<Vec<u8>>| Answers { roles, ..who(&[&[Some("11.4.2-MariaDB"), Some(ME), Some(MY_LOGIN), Some("0")]]) };
     let taking = |roles: Vec<Vec<u8>>| Answers { grants: lines(&[MY_GRANT, role]), ..maria(roles) };
     let inner = || lines(&["GRANT USAGE ON *.* TO `baas`"]);
     for (what, answers) in [
         ("nobody", who(&[])),
         ("two of us", who(&[&me, &me])),
-        ("no name", who(&[&[Some(MYSQL), None, Some("0")]])),
-        ("no naming", who(&[&[Some(MYSQL), Some(ME), None]])),
+        ("no name", who(&[&[Some(MYSQL), None, Some(MY_LOGIN), Some("0")]])),
+        ("no login", who(&[&[Some(MYSQL), Some(ME), None, Some("0")]])),
+        ("no naming", who(&[&[Some(MYSQL), Some(ME), Some(MY_LOGIN), None]])),
         ("one column", Answers { who: rows(1, &[&[Some(MYSQL)]]), ..good() }),
         ("six columns", Answers { naming: rows(6, &[&[Some("a"); 6]]), ..good() }),
         ("no schemas", Answers { schemas: rows(5, &[]), ..good() }),
@@ -799,11 +801,17 @@ async fn a_probe_fails_closed() {
         ("an administrator", grants(&[MY_GRANT, "GRANT \u{1b}[2J ON *.* TO `winkelier`@`%`"])),
         (
             "nobody's name",
-            Answers { grants: lines(&["GRANT USAGE ON *.* TO ``@`%`"]), ..who(&[&[Some(MYSQL), Some("@%"), Some("0")]]) },
+            Answers {
+                grants: lines(&["GRANT USAGE ON *.* TO ``@`%`"]),
+                ..who(&[&[Some(MYSQL), Some("@%"), Some(MY_LOGIN), Some("0")]])
+            },
         ),
         (
             "root",
-            Answers { grants: lines(&["GRANT USAGE ON *.* TO `root`@`%`"]), ..who(&[&[Some(MYSQL), Some("root@%"), Some("0")]]) },
+            Answers {
+                grants: lines(&["GRANT USAGE ON *.* TO `root`@`%`"]),
+                ..who(&[&[Some(MYSQL), Some("root@%"), Some(MY_LOGIN), Some("0")]])
+            },
         ),
         ("no word on a role", taking(Vec::new())),
         ("a mark and no word", taking(vec![mark()])),
@@ -885,6 +893,123 @@ async fn a_hostile_name_is_only_a_name() {
     assert!(text.contains(&mends) && !text.contains('\u{1b}'), "{text}");
 }
 
+/// Settings of the session that hide lines, change quotation marks or leave them out, and a function
+/// that bears a built-in one's name: the server gives them to every account at its login.
+#[tokio::test]
+async fn no_setting_of_the_session_changes_what_the_probe_asks() {
+    let authority = Authority::new("the tests' authority");
+    let mut options = Options::tls(authority.server());
+    let settings = "SET sql_mode = 'ORACLE,ANSI_QUOTES,NO_BACKSLASH_ESCAPES,IGNORE_SPACE,PAD_CHAR_TO_FULL_LENGTH', \
+        sql_select_limit = 1, sql_quote_show_create = 0, character_set_results = ucs2, lc_messages = 'de_DE'";
+    options.arguments = vec![format!("--init-connect={settings}")];
+    let server = MariaDb::with(authority, &options);
+    server.script(
+        DATABASE,
+        &format!(
+            "CREATE TABLE Gr\u{f6}\u{df}e (id int); GRANT SELECT ON Gr\u{f6}\u{df}e TO {USER}@'%';
+         CREATE FUNCTION version() RETURNS text RETURN 'somebody else'; GRANT EXECUTE ON FUNCTION version TO {USER}@'%'"
+        ),
+    );
+    let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
+    let posture = shop.orders.posture();
+    for privilege in [format!("SELECT ON TABLE {DATABASE}.`Gr\u{f6}\u{df}e`"), format!("INSERT ON TABLE {DATABASE}.orders")] {
+        assert!(posture.privileges.contains(&privilege), "{privilege}: {:?}", posture.privileges);
+    }
+    assert!(posture.server.as_ref().unwrap().to_string().contains("MariaDB 10."), "{posture}");
+    let heard = server.heard();
+    let probe = heard.lines().find(|line| line.contains("@backing_services_sql_mode = @@SESSION.sql_mode")).expect("it is fixed");
+    assert!(probe.contains("SESSION sql_mode = '', ") && probe.contains("SESSION sql_select_limit = 18446744073709551615"));
+    let asks = |what: &str| heard.find(what).expect("it asks");
+    assert!(
+        asks("@backing_services_sql_mode = @@SESSION") < asks("SELECT VERSION(), CURRENT_USER()"),
+        "it is the first statement"
+    );
+
+    // The connection that was asked is then as the others are.
+    let pool = shop.orders.client();
+    let (mut first, mut second) = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
+    let mut seen = Vec::new();
+    for connection in [&mut *first, &mut *second] {
+        let row = sqlx::query("SELECT @@sql_mode, @@sql_select_limit, @@sql_quote_show_create, @backing_services_sql_mode")
+            .fetch_one(connection)
+            .await
+            .unwrap();
+        let mode: String = row.get_unchecked(0);
+        assert!(mode.contains("ANSI_QUOTES") && mode.contains("PIPES_AS_CONCAT"), "{mode}");
+        seen.push((
+            mode,
+            row.get_unchecked::<u64, _>(1),
+            row.get_unchecked::<i64, _>(2),
+            row.get_unchecked::<Option<String>, _>(3),
+        ));
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!((seen[0].1, seen[0].2, &seen[0].3), (1, 0, &None));
+    drop((first, second, pool));
+    shop.detach().await;
+
+    // Nor what a role brings, which is asked for by another statement.
+    server.script(
+        DATABASE,
+        &format!(
+            "CREATE ROLE lezer; GRANT DELETE ON Gr\u{f6}\u{df}e TO lezer; CREATE USER rolbewust@'%' IDENTIFIED BY '{PASSWORD}';
+             GRANT SELECT ON orders TO rolbewust@'%'; GRANT lezer TO rolbewust@'%'"
+        ),
+    );
+    let shop: Shop = attach(&pairs(&as_user(&server, "rolbewust", PASSWORD))).await.unwrap();
+    let privileges = shop.orders.posture().privileges.clone();
+    assert!(
+        privileges.iter().any(|privilege| privilege.contains("DELETE ON TABLE") && privilege.contains('\u{df}')),
+        "{privileges:?}"
+    );
+    shop.detach().await;
+}
+
+/// A pooler that logs in under another name, and a server that maps a login to another account.
+#[tokio::test]
+async fn an_account_that_is_not_the_one_that_was_asked_for_is_reported() {
+    let renamed = |posture: &backing_services::posture::Posture| {
+        posture.remarks.iter().any(|remark| remark.contains("another account than the one that was asked for"))
+    };
+    let authority = Authority::new("the tests' authority");
+    for (account, login, is_renamed) in [
+        (ME, MY_LOGIN, false),
+        ("winkelier@10.%", "winkelier@pooler", false),
+        ("pooler@%", "pooler@localhost", true),
+        ("lezer@%", MY_LOGIN, true),
+        (ME, "Winkelier@localhost", true),
+    ] {
+        let granted =
+            format!("GRANT USAGE ON *.* TO `{}`@`{}`", account.split('@').next().unwrap(), account.split('@').nth(1).unwrap());
+        let who = rows(4, &[&[Some(MYSQL), Some(account), Some(login), Some("0")]]);
+        let (leaf, answers) =
+            (Arc::new(authority.server()), Arc::new(Answers { who, grants: lines(&[&granted]), ..Answers::good() }));
+        let hostile = Hostile::start(move |peer| answering(peer, Arc::clone(&leaf), Arc::clone(&answers)));
+        let shop: Hasty = attach(&pairs(&locator_of(&hostile, &authority))).await.unwrap();
+        let posture = shop.orders.posture();
+        assert_eq!((posture.account.as_deref(), renamed(&posture)), (Some(account), is_renamed), "{account} {login}");
+        shop.detach().await;
+    }
+
+    // What the other account may do is what counts, whoever was asked for.
+    let who = rows(4, &[&[Some(MYSQL), Some("baas@%"), Some(MY_LOGIN), Some("0")]]);
+    let error = probed(Answers { who, grants: lines(&["GRANT SUPER ON *.* TO `baas`@`%`"]), ..Answers::good() }).await;
+    assert_eq!(problems(&error), ["superuser_account"]);
+
+    // A real server, and its account without a name: whoever is not known otherwise is let in as that one.
+    let server = MariaDb::start();
+    let _ = server.sql(&format!("CREATE USER ''@'%' IDENTIFIED BY '{PASSWORD}'; GRANT SELECT ON {DATABASE}.orders TO ''@'%'"));
+    let error = refused::<Shop>(&pairs(&as_user(&server, "wie_dan_ook", PASSWORD)), SOON).await;
+    assert_eq!(problems(&error), ["superuser_account"], "{error}");
+    let shop: Waived = attach(&pairs(&as_user(&server, "wie_dan_ook", PASSWORD))).await.unwrap();
+    let posture = shop.orders.posture();
+    assert_eq!((posture.account.as_deref(), renamed(&posture)), (Some("@%"), true));
+    shop.detach().await;
+    let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
+    assert!(!renamed(&shop.orders.posture()));
+    shop.detach().await;
+}
+
 /// On MySQL there is something better than SHA-1; on MariaDB there is not.
 #[tokio::test]
 async fn which_product_it_is_decides_what_is_weak() {
@@ -899,7 +1024,7 @@ async fn which_product_it_is_decides_what_is_weak() {
         loop {
             let statement = peer.read().await?;
             let text = String::from_utf8_lossy(&statement).into_owned();
-            let good = Answers { who: rows(3, &[&[Some(version), Some(ME), Some("0")]]), ..Answers::good() };
+            let good = Answers { who: rows(4, &[&[Some(version), Some(ME), Some(MY_LOGIN), Some("0")]]), ..Answers::good() };
             let answer = if text.contains("VERSION()") { good.first() } else { ok(1) };
             peer.write(answer).await?;
         }

@@ -389,6 +389,52 @@ async fn who_is_away_is_not_hammered() {
     shop.detach().await;
 }
 
+/// However long connecting again takes, a command has its own time; and the attempt outlives it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_waits_no_longer_than_its_own_time_for_a_connection() {
+    let server = server::Redis::start();
+    let relay = Relay::to(server.port);
+    let mut variables = through(&relay, &server);
+    variables[0].1 += "?response_timeout=400&connect_timeout=6";
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    let all_fail_in_time = async || {
+        let begin = Instant::now();
+        let commands: Vec<_> = (0..8)
+            .map(|_| {
+                let mut client = shop.sessions.client();
+                tokio::spawn(async move { client.get::<_, Option<String>>("greeting").await })
+            })
+            .collect();
+        for command in commands {
+            assert!(command.await.unwrap().unwrap_err().is_timeout());
+        }
+        assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
+    };
+    relay.set(Flow::Cut);
+    server.assert_no_connection().await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    relay.set(Flow::Silent);
+    all_fail_in_time().await;
+    all_fail_in_time().await;
+    assert_eq!(relay.accepted(), 2, "one attempt, whoever waits for it");
+    relay.set(Flow::Open);
+    assert!(works_within(Duration::from_secs(3), &shop).await, "the attempt went on");
+    assert_eq!(relay.accepted(), 2);
+
+    // Detaching ends an attempt, and does not wait for it.
+    relay.set(Flow::Cut);
+    server.assert_no_connection().await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    relay.set(Flow::Silent);
+    all_fail_in_time().await;
+    let begin = Instant::now();
+    shop.detach().await;
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    relay.set(Flow::Open);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    server.assert_no_connection().await;
+}
+
 #[tokio::test]
 async fn who_revokes_the_password_is_not_asked_again() {
     for change in [&["ACL", "SETUSER", USER, "resetpass", ">kanarie-7f3a-Another0ne55"][..], &["ACL", "DELUSER", USER]] {

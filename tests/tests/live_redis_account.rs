@@ -112,6 +112,10 @@ async fn every_route_to_power_is_named() {
         (&["+get", "~*"], "every key (`~*`)"),
         (&["+del", "allkeys"], "every key (`~*`)"),
         (&["+@hash", "%R~*"], "every key (`~*`)"),
+        // By way of a selector.
+        (&["+get", "~a:*", "(+config|get)"], "config|get"),
+        (&["+get", "~a:*", "(~* +get)"], "every key (`~*`)"),
+        (&["+get", "~a:*", "(%W~* +del)"], "every key (`~*`)"),
     ] {
         account("machtig", rules);
         let (message, _) = only::<Shop>("machtig", "superuser_account").await;
@@ -142,9 +146,63 @@ async fn with_needs_every_power_is_seen() {
         let said = SERVER.pipe(&format!("{}\n", remedy.trim_matches('`')));
         assert_eq!(said, "OK\n", "{remedy}");
     }
+    SERVER.command(&["ACL", "SETUSER", "klein", "(+flushall)"]);
+    let (message, _) = only::<Simple>("klein", "superuser_account").await;
+    assert!(message.ends_with("it may use `flushall`"), "{message}");
+    SERVER.command(&["ACL", "SETUSER", "klein", "clearselectors", "(~* +get)"]);
+    let (message, _) = only::<Simple>("klein", "excess_privileges").await;
+    assert!(message.contains("every key (`~*`)"), "{message}");
+    SERVER.command(&["ACL", "SETUSER", "klein", "clearselectors"]);
     attached::<Simple>("klein").await.detach().await;
     account("hoofd", &["+@all", "~*", "&*"]);
     only::<Simple>("hoofd", "superuser_account").await;
+}
+
+/// A command that was renamed cannot be asked about by its name.
+#[tokio::test]
+async fn a_server_that_has_renamed_commands_is_reported() {
+    let renamed = |resource: &dyn backing_services::AnyResource| {
+        resource.posture().remarks.iter().any(|remark| remark.contains("renamed or taken away"))
+    };
+    grant::<Simple>("gewone");
+    let (needy, shop) = (attached::<Simple>("gewone").await, {
+        account("gewone_ook", &["+get", "~a:*"]);
+        attached::<Shop>("gewone_ook").await
+    });
+    assert!(!renamed(needy.resources()[0]) && !renamed(shop.resources()[0]));
+    needy.detach().await;
+    shop.detach().await;
+
+    for (settings, with_needs, without) in [
+        ("rename-command FLUSHALL geheim\n", true, false),
+        ("rename-command CONFIG \"\"\n", true, true),
+        // Which no release before 6.2 has.
+        ("rename-command GETEX \"\"\n", false, false),
+    ] {
+        let authority = backing_services_tests::pki::Authority::new("the tests' authority");
+        let mut options = server::Options::tls(authority.server());
+        options.settings = format!(
+            "{settings}user zonder on >{PASSWORD} ~a:* -@all +get +ping +hello +acl|whoami\n\
+             user met on >{PASSWORD} ~cart:* -@all +get +set +ping +hello +acl|whoami +acl|dryrun +flushall\n"
+        );
+        if !settings.contains("FLUSHALL") {
+            options.settings = options.settings.replace(" +flushall", "");
+        }
+        let server = server::Redis::with(authority, &options);
+        let variables = |user: &str| {
+            vec![
+                ("SHOP_SESSIONS_URL", format!("rediss://{user}@localhost:{}", server.port)),
+                ("SHOP_SESSIONS_PASSWORD", PASSWORD.to_owned()),
+                ("SHOP_SESSIONS_CA", server.authority.pem()),
+            ]
+        };
+        let shop: Shop = attach(&pairs(&variables("zonder"))).await.unwrap();
+        assert_eq!(renamed(shop.resources()[0]), without, "{settings}");
+        shop.detach().await;
+        let needy: Simple = attach(&pairs(&variables("met"))).await.unwrap();
+        assert_eq!(renamed(needy.resources()[0]), with_needs, "{settings}");
+        needy.detach().await;
+    }
 }
 
 #[tokio::test]

@@ -544,6 +544,26 @@ async fn dropping_the_attempt_leaks_no_connection() {
     SERVER.assert_no_connection_of("weglater").await;
 }
 
+/// Every step of a login takes less than `connect_timeout`, and all of them take more: a call that needs a
+/// new connection does not wait for their sum.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_connection_has_connect_timeout_for_all_of_its_steps() {
+    let server = server::Postgres::start();
+    let relay = Relay::to(server.port);
+    let mut variables = variables(&server);
+    variables[0].1 = format!("postgres://{USER}@localhost:{}/{DATABASE}?connect_timeout=1", relay.port);
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    let pool = shop.orders.client();
+    let first = pool.get().await.unwrap();
+    relay.set(Flow::Slow(130));
+    let begin = Instant::now();
+    assert!(pool.get().await.is_err());
+    assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
+    drop((first, pool));
+    relay.set(Flow::Open);
+    shop.detach().await;
+}
+
 #[tokio::test]
 async fn health_tells_when_the_server_is_gone() {
     let server = server::Postgres::start();

@@ -20,7 +20,7 @@
 //!    The certificate logs in if the server asked for it in that handshake and got it; without a password, a handshake without it ends there.
 //! 3. **Logging in**, with `PLAIN`: AMQP has nothing in which the server proves that it knows the password. It gets it, under TLS; a client certificate is better.
 //!    The driver never has the password, as it logs at `trace` what it sends: our own stream writes it into the driver's answer.
-//! 4. **The probe**, which is told below.
+//! 4. **The probe**, which is told below. Login and probe together have `connect_timeout`.
 //!
 //! # What the account may do
 //! What a field `needs` is written with RabbitMQ's three permissions, on a queue (`QUEUE` may be left out), on an exchange, or on all names that begin so:
@@ -34,7 +34,12 @@
 //! nothing has changed. The default exchange is called `amq.default`.
 //!
 //! AMQP does not tell who one is, nor what one may do, so it is tried, each question on a channel of its own, 24 of them at once: two round trips. Nothing changes by
-//! it, whatever the answer:
+//! it, whatever the answer. The questions are frames of our own, sent after the login and before the driver knows that it is connected: RabbitMQ answers "no" by
+//! closing a channel, and the driver would log each of these at `error`.
+//!
+//! **Only RabbitMQ is tried**: that these calls change nothing is known of RabbitMQ alone. A broker whose greeting names another product (`product` in its
+//! `server-properties`), or none, is asked nothing: the posture's remarks say that the account's privileges are not seen. With `needs` it is refused as
+//! `missing_privileges`: what cannot be compared is not let pass.
 //!
 //! - **On the random name of a queue that nobody has** (`probe.…`): to delete it, to get from it, and to bind it. Who may do one of these may do it with every name of
 //!   the virtual host: a `superuser_account`.
@@ -52,20 +57,20 @@
 //! `Connection.Tune` can make frames and channels fewer, never more. The protocol has no redirects that the driver would follow.
 //!
 //! # How it comes back
-//! [`AmqpClient::create_channel`] connects again where the connection broke, with all of the above but the probe. Whoever fails waits: attempts are 100 ms apart at
+//! [`AmqpClient::create_channel`] connects again where the connection broke, with all of the above but the probe. An attempt has `connect_timeout`, and goes on if the call
+//! that began it stops waiting. Whoever fails waits: attempts are 100 ms apart at
 //! first and 10 s at last, with jitter, and calls in between fail at once. When the server does not accept the credentials any more, it is not asked again until
 //! the resource is attached anew. Channels of a connection that broke are gone, with their consumers: make them anew. The driver's own recovery is off: it
 //! would go on asking after the server has refused the credentials, and could not be stopped while it waits.
 //!
 //! # What the driver leaves open
 //! - Each connection has a thread of its own.
-//! - It logs why a server closes a connection or a channel, in the server's words, at `error`.
+//! - It logs why a server closes a connection or a channel, in the server's words, at `error`. The probe's channels are not the driver's.
 //! - A `basic_get` whose connection breaks in the middle of its message is never answered: put a timeout around it.
 //! - It does not limit how many messages a consumer has that nobody has taken: set `basic_qos` on the channel.
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -75,11 +80,13 @@ use backing_services_rules::Scheme;
 use backing_services_rules::rule::{AMBIGUOUS_LOCATOR, DEFAULT_CREDENTIALS, MALFORMED_LOCATOR, MISSING_CREDENTIALS};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Error, ErrorKind};
-use tokio::sync::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
+use self::account::Trial;
 use self::frames::Greeting;
 use self::wire::{Fuse, Greeted, Limits, NoDialling, Reason, Why, greet};
-use crate::attach::within;
+use crate::attach::{panicked, unless, within};
 use crate::container::Container;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::grants::Grants;
@@ -88,8 +95,10 @@ use crate::posture::{Posture, ServerPosture, TlsPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::services::again::Again;
 use crate::target::Target;
+use crate::tasks;
 
 mod account;
+mod asking;
 mod container;
 mod frames;
 mod wire;
@@ -116,11 +125,17 @@ const LONGEST_HOST: usize = 255;
 /// What connections are called in the server's log.
 const NAME: &str = "backing-services";
 
-const REMARKS: &[&str] = &[
+/// The product whose answers are known, as it calls itself in its greeting.
+const RABBITMQ: &str = "RabbitMQ";
+
+const SEEN: &[&str] = &[
     "AMQP does not tell the account's tags, nor what it may do in other virtual hosts: only this one was tried",
     "a permission for names that neither are needed nor are near to such is not seen, unless it is for every name",
-    "the driver logs why a server closes a connection or a channel, in the server's words, at `error`",
 ];
+
+const UNSEEN: &str = "the broker is not RabbitMQ: nothing was tried on it, and the account's privileges are not seen";
+
+const REMARK: &str = "the driver logs why a server closes a connection or a channel, in the server's words, at `error`";
 
 #[diagnostic::do_not_recommend]
 impl Service for Amqp {
@@ -184,9 +199,12 @@ impl Service for Amqp {
     }
 
     async fn connect(target: &Target) -> Result<Attachment<AmqpClient>, Refusal> {
-        let Opened { link, tls, greeting } = open(target).await?;
-        let probed = within(target.connect_timeout(), link.why.before_it(account::probe(&link, target))).await?;
-        let account = probed.unwrap_or_else(|| Err(ended(&link.why)))?;
+        let trial = Trial::new(target)?;
+        let Opened { link, tls, greeting, answers } = open(target, Some(&trial)).await?;
+        let account = match &answers {
+            Some(answers) => trial.judge(answers, target)?,
+            None => account::unseen(target),
+        };
 
         let mut posture = Posture::of::<Self>(target);
         posture.tls = tls;
@@ -194,7 +212,8 @@ impl Service for Amqp {
         posture.account = target.user().map(printable);
         posture.authentication = Some(authentication(target, posture.tls.as_ref()).to_owned());
         posture.privileges = account.privileges;
-        posture.remarks = REMARKS.to_vec();
+        posture.remarks = if answers.is_some() { SEEN.to_vec() } else { vec![UNSEEN] };
+        posture.remarks.push(REMARK);
         Ok(Attachment::new(AmqpClient::new(target, link), posture).with_findings(account.findings))
     }
 
@@ -230,10 +249,12 @@ struct Opened {
     link: Link,
     tls: Option<TlsPosture>,
     greeting: Greeting,
+    /// What the server answered to the trial; `None` if it was not asked.
+    answers: Option<Vec<bool>>,
 }
 
-/// Dials, reads the greeting, and logs in.
-async fn open(target: &Target) -> Result<Opened, Refusal> {
+/// Dials, reads the greeting, logs in, and tries what the account may do if this is RabbitMQ.
+async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal> {
     let limit = target.connect_timeout();
     let locator = target.locator();
     let number = |name: &str, default: u64| locator.number(name).unwrap_or(default);
@@ -242,7 +263,7 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
         message: number("max_message", MAX_MESSAGE),
     };
     let dialled = target.dial().await?;
-    let Greeted { wire, fuse, why, greeting } = within(limit, greet(dialled.stream, target, limits)).await??;
+    let Greeted { mut wire, fuse, why, greeting } = within(limit, greet(dialled.stream, target, limits)).await??;
 
     let mechanism = if target.password().is_some() { SASLMechanism::Plain } else { SASLMechanism::External };
     if !greeting.mechanisms.iter().any(|offered| offered == mechanism.name()) {
@@ -256,6 +277,7 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
         return Err(Failure::new(FailureKind::NotAdmitted, message, help).into());
     }
 
+    let channels = u16::try_from(number("channel_max", CHANNEL_MAX)).unwrap_or(u16::MAX);
     let uri = AMQPUri {
         scheme: AMQPScheme::AMQPS,
         authority: AMQPAuthority {
@@ -270,14 +292,16 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
         vhost: if locator.path().is_empty() { "/".to_owned() } else { locator.path().to_owned() },
         query: AMQPQueryString {
             frame_max: u32::try_from(limits.frame).ok(),
-            channel_max: u16::try_from(number("channel_max", CHANNEL_MAX)).ok(),
+            channel_max: Some(channels),
             heartbeat: u16::try_from(number("heartbeat", HEARTBEAT)).ok(),
             connection_timeout: None,
             auth_mechanism: Some(mechanism),
         },
     };
-    let tokio = Tokio::default().with_handle(tokio::runtime::Handle::current());
+    let tokio = Tokio::default().with_handle(Handle::current());
     let runtime = Runtime::new(RuntimeParts::new(tokio.clone(), NoDialling(tokio)));
+    let is_known = greeting.product.as_deref() == Some(RABBITMQ);
+    let answers = trial.filter(|_| is_known).map(|trial| wire.probe(trial.asking(channels)));
     let slot = Lock::new(Some(wire));
     // The one connection that there is: another one would not have been looked at.
     let connect = async move |_, _| match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -286,22 +310,24 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
     };
     let properties = ConnectionProperties::default().with_connection_name(NAME.into());
     // Whoever stops waiting drops the fuse, and with it ends the driver's thread.
-    let connection =
-        within(limit, Connection::connector(uri, runtime, connect, properties)).await?.map_err(|error| refusal(&error, &why))?;
-    Ok(Opened { link: Link { connection, fuse: Lock::new(Some(fuse)), why }, tls: dialled.tls, greeting })
+    let connected = within(limit, Connection::connector(uri, runtime, connect, properties)).await?;
+    // The probe knows better than the driver why the connection has ended.
+    let answers = match answers.map(|mut answers| answers.try_recv()) {
+        None => None,
+        Some(Ok(answers)) => Some(answers?),
+        Some(Err(_)) => match connected {
+            Err(error) => return Err(refusal(&error, &why)),
+            Ok(_) => return Err(foreign().into()),
+        },
+    };
+    let connection = connected.map_err(|error| refusal(&error, &why))?;
+    Ok(Opened { link: Link { connection, fuse: Lock::new(Some(fuse)), why }, tls: dialled.tls, greeting, answers })
 }
 
 const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
-
-fn protocol_error(error: &Error) -> Option<(u16, &str)> {
-    match error.kind() {
-        ErrorKind::ProtocolError(error) => Some((error.get_id(), error.get_message().as_str())),
-        _ => None,
-    }
-}
 
 /// A client of one AMQP server. Clones share one connection.
 ///
@@ -319,9 +345,10 @@ pub struct AmqpClient {
 struct Shared {
     target: Target,
     current: ArcSwapOption<Link>,
-    closed: AtomicBool,
-    /// Held by the one that connects again.
-    again: Mutex<Again>,
+    /// Whether the resource is detached: an attempt to connect again ends with it.
+    closed: watch::Sender<bool>,
+    /// Held by the attempt to connect again, whoever waits for it.
+    again: Arc<Mutex<Again>>,
 }
 
 /// A shared reference to the [`lapin::Connection`] that is current.
@@ -346,8 +373,8 @@ impl AmqpClient {
         let shared = Shared {
             target: target.clone(),
             current: ArcSwapOption::from_pointee(link),
-            closed: AtomicBool::new(false),
-            again: Mutex::new(Again::new()),
+            closed: watch::Sender::new(false),
+            again: Arc::new(Mutex::new(Again::new())),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -374,13 +401,13 @@ impl AmqpClient {
         if let Some(connection) = self.live() {
             return Ok(connection);
         }
-        let mut again = self.shared.again.lock().await;
+        let again = Arc::clone(&self.shared.again).lock_owned().await;
         // Whoever held the lock may have connected.
         if let Some(connection) = self.live() {
             return Ok(connection);
         }
-        if self.shared.closed.load(Ordering::Acquire) {
-            return Err(Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it anew").into());
+        if *self.shared.closed.borrow() {
+            return Err(detached());
         }
         if again.has_given_up() {
             return Err(Failure::new(
@@ -398,12 +425,45 @@ impl AmqpClient {
             )
             .into());
         }
-        let target = &self.shared.target;
-        match open(target).await {
+        // A call that stops waiting does not end the attempt: a server that is slower than the call would
+        // never be connected to again.
+        let attempt = tasks::spawn(&Handle::current(), Arc::clone(&self.shared).connect_again(again)).join();
+        attempt.await.unwrap_or_else(|| Err(panicked().into()))
+    }
+
+    fn live(&self) -> Option<AmqpConnection> {
+        let link = self.shared.current.load_full()?;
+        link.connection.status().connected().then_some(AmqpConnection(link))
+    }
+
+    /// What was sent is sent, and then the server says good-bye; the driver's thread ends with it, whoever still holds the connection.
+    async fn close(&self) {
+        self.shared.closed.send_replace(true);
+        // An attempt to connect again ends at once, and leaves nothing behind.
+        let _again = self.shared.again.lock().await;
+        let Some(link) = self.shared.current.swap(None) else { return };
+        let fuse = link.fuse.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = link.connection.close(200, "OK".into()).await;
+        drop(fuse);
+    }
+}
+
+impl Shared {
+    /// One attempt, within `connect_timeout`.
+    async fn connect_again(self: Arc<Self>, mut again: OwnedMutexGuard<Again>) -> Result<AmqpConnection, Refusal> {
+        let target = &self.target;
+        let mut closed = self.closed.subscribe();
+        let closing = async {
+            let _ = closed.wait_for(|closed| *closed).await;
+        };
+        let Some(opened) = unless(closing, within(target.connect_timeout(), open(target, None))).await else {
+            return Err(detached());
+        };
+        match opened.unwrap_or_else(|timed_out| Err(timed_out.into())) {
             Ok(Opened { link, .. }) => {
                 *again = Again::new();
                 let link = Arc::new(link);
-                self.shared.current.store(Some(Arc::clone(&link)));
+                self.current.store(Some(Arc::clone(&link)));
                 tracing::info!(service = Amqp::NAME, endpoint = %target.locator(), "connected again");
                 Ok(AmqpConnection(link))
             }
@@ -414,22 +474,10 @@ impl AmqpClient {
             }
         }
     }
+}
 
-    fn live(&self) -> Option<AmqpConnection> {
-        let link = self.shared.current.load_full()?;
-        link.connection.status().connected().then_some(AmqpConnection(link))
-    }
-
-    /// What was sent is sent, and then the server says good-bye; the driver's thread ends with it, whoever still holds the connection.
-    async fn close(&self) {
-        self.shared.closed.store(true, Ordering::Release);
-        // Whoever is connecting again is waited for, so that nothing is left behind.
-        let _again = self.shared.again.lock().await;
-        let Some(link) = self.shared.current.swap(None) else { return };
-        let fuse = link.fuse.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let _ = link.connection.close(200, "OK".into()).await;
-        drop(fuse);
-    }
+fn detached() -> Refusal {
+    Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it anew").into()
 }
 
 impl fmt::Debug for AmqpClient {
@@ -458,9 +506,7 @@ fn refusal(error: &Error, why: &Why) -> Refusal {
             "look at the path; `rabbitmqctl add_vhost`, and `rabbitmqctl set_permissions -p <host> <user> …`",
         ),
         (Some(Reason::Foreign), _) => foreign(),
-        (Some(Reason::Code(_)), _) | (None, ErrorKind::ProtocolError(_)) => {
-            new(FailureKind::Unavailable, "the server answered with an error", "look at its log")
-        }
+        (Some(Reason::Code(_)), _) | (None, ErrorKind::ProtocolError(_)) => return refused(),
         (None, ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_) | ErrorKind::AuthProviderError(_)) => foreign(),
         (None, ErrorKind::MissingHeartbeatError) => {
             new(FailureKind::TimedOut, "the server gave no sign of life in time", "look at its load and at the network")
@@ -473,6 +519,11 @@ fn refusal(error: &Error, why: &Why) -> Refusal {
         (None, _) => closed(),
     }
     .into()
+}
+
+/// The server says an error that has no meaning of its own here.
+fn refused() -> Refusal {
+    Failure::new(FailureKind::Unavailable, "the server answered with an error", "look at its log").into()
 }
 
 fn closed() -> Failure {

@@ -18,7 +18,7 @@
 //!    been sent. The connection is closed. A client certificate stands in for a password that is not there, if the server asked for it in that handshake and
 //!    got it; if not, nobody is named to the server. That the account demands it (`REQUIRE X509`) is for its creator to see to: the server does not say.
 //! 2. **The pool**, whose options are made by setters, with `VERIFY_IDENTITY`. Its first connection is opened.
-//! 3. **The probe**, two round trips: who this is, what `Ssl_cipher` says of the connection, and what is granted; then what bounds a statement's time, and what is
+//! 3. **The probe**, two round trips: it fixes the settings that could change what it asks; then who this is, what `Ssl_cipher` says of the connection, and what is granted; then what bounds a statement's time, and what is
 //!    granted to the roles that the account may take on. See below for what is made of it.
 //!
 //! **Credentials that are fetched** are renewed in place: connections that are open stay open, and the next ones log in with the new password.
@@ -188,6 +188,9 @@ impl Service for MySql {
         let product = if account.product.is_mariadb { "MariaDB" } else { "MySQL" };
         posture.server = Some(ServerPosture::new(product, &account.version));
         posture.account = Some(printable(&account.user));
+        if account.is_renamed(user(target)) {
+            posture.remarks.push(RENAMED);
+        }
         posture.privileges = account.privileges();
         Ok(Attachment::new(pool, posture).with_findings(findings))
     }
@@ -219,6 +222,11 @@ const REMARKS: [&str; 3] = [
     "sqlx resolves the host anew for each connection, does not bound what a server's response has, and panics at some malformed ones",
     "sqlx lets one statement be several: values have to be bound, never pasted in",
 ];
+
+/// What holds where the account that the server reports is not the one that was asked for.
+const RENAMED: &str = "the server reports another account than the one that was asked for: a proxy in \
+    between, or the server itself (`PROXY`, an account without a name), renames it; the privileges are \
+    those of the reported account";
 
 fn user(target: &Target) -> &str {
     // `MISSING_CREDENTIALS` can be waived. sqlx would be `root` then; nobody is who has no name.
@@ -287,9 +295,28 @@ const MOST_ROLES: usize = 32;
 /// How many lines of grants are believed.
 const MOST_GRANTS: usize = 10_000;
 
+/// The session's settings that can change what the probe's statements mean, or what their answers
+/// show, without an error; each with the value that it has while the probe asks. `account.md` has
+/// the reasons.
+const FIXED: [(&str, &str); 3] =
+    [("sql_mode", "''"), ("sql_select_limit", "18446744073709551615"), ("sql_quote_show_create", "1")];
+
+/// The probe's first statement: fixes the settings, and keeps what they were.
+fn fixing() -> String {
+    let fixed = FIXED.map(|(name, value)| format!("@backing_services_{name} = @@SESSION.{name}, SESSION {name} = {value}"));
+    format!("SET {}", fixed.join(", "))
+}
+
+/// Restores the settings: the connection becomes one of the pool's, which are all alike. It goes
+/// on after the assignments of another `SET`.
+fn restoring() -> String {
+    let restored = FIXED.map(|(name, _)| format!(", SESSION {name} = @backing_services_{name}, @backing_services_{name} = NULL"));
+    restored.concat()
+}
+
 /// Who we are, how names are compared, and what we are granted. Each result has another number of columns, by which its rows are known. Without `FOR`, it tells of
 /// MariaDB's `PUBLIC` and of MySQL's mandatory roles too.
-const QUESTION: &str = "SELECT VERSION(), CURRENT_USER(), @@lower_case_table_names; \
+const QUESTION: &str = "SELECT VERSION(), CURRENT_USER(), USER(), @@GLOBAL.lower_case_table_names; \
     SHOW SESSION STATUS WHERE Variable_name IN ('Ssl_cipher', 'Ssl_version'); SHOW GLOBAL VARIABLES LIKE 'partial_revokes'; \
     SELECT SCHEMA_NAME, 0, 0, 0, 0 FROM information_schema.SCHEMATA LIMIT 1000; SHOW GRANTS";
 
@@ -298,7 +325,7 @@ const MARK: &str = "SELECT 0, 0, 0, 0";
 
 /// Two round trips. It fails closed: no row, one too many, a NULL, a text that is none, or a grant that cannot be read is no answer.
 async fn probe(connection: &mut MySqlConnection, target: &Target, bound: &OnceLock<String>) -> Result<Account, Refusal> {
-    let mut account = read(&rows(connection, QUESTION).await?)?;
+    let mut account = read(&rows(connection, &format!("{}; {QUESTION}", fixing())).await?)?;
 
     let statement = account.bound(target.locator().number("statement_timeout").unwrap_or(STATEMENT_TIMEOUT));
     let mut roles = account.grants.roles();
@@ -310,7 +337,9 @@ async fn probe(connection: &mut MySqlConnection, target: &Target, bound: &OnceLo
         return Err(no_answer());
     }
     account.took_roles = !roles.is_empty();
-    let mut statements = vec![statement.clone()];
+    // A connection that takes on roles is closed: until then, the settings stay fixed.
+    let restored = if roles.is_empty() { restoring() } else { String::new() };
+    let mut statements = vec![statement.clone() + &restored];
     if account.product.is_mariadb {
         statements.extend(roles.iter().map(|role| format!("{MARK}; SET ROLE {role}; SHOW GRANTS FOR CURRENT_ROLE()")));
     } else if !roles.is_empty() {
@@ -356,7 +385,7 @@ fn read(rows: &[MySqlRow]) -> Result<Account, Refusal> {
     let (mut schemas, mut lines) = (Vec::new(), Vec::new());
     for row in rows {
         let is_first = match row.len() {
-            3 => who.replace((text(row, 0)?, text(row, 1)?, text(row, 2)?)).is_none(),
+            4 => who.replace((text(row, 0)?, text(row, 1)?, text(row, 2)?, text(row, 3)?)).is_none(),
             2 => match text(row, 0)?.to_ascii_lowercase().as_str() {
                 "ssl_cipher" => tls.replace(!text(row, 1)?.is_empty()).is_none(),
                 "ssl_version" => tls_version.replace(text(row, 1)?).is_none(),
@@ -377,7 +406,7 @@ fn read(rows: &[MySqlRow]) -> Result<Account, Refusal> {
             return Err(no_answer());
         }
     }
-    let ((version, user, case), is_tls) = (who.ok_or_else(no_answer)?, tls.ok_or_else(no_answer)?);
+    let ((version, user, login, case), is_tls) = (who.ok_or_else(no_answer)?, tls.ok_or_else(no_answer)?);
     let naming = Naming { ignores_case: case != "0", is_literal: is_literal.unwrap_or_default() };
     let (product, mut grants) = (Product::of(&version), Grants::new(&user));
     read_grants(&mut grants, lines, true)?;
@@ -387,7 +416,7 @@ fn read(rows: &[MySqlRow]) -> Result<Account, Refusal> {
     }
     grants.explain(&schemas, naming).ok_or_else(no_answer)?;
     let tls_version = tls_version.unwrap_or_default();
-    Ok(Account { user, version, product, naming, grants, is_tls, tls_version, took_roles: false })
+    Ok(Account { user, login, version, product, naming, grants, is_tls, tls_version, took_roles: false })
 }
 
 fn read_grants<'a>(grants: &mut Grants, lines: impl IntoIterator<Item = &'a MySqlRow>, is_active: bool) -> Result<(), Refusal> {

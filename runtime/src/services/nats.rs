@@ -57,6 +57,8 @@
 //!   memory; a length that overflows makes its task panic: the client then fails each command, and the resource is to be attached anew. With
 //!   `tls_first`, nobody but the verified server can do so.
 //! - A subscription holds up to 65 536 messages that nobody has taken.
+//! - While the connection is away, a request has `request_timeout`; `flush`, and whatever is published beyond the 2048 commands that wait, is waited for until the
+//!   connection is back: give these calls a timeout of their own.
 //! - It resolves the host's name itself, a moment after we did.
 //! - It reads the system's certificates each time it connects, although it trusts none of them, and does not connect where they cannot be read.
 //! - It logs what a server says in an error, as it is, at `info` (target `async_nats`).

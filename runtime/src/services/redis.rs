@@ -7,7 +7,7 @@
 //! | parameter | meaning | default |
 //! |---|---|---|
 //! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
-//! | `response_timeout` | milliseconds until a command has failed, 1 to 3 600 000; a blocking command needs more than it blocks | 5000 |
+//! | `response_timeout` | milliseconds until a command has failed, 1 to 3 600 000, with the time to connect again if there is no connection; a blocking command needs more than it blocks | 5000 |
 //! | `max_reply` | bytes of the largest reply, 1024 to 536 870 912, which is the longest string that Redis has | 67 108 864 |
 //!
 //! # How it is attached
@@ -39,6 +39,18 @@
 //! argument that is none. Not seen is what has no such call: `flushall`, `flushdb`, `shutdown`, `debug`, `migrate`, `replicaof`, `failover`, `keys`,
 //! `monitor`, `save`, `acl|load`, `config|rewrite`, `module|load` and the like. What is refused gets into the server's `ACL LOG` (some thirty entries).
 //!
+//! **What could change the question.** An account brings no settings of its own, and neither a script nor a function can take a command's name. What remains:
+//!
+//! | what | what the probe does |
+//! |---|---|
+//! | RESP2 or RESP3 | `HELLO 3 AUTH` decides it for each connection; what an ACL means is the same in both |
+//! | selectors (Redis 7) | the server looks at all of them, in `ACL DRYRUN` and in a call |
+//! | scripts and functions | the server holds their commands against the caller's ACL |
+//! | something that answers in place of `ACL DRYRUN` (`rename-command ECHO ACL`) | a server that does not know `acl|whoami`, `acl|dryrun`, `ping`, `get` or `set` is refused |
+//! | `rename-command` | an ACL goes on with the former name, and the probe does not know the new one: with `rename-command FLUSHALL x`, who has `+flushall` may call `x`, and this is not seen. Where the server does not know a command that every release has, the posture's remarks say so. Managed services take some away |
+//! | modules | a module cannot take the name of a command that is there; its command filter can rewrite each call, and is not seen |
+//! | a proxy, or Redis Enterprise's own | what it answers is believed |
+//!
 //! A `superuser_account` is `default`; who may use any command of `@admin` or `@dangerous` that is not needed by its own name (so `+@all` with whatever is taken
 //! away from it); and without `needs`, who may touch every key (`~*`), seen where it may do one of ten common commands. `needs = "… ON KEY *"` says that every key
 //! is meant. The account needs `+hello +ping +acl|whoami` beside its own commands, and `+select` for a database other than 0.
@@ -48,7 +60,8 @@
 //! is allocated for it. `MOVED` and `ASK` are errors for the caller; nobody else is dialled.
 //!
 //! # How it comes back
-//! The next command after the connection broke connects again, with all of the above but the probe. Whoever fails waits: attempts are 100 ms apart at first and
+//! The next command after the connection broke connects again, with all of the above but the probe. An attempt has `connect_timeout`, and the commands that wait for it
+//! have `response_timeout` from their own beginning, whatever is left of the attempt: it goes on without them. Whoever fails waits: attempts are 100 ms apart at first and
 //! 10 s at last, with jitter, and commands in between fail at once. When the server does not accept the credentials any more, it is not asked again until the
 //! resource is attached anew. A command whose connection broke is not repeated: nobody knows whether it was carried out.
 //!
@@ -56,8 +69,8 @@
 //! whose token has expired (ElastiCache after 12 h, Azure when the token does) has no reason to.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -71,10 +84,10 @@ use redis::{
 use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use self::limits::Limited;
-use crate::attach::within;
+use crate::attach::{unless, within};
 use crate::container::Container;
 use crate::dial::Stream;
 use crate::finding::{Failure, FailureKind, Finding};
@@ -109,6 +122,9 @@ const REMARKS: &[&str] = &[
     "without `needs` the account is tried with harmless calls alone: what has none, such as `flushall`, is not seen",
     "a key or channel pattern beyond those of `needs` is seen where it is `*`",
 ];
+
+const RENAMED: &str = "the server does not know commands by the names that they have in every release: they were \
+    renamed or taken away (`rename-command`), and what the account may do with another name of theirs is not seen";
 
 #[diagnostic::do_not_recommend]
 impl Service for Redis {
@@ -155,6 +171,9 @@ impl Service for Redis {
         posture.authentication = Some(authentication(target, posture.tls.as_ref()).to_owned());
         posture.privileges = account.privileges;
         posture.remarks = REMARKS.to_vec();
+        if account.misses_commands {
+            posture.remarks.push(RENAMED);
+        }
         let findings = opened.finding.into_iter().chain(account.findings);
         Ok(Attachment::new(RedisClient::new(target, opened.link), posture).with_findings(findings))
     }
@@ -188,6 +207,11 @@ fn database(target: &Target) -> Option<i64> {
         digits if digits.len() <= 5 && digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok(),
         _ => None,
     }
+}
+
+/// How long a command may take.
+fn response_timeout(target: &Target) -> Duration {
+    Duration::from_millis(target.locator().number("response_timeout").unwrap_or(RESPONSE_TIMEOUT))
 }
 
 /// One connection.
@@ -231,8 +255,7 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
     if let Some(password) = target.password() {
         info = info.set_username(target.user().unwrap_or(DEFAULT_USER)).set_password(password.expose_secret());
     }
-    let timeout = Duration::from_millis(locator.number("response_timeout").unwrap_or(RESPONSE_TIMEOUT));
-    let config = AsyncConnectionConfig::new().set_response_timeout(Some(timeout));
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(response_timeout(target)));
     let stream = Limited::new(dialled.stream, locator.number("max_reply").unwrap_or(MAX_REPLY));
     let logging_in = MultiplexedConnection::new_with_config(&info, stream, config);
     let (connection, driver) =
@@ -298,9 +321,10 @@ struct Shared {
     target: ArcSwap<Target>,
     database: i64,
     current: ArcSwapOption<Link>,
-    closed: AtomicBool,
-    /// Held by the one that connects again.
-    again: Mutex<Again>,
+    /// Whether the resource is detached: an attempt to connect again ends with it.
+    closed: watch::Sender<bool>,
+    /// Held by the attempt to connect again, whoever waits for it.
+    again: Arc<Mutex<Again>>,
 }
 
 impl RedisClient {
@@ -309,10 +333,41 @@ impl RedisClient {
             target: ArcSwap::from_pointee(target.clone()),
             database: database(target).unwrap_or_default(),
             current: ArcSwapOption::from_pointee(link),
-            closed: AtomicBool::new(false),
-            again: Mutex::new(Again::new()),
+            closed: watch::Sender::new(false),
+            again: Arc::new(Mutex::new(Again::new())),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    async fn send_command(&self, command: &Cmd) -> RedisResult<Value> {
+        match self.live() {
+            Some(mut connection) => connection.send_packed_command(command).await,
+            None => self.in_time(async { self.connection().await?.send_packed_command(command).await }).await,
+        }
+    }
+
+    async fn send_pipeline(&self, pipeline: &Pipeline, offset: usize, count: usize) -> RedisResult<Vec<Value>> {
+        match self.live() {
+            Some(mut connection) => connection.send_packed_commands(pipeline, offset, count).await,
+            None => {
+                let sent = async { self.connection().await?.send_packed_commands(pipeline, offset, count).await };
+                self.in_time(sent).await
+            }
+        }
+    }
+
+    /// Connecting again and the answer together have the time that an answer has. On a connection that
+    /// is there, the driver limits the answer.
+    async fn in_time<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let limit = response_timeout(&self.shared.target.load());
+        // On the heap, so that the usual way stays small.
+        match tokio::time::timeout(limit, Box::pin(work)).await {
+            Ok(done) => done,
+            Err(_) => {
+                let message = "no connection to the server, and no answer, within `response_timeout`; connecting again goes on";
+                Err(io::Error::new(io::ErrorKind::TimedOut, message).into())
+            }
+        }
     }
 
     /// The connection, or a new one where it broke.
@@ -320,13 +375,13 @@ impl RedisClient {
         if let Some(connection) = self.live() {
             return Ok(connection);
         }
-        let mut again = self.shared.again.lock().await;
+        let again = Arc::clone(&self.shared.again).lock_owned().await;
         // Whoever held the lock may have connected.
         if let Some(connection) = self.live() {
             return Ok(connection);
         }
-        if self.shared.closed.load(Ordering::Acquire) {
-            return Err((ErrorKind::Io, "the resource is detached").into());
+        if *self.shared.closed.borrow() {
+            return Err(detached());
         }
         if again.has_given_up() {
             return Err((
@@ -338,22 +393,10 @@ impl RedisClient {
         if again.is_waiting() {
             return Err((ErrorKind::Io, "the server could not be connected to again a moment ago; the next attempt waits").into());
         }
-        let target = self.shared.target.load_full();
-        let opened = within(2 * target.connect_timeout(), open(&target)).await.unwrap_or_else(|timed_out| Err(timed_out.into()));
-        match opened {
-            Ok(opened) => {
-                *again = Again::new();
-                let connection = opened.link.connection.clone();
-                self.shared.current.store(Some(Arc::new(opened.link)));
-                tracing::info!(service = Redis::NAME, endpoint = %target.locator(), "connected again");
-                Ok(connection)
-            }
-            Err(refusal) => {
-                again.failed(&refusal);
-                tracing::warn!(service = Redis::NAME, endpoint = %target.locator(), given_up = again.has_given_up(), "not connected again: {refusal}");
-                Err((ErrorKind::Io, "the server could not be connected to again", refusal.to_string()).into())
-            }
-        }
+        // A command that stops waiting does not end the attempt: a server that is slower than
+        // `response_timeout` would never be connected to again.
+        let attempt = tasks::spawn(&Handle::current(), Arc::clone(&self.shared).connect_again(again)).join();
+        attempt.await.unwrap_or_else(|| Err((ErrorKind::Io, "connecting to the server again failed").into()))
     }
 
     /// Logs in anew on the connection that is open; whatever comes after it logs in likewise.
@@ -384,13 +427,47 @@ impl RedisClient {
 
     /// No command begins any more; those that have are answered: the driver ends with the last of them.
     async fn close(&self) {
-        self.shared.closed.store(true, Ordering::Release);
+        self.shared.closed.send_replace(true);
+        // An attempt to connect again ends at once, and leaves nothing behind.
+        let _again = self.shared.again.lock().await;
         let Some(link) = self.shared.current.swap(None) else { return };
         let mut driver = link.driver.clone();
         drop(link);
         // An error is what comes when it has ended.
         while driver.changed().await.is_ok() {}
     }
+}
+
+impl Shared {
+    /// One attempt, within `connect_timeout`.
+    async fn connect_again(self: Arc<Self>, mut again: OwnedMutexGuard<Again>) -> RedisResult<MultiplexedConnection> {
+        let target = self.target.load_full();
+        let mut closed = self.closed.subscribe();
+        let closing = async {
+            let _ = closed.wait_for(|closed| *closed).await;
+        };
+        let Some(opened) = unless(closing, within(target.connect_timeout(), open(&target))).await else {
+            return Err(detached());
+        };
+        match opened.unwrap_or_else(|timed_out| Err(timed_out.into())) {
+            Ok(opened) => {
+                *again = Again::new();
+                let connection = opened.link.connection.clone();
+                self.current.store(Some(Arc::new(opened.link)));
+                tracing::info!(service = Redis::NAME, endpoint = %target.locator(), "connected again");
+                Ok(connection)
+            }
+            Err(refusal) => {
+                again.failed(&refusal);
+                tracing::warn!(service = Redis::NAME, endpoint = %target.locator(), given_up = again.has_given_up(), "not connected again: {refusal}");
+                Err((ErrorKind::Io, "the server could not be connected to again", refusal.to_string()).into())
+            }
+        }
+    }
+}
+
+fn detached() -> RedisError {
+    (ErrorKind::Io, "the resource is detached").into()
 }
 
 impl fmt::Debug for RedisClient {
@@ -401,11 +478,11 @@ impl fmt::Debug for RedisClient {
 
 impl ConnectionLike for RedisClient {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move { self.connection().await?.send_packed_command(command).await })
+        Box::pin(self.send_command(command))
     }
 
     fn req_packed_commands<'a>(&'a mut self, pipeline: &'a Pipeline, offset: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(async move { self.connection().await?.send_packed_commands(pipeline, offset, count).await })
+        Box::pin(self.send_pipeline(pipeline, offset, count))
     }
 
     fn get_db(&self) -> i64 {
@@ -416,11 +493,11 @@ impl ConnectionLike for RedisClient {
 /// The guard is a connection itself, so that a command is one line, and the resource's generation stays open until it is answered.
 impl ConnectionLike for ClientGuard<Redis> {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move { self.connection().await?.send_packed_command(command).await })
+        Box::pin(self.send_command(command))
     }
 
     fn req_packed_commands<'a>(&'a mut self, pipeline: &'a Pipeline, offset: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(async move { self.connection().await?.send_packed_commands(pipeline, offset, count).await })
+        Box::pin(self.send_pipeline(pipeline, offset, count))
     }
 
     fn get_db(&self) -> i64 {

@@ -308,7 +308,9 @@ impl managed::Manager for Manager {
             return Ok(first);
         }
         self.may_ask()?;
-        match self.open().await {
+        // Each step has its own limit, and all of them together have no more: a caller waits for them.
+        let limit = self.target.load().connect_timeout();
+        match within(limit, self.open()).await.unwrap_or_else(|late| Err(late.into())) {
             Ok(client) => {
                 *self.again() = Again::new();
                 Ok(client)

@@ -9,8 +9,10 @@
 //!   snapshot is published when the server has nothing more to tell at the moment. Keys are put one by one in NATS: what belongs together may be seen half, is refused by whoever follows the
 //!   source, and seen whole a moment later.
 //! - **When it is away.** The last snapshot stays. The driver reconnects as for a resource; beyond that, attempts to watch back off from 0.1 s to 10 s, with as much again at random.
-//! - **What the driver logs.** It writes every message that comes in, and so every value, into the log at the level `trace`, of the target `async_nats::connection`. Where a
-//!   subscriber of `tracing` listens to that, this source refuses to connect; a level that is raised later, or that `log` has, is not seen: leave the target at `debug`.
+//! - **What the driver logs.** It writes every message that comes in, and so every value, into the log at the level `trace`, of the target `async_nats::connection`.
+//!   While a subscriber of `tracing`, or the logger of the crate `log`, listens to that, this source reads nothing: it refuses to connect, and it stops to watch, within a
+//!   quarter of a second, if the level is raised later. The last values stay, and the watch goes on when the level is lowered. What changes in that quarter of a second
+//!   may be in the log: leave the target at `debug`.
 //! - **Bounds.** 1,000 values of 1 MiB each; 10 s until all of them have come.
 
 use std::borrow::Cow;
@@ -24,6 +26,7 @@ use async_nats::Client;
 use async_nats::jetstream::kv::{Operation, Store, Watch};
 use backing_services_rules::rule::RAW_SECRET;
 use futures_core::Stream as _;
+use tokio::runtime::Handle;
 
 use super::store::{Owned, Published, Snapshot};
 use super::{Changes, Source, Unreadable, Value};
@@ -67,6 +70,10 @@ struct Open {
 /// How long connecting and reading everything may take: what attaching a struct may.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// How often a watch that waits for a value checks whether somebody listens to the driver's log: 250 ms,
+/// less than a person takes to raise a level and then to change a value.
+const LISTENING_INTERVAL: Duration = Duration::from_millis(250);
+
 /// How long the values may take that the bucket holds already.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -79,7 +86,7 @@ impl NatsKv {
         let store = store::load::<Nats>("nats_kv", Arc::new(source.clone()), base, DEADLINE).await?;
         let begun = within(store.target.time_left(), async {
             let Attachment { client, findings, .. } = Nats::connect(&store.target).await?;
-            let begun = match logged() {
+            let begun = match logged_in_tasks().await {
                 Some(finding) => Err(finding.into()),
                 None => Bucket::open(&client, bucket).await,
             };
@@ -119,7 +126,7 @@ impl Source for NatsKv {
 impl Drop for Open {
     fn drop(&mut self) {
         // The driver's own task goes on until it is told.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if let Ok(runtime) = Handle::try_current() {
             let client = self.client.clone();
             tasks::spawn(&runtime, async move { within(RESPONSE_TIMEOUT, Nats::close(&client)).await });
         }
@@ -138,12 +145,37 @@ struct Bucket {
     snapshot: Snapshot,
 }
 
-/// Whether somebody listens to what the driver says of each message.
+/// Whether somebody listens to what the driver says of each message. A level can be raised at any time, so
+/// this is asked before each read.
 fn logged() -> Option<Finding> {
-    tracing::enabled!(target: "async_nats::connection", tracing::Level::TRACE).then(|| {
+    const DRIVER: &str = "async_nats::connection";
+    // A filter may tell an event from a question about it. Without a subscriber, events can go to `log`.
+    let is_logged = tracing::enabled!(target: DRIVER, tracing::Level::TRACE)
+        || tracing::event_enabled!(target: DRIVER, tracing::Level::TRACE)
+        || log::log_enabled!(target: DRIVER, log::Level::Trace);
+    is_logged.then(|| {
         Finding::new(&RAW_SECRET, "the driver would write every value into the log, at the level `trace`")
             .help("set the level of `async_nats::connection` to `debug` or less: `RUST_LOG=trace,async_nats::connection=debug`")
     })
+}
+
+/// The same, for the caller and for the tasks of the runtime: the driver's is one of those, and has
+/// another subscriber if the caller's is its own.
+async fn logged_in_tasks() -> Option<Finding> {
+    match logged() {
+        Some(finding) => Some(finding),
+        None => tasks::spawn(&Handle::current(), async { logged() }).join().await.flatten(),
+    }
+}
+
+/// Waits until somebody listens to the driver's log.
+async fn overheard() -> Refusal {
+    loop {
+        if let Some(finding) = logged() {
+            return finding.into();
+        }
+        tokio::time::sleep(LISTENING_INTERVAL).await;
+    }
 }
 
 fn no_bucket() -> Refusal {
@@ -158,6 +190,9 @@ fn ended() -> Refusal {
 impl Bucket {
     /// Begins to watch, and takes all that is there.
     async fn open(client: &Client, bucket: &str) -> Result<Self, Refusal> {
+        if let Some(finding) = logged() {
+            return Err(finding.into());
+        }
         let context = async_nats::jetstream::new(client.clone());
         let store: Store = context.get_key_value(bucket).await.map_err(|_| no_bucket())?;
         // How many messages there are: without any, nothing will come that could be waited for.
@@ -170,9 +205,21 @@ impl Bucket {
         Ok(bucket)
     }
 
-    /// Takes what comes until the server has nothing more to tell at the moment.
+    /// Takes what comes until the server has nothing more to tell at the moment, and as long as nobody
+    /// listens to the driver's log.
     async fn catch_up(&mut self) -> Result<(), Refusal> {
+        tokio::select! {
+            biased;
+            refusal = overheard() => Err(refusal),
+            done = self.take() => done,
+        }
+    }
+
+    async fn take(&mut self) -> Result<(), Refusal> {
         loop {
+            if let Some(finding) = logged() {
+                return Err(finding.into());
+            }
             let entry = poll_fn(|context| Pin::new(&mut self.watch).poll_next(context)).await;
             let entry = entry.ok_or_else(ended)?.map_err(|_| ended())?;
             match entry.operation {
@@ -222,5 +269,37 @@ async fn watch(client: Client, name: String, begun: Bucket, published: Published
             tracing::warn!("the bucket is not watched for now, and the last values stay: {refusal}");
         }
         again.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Everything;
+
+    impl log::Log for Everything {
+        fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+            metadata.target() == "async_nats::connection"
+        }
+
+        fn log(&self, _: &log::Record<'_>) {}
+
+        fn flush(&self) {}
+    }
+
+    /// Without a subscriber of `tracing`, events can go to the crate `log`, whose level changes too.
+    #[tokio::test]
+    async fn a_logger_of_the_crate_log_is_noticed_as_soon_as_its_level_is_raised() {
+        log::set_logger(&Everything).unwrap();
+        log::set_max_level(log::LevelFilter::Debug);
+        assert!(logged().is_none() && logged_in_tasks().await.is_none());
+        let mut waiting = std::pin::pin!(overheard());
+        assert!(tokio::time::timeout(2 * LISTENING_INTERVAL, waiting.as_mut()).await.is_err());
+        log::set_max_level(log::LevelFilter::Trace);
+        assert!(logged().is_some() && logged_in_tasks().await.is_some());
+        let noticed = tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap();
+        assert!(noticed.to_string().contains("raw_secret"), "{noticed}");
+        log::set_max_level(log::LevelFilter::Off);
     }
 }

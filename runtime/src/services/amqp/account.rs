@@ -5,14 +5,10 @@
 
 use std::fmt::Write as _;
 
-use backing_services_rules::rule::SUPERUSER_ACCOUNT;
-use futures_util::future::join_all;
-use lapin::options::{BasicConsumeOptions, BasicGetOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Connection};
+use backing_services_rules::rule::{MISSING_PRIVILEGES, SUPERUSER_ACCOUNT};
 
-use super::wire::Why;
-use super::{ACCESS_REFUSED, Link, NOT_FOUND, PRECONDITION_FAILED, protocol_error, refusal};
+use super::asking::{Asking, Call, Question};
+use super::foreign;
 use crate::finding::Finding;
 use crate::grants::Grants;
 use crate::needs::{Difference, Grantable, Names, Need, Needs};
@@ -33,50 +29,71 @@ const POWERS: [&str; 3] = ["CONFIGURE", "WRITE", "READ"];
 /// All names that begin so.
 const PREFIX: &str = "PREFIX";
 
-/// How many questions are asked at once: each has a channel of its own.
-const AT_ONCE: usize = 24;
-
 /// What was learnt.
 pub(super) struct Account {
     pub(super) privileges: Vec<String>,
     pub(super) findings: Vec<Finding>,
 }
 
-/// Tries what only an administrator may, and what the field needs, and what is near to it.
-pub(super) async fn probe(Link { connection, why, .. }: &Link, target: &Target) -> Result<Account, Refusal> {
-    let nobodys = format!("probe.{}", unique()?);
-    let names = target.needs().map(|needs| names(needs, &nobodys)).unwrap_or_default();
-    let flat = POWERS.map(|power| (power, nobodys.as_str(), true));
-    let questions: Vec<_> =
-        flat.into_iter().chain(names.iter().flat_map(|name| POWERS.map(|power| (power, name.name.as_str(), false)))).collect();
+/// What is tried, and what the answers mean.
+pub(super) struct Trial {
+    nobodys: String,
+    names: Vec<Name>,
+}
 
-    let most = usize::from(connection.configuration().channel_max()).clamp(1, AT_ONCE);
-    let mut answers = Vec::with_capacity(questions.len());
-    for questions in questions.chunks(most) {
-        let asked = questions.iter().map(|(power, name, is_nobodys)| ask(connection, why, power, name, *is_nobodys, &nobodys));
-        for answer in join_all(asked).await {
-            answers.push(answer?);
+impl Trial {
+    pub(super) fn new(target: &Target) -> Result<Self, Refusal> {
+        let nobodys = format!("probe.{}", unique()?);
+        let names = target.needs().map(|needs| names(needs, &nobodys)).unwrap_or_default();
+        Ok(Self { nobodys, names })
+    }
+
+    /// Tries what only an administrator may, and what the field needs, and what is near to it.
+    pub(super) fn asking(&self, channels: u16) -> Asking {
+        let question = |call: Call, queue: &str| Question { call, queue: queue.to_owned() };
+        let mut questions: Vec<_> = [Call::Delete, Call::Bind, Call::Get].map(|call| question(call, &self.nobodys)).into();
+        for name in &self.names {
+            questions.extend([Call::Declare, Call::Bind, Call::Consume].map(|call| question(call, &name.name)));
         }
+        Asking { questions, nobodys: self.nobodys.clone(), channels }
     }
-    let (flat, answers) = answers.split_at(POWERS.len());
 
-    let powers: Vec<_> = POWERS.iter().zip(flat).filter(|(_, may)| **may).map(|(power, _)| power.to_ascii_lowercase()).collect();
-    let mut account = Account { privileges: Vec::new(), findings: Vec::new() };
-    let statement = target.needs().map(|needs| permissions(target.user(), host(target.locator().path()), needs));
-    if !powers.is_empty() {
-        let message = format!("the account is an administrator's: in its virtual host it may {} everything", powers.join(", "));
-        let help = statement
-            .clone()
-            .unwrap_or_else(|| r"rabbitmqctl set_permissions -p <host> <user> '^shop\.' '^shop\.' '^shop\.'".to_owned());
-        account.findings.push(
-            Finding::new(&SUPERUSER_ACCOUNT, message).help(format!("`{help}`: only what begins with the application's name")),
-        );
-        return Ok(account);
+    /// What is wrong with an account that these are the answers to.
+    pub(super) fn judge(&self, answers: &[bool], target: &Target) -> Result<Account, Refusal> {
+        if answers.len() != POWERS.len() * (1 + self.names.len()) {
+            return Err(foreign().into());
+        }
+        let (flat, answers) = answers.split_at(POWERS.len());
+        let powers: Vec<_> =
+            POWERS.iter().zip(flat).filter(|(_, may)| **may).map(|(power, _)| power.to_ascii_lowercase()).collect();
+        let mut account = Account { privileges: Vec::new(), findings: Vec::new() };
+        let statement = target.needs().map(|needs| permissions(target.user(), host(target.locator().path()), needs));
+        if !powers.is_empty() {
+            let message =
+                format!("the account is an administrator's: in its virtual host it may {} everything", powers.join(", "));
+            let help = statement
+                .clone()
+                .unwrap_or_else(|| r"rabbitmqctl set_permissions -p <host> <user> '^shop\.' '^shop\.' '^shop\.'".to_owned());
+            account.findings.push(
+                Finding::new(&SUPERUSER_ACCOUNT, message).help(format!("`{help}`: only what begins with the application's name")),
+            );
+            return Ok(account);
+        }
+        if let (Some(needs), Some(statement)) = (target.needs(), statement) {
+            compare(needs, &self.names, answers, &statement, &mut account);
+        }
+        Ok(account)
     }
-    if let (Some(needs), Some(statement)) = (target.needs(), statement) {
-        compare(needs, &names, answers, &statement, &mut account);
-    }
-    Ok(account)
+}
+
+/// The account at a broker that was not asked: the calls above change nothing on RabbitMQ, and what they
+/// do elsewhere is unknown.
+pub(super) fn unseen(target: &Target) -> Account {
+    let finding = target.needs().map(|_| {
+        Finding::new(&MISSING_PRIVILEGES, "the broker is not RabbitMQ: the account's permissions cannot be compared with `needs`")
+            .help("remove `needs`, or waive the rule with a reason, and check the permissions in the broker itself")
+    });
+    Account { privileges: Vec::new(), findings: finding.into_iter().collect() }
 }
 
 /// A name on which all is tried.
@@ -133,70 +150,6 @@ fn compare(needs: &Needs, names: &[Name], answers: &[bool], statement: &str, acc
     }
     account.findings.extend(Finding::missing_privileges(&lacking));
     account.findings.extend(Finding::excess_privileges(&excess));
-}
-
-/// Asks one thing, on a channel of its own: a refusal closes it.
-async fn ask(
-    connection: &Connection,
-    why: &Why,
-    power: &str,
-    name: &str,
-    is_nobodys: bool,
-    nobodys: &str,
-) -> Result<bool, Refusal> {
-    let channel = connection.create_channel().await.map_err(|error| refusal(&error, why))?;
-    let may = try_it(&channel, why, power, name, is_nobodys, nobodys).await?;
-    if may && channel.status().connected() {
-        channel.close(200, "OK".into()).await.map_err(|error| refusal(&error, why))?;
-    }
-    Ok(may)
-}
-
-async fn try_it(channel: &Channel, why: &Why, power: &str, name: &str, is_nobodys: bool, nobodys: &str) -> Result<bool, Refusal> {
-    match power {
-        "CONFIGURE" if is_nobodys => {
-            let only_if_nobody_misses_it = QueueDeleteOptions { if_unused: true, if_empty: true, nowait: false };
-            may(channel.queue_delete(name.into(), only_if_nobody_misses_it).await.map(|_| ()), why)
-        }
-        "CONFIGURE" => {
-            // Whoever may declare it is told that this is no number of milliseconds.
-            let options = QueueDeclareOptions::default();
-            may(channel.queue_declare(name.into(), options, nonsense("x-message-ttl")).await.map(|_| ()), why)
-        }
-        "READ" if is_nobodys => may(channel.basic_get(name.into(), BasicGetOptions::default()).await.map(|_| ()), why),
-        "READ" => {
-            // Nothing is consumed: whoever may is told that this is no priority.
-            let options = BasicConsumeOptions::default();
-            may(channel.basic_consume(name.into(), "".into(), options, nonsense("x-priority")).await.map(|_| ()), why)
-        }
-        _ => {
-            // Whether one may write to the queue is asked first; then, whether one may read from the exchange, which is not there.
-            let options = QueueBindOptions::default();
-            let bound = channel.queue_bind(name.into(), nobodys.into(), "".into(), options, FieldTable::default()).await;
-            let only_reading_is_refused =
-                matches!(&bound, Err(error) if protocol_error(error).is_some_and(|(_, text)| text.contains("to exchange")));
-            Ok(only_reading_is_refused || may(bound, why)?)
-        }
-    }
-}
-
-/// An argument that has to be a number, and is none.
-fn nonsense(name: &str) -> FieldTable {
-    let mut table = FieldTable::default();
-    table.insert(name.into(), AMQPValue::LongString("probe".into()));
-    table
-}
-
-/// Whether an answer says that one may. What is neither yes nor no is a refusal.
-fn may(answer: lapin::Result<()>, why: &Why) -> Result<bool, Refusal> {
-    match answer {
-        Ok(()) => Ok(true),
-        Err(error) => match protocol_error(&error) {
-            Some((NOT_FOUND | PRECONDITION_FAILED, _)) => Ok(true),
-            Some((ACCESS_REFUSED, _)) => Ok(false),
-            _ => Err(refusal(&error, why)),
-        },
-    }
 }
 
 // --- Statements --------------------------------------------------------------------------------------------------------

@@ -9,6 +9,18 @@ const END: u8 = 0xCE;
 /// How deep tables and lists may be nested. What brokers and clients put into headers has one or two levels.
 const DEEPEST: usize = 16;
 
+/// The longest short string of the protocol, in bytes.
+pub(super) const LONGEST_SHORT_STRING: usize = 255;
+
+/// A method: its class, and which one of that class it is.
+pub(super) type Method = (u16, u16);
+
+/// The server has let us in, and the virtual host is open.
+pub(super) const CONNECTION_OPEN_OK: Method = (10, 41);
+
+/// How many channels a connection may have, and how large its frames may be, in the server's words.
+pub(super) const CONNECTION_TUNE: Method = (10, 30);
+
 const METHOD: u8 = 1;
 const CONTENT_HEADER: u8 = 2;
 
@@ -89,6 +101,41 @@ pub(super) fn greeting(frame: &[u8], secret: Option<&[u8]>) -> Option<Greeting> 
 pub(super) fn closing(frame: &[u8]) -> Option<u16> {
     let mut reader = Reader(frame.get(HEADER..)?);
     (*frame.first()? == METHOD && (reader.short()?, reader.short()?) == (10, 50)).then(|| reader.short())?
+}
+
+/// The method of a whole frame; `None` if it is not a method's.
+pub(super) fn method(frame: &[u8]) -> Option<Method> {
+    let mut reader = Reader(frame.get(HEADER..)?);
+    if *frame.first()? == METHOD { reader.short().zip(reader.short()) } else { None }
+}
+
+/// The channel of a frame.
+pub(super) fn channel(frame: &[u8]) -> Option<u16> {
+    Reader(frame.get(1..3)?).short()
+}
+
+/// How many channels a `Connection.Tune` allows, a whole frame; 0 is without a limit.
+pub(super) fn most_channels(frame: &[u8]) -> Option<u16> {
+    Reader(frame.get(HEADER + 4..)?).short()
+}
+
+/// The code and the text of a `Channel.Close`, a whole frame.
+pub(super) fn reason(frame: &[u8]) -> Option<(u16, &[u8])> {
+    let mut reader = Reader(frame.get(HEADER + 4..)?);
+    reader.short().zip(reader.short_string())
+}
+
+/// A whole frame with a method.
+pub(super) fn method_frame(channel: u16, (class, method): Method, arguments: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(4 + arguments.len()).unwrap_or(u32::MAX);
+    let mut frame = vec![METHOD];
+    frame.extend_from_slice(&channel.to_be_bytes());
+    frame.extend_from_slice(&length.to_be_bytes());
+    frame.extend_from_slice(&class.to_be_bytes());
+    frame.extend_from_slice(&method.to_be_bytes());
+    frame.extend_from_slice(arguments);
+    frame.push(END);
+    frame
 }
 
 /// Writes the password behind the driver's `Connection.StartOk`, a whole frame: the driver has none, as it logs what it sends.

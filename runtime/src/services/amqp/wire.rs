@@ -1,10 +1,9 @@
 //! The driver's connection: our own verified stream, of which it gets whole frames that have passed, and nothing after the fuse is blown.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
@@ -14,9 +13,10 @@ use async_rs::traits::Reactor;
 use futures_core::Stream as Events;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
-use super::frames::{self, Greeting, HEADER};
+use super::asking::{Asking, Conversation};
+use super::frames::{self, CONNECTION_OPEN_OK, CONNECTION_TUNE, Greeting, HEADER};
 use crate::dial::Stream;
 use crate::finding::{Failure, FailureKind};
 use crate::service::Refusal;
@@ -38,7 +38,7 @@ pub(super) struct Fuse {
 
 /// Why a connection has ended, as it went over the wire. The driver's own errors lose it, where its threads overtake each other.
 #[derive(Clone, Default)]
-pub(super) struct Why(Arc<(Lock<Option<Reason>>, Notify)>);
+pub(super) struct Why(Arc<Lock<Option<Reason>>>);
 
 #[derive(Clone, Copy)]
 pub(super) enum Reason {
@@ -50,22 +50,11 @@ pub(super) enum Reason {
 
 impl Why {
     pub(super) fn reason(&self) -> Option<Reason> {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is(&self, reason: Reason) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
-        self.0.1.notify_one();
-    }
-
-    /// Waits for `work`, but not past the end of the connection, where the driver may wait for ever; `None` then.
-    pub(super) async fn before_it<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let (mut work, mut end) = (pin!(work), pin!(self.0.1.notified()));
-        poll_fn(|context| match work.as_mut().poll(context) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending => end.as_mut().poll(context).map(|()| None),
-        })
-        .await
+    pub(super) fn is(&self, reason: Reason) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
     }
 }
 
@@ -86,8 +75,30 @@ enum Saying {
     Anything,
 }
 
-pub(super) struct Wire {
+/// How far the probe is.
+enum Probe {
+    /// It has ended, or there is none.
+    Over,
+    /// It waits until the server has let us in.
+    Due(Asking, Answer),
+    /// It has the stream.
+    Running(Pin<Box<dyn Future<Output = Probed> + Send>>),
+}
+
+/// Where the answers go.
+type Answer = oneshot::Sender<Result<Vec<bool>, Refusal>>;
+
+/// What the probe leaves behind.
+struct Probed {
     stream: Stream,
+    /// What the server said to the connection meanwhile: the driver reads it.
+    kept: Vec<u8>,
+}
+
+pub(super) struct Wire {
+    /// The probe has it while it runs.
+    stream: Option<Stream>,
+    probe: Probe,
     limits: Limits,
     secret: Option<SecretString>,
     /// The frame that is coming in, or going on to the driver.
@@ -142,7 +153,8 @@ pub(super) async fn greet(mut stream: Stream, target: &Target, limits: Limits) -
     let (end, blown) = oneshot::channel();
     let why = Why::default();
     let wire = Wire {
-        stream,
+        stream: Some(stream),
+        probe: Probe::Over,
         limits,
         secret,
         frame,
@@ -169,6 +181,7 @@ impl futures_io::AsyncRead for Wire {
             this.waiting = Some(context.waker().clone());
             return Poll::Pending;
         }
+        ready!(this.poll_probe(context));
         loop {
             if let Some(served) = &mut this.served {
                 let rest = &this.frame[*served..];
@@ -184,7 +197,8 @@ impl futures_io::AsyncRead for Wire {
             let whole = if this.frame.len() < HEADER { HEADER } else { this.whole()? };
             let mut chunk = [0; CHUNK];
             let mut read = ReadBuf::new(&mut chunk[..CHUNK.min(whole - this.frame.len())]);
-            ready!(Pin::new(&mut this.stream).poll_read(context, &mut read))?;
+            let stream = this.stream.as_mut().ok_or_else(gone)?;
+            ready!(Pin::new(stream).poll_read(context, &mut read))?;
             if read.filled().is_empty() {
                 return Poll::Ready(Ok(0));
             }
@@ -198,6 +212,8 @@ impl futures_io::AsyncRead for Wire {
                     this.why.is(Reason::Code(code));
                 }
                 this.served = Some(0);
+                this.begin_probe();
+                ready!(this.poll_probe(context));
             }
         }
     }
@@ -211,6 +227,46 @@ impl Wire {
 }
 
 impl Wire {
+    /// Asks these questions as soon as the server has let us in, and before the driver learns that. Gives
+    /// the answers.
+    pub(super) fn probe(&mut self, asking: Asking) -> oneshot::Receiver<Result<Vec<bool>, Refusal>> {
+        let (answer, answers) = oneshot::channel();
+        self.probe = Probe::Due(asking, answer);
+        answers
+    }
+
+    /// Begins the probe if the frame at hand is the one that it waits for.
+    fn begin_probe(&mut self) {
+        let method = frames::method(&self.frame);
+        let Probe::Due(asking, _) = &mut self.probe else { return };
+        match method {
+            Some(CONNECTION_TUNE) => {
+                // 0 is without a limit.
+                let most = frames::most_channels(&self.frame).filter(|most| *most > 0);
+                asking.channels = most.map_or(asking.channels, |most| most.min(asking.channels));
+                return;
+            }
+            Some(CONNECTION_OPEN_OK) => {}
+            _ => return,
+        }
+        let (Probe::Due(asking, answer), Some(stream)) = (std::mem::replace(&mut self.probe, Probe::Over), self.stream.take())
+        else {
+            return;
+        };
+        let (limits, secret, why) = (self.limits, self.secret.clone(), self.why.clone());
+        self.probe = Probe::Running(Box::pin(probe(stream, asking, answer, limits, secret, why)));
+    }
+
+    /// Waits until the probe is over, if it runs.
+    fn poll_probe(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Probe::Running(running) = &mut self.probe else { return Poll::Ready(()) };
+        let Probed { stream, kept } = ready!(running.as_mut().poll(context));
+        self.probe = Probe::Over;
+        self.stream = Some(stream);
+        self.frame.extend(kept);
+        Poll::Ready(())
+    }
+
     fn too_much(&self) -> io::Error {
         self.why.is(Reason::Foreign);
         too_much()
@@ -248,25 +304,35 @@ impl futures_io::AsyncWrite for Wire {
                 }
                 Poll::Ready(Ok(count))
             }
-            Saying::Anything => Pin::new(&mut this.stream).poll_write(context, bytes),
+            Saying::Anything => {
+                let stream = this.stream.as_mut().ok_or_else(gone)?;
+                Pin::new(stream).poll_write(context, bytes)
+            }
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_pending(context))?;
-        Pin::new(&mut this.stream).poll_flush(context)
+        match &mut this.stream {
+            Some(stream) => Pin::new(stream).poll_flush(context),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        match &mut self.get_mut().stream {
+            Some(stream) => Pin::new(stream).poll_shutdown(context),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }
 
 impl Wire {
     fn poll_pending(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.pending.is_empty() {
-            let count = ready!(Pin::new(&mut self.stream).poll_write(context, &self.pending))?;
+            let stream = self.stream.as_mut().ok_or_else(gone)?;
+            let count = ready!(Pin::new(stream).poll_write(context, &self.pending))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -274,6 +340,28 @@ impl Wire {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// The driver has nothing to say while the probe has the stream: it is not connected yet.
+fn gone() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}
+
+async fn probe(
+    mut stream: Stream,
+    asking: Asking,
+    answer: Answer,
+    limits: Limits,
+    secret: Option<SecretString>,
+    why: Why,
+) -> Probed {
+    let secret = secret.as_ref().map(|secret| secret.expose_secret().as_bytes());
+    let mut conversation = Conversation { stream: &mut stream, limits, secret, why: &why, kept: Vec::new() };
+    let answers = conversation.ask(&asking).await;
+    let kept = conversation.kept;
+    // The receiver is gone if its waiter has stopped waiting.
+    let _ = answer.send(answers);
+    Probed { stream, kept }
 }
 
 /// tokio's clock, and no way to dial: the driver gets the one connection that we have dialled.

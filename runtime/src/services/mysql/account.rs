@@ -18,7 +18,10 @@ const MOST_MENDED: usize = 32;
 
 /// Who we are, as the server has it.
 pub(super) struct Account {
+    /// The account whose privileges count: `CURRENT_USER()`.
     pub(super) user: String,
+    /// The name that the server was given at the login, with the client's host: `USER()`.
+    pub(super) login: String,
     pub(super) version: String,
     pub(super) product: Product,
     pub(super) naming: Naming,
@@ -31,6 +34,12 @@ pub(super) struct Account {
 }
 
 impl Account {
+    /// Whether the server reports somebody else than was asked for, as the login or as the account:
+    /// a pooler logs in under another name, or the server maps the login to another account.
+    pub(super) fn is_renamed(&self, asked: &str) -> bool {
+        [&self.login, &self.user].into_iter().any(|reported| name(reported) != asked)
+    }
+
     /// What bounds the time of a connection's statements.
     pub(super) fn bound(&self, milliseconds: u64) -> String {
         if self.product.is_mariadb {
@@ -98,7 +107,7 @@ impl Account {
     /// The finding that the account is an administrator's.
     fn administrator(&self, wants: &[Want]) -> Option<Finding> {
         let anew = "`CREATE USER …`, `GRANT` it what the application does in its own database, and log in as that user";
-        let name = self.user.rsplit_once('@').map_or(self.user.as_str(), |(name, _)| name);
+        let name = name(&self.user);
         if name.is_empty() || name.eq_ignore_ascii_case("root") {
             let message = if name.is_empty() { "the account is everybody's: it has no name" } else { "the account is `root`" };
             return Some(Finding::new(&SUPERUSER_ACCOUNT, message).help(anew));
@@ -219,4 +228,9 @@ impl Account {
         }
         Difference::new(shown, statement)
     }
+}
+
+/// The name in `name@host`; a host has no `@`.
+fn name(account: &str) -> &str {
+    account.rsplit_once('@').map_or(account, |(name, _)| name)
 }

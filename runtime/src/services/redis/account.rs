@@ -6,7 +6,9 @@ use backing_services_rules::rule::{SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
 
-use super::commands::{CATEGORIES, COMMANDS, Command, HARMLESS, OF_EVERY_KEY, ON_CHANNELS, ON_KEYS, ON_NOTHING, Object};
+use super::commands::{
+    CATEGORIES, COMMANDS, Command, HARMLESS, OF_EVERY_KEY, OF_EVERY_RELEASE, ON_CHANNELS, ON_KEYS, ON_NOTHING, Object,
+};
 use super::{DEFAULT_USER, database, foreign, refusal};
 use crate::finding::Finding;
 use crate::grants::Grants;
@@ -41,6 +43,8 @@ pub(super) struct Account {
     pub(super) server: Option<ServerPosture>,
     pub(super) privileges: Vec<String>,
     pub(super) findings: Vec<Finding>,
+    /// Whether the server does not know a command by the name that it has in every release.
+    pub(super) misses_commands: bool,
 }
 
 /// One round trip; two where the field says what it needs, and the account may not ask what it may do.
@@ -60,10 +64,11 @@ pub(super) async fn probe(mut connection: MultiplexedConnection, target: &Target
     let [user, hello, answers @ ..] = answers.as_slice() else { return Err(foreign().into()) };
     let user = who(user, named)?;
     let server = server(hello);
-    let mut account = Account { user, server, privileges: Vec::new(), findings: Vec::new() };
+    let mut account = Account { user, server, privileges: Vec::new(), findings: Vec::new(), misses_commands: false };
 
     if let Some(contract) = &contract {
         if let Some(verdicts) = contract.read(answers)? {
+            account.misses_commands = contract.misses_commands(&verdicts);
             contract.compare(&verdicts, rules_of(named, contract.needs, selects(target)), &mut account);
             return Ok(account);
         }
@@ -71,6 +76,7 @@ pub(super) async fn probe(mut connection: MultiplexedConnection, target: &Target
         ask_harmlessly(&mut questions, &nobodys);
         let answers = send(&mut connection, &questions).await?;
         account.findings.extend(powers(&answers, &account.user)?);
+        account.misses_commands = misses_commands(&answers);
         if account.findings.is_empty() {
             let lacking = Difference::new(
                 "acl|dryrun, without which it cannot ask what it may do",
@@ -81,6 +87,7 @@ pub(super) async fn probe(mut connection: MultiplexedConnection, target: &Target
         return Ok(account);
     }
     account.findings.extend(powers(answers, &account.user)?);
+    account.misses_commands = misses_commands(answers);
     Ok(account)
 }
 
@@ -168,6 +175,15 @@ fn powers(answers: &[Value], user: &str) -> Result<Option<Finding>, Refusal> {
         }
     }
     Ok(superuser(user, powers, has_every_key, None))
+}
+
+/// Whether a command that was tried is one of every release, and unknown here.
+fn misses_commands(answers: &[Value]) -> bool {
+    HARMLESS.iter().zip(answers).any(|((name, _), answer)| {
+        let is_missed = matches!(answer, Value::ServerError(error)
+            if error.code() == "ERR" && is_unknown(error.details().unwrap_or_default()));
+        is_missed && OF_EVERY_RELEASE.contains(name)
+    })
 }
 
 /// `unknown command`, and of Redis 6 `Unknown subcommand`.
@@ -310,7 +326,21 @@ impl<'a> Contract<'a> {
                 },
             });
         }
+        // A server that does not know what it has just carried out, or what every release has, does not
+        // answer `ACL DRYRUN`: what is unknown counts as nothing that the account may do.
+        let is_known = |name: &str| matches!(name, "acl|whoami" | "acl|dryrun" | "ping" | "get" | "set");
+        if self.asked().zip(&verdicts).any(|(asked, verdict)| *verdict == Verdict::Unknown && is_known(asked.command.name)) {
+            return Err(foreign().into());
+        }
         Ok(Some(verdicts))
+    }
+
+    /// Whether a command of every release is unknown here.
+    fn misses_commands(&self, verdicts: &[Verdict]) -> bool {
+        let is_missed = |(asked, verdict): (Asked<'_>, &Verdict)| {
+            *verdict == Verdict::Unknown && OF_EVERY_RELEASE.contains(&asked.command.name)
+        };
+        self.asked().zip(verdicts).any(is_missed)
     }
 
     fn compare(&self, verdicts: &[Verdict], statement: String, account: &mut Account) {

@@ -189,6 +189,13 @@ pub(super) const HARMLESS: &[(&str, &str)] = &[
     ("swapdb", "% %"),
 ];
 
+/// Commands of administrators that each release since Redis 6 has, and Valkey too. A server that does not
+/// know one of them has renamed it, or taken it away.
+pub(super) const OF_EVERY_RELEASE: &[&str] = &[
+    "acl|setuser", "bgsave", "config|get", "config|set", "debug", "flushall", "flushdb", "info", "keys", "migrate", "monitor",
+    "replicaof", "restore", "save", "shutdown", "sort", "swapdb",
+];
+
 /// The same, for who may read or write every key: most accounts may do one of these on their own.
 pub(super) const OF_EVERY_KEY: &[(&str, &str)] = &[
     ("get", "%"),

@@ -79,6 +79,9 @@ fn the_data_is_sound() {
     for (name, _) in OF_EVERY_KEY {
         assert!(COMMANDS.iter().any(|command| command.name == *name && command.object() == Object::Key), "{name}");
     }
+    for name in OF_EVERY_RELEASE {
+        assert!(COMMANDS.iter().any(|command| command.name == *name && command.is_powerful()), "{name}");
+    }
     for harmful in ["flushall", "flushdb", "shutdown", "debug", "migrate", "replicaof", "slaveof", "keys", "save", "failover"] {
         assert!(HARMLESS.iter().all(|(name, _)| *name != harmful), "{harmful}");
     }
@@ -103,5 +106,31 @@ fn what_makes_no_sense_is_a_refusal() {
         let mut answers = ok();
         answers[7] = answer;
         assert!(contract.read(&answers).is_err());
+    }
+}
+
+#[test]
+fn a_server_that_knows_no_command_does_not_answer() {
+    let needs = needs("@read ON KEY a");
+    let contract = Contract::new(&needs, "probe.1");
+    let at = |name: &str| contract.asked().position(|asked| asked.command.name == name).unwrap();
+    let count = contract.asked().count();
+    // As after `rename-command ECHO ACL`: nothing of a category would be missed, and nothing be too much.
+    let unknown: Value = redis::parse_redis_value(b"-ERR wrong number of arguments for 'echo' command\r\n").unwrap();
+    assert!(contract.read(&vec![unknown.clone(); count]).is_err());
+    for name in ["acl|whoami", "acl|dryrun", "ping", "get", "set"] {
+        let mut answers = vec![Value::Okay; count];
+        answers[at(name)] = unknown.clone();
+        assert!(contract.read(&answers).is_err(), "{name}");
+    }
+    let mut answers = vec![Value::Okay; count];
+    answers[at("flushall")] = unknown;
+    assert!(matches!(contract.read(&answers), Ok(Some(_))));
+
+    assert!(!contract.misses_commands(&vec![Verdict::May; count]));
+    for (name, misses) in [("flushall", true), ("config|get", true), ("getex", false)] {
+        let mut verdicts = vec![Verdict::No; count];
+        verdicts[at(name)] = Verdict::Unknown;
+        assert_eq!(contract.misses_commands(&verdicts), misses, "{name}");
     }
 }
