@@ -107,9 +107,12 @@ impl<S: Service> Resource<S> {
     #[cfg(feature = "net")]
     pub async fn health(&self) -> Result<(), Refusal> {
         let generation = self.shared.current();
-        crate::attach::within(crate::attach::HEALTH_DEADLINE, S::health(generation.client()))
-            .await
-            .unwrap_or_else(|timed_out| Err(timed_out.into()))
+        // A service's own code: its panic is an answer, as whoever asks for it answers a probe.
+        let asked = crate::tasks::caught(async { S::health(generation.client()).await });
+        match crate::attach::within(crate::attach::HEALTH_DEADLINE, asked).await? {
+            Some(answer) => answer,
+            None => Err(crate::attach::panicked_in("health").into()),
+        }
     }
 }
 
