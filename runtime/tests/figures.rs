@@ -206,8 +206,10 @@ async fn detaching_has_10_seconds_with_all_that_it_does() {
     let second = services.clock.clone();
     let begun = Instant::now();
     // Whoever comes second waits for the first.
+    let first = tokio::spawn(services.detach());
+    tokio::task::yield_now().await;
     let second = tokio::spawn(async move { second.close().await });
-    let detached = services.detach().await;
+    let detached = first.await.unwrap();
     assert!(begun.elapsed() < ms(10_000), "{:?}", begun.elapsed());
     assert!(begun.elapsed() > ms(9_000), "those who use it have 9 s: {:?}", begun.elapsed());
     second.await.unwrap();
