@@ -18,6 +18,7 @@ use backing_services::{
 use backing_services_tests::attempt::{problems, rules};
 use backing_services_tests::canary::PASSWORD;
 use backing_services_tests::journal;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
@@ -179,12 +180,13 @@ async fn play_whose_first_is_detached_at_the_last_moment(name: &str) -> (Play, R
     let detached = first.clone();
     script(&format!("{name}-2")).on("make_ready", move |_| {
         let first = detached.clone();
-        async move { drop(first.close().await) }
+        // Within one poll, so that nothing can notice it before the swap goes on.
+        async move { drop(tokio::task::block_in_place(|| Handle::current().block_on(first.close()))) }
     });
     (services, first)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_detach_at_the_last_moment_leaves_the_whole_struct_as_it_was() {
     let (services, _) = play_whose_first_is_detached_at_the_last_moment("laatste").await;
     let error = services.reattach(&play("laatste")).await.unwrap_err();
@@ -199,7 +201,7 @@ async fn a_detach_at_the_last_moment_leaves_the_whole_struct_as_it_was() {
     assert_eq!(services.numbers(), (1, 3));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nor_does_following_move_a_part_of_it() {
     let (services, _) = play_whose_first_is_detached_at_the_last_moment("volgers").await;
     let source = Told::new(play("volgers"));
