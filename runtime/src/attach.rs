@@ -26,13 +26,14 @@ use crate::target::Target;
 use crate::tasks::Tasks;
 use crate::watch::{Watch, watched};
 
-/// How long detaching may take: 10 s, a third of the grace that Kubernetes gives a pod. What is in flight has 9 s of it.
+/// How long detaching may take: 10 s, a third of the grace that Kubernetes gives a pod. What is in
+/// flight has 9 s of it.
 pub(crate) const DETACH_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long closing may take when a detach has waited for those who use a client, and waits for them no more: 900 ms. With the 9 s before, that leaves 100 ms for a busy
-/// machine to keep [`DETACH_DEADLINE`].
+/// How long closing may take when a detach has waited for those who use a client, and waits for
+/// them no more: 900 ms. With the 9 s before, that leaves 100 ms for a busy machine to keep
+/// [`DETACH_DEADLINE`].
 pub(crate) const CUT_DEADLINE: Duration = Duration::from_millis(900);
-
 
 /// How long a client that was replaced by a reattach is kept for those who still use it: 30 s, the longest that a statement may take unless a locator
 /// says otherwise.

@@ -45,9 +45,11 @@ pub enum Followed {
     Reattached(Vec<String>),
     /// What the source has now is refused, or a service is away. Everything stays as it was. It is said once, until something changes.
     Refused(Arc<AttachError>),
-    /// What follows the source panicked, in the source or in this crate. Everything stays as it was, and following begins again after a pause, of at most two minutes.
+    /// What follows the source panicked, in the source or in this crate. Everything stays as it
+    /// was, and following begins again after a pause, of at most two minutes.
     Panicked,
-    /// So many events came before this one and were not fetched in time: at most 64 are kept. They are in the log.
+    /// So many events came before this one and were not fetched in time: at most 64 are kept. They
+    /// are in the log.
     Missed(u64),
 }
 

@@ -30,7 +30,8 @@ pub(crate) struct Whole {
     pub(crate) manifest: &'static Manifest,
     /// Where what outlives a call goes on: the runtime that attached.
     pub(crate) runtime: tokio::runtime::Handle,
-    /// What a reattach or a renewal takes out while it goes on: then it is their turn. There is one for the whole struct, so a turn never waits for a second one.
+    /// What a reattach or a renewal takes out while it goes on: then it is their turn. There is one
+    /// for the whole struct, so a turn never waits for a second one.
     fixed: Mutex<Option<Fixed>>,
     /// Wakes those who wait for their turn.
     passed: Notify,
@@ -41,7 +42,8 @@ impl Whole {
         Self { of, manifest, runtime, fixed: Mutex::new(Some(fixed)), passed: Notify::new() }
     }
 
-    /// Waits for the turn. A waiter that is not polled holds up no other one: the turn goes to the first that asks for it.
+    /// Waits for the turn. A waiter that is not polled holds up no other one: the turn goes to the
+    /// first that asks for it.
     ///
     /// A turn is for a task of the runtime, which is polled whatever its caller does.
     pub(crate) async fn turn(self: &Arc<Self>) -> Turn {
@@ -252,7 +254,8 @@ impl<S: Service> Shared<S> {
     }
 }
 
-/// That a resource is not detached, for as long as this lives: detaching waits for the end of the borrow.
+/// That a resource is not detached, for as long as this lives: detaching waits for the end of the
+/// borrow.
 ///
 /// It is not `Send`, so no task waits for anything while it has one.
 pub(crate) struct Held<'a> {
@@ -264,7 +267,8 @@ pub(crate) type Step<'a> = Box<dyn FnOnce(&Held<'_>) -> Arc<dyn AnyGeneration> +
 
 /// Publishes all of them, or none. Gives them back if one of the resources is detached.
 ///
-/// All resources are held before the first generation is published. What may fail or panic comes before that as well; what is left is one swap of a pointer for each.
+/// All resources are held before the first generation is published. What may fail or panic comes
+/// before that as well; what is left is one swap of a pointer for each.
 pub(crate) fn publish(each: Vec<(&Handle, Connected, Facts)>) -> Result<(), Vec<Connected>> {
     let common: Vec<_> = each.iter().map(|(resource, ..)| resource.0.common()).collect();
     let Some(held) = common.iter().map(|common| common.hold()).collect::<Option<Vec<_>>>() else {
@@ -342,7 +346,8 @@ impl Common {
 
     /// Lets everybody finish, and closes: `last` gives the generation that nobody gets any more. Whoever comes second waits for the first.
     ///
-    /// Those who use it have all of the time but the last second. Then all of its generations are closed, and that has ended by the deadline, too.
+    /// Those who use it have all of the time but the last second. Then all of its generations are
+    /// closed, and that has ended by the deadline, too.
     async fn detach(&self, last: impl FnOnce() -> Arc<dyn AnyGeneration>) -> Option<Cut> {
         let deadline = Instant::now() + DETACH_DEADLINE;
         let patience = deadline - CLOSE_DEADLINE;
@@ -392,8 +397,8 @@ impl Drop for Counted {
 }
 
 impl Leaving {
-    /// Waits for the last user until `patience` ends or there is a hurry. Then closes: in what is left of the patience, and at most `CUT_DEADLINE` after it or
-    /// after a hurry has begun.
+    /// Waits for the last user until `patience` ends or there is a hurry. Then closes: in what is
+    /// left of the patience, and at most `CUT_DEADLINE` after it or after a hurry has begun.
     async fn end(mut self, patience: Instant) -> Ended {
         let last_user = async { while self.in_use.changed().await.is_ok() {} };
         let in_time = timeout_at(patience, unless(hurried(self.hurry.clone()), last_user)).await;

@@ -62,8 +62,10 @@ impl Fixed {
 
 /// Reattaches resources of one struct, which were attached at once; where the source has values that are known to be bad, it only looks at them.
 ///
-/// Values are read while this future is polled, as the source is the caller's. All that comes after it is done in a task of the runtime, which has the turn: a caller
-/// that stops to poll holds up nothing. Dropping this future ends the task, unless it is about to publish: then all is published.
+/// Values are read while this future is polled, as the source is the caller's. All that comes after
+/// it is done in a task of the runtime, which has the turn: a caller that stops to poll holds up
+/// nothing. Dropping this future ends the task, unless it is about to publish: then all is
+/// published.
 pub(crate) async fn reattach(
     (of, manifest): (TypeId, &'static Manifest),
     resources: &[Handle],
@@ -76,7 +78,8 @@ pub(crate) async fn reattach(
         let result = loaded.judged(manifest).map(|_| Vec::new()).map_err(AttachError::of_reattaching);
         return Look { result: Some(result), files, values };
     };
-    // From here on nothing may be waited for until the task has the turn. Who comes second finds what the first has made.
+    // From here on nothing may be waited for until the task has the turn. Who comes second finds
+    // what the first has made.
     let turn = whole.turn().await;
     // A struct within a struct is attached with that one, whose manifest says what its variables are called.
     let (is_part, manifest) = (which == Which::One || whole.of != of, whole.manifest);
@@ -93,7 +96,8 @@ pub(crate) async fn reattach(
             let swap = Swap { resources: resources.to_vec(), manifest, which, turn, decided: Arc::clone(&decided) };
             let task = tasks::spawn(&whole.runtime, swap.carry_out(loaded).in_current_span());
             let _wanted = Wanted { task: task.abort_handle(), decided };
-            // Each of its steps has a limit of its own. It exceeds their sum if the runtime that attached does not run.
+            // Each of its steps has a limit of its own. It exceeds their sum if the runtime that
+            // attached does not run.
             let limit = manifest.deadline() + READY_DEADLINE + 2 * CLOSE_DEADLINE;
             let done = timeout(limit, task.join()).await.ok().flatten();
             Some(done.unwrap_or_else(|| Err(unfinished(manifest, resources))))
@@ -120,7 +124,8 @@ impl Drop for Wanted {
     }
 }
 
-/// The task has ended before its work. It has published nothing: what publishes cannot end in the middle.
+/// The task has ended before its work. It has published nothing: what publishes cannot end in the
+/// middle.
 fn unfinished(manifest: &'static Manifest, resources: &[Handle]) -> AttachError {
     let failure = |resource: &Handle| {
         let failure = Failure::new(
@@ -157,7 +162,8 @@ struct Swap {
     manifest: &'static Manifest,
     which: Which,
     turn: Turn,
-    /// Whether it is settled if this is published. The first to set it has the say: the task, which publishes; or the caller, who has dropped the future.
+    /// Whether it is settled if this is published. The first to set it has the say: the task, which
+    /// publishes; or the caller, who has dropped the future.
     decided: Arc<AtomicBool>,
 }
 
@@ -190,8 +196,7 @@ impl Swap {
         }
         if is_whole && !self.decided.swap(true, Ordering::AcqRel) {
             let each = attempts.iter_mut().zip(&swapped);
-            let each =
-                each.filter_map(|(attempt, resource)| Some((*resource, attempt.connected.take()?, attempt.facts.clone())));
+            let each = each.filter_map(|(attempt, resource)| Some((*resource, attempt.connected.take()?, attempt.facts.clone())));
             match publish(each.collect()) {
                 Ok(()) => return Ok(self.report(attempts, problems, stale)),
                 Err(left) => abandon(left).await,
@@ -243,9 +248,9 @@ impl Swap {
         let problems = problems.into_iter().filter(|(ordinal, _)| is_of_those(*ordinal));
         check::report_warnings(&problems.map(|(_, problem)| problem).collect::<Vec<_>>());
         if let Some(fixed) = self.turn.fixed() {
-            let mut is_news =
-                |place: &Place, fingerprint, is_attached| fixed.is_news(&place.field, fingerprint, is_attached);
-            let news = stale.into_iter().filter(|(place, fingerprint, _, is_attached)| is_news(place, *fingerprint, *is_attached));
+            let mut is_news = |place: &Place, fingerprint, is_attached| fixed.is_news(&place.field, fingerprint, is_attached);
+            let news =
+                stale.into_iter().filter(|(place, fingerprint, _, is_attached)| is_news(place, *fingerprint, *is_attached));
             let news = news.map(|(place, _, content, is_attached)| told(&place, &content, is_attached));
             check::report_warnings(&news.collect::<Vec<_>>());
         }

@@ -210,7 +210,8 @@ impl Renewing {
     }
 }
 
-/// Reports the end of a lease when it comes, unless other credentials have been taken on by then. It does not end itself.
+/// Reports the end of a lease when it comes, unless other credentials have been taken on by then.
+/// It does not end itself.
 ///
 /// What is open may go on; nothing new can log in.
 async fn end_of_lease(shared: Weak<dyn Life>, generation: Weak<dyn AnyGeneration>, target: Arc<Target>) {

@@ -70,8 +70,10 @@ impl<S: Service> Resource<S> {
     /// before, which is closed when its last [guard](ClientGuard) is gone, or when its time [is up](crate::manual::defaults). This returns as soon as
     /// [`Resource::client`] gives the new one.
     ///
-    /// Who reattaches resources of one struct at the same time does it by turns. The work is done in a task of the runtime that attached, so it goes on if the future
-    /// is not polled. Dropping the future ends it and leaves everything as it was, unless the new client takes its place in that moment.
+    /// Who reattaches resources of one struct at the same time does it by turns. The work is done
+    /// in a task of the runtime that attached, so it goes on if the future is not polled. Dropping
+    /// the future ends it and leaves everything as it was, unless the new client takes its place in
+    /// that moment.
     ///
     /// # Errors
     /// [`AttachError`], with everything that is wrong. Then the client stays what it was.
@@ -163,7 +165,8 @@ pub trait AnyResource: fmt::Debug + Send + Sync {
     #[cfg(feature = "net")]
     fn health(&self) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + '_>>;
 
-    /// Lets everybody finish and closes, within [10 s](crate::manual::defaults) in all. What was not done in time is cut, and told.
+    /// Lets everybody finish and closes, within [10 s](crate::manual::defaults) in all. What was
+    /// not done in time is cut, and told.
     ///
     /// From then on, new calls fail. Dropping the future does not stop it.
     #[cfg(feature = "net")]

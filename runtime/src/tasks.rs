@@ -98,9 +98,11 @@ pub(crate) async fn apart<T: Send + 'static>(
     }
 }
 
-/// Does what may panic in the task that asks for it. `None` if it panicked: the panic ends neither the task nor what the task does next.
+/// Does what may panic in the task that asks for it. `None` if it panicked: the panic ends neither
+/// the task nor what the task does next.
 ///
-/// A program that is built with `panic = "abort"` has no such second chance: there every panic ends the process.
+/// A program that is built with `panic = "abort"` has no such second chance: there every panic ends
+/// the process.
 pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(|context| match at_once(|| work.as_mut().poll(context)) {
@@ -110,9 +112,11 @@ pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// Calls what may panic. `None` if it panicked. The message of the panic is on standard error, where the panic hook of the process writes it.
+/// Calls what may panic. `None` if it panicked. The message of the panic is on standard error,
+/// where the panic hook of the process writes it.
 pub(crate) fn at_once<T>(work: impl FnOnce() -> T) -> Option<T> {
-    // What a panic leaves half done belongs to the code that panicked. Our own state is written after `work` has returned.
+    // What a panic leaves half done belongs to the code that panicked. Our own state is written
+    // after `work` has returned.
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
@@ -125,7 +129,8 @@ pub(crate) fn pauses() -> ExponentialBackoff {
 /// Work that goes on for as long as what it is for.
 pub(crate) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Begins a task that ends with its work. If the work panics, the task reports that as an error and by `panicked`, and begins the work again after a pause.
+/// Begins a task that ends with its work. If the work panics, the task reports that as an error and
+/// by `panicked`, and begins the work again after a pause.
 pub(crate) fn keep(
     runtime: &Handle,
     name: String,
@@ -229,7 +234,9 @@ mod tests {
             Box::pin(async move { assert!(count > 3, "it panics in the future") })
         };
         let report = Arc::clone(&reported);
-        let panicked = move || drop(report.fetch_add(1, Ordering::Relaxed));
+        let panicked = move || {
+            report.fetch_add(1, Ordering::Relaxed);
+        };
         keep(&Handle::current(), "a test".to_owned(), begin, panicked).join().await.unwrap();
         assert_eq!((begun.load(Ordering::Relaxed), reported.load(Ordering::Relaxed)), (4, 3));
         // 1 s, 2 s and 4 s, and at most as much again.

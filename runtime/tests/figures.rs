@@ -1,6 +1,8 @@
-//! The figures of `backing_services::manual::defaults`, each from both sides of its boundary, by a clock that stands still until everybody waits.
+//! The figures of `backing_services::manual::defaults`, each from both sides of its boundary, by a
+//! clock that stands still until everybody waits.
 //!
-//! What goes by the clock of the wall (certificates, waivers, the ends of leases) is tested where it is decided.
+//! What goes by the clock of the wall (certificates, waivers, the ends of leases) is tested where
+//! it is decided.
 
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
@@ -110,7 +112,8 @@ const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// Whether what was measured is this figure. The timer of tokio counts in milliseconds, and rounds up.
+/// Whether what was measured is this figure. The timer of tokio counts in milliseconds, and rounds
+/// up.
 #[track_caller]
 fn assert_took(begun: Instant, figure: Duration) {
     let took = begun.elapsed();
@@ -346,7 +349,8 @@ mod following {
         let services = Wall::attach_from(&source).await.unwrap();
         let mut following = services.follow(source.clone());
         sleep(ms(10)).await;
-        // It never comes back: connecting takes longer than it may, which is half a minute each time.
+        // It never comes back: connecting takes longer than it may, which is half a minute each
+        // time.
         face("elders").take(Times { connect: ms(600_000), ..Times::default() });
         *source.values.lock().unwrap() = wall("elders");
         source.ring();

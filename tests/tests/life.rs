@@ -1,4 +1,5 @@
-//! The life of a resource whose service, source or caller misbehaves: a panic ends no task, a reattach is whole, and a caller that stops to poll holds up nothing.
+//! The life of a resource whose service, source or caller misbehaves: a panic ends no task, a
+//! reattach is whole, and a caller that stops to poll holds up nothing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests, and what panics is what is tested")]
 
@@ -25,12 +26,14 @@ use tokio::time::timeout;
 /// Ends a test that hangs.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A service of a third party that does what a test tells it. A script is found by the user of the locator.
+/// A service of a third party that does what a test tells it. A script is found by the user of the
+/// locator.
 struct Stage;
 
 type Act = Box<dyn Fn(usize) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// What a function of the service does before it does what it should. It is told how often it was called, from 1 on.
+/// What a function of the service does before it does what it should. It is told how often it was
+/// called, from 1 on.
 #[derive(Default)]
 struct Script {
     acts: Mutex<HashMap<&'static str, (Arc<Act>, Arc<AtomicUsize>)>>,
@@ -48,7 +51,11 @@ fn script(user: &str) -> Arc<Script> {
 }
 
 impl Script {
-    fn on<F: Future<Output = ()> + Send + 'static>(&self, function: &'static str, act: impl Fn(usize) -> F + Send + Sync + 'static) {
+    fn on<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        function: &'static str,
+        act: impl Fn(usize) -> F + Send + Sync + 'static,
+    ) {
         let act: Act = Box::new(move |count| Box::pin(act(count)));
         self.acts.lock().unwrap().insert(function, (Arc::new(act), Arc::default()));
     }
@@ -173,7 +180,8 @@ async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> bool {
 
 // A reattach is whole.
 
-/// Detaches the first one at the last moment: when everything is connected and checked, and the second one is about to be ready.
+/// Detaches the first one at the last moment: when everything is connected and checked, and the
+/// second one is about to be ready.
 async fn play_whose_first_is_detached_at_the_last_moment(name: &str) -> (Play, Resource<Stage>) {
     let services: Play = attached(&play(name)).await;
     let first = services.first.clone();
@@ -211,7 +219,10 @@ async fn nor_does_following_move_a_part_of_it() {
     // Both are others' now: their values have changed.
     let changed = Environment::from_iter(["FIRST", "SECOND"].into_iter().zip(1..).flat_map(|(field, number)| {
         let password = format!("{PASSWORD}-other");
-        [(format!("PLAY_{field}_URL"), format!("stage://volgers-{number}@localhost")), (format!("PLAY_{field}_PASSWORD"), password)]
+        [
+            (format!("PLAY_{field}_URL"), format!("stage://volgers-{number}@localhost")),
+            (format!("PLAY_{field}_PASSWORD"), password),
+        ]
     }));
     source.set(changed);
     assert!(timeout(SOON, following.next()).await.unwrap().is_none(), "following ends with the resource");
@@ -308,7 +319,10 @@ async fn a_panic_in_close_is_told_as_something_unfinished() {
     let services: Solo = attached(&solo("doek")).await;
     script("doek").on("close", |_| async { panic!("in close") });
     services.reattach(&solo("doek")).await.unwrap();
-    eventually("the former one's end", || logged(&["WARN", "closed before everybody was done", "field=\"solo\"", "unfinished=true"]) == 1).await;
+    eventually("the former one's end", || {
+        logged(&["WARN", "closed before everybody was done", "field=\"solo\"", "unfinished=true"]) == 1
+    })
+    .await;
     let detached = services.detach().await;
     let [cut] = detached.cut() else { panic!("{detached}") };
     assert_eq!((cut.field(), cut.users(), cut.former()), ("solo", 0, 0));
@@ -342,7 +356,8 @@ async fn a_panic_in_renew_is_reported_and_renewal_is_tried_again() {
     let services: Solo = attached(&leased("souplesse")).await;
     let renewed = || script("souplesse").calls("renew");
     eventually("it is renewed", || renewed() >= 1).await;
-    eventually("the log has it", || logged(&["WARN", "its credentials are not renewed", "`renew` of its service panicked"]) == 1).await;
+    eventually("the log has it", || logged(&["WARN", "its credentials are not renewed", "`renew` of its service panicked"]) == 1)
+        .await;
     let begun = Instant::now();
     eventually("it is renewed again", || renewed() >= 2).await;
     assert!(begun.elapsed() > Duration::from_millis(900), "after a pause: {:?}", begun.elapsed());
@@ -357,7 +372,8 @@ async fn a_panic_in_renew_is_reported_and_renewal_is_tried_again() {
 
 #[tokio::test]
 async fn the_end_of_a_lease_is_reported_when_it_comes_however_long_an_attempt_takes() {
-    // The first attempt to renew hangs until its own deadline, which is later than the end of the lease.
+    // The first attempt to renew hangs until its own deadline, which is later than the end of the
+    // lease.
     script("langzaam").on("connect", |count| async move {
         if count == 2 {
             std::future::pending::<()>().await;
@@ -369,7 +385,8 @@ async fn the_end_of_a_lease_is_reported_when_it_comes_however_long_an_attempt_ta
     let took = begun.elapsed();
     assert!((LIFE - Duration::from_millis(100)..LIFE + Duration::from_secs(1)).contains(&took), "{took:?}");
     assert_eq!(script("langzaam").calls("connect"), 2, "that attempt is still on its way");
-    let told = || logged(&["WARN", "its credentials have expired, and no others can be had", "rule=\"stale_value\"", "field=\"solo\""]);
+    let told =
+        || logged(&["WARN", "its credentials have expired, and no others can be had", "rule=\"stale_value\"", "field=\"solo\""]);
     let count = told();
     // Whoever takes the posture again gets in, and finds it, too. It is not told twice.
     let posture = services.solo.retake_posture().await.unwrap();
@@ -445,7 +462,12 @@ struct Told {
 
 impl Told {
     fn new(values: Environment) -> Self {
-        Self { values: Arc::new(Mutex::new(values)), asked: Arc::default(), panics: Arc::default(), signal: watch::Sender::new(0) }
+        Self {
+            values: Arc::new(Mutex::new(values)),
+            asked: Arc::default(),
+            panics: Arc::default(),
+            signal: watch::Sender::new(0),
+        }
     }
 
     fn set(&self, values: Environment) {
@@ -547,7 +569,10 @@ async fn events_that_are_lost_are_counted() {
     for round in 1..=66 {
         let name = format!("druk-{round}");
         source.set(solo(&name));
-        eventually("it is moved", || script(&name).connected() == 1 && Arc::ptr_eq(&services.solo.client().script, &script(&name))).await;
+        eventually("it is moved", || {
+            script(&name).connected() == 1 && Arc::ptr_eq(&services.solo.client().script, &script(&name))
+        })
+        .await;
     }
     // What was moved last may be told a moment later.
     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -121,7 +121,8 @@ fn read(manifest: &'static Manifest, source: &dyn Source, wanted: Option<&[Strin
     manifest.walk(&mut |leaf| {
         if loader.wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)) {
             loader.fields += 1;
-            // The source, `check` of the service and the type of a value are others' code. What follows a source reads it in a task that must not end by that.
+            // The source, `check` of the service and the type of a value are others' code. What
+            // follows a source reads it in a task that must not end by that.
             if panic::catch_unwind(AssertUnwindSafe(|| loader.load_field(leaf))).is_err() {
                 panicked.push(loader.fields);
             }

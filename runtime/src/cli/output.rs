@@ -12,7 +12,8 @@ use super::Why;
 
 /// Standard output. Whoever stops reading has seen what they wanted: it changes nothing of the exit status.
 ///
-/// It is written as the file that it is: what the standard library has for it takes a descriptor that cannot be written to for one that takes everything.
+/// It is written as the file that it is: what the standard library has for it takes a descriptor
+/// that cannot be written to for one that takes everything.
 pub(super) struct Output {
     stream: AutoStream<File>,
     file: File,
@@ -25,7 +26,8 @@ impl Output {
         Ok(Self { stream, file })
     }
 
-    /// Says whether all has been written. A file on a network's disk may only tell at the end that it is full.
+    /// Says whether all has been written. A file on a network's disk may only tell at the end that
+    /// it is full.
     pub(super) fn finish(mut self) -> Result<(), Why> {
         self.flush().map_err(broken)?;
         let is_regular = self.file.metadata().is_ok_and(|file| file.is_file());
@@ -93,7 +95,8 @@ fn unless_closed<T>(result: io::Result<T>, done: T) -> io::Result<T> {
     }
 }
 
-/// That standard output is gone for another reason, such as a full disk, or a descriptor that is closed or only open for reading.
+/// That standard output is gone for another reason, such as a full disk, or a descriptor that is
+/// closed or only open for reading.
 pub(super) fn broken(_: io::Error) -> Why {
     Box::new("standard output cannot be written to")
 }

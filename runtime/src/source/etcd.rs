@@ -170,7 +170,8 @@ async fn watch(mut client: Client, published: Published) {
     let mut is_told = false;
     loop {
         let begin = Instant::now();
-        // What the server sends goes through the HTTP client and the parser: a panic there is one more reason to watch again.
+        // What the server sends goes through the HTTP client and the parser: a panic there is one
+        // more reason to watch again.
         let refusal = match caught(client.watch(&published, &mut is_told)).await {
             Some(Err(refusal)) => refusal,
             None => panicked().into(),

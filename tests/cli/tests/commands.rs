@@ -567,7 +567,8 @@ fn output_that_is_lost_is_told() {
         fs::write(&path, "").unwrap();
         lost(kiosk(arguments).stdout(File::open(&path).unwrap()), &format!("{arguments:?} on what is open for reading alone"));
         assert_eq!(fs::read(&path).unwrap(), b"", "{arguments:?}");
-        // A file that grows until it may not grow any more: what was written before is there, and not all of it.
+        // A file that grows until it may not grow any more: what was written before is there, and
+        // not all of it.
         let path = folder.path().join("small");
         let small = File::create(&path).unwrap();
         let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"";
@@ -577,7 +578,8 @@ fn output_that_is_lost_is_told() {
     }
 }
 
-/// Rust's runtime opens `/dev/null` where there is no standard output. So nothing fails, and the status is that of what was looked at.
+/// Rust's runtime opens `/dev/null` where there is no standard output. So nothing fails, and the
+/// status is that of what was looked at.
 #[test]
 fn a_process_without_a_standard_output_has_the_status_of_what_it_found() {
     for (arguments, status) in KINDS {
