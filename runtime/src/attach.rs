@@ -26,8 +26,14 @@ use crate::target::Target;
 use crate::tasks::Tasks;
 use crate::watch::{Watch, watched};
 
-/// How long a resource may take to finish what is in flight when it is detached: 10 s, a third of the grace that Kubernetes gives a pod.
+/// How long detaching may take: 10 s, a third of the grace that Kubernetes gives a pod. What is in
+/// flight has 9 s of it.
 pub(crate) const DETACH_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long closing may take when a detach has waited for those who use a client, and waits for
+/// them no more: 900 ms. With the 9 s before, that leaves 100 ms for a busy machine to keep
+/// [`DETACH_DEADLINE`].
+pub(crate) const CUT_DEADLINE: Duration = Duration::from_millis(900);
 
 /// How long a client that was replaced by a reattach is kept for those who still use it: 30 s, the longest that a statement may take unless a locator
 /// says otherwise.
@@ -157,8 +163,7 @@ async fn attach_loaded(of: TypeId, manifest: &'static Manifest, loaded: Loaded, 
     waiver::report(&waivers);
     tracing::info!(services = manifest.struct_name(), fields, "attached");
 
-    let turn = tokio::sync::Mutex::new(Fixed::new(fixed));
-    let whole = Arc::new(Whole { of, manifest, runtime: tokio::runtime::Handle::current(), turn });
+    let whole = Arc::new(Whole::new(of, manifest, tokio::runtime::Handle::current(), Fixed::new(fixed)));
     let mut attempts = attempts.into_iter();
     let slot = |part| match part {
         Part::Value(slot) => Some(slot),
@@ -304,6 +309,15 @@ pub(crate) fn panicked() -> Failure {
         FailureKind::Protocol,
         "the driver panicked",
         "look at what answers on the port; if it is the right service, report this as a bug",
+    )
+}
+
+/// That a service's own code panicked, by the name of the function.
+pub(crate) fn panicked_in(function: &'static str) -> Failure {
+    Failure::new(
+        FailureKind::Protocol,
+        format!("`{function}` of its service panicked"),
+        "read the message of the panic on standard error, and report it to the authors of the service",
     )
 }
 

@@ -74,7 +74,10 @@ pub trait BackingServices: Attached {
     ///
     /// A struct within the one that was attached may be reattached alone: then its resources are.
     ///
-    /// Who reattaches at the same time does it by turns. Dropping the future leaves everything as it was.
+    /// Who reattaches at the same time does it by turns. The work is done in a task of the runtime
+    /// that attached, so it goes on if the future is not polled. Dropping the future ends it and
+    /// leaves everything as it was, unless the new clients take their places in that moment: then
+    /// all of them do.
     ///
     /// # Errors
     /// [`AttachError`], with everything that is wrong at every field, in declaration order. Then every client stays what it was.
@@ -104,7 +107,8 @@ pub trait BackingServices: Attached {
     ///
     /// Bursts of changes are collected. What is refused leaves everything as it was, and is said once; a service that is away is tried again, with
     /// pauses that grow, and one that does not let us in is not, until something changes. A SIGHUP is a reason to try in any case: from now on, it does not
-    /// end the process any more. The figures are in [the manual](crate::manual::defaults).
+    /// end the process any more. A panic in the source, or in a service while its values are
+    /// checked, is refused likewise. The figures are in [the manual](crate::manual::defaults).
     ///
     /// Following ends when what this returns is dropped, or when the resources are detached.
     #[cfg(feature = "follow")]
@@ -120,8 +124,10 @@ pub trait BackingServices: Attached {
         self.resources().into_iter().for_each(|resource| resource.posture_interval(interval));
     }
 
-    /// Lets everybody finish and closes everything, all resources at once, each within [`DETACH_DEADLINE`](crate::manual::defaults): that is what
-    /// [guards](crate::ClientGuard) and calls in flight have. What was not done by then is cut; the report says what, and so does a warning in the log.
+    /// Lets everybody finish and closes everything, all resources at once, within [10
+    /// s](crate::manual::defaults) in all. [Guards](crate::ClientGuard) and calls in flight have
+    /// all of it but the last second. What was not done by then is cut; the report says what, and
+    /// so does a warning in the log.
     ///
     /// New calls, by clones of a resource, fail from then on. A guard that is taken while it detaches is not waited for.
     #[cfg(feature = "net")]

@@ -161,7 +161,7 @@ mod fetching {
     use std::sync::Arc;
     use std::time::SystemTime;
 
-    use backing_services_rules::rule::{AMBIGUOUS_LOCATOR, MALFORMED_VALUE};
+    use backing_services_rules::rule::{AMBIGUOUS_LOCATOR, MALFORMED_VALUE, STALE_VALUE};
     use secrecy::ExposeSecret as _;
 
     use super::{FETCH_DEADLINE, Lease, is_about_login};
@@ -265,6 +265,15 @@ mod fetching {
         Failure::new(FailureKind::TimedOut, "its credentials were not fetched in time", help)
     }
 
+    /// That the target's credentials have expired.
+    pub(crate) fn expired(target: &Target) -> Option<Finding> {
+        let lease = target.fetched.as_ref()?.lease?;
+        (lease.not_after <= SystemTime::now()).then(|| {
+            Finding::new(&STALE_VALUE, "its credentials have expired, and no others can be had")
+                .help("look at what gives them: it is asked again every minute")
+        })
+    }
+
     /// Whoever fetches may repeat what a server said.
     fn told(failure: &Failure) -> Failure {
         let message = format!("its credentials could not be fetched: {}", printable(failure.message()));
@@ -273,4 +282,4 @@ mod fetching {
 }
 
 #[cfg(feature = "net")]
-pub(crate) use fetching::{fetch, fetched, hold_against_rules, is_same_login};
+pub(crate) use fetching::{expired, fetch, fetched, hold_against_rules, is_same_login};

@@ -20,9 +20,8 @@ use crate::finding::FailureKind;
 use crate::generation::{Handle, Life};
 use crate::manifest::Manifest;
 use crate::reattach::{Look, Which, reattach};
-use crate::renew::pauses;
 use crate::source::Source;
-use crate::tasks::{self, Tasks};
+use crate::tasks::{self, Tasks, Work, pauses};
 
 mod watcher;
 
@@ -46,6 +45,12 @@ pub enum Followed {
     Reattached(Vec<String>),
     /// What the source has now is refused, or a service is away. Everything stays as it was. It is said once, until something changes.
     Refused(Arc<AttachError>),
+    /// What follows the source panicked, in the source or in this crate. Everything stays as it
+    /// was, and following begins again after a pause, of at most two minutes.
+    Panicked,
+    /// So many events came before this one and were not fetched in time: at most 64 are kept. They
+    /// are in the log.
+    Missed(u64),
 }
 
 /// A source is followed as long as this lives.
@@ -60,12 +65,10 @@ pub struct Following {
 impl Following {
     /// What came of it next; `None` when following has ended, as the resources are detached. Who does not ask misses nothing but this: it is in the log too.
     pub async fn next(&mut self) -> Option<Followed> {
-        loop {
-            match self.events.recv().await {
-                Ok(event) => return Some(event),
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => return None,
-            }
+        match self.events.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Followed::Missed(missed)),
+            Err(broadcast::error::RecvError::Closed) => None,
         }
     }
 }
@@ -90,9 +93,12 @@ pub(crate) fn follow(of: (TypeId, &'static Manifest), resources: Vec<Handle>, so
     let runtime = resources.first().map(|resource| resource.0.seat().whole.runtime.clone());
     let resources = resources.iter().map(|resource| Arc::downgrade(&resource.0)).collect();
     let source = Arc::new(source);
-    let follower = Follower { of, resources, source, events: sender, refused: None, backoff: None };
+    let follower = Arc::new(Follower { of, resources, source, events: sender.clone() });
+    let begin = move || -> Work { Box::pin(Arc::clone(&follower).run(Known::default())) };
+    let panicked = move || drop(sender.send(Followed::Panicked));
+    let name = format!("the task that follows the source of `{}`", of.1.struct_name());
     // Without a resource there is nothing to follow.
-    let task = runtime.map(|runtime| tasks::spawn(&runtime, follower.run()).abort_handle());
+    let task = runtime.map(|runtime| tasks::keep(&runtime, name, begin, panicked).abort_handle());
     Following { events, task }
 }
 
@@ -101,6 +107,11 @@ struct Follower {
     resources: Vec<Weak<dyn Life>>,
     source: Arc<dyn Source>,
     events: broadcast::Sender<Followed>,
+}
+
+/// What is known from the last time that the source was looked at.
+#[derive(Default)]
+struct Known {
     /// What was refused last.
     refused: Option<Refused>,
     /// When a service that is away is tried again.
@@ -132,7 +143,7 @@ impl Bell {
 
 impl Follower {
     /// Dropping this future ends its helpers, and the watcher.
-    async fn run(mut self) {
+    async fn run(self: Arc<Self>, mut known: Known) {
         let bell = Arc::new(Bell::default());
         let changes = self.source.changes();
         let mut helpers = Tasks::new();
@@ -142,6 +153,7 @@ impl Follower {
                 while signal.changed().await.is_ok() {
                     bell.ring();
                 }
+                tracing::warn!("what told of changes of the source is gone: the source is looked at every minute");
             });
         }
         for resource in &self.resources {
@@ -165,14 +177,14 @@ impl Follower {
             // Before looking, so that what changes meanwhile is told; after it, so that what was found is watched.
             watcher.watch(&files);
             let asked = bell.asked.swap(false, Ordering::AcqRel);
-            let Some(found) = self.look(asked).await else { return };
+            let Some(found) = self.look(&mut known, asked).await else { return };
             files.clone_from(&folders);
             files.extend(found);
             if watcher.watch(&files) {
                 bell.ring();
             }
-            let pause = match &self.refused {
-                Some(refused) if refused.passes => self.backoff.get_or_insert_with(pauses).next().unwrap_or(ANYHOW),
+            let pause = match &known.refused {
+                Some(refused) if refused.passes => known.backoff.get_or_insert_with(pauses).next().unwrap_or(ANYHOW),
                 _ => ANYHOW,
             };
             if timeout(pause, bell.rings.notified()).await.is_ok() {
@@ -183,20 +195,20 @@ impl Follower {
     }
 
     /// Looks at the source, and reattaches what changed. Gives the files that were read; `None` when there is nothing to follow for any more.
-    async fn look(&mut self, asked: bool) -> Option<Vec<PathBuf>> {
+    async fn look(&self, known: &mut Known, asked: bool) -> Option<Vec<PathBuf>> {
         let resources: Vec<_> = self.resources.iter().filter_map(Weak::upgrade).map(Handle).collect();
         let is_over = || resources.is_empty() || resources.iter().any(|resource| resource.0.is_detached());
         if is_over() {
             return None;
         }
         // A server that did not let us in is not asked again with the same password: that would only lock the account.
-        let known_bad = self.refused.as_ref().filter(|refused| !refused.passes && !asked).map(|refused| refused.values);
-        let Look { result, files, values } =
-            reattach(self.of, &resources, Arc::clone(&self.source), Which::Changed, known_bad).await;
+        let known_bad = known.refused.as_ref().filter(|refused| !refused.passes && !asked).map(|refused| refused.values);
+        let source = Arc::clone(&self.source);
+        let Look { result, files, values } = reattach(self.of, &resources, source, Which::Changed, known_bad).await;
         match result {
             None => {}
             Some(Ok(reattached)) => {
-                (self.refused, self.backoff) = (None, None);
+                (known.refused, known.backoff) = (None, None);
                 if !reattached.is_empty() {
                     let _ = self.events.send(Followed::Reattached(reattached));
                 }
@@ -204,12 +216,12 @@ impl Follower {
             Some(Err(_)) if is_over() => return None,
             Some(Err(error)) => {
                 let refused = Refused::of(&error, values);
-                if self.refused.as_ref() != Some(&refused) {
+                if known.refused.as_ref() != Some(&refused) {
                     let services = self.of.1.struct_name();
                     let why = error.in_one_line();
                     tracing::warn!(services, "what the source has now is refused, and everything stays as it was: {why}");
                     let _ = self.events.send(Followed::Refused(Arc::new(error)));
-                    (self.refused, self.backoff) = (Some(refused), None);
+                    (known.refused, known.backoff) = (Some(refused), None);
                 }
             }
         }

@@ -4,14 +4,14 @@ use std::any::TypeId;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::attach::{CLOSE_DEADLINE, DETACH_DEADLINE, DRAIN_DEADLINE, unless, within};
+use crate::attach::{CLOSE_DEADLINE, CUT_DEADLINE, DETACH_DEADLINE, DRAIN_DEADLINE, panicked_in, unless};
 use crate::check::{self, Fingerprint, waiver};
 use crate::connected::{Closing, Connected};
 use crate::detach::Cut;
@@ -30,8 +30,55 @@ pub(crate) struct Whole {
     pub(crate) manifest: &'static Manifest,
     /// Where what outlives a call goes on: the runtime that attached.
     pub(crate) runtime: tokio::runtime::Handle,
-    /// Who reattaches holds it. There is one for the whole struct, so nobody ever waits for a second one.
-    pub(crate) turn: tokio::sync::Mutex<Fixed>,
+    /// What a reattach or a renewal takes out while it goes on: then it is their turn. There is one
+    /// for the whole struct, so a turn never waits for a second one.
+    fixed: Mutex<Option<Fixed>>,
+    /// Wakes those who wait for their turn.
+    passed: Notify,
+}
+
+impl Whole {
+    pub(crate) fn new(of: TypeId, manifest: &'static Manifest, runtime: tokio::runtime::Handle, fixed: Fixed) -> Self {
+        Self { of, manifest, runtime, fixed: Mutex::new(Some(fixed)), passed: Notify::new() }
+    }
+
+    /// Waits for the turn. A waiter that is not polled holds up no other one: the turn goes to the
+    /// first that asks for it.
+    ///
+    /// A turn is for a task of the runtime, which is polled whatever its caller does.
+    pub(crate) async fn turn(self: &Arc<Self>) -> Turn {
+        loop {
+            let passed = self.passed.notified();
+            if let Some(fixed) = self.slot().take() {
+                return Turn { fixed: Some(fixed), whole: Arc::clone(self) };
+            }
+            passed.await;
+        }
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Fixed>> {
+        self.fixed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The turn to change resources of one struct. It passes on when this is dropped.
+pub(crate) struct Turn {
+    /// `None` only while it is dropped.
+    fixed: Option<Fixed>,
+    whole: Arc<Whole>,
+}
+
+impl Turn {
+    pub(crate) const fn fixed(&mut self) -> Option<&mut Fixed> {
+        self.fixed.as_mut()
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *self.whole.slot() = self.fixed.take();
+        self.whole.passed.notify_waiters();
+    }
 }
 
 /// The field that a resource belongs to.
@@ -74,7 +121,7 @@ pub(crate) struct Common {
     seat: Arc<Seat>,
     orders: watch::Sender<Orders>,
     /// How many generations are on their way out.
-    leaving: watch::Sender<usize>,
+    leaving: watch::Sender<Leavers>,
     /// Whether the last attempt to take the posture again failed.
     retaking_fails: AtomicBool,
 }
@@ -152,7 +199,9 @@ impl<S: Service> AnyGeneration for Generation<S> {
     }
 
     fn renew<'a>(&'a self, target: &'a Target) -> Pin<Box<dyn Future<Output = Result<bool, Refusal>> + Send + 'a>> {
-        Box::pin(S::renew(&self.client, target))
+        // A service's own code: its panic is a refusal, and what renews goes on.
+        let renewing = tasks::caught(async { S::renew(&self.client, target).await });
+        Box::pin(async move { renewing.await.unwrap_or_else(|| Err(panicked_in("renew").into())) })
     }
 
     fn renewed(&self, facts: Facts, posture: Arc<Posture>) {
@@ -203,36 +252,82 @@ impl<S: Service> Shared<S> {
     pub(crate) fn field(&self) -> &str {
         &self.common.seat.field
     }
+}
 
-    /// Publishes the next generation, and lets the one before finish. Gives the client back where the resource is detached.
-    fn succeed(&self, client: S::Client, posture: Posture, facts: Facts) -> Result<(), S::Client> {
-        // Detaching waits until this borrow ends: nothing is published after it has begun.
-        let orders = self.common.orders.borrow();
-        if orders.detached {
-            return Err(client);
-        }
-        let next = Generation::new(Arc::new(client), Arc::new(posture), facts);
-        let former = self.common.leaving(self.current.swap(next));
-        drop(orders);
-        self.common.succeeded(former);
-        Ok(())
+/// That a resource is not detached, for as long as this lives: detaching waits for the end of the
+/// borrow.
+///
+/// It is not `Send`, so no task waits for anything while it has one.
+pub(crate) struct Held<'a> {
+    _orders: watch::Ref<'a, Orders>,
+}
+
+/// The one step that puts a generation that is ready in its place. Gives the former one.
+pub(crate) type Step<'a> = Box<dyn FnOnce(&Held<'_>) -> Arc<dyn AnyGeneration> + 'a>;
+
+/// Publishes all of them, or none. Gives them back if one of the resources is detached.
+///
+/// All resources are held before the first generation is published. What may fail or panic comes
+/// before that as well; what is left is one swap of a pointer for each.
+pub(crate) fn publish(each: Vec<(&Handle, Connected, Facts)>) -> Result<(), Vec<Connected>> {
+    let common: Vec<_> = each.iter().map(|(resource, ..)| resource.0.common()).collect();
+    let Some(held) = common.iter().map(|common| common.hold()).collect::<Option<Vec<_>>>() else {
+        return Err(each.into_iter().map(|(_, connected, _)| connected).collect());
+    };
+    let ready: Vec<_> = each.into_iter().map(|(resource, connected, facts)| resource.0.next(connected, facts)).collect();
+    let mut former = Vec::with_capacity(ready.len());
+    former.extend(ready.into_iter().zip(&held).map(|(publish, held)| publish(held)));
+    // Counted while they are held, so that a detach that comes next waits for them.
+    let former: Vec<_> = common.iter().zip(former).map(|(common, former)| common.leaving(former, Leavers::former)).collect();
+    drop(held);
+    common.iter().zip(former).for_each(|(common, former)| common.succeeded(former));
+    Ok(())
+}
+
+/// How many generations are on their way out.
+#[derive(Clone, Copy, Default)]
+struct Leavers {
+    former: usize,
+    /// The one that was current when the resource was detached.
+    last: usize,
+}
+
+impl Leavers {
+    const fn former(&mut self) -> &mut usize {
+        &mut self.former
+    }
+
+    const fn last(&mut self) -> &mut usize {
+        &mut self.last
+    }
+
+    const fn is_none(&self) -> bool {
+        self.former == 0 && self.last == 0
     }
 }
 
 impl Common {
     fn new(seat: Arc<Seat>) -> Self {
         let orders = Orders { interval: Some(crate::retake::INTERVAL), detached: false, hurry: false };
-        Self { seat, orders: watch::Sender::new(orders), leaving: watch::Sender::new(0), retaking_fails: AtomicBool::new(false) }
+        let leaving = watch::Sender::new(Leavers::default());
+        Self { seat, orders: watch::Sender::new(orders), leaving, retaking_fails: AtomicBool::new(false) }
+    }
+
+    /// Keeps the resource from being detached; `None` if it is.
+    fn hold(&self) -> Option<Held<'_>> {
+        let orders = self.orders.borrow();
+        (!orders.detached).then_some(Held { _orders: orders })
     }
 
     /// What has just been swapped out: the swap has turned every guard into an owner, so the last owner is the last user.
-    fn leaving(&self, generation: Arc<dyn AnyGeneration>) -> Leaving {
-        self.leaving.send_modify(|count| *count += 1);
+    fn leaving(&self, generation: Arc<dyn AnyGeneration>, which: fn(&mut Leavers) -> &mut usize) -> Leaving {
+        self.leaving.send_modify(|leavers| *which(leavers) += 1);
         Leaving {
             closing: generation.closing(),
             in_use: generation.in_use(),
             users: Arc::downgrade(&generation),
-            _counted: Counted(self.leaving.clone()),
+            hurry: self.orders.subscribe(),
+            _counted: Counted(self.leaving.clone(), which),
         }
     }
 
@@ -242,35 +337,39 @@ impl Common {
         self.orders.send_modify(|_| ());
         self.retaking_fails.store(false, Ordering::Release);
 
-        let mut orders = self.orders.subscribe();
         let field = self.seat.field.clone();
         tasks::spawn(&self.seat.whole.runtime, async move {
-            let hurry = async {
-                if orders.wait_for(|orders| orders.hurry).await.is_err() {
-                    // Every handle is gone. That is no hurry for those who use the client.
-                    std::future::pending::<()>().await;
-                }
-            };
-            let ended = former.end(Instant::now() + DRAIN_DEADLINE, hurry).await;
+            let ended = former.end(Instant::now() + DRAIN_DEADLINE).await;
             ended.warn(&field);
         });
     }
 
     /// Lets everybody finish, and closes: `last` gives the generation that nobody gets any more. Whoever comes second waits for the first.
+    ///
+    /// Those who use it have all of the time but the last second. Then all of its generations are
+    /// closed, and that has ended by the deadline, too.
     async fn detach(&self, last: impl FnOnce() -> Arc<dyn AnyGeneration>) -> Option<Cut> {
         let deadline = Instant::now() + DETACH_DEADLINE;
+        let patience = deadline - CLOSE_DEADLINE;
         let is_first = self.orders.send_if_modified(|orders| !std::mem::replace(&mut orders.detached, true));
-        let mut ended = Ended::default();
-        if is_first {
-            let leaving = self.leaving(last());
-            ended = leaving.end(deadline, std::future::pending()).await;
-        }
+        // At the same time as the former ones, which have no more time than this one.
+        let last = is_first.then(|| {
+            let leaving = self.leaving(last(), Leavers::last);
+            tasks::spawn(&self.seat.whole.runtime, leaving.end(patience))
+        });
         let mut leaving = self.leaving.subscribe();
-        if tokio::time::timeout_at(deadline, leaving.wait_for(|count| *count == 0)).await.is_err() {
-            ended.former = *leaving.borrow();
+        let mut former = 0;
+        if timeout_at(patience, leaving.wait_for(Leavers::is_none)).await.is_err() {
+            former = leaving.borrow().former;
             self.orders.send_modify(|orders| orders.hurry = true);
-            let _ = within(2 * CLOSE_DEADLINE, leaving.wait_for(|count| *count == 0)).await;
+            let _ = timeout_at(deadline, leaving.wait_for(Leavers::is_none)).await;
         }
+        let ended = match last {
+            // What panicked has not finished.
+            Some(last) => last.join().await.unwrap_or(Ended { users: 0, former: 0, unfinished: true }),
+            None => Ended::default(),
+        };
+        let ended = Ended { former, ..ended };
         ended.warn(&self.seat.field);
         ended.cut(&self.seat.field)
     }
@@ -281,27 +380,44 @@ struct Leaving {
     closing: Closing,
     users: Weak<dyn AnyGeneration>,
     in_use: watch::Receiver<()>,
+    hurry: watch::Receiver<Orders>,
     _counted: Counted,
 }
 
 /// One of those that are counted, until it is dropped.
-struct Counted(watch::Sender<usize>);
+struct Counted(watch::Sender<Leavers>, fn(&mut Leavers) -> &mut usize);
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count = count.saturating_sub(1));
+        self.0.send_modify(|leavers| {
+            let count = (self.1)(leavers);
+            *count = count.saturating_sub(1);
+        });
     }
 }
 
 impl Leaving {
-    /// Waits for the last user, until the deadline or until somebody is in a hurry; then closes.
-    async fn end(mut self, deadline: Instant, hurry: impl Future<Output = ()>) -> Ended {
+    /// Waits for the last user until `patience` ends or there is a hurry. Then closes: in what is
+    /// left of the patience, and at most `CUT_DEADLINE` after it or after a hurry has begun.
+    async fn end(mut self, patience: Instant) -> Ended {
         let last_user = async { while self.in_use.changed().await.is_ok() {} };
-        let in_time = tokio::time::timeout_at(deadline, unless(hurry, last_user)).await;
+        let in_time = timeout_at(patience, unless(hurried(self.hurry.clone()), last_user)).await;
         let users = if matches!(in_time, Ok(Some(()))) { 0 } else { self.users.strong_count() };
-        let rest = deadline.saturating_duration_since(Instant::now()).max(CLOSE_DEADLINE);
-        let unfinished = within(rest, self.closing).await.is_err();
-        Ended { users, former: 0, unfinished }
+        let out_of_time = async {
+            let _ = timeout_at(patience, hurried(self.hurry)).await;
+            sleep(CUT_DEADLINE).await;
+        };
+        // A service's own code: what panics there has not finished.
+        let closed = unless(out_of_time, tasks::caught(self.closing)).await;
+        Ended { users, former: 0, unfinished: closed != Some(Some(())) }
+    }
+}
+
+/// Comes when former generations are to be closed.
+async fn hurried(mut orders: watch::Receiver<Orders>) {
+    if orders.wait_for(|orders| orders.hurry).await.is_err() {
+        // Every handle is gone. That is no hurry for those who use the client.
+        std::future::pending::<()>().await;
     }
 }
 
@@ -339,8 +455,8 @@ pub(crate) trait Life: Send + Sync {
     /// Makes what was connected ready to be published.
     fn make_ready<'a>(&'a self, connected: &'a Connected) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-    /// Publishes what was connected. Gives it back where the resource is detached.
-    fn publish(&self, connected: Connected, facts: Facts) -> Option<Connected>;
+    /// The next generation, ready to be published by [`publish`].
+    fn next(&self, connected: Connected, facts: Facts) -> Step<'_>;
 
     /// Puts a generation with the same client in the place of the current one, which then has an end: gives that. Who comes now finds a client that is about to be
     /// closed, and is not waited for.
@@ -359,16 +475,20 @@ impl<S: Service> Life for Shared<S> {
     fn make_ready<'a>(&'a self, connected: &'a Connected) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
             let former = self.current();
-            if let Some(client) = connected.client::<S>() {
-                S::make_ready(client, former.client()).await;
+            // A service's own code: what it does not do, the client does when it is asked for it.
+            if let Some(client) = connected.client::<S>()
+                && tasks::caught(async { S::make_ready(client, former.client()).await }).await.is_none()
+            {
+                let field = self.field();
+                tracing::warn!(field, "`make_ready` of its service panicked, and its next client takes its place as it is");
             }
         })
     }
 
-    fn publish(&self, connected: Connected, facts: Facts) -> Option<Connected> {
+    fn next(&self, connected: Connected, facts: Facts) -> Step<'_> {
         let (client, posture) = connected.into_parts::<S>();
-        let refused = self.succeed(client, posture.clone(), facts).err()?;
-        Some(Connected::of::<S>(refused, posture, Vec::new()))
+        let next = Generation::new(Arc::new(client), Arc::new(posture), facts);
+        Box::new(|_| self.current.swap(next))
     }
 
     fn retire(&self) -> Arc<dyn AnyGeneration> {

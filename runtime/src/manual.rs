@@ -11,16 +11,19 @@
 /// | attaching a whole struct | 30 s | about what an orchestrator gives a pod to become ready | `#[services(deadline = 10)]`, in seconds |
 /// | one connection, and one handshake | 10 s | three lost SYNs are repeated within 7 s (RFC 6298) | `connect_timeout` in the locator, in seconds |
 /// | a pool of connections that is full | 10 connections; a caller waits 10 s for one, with `Sqlite` 30 s and with `Smtp` 60 s, and then has the driver's error | a pool that is too small shows as an error, not as a queue without end | `max_connections` in the locator; `connect_timeout`, with `Smtp` `response_timeout` |
-/// | detaching one resource | 10 s, and at most 2 s more to close what was cut | a third of the grace that Kubernetes gives a pod | |
+/// | detaching a whole struct, with all that it does | 10 s. Those who use a client have 9 s of it; what was cut then has 900 ms to close | a third of the grace that Kubernetes gives a pod | |
 /// | a client that was replaced, for those who still use it | 30 s | the longest that a statement may take, unless a locator says otherwise | take a guard for each piece of work |
 /// | a client that replaces another one, to open as many connections as that one has | 5 s, and what the deadline of attaching leaves; then it takes its place as it is | several times what all of them take together, which is not much more than one takes; whoever rotates a password has not to wait for the rest | |
 /// | following a source: a burst | over after 200 ms of quiet, or after 2 s | whoever writes a file in pieces stays below the first; a writer who never rests does not stop it | |
 /// | following a source: looking anyhow | every minute | some file systems do not tell of changes | a SIGHUP |
+/// | following a source: events that are not fetched | 64 are kept; of more than that the oldest are lost, and an event counts them | each is in the log, too | |
+/// | a task that renews, follows or takes the posture again, and panics | it begins again after 1 s, doubled up to a minute, with jitter, and reports that each time | what panics once may not panic again, and without the task no password is renewed | |
 /// | following a source: a service that is away | tried again after 1 s, doubled up to a minute, with jitter | it comes back by itself; one that refuses the password does not, and is not asked again | |
 /// | taking the posture again | every hour, or up to a tenth sooner | it costs a login each time, and what it finds has to be mended by a person; what was attached at once does not come back at once | `services.posture_interval(…)` |
 /// | credentials that expire: fetching them | after two thirds of their life, or up to a tenth sooner; never within a second | a third is left for attempts that fail: five of the 15 minutes that a token of RDS is good; what was attached at once does not come back at once | give `Credential` another `not_after` |
 /// | credentials that expire: one fetch | 10 s, and at most half of the time that attaching has left | what a connection may take, which comes after it | |
 /// | credentials that expire: what gives them is away | asked again after 1 s, doubled up to a minute, with jitter; a password that the service refused is not tried again | it comes back by itself; a refused login that is repeated locks accounts | |
+/// | credentials that expire: their end | reported in the moment that it comes, in the log and as `stale_value` in the posture, until others are taken on | what is open may go on, and nothing new can log in | |
 /// | `health()` | 5 s | half of the usual interval between two probes | |
 /// | a locator | 8 KiB | real ones have a tenth | |
 /// | any value | 1 MiB | what a Kubernetes Secret can hold | |

@@ -6,19 +6,23 @@ use std::future::poll_fn;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use backing_services_rules::rule::{MISSING_VALUE, STALE_VALUE};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 
 use crate::attach::{Attempt, Limit, READY_DEADLINE, abandon, connect, unless};
 use crate::check::{self, Content, Fingerprint, Item, Loaded, Read};
 use crate::error::{AttachError, Problem, in_declaration_order};
-use crate::finding::{Finding, Place};
-use crate::generation::{Facts, Handle};
+use crate::finding::{Failure, FailureKind, Finding, Place};
+use crate::generation::{Facts, Handle, Turn, Whole, publish};
 use crate::manifest::Manifest;
 use crate::retake::detached;
 use crate::source::Source;
+use crate::tasks;
 
 /// Which resources are reattached.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,9 +60,12 @@ impl Fixed {
     }
 }
 
-/// Reattaches resources of one struct, which were attached at once; where the source has values that are known to be bad, it only looks at them.
+/// Reattaches resources of one struct, which were attached at once. If the source has values that are
+/// known to be bad, it only loads them.
 ///
-/// Dropping this future leaves everything as it was.
+/// All of it runs in a task of the runtime that attached: a caller that stops to poll this future
+/// delays nothing. Dropping the future ends the task, unless the task is about to publish: then
+/// everything is published.
 pub(crate) async fn reattach(
     (of, manifest): (TypeId, &'static Manifest),
     resources: &[Handle],
@@ -66,29 +73,97 @@ pub(crate) async fn reattach(
     which: Which,
     known_bad: Option<Fingerprint>,
 ) -> Look {
-    // Held until all is published: who comes second finds what the first has made.
-    let whole = resources.first().map(|first| Arc::clone(&first.0.seat().whole));
-    let mut turn = match &whole {
-        Some(whole) => Some(whole.turn.lock().await),
-        None => None,
+    let Some(whole) = resources.first().map(|first| Arc::clone(&first.0.seat().whole)) else {
+        let read = check::load(manifest, source, None, manifest.deadline()).await;
+        return match read {
+            Ok(Read { loaded, files, values }) => {
+                Look::new(Some(loaded.judged(manifest).map(|_| Vec::new())), files, values)
+            }
+            Err(unread) => Look::unread(unread.into_error(manifest)),
+        };
     };
-    // A struct within a struct is attached with that one, whose manifest says what its variables are called.
-    let is_part = which == Which::One || whole.as_ref().is_some_and(|whole| whole.of != of);
-    let manifest = whole.as_ref().map_or(manifest, |whole| whole.manifest);
-    let fields: Vec<_> = resources.iter().map(|resource| resource.0.seat().field.clone()).collect();
-    let limit = Limit::new(manifest.deadline());
-    let read = match check::load(manifest, source, is_part.then_some(fields), limit.whole).await {
-        Ok(read) => read,
-        Err(unread) => return Look::unread(unread.into_error(manifest)),
+    let (manifest, runtime) = (whole.manifest, whole.runtime.clone());
+    let decided = Arc::new(AtomicBool::new(false));
+    let work = Work {
+        // A struct within a struct is attached with that one, whose manifest names its variables.
+        is_part: which == Which::One || whole.of != of,
+        whole,
+        resources: resources.to_vec(),
+        source,
+        which,
+        known_bad,
+        decided: Arc::clone(&decided),
     };
-    let Read { loaded, files, values } = read;
-    let result = match (loaded.judged(manifest), &mut turn) {
-        (Ok(_), _) if known_bad == Some(values) => None,
-        (Ok(loaded), Some(fixed)) => Some(swap(resources, manifest, loaded, which, fixed, limit).await),
-        (Ok(_), None) => Some(Ok(Vec::new())),
-        (Err(error), _) => Some(Err(error)),
+    let task = tasks::spawn(&runtime, work.carry_out().in_current_span());
+    let _wanted = Wanted { task: task.abort_handle(), decided };
+    let done = task.join().await;
+    done.unwrap_or_else(|| Look::unread(unfinished(manifest, resources)))
+}
+
+/// One reattach, from loading to publishing.
+struct Work {
+    whole: Arc<Whole>,
+    resources: Vec<Handle>,
+    source: Arc<dyn Source>,
+    which: Which,
+    /// Whether some fields of the struct are reattached, and not all.
+    is_part: bool,
+    known_bad: Option<Fingerprint>,
+    decided: Arc<AtomicBool>,
+}
+
+impl Work {
+    async fn carry_out(self) -> Look {
+        let Self { whole, resources, source, which, is_part, known_bad, decided } = self;
+        // A second reattach finds what the first one has published.
+        let turn = whole.turn().await;
+        let manifest = whole.manifest;
+        let limit = Limit::new(manifest.deadline());
+        let fields = resources.iter().map(|resource| resource.0.seat().field.clone());
+        let wanted = is_part.then(|| fields.collect());
+        let Read { loaded, files, values } =
+            match check::load(manifest, source, wanted, limit.whole).await {
+                Ok(read) => read,
+                Err(unread) => return Look::unread(unread.into_error(manifest)),
+            };
+        let result = match loaded.judged(manifest) {
+            Ok(_) if known_bad == Some(values) => None,
+            Ok(loaded) => {
+                let swap = Swap { resources, manifest, which, turn, limit, decided };
+                Some(swap.carry_out(loaded).await)
+            }
+            Err(error) => Some(Err(error)),
+        };
+        Look::new(result, files, values)
+    }
+}
+
+/// That somebody waits for a swap. Without anybody, it is ended.
+struct Wanted {
+    task: AbortHandle,
+    decided: Arc<AtomicBool>,
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        if !self.decided.swap(true, Ordering::AcqRel) {
+            self.task.abort();
+        }
+    }
+}
+
+/// The task has ended before its work. It has published nothing: what publishes cannot end in the
+/// middle.
+fn unfinished(manifest: &'static Manifest, resources: &[Handle]) -> AttachError {
+    let failure = |resource: &Handle| {
+        let failure = Failure::new(
+            FailureKind::Unavailable,
+            "reattaching did not come to its end: it panicked, or the runtime that had attached it does not run any more",
+            "read the message of the panic on standard error, and report it; keep the runtime that attaches for as long as the process runs",
+        );
+        Problem::Failure(failure.in_place(&resource.0.generation().facts().place))
     };
-    Look { result: result.map(|result| result.map_err(AttachError::of_reattaching)), files, values }
+    AttachError::new(manifest.struct_name(), resources.len(), resources.iter().map(failure).collect())
 }
 
 /// What came of looking at a source.
@@ -104,10 +179,18 @@ pub(crate) struct Look {
 }
 
 impl Look {
+    fn new(
+        result: Option<Result<Vec<String>, AttachError>>,
+        files: Vec<PathBuf>,
+        values: Fingerprint,
+    ) -> Self {
+        let result = result.map(|result| result.map_err(AttachError::of_reattaching));
+        Self { result, files, values }
+    }
+
     /// The source gave no values in time. What was known of it before is known no more.
     fn unread(error: AttachError) -> Self {
-        let values = Fingerprint::of_all(&[]);
-        Self { result: Some(Err(AttachError::of_reattaching(error))), files: Vec::new(), values }
+        Self::new(Some(Err(error)), Vec::new(), Fingerprint::of_all(&[]))
     }
 
     pub(crate) fn done(self) -> Result<Vec<String>, AttachError> {
@@ -115,86 +198,111 @@ impl Look {
     }
 }
 
-async fn swap(
-    resources: &[Handle],
+/// What a task swaps, whose turn it is.
+struct Swap {
+    resources: Vec<Handle>,
     manifest: &'static Manifest,
-    loaded: Loaded,
     which: Which,
-    fixed: &mut Fixed,
+    turn: Turn,
     limit: Limit,
-) -> Result<Vec<String>, AttachError> {
-    let Loaded { items, mut problems, fields, today, .. } = loaded;
-    let (mut attempts, mut swapped) = (Vec::new(), Vec::new());
-    // What cannot be swapped: said once all else has been.
-    let mut stale = Vec::new();
-    for Item { ordinal, place, fingerprint, declaration, content } in items {
-        let resource = resources.iter().find(|resource| resource.0.seat().field == place.field);
-        match (content, resource) {
-            (Content::Resource { entry, target: Some(target) }, Some(resource)) => {
-                if resource.0.is_detached() {
-                    problems.push((ordinal, Problem::Failure(detached().in_place(&place))));
-                } else if which != Which::Changed || resource.0.fingerprint() != fingerprint {
-                    let facts = Facts { target: Arc::from(target), place, fingerprint };
-                    attempts.push(Attempt::new(ordinal, entry, declaration, facts));
-                    swapped.push(resource);
-                } else {
-                    fixed.told.remove(&place.field);
+    /// Whether it is settled if this is published. The first to set it has the say: the task, which
+    /// publishes; or the caller, who has dropped the future.
+    decided: Arc<AtomicBool>,
+}
+
+/// What of the values is to be done, field by field.
+struct Plan<'a> {
+    attempts: Vec<Attempt>,
+    /// The resource of each attempt.
+    swapped: Vec<&'a Handle>,
+    /// What cannot be swapped: it is reported once all else has been.
+    stale: Vec<(Place, Fingerprint, Content, bool)>,
+}
+
+impl Swap {
+    async fn carry_out(mut self, loaded: Loaded) -> Result<Vec<String>, AttachError> {
+        let Loaded { items, mut problems, fields, today, .. } = loaded;
+        let resources = std::mem::take(&mut self.resources);
+        let Plan { mut attempts, swapped, stale } = self.plan(items, &resources, &mut problems);
+        let is_refused = |problems: &[(usize, Problem)]| problems.iter().any(|(_, problem)| problem.is_denied());
+        let mut is_whole = !is_refused(&problems);
+        if is_whole {
+            let deadline = self.limit.deadline;
+            let connecting = async {
+                connect(&mut attempts, self.limit, today, &mut problems, None).await;
+                if !is_refused(&problems) {
+                    // What is not ready in time is published as it is.
+                    let _ = timeout_at(deadline.min(Instant::now() + READY_DEADLINE), make_ready(&attempts, &swapped)).await;
                 }
-            }
-            (Content::Resource { target: None, .. }, Some(_)) if which == Which::One => {
-                let finding = Finding::new(&MISSING_VALUE, "there is no locator for it any more").help("set it again");
-                problems.push((ordinal, Problem::Finding(finding.in_place(&place))));
-            }
-            (content, resource) => stale.push((place, fingerprint, content, resource.is_some())),
+            };
+            is_whole = unless(any_detached(&swapped), connecting).await.is_some() && !is_refused(&problems);
         }
-    }
-    let is_refused = |problems: &[(usize, Problem)]| problems.iter().any(|(_, problem)| problem.is_denied());
-    let mut is_whole = !is_refused(&problems);
-    if is_whole {
-        let connecting = async {
-            connect(&mut attempts, limit, today, &mut problems, None).await;
-            if !is_refused(&problems) {
-                // What is not ready in time is published as it is.
-                let _ = timeout_at(limit.deadline.min(Instant::now() + READY_DEADLINE), make_ready(&attempts, &swapped)).await;
-            }
-        };
-        is_whole = unless(any_detached(&swapped), connecting).await.is_some() && !is_refused(&problems);
-    }
-    if is_whole {
-        // Nothing is waited for from here on: they are all published at once.
-        let mut left = Vec::new();
-        let mut published = Vec::new();
-        for (attempt, resource) in attempts.iter_mut().zip(&swapped) {
-            let Some(connected) = attempt.connected.take() else { continue };
-            match resource.0.publish(connected, attempt.facts.clone()) {
-                None => published.push(attempt.facts.place.field.clone()),
-                Some(connected) => left.push(connected),
+        if is_whole && !self.decided.swap(true, Ordering::AcqRel) {
+            let each = attempts.iter_mut().zip(&swapped);
+            let each = each.filter_map(|(attempt, resource)| Some((*resource, attempt.connected.take()?, attempt.facts.clone())));
+            match publish(each.collect()) {
+                Ok(()) => return Ok(self.report(attempts, problems, stale)),
+                Err(left) => abandon(left).await,
             }
         }
-        if left.is_empty() {
-            let is_of_those = |ordinal| attempts.iter().any(|attempt| attempt.ordinal == ordinal);
-            let problems = problems.into_iter().filter(|(ordinal, _)| is_of_those(*ordinal));
-            check::report_warnings(&problems.map(|(_, problem)| problem).collect::<Vec<_>>());
-            let news = stale
-                .into_iter()
-                .filter(|(place, fingerprint, _, is_attached)| fixed.is_news(&place.field, *fingerprint, *is_attached));
-            check::report_warnings(
-                &news.map(|(place, _, content, is_attached)| told(&place, &content, is_attached)).collect::<Vec<_>>(),
-            );
-            for field in &published {
-                tracing::info!(field, "reattached");
+        for (attempt, resource) in attempts.iter().zip(&swapped) {
+            if resource.0.is_detached() {
+                problems.push((attempt.ordinal, Problem::Failure(detached().in_place(&attempt.facts.place))));
             }
-            return Ok(published);
         }
-        abandon(left).await;
+        abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
+        Err(AttachError::new(self.manifest.struct_name(), fields, in_declaration_order(problems)))
     }
-    for (attempt, resource) in attempts.iter().zip(&swapped) {
-        if resource.0.is_detached() {
-            problems.push((attempt.ordinal, Problem::Failure(detached().in_place(&attempt.facts.place))));
+
+    fn plan<'a>(&mut self, items: Vec<Item>, resources: &'a [Handle], problems: &mut Vec<(usize, Problem)>) -> Plan<'a> {
+        let mut plan = Plan { attempts: Vec::new(), swapped: Vec::new(), stale: Vec::new() };
+        for Item { ordinal, place, fingerprint, declaration, content } in items {
+            let resource = resources.iter().find(|resource| resource.0.seat().field == place.field);
+            match (content, resource) {
+                (Content::Resource { entry, target: Some(target) }, Some(resource)) => {
+                    if resource.0.is_detached() {
+                        problems.push((ordinal, Problem::Failure(detached().in_place(&place))));
+                    } else if self.which != Which::Changed || resource.0.fingerprint() != fingerprint {
+                        let facts = Facts { target: Arc::from(target), place, fingerprint };
+                        plan.attempts.push(Attempt::new(ordinal, entry, declaration, facts));
+                        plan.swapped.push(resource);
+                    } else if let Some(fixed) = self.turn.fixed() {
+                        fixed.told.remove(&place.field);
+                    }
+                }
+                (Content::Resource { target: None, .. }, Some(_)) if self.which == Which::One => {
+                    let finding = Finding::new(&MISSING_VALUE, "there is no locator for it any more").help("set it again");
+                    problems.push((ordinal, Problem::Finding(finding.in_place(&place))));
+                }
+                (content, resource) => plan.stale.push((place, fingerprint, content, resource.is_some())),
+            }
         }
+        plan
     }
-    abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
-    Err(AttachError::new(manifest.struct_name(), fields, in_declaration_order(problems)))
+
+    /// Reports what was published, and what could not be swapped. Gives the fields that were.
+    fn report(
+        &mut self,
+        attempts: Vec<Attempt>,
+        problems: Vec<(usize, Problem)>,
+        stale: Vec<(Place, Fingerprint, Content, bool)>,
+    ) -> Vec<String> {
+        let is_of_those = |ordinal| attempts.iter().any(|attempt| attempt.ordinal == ordinal);
+        let problems = problems.into_iter().filter(|(ordinal, _)| is_of_those(*ordinal));
+        check::report_warnings(&problems.map(|(_, problem)| problem).collect::<Vec<_>>());
+        if let Some(fixed) = self.turn.fixed() {
+            let mut is_news = |place: &Place, fingerprint, is_attached| fixed.is_news(&place.field, fingerprint, is_attached);
+            let news =
+                stale.into_iter().filter(|(place, fingerprint, _, is_attached)| is_news(place, *fingerprint, *is_attached));
+            let news = news.map(|(place, _, content, is_attached)| told(&place, &content, is_attached));
+            check::report_warnings(&news.collect::<Vec<_>>());
+        }
+        let published: Vec<_> = attempts.into_iter().map(|attempt| attempt.facts.place.field).collect();
+        for field in &published {
+            tracing::info!(field, "reattached");
+        }
+        published
+    }
 }
 
 /// All at once, so that this takes no longer than the slowest.

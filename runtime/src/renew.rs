@@ -7,20 +7,19 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use backing_services_rules::rule::STALE_VALUE;
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::sync::watch;
 
-use crate::attach::{CLOSE_DEADLINE, READY_DEADLINE, judge, unless, within};
+use crate::attach::{READY_DEADLINE, abandon, judge, unless, within};
 use crate::check;
 use crate::connected::Connected;
 use crate::credentials::{self, FETCH_DEADLINE};
 use crate::error::Problem;
-use crate::finding::{Failure, FailureKind, Finding};
-use crate::generation::{AnyGeneration, Facts, Life, Orders, Seat};
+use crate::finding::FailureKind;
+use crate::generation::{AnyGeneration, Facts, Handle, Life, Orders, Seat, publish};
 use crate::retake::jittered;
 use crate::service::Refusal;
 use crate::target::Target;
-use crate::tasks;
+use crate::tasks::{self, LONGEST_PAUSE, Work, pauses};
 
 /// The part of their life after which credentials are fetched again: two thirds. Of an hour that leaves twenty minutes for attempts that fail, and of the 15
 /// minutes of a token of RDS five.
@@ -29,19 +28,12 @@ const DUE: f64 = 2.0 / 3.0;
 /// How often the clock is looked at: a machine that slept, or whose clock was set, finds out within a minute.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// The longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
 /// Begins the task that renews credentials. It ends with the last handle of the resource, or when that is detached.
 pub(crate) fn begin(shared: &Arc<dyn Life>) {
-    let task = renew_each_generation(Arc::downgrade(shared), shared.orders());
-    tasks::spawn(&shared.seat().whole.runtime, task);
-}
-
-/// 1 s, doubled up to a minute, with as much again at random: for what is away, and comes back.
-pub(crate) fn pauses() -> ExponentialBackoff {
-    let builder = ExponentialBuilder::new().with_min_delay(Duration::from_secs(1)).with_max_delay(LONGEST_PAUSE);
-    builder.with_jitter().without_max_times().build()
+    let (resource, orders) = (Arc::downgrade(shared), shared.orders());
+    let begin = move || -> Work { Box::pin(renew_each_generation(Weak::clone(&resource), orders.clone())) };
+    let name = format!("the task that renews the credentials of `{}`", shared.seat().field);
+    tasks::keep(&shared.seat().whole.runtime, name, begin, || {});
 }
 
 async fn renew_each_generation(shared: Weak<dyn Life>, mut orders: watch::Receiver<Orders>) {
@@ -82,26 +74,29 @@ impl Renewing {
 
     async fn again_and_again(&mut self, shared: &Weak<dyn Life>) {
         while let Some(due) = self.due() {
-            until(due).await;
-            let mut pauses = pauses();
-            let (mut is_told, mut has_expired) = (false, false);
-            while let Err(refusal) = self.renew(shared).await {
-                let field = self.seat.field.as_str();
-                if !std::mem::replace(&mut is_told, true) {
-                    tracing::warn!(field, "its credentials are not renewed, and stay what they were: {refusal}");
-                }
-                if !has_expired && self.lease_is_over() {
-                    has_expired = true;
-                    self.tell_of_the_end();
-                }
-                tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
-            }
-            if is_told {
-                tracing::info!(field = self.seat.field, "its credentials are renewed again");
-            }
+            // However long renewing takes, the end of the lease is reported when it comes.
+            let end = end_of_lease(Weak::clone(shared), Weak::clone(&self.generation), Arc::clone(&self.facts.target));
+            unless(end, self.when_due(shared, due)).await;
         }
         // They do not expire. Another generation's may.
         std::future::pending::<()>().await;
+    }
+
+    /// Renews them once, however many attempts that takes.
+    async fn when_due(&mut self, shared: &Weak<dyn Life>, due: SystemTime) {
+        until(due).await;
+        let mut pauses = pauses();
+        let mut is_told = false;
+        while let Err(refusal) = self.renew(shared).await {
+            let field = self.seat.field.as_str();
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::warn!(field, "its credentials are not renewed, and stay what they were: {refusal}");
+            }
+            tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+        }
+        if is_told {
+            tracing::info!(field = self.seat.field, "its credentials are renewed again");
+        }
     }
 
     /// When the credentials are to be fetched again.
@@ -111,30 +106,16 @@ impl Renewing {
         lease.fetched.checked_add(jittered(life.mul_f64(DUE)))
     }
 
-    fn lease_is_over(&self) -> bool {
-        let lease = self.facts.target.fetched.as_ref().and_then(|fetched| fetched.lease);
-        lease.is_some_and(|lease| lease.not_after <= SystemTime::now())
-    }
-
-    /// What is open may go on; nothing new can log in.
-    fn tell_of_the_end(&self) {
-        let Some(generation) = self.generation.upgrade() else { return };
-        let finding = Finding::new(&STALE_VALUE, "its credentials have expired, and no others can be had")
-            .help("look at what gives them: it is asked again every minute")
-            .in_place(&self.facts.place);
-        check::report_warnings(&[Problem::Finding(finding.clone())]);
-        let mut posture = (*generation.posture()).clone();
-        posture.findings.push(finding);
-        generation.set_posture(Arc::new(posture));
-    }
-
     async fn renew(&mut self, shared: &Weak<dyn Life>) -> Result<(), Refusal> {
         let (declaration, today) = (self.seat.declaration, check::today());
         let (target, mut connected) = match self.fetch_and_try().await? {
             Tried::Same(target) => {
                 if let Some(generation) = self.generation.upgrade() {
                     self.facts.target = target;
-                    generation.renewed(self.facts.clone(), generation.posture());
+                    let mut posture = (*generation.posture()).clone();
+                    // They may have expired, and are good again.
+                    posture.findings.retain(|finding| finding.rule() != &STALE_VALUE);
+                    generation.renewed(self.facts.clone(), Arc::new(posture));
                 }
                 return Ok(());
             }
@@ -152,19 +133,19 @@ impl Renewing {
         judge(&mut connected.posture, findings, declaration, today, &self.facts.place);
         if let Some(finding) = connected.posture.findings.iter().find(|finding| finding.is_denied()) {
             let finding = finding.clone();
-            close(connected).await;
+            abandon([connected]).await;
             return Err(finding.into());
         }
 
         // Who reattaches comes before or after, and finds what this has made.
         let whole = Arc::clone(&self.seat.whole);
-        let turn = whole.turn.lock().await;
+        let turn = whole.turn().await;
         let facts = Facts { target, ..self.facts.clone() };
         let is_current =
             |generation: &Arc<dyn AnyGeneration>| shared.upgrade().is_some_and(|shared| shared.is_current(generation));
         let Some(generation) = self.generation.upgrade().filter(is_current) else {
             drop(turn);
-            close(connected).await;
+            abandon([connected]).await;
             return Ok(());
         };
         let taken = within(FETCH_DEADLINE, generation.renew(&facts.target)).await;
@@ -172,7 +153,7 @@ impl Renewing {
             Ok(is_in_place) => is_in_place,
             Err(refusal) => {
                 drop((turn, generation));
-                close(connected).await;
+                abandon([connected]).await;
                 return Err(refusal);
             }
         };
@@ -185,7 +166,7 @@ impl Renewing {
                 Some(shared) => {
                     // What is not ready in time takes its place as it is.
                     let _ = within(READY_DEADLINE, shared.make_ready(&connected)).await;
-                    shared.publish(connected, self.facts.clone())
+                    publish(vec![(&Handle(shared), connected, self.facts.clone())]).err().and_then(|mut left| left.pop())
                 }
                 None => Some(connected),
             }
@@ -193,7 +174,7 @@ impl Renewing {
         drop((turn, generation));
         tracing::info!(field = self.seat.field, is_in_place, "its credentials are renewed");
         if let Some(connected) = left {
-            close(connected).await;
+            abandon([connected]).await;
         }
         Ok(())
     }
@@ -229,9 +210,28 @@ impl Renewing {
     }
 }
 
-/// Nobody was given it, so there is nothing in flight.
-async fn close(connected: Connected) {
-    let _: Result<(), Failure> = within(CLOSE_DEADLINE, connected.abandon()).await;
+/// Reports the end of a lease when it comes, unless other credentials have been taken on by then.
+/// It does not end itself.
+///
+/// What is open may go on; nothing new can log in.
+async fn end_of_lease(shared: Weak<dyn Life>, generation: Weak<dyn AnyGeneration>, target: Arc<Target>) {
+    if let Some(lease) = target.fetched.as_ref().and_then(|fetched| fetched.lease) {
+        until(lease.not_after).await;
+    }
+    if let (Some(shared), Some(generation)) = (shared.upgrade(), generation.upgrade())
+        && shared.is_current(&generation)
+        && let facts = generation.facts()
+        && let Some(finding) = credentials::expired(&facts.target)
+    {
+        let mut posture = (*generation.posture()).clone();
+        if posture.findings.iter().all(|known| known.rule() != finding.rule()) {
+            let finding = finding.in_place(&facts.place);
+            check::report_warnings(&[Problem::Finding(finding.clone())]);
+            posture.findings.push(finding);
+            generation.set_posture(Arc::new(posture));
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Waits, by both clocks: by that of the wall, which tells when credentials expire, and by the one that nobody sets.

@@ -70,7 +70,10 @@ impl<S: Service> Resource<S> {
     /// before, which is closed when its last [guard](ClientGuard) is gone, or when its time [is up](crate::manual::defaults). This returns as soon as
     /// [`Resource::client`] gives the new one.
     ///
-    /// Who reattaches resources of one struct at the same time does it by turns. Dropping the future leaves everything as it was.
+    /// Who reattaches resources of one struct at the same time does it by turns. The work is done
+    /// in a task of the runtime that attached, so it goes on if the future is not polled. Dropping
+    /// the future ends it and leaves everything as it was, unless the new client takes its place in
+    /// that moment.
     ///
     /// # Errors
     /// [`AttachError`], with everything that is wrong. Then the client stays what it was.
@@ -106,13 +109,16 @@ impl<S: Service> Resource<S> {
     /// Asks the service whether it still answers, within [`HEALTH_DEADLINE`](crate::manual::defaults).
     ///
     /// # Errors
-    /// [`Refusal`], in this crate's own words.
+    /// [`Refusal`], in this crate's own words. A panic of the service's code is one, too.
     #[cfg(feature = "net")]
     pub async fn health(&self) -> Result<(), Refusal> {
         let generation = self.shared.current();
-        crate::attach::within(crate::attach::HEALTH_DEADLINE, S::health(generation.client()))
-            .await
-            .unwrap_or_else(|timed_out| Err(timed_out.into()))
+        // A service's own code: its panic is an answer, as whoever asks for it answers a probe.
+        let asked = crate::tasks::caught(async { S::health(generation.client()).await });
+        match crate::attach::within(crate::attach::HEALTH_DEADLINE, asked).await? {
+            Some(answer) => answer,
+            None => Err(crate::attach::panicked_in("health").into()),
+        }
     }
 }
 
@@ -162,7 +168,8 @@ pub trait AnyResource: fmt::Debug + Send + Sync {
     #[cfg(feature = "net")]
     fn health(&self) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + '_>>;
 
-    /// Lets everybody finish and closes, within [`DETACH_DEADLINE`](crate::manual::defaults). What was not done in time is cut, and told.
+    /// Lets everybody finish and closes, within [10 s](crate::manual::defaults) in all. What was
+    /// not done in time is cut, and told.
     ///
     /// From then on, new calls fail. Dropping the future does not stop it.
     #[cfg(feature = "net")]

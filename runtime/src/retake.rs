@@ -11,12 +11,13 @@ use tokio::sync::watch;
 
 use crate::attach::{CLOSE_DEADLINE, judge, unless, within};
 use crate::check;
+use crate::credentials;
 use crate::error::Problem;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::generation::{AnyGeneration, Facts, Life, Orders, Seat};
 use crate::posture::Posture;
 use crate::service::Refusal;
-use crate::tasks;
+use crate::tasks::{self, Work};
 
 /// How often a posture is taken again, unless somebody says otherwise: every hour. It costs a login each time, and what it finds has to be mended by a person.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -26,8 +27,10 @@ const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Begins the task that takes the posture again. It ends with the last handle of the resource, or when that is detached.
 pub(crate) fn begin(shared: &Arc<dyn Life>) {
-    let task = take_again_and_again(Arc::downgrade(shared), shared.orders());
-    tasks::spawn(&shared.seat().whole.runtime, task);
+    let (resource, orders) = (Arc::downgrade(shared), shared.orders());
+    let begin = move || -> Work { Box::pin(take_again_and_again(Weak::clone(&resource), orders.clone())) };
+    let name = format!("the task that takes the posture of `{}` again", shared.seat().field);
+    tasks::keep(&shared.seat().whole.runtime, name, begin, || {});
 }
 
 async fn take_again_and_again(shared: Weak<dyn Life>, mut orders: watch::Receiver<Orders>) {
@@ -107,7 +110,9 @@ impl Retaking {
             let _ = within(CLOSE_DEADLINE, closing).await;
             Ok::<_, Refusal>((posture, findings))
         });
-        let (mut posture, findings) = taken.await??;
+        let (mut posture, mut findings) = taken.await??;
+        // A server may let credentials in that have expired, or for a while.
+        findings.extend(credentials::expired(&self.facts.target));
         judge(&mut posture, findings, declaration, check::today(), &self.facts.place);
         Ok(posture)
     }

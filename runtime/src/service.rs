@@ -15,7 +15,9 @@ use crate::target::Target;
 /// A type of backing service: `Postgres`, `Redis`, or one of your own.
 ///
 /// The runtime loads and checks the locator, asks [`Service::connect`] for a client of a target that has passed, holds the
-/// posture against the rules, and wraps both in a [`Resource`](crate::Resource). An implementation never sees a locator as text: it builds its
+/// posture against the rules, and wraps both in a [`Resource`](crate::Resource). A panic in a
+/// function of it ends no task of the runtime: it is reported, and is a failure of what it was
+/// called for. An implementation never sees a locator as text: it builds its
 /// driver's options out of the target's checked parts, one setter at a time.
 ///
 /// ```
@@ -146,7 +148,8 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// As [`Service::connect`].
     fn health(client: &Self::Client) -> impl Future<Output = Result<(), Refusal>> + Send;
 
-    /// Finishes what is in flight and closes. It is dropped when the deadline for detaching passes.
+    /// Finishes what is in flight and closes. It is dropped when the deadline for detaching passes;
+    /// if the client was cut, that is after 900 ms.
     fn close(client: &Self::Client) -> impl Future<Output = ()> + Send;
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Every field is looked at, whatever was found at the ones before it.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 #[cfg(feature = "net")]
 use std::sync::Arc;
@@ -12,9 +13,7 @@ use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_
 use backing_services_rules::{Date, variable};
 
 use crate::error::{AttachError, Problem, in_declaration_order};
-#[cfg(feature = "net")]
-use crate::finding::{Failure, FailureKind};
-use crate::finding::{Finding, Place};
+use crate::finding::{Failure, FailureKind, Finding, Place};
 use crate::manifest::{Category, Declaration, Leaf, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot, Waiver};
 use crate::source::environment::{Snapshot, hash_of_base};
 use crate::source::{Group, Source};
@@ -201,16 +200,40 @@ fn read(
         fingerprints: Vec::new(),
         waivers: Vec::new(),
     };
+    let mut panicked = Vec::new();
     manifest.walk(&mut |leaf| {
         if loader.wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)) {
             loader.fields += 1;
             progress.0.store(loader.fields, Ordering::Release);
-            loader.load_field(leaf);
+            // The source, `check` of the service and the type of a value are others' code. What
+            // follows a source reads it in a task that must not end by that.
+            if panic::catch_unwind(AssertUnwindSafe(|| loader.load_field(leaf))).is_err() {
+                panicked.push(loader.fields);
+            }
         }
     });
-    let Loader { items, problems, files, fingerprints, fields, waivers, today, .. } = loader;
+    let Loader { items, mut problems, files, fingerprints, fields, waivers, today, .. } = loader;
+    problems.extend(failures(manifest, wanted, &panicked));
     let values = Fingerprint::of_all(&fingerprints);
     Read { loaded: Loaded { items, problems, fields, waivers, today }, files, values }
+}
+
+/// A failure at each field whose reading panicked, by its place in declaration order.
+fn failures(manifest: &'static Manifest, wanted: Option<&[String]>, panicked: &[usize]) -> Vec<(usize, Problem)> {
+    let (mut ordinal, mut failures) = (0, Vec::new());
+    if panicked.is_empty() {
+        return failures;
+    }
+    manifest.walk(&mut |leaf| {
+        ordinal += usize::from(wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)));
+        if panicked.contains(&ordinal) && failures.iter().all(|(known, _)| *known != ordinal) {
+            let place = Place { field: leaf.path.into_owned(), variable: Some(leaf.variable), origin: None };
+            let message = "reading it panicked: in the source, in `check` of its service, or in the type of the field";
+            let help = "read the message of the panic on standard error, and report it to the authors of what panicked";
+            failures.push((ordinal, Problem::Failure(Failure::new(FailureKind::Protocol, message, help).in_place(&place))));
+        }
+    });
+    failures
 }
 
 impl Loaded {

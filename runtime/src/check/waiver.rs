@@ -89,6 +89,11 @@ mod tests {
             covered("2027-02-01"),
             (true, vec!["the waiver of `superuser_account` ends on 2027-03-01 [expired_waiver]".to_owned()])
         );
+        // A month before, and not a day sooner.
+        let days_before = |days| Date::from_unix_days(Date::parse("2027-03-01").unwrap().to_unix_days() - days).to_string();
+        assert_eq!(covered(&days_before(32)), (true, vec![]));
+        assert_eq!(covered(&days_before(31)).1.len(), 1);
+        assert_eq!(covered("2027-03-01").1.len(), 1);
         assert!(covered("2027-03-01").0);
         assert_eq!(
             covered("2027-03-02"),

@@ -90,8 +90,8 @@ impl Watch for Lines {
         let Some(row) = rows.get_mut(index) else { return };
         row.settle(attempt);
         problems.iter().for_each(|(_, problem)| row.add(problem.clone()));
-        let mut out = Output::new(self.color);
         // Whether it could be written is told when the report is.
+        let Ok(mut out) = Output::new(self.color) else { return };
         let _ = out.tell(&text::line(&rows, index)).and_then(|()| out.flush());
     }
 }

@@ -24,7 +24,8 @@
 //! # Exit status
 //!
 //! 0 where nothing is refused: a warning, and what a waiver covers, are told and refuse nothing. 1 where something is. 2 where the command line is wrong, or the file that it names
-//! cannot be read, or the output cannot be written. 130 and 143 where it was interrupted or terminated before it was done.
+//! cannot be read, or the output cannot be written: the disk is full, or standard output is not
+//! open for writing. 130 and 143 where it was interrupted or terminated before it was done.
 //!
 //! # Formats
 //!
@@ -44,7 +45,8 @@
 //!
 //! No secret. A server's text is made [printable](crate::posture::printable) when it comes in, and is escaped as each format asks when it goes out. Results go to standard output; what is being done to standard
 //! error, and only where that is a terminal. Colours are for terminals, unless `NO_COLOR` is set or `--color` says otherwise. Who stops reading, as `head` does, changes nothing
-//! of the exit status.
+//! of the exit status. Nor does a process that is started without a standard output (`>&-`): Rust's
+//! runtime opens `/dev/null` in its place before `main`, and that takes everything.
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -135,8 +137,9 @@ fn explained(color: ColorChoice, error: &clap::Error) -> Result<u8, Why> {
         let _ = write!(AutoStream::new(io::stderr(), color), "{}", text.ansi());
         return Ok(USAGE);
     }
-    let mut out = Output::new(color);
-    write!(out, "{}", text.ansi()).and_then(|()| out.flush()).map_err(output::broken)?;
+    let mut out = Output::new(color)?;
+    write!(out, "{}", text.ansi()).map_err(output::broken)?;
+    out.finish()?;
     Ok(FINE)
 }
 
@@ -146,7 +149,7 @@ type Why = Box<dyn Display>;
 fn perform(manifest: &'static Manifest, source: Arc<dyn Source>, arguments: Arguments) -> Result<u8, Why> {
     let Arguments { program, line, color, task } = arguments;
     let program = program.as_str();
-    let mut out = Output::new(color);
+    let mut out = Output::new(color)?;
     let status = match task {
         Task::Report { command, env_file, only, deadline, format } => {
             let file = env_file.map(DotEnv::named).transpose().map_err(|why| Box::new(why) as Why)?;
@@ -201,7 +204,7 @@ fn perform(manifest: &'static Manifest, source: Arc<dyn Source>, arguments: Argu
             FINE
         }
     };
-    out.flush().map_err(output::broken)?;
+    out.finish()?;
     Ok(status)
 }
 

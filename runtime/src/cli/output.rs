@@ -1,6 +1,7 @@
 //! Standard output: with colours where they are wanted, and without complaint where nobody reads to the end.
 
-use std::io::{self, Stdout, Write};
+use std::fs::File;
+use std::io::{self, Write};
 
 use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice};
@@ -10,11 +11,32 @@ use textwrap::{Options, WordSplitter};
 use super::Why;
 
 /// Standard output. Whoever stops reading has seen what they wanted: it changes nothing of the exit status.
-pub(super) struct Output(AutoStream<Stdout>);
+///
+/// It is written as the file that it is: what the standard library has for it takes a descriptor
+/// that cannot be written to for one that takes everything.
+pub(super) struct Output {
+    stream: AutoStream<File>,
+    file: File,
+}
 
 impl Output {
-    pub(super) fn new(color: ColorChoice) -> Self {
-        Self(AutoStream::new(io::stdout(), color))
+    pub(super) fn new(color: ColorChoice) -> Result<Self, Why> {
+        let file = standard_output().map_err(broken)?;
+        let stream = AutoStream::new(file.try_clone().map_err(broken)?, color);
+        Ok(Self { stream, file })
+    }
+
+    /// Says whether all has been written. A file on a network's disk may only tell at the end that
+    /// it is full.
+    pub(super) fn finish(mut self) -> Result<(), Why> {
+        self.flush().map_err(broken)?;
+        let is_regular = self.file.metadata().is_ok_and(|file| file.is_file());
+        match is_regular.then(|| self.file.sync_data()) {
+            // A file system that knows nothing of it.
+            Some(Err(error)) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+            Some(Err(error)) => Err(broken(error)),
+            Some(Ok(())) | None => Ok(()),
+        }
     }
 
     /// Writes what a person reads: on a terminal, no line is wider than that.
@@ -24,6 +46,18 @@ impl Output {
             _ => self.write_all(text.as_bytes()),
         }
     }
+}
+
+#[cfg(unix)]
+fn standard_output() -> io::Result<File> {
+    use std::os::fd::AsFd as _;
+    io::stdout().as_fd().try_clone_to_owned().map(File::from)
+}
+
+#[cfg(windows)]
+fn standard_output() -> io::Result<File> {
+    use std::os::windows::io::AsHandle as _;
+    io::stdout().as_handle().try_clone_to_owned().map(File::from)
 }
 
 /// On a terminal with fewer columns there is no room to align anything.
@@ -46,11 +80,11 @@ fn folded(text: &str, columns: usize) -> String {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        unless_closed(self.0.write(bytes), bytes.len())
+        unless_closed(self.stream.write(bytes), bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        unless_closed(self.0.flush(), ())
+        unless_closed(self.stream.flush(), ())
     }
 }
 
@@ -61,7 +95,8 @@ fn unless_closed<T>(result: io::Result<T>, done: T) -> io::Result<T> {
     }
 }
 
-/// That standard output is gone for another reason, such as a full disk.
+/// That standard output is gone for another reason, such as a full disk, or a descriptor that is
+/// closed or only open for reading.
 pub(super) fn broken(_: io::Error) -> Why {
     Box::new("standard output cannot be written to")
 }

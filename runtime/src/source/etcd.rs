@@ -36,7 +36,7 @@ use tokio::time::Instant;
 use super::json::Wiped;
 use super::store::{Owned, Published, Snapshot, too_many};
 use super::{Changes, Source, Unreadable, Value};
-use crate::attach::within;
+use crate::attach::{panicked, within};
 use crate::check::store;
 use crate::error::AttachError;
 use crate::finding::{Failure, FailureKind, Finding};
@@ -45,6 +45,7 @@ use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::services::again::Again;
 use crate::services::http;
 use crate::target::Target;
+use crate::tasks::caught;
 
 /// The values below a prefix of an etcd. See [the module](self) for how it is read and watched.
 ///
@@ -171,7 +172,12 @@ async fn watch(mut client: Client, published: Published) {
     let mut is_told = false;
     loop {
         let begin = Instant::now();
-        let Err(refusal) = client.watch(&published, &mut is_told).await;
+        // What the server sends goes through the HTTP client and the parser: a panic there is one
+        // more reason to watch again.
+        let refusal = match caught(client.watch(&published, &mut is_told)).await {
+            Some(Err(refusal)) => refusal,
+            None => panicked().into(),
+        };
         if begin.elapsed() > GOOD {
             again = Again::new();
         }

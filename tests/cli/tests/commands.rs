@@ -499,16 +499,42 @@ fn a_hostile_environment_is_told_and_not_shown() {
     assert!(said.status == 1 && said.out.len() < 3000, "{}", said.out.len());
 }
 
-/// Each kind of command, and its exit status where everything is read.
-const KINDS: [(&[&str], i32); 7] = [
+/// Each command in each of its formats, and its exit status where everything is read.
+const KINDS: [(&[&str], i32); 26] = [
     (&["--help"], 0),
+    (&["--version"], 0),
+    (&["check", "--help"], 0),
     (&["check"], 1),
+    (&["check", "--format", "json"], 1),
+    (&["check", "--format", "sarif"], 1),
+    (&["check", "--format", "junit"], 1),
+    (&["check", "--format", "html"], 1),
     (&["attach"], 1),
+    (&["attach", "--format", "json"], 1),
+    (&["attach", "--format", "html"], 1),
+    (&["posture"], 1),
     (&["posture", "--format", "json"], 1),
+    (&["posture", "--format", "sarif"], 1),
+    (&["posture", "--format", "junit"], 1),
+    (&["manifest"], 0),
+    (&["template", "env"], 0),
+    (&["template", "kubernetes"], 0),
+    (&["template", "servicebinding"], 0),
+    (&["template", "networkpolicy"], 0),
+    (&["template", "systemd"], 0),
+    (&["template", "compose"], 0),
     (&["explain"], 0),
+    (&["explain", "plaintext_scheme"], 0),
     (&["grants", "orders"], 0),
     (&["completions", "zsh"], 0),
 ];
+
+#[test]
+fn every_command_is_among_the_kinds() {
+    for command in commands().iter().filter(|command| *command != "help") {
+        assert!(KINDS.iter().any(|(arguments, _)| arguments[0] == command), "{command}");
+    }
+}
 
 #[test]
 fn who_stops_reading_changes_nothing() {
@@ -528,11 +554,39 @@ fn who_stops_reading_changes_nothing() {
 
 #[test]
 fn output_that_is_lost_is_told() {
+    let lost = |command: &mut Command, what: &str| {
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        let expected = "error: standard output cannot be written to\n".to_owned();
+        assert_eq!(heard(output), Said { status: 2, out: String::new(), err: expected }, "{what}");
+    };
+    let folder = tempfile::tempdir().unwrap();
     for (arguments, _) in KINDS {
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let output = kiosk(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap();
-        let expected = "error: standard output cannot be written to\n".to_owned();
-        assert_eq!(heard(output), Said { status: 2, out: String::new(), err: expected }, "{arguments:?}");
+        lost(kiosk(arguments).stdout(full), &format!("{arguments:?} on a full disk"));
+        // One that a process may not write to any more.
+        let path = folder.path().join("read-only");
+        fs::write(&path, "").unwrap();
+        lost(kiosk(arguments).stdout(File::open(&path).unwrap()), &format!("{arguments:?} on what is open for reading alone"));
+        assert_eq!(fs::read(&path).unwrap(), b"", "{arguments:?}");
+        // A file that grows until it may not grow any more: what was written before is there, and
+        // not all of it.
+        let path = folder.path().join("small");
+        let small = File::create(&path).unwrap();
+        let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"";
+        let mut limited = Command::new("bash");
+        limited.args(["-c", script, KIOSK]).args(arguments).env_clear().stdin(Stdio::null()).stdout(small);
+        lost(&mut limited, &format!("{arguments:?} on a file that may not grow"));
+    }
+}
+
+/// Rust's runtime opens `/dev/null` where there is no standard output. So nothing fails, and the
+/// status is that of what was looked at.
+#[test]
+fn a_process_without_a_standard_output_has_the_status_of_what_it_found() {
+    for (arguments, status) in KINDS {
+        let mut closed = Command::new("bash");
+        closed.args(["-c", "exec \"$0\" \"$@\" >&-", KIOSK]).args(arguments).env_clear().stdin(Stdio::null());
+        assert_eq!(said(&mut closed), Said { status, out: String::new(), err: String::new() }, "{arguments:?}");
     }
 }
 

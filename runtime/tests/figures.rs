@@ -1,0 +1,372 @@
+//! The figures of `backing_services::manual::defaults`, each from both sides of its boundary, by a
+//! clock that stands still until everybody waits.
+//!
+//! What goes by the clock of the wall (certificates, waivers, the ends of leases) is tested where
+//! it is decided.
+
+#![cfg(feature = "net")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use backing_services::source::WithCredentials;
+use backing_services::{
+    AnyResource as _, AttachError, Attachment, BackingServices, Credential, Credentials, Environment, Failure, Posture, Refusal,
+    Resource, Scheme, Service, Target,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+/// A service whose functions take as long as a test says, by the user of the locator.
+struct Clock;
+
+/// How long each function takes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    connect: Duration,
+    make_ready: Duration,
+    health: Duration,
+    close: Duration,
+}
+
+#[derive(Default)]
+struct Face {
+    times: Mutex<Times>,
+    connected: AtomicUsize,
+}
+
+static FACES: LazyLock<Mutex<HashMap<String, Arc<Face>>>> = LazyLock::new(Mutex::default);
+
+fn face(user: &str) -> Arc<Face> {
+    Arc::clone(FACES.lock().unwrap().entry(user.to_owned()).or_default())
+}
+
+impl Face {
+    fn times(&self) -> Times {
+        *self.times.lock().unwrap()
+    }
+
+    fn take(&self, times: Times) {
+        *self.times.lock().unwrap() = times;
+    }
+
+    fn connected(&self) -> usize {
+        self.connected.load(Ordering::SeqCst)
+    }
+}
+
+struct Hand {
+    face: Arc<Face>,
+    number: usize,
+    is_closed: AtomicBool,
+}
+
+impl Service for Clock {
+    type Client = Hand;
+    const NAME: &'static str = "Clock";
+    const SCHEMES: &'static [Scheme] = &[Scheme::tls("clock").with_port(1)];
+
+    async fn connect(target: &Target) -> Result<Attachment<Hand>, Refusal> {
+        let face = face(target.user().unwrap_or_default());
+        sleep(face.times().connect).await;
+        let number = face.connected.fetch_add(1, Ordering::SeqCst) + 1;
+        Ok(Attachment::new(Hand { face, number, is_closed: AtomicBool::new(false) }, Posture::of::<Self>(target)))
+    }
+
+    async fn make_ready(client: &Hand, _: &Hand) {
+        sleep(client.face.times().make_ready).await;
+    }
+
+    async fn health(client: &Hand) -> Result<(), Refusal> {
+        sleep(client.face.times().health).await;
+        Ok(())
+    }
+
+    async fn close(client: &Hand) {
+        client.is_closed.store(true, Ordering::SeqCst);
+        sleep(client.face.times().close).await;
+    }
+}
+
+/// With the deadline that there is unless a struct says otherwise.
+#[derive(BackingServices)]
+#[services(prefix = "WALL")]
+struct Wall {
+    clock: Resource<Clock>,
+}
+
+const PASSWORD: &str = "hX2-vR9_wQ1z-kk8m";
+
+fn wall(user: &str) -> Environment {
+    Environment::from_iter([("WALL_CLOCK_URL", format!("clock://{user}@localhost").as_str()), ("WALL_CLOCK_PASSWORD", PASSWORD)])
+}
+
+async fn hung(user: &str) -> (Wall, Arc<Face>) {
+    (Wall::attach_from(&wall(user)).await.unwrap(), face(user))
+}
+
+const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// Whether what was measured is this figure. The timer of tokio counts in milliseconds, and rounds
+/// up.
+#[track_caller]
+fn assert_took(begun: Instant, figure: Duration) {
+    let took = begun.elapsed();
+    assert!((figure..figure + ms(10)).contains(&took), "{took:?}, and not {figure:?}");
+}
+
+fn kinds(error: &AttachError) -> Vec<&'static str> {
+    error.failures().map(|failure| failure.kind().name()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn attaching_has_30_seconds() {
+    face("aanloop").take(Times { connect: ms(29_990), ..Times::default() });
+    Wall::attach_from(&wall("aanloop")).await.unwrap();
+    face("aanloop").take(Times { connect: ms(30_010), ..Times::default() });
+    let begun = Instant::now();
+    let error = Wall::attach_from(&wall("aanloop")).await.err().unwrap();
+    assert_eq!(kinds(&error), ["timed_out"]);
+    assert_took(begun, ms(30_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_has_5_seconds() {
+    let (services, face) = hung("pols").await;
+    face.take(Times { health: ms(4_990), ..Times::default() });
+    services.clock.health().await.unwrap();
+    face.take(Times { health: ms(5_010), ..Times::default() });
+    let begun = Instant::now();
+    let refusal = services.clock.health().await.unwrap_err();
+    assert!(refusal.to_string().ends_with("[timed_out]"), "{refusal}");
+    assert_took(begun, ms(5_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_was_replaced_is_kept_for_30_seconds() {
+    let (services, _) = hung("afscheid").await;
+    let former = services.clock.client();
+    services.clock.reattach(&wall("afscheid")).await.unwrap();
+    assert_eq!((former.number, services.clock.client().number), (1, 2));
+    sleep(ms(29_990)).await;
+    assert!(!former.is_closed.load(Ordering::SeqCst));
+    sleep(ms(20)).await;
+    assert!(former.is_closed.load(Ordering::SeqCst));
+    assert!(!services.clock.client().is_closed.load(Ordering::SeqCst));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_its_place_has_5_seconds_to_get_ready() {
+    let (services, face) = hung("opwarmen").await;
+    for (ready, took) in [(ms(4_990), ms(4_990)), (ms(5_010), ms(5_000))] {
+        face.take(Times { make_ready: ready, ..Times::default() });
+        let begun = Instant::now();
+        services.clock.reattach(&wall("opwarmen")).await.unwrap();
+        assert_took(begun, took);
+    }
+    // The deadline of attaching leaves less.
+    face.take(Times { connect: ms(27_000), make_ready: ms(60_000), ..Times::default() });
+    let begun = Instant::now();
+    services.clock.reattach(&wall("opwarmen")).await.unwrap();
+    assert_took(begun, ms(30_000));
+}
+
+/// Whatever is still in use and however long it takes to close it.
+#[tokio::test(start_paused = true)]
+async fn detaching_has_10_seconds_with_all_that_it_does() {
+    // Nobody holds it, and what is in flight takes 9 s.
+    let (services, face) = hung("einde").await;
+    face.take(Times { close: ms(9_000), ..Times::default() });
+    let begun = Instant::now();
+    assert!(services.detach().await.is_clean());
+    assert_took(begun, ms(9_000));
+
+    // A guard is given back in the last moment.
+    let (services, _) = hung("einde-2").await;
+    let guard = services.clock.client();
+    let holding = tokio::spawn(async move {
+        sleep(ms(8_990)).await;
+        assert!(!guard.is_closed.load(Ordering::SeqCst));
+    });
+    let begun = Instant::now();
+    assert!(services.detach().await.is_clean());
+    assert_took(begun, ms(8_990));
+    holding.await.unwrap();
+
+    // Guards on all of its generations are held, and none of the clients can be closed.
+    let (services, face) = hung("einde-3").await;
+    face.take(Times { close: ms(600_000), ..Times::default() });
+    let mut guards = vec![services.clock.client()];
+    for _ in 0..3 {
+        services.clock.reattach(&wall("einde-3")).await.unwrap();
+        guards.push(services.clock.client());
+    }
+    let second = services.clock.clone();
+    let begun = Instant::now();
+    // Whoever comes second waits for the first.
+    let first = tokio::spawn(services.detach());
+    tokio::task::yield_now().await;
+    let second = tokio::spawn(async move { second.close().await });
+    let detached = first.await.unwrap();
+    assert!(begun.elapsed() < ms(10_000), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() > ms(9_000), "those who use it have 9 s: {:?}", begun.elapsed());
+    second.await.unwrap();
+    assert!(begun.elapsed() < ms(10_000), "{:?}", begun.elapsed());
+    let [cut] = detached.cut() else { panic!("{detached}") };
+    assert_eq!((cut.users(), cut.former()), (1, 3), "{detached}");
+    assert!(guards.iter().all(|guard| guard.is_closed.load(Ordering::SeqCst)));
+
+    // A client that was replaced, and whose closing has begun, has no more time than that either.
+    let (services, face) = hung("einde-4").await;
+    face.take(Times { close: ms(600_000), ..Times::default() });
+    services.clock.reattach(&wall("einde-4")).await.unwrap();
+    sleep(ms(1_000)).await;
+    let begun = Instant::now();
+    let detached = services.detach().await;
+    assert!(!detached.is_clean());
+    assert!(begun.elapsed() < ms(10_000), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_posture_is_taken_again_every_hour_or_a_tenth_sooner() {
+    let (services, face) = hung("uurwerk").await;
+    sleep(ms(54 * 60_000 - 1_000)).await;
+    assert_eq!(face.connected(), 1, "not before 54 minutes");
+    sleep(ms(6 * 60_000 + 2_000)).await;
+    assert_eq!(face.connected(), 2, "within an hour");
+    // Less than a second is a second.
+    services.posture_interval(Some(ms(1)));
+    let before = face.connected();
+    sleep(ms(10_000)).await;
+    assert!((before + 9..=before + 12).contains(&face.connected()), "{} times in 10 s", face.connected() - before);
+}
+
+/// Never gives credentials.
+struct Never;
+
+impl Credentials for Never {
+    async fn fetch(&self) -> Result<Credential, Failure> {
+        pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fetching_credentials_has_10_seconds() {
+    let source = WithCredentials::new(Environment::from_iter([("WALL_CLOCK_URL", "clock://ophaal@localhost")]));
+    let begun = Instant::now();
+    let error = Wall::attach_from(&source.of("WALL_CLOCK", Never)).await.err().unwrap();
+    assert!(error.to_string().contains("its credentials were not fetched in time"), "{error}");
+    assert_took(begun, ms(10_000));
+}
+
+#[cfg(feature = "follow")]
+mod following {
+    use std::borrow::Cow;
+
+    use backing_services::source::{Changes, Unreadable, Value};
+    use backing_services::{Followed, Source};
+    use tokio::sync::watch;
+
+    use super::*;
+
+    /// A source that counts how often it is read.
+    #[derive(Clone)]
+    struct Counted {
+        values: Arc<Mutex<Environment>>,
+        reads: Arc<AtomicUsize>,
+        signal: watch::Sender<u64>,
+    }
+
+    impl Counted {
+        fn new(user: &str) -> Self {
+            Self { values: Arc::new(Mutex::new(wall(user))), reads: Arc::default(), signal: watch::Sender::new(0) }
+        }
+
+        fn reads(&self) -> usize {
+            self.reads.load(Ordering::SeqCst)
+        }
+
+        fn ring(&self) {
+            self.signal.send_modify(|count| *count += 1);
+        }
+    }
+
+    impl Source for Counted {
+        fn name(&self) -> Cow<'_, str> {
+            "a store".into()
+        }
+
+        fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
+            self.reads.fetch_add(usize::from(variable == "WALL_CLOCK_URL"), Ordering::SeqCst);
+            self.values.lock().unwrap().get(variable)
+        }
+
+        fn changes(&self) -> Changes {
+            Changes::notified(self.signal.subscribe())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_is_looked_at_every_minute_and_200_ms_after_a_change() {
+        let source = Counted::new("minuut");
+        let services = Wall::attach_from(&source).await.unwrap();
+        let before = source.reads();
+        let _following = services.follow(source.clone());
+        sleep(ms(10)).await;
+        assert_eq!(source.reads(), before + 1, "at once");
+        sleep(ms(59_900)).await;
+        assert_eq!(source.reads(), before + 1);
+        sleep(ms(200)).await;
+        assert_eq!(source.reads(), before + 2, "after a minute");
+
+        // A burst is over when nothing has changed for 200 ms.
+        for _ in 0..5 {
+            source.ring();
+            sleep(ms(190)).await;
+        }
+        assert_eq!(source.reads(), before + 2);
+        sleep(ms(20)).await;
+        assert_eq!(source.reads(), before + 3, "once for all of them");
+
+        // And when it has lasted for 2 s.
+        let begun = Instant::now();
+        while source.reads() == before + 3 {
+            source.ring();
+            sleep(ms(100)).await;
+            assert!(begun.elapsed() < ms(2_500), "a writer who never rests stops it");
+        }
+        assert!(begun.elapsed() >= ms(1_900), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_is_away_is_tried_again_after_pauses_that_double_up_to_a_minute() {
+        let source = Counted::new("weg");
+        let services = Wall::attach_from(&source).await.unwrap();
+        let mut following = services.follow(source.clone());
+        sleep(ms(10)).await;
+        // It never comes back: connecting takes longer than it may, which is half a minute each
+        // time.
+        face("elders").take(Times { connect: ms(600_000), ..Times::default() });
+        *source.values.lock().unwrap() = wall("elders");
+        source.ring();
+        assert!(matches!(timeout(ms(60_000), following.next()).await, Ok(Some(Followed::Refused(_)))));
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            let (begun, reads) = (Instant::now(), source.reads());
+            while source.reads() == reads {
+                sleep(ms(50)).await;
+            }
+            // What connecting took comes before the pause, but for the first one.
+            pauses.push(begun.elapsed().saturating_sub(if pauses.is_empty() { Duration::ZERO } else { ms(30_000) }));
+        }
+        for (pause, least) in pauses.iter().zip([1, 2, 4, 8, 16, 32, 60, 60, 60]) {
+            let least = ms(least * 1_000);
+            assert!((least..=2 * least + ms(200)).contains(pause), "{pauses:?}");
+        }
+    }
+}
