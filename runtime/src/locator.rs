@@ -29,6 +29,10 @@ pub(crate) const MAX_LENGTH: usize = 8 * 1024;
 
 /// The parsed address of a resource: scheme, host, port, path, parameters and user. Its password is kept apart, so that there is no
 /// way to print it from here.
+///
+/// `Display` and `Debug` give scheme, host, port and path. The path of an HTTP locator is left out: in
+/// the URL of a webhook (Slack, Discord, Telegram) it is the secret. Every other path is a name: of a
+/// database, a virtual host, a prefix, or a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Locator {
     scheme: &'static str,
@@ -97,6 +101,21 @@ impl Locator {
         &self.path
     }
 
+    /// Whether the path may be what lets its holder in, and so is never shown.
+    pub(crate) fn has_secret_path(&self) -> bool {
+        matches!(self.scheme, "https" | "http")
+    }
+
+    /// What of the path no text may show: the path, and those of its parts that are as long as a token.
+    pub(crate) fn secret_paths(&self) -> impl Iterator<Item = &str> {
+        /// The shortest token in a path: 16 characters. Discord's have 68, Telegram's 46, Slack's 24.
+        const SHORTEST_TOKEN: usize = 16;
+        let path = self.path.trim_matches('/');
+        let parts = path.split('/').filter(|part| part.len() < path.len());
+        let all = std::iter::once(path).chain(parts).filter(|part| part.len() >= SHORTEST_TOKEN);
+        all.filter(|_| self.has_secret_path())
+    }
+
     /// The value of a parameter. It is in its bounds already.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
@@ -116,7 +135,7 @@ impl fmt::Display for Locator {
         if let Some(host) = &self.host {
             write!(f, "//{host}:{}/", self.port)?;
         }
-        f.write_str(&crate::posture::printable(&self.path))
+        if self.has_secret_path() { Ok(()) } else { f.write_str(&crate::posture::printable(&self.path)) }
     }
 }
 

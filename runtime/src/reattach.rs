@@ -123,6 +123,7 @@ async fn swap(
                 if resource.0.is_detached() {
                     problems.push((ordinal, Problem::Failure(detached().in_place(&place))));
                 } else if which != Which::Changed || resource.0.fingerprint() != fingerprint {
+                    resource.0.seat().guard(&target);
                     let facts = Facts { target: Arc::from(target), place, fingerprint };
                     attempts.push(Attempt::new(ordinal, entry, declaration, facts));
                     swapped.push(resource);

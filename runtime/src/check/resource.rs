@@ -13,9 +13,10 @@ use secrecy::SecretString;
 use super::{Reader, Value, address, credentials, is_explained, missing, waiver};
 use crate::credentials::{Fetched, is_about_login};
 use crate::finding::Finding;
-use crate::locator::{self, Dialect};
+use crate::locator::{self, Dialect, Locator};
 use crate::manifest::{Declaration, ResourceEntry};
 use crate::needs::Needs;
+use crate::redact::Guarded;
 use crate::service::{Login, ServiceEntry};
 use crate::source::environment;
 use crate::target::{Target, Trust};
@@ -213,7 +214,10 @@ pub(super) fn load(
     };
     let waived = waiver::in_force(declaration.waived_rules(), today).map(|waiver| waiver.rule().name).collect();
     let fetched = credentials.map(|credentials| Fetched::new(credentials, service.login, base.to_owned(), user.clone()));
-    let target = Target { locator, endpoint, user, password, trust, needs, fetched, deadline, waived };
+    let password = password.map(Guarded::new);
+    let paths = std::iter::once(&locator).chain(&endpoint).flat_map(Locator::secret_paths);
+    let paths = paths.map(|path| Guarded::new(path.into())).collect();
+    let target = Target { locator, endpoint, user, password, paths, trust, needs, fetched, deadline, waived };
     let own = (service.check)(&target).into_iter();
     let own = own.filter(|finding| target.fetched.is_none() || !is_about_login(finding.rule()));
     findings.extend(own.map(|finding| finding.about(variable)));
@@ -386,7 +390,7 @@ fn trust(values: TrustValues<'_>, service: &ServiceEntry, transport: Transport, 
     Trust {
         ca: text(ca),
         client_cert: text(client_cert),
-        client_key: text(client_key),
+        client_key: text(client_key).map(Guarded::new),
         #[cfg(feature = "net")]
         tls,
     }

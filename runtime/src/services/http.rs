@@ -191,6 +191,7 @@ mod tests {
             endpoint: None,
             user: None,
             password: None,
+            paths: Vec::new(),
             trust: Trust::default(),
             needs: None,
             fetched: None,

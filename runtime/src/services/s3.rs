@@ -385,7 +385,18 @@ mod tests {
         let deadline = std::time::Instant::now();
         let endpoint = Some(parsed(endpoint, &DIALECT.endpoint()));
         let (locator, trust) = (parsed(text, &DIALECT), Trust::default());
-        Target { locator, endpoint, user: None, password: None, trust, needs: None, fetched: None, deadline, waived: Vec::new() }
+        Target {
+            locator,
+            endpoint,
+            user: None,
+            password: None,
+            paths: Vec::new(),
+            trust,
+            needs: None,
+            fetched: None,
+            deadline,
+            waived: Vec::new(),
+        }
     }
 
     #[test]
