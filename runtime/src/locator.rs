@@ -30,9 +30,9 @@ pub(crate) const MAX_LENGTH: usize = 8 * 1024;
 /// The parsed address of a resource: scheme, host, port, path, parameters and user. Its password is kept apart, so that there is no
 /// way to print it from here.
 ///
-/// `Display` and `Debug` give scheme, host, port and path. The path of an HTTP locator is left out: in
-/// the URL of a webhook (Slack, Discord, Telegram) it is the secret. Every other path is a name: of a
-/// database, a virtual host, a prefix, or a file.
+/// `Display` and `Debug` give scheme, host, port and path. The path is left out if it may be a secret
+/// ([`Service::SECRET_PATH`](crate::Service::SECRET_PATH)), as it is in the URL of a webhook (Slack,
+/// Discord, Telegram). Every other path is a name: of a database, a virtual host, a prefix, or a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Locator {
     scheme: &'static str,
@@ -41,6 +41,8 @@ pub struct Locator {
     host: Option<Host>,
     port: u16,
     path: String,
+    /// Whether the path may be what lets its holder in, and so is never shown.
+    has_secret_path: bool,
     parameters: Vec<(&'static str, String)>,
 }
 
@@ -101,11 +103,6 @@ impl Locator {
         &self.path
     }
 
-    /// Whether the path may be what lets its holder in, and so is never shown.
-    pub(crate) fn has_secret_path(&self) -> bool {
-        matches!(self.scheme, "https" | "http")
-    }
-
     /// What of the path no text may show: the path, and those of its parts that are as long as a token.
     pub(crate) fn secret_paths(&self) -> impl Iterator<Item = &str> {
         /// The shortest token in a path: 16 characters. Discord's have 68, Telegram's 46, Slack's 24.
@@ -113,7 +110,7 @@ impl Locator {
         let path = self.path.trim_matches('/');
         let parts = path.split('/').filter(|part| part.len() < path.len());
         let all = std::iter::once(path).chain(parts).filter(|part| part.len() >= SHORTEST_TOKEN);
-        all.filter(|_| self.has_secret_path())
+        all.filter(|_| self.has_secret_path)
     }
 
     /// The value of a parameter. It is in its bounds already.
@@ -135,7 +132,7 @@ impl fmt::Display for Locator {
         if let Some(host) = &self.host {
             write!(f, "//{host}:{}/", self.port)?;
         }
-        if self.has_secret_path() { Ok(()) } else { f.write_str(&crate::posture::printable(&self.path)) }
+        if self.has_secret_path { Ok(()) } else { f.write_str(&crate::posture::printable(&self.path)) }
     }
 }
 
@@ -152,6 +149,8 @@ pub(crate) struct Dialect {
     pub(crate) parameters: &'static [Parameter],
     pub(crate) login: Login,
     pub(crate) path: Option<&'static str>,
+    /// Whether the path is never shown.
+    pub(crate) secret_path: bool,
     /// Why plaintext is waived for this field, where it is.
     pub(crate) plaintext_waiver: Option<&'static str>,
     /// Whether this build accepts plaintext to a loopback address.
@@ -167,6 +166,7 @@ impl Dialect {
             parameters: &[],
             login: Login::None,
             path: Some("what stands before the service's own path"),
+            secret_path: true,
             ..self
         }
     }
@@ -240,8 +240,9 @@ impl Parser<'_> {
             self.cross_check(&host)?;
         }
         let transport = if wants_plaintext { Transport::Plaintext } else { scheme.transport() };
+        let has_secret_path = self.dialect.secret_path;
         Some(Parsed {
-            locator: Locator { scheme: scheme.name(), transport, user, host, port, path: path?, parameters },
+            locator: Locator { scheme: scheme.name(), transport, user, host, port, path: path?, has_secret_path, parameters },
             password,
             warnings: Vec::new(),
         })

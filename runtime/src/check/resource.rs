@@ -96,6 +96,7 @@ pub(super) fn load(
         parameters: service.parameters,
         login: service.login,
         path: service.path,
+        secret_path: service.secret_path,
         plaintext_waiver: waiver::reason(declaration.waived_rules(), "plaintext_scheme", today),
         plaintext_loopback: cfg!(debug_assertions),
     };

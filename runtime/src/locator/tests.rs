@@ -16,6 +16,7 @@ const POSTGRES: Dialect = Dialect {
     parameters: PARAMETERS,
     login: Login::UserAndPassword,
     path: Some("the database"),
+    secret_path: false,
     plaintext_waiver: None,
     plaintext_loopback: false,
 };

@@ -181,6 +181,7 @@ mod tests {
             parameters: Https::PARAMETERS,
             login: Https::LOGIN,
             path: Https::PATH,
+            secret_path: Https::SECRET_PATH,
             plaintext_waiver: None,
             plaintext_loopback: false,
         };

@@ -373,6 +373,7 @@ mod tests {
         parameters: S3::PARAMETERS,
         login: S3::LOGIN,
         path: S3::PATH,
+        secret_path: S3::SECRET_PATH,
         plaintext_waiver: None,
         plaintext_loopback: false,
     };

@@ -289,6 +289,18 @@ mod tests {
     }
 
     #[test]
+    fn stops_at_an_error_that_says_a_secret_back() {
+        let _guarded = crate::redact::Guarded::new("sneeuwklok-47".into());
+        for hostile in ["-ERR sneeuwklok-47\r\n", "-ERR sneeuwklok%2d47\r\n", "*1\r\n!17\r\nERR sneeuwklok-47\r\n"] {
+            assert!(verdict(hostile.as_bytes()).is_err(), "{hostile:?}");
+        }
+        // A value is the application's.
+        for reply in ["$13\r\nsneeuwklok-47\r\n", "+sneeuwklok-47\r\n", "-ERR sneeuwklok\r\n", "!3\r\nERR\r\n"] {
+            assert_eq!(verdict(reply.as_bytes()), Ok(true), "{reply:?}");
+        }
+    }
+
+    #[test]
     fn stops_at_what_promises_too_much() {
         for hostile in [
             "$99999999999\r\n", "$999999999999999999999999\r\n", "*99999999\r\n", "%99999999\r\n", "|18446744073709551615\r\n",

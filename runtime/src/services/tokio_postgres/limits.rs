@@ -330,6 +330,26 @@ mod tests {
     }
 
     #[test]
+    fn stops_at_a_text_that_says_a_secret_back() {
+        let _guarded = crate::redact::Guarded::new("klaproos-zaad-53".into());
+        let login = [asks(10, PLUS), message(b'Z', b"I")].concat();
+        for kind in TEXTS {
+            for said in [&b"SERROR\0Mit was klaproos-zaad-53\0\0"[..], b"x\0a2xhcHJvb3MtemFhZC01Mw==\0"] {
+                let said = [&login[..], &message(kind, said)].concat();
+                assert!(!verdict(Demand::Binding, true, &said), "{}", said.escape_ascii());
+            }
+            assert!(verdict(Demand::Binding, true, &[&login[..], &message(kind, b"SERROR\0Mno\0\0")].concat()));
+            let huge = [&[kind][..], &(256 * 1024_u32 + 5).to_be_bytes()].concat();
+            let mut reader = reader(Demand::Binding, true);
+            reader.largest = 1024 * 1024;
+            let _ = reader.heard.settled.set(());
+            assert!(reader.read(&huge).is_err());
+        }
+        // A row is the application's.
+        assert!(verdict(Demand::Binding, true, &[&login[..], &message(b'D', b"klaproos-zaad-53")].concat()));
+    }
+
+    #[test]
     fn stops_at_what_promises_too_much() {
         for length in [0_u32, 3, 100_005, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
             let header = [&[b'D'][..], &length.to_be_bytes()].concat();
