@@ -20,7 +20,8 @@ use crate::target::Target;
 pub struct Posture {
     /// The service's name.
     pub service: &'static str,
-    /// Where it is: the locator, without user and secret.
+    /// Where it is: the locator, without user and secret, and without a path that may be one
+    /// ([`Service::SECRET_PATH`]).
     pub endpoint: String,
     /// What kind of connection it is.
     pub transport: Transport,

@@ -15,9 +15,9 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, Range};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
-use secrecy::zeroize::Zeroizing;
+use secrecy::zeroize::{Zeroize, Zeroizing};
 use secrecy::{ExposeSecret as _, SecretString};
 
 #[cfg(feature = "net")]
@@ -43,18 +43,44 @@ const LONGEST_SEARCHED: usize = 64 * 1024;
 
 /// A secret that no text repeats, from when this is made until its last clone is gone.
 #[derive(Clone)]
-pub(crate) struct Guarded(Arc<SecretString>);
+pub(crate) struct Guarded(Arc<Known>);
+
+struct Known {
+    secret: SecretString,
+    /// Made when it is looked for: most secrets never are.
+    forms: OnceLock<Vec<Form>>,
+}
+
+/// Bytes that may be a secret, or what a reader of escapes makes of one.
+type Form = Zeroizing<Vec<u8>>;
 
 /// The secrets of the process. This holds none of them: a secret ends with whoever logs in with it.
-static GUARDED: RwLock<Vec<Weak<SecretString>>> = RwLock::new(Vec::new());
+static GUARDED: RwLock<Vec<Weak<Known>>> = RwLock::new(Vec::new());
 
 impl Guarded {
     pub(crate) fn new(secret: SecretString) -> Self {
-        let secret = Arc::new(secret);
+        let secret = Arc::new(Known { secret, forms: OnceLock::new() });
         let mut guarded = GUARDED.write().unwrap_or_else(PoisonError::into_inner);
         guarded.retain(|known| known.strong_count() > 0);
         guarded.push(Arc::downgrade(&secret));
         Self(secret)
+    }
+}
+
+impl Known {
+    /// A text may escape some characters of a secret, and not those that look like an escape: so what
+    /// the text stands for is held against what the secret stands for.
+    fn forms(&self) -> &[Form] {
+        self.forms.get_or_init(|| {
+            let mut forms = vec![Zeroizing::new(self.secret.expose_secret().as_bytes().to_vec())];
+            while forms.len() <= DEEPEST
+                && let Some(next) = forms.last().and_then(|form| unescaped(&units(form)))
+                && next.len() >= SHORTEST
+            {
+                forms.push(Zeroizing::new(next.iter().map(|unit| unit.byte).collect()));
+            }
+            forms
+        })
     }
 }
 
@@ -70,7 +96,7 @@ impl Deref for Guarded {
     type Target = SecretString;
 
     fn deref(&self) -> &SecretString {
-        &self.0
+        &self.0.secret
     }
 }
 
@@ -86,10 +112,10 @@ impl fmt::Debug for Guarded {
     }
 }
 
-fn guarded() -> Vec<Arc<SecretString>> {
+fn guarded() -> Vec<Arc<Known>> {
     let guarded = GUARDED.read().unwrap_or_else(PoisonError::into_inner);
     let living = guarded.iter().filter_map(Weak::upgrade);
-    living.filter(|secret| secret.expose_secret().chars().nth(SHORTEST - 1).is_some()).collect()
+    living.filter(|known| known.secret.expose_secret().chars().nth(SHORTEST - 1).is_some()).collect()
 }
 
 /// A text that may hold what a peer said. What the program's own text says cannot.
@@ -177,8 +203,7 @@ fn found_in(text: &[u8], is_cut: bool) -> Vec<Range<usize>> {
     if secrets.is_empty() {
         return Vec::new();
     }
-    // A text may escape some characters of a secret, and not those that look like an escape.
-    let secrets: Vec<_> = secrets.iter().flat_map(|secret| as_escapes(secret.expose_secret().as_bytes())).collect();
+    let secrets: Vec<_> = secrets.iter().flat_map(|known| known.forms()).collect();
     let mut found = Vec::new();
     let mut text = units(text);
     for _ in 0..=DEEPEST {
@@ -191,20 +216,14 @@ fn found_in(text: &[u8], is_cut: bool) -> Vec<Range<usize>> {
     merged(found)
 }
 
-fn units(text: &[u8]) -> Vec<Unit> {
-    text.iter().enumerate().map(|(start, &byte)| Unit { byte, start, end: start + 1 }).collect()
+impl Zeroize for Unit {
+    fn zeroize(&mut self) {
+        self.byte.zeroize();
+    }
 }
 
-/// A secret, and what a reader of escapes makes of it.
-fn as_escapes(secret: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
-    let mut forms = vec![Zeroizing::new(secret.to_vec())];
-    while forms.len() <= DEEPEST
-        && let Some(next) = forms.last().and_then(|form| unescaped(&units(form)))
-        && next.len() >= SHORTEST
-    {
-        forms.push(Zeroizing::new(next.iter().map(|unit| unit.byte).collect()));
-    }
-    forms
+fn units(text: &[u8]) -> Zeroizing<Vec<Unit>> {
+    Zeroizing::new(text.iter().enumerate().map(|(start, &byte)| Unit { byte, start, end: start + 1 }).collect())
 }
 
 fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
@@ -219,7 +238,7 @@ fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     ranges
 }
 
-fn search(units: &[Unit], secrets: &[Zeroizing<Vec<u8>>], is_cut: bool, found: &mut Vec<Range<usize>>) {
+fn search(units: &[Unit], secrets: &[&Form], is_cut: bool, found: &mut Vec<Range<usize>>) {
     let span = |from: usize, to: usize| units[from].start..units[to - 1].end;
     for secret in secrets {
         let length = secret.len();
@@ -240,7 +259,7 @@ fn search(units: &[Unit], secrets: &[Zeroizing<Vec<u8>>], is_cut: bool, found: &
         }
     }
     let holds = |bytes: &[u8]| {
-        let of = |secret: &Zeroizing<Vec<u8>>| bytes.windows(secret.len()).any(|bytes| bytes.eq_ignore_ascii_case(secret));
+        let of = |secret: &&Form| bytes.windows(secret.len()).any(|bytes| bytes.eq_ignore_ascii_case(secret));
         secrets.iter().any(of)
     };
     for run in runs(units, |byte| sextet(byte).is_some(), SHORTEST_BASE64) {
@@ -283,8 +302,8 @@ fn runs(units: &[Unit], is_of: impl Fn(u8) -> bool, shortest: usize) -> impl Ite
 }
 
 /// The bytes that digits of so many bits stand for. What is no digit ends them.
-fn decoded(text: &[u8], bits: u32, digit: fn(u8) -> Option<u8>) -> Vec<u8> {
-    let (mut bytes, mut waiting, mut count) = (Vec::with_capacity(text.len()), 0_u32, 0);
+fn decoded(text: &[u8], bits: u32, digit: fn(u8) -> Option<u8>) -> Form {
+    let (mut bytes, mut waiting, mut count) = (Zeroizing::new(Vec::with_capacity(text.len())), 0_u32, 0);
     for digit in text.iter().map_while(|byte| digit(*byte)) {
         waiting = waiting << bits | u32::from(digit);
         count += bits;
@@ -313,8 +332,9 @@ fn digit(byte: u8) -> Option<u8> {
 }
 
 /// What a text stands for that holds an escape; `None` if it holds none.
-fn unescaped(units: &[Unit]) -> Option<Vec<Unit>> {
-    let mut out = Vec::new();
+fn unescaped(units: &[Unit]) -> Option<Zeroizing<Vec<Unit>>> {
+    // It does not grow: that would leave a copy behind.
+    let mut out = Zeroizing::new(Vec::with_capacity(units.len()));
     let mut at = 0;
     let mut is_changed = false;
     while at < units.len() {

@@ -66,6 +66,23 @@ fn every_part_is_read() {
 }
 
 #[test]
+fn a_path_that_may_be_a_secret_is_not_shown() {
+    let webhooks = Dialect { path: Some("the webhook"), secret_path: true, ..HTTPS };
+    let locator = accepted("https://hooks.example.com/services/T024BE7LD/B7/krokusbolkrokusbol24", &webhooks);
+    assert_eq!(locator.path(), "services/T024BE7LD/B7/krokusbolkrokusbol24");
+    assert_eq!(locator.to_string(), "https://hooks.example.com:443/");
+    assert_eq!(format!("{locator:?}"), "Locator(https://hooks.example.com:443/)");
+    let secret: Vec<_> = locator.secret_paths().collect();
+    assert_eq!(secret, ["services/T024BE7LD/B7/krokusbolkrokusbol24", "krokusbolkrokusbol24"]);
+    assert_eq!(accepted("https://example.com/v2/shop", &webhooks).secret_paths().count(), 0, "it is no token");
+    assert_eq!(accepted("postgres://ada@db/a-database-with-a-long-name", &POSTGRES).secret_paths().count(), 0);
+    assert_eq!(
+        accepted("https://example.com/a/b", &Dialect { schemes: POSTGRES.schemes, ..webhooks }.endpoint()).to_string(),
+        "https://example.com:443/"
+    );
+}
+
+#[test]
 fn what_is_left_out_has_its_usual_value() {
     let locator = accepted("PostgreSQL://ada@db", &POSTGRES);
     assert_eq!((locator.scheme(), locator.port(), locator.path()), ("postgresql", 5432, ""));

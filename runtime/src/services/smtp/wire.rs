@@ -28,6 +28,9 @@ use crate::redact;
 /// the time grows with the square of it.
 const MAX_ANSWER: usize = 8 * 1024;
 
+/// What an answer's code has, and the `-` or the blank behind it (RFC 5321, 4.2).
+const CODE: usize = 4;
+
 /// What is read at once.
 const CHUNK: usize = 2 * 1024;
 
@@ -115,12 +118,15 @@ impl Wire {
 
     fn end_line(&mut self) {
         let line = std::mem::take(&mut self.line);
-        if redact::is_in(&line) {
-            let mut text = String::from_utf8_lossy(&line).into_owned();
+        // The code stays what it is: its `-` could be one of base64.
+        let (code, text) = line.split_at(line.len().min(CODE));
+        self.lines.extend_from_slice(code);
+        if redact::is_in(text) {
+            let mut text = String::from_utf8_lossy(text).into_owned();
             redact::redact_text(&mut text);
             self.lines.extend_from_slice(text.as_bytes());
         } else {
-            self.lines.extend_from_slice(&line);
+            self.lines.extend_from_slice(text);
         }
     }
 
