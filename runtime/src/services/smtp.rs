@@ -24,7 +24,8 @@
 //!
 //! # What a server may send
 //! An answer of 8 KiB, and lettre's own 1000 bytes a line; ten challenges when logging in. Whatever takes longer than
-//! `response_timeout` ends the connection. An answer that was not waited for ends it too, before another message could take it for its own.
+//! `response_timeout` ends the connection. A password of ours that comes back in an answer is taken out
+//! of it, also of the [`Response`] that [`AsyncTransport::send`] gives. An answer that was not waited for ends it too, before another message could take it for its own.
 //!
 //! # What lettre leaves open
 //! Its own pool has no limit for the time of an answer nor for the length of a line, and verifies by a TLS configuration of its own: it is not used.
