@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn stops_at_an_error_that_says_a_secret_back() {
-        let _guarded = crate::redact::Guarded::new("sneeuwklok-47".into());
+        let _guarded = redact::Guarded::new("sneeuwklok-47".into());
         for hostile in ["-ERR sneeuwklok-47\r\n", "-ERR sneeuwklok%2d47\r\n", "*1\r\n!17\r\nERR sneeuwklok-47\r\n"] {
             assert!(verdict(hostile.as_bytes()).is_err(), "{hostile:?}");
         }

@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn stops_at_a_text_that_says_a_secret_back() {
-        let _guarded = crate::redact::Guarded::new("klaproos-zaad-53".into());
+        let _guarded = redact::Guarded::new("klaproos-zaad-53".into());
         let login = [asks(10, PLUS), message(b'Z', b"I")].concat();
         for kind in TEXTS {
             for said in [&b"SERROR\0Mit was klaproos-zaad-53\0\0"[..], b"x\0a2xhcHJvb3MtemFhZC01Mw==\0"] {
