@@ -275,7 +275,7 @@ impl Attempt {
     fn into_slot(self, whole: &Arc<Whole>) -> Slot {
         let Self { entry, declaration, facts, connected, .. } = self;
         let (field, service) = (facts.place.field.clone(), entry.service);
-        let seat = Arc::new(Seat { field, service, declaration, whole: Arc::clone(whole) });
+        let seat = Arc::new(Seat::new(field, service, declaration, Arc::clone(whole)));
         (entry.wrap)(connected.map(|connected| connected.into_resource(facts, seat)))
     }
 }

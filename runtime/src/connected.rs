@@ -9,9 +9,9 @@ use crate::finding::Finding;
 use crate::generation::{Facts, Seat};
 use crate::manifest::Slot;
 use crate::posture::Posture;
+use crate::redact;
 use crate::resource::Resource;
 use crate::service::{Attachment, Refusal, Service, ServiceEntry};
-use crate::silence;
 use crate::target::Target;
 use crate::watch::{self, Step};
 
@@ -44,12 +44,10 @@ pub(crate) async fn fetch_and_connect(
 /// Connects, and forgets the service's type. This is the one way to a service's `connect`.
 pub(crate) fn connect<S: Service>(target: Arc<Target>) -> Connecting {
     Box::pin(async move {
-        let attached = S::connect(&target).await;
-        let connected = attached.map(|Attachment { client, posture, mut findings }| {
-            findings.extend(target.findings_of_trust(posture.tls.as_ref(), &findings));
-            Connected::of::<S>(client, posture, findings)
-        });
-        silence::silenced(&target, connected)
+        let Attachment { client, mut posture, mut findings } = S::connect(&target).await?;
+        findings.extend(target.findings_of_trust(posture.tls.as_ref(), &findings));
+        redact::redact_posture(&mut posture);
+        Ok(Connected::of::<S>(client, posture, findings))
     })
 }
 

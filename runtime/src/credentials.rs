@@ -168,6 +168,7 @@ mod fetching {
     use crate::check;
     use crate::finding::{Failure, FailureKind, Finding};
     use crate::posture::printable;
+    use crate::redact::Guarded;
     use crate::service::{Refusal, ServiceEntry};
     use crate::source::MAX_VALUE;
     use crate::target::Target;
@@ -217,7 +218,7 @@ mod fetching {
             return Err(refused(&MALFORMED_VALUE, "the password that was fetched is longer than 1 MiB", help));
         }
         let lease = credential.not_after.map(|not_after| Lease { fetched, not_after });
-        let password = Some(credential.password).filter(|password| !password.expose_secret().is_empty());
+        let password = Some(credential.password).filter(|password| !password.expose_secret().is_empty()).map(Guarded::new);
         let mut target = Target { user, password, ..target.clone() };
         if let Some(of) = &mut target.fetched {
             of.lease = lease;

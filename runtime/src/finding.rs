@@ -5,6 +5,8 @@ use std::fmt;
 
 use backing_services_rules::{Level, Rule};
 
+use crate::redact::redact;
+
 /// One violation of one rule, at one field. It names variables, never values.
 #[derive(Clone, Debug)]
 #[must_use = "a finding that nobody reads is a violation that nobody sees"]
@@ -59,7 +61,8 @@ fn name_companions(text: &mut Cow<'static, str>, variable: Option<&str>) {
 impl Finding {
     /// A violation of `rule`. The message says what is wrong, in lower case and without a full stop; it holds no value.
     ///
-    /// A message of a server's goes through [`printable`](crate::posture::printable) first.
+    /// A message of a server's goes through [`printable`](crate::posture::printable) first. A password
+    /// with which this process logs in is taken out in any case.
     pub fn new(rule: &'static Rule, message: impl Into<Cow<'static, str>>) -> Self {
         Self::of(rule, message.into())
     }
@@ -67,7 +70,8 @@ impl Finding {
     /// There are hundreds of places that find something, and hardly one that does so twice: none has a copy of this.
     #[cold]
     #[inline(never)]
-    fn of(rule: &'static Rule, message: Cow<'static, str>) -> Self {
+    fn of(rule: &'static Rule, mut message: Cow<'static, str>) -> Self {
+        redact(&mut message);
         let place = Place::default();
         Self(Box::new(Violation { rule, place, message, help: None, warns: false, waived: None }))
     }
@@ -79,7 +83,8 @@ impl Finding {
 
     #[cold]
     #[inline(never)]
-    fn with_help(mut self, help: Cow<'static, str>) -> Self {
+    fn with_help(mut self, mut help: Cow<'static, str>) -> Self {
+        redact(&mut help);
         self.0.help = Some(help);
         self
     }
@@ -312,7 +317,9 @@ impl Failure {
 
     #[cold]
     #[inline(never)]
-    fn of(kind: FailureKind, message: Cow<'static, str>, help: Cow<'static, str>) -> Self {
+    fn of(kind: FailureKind, mut message: Cow<'static, str>, mut help: Cow<'static, str>) -> Self {
+        redact(&mut message);
+        redact(&mut help);
         Self(Box::new(Trouble { kind, place: Place::default(), message, help }))
     }
 

@@ -1,6 +1,7 @@
 //! The generations of a resource: which one is current, how the next one takes its place, and how one ends when its last user is gone.
 
 use std::any::TypeId;
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,7 @@ use crate::finding::Place;
 use crate::manifest::{Declaration, Manifest};
 use crate::posture::Posture;
 use crate::reattach::Fixed;
+use crate::redact::Guarded;
 use crate::service::{Refusal, Service, ServiceEntry};
 use crate::target::Target;
 use crate::tasks;
@@ -88,9 +90,38 @@ pub(crate) struct Seat {
     pub(crate) service: &'static ServiceEntry,
     pub(crate) declaration: &'static Declaration,
     pub(crate) whole: Arc<Whole>,
+    /// What its targets log in with, and have logged in with.
+    guarded: Mutex<VecDeque<Guarded>>,
 }
 
+/// How many secrets of former targets a resource remembers: 64. A token of an hour is one of two and a
+/// half days, and a password that people rotate is one of years.
+const MOST_GUARDED: usize = 64;
+
 impl Seat {
+    pub(crate) const fn new(
+        field: String,
+        service: &'static ServiceEntry,
+        declaration: &'static Declaration,
+        whole: Arc<Whole>,
+    ) -> Self {
+        Self { field, service, declaration, whole, guarded: Mutex::new(VecDeque::new()) }
+    }
+
+    /// What a server was sent once, it can say for as long as the resource lives, also after another
+    /// password has taken its place.
+    pub(crate) fn guard(&self, target: &Target) {
+        let mut guarded = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
+        for secret in target.guarded() {
+            if !guarded.iter().any(|known| known.is(secret)) {
+                guarded.push_back(secret.clone());
+            }
+        }
+        while guarded.len() > MOST_GUARDED {
+            guarded.pop_front();
+        }
+    }
+
     /// What is to be connected to when that is done again, and until when.
     pub(crate) fn again(&self, target: &Target) -> (Target, Duration) {
         let limit = self.whole.manifest.deadline();
@@ -230,6 +261,7 @@ impl<S: Service> User<S> {
 
 impl<S: Service> Shared<S> {
     pub(crate) fn new(client: S::Client, posture: Posture, facts: Facts, seat: Arc<Seat>) -> Arc<Self> {
+        seat.guard(&facts.target);
         Arc::new(Self {
             current: ArcSwap::new(Generation::new(Arc::new(client), Arc::new(posture), facts)),
             common: Common::new(seat),

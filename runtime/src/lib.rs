@@ -92,6 +92,7 @@ pub mod needs;
 pub mod posture;
 #[cfg(feature = "net")]
 mod reattach;
+mod redact;
 #[cfg(feature = "net")]
 mod renew;
 mod resource;
@@ -102,8 +103,6 @@ mod serialize;
 mod service;
 pub mod services;
 mod setting;
-#[cfg(feature = "net")]
-mod silence;
 pub mod source;
 mod target;
 #[cfg(feature = "net")]

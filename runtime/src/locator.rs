@@ -31,6 +31,10 @@ pub(crate) const MAX_LENGTH: usize = 8 * 1024;
 
 /// The parsed address of a resource: scheme, host, port, path, parameters and user. Its password is kept apart, so that there is no
 /// way to print it from here.
+///
+/// `Display` and `Debug` give scheme, host, port and path. The path is left out if it may be a secret
+/// ([`Service::SECRET_PATH`](crate::Service::SECRET_PATH)), as it is in the URL of a webhook (Slack,
+/// Discord, Telegram). Every other path is a name: of a database, a virtual host, a prefix, or a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Locator {
     scheme: &'static str,
@@ -39,6 +43,8 @@ pub struct Locator {
     host: Option<Host>,
     port: u16,
     path: String,
+    /// Whether the path may be what lets its holder in, and so is never shown.
+    has_secret_path: bool,
     parameters: Vec<(&'static str, String)>,
 }
 
@@ -100,6 +106,16 @@ impl Locator {
         &self.path
     }
 
+    /// What of the path no text may show: the path, and those of its parts that are as long as a token.
+    pub(crate) fn secret_paths(&self) -> impl Iterator<Item = &str> {
+        /// The shortest token in a path: 16 characters. Discord's have 68, Telegram's 46, Slack's 24.
+        const SHORTEST_TOKEN: usize = 16;
+        let path = self.path.trim_matches('/');
+        let parts = path.split('/').filter(|part| part.len() < path.len());
+        let all = std::iter::once(path).chain(parts).filter(|part| part.len() >= SHORTEST_TOKEN);
+        all.filter(|_| self.has_secret_path)
+    }
+
     /// The value of a parameter. It is in its bounds already.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
@@ -119,7 +135,7 @@ impl fmt::Display for Locator {
         if let Some(host) = &self.host {
             write!(f, "//{host}:{}/", self.port)?;
         }
-        f.write_str(&crate::posture::printable(&self.path))
+        if self.has_secret_path { Ok(()) } else { f.write_str(&crate::posture::printable(&self.path)) }
     }
 }
 
@@ -136,6 +152,8 @@ pub(crate) struct Dialect {
     pub(crate) parameters: &'static [Parameter],
     pub(crate) login: Login,
     pub(crate) path: Option<&'static str>,
+    /// Whether the path is never shown.
+    pub(crate) secret_path: bool,
     /// Why plaintext is waived for this field, where it is.
     pub(crate) plaintext_waiver: Option<&'static str>,
     /// Whether this build accepts plaintext to a loopback address.
@@ -151,6 +169,7 @@ impl Dialect {
             parameters: &[],
             login: Login::None,
             path: Some("what stands before the service's own path"),
+            secret_path: true,
             ..self
         }
     }
@@ -224,8 +243,9 @@ impl Parser<'_> {
             self.cross_check(&host)?;
         }
         let transport = if wants_plaintext { Transport::Plaintext } else { scheme.transport() };
+        let has_secret_path = self.dialect.secret_path;
         Some(Parsed {
-            locator: Locator { scheme: scheme.name(), transport, user, host, port, path: path?, parameters },
+            locator: Locator { scheme: scheme.name(), transport, user, host, port, path: path?, has_secret_path, parameters },
             password,
             warnings: Vec::new(),
         })

@@ -69,7 +69,7 @@ pub mod variables {}
 /// |---|---|
 /// | on the path, without a certificate | nothing but the protocol's own request for TLS is sent before TLS; a refusal ends the attempt; what was said before TLS is forgotten, and what was slipped in ends the attempt |
 /// | with a certificate of somebody else, or for another host | full verification, by one configuration; a private authority is trusted alone |
-/// | the service itself, turned hostile | what it may send is bounded, or documented where a driver cannot be bounded; it is asked who we are, and its silence is a refusal; what it says is escaped and cut before it is shown, and mostly not shown at all; it cannot lead us to another host; a deadline covers it all |
+/// | the service itself, turned hostile | what it may send is bounded, or documented where a driver cannot be bounded; it is asked who we are, and its silence is a refusal; what it says is escaped and cut before it is shown, loses our own secrets, and is mostly not shown at all; it cannot lead us to another host; a deadline covers it all |
 /// | a neighbour with the environment, the folders or the logs | variables that would steer a driver are refused or overwritten; files that others can write, replace or own are refused, up to the root; no value is in a report or a log |
 ///
 /// **A stolen key of a server** is trusted until its certificate ends: revocation is not checked (ASVS 5.0, V12.1.4), neither by OCSP nor by a list. Both

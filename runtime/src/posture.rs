@@ -8,6 +8,7 @@ use backing_services_rules::{Date, Transport, release};
 
 use crate::finding::Finding;
 use crate::manifest::Waiver;
+use crate::redact::{self, Piece};
 use crate::service::Service;
 use crate::target::Target;
 
@@ -19,7 +20,8 @@ use crate::target::Target;
 pub struct Posture {
     /// The service's name.
     pub service: &'static str,
-    /// Where it is: the locator, without user and secret.
+    /// Where it is: the locator, without user and secret, and without a path that may be one
+    /// ([`Service::SECRET_PATH`]).
     pub endpoint: String,
     /// What kind of connection it is.
     pub transport: Transport,
@@ -214,7 +216,8 @@ impl fmt::Display for Posture {
 pub const LONGEST_QUOTE: usize = 200;
 
 /// A text of the other end's, made safe to print: control characters, line ends, escape sequences, and characters that are invisible or turn
-/// the direction are escaped, and past [`LONGEST_QUOTE`] it is cut.
+/// the direction are escaped, and past [`LONGEST_QUOTE`] it is cut. If it holds a password with which
+/// this process logs in anywhere, `(the password)` stands in its place.
 ///
 /// ```
 /// use backing_services::posture::printable;
@@ -228,16 +231,21 @@ pub fn printable(text: &str) -> String {
 /// As [`printable`], cut past so many characters.
 pub(crate) fn printable_up_to(text: &str, longest: usize) -> String {
     let mut printed = String::new();
-    for (count, c) in text.chars().enumerate() {
-        if count == longest {
-            printed.push('…');
-            break;
-        }
-        if c.is_control() || crate::locator::is_invisible(c) {
-            // Writing to a `String` does not fail.
-            let _ = write!(printed, "{}", c.escape_default());
-        } else {
-            printed.push(c);
+    for piece in redact::beginning(text, longest) {
+        let text = match piece {
+            Piece::Peers(text) => text,
+            Piece::Ours(text) => {
+                printed.push_str(text);
+                continue;
+            }
+        };
+        for c in text.chars() {
+            if c.is_control() || crate::locator::is_invisible(c) {
+                // Writing to a `String` does not fail.
+                let _ = write!(printed, "{}", c.escape_default());
+            } else {
+                printed.push(c);
+            }
         }
     }
     printed

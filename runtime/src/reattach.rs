@@ -263,6 +263,7 @@ impl Swap {
                     if resource.0.is_detached() {
                         problems.push((ordinal, Problem::Failure(detached().in_place(&place))));
                     } else if self.which != Which::Changed || resource.0.fingerprint() != fingerprint {
+                        resource.0.seat().guard(&target);
                         let facts = Facts { target: Arc::from(target), place, fingerprint };
                         plan.attempts.push(Attempt::new(ordinal, entry, declaration, facts));
                         plan.swapped.push(resource);

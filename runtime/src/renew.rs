@@ -183,6 +183,7 @@ impl Renewing {
         let service = self.seat.service;
         let (target, limit) = self.seat.again(&self.facts.target);
         let (known, not_admitted) = (Arc::clone(&self.facts.target), self.not_admitted.clone());
+        let seat = Arc::clone(&self.seat);
         // What fetches may panic, and so may a driver.
         let tried = tasks::apart(limit, async move {
             let fetched = match credentials::fetch(&target).await {
@@ -192,6 +193,7 @@ impl Renewing {
             if credentials::is_same_login(&fetched, &known) {
                 return Tried::Same(fetched);
             }
+            seat.guard(&fetched);
             if let Some((target, refusal)) = not_admitted
                 && credentials::is_same_login(&fetched, &target)
             {

@@ -73,6 +73,11 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// What the locator's path means, to follow "the path is": `the database's name`. `None` where there may be none.
     const PATH: Option<&'static str> = None;
 
+    /// Whether the locator's path may be what lets its holder in. Then it is shown nowhere: not in the
+    /// posture, not in a report, and not in an error or a log of this crate. Unless a service says
+    /// otherwise, that is so if it has the scheme `https`: the URL of a webhook is its secret.
+    const SECRET_PATH: bool = has_https(Self::SCHEMES);
+
     /// What an account can be granted: the words of `needs = "…"`. Where there is none, `needs` is refused.
     ///
     /// A service with such words compares [`Target::needs`] with what the account has, in [`Service::connect`].
@@ -151,6 +156,17 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// Finishes what is in flight and closes. It is dropped when the deadline for detaching passes;
     /// if the client was cut, that is after 900 ms.
     fn close(client: &Self::Client) -> impl Future<Output = ()> + Send;
+}
+
+const fn has_https(schemes: &[Scheme]) -> bool {
+    let mut at = 0;
+    while at < schemes.len() {
+        if matches!(schemes[at].name().as_bytes(), b"https") {
+            return true;
+        }
+        at += 1;
+    }
+    false
 }
 
 /// What logging in to a service takes.
@@ -294,6 +310,7 @@ pub(crate) struct ServiceEntry {
     #[cfg(feature = "cli")]
     pub(crate) container: fn(&Grants) -> Option<Container>,
     pub(crate) path: Option<&'static str>,
+    pub(crate) secret_path: bool,
     pub(crate) ambient: &'static [&'static str],
     pub(crate) pins: bool,
     pub(crate) endpoint: Option<fn(&Locator) -> Option<String>>,
@@ -320,6 +337,7 @@ pub(crate) trait Erased: Service {
         #[cfg(feature = "cli")]
         container: Self::container,
         path: Self::PATH,
+        secret_path: Self::SECRET_PATH,
         ambient: Self::AMBIENT,
         pins: Self::PINS,
         endpoint: Self::ENDPOINT,

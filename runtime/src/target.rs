@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use crate::credentials::Fetched;
 use crate::locator::Locator;
 use crate::needs::Needs;
+use crate::redact::Guarded;
 
 /// A checked locator, who logs in there, and whom to trust.
 ///
@@ -27,7 +28,10 @@ pub struct Target {
     pub(crate) locator: Locator,
     pub(crate) endpoint: Option<Locator>,
     pub(crate) user: Option<String>,
-    pub(crate) password: Option<SecretString>,
+    pub(crate) password: Option<Guarded>,
+    /// What of its locators' paths is a secret.
+    #[cfg_attr(not(feature = "net"), allow(dead_code, reason = "it is guarded for as long as it is here"))]
+    pub(crate) paths: Vec<Guarded>,
     pub(crate) trust: Trust,
     pub(crate) needs: Option<Arc<Needs>>,
     /// Where the user and the password come from, where they are fetched.
@@ -43,7 +47,7 @@ pub(crate) struct Trust {
     /// The one private authority; `None` for the public roots.
     pub(crate) ca: Option<SecretString>,
     pub(crate) client_cert: Option<SecretString>,
-    pub(crate) client_key: Option<SecretString>,
+    pub(crate) client_key: Option<Guarded>,
     /// The one TLS configuration, with this trust.
     #[cfg(feature = "net")]
     pub(crate) tls: Option<crate::tls::Tls>,
@@ -78,8 +82,14 @@ impl Target {
 
     /// With which password: from the locator, or from the `_PASSWORD` variable.
     #[must_use]
-    pub const fn password(&self) -> Option<&SecretString> {
-        self.password.as_ref()
+    pub fn password(&self) -> Option<&SecretString> {
+        self.password.as_deref()
+    }
+
+    /// What no peer's text may bring back.
+    #[cfg(feature = "net")]
+    pub(crate) fn guarded(&self) -> impl Iterator<Item = &Guarded> {
+        self.password.iter().chain(&self.trust.client_key).chain(&self.paths)
     }
 
     /// Whether nothing protects the connection: by a waiver, or to a loopback address in a build with `debug_assertions`.
@@ -98,7 +108,7 @@ impl Target {
 
     /// The client's certificate and its key, in PEM, for a driver that takes no TLS configuration.
     #[must_use]
-    pub const fn client_certificate(&self) -> Option<(&SecretString, &SecretString)> {
+    pub fn client_certificate(&self) -> Option<(&SecretString, &SecretString)> {
         match (&self.trust.client_cert, &self.trust.client_key) {
             (Some(cert), Some(key)) => Some((cert, key)),
             _ => None,

@@ -11,6 +11,7 @@
 pub mod amqp;
 pub mod attempt;
 pub mod canary;
+pub mod echo;
 pub mod etcd;
 pub mod folder;
 pub mod hostile;

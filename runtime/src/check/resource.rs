@@ -14,9 +14,10 @@ use secrecy::SecretString;
 use super::{Kind, Reader, Value, address, credentials, is_explained, missing, waiver};
 use crate::credentials::{Fetched, is_about_login};
 use crate::finding::Finding;
-use crate::locator::{self, Dialect};
+use crate::locator::{self, Dialect, Locator};
 use crate::manifest::{Declaration, ResourceEntry};
 use crate::needs::Needs;
+use crate::redact::Guarded;
 use crate::service::{Login, ServiceEntry};
 use crate::source::environment;
 use crate::target::{Target, Trust};
@@ -100,6 +101,7 @@ pub(super) fn load(
         parameters: service.parameters,
         login: service.login,
         path: service.path,
+        secret_path: service.secret_path,
         plaintext_waiver: waiver::reason(declaration.waived_rules(), "plaintext_scheme", today),
         plaintext_loopback: cfg!(debug_assertions),
     };
@@ -242,7 +244,10 @@ pub(super) fn load(
     };
     let waived = waiver::in_force(declaration.waived_rules(), today).map(|waiver| waiver.rule().name).collect();
     let fetched = credentials.map(|credentials| Fetched::new(credentials, service.login, base.to_owned(), user.clone()));
-    let target = Target { locator, endpoint, user, password, trust, needs, fetched, deadline, waived };
+    let password = password.map(Guarded::new);
+    let paths = std::iter::once(&locator).chain(&endpoint).flat_map(Locator::secret_paths);
+    let paths = paths.map(|path| Guarded::new(path.into())).collect();
+    let target = Target { locator, endpoint, user, password, paths, trust, needs, fetched, deadline, waived };
     let own = (service.check)(&target).into_iter();
     let own = own.filter(|finding| target.fetched.is_none() || !is_about_login(finding.rule()));
     findings.extend(own.map(|finding| finding.about(variable)));
@@ -430,7 +435,7 @@ fn trust(values: TrustValues<'_>, service: &ServiceEntry, transport: Transport, 
     Trust {
         ca: text(ca),
         client_cert: text(client_cert),
-        client_key: text(client_key),
+        client_key: text(client_key).map(Guarded::new),
         #[cfg(feature = "net")]
         tls,
     }

@@ -78,7 +78,7 @@ pub(crate) struct Row {
     pub(crate) state: State,
     /// Where its value was, in words; `None` where there was none, or where it was refused.
     pub(crate) origin: Option<String>,
-    /// The locator, without user and secret; `None` where it was refused, and for what is no resource.
+    /// The locator, without user and secret, and without a path that may be one; `None` where it was refused, and for what is no resource.
     pub(crate) endpoint: Option<String>,
     /// What attaching learnt.
     pub(crate) posture: Option<Posture>,

@@ -16,6 +16,7 @@ const POSTGRES: Dialect = Dialect {
     parameters: PARAMETERS,
     login: Login::UserAndPassword,
     path: Some("the database"),
+    secret_path: false,
     plaintext_waiver: None,
     plaintext_loopback: false,
 };
@@ -62,6 +63,23 @@ fn every_part_is_read() {
     assert!(warnings.is_empty());
     assert_eq!(locator.to_string(), "postgres://db.example.com:6432/shop");
     assert_eq!(format!("{locator:?}"), "Locator(postgres://db.example.com:6432/shop)");
+}
+
+#[test]
+fn a_path_that_may_be_a_secret_is_not_shown() {
+    let webhooks = Dialect { path: Some("the webhook"), secret_path: true, ..HTTPS };
+    let locator = accepted("https://hooks.example.com/services/T024BE7LD/B7/krokusbolkrokusbol24", &webhooks);
+    assert_eq!(locator.path(), "services/T024BE7LD/B7/krokusbolkrokusbol24");
+    assert_eq!(locator.to_string(), "https://hooks.example.com:443/");
+    assert_eq!(format!("{locator:?}"), "Locator(https://hooks.example.com:443/)");
+    let secret: Vec<_> = locator.secret_paths().collect();
+    assert_eq!(secret, ["services/T024BE7LD/B7/krokusbolkrokusbol24", "krokusbolkrokusbol24"]);
+    assert_eq!(accepted("https://example.com/v2/shop", &webhooks).secret_paths().count(), 0, "it is no token");
+    assert_eq!(accepted("postgres://ada@db/a-database-with-a-long-name", &POSTGRES).secret_paths().count(), 0);
+    assert_eq!(
+        accepted("https://example.com/a/b", &Dialect { schemes: POSTGRES.schemes, ..webhooks }.endpoint()).to_string(),
+        "https://example.com:443/"
+    );
 }
 
 #[test]

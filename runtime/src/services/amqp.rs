@@ -53,7 +53,7 @@
 //!
 //! # What a server may send
 //! A frame may have `frame_max` bytes, a message `max_message`, its headers 16 levels of tables; the greeting 16 KiB. A header that promises more ends the connection, before
-//! anything is allocated for it. So does a method that only clients send, and a reason that holds our own password. What a server asks for in
+//! anything is allocated for it. So does a method that only clients send, and a reason that holds a password of ours, in whatever encoding. What a server asks for in
 //! `Connection.Tune` can make frames and channels fewer, never more. The protocol has no redirects that the driver would follow.
 //!
 //! # How it comes back

@@ -187,6 +187,7 @@ mod tests {
             parameters: Https::PARAMETERS,
             login: Https::LOGIN,
             path: Https::PATH,
+            secret_path: Https::SECRET_PATH,
             plaintext_waiver: None,
             plaintext_loopback: false,
         };
@@ -197,6 +198,7 @@ mod tests {
             endpoint: None,
             user: None,
             password: None,
+            paths: Vec::new(),
             trust: Trust::default(),
             needs: None,
             fetched: None,

@@ -13,6 +13,10 @@
 //! | `response_timeout` | milliseconds until a request has failed, from connecting to the last byte of the body, 1 to 3 600 000 | 30 000, more than a request may take |
 //! | `max_body` | bytes that a response's body may have, 1024 to 1 073 741 824 | 16 777 216 |
 //!
+//! The path may be a secret, as it is in the URL of a webhook (Slack, Discord, Telegram). So it is shown
+//! nowhere: the posture, reports, logs and errors have scheme, host and port. If a server's text repeats
+//! it, it is taken out of that, as a password is.
+//!
 //! # How it is attached
 //! - **With a `health` path**, by a `GET` of it, with the credentials: 401 and 403 are credentials that are not accepted, and whatever is not 2xx is a
 //!   service that is not well. It is the client's first connection, verified like all that follow, and it stays open for the first request. The posture has

@@ -61,7 +61,10 @@
 //!   connection is back: give these calls a timeout of their own.
 //! - It resolves the host's name itself, a moment after we did.
 //! - It reads the system's certificates each time it connects, although it trusts none of them, and does not connect where they cannot be read.
-//! - It logs what a server says in an error, as it is, at `info` (target `async_nats`).
+//! - It logs what a server says in an error, as it is, at `error`, `info`, `debug` and `trace` (target
+//!   `async_nats`). It has no option for that, and its event callback is called after it has logged. So a
+//!   server that has turned hostile can write the password or the token that it was sent into the log.
+//!   An nkey is never sent.
 //! - Which cipher its own connection has is not told: the posture has the visit's, where the certificate is the same.
 
 use std::sync::Arc;
@@ -111,7 +114,7 @@ const REMARKS: &[&str] = &[
     "a permission for subjects that neither are needed nor are around such is not seen, unless it is for every subject, `$SYS.>` or `$JS.API.>`",
     "the driver bounds neither the server's greeting before TLS nor a message after it: `tls_first=true` leaves the first to nobody but the verified server",
     "the driver resolves the host's name again, a moment after its addresses were held against the rules",
-    "the driver logs what a server says in an error, as it is, at `info`",
+    "the driver logs what a server says in an error, as it is, from `info` up: a hostile server can say the password there, but not an nkey",
 ];
 
 #[diagnostic::do_not_recommend]

@@ -57,7 +57,8 @@
 //!
 //! # What a server may send
 //! A reply may have `max_reply` bytes, a million elements, 32 levels, and lines of 64 KiB: a header that promises more ends the connection, before anything
-//! is allocated for it. `MOVED` and `ASK` are errors for the caller; nobody else is dialled.
+//! is allocated for it. An error may have 64 KiB; one in which a password of ours comes back, in whatever
+//! encoding, ends the connection, for the driver would hand it on. `MOVED` and `ASK` are errors for the caller; nobody else is dialled.
 //!
 //! # How it comes back
 //! The next command after the connection broke connects again, with all of the above but the probe. An attempt has `connect_timeout`, and the commands that wait for it

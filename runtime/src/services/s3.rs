@@ -406,6 +406,7 @@ mod tests {
         parameters: S3::PARAMETERS,
         login: S3::LOGIN,
         path: S3::PATH,
+        secret_path: S3::SECRET_PATH,
         plaintext_waiver: None,
         plaintext_loopback: false,
     };
@@ -418,7 +419,18 @@ mod tests {
         let deadline = std::time::Instant::now();
         let endpoint = Some(parsed(endpoint, &DIALECT.endpoint()));
         let (locator, trust) = (parsed(text, &DIALECT), Trust::default());
-        Target { locator, endpoint, user: None, password: None, trust, needs: None, fetched: None, deadline, waived: Vec::new() }
+        Target {
+            locator,
+            endpoint,
+            user: None,
+            password: None,
+            paths: Vec::new(),
+            trust,
+            needs: None,
+            fetched: None,
+            deadline,
+            waived: Vec::new(),
+        }
     }
 
     #[test]

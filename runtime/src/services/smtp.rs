@@ -25,37 +25,39 @@
 //!
 //! # What a server may send
 //! An answer of 8 KiB, and lettre's own 1000 bytes a line; ten challenges when logging in. Whatever takes longer than
-//! `response_timeout` ends the connection. An answer that was not waited for ends it too, before another message could take it for its own.
+//! `response_timeout` ends the connection. A password of ours that comes back in an answer is taken out
+//! of it, also of the [`Response`] that [`AsyncTransport::send`] gives. An answer that was not waited for ends it too, before another message could take it for its own.
 //!
 //! # What lettre leaves open
 //! Its own pool has no limit for the time of an answer nor for the length of a line, and verifies by a TLS configuration of its own: it is not used.
-//! [`SmtpClient`] keeps its connections in deadpool.
+//! [`SmtpClient`] keeps its connections in deadpool. With its feature `tracing`, which another crate of
+//! the program may enable, it logs each line at `debug`: the password is in none, because our stream
+//! writes it, and takes it out of what the server says.
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, STARTTLS, WEAK_AUTHENTICATION};
 use deadpool::managed::{self, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
 use lettre::address::Envelope;
-use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
+use lettre::transport::smtp::authentication::Mechanism;
+use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
 use lettre::{AsyncTransport, Message};
-use secrecy::ExposeSecret as _;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use self::wire::Wire;
 use crate::attach::within;
 use crate::dial::Stream;
 use crate::finding::{Failure, FailureKind, Finding};
 use crate::posture::{Posture, ServerPosture, TlsPosture, printable};
 use crate::service::{Attachment, Login, Parameter, Refusal, Service};
 use crate::target::Target;
+
+mod wire;
 
 /// A mail relay. See [the module](self) for its locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
@@ -69,10 +71,6 @@ const MAX_CONNECTIONS: u64 = 10;
 
 /// A connection that was idle for longer is not used again: servers close theirs after five minutes (RFC 5321, 4.5.3.2.7).
 const IDLE: Duration = Duration::from_secs(60);
-
-/// What a server may send until we say something again, in bytes: sixteen lines of the longest that RFC 5321, 4.5.3.1.5, allows. lettre parses an answer from
-/// its beginning for each line that comes, so the time grows with the square of it.
-const MAX_ANSWER: usize = 8 * 1024;
 
 /// The ways of logging in that lettre has and a server of today offers.
 const MECHANISMS: &[Mechanism] = &[Mechanism::Plain, Mechanism::Login];
@@ -339,10 +337,12 @@ async fn log_in(target: &Target, stream: Stream) -> Result<(AsyncSmtpConnection,
         Some(name) => ClientId::Domain(name.to_owned()),
         None => ClientId::Ipv4(std::net::Ipv4Addr::LOCALHOST),
     };
-    let stream = Box::new(Bounded { stream, left: MAX_ANSWER });
-    let mut smtp = AsyncSmtpConnection::connect_with_transport(stream, &name).await.map_err(|error| refusal(&error))?;
-    let mechanism = match (target.user(), target.password()) {
-        (Some(user), Some(password)) => {
+    let account = target.user().zip(target.password());
+    let login = wire::Login::new(account);
+    let wire = Box::new(Wire::new(stream, login.clone()));
+    let mut smtp = AsyncSmtpConnection::connect_with_transport(wire, &name).await.map_err(|error| refusal(&error))?;
+    let mechanism = match account {
+        Some(_) => {
             let mechanism = smtp.server_info().get_auth_mechanism(MECHANISMS).ok_or_else(|| {
                 Finding::new(
                     &WEAK_AUTHENTICATION,
@@ -350,12 +350,13 @@ async fn log_in(target: &Target, stream: Stream) -> Result<(AsyncSmtpConnection,
                 )
                 .help("let the server offer one of them under TLS; without a login, anybody could send through it")
             })?;
-            let credentials = Credentials::new(user.to_owned(), password.expose_secret().to_owned());
-            smtp.auth(&[mechanism], &credentials).await.map_err(|error| login_refusal(&error))?;
+            let admitted = smtp.auth(&[mechanism], &wire::credentials()).await;
+            login.done();
+            admitted.map_err(|error| login_refusal(&error))?;
             Some(mechanism)
         }
         // `missing_credentials` is waived, or a client certificate stands in for the password.
-        _ => None,
+        None => None,
     };
     if !smtp.test_connected().await {
         return Err(foreign());
@@ -436,50 +437,6 @@ fn late() -> Refusal {
         "look at its load, and at `response_timeout` in the locator",
     )
     .into()
-}
-
-/// A stream that brings no more than [`MAX_ANSWER`] between two things that we say. lettre reads a line to its end, however far that is.
-#[derive(Debug)]
-struct Bounded {
-    stream: Stream,
-    left: usize,
-}
-
-impl AsyncTokioStream for Bounded {
-    fn peer_addr(&self) -> io::Result<SocketAddr> {
-        // lettre only asks for it where it prints it.
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-impl AsyncRead for Bounded {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        let read = buffer.filled().len() - before;
-        match self.left.checked_sub(read) {
-            Some(left) => {
-                self.left = left;
-                Poll::Ready(Ok(()))
-            }
-            None => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
-        }
-    }
-}
-
-impl AsyncWrite for Bounded {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.left = MAX_ANSWER;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,8 @@
 //! Until it has logged us in and answered the probe: messages of 16 KiB, and 1 MiB in all. Then: messages of `max_message` bytes. A header that promises more ends the connection, before
 //! anything is allocated for it. SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at
 //! most, and nonce and signature are checked. Notices and notifications are dropped: nobody
-//! logs what a server says.
+//! logs what a server says. An error may have 256 KiB; one in which a password of ours comes back, in
+//! whatever encoding, ends the connection, for the driver would hand it on.
 //!
 //! # How it comes back
 //! A connection that broke, does not answer within 5 s, or is 30 minutes old is not handed out again, and the pool makes another one. Where that fails, the next attempt waits: 100 ms at

@@ -133,6 +133,7 @@ impl Service for EtcdStore {
     const PARAMETERS: &'static [Parameter] = &[Parameter::number("connect_timeout", 1, 300)];
     const LOGIN: Login = Login::Password;
     const PATH: Option<&'static str> = Some("the prefix of the keys");
+    const SECRET_PATH: bool = false;
 
     fn check(target: &Target) -> Vec<Finding> {
         let mut findings = Vec::new();

@@ -1,5 +1,7 @@
 //! What a server may send, frame by frame: the driver believes every length, and reads tables within tables without end.
 
+use crate::redact;
+
 /// A frame's type, channel and length.
 pub(super) const HEADER: usize = 7;
 
@@ -37,7 +39,8 @@ pub(super) fn length(header: &[u8]) -> Option<usize> {
     usize::try_from(size).ok()?.checked_add(HEADER + 1)
 }
 
-/// Whether a whole frame may be passed on. `secret` is what we logged in with: it does not come back.
+/// Whether a whole frame may be passed on. `secret` is what we logged in with: it does not come back,
+/// and no other secret of ours does.
 pub(super) fn passes(frame: &[u8], largest_message: u64, secret: Option<&[u8]>) -> bool {
     let Some((&END, rest)) = frame.split_last() else { return false };
     let (Some(kind), Some(payload)) = (frame.first(), rest.get(HEADER..)) else { return false };
@@ -45,7 +48,7 @@ pub(super) fn passes(frame: &[u8], largest_message: u64, secret: Option<&[u8]>) 
     match *kind {
         METHOD => {
             let Some(method) = reader.short().zip(reader.short()) else { return false };
-            let echoes = || secret.is_some_and(|secret| contains(payload, secret));
+            let echoes = || secret.is_some_and(|secret| contains(payload, secret)) || redact::is_in(payload);
             !(UNASKED.contains(&method) || WITH_TEXTS.contains(&method) && echoes())
         }
         CONTENT_HEADER => content_header(&mut reader, largest_message).is_some(),
@@ -83,7 +86,7 @@ pub(super) fn greeting(frame: &[u8], secret: Option<&[u8]>) -> Option<Greeting> 
     if *frame.first()? != METHOD || (reader.short()?, reader.short()?) != (10, 10) || reader.take(2)? != [0, 9] {
         return None;
     }
-    if secret.is_some_and(|secret| contains(payload, secret)) {
+    if secret.is_some_and(|secret| contains(payload, secret)) || redact::is_in(payload) {
         return None;
     }
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();

@@ -8,6 +8,7 @@ use nkeys::KeyPair;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::finding::Finding;
+use crate::redact;
 use crate::target::Target;
 
 /// The longest nonce that is signed, in bytes; servers send 15 to 22.
@@ -93,14 +94,15 @@ impl Credentials {
         }
     }
 
-    /// Whether a text of the server's holds what we log in with.
+    /// Whether a text of the server's holds what we log in with, or another secret of ours.
     pub(super) fn is_in(&self, text: &str) -> bool {
-        match self {
+        let is_ours = match self {
             Self::Certificate => false,
             Self::Token(secret) | Self::Password(_, secret) | Self::Nkey { seed: secret, .. } => {
                 text.contains(secret.expose_secret())
             }
-        }
+        };
+        is_ours || redact::is_in(text.as_bytes())
     }
 
     /// The answer to a server's nonce. An nkey signs nothing that is no nonce: a signature of an empty one would be good for ever.

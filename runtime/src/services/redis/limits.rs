@@ -1,13 +1,16 @@
 //! What a server may send, checked before the driver believes it.
 //!
 //! The driver buffers a reply until it is whole, however long the server says that it will be. This stream reads along, header by header, and ends the
-//! connection at the first one that promises too much. Protocol: RESP3, <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
+//! connection at the first one that promises too much, and at an error that holds a secret of ours: the driver hands
+//! errors on as they are. Protocol: RESP3, <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::redact;
 
 /// The longest line, in bytes: headers, numbers, simple strings and errors. Redis' own inline limit is 64 KiB.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -33,7 +36,11 @@ pub(super) struct Limited<T> {
 impl<T> Limited<T> {
     /// `largest` is what one reply may have, in bytes.
     pub(super) fn new(stream: T, largest: u64) -> Self {
-        Self { stream, reader: Reader { largest, read: 0, elements: 0, open: Vec::new(), state: State::Type }, at_once: 0 }
+        Self {
+            stream,
+            reader: Reader { largest, read: 0, elements: 0, open: Vec::new(), state: State::Type, error: None },
+            at_once: 0,
+        }
     }
 }
 
@@ -80,7 +87,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Limited<T> {
 #[derive(Debug, PartialEq, Eq)]
 struct TooMuch(&'static str);
 
-/// Where in the protocol a stream of bytes is. It holds none of them.
+/// Where in the protocol a stream of bytes is. It holds none of them, but for an error's.
 struct Reader {
     largest: u64,
     /// Bytes and elements of the reply so far.
@@ -89,6 +96,8 @@ struct Reader {
     /// How many elements are still to come, of each aggregate that is open.
     open: Vec<u64>,
     state: State,
+    /// What has come of an error, simple or long.
+    error: Option<Vec<u8>>,
 }
 
 enum State {
@@ -107,21 +116,30 @@ impl Reader {
                 State::Text { left } => {
                     let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                     *left -= here as u64;
+                    let is_whole = *left == 0;
                     self.read += here as u64;
+                    if let Some(error) = &mut self.error {
+                        error.extend_from_slice(&bytes[..here]);
+                    }
                     bytes = &bytes[here..];
-                    if *left == 0 {
+                    if is_whole {
+                        self.finish_error()?;
                         self.finish_element();
                     }
                     continue;
                 }
                 State::Type => {
                     self.elements += 1;
+                    self.error = (byte == b'-').then(Vec::new);
                     self.state = State::Line { kind: byte, number: Some(0), negative: false, length: 0 };
                 }
                 State::Line { kind, number, negative, length } => {
                     *length += 1;
                     if *length > LONGEST_LINE {
                         return Err(TooMuch("the server sent a line without end"));
+                    }
+                    if let Some(error) = &mut self.error {
+                        error.push(byte);
                     }
                     match byte {
                         b'\n' => {
@@ -158,15 +176,32 @@ impl Reader {
                 if length > self.largest.saturating_sub(self.read) {
                     return Err(TooMuch("the server promised a reply that is larger than `max_reply` allows"));
                 }
+                if kind == b'!' {
+                    if length > LONGEST_LINE as u64 {
+                        return Err(TooMuch("the server promised an error that is longer than 64 KiB"));
+                    }
+                    self.error = Some(Vec::new());
+                }
                 self.state = State::Text { left: length + 2 };
             }
             b'*' | b'~' | b'>' => self.aggregate(promised()?)?,
             // Keys and values; an attribute's come before the element that they describe.
             b'%' => self.aggregate(promised()?.saturating_mul(2))?,
             b'|' => self.aggregate(promised()?.saturating_mul(2).saturating_add(1))?,
-            _ => self.finish_element(),
+            _ => {
+                self.finish_error()?;
+                self.finish_element();
+            }
         }
         Ok(())
+    }
+
+    /// An error is whole, if it is one.
+    fn finish_error(&mut self) -> Result<(), TooMuch> {
+        match self.error.take() {
+            Some(error) if redact::is_in(&error) => Err(TooMuch("the server said a secret of ours back")),
+            _ => Ok(()),
+        }
     }
 
     fn aggregate(&mut self, elements: u64) -> Result<(), TooMuch> {
@@ -251,6 +286,18 @@ mod tests {
             assert_eq!(verdict(reply.as_bytes()), Ok(true), "{reply:?}");
         }
         assert_eq!(verdict(b"*2\r\n:1\r\n"), Ok(false));
+    }
+
+    #[test]
+    fn stops_at_an_error_that_says_a_secret_back() {
+        let _guarded = redact::Guarded::new("sneeuwklok-47".into());
+        for hostile in ["-ERR sneeuwklok-47\r\n", "-ERR sneeuwklok%2d47\r\n", "*1\r\n!17\r\nERR sneeuwklok-47\r\n"] {
+            assert!(verdict(hostile.as_bytes()).is_err(), "{hostile:?}");
+        }
+        // A value is the application's.
+        for reply in ["$13\r\nsneeuwklok-47\r\n", "+sneeuwklok-47\r\n", "-ERR sneeuwklok\r\n", "!3\r\nERR\r\n"] {
+            assert_eq!(verdict(reply.as_bytes()), Ok(true), "{reply:?}");
+        }
     }
 
     #[test]

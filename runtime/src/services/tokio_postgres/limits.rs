@@ -1,7 +1,7 @@
 //! What a server may send, and what it may ask for, checked before the driver believes it.
 //!
 //! The driver buffers a message until it is whole, up to 2 GiB. This stream reads along, header by header, and ends the connection at the first one that
-//! promises too much. It also reads how the server wants to authenticate, and ends the connection where that is less than was demanded.
+//! promises too much, and at an error in which a secret of ours comes back. It also reads how the server wants to authenticate, and ends the connection where that is less than was demanded.
 
 use std::io;
 use std::pin::Pin;
@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use super::super::postgresql::Asked;
+use crate::redact;
 
 /// The longest message until the connection is settled, in bytes. The list of SASL mechanisms has some 40, an error some 200.
 const LONGEST_AT_FIRST: u64 = 16 * 1024;
@@ -22,6 +23,12 @@ const MOST_AT_FIRST: u64 = 1024 * 1024;
 
 /// The fewest iterations of SCRAM: PostgreSQL's own default, and the least that RFC 7677 wants. With fewer, the proof is cheaper to guess the password from.
 const FEWEST_ITERATIONS: u64 = 4096;
+
+/// The longest error or notice, in bytes: 256 KiB. It is searched for what we logged in with.
+const LONGEST_TEXT: u64 = 256 * 1024;
+
+/// `ErrorResponse`, `NoticeResponse` and `ParameterStatus`: what the driver logs, or hands on as it is.
+const TEXTS: [u8; 3] = *b"ENS";
 
 /// What the server has asked for.
 #[derive(Default)]
@@ -166,7 +173,7 @@ fn iterations(challenge: &[u8]) -> Option<u64> {
 enum State {
     /// A message's type and its length, as far as they have come.
     Header { bytes: [u8; 5], filled: usize },
-    /// In a message's body, of which so much is still to come; it is kept where it says how to authenticate.
+    /// In a message's body, of which so much is still to come; it is kept where it says how to authenticate, or holds a text.
     Body { kind: u8, left: u64, kept: Option<Vec<u8>> },
 }
 
@@ -212,7 +219,11 @@ impl Reader {
         } else if length > self.largest {
             return Err(Refused("the server promised a message that is larger than `max_message` allows"));
         }
-        let keep = kind == b'R' && self.login.is_some();
+        let is_text = TEXTS.contains(&kind);
+        if is_text && length > LONGEST_TEXT {
+            return Err(Refused("the server promised an error that is longer than 256 KiB"));
+        }
+        let keep = is_text || kind == b'R' && self.login.is_some();
         self.state = State::Body { kind, left: length, kept: keep.then(Vec::new) };
         Ok(())
     }
@@ -221,8 +232,10 @@ impl Reader {
     fn end(&mut self) -> Result<(), Refused> {
         let next = State::Header { bytes: [0; 5], filled: 0 };
         let State::Body { kind, kept, .. } = std::mem::replace(&mut self.state, next) else { return Ok(()) };
-        if let (Some(login), Some(body)) = (&self.login, kept) {
-            login.read(&body, &self.heard)?;
+        match (kind, &self.login, kept) {
+            (b'R', Some(login), Some(body)) => login.read(&body, &self.heard)?,
+            (_, _, Some(text)) if redact::is_in(&text) => return Err(Refused("the server said a secret of ours back")),
+            _ => {}
         }
         if kind == b'Z' {
             self.login = None;
@@ -314,6 +327,26 @@ mod tests {
         let _ = reader.heard.settled.set(());
         let rows = [message(b'D', &[0; 50_000]), message(b'I', b""), message(b'Z', b"I")].concat();
         assert!((0..100).all(|_| reader.read(&rows).is_ok()));
+    }
+
+    #[test]
+    fn stops_at_a_text_that_says_a_secret_back() {
+        let _guarded = redact::Guarded::new("klaproos-zaad-53".into());
+        let login = [asks(10, PLUS), message(b'Z', b"I")].concat();
+        for kind in TEXTS {
+            for said in [&b"SERROR\0Mit was klaproos-zaad-53\0\0"[..], b"x\0a2xhcHJvb3MtemFhZC01Mw==\0"] {
+                let said = [&login[..], &message(kind, said)].concat();
+                assert!(!verdict(Demand::Binding, true, &said), "{}", said.escape_ascii());
+            }
+            assert!(verdict(Demand::Binding, true, &[&login[..], &message(kind, b"SERROR\0Mno\0\0")].concat()));
+            let huge = [&[kind][..], &(256 * 1024_u32 + 5).to_be_bytes()].concat();
+            let mut reader = reader(Demand::Binding, true);
+            reader.largest = 1024 * 1024;
+            let _ = reader.heard.settled.set(());
+            assert!(reader.read(&huge).is_err());
+        }
+        // A row is the application's.
+        assert!(verdict(Demand::Binding, true, &[&login[..], &message(b'D', b"klaproos-zaad-53")].concat()));
     }
 
     #[test]

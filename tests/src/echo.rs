@@ -1,0 +1,80 @@
+//! Servers that say our own secret back: what they say, and what leads to them.
+
+use std::io;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+use crate::canary::CANARY;
+use crate::hostile::Peer;
+use crate::hostile::redis::{hello, hello_from, serve};
+use crate::pki::Leaf;
+
+/// The account of all of them.
+pub const USER: &str = "winkelier";
+
+/// Variables of a struct.
+pub type Variables = Vec<(&'static str, String)>;
+
+/// The same, as an attempt takes them.
+#[must_use]
+pub fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
+    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+/// A password that no other test has.
+#[must_use]
+pub fn password(of: &str) -> String {
+    format!("{CANARY}-{of}-Wk0q")
+}
+
+/// What a server may make of it.
+#[must_use]
+pub fn encodings(secret: &str) -> Vec<String> {
+    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let percent: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    vec![
+        secret.to_owned(),
+        secret.to_uppercase(),
+        format!("\\\"{secret}\\\""),
+        secret.replace('-', "%2D"),
+        percent,
+        secret.replace('-', "\\u002d"),
+        hex,
+        STANDARD.encode(secret),
+        STANDARD.encode(format!("\0{USER}\0{secret}")),
+        URL_SAFE_NO_PAD.encode(format!("{USER}:{secret}")),
+    ]
+}
+
+/// Variables of a field.
+#[must_use]
+pub fn of(base: &'static str, locator: String, secret: &str, ca: &str) -> Variables {
+    let name = |ending: &str| -> &'static str { format!("SHOP_{base}{ending}").leak() };
+    vec![(name("_URL"), locator), (name("_PASSWORD"), secret.to_owned()), (name("_CA"), ca.to_owned())]
+}
+
+/// A server of Redis', of this version (if it is not empty), that answers this to `GET`.
+///
+/// # Errors
+/// Where the other end goes away.
+pub async fn redis(peer: Peer, leaf: &Leaf, version: &str, to_get: &[u8]) -> io::Result<Option<Peer>> {
+    let peer = peer.encrypt(leaf).await?;
+    let hello = if version.is_empty() { hello() } else { hello_from("redis", version) };
+    let mut greeted = false;
+    serve(peer, move |command| {
+        let name = command.join(" ").to_uppercase();
+        Some(match command[0].to_uppercase().as_str() {
+            "PING" if greeted => b"+PONG\r\n".to_vec(),
+            "PING" => b"-NOAUTH Authentication required.\r\n".to_vec(),
+            "HELLO" => {
+                greeted = true;
+                hello.clone()
+            }
+            "ACL" if name == "ACL WHOAMI" => format!("${}\r\n{USER}\r\n", USER.len()).into_bytes(),
+            "GET" if !name.starts_with("GET PROBE.") => to_get.to_vec(),
+            _ => b"-NOPERM no permissions\r\n".to_vec(),
+        })
+    })
+    .await
+}
