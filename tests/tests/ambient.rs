@@ -45,10 +45,10 @@ fn checks_in_its_own_environment() {
 }
 
 /// The lines of what was found, of each service.
-fn found(variable: Option<&str>) -> [String; 3] {
+fn found(variable: Option<(&str, &str)>) -> [String; 3] {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--ignored", "--exact", "checks_in_its_own_environment", "--nocapture"]).env_clear();
-    child.envs(variable.map(|name| (name, "/tmp/evil")));
+    child.envs(variable);
     let output = child.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
@@ -66,19 +66,24 @@ fn nothing_is_refused_of_an_empty_environment() {
 #[test]
 fn what_decides_whom_sqlx_trusts_is_refused_and_named() {
     for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
-        let [postgres, mysql, tokio] = found(Some(variable));
+        let [postgres, mysql, tokio] = found(Some((variable, "/tmp/evil")));
         for line in [postgres, mysql] {
             assert!(line.starts_with("[\"ambient_override\"]"), "{variable}: {line}");
             assert!(line.contains(&format!("unset `{variable}`")) && !line.contains("evil"), "{variable}: {line}");
         }
         assert_eq!(tokio.trim(), "[]", "its roots are ours, whatever {variable} is");
+        assert_eq!(found(Some((variable, ""))).map(|line| line.trim().to_owned()), ["[]"; 3], "it names nobody");
     }
 }
 
 #[test]
 fn what_steers_one_driver_is_refused_of_that_one_alone() {
     for variable in ["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGPASSWORD"] {
-        let [postgres, mysql, tokio] = found(Some(variable));
+        for value in ["/tmp/evil", ""] {
+            let [postgres, ..] = found(Some((variable, value)));
+            assert!(postgres.starts_with("[\"ambient_override\"]"), "{variable}={value}: {postgres}");
+        }
+        let [postgres, mysql, tokio] = found(Some((variable, "/tmp/evil")));
         assert!(postgres.starts_with("[\"ambient_override\"]") && postgres.contains(variable), "{variable}: {postgres}");
         assert_eq!([mysql.trim(), tokio.trim()], ["[]"; 2], "{variable}");
     }

@@ -58,7 +58,8 @@
 //! - It takes no verifier of ours: `_PIN` is refused.
 //! - Its public roots are bundled, unless another crate of the program enables its feature `tls-rustls-ring-native-roots` or `tls-native-tls`: then they are
 //!   the system's, which are whatever `SSL_CERT_FILE` and `SSL_CERT_DIR` name. So these two are refused (`ambient_override`), whichever features are enabled:
-//!   a service cannot see that. Give this resource its authority by `_CA`. The variables are checked when the resource is attached or attached again, not
+//!   a service cannot see that. Distroless images and Nix set them. Unset them for the process, or set them to nothing, where a container cannot unset what its
+//!   image sets. Give this resource its authority by `_CA`. The variables are checked when the resource is attached or attached again, not
 //!   later. sqlx reads no other variable for MySQL.
 //!
 //! It never sends a file that a server asks for (`LOCAL INFILE`): it has no code for that. And it reads no variable of the process.

@@ -40,7 +40,8 @@
 //!   system's. With `tls-native-tls` they are the system's, and OpenSSL does the handshakes of the pool. The first connection, of our own, is as before, and
 //!   so the posture's TLS version and cipher suite are not the pool's.
 //! - The system's roots are whatever `SSL_CERT_FILE` and `SSL_CERT_DIR` name. So these two are refused (`ambient_override`), whichever features are
-//!   enabled: a service cannot see that. Give this resource its authority by `_CA`. If another part of the program needs the variable, use `TokioPostgres`,
+//!   enabled: a service cannot see that. Distroless images and Nix set them. Unset them for the process, or set them to nothing, where a container cannot unset
+//!   what its image sets. Give this resource its authority by `_CA`. If another part of the program needs the variable, use `TokioPostgres`,
 //!   whose trust no variable changes. The variables are checked when the resource is attached or attached again, not later.
 //! - The other variables that it reads are overwritten by setters (`PGHOST`, `PGHOSTADDR`, `PGPORT`, `PGUSER`, `PGDATABASE`, `PGSSLMODE`, `PGAPPNAME`), refused
 //!   (`PGOPTIONS`, `PGPASSWORD`, `PGSSLROOTCERT`, `PGSSLCERT`, `PGSSLKEY`), or not read (`PGPASSFILE`, `~/.pgpass`).

@@ -186,7 +186,9 @@ impl fmt::Debug for Environment {
 
 /// Whether a variable is set that steers a driver behind the locator's back. Drivers read the process's environment, whatever the source is.
 pub(crate) fn is_set(variable: &str) -> bool {
-    std::env::var_os(variable).is_some()
+    // An empty `SSL_CERT_FILE` names no authority, and Kubernetes can only empty what an image sets.
+    let may_be_empty = variable.starts_with("SSL_CERT_");
+    std::env::var_os(variable).is_some_and(|value| !may_be_empty || !value.is_empty())
 }
 
 /// Whether the user asked for no colours (<https://no-color.org>).
