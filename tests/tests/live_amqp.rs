@@ -223,7 +223,7 @@ async fn plaintext_only() {
 
 #[tokio::test]
 async fn values_come_from_files_and_parts() {
-    let folder = Folder::new("values");
+    let folder = Folder::of_values("values");
     let variables = [
         ("SHOP_QUEUE_HOST", "localhost".to_owned()),
         ("SHOP_QUEUE_PORT", SERVER.port.to_string()),

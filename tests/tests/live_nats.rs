@@ -342,7 +342,7 @@ async fn a_server_that_lets_everybody_in() {
 
 #[tokio::test]
 async fn values_come_from_files_and_parts() {
-    let folder = Folder::new("values");
+    let folder = Folder::of_values("values");
     let variables = [
         ("SHOP_BUS_HOST", "localhost".to_owned()),
         ("SHOP_BUS_PORT", SERVER.port.to_string()),

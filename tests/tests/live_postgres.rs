@@ -390,7 +390,7 @@ async fn a_client_certificate_does_not_excuse_a_server_that_asks_for_nothing() {
 
 #[tokio::test]
 async fn values_come_from_files() {
-    let folder = Folder::new("values");
+    let folder = Folder::of_values("values");
     let ca = folder.write("ca.pem", &SERVER.authority.pem());
     let password = folder.write("password", &format!("{PASSWORD}\n"));
     let variables = [

@@ -272,7 +272,7 @@ async fn a_client_certificate_is_shown_where_it_is_asked_for() {
 
 #[tokio::test]
 async fn values_come_from_files() {
-    let folder = Folder::new("values");
+    let folder = Folder::of_values("values");
     let variables = [
         ("SHOP_SESSIONS_URL", SERVER.locator()),
         ("SHOP_SESSIONS_CA_FILE", folder.write("ca.pem", &SERVER.authority.pem()).display().to_string()),

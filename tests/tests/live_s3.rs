@@ -281,7 +281,7 @@ async fn refused_before_anything_is_dialled() {
 
 #[tokio::test]
 async fn files_and_parts() {
-    let folder = Folder::new("s3-files");
+    let folder = Folder::of_values("s3-files");
     let ca = folder.write("ca.pem", &SERVER.server.authority.pem());
     let password = folder.write("password", &format!("{PASSWORD}\n"));
     let variables = [

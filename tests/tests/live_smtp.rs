@@ -285,7 +285,7 @@ async fn refused_before_anything_is_dialled() {
 
 #[tokio::test]
 async fn files_and_parts() {
-    let folder = Folder::new("smtp-files");
+    let folder = Folder::of_values("smtp-files");
     let ca = folder.write("ca.pem", &SERVER.authority.pem());
     let password = folder.write("password", &format!("{PASSWORD}\n"));
     let variables = [

@@ -305,7 +305,7 @@ async fn a_pinned_key_is_enough_and_another_one_is_not() {
 
 #[tokio::test]
 async fn values_come_from_files_and_in_parts() {
-    let folder = Folder::new("values");
+    let folder = Folder::of_values("values");
     let ca = folder.write("ca.pem", &SERVER.authority.pem()).display().to_string();
     let password = folder.write("password", &format!("{PASSWORD}\n")).display().to_string();
     let companions = [("SHOP_ORDERS_CA_FILE", ca.as_str()), ("SHOP_ORDERS_PASSWORD_FILE", password.as_str())];
