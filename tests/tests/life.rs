@@ -32,11 +32,14 @@ struct Stage;
 
 type Act = Box<dyn Fn(usize) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
+/// By function: what it does, and how often it was called.
+type Acts = HashMap<&'static str, (Arc<Act>, Arc<AtomicUsize>)>;
+
 /// What a function of the service does before it does what it should. It is told how often it was
 /// called, from 1 on.
 #[derive(Default)]
 struct Script {
-    acts: Mutex<HashMap<&'static str, (Arc<Act>, Arc<AtomicUsize>)>>,
+    acts: Mutex<Acts>,
     connected: AtomicUsize,
     /// The numbers of the clients that were closed.
     closed: Mutex<Vec<usize>>,

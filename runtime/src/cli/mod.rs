@@ -24,8 +24,8 @@
 //! # Exit status
 //!
 //! 0 where nothing is refused: a warning, and what a waiver covers, are told and refuse nothing. 1 where something is. 2 where the command line is wrong, or the file that it names
-//! cannot be read, or the output cannot be written: the disk is full, or standard output is not
-//! open for writing. 130 and 143 where it was interrupted or terminated before it was done.
+//! cannot be read, or the output cannot be written: the disk is full, or standard output is
+//! open for reading only. 130 and 143 where it was interrupted or terminated before it was done.
 //!
 //! # Formats
 //!
