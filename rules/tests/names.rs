@@ -1,4 +1,4 @@
-//! Names from real projects, and what each suggests. The table is `names.txt`.
+//! Names of settings, and what each suggests. The table is `names.txt`.
 
 use std::collections::BTreeSet;
 

@@ -155,7 +155,7 @@ fn base(target: &Target) -> Option<Url> {
     if path.is_empty() {
         return Some(url);
     }
-    let is_sound = |part| part != "" && http::climbs(part).is_none();
+    let is_sound = |part: &str| !part.is_empty() && http::climbs(part).is_none();
     if !path.split('/').all(is_sound) || path.contains(['\\', '%', '?', '#']) {
         return None;
     }
