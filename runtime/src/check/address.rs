@@ -286,6 +286,7 @@ mod tests {
             parameters: &[],
             login: Login::None,
             path: None,
+            secret_path: false,
             plaintext_waiver: None,
             plaintext_loopback: false,
         };

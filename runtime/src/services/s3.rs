@@ -450,7 +450,7 @@ mod tests {
     async fn no_key_climbs_out_of_its_prefix() {
         use object_store::ObjectStoreExt as _;
         let mut target = target("s3://bucket/prefix?style=path", "https://localhost:1");
-        (target.user, target.password) = (Some("key".to_owned()), Some("secret-of-the-key".into()));
+        (target.user, target.password) = (Some("key".to_owned()), Some(crate::redact::Guarded::new("secret-of-the-key".into())));
         let client = S3Client::new(&target, target.at_endpoint()).unwrap_or_else(|refusal| panic!("{refusal}"));
         for key in ["..;/x", "a/..;x=y/b", "..%3b/x", "%2e%2e/x", "%252e%252e;/x", "a/.;/b"] {
             let error = client.get(&Path::parse(key).unwrap()).await.unwrap_err();
