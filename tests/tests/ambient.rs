@@ -27,6 +27,7 @@ struct Strict {
     db: Resource<TokioPostgres>,
 }
 
+#[allow(clippy::print_stdout, reason = "the test that started the process reads it")]
 fn report<T: BackingServices>(prefix: &str, scheme: &str) {
     let [url, password] = ["URL", "PASSWORD"].map(|name| format!("{prefix}_DB_{name}"));
     let locator = format!("{scheme}://shop@db.example.com/shop");
