@@ -158,7 +158,7 @@ fn solo(name: &str) -> Environment {
     Environment::from_iter([("SOLO_SOLO_URL", format!("stage://{name}@localhost")), ("SOLO_SOLO_PASSWORD", PASSWORD.to_owned())])
 }
 
-async fn attached<T: BackingServices>(source: &dyn Source) -> T {
+async fn attached<T: BackingServices>(source: &(impl Source + Clone + 'static)) -> T {
     journal::open();
     T::attach_from(source).await.unwrap()
 }
