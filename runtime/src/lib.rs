@@ -61,28 +61,22 @@
 //! no tokio and no TLS. No feature loosens a rule.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![cfg_attr(not(feature = "net"), allow(dead_code, reason = "without `net` nothing is attached, only declared and checked"))]
 
-#[cfg(feature = "net")]
 mod attach;
 mod attached;
 mod backing_services;
 mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
-#[cfg(feature = "net")]
 mod connected;
 mod container;
 mod credentials;
-#[cfg(feature = "net")]
 mod detach;
-#[cfg(feature = "net")]
 mod dial;
 mod error;
 mod finding;
 #[cfg(feature = "follow")]
 mod follow;
-#[cfg(feature = "net")]
 mod generation;
 pub mod grants;
 mod locator;
@@ -90,13 +84,10 @@ pub mod manifest;
 pub mod manual;
 pub mod needs;
 pub mod posture;
-#[cfg(feature = "net")]
 mod reattach;
 mod redact;
-#[cfg(feature = "net")]
 mod renew;
 mod resource;
-#[cfg(feature = "net")]
 mod retake;
 #[cfg(feature = "serde")]
 mod serialize;
@@ -105,15 +96,9 @@ pub mod services;
 mod setting;
 pub mod source;
 mod target;
-#[cfg(feature = "net")]
 mod tasks;
-#[cfg(feature = "net")]
 mod thread;
-#[cfg(feature = "net")]
 mod tls;
-#[cfg(not(feature = "net"))]
-mod unattached;
-#[cfg(feature = "net")]
 mod watch;
 
 pub use attached::SecretValue;
@@ -124,9 +109,7 @@ pub use backing_services_rules as rules;
 pub use backing_services_rules::{Level, Rule, Scheme};
 pub use container::Container;
 pub use credentials::{AnyCredentials, Credential, Credentials};
-#[cfg(feature = "net")]
 pub use detach::{Cut, Detached};
-#[cfg(feature = "net")]
 pub use dial::{Dialled, Stream};
 pub use error::AttachError;
 pub use finding::{Failure, FailureKind, Finding};
@@ -138,7 +121,6 @@ pub use manifest::Manifest;
 pub use needs::{Difference, Grantable, Needs};
 pub use posture::Posture;
 pub use resource::{AnyResource, ClientGuard, Resource};
-#[cfg(feature = "net")]
 pub use rustls;
 pub use secrecy;
 pub use service::{Attachment, Login, Parameter, Refusal, Service};
@@ -175,17 +157,16 @@ pub use services::tokio_postgres::TokioPostgres;
 pub use setting::{Malformed, Setting};
 pub use source::{Environment, Source, Sources};
 pub use target::Target;
-#[cfg(feature = "net")]
 pub use tls::Witness;
 
 /// What generated code uses. It is no part of the API: it changes whenever the derive does.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::attached::{Attached, ResourceField, SecretField, Values, assert_scheme};
-    pub use crate::manifest::{Category, Declaration, Field, Waiver};
-    pub use crate::needs::assert_needs;
-    pub use crate::resource::AnyResource;
-    pub use crate::setting::{Setting, assert_public};
+    pub use crate::live::field::{Attached, ResourceField, SecretField, Values, assert_scheme};
+    pub use crate::declare::manifest::{Category, Declaration, Field, Waiver};
+    pub use crate::service::assert::assert_needs;
+    pub use crate::live::resource::AnyResource;
+    pub use crate::declare::setting::{Setting, assert_public};
     pub use ::core;
     pub use ::std::vec::Vec;
 }

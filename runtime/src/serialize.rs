@@ -6,12 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use backing_services_rules::{Scheme, Transport};
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
-use crate::check::credentials::SHORTEST_PASSWORD;
-use crate::finding::{Failure, Finding};
+use crate::declare::manifest::{Category, Declaration, Leaf, Manifest, ResourceEntry, Variable};
+use crate::load::credentials::SHORTEST_PASSWORD;
 use crate::locator::MAX_LENGTH;
-use crate::manifest::{Category, Declaration, Leaf, Manifest, ResourceEntry, Variable, Waiver};
-use crate::posture::{CertificatePosture, ClientCertificatePosture, Posture, ServerPosture, TlsPosture, TrustPosture};
-use crate::service::{Login, Parameter, ParameterValue};
+use crate::locator::dialect::{Login, Parameter, ParameterValue};
+use crate::report::finding::{Failure, Finding};
+use crate::report::posture::{CertificatePosture, ClientCertificatePosture, Posture, ServerPosture, TlsPosture, TrustPosture};
+use crate::report::waiver::Waiver;
 use crate::source::MAX_VALUE;
 
 /// What the schema of a manifest is called: where it is, in the repository.

@@ -12,11 +12,11 @@ use clap::{Arg, ArgAction, ArgMatches, Error, ValueHint, value_parser};
 use clap_complete::Shell;
 
 use super::Why;
-use super::report::Command;
-use super::template::{KINDS, Kind};
-use crate::finding::FailureKind;
-use crate::manifest::{Category, Manifest};
-use crate::posture::printable;
+use crate::cli::report::Command;
+use crate::cli::template::{KINDS, Kind};
+use crate::declare::manifest::{Category, Manifest};
+use crate::report::finding::FailureKind;
+use crate::report::text::printable;
 
 /// What was asked for.
 pub(super) struct Arguments {

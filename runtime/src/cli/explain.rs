@@ -6,8 +6,8 @@ use backing_services_rules::rule::look_up;
 use backing_services_rules::{Level, RULES, Rule};
 use comfy_table::{Table, presets};
 
-use crate::error::Paint;
-use crate::finding::FailureKind;
+use crate::report::error::Paint;
+use crate::report::finding::FailureKind;
 
 /// Colours are always written; whoever prints takes them out again where there should be none.
 const PAINT: Paint = Paint(true);

@@ -6,9 +6,9 @@ use std::time::UNIX_EPOCH;
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 use super::Why;
-use super::output::{Output, broken};
-use super::report::{Report, Row, State};
-use crate::error::{Problem, Severity};
+use crate::cli::output::{Output, broken};
+use crate::cli::report::{Report, Row, State};
+use crate::report::error::{Problem, Severity};
 
 /// What the schema is called: where it is, in the repository.
 const SCHEMA_ID: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/runtime/schemas/report.json");

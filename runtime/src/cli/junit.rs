@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 
 use quick_junit::{NonSuccessKind, Property, Report as Document, TestCase, TestCaseStatus, TestSuite, XmlString};
 
-use super::report::{Report, Row, State, rfc3339};
+use crate::cli::report::{Report, Row, State, rfc3339};
 use super::{Why, text};
-use crate::error::Problem;
+use crate::report::error::Problem;
 
 /// The document.
 pub(super) fn report(report: &Report) -> Result<String, Why> {

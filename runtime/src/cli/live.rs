@@ -7,12 +7,12 @@ use std::time::Duration;
 use anstream::ColorChoice;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::output::Output;
-use super::report::{Row, State};
+use crate::cli::output::Output;
+use crate::cli::report::{Row, State};
 use super::text;
-use crate::attach::Attempt;
-use crate::error::Problem;
-use crate::watch::{Step, Watch};
+use crate::attach::connect::Attempt;
+use crate::attach::watch::{Step, Watch};
+use crate::report::error::Problem;
 
 /// How often a live line turns: ten times a second, which an eye takes for motion.
 const TICK: Duration = Duration::from_millis(100);

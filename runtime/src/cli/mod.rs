@@ -63,11 +63,11 @@ use self::live::{Lines, Live};
 use self::output::Output;
 use self::preflight::Preflight;
 use self::report::{Command, Report, Row};
-use crate::attach::unless;
-use crate::backing_services::BackingServices;
-use crate::manifest::Manifest;
+use crate::attach::watch::Watch;
+use crate::declare::manifest::Manifest;
+use crate::live::backing_services::BackingServices;
+use crate::net::time::unless;
 use crate::source::{DotEnv, Environment, Source};
-use crate::watch::Watch;
 
 mod arguments;
 mod explain;
@@ -282,7 +282,7 @@ fn grants(manifest: &'static Manifest, field: &str, account: Option<String>, dat
         )));
     };
     let named = |what: &'static str, name: &str| {
-        let (name, fault) = (crate::posture::printable(name), crate::grants::fault(name).unwrap_or_default());
+        let (name, fault) = (crate::report::text::printable(name), crate::service::grants::fault(name).unwrap_or_default());
         move |_| Box::new(format!("`{name}` is no name of {what}: {fault}")) as Why
     };
     if let Some(account) = account {

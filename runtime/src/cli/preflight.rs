@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::report::{Command, Report, Row, State};
-use crate::attach::{Attempt, Limit, abandon, connect};
-use crate::check::{self, Content, Item, Loaded};
-use crate::error::Problem;
-use crate::generation::Facts;
-use crate::manifest::Manifest;
+use crate::attach::connect::{Attempt, abandon, connect};
+use crate::attach::watch::Watch;
+use crate::cli::report::{Command, Report, Row, State};
+use crate::declare::manifest::Manifest;
+use crate::load::{self, Content, Item, Loaded};
+use crate::load::facts::Facts;
+use crate::net::time::Limit;
+use crate::report::error::Problem;
 use crate::source::Source;
-use crate::watch::Watch;
 
 /// What to look at.
 pub(crate) struct Preflight<'a> {
@@ -58,8 +59,8 @@ impl Preflight<'_> {
         let (mut rows, declared) = self.rows();
         let wanted: Vec<_> = rows.iter().map(|row| row.path.clone()).collect();
         let limit = Limit::new(self.deadline);
-        let read = check::load(self.manifest, Arc::clone(&self.source), Some(wanted), self.deadline).await;
-        let loaded = read.map_or_else(check::Unread::into_loaded, |read| read.loaded);
+        let read = load::load(self.manifest, Arc::clone(&self.source), Some(wanted), self.deadline).await;
+        let loaded = read.map_or_else(load::Unread::into_loaded, |read| read.loaded);
         let is_refused = loaded.is_denied();
         let Loaded { items, problems, today, .. } = loaded;
 

@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use backing_services_rules::Date;
 
-use crate::attach::Attempt;
-use crate::error::{Problem, Severity};
-use crate::manifest::{Category, Field, Manifest};
-use crate::posture::Posture;
+use crate::attach::connect::Attempt;
+use crate::declare::manifest::{Category, Field, Manifest};
+use crate::report::error::{Problem, Severity};
+use crate::report::posture::Posture;
 
 /// A moment as RFC 3339 writes it, in UTC and to the second.
 pub(crate) fn rfc3339(moment: SystemTime) -> String {

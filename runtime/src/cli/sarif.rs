@@ -9,10 +9,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
-use super::report::{Report, rfc3339};
+use crate::cli::report::{Report, rfc3339};
 use super::{FINDINGS, FINE};
-use crate::error::{Problem, Severity};
-use crate::finding::FailureKind;
+use crate::report::error::{Problem, Severity};
+use crate::report::finding::FailureKind;
 
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");

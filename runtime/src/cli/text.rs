@@ -8,10 +8,10 @@ use comfy_table::{ColumnConstraint, Table, Width, presets};
 
 use backing_services_rules::{Date, Transport, variable};
 
-use super::report::{Command, Report, Row, State, day};
-use crate::error::{Paint, Problem, Severity, counted};
-use crate::manifest::Waiver;
-use crate::posture::{CertificatePosture, ClientCertificatePosture, Posture, TlsPosture, TrustPosture};
+use crate::cli::report::{Command, Report, Row, State, day};
+use crate::report::error::{Paint, Problem, Severity, counted};
+use crate::report::posture::{CertificatePosture, ClientCertificatePosture, Posture, TlsPosture, TrustPosture};
+use crate::report::waiver::Waiver;
 use crate::source::environment;
 
 /// Colours are always written; whoever prints takes them out again where there should be none.

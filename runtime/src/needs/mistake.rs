@@ -1,6 +1,6 @@
 //! What is said of a mistake in `needs`. A constant cannot format, so the text is put together by hand.
 
-use super::reader::{Mistake, Span, Wrong};
+use crate::needs::reader::{Mistake, Span, Wrong};
 use super::{Grantable, Names};
 
 /// What fits in a message, in bytes; what does not is cut.

@@ -1,7 +1,7 @@
 //! What an account must be able to do, and no more: `needs = "SELECT, INSERT ON orders"`.
 //!
 //! A service says which kinds of objects it has, and which privileges there are on each ([`Grantable`], in
-//! [`Service::PRIVILEGES`](crate::Service::PRIVILEGES)). Out of that, `needs` is read when the program is compiled, where a typing mistake is an error, and again
+//! [`Service::PRIVILEGES`](crate::service::Service::PRIVILEGES)). Out of that, `needs` is read when the program is compiled, where a typing mistake is an error, and again
 //! when a resource is attached, where it is compared with what the account has.
 //!
 //! ```text
@@ -15,8 +15,8 @@ use std::fmt::{self, Write as _};
 use backing_services_rules::rule::{EXCESS_PRIVILEGES, MISSING_PRIVILEGES};
 
 use self::reader::{Item, Reader, Span};
-use crate::finding::Finding;
-use crate::posture::printable_up_to;
+use crate::report::finding::Finding;
+use crate::report::text::printable_up_to;
 
 mod mistake;
 mod reader;
@@ -293,30 +293,6 @@ pub(crate) fn statements(differences: &[Difference]) -> String {
         }
     }
     statements.join(" ")
-}
-
-/// What is asked of `needs`, at compile time, once the service is known.
-///
-/// # Panics
-/// When it cannot be read, or the service has no privileges that could be compared with it: in a constant, that is a compile error.
-#[doc(hidden)]
-#[track_caller]
-pub const fn assert_needs<S: crate::Service>(needs: &str) {
-    assert!(
-        !S::PRIVILEGES.is_empty(),
-        "`needs` on a service whose accounts have no privileges that could be compared with it: remove it [unknown_attribute]"
-    );
-    let mut reader = Reader::new(needs, S::PRIVILEGES);
-    loop {
-        match reader.next() {
-            Ok(Some(_)) => {}
-            Ok(None) => return,
-            Err(mistake) => {
-                let message = mistake.message(needs, S::NAME, S::PRIVILEGES);
-                panic!("{}", message.as_str())
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -52,13 +52,16 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::http;
-use crate::attach::within;
-use crate::finding::{Failure, FailureKind, Finding};
-use crate::posture::{Posture, ServerPosture, printable};
-use crate::service::{Attachment, Login, Parameter, Refusal, Service};
-use crate::target::Target;
-use crate::tls::Witness;
-use crate::watch::{self, Step};
+use crate::net::progress::{self, Step};
+use crate::locator::dialect::{Login, Parameter};
+use crate::net::time::within;
+use crate::net::tls::Witness;
+use crate::report::finding::{Failure, FailureKind, Finding};
+use crate::report::posture::{Posture, ServerPosture};
+use crate::report::refusal::Refusal;
+use crate::report::text::printable;
+use crate::service::{Attachment, Service};
+use crate::service::target::Target;
 
 /// An HTTP API. See [the module](self) for its locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +121,7 @@ impl Service for Https {
             posture.tls = target.dial().await?.tls;
             posture.remarks.push("the locator has no `health` path: the credentials were not tried");
         } else {
-            watch::at(Step::Connecting);
+            progress::at(Step::Connecting);
             let response = within(target.time_left(), client.healthy()).await.map_err(Refusal::from)??;
             posture.tls = if target.is_plaintext() { None } else { Some(witness.posture_of_connected()?) };
             posture.server = response.header("server").map(|server| ServerPosture::new(server, ""));

@@ -55,12 +55,15 @@ use object_store::{ObjectStore, RetryConfig};
 use secrecy::ExposeSecret as _;
 
 use super::http;
-use crate::attach::{both, within};
-use crate::finding::{Failure, FailureKind, Finding};
 use crate::locator::{Host, Locator};
-use crate::posture::{Posture, printable};
-use crate::service::{Attachment, Login, Parameter, Refusal, Service};
-use crate::target::Target;
+use crate::locator::dialect::{Login, Parameter};
+use crate::net::time::{both, within};
+use crate::report::finding::{Failure, FailureKind, Finding};
+use crate::report::posture::Posture;
+use crate::report::refusal::Refusal;
+use crate::report::text::printable;
+use crate::service::{Attachment, Service};
+use crate::service::target::Target;
 
 /// S3 and what speaks its protocol. See [the module](self) for the locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
@@ -399,7 +402,7 @@ impl std::error::Error for TooMuch {}
 mod tests {
     use super::*;
     use crate::locator::{self, Dialect};
-    use crate::target::Trust;
+    use crate::service::target::Trust;
 
     const DIALECT: Dialect = Dialect {
         schemes: S3::SCHEMES,
@@ -450,7 +453,7 @@ mod tests {
     async fn no_key_climbs_out_of_its_prefix() {
         use object_store::ObjectStoreExt as _;
         let mut target = target("s3://bucket/prefix?style=path", "https://localhost:1");
-        (target.user, target.password) = (Some("key".to_owned()), Some(crate::redact::Guarded::new("secret-of-the-key".into())));
+        (target.user, target.password) = (Some("key".to_owned()), Some(crate::report::redact::Guarded::new("secret-of-the-key".into())));
         let client = S3Client::new(&target, target.at_endpoint()).unwrap_or_else(|refusal| panic!("{refusal}"));
         for key in ["..;/x", "a/..;x=y/b", "..%3b/x", "%2e%2e/x", "%252e%252e;/x", "a/.;/b"] {
             let error = client.get(&Path::parse(key).unwrap()).await.unwrap_err();

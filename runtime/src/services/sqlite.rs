@@ -55,18 +55,20 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Row as _, SqlitePool};
 
 use super::sqlx as driver;
-use crate::attach::within;
-use crate::check::OWN_IT;
-use crate::finding::{Failure, FailureKind, Finding};
-use crate::posture::{Posture, ServerPosture};
-use crate::service::{Attachment, Login, Parameter, Refusal, Service};
+use crate::load::OWN_IT;
+use crate::locator::dialect::{Login, Parameter};
+use crate::net::time::within;
+use crate::report::finding::{Failure, FailureKind, Finding};
+use crate::report::posture::{Posture, ServerPosture};
+use crate::report::refusal::Refusal;
+use crate::service::{Attachment, Service};
 #[cfg(unix)]
 use crate::source::Notice;
 use crate::source::file::Fault;
 #[cfg(unix)]
 use crate::source::file::{End, Way};
-use crate::target::Target;
-use crate::thread::{Apart, apart};
+use crate::net::thread::{Apart, apart};
+use crate::service::target::Target;
 
 /// SQLite. See [the module](self) for its locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]

@@ -2,15 +2,13 @@
 
 use sqlx::Error;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-use {
-    crate::attach::READY_DEADLINE,
-    crate::posture::{TlsPosture, TrustPosture},
-    crate::tasks::Tasks,
-    std::time::Duration,
-    tokio::time::{Instant, sleep, timeout_at},
-};
+use crate::net::time::READY_DEADLINE;
+use crate::net::tasks::Tasks;
+use crate::report::posture::{TlsPosture, TrustPosture};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::finding::{Failure, FailureKind};
+use crate::report::finding::{Failure, FailureKind};
 
 /// The variables of the process that decide which authorities sqlx trusts, if another crate of the
 /// program enables its feature `tls-native-tls` or `tls-rustls-ring-native-roots`: cargo builds one

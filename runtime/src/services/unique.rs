@@ -2,8 +2,8 @@
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use crate::finding::{Failure, FailureKind};
-use crate::service::Refusal;
+use crate::report::finding::{Failure, FailureKind};
+use crate::report::refusal::Refusal;
 
 /// 32 hexadecimal digits.
 pub(crate) fn unique() -> Result<String, Refusal> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret as _;
 
-use super::base_names::BaseNames;
+use crate::source::base_names::BaseNames;
 use super::{Changes, Environment, Source, Unreadable, Value, file, login_within, path_in, split};
 
 /// The service bindings below `$SERVICE_BINDING_ROOT`, as Kubernetes operators, buildpacks and Cloud Foundry project them. Where it is not set, there are

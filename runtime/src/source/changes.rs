@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-#[cfg(feature = "net")]
 use tokio::sync::watch;
 
 /// What tells that the values of a source have changed: files and folders to watch, and signals of a source that watches by itself.
@@ -17,7 +16,6 @@ use tokio::sync::watch;
 #[derive(Clone, Default)]
 pub struct Changes {
     files: Vec<PathBuf>,
-    #[cfg(feature = "net")]
     signals: Vec<watch::Receiver<u64>>,
 }
 
@@ -27,7 +25,6 @@ impl Changes {
     pub const fn none() -> Self {
         Self {
             files: Vec::new(),
-            #[cfg(feature = "net")]
             signals: Vec::new(),
         }
     }
@@ -42,7 +39,6 @@ impl Changes {
     }
 
     /// A number that grows with each change, once the source gives the new values.
-    #[cfg(feature = "net")]
     #[must_use]
     pub fn notified(signal: watch::Receiver<u64>) -> Self {
         let mut changes = Self::none();
@@ -54,7 +50,6 @@ impl Changes {
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.files.extend(other.files);
-        #[cfg(feature = "net")]
         self.signals.extend(other.signals);
         self
     }
@@ -62,7 +57,6 @@ impl Changes {
     /// Whether nothing tells it.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        #[cfg(feature = "net")]
         if !self.signals.is_empty() {
             return false;
         }
@@ -75,7 +69,6 @@ impl Changes {
     }
 
     /// The signals to wait for.
-    #[cfg(feature = "net")]
     #[must_use]
     pub fn signals(&self) -> &[watch::Receiver<u64>] {
         &self.signals
@@ -86,7 +79,6 @@ impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut list = f.debug_struct("Changes");
         list.field("files", &self.files);
-        #[cfg(feature = "net")]
         list.field("signals", &self.signals.len());
         list.finish()
     }
@@ -102,7 +94,6 @@ mod tests {
         let both = Changes::of_files(["/a"]).and(Changes::of_files(["/b", "/c"]));
         assert_eq!(both.files().collect::<Vec<_>>(), [Path::new("/a"), Path::new("/b"), Path::new("/c")]);
         assert!(!both.is_none());
-        #[cfg(feature = "net")]
         {
             let (sender, receiver) = watch::channel(0);
             let signalled = Changes::notified(receiver).and(both);

@@ -60,7 +60,7 @@ impl DotEnv {
     /// The path as it was given, to be read by a person.
     #[cfg(feature = "cli")]
     pub(crate) fn printable_path(&self) -> String {
-        crate::posture::printable(&self.path.to_string_lossy())
+        crate::report::text::printable(&self.path.to_string_lossy())
     }
 
     fn get_of(&self, variable: &str, is_development: bool) -> Result<Option<Value>, Unreadable> {
@@ -142,7 +142,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, (SecretString, usize)>, String> 
 
 impl Source for DotEnv {
     fn name(&self) -> Cow<'_, str> {
-        format!("`{}`", crate::posture::printable(&self.path.to_string_lossy())).into()
+        format!("`{}`", crate::report::text::printable(&self.path.to_string_lossy())).into()
     }
 
     fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
@@ -163,7 +163,7 @@ impl fmt::Debug for DotEnv {
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
-    use super::super::Notice;
+    use crate::source::Notice;
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 

@@ -191,11 +191,6 @@ pub(crate) fn is_set(variable: &str) -> bool {
     std::env::var_os(variable).is_some_and(|value| !may_be_empty || !value.is_empty())
 }
 
-/// Whether the user asked for no colours (<https://no-color.org>).
-pub(crate) fn colour_is_unwanted() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use secrecy::ExposeSecret as _;

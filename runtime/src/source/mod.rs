@@ -28,12 +28,12 @@
 //! read warns; a public value, such as `_CA` or a setting, does not.
 //!
 //! It is a regular file, and none of the kernel's (`/proc`, `/sys`): opening it never waits. A file system on a network may keep a thread waiting; attaching does not wait
-//! for that one longer than its deadline. [`check`](crate::BackingServices::check) has no deadline, and waits.
+//! for that one longer than its deadline. [`check`](crate::live::backing_services::BackingServices::check) has no deadline, and waits.
 //!
 //! # Which one is read
-//! [`attach`](crate::BackingServices::attach) reads the process's environment alone, and the files that a `NAME_FILE` in it names. Whoever deploys the
+//! [`attach`](crate::live::backing_services::BackingServices::attach) reads the process's environment alone, and the files that a `NAME_FILE` in it names. Whoever deploys the
 //! program sets that; a folder or a file that a variable leads to may have other authors, so a program names it, with
-//! [`attach_from`](crate::BackingServices::attach_from).
+//! [`attach_from`](crate::live::backing_services::BackingServices::attach_from).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -43,7 +43,7 @@ use std::sync::Arc;
 use backing_services_rules::variable;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::credentials::AnyCredentials;
+use crate::service::credentials::AnyCredentials;
 
 mod base_names;
 mod bindings;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Changes, Group, Part, Source, Unreadable, Value};
-use crate::credentials::AnyCredentials;
+use crate::service::credentials::AnyCredentials;
 
 /// Several sources, in ranks. **An earlier rank wins over a later one; within a rank, nothing wins.**
 ///

@@ -80,7 +80,7 @@ impl fmt::Debug for SystemdCredentials {
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
-    use super::super::Notice;
+    use crate::source::Notice;
     use super::*;
     use secrecy::ExposeSecret as _;
     use std::os::unix::fs::PermissionsExt as _;

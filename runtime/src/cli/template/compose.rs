@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use minijinja::{Value, context};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::deploy::{Deploy, Item};
-use crate::container::Container;
-use crate::manifest::Role;
+use crate::cli::template::deploy::{Deploy, Item};
+use crate::declare::manifest::Role;
+use crate::service::container::Container;
 
 /// What a locator's path holds as it is (RFC 3986, 2.3).
 const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use backing_services_rules::{Transport, variable};
 use minijinja::{Value, context};
 
-use super::compose::Server;
-use super::writing::in_env_file;
-use crate::container::Container;
-use crate::grants::Grants;
-use crate::manifest::{Category, Leaf, Manifest, ResourceEntry, Role, Variable};
-use crate::service::Login;
+use crate::cli::template::compose::Server;
+use crate::cli::template::writing::in_env_file;
+use crate::declare::manifest::{Category, Leaf, Manifest, ResourceEntry, Role, Variable};
+use crate::locator::dialect::Login;
+use crate::service::container::Container;
+use crate::service::grants::Grants;
 
 /// The longest name of a volume or a label in Kubernetes (RFC 1123: 63 bytes), less what is put around ours.
 const LONGEST_NAME: usize = 40;
@@ -298,7 +298,7 @@ fn locator(entry: &ResourceEntry, leaf: &Leaf) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{Declaration, Field, SettingEntry};
+    use crate::declare::manifest::{Declaration, Field, SettingEntry};
 
     #[test]
     fn a_binding_is_called_as_its_variables_are_and_an_id_is_short() {

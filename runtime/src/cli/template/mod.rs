@@ -8,7 +8,7 @@ use minijinja::{Error, Value, context};
 use self::compose::Compose;
 use self::deploy::Deploy;
 use super::Why;
-use crate::manifest::Manifest;
+use crate::declare::manifest::Manifest;
 
 mod compose;
 mod deploy;
@@ -54,7 +54,7 @@ pub(super) fn write(manifest: &Manifest, program: &str, kind: Kind) -> Result<St
     let deploy = Deploy::of(manifest, program);
     render(kind, &deploy).map_err(|error| {
         // It holds nothing but names and doc comments: what a template is made from is in the program's text.
-        let error = crate::posture::printable(&format!("{error:#}"));
+        let error = crate::report::text::printable(&format!("{error:#}"));
         Box::new(format!("the template cannot be written: {error}")) as Why
     })
 }

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 
-use crate::locator::is_invisible;
-use crate::posture::printable_up_to;
+use crate::report::text::{is_invisible, printable_up_to};
 
 /// What templates are rendered with. A template's name ends with the format's.
 pub(super) fn environment() -> Environment<'static> {

@@ -7,15 +7,15 @@ use std::fmt::Write as _;
 
 use backing_services_rules::rule::{MISSING_PRIVILEGES, SUPERUSER_ACCOUNT};
 
-use super::asking::{Asking, Call, Question};
+use crate::services::amqp::asking::{Asking, Call, Question};
 use super::foreign;
-use crate::finding::Finding;
-use crate::grants::Grants;
 use crate::needs::{Difference, Grantable, Names, Need, Needs};
-use crate::posture::MOST_PRIVILEGES;
-use crate::service::Refusal;
+use crate::report::finding::Finding;
+use crate::report::posture::MOST_PRIVILEGES;
+use crate::report::refusal::Refusal;
+use crate::service::grants::Grants;
+use crate::service::target::Target;
 use crate::services::unique::unique;
-use crate::target::Target;
 
 /// What an account can be granted.
 pub(super) const PRIVILEGES: &[Grantable] = &[

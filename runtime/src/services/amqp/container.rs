@@ -1,8 +1,8 @@
 //! A server for a developer's own machine: RabbitMQ's image.
 
-use super::account::quoted;
-use crate::container::Container;
-use crate::grants::Grants;
+use crate::service::container::Container;
+use crate::service::grants::Grants;
+use crate::services::amqp::account::quoted;
 
 const CONFIG: &str = "# TLS, and nothing else. For what the image says of this before, the last word counts.\n\
                       listeners.tcp = none\n\

@@ -1,6 +1,6 @@
 //! What a server may send, frame by frame: the driver believes every length, and reads tables within tables without end.
 
-use crate::redact;
+use crate::report::redact;
 
 /// A frame's type, channel and length.
 pub(super) const HEADER: usize = 7;

@@ -15,12 +15,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::oneshot;
 
-use super::asking::{Asking, Conversation};
-use super::frames::{self, CONNECTION_OPEN_OK, CONNECTION_TUNE, Greeting, HEADER};
-use crate::dial::Stream;
-use crate::finding::{Failure, FailureKind};
-use crate::service::Refusal;
-use crate::target::Target;
+use crate::services::amqp::asking::{Asking, Conversation};
+use super::frames;
+use crate::report::finding::{Failure, FailureKind};
+use crate::report::refusal::Refusal;
+use crate::service::dial::Stream;
+use crate::service::target::Target;
+use crate::services::amqp::frames::{CONNECTION_OPEN_OK, CONNECTION_TUNE, Greeting, HEADER};
 
 /// What a client says first.
 const PROTOCOL: &[u8] = b"AMQP\x00\x00\x09\x01";
@@ -125,7 +126,7 @@ pub(super) struct Greeted {
 
 /// Speaks first, and reads what the server says of itself, before it is told anything of us.
 pub(super) async fn greet(mut stream: Stream, target: &Target, limits: Limits) -> Result<Greeted, Refusal> {
-    let broken = |error: io::Error| target.tls_refusal(&error).unwrap_or_else(|| super::closed().into());
+    let broken = |error: io::Error| target.tls_refusal(&error).unwrap_or_else(|| crate::services::amqp::closed().into());
     let spoken = async {
         stream.write_all(PROTOCOL).await?;
         stream.flush().await
@@ -144,12 +145,12 @@ pub(super) async fn greet(mut stream: Stream, target: &Target, limits: Limits) -
         )
         .into());
     }
-    let length = frames::length(&frame).filter(|length| *length <= LONGEST_GREETING).ok_or_else(super::foreign)?;
+    let length = frames::length(&frame).filter(|length| *length <= LONGEST_GREETING).ok_or_else(crate::services::amqp::foreign)?;
     frame.resize(length, 0);
     stream.read_exact(&mut frame[HEADER..]).await.map_err(broken)?;
     let secret = target.password().cloned();
     let greeting =
-        frames::greeting(&frame, secret.as_ref().map(|secret| secret.expose_secret().as_bytes())).ok_or_else(super::foreign)?;
+        frames::greeting(&frame, secret.as_ref().map(|secret| secret.expose_secret().as_bytes())).ok_or_else(crate::services::amqp::foreign)?;
     let (end, blown) = oneshot::channel();
     let why = Why::default();
     let wire = Wire {

@@ -2,13 +2,14 @@
 
 use backing_services_rules::rule::{SUPERUSER_ACCOUNT, UNVERIFIED_TLS, WEAK_AUTHENTICATION};
 
-use super::grants::{ALL, Granted, Grants, Naming, PUBLIC, Product};
-use super::preflight::Plugin;
-use super::vocabulary::Want;
-use crate::finding::Finding;
 use crate::needs::Difference;
-use crate::posture::{MOST_PRIVILEGES, printable};
-use crate::target::Target;
+use crate::report::finding::Finding;
+use crate::report::posture::MOST_PRIVILEGES;
+use crate::report::text::printable;
+use crate::service::target::Target;
+use crate::services::mysql::grants::{ALL, Granted, Grants, Naming, PUBLIC, Product};
+use crate::services::mysql::preflight::Plugin;
+use crate::services::mysql::vocabulary::Want;
 
 /// How many of an administrator's powers are named: `root` has some seventy.
 const MOST_NAMED: usize = 8;

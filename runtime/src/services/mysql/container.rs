@@ -1,8 +1,8 @@
 //! A server for a developer's own machine: MariaDB's image.
 
-use super::vocabulary::{account, literal};
-use crate::container::Container;
-use crate::grants::Grants;
+use crate::service::container::Container;
+use crate::service::grants::Grants;
+use crate::services::mysql::vocabulary::{account, literal};
 
 /// The image reads it into its own shell when there is no data yet. Whoever runs it again is told that the account is there already.
 ///

@@ -6,11 +6,11 @@ use backing_services_rules::rule::{OPPORTUNISTIC_TLS, WEAK_AUTHENTICATION};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::attach::within;
-use crate::finding::{Failure, FailureKind, Finding};
-use crate::posture::TlsPosture;
-use crate::service::Refusal;
-use crate::target::Target;
+use crate::net::time::within;
+use crate::report::finding::{Failure, FailureKind, Finding};
+use crate::report::posture::TlsPosture;
+use crate::report::refusal::Refusal;
+use crate::service::target::Target;
 
 /// The longest packet that is read, in bytes. A greeting has some 110, an error some 200.
 const LONGEST_PACKET: usize = 4 * 1024;

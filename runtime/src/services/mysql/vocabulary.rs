@@ -4,9 +4,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::grants::{ALL, Granted, Naming, Pattern, Place, TABLE, quoted, same_word, shown};
-use crate::grants::Grants;
 use crate::needs::{Grantable, Names, Need, Needs};
+use crate::service::grants::Grants;
+use crate::services::mysql::grants::{ALL, Granted, Naming, Pattern, Place, TABLE, quoted, same_word, shown};
 
 /// What an account can be granted. What there is on all databases at once makes an administrator, and cannot be needed.
 pub(super) const PRIVILEGES: &[Grantable] = &[

@@ -1,9 +1,9 @@
 //! What the account may do, compared with what the field needs, and written as configuration of the server.
 
-use crate::finding::Finding;
-use crate::grants::Grants;
 use crate::needs::{Difference, Grantable, Names, Needs};
-use crate::posture::MOST_PRIVILEGES;
+use crate::report::finding::Finding;
+use crate::report::posture::MOST_PRIVILEGES;
+use crate::service::grants::Grants;
 
 /// What an account can be granted.
 pub(super) const PRIVILEGES: &[Grantable] = &[Grantable::new("SUBJECT", &[PUBLISH, SUBSCRIBE], Names::Patterns)];

@@ -1,8 +1,8 @@
 //! A server for a developer's own machine: the image of NATS, with JetStream.
 
-use super::account::{grants as authorization, variable};
-use crate::container::Container;
-use crate::grants::Grants;
+use crate::service::container::Container;
+use crate::service::grants::Grants;
+use crate::services::nats::account::{grants as authorization, variable};
 
 pub(super) fn container(grants: &Grants) -> Container {
     let config = format!(

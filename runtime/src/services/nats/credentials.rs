@@ -7,9 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::finding::Finding;
-use crate::redact;
-use crate::target::Target;
+use crate::report::redact;
+use crate::report::finding::Finding;
+use crate::service::target::Target;
 
 /// The longest nonce that is signed, in bytes; servers send 15 to 22.
 const LONGEST_NONCE: usize = 64;
@@ -140,7 +140,7 @@ impl Credentials {
             user_jwt: None,
             nkey: auth.nkey,
             signature: auth.signature.map(|signature| URL_SAFE_NO_PAD.encode(signature)),
-            name: Some(super::NAME.to_owned()),
+            name: Some(crate::services::nats::NAME.to_owned()),
             echo: true,
             lang: "rust".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -10,11 +10,11 @@ use async_nats::{Auth, AuthError, Client, ReconnectToServer, ServerAddr};
 use tokio::sync::{Mutex, Notify};
 
 use super::Nats;
-use super::credentials::Credentials;
-use super::visit::visit;
+use crate::net::backoff::Again;
 use crate::service::Service as _;
-use crate::services::again::Again;
-use crate::target::Target;
+use crate::service::target::Target;
+use crate::services::nats::credentials::Credentials;
+use crate::services::nats::visit::visit;
 
 /// The driver's attempts in a row that fail although a visit of our own has just been let in: then it ends.
 pub(super) const MOST_ATTEMPTS: usize = 8;

@@ -5,15 +5,16 @@ use backing_services_rules::rule::{OPPORTUNISTIC_TLS, PLAINTEXT_SCHEME, SUPERUSE
 use serde_json::Value;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
-use super::account::Questions;
-use super::credentials::Credentials;
-use crate::attach::within;
-use crate::dial::{Dialled, Stream};
-use crate::finding::{Failure, FailureKind, Finding};
-use crate::posture::{TlsPosture, printable};
-use crate::service::Refusal;
+use crate::net::time::within;
+use crate::report::finding::{Failure, FailureKind, Finding};
+use crate::report::posture::TlsPosture;
+use crate::report::refusal::Refusal;
+use crate::report::text::printable;
+use crate::service::dial::{Dialled, Stream};
+use crate::service::target::Target;
+use crate::services::nats::account::Questions;
+use crate::services::nats::credentials::Credentials;
 use crate::services::unique::unique;
-use crate::target::Target;
 
 /// The longest line: 64 KiB. The greeting is the longest, and has about 1 KiB, and 30 bytes for each server of a cluster.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -47,7 +48,7 @@ struct Greeting {
 /// Dials, sees that the server has TLS and keeps strangers out, and logs in. A server that does not is told nothing.
 pub(super) async fn visit(target: &Target, credentials: &Credentials) -> Result<Visit, Refusal> {
     let limit = target.connect_timeout();
-    let (greeting, Dialled { stream, tls }) = if super::tls_first(target) {
+    let (greeting, Dialled { stream, tls }) = if crate::services::nats::tls_first(target) {
         let Dialled { stream, tls } = target.dial().await?;
         let mut io = BufReader::new(stream);
         let greeting = within(limit, line(&mut io, target)).await.map_err(silent)??;

@@ -5,13 +5,13 @@
 use backing_services_rules::rule::WEAK_AUTHENTICATION;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::super::postgresql::{self, Asked, broken, foreign, server_error, silent, unknown_authentication};
-use crate::attach::within;
-use crate::dial::Stream;
-use crate::finding::Finding;
-use crate::posture::TlsPosture;
-use crate::service::Refusal;
-use crate::target::Target;
+use crate::net::time::within;
+use crate::report::finding::Finding;
+use crate::report::posture::TlsPosture;
+use crate::report::refusal::Refusal;
+use crate::service::dial::Stream;
+use crate::service::target::Target;
+use crate::services::postgresql::{self, Asked, broken, foreign, server_error, silent, unknown_authentication};
 
 /// Protocol 3.0.
 const PROTOCOL: i32 = 196_608;

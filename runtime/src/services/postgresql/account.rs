@@ -3,12 +3,13 @@
 use backing_services_rules::rule::{SUPERUSER_ACCOUNT, UNVERIFIED_TLS};
 
 use super::statement_timeout;
-use super::vocabulary::{Object, Want, Wants, literal, quoted, shown, with_columns};
-use crate::finding::Finding;
 use crate::needs::Difference;
-use crate::posture::{MOST_PRIVILEGES, printable};
-use crate::service::Refusal;
-use crate::target::Target;
+use crate::report::finding::Finding;
+use crate::report::posture::MOST_PRIVILEGES;
+use crate::report::refusal::Refusal;
+use crate::report::text::printable;
+use crate::service::target::Target;
+use crate::services::postgresql::vocabulary::{Object, Want, Wants, literal, quoted, shown, with_columns};
 
 /// The roles that the managed services give to their master user instead of `SUPERUSER`, or keep for themselves: Amazon's, Google's, Microsoft's, Neon's and
 /// Supabase's. PostgreSQL's own (its documentation, 22.5) all begin with `pg_`, which nobody else's may, and count in whole.
@@ -196,7 +197,7 @@ impl Account {
 
     /// A remark for the posture, if the server knows the login under another name.
     pub(in crate::services) fn remark(&self, target: &Target) -> Option<&'static str> {
-        (self.session != super::user(target)).then_some(RENAMED)
+        (self.session != crate::services::postgresql::user(target)).then_some(RENAMED)
     }
 
     /// What the account may do, in the words of `needs`.
@@ -622,7 +623,7 @@ fn arguments(text: String) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::vocabulary::PRIVILEGES;
+    use crate::services::postgresql::vocabulary::PRIVILEGES;
     use super::*;
     use crate::needs::Needs;
 

@@ -1,8 +1,8 @@
 //! A server for a developer's own machine: the image of PostgreSQL's community.
 
-use super::vocabulary::quoted;
-use crate::container::Container;
-use crate::grants::Grants;
+use crate::service::container::Container;
+use crate::service::grants::Grants;
+use crate::services::postgresql::vocabulary::quoted;
 
 /// Who lets whom in. Its own socket asks for the password too: the image's scripts have it.
 const HBA: &str = "# Nobody gets in without a password, and over the network nobody without TLS.\n\

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::grants::Grants;
 use crate::needs::{Grantable, Identifier, Names, Need, Needs};
+use crate::service::grants::Grants;
 
 const OF_TABLES: &[&str] = &["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"];
 const OF_SEQUENCES: &[&str] = &["USAGE", "SELECT", "UPDATE"];

@@ -6,17 +6,16 @@ use backing_services_rules::rule::{SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
 
-use super::commands::{
-    CATEGORIES, COMMANDS, Command, HARMLESS, OF_EVERY_KEY, OF_EVERY_RELEASE, ON_CHANNELS, ON_KEYS, ON_NOTHING, Object,
-};
+use crate::services::redis::commands::{CATEGORIES, COMMANDS, Command, HARMLESS, OF_EVERY_KEY, OF_EVERY_RELEASE, ON_CHANNELS, ON_KEYS, ON_NOTHING, Object};
 use super::{DEFAULT_USER, database, foreign, refusal};
-use crate::finding::Finding;
-use crate::grants::Grants;
 use crate::needs::{Difference, Grantable, Names, Need, Needs};
-use crate::posture::{MOST_PRIVILEGES, ServerPosture, printable};
-use crate::service::Refusal;
+use crate::report::finding::Finding;
+use crate::report::posture::{MOST_PRIVILEGES, ServerPosture};
+use crate::report::refusal::Refusal;
+use crate::report::text::printable;
+use crate::service::grants::Grants;
+use crate::service::target::Target;
 use crate::services::unique::unique;
-use crate::target::Target;
 
 /// What an account can be granted, in the words of an ACL.
 pub(super) const PRIVILEGES: &[Grantable] = &[

@@ -1,8 +1,8 @@
 //! A server for a developer's own machine: Valkey's image. The releases of Redis that are mended change every few months; one of Valkey is for years.
 
-use super::account::user;
-use crate::container::Container;
-use crate::grants::Grants;
+use crate::service::container::Container;
+use crate::service::grants::Grants;
+use crate::services::redis::account::user;
 
 /// The hash of the account's password becomes the last word of the last line, and the server reads all of it from standard input: it is in no file, and in no list of
 /// processes.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::redact;
+use crate::report::redact;
 
 /// The longest line, in bytes: headers, numbers, simple strings and errors. Redis' own inline limit is 64 KiB.
 const LONGEST_LINE: usize = 64 * 1024;

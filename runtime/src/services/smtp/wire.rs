@@ -20,8 +20,8 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::dial::Stream;
-use crate::redact;
+use crate::report::redact;
+use crate::service::dial::Stream;
 
 /// What a server may send until we say something again, in bytes: sixteen lines of the longest that
 /// RFC 5321, 4.5.3.1.5, allows. lettre parses an answer from its beginning for each line that comes, so

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
-use super::super::postgresql::Asked;
-use crate::redact;
+use crate::report::redact;
+use crate::services::postgresql::Asked;
 
 /// The longest message until the connection is settled, in bytes. The list of SASL mechanisms has some 40, an error some 200.
 const LONGEST_AT_FIRST: u64 = 16 * 1024;

@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, readlinkat, statat};
 
-use super::super::Notice;
+use crate::source::Notice;
 use super::{Fault, group};
 
 /// The most links on one way: 40, which is Linux's own limit (`path_resolution(7)`).

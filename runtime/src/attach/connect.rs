@@ -1,0 +1,163 @@
+//! The second half of attaching: connect to everything at once, probe, and keep all or nothing.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use backing_services_rules::Date;
+
+use crate::attach::fetch::fetch_and_connect;
+use crate::attach::watch::{Watch, watched};
+use crate::declare::manifest::{Declaration, Manifest, ResourceEntry, Slot};
+use crate::live::backing_services::BackingServices;
+use crate::live::field::Values;
+use crate::live::generation::{Seat, Whole};
+use crate::live::reattach::Fixed;
+use crate::load::{self, Content, Item, Loaded, waiver};
+use crate::load::facts::Facts;
+use crate::net::tasks::Tasks;
+use crate::net::time::{CLOSE_DEADLINE, Limit, late, panicked, unless, within};
+use crate::report::error::{AttachError, Problem, in_declaration_order};
+use crate::report::finding::{Failure, FailureKind, Finding, Place};
+use crate::report::posture::Posture;
+use crate::report::refusal::Refusal;
+use crate::service::erased::Connected;
+use crate::service::target::Target;
+use crate::source::Source;
+
+/// A resource that is being connected to.
+pub(crate) struct Attempt {
+    /// The field's place in declaration order.
+    pub(crate) ordinal: usize,
+    entry: &'static ResourceEntry,
+    declaration: &'static Declaration,
+    /// What the next generation is made of.
+    pub(crate) facts: Facts,
+    pub(crate) connected: Option<Connected>,
+    /// How long it took to come back, with whatever result; or how long it was waited for.
+    pub(crate) took: Option<Duration>,
+}
+
+/// Connects to all at once, under one deadline. Dropping this future ends all that it has begun: the tasks are the set's, and the connections are theirs.
+pub(crate) async fn connect(
+    attempts: &mut [Attempt],
+    limit: Limit,
+    today: Date,
+    problems: &mut Vec<(usize, Problem)>,
+    watch: Option<Arc<dyn Watch>>,
+) {
+    let begun = tokio::time::Instant::now();
+    let mut connecting = Tasks::new();
+    for (index, attempt) in attempts.iter().enumerate() {
+        let connect = fetch_and_connect(attempt.entry.service, Arc::clone(&attempt.facts.target));
+        let connect = watched(attempt.ordinal, watch.clone(), connect);
+        connecting.spawn(async move { (index, connect.await) });
+    }
+    let told = |attempt: &Attempt, problems: &[(usize, Problem)]| {
+        if let Some(watch) = &watch {
+            watch.settled(attempt, problems);
+        }
+    };
+    while let Ok(Some(joined)) = tokio::time::timeout_at(limit.deadline, connecting.join_next()).await {
+        // A task that panicked is reported below, as one that did not come back.
+        if let Some((index, result)) = joined
+            && let Some(attempt) = attempts.get_mut(index)
+        {
+            let earlier = problems.len();
+            attempt.took = Some(begun.elapsed());
+            attempt.settle(result, today, problems);
+            told(attempt, &problems[earlier..]);
+        }
+    }
+    let out_of_time = !connecting.is_empty();
+    connecting.abort_all();
+    for attempt in attempts.iter_mut().filter(|attempt| attempt.took.is_none()) {
+        let failure = if out_of_time { late(limit.whole) } else { panicked() };
+        attempt.took = Some(begun.elapsed());
+        problems.push((attempt.ordinal, Problem::Failure(failure.in_place(&attempt.facts.place))));
+        told(attempt, &problems[problems.len() - 1..]);
+    }
+}
+
+impl Attempt {
+    pub(crate) const fn new(
+        ordinal: usize,
+        entry: &'static ResourceEntry,
+        declaration: &'static Declaration,
+        facts: Facts,
+    ) -> Self {
+        Self { ordinal, entry, declaration, facts, connected: None, took: None }
+    }
+
+    /// Takes what came back, and holds it against the rules.
+    fn settle(&mut self, result: Result<(Arc<Target>, Connected), Refusal>, today: Date, problems: &mut Vec<(usize, Problem)>) {
+        match result {
+            Ok((target, mut connected)) => {
+                self.facts.target = target;
+                let findings = std::mem::take(&mut connected.findings);
+                judge(&mut connected.posture, findings, self.declaration, today, &self.facts.place);
+                // Loading has reported some of them: what a `_CA` variable says of its dates.
+                let is_known = |finding: &Finding, (ordinal, problem): &(usize, Problem)| {
+                    *ordinal == self.ordinal && problem.name() == finding.rule().name && problem.message() == finding.message()
+                };
+                let is_new = |finding: &&Finding| !problems.iter().any(|problem| is_known(finding, problem));
+                let news: Vec<_> = connected.posture.findings.iter().filter(is_new).cloned().collect();
+                problems.extend(news.into_iter().map(|finding| (self.ordinal, Problem::Finding(finding))));
+                tracing::debug!(field = self.facts.place.field, "connected: {}", connected.posture);
+                self.connected = Some(connected);
+            }
+            Err(Refusal::Finding(finding)) => {
+                problems.push((self.ordinal, Problem::Finding(finding.in_place(&self.facts.place))))
+            }
+            Err(Refusal::Failure(failure)) => {
+                let target = &self.facts.target;
+                let has_limit = self.entry.service.parameters.iter().any(|parameter| parameter.name == "connect_timeout");
+                // It ended before the deadline for everything: it is the connection's own time that was up.
+                let is_the_limit = failure.kind() == FailureKind::TimedOut && self.took >= Some(target.connect_timeout());
+                let failure = if has_limit && is_the_limit {
+                    failure.also("; `connect_timeout` in the locator, 10 s unless it is there, is the time for one connection")
+                } else {
+                    failure
+                };
+                problems.push((self.ordinal, Problem::Failure(failure.in_place(&self.facts.place))))
+            }
+        }
+    }
+
+    /// The field's value. Only called when nothing was refused, so every attempt has connected.
+    fn into_slot(self, whole: &Arc<Whole>) -> Slot {
+        let Self { entry, declaration, facts, connected, .. } = self;
+        let (field, service) = (facts.place.field.clone(), entry.service);
+        let seat = Arc::new(Seat::new(field, service, declaration, Arc::clone(whole)));
+        (entry.wrap)(connected.map(|connected| connected.into_resource(facts, seat)))
+    }
+}
+
+/// Holds what connecting taught against the rules and the field's waivers: the posture's findings are what came of it.
+pub(crate) fn judge(
+    posture: &mut Posture,
+    mut findings: Vec<Finding>,
+    declaration: &'static Declaration,
+    today: Date,
+    place: &Place,
+) {
+    findings.extend(posture.tls.as_ref().and_then(|tls| crate::net::tls::expiry_notice(&tls.certificate, posture.taken_at)));
+    findings.extend(posture.server.as_ref().and_then(|server| server.finding(today)));
+    waiver::apply(&mut findings, declaration.waived_rules(), today);
+    posture.findings = findings.into_iter().map(|finding| finding.in_place(place)).collect();
+    posture.waivers = waiver::in_force(declaration.waived_rules(), today).collect();
+}
+
+/// Closes what was connected although something else was refused. Nobody was given it, so there is nothing in flight.
+pub(crate) async fn abandon(connected: impl IntoIterator<Item = Connected>) {
+    let mut closing = Tasks::new();
+    for connected in connected {
+        closing.spawn(within(CLOSE_DEADLINE, connected.abandon()));
+    }
+    while closing.join_next().await.is_some() {}
+}
+

@@ -1,0 +1,434 @@
+//! The manifest: what a struct attaches to, known at compile time.
+//!
+//! It is data, and the only thing that the derive has to say of a struct beside how to put one together: loading,
+//! checking and attaching all read it.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::time::Duration;
+
+use backing_services_rules::{Rule, date::Date};
+
+use crate::declare::setting::Setting;
+use crate::report::malformed::Malformed;
+use crate::report::waiver::Waiver;
+use crate::service::erased::ServiceEntry;
+
+// Loading looks for all of them by itself: only who tells of them needs a list.
+#[cfg(feature = "serde")]
+mod variables;
+
+#[cfg(feature = "cli")]
+pub(crate) use variables::Role;
+#[cfg(feature = "serde")]
+pub(crate) use variables::Variable;
+
+/// The JSON Schema (2020-12) of a manifest that is serialized with feature `serde`.
+#[cfg(feature = "serde")]
+pub const SCHEMA: &str = include_str!("../../../schemas/manifest.json");
+
+/// What a struct attaches to: `<T as BackingServices>::MANIFEST`.
+#[derive(Debug)]
+pub struct Manifest {
+    name: &'static str,
+    docs: &'static str,
+    prefix: &'static str,
+    deadline: Duration,
+    fields: &'static [Field],
+}
+
+impl Manifest {
+    /// How long attaching a whole struct may take, unless `#[services(deadline = …)]` says otherwise: 30 s. A pod is
+    /// given about that long to become ready before it is looked at as broken, and a TLS handshake, an authentication
+    /// and a probe on a bad day take a tenth of it.
+    pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(name: &'static str, fields: &'static [Field]) -> Self {
+        Self { name, docs: "", prefix: "", deadline: Self::DEFAULT_DEADLINE, fields }
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn docs(mut self, docs: &'static str) -> Self {
+        self.docs = docs;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn prefix(mut self, prefix: &'static str) -> Self {
+        self.prefix = prefix;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn deadline_seconds(mut self, seconds: u64) -> Self {
+        self.deadline = Duration::from_secs(seconds);
+        self
+    }
+
+    /// The struct's name.
+    #[must_use]
+    pub const fn struct_name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The struct's doc comment.
+    #[must_use]
+    pub const fn doc_comment(&self) -> &'static str {
+        self.docs
+    }
+
+    /// What its variables begin with, without the underscore; empty where they begin with the field's name.
+    #[must_use]
+    pub const fn variable_prefix(&self) -> &'static str {
+        self.prefix
+    }
+
+    /// How long attaching the whole struct may take.
+    #[must_use]
+    pub const fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// The fields, in declaration order.
+    #[must_use]
+    pub const fn fields(&self) -> &'static [Field] {
+        self.fields
+    }
+
+    /// Visits every field that is no nested struct, those of nested structs in their places.
+    pub(crate) fn walk(&self, visit: &mut dyn FnMut(Leaf)) {
+        self.walk_below("", self.variable_prefix(), visit);
+    }
+
+    /// What the account of a field is called, unless somebody calls it otherwise: after the field, with the prefix before it.
+    pub(crate) fn account_of(&self, path: &str) -> String {
+        let (prefix, name) = (self.variable_prefix().to_ascii_lowercase(), path.replace('.', "_"));
+        if prefix.is_empty() { name } else { format!("{prefix}_{name}") }
+    }
+
+    /// The bytes that its variables begin with.
+    pub(crate) fn beginnings(&self) -> [bool; 256] {
+        let mut beginnings = [false; 256];
+        self.add_beginnings(self.variable_prefix(), &mut beginnings);
+        beginnings
+    }
+
+    fn add_beginnings(&self, prefix: &str, beginnings: &mut [bool; 256]) {
+        for field in self.fields() {
+            let declaration = field.declaration();
+            let prefix = if prefix.is_empty() { declaration.key() } else { prefix };
+            let first = if let Category::Nested(nested) = field.category() {
+                nested.add_beginnings(prefix, beginnings);
+                continue;
+            } else {
+                declaration.env_name().unwrap_or(prefix).bytes().next()
+            };
+            beginnings[usize::from(first.unwrap_or_default())] = true;
+        }
+    }
+
+    /// Nested structs nest in their types, so the depth is the program's own.
+    fn walk_below(&self, path: &str, prefix: &str, visit: &mut dyn FnMut(Leaf)) {
+        for field in self.fields() {
+            let path: Cow<'static, str> =
+                if path.is_empty() { field.name().into() } else { [path, ".", field.name()].concat().into() };
+            match field.category() {
+                Category::Nested(nested) => nested.walk_below(&path, &stem(prefix, field, ""), visit),
+                category => visit(Leaf { path, variable: variable(prefix, field, category), field }),
+            }
+        }
+    }
+}
+
+/// What the variables of a field begin with, and their ending.
+fn stem(prefix: &str, field: &Field, ending: &str) -> String {
+    let key = field.declaration().key();
+    let mut stem = String::with_capacity(prefix.len() + 1 + key.len() + ending.len());
+    if !prefix.is_empty() {
+        stem.push_str(prefix);
+        stem.push('_');
+    }
+    stem.push_str(key);
+    stem.push_str(ending);
+    stem
+}
+
+/// The variable that a field is read from; a resource's is that of its locator.
+fn variable(prefix: &str, field: &Field, category: &Category) -> String {
+    match (field.declaration().env_name(), category) {
+        (Some(env), _) => env.to_owned(),
+        (None, Category::Resource(_)) => stem(prefix, field, "_URL"),
+        (None, _) => stem(prefix, field, ""),
+    }
+}
+
+/// A field that is no nested struct.
+pub(crate) struct Leaf {
+    /// `mail.relay`.
+    pub(crate) path: Cow<'static, str>,
+    /// The variable that it is read from; a resource's is that of its locator.
+    pub(crate) variable: String,
+    pub(crate) field: &'static Field,
+}
+
+/// One field of a [`Manifest`].
+#[derive(Debug)]
+pub struct Field {
+    declaration: Declaration,
+    category: Category,
+}
+
+impl Field {
+    /// The category is the type's: the `CATEGORY` of the trait that the field's attribute asks for.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(declaration: Declaration, category: Category) -> Self {
+        Self { declaration, category }
+    }
+
+    /// The field's name, as the source writes it, without `r#`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.declaration.name
+    }
+
+    /// The field's doc comment.
+    #[must_use]
+    pub const fn doc_comment(&self) -> &'static str {
+        self.declaration.docs
+    }
+
+    /// What the field is.
+    #[must_use]
+    pub const fn category(&self) -> &Category {
+        &self.category
+    }
+
+    /// What the field's attribute says.
+    #[must_use]
+    pub const fn declaration(&self) -> &Declaration {
+        &self.declaration
+    }
+}
+
+/// What a field's attributes say.
+#[derive(Debug)]
+pub struct Declaration {
+    name: &'static str,
+    key: &'static str,
+    docs: &'static str,
+    env: Option<&'static str>,
+    default: Option<&'static str>,
+    scheme: Option<&'static str>,
+    needs: Option<&'static str>,
+    hosts: &'static [&'static str],
+    waivers: &'static [Waiver],
+    public: Option<&'static str>,
+}
+
+impl Declaration {
+    /// `key` is what stands for the field in a variable's name: the field's name in capitals.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(name: &'static str, key: &'static str) -> Self {
+        Self { name, key, docs: "", env: None, default: None, scheme: None, needs: None, hosts: &[], waivers: &[], public: None }
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn docs(mut self, docs: &'static str) -> Self {
+        self.docs = docs;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn env(mut self, env: &'static str) -> Self {
+        self.env = Some(env);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn default(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn scheme(mut self, scheme: &'static str) -> Self {
+        self.scheme = Some(scheme);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn needs(mut self, needs: &'static str) -> Self {
+        self.needs = Some(needs);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn hosts(mut self, hosts: &'static [&'static str]) -> Self {
+        self.hosts = hosts;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn waivers(mut self, waivers: &'static [Waiver]) -> Self {
+        self.waivers = waivers;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn public(mut self, reason: &'static str) -> Self {
+        self.public = Some(reason);
+        self
+    }
+
+    pub(crate) const fn key(&self) -> &'static str {
+        self.key
+    }
+
+    /// `env = "…"`: the variable's full name, instead of the one that prefix and field make.
+    #[must_use]
+    pub const fn env_name(&self) -> Option<&'static str> {
+        self.env
+    }
+
+    /// `default = …`: the text that stands in for a missing variable.
+    #[must_use]
+    pub const fn default_text(&self) -> Option<&'static str> {
+        self.default
+    }
+
+    /// `scheme = "…"`: the one scheme that the locator may have.
+    #[must_use]
+    pub const fn only_scheme(&self) -> Option<&'static str> {
+        self.scheme
+    }
+
+    /// `needs = "…"`: what the account must be able to do.
+    #[must_use]
+    pub const fn needed_privileges(&self) -> Option<&'static str> {
+        self.needs
+    }
+
+    /// `hosts = "…"`: the hosts that the locator may lead to; empty for any. `*.example.com` means every name below it.
+    #[must_use]
+    pub const fn listed_hosts(&self) -> &'static [&'static str] {
+        self.hosts
+    }
+
+    /// `allow(…)`: the rules that are waived here.
+    #[must_use]
+    pub const fn waived_rules(&self) -> &'static [Waiver] {
+        self.waivers
+    }
+
+    /// `#[setting(public, reason = "…")]`: why a value with a secret's name is public.
+    #[must_use]
+    pub const fn public_reason(&self) -> Option<&'static str> {
+        self.public
+    }
+}
+
+/// What a field is. Its type decides, through the trait that it implements; no name is guessed at.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Category {
+    /// A [`Resource`](crate::Resource), or an `Option` of one.
+    Resource(ResourceEntry),
+    /// A [`SecretString`](crate::secrecy::SecretString), a `SecretBox`, or an `Option` of one.
+    Secret(SecretEntry),
+    /// A public value with `#[setting]`.
+    Setting(SettingEntry),
+    /// A struct that derives `BackingServices` too. Its variables begin with this field's.
+    Nested(&'static Manifest),
+}
+
+/// A value on its way into the struct; its type is the field's.
+pub(crate) type Slot = Box<dyn Any + Send>;
+
+/// What a [`Category::Resource`] is.
+#[derive(Debug)]
+pub struct ResourceEntry {
+    pub(crate) service: &'static ServiceEntry,
+    pub(crate) optional: bool,
+    /// Makes the field's value out of a `Resource<S>`, or of nothing where it is optional.
+    pub(crate) wrap: fn(Option<Slot>) -> Slot,
+}
+
+impl ResourceEntry {
+    /// The service's name.
+    #[must_use]
+    pub const fn service(&self) -> &'static str {
+        self.service.name
+    }
+
+    /// The schemes that the service accepts.
+    #[must_use]
+    pub const fn schemes(&self) -> &'static [crate::Scheme] {
+        self.service.schemes
+    }
+
+    /// Whether the application runs without it.
+    #[must_use]
+    pub const fn is_optional(&self) -> bool {
+        self.optional
+    }
+}
+
+/// What a [`Category::Secret`] is.
+#[derive(Debug)]
+pub struct SecretEntry {
+    pub(crate) optional: bool,
+    /// What to write, to follow "write".
+    pub(crate) expects: &'static str,
+    /// Makes the field's value.
+    pub(crate) read: fn(Option<&str>) -> Result<Slot, Malformed>,
+}
+
+impl SecretEntry {
+    /// Whether the application runs without it.
+    #[must_use]
+    pub const fn is_optional(&self) -> bool {
+        self.optional
+    }
+}
+
+/// What a [`Category::Setting`] is.
+#[derive(Debug)]
+pub struct SettingEntry {
+    pub(crate) optional: bool,
+    pub(crate) expects: &'static str,
+    /// Makes the field's value.
+    pub(crate) read: fn(Option<&str>) -> Result<Slot, Malformed>,
+}
+
+impl SettingEntry {
+    pub(crate) const fn of<T: Setting>() -> Self {
+        Self { optional: T::OPTIONAL, expects: T::EXPECTS, read: |text| T::read(text).map(|value| Box::new(value) as Slot) }
+    }
+
+    /// Whether the application runs without it.
+    #[must_use]
+    pub const fn is_optional(&self) -> bool {
+        self.optional
+    }
+
+    /// What a value looks like: `a whole number from 0 to 65535`.
+    #[must_use]
+    pub const fn expects(&self) -> &'static str {
+        self.expects
+    }
+}

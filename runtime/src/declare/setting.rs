@@ -1,0 +1,264 @@
+//! Settings: plain, public values.
+
+use std::collections::{BTreeSet, HashSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::{NonZero, ParseIntError};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::declare::manifest::{Category, SettingEntry};
+use crate::report::malformed::Malformed;
+
+/// A type that a `#[setting]` can have: one that a short text says in one way.
+///
+/// Implement it for a type of your own:
+///
+/// ```
+/// use backing_services::{Malformed, Setting};
+///
+/// #[derive(Debug, PartialEq)]
+/// enum Tier { Free, Paid }
+///
+/// impl Setting for Tier {
+///     const EXPECTS: &'static str = "`free` or `paid`";
+///     const CARRIES_TEXT: bool = false;
+///     fn parse(text: &str) -> Result<Self, Malformed> {
+///         match text {
+///             "free" => Ok(Self::Free),
+///             "paid" => Ok(Self::Paid),
+///             _ => Err(Malformed::default()),
+///         }
+///     }
+/// }
+/// # assert_eq!(Tier::parse("paid"), Ok(Tier::Paid));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a `#[setting]`",
+    label = "not a type that a setting can have",
+    note = "a locator is a `Resource<…>`, a secret is a `backing_services::secrecy::SecretString`: both without `#[setting]`",
+    note = "a public value of another type: implement `backing_services::Setting` for it [unknown_attribute]"
+)]
+pub trait Setting: Sized + Send + Sync + 'static {
+    /// What a value looks like, to follow "expected": `a whole number from 0 to 65535`.
+    const EXPECTS: &'static str;
+
+    /// Whether a value can hold text of any kind, and so a secret. Then the field's name must not
+    /// suggest one. A list can, whatever it is a list of: text is a list of characters, and a key
+    /// one of bytes. So can a number of 128 bits, which is as long as a key.
+    const CARRIES_TEXT: bool = true;
+
+    /// Whether there is a value without a text: `Option` has one.
+    #[doc(hidden)]
+    const OPTIONAL: bool = false;
+
+    /// What a field with `#[setting]` is.
+    #[doc(hidden)]
+    const CATEGORY: Category = Category::Setting(SettingEntry::of::<Self>());
+
+    /// Reads a value. The text has no blanks around it and is not empty.
+    ///
+    /// # Errors
+    /// [`Malformed`] where the text is not a value. The report says what was expected, never what was found.
+    fn parse(text: &str) -> Result<Self, Malformed>;
+
+    /// Reads a value, or makes the one that stands for none.
+    #[doc(hidden)]
+    fn read(text: Option<&str>) -> Result<Self, Malformed> {
+        text.map_or(Err(Malformed), |text| Self::parse(text.trim_ascii()))
+    }
+}
+
+/// What is asked of a setting of this name, at compile time: that it is no secret in disguise.
+///
+/// # Panics
+/// When its type carries text and the name suggests a secret: in a constant, that is a compile error.
+#[doc(hidden)]
+#[track_caller]
+pub const fn assert_public(carries_text: bool, name: &str) {
+    assert!(
+        !carries_text || !backing_services_rules::name::suggests_secret(name),
+        "this setting's name suggests a secret, and its type can hold one: \
+         make it a `SecretString` without `#[setting]`, or say `#[setting(public, reason = \"…\")]` [raw_secret]"
+    );
+}
+
+macro_rules! whole_numbers {
+    ($($type:ty: $expects:literal,)*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl Setting for $type {
+            const EXPECTS: &'static str = $expects;
+            const CARRIES_TEXT: bool = <$type>::BITS >= 128;
+            fn parse(text: &str) -> Result<Self, Malformed> {
+                text.parse().map_err(|_: ParseIntError| Malformed)
+            }
+        }
+        #[diagnostic::do_not_recommend]
+        impl Setting for NonZero<$type> {
+            const EXPECTS: &'static str = concat!($expects, ", but not 0");
+            const CARRIES_TEXT: bool = <$type>::BITS >= 128;
+            fn parse(text: &str) -> Result<Self, Malformed> {
+                text.parse().map_err(|_: ParseIntError| Malformed)
+            }
+        }
+    )*};
+}
+
+whole_numbers! {
+    u8: "a whole number from 0 to 255",
+    u16: "a whole number from 0 to 65535",
+    u32: "a whole number from 0 to 4294967295",
+    u64: "a whole number from 0 to 18446744073709551615",
+    u128: "a whole number of 128 bits, not negative",
+    usize: "a whole number, not negative",
+    i8: "a whole number from -128 to 127",
+    i16: "a whole number from -32768 to 32767",
+    i32: "a whole number from -2147483648 to 2147483647",
+    i64: "a whole number of 64 bits",
+    i128: "a whole number of 128 bits",
+    isize: "a whole number",
+}
+
+macro_rules! parsed {
+    ($($type:ty: $carries_text:literal, $expects:literal,)*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl Setting for $type {
+            const EXPECTS: &'static str = $expects;
+            const CARRIES_TEXT: bool = $carries_text;
+            fn parse(text: &str) -> Result<Self, Malformed> {
+                text.parse().map_err(|_| Malformed)
+            }
+        }
+    )*};
+}
+
+parsed! {
+    char: false, "one character",
+    IpAddr: false, "an IP address",
+    Ipv4Addr: false, "an IPv4 address",
+    Ipv6Addr: false, "an IPv6 address, without brackets",
+    SocketAddr: false, "an IP address and a port, like `127.0.0.1:8080` or `[::1]:8080`",
+    String: true, "a text",
+    PathBuf: true, "a path",
+}
+
+#[diagnostic::do_not_recommend]
+impl Setting for bool {
+    const EXPECTS: &'static str = "`true` or `false`";
+    const CARRIES_TEXT: bool = false;
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        match text {
+            "true" | "1" | "yes" | "on" => Ok(true),
+            "false" | "0" | "no" | "off" => Ok(false),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+macro_rules! fractions {
+    ($($type:ty),*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl Setting for $type {
+            const EXPECTS: &'static str = "a number, like `0.25`";
+            const CARRIES_TEXT: bool = false;
+            fn parse(text: &str) -> Result<Self, Malformed> {
+                // `inf` and `NaN` parse, and are what nobody means: every comparison with a NaN is false.
+                text.parse().ok().filter(|number: &$type| number.is_finite()).ok_or(Malformed)
+            }
+        }
+    )*};
+}
+
+fractions!(f32, f64);
+
+#[diagnostic::do_not_recommend]
+impl Setting for Duration {
+    const EXPECTS: &'static str = "a whole number and its unit: `250ms`, `30s`, `5m`, `2h` or `7d`";
+    const CARRIES_TEXT: bool = false;
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| Malformed)?;
+        let seconds = match unit {
+            "ms" => return Ok(Self::from_millis(number)),
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            _ => return Err(Malformed),
+        };
+        number.checked_mul(seconds).map(Self::from_secs).ok_or(Malformed)
+    }
+}
+
+/// No variable, no value.
+#[diagnostic::do_not_recommend]
+impl<T: Setting> Setting for Option<T> {
+    const EXPECTS: &'static str = T::EXPECTS;
+    const CARRIES_TEXT: bool = T::CARRIES_TEXT;
+    const OPTIONAL: bool = true;
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        T::parse(text).map(Some)
+    }
+    fn read(text: Option<&str>) -> Result<Self, Malformed> {
+        text.map(|text| T::read(Some(text))).transpose()
+    }
+}
+
+macro_rules! lists {
+    ($($type:ident [$($bound:path),*];)*) => {$(
+        /// Values with commas between them; blanks around a value do not belong to it.
+        #[diagnostic::do_not_recommend]
+        impl<T: Setting $(+ $bound)*> Setting for $type<T> {
+            const EXPECTS: &'static str = "a list with commas";
+            fn parse(text: &str) -> Result<Self, Malformed> {
+                text.split(',').map(|item| match item.trim_ascii() {
+                    "" => Err(Malformed),
+                    item => T::parse(item),
+                }).collect()
+            }
+        }
+    )*};
+}
+
+lists! {
+    Vec [];
+    BTreeSet [Ord];
+    HashSet [Eq, std::hash::Hash];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By inclusion: what is not here carries text.
+    #[test]
+    fn what_cannot_hold_a_secret() {
+        macro_rules! carry {
+            ($expected:literal: $($type:ty),*) => {$(
+                assert_eq!(<$type>::CARRIES_TEXT, $expected, stringify!($type));
+                assert_eq!(Option::<$type>::CARRIES_TEXT, $expected, stringify!($type));
+            )*};
+        }
+        carry!(false: u8, u16, u32, u64, usize, i8, i16, i32, i64, isize, f32, f64, bool, char, Duration);
+        carry!(false: NonZero<u8>, NonZero<u64>, NonZero<isize>, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr);
+        carry!(true: String, PathBuf, u128, i128, NonZero<u128>, NonZero<i128>);
+        carry!(true: Vec<String>, Vec<char>, Vec<u8>, Vec<u16>, Vec<u32>, Vec<bool>, BTreeSet<u8>, HashSet<char>, Vec<Vec<u8>>);
+    }
+
+    #[test]
+    fn values() {
+        assert_eq!(u16::parse("8080"), Ok(8080));
+        assert_eq!(u16::parse("65536"), Err(Malformed));
+        assert_eq!(bool::parse("True"), Err(Malformed));
+        assert_eq!(f64::parse("NaN"), Err(Malformed));
+        assert_eq!(Duration::parse("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(Duration::parse("2h"), Ok(Duration::from_secs(7200)));
+        for bad in ["", "s", "30", "1.5s", "-1s", "99999999999999999999s", "999999999999999999d", "1 s"] {
+            assert_eq!(Duration::parse(bad), Err(Malformed), "{bad}");
+        }
+        assert_eq!(Vec::<u8>::parse("1, 2,3"), Ok(vec![1, 2, 3]));
+        assert_eq!(Vec::<u8>::parse("1,,3"), Err(Malformed));
+        assert_eq!(Option::<u8>::read(None), Ok(None));
+        assert_eq!(u8::read(None), Err(Malformed));
+    }
+}

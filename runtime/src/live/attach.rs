@@ -1,0 +1,74 @@
+//! Attaching a struct: load, connect, and make its resources.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::attach::connect::{Attempt, abandon, connect};
+use crate::live::field::Values;
+use crate::declare::manifest::{Manifest, Slot};
+use crate::live::backing_services::BackingServices;
+use crate::live::generation::{Seat, Whole};
+use crate::live::reattach::Fixed;
+use crate::load::facts::Facts;
+use crate::load::{self, Content, Item, Loaded, waiver};
+use crate::report::error::{AttachError, Problem, in_declaration_order};
+use crate::source::Source;
+
+pub(crate) async fn attach<T: BackingServices>(source: Arc<dyn Source>) -> Result<T, AttachError> {
+    let limit = Limit::new(T::MANIFEST.deadline());
+    let read = load::load(T::MANIFEST, source, None, limit.whole).await;
+    let loaded = read.map_err(|unread| unread.into_error(T::MANIFEST))?.loaded.judged(T::MANIFEST)?;
+    let slots = attach_loaded(TypeId::of::<T>(), T::MANIFEST, loaded, limit).await?;
+    Ok(T::take(&mut Values(slots.into_iter())))
+}
+
+/// Connects to every resource: all or nothing. Dropping this future ends all that it has begun.
+pub(crate) async fn attach_loaded(of: TypeId, manifest: &'static Manifest, loaded: Loaded, limit: Limit) -> Result<Vec<Slot>, AttachError> {
+    let Loaded { items, mut problems, fields, waivers, today } = loaded;
+    let mut parts = Vec::with_capacity(items.len());
+    let mut attempts = Vec::new();
+    let mut fixed = HashMap::new();
+    for Item { ordinal, place, fingerprint, declaration, content } in items {
+        parts.push(match content {
+            Content::Value(slot) => {
+                fixed.insert(place.field, fingerprint);
+                Part::Value(slot)
+            }
+            Content::Resource { entry, target: None } => {
+                fixed.insert(place.field, fingerprint);
+                Part::Value((entry.wrap)(None))
+            }
+            Content::Resource { entry, target: Some(target) } => {
+                let facts = Facts { target: Arc::from(target), place, fingerprint };
+                attempts.push(Attempt::new(ordinal, entry, declaration, facts));
+                Part::Attempt
+            }
+        });
+    }
+    connect(&mut attempts, limit, today, &mut problems, None).await;
+
+    let problems = in_declaration_order(problems);
+    if problems.iter().any(Problem::is_denied) {
+        abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
+        return Err(AttachError::new(manifest.struct_name(), fields, problems));
+    }
+    load::report_warnings(&problems);
+    waiver::report(&waivers);
+    tracing::info!(services = manifest.struct_name(), fields, "attached");
+
+    let whole = Arc::new(Whole::new(of, manifest, tokio::runtime::Handle::current(), Fixed::new(fixed)));
+    let mut attempts = attempts.into_iter();
+    let slot = |part| match part {
+        Part::Value(slot) => Some(slot),
+        Part::Attempt => attempts.next().map(|attempt| attempt.into_slot(&whole)),
+    };
+    Ok(parts.into_iter().filter_map(slot).collect())
+}
+
+/// A field on its way into the struct.
+pub(crate) enum Part {
+    Value(Slot),
+    /// The next attempt's.
+    Attempt,
+}

@@ -1,0 +1,104 @@
+//! The way out: everything is let finish and closed, and what was not done in time is told.
+
+use std::fmt;
+
+use crate::live::generation::Handle;
+use crate::net::tasks::Tasks;
+
+/// What came of detaching: nothing, as a rule. What was cut is in here, by field; it is in the log too.
+///
+/// ```text
+/// 3 resources were detached; `orders` was cut: 2 users were not done with it
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Detached {
+    resources: usize,
+    cut: Vec<Cut>,
+}
+
+/// A resource that was closed before everybody was done with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub(crate) field: String,
+    pub(crate) users: usize,
+    pub(crate) former: usize,
+    pub(crate) unfinished: bool,
+}
+
+impl Detached {
+    pub(crate) fn one(cut: Option<Cut>) -> Self {
+        Self { resources: 1, cut: cut.into_iter().collect() }
+    }
+
+    /// Whether everybody was done in time.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.cut.is_empty()
+    }
+
+    /// What was cut.
+    #[must_use]
+    pub fn cut(&self) -> &[Cut] {
+        &self.cut
+    }
+}
+
+impl Cut {
+    /// The field's path: `mail.relay`.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// How many [guards](crate::ClientGuard) on the client there still were.
+    #[must_use]
+    pub const fn users(&self) -> usize {
+        self.users
+    }
+
+    /// How many former clients, which a reattach had replaced, were still in use.
+    #[must_use]
+    pub const fn former(&self) -> usize {
+        self.former
+    }
+}
+
+impl fmt::Display for Detached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.resources {
+            1 => f.write_str("1 resource was detached")?,
+            count => write!(f, "{count} resources were detached")?,
+        }
+        self.cut.iter().try_for_each(|cut| write!(f, "; {cut}"))
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` was cut: ", self.field)?;
+        match (self.users, self.former) {
+            (0, 0) => f.write_str("it did not finish what was in flight in time"),
+            (0, former) => write!(f, "{former} of its former clients were still in use"),
+            (1, _) => f.write_str("1 user was not done with it"),
+            (users, _) => write!(f, "{users} users were not done with it"),
+        }
+    }
+}
+
+/// Closes everything, all resources at once.
+pub(crate) async fn detach(resources: Vec<Handle>) -> Detached {
+    // They come back in any order; the report is in declaration order.
+    let mut cut: Vec<_> = resources.iter().map(|_| None).collect();
+    let mut closing = Tasks::new();
+    for (place, resource) in resources.into_iter().enumerate() {
+        closing.spawn(async move { (place, resource.close().await) });
+    }
+    while let Some(joined) = closing.join_next().await {
+        if let Some((place, how)) = joined
+            && let Some(cut) = cut.get_mut(place)
+        {
+            *cut = how;
+        }
+    }
+    Detached { resources: cut.len(), cut: cut.into_iter().flatten().collect() }
+}

@@ -1,0 +1,345 @@
+//! Reattaching: make before break. The new ones are loaded, checked, connected and probed by all the rules; then all of them are published, or none.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+
+use backing_services_rules::rule::{MISSING_VALUE, STALE_VALUE};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
+
+use crate::attach::connect::{Attempt, abandon, connect};
+use crate::declare::manifest::Manifest;
+use crate::live::generation::{Handle, Turn, Whole, publish};
+use crate::load::{self, Content, Fingerprint, Item, Loaded, Read};
+use crate::load::facts::Facts;
+use crate::net::tasks;
+use crate::net::backoff::detached;
+use crate::net::time::{Limit, READY_DEADLINE, unless};
+use crate::report::error::{AttachError, Problem, in_declaration_order};
+use crate::report::finding::{Failure, FailureKind, Finding, Place};
+use crate::source::Source;
+
+/// Which resources are reattached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    All,
+    /// Those whose values are no longer the ones that they were attached with.
+    Changed,
+    /// The one that was asked for: that there is none of it any more is an error.
+    One,
+}
+
+/// What a struct holds and cannot be swapped in place: its secrets, its settings, and the optional resources that there were none of.
+pub(crate) struct Fixed {
+    attached: HashMap<String, Fingerprint>,
+    /// The change that was told last.
+    told: HashMap<String, Fingerprint>,
+}
+
+impl Fixed {
+    pub(crate) fn new(attached: HashMap<String, Fingerprint>) -> Self {
+        Self { attached, told: HashMap::new() }
+    }
+
+    /// Whether there is a change to tell.
+    fn is_news(&mut self, field: &str, fingerprint: Fingerprint, is_attached: bool) -> bool {
+        // A resource that was attached and whose last handle is gone is nothing that anybody holds.
+        if !is_attached && !self.attached.contains_key(field) {
+            return false;
+        }
+        if self.attached.get(field) == Some(&fingerprint) {
+            self.told.remove(field);
+            return false;
+        }
+        self.told.insert(field.to_owned(), fingerprint) != Some(fingerprint)
+    }
+}
+
+/// Reattaches resources of one struct, which were attached at once. If the source has values that are
+/// known to be bad, it only loads them.
+///
+/// All of it runs in a task of the runtime that attached: a caller that stops to poll this future
+/// delays nothing. Dropping the future ends the task, unless the task is about to publish: then
+/// everything is published.
+pub(crate) async fn reattach(
+    (of, manifest): (TypeId, &'static Manifest),
+    resources: &[Handle],
+    source: Arc<dyn Source>,
+    which: Which,
+    known_bad: Option<Fingerprint>,
+) -> Look {
+    let Some(whole) = resources.first().map(|first| Arc::clone(&first.0.seat().whole)) else {
+        let read = load::load(manifest, source, None, manifest.deadline()).await;
+        return match read {
+            Ok(Read { loaded, files, values }) => {
+                Look::new(Some(loaded.judged(manifest).map(|_| Vec::new())), files, values)
+            }
+            Err(unread) => Look::unread(unread.into_error(manifest)),
+        };
+    };
+    let (manifest, runtime) = (whole.manifest, whole.runtime.clone());
+    let decided = Arc::new(AtomicBool::new(false));
+    let work = Work {
+        // A struct within a struct is attached with that one, whose manifest names its variables.
+        is_part: which == Which::One || whole.of != of,
+        whole,
+        resources: resources.to_vec(),
+        source,
+        which,
+        known_bad,
+        decided: Arc::clone(&decided),
+    };
+    let task = tasks::spawn(&runtime, work.carry_out().in_current_span());
+    let _wanted = Wanted { task: task.abort_handle(), decided };
+    let done = task.join().await;
+    done.unwrap_or_else(|| Look::unread(unfinished(manifest, resources)))
+}
+
+/// One reattach, from loading to publishing.
+struct Work {
+    whole: Arc<Whole>,
+    resources: Vec<Handle>,
+    source: Arc<dyn Source>,
+    which: Which,
+    /// Whether some fields of the struct are reattached, and not all.
+    is_part: bool,
+    known_bad: Option<Fingerprint>,
+    decided: Arc<AtomicBool>,
+}
+
+impl Work {
+    async fn carry_out(self) -> Look {
+        let Self { whole, resources, source, which, is_part, known_bad, decided } = self;
+        // A second reattach finds what the first one has published.
+        let turn = whole.turn().await;
+        let manifest = whole.manifest;
+        let limit = Limit::new(manifest.deadline());
+        let fields = resources.iter().map(|resource| resource.0.seat().field.clone());
+        let wanted = is_part.then(|| fields.collect());
+        let Read { loaded, files, values } =
+            match load::load(manifest, source, wanted, limit.whole).await {
+                Ok(read) => read,
+                Err(unread) => return Look::unread(unread.into_error(manifest)),
+            };
+        let result = match loaded.judged(manifest) {
+            Ok(_) if known_bad == Some(values) => None,
+            Ok(loaded) => {
+                let swap = Swap { resources, manifest, which, turn, limit, decided };
+                Some(swap.carry_out(loaded).await)
+            }
+            Err(error) => Some(Err(error)),
+        };
+        Look::new(result, files, values)
+    }
+}
+
+/// That somebody waits for a swap. Without anybody, it is ended.
+struct Wanted {
+    task: AbortHandle,
+    decided: Arc<AtomicBool>,
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        if !self.decided.swap(true, Ordering::AcqRel) {
+            self.task.abort();
+        }
+    }
+}
+
+/// The task has ended before its work. It has published nothing: what publishes cannot end in the
+/// middle.
+fn unfinished(manifest: &'static Manifest, resources: &[Handle]) -> AttachError {
+    let failure = |resource: &Handle| {
+        let failure = Failure::new(
+            FailureKind::Unavailable,
+            "reattaching did not come to its end: it panicked, or the runtime that had attached it does not run any more",
+            "read the message of the panic on standard error, and report it; keep the runtime that attaches for as long as the process runs",
+        );
+        Problem::Failure(failure.in_place(&resource.0.generation().facts().place))
+    };
+    AttachError::new(manifest.struct_name(), resources.len(), resources.iter().map(failure).collect())
+}
+
+/// What came of looking at a source.
+pub(crate) struct Look {
+    /// The fields that were reattached; `None` where the values are the ones that are known to be bad.
+    pub(crate) result: Option<Result<Vec<String>, AttachError>>,
+    /// The files that were read, or should have been.
+    #[cfg_attr(not(feature = "follow"), allow(dead_code, reason = "who follows watches them"))]
+    pub(crate) files: Vec<PathBuf>,
+    /// Of all that was read.
+    #[cfg_attr(not(feature = "follow"), allow(dead_code, reason = "who follows knows them again"))]
+    pub(crate) values: Fingerprint,
+}
+
+impl Look {
+    fn new(
+        result: Option<Result<Vec<String>, AttachError>>,
+        files: Vec<PathBuf>,
+        values: Fingerprint,
+    ) -> Self {
+        let result = result.map(|result| result.map_err(AttachError::of_reattaching));
+        Self { result, files, values }
+    }
+
+    /// The source gave no values in time. What was known of it before is known no more.
+    fn unread(error: AttachError) -> Self {
+        Self::new(Some(Err(error)), Vec::new(), Fingerprint::of_all(&[]))
+    }
+
+    pub(crate) fn done(self) -> Result<Vec<String>, AttachError> {
+        self.result.unwrap_or_else(|| Ok(Vec::new()))
+    }
+}
+
+/// What a task swaps, whose turn it is.
+struct Swap {
+    resources: Vec<Handle>,
+    manifest: &'static Manifest,
+    which: Which,
+    turn: Turn,
+    limit: Limit,
+    /// Whether it is settled if this is published. The first to set it has the say: the task, which
+    /// publishes; or the caller, who has dropped the future.
+    decided: Arc<AtomicBool>,
+}
+
+/// What of the values is to be done, field by field.
+struct Plan<'a> {
+    attempts: Vec<Attempt>,
+    /// The resource of each attempt.
+    swapped: Vec<&'a Handle>,
+    /// What cannot be swapped: it is reported once all else has been.
+    stale: Vec<(Place, Fingerprint, Content, bool)>,
+}
+
+impl Swap {
+    async fn carry_out(mut self, loaded: Loaded) -> Result<Vec<String>, AttachError> {
+        let Loaded { items, mut problems, fields, today, .. } = loaded;
+        let resources = std::mem::take(&mut self.resources);
+        let Plan { mut attempts, swapped, stale } = self.plan(items, &resources, &mut problems);
+        let is_refused = |problems: &[(usize, Problem)]| problems.iter().any(|(_, problem)| problem.is_denied());
+        let mut is_whole = !is_refused(&problems);
+        if is_whole {
+            let deadline = self.limit.deadline;
+            let connecting = async {
+                connect(&mut attempts, self.limit, today, &mut problems, None).await;
+                if !is_refused(&problems) {
+                    // What is not ready in time is published as it is.
+                    let _ = timeout_at(deadline.min(Instant::now() + READY_DEADLINE), make_ready(&attempts, &swapped)).await;
+                }
+            };
+            is_whole = unless(any_detached(&swapped), connecting).await.is_some() && !is_refused(&problems);
+        }
+        if is_whole && !self.decided.swap(true, Ordering::AcqRel) {
+            let each = attempts.iter_mut().zip(&swapped);
+            let each = each.filter_map(|(attempt, resource)| Some((*resource, attempt.connected.take()?, attempt.facts.clone())));
+            match publish(each.collect()) {
+                Ok(()) => return Ok(self.report(attempts, problems, stale)),
+                Err(left) => abandon(left).await,
+            }
+        }
+        for (attempt, resource) in attempts.iter().zip(&swapped) {
+            if resource.0.is_detached() {
+                problems.push((attempt.ordinal, Problem::Failure(detached().in_place(&attempt.facts.place))));
+            }
+        }
+        abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
+        Err(AttachError::new(self.manifest.struct_name(), fields, in_declaration_order(problems)))
+    }
+
+    fn plan<'a>(&mut self, items: Vec<Item>, resources: &'a [Handle], problems: &mut Vec<(usize, Problem)>) -> Plan<'a> {
+        let mut plan = Plan { attempts: Vec::new(), swapped: Vec::new(), stale: Vec::new() };
+        for Item { ordinal, place, fingerprint, declaration, content } in items {
+            let resource = resources.iter().find(|resource| resource.0.seat().field == place.field);
+            match (content, resource) {
+                (Content::Resource { entry, target: Some(target) }, Some(resource)) => {
+                    if resource.0.is_detached() {
+                        problems.push((ordinal, Problem::Failure(detached().in_place(&place))));
+                    } else if self.which != Which::Changed || resource.0.fingerprint() != fingerprint {
+                        resource.0.seat().guard(&target);
+                        let facts = Facts { target: Arc::from(target), place, fingerprint };
+                        plan.attempts.push(Attempt::new(ordinal, entry, declaration, facts));
+                        plan.swapped.push(resource);
+                    } else if let Some(fixed) = self.turn.fixed() {
+                        fixed.told.remove(&place.field);
+                    }
+                }
+                (Content::Resource { target: None, .. }, Some(_)) if self.which == Which::One => {
+                    let finding = Finding::new(&MISSING_VALUE, "there is no locator for it any more").help("set it again");
+                    problems.push((ordinal, Problem::Finding(finding.in_place(&place))));
+                }
+                (content, resource) => plan.stale.push((place, fingerprint, content, resource.is_some())),
+            }
+        }
+        plan
+    }
+
+    /// Reports what was published, and what could not be swapped. Gives the fields that were.
+    fn report(
+        &mut self,
+        attempts: Vec<Attempt>,
+        problems: Vec<(usize, Problem)>,
+        stale: Vec<(Place, Fingerprint, Content, bool)>,
+    ) -> Vec<String> {
+        let is_of_those = |ordinal| attempts.iter().any(|attempt| attempt.ordinal == ordinal);
+        let problems = problems.into_iter().filter(|(ordinal, _)| is_of_those(*ordinal));
+        load::report_warnings(&problems.map(|(_, problem)| problem).collect::<Vec<_>>());
+        if let Some(fixed) = self.turn.fixed() {
+            let mut is_news = |place: &Place, fingerprint, is_attached| fixed.is_news(&place.field, fingerprint, is_attached);
+            let news =
+                stale.into_iter().filter(|(place, fingerprint, _, is_attached)| is_news(place, *fingerprint, *is_attached));
+            let news = news.map(|(place, _, content, is_attached)| told(&place, &content, is_attached));
+            load::report_warnings(&news.collect::<Vec<_>>());
+        }
+        let published: Vec<_> = attempts.into_iter().map(|attempt| attempt.facts.place.field).collect();
+        for field in &published {
+            tracing::info!(field, "reattached");
+        }
+        published
+    }
+}
+
+/// All at once, so that this takes no longer than the slowest.
+async fn make_ready(attempts: &[Attempt], resources: &[&Handle]) {
+    let each = attempts.iter().zip(resources);
+    let mut waiting: Vec<_> = each
+        .filter_map(|(attempt, resource)| attempt.connected.as_ref().map(|connected| resource.0.make_ready(connected)))
+        .collect();
+    poll_fn(|context| {
+        waiting.retain_mut(|ready| ready.as_mut().poll(context).is_pending());
+        if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+fn told(place: &Place, content: &Content, is_attached: bool) -> Problem {
+    let message = match (content, is_attached) {
+        (Content::Value(_), _) => "its value has changed, and the struct holds the one from before",
+        (_, false) => "there is one now, and the struct was attached without it",
+        (_, true) => "there is none any more, and the struct keeps the one that it has",
+    };
+    Problem::Finding(Finding::new(&STALE_VALUE, message).in_place(place))
+}
+
+/// Comes when one of them is detached.
+async fn any_detached(resources: &[&Handle]) {
+    let waiting = |resource: &&Handle| {
+        let mut orders = resource.0.orders();
+        Box::pin(async move { drop(orders.wait_for(|orders| orders.detached).await) }) as Pin<Box<dyn Future<Output = ()> + Send>>
+    };
+    let mut waiting: Vec<_> = resources.iter().map(waiting).collect();
+    poll_fn(|context| {
+        let is_one = waiting.iter_mut().any(|detached| detached.as_mut().poll(context).is_ready());
+        if is_one { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}

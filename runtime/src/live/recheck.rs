@@ -1,0 +1,160 @@
+//! The posture, taken again while a resource stays attached: certificates come to their end, and privileges grow.
+//!
+//! There is one way for all services: connect anew to the same target by the same rules, as attaching does, and close that second client.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::load;
+use crate::attach::connect::judge;
+use crate::live::generation::{AnyGeneration, Life, Orders, Seat};
+use crate::load::facts::Facts;
+use crate::net::backoff::{detached, jittered};
+use crate::net::tasks::{self, Work};
+use crate::net::time::{CLOSE_DEADLINE, unless, within};
+use crate::report::error::Problem;
+use crate::report::finding::{Failure, FailureKind, Finding};
+use crate::report::posture::Posture;
+use crate::report::refusal::Refusal;
+use crate::service::credentials;
+
+/// Begins the task that takes the posture again. It ends with the last handle of the resource, or when that is detached.
+pub(crate) fn begin(shared: &Arc<dyn Life>) {
+    let (resource, orders) = (Arc::downgrade(shared), shared.orders());
+    let begin = move || -> Work { Box::pin(take_again_and_again(Weak::clone(&resource), orders.clone())) };
+    let name = format!("the task that takes the posture of `{}` again", shared.seat().field);
+    tasks::keep(&shared.seat().whole.runtime, name, begin, || {});
+}
+
+async fn take_again_and_again(shared: Weak<dyn Life>, mut orders: watch::Receiver<Orders>) {
+    loop {
+        let Orders { interval, detached, .. } = *orders.borrow_and_update();
+        if detached {
+            return;
+        }
+        let pause = async {
+            match interval {
+                Some(interval) => tokio::time::sleep(jittered(interval)).await,
+                None => std::future::pending().await,
+            }
+        };
+        // An error is what comes when the last handle is gone.
+        let other_orders = async { drop(orders.changed().await) };
+        if unless(other_orders, pause).await.is_none() {
+            if shared.strong_count() == 0 {
+                return;
+            }
+            continue;
+        }
+        // Only the generation's target is held meanwhile: a handle or a user would keep something from its end.
+        let Some(retaking) = shared.upgrade().map(|shared| Retaking::of(&*shared)) else { return };
+        let Some(taken) = retaking.unless_detached(&mut orders).await else { return };
+        let Some(shared) = shared.upgrade() else { return };
+        // Whatever it is, it has been said.
+        drop(retaking.settle(&*shared, taken));
+    }
+}
+
+/// Takes the posture now.
+pub(crate) async fn now(shared: &Arc<dyn Life>) -> Result<Arc<Posture>, Refusal> {
+    let retaking = Retaking::of(&**shared);
+    match retaking.unless_detached(&mut shared.orders()).await {
+        Some(taken) => retaking.settle(&**shared, taken),
+        None => Err(detached().into()),
+    }
+}
+
+/// One time that the posture is taken again.
+struct Retaking {
+    seat: Arc<Seat>,
+    generation: Weak<dyn AnyGeneration>,
+    facts: Facts,
+}
+
+impl Retaking {
+    fn of(shared: &dyn Life) -> Self {
+        let generation = shared.generation();
+        Self { seat: Arc::clone(shared.seat()), facts: (*generation.facts()).clone(), generation: Arc::downgrade(&generation) }
+    }
+
+    /// Detaching waits for nobody who only looks, and neither does the last handle.
+    async fn unless_detached(&self, orders: &mut watch::Receiver<Orders>) -> Option<Result<Posture, Refusal>> {
+        let end = async { drop(orders.wait_for(|orders| orders.detached).await) };
+        unless(end, self.take()).await
+    }
+
+    async fn take(&self) -> Result<Posture, Refusal> {
+        let Seat { service, declaration, .. } = &*self.seat;
+        let (target, limit) = self.seat.again(&self.facts.target);
+        let connect = (service.connect)(Arc::new(target));
+        // A driver may panic.
+        let taken = tasks::apart(limit, async move {
+            let (posture, findings, closing) = connect.await?.into_closing();
+            let _ = within(CLOSE_DEADLINE, closing).await;
+            Ok::<_, Refusal>((posture, findings))
+        });
+        let (mut posture, mut findings) = taken.await??;
+        // A server may let credentials in that have expired, or for a while.
+        findings.extend(credentials::expired(&self.facts.target));
+        judge(&mut posture, findings, declaration, load::today(), &self.facts.place);
+        Ok(posture)
+    }
+
+    /// Puts the posture in its place, and says what is new in it: once.
+    fn settle(&self, shared: &dyn Life, taken: Result<Posture, Refusal>) -> Result<Arc<Posture>, Refusal> {
+        let field = self.seat.field.as_str();
+        // What another generation has replaced is no longer looked at.
+        let generation = self.generation.upgrade().filter(|generation| shared.is_current(generation));
+        let Some(generation) = generation else { return taken.map(|_| shared.generation().posture()) };
+        let known = generation.posture();
+        match taken {
+            Ok(posture) => {
+                if shared.retaking_fails().swap(false, Ordering::AcqRel) {
+                    tracing::info!(field, "its posture is taken again");
+                }
+                report_news(&known.findings, &posture.findings);
+                tracing::debug!(field, "taken again: {posture}");
+                let posture = Arc::new(posture);
+                generation.set_posture(Arc::clone(&posture));
+                Ok(posture)
+            }
+            // It was not let in by our own rules: the rest of the posture is what it was, and this is added to it.
+            Err(Refusal::Finding(finding)) => {
+                let finding = finding.in_place(&self.facts.place);
+                if !known.findings.iter().any(|known| is_same(known, &finding)) {
+                    let mut posture = (*known).clone();
+                    posture.findings.push(finding.clone());
+                    report_news(&known.findings, &posture.findings);
+                    generation.set_posture(Arc::new(posture));
+                }
+                Err(finding.into())
+            }
+            Err(Refusal::Failure(failure)) => {
+                if !shared.retaking_fails().swap(true, Ordering::AcqRel) {
+                    let kind = failure.kind().name();
+                    tracing::warn!(
+                        field,
+                        kind,
+                        "its posture could not be taken again, and stays what it was: {}",
+                        failure.message()
+                    );
+                }
+                Err(failure.in_place(&self.facts.place).into())
+            }
+        }
+    }
+}
+
+/// Says what was not there before. What a waiver covered and covers no longer is not the same.
+fn report_news(known: &[Finding], findings: &[Finding]) {
+    let news = findings.iter().filter(|finding| !known.iter().any(|known| is_same(known, finding)));
+    load::report_warnings(&news.cloned().map(Problem::Finding).collect::<Vec<_>>());
+}
+
+fn is_same(one: &Finding, other: &Finding) -> bool {
+    one.rule() == other.rule() && one.message() == other.message() && one.waived_because() == other.waived_because()
+}

@@ -1,0 +1,252 @@
+//! Credentials that expire, renewed while a resource stays attached.
+//!
+//! What is fetched is held against the rules and tried, as attaching does it. Then the client takes it on and keeps what is open; or, where it cannot, the one
+//! that was connected to try it takes its place.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use backing_services_rules::rule::STALE_VALUE;
+use tokio::sync::watch;
+
+use crate::load;
+use crate::attach::connect::{abandon, judge};
+use crate::live::generation::{AnyGeneration, Handle, Life, Orders, Seat, publish};
+use crate::load::facts::Facts;
+use crate::net::backoff::jittered;
+use crate::net::tasks::{self, LONGEST_PAUSE, Work, pauses};
+use crate::net::time::{READY_DEADLINE, unless, within};
+use crate::report::error::Problem;
+use crate::report::finding::FailureKind;
+use crate::report::refusal::Refusal;
+use crate::service::credentials::{self, FETCH_DEADLINE};
+use crate::service::erased::Connected;
+use crate::service::target::Target;
+
+/// The part of their life after which credentials are fetched again: two thirds. Of an hour that leaves twenty minutes for attempts that fail, and of the 15
+/// minutes of a token of RDS five.
+const DUE: f64 = 2.0 / 3.0;
+
+/// How often the clock is looked at: a machine that slept, or whose clock was set, finds out within a minute.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Begins the task that renews credentials. It ends with the last handle of the resource, or when that is detached.
+pub(crate) fn begin(shared: &Arc<dyn Life>) {
+    let (resource, orders) = (Arc::downgrade(shared), shared.orders());
+    let begin = move || -> Work { Box::pin(renew_each_generation(Weak::clone(&resource), orders.clone())) };
+    let name = format!("the task that renews the credentials of `{}`", shared.seat().field);
+    tasks::keep(&shared.seat().whole.runtime, name, begin, || {});
+}
+
+async fn renew_each_generation(shared: Weak<dyn Life>, mut orders: watch::Receiver<Orders>) {
+    loop {
+        if orders.borrow_and_update().detached {
+            return;
+        }
+        let Some(mut renewing) = shared.upgrade().map(|shared| Renewing::of(&*shared)) else { return };
+        // Another generation is told as an order, and so is the end; an error is what comes when the last handle is gone.
+        let other_orders = async { drop(orders.changed().await) };
+        unless(other_orders, renewing.again_and_again(&shared)).await;
+    }
+}
+
+/// What is known of the credentials of one generation. Neither it nor the resource is kept from its end by this.
+struct Renewing {
+    seat: Arc<Seat>,
+    generation: Weak<dyn AnyGeneration>,
+    facts: Facts,
+    /// Whom the server did not let in, and how that was told: with the same password nobody asks it again, which would only lock the account.
+    not_admitted: Option<(Arc<Target>, Refusal)>,
+}
+
+/// What came of trying credentials.
+enum Tried {
+    /// They are the ones that are in use, good for another while.
+    Same(Arc<Target>),
+    Other(Arc<Target>, Box<Connected>),
+    Refused(Option<Arc<Target>>, Refusal),
+}
+
+impl Renewing {
+    fn of(shared: &dyn Life) -> Self {
+        let generation = shared.generation();
+        let facts = (*generation.facts()).clone();
+        Self { seat: Arc::clone(shared.seat()), generation: Arc::downgrade(&generation), facts, not_admitted: None }
+    }
+
+    async fn again_and_again(&mut self, shared: &Weak<dyn Life>) {
+        while let Some(due) = self.due() {
+            // However long renewing takes, the end of the lease is reported when it comes.
+            let end = end_of_lease(Weak::clone(shared), Weak::clone(&self.generation), Arc::clone(&self.facts.target));
+            unless(end, self.when_due(shared, due)).await;
+        }
+        // They do not expire. Another generation's may.
+        std::future::pending::<()>().await;
+    }
+
+    /// Renews them once, however many attempts that takes.
+    async fn when_due(&mut self, shared: &Weak<dyn Life>, due: SystemTime) {
+        until(due).await;
+        let mut pauses = pauses();
+        let mut is_told = false;
+        while let Err(refusal) = self.renew(shared).await {
+            let field = self.seat.field.as_str();
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::warn!(field, "its credentials are not renewed, and stay what they were: {refusal}");
+            }
+            tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+        }
+        if is_told {
+            tracing::info!(field = self.seat.field, "its credentials are renewed again");
+        }
+    }
+
+    /// When the credentials are to be fetched again.
+    fn due(&self) -> Option<SystemTime> {
+        let lease = self.facts.target.fetched.as_ref()?.lease?;
+        let life = lease.not_after.duration_since(lease.fetched).unwrap_or_default();
+        lease.fetched.checked_add(jittered(life.mul_f64(DUE)))
+    }
+
+    async fn renew(&mut self, shared: &Weak<dyn Life>) -> Result<(), Refusal> {
+        let (declaration, today) = (self.seat.declaration, load::today());
+        let (target, mut connected) = match self.fetch_and_try().await? {
+            Tried::Same(target) => {
+                if let Some(generation) = self.generation.upgrade() {
+                    self.facts.target = target;
+                    let mut posture = (*generation.posture()).clone();
+                    // They may have expired, and are good again.
+                    posture.findings.retain(|finding| finding.rule() != &STALE_VALUE);
+                    generation.renewed(self.facts.clone(), Arc::new(posture));
+                }
+                return Ok(());
+            }
+            Tried::Refused(target, refusal) => {
+                if let (Some(target), Refusal::Failure(failure)) = (target, &refusal)
+                    && failure.kind() == FailureKind::NotAdmitted
+                {
+                    self.not_admitted = Some((target, refusal.clone()));
+                }
+                return Err(refusal);
+            }
+            Tried::Other(target, connected) => (target, *connected),
+        };
+        let findings = std::mem::take(&mut connected.findings);
+        judge(&mut connected.posture, findings, declaration, today, &self.facts.place);
+        if let Some(finding) = connected.posture.findings.iter().find(|finding| finding.is_denied()) {
+            let finding = finding.clone();
+            abandon([connected]).await;
+            return Err(finding.into());
+        }
+
+        // Who reattaches comes before or after, and finds what this has made.
+        let whole = Arc::clone(&self.seat.whole);
+        let turn = whole.turn().await;
+        let facts = Facts { target, ..self.facts.clone() };
+        let is_current =
+            |generation: &Arc<dyn AnyGeneration>| shared.upgrade().is_some_and(|shared| shared.is_current(generation));
+        let Some(generation) = self.generation.upgrade().filter(is_current) else {
+            drop(turn);
+            abandon([connected]).await;
+            return Ok(());
+        };
+        let taken = within(FETCH_DEADLINE, generation.renew(&facts.target)).await;
+        let is_in_place = match taken.unwrap_or_else(|timed_out| Err(timed_out.into())) {
+            Ok(is_in_place) => is_in_place,
+            Err(refusal) => {
+                drop((turn, generation));
+                abandon([connected]).await;
+                return Err(refusal);
+            }
+        };
+        self.facts = facts;
+        let left = if is_in_place {
+            generation.renewed(self.facts.clone(), Arc::new(connected.posture.clone()));
+            Some(connected)
+        } else {
+            match shared.upgrade() {
+                Some(shared) => {
+                    // What is not ready in time takes its place as it is.
+                    let _ = within(READY_DEADLINE, shared.make_ready(&connected)).await;
+                    publish(vec![(&Handle(shared), connected, self.facts.clone())]).err().and_then(|mut left| left.pop())
+                }
+                None => Some(connected),
+            }
+        };
+        drop((turn, generation));
+        tracing::info!(field = self.seat.field, is_in_place, "its credentials are renewed");
+        if let Some(connected) = left {
+            abandon([connected]).await;
+        }
+        Ok(())
+    }
+
+    async fn fetch_and_try(&self) -> Result<Tried, Refusal> {
+        let service = self.seat.service;
+        let (target, limit) = self.seat.again(&self.facts.target);
+        let (known, not_admitted) = (Arc::clone(&self.facts.target), self.not_admitted.clone());
+        let seat = Arc::clone(&self.seat);
+        // What fetches may panic, and so may a driver.
+        let tried = tasks::apart(limit, async move {
+            let fetched = match credentials::fetch(&target).await {
+                Ok(fetched) => Arc::new(fetched.unwrap_or(target)),
+                Err(refusal) => return Tried::Refused(None, refusal),
+            };
+            if credentials::is_same_login(&fetched, &known) {
+                return Tried::Same(fetched);
+            }
+            seat.guard(&fetched);
+            if let Some((target, refusal)) = not_admitted
+                && credentials::is_same_login(&fetched, &target)
+            {
+                return Tried::Refused(None, refusal);
+            }
+            let connected = match credentials::hold_against_rules(service, &fetched) {
+                Ok(findings) => (service.connect)(Arc::clone(&fetched)).await.map(|connected| connected.with_findings(findings)),
+                Err(refusal) => Err(refusal),
+            };
+            match connected {
+                Ok(connected) => Tried::Other(fetched, Box::new(connected)),
+                Err(refusal) => Tried::Refused(Some(fetched), refusal),
+            }
+        });
+        Ok(tried.await?)
+    }
+}
+
+/// Reports the end of a lease when it comes, unless other credentials have been taken on by then.
+/// It does not end itself.
+///
+/// What is open may go on; nothing new can log in.
+async fn end_of_lease(shared: Weak<dyn Life>, generation: Weak<dyn AnyGeneration>, target: Arc<Target>) {
+    if let Some(lease) = target.fetched.as_ref().and_then(|fetched| fetched.lease) {
+        until(lease.not_after).await;
+    }
+    if let (Some(shared), Some(generation)) = (shared.upgrade(), generation.upgrade())
+        && shared.is_current(&generation)
+        && let facts = generation.facts()
+        && let Some(finding) = credentials::expired(&facts.target)
+    {
+        let mut posture = (*generation.posture()).clone();
+        if posture.findings.iter().all(|known| known.rule() != finding.rule()) {
+            let finding = finding.in_place(&facts.place);
+            load::report_warnings(&[Problem::Finding(finding.clone())]);
+            posture.findings.push(finding);
+            generation.set_posture(Arc::new(posture));
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Waits, by both clocks: by that of the wall, which tells when credentials expire, and by the one that nobody sets.
+async fn until(due: SystemTime) {
+    let latest = Instant::now() + due.duration_since(SystemTime::now()).unwrap_or_default();
+    loop {
+        let left =
+            due.duration_since(SystemTime::now()).unwrap_or_default().min(latest.saturating_duration_since(Instant::now()));
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(LOOK)).await;
+    }
+}

@@ -1,0 +1,182 @@
+//! Credentials that are no secret: shipped with the product, guessable, or never filled in.
+
+use backing_services_rules::rule::{DEFAULT_CREDENTIALS, MALFORMED_VALUE, PLACEHOLDER_VALUE, WEAK_PASSWORD};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::Value;
+use crate::report::finding::Finding;
+
+/// The shortest password that passes. NIST SP 800-63B-4 asks 15 characters of a password alone, ASVS 6.2.1 asks 8 and recommends 15; a machine's
+/// password is generated, and 12 random characters are more than can be tried.
+pub(crate) const SHORTEST_PASSWORD: usize = 12;
+
+/// Accounts and passwords that products and their images ship with.
+const SHIPPED: &[(&str, &str)] = &[
+    ("postgres", "postgres"),
+    ("postgres", "mysecretpassword"),
+    ("guest", "guest"),
+    ("root", ""),
+    ("root", "root"),
+    ("root", "my-secret-pw"),
+    ("mysql", "mysql"),
+    ("admin", "admin"),
+    ("admin", "password"),
+    ("default", "default"),
+    ("default", "foobared"),
+    ("redis", "redis"),
+    ("rabbitmq", "rabbitmq"),
+    ("user", "bitnami"),
+    ("user", "user"),
+    ("minioadmin", "minioadmin"),
+    ("mongo", "mongo"),
+    ("nats", "nats"),
+    ("sa", "sa"),
+    ("test", "test"),
+];
+
+/// Passwords of twelve characters and more that lists of passwords begin with, and shorter ones that are worth naming.
+const WELL_KNOWN: &[&str] = &[
+    "123456789012", "1234567890123", "passwordpassword", "password12345", "password123456", "password1234", "qwertyuiop123",
+    "qwertyuiopasdf", "administrator", "mysecretpassword", "my-secret-password", "supersecretpassword", "supersecret123",
+    "correcthorsebatterystaple", "correct horse battery staple", "letmeinletmein", "iloveyou1234", "trustno1trustno1",
+    "secretsecret", "verysecretpassword", "postgrespassword", "redispassword", "rabbitmqpassword",
+];
+
+/// What is left in a value that was never filled in.
+const PLACEHOLDERS: &[&str] = &[
+    "changeme", "change_me", "change-me", "changeit", "replaceme", "replace_me", "replace-me", "fixme", "todo", "tbd",
+    "placeholder", "your_password", "your-password", "yourpassword", "your_password_here", "your-password-here",
+    "your_secret_here", "your_api_key_here", "your-api-key", "insert_password_here", "undefined", "null", "none", "nil", "xxx",
+    "xxxx", "xxxxxxxx", "********", "<redacted>", "[redacted]", "redacted",
+];
+
+/// The schemes of secret stores: a reference that nobody followed.
+const REFERENCES: &[&str] = &[
+    "vault:", "op://", "aws-sm://", "awssm://", "awsps://", "gcp-sm://", "gcpsm://", "azure-kv://", "azurekv://", "ref+",
+    "sops:", "doppler://", "secret://", "arn:aws:secretsmanager:",
+];
+
+/// Holds a resource's password against the rules.
+pub(crate) fn check_password(user: Option<&str>, password: &SecretString, variable: &str, findings: &mut Vec<Finding>) {
+    let text = password.expose_secret();
+    if text.chars().any(char::is_control) {
+        let message = "its password holds a control character, such as a line break, a tab or NUL";
+        findings.push(
+            Finding::new(&MALFORMED_VALUE, message)
+                .about(variable)
+                .help("write the password, and nothing else: protocols end a text at such a character, or begin a new line"),
+        );
+        return;
+    }
+    if let Some(what) = placeholder(text) {
+        findings.push(Finding::new(&PLACEHOLDER_VALUE, format!("its password is {what}")).about(variable));
+        return;
+    }
+    let user = user.unwrap_or("default");
+    if SHIPPED.iter().any(|(shipped, password)| shipped.eq_ignore_ascii_case(user) && *password == text) {
+        findings.push(
+            Finding::new(&DEFAULT_CREDENTIALS, "its user and password are the ones that the product ships with").about(variable),
+        );
+        return;
+    }
+    let weak = if text.eq_ignore_ascii_case(user) {
+        "its password is the user's name"
+    } else if text.chars().count() < SHORTEST_PASSWORD {
+        "its password has fewer than 12 characters"
+    } else if WELL_KNOWN.iter().any(|known| known.eq_ignore_ascii_case(text)) || is_monotonous(text) {
+        "its password is a well-known one"
+    } else {
+        return;
+    };
+    findings.push(Finding::new(&WEAK_PASSWORD, weak).about(variable));
+}
+
+/// Holds a secret that is no resource's against the rules. How long it has to be is its own service's affair.
+pub(crate) fn check_secret(value: &Value<'_>, findings: &mut Vec<Finding>) {
+    if let Some(what) = placeholder(value.text.expose_secret()) {
+        findings.push(Finding::new(&PLACEHOLDER_VALUE, format!("`{}` is {what}", value.variable)).about(&*value.variable));
+    }
+}
+
+/// What a text is, if nobody filled it in.
+pub(crate) fn placeholder(text: &str) -> Option<&'static str> {
+    let text = text.trim();
+    let first = text.bytes().next().map(|first| first.to_ascii_lowercase());
+    let begins = |beginning: &&str| {
+        beginning.bytes().next() == first
+            && text.as_bytes().get(..beginning.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(beginning.as_bytes()))
+    };
+    let wrapped =
+        |open: &str, close: &str| text.len() > open.len() + close.len() && text.starts_with(open) && text.ends_with(close);
+    if REFERENCES.iter().any(begins) {
+        Some("a reference to a secret store, which nobody followed")
+    } else if wrapped("${", "}")
+        || wrapped("{{", "}}")
+        || wrapped("__", "__")
+        || wrapped("$(", ")")
+        || wrapped("<", ">")
+        || wrapped("%%", "%%")
+    {
+        Some("a template's placeholder, which nobody filled in")
+    } else if PLACEHOLDERS.iter().any(|placeholder| placeholder.eq_ignore_ascii_case(text)) {
+        Some("a placeholder, which nobody filled in")
+    } else {
+        None
+    }
+}
+
+/// `aaaaaaaaaaaa`: fewer than four different characters.
+fn is_monotonous(text: &str) -> bool {
+    let mut different = ['\0'; 3];
+    let mut found = 0;
+    for c in text.chars() {
+        if !different[..found].contains(&c) {
+            match different.get_mut(found) {
+                Some(free) => *free = c,
+                None => return false,
+            }
+            found += 1;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule_of(user: Option<&str>, password: &str) -> Option<&'static str> {
+        let mut findings = Vec::new();
+        check_password(user, &password.into(), "X_PASSWORD", &mut findings);
+        assert!(findings.len() <= 1, "one mistake, one message");
+        for finding in &findings {
+            assert!(!finding.to_string().contains(password) || password.len() < 5, "{finding}");
+        }
+        findings.first().map(|finding| finding.rule().name)
+    }
+
+    #[test]
+    fn what_is_no_secret_is_told_apart() {
+        assert_eq!(rule_of(Some("guest"), "guest"), Some("default_credentials"));
+        assert_eq!(rule_of(None, "foobared"), Some("default_credentials"));
+        assert_eq!(rule_of(Some("shop"), "SHOP"), Some("weak_password"));
+        assert_eq!(rule_of(Some("shop"), "elevenchars"), Some("weak_password"));
+        assert_eq!(rule_of(Some("shop"), "passwordpassword"), Some("weak_password"));
+        assert_eq!(rule_of(Some("shop"), "abababababababab"), Some("weak_password"));
+        for placeholder in [
+            "changeme", "__GENERATE__", "vault://secret/db", "${DB_PASSWORD}", "{{ password }}", "<password>", "TODO",
+            "op://vault/item",
+        ] {
+            assert_eq!(rule_of(Some("shop"), placeholder), Some("placeholder_value"), "{placeholder}");
+        }
+        assert_eq!(rule_of(Some("shop"), "kX3-vR9_wQ1z"), None);
+        for control in ["\0", "\n", "\r\n", "\t", "\u{1b}[2J", "\u{7f}", "\u{85}"] {
+            for password in [format!("kX3-vR9{control}_wQ1z"), format!("kX3-vR9_wQ1z{control}"), format!("{control}kX3-vR9_wQ1z")]
+            {
+                assert_eq!(rule_of(Some("shop"), &password), Some("malformed_value"), "{password:?}");
+                assert_eq!(rule_of(None, &password), Some("malformed_value"), "{password:?}");
+            }
+        }
+        assert_eq!(rule_of(Some("shop"), "motdepassé-æøå"), None);
+    }
+}

@@ -1,0 +1,495 @@
+//! The first half of attaching: load every value, hold it against the rules, open no connection.
+//!
+//! Every field is looked at, whatever was found at the ones before it.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_VALUE};
+use backing_services_rules::{Date, variable};
+
+use crate::declare::manifest::{Category, Declaration, Leaf, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot};
+use crate::net::thread::{Apart, apart};
+use crate::report::error::{AttachError, Problem, in_declaration_order};
+use crate::report::finding::{Failure, FailureKind, Finding, Place};
+use crate::report::waiver::Waiver;
+use crate::service::target::Target;
+use crate::source::{Group, Source};
+use crate::source::environment::{Snapshot, hash_of_base};
+
+
+mod claims;
+pub(crate) mod credentials;
+mod reader;
+mod resource;
+#[cfg(any(feature = "etcd", feature = "nats"))]
+
+pub(crate) mod waiver;
+
+use claims::Claims;
+use reader::Kind;
+#[cfg(feature = "sqlite")]
+pub(crate) use reader::OWN_IT;
+pub(crate) use reader::{Fingerprint, Reader, Value};
+pub(crate) use resource::{is_user_name, login};
+
+/// Loads and checks; the values are dropped again.
+pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<(), AttachError> {
+    let loaded =
+        read(manifest, source, None, manifest.deadline(), Keep::Nothing, &Progress::default()).loaded.judged(manifest)?;
+    report_warnings(&in_declaration_order(loaded.problems));
+    Ok(())
+}
+
+/// Every field of a struct that passed, and of the structs in it, in declaration order; and what is to be said about all of them.
+pub(crate) struct Loaded {
+    pub(crate) items: Vec<Item>,
+    /// Each with its field's place in declaration order.
+    pub(crate) problems: Vec<(usize, Problem)>,
+    pub(crate) waivers: Vec<(String, &'static Waiver)>,
+    /// How many fields there are.
+    pub(crate) fields: usize,
+    pub(crate) today: Date,
+}
+
+/// A field that passed.
+pub(crate) struct Item {
+    /// The field's place in declaration order.
+    pub(crate) ordinal: usize,
+    /// Where its values are.
+    pub(crate) place: Place,
+    /// Of its values.
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) declaration: &'static Declaration,
+    pub(crate) content: Content,
+}
+
+/// What a field is, as far as loading goes.
+pub(crate) enum Content {
+    /// A secret or a setting: it is ready.
+    Value(Slot),
+    /// A resource, still to be connected to; `None` where it is optional and there is none.
+    Resource { entry: &'static ResourceEntry, target: Option<Box<Target>> },
+}
+
+/// What came of loading.
+pub(crate) struct Read {
+    pub(crate) loaded: Loaded,
+    /// The files that `NAME_FILE`s named, whatever came of it: a change of one is a change of a value.
+    pub(crate) files: Vec<PathBuf>,
+    /// Of all the values.
+    pub(crate) values: Fingerprint,
+}
+
+/// Loads some fields, by their paths, or all; what is connected to has `deadline` from now on, and so
+/// has loading. It is done in a thread of its own, for a source may block.
+pub(crate) async fn load(
+    manifest: &'static Manifest,
+    source: Arc<dyn Source>,
+    wanted: Option<Vec<String>>,
+    deadline: Duration,
+) -> Result<Read, Unread> {
+    let progress = Arc::new(Progress::default());
+    let (of_thread, of_fields) = (Arc::clone(&progress), wanted.clone());
+    let work = move || read(manifest, &*source, of_fields.as_deref(), deadline, Keep::Everything, &of_thread);
+    let why = match apart(deadline, work).await {
+        Ok(read) => return Ok(read),
+        Err(why) => why,
+    };
+    let (ordinal, place, fields) = progress.place(manifest, wanted.as_deref());
+    Err(Unread { ordinal, problem: Problem::Failure(unread(why, deadline).in_place(&place)), fields })
+}
+
+/// Why nothing was loaded, at the field that it ended at.
+pub(crate) struct Unread {
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "a preflight reports each field by itself"))]
+    ordinal: usize,
+    problem: Problem,
+    fields: usize,
+}
+
+impl Unread {
+    pub(crate) fn into_error(self, manifest: &'static Manifest) -> AttachError {
+        AttachError::new(manifest.struct_name(), self.fields, vec![self.problem])
+    }
+
+    /// As what a preflight has loaded: nothing, and why.
+    #[cfg(feature = "cli")]
+    pub(crate) fn into_loaded(self) -> Loaded {
+        let Self { ordinal, problem, fields } = self;
+        Loaded { items: Vec::new(), problems: vec![(ordinal, problem)], waivers: Vec::new(), fields, today: today() }
+    }
+}
+
+/// Why there are no values of a source.
+fn unread(why: Apart, deadline: Duration) -> Failure {
+    match why {
+        Apart::Late => {
+            let message = format!("its values were not read within {} s", deadline.as_secs());
+            let help = "look at the source, and at the file system of the files that it names: one on a network may be away";
+            Failure::new(FailureKind::TimedOut, message, help)
+        }
+        Apart::Broken => {
+            let help = "look at what the source's code does; if it is one of this crate's, report this as a bug";
+            Failure::new(FailureKind::Protocol, "the source panicked while its values were read", help)
+        }
+    }
+}
+
+/// How many fields were begun to be loaded.
+#[derive(Default)]
+struct Progress(AtomicUsize);
+
+impl Progress {
+    /// The field that is being loaded, in declaration order and by its name; and how many are to be.
+    fn place(&self, manifest: &'static Manifest, wanted: Option<&[String]>) -> (usize, Place, usize) {
+        let begun = self.0.load(Ordering::Acquire).max(1);
+        let (mut place, mut fields) = (Place::default(), 0);
+        manifest.walk(&mut |leaf| {
+            if wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)) {
+                fields += 1;
+                if fields == begun {
+                    place = Place { field: leaf.path.into_owned(), variable: Some(leaf.variable), origin: None };
+                }
+            }
+        });
+        (begun, place, fields)
+    }
+}
+
+/// Whether what passed is wanted, or only whether it did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Everything,
+    Nothing,
+}
+
+fn read(
+    manifest: &'static Manifest,
+    source: &dyn Source,
+    wanted: Option<&[String]>,
+    deadline: Duration,
+    keep: Keep,
+    progress: &Progress,
+) -> Read {
+    let deadline = Instant::now() + deadline;
+    let beginnings = manifest.beginnings();
+    let snapshot = source.snapshot(&|first| beginnings[usize::from(first)]);
+    let mut loader = Loader {
+        source,
+        snapshot: snapshot.as_ref(),
+        wanted,
+        keep,
+        today: today(),
+        deadline,
+        claims: Claims::new(manifest, wanted),
+        fields: 0,
+        items: Vec::new(),
+        problems: Vec::new(),
+        files: Vec::new(),
+        fingerprints: Vec::new(),
+        waivers: Vec::new(),
+    };
+    let mut panicked = Vec::new();
+    manifest.walk(&mut |leaf| {
+        if loader.wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)) {
+            loader.fields += 1;
+            progress.0.store(loader.fields, Ordering::Release);
+            // The source, `check` of the service and the type of a value are others' code. What
+            // follows a source reads it in a task that must not end by that.
+            if panic::catch_unwind(AssertUnwindSafe(|| loader.load_field(leaf))).is_err() {
+                panicked.push(loader.fields);
+            }
+        }
+    });
+    let Loader { items, mut problems, files, fingerprints, fields, waivers, today, .. } = loader;
+    problems.extend(failures(manifest, wanted, &panicked));
+    let values = Fingerprint::of_all(&fingerprints);
+    Read { loaded: Loaded { items, problems, fields, waivers, today }, files, values }
+}
+
+/// A failure at each field whose reading panicked, by its place in declaration order.
+fn failures(manifest: &'static Manifest, wanted: Option<&[String]>, panicked: &[usize]) -> Vec<(usize, Problem)> {
+    let (mut ordinal, mut failures) = (0, Vec::new());
+    if panicked.is_empty() {
+        return failures;
+    }
+    manifest.walk(&mut |leaf| {
+        ordinal += usize::from(wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)));
+        if panicked.contains(&ordinal) && failures.iter().all(|(known, _)| *known != ordinal) {
+            let place = Place { field: leaf.path.into_owned(), variable: Some(leaf.variable), origin: None };
+            let message = "reading it panicked: in the source, in `check` of its service, or in the type of the field";
+            let help = "read the message of the panic on standard error, and report it to the authors of what panicked";
+            failures.push((ordinal, Problem::Failure(Failure::new(FailureKind::Protocol, message, help).in_place(&place))));
+        }
+    });
+    failures
+}
+
+impl Loaded {
+    pub(crate) fn is_denied(&self) -> bool {
+        self.problems.iter().any(|(_, problem)| problem.is_denied())
+    }
+
+    /// The same where nothing is denied; else the report of all that is wrong.
+    pub(crate) fn judged(self, manifest: &'static Manifest) -> Result<Self, AttachError> {
+        if !self.is_denied() {
+            return Ok(self);
+        }
+        Err(AttachError::new(manifest.struct_name(), self.fields, in_declaration_order(self.problems)))
+    }
+}
+
+/// Says in the log what did not end the attempt.
+pub(crate) fn report_warnings(problems: &[Problem]) {
+    for problem in problems {
+        let Problem::Finding(finding) = problem else { continue };
+        let (field, variable, rule, message) =
+            (finding.field(), finding.variable().unwrap_or_default(), finding.rule().name, finding.message());
+        match finding.waived_because() {
+            Some(reason) => tracing::warn!(field, variable, rule, reason, "waived: {message}"),
+            None => tracing::warn!(field, variable, rule, "{message}"),
+        }
+    }
+}
+
+pub(crate) fn today() -> Date {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Date::from_unix_days(i64::try_from(since.as_secs() / 86_400).unwrap_or(i64::MAX))
+}
+
+struct Loader<'a> {
+    source: &'a dyn Source,
+    snapshot: Option<&'a Snapshot>,
+    /// The paths of the fields that are looked at; `None` for all.
+    wanted: Option<&'a [String]>,
+    keep: Keep,
+    today: Date,
+    deadline: Instant,
+    claims: Claims<'a>,
+    /// How many fields there are.
+    fields: usize,
+    items: Vec<Item>,
+    problems: Vec<(usize, Problem)>,
+    files: Vec<PathBuf>,
+    fingerprints: Vec<Fingerprint>,
+    /// The waivers that hold, with the paths of their fields.
+    waivers: Vec<(String, &'static Waiver)>,
+}
+
+impl Loader<'_> {
+    fn load_field(&mut self, leaf: Leaf) {
+        let Leaf { path, variable, field } = leaf;
+        let declaration = field.declaration();
+        let mut findings = Vec::new();
+        let is_resource = matches!(field.category(), Category::Resource(_));
+        // What all of the field's variables begin with.
+        let base = if is_resource { variable::base(&variable) } else { &variable };
+        let group = if is_resource { Group::of_resource(&variable, base) } else { Group::of_value(&variable) };
+        let hash = hash_of_base(&variable);
+        if let Some((taken, by)) = self.claims.claim(&variable, hash, is_resource, &path) {
+            let finding = Finding::new(&DUPLICATE_VARIABLE, format!("`{by}` reads this variable too"));
+            findings.push(finding.about(taken).help("give one of the two another name with `env = \"…\"`"));
+        }
+        let mut reader = Reader::new(self.source).out_of(self.snapshot, hash);
+        if self.keep == Keep::Everything {
+            reader = reader.with_fingerprint();
+        }
+        reader.keep_to_part(group, &mut findings);
+        let content = match field.category() {
+            Category::Resource(entry) => {
+                let target =
+                    resource::load(&mut reader, entry, declaration, &variable, base, self.deadline, self.today, &mut findings);
+                target.map(|target| Content::Resource { entry, target: target.map(Box::new) })
+            }
+            Category::Secret(entry) => secret(&mut reader, entry, &variable, &mut findings).map(Content::Value),
+            Category::Setting(entry) => setting(&mut reader, entry, declaration, &variable, &mut findings).map(Content::Value),
+            Category::Nested(_) => None,
+        };
+        waiver::apply(&mut findings, declaration.waived_rules(), self.today);
+        waiver::expiring(&mut findings, declaration.waived_rules(), self.today);
+        self.waivers.extend(waiver::in_force(declaration.waived_rules(), self.today).map(|waiver| (path.to_string(), waiver)));
+        if self.keep == Keep::Everything
+            && findings.iter().all(|finding| !finding.is_denied())
+            && let Some(content) = content
+        {
+            let place =
+                Place { field: path.to_string(), variable: Some(variable.clone()), origin: reader.origin_of_resource(&variable) };
+            let fingerprint = reader.fingerprint();
+            self.items.push(Item { ordinal: self.fields, place, fingerprint, declaration, content });
+        }
+        self.problems.extend(findings.into_iter().map(|finding| {
+            let finding = finding.at(&path, &variable);
+            let origin = finding.variable().and_then(|variable| reader.origin(variable));
+            (self.fields, Problem::Finding(finding.out_of(origin)))
+        }));
+        if self.keep == Keep::Everything {
+            self.fingerprints.push(reader.fingerprint());
+        }
+        self.files.extend(reader.into_files());
+    }
+}
+
+/// Whether reading has already said why there is no value.
+fn is_explained(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| !finding.warns())
+}
+
+fn missing(source: &dyn Source, variable: &str) -> Finding {
+    Finding::new(&MISSING_VALUE, format!("`{variable}` is not set, or empty, in {}", source.name()))
+        .help(format!("set `{variable}`, or `{variable}_FILE` to the path of a file that holds it"))
+}
+
+fn secret(reader: &mut Reader<'_>, entry: &SecretEntry, variable: &str, findings: &mut Vec<Finding>) -> Option<Slot> {
+    let value = reader.read(variable, Kind::Secret, findings);
+    if value.is_none() && !entry.optional && !is_explained(findings) {
+        findings.push(missing(reader.source(), variable));
+    }
+    if let Some(value) = &value {
+        credentials::check_secret(value, findings);
+    }
+    if value.is_none() && (!entry.optional || is_explained(findings)) {
+        return None;
+    }
+    let read = (entry.read)(value.as_ref().map(|value| value.text.expose_secret()));
+    if read.is_err() {
+        findings.push(
+            Finding::new(&MALFORMED_VALUE, format!("`{variable}` is not what this field's type holds"))
+                .help(format!("write {}", entry.expects)),
+        );
+    }
+    read.ok()
+}
+
+fn setting(
+    reader: &mut Reader<'_>,
+    entry: &SettingEntry,
+    declaration: &Declaration,
+    variable: &str,
+    findings: &mut Vec<Finding>,
+) -> Option<Slot> {
+    let value = reader.read(variable, Kind::Public, findings);
+    if is_explained(findings) {
+        return None;
+    }
+    let text = value.as_ref().map(|value| value.text.expose_secret()).or(declaration.default_text());
+    if text.is_none() && !entry.optional {
+        findings.push(missing(reader.source(), variable));
+        return None;
+    }
+    let read = (entry.read)(text);
+    if read.is_err() {
+        let message = match value {
+            Some(value) => {
+                Finding::new(&MALFORMED_VALUE, format!("`{}` is not {}", value.variable, entry.expects)).about(&*value.variable)
+            }
+            None => Finding::new(&MALFORMED_VALUE, format!("the default of this field is not {}", entry.expects)),
+        };
+        findings.push(message.help(format!("write {}", entry.expects)));
+    }
+    read.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::Scheme;
+    use crate::declare::manifest::Field;
+    use crate::declare::setting::Setting;
+    use crate::live::field::Attached;
+    use crate::live::resource::Resource;
+    use crate::report::posture::Posture;
+    use crate::report::refusal::Refusal;
+    use crate::service::{Attachment, Service};
+    use crate::service::target::Target;
+    use crate::source::{Environment, Unreadable, Value as SourceValue};
+
+    struct Gophers;
+
+    impl Service for Gophers {
+        type Client = ();
+        const NAME: &'static str = "Gopher";
+        const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
+
+        async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+            Ok(Attachment::new((), Posture::of::<Self>(target)))
+        }
+
+        async fn health((): &()) -> Result<(), Refusal> {
+            Ok(())
+        }
+
+        async fn close((): &()) {}
+    }
+
+    static MANIFEST: Manifest = Manifest::new(
+        "Services",
+        const {
+            &[
+                Field::new(Declaration::new("orders", "ORDERS"), <Resource<Gophers> as Attached>::CATEGORY),
+                Field::new(Declaration::new("cache", "CACHE").env("CACHE"), <Option<Resource<Gophers>> as Attached>::CATEGORY),
+                Field::new(Declaration::new("key", "KEY"), <Option<secrecy::SecretString> as Attached>::CATEGORY),
+                Field::new(Declaration::new("port", "PORT_FILE"), <Option<u16> as Setting>::CATEGORY),
+            ]
+        },
+    )
+    .prefix("SHOP");
+
+    /// As the environment of the process: it is read out of a snapshot.
+    struct AtOnce(Vec<(&'static str, &'static str)>);
+
+    impl Source for AtOnce {
+        fn name(&self) -> Cow<'_, str> {
+            "the environment".into()
+        }
+
+        fn get(&self, _: &str) -> Result<Option<SourceValue>, Unreadable> {
+            unreachable!("there is a snapshot")
+        }
+
+        fn snapshot(&self, may_begin: &dyn Fn(u8) -> bool) -> Option<Snapshot> {
+            Some(Snapshot::of(self.0.iter().map(|(name, value)| (name.into(), value.into())), may_begin))
+        }
+    }
+
+    /// One by one or all at once: what is found is the same.
+    #[test]
+    fn a_snapshot_is_read_as_the_variables_themselves() {
+        const LOCATOR: &str = "gophers://ada:kX3-vR9_wQ1z@db.example.com/";
+        const NAMES: [&str; 12] = [
+            "SHOP_ORDERS_URL", "SHOP_ORDERS_URL_FILE", "SHOP_ORDERS_USER", "SHOP_ORDERS_PASSWORD", "SHOP_ORDERS_HOST",
+            "SHOP_ORDERS_CA_FILE", "CACHE", "CACHE_PASSWORD", "CACHE_URL", "SHOP_KEY", "SHOP_PORT_FILE", "SHOP_PORT_FILE_FILE",
+        ];
+        let mut refused = 0;
+        for set in 0..1 << NAMES.len() {
+            for value in [LOCATOR, "8080", ""] {
+                let variables: Vec<_> =
+                    NAMES.iter().enumerate().filter(|(i, _)| set >> i & 1 == 1).map(|(_, name)| (*name, value)).collect();
+                let told = |source: &dyn Source| check(&MANIFEST, source).err().map(|error| error.to_string());
+                let at_once = told(&AtOnce(variables.clone()));
+                refused += usize::from(at_once.is_some());
+                let paths =
+                    |loaded: &Loaded| loaded.items.iter().map(|item| (item.place.clone(), item.fingerprint)).collect::<Vec<_>>();
+                let one_by_one = Environment::from_iter(variables.clone());
+                assert_eq!(at_once, told(&one_by_one), "{variables:?}");
+                let second = Duration::from_secs(1);
+                let read = |source: &dyn Source| read(&MANIFEST, source, None, second, Keep::Everything, &Progress::default());
+                let (at_once, one_by_one) = (read(&AtOnce(variables.clone())), read(&one_by_one));
+                assert!(at_once.values == one_by_one.values, "{variables:?}");
+                for (one, other) in paths(&at_once.loaded).iter().zip(paths(&one_by_one.loaded)) {
+                    assert_eq!(
+                        (&one.0.field, &one.0.variable, &one.0.origin),
+                        (&other.0.field, &other.0.variable, &other.0.origin)
+                    );
+                    assert!(one.1 == other.1, "{variables:?}");
+                }
+            }
+        }
+        assert!(refused > 0 && refused < 3 << NAMES.len());
+    }
+}

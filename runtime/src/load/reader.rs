@@ -1,0 +1,335 @@
+//! Reading the variables of one field: `NAME`, or the file that `NAME_FILE` names; and where each of them was.
+
+use std::borrow::Cow;
+use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, READABLE_SECRET_FILE, STATIC_MOUNT};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::report::finding::Finding;
+use crate::service::credentials::AnyCredentials;
+use crate::source::{Extent, Group, Notice, Source, Unreadable, file};
+use crate::source::environment::{self, Known, Snapshot};
+
+/// A value, and the variable that it really came from: `NAME`, or `NAME_FILE`.
+pub(crate) struct Value<'a> {
+    pub(crate) text: Text<'a>,
+    pub(crate) variable: Cow<'a, str>,
+    /// Whether whoever deploys the program on this machine set it, and nobody else can.
+    pub(crate) is_of_this_machine: bool,
+}
+
+/// Whether others may know a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Secret,
+    /// Others may read the file that holds it. They may not write it: whom to trust is no secret.
+    Public,
+}
+
+/// The endings of a resource's variables that hold nothing secret.
+const PUBLIC: [&str; 7] = ["_HOST", "_PORT", "_DATABASE", "_CA", "_CLIENT_CERT", "_PIN", "_ENDPOINT"];
+
+/// What is read, and in how many parts its name is known.
+#[derive(Clone, Copy)]
+struct Name<'n> {
+    base: &'n str,
+    ending: &'n str,
+    kind: Kind,
+}
+
+/// The text of a value. It may be a secret.
+pub(crate) enum Text<'a> {
+    /// In a snapshot, which wipes it.
+    Known(&'a str),
+    Read(SecretString),
+}
+
+impl Text<'_> {
+    pub(crate) fn expose_secret(&self) -> &str {
+        match self {
+            Self::Known(text) => text,
+            Self::Read(text) => text.expose_secret(),
+        }
+    }
+
+    pub(crate) fn into_secret(self) -> SecretString {
+        match self {
+            Self::Known(text) => text.into(),
+            Self::Read(text) => text,
+        }
+    }
+}
+
+/// The most ranks within ranks.
+const MOST_PARTS: usize = 8;
+
+/// Of the values of one field: another one means that they have changed. It is of this process alone, whose key nobody knows, and tells nothing of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// Of several fields.
+    pub(crate) fn of_all(fields: &[Self]) -> Self {
+        Self(KEY.hash_one(fields))
+    }
+}
+
+static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// Reads the variables of one field, and remembers where they were.
+pub(crate) struct Reader<'a> {
+    source: &'a dyn Source,
+    /// What the source has of this field, and all of it, where it does not have to be asked.
+    known: Option<(Known<'a>, &'a Snapshot)>,
+    /// What fetches the credentials of what is read.
+    credentials: Option<AnyCredentials>,
+    /// Each variable that the source was asked for, and had, and where.
+    origins: Vec<(String, Cow<'static, str>)>,
+    /// Whether there was one in the snapshot.
+    found_known: bool,
+    /// The files that `NAME_FILE`s named.
+    files: Vec<PathBuf>,
+    /// Of all that was read so far, where somebody wants to know.
+    values: Option<DefaultHasher>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) const fn new(source: &'a dyn Source) -> Self {
+        Self { source, known: None, credentials: None, origins: Vec::new(), found_known: false, files: Vec::new(), values: None }
+    }
+
+    /// Reads a snapshot of the source in place of it; of this field, what is around a name with this hash.
+    pub(crate) fn out_of(self, snapshot: Option<&'a Snapshot>, base: u64) -> Self {
+        Self { known: snapshot.map(|snapshot| (snapshot.around(base), snapshot)), ..self }
+    }
+
+    /// Takes the fingerprint of what it reads.
+    pub(crate) fn with_fingerprint(self) -> Self {
+        Self { values: Some(KEY.build_hasher()), ..self }
+    }
+
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint(self.values.as_ref().map_or(0, DefaultHasher::finish))
+    }
+
+    /// Reads what belongs together from one part of the source, where the source has parts.
+    pub(crate) fn keep_to_part(&mut self, group: Group<'_>, findings: &mut Vec<Finding>) {
+        // Parts may have parts; a source that never comes to an end is its own mistake, and not ours to hang on.
+        for _ in 0..MOST_PARTS {
+            // Whoever wraps a source is asked before it.
+            self.credentials = self.credentials.take().or_else(|| self.source.credentials(&group));
+            let Some(part) = self.source.part(&group) else { return };
+            let (source, passed_over) = part.into_parts();
+            for (variable, place) in passed_over {
+                let base = group.name();
+                let message = format!("it is in {place}, and not read: what belongs to `{base}` is read from {}", source.name());
+                let finding = Finding::new(&DUPLICATE_VARIABLE, message).about(variable).warning();
+                findings.push(finding.help("keep a resource's variables in one place, or read both places as one rank"));
+            }
+            self.source = source;
+            self.known = None;
+        }
+    }
+
+    /// What fetches the credentials of what is read, where something does.
+    pub(crate) const fn take_credentials(&mut self) -> Option<AnyCredentials> {
+        self.credentials.take()
+    }
+
+    /// That two variables are there which exclude each other, and where they are, if that is not the same place.
+    pub(crate) fn both(&self, one: &str, other: &str) -> String {
+        match (self.origin(one), self.origin(other)) {
+            (Some(of_one), Some(of_other)) if of_one != of_other => {
+                format!("`{one}` is in {of_one}, and `{other}` in {of_other}")
+            }
+            _ => format!("`{one}` and `{other}` are both set"),
+        }
+    }
+
+    pub(crate) const fn source(&self) -> &'a dyn Source {
+        self.source
+    }
+
+    /// Where a variable's value was; `None` where there was none.
+    pub(crate) fn origin(&self, variable: &str) -> Option<Cow<'static, str>> {
+        if let Some((_, snapshot)) = self.known {
+            let known = snapshot.around(environment::hash_of_base(variable));
+            return matches!(known.get(variable, "", ""), Ok(Some(_))).then_some(environment::NAME.into());
+        }
+        self.origins.iter().find(|(name, _)| name == variable).map(|(_, origin)| origin.clone())
+    }
+
+    /// Where a whole resource came from: its locator, or else what there was first.
+    pub(crate) fn origin_of_resource(&self, variable: &str) -> Option<Cow<'static, str>> {
+        if self.known.is_some() {
+            return self.found_known.then_some(environment::NAME.into());
+        }
+        let first = || self.origins.first().map(|(_, origin)| origin.clone());
+        self.origin(variable).or_else(|| self.origin(&format!("{variable}_FILE"))).or_else(first)
+    }
+
+    /// The files that `NAME_FILE`s named, read or not.
+    pub(crate) fn into_files(self) -> Vec<PathBuf> {
+        self.files
+    }
+
+    /// Whether it is known that there is a variable of this name, and nothing else around it: no `_FILE`, and no companion.
+    pub(crate) fn has_only(&self, name: &str) -> bool {
+        self.known.is_some_and(|(known, _)| known.is_only(name))
+    }
+
+    /// Reads `NAME`, or the file that `NAME_FILE` names. `None` where neither is there, or where something is wrong with them: then there is a
+    /// finding.
+    pub(crate) fn read(&mut self, name: &str, kind: Kind, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
+        self.read_from(self.known.map(|(known, _)| known), Name { base: name, ending: "", kind }, findings)
+    }
+
+    /// The same for the name `base` + `ending`.
+    pub(crate) fn read_companion(&mut self, base: &str, ending: &str, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
+        let known = self.known.map(|(_, snapshot)| snapshot.around(environment::hash_of_base(&[base, ending].concat())));
+        let kind = if PUBLIC.contains(&ending) { Kind::Public } else { Kind::Secret };
+        self.read_from(known, Name { base, ending, kind }, findings)
+    }
+
+    fn read_from(&mut self, known: Option<Known<'a>>, name: Name<'_>, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
+        let direct = self.get(known, name, "", findings);
+        let file = self.get(known, name, "_FILE", findings);
+        let value = match (direct, file) {
+            (Some(_), Some(_)) => {
+                let name = [name.base, name.ending].concat();
+                let message = self.both(&name, &[&name, "_FILE"].concat());
+                findings.push(Finding::new(&DUPLICATE_VARIABLE, message).about(name).help("unset one of the two"));
+                None
+            }
+            (Some(value), None) => Some(value),
+            (None, Some(path)) => self.read_file(path, name.kind, findings),
+            (None, None) => None,
+        };
+        if let (Some(value), Some(values)) = (&value, &mut self.values) {
+            // Not the variable that it really came from: a value that has moved into a file is the same.
+            (name.base, name.ending, value.text.expose_secret()).hash(values);
+        }
+        value
+    }
+
+    /// Reads the file that a value names.
+    fn read_file(&mut self, path: Value<'a>, kind: Kind, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
+        let Value { text, variable, is_of_this_machine } = path;
+        if !is_of_this_machine {
+            findings.push(self.names_a_file(&variable));
+            return None;
+        }
+        let path = Path::new(text.expose_secret());
+        let unusable = |what: String| {
+            let finding = Finding::new(&MALFORMED_VALUE, format!("`{variable}` {what}")).about(&*variable);
+            finding.help("write the path of a file that this process can read")
+        };
+        if !path.is_absolute() {
+            // The path is not repeated: it may be a secret that was put into the wrong variable.
+            let why = "is not an absolute path: what it names would depend on where the process was started";
+            findings.push(unusable(why.to_owned()));
+            return None;
+        }
+        self.files.push(path.to_owned());
+        match file::read(path) {
+            Ok(value) => {
+                findings.extend(value.notices.into_iter().filter_map(|notice| finding(notice, kind, &variable)));
+                // An empty file is what a credential that could not be fetched leaves behind: as good as none.
+                value.text.map(|text| Value { text: Text::Read(text), variable, is_of_this_machine })
+            }
+            Err(fault) => {
+                findings.push(unusable(format!("names a file that {fault}")));
+                None
+            }
+        }
+    }
+
+    /// That a value may not name a file of this machine, as somebody else may have written it.
+    fn names_a_file(&self, variable: &str) -> Finding {
+        let place = self.origin(variable).unwrap_or_else(|| self.source.name().into_owned().into());
+        let message = format!("`{variable}` names a file of this machine, and is in {place}, which may not name one");
+        let value = variable.strip_suffix("_FILE").unwrap_or(variable);
+        let help = format!("write the value itself there, as `{value}`; or set `{variable}` in the environment of the process");
+        Finding::new(&MALFORMED_VALUE, message).about(variable).help(help)
+    }
+
+    fn get(
+        &mut self,
+        known: Option<Known<'a>>,
+        Name { base, ending, kind }: Name<'_>,
+        file: &str,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Value<'a>> {
+        let name = || [base, ending, file].concat();
+        let value = match known {
+            Some(known) => known.get(base, ending, file).map(|found| {
+                found.map(|(variable, text)| {
+                    self.found_known = true;
+                    // A snapshot is of the process's environment.
+                    Value { text: Text::Known(text), variable: variable.into(), is_of_this_machine: true }
+                })
+            }),
+            None => {
+                let variable = name();
+                self.source.get(&variable).map(|value| {
+                    let value = value?;
+                    let is_of_this_machine = value.is_of_this_machine();
+                    let (text, place, notices) = value.into_parts();
+                    findings.extend(notices.into_iter().filter_map(|notice| finding(notice, kind, &variable)));
+                    self.origins.push((variable.clone(), place));
+                    Some(Value { text: Text::Read(text), variable: variable.into(), is_of_this_machine })
+                })
+            }
+        };
+        value.unwrap_or_else(|unreadable| {
+            let refused = refused(&unreadable, &name(), findings);
+            findings.extend(refused);
+            None
+        })
+    }
+}
+
+/// What a source noticed, as the finding that it is; `None` if it is fine for such a value.
+fn finding(notice: Notice, kind: Kind, variable: &str) -> Option<Finding> {
+    if let Some(why) = notice.why_not_ours() {
+        let finding = Finding::new(&READABLE_SECRET_FILE, format!("the value is in a file of which {why}"));
+        return Some(finding.about(variable).help(OWN_IT));
+    }
+    match notice {
+        Notice::OthersRead if kind == Kind::Public => None,
+        // In a container there may be no other user: so it is said, and does not end the attempt.
+        Notice::OthersRead => {
+            Some(Finding::new(&READABLE_SECRET_FILE, "every user of this machine can read the file").about(variable).warning())
+        }
+        Notice::NeverUpdated => {
+            Some(Finding::new(&STATIC_MOUNT, "the file is a mount of its own, which a rotation does not reach").about(variable))
+        }
+        Notice::OthersWrite | Notice::OtherOwner | Notice::PathOthersWrite | Notice::PathOtherOwner => None,
+    }
+}
+
+/// What to do about a file that others decide about.
+pub(crate) const OWN_IT: &str = "list who owns each part of the path, and who can write it: `namei -l PATH`; each has to belong to root or to \
+    the user that this process runs as, and to be writable by nobody else: `chown`, `chmod go-w`";
+
+/// Why there is no value. What is wrong with a whole source is said once.
+fn refused(unreadable: &Unreadable, variable: &str, findings: &[Finding]) -> Option<Finding> {
+    let of_value = |rule| Finding::new(rule, format!("`{variable}` {unreadable}")).about(variable);
+    match unreadable.extent() {
+        Extent::Whole => {
+            let message = unreadable.to_string();
+            let is_said = findings.iter().any(|finding| finding.message() == message);
+            let finding = || Finding::new(&MALFORMED_VALUE, message.clone()).about(variable);
+            (!is_said).then(|| finding().help("mend the source, or leave it out of those that are read"))
+        }
+        Extent::Twice => {
+            Some(of_value(&DUPLICATE_VARIABLE).help("unset one of the two, or give one of the sources a rank of its own"))
+        }
+        Extent::Value => {
+            Some(of_value(&MALFORMED_VALUE).help("write the value as UTF-8 text, once, where this process can read it"))
+        }
+    }
+}

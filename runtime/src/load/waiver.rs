@@ -1,0 +1,108 @@
+//! Waivers: which findings they cover, and when they end.
+
+use std::fmt::Write as _;
+
+use backing_services_rules::rule::EXPIRED_WAIVER;
+use backing_services_rules::{Date, Level};
+
+use crate::report::finding::Finding;
+use crate::report::waiver::Waiver;
+
+/// How many days before its end a waiver begins to warn: a month, which is time to mend what it covers.
+const NOTICE_DAYS: i64 = 31;
+
+/// Marks what a waiver covers.
+pub(crate) fn apply(findings: &mut [Finding], waivers: &'static [Waiver], today: Date) {
+    for finding in findings {
+        if let Some(reason) = reason(waivers, finding.rule().name, today)
+            && finding.is_denied()
+            && finding.rule().level == Level::Deny
+        {
+            finding.waive(reason);
+        }
+    }
+}
+
+/// The waivers that hold today.
+pub(crate) fn in_force(waivers: &'static [Waiver], today: Date) -> impl Iterator<Item = &'static Waiver> {
+    waivers.iter().filter(move |waiver| waiver.until().is_none_or(|until| today <= until))
+}
+
+/// Says which waivers hold, all in one warning: what is not demanded of a service is a property of the deploy.
+pub(crate) fn report(waivers: &[(String, &'static Waiver)]) {
+    if waivers.is_empty() {
+        return;
+    }
+    let mut list = String::new();
+    for (field, waiver) in waivers {
+        let until = waiver.until().map(|until| format!(", until {until}")).unwrap_or_default();
+        // Writing to a `String` does not fail.
+        let _ = write!(list, "; {field}: {} ({}{until})", waiver.rule().name, waiver.reason());
+    }
+    tracing::warn!(waivers = waivers.len(), "rules are waived{}", list.replacen(';', ":", 1));
+}
+
+/// Why a rule is waived today, where it is.
+pub(crate) fn reason(waivers: &'static [Waiver], rule: &str, today: Date) -> Option<&'static str> {
+    in_force(waivers, today).find(|waiver| waiver.rule().name == rule).map(Waiver::reason)
+}
+
+/// Warns of waivers that have ended, and of those that soon will.
+pub(crate) fn expiring(findings: &mut Vec<Finding>, waivers: &'static [Waiver], today: Date) {
+    for waiver in waivers {
+        let Some(until) = waiver.until() else { continue };
+        let rule = waiver.rule().name;
+        let left = until.to_unix_days() - today.to_unix_days();
+        if left < 0 {
+            findings.push(Finding::new(
+                &EXPIRED_WAIVER,
+                format!("the waiver of `{rule}` ended on {until}, and the rule holds again"),
+            ));
+        } else if left <= NOTICE_DAYS {
+            findings.push(Finding::new(&EXPIRED_WAIVER, format!("the waiver of `{rule}` ends on {until}")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT};
+
+    static WAIVERS: &[Waiver] = &[Waiver::new("superuser_account", "one account", Some("2027-03-01"))];
+
+    fn covered(today: &str) -> (bool, Vec<String>) {
+        let today = Date::parse(today).unwrap();
+        let mut findings = vec![Finding::new(&SUPERUSER_ACCOUNT, "is one"), Finding::new(&MALFORMED_LOCATOR, "is it")];
+        apply(&mut findings, WAIVERS, today);
+        assert!(findings[1].is_denied(), "nothing waives what forbids");
+        let covered = !findings[0].is_denied();
+        findings.clear();
+        expiring(&mut findings, WAIVERS, today);
+        (covered, findings.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_waiver_ends_after_its_last_day() {
+        assert_eq!(covered("2026-11-23"), (true, vec![]));
+        assert_eq!(
+            covered("2027-02-01"),
+            (true, vec!["the waiver of `superuser_account` ends on 2027-03-01 [expired_waiver]".to_owned()])
+        );
+        // A month before, and not a day sooner.
+        let days_before = |days| Date::from_unix_days(Date::parse("2027-03-01").unwrap().to_unix_days() - days).to_string();
+        assert_eq!(covered(&days_before(32)), (true, vec![]));
+        assert_eq!(covered(&days_before(31)).1.len(), 1);
+        assert_eq!(covered("2027-03-01").1.len(), 1);
+        assert!(covered("2027-03-01").0);
+        assert_eq!(
+            covered("2027-03-02"),
+            (
+                false,
+                vec![
+                    "the waiver of `superuser_account` ended on 2027-03-01, and the rule holds again [expired_waiver]".to_owned()
+                ]
+            )
+        );
+    }
+}

@@ -1,0 +1,791 @@
+//! The grammar of a locator. What leaves this file cannot be malformed any more, and has lost its secret.
+//!
+//! ```text
+//! locator   = scheme "://" [ user [ ":" password ] "@" ] host [ ":" port ] [ "/" path ] [ "?" key "=" value *( "&" key "=" value ) ]
+//! embedded  = scheme ":" [ "//" ] "/" path [ "?" … ]
+//! ```
+//!
+//! It is RFC 3986 without what two readers could read differently: no fragment, no second `@`, no backslash, no blank, no control
+//! character (percent-encoded neither), no empty part, no key twice. A host is ASCII: a name beyond
+//! it is written as its A-label (RFC 5890). Where anything in it is not plain, `url` reads it too,
+//! and the two have to agree. The host
+//! parser of `url` decides what a host is, so that `2130706433`, `0x7f.1`, `[::ffff:127.0.0.1]` and `127.0.0.1.` are all the address that they mean.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use backing_services_rules::parameter::{Asks, asks, fragment_asks};
+use backing_services_rules::rule::{
+    AMBIGUOUS_LOCATOR, MALFORMED_LOCATOR, OPPORTUNISTIC_TLS, PLAINTEXT_SCHEME, SECRET_IN_PARAMETER, UNKNOWN_PARAMETER,
+    UNKNOWN_SCHEME, UNVERIFIED_TLS,
+};
+use backing_services_rules::scheme::{self, Scheme, Transport};
+use secrecy::SecretString;
+use url::Url;
+
+use crate::locator::dialect::{Login, Parameter, ParameterValue};
+use crate::report::finding::Finding;
+use crate::report::text::is_invisible;
+
+/// The longest locator, in bytes. Real ones have a tenth of it.
+pub(crate) const MAX_LENGTH: usize = 8 * 1024;
+
+/// The parsed address of a resource: scheme, host, port, path, parameters and user. Its password is kept apart, so that there is no
+/// way to print it from here.
+///
+/// `Display` and `Debug` give scheme, host, port and path. The path is left out if it may be a secret
+/// ([`Service::SECRET_PATH`](crate::service::Service::SECRET_PATH)), as it is in the URL of a webhook (Slack,
+/// Discord, Telegram). Every other path is a name: of a database, a virtual host, a prefix, or a file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Locator {
+    scheme: &'static str,
+    transport: Transport,
+    user: Option<String>,
+    host: Option<Host>,
+    port: u16,
+    path: String,
+    /// Whether the path may be what lets its holder in, and so is never shown.
+    has_secret_path: bool,
+    parameters: Vec<(&'static str, String)>,
+}
+
+/// The host of a [`Locator`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A name, in lower case and in ASCII, without a trailing dot. A name in another script is its
+    /// A-label, `xn--bcher-kva.example`.
+    Name(String),
+    /// An address. An IPv4 address in IPv6's clothes is the IPv4 address.
+    Address(IpAddr),
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+            Self::Address(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+impl Locator {
+    /// The scheme, in lower case.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
+    /// What protects the connection. [`Transport::Plaintext`] only where a waiver says so, or to a loopback address in a build with
+    /// `debug_assertions`.
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// The user that the locator names.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// The host; `None` for an embedded service.
+    #[must_use]
+    pub const fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
+    }
+
+    /// The port; 0 for an embedded service.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The path, decoded: without its leading `/` where there is a host, with it where there is none.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What of the path no text may show: the path, and those of its parts that are as long as a token.
+    pub(crate) fn secret_paths(&self) -> impl Iterator<Item = &str> {
+        /// The shortest token in a path: 16 characters. Discord's have 68, Telegram's 46, Slack's 24.
+        const SHORTEST_TOKEN: usize = 16;
+        let path = self.path.trim_matches('/');
+        let parts = path.split('/').filter(|part| part.len() < path.len());
+        let all = std::iter::once(path).chain(parts).filter(|part| part.len() >= SHORTEST_TOKEN);
+        all.filter(|_| self.has_secret_path)
+    }
+
+    /// The value of a parameter. It is in its bounds already.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a [`Parameter::number`]. It is in its bounds already.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.parameter(name)?.parse().ok()
+    }
+}
+
+impl fmt::Display for Locator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.scheme)?;
+        if let Some(host) = &self.host {
+            write!(f, "//{host}:{}/", self.port)?;
+        }
+        if self.has_secret_path { Ok(()) } else { f.write_str(&crate::report::text::printable(&self.path)) }
+    }
+}
+
+impl fmt::Debug for Locator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Locator({self})")
+    }
+}
+
+/// What a locator says of a service's demands: all that parsing one needs to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dialect {
+    pub(crate) schemes: &'static [Scheme],
+    pub(crate) parameters: &'static [Parameter],
+    pub(crate) login: Login,
+    pub(crate) path: Option<&'static str>,
+    /// Whether the path is never shown.
+    pub(crate) secret_path: bool,
+    /// Why plaintext is waived for this field, where it is.
+    pub(crate) plaintext_waiver: Option<&'static str>,
+    /// Whether this build accepts plaintext to a loopback address.
+    pub(crate) plaintext_loopback: bool,
+}
+
+impl Dialect {
+    /// How an endpoint is written: `https://host:port/path`, and nothing else.
+    pub(crate) const fn endpoint(self) -> Self {
+        const HTTPS: &[Scheme] = &[Scheme::tls("https")];
+        Self {
+            schemes: HTTPS,
+            parameters: &[],
+            login: Login::None,
+            path: Some("what stands before the service's own path"),
+            secret_path: true,
+            ..self
+        }
+    }
+}
+
+/// A locator, its secret, and what is to be said about it although it was accepted.
+pub(crate) struct Parsed {
+    pub(crate) locator: Locator,
+    pub(crate) password: Option<SecretString>,
+    pub(crate) warnings: Vec<Finding>,
+}
+
+/// Reads a locator. On error there is at least one finding; none of them holds a piece of the text.
+pub(crate) fn parse(text: &str, dialect: &Dialect) -> Result<Parsed, Vec<Finding>> {
+    let mut findings = Vec::new();
+    let parsed = Parser { text, is_plain: is_plain(text), dialect, findings: &mut findings }.parse();
+    match parsed {
+        Some(mut parsed) if findings.iter().all(|finding| !finding.is_denied()) => {
+            parsed.warnings = findings;
+            Ok(parsed)
+        }
+        _ => Err(findings),
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    is_plain: bool,
+    dialect: &'a Dialect,
+    findings: &'a mut Vec<Finding>,
+}
+
+/// The pieces of a locator, cut where the first delimiters stand, before anything is decoded.
+struct Pieces<'a> {
+    userinfo: Option<&'a str>,
+    /// `None` where there is no `//`.
+    host_and_port: Option<&'a str>,
+    path: &'a str,
+    query: Option<&'a str>,
+}
+
+impl Parser<'_> {
+    fn parse(mut self) -> Option<Parsed> {
+        self.check_characters()?;
+        let name = scheme::of(self.text);
+        let Some(name) = name else {
+            self.find(Finding::new(&MALFORMED_LOCATOR, "it has no scheme").help(format!("write it as `{}`", self.example())));
+            return None;
+        };
+        let rest = &self.text[name.len() + 1..];
+        let (scheme, plaintext) = self.scheme(name)?;
+        let embedded = scheme.transport() == Transport::Embedded;
+
+        let pieces = self.cut(rest, embedded)?;
+        let (user, password) = self.userinfo(pieces.userinfo, embedded);
+        let host_and_port = if embedded {
+            Some((None, 0))
+        } else {
+            self.host_and_port(pieces.host_and_port?, scheme).map(|(host, port)| (Some(host), port))
+        };
+        let path = self.path(pieces.path, embedded);
+        let (parameters, asks_for_plaintext) = self.parameters(pieces.query);
+        let (host, port) = host_and_port?;
+
+        let wants_plaintext = plaintext || asks_for_plaintext;
+        if wants_plaintext {
+            self.plaintext(scheme, host.as_ref());
+        }
+        // Of a plain locator with a host, there is one way to read it, and a test that holds `url` against that.
+        if embedded || !self.is_plain || scheme.is("file") {
+            self.cross_check(&host)?;
+        }
+        let transport = if wants_plaintext { Transport::Plaintext } else { scheme.transport() };
+        let has_secret_path = self.dialect.secret_path;
+        Some(Parsed {
+            locator: Locator { scheme: scheme.name(), transport, user, host, port, path: path?, has_secret_path, parameters },
+            password,
+            warnings: Vec::new(),
+        })
+    }
+
+    fn find(&mut self, finding: Finding) {
+        self.findings.push(finding);
+    }
+
+    /// What a locator of this service looks like.
+    fn example(&self) -> String {
+        let Some(scheme) = self.dialect.schemes.first() else { return String::new() };
+        if scheme.transport() == Transport::Embedded {
+            return format!("{}:///path/to/file", scheme.name());
+        }
+        let user = match self.dialect.login {
+            Login::None | Login::Optional => "",
+            Login::UserAndPassword | Login::Password => "user:password@",
+        };
+        format!("{}://{user}host:{}{}", scheme.name(), scheme.port(), if self.dialect.path.is_some() { "/path" } else { "" })
+    }
+
+    /// Characters that have no business in a locator, wherever they stand. Each kind is said once.
+    fn check_characters(&mut self) -> Option<()> {
+        let before = self.findings.len();
+        if self.text.len() > MAX_LENGTH {
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it is longer than 8 KiB")
+                    .help("look at what was written into the variable: no locator is this long"),
+            );
+            return None;
+        }
+        if self.is_plain {
+            return Some(());
+        }
+        if self.text.chars().any(|c| c.is_control() || is_invisible(c)) {
+            self.find(Finding::new(
+                &AMBIGUOUS_LOCATOR,
+                "it holds a control character or an invisible one, such as a line break, a tab or a byte order mark",
+            ));
+        } else if self.text.chars().any(char::is_whitespace) {
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it holds a blank")
+                    .help("remove blanks around it; inside a password, a blank is written `%20`"),
+            );
+        }
+        if self.text.contains('\\') {
+            self.find(
+                Finding::new(&AMBIGUOUS_LOCATOR, "it holds a backslash, which some readers take for a `/`")
+                    .help("in a password, a backslash is written `%5C`"),
+            );
+        }
+        if let Some((_, fragment)) = self.text.split_once('#') {
+            if fragment_asks(fragment) == Asks::Unverified {
+                self.find(Finding::new(&UNVERIFIED_TLS, "its fragment `#insecure` switches verification off").help("remove it"));
+            } else {
+                self.find(
+                    Finding::new(&AMBIGUOUS_LOCATOR, "it holds a `#`, and a locator has no fragment")
+                        .help("in a password, `#` is written `%23`; anywhere else, remove it"),
+                );
+            }
+        }
+        let mut rest = self.text;
+        while let Some(at) = rest.find('%') {
+            rest = &rest[at + 1..];
+            let Some(byte) = rest
+                .get(..2)
+                .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+                .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            else {
+                self.find(
+                    Finding::new(&MALFORMED_LOCATOR, "it holds a `%` without two hexadecimal digits behind it")
+                        .help("in a password, `%` is written `%25`"),
+                );
+                break;
+            };
+            if byte < 0x20 || byte == 0x7f {
+                self.find(
+                    Finding::new(&AMBIGUOUS_LOCATOR, "it holds a percent-encoded control character")
+                        .help("remove it: what it does depends on who reads it"),
+                );
+                break;
+            }
+        }
+        (self.findings.len() == before).then_some(())
+    }
+
+    /// The scheme, if the service accepts it; and whether it is a plaintext one, accepted all the same.
+    fn scheme(&mut self, name: &str) -> Option<(Scheme, bool)> {
+        if let Some(scheme) = self.dialect.schemes.iter().find(|scheme| scheme.is(name)) {
+            return Some((*scheme, false));
+        }
+        if let Some(known) = scheme::look_up(name)
+            && known.transport == Transport::Plaintext
+        {
+            // The service's own encrypted scheme stands in for its plaintext twin, with the twin's port.
+            if known.has_twin
+                && let Some(twin) = self.dialect.schemes.iter().find(|scheme| scheme.is(known.instead))
+            {
+                return Some((twin.with_port(known.port), true));
+            }
+            let accepted = self.accepted();
+            let help = if known.instead.contains(' ') {
+                format!("use {}; this service accepts {accepted}", known.instead)
+            } else if known.has_twin {
+                format!("`{}` is what `{}` becomes with TLS; this service accepts {accepted}", known.instead, known.name)
+            } else {
+                format!("use a service that is reached by `{}`; this one accepts {accepted}", known.instead)
+            };
+            self.find(Finding::new(&PLAINTEXT_SCHEME, format!("its scheme `{}` is plaintext", known.name)).help(help));
+            return None;
+        }
+        let accepted = self.accepted();
+        // The text before the first `:` may be anything, a password too: it is only repeated where it is a known scheme.
+        let found = scheme::look_up(name).map_or_else(
+            || "its scheme is not known".to_owned(),
+            |known| format!("its scheme `{}` belongs to another service", known.name),
+        );
+        self.find(Finding::new(&UNKNOWN_SCHEME, found).help(format!("this service accepts {accepted}")));
+        None
+    }
+
+    fn accepted(&self) -> String {
+        let names: Vec<_> = self.dialect.schemes.iter().map(|scheme| format!("`{}`", scheme.name())).collect();
+        names.join(" or ")
+    }
+
+    /// Plaintext was asked for, by the scheme or by a parameter.
+    fn plaintext(&mut self, scheme: Scheme, host: Option<&Host>) {
+        let loopback = match host {
+            Some(Host::Address(address)) => address.is_loopback(),
+            Some(Host::Name(name)) => name == "localhost",
+            None => false,
+        };
+        if loopback && self.dialect.plaintext_loopback {
+            let message =
+                "plaintext to a loopback address: a build with `debug_assertions` accepts it, a release build refuses it";
+            self.find(Finding::new(&PLAINTEXT_SCHEME, message).warning());
+            return;
+        }
+        let mut finding = Finding::new(&PLAINTEXT_SCHEME, "it asks for a connection without TLS")
+            .help(format!("write `{}://`, and no parameter that switches TLS off", scheme.name()));
+        if let Some(reason) = self.dialect.plaintext_waiver {
+            finding.waive(reason);
+        }
+        self.find(finding);
+    }
+
+    fn cut<'t>(&mut self, rest: &'t str, embedded: bool) -> Option<Pieces<'t>> {
+        let (rest, query) = match rest.split_once('?') {
+            Some((rest, query)) => (rest, Some(query)),
+            None => (rest, None),
+        };
+        let Some(after) = rest.strip_prefix("//") else {
+            if embedded {
+                return Some(Pieces { userinfo: None, host_and_port: None, path: rest, query });
+            }
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "`://` is missing behind its scheme")
+                    .help(format!("write it as `{}`", self.example())),
+            );
+            return None;
+        };
+        let (authority, path) = match after.find('/') {
+            Some(slash) => after.split_at(slash),
+            None => (after, ""),
+        };
+        // A `@` behind the authority is where a password with a `/` or a `?` in it ends: the host would be a piece of the password.
+        let ats = |text: &str| text.bytes().filter(|b| *b == b'@').count();
+        if ats(authority) > 1 || ats(path) > 0 || query.is_some_and(|query| ats(query) > 0) {
+            self.find(
+                Finding::new(
+                    &AMBIGUOUS_LOCATOR,
+                    "it holds an `@` that does not end the user part: where the host begins is open",
+                )
+                .help("inside a user, a password or a path, `@` is written `%40`, `/` is `%2F` and `?` is `%3F`"),
+            );
+            return None;
+        }
+        if embedded && !authority.is_empty() {
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "two slashes begin a host, and this service has none")
+                    .help(format!("write an absolute path behind three slashes: `{}`", self.example())),
+            );
+            return None;
+        }
+        let (userinfo, host_and_port) = match authority.split_once('@') {
+            Some((userinfo, host)) => (Some(userinfo), host),
+            None => (None, authority),
+        };
+        Some(Pieces { userinfo, host_and_port: Some(host_and_port), path, query })
+    }
+
+    fn userinfo(&mut self, userinfo: Option<&str>, embedded: bool) -> (Option<String>, Option<SecretString>) {
+        let Some(userinfo) = userinfo else { return (None, None) };
+        if embedded || self.dialect.login == Login::None {
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it names a user, and this service has no accounts")
+                    .help("remove the user and the password"),
+            );
+            return (None, None);
+        }
+        let (user, password) = match userinfo.split_once(':') {
+            Some((user, password)) => (user, Some(password)),
+            None => (userinfo, None),
+        };
+        if password.is_some_and(|password| password.contains(':')) {
+            self.find(
+                Finding::new(&AMBIGUOUS_LOCATOR, "its user part holds a second `:`")
+                    .help("in a user or a password, `:` is written `%3A`"),
+            );
+        }
+        if user.is_empty() && (password.is_none_or(str::is_empty) || self.dialect.login == Login::UserAndPassword) {
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it has an `@` and no user before it").help("write the user, or remove the `@`"),
+            );
+        }
+        if password == Some("") {
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it has a `:` behind the user and no password")
+                    .help("write the password, or remove the `:`"),
+            );
+        }
+        let user = self.decoded(user, "user").filter(|user| !user.is_empty());
+        let password = password.filter(|password| !password.is_empty()).and_then(|password| self.decoded(password, "password"));
+        (user, password.map(SecretString::from))
+    }
+
+    fn decoded(&mut self, text: &str, what: &str) -> Option<String> {
+        if self.is_plain || is_plain(text) {
+            return Some(text.to_owned());
+        }
+        match percent_decode(text) {
+            Some(decoded) if !decoded.chars().any(|c| c.is_control() || is_invisible(c)) => Some(decoded),
+            _ => {
+                self.find(Finding::new(&MALFORMED_LOCATOR, format!("its {what}, percent-decoded, is not printable UTF-8")));
+                None
+            }
+        }
+    }
+
+    fn host_and_port(&mut self, text: &str, scheme: Scheme) -> Option<(Host, u16)> {
+        // The bracket of an IPv6 address ends before its port.
+        let (host, port) = match (text.rfind(']'), text.rfind(':')) {
+            (Some(bracket), Some(colon)) if colon < bracket => (text, None),
+            (_, Some(colon)) => (&text[..colon], Some(&text[colon + 1..])),
+            (_, None) => (text, None),
+        };
+        let port = match port {
+            None if scheme.port() == 0 => {
+                self.find(
+                    Finding::new(&MALFORMED_LOCATOR, "it has no port, and its scheme has no usual one")
+                        .help("write `:port` behind the host"),
+                );
+                None
+            }
+            None => Some(scheme.port()),
+            // `parse` would take a sign.
+            Some(digits) => match digits.parse() {
+                Ok(port) if port != 0 && digits.bytes().all(|b| b.is_ascii_digit()) => Some(port),
+                _ => {
+                    self.find(Finding::new(&MALFORMED_LOCATOR, "its port is not a number from 1 to 65535"));
+                    None
+                }
+            },
+        };
+        let host = self.host(host);
+        Some((host?, port?))
+    }
+
+    fn host(&mut self, text: &str) -> Option<Host> {
+        if text.is_empty() {
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it has no host")
+                    .help("write the host; this service is not looked for on a local socket"),
+            );
+            return None;
+        }
+        if text.contains(',') {
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it lists several hosts")
+                    .help("write the one host to connect to, or the name of what balances between them"),
+            );
+            return None;
+        }
+        if text.contains('%') {
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "its host is percent-encoded")
+                    .help("write the host as it is; local sockets and address zones are not accepted"),
+            );
+            return None;
+        }
+        if is_plain_name(text) {
+            return Some(Host::Name(text.to_owned()));
+        }
+        if !text.is_ascii() {
+            self.find(Finding::new(&MALFORMED_LOCATOR, "its host holds a character that is not ASCII").help(in_ascii(text)));
+            return None;
+        }
+        // One trailing dot makes a name absolute, and an address neither: both mean the same without it.
+        let host = url::Host::parse(text.strip_suffix('.').unwrap_or(text));
+        match host {
+            Ok(url::Host::Domain(name)) if is_host_name(&name) => Some(Host::Name(name)),
+            Ok(url::Host::Ipv4(address)) => Some(Host::Address(address.into())),
+            Ok(url::Host::Ipv6(address)) => Some(Host::Address(unmapped(address))),
+            Ok(url::Host::Domain(_)) | Err(_) => {
+                self.find(
+                    Finding::new(&MALFORMED_LOCATOR, "its host is neither a name nor an address")
+                        .help("a name has letters, digits, `-` and `.`; an IPv6 address stands in `[…]`"),
+                );
+                None
+            }
+        }
+    }
+
+    fn path(&mut self, text: &str, embedded: bool) -> Option<String> {
+        if embedded {
+            return self.decoded(text, "path");
+        }
+        let path = self.decoded(text.strip_prefix('/').unwrap_or(text), "path")?;
+        if !path.is_empty() && self.dialect.path.is_none() {
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it has a path, and this service has none")
+                    .help("remove what stands behind the host and port"),
+            );
+            return None;
+        }
+        Some(path)
+    }
+
+    /// The parameters that mean something; and whether one of them asked for plaintext.
+    fn parameters(&mut self, query: Option<&str>) -> (Vec<(&'static str, String)>, bool) {
+        let mut parameters: Vec<(&'static str, String)> = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
+        let mut asks_for_plaintext = false;
+        for pair in query.into_iter().flat_map(|query| query.split('&')) {
+            let Some((key, value)) = pair.split_once('=') else {
+                self.find(Finding::new(&MALFORMED_LOCATOR, "its query holds something that is not `key=value`"));
+                continue;
+            };
+            if key.is_empty() || key.contains('%') || key.contains('+') {
+                self.find(
+                    Finding::new(&AMBIGUOUS_LOCATOR, "a parameter's name is empty or percent-encoded")
+                        .help("write the name as it is"),
+                );
+                continue;
+            }
+            if seen.iter().any(|earlier| earlier.eq_ignore_ascii_case(key)) {
+                // A key may be a misplaced secret: it is only repeated where the service knows it.
+                let known = self.dialect.parameters.iter().find(|parameter| parameter.name.eq_ignore_ascii_case(key));
+                let what = known.map_or_else(|| "a parameter".to_owned(), |known| format!("the parameter `{}`", known.name));
+                self.find(Finding::new(&AMBIGUOUS_LOCATOR, format!("{what} stands there twice")).help("write it once"));
+                continue;
+            }
+            seen.push(key);
+            let known = self.dialect.parameters.iter().find(|parameter| parameter.name == key);
+            let Some(value) = self.decoded(value, "query") else { continue };
+            match asks(key, &value) {
+                Asks::Plaintext if known.is_some() => asks_for_plaintext = true,
+                Asks::Plaintext => {
+                    self.find(Finding::new(&PLAINTEXT_SCHEME, "a parameter switches TLS off").help("remove the parameter"))
+                }
+                Asks::Opportunistic => self.find(
+                    Finding::new(
+                        &OPPORTUNISTIC_TLS,
+                        "a parameter asks for TLS only where the server likes to, or for what is no mode at all",
+                    )
+                    .help("remove the parameter: the connection is verified TLS without it"),
+                ),
+                Asks::Unverified => {
+                    self.find(Finding::new(&UNVERIFIED_TLS, "a parameter switches verification off").help("remove the parameter"))
+                }
+                Asks::Secret => self.find(Finding::new(&SECRET_IN_PARAMETER, "a parameter holds a secret")),
+                _ => match known {
+                    Some(known) => self.parameter(known, value, &mut parameters),
+                    None => self.unknown_parameter(key),
+                },
+            }
+        }
+        (parameters, asks_for_plaintext)
+    }
+
+    fn parameter(&mut self, known: &Parameter, value: String, parameters: &mut Vec<(&'static str, String)>) {
+        let expected = match known.value {
+            ParameterValue::Tls => return,
+            ParameterValue::Refused(help) => {
+                self.find(Finding::new(&UNKNOWN_PARAMETER, format!("the parameter `{}` is not accepted", known.name)).help(help));
+                return;
+            }
+            ParameterValue::Text(longest) => {
+                if !value.is_empty() && value.len() <= longest && value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+                    parameters.push((known.name, value));
+                    return;
+                }
+                format!("1 to {longest} printable ASCII characters")
+            }
+            ParameterValue::Number(least, most) => {
+                if value.bytes().all(|b| b.is_ascii_digit()) && value.parse().is_ok_and(|number| (least..=most).contains(&number))
+                {
+                    parameters.push((known.name, value));
+                    return;
+                }
+                format!("a whole number from {least} to {most}")
+            }
+            ParameterValue::Choice(words) => {
+                if words.contains(&value.as_str()) {
+                    parameters.push((known.name, value));
+                    return;
+                }
+                words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ")
+            }
+        };
+        self.find(Finding::new(&MALFORMED_LOCATOR, format!("the value of the parameter `{}` is not {expected}", known.name)));
+    }
+
+    fn unknown_parameter(&mut self, key: &str) {
+        let accepted =
+            || self.dialect.parameters.iter().filter(|parameter| !matches!(parameter.value, ParameterValue::Refused(_)));
+        let names: Vec<_> = accepted().map(|parameter| format!("`{}`", parameter.name)).collect();
+        let near = accepted().find(|parameter| is_near(parameter.name, key));
+        let message = near.map_or_else(
+            || "it has a parameter that this service does not know".to_owned(),
+            |near| format!("it has a parameter that this service does not know; is `{}` meant?", near.name),
+        );
+        let help = if names.is_empty() {
+            "remove it: this service has no parameters".to_owned()
+        } else {
+            format!("remove it; there are {}", names.join(", "))
+        };
+        self.find(Finding::new(&UNKNOWN_PARAMETER, message).help(help));
+    }
+
+    /// Holds our reading of the host against `url`'s: if the two ever disagreed, an attacker would choose which one counts.
+    fn cross_check(&mut self, host: &Option<Host>) -> Option<()> {
+        if !self.agrees(host) {
+            self.find(
+                Finding::new(&AMBIGUOUS_LOCATOR, "it can be read in more than one way")
+                    .help(format!("write it as `{}`", self.example())),
+            );
+            return None;
+        }
+        Some(())
+    }
+
+    fn agrees(&self, host: &Option<Host>) -> bool {
+        let Ok(url) = Url::parse(self.text) else { return false };
+        match host {
+            None => url.host_str().is_none_or(str::is_empty),
+            // `url` leaves the host of a scheme that it does not know as it was written; the host parser reads it as ours was read.
+            Some(host) => url.host_str().is_some_and(|theirs| self.host_only(theirs).as_ref() == Some(host)),
+        }
+    }
+
+    fn host_only(&self, text: &str) -> Option<Host> {
+        let decoded = percent_decode(text)?;
+        Parser { text: "", is_plain: false, dialect: self.dialect, findings: &mut Vec::new() }.host(&decoded)
+    }
+}
+
+/// How a host that is not ASCII is to be written. The URL standard leaves such a host as it is for
+/// every scheme but `http` and the like, and readers that are not browsers differ in their version
+/// of IDNA: what is checked, resolved and dialled has to be the same name.
+fn in_ascii(host: &str) -> String {
+    match url::Host::parse(host.strip_suffix('.').unwrap_or(host)) {
+        Ok(url::Host::Domain(name)) if is_host_name(&name) => format!("write it as `{name}`"),
+        Ok(address @ (url::Host::Ipv4(_) | url::Host::Ipv6(_))) => format!("write it as `{address}`"),
+        _ => "write the name in its ASCII form, whose labels begin with `xn--`".to_owned(),
+    }
+}
+
+/// The address itself, where an IPv6 address carries an IPv4 one: mapped (RFC 4291, 2.5.5.2), compatible (2.5.5.1) or translated (RFC 6052).
+fn unmapped(address: Ipv6Addr) -> IpAddr {
+    if let Some(mapped) = address.to_ipv4_mapped() {
+        return mapped.into();
+    }
+    address.into()
+}
+
+/// Whether a host is written as a name that is that name to everybody: in lower case, nothing of IDNA in it, and no number at its end, which would make an
+/// address of it. There are other such names; these are quick to tell.
+fn is_plain_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let Some(last_label) = bytes.rsplit(|b| *b == b'.').next() else { return false };
+    let mut after_mark = true;
+    for b in bytes {
+        let is_mark = matches!(b, b'-' | b'.');
+        if (is_mark && after_mark) || !(is_mark || b.is_ascii_lowercase() || b.is_ascii_digit()) {
+            return false;
+        }
+        after_mark = is_mark;
+    }
+    // A label has at most 63 bytes (RFC 1035, 2.3.4).
+    !after_mark && bytes.len() <= 63 && last_label[0].is_ascii_lowercase()
+}
+
+/// What a name may be made of (RFC 1123, 2.1), and `_`, which internal names have.
+fn is_host_name(name: &str) -> bool {
+    name.len() <= 253
+        && name.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        })
+}
+
+/// Whether a text consists of what has one meaning in every reader of locators: RFC 3986's unreserved characters and delimiters, but for `#`, `[` and `]`, and
+/// nothing that is encoded.
+fn is_plain(text: &str) -> bool {
+    // Without a branch, so that the compiler looks at sixteen bytes at once.
+    text.bytes().fold(true, |plain, b| {
+        plain
+            & ((b == b'!')
+                | (b == b'$')
+                | (b'&'..=b';').contains(&b)
+                | (b == b'=')
+                | (b'?'..=b'Z').contains(&b)
+                | (b == b'_')
+                | b.is_ascii_lowercase()
+                | (b == b'~'))
+    })
+}
+
+/// Decodes `%41`; `None` where the result is not UTF-8. `+` stays a plus: only HTML forms say otherwise.
+fn percent_decode(text: &str) -> Option<String> {
+    percent_encoding::percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+/// Whether one edit makes one of the other: a letter more, less or changed, but for case.
+fn is_near(known: &str, key: &str) -> bool {
+    let (long, short) = if known.len() >= key.len() { (known, key) } else { (key, known) };
+    if long.len() - short.len() > 1 {
+        return false;
+    }
+    let same = long.bytes().zip(short.bytes()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
+    let (long_rest, short_rest) = (&long.as_bytes()[same..], &short.as_bytes()[same..]);
+    let skipped = usize::from(long.len() == short.len());
+    long_rest.get(1..).unwrap_or_default().eq_ignore_ascii_case(short_rest.get(skipped..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,343 @@
+//! Addresses that no backing service has.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use backing_services_rules::rule::{FORBIDDEN_ADDRESS, UNLISTED_HOST};
+
+use crate::locator::Host;
+use crate::report::finding::Finding;
+
+/// Names that lead to a cloud's metadata service: Google's, Amazon's, Tencent's, IBM's and
+/// Equinix's. Whatever another name leads to is held against the addresses below.
+const METADATA_NAMES: &[&str] = &[
+    "metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal",
+    "metadata.tencentyun.com", "api.metadata.cloud.ibm.com", "metadata.packet.net", "metadata.platformequinix.com",
+];
+
+/// Addresses of metadata services outside of the link-local block: Alibaba's, Azure's and Oracle's.
+const METADATA_V4: &[Ipv4Addr] =
+    &[Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
+
+/// The block that Amazon keeps for what it offers inside of a machine: metadata (`fd00:ec2::254`),
+/// the credentials of a pod (`::23`), name server (`::253`) and clock (`::123`).
+const AMAZON_V6: [u16; 2] = [0xfd00, 0xec2];
+
+/// The other metadata services in IPv6.
+const METADATA_V6: &[Ipv6Addr] = &[
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),       // Google
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe), // Oracle
+    Ipv6Addr::new(0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200),  // Alibaba
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),        // Scaleway
+    Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1),    // Akamai (Linode)
+];
+
+/// Holds a locator's host against the address rules, and against the hosts that the field lists.
+pub(crate) fn check_host(host: &Host, listed: &[&str], findings: &mut Vec<Finding>) {
+    let forbidden = match host {
+        Host::Address(address) => forbidden(*address),
+        Host::Name(name) => METADATA_NAMES.contains(&name.as_str()).then_some("the metadata service of a cloud"),
+    };
+    if let Some(what) = forbidden {
+        findings.push(Finding::new(&FORBIDDEN_ADDRESS, format!("its host is {what}")));
+    }
+    if !listed.is_empty() && !listed.iter().any(|pattern| is_listed(host, pattern)) {
+        findings.push(Finding::new(&UNLISTED_HOST, "its host is none of those that the field lists"));
+    }
+}
+
+/// Holds the addresses that a name leads to against the address rules.
+pub(crate) fn check_resolved(addresses: impl IntoIterator<Item = IpAddr>) -> Option<Finding> {
+    addresses
+        .into_iter()
+        .find_map(forbidden)
+        .map(|what| Finding::new(&FORBIDDEN_ADDRESS, format!("its host's name leads to {what}")))
+}
+
+/// What kind of address it is, if no service has such a one. An IPv6 address that carries IPv4 ones
+/// counts as each of them.
+pub(crate) fn forbidden(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(address) => forbidden_v4(address),
+        IpAddr::V6(address) => forbidden_v6(address)
+            .or_else(|| carried(address).into_iter().flatten().find_map(forbidden_v4))
+            .or_else(|| translated(address)),
+    }
+}
+
+/// What machine an address leads to whose answers are credentials.
+fn metadata_v4(address: Ipv4Addr) -> Option<&'static str> {
+    if METADATA_V4.contains(&address) {
+        Some("the metadata service of a cloud")
+    } else if address.is_link_local() {
+        // 169.254.169.254 is among them.
+        Some("a link-local address, such as a cloud's metadata service has")
+    } else {
+        None
+    }
+}
+
+fn forbidden_v4(address: Ipv4Addr) -> Option<&'static str> {
+    metadata_v4(address).or_else(|| match address.octets()[0] {
+        // All of 0.0.0.0/8 means "this host on this network" (RFC 1122, 3.2.1.3), and Linux
+        // connects it to the machine itself.
+        0 => Some("an unspecified address"),
+        224..=239 => Some("a multicast address"),
+        _ if address.is_broadcast() => Some("the broadcast address"),
+        // Class E (RFC 1112, 4). Some networks route it, behind the back of every other rule.
+        240..=255 => Some("a reserved address"),
+        _ => None,
+    })
+}
+
+fn forbidden_v6(address: Ipv6Addr) -> Option<&'static str> {
+    let segments = address.segments();
+    if METADATA_V6.contains(&address) || segments[..2] == AMAZON_V6 {
+        Some("the metadata service of a cloud")
+    } else if address.is_unicast_link_local() {
+        Some("a link-local address")
+    } else if segments[0] & 0xffc0 == 0xfec0 {
+        // RFC 3879 took these back: what they lead to depends on the site.
+        Some("a site-local address")
+    } else if address.is_unspecified() {
+        Some("an unspecified address")
+    } else if address.is_multicast() {
+        Some("a multicast address")
+    } else {
+        None
+    }
+}
+
+/// The IPv4 addresses that an IPv6 address carries where a gateway finds them: mapped, compatible
+/// (RFC 4291, 2.5.5) and translated (RFC 2765, and RFC 6052 with its well-known prefix), 6to4 (RFC
+/// 3056), Teredo's server and client (RFC 4380), and ISATAP (RFC 5214).
+fn carried(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
+    let [a, b, c, d, e, f, y, z] = address.segments();
+    match (a, b, c) {
+        (0, 0, 0) if !address.is_loopback() => [Some(ipv4(y, z)), None],
+        (0x64, 0xff9b, 0) => [Some(ipv4(y, z)), None],
+        (0x2002, high, low) => [Some(ipv4(high, low)), None],
+        (0x2001, 0, _) => [Some(ipv4(c, d)), Some(ipv4(!y, !z))],
+        _ if matches!((e, f), (0 | 0x200, 0x5efe)) => [Some(ipv4(y, z)), None],
+        _ => [None, None],
+    }
+}
+
+fn ipv4(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))
+}
+
+/// What an address leads to in the block for translation inside of a network, `64:ff9b:1::/48` (RFC
+/// 8215). Each network chooses the length of its prefix, which decides where the IPv4 address is
+/// (RFC 6052, 2.2), and we do not know it. A metadata service counts wherever it is found. Anything
+/// else counts only if no reading that RFC 6052 allows, with zeros behind the address, finds an
+/// address that a service can have.
+fn translated(address: Ipv6Addr) -> Option<&'static str> {
+    let bytes = address.octets();
+    if bytes[..6] != [0, 0x64, 0xff, 0x9b, 0, 1] {
+        return None;
+    }
+    // The ninth byte is 0 in the three short forms, and the address goes on behind it.
+    let readings =
+        [([6, 7, 9, 10], 11), ([7, 9, 10, 11], 12), ([9, 10, 11, 12], 13), ([12, 13, 14, 15], 16)].map(|(places, end)| {
+            let is_allowed = bytes[end..].iter().all(|byte| *byte == 0) && (end == 16 || bytes[8] == 0);
+            (Ipv4Addr::from(places.map(|place| bytes[place])), is_allowed)
+        });
+    let allowed = || readings.iter().filter(|(_, is_allowed)| *is_allowed).map(|(address, _)| forbidden_v4(*address));
+    readings
+        .iter()
+        .find_map(|(address, _)| metadata_v4(*address))
+        .or_else(|| if allowed().all(|what| what.is_some()) { allowed().flatten().next() } else { None })
+}
+
+/// Whether a host is the one that a pattern names. `*.example.com` is every name below `example.com`, and not `example.com`.
+fn is_listed(host: &Host, pattern: &str) -> bool {
+    match host {
+        Host::Name(name) => match pattern.strip_prefix("*.") {
+            Some(domain) => name
+                .len()
+                .checked_sub(domain.len() + 1)
+                .is_some_and(|at| at > 0 && name.as_bytes()[at] == b'.' && name[at + 1..].eq_ignore_ascii_case(domain)),
+            None => name.eq_ignore_ascii_case(pattern),
+        },
+        Host::Address(address) => pattern.trim_start_matches('[').trim_end_matches(']').parse() == Ok(*address),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backing_services_rules::Scheme;
+
+    use super::*;
+    use crate::locator::{Dialect, parse};
+    use crate::locator::dialect::Login;
+
+    /// Addresses that no service has, with the sources that name them beside them.
+    const FORBIDDEN: &[&str] = &[
+        // Link-local, and the metadata services in it: Amazon, Google, Azure, Oracle, ECS tasks,
+        // EKS pods, Scaleway, Tencent.
+        "169.254.169.254",
+        "169.254.0.1",
+        "169.254.255.255",
+        "169.254.170.2",
+        "169.254.170.23",
+        "169.254.42.42",
+        "169.254.0.23",
+        // Metadata services outside of it: Alibaba, Azure, Oracle.
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
+        // Amazon's in IPv6: metadata, pods, name server, clock.
+        "fd00:ec2::254",
+        "fd00:ec2::23",
+        "fd00:ec2::253",
+        "fd00:ec2::123",
+        // Google, Oracle, Alibaba, Scaleway, Akamai, OpenStack.
+        "fd20:ce::254",
+        "fd00:c1::a9fe:a9fe",
+        "fd00:100::100:200",
+        "fd00:42::42",
+        "fd00:a9fe:a9fe::1",
+        "fe80::a9fe:a9fe",
+        // Unspecified, multicast, broadcast, class E.
+        "0.0.0.0",
+        "0.1.2.3",
+        "224.0.0.1",
+        "239.255.255.255",
+        "255.255.255.255",
+        "240.0.0.1",
+        "254.1.2.3",
+        "255.255.255.254",
+        "::",
+        "fe80::1",
+        "febf::1",
+        "ff02::1",
+        "ff0e::1",
+        // Site-local.
+        "fec0::1",
+        "feff:ffff::1",
+        "fed0:1:2::3",
+        // Mapped, compatible, translated.
+        "::ffff:169.254.169.254",
+        "::169.254.169.254",
+        "::ffff:0:169.254.169.254",
+        "::ffff:240.0.0.1",
+        "::ffff:100.100.100.200",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b::168.63.129.16",
+        "64:ff9b::240.0.0.1",
+        // 6to4, Teredo's client and server, ISATAP.
+        "2002:a9fe:a9fe::1",
+        "2002:f000:1::1",
+        "2001:0:1:2:3:4:5601:5601",
+        "2001:0:a9fe:a9fe:0:0:f5ff:fffe",
+        "2001:db8::5efe:169.254.169.254",
+        "2001:db8::200:5efe:100.100.100.200",
+        "fd12::5efe:169.254.169.254",
+        // RFC 8215 at /48, /56, /64 and /96, and with something behind the address.
+        "64:ff9b:1:a9fe:a9:fe00::",
+        "64:ff9b:1:a9:fe:a9fe::",
+        "64:ff9b:1:0:a9:fea9:fe00:0",
+        "64:ff9b:1::a9fe:a9fe",
+        "64:ff9b:1:a9fe:a9:fe00:0:1",
+        "64:ff9b:1:a9:fe:a9fe:1:1",
+        "64:ff9b:1:7:a9:fea9:fe12:3456",
+        "64:ff9b:1:2:3:4:a9fe:a9fe",
+        "64:ff9b:1:a83f:81:1000::",
+        "64:ff9b:1::100.100.100.200",
+        "64:ff9b:1:fffe::240.0.0.1",
+        "64:ff9b:1:e000:0:100::",
+        "64:ff9b:1::",
+        "64:ff9b:1::1",
+    ];
+
+    const ALLOWED: &[&str] = &[
+        "127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "172.16.0.1", "93.184.216.34", "223.255.255.255", "168.63.129.17",
+        "100.100.100.201", "192.0.0.193", "2606:2800:220:1::1", "fd12:3456::1", "fd00:ec3::254", "fd00:42::43", "fd20:ce::255",
+        "::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "2002:a00:1::1", "2001:0:a00:1:0:0:f5ff:fffe", "2001:db8::5efe:10.0.0.1",
+        // 10.0.0.1 at /48, /56, /64 and /96, the last one also below a prefix that other lengths would read as class E.
+        "64:ff9b:1:a00:0:100::", "64:ff9b:1:a:0:1::", "64:ff9b:1:0:a:0:100:0", "64:ff9b:1::10.0.0.1", "64:ff9b:1:fffe::10.0.0.1",
+    ];
+
+    #[test]
+    fn no_clothes_hide_a_forbidden_address() {
+        for address in FORBIDDEN {
+            assert!(forbidden(address.parse().unwrap()).is_some(), "{address}");
+        }
+        for address in ALLOWED {
+            assert_eq!(forbidden(address.parse().unwrap()), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_name_leads_to_a_forbidden_address_if_one_of_its_addresses_is_one() {
+        for address in FORBIDDEN {
+            let addresses = ["10.0.0.1", address].map(|address| address.parse().unwrap());
+            let finding = check_resolved(addresses).unwrap_or_else(|| panic!("{address}"));
+            assert_eq!(finding.rule(), &FORBIDDEN_ADDRESS);
+        }
+        assert!(check_resolved(ALLOWED.iter().map(|address| address.parse().unwrap())).is_none());
+    }
+
+    /// Each reader of addresses has its own spellings; the grammar takes them all for the address.
+    #[test]
+    fn a_locator_leads_to_a_forbidden_address_in_any_spelling() {
+        const DIALECT: Dialect = Dialect {
+            schemes: &[Scheme::tls("rediss")],
+            parameters: &[],
+            login: Login::None,
+            path: None,
+            secret_path: false,
+            plaintext_waiver: None,
+            plaintext_loopback: false,
+        };
+        let spelt = |address: IpAddr| match address {
+            IpAddr::V4(address) => {
+                let [a, b, c, d] = address.octets();
+                let number = u32::from(address);
+                vec![
+                    address.to_string(),
+                    format!("{address}."),
+                    number.to_string(),
+                    format!("0x{number:x}"),
+                    format!("0{number:o}"),
+                    format!("{a}.{b}.{}", u16::from_be_bytes([c, d])),
+                    format!("{a}.{}", u32::from_be_bytes([0, b, c, d])),
+                    format!("0x{a:x}.0{b:o}.{c}.0x{d:X}"),
+                    format!("[::ffff:{address}]"),
+                    format!("[0:0:0:0:0:FFFF:{address}]"),
+                    format!("[64:ff9b::{address}]"),
+                ]
+            }
+            IpAddr::V6(address) => {
+                let full: Vec<_> = address.segments().iter().map(|segment| format!("{segment:04X}")).collect();
+                vec![format!("[{address}]"), format!("[{}]", full.join(":"))]
+            }
+        };
+        for address in FORBIDDEN {
+            for host in spelt(address.parse().unwrap()) {
+                let parsed = parse(&format!("rediss://{host}"), &DIALECT).unwrap_or_else(|found| panic!("{host}: {found:?}"));
+                let mut findings = Vec::new();
+                check_host(parsed.locator.host().unwrap(), &[], &mut findings);
+                assert_eq!(findings.first().map(Finding::rule), Some(&FORBIDDEN_ADDRESS), "{host}");
+            }
+        }
+        for name in METADATA_NAMES {
+            let mut findings = Vec::new();
+            check_host(&Host::Name((*name).to_owned()), &[], &mut findings);
+            assert_eq!(findings.len(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_hosts_means_what_it_says() {
+        let name = |name: &str| Host::Name(name.to_owned());
+        assert!(is_listed(&name("db.example.com"), "*.example.com"));
+        assert!(is_listed(&name("a.db.example.com"), "*.Example.com"));
+        assert!(!is_listed(&name("example.com"), "*.example.com"));
+        assert!(!is_listed(&name("evilexample.com"), "*.example.com"));
+        assert!(!is_listed(&name(".example.com"), "*.example.com"));
+        assert!(is_listed(&name("db.example.com"), "DB.example.com"));
+        assert!(is_listed(&Host::Address("::1".parse().unwrap()), "[::1]"));
+        assert!(!is_listed(&Host::Address("10.0.0.1".parse().unwrap()), "10.0.0.2"));
+    }
+}

@@ -1,0 +1,149 @@
+//! What a certificate says of itself. It is only read after rustls has verified it.
+
+use std::net::IpAddr;
+
+use rustls::pki_types::CertificateDer;
+use x509_cert::Certificate;
+use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::{Decode as _, Reader as _, SliceReader};
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
+use x509_cert::name::Name;
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
+
+use super::{MOST_NAMES, name};
+use crate::report::posture::CertificatePosture;
+use crate::report::text::printable;
+
+/// RFC 3279, 2.3.1.
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+/// RFC 5480, 2.1.1.
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+/// RFC 8410, 3.
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+/// RFC 5480, 2.1.1.1.
+const CURVES: &[(ObjectIdentifier, &str)] = &[
+    (ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"), "ECDSA P-256"),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.34"), "ECDSA P-384"),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.35"), "ECDSA P-521"),
+];
+
+/// Reads a certificate; `None` where it cannot be.
+pub(super) fn read(der: &CertificateDer<'_>) -> Option<CertificatePosture> {
+    let certificate = decoded(der)?;
+    let certificate = certificate.tbs_certificate();
+    Some(CertificatePosture {
+        subject: printable(&name::written(certificate.subject())),
+        issuer: printable(&name::written(certificate.issuer())),
+        names: names(certificate.get_extension().ok()?.map(|(_, names): (bool, SubjectAltName)| names)),
+        key: key(certificate.subject_public_key_info()),
+        not_after: certificate.validity().not_after.to_unix_duration().as_secs(),
+    })
+}
+
+/// What a certificate may be trusted for, as it says itself.
+pub(super) struct Standing {
+    /// `basicConstraints` says `CA:TRUE`. Without the extension it is no authority (RFC 5280, 4.2.1.9).
+    pub(super) is_authority: bool,
+    /// `keyUsage` has `keyCertSign`, or is not there (RFC 5280, 4.2.1.3).
+    pub(super) may_sign: bool,
+    /// `extKeyUsage` has `serverAuth`, or is not there (RFC 5280, 4.2.1.12).
+    pub(super) is_for_servers: bool,
+    /// The first second of its validity, in seconds since 1970.
+    pub(super) not_before: u64,
+    /// The last one.
+    pub(super) not_after: u64,
+    pub(super) subject: Option<Name>,
+}
+
+/// `id-kp-serverAuth` (RFC 5280, 4.2.1.12).
+const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+
+/// Reads what a certificate may be trusted for; `None` if it, or one of these extensions, cannot be read.
+pub(super) fn standing(der: &CertificateDer<'_>) -> Option<Standing> {
+    let certificate = decoded(der)?;
+    let certificate = certificate.tbs_certificate();
+    let constraints: Option<(bool, BasicConstraints)> = certificate.get_extension().ok()?;
+    let usage: Option<(bool, KeyUsage)> = certificate.get_extension().ok()?;
+    let purposes: Option<(bool, ExtendedKeyUsage)> = certificate.get_extension().ok()?;
+    Some(Standing {
+        is_authority: constraints.is_some_and(|(_, constraints)| constraints.ca),
+        may_sign: usage.is_none_or(|(_, usage)| usage.key_cert_sign()),
+        is_for_servers: purposes.is_none_or(|(_, purposes)| purposes.0.contains(&SERVER_AUTH)),
+        not_before: certificate.validity().not_before.to_unix_duration().as_secs(),
+        not_after: certificate.validity().not_after.to_unix_duration().as_secs(),
+        subject: Some(certificate.subject().clone()),
+    })
+}
+
+/// Who issued a certificate.
+pub(super) fn issuer(der: &CertificateDer<'_>) -> Option<Name> {
+    Some(decoded(der)?.tbs_certificate().issuer().clone())
+}
+
+/// In one place: decoding is the largest part of whatever reads one.
+#[inline(never)]
+fn decoded(der: &CertificateDer<'_>) -> Option<Box<Certificate>> {
+    Certificate::from_der(der).ok().map(Box::new)
+}
+
+/// The shortest RSA modulus that is still good, in bits (NIST SP 800-131A; the Baseline Requirements, 6.1.5).
+const SHORTEST_RSA: usize = 2048;
+
+/// Whether a certificate's key can be factored.
+pub(super) fn is_weak(der: &CertificateDer<'_>) -> bool {
+    let Some(certificate) = decoded(der) else { return false };
+    let key = certificate.tbs_certificate().subject_public_key_info();
+    key.algorithm.oid == RSA && key.subject_public_key.as_bytes().and_then(modulus_bits).is_none_or(|bits| bits < SHORTEST_RSA)
+}
+
+fn names(names: Option<SubjectAltName>) -> Vec<String> {
+    let name = |name: &GeneralName| match name {
+        GeneralName::DnsName(name) => Some(printable(name.as_str())),
+        GeneralName::IpAddress(octets) => address(octets.as_bytes()),
+        _ => None,
+    };
+    names.iter().flat_map(|names| &names.0).filter_map(name).take(MOST_NAMES).collect()
+}
+
+fn address(octets: &[u8]) -> Option<String> {
+    let address = match octets.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(octets).ok()?),
+        _ => IpAddr::from(<[u8; 16]>::try_from(octets).ok()?),
+    };
+    Some(address.to_string())
+}
+
+fn key(key: &SubjectPublicKeyInfoOwned) -> String {
+    let parameters = || key.algorithm.parameters.as_ref()?.decode_as::<ObjectIdentifier>().ok();
+    match key.algorithm.oid {
+        RSA => key
+            .subject_public_key
+            .as_bytes()
+            .and_then(modulus_bits)
+            .map_or_else(|| "RSA".to_owned(), |bits| format!("RSA {bits}")),
+        EC => parameters()
+            .and_then(|curve| CURVES.iter().find(|(oid, _)| *oid == curve))
+            .map_or_else(|| "ECDSA".to_owned(), |(_, name)| (*name).to_owned()),
+        ED25519 => "Ed25519".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// How long the modulus of an RSA key is: `RSAPublicKey` is a sequence that begins with it (RFC 3279, 2.3.1).
+fn modulus_bits(key: &[u8]) -> Option<usize> {
+    let mut reader = SliceReader::new(key).ok()?;
+    reader
+        .sequence(|reader| {
+            let modulus = x509_cert::der::asn1::Uint::decode(reader)?;
+            // What follows is the exponent: nothing is asked of it, but the sequence has to be read to its end.
+            let _: x509_cert::der::asn1::Uint = x509_cert::der::asn1::Uint::decode(reader)?;
+            Ok::<_, x509_cert::der::Error>(modulus)
+        })
+        .ok()
+        .map(|modulus| {
+            let bytes = modulus.as_bytes();
+            let zeros = bytes.first().map_or(0, |byte| byte.leading_zeros() as usize);
+            bytes.len() * 8 - zeros
+        })
+}

@@ -1,0 +1,593 @@
+//! The one TLS configuration: rustls with ring, TLS 1.3 and 1.2, and exactly one set of roots.
+//!
+//! The roots are Mozilla's, bundled with this build, or the resource's own authority and nobody else, or the server's own key. No variable of the process and no file of the
+//! system adds one. Sessions are not resumed: each connection sees the certificate, and checks it.
+//!
+//! **The client's certificate** counts as a login if the server asked for it, and got it, on that very
+//! handshake. If there is no password beside it, a handshake in which it was not sent ends there
+//! (`weak_authentication`).
+//!
+//! **Revocation is not checked** (ASVS 5.0, V12.1.4): neither by OCSP nor by a list. A server whose key was
+//! stolen is trusted until its certificate ends. An OCSP answer or a list has to be fetched from a host that
+//! the certificate names, mostly in plaintext and past every rule about addresses; if it cannot be had, a client that
+//! goes on checks nothing, and one that does not is down as often as the authority is. Public authorities
+//! stop offering OCSP for these reasons. What limits the damage: certificates that live for days, as ACME gives
+//! them; a `_PIN`, which a new key replaces at once; a private authority for these services alone, whose `_CA` is
+//! exchanged without a restart (`reattach`, `follow`).
+
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime};
+
+use backing_services_rules::Rule;
+use backing_services_rules::rule::{
+    CERTIFICATE_EXPIRY, MALFORMED_VALUE, OBSOLETE_TLS, UNVERIFIED_TLS, WEAK_AUTHENTICATION, WEAK_CERTIFICATE,
+};
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, CertificateError, ClientConfig, OtherError, ProtocolVersion};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::locator::Host;
+use crate::report::finding::{Failure, FailureKind, Finding};
+use crate::report::posture::{CertificatePosture, ClientCertificatePosture, TlsPosture, TrustPosture};
+use crate::report::refusal::Refusal;
+use crate::report::text::printable;
+
+mod certificate;
+mod client;
+mod name;
+mod provider;
+mod roots;
+mod verifier;
+
+use client::{Requests, Resolver};
+use roots::Roots;
+use verifier::{Distrust, Pin, Record, Seen, Verifier};
+
+/// A certificate with fewer days left warns: two weeks are what a renewal that did not happen by itself takes in an organisation.
+pub(crate) const EXPIRY_NOTICE_DAYS: u64 = 14;
+
+/// A certificate in `_CA` with fewer days left warns. Everything that it issued ends with it, on every
+/// machine that trusts it: that takes longer to exchange than one server's certificate.
+pub(crate) const ANCHOR_NOTICE_DAYS: u64 = 30;
+
+/// Names that a hostile certificate may hold without end: more are not repeated.
+const MOST_NAMES: usize = 20;
+
+/// A TLS configuration, and whom it trusts.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    /// `None` where a pin stands alone.
+    roots: Option<Arc<Roots>>,
+    pins: Arc<[Pin]>,
+    client: Option<Arc<CertifiedKey>>,
+    trust: TrustPosture,
+}
+
+/// Which of a resource's variables cannot be used.
+#[derive(Clone, Copy)]
+pub(crate) enum Part {
+    Ca,
+    ClientCert,
+    ClientKey,
+    Pin,
+}
+
+/// Why a resource's trust cannot be used; the message follows the variable's name.
+#[derive(Clone)]
+pub(crate) struct Unusable {
+    pub(crate) what: Part,
+    pub(crate) rule: &'static Rule,
+    pub(crate) message: &'static str,
+    pub(crate) help: &'static str,
+}
+
+/// The provider, by name: a process default that somebody else installed is not asked.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
+    Arc::clone(&PROVIDER)
+}
+
+/// The group of the key share that goes out unasked: a server that does not have it asks for another one, which is a round trip more.
+#[derive(Clone, Copy)]
+pub(crate) enum FirstShare {
+    /// What rustls begins with.
+    X25519,
+    /// The one that every server has (RFC 8446, 9.1), and some have no other.
+    #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
+    P256,
+}
+
+/// The same provider, with another group in front.
+#[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
+fn provider_with_p256_first() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+        let mut provider = Arc::unwrap_or_clone(provider());
+        if let Some(at) = provider.kx_groups.iter().position(|group| group.name() == rustls::NamedGroup::secp256r1) {
+            provider.kx_groups[..=at].rotate_right(1);
+        }
+        Arc::new(provider)
+    });
+    Arc::clone(&PROVIDER)
+}
+
+fn public_roots() -> Result<Arc<Roots>, Unusable> {
+    static ROOTS: LazyLock<Result<Arc<Roots>, Unusable>> = LazyLock::new(|| Roots::public().map(Arc::new));
+    ROOTS.clone()
+}
+
+/// What a resource's variables say of whom to trust, and of who we are.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Material<'a> {
+    /// The private authority's certificates, in PEM.
+    pub(crate) ca: Option<&'a str>,
+    /// The client's certificate and key, in PEM.
+    pub(crate) client: Option<(&'a str, &'a str)>,
+    /// The server's keys.
+    pub(crate) pins: Option<&'a str>,
+}
+
+impl Tls {
+    /// The configuration for what a resource's variables say; without any, for the public roots.
+    pub(crate) fn new(material: Material<'_>) -> Result<Self, Unusable> {
+        static PUBLIC: LazyLock<Option<Tls>> = LazyLock::new(|| Tls::build(Material::default()).ok());
+        match (material, &*PUBLIC) {
+            (Material { ca: None, client: None, pins: None }, Some(public)) => Ok(public.clone()),
+            _ => Self::build(material),
+        }
+    }
+
+    /// The configuration for the public roots.
+    #[cfg(any(feature = "etcd", feature = "https", feature = "s3"))]
+    pub(crate) fn public() -> Result<Self, Refusal> {
+        Self::new(Material::default()).map_err(|unusable| Finding::new(unusable.rule, unusable.message).into())
+    }
+
+    fn build(material: Material<'_>) -> Result<Self, Unusable> {
+        let pins = match material.pins {
+            None => Vec::new(),
+            Some(text) => verifier::pins(text).ok_or(Unusable {
+                what: Part::Pin,
+                rule: &MALFORMED_VALUE,
+                message: "is not a SHA-256 digest of a public key, nor several",
+                help: "write `sha256//` and the digest in base64; several with a `;` between them",
+            })?,
+        };
+        // A pin alone is trust enough, for it names one key; beside an authority, both have to hold.
+        let (roots, trust) = match material.ca {
+            Some(ca) => (Some(Arc::new(Roots::private(ca)?)), TrustPosture::PrivateCa),
+            None if !pins.is_empty() => (None, TrustPosture::PinnedKey),
+            None => (Some(public_roots()?), TrustPosture::PublicRoots),
+        };
+        let client = material.client.map(client_certificate).transpose()?;
+        Ok(Self { roots, pins: pins.into(), client, trust })
+    }
+
+    /// A configuration of rustls', for one connection or for many.
+    fn config(&self, record: &Record, first: FirstShare, demand: Demand) -> Result<Arc<ClientConfig>, Refusal> {
+        let unusable = |_| {
+            Failure::new(
+                FailureKind::Protocol,
+                "rustls was built without TLS 1.3 and 1.2, or does not take the client certificate",
+                "look at rustls' features, and at `_CLIENT_CERT` and `_CLIENT_KEY`",
+            )
+        };
+        let requests = Requests::default();
+        let verifier = Verifier {
+            roots: self.roots.clone(),
+            pins: Arc::clone(&self.pins),
+            provider: provider(),
+            record: record.clone(),
+            requests: requests.clone(),
+            demands_certificate: demand == Demand::ClientCertificate,
+        };
+        let speaks = match first {
+            FirstShare::X25519 => provider(),
+            #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
+            FirstShare::P256 => provider_with_p256_first(),
+        };
+        let builder = ClientConfig::builder_with_provider(speaks).with_safe_default_protocol_versions().map_err(unusable)?;
+        // "Dangerous" is what rustls calls every verifier that is not its own. This one asks rustls' own, and then for more.
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+        let resolver = Resolver { certificate: self.client.clone(), requests };
+        let mut config = builder.with_client_cert_resolver(Arc::new(resolver));
+        config.resumption = Resumption::disabled();
+        Ok(Arc::new(config))
+    }
+
+    /// Speaks TLS over a connection to `host`; verifies who it is, and learns the rest.
+    pub(crate) async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        host: &Host,
+        connection: T,
+        first: FirstShare,
+        demand: Demand,
+    ) -> Result<(TlsStream<T>, TlsPosture), Refusal> {
+        let record = Record::default();
+        let stream = TlsConnector::from(self.config(&record, first, demand)?)
+            .connect(server_name(host)?, connection)
+            .await
+            .map_err(|error| refusal(&error, self.trust, Some(host)))?;
+        let posture = self.posture(stream.get_ref().1, &record)?;
+        Ok((stream, posture))
+    }
+
+    pub(crate) const fn trust(&self) -> TrustPosture {
+        self.trust
+    }
+
+    /// A configuration for a driver that takes one and keeps its connections to itself, and who will have seen them.
+    pub(crate) fn witnessed(&self, demand: Demand) -> Result<(Arc<ClientConfig>, Witness), Refusal> {
+        let record = Record::default();
+        Ok((self.config(&record, FirstShare::X25519, demand)?, Witness { record, trust: self.trust }))
+    }
+
+    /// Whether `_CA` holds a certificate that stands for itself alone, and is not an authority.
+    pub(crate) fn trusts_a_certificate_alone(&self) -> bool {
+        self.roots.as_ref().is_some_and(|roots| roots.has_any_that_stands_alone())
+    }
+
+    /// What is wrong with the dates of the certificates in `_CA`, whose variable is called so.
+    pub(crate) fn dates(&self, variable: &str, now: SystemTime) -> Vec<Finding> {
+        let Some(roots) = &self.roots else { return Vec::new() };
+        let count = roots.count();
+        let finding = |(at, dates): (usize, roots::Dates)| {
+            let which = if count > 1 { format!(": number {} of {count}", at + 1) } else { String::new() };
+            let finding = Finding::new(&CERTIFICATE_EXPIRY, format!("`{variable}` {}", dates.message(&which))).help(dates.help());
+            if dates.is_a_warning() { finding.warning() } else { finding }
+        };
+        roots.dates(seconds(now)).map(finding).collect()
+    }
+
+    fn posture(&self, connection: &rustls::ClientConnection, record: &Record) -> Result<TlsPosture, Refusal> {
+        let version = match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            _ => return Err(Finding::new(&OBSOLETE_TLS, "the connection speaks neither TLS 1.3 nor TLS 1.2").into()),
+        };
+        let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+        // rustls has a name of its own for the suites of TLS 1.3; IANA's has no version in it.
+        let cipher = cipher.map(|cipher| cipher.replacen("TLS13_", "TLS_", 1));
+        let Seen { certificate, client_certificate, .. } =
+            record.seen().ok_or_else(|| Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be read"))?;
+        Ok(TlsPosture { version, cipher, trust: self.trust, certificate, client_certificate })
+    }
+}
+
+/// What a handshake has to do beside verifying the server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// Nothing.
+    Nothing,
+    /// Send the client's certificate, which is what logs in.
+    ClientCertificate,
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("trust", &self.trust).finish_non_exhaustive()
+    }
+}
+
+/// What a configuration that was given away has seen.
+#[derive(Clone)]
+pub struct Witness {
+    record: Record,
+    trust: TrustPosture,
+}
+
+impl Witness {
+    /// What protects the newest connection that the driver opened; `None` where it has opened none. Which cipher it has is not told.
+    #[must_use]
+    pub fn posture(&self) -> Option<TlsPosture> {
+        let Seen { certificate, version, client_certificate } = self.record.seen()?;
+        Some(TlsPosture { version, cipher: None, trust: self.trust, certificate, client_certificate })
+    }
+
+    /// The same, of a driver that has connected. It cannot have done so without TLS; if a release of it ever does, that ends here.
+    #[cfg(any(feature = "https", feature = "nats"))]
+    pub(crate) fn posture_of_connected(&self) -> Result<TlsPosture, Refusal> {
+        self.posture().ok_or_else(|| Finding::new(&UNVERIFIED_TLS, "the driver has connected without TLS").into())
+    }
+}
+
+impl std::fmt::Debug for Witness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Witness").finish_non_exhaustive()
+    }
+}
+
+/// Reads what rustls said in a driver's error, where it is in there.
+pub(crate) fn refusal_within(
+    error: &(dyn std::error::Error + 'static),
+    trust: TrustPosture,
+    host: Option<&Host>,
+) -> Option<Refusal> {
+    // A chain of errors is as long as whoever made it likes; real ones have some five links.
+    let mut current = Some(error);
+    for _ in 0..16 {
+        let error = current?;
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Some(tls_refusal(tls, trust, host));
+        }
+        current = beneath(error);
+    }
+    None
+}
+
+/// What an error wraps. An `io::Error` hides that from `source()`, and drivers wrap one into another.
+pub(crate) fn beneath<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e (dyn std::error::Error + 'static)> {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}
+
+/// The client's certificate and key, seen to belong together.
+fn client_certificate((cert, key): (&str, &str)) -> Result<Arc<CertifiedKey>, Unusable> {
+    let chain = certificates(cert).ok_or(Unusable {
+        what: Part::ClientCert,
+        rule: &MALFORMED_VALUE,
+        message: "is not a certificate in PEM, with its chain behind it",
+        help: "write what begins with `-----BEGIN CERTIFICATE-----`, with its line breaks",
+    })?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| Unusable {
+        what: Part::ClientKey,
+        rule: &MALFORMED_VALUE,
+        message: "is not an unencrypted private key in PEM",
+        help: "write what begins with `-----BEGIN PRIVATE KEY-----`, with its line breaks",
+    })?;
+    let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|_| Unusable {
+        what: Part::ClientKey,
+        rule: &MALFORMED_VALUE,
+        message: "is of a kind that is not supported, or does not belong to the certificate",
+        help: "write the key that the certificate was issued for: ECDSA P-256 or P-384, Ed25519, or RSA",
+    })?;
+    Ok(Arc::new(certified))
+}
+
+/// Every certificate of a PEM text; `None` where there is none, or one that is damaged.
+fn certificates(text: &str) -> Option<Vec<CertificateDer<'static>>> {
+    let certificates: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    certificates.ok().filter(|certificates| !certificates.is_empty())
+}
+
+fn server_name(host: &Host) -> Result<ServerName<'static>, Refusal> {
+    match host {
+        Host::Address(address) => Ok(ServerName::IpAddress((*address).into())),
+        Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| {
+            Finding::new(&UNVERIFIED_TLS, "its host is no name that a certificate could be for")
+                .help("write the host as its certificate names it")
+                .into()
+        }),
+    }
+}
+
+/// What a certificate with few days left is told.
+pub(crate) fn expiry_notice(certificate: &CertificatePosture, now: SystemTime) -> Option<Finding> {
+    let left = certificate.days_left(now);
+    (left < EXPIRY_NOTICE_DAYS).then(|| {
+        Finding::new(&CERTIFICATE_EXPIRY, format!("the server's certificate expires in {left} days"))
+            .help("renew the certificate")
+            .warning()
+    })
+}
+
+/// The finding that nothing proves who logs in: there is no password, and the client's certificate
+/// was not sent on this connection.
+pub(crate) fn unproven(client: ClientCertificatePosture) -> Option<Finding> {
+    match client {
+        ClientCertificatePosture::NotRequested => Some(not_requested()),
+        ClientCertificatePosture::Withheld => Some(withheld()),
+        ClientCertificatePosture::Sent => None,
+    }
+}
+
+fn not_requested() -> Finding {
+    Finding::new(
+        &WEAK_AUTHENTICATION,
+        "the server did not ask for the client certificate, and there is no password: nothing proves who logs in",
+    )
+    .help(
+        "let the server ask for it (PostgreSQL `ssl_ca_file`, nginx `ssl_verify_client on`, Exim `tls_verify_hosts`), or set \
+         the resource's `_PASSWORD`",
+    )
+}
+
+fn withheld() -> Finding {
+    Finding::new(
+        &WEAK_AUTHENTICATION,
+        "the server asked for a client certificate, and takes no signature that the key in `_CLIENT_KEY` can make",
+    )
+    .help("issue the client certificate for a key that the server takes, such as ECDSA P-256")
+}
+
+/// Reads what rustls says of a handshake that failed, and says it in our own words. What the server sent is only in it where it is names.
+fn refusal(error: &std::io::Error, trust: TrustPosture, host: Option<&Host>) -> Refusal {
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(error) => tls_refusal(error, trust, host),
+        None => broken_off(error),
+    }
+}
+
+fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) -> Refusal {
+    match error {
+        rustls::Error::InvalidCertificate(certificate) => refused_certificate(certificate, trust, host),
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) | rustls::Error::PeerIncompatible(_) => {
+            Finding::new(&OBSOLETE_TLS, "the server speaks neither TLS 1.3 nor TLS 1.2 with a cipher that is still good").into()
+        }
+        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity) => {
+            Finding::new(&OBSOLETE_TLS, "the server shares no TLS version and cipher with this client, or wants a client certificate")
+                .help("enable TLS 1.3 or 1.2 with ECDHE ciphers on the server; if it asks for a client certificate, set `_CLIENT_CERT` and `_CLIENT_KEY`")
+                .into()
+        }
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::AccessDenied,
+        ) => Failure::new(
+            FailureKind::NotAdmitted,
+            "the server does not accept the client certificate, or wants one",
+            "set the resource's `_CLIENT_CERT` and `_CLIENT_KEY` to a certificate that the server's authority issued",
+        )
+        .into(),
+        rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => wrong_name(&[]),
+        rustls::Error::InvalidMessage(_) => {
+            // Whoever answers a ClientHello with something else speaks no TLS on this port.
+            Finding::new(&OBSOLETE_TLS, "what answers on this port does not speak TLS")
+                .help("look at the port; where the server has no TLS, switch it on")
+                .into()
+        }
+        _ => Failure::new(FailureKind::Protocol, "the TLS handshake failed", "look at the server's log: it did not keep to the protocol").into(),
+    }
+}
+
+fn broken_off(error: &std::io::Error) -> Refusal {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof
+        | std::io::ErrorKind::ConnectionReset
+        | std::io::ErrorKind::BrokenPipe
+        | std::io::ErrorKind::ConnectionAborted => Failure::new(
+            FailureKind::Protocol,
+            "the server closed the connection in the middle of the TLS handshake",
+            "look at the port and at the server's log: it may have no TLS there, or no certificate",
+        ),
+        _ => Failure::new(
+            FailureKind::Unreachable,
+            "the connection broke in the middle of the TLS handshake",
+            "look at the network and at the server's log",
+        ),
+    }
+    .into()
+}
+
+fn refused_certificate(error: &CertificateError, trust: TrustPosture, host: Option<&Host>) -> Refusal {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            Finding::new(&CERTIFICATE_EXPIRY, "the server's certificate, or one of its chain, has expired").into()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            Finding::new(&CERTIFICATE_EXPIRY, "the server's certificate, or one of its chain, is not valid yet")
+                .help("look at the clock of this machine and of the authority's")
+                .into()
+        }
+        CertificateError::NotValidForName => wrong_name(&[]),
+        CertificateError::NotValidForNameContext { presented, .. } => wrong_name(presented),
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Finding::new(
+            &WEAK_CERTIFICATE,
+            "the server's certificate, or one of its chain, has a signature or a key that is too weak, or unknown",
+        )
+        .into(),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            Finding::new(&UNVERIFIED_TLS, "the server's certificate is not one for servers")
+                .help("issue one with the extended key usage `serverAuth`")
+                .into()
+        }
+        CertificateError::Revoked => {
+            Finding::new(&UNVERIFIED_TLS, "the server's certificate is revoked").help("issue a new one").into()
+        }
+        CertificateError::Other(OtherError(other)) => match other.downcast_ref() {
+            Some(distrust) => distrusted(distrust, trust, host),
+            // An authority as the server's own certificate, which rustls refuses (RFC 5280, 4.2.1.9), is what comes here in practice.
+            None => Finding::new(
+                &UNVERIFIED_TLS,
+                "the server's certificate cannot be one of a server: it is an authority's own, or is malformed",
+            )
+            .help("issue a certificate for the server (`CA:FALSE`) from the authority; or pin its key in the `_PIN` variable")
+            .into(),
+        },
+        _ => Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be verified")
+            .help("look at the certificate with `openssl x509 -text`")
+            .into(),
+    }
+}
+
+fn distrusted(distrust: &Distrust, trust: TrustPosture, host: Option<&Host>) -> Refusal {
+    let whom = match trust {
+        TrustPosture::PrivateCa | TrustPosture::PrivateCaAndPublicRoots => "the authority in the `_CA` variable",
+        TrustPosture::PublicRoots | TrustPosture::PinnedKey => "a public authority",
+    };
+    let (message, help) = match distrust {
+        Distrust::WeakKey => {
+            return Finding::new(&WEAK_CERTIFICATE, "the server's certificate has an RSA key of fewer than 2048 bits").into();
+        }
+        Distrust::NotRequested => return not_requested().into(),
+        Distrust::Withheld => return withheld().into(),
+        Distrust::NoAuthority => (
+            "the server's certificate was issued by one that is in `_CA` and is not an authority (`CA:FALSE`)".to_owned(),
+            "write the authority's own certificate into the `_CA` variable (`CA:TRUE`, `keyCertSign`); one that is no authority \
+             is trusted only where the server presents that very certificate",
+        ),
+        Distrust::Pin => (
+            "the server's key is none of those that are pinned".to_owned(),
+            "if the server got a new key, add its digest to the `_PIN` variable; if it did not, somebody else answers",
+        ),
+        Distrust::SelfSigned => (
+            format!("the server's certificate is self-signed, and not issued by {whom}"),
+            "write the digest of its key into `_PIN`, or the certificate itself into the `_CA` variable (PEM), where the service takes that",
+        ),
+        Distrust::OnlyItsOwn { issuer } => (
+            format!("the server sends only its own certificate, and its issuer, {issuer}, is not {whom}"),
+            "write the issuer's certificate into the `_CA` variable (PEM): the intermediate one completes the chain that the server should send",
+        ),
+        Distrust::UnknownAuthority { issuer } => (
+            format!("the server's chain ends with {issuer}, which is not {whom}"),
+            "write that authority's certificate into the `_CA` variable (PEM), if it is the one that you expect",
+        ),
+    };
+    // Whose authority it is decides where to get it; a key that changed is another matter.
+    let hint = host.filter(|_| !matches!(distrust, Distrust::Pin)).and_then(provider::hint);
+    Finding::new(&UNVERIFIED_TLS, message).help(hint.unwrap_or(help)).into()
+}
+
+/// The names come out of a certificate: of whoever answered, but verified up to this point.
+fn wrong_name(presented: &[String]) -> Refusal {
+    let message = if presented.is_empty() {
+        "the server's certificate is not valid for the host".to_owned()
+    } else {
+        let names: Vec<_> = presented.iter().take(MOST_NAMES).map(|name| printable(name)).collect();
+        format!("the server's certificate is not valid for the host, but for {}", names.join(", "))
+    };
+    Finding::new(&UNVERIFIED_TLS, message)
+        .help("write the host as the certificate names it, or issue the certificate for the host")
+        .into()
+}
+
+/// How long a TCP connection may take to come about, and a handshake to be done, unless the locator says otherwise: 10 s. Three lost SYNs
+/// are repeated within 7 s (RFC 6298, 2).
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_s_certificate_warns_within_14_days_of_its_end() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(20_000 * 86_400);
+        let ending_in = |left: u64| CertificatePosture {
+            subject: String::new(),
+            issuer: String::new(),
+            names: Vec::new(),
+            key: String::new(),
+            not_after: seconds(now) + left,
+        };
+        assert!(expiry_notice(&ending_in(14 * 86_400), now).is_none());
+        let notice = expiry_notice(&ending_in(14 * 86_400 - 1), now).expect("it is soon");
+        assert!(!notice.is_denied() && notice.message().contains("expires in 13 days"), "{notice}");
+        assert!(expiry_notice(&ending_in(0), now).is_some());
+    }
+}

@@ -1,0 +1,22 @@
+//! A text that is not a value of its field's type.
+
+use std::fmt;
+
+/// A text that is not a value of the type. It says nothing of the text: that may be a secret in the wrong place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Malformed;
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("not a value of this type")
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+impl Default for Malformed {
+    fn default() -> Self {
+        Self
+    }
+}

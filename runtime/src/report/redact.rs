@@ -1,0 +1,574 @@
+//! No text that is shown repeats a secret of ours, whoever says it.
+//!
+//! A service knows the password that it was sent. It can say it back in its version, in an error, in
+//! the name of a certificate, or wherever else a peer is quoted. So every secret of a target is a
+//! [`Guarded`], and a text loses it where it becomes a [`Finding`](crate::Finding), a
+//! [`Failure`](crate::Failure), or the result of [`printable`](crate::posture::printable): these are
+//! all the ways by which a peer's text gets into a report, a posture, an error or a log of this crate.
+//! There is no second way, so no exit has to remember it.
+//!
+//! A secret is found as it is, in capitals, escaped (percent, JSON, Rust, HTML, quotation marks that
+//! are doubled, and two of these inside each other), in base64 of both alphabets at any alignment, and
+//! so also inside `AUTH PLAIN` and `Basic`, and in hexadecimal digits. A peer that puts it into other
+//! letters could as well publish it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::{Deref, Range};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
+
+use secrecy::zeroize::{Zeroize, Zeroizing};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::report::posture::Posture;
+
+/// What stands in its place.
+const REDACTED: &str = "(the password)";
+
+/// A shorter password, which only a waiver admits, occurs in texts by chance: the gap would show it.
+const SHORTEST: usize = 8;
+
+/// How much of it, at least, is taken out at the place where a text was cut.
+const SHORTEST_PART: usize = 4;
+
+/// The fewest characters of base64 that hold a whole password.
+const SHORTEST_BASE64: usize = SHORTEST * 8 / 6 + 1;
+
+/// How often an escaped text is escaped again: a JSON text in a URL in an error of Rust's is three.
+const DEEPEST: usize = 3;
+
+/// How much of a text is searched, in bytes, if only its beginning is shown.
+const LONGEST_SEARCHED: usize = 64 * 1024;
+
+/// A secret that no text repeats, from when this is made until its last clone is gone.
+#[derive(Clone)]
+pub(crate) struct Guarded(Arc<Known>);
+
+struct Known {
+    secret: SecretString,
+    /// Made when it is looked for: most secrets never are.
+    forms: OnceLock<Vec<Form>>,
+}
+
+/// Bytes that may be a secret, or what a reader of escapes makes of one.
+type Form = Zeroizing<Vec<u8>>;
+
+/// The secrets of the process. This holds none of them: a secret ends with whoever logs in with it.
+static GUARDED: RwLock<Vec<Weak<Known>>> = RwLock::new(Vec::new());
+
+impl Guarded {
+    pub(crate) fn new(secret: SecretString) -> Self {
+        let secret = Arc::new(Known { secret, forms: OnceLock::new() });
+        let mut guarded = GUARDED.write().unwrap_or_else(PoisonError::into_inner);
+        guarded.retain(|known| known.strong_count() > 0);
+        guarded.push(Arc::downgrade(&secret));
+        Self(secret)
+    }
+}
+
+impl Known {
+    /// A text may escape some characters of a secret, and not those that look like an escape: so what
+    /// the text stands for is held against what the secret stands for.
+    fn forms(&self) -> &[Form] {
+        self.forms.get_or_init(|| {
+            let mut forms = vec![Zeroizing::new(self.secret.expose_secret().as_bytes().to_vec())];
+            while forms.len() <= DEEPEST
+                && let Some(next) = forms.last().and_then(|form| unescaped(&units(form)))
+                && next.len() >= SHORTEST
+            {
+                forms.push(Zeroizing::new(next.iter().map(|unit| unit.byte).collect()));
+            }
+            forms
+        })
+    }
+}
+
+impl Guarded {
+    /// Whether both are one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.expose_secret() == other.expose_secret()
+    }
+}
+
+impl Deref for Guarded {
+    type Target = SecretString;
+
+    fn deref(&self) -> &SecretString {
+        &self.0.secret
+    }
+}
+
+impl fmt::Debug for Guarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Guarded")
+    }
+}
+
+fn guarded() -> Vec<Arc<Known>> {
+    let guarded = GUARDED.read().unwrap_or_else(PoisonError::into_inner);
+    let living = guarded.iter().filter_map(Weak::upgrade);
+    living.filter(|known| known.secret.expose_secret().chars().nth(SHORTEST - 1).is_some()).collect()
+}
+
+/// A text that may hold what a peer said. What the program's own text says cannot.
+pub(crate) fn redact(text: &mut Cow<'static, str>) {
+    if let Cow::Owned(owned) = text {
+        redact_text(owned);
+    }
+}
+
+/// A text of a peer's, without a secret of ours.
+pub(crate) fn redact_text(text: &mut String) {
+    let found = found_in(text.as_bytes(), false);
+    for range in found.iter().rev() {
+        let range = whole_characters(text, range);
+        text.replace_range(range, REDACTED);
+    }
+}
+
+/// Whether a secret of ours is in what a peer sent.
+#[cfg(any(feature = "amqp", feature = "nats", feature = "redis", feature = "smtp", feature = "tokio-postgres"))]
+pub(crate) fn is_in(bytes: &[u8]) -> bool {
+    !found_in(bytes, false).is_empty()
+}
+
+/// The first `longest` characters of a peer's text, without a secret of ours, and a `…` if that is
+/// not all. The text is searched before it is cut: half a password would not be found.
+pub(crate) fn beginning(text: &str, longest: usize) -> Vec<Piece<'_>> {
+    let end = text.char_indices().nth(longest).map(|(end, _)| end);
+    let searched = match end {
+        Some(_) => &text[..text.floor_char_boundary(LONGEST_SEARCHED)],
+        None => text,
+    };
+    let found = found_in(searched.as_bytes(), searched.len() < text.len());
+    let shown = end.unwrap_or(text.len());
+    let mut pieces = Vec::with_capacity(2 * found.len() + 2);
+    let mut from = 0;
+    for range in found.iter().map(|range| whole_characters(text, range)).take_while(|range| range.start < shown) {
+        pieces.push(Piece::Peers(&text[from..range.start]));
+        pieces.push(Piece::Ours(REDACTED));
+        from = range.end;
+    }
+    pieces.push(Piece::Peers(text.get(from..shown).unwrap_or_default()));
+    if end.is_some() {
+        pieces.push(Piece::Ours("…"));
+    }
+    pieces
+}
+
+/// A piece of a text that is shown.
+pub(crate) enum Piece<'a> {
+    /// What the peer said.
+    Peers(&'a str),
+    /// What stands in its place.
+    Ours(&'static str),
+}
+
+/// A service of a third party may write into a posture what its peer said.
+pub(crate) fn redact_posture(posture: &mut Posture) {
+    let Posture { tls, server, account, privileges, authentication, .. } = posture;
+    let of_server = server.iter_mut().flat_map(|server| [&mut server.product, &mut server.version]);
+    let certificates = tls.iter_mut().map(|tls| &mut tls.certificate);
+    let of_certificate = certificates.flat_map(|certificate| {
+        [&mut certificate.subject, &mut certificate.issuer, &mut certificate.key].into_iter().chain(&mut certificate.names)
+    });
+    of_server.chain(of_certificate).chain(account).chain(privileges).chain(authentication).for_each(redact_text);
+}
+
+/// A range that ends no character in its middle.
+fn whole_characters(text: &str, range: &Range<usize>) -> Range<usize> {
+    text.floor_char_boundary(range.start)..text.ceil_char_boundary(range.end)
+}
+
+/// A byte that a text stands for, and where it is in the text.
+#[derive(Clone, Copy)]
+struct Unit {
+    byte: u8,
+    start: usize,
+    end: usize,
+}
+
+/// Where a text holds one of our secrets: in order, and none within another one.
+fn found_in(text: &[u8], is_cut: bool) -> Vec<Range<usize>> {
+    let secrets = guarded();
+    if secrets.is_empty() {
+        return Vec::new();
+    }
+    let secrets: Vec<_> = secrets.iter().flat_map(|known| known.forms()).collect();
+    let mut found = Vec::new();
+    let mut text = units(text);
+    for _ in 0..=DEEPEST {
+        search(&text, &secrets, is_cut, &mut found);
+        match unescaped(&text) {
+            Some(next) => text = next,
+            None => break,
+        }
+    }
+    merged(found)
+}
+
+impl Zeroize for Unit {
+    fn zeroize(&mut self) {
+        self.byte.zeroize();
+    }
+}
+
+fn units(text: &[u8]) -> Zeroizing<Vec<Unit>> {
+    Zeroizing::new(text.iter().enumerate().map(|(start, &byte)| Unit { byte, start, end: start + 1 }).collect())
+}
+
+fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_by_key(|range| range.start);
+    ranges.dedup_by(|later, earlier| {
+        let overlaps = later.start < earlier.end;
+        if overlaps {
+            earlier.end = earlier.end.max(later.end);
+        }
+        overlaps
+    });
+    ranges
+}
+
+fn search(units: &[Unit], secrets: &[&Form], is_cut: bool, found: &mut Vec<Range<usize>>) {
+    let span = |from: usize, to: usize| units[from].start..units[to - 1].end;
+    for secret in secrets {
+        let length = secret.len();
+        let mut from = 0;
+        while from + length <= units.len() {
+            if is_same(&units[from..from + length], secret) {
+                found.push(span(from, from + length));
+                from += length;
+            } else {
+                from += 1;
+            }
+        }
+        for cut in cuts(units, is_cut) {
+            let begins = |part: &usize| is_same(&units[cut - part..cut], &secret[..*part]);
+            if let Some(part) = (SHORTEST_PART..length.min(cut + 1)).rev().find(begins) {
+                found.push(span(cut - part, cut));
+            }
+        }
+    }
+    let holds = |bytes: &[u8]| {
+        let of = |secret: &&Form| bytes.windows(secret.len()).any(|bytes| bytes.eq_ignore_ascii_case(secret));
+        secrets.iter().any(of)
+    };
+    for run in runs(units, |byte| sextet(byte).is_some(), SHORTEST_BASE64) {
+        let bytes: Vec<_> = units[run.clone()].iter().map(|unit| unit.byte).collect();
+        let is_encoded = |skipped: usize| holds(&decoded(&bytes[skipped..], 6, sextet));
+        if (0..4).any(is_encoded) {
+            let padding = units[run.end..].iter().take_while(|unit| unit.byte == b'=').count();
+            found.push(span(run.start, run.end + padding));
+        }
+    }
+    for run in runs(units, |byte| byte.is_ascii_hexdigit(), 2 * SHORTEST) {
+        let bytes: Vec<_> = units[run.clone()].iter().map(|unit| unit.byte).collect();
+        if (0..2).any(|skipped| holds(&decoded(&bytes[skipped..], 4, digit))) {
+            found.push(span(run.start, run.end));
+        }
+    }
+}
+
+/// Whatever the case of its letters: a name in a certificate or a header loses it on the way.
+fn is_same(units: &[Unit], secret: &[u8]) -> bool {
+    units.iter().zip(secret).all(|(unit, byte)| unit.byte.eq_ignore_ascii_case(byte) || (unit.byte, *byte) == (b'+', b' '))
+}
+
+/// The places where somebody has cut the text.
+fn cuts(units: &[Unit], is_cut: bool) -> impl Iterator<Item = usize> {
+    let ellipses = units.windows("…".len()).enumerate().filter(|(_, units)| is_same(units, "…".as_bytes()));
+    ellipses.map(|(at, _)| at).chain(is_cut.then_some(units.len()))
+}
+
+/// The longest stretches of bytes of a kind.
+fn runs(units: &[Unit], is_of: impl Fn(u8) -> bool, shortest: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let begin = from + units[from..].iter().position(|unit| is_of(unit.byte))?;
+        let length = units[begin..].iter().position(|unit| !is_of(unit.byte));
+        from = length.map_or(units.len(), |length| begin + length);
+        Some(begin..from)
+    })
+    .filter(move |run| run.len() >= shortest)
+}
+
+/// The bytes that digits of so many bits stand for. What is no digit ends them.
+fn decoded(text: &[u8], bits: u32, digit: fn(u8) -> Option<u8>) -> Form {
+    let (mut bytes, mut waiting, mut count) = (Zeroizing::new(Vec::with_capacity(text.len())), 0_u32, 0);
+    for digit in text.iter().map_while(|byte| digit(*byte)) {
+        waiting = waiting << bits | u32::from(digit);
+        count += bits;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((waiting >> count & 0xff) as u8);
+        }
+    }
+    bytes
+}
+
+/// A digit of base64 in either alphabet (RFC 4648, 4 and 5).
+const fn sextet(byte: u8) -> Option<u8> {
+    Some(match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' | b'-' => 62,
+        b'/' | b'_' => 63,
+        _ => return None,
+    })
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+/// What a text stands for that holds an escape; `None` if it holds none.
+fn unescaped(units: &[Unit]) -> Option<Zeroizing<Vec<Unit>>> {
+    // It does not grow: that would leave a copy behind.
+    let mut out = Zeroizing::new(Vec::with_capacity(units.len()));
+    let mut at = 0;
+    let mut is_changed = false;
+    while at < units.len() {
+        match escape(&units[at..]) {
+            Some((bytes, taken)) => {
+                is_changed = true;
+                let (start, end) = (units[at].start, units[at + taken - 1].end);
+                out.extend(bytes.as_bytes().iter().map(|&byte| Unit { byte, start, end }));
+                at += taken;
+            }
+            None => {
+                out.push(units[at]);
+                at += 1;
+            }
+        }
+    }
+    is_changed.then_some(out)
+}
+
+/// What an escape stands for.
+enum Escaped {
+    Byte([u8; 1]),
+    Character([u8; 4], usize),
+}
+
+impl Escaped {
+    fn of(number: u32) -> Option<Self> {
+        let mut bytes = [0; 4];
+        let length = char::from_u32(number)?.encode_utf8(&mut bytes).len();
+        Some(Self::Character(bytes, length))
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Byte(byte) => byte,
+            Self::Character(bytes, length) => &bytes[..*length],
+        }
+    }
+}
+
+/// The escape that a text begins with, and how long it is.
+fn escape(units: &[Unit]) -> Option<(Escaped, usize)> {
+    /// The longest escape that is read.
+    const LONGEST: usize = 12;
+    let mut bytes = [0; LONGEST];
+    let length = units.len().min(LONGEST);
+    for (byte, unit) in bytes.iter_mut().zip(units) {
+        *byte = unit.byte;
+    }
+    let bytes = &bytes[..length];
+    let byte = |digits: &[u8]| number(digits, 16).and_then(|number| Some(Escaped::Byte([u8::try_from(number).ok()?])));
+    match bytes {
+        [b'%', digits @ ..] => Some((byte(digits.get(..2)?)?, 3)),
+        [b'\\', b'x', digits @ ..] => Some((byte(digits.get(..2)?)?, 4)),
+        [b'\\', b'u', b'{', rest @ ..] => {
+            let end = rest.iter().position(|byte| *byte == b'}')?;
+            Some((Escaped::of(number(&rest[..end], 16)?)?, end + 4))
+        }
+        [b'\\', b'u', rest @ ..] => utf16(rest),
+        [b'\\', simple, ..] => {
+            let meant = match simple {
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                b'0' => 0,
+                other => *other,
+            };
+            Some((Escaped::Byte([meant]), 2))
+        }
+        [b'&', rest @ ..] => {
+            let end = rest.iter().position(|byte| *byte == b';')?;
+            Some((entity(&rest[..end])?, end + 2))
+        }
+        [quote @ (b'\'' | b'"' | b'`'), second, ..] if quote == second => Some((Escaped::Byte([*quote]), 2)),
+        _ => None,
+    }
+}
+
+/// JSON's `\uXXXX`, behind the `\u`. Two surrogates are one character.
+fn utf16(rest: &[u8]) -> Option<(Escaped, usize)> {
+    let first = number(rest.get(..4)?, 16)?;
+    if !(0xd800..0xdc00).contains(&first) {
+        return Some((Escaped::of(first)?, 6));
+    }
+    let second = number(rest.get(4..)?.strip_prefix(b"\\u")?.get(..4)?, 16)?.checked_sub(0xdc00)?;
+    Some((Escaped::of(0x1_0000 + ((first - 0xd800) << 10) + second)?, 12))
+}
+
+fn entity(name: &[u8]) -> Option<Escaped> {
+    Escaped::of(match name {
+        b"amp" => u32::from('&'),
+        b"lt" => u32::from('<'),
+        b"gt" => u32::from('>'),
+        b"quot" => u32::from('"'),
+        b"apos" => u32::from('\''),
+        [b'#', b'x' | b'X', digits @ ..] => number(digits, 16)?,
+        [b'#', digits @ ..] => number(digits, 10)?,
+        _ => return None,
+    })
+}
+
+fn number(digits: &[u8], radix: u32) -> Option<u32> {
+    // `from_str_radix` alone would take a sign.
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit);
+    is_number.then(|| u32::from_str_radix(str::from_utf8(digits).ok()?, radix).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::finding::{Failure, FailureKind, Finding};
+    use crate::report::text::printable;
+    use backing_services_rules::rule::UNVERIFIED_TLS;
+
+    /// The registry is the process's: each test has secrets that no other one has.
+    fn shown(text: &str) -> String {
+        let mut text = text.to_owned();
+        redact_text(&mut text);
+        text
+    }
+
+    #[test]
+    fn a_password_is_taken_out_of_a_text() {
+        let _guarded = Guarded::new("tulip-bulb-19".into());
+        for (said, expected) in [
+            ("7.4 tulip-bulb-19, tulip-bulb-19!", "7.4 (the password), (the password)!"),
+            ("7.4 tulip-bul…", "7.4 (the password)…"),
+            ("redis 7.4 tulip… gets no fixes", "redis 7.4 (the password)… gets no fixes"),
+            ("7.4 tul…", "7.4 tul…"),
+            ("tulip and bulbs", "tulip and bulbs"),
+            ("CN=TULIP-BULB-19", "CN=(the password)"),
+            ("tulip-bulb-1tulip-bulb-19", "tulip-bulb-1(the password)"),
+        ] {
+            assert_eq!(shown(said), expected);
+        }
+    }
+
+    #[test]
+    fn a_password_is_found_in_every_encoding() {
+        let _guarded = Guarded::new("p'ä \"%<&\\/\u{1f337}\u{7}7z".into());
+        for said in [
+            "p'ä \"%<&\\/\u{1f337}\u{7}7z",
+            "p%27%C3%A4%20%22%25%3C%26%5C%2F%F0%9F%8C%B7%077z",
+            "p%27%c3%a4+%22%25%3c%26%5c/%f0%9f%8c%b7%077z",
+            r#"p'ä \"%<&\\/🌷\u00077z"#,
+            r#"p\u0027\u00e4 \"%<&\\\/\ud83c\udf37\u00077z"#,
+            r#"p\'ä \"%<&\\/🌷\u{7}7z"#,
+            r#"p\'\u{e4} \"%<&\\/\u{1f337}\x077z"#,
+            r#"p\\'ä \\\"%<&\\\\/🌷\\u{7}7z"#,
+            "p''ä \"%<&\\/\u{1f337}\u{7}7z",
+            "p&#39;ä &quot;%&lt;&amp;\\/\u{1f337}\u{7}7z",
+            "p&#x27;&#xE4; &quot;%&lt;&amp;\\/\u{1f337}&#7;7z",
+            "p%2527%25C3%25A4%2520%2522%2525%253C%2526%255C%252F%25F0%259F%258C%25B7%25077z",
+            "7027c3a42022253c265c2ff09f8cb707377a",
+            "7027C3A42022253C265C2FF09F8CB707377A",
+        ] {
+            assert_eq!(shown(&format!("said: {said}.")), "said: (the password).", "{said}");
+            assert_eq!(printable(&format!("ab {said}\n")), "ab (the password)\\n", "{said}");
+        }
+        // What only looks like an escape is left as it is.
+        for other in ["100%", "%", "\\", "a\\", "%zz", "\\u{", "\\u{110000}", "\\ud83c", "&#;", "&;", "''", "% 2d"] {
+            assert_eq!(shown(other), other);
+        }
+    }
+
+    #[test]
+    fn a_password_is_found_in_base64_whatever_stands_around_it() {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+
+        // Its base64 has digits in which the two alphabets differ.
+        let secret = "krokus>>?ÿ~~?";
+        let _guarded = Guarded::new(secret.into());
+        for before in ["", "\0", "\0u\0", "user:", "ab", "abc"] {
+            for after in ["", "x", "xy", "\0\0\0"] {
+                let plain = format!("{before}{secret}{after}");
+                for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
+                    let encoded = engine.encode(&plain);
+                    for glued in ["AUTH PLAIN ", "token=", "x", "xx", "xxx"] {
+                        let text = shown(&format!("({glued}{encoded})"));
+                        assert!(!text.contains(&encoded[6..10]), "{plain:?} {glued}: {text}");
+                    }
+                }
+            }
+        }
+        let other = STANDARD.encode("another secret altogether");
+        assert_eq!(shown(&other), other);
+    }
+
+    #[test]
+    fn a_text_loses_it_where_it_becomes_ours() {
+        let _guarded = Guarded::new("narcis-bol-23".into());
+        let told = |text: &str| format!("the server says {text}");
+        let finding = Finding::new(&UNVERIFIED_TLS, told("narcis-bol-23")).help(told("narcis%2Dbol%2d23"));
+        assert_eq!(finding.message(), "the server says (the password)");
+        assert_eq!(finding.remedy(), "the server says (the password)");
+        let failure = Failure::new(FailureKind::Protocol, told("narcis-bol-23"), told("bmFyY2lzLWJvbC0yMw=="));
+        assert_eq!(failure.message(), "the server says (the password)");
+        assert_eq!(failure.remedy(), "the server says (the password)");
+    }
+
+    #[test]
+    fn a_text_is_searched_before_it_is_cut() {
+        let _guarded = Guarded::new("hyacint-bol-29".into());
+        let cut = printable(&format!("{}hyacint-bol-29 and more", "x".repeat(190)));
+        assert_eq!(cut, format!("{}(the password)…", "x".repeat(190)));
+        let cut = printable(&format!("{}hyacint-bol-29 and more", "x".repeat(198)));
+        assert_eq!(cut, format!("{}(the password)…", "x".repeat(198)));
+        let whole = printable(&format!("{}hyacint-bol-29", "x".repeat(186)));
+        assert_eq!(whole, format!("{}(the password)", "x".repeat(186)));
+    }
+
+    #[test]
+    fn a_secret_is_guarded_as_long_as_somebody_has_it() {
+        let first = Guarded::new("dahlia-knol-31".into());
+        let second = first.clone();
+        drop(first);
+        assert_eq!(shown("dahlia-knol-31"), "(the password)");
+        drop(second);
+        // Another test may be searching for it at this moment, and holds it until it is done.
+        let is_gone = || shown("dahlia-knol-31") == "dahlia-knol-31";
+        let mut tries = 0..1000;
+        while !is_gone() {
+            assert!(tries.next().is_some(), "it is still guarded");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_password_that_texts_hold_by_chance_is_left_there() {
+        let _guarded = Guarded::new("pion-37".into());
+        assert_eq!(shown("pion-37"), "pion-37");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_said(text in "(\\PC|[%&'\\\\…u{}x0-9a-f]){0,80}", at in 0_usize..80) {
+            let secret = "zonnebloem-41";
+            let _guarded = Guarded::new(secret.into());
+            let at = text.floor_char_boundary(at.min(text.len()));
+            let said = format!("{}{secret}{}", &text[..at], &text[at..]);
+            proptest::prop_assert!(!shown(&said).contains(secret));
+            proptest::prop_assert!(!printable(&said).contains(secret));
+        }
+    }
+}

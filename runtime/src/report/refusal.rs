@@ -1,0 +1,37 @@
+//! Why a service could not be attached: a finding, or a failure.
+
+use std::fmt;
+
+use crate::report::finding::{Failure, Finding};
+
+/// Why a service could not be attached, or does not answer: a rule that is violated, or a failure that no rule is about.
+#[derive(Debug, Clone)]
+pub enum Refusal {
+    /// A rule is violated.
+    Finding(Finding),
+    /// It could not be reached, did not let us in, or did not keep to its protocol.
+    Failure(Failure),
+}
+
+impl From<Finding> for Refusal {
+    fn from(finding: Finding) -> Self {
+        Self::Finding(finding)
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finding(finding) => fmt::Display::fmt(finding, f),
+            Self::Failure(failure) => fmt::Display::fmt(failure, f),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

@@ -1,0 +1,48 @@
+//! Text of a peer's, made safe to print.
+
+use std::fmt::Write as _;
+
+use crate::report::posture::LONGEST_QUOTE;
+
+/// A text of the other end's, made safe to print: control characters, line ends, escape sequences, and characters that are invisible or turn
+/// the direction are escaped, and past [`LONGEST_QUOTE`] it is cut. If it holds a password with which
+/// this process logs in anywhere, `(the password)` stands in its place.
+///
+/// ```
+/// use backing_services::posture::printable;
+/// assert_eq!(printable("16.2\u{1b}[2J\r\nroot:"), r"16.2\u{1b}[2J\r\nroot:");
+/// ```
+#[must_use]
+pub fn printable(text: &str) -> String {
+    printable_up_to(text, LONGEST_QUOTE)
+}
+
+/// As [`printable`], cut past so many characters.
+pub(crate) fn printable_up_to(text: &str, longest: usize) -> String {
+    let mut printed = String::new();
+    for piece in redact::beginning(text, longest) {
+        let text = match piece {
+            Piece::Peers(text) => text,
+            Piece::Ours(text) => {
+                printed.push_str(text);
+                continue;
+            }
+        };
+        for c in text.chars() {
+            if c.is_control() || crate::report::text::is_invisible(c) {
+                // Writing to a `String` does not fail.
+                let _ = write!(printed, "{}", c.escape_default());
+            } else {
+                printed.push(c);
+            }
+        }
+    }
+    printed
+}
+
+/// Characters that are there and cannot be seen, or that turn the direction of what follows.
+pub(crate) fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        // What is no character, and tags, which are letters that nobody sees.
+        || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
+}

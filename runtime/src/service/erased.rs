@@ -1,0 +1,140 @@
+//! A client of a service whose type only the field knows, between connecting and the field.
+
+use std::any::Any;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::net::progress::{self, Step};
+use crate::declare::manifest::Slot;
+use crate::live::generation::Seat;
+use crate::live::resource::Resource;
+use crate::load::facts::Facts;
+use crate::report::redact;
+use crate::report::finding::Finding;
+use crate::report::posture::Posture;
+use crate::report::refusal::Refusal;
+use crate::service::{Attachment, Service, credentials};
+use crate::service::target::Target;
+
+/// A service that is being connected to.
+pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<Connected, Refusal>> + Send>>;
+
+/// A resource that is being closed.
+pub(crate) type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What has been connected, and what is asked of it before the field gets it.
+pub(crate) struct Connected {
+    pub(crate) findings: Vec<Finding>,
+    client: Box<dyn Any + Send + Sync>,
+    pub(crate) posture: Posture,
+    seal: fn(Box<dyn Any + Send + Sync>, Posture, Facts, Arc<Seat>) -> Slot,
+    abandon: fn(Box<dyn Any + Send + Sync>) -> Closing,
+}
+
+/// Connects, and forgets the service's type. This is the one way to a service's `connect`.
+pub(crate) fn connect<S: Service>(target: Arc<Target>) -> Connecting {
+    Box::pin(async move {
+        let Attachment { client, mut posture, mut findings } = S::connect(&target).await?;
+        findings.extend(target.findings_of_trust(posture.tls.as_ref(), &findings));
+        redact::redact_posture(&mut posture);
+        Ok(Connected::of::<S>(client, posture, findings))
+    })
+}
+
+impl Connected {
+    pub(crate) fn of<S: Service>(client: S::Client, posture: Posture, findings: Vec<Finding>) -> Self {
+        Self { findings, client: Box::new(client), posture, seal: seal::<S>, abandon: abandon::<S> }
+    }
+
+    /// The same, and what was found before it was connected to.
+    pub(crate) fn with_findings(mut self, findings: Vec<Finding>) -> Self {
+        self.findings.splice(..0, findings);
+        self
+    }
+
+    /// The `Resource<S>`.
+    pub(crate) fn into_resource(self, facts: Facts, seat: Arc<Seat>) -> Slot {
+        (self.seal)(self.client, self.posture, facts, seat)
+    }
+
+    /// The client with its type, and the posture.
+    pub(crate) fn into_parts<S: Service>(self) -> (S::Client, Posture) {
+        (*downcast::<S>(self.client), self.posture)
+    }
+
+    /// The client.
+    pub(crate) fn client<S: Service>(&self) -> Option<&S::Client> {
+        self.client.downcast_ref()
+    }
+
+    /// Closes the client, of which nothing will come.
+    pub(crate) fn abandon(self) -> Closing {
+        (self.abandon)(self.client)
+    }
+
+    /// What was learnt, and the client's end.
+    pub(crate) fn into_closing(self) -> (Posture, Vec<Finding>, Closing) {
+        (self.posture, self.findings, (self.abandon)(self.client))
+    }
+}
+
+fn seal<S: Service>(client: Box<dyn Any + Send + Sync>, posture: Posture, facts: Facts, seat: Arc<Seat>) -> Slot {
+    Box::new(Resource::<S>::new(*downcast::<S>(client), posture, facts, seat))
+}
+
+fn abandon<S: Service>(client: Box<dyn Any + Send + Sync>) -> Closing {
+    let client = downcast::<S>(client);
+    Box::pin(async move { S::close(&client).await })
+}
+
+fn downcast<S: Service>(client: Box<dyn Any + Send + Sync>) -> Box<S::Client> {
+    client.downcast().unwrap_or_else(|_| unreachable!("the client and its functions come from one service"))
+}
+
+/// A service, as the manifest knows it: without its type.
+pub(crate) struct ServiceEntry {
+    pub(crate) name: &'static str,
+    pub(crate) schemes: &'static [Scheme],
+    pub(crate) parameters: &'static [Parameter],
+    pub(crate) login: Login,
+    pub(crate) privileges: &'static [Grantable],
+    pub(crate) grants: fn(&Grants) -> Option<String>,
+    #[cfg(feature = "cli")]
+    pub(crate) container: fn(&Grants) -> Option<Container>,
+    pub(crate) path: Option<&'static str>,
+    pub(crate) secret_path: bool,
+    pub(crate) ambient: &'static [&'static str],
+    pub(crate) pins: bool,
+    pub(crate) endpoint: Option<fn(&Locator) -> Option<String>>,
+    pub(crate) check: fn(&Target) -> Vec<Finding>,
+    pub(crate) connect: fn(std::sync::Arc<Target>) -> crate::service::erased::Connecting,
+}
+
+impl fmt::Debug for ServiceEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Forgets a service's type.
+pub(crate) trait Erased: Service {
+    const ENTRY: &'static ServiceEntry = &ServiceEntry {
+        name: Self::NAME,
+        schemes: Self::SCHEMES,
+        parameters: Self::PARAMETERS,
+        login: Self::LOGIN,
+        privileges: Self::PRIVILEGES,
+        grants: Self::grants,
+        #[cfg(feature = "cli")]
+        container: Self::container,
+        path: Self::PATH,
+        secret_path: Self::SECRET_PATH,
+        ambient: Self::AMBIENT,
+        pins: Self::PINS,
+        endpoint: Self::ENDPOINT,
+        check: Self::check,
+        connect: crate::service::erased::connect::<Self>,
+    };
+}
+
+impl<S: Service> Erased for S {}

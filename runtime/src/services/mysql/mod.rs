@@ -1,0 +1,460 @@
+//! MySQL and MariaDB, through [`sqlx::MySqlPool`].
+//!
+//! # Locator
+//! `mysql://user:password@host:port/database`, or `mariadb://`. The port is 3306 unless the locator says otherwise; without a path, no database is chosen. Its
+//! parameters:
+//!
+//! | parameter | meaning | default |
+//! |---|---|---|
+//! | `ssl-mode` | accepted where it asks for TLS, and without effect: verification is always full; so are `sslmode`, `ssl` and `tls` | |
+//! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
+//! | `statement_timeout` | milliseconds until the server ends a statement, 1 to 86 400 000: `max_statement_time` on MariaDB, and `max_execution_time` on MySQL, which only bounds `SELECT` | 30 000, more than a request may take |
+//! | `max_connections` | size of the pool, 1 to 1000 | 10, sqlx's own |
+//!
+//! # How it is attached
+//! 1. **A first connection of our own.** The server speaks first. A greeting without TLS ends the attempt, and nothing has been said; TLS is then asked for in
+//!    the protocol's words, which name nobody. The handshake is ours: it trusts the resource's `_CA` and nothing else, or the public roots. Then the user
+//!    is named, together with a way to authenticate that nobody has, and the server says which one the account has. No password, and no proof of one, has
+//!    been sent. The connection is closed. A client certificate stands in for a password that is not there, if the server asked for it in that handshake and
+//!    got it; if not, nobody is named to the server. That the account demands it (`REQUIRE X509`) is for its creator to see to: the server does not say.
+//! 2. **The pool**, whose options are made by setters, with `VERIFY_IDENTITY`. Its first connection is opened.
+//! 3. **The probe**, two round trips: it fixes the settings that could change what it asks; then who this is, what `Ssl_cipher` says of the connection, and what is granted; then what bounds a statement's time, and what is
+//!    granted to the roles that the account may take on. See below for what is made of it.
+//!
+//! **Credentials that are fetched** are renewed in place: connections that are open stay open, and the next ones log in with the new password.
+//!
+//! # How an account may authenticate
+//!
+//! | plugin | verdict | why |
+//! |---|---|---|
+//! | `caching_sha2_password` | accepted | a salted proof; the first time after the server began, the password itself, within verified TLS |
+//! | `mysql_native_password`, on MariaDB | warns | a proof by SHA-1, and whoever has the server's table of accounts can log in with it. sqlx speaks neither `ed25519` nor `parsec`, so there is nothing better to ask for; verified TLS keeps the proof from anybody else. Make the password a generated one, or `REQUIRE X509` |
+//! | `mysql_native_password`, on MySQL | `weak_authentication` | the same, where there is something better |
+//! | `sha256_password`, `mysql_clear_password`, PAM's `dialog`; none at all | `weak_authentication` | the password in cleartext, though within verified TLS, or no proof |
+//! | `mysql_old_password` | refused | a hash from before 2004 |
+//! | any other | refused | sqlx does not speak it |
+//!
+//! Where `weak_authentication` is waived, those that sqlx speaks are accepted.
+//!
+//! # What a server may send
+//! On the first connection, packets of 4 KiB. On sqlx's own, see below.
+//!
+//! # What sqlx leaves open
+//! Each is in the posture's remarks too.
+//! - It trusts the public roots beside the resource's `_CA`. Our own connection does not, but only sqlx's carry data. The posture's trust is
+//!   [`PrivateCaAndPublicRoots`](crate::posture::TrustPosture::PrivateCaAndPublicRoots).
+//! - It would make an authority of every certificate in `_CA`: one that is none (`CA:FALSE`) is refused there.
+//! - Whether a later connection asked for the client certificate, it does not say.
+//! - It accepts any authentication that the server names, on every connection of the pool; a verified server that turns hostile and names
+//!   `mysql_clear_password` in its greeting gets the password. Nobody else does: `VERIFY_IDENTITY` comes first. Where plaintext is waived, nothing comes
+//!   first, and whoever is on the path gets it.
+//! - Where the server does not accept the credentials any more, each call asks it again: an account that locks itself after some failures will be locked.
+//! - It does not bound a response, and panics at some malformed packets (`caching_sha2_password`'s second message may be empty): a verified server that
+//!   turns hostile can waste this process' time and memory, and end the task that asked.
+//! - It does not let go of its thread as long as the server keeps sending: a verified server that turns hostile can hold a thread, and with it the deadline
+//!   of attaching, for as long as it likes.
+//! - It lets a statement be several (`CLIENT_MULTI_STATEMENTS`): bind values, and never paste them into a statement.
+//! - It resolves the host again for each connection, and holds no address against the rules: the certificate has to be the host's all the same.
+//! - It takes no verifier of ours: `_PIN` is refused.
+//! - Its public roots are bundled, unless another crate of the program enables its feature `tls-rustls-ring-native-roots` or `tls-native-tls`: then they are
+//!   the system's, which are whatever `SSL_CERT_FILE` and `SSL_CERT_DIR` name. So these two are refused (`ambient_override`), whichever features are enabled:
+//!   a service cannot see that. Distroless images and Nix set them. Unset them for the process, or set them to nothing, where a container cannot unset what its
+//!   image sets. Give this resource its authority by `_CA`. The variables are checked when the resource is attached or attached again, not
+//!   later. sqlx reads no other variable for MySQL.
+//!
+//! It never sends a file that a server asks for (`LOCAL INFILE`): it has no code for that. And it reads no variable of the process.
+#![doc = include_str!("account.md")]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use backing_services_rules::Scheme;
+use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
+use secrecy::ExposeSecret as _;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions, MySqlRow, MySqlSslMode};
+use sqlx::{AssertSqlSafe, MySqlPool, Row as _};
+
+use self::account::Account;
+use self::grants::{Grants, Naming, Product};
+use super::sqlx as driver;
+use crate::locator::Host;
+use crate::locator::dialect::{Login, Parameter};
+use crate::needs::Grantable;
+use crate::net::time::within;
+use crate::report::finding::{Failure, FailureKind, Finding};
+use crate::report::posture::{Posture, ServerPosture};
+use crate::report::refusal::Refusal;
+use crate::report::text::printable;
+use crate::service::{Attachment, Service};
+use crate::service::container::Container;
+use crate::service::target::Target;
+use crate::services::sqlx::Unproven;
+
+mod account;
+mod container;
+mod grants;
+mod preflight;
+mod vocabulary;
+
+/// MySQL and MariaDB. See [the module](self) for the locator, and for how it is attached.
+#[derive(Clone, Copy, Debug)]
+pub struct MySql;
+
+/// How long a statement may take unless the locator says otherwise: 30 s.
+const STATEMENT_TIMEOUT: u64 = 30_000;
+
+/// How many connections a pool has unless the locator says otherwise.
+const MAX_CONNECTIONS: u64 = 10;
+
+#[diagnostic::do_not_recommend]
+impl Service for MySql {
+    type Client = MySqlPool;
+
+    const NAME: &'static str = "MySQL";
+    const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("mysql"), Scheme::upgraded("mariadb")];
+    const PATH: Option<&'static str> = Some("the database's name");
+    const PRIVILEGES: &'static [Grantable] = vocabulary::PRIVILEGES;
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::tls("ssl-mode"),
+        Parameter::tls("sslmode"),
+        Parameter::tls("ssl"),
+        Parameter::tls("tls"),
+        Parameter::tls("require_ssl"),
+        Parameter::tls("verify_ca"),
+        Parameter::tls("verify_identity"),
+        Parameter::number("connect_timeout", 1, 300),
+        Parameter::number("statement_timeout", 1, 86_400_000),
+        Parameter::number("max_connections", 1, 1000),
+        Parameter::refused("socket", "remove it: the server is reached by its host, under TLS"),
+        Parameter::refused("prefer_socket", "remove it: the server is reached by its host, under TLS"),
+        Parameter::refused("ssl-ca", "remove it; the authority's certificate goes into the resource's `_CA` variable"),
+        Parameter::refused("ssl-cert", "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable"),
+        Parameter::refused("ssl-key", "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable"),
+        Parameter::refused("built_in_roots", "remove it; an authority in the resource's `_CA` variable replaces the public ones"),
+        Parameter::refused("enable_cleartext_plugin", "remove it: the password is not sent in cleartext"),
+        Parameter::refused("secure_auth", "remove it: there is no authentication from before MySQL 4.1"),
+        Parameter::refused("compression", "remove it: the driver has none"),
+        Parameter::refused("local-infile", "remove it: the driver sends no file that a server asks for"),
+        Parameter::refused("max_allowed_packet", "remove it: the driver cannot bound what a server sends"),
+    ];
+    const AMBIENT: &'static [&'static str] = &driver::AMBIENT;
+    const LOGIN: Login = Login::UserAndPassword;
+    const PINS: bool = false;
+
+    fn check(target: &Target) -> Vec<Finding> {
+        if target.locator().path().contains('/') {
+            let finding = Finding::new(&MALFORMED_LOCATOR, "its path has more than one part");
+            return vec![finding.help("write one database's name, or none")];
+        }
+        if target.locator().path().is_empty() && target.needs().is_some_and(vocabulary::needs_a_database) {
+            let finding = Finding::new(&MALFORMED_LOCATOR, "it names no database, and `needs` names something without one");
+            return vec![finding.help("write the database's name behind the host, or before a dot in `needs`")];
+        }
+        Vec::new()
+    }
+
+    fn grants(grants: &crate::service::grants::Grants) -> Option<String> {
+        Some(vocabulary::grants(grants))
+    }
+
+    fn container(grants: &crate::service::grants::Grants) -> Option<Container> {
+        container::container(grants)
+    }
+
+    async fn connect(target: &Target) -> Result<Attachment<MySqlPool>, Refusal> {
+        let mut posture = Posture::of::<Self>(target);
+        let seen = preflight::run(target, user(target)).await?;
+        let by_certificate = target.is_login_by_certificate(seen.tls.as_ref());
+        posture.authentication = Some(if by_certificate { "client certificate" } else { seen.plugin.name() }.to_owned());
+        posture.tls = seen.tls.map(driver::as_trusted);
+        if let Some(tls) = &posture.tls {
+            posture.remarks.extend(REMARKS);
+            posture.remarks.push(driver::remark_on_trust(tls.trust));
+        }
+
+        let bound = Arc::new(OnceLock::new());
+        let pool = pool(target, Arc::clone(&bound))?;
+        let mut connection = match within(target.connect_timeout().min(target.time_left()), pool.acquire()).await {
+            Ok(Ok(connection)) => Unproven::new(connection),
+            Ok(Err(error)) => return Err(refusal(&error)),
+            Err(timed_out) => return Err(timed_out.into()),
+        };
+        let account = match within(target.time_left(), probe(connection.get().ok_or_else(no_answer)?, target, &bound)).await {
+            Ok(Ok(account)) => account,
+            Ok(Err(refusal)) => return Err(refusal),
+            Err(timed_out) => return Err(timed_out.into()),
+        };
+        // One that has taken on roles to look at them is not the one that it was.
+        if !account.took_roles {
+            connection.keep();
+        }
+
+        let findings = account.findings(target, seen.plugin, posture.tls.as_ref().map(|tls| tls.version));
+        let product = if account.product.is_mariadb { "MariaDB" } else { "MySQL" };
+        posture.server = Some(ServerPosture::new(product, &account.version));
+        posture.account = Some(printable(&account.user));
+        if account.is_renamed(user(target)) {
+            posture.remarks.push(RENAMED);
+        }
+        posture.privileges = account.privileges();
+        Ok(Attachment::new(pool, posture).with_findings(findings))
+    }
+
+    async fn renew(pool: &MySqlPool, target: &Target) -> Result<bool, Refusal> {
+        pool.set_connect_options(options(target)?);
+        Ok(true)
+    }
+
+    async fn make_ready(pool: &MySqlPool, former: &MySqlPool) {
+        driver::make_ready(pool, former).await;
+    }
+
+    async fn health(pool: &MySqlPool) -> Result<(), Refusal> {
+        match sqlx::raw_sql("SELECT 1").execute(pool).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(refusal(&error)),
+        }
+    }
+
+    async fn close(pool: &MySqlPool) {
+        pool.close().await;
+    }
+}
+
+/// What holds of every connection that sqlx opens.
+const REMARKS: [&str; 3] = [
+    "sqlx accepts any way of authenticating that the verified server names, the password in cleartext among them; the way above is what the server asked for when it was attached",
+    "sqlx resolves the host anew for each connection, does not bound what a server's response has, and panics at some malformed ones",
+    "sqlx lets one statement be several: values have to be bound, never pasted in",
+];
+
+/// What holds where the account that the server reports is not the one that was asked for.
+const RENAMED: &str = "the server reports another account than the one that was asked for: a proxy in \
+    between, or the server itself (`PROXY`, an account without a name), renames it; the privileges are \
+    those of the reported account";
+
+fn user(target: &Target) -> &str {
+    // `MISSING_CREDENTIALS` can be waived. sqlx would be `root` then; nobody is who has no name.
+    target.user().unwrap_or_default()
+}
+
+/// How each connection of a pool is made.
+fn options(target: &Target) -> Result<MySqlConnectOptions, Refusal> {
+    let locator = target.locator();
+    let host = match locator.host() {
+        Some(Host::Name(name)) => name.clone(),
+        Some(Host::Address(address)) => address.to_string(),
+        None => return Err(Failure::new(FailureKind::Unresolved, "its locator has no host", "write the host").into()),
+    };
+    let mut options = MySqlConnectOptions::new()
+        .host(&host)
+        .port(locator.port())
+        .username(user(target))
+        .enable_cleartext_plugin(target.waives(&WEAK_AUTHENTICATION) && !target.is_plaintext())
+        .ssl_mode(if target.is_plaintext() { MySqlSslMode::Disabled } else { MySqlSslMode::VerifyIdentity });
+    if !locator.path().is_empty() {
+        options = options.database(locator.path());
+    }
+    if let Some(password) = target.password() {
+        options = options.password(password.expose_secret());
+    }
+    if let Some(ca) = target.private_ca() {
+        options = options.ssl_ca_from_pem(ca.expose_secret().as_bytes().to_vec());
+    }
+    if let Some((cert, key)) = target.client_certificate() {
+        options = options.ssl_client_cert_from_pem(cert.expose_secret()).ssl_client_key_from_pem(key.expose_secret());
+    }
+    Ok(options)
+}
+
+/// A pool that has no connection yet. `bound` is what bounds a connection's statements, as soon as it is known which server this is.
+fn pool(target: &Target, bound: Arc<OnceLock<String>>) -> Result<MySqlPool, Refusal> {
+    let options = options(target)?;
+    let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
+    // The first connection is the probe's, which finds out what bounds it.
+    let first = Arc::new(AtomicBool::new(true));
+    Ok(MySqlPoolOptions::new()
+        .max_connections(u32::try_from(most).unwrap_or(u32::MAX))
+        .acquire_timeout(target.connect_timeout())
+        .after_connect(move |connection, _| {
+            let is_first = first.swap(false, Ordering::Relaxed);
+            let bound = bound.get().cloned();
+            Box::pin(async move {
+                // The pool logs this error: it gets one without the server's words.
+                let unbounded = || sqlx::Error::Protocol("the statement's time could not be bounded".into());
+                match bound {
+                    _ if is_first => Ok(()),
+                    None => Err(unbounded()),
+                    Some(bound) => {
+                        sqlx::raw_sql(AssertSqlSafe(bound)).execute(connection).await.map(drop).map_err(|_| unbounded())
+                    }
+                }
+            })
+        })
+        .connect_lazy_with(options))
+}
+
+/// How many roles are looked at.
+const MOST_ROLES: usize = 32;
+
+/// How many lines of grants are believed.
+const MOST_GRANTS: usize = 10_000;
+
+/// The session's settings that can change what the probe's statements mean, or what their answers
+/// show, without an error; each with the value that it has while the probe asks. `account.md` has
+/// the reasons.
+const FIXED: [(&str, &str); 3] =
+    [("sql_mode", "''"), ("sql_select_limit", "18446744073709551615"), ("sql_quote_show_create", "1")];
+
+/// The probe's first statement: fixes the settings, and keeps what they were.
+fn fixing() -> String {
+    let fixed = FIXED.map(|(name, value)| format!("@backing_services_{name} = @@SESSION.{name}, SESSION {name} = {value}"));
+    format!("SET {}", fixed.join(", "))
+}
+
+/// Restores the settings: the connection becomes one of the pool's, which are all alike. It goes
+/// on after the assignments of another `SET`.
+fn restoring() -> String {
+    let restored = FIXED.map(|(name, _)| format!(", SESSION {name} = @backing_services_{name}, @backing_services_{name} = NULL"));
+    restored.concat()
+}
+
+/// Who we are, how names are compared, and what we are granted. Each result has another number of columns, by which its rows are known. Without `FOR`, it tells of
+/// MariaDB's `PUBLIC` and of MySQL's mandatory roles too.
+const QUESTION: &str = "SELECT VERSION(), CURRENT_USER(), USER(), @@GLOBAL.lower_case_table_names; \
+    SHOW SESSION STATUS WHERE Variable_name IN ('Ssl_cipher', 'Ssl_version'); SHOW GLOBAL VARIABLES LIKE 'partial_revokes'; \
+    SELECT SCHEMA_NAME, 0, 0, 0, 0 FROM information_schema.SCHEMATA LIMIT 1000; SHOW GRANTS";
+
+/// What stands between the results of several roles.
+const MARK: &str = "SELECT 0, 0, 0, 0";
+
+/// Two round trips. It fails closed: no row, one too many, a NULL, a text that is none, or a grant that cannot be read is no answer.
+async fn probe(connection: &mut MySqlConnection, target: &Target, bound: &OnceLock<String>) -> Result<Account, Refusal> {
+    let mut account = read(&rows(connection, &format!("{}; {QUESTION}", fixing())).await?)?;
+
+    let statement = account.bound(target.locator().number("statement_timeout").unwrap_or(STATEMENT_TIMEOUT));
+    let mut roles = account.grants.roles();
+    if account.product.is_mariadb {
+        // What is active has been told of.
+        roles.retain(|role| !account.grants.tells_of(role));
+    }
+    if roles.len() > MOST_ROLES {
+        return Err(no_answer());
+    }
+    account.took_roles = !roles.is_empty();
+    // A connection that takes on roles is closed: until then, the settings stay fixed.
+    let restored = if roles.is_empty() { restoring() } else { String::new() };
+    let mut statements = vec![statement.clone() + &restored];
+    if account.product.is_mariadb {
+        statements.extend(roles.iter().map(|role| format!("{MARK}; SET ROLE {role}; SHOW GRANTS FOR CURRENT_ROLE()")));
+    } else if !roles.is_empty() {
+        statements.push("SET ROLE NONE; SHOW GRANTS FOR CURRENT_USER()".to_owned());
+        statements.extend(roles.iter().map(|role| format!("{MARK}; SHOW GRANTS FOR CURRENT_USER() USING {role}")));
+    }
+    let answers = rows(connection, &statements.join("; ")).await?;
+    let _ = bound.set(statement);
+
+    let mut answers = answers.split(|row| row.len() == MARK_COLUMNS);
+    let first = answers.next().unwrap_or_default();
+    let answers: Vec<_> = answers.collect();
+    // Where nobody is asked for, there is no mark.
+    if answers.len() != roles.len() || account.product.is_mariadb && !first.is_empty() {
+        return Err(no_answer());
+    }
+    if account.product.is_mariadb {
+        for (role, answer) in roles.iter().zip(answers) {
+            read_grants(&mut account.grants, answer, false)?;
+            if !account.grants.tells_of(role) {
+                return Err(no_answer());
+            }
+        }
+    } else if !roles.is_empty() {
+        let told = |answer: &[MySqlRow]| {
+            let mut grants = Grants::new(&account.user);
+            read_grants(&mut grants, answer, false).map(|()| grants)
+        };
+        let mut own = told(first)?;
+        own.list.values_mut().for_each(|is_active| *is_active = true);
+        let with: Vec<_> =
+            roles.into_iter().zip(answers).map(|(role, answer)| Ok((role, told(answer)?))).collect::<Result<_, Refusal>>()?;
+        account.grants.attribute(own, with);
+    }
+    Ok(account)
+}
+
+/// The columns of [`MARK`].
+const MARK_COLUMNS: usize = 4;
+
+fn read(rows: &[MySqlRow]) -> Result<Account, Refusal> {
+    let (mut who, mut tls, mut tls_version, mut is_literal) = (None, None, None, None);
+    let (mut schemas, mut lines) = (Vec::new(), Vec::new());
+    for row in rows {
+        let is_first = match row.len() {
+            4 => who.replace((text(row, 0)?, text(row, 1)?, text(row, 2)?, text(row, 3)?)).is_none(),
+            2 => match text(row, 0)?.to_ascii_lowercase().as_str() {
+                "ssl_cipher" => tls.replace(!text(row, 1)?.is_empty()).is_none(),
+                "ssl_version" => tls_version.replace(text(row, 1)?).is_none(),
+                "partial_revokes" => is_literal.replace(text(row, 1)? != "OFF").is_none(),
+                _ => false,
+            },
+            5 => {
+                schemas.push(text(row, 0)?);
+                true
+            }
+            1 => {
+                lines.push(row);
+                true
+            }
+            _ => false,
+        };
+        if !is_first {
+            return Err(no_answer());
+        }
+    }
+    let ((version, user, login, case), is_tls) = (who.ok_or_else(no_answer)?, tls.ok_or_else(no_answer)?);
+    let naming = Naming { ignores_case: case != "0", is_literal: is_literal.unwrap_or_default() };
+    let (product, mut grants) = (Product::of(&version), Grants::new(&user));
+    read_grants(&mut grants, lines, true)?;
+    // Everybody is shown one schema, at least: where the schemas are told of.
+    if !grants.tells_of(&grants.account) || schemas.is_empty() {
+        return Err(no_answer());
+    }
+    grants.explain(&schemas, naming).ok_or_else(no_answer)?;
+    let tls_version = tls_version.unwrap_or_default();
+    Ok(Account { user, login, version, product, naming, grants, is_tls, tls_version, took_roles: false })
+}
+
+fn read_grants<'a>(grants: &mut Grants, lines: impl IntoIterator<Item = &'a MySqlRow>, is_active: bool) -> Result<(), Refusal> {
+    let mut count = 0;
+    for line in lines {
+        count += 1;
+        if line.len() != 1 || count > MOST_GRANTS {
+            return Err(no_answer());
+        }
+        grants.read(&text(line, 0)?, is_active).ok_or_else(no_answer)?;
+    }
+    if count == 0 { Err(no_answer()) } else { Ok(()) }
+}
+
+async fn rows(connection: &mut MySqlConnection, statement: &str) -> Result<Vec<MySqlRow>, Refusal> {
+    let statement = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()));
+    statement.fetch_all(connection).await.map_err(|error| refusal(&error))
+}
+
+/// A column that is text; which of its kinds differs between the products.
+fn text(row: &MySqlRow, column: usize) -> Result<String, Refusal> {
+    row.try_get_unchecked(column).map_err(|_| no_answer())
+}
+
+fn no_answer() -> Refusal {
+    Finding::new(&SUPERUSER_ACCOUNT, "the server does not say what the account may do")
+        .help("look at what answers: MySQL and MariaDB tell every account what it is granted")
+        .into()
+}
+
+/// Reads an error of the driver's. Of what the server said, only the error's number decides; none of it is repeated.
+fn refusal(error: &sqlx::Error) -> Refusal {
+    let sqlx::Error::Database(database) = error else { return driver::failure(error).into() };
+    let number = database.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
+    preflight::server_error(number).into()
+}

@@ -1,0 +1,234 @@
+//! What the services for PostgreSQL share: how TLS is asked for, what the server answers, who it says that we are, and what we may do.
+//!
+//! Protocol: PostgreSQL documentation, 54.2 and 54.7.
+
+use backing_services_rules::rule::{MALFORMED_LOCATOR, OPPORTUNISTIC_TLS};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::net::time::within;
+use crate::net::tls::FirstShare;
+use crate::report::finding::{Failure, FailureKind, Finding};
+use crate::report::refusal::Refusal;
+use crate::service::dial::Dialled;
+use crate::service::target::Target;
+
+pub(super) use self::account::{Account, COLUMNS, Row, no_answer, question};
+pub(super) use self::container::container;
+pub(super) use self::vocabulary::{PRIVILEGES, grants};
+
+mod account;
+mod container;
+mod vocabulary;
+
+/// `SSLRequest`: a length of 8 and the code 80877103.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
+/// How long a statement may take unless the locator says otherwise: 30 s.
+const STATEMENT_TIMEOUT: u64 = 30_000;
+
+/// How many connections a pool has unless the locator says otherwise.
+const MAX_CONNECTIONS: u64 = 10;
+
+pub(super) fn user(target: &Target) -> &str {
+    // `MISSING_CREDENTIALS` can be waived; PostgreSQL has no login without a name all the same.
+    target.user().unwrap_or("postgres")
+}
+
+/// PostgreSQL's own default is the user's name. It is written out: a driver would ask the environment first.
+pub(super) fn database(target: &Target) -> &str {
+    Some(target.locator().path()).filter(|path| !path.is_empty()).unwrap_or_else(|| user(target))
+}
+
+pub(super) fn application_name(target: &Target) -> &str {
+    target.locator().parameter("application_name").unwrap_or("backing-services")
+}
+
+/// In milliseconds.
+pub(super) fn statement_timeout(target: &Target) -> u64 {
+    target.locator().number("statement_timeout").unwrap_or(STATEMENT_TIMEOUT)
+}
+
+/// What bounds the statements of a connection.
+pub(super) fn bound(target: &Target) -> String {
+    format!("SET statement_timeout = {}", statement_timeout(target))
+}
+
+pub(super) fn max_connections(target: &Target) -> u32 {
+    let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
+    u32::try_from(most).unwrap_or(u32::MAX)
+}
+
+pub(super) fn check(target: &Target) -> Vec<Finding> {
+    if target.locator().path().contains('/') {
+        let finding = Finding::new(&MALFORMED_LOCATOR, "its path has more than one part");
+        return vec![finding.help("write one database's name")];
+    }
+    Vec::new()
+}
+
+/// Connects, asks for TLS, and speaks it. Nobody has been named yet.
+pub(super) async fn dial(target: &Target) -> Result<Dialled, Refusal> {
+    let connection = target.dial_tcp().await?;
+    let connection = within(target.connect_timeout(), ask_for_tls(target, connection)).await.map_err(|_| silent())??;
+    // Its `ssl_ecdh_curve` is `prime256v1`, and nothing else, unless it was changed or the server is PostgreSQL 18.
+    target.encrypt_beginning_with(FirstShare::P256, connection).await
+}
+
+/// Asks for TLS, in the one message that may precede it.
+async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpStream, Refusal> {
+    if target.is_plaintext() {
+        return Ok(connection);
+    }
+    connection.write_all(&SSL_REQUEST).await.map_err(|_| broken())?;
+    let answer = connection.read_u8().await.map_err(|_| broken())?;
+    match answer {
+        b'S' => {}
+        b'N' => {
+            return Err(Finding::new(&OPPORTUNISTIC_TLS, "the server refuses TLS, and nothing more is said to it")
+                .help("switch TLS on in the server (`ssl = on`, with a certificate), or write the host of one that has it")
+                .into());
+        }
+        _ => {
+            return Err(Failure::new(
+                FailureKind::Protocol,
+                "what answers on the port is no PostgreSQL server",
+                "look at the host and the port",
+            )
+            .into());
+        }
+    }
+    // What stands in the buffer now was said in the clear, and would be read as if it had been said under TLS (CVE-2021-23222).
+    let mut early = [0];
+    match connection.try_read(&mut early) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(connection),
+        Ok(0) | Err(_) => Err(broken()),
+        Ok(_) => Err(Finding::new(
+            &OPPORTUNISTIC_TLS,
+            "something was slipped in before TLS began: somebody is on the path, or it is no PostgreSQL server",
+        )
+        .help("look at what is between here and the server")
+        .into()),
+    }
+}
+
+/// How the server wants to authenticate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Nothing,
+    Cleartext,
+    Md5,
+    /// SCRAM-SHA-256; and whether the server can bind it to the TLS channel.
+    Scram {
+        bound: bool,
+    },
+    /// One that no driver here has.
+    Unknown,
+}
+
+impl Asked {
+    /// Reads the body of an `Authentication…` message; `None` where it is none.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        let (code, rest) = body.split_first_chunk()?;
+        let offers = |mechanism: &[u8]| rest.split(|byte| *byte == 0).any(|offered| offered == mechanism);
+        Some(match u32::from_be_bytes(*code) {
+            0 => Self::Nothing,
+            3 => Self::Cleartext,
+            5 => Self::Md5,
+            10 if offers(b"SCRAM-SHA-256-PLUS") => Self::Scram { bound: true },
+            10 if offers(b"SCRAM-SHA-256") => Self::Scram { bound: false },
+            _ => Self::Unknown,
+        })
+    }
+
+    /// What is wrong with it; `None` where the server has to prove that it knows the password.
+    pub(super) const fn weakness(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => Some("the server lets the user in without any proof"),
+            Self::Cleartext => Some("the server wants the password in cleartext"),
+            Self::Md5 => Some("the server wants the password as an MD5 hash"),
+            Self::Scram { .. } | Self::Unknown => None,
+        }
+    }
+}
+
+/// What a SQLSTATE means to somebody who attaches (PostgreSQL documentation, appendix A).
+pub(super) fn server_error(code: &str) -> Failure {
+    use FailureKind::{NotAdmitted, Protocol, Unavailable};
+    match code {
+        "28P01" => Failure::new(
+            NotAdmitted,
+            "the server does not accept the password",
+            "look at the user and the password; both may have been rotated",
+        ),
+        "28000" => Failure::new(
+            NotAdmitted,
+            "the server does not let this user in from here, or not without a client certificate",
+            "look at pg_hba.conf: it wants a `hostssl` line for this user, database and address",
+        ),
+        "3D000" => {
+            Failure::new(Unavailable, "the server has no such database", "look at the name behind the host in the locator")
+        }
+        "53300" | "53400" => Failure::new(
+            Unavailable,
+            "the server has no connection left",
+            "look at `max_connections` of the server, and of the locators that lead to it",
+        ),
+        "57P03" => Failure::new(Unavailable, "the server is starting up or shutting down", "wait, and look at its log"),
+        "57014" => {
+            Failure::new(FailureKind::TimedOut, "the server ended the statement: it took too long", "look at the server's load")
+        }
+        // The probe asks for tables, columns and settings that every supported release has.
+        "42P01" | "42703" | "42883" | "42704" => Failure::new(
+            Unavailable,
+            "the server does not know what it was asked for: it is older than PostgreSQL 11, or something else",
+            "look at its version, and at the types in `needs`",
+        ),
+        "42601" => Failure::new(
+            Unavailable,
+            "the server cannot read what it was asked",
+            "look at the types of the functions in `needs`: write `settle(int)`, types alone",
+        ),
+        "42501" => Failure::new(NotAdmitted, "the account may not do what attaching takes", "grant it `CONNECT` on the database"),
+        _ if code.starts_with("08") => {
+            Failure::new(Protocol, "the server says that the protocol was not kept", "look at what answers on the port")
+        }
+        _ => Failure::new(Unavailable, "the server refuses to serve this connection", "look at the server's log"),
+    }
+}
+
+pub(super) fn unknown_authentication() -> Refusal {
+    Failure::new(
+        FailureKind::NotAdmitted,
+        "the server wants an authentication that this driver does not have",
+        "let the user in by `scram-sha-256` in pg_hba.conf",
+    )
+    .into()
+}
+
+pub(super) fn broken() -> Refusal {
+    Failure::new(
+        FailureKind::Unreachable,
+        "the server closed the connection before it said how to log in",
+        "look at the port and at the server's log",
+    )
+    .into()
+}
+
+pub(super) fn foreign() -> Refusal {
+    Failure::new(
+        FailureKind::Protocol,
+        "what the server sent is not its protocol, or longer than it may be",
+        "look at what answers on the port",
+    )
+    .into()
+}
+
+pub(super) fn silent() -> Refusal {
+    Failure::new(
+        FailureKind::TimedOut,
+        "the server accepted the connection, and did not answer in time",
+        "look at the port: what listens there may wait for another protocol; and at the server's load",
+    )
+    .into()
+}

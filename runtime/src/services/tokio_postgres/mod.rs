@@ -1,0 +1,606 @@
+//! PostgreSQL, through a [`deadpool`] pool of [`tokio_postgres`] clients: the stricter of the two services for it.
+//!
+//! # Locator
+//! `postgres://user:password@host:port/database`, or `postgresql://`. The port is 5432 and the database is the user's name unless the locator says
+//! otherwise. Its parameters:
+//!
+//! | parameter | meaning | default |
+//! |---|---|---|
+//! | `sslmode` | accepted where it asks for TLS, and without effect: verification is always full | |
+//! | `channel_binding` | `require`, as some platforms write it, and as it is anyway | `require` |
+//! | `application_name` | what `pg_stat_activity` shows, at most 63 characters | `backing-services` |
+//! | `connect_timeout` | seconds until connecting has failed, and so until the pool has no connection left, 1 to 300 | 10 |
+//! | `statement_timeout` | milliseconds until the server ends a statement, 1 to 86 400 000 | 30 000, more than a request may take |
+//! | `max_connections` | size of the pool, 1 to 1000 | 10, that of the other service |
+//! | `max_message` | bytes of the largest message of the server's (a row, say), 65 536 to 1 073 741 823, which is PostgreSQL's own longest field | 67 108 864 |
+//!
+//! # How each connection is made
+//! The first and every later one, in the same way:
+//! 1. **TLS** is asked for in the protocol's words, and refused TLS ends the attempt. The handshake is ours: it trusts the resource's `_CA` and nothing else,
+//!    or the `_PIN`, or the public roots. Every address has been held against the rules. The driver gets the verified stream, and never dials.
+//! 2. **Logging in** is by SCRAM, bound to this TLS connection (`channel_binding=require`): whoever ends TLS in between with another certificate of the same
+//!    host, even a verified one, cannot pass the login on. A server that wants the password in cleartext or as MD5, or wants nothing at all, or cannot
+//!    bind, is the finding `weak_authentication`; it has not been sent anything but the names of user and database. So is a certificate that defines no
+//!    binding: one that is signed with Ed25519 or RSA-PSS (RFC 5929, 4.1). Where that is waived, the login is bound if it can be, and otherwise is
+//!    what the server asks for. With a client certificate and without a password, it is the certificate that logs in: a server that
+//!    does not ask for it in the handshake, or asks for a password, is refused.
+//! 3. **The statement's time** is bounded.
+//!
+//! The first connection is asked who we are, what we can become, what that may do, and what `pg_stat_ssl` says of it: one statement. It is then the
+//! pool's first.
+//!
+//! # What a server may send
+//! Until it has logged us in and answered the probe: messages of 16 KiB, and 1 MiB in all. Then: messages of `max_message` bytes. A header that promises more ends the connection, before
+//! anything is allocated for it. SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at
+//! most, and nonce and signature are checked. Notices and notifications are dropped: nobody
+//! logs what a server says. An error may have 256 KiB; one in which a password of ours comes back, in
+//! whatever encoding, ends the connection, for the driver would hand it on.
+//!
+//! # How it comes back
+//! A connection that broke, does not answer within 5 s, or is 30 minutes old is not handed out again, and the pool makes another one. Where that fails, the next attempt waits: 100 ms at
+//! first and 10 s at last, with jitter, and calls in between fail at once. When the server does not accept the credentials any more, it is not asked again
+//! until the resource is attached anew.
+//!
+//! **Credentials that are fetched** are renewed in place: connections that are open stay open, and the next ones log in with the new password.
+//!
+//! # What the driver leaves open
+//! - A server that falls silent in the middle of a statement is waited for (in the posture's remarks): give calls a timeout of their own. `health()` has one.
+//! - A statement is cancelled by a connection of its own, which the driver cannot make without our stream: `cancel_query` of a `CancelToken` fails, and
+//!   `cancel_query_raw` takes a stream of yours.
+//! - At the level `debug` it logs statements, though not through this crate.
+#![doc = include_str!("../postgresql/account.md")]
+
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::fmt;
+use std::future::{Ready, poll_fn, ready};
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use backing_services_rules::Scheme;
+use backing_services_rules::rule::WEAK_AUTHENTICATION;
+use deadpool::managed::{self, Metrics, PoolError, RecycleError, RecycleResult, TimeoutType};
+use secrecy::ExposeSecret as _;
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+use tokio_postgres::config::{ChannelBinding, Config, SslMode, SslNegotiation};
+use tokio_postgres::tls::TlsConnect;
+use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
+
+use self::limits::{Demand, Heard, Limited};
+use crate::net::backoff::Again;
+use super::postgresql;
+use crate::locator::dialect::{Login, Parameter};
+use crate::needs::Grantable;
+use crate::net::tasks::{self, Tasks};
+use crate::net::time::within;
+use crate::report::finding::{Failure, FailureKind, Finding};
+use crate::report::posture::{Posture, ServerPosture, TlsPosture};
+use crate::report::refusal::Refusal;
+use crate::report::text::printable;
+use crate::service::{Attachment, Service};
+use crate::service::container::Container;
+use crate::service::dial::Stream;
+use crate::service::grants::Grants;
+use crate::service::target::Target;
+use crate::services::postgresql::{Account, Asked, COLUMNS, Row, broken, database, foreign, no_answer, server_error, silent, unknown_authentication, user};
+
+mod binding;
+mod limits;
+
+/// PostgreSQL, with every connection bound to its login. See [the module](self) for its locator, and for how it is attached.
+#[derive(Clone, Copy, Debug)]
+pub struct TokioPostgres;
+
+/// A pool of PostgreSQL connections. `pool.get().await?` is one of them: it derefs to [`tokio_postgres::Client`], and goes back to the pool when it is dropped.
+///
+/// ```no_run
+/// # async fn example(orders: backing_services::Resource<backing_services::TokioPostgres>) -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = orders.client();
+/// let client = pool.get().await?;
+/// let rows = client.query("SELECT id FROM orders WHERE customer = $1", &[&7_i32]).await?;
+/// # drop(rows); Ok(()) }
+/// ```
+pub type TokioPostgresPool = managed::Pool<Manager>;
+
+/// What one message of the server's may have, in bytes, unless the locator says otherwise: 64 MiB.
+const MAX_MESSAGE: u64 = 64 * 1024 * 1024;
+
+/// How old a connection gets: 30 minutes, as in the other service. What was rotated is then seen.
+const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
+
+/// How long the server may take to be well before a connection is handed out again, and otherwise is not.
+const RECYCLING: Duration = Duration::from_secs(5);
+
+/// How long a connection that nobody has any more may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What holds of every connection.
+const REMARK: &str =
+    "a server that falls silent in the middle of a statement is waited for, unless the call has a timeout of its own";
+
+#[diagnostic::do_not_recommend]
+impl Service for TokioPostgres {
+    type Client = TokioPostgresPool;
+
+    const NAME: &'static str = "PostgreSQL";
+    const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
+    const PATH: Option<&'static str> = Some("the database's name");
+    const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::tls("sslmode"),
+        Parameter::tls("ssl"),
+        Parameter::choice("channel_binding", &["require"]),
+        Parameter::text("application_name", 63),
+        Parameter::number("connect_timeout", 1, 300),
+        Parameter::number("statement_timeout", 1, 86_400_000),
+        Parameter::number("max_connections", 1, 1000),
+        Parameter::number("max_message", 64 * 1024, 0x3fff_ffff),
+        Parameter::refused("options", "remove it; set what it sets with `ALTER ROLE … SET …` on the server"),
+        Parameter::refused("host", "write the host where it belongs: behind the `@`"),
+        Parameter::refused("hostaddr", "write the host where it belongs: behind the `@`"),
+        Parameter::refused("port", "write the port where it belongs: behind the host"),
+        Parameter::refused("user", "write the user where it belongs: before the `@`"),
+        Parameter::refused("dbname", "write the database where it belongs: behind the host and a `/`"),
+        Parameter::refused("sslrootcert", "remove it; the authority's certificate goes into the resource's `_CA` variable"),
+        Parameter::refused("sslcert", "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable"),
+        Parameter::refused("sslkey", "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable"),
+        Parameter::refused("sslnegotiation", "remove it: TLS is asked for in the protocol's own way"),
+        Parameter::refused("target_session_attrs", "remove it, and write the host that takes what you send"),
+        Parameter::refused("load_balance_hosts", "remove it: there is one host"),
+    ];
+    const LOGIN: Login = Login::UserAndPassword;
+
+    fn check(target: &Target) -> Vec<Finding> {
+        postgresql::check(target)
+    }
+
+    fn grants(grants: &Grants) -> Option<String> {
+        Some(postgresql::grants(grants))
+    }
+
+    fn container(grants: &Grants) -> Option<Container> {
+        postgresql::container(grants)
+    }
+
+    async fn connect(target: &Target) -> Result<Attachment<TokioPostgresPool>, Refusal> {
+        let live = watch::Sender::new(0);
+        let opened = open(target, &live).await?;
+        let probed = within(target.time_left(), probe(&opened, target)).await?;
+        let account = probed.map_err(|refusal| opened.explain(refusal))?;
+        opened.settle();
+
+        let mut posture = Posture::of::<Self>(target);
+        posture.tls = opened.tls;
+        posture.authentication = Some(opened.authentication.to_owned());
+        posture.server = Some(ServerPosture::new("PostgreSQL", &account.version));
+        posture.account = Some(printable(&account.user));
+        posture.privileges = account.privileges();
+        posture.remarks.extend(account.remark(target));
+        posture.remarks.push(REMARK);
+        let findings = opened.finding.into_iter().chain(account.findings(target));
+        let pool = pool(target, live, opened.client)?;
+        // The first connection becomes the pool's.
+        drop(pool.get().await.map_err(|error| refused_by_pool(&error))?);
+        Ok(Attachment::new(pool, posture).with_findings(findings))
+    }
+
+    async fn renew(pool: &TokioPostgresPool, target: &Target) -> Result<bool, Refusal> {
+        let manager = pool.manager();
+        manager.target.store(Arc::new(target.clone()));
+        *manager.again() = Again::new();
+        Ok(true)
+    }
+
+    async fn make_ready(pool: &TokioPostgresPool, former: &TokioPostgresPool) {
+        let mut opening = Tasks::new();
+        for _ in 0..former.status().size.min(pool.status().max_size) {
+            let pool = pool.clone();
+            opening.spawn(async move { pool.get().await.ok() });
+        }
+        // Held until all are open, so that each is another one.
+        let mut opened = Vec::new();
+        while let Some(connection) = opening.join_next().await {
+            opened.extend(connection.flatten());
+        }
+    }
+
+    async fn health(pool: &TokioPostgresPool) -> Result<(), Refusal> {
+        let client = pool.get().await.map_err(|error| refused_by_pool(&error))?;
+        client.batch_execute("SELECT 1").await.map_err(|error| refusal(&error))
+    }
+
+    async fn close(pool: &TokioPostgresPool) {
+        pool.close();
+        let manager = pool.manager();
+        drop(manager.take_first());
+        // Each connection says goodbye when whoever has it gives it back.
+        let _ = manager.live.subscribe().wait_for(|live| *live == 0).await;
+    }
+}
+
+fn pool(target: &Target, live: watch::Sender<usize>, first: Connection) -> Result<TokioPostgresPool, Refusal> {
+    let manager = Manager {
+        target: ArcSwap::from_pointee(target.clone()),
+        again: Mutex::new(Again::new()),
+        live,
+        first: Mutex::new(Some(first)),
+    };
+    managed::Pool::builder(manager)
+        .max_size(postgresql::max_connections(target) as usize)
+        .wait_timeout(Some(target.connect_timeout()))
+        .recycle_timeout(Some(RECYCLING))
+        .runtime(deadpool::Runtime::Tokio1)
+        .build()
+        .map_err(|_| {
+            Failure::new(FailureKind::Unavailable, "the pool could not be made", "attach within a tokio runtime that has time")
+                .into()
+        })
+}
+
+/// What makes the pool's connections.
+pub struct Manager {
+    /// Its credentials may be renewed.
+    target: ArcSwap<Target>,
+    again: Mutex<Again>,
+    /// How many connections there are.
+    live: watch::Sender<usize>,
+    /// The one that the resource was attached with, until the pool takes it.
+    first: Mutex<Option<Connection>>,
+}
+
+impl Manager {
+    fn take_first(&self) -> Option<Connection> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn again(&self) -> MutexGuard<'_, Again> {
+        self.again.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the server may be asked for another connection now.
+    fn may_ask(&self) -> Result<(), Refusal> {
+        let again = self.again();
+        if again.has_given_up() {
+            return Err(Failure::new(
+                FailureKind::NotAdmitted,
+                "the server did not accept the credentials, and is not asked again",
+                "look at the user and the password, and attach anew",
+            )
+            .into());
+        }
+        if again.is_waiting() {
+            return Err(Failure::new(
+                FailureKind::Unavailable,
+                "the server could not be connected to a moment ago, and is not asked again yet",
+                "look at the server and at the network; it is asked again by itself",
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    async fn open(&self) -> Result<Connection, Refusal> {
+        let target = self.target.load_full();
+        let opened = open(&target, &self.live).await?;
+        let bound = postgresql::bound(&target);
+        let bounding = opened.client.batch_execute(&bound);
+        within(target.connect_timeout(), bounding).await?.map_err(|error| refusal(&error))?;
+        opened.settle();
+        Ok(opened.client)
+    }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Manager({})", self.target.load().locator())
+    }
+}
+
+impl managed::Manager for Manager {
+    type Type = Connection;
+    type Error = Refusal;
+
+    async fn create(&self) -> Result<Connection, Refusal> {
+        if let Some(first) = self.take_first() {
+            return Ok(first);
+        }
+        self.may_ask()?;
+        // Each step has its own limit, and all of them together have no more: a caller waits for them.
+        let limit = self.target.load().connect_timeout();
+        match within(limit, self.open()).await.unwrap_or_else(|late| Err(late.into())) {
+            Ok(client) => {
+                *self.again() = Again::new();
+                Ok(client)
+            }
+            Err(refusal) => {
+                let mut again = self.again();
+                // Several attempts that fail together are one.
+                if !again.is_waiting() {
+                    again.failed(&refusal);
+                }
+                drop(again);
+                tracing::warn!(service = TokioPostgres::NAME, endpoint = %self.target.load().locator(), "not connected: {refusal}");
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Asks the server whether it is well: whoever had the connection may have left something unanswered on it.
+    async fn recycle(&self, connection: &mut Connection, metrics: &Metrics) -> RecycleResult<Refusal> {
+        if connection.is_closed() || metrics.age() > LONGEST_LIFE {
+            return Err(RecycleError::message("the connection is closed, or old"));
+        }
+        connection.check_connection().await.map_err(|error| RecycleError::Backend(refusal(&error)))
+    }
+}
+
+/// One connection of a pool. It derefs to [`tokio_postgres::Client`].
+pub struct Connection {
+    client: Client,
+    /// Dropped with the client, which its driver notices.
+    _held: oneshot::Sender<Infallible>,
+}
+
+impl Deref for Connection {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+struct Opened {
+    client: Connection,
+    tls: Option<TlsPosture>,
+    authentication: &'static str,
+    finding: Option<Finding>,
+    /// The first number of the server's version.
+    release: Option<u32>,
+    heard: Arc<Heard>,
+}
+
+impl Opened {
+    /// What the driver only knows as a connection that is closed, where it was closed for what the server sent.
+    fn explain(&self, refusal: Refusal) -> Refusal {
+        if self.heard.refused.get().is_some() { foreign() } else { refusal }
+    }
+
+    /// From now on, the server may send what an application asks for.
+    fn settle(&self) {
+        let _ = self.heard.settled.set(());
+    }
+}
+
+/// One connection: dialled, verified, logged in, and driven by a task of its own for as long as its client lives.
+async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Refusal> {
+    let dialled = postgresql::dial(target).await?;
+    let binding = dialled.stream.certificate().and_then(binding::end_point);
+    let binds = binding.is_some();
+    let demand = demand(target);
+    let heard = Arc::new(Heard::default());
+    let largest = target.locator().number("max_message").unwrap_or(MAX_MESSAGE);
+    let stream = Limited::new(dialled.stream, binding, demand, largest, Arc::clone(&heard));
+    let logging_in = within(target.connect_timeout(), config(target, demand).connect_raw(stream, Encrypted)).await;
+
+    let asked = heard.asked.get().copied();
+    if let Some(asked) = asked.filter(|asked| !demand.is_met(*asked, binds)) {
+        return Err(weak(asked, binds, target).unwrap_or_else(unknown_authentication));
+    }
+    if heard.cheap.get().is_some() {
+        return Err(Finding::new(
+            &WEAK_AUTHENTICATION,
+            "the server wants a proof of fewer than 4096 iterations, which is cheap to guess from",
+        )
+        .help("set the password anew, with `scram_iterations` at 4096 or more")
+        .into());
+    }
+    let (client, connection) = logging_in.map_err(|_| silent())?.map_err(|error| refused_login(&error, target))?;
+    let asked = asked.ok_or_else(foreign)?;
+
+    let version = connection.parameter("server_version").and_then(|version| version.split(['.', ' ']).next());
+    let release = version.and_then(|number| number.parse().ok());
+
+    let (held, released) = oneshot::channel();
+    live.send_modify(|live| *live += 1);
+    tasks::spawn(&Handle::current(), drive(connection, released, Live(live.clone())));
+
+    let authentication = match asked {
+        Asked::Scram { bound: true } if binds => "SCRAM-SHA-256-PLUS",
+        Asked::Scram { .. } => "SCRAM-SHA-256",
+        Asked::Nothing if target.is_login_by_certificate(dialled.tls.as_ref()) => "client certificate",
+        Asked::Nothing => "nothing",
+        Asked::Cleartext => "cleartext password",
+        Asked::Md5 => "MD5",
+        Asked::Unknown => return Err(unknown_authentication()),
+    };
+    let by_certificate = asked == Asked::Nothing && target.is_login_by_certificate(dialled.tls.as_ref());
+    let is_weak = demand == Demand::Anything && !by_certificate && !Demand::Binding.is_met(asked, binds);
+    let finding = if is_weak { weakness(asked, binds, target) } else { None };
+    Ok(Opened { client: Connection { client, _held: held }, tls: dialled.tls, authentication, finding, release, heard })
+}
+
+/// Moves what is said to and fro, until the connection ends; and not much longer than somebody has its client, for the driver waits for every answer, also
+/// when nobody else does.
+async fn drive(mut connection: Driver, released: oneshot::Receiver<Infallible>, _live: Live) {
+    // What it hands out is what the server says on its own account: dropped here, where the driver's own loop would log it.
+    let mut driving = pin!(async { while let Some(Ok(_)) = poll_fn(|context| connection.poll_message(context)).await {} });
+    let mut leaving = pin!(async {
+        let _ = released.await;
+        tokio::time::sleep(GOODBYE).await;
+    });
+    poll_fn(|context| {
+        if driving.as_mut().poll(context).is_ready() || leaving.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+type Driver = tokio_postgres::Connection<Limited<Stream>, Limited<Stream>>;
+
+/// One connection less, however its task ends.
+struct Live(watch::Sender<usize>);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.send_modify(|live| *live = live.saturating_sub(1));
+    }
+}
+
+fn demand(target: &Target) -> Demand {
+    if target.waives(&WEAK_AUTHENTICATION) {
+        Demand::Anything
+    } else if target.password().is_none() && target.client_certificate().is_some() {
+        Demand::Certificate
+    } else if target.is_plaintext() {
+        Demand::Scram
+    } else {
+        Demand::Binding
+    }
+}
+
+fn config(target: &Target, demand: Demand) -> Config {
+    let mut config = Config::new();
+    config
+        .user(user(target))
+        .dbname(database(target))
+        .application_name(postgresql::application_name(target))
+        // TLS is there already: the driver is only to take it for what it is.
+        .ssl_mode(SslMode::Require)
+        .ssl_negotiation(SslNegotiation::Direct)
+        .channel_binding(if demand == Demand::Binding { ChannelBinding::Require } else { ChannelBinding::Prefer });
+    if let Some(password) = target.password() {
+        config.password(password.expose_secret());
+    }
+    config
+}
+
+/// The driver's way to TLS, which has been gone.
+struct Encrypted;
+
+impl TlsConnect<Limited<Stream>> for Encrypted {
+    type Stream = Limited<Stream>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Stream, Infallible>>;
+
+    fn connect(self, stream: Limited<Stream>) -> Self::Future {
+        ready(Ok(stream))
+    }
+}
+
+/// What is wrong with the way that the server wants to authenticate; `None` where it is one that nobody knows.
+fn weakness(asked: Asked, binds: bool, target: &Target) -> Option<Finding> {
+    let finding = |message| Finding::new(&WEAK_AUTHENTICATION, message);
+    Some(match asked {
+        Asked::Unknown => return None,
+        Asked::Scram { bound: false } => finding("the server does not bind the login to the TLS connection").help(
+            "connect to the server itself: a pooler in between that ends TLS cannot bind; PostgreSQL 11 and newer can, where it has TLS itself",
+        ),
+        Asked::Scram { bound: true } if !binds && !target.is_plaintext() => {
+            finding("the server's certificate defines no channel binding: it is signed with Ed25519 or RSA-PSS")
+                .help("issue it with an ECDSA or an RSA (PKCS #1) signature")
+        }
+        Asked::Scram { .. } => finding("the login is not bound to a TLS connection"),
+        asked => finding(asked.weakness().unwrap_or("the server asks for a password where a client certificate is to log in")),
+    })
+}
+
+fn weak(asked: Asked, binds: bool, target: &Target) -> Option<Refusal> {
+    if demand(target) == Demand::Certificate && asked != Asked::Unknown {
+        let failure = Failure::new(
+            FailureKind::NotAdmitted,
+            "the server asks for a password, and there is only a client certificate",
+            "let the user in by `cert` in pg_hba.conf, or set the resource's `_PASSWORD`",
+        );
+        return Some(failure.into());
+    }
+    weakness(asked, binds, target).map(Refusal::from)
+}
+
+/// Fails closed: what is not as it was asked for is no answer.
+async fn probe(opened: &Opened, target: &Target) -> Result<Account, Refusal> {
+    let question = postgresql::question(target, opened.release);
+    let answer = opened.client.simple_query(&question).await.map_err(|error| refusal(&error))?;
+    let rows = answer.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(found) => Some(row(found)),
+        _ => None,
+    });
+    Account::read(rows.collect::<Result<Vec<_>, _>>()?, target)
+}
+
+fn row(row: &SimpleQueryRow) -> Result<Row, Refusal> {
+    let mut values = Row::default();
+    for (value, column) in values.iter_mut().zip(COLUMNS) {
+        *value = row.try_get(column).map_err(|_| no_answer())?.map(str::to_owned);
+    }
+    Ok(values)
+}
+
+/// Reads an error of the driver's while it logs in. Of what the server said, only the SQLSTATE decides; none of it is repeated.
+fn refused_login(error: &Error, target: &Target) -> Refusal {
+    // A client certificate is only refused after the handshake, where the driver reads.
+    if let Some(refusal) = target.tls_refusal(error) {
+        return refusal;
+    }
+    if error.is_closed() {
+        return broken();
+    }
+    // The driver's own words for its kind of error, without its cause.
+    if error.to_string() == "authentication error" {
+        return Finding::new(&WEAK_AUTHENTICATION, "the server does not prove that it knows the password")
+            .help("look at what answers: whoever does not know the password is not the server, or stands before it")
+            .into();
+    }
+    refusal(error)
+}
+
+/// Reads an error of the driver's.
+fn refusal(error: &Error) -> Refusal {
+    if let Some(code) = error.code() {
+        return server_error(code.code()).into();
+    }
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    match cause.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => foreign(),
+        Some(_) => {
+            Failure::new(FailureKind::Unreachable, "the connection broke", "look at the network and at the server's log").into()
+        }
+        None if error.is_closed() => {
+            Failure::new(FailureKind::Unreachable, "the server closed the connection", "look at its log").into()
+        }
+        None => foreign(),
+    }
+}
+
+fn refused_by_pool(error: &PoolError<Refusal>) -> Refusal {
+    match error {
+        PoolError::Backend(refusal) => refusal.clone(),
+        PoolError::Timeout(TimeoutType::Wait) => Failure::new(
+            FailureKind::TimedOut,
+            "no connection came free in time",
+            "look at the server's load, and at `max_connections` in the locator",
+        )
+        .into(),
+        PoolError::Closed => Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it again").into(),
+        _ => silent(),
+    }
+}
