@@ -62,68 +62,69 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod attach;
-mod attached;
-mod backing_services;
-mod check;
-#[cfg(feature = "cli")]
-pub mod cli;
-mod connected;
-mod container;
-mod credentials;
-mod detach;
-mod dial;
-mod error;
-mod finding;
-#[cfg(feature = "follow")]
-mod follow;
-mod generation;
-pub mod grants;
+// A folder uses the folders above it in this list, and never one below it (`ci/layers`).
+mod report;
+
 mod locator;
-pub mod manifest;
-pub mod manual;
+
 pub mod needs;
-pub mod posture;
-mod reattach;
-mod redact;
-mod renew;
-mod resource;
-mod retake;
+
+mod net;
+
+mod service;
+
+mod declare;
+
+pub mod source;
+
+mod load;
+
+mod attach;
+
+mod live;
+
+pub mod services;
+
+#[cfg(any(feature = "etcd", feature = "nats"))]
+pub mod stores;
+
 #[cfg(feature = "serde")]
 mod serialize;
-mod service;
-pub mod services;
-mod setting;
-pub mod source;
-mod target;
-mod tasks;
-mod thread;
-mod tls;
-mod watch;
 
-pub use attached::SecretValue;
-pub use backing_services::BackingServices;
+#[cfg(feature = "cli")]
+pub mod cli;
+
+pub mod manual;
+
 #[doc(inline)]
 pub use backing_services_macros::BackingServices;
 pub use backing_services_rules as rules;
 pub use backing_services_rules::{Level, Rule, Scheme};
-pub use container::Container;
-pub use credentials::{AnyCredentials, Credential, Credentials};
-pub use detach::{Cut, Detached};
-pub use dial::{Dialled, Stream};
-pub use error::AttachError;
-pub use finding::{Failure, FailureKind, Finding};
+pub use declare::manifest::{self, Manifest};
+pub use declare::secret::SecretValue;
+pub use declare::setting::Setting;
+pub use live::backing_services::BackingServices;
+pub use live::detach::{Cut, Detached};
 #[cfg(feature = "follow")]
-pub use follow::{Followed, Following};
-pub use grants::Grants;
-pub use locator::Locator;
-pub use manifest::Manifest;
+pub use live::follow::{Followed, Following};
+pub use live::resource::{AnyResource, ClientGuard, Resource};
+pub use locator::dialect::{Login, Parameter};
+pub use locator::{Host, Locator};
 pub use needs::{Difference, Grantable, Needs};
-pub use posture::Posture;
-pub use resource::{AnyResource, ClientGuard, Resource};
+pub use net::tls::Witness;
+pub use report::error::AttachError;
+pub use report::finding::{Failure, FailureKind, Finding};
+pub use report::malformed::Malformed;
+pub use report::posture::{self, Posture};
+pub use report::refusal::Refusal;
 pub use rustls;
 pub use secrecy;
-pub use service::{Attachment, Login, Parameter, Refusal, Service};
+pub use service::container::Container;
+pub use service::credentials::{AnyCredentials, Credential, Credentials};
+pub use service::dial::{Dialled, Stream};
+pub use service::grants::{self, Grants};
+pub use service::target::Target;
+pub use service::{Attachment, Service};
 #[cfg(feature = "amqp")]
 #[doc(inline)]
 pub use services::amqp::{Amqp, AmqpClient};
@@ -154,19 +155,17 @@ pub use services::sqlite::Sqlite;
 #[cfg(feature = "tokio-postgres")]
 #[doc(inline)]
 pub use services::tokio_postgres::TokioPostgres;
-pub use setting::{Malformed, Setting};
 pub use source::{Environment, Source, Sources};
-pub use target::Target;
-pub use tls::Witness;
 
 /// What generated code uses. It is no part of the API: it changes whenever the derive does.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::live::field::{Attached, ResourceField, SecretField, Values, assert_scheme};
-    pub use crate::declare::manifest::{Category, Declaration, Field, Waiver};
-    pub use crate::service::assert::assert_needs;
-    pub use crate::live::resource::AnyResource;
+    pub use crate::declare::manifest::{Category, Declaration, Field};
     pub use crate::declare::setting::{Setting, assert_public};
+    pub use crate::live::field::{Attached, ResourceField, SecretField, Values, assert_scheme};
+    pub use crate::live::resource::AnyResource;
+    pub use crate::report::waiver::Waiver;
+    pub use crate::service::assert::assert_needs;
     pub use ::core;
     pub use ::std::vec::Vec;
 }

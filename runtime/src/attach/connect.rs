@@ -17,8 +17,8 @@ use crate::live::backing_services::BackingServices;
 use crate::live::field::Values;
 use crate::live::generation::{Seat, Whole};
 use crate::live::reattach::Fixed;
-use crate::load::{self, Content, Item, Loaded, waiver};
 use crate::load::facts::Facts;
+use crate::load::{self, Content, Item, Loaded, waiver};
 use crate::net::tasks::Tasks;
 use crate::net::time::{CLOSE_DEADLINE, Limit, late, panicked, unless, within};
 use crate::report::error::{AttachError, Problem, in_declaration_order};
@@ -33,8 +33,8 @@ use crate::source::Source;
 pub(crate) struct Attempt {
     /// The field's place in declaration order.
     pub(crate) ordinal: usize,
-    entry: &'static ResourceEntry,
-    declaration: &'static Declaration,
+    pub(crate) entry: &'static ResourceEntry,
+    pub(crate) declaration: &'static Declaration,
     /// What the next generation is made of.
     pub(crate) facts: Facts,
     pub(crate) connected: Option<Connected>,
@@ -127,14 +127,6 @@ impl Attempt {
             }
         }
     }
-
-    /// The field's value. Only called when nothing was refused, so every attempt has connected.
-    fn into_slot(self, whole: &Arc<Whole>) -> Slot {
-        let Self { entry, declaration, facts, connected, .. } = self;
-        let (field, service) = (facts.place.field.clone(), entry.service);
-        let seat = Arc::new(Seat::new(field, service, declaration, Arc::clone(whole)));
-        (entry.wrap)(connected.map(|connected| connected.into_resource(facts, seat)))
-    }
 }
 
 /// Holds what connecting taught against the rules and the field's waivers: the posture's findings are what came of it.
@@ -160,4 +152,3 @@ pub(crate) async fn abandon(connected: impl IntoIterator<Item = Connected>) {
     }
     while closing.join_next().await.is_some() {}
 }
-

@@ -1,19 +1,132 @@
 //! Fetches a resource's credentials before it is connected to.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use backing_services_rules::rule::{AMBIGUOUS_LOCATOR, MALFORMED_VALUE, STALE_VALUE};
+use secrecy::ExposeSecret as _;
+
+use crate::load;
 use crate::net::progress::{self, Step};
+use crate::report::finding::{Failure, FailureKind, Finding};
+use crate::report::redact::Guarded;
 use crate::report::refusal::Refusal;
+use crate::report::text::printable;
+use crate::service::credentials::{FETCH_DEADLINE, Fetch as _, Lease, is_about_login};
 use crate::service::erased::{Connected, ServiceEntry};
 use crate::service::target::Target;
+use crate::source::MAX_VALUE;
 
 /// Fetches the credentials, where something does, and connects. Gives the target that was connected to as well, with those credentials.
 pub(crate) async fn fetch_and_connect(
     service: &'static ServiceEntry,
     target: Arc<Target>,
 ) -> Result<(Arc<Target>, Connected), Refusal> {
-    watch::at(Step::Fetching);
-    let (target, findings) = credentials::fetched(service, target).await?;
+    progress::at(Step::Fetching);
+    let (target, findings) = fetched(service, target).await?;
     let connected = (service.connect)(Arc::clone(&target)).await?;
     Ok((target, connected.with_findings(findings)))
+}
+
+/// The target with credentials that are good now, and what is to be said of them. A target that has its own is as it was.
+pub(crate) async fn fetched(service: &ServiceEntry, target: Arc<Target>) -> Result<(Arc<Target>, Vec<Finding>), Refusal> {
+    let Some(target) = fetch(&target).await? else { return Ok((target, Vec::new())) };
+    let findings = hold_against_rules(service, &target)?;
+    Ok((Arc::new(target), findings))
+}
+
+/// The target with credentials that were fetched just now; `None` where it has its own.
+pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
+    let Some(of) = &target.fetched else { return Ok(None) };
+    let fetching = of.credentials.0.fetch();
+    // Who fetches leaves time to connect, and to say that it was the fetching that took too long.
+    let limit = FETCH_DEADLINE.min(target.time_left() / 2);
+    let credential = tokio::time::timeout(limit, fetching).await.map_err(|_| late())?.map_err(|failure| told(&failure))?;
+    let fetched = SystemTime::now();
+    if credential.not_after.is_some_and(|not_after| not_after <= fetched) {
+        return Err(Failure::new(
+            FailureKind::Unavailable,
+            "its credentials were fetched, and have expired already",
+            "look at the service that gives them, and at the clocks of both machines",
+        )
+        .into());
+    }
+    let refused = |rule, message: &'static str, help| Refusal::from(Finding::new(rule, message).help(help));
+    let user = match (&of.user, credential.user) {
+        (Some(named), Some(user)) if *named != user => {
+            let help = format!("name the user nowhere else: not in the locator, and not in `{}_USER`", of.base);
+            return Err(refused(&AMBIGUOUS_LOCATOR, "its credentials were fetched, and are another user's than its own", help));
+        }
+        (_, Some(user)) if !load::is_user_name(&user) => {
+            let message = "the user that was fetched with its credentials is longer than 256 bytes, or holds a control character";
+            return Err(refused(&MALFORMED_VALUE, message, "give the account's name, and nothing else".to_owned()));
+        }
+        (named, user) => user.or_else(|| named.clone()),
+    };
+    if credential.password.expose_secret().len() > MAX_VALUE {
+        let help = "give the password or the token, and nothing else".to_owned();
+        return Err(refused(&MALFORMED_VALUE, "the password that was fetched is longer than 1 MiB", help));
+    }
+    let lease = credential.not_after.map(|not_after| Lease { fetched, not_after });
+    let password = Some(credential.password).filter(|password| !password.expose_secret().is_empty()).map(Guarded::new);
+    let mut target = Target { user, password, ..target.clone() };
+    if let Some(of) = &mut target.fetched {
+        of.lease = lease;
+    }
+    Ok(Some(target))
+}
+
+/// Looks at what was fetched, as at what is loaded. Gives what does not end the attempt.
+pub(crate) fn hold_against_rules(service: &ServiceEntry, target: &Target) -> Result<Vec<Finding>, Refusal> {
+    let Some(of) = &target.fetched else { return Ok(Vec::new()) };
+    let mut findings = Vec::new();
+    let has_certificate = target.client_certificate().is_some();
+    load::login(
+        of.login,
+        target.user(),
+        target.password(),
+        has_certificate,
+        &format!("{}_PASSWORD", of.base),
+        &of.base,
+        &mut findings,
+    );
+    findings.extend((service.check)(target).into_iter().filter(|finding| is_about_login(finding.rule())));
+    let told = |finding: Finding| {
+        let message = format!("of the credentials that were fetched: {}", finding.message());
+        let told = Finding::new(finding.rule(), message).help(finding.remedy().to_owned());
+        if finding.warns() { told.warning() } else { told }
+    };
+    let findings: Vec<_> = findings.into_iter().map(told).collect();
+    match findings.iter().find(|finding| finding.is_denied() && !target.waives(finding.rule())) {
+        Some(refused) => Err(refused.clone().into()),
+        None => Ok(findings),
+    }
+}
+
+/// Whether both log in as the same user with the same password.
+pub(crate) fn is_same_login(one: &Target, other: &Target) -> bool {
+    fn password(target: &Target) -> Option<&str> {
+        target.password().map(|password| password.expose_secret())
+    }
+    one.user() == other.user() && password(one) == password(other)
+}
+
+fn late() -> Failure {
+    let help = "look at the service that gives them, and at the network";
+    Failure::new(FailureKind::TimedOut, "its credentials were not fetched in time", help)
+}
+
+/// That the target's credentials have expired.
+pub(crate) fn expired(target: &Target) -> Option<Finding> {
+    let lease = target.fetched.as_ref()?.lease?;
+    (lease.not_after <= SystemTime::now()).then(|| {
+        Finding::new(&STALE_VALUE, "its credentials have expired, and no others can be had")
+            .help("look at what gives them: it is asked again every minute")
+    })
+}
+
+/// Whoever fetches may repeat what a server said.
+fn told(failure: &Failure) -> Failure {
+    let message = format!("its credentials could not be fetched: {}", printable(failure.message()));
+    Failure::new(failure.kind(), message, printable(failure.remedy()))
 }

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 
 use quick_junit::{NonSuccessKind, Property, Report as Document, TestCase, TestCaseStatus, TestSuite, XmlString};
 
-use crate::cli::report::{Report, Row, State, rfc3339};
 use super::{Why, text};
+use crate::cli::report::{Report, Row, State, rfc3339};
 use crate::report::error::Problem;
 
 /// The document.

@@ -7,11 +7,12 @@ use std::time::Duration;
 use anstream::ColorChoice;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::cli::output::Output;
-use crate::cli::report::{Row, State};
 use super::text;
 use crate::attach::connect::Attempt;
-use crate::attach::watch::{Step, Watch};
+use crate::attach::watch::Watch;
+use crate::cli::output::Output;
+use crate::cli::report::{Row, State};
+use crate::net::progress::Step;
 use crate::report::error::Problem;
 
 /// How often a live line turns: ten times a second, which an eye takes for motion.

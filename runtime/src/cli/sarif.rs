@@ -9,8 +9,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
-use crate::cli::report::{Report, rfc3339};
 use super::{FINDINGS, FINE};
+use crate::cli::report::{Report, rfc3339};
 use crate::report::error::{Problem, Severity};
 use crate::report::finding::FailureKind;
 

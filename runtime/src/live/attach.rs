@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::attach::connect::{Attempt, abandon, connect};
-use crate::live::field::Values;
 use crate::declare::manifest::{Manifest, Slot};
 use crate::live::backing_services::BackingServices;
+use crate::live::field::{Arrived, Values};
 use crate::live::generation::{Seat, Whole};
 use crate::live::reattach::Fixed;
 use crate::load::facts::Facts;
 use crate::load::{self, Content, Item, Loaded, waiver};
+use crate::net::time::Limit;
 use crate::report::error::{AttachError, Problem, in_declaration_order};
 use crate::source::Source;
 
@@ -24,7 +25,12 @@ pub(crate) async fn attach<T: BackingServices>(source: Arc<dyn Source>) -> Resul
 }
 
 /// Connects to every resource: all or nothing. Dropping this future ends all that it has begun.
-pub(crate) async fn attach_loaded(of: TypeId, manifest: &'static Manifest, loaded: Loaded, limit: Limit) -> Result<Vec<Slot>, AttachError> {
+pub(crate) async fn attach_loaded(
+    of: TypeId,
+    manifest: &'static Manifest,
+    loaded: Loaded,
+    limit: Limit,
+) -> Result<Vec<Slot>, AttachError> {
     let Loaded { items, mut problems, fields, waivers, today } = loaded;
     let mut parts = Vec::with_capacity(items.len());
     let mut attempts = Vec::new();
@@ -37,7 +43,7 @@ pub(crate) async fn attach_loaded(of: TypeId, manifest: &'static Manifest, loade
             }
             Content::Resource { entry, target: None } => {
                 fixed.insert(place.field, fingerprint);
-                Part::Value((entry.wrap)(None))
+                Part::Value(Box::new(None::<Arrived>))
             }
             Content::Resource { entry, target: Some(target) } => {
                 let facts = Facts { target: Arc::from(target), place, fingerprint };
@@ -61,9 +67,17 @@ pub(crate) async fn attach_loaded(of: TypeId, manifest: &'static Manifest, loade
     let mut attempts = attempts.into_iter();
     let slot = |part| match part {
         Part::Value(slot) => Some(slot),
-        Part::Attempt => attempts.next().map(|attempt| attempt.into_slot(&whole)),
+        Part::Attempt => attempts.next().map(|attempt| arrived(attempt, &whole)),
     };
     Ok(parts.into_iter().filter_map(slot).collect())
+}
+
+/// The value of a resource's field. Nothing was refused, so every attempt has connected.
+fn arrived(attempt: Attempt, group: &Arc<Whole>) -> Slot {
+    let Attempt { entry, declaration, facts, connected, .. } = attempt;
+    let (field, service) = (facts.place.field.clone(), entry.service);
+    let seat = Arc::new(Seat::new(field, service, declaration, Arc::clone(group)));
+    Box::new(connected.map(|connected| Arrived { connected, facts, seat }))
 }
 
 /// A field on its way into the struct.

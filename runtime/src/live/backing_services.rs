@@ -3,12 +3,12 @@
 use std::any::TypeId;
 use std::sync::Arc;
 
-use crate::load;
 use crate::declare::manifest::Manifest;
 use crate::live::detach::Detached;
 use crate::live::field::Attached;
 use crate::live::reattach::{Which, reattach};
 use crate::live::resource::AnyResource;
+use crate::load;
 use crate::report::error::AttachError;
 use crate::source::Source;
 

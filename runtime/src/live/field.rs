@@ -1,14 +1,18 @@
 //! What the type of a field without `#[setting]` may be. The type decides what the field is, through these traits: so an
 //! alias of `Resource<Postgres>` is a resource, an alias of `String` is not, and a third party's service is a service.
 
-use secrecy::{SecretBox, zeroize::Zeroize};
+use std::sync::Arc;
+
+use secrecy::SecretBox;
 
 use crate::declare::manifest::{Category, Manifest, ResourceEntry, SecretEntry, Slot};
 use crate::declare::secret::SecretValue;
+use crate::live::generation::Seat;
 use crate::live::resource::{AnyResource, Resource};
+use crate::load::facts::Facts;
 use crate::report::malformed::Malformed;
 use crate::service::Service;
-use crate::service::erased::Erased;
+use crate::service::erased::{Connected, Erased};
 
 /// A field that needs no attribute: a resource, a secret, an `Option` of one, or a struct that derives `BackingServices`.
 #[doc(hidden)]
@@ -83,14 +87,30 @@ impl Values {
     }
 }
 
+/// A resource that is attached, on its way into its field. The field knows the service's type.
+pub(crate) struct Arrived {
+    pub(crate) connected: Connected,
+    pub(crate) facts: Facts,
+    pub(crate) seat: Arc<Seat>,
+}
+
+impl Arrived {
+    fn into_resource<S: Service>(self) -> Resource<S> {
+        let (client, posture) = self.connected.into_parts::<S>();
+        Resource::new(client, posture, self.facts, self.seat)
+    }
+}
+
 #[diagnostic::do_not_recommend]
 impl<S: Service> Attached for Resource<S> {
-    const CATEGORY: Category = Category::Resource(ResourceEntry {
-        service: <S as Erased>::ENTRY,
-        optional: false,
-        // The loader reports a missing value of what is not optional, and does not come here.
-        wrap: |resource| resource.unwrap_or_else(|| unreachable!("a resource that is not optional is attached")),
-    });
+    const CATEGORY: Category = Category::Resource(ResourceEntry { service: <S as Erased>::ENTRY, optional: false });
+
+    fn take(values: &mut Values) -> Self {
+        // The loader refuses a struct that lacks a required resource.
+        let arrived = values.next::<Option<Arrived>>();
+        let arrived = arrived.unwrap_or_else(|| unreachable!("a required resource is attached"));
+        arrived.into_resource()
+    }
 
     fn list<'a>(&'a self, resources: &mut Vec<&'a dyn AnyResource>) {
         resources.push(self);
@@ -151,15 +171,20 @@ impl<T: SecretValue> SecretField for SecretBox<T> {}
 )]
 pub trait Optional: Attached {
     const OPTIONAL: Category;
+
+    /// Takes the field's value out of those that were attached.
+    fn take_optional(values: &mut Values) -> Option<Self> {
+        values.next()
+    }
 }
 
 #[diagnostic::do_not_recommend]
 impl<S: Service> Optional for Resource<S> {
-    const OPTIONAL: Category = Category::Resource(ResourceEntry {
-        service: <S as Erased>::ENTRY,
-        optional: true,
-        wrap: |resource| Box::new(resource.and_then(|resource| resource.downcast::<Self>().ok()).map(|resource| *resource)),
-    });
+    const OPTIONAL: Category = Category::Resource(ResourceEntry { service: <S as Erased>::ENTRY, optional: true });
+
+    fn take_optional(values: &mut Values) -> Option<Self> {
+        values.next::<Option<Arrived>>().map(Arrived::into_resource)
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -174,6 +199,10 @@ impl<T: SecretValue> Optional for SecretBox<T> {
 #[diagnostic::do_not_recommend]
 impl<T: Optional> Attached for Option<T> {
     const CATEGORY: Category = T::OPTIONAL;
+
+    fn take(values: &mut Values) -> Self {
+        T::take_optional(values)
+    }
 
     fn list<'a>(&'a self, resources: &mut Vec<&'a dyn AnyResource>) {
         if let Some(field) = self {

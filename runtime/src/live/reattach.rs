@@ -17,10 +17,10 @@ use tracing::Instrument as _;
 use crate::attach::connect::{Attempt, abandon, connect};
 use crate::declare::manifest::Manifest;
 use crate::live::generation::{Handle, Turn, Whole, publish};
-use crate::load::{self, Content, Fingerprint, Item, Loaded, Read};
 use crate::load::facts::Facts;
-use crate::net::tasks;
+use crate::load::{self, Content, Fingerprint, Item, Loaded, Read};
 use crate::net::backoff::detached;
+use crate::net::tasks;
 use crate::net::time::{Limit, READY_DEADLINE, unless};
 use crate::report::error::{AttachError, Problem, in_declaration_order};
 use crate::report::finding::{Failure, FailureKind, Finding, Place};
@@ -78,9 +78,7 @@ pub(crate) async fn reattach(
     let Some(whole) = resources.first().map(|first| Arc::clone(&first.0.seat().whole)) else {
         let read = load::load(manifest, source, None, manifest.deadline()).await;
         return match read {
-            Ok(Read { loaded, files, values }) => {
-                Look::new(Some(loaded.judged(manifest).map(|_| Vec::new())), files, values)
-            }
+            Ok(Read { loaded, files, values }) => Look::new(Some(loaded.judged(manifest).map(|_| Vec::new())), files, values),
             Err(unread) => Look::unread(unread.into_error(manifest)),
         };
     };
@@ -123,11 +121,10 @@ impl Work {
         let limit = Limit::new(manifest.deadline());
         let fields = resources.iter().map(|resource| resource.0.seat().field.clone());
         let wanted = is_part.then(|| fields.collect());
-        let Read { loaded, files, values } =
-            match load::load(manifest, source, wanted, limit.whole).await {
-                Ok(read) => read,
-                Err(unread) => return Look::unread(unread.into_error(manifest)),
-            };
+        let Read { loaded, files, values } = match load::load(manifest, source, wanted, limit.whole).await {
+            Ok(read) => read,
+            Err(unread) => return Look::unread(unread.into_error(manifest)),
+        };
         let result = match loaded.judged(manifest) {
             Ok(_) if known_bad == Some(values) => None,
             Ok(loaded) => {
@@ -181,11 +178,7 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    fn new(
-        result: Option<Result<Vec<String>, AttachError>>,
-        files: Vec<PathBuf>,
-        values: Fingerprint,
-    ) -> Self {
+    fn new(result: Option<Result<Vec<String>, AttachError>>, files: Vec<PathBuf>, values: Fingerprint) -> Self {
         let result = result.map(|result| result.map_err(AttachError::of_reattaching));
         Self { result, files, values }
     }

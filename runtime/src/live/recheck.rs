@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::load;
 use crate::attach::connect::judge;
 use crate::live::generation::{AnyGeneration, Life, Orders, Seat};
+use crate::load;
 use crate::load::facts::Facts;
 use crate::net::backoff::{detached, jittered};
 use crate::net::tasks::{self, Work};
@@ -20,7 +20,7 @@ use crate::report::error::Problem;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
-use crate::service::credentials;
+use crate::attach::fetch;
 
 /// Begins the task that takes the posture again. It ends with the last handle of the resource, or when that is detached.
 pub(crate) fn begin(shared: &Arc<dyn Life>) {
@@ -99,7 +99,7 @@ impl Retaking {
         });
         let (mut posture, mut findings) = taken.await??;
         // A server may let credentials in that have expired, or for a while.
-        findings.extend(credentials::expired(&self.facts.target));
+        findings.extend(fetch::expired(&self.facts.target));
         judge(&mut posture, findings, declaration, load::today(), &self.facts.place);
         Ok(posture)
     }

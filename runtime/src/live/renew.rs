@@ -9,9 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 use backing_services_rules::rule::STALE_VALUE;
 use tokio::sync::watch;
 
-use crate::load;
 use crate::attach::connect::{abandon, judge};
+use crate::attach::fetch;
 use crate::live::generation::{AnyGeneration, Handle, Life, Orders, Seat, publish};
+use crate::load;
 use crate::load::facts::Facts;
 use crate::net::backoff::jittered;
 use crate::net::tasks::{self, LONGEST_PAUSE, Work, pauses};
@@ -19,7 +20,7 @@ use crate::net::time::{READY_DEADLINE, unless, within};
 use crate::report::error::Problem;
 use crate::report::finding::FailureKind;
 use crate::report::refusal::Refusal;
-use crate::service::credentials::{self, FETCH_DEADLINE};
+use crate::service::credentials::FETCH_DEADLINE;
 use crate::service::erased::Connected;
 use crate::service::target::Target;
 
@@ -188,20 +189,20 @@ impl Renewing {
         let seat = Arc::clone(&self.seat);
         // What fetches may panic, and so may a driver.
         let tried = tasks::apart(limit, async move {
-            let fetched = match credentials::fetch(&target).await {
+            let fetched = match fetch::fetch(&target).await {
                 Ok(fetched) => Arc::new(fetched.unwrap_or(target)),
                 Err(refusal) => return Tried::Refused(None, refusal),
             };
-            if credentials::is_same_login(&fetched, &known) {
+            if fetch::is_same_login(&fetched, &known) {
                 return Tried::Same(fetched);
             }
             seat.guard(&fetched);
             if let Some((target, refusal)) = not_admitted
-                && credentials::is_same_login(&fetched, &target)
+                && fetch::is_same_login(&fetched, &target)
             {
                 return Tried::Refused(None, refusal);
             }
-            let connected = match credentials::hold_against_rules(service, &fetched) {
+            let connected = match fetch::hold_against_rules(service, &fetched) {
                 Ok(findings) => (service.connect)(Arc::clone(&fetched)).await.map(|connected| connected.with_findings(findings)),
                 Err(refusal) => Err(refusal),
             };
@@ -225,7 +226,7 @@ async fn end_of_lease(shared: Weak<dyn Life>, generation: Weak<dyn AnyGeneration
     if let (Some(shared), Some(generation)) = (shared.upgrade(), generation.upgrade())
         && shared.is_current(&generation)
         && let facts = generation.facts()
-        && let Some(finding) = credentials::expired(&facts.target)
+        && let Some(finding) = fetch::expired(&facts.target)
     {
         let mut posture = (*generation.posture()).clone();
         if posture.findings.iter().all(|known| known.rule() != finding.rule()) {

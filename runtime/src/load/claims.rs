@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use backing_services_rules::variable::{self, RESOURCE_ENDINGS};
 
 use crate::declare::manifest::{Category, Leaf, Manifest};
-use crate::source::split;
 use crate::source::environment::hash_of_base;
+use crate::source::split;
 
 /// The variables that fields have claimed so far. Which field it was is looked for when somebody has to be told.
 pub(super) struct Claims<'a> {

@@ -17,15 +17,14 @@ use crate::report::error::{AttachError, Problem, in_declaration_order};
 use crate::report::finding::{Failure, FailureKind, Finding, Place};
 use crate::report::waiver::Waiver;
 use crate::service::target::Target;
-use crate::source::{Group, Source};
 use crate::source::environment::{Snapshot, hash_of_base};
-
+use crate::source::{Group, Source};
 
 mod claims;
 pub(crate) mod credentials;
+pub(crate) mod facts;
 mod reader;
-mod resource;
-#[cfg(any(feature = "etcd", feature = "nats"))]
+pub(crate) mod resource;
 
 pub(crate) mod waiver;
 
@@ -125,7 +124,7 @@ impl Unread {
 }
 
 /// Why there are no values of a source.
-fn unread(why: Apart, deadline: Duration) -> Failure {
+pub(crate) fn unread(why: Apart, deadline: Duration) -> Failure {
     match why {
         Apart::Late => {
             let message = format!("its values were not read within {} s", deadline.as_secs());
@@ -405,8 +404,8 @@ mod tests {
     use crate::live::resource::Resource;
     use crate::report::posture::Posture;
     use crate::report::refusal::Refusal;
-    use crate::service::{Attachment, Service};
     use crate::service::target::Target;
+    use crate::service::{Attachment, Service};
     use crate::source::{Environment, Unreadable, Value as SourceValue};
 
     struct Gophers;

@@ -10,8 +10,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::report::finding::Finding;
 use crate::service::credentials::AnyCredentials;
-use crate::source::{Extent, Group, Notice, Source, Unreadable, file};
 use crate::source::environment::{self, Known, Snapshot};
+use crate::source::{Extent, Group, Notice, Source, Unreadable, file};
 
 /// A value, and the variable that it really came from: `NAME`, or `NAME_FILE`.
 pub(crate) struct Value<'a> {

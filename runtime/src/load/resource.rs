@@ -13,8 +13,8 @@ use secrecy::SecretString;
 
 use super::{Kind, Reader, Value, credentials, is_explained, missing, waiver};
 use crate::declare::manifest::{Declaration, ResourceEntry};
-use crate::locator::{self, Dialect, Locator};
 use crate::locator::dialect::Login;
+use crate::locator::{self, Dialect, Locator};
 use crate::needs::Needs;
 use crate::net::address;
 use crate::report::finding::Finding;
@@ -26,7 +26,7 @@ use crate::source::environment;
 
 /// `Some(None)` for an optional resource that there is none of; `None` where something is wrong, and then there is a finding.
 #[allow(clippy::too_many_arguments, reason = "one caller, which has just these")]
-pub(super) fn load(
+pub(crate) fn load(
     reader: &mut Reader<'_>,
     entry: &'static ResourceEntry,
     declaration: &'static Declaration,
@@ -433,12 +433,7 @@ fn trust(values: TrustValues<'_>, service: &ServiceEntry, transport: Transport, 
         }
     };
     let text = |value: Option<Value<'_>>| value.map(|value| value.text.into_secret());
-    Trust {
-        ca: text(ca),
-        client_cert: text(client_cert),
-        client_key: text(client_key).map(Guarded::new),
-        tls,
-    }
+    Trust { ca: text(ca), client_cert: text(client_cert), client_key: text(client_key).map(Guarded::new), tls }
 }
 
 /// What is wrong with the certificates in `_CA`, each of which can be read.

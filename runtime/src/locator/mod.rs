@@ -11,6 +11,8 @@
 //! and the two have to agree. The host
 //! parser of `url` decides what a host is, so that `2130706433`, `0x7f.1`, `[::ffff:127.0.0.1]` and `127.0.0.1.` are all the address that they mean.
 
+pub(crate) mod dialect;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -1,7 +1,7 @@
 //! What is said of a mistake in `needs`. A constant cannot format, so the text is put together by hand.
 
-use crate::needs::reader::{Mistake, Span, Wrong};
 use super::{Grantable, Names};
+use crate::needs::reader::{Mistake, Span, Wrong};
 
 /// What fits in a message, in bytes; what does not is cut.
 const LONGEST: usize = 512;

@@ -19,7 +19,7 @@ use crate::report::finding::Finding;
 use crate::report::text::printable_up_to;
 
 mod mistake;
-mod reader;
+pub(crate) mod reader;
 
 /// A kind of object of a service, and the privileges that can be granted on it: a word of the language of `needs`.
 ///

@@ -12,30 +12,30 @@ use super::{Grantable, Names};
 
 /// Where something stands in the text, in bytes. Both ends are ASCII characters' or the text's.
 #[derive(Clone, Copy)]
-pub(super) struct Span {
-    pub(super) start: usize,
-    pub(super) end: usize,
+pub(crate) struct Span {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 /// One privilege on one object.
-pub(super) struct Item {
+pub(crate) struct Item {
     /// Which of the service's kinds of objects.
-    pub(super) kind: usize,
+    pub(crate) kind: usize,
     /// Which of the kind's privileges.
-    pub(super) privilege: usize,
-    pub(super) columns: Option<Span>,
-    pub(super) object: Option<Span>,
+    pub(crate) privilege: usize,
+    pub(crate) columns: Option<Span>,
+    pub(crate) object: Option<Span>,
 }
 
 /// What is wrong, and where.
 #[derive(Clone, Copy)]
 pub(crate) struct Mistake {
-    pub(super) at: Span,
-    pub(super) wrong: Wrong,
+    pub(crate) at: Span,
+    pub(crate) wrong: Wrong,
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Wrong {
+pub(crate) enum Wrong {
     /// Nothing is needed.
     Empty,
     /// A quote or a parenthesis that does not end.
@@ -56,7 +56,7 @@ pub(super) enum Wrong {
     Name { kind: usize },
 }
 
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     text: &'a str,
     kinds: &'static [Grantable],
     /// Where the next clause begins.
@@ -77,12 +77,12 @@ struct Clause {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(text: &'a str, kinds: &'static [Grantable]) -> Self {
+    pub(crate) const fn new(text: &'a str, kinds: &'static [Grantable]) -> Self {
         Self { text, kinds, at: 0, clause: None, is_empty: true }
     }
 
     /// The next privilege on the next object: every privilege of a clause goes with every object of it.
-    pub(super) const fn next(&mut self) -> Result<Option<Item>, Mistake> {
+    pub(crate) const fn next(&mut self) -> Result<Option<Item>, Mistake> {
         let mut clause = match self.clause {
             Some(clause) => clause,
             None => match self.open() {
@@ -466,7 +466,7 @@ const fn words_at(bytes: &[u8], at: Span, words: &[u8]) -> Option<usize> {
     if i == at.end || is_blank(bytes[i]) { Some(i - at.start) } else { None }
 }
 
-pub(super) const fn same(a: &[u8], b: &[u8]) -> bool {
+pub(crate) const fn same(a: &[u8], b: &[u8]) -> bool {
     a.eq_ignore_ascii_case(b)
 }
 

@@ -168,8 +168,8 @@ mod tests {
     use backing_services_rules::Scheme;
 
     use super::*;
-    use crate::locator::{Dialect, parse};
     use crate::locator::dialect::Login;
+    use crate::locator::{Dialect, parse};
 
     /// Addresses that no service has, with the sources that name them beside them.
     const FORBIDDEN: &[&str] = &[

@@ -1,11 +1,13 @@
 //! When a connection that broke may be tried again: with pauses that grow, and not at all once the server has refused the credentials.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
-use crate::report::finding::FailureKind;
+use crate::report::finding::{Failure, FailureKind};
 use crate::report::refusal::Refusal;
 
 /// The longest pause.

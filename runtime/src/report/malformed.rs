@@ -1,7 +1,5 @@
 //! A text that is not a value of its field's type.
 
-use std::fmt;
-
 /// A text that is not a value of the type. It says nothing of the text: that may be a secret in the wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -8,10 +8,8 @@ use backing_services_rules::{Date, Transport, release};
 
 use crate::report::finding::Finding;
 use crate::report::redact::{self, Piece};
-use crate::report::text::printable;
+pub use crate::report::text::printable;
 use crate::report::waiver::Waiver;
-use crate::service::Service;
-use crate::service::target::Target;
 
 /// The posture of one resource: over what, as whom, to what it is attached.
 ///
@@ -165,27 +163,6 @@ impl CertificatePosture {
     }
 }
 
-impl Posture {
-    /// What is known before the other end has said anything. A service fills the rest in.
-    #[must_use]
-    pub fn of<S: Service>(target: &Target) -> Self {
-        Self {
-            service: S::NAME,
-            endpoint: target.locator().to_string(),
-            transport: target.locator().transport(),
-            tls: None,
-            server: None,
-            account: None,
-            privileges: Vec::new(),
-            authentication: None,
-            remarks: Vec::new(),
-            findings: Vec::new(),
-            waivers: Vec::new(),
-            taken_at: SystemTime::now(),
-        }
-    }
-}
-
 impl fmt::Display for Posture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}", self.service, self.endpoint)?;
@@ -215,4 +192,3 @@ impl fmt::Display for Posture {
 
 /// The longest text that is repeated after the other end, in characters.
 pub const LONGEST_QUOTE: usize = 200;
-

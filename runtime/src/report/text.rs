@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::report::posture::LONGEST_QUOTE;
+use crate::report::redact::{self, Piece};
 
 /// A text of the other end's, made safe to print: control characters, line ends, escape sequences, and characters that are invisible or turn
 /// the direction are escaped, and past [`LONGEST_QUOTE`] it is cut. If it holds a password with which
@@ -29,7 +30,7 @@ pub(crate) fn printable_up_to(text: &str, longest: usize) -> String {
             }
         };
         for c in text.chars() {
-            if c.is_control() || crate::report::text::is_invisible(c) {
+            if c.is_control() || is_invisible(c) {
                 // Writing to a `String` does not fail.
                 let _ = write!(printed, "{}", c.escape_default());
             } else {

@@ -14,9 +14,9 @@ use tokio_rustls::client::TlsStream;
 
 use backing_services_rules::rule::{PLAINTEXT_SCHEME, UNVERIFIED_TLS, WEAK_AUTHENTICATION};
 
-use crate::net::progress::{self, Step};
 use crate::locator::Host;
 use crate::net::address;
+use crate::net::progress::{self, Step};
 use crate::net::time::within;
 use crate::net::tls::{CONNECT_TIMEOUT, Demand, FirstShare, Witness};
 use crate::report::finding::{Failure, FailureKind, Finding};

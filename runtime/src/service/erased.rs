@@ -1,20 +1,24 @@
 //! A client of a service whose type only the field knows, between connecting and the field.
 
 use std::any::Any;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::net::progress::{self, Step};
-use crate::declare::manifest::Slot;
-use crate::live::generation::Seat;
-use crate::live::resource::Resource;
-use crate::load::facts::Facts;
-use crate::report::redact;
+use backing_services_rules::Scheme;
+
+use crate::locator::Locator;
+use crate::locator::dialect::{Login, Parameter};
+use crate::needs::Grantable;
 use crate::report::finding::Finding;
 use crate::report::posture::Posture;
+use crate::report::redact;
 use crate::report::refusal::Refusal;
-use crate::service::{Attachment, Service, credentials};
+#[cfg(feature = "cli")]
+use crate::service::container::Container;
+use crate::service::grants::Grants;
 use crate::service::target::Target;
+use crate::service::{Attachment, Service};
 
 /// A service that is being connected to.
 pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<Connected, Refusal>> + Send>>;
@@ -27,7 +31,6 @@ pub(crate) struct Connected {
     pub(crate) findings: Vec<Finding>,
     client: Box<dyn Any + Send + Sync>,
     pub(crate) posture: Posture,
-    seal: fn(Box<dyn Any + Send + Sync>, Posture, Facts, Arc<Seat>) -> Slot,
     abandon: fn(Box<dyn Any + Send + Sync>) -> Closing,
 }
 
@@ -43,18 +46,13 @@ pub(crate) fn connect<S: Service>(target: Arc<Target>) -> Connecting {
 
 impl Connected {
     pub(crate) fn of<S: Service>(client: S::Client, posture: Posture, findings: Vec<Finding>) -> Self {
-        Self { findings, client: Box::new(client), posture, seal: seal::<S>, abandon: abandon::<S> }
+        Self { findings, client: Box::new(client), posture, abandon: abandon::<S> }
     }
 
     /// The same, and what was found before it was connected to.
     pub(crate) fn with_findings(mut self, findings: Vec<Finding>) -> Self {
         self.findings.splice(..0, findings);
         self
-    }
-
-    /// The `Resource<S>`.
-    pub(crate) fn into_resource(self, facts: Facts, seat: Arc<Seat>) -> Slot {
-        (self.seal)(self.client, self.posture, facts, seat)
     }
 
     /// The client with its type, and the posture.
@@ -76,10 +74,6 @@ impl Connected {
     pub(crate) fn into_closing(self) -> (Posture, Vec<Finding>, Closing) {
         (self.posture, self.findings, (self.abandon)(self.client))
     }
-}
-
-fn seal<S: Service>(client: Box<dyn Any + Send + Sync>, posture: Posture, facts: Facts, seat: Arc<Seat>) -> Slot {
-    Box::new(Resource::<S>::new(*downcast::<S>(client), posture, facts, seat))
 }
 
 fn abandon<S: Service>(client: Box<dyn Any + Send + Sync>) -> Closing {
@@ -107,7 +101,7 @@ pub(crate) struct ServiceEntry {
     pub(crate) pins: bool,
     pub(crate) endpoint: Option<fn(&Locator) -> Option<String>>,
     pub(crate) check: fn(&Target) -> Vec<Finding>,
-    pub(crate) connect: fn(std::sync::Arc<Target>) -> crate::service::erased::Connecting,
+    pub(crate) connect: fn(Arc<Target>) -> Connecting,
 }
 
 impl fmt::Debug for ServiceEntry {
@@ -133,7 +127,7 @@ pub(crate) trait Erased: Service {
         pins: Self::PINS,
         endpoint: Self::ENDPOINT,
         check: Self::check,
-        connect: crate::service::erased::connect::<Self>,
+        connect: connect::<Self>,
     };
 }
 

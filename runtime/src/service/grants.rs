@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::declare::manifest::{Category, Field, Manifest, ResourceEntry};
 use crate::needs::Needs;
 use crate::report::malformed::Malformed;
+use crate::service::erased::ServiceEntry;
 
 /// The longest name of an account or of a database, in bytes: more than any product accepts.
 const LONGEST_NAME: usize = 256;
@@ -33,53 +33,31 @@ const LONGEST_NAME: usize = 256;
 #[derive(Clone)]
 pub struct Grants {
     field: String,
-    entry: &'static ResourceEntry,
+    service: &'static ServiceEntry,
     needs: Needs,
     account: String,
     database: Option<String>,
 }
 
-impl Manifest {
-    /// What creates the accounts of this struct: one for each resource that says what it `needs`, those of nested structs too, in declaration order.
-    ///
-    /// Each account is called after its field, with the prefix before it: `shop_mail_orders`.
-    #[must_use]
-    pub fn grants(&'static self) -> Vec<Grants> {
-        let mut grants = Vec::new();
-        self.walk(&mut |leaf| {
-            let Category::Resource(entry) = leaf.field.category() else { return };
-            let account = self.account_of(&leaf.path);
-            grants.extend(Grants::of(leaf.field, entry, leaf.path.into_owned(), account));
-        });
-        grants
-    }
-}
-
 impl Grants {
-    fn of(declared: &'static Field, entry: &'static ResourceEntry, field: String, account: String) -> Option<Self> {
-        let needs = declared.declaration().needed_privileges()?;
+    pub(crate) fn of(needs: &'static str, service: &'static ServiceEntry, field: String, account: String) -> Option<Self> {
         // The derive has seen to it that it can be read.
-        let needs = Needs::parse(needs, entry.service.name, entry.service.privileges).ok()?;
-        Some(Self { field, entry, needs, account, database: None })
+        let needs = Needs::parse(needs, service.name, service.privileges).ok()?;
+        Some(Self { field, service, needs, account, database: None })
     }
 
     /// Those of a field that may not say what it needs: then an account that logs in, and may do no more.
     #[cfg(feature = "cli")]
-    pub(crate) fn of_any(declared: &'static Field, entry: &'static ResourceEntry, field: &str, account: &str) -> Self {
+    pub(crate) fn of_any(needs: Option<&'static str>, service: &'static ServiceEntry, field: &str, account: &str) -> Self {
         let (field, account) = (field.to_owned(), account.to_owned());
-        Self::of(declared, entry, field.clone(), account.clone()).unwrap_or(Self {
-            field,
-            entry,
-            needs: Needs::none(),
-            account,
-            database: None,
-        })
+        let grants = needs.and_then(|needs| Self::of(needs, service, field.clone(), account.clone()));
+        grants.unwrap_or(Self { field, service, needs: Needs::none(), account, database: None })
     }
 
     /// What starts a server that has the account; `None` where the service has no such server.
     #[cfg(feature = "cli")]
     pub(crate) fn container(&self) -> Option<crate::service::container::Container> {
-        (self.entry.service.container)(self)
+        (self.service.container)(self)
     }
 
     /// The account is called so, instead of after its field.
@@ -110,7 +88,7 @@ impl Grants {
     /// The service's name.
     #[must_use]
     pub const fn service(&self) -> &'static str {
-        self.entry.service()
+        self.service.name
     }
 
     /// The account's name, as it is: a service quotes it.
@@ -134,7 +112,7 @@ impl Grants {
     /// The statements, in the service's own language, with a line end after the last; `None` where the service has none.
     #[must_use]
     pub fn statements(&self) -> Option<String> {
-        (self.entry.service.grants)(self)
+        (self.service.grants)(self)
     }
 }
 

@@ -1,5 +1,13 @@
 //! What a service must offer to be attached.
 
+pub(crate) mod assert;
+pub(crate) mod container;
+pub(crate) mod credentials;
+pub(crate) mod dial;
+pub(crate) mod erased;
+pub mod grants;
+pub(crate) mod target;
+
 use std::fmt;
 
 use backing_services_rules::Scheme;
@@ -199,4 +207,3 @@ impl<C> fmt::Debug for Attachment<C> {
         f.debug_struct("Attachment").field("posture", &self.posture).field("findings", &self.findings).finish_non_exhaustive()
     }
 }
-

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 
 use crate::locator::Locator;
 use crate::needs::Needs;
+use crate::report::posture::Posture;
 use crate::report::redact::Guarded;
 use crate::service::credentials::Fetched;
 
@@ -135,5 +136,26 @@ impl Target {
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target").field("locator", &self.locator).finish_non_exhaustive()
+    }
+}
+
+impl Posture {
+    /// What is known before the other end has said anything. A service fills the rest in.
+    #[must_use]
+    pub fn of<S: crate::service::Service>(target: &Target) -> Self {
+        Self {
+            service: S::NAME,
+            endpoint: target.locator().to_string(),
+            transport: target.locator().transport(),
+            tls: None,
+            server: None,
+            account: None,
+            privileges: Vec::new(),
+            authentication: None,
+            remarks: Vec::new(),
+            findings: Vec::new(),
+            waivers: Vec::new(),
+            taken_at: std::time::SystemTime::now(),
+        }
     }
 }

@@ -52,16 +52,16 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::http;
-use crate::net::progress::{self, Step};
 use crate::locator::dialect::{Login, Parameter};
+use crate::net::progress::{self, Step};
 use crate::net::time::within;
 use crate::net::tls::Witness;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture};
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
-use crate::service::{Attachment, Service};
 use crate::service::target::Target;
+use crate::service::{Attachment, Service};
 
 /// An HTTP API. See [the module](self) for its locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]

@@ -21,8 +21,6 @@ pub mod sqlite;
 #[cfg(feature = "tokio-postgres")]
 pub mod tokio_postgres;
 
-#[cfg(any(feature = "amqp", feature = "etcd", feature = "nats", feature = "redis", feature = "tokio-postgres"))]
-pub(crate) mod again;
 #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
 mod postgresql;
 #[cfg(feature = "_sqlx")]

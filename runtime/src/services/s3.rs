@@ -55,15 +55,15 @@ use object_store::{ObjectStore, RetryConfig};
 use secrecy::ExposeSecret as _;
 
 use super::http;
-use crate::locator::{Host, Locator};
 use crate::locator::dialect::{Login, Parameter};
+use crate::locator::{Host, Locator};
 use crate::net::time::{both, within};
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
-use crate::service::{Attachment, Service};
 use crate::service::target::Target;
+use crate::service::{Attachment, Service};
 
 /// S3 and what speaks its protocol. See [the module](self) for the locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
@@ -453,7 +453,8 @@ mod tests {
     async fn no_key_climbs_out_of_its_prefix() {
         use object_store::ObjectStoreExt as _;
         let mut target = target("s3://bucket/prefix?style=path", "https://localhost:1");
-        (target.user, target.password) = (Some("key".to_owned()), Some(crate::report::redact::Guarded::new("secret-of-the-key".into())));
+        (target.user, target.password) =
+            (Some("key".to_owned()), Some(crate::report::redact::Guarded::new("secret-of-the-key".into())));
         let client = S3Client::new(&target, target.at_endpoint()).unwrap_or_else(|refusal| panic!("{refusal}"));
         for key in ["..;/x", "a/..;x=y/b", "..%3b/x", "%2e%2e/x", "%252e%252e;/x", "a/.;/b"] {
             let error = client.get(&Path::parse(key).unwrap()).await.unwrap_err();

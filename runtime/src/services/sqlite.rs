@@ -57,18 +57,18 @@ use sqlx::{Row as _, SqlitePool};
 use super::sqlx as driver;
 use crate::load::OWN_IT;
 use crate::locator::dialect::{Login, Parameter};
+use crate::net::thread::{Apart, apart};
 use crate::net::time::within;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture};
 use crate::report::refusal::Refusal;
+use crate::service::target::Target;
 use crate::service::{Attachment, Service};
 #[cfg(unix)]
 use crate::source::Notice;
 use crate::source::file::Fault;
 #[cfg(unix)]
 use crate::source::file::{End, Way};
-use crate::net::thread::{Apart, apart};
-use crate::service::target::Target;
 
 /// SQLite. See [the module](self) for its locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]

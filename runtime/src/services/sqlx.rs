@@ -1,10 +1,10 @@
 //! What the services on sqlx share: its errors, read and said in our own words.
 
-use sqlx::Error;
+use crate::net::tasks::Tasks;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use crate::net::time::READY_DEADLINE;
-use crate::net::tasks::Tasks;
 use crate::report::posture::{TlsPosture, TrustPosture};
+use sqlx::Error;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 

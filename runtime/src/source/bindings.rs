@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret as _;
 
-use crate::source::base_names::BaseNames;
 use super::{Changes, Environment, Source, Unreadable, Value, file, login_within, path_in, split};
+use crate::source::base_names::BaseNames;
 
 /// The service bindings below `$SERVICE_BINDING_ROOT`, as Kubernetes operators, buildpacks and Cloud Foundry project them. Where it is not set, there are
 /// none.

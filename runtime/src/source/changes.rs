@@ -23,10 +23,7 @@ impl Changes {
     /// Nothing tells it: the environment of a process is what it was when the process started.
     #[must_use]
     pub const fn none() -> Self {
-        Self {
-            files: Vec::new(),
-            signals: Vec::new(),
-        }
+        Self { files: Vec::new(), signals: Vec::new() }
     }
 
     /// These files and folders, as absolute paths. A folder stands for what is in it, and in the folders in it; a link may come to lead elsewhere, which is

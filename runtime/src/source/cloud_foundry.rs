@@ -6,10 +6,10 @@ use std::fmt;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value as Json;
 
-use crate::source::base_names::BaseNames;
-use crate::source::json::Wiped;
 use super::{Changes, Environment, Notice, Source, Unreadable, Value, file, login_within, path_in, split};
 use crate::report::text::printable;
+use crate::source::base_names::BaseNames;
+use crate::source::json::Wiped;
 
 /// The services that Cloud Foundry binds to an application ([`VCAP_SERVICES`]), where it runs one.
 ///

@@ -163,8 +163,8 @@ impl fmt::Debug for DotEnv {
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
-    use crate::source::Notice;
     use super::*;
+    use crate::source::Notice;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn parsed(text: &str) -> Result<Vec<String>, String> {

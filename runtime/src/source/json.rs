@@ -6,11 +6,11 @@ use secrecy::zeroize::Zeroize as _;
 use serde_json::Value as Json;
 
 /// What was parsed out of a text with secrets in it.
-pub(super) struct Wiped(Json);
+pub(crate) struct Wiped(Json);
 
 impl Wiped {
     /// Parses. The depth is bounded by `serde_json`, to 128; the length is the caller's to bound.
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         serde_json::from_slice(text).ok().map(Self)
     }
 }

@@ -53,16 +53,10 @@ mod cloud_foundry;
 #[cfg(feature = "dotenv")]
 mod dotenv;
 pub(crate) mod environment;
-#[cfg(feature = "etcd")]
-pub mod etcd;
 pub(crate) mod file;
 #[cfg(any(feature = "cloud-foundry", feature = "etcd"))]
-mod json;
-#[cfg(feature = "nats")]
-pub mod nats_kv;
+pub(crate) mod json;
 mod sources;
-#[cfg(any(feature = "etcd", feature = "nats"))]
-mod store;
 mod systemd;
 mod with_credentials;
 
@@ -73,10 +67,6 @@ pub use cloud_foundry::CloudFoundry;
 #[cfg(feature = "dotenv")]
 pub use dotenv::DotEnv;
 pub use environment::Environment;
-#[cfg(feature = "etcd")]
-pub use etcd::Etcd;
-#[cfg(feature = "nats")]
-pub use nats_kv::NatsKv;
 pub use sources::Sources;
 pub use systemd::SystemdCredentials;
 pub use with_credentials::WithCredentials;

@@ -80,8 +80,8 @@ impl fmt::Debug for SystemdCredentials {
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
-    use crate::source::Notice;
     use super::*;
+    use crate::source::Notice;
     use secrecy::ExposeSecret as _;
     use std::os::unix::fs::PermissionsExt as _;
 

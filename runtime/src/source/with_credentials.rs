@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::source::environment::Snapshot;
 use super::{Changes, Group, Part, Source, Unreadable, Value};
 use crate::service::credentials::{AnyCredentials, Credentials};
+use crate::source::environment::Snapshot;
 
 /// A source, whose resources log in with credentials that are fetched, and fetched again before they expire.
 ///

@@ -42,11 +42,11 @@ use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
-use crate::service::{Attachment, Service};
 use crate::service::target::Target;
+use crate::service::{Attachment, Service};
 use crate::services::http;
-use crate::source::{Changes, Source, Unreadable, Value};
 use crate::source::json::Wiped;
+use crate::source::{Changes, Source, Unreadable, Value};
 use crate::stores::load;
 use crate::stores::snapshot::{Owned, Published, Snapshot, too_many};
 

@@ -9,8 +9,8 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 use ring::digest::{SHA256, digest};
 
 use super::Why;
-use crate::cli::report::{Command, Report, Row, State, day, rfc3339};
 use super::text;
+use crate::cli::report::{Command, Report, Row, State, day, rfc3339};
 use crate::cli::text::milliseconds;
 use crate::net::tls::EXPIRY_NOTICE_DAYS;
 use crate::report::error::{Problem, Severity, counted};

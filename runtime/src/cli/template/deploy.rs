@@ -199,7 +199,11 @@ impl Item {
         if !self.leaf.field.declaration().listed_hosts().is_empty() {
             return None;
         }
-        Some((Grants::of_any(self.leaf.field, entry, &self.leaf.path, &self.account).container()?, scheme.name()))
+        Some((
+            Grants::of_any(self.leaf.field.declaration().needed_privileges(), entry.service, &self.leaf.path, &self.account)
+                .container()?,
+            scheme.name(),
+        ))
     }
 
     /// Whether a program has to have a folder to write to for this field, where it is for one that is embedded.
@@ -267,7 +271,7 @@ fn resource(entry: &ResourceEntry, leaf: &Leaf) -> Value {
 }
 
 /// The scheme that a locator of a field has, unless somebody chooses another one.
-fn scheme(entry: &ResourceEntry, leaf: &Leaf) -> Option<crate::Scheme> {
+fn scheme(entry: &ResourceEntry, leaf: &Leaf) -> Option<backing_services_rules::Scheme> {
     let only = leaf.field.declaration().only_scheme();
     let mut accepted = entry.schemes().iter().filter(|scheme| only.is_none_or(|only| scheme.is(only)));
     accepted.next().copied()

@@ -364,8 +364,6 @@ pub(crate) type Slot = Box<dyn Any + Send>;
 pub struct ResourceEntry {
     pub(crate) service: &'static ServiceEntry,
     pub(crate) optional: bool,
-    /// Makes the field's value out of a `Resource<S>`, or of nothing where it is optional.
-    pub(crate) wrap: fn(Option<Slot>) -> Slot,
 }
 
 impl ResourceEntry {
@@ -377,7 +375,7 @@ impl ResourceEntry {
 
     /// The schemes that the service accepts.
     #[must_use]
-    pub const fn schemes(&self) -> &'static [crate::Scheme] {
+    pub const fn schemes(&self) -> &'static [backing_services_rules::Scheme] {
         self.service.schemes
     }
 

@@ -17,9 +17,9 @@ use rustls::server::ParsedCertificate;
 use rustls::{Error, RootCertStore};
 
 use super::certificate;
+use super::{ANCHOR_NOTICE_DAYS, Part, Unusable, provider};
 use crate::net::tls::certificate::Standing;
 use crate::net::tls::verifier::Distrust;
-use super::{ANCHOR_NOTICE_DAYS, Part, Unusable, provider};
 use backing_services_rules::rule::MALFORMED_VALUE;
 
 const CA_HELP: &str = "write the authority's own certificate in PEM: what begins with `-----BEGIN CERTIFICATE-----`, \

@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 
 use backing_services_rules::rule::{MISSING_PRIVILEGES, SUPERUSER_ACCOUNT};
 
-use crate::services::amqp::asking::{Asking, Call, Question};
 use super::foreign;
 use crate::needs::{Difference, Grantable, Names, Need, Needs};
 use crate::report::finding::Finding;
@@ -15,6 +14,7 @@ use crate::report::posture::MOST_PRIVILEGES;
 use crate::report::refusal::Refusal;
 use crate::service::grants::Grants;
 use crate::service::target::Target;
+use crate::services::amqp::asking::{Asking, Call, Question};
 use crate::services::unique::unique;
 
 /// What an account can be granted.

@@ -8,10 +8,10 @@
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::frames;
-use crate::services::amqp::frames::{HEADER, LONGEST_SHORT_STRING, Method};
-use crate::services::amqp::wire::{Limits, Reason, Why};
 use super::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, ended, refused};
 use crate::report::refusal::Refusal;
+use crate::services::amqp::frames::{HEADER, LONGEST_SHORT_STRING, Method};
+use crate::services::amqp::wire::{Limits, Reason, Why};
 
 /// How many questions are asked at once: each has a channel of its own.
 const AT_ONCE: u16 = 24;

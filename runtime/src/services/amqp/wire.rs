@@ -15,12 +15,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::oneshot;
 
-use crate::services::amqp::asking::{Asking, Conversation};
 use super::frames;
 use crate::report::finding::{Failure, FailureKind};
 use crate::report::refusal::Refusal;
 use crate::service::dial::Stream;
 use crate::service::target::Target;
+use crate::services::amqp::asking::{Asking, Conversation};
 use crate::services::amqp::frames::{CONNECTION_OPEN_OK, CONNECTION_TUNE, Greeting, HEADER};
 
 /// What a client says first.
@@ -145,12 +145,13 @@ pub(super) async fn greet(mut stream: Stream, target: &Target, limits: Limits) -
         )
         .into());
     }
-    let length = frames::length(&frame).filter(|length| *length <= LONGEST_GREETING).ok_or_else(crate::services::amqp::foreign)?;
+    let length =
+        frames::length(&frame).filter(|length| *length <= LONGEST_GREETING).ok_or_else(crate::services::amqp::foreign)?;
     frame.resize(length, 0);
     stream.read_exact(&mut frame[HEADER..]).await.map_err(broken)?;
     let secret = target.password().cloned();
-    let greeting =
-        frames::greeting(&frame, secret.as_ref().map(|secret| secret.expose_secret().as_bytes())).ok_or_else(crate::services::amqp::foreign)?;
+    let greeting = frames::greeting(&frame, secret.as_ref().map(|secret| secret.expose_secret().as_bytes()))
+        .ok_or_else(crate::services::amqp::foreign)?;
     let (end, blown) = oneshot::channel();
     let why = Why::default();
     let wire = Wire {

@@ -85,9 +85,9 @@ use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture};
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
-use crate::service::{Attachment, Service};
 use crate::service::container::Container;
 use crate::service::target::Target;
+use crate::service::{Attachment, Service};
 use crate::services::sqlx::Unproven;
 
 mod account;

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::report::redact;
 use crate::report::finding::Finding;
+use crate::report::redact;
 use crate::service::target::Target;
 
 /// The longest nonce that is signed, in bytes; servers send 15 to 22.

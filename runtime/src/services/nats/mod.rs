@@ -85,10 +85,10 @@ use crate::net::time::{HEALTH_DEADLINE, both, within};
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture, TlsPosture};
 use crate::report::refusal::Refusal;
-use crate::service::{Attachment, Service};
 use crate::service::container::Container;
 use crate::service::grants::Grants;
 use crate::service::target::Target;
+use crate::service::{Attachment, Service};
 
 mod account;
 mod container;

@@ -56,7 +56,6 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgRow, PgSsl
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
 use super::postgresql;
-use crate::services::postgresql::{Account, COLUMNS, Row, database, no_answer, user};
 use super::sqlx as driver;
 use crate::locator::Host;
 use crate::locator::dialect::{Login, Parameter};
@@ -66,10 +65,11 @@ use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture};
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
-use crate::service::{Attachment, Service};
 use crate::service::container::Container;
 use crate::service::grants::Grants;
 use crate::service::target::Target;
+use crate::service::{Attachment, Service};
+use crate::services::postgresql::{Account, COLUMNS, Row, database, no_answer, user};
 use crate::services::sqlx::Unproven;
 
 mod preflight;

@@ -623,9 +623,9 @@ fn arguments(text: String) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::services::postgresql::vocabulary::PRIVILEGES;
     use super::*;
     use crate::needs::Needs;
+    use crate::services::postgresql::vocabulary::PRIVILEGES;
 
     fn row(values: [&str; COLUMNS.len()]) -> Row {
         values.map(|value| (!value.is_empty()).then(|| value.to_owned()))

@@ -6,7 +6,6 @@ use backing_services_rules::rule::{SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
 
-use crate::services::redis::commands::{CATEGORIES, COMMANDS, Command, HARMLESS, OF_EVERY_KEY, OF_EVERY_RELEASE, ON_CHANNELS, ON_KEYS, ON_NOTHING, Object};
 use super::{DEFAULT_USER, database, foreign, refusal};
 use crate::needs::{Difference, Grantable, Names, Need, Needs};
 use crate::report::finding::Finding;
@@ -15,6 +14,9 @@ use crate::report::refusal::Refusal;
 use crate::report::text::printable;
 use crate::service::grants::Grants;
 use crate::service::target::Target;
+use crate::services::redis::commands::{
+    CATEGORIES, COMMANDS, Command, HARMLESS, OF_EVERY_KEY, OF_EVERY_RELEASE, ON_CHANNELS, ON_KEYS, ON_NOTHING, Object,
+};
 use crate::services::unique::unique;
 
 /// What an account can be granted, in the words of an ACL.

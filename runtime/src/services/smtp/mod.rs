@@ -56,9 +56,9 @@ use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture, TlsPosture};
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
-use crate::service::{Attachment, Service};
 use crate::service::dial::Stream;
 use crate::service::target::Target;
+use crate::service::{Attachment, Service};
 
 mod wire;
 

@@ -73,22 +73,24 @@ use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use self::limits::{Demand, Heard, Limited};
-use crate::net::backoff::Again;
 use super::postgresql;
 use crate::locator::dialect::{Login, Parameter};
 use crate::needs::Grantable;
+use crate::net::backoff::Again;
 use crate::net::tasks::{self, Tasks};
 use crate::net::time::within;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture, TlsPosture};
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
-use crate::service::{Attachment, Service};
 use crate::service::container::Container;
 use crate::service::dial::Stream;
 use crate::service::grants::Grants;
 use crate::service::target::Target;
-use crate::services::postgresql::{Account, Asked, COLUMNS, Row, broken, database, foreign, no_answer, server_error, silent, unknown_authentication, user};
+use crate::service::{Attachment, Service};
+use crate::services::postgresql::{
+    Account, Asked, COLUMNS, Row, broken, database, foreign, no_answer, server_error, silent, unknown_authentication, user,
+};
 
 mod binding;
 mod limits;

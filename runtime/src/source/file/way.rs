@@ -13,8 +13,8 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, readlinkat, statat};
 
-use crate::source::Notice;
 use super::{Fault, group};
+use crate::source::Notice;
 
 /// The most links on one way: 40, which is Linux's own limit (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;

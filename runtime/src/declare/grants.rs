@@ -1,0 +1,21 @@
+//! The grants of a whole struct.
+
+use crate::declare::manifest::{Category, Manifest};
+use crate::service::grants::Grants;
+
+impl Manifest {
+    /// What creates the accounts of this struct: one for each resource that says what it `needs`, those of nested structs too, in declaration order.
+    ///
+    /// Each account is called after its field, with the prefix before it: `shop_mail_orders`.
+    #[must_use]
+    pub fn grants(&'static self) -> Vec<Grants> {
+        let mut grants = Vec::new();
+        self.walk(&mut |leaf| {
+            let Category::Resource(entry) = leaf.field.category() else { return };
+            let account = self.account_of(&leaf.path);
+            let Some(needs) = leaf.field.declaration().needed_privileges() else { return };
+            grants.extend(Grants::of(needs, entry.service, leaf.path.into_owned(), account));
+        });
+        grants
+    }
+}

@@ -1,0 +1,38 @@
+//! The step that an attempt is at, for whatever shows progress.
+
+use std::sync::Arc;
+
+/// What a resource that is being attached is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Fetching,
+    Resolving,
+    Connecting,
+    Handshaking,
+    /// The service has the verified connection: it logs in and probes the account.
+    LoggingIn,
+}
+
+/// Receives the steps of one resource.
+pub(crate) trait Progress: Send + Sync {
+    fn step(&self, step: Step);
+}
+
+tokio::task_local! {
+    /// The receiver for this task's resource.
+    static PROGRESS: Arc<dyn Progress>;
+}
+
+/// Reports the step that this task is at now.
+pub(crate) fn at(step: Step) {
+    // Without a receiver there is nothing to do.
+    let _ = PROGRESS.try_with(|progress| progress.step(step));
+}
+
+/// Runs the work; its steps go to the receiver, if there is one.
+pub(crate) async fn reporting<T>(progress: Option<Arc<dyn Progress>>, work: impl Future<Output = T>) -> T {
+    match progress {
+        Some(progress) => PROGRESS.scope(progress, work).await,
+        None => work.await,
+    }
+}

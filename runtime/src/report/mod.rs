@@ -1,0 +1,11 @@
+//! The words of every report: findings, failures, the posture, and text of a peer's made printable.
+
+pub(crate) mod colour;
+pub(crate) mod error;
+pub(crate) mod finding;
+pub(crate) mod malformed;
+pub mod posture;
+pub(crate) mod redact;
+pub(crate) mod refusal;
+pub(crate) mod text;
+pub(crate) mod waiver;
