@@ -54,11 +54,11 @@
 //!
 //! # Features
 //!
-//! One per service, under the name that [its module](services) has. `net` is what they all bring, and what a service of your own needs: tokio, and the one
-//! TLS configuration.
-//! `cloud-foundry`, `dotenv`, `etcd` and `nats` add [sources](source).
-//! `follow` follows a source. `cli` is the command line for operators (`cli::run`): `check`, `attach`, `posture` and more, for an init container or a CI gate. `serde` adds `Serialize` to manifest, findings and posture. None is on by default; without any, a struct can be declared and checked, and the tree holds
-//! no tokio and no TLS. No feature loosens a rule.
+//! One per service, under the name that [its module](services) has. A service of your own needs none.
+//! `cloud-foundry`, `dotenv`, `etcd` and `nats` add [sources](source) and [`stores`].
+//! `follow` follows a source. `cli` is the command line for operators (`cli::run`): `check`, `attach`,
+//! `posture` and more, for an init container or a CI gate. `serde` adds `Serialize` to manifest,
+//! findings and posture. None is on by default, and none loosens a rule.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -4,7 +4,6 @@
 //! What goes by the clock of the wall (certificates, waivers, the ends of leases) is tested where
 //! it is decided.
 
-#![cfg(feature = "net")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 use std::collections::HashMap;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backing_services::posture::ClientCertificatePosture;
-use backing_services::source::Etcd;
+use backing_services::stores::Etcd;
 use backing_services::{Amqp, BackingServices, Environment, Https, MySql, Nats, Postgres, Redis, Resource, Smtp, TokioPostgres};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{self, PASSWORD};

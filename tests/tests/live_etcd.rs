@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use backing_services::secrecy::ExposeSecret as _;
-use backing_services::source::{Etcd, Source as _, Sources, WithCredentials};
+use backing_services::source::{Source as _, Sources, WithCredentials};
+use backing_services::stores::Etcd;
 use backing_services::{AttachError, BackingServices, Credential, Credentials, Environment, Failure, Https, Resource};
 use backing_services_tests::attempt::problems;
 use backing_services_tests::canary::{self, ADMIN_PASSWORD, PASSWORD, WRONG_PASSWORD};

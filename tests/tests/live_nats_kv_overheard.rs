@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, kv, stream};
 use backing_services::secrecy::ExposeSecret as _;
-use backing_services::source::{NatsKv, Source as _};
+use backing_services::source::Source as _;
+use backing_services::stores::NatsKv;
 use backing_services::{BackingServices, Environment, Nats, Resource};
 use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::nats::{self as server, USER};

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
 use backing_services::Environment;
-use backing_services::source::NatsKv;
+use backing_services::stores::NatsKv;
 use backing_services_tests::attempt::problems;
 use backing_services_tests::canary::{self, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::journal;

@@ -1,33 +1,23 @@
 //! The second half of attaching: connect to everything at once, probe, and keep all or nothing.
 
-use std::any::TypeId;
-use std::collections::HashMap;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use backing_services_rules::Date;
 
 use crate::attach::fetch::fetch_and_connect;
 use crate::attach::watch::{Watch, watched};
-use crate::declare::manifest::{Declaration, Manifest, ResourceEntry, Slot};
-use crate::live::backing_services::BackingServices;
-use crate::live::field::Values;
-use crate::live::generation::{Seat, Whole};
-use crate::live::reattach::Fixed;
+use crate::declare::manifest::{Declaration, ResourceEntry};
 use crate::load::facts::Facts;
-use crate::load::{self, Content, Item, Loaded, waiver};
+use crate::load::waiver;
 use crate::net::tasks::Tasks;
-use crate::net::time::{CLOSE_DEADLINE, Limit, late, panicked, unless, within};
-use crate::report::error::{AttachError, Problem, in_declaration_order};
-use crate::report::finding::{Failure, FailureKind, Finding, Place};
+use crate::net::time::{CLOSE_DEADLINE, Limit, late, panicked, within};
+use crate::report::error::Problem;
+use crate::report::finding::{FailureKind, Finding, Place};
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
 use crate::service::erased::Connected;
 use crate::service::target::Target;
-use crate::source::Source;
 
 /// A resource that is being connected to.
 pub(crate) struct Attempt {

@@ -12,7 +12,7 @@ use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::redact::Guarded;
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
-use crate::service::credentials::{FETCH_DEADLINE, Fetch as _, Lease, is_about_login};
+use crate::service::credentials::{FETCH_DEADLINE, Lease, is_about_login};
 use crate::service::erased::{Connected, ServiceEntry};
 use crate::service::target::Target;
 use crate::source::MAX_VALUE;

@@ -41,7 +41,7 @@ pub(crate) async fn attach_loaded(
                 fixed.insert(place.field, fingerprint);
                 Part::Value(slot)
             }
-            Content::Resource { entry, target: None } => {
+            Content::Resource { entry: _, target: None } => {
                 fixed.insert(place.field, fingerprint);
                 Part::Value(Box::new(None::<Arrived>))
             }

@@ -19,7 +19,6 @@ use crate::load::facts::Facts;
 use crate::load::{self, Fingerprint, waiver};
 use crate::net::tasks;
 use crate::net::time::{CLOSE_DEADLINE, CUT_DEADLINE, DETACH_DEADLINE, DRAIN_DEADLINE, panicked_in, unless};
-use crate::report::finding::Place;
 use crate::report::posture::Posture;
 use crate::report::redact::Guarded;
 use crate::report::refusal::Refusal;

@@ -2,10 +2,8 @@
 //!
 //! There is one way for all services: connect anew to the same target by the same rules, as attaching does, and close that second client.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -17,7 +15,7 @@ use crate::net::backoff::{detached, jittered};
 use crate::net::tasks::{self, Work};
 use crate::net::time::{CLOSE_DEADLINE, unless, within};
 use crate::report::error::Problem;
-use crate::report::finding::{Failure, FailureKind, Finding};
+use crate::report::finding::Finding;
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
 use crate::attach::fetch;

@@ -1,13 +1,12 @@
 //! What attaching learnt about a resource.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::SystemTime;
 
 use backing_services_rules::rule::UNSUPPORTED_SERVER;
 use backing_services_rules::{Date, Transport, release};
 
 use crate::report::finding::Finding;
-use crate::report::redact::{self, Piece};
 pub use crate::report::text::printable;
 use crate::report::waiver::Waiver;
 

@@ -15,7 +15,7 @@ use backing_services_rules::Scheme;
 use crate::locator::Locator;
 use crate::locator::dialect::{Login, Parameter};
 use crate::needs::Grantable;
-use crate::report::finding::{Failure, Finding};
+use crate::report::finding::Finding;
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
 use crate::service::container::Container;
@@ -42,7 +42,7 @@ use crate::service::target::Target;
 ///     const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
 ///
 ///     async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
-///         // `target.dial().await?` is a TCP connection under verified TLS (feature `net`).
+///         // `target.dial().await?` is a TCP connection under verified TLS.
 ///         Ok(Attachment::new((), Posture::of::<Self>(target)))
 ///     }
 ///

@@ -16,13 +16,11 @@ use crate::service::credentials::Fetched;
 /// A checked locator, who logs in there, and whom to trust.
 ///
 /// ```no_run
-/// # #[cfg(feature = "net")] {
 /// # use backing_services::{Refusal, Target};
 /// # async fn connect(target: &Target) -> Result<(), Refusal> {
 /// // A TCP connection to one of the host's addresses, each of them held against the address rules, under verified TLS.
 /// let dialled = target.dial().await?;
 /// # Ok(()) }
-/// # }
 /// ```
 #[derive(Clone)]
 pub struct Target {
@@ -31,7 +29,6 @@ pub struct Target {
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Guarded>,
     /// What of its locators' paths is a secret.
-    #[cfg_attr(not(feature = "net"), allow(dead_code, reason = "it is guarded for as long as it is here"))]
     pub(crate) paths: Vec<Guarded>,
     pub(crate) trust: Trust,
     pub(crate) needs: Option<Arc<Needs>>,

@@ -7,8 +7,6 @@
 //! | [`ServiceBindings`] | `$SERVICE_BINDING_ROOT` | |
 //! | `CloudFoundry` | `VCAP_SERVICES`, or the file in `VCAP_SERVICES_FILE_PATH` | `cloud-foundry` |
 //! | `DotEnv` | a `.env` file, in development builds | `dotenv` |
-//! | `Etcd` | the keys below a prefix of an etcd, followed | `etcd` |
-//! | `NatsKv` | a key-value bucket of NATS, followed | `nats` |
 //! | [`Sources`] | several of them, in ranks | |
 //! | [`WithCredentials`] | another source, for resources whose credentials are fetched | |
 //!

@@ -57,7 +57,8 @@ use crate::stores::snapshot::{Owned, Published, Snapshot, too_many};
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), backing_services::AttachError> {
-/// use backing_services::source::{Environment, Etcd, Sources};
+/// use backing_services::source::{Environment, Sources};
+/// use backing_services::stores::Etcd;
 ///
 /// let environment = Environment::process();
 /// let etcd = Etcd::connect(&environment, "SHOP_CONFIG").await?;

@@ -48,7 +48,8 @@ use crate::stores::snapshot::{Owned, Published, Snapshot};
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), backing_services::AttachError> {
-/// use backing_services::source::{Environment, NatsKv, Sources};
+/// use backing_services::source::{Environment, Sources};
+/// use backing_services::stores::NatsKv;
 ///
 /// let environment = Environment::process();
 /// let bucket = NatsKv::connect(&environment, "SHOP_CONFIG", "shop").await?;

@@ -6,7 +6,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use backing_services::source::Etcd;
+use backing_services::stores::Etcd;
 use backing_services::{
     Amqp, AttachError, BackingServices, Environment, Https, MySql, Nats, Postgres, Redis, Resource, S3, Smtp, TokioPostgres,
 };

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use backing_services::source::{Environment, Etcd};
+use backing_services::source::Environment;
+use backing_services::stores::Etcd;
 use backing_services::{AttachError, BackingServices, Postgres, Resource};
 
 /// Between two queries of one process: fifty of them, not optimised, shall leave a machine of two cores some time for the servers.

@@ -7,7 +7,6 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use backing_services_rules::{Rule, date::Date};
 
 use crate::declare::setting::Setting;
 use crate::report::malformed::Malformed;
