@@ -173,14 +173,24 @@ impl Peer {
             };
             let variable = format!("SHOP_{}_{i}", name.to_uppercase());
             // Writing to a `String` does not fail.
-            let _ = writeln!(text, "    {} pub {name}_{i}: {ty},", self.above[above].replace("{}", &variable));
+            let _ = writeln!(
+                text,
+                "    {} pub {name}_{i}: {ty},",
+                self.above[above].replace("{}", &variable)
+            );
         }
         text + "}\n" + self.load + "\n"
     }
 
     fn generated(&self, fields: usize) -> Result<Generated> {
         let folder = below_target("expand").join(format!("{}-{fields}", self.name));
-        Generated::new(folder, below_target("expand").join("target"), &self.dependencies, "lib.rs", &self.text(fields))
+        Generated::new(
+            folder,
+            below_target("expand").join("target"),
+            &self.dependencies,
+            "lib.rs",
+            &self.text(fields),
+        )
     }
 }
 
@@ -261,38 +271,62 @@ pub fn run(options: Options) -> Result<Outcome> {
                     empty.push(Summary::of(&samples).median);
                     continue;
                 }
-                let increments: Vec<_> = samples.iter().map(|seconds| seconds - empty[*i]).collect();
+                let increments: Vec<_> =
+                    samples.iter().map(|seconds| seconds - empty[*i]).collect();
                 let found = Summary::of(&increments);
                 before[*i] = Some((size, found.median));
                 let kind = format!("cargo {command}");
-                outcome.figures.push(Figure::new(&kind, "s", peers[*i].name, found).at(size as f64, "fields"));
+                outcome
+                    .figures
+                    .push(Figure::new(&kind, "s", peers[*i].name, found).at(size as f64, "fields"));
                 if size == COMPARED {
                     at_500.push((command, peers[*i].name, increments));
                 }
             }
         }
     }
-    let of = |command, name| at_500.iter().find(|(c, n, _)| (*c, *n) == (command, name)).map(|(.., samples)| samples.as_slice());
+    let of = |command, name| {
+        at_500
+            .iter()
+            .find(|(c, n, _)| (*c, *n) == (command, name))
+            .map(|(.., samples)| samples.as_slice())
+    };
     for (command, at_most) in [("check", 0.5), ("build", 1.0)] {
         if let (Some(ours), Some(theirs)) = (of(command, "ours"), of(command, "serde")) {
-            outcome.targets.push(Target::ratio(format!("`cargo {command}` of 500 fields / serde's"), ours, theirs, at_most));
+            outcome.targets.push(Target::ratio(
+                format!("`cargo {command}` of 500 fields / serde's"),
+                ours,
+                theirs,
+                at_most,
+            ));
         }
     }
     for (command, name) in [("check", "cargo check"), ("build", "cargo build")] {
         let per_field = |size: f64| {
-            let figure =
-                outcome.figures.iter().find(|figure| figure.kind == name && figure.subject == "ours" && figure.at == Some(size));
+            let figure = outcome.figures.iter().find(|figure| {
+                figure.kind == name && figure.subject == "ours" && figure.at == Some(size)
+            });
             figure.map(|figure| figure.found.median / size)
         };
         if let (Some(few), Some(many)) = (per_field(100.0), per_field(1000.0)) {
             let found = Summary::exactly(many / few);
-            outcome.targets.push(Target::figure(format!("`cargo {command}`: a field of 1000 / a field of 100"), found, 1.25, ""));
+            outcome.targets.push(Target::figure(
+                format!("`cargo {command}`: a field of 1000 / a field of 100"),
+                found,
+                1.25,
+                "",
+            ));
         }
     }
     for peer in &peers {
         let (few, many) = (peer.generated(10)?, peer.generated(100)?);
         let bytes = (expanded(&many)? - expanded(&few)?) as f64 / 90.0;
-        outcome.figures.push(Figure::new("expansion per field", "bytes", peer.name, Summary::exactly(bytes)));
+        outcome.figures.push(Figure::new(
+            "expansion per field",
+            "bytes",
+            peer.name,
+            Summary::exactly(bytes),
+        ));
     }
     Ok(outcome)
 }

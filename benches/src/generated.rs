@@ -21,7 +21,8 @@ pub struct Generated {
 /// Where the crates of a benchmark are.
 #[must_use]
 pub fn below_target(benchmark: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| folder().join("../target"), PathBuf::from);
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| folder().join("../target"), PathBuf::from);
     target.join("benches").join(benchmark)
 }
 
@@ -35,7 +36,9 @@ pub fn cargo() -> OsString {
 #[must_use]
 pub fn runtime(features: &[&str]) -> String {
     let path = folder().join("../runtime");
-    format!("backing-services = {{ path = {path:?}, default-features = false, features = {features:?} }}\n")
+    format!(
+        "backing-services = {{ path = {path:?}, default-features = false, features = {features:?} }}\n"
+    )
 }
 
 impl Generated {
@@ -43,9 +46,18 @@ impl Generated {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub fn new(folder: PathBuf, target: PathBuf, dependencies: &str, file: &str, text: &str) -> Result<Self> {
+    pub fn new(
+        folder: PathBuf,
+        target: PathBuf,
+        dependencies: &str,
+        file: &str,
+        text: &str,
+    ) -> Result<Self> {
         fs::create_dir_all(folder.join("src"))?;
-        let name = folder.file_name().map(|name| name.to_string_lossy().replace('.', "_")).unwrap_or_default();
+        let name = folder
+            .file_name()
+            .map(|name| name.to_string_lossy().replace('.', "_"))
+            .unwrap_or_default();
         let manifest = format!(
             "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n{dependencies}\n[profile.release]\nstrip = true\n"
         );
@@ -76,17 +88,28 @@ impl Generated {
     /// Where it fails.
     pub fn output(&self, mut command: Command) -> Result<Vec<u8>> {
         // Without incremental compilation: it would find that nothing has changed.
-        command.current_dir(&self.folder).env("CARGO_TARGET_DIR", &self.target).env("CARGO_INCREMENTAL", "0");
+        command
+            .current_dir(&self.folder)
+            .env("CARGO_TARGET_DIR", &self.target)
+            .env("CARGO_INCREMENTAL", "0");
         // What cargo told this process is about this crate, and would make the other one build anew.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
-            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "RUSTFLAGS" {
+            if name.starts_with("CARGO_PKG_")
+                || name.starts_with("CARGO_MANIFEST_")
+                || name == "RUSTFLAGS"
+            {
                 command.env_remove(name);
             }
         }
         let output = command.stdin(Stdio::null()).output()?;
         if !output.status.success() {
-            return Err(format!("{command:?} in {}:\n{}", self.folder.display(), String::from_utf8_lossy(&output.stderr)).into());
+            return Err(format!(
+                "{command:?} in {}:\n{}",
+                self.folder.display(),
+                String::from_utf8_lossy(&output.stderr)
+            )
+            .into());
         }
         Ok(output.stdout)
     }
@@ -160,7 +183,11 @@ fn children() -> Result<f64> {
     // The second field is the program's name in parentheses, and may hold blanks.
     let (_, after) = stat.rsplit_once(')').ok_or("/proc/self/stat cannot be read")?;
     let fields: Vec<&str> = after.split_whitespace().collect();
-    let ticks =
-        |at: usize| fields.get(at - 3).and_then(|field| field.parse::<f64>().ok()).ok_or("/proc/self/stat cannot be read");
+    let ticks = |at: usize| {
+        fields
+            .get(at - 3)
+            .and_then(|field| field.parse::<f64>().ok())
+            .ok_or("/proc/self/stat cannot be read")
+    };
     Ok((ticks(16)? + ticks(17)?) / TICKS)
 }

@@ -49,9 +49,17 @@ pub struct Benchmark {
 /// Every benchmark, in the order of the tables.
 pub const ALL: &[Benchmark] = &[
     Benchmark { name: "load", environment: Some(load::environment), run: load::run },
-    Benchmark { name: "load_errors", environment: Some(load::environment_with_mistakes), run: load::run_errors },
+    Benchmark {
+        name: "load_errors",
+        environment: Some(load::environment_with_mistakes),
+        run: load::run_errors,
+    },
     Benchmark { name: "load_allocations", environment: None, run: load::run_allocations },
-    Benchmark { name: "load_growth", environment: Some(load::grown::environment), run: load::grown::run },
+    Benchmark {
+        name: "load_growth",
+        environment: Some(load::grown::environment),
+        run: load::grown::run,
+    },
     Benchmark { name: "expand", environment: None, run: expand::run },
     Benchmark { name: "build", environment: None, run: program::run_build },
     Benchmark { name: "attach", environment: None, run: attach::run },

@@ -1,7 +1,11 @@
 //! `cargo run -p benches --release -- [--rounds N] [NAME…]`: takes the benchmarks of these names, or all, prints what came of it, and writes
 //! `benches/results/`, `benches/plots/`, `benches/RESULTS.md` and the table in the README anew.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command, which prints what it found")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command, which prints what it found"
+)]
 
 use std::process::{Command, ExitCode};
 
@@ -34,11 +38,18 @@ fn run() -> Result<()> {
     }
     let known: Vec<_> = ALL.iter().map(|benchmark| benchmark.name).collect();
     if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
-        return Err(format!("there is no benchmark `{name}`; there are {}", known.join(", ")).into());
+        return Err(
+            format!("there is no benchmark `{name}`; there are {}", known.join(", ")).into()
+        );
     }
-    for benchmark in ALL.iter().filter(|benchmark| names.is_empty() || names.iter().any(|name| name == benchmark.name)) {
+    for benchmark in ALL
+        .iter()
+        .filter(|benchmark| names.is_empty() || names.iter().any(|name| name == benchmark.name))
+    {
         match benchmark.environment {
-            Some(environment) if !alone => in_process_of_its_own(benchmark, environment(), options)?,
+            Some(environment) if !alone => {
+                in_process_of_its_own(benchmark, environment(), options)?
+            }
             _ => (benchmark.run)(options)?.save()?,
         }
         if !alone {
@@ -52,7 +63,11 @@ fn run() -> Result<()> {
 }
 
 /// The environment of a process cannot be changed safely while it runs, so it is one that begins with it.
-fn in_process_of_its_own(benchmark: &Benchmark, environment: Environment, options: Options) -> Result<()> {
+fn in_process_of_its_own(
+    benchmark: &Benchmark,
+    environment: Environment,
+    options: Options,
+) -> Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args([TAKEN_ALONE, benchmark.name]).env_clear().envs(environment);
     if let Some(rounds) = options.rounds {

@@ -37,13 +37,27 @@ impl Summary {
             let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
             low + (high - low) * place.fract()
         };
-        Self { median: at(0.5), lower: at(0.25), upper: at(0.75), least: at(0.0), most: at(1.0), samples: sorted.len() }
+        Self {
+            median: at(0.5),
+            lower: at(0.25),
+            upper: at(0.75),
+            least: at(0.0),
+            most: at(1.0),
+            samples: sorted.len(),
+        }
     }
 
     /// Of a figure that is the same each time: a count, a size.
     #[must_use]
     pub const fn exactly(figure: f64) -> Self {
-        Self { median: figure, lower: figure, upper: figure, least: figure, most: figure, samples: 1 }
+        Self {
+            median: figure,
+            lower: figure,
+            upper: figure,
+            least: figure,
+            most: figure,
+            samples: 1,
+        }
     }
 }
 
@@ -137,7 +151,10 @@ mod tests {
     #[test]
     fn a_summary_is_of_all_samples() {
         let summary = Summary::of(&[4.0, 1.0, 3.0, 2.0, 5.0]);
-        assert_eq!(summary, Summary { median: 3.0, lower: 2.0, upper: 4.0, least: 1.0, most: 5.0, samples: 5 });
+        assert_eq!(
+            summary,
+            Summary { median: 3.0, lower: 2.0, upper: 4.0, least: 1.0, most: 5.0, samples: 5 }
+        );
         assert_eq!(Summary::of(&[]).samples, 0);
         assert_eq!(ratio(&[2.0, 30.0, 4.0], &[1.0, 10.0, 2.0]).median, 2.0);
     }

@@ -44,7 +44,12 @@ impl Target {
 
     /// A figure that is no ratio.
     #[must_use]
-    pub fn figure(what: impl Into<String>, found: Summary, at_most: f64, unit: impl Into<String>) -> Self {
+    pub fn figure(
+        what: impl Into<String>,
+        found: Summary,
+        at_most: f64,
+        unit: impl Into<String>,
+    ) -> Self {
         Self { what: what.into(), found, at_most, unit: unit.into() }
     }
 
@@ -76,7 +81,14 @@ impl Figure {
     /// A figure that is not measured at several sizes.
     #[must_use]
     pub fn new(kind: &str, unit: &str, subject: &str, found: Summary) -> Self {
-        Self { kind: kind.into(), unit: unit.into(), subject: subject.into(), at: None, of: String::new(), found }
+        Self {
+            kind: kind.into(),
+            unit: unit.into(),
+            subject: subject.into(),
+            at: None,
+            of: String::new(),
+            found,
+        }
     }
 
     /// At a size: `.at(500.0, "fields")`.
@@ -98,7 +110,13 @@ impl Outcome {
     /// An outcome with nothing in it yet.
     #[must_use]
     pub fn new(name: &str, about: &str) -> Self {
-        Self { name: name.into(), about: about.into(), targets: Vec::new(), figures: Vec::new(), remarks: Vec::new() }
+        Self {
+            name: name.into(),
+            about: about.into(),
+            targets: Vec::new(),
+            figures: Vec::new(),
+            remarks: Vec::new(),
+        }
     }
 
     fn path(name: &str) -> PathBuf {

@@ -23,7 +23,9 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub fn write(outcome: &Outcome, path: &Path) -> Result<()> {
     let panels: Vec<(&str, Vec<&Figure>)> = kinds(outcome)
         .into_iter()
-        .map(|kind| (kind, outcome.figures.iter().filter(|figure| figure.kind == kind).collect::<Vec<_>>()))
+        .map(|kind| {
+            (kind, outcome.figures.iter().filter(|figure| figure.kind == kind).collect::<Vec<_>>())
+        })
         .collect();
     let heights: Vec<u32> = panels
         .iter()
@@ -32,7 +34,8 @@ pub fn write(outcome: &Outcome, path: &Path) -> Result<()> {
             if lines { LINES } else { HEAD + BAR * figures.len() as u32 + 10 }
         })
         .collect();
-    let root = SVGBackend::new(path, (WIDTH, heights.iter().sum::<u32>().max(1))).into_drawing_area();
+    let root =
+        SVGBackend::new(path, (WIDTH, heights.iter().sum::<u32>().max(1))).into_drawing_area();
     root.fill(&WHITE)?;
     let mut rest = root.clone();
     for ((kind, figures), height) in panels.iter().zip(heights) {
@@ -59,10 +62,20 @@ fn bars(area: &Area<'_>, head: &str, figures: &[&Figure]) -> Result<()> {
     for (i, figure) in figures.iter().enumerate() {
         let top = HEAD as i32 + BAR as i32 * i as i32;
         let (bottom, middle) = (top + BAR as i32 - 6, top + BAR as i32 / 2 - 3);
-        let colour = if figure.subject.starts_with("ours") { RGBColor(0, 110, 180) } else { RGBColor(170, 170, 170) };
+        let colour = if figure.subject.starts_with("ours") {
+            RGBColor(0, 110, 180)
+        } else {
+            RGBColor(170, 170, 170)
+        };
         area.draw(&Text::new(figure.subject.clone(), (10, top + 3), text.clone()))?;
-        area.draw(&Rectangle::new([(left, top), (place(figure.found.median), bottom)], colour.filled()))?;
-        area.draw(&PathElement::new([(place(figure.found.lower), middle), (place(figure.found.upper), middle)], BLACK))?;
+        area.draw(&Rectangle::new(
+            [(left, top), (place(figure.found.median), bottom)],
+            colour.filled(),
+        ))?;
+        area.draw(&PathElement::new(
+            [(place(figure.found.lower), middle), (place(figure.found.upper), middle)],
+            BLACK,
+        ))?;
         let label = number(figure.found.median, &figure.unit);
         area.draw(&Text::new(label, (place(figure.found.upper) + 6, top + 3), text.clone()))?;
     }
@@ -83,7 +96,10 @@ fn lines(area: &Area<'_>, head: &str, figures: &[&Figure]) -> Result<()> {
         .margin_right(110)
         .x_label_area_size(40)
         .y_label_area_size(70)
-        .build_cartesian_2d((low * 0.9..high * 1.1).log_scale(), (bottom * 0.7..top * 1.4).log_scale())?;
+        .build_cartesian_2d(
+            (low * 0.9..high * 1.1).log_scale(),
+            (bottom * 0.7..top * 1.4).log_scale(),
+        )?;
     chart
         .configure_mesh()
         .x_desc(&first.of)
@@ -94,17 +110,25 @@ fn lines(area: &Area<'_>, head: &str, figures: &[&Figure]) -> Result<()> {
         .draw()?;
     for (i, subject) in subjects(figures).into_iter().enumerate() {
         let ours = subject.starts_with("ours");
-        let colour = if ours { RGBColor(0, 110, 180).to_rgba() } else { Palette99::pick(i + 2).to_rgba() };
+        let colour =
+            if ours { RGBColor(0, 110, 180).to_rgba() } else { Palette99::pick(i + 2).to_rgba() };
         let mut points: Vec<(f64, f64)> = found()
             .filter(|figure| figure.subject == subject)
             .filter_map(|figure| figure.at.map(|at| (at, figure.found.median)))
             .collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(if ours { 3 } else { 1 })))?;
+        chart.draw_series(LineSeries::new(
+            points.iter().copied(),
+            colour.stroke_width(if ours { 3 } else { 1 }),
+        ))?;
         chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
         if let Some(last) = points.last() {
-            let label =
-                EmptyElement::at(*last) + Text::new(subject.to_owned(), (8, -6), ("sans-serif", 13).into_font().color(&colour));
+            let label = EmptyElement::at(*last)
+                + Text::new(
+                    subject.to_owned(),
+                    (8, -6),
+                    ("sans-serif", 13).into_font().color(&colour),
+                );
             chart.plotting_area().draw(&label)?;
         }
     }

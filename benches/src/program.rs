@@ -74,7 +74,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn programs(benchmark: &str) -> Result<[Generated; 2]> {
     let folder = below_target(benchmark);
     let program = |name: &str, dependencies: &str, text| {
-        Generated::new(folder.join(name), folder.join(format!("{name}-target")), dependencies, "main.rs", text)
+        Generated::new(
+            folder.join(name),
+            folder.join(format!("{name}-target")),
+            dependencies,
+            "main.rs",
+            text,
+        )
     };
     let ours = format!("{OUR_DEPENDENCIES}{}", runtime(&["postgres", "redis"]));
     Ok([program("bare", BARE_DEPENDENCIES, BARE)?, program("ours", &ours, OURS)?])
@@ -99,10 +105,12 @@ pub fn run_build(options: Options) -> Result<Outcome> {
             .map(|(name, program)| {
                 let cell = &cell;
                 Subject::new(name, move || {
-                    program.clean().and_then(|()| program.cargo(&[command])).unwrap_or_else(|error| {
-                        cell.borrow_mut().get_or_insert(error);
-                        0.0
-                    })
+                    program.clean().and_then(|()| program.cargo(&[command])).unwrap_or_else(
+                        |error| {
+                            cell.borrow_mut().get_or_insert(error);
+                            0.0
+                        },
+                    )
                 })
             })
             .collect();
@@ -124,7 +132,11 @@ pub fn run_build(options: Options) -> Result<Outcome> {
     let [bare, ours] = [programs[0].tree()?, programs[1].tree()?];
     let name = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
     let added: Vec<_> = ours.iter().filter(|line| !bare.contains(line)).cloned().collect();
-    let twice: Vec<_> = added.iter().filter(|line| bare.iter().any(|there| name(there) == name(line))).cloned().collect();
+    let twice: Vec<_> = added
+        .iter()
+        .filter(|line| bare.iter().any(|there| name(there) == name(line)))
+        .cloned()
+        .collect();
     outcome.targets.push(Target::figure(
         "crates that the drivers bring and we bring again",
         Summary::exactly(twice.len() as f64),
@@ -165,20 +177,32 @@ const PROFILES: [(&str, &[&str]); 2] = [
 /// Where a program does not build.
 pub fn run_size(_: Options) -> Result<Outcome> {
     let programs = programs("size")?;
-    let mut outcome =
-        Outcome::new("size", "The stripped release binary of the same web service, with the bare drivers and with us.");
+    let mut outcome = Outcome::new(
+        "size",
+        "The stripped release binary of the same web service, with the bare drivers and with us.",
+    );
     for (profile, arguments) in PROFILES {
         let mut sizes = Vec::new();
         for (name, program) in ["bare drivers", "ours"].into_iter().zip(&programs) {
             program.cargo(&[&["build", "--release"], arguments].concat())?;
             let binary = if name == "ours" { "release/ours" } else { "release/bare" };
             let size = std::fs::metadata(program.built(binary))?.len() as f64 / 1024.0;
-            outcome.figures.push(Figure::new(&format!("binary, {profile}"), "KiB", name, Summary::exactly(size)));
+            outcome.figures.push(Figure::new(
+                &format!("binary, {profile}"),
+                "KiB",
+                name,
+                Summary::exactly(size),
+            ));
             sizes.push(size);
         }
         let added = Summary::exactly(sizes[1] - sizes[0]);
         if profile == "release" {
-            outcome.targets.push(Target::figure("stripped release binary, beyond the bare drivers'", added, 400.0, "KiB"));
+            outcome.targets.push(Target::figure(
+                "stripped release binary, beyond the bare drivers'",
+                added,
+                400.0,
+                "KiB",
+            ));
         }
     }
     outcome.remarks.push(

@@ -42,15 +42,25 @@ fn results(outcomes: &[Outcome]) -> Result<String> {
 
 /// The README with the short table in its place.
 fn with_table(readme: &str, outcomes: &[Outcome]) -> Result<String> {
-    let mut short = "| benchmark | compares | found | target | |\n|---|---|---|---|---|\n".to_owned();
+    let mut short =
+        "| benchmark | compares | found | target | |\n|---|---|---|---|---|\n".to_owned();
     for Outcome { name, targets, .. } in outcomes {
         for target in targets {
             let link = format!("[`{name}`](benches/RESULTS.md#{name})");
-            writeln!(short, "| {link} | {} | {} | {} | {} |", target.what, found(target), bound(target), verdict(target))?;
+            writeln!(
+                short,
+                "| {link} | {} | {} | {} | {} |",
+                target.what,
+                found(target),
+                bound(target),
+                verdict(target)
+            )?;
         }
     }
-    let (before, rest) = readme.split_once(BEGIN).ok_or("the README has no place for the benchmarks' table")?;
-    let (_, after) = rest.split_once(END).ok_or("the benchmarks' table in the README has no end")?;
+    let (before, rest) =
+        readme.split_once(BEGIN).ok_or("the README has no place for the benchmarks' table")?;
+    let (_, after) =
+        rest.split_once(END).ok_or("the benchmarks' table in the README has no end")?;
     Ok(format!("{before}{BEGIN}{short}{END}{after}"))
 }
 
@@ -63,7 +73,12 @@ pub fn of(outcome: &Outcome) -> String {
         for target in &outcome.targets {
             let Target { what, found: summary, unit, .. } = target;
             let spread = spread(summary, unit);
-            text += &format!("| {what} | {} | {spread} | {} | {} |\n", found(target), bound(target), verdict(target));
+            text += &format!(
+                "| {what} | {} | {spread} | {} | {} |\n",
+                found(target),
+                bound(target),
+                verdict(target)
+            );
         }
         text.push('\n');
     }
@@ -112,7 +127,12 @@ fn table(kind: &str, figures: &[&Figure]) -> String {
         let mut text = format!("| {kind} | median | middle half | rounds |\n|---|---:|---|---:|\n");
         for figure in figures {
             let Figure { subject, found, .. } = figure;
-            text += &format!("| {subject} | {} | {} | {} |\n", number(found.median, unit), spread(found, unit), found.samples);
+            text += &format!(
+                "| {subject} | {} | {} | {} |\n",
+                number(found.median, unit),
+                spread(found, unit),
+                found.samples
+            );
         }
         return text;
     }
@@ -124,8 +144,12 @@ fn table(kind: &str, figures: &[&Figure]) -> String {
     for subject in subjects(figures) {
         text += &format!("| {subject} |");
         for size in &sizes {
-            let figure = figures.iter().find(|figure| figure.subject == subject && figure.at == Some(*size));
-            text += &figure.map_or_else(|| " |".to_owned(), |figure| format!(" {} |", number(figure.found.median, unit)));
+            let figure =
+                figures.iter().find(|figure| figure.subject == subject && figure.at == Some(*size));
+            text += &figure.map_or_else(
+                || " |".to_owned(),
+                |figure| format!(" {} |", number(figure.found.median, unit)),
+            );
         }
         text.push('\n');
     }
@@ -145,7 +169,11 @@ fn verdict(target: &Target) -> &'static str {
 }
 
 fn spread(found: &Summary, unit: &str) -> String {
-    if found.samples < 2 { String::new() } else { format!("{} … {}", number(found.lower, unit), number(found.upper, unit)) }
+    if found.samples < 2 {
+        String::new()
+    } else {
+        format!("{} … {}", number(found.lower, unit), number(found.upper, unit))
+    }
 }
 
 /// A figure with three digits that count, and its unit.
@@ -190,7 +218,9 @@ mod tests {
         let mut outcome = Outcome::new("x", "What.");
         outcome.targets.push(Target::ratio("a / b", &[3.0], &[2.0], 1.5));
         outcome.targets.push(Target::ratio("a / c", &[3.0], &[1.0], 1.5));
-        outcome.figures.push(Figure::new("time", "ns", "a", Summary::exactly(3.0)).at(10.0, "fields"));
+        outcome
+            .figures
+            .push(Figure::new("time", "ns", "a", Summary::exactly(3.0)).at(10.0, "fields"));
         let text = of(&outcome);
         assert!(text.contains("| a / b | 1.50 |  | ≤ 1.50 | met |"), "{text}");
         assert!(text.contains("| a / c | 3.00 |  | ≤ 1.50 | **missed** |"), "{text}");

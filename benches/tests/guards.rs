@@ -8,12 +8,19 @@ use benches::load::environment;
 
 fn bound(name: &str) -> f64 {
     let bounds = include_str!("../bounds");
-    let line = bounds.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name} has no bound"));
+    let line = bounds
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .unwrap_or_else(|| panic!("{name} has no bound"));
     line.trim().parse().unwrap()
 }
 
 fn printed(mut command: Command) -> String {
-    let output = command.env_clear().envs(environment()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command
+        .env_clear()
+        .envs(environment())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
@@ -37,7 +44,11 @@ fn instructions(who: &str) -> f64 {
         valgrind.args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]);
         valgrind.args([env!("CARGO_BIN_EXE_guard"), who, times]);
         let printed = printed(valgrind);
-        let refs = printed.lines().find_map(|line| line.split_once("I   refs:").or(line.split_once("I refs:"))).unwrap().1;
+        let refs = printed
+            .lines()
+            .find_map(|line| line.split_once("I   refs:").or(line.split_once("I refs:")))
+            .unwrap()
+            .1;
         refs.chars().filter(char::is_ascii_digit).collect::<String>().parse::<f64>().unwrap()
     };
     (count("60") - count("10")) / 50.0
@@ -46,7 +57,10 @@ fn instructions(who: &str) -> f64 {
 #[test]
 fn load_takes_no_more_instructions() {
     let (ours, by_hand) = (instructions("ours"), instructions("hand-written"));
-    assert!(ours <= by_hand * bound("load_instructions"), "{ours} instructions, and {by_hand} by hand");
+    assert!(
+        ours <= by_hand * bound("load_instructions"),
+        "{ours} instructions, and {by_hand} by hand"
+    );
 }
 
 #[test]

@@ -58,7 +58,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("\nA locator without TLS, and a variable that is missing, get this:\n");
     let mistaken = variables.into_iter().filter(|(name, _)| *name != "SHOP_PAYMENTS_KEY");
-    let mistaken = Environment::from_iter(mistaken.chain([("SHOP_REPORTS_ARCHIVE_URL", "redis://reports.internal:6379")]));
+    let mistaken = Environment::from_iter(
+        mistaken.chain([("SHOP_REPORTS_ARCHIVE_URL", "redis://reports.internal:6379")]),
+    );
     match Services::check(&mistaken) {
         Err(report) => println!("{report}"),
         Ok(()) => unreachable!("both mistakes are found"),
@@ -69,12 +71,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// What a program does with its services: the handle gives out the native client, here `sqlx::SqlitePool`.
 async fn work(services: &Services) -> Result<(), sqlx::Error> {
     let orders = services.orders.client();
-    sqlx::query("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT NOT NULL)").execute(&*orders).await?;
+    sqlx::query("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT NOT NULL)")
+        .execute(&*orders)
+        .await?;
     for item in ["lamp", "chair", "table"] {
         sqlx::query("INSERT INTO orders (item) VALUES (?)").bind(item).execute(&*orders).await?;
     }
     let page: Vec<(i64, String)> =
-        sqlx::query_as("SELECT id, item FROM orders ORDER BY id LIMIT ?").bind(services.page_size).fetch_all(&*orders).await?;
+        sqlx::query_as("SELECT id, item FROM orders ORDER BY id LIMIT ?")
+            .bind(services.page_size)
+            .fetch_all(&*orders)
+            .await?;
     for (id, item) in page {
         println!("order {id}: {item}");
     }

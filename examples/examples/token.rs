@@ -16,7 +16,9 @@ use std::time::{Duration, SystemTime};
 
 use backing_services::services::https::Method;
 use backing_services::source::{Environment, WithCredentials};
-use backing_services::{BackingServices, Credential, Credentials, Failure, FailureKind, Https, Postgres, Resource};
+use backing_services::{
+    BackingServices, Credential, Credentials, Failure, FailureKind, Https, Postgres, Resource,
+};
 use serde::Deserialize;
 
 /// What gives tokens. It is attached first.
@@ -45,17 +47,27 @@ struct Answer {
 impl Credentials for Tokens {
     async fn fetch(&self) -> Result<Credential, Failure> {
         // Of what the issuer says nothing is repeated: it may be the token.
-        let failed = |kind, message| Failure::new(kind, message, "look at the log of the service in `SHOP_TOKENS_URL`");
+        let failed = |kind, message| {
+            Failure::new(kind, message, "look at the log of the service in `SHOP_TOKENS_URL`")
+        };
         let asked = SystemTime::now();
         let response = self.0.client().request(Method::POST, "token").send().await;
-        let response = response.map_err(|_| failed(FailureKind::Unreachable, "there was no answer"))?;
+        let response =
+            response.map_err(|_| failed(FailureKind::Unreachable, "there was no answer"))?;
         if !response.status().is_success() {
-            return Err(failed(FailureKind::Unavailable, "the answer was not a token but an error"));
+            return Err(failed(
+                FailureKind::Unavailable,
+                "the answer was not a token but an error",
+            ));
         }
-        let body = response.bytes().await.map_err(|_| failed(FailureKind::Unreachable, "the answer broke off"))?;
-        let answer: Answer =
-            serde_json::from_slice(&body).map_err(|_| failed(FailureKind::Protocol, "the answer is not a token and its life"))?;
-        Ok(Credential::new(answer.token).not_after(asked + Duration::from_secs(answer.expires_in.into())))
+        let body = response
+            .bytes()
+            .await
+            .map_err(|_| failed(FailureKind::Unreachable, "the answer broke off"))?;
+        let answer: Answer = serde_json::from_slice(&body)
+            .map_err(|_| failed(FailureKind::Protocol, "the answer is not a token and its life"))?;
+        Ok(Credential::new(answer.token)
+            .not_after(asked + Duration::from_secs(answer.expires_in.into())))
     }
 }
 
@@ -63,13 +75,16 @@ impl Credentials for Tokens {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let issuer = Issuer::attach().await?;
-    let source = WithCredentials::new(Environment::process()).of("SHOP_ORDERS", Tokens(issuer.tokens.clone()));
+    let source = WithCredentials::new(Environment::process())
+        .of("SHOP_ORDERS", Tokens(issuer.tokens.clone()));
     let services = Services::attach_from(&source).await?;
 
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     while tokio::time::timeout(Duration::from_secs(1), &mut interrupted).await.is_err() {
         let (backend, orders): (i32, i64) =
-            sqlx::query_as("SELECT pg_backend_pid(), count(*) FROM orders").fetch_one(&*services.orders.client()).await?;
+            sqlx::query_as("SELECT pg_backend_pid(), count(*) FROM orders")
+                .fetch_one(&*services.orders.client())
+                .await?;
         println!("{orders} orders, by connection {backend}");
     }
     services.detach().await;

@@ -12,7 +12,10 @@ use syn::{Attribute, Lit, LitInt, LitStr, MacroDelimiter, Meta, Path};
 
 use crate::errors::{self, Mistakes};
 use crate::literal;
-use crate::model::{Default, Keyed, Kind, Prefix, SecretAttribute, ServiceAttribute, SettingAttribute, StructAttribute, Waiver};
+use crate::model::{
+    Default, Keyed, Kind, Prefix, SecretAttribute, ServiceAttribute, SettingAttribute,
+    StructAttribute, Waiver,
+};
 use crate::suggest::nearest;
 
 const SERVICES: &[&str] = &["prefix", "deadline", "crate"];
@@ -27,7 +30,10 @@ const REASON: &str = "reason = \"…\"";
 /// Reads the attributes of a struct.
 pub(crate) fn services(mistakes: &Mistakes, attributes: &[Attribute]) -> StructAttribute {
     for attribute in attributes {
-        if let Some(name) = ["service", "secret", "setting"].into_iter().find(|name| attribute.path().is_ident(name)) {
+        if let Some(name) = ["service", "secret", "setting"]
+            .into_iter()
+            .find(|name| attribute.path().is_ident(name))
+        {
             mistakes.at(attribute.path(), errors::belongs_to_a_field(name));
         }
     }
@@ -69,13 +75,21 @@ pub(crate) fn field(mistakes: &Mistakes, attributes: &[Attribute]) -> Option<Kin
         if path.is_ident("services") {
             mistakes.at(path, errors::belongs_to_the_struct());
         }
-        let Some(name) = ["service", "secret", "setting"].into_iter().find(|name| path.is_ident(name)) else { continue };
+        let Some(name) =
+            ["service", "secret", "setting"].into_iter().find(|name| path.is_ident(name))
+        else {
+            continue;
+        };
         match first {
             Some(first) if first == name => mistakes.at(path, errors::attribute_twice(name)),
             Some(first) => mistakes.at(path, errors::contradicting_attributes(first, name)),
             None => {
                 first = Some(name);
-                let (Some(arguments), Some(path)) = (arguments(mistakes, attribute, name), path.get_ident()) else { continue };
+                let (Some(arguments), Some(path)) =
+                    (arguments(mistakes, attribute, name), path.get_ident())
+                else {
+                    continue;
+                };
                 kind = match name {
                     "service" => Kind::Service(service(mistakes, path, arguments)),
                     "secret" => Kind::Secret(secret(mistakes, path, arguments)),
@@ -107,8 +121,8 @@ fn service(mistakes: &Mistakes, path: &Ident, arguments: TokenStream) -> Service
             "env" => result.env = env(mistakes, &item),
             "scheme" => result.scheme = text(mistakes, &item, "scheme = \"rediss\""),
             "default" => {
-                result.default =
-                    text(mistakes, &item, "default = \"rediss://localhost\"").map(|value| Keyed { key: item.key.clone(), value });
+                result.default = text(mistakes, &item, "default = \"rediss://localhost\"")
+                    .map(|value| Keyed { key: item.key.clone(), value });
             }
             "needs" => result.needs = filled(mistakes, &item, "needs = \"SELECT ON orders\""),
             "hosts" => result.hosts = hosts(mistakes, &item),
@@ -118,8 +132,12 @@ fn service(mistakes: &Mistakes, path: &Ident, arguments: TokenStream) -> Service
     }
 
     // What follows depends on the waivers, which may stand behind it.
-    let plaintext_waived = result.waivers.iter().any(|waiver| *waiver.rule == rule::PLAINTEXT_SCHEME);
-    let scheme = result.scheme.as_ref().and_then(|literal| check_scheme(mistakes, literal, plaintext_waived));
+    let plaintext_waived =
+        result.waivers.iter().any(|waiver| *waiver.rule == rule::PLAINTEXT_SCHEME);
+    let scheme = result
+        .scheme
+        .as_ref()
+        .and_then(|literal| check_scheme(mistakes, literal, plaintext_waived));
     if let Some(Keyed { value: literal, .. }) = &result.default {
         let text = literal.value();
         let found = literal::read(&text, plaintext_waived);
@@ -137,7 +155,8 @@ fn service(mistakes: &Mistakes, path: &Ident, arguments: TokenStream) -> Service
 }
 
 fn secret(mistakes: &Mistakes, path: &Ident, arguments: TokenStream) -> SecretAttribute {
-    let mut result = SecretAttribute { path: path.clone(), env: None, waivers: Vec::new(), default: None };
+    let mut result =
+        SecretAttribute { path: path.clone(), env: None, waivers: Vec::new(), default: None };
     let mut once = Once::new(mistakes);
     // `default` is known, to be refused by its own rule.
     for item in items_and(mistakes, arguments, "`#[secret]`", SECRET, &["default"]) {
@@ -155,7 +174,8 @@ fn secret(mistakes: &Mistakes, path: &Ident, arguments: TokenStream) -> SecretAt
 }
 
 fn setting(mistakes: &Mistakes, path: &Ident, arguments: TokenStream) -> SettingAttribute {
-    let mut result = SettingAttribute { path: path.clone(), env: None, default: None, public: None };
+    let mut result =
+        SettingAttribute { path: path.clone(), env: None, default: None, public: None };
     let mut public = None;
     let mut reason = None;
     let mut once = Once::new(mistakes);
@@ -165,7 +185,10 @@ fn setting(mistakes: &Mistakes, path: &Ident, arguments: TokenStream) -> Setting
         }
         match item.name.as_str() {
             "env" => result.env = env(mistakes, &item),
-            "default" => result.default = default(mistakes, &item).map(|value| Keyed { key: item.key.clone(), value }),
+            "default" => {
+                result.default =
+                    default(mistakes, &item).map(|value| Keyed { key: item.key.clone(), value })
+            }
             "public" => {
                 if !matches!(item.value, Value::None) {
                     mistakes.at(&item.key, errors::value_not_wanted("public"));
@@ -204,7 +227,9 @@ enum Value {
 fn arguments(mistakes: &Mistakes, attribute: &Attribute, name: &str) -> Option<TokenStream> {
     match &attribute.meta {
         Meta::Path(_) => Some(TokenStream::new()),
-        Meta::List(list) if matches!(list.delimiter, MacroDelimiter::Paren(_)) => Some(list.tokens.clone()),
+        Meta::List(list) if matches!(list.delimiter, MacroDelimiter::Paren(_)) => {
+            Some(list.tokens.clone())
+        }
         Meta::List(_) | Meta::NameValue(_) => {
             mistakes.at(&attribute.meta, errors::not_a_list(name));
             None
@@ -217,7 +242,13 @@ fn items(mistakes: &Mistakes, tokens: TokenStream, place: &str, known: &[&str]) 
     items_and(mistakes, tokens, place, known, &[])
 }
 
-fn items_and(mistakes: &Mistakes, tokens: TokenStream, place: &str, known: &[&str], also: &[&str]) -> Vec<Item> {
+fn items_and(
+    mistakes: &Mistakes,
+    tokens: TokenStream,
+    place: &str,
+    known: &[&str],
+    also: &[&str],
+) -> Vec<Item> {
     let mut items = raw_items(mistakes, tokens, known);
     items.retain(|item| {
         let is_known = known.contains(&item.name.as_str()) || also.contains(&item.name.as_str());
@@ -250,8 +281,9 @@ fn raw_items(mistakes: &Mistakes, tokens: TokenStream, known: &[&str]) -> Vec<It
                 let mut value = TokenStream::new();
                 // After a literal, a name begins the next item, whose comma was forgotten.
                 let mut after_literal = false;
-                let ends =
-                    |token: &TokenTree, after_literal| is_comma(token) || after_literal && matches!(token, TokenTree::Ident(_));
+                let ends = |token: &TokenTree, after_literal| {
+                    is_comma(token) || after_literal && matches!(token, TokenTree::Ident(_))
+                };
                 while let Some(token) = tokens.next_if(|token| !ends(token, after_literal)) {
                     after_literal = matches!(token, TokenTree::Literal(_));
                     value.extend([token]);
@@ -326,7 +358,9 @@ impl Item {
 fn ungrouped(tokens: TokenStream) -> TokenStream {
     let mut trees = tokens.clone().into_iter();
     match (trees.next(), trees.next()) {
-        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => ungrouped(group.stream()),
+        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => {
+            ungrouped(group.stream())
+        }
         _ => tokens,
     }
 }
@@ -367,7 +401,10 @@ fn prefix(mistakes: &Mistakes, item: &Item) -> Prefix {
     let prefix = literal.value();
     if !is_valid(&prefix) {
         let suggestion = corrected(&prefix);
-        let suggestion = suggestion.as_deref().map(|name| name.trim_end_matches('_')).filter(|name| !name.is_empty());
+        let suggestion = suggestion
+            .as_deref()
+            .map(|name| name.trim_end_matches('_'))
+            .filter(|name| !name.is_empty());
         mistakes.at(&literal, errors::variable("prefix", suggestion));
         return Prefix::Broken;
     }
@@ -386,8 +423,11 @@ fn prefix(mistakes: &Mistakes, item: &Item) -> Prefix {
 
 /// The valid name that is nearest to one that is not, where there is an obvious one.
 fn corrected(name: &str) -> Option<String> {
-    let name: String =
-        name.trim().chars().map(|c| if matches!(c, '-' | '.' | ' ') { '_' } else { c.to_ascii_uppercase() }).collect();
+    let name: String = name
+        .trim()
+        .chars()
+        .map(|c| if matches!(c, '-' | '.' | ' ') { '_' } else { c.to_ascii_uppercase() })
+        .collect();
     is_valid(&name).then_some(name)
 }
 
@@ -439,7 +479,9 @@ fn default(mistakes: &Mistakes, item: &Item) -> Option<Default> {
 }
 
 fn hosts(mistakes: &Mistakes, item: &Item) -> Vec<String> {
-    let Some(literal) = filled(mistakes, item, "hosts = \"db.example.com\"") else { return Vec::new() };
+    let Some(literal) = filled(mistakes, item, "hosts = \"db.example.com\"") else {
+        return Vec::new();
+    };
     let mut hosts: Vec<String> = Vec::new();
     for pattern in literal.value().split(',') {
         let host = pattern.trim().to_ascii_lowercase();
@@ -510,7 +552,15 @@ fn allow(mistakes: &Mistakes, item: &Item, waivers: &mut Vec<Waiver>) {
                     }
                 }
                 Value::Tokens(_) | Value::List(_) => {
-                    mistakes.at(&item.key, errors::unknown_key("`allow`", nearest(name, ALLOW.iter().copied()), ALLOW, name));
+                    mistakes.at(
+                        &item.key,
+                        errors::unknown_key(
+                            "`allow`",
+                            nearest(name, ALLOW.iter().copied()),
+                            ALLOW,
+                            name,
+                        ),
+                    );
                 }
             },
         }
@@ -525,7 +575,11 @@ fn allow(mistakes: &Mistakes, item: &Item, waivers: &mut Vec<Waiver>) {
         mistakes.at(&item.key, errors::no_reason());
     }
     if let Some(reason) = reason {
-        waivers.extend(rules.into_iter().map(|rule| Waiver { rule, reason: reason.clone(), until: until.clone() }));
+        waivers.extend(rules.into_iter().map(|rule| Waiver {
+            rule,
+            reason: reason.clone(),
+            until: until.clone(),
+        }));
     }
 }
 

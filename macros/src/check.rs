@@ -13,7 +13,9 @@ use syn::Lit;
 
 use crate::errors::{self, Mistakes};
 use crate::literal::holds_credentials;
-use crate::model::{Default, Field, Kind, SecretAttribute, ServiceAttribute, SettingAttribute, Struct};
+use crate::model::{
+    Default, Field, Kind, SecretAttribute, ServiceAttribute, SettingAttribute, Struct,
+};
 use crate::types::{Plain, Reading, Shape, names_a_locator, show, without_locator_ending};
 
 /// Schemes of addresses that applications print and link to, and listen on: no sign of a locator.
@@ -55,7 +57,9 @@ fn check_attached(mistakes: &Mistakes, input: &Struct<'_>, field: &Field<'_>) {
         Shape::Text | Shape::Url if names_a_locator(&field.name) && !collection => {
             // `cache_url: String` → `cache: Resource<…>`, which reads SHOP_CACHE_URL.
             let short = without_locator_ending(&field.name);
-            let variable = short.and_then(|short| input.prefixed(&short.to_ascii_uppercase())).map(|name| name + "_URL");
+            let variable = short
+                .and_then(|short| input.prefixed(&short.to_ascii_uppercase()))
+                .map(|name| name + "_URL");
             errors::raw_locator(&ty, resource(field.reading), short, variable.as_deref())
         }
         Shape::Text if suggests_secret(&field.name) => errors::raw_secret(&ty, &secret(field)),
@@ -90,14 +94,27 @@ fn secret(field: &Field<'_>) -> Cow<'static, str> {
 
 fn check_service(mistakes: &Mistakes, field: &Field<'_>, attribute: &ServiceAttribute) {
     match field.reading.shape {
-        Shape::Text | Shape::Url => mistakes.at(&field.original.ty, errors::service_on_text(&show(&field.original.ty))),
+        Shape::Text | Shape::Url => {
+            mistakes.at(&field.original.ty, errors::service_on_text(&show(&field.original.ty)))
+        }
         Shape::Secret => {
-            mistakes.at(&attribute.path, errors::attribute_on_other("service", "a secret", "write `#[secret]`, or remove it"));
+            mistakes.at(
+                &attribute.path,
+                errors::attribute_on_other(
+                    "service",
+                    "a secret",
+                    "write `#[secret]`, or remove it",
+                ),
+            );
         }
         Shape::Plain(_) => {
             mistakes.at(
                 &attribute.path,
-                errors::attribute_on_other("service", "a plain value", "a public value has `#[setting]` above it"),
+                errors::attribute_on_other(
+                    "service",
+                    "a plain value",
+                    "a public value has `#[setting]` above it",
+                ),
             );
         }
         Shape::Resource | Shape::Unknown => {}
@@ -112,10 +129,20 @@ fn check_service(mistakes: &Mistakes, field: &Field<'_>, attribute: &ServiceAttr
 fn check_secret(mistakes: &Mistakes, field: &Field<'_>, attribute: &SecretAttribute) {
     match field.reading.shape {
         Shape::Text | Shape::Url => {
-            mistakes.at(&field.original.ty, errors::secret_on_text(&show(&field.original.ty), &secret(field)));
+            mistakes.at(
+                &field.original.ty,
+                errors::secret_on_text(&show(&field.original.ty), &secret(field)),
+            );
         }
         Shape::Resource => {
-            mistakes.at(&attribute.path, errors::attribute_on_other("secret", "a resource", "write `#[service]`, or remove it"));
+            mistakes.at(
+                &attribute.path,
+                errors::attribute_on_other(
+                    "secret",
+                    "a resource",
+                    "write `#[service]`, or remove it",
+                ),
+            );
         }
         Shape::Plain(_) => {
             mistakes.at(
@@ -150,7 +177,11 @@ fn check_setting(mistakes: &Mistakes, field: &Field<'_>, attribute: &SettingAttr
             mistakes.at(&field.original.ty, errors::url_setting(&ty));
         } else if let Some(name) = suspicious_name(field) {
             let a_locator = names_a_locator(&name.to_ascii_lowercase());
-            let instead = if a_locator { "`Resource<…>` with the type of the service".into() } else { secret(field) };
+            let instead = if a_locator {
+                "`Resource<…>` with the type of the service".into()
+            } else {
+                secret(field)
+            };
             mistakes.at(&field.original.ty, errors::suspicious_setting(&ty, &name, &instead));
         }
     }
@@ -169,7 +200,12 @@ pub(crate) fn suspicious_name(field: &Field<'_>) -> Option<String> {
     std::iter::once(field.name.clone()).chain(env).find(|name| suggests_secret(name))
 }
 
-fn check_default(mistakes: &Mistakes, field: &Field<'_>, attribute: &SettingAttribute, default: &Default) {
+fn check_default(
+    mistakes: &Mistakes,
+    field: &Field<'_>,
+    attribute: &SettingAttribute,
+    default: &Default,
+) {
     let at = &default.tokens;
     let ty = || show(&field.original.ty);
     let text = default.text.as_str();
@@ -186,7 +222,8 @@ fn check_default(mistakes: &Mistakes, field: &Field<'_>, attribute: &SettingAttr
                 (is_text || plain.written_as(&default.literal)) && plain.reads(text.trim())
             };
             if !reads {
-                mistakes.at(at, errors::default_not_of_the_type(&ty(), &expects(plain, collection)));
+                mistakes
+                    .at(at, errors::default_not_of_the_type(&ty(), &expects(plain, collection)));
             }
         }
         Reading { shape: Shape::Text, .. } if !matches!(default.literal, Lit::Str(_)) => {
@@ -194,9 +231,11 @@ fn check_default(mistakes: &Mistakes, field: &Field<'_>, attribute: &SettingAttr
         }
         _ if holds_credentials(text) => mistakes.at(at, errors::embedded_credentials_in_setting()),
         _ => {
-            if let (None, true, Some(known)) =
-                (&attribute.public, text.contains("://"), scheme::of(text).and_then(scheme::look_up))
-                && !PUBLIC_SCHEMES.contains(&known.name)
+            if let (None, true, Some(known)) = (
+                &attribute.public,
+                text.contains("://"),
+                scheme::of(text).and_then(scheme::look_up),
+            ) && !PUBLIC_SCHEMES.contains(&known.name)
             {
                 mistakes.at(at, errors::locator_as_default_of_setting(known.name));
             }
@@ -205,7 +244,11 @@ fn check_default(mistakes: &Mistakes, field: &Field<'_>, attribute: &SettingAttr
 }
 
 fn expects(plain: Plain, collection: bool) -> String {
-    if collection { format!("a text of values with commas, each {}", plain.expects()) } else { plain.expects() }
+    if collection {
+        format!("a text of values with commas, each {}", plain.expects())
+    } else {
+        plain.expects()
+    }
 }
 
 /// Two fields must not read one variable: neither its own, nor a companion's, nor the name of a file.
@@ -213,7 +256,9 @@ fn check_variables(mistakes: &Mistakes, input: &Struct<'_>) {
     let mut readers: HashMap<String, (&Field<'_>, bool)> = HashMap::new();
     for field in &input.fields {
         let variables = input.variables(field);
-        let taken = variables.iter().find_map(|variable| readers.get(variable).map(|reader| (variable, *reader)));
+        let taken = variables
+            .iter()
+            .find_map(|variable| readers.get(variable).map(|reader| (variable, *reader)));
         if let Some((variable, (first, is_companion))) = taken {
             mistakes.enter(field.index);
             let mistake = errors::duplicate_variable(variable, &first.name, is_companion);

@@ -32,7 +32,8 @@ impl Mistakes {
 
     /// Reports a mistake at the tokens.
     pub(crate) fn at(&self, tokens: impl ToTokens, mistake: Mistake) {
-        let error = syn::Error::new_spanned(tokens, format!("{} [{}]", mistake.text, mistake.rule.name));
+        let error =
+            syn::Error::new_spanned(tokens, format!("{} [{}]", mistake.text, mistake.rule.name));
         self.found.borrow_mut().get_or_insert_default().push((self.field.get(), error));
     }
 
@@ -54,7 +55,10 @@ impl Mistakes {
 
 impl Drop for Mistakes {
     fn drop(&mut self) {
-        assert!(thread::panicking() || self.found.borrow().is_none(), "mistakes were collected, and nobody asked for them");
+        assert!(
+            thread::panicking() || self.found.borrow().is_none(),
+            "mistakes were collected, and nobody asked for them"
+        );
     }
 }
 
@@ -84,7 +88,10 @@ fn list(items: &[&str]) -> String {
         [] => "nothing".to_owned(),
         [one] => format!("`{one}`"),
         [most @ .., last] => {
-            format!("{} and `{last}`", most.iter().map(|item| format!("`{item}`")).collect::<Vec<_>>().join(", "))
+            format!(
+                "{} and `{last}`",
+                most.iter().map(|item| format!("`{item}`")).collect::<Vec<_>>().join(", ")
+            )
         }
     }
 }
@@ -94,25 +101,34 @@ fn list(items: &[&str]) -> String {
 pub(crate) fn not_a_struct(kind: &str) -> Mistake {
     Mistake::new(
         &rule::UNKNOWN_ATTRIBUTE,
-        format!("`BackingServices` cannot be derived for {kind}: write a struct with a named field for each service"),
+        format!(
+            "`BackingServices` cannot be derived for {kind}: write a struct with a named field for each service"
+        ),
     )
 }
 
 pub(crate) fn fields_without_names(ident: impl Display) -> Mistake {
     Mistake::new(
         &rule::UNKNOWN_ATTRIBUTE,
-        format!("a field's name makes its variable's name, and these have none: write `struct {ident} {{ name: Type }}`"),
+        format!(
+            "a field's name makes its variable's name, and these have none: write `struct {ident} {{ name: Type }}`"
+        ),
     )
 }
 
 pub(crate) fn no_fields(ident: impl Display) -> Mistake {
-    Mistake::new(&rule::UNKNOWN_ATTRIBUTE, format!("a unit struct attaches to nothing: write `struct {ident} {{ name: Type }}`"))
+    Mistake::new(
+        &rule::UNKNOWN_ATTRIBUTE,
+        format!("a unit struct attaches to nothing: write `struct {ident} {{ name: Type }}`"),
+    )
 }
 
 pub(crate) fn lifetime(lifetime: impl Display) -> Mistake {
     Mistake::new(
         &rule::UNKNOWN_ATTRIBUTE,
-        format!("what is attached borrows from nobody: remove the lifetime `{lifetime}`, and let the fields own their values"),
+        format!(
+            "what is attached borrows from nobody: remove the lifetime `{lifetime}`, and let the fields own their values"
+        ),
     )
 }
 
@@ -144,7 +160,10 @@ pub(crate) fn belongs_to_the_struct() -> Mistake {
 }
 
 pub(crate) fn attribute_twice(attribute: &str) -> Mistake {
-    Mistake::new(&rule::UNKNOWN_ATTRIBUTE, format!("`#[{attribute}]` twice: put all of it into one"))
+    Mistake::new(
+        &rule::UNKNOWN_ATTRIBUTE,
+        format!("`#[{attribute}]` twice: put all of it into one"),
+    )
 }
 
 pub(crate) fn contradicting_attributes(first: &str, second: &str) -> Mistake {
@@ -158,12 +177,23 @@ pub(crate) fn not_a_list(attribute: &str) -> Mistake {
     Mistake::new(&rule::UNKNOWN_ATTRIBUTE, format!("write `#[{attribute}(…)]`, with parentheses"))
 }
 
-pub(crate) fn unknown_key(place: &str, nearest: Option<&str>, known: &[&str], key: &str) -> Mistake {
-    Mistake::new(&rule::UNKNOWN_ATTRIBUTE, format!("{place} has no `{key}`: {}", or_one_of(nearest, known)))
+pub(crate) fn unknown_key(
+    place: &str,
+    nearest: Option<&str>,
+    known: &[&str],
+    key: &str,
+) -> Mistake {
+    Mistake::new(
+        &rule::UNKNOWN_ATTRIBUTE,
+        format!("{place} has no `{key}`: {}", or_one_of(nearest, known)),
+    )
 }
 
 pub(crate) fn not_a_key(known: &[&str]) -> Mistake {
-    Mistake::new(&rule::UNKNOWN_ATTRIBUTE, format!("expected a name here: there is {}", list(known)))
+    Mistake::new(
+        &rule::UNKNOWN_ATTRIBUTE,
+        format!("expected a name here: there is {}", list(known)),
+    )
 }
 
 pub(crate) fn missing_comma(after: &str) -> Mistake {
@@ -187,15 +217,24 @@ pub(crate) fn not_a_text(key: &str, example: &str) -> Mistake {
 }
 
 pub(crate) fn empty(key: &str, example: &str) -> Mistake {
-    Mistake::new(&rule::MALFORMED_VALUE, format!("`{key}` is empty: write `{example}`, or remove it"))
+    Mistake::new(
+        &rule::MALFORMED_VALUE,
+        format!("`{key}` is empty: write `{example}`, or remove it"),
+    )
 }
 
 pub(crate) fn not_a_path() -> Mistake {
-    Mistake::new(&rule::MALFORMED_VALUE, "`crate` is the path of this crate: write `crate = ::name`")
+    Mistake::new(
+        &rule::MALFORMED_VALUE,
+        "`crate` is the path of this crate: write `crate = ::name`",
+    )
 }
 
 pub(crate) fn deadline() -> Mistake {
-    Mistake::new(&rule::MALFORMED_VALUE, "`deadline` is a whole number of seconds, from 1 to 600: write `deadline = 30`")
+    Mistake::new(
+        &rule::MALFORMED_VALUE,
+        "`deadline` is a whole number of seconds, from 1 to 600: write `deadline = 30`",
+    )
 }
 
 // Variables.
@@ -217,7 +256,9 @@ pub(crate) fn variable(key: &str, suggestion: Option<&str>) -> Mistake {
 pub(crate) fn prefix_ends_with_underscore(suggestion: &str) -> Mistake {
     Mistake::new(
         &rule::MALFORMED_VALUE,
-        format!("the underscore between prefix and field is added: write `prefix = \"{suggestion}\"`"),
+        format!(
+            "the underscore between prefix and field is added: write `prefix = \"{suggestion}\"`"
+        ),
     )
 }
 
@@ -234,23 +275,39 @@ pub(crate) fn duplicate_variable(variable: &str, first: &str, is_companion: bool
     let how = if is_companion { ", as a variable of that resource" } else { "" };
     Mistake::new(
         &rule::DUPLICATE_VARIABLE,
-        format!("`{variable}` is read by `{first}` already{how}: give one of the two another name, with `env = \"…\"`"),
+        format!(
+            "`{variable}` is read by `{first}` already{how}: give one of the two another name, with `env = \"…\"`"
+        ),
     )
 }
 
 // Types.
 
-pub(crate) fn raw_locator(ty: &str, resource: &str, field: Option<&str>, variable: Option<&str>) -> Mistake {
+pub(crate) fn raw_locator(
+    ty: &str,
+    resource: &str,
+    field: Option<&str>,
+    variable: Option<&str>,
+) -> Mistake {
     let field = match field {
         Some(field) => format!("`{field}: {resource}` with the type of the service"),
-        None => format!("`{resource}` with the type of the service, in a field that says what it is for"),
+        None => format!(
+            "`{resource}` with the type of the service, in a field that says what it is for"
+        ),
     };
-    let variable = variable.map_or_else(String::new, |variable| format!(", which reads `{variable}`"));
-    Mistake::new(&rule::RAW_SECRET, format!("a locator in `{ty}` is printed with its password: write {field}{variable}"))
+    let variable =
+        variable.map_or_else(String::new, |variable| format!(", which reads `{variable}`"));
+    Mistake::new(
+        &rule::RAW_SECRET,
+        format!("a locator in `{ty}` is printed with its password: write {field}{variable}"),
+    )
 }
 
 pub(crate) fn raw_secret(ty: &str, secret: &str) -> Mistake {
-    Mistake::new(&rule::RAW_SECRET, format!("a secret in `{ty}` is printed with all that holds it: write {secret}"))
+    Mistake::new(
+        &rule::RAW_SECRET,
+        format!("a secret in `{ty}` is printed with all that holds it: write {secret}"),
+    )
 }
 
 pub(crate) fn raw_text(ty: &str) -> Mistake {
@@ -275,7 +332,9 @@ pub(crate) fn raw_url(ty: &str) -> Mistake {
 pub(crate) fn plain_value(ty: &str) -> Mistake {
     Mistake::new(
         &rule::RAW_SECRET,
-        format!("`{ty}` is neither a resource nor a secret: a public value has `#[setting]` above it"),
+        format!(
+            "`{ty}` is neither a resource nor a secret: a public value has `#[setting]` above it"
+        ),
     )
 }
 
@@ -312,27 +371,42 @@ pub(crate) fn locator_as_default_of_setting(scheme: &str) -> Mistake {
 pub(crate) fn service_on_text(ty: &str) -> Mistake {
     Mistake::new(
         &rule::RAW_SECRET,
-        format!("`#[service]` stands above a resource, and `{ty}` is none: write `Resource<…>` with the type of the service"),
+        format!(
+            "`#[service]` stands above a resource, and `{ty}` is none: write `Resource<…>` with the type of the service"
+        ),
     )
 }
 
 pub(crate) fn secret_on_text(ty: &str, secret: &str) -> Mistake {
-    Mistake::new(&rule::RAW_SECRET, format!("`#[secret]` alone does not keep `{ty}` from being printed: write {secret}"))
+    Mistake::new(
+        &rule::RAW_SECRET,
+        format!("`#[secret]` alone does not keep `{ty}` from being printed: write {secret}"),
+    )
 }
 
 pub(crate) fn attribute_on_other(attribute: &str, what: &str, instead: &str) -> Mistake {
-    Mistake::new(&rule::UNKNOWN_ATTRIBUTE, format!("`#[{attribute}]` does not stand above {what}: {instead}"))
+    Mistake::new(
+        &rule::UNKNOWN_ATTRIBUTE,
+        format!("`#[{attribute}]` does not stand above {what}: {instead}"),
+    )
 }
 
 // Values.
 
 pub(crate) fn default_of_secret(optional: bool) -> Mistake {
-    let instead = if optional { "remove it" } else { "remove it; a secret that may be missing is an `Option<SecretString>`" };
+    let instead = if optional {
+        "remove it"
+    } else {
+        "remove it; a secret that may be missing is an `Option<SecretString>`"
+    };
     Mistake::new(&rule::SECRET_DEFAULT, format!("a secret in the source is no secret: {instead}"))
 }
 
 pub(crate) fn default_of_option() -> Mistake {
-    Mistake::new(&rule::UNKNOWN_ATTRIBUTE, "an `Option` with a default is never `None`: remove one of the two")
+    Mistake::new(
+        &rule::UNKNOWN_ATTRIBUTE,
+        "an `Option` with a default is never `None`: remove one of the two",
+    )
 }
 
 pub(crate) fn default_not_a_literal() -> Mistake {
@@ -343,19 +417,31 @@ pub(crate) fn default_not_a_literal() -> Mistake {
 }
 
 pub(crate) fn default_not_of_the_type(ty: &str, expects: &str) -> Mistake {
-    Mistake::new(&rule::MALFORMED_VALUE, format!("this default is not a value of `{ty}`: expected {expects}"))
+    Mistake::new(
+        &rule::MALFORMED_VALUE,
+        format!("this default is not a value of `{ty}`: expected {expects}"),
+    )
 }
 
 pub(crate) fn default_wants_quotes(ty: &str, text: &str) -> Mistake {
-    Mistake::new(&rule::MALFORMED_VALUE, format!("a default of `{ty}` is a text: write `default = \"{text}\"`"))
+    Mistake::new(
+        &rule::MALFORMED_VALUE,
+        format!("a default of `{ty}` is a text: write `default = \"{text}\"`"),
+    )
 }
 
 pub(crate) fn default_is_empty() -> Mistake {
-    Mistake::new(&rule::MALFORMED_VALUE, "an empty value counts as a missing one: write `Option<…>` instead of the default")
+    Mistake::new(
+        &rule::MALFORMED_VALUE,
+        "an empty value counts as a missing one: write `Option<…>` instead of the default",
+    )
 }
 
 pub(crate) fn scheme_with_slashes(scheme: &str) -> Mistake {
-    Mistake::new(&rule::MALFORMED_VALUE, format!("a scheme is written without `://`: write `scheme = \"{scheme}\"`"))
+    Mistake::new(
+        &rule::MALFORMED_VALUE,
+        format!("a scheme is written without `://`: write `scheme = \"{scheme}\"`"),
+    )
 }
 
 pub(crate) fn scheme_in_lower_case(scheme: &str) -> Mistake {
@@ -375,7 +461,9 @@ pub(crate) fn not_a_scheme() -> Mistake {
 pub(crate) fn default_of_other_scheme(scheme: &str) -> Mistake {
     Mistake::new(
         &rule::UNKNOWN_SCHEME,
-        format!("the field's locators have the scheme `{scheme}`, and its default has another: write one of the two"),
+        format!(
+            "the field's locators have the scheme `{scheme}`, and its default has another: write one of the two"
+        ),
     )
 }
 
@@ -400,8 +488,12 @@ pub(crate) fn host_twice(pattern: &str) -> Mistake {
 
 pub(crate) fn plaintext_scheme(scheme: &str, instead: &str) -> Mistake {
     // What stands instead is a scheme, or a phrase.
-    let instead = if instead.contains(' ') { format!("use {instead}") } else { format!("write `{instead}`") };
-    Mistake::new(&rule::PLAINTEXT_SCHEME, format!("`{scheme}` means a plaintext connection: {instead}"))
+    let instead =
+        if instead.contains(' ') { format!("use {instead}") } else { format!("write `{instead}`") };
+    Mistake::new(
+        &rule::PLAINTEXT_SCHEME,
+        format!("`{scheme}` means a plaintext connection: {instead}"),
+    )
 }
 
 pub(crate) fn embedded_credentials() -> Mistake {
@@ -412,11 +504,17 @@ pub(crate) fn embedded_credentials() -> Mistake {
 }
 
 pub(crate) fn embedded_credentials_in_setting() -> Mistake {
-    Mistake::new(&rule::EMBEDDED_CREDENTIALS, "credentials in the source are everybody's: remove what stands before the `@`")
+    Mistake::new(
+        &rule::EMBEDDED_CREDENTIALS,
+        "credentials in the source are everybody's: remove what stands before the `@`",
+    )
 }
 
 pub(crate) fn plaintext_parameter(parameter: &str) -> Mistake {
-    Mistake::new(&rule::PLAINTEXT_SCHEME, format!("`{parameter}` asks for plaintext: remove it, there is full TLS without it"))
+    Mistake::new(
+        &rule::PLAINTEXT_SCHEME,
+        format!("`{parameter}` asks for plaintext: remove it, there is full TLS without it"),
+    )
 }
 
 pub(crate) fn opportunistic_parameter(parameter: &str) -> Mistake {
@@ -438,7 +536,9 @@ pub(crate) fn unverified_parameter(parameter: &str) -> Mistake {
 pub(crate) fn secret_parameter(key: &str) -> Mistake {
     Mistake::new(
         &rule::SECRET_IN_PARAMETER,
-        format!("`{key}` is a secret, and parameters are logged: remove it, it comes from the `…_PASSWORD` variable"),
+        format!(
+            "`{key}` is a secret, and parameters are logged: remove it, it comes from the `…_PASSWORD` variable"
+        ),
     )
 }
 
@@ -461,7 +561,10 @@ pub(crate) fn unknown_rule(name: &str, nearest: Option<&str>) -> Mistake {
 }
 
 pub(crate) fn rule_in_quotes(name: &str) -> Mistake {
-    Mistake::new(&rule::UNKNOWN_ATTRIBUTE, format!("a rule is named without quotes: write `{name}`"))
+    Mistake::new(
+        &rule::UNKNOWN_ATTRIBUTE,
+        format!("a rule is named without quotes: write `{name}`"),
+    )
 }
 
 pub(crate) fn rule_twice(name: &str) -> Mistake {
@@ -476,11 +579,17 @@ pub(crate) fn waiver_of_nothing() -> Mistake {
 }
 
 pub(crate) fn waiver_of_forbidden(name: &str, remedy: &str) -> Mistake {
-    Mistake::new(&rule::WAIVER_WITHOUT_REASON, format!("`{name}` cannot be waived: {}", as_clause(remedy)))
+    Mistake::new(
+        &rule::WAIVER_WITHOUT_REASON,
+        format!("`{name}` cannot be waived: {}", as_clause(remedy)),
+    )
 }
 
 pub(crate) fn waiver_of_warning(name: &str) -> Mistake {
-    Mistake::new(&rule::WAIVER_WITHOUT_REASON, format!("`{name}` only warns: there is nothing to waive, remove it"))
+    Mistake::new(
+        &rule::WAIVER_WITHOUT_REASON,
+        format!("`{name}` only warns: there is nothing to waive, remove it"),
+    )
 }
 
 pub(crate) fn waiver_of_raw_secret() -> Mistake {
@@ -491,22 +600,33 @@ pub(crate) fn waiver_of_raw_secret() -> Mistake {
 }
 
 pub(crate) fn no_reason() -> Mistake {
-    Mistake::new(&rule::WAIVER_WITHOUT_REASON, "an exception without a reason is never taken back: write `reason = \"…\"`")
+    Mistake::new(
+        &rule::WAIVER_WITHOUT_REASON,
+        "an exception without a reason is never taken back: write `reason = \"…\"`",
+    )
 }
 
 pub(crate) fn reason_of_nothing() -> Mistake {
-    Mistake::new(&rule::UNKNOWN_ATTRIBUTE, "`reason` is the reason for `public`: write `public, reason = \"…\"`, or remove it")
+    Mistake::new(
+        &rule::UNKNOWN_ATTRIBUTE,
+        "`reason` is the reason for `public`: write `public, reason = \"…\"`, or remove it",
+    )
 }
 
 pub(crate) fn date() -> Mistake {
-    Mistake::new(&rule::MALFORMED_VALUE, "a date is a day of the calendar, written YYYY-MM-DD: `until = \"2027-03-01\"`, say")
+    Mistake::new(
+        &rule::MALFORMED_VALUE,
+        "a date is a day of the calendar, written YYYY-MM-DD: `until = \"2027-03-01\"`, say",
+    )
 }
 
 /// A remedy of the table has sentences; here it goes on after a colon.
 fn as_clause(sentences: &str) -> String {
     let clauses = sentences.trim_end_matches('.').split(". ").map(|sentence| {
         let mut letters = sentence.chars();
-        letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+        letters
+            .next()
+            .map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
     });
     clauses.collect::<Vec<_>>().join("; ")
 }

@@ -38,7 +38,12 @@ pub(crate) fn expand(input: &Struct<'_>) -> TokenStream {
     };
     let (generics, ty, bounds) = input.original.generics.split_for_impl();
     let ident = &input.original.ident;
-    implementations(input, [quote!(#generics), quote!(#ident #ty), quote!(#bounds)], &body, &quote!(#(#free)*))
+    implementations(
+        input,
+        [quote!(#generics), quote!(#ident #ty), quote!(#bounds)],
+        &body,
+        &quote!(#(#free)*),
+    )
 }
 
 /// The two implementations for a type with its parameters and its bounds, around the functions of the second one; and what stands beside them.

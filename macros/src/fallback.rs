@@ -17,7 +17,12 @@ pub(crate) fn expand(input: &Struct<'_>) -> TokenStream {
     let ident = &input.original.ident;
     let questions: Vec<Question> = questions(input).collect();
     let questions = questions.iter().filter(|question| question.free).map(Question::item);
-    implementations(input, [quote!(#generics), quote!(#ident #ty), quote!(#bounds)], &diverge(), &quote!(#(#questions)*))
+    implementations(
+        input,
+        [quote!(#generics), quote!(#ident #ty), quote!(#bounds)],
+        &diverge(),
+        &quote!(#(#questions)*),
+    )
 }
 
 /// Implementations for what is no struct with named fields, or has lifetimes.
@@ -26,7 +31,11 @@ pub(crate) fn expand_bare(original: &DeriveInput, attribute: StructAttribute) ->
     let ident = &original.ident;
     let (_, ty, bounds) = original.generics.split_for_impl();
     // Only what lives for ever can be attached: there are implementations for `'static`, and whoever uses the struct means that one.
-    let lifetimes: Vec<String> = original.generics.lifetimes().map(|parameter| parameter.lifetime.ident.to_string()).collect();
+    let lifetimes: Vec<String> = original
+        .generics
+        .lifetimes()
+        .map(|parameter| parameter.lifetime.ident.to_string())
+        .collect();
     let parameters = original.generics.params.iter().filter_map(|parameter| match parameter {
         GenericParam::Lifetime(_) => None,
         GenericParam::Type(parameter) => {
@@ -39,7 +48,12 @@ pub(crate) fn expand_bare(original: &DeriveInput, attribute: StructAttribute) ->
         }
     });
     let tokens = [quote!(<#(#parameters),*>), quote!(#ident #ty), bounds.to_token_stream()];
-    implementations(&bare, tokens.map(|tokens| eternal(tokens, &lifetimes)), &diverge(), &TokenStream::new())
+    implementations(
+        &bare,
+        tokens.map(|tokens| eternal(tokens, &lifetimes)),
+        &diverge(),
+        &TokenStream::new(),
+    )
 }
 
 /// There is no program in which it would be called.
@@ -57,14 +71,21 @@ fn eternal(tokens: TokenStream, lifetimes: &[String]) -> TokenStream {
     tokens
         .into_iter()
         .map(|token| {
-            let is_name =
-                std::mem::replace(&mut after_quote, matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '\''));
+            let is_name = std::mem::replace(
+                &mut after_quote,
+                matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '\''),
+            );
             match token {
-                TokenTree::Ident(ident) if is_name && lifetimes.iter().any(|lifetime| ident == lifetime) => {
+                TokenTree::Ident(ident)
+                    if is_name && lifetimes.iter().any(|lifetime| ident == lifetime) =>
+                {
                     proc_macro2::Ident::new("static", ident.span()).into()
                 }
                 TokenTree::Group(group) => {
-                    let mut inner = proc_macro2::Group::new(group.delimiter(), eternal(group.stream(), lifetimes));
+                    let mut inner = proc_macro2::Group::new(
+                        group.delimiter(),
+                        eternal(group.stream(), lifetimes),
+                    );
                     inner.set_span(group.span());
                     inner.into()
                 }

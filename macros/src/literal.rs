@@ -20,17 +20,27 @@ pub(crate) fn read(text: &str, plaintext_waived: bool) -> Literal<'_> {
     let scheme = scheme::of(text);
     let known = scheme.and_then(scheme::look_up);
 
-    let plaintext = known.filter(|known| known.transport == Transport::Plaintext && !plaintext_waived);
+    let plaintext =
+        known.filter(|known| known.transport == Transport::Plaintext && !plaintext_waived);
     if let Some(known) = plaintext {
         // The blanks that it hides behind, and a socket's path instead of a host, are part of that mistake.
         mistakes.push(errors::plaintext_scheme(known.name, known.instead));
     } else if text.chars().any(char::is_control) {
-        mistakes.push(errors::ambiguous_locator("a control character can be read in two ways", "remove it"));
+        mistakes.push(errors::ambiguous_locator(
+            "a control character can be read in two ways",
+            "remove it",
+        ));
     } else if text.chars().any(char::is_whitespace) {
-        mistakes.push(errors::malformed_locator("a locator holds no blanks", "remove them, a blank in a path is `%20`"));
+        mistakes.push(errors::malformed_locator(
+            "a locator holds no blanks",
+            "remove them, a blank in a path is `%20`",
+        ));
     }
     if text.contains('\\') {
-        mistakes.push(errors::ambiguous_locator("some readers take a backslash for a `/`", "write `/`"));
+        mistakes.push(errors::ambiguous_locator(
+            "some readers take a backslash for a `/`",
+            "write `/`",
+        ));
     }
 
     let (text, fragment) = split(text, '#');
@@ -38,9 +48,10 @@ pub(crate) fn read(text: &str, plaintext_waived: bool) -> Literal<'_> {
         Some(fragment) if fragment_asks(fragment) == Asks::Unverified => {
             mistakes.push(errors::unverified_parameter(&format!("#{fragment}")))
         }
-        Some(_) => {
-            mistakes.push(errors::ambiguous_locator("a locator has no fragment", "remove the `#` and what stands behind it"))
-        }
+        Some(_) => mistakes.push(errors::ambiguous_locator(
+            "a locator has no fragment",
+            "remove the `#` and what stands behind it",
+        )),
         None => {}
     }
     let (text, query) = split(text, '?');
@@ -49,7 +60,10 @@ pub(crate) fn read(text: &str, plaintext_waived: bool) -> Literal<'_> {
     }
 
     match scheme {
-        None => mistakes.push(errors::malformed_locator("a locator begins with its scheme", "write `scheme://host`")),
+        None => mistakes.push(errors::malformed_locator(
+            "a locator begins with its scheme",
+            "write `scheme://host`",
+        )),
         Some(_) if known.is_some_and(|known| known.transport == Transport::Embedded) => {}
         Some(scheme) => {
             // `scheme` is a piece of the text, with nothing but blanks before it and between it and the colon.
@@ -68,13 +82,18 @@ pub(crate) fn read(text: &str, plaintext_waived: bool) -> Literal<'_> {
 
 /// Whether it is a name or an address, as people write them.
 pub(crate) fn is_host(host: &str) -> bool {
-    let unbracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    if unbracketed.parse::<std::net::Ipv6Addr>().is_ok() || host.parse::<std::net::Ipv4Addr>().is_ok() {
+    let unbracketed =
+        host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    if unbracketed.parse::<std::net::Ipv6Addr>().is_ok()
+        || host.parse::<std::net::Ipv4Addr>().is_ok()
+    {
         return true;
     }
     // `2130706433` and `0x7f.1` are addresses in other clothes: URL parsers read a last label that begins with a digit as a number.
-    let last_is_a_name =
-        host.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'));
+    let last_is_a_name = host
+        .rsplit('.')
+        .next()
+        .is_some_and(|last| last.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'));
     host.len() <= 253
         && last_is_a_name
         && host.split('.').all(|label| {
@@ -87,8 +106,9 @@ pub(crate) fn is_host(host: &str) -> bool {
 
 /// Whether a text has a user part, as far as it can be a locator at all.
 pub(crate) fn holds_credentials(text: &str) -> bool {
-    text.split_once("://")
-        .is_some_and(|(_, rest)| rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')))
+    text.split_once("://").is_some_and(|(_, rest)| {
+        rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
+    })
 }
 
 fn missing_slashes(scheme: &str, is_known: bool) -> String {
@@ -108,12 +128,17 @@ fn parameters(query: &str, plaintext_waived: bool, mistakes: &mut Vec<Mistake>) 
             continue;
         }
         if seen.iter().any(|other| other.eq_ignore_ascii_case(key)) {
-            mistakes.push(errors::ambiguous_locator(&format!("the parameter `{key}` is there twice"), "remove one of them"));
+            mistakes.push(errors::ambiguous_locator(
+                &format!("the parameter `{key}` is there twice"),
+                "remove one of them",
+            ));
             continue;
         }
         seen.push(key.to_owned());
         match asks(key, value) {
-            Asks::Plaintext if !plaintext_waived => mistakes.push(errors::plaintext_parameter(parameter)),
+            Asks::Plaintext if !plaintext_waived => {
+                mistakes.push(errors::plaintext_parameter(parameter))
+            }
             Asks::Opportunistic => mistakes.push(errors::opportunistic_parameter(parameter)),
             Asks::Unverified => mistakes.push(errors::unverified_parameter(parameter)),
             Asks::Secret => mistakes.push(errors::secret_parameter(key)),
@@ -125,7 +150,8 @@ fn parameters(query: &str, plaintext_waived: bool, mistakes: &mut Vec<Mistake>) 
 fn authority(rest: &str, query: Option<&str>, names_a_host: bool, mistakes: &mut Vec<Mistake>) {
     let (authority, path) = split(rest, '/');
     // A `@` behind the authority is where a password with a `/` or a `?` in it ends.
-    let elsewhere = path.is_some_and(|path| path.contains('@')) || query.is_some_and(|query| query.contains('@'));
+    let elsewhere = path.is_some_and(|path| path.contains('@'))
+        || query.is_some_and(|query| query.contains('@'));
     let host = match authority.split_once('@') {
         Some((_, host)) if host.contains('@') => {
             mistakes.push(errors::ambiguous_locator(
@@ -155,7 +181,9 @@ fn authority(rest: &str, query: Option<&str>, names_a_host: bool, mistakes: &mut
     if names_a_host {
         let plain = name.strip_suffix('.').unwrap_or(name);
         if plain.trim().is_empty() {
-            mistakes.push(errors::malformed_locator("a locator names its host", "write `scheme://host`"));
+            mistakes.push(errors::malformed_locator(
+                "a locator names its host", "write `scheme://host`",
+            ));
         } else if !plain.is_ascii() {
             mistakes.push(errors::malformed_locator(
                 "a host is written in ASCII",
@@ -169,8 +197,13 @@ fn authority(rest: &str, query: Option<&str>, names_a_host: bool, mistakes: &mut
             ));
         }
     }
-    if port.is_some_and(|port| !port.bytes().all(|b| b.is_ascii_digit()) || !port.parse().is_ok_and(|port: u16| port != 0)) {
-        mistakes.push(errors::malformed_locator("a port is a number from 1 to 65535", "write one, or remove the `:`"));
+    if port.is_some_and(|port| {
+        !port.bytes().all(|b| b.is_ascii_digit()) || !port.parse().is_ok_and(|port: u16| port != 0)
+    }) {
+        mistakes.push(errors::malformed_locator(
+            "a port is a number from 1 to 65535",
+            "write one, or remove the `:`",
+        ));
     }
 }
 
@@ -249,12 +282,15 @@ mod tests {
 
     #[test]
     fn hosts() {
-        for good in ["db", "db.example.com", "10.0.0.1", "::1", "[::1]", "my_db", "xn--bcher-kva.example"] {
+        for good in
+            ["db", "db.example.com", "10.0.0.1", "::1", "[::1]", "my_db", "xn--bcher-kva.example"]
+        {
             assert!(is_host(good), "{good}");
         }
         for bad in [
-            "", "*", "*.", "*.example.com", ".example.com", "example.com.", "a..b", "[", "]", "db:5432", "https://db", "db/x",
-            "a b", "-a", "a-", "2130706433", "0x7f.1", "1.2.3", "bücher.example", "user@db",
+            "", "*", "*.", "*.example.com", ".example.com", "example.com.", "a..b", "[", "]",
+            "db:5432", "https://db", "db/x", "a b", "-a", "a-", "2130706433", "0x7f.1", "1.2.3",
+            "bücher.example", "user@db",
         ] {
             assert!(!is_host(bad), "{bad}");
         }
@@ -262,9 +298,12 @@ mod tests {
 
     #[test]
     fn credentials_are_seen_in_any_text() {
-        for (text, holds) in
-            [("https://u:p@host/x", true), ("https://host/@x", false), ("me@example.com", false), ("a://b@c", true)]
-        {
+        for (text, holds) in [
+            ("https://u:p@host/x", true),
+            ("https://host/@x", false),
+            ("me@example.com", false),
+            ("a://b@c", true),
+        ] {
             assert_eq!(holds_credentials(text), holds, "{text}");
         }
     }

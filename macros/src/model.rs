@@ -118,10 +118,16 @@ pub(crate) struct Waiver {
 impl<'a> Struct<'a> {
     /// Reads the struct; fields that are malformed are reported and left out. Where it is none that the derive is for, at least its
     /// attribute comes back.
-    pub(crate) fn read(mistakes: &Mistakes, original: &'a DeriveInput) -> Result<Self, StructAttribute> {
+    pub(crate) fn read(
+        mistakes: &Mistakes,
+        original: &'a DeriveInput,
+    ) -> Result<Self, StructAttribute> {
         let attribute = attr::services(mistakes, &original.attrs);
         let Some(fields) = named_fields(mistakes, original) else { return Err(attribute) };
-        let fields = fields.enumerate().filter_map(|(i, field)| Field::read(mistakes, i + 1, field)).collect();
+        let fields = fields
+            .enumerate()
+            .filter_map(|(i, field)| Field::read(mistakes, i + 1, field))
+            .collect();
         Ok(Self { original, docs: docs(&original.attrs), attribute, fields })
     }
 
@@ -158,7 +164,8 @@ impl<'a> Struct<'a> {
         } else if field.is_value() {
             variables.push(first);
         }
-        let files: Vec<String> = variables.iter().map(|variable| format!("{variable}_FILE")).collect();
+        let files: Vec<String> =
+            variables.iter().map(|variable| format!("{variable}_FILE")).collect();
         variables.extend(files);
         variables
     }
@@ -232,7 +239,10 @@ impl<'a> Field<'a> {
 }
 
 /// The fields, where the derive is for what has them.
-fn named_fields<'a>(mistakes: &Mistakes, original: &'a DeriveInput) -> Option<syn::punctuated::Iter<'a, syn::Field>> {
+fn named_fields<'a>(
+    mistakes: &Mistakes,
+    original: &'a DeriveInput,
+) -> Option<syn::punctuated::Iter<'a, syn::Field>> {
     let before = mistakes.count();
     for lifetime in original.generics.lifetimes() {
         mistakes.at(lifetime, errors::lifetime(&lifetime.lifetime));

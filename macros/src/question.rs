@@ -98,12 +98,23 @@ impl Asker<'_> {
             let place = Place::of(&default.value.tokens);
             let (first, literal) = (place.first, &default.value.tokens);
             let value = quote_spanned!(first=> || #literal);
-            self.questions.push(Question { ty: quote!(fn() -> #ty), value, place, free: self.free });
+            self.questions.push(Question {
+                ty: quote!(fn() -> #ty),
+                value,
+                place,
+                free: self.free,
+            });
         }
     }
 
     /// Asks by a call of one of the runtime's functions, which panics at its caller.
-    fn ask(&mut self, place: Place, function: &str, service: Option<TokenStream>, arguments: &TokenStream) {
+    fn ask(
+        &mut self,
+        place: Place,
+        function: &str,
+        service: Option<TokenStream>,
+        arguments: &TokenStream,
+    ) {
         let Place { first, last } = place;
         let function = Ident::new(function, first);
         let mut value = quote_spanned!(first=> __private::#function);

@@ -1,7 +1,10 @@
 //! "Did you mean".
 
 /// The one of `known` that `typed` was probably meant to be.
-pub(crate) fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    typed: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let typed = typed.to_ascii_lowercase();
     // rustc's own threshold: a third of the letters may differ, and one always.
     let threshold = (typed.len() / 3).max(1);

@@ -1,6 +1,9 @@
 //! The expansion as a whole: what it looks like, and how it grows.
 
-#![allow(clippy::disallowed_macros, reason = "insta finds its snapshots by the environment of the test, not of the derive")]
+#![allow(
+    clippy::disallowed_macros,
+    reason = "insta finds its snapshots by the environment of the test, not of the derive"
+)]
 
 use proc_macro2::{TokenStream, TokenTree};
 
@@ -13,7 +16,12 @@ fn pretty(input: &str) -> String {
 }
 
 fn count(tokens: TokenStream) -> usize {
-    tokens.into_iter().map(|token| if let TokenTree::Group(group) = token { 2 + count(group.stream()) } else { 1 }).sum()
+    tokens
+        .into_iter()
+        .map(
+            |token| if let TokenTree::Group(group) = token { 2 + count(group.stream()) } else { 1 },
+        )
+        .sum()
 }
 
 const EVERY_KIND: &str = r#"
@@ -72,14 +80,19 @@ fn of_a_struct_with_mistakes() {
 
 #[test]
 fn of_what_is_no_struct() {
-    insta::assert_snapshot!(pretty("struct Services<'a, T: 'a, const N: usize>(&'a [T; N]) where T: Other<'a>;"));
+    insta::assert_snapshot!(pretty(
+        "struct Services<'a, T: 'a, const N: usize>(&'a [T; N]) where T: Other<'a>;"
+    ));
 }
 
 #[test]
 fn with_another_path_nothing_is_named_backing_services() {
     let renamed = EVERY_KIND.replace("deadline = 10", "crate = ::renamed");
     let expansion = expansion(&renamed).to_string();
-    assert!(expansion.contains("renamed") && !expansion.contains("backing_services"), "{expansion}");
+    assert!(
+        expansion.contains("renamed") && !expansion.contains("backing_services"),
+        "{expansion}"
+    );
 }
 
 /// Whatever somebody has typed so far, there is a message, and no panic.
@@ -132,13 +145,15 @@ fn half_written_attributes() {
         "#[secret(default)]",
         "#[secret = 1]",
     ] {
-        let expansion = expansion(&format!("struct Services {{ {attribute} field: Unknown }}")).to_string();
+        let expansion =
+            expansion(&format!("struct Services {{ {attribute} field: Unknown }}")).to_string();
         assert!(expansion.contains("compile_error"), "{attribute}: {expansion}");
     }
     for attribute in [
-        "#[services(prefix)]", "#[services(prefix = 1)]", "#[services(prefix = \"_\")]", "#[services(prefix = \"é\")]",
-        "#[services(crate =)]", "#[services(crate = a::<b>)]", "#[services(crate = 1)]", "#[services(deadline = -1)]",
-        "#[services(deadline = 1.5)]", "#[services(deadline = 10u8)]", "#[services]#[services]", "#[services = 1]",
+        "#[services(prefix)]", "#[services(prefix = 1)]", "#[services(prefix = \"_\")]",
+        "#[services(prefix = \"é\")]", "#[services(crate =)]", "#[services(crate = a::<b>)]",
+        "#[services(crate = 1)]", "#[services(deadline = -1)]", "#[services(deadline = 1.5)]",
+        "#[services(deadline = 10u8)]", "#[services]#[services]", "#[services = 1]",
         "#[services(,)]",
     ] {
         let expansion = expansion(&format!("{attribute} struct Services {{}}")).to_string();
@@ -171,6 +186,8 @@ fn is_linear_in_the_fields() {
         assert_eq!(of(fields), empty + fields * each);
     }
     // Three fields of the wordiest kind. The bound is beside the others'.
-    let bound = include_str!("../../benches/bounds").lines().find_map(|line| line.strip_prefix("expansion_tokens "));
+    let bound = include_str!("../../benches/bounds")
+        .lines()
+        .find_map(|line| line.strip_prefix("expansion_tokens "));
     assert!(each <= bound.unwrap().parse().unwrap(), "{each} tokens");
 }

@@ -95,13 +95,17 @@ fn read_path(path: &Path) -> Reading {
         PathArguments::AngleBracketed(arguments) => arguments
             .args
             .iter()
-            .filter_map(|argument| if let GenericArgument::Type(ty) = argument { Some(ty) } else { None })
+            .filter_map(
+                |argument| if let GenericArgument::Type(ty) = argument { Some(ty) } else { None },
+            )
             .collect(),
         _ => Vec::new(),
     };
     match (name.as_str(), arguments.as_slice()) {
         ("Resource", [_]) => return Reading::of(Shape::Resource),
-        ("SecretString", []) | ("SecretBox" | "SecretSlice", [_]) => return Reading::of(Shape::Secret),
+        ("SecretString", []) | ("SecretBox" | "SecretSlice", [_]) => {
+            return Reading::of(Shape::Secret);
+        }
         ("Url" | "Uri", []) => return Reading::of(Shape::Url),
         // It wipes what it holds, and prints it.
         ("Zeroizing", [held]) => return read(held),
@@ -109,12 +113,16 @@ fn read_path(path: &Path) -> Reading {
     }
     // `crate::String` is the user's own.
     let of_std = path.segments.len() == 1
-        || path.segments.first().is_some_and(|first| first.ident == "std" || first.ident == "core" || first.ident == "alloc");
+        || path.segments.first().is_some_and(|first| {
+            first.ident == "std" || first.ident == "core" || first.ident == "alloc"
+        });
     if !of_std {
         return unknown;
     }
     match (name.as_str(), arguments.as_slice()) {
-        ("String" | "str" | "OsString" | "OsStr" | "CString" | "CStr" | "PathBuf" | "Path", []) => Reading::of(Shape::Text),
+        ("String" | "str" | "OsString" | "OsStr" | "CString" | "CStr" | "PathBuf" | "Path", []) => {
+            Reading::of(Shape::Text)
+        }
         ("Option", [held]) => Reading { optional: true, ..read(held) },
         ("Box" | "Arc" | "Rc" | "Cow", [held]) => match read(held) {
             reading @ Reading { shape: Shape::Text | Shape::Url | Shape::Plain(_), .. } => reading,
@@ -123,9 +131,13 @@ fn read_path(path: &Path) -> Reading {
         },
         ("Vec" | "VecDeque" | "HashSet" | "BTreeSet" | "HashMap" | "BTreeMap", []) => unknown,
         ("Vec", [element]) => list(element),
-        ("VecDeque" | "HashSet" | "BTreeSet" | "HashMap" | "BTreeMap", elements) => collection(elements.iter().copied()),
+        ("VecDeque" | "HashSet" | "BTreeSet" | "HashMap" | "BTreeMap", elements) => {
+            collection(elements.iter().copied())
+        }
         ("NonZero", [number]) => match read(number).shape {
-            Shape::Plain(Plain::Whole { min, max, .. }) => plain(Plain::Whole { min, max, nonzero: true }),
+            Shape::Plain(Plain::Whole { min, max, .. }) => {
+                plain(Plain::Whole { min, max, nonzero: true })
+            }
             _ => unknown,
         },
         (name, []) => named(name).map_or(unknown, plain),
@@ -201,11 +213,17 @@ impl Plain {
     pub(crate) fn reads(self, text: &str) -> bool {
         match self {
             Self::Whole { min, max, nonzero } => match text.strip_prefix('-') {
-                Some(_) => text.parse::<i128>().is_ok_and(|number| number >= min && !(nonzero && number == 0)),
-                None => text.parse::<u128>().is_ok_and(|number| number <= max && !(nonzero && number == 0)),
+                Some(_) => text
+                    .parse::<i128>()
+                    .is_ok_and(|number| number >= min && !(nonzero && number == 0)),
+                None => text
+                    .parse::<u128>()
+                    .is_ok_and(|number| number <= max && !(nonzero && number == 0)),
             },
             Self::Fraction => text.parse::<f64>().is_ok_and(f64::is_finite),
-            Self::Bool => matches!(text, "true" | "1" | "yes" | "on" | "false" | "0" | "no" | "off"),
+            Self::Bool => {
+                matches!(text, "true" | "1" | "yes" | "on" | "false" | "0" | "no" | "off")
+            }
             Self::Char => text.chars().count() == 1,
             Self::Duration => {
                 let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -251,9 +269,16 @@ impl Plain {
 /// A type as a person writes it; tokens by themselves print as `Option < String >`.
 pub(crate) fn show(ty: &Type) -> String {
     let mut text = ty.to_token_stream().to_string();
-    for (spaced, tight) in
-        [(" <", "<"), ("< ", "<"), (" >", ">"), (" ::", "::"), (":: ", "::"), (" ,", ","), ("& ", "&"), (" ;", ";")]
-    {
+    for (spaced, tight) in [
+        (" <", "<"),
+        ("< ", "<"),
+        (" >", ">"),
+        (" ::", "::"),
+        (":: ", "::"),
+        (" ,", ","),
+        ("& ", "&"),
+        (" ;", ";"),
+    ] {
         text = text.replace(spaced, tight);
     }
     text
@@ -261,18 +286,31 @@ pub(crate) fn show(ty: &Type) -> String {
 
 /// The field a locator of this name would be, once its type says that it is a locator: `cache_url` → `cache`.
 pub(crate) fn without_locator_ending(name: &str) -> Option<&str> {
-    ["_connection_string", "_conn_string", "_conn_str", "_connection", "_conn", "_conninfo", "_locator", "_dsn", "_uri", "_url"]
-        .iter()
-        .find_map(|ending| name.strip_suffix(ending))
-        .filter(|rest| !rest.trim_matches('_').is_empty())
+    [
+        "_connection_string", "_conn_string", "_conn_str", "_connection", "_conn", "_conninfo",
+        "_locator", "_dsn", "_uri", "_url",
+    ]
+    .iter()
+    .find_map(|ending| name.strip_suffix(ending))
+    .filter(|rest| !rest.trim_matches('_').is_empty())
 }
 
 /// Whether a name says that the value is a locator.
 pub(crate) fn names_a_locator(name: &str) -> bool {
     // `homepage_url` is a link.
     let a_link = (name.ends_with("url") || name.ends_with("uri")) && !suggests_secret(name);
-    let is_one =
-        matches!(name, "url" | "uri" | "dsn" | "locator" | "connection_string" | "connection" | "conn" | "conn_str" | "broker");
+    let is_one = matches!(
+        name,
+        "url"
+            | "uri"
+            | "dsn"
+            | "locator"
+            | "connection_string"
+            | "connection"
+            | "conn"
+            | "conn_str"
+            | "broker"
+    );
     !a_link && (is_one || name.ends_with("_broker") || without_locator_ending(name).is_some())
 }
 
@@ -299,19 +337,29 @@ mod tests {
     #[test]
     fn texts() {
         for ty in [
-            "String", "std::string::String", "::std::string::String", "&'static str", "Box<str>", "Arc<str>", "Rc<str>",
-            "Cow<'static, str>", "std::borrow::Cow<'static, str>", "Vec<u8>", "[u8; 32]", "&'static [u8]", "Box<[u8]>",
-            "PathBuf", "Zeroizing<String>", "(String)",
+            "String", "std::string::String", "::std::string::String", "&'static str", "Box<str>",
+            "Arc<str>", "Rc<str>", "Cow<'static, str>", "std::borrow::Cow<'static, str>",
+            "Vec<u8>", "[u8; 32]", "&'static [u8]", "Box<[u8]>", "PathBuf", "Zeroizing<String>",
+            "(String)",
         ] {
             assert_eq!(reading(ty), Reading::of(Shape::Text), "{ty}");
         }
         for ty in ["Option<String>", "Option<Box<str>>", "std::option::Option<Vec<u8>>"] {
-            assert_eq!(reading(ty), Reading { optional: true, collection: false, shape: Shape::Text }, "{ty}");
+            assert_eq!(
+                reading(ty),
+                Reading { optional: true, collection: false, shape: Shape::Text },
+                "{ty}"
+            );
         }
-        for ty in
-            ["Vec<String>", "HashMap<String, u16>", "BTreeMap<u16, String>", "HashSet<String>", "(u16, String)", "Vec<Vec<u8>>"]
-        {
-            assert_eq!(reading(ty), Reading { optional: false, collection: true, shape: Shape::Text }, "{ty}");
+        for ty in [
+            "Vec<String>", "HashMap<String, u16>", "BTreeMap<u16, String>", "HashSet<String>",
+            "(u16, String)", "Vec<Vec<u8>>",
+        ] {
+            assert_eq!(
+                reading(ty),
+                Reading { optional: false, collection: true, shape: Shape::Text },
+                "{ty}"
+            );
         }
         for ty in ["Url", "url::Url", "reqwest::Url", "http::Uri"] {
             assert_eq!(reading(ty), Reading::of(Shape::Url), "{ty}");
@@ -321,7 +369,8 @@ mod tests {
     #[test]
     fn what_the_tokens_do_not_tell() {
         for ty in [
-            "Text", "crate::String", "self::Url2", "Vec<Config>", "Box<Resource<P>>", "<T as Tr>::String", "fn() -> String", "()",
+            "Text", "crate::String", "self::Url2", "Vec<Config>", "Box<Resource<P>>",
+            "<T as Tr>::String", "fn() -> String", "()",
         ] {
             assert_eq!(reading(ty).shape, Shape::Unknown, "{ty}");
         }
@@ -335,24 +384,40 @@ mod tests {
             Reading { optional: true, collection: false, shape: Shape::Resource }
         );
         assert_eq!(reading("secrecy::SecretString").shape, Shape::Secret);
-        for ty in ["SecretBox<Vec<u8>>", "SecretBox<[u8; 32]>", "secrecy::SecretSlice<u8>", "Option<SecretBox<[u8; N]>>"] {
+        for ty in [
+            "SecretBox<Vec<u8>>", "SecretBox<[u8; 32]>", "secrecy::SecretSlice<u8>",
+            "Option<SecretBox<[u8; N]>>",
+        ] {
             assert_eq!(reading(ty).shape, Shape::Secret, "{ty}");
         }
-        assert!(matches!(reading("NonZeroU16").shape, Shape::Plain(Plain::Whole { min: 0, max: 65535, nonzero: true })));
-        assert!(matches!(reading("NonZero<u16>").shape, Shape::Plain(Plain::Whole { min: 0, max: 65535, nonzero: true })));
+        assert!(matches!(
+            reading("NonZeroU16").shape,
+            Shape::Plain(Plain::Whole { min: 0, max: 65535, nonzero: true })
+        ));
+        assert!(matches!(
+            reading("NonZero<u16>").shape,
+            Shape::Plain(Plain::Whole { min: 0, max: 65535, nonzero: true })
+        ));
         assert!(matches!(reading("std::time::Duration").shape, Shape::Plain(Plain::Duration)));
-        assert!(matches!(reading("Vec<u16>"), Reading { collection: true, shape: Shape::Plain(_), .. }));
+        assert!(matches!(
+            reading("Vec<u16>"),
+            Reading { collection: true, shape: Shape::Plain(_), .. }
+        ));
     }
 
     #[test]
     fn what_can_be_a_secret_in_disguise() {
         for ty in [
-            "String", "Vec<u8>", "Vec<char>", "Vec<u16>", "Option<Vec<char>>", "HashSet<char>", "BTreeSet<u8>", "[char; 8]",
-            "(char, char)", "u128", "i128", "NonZeroU128", "NonZero<i128>", "Vec<bool>", "Box<[u8]>", "VecDeque<u8>",
+            "String", "Vec<u8>", "Vec<char>", "Vec<u16>", "Option<Vec<char>>", "HashSet<char>",
+            "BTreeSet<u8>", "[char; 8]", "(char, char)", "u128", "i128", "NonZeroU128",
+            "NonZero<i128>", "Vec<bool>", "Box<[u8]>", "VecDeque<u8>",
         ] {
             assert_eq!(reading(ty).carries_text(), Some(true), "{ty}");
         }
-        for ty in ["u8", "i64", "u64", "usize", "char", "bool", "f64", "Duration", "IpAddr", "Option<u16>", "NonZeroU64"] {
+        for ty in [
+            "u8", "i64", "u64", "usize", "char", "bool", "f64", "Duration", "IpAddr",
+            "Option<u16>", "NonZeroU64",
+        ] {
             assert_eq!(reading(ty).carries_text(), Some(false), "{ty}");
         }
         for ty in ["Bytes", "Vec<Letter>", "Option<Key>"] {
@@ -370,7 +435,11 @@ mod tests {
             ("u16", "65535", "65536"),
             ("u16", "0", "-1"),
             ("i8", "-128", "-129"),
-            ("i128", "-170141183460469231731687303715884105728", "170141183460469231731687303715884105728"),
+            (
+                "i128",
+                "-170141183460469231731687303715884105728",
+                "170141183460469231731687303715884105728",
+            ),
             ("u128", "340282366920938463463374607431768211455", "1.0"),
             ("NonZeroU8", "1", "0"),
             ("f64", "1.5", "NaN"),
@@ -387,7 +456,12 @@ mod tests {
 
     #[test]
     fn shows_types_as_people_write_them() {
-        for ty in ["Option<String>", "std::collections::HashMap<String, Vec<u8>>", "&'static str", "[u8; 32]"] {
+        for ty in [
+            "Option<String>",
+            "std::collections::HashMap<String, Vec<u8>>",
+            "&'static str",
+            "[u8; 32]",
+        ] {
             assert_eq!(show(&syn::parse_str(ty).unwrap()), ty);
         }
     }

@@ -16,10 +16,17 @@ impl Date {
         if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
             return None;
         }
-        let (Some(year), Some(month), Some(day)) = (number(bytes, 0, 4), number(bytes, 5, 7), number(bytes, 8, 10)) else {
+        let (Some(year), Some(month), Some(day)) =
+            (number(bytes, 0, 4), number(bytes, 5, 7), number(bytes, 8, 10))
+        else {
             return None;
         };
-        if year < 2000 || month == 0 || month > 12 || day == 0 || day > days_in(year, month as u8) as u16 {
+        if year < 2000
+            || month == 0
+            || month > 12
+            || day == 0
+            || day > days_in(year, month as u8) as u16
+        {
             return None;
         }
         Some(Self { year, month: month as u8, day: day as u8 })
@@ -83,7 +90,9 @@ const fn number(bytes: &[u8], from: usize, to: usize) -> Option<u16> {
 const fn days_in(year: u16, month: u8) -> u8 {
     match month {
         4 | 6 | 9 | 11 => 30,
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
         2 => 28,
         _ => 31,
     }
@@ -101,8 +110,9 @@ mod tests {
             assert_eq!(Date::parse(good).unwrap().to_string(), good);
         }
         for bad in [
-            "", "2027-3-1", "2027-02-29", "2100-02-29", "2027-13-01", "2027-00-10", "2027-04-31", "2027-01-00", "1999-12-31",
-            "2027/03/01", " 2027-03-01", "2027-03-01T00:00", "tomorrow", "２027-03-0",
+            "", "2027-3-1", "2027-02-29", "2100-02-29", "2027-13-01", "2027-00-10", "2027-04-31",
+            "2027-01-00", "1999-12-31", "2027/03/01", " 2027-03-01", "2027-03-01T00:00",
+            "tomorrow", "２027-03-0",
         ] {
             assert_eq!(Date::parse(bad), None, "{bad}");
         }

@@ -41,7 +41,10 @@ pub const fn suggests_secret(name: &str) -> bool {
         return true;
     }
     while !last.is_empty() {
-        if last.is_one_of(SECRETS) || last.ends_with_one_of(ENDINGS) || last.follows(PAIRS_OF_SECRETS, before) {
+        if last.is_one_of(SECRETS)
+            || last.ends_with_one_of(ENDINGS)
+            || last.follows(PAIRS_OF_SECRETS, before)
+        {
             return true;
         }
         (last, before) = (before, Word::before(bytes, before.start));
@@ -52,59 +55,68 @@ pub const fn suggests_secret(name: &str) -> bool {
 /// Words that say in which form a value is, or which one of several it is. A digit is no letter:
 /// `base64` is `base`.
 const FORMS: &[&str] = &[
-    "pem", "der", "hex", "base", "b", "json", "yaml", "raw", "plain", "plaintext", "encoded", "encrypted", "wrapped", "value",
-    "val", "string", "strings", "str", "text", "data", "content", "contents", "v", "current", "previous", "old", "new", "next",
-    "live", "test", "testing", "prod", "production", "staging", "dev", "development", "sandbox", "default", "main", "primary",
+    "pem", "der", "hex", "base", "b", "json", "yaml", "raw", "plain", "plaintext", "encoded",
+    "encrypted", "wrapped", "value", "val", "string", "strings", "str", "text", "data", "content",
+    "contents", "v", "current", "previous", "old", "new", "next", "live", "test", "testing",
+    "prod", "production", "staging", "dev", "development", "sandbox", "default", "main", "primary",
     "secondary", "backup", "fallback", "extra",
 ];
 
 /// A last word that makes a name that of something about a secret, whatever stands before it.
 const ABOUT: &[&str] = &[
     // Where it is, and what it is called.
-    "name", "names", "id", "ids", "identifier", "arn", "arns", "path", "paths", "dir", "directory", "folder", "file", "files",
-    "filename", "location", "mount", "ref", "reference", "env", "var", "variable", "label", "tag", "tags", "title",
-    "description", "prefix", "suffix", "column", "field", "fields", "table", "attribute", "property", "claim", "claims",
-    "namespace", "zone", "region", "bucket", "collection", "topic", "queue", "channel", "exchange",
+    "name", "names", "id", "ids", "identifier", "arn", "arns", "path", "paths", "dir", "directory",
+    "folder", "file", "files", "filename", "location", "mount", "ref", "reference", "env", "var",
+    "variable", "label", "tag", "tags", "title", "description", "prefix", "suffix", "column",
+    "field", "fields", "table", "attribute", "property", "claim", "claims", "namespace", "zone",
+    "region", "bucket", "collection", "topic", "queue", "channel", "exchange",
     // Who has it, gives it and takes it.
-    "host", "hostname", "hosts", "port", "address", "addr", "ip", "domain", "domains", "site", "endpoint", "origin", "origins",
-    "server", "servers", "service", "provider", "providers", "manager", "store", "vault", "engine", "driver", "helper", "source",
-    "issuer", "audience", "realm", "user", "username", "email", "role", "roles", "group", "owner", "tenant", "project",
+    "host", "hostname", "hosts", "port", "address", "addr", "ip", "domain", "domains", "site",
+    "endpoint", "origin", "origins", "server", "servers", "service", "provider", "providers",
+    "manager", "store", "vault", "engine", "driver", "helper", "source", "issuer", "audience",
+    "realm", "user", "username", "email", "role", "roles", "group", "owner", "tenant", "project",
     // What holds for it.
-    "policy", "policies", "mode", "type", "types", "kind", "class", "version", "level", "scheme", "strategy", "method", "methods",
-    "mechanism", "algorithm", "algorithms", "alg", "algo", "cipher", "format", "encoding", "charset", "alphabet", "pattern",
-    "regex", "rule", "rules", "template", "schema", "scope", "scopes", "permission", "permissions", "usage", "purpose", "action",
-    "status", "enabled", "disabled", "required", "optional", "allowed", "forbidden", "secure", "samesite", "httponly", "consent",
-    "creation", "rotation", "feature", // How long and how much.
-    "length", "len", "count", "size", "limit", "limits", "max", "min", "bytes", "bits", "quota", "budget", "page", "cost",
-    "entropy", "strength", "rounds", "iterations", "attempts", "retries", "threshold", "window", "ttl", "exp", "expiry",
-    "expiration", "expires", "expire", "in", "at", "until", "after", "age", "lifetime", "lifespan", "duration", "period",
-    "interval", "frequency", "schedule", "cron", "delay", "timeout", "grace", "leeway", "skew", "drift", "days", "day", "hours",
-    "hour", "minutes", "minute", "mins", "seconds", "second", "secs", "sec", "millis", "ms",
-    // What everybody may see of it.
-    "public", "pub", "fingerprint", "thumbprint", "checksum", "cert", "certs", "certificate", "certificates", "crt", "ca",
+    "policy", "policies", "mode", "type", "types", "kind", "class", "version", "level", "scheme",
+    "strategy", "method", "methods", "mechanism", "algorithm", "algorithms", "alg", "algo",
+    "cipher", "format", "encoding", "charset", "alphabet", "pattern", "regex", "rule", "rules",
+    "template", "schema", "scope", "scopes", "permission", "permissions", "usage", "purpose",
+    "action", "status", "enabled", "disabled", "required", "optional", "allowed", "forbidden",
+    "secure", "samesite", "httponly", "consent", "creation", "rotation",
+    "feature", // How long and how much.
+    "length", "len", "count", "size", "limit", "limits", "max", "min", "bytes", "bits", "quota",
+    "budget", "page", "cost", "entropy", "strength", "rounds", "iterations", "attempts", "retries",
+    "threshold", "window", "ttl", "exp", "expiry", "expiration", "expires", "expire", "in", "at",
+    "until", "after", "age", "lifetime", "lifespan", "duration", "period", "interval", "frequency",
+    "schedule", "cron", "delay", "timeout", "grace", "leeway", "skew", "drift", "days", "day",
+    "hours", "hour", "minutes", "minute", "mins", "seconds", "second", "secs", "sec", "millis",
+    "ms", // What everybody may see of it.
+    "public", "pub", "fingerprint", "thumbprint", "checksum", "cert", "certs", "certificate",
+    "certificates", "crt", "ca",
 ];
 
 /// A word that makes a name a secret's wherever it stands, if the last one does not decide.
 const SECRETS: &[&str] = &[
-    "password", "passwords", "passwd", "passwds", "passphrase", "passphrases", "passcode", "passcodes", "passkey", "pwd", "pw",
-    "pword", "adminpw", "userpw", "rootpw", "dbpw", "secret", "secrets", "token", "tokens", "credential", "credentials", "cred",
-    "creds", "apikey", "apikeys", "privatekey", "privkey", "secretkey", "skey", "accesskey", "authkey", "sshkey", "signingkey",
-    "encryptionkey", "masterkey", "kek", "dek", "psk", "dsn", "pat", "jwt", "jwk", "otp", "totp", "hotp", "pin", "bearer",
-    "basicauth", "cookie", "cookies", "hmac", "salt", "pepper", "mnemonic", "macaroon", "htpasswd", "netrc", "pgpass",
-    "connectionstring", "connstring", "connstr", "conninfo",
+    "password", "passwords", "passwd", "passwds", "passphrase", "passphrases", "passcode",
+    "passcodes", "passkey", "pwd", "pw", "pword", "adminpw", "userpw", "rootpw", "dbpw", "secret",
+    "secrets", "token", "tokens", "credential", "credentials", "cred", "creds", "apikey",
+    "apikeys", "privatekey", "privkey", "secretkey", "skey", "accesskey", "authkey", "sshkey",
+    "signingkey", "encryptionkey", "masterkey", "kek", "dek", "psk", "dsn", "pat", "jwt", "jwk",
+    "otp", "totp", "hotp", "pin", "bearer", "basicauth", "cookie", "cookies", "hmac", "salt",
+    "pepper", "mnemonic", "macaroon", "htpasswd", "netrc", "pgpass", "connectionstring",
+    "connstring", "connstr", "conninfo",
 ];
 
 /// The end of a word that was written without a mark: `PGPASSWORD`, `authToken` in lower case.
 const ENDINGS: &[&str] = &[
-    "password", "passwd", "passphrase", "secret", "secrets", "token", "tokens", "apikey", "privatekey", "secretkey", "accesskey",
-    "credentials", "databaseurl", "dburl",
+    "password", "passwd", "passphrase", "secret", "secrets", "token", "tokens", "apikey",
+    "privatekey", "secretkey", "accesskey", "credentials", "databaseurl", "dburl",
 ];
 
 /// A word that makes a name a secret's, or a locator's, when it is the last one.
 const SECRETS_AT_THE_END: &[&str] = &[
-    "key", "keys", "auth", "authorization", "pass", "signature", "seed", "sas", "keytab", "webhook", "webhooks", "uri", "uris",
-    "url", "urls", "connection", "conn", "broker", "redis", "postgres", "postgresql", "mysql", "mariadb", "mongo", "mongodb",
-    "rabbitmq", "amqp",
+    "key", "keys", "auth", "authorization", "pass", "signature", "seed", "sas", "keytab",
+    "webhook", "webhooks", "uri", "uris", "url", "urls", "connection", "conn", "broker", "redis",
+    "postgres", "postgresql", "mysql", "mariadb", "mongo", "mongodb", "rabbitmq", "amqp",
 ];
 
 /// Words that make a secret's name together: the second, and what stands before it.
@@ -116,7 +128,10 @@ const PAIRS_OF_SECRETS: &[(&str, &[&str])] = &[
     ("codes", CODES),
     (
         "key",
-        &["api", "access", "private", "priv", "secret", "auth", "encryption", "signing", "master", "session", "ssh", "shared"],
+        &[
+            "api", "access", "private", "priv", "secret", "auth", "encryption", "signing",
+            "master", "session", "ssh", "shared",
+        ],
     ),
     ("keys", &["api", "access", "private", "secret", "signing", "ssh"]),
     ("pem", &["private", "server", "client", "tls", "ssl"]),
@@ -136,8 +151,8 @@ const PAIRS_OF_SECRETS: &[(&str, &[&str])] = &[
 ];
 
 const CODES: &[&str] = &[
-    "pass", "recovery", "backup", "scratch", "auth", "authorization", "access", "security", "verification", "activation",
-    "unlock", "pairing", "login", "mfa",
+    "pass", "recovery", "backup", "scratch", "auth", "authorization", "access", "security",
+    "verification", "activation", "unlock", "pairing", "login", "mfa",
 ];
 
 /// Words that make a public value's name together, although the second alone would not.
@@ -149,28 +164,35 @@ const PUBLIC_PAIRS: &[(&str, &[&str])] = &[
     ("uri", PUBLIC_URLS),
     ("uris", PUBLIC_URLS),
     // Of a language model.
-    ("tokens", &["max", "min", "total", "input", "output", "prompt", "completion", "context", "stop", "special", "design"]),
+    (
+        "tokens",
+        &[
+            "max", "min", "total", "input", "output", "prompt", "completion", "context", "stop",
+            "special", "design",
+        ],
+    ),
     ("signature", &["email", "mail"]),
 ];
 
 /// What a key is that everybody may know: the half of a pair, or the name of a row, a message or an
 /// entry.
 const PUBLIC_KEYS: &[&str] = &[
-    "public", "pub", "publishable", "site", "primary", "foreign", "partition", "sort", "sorting", "routing", "cache", "row",
-    "object", "idempotency", "deduplication", "dedup", "group", "shard", "index", "translation", "metric", "lock", "json",
-    "shortcut", "hot", "modifier",
+    "public", "pub", "publishable", "site", "primary", "foreign", "partition", "sort", "sorting",
+    "routing", "cache", "row", "object", "idempotency", "deduplication", "dedup", "group", "shard",
+    "index", "translation", "metric", "lock", "json", "shortcut", "hot", "modifier",
 ];
 
 /// What a URL leads to that a browser is sent to, or that OAuth publishes. What the program itself
 /// dials is a locator.
 const PUBLIC_URLS: &[&str] = &[
-    "public", "base", "external", "home", "homepage", "site", "website", "web", "webapp", "app", "frontend", "canonical",
-    "portal", "dashboard", "docs", "doc", "documentation", "help", "support", "contact", "about", "blog", "faq", "terms",
-    "privacy", "legal", "policy", "tos", "status", "logo", "icon", "favicon", "image", "avatar", "banner", "asset", "assets",
-    "static", "media", "cdn", "redirect", "callback", "return", "success", "cancel", "error", "login", "logout", "signin",
-    "signup", "invite", "reset", "confirmation", "unsubscribe", "auth", "authorize", "authorization", "oauth", "oidc", "sso",
-    "saml", "idp", "issuer", "discovery", "metadata", "jwks", "certs", "cert", "token", "userinfo", "introspection",
-    "revocation",
+    "public", "base", "external", "home", "homepage", "site", "website", "web", "webapp", "app",
+    "frontend", "canonical", "portal", "dashboard", "docs", "doc", "documentation", "help",
+    "support", "contact", "about", "blog", "faq", "terms", "privacy", "legal", "policy", "tos",
+    "status", "logo", "icon", "favicon", "image", "avatar", "banner", "asset", "assets", "static",
+    "media", "cdn", "redirect", "callback", "return", "success", "cancel", "error", "login",
+    "logout", "signin", "signup", "invite", "reset", "confirmation", "unsubscribe", "auth",
+    "authorize", "authorization", "oauth", "oidc", "sso", "saml", "idp", "issuer", "discovery",
+    "metadata", "jwks", "certs", "cert", "token", "userinfo", "introspection", "revocation",
 ];
 
 /// A word of a name: its letters, in the bytes of the name.
@@ -215,7 +237,8 @@ impl<'a> Word<'a> {
     }
 
     const fn is(self, word: &str) -> bool {
-        word.len() == self.end - self.start && text::holds_at(self.name, self.start, word.as_bytes())
+        word.len() == self.end - self.start
+            && text::holds_at(self.name, self.start, word.as_bytes())
     }
 
     const fn is_one_of(self, words: &[&str]) -> bool {
@@ -233,7 +256,9 @@ impl<'a> Word<'a> {
         let mut i = 0;
         while i < endings.len() {
             let ending = endings[i].as_bytes();
-            if ending.len() <= self.end - self.start && text::holds_at(self.name, self.end - ending.len(), ending) {
+            if ending.len() <= self.end - self.start
+                && text::holds_at(self.name, self.end - ending.len(), ending)
+            {
                 return true;
             }
             i += 1;
@@ -261,13 +286,15 @@ mod tests {
     #[test]
     fn a_name_is_read_word_by_word() {
         for name in [
-            "dbPassword", "DB_PASSWORD", "stripeKey", "APIKey", "DbConnectionString", "password2", "webhook_secret_v2",
-            "key_base64", "Secret-Key", "PGPASSWORD",
+            "dbPassword", "DB_PASSWORD", "stripeKey", "APIKey", "DbConnectionString", "password2",
+            "webhook_secret_v2", "key_base64", "Secret-Key", "PGPASSWORD",
         ] {
             assert!(suggests_secret(name), "{name}");
         }
-        for name in ["", "_", "7", "monkey", "keyboard", "tokenizer", "secretary", "passenger", "author", "compass", "secretARN"]
-        {
+        for name in [
+            "", "_", "7", "monkey", "keyboard", "tokenizer", "secretary", "passenger", "author",
+            "compass", "secretARN",
+        ] {
             assert!(!suggests_secret(name), "{name}");
         }
     }
@@ -275,7 +302,12 @@ mod tests {
     #[test]
     fn no_word_is_in_two_tables_that_contradict_each_other() {
         for word in ABOUT {
-            assert!(!SECRETS.contains(word) && !SECRETS_AT_THE_END.contains(word) && !FORMS.contains(word), "{word}");
+            assert!(
+                !SECRETS.contains(word)
+                    && !SECRETS_AT_THE_END.contains(word)
+                    && !FORMS.contains(word),
+                "{word}"
+            );
         }
         for word in FORMS {
             assert!(!SECRETS.contains(word) && !SECRETS_AT_THE_END.contains(word), "{word}");

@@ -42,7 +42,11 @@ pub const fn asks(key: &str, value: &str) -> Asks {
         return if text::listed(NO, value) { Asks::Tls } else { Asks::Unverified };
     }
     if key_listed(VERIFICATIONS, key) {
-        return if text::listed(VERIFIED, value) || text::listed(YES, value) { Asks::Tls } else { Asks::Unverified };
+        return if text::listed(VERIFIED, value) || text::listed(YES, value) {
+            Asks::Tls
+        } else {
+            Asks::Unverified
+        };
     }
     if key_listed(SECRETS, key) {
         return Asks::Secret;
@@ -69,31 +73,38 @@ pub const fn fragment_asks(fragment: &str) -> Asks {
 /// Keys whose value is a mode. libpq's `sslmode`, MySQL's `ssl-mode`, lettre's `tls`.
 const MODES: &[&str] = &["sslmode", "tlsmode"];
 /// A mode that never speaks plaintext. Every other one may: `allow`, `prefer`, `PREFERRED`, a misspelt one.
-const MODES_WITH_TLS: &[&str] =
-    &["require", "required", "verify-ca", "verify_ca", "verify-full", "verify_full", "verify-identity", "verify_identity"];
+const MODES_WITH_TLS: &[&str] = &[
+    "require", "required", "verify-ca", "verify_ca", "verify-full", "verify_full",
+    "verify-identity", "verify_identity",
+];
 
 /// A mode that speaks nothing else.
 const MODES_WITHOUT_TLS: &[&str] = &["disable", "disabled", "none", "off"];
 
 /// Keys that switch TLS on or off. MongoDB's `tls`, many drivers' `ssl`, `mysql_async`'s `require_ssl`.
-const SWITCHES: &[&str] = &["tls", "ssl", "usessl", "requiressl", "requiretls", "encrypt", "secure"];
+const SWITCHES: &[&str] =
+    &["tls", "ssl", "usessl", "requiressl", "requiretls", "encrypt", "secure"];
 /// Keys that exempt from verification.
 const EXEMPTIONS: &[&str] = &[
-    "insecure", "tlsinsecure", "sslinsecure", "insecureskipverify", "skipverify", "tlsskipverify", "tlsallowinvalidcertificates",
-    "tlsallowinvalidhostnames", "sslallowinvalidcertificates", "trustservercertificate", "acceptinvalidcerts",
-    "acceptinvalidhostnames", "danger", "allowhttp",
+    "insecure", "tlsinsecure", "sslinsecure", "insecureskipverify", "skipverify", "tlsskipverify",
+    "tlsallowinvalidcertificates", "tlsallowinvalidhostnames", "sslallowinvalidcertificates",
+    "trustservercertificate", "acceptinvalidcerts", "acceptinvalidhostnames", "danger",
+    "allowhttp",
 ];
 /// Keys that say how much to verify.
 const VERIFICATIONS: &[&str] = &[
-    "verify", "verifyca", "verifyidentity", "verifymode", "sslverify", "tlsverify", "sslcertreqs", "verifypeer", "sslverifycert",
+    "verify", "verifyca", "verifyidentity", "verifymode", "sslverify", "tlsverify", "sslcertreqs",
+    "verifypeer", "sslverifycert",
 ];
 /// What asks for verification, beside yes.
-const VERIFIED: &[&str] = &["full", "peer", "verify_peer", "required", "cert_required", "verify-full"];
+const VERIFIED: &[&str] =
+    &["full", "peer", "verify_peer", "required", "cert_required", "verify-full"];
 
 /// Keys whose value is a secret.
 const SECRETS: &[&str] = &[
-    "password", "passwd", "pwd", "pass", "sslpassword", "secret", "secretkey", "secretaccesskey", "token", "accesstoken",
-    "sessiontoken", "apikey", "authtoken", "privatekey", "sentinelpassword",
+    "password", "passwd", "pwd", "pass", "sslpassword", "secret", "secretkey", "secretaccesskey",
+    "token", "accesstoken", "sessiontoken", "apikey", "authtoken", "privatekey",
+    "sentinelpassword",
 ];
 
 const YES: &[&str] = &["true", "1", "yes", "on"];

@@ -37,7 +37,9 @@ pub fn end_of_life(product: &str, version: &str) -> Option<(Date, &'static str)>
     if (major, minor) < (oldest.numbers.0, oldest.numbers.1) {
         return Some((oldest.ends, product.source));
     }
-    let is_of = |release: &&Release| release.numbers.0 == major && release.numbers.1.is_none_or(|number| Some(number) == minor);
+    let is_of = |release: &&Release| {
+        release.numbers.0 == major && release.numbers.1.is_none_or(|number| Some(number) == minor)
+    };
     product.releases.iter().find(is_of).map(|release| (release.ends, product.source))
 }
 
@@ -134,10 +136,17 @@ mod tests {
 
     #[test]
     fn a_release_is_told_by_its_first_numbers() {
-        assert_eq!(ends("PostgreSQL", "15.14 (Debian 15.14-0+deb12u1)").as_deref(), Some("2027-11-11"));
+        assert_eq!(
+            ends("PostgreSQL", "15.14 (Debian 15.14-0+deb12u1)").as_deref(),
+            Some("2027-11-11")
+        );
         assert_eq!(ends("postgresql", "18beta1").as_deref(), Some("2030-11-14"));
         assert_eq!(ends("MariaDB", "10.11.14-MariaDB-0+deb12u2").as_deref(), Some("2028-02-16"));
-        assert_eq!(ends("MariaDB", "10.1.48").as_deref(), Some("2022-05-23"), "older than the oldest");
+        assert_eq!(
+            ends("MariaDB", "10.1.48").as_deref(),
+            Some("2022-05-23"),
+            "older than the oldest"
+        );
         assert_eq!(ends("MySQL", "8.0.36").as_deref(), Some("2026-04-30"));
         assert_eq!(ends("redis", "7.0.15").as_deref(), Some("2024-07-29"));
         assert_eq!(ends("redis", "3.2").as_deref(), Some("2022-04-27"));

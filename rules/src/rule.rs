@@ -318,12 +318,18 @@ mod tests {
     #[test]
     fn names_are_unique_and_found() {
         for (i, rule) in RULES.iter().enumerate() {
-            assert!(rule.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", rule.name);
+            assert!(
+                rule.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{}",
+                rule.name
+            );
             assert!(!RULES[..i].contains(rule), "{} twice", rule.name);
             assert_eq!(look_up(rule.name), Some(*rule));
             assert!(!rule.phases.is_empty());
             assert!(
-                !rule.summary.ends_with('.') && rule.rationale.ends_with(['.', '!']) && rule.remedy.ends_with('.'),
+                !rule.summary.ends_with('.')
+                    && rule.rationale.ends_with(['.', '!'])
+                    && rule.remedy.ends_with('.'),
                 "{}",
                 rule.name
             );

@@ -32,7 +32,12 @@ pub struct KnownScheme {
     pub port: u16,
 }
 
-const fn row(name: &'static str, transport: Transport, port: u16, instead: &'static str) -> KnownScheme {
+const fn row(
+    name: &'static str,
+    transport: Transport,
+    port: u16,
+    instead: &'static str,
+) -> KnownScheme {
     KnownScheme { name, transport, instead, has_twin: !instead.is_empty(), port }
 }
 
@@ -183,7 +188,10 @@ impl Scheme {
     }
 
     const fn new(name: &'static str, transport: Transport) -> Self {
-        assert!(is_well_formed(name), "a scheme is a letter, then letters, digits, `+`, `-` or `.`, without `://`");
+        assert!(
+            is_well_formed(name),
+            "a scheme is a letter, then letters, digits, `+`, `-` or `.`, without `://`"
+        );
         let mut i = 0;
         while i < name.len() {
             assert!(!name.as_bytes()[i].is_ascii_uppercase(), "a scheme is written in lower case");
@@ -260,7 +268,11 @@ mod tests {
     fn the_table_is_well_formed() {
         for (i, known) in KNOWN_SCHEMES.iter().enumerate() {
             assert!(is_well_formed(known.name));
-            assert!(!KNOWN_SCHEMES[..i].iter().any(|other| text::same(other.name, known.name)), "{} twice", known.name);
+            assert!(
+                !KNOWN_SCHEMES[..i].iter().any(|other| text::same(other.name, known.name)),
+                "{} twice",
+                known.name
+            );
             assert_eq!(known.instead.is_empty(), known.transport != Plaintext, "{}", known.name);
             // A twin is one that is known, and not plaintext itself.
             if !known.instead.contains(' ') && !known.instead.is_empty() {

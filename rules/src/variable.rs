@@ -29,8 +29,10 @@ pub const MAX_LENGTH: usize = 255;
 
 /// The endings of the variables that belong to a resource, after its base name; the first one is the locator's own.
 /// Each may also come as a file, with `_FILE` behind it.
-pub const RESOURCE_ENDINGS: &[&str] =
-    &["_URL", "_HOST", "_PORT", "_DATABASE", "_USER", "_PASSWORD", "_CA", "_CLIENT_CERT", "_CLIENT_KEY", "_PIN", "_ENDPOINT"];
+pub const RESOURCE_ENDINGS: &[&str] = &[
+    "_URL", "_HOST", "_PORT", "_DATABASE", "_USER", "_PASSWORD", "_CA", "_CLIENT_CERT",
+    "_CLIENT_KEY", "_PIN", "_ENDPOINT",
+];
 
 /// The base name that a resource's variables share: `env` without its `_URL`, or `env` itself where it ends otherwise.
 ///
@@ -42,7 +44,11 @@ pub const RESOURCE_ENDINGS: &[&str] =
 #[must_use]
 pub const fn base(env: &str) -> &str {
     let bytes = env.as_bytes();
-    if bytes.len() > 4 && crate::text::holds_at(bytes, bytes.len() - 4, b"_URL") { env.split_at(bytes.len() - 4).0 } else { env }
+    if bytes.len() > 4 && crate::text::holds_at(bytes, bytes.len() - 4, b"_URL") {
+        env.split_at(bytes.len() - 4).0
+    } else {
+        env
+    }
 }
 
 #[cfg(test)]

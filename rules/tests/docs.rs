@@ -1,6 +1,10 @@
 //! `docs/rules.md` and the README's table say what the table of rules says. `BLESS=1 cargo test -p backing-services-rules` writes them anew.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot do what it should has to stop, there and loudly"
+)]
 
 mod standards;
 
@@ -21,7 +25,11 @@ fn hold(path: &Path, wanted: &str) {
         fs::write(path, wanted).unwrap();
     }
     let found = fs::read_to_string(path).unwrap_or_default();
-    assert!(found == wanted, "{} is not what the table says: run `BLESS=1 cargo test -p backing-services-rules`", path.display());
+    assert!(
+        found == wanted,
+        "{} is not what the table says: run `BLESS=1 cargo test -p backing-services-rules`",
+        path.display()
+    );
 }
 
 fn phases(phases: &[Phase]) -> String {
@@ -89,7 +97,8 @@ fn the_readme_lists_every_rule() {
     const END: &str = "<!-- rules: end -->";
     let path = root().join("README.md");
     let readme = fs::read_to_string(&path).unwrap();
-    let (before, rest) = readme.split_once(BEGIN).expect("the README says where its table of rules begins");
+    let (before, rest) =
+        readme.split_once(BEGIN).expect("the README says where its table of rules begins");
     let (_, after) = rest.split_once(END).expect("the README says where its table of rules ends");
     let mut table = String::from("| rule | demands that | |\n|---|---|---|\n");
     for rule in RULES {
@@ -98,7 +107,8 @@ fn the_readme_lists_every_rule() {
             Level::Deny => "deny",
             _ => "warn",
         };
-        writeln!(table, "| [`{0}`](docs/rules.md#{0}) | {1} | {level} |", rule.name, rule.summary).unwrap();
+        writeln!(table, "| [`{0}`](docs/rules.md#{0}) | {1} | {level} |", rule.name, rule.summary)
+            .unwrap();
     }
     hold(&path, &format!("{before}{BEGIN}{table}{END}{after}"));
 }
@@ -114,31 +124,53 @@ fn every_requirement_that_is_cited_exists_in_asvs_5() {
     assert_eq!(numbers.len(), 345, "ASVS 5.0.0 has 345 requirements");
     let is_well_formed = |number: &str| {
         let parts: Vec<_> = number.strip_prefix('V').unwrap_or_default().split('.').collect();
-        parts.len() == 3 && parts.iter().all(|part| !part.starts_with('0') && part.parse::<u8>().is_ok())
+        parts.len() == 3
+            && parts.iter().all(|part| !part.starts_with('0') && part.parse::<u8>().is_ok())
     };
-    let cited = RULES.iter().flat_map(|rule| rule.asvs.iter().map(move |number| (rule.name, *number)));
-    let others = standards::REQUIREMENTS.iter().map(|requirement| ("REQUIREMENTS", requirement.number));
-    for (place, number) in cited.chain(others).chain(standards::BEYOND_THE_RULES.iter().map(|(number, _)| ("beyond", *number))) {
-        assert!(is_well_formed(number) && numbers.contains(number), "{place}: there is no {number} in ASVS 5.0");
+    let cited =
+        RULES.iter().flat_map(|rule| rule.asvs.iter().map(move |number| (rule.name, *number)));
+    let others =
+        standards::REQUIREMENTS.iter().map(|requirement| ("REQUIREMENTS", requirement.number));
+    for (place, number) in cited
+        .chain(others)
+        .chain(standards::BEYOND_THE_RULES.iter().map(|(number, _)| ("beyond", *number)))
+    {
+        assert!(
+            is_well_formed(number) && numbers.contains(number),
+            "{place}: there is no {number} in ASVS 5.0"
+        );
     }
 }
 
 #[test]
 fn what_is_said_of_a_standard_is_cited_once_and_in_order() {
-    let cited: BTreeSet<_> =
-        RULES.iter().flat_map(|rule| rule.asvs).chain(standards::BEYOND_THE_RULES.iter().map(|(number, _)| number)).collect();
-    let told: BTreeSet<_> = standards::REQUIREMENTS.iter().map(|requirement| &requirement.number).collect();
+    let cited: BTreeSet<_> = RULES
+        .iter()
+        .flat_map(|rule| rule.asvs)
+        .chain(standards::BEYOND_THE_RULES.iter().map(|(number, _)| number))
+        .collect();
+    let told: BTreeSet<_> =
+        standards::REQUIREMENTS.iter().map(|requirement| &requirement.number).collect();
     assert_eq!(cited, told);
     assert_eq!(told.len(), standards::REQUIREMENTS.len(), "a requirement is there twice");
     let weaknesses: BTreeSet<_> = RULES.iter().map(|rule| rule.cwe).collect();
-    assert!(weaknesses.iter().eq(standards::WEAKNESSES.iter().map(|(number, _)| number)), "{weaknesses:?}");
+    assert!(
+        weaknesses.iter().eq(standards::WEAKNESSES.iter().map(|(number, _)| number)),
+        "{weaknesses:?}"
+    );
     for rule in RULES {
         assert!(
-            rule.asvs
-                .is_sorted_by_key(|number| number[1..].split('.').map(|part| part.parse::<u8>().unwrap()).collect::<Vec<_>>()),
+            rule.asvs.is_sorted_by_key(|number| number[1..]
+                .split('.')
+                .map(|part| part.parse::<u8>().unwrap())
+                .collect::<Vec<_>>()),
             "{}",
             rule.name
         );
-        assert!(!rule.asvs.contains(&"V13.4.1"), "{}: it is about the folders of version control", rule.name);
+        assert!(
+            !rule.asvs.contains(&"V13.4.1"),
+            "{}: it is about the folders of version control",
+            rule.name
+        );
     }
 }

@@ -18,7 +18,10 @@ fn a_name_that_suggests_a_secret_is_suspected_and_no_other() {
     let (secret, public) = (section("[secret]"), section("[public]"));
     let missed: Vec<_> = secret.iter().filter(|name| !suggests_secret(name)).collect();
     let suspected: Vec<_> = public.iter().filter(|name| suggests_secret(name)).collect();
-    assert!(missed.is_empty() && suspected.is_empty(), "missed: {missed:?}\nsuspected: {suspected:?}");
+    assert!(
+        missed.is_empty() && suspected.is_empty(),
+        "missed: {missed:?}\nsuspected: {suspected:?}"
+    );
 }
 
 #[test]

@@ -11,12 +11,15 @@ use crate::load::credentials::SHORTEST_PASSWORD;
 use crate::locator::MAX_LENGTH;
 use crate::locator::dialect::{Login, Parameter, ParameterValue};
 use crate::report::finding::{Failure, Finding};
-use crate::report::posture::{CertificatePosture, ClientCertificatePosture, Posture, ServerPosture, TlsPosture, TrustPosture};
+use crate::report::posture::{
+    CertificatePosture, ClientCertificatePosture, Posture, ServerPosture, TlsPosture, TrustPosture,
+};
 use crate::report::waiver::Waiver;
 use crate::source::MAX_VALUE;
 
 /// What the schema of a manifest is called: where it is, in the repository.
-const MANIFEST_SCHEMA: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/runtime/schemas/manifest.json");
+const MANIFEST_SCHEMA: &str =
+    concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/runtime/schemas/manifest.json");
 
 /// Writes a struct: its name, then `key: value` each.
 macro_rules! serialize {
@@ -201,7 +204,8 @@ struct ParameterOf(&'static Parameter);
 fn fields(manifest: &Manifest) -> Vec<FieldOf> {
     let mut fields = Vec::new();
     manifest.walk(&mut |leaf| {
-        let account = leaf.field.declaration().needed_privileges().map(|_| manifest.account_of(&leaf.path));
+        let account =
+            leaf.field.declaration().needed_privileges().map(|_| manifest.account_of(&leaf.path));
         fields.push(FieldOf { leaf, account });
     });
     fields
@@ -209,19 +213,26 @@ fn fields(manifest: &Manifest) -> Vec<FieldOf> {
 
 fn resource(field: &FieldOf) -> Option<ResourceOf<'_>> {
     let Category::Resource(entry) = field.leaf.field.category() else { return None };
-    Some(ResourceOf { entry, declaration: field.leaf.field.declaration(), account: field.account.as_deref() })
+    Some(ResourceOf {
+        entry,
+        declaration: field.leaf.field.declaration(),
+        account: field.account.as_deref(),
+    })
 }
 
 /// The schemes that a locator of this field may have.
 fn schemes(resource: &ResourceOf<'_>) -> Vec<SchemeOf> {
     let only = resource.declaration.only_scheme();
-    let accepted = resource.entry.schemes().iter().filter(|scheme| only.is_none_or(|only| scheme.is(only)));
+    let accepted =
+        resource.entry.schemes().iter().filter(|scheme| only.is_none_or(|only| scheme.is(only)));
     accepted.copied().map(SchemeOf).collect()
 }
 
 /// Those that may be set. Others are known so that the refusal can say what to do instead.
 fn parameters(parameters: &'static [Parameter]) -> Vec<ParameterOf> {
-    let accepted = parameters.iter().filter(|parameter| !matches!(parameter.value, ParameterValue::Refused(_)));
+    let accepted = parameters
+        .iter()
+        .filter(|parameter| !matches!(parameter.value, ParameterValue::Refused(_)));
     accepted.map(ParameterOf).collect()
 }
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use backing_services::source::WithCredentials;
 use backing_services::{
-    AnyResource as _, AttachError, Attachment, BackingServices, Credential, Credentials, Environment, Failure, Posture, Refusal,
-    Resource, Scheme, Service, Target,
+    AnyResource as _, AttachError, Attachment, BackingServices, Credential, Credentials,
+    Environment, Failure, Posture, Refusal, Resource, Scheme, Service, Target,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -72,7 +72,10 @@ impl Service for Clock {
         let face = face(target.user().unwrap_or_default());
         sleep(face.times().connect).await;
         let number = face.connected.fetch_add(1, Ordering::SeqCst) + 1;
-        Ok(Attachment::new(Hand { face, number, is_closed: AtomicBool::new(false) }, Posture::of::<Self>(target)))
+        Ok(Attachment::new(
+            Hand { face, number, is_closed: AtomicBool::new(false) },
+            Posture::of::<Self>(target),
+        ))
     }
 
     async fn make_ready(client: &Hand, _: &Hand) {
@@ -100,7 +103,10 @@ struct Wall {
 const PASSWORD: &str = "hX2-vR9_wQ1z-kk8m";
 
 fn wall(user: &str) -> Environment {
-    Environment::from_iter([("WALL_CLOCK_URL", format!("clock://{user}@localhost").as_str()), ("WALL_CLOCK_PASSWORD", PASSWORD)])
+    Environment::from_iter([
+        ("WALL_CLOCK_URL", format!("clock://{user}@localhost").as_str()),
+        ("WALL_CLOCK_PASSWORD", PASSWORD),
+    ])
 }
 
 async fn hung(user: &str) -> (Wall, Arc<Face>) {
@@ -242,7 +248,11 @@ async fn the_posture_is_taken_again_every_hour_or_a_tenth_sooner() {
     services.posture_interval(Some(ms(1)));
     let before = face.connected();
     sleep(ms(10_000)).await;
-    assert!((before + 9..=before + 12).contains(&face.connected()), "{} times in 10 s", face.connected() - before);
+    assert!(
+        (before + 9..=before + 12).contains(&face.connected()),
+        "{} times in 10 s",
+        face.connected() - before
+    );
 }
 
 /// Never gives credentials.
@@ -256,7 +266,9 @@ impl Credentials for Never {
 
 #[tokio::test(start_paused = true)]
 async fn fetching_credentials_has_10_seconds() {
-    let source = WithCredentials::new(Environment::from_iter([("WALL_CLOCK_URL", "clock://ophaal@localhost")]));
+    let source = WithCredentials::new(Environment::from_iter([(
+        "WALL_CLOCK_URL", "clock://ophaal@localhost",
+    )]));
     let begun = Instant::now();
     let error = Wall::attach_from(&source.of("WALL_CLOCK", Never)).await.err().unwrap();
     assert!(error.to_string().contains("its credentials were not fetched in time"), "{error}");
@@ -283,7 +295,11 @@ mod following {
 
     impl Counted {
         fn new(user: &str) -> Self {
-            Self { values: Arc::new(Mutex::new(wall(user))), reads: Arc::default(), signal: watch::Sender::new(0) }
+            Self {
+                values: Arc::new(Mutex::new(wall(user))),
+                reads: Arc::default(),
+                signal: watch::Sender::new(0),
+            }
         }
 
         fn reads(&self) -> usize {
@@ -353,7 +369,10 @@ mod following {
         face("elders").take(Times { connect: ms(600_000), ..Times::default() });
         *source.values.lock().unwrap() = wall("elders");
         source.ring();
-        assert!(matches!(timeout(ms(60_000), following.next()).await, Ok(Some(Followed::Refused(_)))));
+        assert!(matches!(
+            timeout(ms(60_000), following.next()).await,
+            Ok(Some(Followed::Refused(_)))
+        ));
         let mut pauses = Vec::new();
         for _ in 0..9 {
             let (begun, reads) = (Instant::now(), source.reads());
@@ -361,7 +380,11 @@ mod following {
                 sleep(ms(50)).await;
             }
             // What connecting took comes before the pause, but for the first one.
-            pauses.push(begun.elapsed().saturating_sub(if pauses.is_empty() { Duration::ZERO } else { ms(30_000) }));
+            pauses.push(begun.elapsed().saturating_sub(if pauses.is_empty() {
+                Duration::ZERO
+            } else {
+                ms(30_000)
+            }));
         }
         for (pause, least) in pauses.iter().zip([1, 2, 4, 8, 16, 32, 60, 60, 60]) {
             let least = ms(least * 1_000);

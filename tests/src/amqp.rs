@@ -95,14 +95,28 @@ impl Amqp {
             // Erlang takes the place of the shell, so that a signal reaches it.
             ("RABBITMQ_ALLOW_INPUT", "1".into()),
         ];
-        let epmd: [OsString; 5] =
-            [find("epmd", &[]).into(), "-port".into(), names.to_string().into(), "-address".into(), "127.0.0.1".into()];
+        let epmd: [OsString; 5] = [
+            find("epmd", &[]).into(),
+            "-port".into(),
+            names.to_string().into(),
+            "-address".into(),
+            "127.0.0.1".into(),
+        ];
         let epmd_folder = folder.path().join("epmd");
         std::fs::create_dir(&epmd_folder).expect("a folder for epmd");
         folder.own(&epmd_folder);
         let epmd = Process::start("epmd", "TERM", &epmd_folder, &[], epmd);
         epmd.wait_until(|| TcpStream::connect(("127.0.0.1", names)).is_ok());
-        let mut server = Self { process: None, _epmd: epmd, folder, environment, starts: 0, port, plain_port, authority };
+        let mut server = Self {
+            process: None,
+            _epmd: epmd,
+            folder,
+            environment,
+            starts: 0,
+            port,
+            plain_port,
+            authority,
+        };
         server.restart();
         server
     }
@@ -111,11 +125,14 @@ impl Amqp {
     pub fn restart(&mut self) {
         self.stop();
         let command: [OsString; 2] = [program("rabbitmq-server").into(), "-noinput".into()];
-        let environment: Vec<_> = self.environment.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
-        let process = Process::start("rabbitmq-server", "KILL", self.folder.path(), &environment, command);
+        let environment: Vec<_> =
+            self.environment.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
+        let process =
+            Process::start("rabbitmq-server", "KILL", self.folder.path(), &environment, command);
         self.starts += 1;
         // The log goes on where an earlier start left it.
-        process.wait_until(|| process.log().matches("Server startup complete").count() == self.starts);
+        process
+            .wait_until(|| process.log().matches("Server startup complete").count() == self.starts);
         self.process = Some(process);
     }
 
@@ -134,7 +151,9 @@ impl Amqp {
     #[must_use]
     pub fn control(&self, words: &[&str]) -> String {
         let mut command: Command = unprivileged(program("rabbitmqctl"));
-        command.envs(self.environment.iter().map(|(name, value)| (*name, value))).current_dir(self.folder.path());
+        command
+            .envs(self.environment.iter().map(|(name, value)| (*name, value)))
+            .current_dir(self.folder.path());
         run(command.arg("--quiet").args(words))
     }
 
@@ -144,14 +163,19 @@ impl Amqp {
         let mut path = program("rabbitmqctl").parent().expect("its folder").as_os_str().to_owned();
         path.push(":/usr/bin:/bin");
         let mut command: Command = unprivileged(find("sh", &[]));
-        command.envs(self.environment.iter().map(|(name, value)| (*name, value))).current_dir(self.folder.path());
+        command
+            .envs(self.environment.iter().map(|(name, value)| (*name, value)))
+            .current_dir(self.folder.path());
         run(command.env("PATH", path).args(["-ec", lines]))
     }
 
     /// How many connections there are of somebody.
     #[must_use]
     pub fn connections_of(&self, user: &str) -> usize {
-        self.control(&["list_connections", "user"]).lines().filter(|line| line.trim() == user).count()
+        self.control(&["list_connections", "user"])
+            .lines()
+            .filter(|line| line.trim() == user)
+            .count()
     }
 
     /// Waits until there is no connection of somebody any more.
@@ -180,9 +204,13 @@ fn program(name: &str) -> PathBuf {
 }
 
 fn definitions() -> String {
-    let user = |name: &str, password: &str| format!(r#"{{"name": "{name}", "password": "{password}", "tags": ""}}"#);
+    let user = |name: &str, password: &str| {
+        format!(r#"{{"name": "{name}", "password": "{password}", "tags": ""}}"#)
+    };
     let permission = |user: &str, host: &str, configure: &str, write: &str, read: &str| {
-        format!(r#"{{"user": "{user}", "vhost": "{host}", "configure": "{configure}", "write": "{write}", "read": "{read}"}}"#)
+        format!(
+            r#"{{"user": "{user}", "vhost": "{host}", "configure": "{configure}", "write": "{write}", "read": "{read}"}}"#
+        )
     };
     let users = [
         user(USER, PASSWORD),

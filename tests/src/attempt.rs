@@ -40,7 +40,10 @@ pub async fn attach<T: BackingServices>(variables: &[(&str, &str)]) -> Result<T,
 ///
 /// # Panics
 /// Where it works, or takes longer.
-pub async fn refused<T: BackingServices>(variables: &[(&str, &str)], limit: Duration) -> AttachError {
+pub async fn refused<T: BackingServices>(
+    variables: &[(&str, &str)],
+    limit: Duration,
+) -> AttachError {
     let begin = Instant::now();
     let attached = attach::<T>(variables).await;
     let took = begin.elapsed();
@@ -52,7 +55,8 @@ pub async fn refused<T: BackingServices>(variables: &[(&str, &str)], limit: Dura
 /// The names of what was found to be wrong: rules, and kinds of failures, as the report has them. Warnings and what is waived are left out.
 #[must_use]
 pub fn problems(error: &AttachError) -> Vec<&'static str> {
-    let findings = error.findings().filter(|finding| finding.is_denied()).map(|finding| finding.rule().name);
+    let findings =
+        error.findings().filter(|finding| finding.is_denied()).map(|finding| finding.rule().name);
     findings.chain(error.failures().map(|failure| failure.kind().name())).collect()
 }
 

@@ -22,7 +22,14 @@ pub const WRONG_PASSWORD: &str = "kanarie-7f3a-Ty7dNoneHb63";
 #[track_caller]
 pub fn assert_silent(place: &str, text: &str) {
     if let Some((form, at)) = find(text.as_bytes()) {
-        let shown = text[..floor(text, at)].chars().rev().take(160).collect::<Vec<_>>().into_iter().rev().collect::<String>();
+        let shown = text[..floor(text, at)]
+            .chars()
+            .rev()
+            .take(160)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .collect::<String>();
         panic!("{place} holds the secret ({form}), behind: {shown}");
     }
 }
@@ -45,7 +52,10 @@ pub fn find(bytes: &[u8]) -> Option<(&'static str, usize)> {
         let encoded = base64(text.as_bytes());
         forms.push(("base64", encoded[(skipped * 8).div_ceil(6)..text.len() * 8 / 6].to_owned()));
     }
-    forms.push(("list of bytes", format!("{:?}", CANARY.as_bytes()).trim_matches(['[', ']']).to_owned()));
+    forms.push((
+        "list of bytes",
+        format!("{:?}", CANARY.as_bytes()).trim_matches(['[', ']']).to_owned(),
+    ));
     forms.into_iter().find_map(|(name, form)| position(bytes, form.as_bytes()).map(|at| (name, at)))
 }
 
@@ -63,9 +73,11 @@ pub fn position(bytes: &[u8], needle: &[u8]) -> Option<usize> {
 pub fn assert_error_silent(error: &(dyn Error + 'static)) {
     let mut current = Some(error);
     while let Some(error) = current {
-        for (place, text) in
-            [("Display", error.to_string()), ("Debug", format!("{error:?}")), ("pretty Debug", format!("{error:#?}"))]
-        {
+        for (place, text) in [
+            ("Display", error.to_string()),
+            ("Debug", format!("{error:?}")),
+            ("pretty Debug", format!("{error:#?}")),
+        ] {
             assert_silent(place, &text);
             assert_harmless(place, &text);
         }
@@ -109,7 +121,8 @@ fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0_u32, |group, byte| (group << 8) | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let group = chunk.iter().fold(0_u32, |group, byte| (group << 8) | u32::from(*byte))
+            << (8 * (3 - chunk.len()));
         for place in 0..=chunk.len() {
             text.push(char::from(ALPHABET[(group >> (18 - 6 * place)) as usize & 63]));
         }
@@ -129,7 +142,9 @@ mod tests {
             "6b616e617269652d37663361".to_owned(),
             "postgres://u:kanarie%2D7f3a%2Dx@h".to_owned(),
             format!("{:?}", PASSWORD.as_bytes()),
-            format!("{:#?}", CANARY.as_bytes().chunks(40).next()).replace(['\n', ' '], "").replace(',', ", "),
+            format!("{:#?}", CANARY.as_bytes().chunks(40).next())
+                .replace(['\n', ' '], "")
+                .replace(',', ", "),
         ] {
             assert!(find(text.as_bytes()).is_some(), "{text}");
         }

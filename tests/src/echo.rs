@@ -51,14 +51,23 @@ pub fn encodings(secret: &str) -> Vec<String> {
 #[must_use]
 pub fn of(base: &'static str, locator: String, secret: &str, ca: &str) -> Variables {
     let name = |ending: &str| -> &'static str { format!("SHOP_{base}{ending}").leak() };
-    vec![(name("_URL"), locator), (name("_PASSWORD"), secret.to_owned()), (name("_CA"), ca.to_owned())]
+    vec![
+        (name("_URL"), locator),
+        (name("_PASSWORD"), secret.to_owned()),
+        (name("_CA"), ca.to_owned()),
+    ]
 }
 
 /// A server of Redis', of this version (if it is not empty), that answers this to `GET`.
 ///
 /// # Errors
 /// Where the other end goes away.
-pub async fn redis(peer: Peer, leaf: &Leaf, version: &str, to_get: &[u8]) -> io::Result<Option<Peer>> {
+pub async fn redis(
+    peer: Peer,
+    leaf: &Leaf,
+    version: &str,
+    to_get: &[u8],
+) -> io::Result<Option<Peer>> {
     let peer = peer.encrypt(leaf).await?;
     let hello = if version.is_empty() { hello() } else { hello_from("redis", version) };
     let mut greeted = false;

@@ -47,7 +47,8 @@ impl Etcd {
     #[must_use]
     pub fn start() -> Self {
         let authority = Authority::new("the tests' authority");
-        let options = Options { leaf: Some(authority.server()), client_ca: None, has_accounts: true };
+        let options =
+            Options { leaf: Some(authority.server()), client_ca: None, has_accounts: true };
         Self::with(authority, &options)
     }
 
@@ -76,12 +77,19 @@ impl Etcd {
             text("--log-level"),
             text("warn"),
         ];
-        let mut control =
-            vec![text("--endpoints"), url.into(), text("--command-timeout"), text("60s"), text("--dial-timeout"), text("60s")];
+        let mut control = vec![
+            text("--endpoints"),
+            url.into(),
+            text("--command-timeout"),
+            text("60s"),
+            text("--dial-timeout"),
+            text("60s"),
+        ];
         if let Some(leaf) = &options.leaf {
             let certificate = folder.write("server.crt", &leaf.certificate);
             let key = folder.write("server.key", &leaf.key);
-            let mut more = |option: &str, path: PathBuf| command.extend([text(option), path.into()]);
+            let mut more =
+                |option: &str, path: PathBuf| command.extend([text(option), path.into()]);
             more("--cert-file", certificate.clone());
             more("--key-file", key.clone());
             control.extend([text("--cacert"), folder.write("ca.crt", &authority.pem()).into()]);
@@ -91,7 +99,8 @@ impl Etcd {
                 control.extend([text("--cert"), certificate.into(), text("--key"), key.into()]);
             }
         }
-        let mut server = Self { process: None, folder, command, control, has_accounts: false, port, authority };
+        let mut server =
+            Self { process: None, folder, command, control, has_accounts: false, port, authority };
         server.restart();
         if options.has_accounts {
             server.control(&["user", "add", &format!("root:{ADMIN_PASSWORD}")]);
@@ -110,7 +119,11 @@ impl Etcd {
     pub fn restart(&mut self) {
         self.stop();
         let process = Process::start("etcd", "TERM", self.folder.path(), &[], &self.command);
-        process.wait_until(|| self.command(&["endpoint", "health"]).output().is_ok_and(|output| output.status.success()));
+        process.wait_until(|| {
+            self.command(&["endpoint", "health"])
+                .output()
+                .is_ok_and(|output| output.status.success())
+        });
         self.process = Some(process);
     }
 
@@ -151,7 +164,11 @@ impl Etcd {
     pub fn revision(&self) -> u64 {
         let text = self.control(&["get", PREFIX, "--write-out=json"]);
         let rest = text.split_once("\"revision\":").expect("a revision").1;
-        rest.split(|c: char| !c.is_ascii_digit()).next().expect("a number").parse().expect("a number")
+        rest.split(|c: char| !c.is_ascii_digit())
+            .next()
+            .expect("a number")
+            .parse()
+            .expect("a number")
     }
 
     /// What the server has written so far.

@@ -55,7 +55,8 @@ impl Folder {
     /// Gives a file or a folder to the server's account, if the folder is a server's.
     pub fn own(&self, path: &Path) {
         if let Some((user, group)) = account().filter(|_| self.is_a_servers) {
-            chown(path, Some(user), Some(group)).expect("to give a file to the account of the server");
+            chown(path, Some(user), Some(group))
+                .expect("to give a file to the account of the server");
         }
     }
 }
@@ -76,7 +77,12 @@ pub fn account() -> Option<(u32, u32)> {
             return None;
         }
         let accounts = fs::read_to_string("/etc/passwd").expect("the list of accounts");
-        let mut line = accounts.lines().find(|line| line.starts_with("nobody:")).expect("an account `nobody`").split(':').skip(2);
+        let mut line = accounts
+            .lines()
+            .find(|line| line.starts_with("nobody:"))
+            .expect("an account `nobody`")
+            .split(':')
+            .skip(2);
         let mut number = || line.next()?.parse().ok();
         Some((number().expect("a user"), number().expect("a group")))
     });
@@ -92,8 +98,13 @@ struct Root {
 /// What is in a `static` is never dropped. So a process waits for the end of this one, whose pipe it then reads the end of, and removes the folder:
 /// again for a while, as servers that are just stopping still write into it.
 static ROOT: LazyLock<Root> = LazyLock::new(|| {
-    const JANITOR: &str = "read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- \"$1\" && exit; sleep 1; done";
-    let folder = tempfile::Builder::new().prefix("backing-services-").tempdir_in("/tmp").expect("a temporary folder").keep();
+    const JANITOR: &str =
+        "read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- \"$1\" && exit; sleep 1; done";
+    let folder = tempfile::Builder::new()
+        .prefix("backing-services-")
+        .tempdir_in("/tmp")
+        .expect("a temporary folder")
+        .keep();
     // Others may pass through, and see nothing.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).expect("the folder's mode");
     let janitor = Command::new("sh")

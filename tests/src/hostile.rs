@@ -11,7 +11,10 @@ use rustls::crypto::{self, CryptoProvider};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme, SupportedProtocolVersion};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion,
+};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -64,7 +67,11 @@ impl Hostile {
                     heard.len() - 1
                 };
                 let closed = Arc::clone(&record);
-                let script = script(Peer { stream: Stream::Plain(stream), index, heard: Arc::clone(&record) });
+                let script = script(Peer {
+                    stream: Stream::Plain(stream),
+                    index,
+                    heard: Arc::clone(&record),
+                });
                 tokio::spawn(async move {
                     if let Ok(Some(mut peer)) = script.await {
                         peer.drain().await;
@@ -209,7 +216,9 @@ impl Peer {
     /// # Errors
     /// Where the other end does not like it.
     pub async fn encrypt_as(self, configuration: Arc<ServerConfig>) -> io::Result<Self> {
-        let Self { stream: Stream::Plain(stream), index, heard } = self else { panic!("TLS within TLS") };
+        let Self { stream: Stream::Plain(stream), index, heard } = self else {
+            panic!("TLS within TLS")
+        };
         let taped = Taped { stream, index, heard: Arc::clone(&heard) };
         match TlsAcceptor::from(configuration).accept(taped).await {
             Ok(stream) => {
@@ -238,16 +247,26 @@ struct Taped {
 }
 
 impl AsyncRead for Taped {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.heard.lock().expect("the record")[self.index].plain.extend_from_slice(&buffer.filled()[before..]);
+        self.heard.lock().expect("the record")[self.index]
+            .plain
+            .extend_from_slice(&buffer.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Taped {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -278,15 +297,24 @@ pub enum Asking {
 impl Asking {
     /// The configuration of such a server, with this certificate.
     #[must_use]
-    pub fn configuration(self, leaf: &Leaf, versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
-        let chain =
-            CertificateDer::pem_slice_iter(leaf.certificate.as_bytes()).collect::<Result<Vec<_>, _>>().expect("a certificate");
+    pub fn configuration(
+        self,
+        leaf: &Leaf,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ServerConfig> {
+        let chain = CertificateDer::pem_slice_iter(leaf.certificate.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .expect("a certificate");
         let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).expect("a key");
         let provider = Arc::new(crypto::ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions).expect("TLS");
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions)
+            .expect("TLS");
         let builder = match self {
             Self::Not => builder.with_no_client_auth(),
-            Self::ForAny | Self::ForRsa => builder.with_client_cert_verifier(Arc::new(AnyClient { asking: self, provider })),
+            Self::ForAny | Self::ForRsa => {
+                builder.with_client_cert_verifier(Arc::new(AnyClient { asking: self, provider }))
+            }
         };
         Arc::new(builder.with_single_cert(chain, key).expect("a configuration"))
     }
@@ -339,8 +367,12 @@ impl ClientCertVerifier for AnyClient {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         match self.asking {
-            Asking::ForRsa => vec![SignatureScheme::RSA_PSS_SHA256, SignatureScheme::RSA_PKCS1_SHA256],
-            Asking::Not | Asking::ForAny => self.provider.signature_verification_algorithms.supported_schemes(),
+            Asking::ForRsa => {
+                vec![SignatureScheme::RSA_PSS_SHA256, SignatureScheme::RSA_PKCS1_SHA256]
+            }
+            Asking::Not | Asking::ForAny => {
+                self.provider.signature_verification_algorithms.supported_schemes()
+            }
         }
     }
 }
@@ -354,7 +386,12 @@ pub(crate) fn listen() -> std::net::TcpListener {
 
 /// The servers have a runtime of their own: a client that does not let go of its thread must not keep them from going on.
 pub(crate) fn runtime() -> &'static Runtime {
-    static RUNTIME: LazyLock<Runtime> =
-        LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime"));
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime")
+    });
     &RUNTIME
 }

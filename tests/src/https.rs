@@ -89,7 +89,11 @@ impl Https {
         let port = listener.local_addr().expect("a port").port();
         let state = Shared::default();
         let acceptor = TlsAcceptor::from(configuration);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let shared = state.clone();
         let app = app.layer(axum::middleware::from_fn_with_state(state.clone(), remember));
         runtime.spawn(async move {
@@ -158,12 +162,16 @@ impl Drop for Https {
 }
 
 pub(crate) fn configuration(leaf: &Leaf) -> ServerConfig {
-    let chain =
-        CertificateDer::pem_slice_iter(leaf.certificate.as_bytes()).collect::<Result<Vec<_>, _>>().expect("a certificate");
+    let chain = CertificateDer::pem_slice_iter(leaf.certificate.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .expect("a certificate");
     let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).expect("a key");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS");
-    let mut configuration = builder.with_no_client_auth().with_single_cert(chain, key).expect("a configuration");
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("TLS");
+    let mut configuration =
+        builder.with_no_client_auth().with_single_cert(chain, key).expect("a configuration");
     configuration.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     configuration
 }
@@ -182,13 +190,19 @@ fn app() -> Router {
         .route("/api/echo", post(|body: Bytes| async move { body }))
         .route("/api/headers", any(|headers: HeaderMap| async move { format!("{headers:?}") }))
         .route("/api/bytes", get(bytes))
-        .route("/api/moved", get(|| async { (StatusCode::FOUND, [("location", "https://127.0.0.1:1/elsewhere")], "") }))
+        .route(
+            "/api/moved",
+            get(|| async {
+                (StatusCode::FOUND, [("location", "https://127.0.0.1:1/elsewhere")], "")
+            }),
+        )
         .route("/secret", get(|| async { "outside of the base path" }))
 }
 
 /// Lets the one account in: by Basic, or with its password as a token.
 fn admitted(headers: &HeaderMap, answer: &'static str) -> Response {
-    let said = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let said =
+        headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let basic = format!("Basic {}", STANDARD.encode(format!("{USER}:{PASSWORD}")));
     if said == basic || said == format!("Bearer {PASSWORD}") {
         ([("server", "a test server/1.0")], answer).into_response()
@@ -218,7 +232,8 @@ impl Listener for TlsListener {
             self.state.accepted.fetch_add(1, Ordering::SeqCst);
             // As every server in use has it: without, an answer waits until the client has acknowledged what came before.
             let _ = stream.set_nodelay(true);
-            let handshake = tokio::time::timeout(Duration::from_secs(5), self.acceptor.accept(stream));
+            let handshake =
+                tokio::time::timeout(Duration::from_secs(5), self.acceptor.accept(stream));
             if let Ok(Ok(stream)) = handshake.await {
                 self.state.open.fetch_add(1, Ordering::SeqCst);
                 return (Counted { stream, open: Arc::clone(&self.state.open) }, address);
@@ -245,13 +260,21 @@ impl Drop for Counted {
 }
 
 impl AsyncRead for Counted {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for Counted {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

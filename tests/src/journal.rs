@@ -15,7 +15,11 @@ struct Journal {
 }
 
 static JOURNAL: LazyLock<Mutex<Journal>> = LazyLock::new(|| {
-    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(Pen).init();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(Pen)
+        .init();
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let _ = writeln!(Pen, "panic: {panic}");

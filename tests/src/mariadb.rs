@@ -70,7 +70,13 @@ impl MariaDb {
         run(Command::new("cp").arg("-a").arg(TEMPLATE.path().join("data")).arg(&data));
         let port = port::free();
         let path = |name: &str| folder.path().join(name).display().to_string();
-        folder.write("admin.cnf", &format!("[client]\nuser={ADMIN}\npassword={ADMIN_PASSWORD}\nsocket={}\n", path("socket")));
+        folder.write(
+            "admin.cnf",
+            &format!(
+                "[client]\nuser={ADMIN}\npassword={ADMIN_PASSWORD}\nsocket={}\n",
+                path("socket")
+            ),
+        );
 
         let mut command = vec![find("mariadbd", &[]).display().to_string()];
         command.extend(
@@ -113,9 +119,13 @@ impl MariaDb {
         command.extend(options.arguments.iter().cloned());
         let process = Process::start("mariadbd", "KILL", folder.path(), &[], command);
         let server = Self { process, folder, port, authority };
-        server
-            .process
-            .wait_until(|| server.client("mariadb-admin").arg("ping").output().is_ok_and(|output| output.status.success()));
+        server.process.wait_until(|| {
+            server
+                .client("mariadb-admin")
+                .arg("ping")
+                .output()
+                .is_ok_and(|output| output.status.success())
+        });
         server
     }
 
@@ -140,7 +150,10 @@ impl MariaDb {
     pub fn sql(&self, statements: &str) -> String {
         let statements = format!("SET SESSION sql_log_off = 1; {statements}");
         let mut client = self.client("mariadb");
-        let output = client.args(["--batch", "--skip-column-names", DATABASE, "-e", &statements]).output().expect("the client");
+        let output = client
+            .args(["--batch", "--skip-column-names", DATABASE, "-e", &statements])
+            .output()
+            .expect("the client");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}\nthe server's log:\n{}", self.log());
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
@@ -165,9 +178,18 @@ impl MariaDb {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the client");
-        child.stdin.take().expect("its input").write_all(statements.as_bytes()).expect("the statements");
+        child
+            .stdin
+            .take()
+            .expect("its input")
+            .write_all(statements.as_bytes())
+            .expect("the statements");
         let output = child.wait_with_output().expect("the client's end");
-        assert!(output.status.success(), "{}\n{statements}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}\n{statements}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     /// How many connections a user has.
@@ -189,7 +211,11 @@ impl MariaDb {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("{} connections of {user} are left:\n{}", self.connections_of(user), self.sql("SHOW PROCESSLIST"));
+        panic!(
+            "{} connections of {user} are left:\n{}",
+            self.connections_of(user),
+            self.sql("SHOW PROCESSLIST")
+        );
     }
 
     /// What the server has written so far.
@@ -230,7 +256,11 @@ static TEMPLATE: LazyLock<Folder> = LazyLock::new(|| {
     );
     // Without a server.
     let mut command = unprivileged("sh");
-    command.args(["-c", "\"$1\" --no-defaults --datadir=\"$2\" --bootstrap --skip-log-bin <\"$3\" 2>&1", "sh"]);
+    command.args([
+        "-c",
+        "\"$1\" --no-defaults --datadir=\"$2\" --bootstrap --skip-log-bin <\"$3\" 2>&1",
+        "sh",
+    ]);
     let output = run(command.arg(find("mariadbd", &[])).arg(&data).arg(&statements));
     assert!(!output.contains("ERROR"), "{output}");
     folder

@@ -19,8 +19,10 @@ pub const USER: &str = "winkelier";
 pub const ADMIN: &str = "opperbaas";
 
 /// The seed of a user's nkey, and its public key.
-pub const NKEY: (&str, &str) =
-    ("SUANQDPB2RUOE4ETUA26CNX7FUKE5ZZKFCQIIW63OX225F2CO7UEXTM7ZY", "UAMMBNV2EYR65NYZZ7IAK5SIR5ODNTTERJOBOF4KJLMWI45YOXOSWULM");
+pub const NKEY: (&str, &str) = (
+    "SUANQDPB2RUOE4ETUA26CNX7FUKE5ZZKFCQIIW63OX225F2CO7UEXTM7ZY",
+    "UAMMBNV2EYR65NYZZ7IAK5SIR5ODNTTERJOBOF4KJLMWI45YOXOSWULM",
+);
 
 /// The seed of another user, whom no server knows.
 pub const STRANGER: &str = "SUAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB6IC5CQ";
@@ -107,7 +109,8 @@ impl Nats {
         let folder = Folder::new("nats");
         let config = folder.path().join("nats.conf");
         let (port, monitor) = (port::free(), port::free());
-        let mut server = Self { process: None, folder, config, options, monitor, starts: 0, port, authority };
+        let mut server =
+            Self { process: None, folder, config, options, monitor, starts: 0, port, authority };
         server.restart();
         server
     }
@@ -128,15 +131,23 @@ impl Nats {
         if let Some(leaf) = &self.options.leaf {
             let certificate = self.folder.write("server.crt", &leaf.certificate);
             let key = self.folder.write("server.key", &leaf.key);
-            config.push_str(&format!("tls {{ cert_file: \"{}\", key_file: \"{}\"", certificate.display(), key.display()));
+            config.push_str(&format!(
+                "tls {{ cert_file: \"{}\", key_file: \"{}\"",
+                certificate.display(),
+                key.display()
+            ));
             if let Some(clients) = &self.options.client_ca {
                 let clients = self.folder.write("clients.crt", clients);
-                config.push_str(&format!(", ca_file: \"{}\", verify_and_map: true", clients.display()));
+                config.push_str(&format!(
+                    ", ca_file: \"{}\", verify_and_map: true",
+                    clients.display()
+                ));
             }
             config.push_str(" }\n");
         }
         self.config = self.folder.write("nats.conf", &config);
-        let command: [OsString; 3] = [find("nats-server", &[]).into(), "-c".into(), self.config.clone().into()];
+        let command: [OsString; 3] =
+            [find("nats-server", &[]).into(), "-c".into(), self.config.clone().into()];
         let process = Process::start("nats-server", "TERM", self.folder.path(), &[], command);
         // Its monitoring answers a little earlier. The log goes on where an earlier start left it.
         self.starts += 1;
@@ -180,7 +191,11 @@ impl Nats {
     fn number(&self, name: &str) -> usize {
         let answer = self.monitored("/varz").expect("the server's monitoring");
         let rest = answer.split_once(name).expect("a number").1.trim_start();
-        rest.split(|c: char| !c.is_ascii_digit()).next().expect("a number").parse().expect("a number")
+        rest.split(|c: char| !c.is_ascii_digit())
+            .next()
+            .expect("a number")
+            .parse()
+            .expect("a number")
     }
 
     /// Waits until there is no connection any more.

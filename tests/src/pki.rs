@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
-    PKCS_ED25519, PublicKeyData as _,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, PKCS_ED25519, PublicKeyData as _,
 };
 
 use crate::process::find;
@@ -57,7 +57,10 @@ impl Authority {
     /// A new authority that signs with this key.
     #[must_use]
     pub fn with(name: &str, key: KeyPair) -> Self {
-        Self { name: name.to_owned(), issuer: CertifiedIssuer::self_signed(authority(name), key).expect("an authority") }
+        Self {
+            name: name.to_owned(),
+            issuer: CertifiedIssuer::self_signed(authority(name), key).expect("an authority"),
+        }
     }
 
     /// An authority whose validity ends so many seconds from now.
@@ -65,7 +68,8 @@ impl Authority {
     pub fn ending_in(name: &str, seconds: i64) -> Self {
         let mut params = authority(name);
         let distance = Duration::from_secs(seconds.unsigned_abs());
-        let end = if seconds < 0 { SystemTime::now() - distance } else { SystemTime::now() + distance };
+        let end =
+            if seconds < 0 { SystemTime::now() - distance } else { SystemTime::now() + distance };
         params.not_after = end.into();
         Self::of(name, params)
     }
@@ -90,7 +94,10 @@ impl Authority {
 
     fn of(name: &str, params: CertificateParams) -> Self {
         let key = KeyPair::generate().expect("a key");
-        Self { name: name.to_owned(), issuer: CertifiedIssuer::self_signed(params, key).expect("an authority") }
+        Self {
+            name: name.to_owned(),
+            issuer: CertifiedIssuer::self_signed(params, key).expect("an authority"),
+        }
     }
 
     /// Its own certificate and key, as a server would present them.
@@ -105,7 +112,8 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         Self {
             name: name.to_owned(),
-            issuer: CertifiedIssuer::signed_by(authority(name), key, &self.issuer).expect("an authority"),
+            issuer: CertifiedIssuer::signed_by(authority(name), key, &self.issuer)
+                .expect("an authority"),
         }
     }
 
@@ -132,7 +140,9 @@ impl Authority {
     /// The same, for this key.
     #[must_use]
     pub fn server_with(&self, key: &KeyPair) -> Leaf {
-        let certificate = server(&["localhost", "127.0.0.1", "::1"], -1, 90).signed_by(key, &self.issuer).expect("a certificate");
+        let certificate = server(&["localhost", "127.0.0.1", "::1"], -1, 90)
+            .signed_by(key, &self.issuer)
+            .expect("a certificate");
         Leaf { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
@@ -198,7 +208,8 @@ impl Authority {
 #[must_use]
 pub fn rsa_key() -> KeyPair {
     let mut openssl = Command::new(find("openssl", &[]));
-    let output = openssl.args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
+    let output = openssl
+        .args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
     let output = output.stderr(Stdio::null()).output().expect("openssl");
     KeyPair::from_pem(str::from_utf8(&output.stdout).expect("a key in PEM")).expect("a key")
 }
@@ -213,7 +224,9 @@ pub fn ed25519_key() -> KeyPair {
 #[must_use]
 pub fn self_signed() -> Leaf {
     let key = KeyPair::generate().expect("a key");
-    let certificate = server(&["localhost", "127.0.0.1", "::1"], -1, 90).self_signed(&key).expect("a certificate");
+    let certificate = server(&["localhost", "127.0.0.1", "::1"], -1, 90)
+        .self_signed(&key)
+        .expect("a certificate");
     Leaf { certificate: certificate.pem(), key: key.serialize_pem() }
 }
 

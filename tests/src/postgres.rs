@@ -107,7 +107,10 @@ impl Postgres {
             ));
         }
         if let Some(ca) = &options.client_ca {
-            settings.push_str(&format!("ssl_ca_file = '{}'\n", folder.write("clients.crt", ca).display()));
+            settings.push_str(&format!(
+                "ssl_ca_file = '{}'\n",
+                folder.write("clients.crt", ca).display()
+            ));
         }
         settings.push_str(&options.settings);
         folder.write("data/postgresql.conf", &settings);
@@ -181,7 +184,11 @@ impl Postgres {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("{} connections of {role} are left:\n{}", self.connections_of(role), self.sql("TABLE pg_stat_activity"));
+        panic!(
+            "{} connections of {role} are left:\n{}",
+            self.connections_of(role),
+            self.sql("TABLE pg_stat_activity")
+        );
     }
 
     /// What the server has written so far.
@@ -197,7 +204,10 @@ static TEMPLATE: LazyLock<Folder> = LazyLock::new(|| {
     let password = folder.write("password", ADMIN_PASSWORD);
     let data = folder.path().join("data");
     run(unprivileged(program("initdb"))
-        .args(["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--username", ADMIN])
+        .args([
+            "--no-sync", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--username",
+            ADMIN,
+        ])
         .arg("--pwfile")
         .arg(&password)
         .arg("--pgdata")
@@ -212,8 +222,12 @@ static TEMPLATE: LazyLock<Folder> = LazyLock::new(|| {
         ),
     );
     run_single(&data, "postgres", &statements);
-    let statements = folder
-        .write("statements", &format!("CREATE TABLE orders (id int PRIMARY KEY)\nGRANT SELECT, INSERT ON orders TO {USER}\n"));
+    let statements = folder.write(
+        "statements",
+        &format!(
+            "CREATE TABLE orders (id int PRIMARY KEY)\nGRANT SELECT, INSERT ON orders TO {USER}\n"
+        ),
+    );
     run_single(&data, DATABASE, &statements);
     folder
 });
@@ -239,7 +253,8 @@ pub fn program(name: &str) -> PathBuf {
             .filter(|folder| folder.join("postgres").is_file())
             .collect();
         folders.sort_by_key(|folder| {
-            let digits: String = folder.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+            let digits: String =
+                folder.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
             std::cmp::Reverse(digits.parse().unwrap_or(0_u32))
         });
         folders

@@ -44,13 +44,18 @@ impl Process {
         command: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Self {
         let log = folder.join("log");
-        let output = File::options().create(true).append(true).open(&log).expect("the server's log");
+        let output =
+            File::options().create(true).append(true).open(&log).expect("the server's log");
         let mut shell = unprivileged("sh");
         shell.args(["-c", WATCH, name, signal]).args(command).current_dir(folder);
         for (variable, value) in environment {
             shell.env(variable, value);
         }
-        shell.process_group(0).stdin(Stdio::piped()).stdout(output.try_clone().expect("the server's log")).stderr(output);
+        shell
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(output.try_clone().expect("the server's log"))
+            .stderr(output);
         Self { name, shell: shell.spawn().expect("sh"), log }
     }
 
@@ -61,7 +66,12 @@ impl Process {
     pub fn wait_until(&self, mut answers: impl FnMut() -> bool) {
         let begin = Instant::now();
         while !answers() {
-            assert!(begin.elapsed() < START, "{} does not answer. Its log:\n{}", self.name, self.log());
+            assert!(
+                begin.elapsed() < START,
+                "{} does not answer. Its log:\n{}",
+                self.name,
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -69,7 +79,10 @@ impl Process {
     /// What the server has written so far.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read(&self.log).map_or_else(|error| error.to_string(), |log| String::from_utf8_lossy(&log).into_owned())
+        fs::read(&self.log).map_or_else(
+            |error| error.to_string(),
+            |log| String::from_utf8_lossy(&log).into_owned(),
+        )
     }
 }
 
@@ -84,7 +97,10 @@ impl Drop for Process {
 #[must_use]
 pub fn unprivileged(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LC_ALL", "C");
     if let Some((user, group)) = folder::account() {
         command.uid(user).gid(group);
     }
@@ -97,8 +113,15 @@ pub fn unprivileged(program: impl AsRef<OsStr>) -> Command {
 /// With all that it printed, where it fails.
 #[track_caller]
 pub fn run(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.status.success(), "{:?}: {}\n{text}", command.get_program(), output.status);
     text
 }
@@ -109,7 +132,8 @@ pub fn run(command: &mut Command) -> String {
 /// With the command that installs it, where it is not there. The tests are not skipped.
 #[must_use]
 pub fn find(program: &str, folders: &[PathBuf]) -> PathBuf {
-    let path = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/opt/homebrew/bin"].map(PathBuf::from);
+    let path = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/opt/homebrew/bin"]
+        .map(PathBuf::from);
     folders.iter().chain(&path).map(|folder| folder.join(program)).find(|path| path.is_file()).unwrap_or_else(|| {
         panic!("`{program}` is not installed, and these tests need it: apt-get install postgresql redis-server mariadb-server nats-server rabbitmq-server exim4-daemon-light etcd-server etcd-client openssl wget chromium")
     })

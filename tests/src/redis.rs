@@ -37,13 +37,25 @@ impl Options {
     /// TLS with a certificate.
     #[must_use]
     pub fn tls(leaf: Leaf) -> Self {
-        Self { leaf: Some(leaf), client_ca: None, lets_strangers_in: false, settings: String::new(), openssl: None }
+        Self {
+            leaf: Some(leaf),
+            client_ca: None,
+            lets_strangers_in: false,
+            settings: String::new(),
+            openssl: None,
+        }
     }
 
     /// No TLS at all.
     #[must_use]
     pub fn plaintext() -> Self {
-        Self { leaf: None, client_ca: None, lets_strangers_in: false, settings: String::new(), openssl: None }
+        Self {
+            leaf: None,
+            client_ca: None,
+            lets_strangers_in: false,
+            settings: String::new(),
+            openssl: None,
+        }
     }
 }
 
@@ -76,7 +88,11 @@ impl Redis {
         let folder = Folder::new("redis");
         let port = port::free();
         let at = folder.path().display();
-        let strangers = if options.lets_strangers_in { "user default on nopass ~* &* +@all" } else { "user default off" };
+        let strangers = if options.lets_strangers_in {
+            "user default on nopass ~* &* +@all"
+        } else {
+            "user default off"
+        };
         let mut config = format!(
             "bind 127.0.0.1 -::1\nunixsocket {at}/socket\nunixsocketperm 700\nsave \"\"\nappendonly no\ndir {at}\n\
              {strangers}\n\
@@ -88,7 +104,8 @@ impl Redis {
             Some(leaf) => {
                 let certificate = folder.write("server.crt", &leaf.certificate);
                 let key = folder.write("server.key", &leaf.key);
-                let clients = folder.write("clients.crt", options.client_ca.as_ref().unwrap_or(&leaf.certificate));
+                let clients = folder
+                    .write("clients.crt", options.client_ca.as_ref().unwrap_or(&leaf.certificate));
                 config.push_str(&format!(
                     "port 0\ntls-port {port}\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\ntls-auth-clients {}\n",
                     certificate.display(),
@@ -110,8 +127,10 @@ impl Redis {
     pub fn restart(&mut self) {
         self.stop();
         let command: [OsString; 2] = [find("redis-server", &[]).into(), self.config.clone().into()];
-        let environment: Vec<_> = self.openssl.iter().map(|path| ("OPENSSL_CONF", path.as_os_str())).collect();
-        let process = Process::start("redis-server", "TERM", self.folder.path(), &environment, command);
+        let environment: Vec<_> =
+            self.openssl.iter().map(|path| ("OPENSSL_CONF", path.as_os_str())).collect();
+        let process =
+            Process::start("redis-server", "TERM", self.folder.path(), &environment, command);
         process.wait_until(|| self.connect().is_some());
         self.process = Some(process);
     }
@@ -141,7 +160,14 @@ impl Redis {
     pub fn pipe(&self, lines: &str) -> String {
         use std::process::{Command, Stdio};
         let mut child = Command::new(find("redis-cli", &[]))
-            .args(["-e", "-s", &self.folder.path().join("socket").display().to_string(), "--user", ADMIN, "--no-auth-warning"])
+            .args([
+                "-e",
+                "-s",
+                &self.folder.path().join("socket").display().to_string(),
+                "--user",
+                ADMIN,
+                "--no-auth-warning",
+            ])
             .env("REDISCLI_AUTH", ADMIN_PASSWORD)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -150,7 +176,9 @@ impl Redis {
             .expect("redis-cli");
         child.stdin.take().expect("its input").write_all(lines.as_bytes()).expect("it reads");
         let output = child.wait_with_output().expect("it ends");
-        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
+        [output.stdout, output.stderr]
+            .map(|text| String::from_utf8_lossy(&text).into_owned())
+            .concat()
     }
 
     fn connect(&self) -> Option<BufReader<UnixStream>> {
@@ -172,7 +200,10 @@ impl Redis {
     #[must_use]
     pub fn accepted(&self) -> usize {
         let statistics = self.command(&["INFO", "stats"]);
-        let number = statistics.lines().find_map(|line| line.strip_prefix("total_connections_received:")).expect("a statistic");
+        let number = statistics
+            .lines()
+            .find_map(|line| line.strip_prefix("total_connections_received:"))
+            .expect("a statistic");
         number.trim().parse().expect("a number")
     }
 
@@ -220,7 +251,8 @@ fn answer(connection: &mut BufReader<UnixStream>) -> Option<String> {
             Some(String::from_utf8_lossy(&text[..text.len() - 2]).into_owned())
         }
         ("*", count) => {
-            let elements: Option<Vec<_>> = (0..count.parse::<usize>().ok()?).map(|_| answer(connection)).collect();
+            let elements: Option<Vec<_>> =
+                (0..count.parse::<usize>().ok()?).map(|_| answer(connection)).collect();
             Some(elements?.join("\n"))
         }
         _ => None,

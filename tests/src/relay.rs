@@ -70,7 +70,10 @@ async fn relay(client: TcpStream, target: u16, flow: watch::Receiver<Flow>) {
         let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
-        tokio::join!(pass(from_client, to_server, flow.clone()), pass(from_server, to_client, flow));
+        tokio::join!(
+            pass(from_client, to_server, flow.clone()),
+            pass(from_server, to_client, flow)
+        );
     };
     tokio::select! {
         () = both => {}
@@ -81,11 +84,13 @@ async fn relay(client: TcpStream, target: u16, flow: watch::Receiver<Flow>) {
 async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut flow: watch::Receiver<Flow>) {
     let mut bytes = vec![0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        let slow = match flow.wait_for(|flow| matches!(flow, Flow::Open | Flow::Slow(_))).await.as_deref() {
-            Ok(Flow::Slow(milliseconds)) => *milliseconds,
-            Ok(_) => 0,
-            Err(_) => return,
-        };
+        let slow =
+            match flow.wait_for(|flow| matches!(flow, Flow::Open | Flow::Slow(_))).await.as_deref()
+            {
+                Ok(Flow::Slow(milliseconds)) => *milliseconds,
+                Ok(_) => 0,
+                Err(_) => return,
+            };
         tokio::time::sleep(Duration::from_millis(slow)).await;
         if to.write_all(&bytes[..count]).await.is_err() {
             return;

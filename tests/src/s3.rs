@@ -42,7 +42,8 @@ impl S3 {
     pub fn with(authority: Authority, leaf: &Leaf) -> Self {
         let folder = Folder::new("s3");
         std::fs::create_dir(folder.path().join(BUCKET)).expect("a bucket");
-        let mut builder = S3ServiceBuilder::new(FileSystem::new(folder.path()).expect("a folder to serve"));
+        let mut builder =
+            S3ServiceBuilder::new(FileSystem::new(folder.path()).expect("a folder to serve"));
         builder.set_auth(SimpleAuth::from_single(USER, PASSWORD));
         let service = builder.build();
         let app = Router::new().fallback(move |request: Request| {

@@ -101,7 +101,8 @@ impl Smtp {
     /// Starts the server, anew if it runs.
     pub fn restart(&mut self) {
         self.stop();
-        let command: [OsString; 4] = [find("exim4", &[]).into(), "-C".into(), self.config.clone().into(), "-bdf".into()];
+        let command: [OsString; 4] =
+            [find("exim4", &[]).into(), "-C".into(), self.config.clone().into(), "-bdf".into()];
         let process = Process::start("exim4", "TERM", self.folder.path(), &[], command);
         process.wait_until(|| TcpStream::connect(("127.0.0.1", self.port)).is_ok());
         self.process = Some(process);
@@ -146,7 +147,10 @@ impl Smtp {
         // Its third column is the local address, its fourth the remote one, and 01 is an established connection.
         table
             .lines()
-            .filter(|line| line.split_once(' ').is_some_and(|(_, rest)| rest.contains(&own) && is_established(rest, &own)))
+            .filter(|line| {
+                line.split_once(' ')
+                    .is_some_and(|(_, rest)| rest.contains(&own) && is_established(rest, &own))
+            })
             .count()
     }
 
@@ -167,14 +171,16 @@ impl Smtp {
     /// What the server has written so far.
     #[must_use]
     pub fn log(&self) -> String {
-        let read = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        let read =
+            |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
         format!("{}{}{}", read("mainlog"), read("rejectlog"), read("log"))
     }
 }
 
 /// Whether a line of `/proc/net/tcp` is an established connection whose local port is ours.
 fn is_established(line: &str, own: &str) -> bool {
-    let mut columns = line.split_whitespace().skip_while(|column| !column.contains(':') || column.ends_with(':'));
+    let mut columns =
+        line.split_whitespace().skip_while(|column| !column.contains(':') || column.ends_with(':'));
     let (local, _, state) = (columns.next(), columns.next(), columns.next());
     local.is_some_and(|local| format!("{local} ").ends_with(own)) && state == Some("01")
 }

@@ -31,8 +31,12 @@ struct Strict {
 fn report<T: BackingServices>(prefix: &str, scheme: &str) {
     let [url, password] = ["URL", "PASSWORD"].map(|name| format!("{prefix}_DB_{name}"));
     let locator = format!("{scheme}://shop@db.example.com/shop");
-    let checked = T::check(&Environment::from_iter([(url.as_str(), locator.as_str()), (password.as_str(), PASSWORD)]));
-    let found = checked.err().map(|error| (problems(&error), error.to_string())).unwrap_or_default();
+    let checked = T::check(&Environment::from_iter([
+        (url.as_str(), locator.as_str()),
+        (password.as_str(), PASSWORD),
+    ]));
+    let found =
+        checked.err().map(|error| (problems(&error), error.to_string())).unwrap_or_default();
     println!("\n{prefix}: {:?} {}", found.0, found.1.replace('\n', " "));
 }
 
@@ -48,7 +52,9 @@ fn checks_in_its_own_environment() {
 /// The lines of what was found, of each service.
 fn found(variable: Option<(&str, &str)>) -> [String; 3] {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--ignored", "--exact", "checks_in_its_own_environment", "--nocapture"]).env_clear();
+    child
+        .args(["--ignored", "--exact", "checks_in_its_own_environment", "--nocapture"])
+        .env_clear();
     child.envs(variable);
     let output = child.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -70,10 +76,17 @@ fn what_decides_whom_sqlx_trusts_is_refused_and_named() {
         let [postgres, mysql, tokio] = found(Some((variable, "/tmp/evil")));
         for line in [postgres, mysql] {
             assert!(line.starts_with("[\"ambient_override\"]"), "{variable}: {line}");
-            assert!(line.contains(&format!("unset `{variable}`")) && !line.contains("evil"), "{variable}: {line}");
+            assert!(
+                line.contains(&format!("unset `{variable}`")) && !line.contains("evil"),
+                "{variable}: {line}"
+            );
         }
         assert_eq!(tokio.trim(), "[]", "its roots are ours, whatever {variable} is");
-        assert_eq!(found(Some((variable, ""))).map(|line| line.trim().to_owned()), ["[]"; 3], "it names nobody");
+        assert_eq!(
+            found(Some((variable, ""))).map(|line| line.trim().to_owned()),
+            ["[]"; 3],
+            "it names nobody"
+        );
     }
 }
 
@@ -82,10 +95,16 @@ fn what_steers_one_driver_is_refused_of_that_one_alone() {
     for variable in ["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGPASSWORD"] {
         for value in ["/tmp/evil", ""] {
             let [postgres, ..] = found(Some((variable, value)));
-            assert!(postgres.starts_with("[\"ambient_override\"]"), "{variable}={value}: {postgres}");
+            assert!(
+                postgres.starts_with("[\"ambient_override\"]"),
+                "{variable}={value}: {postgres}"
+            );
         }
         let [postgres, mysql, tokio] = found(Some((variable, "/tmp/evil")));
-        assert!(postgres.starts_with("[\"ambient_override\"]") && postgres.contains(variable), "{variable}: {postgres}");
+        assert!(
+            postgres.starts_with("[\"ambient_override\"]") && postgres.contains(variable),
+            "{variable}: {postgres}"
+        );
         assert_eq!([mysql.trim(), tokio.trim()], ["[]"; 2], "{variable}");
     }
 }

@@ -1,6 +1,10 @@
 //! The examples run: `quickstart` on nothing, `token` on real servers. The shop has tests of its own.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot do what it should has to stop, there and loudly"
+)]
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
@@ -48,14 +52,18 @@ struct Running(Child);
 impl Running {
     /// Asks it to stop, as a person at a terminal does, and waits.
     fn stop(mut self) -> bool {
-        Command::new("kill").args(["-s", "INT", "--", &format!("-{}", self.0.id())]).status().expect("kill");
+        Command::new("kill")
+            .args(["-s", "INT", "--", &format!("-{}", self.0.id())])
+            .status()
+            .expect("kill");
         self.0.wait().expect("it ends").success()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-s", "KILL", "--", &format!("-{}", self.0.id())]).status();
+        let _ =
+            Command::new("kill").args(["-s", "KILL", "--", &format!("-{}", self.0.id())]).status();
         let _ = self.0.wait();
     }
 }
@@ -66,7 +74,10 @@ fn token_logs_in_with_tokens_that_expire() {
     let issued = Arc::new(AtomicUsize::new(0));
     let (server, count) = (Arc::clone(&database), Arc::clone(&issued));
     let give = async move |headers: HeaderMap| {
-        if headers.get("authorization").is_none_or(|value| value != &format!("Bearer {ADMIN_PASSWORD}")) {
+        if headers
+            .get("authorization")
+            .is_none_or(|value| value != &format!("Bearer {ADMIN_PASSWORD}"))
+        {
             return Err(StatusCode::UNAUTHORIZED);
         }
         let token = format!("{PASSWORD}-{}", count.fetch_add(1, Ordering::SeqCst));
@@ -90,7 +101,8 @@ fn token_logs_in_with_tokens_that_expire() {
         .stderr(Stdio::piped());
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut cargo = command.spawn().expect("cargo");
-    let (output, mut errors) = (cargo.stdout.take().expect("its output"), cargo.stderr.take().expect("its log"));
+    let (output, mut errors) =
+        (cargo.stdout.take().expect("its output"), cargo.stderr.take().expect("its log"));
     let program = Running(cargo);
     let mut lines = BufReader::new(output).lines();
     let mut said = Vec::new();

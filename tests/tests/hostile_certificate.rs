@@ -71,9 +71,11 @@ async fn a_certificate_that_names_the_secret_is_not_repeated() {
         });
         let port = hostile.port;
         // Where the first bytes are taken away, there is no handshake: PostgreSQL alone asks in the clear.
-        let error =
-            refused::<Orders>(&pairs(&of("ORDERS", format!("postgres://{USER}@localhost:{port}/shop"), &secret, &ca)), SOON)
-                .await;
+        let error = refused::<Orders>(
+            &pairs(&of("ORDERS", format!("postgres://{USER}@localhost:{port}/shop"), &secret, &ca)),
+            SOON,
+        )
+        .await;
         assert_eq!(problems(&error), ["unverified_tls"], "{error}");
         assert!(error.to_string().contains("(the password)"), "{error}");
         hostile.assert_all_closed().await;
@@ -87,11 +89,36 @@ async fn a_certificate_that_names_the_secret_is_not_repeated() {
         });
         let port = hostile.port;
         let errors = [
-            refused::<Sessions>(&pairs(&of("SESSIONS", format!("rediss://{USER}@localhost:{port}"), &secret, &ca)), SOON).await,
-            refused::<Mail>(&pairs(&of("MAIL", format!("smtps://{USER}@localhost:{port}"), &secret, &ca)), SOON).await,
-            refused::<Rates>(&pairs(&of("RATES", format!("https://localhost:{port}/?health=x"), &secret, &ca)), SOON).await,
-            refused::<Queue>(&pairs(&of("QUEUE", format!("amqps://{USER}@localhost:{port}"), &secret, &ca)), SOON).await,
-            refused::<Bus>(&pairs(&of("BUS", format!("tls://{USER}@localhost:{port}?tls_first=true"), &secret, &ca)), SOON).await,
+            refused::<Sessions>(
+                &pairs(&of("SESSIONS", format!("rediss://{USER}@localhost:{port}"), &secret, &ca)),
+                SOON,
+            )
+            .await,
+            refused::<Mail>(
+                &pairs(&of("MAIL", format!("smtps://{USER}@localhost:{port}"), &secret, &ca)),
+                SOON,
+            )
+            .await,
+            refused::<Rates>(
+                &pairs(&of("RATES", format!("https://localhost:{port}/?health=x"), &secret, &ca)),
+                SOON,
+            )
+            .await,
+            refused::<Queue>(
+                &pairs(&of("QUEUE", format!("amqps://{USER}@localhost:{port}"), &secret, &ca)),
+                SOON,
+            )
+            .await,
+            refused::<Bus>(
+                &pairs(&of(
+                    "BUS",
+                    format!("tls://{USER}@localhost:{port}?tls_first=true"),
+                    &secret,
+                    &ca,
+                )),
+                SOON,
+            )
+            .await,
         ];
         for error in errors {
             assert_eq!(problems(&error), ["unverified_tls"], "{error}");
@@ -135,6 +162,10 @@ async fn redis_that_says_it_back_when_it_comes_back() {
         shop.detach().await;
         journal::assert_silent();
     }
-    let line = journal::text().lines().find(|line| line.contains("not connected again")).unwrap().to_owned();
+    let line = journal::text()
+        .lines()
+        .find(|line| line.contains("not connected again"))
+        .unwrap()
+        .to_owned();
     assert!(line.contains("(the password)"), "{line}");
 }

@@ -15,8 +15,8 @@ use backing_services::posture::ServerPosture;
 use backing_services::rules::rule::WEAK_AUTHENTICATION;
 use backing_services::source::{Environment, WithCredentials};
 use backing_services::{
-    Amqp, Attachment, BackingServices, Credential, Credentials, Failure, FailureKind, Finding, Https, Posture, Redis, Refusal,
-    Resource, Scheme, Service, Smtp, Target,
+    Amqp, Attachment, BackingServices, Credential, Credentials, Failure, FailureKind, Finding,
+    Https, Posture, Redis, Refusal, Resource, Scheme, Service, Smtp, Target,
 };
 use backing_services_tests::attempt::{attach, problems, refused};
 use backing_services_tests::canary;
@@ -65,12 +65,15 @@ impl Service for Echo {
         posture.account = Some(said.clone());
         posture.privileges = vec![said.clone()];
         posture.authentication = Some(said.clone());
-        let finding = Finding::new(&WEAK_AUTHENTICATION, format!("it says {said}")).help(format!("look at {said}")).warning();
+        let finding = Finding::new(&WEAK_AUTHENTICATION, format!("it says {said}"))
+            .help(format!("look at {said}"))
+            .warning();
         Ok(Attachment::new((), posture).with_findings([finding]))
     }
 
     async fn renew((): &(), _: &Target) -> Result<bool, Refusal> {
-        Err(Failure::new(FailureKind::Protocol, format!("renewing says {}", said()), "look at it").into())
+        Err(Failure::new(FailureKind::Protocol, format!("renewing says {}", said()), "look at it")
+            .into())
     }
 
     async fn health((): &()) -> Result<(), Refusal> {
@@ -128,13 +131,15 @@ async fn every_password_of_a_resources_life_is_taken_out() {
     // Reattached: the former password is as secret as the one that is current.
     services.echo.reattach(&with(&second)).await.unwrap();
     services.echo.reattach(&with(&third)).await.unwrap();
-    *SAID.lock().unwrap() = [&first, &second, &third].map(|password| encodings(password).join(" ")).join(" ");
+    *SAID.lock().unwrap() =
+        [&first, &second, &third].map(|password| encodings(password).join(" ")).join(" ");
     all_silent(&services).await;
     services.detach().await;
 
     // Renewed, or not: each that was fetched was tried, and so is known to the server.
-    let source = WithCredentials::new(Environment::from_iter([("SHOP_ECHO_URL", "echo://ada@localhost")]))
-        .of("SHOP_ECHO", Leases(Mutex::new(0)));
+    let source =
+        WithCredentials::new(Environment::from_iter([("SHOP_ECHO_URL", "echo://ada@localhost")]))
+            .of("SHOP_ECHO", Leases(Mutex::new(0)));
     SAID.lock().unwrap().clear();
     let services = Echoes::attach_from(&source).await.unwrap();
     let begin = Instant::now();
@@ -146,7 +151,10 @@ async fn every_password_of_a_resources_life_is_taken_out() {
     assert_silent(&services.echo.health().await.unwrap_err());
     services.detach().await;
     assert!(is_redacted_in_the_log());
-    journal::text().lines().filter(|line| line.contains("renewing says")).for_each(|line| canary::assert_silent("a line", line));
+    journal::text()
+        .lines()
+        .filter(|line| line.contains("renewing says"))
+        .for_each(|line| canary::assert_silent("a line", line));
 }
 
 // What a server says that was logged in to.
@@ -188,9 +196,12 @@ async fn redis_whose_version_or_long_error_it_is() {
             async move { redis(peer, &leaf, &version, answer.as_bytes()).await }
         });
         let locator = format!("rediss://{USER}@localhost:{}?response_timeout=1000", hostile.port);
-        let shop: Sessions = attach(&pairs(&of("SESSIONS", locator, &secret, &authority.pem()))).await.unwrap();
+        let shop: Sessions =
+            attach(&pairs(&of("SESSIONS", locator, &secret, &authority.pem()))).await.unwrap();
         assert!(shop.sessions.posture().to_string().contains("(the password)"));
-        canary::assert_error_silent(&shop.sessions.client().get::<_, String>("greeting").await.unwrap_err());
+        canary::assert_error_silent(
+            &shop.sessions.client().get::<_, String>("greeting").await.unwrap_err(),
+        );
         shop.detach().await;
     }
     journal::assert_silent();
@@ -221,7 +232,9 @@ async fn a_relay_that_says_it_back() {
     let secret = password("smtp");
     let authority = Authority::new("the tests' authority");
     let message = || {
-        let builder = Message::builder().from("shop@shop.example".parse().unwrap()).to("customer@post.example".parse().unwrap());
+        let builder = Message::builder()
+            .from("shop@shop.example".parse().unwrap())
+            .to("customer@post.example".parse().unwrap());
         builder.subject("x").body("Your order was sent.".to_owned()).unwrap()
     };
     for said in encodings(&secret) {
@@ -231,10 +244,14 @@ async fn a_relay_that_says_it_back() {
                 let (said, leaf) = (said.clone(), leaf.clone());
                 async move { relay(peer.encrypt(&leaf).await?, &said, code).await }
             });
-            let locator = format!("smtps://{USER}@localhost:{}?response_timeout=2000", hostile.port);
+            let locator =
+                format!("smtps://{USER}@localhost:{}?response_timeout=2000", hostile.port);
             let variables = of("MAIL", locator, &secret, &authority.pem());
             if code == "535" {
-                assert_eq!(problems(&refused::<Mail>(&pairs(&variables), SOON).await), ["not_admitted"]);
+                assert_eq!(
+                    problems(&refused::<Mail>(&pairs(&variables), SOON).await),
+                    ["not_admitted"]
+                );
             } else {
                 let shop: Mail = attach(&pairs(&variables)).await.unwrap();
                 let server = shop.mail.posture().server.clone().unwrap().to_string();
@@ -250,8 +267,14 @@ async fn a_relay_that_says_it_back() {
                 shop.detach().await;
             }
             let heard = hostile.heard();
-            let login = format!("AUTH PLAIN {}\r\n", STANDARD.encode(format!("\0{USER}\0{secret}")));
-            assert!(heard.iter().any(|heard| canary::position(&heard.secret, login.as_bytes()).is_some()), "it is our login");
+            let login =
+                format!("AUTH PLAIN {}\r\n", STANDARD.encode(format!("\0{USER}\0{secret}")));
+            assert!(
+                heard
+                    .iter()
+                    .any(|heard| canary::position(&heard.secret, login.as_bytes()).is_some()),
+                "it is our login"
+            );
         }
     }
     journal::assert_silent();
@@ -272,8 +295,14 @@ async fn an_api_that_says_a_former_secret_back() {
     let (first, second) = (password("token1"), password("token2"));
     let said = Arc::new(Mutex::new(first.clone()));
     let server = api(Authority::new("the tests' authority"), Arc::clone(&said));
-    let with =
-        |secret: &str| of("RATES", format!("https://localhost:{}/?health=/health", server.port), secret, &server.authority.pem());
+    let with = |secret: &str| {
+        of(
+            "RATES",
+            format!("https://localhost:{}/?health=/health", server.port),
+            secret,
+            &server.authority.pem(),
+        )
+    };
     let shop: Rates = attach(&pairs(&with(&first))).await.unwrap();
     assert_eq!(shop.rates.posture().server.as_ref().unwrap().to_string(), "(the password)");
     shop.reattach(&Environment::from_iter(with(&second))).await.unwrap();
@@ -297,17 +326,25 @@ async fn a_secret_in_a_path_is_nowhere() {
     let server = api(Authority::new("the tests' authority"), Arc::clone(&said));
     let port = server.port;
     let variables = vec![
-        ("SHOP_RATES_URL", format!("https://localhost:{port}/services/T024BE7LD/B00000000/{token}?health=/")),
+        (
+            "SHOP_RATES_URL",
+            format!("https://localhost:{port}/services/T024BE7LD/B00000000/{token}?health=/"),
+        ),
         ("SHOP_RATES_CA", server.authority.pem()),
     ];
-    for text in
-        [token.clone(), format!("/services/T024BE7LD/B00000000/{token}"), format!("services%2FT024BE7LD%2FB00000000%2F{token}")]
-    {
+    for text in [
+        token.clone(),
+        format!("/services/T024BE7LD/B00000000/{token}"),
+        format!("services%2FT024BE7LD%2FB00000000%2F{token}"),
+    ] {
         *said.lock().unwrap() = text;
         let shop: Rates = attach(&pairs(&variables)).await.unwrap();
         let posture = shop.rates.posture();
         assert_eq!(posture.endpoint, format!("https://localhost:{port}/"));
-        assert_eq!(server.requests().last().unwrap(), &format!("GET /services/T024BE7LD/B00000000/{token}"));
+        assert_eq!(
+            server.requests().last().unwrap(),
+            &format!("GET /services/T024BE7LD/B00000000/{token}")
+        );
         assert!(!posture.to_string().contains("T024BE7LD"), "{posture}");
         canary::assert_silent("JSON", &serde_json::to_string(&*posture).unwrap());
         let client = shop.rates.client();
@@ -359,11 +396,17 @@ async fn a_broker_that_says_it_back() {
                     peer.write(frame(0, &start.concat())).await?;
                     peer.read().await?;
                     let text = [&[u8::try_from(said.len()).unwrap()][..], said.as_bytes()].concat();
-                    peer.write(frame(0, &[b"\0\x0a\0\x32\x01\x93", &text[..], &[0; 4]].concat())).await?;
+                    peer.write(frame(0, &[b"\0\x0a\0\x32\x01\x93", &text[..], &[0; 4]].concat()))
+                        .await?;
                     Ok(Some(peer))
                 }
             });
-            let variables = of("QUEUE", format!("amqps://{USER}@localhost:{}/shop", hostile.port), &secret, &authority.pem());
+            let variables = of(
+                "QUEUE",
+                format!("amqps://{USER}@localhost:{}/shop", hostile.port),
+                &secret,
+                &authority.pem(),
+            );
             let error = refused::<Queue>(&pairs(&variables), SOON).await;
             assert_eq!(problems(&error), ["protocol"], "{error}");
             let heard = hostile.heard();

@@ -15,7 +15,8 @@ use backing_services_tests::hostile::postgres::probe::{
     NAMES, Row, answer, answering, bad_answers, columns, done, good, power, row, with,
 };
 use backing_services_tests::hostile::postgres::{
-    AUTHENTICATION_OK, CLEARTEXT, MD5, READY, SSL_REQUEST, error, message, nonce, sasl, sasl_continue, startup,
+    AUTHENTICATION_OK, CLEARTEXT, MD5, READY, SSL_REQUEST, error, message, nonce, sasl,
+    sasl_continue, startup,
 };
 use backing_services_tests::hostile::{Heard, Hostile, Peer};
 use backing_services_tests::journal;
@@ -25,7 +26,8 @@ const USER: &str = "winkelier";
 const DATABASE: &str = "winkelgegevens";
 
 /// What a terminal would obey, and what would turn a line around; with our own secret in it.
-const ESCAPES: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
+const ESCAPES: &str =
+    "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
 
 /// What passes at most where nothing is waited for.
 const SOON: Duration = Duration::from_secs(3);
@@ -48,7 +50,9 @@ struct Lenient {
 }
 
 /// Attaches in vain to a server that plays a script, and gives the report and what was heard. The script gets a certificate that is verified.
-async fn against<T, F>(script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static) -> (AttachError, Vec<Heard>)
+async fn against<T, F>(
+    script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static,
+) -> (AttachError, Vec<Heard>)
 where
     T: BackingServices,
     F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
@@ -57,13 +61,21 @@ where
     let leaf = Arc::new(authority.server());
     let hostile = Hostile::start(move |peer| script(peer, Arc::clone(&leaf)));
     let ca = authority.pem();
-    let error = refused::<T>(&variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())), LIMIT).await;
+    let error = refused::<T>(
+        &variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())),
+        LIMIT,
+    )
+    .await;
     hostile.assert_all_closed().await;
     let heard = hostile.heard();
     assert!(!heard.is_empty(), "nobody came");
     for heard in &heard {
         assert_nobody_named(&heard.plain);
-        assert!(canary::find(&heard.secret).is_none(), "the password was sent: {:?}", String::from_utf8_lossy(&heard.secret));
+        assert!(
+            canary::find(&heard.secret).is_none(),
+            "the password was sent: {:?}",
+            String::from_utf8_lossy(&heard.secret)
+        );
     }
     (error, heard)
 }
@@ -101,7 +113,9 @@ async fn refused_tls_ends_the_attempt() {
 
 #[tokio::test]
 async fn nothing_said_before_tls_is_believed() {
-    for early in [&b"SR\0\0\0\x08\0\0\0\0"[..], b"SE\0\0\0\x05\0", b"SS", b"S\x16\x03\x03\x00\x02\x01\x00"] {
+    for early in
+        [&b"SR\0\0\0\x08\0\0\0\0"[..], b"SE\0\0\0\x05\0", b"SS", b"S\x16\x03\x03\x00\x02\x01\x00"]
+    {
         let (error, heard) = against::<Hasty, _>(move |mut peer, _| async move {
             peer.read().await?;
             peer.write(early).await?;
@@ -291,7 +305,9 @@ async fn an_error_is_not_repeated() {
 // --- The driver's own connection -------------------------------------------------------------------------------------
 
 /// The first connection, where the server only says how it would authenticate, goes well; the driver's own, which comes next, is played.
-async fn against_the_driver<F>(script: impl Fn(Peer) -> F + Send + Sync + 'static) -> (AttachError, Vec<Heard>)
+async fn against_the_driver<F>(
+    script: impl Fn(Peer) -> F + Send + Sync + 'static,
+) -> (AttachError, Vec<Heard>)
 where
     F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
 {
@@ -312,7 +328,11 @@ async fn absurd_iterations_end_at_the_deadline() {
     for iterations in ["4294967295", "99999999999999999999", "-1"] {
         let (error, heard) = against_the_driver(move |mut peer| async move {
             let first = peer.read().await?;
-            peer.write(sasl_continue(&format!("r={}server,s=c2FsdHNhbHQ=,i={iterations}", nonce(&first)))).await?;
+            peer.write(sasl_continue(&format!(
+                "r={}server,s=c2FsdHNhbHQ=,i={iterations}",
+                nonce(&first)
+            )))
+            .await?;
             Ok(Some(peer))
         })
         .await;
@@ -325,10 +345,12 @@ async fn absurd_iterations_end_at_the_deadline() {
 async fn a_server_that_does_not_know_the_password_is_not_believed() {
     let (error, _) = against_the_driver(|mut peer| async move {
         let first = peer.read().await?;
-        peer.write(sasl_continue(&format!("r={}server,s=c2FsdHNhbHQ=,i=4096", nonce(&first)))).await?;
+        peer.write(sasl_continue(&format!("r={}server,s=c2FsdHNhbHQ=,i=4096", nonce(&first))))
+            .await?;
         peer.read().await?;
         // A signature that it cannot compute.
-        peer.write(message(b'R', b"\0\0\0\x0cv=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")).await?;
+        peer.write(message(b'R', b"\0\0\0\x0cv=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="))
+            .await?;
         peer.write(AUTHENTICATION_OK).await?;
         peer.write(READY).await?;
         Ok(Some(peer))
@@ -343,7 +365,11 @@ async fn a_server_that_leaves_its_proof_out_is_not_believed() {
         let (error, _) = against_the_driver(move |mut peer| async move {
             let first = peer.read().await?;
             if after > 0 {
-                peer.write(sasl_continue(&format!("r={}server,s=c2FsdHNhbHQ=,i=4096", nonce(&first)))).await?;
+                peer.write(sasl_continue(&format!(
+                    "r={}server,s=c2FsdHNhbHQ=,i=4096",
+                    nonce(&first)
+                )))
+                .await?;
                 peer.read().await?;
             }
             peer.write([&AUTHENTICATION_OK[..], &READY].concat()).await?;
@@ -417,12 +443,17 @@ async fn a_server_that_changes_its_mind_gets_the_password_from_the_driver() {
     });
     let ca = authority.pem();
     let variables = variables(&hostile, &ca);
-    let error = refused::<Hasty>(&variables.each_ref().map(|(name, value)| (*name, value.as_str())), LIMIT).await;
+    let error =
+        refused::<Hasty>(&variables.each_ref().map(|(name, value)| (*name, value.as_str())), LIMIT)
+            .await;
     assert_eq!(error.failures().count(), 1, "{error}");
     hostile.assert_all_closed().await;
     let heard = hostile.heard();
     assert!(canary::find(&heard[0].secret).is_none());
-    assert!(canary::find(&heard[1].secret).is_some(), "the driver keeps the password to itself now: mend the docs");
+    assert!(
+        canary::find(&heard[1].secret).is_some(),
+        "the driver keeps the password to itself now: mend the docs"
+    );
     // Only under verified TLS, at that.
     heard.iter().for_each(|heard| assert_nobody_named(&heard.plain));
 }
@@ -457,7 +488,8 @@ async fn a_probe_fails_closed() {
     for (what, answer) in bad_answers(USER, DATABASE).into_iter().chain([other_types]) {
         let error = probed(answer).await;
         assert_eq!(
-            error.findings().filter(|finding| finding.is_denied()).count() + error.failures().count(),
+            error.findings().filter(|finding| finding.is_denied()).count()
+                + error.failures().count(),
             1,
             "{what}: {error}"
         );
@@ -482,14 +514,20 @@ async fn what_a_server_says_of_itself_is_made_safe() {
     let leaf = Arc::new(authority.server());
     let escapes = "16.2\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}\u{200b}\u{9b}31m";
     let answer = Arc::new(answer(&[with(GOOD, 2, Some(escapes))]));
-    let hostile = Hostile::start(move |peer| answering(peer, Arc::clone(&leaf), Arc::clone(&answer)));
+    let hostile =
+        Hostile::start(move |peer| answering(peer, Arc::clone(&leaf), Arc::clone(&answer)));
     let ca = authority.pem();
     // That nothing raw is in the posture's texts is looked at where everything is attached.
     let variables = variables(&hostile, &ca);
-    let shop: Lenient = attach(&variables.each_ref().map(|(name, value)| (*name, value.as_str()))).await.unwrap();
+    let shop: Lenient =
+        attach(&variables.each_ref().map(|(name, value)| (*name, value.as_str()))).await.unwrap();
     let posture = shop.orders.posture();
     assert_eq!(rules(&posture.findings), ["weak_authentication"]);
-    assert!(posture.server.as_ref().unwrap().to_string().starts_with("PostgreSQL 16.2\\u{1b}[2J"), "{:?}", posture.server);
+    assert!(
+        posture.server.as_ref().unwrap().to_string().starts_with("PostgreSQL 16.2\\u{1b}[2J"),
+        "{:?}",
+        posture.server
+    );
     shop.detach().await;
     hostile.assert_all_closed().await;
     journal::assert_silent();
@@ -502,13 +540,21 @@ async fn an_account_with_another_name_than_the_locators_is_remarked() {
     for (name, is_remarked) in [(USER, false), ("poolbaas", true)] {
         let leaf = Arc::new(authority.server());
         let answer = Arc::new(answer(&[good(name, DATABASE)]));
-        let hostile = Hostile::start(move |peer| answering(peer, Arc::clone(&leaf), Arc::clone(&answer)));
+        let hostile =
+            Hostile::start(move |peer| answering(peer, Arc::clone(&leaf), Arc::clone(&answer)));
         let ca = authority.pem();
         let variables = variables(&hostile, &ca);
-        let shop: Lenient = attach(&variables.each_ref().map(|(name, value)| (*name, value.as_str()))).await.unwrap();
+        let shop: Lenient =
+            attach(&variables.each_ref().map(|(name, value)| (*name, value.as_str())))
+                .await
+                .unwrap();
         let posture = shop.orders.posture();
         assert_eq!(posture.account.as_deref(), Some(name));
-        let remarks = posture.remarks.iter().filter(|remark| remark.contains("another name for the account")).count();
+        let remarks = posture
+            .remarks
+            .iter()
+            .filter(|remark| remark.contains("another name for the account"))
+            .count();
         assert_eq!(remarks, usize::from(is_remarked), "{name}: {:?}", posture.remarks);
         shop.detach().await;
     }

@@ -21,7 +21,8 @@ use backing_services_tests::pki::{Authority, Leaf};
 const USER: &str = "winkelier";
 
 /// What a terminal would obey, and what would turn a line around; with our own secret in it.
-const ESCAPES: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}root: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
+const ESCAPES: &str =
+    "\u{1b}[2J\u{1b}]0;owned\u{7}root: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
 
 /// The deadline of a whole attempt, and what may pass until its end has been noticed.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -41,7 +42,13 @@ struct Needy {
 
 fn variables(hostile: &Hostile, ca: &str) -> [(&'static str, String); 3] {
     [
-        ("SHOP_SESSIONS_URL", format!("rediss://{USER}@localhost:{}?response_timeout=1000&max_reply=65536", hostile.port)),
+        (
+            "SHOP_SESSIONS_URL",
+            format!(
+                "rediss://{USER}@localhost:{}?response_timeout=1000&max_reply=65536",
+                hostile.port
+            ),
+        ),
         ("SHOP_SESSIONS_PASSWORD", PASSWORD.to_owned()),
         ("SHOP_SESSIONS_CA", ca.to_owned()),
     ]
@@ -59,18 +66,27 @@ where
 }
 
 /// Attaches in vain, and gives the report and what was heard.
-async fn against<F>(script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static) -> (AttachError, Vec<Heard>)
+async fn against<F>(
+    script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static,
+) -> (AttachError, Vec<Heard>)
 where
     F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
 {
     let (hostile, ca) = hostile(script);
-    let error = refused::<Hasty>(&variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())), LIMIT).await;
+    let error = refused::<Hasty>(
+        &variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())),
+        LIMIT,
+    )
+    .await;
     hostile.assert_all_closed().await;
     let heard = hostile.heard();
     assert_eq!(heard.len(), 1, "there is no second try");
     for heard in &heard {
         for name in [USER, CANARY] {
-            assert!(canary::position(&heard.plain, name.as_bytes()).is_none(), "{name} was said in the clear");
+            assert!(
+                canary::position(&heard.plain, name.as_bytes()).is_none(),
+                "{name} was said in the clear"
+            );
         }
     }
     assert!(!error.to_string().contains("owned"), "{error}");
@@ -78,13 +94,19 @@ where
 }
 
 /// Answers commands with these bytes; those that it does not list, as a good server would.
-async fn answering(peer: Peer, leaf: Arc<Leaf>, answers: Arc<Vec<(&'static str, Vec<u8>)>>) -> io::Result<Option<Peer>> {
+async fn answering(
+    peer: Peer,
+    leaf: Arc<Leaf>,
+    answers: Arc<Vec<(&'static str, Vec<u8>)>>,
+) -> io::Result<Option<Peer>> {
     let peer = peer.encrypt(&leaf).await?;
     let mut greeted = false;
     serve(peer, move |command| {
         let name = command.join(" ").to_uppercase();
         // `HELLO 3 AUTH` logs in; `HELLO` alone asks who is there.
-        if let Some((_, answer)) = answers.iter().find(|(listed, _)| name.starts_with(listed) && !name.starts_with("GET PROBE."))
+        if let Some((_, answer)) = answers
+            .iter()
+            .find(|(listed, _)| name.starts_with(listed) && !name.starts_with("GET PROBE."))
         {
             greeted |= name.starts_with("HELLO");
             return Some(answer.clone());
@@ -114,7 +136,12 @@ async fn answered(answers: Vec<(&'static str, Vec<u8>)>) -> (AttachError, Vec<He
 
 #[tokio::test]
 async fn a_server_without_tls_learns_nothing() {
-    for answer in ["+PONG\r\n", "-ERR unknown command\r\n", "HTTP/1.1 400 Bad Request\r\n\r\n", "-DENIED \u{1b}[2J\r\n"] {
+    for answer in [
+        "+PONG\r\n",
+        "-ERR unknown command\r\n",
+        "HTTP/1.1 400 Bad Request\r\n\r\n",
+        "-DENIED \u{1b}[2J\r\n",
+    ] {
         let (error, heard) = against(move |mut peer, _| async move {
             peer.read().await?;
             peer.write(answer).await?;
@@ -187,7 +214,10 @@ async fn who_lets_strangers_in_gets_no_password() {
 
 #[tokio::test]
 async fn an_answer_to_nobody_is_bounded() {
-    for answer in ["$99999999999\r\n", "*1\r\n*1\r\n*1\r\n", "*99999999\r\n", "-ERR no\r\n", "$-1\r\n", ":1\r\n", "\r\n", "x"] {
+    for answer in [
+        "$99999999999\r\n", "*1\r\n*1\r\n*1\r\n", "*99999999\r\n", "-ERR no\r\n", "$-1\r\n",
+        ":1\r\n", "\r\n", "x",
+    ] {
         let (error, heard) = answered(vec![("PING", answer.into())]).await;
         assert_eq!(error.failures().count(), 1, "{answer:?}: {error}");
         assert!(canary::find(&heard[0].secret).is_none());
@@ -236,7 +266,8 @@ async fn an_error_is_not_repeated() {
                 // That is what a good server says, and what it adds is nobody's business.
                 continue;
             }
-            let (error, _) = answered(vec![(command, format!("-{code} {ESCAPES}\r\n").into_bytes())]).await;
+            let (error, _) =
+                answered(vec![(command, format!("-{code} {ESCAPES}\r\n").into_bytes())]).await;
             assert_eq!(problems(&error).len(), 1, "{code} to {command}: {error}");
         }
     }
@@ -272,7 +303,13 @@ async fn a_reply_is_bounded_before_it_is_believed() {
 
 #[tokio::test]
 async fn floods_end() {
-    for endless in [&b"+PONG\r\n"[..], b">2\r\n+message\r\n+x\r\n", b"|1\r\n+a\r\n+b\r\n", b"*0\r\n", b"%1\r\n"] {
+    for endless in [
+        &b"+PONG\r\n"[..],
+        b">2\r\n+message\r\n+x\r\n",
+        b"|1\r\n+a\r\n+b\r\n",
+        b"*0\r\n",
+        b"%1\r\n",
+    ] {
         let (error, _) = against(move |peer, leaf| async move {
             let mut peer = peer.encrypt(&leaf).await?;
             peer.read().await?;
@@ -336,11 +373,17 @@ async fn a_probe_fails_closed() {
 #[tokio::test]
 async fn what_a_server_says_of_itself_is_made_safe() {
     let escapes = "7.4\u{1b}[2J\r\nroot: \u{202e}\u{9b}31m";
-    let version = format!("%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n${}\r\n{escapes}\r\n", escapes.len());
+    let version = format!(
+        "%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n${}\r\n{escapes}\r\n",
+        escapes.len()
+    );
     let answers = Arc::new(vec![("HELLO", version.into_bytes())]);
     let (hostile, ca) = hostile(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers)));
     // That nothing raw is in the posture's texts is looked at where everything is attached.
-    let shop: Hasty = attach(&variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str()))).await.unwrap();
+    let shop: Hasty =
+        attach(&variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())))
+            .await
+            .unwrap();
     assert!(
         shop.sessions.posture().server.as_ref().unwrap().version.contains("\\u{1b}[2J"),
         "{:?}",
@@ -358,8 +401,11 @@ async fn a_redirect_is_not_followed() {
         let redirect = format!("-{kind} 3999 127.0.0.1:{}\r\n", elsewhere.port).into_bytes();
         let answers = Arc::new(vec![("GET", redirect)]);
         let (hostile, ca) = hostile(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers)));
-        let shop: Hasty =
-            attach(&variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str()))).await.unwrap();
+        let shop: Hasty = attach(
+            &variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())),
+        )
+        .await
+        .unwrap();
         let error = shop.sessions.client().get::<_, String>("greeting").await.unwrap_err();
         assert_eq!(error.code(), Some(kind));
         shop.detach().await;
@@ -371,7 +417,10 @@ async fn a_redirect_is_not_followed() {
 async fn a_reply_past_its_bound_ends_the_connection_and_nothing_else() {
     let answers = Arc::new(vec![("GET", b"$65537\r\n".to_vec())]);
     let (hostile, ca) = hostile(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers)));
-    let shop: Hasty = attach(&variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str()))).await.unwrap();
+    let shop: Hasty =
+        attach(&variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())))
+            .await
+            .unwrap();
     assert!(shop.sessions.client().get::<_, String>("greeting").await.is_err());
     // The next command has a connection again.
     let mut last = None;
@@ -407,8 +456,11 @@ async fn coming_back_is_as_strict_as_coming() {
             let login = b"-WRONGPASS invalid username-password pair\r\n".to_vec();
             answering(peer, leaf, Arc::new(vec![("PING", answer.into()), ("HELLO", login)])).await
         });
-        let shop: Hasty =
-            attach(&variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str()))).await.unwrap();
+        let shop: Hasty = attach(
+            &variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())),
+        )
+        .await
+        .unwrap();
         insist(&shop).await;
         let heard = hostile.heard();
         assert!((2..=most).contains(&heard.len()), "{answer:?}: {} connections", heard.len());
@@ -430,7 +482,10 @@ async fn a_server_that_comes_back_without_tls_learns_nothing() {
         peer.write("+PONG\r\n").await?;
         Ok(Some(peer))
     });
-    let shop: Hasty = attach(&variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str()))).await.unwrap();
+    let shop: Hasty =
+        attach(&variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())))
+            .await
+            .unwrap();
     insist(&shop).await;
     let heard = hostile.heard();
     assert!((2..=6).contains(&heard.len()), "{} connections in 2 s", heard.len());
@@ -460,7 +515,11 @@ async fn what_it_says_of_the_account_makes_no_sense() {
         let answers = Arc::new(vec![("ACL DRYRUN", answer.clone().into_bytes())]);
         let (hostile, ca) = hostile(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers)));
         let variables = variables(&hostile, &ca);
-        let error = refused::<Needy>(&variables.each_ref().map(|(name, value)| (*name, value.as_str())), LIMIT).await;
+        let error = refused::<Needy>(
+            &variables.each_ref().map(|(name, value)| (*name, value.as_str())),
+            LIMIT,
+        )
+        .await;
         assert_eq!(problems(&error), [problem], "{answer:?}: {error}");
         assert!(!error.to_string().contains("owned"), "{error}");
         hostile.assert_all_closed().await;

@@ -1,7 +1,12 @@
 //! The life of a resource whose service, source or caller misbehaves: a panic ends no task, a
 //! reattach is whole, and a caller that stops to poll holds up nothing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests, and what panics is what is tested")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests, and what panics is what is tested"
+)]
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,8 +18,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use backing_services::source::{Changes, Unreadable, Value, WithCredentials};
 use backing_services::{
-    AnyResource as _, Attachment, BackingServices, Credential, Credentials, Environment, Failure, Finding, Followed, Following,
-    Posture, Refusal, Resource, Scheme, Service, Source, Target,
+    AnyResource as _, Attachment, BackingServices, Credential, Credentials, Environment, Failure,
+    Finding, Followed, Following, Posture, Refusal, Resource, Scheme, Service, Source, Target,
 };
 use backing_services_tests::attempt::{problems, rules};
 use backing_services_tests::canary::PASSWORD;
@@ -91,7 +96,9 @@ impl Service for Stage {
 
     fn check(target: &Target) -> Vec<Finding> {
         let script = script(target.user().unwrap_or_default());
-        let Some((act, calls)) = script.acts.lock().unwrap().get("check").cloned() else { return Vec::new() };
+        let Some((act, calls)) = script.acts.lock().unwrap().get("check").cloned() else {
+            return Vec::new();
+        };
         let mut act = act(calls.fetch_add(1, Ordering::SeqCst) + 1);
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(act.as_mut().poll(&mut context).is_ready(), "`check` waits for nothing");
@@ -155,7 +162,10 @@ fn play(name: &str) -> Environment {
 }
 
 fn solo(name: &str) -> Environment {
-    Environment::from_iter([("SOLO_SOLO_URL", format!("stage://{name}@localhost")), ("SOLO_SOLO_PASSWORD", PASSWORD.to_owned())])
+    Environment::from_iter([
+        ("SOLO_SOLO_URL", format!("stage://{name}@localhost")),
+        ("SOLO_SOLO_PASSWORD", PASSWORD.to_owned()),
+    ])
 }
 
 async fn attached<T: BackingServices>(source: &(impl Source + Clone + 'static)) -> T {
@@ -202,10 +212,18 @@ async fn a_detach_at_the_last_moment_leaves_the_whole_struct_as_it_was() {
     let (services, _) = play_whose_first_is_detached_at_the_last_moment("laatste").await;
     let error = services.reattach(&play("laatste")).await.unwrap_err();
     assert_eq!(problems(&error), ["unavailable"], "{error}");
-    assert!(error.to_string().contains("first (PLAY_FIRST_URL") && error.to_string().contains("and stays as it was"), "{error}");
+    assert!(
+        error.to_string().contains("first (PLAY_FIRST_URL")
+            && error.to_string().contains("and stays as it was"),
+        "{error}"
+    );
     assert_eq!(script("laatste-2").calls("make_ready"), 1, "it came to the last moment");
     assert_eq!(services.numbers(), (1, 1), "what is said to stay stays");
-    assert_eq!(*script("laatste-2").closed.lock().unwrap(), [2], "and what was connected for it is closed");
+    assert_eq!(
+        *script("laatste-2").closed.lock().unwrap(),
+        [2],
+        "and what was connected for it is closed"
+    );
     // Alone, the one that is attached can be moved.
     script("laatste-2").on("make_ready", |_| async {});
     services.second.reattach(&play("laatste")).await.unwrap();
@@ -220,15 +238,20 @@ async fn nor_does_following_move_a_part_of_it() {
     eventually("it looks once", || source.asked() > 0).await;
     script("volgers-2").connected.store(1, Ordering::SeqCst);
     // Both are others' now: their values have changed.
-    let changed = Environment::from_iter(["FIRST", "SECOND"].into_iter().zip(1..).flat_map(|(field, number)| {
-        let password = format!("{PASSWORD}-other");
-        [
-            (format!("PLAY_{field}_URL"), format!("stage://volgers-{number}@localhost")),
-            (format!("PLAY_{field}_PASSWORD"), password),
-        ]
-    }));
+    let changed = Environment::from_iter(["FIRST", "SECOND"].into_iter().zip(1..).flat_map(
+        |(field, number)| {
+            let password = format!("{PASSWORD}-other");
+            [
+                (format!("PLAY_{field}_URL"), format!("stage://volgers-{number}@localhost")),
+                (format!("PLAY_{field}_PASSWORD"), password),
+            ]
+        },
+    ));
     source.set(changed);
-    assert!(timeout(SOON, following.next()).await.unwrap().is_none(), "following ends with the resource");
+    assert!(
+        timeout(SOON, following.next()).await.unwrap().is_none(),
+        "following ends with the resource"
+    );
     assert_eq!(script("volgers-2").calls("make_ready"), 1, "it came to the last moment");
     assert_eq!(services.numbers(), (1, 1));
 }
@@ -247,9 +270,16 @@ async fn a_reattach_that_is_dropped_has_moved_all_or_nothing() {
             std::thread::sleep(Duration::from_micros(round));
         }
         // Whose turn is next comes after the one that was dropped.
-        assert_eq!(services.reattach_changed(&play("loslaten")).await.unwrap(), Vec::<String>::new());
+        assert_eq!(
+            services.reattach_changed(&play("loslaten")).await.unwrap(),
+            Vec::<String>::new()
+        );
         let (first, second) = services.numbers();
-        assert_eq!((first == before.0, second == before.1), (first == before.0, first == before.0), "round {round}");
+        assert_eq!(
+            (first == before.0, second == before.1),
+            (first == before.0, first == before.0),
+            "round {round}"
+        );
         if first == before.0 { stayed += 1 } else { moved += 1 }
     }
     assert!(moved > 0 && stayed > 0, "{moved} moved, {stayed} stayed");
@@ -303,7 +333,12 @@ async fn a_panic_while_reading_is_an_error_at_its_field_and_moves_nothing() {
         Play::attach_from(&play("souffleur")).await.err().unwrap(),
     ] {
         assert_eq!(problems(&error), ["protocol"], "{error}");
-        assert!(error.to_string().contains("second (PLAY_SECOND_URL)\n  error[protocol]: reading it panicked"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("second (PLAY_SECOND_URL)\n  error[protocol]: reading it panicked"),
+            "{error}"
+        );
     }
     assert_eq!(services.numbers(), (1, 1));
     assert!(services.detach().await.is_clean());
@@ -323,7 +358,8 @@ async fn a_panic_in_close_is_told_as_something_unfinished() {
     script("doek").on("close", |_| async { panic!("in close") });
     services.reattach(&solo("doek")).await.unwrap();
     eventually("the former one's end", || {
-        logged(&["WARN", "closed before everybody was done", "field=\"solo\"", "unfinished=true"]) == 1
+        logged(&["WARN", "closed before everybody was done", "field=\"solo\"", "unfinished=true"])
+            == 1
     })
     .await;
     let detached = services.detach().await;
@@ -349,26 +385,38 @@ impl Credentials for Issuer {
 }
 
 fn leased(name: &str) -> WithCredentials<Environment> {
-    WithCredentials::new(Environment::from_iter([("SOLO_SOLO_URL", format!("stage://{name}@localhost"))]))
-        .of("SOLO_SOLO", Issuer::default())
+    WithCredentials::new(Environment::from_iter([(
+        "SOLO_SOLO_URL",
+        format!("stage://{name}@localhost"),
+    )]))
+    .of("SOLO_SOLO", Issuer::default())
 }
 
 #[tokio::test]
 async fn a_panic_in_renew_is_reported_and_renewal_is_tried_again() {
-    script("souplesse").on("renew", |count| async move { assert!(count > 2, "in renew, for the {count}. time") });
+    script("souplesse")
+        .on("renew", |count| async move { assert!(count > 2, "in renew, for the {count}. time") });
     let services: Solo = attached(&leased("souplesse")).await;
     let renewed = || script("souplesse").calls("renew");
     eventually("it is renewed", || renewed() >= 1).await;
-    eventually("the log has it", || logged(&["WARN", "its credentials are not renewed", "`renew` of its service panicked"]) == 1)
-        .await;
+    eventually("the log has it", || {
+        logged(&["WARN", "its credentials are not renewed", "`renew` of its service panicked"]) == 1
+    })
+    .await;
     let begun = Instant::now();
     eventually("it is renewed again", || renewed() >= 2).await;
     assert!(begun.elapsed() > Duration::from_millis(900), "after a pause: {:?}", begun.elapsed());
     // The lease ends before the third attempt, which is two seconds or more later.
-    eventually("the end of the lease is a finding", || rules(&services.solo.posture().findings) == ["stale_value"]).await;
+    eventually("the end of the lease is a finding", || {
+        rules(&services.solo.posture().findings) == ["stale_value"]
+    })
+    .await;
     eventually("it is renewed", || renewed() >= 3).await;
     eventually("the finding goes", || services.solo.posture().findings.is_empty()).await;
-    eventually("the log has it", || logged(&["INFO", "its credentials are renewed again", "field=\"solo\""]) >= 1).await;
+    eventually("the log has it", || {
+        logged(&["INFO", "its credentials are renewed again", "field=\"solo\""]) >= 1
+    })
+    .await;
     assert_eq!(services.solo.client().number, 1, "the client has taken them on");
     assert!(services.detach().await.is_clean());
 }
@@ -384,12 +432,22 @@ async fn the_end_of_a_lease_is_reported_when_it_comes_however_long_an_attempt_ta
     });
     let services: Solo = attached(&leased("langzaam")).await;
     let begun = Instant::now();
-    eventually("it is a finding", || rules(&services.solo.posture().findings) == ["stale_value"]).await;
+    eventually("it is a finding", || rules(&services.solo.posture().findings) == ["stale_value"])
+        .await;
     let took = begun.elapsed();
-    assert!((LIFE - Duration::from_millis(100)..LIFE + Duration::from_secs(1)).contains(&took), "{took:?}");
+    assert!(
+        (LIFE - Duration::from_millis(100)..LIFE + Duration::from_secs(1)).contains(&took),
+        "{took:?}"
+    );
     assert_eq!(script("langzaam").calls("connect"), 2, "that attempt is still on its way");
-    let told =
-        || logged(&["WARN", "its credentials have expired, and no others can be had", "rule=\"stale_value\"", "field=\"solo\""]);
+    let told = || {
+        logged(&[
+            "WARN",
+            "its credentials have expired, and no others can be had",
+            "rule=\"stale_value\"",
+            "field=\"solo\"",
+        ])
+    };
     let count = told();
     // Whoever takes the posture again gets in, and finds it, too. It is not told twice.
     let posture = services.solo.retake_posture().await.unwrap();
@@ -440,7 +498,8 @@ async fn a_caller_that_stops_to_poll_while_it_waits_for_its_turn_holds_up_nothin
         }
     });
     let source = solo("wachtrij");
-    let (mut one, mut parked) = (Box::pin(services.solo.reattach(&source)), Box::pin(services.solo.reattach(&source)));
+    let (mut one, mut parked) =
+        (Box::pin(services.solo.reattach(&source)), Box::pin(services.solo.reattach(&source)));
     assert!(!poll_once(one.as_mut()).await && !poll_once(parked.as_mut()).await);
     eventually("the first is on its way", || script("wachtrij").calls("make_ready") == 1).await;
     gate.notify_one();
@@ -528,7 +587,10 @@ async fn a_panic_in_a_source_or_in_check_is_refused_once_and_following_goes_on()
 
     source.set(solo("kijker-2"));
     assert!(moved(&next(&mut following).await));
-    assert_eq!(logged(&["WARN", "what the source has now is refused", "solo: reading it panicked"]), 1);
+    assert_eq!(
+        logged(&["WARN", "what the source has now is refused", "solo: reading it panicked"]),
+        1
+    );
 
     script("kijker-3").on("check", |count| async move { assert!(count > 1, "in check") });
     source.set(solo("kijker-3"));
@@ -573,7 +635,8 @@ async fn events_that_are_lost_are_counted() {
         let name = format!("druk-{round}");
         source.set(solo(&name));
         eventually("it is moved", || {
-            script(&name).connected() == 1 && Arc::ptr_eq(&services.solo.client().script, &script(&name))
+            script(&name).connected() == 1
+                && Arc::ptr_eq(&services.solo.client().script, &script(&name))
         })
         .await;
     }

@@ -16,7 +16,9 @@ use backing_services_tests::hostile::{Hostile, Peer};
 use backing_services_tests::pki::{self, Authority, Leaf};
 use backing_services_tests::relay::{Flow, Relay};
 use backing_services_tests::{canary, journal};
-use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+};
 use lapin::types::FieldTable;
 
 #[derive(BackingServices)]
@@ -34,7 +36,11 @@ struct Hasty {
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
 struct Waived {
-    #[service(allow(superuser_account, reason = "the vendor ships one account", until = "2099-12-31"))]
+    #[service(allow(
+        superuser_account,
+        reason = "the vendor ships one account",
+        until = "2099-12-31"
+    ))]
     queue: Resource<Amqp>,
 }
 
@@ -66,7 +72,11 @@ fn violated(url: &str) -> Vec<&'static str> {
         Ok(()) => Vec::new(),
         Err(error) => {
             assert!(!error.to_string().contains("kX3"), "{error}");
-            error.findings().filter(|finding| finding.is_denied()).map(|finding| finding.rule().name).collect()
+            error
+                .findings()
+                .filter(|finding| finding.is_denied())
+                .map(|finding| finding.rule().name)
+                .collect()
         }
     }
 }
@@ -76,7 +86,10 @@ fn locators() {
     for (url, expected) in [
         ("amqps://shop:kX3-vR9_wQ1z@mq.example.com", ""),
         ("amqps://shop:kX3-vR9_wQ1z@mq.example.com:5671/shop", ""),
-        ("amqps://shop:kX3-vR9_wQ1z@[2001:db8::1]/%2F?heartbeat=30&channel_max=16&frame_max=65536&max_message=4096", ""),
+        (
+            "amqps://shop:kX3-vR9_wQ1z@[2001:db8::1]/%2F?heartbeat=30&channel_max=16&frame_max=65536&max_message=4096",
+            "",
+        ),
         ("amqp://shop:kX3-vR9_wQ1z@mq.example.com", "plaintext_scheme"),
         ("amqps://mq.example.com", "missing_credentials"),
         ("amqps://:kX3-vR9_wQ1z@mq.example.com", "missing_credentials"),
@@ -107,36 +120,65 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(tls.trust, TrustPosture::PrivateCa);
     assert_eq!(tls.certificate.subject, format!("CN={}", pki::SUBJECT));
     let version = SERVER.control(&["version"]);
-    assert_eq!(posture.server.as_ref().map(ToString::to_string), Some(format!("RabbitMQ {}", version.trim())));
+    assert_eq!(
+        posture.server.as_ref().map(ToString::to_string),
+        Some(format!("RabbitMQ {}", version.trim()))
+    );
     assert_eq!(posture.account.as_deref(), Some(USER));
     assert_eq!(posture.authentication.as_deref(), Some("password"));
     assert_eq!(posture.endpoint, format!("amqps://localhost:{}/", SERVER.port));
     // Debian's release is older than its makers care for.
-    assert!(rules(&posture.findings).iter().all(|rule| *rule == "unsupported_server"), "{:?}", posture.findings);
-    assert!(posture.remarks.iter().any(|remark| remark.contains("virtual host")), "{:?}", posture.remarks);
+    assert!(
+        rules(&posture.findings).iter().all(|rule| *rule == "unsupported_server"),
+        "{:?}",
+        posture.findings
+    );
+    assert!(
+        posture.remarks.iter().any(|remark| remark.contains("virtual host")),
+        "{:?}",
+        posture.remarks
+    );
 
     let channel = shop.queue.client().create_channel().await.unwrap();
-    channel.queue_declare("orders.new".into(), QueueDeclareOptions::default(), FieldTable::default()).await.unwrap();
+    channel
+        .queue_declare("orders.new".into(), QueueDeclareOptions::default(), FieldTable::default())
+        .await
+        .unwrap();
     channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
     let body = vec![7; 300_000];
-    let published =
-        channel.basic_publish("".into(), "orders.new".into(), BasicPublishOptions::default(), &body, Default::default());
+    let published = channel.basic_publish(
+        "".into(),
+        "orders.new".into(),
+        BasicPublishOptions::default(),
+        &body,
+        Default::default(),
+    );
     assert!(published.await.unwrap().await.unwrap().is_ack());
-    let message = channel.basic_get("orders.new".into(), BasicGetOptions { no_ack: true }).await.unwrap().unwrap();
+    let message = channel
+        .basic_get("orders.new".into(), BasicGetOptions { no_ack: true })
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(message.delivery.data, body, "of many frames");
     shop.queue.health().await.unwrap();
 
     let queues = SERVER.control(&["list_queues", "name"]);
     assert!(!queues.contains("probe."), "the probe leaves nothing: {queues}");
     shop.detach().await;
-    assert!(channel.basic_get("orders.new".into(), BasicGetOptions::default()).await.is_err(), "what is detached is closed");
+    assert!(
+        channel.basic_get("orders.new".into(), BasicGetOptions::default()).await.is_err(),
+        "what is detached is closed"
+    );
     assert!(canary::find(SERVER.log().as_bytes()).is_none());
     journal::assert_silent();
 }
 
 #[tokio::test]
 async fn detaching_leaves_no_connection() {
-    let shop: Shop = attach(&pairs(&as_user(SERVER.port, "vertrekker", PASSWORD, SERVER.authority.pem()))).await.unwrap();
+    let shop: Shop =
+        attach(&pairs(&as_user(SERVER.port, "vertrekker", PASSWORD, SERVER.authority.pem())))
+            .await
+            .unwrap();
     assert_eq!(SERVER.connections_of("vertrekker"), 1);
     shop.detach().await;
     SERVER.assert_no_connection_of("vertrekker");
@@ -149,21 +191,36 @@ async fn virtual_hosts() {
         variables[0].1 = format!("{}{path}", SERVER.locator());
         let shop: Shop = attach(&pairs(&variables)).await.unwrap();
         let expected = if path.ends_with("noord") { HOST } else { "/" };
-        assert_eq!(shop.queue.client().connection().await.unwrap().status().vhost().as_str(), expected);
+        assert_eq!(
+            shop.queue.client().connection().await.unwrap().status().vhost().as_str(),
+            expected
+        );
         shop.detach().await;
     }
     variables[0].1 = format!("{}/nergens", SERVER.locator());
     let error = refused::<Shop>(&pairs(&variables), SOON).await;
     assert_eq!(problems(&error), ["unavailable"]);
-    assert!(error.to_string().contains("no such virtual host") && !error.to_string().contains("nergens"), "{error}");
-    let nobody = refused::<Shop>(&pairs(&as_user(SERVER.port, "nergens", PASSWORD, SERVER.authority.pem())), SOON).await;
+    assert!(
+        error.to_string().contains("no such virtual host")
+            && !error.to_string().contains("nergens"),
+        "{error}"
+    );
+    let nobody = refused::<Shop>(
+        &pairs(&as_user(SERVER.port, "nergens", PASSWORD, SERVER.authority.pem())),
+        SOON,
+    )
+    .await;
     assert_eq!(problems(&nobody), ["unavailable"]);
 }
 
 #[tokio::test]
 async fn who_is_not_let_in() {
     for (user, password) in [(USER, WRONG_PASSWORD), ("niemand", PASSWORD)] {
-        let error = refused::<Shop>(&pairs(&as_user(SERVER.port, user, password, SERVER.authority.pem())), SOON).await;
+        let error = refused::<Shop>(
+            &pairs(&as_user(SERVER.port, user, password, SERVER.authority.pem())),
+            SOON,
+        )
+        .await;
         assert_eq!(problems(&error), ["not_admitted"], "{user}");
     }
 }
@@ -176,13 +233,21 @@ async fn an_administrator_is_refused() {
         ("lezer", PASSWORD, "may read everything"),
         ("schrijver", PASSWORD, "may write everything"),
     ] {
-        let error = refused::<Shop>(&pairs(&as_user(SERVER.port, user, password, SERVER.authority.pem())), SOON).await;
+        let error = refused::<Shop>(
+            &pairs(&as_user(SERVER.port, user, password, SERVER.authority.pem())),
+            SOON,
+        )
+        .await;
         assert_eq!(problems(&error), ["superuser_account"], "{user}");
         assert!(error.to_string().contains(power), "{error}");
     }
-    let shop: Waived = attach(&pairs(&as_user(SERVER.port, ADMIN, ADMIN_PASSWORD, SERVER.authority.pem()))).await.unwrap();
+    let shop: Waived =
+        attach(&pairs(&as_user(SERVER.port, ADMIN, ADMIN_PASSWORD, SERVER.authority.pem())))
+            .await
+            .unwrap();
     assert!(rules(&shop.queue.posture().findings).contains(&"superuser_account"));
-    let waived = shop.queue.posture().findings.iter().find_map(backing_services::Finding::waived_because);
+    let waived =
+        shop.queue.posture().findings.iter().find_map(backing_services::Finding::waived_because);
     assert_eq!(waived, Some("the vendor ships one account"));
     shop.detach().await;
 }
@@ -197,13 +262,17 @@ async fn a_client_certificate_logs_in() {
             ("SHOP_QUEUE_CLIENT_KEY", leaf.key.clone()),
         ]
     };
-    let shop: Shop = attach(&pairs(&login(&SERVER.authority.client("met_certificaat")))).await.unwrap();
+    let shop: Shop =
+        attach(&pairs(&login(&SERVER.authority.client("met_certificaat")))).await.unwrap();
     assert_eq!(shop.queue.posture().authentication.as_deref(), Some("client certificate"));
     shop.detach().await;
     let unknown = refused::<Shop>(&pairs(&login(&SERVER.authority.client("niemand"))), SOON).await;
     assert_eq!(problems(&unknown), ["not_admitted"]);
     let self_made = Authority::new("the tests' authority").client("met_certificaat");
-    assert_eq!(problems(&refused::<Shop>(&pairs(&login(&self_made)), SOON).await), ["not_admitted"]);
+    assert_eq!(
+        problems(&refused::<Shop>(&pairs(&login(&self_made)), SOON).await),
+        ["not_admitted"]
+    );
 }
 
 #[tokio::test]
@@ -216,7 +285,11 @@ async fn wrong_authority() {
 
 #[tokio::test]
 async fn plaintext_only() {
-    let error = refused::<Shop>(&pairs(&as_user(SERVER.plain_port, USER, PASSWORD, SERVER.authority.pem())), SOON).await;
+    let error = refused::<Shop>(
+        &pairs(&as_user(SERVER.plain_port, USER, PASSWORD, SERVER.authority.pem())),
+        SOON,
+    )
+    .await;
     assert_eq!(problems(&error), ["obsolete_tls"]);
     assert!(error.to_string().contains("does not speak TLS"), "{error}");
 }
@@ -229,8 +302,14 @@ async fn values_come_from_files_and_parts() {
         ("SHOP_QUEUE_PORT", SERVER.port.to_string()),
         ("SHOP_QUEUE_DATABASE", HOST.to_owned()),
         ("SHOP_QUEUE_USER", USER.to_owned()),
-        ("SHOP_QUEUE_PASSWORD_FILE", folder.write("password", &format!("{PASSWORD}\n")).display().to_string()),
-        ("SHOP_QUEUE_CA_FILE", folder.write("ca.pem", &SERVER.authority.pem()).display().to_string()),
+        (
+            "SHOP_QUEUE_PASSWORD_FILE",
+            folder.write("password", &format!("{PASSWORD}\n")).display().to_string(),
+        ),
+        (
+            "SHOP_QUEUE_CA_FILE",
+            folder.write("ca.pem", &SERVER.authority.pem()).display().to_string(),
+        ),
     ];
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     shop.detach().await;
@@ -239,18 +318,22 @@ async fn values_come_from_files_and_parts() {
 #[tokio::test]
 async fn nobody_listens() {
     let port = backing_services_tests::port::free();
-    let error = refused::<Shop>(&pairs(&as_user(port, USER, PASSWORD, SERVER.authority.pem())), SOON).await;
+    let error =
+        refused::<Shop>(&pairs(&as_user(port, USER, PASSWORD, SERVER.authority.pem())), SOON).await;
     assert_eq!(problems(&error), ["unreachable"]);
 }
 
 #[tokio::test]
 async fn it_says_when_the_network_is_away_and_comes_back() {
     let relay = Relay::to(SERVER.port);
-    let shop: Shop = attach(&pairs(&as_user(relay.port, USER, PASSWORD, SERVER.authority.pem()))).await.unwrap();
+    let shop: Shop =
+        attach(&pairs(&as_user(relay.port, USER, PASSWORD, SERVER.authority.pem()))).await.unwrap();
     assert_eq!(relay.accepted(), 1, "one connection, and no other before it");
     relay.set(Flow::Silent);
     let begin = Instant::now();
-    let Err(Refusal::Failure(failure)) = shop.queue.health().await else { panic!("it is not well") };
+    let Err(Refusal::Failure(failure)) = shop.queue.health().await else {
+        panic!("it is not well")
+    };
     assert_eq!(failure.kind(), FailureKind::TimedOut);
     assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
 
@@ -287,7 +370,9 @@ async fn an_attempt_to_connect_again_is_bounded_and_outlives_its_call() {
     lose().await;
     relay.set(Flow::Silent);
     let client = shop.queue.client();
-    assert!(tokio::time::timeout(Duration::from_millis(300), client.create_channel()).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), client.create_channel()).await.is_err()
+    );
     assert_eq!(relay.accepted(), 2);
     relay.set(Flow::Open);
     client.create_channel().await.unwrap();
@@ -303,7 +388,9 @@ async fn an_attempt_to_connect_again_is_bounded_and_outlives_its_call() {
     // Detaching ends an attempt, and does not wait for it.
     relay.set(Flow::Silent);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(tokio::time::timeout(Duration::from_millis(300), client.create_channel()).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), client.create_channel()).await.is_err()
+    );
     drop(client);
     let begin = Instant::now();
     shop.detach().await;
@@ -314,7 +401,9 @@ async fn an_attempt_to_connect_again_is_bounded_and_outlives_its_call() {
 #[tokio::test]
 async fn a_server_that_stops_and_then_has_another_password() {
     let mut server = server::Amqp::start();
-    let shop: Shop = attach(&pairs(&as_user(server.port, USER, PASSWORD, server.authority.pem()))).await.unwrap();
+    let shop: Shop = attach(&pairs(&as_user(server.port, USER, PASSWORD, server.authority.pem())))
+        .await
+        .unwrap();
     shop.queue.health().await.unwrap();
     server.stop();
     let refusal = shop.queue.health().await.unwrap_err();
@@ -375,7 +464,11 @@ fn nested(depth: usize) -> Vec<u8> {
 }
 
 fn start(properties: &[u8], mechanisms: &str) -> Vec<u8> {
-    method(0, (10, 10), &[&[0, 9][..], &long(properties), &long(mechanisms.as_bytes()), &long(b"en_US")].concat())
+    method(
+        0,
+        (10, 10),
+        &[&[0, 9][..], &long(properties), &long(mechanisms.as_bytes()), &long(b"en_US")].concat(),
+    )
 }
 
 fn good_start() -> Vec<u8> {
@@ -383,12 +476,17 @@ fn good_start() -> Vec<u8> {
 }
 
 fn start_of(product: &str) -> Vec<u8> {
-    let properties = [entry("product", b'S', product.as_bytes()), entry("version", b'S', b"4.1.0")].concat();
+    let properties =
+        [entry("product", b'S', product.as_bytes()), entry("version", b'S', b"4.1.0")].concat();
     start(&properties, "AMQPLAIN PLAIN EXTERNAL")
 }
 
 fn tune(channels: u16, frame: u32, heartbeat: u16) -> Vec<u8> {
-    method(0, (10, 30), &[&channels.to_be_bytes()[..], &frame.to_be_bytes(), &heartbeat.to_be_bytes()].concat())
+    method(
+        0,
+        (10, 30),
+        &[&channels.to_be_bytes()[..], &frame.to_be_bytes(), &heartbeat.to_be_bytes()].concat(),
+    )
 }
 
 /// `Connection.Close` or `Channel.Close`.
@@ -417,7 +515,11 @@ async fn next(peer: &mut Peer, bytes: &mut Vec<u8>) -> io::Result<(u16, (u16, u1
 }
 
 /// A server that lets everybody in and refuses everything, but for what `odd` says to a method.
-async fn serve(peer: Peer, tune: Vec<u8>, odd: impl Fn(u16, (u16, u16)) -> Option<Vec<u8>>) -> io::Result<Option<Peer>> {
+async fn serve(
+    peer: Peer,
+    tune: Vec<u8>,
+    odd: impl Fn(u16, (u16, u16)) -> Option<Vec<u8>>,
+) -> io::Result<Option<Peer>> {
     serve_as(good_start(), peer, tune, odd).await
 }
 
@@ -474,8 +576,12 @@ async fn a_real_server_s_certificates_that_do_not_pass() {
     ]
     .map(|(leaf, expected)| {
         tokio::spawn(async move {
-            let start =
-                move || server::Amqp::with(Authority::new("unused"), &server::Options { leaf, client_ca: AUTHORITY.pem() });
+            let start = move || {
+                server::Amqp::with(
+                    Authority::new("unused"),
+                    &server::Options { leaf, client_ca: AUTHORITY.pem() },
+                )
+            };
             let server = tokio::task::spawn_blocking(start).await.expect("a server");
             let variables = as_user(server.port, USER, PASSWORD, AUTHORITY.pem());
             let error = refused::<Shop>(&pairs(&variables), SOON).await;
@@ -540,7 +646,10 @@ async fn servers_that_never_answer() {
         });
         let begin = Instant::now();
         let error = refused::<Hasty>(&pairs(&pretended(&hostile)), Duration::from_secs(4)).await;
-        assert!(begin.elapsed() >= Duration::from_millis(1900), "it has the time that it was given");
+        assert!(
+            begin.elapsed() >= Duration::from_millis(1900),
+            "it has the time that it was given"
+        );
         assert_eq!(problems(&error), ["timed_out"], "{step}");
         // The driver's thread does not wait on.
         hostile.assert_all_closed().await;
@@ -550,15 +659,30 @@ async fn servers_that_never_answer() {
 
 #[tokio::test]
 async fn what_a_server_asks_for_makes_nothing_larger() {
-    for (channels, frame, heartbeat) in [(0, 0, 0), (u16::MAX, u32::MAX, u16::MAX), (1, 1, 1), (7, 4096, 10)] {
-        let hostile = Hostile::start(move |peer| serve(peer, tune(channels, frame, heartbeat), |_, _| None));
+    for (channels, frame, heartbeat) in
+        [(0, 0, 0), (u16::MAX, u32::MAX, u16::MAX), (1, 1, 1), (7, 4096, 10)]
+    {
+        let hostile =
+            Hostile::start(move |peer| serve(peer, tune(channels, frame, heartbeat), |_, _| None));
         match attach::<Shop>(&pairs(&pretended(&hostile))).await {
             Ok(shop) => {
                 let connection = shop.queue.client().connection().await.unwrap();
                 let configuration = connection.configuration();
-                assert!((4096..=131_072).contains(&configuration.frame_max()), "{}", configuration.frame_max());
-                assert!((1..=2047).contains(&configuration.channel_max()), "{}", configuration.channel_max());
-                assert!((1..=60).contains(&configuration.heartbeat()), "{}", configuration.heartbeat());
+                assert!(
+                    (4096..=131_072).contains(&configuration.frame_max()),
+                    "{}",
+                    configuration.frame_max()
+                );
+                assert!(
+                    (1..=2047).contains(&configuration.channel_max()),
+                    "{}",
+                    configuration.channel_max()
+                );
+                assert!(
+                    (1..=60).contains(&configuration.heartbeat()),
+                    "{}",
+                    configuration.heartbeat()
+                );
                 drop(connection);
                 shop.detach().await;
             }
@@ -600,16 +724,30 @@ async fn what_comes_instead_of_a_greeting() {
         });
         let error = refused::<Shop>(&pairs(&pretended(&hostile)), SOON).await;
         let liked = expected.is_empty();
-        assert_eq!(problems(&error), [if liked { "not_admitted" } else { expected }], "{}", said.escape_ascii());
+        assert_eq!(
+            problems(&error),
+            [if liked { "not_admitted" } else { expected }],
+            "{}",
+            said.escape_ascii()
+        );
         hostile.assert_all_closed().await;
         assert_nothing_in_the_clear(&hostile);
-        assert_eq!(hostile.heard().iter().any(|heard| canary::find(&heard.secret).is_some()), liked, "{}", said.escape_ascii());
+        assert_eq!(
+            hostile.heard().iter().any(|heard| canary::find(&heard.secret).is_some()),
+            liked,
+            "{}",
+            said.escape_ascii()
+        );
     }
 }
 
 #[tokio::test]
 async fn what_comes_instead_of_an_answer() {
-    let deep = frame(2, 1, &[&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0x20, 0][..], &long(&nested(15_000))].concat());
+    let deep = frame(
+        2,
+        1,
+        &[&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0x20, 0][..], &long(&nested(15_000))].concat(),
+    );
     let huge = frame(2, 1, &[0, 60, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0]);
     let got = method(1, (60, 71), &[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
     let (login, delete, get) = ((10, 11), (50, 40), (60, 70));
@@ -624,7 +762,12 @@ async fn what_comes_instead_of_an_answer() {
         ("no end", login, [&tune(0, 0, 0)[..tune(0, 0, 0).len() - 1], &[0]].concat(), "protocol"),
         ("an error in the probe", delete, close(1, 506, "RESOURCE_ERROR"), "unavailable"),
         ("yes", delete, method(1, (50, 41), &[0, 0, 0, 0]), "superuser_account"),
-        ("what only a client says", delete, method(1, (50, 10), &[0, 0, 1, b'q', 0, 0, 0, 0, 0]), "protocol"),
+        (
+            "what only a client says",
+            delete,
+            method(1, (50, 10), &[0, 0, 1, b'q', 0, 0, 0, 0, 0]),
+            "protocol",
+        ),
         ("tables in tables", get, [got.clone(), deep.clone()].concat(), "protocol"),
         ("a message without end", get, [got.clone(), huge.clone()].concat(), "protocol"),
     ] {
@@ -633,7 +776,10 @@ async fn what_comes_instead_of_an_answer() {
             let said = script.clone();
             serve(peer, tune(0, 131_072, 60), move |channel, id| {
                 // Each question has a channel of its own.
-                let said = said.iter().enumerate().map(|(at, byte)| if id != login && at == 2 { channel as u8 } else { *byte });
+                let said = said
+                    .iter()
+                    .enumerate()
+                    .map(|(at, byte)| if id != login && at == 2 { channel as u8 } else { *byte });
                 (id == at).then(|| said.collect())
             })
         });
@@ -670,13 +816,22 @@ struct Needy {
 #[tokio::test]
 async fn a_broker_that_is_not_rabbitmq_is_not_tried() {
     for product in ["LavinMQ", "Apache Qpid", "rabbitmq", "RabbitMQ ", ""] {
-        let hostile = Hostile::start(move |peer| serve_as(start_of(product), peer, tune(0, 131_072, 60), |_, _| None));
+        let hostile = Hostile::start(move |peer| {
+            serve_as(start_of(product), peer, tune(0, 131_072, 60), |_, _| None)
+        });
         let shop: Shop = attach(&pairs(&pretended(&hostile))).await.unwrap();
         let posture = shop.queue.posture();
         let says = |what: &str| posture.remarks.iter().any(|remark| remark.contains(what));
-        assert!(says("the account's privileges are not seen") && !says("only this one was tried"), "{:?}", posture.remarks);
+        assert!(
+            says("the account's privileges are not seen") && !says("only this one was tried"),
+            "{:?}",
+            posture.remarks
+        );
         assert!(posture.privileges.is_empty(), "{:?}", posture.privileges);
-        assert_eq!(posture.server.as_ref().map(ToString::to_string), Some(format!("{} 4.1.0", product)));
+        assert_eq!(
+            posture.server.as_ref().map(ToString::to_string),
+            Some(format!("{} 4.1.0", product))
+        );
         let (login, tuned, open) = ((10, 11), (10, 31), (10, 40));
         assert_eq!(methods(&hostile.heard()[0].secret), [login, tuned, open], "{product}");
         shop.detach().await;
@@ -688,12 +843,21 @@ async fn a_broker_that_is_not_rabbitmq_is_not_tried() {
         assert!(error.to_string().contains("the broker is not RabbitMQ"), "{error}");
         hostile.assert_all_closed().await;
         let sent = methods(&hostile.heard()[1].secret);
-        assert!(sent.starts_with(&[login, tuned, open]) && sent.iter().all(|(class, _)| *class == 10), "{sent:?}");
+        assert!(
+            sent.starts_with(&[login, tuned, open]) && sent.iter().all(|(class, _)| *class == 10),
+            "{sent:?}"
+        );
     }
     // And RabbitMQ is.
     let hostile = Hostile::start(|peer| serve(peer, tune(0, 131_072, 60), |_, _| None));
     let shop: Shop = attach(&pairs(&pretended(&hostile))).await.unwrap();
-    assert!(shop.queue.posture().remarks.iter().any(|remark| remark.contains("only this one was tried")));
+    assert!(
+        shop.queue
+            .posture()
+            .remarks
+            .iter()
+            .any(|remark| remark.contains("only this one was tried"))
+    );
     let sent = methods(&hostile.heard()[0].secret);
     for asked in [(50, 40), (50, 20), (60, 70)] {
         assert!(sent.contains(&asked), "{sent:?}");

@@ -15,7 +15,9 @@ use lapin::types::FieldTable;
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
 struct Shop {
-    #[service(needs = "CONFIGURE, READ ON QUEUE stock; CONFIGURE, WRITE, READ ON PREFIX shop.; WRITE ON EXCHANGE amq.default")]
+    #[service(
+        needs = "CONFIGURE, READ ON QUEUE stock; CONFIGURE, WRITE, READ ON PREFIX shop.; WRITE ON EXCHANGE amq.default"
+    )]
     queue: Resource<Amqp>,
 }
 
@@ -67,20 +69,36 @@ async fn grants_create_exactly_that_account() {
     assert_eq!(
         posture.privileges,
         [
-            "CONFIGURE ON QUEUE stock", "READ ON QUEUE stock", "CONFIGURE ON PREFIX shop.", "WRITE ON PREFIX shop.",
-            "READ ON PREFIX shop.", "WRITE ON EXCHANGE amq.default"
+            "CONFIGURE ON QUEUE stock", "READ ON QUEUE stock", "CONFIGURE ON PREFIX shop.",
+            "WRITE ON PREFIX shop.", "READ ON PREFIX shop.", "WRITE ON EXCHANGE amq.default"
         ]
     );
     let channel = shop.queue.client().create_channel().await.unwrap();
     for queue in ["stock", "shop.new"] {
-        channel.queue_declare(queue.into(), QueueDeclareOptions::default(), FieldTable::default()).await.unwrap();
-        channel.basic_publish("".into(), queue.into(), BasicPublishOptions::default(), b"x", Default::default()).await.unwrap();
+        channel
+            .queue_declare(queue.into(), QueueDeclareOptions::default(), FieldTable::default())
+            .await
+            .unwrap();
+        channel
+            .basic_publish(
+                "".into(),
+                queue.into(),
+                BasicPublishOptions::default(),
+                b"x",
+                Default::default(),
+            )
+            .await
+            .unwrap();
     }
     // Trying takes no message, and gives none back.
     let again = attached("shop_queue", "").await;
     again.detach().await;
     for queue in ["stock", "shop.new"] {
-        let message = channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await.unwrap().expect("it is there");
+        let message = channel
+            .basic_get(queue.into(), BasicGetOptions { no_ack: true })
+            .await
+            .unwrap()
+            .expect("it is there");
         assert!(!message.delivery.redelivered, "{queue}");
     }
     assert!(!SERVER.control(&["list_queues", "name"]).contains("probe."));
@@ -92,12 +110,25 @@ async fn one_privilege_more_and_one_less() {
     let name = "wisselaar";
     grant(name, None);
     let (stock, shop) = ("^stock$", r"^shop\.");
-    let good = [format!("{stock}|{shop}"), format!(r"{shop}|^amq\.default$"), format!("{stock}|{shop}")];
+    let good =
+        [format!("{stock}|{shop}"), format!(r"{shop}|^amq\.default$"), format!("{stock}|{shop}")];
     let good = good.each_ref().map(String::as_str);
     for (permissions, rule, named) in [
-        ([good[0], &format!("{}|^stock$", good[1]), good[2]], "excess_privileges", "WRITE ON QUEUE stock"),
-        ([good[0], &format!("{}|^stock", good[1]), good[2]], "excess_privileges", "WRITE ON QUEUE stock; WRITE ON PREFIX stock"),
-        ([good[0], good[1], &format!(r"{}|shop\.", good[2])], "excess_privileges", "READ ON every name that contains shop."),
+        (
+            [good[0], &format!("{}|^stock$", good[1]), good[2]],
+            "excess_privileges",
+            "WRITE ON QUEUE stock",
+        ),
+        (
+            [good[0], &format!("{}|^stock", good[1]), good[2]],
+            "excess_privileges",
+            "WRITE ON QUEUE stock; WRITE ON PREFIX stock",
+        ),
+        (
+            [good[0], good[1], &format!(r"{}|shop\.", good[2])],
+            "excess_privileges",
+            "READ ON every name that contains shop.",
+        ),
         (
             [good[0], good[1], &format!("{}|amq.default$", good[2])],
             "excess_privileges",
@@ -110,9 +141,15 @@ async fn one_privilege_more_and_one_less() {
             "missing_privileges",
             "CONFIGURE ON QUEUE stock; READ ON QUEUE stock; CONFIGURE ON PREFIX shop.; WRITE ON PREFIX shop.; READ ON PREFIX shop.; WRITE ON EXCHANGE amq.default",
         ),
-        ([good[0], ".*", good[2]], "superuser_account", "in its virtual host it may write everything"),
+        (
+            [good[0], ".*", good[2]],
+            "superuser_account",
+            "in its virtual host it may write everything",
+        ),
     ] {
-        let _ = SERVER.control(&["set_permissions", "-p", "/", name, permissions[0], permissions[1], permissions[2]]);
+        let _ = SERVER.control(&[
+            "set_permissions", "-p", "/", name, permissions[0], permissions[1], permissions[2],
+        ]);
         let (message, remedy) = only(name, rule).await;
         assert!(message.ends_with(named), "{permissions:?}: {message}");
         let statement = remedy.trim_start_matches('`').split('`').next().unwrap();
@@ -127,7 +164,9 @@ async fn nobody_logs_in_without_a_password_and_awkward_names_round_trip() {
     let _ = SERVER.shell(&grants.to_string());
     let error = refused::<Shop>(&pairs(&variables("zonder", "")), SOON).await;
     assert_eq!(problems(&error), ["not_admitted"]);
-    for (name, host, encoded) in [("Wie's \"daar\"", "/", "Wie%27s%20%22daar%22"), ("-select", server::HOST, "-select")] {
+    for (name, host, encoded) in
+        [("Wie's \"daar\"", "/", "Wie%27s%20%22daar%22"), ("-select", server::HOST, "-select")]
+    {
         grant(name, Some(host));
         attached(encoded, &host.replace('/', "%2F")).await.detach().await;
     }

@@ -28,7 +28,8 @@ struct Needy {
 
 /// What the driver has logged at `warn` or `error`.
 fn complaints() -> Vec<String> {
-    let is_complaint = |line: &&str| (line.contains("ERROR") || line.contains("WARN")) && line.contains("lapin");
+    let is_complaint =
+        |line: &&str| (line.contains("ERROR") || line.contains("WARN")) && line.contains("lapin");
     journal::text().lines().filter(is_complaint).map(str::to_owned).collect()
 }
 
@@ -43,7 +44,11 @@ async fn trying_an_account_writes_nothing_into_the_applications_log() {
     let pairs: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let shop: Shop = attach(&pairs).await.unwrap();
     let needy: Needy = attach(&pairs).await.unwrap();
-    assert!(needy.queue.posture().privileges.contains(&"READ ON PREFIX orders".to_owned()), "{:?}", needy.queue.posture());
+    assert!(
+        needy.queue.posture().privileges.contains(&"READ ON PREFIX orders".to_owned()),
+        "{:?}",
+        needy.queue.posture()
+    );
     assert!(server.log().contains("access to queue 'probe."), "it was tried, and refused");
     assert!(journal::text().contains("lapin"), "the driver is heard");
     assert_eq!(complaints(), [""; 0]);

@@ -77,7 +77,10 @@ impl World {
             ("SHOP_SESSIONS_PASSWORD", PASSWORD.to_owned()),
             ("SHOP_SESSIONS_CA", self.redis.authority.pem()),
             ("SHOP_STRIPE_KEY", PASSWORD.to_owned()),
-            ("SHOP_ARCHIVE_NOTES_URL", format!("sqlite://{}/notes.db", self.folder.path().display())),
+            (
+                "SHOP_ARCHIVE_NOTES_URL",
+                format!("sqlite://{}/notes.db", self.folder.path().display()),
+            ),
             ("SHOP_ARCHIVE_COPIES_URL", self.orders(POSTGRES.port)),
             ("SHOP_ARCHIVE_COPIES_PASSWORD", PASSWORD.to_owned()),
             ("SHOP_ARCHIVE_COPIES_CA", POSTGRES.authority.pem()),
@@ -111,11 +114,20 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
 async fn everything_attaches_works_and_detaches() {
     let world = World::new("alles");
     let shop: Shop = attach(&pairs(&world.variables())).await.unwrap();
-    let names: Vec<_> = shop.resources().iter().map(|resource| (resource.name().to_owned(), resource.service())).collect();
+    let names: Vec<_> = shop
+        .resources()
+        .iter()
+        .map(|resource| (resource.name().to_owned(), resource.service()))
+        .collect();
     assert_eq!(
         names,
-        [("orders", "PostgreSQL"), ("sessions", "Redis"), ("archive.notes", "SQLite"), ("archive.copies", "PostgreSQL")]
-            .map(|(name, service)| (name.to_owned(), service))
+        [
+            ("orders", "PostgreSQL"),
+            ("sessions", "Redis"),
+            ("archive.notes", "SQLite"),
+            ("archive.copies", "PostgreSQL")
+        ]
+        .map(|(name, service)| (name.to_owned(), service))
     );
     assert!(shop.cache.is_none());
     assert_eq!(shop.port, 8080);
@@ -137,7 +149,11 @@ async fn an_optional_resource_is_attached_where_it_is_there() {
     let world = World::new("keuze");
     let locator = world.redis.locator();
     let ca = world.redis.authority.pem();
-    let changes = [("SHOP_CACHE_URL", locator.as_str()), ("SHOP_CACHE_PASSWORD", PASSWORD), ("SHOP_CACHE_CA", &ca)];
+    let changes = [
+        ("SHOP_CACHE_URL", locator.as_str()),
+        ("SHOP_CACHE_PASSWORD", PASSWORD),
+        ("SHOP_CACHE_CA", &ca),
+    ];
     let shop: Shop = attach(&pairs(&world.with(&changes))).await.unwrap();
     assert_eq!(shop.resources().len(), 5);
     shop.cache.as_ref().unwrap().health().await.unwrap();
@@ -145,7 +161,11 @@ async fn an_optional_resource_is_attached_where_it_is_there() {
     world.assert_detached().await;
 
     // Where it is there and does not let us in, that is an error like any other.
-    let changes = [("SHOP_CACHE_URL", locator.as_str()), ("SHOP_CACHE_PASSWORD", WRONG_PASSWORD), ("SHOP_CACHE_CA", &ca)];
+    let changes = [
+        ("SHOP_CACHE_URL", locator.as_str()),
+        ("SHOP_CACHE_PASSWORD", WRONG_PASSWORD),
+        ("SHOP_CACHE_CA", &ca),
+    ];
     let error = refused::<Shop>(&pairs(&world.with(&changes)), SOON).await;
     assert_eq!(problems(&error), ["not_admitted"]);
     world.assert_detached().await;
@@ -165,7 +185,10 @@ async fn where_half_of_them_fail_the_others_are_detached() {
     assert_eq!(problems(&error), ["not_admitted", "not_admitted"]);
     let fields: Vec<_> = error.failures().map(|failure| failure.field().to_owned()).collect();
     assert_eq!(fields, ["sessions", "archive.copies"], "in declaration order");
-    assert!(error.to_string().starts_with("`Shop` was not attached: 2 problems in 2 of 7 fields"), "{error}");
+    assert!(
+        error.to_string().starts_with("`Shop` was not attached: 2 problems in 2 of 7 fields"),
+        "{error}"
+    );
     assert!(relay.accepted() > 0, "what was good was attached");
     assert!(world.folder.path().join("notes.db").exists(), "what was good was attached");
     world.assert_detached().await;
@@ -204,12 +227,16 @@ async fn all_share_one_deadline() {
         variables.push((format!("SHOP_{name}_PASSWORD"), PASSWORD.to_owned()));
         variables.push((format!("SHOP_{name}_CA"), POSTGRES.authority.pem()));
     }
-    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let variables: Vec<_> =
+        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let begin = Instant::now();
     let error = refused::<Hasty>(&variables, Duration::from_secs(3)).await;
     assert!(begin.elapsed() >= Duration::from_secs(2));
     assert_eq!(problems(&error), ["timed_out"; 3]);
-    assert_eq!(error.failures().map(|failure| failure.field().to_owned()).collect::<Vec<_>>(), ["orders", "sessions", "copies"]);
+    assert_eq!(
+        error.failures().map(|failure| failure.field().to_owned()).collect::<Vec<_>>(),
+        ["orders", "sessions", "copies"]
+    );
     assert_eq!(silent.heard().len(), 3, "each has begun");
     silent.assert_all_closed().await;
 }
@@ -221,7 +248,9 @@ async fn dropping_the_attempt_leaves_nothing_open() {
     let pairs = pairs(&variables);
     let mut done = 0;
     for step in 0..16 {
-        if let Ok(attached) = tokio::time::timeout(Duration::from_millis(step * 8), attach::<Shop>(&pairs)).await {
+        if let Ok(attached) =
+            tokio::time::timeout(Duration::from_millis(step * 8), attach::<Shop>(&pairs)).await
+        {
             done += 1;
             attached.unwrap().detach().await;
         }
@@ -238,7 +267,10 @@ async fn detaching_waits_for_what_is_in_flight() {
     let orders = shop.orders.clone();
     let working = tokio::spawn(async move {
         let client = orders.client();
-        sqlx::query("SELECT pg_sleep(0.5), 7").fetch_one(&*client).await.map(|row| row.get::<i32, _>(1))
+        sqlx::query("SELECT pg_sleep(0.5), 7")
+            .fetch_one(&*client)
+            .await
+            .map(|row| row.get::<i32, _>(1))
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
     let begin = Instant::now();
@@ -253,7 +285,8 @@ async fn detaching_waits_for_what_is_in_flight() {
 async fn a_detached_resource_says_so_and_does_not_come_back() {
     let world = World::new("weg");
     let shop: Shop = attach(&pairs(&world.variables())).await.unwrap();
-    let (orders, sessions, notes) = (shop.orders.clone(), shop.sessions.clone(), shop.archive.notes.clone());
+    let (orders, sessions, notes) =
+        (shop.orders.clone(), shop.sessions.clone(), shop.archive.notes.clone());
     shop.detach().await;
     for refusal in [orders.health().await, sessions.health().await, notes.health().await] {
         canary::assert_error_silent(&refusal.unwrap_err());
@@ -269,7 +302,8 @@ async fn checking_opens_no_connection() {
     let (to_postgres, to_redis) = (Relay::to(POSTGRES.port), Relay::to(world.redis.port));
     let orders = world.orders(to_postgres.port);
     let sessions = format!("rediss://{}@localhost:{}", redis::USER, to_redis.port);
-    let variables = world.with(&[("DATABASE_URL", orders.as_str()), ("SHOP_SESSIONS_URL", &sessions)]);
+    let variables =
+        world.with(&[("DATABASE_URL", orders.as_str()), ("SHOP_SESSIONS_URL", &sessions)]);
     Shop::check(&backing_services::Environment::from_iter(pairs(&variables))).unwrap();
     assert_eq!((to_postgres.accepted(), to_redis.accepted()), (0, 0));
     assert!(!world.folder.path().join("notes.db").exists());

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use backing_services::posture::ClientCertificatePosture;
 use backing_services::stores::Etcd;
-use backing_services::{Amqp, BackingServices, Environment, Https, MySql, Nats, Postgres, Redis, Resource, Smtp, TokioPostgres};
+use backing_services::{
+    Amqp, BackingServices, Environment, Https, MySql, Nats, Postgres, Redis, Resource, Smtp,
+    TokioPostgres,
+};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::hostile::{Asking, Hostile, Peer, mysql};
@@ -112,7 +115,9 @@ fn postgresql(client_ca: bool) -> postgres::Postgres {
     let cert = if client_ca { "hostssl all met_certificaat all cert\n" } else { "" };
     options.hba = format!("{cert}hostssl all zonder_bewijs all trust\n");
     let server = postgres::Postgres::with(authority, &options);
-    server.sql(&format!("CREATE ROLE met_certificaat LOGIN; CREATE ROLE zonder_bewijs LOGIN PASSWORD '{PASSWORD}';"));
+    server.sql(&format!(
+        "CREATE ROLE met_certificaat LOGIN; CREATE ROLE zonder_bewijs LOGIN PASSWORD '{PASSWORD}';"
+    ));
     server
 }
 
@@ -131,7 +136,11 @@ async fn postgresql_with_trust_and_no_client_ca_is_refused() {
 
     // A waiver lets it in, and nothing is made of it: nothing has proven who this is.
     let shop: LenientPostgres = login.attach().await;
-    let expected = (Some("nothing".to_owned()), ClientCertificatePosture::NotRequested, vec!["weak_authentication"]);
+    let expected = (
+        Some("nothing".to_owned()),
+        ClientCertificatePosture::NotRequested,
+        vec!["weak_authentication"],
+    );
     assert_eq!(says!(shop), expected);
     shop.detach().await;
     let shop: LenientTokioPostgres = login.attach().await;
@@ -164,7 +173,10 @@ async fn a_certificate_is_no_proof_of_a_password() {
     assert_eq!(login.refused::<OnPostgres>().await, ["weak_authentication"]);
     assert_eq!(login.refused::<OnTokioPostgres>().await, ["weak_authentication"]);
     let shop: LenientPostgres = login.attach().await;
-    assert_eq!(says!(shop), (Some("nothing".to_owned()), ClientCertificatePosture::Sent, vec!["weak_authentication"]));
+    assert_eq!(
+        says!(shop),
+        (Some("nothing".to_owned()), ClientCertificatePosture::Sent, vec!["weak_authentication"])
+    );
     shop.detach().await;
 }
 
@@ -185,7 +197,10 @@ async fn an_account_of_mariadb_without_a_password_logs_in_by_certificate() {
         if asks {
             let shop: OnMySql = login.attach().await;
             let (authentication, certificate, _) = says!(shop);
-            assert_eq!((authentication.as_deref(), certificate), (Some(CERTIFICATE), ClientCertificatePosture::Sent));
+            assert_eq!(
+                (authentication.as_deref(), certificate),
+                (Some(CERTIFICATE), ClientCertificatePosture::Sent)
+            );
             shop.detach().await;
         } else {
             // Without an authority, it asks all the same, and then accepts no certificate at all.
@@ -201,11 +216,15 @@ async fn redis_that_lets_strangers_in_says_that_nothing_logged_in() {
     let mut options = redis::Options::tls(authority.server());
     options.lets_strangers_in = true;
     let server = redis::Redis::with(authority, &options);
-    let login = Login::new(format!("rediss://localhost:{}", server.port), &server.authority, "shop");
+    let login =
+        Login::new(format!("rediss://localhost:{}", server.port), &server.authority, "shop");
     assert_eq!(login.refused::<OnRedis>().await, ["weak_authentication"]);
     let shop: LenientRedis = login.attach().await;
     let (authentication, certificate, rules) = says!(shop);
-    assert_eq!((authentication.as_deref(), certificate), (Some("nothing"), ClientCertificatePosture::NotRequested));
+    assert_eq!(
+        (authentication.as_deref(), certificate),
+        (Some("nothing"), ClientCertificatePosture::NotRequested)
+    );
     assert_eq!(rules.iter().filter(|rule| **rule == "weak_authentication").count(), 1);
     shop.detach().await;
 }
@@ -218,7 +237,10 @@ async fn https_is_refused_if_the_server_does_not_ask_and_attaches_if_it_does() {
         assert_eq!(login.refused::<OnHttps>().await, ["weak_authentication"], "{query}");
         assert!(server.requests().is_empty(), "nothing was asked of it");
         let shop: LenientHttps = login.attach().await;
-        assert_eq!(says!(shop), (None, ClientCertificatePosture::NotRequested, vec!["weak_authentication"]));
+        assert_eq!(
+            says!(shop),
+            (None, ClientCertificatePosture::NotRequested, vec!["weak_authentication"])
+        );
         shop.detach().await;
 
         let server = https::Https::asking(Authority::new("the tests' authority"), Asking::ForAny);
@@ -235,7 +257,10 @@ async fn smtp_is_refused_if_the_server_does_not_ask_and_attaches_if_it_does() {
     let login = Login::new(server.locator(), &server.authority, "shop");
     assert_eq!(login.refused::<OnSmtp>().await, ["weak_authentication"]);
     let shop: LenientSmtp = login.attach().await;
-    assert_eq!(says!(shop), (None, ClientCertificatePosture::NotRequested, vec!["weak_authentication"]));
+    assert_eq!(
+        says!(shop),
+        (None, ClientCertificatePosture::NotRequested, vec!["weak_authentication"])
+    );
     shop.detach().await;
 
     let server = smtp::Smtp::asking_for_certificates();
@@ -245,7 +270,10 @@ async fn smtp_is_refused_if_the_server_does_not_ask_and_attaches_if_it_does() {
     shop.detach().await;
     // With a password it is the password that logs in.
     let shop: OnSmtp = login.with_password(PASSWORD).attach().await;
-    assert_eq!(says!(shop), (Some("AUTH PLAIN".to_owned()), ClientCertificatePosture::Sent, vec![]));
+    assert_eq!(
+        says!(shop),
+        (Some("AUTH PLAIN".to_owned()), ClientCertificatePosture::Sent, vec![])
+    );
     shop.detach().await;
 }
 
@@ -261,7 +289,8 @@ async fn nats_with_a_certificate_is_refused_if_the_server_does_not_ask() {
 #[tokio::test(flavor = "multi_thread")]
 async fn etcd_with_a_certificate_is_refused_if_the_server_does_not_ask() {
     let authority = Authority::new("the tests' authority");
-    let options = etcd::Options { leaf: Some(authority.server()), client_ca: None, has_accounts: false };
+    let options =
+        etcd::Options { leaf: Some(authority.server()), client_ca: None, has_accounts: false };
     let server = etcd::Etcd::with(authority, &options);
     let client = server.authority.client("shop");
     let variables = [
@@ -270,7 +299,9 @@ async fn etcd_with_a_certificate_is_refused_if_the_server_does_not_ask() {
         ("CONFIG_CLIENT_CERT", client.certificate),
         ("CONFIG_CLIENT_KEY", client.key),
     ];
-    let error = Etcd::connect(&Environment::from_iter(variables), "CONFIG").await.expect_err("it answers anybody");
+    let error = Etcd::connect(&Environment::from_iter(variables), "CONFIG")
+        .await
+        .expect_err("it answers anybody");
     assert_eq!(problems(&error), ["weak_authentication"], "{error}");
 }
 
@@ -315,9 +346,17 @@ async fn ends_in_the_handshake<T: BackingServices>(protocol: &'static str, path:
         for asking in [Asking::Not, Asking::ForRsa] {
             let authority = Authority::new("the tests' authority");
             let hostile = silent(&authority, protocol, asking, version);
-            let login = Login::new(format!("{protocol}://{user}localhost:{}{path}", hostile.port), &authority, "shop");
+            let login = Login::new(
+                format!("{protocol}://{user}localhost:{}{path}", hostile.port),
+                &authority,
+                "shop",
+            );
             let error = refused::<T>(&login.pairs(), SOON).await;
-            assert_eq!(problems(&error), ["weak_authentication"], "{protocol} {version:?} {asking:?}: {error}");
+            assert_eq!(
+                problems(&error),
+                ["weak_authentication"],
+                "{protocol} {version:?} {asking:?}: {error}"
+            );
             let expected = match asking {
                 Asking::Not => "did not ask for the client certificate",
                 _ => "takes no signature that the key in `SHOP_IT_CLIENT_KEY` can make",
@@ -360,13 +399,18 @@ async fn a_nats_server_that_asks_for_no_login_gets_no_password() {
             Ok(Some(peer.encrypt_as(configuration).await?))
         }
     });
-    let login = Login::new(format!("tls://shop@localhost:{}", hostile.port), &authority, "shop").with_password(PASSWORD);
+    let login = Login::new(format!("tls://shop@localhost:{}", hostile.port), &authority, "shop")
+        .with_password(PASSWORD);
     assert_eq!(login.refused::<OnNats>().await, ["weak_authentication"]);
     assert!(hostile.heard().iter().all(|heard| heard.secret.is_empty()));
 }
 
 /// A server that asks on its first connection, and on no later one.
-fn forgetful(authority: &Authority, answer: &'static [&'static str], first: &'static str) -> Hostile {
+fn forgetful(
+    authority: &Authority,
+    answer: &'static [&'static str],
+    first: &'static str,
+) -> Hostile {
     let leaf = authority.server();
     Hostile::start(move |peer| {
         let leaf = leaf.clone();
@@ -387,12 +431,19 @@ fn forgetful(authority: &Authority, answer: &'static [&'static str], first: &'st
 #[tokio::test]
 async fn every_later_connection_of_smtp_has_to_ask_too() {
     let authority = Authority::new("the tests' authority");
-    let hostile = forgetful(&authority, &["250 post.example\r\n", "250 ok\r\n"], "220 post.example ESMTP\r\n");
+    let hostile = forgetful(
+        &authority,
+        &["250 post.example\r\n", "250 ok\r\n"],
+        "220 post.example ESMTP\r\n",
+    );
     let login = Login::new(format!("smtps://shop@localhost:{}", hostile.port), &authority, "shop");
     let shop: OnSmtp = login.attach().await;
-    let message = lettre::Message::builder().from("a@shop.example".parse().unwrap()).to("b@post.example".parse().unwrap());
+    let message = lettre::Message::builder()
+        .from("a@shop.example".parse().unwrap())
+        .to("b@post.example".parse().unwrap());
     let message = message.subject("x").body("y".to_owned()).unwrap();
-    let error = shop.it.client().send(message).await.expect_err("the second connection did not ask");
+    let error =
+        shop.it.client().send(message).await.expect_err("the second connection did not ask");
     assert!(error.to_string().contains("weak_authentication"), "{error}");
     canary::assert_error_silent(&error);
     assert!(hostile.heard().iter().skip(1).all(|heard| heard.secret.is_empty()));
@@ -409,7 +460,13 @@ async fn every_later_connection_of_https_has_to_ask_too() {
     let login = Login::new(url, &authority, "shop");
     let shop: OnHttps = login.attach().await;
     for _ in 0..3 {
-        let error = shop.it.client().get("/orders").send().await.expect_err("the later connections did not ask");
+        let error = shop
+            .it
+            .client()
+            .get("/orders")
+            .send()
+            .await
+            .expect_err("the later connections did not ask");
         assert!(error.to_string().contains("weak_authentication"), "{error}");
     }
     assert!(hostile.heard().iter().skip(1).all(|heard| heard.secret.is_empty()));

@@ -11,8 +11,9 @@ use ::redis::AsyncCommands as _;
 use backing_services::secrecy::ExposeSecret as _;
 use backing_services::source::{Sources, WithCredentials};
 use backing_services::{
-    AttachError, Attachment, BackingServices, Credential, Credentials, Environment, Failure, FailureKind, MySql, Postgres,
-    Posture, Redis, Refusal, Resource, Scheme, Service, Source, Target, TokioPostgres,
+    AttachError, Attachment, BackingServices, Credential, Credentials, Environment, Failure,
+    FailureKind, MySql, Postgres, Posture, Redis, Refusal, Resource, Scheme, Service, Source,
+    Target, TokioPostgres,
 };
 use backing_services_tests::attempt::{problems, rules};
 use backing_services_tests::canary::{self, PASSWORD, WRONG_PASSWORD};
@@ -51,7 +52,11 @@ impl Issuer {
     async fn fetched(&self, count: usize) {
         let begin = Instant::now();
         while self.fetches() < count {
-            assert!(begin.elapsed() < Duration::from_secs(20), "{} of {count} fetches", self.fetches());
+            assert!(
+                begin.elapsed() < Duration::from_secs(20),
+                "{} of {count} fetches",
+                self.fetches()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -61,7 +66,9 @@ impl Credentials for Issuer {
     async fn fetch(&self) -> Result<Credential, Failure> {
         match (self.script)(self.fetches.fetch_add(1, Ordering::SeqCst) + 1) {
             Step::Give(credential) => Ok(credential),
-            Step::Fail => Err(Failure::new(FailureKind::Unavailable, "the \u{1b}[2Jissuer is away", "wait")),
+            Step::Fail => {
+                Err(Failure::new(FailureKind::Unavailable, "the \u{1b}[2Jissuer is away", "wait"))
+            }
             Step::Hang => std::future::pending().await,
             Step::Panic => panic!("the issuer panics"),
         }
@@ -73,11 +80,19 @@ fn good_for(password: &str, life: Duration) -> Step {
 }
 
 fn environment(base: &str, locator: &str, authority: &Authority) -> Environment {
-    Environment::from_iter([(format!("{base}_URL"), locator.to_owned()), (format!("{base}_CA"), authority.pem())])
+    Environment::from_iter([
+        (format!("{base}_URL"), locator.to_owned()),
+        (format!("{base}_CA"), authority.pem()),
+    ])
 }
 
 /// A resource's source, whose credentials are fetched.
-fn source(base: &str, locator: &str, authority: &Authority, issuer: &Arc<Issuer>) -> WithCredentials<Environment> {
+fn source(
+    base: &str,
+    locator: &str,
+    authority: &Authority,
+    issuer: &Arc<Issuer>,
+) -> WithCredentials<Environment> {
     WithCredentials::new(environment(base, locator, authority)).of(base, Arc::clone(issuer))
 }
 
@@ -111,7 +126,9 @@ fn rotating(role: &'static str) -> Arc<Issuer> {
 
 /// The server's processes that serve a role.
 fn backends(role: &str) -> BTreeSet<String> {
-    let pids = SERVER.sql(&format!("SELECT pid FROM pg_stat_activity WHERE usename = '{role}' AND application_name <> 'psql'"));
+    let pids = SERVER.sql(&format!(
+        "SELECT pid FROM pg_stat_activity WHERE usename = '{role}' AND application_name <> 'psql'"
+    ));
     pids.lines().map(str::to_owned).collect()
 }
 
@@ -133,9 +150,14 @@ struct Shop {
     orders: Resource<Postgres>,
 }
 
-async fn attach_shop(role: &str, parameters: &str, issuer: &Arc<Issuer>) -> Result<Shop, AttachError> {
+async fn attach_shop(
+    role: &str,
+    parameters: &str,
+    issuer: &Arc<Issuer>,
+) -> Result<Shop, AttachError> {
     journal::open();
-    Shop::attach_from(&source("SHOP_ORDERS", &locator(role, parameters), &SERVER.authority, issuer)).await
+    Shop::attach_from(&source("SHOP_ORDERS", &locator(role, parameters), &SERVER.authority, issuer))
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,7 +204,10 @@ async fn a_password_is_rotated_under_load_and_open_connections_stay() {
     let rotation = issuer.fetches() + 1;
     issuer.fetched(rotation).await;
     settled("roulerend", 8).await;
-    SERVER.sql(&format!("SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[{}]) AS pid", gone.join(",")));
+    SERVER.sql(&format!(
+        "SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[{}]) AS pid",
+        gone.join(",")
+    ));
     let client = services.orders.client();
     let mut held = Vec::new();
     for _ in 0..8 {
@@ -211,7 +236,8 @@ struct StrictShop {
 async fn the_stricter_pool_keeps_what_is_open_too() {
     let issuer = rotating("streng");
     let locator = locator("streng", "?max_connections=6");
-    let services: StrictShop = attached(&source("SHOP_ORDERS", &locator, &SERVER.authority, &issuer)).await;
+    let services: StrictShop =
+        attached(&source("SHOP_ORDERS", &locator, &SERVER.authority, &issuer)).await;
     let pool = services.orders.client();
     let held = [pool.get().await.unwrap(), pool.get().await.unwrap()];
     let before = backends("streng");
@@ -242,20 +268,34 @@ async fn mariadb_keeps_what_is_open_too() {
     static SERVER: LazyLock<mariadb::MariaDb> = LazyLock::new(mariadb::MariaDb::start);
     let issuer = Issuer::new(|count| {
         let password = format!("{PASSWORD}-{count}");
-        let _ = SERVER.sql(&format!("SET PASSWORD FOR '{}'@'%' = PASSWORD('{password}')", mariadb::USER));
+        let _ = SERVER
+            .sql(&format!("SET PASSWORD FOR '{}'@'%' = PASSWORD('{password}')", mariadb::USER));
         good_for(&password, LIFE)
     });
-    let services: Till = attached(&source("SHOP_TILL", &SERVER.locator(), &SERVER.authority, &issuer)).await;
+    let services: Till =
+        attached(&source("SHOP_TILL", &SERVER.locator(), &SERVER.authority, &issuer)).await;
     let pool = services.till.client();
     let mut held = pool.acquire().await.unwrap();
     let id = |row: sqlx::mysql::MySqlRow| row.get::<u64, _>(0);
-    let before = id(sqlx::query("SELECT CAST(connection_id() AS UNSIGNED)").fetch_one(&mut *held).await.unwrap());
+    let before = id(sqlx::query("SELECT CAST(connection_id() AS UNSIGNED)")
+        .fetch_one(&mut *held)
+        .await
+        .unwrap());
     issuer.fetched(2).await;
     tokio::time::sleep(Duration::from_millis(600)).await;
     let mut other = pool.acquire().await.unwrap();
-    let after = id(sqlx::query("SELECT CAST(connection_id() AS UNSIGNED)").fetch_one(&mut *held).await.unwrap());
+    let after = id(sqlx::query("SELECT CAST(connection_id() AS UNSIGNED)")
+        .fetch_one(&mut *held)
+        .await
+        .unwrap());
     assert_eq!(after, before);
-    assert_ne!(id(sqlx::query("SELECT CAST(connection_id() AS UNSIGNED)").fetch_one(&mut *other).await.unwrap()), before);
+    assert_ne!(
+        id(sqlx::query("SELECT CAST(connection_id() AS UNSIGNED)")
+            .fetch_one(&mut *other)
+            .await
+            .unwrap()),
+        before
+    );
     drop((held, other, pool));
     assert!(services.detach().await.is_clean());
     journal::assert_silent();
@@ -270,8 +310,11 @@ struct Sessions {
 /// Each connection of a user whose name begins so: its number, and the user.
 fn clients(server: &redis::Redis, user: &str) -> Vec<(String, String)> {
     let list = server.command(&["CLIENT", "LIST"]);
-    let word =
-        |line: &str, name: &str| line.split(' ').find_map(|word| word.strip_prefix(name).map(str::to_owned)).unwrap_or_default();
+    let word = |line: &str, name: &str| {
+        line.split(' ')
+            .find_map(|word| word.strip_prefix(name).map(str::to_owned))
+            .unwrap_or_default()
+    };
     let clients = list.lines().map(|line| (word(line, "id="), word(line, "user=")));
     clients.filter(|(_, who)| who.starts_with(user)).collect()
 }
@@ -291,7 +334,8 @@ async fn redis_logs_in_anew_on_the_connection_that_is_open() {
         Step::Give(Credential::new(password).user(user).not_after(SystemTime::now() + LIFE))
     });
     let locator = format!("rediss://localhost:{}", SERVER.port);
-    let services: Sessions = attached(&source("SHOP_SESSIONS", &locator, &SERVER.authority, &issuer)).await;
+    let services: Sessions =
+        attached(&source("SHOP_SESSIONS", &locator, &SERVER.authority, &issuer)).await;
     let before = clients(&SERVER, "huurder-");
     assert_eq!(before.len(), 1);
     assert_eq!(before[0].1, "huurder-1");
@@ -312,7 +356,11 @@ async fn redis_logs_in_anew_on_the_connection_that_is_open() {
         .collect();
     issuer.fetched(4).await;
     tokio::time::sleep(Duration::from_millis(400)).await;
-    assert_eq!(clients(&SERVER, "huurder-"), [(before[0].0.clone(), "huurder-4".to_owned())], "the same connection");
+    assert_eq!(
+        clients(&SERVER, "huurder-"),
+        [(before[0].0.clone(), "huurder-4".to_owned())],
+        "the same connection"
+    );
     end.store(true, Ordering::Relaxed);
     let mut calls = 0;
     for task in tasks {
@@ -329,7 +377,10 @@ async fn redis_logs_in_anew_on_the_connection_that_is_open() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let _: Option<String> = services.sessions.client().get("greeting").await.unwrap();
     let after = clients(&SERVER, "huurder-");
-    assert!(after.len() == 1 && after[0].0 != before[0].0 && after[0].1 == "huurder-5", "{after:?}");
+    assert!(
+        after.len() == 1 && after[0].0 != before[0].0 && after[0].1 == "huurder-5",
+        "{after:?}"
+    );
     assert!(services.detach().await.is_clean());
     journal::assert_silent();
 }
@@ -344,7 +395,10 @@ impl Service for Fixed {
 
     async fn connect(target: &Target) -> Result<Attachment<String>, Refusal> {
         let password = target.password().expect("a password").expose_secret();
-        Ok(Attachment::new(password.rsplit('-').next().expect("a number").to_owned(), Posture::of::<Self>(target)))
+        Ok(Attachment::new(
+            password.rsplit('-').next().expect("a number").to_owned(),
+            Posture::of::<Self>(target),
+        ))
     }
 
     async fn health(_: &String) -> Result<(), Refusal> {
@@ -373,12 +427,17 @@ fn numbered(count: usize, life: Duration) -> Step {
 async fn what_cannot_be_renewed_is_replaced() {
     let issuer = Issuer::new(|count| numbered(count, LIFE));
     // Credentials of one of several sources are asked for, too.
-    let services: Vault = attached(&Sources::new().then(Arc::new(vault(&issuer))).then(Environment::process())).await;
+    let services: Vault =
+        attached(&Sources::new().then(Arc::new(vault(&issuer))).then(Environment::process())).await;
     let working = services.vault.client();
     assert_eq!(*working, "1");
     issuer.fetched(2).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!((&**working, &**services.vault.client()), ("1", "2"), "whoever works goes on with the one before");
+    assert_eq!(
+        (&**working, &**services.vault.client()),
+        ("1", "2"),
+        "whoever works goes on with the one before"
+    );
     drop(working);
     // The next generation's are renewed, too.
     issuer.fetched(3).await;
@@ -409,7 +468,8 @@ async fn whoever_gives_them_may_be_away_for_a_while() {
         _ => numbered(count, LIFE),
     });
     let environment = Environment::from_iter([("SHOP_SAFE_URL", "fixed://ada@localhost")]);
-    let services: Safe = attached(&WithCredentials::new(environment).of("SHOP_SAFE", Arc::clone(&issuer))).await;
+    let services: Safe =
+        attached(&WithCredentials::new(environment).of("SHOP_SAFE", Arc::clone(&issuer))).await;
     issuer.fetched(3).await;
     assert_eq!(*services.safe.client(), "2");
     let begin = Instant::now();
@@ -464,14 +524,24 @@ async fn a_new_password_that_is_refused_leaves_the_old_one() {
     let services = attach_shop("weigering", "", &issuer).await.unwrap();
     issuer.fetched(5).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(SERVER.log().matches("password authentication failed for user \"weigering\"").count(), 1);
+    assert_eq!(
+        SERVER.log().matches("password authentication failed for user \"weigering\"").count(),
+        1
+    );
     // Three of them: a new connection, too, logs in with the old one.
     let client = services.orders.client();
-    let held = (client.acquire().await.unwrap(), client.acquire().await.unwrap(), client.acquire().await.unwrap());
+    let held = (
+        client.acquire().await.unwrap(),
+        client.acquire().await.unwrap(),
+        client.acquire().await.unwrap(),
+    );
     drop((held, client));
     assert!(services.detach().await.is_clean());
     let log = journal::text();
-    assert!(log.lines().any(|line| line.contains("its credentials are not renewed") && line.contains("[not_admitted]")));
+    assert!(
+        log.lines().any(|line| line.contains("its credentials are not renewed")
+            && line.contains("[not_admitted]"))
+    );
     journal::assert_silent();
 }
 
@@ -481,12 +551,32 @@ async fn what_was_fetched_is_looked_at_before_it_is_used() {
     let now = SystemTime::now();
     let credential = || Credential::new(PASSWORD);
     let cases: [(Step, &str, &str); 8] = [
-        (Step::Fail, "unavailable", "its credentials could not be fetched: the \\u{1b}[2Jissuer is away"),
+        (
+            Step::Fail,
+            "unavailable",
+            "its credentials could not be fetched: the \\u{1b}[2Jissuer is away",
+        ),
         (Step::Hang, "timed_out", "its credentials were not fetched in time"),
-        (Step::Give(credential().not_after(now)), "unavailable", "its credentials were fetched, and have expired already"),
-        (Step::Give(Credential::new("kanarie")), "weak_password", "of the credentials that were fetched: its password has fewer"),
-        (Step::Give(Credential::new("")), "missing_credentials", "of the credentials that were fetched: it has no password"),
-        (Step::Give(Credential::new("vault://secret/db")), "placeholder_value", "a reference to a secret store"),
+        (
+            Step::Give(credential().not_after(now)),
+            "unavailable",
+            "its credentials were fetched, and have expired already",
+        ),
+        (
+            Step::Give(Credential::new("kanarie")),
+            "weak_password",
+            "of the credentials that were fetched: its password has fewer",
+        ),
+        (
+            Step::Give(Credential::new("")),
+            "missing_credentials",
+            "of the credentials that were fetched: it has no password",
+        ),
+        (
+            Step::Give(Credential::new("vault://secret/db")),
+            "placeholder_value",
+            "a reference to a secret store",
+        ),
         (Step::Give(credential().user("ada")), "ambiguous_locator", "another user's than its own"),
         (Step::Give(Credential::new(WRONG_PASSWORD)), "not_admitted", "does not accept"),
     ];
@@ -498,33 +588,49 @@ async fn what_was_fetched_is_looked_at_before_it_is_used() {
         assert!(begin.elapsed() < Duration::from_secs(5));
         canary::assert_error_silent(&error);
         assert_eq!(problems(&error), [problem], "{error}");
-        assert!(error.to_string().contains(message) && error.to_string().contains("orders (SHOP_ORDERS_URL"), "{error}");
+        assert!(
+            error.to_string().contains(message)
+                && error.to_string().contains("orders (SHOP_ORDERS_URL"),
+            "{error}"
+        );
     }
     let issuer = Issuer::new(|_| Step::Give(Credential::new(PASSWORD).user("keu\nring")));
     let anonymous = format!("postgres://localhost:{}/{}", SERVER.port, postgres::DATABASE);
-    let error = Shop::attach_from(&source("SHOP_ORDERS", &anonymous, &SERVER.authority, &issuer)).await.err().unwrap();
+    let error = Shop::attach_from(&source("SHOP_ORDERS", &anonymous, &SERVER.authority, &issuer))
+        .await
+        .err()
+        .unwrap();
     assert_eq!(problems(&error), ["malformed_value"], "{error}");
     // A password that would begin a line of its own in the protocol, or end its text.
     for control in ["\n", "\r\n", "\0", "\t"] {
-        let issuer = Issuer::new(move |_| Step::Give(Credential::new(format!("{PASSWORD}{control}QUIT"))));
+        let issuer =
+            Issuer::new(move |_| Step::Give(Credential::new(format!("{PASSWORD}{control}QUIT"))));
         let error = attach_shop("keuring", "", &issuer).await.err().expect("it is refused");
         canary::assert_error_silent(&error);
         assert_eq!(problems(&error), ["malformed_value"], "{error}");
-        assert!(error.to_string().contains("of the credentials that were fetched: its password holds a control character"));
+        assert!(error.to_string().contains(
+            "of the credentials that were fetched: its password holds a control character"
+        ));
     }
     SERVER.assert_no_connection_of("keuring").await;
 
     // Loading asks for no user and no password, and takes none beside.
     let issuer = Issuer::new(|_| good_for(PASSWORD, LIFE));
     Shop::check(&source("SHOP_ORDERS", &anonymous, &SERVER.authority, &issuer)).unwrap();
-    let both = Environment::from_iter([("SHOP_ORDERS_URL", anonymous.as_str()), ("SHOP_ORDERS_PASSWORD", PASSWORD)]);
-    let error = Shop::check(&WithCredentials::new(both).of("SHOP_ORDERS", Arc::clone(&issuer))).unwrap_err();
+    let both = Environment::from_iter([
+        ("SHOP_ORDERS_URL", anonymous.as_str()),
+        ("SHOP_ORDERS_PASSWORD", PASSWORD),
+    ]);
+    let error = Shop::check(&WithCredentials::new(both).of("SHOP_ORDERS", Arc::clone(&issuer)))
+        .unwrap_err();
     canary::assert_error_silent(&error);
     assert_eq!(problems(&error), ["ambiguous_locator"], "{error}");
     assert_eq!(issuer.fetches(), 0);
     // Of another resource they are none of this one's.
-    let error =
-        Shop::check(&WithCredentials::new(environment("SHOP_ORDERS", &anonymous, &SERVER.authority)).of("SHOP_TILL", issuer));
+    let error = Shop::check(
+        &WithCredentials::new(environment("SHOP_ORDERS", &anonymous, &SERVER.authority))
+            .of("SHOP_TILL", issuer),
+    );
     assert_eq!(problems(&error.unwrap_err()), ["missing_credentials"]);
     canary::assert_debug_silent(&Credential::new(PASSWORD).user(PASSWORD));
     journal::assert_silent();
@@ -535,7 +641,10 @@ async fn a_server_that_is_away_costs_no_more_than_its_pause() {
     // Nobody listens: fetched at attach, and refused as a whole.
     let issuer = Issuer::new(|_| good_for(PASSWORD, LIFE));
     let locator = format!("postgres://ada@localhost:{}/x", port::free());
-    let error = Shop::attach_from(&source("SHOP_ORDERS", &locator, &SERVER.authority, &issuer)).await.err().unwrap();
+    let error = Shop::attach_from(&source("SHOP_ORDERS", &locator, &SERVER.authority, &issuer))
+        .await
+        .err()
+        .unwrap();
     assert_eq!(problems(&error), ["unreachable"]);
     tokio::time::sleep(LIFE).await;
     assert_eq!(issuer.fetches(), 1, "what was not attached is not renewed");

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use backing_services::secrecy::ExposeSecret as _;
 use backing_services::source::{Source as _, Sources, WithCredentials};
 use backing_services::stores::Etcd;
-use backing_services::{AttachError, BackingServices, Credential, Credentials, Environment, Failure, Https, Resource};
+use backing_services::{
+    AttachError, BackingServices, Credential, Credentials, Environment, Failure, Https, Resource,
+};
 use backing_services_tests::attempt::problems;
 use backing_services_tests::canary::{self, ADMIN_PASSWORD, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::etcd::{self as server, Options, PREFIX, USER};
@@ -64,7 +66,8 @@ async fn after(etcd: &Etcd, variable: &str, change: impl FnOnce()) -> Option<Str
     let mut signal = etcd.changes().signals()[0].clone();
     tokio::task::block_in_place(change);
     let told = tokio::time::timeout(Duration::from_secs(30), signal.changed()).await;
-    told.unwrap_or_else(|_| panic!("it is not told:\n{}", journal::text())).expect("the source is there");
+    told.unwrap_or_else(|_| panic!("it is not told:\n{}", journal::text()))
+        .expect("the source is there");
     value(etcd, variable)
 }
 
@@ -82,8 +85,14 @@ async fn a_put_is_told_and_then_there() {
         assert_eq!(value(&etcd, none), None, "{none}");
     }
 
-    assert_eq!(after(&etcd, "SHOP_KEY", || server.put("SHOP_KEY", "two")).await.as_deref(), Some("two"));
-    assert_eq!(after(&etcd, "SHOP_NEW", || server.put("SHOP_NEW", "new")).await.as_deref(), Some("new"));
+    assert_eq!(
+        after(&etcd, "SHOP_KEY", || server.put("SHOP_KEY", "two")).await.as_deref(),
+        Some("two")
+    );
+    assert_eq!(
+        after(&etcd, "SHOP_NEW", || server.put("SHOP_NEW", "new")).await.as_deref(),
+        Some("new")
+    );
     let delete = || drop(server.control(&["del", &format!("{PREFIX}SHOP_NEW")]));
     assert_eq!(after(&etcd, "SHOP_NEW", delete).await, None);
     // What is elsewhere, or is the same, is no change.
@@ -106,7 +115,10 @@ async fn a_watch_goes_on_after_a_restart() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(value(&etcd, "SHOP_KEY").as_deref(), Some("one"));
     server.restart();
-    assert_eq!(after(&etcd, "SHOP_KEY", || server.put("SHOP_KEY", "two")).await.as_deref(), Some("two"));
+    assert_eq!(
+        after(&etcd, "SHOP_KEY", || server.put("SHOP_KEY", "two")).await.as_deref(),
+        Some("two")
+    );
     assert!(journal::text().contains("etcd is not watched for now"), "{}", journal::text());
     journal::assert_silent();
 }
@@ -147,7 +159,8 @@ async fn another_store_in_its_place_is_read_anew() {
     // etcd's gateway is a client of etcd, with the server's certificate.
     let leaf = authority.server_and_client();
     let client = authority.client("shop");
-    let options = Options { leaf: Some(leaf), client_ca: Some(authority.pem()), has_accounts: false };
+    let options =
+        Options { leaf: Some(leaf), client_ca: Some(authority.pem()), has_accounts: false };
     let mut server = server::Etcd::with(authority, &options);
     for i in 0..5 {
         server.put("SHOP_KEY", &format!("value {i}"));
@@ -163,7 +176,10 @@ async fn another_store_in_its_place_is_read_anew() {
     let mut signal = etcd.changes().signals()[0].clone();
     server.forget();
     server.restart();
-    tokio::time::timeout(Duration::from_secs(30), signal.changed()).await.expect("it is told").unwrap();
+    tokio::time::timeout(Duration::from_secs(30), signal.changed())
+        .await
+        .expect("it is told")
+        .unwrap();
     assert_eq!(value(&etcd, "SHOP_KEY"), None);
 }
 
@@ -173,16 +189,38 @@ async fn what_is_wrong_with_the_store_is_refused() {
     let other = Authority::new("another authority");
     assert_eq!(refused(with(good(), "CONFIG_CA", &other.pem())).await, ["unverified_tls"]);
     assert_eq!(refused(with(good(), "CONFIG_PASSWORD", WRONG_PASSWORD)).await, ["not_admitted"]);
-    assert_eq!(refused(with(good(), "CONFIG_PASSWORD", "")).await, ["missing_credentials", "missing_credentials"]);
-    let url = |scheme: &str, user: &str, path: &str| format!("{scheme}://{user}localhost:{}{path}", SERVER.port);
-    assert_eq!(refused(with(good(), "CONFIG_URL", &url("https", "winkelier@", ""))).await, ["malformed_locator"]);
-    assert_eq!(refused(with(good(), "CONFIG_URL", &url("https", "winkelier@", "/other"))).await, ["not_admitted"]);
-    assert_eq!(refused(with(good(), "CONFIG_URL", &url("rediss", "winkelier@", "/shop"))).await, ["unknown_scheme"]);
-    assert_eq!(refused(with(good(), "CONFIG_URL", "https://winkelier@169.254.169.254/shop")).await, ["forbidden_address"]);
-    let nobody = format!("https://winkelier@localhost:{}/shop", backing_services_tests::port::free());
+    assert_eq!(
+        refused(with(good(), "CONFIG_PASSWORD", "")).await,
+        ["missing_credentials", "missing_credentials"]
+    );
+    let url = |scheme: &str, user: &str, path: &str| {
+        format!("{scheme}://{user}localhost:{}{path}", SERVER.port)
+    };
+    assert_eq!(
+        refused(with(good(), "CONFIG_URL", &url("https", "winkelier@", ""))).await,
+        ["malformed_locator"]
+    );
+    assert_eq!(
+        refused(with(good(), "CONFIG_URL", &url("https", "winkelier@", "/other"))).await,
+        ["not_admitted"]
+    );
+    assert_eq!(
+        refused(with(good(), "CONFIG_URL", &url("rediss", "winkelier@", "/shop"))).await,
+        ["unknown_scheme"]
+    );
+    assert_eq!(
+        refused(with(good(), "CONFIG_URL", "https://winkelier@169.254.169.254/shop")).await,
+        ["forbidden_address"]
+    );
+    let nobody =
+        format!("https://winkelier@localhost:{}/shop", backing_services_tests::port::free());
     assert_eq!(refused(with(good(), "CONFIG_URL", &nobody)).await, ["unreachable"]);
     assert_eq!(refused(with(good(), "CONFIG_URL", "")).await, ["missing_value"]);
-    let root = with(with(good(), "CONFIG_URL", &url("https", "root@", "/shop")), "CONFIG_PASSWORD", ADMIN_PASSWORD);
+    let root = with(
+        with(good(), "CONFIG_URL", &url("https", "root@", "/shop")),
+        "CONFIG_PASSWORD",
+        ADMIN_PASSWORD,
+    );
     assert_eq!(refused(root).await, ["superuser_account"]);
 }
 
@@ -190,12 +228,17 @@ async fn what_is_wrong_with_the_store_is_refused() {
 async fn a_server_that_is_open_or_another_is_refused() {
     let authority = Authority::new("the tests' authority");
     let leaf = authority.server();
-    let server = server::Etcd::with(authority, &Options { leaf: Some(leaf), client_ca: None, has_accounts: false });
+    let server = server::Etcd::with(
+        authority,
+        &Options { leaf: Some(leaf), client_ca: None, has_accounts: false },
+    );
     assert_eq!(refused(variables(&server)).await, ["weak_authentication"]);
 
     // An expired certificate, and one for another host: nothing is said to whoever has it.
     let authority = Authority::new("the tests' authority");
-    for (leaf, rule) in [(authority.expired(), "certificate_expiry"), (authority.other_host(), "unverified_tls")] {
+    for (leaf, rule) in
+        [(authority.expired(), "certificate_expiry"), (authority.other_host(), "unverified_tls")]
+    {
         let leaf = Arc::new(leaf);
         let hostile = Hostile::start(move |peer| {
             let leaf = Arc::clone(&leaf);
@@ -305,7 +348,8 @@ async fn a_store_names_no_file_and_collects_no_credentials() {
     let error = Shop::attach_from(&fetched).await.err().unwrap();
     assert_eq!(problems(&error), ["unlisted_host"], "{error}");
     let own = Environment::from_iter([("SHOP_API_PASSWORD", PASSWORD)]);
-    let error = Shop::attach_from(&Sources::new().then(own).beside(etcd.clone())).await.err().unwrap();
+    let error =
+        Shop::attach_from(&Sources::new().then(own).beside(etcd.clone())).await.err().unwrap();
     assert_eq!(problems(&error), ["unlisted_host"], "{error}");
 
     for (key, path) in [
@@ -323,7 +367,9 @@ async fn a_store_names_no_file_and_collects_no_credentials() {
         ] {
             canary::assert_error_silent(&error);
             assert_eq!(problems(&error), ["malformed_value"], "{error}");
-            let named = format!("`{key}` names a file of this machine, and is in the key `{PREFIX}{key}` in etcd");
+            let named = format!(
+                "`{key}` names a file of this machine, and is in the key `{PREFIX}{key}` in etcd"
+            );
             assert!(error.to_string().contains(&named), "{error}");
         }
         after(&etcd, key, || drop(server.control(&["del", &format!("{PREFIX}{key}")]))).await;

@@ -1,6 +1,11 @@
 //! A fleet: fifty processes follow one etcd, and one put moves them from one PostgreSQL to another while each runs queries.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "this is a test, and it measures")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "this is a test, and it measures"
+)]
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -45,10 +50,16 @@ impl Fleet {
         let start = |process| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_fleet"));
             command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
-            let mut child =
-                command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
-            let outputs: [Box<dyn std::io::Read + Send>; 2] =
-                [Box::new(child.stdout.take().expect("its output")), Box::new(child.stderr.take().expect("its errors"))];
+            let mut child = command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("a process");
+            let outputs: [Box<dyn std::io::Read + Send>; 2] = [
+                Box::new(child.stdout.take().expect("its output")),
+                Box::new(child.stderr.take().expect("its errors")),
+            ];
             for output in outputs {
                 let sender = sender.clone();
                 std::thread::spawn(move || {
@@ -71,9 +82,13 @@ impl Fleet {
             let left = end.saturating_duration_since(Instant::now());
             let missing = lines.iter().filter(|line| line.is_none()).count();
             let said = self.said.recv_timeout(left);
-            let Said { process, line, at } = said.unwrap_or_else(|_| panic!("{missing} processes did not say `{wanted}`"));
+            let Said { process, line, at } =
+                said.unwrap_or_else(|_| panic!("{missing} processes did not say `{wanted}`"));
             canary::assert_silent("what a process says", &line);
-            assert!(line.starts_with(wanted), "process {process} said `{line}`, and not `{wanted}`");
+            assert!(
+                line.starts_with(wanted),
+                "process {process} said `{line}`, and not `{wanted}`"
+            );
             last = at;
             lines[process] = Some(line);
         }
@@ -90,14 +105,18 @@ fn postgres(authority: Authority) -> Postgres {
 #[test]
 fn one_put_moves_fifty_processes() {
     let store = etcd::Etcd::start();
-    let (one, other) = (postgres(Authority::new("one authority")), postgres(Authority::new("another authority")));
+    let (one, other) =
+        (postgres(Authority::new("one authority")), postgres(Authority::new("another authority")));
     let locator = |server: &Postgres| format!("{}?max_connections=2", server.locator());
     store.put("SHOP_ORDERS_URL", &locator(&one));
     store.put("SHOP_ORDERS_PASSWORD", PASSWORD);
     store.put("SHOP_ORDERS_CA", &format!("{}{}", one.authority.pem(), other.authority.pem()));
 
     let environment = [
-        ("SHOP_CONFIG_URL", format!("https://{}@localhost:{}{}", etcd::USER, store.port, etcd::PREFIX)),
+        (
+            "SHOP_CONFIG_URL",
+            format!("https://{}@localhost:{}{}", etcd::USER, store.port, etcd::PREFIX),
+        ),
         ("SHOP_CONFIG_PASSWORD", PASSWORD.to_owned()),
         ("SHOP_CONFIG_CA", store.authority.pem()),
     ];
@@ -126,7 +145,8 @@ fn one_put_moves_fifty_processes() {
     }
     // Whatever else a process had said, `failed` above all, would end the test.
     let (_, counts) = fleet.wait_for("queries ");
-    let counts = counts.iter().map(|line| line["queries ".len()..].parse::<u64>().expect("a count"));
+    let counts =
+        counts.iter().map(|line| line["queries ".len()..].parse::<u64>().expect("a count"));
     println!("{} queries, of which none failed", counts.sum::<u64>());
     assert!(fleet.processes.iter_mut().all(|process| process.wait().expect("its end").success()));
 }

@@ -11,7 +11,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use backing_services::source::{Changes, ServiceBindings, Unreadable, Value};
-use backing_services::{BackingServices, Environment, Followed, Following, Postgres, Redis, Resource, Source};
+use backing_services::{
+    BackingServices, Environment, Followed, Following, Postgres, Redis, Resource, Source,
+};
 use backing_services_tests::attempt::problems;
 use backing_services_tests::canary::{self, ADMIN_PASSWORD, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;
@@ -79,12 +81,16 @@ impl Files {
 
 async fn port_of(services: &Shop) -> u16 {
     let client = services.orders.client();
-    let port: i32 = sqlx::query("SELECT inet_server_port()").fetch_one(&*client).await.unwrap().get(0);
+    let port: i32 =
+        sqlx::query("SELECT inet_server_port()").fetch_one(&*client).await.unwrap().get(0);
     u16::try_from(port).unwrap()
 }
 
 async fn next(following: &mut Following) -> Followed {
-    let event = timeout(Duration::from_secs(10), following.next()).await.expect("an event").expect("it is still followed");
+    let event = timeout(Duration::from_secs(10), following.next())
+        .await
+        .expect("an event")
+        .expect("it is still followed");
     canary::assert_debug_silent(&event);
     event
 }
@@ -127,7 +133,10 @@ async fn a_file_that_changes_moves_the_resource() {
     files.0.write("neighbour", "x");
     nothing_more(&mut following).await;
     assert!(services.detach().await.is_clean());
-    assert!(timeout(Duration::from_secs(5), following.next()).await.unwrap().is_none(), "following ends with the resource");
+    assert!(
+        timeout(Duration::from_secs(5), following.next()).await.unwrap().is_none(),
+        "following ends with the resource"
+    );
     ONE.assert_no_connection_of("volger").await;
     TWO.assert_no_connection_of("volger").await;
     journal::assert_silent();
@@ -170,7 +179,9 @@ async fn what_is_bad_is_refused_once_and_the_last_good_one_keeps_serving() {
     files.0.write("url", &locator("keurder", &TWO));
     moved(&mut following).await;
     assert_eq!(port_of(&services).await, TWO.port);
-    let said = |line: &&str| line.contains("what the source has now is refused") && line.contains("orders: ");
+    let said = |line: &&str| {
+        line.contains("what the source has now is refused") && line.contains("orders: ")
+    };
     let text = journal::text();
     assert!(text.lines().filter(said).count() >= 4);
     assert!(services.detach().await.is_clean());
@@ -181,7 +192,8 @@ async fn what_is_bad_is_refused_once_and_the_last_good_one_keeps_serving() {
 async fn a_password_that_is_refused_is_not_tried_again() {
     let files = Files::new("buitenstaander");
     let (services, mut following) = files.attach().await;
-    let tried = || TWO.log().matches("password authentication failed for user \"buitenstaander\"").count();
+    let tried =
+        || TWO.log().matches("password authentication failed for user \"buitenstaander\"").count();
     files.0.write("password", WRONG_PASSWORD);
     files.0.write("url", &locator("buitenstaander", &TWO));
     assert_eq!(refused(&mut following).await, ["not_admitted"]);
@@ -242,11 +254,19 @@ async fn kubernetes_swaps_a_whole_volume() {
     role("kubus");
     let volume = Folder::of_values("volume");
     let values = |server: &postgres::Postgres| {
-        [("url", locator("kubus", server)), ("password", PASSWORD.to_owned()), ("ca", server.authority.pem())]
+        [
+            ("url", locator("kubus", server)),
+            ("password", PASSWORD.to_owned()),
+            ("ca", server.authority.pem()),
+        ]
     };
     let write = |generation, server| {
         let values = values(server);
-        project(volume.path(), generation, &values.each_ref().map(|(name, value)| (*name, value.as_str())));
+        project(
+            volume.path(),
+            generation,
+            &values.each_ref().map(|(name, value)| (*name, value.as_str())),
+        );
     };
     write(0, &ONE);
     let files = Files(volume);
@@ -254,7 +274,11 @@ async fn kubernetes_swaps_a_whole_volume() {
     for generation in 1..5 {
         let server = if generation % 2 == 1 { &*TWO } else { &*ONE };
         let values = values(server);
-        project(files.0.path(), generation, &values.each_ref().map(|(name, value)| (*name, value.as_str())));
+        project(
+            files.0.path(),
+            generation,
+            &values.each_ref().map(|(name, value)| (*name, value.as_str())),
+        );
         moved(&mut following).await;
         assert_eq!(port_of(&services).await, server.port);
     }
@@ -270,11 +294,21 @@ async fn a_binding_that_is_swapped_is_followed_by_its_folder() {
     fs::create_dir(&binding).unwrap();
     let write = |generation, server: &postgres::Postgres| {
         let url = locator("binder", server);
-        let values = [("type", "postgresql"), ("uri", &url), ("password", PASSWORD), ("ca.crt", &server.authority.pem())];
+        let values = [
+            ("type", "postgresql"),
+            ("uri", &url),
+            ("password", PASSWORD),
+            ("ca.crt", &server.authority.pem()),
+        ];
         project(&binding, generation, &values);
     };
     write(0, &ONE);
-    let source = || ServiceBindings::of(Environment::from_iter([("SERVICE_BINDING_ROOT", root.path().as_os_str())]));
+    let source = || {
+        ServiceBindings::of(Environment::from_iter([(
+            "SERVICE_BINDING_ROOT",
+            root.path().as_os_str(),
+        )]))
+    };
     journal::open();
     let services = Shop::attach_from(&source()).await.unwrap();
     let mut following = services.follow(source());
@@ -335,7 +369,12 @@ impl Source for Told {
     }
 
     fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
-        Ok(self.values.lock().unwrap().get(variable).map(|text| Value::new(text.clone(), "a store")))
+        Ok(self
+            .values
+            .lock()
+            .unwrap()
+            .get(variable)
+            .map(|text| Value::new(text.clone(), "a store")))
     }
 
     fn changes(&self) -> Changes {
@@ -359,7 +398,10 @@ async fn a_server_that_is_away_is_tried_again_and_said_once() {
     }
     services.sessions.health().await.unwrap();
     two.restart();
-    assert!(matches!(next(&mut following).await, Followed::Reattached(_)), "nothing has changed but the server");
+    assert!(
+        matches!(next(&mut following).await, Followed::Reattached(_)),
+        "nothing has changed but the server"
+    );
     one.assert_no_connection().await;
     services.sessions.health().await.unwrap();
 
@@ -394,15 +436,18 @@ async fn a_file_may_come_to_be_where_no_folder_was() {
     let (services, following) = files.attach().await;
     drop(following);
     let folder = files.0.path().join("deep/er");
-    let path = |name: &str| -> PathBuf { if name == "url" { folder.join(name) } else { files.0.path().join(name) } };
-    let source = Environment::from_iter(
-        ["url", "password", "ca"].map(|name| (format!("SHOP_ORDERS_{}_FILE", name.to_uppercase()), path(name).into_os_string())),
-    );
+    let path = |name: &str| -> PathBuf {
+        if name == "url" { folder.join(name) } else { files.0.path().join(name) }
+    };
+    let source = Environment::from_iter(["url", "password", "ca"].map(|name| {
+        (format!("SHOP_ORDERS_{}_FILE", name.to_uppercase()), path(name).into_os_string())
+    }));
     let mut following = services.follow(source);
     assert_eq!(refused(&mut following).await, ["malformed_value"]);
     fs::create_dir_all(&folder).unwrap();
     for folder in ["deep", "deep/er"] {
-        fs::set_permissions(files.0.path().join(folder), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(files.0.path().join(folder), fs::Permissions::from_mode(0o755))
+            .unwrap();
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     fs::write(folder.join("url"), locator("bouwer", &TWO)).unwrap();

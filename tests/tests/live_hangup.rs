@@ -23,7 +23,8 @@ async fn a_hangup_is_a_reason_to_try_again_what_was_refused() {
     journal::open();
     let (server, folder) = (postgres::Postgres::start(), Folder::of_values("values"));
     server.sql(&format!("CREATE ROLE ophanger CREATEROLE LOGIN PASSWORD '{PASSWORD}'"));
-    let locator = |role: &str| format!("postgres://{role}@localhost:{}/{}", server.port, postgres::DATABASE);
+    let locator =
+        |role: &str| format!("postgres://{role}@localhost:{}/{}", server.port, postgres::DATABASE);
     let url = folder.write("url", &locator(postgres::USER));
     let authority = server.authority.pem();
     let source = || {
@@ -45,7 +46,8 @@ async fn a_hangup_is_a_reason_to_try_again_what_was_refused() {
     // Nothing of the source changes when the server is mended.
     server.sql("ALTER ROLE ophanger NOCREATEROLE");
     assert!(timeout(Duration::from_secs(2), following.next()).await.is_err());
-    let status = Command::new("kill").args(["-s", "HUP", &std::process::id().to_string()]).status().unwrap();
+    let status =
+        Command::new("kill").args(["-s", "HUP", &std::process::id().to_string()]).status().unwrap();
     assert!(status.success());
     let event = timeout(Duration::from_secs(10), following.next()).await.unwrap().unwrap();
     assert!(matches!(event, Followed::Reattached(_)), "{event:?}");

@@ -51,7 +51,10 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
 }
 
 /// A server that plays `script` under TLS, and the variables that lead to it.
-fn hostile<F>(query: &str, script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static) -> (Hostile, Variables)
+fn hostile<F>(
+    query: &str,
+    script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static,
+) -> (Hostile, Variables)
 where
     F: Future<Output = std::io::Result<Option<Peer>>> + Send + 'static,
 {
@@ -90,17 +93,30 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(posture.endpoint, format!("https://localhost:{}/", server.port));
     assert_eq!(posture.account.as_deref(), Some(USER));
     assert_eq!(posture.authentication.as_deref(), Some("Basic"));
-    assert_eq!(posture.server.as_ref().map(ToString::to_string).as_deref(), Some("a test server/1.0"));
+    assert_eq!(
+        posture.server.as_ref().map(ToString::to_string).as_deref(),
+        Some("a test server/1.0")
+    );
     assert!(posture.remarks.is_empty());
     assert_eq!(server.requests(), ["GET /api/health"]);
-    assert_eq!(server.accepted(), 1, "the probe's connection is the client's, and the posture is of that one");
+    assert_eq!(
+        server.accepted(),
+        1,
+        "the probe's connection is the client's, and the posture is of that one"
+    );
     assert_eq!(format!("{:?}", server.versions()), "[HTTP/2.0]");
 
     let rates = shop.rates.client();
     let response = rates.get("/orders").query("name", "a&b=c d").send().await.unwrap();
     assert_eq!(response.status().as_u16(), 200);
     assert_eq!(response.text().await.unwrap(), "[7]");
-    let response = rates.post("echo").header("content-type", "application/json").body("[8]").send().await.unwrap();
+    let response = rates
+        .post("echo")
+        .header("content-type", "application/json")
+        .body("[8]")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.bytes().await.unwrap(), b"[8]");
     assert_eq!(rates.put("/headers").send().await.unwrap().status().as_u16(), 200);
     assert_eq!(rates.delete("/headers").send().await.unwrap().status().as_u16(), 200);
@@ -131,7 +147,10 @@ async fn a_token_and_nothing_at_all() {
 
     // Within the locator.
     let url = format!("https://:{PASSWORD}@localhost:{}/api/?health=health", SERVER.port);
-    let shop: Shop = attach(&[("SHOP_RATES_URL", &url), ("SHOP_RATES_CA", &SERVER.authority.pem())]).await.unwrap();
+    let shop: Shop =
+        attach(&[("SHOP_RATES_URL", &url), ("SHOP_RATES_CA", &SERVER.authority.pem())])
+            .await
+            .unwrap();
     assert_eq!(shop.rates.posture().authentication.as_deref(), Some("Bearer"));
     shop.detach().await;
 
@@ -189,7 +208,8 @@ async fn each_connection_is_verified() {
             let mut peer = peer.encrypt(&leaf).await?;
             if is_first {
                 peer.read().await?;
-                peer.write("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await?;
+                peer.write("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+                    .await?;
                 return Ok(None);
             }
             Ok(Some(peer))
@@ -197,13 +217,25 @@ async fn each_connection_is_verified() {
     });
     let url = format!("https://localhost:{}/?health=/", hostile.port);
     let pem = authority.pem();
-    let variables = [("SHOP_RATES_URL", url.as_str()), ("SHOP_RATES_PASSWORD", PASSWORD), ("SHOP_RATES_CA", pem.as_str())];
+    let variables = [
+        ("SHOP_RATES_URL", url.as_str()),
+        ("SHOP_RATES_PASSWORD", PASSWORD),
+        ("SHOP_RATES_CA", pem.as_str()),
+    ];
     let shop: Shop = attach(&variables).await.unwrap();
-    let Err(HttpsError::Refused(refusal)) = shop.rates.client().get("/").send().await else { panic!("it was answered") };
-    assert!(matches!(refusal, Refusal::Finding(_)) && refusal.to_string().contains("authority"), "{refusal}");
+    let Err(HttpsError::Refused(refusal)) = shop.rates.client().get("/").send().await else {
+        panic!("it was answered")
+    };
+    assert!(
+        matches!(refusal, Refusal::Finding(_)) && refusal.to_string().contains("authority"),
+        "{refusal}"
+    );
     let heard = hostile.heard();
     assert_eq!(heard.len(), 2);
-    assert!(!heard[0].secret.is_empty() && heard[1].secret.is_empty(), "somebody else was asked for nothing");
+    assert!(
+        !heard[0].secret.is_empty() && heard[1].secret.is_empty(),
+        "somebody else was asked for nothing"
+    );
 }
 
 #[tokio::test]
@@ -228,12 +260,19 @@ async fn servers_that_never_answer() {
     let silent = Hostile::start(|peer| async { Ok(Some(peer)) });
     let mut variables = variables(&SERVER);
     variables[0].1 = format!("https://localhost:{}/api?health=/health", silent.port);
-    assert_eq!(problems(&refused::<Hasty>(&pairs(&variables), Duration::from_secs(4)).await), ["timed_out"]);
+    assert_eq!(
+        problems(&refused::<Hasty>(&pairs(&variables), Duration::from_secs(4)).await),
+        ["timed_out"]
+    );
     silent.assert_all_closed().await;
 
     // One that is only silent when it is asked something.
-    let (mute, variables) = hostile("?health=/health&response_timeout=700", |peer| async { Ok(Some(peer)) });
-    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), Duration::from_secs(5)).await), ["timed_out"]);
+    let (mute, variables) =
+        hostile("?health=/health&response_timeout=700", |peer| async { Ok(Some(peer)) });
+    assert_eq!(
+        problems(&refused::<Shop>(&pairs(&variables), Duration::from_secs(5)).await),
+        ["timed_out"]
+    );
     mute.assert_all_closed().await;
     assert_no_secret_in_the_clear(&mute);
 }
@@ -297,8 +336,10 @@ async fn refused_before_anything_is_dialled() {
         variables.extend(Some(("SHOP_RATES_PASSWORD", password)).filter(|_| !password.is_empty()));
         assert_eq!(problems(&refused::<Shop>(&variables, SOON).await), [rule], "{url} {user}");
     }
-    let endpoint =
-        [("SHOP_RATES_URL", format!("https://{at}/api")), ("SHOP_RATES_ENDPOINT", "https://elsewhere.example".to_owned())];
+    let endpoint = [
+        ("SHOP_RATES_URL", format!("https://{at}/api")),
+        ("SHOP_RATES_ENDPOINT", "https://elsewhere.example".to_owned()),
+    ];
     assert_eq!(problems(&refused::<Shop>(&pairs(&endpoint), SOON).await), ["malformed_value"]);
     assert_eq!(server.accepted(), 0);
 }
@@ -344,7 +385,10 @@ async fn health_is_the_servers() {
     let begin = Instant::now();
     let refusal = shop.rates.health().await.unwrap_err();
     assert!(begin.elapsed() < Duration::from_secs(6));
-    assert!(matches!(&refusal, Refusal::Failure(failure) if failure.kind() == FailureKind::Unreachable), "{refusal}");
+    assert!(
+        matches!(&refusal, Refusal::Failure(failure) if failure.kind() == FailureKind::Unreachable),
+        "{refusal}"
+    );
     canary::assert_error_silent(&refusal);
     let error = shop.rates.client().get("/orders?geheim=kanarie-7f3a").send().await.unwrap_err();
     canary::assert_error_silent(&error);
@@ -359,28 +403,40 @@ async fn requests_stay_below_the_base() {
     let rates = shop.rates.client();
     let before = server.requests().len();
     for path in [
-        "https://evil.example/", "//evil.example/", "../secret", "/../secret", "%2e%2e/secret", "..%2fsecret",
-        "\\\\evil.example", "..;/secret", "..;a=b/secret", "..%3b/secret", "%2e%2e;/secret", "%252e%252e/secret",
-        "..%253b/secret", "a/..%5c..;/secret",
+        "https://evil.example/", "//evil.example/", "../secret", "/../secret", "%2e%2e/secret",
+        "..%2fsecret", "\\\\evil.example", "..;/secret", "..;a=b/secret", "..%3b/secret",
+        "%2e%2e;/secret", "%252e%252e/secret", "..%253b/secret", "a/..%5c..;/secret",
     ] {
         let error = rates.get(path).send().await.unwrap_err();
         assert!(matches!(error, HttpsError::Path(_)), "{path}: {error}");
     }
-    for header in ["Host", "transfer-encoding", "Content-Length", "connection", "Proxy-Authorization"] {
+    for header in
+        ["Host", "transfer-encoding", "Content-Length", "connection", "Proxy-Authorization"]
+    {
         assert!(
-            matches!(rates.get("/orders").header(header, "evil.example").send().await, Err(HttpsError::Header(_))),
+            matches!(
+                rates.get("/orders").header(header, "evil.example").send().await,
+                Err(HttpsError::Header(_))
+            ),
             "{header}"
         );
     }
-    assert!(matches!(rates.get("/orders").header("x", "a\r\nb: c").send().await, Err(HttpsError::Header(_))));
+    assert!(matches!(
+        rates.get("/orders").header("x", "a\r\nb: c").send().await,
+        Err(HttpsError::Header(_))
+    ));
     assert_eq!(server.requests().len(), before, "nothing of it was sent");
 
     // Redirects are the caller's to see, and nobody's to follow.
     let response = rates.get("/moved").send().await.unwrap();
-    assert_eq!((response.status().as_u16(), response.header("location")), (302, Some("https://127.0.0.1:1/elsewhere")));
+    assert_eq!(
+        (response.status().as_u16(), response.header("location")),
+        (302, Some("https://127.0.0.1:1/elsewhere"))
+    );
 
     // A request's own credentials replace the resource's.
-    let response = rates.get("/orders").header("authorization", "Bearer somebody-else").send().await.unwrap();
+    let response =
+        rates.get("/orders").header("authorization", "Bearer somebody-else").send().await.unwrap();
     assert_eq!(response.status().as_u16(), 401);
     drop(response);
     drop(rates);
@@ -393,7 +449,10 @@ async fn a_body_has_a_budget() {
     variables[0].1 += "&max_body=5000";
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     let rates = shop.rates.client();
-    assert_eq!(rates.get("/bytes?count=5000").send().await.unwrap().bytes().await.unwrap().len(), 5000);
+    assert_eq!(
+        rates.get("/bytes?count=5000").send().await.unwrap().bytes().await.unwrap().len(),
+        5000
+    );
     let response = rates.get("/bytes?count=5001").send().await.unwrap();
     assert!(matches!(response.bytes().await, Err(HttpsError::TooLarge)));
     let mut response = rates.get("/bytes?count=100000").send().await.unwrap();
@@ -412,7 +471,10 @@ async fn a_body_has_a_budget() {
 }
 
 /// What a `GET` of `/x` comes back with from a server that plays `script` to whoever asks.
-async fn asked<F>(query: &str, script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static) -> Result<(u16, Vec<u8>), HttpsError>
+async fn asked<F>(
+    query: &str,
+    script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static,
+) -> Result<(u16, Vec<u8>), HttpsError>
 where
     F: Future<Output = std::io::Result<Option<Peer>>> + Send + 'static,
 {
@@ -478,7 +540,9 @@ async fn endless_things() {
     };
     assert_eq!(kind(&asked("", endless_header).await), "protocol");
 
-    let endless_interim = |mut peer: Peer| async move { peer.flood(b"HTTP/1.1 103 Early Hints\r\nlink: geheim\r\n\r\n").await };
+    let endless_interim = |mut peer: Peer| async move {
+        peer.flood(b"HTTP/1.1 103 Early Hints\r\nlink: geheim\r\n\r\n").await
+    };
     assert_eq!(kind(&asked("?response_timeout=1000", endless_interim).await), "timed_out");
 
     let slow_headers = |mut peer: Peer| async move {
@@ -517,17 +581,25 @@ async fn lies_about_the_length() {
         peer.write("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\ngeheim").await?;
         Ok(None)
     };
-    assert!(matches!(kind(&asked("", short).await), "unreachable" | "protocol"), "it promised more");
-    for lie in ["content-length: 1\r\ncontent-length: 2", "content-length: -1", "content-length: 6\r\ntransfer-encoding: chunked"]
-    {
+    assert!(
+        matches!(kind(&asked("", short).await), "unreachable" | "protocol"),
+        "it promised more"
+    );
+    for lie in [
+        "content-length: 1\r\ncontent-length: 2",
+        "content-length: -1",
+        "content-length: 6\r\ntransfer-encoding: chunked",
+    ] {
         let script = move |mut peer: Peer| async move {
             peer.write(format!("HTTP/1.1 200 OK\r\n{lie}\r\n\r\ngeheim")).await?;
             Ok(None)
         };
         assert!(matches!(kind(&asked("", script).await), "unreachable" | "protocol"), "{lie}");
     }
-    for answer in ["\x1b[2Jgeheim\r\n\r\n", "SSH-2.0-geheim\r\n", "HTTP/9.9 200 geheim\r\n\r\n", "HTTP/1.1 999999 geheim\r\n\r\n"]
-    {
+    for answer in [
+        "\x1b[2Jgeheim\r\n\r\n", "SSH-2.0-geheim\r\n", "HTTP/9.9 200 geheim\r\n\r\n",
+        "HTTP/1.1 999999 geheim\r\n\r\n",
+    ] {
         let script = move |mut peer: Peer| async move {
             peer.write(answer).await?;
             Ok(Some(peer))
@@ -599,13 +671,24 @@ fn no_variable_of_the_process_steers_the_client() {
     let roots = folder.write("roots.pem", &Authority::new("somebody").pem());
     let log = folder.path().join("keys");
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--ignored", "--exact", "attaches_from_the_environment"]).env_clear().envs(variables(&SERVER));
-    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+    child
+        .args(["--ignored", "--exact", "attaches_from_the_environment"])
+        .env_clear()
+        .envs(variables(&SERVER));
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]
+    {
         child.env(name, &proxy);
     }
-    child.env("SSL_CERT_FILE", &roots).env("SSL_CERT_DIR", folder.path()).env("SSLKEYLOGFILE", &log);
+    child
+        .env("SSL_CERT_FILE", &roots)
+        .env("SSL_CERT_DIR", folder.path())
+        .env("SSLKEYLOGFILE", &log);
     let output = child.output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
     canary::assert_silent("what the program printed", &text);
     assert!(elsewhere.heard().is_empty());

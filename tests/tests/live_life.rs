@@ -38,7 +38,12 @@ fn locator(role: &str, port: u16) -> String {
 }
 
 /// The variables of a resource.
-fn variables(base: &str, locator: &str, password: &str, authority: &Authority) -> Vec<(String, String)> {
+fn variables(
+    base: &str,
+    locator: &str,
+    password: &str,
+    authority: &Authority,
+) -> Vec<(String, String)> {
     vec![
         (format!("{base}_URL"), locator.to_owned()),
         (format!("{base}_PASSWORD"), password.to_owned()),
@@ -55,7 +60,8 @@ fn environment(variables: &[(String, String)]) -> Environment {
 }
 
 async fn attached<T: BackingServices>(variables: &[(String, String)]) -> T {
-    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let variables: Vec<_> =
+        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     attach(&variables).await.unwrap()
 }
 
@@ -105,14 +111,24 @@ async fn whatever_is_refused_the_old_one_keeps_serving() {
     let hanging = Hostile::start(|peer| async { Ok(Some(peer)) });
     let stranger = Authority::new("a stranger");
     let two = locator("blijver", TWO.port);
-    let base = |locator: &str, password: &str, authority: &Authority| variables("SHOP_ORDERS", locator, password, authority);
+    let base = |locator: &str, password: &str, authority: &Authority| {
+        variables("SHOP_ORDERS", locator, password, authority)
+    };
     for (case, variables, problem) in [
         ("down", base(&locator("blijver", port::free()), PASSWORD, &TWO.authority), "unreachable"),
         ("wrong certificate", base(&two, PASSWORD, &stranger), "unverified_tls"),
-        ("superuser", base(&locator("blijver_baas", TWO.port), ADMIN_PASSWORD, &TWO.authority), "superuser_account"),
+        (
+            "superuser",
+            base(&locator("blijver_baas", TWO.port), ADMIN_PASSWORD, &TWO.authority),
+            "superuser_account",
+        ),
         ("wrong password", base(&two, WRONG_PASSWORD, &TWO.authority), "not_admitted"),
         ("hangs", base(&locator("blijver", hanging.port), PASSWORD, &TWO.authority), "timed_out"),
-        ("half written", base("postgres://blijver@localhost", PASSWORD, &TWO.authority), "unreachable"),
+        (
+            "half written",
+            base("postgres://blijver@localhost", PASSWORD, &TWO.authority),
+            "unreachable",
+        ),
         ("not a locator", base("postgres:/", PASSWORD, &TWO.authority), "malformed_locator"),
         ("vanished", Vec::new(), "missing_value"),
     ] {
@@ -157,7 +173,12 @@ impl Redises {
     fn both(&self, role: &str, which: usize) -> Vec<(String, String)> {
         let (server, cache) = if which == 0 { (&*ONE, &self.0) } else { (&*TWO, &self.1) };
         let mut all = shop(role, server);
-        all.extend(variables("SHOP_ARCHIVE_COPIES", &locator(role, server.port), PASSWORD, &server.authority));
+        all.extend(variables(
+            "SHOP_ARCHIVE_COPIES",
+            &locator(role, server.port),
+            PASSWORD,
+            &server.authority,
+        ));
         all.extend(variables("SHOP_SESSIONS", &cache.locator(), PASSWORD, &cache.authority));
         all.push(("SHOP_BOTH_KEY".to_owned(), PASSWORD.to_owned()));
         all
@@ -190,7 +211,9 @@ async fn a_whole_struct_moves_at_once_or_not_at_all() {
     services.reattach(&environment(&pair.both("samen", 1))).await.unwrap();
     assert_eq!(port_of(&services.orders.client()).await, TWO.port);
     assert_eq!(port_of(&services.archive.copies.client()).await, TWO.port);
-    assert!(services.sessions.client().get::<_, Option<String>>("greeting").await.unwrap().is_none());
+    assert!(
+        services.sessions.client().get::<_, Option<String>>("greeting").await.unwrap().is_none()
+    );
     ONE.assert_no_connection_of("samen").await;
     pair.0.assert_no_connection().await;
 
@@ -214,7 +237,10 @@ async fn only_what_changed_and_what_cannot_be_swapped_is_told() {
 
     set(&mut variables, "SHOP_ARCHIVE_COPIES_URL", &locator("deels", TWO.port));
     set(&mut variables, "SHOP_ARCHIVE_COPIES_CA", &TWO.authority.pem());
-    assert_eq!(services.reattach_changed(&environment(&variables)).await.unwrap(), ["archive.copies"]);
+    assert_eq!(
+        services.reattach_changed(&environment(&variables)).await.unwrap(),
+        ["archive.copies"]
+    );
     assert_eq!(port_of(&services.archive.copies.client()).await, TWO.port);
     assert_eq!(port_of(&services.orders.client()).await, ONE.port);
     // An administrator's connection for the statistic itself.
@@ -222,7 +248,9 @@ async fn only_what_changed_and_what_cannot_be_swapped_is_told() {
 
     let told = |field: &str| {
         let text = journal::text();
-        let of = |line: &&str| line.contains(&format!("field=\"{field}\"")) && line.contains("rule=\"stale_value\"");
+        let of = |line: &&str| {
+            line.contains(&format!("field=\"{field}\"")) && line.contains("rule=\"stale_value\"")
+        };
         text.lines().filter(of).count()
     };
     assert_eq!((told("both_key"), told("cache")), (0, 0));
@@ -250,7 +278,8 @@ async fn nothing_fails_while_it_is_swapped_under_full_load() {
     // Every connection is in use all the time, and others wait for one. They leave the processors alone: logging in, sqlx lets everybody else go first 800 times, which
     // takes seconds where all of them compute, in a build that nobody has optimised. The benchmark `swap` has those too.
     let statement = "SELECT pg_sleep(0.005)";
-    let (stop, done) = (std::sync::Arc::new(AtomicBool::new(false)), std::sync::Arc::new(AtomicUsize::new(0)));
+    let (stop, done) =
+        (std::sync::Arc::new(AtomicBool::new(false)), std::sync::Arc::new(AtomicUsize::new(0)));
     let tasks: Vec<_> = (0..32)
         .map(|_| {
             let (orders, stop, done) = (services.orders.clone(), stop.clone(), done.clone());
@@ -290,7 +319,9 @@ struct Cached {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cache_is_swapped_under_load_and_refused_like_a_database() {
     let pair = Redises(redis::Redis::start(), redis::Redis::start());
-    let good = |server: &redis::Redis| variables("SHOP_SESSIONS", &server.locator(), PASSWORD, &server.authority);
+    let good = |server: &redis::Redis| {
+        variables("SHOP_SESSIONS", &server.locator(), PASSWORD, &server.authority)
+    };
     let services: Cached = attached(&good(&pair.0)).await;
     let stop = std::sync::Arc::new(AtomicBool::new(false));
     let tasks: Vec<_> = (0..8)
@@ -393,13 +424,26 @@ async fn detaching_says_what_it_had_to_cut() {
     let (first, second) = (orders.client(), orders.client());
     let begin = Instant::now();
     let detached = services.detach().await;
-    assert!((Duration::from_secs(9)..=Duration::from_secs(10)).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+    assert!(
+        (Duration::from_secs(9)..=Duration::from_secs(10)).contains(&begin.elapsed()),
+        "{:?}",
+        begin.elapsed()
+    );
     let [cut] = detached.cut() else { panic!("{detached}") };
     assert_eq!((cut.field(), cut.users(), cut.former()), ("orders", 2, 1));
-    assert_eq!(detached.to_string(), "1 resource was detached; `orders` was cut: 2 users were not done with it");
-    assert!(journal::text().contains("closed before everybody was done with it field=\"orders\" users=2"));
+    assert_eq!(
+        detached.to_string(),
+        "1 resource was detached; `orders` was cut: 2 users were not done with it"
+    );
+    assert!(
+        journal::text()
+            .contains("closed before everybody was done with it field=\"orders\" users=2")
+    );
     for client in [former, first, second, orders.client()] {
-        assert!(sqlx::query("SELECT 1").execute(&*client).await.is_err(), "it is closed all the same");
+        assert!(
+            sqlx::query("SELECT 1").execute(&*client).await.is_err(),
+            "it is closed all the same"
+        );
     }
     let error = orders.reattach(&environment(&shop("vasthouder", &ONE))).await.unwrap_err();
     assert_eq!(problems(&error), ["unavailable"]);
@@ -420,7 +464,10 @@ async fn a_client_that_was_replaced_ends_though_somebody_holds_it() {
     assert_eq!(port_of(&former).await, ONE.port, "it still works");
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert!(sqlx::query("SELECT 1").execute(&*former).await.is_err());
-    assert!(journal::text().contains("closed before everybody was done with it field=\"orders\" users=1"));
+    assert!(
+        journal::text()
+            .contains("closed before everybody was done with it field=\"orders\" users=1")
+    );
     ONE.assert_no_connection_of("achterblijver").await;
     drop(former);
     assert!(services.detach().await.is_clean());
@@ -432,7 +479,12 @@ async fn detaching_ends_a_reattach_that_is_on_its_way() {
     let services: Shop = attached(&shop("haast", &ONE)).await;
     let orders = services.orders.clone();
     let hanging = Hostile::start(|peer| async { Ok(Some(peer)) });
-    let nowhere = environment(&variables("SHOP_ORDERS", &locator("haast", hanging.port), PASSWORD, &TWO.authority));
+    let nowhere = environment(&variables(
+        "SHOP_ORDERS",
+        &locator("haast", hanging.port),
+        PASSWORD,
+        &TWO.authority,
+    ));
     let turn = tokio::spawn(async move { orders.reattach(&nowhere).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
     let begin = Instant::now();
@@ -455,7 +507,11 @@ struct Watched {
 fn warned(field: &str, what: &str) -> usize {
     let text = journal::text();
     text.lines()
-        .filter(|line| line.contains("WARN") && line.contains(&format!("field=\"{field}\"")) && line.contains(what))
+        .filter(|line| {
+            line.contains("WARN")
+                && line.contains(&format!("field=\"{field}\""))
+                && line.contains(what)
+        })
         .count()
 }
 
@@ -533,7 +589,8 @@ struct Away {
 #[tokio::test]
 async fn a_server_that_is_away_leaves_the_posture_and_is_said_once() {
     let mut server = redis::Redis::start();
-    let services: Away = attached(&variables("AWAY", &server.locator(), PASSWORD, &server.authority)).await;
+    let services: Away =
+        attached(&variables("AWAY", &server.locator(), PASSWORD, &server.authority)).await;
     services.posture_interval(Some(Duration::from_secs(1)));
     let attached = services.away.posture().taken_at;
     eventually(|| services.away.posture().taken_at > attached).await;

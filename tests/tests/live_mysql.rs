@@ -36,7 +36,11 @@ struct Hasty {
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
 struct Waived {
-    #[service(allow(superuser_account, reason = "the vendor ships one account", until = "2099-12-31"))]
+    #[service(allow(
+        superuser_account,
+        reason = "the vendor ships one account",
+        until = "2099-12-31"
+    ))]
     orders: Resource<MySql>,
 }
 
@@ -60,7 +64,9 @@ static SERVER: LazyLock<MariaDb> = LazyLock::new(|| {
     options.client_ca = Some(authority.pem());
     options.arguments = vec!["--plugin-load-add=auth_ed25519".to_owned()];
     let server = MariaDb::with(authority, &options);
-    let create = |name: &str, rest: &str| format!("CREATE USER '{name}'@'%' IDENTIFIED BY '{PASSWORD}'; {rest};");
+    let create = |name: &str, rest: &str| {
+        format!("CREATE USER '{name}'@'%' IDENTIFIED BY '{PASSWORD}'; {rest};")
+    };
     let _ = server.sql(&format!(
         "{}{}{}{}{}{}{}{}{}{}{}
          CREATE USER met_ed25519@'%' IDENTIFIED VIA ed25519 USING PASSWORD('{PASSWORD}');
@@ -121,19 +127,31 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(posture.authentication.as_deref(), Some("mysql_native_password"));
     assert_eq!(posture.service, "MySQL");
     assert_eq!(posture.endpoint, format!("mysql://localhost:{}/{DATABASE}", server.port));
-    assert_eq!(tls.trust, TrustPosture::PrivateCaAndPublicRoots, "sqlx cannot be kept from the public ones");
+    assert_eq!(
+        tls.trust,
+        TrustPosture::PrivateCaAndPublicRoots,
+        "sqlx cannot be kept from the public ones"
+    );
     assert_eq!(tls.certificate.names, ["localhost", "127.0.0.1", "::1"]);
     assert!(posture.taken_at >= before && posture.taken_at <= SystemTime::now());
     // It works, and is said: there is nothing better between this driver and this server.
     assert_eq!(rules(&posture.findings), ["weak_authentication"]);
     assert!(!posture.findings[0].is_denied());
-    assert!(posture.remarks.iter().any(|remark| remark.contains("public roots")), "{:?}", posture.remarks);
+    assert!(
+        posture.remarks.iter().any(|remark| remark.contains("public roots")),
+        "{:?}",
+        posture.remarks
+    );
 
     let orders = shop.orders.client();
     sqlx::query("INSERT INTO orders VALUES (?)").bind(7).execute(&*orders).await.unwrap();
-    assert_eq!(sqlx::query("SELECT id FROM orders").fetch_one(&*orders).await.unwrap().get::<i32, _>(0), 7);
+    assert_eq!(
+        sqlx::query("SELECT id FROM orders").fetch_one(&*orders).await.unwrap().get::<i32, _>(0),
+        7
+    );
     // What the server says of such a connection.
-    let row = sqlx::query("SHOW SESSION STATUS LIKE 'Ssl_version'").fetch_one(&*orders).await.unwrap();
+    let row =
+        sqlx::query("SHOW SESSION STATUS LIKE 'Ssl_version'").fetch_one(&*orders).await.unwrap();
     assert_eq!(row.get_unchecked::<String, _>(1), "TLSv1.3");
     drop(orders);
     shop.orders.health().await.unwrap();
@@ -151,7 +169,10 @@ async fn attaches_and_the_posture_is_true() {
 #[tokio::test]
 async fn every_connection_is_verified_and_bounded() {
     let mut variables = variables(&SERVER);
-    variables[0].1 = format!("{}?max_connections=4&statement_timeout=300", SERVER.locator().replace("localhost", "127.0.0.1"));
+    variables[0].1 = format!(
+        "{}?max_connections=4&statement_timeout=300",
+        SERVER.locator().replace("localhost", "127.0.0.1")
+    );
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     let pool = shop.orders.client();
     let mut connections = Vec::new();
@@ -159,9 +180,13 @@ async fn every_connection_is_verified_and_bounded() {
         connections.push(pool.acquire().await.unwrap());
     }
     for connection in &mut connections {
-        let row = sqlx::query("SHOW SESSION STATUS LIKE 'Ssl_cipher'").fetch_one(&mut **connection).await.unwrap();
+        let row = sqlx::query("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+            .fetch_one(&mut **connection)
+            .await
+            .unwrap();
         assert!(!row.get_unchecked::<String, _>(1).is_empty());
-        let row = sqlx::query("SELECT @@max_statement_time").fetch_one(&mut **connection).await.unwrap();
+        let row =
+            sqlx::query("SELECT @@max_statement_time").fetch_one(&mut **connection).await.unwrap();
         assert_eq!(row.get::<f64, _>(0), 0.3, "a statement is bounded on every connection");
         let begin = Instant::now();
         let slept = sqlx::query("SELECT SLEEP(30)").execute(&mut **connection).await;
@@ -177,7 +202,8 @@ async fn values_come_from_files_and_in_parts() {
     let folder = Folder::of_values("values");
     let ca = folder.write("ca.pem", &SERVER.authority.pem()).display().to_string();
     let password = folder.write("password", &format!("{PASSWORD}\n")).display().to_string();
-    let companions = [("SHOP_ORDERS_CA_FILE", ca.as_str()), ("SHOP_ORDERS_PASSWORD_FILE", password.as_str())];
+    let companions =
+        [("SHOP_ORDERS_CA_FILE", ca.as_str()), ("SHOP_ORDERS_PASSWORD_FILE", password.as_str())];
     let (locator, port) = (SERVER.locator(), SERVER.port.to_string());
     let whole = [("SHOP_ORDERS_URL", locator.as_str())];
     let parts = [
@@ -195,7 +221,8 @@ async fn values_come_from_files_and_in_parts() {
 
 #[tokio::test]
 async fn a_client_certificate_is_shown() {
-    let without = refused::<Shop>(&pairs(&as_user(&SERVER, "met_certificaat", PASSWORD)), SOON).await;
+    let without =
+        refused::<Shop>(&pairs(&as_user(&SERVER, "met_certificaat", PASSWORD)), SOON).await;
     assert_eq!(problems(&without), ["not_admitted"]);
     let leaf = SERVER.authority.client("met_certificaat");
     let mut variables = as_user(&SERVER, "met_certificaat", PASSWORD).to_vec();
@@ -213,7 +240,12 @@ async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'sta
     let options = Options::tls(leaf(&authority));
     let server = MariaDb::with(authority, &options);
     let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
-    assert!(!server.heard().contains(USER) && !server.log().contains(USER), "{}\n{}", server.heard(), server.log());
+    assert!(
+        !server.heard().contains(USER) && !server.log().contains(USER),
+        "{}\n{}",
+        server.heard(),
+        server.log()
+    );
     problems(&error)
 }
 
@@ -265,7 +297,12 @@ async fn an_administrator_is_refused_and_waived() {
     let shop: Waived = attach(&pairs(&as_user(&SERVER, ADMIN, ADMIN_PASSWORD))).await.unwrap();
     let posture = shop.orders.posture();
     assert!(rules(&posture.findings).contains(&"superuser_account"));
-    assert!(posture.findings.iter().any(|finding| finding.waived_because() == Some("the vendor ships one account")));
+    assert!(
+        posture
+            .findings
+            .iter()
+            .any(|finding| finding.waived_because() == Some("the vendor ships one account"))
+    );
     shop.detach().await;
 }
 
@@ -274,7 +311,9 @@ async fn an_administrator_is_refused_and_waived() {
 async fn what_everybody_may_do_makes_an_administrator() {
     let server = MariaDb::start();
     // Nobody can take such a role on, and nobody has to; what it may do makes no administrator.
-    let _ = server.sql(&format!("CREATE ROLE allen; GRANT SELECT ON {DATABASE}.* TO allen; GRANT allen TO PUBLIC"));
+    let _ = server.sql(&format!(
+        "CREATE ROLE allen; GRANT SELECT ON {DATABASE}.* TO allen; GRANT allen TO PUBLIC"
+    ));
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     shop.detach().await;
 
@@ -294,7 +333,8 @@ async fn who_has_what_an_application_needs_is_none() {
     for user in ["zuinig", "rolbewust"] {
         let shop: Shop = attach(&pairs(&as_user(&SERVER, user, PASSWORD))).await.unwrap();
         // The connection that took a role on to look at it has gone.
-        let row = sqlx::query("SELECT CURRENT_ROLE()").fetch_one(&*shop.orders.client()).await.unwrap();
+        let row =
+            sqlx::query("SELECT CURRENT_ROLE()").fetch_one(&*shop.orders.client()).await.unwrap();
         assert_eq!(row.get_unchecked::<Option<String>, _>(0), None);
         shop.detach().await;
         SERVER.assert_no_connection_of(user).await;
@@ -303,11 +343,16 @@ async fn who_has_what_an_application_needs_is_none() {
 
 #[tokio::test]
 async fn who_is_not_let_in() {
-    let wrong_password = refused::<Shop>(&pairs(&as_user(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
+    let wrong_password =
+        refused::<Shop>(&pairs(&as_user(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
     assert_eq!(problems(&wrong_password), ["not_admitted"]);
     assert!(wrong_password.to_string().contains("user and the password"), "{wrong_password}");
     for user in ["niemand", "op_slot"] {
-        assert_eq!(problems(&refused::<Shop>(&pairs(&as_user(&SERVER, user, PASSWORD)), SOON).await), ["not_admitted"], "{user}");
+        assert_eq!(
+            problems(&refused::<Shop>(&pairs(&as_user(&SERVER, user, PASSWORD)), SOON).await),
+            ["not_admitted"],
+            "{user}"
+        );
     }
     let unspoken = refused::<Shop>(&pairs(&as_user(&SERVER, "met_ed25519", PASSWORD)), SOON).await;
     assert_eq!(problems(&unspoken), ["not_admitted"]);
@@ -323,7 +368,9 @@ async fn who_is_not_let_in() {
 #[tokio::test]
 async fn what_is_refused_before_a_connection() {
     let hostile = Hostile::start(|peer| async { Ok(Some(peer)) });
-    let url = |user: &str, rest: &str| format!("mysql://{user}@localhost:{}/{DATABASE}{rest}", hostile.port);
+    let url = |user: &str, rest: &str| {
+        format!("mysql://{user}@localhost:{}/{DATABASE}{rest}", hostile.port)
+    };
     for (rest, rule) in [
         ("?ssl-mode=PREFERRED", "opportunistic_tls"),
         ("?sslmode=prefer", "opportunistic_tls"),
@@ -348,7 +395,11 @@ async fn what_is_refused_before_a_connection() {
         ("/second", "malformed_locator"),
     ] {
         let url = url(USER, rest);
-        let error = refused::<Shop>(&[("SHOP_ORDERS_URL", url.as_str()), ("SHOP_ORDERS_PASSWORD", PASSWORD)], SOON).await;
+        let error = refused::<Shop>(
+            &[("SHOP_ORDERS_URL", url.as_str()), ("SHOP_ORDERS_PASSWORD", PASSWORD)],
+            SOON,
+        )
+        .await;
         assert!(!problems(&error).is_empty(), "{rest}");
         assert!(rule.is_empty() || problems(&error).contains(&rule), "{rest}: {error}");
     }
@@ -358,7 +409,11 @@ async fn what_is_refused_before_a_connection() {
     }
     // The driver takes no verifier of ours: a pin would not hold on the connections that matter.
     let (url, pin) = (url(USER, ""), pki::self_signed().pin());
-    let variables = [("SHOP_ORDERS_URL", url.as_str()), ("SHOP_ORDERS_PASSWORD", PASSWORD), ("SHOP_ORDERS_PIN", pin.as_str())];
+    let variables = [
+        ("SHOP_ORDERS_URL", url.as_str()),
+        ("SHOP_ORDERS_PASSWORD", PASSWORD),
+        ("SHOP_ORDERS_PIN", pin.as_str()),
+    ];
     assert_eq!(problems(&refused::<Shop>(&variables, SOON).await), ["malformed_value"]);
     assert!(hostile.heard().is_empty());
     // As platforms write it.
@@ -372,8 +427,10 @@ async fn what_is_refused_before_a_connection() {
 #[tokio::test]
 async fn without_tls_the_password_is_not_shown() {
     let server = MariaDb::with(Authority::new("nobody's"), &Options::default());
-    let variables =
-        [("SHOP_ORDERS_URL", format!("{}?ssl-mode=disabled", server.locator())), ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned())];
+    let variables = [
+        ("SHOP_ORDERS_URL", format!("{}?ssl-mode=disabled", server.locator())),
+        ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
+    ];
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     assert_eq!(shop.orders.posture().tls, None);
     shop.detach().await;
@@ -386,7 +443,11 @@ async fn without_tls_the_password_is_not_shown() {
             Ok(Some(peer))
         });
         let url = format!("mysql://{USER}@localhost:{}/{DATABASE}?ssl-mode=disabled", hostile.port);
-        let error = refused::<Hasty>(&[("SHOP_ORDERS_URL", &url), ("SHOP_ORDERS_PASSWORD", PASSWORD)], LIMIT).await;
+        let error = refused::<Hasty>(
+            &[("SHOP_ORDERS_URL", &url), ("SHOP_ORDERS_PASSWORD", PASSWORD)],
+            LIMIT,
+        )
+        .await;
         assert_eq!(problems(&error), ["weak_authentication"]);
         assert!(hostile.heard().iter().all(|heard| canary::find(&heard.plain).is_none()));
     }
@@ -430,7 +491,9 @@ async fn health_tells_when_the_server_is_gone() {
 
     relay.set(Flow::Silent);
     let begin = Instant::now();
-    let Err(Refusal::Failure(failure)) = shop.orders.health().await else { panic!("it is not well") };
+    let Err(Refusal::Failure(failure)) = shop.orders.health().await else {
+        panic!("it is not well")
+    };
     assert_eq!(failure.kind(), FailureKind::TimedOut);
     assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
     relay.set(Flow::Open);
@@ -448,7 +511,8 @@ async fn health_tells_when_the_server_is_gone() {
 // --- What answers is hostile -----------------------------------------------------------------------------------------
 
 /// What a terminal would obey, and what would turn a line around; with our own secret in it.
-const ESCAPES: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
+const ESCAPES: &str =
+    "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
 
 const NATIVE: &str = "mysql_native_password";
 
@@ -461,7 +525,9 @@ fn locator_of(hostile: &Hostile, authority: &Authority) -> [(&'static str, Strin
 }
 
 /// Attaches in vain to a server that plays a script, and gives the report and what was heard. Nobody was named in the clear, and the password was not said.
-async fn against<T, F>(script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static) -> (AttachError, Vec<Heard>)
+async fn against<T, F>(
+    script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static,
+) -> (AttachError, Vec<Heard>)
 where
     T: BackingServices,
     F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
@@ -475,7 +541,10 @@ where
     assert!(!heard.is_empty(), "nobody came");
     for heard in &heard {
         for name in [USER, DATABASE, CANARY] {
-            assert!(canary::position(&heard.plain, name.as_bytes()).is_none(), "{name} was said in the clear");
+            assert!(
+                canary::position(&heard.plain, name.as_bytes()).is_none(),
+                "{name} was said in the clear"
+            );
         }
         assert!(canary::find(&heard.secret).is_none(), "the password was sent");
     }
@@ -584,7 +653,13 @@ async fn an_account_that_wants_less_than_a_proof_gets_nothing() {
         assert_eq!(problems(&error), [problem], "{error}");
         assert_eq!(heard.len(), 1);
         // A name, an empty proof, and a plugin that nobody has.
-        assert!(canary::position(&heard[0].secret, &[USER.as_bytes(), b"\0\0backing_services_asks\0"].concat()).is_some());
+        assert!(
+            canary::position(
+                &heard[0].secret,
+                &[USER.as_bytes(), b"\0\0backing_services_asks\0"].concat()
+            )
+            .is_some()
+        );
     }
 }
 
@@ -641,7 +716,13 @@ async fn the_driver_is_held() {
         assert_eq!(error.failures().count(), 1, "{error}");
     }
     // It does not switch to the password in cleartext; what ends it with a panic ends this attempt, and nothing else.
-    for answer in [switch(3, "mysql_clear_password"), packet(3, b"\x01"), packet(3, b"\xfe"), packet(3, b"\x05"), Vec::new()] {
+    for answer in [
+        switch(3, "mysql_clear_password"),
+        packet(3, b"\x01"),
+        packet(3, b"\xfe"),
+        packet(3, b"\x05"),
+        Vec::new(),
+    ] {
         let answer = Arc::new(answer);
         let error = against_the_driver(move |mut peer| {
             let answer = Arc::clone(&answer);
@@ -712,7 +793,10 @@ impl Answers {
             who: rows(4, &[&[Some(MYSQL), Some(ME), Some(MY_LOGIN), Some("0")]]),
             tls: rows(2, &[&[Some("Ssl_cipher"), Some("TLS_AES_256_GCM_SHA384")]]),
             naming: rows(2, &[&[Some("partial_revokes"), Some("OFF")]]),
-            schemas: rows(5, &[&[Some("information_schema"), Some("0"), Some("0"), Some("0"), Some("0")]]),
+            schemas: rows(
+                5,
+                &[&[Some("information_schema"), Some("0"), Some("0"), Some("0"), Some("0")]],
+            ),
             grants: lines(&[MY_GRANT]),
             roles: Vec::new(),
         }
@@ -753,7 +837,9 @@ async fn answering(peer: Peer, leaf: Arc<Leaf>, answers: Arc<Answers>) -> io::Re
         let text = String::from_utf8_lossy(&statement).into_owned();
         let answer = match text.get(5..).unwrap_or_default() {
             text if text.contains("VERSION()") => answers.first(),
-            text if text.contains("SESSION max_") => results(&[&[ok(1)], answers.roles.as_slice()].concat()),
+            text if text.contains("SESSION max_") => {
+                results(&[&[ok(1)], answers.roles.as_slice()].concat())
+            }
             _ => ok(1),
         };
         peer.write(answer).await?;
@@ -772,7 +858,10 @@ async fn a_probe_fails_closed() {
     let who = |who: &[&[Option<&str>]]| Answers { who: rows(4, who), ..good() };
     let me = [Some(MYSQL), Some(ME), Some(MY_LOGIN), Some("0")];
     let role = "GRANT `baas` TO `winkelier`@`%`";
-    let maria = |roles: Vec<Vec<u8>>| Answers { roles, ..who(&[&[Some("11.4.2-MariaDB"), Some(ME), Some(MY_LOGIN), Some("0")]]) };
+    let maria = |roles: Vec<Vec<u8>>| Answers {
+        roles,
+        ..who(&[&[Some("11.4.2-MariaDB"), Some(ME), Some(MY_LOGIN), Some("0")]])
+    };
     let taking = |roles: Vec<Vec<u8>>| Answers { grants: lines(&[MY_GRANT, role]), ..maria(roles) };
     let inner = || lines(&["GRANT USAGE ON *.* TO `baas`"]);
     for (what, answers) in [
@@ -785,19 +874,31 @@ async fn a_probe_fails_closed() {
         ("six columns", Answers { naming: rows(6, &[&[Some("a"); 6]]), ..good() }),
         ("no schemas", Answers { schemas: rows(5, &[]), ..good() }),
         ("a schema without a name", Answers { schemas: rows(5, &[&[None; 5]]), ..good() }),
-        ("everybody's way to the accounts", Answers { schemas: rows(5, &[&[Some("mysql"); 5]]), ..good() }),
+        (
+            "everybody's way to the accounts",
+            Answers { schemas: rows(5, &[&[Some("mysql"); 5]]), ..good() },
+        ),
         ("no rows", Answers { who: ok(1), ..good() }),
         ("an error", Answers { who: error_packet(1, 1227, ESCAPES), ..good() }),
         ("silence", Answers { who: Vec::new(), ..good() }),
         ("no word on TLS", Answers { tls: rows(2, &[]), ..good() }),
         ("no value for TLS", Answers { tls: rows(2, &[&[Some("Ssl_cipher"), None]]), ..good() }),
-        ("a word that nobody asked for", Answers { naming: rows(2, &[&[Some("owned"), Some("OFF")]]), ..good() }),
+        (
+            "a word that nobody asked for",
+            Answers { naming: rows(2, &[&[Some("owned"), Some("OFF")]]), ..good() },
+        ),
         ("no grants", grants(&[])),
         ("a grant of nothing", Answers { grants: rows(1, &[&[None]]), ..good() }),
         ("somebody else's grants", grants(&["GRANT USAGE ON *.* TO `winkelier`@`localhost`"])),
         ("what is no grant", grants(&[MY_GRANT, "DROP TABLE orders"])),
-        ("a grant with an end of its own", grants(&["GRANT `r`; DROP TABLE orders TO `winkelier`@`%`"])),
-        ("a privilege with an end of its own", grants(&[MY_GRANT, "GRANT SELECT; DROP ON `a`.* TO `winkelier`@`%`"])),
+        (
+            "a grant with an end of its own",
+            grants(&["GRANT `r`; DROP TABLE orders TO `winkelier`@`%`"]),
+        ),
+        (
+            "a privilege with an end of its own",
+            grants(&[MY_GRANT, "GRANT SELECT; DROP ON `a`.* TO `winkelier`@`%`"]),
+        ),
         ("an administrator", grants(&[MY_GRANT, "GRANT \u{1b}[2J ON *.* TO `winkelier`@`%`"])),
         (
             "nobody's name",
@@ -848,8 +949,14 @@ async fn a_role_brings_its_privileges() {
     };
     let error = probed(answers).await;
     assert_eq!(problems(&error), ["superuser_account"]);
-    assert!(error.to_string().contains("it has SUPER ON *.*, by way of the role `s``x`@`localhost`"), "{error}");
-    assert!(error.to_string().contains("REVOKE `s``x`@`localhost` FROM `winkelier`@`%`;"), "{error}");
+    assert!(
+        error.to_string().contains("it has SUPER ON *.*, by way of the role `s``x`@`localhost`"),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("REVOKE `s``x`@`localhost` FROM `winkelier`@`%`;"),
+        "{error}"
+    );
 }
 
 /// Our end of the connection is what it is; what the server says of its own is told where that is another one.
@@ -859,14 +966,25 @@ async fn what_ends_tls_in_between_is_told() {
     for (cipher, version, says) in [
         ("TLS_AES_256_GCM_SHA384", "TLSv1.3", None),
         ("", "", Some("reached it without TLS")),
-        ("AES128-SHA", "TLSv1.1\u{1b}[2J", Some("reached it by TLSv1.1\\u{1b}[2J, and it left by TLS 1.3")),
+        (
+            "AES128-SHA",
+            "TLSv1.1\u{1b}[2J",
+            Some("reached it by TLSv1.1\\u{1b}[2J, and it left by TLS 1.3"),
+        ),
     ] {
-        let tls = rows(2, &[&[Some("Ssl_cipher"), Some(cipher)], &[Some("Ssl_version"), Some(version)]]);
-        let (leaf, answers) = (Arc::new(authority.server()), Arc::new(Answers { tls, ..Answers::good() }));
-        let hostile = Hostile::start(move |peer| answering(peer, Arc::clone(&leaf), Arc::clone(&answers)));
+        let tls =
+            rows(2, &[&[Some("Ssl_cipher"), Some(cipher)], &[Some("Ssl_version"), Some(version)]]);
+        let (leaf, answers) =
+            (Arc::new(authority.server()), Arc::new(Answers { tls, ..Answers::good() }));
+        let hostile =
+            Hostile::start(move |peer| answering(peer, Arc::clone(&leaf), Arc::clone(&answers)));
         let shop: Hasty = attach(&pairs(&locator_of(&hostile, &authority))).await.unwrap();
         let posture = shop.orders.posture();
-        let told = posture.findings.iter().find(|finding| finding.rule().name == "unverified_tls").map(ToString::to_string);
+        let told = posture
+            .findings
+            .iter()
+            .find(|finding| finding.rule().name == "unverified_tls")
+            .map(ToString::to_string);
         assert_eq!(told.is_some(), says.is_some(), "{version}: {told:?}");
         assert!(told.unwrap_or_default().contains(says.unwrap_or_default()), "{version}");
         shop.detach().await;
@@ -883,13 +1001,19 @@ struct Needing {
 /// What a server says that the account may do is shown without what a terminal would obey, and an administrator can run the statement as it is.
 #[tokio::test]
 async fn a_hostile_name_is_only_a_name() {
-    let name = format!("GRANT SELECT (`x`) ON `a``; DROP DATABASE b; -- \u{1b}[2J`.`{}` TO `winkelier`@`%`", "o".repeat(40));
+    let name = format!(
+        "GRANT SELECT (`x`) ON `a``; DROP DATABASE b; -- \u{1b}[2J`.`{}` TO `winkelier`@`%`",
+        "o".repeat(40)
+    );
     let answers = Arc::new(Answers { grants: lines(&[MY_GRANT, &name]), ..Answers::good() });
-    let (error, _) = against::<Needing, _>(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers))).await;
+    let (error, _) =
+        against::<Needing, _>(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers))).await;
     assert_eq!(problems(&error), ["missing_privileges", "excess_privileges"], "{error}");
     let text = error.to_string();
-    let mends =
-        format!("REVOKE SELECT (`x`) ON `a``; DROP DATABASE b; -- \\u{{1b}}[2J`.`{}` FROM `winkelier`@`%`;", "o".repeat(40));
+    let mends = format!(
+        "REVOKE SELECT (`x`) ON `a``; DROP DATABASE b; -- \\u{{1b}}[2J`.`{}` FROM `winkelier`@`%`;",
+        "o".repeat(40)
+    );
     assert!(text.contains(&mends) && !text.contains('\u{1b}'), "{text}");
 }
 
@@ -912,13 +1036,22 @@ async fn no_setting_of_the_session_changes_what_the_probe_asks() {
     );
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     let posture = shop.orders.posture();
-    for privilege in [format!("SELECT ON TABLE {DATABASE}.`Gr\u{f6}\u{df}e`"), format!("INSERT ON TABLE {DATABASE}.orders")] {
+    for privilege in [
+        format!("SELECT ON TABLE {DATABASE}.`Gr\u{f6}\u{df}e`"),
+        format!("INSERT ON TABLE {DATABASE}.orders"),
+    ] {
         assert!(posture.privileges.contains(&privilege), "{privilege}: {:?}", posture.privileges);
     }
     assert!(posture.server.as_ref().unwrap().to_string().contains("MariaDB 10."), "{posture}");
     let heard = server.heard();
-    let probe = heard.lines().find(|line| line.contains("@backing_services_sql_mode = @@SESSION.sql_mode")).expect("it is fixed");
-    assert!(probe.contains("SESSION sql_mode = '', ") && probe.contains("SESSION sql_select_limit = 18446744073709551615"));
+    let probe = heard
+        .lines()
+        .find(|line| line.contains("@backing_services_sql_mode = @@SESSION.sql_mode"))
+        .expect("it is fixed");
+    assert!(
+        probe.contains("SESSION sql_mode = '', ")
+            && probe.contains("SESSION sql_select_limit = 18446744073709551615")
+    );
     let asks = |what: &str| heard.find(what).expect("it asks");
     assert!(
         asks("@backing_services_sql_mode = @@SESSION") < asks("SELECT VERSION(), CURRENT_USER()"),
@@ -959,7 +1092,9 @@ async fn no_setting_of_the_session_changes_what_the_probe_asks() {
     let shop: Shop = attach(&pairs(&as_user(&server, "rolbewust", PASSWORD))).await.unwrap();
     let privileges = shop.orders.posture().privileges.clone();
     assert!(
-        privileges.iter().any(|privilege| privilege.contains("DELETE ON TABLE") && privilege.contains('\u{df}')),
+        privileges
+            .iter()
+            .any(|privilege| privilege.contains("DELETE ON TABLE") && privilege.contains('\u{df}')),
         "{privileges:?}"
     );
     shop.detach().await;
@@ -969,7 +1104,10 @@ async fn no_setting_of_the_session_changes_what_the_probe_asks() {
 #[tokio::test]
 async fn an_account_that_is_not_the_one_that_was_asked_for_is_reported() {
     let renamed = |posture: &backing_services::posture::Posture| {
-        posture.remarks.iter().any(|remark| remark.contains("another account than the one that was asked for"))
+        posture
+            .remarks
+            .iter()
+            .any(|remark| remark.contains("another account than the one that was asked for"))
     };
     let authority = Authority::new("the tests' authority");
     for (account, login, is_renamed) in [
@@ -979,26 +1117,43 @@ async fn an_account_that_is_not_the_one_that_was_asked_for_is_reported() {
         ("lezer@%", MY_LOGIN, true),
         (ME, "Winkelier@localhost", true),
     ] {
-        let granted =
-            format!("GRANT USAGE ON *.* TO `{}`@`{}`", account.split('@').next().unwrap(), account.split('@').nth(1).unwrap());
+        let granted = format!(
+            "GRANT USAGE ON *.* TO `{}`@`{}`",
+            account.split('@').next().unwrap(),
+            account.split('@').nth(1).unwrap()
+        );
         let who = rows(4, &[&[Some(MYSQL), Some(account), Some(login), Some("0")]]);
-        let (leaf, answers) =
-            (Arc::new(authority.server()), Arc::new(Answers { who, grants: lines(&[&granted]), ..Answers::good() }));
-        let hostile = Hostile::start(move |peer| answering(peer, Arc::clone(&leaf), Arc::clone(&answers)));
+        let (leaf, answers) = (
+            Arc::new(authority.server()),
+            Arc::new(Answers { who, grants: lines(&[&granted]), ..Answers::good() }),
+        );
+        let hostile =
+            Hostile::start(move |peer| answering(peer, Arc::clone(&leaf), Arc::clone(&answers)));
         let shop: Hasty = attach(&pairs(&locator_of(&hostile, &authority))).await.unwrap();
         let posture = shop.orders.posture();
-        assert_eq!((posture.account.as_deref(), renamed(&posture)), (Some(account), is_renamed), "{account} {login}");
+        assert_eq!(
+            (posture.account.as_deref(), renamed(&posture)),
+            (Some(account), is_renamed),
+            "{account} {login}"
+        );
         shop.detach().await;
     }
 
     // What the other account may do is what counts, whoever was asked for.
     let who = rows(4, &[&[Some(MYSQL), Some("baas@%"), Some(MY_LOGIN), Some("0")]]);
-    let error = probed(Answers { who, grants: lines(&["GRANT SUPER ON *.* TO `baas`@`%`"]), ..Answers::good() }).await;
+    let error = probed(Answers {
+        who,
+        grants: lines(&["GRANT SUPER ON *.* TO `baas`@`%`"]),
+        ..Answers::good()
+    })
+    .await;
     assert_eq!(problems(&error), ["superuser_account"]);
 
     // A real server, and its account without a name: whoever is not known otherwise is let in as that one.
     let server = MariaDb::start();
-    let _ = server.sql(&format!("CREATE USER ''@'%' IDENTIFIED BY '{PASSWORD}'; GRANT SELECT ON {DATABASE}.orders TO ''@'%'"));
+    let _ = server.sql(&format!(
+        "CREATE USER ''@'%' IDENTIFIED BY '{PASSWORD}'; GRANT SELECT ON {DATABASE}.orders TO ''@'%'"
+    ));
     let error = refused::<Shop>(&pairs(&as_user(&server, "wie_dan_ook", PASSWORD)), SOON).await;
     assert_eq!(problems(&error), ["superuser_account"], "{error}");
     let shop: Waived = attach(&pairs(&as_user(&server, "wie_dan_ook", PASSWORD))).await.unwrap();
@@ -1013,7 +1168,11 @@ async fn an_account_that_is_not_the_one_that_was_asked_for_is_reported() {
 /// On MySQL there is something better than SHA-1; on MariaDB there is not.
 #[tokio::test]
 async fn which_product_it_is_decides_what_is_weak() {
-    async fn native(peer: Peer, leaf: Arc<Leaf>, version: &'static str) -> io::Result<Option<Peer>> {
+    async fn native(
+        peer: Peer,
+        leaf: Arc<Leaf>,
+        version: &'static str,
+    ) -> io::Result<Option<Peer>> {
         let first = peer.index() == 0;
         let mut peer = startup(peer, &leaf, NATIVE).await?;
         if first {
@@ -1024,7 +1183,10 @@ async fn which_product_it_is_decides_what_is_weak() {
         loop {
             let statement = peer.read().await?;
             let text = String::from_utf8_lossy(&statement).into_owned();
-            let good = Answers { who: rows(4, &[&[Some(version), Some(ME), Some(MY_LOGIN), Some("0")]]), ..Answers::good() };
+            let good = Answers {
+                who: rows(4, &[&[Some(version), Some(ME), Some(MY_LOGIN), Some("0")]]),
+                ..Answers::good()
+            };
             let answer = if text.contains("VERSION()") { good.first() } else { ok(1) };
             peer.write(answer).await?;
         }
@@ -1040,13 +1202,19 @@ async fn which_product_it_is_decides_what_is_weak() {
     let shop: Hasty = attach(&pairs(&locator_of(&hostile, &authority))).await.unwrap();
     let posture = shop.orders.posture();
     assert_eq!(rules(&posture.findings), ["weak_authentication"]);
-    assert_eq!(posture.server.as_ref().map(ToString::to_string).as_deref(), Some("MariaDB 11.4.2-MariaDB\\u{1b}[2J\\r\\nroot:"));
+    assert_eq!(
+        posture.server.as_ref().map(ToString::to_string).as_deref(),
+        Some("MariaDB 11.4.2-MariaDB\\u{1b}[2J\\r\\nroot:")
+    );
     shop.detach().await;
     // With a waiver, MySQL's too.
     let leaf = Arc::new(authority.server());
     let hostile = Hostile::start(move |peer| native(peer, Arc::clone(&leaf), MYSQL));
     let shop: Lenient = attach(&pairs(&locator_of(&hostile, &authority))).await.unwrap();
-    assert_eq!(shop.orders.posture().findings[0].waived_because(), Some("the appliance knows nothing better"));
+    assert_eq!(
+        shop.orders.posture().findings[0].waived_because(),
+        Some("the appliance knows nothing better")
+    );
     shop.detach().await;
     journal::assert_silent();
 }

@@ -53,7 +53,13 @@ const OBJECTS: &str = "CREATE TABLE IF NOT EXISTS orders (id int PRIMARY KEY);
 
 fn encoded(text: &str) -> String {
     text.bytes()
-        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
         .collect()
 }
 
@@ -63,7 +69,10 @@ fn quoted(name: &str) -> String {
 
 fn variables(server: &MariaDb, account: &str, database: &str) -> Vec<(&'static str, String)> {
     vec![
-        ("SHOP_ORDERS_URL", format!("mysql://{}@localhost:{}/{}", encoded(account), server.port, encoded(database))),
+        (
+            "SHOP_ORDERS_URL",
+            format!("mysql://{}@localhost:{}/{}", encoded(account), server.port, encoded(database)),
+        ),
         ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
         ("SHOP_ORDERS_CA", server.authority.pem()),
     ]
@@ -74,13 +83,25 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
 }
 
 /// Attaches in vain, with one finding of this rule.
-async fn one<T: BackingServices>(server: &MariaDb, account: &str, database: &str, rule: &str, what: &str) -> Finding {
-    let error: AttachError = refused::<T>(&pairs(&variables(server, account, database)), SOON).await;
+async fn one<T: BackingServices>(
+    server: &MariaDb,
+    account: &str,
+    database: &str,
+    rule: &str,
+    what: &str,
+) -> Finding {
+    let error: AttachError =
+        refused::<T>(&pairs(&variables(server, account, database)), SOON).await;
     assert_eq!(problems(&error), [rule], "{what}: {error}");
     error.findings().find(|finding| finding.is_denied()).unwrap().clone()
 }
 
-async fn clean<T: BackingServices + Send + Sync>(server: &MariaDb, account: &str, database: &str, what: &str) {
+async fn clean<T: BackingServices + Send + Sync>(
+    server: &MariaDb,
+    account: &str,
+    database: &str,
+    what: &str,
+) {
     let services = match attach::<T>(&pairs(&variables(server, account, database))).await {
         Ok(services) => services,
         Err(error) => panic!("{what}: {error}"),
@@ -105,38 +126,68 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
         ),
     );
     let mut routes: Vec<(String, String, bool)> = Vec::new();
-    let mut route = |statement: &str, named: &str| routes.push((statement.to_owned(), named.to_owned(), true));
+    let mut route =
+        |statement: &str, named: &str| routes.push((statement.to_owned(), named.to_owned(), true));
     for power in [
-        "SELECT", "INSERT", "DROP", "DELETE HISTORY", "RELOAD", "SHUTDOWN", "PROCESS", "FILE", "SHOW DATABASES", "SUPER",
-        "CREATE USER", "CREATE TABLESPACE", "SET USER", "FEDERATED ADMIN", "CONNECTION ADMIN", "READ_ONLY ADMIN",
-        "REPLICATION SLAVE", "REPLICATION SLAVE ADMIN", "REPLICATION MASTER ADMIN", "BINLOG MONITOR", "BINLOG ADMIN",
+        "SELECT", "INSERT", "DROP", "DELETE HISTORY", "RELOAD", "SHUTDOWN", "PROCESS", "FILE",
+        "SHOW DATABASES", "SUPER", "CREATE USER", "CREATE TABLESPACE", "SET USER",
+        "FEDERATED ADMIN", "CONNECTION ADMIN", "READ_ONLY ADMIN", "REPLICATION SLAVE",
+        "REPLICATION SLAVE ADMIN", "REPLICATION MASTER ADMIN", "BINLOG MONITOR", "BINLOG ADMIN",
         "BINLOG REPLAY", "SLAVE MONITOR",
     ] {
         route(&format!("GRANT {power} ON *.* TO los@'%'"), &format!("has {power} ON *.*"));
     }
-    route("GRANT SELECT ON buiten.* TO los@'%' WITH GRANT OPTION", "GRANT OPTION ON TABLE buiten.*");
-    route("GRANT SELECT ON buiten.tafel TO los@'%' WITH GRANT OPTION", "GRANT OPTION ON TABLE buiten.tafel");
+    route(
+        "GRANT SELECT ON buiten.* TO los@'%' WITH GRANT OPTION",
+        "GRANT OPTION ON TABLE buiten.*",
+    );
+    route(
+        "GRANT SELECT ON buiten.tafel TO los@'%' WITH GRANT OPTION",
+        "GRANT OPTION ON TABLE buiten.tafel",
+    );
     for schema in ["mysql", "sys", "performance_schema"] {
-        route(&format!("GRANT SELECT ON {schema}.* TO los@'%'"), &format!("which reaches the schema `{schema}`"));
+        route(
+            &format!("GRANT SELECT ON {schema}.* TO los@'%'"),
+            &format!("which reaches the schema `{schema}`"),
+        );
     }
-    route("GRANT UPDATE ON mysql.global_priv TO los@'%'", "UPDATE ON TABLE mysql.global_priv, which reaches the schema `mysql`");
-    route("GRANT SELECT ON `%`.* TO los@'%'", "SELECT ON TABLE `%`.*, whose name is a pattern, which reaches the schema `mysql`");
+    route(
+        "GRANT UPDATE ON mysql.global_priv TO los@'%'",
+        "UPDATE ON TABLE mysql.global_priv, which reaches the schema `mysql`",
+    );
+    route(
+        "GRANT SELECT ON `%`.* TO los@'%'",
+        "SELECT ON TABLE `%`.*, whose name is a pattern, which reaches the schema `mysql`",
+    );
     route("GRANT SELECT ON `my_q%`.* TO los@'%'", "which reaches the schema `mysql`");
     // By way of a role that has to be taken on, of one that is taken on at once, and of one that is further away.
-    route("GRANT FILE ON *.* TO groep; GRANT groep TO los@'%'", "FILE ON *.*, by way of the role `groep`");
+    route(
+        "GRANT FILE ON *.* TO groep; GRANT groep TO los@'%'",
+        "FILE ON *.*, by way of the role `groep`",
+    );
     route(
         "GRANT `Boven groep` TO los@'%'; SET DEFAULT ROLE `Boven groep` FOR los@'%'",
         "FILE ON *.*, by way of the role `groep`",
     );
-    route("SET DEFAULT ROLE NONE FOR los@'%'; GRANT `Boven groep` TO los@'%'", "FILE ON *.*, by way of the role `groep`");
-    route("GRANT groep TO los@'%', PUBLIC", "FILE ON *.*, as everybody has, by way of the role `groep`");
-    route("REVOKE FILE ON *.* FROM groep; GRANT groep TO los@'%' WITH ADMIN OPTION", "ADMIN OPTION of the role `groep`");
+    route(
+        "SET DEFAULT ROLE NONE FOR los@'%'; GRANT `Boven groep` TO los@'%'",
+        "FILE ON *.*, by way of the role `groep`",
+    );
+    route(
+        "GRANT groep TO los@'%', PUBLIC",
+        "FILE ON *.*, as everybody has, by way of the role `groep`",
+    );
+    route(
+        "REVOKE FILE ON *.* FROM groep; GRANT groep TO los@'%' WITH ADMIN OPTION",
+        "ADMIN OPTION of the role `groep`",
+    );
     route("GRANT PROCESS ON *.* TO PUBLIC", "PROCESS ON *.*, as everybody has");
     // Who is not a proxy can neither make one nor end it.
     let proxy = "INSERT INTO mysql.proxies_priv (Host, User, Proxied_host, Proxied_user) VALUES ('%', 'los', '%', 'ander'); FLUSH PRIVILEGES";
     routes.push((proxy.to_owned(), "PROXY ON `ander`@`%`".to_owned(), false));
     routes.push((
-        "DELETE FROM mysql.proxies_priv; FLUSH PRIVILEGES; GRANT ALL PRIVILEGES ON *.* TO los@'%'".to_owned(),
+        "DELETE FROM mysql.proxies_priv; FLUSH PRIVILEGES; GRANT ALL PRIVILEGES ON *.* TO los@'%'"
+            .to_owned(),
         "ALL PRIVILEGES ON *.*".to_owned(),
         false,
     ));
@@ -148,7 +199,8 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
         assert!(finding.message().contains(named.as_str()), "{statement}: {finding}");
         if *is_mended {
             server.script(DATABASE, finding.remedy());
-            clean::<Shop>(&server, "los", DATABASE, &format!("{statement}: {}", finding.remedy())).await;
+            clean::<Shop>(&server, "los", DATABASE, &format!("{statement}: {}", finding.remedy()))
+                .await;
         }
     }
 }
@@ -167,7 +219,8 @@ async fn round_trip(account: &str, database: &str, named: bool) {
     let error = refused::<Everything>(&pairs(&variables(&server, account, database)), SOON).await;
     assert_eq!(problems(&error), ["not_admitted"], "without a password, nobody logs in");
     let user = format!("{}@`%`", quoted(account));
-    server.script(database, &format!("ALTER USER {user} IDENTIFIED BY '{PASSWORD}' ACCOUNT UNLOCK"));
+    server
+        .script(database, &format!("ALTER USER {user} IDENTIFIED BY '{PASSWORD}' ACCOUNT UNLOCK"));
     clean::<Everything>(&server, account, database, &text).await;
 
     let shop: Everything = attach(&pairs(&variables(&server, account, database))).await.unwrap();
@@ -272,7 +325,11 @@ async fn round_trip(account: &str, database: &str, named: bool) {
 }
 
 fn shown(database: &str) -> String {
-    if database.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') { database.to_owned() } else { quoted(database) }
+    if database.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        database.to_owned()
+    } else {
+        quoted(database)
+    }
 }
 
 #[tokio::test]
@@ -299,11 +356,18 @@ async fn what_is_granted_is_what_is_needed_in_every_mode() {
         let grants = Everything::MANIFEST.grants().remove(0).for_account(account).unwrap();
         server.script(database, &grants.to_string());
         let user = format!("{}@`%`", quoted(account));
-        server.script(database, &format!("ALTER USER {user} IDENTIFIED BY '{PASSWORD}' ACCOUNT UNLOCK"));
+        server.script(
+            database,
+            &format!("ALTER USER {user} IDENTIFIED BY '{PASSWORD}' ACCOUNT UNLOCK"),
+        );
         clean::<Everything>(&server, account, database, mode).await;
-        for statement in ["GRANT UPDATE (geheim) ON `Klanten en \u{e4}` TO {user}", "GRANT SELECT ON ARCHIEF_2.* TO {user}"] {
+        for statement in [
+            "GRANT UPDATE (geheim) ON `Klanten en \u{e4}` TO {user}",
+            "GRANT SELECT ON ARCHIEF_2.* TO {user}",
+        ] {
             server.script(database, &statement.replace("{user}", &user));
-            let finding = one::<Everything>(&server, account, database, "excess_privileges", statement).await;
+            let finding =
+                one::<Everything>(&server, account, database, "excess_privileges", statement).await;
             assert!(!finding.message().contains(';'), "one privilege, and one is named: {finding}");
             server.script(database, finding.remedy());
             clean::<Everything>(&server, account, database, finding.remedy()).await;
@@ -333,13 +397,22 @@ async fn without_needs_the_posture_tells_and_nothing_is_compared() {
 async fn too_little_and_too_much_are_two_findings_and_everything_that_lacks_is_named() {
     let server = MariaDb::start();
     server.script(DATABASE, OBJECTS);
-    server.script(DATABASE, &format!("REVOKE ALL ON orders FROM {USER}@'%'; GRANT DELETE, DROP ON orders TO {USER}@'%'"));
+    server.script(
+        DATABASE,
+        &format!(
+            "REVOKE ALL ON orders FROM {USER}@'%'; GRANT DELETE, DROP ON orders TO {USER}@'%'"
+        ),
+    );
     let error = refused::<Few>(&pairs(&variables(&server, USER, DATABASE)), SOON).await;
     assert_eq!(problems(&error), ["missing_privileges", "excess_privileges"], "{error}");
     let text = error.to_string();
     for part in [
-        format!("the account lacks SELECT ON TABLE {DATABASE}.orders; INSERT ON TABLE {DATABASE}.orders"),
-        format!("GRANT SELECT ON `{DATABASE}`.`orders` TO `{USER}`@`%`; GRANT INSERT ON `{DATABASE}`.`orders` TO `{USER}`@`%`;"),
+        format!(
+            "the account lacks SELECT ON TABLE {DATABASE}.orders; INSERT ON TABLE {DATABASE}.orders"
+        ),
+        format!(
+            "GRANT SELECT ON `{DATABASE}`.`orders` TO `{USER}`@`%`; GRANT INSERT ON `{DATABASE}`.`orders` TO `{USER}`@`%`;"
+        ),
         format!("DELETE ON TABLE {DATABASE}.orders; DROP ON TABLE {DATABASE}.orders"),
         format!("REVOKE DELETE ON `{DATABASE}`.`orders` FROM `{USER}`@`%`;"),
     ] {
@@ -347,7 +420,8 @@ async fn too_little_and_too_much_are_two_findings_and_everything_that_lacks_is_n
     }
     // An administrator has everything too many: that is said once.
     server.script(DATABASE, &format!("GRANT PROCESS ON *.* TO {USER}@'%'"));
-    let finding = one::<Few>(&server, USER, DATABASE, "superuser_account", "an administrator").await;
+    let finding =
+        one::<Few>(&server, USER, DATABASE, "superuser_account", "an administrator").await;
     assert!(finding.message().ends_with("has PROCESS ON *.*"), "{finding}");
     // What is needed without a database is in the locator's, or nowhere.
     let error = refused::<Few>(&pairs(&variables(&server, USER, "")), SOON).await;
@@ -361,15 +435,21 @@ async fn columns_are_told_apart() {
     let made = Columns::MANIFEST.grants().remove(0);
     assert_eq!(made.account(), "shop_orders");
     server.script(DATABASE, &made.to_string());
-    server.script(DATABASE, &format!("ALTER USER shop_orders IDENTIFIED BY '{PASSWORD}' ACCOUNT UNLOCK"));
+    server.script(
+        DATABASE,
+        &format!("ALTER USER shop_orders IDENTIFIED BY '{PASSWORD}' ACCOUNT UNLOCK"),
+    );
     clean::<Columns>(&server, "shop_orders", DATABASE, "grants").await;
     server.script(DATABASE, "REVOKE UPDATE (Naam) ON `Klanten en \u{e4}` FROM shop_orders");
-    let finding = one::<Columns>(&server, "shop_orders", DATABASE, "missing_privileges", "a column less").await;
+    let finding =
+        one::<Columns>(&server, "shop_orders", DATABASE, "missing_privileges", "a column less")
+            .await;
     let lacks = format!("lacks UPDATE (Naam) ON TABLE {DATABASE}.`Klanten en \u{e4}`");
     assert!(finding.message().ends_with(&lacks), "{finding}");
     // On the whole table it can do what it needs, and more; whoever takes that away takes the columns' along.
     server.script(DATABASE, "GRANT UPDATE ON `Klanten en \u{e4}` TO shop_orders");
-    let finding = one::<Columns>(&server, "shop_orders", DATABASE, "excess_privileges", "a table more").await;
+    let finding =
+        one::<Columns>(&server, "shop_orders", DATABASE, "excess_privileges", "a table more").await;
     server.script(DATABASE, finding.remedy());
     clean::<Columns>(&server, "shop_orders", DATABASE, finding.remedy()).await;
 }
@@ -382,8 +462,16 @@ async fn what_a_row_without_a_user_gives_to_everybody_counts() {
     clean::<Few>(&server, USER, DATABASE, "nothing").await;
     let row = "INSERT INTO mysql.db (Host, Db, User, Select_priv) VALUES ('%', '{}', '', 'Y'); FLUSH PRIVILEGES";
     for (pattern, rule, named) in [
-        ("bui%", "excess_privileges", "privileges that are not told ON TABLE buiten.*, as everybody has"),
-        ("mysql", "superuser_account", "ON TABLE mysql.*, which reaches the schema `mysql`, as everybody has"),
+        (
+            "bui%",
+            "excess_privileges",
+            "privileges that are not told ON TABLE buiten.*, as everybody has",
+        ),
+        (
+            "mysql",
+            "superuser_account",
+            "ON TABLE mysql.*, which reaches the schema `mysql`, as everybody has",
+        ),
     ] {
         server.script(DATABASE, &row.replace("{}", pattern));
         let finding = one::<Few>(&server, USER, DATABASE, rule, pattern).await;
@@ -399,10 +487,14 @@ async fn all_privileges_are_told_apart() {
     let server = MariaDb::start();
     server.script(DATABASE, OBJECTS);
     server.script(DATABASE, &Database::MANIFEST.grants().remove(0).to_string());
-    server.script(DATABASE, &format!("ALTER USER shop_orders IDENTIFIED BY '{PASSWORD}' ACCOUNT UNLOCK"));
+    server.script(
+        DATABASE,
+        &format!("ALTER USER shop_orders IDENTIFIED BY '{PASSWORD}' ACCOUNT UNLOCK"),
+    );
     clean::<Database>(&server, "shop_orders", DATABASE, "grants").await;
     server.script(DATABASE, &format!("GRANT ALL ON {DATABASE}.* TO shop_orders"));
-    let finding = one::<Database>(&server, "shop_orders", DATABASE, "excess_privileges", "all").await;
+    let finding =
+        one::<Database>(&server, "shop_orders", DATABASE, "excess_privileges", "all").await;
     assert!(finding.message().contains(&format!("; DROP ON TABLE {DATABASE}.*; ")), "{finding}");
     assert!(!finding.message().contains("UPDATE"), "{finding}");
     server.script(DATABASE, finding.remedy());

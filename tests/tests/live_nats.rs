@@ -30,14 +30,21 @@ struct Hasty {
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
 struct Waived {
-    #[service(allow(superuser_account, reason = "the vendor ships one account", until = "2099-12-31"))]
+    #[service(allow(
+        superuser_account,
+        reason = "the vendor ships one account",
+        until = "2099-12-31"
+    ))]
     bus: Resource<Nats>,
 }
 
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
 struct Lenient {
-    #[service(allow(weak_authentication, reason = "a test bench"), allow(superuser_account, reason = "a test bench"))]
+    #[service(
+        allow(weak_authentication, reason = "a test bench"),
+        allow(superuser_account, reason = "a test bench")
+    )]
     bus: Resource<Nats>,
 }
 
@@ -75,8 +82,15 @@ fn violated(url: &str) -> Vec<&'static str> {
     match Shop::check(&Environment::from_iter([("SHOP_BUS_URL", url)])) {
         Ok(()) => Vec::new(),
         Err(error) => {
-            assert!(!error.to_string().contains("kX3") && !error.to_string().contains(NKEY.0), "{error}");
-            error.findings().filter(|finding| finding.is_denied()).map(|finding| finding.rule().name).collect()
+            assert!(
+                !error.to_string().contains("kX3") && !error.to_string().contains(NKEY.0),
+                "{error}"
+            );
+            error
+                .findings()
+                .filter(|finding| finding.is_denied())
+                .map(|finding| finding.rule().name)
+                .collect()
         }
     }
 }
@@ -86,7 +100,10 @@ fn locators() {
     for (url, expected) in [
         ("tls://shop:kX3-vR9_wQ1z@bus.example.com", ""),
         ("tls://:kX3-vR9_wQ1z-Zu5@bus.example.com:4222", ""),
-        ("tls://shop:kX3-vR9_wQ1z@bus.example.com?tls_first=true&inbox_prefix=_INBOX_shop&request_timeout=100", ""),
+        (
+            "tls://shop:kX3-vR9_wQ1z@bus.example.com?tls_first=true&inbox_prefix=_INBOX_shop&request_timeout=100",
+            "",
+        ),
         ("nats://shop:kX3-vR9_wQ1z@bus.example.com", "plaintext_scheme"),
         ("ws://shop:kX3-vR9_wQ1z@bus.example.com", "plaintext_scheme"),
         ("wss://shop:kX3-vR9_wQ1z@bus.example.com", "unknown_scheme"),
@@ -105,8 +122,12 @@ fn locators() {
     ] {
         assert_eq!(violated(url).first().copied().unwrap_or_default(), expected, "{url}");
     }
-    let environment = Environment::from_iter([("SHOP_BUS_URL", "nats://shop:kX3-vR9_wQ1z@bus.example.com")]);
-    assert!(Shop::check(&environment).err().unwrap().to_string().contains("`tls://`"), "the reason names what to write");
+    let environment =
+        Environment::from_iter([("SHOP_BUS_URL", "nats://shop:kX3-vR9_wQ1z@bus.example.com")]);
+    assert!(
+        Shop::check(&environment).err().unwrap().to_string().contains("`tls://`"),
+        "the reason names what to write"
+    );
 }
 
 #[test]
@@ -116,7 +137,10 @@ fn a_seed_is_told_from_a_password() {
     assert_eq!(violated(&format!("tls://{public}:{seed}@bus.example.com")), [""; 0]);
     // Each of these would be sent as it is, if it were taken for a password.
     assert_eq!(violated(&format!("tls://shop:{seed}@bus.example.com")), ["ambiguous_locator"]);
-    assert_eq!(violated(&format!("tls://:{}@bus.example.com", seed.replace("QDPB", "QDPC"))), ["malformed_value"]);
+    assert_eq!(
+        violated(&format!("tls://:{}@bus.example.com", seed.replace("QDPB", "QDPC"))),
+        ["malformed_value"]
+    );
     let account = "SAAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB6IFO3A";
     assert_eq!(violated(&format!("tls://:{account}@bus.example.com")), ["malformed_value"]);
 }
@@ -131,21 +155,40 @@ async fn attaches_and_the_posture_is_true() {
     assert!(tls.cipher.as_ref().unwrap().starts_with("TLS_"), "{:?}", tls.cipher);
     assert_eq!(tls.trust, TrustPosture::PrivateCa);
     assert_eq!(tls.certificate.subject, format!("CN={}", pki::SUBJECT));
-    let version = server.log().split_once("Version:").unwrap().1.split_whitespace().next().unwrap().to_owned();
-    assert_eq!(posture.server.as_ref().map(ToString::to_string), Some(format!("nats-server {version}")));
+    let version = server
+        .log()
+        .split_once("Version:")
+        .unwrap()
+        .1
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        posture.server.as_ref().map(ToString::to_string),
+        Some(format!("nats-server {version}"))
+    );
     assert!(posture.account.as_deref().unwrap().starts_with(USER));
     assert_eq!(posture.authentication.as_deref(), Some("password"));
     assert_eq!(posture.endpoint, format!("tls://localhost:{}/", server.port));
     assert_eq!(rules(&posture.findings), [""; 0]);
-    assert!(posture.remarks.iter().any(|remark| remark.contains("tls_first")), "{:?}", posture.remarks);
+    assert!(
+        posture.remarks.iter().any(|remark| remark.contains("tls_first")),
+        "{:?}",
+        posture.remarks
+    );
 
     // JetStream takes an order, and gives it back.
     let bus = shop.bus.client();
     let jetstream = async_nats::jetstream::new(bus.clone());
-    let config =
-        async_nats::jetstream::stream::Config { name: "ORDERS".into(), subjects: vec!["orders.>".into()], ..Default::default() };
+    let config = async_nats::jetstream::stream::Config {
+        name: "ORDERS".into(),
+        subjects: vec!["orders.>".into()],
+        ..Default::default()
+    };
     let stream = jetstream.create_stream(config).await.unwrap();
-    let sequence = jetstream.publish("orders.new", "seven".into()).await.unwrap().await.unwrap().sequence;
+    let sequence =
+        jetstream.publish("orders.new", "seven".into()).await.unwrap().await.unwrap().sequence;
     assert_eq!(stream.get_raw_message(sequence).await.unwrap().payload.as_ref(), b"seven");
     drop((jetstream, stream, bus));
     shop.bus.health().await.unwrap();
@@ -253,7 +296,10 @@ async fn an_administrator_is_refused() {
     }
     let shop: Waived = attach(&pairs(&as_user(&SERVER, ADMIN, ADMIN_PASSWORD))).await.unwrap();
     assert_eq!(rules(&shop.bus.posture().findings), ["superuser_account"]);
-    assert_eq!(shop.bus.posture().findings[0].waived_because(), Some("the vendor ships one account"));
+    assert_eq!(
+        shop.bus.posture().findings[0].waived_because(),
+        Some("the vendor ships one account")
+    );
     shop.detach().await;
 }
 
@@ -298,7 +344,10 @@ async fn a_token_logs_in() {
     options.authorization = format!("authorization {{ token: \"{PASSWORD}\" }}");
     let server = server::Nats::with(authority, options);
     // Whoever has the one token may do everything.
-    assert_eq!(problems(&refused::<Shop>(&pairs(&with_secret(&server, PASSWORD)), SOON).await), ["superuser_account"]);
+    assert_eq!(
+        problems(&refused::<Shop>(&pairs(&with_secret(&server, PASSWORD)), SOON).await),
+        ["superuser_account"]
+    );
     let shop: Waived = attach(&pairs(&with_secret(&server, PASSWORD))).await.unwrap();
     assert_eq!(shop.bus.posture().authentication.as_deref(), Some("token"));
     shop.detach().await;
@@ -324,7 +373,10 @@ async fn a_client_certificate_logs_in() {
     shop.detach().await;
     let self_made = login(&Authority::new("the tests' authority").client("met_certificaat"));
     assert_eq!(problems(&refused::<Shop>(&pairs(&self_made), SOON).await), ["not_admitted"]);
-    assert_eq!(problems(&refused::<Shop>(&pairs(&variables(&server)), SOON).await), ["not_admitted"]);
+    assert_eq!(
+        problems(&refused::<Shop>(&pairs(&variables(&server)), SOON).await),
+        ["not_admitted"]
+    );
 }
 
 #[tokio::test]
@@ -333,7 +385,10 @@ async fn a_server_that_lets_everybody_in() {
     let mut options = Options::tls(authority.server());
     options.authorization = String::new();
     let server = server::Nats::with(authority, options);
-    assert_eq!(problems(&refused::<Shop>(&pairs(&variables(&server)), SOON).await), ["weak_authentication"]);
+    assert_eq!(
+        problems(&refused::<Shop>(&pairs(&variables(&server)), SOON).await),
+        ["weak_authentication"]
+    );
     assert!(!server.log().contains("CONNECT"), "it is not told who wanted in");
     let shop: Lenient = attach(&pairs(&variables(&server))).await.unwrap();
     assert_eq!(rules(&shop.bus.posture().findings), ["weak_authentication", "superuser_account"]);
@@ -347,7 +402,10 @@ async fn values_come_from_files_and_parts() {
         ("SHOP_BUS_HOST", "localhost".to_owned()),
         ("SHOP_BUS_PORT", SERVER.port.to_string()),
         ("SHOP_BUS_USER", USER.to_owned()),
-        ("SHOP_BUS_PASSWORD_FILE", folder.write("password", &format!("{PASSWORD}\n")).display().to_string()),
+        (
+            "SHOP_BUS_PASSWORD_FILE",
+            folder.write("password", &format!("{PASSWORD}\n")).display().to_string(),
+        ),
         ("SHOP_BUS_CA_FILE", folder.write("ca.pem", &SERVER.authority.pem()).display().to_string()),
     ];
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
@@ -359,7 +417,10 @@ async fn a_server_that_never_answers() {
     let hostile = Hostile::start(|peer| async { Ok(Some(peer)) });
     let mut variables = variables(&SERVER);
     variables[0].1 = format!("tls://{USER}@localhost:{}", hostile.port);
-    assert_eq!(problems(&refused::<Hasty>(&pairs(&variables), Duration::from_secs(3)).await), ["timed_out"]);
+    assert_eq!(
+        problems(&refused::<Hasty>(&pairs(&variables), Duration::from_secs(3)).await),
+        ["timed_out"]
+    );
     hostile.assert_all_closed().await;
     assert!(hostile.heard().iter().all(|heard| heard.plain.is_empty()), "nothing was said");
 }
@@ -380,7 +441,10 @@ async fn it_comes_back_and_says_when_it_is_away() {
     let refusal = shop.bus.health().await.unwrap_err();
     assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
     let Refusal::Failure(failure) = &refusal else { panic!("{refusal}") };
-    assert!(matches!(failure.kind(), FailureKind::Unreachable | FailureKind::TimedOut), "{failure}");
+    assert!(
+        matches!(failure.kind(), FailureKind::Unreachable | FailureKind::TimedOut),
+        "{failure}"
+    );
     canary::assert_error_silent(&refusal);
 
     server.restart();
@@ -484,14 +548,17 @@ async fn talk(peer: &mut Peer, answer: &str) -> std::io::Result<()> {
 
 /// What a server of version 2.10 tells.
 fn told(user: &str, account: &str, permissions: &str) -> String {
-    format!(r#"{{"server":{{"name":"X"}},"data":{{"user":"{user}","account":"{account}"{permissions}}}}}"#)
+    format!(
+        r#"{{"server":{{"name":"X"}},"data":{{"user":"{user}","account":"{account}"{permissions}}}}}"#
+    )
 }
 
 const LIMITED: &str = r#","permissions":{"publish":{"allow":["orders.>"]},"subscribe":{"allow":["_INBOX.>"],"deny":["x"]}}"#;
 
 #[tokio::test]
 async fn what_the_server_tells_is_read() {
-    let everything = r#","permissions":{"publish":{"allow":[">"]},"subscribe":{"allow":["_INBOX.>"]}}"#;
+    let everything =
+        r#","permissions":{"publish":{"allow":[">"]},"subscribe":{"allow":["_INBOX.>"]}}"#;
     let one_side = r#","permissions":{"publish":{"allow":["orders.>"]}}"#;
     let denied = r#","permissions":{"publish":{"deny":[">"]},"subscribe":{"allow":["_INBOX.>"]}}"#;
     for (answer, expected) in [
@@ -520,11 +587,19 @@ async fn what_the_server_tells_is_read() {
         match attach::<Shop>(&pairs(&pretended(&hostile, ""))).await {
             Ok(shop) => {
                 assert_eq!("", expected, "{}", &answer[..answer.len().min(200)]);
-                assert_eq!(shop.bus.posture().account.as_deref(), Some("winkelier of the account SHOP"));
-                assert_eq!(shop.bus.posture().server.as_ref().map(ToString::to_string).as_deref(), Some("nats-server 2.10.4"));
+                assert_eq!(
+                    shop.bus.posture().account.as_deref(),
+                    Some("winkelier of the account SHOP")
+                );
+                assert_eq!(
+                    shop.bus.posture().server.as_ref().map(ToString::to_string).as_deref(),
+                    Some("nats-server 2.10.4")
+                );
                 shop.detach().await;
             }
-            Err(error) => assert_eq!(problems(&error), [expected], "{}", &answer[..answer.len().min(200)]),
+            Err(error) => {
+                assert_eq!(problems(&error), [expected], "{}", &answer[..answer.len().min(200)])
+            }
         }
         hostile.assert_all_closed().await;
         assert_nothing_in_the_clear(&hostile);

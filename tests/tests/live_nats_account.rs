@@ -64,10 +64,19 @@ async fn grants_create_exactly_that_account() {
         let variable = grants.split('$').nth(1).unwrap().split(',').next().unwrap();
         let server = with(format!("{variable}: \"{PASSWORD}\"\n{grants}"));
         let watching = async_subscriber(&server, encoded).await;
-        let shop: Shop = attach(&pairs(&variables(&server, encoded))).await.unwrap_or_else(|error| panic!("{error}\n{grants}"));
+        let shop: Shop = attach(&pairs(&variables(&server, encoded)))
+            .await
+            .unwrap_or_else(|error| panic!("{error}\n{grants}"));
         let posture = shop.bus.posture();
-        assert!(rules(&posture.findings).iter().all(|rule| *rule == "unsupported_server"), "{:?}", posture.findings);
-        assert_eq!(posture.privileges, ["PUBLISH ON orders.*.new", "PUBLISH ON audit", "SUBSCRIBE ON orders.>"]);
+        assert!(
+            rules(&posture.findings).iter().all(|rule| *rule == "unsupported_server"),
+            "{:?}",
+            posture.findings
+        );
+        assert_eq!(
+            posture.privileges,
+            ["PUBLISH ON orders.*.new", "PUBLISH ON audit", "SUBSCRIBE ON orders.>"]
+        );
         let client = shop.bus.client();
         let mut orders = client.subscribe("orders.>").await.unwrap();
         client.publish("orders.nl.new", "one".into()).await.unwrap();
@@ -93,21 +102,43 @@ async fn async_subscriber(server: &server::Nats, user: &str) -> tokio::task::Joi
 }
 
 async fn futures(subscriber: &mut async_nats::Subscriber) -> String {
-    let next = std::future::poll_fn(|context| futures_core::Stream::poll_next(std::pin::Pin::new(&mut *subscriber), context));
+    let next = std::future::poll_fn(|context| {
+        futures_core::Stream::poll_next(std::pin::Pin::new(&mut *subscriber), context)
+    });
     next.await.expect("a message").subject.to_string()
 }
 
 #[tokio::test]
 async fn one_privilege_more_and_one_less() {
     for (publish, subscribe, rule, named) in [
-        (r#""orders.*.new""#, SUBSCRIBE, "missing_privileges", "the account lacks PUBLISH ON audit"),
+        (
+            r#""orders.*.new""#,
+            SUBSCRIBE,
+            "missing_privileges",
+            "the account lacks PUBLISH ON audit",
+        ),
         (PUBLISH, r#""_INBOX.>""#, "missing_privileges", "the account lacks SUBSCRIBE ON orders.>"),
         (r#""orders.>", "audit""#, SUBSCRIBE, "excess_privileges", "PUBLISH ON orders.>"),
-        (PUBLISH, r#""orders.>", "audit", "_INBOX.>""#, "excess_privileges", "need: SUBSCRIBE ON audit"),
+        (
+            PUBLISH,
+            r#""orders.>", "audit", "_INBOX.>""#,
+            "excess_privileges",
+            "need: SUBSCRIBE ON audit",
+        ),
         (r#"">""#, SUBSCRIBE, "superuser_account", "publish to every subject"),
         (PUBLISH, r#"">""#, "superuser_account", "subscribe to every subject"),
-        (r#""orders.*.new", "audit", "$JS.API.>""#, SUBSCRIBE, "superuser_account", "publish to `$JS.API.>`"),
-        (r#""orders.*.new", "audit", "$SYS.>""#, SUBSCRIBE, "superuser_account", "publish to `$SYS.>`"),
+        (
+            r#""orders.*.new", "audit", "$JS.API.>""#,
+            SUBSCRIBE,
+            "superuser_account",
+            "publish to `$JS.API.>`",
+        ),
+        (
+            r#""orders.*.new", "audit", "$SYS.>""#,
+            SUBSCRIBE,
+            "superuser_account",
+            "publish to `$SYS.>`",
+        ),
     ] {
         let server = permitting(publish, subscribe);
         let error = refused::<Shop>(&pairs(&variables(&server, "shop")), SOON).await;
@@ -116,7 +147,8 @@ async fn one_privilege_more_and_one_less() {
         assert!(finding.message().contains(named), "{}", finding.message());
         if rule != "superuser_account" {
             // What mends it is what the user's `permissions` have to be.
-            let permissions = finding.remedy().split_once("permissions: ").unwrap().1.trim_end_matches('`');
+            let permissions =
+                finding.remedy().split_once("permissions: ").unwrap().1.trim_end_matches('`');
             let server = with(format!(
                 "authorization {{ users = [ {{ user: shop, password: \"{PASSWORD}\", permissions: {permissions} }} ] }}"
             ));

@@ -29,14 +29,18 @@ fn variables(server: &server::Nats, base: &str) -> Vec<(String, String)> {
 }
 
 async fn connect(server: &server::Nats) -> NatsKv {
-    let source = NatsKv::connect(&Environment::from_iter(variables(server, "CONFIG")), "CONFIG", "shop").await.unwrap();
+    let source =
+        NatsKv::connect(&Environment::from_iter(variables(server, "CONFIG")), "CONFIG", "shop")
+            .await
+            .unwrap();
     canary::assert_debug_silent(&source);
     source
 }
 
 /// Whoever fills the bucket, and the bucket.
 async fn writer(server: &server::Nats) -> (Writer, kv::Store) {
-    let writer = Writer::attach_from(&Environment::from_iter(variables(server, "STORE"))).await.unwrap();
+    let writer =
+        Writer::attach_from(&Environment::from_iter(variables(server, "STORE"))).await.unwrap();
     let context = jetstream::new(writer.store.client().clone());
     // As the driver would make it, if it did not ask for an account's limits first, which it cannot read of an older server.
     let config = stream::Config {
@@ -57,7 +61,11 @@ fn value(source: &NatsKv, variable: &str) -> Option<String> {
 }
 
 /// Waits for the next change, and gives what a variable is then.
-async fn next(signal: &mut tokio::sync::watch::Receiver<u64>, source: &NatsKv, variable: &str) -> Option<String> {
+async fn next(
+    signal: &mut tokio::sync::watch::Receiver<u64>,
+    source: &NatsKv,
+    variable: &str,
+) -> Option<String> {
     let told = tokio::time::timeout(Duration::from_secs(30), signal.changed()).await;
     told.expect("it is told").expect("the source is there");
     value(source, variable)
@@ -68,8 +76,14 @@ async fn a_put_is_told_and_then_there() {
     let mut server = server::Nats::start();
     server.authorize(server::users_of_buckets(PASSWORD));
     server.restart();
-    let none = NatsKv::connect(&Environment::from_iter(variables(&server, "CONFIG")), "CONFIG", "shop").await;
-    assert!(none.expect_err("there is no bucket yet").to_string().contains("error[unavailable]: there is no such bucket"));
+    let none =
+        NatsKv::connect(&Environment::from_iter(variables(&server, "CONFIG")), "CONFIG", "shop")
+            .await;
+    assert!(
+        none.expect_err("there is no bucket yet")
+            .to_string()
+            .contains("error[unavailable]: there is no such bucket")
+    );
     let (writer, store) = writer(&server).await;
 
     // A bucket without a message has nothing to wait for.
@@ -84,7 +98,10 @@ async fn a_put_is_told_and_then_there() {
     store.put("not-a-variable", "x".into()).await.unwrap();
     store.put("SHOP_NEW", "new".into()).await.unwrap();
     let source = connect(&server).await;
-    assert_eq!((value(&source, "SHOP_KEY").as_deref(), value(&source, "SHOP_NEW").as_deref()), (Some(PASSWORD), Some("new")));
+    assert_eq!(
+        (value(&source, "SHOP_KEY").as_deref(), value(&source, "SHOP_NEW").as_deref()),
+        (Some(PASSWORD), Some("new"))
+    );
     assert_eq!(value(&source, "not-a-variable"), None);
     let mut signal = source.changes().signals()[0].clone();
     store.delete("SHOP_NEW").await.unwrap();
@@ -112,7 +129,10 @@ async fn a_bucket_names_no_file() {
     server.authorize(server::users_of_buckets(PASSWORD));
     server.restart();
     let (writer, store) = writer(&server).await;
-    for (name, value) in variables(&server, "SHOP_STORE").into_iter().filter(|(name, _)| name != "SHOP_STORE_PASSWORD") {
+    for (name, value) in variables(&server, "SHOP_STORE")
+        .into_iter()
+        .filter(|(name, _)| name != "SHOP_STORE_PASSWORD")
+    {
         store.put(name, value.into()).await.unwrap();
     }
     store.put("SHOP_STORE_PASSWORD_FILE", "/proc/self/environ".into()).await.unwrap();
@@ -130,7 +150,10 @@ async fn a_bucket_names_no_file() {
         Shop::attach_from(&Sources::new().then(empty).then(source.clone())).await.err().unwrap(),
     ] {
         canary::assert_error_silent(&error);
-        let denied: Vec<_> = error.findings().map(|finding| (finding.rule().name, finding.variable().unwrap())).collect();
+        let denied: Vec<_> = error
+            .findings()
+            .map(|finding| (finding.rule().name, finding.variable().unwrap()))
+            .collect();
         assert_eq!(denied, [("malformed_value", "SHOP_STORE_PASSWORD_FILE")], "{error}");
     }
     assert_eq!(server.accepted(), before, "nobody was connected to");

@@ -84,12 +84,16 @@ async fn a_level_that_is_raised_ends_the_watch_until_it_is_lowered() {
     let (filter, level) = reload::Layer::new(LevelFilter::DEBUG);
     let log = Log::default();
     let pen = log.clone();
-    tracing_subscriber::registry().with(filter).with(fmt::layer().with_ansi(false).with_writer(move || pen.clone())).init();
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(fmt::layer().with_ansi(false).with_writer(move || pen.clone()))
+        .init();
 
     let mut server = server::Nats::start();
     server.authorize(server::users_of_buckets(PASSWORD));
     server.restart();
-    let writer = Writer::attach_from(&Environment::from_iter(variables(&server, "STORE"))).await.unwrap();
+    let writer =
+        Writer::attach_from(&Environment::from_iter(variables(&server, "STORE"))).await.unwrap();
     let context = jetstream::new(writer.store.client().clone());
     let config = stream::Config {
         name: "KV_shop".to_owned(),
@@ -102,7 +106,10 @@ async fn a_level_that_is_raised_ends_the_watch_until_it_is_lowered() {
     context.create_stream(config).await.unwrap();
     let store: kv::Store = context.get_key_value("shop").await.unwrap();
     store.put("SHOP_KEY", "one".into()).await.unwrap();
-    let source = NatsKv::connect(&Environment::from_iter(variables(&server, "CONFIG")), "CONFIG", "shop").await.unwrap();
+    let source =
+        NatsKv::connect(&Environment::from_iter(variables(&server, "CONFIG")), "CONFIG", "shop")
+            .await
+            .unwrap();
     assert_eq!(value(&source).as_deref(), Some("one"));
 
     // Twice: the second time, the watch is one that came back.

@@ -10,7 +10,11 @@ use backing_services_tests::journal;
 use backing_services_tests::nats::{self as server, USER};
 use backing_services_tests::pki::Authority;
 
-fn with(mut variables: Vec<(&'static str, String)>, name: &'static str, value: &str) -> Vec<(&'static str, String)> {
+fn with(
+    mut variables: Vec<(&'static str, String)>,
+    name: &'static str,
+    value: &str,
+) -> Vec<(&'static str, String)> {
     variables.retain(|(kept, _)| *kept != name);
     variables.push((name, value.to_owned()));
     variables
@@ -37,7 +41,9 @@ async fn what_is_wrong_with_the_store_is_refused() {
         (with(good(), "CONFIG_URL", ""), "missing_value"),
         (with(good(), "CONFIG_URL", "nats://winkelier@db.example"), "plaintext_scheme"),
     ] {
-        let error = NatsKv::connect(&Environment::from_iter(variables), "CONFIG", "shop").await.expect_err(expected);
+        let error = NatsKv::connect(&Environment::from_iter(variables), "CONFIG", "shop")
+            .await
+            .expect_err(expected);
         canary::assert_error_silent(&error);
         journal::assert_silent();
         assert_eq!(problems(&error), [expected], "{error}");

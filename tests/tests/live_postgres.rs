@@ -34,7 +34,11 @@ struct Hasty {
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
 struct Waived {
-    #[service(allow(superuser_account, reason = "the vendor ships one account", until = "2099-12-31"))]
+    #[service(allow(
+        superuser_account,
+        reason = "the vendor ships one account",
+        until = "2099-12-31"
+    ))]
     orders: Resource<Postgres>,
 }
 
@@ -126,21 +130,36 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(posture.authentication.as_deref(), Some("SCRAM-SHA-256"));
     assert_eq!(posture.service, "PostgreSQL");
     assert_eq!(posture.endpoint, format!("postgres://localhost:{}/{DATABASE}", server.port));
-    assert_eq!(tls.trust, TrustPosture::PrivateCaAndPublicRoots, "sqlx cannot be kept from the public ones");
+    assert_eq!(
+        tls.trust,
+        TrustPosture::PrivateCaAndPublicRoots,
+        "sqlx cannot be kept from the public ones"
+    );
     assert_eq!(tls.certificate.subject, format!("CN={}", pki::SUBJECT));
     assert_eq!(tls.certificate.issuer, "CN=the tests' authority");
     assert_eq!(tls.certificate.names, ["localhost", "127.0.0.1", "::1"]);
     assert_eq!(tls.certificate.key, "ECDSA P-256");
-    assert!((88..=90).contains(&tls.certificate.days_left(before)), "{}", tls.certificate.days_left(before));
+    assert!(
+        (88..=90).contains(&tls.certificate.days_left(before)),
+        "{}",
+        tls.certificate.days_left(before)
+    );
     assert!(posture.taken_at >= before && posture.taken_at <= SystemTime::now());
     assert_eq!(rules(&posture.findings), [""; 0]);
     // Where the driver falls short is said where whoever looks at the posture sees it.
-    assert!(posture.remarks.iter().any(|remark| remark.contains("public roots")), "{:?}", posture.remarks);
+    assert!(
+        posture.remarks.iter().any(|remark| remark.contains("public roots")),
+        "{:?}",
+        posture.remarks
+    );
 
     // It works, and says what it is.
     let orders = shop.orders.client();
     sqlx::query("INSERT INTO orders VALUES ($1)").bind(7).execute(&*orders).await.unwrap();
-    assert_eq!(sqlx::query("SELECT id FROM orders").fetch_one(&*orders).await.unwrap().get::<i32, _>(0), 7);
+    assert_eq!(
+        sqlx::query("SELECT id FROM orders").fetch_one(&*orders).await.unwrap().get::<i32, _>(0),
+        7
+    );
     drop(orders);
     shop.orders.health().await.unwrap();
     assert_eq!(shop.resources().len(), 1);
@@ -243,7 +262,11 @@ async fn about_to_expire_warns() {
     assert_eq!(rules(&posture.findings), ["certificate_expiry"]);
     assert!(!posture.findings[0].is_denied());
     assert!(posture.findings[0].message().contains("9 days"), "{}", posture.findings[0]);
-    assert!(journal::text().lines().any(|line| line.contains("WARN") && line.contains("certificate_expiry")));
+    assert!(
+        journal::text()
+            .lines()
+            .any(|line| line.contains("WARN") && line.contains("certificate_expiry"))
+    );
     shop.detach().await;
 }
 
@@ -268,7 +291,10 @@ async fn tls_1_1_only() {
     let folder = Folder::new("openssl");
     let output = unprivileged(find("openssl", &[]))
         .env("OPENSSL_CONF", folder.write("openssl.cnf", OLD_OPENSSL))
-        .args(["s_client", "-starttls", "postgres", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0", "-connect"])
+        .args([
+            "s_client", "-starttls", "postgres", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0",
+            "-connect",
+        ])
         .arg(format!("127.0.0.1:{}", server.port))
         .stdin(std::process::Stdio::null())
         .output()
@@ -285,7 +311,10 @@ async fn plaintext_only() {
     let log = server.log();
     assert!(!log.contains(USER) && !log.contains(DATABASE), "{log}");
     // No second try, in the clear or otherwise.
-    let tries = log.lines().filter(|line| line.contains("connection received") && !line.contains("[local]")).count();
+    let tries = log
+        .lines()
+        .filter(|line| line.contains("connection received") && !line.contains("[local]"))
+        .count();
     assert_eq!(tries, 1, "{log}");
 }
 
@@ -328,7 +357,8 @@ async fn a_waiver_lets_an_administrator_in_and_shows() {
 
 #[tokio::test]
 async fn who_is_not_let_in() {
-    let wrong_password = refused::<Shop>(&pairs(&as_role(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
+    let wrong_password =
+        refused::<Shop>(&pairs(&as_role(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
     assert_eq!(problems(&wrong_password), ["not_admitted"]);
     assert!(wrong_password.to_string().contains("password"), "{wrong_password}");
 
@@ -345,7 +375,9 @@ async fn who_is_not_let_in() {
 
 #[tokio::test]
 async fn a_password_is_proven_and_not_shown() {
-    for (role, password) in [("met_md5", PASSWORD), ("met_klare_taal", PASSWORD), ("zonder_bewijs", PASSWORD)] {
+    for (role, password) in
+        [("met_md5", PASSWORD), ("met_klare_taal", PASSWORD), ("zonder_bewijs", PASSWORD)]
+    {
         let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
         assert_eq!(problems(&error), ["weak_authentication"], "{role}");
         SERVER.assert_no_connection_of(role).await;
@@ -363,17 +395,23 @@ async fn a_client_certificate_logs_in() {
         variables.push(("SHOP_ORDERS_CLIENT_KEY", leaf.key.clone()));
         variables
     };
-    let shop: Shop = attach(&pairs(&login(&SERVER.authority.client("met_certificaat")))).await.unwrap();
+    let shop: Shop =
+        attach(&pairs(&login(&SERVER.authority.client("met_certificaat")))).await.unwrap();
     assert_eq!(shop.orders.posture().account.as_deref(), Some("met_certificaat"));
     assert_eq!(shop.orders.posture().authentication.as_deref(), Some("client certificate"));
     shop.detach().await;
 
-    let somebody_else = refused::<Shop>(&pairs(&login(&SERVER.authority.client("rolmaker"))), SOON).await;
+    let somebody_else =
+        refused::<Shop>(&pairs(&login(&SERVER.authority.client("rolmaker"))), SOON).await;
     assert_eq!(problems(&somebody_else), ["not_admitted"]);
-    let self_made =
-        refused::<Shop>(&pairs(&login(&Authority::new("the tests' authority").client("met_certificaat"))), SOON).await;
+    let self_made = refused::<Shop>(
+        &pairs(&login(&Authority::new("the tests' authority").client("met_certificaat"))),
+        SOON,
+    )
+    .await;
     assert_eq!(problems(&self_made).len(), 1, "{self_made}");
-    let without = refused::<Shop>(&pairs(&as_role(&SERVER, "met_certificaat", PASSWORD)), SOON).await;
+    let without =
+        refused::<Shop>(&pairs(&as_role(&SERVER, "met_certificaat", PASSWORD)), SOON).await;
     assert_eq!(problems(&without), ["not_admitted"]);
 }
 
@@ -431,7 +469,8 @@ async fn a_server_that_never_answers() {
 #[tokio::test]
 async fn nobody_listens() {
     let mut variables = variables(&SERVER);
-    variables[0].1 = format!("postgres://{USER}@localhost:{}/{DATABASE}", backing_services_tests::port::free());
+    variables[0].1 =
+        format!("postgres://{USER}@localhost:{}/{DATABASE}", backing_services_tests::port::free());
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unreachable"]);
 }
 
@@ -466,7 +505,9 @@ async fn health_tells_when_the_server_is_gone() {
     // The network falls silent: an answer comes within the 5 s that health has.
     relay.set(Flow::Silent);
     let begin = Instant::now();
-    let Err(Refusal::Failure(failure)) = shop.orders.health().await else { panic!("it is not well") };
+    let Err(Refusal::Failure(failure)) = shop.orders.health().await else {
+        panic!("it is not well")
+    };
     assert_eq!(failure.kind(), FailureKind::TimedOut);
     assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
 
@@ -487,7 +528,11 @@ fn in_an_environment(variables: &[(&str, String)]) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_attach"));
     command.env_clear().envs(variables.iter().map(|(name, value)| (name, value)));
     let output = command.output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     canary::assert_silent("what the program printed", &text);
     (output.status.success(), text)
 }
@@ -511,7 +556,10 @@ fn no_variable_of_the_process_steers_the_driver() {
     let (works, text) = in_an_environment(&[&variables(&SERVER)[..], &steering].concat());
     assert!(works, "{text}");
     let port = SERVER.port.to_string();
-    assert_eq!(text.lines().collect::<Vec<_>>(), [USER, DATABASE, &port, "backing-services", "\"$user\", public", "true"]);
+    assert_eq!(
+        text.lines().collect::<Vec<_>>(),
+        [USER, DATABASE, &port, "backing-services", "\"$user\", public", "true"]
+    );
     assert!(elsewhere.heard().is_empty());
 }
 
@@ -526,8 +574,12 @@ fn what_no_setter_overwrites_is_refused() {
         ("SSL_CERT_FILE", "/tmp/evil.pem"),
         ("SSL_CERT_DIR", "/tmp/evil"),
     ] {
-        let (works, text) = in_an_environment(&[&variables(&SERVER)[..], &[(name, value.to_owned())]].concat());
-        assert!(!works && text.contains("ambient_override") && text.contains(name), "{name}: {text}");
+        let (works, text) =
+            in_an_environment(&[&variables(&SERVER)[..], &[(name, value.to_owned())]].concat());
+        assert!(
+            !works && text.contains("ambient_override") && text.contains(name),
+            "{name}: {text}"
+        );
         assert!(!text.contains("evil"), "{text}");
     }
 }

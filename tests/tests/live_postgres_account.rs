@@ -36,7 +36,11 @@ macro_rules! needing {
 }
 
 needing!(Few, TokioPostgres, "SELECT, INSERT ON orders");
-needing!(Columns, TokioPostgres, "SELECT (id), UPDATE (id, \"Naam\") ON winkel.\"Klanten en \u{e4}\"");
+needing!(
+    Columns,
+    TokioPostgres,
+    "SELECT (id), UPDATE (id, \"Naam\") ON winkel.\"Klanten en \u{e4}\""
+);
 needing!(
     Everything,
     TokioPostgres,
@@ -79,13 +83,22 @@ const OBJECTS: &str = "CREATE TABLE IF NOT EXISTS orders (id int PRIMARY KEY);
 
 fn encoded(text: &str) -> String {
     text.bytes()
-        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
         .collect()
 }
 
 fn variables(server: &server::Postgres, role: &str, database: &str) -> Vec<(&'static str, String)> {
     vec![
-        ("SHOP_ORDERS_URL", format!("postgres://{}@localhost:{}/{}", encoded(role), server.port, encoded(database))),
+        (
+            "SHOP_ORDERS_URL",
+            format!("postgres://{}@localhost:{}/{}", encoded(role), server.port, encoded(database)),
+        ),
         ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
         ("SHOP_ORDERS_CA", server.authority.pem()),
     ]
@@ -96,13 +109,24 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
 }
 
 /// Attaches in vain, with one finding of this rule.
-async fn one<T: BackingServices>(server: &server::Postgres, role: &str, database: &str, rule: &str, what: &str) -> Finding {
+async fn one<T: BackingServices>(
+    server: &server::Postgres,
+    role: &str,
+    database: &str,
+    rule: &str,
+    what: &str,
+) -> Finding {
     let error: AttachError = refused::<T>(&pairs(&variables(server, role, database)), SOON).await;
     assert_eq!(problems(&error), [rule], "{what}: {error}");
     error.findings().next().unwrap().clone()
 }
 
-async fn clean<T: BackingServices + Send + Sync>(server: &server::Postgres, role: &str, database: &str, what: &str) {
+async fn clean<T: BackingServices + Send + Sync>(
+    server: &server::Postgres,
+    role: &str,
+    database: &str,
+    what: &str,
+) {
     let services = match attach::<T>(&pairs(&variables(server, role, database))).await {
         Ok(services) => services,
         Err(error) => panic!("{what}: {error}"),
@@ -126,32 +150,66 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
         ),
     );
     let mut routes: Vec<(String, String, bool)> = Vec::new();
-    let mut route = |statement: &str, named: &str| routes.push((statement.to_owned(), named.to_owned(), true));
+    let mut route =
+        |statement: &str, named: &str| routes.push((statement.to_owned(), named.to_owned(), true));
     for attribute in ["CREATEROLE", "CREATEDB", "REPLICATION", "BYPASSRLS"] {
         route(&format!("ALTER ROLE los {attribute}"), attribute);
     }
     // By way of a role whose rights it does not inherit, and of one that is further away.
-    route("ALTER ROLE groep CREATEDB; GRANT groep TO los", "CREATEDB, by way of the role \"groep\"");
+    route(
+        "ALTER ROLE groep CREATEDB; GRANT groep TO los",
+        "CREATEDB, by way of the role \"groep\"",
+    );
     route("GRANT \"Boven groep\" TO los", "CREATEDB, by way of the role \"groep\"");
     route(
         "ALTER ROLE groep NOCREATEDB; GRANT pg_monitor TO groep; GRANT \"Boven groep\" TO los",
         "pg_monitor, by way of the role",
     );
-    route("REVOKE pg_monitor FROM groep; ALTER DATABASE elders OWNER TO los", "OWNERSHIP ON DATABASE elders");
-    route(&format!("ALTER DATABASE {DATABASE} OWNER TO los"), &format!("OWNERSHIP ON DATABASE {DATABASE}"));
-    route("ALTER TABLE buiten.veilig OWNER TO los", "buiten.veilig, whose row-level security does not hold for its owner");
-    route("ALTER TABLE buiten.veiliger OWNER TO los", "buiten.veiliger, whose row-level security its owner can switch off");
-    route("ALTER TABLE buiten.veilig OWNER TO groep; GRANT groep TO los", "OWNERSHIP ON TABLE buiten.veilig");
+    route(
+        "REVOKE pg_monitor FROM groep; ALTER DATABASE elders OWNER TO los",
+        "OWNERSHIP ON DATABASE elders",
+    );
+    route(
+        &format!("ALTER DATABASE {DATABASE} OWNER TO los"),
+        &format!("OWNERSHIP ON DATABASE {DATABASE}"),
+    );
+    route(
+        "ALTER TABLE buiten.veilig OWNER TO los",
+        "buiten.veilig, whose row-level security does not hold for its owner",
+    );
+    route(
+        "ALTER TABLE buiten.veiliger OWNER TO los",
+        "buiten.veiliger, whose row-level security its owner can switch off",
+    );
+    route(
+        "ALTER TABLE buiten.veilig OWNER TO groep; GRANT groep TO los",
+        "OWNERSHIP ON TABLE buiten.veilig",
+    );
     route("GRANT CREATE ON SCHEMA public TO los", "CREATE ON SCHEMA public");
     // What every PostgreSQL before 15 ships with.
     route("GRANT CREATE ON SCHEMA public TO PUBLIC", "CREATE ON SCHEMA public, as everybody has");
     route("ALTER SCHEMA public OWNER TO los", "OWNERSHIP ON SCHEMA public");
-    route("GRANT EXECUTE ON FUNCTION pg_read_file(text) TO los", "EXECUTE ON FUNCTION pg_catalog.pg_read_file(text)");
-    route("GRANT EXECUTE ON FUNCTION pg_ls_dir(text) TO PUBLIC", "EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text)");
-    route("GRANT SELECT ON pg_authid TO groep; GRANT groep TO los", "SELECT ON TABLE pg_catalog.pg_authid");
-    route("GRANT SELECT (rolpassword) ON pg_authid TO los", "SELECT (rolpassword) ON TABLE pg_catalog.pg_authid");
+    route(
+        "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO los",
+        "EXECUTE ON FUNCTION pg_catalog.pg_read_file(text)",
+    );
+    route(
+        "GRANT EXECUTE ON FUNCTION pg_ls_dir(text) TO PUBLIC",
+        "EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text)",
+    );
+    route(
+        "GRANT SELECT ON pg_authid TO groep; GRANT groep TO los",
+        "SELECT ON TABLE pg_catalog.pg_authid",
+    );
+    route(
+        "GRANT SELECT (rolpassword) ON pg_authid TO los",
+        "SELECT (rolpassword) ON TABLE pg_catalog.pg_authid",
+    );
     route("GRANT SET ON PARAMETER log_statement TO los", "ALL ON PARAMETER log_statement");
-    route("GRANT ALTER SYSTEM ON PARAMETER archive_command TO los", "ALL ON PARAMETER archive_command");
+    route(
+        "GRANT ALTER SYSTEM ON PARAMETER archive_command TO los",
+        "ALL ON PARAMETER archive_command",
+    );
     route(
         "GRANT SET ON PARAMETER session_preload_libraries TO PUBLIC",
         "ALL ON PARAMETER session_preload_libraries, which is an administrator's, as everybody has",
@@ -161,12 +219,22 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
     for role in own.lines() {
         route(&format!("GRANT {role} TO los"), role);
     }
-    for role in ["rds_superuser", "cloudsqlsuperuser", "azure_pg_admin", "neon_superuser", "alloydbsuperuser"] {
+    for role in [
+        "rds_superuser", "cloudsqlsuperuser", "azure_pg_admin", "neon_superuser",
+        "alloydbsuperuser",
+    ] {
         route(&format!("CREATE ROLE {role}; GRANT {role} TO los"), role);
     }
     // Who one is at once is not who logs in.
-    route("ALTER ROLE groep CREATEDB; GRANT groep TO los; ALTER ROLE los SET role = 'groep'", "CREATEDB");
-    routes.push((format!("ALTER ROLE los RESET role; GRANT {ADMIN} TO los"), "SUPERUSER, by way of the role".to_owned(), true));
+    route(
+        "ALTER ROLE groep CREATEDB; GRANT groep TO los; ALTER ROLE los SET role = 'groep'",
+        "CREATEDB",
+    );
+    routes.push((
+        format!("ALTER ROLE los RESET role; GRANT {ADMIN} TO los"),
+        "SUPERUSER, by way of the role".to_owned(),
+        true,
+    ));
     routes.push(("ALTER ROLE los SUPERUSER".to_owned(), "SUPERUSER".to_owned(), false));
 
     clean::<Shop>(&server, "los", DATABASE, "nothing").await;
@@ -180,7 +248,8 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
             if statement.contains("SET role") {
                 server.sql("ALTER ROLE los RESET role");
             }
-            clean::<Shop>(&server, "los", DATABASE, &format!("{statement}: {}", finding.remedy())).await;
+            clean::<Shop>(&server, "los", DATABASE, &format!("{statement}: {}", finding.remedy()))
+                .await;
         }
     }
 }
@@ -324,14 +393,18 @@ const SYSTEM: &[(&str, &str)] = &[
 async fn what_initdb_did_not_make_in_a_system_schema_is_an_administrators() {
     let server = server::Postgres::start();
     server.script(DATABASE, OBJECTS);
-    server.script(DATABASE, &format!("CREATE ROLE groep; CREATE ROLE los LOGIN PASSWORD '{PASSWORD}'"));
+    server.script(
+        DATABASE,
+        &format!("CREATE ROLE groep; CREATE ROLE los LOGIN PASSWORD '{PASSWORD}'"),
+    );
     clean::<Shop>(&server, "los", DATABASE, "nothing").await;
     for (statement, named) in SYSTEM {
         server.script(DATABASE, statement);
         let finding = one::<Shop>(&server, "los", DATABASE, "superuser_account", statement).await;
         assert!(finding.message().contains(named), "{statement}: {finding}");
         server.script(DATABASE, finding.remedy());
-        clean::<Shop>(&server, "los", DATABASE, &format!("{statement}: {}", finding.remedy())).await;
+        clean::<Shop>(&server, "los", DATABASE, &format!("{statement}: {}", finding.remedy()))
+            .await;
     }
 }
 
@@ -348,7 +421,8 @@ async fn what_everybody_may_do_in_a_system_schema_may_be_granted_too() {
              CREATE TABLE lang (tekst text); ALTER TABLE lang OWNER TO {USER};"
         ),
     );
-    clean::<Shop>(&server, USER, DATABASE, "grants, extensions, and an administrator's function").await;
+    clean::<Shop>(&server, USER, DATABASE, "grants, extensions, and an administrator's function")
+        .await;
 }
 
 #[tokio::test]
@@ -365,7 +439,8 @@ async fn an_administrators_privilege_is_not_lost_among_many_others() {
         ),
     );
     let finding = one::<Shop>(&server, USER, DATABASE, "superuser_account", "many").await;
-    for named in ["pg_catalog.pg_read_file(text)", "TABLE public.veilig", "CREATE ON SCHEMA public"] {
+    for named in ["pg_catalog.pg_read_file(text)", "TABLE public.veilig", "CREATE ON SCHEMA public"]
+    {
         assert!(finding.message().contains(named), "{named}: {finding}");
     }
 }
@@ -380,7 +455,8 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
     let text = grants.statements().unwrap();
     assert!(!text.contains("PASSWORD"), "{text}");
     // Nobody has to be able to connect because everybody is.
-    server.sql(&format!("REVOKE ALL ON DATABASE \"{}\" FROM PUBLIC", database.replace('"', "\"\"")));
+    server
+        .sql(&format!("REVOKE ALL ON DATABASE \"{}\" FROM PUBLIC", database.replace('"', "\"\"")));
     server.script(database, &text);
 
     let role = format!("\"{}\"", account.replace('"', "\"\""));
@@ -391,8 +467,14 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
 
     for (statement, named) in [
         ("GRANT UPDATE ON orders TO {role}", "UPDATE ON TABLE public.orders"),
-        ("GRANT SELECT ON orders TO {role} WITH GRANT OPTION", "the grant option of SELECT ON TABLE public.orders"),
-        ("GRANT SELECT ON winkel.\"Klanten en \u{e4}\" TO {role}", "SELECT ON TABLE winkel.\"Klanten en \u{e4}\""),
+        (
+            "GRANT SELECT ON orders TO {role} WITH GRANT OPTION",
+            "the grant option of SELECT ON TABLE public.orders",
+        ),
+        (
+            "GRANT SELECT ON winkel.\"Klanten en \u{e4}\" TO {role}",
+            "SELECT ON TABLE winkel.\"Klanten en \u{e4}\"",
+        ),
         (
             "GRANT UPDATE (geheim) ON winkel.\"Klanten en \u{e4}\" TO {role}",
             "UPDATE (geheim) ON TABLE winkel.\"Klanten en \u{e4}\"",
@@ -403,15 +485,27 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
         ("GRANT USAGE ON SCHEMA buiten TO {role}", "USAGE ON SCHEMA buiten"),
         ("GRANT USAGE ON SCHEMA buiten TO PUBLIC", "USAGE ON SCHEMA buiten, as everybody has"),
         ("GRANT SELECT ON buiten.tafel TO {role}", "SELECT ON TABLE buiten.tafel"),
-        ("GRANT SELECT ON buiten.tafel TO PUBLIC", "SELECT ON TABLE buiten.tafel, as everybody has"),
+        (
+            "GRANT SELECT ON buiten.tafel TO PUBLIC",
+            "SELECT ON TABLE buiten.tafel, as everybody has",
+        ),
         ("GRANT SELECT ON SEQUENCE buiten.nummers TO {role}", "SELECT ON SEQUENCE buiten.nummers"),
         ("GRANT EXECUTE ON FUNCTION buiten.open TO {role}", "EXECUTE ON FUNCTION buiten.open()"),
-        ("GRANT EXECUTE ON FUNCTION buiten.machtig TO PUBLIC", "EXECUTE ON FUNCTION buiten.machtig(integer, \"char\")"),
+        (
+            "GRANT EXECUTE ON FUNCTION buiten.machtig TO PUBLIC",
+            "EXECUTE ON FUNCTION buiten.machtig(integer, \"char\")",
+        ),
         ("GRANT CONNECT ON DATABASE postgres TO {role}", "CONNECT ON DATABASE postgres"),
         ("GRANT CREATE ON TABLESPACE pg_default TO {role}", "CREATE ON TABLESPACE pg_default"),
         ("GRANT USAGE ON LANGUAGE plpgsql TO {role}", "USAGE ON LANGUAGE plpgsql"),
-        ("CREATE FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN DATA WRAPPER w TO {role}", "USAGE ON FOREIGN DATA WRAPPER w"),
-        ("CREATE SERVER s FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN SERVER s TO {role}", "USAGE ON FOREIGN SERVER s"),
+        (
+            "CREATE FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN DATA WRAPPER w TO {role}",
+            "USAGE ON FOREIGN DATA WRAPPER w",
+        ),
+        (
+            "CREATE SERVER s FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN SERVER s TO {role}",
+            "USAGE ON FOREIGN SERVER s",
+        ),
         (
             "CREATE ROLE \"Lezers!\"; GRANT DELETE ON orders TO \"Lezers!\"; GRANT \"Lezers!\" TO {role}",
             "DELETE ON TABLE public.orders, by way of the role \"Lezers!\"",
@@ -480,7 +574,8 @@ async fn what_is_needed_can_be_done() {
     assert_eq!(grants.account(), "shop_orders");
     server.script(DATABASE, &grants.to_string());
     server.sql(&format!("ALTER ROLE shop_orders PASSWORD '{PASSWORD}'"));
-    let shop: Everything = attach(&pairs(&variables(&server, "shop_orders", DATABASE))).await.unwrap();
+    let shop: Everything =
+        attach(&pairs(&variables(&server, "shop_orders", DATABASE))).await.unwrap();
     let pool = shop.orders.client();
     let client = pool.get().await.unwrap();
     for statement in [
@@ -497,7 +592,10 @@ async fn what_is_needed_can_be_done() {
         "SELECT * FROM archief.oud, archief.ouder",
         "SELECT nextval('archief.oud_id_seq')",
     ] {
-        client.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+        client
+            .batch_execute(statement)
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
     }
     for statement in [
         "UPDATE orders SET id = 2",
@@ -514,7 +612,11 @@ async fn what_is_needed_can_be_done() {
         "EXECUTE ON FUNCTION winkel.\"Af(rekenen\"(integer, text[])",
         "USAGE ON SCHEMA winkel",
     ] {
-        assert!(posture.privileges.iter().any(|has| has == privilege), "{privilege}: {:?}", posture.privileges);
+        assert!(
+            posture.privileges.iter().any(|has| has == privilege),
+            "{privilege}: {:?}",
+            posture.privileges
+        );
     }
     drop((client, pool));
     let _ = shop.detach().await;
@@ -523,7 +625,10 @@ async fn what_is_needed_can_be_done() {
 #[tokio::test]
 async fn without_needs_the_posture_tells_and_nothing_is_compared() {
     let server = server::Postgres::start();
-    server.script(DATABASE, &format!("CREATE TABLE eigen (id serial); ALTER TABLE eigen OWNER TO {USER};"));
+    server.script(
+        DATABASE,
+        &format!("CREATE TABLE eigen (id serial); ALTER TABLE eigen OWNER TO {USER};"),
+    );
     // One of PostgreSQL's own functions, elsewhere, that everybody may call with its owner's rights.
     server.script(
         DATABASE,
@@ -539,7 +644,11 @@ async fn without_needs_the_posture_tells_and_nothing_is_compared() {
         "OWNERSHIP ON TABLE public.eigen",
         "EXECUTE ON FUNCTION verhuisd.initcap(text)",
     ] {
-        assert!(posture.privileges.iter().any(|has| has == privilege), "{privilege}: {:?}", posture.privileges);
+        assert!(
+            posture.privileges.iter().any(|has| has == privilege),
+            "{privilege}: {:?}",
+            posture.privileges
+        );
     }
     let _ = shop.detach().await;
 }
@@ -548,7 +657,9 @@ async fn without_needs_the_posture_tells_and_nothing_is_compared() {
 async fn too_little_and_too_much_are_two_findings_and_everything_that_lacks_is_named() {
     let server = server::Postgres::start();
     server.script(DATABASE, OBJECTS);
-    server.sql(&format!("REVOKE ALL ON orders FROM {USER}; GRANT DELETE, TRUNCATE ON orders TO {USER}"));
+    server.sql(&format!(
+        "REVOKE ALL ON orders FROM {USER}; GRANT DELETE, TRUNCATE ON orders TO {USER}"
+    ));
     let error = refused::<Few>(&pairs(&variables(&server, USER, DATABASE)), SOON).await;
     assert_eq!(problems(&error), ["missing_privileges", "excess_privileges"], "{error}");
     let text = error.to_string();
@@ -562,12 +673,16 @@ async fn too_little_and_too_much_are_two_findings_and_everything_that_lacks_is_n
     }
     // An administrator has everything too many: that is said once.
     server.sql(&format!("GRANT pg_write_all_data TO {USER}"));
-    let finding = one::<Few>(&server, USER, DATABASE, "superuser_account", "an administrator").await;
+    let finding =
+        one::<Few>(&server, USER, DATABASE, "superuser_account", "an administrator").await;
     assert!(finding.message().ends_with("has pg_write_all_data"), "{finding}");
     // What is not there at all cannot be granted.
     server.sql(&format!("REVOKE pg_write_all_data FROM {USER}; DROP TABLE orders"));
     let finding = one::<Few>(&server, USER, DATABASE, "missing_privileges", "no table").await;
-    assert!(finding.message().contains("SELECT ON TABLE public.orders, which is not there"), "{finding}");
+    assert!(
+        finding.message().contains("SELECT ON TABLE public.orders, which is not there"),
+        "{finding}"
+    );
 }
 
 #[tokio::test]
@@ -578,11 +693,19 @@ async fn columns_are_told_apart() {
     server.sql(&format!("ALTER ROLE shop_orders PASSWORD '{PASSWORD}'"));
     clean::<Columns>(&server, "shop_orders", DATABASE, "grants").await;
     server.sql("REVOKE UPDATE (\"Naam\") ON winkel.\"Klanten en \u{e4}\" FROM shop_orders");
-    let finding = one::<Columns>(&server, "shop_orders", DATABASE, "missing_privileges", "a column less").await;
-    assert!(finding.message().ends_with("lacks UPDATE (\"Naam\") ON TABLE winkel.\"Klanten en \u{e4}\""), "{finding}");
+    let finding =
+        one::<Columns>(&server, "shop_orders", DATABASE, "missing_privileges", "a column less")
+            .await;
+    assert!(
+        finding
+            .message()
+            .ends_with("lacks UPDATE (\"Naam\") ON TABLE winkel.\"Klanten en \u{e4}\""),
+        "{finding}"
+    );
     // On the whole table it can do what it needs, and more.
     server.sql("GRANT UPDATE ON winkel.\"Klanten en \u{e4}\" TO shop_orders");
-    let finding = one::<Columns>(&server, "shop_orders", DATABASE, "excess_privileges", "a table more").await;
+    let finding =
+        one::<Columns>(&server, "shop_orders", DATABASE, "excess_privileges", "a table more").await;
     server.script(DATABASE, finding.remedy());
     clean::<Columns>(&server, "shop_orders", DATABASE, finding.remedy()).await;
 }
@@ -591,12 +714,16 @@ async fn columns_are_told_apart() {
 #[tokio::test]
 async fn an_extension_is_not_too_much() {
     let server = server::Postgres::start();
-    server.sql("CREATE EXTENSION dblink; CREATE EXTENSION pgcrypto; CREATE EXTENSION pg_stat_statements");
+    server.sql(
+        "CREATE EXTENSION dblink; CREATE EXTENSION pgcrypto; CREATE EXTENSION pg_stat_statements",
+    );
     clean::<Few>(&server, USER, DATABASE, "extensions").await;
     server.sql(&format!("GRANT EXECUTE ON FUNCTION dblink_connect_u(text) TO {USER}"));
     let finding = one::<Few>(&server, USER, DATABASE, "superuser_account", "dblink").await;
     assert!(
-        finding.message().contains("EXECUTE ON FUNCTION public.dblink_connect_u(text), which is an administrator's"),
+        finding.message().contains(
+            "EXECUTE ON FUNCTION public.dblink_connect_u(text), which is an administrator's"
+        ),
         "{finding}"
     );
     server.script(DATABASE, finding.remedy());
@@ -709,9 +836,13 @@ async fn what_is_planted_in_pg_catalog_is_not_what_the_question_calls() {
     let server = server::Postgres::start();
     server.script(DATABASE, &format!("{OBJECTS} {ODD}"));
     let grants = Odd::MANIFEST.grants().remove(0).for_account("los").unwrap();
-    server.script(DATABASE, &format!("{grants} ALTER ROLE los PASSWORD '{PASSWORD}'; CREATE ROLE planter;"));
+    server.script(
+        DATABASE,
+        &format!("{grants} ALTER ROLE los PASSWORD '{PASSWORD}'; CREATE ROLE planter;"),
+    );
     // What is planted is not to be in the way of planting.
-    let free = "NOT EXISTS (SELECT FROM pg_operator p WHERE p.oprnamespace = '11' AND p.oprname = o::name
+    let free =
+        "NOT EXISTS (SELECT FROM pg_operator p WHERE p.oprnamespace = '11' AND p.oprname = o::name
         AND p.oprleft = a::oid AND p.oprright = b::oid)";
     server.script(DATABASE, &operators("pg_catalog", free, "'BEGIN RETURN false; END'"));
     server.script(DATABASE, OVERLOADS);
@@ -719,7 +850,10 @@ async fn what_is_planted_in_pg_catalog_is_not_what_the_question_calls() {
     for (statement, named) in [
         ("GRANT CREATE ON SCHEMA pg_catalog TO los", "CREATE ON SCHEMA pg_catalog"),
         ("GRANT UPDATE ON pg_catalog.pg_class TO PUBLIC", "UPDATE ON TABLE pg_catalog.pg_class"),
-        ("ALTER FUNCTION pg_catalog.\"left\"(name, int) OWNER TO los", "OWNERSHIP ON FUNCTION pg_catalog.left(name, integer)"),
+        (
+            "ALTER FUNCTION pg_catalog.\"left\"(name, int) OWNER TO los",
+            "OWNERSHIP ON FUNCTION pg_catalog.left(name, integer)",
+        ),
         ("GRANT pg_monitor TO los", "pg_monitor"),
     ] {
         server.script(DATABASE, statement);
@@ -743,7 +877,8 @@ async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str
     let services: T = attach(&pairs(&variables)).await.unwrap();
     let usual = privileges(&services).await;
     assert!(
-        usual.iter().any(|has| has == "EXECUTE ON FUNCTION public.doe(public.mijn, public.\"Mijn\"[], integer, \"char\")"),
+        usual.iter().any(|has| has
+            == "EXECUTE ON FUNCTION public.doe(public.mijn, public.\"Mijn\"[], integer, \"char\")"),
         "{usual:?}"
     );
     let _ = services.detach().await;
@@ -785,7 +920,10 @@ async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str
     ] {
         let list = if value == "\"\"" { "''" } else { value };
         let quoted = format!("'{value}'");
-        server.sql(&format!("ALTER ROLE los SET {name} = {}", if name == "search_path" { list } else { &quoted }));
+        server.sql(&format!(
+            "ALTER ROLE los SET {name} = {}",
+            if name == "search_path" { list } else { &quoted }
+        ));
         let services: T = match attach(&pairs(&variables)).await {
             Ok(services) => services,
             Err(error) => panic!("{name} = {value}: {error}"),
@@ -798,9 +936,12 @@ async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str
         server.sql("ALTER ROLE los RESET ALL");
     }
     // The driver says these itself, and what a connection begins with goes before what its role has.
-    for (name, value) in
-        [("client_encoding", "sjis"), ("client_encoding", "latin1"), ("datestyle", "German, DMY"), ("timezone", "Asia/Tokyo")]
-    {
+    for (name, value) in [
+        ("client_encoding", "sjis"),
+        ("client_encoding", "latin1"),
+        ("datestyle", "German, DMY"),
+        ("timezone", "Asia/Tokyo"),
+    ] {
         server.sql(&format!("ALTER ROLE los SET {name} = '{value}'"));
         let services: T = attach(&pairs(&variables)).await.unwrap();
         assert_eq!(privileges(&services).await, usual, "{name} = {value}");
@@ -813,7 +954,8 @@ async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str
     assert!(finding.message().contains("CREATEDB"), "{finding}");
     // A statement's time is the account's until it is bounded: what ends the question ends the attempt.
     server.sql("REVOKE groep FROM los; ALTER ROLE los RESET ALL; ALTER ROLE los SET session_authorization = 'groep'");
-    clean::<T>(&server, "los", DATABASE, "nobody becomes somebody else by `session_authorization`").await;
+    clean::<T>(&server, "los", DATABASE, "nobody becomes somebody else by `session_authorization`")
+        .await;
 }
 
 #[tokio::test]
@@ -827,10 +969,14 @@ async fn no_setting_of_the_account_changes_the_answer_and_the_application_keeps_
 }
 
 #[tokio::test]
-async fn no_setting_of_the_account_changes_the_answer_to_sqlx_and_the_application_keeps_all_of_them() {
+async fn no_setting_of_the_account_changes_the_answer_to_sqlx_and_the_application_keeps_all_of_them()
+ {
     settings::<OddBySqlx>(async |shop, name| {
         let pool = shop.orders.client();
-        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SHOW {name}"))).fetch_one(&*pool).await.unwrap()
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SHOW {name}")))
+            .fetch_one(&*pool)
+            .await
+            .unwrap()
     })
     .await;
 }

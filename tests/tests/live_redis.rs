@@ -112,11 +112,19 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(tls.certificate.names, ["localhost", "127.0.0.1", "::1"]);
     assert_eq!(tls.certificate.key, "ECDSA P-256");
     let information = server.command(&["INFO", "server"]);
-    let version = information.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap().trim();
-    assert_eq!(posture.server.as_ref().unwrap().to_string().to_lowercase(), format!("redis {version}"));
+    let version =
+        information.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap().trim();
+    assert_eq!(
+        posture.server.as_ref().unwrap().to_string().to_lowercase(),
+        format!("redis {version}")
+    );
     assert_eq!(posture.account.as_deref(), Some(USER));
     assert_eq!(posture.endpoint, format!("rediss://localhost:{}/", server.port));
-    assert!(rules(&posture.findings).iter().all(|rule| *rule == "unsupported_server"), "{:?}", posture.findings);
+    assert!(
+        rules(&posture.findings).iter().all(|rule| *rule == "unsupported_server"),
+        "{:?}",
+        posture.findings
+    );
 
     let mut sessions = shop.sessions.client();
     let () = sessions.set("greeting", "hello").await.unwrap();
@@ -165,9 +173,15 @@ async fn bad_certificates() {
     assert_eq!(refused_certificate(Authority::other_host).await, ["unverified_tls"]);
     assert_eq!(refused_certificate(Authority::not_for_servers).await, ["unverified_tls"]);
     assert_eq!(refused_certificate(|_| pki::self_signed()).await, ["unverified_tls"]);
-    assert_eq!(refused_certificate(|_| Authority::new("the tests' authority").server()).await, ["unverified_tls"]);
+    assert_eq!(
+        refused_certificate(|_| Authority::new("the tests' authority").server()).await,
+        ["unverified_tls"]
+    );
     // A private authority is nobody's, unless it is given.
-    assert_eq!(problems(&refused::<Shop>(&pairs(&variables(&SERVER)[..2]), SOON).await), ["unverified_tls"]);
+    assert_eq!(
+        problems(&refused::<Shop>(&pairs(&variables(&SERVER)[..2]), SOON).await),
+        ["unverified_tls"]
+    );
 }
 
 #[tokio::test]
@@ -177,7 +191,11 @@ async fn about_to_expire_warns() {
     let server = server::Redis::with(authority, &options);
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     let posture = shop.sessions.posture();
-    let finding = posture.findings.iter().find(|finding| finding.rule().name == "certificate_expiry").unwrap();
+    let finding = posture
+        .findings
+        .iter()
+        .find(|finding| finding.rule().name == "certificate_expiry")
+        .unwrap();
     assert!(!finding.is_denied() && finding.message().contains("3 days"), "{finding}");
     shop.detach().await;
 }
@@ -191,7 +209,10 @@ async fn tls_1_1_only() {
         "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = old\n[old]\nMinProtocol = TLSv1\nCipherString = ALL:@SECLEVEL=0\n",
     );
     let server = server::Redis::with(authority, &options);
-    assert_eq!(problems(&refused::<Shop>(&pairs(&variables(&server)), SOON).await), ["obsolete_tls"]);
+    assert_eq!(
+        problems(&refused::<Shop>(&pairs(&variables(&server)), SOON).await),
+        ["obsolete_tls"]
+    );
 }
 
 #[tokio::test]
@@ -206,12 +227,17 @@ async fn plaintext_only() {
 
 #[tokio::test]
 async fn an_administrator_is_refused() {
-    for (user, password) in [(ADMIN, ADMIN_PASSWORD), ("alleen_config", PASSWORD), ("alleen_acl", PASSWORD)] {
+    for (user, password) in
+        [(ADMIN, ADMIN_PASSWORD), ("alleen_config", PASSWORD), ("alleen_acl", PASSWORD)]
+    {
         let error = refused::<Shop>(&pairs(&as_user(&SERVER, user, password)), SOON).await;
         assert_eq!(problems(&error), ["superuser_account"], "{user}");
     }
     // It does not tell who it is: nobody knows what it may do.
-    assert_eq!(problems(&refused::<Shop>(&pairs(&as_user(&SERVER, "zwijger", PASSWORD)), SOON).await), ["superuser_account"]);
+    assert_eq!(
+        problems(&refused::<Shop>(&pairs(&as_user(&SERVER, "zwijger", PASSWORD)), SOON).await),
+        ["superuser_account"]
+    );
 }
 
 #[tokio::test]
@@ -219,20 +245,26 @@ async fn a_waiver_lets_an_administrator_in_and_shows() {
     let shop: Waived = attach(&pairs(&as_user(&SERVER, ADMIN, ADMIN_PASSWORD))).await.unwrap();
     let posture = shop.sessions.posture();
     assert_eq!(posture.account.as_deref(), Some(ADMIN));
-    let finding = posture.findings.iter().find(|finding| finding.rule().name == "superuser_account").unwrap();
+    let finding =
+        posture.findings.iter().find(|finding| finding.rule().name == "superuser_account").unwrap();
     assert_eq!(finding.waived_because(), Some("the vendor ships one account"));
     shop.detach().await;
 }
 
 #[tokio::test]
 async fn who_is_not_let_in() {
-    for (user, password) in [(USER, WRONG_PASSWORD), ("niemand", PASSWORD), ("uitgezet", PASSWORD)] {
+    for (user, password) in [(USER, WRONG_PASSWORD), ("niemand", PASSWORD), ("uitgezet", PASSWORD)]
+    {
         let error = refused::<Shop>(&pairs(&as_user(&SERVER, user, password)), SOON).await;
         assert_eq!(problems(&error), ["not_admitted"], "{user}");
     }
     let mut variables = variables(&SERVER);
     variables[0].1 += "/99";
-    assert_eq!(refused::<Shop>(&pairs(&variables), SOON).await.failures().count(), 1, "there is no such database");
+    assert_eq!(
+        refused::<Shop>(&pairs(&variables), SOON).await.failures().count(),
+        1,
+        "there is no such database"
+    );
 }
 
 #[tokio::test]
@@ -245,8 +277,10 @@ async fn a_server_without_a_password_is_refused() {
     assert_eq!(problems(&error), ["weak_authentication"]);
     // Nobody logged in: the password stayed here.
     assert_eq!(server.connections(), 0);
-    let variables =
-        [("SHOP_SESSIONS_URL", format!("rediss://localhost:{}", server.port)), ("SHOP_SESSIONS_CA", server.authority.pem())];
+    let variables = [
+        ("SHOP_SESSIONS_URL", format!("rediss://localhost:{}", server.port)),
+        ("SHOP_SESSIONS_CA", server.authority.pem()),
+    ];
     let shop: Lenient = attach(&pairs(&variables)).await.unwrap();
     let posture = shop.sessions.posture();
     assert!(rules(&posture.findings).contains(&"weak_authentication"), "{:?}", posture.findings);
@@ -275,8 +309,14 @@ async fn values_come_from_files() {
     let folder = Folder::of_values("values");
     let variables = [
         ("SHOP_SESSIONS_URL", SERVER.locator()),
-        ("SHOP_SESSIONS_CA_FILE", folder.write("ca.pem", &SERVER.authority.pem()).display().to_string()),
-        ("SHOP_SESSIONS_PASSWORD_FILE", folder.write("password", &format!("{PASSWORD}\n")).display().to_string()),
+        (
+            "SHOP_SESSIONS_CA_FILE",
+            folder.write("ca.pem", &SERVER.authority.pem()).display().to_string(),
+        ),
+        (
+            "SHOP_SESSIONS_PASSWORD_FILE",
+            folder.write("password", &format!("{PASSWORD}\n")).display().to_string(),
+        ),
     ];
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     shop.detach().await;
@@ -333,9 +373,15 @@ async fn health_tells_when_the_server_is_gone() {
 
     relay.set(Flow::Silent);
     let begin = Instant::now();
-    let Err(Refusal::Failure(failure)) = shop.sessions.health().await else { panic!("it is not well") };
+    let Err(Refusal::Failure(failure)) = shop.sessions.health().await else {
+        panic!("it is not well")
+    };
     assert_eq!(failure.kind(), FailureKind::TimedOut);
-    assert!(begin.elapsed() < Duration::from_secs(2), "the locator bounds an answer: {:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "the locator bounds an answer: {:?}",
+        begin.elapsed()
+    );
     relay.set(Flow::Open);
     shop.sessions.health().await.unwrap();
 
@@ -437,7 +483,10 @@ async fn a_command_waits_no_longer_than_its_own_time_for_a_connection() {
 
 #[tokio::test]
 async fn who_revokes_the_password_is_not_asked_again() {
-    for change in [&["ACL", "SETUSER", USER, "resetpass", ">kanarie-7f3a-Another0ne55"][..], &["ACL", "DELUSER", USER]] {
+    for change in [
+        &["ACL", "SETUSER", USER, "resetpass", ">kanarie-7f3a-Another0ne55"][..],
+        &["ACL", "DELUSER", USER],
+    ] {
         let server = server::Redis::start();
         let relay = Relay::to(server.port);
         let shop: Shop = attach(&pairs(&through(&relay, &server))).await.unwrap();

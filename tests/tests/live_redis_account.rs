@@ -43,7 +43,10 @@ struct Everywhere {
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
 struct Lenient {
-    #[service(needs = "get ON KEY a:*", allow(missing_privileges, reason = "it is being granted today"))]
+    #[service(
+        needs = "get ON KEY a:*",
+        allow(missing_privileges, reason = "it is being granted today")
+    )]
     sessions: Resource<Redis>,
 }
 
@@ -53,7 +56,14 @@ static SERVER: LazyLock<server::Redis> = LazyLock::new(server::Redis::start);
 
 fn variables(user: &str, password: &str) -> Vec<(&'static str, String)> {
     vec![
-        ("SHOP_SESSIONS_URL", format!("rediss://{}@localhost:{}", user.replace('"', "%22").replace('@', "%40"), SERVER.port)),
+        (
+            "SHOP_SESSIONS_URL",
+            format!(
+                "rediss://{}@localhost:{}",
+                user.replace('"', "%22").replace('@', "%40"),
+                SERVER.port
+            ),
+        ),
         ("SHOP_SESSIONS_PASSWORD", password.to_owned()),
         ("SHOP_SESSIONS_CA", SERVER.authority.pem()),
     ]
@@ -64,7 +74,9 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
 }
 
 async fn attached<S: BackingServices>(user: &str) -> S {
-    attach(&pairs(&variables(user, PASSWORD))).await.unwrap_or_else(|error| panic!("{user}: {error}"))
+    attach(&pairs(&variables(user, PASSWORD)))
+        .await
+        .unwrap_or_else(|error| panic!("{user}: {error}"))
 }
 
 /// The only thing in the report, its message and what mends it.
@@ -77,7 +89,11 @@ async fn only<S: BackingServices>(user: &str, rule: &str) -> (String, String) {
 
 fn account(name: &str, rules: &[&str]) {
     let password = format!(">{PASSWORD}");
-    let words = [&["ACL", "SETUSER", name, "reset", "on", &password, "+hello", "+ping", "+acl|whoami"], rules].concat();
+    let words = [
+        &["ACL", "SETUSER", name, "reset", "on", &password, "+hello", "+ping", "+acl|whoami"],
+        rules,
+    ]
+    .concat();
     assert_eq!(SERVER.command(&words), "OK", "{name}");
 }
 
@@ -128,7 +144,10 @@ async fn every_route_to_power_is_named() {
     let users = SERVER.command(&["ACL", "LIST"]);
     assert!(!users.contains("probe."), "{users}");
     assert!(!SERVER.command(&["KEYS", "*"]).contains("probe."));
-    account("gewoon", &["~a:*", "+@read", "+@write", "+@connection", "+@pubsub", "&b", "-@dangerous"]);
+    account(
+        "gewoon",
+        &["~a:*", "+@read", "+@write", "+@connection", "+@pubsub", "&b", "-@dangerous"],
+    );
     let shop: Shop = attached("gewoon").await;
     shop.detach().await;
 }
@@ -137,8 +156,8 @@ async fn every_route_to_power_is_named() {
 async fn with_needs_every_power_is_seen() {
     grant::<Simple>("klein");
     for power in [
-        "flushall", "flushdb", "shutdown", "replicaof", "debug", "keys", "save", "acl|load", "config|rewrite", "migrate",
-        "monitor",
+        "flushall", "flushdb", "shutdown", "replicaof", "debug", "keys", "save", "acl|load",
+        "config|rewrite", "migrate", "monitor",
     ] {
         SERVER.command(&["ACL", "SETUSER", "klein", &format!("+{power}")]);
         let (message, remedy) = only::<Simple>("klein", "superuser_account").await;
@@ -211,9 +230,17 @@ async fn grants_create_exactly_that_account() {
     let shop: Needy = attached("shop_sessions").await;
     let posture = shop.sessions.posture();
     // Debian's release is older than its makers care for.
-    let found: Vec<_> = posture.findings.iter().filter(|finding| finding.rule().name != "unsupported_server").collect();
+    let found: Vec<_> = posture
+        .findings
+        .iter()
+        .filter(|finding| finding.rule().name != "unsupported_server")
+        .collect();
     assert!(found.is_empty(), "{found:?}");
-    assert!(posture.privileges.iter().any(|privilege| privilege == "@read ON KEY session:*"), "{:?}", posture.privileges);
+    assert!(
+        posture.privileges.iter().any(|privilege| privilege == "@read ON KEY session:*"),
+        "{:?}",
+        posture.privileges
+    );
     let mut client = shop.sessions.client();
     let () = client.set("session:7", "x").await.unwrap();
     assert_eq!(client.get::<_, String>("session:7").await.unwrap(), "x");
@@ -244,7 +271,8 @@ async fn one_privilege_more_and_one_less() {
     ] {
         let name = "meer";
         grant::<Simple>(name);
-        let words: Vec<_> = if more.starts_with('(') { vec![more] } else { more.split(' ').collect() };
+        let words: Vec<_> =
+            if more.starts_with('(') { vec![more] } else { more.split(' ').collect() };
         SERVER.command(&[&["ACL", "SETUSER", name][..], &words].concat());
         if named.is_empty() {
             // A pattern of somebody else's is not seen: the documentation says so.
@@ -275,7 +303,10 @@ async fn one_privilege_more_and_one_less() {
     assert!(message.ends_with("need: @read ON KEY price:*; @write ON KEY price:*"), "{message}");
     grant::<Needy>("minder2");
     SERVER.command(&["ACL", "SETUSER", "minder2", "-hget"]);
-    assert_eq!(only::<Needy>("minder2", "missing_privileges").await.0, "the account lacks hget ON KEY session:*");
+    assert_eq!(
+        only::<Needy>("minder2", "missing_privileges").await.0,
+        "the account lacks hget ON KEY session:*"
+    );
 }
 
 #[tokio::test]

@@ -60,7 +60,10 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
 }
 
 /// A server that plays `script` under TLS, and the variables that lead to it.
-fn hostile<F>(query: &str, script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static) -> (Hostile, Variables)
+fn hostile<F>(
+    query: &str,
+    script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static,
+) -> (Hostile, Variables)
 where
     F: Future<Output = std::io::Result<Option<Peer>>> + Send + 'static,
 {
@@ -102,13 +105,18 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(tls.trust, TrustPosture::PrivateCa);
     assert_eq!(tls.certificate.subject, format!("CN={}", pki::SUBJECT));
     assert_eq!(posture.service, "S3");
-    assert_eq!(posture.endpoint, format!("s3://{BUCKET}:443/invoices at https://localhost:{}/", server.server.port));
+    assert_eq!(
+        posture.endpoint,
+        format!("s3://{BUCKET}:443/invoices at https://localhost:{}/", server.server.port)
+    );
     assert_eq!(posture.account.as_deref(), Some(USER));
     assert_eq!(posture.authentication.as_deref(), Some("AWS Signature Version 4"));
     assert_eq!(format!("{:?}", server.server.versions()), "[HTTP/1.1]");
     let probe = &server.server.requests()[0];
     assert!(
-        probe.starts_with(&format!("GET /{BUCKET}?")) && probe.contains("max-keys=1") && probe.contains("prefix=invoices%2F"),
+        probe.starts_with(&format!("GET /{BUCKET}?"))
+            && probe.contains("max-keys=1")
+            && probe.contains("prefix=invoices%2F"),
         "{probe}"
     );
 
@@ -119,14 +127,20 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(invoices.get(&path).await.unwrap().bytes().await.unwrap().as_ref(), b"eerste");
     assert_eq!(invoices.head(&path).await.unwrap().size, 6);
     let listed = invoices.list_with_delimiter(Some(&Path::from("2026/11"))).await.unwrap();
-    assert_eq!(listed.objects.iter().map(|object| object.location.as_ref()).collect::<Vec<_>>(), ["2026/11/7.txt"]);
+    assert_eq!(
+        listed.objects.iter().map(|object| object.location.as_ref()).collect::<Vec<_>>(),
+        ["2026/11/7.txt"]
+    );
     invoices.delete(&path).await.unwrap();
     assert!(server.object("invoices/2026/11/7.txt").is_none());
     assert!(matches!(invoices.get(&path).await, Err(object_store::Error::NotFound { .. })));
     // A larger one than what is not an object may have.
     let large = vec![b'x'; 20 * 1024 * 1024];
     invoices.put(&Path::from("large"), large.clone().into()).await.unwrap();
-    assert_eq!(invoices.get(&Path::from("large")).await.unwrap().bytes().await.unwrap().len(), large.len());
+    assert_eq!(
+        invoices.get(&Path::from("large")).await.unwrap().bytes().await.unwrap().len(),
+        large.len()
+    );
     // No path leaves the prefix.
     assert!(Path::parse("../elsewhere").is_err());
     canary::assert_debug_silent(&*invoices);
@@ -203,7 +217,10 @@ async fn servers_that_never_answer() {
     let silent = Hostile::start(|peer| async { Ok(Some(peer)) });
     let mut variables = variables(&SERVER);
     variables[1].1 = format!("https://localhost:{}", silent.port);
-    assert_eq!(problems(&refused::<Hasty>(&pairs(&variables), Duration::from_secs(4)).await), ["timed_out"]);
+    assert_eq!(
+        problems(&refused::<Hasty>(&pairs(&variables), Duration::from_secs(4)).await),
+        ["timed_out"]
+    );
     silent.assert_all_closed().await;
 
     let (mute, variables) = hostile("?response_timeout=300", |peer| async { Ok(Some(peer)) });
@@ -261,8 +278,10 @@ async fn refused_before_anything_is_dialled() {
         ("https://b.s3.example.com/", good, USER, PASSWORD, "unknown_scheme"),
     ] {
         let mut variables = vec![("SHOP_INVOICES_URL", url), ("SHOP_INVOICES_USER", user)];
-        variables.extend(Some(("SHOP_INVOICES_ENDPOINT", endpoint)).filter(|_| !endpoint.is_empty()));
-        variables.extend(Some(("SHOP_INVOICES_PASSWORD", password)).filter(|_| !password.is_empty()));
+        variables
+            .extend(Some(("SHOP_INVOICES_ENDPOINT", endpoint)).filter(|_| !endpoint.is_empty()));
+        variables
+            .extend(Some(("SHOP_INVOICES_PASSWORD", password)).filter(|_| !password.is_empty()));
         let error = refused::<Shop>(&variables, SOON).await;
         assert_eq!(problems(&error), [rule], "{url} {endpoint} {user}: {error}");
         assert!(!error.to_string().contains("geheim"), "{error}");
@@ -336,10 +355,16 @@ async fn answers_that_are_none() {
     let huge = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n<geheim".to_owned();
     for (answer, kinds) in [
         (moved, &["unavailable"][..]),
-        ("HTTP/1.1 301 Moved Permanently\r\ncontent-length: 0\r\n\r\n".to_owned(), &["unavailable"]),
+        (
+            "HTTP/1.1 301 Moved Permanently\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            &["unavailable"],
+        ),
         ("HTTP/1.1 403 Forbidden\r\ncontent-length: 6\r\n\r\ngeheim".to_owned(), &["not_admitted"]),
         ("HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\ngeheim".to_owned(), &["unavailable"]),
-        ("HTTP/1.1 400 Bad Request\r\ncontent-length: 6\r\n\r\ngeheim".to_owned(), &["unavailable"]),
+        (
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 6\r\n\r\ngeheim".to_owned(),
+            &["unavailable"],
+        ),
         ("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\ngeheim".to_owned(), &["protocol"]),
         ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned(), &["protocol"]),
         ("SSH-2.0-geheim\r\n".to_owned(), &["protocol"]),
@@ -404,7 +429,11 @@ async fn endless_things() {
 #[ignore = "it is a part of another test"]
 async fn attaches_from_the_environment() {
     let shop = Shop::attach().await.unwrap_or_else(|error| panic!("{error}"));
-    shop.invoices.client().put(&Path::from("environment"), PutPayload::from_static(b"x")).await.unwrap();
+    shop.invoices
+        .client()
+        .put(&Path::from("environment"), PutPayload::from_static(b"x"))
+        .await
+        .unwrap();
     shop.detach().await;
 }
 
@@ -415,7 +444,10 @@ fn no_variable_of_the_process_steers_the_driver() {
     let folder = Folder::new("steering");
     let roots = folder.write("roots.pem", &Authority::new("somebody").pem());
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--ignored", "--exact", "attaches_from_the_environment"]).env_clear().envs(variables(&SERVER));
+    child
+        .args(["--ignored", "--exact", "attaches_from_the_environment"])
+        .env_clear()
+        .envs(variables(&SERVER));
     for name in [
         "AWS_ENDPOINT",
         "AWS_ENDPOINT_URL",
@@ -433,9 +465,10 @@ fn no_variable_of_the_process_steers_the_driver() {
     ] {
         child.env(name, &url);
     }
-    for name in
-        ["AWS_ALLOW_HTTP", "AWS_ALLOW_INVALID_CERTIFICATES", "AWS_SKIP_SIGNATURE", "AWS_UNSIGNED_PAYLOAD", "AWS_IMDSV1_FALLBACK"]
-    {
+    for name in [
+        "AWS_ALLOW_HTTP", "AWS_ALLOW_INVALID_CERTIFICATES", "AWS_SKIP_SIGNATURE",
+        "AWS_UNSIGNED_PAYLOAD", "AWS_IMDSV1_FALLBACK",
+    ] {
         child.env(name, "true");
     }
     for (name, value) in [
@@ -451,9 +484,16 @@ fn no_variable_of_the_process_steers_the_driver() {
     ] {
         child.env(name, value);
     }
-    child.env("SSL_CERT_FILE", &roots).env("SSL_CERT_DIR", folder.path()).env("HOME", folder.path());
+    child
+        .env("SSL_CERT_FILE", &roots)
+        .env("SSL_CERT_DIR", folder.path())
+        .env("HOME", folder.path());
     let output = child.output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
     canary::assert_silent("what the program printed", &text);
     assert!(elsewhere.heard().is_empty());
@@ -467,7 +507,11 @@ async fn plaintext_to_a_loopback_address() {
     let server = Hostile::start(|mut peer| async move {
         loop {
             peer.read().await?;
-            peer.write(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{EMPTY}", EMPTY.len())).await?;
+            peer.write(format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{EMPTY}",
+                EMPTY.len()
+            ))
+            .await?;
         }
     });
     let endpoint = format!("http://localhost:{}", server.port);

@@ -58,12 +58,17 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
 }
 
 fn message(subject: &str) -> Message {
-    let builder = Message::builder().from("shop@shop.example".parse().unwrap()).to("customer@post.example".parse().unwrap());
+    let builder = Message::builder()
+        .from("shop@shop.example".parse().unwrap())
+        .to("customer@post.example".parse().unwrap());
     builder.subject(subject).body("Your order was sent.".to_owned()).unwrap()
 }
 
 /// A server that plays `script` under TLS, and the variables that lead to it.
-fn hostile<F>(query: &str, script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static) -> (Hostile, Variables)
+fn hostile<F>(
+    query: &str,
+    script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static,
+) -> (Hostile, Variables)
 where
     F: Future<Output = std::io::Result<Option<Peer>>> + Send + 'static,
 {
@@ -124,7 +129,10 @@ async fn attaches_and_the_posture_is_true() {
     assert!(response.is_positive());
     server.assert_delivered("Subject: nummer een").await;
     let delivered = server.mail();
-    assert!(delivered.contains("Your order was sent.") && delivered.contains("esmtpsa"), "{delivered}");
+    assert!(
+        delivered.contains("Your order was sent.") && delivered.contains("esmtpsa"),
+        "{delivered}"
+    );
     assert!(delivered.contains("helo=shop.example"), "{delivered}");
     canary::assert_debug_silent(&*mail);
 
@@ -148,7 +156,10 @@ async fn attaches_and_the_posture_is_true() {
     shop.detach().await;
     server.assert_no_connection().await;
     let error = clone.send(message("te laat")).await.unwrap_err();
-    assert!(matches!(error.refusal(), Refusal::Failure(failure) if failure.kind() == FailureKind::Unavailable), "{error}");
+    assert!(
+        matches!(error.refusal(), Refusal::Failure(failure) if failure.kind() == FailureKind::Unavailable),
+        "{error}"
+    );
     assert!(canary::find(server.log().as_bytes()).is_none());
     journal::assert_silent();
 }
@@ -158,7 +169,9 @@ async fn a_message_that_is_refused() {
     let shop: Shop = attach(&pairs(&variables(&SERVER))).await.unwrap();
     let mail = shop.mail.client();
     let from = |sender: &str, subject: &str| {
-        let builder = Message::builder().from(sender.parse().unwrap()).to("customer@post.example".parse().unwrap());
+        let builder = Message::builder()
+            .from(sender.parse().unwrap())
+            .to("customer@post.example".parse().unwrap());
         builder.subject(subject).body("x".to_owned()).unwrap()
     };
     let error = mail.send(from("never@post.example", "nooit")).await.unwrap_err();
@@ -180,7 +193,11 @@ async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'sta
     let server = server::Smtp::with(authority, Some(&leaf));
     let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
     assert!(!server.log().contains(USER), "{}", server.log());
-    assert!(server.log().contains("TLS error") || server.log().contains("SMTP connection from"), "{}", server.log());
+    assert!(
+        server.log().contains("TLS error") || server.log().contains("SMTP connection from"),
+        "{}",
+        server.log()
+    );
     problems(&error)
 }
 
@@ -204,7 +221,10 @@ async fn wrong_authority() {
 #[tokio::test]
 async fn plaintext_only() {
     let server = server::Smtp::with(Authority::new("nobody's"), None);
-    assert_eq!(problems(&refused::<Shop>(&pairs(&variables(&server)), SOON).await), ["obsolete_tls"]);
+    assert_eq!(
+        problems(&refused::<Shop>(&pairs(&variables(&server)), SOON).await),
+        ["obsolete_tls"]
+    );
     assert!(!server.log().contains(USER), "{}", server.log());
 
     // One that offers STARTTLS, and capabilities that nobody may believe.
@@ -218,7 +238,10 @@ async fn plaintext_only() {
     assert_no_secret_in_the_clear(&hostile);
     assert_eq!(hostile.heard().len(), 1, "no second try");
     for heard in hostile.heard() {
-        assert!(canary::position(&heard.plain, b"EHLO").is_none() && canary::position(&heard.plain, b"STARTTLS").is_none());
+        assert!(
+            canary::position(&heard.plain, b"EHLO").is_none()
+                && canary::position(&heard.plain, b"STARTTLS").is_none()
+        );
     }
 }
 
@@ -227,11 +250,17 @@ async fn servers_that_never_answer() {
     let silent = Hostile::start(|peer| async { Ok(Some(peer)) });
     let mut variables = variables(&SERVER);
     variables[0].1 = format!("smtps://{USER}@localhost:{}", silent.port);
-    assert_eq!(problems(&refused::<Hasty>(&pairs(&variables), Duration::from_secs(4)).await), ["timed_out"]);
+    assert_eq!(
+        problems(&refused::<Hasty>(&pairs(&variables), Duration::from_secs(4)).await),
+        ["timed_out"]
+    );
     silent.assert_all_closed().await;
 
     let (mute, variables) = hostile("?response_timeout=700", |peer| async { Ok(Some(peer)) });
-    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), Duration::from_secs(5)).await), ["timed_out"]);
+    assert_eq!(
+        problems(&refused::<Shop>(&pairs(&variables), Duration::from_secs(5)).await),
+        ["timed_out"]
+    );
     mute.assert_all_closed().await;
 
     variables_nobody_listens().await;
@@ -277,7 +306,11 @@ async fn refused_before_anything_is_dialled() {
         assert_eq!(problems(&refused::<Shop>(&variables, SOON).await), [rule], "{url} {user}");
     }
     // The waiver is of the port, not of TLS: nothing is said there before it.
-    let waived = [("SHOP_MAIL_URL", "smtps://127.0.0.2:587"), ("SHOP_MAIL_USER", USER), ("SHOP_MAIL_PASSWORD", PASSWORD)];
+    let waived = [
+        ("SHOP_MAIL_URL", "smtps://127.0.0.2:587"),
+        ("SHOP_MAIL_USER", USER),
+        ("SHOP_MAIL_PASSWORD", PASSWORD),
+    ];
     let error = refused::<Waived>(&waived, SOON).await;
     assert_eq!(problems(&error), ["unreachable"]);
     assert!(rules(error.findings()).contains(&"starttls"));
@@ -320,14 +353,17 @@ async fn health_is_the_servers() {
     let mut server = server::Smtp::start();
     let relay = Relay::to(server.port);
     let mut variables = variables(&server);
-    variables[0].1 = format!("smtps://{USER}@localhost:{}?response_timeout=3000&connect_timeout=2", relay.port);
+    variables[0].1 =
+        format!("smtps://{USER}@localhost:{}?response_timeout=3000&connect_timeout=2", relay.port);
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     shop.mail.health().await.unwrap();
     assert_eq!(relay.accepted(), 1, "the connection of attaching is the pool's");
 
     relay.set(Flow::Silent);
     let begin = Instant::now();
-    assert!(matches!(shop.mail.health().await, Err(Refusal::Failure(failure)) if failure.kind() == FailureKind::TimedOut));
+    assert!(
+        matches!(shop.mail.health().await, Err(Refusal::Failure(failure)) if failure.kind() == FailureKind::TimedOut)
+    );
     assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
     relay.set(Flow::Open);
     shop.mail.health().await.unwrap();
@@ -354,7 +390,10 @@ async fn a_relay_that_asks_for_no_login() {
             answers(&mut peer, &[ehlo, "250 ok\r\n"]).await?;
             Ok(Some(peer))
         });
-        assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["weak_authentication"]);
+        assert_eq!(
+            problems(&refused::<Shop>(&pairs(&variables), SOON).await),
+            ["weak_authentication"]
+        );
         for heard in server.heard() {
             assert!(canary::find(&heard.secret).is_none() && canary::find(&heard.plain).is_none());
         }
@@ -364,8 +403,8 @@ async fn a_relay_that_asks_for_no_login() {
 #[tokio::test]
 async fn answers_that_are_none() {
     let greetings: [&'static [u8]; 7] = [
-        b"SSH-2.0-geheim\r\n", b"HTTP/1.1 400 geheim\r\n\r\n", b"999 geheim\r\n", b"\x1b[2Jgeheim\r\n", b"220-a\r\n221 b\r\n",
-        b"\xff\xfe\r\n", b"22",
+        b"SSH-2.0-geheim\r\n", b"HTTP/1.1 400 geheim\r\n\r\n", b"999 geheim\r\n",
+        b"\x1b[2Jgeheim\r\n", b"220-a\r\n221 b\r\n", b"\xff\xfe\r\n", b"22",
     ];
     for greeting in greetings {
         let (server, variables) = hostile("?response_timeout=1000", move |mut peer| async move {
@@ -384,7 +423,11 @@ async fn answers_that_are_none() {
             assert!(canary::find(&heard.secret).is_none());
         }
     }
-    for (code, kind) in [("421 geheim", "unavailable"), ("554 geheim", "unavailable"), ("535 geheim", "not_admitted")] {
+    for (code, kind) in [
+        ("421 geheim", "unavailable"),
+        ("554 geheim", "unavailable"),
+        ("535 geheim", "not_admitted"),
+    ] {
         let (_server, variables) = hostile("", move |mut peer| async move {
             peer.write(format!("{code}\r\n")).await?;
             Ok(Some(peer))
@@ -426,7 +469,9 @@ async fn endless_things() {
         peer.read().await?;
         peer.flood(b"250-AUTH PLAIN\r\n").await
     };
-    async fn kind<F>(script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static) -> Vec<&'static str>
+    async fn kind<F>(
+        script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static,
+    ) -> Vec<&'static str>
     where
         F: Future<Output = std::io::Result<Option<Peer>>> + Send + 'static,
     {
@@ -447,7 +492,15 @@ async fn endless_things() {
 #[tokio::test]
 async fn what_a_server_calls_itself_is_made_harmless() {
     let (_server, variables) = hostile("", |mut peer| async move {
-        answers(&mut peer, &["250-evil\x1b[2J\u{202e}name hello\r\n250 AUTH PLAIN\r\n", "235 ok\r\n", "250 ok\r\n"]).await?;
+        answers(
+            &mut peer,
+            &[
+                "250-evil\x1b[2J\u{202e}name hello\r\n250 AUTH PLAIN\r\n",
+                "235 ok\r\n",
+                "250 ok\r\n",
+            ],
+        )
+        .await?;
         Ok(Some(peer))
     });
     // The harness looks at the posture.
@@ -487,7 +540,10 @@ async fn an_answer_that_was_not_waited_for_answers_nothing_else() {
     let mail = shop.mail.client();
     let begin = Instant::now();
     let error: SmtpError = mail.send(message("te traag")).await.unwrap_err();
-    assert!(matches!(error.refusal(), Refusal::Failure(failure) if failure.kind() == FailureKind::TimedOut), "{error}");
+    assert!(
+        matches!(error.refusal(), Refusal::Failure(failure) if failure.kind() == FailureKind::TimedOut),
+        "{error}"
+    );
     assert!(begin.elapsed() < Duration::from_secs(2));
     mail.send(message("de volgende")).await.unwrap();
 
@@ -513,7 +569,8 @@ async fn an_answer_that_was_not_waited_for_answers_nothing_else() {
 async fn plaintext_to_a_loopback_address() {
     let server = server::Smtp::with(Authority::new("nobody's"), None);
     let url = format!("smtp://{USER}@localhost:{}", server.port);
-    let shop: Shop = attach(&[("SHOP_MAIL_URL", &url), ("SHOP_MAIL_PASSWORD", PASSWORD)]).await.unwrap();
+    let shop: Shop =
+        attach(&[("SHOP_MAIL_URL", &url), ("SHOP_MAIL_PASSWORD", PASSWORD)]).await.unwrap();
     assert!(shop.mail.posture().tls.is_none());
     shop.mail.client().send(message("in klare taal")).await.unwrap();
     server.assert_delivered("Subject: in klare taal").await;

@@ -51,7 +51,10 @@ async fn attached(path: &Path, parameters: &str) -> Shop {
 /// What is wrong with it.
 async fn why_not(path: &Path, parameters: &str) -> Vec<&'static str> {
     let error = refused::<Shop>(&[("SHOP_NOTES_URL", &locator(path, parameters))], SOON).await;
-    assert!(!error.to_string().contains(&path.display().to_string()), "values are not repeated: {error}");
+    assert!(
+        !error.to_string().contains(&path.display().to_string()),
+        "values are not repeated: {error}"
+    );
     problems(&error)
 }
 
@@ -62,8 +65,12 @@ async fn attaches_and_the_posture_is_true() {
     let shop = attached(&path, "").await;
     let posture = shop.notes.posture();
     let notes = shop.notes.client();
-    let version: String = sqlx::query("SELECT sqlite_version()").fetch_one(&*notes).await.unwrap().get(0);
-    assert_eq!(posture.server.as_ref().map(ToString::to_string).as_deref(), Some(format!("SQLite {version}").as_str()));
+    let version: String =
+        sqlx::query("SELECT sqlite_version()").fetch_one(&*notes).await.unwrap().get(0);
+    assert_eq!(
+        posture.server.as_ref().map(ToString::to_string).as_deref(),
+        Some(format!("SQLite {version}").as_str())
+    );
     assert_eq!(posture.endpoint, format!("sqlite:{}", path.display()));
     assert!(posture.tls.is_none() && posture.account.is_none() && posture.authentication.is_none());
     assert_eq!(rules(&posture.findings), [""; 0]);
@@ -74,11 +81,19 @@ async fn attaches_and_the_posture_is_true() {
         .execute(&*notes)
         .await
         .unwrap();
-    assert!(sqlx::query("INSERT INTO word VALUES (7)").execute(&*notes).await.is_err(), "foreign keys hold");
+    assert!(
+        sqlx::query("INSERT INTO word VALUES (7)").execute(&*notes).await.is_err(),
+        "foreign keys hold"
+    );
     sqlx::query("INSERT INTO note VALUES (7)").execute(&*notes).await.unwrap();
-    for (pragma, expected) in [("trusted_schema", 0), ("cell_size_check", 1), ("mmap_size", 0), ("foreign_keys", 1)] {
+    for (pragma, expected) in
+        [("trusted_schema", 0), ("cell_size_check", 1), ("mmap_size", 0), ("foreign_keys", 1)]
+    {
         // Some pragmas answer nothing when they are off.
-        let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA {pragma}"))).fetch_all(&*notes).await.unwrap();
+        let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA {pragma}")))
+            .fetch_all(&*notes)
+            .await
+            .unwrap();
         assert_eq!(rows.first().map_or(0, |row| row.get::<i64, _>(0)), expected, "{pragma}");
     }
     assert!(sqlx::query("SELECT load_extension('evil')").execute(&*notes).await.is_err());
@@ -93,7 +108,10 @@ async fn attaches_and_the_posture_is_true() {
     // What was written is there, for whoever only reads too.
     let shop = attached(&path, "?mode=ro").await;
     let notes = shop.notes.client();
-    assert_eq!(sqlx::query("SELECT id FROM note").fetch_one(&*notes).await.unwrap().get::<i64, _>(0), 7);
+    assert_eq!(
+        sqlx::query("SELECT id FROM note").fetch_one(&*notes).await.unwrap().get::<i64, _>(0),
+        7
+    );
     assert!(sqlx::query("INSERT INTO note VALUES (8)").execute(&*notes).await.is_err());
     drop(notes);
     shop.detach().await;
@@ -187,15 +205,26 @@ async fn a_database_that_somebody_locks_is_an_error_in_time() {
     let folder = folder();
     let path = folder.path().join("notes.db");
     // Somebody who does not use a write-ahead log, and keeps everybody out.
-    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).locking_mode(SqliteLockingMode::Exclusive);
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true)
+        .locking_mode(SqliteLockingMode::Exclusive);
     let mut holder = options.journal_mode(SqliteJournalMode::Delete).connect().await.unwrap();
-    sqlx::raw_sql("CREATE TABLE held (id); BEGIN EXCLUSIVE; INSERT INTO held VALUES (1)").execute(&mut holder).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE held (id); BEGIN EXCLUSIVE; INSERT INTO held VALUES (1)")
+        .execute(&mut holder)
+        .await
+        .unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
 
-    let error = refused::<Shop>(&[("SHOP_NOTES_URL", &locator(&path, "?busy_timeout=200"))], SOON).await;
+    let error =
+        refused::<Shop>(&[("SHOP_NOTES_URL", &locator(&path, "?busy_timeout=200"))], SOON).await;
     assert_eq!(problems(&error), ["unavailable"]);
     // Longer than there is time: the deadline is the shorter one.
-    let error = refused::<Hasty>(&[("SHOP_NOTES_URL", &locator(&path, "?busy_timeout=60000"))], Duration::from_secs(3)).await;
+    let error = refused::<Hasty>(
+        &[("SHOP_NOTES_URL", &locator(&path, "?busy_timeout=60000"))],
+        Duration::from_secs(3),
+    )
+    .await;
     assert_eq!(problems(&error).len(), 1, "{error}");
     drop(holder);
 }
@@ -210,7 +239,11 @@ async fn a_writer_waits_as_long_as_the_locator_says() {
     sqlx::query("CREATE TABLE mine (id)").execute(&mut *writer).await.unwrap();
     let begin = Instant::now();
     assert!(sqlx::query("CREATE TABLE other (id)").execute(&*pool).await.is_err());
-    assert!((Duration::from_millis(150)..Duration::from_secs(2)).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+    assert!(
+        (Duration::from_millis(150)..Duration::from_secs(2)).contains(&begin.elapsed()),
+        "{:?}",
+        begin.elapsed()
+    );
     drop(writer);
     drop(pool);
     shop.detach().await;
@@ -280,6 +313,10 @@ async fn what_is_no_file_is_not_opened() {
     }
     let dangling = folder.path().join("dangling.db");
     std::os::unix::fs::symlink(folder.path().join("nothing.db"), &dangling).unwrap();
-    assert_eq!(why_not(&dangling, "").await, ["unreachable"], "where a link leads to is not for us to make");
+    assert_eq!(
+        why_not(&dangling, "").await,
+        ["unreachable"],
+        "where a link leads to is not for us to make"
+    );
     assert!(!folder.path().join("nothing.db").exists());
 }

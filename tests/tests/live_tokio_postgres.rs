@@ -7,7 +7,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use backing_services::posture::TrustPosture;
-use backing_services::{AttachError, BackingServices, FailureKind, Refusal, Resource, TokioPostgres};
+use backing_services::{
+    AttachError, BackingServices, FailureKind, Refusal, Resource, TokioPostgres,
+};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{self, ADMIN_PASSWORD, CANARY, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;
@@ -15,7 +17,8 @@ use backing_services_tests::hostile::postgres::probe::{
     NAMES, Row, TEXT, answer, answering, bad_answers, columns, good, power, row, with,
 };
 use backing_services_tests::hostile::postgres::{
-    AUTHENTICATION_OK, CLEARTEXT, MD5, READY, SSL_REQUEST, error as error_message, message, nonce, sasl, sasl_continue, startup,
+    AUTHENTICATION_OK, CLEARTEXT, MD5, READY, SSL_REQUEST, error as error_message, message, nonce,
+    sasl, sasl_continue, startup,
 };
 use backing_services_tests::hostile::{Heard, Hostile, Peer};
 use backing_services_tests::journal;
@@ -41,7 +44,11 @@ struct Hasty {
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
 struct Waived {
-    #[service(allow(superuser_account, reason = "the vendor ships one account", until = "2099-12-31"))]
+    #[service(allow(
+        superuser_account,
+        reason = "the vendor ships one account",
+        until = "2099-12-31"
+    ))]
     orders: Resource<TokioPostgres>,
 }
 
@@ -134,7 +141,11 @@ async fn attaches_and_the_posture_is_true() {
     assert!(posture.taken_at >= before && posture.taken_at <= SystemTime::now());
     assert_eq!(rules(&posture.findings), [""; 0]);
     // The private authority is trusted alone, on every connection.
-    assert!(!posture.remarks.iter().any(|remark| remark.contains("public roots")), "{:?}", posture.remarks);
+    assert!(
+        !posture.remarks.iter().any(|remark| remark.contains("public roots")),
+        "{:?}",
+        posture.remarks
+    );
     // One connection was all that it took, and it is the pool's.
     assert_eq!(server.connections_of(USER), 1);
     assert_eq!(server.log().matches(&format!("connection authorized: user={USER}")).count(), 1);
@@ -156,7 +167,8 @@ async fn attaches_and_the_posture_is_true() {
 #[tokio::test]
 async fn every_connection_is_bound_and_bounded() {
     let mut variables = variables(&SERVER);
-    variables[0].1 += "?max_connections=4&statement_timeout=300&connect_timeout=1&application_name=winkel";
+    variables[0].1 +=
+        "?max_connections=4&statement_timeout=300&connect_timeout=1&application_name=winkel";
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     let pool = shop.orders.client();
     let mut clients = Vec::new();
@@ -214,7 +226,11 @@ async fn every_certificate_that_defines_a_binding_binds() {
         let options = Options::tls(authority.server_with(&key));
         let server = server::Postgres::with(authority, &options);
         let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
-        assert_eq!(shop.orders.posture().authentication.as_deref(), Some("SCRAM-SHA-256-PLUS"), "{what}");
+        assert_eq!(
+            shop.orders.posture().authentication.as_deref(),
+            Some("SCRAM-SHA-256-PLUS"),
+            "{what}"
+        );
         shop.detach().await;
     }
 }
@@ -276,16 +292,23 @@ async fn somebody_in_between_with_a_verified_certificate_is_noticed() {
     unbound.detach().await;
 }
 
-async fn connect(port: u16, roots: &str) -> io::Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>> {
+async fn connect(
+    port: u16,
+    roots: &str,
+) -> io::Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>> {
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
     stream.write_all(&SSL_REQUEST).await?;
     assert_eq!(stream.read_u8().await?, b'S');
     let mut store = rustls::RootCertStore::empty();
     store.add(CertificateDer::from_pem_slice(roots.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
     let config = config.with_root_certificates(store).with_no_client_auth();
-    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
+    tokio_rustls::TlsConnector::from(Arc::new(config))
+        .connect(ServerName::try_from("localhost").unwrap(), stream)
+        .await
 }
 
 #[tokio::test]
@@ -308,7 +331,8 @@ async fn values_come_from_files_and_in_parts() {
     let folder = Folder::of_values("values");
     let ca = folder.write("ca.pem", &SERVER.authority.pem()).display().to_string();
     let password = folder.write("password", &format!("{PASSWORD}\n")).display().to_string();
-    let companions = [("SHOP_ORDERS_CA_FILE", ca.as_str()), ("SHOP_ORDERS_PASSWORD_FILE", password.as_str())];
+    let companions =
+        [("SHOP_ORDERS_CA_FILE", ca.as_str()), ("SHOP_ORDERS_PASSWORD_FILE", password.as_str())];
     let (locator, port) = (SERVER.locator(), SERVER.port.to_string());
     let whole = [("SHOP_ORDERS_URL", locator.as_str())];
     let parts = [
@@ -319,7 +343,10 @@ async fn values_come_from_files_and_in_parts() {
     ];
     for variables in [&whole[..], &parts] {
         let shop: Shop = attach(&[variables, &companions].concat()).await.unwrap();
-        assert_eq!(shop.orders.posture().endpoint, format!("postgres://localhost:{port}/{DATABASE}"));
+        assert_eq!(
+            shop.orders.posture().endpoint,
+            format!("postgres://localhost:{port}/{DATABASE}")
+        );
         shop.detach().await;
     }
 }
@@ -360,7 +387,13 @@ async fn plaintext_only() {
     assert_eq!(problems(&error), ["opportunistic_tls"]);
     let log = server.log();
     assert!(!log.contains(USER) && !log.contains(DATABASE), "{log}");
-    assert_eq!(log.lines().filter(|line| line.contains("connection received") && !line.contains("[local]")).count(), 1, "{log}");
+    assert_eq!(
+        log.lines()
+            .filter(|line| line.contains("connection received") && !line.contains("[local]"))
+            .count(),
+        1,
+        "{log}"
+    );
 }
 
 #[tokio::test]
@@ -377,23 +410,33 @@ async fn an_administrator_is_refused_and_waived() {
 
 #[tokio::test]
 async fn who_is_not_let_in() {
-    let wrong_password = refused::<Shop>(&pairs(&as_role(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
+    let wrong_password =
+        refused::<Shop>(&pairs(&as_role(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
     assert_eq!(problems(&wrong_password), ["not_admitted"]);
-    assert!(wrong_password.to_string().contains("does not accept the password"), "{wrong_password}");
+    assert!(
+        wrong_password.to_string().contains("does not accept the password"),
+        "{wrong_password}"
+    );
     let nobody = refused::<Shop>(&pairs(&as_role(&SERVER, "niemand", PASSWORD)), SOON).await;
     assert_eq!(problems(&nobody), ["not_admitted"]);
     let mut variables = variables(&SERVER);
     variables[0].1 = SERVER.locator().replace(DATABASE, "nergens");
     let nowhere = refused::<Shop>(&pairs(&variables), SOON).await;
     assert_eq!(problems(&nowhere), ["unavailable"]);
-    assert!(nowhere.to_string().contains("no such database") && !nowhere.to_string().contains("nergens"), "{nowhere}");
+    assert!(
+        nowhere.to_string().contains("no such database")
+            && !nowhere.to_string().contains("nergens"),
+        "{nowhere}"
+    );
 }
 
 #[tokio::test]
 async fn a_password_is_proven_and_not_shown() {
-    for (role, password, way) in
-        [("met_md5", PASSWORD, "MD5"), ("met_klare_taal", PASSWORD, "cleartext password"), ("zonder_bewijs", PASSWORD, "nothing")]
-    {
+    for (role, password, way) in [
+        ("met_md5", PASSWORD, "MD5"),
+        ("met_klare_taal", PASSWORD, "cleartext password"),
+        ("zonder_bewijs", PASSWORD, "nothing"),
+    ] {
         let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
         assert_eq!(problems(&error), ["weak_authentication"], "{role}");
         SERVER.assert_no_connection_of(role).await;
@@ -430,20 +473,28 @@ async fn a_client_certificate_logs_in() {
     let error = refused::<Shop>(&pairs(&login("met_certificaat", "", &self_made)), SOON).await;
     assert_eq!(problems(&error).len(), 1, "{error}");
     // A server that goes by the password all the same has nothing to ask; with a password, the login is bound.
-    let error = refused::<Shop>(&pairs(&login(USER, "", &SERVER.authority.client(USER))), SOON).await;
+    let error =
+        refused::<Shop>(&pairs(&login(USER, "", &SERVER.authority.client(USER))), SOON).await;
     assert_eq!(problems(&error), ["not_admitted"]);
-    let shop: Shop = attach(&pairs(&login(USER, PASSWORD, &SERVER.authority.client(USER)))).await.unwrap();
+    let shop: Shop =
+        attach(&pairs(&login(USER, PASSWORD, &SERVER.authority.client(USER)))).await.unwrap();
     assert_eq!(shop.orders.posture().authentication.as_deref(), Some("SCRAM-SHA-256-PLUS"));
     shop.detach().await;
     // And who offers both is not let in without a proof.
-    let error = refused::<Shop>(&pairs(&login("zonder_bewijs", PASSWORD, &SERVER.authority.client("zonder_bewijs"))), SOON).await;
+    let error = refused::<Shop>(
+        &pairs(&login("zonder_bewijs", PASSWORD, &SERVER.authority.client("zonder_bewijs"))),
+        SOON,
+    )
+    .await;
     assert_eq!(problems(&error), ["weak_authentication"]);
 }
 
 #[tokio::test]
 async fn what_is_refused_before_a_connection() {
     let hostile = Hostile::start(|peer| async { Ok(Some(peer)) });
-    let url = |user: &str, rest: &str| format!("postgres://{user}@localhost:{}/{DATABASE}{rest}", hostile.port);
+    let url = |user: &str, rest: &str| {
+        format!("postgres://{user}@localhost:{}/{DATABASE}{rest}", hostile.port)
+    };
     for (rest, rule) in [
         ("?sslmode=prefer", "opportunistic_tls"),
         ("?sslmode=allow", "opportunistic_tls"),
@@ -491,12 +542,20 @@ async fn what_is_refused_before_a_connection() {
 #[tokio::test]
 async fn without_tls_there_is_still_a_proof() {
     let server = server::Postgres::with(Authority::new("nobody's"), &Options::plaintext());
-    let variables =
-        [("SHOP_ORDERS_URL", format!("{}?sslmode=disable", server.locator())), ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned())];
+    let variables = [
+        ("SHOP_ORDERS_URL", format!("{}?sslmode=disable", server.locator())),
+        ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
+    ];
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     let posture = shop.orders.posture();
-    assert_eq!((posture.tls.as_ref(), posture.authentication.as_deref()), (None, Some("SCRAM-SHA-256")));
-    assert!(rules(&posture.findings).contains(&"plaintext_scheme") || journal::text().contains("plaintext_scheme"));
+    assert_eq!(
+        (posture.tls.as_ref(), posture.authentication.as_deref()),
+        (None, Some("SCRAM-SHA-256"))
+    );
+    assert!(
+        rules(&posture.findings).contains(&"plaintext_scheme")
+            || journal::text().contains("plaintext_scheme")
+    );
     shop.detach().await;
 
     for asked in [CLEARTEXT.to_vec(), MD5.to_vec(), AUTHENTICATION_OK.to_vec()] {
@@ -509,8 +568,13 @@ async fn without_tls_there_is_still_a_proof() {
                 Ok(Some(peer))
             }
         });
-        let url = format!("postgres://{USER}@localhost:{}/{DATABASE}?sslmode=disable", hostile.port);
-        let error = refused::<Hasty>(&[("SHOP_ORDERS_URL", &url), ("SHOP_ORDERS_PASSWORD", PASSWORD)], LIMIT).await;
+        let url =
+            format!("postgres://{USER}@localhost:{}/{DATABASE}?sslmode=disable", hostile.port);
+        let error = refused::<Hasty>(
+            &[("SHOP_ORDERS_URL", &url), ("SHOP_ORDERS_PASSWORD", PASSWORD)],
+            LIMIT,
+        )
+        .await;
         assert_eq!(problems(&error), ["weak_authentication"]);
         hostile.assert_all_closed().await;
         assert!(hostile.heard().iter().all(|heard| canary::find(&heard.plain).is_none()));
@@ -520,7 +584,8 @@ async fn without_tls_there_is_still_a_proof() {
 #[tokio::test]
 async fn nobody_listens() {
     let mut variables = variables(&SERVER);
-    variables[0].1 = format!("postgres://{USER}@localhost:{}/{DATABASE}", backing_services_tests::port::free());
+    variables[0].1 =
+        format!("postgres://{USER}@localhost:{}/{DATABASE}", backing_services_tests::port::free());
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unreachable"]);
 }
 
@@ -551,7 +616,8 @@ async fn a_new_connection_has_connect_timeout_for_all_of_its_steps() {
     let server = server::Postgres::start();
     let relay = Relay::to(server.port);
     let mut variables = variables(&server);
-    variables[0].1 = format!("postgres://{USER}@localhost:{}/{DATABASE}?connect_timeout=1", relay.port);
+    variables[0].1 =
+        format!("postgres://{USER}@localhost:{}/{DATABASE}?connect_timeout=1", relay.port);
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     let pool = shop.orders.client();
     let first = pool.get().await.unwrap();
@@ -575,7 +641,9 @@ async fn health_tells_when_the_server_is_gone() {
 
     relay.set(Flow::Silent);
     let begin = Instant::now();
-    let Err(Refusal::Failure(failure)) = shop.orders.health().await else { panic!("it is not well") };
+    let Err(Refusal::Failure(failure)) = shop.orders.health().await else {
+        panic!("it is not well")
+    };
     assert_eq!(failure.kind(), FailureKind::TimedOut);
     assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
     relay.set(Flow::Open);
@@ -594,7 +662,11 @@ async fn health_tells_when_the_server_is_gone() {
 async fn a_connection_that_broke_is_replaced_and_a_refused_login_is_not_tried_again() {
     let shop: Shop = attach(&pairs(&as_role(&SERVER, "wisselaar", PASSWORD))).await.unwrap();
     let pool = shop.orders.client();
-    let cut = || SERVER.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'wisselaar'");
+    let cut = || {
+        SERVER.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'wisselaar'",
+        )
+    };
     let _ = cut();
     tokio::time::sleep(Duration::from_millis(200)).await;
     pool.get().await.unwrap().query_one("SELECT 1", &[]).await.unwrap();
@@ -602,9 +674,12 @@ async fn a_connection_that_broke_is_replaced_and_a_refused_login_is_not_tried_ag
     let _ = SERVER.sql("ALTER ROLE wisselaar PASSWORD 'kanarie-7f3a-Qp2xNewPwRr55'");
     let _ = cut();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let attempts = || SERVER.log().matches("password authentication failed for user \"wisselaar\"").count();
+    let attempts =
+        || SERVER.log().matches("password authentication failed for user \"wisselaar\"").count();
     for _ in 0..20 {
-        let Err(deadpool::managed::PoolError::Backend(Refusal::Failure(failure))) = pool.get().await else {
+        let Err(deadpool::managed::PoolError::Backend(Refusal::Failure(failure))) =
+            pool.get().await
+        else {
             panic!("it is let in")
         };
         assert_eq!(failure.kind(), FailureKind::NotAdmitted);
@@ -621,12 +696,17 @@ async fn detaching_waits_for_what_is_in_flight() {
     let server = server::Postgres::start();
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     let client = shop.orders.client().get().await.unwrap();
-    let work =
-        tokio::spawn(async move { client.query_one("SELECT 7 FROM pg_sleep(0.5)", &[]).await.map(|row| row.get::<_, i32>(0)) });
+    let work = tokio::spawn(async move {
+        client.query_one("SELECT 7 FROM pg_sleep(0.5)", &[]).await.map(|row| row.get::<_, i32>(0))
+    });
     tokio::time::sleep(Duration::from_millis(100)).await;
     let begin = Instant::now();
     shop.detach().await;
-    assert!(begin.elapsed() >= Duration::from_millis(200) && begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() >= Duration::from_millis(200) && begin.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begin.elapsed()
+    );
     assert_eq!(work.await.unwrap().unwrap(), 7);
     server.assert_no_connection_of(USER).await;
 }
@@ -634,10 +714,13 @@ async fn detaching_waits_for_what_is_in_flight() {
 // --- What answers is hostile -----------------------------------------------------------------------------------------
 
 /// What a terminal would obey, and what would turn a line around; with our own secret in it.
-const ESCAPES: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
+const ESCAPES: &str =
+    "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
 
 /// Attaches in vain to a server that plays a script, and gives the report and what was heard. Nobody was named in the clear, and the password was not said.
-async fn against<T, F>(script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static) -> (AttachError, Vec<Heard>)
+async fn against<T, F>(
+    script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static,
+) -> (AttachError, Vec<Heard>)
 where
     T: BackingServices,
     F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
@@ -656,7 +739,10 @@ where
     let heard = hostile.heard();
     assert_eq!(heard.len(), 1, "one connection, and no second try");
     for name in [USER, DATABASE, CANARY] {
-        assert!(canary::position(&heard[0].plain, name.as_bytes()).is_none(), "{name} was said in the clear");
+        assert!(
+            canary::position(&heard[0].plain, name.as_bytes()).is_none(),
+            "{name} was said in the clear"
+        );
     }
     assert!(canary::find(&heard[0].secret).is_none(), "the password was sent");
     assert!(!error.to_string().contains("owned"), "{error}");
@@ -719,7 +805,9 @@ async fn it_falls_silent_wherever_it_likes() {
 
 #[tokio::test]
 async fn who_asks_for_less_than_a_proof_gets_nothing() {
-    for asked in [CLEARTEXT.to_vec(), MD5.to_vec(), AUTHENTICATION_OK.to_vec(), sasl(&["SCRAM-SHA-256"])] {
+    for asked in
+        [CLEARTEXT.to_vec(), MD5.to_vec(), AUTHENTICATION_OK.to_vec(), sasl(&["SCRAM-SHA-256"])]
+    {
         let asked = Arc::new(asked);
         let (error, heard) = against::<Hasty, _>(move |peer, leaf| {
             let asked = Arc::clone(&asked);
@@ -784,16 +872,25 @@ where
         }
     })
     .await;
-    assert!(canary::position(&heard[0].secret, b"p=tls-server-end-point").is_some(), "the binding was asked for");
+    assert!(
+        canary::position(&heard[0].secret, b"p=tls-server-end-point").is_some(),
+        "the binding was asked for"
+    );
     error
 }
 
 #[tokio::test]
 async fn scram_is_bounded_and_the_server_has_to_prove_itself() {
-    for challenge in ["i=4294967295", "i=100001", "i=99999999999999999999", "i=-1", "i=1", "i=4095", ""] {
+    for challenge in
+        ["i=4294967295", "i=100001", "i=99999999999999999999", "i=-1", "i=1", "i=4095", ""]
+    {
         let begin = Instant::now();
         let error = after_sasl(move |mut peer, first| async move {
-            peer.write(sasl_continue(&format!("r={}server,s=c2FsdHNhbHQ=,{challenge}", nonce(&first)))).await?;
+            peer.write(sasl_continue(&format!(
+                "r={}server,s=c2FsdHNhbHQ=,{challenge}",
+                nonce(&first)
+            )))
+            .await?;
             Ok(Some(peer))
         })
         .await;
@@ -808,12 +905,18 @@ async fn scram_is_bounded_and_the_server_has_to_prove_itself() {
     .await;
     assert_eq!(problems(&error), ["weak_authentication"]);
     // A signature that it cannot compute; and none.
-    for last in [message(b'R', b"\0\0\0\x0cv=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="), Vec::new()] {
+    for last in
+        [message(b'R', b"\0\0\0\x0cv=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="), Vec::new()]
+    {
         let last = Arc::new(last);
         let error = after_sasl(move |mut peer, first| {
             let last = Arc::clone(&last);
             async move {
-                peer.write(sasl_continue(&format!("r={}server,s=c2FsdHNhbHQ=,i=4096", nonce(&first)))).await?;
+                peer.write(sasl_continue(&format!(
+                    "r={}server,s=c2FsdHNhbHQ=,i=4096",
+                    nonce(&first)
+                )))
+                .await?;
                 peer.read().await?;
                 peer.write([&last[..], &AUTHENTICATION_OK, &READY].concat()).await?;
                 Ok(Some(peer))
@@ -827,7 +930,10 @@ async fn scram_is_bounded_and_the_server_has_to_prove_itself() {
 #[tokio::test]
 async fn a_flood_before_it_is_ready_ends() {
     let begin = Instant::now();
-    let error = after_sasl(|mut peer, _| async move { peer.flood(&message(b'N', b"SNOTICE\0C00000\0Mx\0\0")).await }).await;
+    let error = after_sasl(|mut peer, _| async move {
+        peer.flood(&message(b'N', b"SNOTICE\0C00000\0Mx\0\0")).await
+    })
+    .await;
     assert_eq!(error.failures().count(), 1, "{error}");
     let (error, _) = against::<Hasty, _>(|peer, leaf| async move {
         let mut peer = startup(peer, &leaf).await?;
@@ -858,7 +964,10 @@ async fn a_probe_fails_closed() {
     ];
     for (what, answer) in bad_answers(USER, DATABASE).into_iter().chain(others) {
         let answer = Arc::new(answer);
-        let (error, _) = against::<LenientAndHasty, _>(move |peer, leaf| answering(peer, leaf, Arc::clone(&answer))).await;
+        let (error, _) = against::<LenientAndHasty, _>(move |peer, leaf| {
+            answering(peer, leaf, Arc::clone(&answer))
+        })
+        .await;
         assert_eq!(problems(&error).len(), 1, "{what}: {error}");
     }
 }
@@ -890,14 +999,18 @@ async fn after_it_was_attached() {
             peer.write([&AUTHENTICATION_OK[..], &READY].concat()).await?;
             peer.read().await?;
             peer.write(answer(&[with(GOOD, 2, Some("16.2\u{1b}[2J\r\nroot:"))])).await?;
-            peer.write(message(b'N', format!("SNOTICE\0C00000\0M{ESCAPES}\0\0").as_bytes())).await?;
+            peer.write(message(b'N', format!("SNOTICE\0C00000\0M{ESCAPES}\0\0").as_bytes()))
+                .await?;
             peer.read().await?;
             peer.write([&b"D"[..], &0x7fff_ffff_u32.to_be_bytes()].concat()).await?;
             Ok(Some(peer))
         }
     });
     let variables = [
-        ("SHOP_ORDERS_URL", format!("postgres://{USER}@localhost:{}/{DATABASE}?connect_timeout=1", hostile.port)),
+        (
+            "SHOP_ORDERS_URL",
+            format!("postgres://{USER}@localhost:{}/{DATABASE}?connect_timeout=1", hostile.port),
+        ),
         ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
         ("SHOP_ORDERS_CA", authority.pem()),
     ];

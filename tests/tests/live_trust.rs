@@ -1,11 +1,17 @@
 //! Whom a resource trusts, beyond one authority: a pinned key, a chain that is completed, and what the report says of a chain that is not.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot do what it should has to stop, there and loudly"
+)]
 
 use std::time::Duration;
 
 use backing_services::posture::TrustPosture;
-use backing_services::{AttachError, BackingServices, Environment, MySql, Postgres, Redis, Resource, TokioPostgres};
+use backing_services::{
+    AttachError, BackingServices, Environment, MySql, Postgres, Redis, Resource, TokioPostgres,
+};
 use backing_services_tests::attempt::{self, problems, rules};
 use backing_services_tests::canary::PASSWORD;
 use backing_services_tests::folder::Folder;
@@ -30,8 +36,10 @@ fn server(leaf: Leaf) -> Server {
 impl Server {
     async fn attach(&self, trust: &[(&str, &str)]) -> Result<TrustPosture, AttachError> {
         let url = format!("rediss://{USER}@localhost:{}", self.0.port);
-        let variables: Vec<_> =
-            [("CACHE_URL", url.as_str()), ("CACHE_PASSWORD", PASSWORD)].into_iter().chain(trust.iter().copied()).collect();
+        let variables: Vec<_> = [("CACHE_URL", url.as_str()), ("CACHE_PASSWORD", PASSWORD)]
+            .into_iter()
+            .chain(trust.iter().copied())
+            .collect();
         let services = attempt::attach::<Services>(&variables).await?;
         let trust = services.cache.posture().tls.as_ref().expect("it is TLS").trust;
         services.detach().await;
@@ -49,10 +57,18 @@ impl Server {
 async fn a_pin_trusts_one_key_and_no_other() {
     let server = server(pki::self_signed());
     let other = pki::self_signed().pin();
-    assert_eq!(server.attach(&[("CACHE_PIN", &server.1)]).await.expect("it is pinned"), TrustPosture::PinnedKey);
+    assert_eq!(
+        server.attach(&[("CACHE_PIN", &server.1)]).await.expect("it is pinned"),
+        TrustPosture::PinnedKey
+    );
     let both = format!("{other}; {}", server.1);
     server.attach(&[("CACHE_PIN", &both)]).await.expect("one of the two is its key");
-    assert!(server.report(&[("CACHE_PIN", &other)]).await.contains("the server's key is none of those that are pinned"));
+    assert!(
+        server
+            .report(&[("CACHE_PIN", &other)])
+            .await
+            .contains("the server's key is none of those that are pinned")
+    );
 }
 
 /// What a pin does not look at: another host's certificate, and one that has expired, have the same key as before.
@@ -67,13 +83,17 @@ async fn a_pin_is_about_the_key_alone() {
 
 #[tokio::test]
 async fn a_pin_beside_an_authority_is_asked_for_both() {
-    let (authority, stranger) = (Authority::new("the tests' authority"), Authority::new("a stranger"));
+    let (authority, stranger) =
+        (Authority::new("the tests' authority"), Authority::new("a stranger"));
     let server = server(authority.server());
     let other = pki::self_signed().pin();
     let trust = server.attach(&[("CACHE_CA", &authority.pem()), ("CACHE_PIN", &server.1)]).await;
     assert_eq!(trust.expect("both hold"), TrustPosture::PrivateCa);
     assert!(
-        server.report(&[("CACHE_CA", &authority.pem()), ("CACHE_PIN", &other)]).await.contains("none of those that are pinned")
+        server
+            .report(&[("CACHE_CA", &authority.pem()), ("CACHE_PIN", &other)])
+            .await
+            .contains("none of those that are pinned")
     );
     assert!(
         server
@@ -89,7 +109,10 @@ async fn a_chain_is_completed_and_a_report_says_which_end_is_missing() {
     let between = root.intermediate("the one between");
     let stranger = Authority::new("a stranger");
     let leaf = between.server();
-    let whole = Leaf { certificate: format!("{}{}", leaf.certificate, between.pem()), key: leaf.key.clone() };
+    let whole = Leaf {
+        certificate: format!("{}{}", leaf.certificate, between.pem()),
+        key: leaf.key.clone(),
+    };
 
     let short = server(leaf);
     let report = short.report(&[("CACHE_CA", &root.pem())]).await;
@@ -97,14 +120,18 @@ async fn a_chain_is_completed_and_a_report_says_which_end_is_missing() {
         report.contains("sends only its own certificate, and its issuer, CN=the one between, is not the authority"),
         "{report}"
     );
-    short.attach(&[("CACHE_CA", &format!("{}{}", root.pem(), between.pem()))]).await.expect("the chain is completed");
+    short
+        .attach(&[("CACHE_CA", &format!("{}{}", root.pem(), between.pem()))])
+        .await
+        .expect("the chain is completed");
 
     let whole = server(whole);
     whole.attach(&[("CACHE_CA", &root.pem())]).await.expect("the server sends its chain");
     let report = whole.report(&[("CACHE_CA", &stranger.pem())]).await;
     assert!(
-        report.contains("the server's chain ends with CN=the one between, which is not the authority")
-            || report.contains("CN=the root"),
+        report.contains(
+            "the server's chain ends with CN=the one between, which is not the authority"
+        ) || report.contains("CN=the root"),
         "{report}"
     );
     let report = whole.report(&[]).await;
@@ -116,21 +143,31 @@ async fn a_self_signed_certificate_is_its_own_authority() {
     let leaf = pki::self_signed();
     let certificate = leaf.certificate.clone();
     let server = server(leaf);
-    server.attach(&[("CACHE_CA", &certificate)]).await.expect("it vouches for itself, and is trusted");
-    assert!(server.report(&[]).await.contains("is self-signed, and not issued by a public authority"));
+    server
+        .attach(&[("CACHE_CA", &certificate)])
+        .await
+        .expect("it vouches for itself, and is trusted");
+    assert!(
+        server.report(&[]).await.contains("is self-signed, and not issued by a public authority")
+    );
 }
 
 /// A certificate of OpenSSL's making, with a key of so many bits, signed with this digest; and its authority.
 fn openssl(folder: &Folder, bits: u32, digest: &str) -> (Leaf, String) {
     folder.write("extensions", "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n");
     for line in [
-        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=authority -days 30".to_owned(),
-        format!("req -newkey rsa:{bits} -nodes -keyout server.key -out server.csr -subj /CN=server"),
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=authority -days 30"
+            .to_owned(),
+        format!(
+            "req -newkey rsa:{bits} -nodes -keyout server.key -out server.csr -subj /CN=server"
+        ),
         format!(
             "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -set_serial 2 -days 30 -{digest} -extfile extensions -out server.pem"
         ),
     ] {
-        process::run(process::unprivileged("openssl").args(line.split(' ')).current_dir(folder.path()));
+        process::run(
+            process::unprivileged("openssl").args(line.split(' ')).current_dir(folder.path()),
+        );
     }
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
     (Leaf { certificate: read("server.pem"), key: read("server.key") }, read("ca.pem"))
@@ -144,19 +181,31 @@ async fn a_certificate_that_is_no_authority_vouches_for_no_other() {
     let impostor = Authority::without_authority("a server that plays an authority");
     let issued = server(impostor.server());
     let report = issued.report(&[("CACHE_CA", &impostor.pem())]).await;
-    assert!(report.contains("was issued by one that is in `CACHE_CA` and is not an authority (`CA:FALSE`)"), "{report}");
+    assert!(
+        report.contains(
+            "was issued by one that is in `CACHE_CA` and is not an authority (`CA:FALSE`)"
+        ),
+        "{report}"
+    );
     // An authority beside it does not make it one.
     let authority = Authority::new("the tests' authority");
     let both = format!("{}{}", authority.pem(), impostor.pem());
     issued.report(&[("CACHE_CA", &both)]).await;
-    server(authority.server()).attach(&[("CACHE_CA", &both)]).await.expect("the authority vouches for it");
+    server(authority.server())
+        .attach(&[("CACHE_CA", &both)])
+        .await
+        .expect("the authority vouches for it");
     // Nor does a chain that ends with it.
     let leaf = impostor.intermediate("one between").server();
-    let between = Leaf { certificate: format!("{}{}", leaf.certificate, impostor.pem()), key: leaf.key };
+    let between =
+        Leaf { certificate: format!("{}{}", leaf.certificate, impostor.pem()), key: leaf.key };
     server(between).report(&[("CACHE_CA", &impostor.pem())]).await;
     // The server that presents this very certificate is the one that is trusted.
     let own = server(impostor.as_leaf());
-    assert_eq!(own.attach(&[("CACHE_CA", &impostor.pem())]).await.expect("it is the same"), TrustPosture::PrivateCa);
+    assert_eq!(
+        own.attach(&[("CACHE_CA", &impostor.pem())]).await.expect("it is the same"),
+        TrustPosture::PrivateCa
+    );
     own.attach(&[("CACHE_CA", &both)]).await.expect("it is the same");
 }
 
@@ -195,7 +244,8 @@ fn an_authority_that_has_expired_is_refused() {
     assert_eq!(problems, ["certificate_expiry"]);
     assert!(report.contains("`CACHE_CA` holds a certificate that has expired"), "{report}");
     // One of several says which.
-    let (problems, report) = refused_ca(&format!("{}{expired}", Authority::new("another one").pem()));
+    let (problems, report) =
+        refused_ca(&format!("{}{expired}", Authority::new("another one").pem()));
     assert_eq!(problems, ["certificate_expiry"]);
     assert!(report.contains("has expired: number 2 of 2"), "{report}");
     // So is a certificate that would be trusted alone; and one whose day has not come.
@@ -220,15 +270,25 @@ async fn an_authority_with_fewer_than_30_days_left_warns() {
     let authority = Authority::ending_in("the tests' authority", 30 * DAY - DAY / 2);
     let ending = server(authority.server());
     let url = format!("rediss://{USER}@localhost:{}", ending.0.port);
-    let variables = [("CACHE_URL", url.as_str()), ("CACHE_PASSWORD", PASSWORD), ("CACHE_CA", &authority.pem())];
+    let variables =
+        [("CACHE_URL", url.as_str()), ("CACHE_PASSWORD", PASSWORD), ("CACHE_CA", &authority.pem())];
     let services = attempt::attach::<Services>(&variables).await.expect("it only warns");
     let posture = services.cache.posture();
     // The release of the server is another matter.
-    let expiring = |rules: &[&str]| rules.iter().filter(|rule| **rule == "certificate_expiry").count();
+    let expiring =
+        |rules: &[&str]| rules.iter().filter(|rule| **rule == "certificate_expiry").count();
     assert_eq!(expiring(&rules(&posture.findings)), 1);
     assert_eq!(posture.findings[0].variable(), Some("CACHE_CA"));
-    assert!(posture.findings[0].message().contains("`CACHE_CA` holds a certificate that expires in 29 days"), "{posture}");
-    let said = journal::text().lines().filter(|line| line.contains("WARN") && line.contains("expires in 29 days")).count();
+    assert!(
+        posture.findings[0]
+            .message()
+            .contains("`CACHE_CA` holds a certificate that expires in 29 days"),
+        "{posture}"
+    );
+    let said = journal::text()
+        .lines()
+        .filter(|line| line.contains("WARN") && line.contains("expires in 29 days"))
+        .count();
     assert_eq!(said, 1);
     services.cache.retake_posture().await.expect("it only warns");
     services.detach().await;
@@ -237,7 +297,8 @@ async fn an_authority_with_fewer_than_30_days_left_warns() {
     let authority = Authority::ending_in("the tests' authority", 30 * DAY + DAY / 2);
     let good = server(authority.server());
     let url = format!("rediss://{USER}@localhost:{}", good.0.port);
-    let variables = [("CACHE_URL", url.as_str()), ("CACHE_PASSWORD", PASSWORD), ("CACHE_CA", &authority.pem())];
+    let variables =
+        [("CACHE_URL", url.as_str()), ("CACHE_PASSWORD", PASSWORD), ("CACHE_CA", &authority.pem())];
     let services = attempt::attach::<Services>(&variables).await.expect("it is good");
     assert_eq!(expiring(&rules(&services.cache.posture().findings)), 0);
     services.detach().await;
@@ -250,7 +311,8 @@ async fn an_authority_that_expires_meanwhile_vouches_for_nobody() {
     let end = std::time::Instant::now() + Duration::from_secs(13);
     let ending = server(authority.server());
     let url = format!("rediss://{USER}@localhost:{}", ending.0.port);
-    let variables = [("CACHE_URL", url.as_str()), ("CACHE_PASSWORD", PASSWORD), ("CACHE_CA", &authority.pem())];
+    let variables =
+        [("CACHE_URL", url.as_str()), ("CACHE_PASSWORD", PASSWORD), ("CACHE_CA", &authority.pem())];
     let services = attempt::attach::<Services>(&variables).await.expect("it is good for now");
     tokio::time::sleep_until(end.into()).await;
     let error = services.cache.retake_posture().await.expect_err("its authority has expired");
@@ -283,9 +345,18 @@ fn a_certificate_that_is_no_authority_is_refused_where_the_driver_would_make_one
         ("MYSQL_CA", &leaf),
     ]);
     let error = Databases::check(&environment).expect_err("two of three refuse it");
-    let found: Vec<_> = error.findings().map(|finding| (finding.rule().name, finding.variable())).collect();
-    assert_eq!(found, [("malformed_value", Some("SQLX_CA")), ("malformed_value", Some("MYSQL_CA"))], "{error}");
-    assert!(error.to_string().contains("no authority (`CA:FALSE`)") && error.to_string().contains("TokioPostgres"), "{error}");
+    let found: Vec<_> =
+        error.findings().map(|finding| (finding.rule().name, finding.variable())).collect();
+    assert_eq!(
+        found,
+        [("malformed_value", Some("SQLX_CA")), ("malformed_value", Some("MYSQL_CA"))],
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("no authority (`CA:FALSE`)")
+            && error.to_string().contains("TokioPostgres"),
+        "{error}"
+    );
 }
 
 /// The same over the network: our own stream refuses what such a certificate issued.
@@ -310,9 +381,13 @@ async fn the_strict_service_for_postgresql_refuses_what_no_authority_issued() {
 
 async fn refused_as_weak(port: u16, ca: &str) {
     let url = format!("rediss://{USER}@localhost:{port}");
-    let error = attempt::attach::<Services>(&[("CACHE_URL", &url), ("CACHE_PASSWORD", PASSWORD), ("CACHE_CA", ca)])
-        .await
-        .expect_err("it is weak");
+    let error = attempt::attach::<Services>(&[
+        ("CACHE_URL", &url),
+        ("CACHE_PASSWORD", PASSWORD),
+        ("CACHE_CA", ca),
+    ])
+    .await
+    .expect_err("it is weak");
     assert_eq!(problems(&error), ["weak_certificate"], "{error}");
 }
 
@@ -334,8 +409,8 @@ async fn a_short_key_is_refused() {
     let port = port::free();
     let accept = format!("127.0.0.1:{port}");
     let server = [
-        "openssl", "s_server", "-quiet", "-accept", &accept, "-cert", "server.pem", "-key", "server.key", "-cipher",
-        "DEFAULT@SECLEVEL=0",
+        "openssl", "s_server", "-quiet", "-accept", &accept, "-cert", "server.pem", "-key",
+        "server.key", "-cipher", "DEFAULT@SECLEVEL=0",
     ];
     let server = Process::start("openssl", "KILL", folder.path(), &[], server);
     server.wait_until(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());

@@ -24,7 +24,8 @@ async fn program(variables: &[(&str, &str)]) -> (u16, u16, u16) {
 
     let orders = shop.orders.client();
     sqlx::query("INSERT INTO orders VALUES (1)").execute(&*orders).await.unwrap();
-    let first: i32 = sqlx::query("SELECT inet_server_port()").fetch_one(&*orders).await.unwrap().get(0);
+    let first: i32 =
+        sqlx::query("SELECT inet_server_port()").fetch_one(&*orders).await.unwrap().get(0);
 
     let ledger = shop.ledger.client().get().await.unwrap();
     ledger.execute("INSERT INTO orders VALUES (2)", &[]).await.unwrap();
@@ -33,7 +34,11 @@ async fn program(variables: &[(&str, &str)]) -> (u16, u16, u16) {
 
     let stock = shop.stock.client();
     sqlx::query("INSERT INTO orders VALUES (3)").execute(&*stock).await.unwrap();
-    let third: u32 = sqlx::query("SELECT CAST(@@port AS UNSIGNED INTEGER)").fetch_one(&*stock).await.unwrap().get_unchecked(0);
+    let third: u32 = sqlx::query("SELECT CAST(@@port AS UNSIGNED INTEGER)")
+        .fetch_one(&*stock)
+        .await
+        .unwrap()
+        .get_unchecked(0);
 
     let notes = shop.notes.client();
     sqlx::query("CREATE TABLE notes (id INTEGER PRIMARY KEY)").execute(&*notes).await.unwrap();
@@ -60,7 +65,8 @@ async fn one_program_two_servers_of_each() {
             ("SHOP_STOCK_CA", my.authority.pem()),
             ("SHOP_NOTES_URL", format!("sqlite://{}", folder.path().join(name).display())),
         ];
-        let ports = program(&variables.each_ref().map(|(name, value)| (*name, value.as_str()))).await;
+        let ports =
+            program(&variables.each_ref().map(|(name, value)| (*name, value.as_str()))).await;
         assert_eq!(ports, (pg.port, pg.port, my.port));
         assert_eq!(pg.sql("SELECT count(*) FROM orders"), "2");
         assert_eq!(my.sql("SELECT count(*) FROM orders"), "1");

@@ -1,6 +1,10 @@
 //! Loading and checking: what no connection is needed for. Every value of every kind of wrong gets its one finding, at its field, with its variable.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot do what it should has to stop, there and loudly"
+)]
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -11,7 +15,9 @@ use std::time::Duration;
 
 use backing_services::secrecy::{ExposeSecret as _, SecretBox, SecretString};
 use backing_services::source::{Notice, Source, Unreadable, Value};
-use backing_services::{AttachError, BackingServices, Environment, Postgres, Redis, Resource, Sqlite};
+use backing_services::{
+    AttachError, BackingServices, Environment, Postgres, Redis, Resource, Sqlite,
+};
 use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::pki;
 
@@ -44,8 +50,10 @@ const ORDERS: &str = "postgres://shop@db.example/shop";
 
 /// A shop that passes, with some variables put in, and some taken out where the value is empty.
 fn with(changes: &[(&str, &str)]) -> Environment {
-    let good = [("DATABASE_URL", ORDERS), ("DATABASE_PASSWORD", PASSWORD), ("SHOP_STRIPE_KEY", PASSWORD)];
-    let kept = good.into_iter().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
+    let good =
+        [("DATABASE_URL", ORDERS), ("DATABASE_PASSWORD", PASSWORD), ("SHOP_STRIPE_KEY", PASSWORD)];
+    let kept =
+        good.into_iter().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
     kept.chain(changes.iter().copied()).collect()
 }
 
@@ -63,13 +71,23 @@ fn denied(changes: &[(&str, &str)]) -> Vec<(String, String, &'static str)> {
     error
         .findings()
         .filter(|finding| finding.is_denied())
-        .map(|finding| (finding.field().to_owned(), finding.variable().unwrap_or_default().to_owned(), finding.rule().name))
+        .map(|finding| {
+            (
+                finding.field().to_owned(),
+                finding.variable().unwrap_or_default().to_owned(),
+                finding.rule().name,
+            )
+        })
         .collect()
 }
 
 #[track_caller]
 fn assert_denied(changes: &[(&str, &str)], field: &str, variable: &str, rule: &str) {
-    assert_eq!(denied(changes), [(field.to_owned(), variable.to_owned(), rules(rule))], "{changes:?}");
+    assert_eq!(
+        denied(changes),
+        [(field.to_owned(), variable.to_owned(), rules(rule))],
+        "{changes:?}"
+    );
 }
 
 fn rules(name: &str) -> &'static str {
@@ -94,9 +112,17 @@ fn what_is_right_passes() {
 #[test]
 fn missing_and_empty_values_are_named_all_at_once() {
     let error = refusal::<Shop>(&Environment::from_iter([("SHOP_STRIPE_KEY", "")]));
-    let missing: Vec<_> =
-        error.findings().map(|finding| (finding.field(), finding.variable().unwrap(), finding.rule().name)).collect();
-    assert_eq!(missing, [("orders", "DATABASE_URL", "missing_value"), ("stripe_key", "SHOP_STRIPE_KEY", "missing_value")]);
+    let missing: Vec<_> = error
+        .findings()
+        .map(|finding| (finding.field(), finding.variable().unwrap(), finding.rule().name))
+        .collect();
+    assert_eq!(
+        missing,
+        [
+            ("orders", "DATABASE_URL", "missing_value"),
+            ("stripe_key", "SHOP_STRIPE_KEY", "missing_value")
+        ]
+    );
     assert_eq!(
         error.to_string(),
         "`Shop` was not attached: 2 problems in 2 of 8 fields\n\
@@ -111,13 +137,21 @@ fn missing_and_empty_values_are_named_all_at_once() {
     );
     assert_eq!(
         error.to_string(),
-        format!("{error:?}").replace("\u{1b}[1m", "").replace("\u{1b}[0m", "").replace("\u{1b}[1;31m", "")
+        format!("{error:?}")
+            .replace("\u{1b}[1m", "")
+            .replace("\u{1b}[0m", "")
+            .replace("\u{1b}[1;31m", "")
     );
 }
 
 #[test]
 fn half_of_an_optional_resource_is_an_error() {
-    assert_denied(&[("SHOP_SESSIONS_PASSWORD", PASSWORD)], "sessions", "SHOP_SESSIONS_URL", "missing_value");
+    assert_denied(
+        &[("SHOP_SESSIONS_PASSWORD", PASSWORD)],
+        "sessions",
+        "SHOP_SESSIONS_URL",
+        "missing_value",
+    );
 }
 
 #[test]
@@ -125,13 +159,20 @@ fn settings_say_what_they_expect() {
     assert_denied(&[("SHOP_PORT", "eighty")], "port", "SHOP_PORT", "malformed_value");
     assert_denied(&[("SHOP_PAUSE", "5 minutes")], "pause", "SHOP_PAUSE", "malformed_value");
     let error = refusal::<Shop>(&with(&[("SHOP_PORT", PASSWORD)]));
-    assert!(error.to_string().contains("`SHOP_PORT` is not a whole number from 0 to 65535"), "{error}");
+    assert!(
+        error.to_string().contains("`SHOP_PORT` is not a whole number from 0 to 65535"),
+        "{error}"
+    );
 }
 
 #[test]
 fn values_that_are_no_text_are_refused() {
     let not_unicode = OsString::from_vec([b"kanarie-7f3a".as_slice(), &[0xff, 0xfe]].concat());
-    let variables = [("DATABASE_URL", ORDERS.into()), ("DATABASE_PASSWORD", PASSWORD.into()), ("SHOP_STRIPE_KEY", not_unicode)];
+    let variables = [
+        ("DATABASE_URL", ORDERS.into()),
+        ("DATABASE_PASSWORD", PASSWORD.into()),
+        ("SHOP_STRIPE_KEY", not_unicode),
+    ];
     let error = refusal::<Shop>(&Environment::from_iter(variables));
     assert!(error.to_string().contains("`SHOP_STRIPE_KEY` is not Unicode"), "{error}");
 
@@ -139,8 +180,18 @@ fn values_that_are_no_text_are_refused() {
     assert!(refusal::<Shop>(&twice).to_string().contains("`SHOP_PORT` is given twice"));
 
     let long = "x".repeat(1024 * 1024 + 1);
-    assert_denied(&[("SHOP_STRIPE_KEY", &long)], "stripe_key", "SHOP_STRIPE_KEY", "malformed_value");
-    assert_denied(&[("DATABASE_URL", &long[..9000])], "orders", "DATABASE_URL", "malformed_locator");
+    assert_denied(
+        &[("SHOP_STRIPE_KEY", &long)],
+        "stripe_key",
+        "SHOP_STRIPE_KEY",
+        "malformed_value",
+    );
+    assert_denied(
+        &[("DATABASE_URL", &long[..9000])],
+        "orders",
+        "DATABASE_URL",
+        "malformed_locator",
+    );
 }
 
 #[test]
@@ -154,20 +205,45 @@ fn credentials_answer_to_their_rules() {
     ] {
         assert_denied(&[("DATABASE_PASSWORD", password)], "orders", "DATABASE_PASSWORD", rule);
     }
-    let shipped = [("DATABASE_URL", "postgres://postgres@db.example/shop"), ("DATABASE_PASSWORD", "postgres")];
+    let shipped = [
+        ("DATABASE_URL", "postgres://postgres@db.example/shop"),
+        ("DATABASE_PASSWORD", "postgres"),
+    ];
     assert_denied(&shipped, "orders", "DATABASE_PASSWORD", "default_credentials");
     assert_denied(&[("DATABASE_PASSWORD", "")], "orders", "DATABASE_URL", "missing_credentials");
-    assert_denied(&[("DATABASE_URL", "postgres://db.example/shop")], "orders", "DATABASE_URL", "missing_credentials");
-    assert_denied(&[("DATABASE_URL", "${DATABASE_URL}")], "orders", "DATABASE_URL", "placeholder_value");
     assert_denied(
-        &[("DATABASE_URL", "postgres://db.example/shop"), ("DATABASE_USER", "__USER__"), ("DATABASE_PASSWORD", "kX3-vR9_wQ1z")],
+        &[("DATABASE_URL", "postgres://db.example/shop")],
+        "orders",
+        "DATABASE_URL",
+        "missing_credentials",
+    );
+    assert_denied(
+        &[("DATABASE_URL", "${DATABASE_URL}")],
+        "orders",
+        "DATABASE_URL",
+        "placeholder_value",
+    );
+    assert_denied(
+        &[
+            ("DATABASE_URL", "postgres://db.example/shop"),
+            ("DATABASE_USER", "__USER__"),
+            ("DATABASE_PASSWORD", "kX3-vR9_wQ1z"),
+        ],
         "orders",
         "DATABASE_USER",
         "placeholder_value",
     );
-    assert_denied(&[("SHOP_STRIPE_KEY", "__GENERATE__")], "stripe_key", "SHOP_STRIPE_KEY", "placeholder_value");
-    Shop::check(&with(&[("DATABASE_URL", "postgres://db.example/shop"), ("DATABASE_USER", "shop")]))
-        .expect("the user may come apart");
+    assert_denied(
+        &[("SHOP_STRIPE_KEY", "__GENERATE__")],
+        "stripe_key",
+        "SHOP_STRIPE_KEY",
+        "placeholder_value",
+    );
+    Shop::check(&with(&[
+        ("DATABASE_URL", "postgres://db.example/shop"),
+        ("DATABASE_USER", "shop"),
+    ]))
+    .expect("the user may come apart");
 }
 
 #[test]
@@ -175,7 +251,12 @@ fn what_is_said_twice_is_refused() {
     let both = format!("postgres://shop:{PASSWORD}@db.example/shop");
     assert_denied(&[("DATABASE_URL", &both)], "orders", "DATABASE_URL", "ambiguous_locator");
     assert_denied(&[("DATABASE_USER", "shop")], "orders", "DATABASE_URL", "ambiguous_locator");
-    assert_denied(&[("DATABASE_HOST", "db.example")], "orders", "DATABASE_URL", "ambiguous_locator");
+    assert_denied(
+        &[("DATABASE_HOST", "db.example")],
+        "orders",
+        "DATABASE_URL",
+        "ambiguous_locator",
+    );
     assert_denied(&[("DATABASE_PORT", "5432")], "orders", "DATABASE_PORT", "ambiguous_locator");
     assert_denied(
         &[("DATABASE_USER", "sh\u{0}op"), ("DATABASE_URL", "postgres://db.example/shop")],
@@ -203,8 +284,15 @@ fn a_locator_may_come_in_parts() {
         ("DATABASE_USER", "shop"),
     ];
     Shop::check(&with(&good)).expect("parts make a locator");
-    for host in ["evil@db.example", "db.example/x?y", "db.example:1", "169.254.169.254", "db.example#"] {
-        let parts = [("DATABASE_URL", ""), ("DATABASE_HOST", host), ("DATABASE_PORT", "6432"), ("DATABASE_USER", "shop")];
+    for host in
+        ["evil@db.example", "db.example/x?y", "db.example:1", "169.254.169.254", "db.example#"]
+    {
+        let parts = [
+            ("DATABASE_URL", ""),
+            ("DATABASE_HOST", host),
+            ("DATABASE_PORT", "6432"),
+            ("DATABASE_USER", "shop"),
+        ];
         assert_eq!(denied(&parts).len(), 1, "{host}");
     }
 }
@@ -212,22 +300,28 @@ fn a_locator_may_come_in_parts() {
 #[test]
 fn a_host_beyond_ascii_is_refused_wherever_it_stands() {
     let help = |variables: &[(&str, &str)]| {
-        refusal::<Shop>(&with(variables)).findings().map(|finding| finding.remedy().to_owned()).collect::<Vec<_>>()
+        refusal::<Shop>(&with(variables))
+            .findings()
+            .map(|finding| finding.remedy().to_owned())
+            .collect::<Vec<_>>()
     };
     let locator = [("DATABASE_URL", "postgres://shop@bücher.example/shop")];
     assert_denied(&locator, "orders", "DATABASE_URL", "malformed_locator");
     assert_eq!(help(&locator), ["write it as `xn--bcher-kva.example`"]);
-    let parts = [("DATABASE_URL", ""), ("DATABASE_HOST", "bücher.example"), ("DATABASE_USER", "shop")];
+    let parts =
+        [("DATABASE_URL", ""), ("DATABASE_HOST", "bücher.example"), ("DATABASE_USER", "shop")];
     assert_denied(&parts, "orders", "DATABASE_HOST", "malformed_locator");
     assert_eq!(help(&parts), ["write it as `xn--bcher-kva.example`"]);
-    Shop::check(&with(&[("DATABASE_URL", "postgres://shop@xn--bcher-kva.example/shop")])).expect("its A-label is a name");
+    Shop::check(&with(&[("DATABASE_URL", "postgres://shop@xn--bcher-kva.example/shop")]))
+        .expect("its A-label is a name");
 }
 
 #[test]
 fn addresses_answer_to_their_rules() {
     for host in [
-        "169.254.169.254", "0xA9FEA9FE", "[::ffff:169.254.169.254]", "metadata.google.internal", "0", "[fe80::1]", "[fec0::1]",
-        "[fd00:ec2::254]", "[fd00:ec2::23]", "[64:ff9b:1:a9fe:a9:fe00::]", "[64:ff9b:1::a9fe:a9fe]", "240.0.0.1", "4026531841",
+        "169.254.169.254", "0xA9FEA9FE", "[::ffff:169.254.169.254]", "metadata.google.internal",
+        "0", "[fe80::1]", "[fec0::1]", "[fd00:ec2::254]", "[fd00:ec2::23]",
+        "[64:ff9b:1:a9fe:a9:fe00::]", "[64:ff9b:1::a9fe:a9fe]", "240.0.0.1", "4026531841",
     ] {
         assert_denied(
             &[("DATABASE_URL", &format!("postgres://shop@{host}/shop"))],
@@ -236,11 +330,16 @@ fn addresses_answer_to_their_rules() {
             "forbidden_address",
         );
     }
-    let sessions =
-        |host: &str| [("SHOP_SESSIONS_URL", format!("rediss://shop@{host}")), ("SHOP_SESSIONS_PASSWORD", PASSWORD.to_owned())];
+    let sessions = |host: &str| {
+        [
+            ("SHOP_SESSIONS_URL", format!("rediss://shop@{host}")),
+            ("SHOP_SESSIONS_PASSWORD", PASSWORD.to_owned()),
+        ]
+    };
     for host in ["a.cache.example", "10.0.0.1", "167772161"] {
         let variables = sessions(host);
-        Shop::check(&with(&variables.each_ref().map(|(name, value)| (*name, value.as_str())))).expect(host);
+        Shop::check(&with(&variables.each_ref().map(|(name, value)| (*name, value.as_str()))))
+            .expect(host);
     }
     for host in ["cache.example", "evil.example", "a.cache.example.evil.example", "10.0.0.2"] {
         let variables = sessions(host);
@@ -260,13 +359,28 @@ fn trust_that_cannot_be_used_is_refused() {
     let pki::Leaf { key: other_key, .. } = ca.client("other");
     for (variables, variable) in [
         (vec![("DATABASE_CA", "not PEM")], "DATABASE_CA"),
-        (vec![("DATABASE_CA", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")], "DATABASE_CA"),
+        (
+            vec![("DATABASE_CA", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")],
+            "DATABASE_CA",
+        ),
         (vec![("DATABASE_CLIENT_CERT", cert.as_str())], "DATABASE_CLIENT_CERT"),
         (vec![("DATABASE_CLIENT_KEY", key.as_str())], "DATABASE_CLIENT_KEY"),
-        (vec![("DATABASE_CLIENT_CERT", "x"), ("DATABASE_CLIENT_KEY", &key)], "DATABASE_CLIENT_CERT"),
-        (vec![("DATABASE_CLIENT_CERT", cert.as_str()), ("DATABASE_CLIENT_KEY", "x")], "DATABASE_CLIENT_KEY"),
-        (vec![("DATABASE_CLIENT_CERT", cert.as_str()), ("DATABASE_CLIENT_KEY", &other_key)], "DATABASE_CLIENT_KEY"),
-        (vec![("DATABASE_PIN", "sha256//AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")], "DATABASE_PIN"),
+        (
+            vec![("DATABASE_CLIENT_CERT", "x"), ("DATABASE_CLIENT_KEY", &key)],
+            "DATABASE_CLIENT_CERT",
+        ),
+        (
+            vec![("DATABASE_CLIENT_CERT", cert.as_str()), ("DATABASE_CLIENT_KEY", "x")],
+            "DATABASE_CLIENT_KEY",
+        ),
+        (
+            vec![("DATABASE_CLIENT_CERT", cert.as_str()), ("DATABASE_CLIENT_KEY", &other_key)],
+            "DATABASE_CLIENT_KEY",
+        ),
+        (
+            vec![("DATABASE_PIN", "sha256//AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")],
+            "DATABASE_PIN",
+        ),
     ] {
         assert_denied(&variables, "orders", variable, "malformed_value");
     }
@@ -277,7 +391,8 @@ fn trust_that_cannot_be_used_is_refused() {
         ("DATABASE_PASSWORD", ""),
     ];
     Shop::check(&with(&good)).expect("a client certificate stands in for a password");
-    let embedded = [("SHOP_MAIL_ARCHIVE_URL", "sqlite:///a.db"), ("SHOP_MAIL_ARCHIVE_CA", &ca.pem())];
+    let embedded =
+        [("SHOP_MAIL_ARCHIVE_URL", "sqlite:///a.db"), ("SHOP_MAIL_ARCHIVE_CA", &ca.pem())];
     assert_denied(&embedded, "mail.archive", "SHOP_MAIL_ARCHIVE_CA", "malformed_value");
 }
 
@@ -295,7 +410,9 @@ fn a_value_may_be_in_a_file() {
         let mut variables = vec![("SHOP_STRIPE_KEY", ""), ("SHOP_STRIPE_KEY_FILE", path)];
         variables.extend(also.map(|value| ("SHOP_STRIPE_KEY", value)));
         // The empty one would be given twice.
-        variables.retain(|(name, value)| also.is_none() || *name != "SHOP_STRIPE_KEY" || !value.is_empty());
+        variables.retain(|(name, value)| {
+            also.is_none() || *name != "SHOP_STRIPE_KEY" || !value.is_empty()
+        });
         with(&variables)
     };
 
@@ -312,7 +429,10 @@ fn a_value_may_be_in_a_file() {
             .collect::<Vec<_>>()
     };
     assert_eq!(rules(&secret(&good, Some(PASSWORD))), ["duplicate_variable"]);
-    assert_eq!(rules(&secret(&write("writable", PASSWORD.as_bytes(), 0o666), None)), ["readable_secret_file"]);
+    assert_eq!(
+        rules(&secret(&write("writable", PASSWORD.as_bytes(), 0o666), None)),
+        ["readable_secret_file"]
+    );
     assert_eq!(rules(&secret(&write("empty", b"", 0o600), None)), ["missing_value"]);
     assert_eq!(rules(&secret(&write("newline", b"\r\n", 0o600), None)), ["missing_value"]);
     for path in [
@@ -330,9 +450,15 @@ fn a_value_may_be_in_a_file() {
     fs::write(open.join("key"), PASSWORD).expect("a file");
     fs::set_permissions(open.join("key"), fs::Permissions::from_mode(0o600)).expect("its mode");
     fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("its mode");
-    assert_eq!(rules(&secret(open.join("key").to_str().expect("a path in UTF-8"), None)), ["readable_secret_file"]);
+    assert_eq!(
+        rules(&secret(open.join("key").to_str().expect("a path in UTF-8"), None)),
+        ["readable_secret_file"]
+    );
     std::os::unix::fs::symlink(open.join("key"), folder.path().join("link")).expect("a link");
-    assert_eq!(rules(&secret(folder.path().join("link").to_str().expect("a path in UTF-8"), None)), ["readable_secret_file"]);
+    assert_eq!(
+        rules(&secret(folder.path().join("link").to_str().expect("a path in UTF-8"), None)),
+        ["readable_secret_file"]
+    );
 }
 
 /// Each finding says where the value was; what a source notices is one; and a source that is broken as a whole says so once for each field.
@@ -347,9 +473,13 @@ fn findings_name_their_source() {
             let value = |text: &str| Value::new(text, format!("the drawer of `{variable}`"));
             Ok(Some(match variable {
                 "DATABASE_URL" => value(ORDERS),
-                "DATABASE_PASSWORD" => value("changeme").noticed([Notice::OthersRead, Notice::NeverUpdated]),
+                "DATABASE_PASSWORD" => {
+                    value("changeme").noticed([Notice::OthersRead, Notice::NeverUpdated])
+                }
                 "SHOP_STRIPE_KEY" => value(PASSWORD).noticed([Notice::OthersWrite]),
-                "SHOP_SESSIONS_URL" | "SHOP_SESSIONS_PASSWORD" => return Err(Unreadable::whole("the shelf is locked")),
+                "SHOP_SESSIONS_URL" | "SHOP_SESSIONS_PASSWORD" => {
+                    return Err(Unreadable::whole("the shelf is locked"));
+                }
                 _ => return Ok(None),
             }))
         }
@@ -358,7 +488,8 @@ fn findings_name_their_source() {
     let found: Vec<_> = error
         .findings()
         .map(|finding| {
-            let (variable, origin) = (finding.variable().unwrap_or_default(), finding.origin().unwrap_or("nowhere"));
+            let (variable, origin) =
+                (finding.variable().unwrap_or_default(), finding.origin().unwrap_or("nowhere"));
             format!("{} {variable} {origin}: {}", finding.rule().name, finding.is_denied())
         })
         .collect();
@@ -373,8 +504,16 @@ fn findings_name_their_source() {
         ]
     );
     let report = error.to_string();
-    assert!(report.contains("orders (DATABASE_PASSWORD, from the drawer of `DATABASE_PASSWORD`)\n"), "{report}");
-    assert!(report.contains("sessions (SHOP_SESSIONS_URL)\n  error[malformed_value]: the shelf is locked\n"), "{report}");
+    assert!(
+        report.contains("orders (DATABASE_PASSWORD, from the drawer of `DATABASE_PASSWORD`)\n"),
+        "{report}"
+    );
+    assert!(
+        report.contains(
+            "sessions (SHOP_SESSIONS_URL)\n  error[malformed_value]: the shelf is locked\n"
+        ),
+        "{report}"
+    );
 
     let error = refusal::<Shop>(&with(&[("SHOP_PORT", "eighty")]));
     assert!(error.to_string().contains("port (SHOP_PORT, from the environment)\n"), "{error}");
@@ -392,10 +531,15 @@ fn one_line_end_does_not_belong_to_the_value() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("key");
     let path = path.to_str().expect("a path in UTF-8");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    for (written, read) in [("a b\n", "a b"), ("a\r\n", "a"), ("a\n\n", "a\n"), (" a ", " a "), ("a\r", "a\r")] {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    for (written, read) in
+        [("a b\n", "a b"), ("a\r\n", "a"), ("a\n\n", "a\n"), (" a ", " a "), ("a\r", "a\r")]
+    {
         fs::write(path, written).expect("a file");
-        let one = runtime.block_on(One::attach_from(&Environment::from_iter([("KEY_FILE", path)]))).expect("it attaches");
+        let one = runtime
+            .block_on(One::attach_from(&Environment::from_iter([("KEY_FILE", path)])))
+            .expect("it attaches");
         assert_eq!(one.key.expose_secret(), read, "{written:?}");
     }
 }
@@ -443,7 +587,11 @@ fn a_waiver_lets_pass_what_it_names_and_nothing_else() {
     #[allow(dead_code, reason = "it is never attached")]
     struct Legacy {
         #[service(
-            allow(weak_password, missing_credentials, reason = "the vendor's appliance has no more"),
+            allow(
+                weak_password,
+                missing_credentials,
+                reason = "the vendor's appliance has no more"
+            ),
             allow(default_credentials, reason = "it ended", until = "2020-01-01")
         )]
         legacy: Resource<Redis>,
@@ -452,11 +600,18 @@ fn a_waiver_lets_pass_what_it_names_and_nothing_else() {
     check("rediss://app:short@cache.example").expect("it is waived");
     check("rediss://cache.example").expect("it is waived");
     let error = check("rediss://app:changeme@cache.example").expect_err("that is another rule");
-    assert!(error.findings().any(|finding| finding.is_denied() && finding.rule().name == "placeholder_value"));
-    let error = check("rediss://default:foobared@cache.example").expect_err("that waiver has ended");
+    assert!(
+        error
+            .findings()
+            .any(|finding| finding.is_denied() && finding.rule().name == "placeholder_value")
+    );
+    let error =
+        check("rediss://default:foobared@cache.example").expect_err("that waiver has ended");
     assert!(error.to_string().contains("error[default_credentials]"), "{error}");
     assert!(
-        error.to_string().contains("warning[expired_waiver]: the waiver of `default_credentials` ended on 2020-01-01"),
+        error.to_string().contains(
+            "warning[expired_waiver]: the waiver of `default_credentials` ended on 2020-01-01"
+        ),
         "{error}"
     );
     let error = check("redis://app:short@cache.example").expect_err("plaintext is not waived");
@@ -473,14 +628,19 @@ fn a_field_may_ask_for_one_scheme() {
     }
     One::check(&Environment::from_iter([("CACHE_PASSWORD", PASSWORD), ("CACHE_USER", "shop")]))
         .expect("its default has the scheme");
-    let error =
-        refusal::<One>(&Environment::from_iter([("CACHE_URL", "rediss://shop@cache.example"), ("CACHE_PASSWORD", PASSWORD)]));
+    let error = refusal::<One>(&Environment::from_iter([
+        ("CACHE_URL", "rediss://shop@cache.example"),
+        ("CACHE_PASSWORD", PASSWORD),
+    ]));
     assert!(error.findings().any(|finding| finding.rule().name == "unknown_scheme"));
 }
 
 #[test]
 fn nothing_prints_a_value() {
     let manifest = format!("{:?}", Shop::MANIFEST);
-    assert!(manifest.contains("stripe_key") && manifest.contains("ada@example.com"), "a default is public: {manifest}");
+    assert!(
+        manifest.contains("stripe_key") && manifest.contains("ada@example.com"),
+        "a default is public: {manifest}"
+    );
     canary::assert_debug_silent(&with(&[]));
 }

@@ -13,7 +13,10 @@ use std::time::{Duration, Instant};
 
 use backing_services::secrecy::SecretString;
 use backing_services::source::{CloudFoundry, Source, Sources, Unreadable, Value, WithCredentials};
-use backing_services::{AttachError, BackingServices, Credential, Credentials, Environment, Failure, Postgres, Resource, Sqlite};
+use backing_services::{
+    AttachError, BackingServices, Credential, Credentials, Environment, Failure, Postgres,
+    Resource, Sqlite,
+};
 use backing_services_tests::attempt::{attach, problems};
 use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::pki::Authority;
@@ -26,7 +29,9 @@ struct Store(Arc<HashMap<String, String>>);
 
 impl Store {
     fn of(values: &[(&str, &str)]) -> Self {
-        Self(Arc::new(values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()))
+        Self(Arc::new(
+            values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        ))
     }
 }
 
@@ -74,7 +79,11 @@ fn environment(values: &[(&str, &str)]) -> Environment {
 fn findings(error: &AttachError) -> Vec<(&'static str, String, String)> {
     canary::assert_error_silent(error);
     let finding = error.findings();
-    finding.map(|f| (f.rule().name, f.variable().unwrap_or_default().to_owned(), f.message().to_owned())).collect()
+    finding
+        .map(|f| {
+            (f.rule().name, f.variable().unwrap_or_default().to_owned(), f.message().to_owned())
+        })
+        .collect()
 }
 
 /// The rules and variables that end an attempt.
@@ -82,7 +91,9 @@ fn denied<T: BackingServices>(source: &dyn Source) -> Vec<(&'static str, String)
     let Err(error) = T::check(source) else { return Vec::new() };
     canary::assert_error_silent(&error);
     let denied = error.findings().filter(|finding| finding.is_denied());
-    denied.map(|finding| (finding.rule().name, finding.variable().unwrap_or_default().to_owned())).collect()
+    denied
+        .map(|finding| (finding.rule().name, finding.variable().unwrap_or_default().to_owned()))
+        .collect()
 }
 
 /// A file that is this process's own.
@@ -94,7 +105,12 @@ fn file(path: &Path, text: &str, mode: u32) -> String {
 
 /// The values of a shop, one of which is in a file that `NAME_FILE` names.
 fn shop<'a>(replaced: &str, in_file: &'a str, path: &'a str) -> Vec<(&'a str, &'a str)> {
-    let values = [("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD), ("SHOP_KEY", PASSWORD), ("SHOP_PORT", "80")];
+    let values = [
+        ("SHOP_ORDERS_URL", URL),
+        ("SHOP_ORDERS_PASSWORD", PASSWORD),
+        ("SHOP_KEY", PASSWORD),
+        ("SHOP_PORT", "80"),
+    ];
     values.into_iter().filter(|(name, _)| *name != replaced).chain([(in_file, path)]).collect()
 }
 
@@ -112,7 +128,11 @@ fn a_store_may_not_name_a_file_whatever_wraps_it() {
     ] {
         let path = file(&folder.path().join("value"), text, 0o600);
         let values = shop(replaced, in_file, &path);
-        assert_eq!(denied::<Shop>(&environment(&values)), [], "the environment may name it: {in_file}");
+        assert_eq!(
+            denied::<Shop>(&environment(&values)),
+            [],
+            "the environment may name it: {in_file}"
+        );
         let store = || Store::of(&values);
         let with = |source| WithCredentials::new(source).of("SHOP_OTHER", Tokens);
         let empty = || environment(&[("OTHER", "x")]);
@@ -123,16 +143,32 @@ fn a_store_may_not_name_a_file_whatever_wraps_it() {
             Box::new(with(store())),
             Box::new(Sources::new().then(empty()).then(store())),
             Box::new(Sources::new().then(empty()).beside(store())),
-            Box::new(Sources::new().then(Sources::new().then(empty()).then(Arc::new(with(store()))))),
-            Box::new(WithCredentials::new(Sources::new().then(store()).then(empty())).of("SHOP_OTHER", Tokens)),
+            Box::new(
+                Sources::new().then(Sources::new().then(empty()).then(Arc::new(with(store())))),
+            ),
+            Box::new(
+                WithCredentials::new(Sources::new().then(store()).then(empty()))
+                    .of("SHOP_OTHER", Tokens),
+            ),
         ];
         for source in sources {
-            assert_eq!(denied::<Shop>(&*source), [("malformed_value", in_file.to_owned())], "{}", source.name());
+            assert_eq!(
+                denied::<Shop>(&*source),
+                [("malformed_value", in_file.to_owned())],
+                "{}",
+                source.name()
+            );
         }
         // It is not even looked at: what is said of a file that there is not is the same.
-        let error = Shop::check(&Store::of(&shop(replaced, in_file, "/does/not/exist"))).unwrap_err();
-        let expected = format!("`{in_file}` names a file of this machine, and is in the store, which may not name one");
-        assert!(findings(&error).contains(&("malformed_value", in_file.to_owned(), expected)), "{error}");
+        let error =
+            Shop::check(&Store::of(&shop(replaced, in_file, "/does/not/exist"))).unwrap_err();
+        let expected = format!(
+            "`{in_file}` names a file of this machine, and is in the store, which may not name one"
+        );
+        assert!(
+            findings(&error).contains(&("malformed_value", in_file.to_owned(), expected)),
+            "{error}"
+        );
     }
 }
 
@@ -144,7 +180,9 @@ fn beside_a_store_the_environment_names_its_own_files() {
     let orders = [("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD)];
     let own = environment(&[("SHOP_KEY_FILE", &path)]);
     assert_eq!(denied::<Shop>(&Sources::new().then(own.clone()).beside(Store::of(&orders))), []);
-    let both = Sources::new().then(own).beside(Store::of(&[orders.as_slice(), &[("SHOP_PORT_FILE", &path)]].concat()));
+    let both = Sources::new()
+        .then(own)
+        .beside(Store::of(&[orders.as_slice(), &[("SHOP_PORT_FILE", &path)]].concat()));
     assert_eq!(denied::<Shop>(&both), [("malformed_value", "SHOP_PORT_FILE".to_owned())]);
 }
 
@@ -158,7 +196,10 @@ fn a_store_may_not_name_a_local_database() {
     }
     let values = [("NOTES_URL", "sqlite:///var/lib/notes.db")];
     assert_eq!(denied::<Notes>(&environment(&values)), []);
-    for source in [Arc::new(Store::of(&values)) as Arc<dyn Source>, Arc::new(Sources::new().then(Store::of(&values)))] {
+    for source in [
+        Arc::new(Store::of(&values)) as Arc<dyn Source>,
+        Arc::new(Sources::new().then(Store::of(&values))),
+    ] {
         assert_eq!(denied::<Notes>(&*source), [("malformed_value", "NOTES_URL".to_owned())]);
     }
 }
@@ -168,7 +209,8 @@ fn a_store_may_not_name_a_local_database() {
 fn a_store_names_no_host_for_credentials_that_are_not_its_own() {
     let url = [("SHOP_ORDERS_URL", URL)];
     let refused = [("unlisted_host", "SHOP_ORDERS_URL".to_owned())];
-    let fetched = |values: &[(&str, &str)]| WithCredentials::new(Store::of(values)).of("SHOP_ORDERS", Tokens);
+    let fetched =
+        |values: &[(&str, &str)]| WithCredentials::new(Store::of(values)).of("SHOP_ORDERS", Tokens);
     #[derive(BackingServices)]
     #[services(prefix = "SHOP")]
     #[allow(dead_code, reason = "it is never attached")]
@@ -177,13 +219,22 @@ fn a_store_names_no_host_for_credentials_that_are_not_its_own() {
     }
     // Fetched, with the store's locator, or with its parts.
     assert_eq!(denied::<Orders>(&fetched(&url)), refused);
-    let parts = [("SHOP_ORDERS_HOST", "db.example"), ("SHOP_ORDERS_DATABASE", "shop"), ("SHOP_ORDERS_USER", "shop")];
-    assert_eq!(denied::<Orders>(&fetched(&parts)), [("unlisted_host", "SHOP_ORDERS_HOST".to_owned())]);
-    let port = Sources::new().then(environment(&parts)).beside(Store::of(&[("SHOP_ORDERS_PORT", "1")]));
+    let parts = [
+        ("SHOP_ORDERS_HOST", "db.example"),
+        ("SHOP_ORDERS_DATABASE", "shop"),
+        ("SHOP_ORDERS_USER", "shop"),
+    ];
+    assert_eq!(
+        denied::<Orders>(&fetched(&parts)),
+        [("unlisted_host", "SHOP_ORDERS_HOST".to_owned())]
+    );
+    let port =
+        Sources::new().then(environment(&parts)).beside(Store::of(&[("SHOP_ORDERS_PORT", "1")]));
     let port = WithCredentials::new(port).of("SHOP_ORDERS", Tokens);
     assert_eq!(denied::<Orders>(&port), [("unlisted_host", "SHOP_ORDERS_HOST".to_owned())]);
     // This machine's password, beside the store's locator.
-    let beside = |own: &[(&str, &str)]| Sources::new().then(environment(own)).beside(Store::of(&url));
+    let beside =
+        |own: &[(&str, &str)]| Sources::new().then(environment(own)).beside(Store::of(&url));
     assert_eq!(denied::<Orders>(&beside(&[("SHOP_ORDERS_PASSWORD", PASSWORD)])), refused);
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder.path().join("password"), PASSWORD, 0o600);
@@ -201,7 +252,10 @@ fn a_store_names_no_host_for_credentials_that_are_not_its_own() {
     let elsewhere = [("SHOP_ORDERS_URL", "postgres://shop@db.example.attacker.test/shop")];
     assert_eq!(denied::<Listed>(&fetched(&elsewhere)), refused);
     assert_eq!(denied::<Orders>(&Store::of(&[url[0], ("SHOP_ORDERS_PASSWORD", PASSWORD)])), []);
-    assert_eq!(denied::<Orders>(&WithCredentials::new(environment(&url)).of("SHOP_ORDERS", Tokens)), []);
+    assert_eq!(
+        denied::<Orders>(&WithCredentials::new(environment(&url)).of("SHOP_ORDERS", Tokens)),
+        []
+    );
     let error = Orders::check(&fetched(&url)).unwrap_err();
     assert!(error.to_string().contains("hosts = \"db.example.com\""), "{error}");
 }
@@ -216,11 +270,21 @@ fn a_public_value_may_be_read_by_everybody() {
         // A value that is wrong, so that there is a report with the warnings in it.
         let values = [values, &[("SHOP_ORDERS_PORT", "no number")]].concat();
         let error = Shop::check(&environment(&values)).unwrap_err();
-        findings(&error).into_iter().any(|(rule, about, _)| rule == "readable_secret_file" && about == variable)
+        findings(&error)
+            .into_iter()
+            .any(|(rule, about, _)| rule == "readable_secret_file" && about == variable)
     };
     let parts = |public: &'static str| -> Vec<(&str, &str)> {
-        let parts = [("SHOP_ORDERS_HOST", "db.example"), ("SHOP_ORDERS_USER", "shop"), ("SHOP_ORDERS_PASSWORD", PASSWORD)];
-        parts.into_iter().chain([("SHOP_KEY", PASSWORD)]).filter(|(name, _)| *name != public).collect()
+        let parts = [
+            ("SHOP_ORDERS_HOST", "db.example"),
+            ("SHOP_ORDERS_USER", "shop"),
+            ("SHOP_ORDERS_PASSWORD", PASSWORD),
+        ];
+        parts
+            .into_iter()
+            .chain([("SHOP_KEY", PASSWORD)])
+            .filter(|(name, _)| *name != public)
+            .collect()
     };
     for (name, in_file, text, is_public) in [
         ("SHOP_ORDERS_HOST", "SHOP_ORDERS_HOST_FILE", "db.example", true),
@@ -235,7 +299,11 @@ fn a_public_value_may_be_read_by_everybody() {
         assert_eq!(told(in_file, &values), !is_public, "{in_file}");
         file(&path, text, 0o666);
         assert!(told(in_file, &values), "{in_file}");
-        assert!(denied::<Shop>(&environment(&values)).contains(&("readable_secret_file", in_file.to_owned())), "{in_file}");
+        assert!(
+            denied::<Shop>(&environment(&values))
+                .contains(&("readable_secret_file", in_file.to_owned())),
+            "{in_file}"
+        );
     }
 }
 
@@ -243,7 +311,9 @@ fn a_public_value_may_be_read_by_everybody() {
 #[test]
 fn a_password_holds_no_control_character_wherever_it_comes_from() {
     let folder = tempfile::tempdir().unwrap();
-    for (control, encoded) in [("\n", "%0A"), ("\r\n", "%0D%0A"), ("\t", "%09"), ("\u{7f}", "%7F"), ("\0", "%00")] {
+    for (control, encoded) in
+        [("\n", "%0A"), ("\r\n", "%0D%0A"), ("\t", "%09"), ("\u{7f}", "%7F"), ("\0", "%00")]
+    {
         let password = format!("{PASSWORD}{control}QUIT");
         let path = file(&folder.path().join("password"), &password, 0o600);
         let key = ("SHOP_KEY", PASSWORD);
@@ -256,13 +326,32 @@ fn a_password_holds_no_control_character_wherever_it_comes_from() {
             (&in_file, "malformed_value", "SHOP_ORDERS_PASSWORD_FILE"),
             (&within, "ambiguous_locator", "SHOP_ORDERS_URL"),
         ] {
-            assert_eq!(denied::<Shop>(&environment(values)), [(rule, variable.to_owned())], "{control:?}");
+            assert_eq!(
+                denied::<Shop>(&environment(values)),
+                [(rule, variable.to_owned())],
+                "{control:?}"
+            );
         }
-        let user = [beside[0], key, ("SHOP_ORDERS_PASSWORD", PASSWORD), ("SHOP_ORDERS_USER", &password)];
-        let user = user
-            .map(|(name, value)| if name == "SHOP_ORDERS_URL" { (name, "postgres://db.example/shop") } else { (name, value) });
-        assert_eq!(denied::<Shop>(&environment(&user)), [("malformed_value", "SHOP_ORDERS_USER".to_owned())], "{control:?}");
-        let parts = [("SHOP_ORDERS_HOST", "db.example"), key, ("SHOP_ORDERS_USER", "shop"), ("SHOP_ORDERS_PASSWORD", PASSWORD)];
+        let user =
+            [beside[0], key, ("SHOP_ORDERS_PASSWORD", PASSWORD), ("SHOP_ORDERS_USER", &password)];
+        let user = user.map(|(name, value)| {
+            if name == "SHOP_ORDERS_URL" {
+                (name, "postgres://db.example/shop")
+            } else {
+                (name, value)
+            }
+        });
+        assert_eq!(
+            denied::<Shop>(&environment(&user)),
+            [("malformed_value", "SHOP_ORDERS_USER".to_owned())],
+            "{control:?}"
+        );
+        let parts = [
+            ("SHOP_ORDERS_HOST", "db.example"),
+            key,
+            ("SHOP_ORDERS_USER", "shop"),
+            ("SHOP_ORDERS_PASSWORD", PASSWORD),
+        ];
         let database = [parts.as_slice(), &[("SHOP_ORDERS_DATABASE", password.as_str())]].concat();
         assert_eq!(
             denied::<Shop>(&environment(&database)),
@@ -330,7 +419,10 @@ fn a_source_that_blocks_is_waited_for_as_long_as_attaching_may_take() {
         });
         let error = Hasty::attach_from(&stuck(false)).await.err().unwrap();
         assert_eq!(failed(&error), [("timed_out", "key".to_owned())], "{error}");
-        assert!(ticking.await.unwrap() < Duration::from_millis(950), "the runtime goes on meanwhile");
+        assert!(
+            ticking.await.unwrap() < Duration::from_millis(950),
+            "the runtime goes on meanwhile"
+        );
         let error = Hasty::attach_from(&stuck(true)).await.err().unwrap();
         assert_eq!(failed(&error), [("protocol", "key".to_owned())], "{error}");
 
@@ -352,9 +444,16 @@ async fn what_is_no_file_holds_up_nothing() {
     let locator = format!("sqlite://{}/notes.db", folder.path().display());
     let pipe = folder.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    for path in [pipe.to_str().unwrap(), "/proc/self/environ", "/proc/kmsg", "/dev/zero", "/sys/kernel/uevent_seqnum"] {
+    for path in [
+        pipe.to_str().unwrap(),
+        "/proc/self/environ",
+        "/proc/kmsg",
+        "/dev/zero",
+        "/sys/kernel/uevent_seqnum",
+    ] {
         let begun = Instant::now();
-        let attached = attach::<Hasty>(&[("SHOP_NOTES_URL", &locator), ("SHOP_KEY_FILE", path)]).await;
+        let attached =
+            attach::<Hasty>(&[("SHOP_NOTES_URL", &locator), ("SHOP_KEY_FILE", path)]).await;
         assert_eq!(problems(&attached.err().unwrap()), ["malformed_value"], "{path}");
         assert!(begun.elapsed() < Duration::from_millis(900), "{path}: {:?}", begun.elapsed());
     }

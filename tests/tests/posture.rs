@@ -32,7 +32,10 @@ struct Notes {
 fn holds(schema: &str, instance: &Value) {
     let schema: Value = serde_json::from_str(schema).unwrap();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
-    let errors: Vec<_> = validator.iter_errors(instance).map(|error| format!("{} at {}", error, error.instance_path())).collect();
+    let errors: Vec<_> = validator
+        .iter_errors(instance)
+        .map(|error| format!("{} at {}", error, error.instance_path()))
+        .collect();
     assert!(errors.is_empty(), "{errors:#?} in {instance:#}");
 }
 
@@ -71,9 +74,16 @@ async fn tells_the_server_the_waivers_and_their_json() {
     assert_eq!(server_posture.product, "redis");
     if server_posture.version.starts_with("7.0.") {
         assert_eq!(server_posture.end_of_life().unwrap().to_string(), "2024-07-29");
-        let finding = posture.findings.iter().find(|finding| finding.rule().name == "unsupported_server").unwrap();
+        let finding = posture
+            .findings
+            .iter()
+            .find(|finding| finding.rule().name == "unsupported_server")
+            .unwrap();
         assert!(!finding.is_denied());
-        assert!(finding.message().ends_with("gets no security fixes from its makers since 2024-07-29"), "{finding}");
+        assert!(
+            finding.message().ends_with("gets no security fixes from its makers since 2024-07-29"),
+            "{finding}"
+        );
     }
 
     let said = journal::text();
@@ -91,7 +101,10 @@ async fn tells_the_server_the_waivers_and_their_json() {
     let json = json_of(&posture);
     assert_eq!(json["tls"]["trust"], "private_ca");
     let certificate = &posture.tls.as_ref().unwrap().certificate;
-    assert_eq!(json["tls"]["certificate"]["days_left"], certificate.days_left(std::time::SystemTime::now()));
+    assert_eq!(
+        json["tls"]["certificate"]["days_left"],
+        certificate.days_left(std::time::SystemTime::now())
+    );
     assert!(certificate.days_left(std::time::SystemTime::now()) > 0);
     assert_eq!(json["server"]["product"], "redis");
     assert_eq!(

@@ -1,7 +1,11 @@
 //! What the README shows was printed. `BLESS=1 cargo test -p backing-services-tests --test readme`
 //! writes it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot do what it should has to stop, there and loudly"
+)]
 
 use std::fs;
 use std::path::Path;
@@ -40,8 +44,12 @@ async fn the_report_in_the_readme_is_that_of_a_run() {
         ("SHOP_SESSIONS_URL", "redis://shop@cache.internal"),
         ("SHOP_SESSIONS_PASSWORD", "changeme"),
     ]);
-    let report = Services::attach_from(&environment).await.expect_err("four values are refused").to_string();
-    assert!(["cache.internal", "db.internal", "changeme"].iter().all(|value| !report.contains(value)), "{report}");
+    let report =
+        Services::attach_from(&environment).await.expect_err("four values are refused").to_string();
+    assert!(
+        ["cache.internal", "db.internal", "changeme"].iter().all(|value| !report.contains(value)),
+        "{report}"
+    );
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let readme = fs::read_to_string(&path).unwrap();
@@ -52,14 +60,24 @@ async fn the_report_in_the_readme_is_that_of_a_run() {
         fs::write(&path, &wanted).unwrap();
     }
     let found = fs::read_to_string(&path).unwrap();
-    assert!(found == wanted, "run `BLESS=1 cargo test -p backing-services-tests --test readme`; the run says:\n{report}");
+    assert!(
+        found == wanted,
+        "run `BLESS=1 cargo test -p backing-services-tests --test readme`; the run says:\n{report}"
+    );
 }
 
 #[test]
 fn the_struct_of_the_report_is_the_one_in_the_readme() {
     let readme = include_str!("../../README.md");
-    let code = readme.split_once("struct Services {\n").and_then(|(_, rest)| rest.split_once("\n}\n")).expect("it is there").0;
-    let here =
-        include_str!("readme.rs").split_once("struct Services {\n").and_then(|(_, rest)| rest.split_once("\n}\n")).unwrap().0;
+    let code = readme
+        .split_once("struct Services {\n")
+        .and_then(|(_, rest)| rest.split_once("\n}\n"))
+        .expect("it is there")
+        .0;
+    let here = include_str!("readme.rs")
+        .split_once("struct Services {\n")
+        .and_then(|(_, rest)| rest.split_once("\n}\n"))
+        .unwrap()
+        .0;
     assert_eq!(code, here);
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use backing_services::{
-    Attachment, BackingServices, Environment, MySql, Postgres, Posture, Refusal, Resource, Scheme, Service, Target, TokioPostgres,
+    Attachment, BackingServices, Environment, MySql, Postgres, Posture, Refusal, Resource, Scheme,
+    Service, Target, TokioPostgres,
 };
 use backing_services_tests::attempt::{attach, problems};
 use backing_services_tests::canary::PASSWORD;
@@ -51,13 +52,18 @@ fn of_postgres(server: &postgres::Postgres, role: &str) -> Vec<(String, String)>
 }
 
 async fn attached<T: BackingServices>(variables: &[(String, String)]) -> T {
-    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let variables: Vec<_> =
+        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     attach(&variables).await.unwrap()
 }
 
 /// How many connections a role has, as the server tells.
 fn connections_of(server: &postgres::Postgres, role: &str) -> usize {
-    server.sql(&format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'")).trim().parse().unwrap()
+    server
+        .sql(&format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'"))
+        .trim()
+        .parse()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -77,9 +83,13 @@ async fn a_pool_has_as_many_connections_as_the_former_one() {
     assert_eq!(connections_of(&server, "wissel"), 2 * IN_USE);
     services.reattach(&source).await.unwrap();
     // At once, and without anybody having asked for one.
-    let (of_orders, of_stock) = (services.orders.client().size() as usize, services.stock.client().status().size);
+    let (of_orders, of_stock) =
+        (services.orders.client().size() as usize, services.stock.client().status().size);
     assert_eq!((of_orders, of_stock), (IN_USE, IN_USE));
-    assert_eq!((services.orders.client().num_idle(), services.stock.client().status().available), (IN_USE, IN_USE));
+    assert_eq!(
+        (services.orders.client().num_idle(), services.stock.client().status().available),
+        (IN_USE, IN_USE)
+    );
     assert_eq!(connections_of(&server, "wissel"), 4 * IN_USE);
     drop((working, busy, orders, stock));
     assert!(services.detach().await.is_clean());
@@ -90,7 +100,10 @@ async fn a_pool_has_as_many_connections_as_the_former_one() {
 async fn more_than_the_server_allows_is_no_error() {
     let server = postgres::Postgres::start();
     // Those in use, one that is tried, and one more.
-    server.sql(&format!("CREATE ROLE krap LOGIN PASSWORD '{PASSWORD}' CONNECTION LIMIT {}", IN_USE + 3));
+    server.sql(&format!(
+        "CREATE ROLE krap LOGIN PASSWORD '{PASSWORD}' CONNECTION LIMIT {}",
+        IN_USE + 3
+    ));
     let variables = of_postgres(&server, "krap");
     let services: Shop = attached(&variables).await;
     let orders = services.orders.client();
@@ -156,8 +169,10 @@ struct Yard {
 
 #[tokio::test]
 async fn what_never_gets_ready_takes_its_place_as_it_is_and_is_detached_before() {
-    let variables =
-        [("SHOP_YARD_URL".to_owned(), "slow://ada@localhost".to_owned()), ("SHOP_YARD_PASSWORD".to_owned(), PASSWORD.to_owned())];
+    let variables = [
+        ("SHOP_YARD_URL".to_owned(), "slow://ada@localhost".to_owned()),
+        ("SHOP_YARD_PASSWORD".to_owned(), PASSWORD.to_owned()),
+    ];
     let services: Yard = attached(&variables).await;
     let source = Environment::from_iter(variables);
     let begun = Instant::now();

@@ -1,6 +1,10 @@
 //! Sources beside the environment: what a struct loads from them, which of them wins, and what is said where they disagree.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot do what it should has to stop, there and loudly"
+)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +12,9 @@ use std::path::Path;
 
 use backing_services::secrecy::SecretString;
 use backing_services::source::{CloudFoundry, DotEnv, ServiceBindings, Source, SystemdCredentials};
-use backing_services::{AttachError, BackingServices, Environment, Postgres, Redis, Resource, Sources};
+use backing_services::{
+    AttachError, BackingServices, Environment, Postgres, Redis, Resource, Sources,
+};
 use backing_services_tests::canary::{self, PASSWORD};
 
 #[derive(BackingServices, Debug)]
@@ -41,8 +47,13 @@ fn findings(source: &dyn Source) -> Vec<String> {
             .findings()
             .map(|finding| {
                 let level = if finding.is_denied() { "" } else { " (warns)" };
-                let (variable, origin) = (finding.variable().unwrap_or_default(), finding.origin().unwrap_or("nowhere"));
-                format!("{} {variable} from {origin}: {}{level}", finding.rule().name, finding.message())
+                let (variable, origin) =
+                    (finding.variable().unwrap_or_default(), finding.origin().unwrap_or("nowhere"));
+                format!(
+                    "{} {variable} from {origin}: {}{level}",
+                    finding.rule().name,
+                    finding.message()
+                )
             })
             .collect()
     };
@@ -60,25 +71,38 @@ fn credentials(folder: &Path, values: &[(&str, &str)]) -> SystemdCredentials {
     for (name, value) in values {
         write(&folder.join("credentials").join(name), value);
     }
-    SystemdCredentials::of(environment(&[("CREDENTIALS_DIRECTORY", folder.join("credentials").to_str().expect("UTF-8"))]))
+    SystemdCredentials::of(environment(&[(
+        "CREDENTIALS_DIRECTORY",
+        folder.join("credentials").to_str().expect("UTF-8"),
+    )]))
 }
 
 fn bindings(folder: &Path, binding: &str, entries: &[(&str, &str)]) -> ServiceBindings {
     for (name, value) in entries {
         write(&folder.join("bindings").join(binding).join(name), value);
     }
-    ServiceBindings::of(environment(&[("SERVICE_BINDING_ROOT", folder.join("bindings").to_str().expect("UTF-8"))]))
+    ServiceBindings::of(environment(&[(
+        "SERVICE_BINDING_ROOT",
+        folder.join("bindings").to_str().expect("UTF-8"),
+    )]))
 }
 
 #[test]
 fn a_struct_loads_from_each_source() {
     let folder = tempfile::tempdir().expect("a folder");
-    let credentials =
-        credentials(folder.path(), &[("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD), ("SHOP_PORT", "1")]);
+    let credentials = credentials(
+        folder.path(),
+        &[("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD), ("SHOP_PORT", "1")],
+    );
     assert_eq!(findings(&credentials), [""; 0]);
 
-    let entries =
-        [("type", "postgresql"), ("host", "db.example"), ("username", "shop"), ("password", PASSWORD), ("database", "shop")];
+    let entries = [
+        ("type", "postgresql"),
+        ("host", "db.example"),
+        ("username", "shop"),
+        ("password", PASSWORD),
+        ("database", "shop"),
+    ];
     assert_eq!(findings(&bindings(folder.path(), "shop-orders", &entries)), [""; 0]);
 
     let services = format!(
@@ -88,22 +112,27 @@ fn a_struct_loads_from_each_source() {
     assert_eq!(findings(&CloudFoundry::of(environment(&[("VCAP_SERVICES", &services)]))), [""; 0]);
 
     let path = folder.path().join(".env");
-    write(&path, &format!("SHOP_ORDERS_URL={URL}\nSHOP_ORDERS_PASSWORD='{PASSWORD}'\nSHOP_PORT=1\n"));
+    write(
+        &path,
+        &format!("SHOP_ORDERS_URL={URL}\nSHOP_ORDERS_PASSWORD='{PASSWORD}'\nSHOP_PORT=1\n"),
+    );
     assert_eq!(findings(&DotEnv::file(&path)), [""; 0]);
 }
 
 #[test]
 fn findings_name_the_binding_the_instance_the_credential_and_the_file() {
     let folder = tempfile::tempdir().expect("a folder");
-    let orders =
-        [("type", "postgresql"), ("uri", "postgres://shop@db.example/shop?sslmode=disable"), ("password", "vault://shop")];
+    let orders = [
+        ("type", "postgresql"),
+        ("uri", "postgres://shop@db.example/shop?sslmode=disable"),
+        ("password", "vault://shop"),
+    ];
     let found = findings(&bindings(folder.path(), "shop-orders", &orders));
     assert!(!found.is_empty());
     for found in found {
         assert!(found.contains(" from the binding `shop-orders`: "), "{found}");
     }
-    let services =
-        r#"{ "q": [{ "name": "shop-orders", "credentials": { "uri": "postgres://shop:changeme@db.example/shop" } }] }"#;
+    let services = r#"{ "q": [{ "name": "shop-orders", "credentials": { "uri": "postgres://shop:changeme@db.example/shop" } }] }"#;
     assert_eq!(
         findings(&CloudFoundry::of(environment(&[("VCAP_SERVICES", services)]))),
         [
@@ -116,11 +145,19 @@ fn findings_name_the_binding_the_instance_the_credential_and_the_file() {
 fn an_earlier_rank_wins_and_a_resource_comes_from_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let entries = [("type", "postgresql"), ("uri", URL), ("password", PASSWORD)];
-    let sources =
-        |first: &[(&str, &str)]| Sources::new().then(environment(first)).then(bindings(folder.path(), "shop-orders", &entries));
+    let sources = |first: &[(&str, &str)]| {
+        Sources::new().then(environment(first)).then(bindings(
+            folder.path(),
+            "shop-orders",
+            &entries,
+        ))
+    };
     assert_eq!(findings(&sources(&[])), [""; 0], "the environment has nothing of it");
     assert_eq!(findings(&sources(&[("SHOP_PORT", "1"), ("SHOP_KEY", PASSWORD)])), [""; 0]);
-    assert_eq!(findings(&sources(&[("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD)])), [""; 0]);
+    assert_eq!(
+        findings(&sources(&[("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD)])),
+        [""; 0]
+    );
 
     // A left-over locator does not get the binding's password.
     assert_eq!(
@@ -141,7 +178,10 @@ fn an_earlier_rank_wins_and_a_resource_comes_from_one() {
     // A value that cannot be read is there.
     let broken = findings(&sources(&[("SHOP_ORDERS_URL", "x"), ("SHOP_ORDERS_URL", "y")]));
     assert!(
-        broken.contains(&"malformed_value SHOP_ORDERS_URL from nowhere: `SHOP_ORDERS_URL` is given twice".to_owned()),
+        broken.contains(
+            &"malformed_value SHOP_ORDERS_URL from nowhere: `SHOP_ORDERS_URL` is given twice"
+                .to_owned()
+        ),
         "{broken:?}"
     );
     // In an earlier rank, `NAME_FILE` wins over a later `NAME`.
@@ -156,7 +196,9 @@ fn an_earlier_rank_wins_and_a_resource_comes_from_one() {
         .then(environment(&[("SHOP_KEY", "changeme"), ("SHOP_PORT", "eighty")]));
     assert_eq!(
         findings(&both),
-        ["malformed_value SHOP_PORT from the environment: `SHOP_PORT` is not a whole number from 0 to 65535"]
+        [
+            "malformed_value SHOP_PORT from the environment: `SHOP_PORT` is not a whole number from 0 to 65535"
+        ]
     );
 }
 
@@ -170,7 +212,11 @@ fn within_a_rank_nothing_wins() {
         let password = [("SHOP_ORDERS_PASSWORD", PASSWORD)];
         Sources::new().then(environment(variables)).beside(credentials(folder.path(), &password))
     };
-    assert_eq!(findings(&rank(&[("SHOP_ORDERS_URL", URL)])), [""; 0], "one resource, one rank, two sources");
+    assert_eq!(
+        findings(&rank(&[("SHOP_ORDERS_URL", URL)])),
+        [""; 0],
+        "one resource, one rank, two sources"
+    );
     for (variables, expected) in [
         (
             [("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD)],
@@ -185,7 +231,10 @@ fn within_a_rank_nothing_wins() {
         assert_eq!(found[0], expected);
     }
     let parts = Sources::new()
-        .then(environment(&[("SHOP_ORDERS_HOST", "db.example"), ("SHOP_ORDERS_PASSWORD", PASSWORD)]))
+        .then(environment(&[
+            ("SHOP_ORDERS_HOST", "db.example"),
+            ("SHOP_ORDERS_PASSWORD", PASSWORD),
+        ]))
         .beside(bindings(folder.path(), "shop-orders", &[("type", "postgresql"), ("uri", URL)]));
     assert_eq!(
         findings(&parts),
@@ -208,14 +257,17 @@ fn a_source_that_is_broken_is_told_once_for_each_field() {
     );
     assert_eq!(
         findings(&Sources::new()),
-        ["missing_value SHOP_ORDERS_URL from nowhere: `SHOP_ORDERS_URL` is not set, or empty, in no source at all"]
+        [
+            "missing_value SHOP_ORDERS_URL from nowhere: `SHOP_ORDERS_URL` is not set, or empty, in no source at all"
+        ]
     );
 }
 
 #[test]
 fn what_a_struct_loads_says_who_else_can_get_at_it() {
     let folder = tempfile::tempdir().expect("a folder");
-    let source = credentials(folder.path(), &[("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD)]);
+    let source =
+        credentials(folder.path(), &[("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD)]);
     let path = folder.path().join("credentials/SHOP_ORDERS_PASSWORD");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("its mode");
     assert_eq!(findings(&source), [""; 0], "it warns");
@@ -233,17 +285,28 @@ fn what_a_struct_loads_says_who_else_can_get_at_it() {
 fn a_binding_or_a_credential_below_a_folder_of_others_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path().join("bindings");
-    let source = bindings(folder.path(), "shop-orders", &[("type", "postgresql"), ("uri", URL), ("password", PASSWORD)]);
-    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its mode");
+    let source = bindings(
+        folder.path(),
+        "shop-orders",
+        &[("type", "postgresql"), ("uri", URL), ("password", PASSWORD)],
+    );
+    let set = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its mode")
+    };
     let told = |name: &str, place: &str, what: &str| {
-        format!("readable_secret_file SHOP_ORDERS_{name} from the {place}: the value is in a file of which {what}")
+        format!(
+            "readable_secret_file SHOP_ORDERS_{name} from the {place}: the value is in a file of which {what}"
+        )
     };
     let writable = "other users of this machine can write a folder on the path";
     let place = "binding `shop-orders`";
     assert_eq!(findings(&source), [""; 0]);
     for path in [root.clone(), root.join("shop-orders")] {
         set(&path, 0o777);
-        assert_eq!(findings(&source), [told("URL", place, writable), told("PASSWORD", place, writable)]);
+        assert_eq!(
+            findings(&source),
+            [told("URL", place, writable), told("PASSWORD", place, writable)]
+        );
         // As Kubernetes makes the folder of a volume.
         set(&path, 0o1777);
         assert_eq!(findings(&source), [""; 0]);
@@ -252,18 +315,26 @@ fn a_binding_or_a_credential_below_a_folder_of_others_is_refused() {
     // It takes the administrator to give a file away.
     let entry = root.join("shop-orders/password");
     if std::os::unix::fs::chown(&entry, Some(54_321), None).is_ok() {
-        assert_eq!(findings(&source), [told("PASSWORD", place, "another user of this machine is the owner")]);
+        assert_eq!(
+            findings(&source),
+            [told("PASSWORD", place, "another user of this machine is the owner")]
+        );
         std::os::unix::fs::chown(&entry, Some(0), None).expect("back again");
         std::os::unix::fs::chown(&root, Some(54_321), None).expect("given away");
         let foreign = "another user of this machine owns a folder or a link on the path";
-        assert_eq!(findings(&source), [told("URL", place, foreign), told("PASSWORD", place, foreign)]);
+        assert_eq!(
+            findings(&source),
+            [told("URL", place, foreign), told("PASSWORD", place, foreign)]
+        );
     }
 
-    let source = credentials(folder.path(), &[("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD)]);
+    let source =
+        credentials(folder.path(), &[("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD)]);
     assert_eq!(findings(&source), [""; 0]);
     set(&folder.path().join("credentials"), 0o777);
     let place = |name: &str| format!("systemd credential `SHOP_ORDERS_{name}`");
-    let expected = [told("URL", &place("URL"), writable), told("PASSWORD", &place("PASSWORD"), writable)];
+    let expected =
+        [told("URL", &place("URL"), writable), told("PASSWORD", &place("PASSWORD"), writable)];
     assert_eq!(findings(&source), expected);
 }
 
@@ -280,16 +351,23 @@ fn what_platforms_mount_passes() {
         fs::set_permissions(data.join(name), fs::Permissions::from_mode(0o440)).expect("its mode");
         std::os::unix::fs::symlink(format!("..data/{name}"), binding.join(name)).expect("a link");
     }
-    std::os::unix::fs::symlink(data.file_name().expect("a name"), binding.join("..data")).expect("a link");
+    std::os::unix::fs::symlink(data.file_name().expect("a name"), binding.join("..data"))
+        .expect("a link");
     fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).expect("its mode");
     fs::set_permissions(&binding, fs::Permissions::from_mode(0o3777)).expect("its mode");
     let root = folder.path().join("volumes");
-    let source = ServiceBindings::of(environment(&[("SERVICE_BINDING_ROOT", root.to_str().expect("a path in UTF-8"))]));
+    let source = ServiceBindings::of(environment(&[(
+        "SERVICE_BINDING_ROOT",
+        root.to_str().expect("a path in UTF-8"),
+    )]));
     assert_eq!(findings(&source), [""; 0]);
     // Docker's, which everybody can read: that warns, and so it passes.
     let secret = folder.path().join("run/secrets/password");
     write(&secret, PASSWORD);
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o444)).expect("its mode");
     let secret = secret.to_str().expect("a path in UTF-8");
-    assert_eq!(findings(&environment(&[("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD_FILE", secret)])), [""; 0]);
+    assert_eq!(
+        findings(&environment(&[("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD_FILE", secret)])),
+        [""; 0]
+    );
 }

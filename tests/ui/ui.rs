@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 use backing_services_rules::{Phase, RULES};
 
 /// The themes: a directory of each name.
-const THEMES: &[&str] =
-    &["attribute", "literal", "raw_secret", "scheme", "secret", "service", "setting", "shape", "together", "variable", "waiver"];
+const THEMES: &[&str] = &[
+    "attribute", "literal", "raw_secret", "scheme", "secret", "service", "setting", "shape",
+    "together", "variable", "waiver",
+];
 
 #[test]
 fn compiler_says() {
@@ -27,13 +29,19 @@ fn compiler_says() {
 /// Every rule that the compiler can know of is broken by a case.
 #[test]
 fn every_rule_of_the_compiler_has_a_case() {
-    let said: String = files("stderr").iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let said: String =
+        files("stderr").iter().map(|file| fs::read_to_string(file).unwrap()).collect();
     let without: Vec<_> = RULES
         .iter()
-        .filter(|rule| rule.phases.contains(&Phase::Compile) && !said.contains(&format!("[{}]", rule.name)))
+        .filter(|rule| {
+            rule.phases.contains(&Phase::Compile) && !said.contains(&format!("[{}]", rule.name))
+        })
         .map(|rule| rule.name)
         .collect();
-    assert_eq!(without, [""; 0], "these rules are looked at by the compiler, and no case breaks them");
+    assert_eq!(
+        without, [""; 0],
+        "these rules are looked at by the compiler, and no case breaks them"
+    );
 }
 
 /// Every rule that is named by the compiler exists, and says that it is looked at by the compiler.
@@ -41,10 +49,17 @@ fn every_rule_of_the_compiler_has_a_case() {
 fn every_name_in_brackets_is_a_rule_of_the_compiler() {
     for file in files("stderr") {
         let said = fs::read_to_string(&file).unwrap();
-        for name in said.lines().filter_map(|line| line.strip_suffix(']')?.rsplit_once(" [").map(|(_, name)| name)) {
-            let rule =
-                backing_services_rules::rule::look_up(name).unwrap_or_else(|| panic!("{}: no rule `{name}`", file.display()));
-            assert!(rule.phases.contains(&Phase::Compile), "{}: `{name}` is not looked at by the compiler", file.display());
+        for name in said
+            .lines()
+            .filter_map(|line| line.strip_suffix(']')?.rsplit_once(" [").map(|(_, name)| name))
+        {
+            let rule = backing_services_rules::rule::look_up(name)
+                .unwrap_or_else(|| panic!("{}: no rule `{name}`", file.display()));
+            assert!(
+                rule.phases.contains(&Phase::Compile),
+                "{}: `{name}` is not looked at by the compiler",
+                file.display()
+            );
         }
     }
 }
@@ -53,11 +68,18 @@ fn every_name_in_brackets_is_a_rule_of_the_compiler() {
 #[test]
 fn no_file_is_an_orphan() {
     let stem = |file: PathBuf| file.with_extension("");
-    let (passing, refused): (BTreeSet<_>, BTreeSet<_>) =
-        files("rs").into_iter().filter(|file| file.parent() != Some(root())).map(stem).partition(|case| theme(case) == "pass");
+    let (passing, refused): (BTreeSet<_>, BTreeSet<_>) = files("rs")
+        .into_iter()
+        .filter(|file| file.parent() != Some(root()))
+        .map(stem)
+        .partition(|case| theme(case) == "pass");
     let said: BTreeSet<_> = files("stderr").into_iter().map(stem).collect();
     let none = Vec::<&PathBuf>::new();
-    assert_eq!(refused.iter().filter(|case| !THEMES.contains(&theme(case))).collect::<Vec<_>>(), none, "in no theme");
+    assert_eq!(
+        refused.iter().filter(|case| !THEMES.contains(&theme(case))).collect::<Vec<_>>(),
+        none,
+        "in no theme"
+    );
     assert_eq!(refused.difference(&said).collect::<Vec<_>>(), none, "without a `.stderr`");
     assert_eq!(said.difference(&refused).collect::<Vec<_>>(), none, "without a case");
     assert!(!passing.is_empty());

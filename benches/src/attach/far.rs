@@ -27,7 +27,8 @@ impl Far {
     /// # Errors
     /// Where no port is free.
     pub fn to(port: u16) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0)))?;
         let own = listener.local_addr()?.port();
         let (way, watched) = watch::channel(Duration::ZERO);

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use async_rs::Tokio;
 use async_rs::util::RuntimeParts;
 use backing_services::{
-    Amqp, BackingServices, Environment as Source, Https, MySql, Nats, Postgres, Redis, Resource, S3, Smtp, TokioPostgres,
+    Amqp, BackingServices, Environment as Source, Https, MySql, Nats, Postgres, Redis, Resource,
+    S3, Smtp, TokioPostgres,
 };
 use backing_services_tests::canary::PASSWORD;
 use backing_services_tests::{amqp, https, mariadb, nats, postgres, redis, s3, smtp};
@@ -100,7 +101,9 @@ async fn taken<T>(work: impl Future<Output = Result<T>>) -> Result<(Taken, T)> {
 }
 
 async fn attach<T: BackingServices + Send + Sync>(source: &Source) -> Result<Taken> {
-    let (taken, services) = taken(async { T::attach_from(source).await.map_err(|error| error.to_string().into()) }).await?;
+    let (taken, services) =
+        taken(async { T::attach_from(source).await.map_err(|error| error.to_string().into()) })
+            .await?;
     services.detach().await;
     Ok(taken)
 }
@@ -114,7 +117,11 @@ struct Subject<'a> {
 }
 
 fn source(locator: &str, ca: &str, more: &[(&str, String)]) -> Source {
-    let it = [("IT_URL", locator.to_owned()), ("IT_PASSWORD", PASSWORD.to_owned()), ("IT_CA", ca.to_owned())];
+    let it = [
+        ("IT_URL", locator.to_owned()),
+        ("IT_PASSWORD", PASSWORD.to_owned()),
+        ("IT_CA", ca.to_owned()),
+    ];
     Source::from_iter(it.into_iter().chain(more.iter().cloned()))
 }
 
@@ -162,7 +169,8 @@ fn with_sqlx(server: &postgres::Postgres, port: u16) -> PgConnectOptions {
 }
 
 fn of_postgres(server: &postgres::Postgres) -> [Subject<'_>; 2] {
-    let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
+    let source =
+        move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
     let with_sqlx = move |port| -> Connecting<'_> {
         Box::pin(async move {
             let options = with_sqlx(server, port);
@@ -179,7 +187,12 @@ fn of_postgres(server: &postgres::Postgres) -> [Subject<'_>; 2] {
     let with_tokio_postgres = move |port| -> Connecting<'_> {
         Box::pin(async move {
             let mut options = tokio_postgres::Config::new();
-            options.host("localhost").port(port).user(postgres::USER).password(PASSWORD).dbname(postgres::DATABASE);
+            options
+                .host("localhost")
+                .port(port)
+                .user(postgres::USER)
+                .password(PASSWORD)
+                .dbname(postgres::DATABASE);
             options.ssl_mode(tokio_postgres::config::SslMode::Require);
             let connect = async {
                 let tls = wire::Tls(wire::configuration(&server.authority.pem())?);
@@ -198,20 +211,25 @@ fn of_postgres(server: &postgres::Postgres) -> [Subject<'_>; 2] {
         Subject {
             name: "PostgreSQL, sqlx",
             port: server.port,
-            ours: Box::new(move |port| Box::pin(async move { attach::<WithPostgres>(&source(port)).await })),
+            ours: Box::new(move |port| {
+                Box::pin(async move { attach::<WithPostgres>(&source(port)).await })
+            }),
             bare: Box::new(with_sqlx),
         },
         Subject {
             name: "PostgreSQL, tokio-postgres",
             port: server.port,
-            ours: Box::new(move |port| Box::pin(async move { attach::<WithTokioPostgres>(&source(port)).await })),
+            ours: Box::new(move |port| {
+                Box::pin(async move { attach::<WithTokioPostgres>(&source(port)).await })
+            }),
             bare: Box::new(with_tokio_postgres),
         },
     ]
 }
 
 fn of_mysql(server: &mariadb::MariaDb) -> Subject<'_> {
-    let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
+    let source =
+        move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
     let bare = move |port| -> Connecting<'_> {
         Box::pin(async move {
             let options = MySqlConnectOptions::new()
@@ -235,13 +253,16 @@ fn of_mysql(server: &mariadb::MariaDb) -> Subject<'_> {
     Subject {
         name: "MariaDB, sqlx",
         port: server.port,
-        ours: Box::new(move |port| Box::pin(async move { attach::<WithMySql>(&source(port)).await })),
+        ours: Box::new(move |port| {
+            Box::pin(async move { attach::<WithMySql>(&source(port)).await })
+        }),
         bare: Box::new(bare),
     }
 }
 
 fn of_redis(server: &redis::Redis) -> Subject<'_> {
-    let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
+    let source =
+        move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
     let bare = move |port| -> Connecting<'_> {
         Box::pin(async move {
             let connect = async {
@@ -251,8 +272,12 @@ fn of_redis(server: &redis::Redis) -> Subject<'_> {
                     .set_password(PASSWORD);
                 let stream = wire::connect(&server.authority.pem(), port).await?;
                 let (mut connection, driver) =
-                    ::redis::aio::MultiplexedConnection::new_with_config(&info, stream, ::redis::AsyncConnectionConfig::new())
-                        .await?;
+                    ::redis::aio::MultiplexedConnection::new_with_config(
+                        &info,
+                        stream,
+                        ::redis::AsyncConnectionConfig::new(),
+                    )
+                    .await?;
                 tokio::spawn(driver);
                 black_box(::redis::cmd("PING").query_async::<String>(&mut connection).await?);
                 Ok(connection)
@@ -263,19 +288,27 @@ fn of_redis(server: &redis::Redis) -> Subject<'_> {
     Subject {
         name: "Redis",
         port: server.port,
-        ours: Box::new(move |port| Box::pin(async move { attach::<WithRedis>(&source(port)).await })),
+        ours: Box::new(move |port| {
+            Box::pin(async move { attach::<WithRedis>(&source(port)).await })
+        }),
         bare: Box::new(bare),
     }
 }
 
 fn of_nats(server: &nats::Nats) -> Subject<'_> {
-    let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
+    let source =
+        move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
     let bare = move |port| -> Connecting<'_> {
         Box::pin(async move {
             let connect = async {
-                let options = async_nats::ConnectOptions::with_user_and_password(nats::USER.to_owned(), PASSWORD.to_owned());
+                let options = async_nats::ConnectOptions::with_user_and_password(
+                    nats::USER.to_owned(),
+                    PASSWORD.to_owned(),
+                );
                 let configuration = wire::configuration(&server.authority.pem())?;
-                let options = options.tls_client_config(Arc::unwrap_or_clone(configuration)).require_tls(true);
+                let options = options
+                    .tls_client_config(Arc::unwrap_or_clone(configuration))
+                    .require_tls(true);
                 let client = options.connect(format!("tls://localhost:{port}")).await?;
                 client.flush().await?;
                 Ok(client)
@@ -286,32 +319,41 @@ fn of_nats(server: &nats::Nats) -> Subject<'_> {
     Subject {
         name: "NATS",
         port: server.port,
-        ours: Box::new(move |port| Box::pin(async move { attach::<WithNats>(&source(port)).await })),
+        ours: Box::new(move |port| {
+            Box::pin(async move { attach::<WithNats>(&source(port)).await })
+        }),
         bare: Box::new(bare),
     }
 }
 
 fn of_amqp(server: &amqp::Amqp) -> Subject<'_> {
-    let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
+    let source =
+        move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
     let bare = move |port| -> Connecting<'_> {
         Box::pin(async move {
             let uri = AMQPUri {
                 authority: AMQPAuthority {
-                    userinfo: AMQPUserInfo { username: amqp::USER.to_owned(), password: PASSWORD.to_owned() },
+                    userinfo: AMQPUserInfo {
+                        username: amqp::USER.to_owned(),
+                        password: PASSWORD.to_owned(),
+                    },
                     host: "localhost".to_owned(),
                     port,
                 },
                 ..AMQPUri::default()
             };
             let tokio = Tokio::default().with_handle(tokio::runtime::Handle::current());
-            let reacting = async_rs::Runtime::new(RuntimeParts::new(tokio.clone(), wire::Reacting(tokio)));
+            let reacting =
+                async_rs::Runtime::new(RuntimeParts::new(tokio.clone(), wire::Reacting(tokio)));
             let ca = server.authority.pem();
             let dial = async move |_, _| match wire::connect(&ca, port).await {
                 Ok(stream) => Ok(AsyncTcpStream::Plain(stream.compat())),
                 Err(error) => Err(std::io::Error::other(error).into()),
             };
             let connect = async {
-                let connection = Connection::connector(uri, reacting, dial, ConnectionProperties::default()).await?;
+                let connection =
+                    Connection::connector(uri, reacting, dial, ConnectionProperties::default())
+                        .await?;
                 let channel = connection.create_channel().await?;
                 Ok((connection, channel))
             };
@@ -323,20 +365,27 @@ fn of_amqp(server: &amqp::Amqp) -> Subject<'_> {
     Subject {
         name: "RabbitMQ",
         port: server.port,
-        ours: Box::new(move |port| Box::pin(async move { attach::<WithAmqp>(&source(port)).await })),
+        ours: Box::new(move |port| {
+            Box::pin(async move { attach::<WithAmqp>(&source(port)).await })
+        }),
         bare: Box::new(bare),
     }
 }
 
 fn of_smtp(server: &smtp::Smtp) -> Subject<'_> {
-    let source = move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
+    let source =
+        move |port| source(&by(&server.locator(), server.port, port), &server.authority.pem(), &[]);
     let bare = move |port| -> Connecting<'_> {
         Box::pin(async move {
             let connect = async {
                 let stream = Box::new(wire::connect(&server.authority.pem(), port).await?);
                 let name = ClientId::Ipv4(std::net::Ipv4Addr::LOCALHOST);
                 let mut smtp = AsyncSmtpConnection::connect_with_transport(stream, &name).await?;
-                smtp.auth(&[Mechanism::Plain], &Credentials::new(smtp::USER.to_owned(), PASSWORD.to_owned())).await?;
+                smtp.auth(
+                    &[Mechanism::Plain],
+                    &Credentials::new(smtp::USER.to_owned(), PASSWORD.to_owned()),
+                )
+                .await?;
                 if !smtp.test_connected().await {
                     return Err("the relay does not answer".into());
                 }
@@ -350,7 +399,9 @@ fn of_smtp(server: &smtp::Smtp) -> Subject<'_> {
     Subject {
         name: "SMTP",
         port: server.port,
-        ours: Box::new(move |port| Box::pin(async move { attach::<WithSmtp>(&source(port)).await })),
+        ours: Box::new(move |port| {
+            Box::pin(async move { attach::<WithSmtp>(&source(port)).await })
+        }),
         bare: Box::new(bare),
     }
 }
@@ -363,10 +414,18 @@ fn of_https(server: &https::Https) -> Subject<'_> {
     let bare = move |port| -> Connecting<'_> {
         Box::pin(async move {
             let connect = async {
-                let configuration = Arc::unwrap_or_clone(wire::configuration(&server.authority.pem())?);
-                let client = reqwest::Client::builder().tls_backend_preconfigured(configuration).https_only(true).build()?;
+                let configuration =
+                    Arc::unwrap_or_clone(wire::configuration(&server.authority.pem())?);
+                let client = reqwest::Client::builder()
+                    .tls_backend_preconfigured(configuration)
+                    .https_only(true)
+                    .build()?;
                 let request = client.get(format!("https://localhost:{port}/api/health"));
-                let answer = request.basic_auth(https::USER, Some(PASSWORD)).send().await?.error_for_status()?;
+                let answer = request
+                    .basic_auth(https::USER, Some(PASSWORD))
+                    .send()
+                    .await?
+                    .error_for_status()?;
                 black_box(answer.bytes().await?);
                 Ok(client)
             };
@@ -376,7 +435,9 @@ fn of_https(server: &https::Https) -> Subject<'_> {
     Subject {
         name: "HTTPS",
         port: server.port,
-        ours: Box::new(move |port| Box::pin(async move { attach::<WithHttps>(&source(port)).await })),
+        ours: Box::new(move |port| {
+            Box::pin(async move { attach::<WithHttps>(&source(port)).await })
+        }),
         bare: Box::new(bare),
     }
 }
@@ -385,19 +446,26 @@ fn of_s3(server: &s3::S3) -> Subject<'_> {
     let endpoint = move |port| by(&server.endpoint(), server.server.port, port);
     let source = move |port| {
         let more = [("IT_ENDPOINT", endpoint(port)), ("IT_USER", s3::USER.to_owned())];
-        source(&format!("s3://{}?region=eu-west-1", s3::BUCKET), &server.server.authority.pem(), &more)
+        source(
+            &format!("s3://{}?region=eu-west-1", s3::BUCKET),
+            &server.server.authority.pem(),
+            &more,
+        )
     };
     let bare = move |port| -> Connecting<'_> {
         Box::pin(async move {
             let connect = async {
-                let ca = object_store::Certificate::from_pem(server.server.authority.pem().as_bytes())?;
+                let ca =
+                    object_store::Certificate::from_pem(server.server.authority.pem().as_bytes())?;
                 let store = AmazonS3Builder::new()
                     .with_bucket_name(s3::BUCKET)
                     .with_region("eu-west-1")
                     .with_endpoint(endpoint(port))
                     .with_access_key_id(s3::USER)
                     .with_secret_access_key(PASSWORD)
-                    .with_client_options(object_store::ClientOptions::new().with_root_certificate(ca))
+                    .with_client_options(
+                        object_store::ClientOptions::new().with_root_certificate(ca),
+                    )
                     .build()?;
                 // That there is no such object is an answer too.
                 match store.head(&"nothing".into()).await {
@@ -427,7 +495,12 @@ pub fn run(options: Options) -> Result<Outcome> {
     let servers = Servers::start();
     let mut subjects = Vec::from(of_postgres(&servers.postgres));
     subjects.push(of_mysql(&servers.mariadb));
-    subjects.extend([of_redis(&servers.redis), of_nats(&servers.nats), of_amqp(&servers.amqp), of_smtp(&servers.smtp)]);
+    subjects.extend([
+        of_redis(&servers.redis),
+        of_nats(&servers.nats),
+        of_amqp(&servers.amqp),
+        of_smtp(&servers.smtp),
+    ]);
     subjects.extend([of_https(&servers.https), of_s3(&servers.s3)]);
 
     let rounds = options.rounds(ROUNDS);
@@ -435,7 +508,9 @@ pub fn run(options: Options) -> Result<Outcome> {
     let mut bare = ours.clone();
     for round in 0..=rounds {
         for (i, subject) in subjects.iter().enumerate() {
-            let without = runtime.block_on((subject.bare)(subject.port)).map_err(|error| format!("{}: {error}", subject.name))?;
+            let without = runtime
+                .block_on((subject.bare)(subject.port))
+                .map_err(|error| format!("{}: {error}", subject.name))?;
             let with = runtime.block_on((subject.ours)(subject.port))?;
             if round > 0 {
                 bare[i].push(without);
@@ -451,14 +526,29 @@ pub fn run(options: Options) -> Result<Outcome> {
     let of = |taken: &[Taken], what: fn(&Taken) -> f64| taken.iter().map(what).collect::<Vec<_>>();
     for (i, subject) in subjects.iter().enumerate() {
         let what = format!("{}: attach / the bare driver", subject.name);
-        outcome.targets.push(Target::ratio(what, &of(&ours[i], |t| t.wall), &of(&bare[i], |t| t.wall), 1.10));
+        outcome.targets.push(Target::ratio(
+            what,
+            &of(&ours[i], |t| t.wall),
+            &of(&bare[i], |t| t.wall),
+            1.10,
+        ));
     }
     for (i, subject) in subjects.iter().enumerate() {
-        let [with, without] = [trips(&runtime, subject, &subject.ours)?, trips(&runtime, subject, &subject.bare)?];
+        let [with, without] =
+            [trips(&runtime, subject, &subject.ours)?, trips(&runtime, subject, &subject.bare)?];
         let more = Summary::exactly((with.median - without.median).round() + 0.0);
-        outcome.targets.push(Target::figure(format!("{}: round trips beside the driver's", subject.name), more, 1.0, "more"));
+        outcome.targets.push(Target::figure(
+            format!("{}: round trips beside the driver's", subject.name),
+            more,
+            1.0,
+            "more",
+        ));
         for (kind, unit, found) in [
-            ("time", "ms", [Summary::of(&of(&ours[i], |t| t.wall)), Summary::of(&of(&bare[i], |t| t.wall))]),
+            (
+                "time",
+                "ms",
+                [Summary::of(&of(&ours[i], |t| t.wall)), Summary::of(&of(&bare[i], |t| t.wall))],
+            ),
             (
                 "processor time of the client",
                 "ms",
@@ -490,7 +580,11 @@ const REMARKS: [&str; 5] = [
 ];
 
 /// How many round trips it takes: at the end of a long way, and of none.
-fn trips<'a>(runtime: &Runtime, subject: &Subject<'a>, connect: &(dyn Fn(u16) -> Connecting<'a> + 'a)) -> Result<Summary> {
+fn trips<'a>(
+    runtime: &Runtime,
+    subject: &Subject<'a>,
+    connect: &(dyn Fn(u16) -> Connecting<'a> + 'a),
+) -> Result<Summary> {
     let far = Far::to(subject.port)?;
     let mut trips = Vec::with_capacity(TRIPS);
     for _ in 0..TRIPS {
@@ -566,11 +660,17 @@ pub fn run_many(options: Options) -> Result<Outcome> {
             let what = format!("{count} attached / the slowest one alone");
             outcome.targets.push(Target::ratio(what, &wall(&ours[i]), &wall(&ours[0]), 1.2));
         }
-        for (kind, ours, bare) in
-            [("time", wall(&ours[i]), wall(&bare[i])), ("processor time of the client", cpu(&ours[i]), cpu(&bare[i]))]
-        {
-            outcome.figures.push(Figure::new(kind, "ms", "ours", Summary::of(&ours)).at(count as f64, "resources"));
-            outcome.figures.push(Figure::new(kind, "ms", "bare, one by one", Summary::of(&bare)).at(count as f64, "resources"));
+        for (kind, ours, bare) in [
+            ("time", wall(&ours[i]), wall(&bare[i])),
+            ("processor time of the client", cpu(&ours[i]), cpu(&bare[i])),
+        ] {
+            outcome.figures.push(
+                Figure::new(kind, "ms", "ours", Summary::of(&ours)).at(count as f64, "resources"),
+            );
+            outcome.figures.push(
+                Figure::new(kind, "ms", "bare, one by one", Summary::of(&bare))
+                    .at(count as f64, "resources"),
+            );
         }
         if count == 16 {
             let found = ratio(&wall(&ours[i]), &wall(&bare[i]));

@@ -34,8 +34,12 @@ pub fn configuration(ca: &str) -> Result<Arc<ClientConfig>> {
     for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
         roots.add(certificate.map_err(|_| "a certificate that cannot be read")?)?;
     }
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    let mut configuration = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let mut configuration = builder
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     configuration.resumption = Resumption::disabled();
     Ok(Arc::new(configuration))
 }
@@ -48,7 +52,11 @@ pub async fn connect(ca: &str, port: u16) -> Result<Wire<TcpStream>> {
     let configuration = configuration(ca)?;
     let stream = TcpStream::connect(("localhost", port)).await?;
     stream.set_nodelay(true)?;
-    Ok(Wire(TlsConnector::from(configuration).connect(ServerName::try_from("localhost")?, stream).await?))
+    Ok(Wire(
+        TlsConnector::from(configuration)
+            .connect(ServerName::try_from("localhost")?, stream)
+            .await?,
+    ))
 }
 
 /// A stream under TLS.
@@ -56,13 +64,21 @@ pub async fn connect(ca: &str, port: u16) -> Result<Wire<TcpStream>> {
 pub struct Wire<T>(TlsStream<T>);
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<T> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(context, buffer)
     }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<T> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(context, bytes)
     }
 
@@ -98,7 +114,8 @@ impl Reactor for Reacting {
     fn register<H: io::Read + io::Write + Send + 'static>(
         &self,
         _: H,
-    ) -> io::Result<impl futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static> {
+    ) -> io::Result<impl futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static>
+    {
         Err::<Self::TcpStream, _>(io::ErrorKind::Unsupported.into())
     }
 
@@ -106,11 +123,17 @@ impl Reactor for Reacting {
         self.0.sleep(duration)
     }
 
-    fn interval(&self, duration: Duration) -> impl futures_core::Stream<Item = Instant> + Send + 'static {
+    fn interval(
+        &self,
+        duration: Duration,
+    ) -> impl futures_core::Stream<Item = Instant> + Send + 'static {
         self.0.interval(duration)
     }
 
-    fn tcp_connect_addr(&self, _: SocketAddr) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
+    fn tcp_connect_addr(
+        &self,
+        _: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
         std::future::ready(Err(io::ErrorKind::Unsupported.into()))
     }
 }

@@ -41,7 +41,10 @@ fn count(arguments: &[&str]) -> Result<()> {
         [who, times] => {
             let times: u32 = times.parse()?;
             let loaders = loaders();
-            let loader = loaders.iter().find(|loader| loader.name == *who).ok_or("there is nobody of this name")?;
+            let loader = loaders
+                .iter()
+                .find(|loader| loader.name == *who)
+                .ok_or("there is nobody of this name")?;
             if (0..times).any(|_| !(loader.load)()) {
                 return Err("the twelve fields cannot be loaded".into());
             }

@@ -58,7 +58,8 @@ fn of_this_thread() -> f64 {
 /// As it is read in a task, where nobody writes.
 fn read(lock: &tokio::sync::RwLock<PgPool>) -> tokio::sync::RwLockReadGuard<'_, PgPool> {
     loop {
-        if let Poll::Ready(guard) = pin!(lock.read()).poll(&mut Context::from_waker(Waker::noop())) {
+        if let Poll::Ready(guard) = pin!(lock.read()).poll(&mut Context::from_waker(Waker::noop()))
+        {
             return guard;
         }
     }
@@ -86,7 +87,8 @@ fn measured(orders: &Resource<Postgres>, options: Options) -> Result<Outcome> {
     );
     let pool: PgPool = orders.client().clone();
     let swapped = ArcSwap::from_pointee(pool.clone());
-    let (shared, lock, async_lock) = (Arc::new(pool.clone()), RwLock::new(pool.clone()), tokio::sync::RwLock::new(pool.clone()));
+    let (shared, lock, async_lock) =
+        (Arc::new(pool.clone()), RwLock::new(pool.clone()), tokio::sync::RwLock::new(pool.clone()));
     let locked = || lock.read().unwrap_or_else(std::sync::PoisonError::into_inner);
 
     let mut ours_by_threads = Vec::new();
@@ -98,16 +100,22 @@ fn measured(orders: &Resource<Postgres>, options: Options) -> Result<Outcome> {
                 Subject::new("ours", || cpu_time(threads, 0, || orders.client())),
                 Subject::new("&PgPool", || cpu_time(threads, 0, || &pool)),
                 Subject::new("arc_swap::Guard", || cpu_time(threads, 0, || swapped.load())),
-                Subject::new("Arc<PgPool>, cloned", || cpu_time(threads, 0, || Arc::clone(&shared))),
+                Subject::new("Arc<PgPool>, cloned", || {
+                    cpu_time(threads, 0, || Arc::clone(&shared))
+                }),
                 Subject::new("std RwLock<PgPool>", || cpu_time(threads, 0, locked)),
                 Subject::new("tokio RwLock<PgPool>", || cpu_time(threads, 0, || read(&async_lock))),
             ],
         );
-        let names = ["ours", "&PgPool", "arc_swap::Guard", "Arc<PgPool>, cloned", "std RwLock<PgPool>", "tokio RwLock<PgPool>"];
+        let names = [
+            "ours", "&PgPool", "arc_swap::Guard", "Arc<PgPool>, cloned", "std RwLock<PgPool>",
+            "tokio RwLock<PgPool>",
+        ];
         for (name, samples) in names.into_iter().zip(&samples) {
-            outcome
-                .figures
-                .push(Figure::new("CPU time by threads", "ns", name, Summary::of(samples)).at(threads as f64, "threads"));
+            outcome.figures.push(
+                Figure::new("CPU time by threads", "ns", name, Summary::of(samples))
+                    .at(threads as f64, "threads"),
+            );
         }
         ours_by_threads.push(samples[0].clone());
         if threads == 1 {
@@ -121,24 +129,43 @@ fn measured(orders: &Resource<Postgres>, options: Options) -> Result<Outcome> {
             &mut [
                 Subject::new("ours, 1 thread", || cpu_time(1, held, || orders.client())),
                 Subject::new("ours, 8 threads", || cpu_time(8, held, || orders.client())),
-                Subject::new("Arc<PgPool>, cloned, 1 thread", || cpu_time(1, held, || Arc::clone(&shared))),
-                Subject::new("Arc<PgPool>, cloned, 8 threads", || cpu_time(8, held, || Arc::clone(&shared))),
+                Subject::new("Arc<PgPool>, cloned, 1 thread", || {
+                    cpu_time(1, held, || Arc::clone(&shared))
+                }),
+                Subject::new("Arc<PgPool>, cloned, 8 threads", || {
+                    cpu_time(8, held, || Arc::clone(&shared))
+                }),
             ],
         );
-        let names = ["ours, 1 thread", "ours, 8 threads", "Arc<PgPool>, cloned, 1 thread", "Arc<PgPool>, cloned, 8 threads"];
+        let names = [
+            "ours, 1 thread", "ours, 8 threads", "Arc<PgPool>, cloned, 1 thread",
+            "Arc<PgPool>, cloned, 8 threads",
+        ];
         for (name, samples) in names.into_iter().zip(&samples) {
-            let figure = Figure::new("CPU time by guards that the thread holds, this one too", "ns", name, Summary::of(samples));
+            let figure = Figure::new(
+                "CPU time by guards that the thread holds, this one too",
+                "ns",
+                name,
+                Summary::of(samples),
+            );
             outcome.figures.push(figure.at(nth as f64, "guards"));
         }
     }
 
-    let of = |threads: usize| THREADS.iter().position(|it| *it == threads).map_or(&[][..], |i| &ours_by_threads[i]);
+    let of = |threads: usize| {
+        THREADS.iter().position(|it| *it == threads).map_or(&[][..], |i| &ours_by_threads[i])
+    };
     outcome.targets.push(Target::figure("`client()`, 1 thread", Summary::of(of(1)), 15.0, "ns"));
     outcome.targets.push(Target::figure("`client()`, 8 threads", Summary::of(of(8)), 15.0, "ns"));
     outcome.targets.push(Target::ratio("`client()` on 8 threads / on 1", of(8), of(1), 1.2));
     let counted = counted::taken("client", &[], &[])?;
     let allocations = counted.first().copied().unwrap_or(f64::INFINITY);
-    outcome.targets.push(Target::figure("allocations of 1000 × `client()`", Summary::exactly(allocations), 0.0, "allocations"));
+    outcome.targets.push(Target::figure(
+        "allocations of 1000 × `client()`",
+        Summary::exactly(allocations),
+        0.0,
+        "allocations",
+    ));
     let beside = crate::measure::ratio(&alone[0], &alone[2]).median;
     outcome.remarks.push(format!(
         "Flat means: a thread's own CPU time of a call does not grow with the threads. A guard of ours is one of arc_swap's with one more pointer to follow: {beside:.2} × its \

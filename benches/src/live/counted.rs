@@ -11,10 +11,14 @@ use crate::{Result, outcome::folder};
 /// Where it cannot be built or fails.
 pub fn taken(what: &str, arguments: &[&str], variables: &[(&str, String)]) -> Result<Vec<f64>> {
     let mut command = Command::new(cargo());
-    command.args(["run", "--quiet", "--release", "-p", "benches", "--bin", "guard", "--", what]).args(arguments);
+    command
+        .args(["run", "--quiet", "--release", "-p", "benches", "--bin", "guard", "--", what])
+        .args(arguments);
     command.current_dir(folder()).envs(variables.iter().map(|(name, value)| (name, value)));
     // What cargo told this process is about a crate that is being run, and would make build scripts run anew.
-    let told = |name: &str| name.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&name);
+    let told = |name: &str| {
+        name.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&name)
+    };
     for (name, _) in std::env::vars().filter(|(name, _)| told(name)) {
         command.env_remove(name);
     }

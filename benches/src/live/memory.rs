@@ -65,7 +65,10 @@ impl Used {
         let heap = all.bytes_allocated as f64 - all.bytes_deallocated as f64;
         // `statm` lags behind by some pages on each core.
         let rollup = std::fs::read_to_string("/proc/self/smaps_rollup")?;
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).ok_or("no `Rss` in smaps_rollup")?;
+        let line = rollup
+            .lines()
+            .find_map(|line| line.strip_prefix("Rss:"))
+            .ok_or("no `Rss` in smaps_rollup")?;
         let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(Self { heap, resident: kibibytes * 1024.0 })
     }
@@ -112,7 +115,10 @@ fn with_notes<T>(act: impl FnOnce(&Resource<Sqlite>) -> T) -> Result<T> {
 }
 
 fn notes(folder: &Path, which: usize) -> Environment {
-    Environment::from_iter([("SHOP_NOTES_URL", format!("sqlite://{}/{which}.db", folder.display()))])
+    Environment::from_iter([(
+        "SHOP_NOTES_URL",
+        format!("sqlite://{}/{which}.db", folder.display()),
+    )])
 }
 
 /// `guard resources ours 4`: bytes of the heap and resident ones that four resources take, with a connection each.
@@ -124,7 +130,11 @@ pub fn resources(allocator: Allocator, who: &str, count: usize) -> Result<[f64; 
     on_a_runtime(async {
         if who == "ours" {
             let source = Environment::from_iter((1..=count).flat_map(|i| {
-                let locator = format!("postgres://{}@localhost:{port}/{}", postgres::USER, postgres::DATABASE);
+                let locator = format!(
+                    "postgres://{}@localhost:{port}/{}",
+                    postgres::USER,
+                    postgres::DATABASE
+                );
                 [
                     (format!("SHOP_P{i}_URL"), locator),
                     (format!("SHOP_P{i}_PASSWORD"), PASSWORD.to_owned()),
@@ -166,7 +176,10 @@ pub fn resources(allocator: Allocator, who: &str, count: usize) -> Result<[f64; 
     })
 }
 
-async fn attached<T: BackingServices + Send + Sync>(allocator: Allocator, source: &Environment) -> Result<[f64; 2]> {
+async fn attached<T: BackingServices + Send + Sync>(
+    allocator: Allocator,
+    source: &Environment,
+) -> Result<[f64; 2]> {
     let _ = One::attach_from(source).await?.detach().await;
     settle().await;
     let before = Used::now(allocator)?;
@@ -246,8 +259,13 @@ pub fn run(options: Options) -> Result<Outcome> {
             }
         }
         for ((name, _), [heap, resident]) in subjects.iter().zip(&found) {
-            outcome.figures.push(Figure::new("heap", "KiB", name, Summary::of(heap)).at(count as f64, "resources"));
-            outcome.figures.push(Figure::new("resident", "KiB", name, Summary::of(resident)).at(count as f64, "resources"));
+            outcome.figures.push(
+                Figure::new("heap", "KiB", name, Summary::of(heap)).at(count as f64, "resources"),
+            );
+            outcome.figures.push(
+                Figure::new("resident", "KiB", name, Summary::of(resident))
+                    .at(count as f64, "resources"),
+            );
         }
     }
     outcome.remarks.push(
@@ -257,12 +275,26 @@ pub fn run(options: Options) -> Result<Outcome> {
     );
     for (name, who) in subjects {
         let found = counted::taken("swaps", &[who, &SWAPS[1].to_string()], &[])?;
-        let [heap, resident] = found[..] else { return Err("`guard swaps` gives two numbers".into()) };
-        outcome.figures.push(Figure::new("heap left of 1000 swaps", "KiB", name, Summary::exactly(heap / 1024.0)));
-        outcome.figures.push(Figure::new("resident left of 1000 swaps", "KiB", name, Summary::exactly(resident / 1024.0)));
+        let [heap, resident] = found[..] else {
+            return Err("`guard swaps` gives two numbers".into());
+        };
+        outcome.figures.push(Figure::new(
+            "heap left of 1000 swaps",
+            "KiB",
+            name,
+            Summary::exactly(heap / 1024.0),
+        ));
+        outcome.figures.push(Figure::new(
+            "resident left of 1000 swaps",
+            "KiB",
+            name,
+            Summary::exactly(resident / 1024.0),
+        ));
         if who == "ours" {
             let heap = Summary::exactly(heap / SWAPS[1] as f64);
-            outcome.targets.push(Target::figure("heap left of a swap, of 1000", heap, 16.0, "bytes"));
+            outcome
+                .targets
+                .push(Target::figure("heap left of a swap, of 1000", heap, 16.0, "bytes"));
         }
     }
     Ok(outcome)

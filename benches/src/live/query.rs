@@ -88,10 +88,20 @@ pub fn run(options: Options) -> Result<Outcome> {
             "query",
             "`SELECT 1` over TLS on 32 tasks, with a connection for each: wall time of a statement, through the handle and through a clone of the same pool.",
         );
-        outcome.targets.push(Target::ratio("`SELECT 1` through the handle / through the pool", &ours, &bare, 1.03));
+        outcome.targets.push(Target::ratio(
+            "`SELECT 1` through the handle / through the pool",
+            &ours,
+            &bare,
+            1.03,
+        ));
         outcome.figures.push(Figure::new("time", "µs", "ours", Summary::of(&ours)));
         outcome.figures.push(Figure::new("time", "µs", "the pool itself", Summary::of(&bare)));
-        outcome.figures.push(Figure::new("time", "µs", "the pool itself, again", Summary::of(&again)));
+        outcome.figures.push(Figure::new(
+            "time",
+            "µs",
+            "the pool itself, again",
+            Summary::of(&again),
+        ));
         let noise = ratio(&again, &bare);
         outcome.remarks.push(format!(
             "The noise is the pool beside itself, in the same rounds: {:.2}, the middle half from {:.2} to {:.2}. A handle costs nanoseconds of a statement's microseconds.",

@@ -121,12 +121,18 @@ async fn statements(on: &Arc<dyn Swapped>, load: &Arc<Load>) -> Result<Vec<Sampl
         let (on, load) = (Arc::clone(on), Arc::clone(load));
         tokio::spawn(async move {
             let mut samples = Vec::with_capacity(2 * STATEMENTS / TASKS);
-            while load.begun.fetch_add(1, Ordering::Relaxed) < STATEMENTS || !load.swapped.load(Ordering::Relaxed) {
+            while load.begun.fetch_add(1, Ordering::Relaxed) < STATEMENTS
+                || !load.swapped.load(Ordering::Relaxed)
+            {
                 let (begun, before) = (Instant::now(), load.swapping.load(Ordering::Relaxed));
                 if !on.select().await {
                     load.failed.fetch_add(1, Ordering::Relaxed);
                 }
-                samples.push(Sample { begun, ended: Instant::now(), swapping: before || load.swapping.load(Ordering::Relaxed) });
+                samples.push(Sample {
+                    begun,
+                    ended: Instant::now(),
+                    swapping: before || load.swapping.load(Ordering::Relaxed),
+                });
             }
             samples
         })
@@ -164,10 +170,12 @@ async fn round(on: &Arc<dyn Swapped>, servers: [&postgres::Postgres; 2]) -> Resu
         load.swapped.store(true, Ordering::Relaxed);
         Ok(took)
     };
-    let (samples, swaps): (_, Result<Vec<(Instant, Instant)>>) = tokio::join!(statements(on, &load), swapping);
+    let (samples, swaps): (_, Result<Vec<(Instant, Instant)>>) =
+        tokio::join!(statements(on, &load), swapping);
     let (samples, swaps) = (samples?, swaps?);
-    let those =
-        |which: &dyn Fn(&Sample) -> bool| samples.iter().filter(|sample| which(sample)).map(Sample::took).collect::<Vec<_>>();
+    let those = |which: &dyn Fn(&Sample) -> bool| {
+        samples.iter().filter(|sample| which(sample)).map(Sample::took).collect::<Vec<_>>()
+    };
     let during = those(&|sample| sample.swapping);
     let around = those(&|sample| swaps.iter().any(|(_, done)| sample.is_around(*done)));
     let took: Vec<_> = swaps.iter().map(|(begun, done)| milliseconds(*done - *begun)).collect();
@@ -205,7 +213,9 @@ pub fn run(options: Options) -> Result<Outcome> {
         let shop = Shop::attach_from(&source(one)).await?;
         let by_hand = async |clones| {
             let pool = RwLock::new(bare(one).await?);
-            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Arc::new(ByHand { pool, clones }) as Arc<dyn Swapped>)
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(
+                Arc::new(ByHand { pool, clones }) as Arc<dyn Swapped>
+            )
         };
         let subjects: [(&str, Arc<dyn Swapped>); 3] = [
             ("ours", Arc::new(shop.orders.clone())),
@@ -234,17 +244,47 @@ pub fn run(options: Options) -> Result<Outcome> {
                 let all: f64 = of(|round| round.statements).iter().sum();
                 let what = format!("failed of {all} statements, {} swaps", SWAPS * rounds.len());
                 outcome.targets.push(Target::figure(what, Summary::exactly(failed), 0.0, "failed"));
-                outcome.targets.push(Target::ratio("p99 while swapping / undisturbed", &swapping, &steady, 2.0));
+                outcome.targets.push(Target::ratio(
+                    "p99 while swapping / undisturbed",
+                    &swapping,
+                    &steady,
+                    2.0,
+                ));
             }
-            outcome.figures.push(Figure::new("failed", "statements", name, Summary::exactly(failed)));
+            outcome.figures.push(Figure::new(
+                "failed",
+                "statements",
+                name,
+                Summary::exactly(failed),
+            ));
             outcome.figures.push(Figure::new("p99, undisturbed", "ms", name, Summary::of(&steady)));
-            outcome.figures.push(Figure::new("p99, during a swap", "ms", name, Summary::of(&swapping)));
+            outcome.figures.push(Figure::new(
+                "p99, during a swap",
+                "ms",
+                name,
+                Summary::of(&swapping),
+            ));
             let around = of(|round| round.around);
-            outcome.figures.push(Figure::new("p99, within 100 ms of a swap's end", "ms", name, Summary::of(&around)));
+            outcome.figures.push(Figure::new(
+                "p99, within 100 ms of a swap's end",
+                "ms",
+                name,
+                Summary::of(&around),
+            ));
             let longest = Summary::of(&of(|round| round.longest_steady));
             outcome.figures.push(Figure::new("longest, undisturbed", "ms", name, longest));
-            outcome.figures.push(Figure::new("longest, during a swap", "ms", name, Summary::of(&of(|round| round.longest))));
-            outcome.figures.push(Figure::new("a swap", "ms", name, Summary::of(&of(|round| round.swap))));
+            outcome.figures.push(Figure::new(
+                "longest, during a swap",
+                "ms",
+                name,
+                Summary::of(&of(|round| round.longest)),
+            ));
+            outcome.figures.push(Figure::new(
+                "a swap",
+                "ms",
+                name,
+                Summary::of(&of(|round| round.swap)),
+            ));
         }
         outcome.remarks.push(
             "A reattach checks, connects, probes, and opens as many connections as the former pool has, before it swaps: so it takes longer than a bare connect, \

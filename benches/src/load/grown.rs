@@ -56,11 +56,20 @@ ten_times!(Thousand, Hundred);
 #[derive(BackingServices)]
 #[allow(dead_code, reason = "it is checked, and never attached")]
 struct TenWaived {
-    #[service(allow(superuser_account, reason = "one account"), allow(weak_password, reason = "old", until = "2199-01-01"))]
+    #[service(
+        allow(superuser_account, reason = "one account"),
+        allow(weak_password, reason = "old", until = "2199-01-01")
+    )]
     orders: Resource<Postgres>,
-    #[service(allow(superuser_account, reason = "one account"), allow(weak_password, reason = "old", until = "2199-01-01"))]
+    #[service(
+        allow(superuser_account, reason = "one account"),
+        allow(weak_password, reason = "old", until = "2199-01-01")
+    )]
     sessions: Resource<Redis>,
-    #[service(allow(superuser_account, reason = "one account"), allow(weak_password, reason = "old", until = "2199-01-01"))]
+    #[service(
+        allow(superuser_account, reason = "one account"),
+        allow(weak_password, reason = "old", until = "2199-01-01")
+    )]
     queue: Option<Resource<Amqp>>,
     stripe_key: SecretString,
     signing_key: SecretString,
@@ -80,7 +89,10 @@ ten_times!(HundredWaived, TenWaived);
 ten_times!(ThousandWaived, HundredWaived);
 
 const VALUES: [(&str, &str); 10] = [
-    ("ORDERS_URL", "postgres://shop:kX3-vR9_wQ1z@orders.db.internal.example.com:5432/orders?sslmode=verify-full"),
+    (
+        "ORDERS_URL",
+        "postgres://shop:kX3-vR9_wQ1z@orders.db.internal.example.com:5432/orders?sslmode=verify-full",
+    ),
     ("SESSIONS_URL", "rediss://shop:bN7_tY2-pL5x@sessions.cache.internal.example.com:6380/"),
     ("QUEUE_URL", "amqps://shop:dF4-hJ8_sK3v@queue.internal.example.com:5671/shop"),
     ("STRIPE_KEY", "sk_live_4eC39HqLyjWDarjtT1zdp7dc"),
@@ -98,7 +110,11 @@ fn variables(depth: u32) -> crate::Environment {
         return VALUES.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     }
     let inner = variables(depth - 1);
-    ('A'..='J').flat_map(|letter| inner.iter().map(move |(name, value)| (format!("{letter}_{name}"), value.clone()))).collect()
+    ('A'..='J')
+        .flat_map(|letter| {
+            inner.iter().map(move |(name, value)| (format!("{letter}_{name}"), value.clone()))
+        })
+        .collect()
 }
 
 /// The variables of 10, 100 and 1000 fields.
@@ -118,15 +134,22 @@ pub fn run(options: Options) -> Result<Outcome> {
     fn is_right<T: BackingServices>(source: &dyn Source) -> bool {
         T::check(source).is_ok()
     }
-    let plain: [(f64, Check, Environment); 3] =
-        [(10.0, is_right::<Ten>, given(0)), (100.0, is_right::<Hundred>, given(1)), (1000.0, is_right::<Thousand>, given(2))];
-    let waived: [Check; 3] = [is_right::<TenWaived>, is_right::<HundredWaived>, is_right::<ThousandWaived>];
+    let plain: [(f64, Check, Environment); 3] = [
+        (10.0, is_right::<Ten>, given(0)),
+        (100.0, is_right::<Hundred>, given(1)),
+        (1000.0, is_right::<Thousand>, given(2)),
+    ];
+    let waived: [Check; 3] =
+        [is_right::<TenWaived>, is_right::<HundredWaived>, is_right::<ThousandWaived>];
     let process = Environment::process();
     let mut subjects = Vec::new();
     let mut places = Vec::new();
     for ((fields, check, given), waived) in plain.iter().zip(&waived) {
         if !check(given) || !waived(given) || !check(&process) || check(&nothing) {
-            return Err(format!("{fields} fields: what is right is refused, or what is wrong is not").into());
+            return Err(format!(
+                "{fields} fields: what is right is refused, or what is wrong is not"
+            )
+            .into());
         }
         for (name, check, source) in [
             ("ours, of as many variables", check, given),
@@ -144,7 +167,9 @@ pub fn run(options: Options) -> Result<Outcome> {
         "`check` of 10, 100 and 1000 fields, in nested structs: three resources, two secrets and five settings of each ten.",
     );
     for ((name, fields), times) in places.into_iter().zip(&times) {
-        outcome.figures.push(Figure::new("time", "ns", name, Summary::of(times)).at(fields, "fields"));
+        outcome
+            .figures
+            .push(Figure::new("time", "ns", name, Summary::of(times)).at(fields, "fields"));
     }
     outcome.remarks.extend(
         [

@@ -20,7 +20,10 @@ pub mod peers;
 
 /// The twelve variables.
 pub const VARIABLES: [(&str, &str); 12] = [
-    ("SHOP_ORDERS_URL", "postgres://shop:kX3-vR9_wQ1z@orders.db.internal.example.com:5432/orders?sslmode=verify-full"),
+    (
+        "SHOP_ORDERS_URL",
+        "postgres://shop:kX3-vR9_wQ1z@orders.db.internal.example.com:5432/orders?sslmode=verify-full",
+    ),
     ("SHOP_SESSIONS_URL", "rediss://shop:bN7_tY2-pL5x@sessions.cache.internal.example.com:6380/"),
     ("SHOP_QUEUE_URL", "amqps://shop:dF4-hJ8_sK3v@queue.internal.example.com:5671/shop"),
     ("SHOP_RELAY_URL", "smtps://shop:zM6_gC1-rB9n@relay.example.com:465"),
@@ -58,7 +61,11 @@ pub const CANARY: &str = "cAn4ry-vR9_wQ1z";
 /// The environment with nothing wrong in it.
 #[must_use]
 pub fn environment() -> Environment {
-    VARIABLES.iter().chain(&BESIDE).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    VARIABLES
+        .iter()
+        .chain(&BESIDE)
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 /// The environment with five mistakes: three variables are missing, a locator is malformed, and so is a number. Beside them are the twelve without a mistake, under
@@ -66,11 +73,21 @@ pub fn environment() -> Environment {
 #[must_use]
 pub fn environment_with_mistakes() -> Environment {
     let mut variables = environment();
-    variables.extend(VARIABLES.iter().map(|(name, value)| (name.replacen("SHOP", "FLAWLESS", 1), (*value).to_owned())));
-    variables.retain(|(name, _)| !["SHOP_QUEUE_URL", "SHOP_SIGNING_KEY", "SHOP_WORKERS"].contains(&name.as_str()));
+    variables.extend(
+        VARIABLES
+            .iter()
+            .map(|(name, value)| (name.replacen("SHOP", "FLAWLESS", 1), (*value).to_owned())),
+    );
+    variables.retain(|(name, _)| {
+        !["SHOP_QUEUE_URL", "SHOP_SIGNING_KEY", "SHOP_WORKERS"].contains(&name.as_str())
+    });
     for (name, value) in &mut variables {
         match name.as_str() {
-            "SHOP_ORDERS_URL" => *value = format!("postgres://shop:{CANARY}@orders.db.internal.example.com:notaport/orders"),
+            "SHOP_ORDERS_URL" => {
+                *value = format!(
+                    "postgres://shop:{CANARY}@orders.db.internal.example.com:notaport/orders"
+                )
+            }
             "SHOP_TIMEOUT_SECONDS" => "thirty".clone_into(value),
             _ => {}
         }
@@ -79,7 +96,9 @@ pub fn environment_with_mistakes() -> Environment {
 }
 
 /// The variables that the report of every mistake has to name.
-pub const MISTAKES: [&str; 5] = ["SHOP_ORDERS_URL", "SHOP_QUEUE_URL", "SHOP_SIGNING_KEY", "SHOP_WORKERS", "SHOP_TIMEOUT_SECONDS"];
+pub const MISTAKES: [&str; 5] = [
+    "SHOP_ORDERS_URL", "SHOP_QUEUE_URL", "SHOP_SIGNING_KEY", "SHOP_WORKERS", "SHOP_TIMEOUT_SECONDS",
+];
 
 /// Somebody who loads the twelve fields.
 pub struct Loader {
@@ -98,11 +117,16 @@ impl Debug for Loader {
 }
 
 impl Loader {
-    fn new<T: 'static, E: Display + Debug + 'static>(name: &'static str, load: fn() -> std::result::Result<T, E>) -> Self {
+    fn new<T: 'static, E: Display + Debug + 'static>(
+        name: &'static str,
+        load: fn() -> std::result::Result<T, E>,
+    ) -> Self {
         Self {
             name,
             load: Box::new(move || black_box(load()).is_ok()),
-            report: Box::new(move || load().err().map(|error| format!("{error}\n{error:?}")).unwrap_or_default()),
+            report: Box::new(move || {
+                load().err().map(|error| format!("{error}\n{error:?}")).unwrap_or_default()
+            }),
         }
     }
 }
@@ -129,7 +153,8 @@ const ROUNDS: usize = 60;
 
 /// Times all of them in turns.
 fn time(loaders: &[Loader], rounds: usize) -> Vec<Vec<f64>> {
-    let mut subjects: Vec<_> = loaders.iter().map(|loader| Subject::timed(loader.name, &loader.load)).collect();
+    let mut subjects: Vec<_> =
+        loaders.iter().map(|loader| Subject::timed(loader.name, &loader.load)).collect();
     in_turns(rounds, &mut subjects)
 }
 
@@ -141,7 +166,12 @@ pub fn run(options: Options) -> Result<Outcome> {
     let loaders = loaders();
     for loader in &loaders {
         if !(loader.load)() {
-            return Err(format!("{} cannot load the twelve fields:\n{}", loader.name, (loader.report)()).into());
+            return Err(format!(
+                "{} cannot load the twelve fields:\n{}",
+                loader.name,
+                (loader.report)()
+            )
+            .into());
         }
     }
     let times = time(&loaders, options.rounds(ROUNDS));
@@ -150,11 +180,19 @@ pub fn run(options: Options) -> Result<Outcome> {
         "Twelve fields from the environment, of 26 variables: four locators, two secrets, three numbers, a switch, an option, a list. Ours checks every rule that needs no \
          connection, and knows each value's place; the others parse.",
     );
-    outcome.targets.push(Target::ratio("`check` / hand-written `std::env` and `url`", &times[0], &times[1], 1.5));
-    let peers = (2..loaders.len()).map(|i| (loaders[i].name, Target::ratio("", &times[0], &times[i], 1.0)));
+    outcome.targets.push(Target::ratio(
+        "`check` / hand-written `std::env` and `url`",
+        &times[0],
+        &times[1],
+        1.5,
+    ));
+    let peers =
+        (2..loaders.len()).map(|i| (loaders[i].name, Target::ratio("", &times[0], &times[i], 1.0)));
     let fastest = peers.max_by(|a, b| a.1.found.median.total_cmp(&b.1.found.median));
     if let Some((name, target)) = fastest {
-        outcome.targets.push(Target { what: format!("`check` / the fastest peer, {name}"), ..target });
+        outcome
+            .targets
+            .push(Target { what: format!("`check` / the fastest peer, {name}"), ..target });
     }
     for (loader, times) in loaders.iter().zip(&times) {
         outcome.figures.push(Figure::new("time", "ns", loader.name, Summary::of(times)));
@@ -174,7 +212,9 @@ pub fn run(options: Options) -> Result<Outcome> {
 /// # Errors
 /// Where it cannot be built.
 pub fn run_allocations(_: Options) -> Result<Outcome> {
-    let status = Command::new(cargo()).args(["build", "--quiet", "--release", "-p", "benches", "--bin", "guard"]).status()?;
+    let status = Command::new(cargo())
+        .args(["build", "--quiet", "--release", "-p", "benches", "--bin", "guard"])
+        .status()?;
     if !status.success() {
         return Err("`guard` does not build".into());
     }
@@ -183,8 +223,16 @@ pub fn run_allocations(_: Options) -> Result<Outcome> {
     let mut outcome = Outcome::new("load_allocations", "What loading the twelve fields allocates.");
     for line in String::from_utf8(output.stdout)?.lines() {
         let mut words = line.rsplitn(3, ' ');
-        let (Some(bytes), Some(count), Some(name)) = (words.next(), words.next(), words.next()) else { continue };
-        outcome.figures.push(Figure::new("allocations", "", name, Summary::exactly(count.parse()?)));
+        let (Some(bytes), Some(count), Some(name)) = (words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        outcome.figures.push(Figure::new(
+            "allocations",
+            "",
+            name,
+            Summary::exactly(count.parse()?),
+        ));
         outcome.figures.push(Figure::new("bytes", "B", name, Summary::exactly(bytes.parse()?)));
     }
     outcome.remarks.push("Of ours, two for each variable of the environment are std's, which copies all of them. `benches/bounds` says how many there may be.".to_owned());
@@ -199,14 +247,21 @@ pub fn run_errors(options: Options) -> Result<Outcome> {
     let mut loaders = loaders();
     loaders.insert(1, Loader::new("ours, nothing wrong", ours::check_flawless));
     let reports: Vec<_> = loaders.iter().map(|loader| (loader.report)().to_lowercase()).collect();
-    if let Some((loader, _)) =
-        loaders.iter().zip(&reports).find(|(loader, report)| report.is_empty() && !loader.name.contains("nothing"))
+    if let Some((loader, _)) = loaders
+        .iter()
+        .zip(&reports)
+        .find(|(loader, report)| report.is_empty() && !loader.name.contains("nothing"))
     {
         return Err(format!("{} finds nothing wrong", loader.name).into());
     }
     let reported = |report: &str| {
         // Some name the variable, some the field.
-        MISTAKES.iter().filter(|variable| report.contains(&variable.trim_start_matches("SHOP_").to_lowercase())).count()
+        MISTAKES
+            .iter()
+            .filter(|variable| {
+                report.contains(&variable.trim_start_matches("SHOP_").to_lowercase())
+            })
+            .count()
     };
     let holds_the_value = |report: &str| report.contains(&CANARY.to_lowercase());
     let times = time(&loaders, options.rounds(ROUNDS));
@@ -224,8 +279,18 @@ pub fn run_errors(options: Options) -> Result<Outcome> {
         "mistakes",
     ));
     let printed = f64::from(u8::from(holds_the_value(&reports[0])));
-    outcome.targets.push(Target::figure("passwords that ours prints", Summary::exactly(printed), 0.0, "passwords"));
-    outcome.targets.push(Target::ratio("`check` with five mistakes / without any", &times[0], &times[1], 2.0));
+    outcome.targets.push(Target::figure(
+        "passwords that ours prints",
+        Summary::exactly(printed),
+        0.0,
+        "passwords",
+    ));
+    outcome.targets.push(Target::ratio(
+        "`check` with five mistakes / without any",
+        &times[0],
+        &times[1],
+        2.0,
+    ));
     for ((loader, report), times) in loaders.iter().zip(&reports).zip(&times) {
         outcome.figures.push(Figure::new("time", "ns", loader.name, Summary::of(times)));
         if !loader.name.contains("nothing") {
@@ -233,8 +298,12 @@ pub fn run_errors(options: Options) -> Result<Outcome> {
             outcome.figures.push(Figure::new("mistakes reported", "of 5", loader.name, reported));
         }
     }
-    let who_prints: Vec<_> =
-        loaders.iter().zip(&reports).filter(|(_, report)| holds_the_value(report)).map(|(loader, _)| loader.name).collect();
+    let who_prints: Vec<_> = loaders
+        .iter()
+        .zip(&reports)
+        .filter(|(_, report)| holds_the_value(report))
+        .map(|(loader, _)| loader.name)
+        .collect();
     outcome.remarks.push(format!(
         "The password of the malformed locator is printed by: {}.",
         match who_prints.as_slice() {
@@ -246,7 +315,10 @@ pub fn run_errors(options: Options) -> Result<Outcome> {
 }
 
 /// The allocations of one call, and their bytes. The first call is not counted: it may fill what is made once.
-pub fn allocations(allocator: &StatsAlloc<std::alloc::System>, load: impl Fn() -> bool) -> (usize, usize) {
+pub fn allocations(
+    allocator: &StatsAlloc<std::alloc::System>,
+    load: impl Fn() -> bool,
+) -> (usize, usize) {
     black_box(load());
     let region = Region::new(allocator);
     black_box(load());

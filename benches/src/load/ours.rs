@@ -1,7 +1,9 @@
 //! Ours.
 
 use backing_services::secrecy::SecretString;
-use backing_services::{Amqp, AttachError, BackingServices, Environment, Postgres, Redis, Resource, Smtp};
+use backing_services::{
+    Amqp, AttachError, BackingServices, Environment, Postgres, Redis, Resource, Smtp,
+};
 
 macro_rules! twelve_fields {
     ($name:ident, $prefix:literal) => {

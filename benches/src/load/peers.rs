@@ -53,7 +53,9 @@ pub(super) mod by_hand {
         env::var(variable).map_err(|why| Error { variable, why: why.into() })
     }
 
-    fn parsed<T: std::str::FromStr<Err: std::error::Error + 'static>>(variable: &'static str) -> Result<T, Error> {
+    fn parsed<T: std::str::FromStr<Err: std::error::Error + 'static>>(
+        variable: &'static str,
+    ) -> Result<T, Error> {
         text(variable)?.parse().map_err(|why: T::Err| Error { variable, why: why.into() })
     }
 
@@ -213,7 +215,9 @@ pub(super) mod by_envconfig {
 
     use super::{SecretString, Url};
 
-    pub(crate) struct Secret(#[allow(dead_code, reason = "it is loaded, and nothing else")] SecretString);
+    pub(crate) struct Secret(
+        #[allow(dead_code, reason = "it is loaded, and nothing else")] SecretString,
+    );
 
     impl FromStr for Secret {
         type Err = Infallible;
@@ -222,7 +226,9 @@ pub(super) mod by_envconfig {
         }
     }
 
-    pub(crate) struct List(#[allow(dead_code, reason = "it is loaded, and nothing else")] Vec<String>);
+    pub(crate) struct List(
+        #[allow(dead_code, reason = "it is loaded, and nothing else")] Vec<String>,
+    );
 
     impl FromStr for List {
         type Err = Infallible;

@@ -31,7 +31,10 @@ use std::time::{Duration, SystemTime};
 use backing_services::posture::ServerPosture;
 use backing_services::rules::rule::{MISSING_CREDENTIALS, WEAK_AUTHENTICATION};
 use backing_services::secrecy::{ExposeSecret as _, SecretString};
-use backing_services::{Attachment, Failure, FailureKind, Finding, Login, Posture, Refusal, Scheme, Service, Stream, Target};
+use backing_services::{
+    Attachment, Failure, FailureKind, Finding, Login, Posture, Refusal, Scheme, Service, Stream,
+    Target,
+};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -64,8 +67,10 @@ impl Service for Faktory {
         posture.tls = dialled.tls;
 
         let greeting = timely(connection.line()).await?;
-        let greeting: Value =
-            greeting.strip_prefix("+HI ").and_then(|json| serde_json::from_str(json).ok()).ok_or_else(foreign)?;
+        let greeting: Value = greeting
+            .strip_prefix("+HI ")
+            .and_then(|json| serde_json::from_str(json).ok())
+            .ok_or_else(foreign)?;
         let mut hello = json!({ "v": 2, "hostname": "backing-services", "labels": [] });
         match (greeting.get("s").and_then(Value::as_str), target.password()) {
             (Some(salt), Some(password)) => {
@@ -80,21 +85,32 @@ impl Service for Faktory {
                 hello["pwdhash"] = hash(password, salt, rounds).into();
                 posture.authentication = Some("salted SHA-256".to_owned());
             }
-            (Some(_), None) => return Err(Finding::new(&MISSING_CREDENTIALS, "the server wants a password").into()),
+            (Some(_), None) => {
+                return Err(Finding::new(&MISSING_CREDENTIALS, "the server wants a password").into());
+            }
             // It would take a password without a salt, and anybody without a password.
             (None, _) => {
-                return Err(Finding::new(&WEAK_AUTHENTICATION, "the server lets everybody in, without a password").into());
+                return Err(Finding::new(
+                    &WEAK_AUTHENTICATION,
+                    "the server lets everybody in, without a password",
+                )
+                .into());
             }
         }
         timely(connection.send(&format!("HELLO {hello}"))).await?;
         if timely(connection.line()).await? != "+OK" {
             let help = "look at the password; it may have been rotated";
-            return Err(Failure::new(FailureKind::NotAdmitted, "the server does not accept the password", help).into());
+            return Err(Failure::new(
+                FailureKind::NotAdmitted,
+                "the server does not accept the password",
+                help,
+            )
+            .into());
         }
         let info = timely(connection.ask("INFO")).await?;
-        posture.server = serde_json::from_str::<Value>(&info)
-            .ok()
-            .and_then(|info| Some(ServerPosture::new("Faktory", info["server"]["faktory_version"].as_str()?)));
+        posture.server = serde_json::from_str::<Value>(&info).ok().and_then(|info| {
+            Some(ServerPosture::new("Faktory", info["server"]["faktory_version"].as_str()?))
+        });
         Ok(Attachment::new(Client(Mutex::new(connection)), posture))
     }
 
@@ -120,7 +136,11 @@ impl Client {
     /// # Errors
     /// [`Refusal`], where the server does not answer, or answers something else than that it has the job.
     pub async fn push(&self, kind: &str, arguments: &Value) -> Result<String, Refusal> {
-        let id = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos().to_string();
+        let id = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos()
+            .to_string();
         let job = json!({ "jid": id, "jobtype": kind, "args": arguments });
         let mut connection = self.0.lock().await;
         timely(connection.send(&format!("PUSH {job}"))).await?;
@@ -158,7 +178,8 @@ impl Connection {
     async fn ask(&mut self, command: &str) -> Result<String, Refusal> {
         self.send(command).await?;
         let header = self.line().await?;
-        let length: usize = header.strip_prefix('$').and_then(|length| length.parse().ok()).ok_or_else(foreign)?;
+        let length: usize =
+            header.strip_prefix('$').and_then(|length| length.parse().ok()).ok_or_else(foreign)?;
         if length > LONGEST_LINE {
             return Err(foreign().into());
         }
@@ -169,7 +190,8 @@ impl Connection {
 
 /// What the server gets instead of the password.
 fn hash(password: &SecretString, salt: &str, rounds: u64) -> String {
-    let mut digest = Sha256::new().chain_update(password.expose_secret()).chain_update(salt).finalize();
+    let mut digest =
+        Sha256::new().chain_update(password.expose_secret()).chain_update(salt).finalize();
     for _ in 1..rounds {
         digest = Sha256::digest(digest);
     }
@@ -178,12 +200,21 @@ fn hash(password: &SecretString, salt: &str, rounds: u64) -> String {
 
 async fn timely<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
     tokio::time::timeout(ANSWER, work).await.unwrap_or_else(|_| {
-        Err(Failure::new(FailureKind::TimedOut, "the server did not answer in time", "look at its load").into())
+        Err(Failure::new(
+            FailureKind::TimedOut,
+            "the server did not answer in time",
+            "look at its load",
+        )
+        .into())
     })
 }
 
 fn foreign() -> Failure {
-    Failure::new(FailureKind::Protocol, "what answers on the port is no Faktory server", "look at the host and the port")
+    Failure::new(
+        FailureKind::Protocol,
+        "what answers on the port is no Faktory server",
+        "look at the host and the port",
+    )
 }
 
 fn gone() -> Failure {

@@ -1,6 +1,10 @@
 //! A service of a third party, attached by the derive: against a server that keeps to the protocol, and against some that do not.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot do what it should has to stop, there and loudly"
+)]
 
 use std::sync::Arc;
 
@@ -38,8 +42,12 @@ fn server(leaf: &Leaf, says: &[&str]) -> Hostile {
 
 async fn attach(port: u16, ca: &str) -> Result<Services, AttachError> {
     let url = format!("tcp+tls://localhost:{port}");
-    Services::attach_from(&Environment::from_iter([("JOBS_URL", url.as_str()), ("JOBS_PASSWORD", PASSWORD), ("JOBS_CA", ca)]))
-        .await
+    Services::attach_from(&Environment::from_iter([
+        ("JOBS_URL", url.as_str()),
+        ("JOBS_PASSWORD", PASSWORD),
+        ("JOBS_CA", ca),
+    ]))
+    .await
 }
 
 #[tokio::test]
@@ -56,7 +64,12 @@ async fn attaches_and_works() {
         "what the server says is data"
     );
     assert!(posture.tls.is_some());
-    services.jobs.client().push("SendReceipt", &serde_json::json!([42])).await.expect("it takes the job");
+    services
+        .jobs
+        .client()
+        .push("SendReceipt", &serde_json::json!([42]))
+        .await
+        .expect("it takes the job");
     services.detach().await;
     let heard = server.heard();
     assert!(heard.iter().all(|heard| heard.plain.is_empty() || heard.tls), "nothing before TLS");
@@ -70,16 +83,26 @@ async fn refuses_what_is_not_right() {
         (pki::self_signed(), vec![GREETING], "unverified_tls"),
         (ca.expired(), vec![GREETING], "certificate_expiry"),
         (ca.server(), vec!["+HI {\"v\":2}\r\n"], "weak_authentication"),
-        (ca.server(), vec!["+HI {\"v\":2,\"s\":\"a\",\"i\":4000000000}\r\n"], "weak_authentication"),
+        (
+            ca.server(),
+            vec!["+HI {\"v\":2,\"s\":\"a\",\"i\":4000000000}\r\n"],
+            "weak_authentication",
+        ),
     ] {
         let server = server(&leaf, &says);
         let error = attach(server.port, &ca.pem()).await.expect_err(rule);
-        assert_eq!(error.findings().map(|finding| finding.rule().name).collect::<Vec<_>>(), [rule], "{error}");
+        assert_eq!(
+            error.findings().map(|finding| finding.rule().name).collect::<Vec<_>>(),
+            [rule],
+            "{error}"
+        );
         canary::assert_error_silent(&error);
     }
-    for says in
-        [vec!["SSH-2.0-OpenSSH\r\n"], vec![GREETING, "-ERR Invalid password\r\n"], vec![GREETING, "+OK\r\n", "$99999999999\r\n"]]
-    {
+    for says in [
+        vec!["SSH-2.0-OpenSSH\r\n"],
+        vec![GREETING, "-ERR Invalid password\r\n"],
+        vec![GREETING, "+OK\r\n", "$99999999999\r\n"],
+    ] {
         let server = server(&ca.server(), &says);
         let error = attach(server.port, &ca.pem()).await.expect_err("it is refused");
         assert_eq!(error.failures().count(), 1, "{error}");

@@ -56,7 +56,10 @@ struct Order {
     item: String,
 }
 
-async fn order(State(services): State<Arc<Services>>, Path(item): Path<String>) -> Result<Json<Order>, Failed> {
+async fn order(
+    State(services): State<Arc<Services>>,
+    Path(item): Path<String>,
+) -> Result<Json<Order>, Failed> {
     let row: (i64,) = sqlx::query_as("INSERT INTO orders (item) VALUES ($1) RETURNING id")
         .bind(&item)
         .fetch_one(&*services.orders.client())
@@ -66,7 +69,9 @@ async fn order(State(services): State<Arc<Services>>, Path(item): Path<String>) 
 
 async fn orders(State(services): State<Arc<Services>>) -> Result<Json<Vec<Order>>, Failed> {
     let rows: Vec<(i64, String)> =
-        sqlx::query_as("SELECT id, item FROM orders ORDER BY id LIMIT 100").fetch_all(&*services.orders.client()).await?;
+        sqlx::query_as("SELECT id, item FROM orders ORDER BY id LIMIT 100")
+            .fetch_all(&*services.orders.client())
+            .await?;
     Ok(Json(rows.into_iter().map(|(id, item)| Order { id, item }).collect()))
 }
 
@@ -82,13 +87,18 @@ async fn start_session(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn session(State(services): State<Arc<Services>>, Path(user): Path<String>) -> Result<String, Failed> {
+async fn session(
+    State(services): State<Arc<Services>>,
+    Path(user): Path<String>,
+) -> Result<String, Failed> {
     let session: Option<String> = services.sessions.client().get(format!("session:{user}")).await?;
     session.ok_or(Failed(StatusCode::NOT_FOUND))
 }
 
 /// What each resource says of itself: `ok`, or what is wrong. The text is this crate's own, and holds no secret.
-async fn health(State(services): State<Arc<Services>>) -> (StatusCode, Json<BTreeMap<String, String>>) {
+async fn health(
+    State(services): State<Arc<Services>>,
+) -> (StatusCode, Json<BTreeMap<String, String>>) {
     let mut status = StatusCode::OK;
     let mut report = BTreeMap::new();
     for resource in services.resources() {
@@ -105,7 +115,13 @@ async fn health(State(services): State<Arc<Services>>) -> (StatusCode, Json<BTre
 }
 
 async fn posture(State(services): State<Arc<Services>>) -> Json<BTreeMap<String, Posture>> {
-    Json(services.resources().into_iter().map(|resource| (resource.name().to_owned(), (*resource.posture()).clone())).collect())
+    Json(
+        services
+            .resources()
+            .into_iter()
+            .map(|resource| (resource.name().to_owned(), (*resource.posture()).clone()))
+            .collect(),
+    )
 }
 
 /// What a caller is told of a failure: nothing. The log has the rest, made safe to print: it is partly the server's text.

@@ -1,6 +1,10 @@
 //! The shop serves, from real servers, and whoever operates it is told what they need.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot do what it should has to stop, there and loudly"
+)]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -18,7 +22,12 @@ struct Said {
 /// Runs the command line of whoever operates the shop.
 fn operate(arguments: &[&str], environment: &[(&str, String)]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shop-services"));
-    let output = command.args(arguments).env_clear().envs(environment.iter().cloned()).output().expect("the program runs");
+    let output = command
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().cloned())
+        .output()
+        .expect("the program runs");
     let text = String::from_utf8(output.stdout).expect("text");
     canary::assert_silent("standard output", &text);
     Said { status: output.status, text }
@@ -41,7 +50,8 @@ impl Shop {
         .expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
-        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let status =
+            answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
         (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
     }
 
@@ -68,7 +78,10 @@ fn shop_serves_from_postgresql_and_redis_over_tls() {
         let grants = operate(&["grants", field], &[]);
         assert!(grants.status.success() && !grants.text.is_empty(), "{}", grants.text);
         for line in grants.text.lines() {
-            assert!(documented.contains(&format!("//! {line}\n")), "the docs of the shop do not have: {line}");
+            assert!(
+                documented.contains(&format!("//! {line}\n")),
+                "the docs of the shop do not have: {line}"
+            );
         }
         grants.text
     });
@@ -93,30 +106,52 @@ fn shop_serves_from_postgresql_and_redis_over_tls() {
     ];
     // The gate before it lets it through, and does not where something is wrong.
     let gate = operate(&["attach"], &environment);
-    assert!(gate.status.success() && gate.text.contains("\npassed: `Services` attaches: 3 fields"), "{}", gate.text);
+    assert!(
+        gate.status.success() && gate.text.contains("\npassed: `Services` attaches: 3 fields"),
+        "{}",
+        gate.text
+    );
     environment.push(("DATABASE_CA", cache.authority.pem()));
     let gate = operate(&["attach"], &environment);
-    assert!(gate.status.code() == Some(1) && gate.text.contains("error[unverified_tls]"), "{}", gate.text);
+    assert!(
+        gate.status.code() == Some(1) && gate.text.contains("error[unverified_tls]"),
+        "{}",
+        gate.text
+    );
     environment.pop();
 
     let mut command = Command::new(env!("CARGO_BIN_EXE_shop"));
     command.envs(environment).stdout(Stdio::piped());
     let mut process = command.spawn().expect("the shop");
     let mut line = String::new();
-    BufReader::new(process.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
-    let address =
-        line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("the shop did not start: {line}")).to_owned();
+    BufReader::new(process.stdout.take().expect("its output"))
+        .read_line(&mut line)
+        .expect("a line");
+    let address = line
+        .trim()
+        .strip_prefix("listening on ")
+        .unwrap_or_else(|| panic!("the shop did not start: {line}"))
+        .to_owned();
     let shop = Shop { process, address };
 
-    assert_eq!(shop.request("POST", "/orders/lamp", ""), (200, r#"{"id":1,"item":"lamp"}"#.to_owned()));
+    assert_eq!(
+        shop.request("POST", "/orders/lamp", ""),
+        (200, r#"{"id":1,"item":"lamp"}"#.to_owned())
+    );
     assert_eq!(shop.request("GET", "/orders", ""), (200, r#"[{"id":1,"item":"lamp"}]"#.to_owned()));
     assert_eq!(shop.request("PUT", "/sessions/ada", r#"{"cart":["lamp"]}"#).0, 204);
     assert_eq!(shop.request("GET", "/sessions/ada", ""), (200, r#"{"cart":["lamp"]}"#.to_owned()));
     assert_eq!(shop.request("GET", "/sessions/nobody", "").0, 404);
-    assert_eq!(shop.request("GET", "/health", ""), (200, r#"{"orders":"ok","sessions":"ok"}"#.to_owned()));
+    assert_eq!(
+        shop.request("GET", "/health", ""),
+        (200, r#"{"orders":"ok","sessions":"ok"}"#.to_owned())
+    );
     let (status, posture) = shop.request("GET", "/posture", "");
     assert_eq!(status, 200);
-    assert!(posture.contains(r#""version":"TLS 1.3""#) && posture.contains("SCRAM-SHA-256"), "{posture}");
+    assert!(
+        posture.contains(r#""version":"TLS 1.3""#) && posture.contains("SCRAM-SHA-256"),
+        "{posture}"
+    );
     canary::assert_silent("the posture", &posture);
 
     assert!(shop.stop(), "it detaches, and ends well");

@@ -15,9 +15,18 @@ const fn asks(number: &'static str, asks: &'static str) -> Requirement {
 /// Every requirement that a rule or the page of rules names.
 /// <https://github.com/OWASP/ASVS/tree/v5.0.0> has the text itself.
 pub(crate) const REQUIREMENTS: &[Requirement] = &[
-    asks("V1.3.6", "what becomes the address of a call is held against a list of allowed protocols, hosts, paths and ports"),
-    asks("V1.5.3", "all parsers of one kind of data read it in the same way, so that no difference between them can be used"),
-    asks("V2.2.1", "input is checked against what is expected of it: allowed values, patterns, ranges or a structure"),
+    asks(
+        "V1.3.6",
+        "what becomes the address of a call is held against a list of allowed protocols, hosts, paths and ports",
+    ),
+    asks(
+        "V1.5.3",
+        "all parsers of one kind of data read it in the same way, so that no difference between them can be used",
+    ),
+    asks(
+        "V2.2.1",
+        "input is checked against what is expected of it: allowed values, patterns, ranges or a structure",
+    ),
     asks("V6.2.1", "a user's password has 8 characters or more, and better 15"),
     asks("V6.2.4", "a user's password is none of the most common ones"),
     asks("V11.4.3", "the hashes of signatures resist collisions, with 256 bits or more"),
@@ -25,29 +34,62 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
     asks("V12.1.1", "only current versions of TLS are enabled, and the newest is preferred"),
     asks("V12.1.2", "only recommended cipher suites are enabled, and the strongest is preferred"),
     asks("V12.1.4", "whether a certificate was revoked is checked"),
-    asks("V12.3.1", "every connection to another system is encrypted, and none falls back to plaintext"),
+    asks(
+        "V12.3.1",
+        "every connection to another system is encrypted, and none falls back to plaintext",
+    ),
     asks("V12.3.2", "a TLS client validates the server's certificate before it speaks to it"),
-    asks("V12.3.3", "HTTP between internal services is encrypted, and does not fall back to plaintext"),
-    asks("V12.3.4", "internal services have certificates of a trusted authority, and only that authority is trusted"),
+    asks(
+        "V12.3.3",
+        "HTTP between internal services is encrypted, and does not fall back to plaintext",
+    ),
+    asks(
+        "V12.3.4",
+        "internal services have certificates of a trusted authority, and only that authority is trusted",
+    ),
     asks("V12.3.5", "services prove to each other who they are, by means that cannot be replayed"),
     asks("V13.1.1", "what the application communicates with is documented"),
-    asks("V13.1.2", "the most connections to each service, and what happens at that limit, are documented"),
-    asks("V13.1.3", "timeouts, retries and the release of resources are documented for each service"),
-    asks("V13.2.1", "components authenticate to each other, each by an account or a certificate of its own"),
+    asks(
+        "V13.1.2",
+        "the most connections to each service, and what happens at that limit, are documented",
+    ),
+    asks(
+        "V13.1.3",
+        "timeouts, retries and the release of resources are documented for each service",
+    ),
+    asks(
+        "V13.2.1",
+        "components authenticate to each other, each by an account or a certificate of its own",
+    ),
     asks("V13.2.2", "components use accounts with the least privileges that they need"),
     asks("V13.2.3", "a credential for a service is not the default one"),
     asks("V13.2.4", "a list says which external systems the application may communicate with"),
     asks("V13.2.5", "a list says where the server may send requests to and load data from"),
-    asks("V13.2.6", "each connection follows its documented configuration: limits, timeouts and retries"),
-    asks("V13.3.1", "secrets are kept in a solution for them, and are neither in the source nor in what is built from it"),
+    asks(
+        "V13.2.6",
+        "each connection follows its documented configuration: limits, timeouts and retries",
+    ),
+    asks(
+        "V13.3.1",
+        "secrets are kept in a solution for them, and are neither in the source nor in what is built from it",
+    ),
     asks("V13.3.2", "only who needs a secret can get at it"),
     asks("V13.3.4", "secrets expire, and are rotated as documented"),
     asks("V14.2.1", "no sensitive data is in a URL or its query"),
-    asks("V15.2.1", "no component is in use past the time in which its security fixes have to be applied"),
+    asks(
+        "V15.2.1",
+        "no component is in use past the time in which its security fixes have to be applied",
+    ),
     asks("V15.3.2", "calls to other systems follow no redirects, unless that is intended"),
-    asks("V16.2.5", "what is logged of sensitive data depends on its protection: credentials are not logged"),
+    asks(
+        "V16.2.5",
+        "what is logged of sensitive data depends on its protection: credentials are not logged",
+    ),
     asks("V16.4.1", "what is logged is encoded, so that nothing can be forged in a log"),
-    asks("V16.5.3", "the application fails securely, and does not go on in spite of an error in a check"),
+    asks(
+        "V16.5.3",
+        "the application fails securely, and does not go on in spite of an error in a check",
+    ),
 ];
 
 /// What holds, or does not, although it is no rule: the requirement, and how it is answered.
@@ -56,17 +98,26 @@ pub(crate) const BEYOND_THE_RULES: &[(&str, &str)] = &[
         "V12.1.4",
         "**Not met.** Revocation is not checked. A `_PIN`, an authority of one's own in `_CA`, and short-lived certificates limit what a stolen key is good for.",
     ),
-    ("V13.1.1", "Met. The manifest names every service, variable, host and privilege, and the command line writes it."),
+    (
+        "V13.1.1",
+        "Met. The manifest names every service, variable, host and privilege, and the command line writes it.",
+    ),
     (
         "V13.1.2",
         "Met for pools: `max_connections` and its default are in the service's docs, and what a full pool does is in `manual::defaults`. `Redis`, `Amqp` and `Nats` keep one connection. **Not met** for `Https` and `S3`, which open one for each request that runs: the application bounds those.",
     ),
-    ("V13.1.3", "Met. Every timeout, retry and delay is in `manual::defaults` and in each service's docs, with its reason."),
+    (
+        "V13.1.3",
+        "Met. Every timeout, retry and delay is in `manual::defaults` and in each service's docs, with its reason.",
+    ),
     (
         "V13.2.6",
         "Met. The documented limits and timeouts are set on each connection, not on the first alone, and no variable of the process changes them (`ambient_override`).",
     ),
-    ("V15.3.2", "Met. Neither redirects nor the addresses that a cluster or a broker advertises are followed."),
+    (
+        "V15.3.2",
+        "Met. Neither redirects nor the addresses that a cluster or a broker advertises are followed.",
+    ),
     ("V16.4.1", "Met. What a server says is made printable before it is logged or reported."),
 ];
 

@@ -52,7 +52,9 @@ pub(crate) async fn connect(
             watch.settled(attempt, problems);
         }
     };
-    while let Ok(Some(joined)) = tokio::time::timeout_at(limit.deadline, connecting.join_next()).await {
+    while let Ok(Some(joined)) =
+        tokio::time::timeout_at(limit.deadline, connecting.join_next()).await
+    {
         // A task that panicked is reported below, as one that did not come back.
         if let Some((index, result)) = joined
             && let Some(attempt) = attempts.get_mut(index)
@@ -84,7 +86,12 @@ impl Attempt {
     }
 
     /// Takes what came back, and holds it against the rules.
-    fn settle(&mut self, result: Result<(Arc<Target>, Connected), Refusal>, today: Date, problems: &mut Vec<(usize, Problem)>) {
+    fn settle(
+        &mut self,
+        result: Result<(Arc<Target>, Connected), Refusal>,
+        today: Date,
+        problems: &mut Vec<(usize, Problem)>,
+    ) {
         match result {
             Ok((target, mut connected)) => {
                 self.facts.target = target;
@@ -92,11 +99,17 @@ impl Attempt {
                 judge(&mut connected.posture, findings, self.declaration, today, &self.facts.place);
                 // Loading has reported some of them: what a `_CA` variable says of its dates.
                 let is_known = |finding: &Finding, (ordinal, problem): &(usize, Problem)| {
-                    *ordinal == self.ordinal && problem.name() == finding.rule().name && problem.message() == finding.message()
+                    *ordinal == self.ordinal
+                        && problem.name() == finding.rule().name
+                        && problem.message() == finding.message()
                 };
-                let is_new = |finding: &&Finding| !problems.iter().any(|problem| is_known(finding, problem));
-                let news: Vec<_> = connected.posture.findings.iter().filter(is_new).cloned().collect();
-                problems.extend(news.into_iter().map(|finding| (self.ordinal, Problem::Finding(finding))));
+                let is_new =
+                    |finding: &&Finding| !problems.iter().any(|problem| is_known(finding, problem));
+                let news: Vec<_> =
+                    connected.posture.findings.iter().filter(is_new).cloned().collect();
+                problems.extend(
+                    news.into_iter().map(|finding| (self.ordinal, Problem::Finding(finding))),
+                );
                 tracing::debug!(field = self.facts.place.field, "connected: {}", connected.posture);
                 self.connected = Some(connected);
             }
@@ -105,9 +118,15 @@ impl Attempt {
             }
             Err(Refusal::Failure(failure)) => {
                 let target = &self.facts.target;
-                let has_limit = self.entry.service.parameters.iter().any(|parameter| parameter.name == "connect_timeout");
+                let has_limit = self
+                    .entry
+                    .service
+                    .parameters
+                    .iter()
+                    .any(|parameter| parameter.name == "connect_timeout");
                 // It ended before the deadline for everything: it is the connection's own time that was up.
-                let is_the_limit = failure.kind() == FailureKind::TimedOut && self.took >= Some(target.connect_timeout());
+                let is_the_limit = failure.kind() == FailureKind::TimedOut
+                    && self.took >= Some(target.connect_timeout());
                 let failure = if has_limit && is_the_limit {
                     failure.also("; `connect_timeout` in the locator, 10 s unless it is there, is the time for one connection")
                 } else {
@@ -127,7 +146,12 @@ pub(crate) fn judge(
     today: Date,
     place: &Place,
 ) {
-    findings.extend(posture.tls.as_ref().and_then(|tls| crate::net::tls::expiry_notice(&tls.certificate, posture.taken_at)));
+    findings.extend(
+        posture
+            .tls
+            .as_ref()
+            .and_then(|tls| crate::net::tls::expiry_notice(&tls.certificate, posture.taken_at)),
+    );
     findings.extend(posture.server.as_ref().and_then(|server| server.finding(today)));
     waiver::apply(&mut findings, declaration.waived_rules(), today);
     posture.findings = findings.into_iter().map(|finding| finding.in_place(place)).collect();

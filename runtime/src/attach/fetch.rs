@@ -29,7 +29,10 @@ pub(crate) async fn fetch_and_connect(
 }
 
 /// The target with credentials that are good now, and what is to be said of them. A target that has its own is as it was.
-pub(crate) async fn fetched(service: &ServiceEntry, target: Arc<Target>) -> Result<(Arc<Target>, Vec<Finding>), Refusal> {
+pub(crate) async fn fetched(
+    service: &ServiceEntry,
+    target: Arc<Target>,
+) -> Result<(Arc<Target>, Vec<Finding>), Refusal> {
     let Some(target) = fetch(&target).await? else { return Ok((target, Vec::new())) };
     let findings = hold_against_rules(service, &target)?;
     Ok((Arc::new(target), findings))
@@ -41,7 +44,10 @@ pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
     let fetching = of.credentials.0.fetch();
     // Who fetches leaves time to connect, and to say that it was the fetching that took too long.
     let limit = FETCH_DEADLINE.min(target.time_left() / 2);
-    let credential = tokio::time::timeout(limit, fetching).await.map_err(|_| late())?.map_err(|failure| told(&failure))?;
+    let credential = tokio::time::timeout(limit, fetching)
+        .await
+        .map_err(|_| late())?
+        .map_err(|failure| told(&failure))?;
     let fetched = SystemTime::now();
     if credential.not_after.is_some_and(|not_after| not_after <= fetched) {
         return Err(Failure::new(
@@ -51,24 +57,42 @@ pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
         )
         .into());
     }
-    let refused = |rule, message: &'static str, help| Refusal::from(Finding::new(rule, message).help(help));
+    let refused =
+        |rule, message: &'static str, help| Refusal::from(Finding::new(rule, message).help(help));
     let user = match (&of.user, credential.user) {
         (Some(named), Some(user)) if *named != user => {
-            let help = format!("name the user nowhere else: not in the locator, and not in `{}_USER`", of.base);
-            return Err(refused(&AMBIGUOUS_LOCATOR, "its credentials were fetched, and are another user's than its own", help));
+            let help = format!(
+                "name the user nowhere else: not in the locator, and not in `{}_USER`",
+                of.base
+            );
+            return Err(refused(
+                &AMBIGUOUS_LOCATOR,
+                "its credentials were fetched, and are another user's than its own",
+                help,
+            ));
         }
         (_, Some(user)) if !load::is_user_name(&user) => {
             let message = "the user that was fetched with its credentials is longer than 256 bytes, or holds a control character";
-            return Err(refused(&MALFORMED_VALUE, message, "give the account's name, and nothing else".to_owned()));
+            return Err(refused(
+                &MALFORMED_VALUE,
+                message,
+                "give the account's name, and nothing else".to_owned(),
+            ));
         }
         (named, user) => user.or_else(|| named.clone()),
     };
     if credential.password.expose_secret().len() > MAX_VALUE {
         let help = "give the password or the token, and nothing else".to_owned();
-        return Err(refused(&MALFORMED_VALUE, "the password that was fetched is longer than 1 MiB", help));
+        return Err(refused(
+            &MALFORMED_VALUE,
+            "the password that was fetched is longer than 1 MiB",
+            help,
+        ));
     }
     let lease = credential.not_after.map(|not_after| Lease { fetched, not_after });
-    let password = Some(credential.password).filter(|password| !password.expose_secret().is_empty()).map(Guarded::new);
+    let password = Some(credential.password)
+        .filter(|password| !password.expose_secret().is_empty())
+        .map(Guarded::new);
     let mut target = Target { user, password, ..target.clone() };
     if let Some(of) = &mut target.fetched {
         of.lease = lease;
@@ -77,7 +101,10 @@ pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
 }
 
 /// Looks at what was fetched, as at what is loaded. Gives what does not end the attempt.
-pub(crate) fn hold_against_rules(service: &ServiceEntry, target: &Target) -> Result<Vec<Finding>, Refusal> {
+pub(crate) fn hold_against_rules(
+    service: &ServiceEntry,
+    target: &Target,
+) -> Result<Vec<Finding>, Refusal> {
     let Some(of) = &target.fetched else { return Ok(Vec::new()) };
     let mut findings = Vec::new();
     let has_certificate = target.client_certificate().is_some();
@@ -90,7 +117,9 @@ pub(crate) fn hold_against_rules(service: &ServiceEntry, target: &Target) -> Res
         &of.base,
         &mut findings,
     );
-    findings.extend((service.check)(target).into_iter().filter(|finding| is_about_login(finding.rule())));
+    findings.extend(
+        (service.check)(target).into_iter().filter(|finding| is_about_login(finding.rule())),
+    );
     let told = |finding: Finding| {
         let message = format!("of the credentials that were fetched: {}", finding.message());
         let told = Finding::new(finding.rule(), message).help(finding.remedy().to_owned());

@@ -28,7 +28,11 @@ impl Progress for Watched {
 }
 
 /// The same work, watched.
-pub(crate) async fn watched<T>(ordinal: usize, watch: Option<Arc<dyn Watch>>, work: impl Future<Output = T>) -> T {
+pub(crate) async fn watched<T>(
+    ordinal: usize,
+    watch: Option<Arc<dyn Watch>>,
+    work: impl Future<Output = T>,
+) -> T {
     let progress = watch.map(|watch| Arc::new(Watched { ordinal, watch }) as Arc<dyn Progress>);
     reporting(progress, work).await
 }

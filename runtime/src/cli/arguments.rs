@@ -58,8 +58,13 @@ pub(super) enum Format {
     Html,
 }
 
-const FORMATS: [(&str, Format); 5] =
-    [("text", Format::Text), ("json", Format::Json), ("sarif", Format::Sarif), ("junit", Format::Junit), ("html", Format::Html)];
+const FORMATS: [(&str, Format); 5] = [
+    ("text", Format::Text),
+    ("json", Format::Json),
+    ("sarif", Format::Sarif),
+    ("junit", Format::Junit),
+    ("html", Format::Html),
+];
 
 /// The longest `--deadline`, in seconds: an hour. Whoever waits longer than that does not wait for an answer.
 const LONGEST_DEADLINE: u64 = 3600;
@@ -71,18 +76,30 @@ pub(super) fn parse(
 ) -> Result<Arguments, (ColorChoice, Error)> {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let program = arguments.first().and_then(|path| Path::new(path).file_name());
-    let program = program.map_or_else(|| manifest.struct_name().to_owned(), |name| printable(&name.to_string_lossy()));
+    let program = program.map_or_else(
+        || manifest.struct_name().to_owned(),
+        |name| printable(&name.to_string_lossy()),
+    );
     let matches = match command(manifest, &program).try_get_matches_from(&arguments) {
         Ok(matches) => matches,
         Err(error) => {
             let error = without_escapes(manifest, &program, &arguments).unwrap_or(error);
             // What can be read of it, where nothing ends the reading.
-            let flag = |name: &'static str, short| Arg::new(name).long(name).short(short).global(true).action(ArgAction::SetTrue);
-            let lenient =
-                command(manifest, &program).ignore_errors(true).subcommand_required(false).arg_required_else_help(false);
-            let lenient = lenient.disable_help_flag(true).disable_version_flag(true).disable_help_subcommand(true);
+            let flag = |name: &'static str, short| {
+                Arg::new(name).long(name).short(short).global(true).action(ArgAction::SetTrue)
+            };
+            let lenient = command(manifest, &program)
+                .ignore_errors(true)
+                .subcommand_required(false)
+                .arg_required_else_help(false);
+            let lenient = lenient
+                .disable_help_flag(true)
+                .disable_version_flag(true)
+                .disable_help_subcommand(true);
             let lenient = lenient.args([flag("help", 'h'), flag("version", 'V')]);
-            let color = lenient.try_get_matches_from(arguments).map_or(ColorChoice::Auto, |matches| colored(&matches));
+            let color = lenient
+                .try_get_matches_from(arguments)
+                .map_or(ColorChoice::Auto, |matches| colored(&matches));
             return Err((color, error));
         }
     };
@@ -102,7 +119,9 @@ pub(super) fn parse(
             Task::Template(kind.map_or(Kind::Env, |(_, kind, _)| *kind))
         }
         Some(("explain", matches)) => Task::Explain(text(matches, "RULE")),
-        Some(("completions", matches)) => Task::Completions(matches.get_one("SHELL").copied().unwrap_or(Shell::Bash)),
+        Some(("completions", matches)) => {
+            Task::Completions(matches.get_one("SHELL").copied().unwrap_or(Shell::Bash))
+        }
         // clap has seen to it that it is one of those above, or this.
         _ => Task::Manifest,
     };
@@ -112,7 +131,11 @@ pub(super) fn parse(
 }
 
 /// What clap says of a command line repeats what is wrong in it: that is said of one that is printable. One that is wrong for not being Unicode alone is not repeated.
-fn without_escapes(manifest: &'static Manifest, program: &str, arguments: &[OsString]) -> Option<Error> {
+fn without_escapes(
+    manifest: &'static Manifest,
+    program: &str,
+    arguments: &[OsString],
+) -> Option<Error> {
     let printable = arguments.iter().map(|argument| printable(&argument.to_string_lossy()));
     command(manifest, program).try_get_matches_from(printable).err()
 }
@@ -121,7 +144,11 @@ fn without_escapes(manifest: &'static Manifest, program: &str, arguments: &[OsSt
 fn word(word: &str) -> String {
     let word = printable(word);
     let is_plain = |c: char| c.is_alphanumeric() || "_-.,/:@%+=".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 fn colored(matches: &ArgMatches) -> ColorChoice {
@@ -142,7 +169,10 @@ fn report(command: Command, manifest: &'static Manifest, matches: &ArgMatches) -
         deadline: option("deadline")
             .and_then(|name| matches.get_one(name).copied())
             .map_or(manifest.deadline(), Duration::from_secs),
-        format: FORMATS.iter().find(|(name, _)| Some(*name) == format.as_deref()).map_or(Format::Text, |(_, format)| *format),
+        format: FORMATS
+            .iter()
+            .find(|(name, _)| Some(*name) == format.as_deref())
+            .map_or(Format::Text, |(_, format)| *format),
     }
 }
 
@@ -151,7 +181,11 @@ fn text(matches: &ArgMatches, name: &str) -> Option<String> {
 }
 
 /// A script that completes this command line in a shell. It holds the program's name in many places, and not all of them can be quoted: that name has to be plain.
-pub(super) fn completions(manifest: &'static Manifest, program: &str, shell: Shell) -> Result<Vec<u8>, Why> {
+pub(super) fn completions(
+    manifest: &'static Manifest,
+    program: &str,
+    shell: Shell,
+) -> Result<Vec<u8>, Why> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if program.starts_with('-') || !program.chars().all(is_plain) {
         return Err(Box::new(format!(
@@ -179,10 +213,18 @@ impl FieldParser {
 impl TypedValueParser for FieldParser {
     type Value = String;
 
-    fn parse_ref(&self, command: &clap::Command, argument: Option<&Arg>, value: &OsStr) -> Result<String, Error> {
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, Error> {
         let beginning = value.to_str().map(|value| format!("{value}."));
-        let is_below = |field: &&String| beginning.as_ref().is_some_and(|beginning| field.starts_with(beginning));
-        let below: Vec<_> = self.fields.iter().filter(is_below).map(|field| format!("`{field}`")).collect();
+        let is_below = |field: &&String| {
+            beginning.as_ref().is_some_and(|beginning| field.starts_with(beginning))
+        };
+        let below: Vec<_> =
+            self.fields.iter().filter(is_below).map(|field| format!("`{field}`")).collect();
         if below.is_empty() {
             return self.known.parse_ref(command, argument, value);
         }
@@ -214,7 +256,9 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
         .value_name("FILE")
         .value_hint(ValueHint::FilePath)
         .value_parser(value_parser!(PathBuf))
-        .help("Read the values from this file, in the syntax of `.env`, instead of the environment");
+        .help(
+            "Read the values from this file, in the syntax of `.env`, instead of the environment",
+        );
     let format = Arg::new("format")
         .long("format")
         .value_name("FORMAT")
@@ -243,7 +287,10 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
             "How long attaching to everything may take [default: {}]. One connection takes no longer than `connect_timeout` in its locator, which is 10 s unless it is there",
             manifest.deadline().as_secs()
         ));
-    let resource = Arg::new("FIELD").required(true).value_parser(FieldParser::of(resources)).help("The resource's field");
+    let resource = Arg::new("FIELD")
+        .required(true)
+        .value_parser(FieldParser::of(resources))
+        .help("The resource's field");
     let name = |name: &'static str| Arg::new(name).long(name).value_name("NAME");
 
     clap::Command::new(program.to_owned())

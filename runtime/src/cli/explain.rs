@@ -22,11 +22,14 @@ pub(super) fn explain(name: Option<&str>) -> String {
 fn one(rule: &'static Rule) -> String {
     let level = match rule.level {
         Level::Forbid => "a violation ends the attempt; there is no waiver",
-        Level::Deny => "a violation ends the attempt, unless the field waives the rule with a reason",
+        Level::Deny => {
+            "a violation ends the attempt, unless the field waives the rule with a reason"
+        }
         _ => "a violation is reported; attaching goes on",
     };
     let phases: Vec<_> = rule.phases.iter().map(|phase| phase.name()).collect();
-    let mut text = said(rule.name, rule.summary, [("why", rule.rationale), ("what to do", rule.remedy)]);
+    let mut text =
+        said(rule.name, rule.summary, [("why", rule.rationale), ("what to do", rule.remedy)]);
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.add_row(["level", &format!("{}: {level}", rule.level.name())]);
@@ -34,13 +37,20 @@ fn one(rule: &'static Rule) -> String {
     if !rule.asvs.is_empty() {
         table.add_row(["ASVS 5.0", &rule.asvs.join(", ")]);
     }
-    table.add_row(["CWE", &format!("CWE-{0}, https://cwe.mitre.org/data/definitions/{0}.html", rule.cwe)]);
+    table.add_row([
+        "CWE",
+        &format!("CWE-{0}, https://cwe.mitre.org/data/definitions/{0}.html", rule.cwe),
+    ]);
     text.extend(lines(&table).map(|line| line + "\n"));
     text
 }
 
 fn failure(kind: FailureKind) -> String {
-    let mut text = said(kind.name(), kind.summary(), [("what it means", kind.meaning()), ("what to do", kind.remedy())]);
+    let mut text = said(
+        kind.name(),
+        kind.summary(),
+        [("what it means", kind.meaning()), ("what to do", kind.remedy())],
+    );
     text.push_str("It is no rule's: a service is away, does not let us in, or is not what it should be. It ends the attempt, and there is no waiver.\n");
     text
 }
@@ -57,9 +67,18 @@ fn said(name: &str, summary: &str, parts: [(&str, &str); 2]) -> String {
 
 fn index() -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["RULE", "LEVEL", "DEMANDS THAT (OWASP ASVS 5.0, CWE)"]);
+    table.load_style(presets::NOTHING).set_header([
+        "RULE",
+        "LEVEL",
+        "DEMANDS THAT (OWASP ASVS 5.0, CWE)",
+    ]);
     for rule in RULES {
-        let standards: Vec<_> = rule.asvs.iter().map(|&number| number.to_owned()).chain([format!("CWE-{}", rule.cwe)]).collect();
+        let standards: Vec<_> = rule
+            .asvs
+            .iter()
+            .map(|&number| number.to_owned())
+            .chain([format!("CWE-{}", rule.cwe)])
+            .collect();
         let demands = format!("{} ({})", rule.summary, standards.join(", "));
         table.add_row([rule.name, rule.level.name(), &demands]);
     }

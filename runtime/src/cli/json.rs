@@ -11,12 +11,14 @@ use crate::cli::report::{Report, Row, State};
 use crate::report::error::{Problem, Severity};
 
 /// What the schema is called: where it is, in the repository.
-const SCHEMA_ID: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/runtime/schemas/report.json");
+const SCHEMA_ID: &str =
+    concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/runtime/schemas/report.json");
 
 /// Prints a document, indented.
 pub(super) fn print(document: &impl Serialize, out: &mut Output) -> Result<(), Why> {
     // It has no maps whose keys are no texts, and nothing that fails by itself: all that can go wrong is the output.
-    let text = serde_json::to_string_pretty(document).map_err(|_| Box::new("the report cannot be written as JSON") as Why)?;
+    let text = serde_json::to_string_pretty(document)
+        .map_err(|_| Box::new("the report cannot be written as JSON") as Why)?;
     writeln!(out, "{text}").map_err(broken)
 }
 
@@ -34,7 +36,10 @@ impl Serialize for Report {
         fields.serialize_field("docs", self.manifest.doc_comment())?;
         fields.serialize_field("declared", &self.declared)?;
         fields.serialize_field("passed", &self.has_passed())?;
-        fields.serialize_field("taken_at", &self.taken_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())?;
+        fields.serialize_field(
+            "taken_at",
+            &self.taken_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        )?;
         fields.serialize_field("took_ms", &self.took.as_millis())?;
         fields.serialize_field("counts", &Counts(self))?;
         fields.serialize_field("fields", &self.rows)?;
@@ -48,9 +53,13 @@ struct Counts<'a>(&'a Report);
 impl Serialize for Counts<'_> {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
         let Self(report) = self;
-        let mut fields = serializer.serialize_struct("Counts", State::ALL.len() + Severity::ALL.len())?;
+        let mut fields =
+            serializer.serialize_struct("Counts", State::ALL.len() + Severity::ALL.len())?;
         for state in State::ALL {
-            fields.serialize_field(state.name(), &report.rows.iter().filter(|row| row.state == state).count())?;
+            fields.serialize_field(
+                state.name(),
+                &report.rows.iter().filter(|row| row.state == state).count(),
+            )?;
         }
         for severity in Severity::ALL {
             fields.serialize_field(severity.plural(), &report.count(severity))?;

@@ -4,7 +4,9 @@
 
 use std::fmt::Write as _;
 
-use quick_junit::{NonSuccessKind, Property, Report as Document, TestCase, TestCaseStatus, TestSuite, XmlString};
+use quick_junit::{
+    NonSuccessKind, Property, Report as Document, TestCase, TestCaseStatus, TestSuite, XmlString,
+};
 
 use super::{Why, text};
 use crate::cli::report::{Report, Row, State, rfc3339};
@@ -104,22 +106,35 @@ fn written<'a>(problems: impl Iterator<Item = &'a Problem>) -> String {
             None => ("help", problem.remedy()),
         };
         // Writing to a `String` does not fail.
-        let _ = writeln!(written, "{severity}[{}]: {}\n  {what}: {why}", problem.name(), problem.message());
+        let _ = writeln!(
+            written,
+            "{severity}[{}]: {}\n  {what}: {why}",
+            problem.name(),
+            problem.message()
+        );
     }
     written
 }
 
 fn properties(report: &Report, row: &Row) -> Vec<Property> {
-    let mut properties =
-        vec![property("kind", row.kind()), property("variable", &row.variable), property("state", row.state.name())];
-    let mut add = |name, value: Option<&str>| properties.extend(value.map(|value| property(name, value)));
+    let mut properties = vec![
+        property("kind", row.kind()),
+        property("variable", &row.variable),
+        property("state", row.state.name()),
+    ];
+    let mut add =
+        |name, value: Option<&str>| properties.extend(value.map(|value| property(name, value)));
     add("origin", row.origin.as_deref());
     add("endpoint", row.endpoint.as_deref());
     if let Some(posture) = &row.posture {
         add("tls", posture.tls.as_ref().map(|tls| tls.version));
-        let days = posture.tls.as_ref().map(|tls| tls.certificate.days_left(report.taken_at).to_string());
+        let days =
+            posture.tls.as_ref().map(|tls| tls.certificate.days_left(report.taken_at).to_string());
         add("certificate_days_left", days.as_deref());
-        add("certificate_subject", posture.tls.as_ref().map(|tls| tls.certificate.subject.as_str()));
+        add(
+            "certificate_subject",
+            posture.tls.as_ref().map(|tls| tls.certificate.subject.as_str()),
+        );
         add("account", posture.account.as_deref());
         add("server", posture.server.as_ref().map(ToString::to_string).as_deref());
     }

@@ -27,15 +27,24 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn new(rows: &[Row]) -> Self {
         let lines = MultiProgress::new();
-        let style = ProgressStyle::with_template("{spinner} {prefix}{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let style = ProgressStyle::with_template("{spinner} {prefix}{msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
         let is_tried = |row: &Row| row.is_resource() && row.state == State::Untried;
         let mut names = text::names(rows.iter().filter(|row| is_tried(row))).into_iter();
         let mut bar = |name| {
-            let bar = lines.add(ProgressBar::new_spinner().with_style(style.clone()).with_prefix(name).with_message("waiting"));
+            let bar = lines.add(
+                ProgressBar::new_spinner()
+                    .with_style(style.clone())
+                    .with_prefix(name)
+                    .with_message("waiting"),
+            );
             bar.enable_steady_tick(TICK);
             bar
         };
-        let bars = rows.iter().map(|row| is_tried(row).then(|| names.next()).flatten().map(&mut bar)).collect();
+        let bars = rows
+            .iter()
+            .map(|row| is_tried(row).then(|| names.next()).flatten().map(&mut bar))
+            .collect();
         Self { bars }
     }
 

@@ -114,7 +114,11 @@ pub fn run_from<S: BackingServices>(source: &(impl Source + Clone + 'static)) ->
     ExitCode::from(run_with(S::MANIFEST, Arc::new(source.clone()), std::env::args_os()))
 }
 
-fn run_with(manifest: &'static Manifest, source: Arc<dyn Source>, arguments: impl IntoIterator<Item = OsString>) -> u8 {
+fn run_with(
+    manifest: &'static Manifest,
+    source: Arc<dyn Source>,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> u8 {
     let (color, status) = match arguments::parse(manifest, arguments) {
         Ok(arguments) => (arguments.color, perform(manifest, source, arguments)),
         Err((color, error)) => (color, explained(color, &error)),
@@ -146,22 +150,30 @@ fn explained(color: ColorChoice, error: &clap::Error) -> Result<u8, Why> {
 /// Why a command could not be carried out.
 type Why = Box<dyn Display>;
 
-fn perform(manifest: &'static Manifest, source: Arc<dyn Source>, arguments: Arguments) -> Result<u8, Why> {
+fn perform(
+    manifest: &'static Manifest,
+    source: Arc<dyn Source>,
+    arguments: Arguments,
+) -> Result<u8, Why> {
     let Arguments { program, line, color, task } = arguments;
     let program = program.as_str();
     let mut out = Output::new(color)?;
     let status = match task {
         Task::Report { command, env_file, only, deadline, format } => {
-            let file = env_file.map(DotEnv::named).transpose().map_err(|why| Box::new(why) as Why)?;
+            let file =
+                env_file.map(DotEnv::named).transpose().map_err(|why| Box::new(why) as Why)?;
             let env_file = file.as_ref().map(DotEnv::printable_path);
             let source = file.map_or(source, |file| Arc::new(file));
-            let preflight = Preflight { program, line, command, manifest, source, env_file, only, deadline };
-            let is_watched = io::stderr().is_terminal() && (format != Format::Text || io::stdout().is_terminal());
+            let preflight =
+                Preflight { program, line, command, manifest, source, env_file, only, deadline };
+            let is_watched = io::stderr().is_terminal()
+                && (format != Format::Text || io::stdout().is_terminal());
             let is_told = !is_watched && format == Format::Text && command == Command::Attach;
             let live = OnceLock::new();
             let watch = |rows: &[Row]| -> Option<Arc<dyn Watch>> {
                 match (is_watched, is_told) {
-                    (true, _) => Some(Arc::clone(live.get_or_init(|| Arc::new(Live::new(rows)))) as Arc<dyn Watch>),
+                    (true, _) => Some(Arc::clone(live.get_or_init(|| Arc::new(Live::new(rows))))
+                        as Arc<dyn Watch>),
                     (false, true) => Some(Arc::new(Lines::new(rows.to_vec(), color))),
                     (false, false) => None,
                 }
@@ -175,11 +187,17 @@ fn perform(manifest: &'static Manifest, source: Arc<dyn Source>, arguments: Argu
                 ControlFlow::Break(status) => return Ok(status),
             };
             match format {
-                Format::Text => out.tell(&text::report(&report, is_told)).map_err(output::broken)?,
+                Format::Text => {
+                    out.tell(&text::report(&report, is_told)).map_err(output::broken)?
+                }
                 Format::Json => json::print(&report, &mut out)?,
                 Format::Sarif => json::print(&sarif::log(&report), &mut out)?,
-                Format::Junit => out.write_all(junit::report(&report)?.as_bytes()).map_err(output::broken)?,
-                Format::Html => out.write_all(html::page(&report)?.as_bytes()).map_err(output::broken)?,
+                Format::Junit => {
+                    out.write_all(junit::report(&report)?.as_bytes()).map_err(output::broken)?
+                }
+                Format::Html => {
+                    out.write_all(html::page(&report)?.as_bytes()).map_err(output::broken)?
+                }
             }
             if report.has_passed() { FINE } else { FINDINGS }
         }
@@ -188,11 +206,13 @@ fn perform(manifest: &'static Manifest, source: Arc<dyn Source>, arguments: Argu
             FINE
         }
         Task::Template(kind) => {
-            out.write_all(template::write(manifest, program, kind)?.as_bytes()).map_err(output::broken)?;
+            out.write_all(template::write(manifest, program, kind)?.as_bytes())
+                .map_err(output::broken)?;
             FINE
         }
         Task::Grants { field, account, database } => {
-            write!(out, "{}", grants(manifest, &field, account, database)?).map_err(output::broken)?;
+            write!(out, "{}", grants(manifest, &field, account, database)?)
+                .map_err(output::broken)?;
             FINE
         }
         Task::Explain(rule) => {
@@ -200,7 +220,8 @@ fn perform(manifest: &'static Manifest, source: Arc<dyn Source>, arguments: Argu
             FINE
         }
         Task::Completions(shell) => {
-            out.write_all(&arguments::completions(manifest, program, shell)?).map_err(output::broken)?;
+            out.write_all(&arguments::completions(manifest, program, shell)?)
+                .map_err(output::broken)?;
             FINE
         }
     };
@@ -215,7 +236,9 @@ fn carried_out(
     watch: impl FnOnce(&[Row]) -> Option<Arc<dyn Watch>> + Send,
 ) -> Result<ControlFlow<u8, Report>, Why> {
     if !has_files_left() {
-        return Err(Box::new("this process may open too few files to attach with: raise its limit (`ulimit -n`)"));
+        return Err(Box::new(
+            "this process may open too few files to attach with: raise its limit (`ulimit -n`)",
+        ));
     }
     let attach = || {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().ok()?;
@@ -257,9 +280,12 @@ fn stopped() -> impl Future<Output = u8> {
     use std::task::Poll;
 
     use tokio::signal::unix::{SignalKind, signal};
-    let signals = signal(SignalKind::interrupt()).and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
+    let signals = signal(SignalKind::interrupt())
+        .and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
     async move {
-        let Ok((mut interrupt, mut terminate)) = signals else { return std::future::pending().await };
+        let Ok((mut interrupt, mut terminate)) = signals else {
+            return std::future::pending().await;
+        };
         poll_fn(|context| match (interrupt.poll_recv(context), terminate.poll_recv(context)) {
             (Poll::Ready(_), _) => Poll::Ready(130),
             (_, Poll::Ready(_)) => Poll::Ready(143),
@@ -275,14 +301,23 @@ fn stopped() -> impl Future<Output = u8> {
     std::future::pending()
 }
 
-fn grants(manifest: &'static Manifest, field: &str, account: Option<String>, database: Option<String>) -> Result<String, Why> {
-    let Some(mut grants) = manifest.grants().into_iter().find(|grants| grants.field() == field) else {
+fn grants(
+    manifest: &'static Manifest,
+    field: &str,
+    account: Option<String>,
+    database: Option<String>,
+) -> Result<String, Why> {
+    let Some(mut grants) = manifest.grants().into_iter().find(|grants| grants.field() == field)
+    else {
         return Err(Box::new(format!(
             "`{field}` does not say what its account needs: write `#[service(needs = \"…\")]` above it, or there is nothing to grant"
         )));
     };
     let named = |what: &'static str, name: &str| {
-        let (name, fault) = (crate::report::text::printable(name), crate::service::grants::fault(name).unwrap_or_default());
+        let (name, fault) = (
+            crate::report::text::printable(name),
+            crate::service::grants::fault(name).unwrap_or_default(),
+        );
         move |_| Box::new(format!("`{name}` is no name of {what}: {fault}")) as Why
     };
     if let Some(account) = account {
@@ -305,7 +340,10 @@ mod tests {
         let stopped = stopped();
         let kill = format!("kill -TERM {}", std::process::id());
         assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-        assert_eq!(tokio::time::timeout(std::time::Duration::from_secs(10), stopped).await.unwrap(), 143);
+        assert_eq!(
+            tokio::time::timeout(std::time::Duration::from_secs(10), stopped).await.unwrap(),
+            143
+        );
     }
 
     #[tokio::test]

@@ -33,7 +33,14 @@ impl Output {
         let is_regular = self.file.metadata().is_ok_and(|file| file.is_file());
         match is_regular.then(|| self.file.sync_data()) {
             // A file system that knows nothing of it.
-            Some(Err(error)) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+            Some(Err(error))
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+                ) =>
+            {
+                Ok(())
+            }
             Some(Err(error)) => Err(broken(error)),
             Some(Ok(())) | None => Ok(()),
         }
@@ -42,7 +49,9 @@ impl Output {
     /// Writes what a person reads: on a terminal, no line is wider than that.
     pub(super) fn tell(&mut self, text: &str) -> io::Result<()> {
         match console::Term::stdout().size_checked() {
-            Some((_, columns)) if columns >= NARROWEST => self.write_all(folded(text, columns.into()).as_bytes()),
+            Some((_, columns)) if columns >= NARROWEST => {
+                self.write_all(folded(text, columns.into()).as_bytes())
+            }
             _ => self.write_all(text.as_bytes()),
         }
     }
@@ -72,7 +81,9 @@ fn folded(text: &str, columns: usize) -> String {
         let column = plain.trim_end().rfind("  ").map_or(0, |gap| display_width(&plain[..gap + 2]));
         let column = if column > margin && column <= columns * 2 / 3 { column } else { margin + 2 };
         let indent = " ".repeat(column);
-        let options = Options::new(columns).subsequent_indent(&indent).word_splitter(WordSplitter::NoHyphenation);
+        let options = Options::new(columns)
+            .subsequent_indent(&indent)
+            .word_splitter(WordSplitter::NoHyphenation);
         folded.push_str(&textwrap::fill(line, options.break_words(false)));
     }
     folded
@@ -109,11 +120,23 @@ mod tests {
     fn what_is_too_long_goes_on_below_its_column() {
         for (text, expected) in [
             ("short\n\nshort\n", "short\n\nshort\n"),
-            ("passed   orders  one, two three\n", "passed   orders  one, two\n                 three\n"),
-            ("\u{1b}[1;32mpassed\u{1b}[0m   orders  one, two\n", "\u{1b}[1;32mpassed\u{1b}[0m   orders  one, two\n"),
-            ("  error[rule]: one two three four five\n", "  error[rule]: one two\n    three four five\n"),
+            (
+                "passed   orders  one, two three\n",
+                "passed   orders  one, two\n                 three\n",
+            ),
+            (
+                "\u{1b}[1;32mpassed\u{1b}[0m   orders  one, two\n",
+                "\u{1b}[1;32mpassed\u{1b}[0m   orders  one, two\n",
+            ),
+            (
+                "  error[rule]: one two three four five\n",
+                "  error[rule]: one two\n    three four five\n",
+            ),
             ("    help: one two three four five\n", "    help: one two three\n      four five\n"),
-            ("a line with one-word-that-is-wider-than-that\n", "a line with\n  one-word-that-is-wider-than-that\n"),
+            (
+                "a line with one-word-that-is-wider-than-that\n",
+                "a line with\n  one-word-that-is-wider-than-that\n",
+            ),
             (
                 "\u{4e00}\u{4e8c}\u{4e09} \u{56db}\u{4e94}\u{516d} \u{4e03}\u{516b}\u{4e5d} \u{5341}",
                 "\u{4e00}\u{4e8c}\u{4e09} \u{56db}\u{4e94}\u{516d} \u{4e03}\u{516b}\u{4e5d}\n  \u{5341}",

@@ -59,7 +59,8 @@ impl Preflight<'_> {
         let (mut rows, declared) = self.rows();
         let wanted: Vec<_> = rows.iter().map(|row| row.path.clone()).collect();
         let limit = Limit::new(self.deadline);
-        let read = load::load(self.manifest, Arc::clone(&self.source), Some(wanted), self.deadline).await;
+        let read =
+            load::load(self.manifest, Arc::clone(&self.source), Some(wanted), self.deadline).await;
         let loaded = read.map_or_else(load::Unread::into_loaded, |read| read.loaded);
         let is_refused = loaded.is_denied();
         let Loaded { items, problems, today, .. } = loaded;
@@ -110,6 +111,17 @@ impl Preflight<'_> {
         }
         let Self { program, line, command, manifest, env_file, only, .. } = self;
         let took = begun.elapsed();
-        Report { program: program.to_owned(), line, command, manifest, env_file, only, declared, rows, taken_at, took }
+        Report {
+            program: program.to_owned(),
+            line,
+            command,
+            manifest,
+            env_file,
+            only,
+            declared,
+            rows,
+            taken_at,
+            took,
+        }
     }
 }

@@ -103,7 +103,8 @@ pub(crate) enum State {
 }
 
 impl State {
-    pub(crate) const ALL: [Self; 5] = [Self::Passed, Self::Absent, Self::Default, Self::Refused, Self::Untried];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Passed, Self::Absent, Self::Default, Self::Refused, Self::Untried];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {

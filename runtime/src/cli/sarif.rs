@@ -14,7 +14,8 @@ use crate::cli::report::{Report, rfc3339};
 use crate::report::error::{Problem, Severity};
 use crate::report::finding::FailureKind;
 
-const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
+const SCHEMA: &str =
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
 /// The taxonomies, by their places in the run.
@@ -60,12 +61,17 @@ pub(super) fn log(report: &Report) -> Value {
 fn identity(report: &Report) -> String {
     let (name, command) = (report.manifest.struct_name(), report.command.name());
     let parts = [report.program.as_str(), command, name].into_iter().chain(report.only.as_deref());
-    parts.fold("backing-services/".to_owned(), |id, part| format!("{id}{}/", utf8_percent_encode(part, IN_A_SEGMENT)))
+    parts.fold("backing-services/".to_owned(), |id, part| {
+        format!("{id}{}/", utf8_percent_encode(part, IN_A_SEGMENT))
+    })
 }
 
 fn driver() -> Value {
-    let rules: Vec<_> =
-        RULES.iter().map(|rule| of_rule(rule)).chain(FailureKind::ALL.iter().map(|kind| of_failure(*kind))).collect();
+    let rules: Vec<_> = RULES
+        .iter()
+        .map(|rule| of_rule(rule))
+        .chain(FailureKind::ALL.iter().map(|kind| of_failure(*kind)))
+        .collect();
     json!({
         "name": "backing-services",
         "version": env!("CARGO_PKG_VERSION"),
@@ -80,7 +86,8 @@ fn of_rule(rule: &Rule) -> Value {
     let to_asvs = rule.asvs.iter().map(|requirement| {
         json!({ "target": { "id": requirement, "toolComponent": { "name": "ASVS", "index": ASVS } }, "kinds": ["relevant"] })
     });
-    let weakness = json!({ "id": rule.cwe.to_string(), "toolComponent": { "name": "CWE", "index": CWE } });
+    let weakness =
+        json!({ "id": rule.cwe.to_string(), "toolComponent": { "name": "CWE", "index": CWE } });
     let to_cwe = json!({ "target": weakness, "kinds": ["superset"] });
     json!({
         "id": rule.name,
@@ -132,8 +139,7 @@ fn cwe() -> Value {
     let mut weaknesses: Vec<_> = RULES.iter().map(|rule| rule.cwe).collect();
     weaknesses.sort_unstable();
     weaknesses.dedup();
-    let taxon =
-        |id: &u16| json!({ "id": id.to_string(), "helpUri": format!("https://cwe.mitre.org/data/definitions/{id}.html") });
+    let taxon = |id: &u16| json!({ "id": id.to_string(), "helpUri": format!("https://cwe.mitre.org/data/definitions/{id}.html") });
     json!({
         "name": "CWE",
         "organization": "MITRE",
@@ -150,7 +156,8 @@ fn results(report: &Report) -> Vec<Value> {
     let mut results = Vec::new();
     for problem in report.problems() {
         let fingerprint = fingerprint(report, problem);
-        let count = seen.entry(fingerprint.clone()).and_modify(|count| *count += 1).or_insert(1_usize);
+        let count =
+            seen.entry(fingerprint.clone()).and_modify(|count| *count += 1).or_insert(1_usize);
         results.push(result(report, problem, &format!("{fingerprint}:{count}")));
     }
     results
@@ -164,7 +171,8 @@ fn result(report: &Report, problem: &Problem, fingerprint: &str) -> Value {
         _ => "error",
     };
     // Where something reads them, these two are what tells a result of this run from one of the last; the second is the only one that GitHub's code scanning reads.
-    let fingerprints = json!({ "fieldAndRule/v1": fingerprint, "primaryLocationLineHash": fingerprint });
+    let fingerprints =
+        json!({ "fieldAndRule/v1": fingerprint, "primaryLocationLineHash": fingerprint });
     let mut result = json!({
         "ruleId": problem.name(),
         "level": level,
@@ -181,8 +189,10 @@ fn result(report: &Report, problem: &Problem, fingerprint: &str) -> Value {
         result["ruleIndex"] = json!(index);
     }
     // There is an empty list where nothing suppresses it: that says that this was looked at.
-    let suppression = |reason| json!({ "kind": "inSource", "status": "accepted", "justification": reason });
-    result["suppressions"] = json!(problem.waived_because().map(suppression).into_iter().collect::<Vec<_>>());
+    let suppression =
+        |reason| json!({ "kind": "inSource", "status": "accepted", "justification": reason });
+    result["suppressions"] =
+        json!(problem.waived_because().map(suppression).into_iter().collect::<Vec<_>>());
     result
 }
 
@@ -199,7 +209,11 @@ fn message(problem: &Problem) -> String {
 /// SARIF's own escapes (3.11.5 and 3.11.6): a brace begins a placeholder, and a bracket a link, where there is one.
 fn escaped(text: &str) -> String {
     let text = text.replace('{', "{{").replace('}', "}}");
-    if text.contains("](") { text.replace('\\', r"\\").replace('[', r"\[").replace(']', r"\]") } else { text }
+    if text.contains("](") {
+        text.replace('\\', r"\\").replace('[', r"\[").replace(']', r"\]")
+    } else {
+        text
+    }
 }
 
 /// The field, and the variable. Code scanning shows no result without a file, and a variable is in none: its name stands in for one.
@@ -207,9 +221,11 @@ fn location(report: &Report, problem: &Problem) -> Value {
     let field = problem.field();
     let name = field.rsplit_once('.').map_or(field, |(_, name)| name);
     let qualified = format!("{}.{field}", report.manifest.struct_name());
-    let mut logical = vec![json!({ "name": name, "fullyQualifiedName": qualified, "kind": "member" })];
+    let mut logical =
+        vec![json!({ "name": name, "fullyQualifiedName": qualified, "kind": "member" })];
     if let Some(variable) = problem.variable() {
-        logical.push(json!({ "name": variable, "fullyQualifiedName": variable, "kind": "variable" }));
+        logical
+            .push(json!({ "name": variable, "fullyQualifiedName": variable, "kind": "variable" }));
     }
     let segment = utf8_percent_encode(problem.variable().unwrap_or(field), IN_A_SEGMENT);
     let mut artifact = json!({ "uri": format!("environment/{segment}") });
@@ -222,7 +238,8 @@ fn location(report: &Report, problem: &Problem) -> Value {
 /// What stays the same from run to run, whatever the message says today, and whether or not the field was looked at alone.
 fn fingerprint(report: &Report, problem: &Problem) -> String {
     let (program, name) = (report.program.as_str(), report.manifest.struct_name());
-    let parts = [program, name, problem.field(), problem.variable().unwrap_or_default(), problem.name()];
+    let parts =
+        [program, name, problem.field(), problem.variable().unwrap_or_default(), problem.name()];
     let digest = digest(&SHA256, parts.join("\n").as_bytes());
     digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -10,7 +10,9 @@ use backing_services_rules::{Date, Transport, variable};
 
 use crate::cli::report::{Command, Report, Row, State, day};
 use crate::report::error::{Paint, Problem, Severity, counted};
-use crate::report::posture::{CertificatePosture, ClientCertificatePosture, Posture, TlsPosture, TrustPosture};
+use crate::report::posture::{
+    CertificatePosture, ClientCertificatePosture, Posture, TlsPosture, TrustPosture,
+};
 use crate::report::waiver::Waiver;
 use crate::source::environment;
 
@@ -24,7 +26,9 @@ pub(super) fn report(report: &Report, is_told: bool) -> String {
     let is_shown = |row: &Row| row.is_resource() || row.state == State::Refused;
     let parts = match report.command {
         Command::Check => vec![table(rows, |_| true)],
-        Command::Attach => vec![table(rows, |row| is_shown(row) && !(is_told && row.took.is_some()))],
+        Command::Attach => {
+            vec![table(rows, |row| is_shown(row) && !(is_told && row.took.is_some()))]
+        }
         Command::Posture => {
             let is_full = |row: &Row| row.is_resource() && row.state != State::Absent;
             let blocks = rows.iter().filter(|row| is_full(row)).map(|row| full(report, row));
@@ -32,8 +36,13 @@ pub(super) fn report(report: &Report, is_told: bool) -> String {
         }
     };
     let ends = [problems(report), summary(report)];
-    let parts: Vec<_> = parts.into_iter().chain(ends.map(|end| if end.is_empty() { end } else { end + "\n" })).collect();
-    let is_after_lines = is_told && rows.iter().any(|row| row.took.is_some()) && parts.first().is_some_and(String::is_empty);
+    let parts: Vec<_> = parts
+        .into_iter()
+        .chain(ends.map(|end| if end.is_empty() { end } else { end + "\n" }))
+        .collect();
+    let is_after_lines = is_told
+        && rows.iter().any(|row| row.took.is_some())
+        && parts.first().is_some_and(String::is_empty);
     let text = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n");
     if is_after_lines { format!("\n{text}") } else { text }
 }
@@ -52,14 +61,20 @@ pub(super) fn line(rows: &[Row], index: usize) -> String {
 const STATE_WIDTH: u16 = 7;
 
 fn lines(rows: &[Row]) -> Vec<String> {
-    let cells = |row: &Row| [row.state.name().to_owned(), row.path.clone(), row.kind().to_owned(), detail(row)];
+    let cells = |row: &Row| {
+        [row.state.name().to_owned(), row.path.clone(), row.kind().to_owned(), detail(row)]
+    };
     let mut table = aligned(rows.iter().map(cells));
     if let Some(column) = table.column_mut(0) {
         column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(STATE_WIDTH + GAP)));
     }
     let paint = |(line, row): (String, &Row)| {
         let name = row.state.name();
-        format!("{}{}\n", PAINT.with(colour(row.state), name), line.trim_end().strip_prefix(name).unwrap_or(&line))
+        format!(
+            "{}{}\n",
+            PAINT.with(colour(row.state), name),
+            line.trim_end().strip_prefix(name).unwrap_or(&line)
+        )
     };
     table.lines().zip(rows).map(paint).collect()
 }
@@ -96,17 +111,26 @@ fn detail(row: &Row) -> String {
     match (&row.posture, &row.endpoint) {
         (Some(posture), _) => {
             parts.push(posture.endpoint.clone());
-            parts.push(posture.tls.as_ref().map_or_else(|| without_tls(posture.transport), |tls| tls.version).to_owned());
-            parts.extend(posture.tls.as_ref().map(|tls| format!("certificate for {}", days(&tls.certificate))));
-            parts.extend(posture.account.as_ref().map(|account| format!("as {account}")));
-            // What stands behind the number is for `posture`.
-            let number = |version: &str| version.split(' ').next().map(str::to_owned).unwrap_or_default();
+            parts.push(
+                posture
+                    .tls
+                    .as_ref()
+                    .map_or_else(|| without_tls(posture.transport), |tls| tls.version)
+                    .to_owned(),
+            );
             parts.extend(
                 posture
-                    .server
+                    .tls
                     .as_ref()
-                    .map(|server| format!("{} {}", server.product, number(&server.version)).trim_end().to_owned()),
+                    .map(|tls| format!("certificate for {}", days(&tls.certificate))),
             );
+            parts.extend(posture.account.as_ref().map(|account| format!("as {account}")));
+            // What stands behind the number is for `posture`.
+            let number =
+                |version: &str| version.split(' ').next().map(str::to_owned).unwrap_or_default();
+            parts.extend(posture.server.as_ref().map(|server| {
+                format!("{} {}", server.product, number(&server.version)).trim_end().to_owned()
+            }));
         }
         // It was connected to, and that came to nothing.
         (None, Some(endpoint)) if row.took.is_some() => parts.push(endpoint.clone()),
@@ -119,10 +143,12 @@ fn detail(row: &Row) -> String {
         }
     }
     parts.extend(row.took.map(milliseconds));
-    let mut refused: Vec<_> = row.problems.iter().filter(|problem| problem.is_denied()).map(Problem::name).collect();
+    let mut refused: Vec<_> =
+        row.problems.iter().filter(|problem| problem.is_denied()).map(Problem::name).collect();
     refused.dedup();
     parts.extend(refused.into_iter().map(str::to_owned));
-    let count = |severity| row.problems.iter().filter(|problem| problem.severity() == severity).count();
+    let count =
+        |severity| row.problems.iter().filter(|problem| problem.severity() == severity).count();
     parts.extend(notices(count));
     parts.join(", ")
 }
@@ -171,11 +197,15 @@ fn posture_lines(report: &Report, posture: &Posture, line: &mut impl FnMut(&str,
         None => line("transport", without_tls(posture.transport).to_owned()),
     }
     if let Some(server) = &posture.server {
-        let end = server.end_of_life().map(|end| format!(", {}", mended(end, report.taken_at))).unwrap_or_default();
+        let end = server
+            .end_of_life()
+            .map(|end| format!(", {}", mended(end, report.taken_at)))
+            .unwrap_or_default();
         line("server", format!("{server}{end}"));
     }
     if let Some(account) = &posture.account {
-        let how = posture.authentication.as_ref().map(|how| format!(", by {how}")).unwrap_or_default();
+        let how =
+            posture.authentication.as_ref().map(|how| format!(", by {how}")).unwrap_or_default();
         line("account", format!("{account}{how}"));
     }
     for (index, privilege) in posture.privileges.iter().enumerate() {
@@ -191,14 +221,21 @@ fn tls_lines(tls: &TlsPosture, line: &mut impl FnMut(&str, String)) {
     let cipher = cipher.as_ref().map(|cipher| format!(", {cipher}")).unwrap_or_default();
     line("TLS", format!("{version}{cipher}"));
     line("trusted", self::trust(*trust).to_owned());
-    line("certificate", format!("{}, {}, {} left", certificate.subject, certificate.key, days(certificate)));
+    line(
+        "certificate",
+        format!("{}, {}, {} left", certificate.subject, certificate.key, days(certificate)),
+    );
     line("issued by", certificate.issuer.clone());
     line("names", certificate.names.join(", "));
     // A server that asks for none is the usual one.
     match client_certificate {
         ClientCertificatePosture::NotRequested => {}
-        ClientCertificatePosture::Withheld => line("asked for", "a client certificate, and got none".to_owned()),
-        ClientCertificatePosture::Sent => line("asked for", "the client certificate, and got it".to_owned()),
+        ClientCertificatePosture::Withheld => {
+            line("asked for", "a client certificate, and got none".to_owned())
+        }
+        ClientCertificatePosture::Sent => {
+            line("asked for", "the client certificate, and got it".to_owned())
+        }
     }
 }
 
@@ -234,7 +271,9 @@ pub(super) const fn trust(trust: TrustPosture) -> &'static str {
     match trust {
         TrustPosture::PublicRoots => "by the public authorities",
         TrustPosture::PrivateCa => "by its private authority, and nobody else",
-        TrustPosture::PrivateCaAndPublicRoots => "by its private authority; the driver trusts the public ones too",
+        TrustPosture::PrivateCaAndPublicRoots => {
+            "by its private authority; the driver trusts the public ones too"
+        }
         TrustPosture::PinnedKey => "for its key, which is pinned",
     }
 }
@@ -257,9 +296,12 @@ fn summary(report: &Report) -> String {
 /// The same, without the one word that says it.
 pub(super) fn sentence(report: &Report) -> String {
     let name = format!("`{}`", report.manifest.struct_name());
-    let name = report.only.as_ref().map_or_else(|| name.clone(), |only| format!("`{only}` of {name}"));
-    let (done, not_done) = if report.command.connects() { ("attaches", "attach") } else { ("loads", "load") };
-    let also: String = notices(|severity| report.count(severity)).map(|notice| format!(", {notice}")).collect();
+    let name =
+        report.only.as_ref().map_or_else(|| name.clone(), |only| format!("`{only}` of {name}"));
+    let (done, not_done) =
+        if report.command.connects() { ("attaches", "attach") } else { ("loads", "load") };
+    let also: String =
+        notices(|severity| report.count(severity)).map(|notice| format!(", {notice}")).collect();
     let fields = counted(report.rows.len(), "field");
     let looked_at = looked_at(report);
     if report.has_passed() {
@@ -275,7 +317,9 @@ pub(super) fn sentence(report: &Report) -> String {
 /// How much was looked at, where that is not everything.
 pub(super) fn looked_at(report: &Report) -> Option<String> {
     let was = if report.rows.len() == 1 { "was" } else { "were" };
-    report.only.as_ref().map(|_| format!("{} of {} {was} looked at", report.rows.len(), counted(report.declared, "field")))
+    report.only.as_ref().map(|_| {
+        format!("{} of {} {was} looked at", report.rows.len(), counted(report.declared, "field"))
+    })
 }
 
 /// What is wrong, for one screen: what refuses before what only warns, each field once, and what is the same of several fields once for all of them.
@@ -283,9 +327,13 @@ fn problems(report: &Report) -> String {
     let mut order = Vec::new();
     let mut entries: BTreeMap<_, Vec<&Problem>> = BTreeMap::new();
     for severity in Severity::ALL {
-        let problems = report.rows.iter().flat_map(|row| row.problems.iter().map(move |problem| (row, problem)));
+        let problems = report
+            .rows
+            .iter()
+            .flat_map(|row| row.problems.iter().map(move |problem| (row, problem)));
         for (row, problem) in problems.filter(|(_, problem)| problem.severity() == severity) {
-            let texts = [problem.message(), advice(problem).1].map(|text| general(&row.variable, text));
+            let texts =
+                [problem.message(), advice(problem).1].map(|text| general(&row.variable, text));
             let [message, remedy] = texts;
             let key = [severity.name().to_owned(), problem.name().to_owned(), message, remedy];
             if !entries.contains_key(&key) {
@@ -314,15 +362,26 @@ fn problems(report: &Report) -> String {
         // Writing to a `String` does not fail.
         let _ = match &fields[..] {
             [field] => writeln!(text, "{separator}{}{}", PAINT.bold(field), place(first)),
-            _ => writeln!(text, "{separator}in {} fields: {}", fields.len(), PAINT.bold(&fields.join(", "))),
+            _ => writeln!(
+                text,
+                "{separator}in {} fields: {}",
+                fields.len(),
+                PAINT.bold(&fields.join(", "))
+            ),
         };
         for key in keys {
             let problem = entries[key][0];
-            let is_elsewhere = fields.len() == 1 && (problem.variable(), problem.origin()) != (first.variable(), first.origin());
+            let is_elsewhere = fields.len() == 1
+                && (problem.variable(), problem.origin()) != (first.variable(), first.origin());
             let elsewhere = if is_elsewhere { place(problem) } else { String::new() };
             let (label, _) = advice(problem);
             let [_, _, message, remedy] = if fields.len() == 1 {
-                [String::new(), String::new(), problem.message().to_owned(), advice(problem).1.to_owned()]
+                [
+                    String::new(),
+                    String::new(),
+                    problem.message().to_owned(),
+                    advice(problem).1.to_owned(),
+                ]
             } else {
                 key.clone()
             };
@@ -350,7 +409,8 @@ fn place(problem: &Problem) -> String {
 /// A text of a problem without the name of its field's variable: what is left is the same for every field that has it. A companion keeps its ending, `NAME_PASSWORD`.
 fn general(variable: &str, text: &str) -> String {
     let named = |text: &str, name: &str, general: &str| {
-        text.replace(&format!("`{name}`"), &format!("`{general}`")).replace(&format!("`{name}_"), &format!("`{general}_"))
+        text.replace(&format!("`{name}`"), &format!("`{general}`"))
+            .replace(&format!("`{name}_"), &format!("`{general}_"))
     };
     named(&named(text, variable, "NAME"), variable::base(variable), "NAME")
 }

@@ -46,7 +46,8 @@ impl SecretValue for Vec<u8> {
 /// A key of fixed length, in hexadecimal: a variable cannot hold any byte, and one encoding can be
 /// read in one way only.
 impl<const N: usize> SecretValue for [u8; N] {
-    const EXPECTS: &'static str = "two hexadecimal digits for each byte of the array, as `openssl rand -hex` does";
+    const EXPECTS: &'static str =
+        "two hexadecimal digits for each byte of the array, as `openssl rand -hex` does";
 
     fn parse(text: &str) -> Result<Self, Malformed> {
         Self::parse_boxed(text).map(|value| *value)
@@ -59,7 +60,9 @@ impl<const N: usize> SecretValue for [u8; N] {
         }
         let mut value = Box::new([0; N]);
         for (byte, [high, low]) in value.iter_mut().zip(digits) {
-            let digit = |digit: &u8| char::from(*digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            let digit = |digit: &u8| {
+                char::from(*digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+            };
             let (Some(high), Some(low)) = (digit(high), digit(low)) else {
                 value.zeroize();
                 return Err(Malformed);

@@ -253,7 +253,9 @@ mod tests {
         assert_eq!(f64::parse("NaN"), Err(Malformed));
         assert_eq!(Duration::parse("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(Duration::parse("2h"), Ok(Duration::from_secs(7200)));
-        for bad in ["", "s", "30", "1.5s", "-1s", "99999999999999999999s", "999999999999999999d", "1 s"] {
+        for bad in
+            ["", "s", "30", "1.5s", "-1s", "99999999999999999999s", "999999999999999999d", "1 s"]
+        {
             assert_eq!(Duration::parse(bad), Err(Malformed), "{bad}");
         }
         assert_eq!(Vec::<u8>::parse("1, 2,3"), Ok(vec![1, 2, 3]));

@@ -19,7 +19,8 @@ use crate::source::Source;
 pub(crate) async fn attach<T: BackingServices>(source: Arc<dyn Source>) -> Result<T, AttachError> {
     let limit = Limit::new(T::MANIFEST.deadline());
     let read = load::load(T::MANIFEST, source, None, limit.whole).await;
-    let loaded = read.map_err(|unread| unread.into_error(T::MANIFEST))?.loaded.judged(T::MANIFEST)?;
+    let loaded =
+        read.map_err(|unread| unread.into_error(T::MANIFEST))?.loaded.judged(T::MANIFEST)?;
     let slots = attach_loaded(TypeId::of::<T>(), T::MANIFEST, loaded, limit).await?;
     Ok(T::take(&mut Values(slots.into_iter())))
 }
@@ -63,7 +64,8 @@ pub(crate) async fn attach_loaded(
     waiver::report(&waivers);
     tracing::info!(services = manifest.struct_name(), fields, "attached");
 
-    let whole = Arc::new(Whole::new(of, manifest, tokio::runtime::Handle::current(), Fixed::new(fixed)));
+    let whole =
+        Arc::new(Whole::new(of, manifest, tokio::runtime::Handle::current(), Fixed::new(fixed)));
     let mut attempts = attempts.into_iter();
     let slot = |part| match part {
         Part::Value(slot) => Some(slot),

@@ -48,7 +48,9 @@ pub trait BackingServices: Attached {
     ///
     /// # Errors
     /// [`AttachError`], with everything that is wrong at every field, in declaration order.
-    fn attach_from(source: &(impl Source + Clone + 'static)) -> impl Future<Output = Result<Self, AttachError>> + Send {
+    fn attach_from(
+        source: &(impl Source + Clone + 'static),
+    ) -> impl Future<Output = Result<Self, AttachError>> + Send {
         crate::live::attach::attach(Arc::new(source.clone()))
     }
 
@@ -75,10 +77,18 @@ pub trait BackingServices: Attached {
     ///
     /// # Errors
     /// [`AttachError`], with everything that is wrong at every field, in declaration order. Then every client stays what it was.
-    fn reattach(&self, source: &(impl Source + Clone + 'static)) -> impl Future<Output = Result<(), AttachError>> + Send {
+    fn reattach(
+        &self,
+        source: &(impl Source + Clone + 'static),
+    ) -> impl Future<Output = Result<(), AttachError>> + Send {
         let resources: Vec<_> = self.resources().into_iter().map(AnyResource::handle).collect();
         let source = Arc::new(source.clone());
-        async move { reattach((TypeId::of::<Self>(), Self::MANIFEST), &resources, source, Which::All, None).await.done().map(drop) }
+        async move {
+            reattach((TypeId::of::<Self>(), Self::MANIFEST), &resources, source, Which::All, None)
+                .await
+                .done()
+                .map(drop)
+        }
     }
 
     /// As [`BackingServices::reattach`], but of those resources only whose values are no longer the ones that they were attached with. Gives their fields.
@@ -91,7 +101,17 @@ pub trait BackingServices: Attached {
     ) -> impl Future<Output = Result<Vec<String>, AttachError>> + Send {
         let resources: Vec<_> = self.resources().into_iter().map(AnyResource::handle).collect();
         let source = Arc::new(source.clone());
-        async move { reattach((TypeId::of::<Self>(), Self::MANIFEST), &resources, source, Which::Changed, None).await.done() }
+        async move {
+            reattach(
+                (TypeId::of::<Self>(), Self::MANIFEST),
+                &resources,
+                source,
+                Which::Changed,
+                None,
+            )
+            .await
+            .done()
+        }
     }
 
     /// Follows a source: whatever tells of a change of it, or of a file that a value came from, is a reason to look, and what has changed is reattached, as

@@ -79,7 +79,10 @@ impl Values {
     /// # Panics
     /// When there is none left, or it is of another type. Manifest and struct are written by the same derive, from the same
     /// fields in the same order: a hand-written implementation that disagrees with itself is stopped here.
-    #[allow(clippy::expect_used, reason = "see above: an internal invariant, and no input reaches it")]
+    #[allow(
+        clippy::expect_used,
+        reason = "see above: an internal invariant, and no input reaches it"
+    )]
     #[allow(clippy::should_implement_trait, reason = "each value has a type of its own")]
     pub fn next<T: 'static>(&mut self) -> T {
         let slot = self.0.next().expect("a value for each field of the manifest");
@@ -103,7 +106,8 @@ impl Arrived {
 
 #[diagnostic::do_not_recommend]
 impl<S: Service> Attached for Resource<S> {
-    const CATEGORY: Category = Category::Resource(ResourceEntry { service: <S as Erased>::ENTRY, optional: false });
+    const CATEGORY: Category =
+        Category::Resource(ResourceEntry { service: <S as Erased>::ENTRY, optional: false });
 
     fn take(values: &mut Values) -> Self {
         // The loader refuses a struct that lacks a required resource.
@@ -180,7 +184,8 @@ pub trait Optional: Attached {
 
 #[diagnostic::do_not_recommend]
 impl<S: Service> Optional for Resource<S> {
-    const OPTIONAL: Category = Category::Resource(ResourceEntry { service: <S as Erased>::ENTRY, optional: true });
+    const OPTIONAL: Category =
+        Category::Resource(ResourceEntry { service: <S as Erased>::ENTRY, optional: true });
 
     fn take_optional(values: &mut Values) -> Option<Self> {
         values.next::<Option<Arrived>>().map(Arrived::into_resource)
@@ -281,8 +286,8 @@ mod tests {
         assert_eq!(<[u8; 4]>::parse("00fF10a9"), Ok([0, 0xff, 0x10, 0xa9]));
         assert_eq!(*<[u8; 32]>::parse_boxed(&"5a".repeat(32)).unwrap(), [0x5a; 32]);
         for bad in [
-            "", "00ff10", "00ff10a", "00ff10a90", "00ff10a900", "0x00ff10", "00ff10ag", "+0ff10a9", "00 ff10a", "٠٠ff",
-            "AP8Qqb==",
+            "", "00ff10", "00ff10a", "00ff10a90", "00ff10a900", "0x00ff10", "00ff10ag", "+0ff10a9",
+            "00 ff10a", "٠٠ff", "AP8Qqb==",
         ] {
             assert_eq!(<[u8; 4]>::parse(bad), Err(Malformed), "{bad}");
         }

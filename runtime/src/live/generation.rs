@@ -18,7 +18,9 @@ use crate::live::reattach::Fixed;
 use crate::load::facts::Facts;
 use crate::load::{self, Fingerprint, waiver};
 use crate::net::tasks;
-use crate::net::time::{CLOSE_DEADLINE, CUT_DEADLINE, DETACH_DEADLINE, DRAIN_DEADLINE, panicked_in, unless};
+use crate::net::time::{
+    CLOSE_DEADLINE, CUT_DEADLINE, DETACH_DEADLINE, DRAIN_DEADLINE, panicked_in, unless,
+};
 use crate::report::posture::Posture;
 use crate::report::redact::Guarded;
 use crate::report::refusal::Refusal;
@@ -41,7 +43,12 @@ pub(crate) struct Whole {
 }
 
 impl Whole {
-    pub(crate) fn new(of: TypeId, manifest: &'static Manifest, runtime: tokio::runtime::Handle, fixed: Fixed) -> Self {
+    pub(crate) fn new(
+        of: TypeId,
+        manifest: &'static Manifest,
+        runtime: tokio::runtime::Handle,
+        fixed: Fixed,
+    ) -> Self {
         Self { of, manifest, runtime, fixed: Mutex::new(Some(fixed)), passed: Notify::new() }
     }
 
@@ -127,8 +134,16 @@ impl Seat {
     pub(crate) fn again(&self, target: &Target) -> (Target, Duration) {
         let limit = self.whole.manifest.deadline();
         // A waiver may have ended since.
-        let waived = waiver::in_force(self.declaration.waived_rules(), load::today()).map(|waiver| waiver.rule().name);
-        (Target { deadline: std::time::Instant::now() + limit, waived: waived.collect(), ..target.clone() }, limit)
+        let waived = waiver::in_force(self.declaration.waived_rules(), load::today())
+            .map(|waiver| waiver.rule().name);
+        (
+            Target {
+                deadline: std::time::Instant::now() + limit,
+                waived: waived.collect(),
+                ..target.clone()
+            },
+            limit,
+        )
     }
 }
 
@@ -195,7 +210,10 @@ pub(crate) trait AnyGeneration: Send + Sync {
     fn facts(&self) -> Arc<Facts>;
 
     /// Has the client take on the target's credentials, by [`Service::renew`]: whether it has.
-    fn renew<'a>(&'a self, target: &'a Target) -> Pin<Box<dyn Future<Output = Result<bool, Refusal>> + Send + 'a>>;
+    fn renew<'a>(
+        &'a self,
+        target: &'a Target,
+    ) -> Pin<Box<dyn Future<Output = Result<bool, Refusal>> + Send + 'a>>;
 
     /// The target that was renewed, and what was learnt when it was tried.
     fn renewed(&self, facts: Facts, posture: Arc<Posture>);
@@ -220,7 +238,10 @@ impl<S: Service> AnyGeneration for Generation<S> {
         self.facts.load_full()
     }
 
-    fn renew<'a>(&'a self, target: &'a Target) -> Pin<Box<dyn Future<Output = Result<bool, Refusal>> + Send + 'a>> {
+    fn renew<'a>(
+        &'a self,
+        target: &'a Target,
+    ) -> Pin<Box<dyn Future<Output = Result<bool, Refusal>> + Send + 'a>> {
         // A service's own code: its panic is a refusal, and what renews goes on.
         let renewing = tasks::caught(async { S::renew(&self.client, target).await });
         Box::pin(async move { renewing.await.unwrap_or_else(|| Err(panicked_in("renew").into())) })
@@ -251,7 +272,12 @@ impl<S: Service> User<S> {
 }
 
 impl<S: Service> Shared<S> {
-    pub(crate) fn new(client: S::Client, posture: Posture, facts: Facts, seat: Arc<Seat>) -> Arc<Self> {
+    pub(crate) fn new(
+        client: S::Client,
+        posture: Posture,
+        facts: Facts,
+        seat: Arc<Seat>,
+    ) -> Arc<Self> {
         seat.guard(&facts.target);
         Arc::new(Self {
             current: ArcSwap::new(Generation::new(Arc::new(client), Arc::new(posture), facts)),
@@ -297,11 +323,18 @@ pub(crate) fn publish(each: Vec<(&Handle, Connected, Facts)>) -> Result<(), Vec<
     let Some(held) = common.iter().map(|common| common.hold()).collect::<Option<Vec<_>>>() else {
         return Err(each.into_iter().map(|(_, connected, _)| connected).collect());
     };
-    let ready: Vec<_> = each.into_iter().map(|(resource, connected, facts)| resource.0.next(connected, facts)).collect();
+    let ready: Vec<_> = each
+        .into_iter()
+        .map(|(resource, connected, facts)| resource.0.next(connected, facts))
+        .collect();
     let mut former = Vec::with_capacity(ready.len());
     former.extend(ready.into_iter().zip(&held).map(|(publish, held)| publish(held)));
     // Counted while they are held, so that a detach that comes next waits for them.
-    let former: Vec<_> = common.iter().zip(former).map(|(common, former)| common.leaving(former, Leavers::former)).collect();
+    let former: Vec<_> = common
+        .iter()
+        .zip(former)
+        .map(|(common, former)| common.leaving(former, Leavers::former))
+        .collect();
     drop(held);
     common.iter().zip(former).for_each(|(common, former)| common.succeeded(former));
     Ok(())
@@ -331,9 +364,15 @@ impl Leavers {
 
 impl Common {
     fn new(seat: Arc<Seat>) -> Self {
-        let orders = Orders { interval: Some(crate::net::backoff::INTERVAL), detached: false, hurry: false };
+        let orders =
+            Orders { interval: Some(crate::net::backoff::INTERVAL), detached: false, hurry: false };
         let leaving = watch::Sender::new(Leavers::default());
-        Self { seat, orders: watch::Sender::new(orders), leaving, retaking_fails: AtomicBool::new(false) }
+        Self {
+            seat,
+            orders: watch::Sender::new(orders),
+            leaving,
+            retaking_fails: AtomicBool::new(false),
+        }
     }
 
     /// Keeps the resource from being detached; `None` if it is.
@@ -343,7 +382,11 @@ impl Common {
     }
 
     /// What has just been swapped out: the swap has turned every guard into an owner, so the last owner is the last user.
-    fn leaving(&self, generation: Arc<dyn AnyGeneration>, which: fn(&mut Leavers) -> &mut usize) -> Leaving {
+    fn leaving(
+        &self,
+        generation: Arc<dyn AnyGeneration>,
+        which: fn(&mut Leavers) -> &mut usize,
+    ) -> Leaving {
         self.leaving.send_modify(|leavers| *which(leavers) += 1);
         Leaving {
             closing: generation.closing(),
@@ -374,7 +417,8 @@ impl Common {
     async fn detach(&self, last: impl FnOnce() -> Arc<dyn AnyGeneration>) -> Option<Cut> {
         let deadline = Instant::now() + DETACH_DEADLINE;
         let patience = deadline - CLOSE_DEADLINE;
-        let is_first = self.orders.send_if_modified(|orders| !std::mem::replace(&mut orders.detached, true));
+        let is_first =
+            self.orders.send_if_modified(|orders| !std::mem::replace(&mut orders.detached, true));
         // At the same time as the former ones, which have no more time than this one.
         let last = is_first.then(|| {
             let leaving = self.leaving(last(), Leavers::last);
@@ -389,7 +433,9 @@ impl Common {
         }
         let ended = match last {
             // What panicked has not finished.
-            Some(last) => last.join().await.unwrap_or(Ended { users: 0, former: 0, unfinished: true }),
+            Some(last) => {
+                last.join().await.unwrap_or(Ended { users: 0, former: 0, unfinished: true })
+            }
             None => Ended::default(),
         };
         let ended = Ended { former, ..ended };
@@ -458,12 +504,23 @@ struct Ended {
 impl Ended {
     fn cut(self, field: &str) -> Option<Cut> {
         let Self { users, former, unfinished } = self;
-        (users > 0 || former > 0 || unfinished).then(|| Cut { field: field.to_owned(), users, former, unfinished })
+        (users > 0 || former > 0 || unfinished).then(|| Cut {
+            field: field.to_owned(),
+            users,
+            former,
+            unfinished,
+        })
     }
 
     fn warn(self, field: &str) {
         if let Some(Cut { users, former, unfinished, .. }) = self.cut(field) {
-            tracing::warn!(field, users, former, unfinished, "closed before everybody was done with it");
+            tracing::warn!(
+                field,
+                users,
+                former,
+                unfinished,
+                "closed before everybody was done with it"
+            );
         }
     }
 }
@@ -476,7 +533,10 @@ pub(crate) trait Life: Send + Sync {
     fn generation(&self) -> Arc<dyn AnyGeneration>;
 
     /// Makes what was connected ready to be published.
-    fn make_ready<'a>(&'a self, connected: &'a Connected) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+    fn make_ready<'a>(
+        &'a self,
+        connected: &'a Connected,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
     /// The next generation, ready to be published by [`publish`].
     fn next(&self, connected: Connected, facts: Facts) -> Step<'_>;
@@ -495,15 +555,23 @@ impl<S: Service> Life for Shared<S> {
         self.current()
     }
 
-    fn make_ready<'a>(&'a self, connected: &'a Connected) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    fn make_ready<'a>(
+        &'a self,
+        connected: &'a Connected,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
             let former = self.current();
             // A service's own code: what it does not do, the client does when it is asked for it.
             if let Some(client) = connected.client::<S>()
-                && tasks::caught(async { S::make_ready(client, former.client()).await }).await.is_none()
+                && tasks::caught(async { S::make_ready(client, former.client()).await })
+                    .await
+                    .is_none()
             {
                 let field = self.field();
-                tracing::warn!(field, "`make_ready` of its service panicked, and its next client takes its place as it is");
+                tracing::warn!(
+                    field,
+                    "`make_ready` of its service panicked, and its next client takes its place as it is"
+                );
             }
         })
     }
@@ -516,7 +584,11 @@ impl<S: Service> Life for Shared<S> {
 
     fn retire(&self) -> Arc<dyn AnyGeneration> {
         let current = self.current();
-        let last = Generation::new(Arc::clone(&current.client), current.posture(), (*current.facts()).clone());
+        let last = Generation::new(
+            Arc::clone(&current.client),
+            current.posture(),
+            (*current.facts()).clone(),
+        );
         drop(current);
         self.current.swap(last)
     }
@@ -565,8 +637,12 @@ impl Handle {
     pub(crate) async fn close(self) -> Option<Cut> {
         let seat = Arc::clone(self.0.seat());
         // A task of its own: who does not wait for the end does not keep it from being closed.
-        let detaching = tasks::spawn(&seat.whole.runtime, async move { self.0.common().detach(|| self.0.retire()).await });
-        detaching.join().await.unwrap_or_else(|| Some(Cut { field: seat.field.clone(), users: 0, former: 0, unfinished: true }))
+        let detaching = tasks::spawn(&seat.whole.runtime, async move {
+            self.0.common().detach(|| self.0.retire()).await
+        });
+        detaching.join().await.unwrap_or_else(|| {
+            Some(Cut { field: seat.field.clone(), users: 0, former: 0, unfinished: true })
+        })
     }
 }
 

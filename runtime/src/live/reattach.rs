@@ -78,7 +78,9 @@ pub(crate) async fn reattach(
     let Some(whole) = resources.first().map(|first| Arc::clone(&first.0.seat().whole)) else {
         let read = load::load(manifest, source, None, manifest.deadline()).await;
         return match read {
-            Ok(Read { loaded, files, values }) => Look::new(Some(loaded.judged(manifest).map(|_| Vec::new())), files, values),
+            Ok(Read { loaded, files, values }) => {
+                Look::new(Some(loaded.judged(manifest).map(|_| Vec::new())), files, values)
+            }
             Err(unread) => Look::unread(unread.into_error(manifest)),
         };
     };
@@ -121,10 +123,11 @@ impl Work {
         let limit = Limit::new(manifest.deadline());
         let fields = resources.iter().map(|resource| resource.0.seat().field.clone());
         let wanted = is_part.then(|| fields.collect());
-        let Read { loaded, files, values } = match load::load(manifest, source, wanted, limit.whole).await {
-            Ok(read) => read,
-            Err(unread) => return Look::unread(unread.into_error(manifest)),
-        };
+        let Read { loaded, files, values } =
+            match load::load(manifest, source, wanted, limit.whole).await {
+                Ok(read) => read,
+                Err(unread) => return Look::unread(unread.into_error(manifest)),
+            };
         let result = match loaded.judged(manifest) {
             Ok(_) if known_bad == Some(values) => None,
             Ok(loaded) => {
@@ -162,7 +165,11 @@ fn unfinished(manifest: &'static Manifest, resources: &[Handle]) -> AttachError 
         );
         Problem::Failure(failure.in_place(&resource.0.generation().facts().place))
     };
-    AttachError::new(manifest.struct_name(), resources.len(), resources.iter().map(failure).collect())
+    AttachError::new(
+        manifest.struct_name(),
+        resources.len(),
+        resources.iter().map(failure).collect(),
+    )
 }
 
 /// What came of looking at a source.
@@ -178,7 +185,11 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    fn new(result: Option<Result<Vec<String>, AttachError>>, files: Vec<PathBuf>, values: Fingerprint) -> Self {
+    fn new(
+        result: Option<Result<Vec<String>, AttachError>>,
+        files: Vec<PathBuf>,
+        values: Fingerprint,
+    ) -> Self {
         let result = result.map(|result| result.map_err(AttachError::of_reattaching));
         Self { result, files, values }
     }
@@ -219,7 +230,8 @@ impl Swap {
         let Loaded { items, mut problems, fields, today, .. } = loaded;
         let resources = std::mem::take(&mut self.resources);
         let Plan { mut attempts, swapped, stale } = self.plan(items, &resources, &mut problems);
-        let is_refused = |problems: &[(usize, Problem)]| problems.iter().any(|(_, problem)| problem.is_denied());
+        let is_refused =
+            |problems: &[(usize, Problem)]| problems.iter().any(|(_, problem)| problem.is_denied());
         let mut is_whole = !is_refused(&problems);
         if is_whole {
             let deadline = self.limit.deadline;
@@ -227,14 +239,21 @@ impl Swap {
                 connect(&mut attempts, self.limit, today, &mut problems, None).await;
                 if !is_refused(&problems) {
                     // What is not ready in time is published as it is.
-                    let _ = timeout_at(deadline.min(Instant::now() + READY_DEADLINE), make_ready(&attempts, &swapped)).await;
+                    let _ = timeout_at(
+                        deadline.min(Instant::now() + READY_DEADLINE),
+                        make_ready(&attempts, &swapped),
+                    )
+                    .await;
                 }
             };
-            is_whole = unless(any_detached(&swapped), connecting).await.is_some() && !is_refused(&problems);
+            is_whole = unless(any_detached(&swapped), connecting).await.is_some()
+                && !is_refused(&problems);
         }
         if is_whole && !self.decided.swap(true, Ordering::AcqRel) {
             let each = attempts.iter_mut().zip(&swapped);
-            let each = each.filter_map(|(attempt, resource)| Some((*resource, attempt.connected.take()?, attempt.facts.clone())));
+            let each = each.filter_map(|(attempt, resource)| {
+                Some((*resource, attempt.connected.take()?, attempt.facts.clone()))
+            });
             match publish(each.collect()) {
                 Ok(()) => return Ok(self.report(attempts, problems, stale)),
                 Err(left) => abandon(left).await,
@@ -242,14 +261,22 @@ impl Swap {
         }
         for (attempt, resource) in attempts.iter().zip(&swapped) {
             if resource.0.is_detached() {
-                problems.push((attempt.ordinal, Problem::Failure(detached().in_place(&attempt.facts.place))));
+                problems.push((
+                    attempt.ordinal,
+                    Problem::Failure(detached().in_place(&attempt.facts.place)),
+                ));
             }
         }
         abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
         Err(AttachError::new(self.manifest.struct_name(), fields, in_declaration_order(problems)))
     }
 
-    fn plan<'a>(&mut self, items: Vec<Item>, resources: &'a [Handle], problems: &mut Vec<(usize, Problem)>) -> Plan<'a> {
+    fn plan<'a>(
+        &mut self,
+        items: Vec<Item>,
+        resources: &'a [Handle],
+        problems: &mut Vec<(usize, Problem)>,
+    ) -> Plan<'a> {
         let mut plan = Plan { attempts: Vec::new(), swapped: Vec::new(), stale: Vec::new() };
         for Item { ordinal, place, fingerprint, declaration, content } in items {
             let resource = resources.iter().find(|resource| resource.0.seat().field == place.field);
@@ -257,7 +284,9 @@ impl Swap {
                 (Content::Resource { entry, target: Some(target) }, Some(resource)) => {
                     if resource.0.is_detached() {
                         problems.push((ordinal, Problem::Failure(detached().in_place(&place))));
-                    } else if self.which != Which::Changed || resource.0.fingerprint() != fingerprint {
+                    } else if self.which != Which::Changed
+                        || resource.0.fingerprint() != fingerprint
+                    {
                         resource.0.seat().guard(&target);
                         let facts = Facts { target: Arc::from(target), place, fingerprint };
                         plan.attempts.push(Attempt::new(ordinal, entry, declaration, facts));
@@ -267,10 +296,14 @@ impl Swap {
                     }
                 }
                 (Content::Resource { target: None, .. }, Some(_)) if self.which == Which::One => {
-                    let finding = Finding::new(&MISSING_VALUE, "there is no locator for it any more").help("set it again");
+                    let finding =
+                        Finding::new(&MISSING_VALUE, "there is no locator for it any more")
+                            .help("set it again");
                     problems.push((ordinal, Problem::Finding(finding.in_place(&place))));
                 }
-                (content, resource) => plan.stale.push((place, fingerprint, content, resource.is_some())),
+                (content, resource) => {
+                    plan.stale.push((place, fingerprint, content, resource.is_some()))
+                }
             }
         }
         plan
@@ -287,13 +320,18 @@ impl Swap {
         let problems = problems.into_iter().filter(|(ordinal, _)| is_of_those(*ordinal));
         load::report_warnings(&problems.map(|(_, problem)| problem).collect::<Vec<_>>());
         if let Some(fixed) = self.turn.fixed() {
-            let mut is_news = |place: &Place, fingerprint, is_attached| fixed.is_news(&place.field, fingerprint, is_attached);
+            let mut is_news = |place: &Place, fingerprint, is_attached| {
+                fixed.is_news(&place.field, fingerprint, is_attached)
+            };
+            let news = stale.into_iter().filter(|(place, fingerprint, _, is_attached)| {
+                is_news(place, *fingerprint, *is_attached)
+            });
             let news =
-                stale.into_iter().filter(|(place, fingerprint, _, is_attached)| is_news(place, *fingerprint, *is_attached));
-            let news = news.map(|(place, _, content, is_attached)| told(&place, &content, is_attached));
+                news.map(|(place, _, content, is_attached)| told(&place, &content, is_attached));
             load::report_warnings(&news.collect::<Vec<_>>());
         }
-        let published: Vec<_> = attempts.into_iter().map(|attempt| attempt.facts.place.field).collect();
+        let published: Vec<_> =
+            attempts.into_iter().map(|attempt| attempt.facts.place.field).collect();
         for field in &published {
             tracing::info!(field, "reattached");
         }
@@ -305,7 +343,9 @@ impl Swap {
 async fn make_ready(attempts: &[Attempt], resources: &[&Handle]) {
     let each = attempts.iter().zip(resources);
     let mut waiting: Vec<_> = each
-        .filter_map(|(attempt, resource)| attempt.connected.as_ref().map(|connected| resource.0.make_ready(connected)))
+        .filter_map(|(attempt, resource)| {
+            attempt.connected.as_ref().map(|connected| resource.0.make_ready(connected))
+        })
         .collect();
     poll_fn(|context| {
         waiting.retain_mut(|ready| ready.as_mut().poll(context).is_pending());
@@ -327,7 +367,8 @@ fn told(place: &Place, content: &Content, is_attached: bool) -> Problem {
 async fn any_detached(resources: &[&Handle]) {
     let waiting = |resource: &&Handle| {
         let mut orders = resource.0.orders();
-        Box::pin(async move { drop(orders.wait_for(|orders| orders.detached).await) }) as Pin<Box<dyn Future<Output = ()> + Send>>
+        Box::pin(async move { drop(orders.wait_for(|orders| orders.detached).await) })
+            as Pin<Box<dyn Future<Output = ()> + Send>>
     };
     let mut waiting: Vec<_> = resources.iter().map(waiting).collect();
     poll_fn(|context| {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::watch;
 
 use crate::attach::connect::judge;
+use crate::attach::fetch;
 use crate::live::generation::{AnyGeneration, Life, Orders, Seat};
 use crate::load;
 use crate::load::facts::Facts;
@@ -18,12 +19,12 @@ use crate::report::error::Problem;
 use crate::report::finding::Finding;
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
-use crate::attach::fetch;
 
 /// Begins the task that takes the posture again. It ends with the last handle of the resource, or when that is detached.
 pub(crate) fn begin(shared: &Arc<dyn Life>) {
     let (resource, orders) = (Arc::downgrade(shared), shared.orders());
-    let begin = move || -> Work { Box::pin(take_again_and_again(Weak::clone(&resource), orders.clone())) };
+    let begin =
+        move || -> Work { Box::pin(take_again_and_again(Weak::clone(&resource), orders.clone())) };
     let name = format!("the task that takes the posture of `{}` again", shared.seat().field);
     tasks::keep(&shared.seat().whole.runtime, name, begin, || {});
 }
@@ -76,11 +77,18 @@ struct Retaking {
 impl Retaking {
     fn of(shared: &dyn Life) -> Self {
         let generation = shared.generation();
-        Self { seat: Arc::clone(shared.seat()), facts: (*generation.facts()).clone(), generation: Arc::downgrade(&generation) }
+        Self {
+            seat: Arc::clone(shared.seat()),
+            facts: (*generation.facts()).clone(),
+            generation: Arc::downgrade(&generation),
+        }
     }
 
     /// Detaching waits for nobody who only looks, and neither does the last handle.
-    async fn unless_detached(&self, orders: &mut watch::Receiver<Orders>) -> Option<Result<Posture, Refusal>> {
+    async fn unless_detached(
+        &self,
+        orders: &mut watch::Receiver<Orders>,
+    ) -> Option<Result<Posture, Refusal>> {
         let end = async { drop(orders.wait_for(|orders| orders.detached).await) };
         unless(end, self.take()).await
     }
@@ -103,11 +111,18 @@ impl Retaking {
     }
 
     /// Puts the posture in its place, and says what is new in it: once.
-    fn settle(&self, shared: &dyn Life, taken: Result<Posture, Refusal>) -> Result<Arc<Posture>, Refusal> {
+    fn settle(
+        &self,
+        shared: &dyn Life,
+        taken: Result<Posture, Refusal>,
+    ) -> Result<Arc<Posture>, Refusal> {
         let field = self.seat.field.as_str();
         // What another generation has replaced is no longer looked at.
-        let generation = self.generation.upgrade().filter(|generation| shared.is_current(generation));
-        let Some(generation) = generation else { return taken.map(|_| shared.generation().posture()) };
+        let generation =
+            self.generation.upgrade().filter(|generation| shared.is_current(generation));
+        let Some(generation) = generation else {
+            return taken.map(|_| shared.generation().posture());
+        };
         let known = generation.posture();
         match taken {
             Ok(posture) => {
@@ -154,5 +169,7 @@ fn report_news(known: &[Finding], findings: &[Finding]) {
 }
 
 fn is_same(one: &Finding, other: &Finding) -> bool {
-    one.rule() == other.rule() && one.message() == other.message() && one.waived_because() == other.waived_because()
+    one.rule() == other.rule()
+        && one.message() == other.message()
+        && one.waived_because() == other.waived_because()
 }

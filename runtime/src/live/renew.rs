@@ -34,7 +34,8 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Begins the task that renews credentials. It ends with the last handle of the resource, or when that is detached.
 pub(crate) fn begin(shared: &Arc<dyn Life>) {
     let (resource, orders) = (Arc::downgrade(shared), shared.orders());
-    let begin = move || -> Work { Box::pin(renew_each_generation(Weak::clone(&resource), orders.clone())) };
+    let begin =
+        move || -> Work { Box::pin(renew_each_generation(Weak::clone(&resource), orders.clone())) };
     let name = format!("the task that renews the credentials of `{}`", shared.seat().field);
     tasks::keep(&shared.seat().whole.runtime, name, begin, || {});
 }
@@ -44,7 +45,9 @@ async fn renew_each_generation(shared: Weak<dyn Life>, mut orders: watch::Receiv
         if orders.borrow_and_update().detached {
             return;
         }
-        let Some(mut renewing) = shared.upgrade().map(|shared| Renewing::of(&*shared)) else { return };
+        let Some(mut renewing) = shared.upgrade().map(|shared| Renewing::of(&*shared)) else {
+            return;
+        };
         // Another generation is told as an order, and so is the end; an error is what comes when the last handle is gone.
         let other_orders = async { drop(orders.changed().await) };
         unless(other_orders, renewing.again_and_again(&shared)).await;
@@ -72,13 +75,22 @@ impl Renewing {
     fn of(shared: &dyn Life) -> Self {
         let generation = shared.generation();
         let facts = (*generation.facts()).clone();
-        Self { seat: Arc::clone(shared.seat()), generation: Arc::downgrade(&generation), facts, not_admitted: None }
+        Self {
+            seat: Arc::clone(shared.seat()),
+            generation: Arc::downgrade(&generation),
+            facts,
+            not_admitted: None,
+        }
     }
 
     async fn again_and_again(&mut self, shared: &Weak<dyn Life>) {
         while let Some(due) = self.due() {
             // However long renewing takes, the end of the lease is reported when it comes.
-            let end = end_of_lease(Weak::clone(shared), Weak::clone(&self.generation), Arc::clone(&self.facts.target));
+            let end = end_of_lease(
+                Weak::clone(shared),
+                Weak::clone(&self.generation),
+                Arc::clone(&self.facts.target),
+            );
             unless(end, self.when_due(shared, due)).await;
         }
         // They do not expire. Another generation's may.
@@ -93,7 +105,10 @@ impl Renewing {
         while let Err(refusal) = self.renew(shared).await {
             let field = self.seat.field.as_str();
             if !std::mem::replace(&mut is_told, true) {
-                tracing::warn!(field, "its credentials are not renewed, and stay what they were: {refusal}");
+                tracing::warn!(
+                    field,
+                    "its credentials are not renewed, and stay what they were: {refusal}"
+                );
             }
             tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
         }
@@ -134,7 +149,8 @@ impl Renewing {
         };
         let findings = std::mem::take(&mut connected.findings);
         judge(&mut connected.posture, findings, declaration, today, &self.facts.place);
-        if let Some(finding) = connected.posture.findings.iter().find(|finding| finding.is_denied()) {
+        if let Some(finding) = connected.posture.findings.iter().find(|finding| finding.is_denied())
+        {
             let finding = finding.clone();
             abandon([connected]).await;
             return Err(finding.into());
@@ -144,8 +160,9 @@ impl Renewing {
         let whole = Arc::clone(&self.seat.whole);
         let turn = whole.turn().await;
         let facts = Facts { target, ..self.facts.clone() };
-        let is_current =
-            |generation: &Arc<dyn AnyGeneration>| shared.upgrade().is_some_and(|shared| shared.is_current(generation));
+        let is_current = |generation: &Arc<dyn AnyGeneration>| {
+            shared.upgrade().is_some_and(|shared| shared.is_current(generation))
+        };
         let Some(generation) = self.generation.upgrade().filter(is_current) else {
             drop(turn);
             abandon([connected]).await;
@@ -169,7 +186,9 @@ impl Renewing {
                 Some(shared) => {
                     // What is not ready in time takes its place as it is.
                     let _ = within(READY_DEADLINE, shared.make_ready(&connected)).await;
-                    publish(vec![(&Handle(shared), connected, self.facts.clone())]).err().and_then(|mut left| left.pop())
+                    publish(vec![(&Handle(shared), connected, self.facts.clone())])
+                        .err()
+                        .and_then(|mut left| left.pop())
                 }
                 None => Some(connected),
             }
@@ -203,7 +222,9 @@ impl Renewing {
                 return Tried::Refused(None, refusal);
             }
             let connected = match fetch::hold_against_rules(service, &fetched) {
-                Ok(findings) => (service.connect)(Arc::clone(&fetched)).await.map(|connected| connected.with_findings(findings)),
+                Ok(findings) => (service.connect)(Arc::clone(&fetched))
+                    .await
+                    .map(|connected| connected.with_findings(findings)),
                 Err(refusal) => Err(refusal),
             };
             match connected {
@@ -219,7 +240,11 @@ impl Renewing {
 /// It does not end itself.
 ///
 /// What is open may go on; nothing new can log in.
-async fn end_of_lease(shared: Weak<dyn Life>, generation: Weak<dyn AnyGeneration>, target: Arc<Target>) {
+async fn end_of_lease(
+    shared: Weak<dyn Life>,
+    generation: Weak<dyn AnyGeneration>,
+    target: Arc<Target>,
+) {
     if let Some(lease) = target.fetched.as_ref().and_then(|fetched| fetched.lease) {
         until(lease.not_after).await;
     }
@@ -243,8 +268,10 @@ async fn end_of_lease(shared: Weak<dyn Life>, generation: Weak<dyn AnyGeneration
 async fn until(due: SystemTime) {
     let latest = Instant::now() + due.duration_since(SystemTime::now()).unwrap_or_default();
     loop {
-        let left =
-            due.duration_since(SystemTime::now()).unwrap_or_default().min(latest.saturating_duration_since(Instant::now()));
+        let left = due
+            .duration_since(SystemTime::now())
+            .unwrap_or_default()
+            .min(latest.saturating_duration_since(Instant::now()));
         if left.is_zero() {
             return;
         }

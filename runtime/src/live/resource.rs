@@ -67,13 +67,22 @@ impl<S: Service> Resource<S> {
     ///
     /// # Errors
     /// [`AttachError`], with everything that is wrong. Then the client stays what it was.
-    pub async fn reattach(&self, source: &(impl Source + Clone + 'static)) -> Result<(), AttachError> {
+    pub async fn reattach(
+        &self,
+        source: &(impl Source + Clone + 'static),
+    ) -> Result<(), AttachError> {
         let handle = self.handle();
         let whole = Arc::clone(&handle.0.seat().whole);
-        crate::live::reattach::reattach((whole.of, whole.manifest), &[handle], Arc::new(source.clone()), Which::One, None)
-            .await
-            .done()
-            .map(drop)
+        crate::live::reattach::reattach(
+            (whole.of, whole.manifest),
+            &[handle],
+            Arc::new(source.clone()),
+            Which::One,
+            None,
+        )
+        .await
+        .done()
+        .map(drop)
     }
 
     /// Takes the posture again, now: connects anew to the same target by the same rules, as attaching does, and closes that second client. What is new in

@@ -32,10 +32,17 @@ impl<'a> Claims<'a> {
     /// Notes that a field reads a variable, and its companions if it is a resource's. Where one of them is taken, which one, and by which field.
     ///
     /// `hash` is the variable's [`hash_of_base`].
-    pub(super) fn claim(&mut self, variable: &str, hash: u64, is_resource: bool, path: &str) -> Option<(String, String)> {
+    pub(super) fn claim(
+        &mut self,
+        variable: &str,
+        hash: u64,
+        is_resource: bool,
+        path: &str,
+    ) -> Option<(String, String)> {
         let mut taken = None;
         for (i, (base, endings)) in parts(variable, is_resource).enumerate() {
-            let hash = if i == 0 { hash } else { hash_of_base(&[base, RESOURCE_ENDINGS[0]].concat()) };
+            let hash =
+                if i == 0 { hash } else { hash_of_base(&[base, RESOURCE_ENDINGS[0]].concat()) };
             let earlier = self.taken.entry(hash).or_default();
             if *earlier & endings != 0 && taken.is_none() {
                 taken = earlier_claim(self.manifest, self.wanted, path, base, endings);
@@ -58,13 +65,17 @@ fn earlier_claim(
     let mut is_earlier = true;
     manifest.walk(&mut |leaf: Leaf| {
         is_earlier &= leaf.path != path;
-        if !is_earlier || found.is_some() || wanted.is_some_and(|wanted| wanted.iter().all(|wanted| *wanted != leaf.path)) {
+        if !is_earlier
+            || found.is_some()
+            || wanted.is_some_and(|wanted| wanted.iter().all(|wanted| *wanted != leaf.path))
+        {
             return;
         }
         let is_resource = matches!(leaf.field.category(), Category::Resource(_));
         for (claimed, of) in parts(&leaf.variable, is_resource) {
             if claimed == base && of & endings != 0 {
-                let ending = RESOURCE_ENDINGS.get((of & endings).trailing_zeros() as usize).unwrap_or(&"");
+                let ending =
+                    RESOURCE_ENDINGS.get((of & endings).trailing_zeros() as usize).unwrap_or(&"");
                 found = Some((format!("{base}{ending}"), leaf.path.to_string()));
             }
         }
@@ -87,7 +98,9 @@ fn parts(variable: &str, is_resource: bool) -> impl Iterator<Item = (&str, Endin
 }
 
 fn split_off(name: &str) -> (&str, Endings) {
-    let ending = split(name).and_then(|(base, ending)| Some((base, RESOURCE_ENDINGS.iter().position(|one| *one == ending)?)));
+    let ending = split(name).and_then(|(base, ending)| {
+        Some((base, RESOURCE_ENDINGS.iter().position(|one| *one == ending)?))
+    });
     ending.map_or((name, NO_ENDING), |(base, at)| (base, 1 << at))
 }
 
@@ -113,7 +126,8 @@ mod tests {
         const fn number(name: &'static str, key: &'static str) -> Field {
             Field::new(Declaration::new(name, key), <u16 as Setting>::CATEGORY)
         }
-        static INNER: Manifest = Manifest::new("Inner", const { &[number("user", "USER"), number("port", "PORT")] });
+        static INNER: Manifest =
+            Manifest::new("Inner", const { &[number("user", "USER"), number("port", "PORT")] });
         static OUTER: Manifest = Manifest::new(
             "Outer",
             const {
@@ -126,9 +140,14 @@ mod tests {
         );
         let mut claims = Claims::new(&OUTER, None);
         let mut said = Vec::new();
-        OUTER.walk(&mut |leaf| said.push(claims.claim(&leaf.variable, hash_of_base(&leaf.variable), false, &leaf.path)));
+        OUTER.walk(&mut |leaf| {
+            said.push(claims.claim(&leaf.variable, hash_of_base(&leaf.variable), false, &leaf.path))
+        });
         let taken = |variable: &str, by: &str| Some((variable.to_owned(), by.to_owned()));
-        assert_eq!(said, [None, taken("MAIL_USER", "mail_user"), None, taken("MAIL_PORT", "mail.port")]);
+        assert_eq!(
+            said,
+            [None, taken("MAIL_USER", "mail_user"), None, taken("MAIL_PORT", "mail.port")]
+        );
         // Who is not looked at claims nothing.
         let wanted = ["mail.user".to_owned()];
         let mut claims = Claims::new(&OUTER, Some(&wanted));

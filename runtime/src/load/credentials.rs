@@ -1,6 +1,8 @@
 //! Credentials that are no secret: shipped with the product, guessable, or never filled in.
 
-use backing_services_rules::rule::{DEFAULT_CREDENTIALS, MALFORMED_VALUE, PLACEHOLDER_VALUE, WEAK_PASSWORD};
+use backing_services_rules::rule::{
+    DEFAULT_CREDENTIALS, MALFORMED_VALUE, PLACEHOLDER_VALUE, WEAK_PASSWORD,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Value;
@@ -36,28 +38,35 @@ const SHIPPED: &[(&str, &str)] = &[
 
 /// Passwords of twelve characters and more that lists of passwords begin with, and shorter ones that are worth naming.
 const WELL_KNOWN: &[&str] = &[
-    "123456789012", "1234567890123", "passwordpassword", "password12345", "password123456", "password1234", "qwertyuiop123",
-    "qwertyuiopasdf", "administrator", "mysecretpassword", "my-secret-password", "supersecretpassword", "supersecret123",
-    "correcthorsebatterystaple", "correct horse battery staple", "letmeinletmein", "iloveyou1234", "trustno1trustno1",
+    "123456789012", "1234567890123", "passwordpassword", "password12345", "password123456",
+    "password1234", "qwertyuiop123", "qwertyuiopasdf", "administrator", "mysecretpassword",
+    "my-secret-password", "supersecretpassword", "supersecret123", "correcthorsebatterystaple",
+    "correct horse battery staple", "letmeinletmein", "iloveyou1234", "trustno1trustno1",
     "secretsecret", "verysecretpassword", "postgrespassword", "redispassword", "rabbitmqpassword",
 ];
 
 /// What is left in a value that was never filled in.
 const PLACEHOLDERS: &[&str] = &[
-    "changeme", "change_me", "change-me", "changeit", "replaceme", "replace_me", "replace-me", "fixme", "todo", "tbd",
-    "placeholder", "your_password", "your-password", "yourpassword", "your_password_here", "your-password-here",
-    "your_secret_here", "your_api_key_here", "your-api-key", "insert_password_here", "undefined", "null", "none", "nil", "xxx",
-    "xxxx", "xxxxxxxx", "********", "<redacted>", "[redacted]", "redacted",
+    "changeme", "change_me", "change-me", "changeit", "replaceme", "replace_me", "replace-me",
+    "fixme", "todo", "tbd", "placeholder", "your_password", "your-password", "yourpassword",
+    "your_password_here", "your-password-here", "your_secret_here", "your_api_key_here",
+    "your-api-key", "insert_password_here", "undefined", "null", "none", "nil", "xxx", "xxxx",
+    "xxxxxxxx", "********", "<redacted>", "[redacted]", "redacted",
 ];
 
 /// The schemes of secret stores: a reference that nobody followed.
 const REFERENCES: &[&str] = &[
-    "vault:", "op://", "aws-sm://", "awssm://", "awsps://", "gcp-sm://", "gcpsm://", "azure-kv://", "azurekv://", "ref+",
-    "sops:", "doppler://", "secret://", "arn:aws:secretsmanager:",
+    "vault:", "op://", "aws-sm://", "awssm://", "awsps://", "gcp-sm://", "gcpsm://", "azure-kv://",
+    "azurekv://", "ref+", "sops:", "doppler://", "secret://", "arn:aws:secretsmanager:",
 ];
 
 /// Holds a resource's password against the rules.
-pub(crate) fn check_password(user: Option<&str>, password: &SecretString, variable: &str, findings: &mut Vec<Finding>) {
+pub(crate) fn check_password(
+    user: Option<&str>,
+    password: &SecretString,
+    variable: &str,
+    findings: &mut Vec<Finding>,
+) {
     let text = password.expose_secret();
     if text.chars().any(char::is_control) {
         let message = "its password holds a control character, such as a line break, a tab or NUL";
@@ -69,13 +78,22 @@ pub(crate) fn check_password(user: Option<&str>, password: &SecretString, variab
         return;
     }
     if let Some(what) = placeholder(text) {
-        findings.push(Finding::new(&PLACEHOLDER_VALUE, format!("its password is {what}")).about(variable));
+        findings.push(
+            Finding::new(&PLACEHOLDER_VALUE, format!("its password is {what}")).about(variable),
+        );
         return;
     }
     let user = user.unwrap_or("default");
-    if SHIPPED.iter().any(|(shipped, password)| shipped.eq_ignore_ascii_case(user) && *password == text) {
+    if SHIPPED
+        .iter()
+        .any(|(shipped, password)| shipped.eq_ignore_ascii_case(user) && *password == text)
+    {
         findings.push(
-            Finding::new(&DEFAULT_CREDENTIALS, "its user and password are the ones that the product ships with").about(variable),
+            Finding::new(
+                &DEFAULT_CREDENTIALS,
+                "its user and password are the ones that the product ships with",
+            )
+            .about(variable),
         );
         return;
     }
@@ -83,7 +101,8 @@ pub(crate) fn check_password(user: Option<&str>, password: &SecretString, variab
         "its password is the user's name"
     } else if text.chars().count() < SHORTEST_PASSWORD {
         "its password has fewer than 12 characters"
-    } else if WELL_KNOWN.iter().any(|known| known.eq_ignore_ascii_case(text)) || is_monotonous(text) {
+    } else if WELL_KNOWN.iter().any(|known| known.eq_ignore_ascii_case(text)) || is_monotonous(text)
+    {
         "its password is a well-known one"
     } else {
         return;
@@ -94,7 +113,10 @@ pub(crate) fn check_password(user: Option<&str>, password: &SecretString, variab
 /// Holds a secret that is no resource's against the rules. How long it has to be is its own service's affair.
 pub(crate) fn check_secret(value: &Value<'_>, findings: &mut Vec<Finding>) {
     if let Some(what) = placeholder(value.text.expose_secret()) {
-        findings.push(Finding::new(&PLACEHOLDER_VALUE, format!("`{}` is {what}", value.variable)).about(&*value.variable));
+        findings.push(
+            Finding::new(&PLACEHOLDER_VALUE, format!("`{}` is {what}", value.variable))
+                .about(&*value.variable),
+        );
     }
 }
 
@@ -104,10 +126,14 @@ pub(crate) fn placeholder(text: &str) -> Option<&'static str> {
     let first = text.bytes().next().map(|first| first.to_ascii_lowercase());
     let begins = |beginning: &&str| {
         beginning.bytes().next() == first
-            && text.as_bytes().get(..beginning.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(beginning.as_bytes()))
+            && text
+                .as_bytes()
+                .get(..beginning.len())
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(beginning.as_bytes()))
     };
-    let wrapped =
-        |open: &str, close: &str| text.len() > open.len() + close.len() && text.starts_with(open) && text.ends_with(close);
+    let wrapped = |open: &str, close: &str| {
+        text.len() > open.len() + close.len() && text.starts_with(open) && text.ends_with(close)
+    };
     if REFERENCES.iter().any(begins) {
         Some("a reference to a secret store, which nobody followed")
     } else if wrapped("${", "}")
@@ -164,16 +190,27 @@ mod tests {
         assert_eq!(rule_of(Some("shop"), "passwordpassword"), Some("weak_password"));
         assert_eq!(rule_of(Some("shop"), "abababababababab"), Some("weak_password"));
         for placeholder in [
-            "changeme", "__GENERATE__", "vault://secret/db", "${DB_PASSWORD}", "{{ password }}", "<password>", "TODO",
-            "op://vault/item",
+            "changeme", "__GENERATE__", "vault://secret/db", "${DB_PASSWORD}", "{{ password }}",
+            "<password>", "TODO", "op://vault/item",
         ] {
-            assert_eq!(rule_of(Some("shop"), placeholder), Some("placeholder_value"), "{placeholder}");
+            assert_eq!(
+                rule_of(Some("shop"), placeholder),
+                Some("placeholder_value"),
+                "{placeholder}"
+            );
         }
         assert_eq!(rule_of(Some("shop"), "kX3-vR9_wQ1z"), None);
         for control in ["\0", "\n", "\r\n", "\t", "\u{1b}[2J", "\u{7f}", "\u{85}"] {
-            for password in [format!("kX3-vR9{control}_wQ1z"), format!("kX3-vR9_wQ1z{control}"), format!("{control}kX3-vR9_wQ1z")]
-            {
-                assert_eq!(rule_of(Some("shop"), &password), Some("malformed_value"), "{password:?}");
+            for password in [
+                format!("kX3-vR9{control}_wQ1z"),
+                format!("kX3-vR9_wQ1z{control}"),
+                format!("{control}kX3-vR9_wQ1z"),
+            ] {
+                assert_eq!(
+                    rule_of(Some("shop"), &password),
+                    Some("malformed_value"),
+                    "{password:?}"
+                );
                 assert_eq!(rule_of(None, &password), Some("malformed_value"), "{password:?}");
             }
         }

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_VALUE};
 use backing_services_rules::{Date, variable};
 
-use crate::declare::manifest::{Category, Declaration, Leaf, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot};
+use crate::declare::manifest::{
+    Category, Declaration, Leaf, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot,
+};
 use crate::net::thread::{Apart, apart};
 use crate::report::error::{AttachError, Problem, in_declaration_order};
 use crate::report::finding::{Failure, FailureKind, Finding, Place};
@@ -38,7 +40,9 @@ pub(crate) use resource::{is_user_name, login};
 /// Loads and checks; the values are dropped again.
 pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<(), AttachError> {
     let loaded =
-        read(manifest, source, None, manifest.deadline(), Keep::Nothing, &Progress::default()).loaded.judged(manifest)?;
+        read(manifest, source, None, manifest.deadline(), Keep::Nothing, &Progress::default())
+            .loaded
+            .judged(manifest)?;
     report_warnings(&in_declaration_order(loaded.problems));
     Ok(())
 }
@@ -93,18 +97,27 @@ pub(crate) async fn load(
 ) -> Result<Read, Unread> {
     let progress = Arc::new(Progress::default());
     let (of_thread, of_fields) = (Arc::clone(&progress), wanted.clone());
-    let work = move || read(manifest, &*source, of_fields.as_deref(), deadline, Keep::Everything, &of_thread);
+    let work = move || {
+        read(manifest, &*source, of_fields.as_deref(), deadline, Keep::Everything, &of_thread)
+    };
     let why = match apart(deadline, work).await {
         Ok(read) => return Ok(read),
         Err(why) => why,
     };
     let (ordinal, place, fields) = progress.place(manifest, wanted.as_deref());
-    Err(Unread { ordinal, problem: Problem::Failure(unread(why, deadline).in_place(&place)), fields })
+    Err(Unread {
+        ordinal,
+        problem: Problem::Failure(unread(why, deadline).in_place(&place)),
+        fields,
+    })
 }
 
 /// Why nothing was loaded, at the field that it ended at.
 pub(crate) struct Unread {
-    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "a preflight reports each field by itself"))]
+    #[cfg_attr(
+        not(feature = "cli"),
+        allow(dead_code, reason = "a preflight reports each field by itself")
+    )]
     ordinal: usize,
     problem: Problem,
     fields: usize,
@@ -119,7 +132,13 @@ impl Unread {
     #[cfg(feature = "cli")]
     pub(crate) fn into_loaded(self) -> Loaded {
         let Self { ordinal, problem, fields } = self;
-        Loaded { items: Vec::new(), problems: vec![(ordinal, problem)], waivers: Vec::new(), fields, today: today() }
+        Loaded {
+            items: Vec::new(),
+            problems: vec![(ordinal, problem)],
+            waivers: Vec::new(),
+            fields,
+            today: today(),
+        }
     }
 }
 
@@ -133,7 +152,11 @@ pub(crate) fn unread(why: Apart, deadline: Duration) -> Failure {
         }
         Apart::Broken => {
             let help = "look at what the source's code does; if it is one of this crate's, report this as a bug";
-            Failure::new(FailureKind::Protocol, "the source panicked while its values were read", help)
+            Failure::new(
+                FailureKind::Protocol,
+                "the source panicked while its values were read",
+                help,
+            )
         }
     }
 }
@@ -144,14 +167,22 @@ struct Progress(AtomicUsize);
 
 impl Progress {
     /// The field that is being loaded, in declaration order and by its name; and how many are to be.
-    fn place(&self, manifest: &'static Manifest, wanted: Option<&[String]>) -> (usize, Place, usize) {
+    fn place(
+        &self,
+        manifest: &'static Manifest,
+        wanted: Option<&[String]>,
+    ) -> (usize, Place, usize) {
         let begun = self.0.load(Ordering::Acquire).max(1);
         let (mut place, mut fields) = (Place::default(), 0);
         manifest.walk(&mut |leaf| {
             if wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)) {
                 fields += 1;
                 if fields == begun {
-                    place = Place { field: leaf.path.into_owned(), variable: Some(leaf.variable), origin: None };
+                    place = Place {
+                        field: leaf.path.into_owned(),
+                        variable: Some(leaf.variable),
+                        origin: None,
+                    };
                 }
             }
         });
@@ -211,7 +242,11 @@ fn read(
 }
 
 /// A failure at each field whose reading panicked, by its place in declaration order.
-fn failures(manifest: &'static Manifest, wanted: Option<&[String]>, panicked: &[usize]) -> Vec<(usize, Problem)> {
+fn failures(
+    manifest: &'static Manifest,
+    wanted: Option<&[String]>,
+    panicked: &[usize],
+) -> Vec<(usize, Problem)> {
     let (mut ordinal, mut failures) = (0, Vec::new());
     if panicked.is_empty() {
         return failures;
@@ -238,7 +273,11 @@ impl Loaded {
         if !self.is_denied() {
             return Ok(self);
         }
-        Err(AttachError::new(manifest.struct_name(), self.fields, in_declaration_order(self.problems)))
+        Err(AttachError::new(
+            manifest.struct_name(),
+            self.fields,
+            in_declaration_order(self.problems),
+        ))
     }
 }
 
@@ -246,8 +285,12 @@ impl Loaded {
 pub(crate) fn report_warnings(problems: &[Problem]) {
     for problem in problems {
         let Problem::Finding(finding) = problem else { continue };
-        let (field, variable, rule, message) =
-            (finding.field(), finding.variable().unwrap_or_default(), finding.rule().name, finding.message());
+        let (field, variable, rule, message) = (
+            finding.field(),
+            finding.variable().unwrap_or_default(),
+            finding.rule().name,
+            finding.message(),
+        );
         match finding.waived_because() {
             Some(reason) => tracing::warn!(field, variable, rule, reason, "waived: {message}"),
             None => tracing::warn!(field, variable, rule, "{message}"),
@@ -256,7 +299,8 @@ pub(crate) fn report_warnings(problems: &[Problem]) {
 }
 
 pub(crate) fn today() -> Date {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Date::from_unix_days(i64::try_from(since.as_secs() / 86_400).unwrap_or(i64::MAX))
 }
 
@@ -287,11 +331,18 @@ impl Loader<'_> {
         let is_resource = matches!(field.category(), Category::Resource(_));
         // What all of the field's variables begin with.
         let base = if is_resource { variable::base(&variable) } else { &variable };
-        let group = if is_resource { Group::of_resource(&variable, base) } else { Group::of_value(&variable) };
+        let group = if is_resource {
+            Group::of_resource(&variable, base)
+        } else {
+            Group::of_value(&variable)
+        };
         let hash = hash_of_base(&variable);
         if let Some((taken, by)) = self.claims.claim(&variable, hash, is_resource, &path) {
-            let finding = Finding::new(&DUPLICATE_VARIABLE, format!("`{by}` reads this variable too"));
-            findings.push(finding.about(taken).help("give one of the two another name with `env = \"…\"`"));
+            let finding =
+                Finding::new(&DUPLICATE_VARIABLE, format!("`{by}` reads this variable too"));
+            findings.push(
+                finding.about(taken).help("give one of the two another name with `env = \"…\"`"),
+            );
         }
         let mut reader = Reader::new(self.source).out_of(self.snapshot, hash);
         if self.keep == Keep::Everything {
@@ -300,25 +351,44 @@ impl Loader<'_> {
         reader.keep_to_part(group, &mut findings);
         let content = match field.category() {
             Category::Resource(entry) => {
-                let target =
-                    resource::load(&mut reader, entry, declaration, &variable, base, self.deadline, self.today, &mut findings);
+                let target = resource::load(
+                    &mut reader, entry, declaration, &variable, base, self.deadline, self.today,
+                    &mut findings,
+                );
                 target.map(|target| Content::Resource { entry, target: target.map(Box::new) })
             }
-            Category::Secret(entry) => secret(&mut reader, entry, &variable, &mut findings).map(Content::Value),
-            Category::Setting(entry) => setting(&mut reader, entry, declaration, &variable, &mut findings).map(Content::Value),
+            Category::Secret(entry) => {
+                secret(&mut reader, entry, &variable, &mut findings).map(Content::Value)
+            }
+            Category::Setting(entry) => {
+                setting(&mut reader, entry, declaration, &variable, &mut findings)
+                    .map(Content::Value)
+            }
             Category::Nested(_) => None,
         };
         waiver::apply(&mut findings, declaration.waived_rules(), self.today);
         waiver::expiring(&mut findings, declaration.waived_rules(), self.today);
-        self.waivers.extend(waiver::in_force(declaration.waived_rules(), self.today).map(|waiver| (path.to_string(), waiver)));
+        self.waivers.extend(
+            waiver::in_force(declaration.waived_rules(), self.today)
+                .map(|waiver| (path.to_string(), waiver)),
+        );
         if self.keep == Keep::Everything
             && findings.iter().all(|finding| !finding.is_denied())
             && let Some(content) = content
         {
-            let place =
-                Place { field: path.to_string(), variable: Some(variable.clone()), origin: reader.origin_of_resource(&variable) };
+            let place = Place {
+                field: path.to_string(),
+                variable: Some(variable.clone()),
+                origin: reader.origin_of_resource(&variable),
+            };
             let fingerprint = reader.fingerprint();
-            self.items.push(Item { ordinal: self.fields, place, fingerprint, declaration, content });
+            self.items.push(Item {
+                ordinal: self.fields,
+                place,
+                fingerprint,
+                declaration,
+                content,
+            });
         }
         self.problems.extend(findings.into_iter().map(|finding| {
             let finding = finding.at(&path, &variable);
@@ -342,7 +412,12 @@ fn missing(source: &dyn Source, variable: &str) -> Finding {
         .help(format!("set `{variable}`, or `{variable}_FILE` to the path of a file that holds it"))
 }
 
-fn secret(reader: &mut Reader<'_>, entry: &SecretEntry, variable: &str, findings: &mut Vec<Finding>) -> Option<Slot> {
+fn secret(
+    reader: &mut Reader<'_>,
+    entry: &SecretEntry,
+    variable: &str,
+    findings: &mut Vec<Finding>,
+) -> Option<Slot> {
     let value = reader.read(variable, Kind::Secret, findings);
     if value.is_none() && !entry.optional && !is_explained(findings) {
         findings.push(missing(reader.source(), variable));
@@ -356,8 +431,11 @@ fn secret(reader: &mut Reader<'_>, entry: &SecretEntry, variable: &str, findings
     let read = (entry.read)(value.as_ref().map(|value| value.text.expose_secret()));
     if read.is_err() {
         findings.push(
-            Finding::new(&MALFORMED_VALUE, format!("`{variable}` is not what this field's type holds"))
-                .help(format!("write {}", entry.expects)),
+            Finding::new(
+                &MALFORMED_VALUE,
+                format!("`{variable}` is not what this field's type holds"),
+            )
+            .help(format!("write {}", entry.expects)),
         );
     }
     read.ok()
@@ -374,7 +452,8 @@ fn setting(
     if is_explained(findings) {
         return None;
     }
-    let text = value.as_ref().map(|value| value.text.expose_secret()).or(declaration.default_text());
+    let text =
+        value.as_ref().map(|value| value.text.expose_secret()).or(declaration.default_text());
     if text.is_none() && !entry.optional {
         findings.push(missing(reader.source(), variable));
         return None;
@@ -382,10 +461,15 @@ fn setting(
     let read = (entry.read)(text);
     if read.is_err() {
         let message = match value {
-            Some(value) => {
-                Finding::new(&MALFORMED_VALUE, format!("`{}` is not {}", value.variable, entry.expects)).about(&*value.variable)
-            }
-            None => Finding::new(&MALFORMED_VALUE, format!("the default of this field is not {}", entry.expects)),
+            Some(value) => Finding::new(
+                &MALFORMED_VALUE,
+                format!("`{}` is not {}", value.variable, entry.expects),
+            )
+            .about(&*value.variable),
+            None => Finding::new(
+                &MALFORMED_VALUE,
+                format!("the default of this field is not {}", entry.expects),
+            ),
         };
         findings.push(message.help(format!("write {}", entry.expects)));
     }
@@ -430,10 +514,22 @@ mod tests {
         "Services",
         const {
             &[
-                Field::new(Declaration::new("orders", "ORDERS"), <Resource<Gophers> as Attached>::CATEGORY),
-                Field::new(Declaration::new("cache", "CACHE").env("CACHE"), <Option<Resource<Gophers>> as Attached>::CATEGORY),
-                Field::new(Declaration::new("key", "KEY"), <Option<secrecy::SecretString> as Attached>::CATEGORY),
-                Field::new(Declaration::new("port", "PORT_FILE"), <Option<u16> as Setting>::CATEGORY),
+                Field::new(
+                    Declaration::new("orders", "ORDERS"),
+                    <Resource<Gophers> as Attached>::CATEGORY,
+                ),
+                Field::new(
+                    Declaration::new("cache", "CACHE").env("CACHE"),
+                    <Option<Resource<Gophers>> as Attached>::CATEGORY,
+                ),
+                Field::new(
+                    Declaration::new("key", "KEY"),
+                    <Option<secrecy::SecretString> as Attached>::CATEGORY,
+                ),
+                Field::new(
+                    Declaration::new("port", "PORT_FILE"),
+                    <Option<u16> as Setting>::CATEGORY,
+                ),
             ]
         },
     )
@@ -452,7 +548,10 @@ mod tests {
         }
 
         fn snapshot(&self, may_begin: &dyn Fn(u8) -> bool) -> Option<Snapshot> {
-            Some(Snapshot::of(self.0.iter().map(|(name, value)| (name.into(), value.into())), may_begin))
+            Some(Snapshot::of(
+                self.0.iter().map(|(name, value)| (name.into(), value.into())),
+                may_begin,
+            ))
         }
     }
 
@@ -461,23 +560,37 @@ mod tests {
     fn a_snapshot_is_read_as_the_variables_themselves() {
         const LOCATOR: &str = "gophers://ada:kX3-vR9_wQ1z@db.example.com/";
         const NAMES: [&str; 12] = [
-            "SHOP_ORDERS_URL", "SHOP_ORDERS_URL_FILE", "SHOP_ORDERS_USER", "SHOP_ORDERS_PASSWORD", "SHOP_ORDERS_HOST",
-            "SHOP_ORDERS_CA_FILE", "CACHE", "CACHE_PASSWORD", "CACHE_URL", "SHOP_KEY", "SHOP_PORT_FILE", "SHOP_PORT_FILE_FILE",
+            "SHOP_ORDERS_URL", "SHOP_ORDERS_URL_FILE", "SHOP_ORDERS_USER", "SHOP_ORDERS_PASSWORD",
+            "SHOP_ORDERS_HOST", "SHOP_ORDERS_CA_FILE", "CACHE", "CACHE_PASSWORD", "CACHE_URL",
+            "SHOP_KEY", "SHOP_PORT_FILE", "SHOP_PORT_FILE_FILE",
         ];
         let mut refused = 0;
         for set in 0..1 << NAMES.len() {
             for value in [LOCATOR, "8080", ""] {
-                let variables: Vec<_> =
-                    NAMES.iter().enumerate().filter(|(i, _)| set >> i & 1 == 1).map(|(_, name)| (*name, value)).collect();
-                let told = |source: &dyn Source| check(&MANIFEST, source).err().map(|error| error.to_string());
+                let variables: Vec<_> = NAMES
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, _)| set >> i & 1 == 1)
+                    .map(|(_, name)| (*name, value))
+                    .collect();
+                let told = |source: &dyn Source| {
+                    check(&MANIFEST, source).err().map(|error| error.to_string())
+                };
                 let at_once = told(&AtOnce(variables.clone()));
                 refused += usize::from(at_once.is_some());
-                let paths =
-                    |loaded: &Loaded| loaded.items.iter().map(|item| (item.place.clone(), item.fingerprint)).collect::<Vec<_>>();
+                let paths = |loaded: &Loaded| {
+                    loaded
+                        .items
+                        .iter()
+                        .map(|item| (item.place.clone(), item.fingerprint))
+                        .collect::<Vec<_>>()
+                };
                 let one_by_one = Environment::from_iter(variables.clone());
                 assert_eq!(at_once, told(&one_by_one), "{variables:?}");
                 let second = Duration::from_secs(1);
-                let read = |source: &dyn Source| read(&MANIFEST, source, None, second, Keep::Everything, &Progress::default());
+                let read = |source: &dyn Source| {
+                    read(&MANIFEST, source, None, second, Keep::Everything, &Progress::default())
+                };
                 let (at_once, one_by_one) = (read(&AtOnce(variables.clone())), read(&one_by_one));
                 assert!(at_once.values == one_by_one.values, "{variables:?}");
                 for (one, other) in paths(&at_once.loaded).iter().zip(paths(&one_by_one.loaded)) {

@@ -5,7 +5,9 @@ use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomS
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, READABLE_SECRET_FILE, STATIC_MOUNT};
+use backing_services_rules::rule::{
+    DUPLICATE_VARIABLE, MALFORMED_VALUE, READABLE_SECRET_FILE, STATIC_MOUNT,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::report::finding::Finding;
@@ -30,7 +32,8 @@ pub(crate) enum Kind {
 }
 
 /// The endings of a resource's variables that hold nothing secret.
-const PUBLIC: [&str; 7] = ["_HOST", "_PORT", "_DATABASE", "_CA", "_CLIENT_CERT", "_PIN", "_ENDPOINT"];
+const PUBLIC: [&str; 7] =
+    ["_HOST", "_PORT", "_DATABASE", "_CA", "_CLIENT_CERT", "_PIN", "_ENDPOINT"];
 
 /// What is read, and in how many parts its name is known.
 #[derive(Clone, Copy)]
@@ -98,7 +101,15 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) const fn new(source: &'a dyn Source) -> Self {
-        Self { source, known: None, credentials: None, origins: Vec::new(), found_known: false, files: Vec::new(), values: None }
+        Self {
+            source,
+            known: None,
+            credentials: None,
+            origins: Vec::new(),
+            found_known: false,
+            files: Vec::new(),
+            values: None,
+        }
     }
 
     /// Reads a snapshot of the source in place of it; of this field, what is around a name with this hash.
@@ -125,9 +136,14 @@ impl<'a> Reader<'a> {
             let (source, passed_over) = part.into_parts();
             for (variable, place) in passed_over {
                 let base = group.name();
-                let message = format!("it is in {place}, and not read: what belongs to `{base}` is read from {}", source.name());
+                let message = format!(
+                    "it is in {place}, and not read: what belongs to `{base}` is read from {}",
+                    source.name()
+                );
                 let finding = Finding::new(&DUPLICATE_VARIABLE, message).about(variable).warning();
-                findings.push(finding.help("keep a resource's variables in one place, or read both places as one rank"));
+                findings.push(finding.help(
+                    "keep a resource's variables in one place, or read both places as one rank",
+                ));
             }
             self.source = source;
             self.known = None;
@@ -157,7 +173,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn origin(&self, variable: &str) -> Option<Cow<'static, str>> {
         if let Some((_, snapshot)) = self.known {
             let known = snapshot.around(environment::hash_of_base(variable));
-            return matches!(known.get(variable, "", ""), Ok(Some(_))).then_some(environment::NAME.into());
+            return matches!(known.get(variable, "", ""), Ok(Some(_)))
+                .then_some(environment::NAME.into());
         }
         self.origins.iter().find(|(name, _)| name == variable).map(|(_, origin)| origin.clone())
     }
@@ -183,25 +200,50 @@ impl<'a> Reader<'a> {
 
     /// Reads `NAME`, or the file that `NAME_FILE` names. `None` where neither is there, or where something is wrong with them: then there is a
     /// finding.
-    pub(crate) fn read(&mut self, name: &str, kind: Kind, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
-        self.read_from(self.known.map(|(known, _)| known), Name { base: name, ending: "", kind }, findings)
+    pub(crate) fn read(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Value<'a>> {
+        self.read_from(
+            self.known.map(|(known, _)| known),
+            Name { base: name, ending: "", kind },
+            findings,
+        )
     }
 
     /// The same for the name `base` + `ending`.
-    pub(crate) fn read_companion(&mut self, base: &str, ending: &str, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
-        let known = self.known.map(|(_, snapshot)| snapshot.around(environment::hash_of_base(&[base, ending].concat())));
+    pub(crate) fn read_companion(
+        &mut self,
+        base: &str,
+        ending: &str,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Value<'a>> {
+        let known = self.known.map(|(_, snapshot)| {
+            snapshot.around(environment::hash_of_base(&[base, ending].concat()))
+        });
         let kind = if PUBLIC.contains(&ending) { Kind::Public } else { Kind::Secret };
         self.read_from(known, Name { base, ending, kind }, findings)
     }
 
-    fn read_from(&mut self, known: Option<Known<'a>>, name: Name<'_>, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
+    fn read_from(
+        &mut self,
+        known: Option<Known<'a>>,
+        name: Name<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Value<'a>> {
         let direct = self.get(known, name, "", findings);
         let file = self.get(known, name, "_FILE", findings);
         let value = match (direct, file) {
             (Some(_), Some(_)) => {
                 let name = [name.base, name.ending].concat();
                 let message = self.both(&name, &[&name, "_FILE"].concat());
-                findings.push(Finding::new(&DUPLICATE_VARIABLE, message).about(name).help("unset one of the two"));
+                findings.push(
+                    Finding::new(&DUPLICATE_VARIABLE, message)
+                        .about(name)
+                        .help("unset one of the two"),
+                );
                 None
             }
             (Some(value), None) => Some(value),
@@ -216,7 +258,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the file that a value names.
-    fn read_file(&mut self, path: Value<'a>, kind: Kind, findings: &mut Vec<Finding>) -> Option<Value<'a>> {
+    fn read_file(
+        &mut self,
+        path: Value<'a>,
+        kind: Kind,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Value<'a>> {
         let Value { text, variable, is_of_this_machine } = path;
         if !is_of_this_machine {
             findings.push(self.names_a_file(&variable));
@@ -224,7 +271,8 @@ impl<'a> Reader<'a> {
         }
         let path = Path::new(text.expose_secret());
         let unusable = |what: String| {
-            let finding = Finding::new(&MALFORMED_VALUE, format!("`{variable}` {what}")).about(&*variable);
+            let finding =
+                Finding::new(&MALFORMED_VALUE, format!("`{variable}` {what}")).about(&*variable);
             finding.help("write the path of a file that this process can read")
         };
         if !path.is_absolute() {
@@ -236,9 +284,15 @@ impl<'a> Reader<'a> {
         self.files.push(path.to_owned());
         match file::read(path) {
             Ok(value) => {
-                findings.extend(value.notices.into_iter().filter_map(|notice| finding(notice, kind, &variable)));
+                findings.extend(
+                    value.notices.into_iter().filter_map(|notice| finding(notice, kind, &variable)),
+                );
                 // An empty file is what a credential that could not be fetched leaves behind: as good as none.
-                value.text.map(|text| Value { text: Text::Read(text), variable, is_of_this_machine })
+                value.text.map(|text| Value {
+                    text: Text::Read(text),
+                    variable,
+                    is_of_this_machine,
+                })
             }
             Err(fault) => {
                 findings.push(unusable(format!("names a file that {fault}")));
@@ -250,9 +304,13 @@ impl<'a> Reader<'a> {
     /// That a value may not name a file of this machine, as somebody else may have written it.
     fn names_a_file(&self, variable: &str) -> Finding {
         let place = self.origin(variable).unwrap_or_else(|| self.source.name().into_owned().into());
-        let message = format!("`{variable}` names a file of this machine, and is in {place}, which may not name one");
+        let message = format!(
+            "`{variable}` names a file of this machine, and is in {place}, which may not name one"
+        );
         let value = variable.strip_suffix("_FILE").unwrap_or(variable);
-        let help = format!("write the value itself there, as `{value}`; or set `{variable}` in the environment of the process");
+        let help = format!(
+            "write the value itself there, as `{value}`; or set `{variable}` in the environment of the process"
+        );
         Finding::new(&MALFORMED_VALUE, message).about(variable).help(help)
     }
 
@@ -269,7 +327,11 @@ impl<'a> Reader<'a> {
                 found.map(|(variable, text)| {
                     self.found_known = true;
                     // A snapshot is of the process's environment.
-                    Value { text: Text::Known(text), variable: variable.into(), is_of_this_machine: true }
+                    Value {
+                        text: Text::Known(text),
+                        variable: variable.into(),
+                        is_of_this_machine: true,
+                    }
                 })
             }),
             None => {
@@ -278,9 +340,15 @@ impl<'a> Reader<'a> {
                     let value = value?;
                     let is_of_this_machine = value.is_of_this_machine();
                     let (text, place, notices) = value.into_parts();
-                    findings.extend(notices.into_iter().filter_map(|notice| finding(notice, kind, &variable)));
+                    findings.extend(
+                        notices.into_iter().filter_map(|notice| finding(notice, kind, &variable)),
+                    );
                     self.origins.push((variable.clone(), place));
-                    Some(Value { text: Text::Read(text), variable: variable.into(), is_of_this_machine })
+                    Some(Value {
+                        text: Text::Read(text),
+                        variable: variable.into(),
+                        is_of_this_machine,
+                    })
                 })
             }
         };
@@ -295,19 +363,29 @@ impl<'a> Reader<'a> {
 /// What a source noticed, as the finding that it is; `None` if it is fine for such a value.
 fn finding(notice: Notice, kind: Kind, variable: &str) -> Option<Finding> {
     if let Some(why) = notice.why_not_ours() {
-        let finding = Finding::new(&READABLE_SECRET_FILE, format!("the value is in a file of which {why}"));
+        let finding =
+            Finding::new(&READABLE_SECRET_FILE, format!("the value is in a file of which {why}"));
         return Some(finding.about(variable).help(OWN_IT));
     }
     match notice {
         Notice::OthersRead if kind == Kind::Public => None,
         // In a container there may be no other user: so it is said, and does not end the attempt.
-        Notice::OthersRead => {
-            Some(Finding::new(&READABLE_SECRET_FILE, "every user of this machine can read the file").about(variable).warning())
-        }
-        Notice::NeverUpdated => {
-            Some(Finding::new(&STATIC_MOUNT, "the file is a mount of its own, which a rotation does not reach").about(variable))
-        }
-        Notice::OthersWrite | Notice::OtherOwner | Notice::PathOthersWrite | Notice::PathOtherOwner => None,
+        Notice::OthersRead => Some(
+            Finding::new(&READABLE_SECRET_FILE, "every user of this machine can read the file")
+                .about(variable)
+                .warning(),
+        ),
+        Notice::NeverUpdated => Some(
+            Finding::new(
+                &STATIC_MOUNT,
+                "the file is a mount of its own, which a rotation does not reach",
+            )
+            .about(variable),
+        ),
+        Notice::OthersWrite
+        | Notice::OtherOwner
+        | Notice::PathOthersWrite
+        | Notice::PathOtherOwner => None,
     }
 }
 
@@ -323,13 +401,16 @@ fn refused(unreadable: &Unreadable, variable: &str, findings: &[Finding]) -> Opt
             let message = unreadable.to_string();
             let is_said = findings.iter().any(|finding| finding.message() == message);
             let finding = || Finding::new(&MALFORMED_VALUE, message.clone()).about(variable);
-            (!is_said).then(|| finding().help("mend the source, or leave it out of those that are read"))
+            (!is_said)
+                .then(|| finding().help("mend the source, or leave it out of those that are read"))
         }
-        Extent::Twice => {
-            Some(of_value(&DUPLICATE_VARIABLE).help("unset one of the two, or give one of the sources a rank of its own"))
-        }
-        Extent::Value => {
-            Some(of_value(&MALFORMED_VALUE).help("write the value as UTF-8 text, once, where this process can read it"))
-        }
+        Extent::Twice => Some(
+            of_value(&DUPLICATE_VARIABLE)
+                .help("unset one of the two, or give one of the sources a rank of its own"),
+        ),
+        Extent::Value => Some(
+            of_value(&MALFORMED_VALUE)
+                .help("write the value as UTF-8 text, once, where this process can read it"),
+        ),
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use backing_services_rules::rule::{
-    AMBIENT_OVERRIDE, AMBIGUOUS_LOCATOR, MALFORMED_VALUE, MISSING_CREDENTIALS, MISSING_VALUE, PLACEHOLDER_VALUE, UNKNOWN_SCHEME,
-    UNLISTED_HOST,
+    AMBIENT_OVERRIDE, AMBIGUOUS_LOCATOR, MALFORMED_VALUE, MISSING_CREDENTIALS, MISSING_VALUE,
+    PLACEHOLDER_VALUE, UNKNOWN_SCHEME, UNLISTED_HOST,
 };
 use backing_services_rules::{Date, Transport};
 use secrecy::SecretString;
@@ -39,22 +39,29 @@ pub(crate) fn load(
     let service = entry.service;
     let url = reader.read(variable, Kind::Secret, findings);
     let is_alone = variable.len() > base.len() && reader.has_only(variable);
-    let companions = if is_alone { Companions::default() } else { Companions::read(reader, base, findings) };
-    let from_parts = match (&url, &companions.host) {
-        (Some(url), Some(host)) => {
-            findings.push(
-                Finding::new(&AMBIGUOUS_LOCATOR, reader.both(&url.variable, &host.variable))
-                    .about(&*url.variable)
-                    .help("write the locator, or its parts"),
-            );
-            return None;
-        }
-        (None, Some(host)) => {
-            Some(companions.locator(host, declaration.only_scheme().unwrap_or(service.schemes.first()?.name())))
-        }
-        _ => None,
-    };
-    let text = url.as_ref().map(|value| value.text.expose_secret()).or(from_parts.as_deref()).or(declaration.default_text());
+    let companions =
+        if is_alone { Companions::default() } else { Companions::read(reader, base, findings) };
+    let from_parts =
+        match (&url, &companions.host) {
+            (Some(url), Some(host)) => {
+                findings.push(
+                    Finding::new(&AMBIGUOUS_LOCATOR, reader.both(&url.variable, &host.variable))
+                        .about(&*url.variable)
+                        .help("write the locator, or its parts"),
+                );
+                return None;
+            }
+            (None, Some(host)) => Some(companions.locator(
+                host,
+                declaration.only_scheme().unwrap_or(service.schemes.first()?.name()),
+            )),
+            _ => None,
+        };
+    let text = url
+        .as_ref()
+        .map(|value| value.text.expose_secret())
+        .or(from_parts.as_deref())
+        .or(declaration.default_text());
     let Some(text) = text else {
         if is_explained(findings) {
             return None;
@@ -66,8 +73,11 @@ pub(crate) fn load(
         // A password without a locator is half of something: the locator's variable is probably misspelt.
         if let Some(left) = companions.any() {
             findings.push(
-                Finding::new(&MISSING_VALUE, format!("`{}` is set, and `{variable}` is not", left.variable))
-                    .help(format!("set `{variable}`, or unset the other")),
+                Finding::new(
+                    &MISSING_VALUE,
+                    format!("`{}` is set, and `{variable}` is not", left.variable),
+                )
+                .help(format!("set `{variable}`, or unset the other")),
             );
             return None;
         }
@@ -81,21 +91,28 @@ pub(crate) fn load(
         && let Some(part) = companions.port.as_ref().or(companions.database.as_ref())
     {
         findings.push(
-            Finding::new(&AMBIGUOUS_LOCATOR, format!("`{}` is set beside a whole locator", part.variable))
-                .about(&*part.variable)
-                .help("write the port and the database into the locator, and unset this variable"),
+            Finding::new(
+                &AMBIGUOUS_LOCATOR,
+                format!("`{}` is set beside a whole locator", part.variable),
+            )
+            .about(&*part.variable)
+            .help("write the port and the database into the locator, and unset this variable"),
         );
         return None;
     }
     // Without a value, the locator is the code's own default.
-    let is_foreign = |value: Option<&Value<'_>>| value.is_some_and(|value| !value.is_of_this_machine);
-    let is_led_by_others =
-        is_foreign(url.as_ref()) || is_foreign(companions.host.as_ref()) || is_foreign(companions.port.as_ref());
+    let is_foreign =
+        |value: Option<&Value<'_>>| value.is_some_and(|value| !value.is_of_this_machine);
+    let is_led_by_others = is_foreign(url.as_ref())
+        || is_foreign(companions.host.as_ref())
+        || is_foreign(companions.port.as_ref());
     let Companions { user, password, ca, client_cert, client_key, pin, endpoint, .. } = companions;
 
     let before = findings.len();
     if let Some(what) = credentials::placeholder(text) {
-        findings.push(Finding::new(&PLACEHOLDER_VALUE, format!("`{variable}` is {what}")).about(variable));
+        findings.push(
+            Finding::new(&PLACEHOLDER_VALUE, format!("`{variable}` is {what}")).about(variable),
+        );
         return None;
     }
     let dialect = Dialect {
@@ -127,7 +144,9 @@ pub(crate) fn load(
         );
     }
     if is_led_by_others && locator.transport() == Transport::Embedded {
-        let message = format!("`{variable}` names a file of this machine, and comes from where none may be named");
+        let message = format!(
+            "`{variable}` names a file of this machine, and comes from where none may be named"
+        );
         let finding = Finding::new(&MALFORMED_VALUE, message).about(variable);
         findings.push(finding.help("set it in the environment of the process"));
         return None;
@@ -140,21 +159,29 @@ pub(crate) fn load(
     let endpoint = match (service.endpoint, endpoint) {
         (None, None) => None,
         (None, Some(endpoint)) => {
-            let message = format!("`{}` is set, and {} is dialled where its locator says", endpoint.variable, service.name);
+            let message = format!(
+                "`{}` is set, and {} is dialled where its locator says",
+                endpoint.variable, service.name
+            );
             let finding = Finding::new(&MALFORMED_VALUE, message).about(&*endpoint.variable);
             findings.push(finding.help("unset it, and write the host into the locator"));
             None
         }
         (Some(usual), endpoint) => {
             let (text, variable) = match endpoint {
-                Some(Value { text, variable, .. }) => (Some(text.expose_secret().to_owned()), variable),
+                Some(Value { text, variable, .. }) => {
+                    (Some(text.expose_secret().to_owned()), variable)
+                }
                 None => (usual(&locator), format!("{base}_ENDPOINT").into()),
             };
             let Some(text) = text else {
                 findings.push(
                     Finding::new(
                         &MISSING_VALUE,
-                        format!("`{variable}` is not set, and the locator does not tell where {} is", service.name),
+                        format!(
+                            "`{variable}` is not set, and the locator does not tell where {} is",
+                            service.name
+                        ),
                     )
                     .about(&*variable)
                     .help(format!("set `{variable}` to `https://` and the host")),
@@ -163,7 +190,9 @@ pub(crate) fn load(
             };
             match locator::parse(&text, &dialect.endpoint()) {
                 Ok(parsed) => {
-                    findings.extend(parsed.warnings.into_iter().map(|finding| finding.about(&*variable)));
+                    findings.extend(
+                        parsed.warnings.into_iter().map(|finding| finding.about(&*variable)),
+                    );
                     Some(parsed.locator)
                 }
                 Err(refused) => {
@@ -187,9 +216,12 @@ pub(crate) fn load(
     }
 
     let said_twice = |what: &str, companion: &Value<'_>| {
-        Finding::new(&AMBIGUOUS_LOCATOR, format!("the locator holds a {what}, and `{}` holds one too", companion.variable))
-            .about(variable)
-            .help("say it in one place")
+        Finding::new(
+            &AMBIGUOUS_LOCATOR,
+            format!("the locator holds a {what}, and `{}` holds one too", companion.variable),
+        )
+        .about(variable)
+        .help("say it in one place")
     };
     let user = match (locator.user().map(str::to_owned), user) {
         (Some(_), Some(companion)) => {
@@ -210,46 +242,86 @@ pub(crate) fn load(
     };
     let credentials = reader.take_credentials();
     if let (Some(_), Some(_)) = (&credentials, &password) {
-        let message = format!("`{password_variable}` holds a password, and its credentials are fetched");
+        let message =
+            format!("`{password_variable}` holds a password, and its credentials are fetched");
         let finding = Finding::new(&AMBIGUOUS_LOCATOR, message).about(&*password_variable);
         findings.push(finding.help("take the password out, or attach without those credentials"));
     }
-    if is_led_by_others && declaration.listed_hosts().is_empty() && (credentials.is_some() || is_own_password) {
+    if is_led_by_others
+        && declaration.listed_hosts().is_empty()
+        && (credentials.is_some() || is_own_password)
+    {
         findings.push(unlisted(variable, reader, credentials.is_some()));
     }
-    let trust = trust(TrustValues { ca, client_cert, client_key, pin }, service, dialled.transport(), findings);
+    let trust = trust(
+        TrustValues { ca, client_cert, client_key, pin },
+        service,
+        dialled.transport(),
+        findings,
+    );
     if findings[before..].iter().any(|finding| finding.rule() == &AMBIGUOUS_LOCATOR) {
         return None;
     }
     // What is there and cannot be had is not missing.
     let is_told = |ending: &str| {
-        let stem = |variable: &str| variable.strip_suffix("_FILE").unwrap_or(variable).strip_suffix(ending) == Some(base);
+        let stem = |variable: &str| {
+            variable.strip_suffix("_FILE").unwrap_or(variable).strip_suffix(ending) == Some(base)
+        };
         findings.iter().any(|finding| finding.is_denied() && finding.variable().is_some_and(stem))
     };
-    let is_explained = (user.is_none() && is_told("_USER")) || (password.is_none() && is_told("_PASSWORD"));
+    let is_explained =
+        (user.is_none() && is_told("_USER")) || (password.is_none() && is_told("_PASSWORD"));
     if is_explained && let Some(password) = &password {
         credentials::check_password(user.as_deref(), password, &password_variable, findings);
     }
     if credentials.is_none() && !is_explained {
         let has_certificate = trust.client_cert.is_some();
-        login(service.login, user.as_deref(), password.as_ref(), has_certificate, &password_variable, base, findings);
+        login(
+            service.login,
+            user.as_deref(),
+            password.as_ref(),
+            has_certificate,
+            &password_variable,
+            base,
+            findings,
+        );
     }
 
-    let needs = match declaration.needed_privileges().map(|needs| Needs::parse(needs, service.name, service.privileges)) {
+    let needs = match declaration
+        .needed_privileges()
+        .map(|needs| Needs::parse(needs, service.name, service.privileges))
+    {
         None => None,
         Some(Ok(needs)) => Some(Arc::new(needs)),
         // The derive does not let it come to this; a manifest that was written by hand may.
         Some(Err(message)) => {
-            findings.push(Finding::new(&MALFORMED_VALUE, message).help("write `needs` in the words of the service"));
+            findings.push(
+                Finding::new(&MALFORMED_VALUE, message)
+                    .help("write `needs` in the words of the service"),
+            );
             return None;
         }
     };
-    let waived = waiver::in_force(declaration.waived_rules(), today).map(|waiver| waiver.rule().name).collect();
-    let fetched = credentials.map(|credentials| Fetched::new(credentials, service.login, base.to_owned(), user.clone()));
+    let waived = waiver::in_force(declaration.waived_rules(), today)
+        .map(|waiver| waiver.rule().name)
+        .collect();
+    let fetched = credentials
+        .map(|credentials| Fetched::new(credentials, service.login, base.to_owned(), user.clone()));
     let password = password.map(Guarded::new);
     let paths = std::iter::once(&locator).chain(&endpoint).flat_map(Locator::secret_paths);
     let paths = paths.map(|path| Guarded::new(path.into())).collect();
-    let target = Target { locator, endpoint, user, password, paths, trust, needs, fetched, deadline, waived };
+    let target = Target {
+        locator,
+        endpoint,
+        user,
+        password,
+        paths,
+        trust,
+        needs,
+        fetched,
+        deadline,
+        waived,
+    };
     let own = (service.check)(&target).into_iter();
     let own = own.filter(|finding| target.fetched.is_none() || !is_about_login(finding.rule()));
     findings.extend(own.map(|finding| finding.about(variable)));
@@ -258,9 +330,16 @@ pub(crate) fn load(
 
 /// That whoever wrote the locator decides who gets a password that they do not have.
 fn unlisted(variable: &str, reader: &Reader<'_>, is_fetched: bool) -> Finding {
-    let place = reader.origin(variable).unwrap_or_else(|| reader.source().name().into_owned().into());
-    let credentials = if is_fetched { "its credentials are fetched" } else { "its password comes from this machine" };
-    let message = format!("{credentials}, and {place} decides which host gets them: whoever writes there could collect them");
+    let place =
+        reader.origin(variable).unwrap_or_else(|| reader.source().name().into_owned().into());
+    let credentials = if is_fetched {
+        "its credentials are fetched"
+    } else {
+        "its password comes from this machine"
+    };
+    let message = format!(
+        "{credentials}, and {place} decides which host gets them: whoever writes there could collect them"
+    );
     let help = "list the hosts that may have them on the field: `#[service(hosts = \"db.example.com\")]`; or set the \
         locator in the environment of the process";
     Finding::new(&UNLISTED_HOST, message).about(variable).help(help)
@@ -273,21 +352,30 @@ const LONGEST_USER: usize = 256;
 fn user_name(value: &Value<'_>, findings: &mut Vec<Finding>) -> Option<String> {
     let name = value.text.expose_secret();
     if !is_user_name(name) {
-        let message = format!("`{}` is longer than {LONGEST_USER} bytes, or holds a control character", value.variable);
+        let message = format!(
+            "`{}` is longer than {LONGEST_USER} bytes, or holds a control character",
+            value.variable
+        );
         findings.push(
-            Finding::new(&MALFORMED_VALUE, message).about(&*value.variable).help("write the account's name, and nothing else"),
+            Finding::new(&MALFORMED_VALUE, message)
+                .about(&*value.variable)
+                .help("write the account's name, and nothing else"),
         );
         return None;
     }
     if let Some(what) = credentials::placeholder(name) {
-        findings.push(Finding::new(&PLACEHOLDER_VALUE, format!("`{}` is {what}", value.variable)).about(&*value.variable));
+        findings.push(
+            Finding::new(&PLACEHOLDER_VALUE, format!("`{}` is {what}", value.variable))
+                .about(&*value.variable),
+        );
         return None;
     }
     Some(name.to_owned())
 }
 
 pub(crate) fn is_user_name(name: &str) -> bool {
-    name.len() <= LONGEST_USER && !name.chars().any(|c| c.is_control() || crate::report::text::is_invisible(c))
+    name.len() <= LONGEST_USER
+        && !name.chars().any(|c| c.is_control() || crate::report::text::is_invisible(c))
 }
 
 /// Whether somebody logs in, and with something that is a secret.
@@ -306,7 +394,9 @@ pub(crate) fn login(
     let missing = match (user, password) {
         (None, _) if login == Login::UserAndPassword => Some("it names no user"),
         (None, None) if login == Login::Optional => None,
-        (_, None) if !has_certificate => Some("it has no password, and no client certificate in its place"),
+        (_, None) if !has_certificate => {
+            Some("it has no password, and no client certificate in its place")
+        }
         _ => None,
     };
     if let Some(message) = missing {
@@ -354,8 +444,22 @@ impl<'a> Companions<'a> {
 
     /// One of those that are there.
     fn any(&self) -> Option<&Value<'a>> {
-        let Self { host, port, database, user, password, ca, client_cert, client_key, pin, endpoint } = self;
-        [host, port, database, user, password, ca, client_cert, client_key, pin, endpoint].into_iter().flatten().next()
+        let Self {
+            host,
+            port,
+            database,
+            user,
+            password,
+            ca,
+            client_cert,
+            client_key,
+            pin,
+            endpoint,
+        } = self;
+        [host, port, database, user, password, ca, client_cert, client_key, pin, endpoint]
+            .into_iter()
+            .flatten()
+            .next()
     }
 
     /// Writes a locator out of its parts, for platforms that give those. It is then read like any other: a part that does not belong where it stands is
@@ -363,10 +467,23 @@ impl<'a> Companions<'a> {
     fn locator(&self, host: &Value<'_>, scheme: &str) -> String {
         let host = host.text.expose_secret();
         // An IPv6 address as a part has no brackets.
-        let host = if host.parse::<std::net::Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() };
-        let port = self.port.as_ref().map(|port| format!(":{}", port.text.expose_secret())).unwrap_or_default();
-        let database = self.database.as_ref().map(|database| database.text.expose_secret()).unwrap_or_default();
-        let database = percent_encoding::utf8_percent_encode(database, percent_encoding::NON_ALPHANUMERIC);
+        let host = if host.parse::<std::net::Ipv6Addr>().is_ok() {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        let port = self
+            .port
+            .as_ref()
+            .map(|port| format!(":{}", port.text.expose_secret()))
+            .unwrap_or_default();
+        let database = self
+            .database
+            .as_ref()
+            .map(|database| database.text.expose_secret())
+            .unwrap_or_default();
+        let database =
+            percent_encoding::utf8_percent_encode(database, percent_encoding::NON_ALPHANUMERIC);
         format!("{scheme}://{host}{port}/{database}")
     }
 }
@@ -379,11 +496,19 @@ struct TrustValues<'a> {
     pin: Option<Value<'a>>,
 }
 
-fn trust(values: TrustValues<'_>, service: &ServiceEntry, transport: Transport, findings: &mut Vec<Finding>) -> Trust {
+fn trust(
+    values: TrustValues<'_>,
+    service: &ServiceEntry,
+    transport: Transport,
+    findings: &mut Vec<Finding>,
+) -> Trust {
     let TrustValues { ca, client_cert, client_key, pin } = values;
     if !matches!(transport, Transport::Encrypted | Transport::Upgraded) {
         for value in [&ca, &client_cert, &client_key, &pin].into_iter().flatten() {
-            let message = format!("`{}` is set, and this resource has no TLS that it could be for", value.variable);
+            let message = format!(
+                "`{}` is set, and this resource has no TLS that it could be for",
+                value.variable
+            );
             let finding = Finding::new(&MALFORMED_VALUE, message).about(&*value.variable);
             findings.push(finding.help(format!("unset `{}`", value.variable)));
         }
@@ -391,8 +516,10 @@ fn trust(values: TrustValues<'_>, service: &ServiceEntry, transport: Transport, 
     }
     if let Some(pin) = pin.as_ref().filter(|_| !service.pins) {
         // To ignore it would be to trust more than was asked for.
-        let message =
-            format!("`{}` is set, and the driver of {} takes no verifier that could pin a key", pin.variable, service.name);
+        let message = format!(
+            "`{}` is set, and the driver of {} takes no verifier that could pin a key",
+            pin.variable, service.name
+        );
         let finding = Finding::new(&MALFORMED_VALUE, message).about(&*pin.variable);
         findings.push(finding.help("unset it, and give the authority in the `_CA` variable"));
     }
@@ -425,19 +552,31 @@ fn trust(values: TrustValues<'_>, service: &ServiceEntry, transport: Transport, 
                     Part::ClientKey => &client_key,
                     Part::Pin => &pin,
                 };
-                let variable = value.as_ref().map_or_else(String::new, |value| value.variable.to_string());
-                let finding = Finding::new(unusable.rule, format!("`{variable}` {}", unusable.message)).about(variable);
+                let variable =
+                    value.as_ref().map_or_else(String::new, |value| value.variable.to_string());
+                let finding =
+                    Finding::new(unusable.rule, format!("`{variable}` {}", unusable.message))
+                        .about(variable);
                 findings.push(finding.help(unusable.help));
                 None
             }
         }
     };
     let text = |value: Option<Value<'_>>| value.map(|value| value.text.into_secret());
-    Trust { ca: text(ca), client_cert: text(client_cert), client_key: text(client_key).map(Guarded::new), tls }
+    Trust {
+        ca: text(ca),
+        client_cert: text(client_cert),
+        client_key: text(client_key).map(Guarded::new),
+        tls,
+    }
 }
 
 /// What is wrong with the certificates in `_CA`, each of which can be read.
-fn findings_of_ca(tls: &crate::net::tls::Tls, ca: &Value<'_>, service: &ServiceEntry) -> Vec<Finding> {
+fn findings_of_ca(
+    tls: &crate::net::tls::Tls,
+    ca: &Value<'_>,
+    service: &ServiceEntry,
+) -> Vec<Finding> {
     let mut findings = tls.dates(&ca.variable, std::time::SystemTime::now());
     if !service.pins && tls.trusts_a_certificate_alone() {
         let message = format!(

@@ -24,7 +24,10 @@ pub(crate) fn apply(findings: &mut [Finding], waivers: &'static [Waiver], today:
 }
 
 /// The waivers that hold today.
-pub(crate) fn in_force(waivers: &'static [Waiver], today: Date) -> impl Iterator<Item = &'static Waiver> {
+pub(crate) fn in_force(
+    waivers: &'static [Waiver],
+    today: Date,
+) -> impl Iterator<Item = &'static Waiver> {
     waivers.iter().filter(move |waiver| waiver.until().is_none_or(|until| today <= until))
 }
 
@@ -59,7 +62,10 @@ pub(crate) fn expiring(findings: &mut Vec<Finding>, waivers: &'static [Waiver], 
                 format!("the waiver of `{rule}` ended on {until}, and the rule holds again"),
             ));
         } else if left <= NOTICE_DAYS {
-            findings.push(Finding::new(&EXPIRED_WAIVER, format!("the waiver of `{rule}` ends on {until}")));
+            findings.push(Finding::new(
+                &EXPIRED_WAIVER,
+                format!("the waiver of `{rule}` ends on {until}"),
+            ));
         }
     }
 }
@@ -69,11 +75,15 @@ mod tests {
     use super::*;
     use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT};
 
-    static WAIVERS: &[Waiver] = &[Waiver::new("superuser_account", "one account", Some("2027-03-01"))];
+    static WAIVERS: &[Waiver] =
+        &[Waiver::new("superuser_account", "one account", Some("2027-03-01"))];
 
     fn covered(today: &str) -> (bool, Vec<String>) {
         let today = Date::parse(today).unwrap();
-        let mut findings = vec![Finding::new(&SUPERUSER_ACCOUNT, "is one"), Finding::new(&MALFORMED_LOCATOR, "is it")];
+        let mut findings = vec![
+            Finding::new(&SUPERUSER_ACCOUNT, "is one"),
+            Finding::new(&MALFORMED_LOCATOR, "is it"),
+        ];
         apply(&mut findings, WAIVERS, today);
         assert!(findings[1].is_denied(), "nothing waives what forbids");
         let covered = !findings[0].is_denied();
@@ -87,10 +97,19 @@ mod tests {
         assert_eq!(covered("2026-11-23"), (true, vec![]));
         assert_eq!(
             covered("2027-02-01"),
-            (true, vec!["the waiver of `superuser_account` ends on 2027-03-01 [expired_waiver]".to_owned()])
+            (
+                true,
+                vec![
+                    "the waiver of `superuser_account` ends on 2027-03-01 [expired_waiver]"
+                        .to_owned()
+                ]
+            )
         );
         // A month before, and not a day sooner.
-        let days_before = |days| Date::from_unix_days(Date::parse("2027-03-01").unwrap().to_unix_days() - days).to_string();
+        let days_before = |days| {
+            Date::from_unix_days(Date::parse("2027-03-01").unwrap().to_unix_days() - days)
+                .to_string()
+        };
         assert_eq!(covered(&days_before(32)), (true, vec![]));
         assert_eq!(covered(&days_before(31)).1.len(), 1);
         assert_eq!(covered("2027-03-01").1.len(), 1);

@@ -18,8 +18,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use backing_services_rules::parameter::{Asks, asks, fragment_asks};
 use backing_services_rules::rule::{
-    AMBIGUOUS_LOCATOR, MALFORMED_LOCATOR, OPPORTUNISTIC_TLS, PLAINTEXT_SCHEME, SECRET_IN_PARAMETER, UNKNOWN_PARAMETER,
-    UNKNOWN_SCHEME, UNVERIFIED_TLS,
+    AMBIGUOUS_LOCATOR, MALFORMED_LOCATOR, OPPORTUNISTIC_TLS, PLAINTEXT_SCHEME, SECRET_IN_PARAMETER,
+    UNKNOWN_PARAMETER, UNKNOWN_SCHEME, UNVERIFIED_TLS,
 };
 use backing_services_rules::scheme::{self, Scheme, Transport};
 use secrecy::SecretString;
@@ -138,7 +138,11 @@ impl fmt::Display for Locator {
         if let Some(host) = &self.host {
             write!(f, "//{host}:{}/", self.port)?;
         }
-        if self.has_secret_path { Ok(()) } else { f.write_str(&crate::report::text::printable(&self.path)) }
+        if self.has_secret_path {
+            Ok(())
+        } else {
+            f.write_str(&crate::report::text::printable(&self.path))
+        }
     }
 }
 
@@ -188,7 +192,8 @@ pub(crate) struct Parsed {
 /// Reads a locator. On error there is at least one finding; none of them holds a piece of the text.
 pub(crate) fn parse(text: &str, dialect: &Dialect) -> Result<Parsed, Vec<Finding>> {
     let mut findings = Vec::new();
-    let parsed = Parser { text, is_plain: is_plain(text), dialect, findings: &mut findings }.parse();
+    let parsed =
+        Parser { text, is_plain: is_plain(text), dialect, findings: &mut findings }.parse();
     match parsed {
         Some(mut parsed) if findings.iter().all(|finding| !finding.is_denied()) => {
             parsed.warnings = findings;
@@ -219,7 +224,10 @@ impl Parser<'_> {
         self.check_characters()?;
         let name = scheme::of(self.text);
         let Some(name) = name else {
-            self.find(Finding::new(&MALFORMED_LOCATOR, "it has no scheme").help(format!("write it as `{}`", self.example())));
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "it has no scheme")
+                    .help(format!("write it as `{}`", self.example())),
+            );
             return None;
         };
         let rest = &self.text[name.len() + 1..];
@@ -248,7 +256,16 @@ impl Parser<'_> {
         let transport = if wants_plaintext { Transport::Plaintext } else { scheme.transport() };
         let has_secret_path = self.dialect.secret_path;
         Some(Parsed {
-            locator: Locator { scheme: scheme.name(), transport, user, host, port, path: path?, has_secret_path, parameters },
+            locator: Locator {
+                scheme: scheme.name(),
+                transport,
+                user,
+                host,
+                port,
+                path: path?,
+                has_secret_path,
+                parameters,
+            },
             password,
             warnings: Vec::new(),
         })
@@ -268,7 +285,12 @@ impl Parser<'_> {
             Login::None | Login::Optional => "",
             Login::UserAndPassword | Login::Password => "user:password@",
         };
-        format!("{}://{user}host:{}{}", scheme.name(), scheme.port(), if self.dialect.path.is_some() { "/path" } else { "" })
+        format!(
+            "{}://{user}host:{}{}",
+            scheme.name(),
+            scheme.port(),
+            if self.dialect.path.is_some() { "/path" } else { "" }
+        )
     }
 
     /// Characters that have no business in a locator, wherever they stand. Each kind is said once.
@@ -297,17 +319,29 @@ impl Parser<'_> {
         }
         if self.text.contains('\\') {
             self.find(
-                Finding::new(&AMBIGUOUS_LOCATOR, "it holds a backslash, which some readers take for a `/`")
-                    .help("in a password, a backslash is written `%5C`"),
+                Finding::new(
+                    &AMBIGUOUS_LOCATOR,
+                    "it holds a backslash, which some readers take for a `/`",
+                )
+                .help("in a password, a backslash is written `%5C`"),
             );
         }
         if let Some((_, fragment)) = self.text.split_once('#') {
             if fragment_asks(fragment) == Asks::Unverified {
-                self.find(Finding::new(&UNVERIFIED_TLS, "its fragment `#insecure` switches verification off").help("remove it"));
+                self.find(
+                    Finding::new(
+                        &UNVERIFIED_TLS,
+                        "its fragment `#insecure` switches verification off",
+                    )
+                    .help("remove it"),
+                );
             } else {
                 self.find(
-                    Finding::new(&AMBIGUOUS_LOCATOR, "it holds a `#`, and a locator has no fragment")
-                        .help("in a password, `#` is written `%23`; anywhere else, remove it"),
+                    Finding::new(
+                        &AMBIGUOUS_LOCATOR,
+                        "it holds a `#`, and a locator has no fragment",
+                    )
+                    .help("in a password, `#` is written `%23`; anywhere else, remove it"),
                 );
             }
         }
@@ -320,15 +354,21 @@ impl Parser<'_> {
                 .and_then(|digits| u8::from_str_radix(digits, 16).ok())
             else {
                 self.find(
-                    Finding::new(&MALFORMED_LOCATOR, "it holds a `%` without two hexadecimal digits behind it")
-                        .help("in a password, `%` is written `%25`"),
+                    Finding::new(
+                        &MALFORMED_LOCATOR,
+                        "it holds a `%` without two hexadecimal digits behind it",
+                    )
+                    .help("in a password, `%` is written `%25`"),
                 );
                 break;
             };
             if byte < 0x20 || byte == 0x7f {
                 self.find(
-                    Finding::new(&AMBIGUOUS_LOCATOR, "it holds a percent-encoded control character")
-                        .help("remove it: what it does depends on who reads it"),
+                    Finding::new(
+                        &AMBIGUOUS_LOCATOR,
+                        "it holds a percent-encoded control character",
+                    )
+                    .help("remove it: what it does depends on who reads it"),
                 );
                 break;
             }
@@ -346,7 +386,8 @@ impl Parser<'_> {
         {
             // The service's own encrypted scheme stands in for its plaintext twin, with the twin's port.
             if known.has_twin
-                && let Some(twin) = self.dialect.schemes.iter().find(|scheme| scheme.is(known.instead))
+                && let Some(twin) =
+                    self.dialect.schemes.iter().find(|scheme| scheme.is(known.instead))
             {
                 return Some((twin.with_port(known.port), true));
             }
@@ -354,11 +395,23 @@ impl Parser<'_> {
             let help = if known.instead.contains(' ') {
                 format!("use {}; this service accepts {accepted}", known.instead)
             } else if known.has_twin {
-                format!("`{}` is what `{}` becomes with TLS; this service accepts {accepted}", known.instead, known.name)
+                format!(
+                    "`{}` is what `{}` becomes with TLS; this service accepts {accepted}",
+                    known.instead, known.name
+                )
             } else {
-                format!("use a service that is reached by `{}`; this one accepts {accepted}", known.instead)
+                format!(
+                    "use a service that is reached by `{}`; this one accepts {accepted}",
+                    known.instead
+                )
             };
-            self.find(Finding::new(&PLAINTEXT_SCHEME, format!("its scheme `{}` is plaintext", known.name)).help(help));
+            self.find(
+                Finding::new(
+                    &PLAINTEXT_SCHEME,
+                    format!("its scheme `{}` is plaintext", known.name),
+                )
+                .help(help),
+            );
             return None;
         }
         let accepted = self.accepted();
@@ -367,12 +420,15 @@ impl Parser<'_> {
             || "its scheme is not known".to_owned(),
             |known| format!("its scheme `{}` belongs to another service", known.name),
         );
-        self.find(Finding::new(&UNKNOWN_SCHEME, found).help(format!("this service accepts {accepted}")));
+        self.find(
+            Finding::new(&UNKNOWN_SCHEME, found).help(format!("this service accepts {accepted}")),
+        );
         None
     }
 
     fn accepted(&self) -> String {
-        let names: Vec<_> = self.dialect.schemes.iter().map(|scheme| format!("`{}`", scheme.name())).collect();
+        let names: Vec<_> =
+            self.dialect.schemes.iter().map(|scheme| format!("`{}`", scheme.name())).collect();
         names.join(" or ")
     }
 
@@ -384,8 +440,7 @@ impl Parser<'_> {
             None => false,
         };
         if loopback && self.dialect.plaintext_loopback {
-            let message =
-                "plaintext to a loopback address: a build with `debug_assertions` accepts it, a release build refuses it";
+            let message = "plaintext to a loopback address: a build with `debug_assertions` accepts it, a release build refuses it";
             self.find(Finding::new(&PLAINTEXT_SCHEME, message).warning());
             return;
         }
@@ -430,8 +485,11 @@ impl Parser<'_> {
         }
         if embedded && !authority.is_empty() {
             self.find(
-                Finding::new(&MALFORMED_LOCATOR, "two slashes begin a host, and this service has none")
-                    .help(format!("write an absolute path behind three slashes: `{}`", self.example())),
+                Finding::new(
+                    &MALFORMED_LOCATOR,
+                    "two slashes begin a host, and this service has none",
+                )
+                .help(format!("write an absolute path behind three slashes: `{}`", self.example())),
             );
             return None;
         }
@@ -442,12 +500,19 @@ impl Parser<'_> {
         Some(Pieces { userinfo, host_and_port: Some(host_and_port), path, query })
     }
 
-    fn userinfo(&mut self, userinfo: Option<&str>, embedded: bool) -> (Option<String>, Option<SecretString>) {
+    fn userinfo(
+        &mut self,
+        userinfo: Option<&str>,
+        embedded: bool,
+    ) -> (Option<String>, Option<SecretString>) {
         let Some(userinfo) = userinfo else { return (None, None) };
         if embedded || self.dialect.login == Login::None {
             self.find(
-                Finding::new(&MALFORMED_LOCATOR, "it names a user, and this service has no accounts")
-                    .help("remove the user and the password"),
+                Finding::new(
+                    &MALFORMED_LOCATOR,
+                    "it names a user, and this service has no accounts",
+                )
+                .help("remove the user and the password"),
             );
             return (None, None);
         }
@@ -461,9 +526,12 @@ impl Parser<'_> {
                     .help("in a user or a password, `:` is written `%3A`"),
             );
         }
-        if user.is_empty() && (password.is_none_or(str::is_empty) || self.dialect.login == Login::UserAndPassword) {
+        if user.is_empty()
+            && (password.is_none_or(str::is_empty) || self.dialect.login == Login::UserAndPassword)
+        {
             self.find(
-                Finding::new(&MALFORMED_LOCATOR, "it has an `@` and no user before it").help("write the user, or remove the `@`"),
+                Finding::new(&MALFORMED_LOCATOR, "it has an `@` and no user before it")
+                    .help("write the user, or remove the `@`"),
             );
         }
         if password == Some("") {
@@ -473,7 +541,9 @@ impl Parser<'_> {
             );
         }
         let user = self.decoded(user, "user").filter(|user| !user.is_empty());
-        let password = password.filter(|password| !password.is_empty()).and_then(|password| self.decoded(password, "password"));
+        let password = password
+            .filter(|password| !password.is_empty())
+            .and_then(|password| self.decoded(password, "password"));
         (user, password.map(SecretString::from))
     }
 
@@ -482,9 +552,14 @@ impl Parser<'_> {
             return Some(text.to_owned());
         }
         match percent_decode(text) {
-            Some(decoded) if !decoded.chars().any(|c| c.is_control() || is_invisible(c)) => Some(decoded),
+            Some(decoded) if !decoded.chars().any(|c| c.is_control() || is_invisible(c)) => {
+                Some(decoded)
+            }
             _ => {
-                self.find(Finding::new(&MALFORMED_LOCATOR, format!("its {what}, percent-decoded, is not printable UTF-8")));
+                self.find(Finding::new(
+                    &MALFORMED_LOCATOR,
+                    format!("its {what}, percent-decoded, is not printable UTF-8"),
+                ));
                 None
             }
         }
@@ -500,8 +575,11 @@ impl Parser<'_> {
         let port = match port {
             None if scheme.port() == 0 => {
                 self.find(
-                    Finding::new(&MALFORMED_LOCATOR, "it has no port, and its scheme has no usual one")
-                        .help("write `:port` behind the host"),
+                    Finding::new(
+                        &MALFORMED_LOCATOR,
+                        "it has no port, and its scheme has no usual one",
+                    )
+                    .help("write `:port` behind the host"),
                 );
                 None
             }
@@ -510,7 +588,10 @@ impl Parser<'_> {
             Some(digits) => match digits.parse() {
                 Ok(port) if port != 0 && digits.bytes().all(|b| b.is_ascii_digit()) => Some(port),
                 _ => {
-                    self.find(Finding::new(&MALFORMED_LOCATOR, "its port is not a number from 1 to 65535"));
+                    self.find(Finding::new(
+                        &MALFORMED_LOCATOR,
+                        "its port is not a number from 1 to 65535",
+                    ));
                     None
                 }
             },
@@ -528,16 +609,16 @@ impl Parser<'_> {
             return None;
         }
         if text.contains(',') {
-            self.find(
-                Finding::new(&MALFORMED_LOCATOR, "it lists several hosts")
-                    .help("write the one host to connect to, or the name of what balances between them"),
-            );
+            self.find(Finding::new(&MALFORMED_LOCATOR, "it lists several hosts").help(
+                "write the one host to connect to, or the name of what balances between them",
+            ));
             return None;
         }
         if text.contains('%') {
             self.find(
-                Finding::new(&MALFORMED_LOCATOR, "its host is percent-encoded")
-                    .help("write the host as it is; local sockets and address zones are not accepted"),
+                Finding::new(&MALFORMED_LOCATOR, "its host is percent-encoded").help(
+                    "write the host as it is; local sockets and address zones are not accepted",
+                ),
             );
             return None;
         }
@@ -545,7 +626,10 @@ impl Parser<'_> {
             return Some(Host::Name(text.to_owned()));
         }
         if !text.is_ascii() {
-            self.find(Finding::new(&MALFORMED_LOCATOR, "its host holds a character that is not ASCII").help(in_ascii(text)));
+            self.find(
+                Finding::new(&MALFORMED_LOCATOR, "its host holds a character that is not ASCII")
+                    .help(in_ascii(text)),
+            );
             return None;
         }
         // One trailing dot makes a name absolute, and an address neither: both mean the same without it.
@@ -586,21 +670,37 @@ impl Parser<'_> {
         let mut asks_for_plaintext = false;
         for pair in query.into_iter().flat_map(|query| query.split('&')) {
             let Some((key, value)) = pair.split_once('=') else {
-                self.find(Finding::new(&MALFORMED_LOCATOR, "its query holds something that is not `key=value`"));
+                self.find(Finding::new(
+                    &MALFORMED_LOCATOR,
+                    "its query holds something that is not `key=value`",
+                ));
                 continue;
             };
             if key.is_empty() || key.contains('%') || key.contains('+') {
                 self.find(
-                    Finding::new(&AMBIGUOUS_LOCATOR, "a parameter's name is empty or percent-encoded")
-                        .help("write the name as it is"),
+                    Finding::new(
+                        &AMBIGUOUS_LOCATOR,
+                        "a parameter's name is empty or percent-encoded",
+                    )
+                    .help("write the name as it is"),
                 );
                 continue;
             }
             if seen.iter().any(|earlier| earlier.eq_ignore_ascii_case(key)) {
                 // A key may be a misplaced secret: it is only repeated where the service knows it.
-                let known = self.dialect.parameters.iter().find(|parameter| parameter.name.eq_ignore_ascii_case(key));
-                let what = known.map_or_else(|| "a parameter".to_owned(), |known| format!("the parameter `{}`", known.name));
-                self.find(Finding::new(&AMBIGUOUS_LOCATOR, format!("{what} stands there twice")).help("write it once"));
+                let known = self
+                    .dialect
+                    .parameters
+                    .iter()
+                    .find(|parameter| parameter.name.eq_ignore_ascii_case(key));
+                let what = known.map_or_else(
+                    || "a parameter".to_owned(),
+                    |known| format!("the parameter `{}`", known.name),
+                );
+                self.find(
+                    Finding::new(&AMBIGUOUS_LOCATOR, format!("{what} stands there twice"))
+                        .help("write it once"),
+                );
                 continue;
             }
             seen.push(key);
@@ -631,22 +731,37 @@ impl Parser<'_> {
         (parameters, asks_for_plaintext)
     }
 
-    fn parameter(&mut self, known: &Parameter, value: String, parameters: &mut Vec<(&'static str, String)>) {
+    fn parameter(
+        &mut self,
+        known: &Parameter,
+        value: String,
+        parameters: &mut Vec<(&'static str, String)>,
+    ) {
         let expected = match known.value {
             ParameterValue::Tls => return,
             ParameterValue::Refused(help) => {
-                self.find(Finding::new(&UNKNOWN_PARAMETER, format!("the parameter `{}` is not accepted", known.name)).help(help));
+                self.find(
+                    Finding::new(
+                        &UNKNOWN_PARAMETER,
+                        format!("the parameter `{}` is not accepted", known.name),
+                    )
+                    .help(help),
+                );
                 return;
             }
             ParameterValue::Text(longest) => {
-                if !value.is_empty() && value.len() <= longest && value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+                if !value.is_empty()
+                    && value.len() <= longest
+                    && value.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+                {
                     parameters.push((known.name, value));
                     return;
                 }
                 format!("1 to {longest} printable ASCII characters")
             }
             ParameterValue::Number(least, most) => {
-                if value.bytes().all(|b| b.is_ascii_digit()) && value.parse().is_ok_and(|number| (least..=most).contains(&number))
+                if value.bytes().all(|b| b.is_ascii_digit())
+                    && value.parse().is_ok_and(|number| (least..=most).contains(&number))
                 {
                     parameters.push((known.name, value));
                     return;
@@ -661,17 +776,29 @@ impl Parser<'_> {
                 words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ")
             }
         };
-        self.find(Finding::new(&MALFORMED_LOCATOR, format!("the value of the parameter `{}` is not {expected}", known.name)));
+        self.find(Finding::new(
+            &MALFORMED_LOCATOR,
+            format!("the value of the parameter `{}` is not {expected}", known.name),
+        ));
     }
 
     fn unknown_parameter(&mut self, key: &str) {
-        let accepted =
-            || self.dialect.parameters.iter().filter(|parameter| !matches!(parameter.value, ParameterValue::Refused(_)));
+        let accepted = || {
+            self.dialect
+                .parameters
+                .iter()
+                .filter(|parameter| !matches!(parameter.value, ParameterValue::Refused(_)))
+        };
         let names: Vec<_> = accepted().map(|parameter| format!("`{}`", parameter.name)).collect();
         let near = accepted().find(|parameter| is_near(parameter.name, key));
         let message = near.map_or_else(
             || "it has a parameter that this service does not know".to_owned(),
-            |near| format!("it has a parameter that this service does not know; is `{}` meant?", near.name),
+            |near| {
+                format!(
+                    "it has a parameter that this service does not know; is `{}` meant?",
+                    near.name
+                )
+            },
         );
         let help = if names.is_empty() {
             "remove it: this service has no parameters".to_owned()
@@ -698,13 +825,16 @@ impl Parser<'_> {
         match host {
             None => url.host_str().is_none_or(str::is_empty),
             // `url` leaves the host of a scheme that it does not know as it was written; the host parser reads it as ours was read.
-            Some(host) => url.host_str().is_some_and(|theirs| self.host_only(theirs).as_ref() == Some(host)),
+            Some(host) => {
+                url.host_str().is_some_and(|theirs| self.host_only(theirs).as_ref() == Some(host))
+            }
         }
     }
 
     fn host_only(&self, text: &str) -> Option<Host> {
         let decoded = percent_decode(text)?;
-        Parser { text: "", is_plain: false, dialect: self.dialect, findings: &mut Vec::new() }.host(&decoded)
+        Parser { text: "", is_plain: false, dialect: self.dialect, findings: &mut Vec::new() }
+            .host(&decoded)
     }
 }
 
@@ -714,7 +844,9 @@ impl Parser<'_> {
 fn in_ascii(host: &str) -> String {
     match url::Host::parse(host.strip_suffix('.').unwrap_or(host)) {
         Ok(url::Host::Domain(name)) if is_host_name(&name) => format!("write it as `{name}`"),
-        Ok(address @ (url::Host::Ipv4(_) | url::Host::Ipv6(_))) => format!("write it as `{address}`"),
+        Ok(address @ (url::Host::Ipv4(_) | url::Host::Ipv6(_))) => {
+            format!("write it as `{address}`")
+        }
         _ => "write the name in its ASCII form, whose labels begin with `xn--`".to_owned(),
     }
 }
@@ -783,10 +915,14 @@ fn is_near(known: &str, key: &str) -> bool {
     if long.len() - short.len() > 1 {
         return false;
     }
-    let same = long.bytes().zip(short.bytes()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
+    let same =
+        long.bytes().zip(short.bytes()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
     let (long_rest, short_rest) = (&long.as_bytes()[same..], &short.as_bytes()[same..]);
     let skipped = usize::from(long.len() == short.len());
-    long_rest.get(1..).unwrap_or_default().eq_ignore_ascii_case(short_rest.get(skipped..).unwrap_or_default())
+    long_rest
+        .get(1..)
+        .unwrap_or_default()
+        .eq_ignore_ascii_case(short_rest.get(skipped..).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -21,9 +21,21 @@ const POSTGRES: Dialect = Dialect {
     plaintext_loopback: false,
 };
 
-const REDIS: Dialect = Dialect { schemes: &[Scheme::tls("rediss")], parameters: &[], login: Login::Password, ..POSTGRES };
-const HTTPS: Dialect = Dialect { schemes: &[Scheme::tls("https")], parameters: &[], login: Login::None, path: None, ..POSTGRES };
-const SQLITE: Dialect = Dialect { schemes: &[Scheme::embedded("sqlite")], login: Login::None, ..POSTGRES };
+const REDIS: Dialect = Dialect {
+    schemes: &[Scheme::tls("rediss")],
+    parameters: &[],
+    login: Login::Password,
+    ..POSTGRES
+};
+const HTTPS: Dialect = Dialect {
+    schemes: &[Scheme::tls("https")],
+    parameters: &[],
+    login: Login::None,
+    path: None,
+    ..POSTGRES
+};
+const SQLITE: Dialect =
+    Dialect { schemes: &[Scheme::embedded("sqlite")], login: Login::None, ..POSTGRES };
 
 fn accepted(text: &str, dialect: &Dialect) -> Locator {
     match parse(text, dialect) {
@@ -49,7 +61,8 @@ fn every_part_is_read() {
         "postgres://ada:p%40ss%2Fword@DB.Example.com.:6432/shop?sslmode=require&max_connections=7&application_name=shop",
         &POSTGRES,
     );
-    let Parsed { locator, password, warnings } = parsed.unwrap_or_else(|findings| panic!("{findings:?}"));
+    let Parsed { locator, password, warnings } =
+        parsed.unwrap_or_else(|findings| panic!("{findings:?}"));
     assert_eq!(locator.scheme(), "postgres");
     assert_eq!(locator.transport(), Transport::Upgraded);
     assert_eq!(locator.user(), Some("ada"));
@@ -68,16 +81,28 @@ fn every_part_is_read() {
 #[test]
 fn a_path_that_may_be_a_secret_is_not_shown() {
     let webhooks = Dialect { path: Some("the webhook"), secret_path: true, ..HTTPS };
-    let locator = accepted("https://hooks.example.com/services/T024BE7LD/B7/krokusbolkrokusbol24", &webhooks);
+    let locator =
+        accepted("https://hooks.example.com/services/T024BE7LD/B7/krokusbolkrokusbol24", &webhooks);
     assert_eq!(locator.path(), "services/T024BE7LD/B7/krokusbolkrokusbol24");
     assert_eq!(locator.to_string(), "https://hooks.example.com:443/");
     assert_eq!(format!("{locator:?}"), "Locator(https://hooks.example.com:443/)");
     let secret: Vec<_> = locator.secret_paths().collect();
     assert_eq!(secret, ["services/T024BE7LD/B7/krokusbolkrokusbol24", "krokusbolkrokusbol24"]);
-    assert_eq!(accepted("https://example.com/v2/shop", &webhooks).secret_paths().count(), 0, "it is no token");
-    assert_eq!(accepted("postgres://ada@db/a-database-with-a-long-name", &POSTGRES).secret_paths().count(), 0);
     assert_eq!(
-        accepted("https://example.com/a/b", &Dialect { schemes: POSTGRES.schemes, ..webhooks }.endpoint()).to_string(),
+        accepted("https://example.com/v2/shop", &webhooks).secret_paths().count(),
+        0,
+        "it is no token"
+    );
+    assert_eq!(
+        accepted("postgres://ada@db/a-database-with-a-long-name", &POSTGRES).secret_paths().count(),
+        0
+    );
+    assert_eq!(
+        accepted(
+            "https://example.com/a/b",
+            &Dialect { schemes: POSTGRES.schemes, ..webhooks }.endpoint()
+        )
+        .to_string(),
         "https://example.com:443/"
     );
 }
@@ -96,8 +121,8 @@ fn what_is_left_out_has_its_usual_value() {
 #[test]
 fn every_spelling_of_an_address_is_that_address() {
     for text in [
-        "127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "0x7f000001", "127.0.0.1.", "[::ffff:127.0.0.1]",
-        "[::FFFF:7f00:1]",
+        "127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "0x7f000001", "127.0.0.1.",
+        "[::ffff:127.0.0.1]", "[::FFFF:7f00:1]",
     ] {
         let locator = accepted(&format!("postgres://ada@{text}:1/d"), &POSTGRES);
         assert_eq!(locator.host(), Some(&Host::Address("127.0.0.1".parse().unwrap())), "{text}");
@@ -128,9 +153,12 @@ fn a_host_beyond_ascii_is_refused_with_its_ascii_form() {
         ("xn--ü", "write the name in its ASCII form, whose labels begin with `xn--`"),
     ] {
         // `https` is special to the URL standard, the others are not.
-        for (scheme, dialect) in [("postgres://ada@", &POSTGRES), ("rediss://:p@", &REDIS), ("https://", &HTTPS)] {
+        for (scheme, dialect) in
+            [("postgres://ada@", &POSTGRES), ("rediss://:p@", &REDIS), ("https://", &HTTPS)]
+        {
             let text = format!("{scheme}{host}");
-            let findings = parse(&text, dialect).err().unwrap_or_else(|| panic!("{text} is accepted"));
+            let findings =
+                parse(&text, dialect).err().unwrap_or_else(|| panic!("{text} is accepted"));
             assert_eq!(findings.len(), 1, "{text}: {findings:?}");
             assert_eq!(findings[0].rule(), &MALFORMED_LOCATOR, "{text}");
             assert_eq!(findings[0].remedy(), help, "{text}");
@@ -161,7 +189,11 @@ fn what_can_be_read_in_two_ways_is_refused() {
         "\u{feff}postgres://ada@db/d",
         "postgres://ada@\tdb/d",
     ] {
-        assert!(refused(text, &POSTGRES).contains(&"ambiguous_locator"), "{text:?}: {:?}", refused(text, &POSTGRES));
+        assert!(
+            refused(text, &POSTGRES).contains(&"ambiguous_locator"),
+            "{text:?}: {:?}",
+            refused(text, &POSTGRES)
+        );
     }
 }
 
@@ -209,10 +241,16 @@ fn what_is_malformed_is_refused() {
         "postgres://ada@db/d?mode=rwx",
     ] {
         let rules = refused(text, &POSTGRES);
-        assert!(rules.iter().all(|rule| ["malformed_locator", "ambiguous_locator"].contains(rule)), "{text:?}: {rules:?}");
+        assert!(
+            rules.iter().all(|rule| ["malformed_locator", "ambiguous_locator"].contains(rule)),
+            "{text:?}: {rules:?}"
+        );
         assert!(rules.contains(&"malformed_locator"), "{text:?}: {rules:?}");
     }
-    assert_eq!(refused(&format!("postgres://ada@db/{}", "d".repeat(MAX_LENGTH)), &POSTGRES), ["malformed_locator"]);
+    assert_eq!(
+        refused(&format!("postgres://ada@db/{}", "d".repeat(MAX_LENGTH)), &POSTGRES),
+        ["malformed_locator"]
+    );
     assert_eq!(refused("https://ada@example.com", &HTTPS), ["malformed_locator"]);
     assert_eq!(refused("https://example.com/path", &HTTPS), ["malformed_locator"]);
     assert_eq!(refused("sqlite://data/app.db", &SQLITE), ["malformed_locator"]);
@@ -272,7 +310,9 @@ fn what_has_no_service_here_says_what_to_use_instead() {
     }
     // A waiver of plaintext is not one of the protocol.
     let waived = Dialect { plaintext_waiver: Some("the mesh"), ..REDIS };
-    for text in ["memcached://cache", "redis-cluster://cache", "redis-sentinel://cache", "http://cache"] {
+    for text in
+        ["memcached://cache", "redis-cluster://cache", "redis-sentinel://cache", "http://cache"]
+    {
         assert_eq!(refused(text, &waived), ["plaintext_scheme"], "{text}");
     }
 }
@@ -280,7 +320,8 @@ fn what_has_no_service_here_says_what_to_use_instead() {
 #[test]
 fn plaintext_is_accepted_by_waiver_and_on_loopback_only() {
     let waived = Dialect { plaintext_waiver: Some("the mesh"), ..REDIS };
-    let parsed = parse("redis://:p@db.internal", &waived).unwrap_or_else(|findings| panic!("{findings:?}"));
+    let parsed =
+        parse("redis://:p@db.internal", &waived).unwrap_or_else(|findings| panic!("{findings:?}"));
     assert_eq!(parsed.locator.transport(), Transport::Plaintext);
     assert_eq!(parsed.locator.port(), 6379);
     assert_eq!(parsed.warnings[0].waived_because(), Some("the mesh"));
@@ -293,9 +334,15 @@ fn plaintext_is_accepted_by_waiver_and_on_loopback_only() {
         assert_eq!(parsed.warnings.len(), 1, "it warns each time");
     }
     for host in ["db", "10.0.0.1", "localhost.evil.example", "[::2]"] {
-        assert_eq!(refused(&format!("postgres://ada@{host}/d?sslmode=disable"), &development), ["plaintext_scheme"]);
+        assert_eq!(
+            refused(&format!("postgres://ada@{host}/d?sslmode=disable"), &development),
+            ["plaintext_scheme"]
+        );
     }
-    assert_eq!(refused("postgres://ada@localhost/d?sslmode=prefer", &development), ["opportunistic_tls"]);
+    assert_eq!(
+        refused("postgres://ada@localhost/d?sslmode=prefer", &development),
+        ["opportunistic_tls"]
+    );
 }
 
 proptest! {

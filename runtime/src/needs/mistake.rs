@@ -48,7 +48,12 @@ impl Message {
 
 impl Mistake {
     /// What is wrong with this text, of a service with this name and these kinds of objects.
-    pub(crate) const fn message(self, text: &str, service: &str, kinds: &'static [Grantable]) -> Message {
+    pub(crate) const fn message(
+        self,
+        text: &str,
+        service: &str,
+        kinds: &'static [Grantable],
+    ) -> Message {
         let mut message = Message { bytes: [0; LONGEST], end: 0 };
         let word = part(text.as_bytes(), self.at);
         match self.wrong {
@@ -57,7 +62,9 @@ impl Mistake {
                 message.quote(word);
                 message.add(b": a quotation mark or a parenthesis has no partner");
             }
-            Wrong::NoPrivilege => message.add(b"a privilege is missing before a comma, or before `ON`"),
+            Wrong::NoPrivilege => {
+                message.add(b"a privilege is missing before a comma, or before `ON`")
+            }
             Wrong::NoObject => message.add(b"a name is missing after `ON`, or after a comma"),
             Wrong::NoOn => {
                 message.quote(word);
@@ -70,7 +77,9 @@ impl Mistake {
             }
             Wrong::OfAll => {
                 message.quote(word);
-                message.add(b" is one object, and this privilege is on all of them or none: write `name.*`");
+                message.add(
+                    b" is one object, and this privilege is on all of them or none: write `name.*`",
+                );
             }
             Wrong::Name { kind } => {
                 message.quote(word);
@@ -131,7 +140,10 @@ const fn nearest(word: &[u8], privileges: &'static [&'static str]) -> Option<&'s
 
 /// How many letters have to be added, taken away or replaced, or neighbours swapped (optimal string alignment), without case.
 const fn changes(a: &[u8], b: &[u8]) -> u8 {
-    if a.len() > LONGEST_WORD || b.len() > LONGEST_WORD || a.len().abs_diff(b.len()) > MOST_CHANGES as usize {
+    if a.len() > LONGEST_WORD
+        || b.len() > LONGEST_WORD
+        || a.len().abs_diff(b.len()) > MOST_CHANGES as usize
+    {
         return u8::MAX;
     }
     let mut before = [0_u8; LONGEST_WORD + 1];
@@ -150,7 +162,11 @@ const fn changes(a: &[u8], b: &[u8]) -> u8 {
             let mut least = above[j - 1] + !is_same as u8;
             least = smaller(least, above[j] + 1);
             least = smaller(least, row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1].eq_ignore_ascii_case(&b[j - 2]) && a[i - 2].eq_ignore_ascii_case(&b[j - 1]) {
+            if i > 1
+                && j > 1
+                && a[i - 1].eq_ignore_ascii_case(&b[j - 2])
+                && a[i - 2].eq_ignore_ascii_case(&b[j - 1])
+            {
                 least = smaller(least, before[j - 2] + 1);
             }
             row[j] = least;

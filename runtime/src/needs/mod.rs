@@ -42,7 +42,11 @@ impl Grantable {
     /// A kind of object: its name as the service's own language writes it (`TABLE`; one or more words), the privileges on it, and how such objects are
     /// named. A kind without names ([`Names::None`]) stands for privileges that are not on anything.
     #[must_use]
-    pub const fn new(name: &'static str, privileges: &'static [&'static str], names: Names) -> Self {
+    pub const fn new(
+        name: &'static str,
+        privileges: &'static [&'static str],
+        names: Names,
+    ) -> Self {
         Self { name, privileges, of_columns: &[], of_all: &[], names }
     }
 
@@ -124,7 +128,11 @@ pub struct Identifier {
 
 impl Needs {
     /// Reads what the derive has checked; a manifest that was written by hand is checked here.
-    pub(crate) fn parse(text: &str, service: &str, kinds: &'static [Grantable]) -> Result<Self, String> {
+    pub(crate) fn parse(
+        text: &str,
+        service: &str,
+        kinds: &'static [Grantable],
+    ) -> Result<Self, String> {
         let mut reader = Reader::new(text, kinds);
         let mut list: Vec<Need> = Vec::new();
         loop {
@@ -136,7 +144,9 @@ impl Needs {
                     }
                 }
                 Ok(None) => return Ok(Self { list }),
-                Err(mistake) => return Err(mistake.message(text, service, kinds).as_str().to_owned()),
+                Err(mistake) => {
+                    return Err(mistake.message(text, service, kinds).as_str().to_owned());
+                }
             }
         }
     }
@@ -158,9 +168,11 @@ impl Need {
         let kind = &kinds[item.kind];
         let columns = item.columns.map(|at| split(cut(text, at), ',')).unwrap_or_default();
         let object = item.object.map(|at| cut(text, at)).map(|object| match kind.names {
-            Names::Patterns => {
-                object.strip_prefix('\'').and_then(|object| object.strip_suffix('\'')).unwrap_or(object).to_owned()
-            }
+            Names::Patterns => object
+                .strip_prefix('\'')
+                .and_then(|object| object.strip_suffix('\''))
+                .unwrap_or(object)
+                .to_owned(),
             _ => object.to_owned(),
         });
         Self { privilege: kind.privileges[item.privilege], columns, kind: kind.name, object }
@@ -170,15 +182,24 @@ impl Need {
     #[must_use]
     pub fn identifiers(&self) -> Vec<Identifier> {
         let name = self.object.as_deref().unwrap_or_default();
-        split(outside(name, '(').next().filter(|_| name.ends_with(')')).map_or(name, |at| &name[..at]), '.')
+        split(
+            outside(name, '(')
+                .next()
+                .filter(|_| name.ends_with(')'))
+                .map_or(name, |at| &name[..at]),
+            '.',
+        )
     }
 
     /// What stands in the parentheses behind a routine's name, as `needs` writes it: of `settle(int, text)`, the two types. Empty where there is nothing.
     #[must_use]
     pub fn arguments(&self) -> Vec<&str> {
         let name = self.object.as_deref().unwrap_or_default();
-        let arguments =
-            outside(name, '(').next().and_then(|at| name[at + 1..].strip_suffix(')')).map(str::trim).unwrap_or_default();
+        let arguments = outside(name, '(')
+            .next()
+            .and_then(|at| name[at + 1..].strip_suffix(')'))
+            .map(str::trim)
+            .unwrap_or_default();
         if arguments.is_empty() { Vec::new() } else { pieces(arguments, ',') }
     }
 }
@@ -266,20 +287,29 @@ const MOST_NAMED: usize = 32;
 impl Finding {
     /// The finding that an account lacks privileges; `None` where it lacks none. All of them are named, for `needs` is what bounds them.
     pub fn missing_privileges(lacking: &[Difference]) -> Option<Self> {
-        let names: Vec<_> = lacking.iter().map(|difference| difference.privilege.as_str()).collect();
-        let finding = Self::new(&MISSING_PRIVILEGES, format!("the account lacks {}", names.join("; ")));
+        let names: Vec<_> =
+            lacking.iter().map(|difference| difference.privilege.as_str()).collect();
+        let finding =
+            Self::new(&MISSING_PRIVILEGES, format!("the account lacks {}", names.join("; ")));
         (!lacking.is_empty()).then(|| finding.help(statements(lacking)))
     }
 
     /// The finding that an account has privileges that the field does not need; `None` where it has none.
     pub fn excess_privileges(excess: &[Difference]) -> Option<Self> {
         let named = &excess[..excess.len().min(MOST_NAMED)];
-        let mut names = named.iter().map(|difference| difference.privilege.as_str()).collect::<Vec<_>>().join("; ");
+        let mut names = named
+            .iter()
+            .map(|difference| difference.privilege.as_str())
+            .collect::<Vec<_>>()
+            .join("; ");
         if excess.len() > MOST_NAMED {
             // Writing to a `String` does not fail.
             let _ = write!(names, "; and {} more", excess.len() - MOST_NAMED);
         }
-        let finding = Self::new(&EXCESS_PRIVILEGES, format!("the account may do what the field does not need: {names}"));
+        let finding = Self::new(
+            &EXCESS_PRIVILEGES,
+            format!("the account may do what the field does not need: {names}"),
+        );
         (!excess.is_empty()).then(|| finding.help(statements(named)))
     }
 }
@@ -288,7 +318,8 @@ impl Finding {
 pub(crate) fn statements(differences: &[Difference]) -> String {
     let mut statements: Vec<&str> = Vec::new();
     for difference in differences {
-        if !difference.statement.is_empty() && !statements.contains(&difference.statement.as_str()) {
+        if !difference.statement.is_empty() && !statements.contains(&difference.statement.as_str())
+        {
             statements.push(&difference.statement);
         }
     }

@@ -87,7 +87,9 @@ impl<'a> Reader<'a> {
             Some(clause) => clause,
             None => match self.open() {
                 Ok(Some(clause)) => clause,
-                Ok(None) if self.is_empty => return Err(Mistake { at: Span { start: 0, end: 0 }, wrong: Wrong::Empty }),
+                Ok(None) if self.is_empty => {
+                    return Err(Mistake { at: Span { start: 0, end: 0 }, wrong: Wrong::Empty });
+                }
                 Ok(None) => return Ok(None),
                 Err(mistake) => return Err(mistake),
             },
@@ -98,14 +100,19 @@ impl<'a> Reader<'a> {
             Ok(end) => end,
             Err(mistake) => return Err(mistake),
         };
-        let (privilege, columns) = match self.privilege(clause.kind, Span { start: clause.privileges.start, end }) {
-            Ok(found) => found,
-            Err(mistake) => return Err(mistake),
-        };
+        let (privilege, columns) =
+            match self.privilege(clause.kind, Span { start: clause.privileges.start, end }) {
+                Ok(found) => found,
+                Err(mistake) => return Err(mistake),
+            };
         let mut object = None;
         let mut is_last = true;
         if let Some(objects) = clause.objects {
-            let end = match find(self.bytes(), Wanted::Byte(b','), Span { start: clause.object, end: objects.end }) {
+            let end = match find(
+                self.bytes(),
+                Wanted::Byte(b','),
+                Span { start: clause.object, end: objects.end },
+            ) {
                 Ok(end) => end,
                 Err(mistake) => return Err(mistake),
             };
@@ -167,10 +174,11 @@ impl<'a> Reader<'a> {
             if self.at >= bytes.len() {
                 return Ok(None);
             }
-            let end = match find(bytes, Wanted::Byte(b';'), Span { start: self.at, end: bytes.len() }) {
-                Ok(end) => end,
-                Err(mistake) => return Err(mistake),
-            };
+            let end =
+                match find(bytes, Wanted::Byte(b';'), Span { start: self.at, end: bytes.len() }) {
+                    Ok(end) => end,
+                    Err(mistake) => return Err(mistake),
+                };
             whole = trimmed(bytes, Span { start: self.at, end });
             self.at = end + 1;
             if whole.start < whole.end {
@@ -269,7 +277,10 @@ impl<'a> Reader<'a> {
         let mut j = 0;
         let mut takes_columns = false;
         while j < grantable.of_columns.len() {
-            takes_columns |= same(grantable.of_columns[j].as_bytes(), grantable.privileges[privilege].as_bytes());
+            takes_columns |= same(
+                grantable.of_columns[j].as_bytes(),
+                grantable.privileges[privilege].as_bytes(),
+            );
             j += 1;
         }
         if !takes_columns || bytes[at.end - 1] != b')' {
@@ -297,8 +308,12 @@ impl Names {
     const fn hold(self, bytes: &[u8], at: Span) -> bool {
         match self {
             Self::None => false,
-            Self::Identifiers(most) => matches!(identifiers(bytes, at, most, false), Some(end) if end == at.end),
-            Self::Wildcards(most) => matches!(identifiers(bytes, at, most, true), Some(end) if end == at.end),
+            Self::Identifiers(most) => {
+                matches!(identifiers(bytes, at, most, false), Some(end) if end == at.end)
+            }
+            Self::Wildcards(most) => {
+                matches!(identifiers(bytes, at, most, true), Some(end) if end == at.end)
+            }
             Self::Routines(most) => {
                 let Some(open) = identifiers(bytes, at, most, false) else { return false };
                 if open >= at.end || bytes[open] != b'(' || bytes[at.end - 1] != b')' {
@@ -306,7 +321,9 @@ impl Names {
                 }
                 let mut i = open + 1;
                 while i < at.end - 1 {
-                    if !is_of_name(bytes[i]) && !matches!(bytes[i], b' ' | b',' | b'.' | b'[' | b']' | b'"') {
+                    if !is_of_name(bytes[i])
+                        && !matches!(bytes[i], b' ' | b',' | b'.' | b'[' | b']' | b'"')
+                    {
                         return false;
                     }
                     i += 1;
@@ -314,14 +331,18 @@ impl Names {
                 true
             }
             Self::Patterns => {
-                let is_quoted = at.end - at.start >= 2 && bytes[at.start] == b'\'' && bytes[at.end - 1] == b'\'';
-                let (mut i, end) = if is_quoted { (at.start + 1, at.end - 1) } else { (at.start, at.end) };
+                let is_quoted = at.end - at.start >= 2
+                    && bytes[at.start] == b'\''
+                    && bytes[at.end - 1] == b'\'';
+                let (mut i, end) =
+                    if is_quoted { (at.start + 1, at.end - 1) } else { (at.start, at.end) };
                 if i >= end {
                     return false;
                 }
                 while i < end {
                     let byte = bytes[i];
-                    let fits = byte.is_ascii_graphic() && byte != b'\'' && byte != b'"' || byte == b' ' && is_quoted;
+                    let fits = byte.is_ascii_graphic() && byte != b'\'' && byte != b'"'
+                        || byte == b' ' && is_quoted;
                     if !fits {
                         return false;
                     }

@@ -6,8 +6,11 @@ const COLUMNS: &[&str] = &["SELECT", "INSERT"];
 
 const KINDS: &[Grantable] = &[
     Grantable::new("", &["PING", "CREATE TEMPORARY TABLES"], Names::None),
-    Grantable::new("TABLE", &["SELECT", "INSERT", "LOCK TABLES"], Names::Identifiers(2)).of_columns(COLUMNS),
-    Grantable::new("TABLES OF", &["SELECT", "EVENT"], Names::Wildcards(2)).of_columns(COLUMNS).of_all(&["EVENT"]),
+    Grantable::new("TABLE", &["SELECT", "INSERT", "LOCK TABLES"], Names::Identifiers(2))
+        .of_columns(COLUMNS),
+    Grantable::new("TABLES OF", &["SELECT", "EVENT"], Names::Wildcards(2))
+        .of_columns(COLUMNS)
+        .of_all(&["EVENT"]),
     Grantable::new("FUNCTION", &["EXECUTE"], Names::Routines(2)),
     Grantable::new("KEY", &["READ"], Names::Patterns),
 ];
@@ -23,7 +26,10 @@ fn what_can_be_read() {
         (" select ,insert on orders ;; ", vec!["SELECT ON TABLE orders", "INSERT ON TABLE orders"]),
         (
             "SELECT, INSERT ON a, billing.b",
-            vec!["SELECT ON TABLE a", "SELECT ON TABLE billing.b", "INSERT ON TABLE a", "INSERT ON TABLE billing.b"],
+            vec![
+                "SELECT ON TABLE a", "SELECT ON TABLE billing.b", "INSERT ON TABLE a",
+                "INSERT ON TABLE billing.b",
+            ],
         ),
         ("LOCK \n TABLES ON TABLE orders", vec!["LOCK TABLES ON TABLE orders"]),
         ("SELECT(id, \"Full; Name\") ON orders", vec!["SELECT (id, Full; Name) ON TABLE orders"]),
@@ -51,9 +57,15 @@ fn what_cannot_be_read() {
         (" ; ", "`needs` names no privilege"),
         ("SELCT ON orders", "`SELCT` is no privilege of Shop on a TABLE: write `SELECT`"),
         ("SELECT, INSRET ON orders", "`INSRET` is no privilege of Shop on a TABLE: write `INSERT`"),
-        ("DANCE ON orders", "`DANCE` is no privilege of Shop on a TABLE: there are `SELECT`, `INSERT`, `LOCK TABLES`"),
+        (
+            "DANCE ON orders",
+            "`DANCE` is no privilege of Shop on a TABLE: there are `SELECT`, `INSERT`, `LOCK TABLES`",
+        ),
         ("PNG", "`PNG` is no privilege of Shop: write `PING`"),
-        ("INSERT ON TABLES OF shop.*", "`INSERT` is no privilege of Shop on a TABLES OF: there are `SELECT`, `EVENT`"),
+        (
+            "INSERT ON TABLES OF shop.*",
+            "`INSERT` is no privilege of Shop on a TABLES OF: there are `SELECT`, `EVENT`",
+        ),
         (
             "SELECT ON TABLES OF *.*",
             "`*.*` is no TABLES OF: write a name, or one between quotation marks where it has blanks or capitals",
@@ -62,7 +74,10 @@ fn what_cannot_be_read() {
             "SELECT ON TABLES OF *.orders",
             "`*.orders` is no TABLES OF: write a name, or one between quotation marks where it has blanks or capitals",
         ),
-        ("SELECT, EVENT ON TABLES OF a, b", "`a` is one object, and this privilege is on all of them or none: write `name.*`"),
+        (
+            "SELECT, EVENT ON TABLES OF a, b",
+            "`a` is one object, and this privilege is on all of them or none: write `name.*`",
+        ),
         ("SELECT (id) ON TABLES OF shop.*", "`id`: no columns can be named here, or not these"),
         ("SELECT ON", "a name is missing after `ON`, or after a comma"),
         ("SELECT ON TABLE", "a name is missing after `ON`, or after a comma"),
@@ -70,14 +85,32 @@ fn what_cannot_be_read() {
         ("SELECT ON a,,b", "a name is missing after `ON`, or after a comma"),
         ("SELECT, ON a", "a privilege is missing before a comma, or before `ON`"),
         ("ON a", "a privilege is missing before a comma, or before `ON`"),
-        ("SELECT ON a b", "`a b` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals"),
-        ("SELECT ON a.b.c", "`a.b.c` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals"),
-        ("SELECT ON 1a", "`1a` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals"),
-        ("SELECT ON \"\"", "`\"\"` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals"),
-        ("SELECT ON *", "`*` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals"),
+        (
+            "SELECT ON a b",
+            "`a b` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+        ),
+        (
+            "SELECT ON a.b.c",
+            "`a.b.c` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+        ),
+        (
+            "SELECT ON 1a",
+            "`1a` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+        ),
+        (
+            "SELECT ON \"\"",
+            "`\"\"` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+        ),
+        (
+            "SELECT ON *",
+            "`*` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+        ),
         ("SELECT ON \"a", "`\"a`: a quotation mark or a parenthesis has no partner"),
         ("SELECT ON a)", "`)`: a quotation mark or a parenthesis has no partner"),
-        ("SELECT ON a\\b", "`a\\b` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals"),
+        (
+            "SELECT ON a\\b",
+            "`a\\b` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+        ),
         (
             "SELECT ON \"a\\b\"",
             "`\"a\\b\"` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
@@ -85,37 +118,73 @@ fn what_cannot_be_read() {
         ("SELECT (id; x) ON a", "`SELECT (id; x)`: no columns can be named here, or not these"),
         ("LOCK TABLES (id) ON a", "`LOCK TABLES (id)`: no columns can be named here, or not these"),
         ("SELECT () ON a", "`SELECT ()`: no columns can be named here, or not these"),
-        ("EXECUTE ON FUNCTION settle", "`settle` is no FUNCTION: write its name and the types of its arguments, `settle(int)`"),
-        ("EXECUTE ON FUNCTION settle(int'); DROP)", "`'); DROP)`: a quotation mark or a parenthesis has no partner"),
+        (
+            "EXECUTE ON FUNCTION settle",
+            "`settle` is no FUNCTION: write its name and the types of its arguments, `settle(int)`",
+        ),
+        (
+            "EXECUTE ON FUNCTION settle(int'); DROP)",
+            "`'); DROP)`: a quotation mark or a parenthesis has no partner",
+        ),
         ("READ ON KEY a b", "`a b` is no KEY: write it without blanks, or between apostrophes"),
-        ("READ ON KEY \u{e4}", "`\u{e4}` is no KEY: write it without blanks, or between apostrophes"),
+        (
+            "READ ON KEY \u{e4}",
+            "`\u{e4}` is no KEY: write it without blanks, or between apostrophes",
+        ),
     ] {
         assert_eq!(read(text).unwrap_err(), format!("{message} [malformed_value]"), "{text}");
     }
     let without_names = &KINDS[1..2];
-    assert!(Needs::parse("SELECT", "Shop", without_names).unwrap_err().starts_with("`SELECT` does not say on what"));
+    assert!(
+        Needs::parse("SELECT", "Shop", without_names)
+            .unwrap_err()
+            .starts_with("`SELECT` does not say on what")
+    );
 }
 
 #[test]
 fn identifiers_are_told_apart() {
-    let needs =
-        Needs::parse("SELECT (id, \"Name\") ON billing.\"Or.ders\"; EXECUTE ON FUNCTION b.settle(a.int)", "Shop", KINDS).unwrap();
-    let names = |list: Vec<Identifier>| list.into_iter().map(|part| (part.name, part.is_quoted)).collect::<Vec<_>>();
+    let needs = Needs::parse(
+        "SELECT (id, \"Name\") ON billing.\"Or.ders\"; EXECUTE ON FUNCTION b.settle(a.int)",
+        "Shop",
+        KINDS,
+    )
+    .unwrap();
+    let names = |list: Vec<Identifier>| {
+        list.into_iter().map(|part| (part.name, part.is_quoted)).collect::<Vec<_>>()
+    };
     let [select, execute] = needs.list.as_slice() else { panic!("two needs") };
-    assert_eq!(names(select.columns.clone()), [("id".to_owned(), false), ("Name".to_owned(), true)]);
-    assert_eq!(names(select.identifiers()), [("billing".to_owned(), false), ("Or.ders".to_owned(), true)]);
-    assert_eq!(names(execute.identifiers()), [("b".to_owned(), false), ("settle".to_owned(), false)]);
+    assert_eq!(
+        names(select.columns.clone()),
+        [("id".to_owned(), false), ("Name".to_owned(), true)]
+    );
+    assert_eq!(
+        names(select.identifiers()),
+        [("billing".to_owned(), false), ("Or.ders".to_owned(), true)]
+    );
+    assert_eq!(
+        names(execute.identifiers()),
+        [("b".to_owned(), false), ("settle".to_owned(), false)]
+    );
     assert_eq!(execute.arguments(), ["a.int"]);
-    let awkward = Needs::parse("EXECUTE ON FUNCTION \"a(b\"( int, \"x,y\" [] ), nothing()", "Shop", KINDS).unwrap();
+    let awkward =
+        Needs::parse("EXECUTE ON FUNCTION \"a(b\"( int, \"x,y\" [] ), nothing()", "Shop", KINDS)
+            .unwrap();
     let [one, other] = awkward.list.as_slice() else { panic!("two needs") };
     assert_eq!(names(one.identifiers()), [("a(b".to_owned(), true)]);
     assert_eq!(one.arguments(), ["int", "\"x,y\" []"]);
-    assert_eq!((names(other.identifiers()), other.arguments()), (vec![("nothing".to_owned(), false)], vec![]));
+    assert_eq!(
+        (names(other.identifiers()), other.arguments()),
+        (vec![("nothing".to_owned(), false)], vec![])
+    );
 }
 
 #[test]
 fn a_hostile_text_ends() {
-    for text in ["((((", "\"`'", "a\u{0}b ON c", "ON ON ON", ";;;;,", "SELECT ON a;\u{301}", "'\u{1f600}' ON \u{1f600}"] {
+    for text in [
+        "((((", "\"`'", "a\u{0}b ON c", "ON ON ON", ";;;;,", "SELECT ON a;\u{301}",
+        "'\u{1f600}' ON \u{1f600}",
+    ] {
         assert!(read(text).is_err(), "{text}");
     }
     let long = format!("{} ON a", "\u{e4}".repeat(600));
@@ -124,7 +193,9 @@ fn a_hostile_text_ends() {
 
 #[test]
 fn differences_are_named_with_what_mends_them() {
-    let list: Vec<_> = (0..40).map(|i| Difference::new(format!("SELECT ON t{i}\u{1b}"), "REVOKE ALL ON x;")).collect();
+    let list: Vec<_> = (0..40)
+        .map(|i| Difference::new(format!("SELECT ON t{i}\u{1b}"), "REVOKE ALL ON x;"))
+        .collect();
     let finding = Finding::excess_privileges(&list).unwrap();
     assert!(finding.message().ends_with("SELECT ON t31\\u{1b}; and 8 more"), "{finding}");
     assert_eq!(finding.remedy(), "REVOKE ALL ON x;");

@@ -10,13 +10,17 @@ use crate::report::finding::Finding;
 /// Names that lead to a cloud's metadata service: Google's, Amazon's, Tencent's, IBM's and
 /// Equinix's. Whatever another name leads to is held against the addresses below.
 const METADATA_NAMES: &[&str] = &[
-    "metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal",
-    "metadata.tencentyun.com", "api.metadata.cloud.ibm.com", "metadata.packet.net", "metadata.platformequinix.com",
+    "metadata", "metadata.google.internal", "metadata.goog", "instance-data",
+    "instance-data.ec2.internal", "metadata.tencentyun.com", "api.metadata.cloud.ibm.com",
+    "metadata.packet.net", "metadata.platformequinix.com",
 ];
 
 /// Addresses of metadata services outside of the link-local block: Alibaba's, Azure's and Oracle's.
-const METADATA_V4: &[Ipv4Addr] =
-    &[Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
+const METADATA_V4: &[Ipv4Addr] = &[
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(192, 0, 0, 192),
+];
 
 /// The block that Amazon keeps for what it offers inside of a machine: metadata (`fd00:ec2::254`),
 /// the credentials of a pod (`::23`), name server (`::253`) and clock (`::123`).
@@ -24,24 +28,27 @@ const AMAZON_V6: [u16; 2] = [0xfd00, 0xec2];
 
 /// The other metadata services in IPv6.
 const METADATA_V6: &[Ipv6Addr] = &[
-    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),       // Google
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), // Google
     Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe), // Oracle
-    Ipv6Addr::new(0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200),  // Alibaba
-    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),        // Scaleway
-    Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1),    // Akamai (Linode)
+    Ipv6Addr::new(0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200), // Alibaba
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),  // Scaleway
+    Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1), // Akamai (Linode)
 ];
 
 /// Holds a locator's host against the address rules, and against the hosts that the field lists.
 pub(crate) fn check_host(host: &Host, listed: &[&str], findings: &mut Vec<Finding>) {
     let forbidden = match host {
         Host::Address(address) => forbidden(*address),
-        Host::Name(name) => METADATA_NAMES.contains(&name.as_str()).then_some("the metadata service of a cloud"),
+        Host::Name(name) => {
+            METADATA_NAMES.contains(&name.as_str()).then_some("the metadata service of a cloud")
+        }
     };
     if let Some(what) = forbidden {
         findings.push(Finding::new(&FORBIDDEN_ADDRESS, format!("its host is {what}")));
     }
     if !listed.is_empty() && !listed.iter().any(|pattern| is_listed(host, pattern)) {
-        findings.push(Finding::new(&UNLISTED_HOST, "its host is none of those that the field lists"));
+        findings
+            .push(Finding::new(&UNLISTED_HOST, "its host is none of those that the field lists"));
     }
 }
 
@@ -138,28 +145,35 @@ fn translated(address: Ipv6Addr) -> Option<&'static str> {
     }
     // The ninth byte is 0 in the three short forms, and the address goes on behind it.
     let readings =
-        [([6, 7, 9, 10], 11), ([7, 9, 10, 11], 12), ([9, 10, 11, 12], 13), ([12, 13, 14, 15], 16)].map(|(places, end)| {
-            let is_allowed = bytes[end..].iter().all(|byte| *byte == 0) && (end == 16 || bytes[8] == 0);
-            (Ipv4Addr::from(places.map(|place| bytes[place])), is_allowed)
-        });
-    let allowed = || readings.iter().filter(|(_, is_allowed)| *is_allowed).map(|(address, _)| forbidden_v4(*address));
-    readings
-        .iter()
-        .find_map(|(address, _)| metadata_v4(*address))
-        .or_else(|| if allowed().all(|what| what.is_some()) { allowed().flatten().next() } else { None })
+        [([6, 7, 9, 10], 11), ([7, 9, 10, 11], 12), ([9, 10, 11, 12], 13), ([12, 13, 14, 15], 16)]
+            .map(|(places, end)| {
+                let is_allowed =
+                    bytes[end..].iter().all(|byte| *byte == 0) && (end == 16 || bytes[8] == 0);
+                (Ipv4Addr::from(places.map(|place| bytes[place])), is_allowed)
+            });
+    let allowed = || {
+        readings
+            .iter()
+            .filter(|(_, is_allowed)| *is_allowed)
+            .map(|(address, _)| forbidden_v4(*address))
+    };
+    readings.iter().find_map(|(address, _)| metadata_v4(*address)).or_else(|| {
+        if allowed().all(|what| what.is_some()) { allowed().flatten().next() } else { None }
+    })
 }
 
 /// Whether a host is the one that a pattern names. `*.example.com` is every name below `example.com`, and not `example.com`.
 fn is_listed(host: &Host, pattern: &str) -> bool {
     match host {
         Host::Name(name) => match pattern.strip_prefix("*.") {
-            Some(domain) => name
-                .len()
-                .checked_sub(domain.len() + 1)
-                .is_some_and(|at| at > 0 && name.as_bytes()[at] == b'.' && name[at + 1..].eq_ignore_ascii_case(domain)),
+            Some(domain) => name.len().checked_sub(domain.len() + 1).is_some_and(|at| {
+                at > 0 && name.as_bytes()[at] == b'.' && name[at + 1..].eq_ignore_ascii_case(domain)
+            }),
             None => name.eq_ignore_ascii_case(pattern),
         },
-        Host::Address(address) => pattern.trim_start_matches('[').trim_end_matches(']').parse() == Ok(*address),
+        Host::Address(address) => {
+            pattern.trim_start_matches('[').trim_end_matches(']').parse() == Ok(*address)
+        }
     }
 }
 
@@ -251,11 +265,14 @@ mod tests {
     ];
 
     const ALLOWED: &[&str] = &[
-        "127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "172.16.0.1", "93.184.216.34", "223.255.255.255", "168.63.129.17",
-        "100.100.100.201", "192.0.0.193", "2606:2800:220:1::1", "fd12:3456::1", "fd00:ec3::254", "fd00:42::43", "fd20:ce::255",
-        "::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "2002:a00:1::1", "2001:0:a00:1:0:0:f5ff:fffe", "2001:db8::5efe:10.0.0.1",
+        "127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "172.16.0.1", "93.184.216.34",
+        "223.255.255.255", "168.63.129.17", "100.100.100.201", "192.0.0.193", "2606:2800:220:1::1",
+        "fd12:3456::1", "fd00:ec3::254", "fd00:42::43", "fd20:ce::255", "::ffff:10.0.0.1",
+        "64:ff9b::10.0.0.1", "2002:a00:1::1", "2001:0:a00:1:0:0:f5ff:fffe",
+        "2001:db8::5efe:10.0.0.1",
         // 10.0.0.1 at /48, /56, /64 and /96, the last one also below a prefix that other lengths would read as class E.
-        "64:ff9b:1:a00:0:100::", "64:ff9b:1:a:0:1::", "64:ff9b:1:0:a:0:100:0", "64:ff9b:1::10.0.0.1", "64:ff9b:1:fffe::10.0.0.1",
+        "64:ff9b:1:a00:0:100::", "64:ff9b:1:a:0:1::", "64:ff9b:1:0:a:0:100:0",
+        "64:ff9b:1::10.0.0.1", "64:ff9b:1:fffe::10.0.0.1",
     ];
 
     #[test]
@@ -309,13 +326,15 @@ mod tests {
                 ]
             }
             IpAddr::V6(address) => {
-                let full: Vec<_> = address.segments().iter().map(|segment| format!("{segment:04X}")).collect();
+                let full: Vec<_> =
+                    address.segments().iter().map(|segment| format!("{segment:04X}")).collect();
                 vec![format!("[{address}]"), format!("[{}]", full.join(":"))]
             }
         };
         for address in FORBIDDEN {
             for host in spelt(address.parse().unwrap()) {
-                let parsed = parse(&format!("rediss://{host}"), &DIALECT).unwrap_or_else(|found| panic!("{host}: {found:?}"));
+                let parsed = parse(&format!("rediss://{host}"), &DIALECT)
+                    .unwrap_or_else(|found| panic!("{host}: {found:?}"));
                 let mut findings = Vec::new();
                 check_host(parsed.locator.host().unwrap(), &[], &mut findings);
                 assert_eq!(findings.first().map(Finding::rule), Some(&FORBIDDEN_ADDRESS), "{host}");

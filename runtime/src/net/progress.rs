@@ -30,7 +30,10 @@ pub(crate) fn at(step: Step) {
 }
 
 /// Runs the work; its steps go to the receiver, if there is one.
-pub(crate) async fn reporting<T>(progress: Option<Arc<dyn Progress>>, work: impl Future<Output = T>) -> T {
+pub(crate) async fn reporting<T>(
+    progress: Option<Arc<dyn Progress>>,
+    work: impl Future<Output = T>,
+) -> T {
     match progress {
         Some(progress) => PROGRESS.scope(progress, work).await,
         None => work.await,

@@ -69,7 +69,10 @@ pub(crate) struct Task<T> {
 }
 
 /// Begins a task that goes on, whoever waits for it.
-pub(crate) fn spawn<T: Send + 'static>(runtime: &Handle, work: impl Future<Output = T> + Send + 'static) -> Task<T> {
+pub(crate) fn spawn<T: Send + 'static>(
+    runtime: &Handle,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Task<T> {
     Task { running: runtime.spawn(boxed(work)), outcome: PhantomData }
 }
 
@@ -122,7 +125,9 @@ pub(crate) fn at_once<T>(work: impl FnOnce() -> T) -> Option<T> {
 
 /// 1 s, doubled up to a minute, with as much again at random: for what is away, and comes back.
 pub(crate) fn pauses() -> ExponentialBackoff {
-    let builder = ExponentialBuilder::new().with_min_delay(Duration::from_secs(1)).with_max_delay(LONGEST_PAUSE);
+    let builder = ExponentialBuilder::new()
+        .with_min_delay(Duration::from_secs(1))
+        .with_max_delay(LONGEST_PAUSE);
     builder.with_jitter().without_max_times().build()
 }
 
@@ -147,14 +152,18 @@ pub(crate) fn keep(
             if begun.elapsed() > LONGEST_PAUSE {
                 pause = pauses();
             }
-            tracing::error!("{name} panicked, and begins again after a pause: the message of the panic is on standard error");
+            tracing::error!(
+                "{name} panicked, and begins again after a pause: the message of the panic is on standard error"
+            );
             panicked();
             tokio::time::sleep(pause.next().unwrap_or(LONGEST_PAUSE)).await;
         }
     })
 }
 
-fn boxed<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+fn boxed<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
     Box::pin(async move { Box::new(work.await) as Outcome })
 }
 
@@ -208,7 +217,10 @@ mod tests {
         drop(spawn(&Handle::current(), async move { done.send(2) }));
         assert_eq!(tokio::time::timeout(SOON, told).await.unwrap(), Ok(2));
         assert_eq!(spawn(&Handle::current(), async { 3 }).join().await, Some(3));
-        assert_eq!(spawn(&Handle::current(), async { panic!("a driver's") }).join().await, None::<()>);
+        assert_eq!(
+            spawn(&Handle::current(), async { panic!("a driver's") }).join().await,
+            None::<()>
+        );
     }
 
     #[tokio::test]

@@ -39,12 +39,19 @@ impl Apart {
             Self::Late => "its file was not found in time",
             Self::Broken => "its file could not be looked at",
         };
-        Failure::new(FailureKind::TimedOut, message, "look at the file system that it is on: one on a network may be away")
+        Failure::new(
+            FailureKind::TimedOut,
+            message,
+            "look at the file system that it is on: one on a network may be away",
+        )
     }
 }
 
 /// Does the work, and waits for it as long as the limit says. The work goes on after that, for nobody.
-pub(crate) async fn apart<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Apart> {
+pub(crate) async fn apart<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Apart> {
     let deadline = Instant::now() + limit;
     let free = timeout_at(deadline, FREE.acquire()).await.map_err(|_| Apart::Late)?;
     let free = free.map_err(|_| Apart::Broken)?;
@@ -58,7 +65,10 @@ pub(crate) async fn apart<T: Send + 'static>(limit: Duration, work: impl FnOnce(
         drop(free);
         let _ = sender.send(outcome);
     };
-    thread::Builder::new().name("backing-services".to_owned()).spawn(work).map_err(|_| Apart::Broken)?;
+    thread::Builder::new()
+        .name("backing-services".to_owned())
+        .spawn(work)
+        .map_err(|_| Apart::Broken)?;
     // A thread of the runtime's waits, too: where time is paused, in a test, it stays so meanwhile.
     let waiting = tokio::task::spawn_blocking(move || done.recv().ok().flatten());
     let outcome = timeout_at(deadline, waiting).await.map_err(|_| Apart::Late)?;
@@ -83,7 +93,11 @@ mod tests {
     #[tokio::test]
     async fn what_comes_of_the_work_is_given_unless_it_panics() {
         const SOON: Duration = Duration::from_secs(10);
-        assert_eq!(apart(SOON, || Handle::try_current().is_ok()).await, Ok(true), "it is in the runtime");
+        assert_eq!(
+            apart(SOON, || Handle::try_current().is_ok()).await,
+            Ok(true),
+            "it is in the runtime"
+        );
         assert_eq!(apart(SOON, || -> u8 { panic!("a source's") }).await, Err(Apart::Broken));
     }
 
@@ -93,7 +107,8 @@ mod tests {
         let (stuck, release) = mpsc::channel::<()>();
         let begun = std::time::Instant::now();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let outcome = runtime.block_on(apart(Duration::from_millis(50), move || release.recv().is_ok()));
+        let outcome =
+            runtime.block_on(apart(Duration::from_millis(50), move || release.recv().is_ok()));
         assert_eq!(outcome, Err(Apart::Late));
         drop(runtime);
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());

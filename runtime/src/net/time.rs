@@ -8,14 +8,24 @@ use std::time::Duration;
 use crate::report::finding::{Failure, FailureKind};
 
 /// Waits for `work`, at most as long as `limit`. Without a tokio runtime with time, that is a panic of tokio's own.
-pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Failure> {
+pub(crate) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, Failure> {
     tokio::time::timeout(limit, work).await.map_err(|_| {
-        Failure::new(FailureKind::TimedOut, "the service did not answer in time", "look at the service's load and at the network")
+        Failure::new(
+            FailureKind::TimedOut,
+            "the service did not answer in time",
+            "look at the service's load and at the network",
+        )
     })
 }
 
 /// Does the work, unless it is stopped before.
-pub(crate) async fn unless<T>(stop: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn unless<T>(
+    stop: impl Future<Output = ()>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     let (mut stop, mut work) = (pin!(stop), pin!(work));
     poll_fn(|context| match work.as_mut().poll(context) {
         Poll::Ready(done) => Poll::Ready(Some(done)),

@@ -150,7 +150,11 @@ impl AttachError {
 }
 
 /// Each problem with its remedy, below its field.
-fn write_problems<'a>(f: &mut dyn fmt::Write, problems: impl IntoIterator<Item = &'a Problem>, paint: Paint) -> fmt::Result {
+fn write_problems<'a>(
+    f: &mut dyn fmt::Write,
+    problems: impl IntoIterator<Item = &'a Problem>,
+    paint: Paint,
+) -> fmt::Result {
     let mut current = None;
     for problem in problems {
         let variable = problem.variable();
@@ -163,7 +167,12 @@ fn write_problems<'a>(f: &mut dyn fmt::Write, problems: impl IntoIterator<Item =
                 (None, _) => {}
             }
         }
-        write!(f, "\n  {}: {}", paint.severity(problem.severity(), problem.name()), problem.message())?;
+        write!(
+            f,
+            "\n  {}: {}",
+            paint.severity(problem.severity(), problem.name()),
+            problem.message()
+        )?;
         match problem.waived_because() {
             Some(reason) => write!(f, "\n    waived: {reason}")?,
             None => write!(f, "\n    help: {}", problem.remedy())?,
@@ -185,7 +194,10 @@ impl fmt::Display for AttachError {
 impl fmt::Debug for AttachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A `main` that returns the error prints it with `Debug`, on standard error.
-        self.write(f, Paint(std::io::stderr().is_terminal() && !crate::report::colour::colour_is_unwanted()))
+        self.write(
+            f,
+            Paint(std::io::stderr().is_terminal() && !crate::report::colour::colour_is_unwanted()),
+        )
     }
 }
 
@@ -244,7 +256,11 @@ impl Paint {
     pub(crate) fn with(self, code: &str, text: &str) -> String {
         let mut painted = String::new();
         // Writing to a `String` does not fail.
-        let _ = if self.0 { write!(painted, "\u{1b}[{code}m{text}\u{1b}[0m") } else { write!(painted, "{text}") };
+        let _ = if self.0 {
+            write!(painted, "\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            write!(painted, "{text}")
+        };
         painted
     }
 }
@@ -266,7 +282,11 @@ mod tests {
 
     #[test]
     fn the_report_is_the_same_with_colours_and_without() {
-        let cache = Place { field: "cache".to_owned(), variable: Some("SHOP_CACHE_URL".to_owned()), origin: None };
+        let cache = Place {
+            field: "cache".to_owned(),
+            variable: Some("SHOP_CACHE_URL".to_owned()),
+            origin: None,
+        };
         let mut waived = Finding::new(&SUPERUSER_ACCOUNT, "it is one").at("orders", "DATABASE_URL");
         waived.waive("one account");
         let error = AttachError::new(
@@ -274,8 +294,15 @@ mod tests {
             3,
             vec![
                 Problem::Finding(waived),
-                Problem::Finding(Finding::new(&MISSING_VALUE, "it is not set").help("set it").at("key", "SHOP_KEY")),
-                Problem::Failure(Failure::new(FailureKind::Unreachable, "nobody answers", "look at it").in_place(&cache)),
+                Problem::Finding(
+                    Finding::new(&MISSING_VALUE, "it is not set")
+                        .help("set it")
+                        .at("key", "SHOP_KEY"),
+                ),
+                Problem::Failure(
+                    Failure::new(FailureKind::Unreachable, "nobody answers", "look at it")
+                        .in_place(&cache),
+                ),
             ],
         );
         let plain = Painted(&error, Paint(false)).to_string();
@@ -288,9 +315,13 @@ mod tests {
         );
         assert_eq!(plain, error.to_string());
         let painted = Painted(&error, Paint(true)).to_string();
-        assert!(painted.contains("\u{1b}[1;31merror[missing_value]\u{1b}[0m: it is not set"), "{painted:?}");
-        let stripped =
-            ["1", "1;31", "1;33", "1;36", "0"].iter().fold(painted, |text, code| text.replace(&format!("\u{1b}[{code}m"), ""));
+        assert!(
+            painted.contains("\u{1b}[1;31merror[missing_value]\u{1b}[0m: it is not set"),
+            "{painted:?}"
+        );
+        let stripped = ["1", "1;31", "1;33", "1;36", "0"]
+            .iter()
+            .fold(painted, |text, code| text.replace(&format!("\u{1b}[{code}m"), ""));
         assert_eq!(stripped, plain);
     }
 }

@@ -37,8 +37,10 @@ pub(crate) struct Place {
 }
 
 /// What ends the names of a resource's variables beside its locator's.
-const ENDINGS: [&str; 10] =
-    ["_CA", "_PIN", "_USER", "_PASSWORD", "_CLIENT_CERT", "_CLIENT_KEY", "_ENDPOINT", "_HOST", "_PORT", "_DATABASE"];
+const ENDINGS: [&str; 10] = [
+    "_CA", "_PIN", "_USER", "_PASSWORD", "_CLIENT_CERT", "_CLIENT_KEY", "_ENDPOINT", "_HOST",
+    "_PORT", "_DATABASE",
+];
 
 /// Whoever says what is wrong with a connection does not know which field it is of, and speaks of `` `_CA` ``. Where the field's variable is known, it is that field's: `` `SHOP_SESSIONS_CA` ``.
 fn name_companions(text: &mut Cow<'static, str>, variable: Option<&str>) {
@@ -46,13 +48,22 @@ fn name_companions(text: &mut Cow<'static, str>, variable: Option<&str>) {
     if !text.contains("`_") {
         return;
     }
-    let Some(base) = variable.filter(|variable| !variable.is_empty()).map(backing_services_rules::variable::base) else { return };
+    let Some(base) = variable
+        .filter(|variable| !variable.is_empty())
+        .map(backing_services_rules::variable::base)
+    else {
+        return;
+    };
     for ending in ENDINGS {
         let (ours, named) = (format!("`{ending}`"), format!("`{base}{ending}`"));
         if text.contains(&ours) {
-            let whole =
-                [format!("the resource's {ours} variable"), format!("the {ours} variable"), format!("the resource's {ours}")];
-            let replaced = whole.iter().fold(text.to_string(), |text, whole| text.replace(whole, &named));
+            let whole = [
+                format!("the resource's {ours} variable"),
+                format!("the {ours} variable"),
+                format!("the resource's {ours}"),
+            ];
+            let replaced =
+                whole.iter().fold(text.to_string(), |text, whole| text.replace(whole, &named));
             *text = replaced.replace(&ours, &named).into();
         }
     }
@@ -114,7 +125,9 @@ impl Finding {
         match &mut self.0.place.variable {
             None => self.0.place.variable = Some(variable.to_owned()),
             // Connection code names a companion by its ending alone.
-            Some(own) if ENDINGS.contains(&own.as_str()) => own.insert_str(0, backing_services_rules::variable::base(variable)),
+            Some(own) if ENDINGS.contains(&own.as_str()) => {
+                own.insert_str(0, backing_services_rules::variable::base(variable))
+            }
             Some(_) => {}
         }
         self
@@ -127,7 +140,8 @@ impl Finding {
     }
 
     pub(crate) fn in_place(self, place: &Place) -> Self {
-        self.at(&place.field, place.variable.as_deref().unwrap_or_default()).out_of(place.origin.clone())
+        self.at(&place.field, place.variable.as_deref().unwrap_or_default())
+            .out_of(place.origin.clone())
     }
 
     /// What it says in words, but for those of its rule.
@@ -233,8 +247,14 @@ pub enum FailureKind {
 impl FailureKind {
     /// All of them, in the order of their declaration.
     #[cfg(feature = "cli")]
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Unresolved, Self::Unreachable, Self::TimedOut, Self::NotAdmitted, Self::Protocol, Self::Unavailable];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Unresolved,
+        Self::Unreachable,
+        Self::TimedOut,
+        Self::NotAdmitted,
+        Self::Protocol,
+        Self::Unavailable,
+    ];
 
     /// What does not hold, in half a line: as a rule's summary, it says what is demanded.
     #[cfg(feature = "cli")]
@@ -253,7 +273,9 @@ impl FailureKind {
     #[cfg(feature = "cli")]
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
-            Self::Unresolved => "The resolver of this machine knows no address for the host in the locator, or cannot be asked.",
+            Self::Unresolved => {
+                "The resolver of this machine knows no address for the host in the locator, or cannot be asked."
+            }
             Self::Unreachable => {
                 "The host has an address, and no connection to its port came about: it was refused, there is no way to it, or the file is not there."
             }
@@ -291,7 +313,9 @@ impl FailureKind {
             Self::Protocol => {
                 "Look at what listens on the port, such as a proxy, a load balancer or another product. If it is the right service, report it as a bug."
             }
-            Self::Unavailable => "Look at the locator's path, whether what it names exists, and at the service's own log.",
+            Self::Unavailable => {
+                "Look at the locator's path, whether what it names exists, and at the service's own log."
+            }
         }
     }
 
@@ -311,7 +335,11 @@ impl FailureKind {
 
 impl Failure {
     /// What went wrong, in lower case and without a full stop, and what to look at. Neither holds a value.
-    pub fn new(kind: FailureKind, message: impl Into<Cow<'static, str>>, help: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(
+        kind: FailureKind,
+        message: impl Into<Cow<'static, str>>,
+        help: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::of(kind, message.into(), help.into())
     }
 
@@ -396,14 +424,26 @@ mod tests {
 
     #[test]
     fn a_companion_is_named_once_it_is_known_whose_it_is() {
-        let place = Place { field: "sessions".to_owned(), variable: Some("SHOP_SESSIONS_URL".to_owned()), origin: None };
+        let place = Place {
+            field: "sessions".to_owned(),
+            variable: Some("SHOP_SESSIONS_URL".to_owned()),
+            origin: None,
+        };
         let finding = Finding::new(&UNVERIFIED_TLS, "not from the authority in the `_CA` variable")
             .help("write it into the resource's `_CA` variable, or its digest into `_PIN`")
             .in_place(&place);
         assert_eq!(finding.message(), "not from the authority in `SHOP_SESSIONS_CA`");
-        assert_eq!(finding.remedy(), "write it into `SHOP_SESSIONS_CA`, or its digest into `SHOP_SESSIONS_PIN`");
-        let failure = Failure::new(FailureKind::NotAdmitted, "no", "set `_CLIENT_CERT` and `_CLIENT_KEY`").in_place(&place);
-        assert_eq!(failure.remedy(), "set `SHOP_SESSIONS_CLIENT_CERT` and `SHOP_SESSIONS_CLIENT_KEY`");
+        assert_eq!(
+            finding.remedy(),
+            "write it into `SHOP_SESSIONS_CA`, or its digest into `SHOP_SESSIONS_PIN`"
+        );
+        let failure =
+            Failure::new(FailureKind::NotAdmitted, "no", "set `_CLIENT_CERT` and `_CLIENT_KEY`")
+                .in_place(&place);
+        assert_eq!(
+            failure.remedy(),
+            "set `SHOP_SESSIONS_CLIENT_CERT` and `SHOP_SESSIONS_CLIENT_KEY`"
+        );
         // Without a resource there is nothing to name, and what is named is not named again.
         assert_eq!(Finding::new(&UNVERIFIED_TLS, "`_CA`").at("", "").message(), "`_CA`");
         assert_eq!(Finding::new(&UNVERIFIED_TLS, "`A_CA`").at("b", "B_URL").message(), "`A_CA`");

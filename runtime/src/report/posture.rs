@@ -78,8 +78,11 @@ impl ServerPosture {
     pub(crate) fn finding(&self, today: Date) -> Option<Finding> {
         let (end, source) = release::end_of_life(&self.product, &self.version)?;
         (end < today).then(|| {
-            Finding::new(&UNSUPPORTED_SERVER, format!("{self} gets no security fixes from its makers since {end}"))
-                .help(format!("upgrade the server, or see that whoever packages it mends it: {source}"))
+            Finding::new(
+                &UNSUPPORTED_SERVER,
+                format!("{self} gets no security fixes from its makers since {end}"),
+            )
+            .help(format!("upgrade the server, or see that whoever packages it mends it: {source}"))
         })
     }
 }
@@ -180,7 +183,8 @@ impl fmt::Display for Posture {
                 if let Some(cipher) = &tls.cipher {
                     write!(f, " with {cipher}")?;
                 }
-                let (subject, days) = (&tls.certificate.subject, tls.certificate.days_left(self.taken_at));
+                let (subject, days) =
+                    (&tls.certificate.subject, tls.certificate.days_left(self.taken_at));
                 write!(f, ", certificate of {subject} with {days} days left")
             }
             None if self.transport == Transport::Embedded => f.write_str(", embedded"),

@@ -107,7 +107,9 @@ impl fmt::Debug for Guarded {
 fn guarded() -> Vec<Arc<Known>> {
     let guarded = GUARDED.read().unwrap_or_else(PoisonError::into_inner);
     let living = guarded.iter().filter_map(Weak::upgrade);
-    living.filter(|known| known.secret.expose_secret().chars().nth(SHORTEST - 1).is_some()).collect()
+    living
+        .filter(|known| known.secret.expose_secret().chars().nth(SHORTEST - 1).is_some())
+        .collect()
 }
 
 /// A text that may hold what a peer said. What the program's own text says cannot.
@@ -127,7 +129,13 @@ pub(crate) fn redact_text(text: &mut String) {
 }
 
 /// Whether a secret of ours is in what a peer sent.
-#[cfg(any(feature = "amqp", feature = "nats", feature = "redis", feature = "smtp", feature = "tokio-postgres"))]
+#[cfg(any(
+    feature = "amqp",
+    feature = "nats",
+    feature = "redis",
+    feature = "smtp",
+    feature = "tokio-postgres"
+))]
 pub(crate) fn is_in(bytes: &[u8]) -> bool {
     !found_in(bytes, false).is_empty()
 }
@@ -144,7 +152,11 @@ pub(crate) fn beginning(text: &str, longest: usize) -> Vec<Piece<'_>> {
     let shown = end.unwrap_or(text.len());
     let mut pieces = Vec::with_capacity(2 * found.len() + 2);
     let mut from = 0;
-    for range in found.iter().map(|range| whole_characters(text, range)).take_while(|range| range.start < shown) {
+    for range in found
+        .iter()
+        .map(|range| whole_characters(text, range))
+        .take_while(|range| range.start < shown)
+    {
         pieces.push(Piece::Peers(&text[from..range.start]));
         pieces.push(Piece::Ours(REDACTED));
         from = range.end;
@@ -170,9 +182,16 @@ pub(crate) fn redact_posture(posture: &mut Posture) {
     let of_server = server.iter_mut().flat_map(|server| [&mut server.product, &mut server.version]);
     let certificates = tls.iter_mut().map(|tls| &mut tls.certificate);
     let of_certificate = certificates.flat_map(|certificate| {
-        [&mut certificate.subject, &mut certificate.issuer, &mut certificate.key].into_iter().chain(&mut certificate.names)
+        [&mut certificate.subject, &mut certificate.issuer, &mut certificate.key]
+            .into_iter()
+            .chain(&mut certificate.names)
     });
-    of_server.chain(of_certificate).chain(account).chain(privileges).chain(authentication).for_each(redact_text);
+    of_server
+        .chain(of_certificate)
+        .chain(account)
+        .chain(privileges)
+        .chain(authentication)
+        .for_each(redact_text);
 }
 
 /// A range that ends no character in its middle.
@@ -214,7 +233,12 @@ impl Zeroize for Unit {
 }
 
 fn units(text: &[u8]) -> Zeroizing<Vec<Unit>> {
-    Zeroizing::new(text.iter().enumerate().map(|(start, &byte)| Unit { byte, start, end: start + 1 }).collect())
+    Zeroizing::new(
+        text.iter()
+            .enumerate()
+            .map(|(start, &byte)| Unit { byte, start, end: start + 1 })
+            .collect(),
+    )
 }
 
 fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
@@ -250,7 +274,9 @@ fn search(units: &[Unit], secrets: &[&Form], is_cut: bool, found: &mut Vec<Range
         }
     }
     let holds = |bytes: &[u8]| {
-        let of = |secret: &&Form| bytes.windows(secret.len()).any(|bytes| bytes.eq_ignore_ascii_case(secret));
+        let of = |secret: &&Form| {
+            bytes.windows(secret.len()).any(|bytes| bytes.eq_ignore_ascii_case(secret))
+        };
         secrets.iter().any(of)
     };
     for run in runs(units, |byte| sextet(byte).is_some(), SHORTEST_BASE64) {
@@ -271,17 +297,24 @@ fn search(units: &[Unit], secrets: &[&Form], is_cut: bool, found: &mut Vec<Range
 
 /// Whatever the case of its letters: a name in a certificate or a header loses it on the way.
 fn is_same(units: &[Unit], secret: &[u8]) -> bool {
-    units.iter().zip(secret).all(|(unit, byte)| unit.byte.eq_ignore_ascii_case(byte) || (unit.byte, *byte) == (b'+', b' '))
+    units.iter().zip(secret).all(|(unit, byte)| {
+        unit.byte.eq_ignore_ascii_case(byte) || (unit.byte, *byte) == (b'+', b' ')
+    })
 }
 
 /// The places where somebody has cut the text.
 fn cuts(units: &[Unit], is_cut: bool) -> impl Iterator<Item = usize> {
-    let ellipses = units.windows("…".len()).enumerate().filter(|(_, units)| is_same(units, "…".as_bytes()));
+    let ellipses =
+        units.windows("…".len()).enumerate().filter(|(_, units)| is_same(units, "…".as_bytes()));
     ellipses.map(|(at, _)| at).chain(is_cut.then_some(units.len()))
 }
 
 /// The longest stretches of bytes of a kind.
-fn runs(units: &[Unit], is_of: impl Fn(u8) -> bool, shortest: usize) -> impl Iterator<Item = Range<usize>> {
+fn runs(
+    units: &[Unit],
+    is_of: impl Fn(u8) -> bool,
+    shortest: usize,
+) -> impl Iterator<Item = Range<usize>> {
     let mut from = 0;
     std::iter::from_fn(move || {
         let begin = from + units[from..].iter().position(|unit| is_of(unit.byte))?;
@@ -294,7 +327,8 @@ fn runs(units: &[Unit], is_of: impl Fn(u8) -> bool, shortest: usize) -> impl Ite
 
 /// The bytes that digits of so many bits stand for. What is no digit ends them.
 fn decoded(text: &[u8], bits: u32, digit: fn(u8) -> Option<u8>) -> Form {
-    let (mut bytes, mut waiting, mut count) = (Zeroizing::new(Vec::with_capacity(text.len())), 0_u32, 0);
+    let (mut bytes, mut waiting, mut count) =
+        (Zeroizing::new(Vec::with_capacity(text.len())), 0_u32, 0);
     for digit in text.iter().map_while(|byte| digit(*byte)) {
         waiting = waiting << bits | u32::from(digit);
         count += bits;
@@ -376,7 +410,9 @@ fn escape(units: &[Unit]) -> Option<(Escaped, usize)> {
         *byte = unit.byte;
     }
     let bytes = &bytes[..length];
-    let byte = |digits: &[u8]| number(digits, 16).and_then(|number| Some(Escaped::Byte([u8::try_from(number).ok()?])));
+    let byte = |digits: &[u8]| {
+        number(digits, 16).and_then(|number| Some(Escaped::Byte([u8::try_from(number).ok()?])))
+    };
     match bytes {
         [b'%', digits @ ..] => Some((byte(digits.get(..2)?)?, 3)),
         [b'\\', b'x', digits @ ..] => Some((byte(digits.get(..2)?)?, 4)),
@@ -399,7 +435,9 @@ fn escape(units: &[Unit]) -> Option<(Escaped, usize)> {
             let end = rest.iter().position(|byte| *byte == b';')?;
             Some((entity(&rest[..end])?, end + 2))
         }
-        [quote @ (b'\'' | b'"' | b'`'), second, ..] if quote == second => Some((Escaped::Byte([*quote]), 2)),
+        [quote @ (b'\'' | b'"' | b'`'), second, ..] if quote == second => {
+            Some((Escaped::Byte([*quote]), 2))
+        }
         _ => None,
     }
 }
@@ -486,7 +524,10 @@ mod tests {
             assert_eq!(printable(&format!("ab {said}\n")), "ab (the password)\\n", "{said}");
         }
         // What only looks like an escape is left as it is.
-        for other in ["100%", "%", "\\", "a\\", "%zz", "\\u{", "\\u{110000}", "\\ud83c", "&#;", "&;", "''", "% 2d"] {
+        for other in [
+            "100%", "%", "\\", "a\\", "%zz", "\\u{", "\\u{110000}", "\\ud83c", "&#;", "&;", "''",
+            "% 2d",
+        ] {
             assert_eq!(shown(other), other);
         }
     }
@@ -494,7 +535,9 @@ mod tests {
     #[test]
     fn a_password_is_found_in_base64_whatever_stands_around_it() {
         use base64::Engine as _;
-        use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+        use base64::engine::general_purpose::{
+            STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD,
+        };
 
         // Its base64 has digits in which the two alphabets differ.
         let secret = "krokus>>?ÿ~~?";
@@ -519,10 +562,15 @@ mod tests {
     fn a_text_loses_it_where_it_becomes_ours() {
         let _guarded = Guarded::new("narcis-bol-23".into());
         let told = |text: &str| format!("the server says {text}");
-        let finding = Finding::new(&UNVERIFIED_TLS, told("narcis-bol-23")).help(told("narcis%2Dbol%2d23"));
+        let finding =
+            Finding::new(&UNVERIFIED_TLS, told("narcis-bol-23")).help(told("narcis%2Dbol%2d23"));
         assert_eq!(finding.message(), "the server says (the password)");
         assert_eq!(finding.remedy(), "the server says (the password)");
-        let failure = Failure::new(FailureKind::Protocol, told("narcis-bol-23"), told("bmFyY2lzLWJvbC0yMw=="));
+        let failure = Failure::new(
+            FailureKind::Protocol,
+            told("narcis-bol-23"),
+            told("bmFyY2lzLWJvbC0yMw=="),
+        );
         assert_eq!(failure.message(), "the server says (the password)");
         assert_eq!(failure.remedy(), "the server says (the password)");
     }

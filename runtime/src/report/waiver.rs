@@ -16,7 +16,9 @@ impl Waiver {
     #[track_caller]
     #[must_use]
     pub const fn new(rule: &str, reason: &'static str, until: Option<&str>) -> Self {
-        let Some(rule) = backing_services_rules::rule::look_up(rule) else { panic!("no such rule [unknown_attribute]") };
+        let Some(rule) = backing_services_rules::rule::look_up(rule) else {
+            panic!("no such rule [unknown_attribute]")
+        };
         let until = match until {
             None => None,
             Some(text) => match Date::parse(text) {

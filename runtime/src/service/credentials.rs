@@ -111,7 +111,8 @@ impl fmt::Debug for AnyCredentials {
     }
 }
 
-pub(crate) type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Credential, Failure>> + Send + 'a>>;
+pub(crate) type Fetching<'a> =
+    Pin<Box<dyn Future<Output = Result<Credential, Failure>> + Send + 'a>>;
 
 pub(crate) trait Fetch: Send + Sync {
     fn fetch(&self) -> Fetching<'_>;
@@ -144,7 +145,12 @@ pub(crate) struct Lease {
 }
 
 impl Fetched {
-    pub(crate) const fn new(credentials: AnyCredentials, login: Login, base: String, user: Option<String>) -> Self {
+    pub(crate) const fn new(
+        credentials: AnyCredentials,
+        login: Login,
+        base: String,
+        user: Option<String>,
+    ) -> Self {
         Self { credentials, login, base, user, lease: None }
     }
 }

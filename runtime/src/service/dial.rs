@@ -72,9 +72,13 @@ impl Target {
             }
         };
         progress::at(Step::Resolving);
-        let addresses = within(limit, self.resolve()).await.map_err(timed_out("its host's name was not resolved in time"))??;
+        let addresses = within(limit, self.resolve())
+            .await
+            .map_err(timed_out("its host's name was not resolved in time"))??;
         progress::at(Step::Connecting);
-        within(limit, connect(&addresses)).await.map_err(timed_out("its host did not answer in time"))?
+        within(limit, connect(&addresses))
+            .await
+            .map_err(timed_out("its host did not answer in time"))?
     }
 
     /// The addresses of its host, each of them held against the address rules.
@@ -88,7 +92,11 @@ impl Target {
             && matches!(host, Host::Name(name) if name == "localhost")
             && !addresses.iter().all(|address| address.ip().is_loopback())
         {
-            return Err(Finding::new(&PLAINTEXT_SCHEME, "`localhost` leads to an address that is not a loopback address").into());
+            return Err(Finding::new(
+                &PLAINTEXT_SCHEME,
+                "`localhost` leads to an address that is not a loopback address",
+            )
+            .into());
         }
         Ok(addresses)
     }
@@ -118,13 +126,21 @@ impl Target {
     }
 
     /// The same, for servers of which it is known which group they have.
-    pub(crate) async fn encrypt_beginning_with(&self, first: FirstShare, connection: TcpStream) -> Result<Dialled, Refusal> {
+    pub(crate) async fn encrypt_beginning_with(
+        &self,
+        first: FirstShare,
+        connection: TcpStream,
+    ) -> Result<Dialled, Refusal> {
         if self.is_plaintext() {
             progress::at(Step::LoggingIn);
             return Ok(Dialled { stream: Stream(Inner::Plain(connection)), tls: None });
         }
         let Some(tls) = &self.trust.tls else {
-            return Err(Finding::new(&UNVERIFIED_TLS, "there is no TLS configuration for this resource").into());
+            return Err(Finding::new(
+                &UNVERIFIED_TLS,
+                "there is no TLS configuration for this resource",
+            )
+            .into());
         };
         progress::at(Step::Handshaking);
         let handshake = tls.handshake(self.host()?, connection, first, self.demand());
@@ -146,30 +162,45 @@ impl Target {
     pub fn tls_config(&self) -> Result<(Arc<rustls::ClientConfig>, Witness), Refusal> {
         match &self.trust.tls {
             Some(tls) => tls.witnessed(self.demand()),
-            None => Err(Finding::new(&UNVERIFIED_TLS, "there is no TLS configuration for this resource").into()),
+            None => Err(Finding::new(
+                &UNVERIFIED_TLS,
+                "there is no TLS configuration for this resource",
+            )
+            .into()),
         }
     }
 
     /// Whether the client's certificate is all that logs in: then each handshake has to have sent it.
     fn demand(&self) -> Demand {
         let is_the_login = self.password().is_none() && self.client_certificate().is_some();
-        if is_the_login && !self.waives(&WEAK_AUTHENTICATION) { Demand::ClientCertificate } else { Demand::Nothing }
+        if is_the_login && !self.waives(&WEAK_AUTHENTICATION) {
+            Demand::ClientCertificate
+        } else {
+            Demand::Nothing
+        }
     }
 
     /// Whether the client's certificate has logged in, over a connection that is protected so: there is no password, and the server asked for
     /// the certificate on that handshake, and got it.
     #[must_use]
     pub fn is_login_by_certificate(&self, tls: Option<&TlsPosture>) -> bool {
-        self.password().is_none() && tls.is_some_and(|tls| tls.client_certificate == ClientCertificatePosture::Sent)
+        self.password().is_none()
+            && tls.is_some_and(|tls| tls.client_certificate == ClientCertificatePosture::Sent)
     }
 
     /// What of the trust is to be reported beside a client: dates of `_CA`'s certificates, and a login that nothing proves and a waiver allows.
-    pub(crate) fn findings_of_trust(&self, tls: Option<&TlsPosture>, found: &[Finding]) -> Vec<Finding> {
+    pub(crate) fn findings_of_trust(
+        &self,
+        tls: Option<&TlsPosture>,
+        found: &[Finding],
+    ) -> Vec<Finding> {
         let Some(own) = &self.trust.tls else { return Vec::new() };
         let dates = own.dates("_CA", std::time::SystemTime::now()).into_iter();
         let mut findings: Vec<_> = dates.map(|finding| finding.about("_CA")).collect();
         let is_found = found.iter().any(|finding| finding.rule() == &WEAK_AUTHENTICATION);
-        if let Some(tls) = tls.filter(|_| !is_found && self.password().is_none() && self.client_certificate().is_some()) {
+        if let Some(tls) = tls.filter(|_| {
+            !is_found && self.password().is_none() && self.client_certificate().is_some()
+        }) {
             findings.extend(crate::net::tls::unproven(tls.client_certificate));
         }
         findings
@@ -184,8 +215,12 @@ impl Target {
 
     fn host(&self) -> Result<&Host, Refusal> {
         self.locator.host().ok_or_else(|| {
-            Failure::new(FailureKind::Unresolved, "its locator has no host", "a service in the process has nothing to dial")
-                .into()
+            Failure::new(
+                FailureKind::Unresolved,
+                "its locator has no host",
+                "a service in the process has nothing to dial",
+            )
+            .into()
         })
     }
 
@@ -219,7 +254,8 @@ async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, Refusal> {
         )
     };
     // The resolver's error names the host.
-    let addresses: Vec<_> = tokio::net::lookup_host((name, port)).await.map_err(|_| unresolved())?.collect();
+    let addresses: Vec<_> =
+        tokio::net::lookup_host((name, port)).await.map_err(|_| unresolved())?.collect();
     if addresses.is_empty() { Err(unresolved().into()) } else { Ok(addresses) }
 }
 
@@ -238,9 +274,13 @@ async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Refusal> {
 /// Why a connection is not there, in this crate's own words.
 pub(crate) fn unreachable(error: &io::Error) -> Failure {
     let message = match error.kind() {
-        io::ErrorKind::ConnectionRefused => "nothing listens on the host's port: the connection was refused",
+        io::ErrorKind::ConnectionRefused => {
+            "nothing listens on the host's port: the connection was refused"
+        }
         io::ErrorKind::TimedOut => "its host did not answer in time",
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "there is no route to its host",
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            "there is no route to its host"
+        }
         _ => "its host cannot be connected to",
     };
     Failure::new(
@@ -251,7 +291,11 @@ pub(crate) fn unreachable(error: &io::Error) -> Failure {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
             Inner::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
             Inner::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
@@ -260,7 +304,11 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().0 {
             Inner::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
             Inner::Plain(stream) => Pin::new(stream).poll_write(context, bytes),

@@ -45,7 +45,11 @@ pub(crate) fn connect<S: Service>(target: Arc<Target>) -> Connecting {
 }
 
 impl Connected {
-    pub(crate) fn of<S: Service>(client: S::Client, posture: Posture, findings: Vec<Finding>) -> Self {
+    pub(crate) fn of<S: Service>(
+        client: S::Client,
+        posture: Posture,
+        findings: Vec<Finding>,
+    ) -> Self {
         Self { findings, client: Box::new(client), posture, abandon: abandon::<S> }
     }
 
@@ -82,7 +86,9 @@ fn abandon<S: Service>(client: Box<dyn Any + Send + Sync>) -> Closing {
 }
 
 fn downcast<S: Service>(client: Box<dyn Any + Send + Sync>) -> Box<S::Client> {
-    client.downcast().unwrap_or_else(|_| unreachable!("the client and its functions come from one service"))
+    client
+        .downcast()
+        .unwrap_or_else(|_| unreachable!("the client and its functions come from one service"))
 }
 
 /// A service, as the manifest knows it: without its type.

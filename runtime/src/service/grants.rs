@@ -40,7 +40,12 @@ pub struct Grants {
 }
 
 impl Grants {
-    pub(crate) fn of(needs: &'static str, service: &'static ServiceEntry, field: String, account: String) -> Option<Self> {
+    pub(crate) fn of(
+        needs: &'static str,
+        service: &'static ServiceEntry,
+        field: String,
+        account: String,
+    ) -> Option<Self> {
         // The derive has seen to it that it can be read.
         let needs = Needs::parse(needs, service.name, service.privileges).ok()?;
         Some(Self { field, service, needs, account, database: None })
@@ -48,9 +53,15 @@ impl Grants {
 
     /// Those of a field that may not say what it needs: then an account that logs in, and may do no more.
     #[cfg(feature = "cli")]
-    pub(crate) fn of_any(needs: Option<&'static str>, service: &'static ServiceEntry, field: &str, account: &str) -> Self {
+    pub(crate) fn of_any(
+        needs: Option<&'static str>,
+        service: &'static ServiceEntry,
+        field: &str,
+        account: &str,
+    ) -> Self {
         let (field, account) = (field.to_owned(), account.to_owned());
-        let grants = needs.and_then(|needs| Self::of(needs, service, field.clone(), account.clone()));
+        let grants =
+            needs.and_then(|needs| Self::of(needs, service, field.clone(), account.clone()));
         grants.unwrap_or(Self { field, service, needs: Needs::none(), account, database: None })
     }
 

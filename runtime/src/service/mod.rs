@@ -132,7 +132,9 @@ pub trait Service: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Refusal`], in this crate's own words: a driver's error may hold the password, and a server's may hold anything.
-    fn connect(target: &Target) -> impl Future<Output = Result<Attachment<Self::Client>, Refusal>> + Send;
+    fn connect(
+        target: &Target,
+    ) -> impl Future<Output = Result<Attachment<Self::Client>, Refusal>> + Send;
 
     /// Takes on the user and the password of a target that differs from the client's in nothing else, for whatever logs in from now on, and gives whether it
     /// could. What is open stays open; where a connection has to log in again before its credentials expire, it does.
@@ -142,7 +144,10 @@ pub trait Service: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`Service::connect`]. The client then stays what it was.
-    fn renew(client: &Self::Client, target: &Target) -> impl Future<Output = Result<bool, Refusal>> + Send {
+    fn renew(
+        client: &Self::Client,
+        target: &Target,
+    ) -> impl Future<Output = Result<bool, Refusal>> + Send {
         let _ = (client, target);
         std::future::ready(Ok(false))
     }
@@ -204,6 +209,9 @@ impl<C> Attachment<C> {
 
 impl<C> fmt::Debug for Attachment<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attachment").field("posture", &self.posture).field("findings", &self.findings).finish_non_exhaustive()
+        f.debug_struct("Attachment")
+            .field("posture", &self.posture)
+            .field("findings", &self.findings)
+            .finish_non_exhaustive()
     }
 }

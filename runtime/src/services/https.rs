@@ -94,13 +94,22 @@ impl Service for Https {
         let mut findings = Vec::new();
         match base(target) {
             None => findings.push(
-                Finding::new(&MALFORMED_LOCATOR, "its path holds a part that is empty, `.` or `..`, or is no path")
-                    .help("write the path as the server has it: `/api/v2`"),
+                Finding::new(
+                    &MALFORMED_LOCATOR,
+                    "its path holds a part that is empty, `.` or `..`, or is no path",
+                )
+                .help("write the path as the server has it: `/api/v2`"),
             ),
             Some(base) => {
-                if target.locator().parameter("health").is_some_and(|path| reach(&base, path).is_err()) {
-                    let finding =
-                        Finding::new(&MALFORMED_LOCATOR, "the value of the parameter `health` is no path below the base path");
+                if target
+                    .locator()
+                    .parameter("health")
+                    .is_some_and(|path| reach(&base, path).is_err())
+                {
+                    let finding = Finding::new(
+                        &MALFORMED_LOCATOR,
+                        "the value of the parameter `health` is no path below the base path",
+                    );
                     findings.push(finding.help("write a path alone: `/healthz`"));
                 }
             }
@@ -119,17 +128,23 @@ impl Service for Https {
         let (client, witness) = HttpsClient::new(target)?;
         if client.shared.health.is_none() {
             posture.tls = target.dial().await?.tls;
-            posture.remarks.push("the locator has no `health` path: the credentials were not tried");
+            posture
+                .remarks
+                .push("the locator has no `health` path: the credentials were not tried");
         } else {
             progress::at(Step::Connecting);
-            let response = within(target.time_left(), client.healthy()).await.map_err(Refusal::from)??;
-            posture.tls = if target.is_plaintext() { None } else { Some(witness.posture_of_connected()?) };
+            let response =
+                within(target.time_left(), client.healthy()).await.map_err(Refusal::from)??;
+            posture.tls =
+                if target.is_plaintext() { None } else { Some(witness.posture_of_connected()?) };
             posture.server = response.header("server").map(|server| ServerPosture::new(server, ""));
             posture.account = target.user().map(printable);
             posture.authentication = match (target.user(), target.password()) {
                 (Some(_), Some(_)) => Some("Basic".to_owned()),
                 (None, Some(_)) => Some("Bearer".to_owned()),
-                (_, None) if target.is_login_by_certificate(posture.tls.as_ref()) => Some("client certificate".to_owned()),
+                (_, None) if target.is_login_by_certificate(posture.tls.as_ref()) => {
+                    Some("client certificate".to_owned())
+                }
                 (_, None) => None,
             };
         }
@@ -152,7 +167,8 @@ impl Service for Https {
 fn base(target: &Target) -> Option<Url> {
     let locator = target.locator();
     let scheme = if target.is_plaintext() { "http" } else { "https" };
-    let mut url = Url::parse(&format!("{scheme}://{}:{}/", locator.host()?, locator.port())).ok()?;
+    let mut url =
+        Url::parse(&format!("{scheme}://{}:{}/", locator.host()?, locator.port())).ok()?;
     let path = locator.path();
     let path = path.strip_suffix('/').unwrap_or(path);
     if path.is_empty() {
@@ -173,7 +189,9 @@ fn authorization(target: &Target) -> Option<HeaderValue> {
         // RFC 7617, 2: the first `:` ends the user.
         Some(user) if user.contains(':') => return None,
         Some(user) => format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))),
-        None if password.bytes().all(|byte| byte.is_ascii_graphic()) => format!("Bearer {password}"),
+        None if password.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            format!("Bearer {password}")
+        }
         None => return None,
     };
     let mut value = HeaderValue::from_str(&value).ok()?;
@@ -209,17 +227,16 @@ fn reach(base: &Url, path: &str) -> Result<Url, HttpsError> {
     url.set_query(query);
     // Whatever `url` made of it: the origin and the base path are what they were.
     let stays = url.origin() == base.origin()
-        && url
-            .path()
-            .strip_prefix(base.path())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || base.path().ends_with('/'));
+        && url.path().strip_prefix(base.path()).is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with('/') || base.path().ends_with('/')
+        });
     if stays { Ok(url) } else { Err(HttpsError::Path("it leads out of the base path")) }
 }
 
 /// Headers that say where a message goes or where it ends: those are the locator's and the client's.
 const OWN_HEADERS: &[&str] = &[
-    "connection", "content-length", "expect", "forwarded", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te",
-    "trailer", "transfer-encoding", "upgrade",
+    "connection", "content-length", "expect", "forwarded", "host", "keep-alive",
+    "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 ];
 
 /// A client of one HTTP API. Clones share its connections.
@@ -252,8 +269,12 @@ impl HttpsClient {
         let locator = target.locator();
         let malformed = || Refusal::from(Finding::new(&MALFORMED_LOCATOR, "its path is no path"));
         let base = base(target).ok_or_else(malformed)?;
-        let health = locator.parameter("health").map(|path| reach(&base, path).map_err(|_| malformed())).transpose()?;
-        let timeout = Duration::from_millis(locator.number("response_timeout").unwrap_or(RESPONSE_TIMEOUT));
+        let health = locator
+            .parameter("health")
+            .map(|path| reach(&base, path).map_err(|_| malformed()))
+            .transpose()?;
+        let timeout =
+            Duration::from_millis(locator.number("response_timeout").unwrap_or(RESPONSE_TIMEOUT));
         let (builder, witness) = http::builder(target, http::Versions::OneAndTwo)?;
         let http = http::build(builder.timeout(timeout))?;
         let shared = Shared {
@@ -293,7 +314,15 @@ impl HttpsClient {
             Ok(url) => (url, None),
             Err(problem) => (self.shared.base.clone(), Some(problem)),
         };
-        HttpsRequest { client: self.clone(), method, url, headers: HeaderMap::new(), body: None, timeout: None, problem }
+        HttpsRequest {
+            client: self.clone(),
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: None,
+            timeout: None,
+            problem,
+        }
     }
 
     /// Asks for the `health` path.
@@ -373,17 +402,24 @@ impl HttpsRequest {
 
     /// Sets a header. One that says where the message goes or ends (`Host`, `Content-Length`, `Transfer-Encoding` and the like) is refused by
     /// [`HttpsRequest::send`]. An `Authorization` of the request's own replaces the resource's.
-    pub fn header(mut self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
+    pub fn header(
+        mut self,
+        name: impl TryInto<HeaderName>,
+        value: impl TryInto<HeaderValue>,
+    ) -> Self {
         match (name.try_into(), value.try_into()) {
             (Ok(name), Ok(_)) if OWN_HEADERS.contains(&name.as_str()) => {
-                self.problem
-                    .get_or_insert(HttpsError::Header("it says where the message goes or ends, which is the client's to say"));
+                self.problem.get_or_insert(HttpsError::Header(
+                    "it says where the message goes or ends, which is the client's to say",
+                ));
             }
             (Ok(name), Ok(value)) => {
                 self.headers.insert(name, value);
             }
             _ => {
-                self.problem.get_or_insert(HttpsError::Header("its name or its value is none that HTTP has"));
+                self.problem.get_or_insert(HttpsError::Header(
+                    "its name or its value is none that HTTP has",
+                ));
             }
         }
         self
@@ -410,7 +446,9 @@ impl HttpsRequest {
         if let Some(problem) = problem {
             return Err(problem);
         }
-        let Some(http) = client.shared.http.load_full() else { return Err(HttpsError::Refused(detached())) };
+        let Some(http) = client.shared.http.load_full() else {
+            return Err(HttpsError::Refused(detached()));
+        };
         if let Some(authorization) = &client.shared.authorization {
             headers.entry(reqwest::header::AUTHORIZATION).or_insert_with(|| authorization.clone());
         }
@@ -469,7 +507,9 @@ impl HttpsResponse {
     /// [`HttpsError::TooLarge`] when all pieces together are larger than `max_body`, and what else ends a response.
     pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, HttpsError> {
         let chunk = self.response.chunk().await;
-        let chunk = chunk.map_err(|error| HttpsError::Refused(http::refusal(&self.client.shared.target, &error)))?;
+        let chunk = chunk.map_err(|error| {
+            HttpsError::Refused(http::refusal(&self.client.shared.target, &error))
+        })?;
         let Some(chunk) = chunk else { return Ok(None) };
         let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
         self.left = self.left.checked_sub(length).ok_or(HttpsError::TooLarge)?;
@@ -503,7 +543,12 @@ impl HttpsResponse {
 
 impl fmt::Debug for HttpsResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HttpsResponse({} from {})", self.status().as_u16(), self.client.shared.target.locator())
+        write!(
+            f,
+            "HttpsResponse({} from {})",
+            self.status().as_u16(),
+            self.client.shared.target.locator()
+        )
     }
 }
 
@@ -527,7 +572,12 @@ impl HttpsError {
     fn into_refusal(self) -> Refusal {
         match self {
             Self::Refused(refusal) => refusal,
-            other => Failure::new(FailureKind::Protocol, other.to_string(), "look at what answers on the port").into(),
+            other => Failure::new(
+                FailureKind::Protocol,
+                other.to_string(),
+                "look at what answers on the port",
+            )
+            .into(),
         }
     }
 }
@@ -552,16 +602,23 @@ mod tests {
 
     #[test]
     fn no_path_leaves_the_base() {
-        for base in ["https://api.example.com/", "https://api.example.com/v2/shop", "https://api.example.com:8443/v2"] {
+        for base in [
+            "https://api.example.com/",
+            "https://api.example.com/v2/shop",
+            "https://api.example.com:8443/v2",
+        ] {
             let base = Url::parse(base).unwrap();
             for path in [
-                "//evil.example", "///evil.example", "https://evil.example/", "http://evil.example", "a://b", "..", "/..",
-                "../x", "a/../../x", "%2e%2e/x", "a/%2E%2e", ".%2e/x", "..%2fx", "a%5c..%5cx", "..%5Cx", "\\\\evil.example",
-                "/\\evil.example", "a\\b", "x#y", "a b", "a\nb", "a\r\nHost: evil", "ü", "./x", "a/./b", "%00", "a%0d%0ab",
-                "/..?x", "..;/x", "..;", ".;/x", "..;a=b/x", "a/..;/../x", "..%3b/x", "..%3B", "%2e%2e;/x", "%2e%2e%3bx",
-                ".%2e;x=y/z", "%252e%252e/x", "..%253b/x", "%25252e%25252e%25252fx", "a/..%252fx", "..;%2fx", "a%2f..;b",
-                "..%5c;x", "a%5c..;x", "..%20/x", "%20../x", "..%20;a", "%c0%ae%c0%ae/x", "%c0%af", "%ff", "a%2500b",
-                "%ef%bc%8e%ef%bc%8e/x", "%e2%80%a5/x", "..%ef%bc%8fx", "..%ef%bc%9bx", "%e2%80%a4%e2%80%a4/x",
+                "//evil.example", "///evil.example", "https://evil.example/",
+                "http://evil.example", "a://b", "..", "/..", "../x", "a/../../x", "%2e%2e/x",
+                "a/%2E%2e", ".%2e/x", "..%2fx", "a%5c..%5cx", "..%5Cx", "\\\\evil.example",
+                "/\\evil.example", "a\\b", "x#y", "a b", "a\nb", "a\r\nHost: evil", "ü", "./x",
+                "a/./b", "%00", "a%0d%0ab", "/..?x", "..;/x", "..;", ".;/x", "..;a=b/x",
+                "a/..;/../x", "..%3b/x", "..%3B", "%2e%2e;/x", "%2e%2e%3bx", ".%2e;x=y/z",
+                "%252e%252e/x", "..%253b/x", "%25252e%25252e%25252fx", "a/..%252fx", "..;%2fx",
+                "a%2f..;b", "..%5c;x", "a%5c..;x", "..%20/x", "%20../x", "..%20;a",
+                "%c0%ae%c0%ae/x", "%c0%af", "%ff", "a%2500b", "%ef%bc%8e%ef%bc%8e/x",
+                "%e2%80%a5/x", "..%ef%bc%8fx", "..%ef%bc%9bx", "%e2%80%a4%e2%80%a4/x",
             ] {
                 assert!(matches!(reach(&base, path), Err(HttpsError::Path(_))), "{path}");
             }

@@ -46,7 +46,8 @@ use backing_services_rules::rule::{MALFORMED_LOCATOR, MALFORMED_VALUE, MISSING_C
 use http_body_util::{BodyExt as _, Limited};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{
-    ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+    ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+    HttpResponseBody, HttpService,
 };
 use object_store::list::{PaginatedListOptions, PaginatedListStore as _};
 use object_store::path::Path;
@@ -89,18 +90,30 @@ impl Service for S3 {
         Parameter::choice("style", &["path", "host"]),
         Parameter::number("connect_timeout", 1, 300),
         Parameter::number("response_timeout", 1, 3_600_000),
-        Parameter::refused("endpoint", "remove it; the endpoint goes into the resource's `_ENDPOINT` variable"),
+        Parameter::refused(
+            "endpoint",
+            "remove it; the endpoint goes into the resource's `_ENDPOINT` variable",
+        ),
         Parameter::refused("profile", "remove it: nothing is read from a profile"),
         Parameter::refused("skip_signature", "remove it: every request is signed"),
-        Parameter::refused("unsigned_payload", "remove it: every request is signed with its payload"),
-        Parameter::refused("virtual_hosted_style_request", "remove it, and write `style=host` where it is needed"),
+        Parameter::refused(
+            "unsigned_payload",
+            "remove it: every request is signed with its payload",
+        ),
+        Parameter::refused(
+            "virtual_hosted_style_request",
+            "remove it, and write `style=host` where it is needed",
+        ),
     ];
 
     fn check(target: &Target) -> Vec<Finding> {
         let mut findings = Vec::new();
         if bucket(target).is_none() {
-            let finding = Finding::new(&MALFORMED_LOCATOR, "its host is an address, and no bucket's name");
-            findings.push(finding.help("write the bucket behind the `//`, and the server into the `_ENDPOINT` variable"));
+            let finding =
+                Finding::new(&MALFORMED_LOCATOR, "its host is an address, and no bucket's name");
+            findings.push(finding.help(
+                "write the bucket behind the `//`, and the server into the `_ENDPOINT` variable",
+            ));
         }
         if prefix(target).is_none() {
             let finding = Finding::new(
@@ -110,12 +123,20 @@ impl Service for S3 {
             findings.push(finding.help("write the prefix as the keys have it: `/invoices/2026`"));
         }
         if target.endpoint().is_some_and(|endpoint| !stays(endpoint.path())) {
-            let finding =
-                Finding::new(&MALFORMED_LOCATOR, "the endpoint's path holds a part that some servers read as `.` or `..`");
-            findings.push(finding.help("write the path as the server has it: `https://storage.example.com/s3`"));
+            let finding = Finding::new(
+                &MALFORMED_LOCATOR,
+                "the endpoint's path holds a part that some servers read as `.` or `..`",
+            );
+            findings.push(
+                finding
+                    .help("write the path as the server has it: `https://storage.example.com/s3`"),
+            );
         }
         if target.locator().parameter("region").is_some_and(|region| !is_region(region)) {
-            let finding = Finding::new(&MALFORMED_LOCATOR, "the value of the parameter `region` is no region");
+            let finding = Finding::new(
+                &MALFORMED_LOCATOR,
+                "the value of the parameter `region` is no region",
+            );
             findings.push(finding.help("write it as the server does: `eu-west-1`"));
         }
         if target.locator().parameter("style") == Some("host") && !is_in_host(target) {
@@ -123,7 +144,11 @@ impl Service for S3 {
                 &MALFORMED_VALUE,
                 "`style=host` is set, and the endpoint's host does not begin with the bucket's name",
             );
-            findings.push(finding.help("write the endpoint with the bucket in it: `https://bucket.s3.example.com`"));
+            findings.push(
+                finding.help(
+                    "write the endpoint with the bucket in it: `https://bucket.s3.example.com`",
+                ),
+            );
         }
         findings
     }
@@ -136,11 +161,14 @@ impl Service for S3 {
         let client = S3Client::new(target, endpoint.clone())?;
         // Both are verified by the one configuration, and dial what the address rules let pass: neither has to wait for the other.
         let dial = async { endpoint.dial().await.map(|dialled| dialled.tls) };
-        let probe = async { within(target.time_left(), client.probe()).await.map_err(Refusal::from)? };
+        let probe =
+            async { within(target.time_left(), client.probe()).await.map_err(Refusal::from)? };
         (posture.tls, ()) = both(dial, probe).await?;
         posture.account = target.user().map(printable);
         posture.authentication = Some("AWS Signature Version 4".to_owned());
-        posture.remarks.push("what the account may do beyond listing below the prefix is not looked at");
+        posture
+            .remarks
+            .push("what the account may do beyond listing below the prefix is not looked at");
         Ok(Attachment::new(client, posture))
     }
 
@@ -159,11 +187,16 @@ fn amazon(locator: &Locator) -> Option<String> {
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     // A certificate's `*` stands for one label: a bucket with a dot in its name cannot be a part of the host.
     let by_path = bucket.contains('.') || locator.parameter("style") == Some("path");
-    Some(if by_path { format!("https://s3.{region}.{domain}") } else { format!("https://{bucket}.s3.{region}.{domain}") })
+    Some(if by_path {
+        format!("https://s3.{region}.{domain}")
+    } else {
+        format!("https://{bucket}.s3.{region}.{domain}")
+    })
 }
 
 fn is_region(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') && !text.starts_with('-')
+    text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !text.starts_with('-')
 }
 
 fn bucket(target: &Target) -> Option<&str> {
@@ -185,7 +218,9 @@ fn stays(path: &str) -> bool {
 
 /// Whether the endpoint's host begins with the bucket's name.
 fn is_in_host(target: &Target) -> bool {
-    let (Some(bucket), Some(Host::Name(host))) = (bucket(target), target.endpoint().and_then(Locator::host)) else {
+    let (Some(bucket), Some(Host::Name(host))) =
+        (bucket(target), target.endpoint().and_then(Locator::host))
+    else {
         return false;
     };
     host.strip_prefix(bucket).is_some_and(|rest| rest.starts_with('.'))
@@ -195,7 +230,8 @@ fn is_in_host(target: &Target) -> bool {
 fn url(endpoint: &Target) -> Option<String> {
     let locator = endpoint.locator();
     let scheme = if endpoint.is_plaintext() { "http" } else { "https" };
-    let mut url = url::Url::parse(&format!("{scheme}://{}:{}/", locator.host()?, locator.port())).ok()?;
+    let mut url =
+        url::Url::parse(&format!("{scheme}://{}:{}/", locator.host()?, locator.port())).ok()?;
     let parts = locator.path().split('/').filter(|part| !part.is_empty());
     if !stays(locator.path()) {
         return None;
@@ -227,11 +263,17 @@ pub struct S3Client {
 
 impl S3Client {
     fn new(target: &Target, endpoint: Target) -> Result<Self, Refusal> {
-        let timeout = Duration::from_millis(target.locator().number("response_timeout").unwrap_or(RESPONSE_TIMEOUT));
+        let timeout = Duration::from_millis(
+            target.locator().number("response_timeout").unwrap_or(RESPONSE_TIMEOUT),
+        );
         let (builder, _) = http::builder(&endpoint, http::Versions::One)?;
         let http = http::build(builder.http1_only().read_timeout(timeout))?;
         let status = Arc::new(AtomicU16::new(0));
-        let bucket = store(target, &endpoint, Bounded { http: http.clone(), timeout, status: Arc::clone(&status) })?;
+        let bucket = store(
+            target,
+            &endpoint,
+            Bounded { http: http.clone(), timeout, status: Arc::clone(&status) },
+        )?;
         let prefix = prefix(target).ok_or_else(unusable)?;
         let below = store(target, &endpoint, Bounded { http, timeout, status: Arc::default() })?;
         let below = Arc::new(PrefixStore::new(below, prefix.clone()));
@@ -240,7 +282,8 @@ impl S3Client {
 
     /// Lists one key below the prefix.
     async fn probe(&self) -> Result<(), Refusal> {
-        let prefix = if self.prefix.as_ref().is_empty() { None } else { Some(format!("{}/", self.prefix)) };
+        let prefix =
+            if self.prefix.as_ref().is_empty() { None } else { Some(format!("{}/", self.prefix)) };
         let options = PaginatedListOptions { max_keys: Some(1), ..PaginatedListOptions::default() };
         match self.bucket.list_paginated(prefix.as_deref(), options).await {
             Ok(_) => Ok(()),
@@ -257,21 +300,33 @@ fn unusable() -> Refusal {
 fn store(target: &Target, endpoint: &Target, http: Bounded) -> Result<AmazonS3, Refusal> {
     let missing = || {
         Refusal::from(
-            Finding::new(&MISSING_CREDENTIALS, "there is no access key, and nobody else is asked for one")
-                .help("set the resource's `_USER` to the key's id and its `_PASSWORD` to the secret key"),
+            Finding::new(
+                &MISSING_CREDENTIALS,
+                "there is no access key, and nobody else is asked for one",
+            )
+            .help(
+                "set the resource's `_USER` to the key's id and its `_PASSWORD` to the secret key",
+            ),
         )
     };
     // Without both, the driver would ask a metadata service for some: a waiver does not open that way.
-    let (key, secret) = (target.user().ok_or_else(missing)?, target.password().ok_or_else(missing)?);
+    let (key, secret) =
+        (target.user().ok_or_else(missing)?, target.password().ok_or_else(missing)?);
     AmazonS3Builder::new()
         .with_bucket_name(bucket(target).ok_or_else(unusable)?)
         .with_region(target.locator().parameter("region").unwrap_or("us-east-1"))
         .with_endpoint(url(endpoint).ok_or_else(unusable)?)
-        .with_virtual_hosted_style_request(target.locator().parameter("style") != Some("path") && is_in_host(target))
+        .with_virtual_hosted_style_request(
+            target.locator().parameter("style") != Some("path") && is_in_host(target),
+        )
         .with_allow_http(endpoint.is_plaintext())
         .with_access_key_id(key)
         .with_secret_access_key(secret.expose_secret())
-        .with_retry(RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() })
+        .with_retry(RetryConfig {
+            max_retries: 3,
+            retry_timeout: Duration::from_secs(30),
+            ..RetryConfig::default()
+        })
         .with_http_connector(http)
         .build()
         .map_err(|_| unusable())
@@ -342,7 +397,10 @@ impl fmt::Debug for Bounded {
 
 impl HttpService for Bounded {
     // What `async_trait` makes of `async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError>`.
-    fn call<'a, 'b>(&'a self, request: HttpRequest) -> Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'b>>
+    fn call<'a, 'b>(
+        &'a self,
+        request: HttpRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'b>>
     where
         'a: 'b,
         Self: 'b,
@@ -355,7 +413,10 @@ impl HttpService for Bounded {
             }
             // An object is what a `GET` without a query comes back with, or with a query that names a version.
             let is_object = request.method() == "GET"
-                && request.uri().query().is_none_or(|query| query.starts_with("versionId=") && !query.contains('&'));
+                && request
+                    .uri()
+                    .query()
+                    .is_none_or(|query| query.starts_with("versionId=") && !query.contains('&'));
             self.status.store(0, Ordering::Relaxed);
             let response = self.http.call(request).await?;
             self.status.store(response.status().as_u16(), Ordering::Relaxed);
@@ -367,7 +428,12 @@ impl HttpService for Bounded {
             let read = Limited::new(body, MAX_ANSWER).collect();
             let body = match within(self.timeout, read).await {
                 Ok(body) => body.map_err(too_much)?.to_bytes(),
-                Err(_) => return Err(HttpError::new(HttpErrorKind::Timeout, std::io::Error::from(std::io::ErrorKind::TimedOut))),
+                Err(_) => {
+                    return Err(HttpError::new(
+                        HttpErrorKind::Timeout,
+                        std::io::Error::from(std::io::ErrorKind::TimedOut),
+                    ));
+                }
             };
             Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(body)))
         })
@@ -415,7 +481,9 @@ mod tests {
     };
 
     fn parsed(text: &str, dialect: &Dialect) -> Locator {
-        locator::parse(text, dialect).unwrap_or_else(|findings| panic!("{text}: {findings:?}")).locator
+        locator::parse(text, dialect)
+            .unwrap_or_else(|findings| panic!("{text}: {findings:?}"))
+            .locator
     }
 
     fn target(text: &str, endpoint: &str) -> Target {
@@ -445,7 +513,10 @@ mod tests {
             ("s3://bucket/a", "https://minio.example.com/s3/%2e%2e/admin"),
         ] {
             let findings = S3::check(&target(text, endpoint));
-            assert!(findings.iter().any(|finding| finding.rule() == &MALFORMED_LOCATOR), "{text} at {endpoint}");
+            assert!(
+                findings.iter().any(|finding| finding.rule() == &MALFORMED_LOCATOR),
+                "{text} at {endpoint}"
+            );
         }
     }
 
@@ -453,13 +524,21 @@ mod tests {
     async fn no_key_climbs_out_of_its_prefix() {
         use object_store::ObjectStoreExt as _;
         let mut target = target("s3://bucket/prefix?style=path", "https://localhost:1");
-        (target.user, target.password) =
-            (Some("key".to_owned()), Some(crate::report::redact::Guarded::new("secret-of-the-key".into())));
-        let client = S3Client::new(&target, target.at_endpoint()).unwrap_or_else(|refusal| panic!("{refusal}"));
+        (target.user, target.password) = (
+            Some("key".to_owned()),
+            Some(crate::report::redact::Guarded::new("secret-of-the-key".into())),
+        );
+        let client = S3Client::new(&target, target.at_endpoint())
+            .unwrap_or_else(|refusal| panic!("{refusal}"));
         for key in ["..;/x", "a/..;x=y/b", "..%3b/x", "%2e%2e/x", "%252e%252e;/x", "a/.;/b"] {
             let error = client.get(&Path::parse(key).unwrap()).await.unwrap_err();
-            let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
-            assert!(chain.map(ToString::to_string).any(|text| text == Climbs.to_string()), "{key}: {error:?}");
+            let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| {
+                error.source()
+            });
+            assert!(
+                chain.map(ToString::to_string).any(|text| text == Climbs.to_string()),
+                "{key}: {error:?}"
+            );
         }
     }
 
@@ -469,7 +548,10 @@ mod tests {
             ("s3://bucket?region=eu-west-1", Some("https://bucket.s3.eu-west-1.amazonaws.com")),
             ("s3://a.bucket?region=eu-west-1", Some("https://s3.eu-west-1.amazonaws.com")),
             ("s3://bucket?region=eu-west-1&style=path", Some("https://s3.eu-west-1.amazonaws.com")),
-            ("s3://bucket?region=cn-north-1", Some("https://bucket.s3.cn-north-1.amazonaws.com.cn")),
+            (
+                "s3://bucket?region=cn-north-1",
+                Some("https://bucket.s3.cn-north-1.amazonaws.com.cn"),
+            ),
             ("s3://bucket", None),
             ("s3://bucket?region=evil.example/", None),
             ("s3://bucket?region=x%40evil.example", None),

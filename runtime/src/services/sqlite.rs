@@ -86,8 +86,14 @@ impl Service for Sqlite {
         Parameter::number("max_connections", 1, 100),
         Parameter::number("busy_timeout", 1, 600_000),
         Parameter::refused("vfs", "remove it: it swaps the file system below the database"),
-        Parameter::refused("immutable", "remove it: without locks, readers see half of what is written"),
-        Parameter::refused("cache", "remove it: a shared cache has table locks of its own, which no timeout waits for"),
+        Parameter::refused(
+            "immutable",
+            "remove it: without locks, readers see half of what is written",
+        ),
+        Parameter::refused(
+            "cache",
+            "remove it: a shared cache has table locks of its own, which no timeout waits for",
+        ),
     ];
     const LOGIN: Login = Login::None;
 
@@ -100,10 +106,9 @@ impl Service for Sqlite {
         } else {
             return Vec::new();
         };
-        vec![
-            Finding::new(&MALFORMED_LOCATOR, message)
-                .help("write `sqlite:///absolute/path/of/the.db`; for a test, a file in a temporary folder"),
-        ]
+        vec![Finding::new(&MALFORMED_LOCATOR, message).help(
+            "write `sqlite:///absolute/path/of/the.db`; for a test, a file in a temporary folder",
+        )]
     }
 
     async fn connect(target: &Target) -> Result<Attachment<SqlitePool>, Refusal> {
@@ -112,10 +117,13 @@ impl Service for Sqlite {
         let path = locator.path().to_owned();
         let creates = mode == "rwc";
         let is_waived = target.waives(&READABLE_SECRET_FILE);
-        let prepared = apart(target.time_left(), move || prepare(Path::new(&path), creates, is_waived)).await;
+        let prepared =
+            apart(target.time_left(), move || prepare(Path::new(&path), creates, is_waived)).await;
         let exposed = prepared.map_err(Apart::into_failure)??;
-        let exposed =
-            exposed.map(|why| Finding::new(&READABLE_SECRET_FILE, format!("the database is a file of which {why}")).help(OWN_IT));
+        let exposed = exposed.map(|why| {
+            Finding::new(&READABLE_SECRET_FILE, format!("the database is a file of which {why}"))
+                .help(OWN_IT)
+        });
         if let Some(finding) = exposed.clone().filter(|_| !is_waived) {
             return Err(finding.into());
         }
@@ -129,9 +137,12 @@ impl Service for Sqlite {
             .pragma("trusted_schema", "OFF")
             .pragma("cell_size_check", "ON")
             .pragma("mmap_size", "0");
-        let options = if mode == "ro" { options } else { options.journal_mode(SqliteJournalMode::Wal) };
+        let options =
+            if mode == "ro" { options } else { options.journal_mode(SqliteJournalMode::Wal) };
         let most = locator.number("max_connections").unwrap_or(10);
-        let pool = SqlitePoolOptions::new().max_connections(u32::try_from(most).unwrap_or(u32::MAX)).connect_lazy_with(options);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(u32::try_from(most).unwrap_or(u32::MAX))
+            .connect_lazy_with(options);
 
         let mut posture = Posture::of::<Self>(target);
         posture.server = Some(within(target.time_left(), probe(&pool)).await??);
@@ -160,7 +171,8 @@ fn prepare(path: &Path, creates: bool, is_waived: bool) -> Result<Option<&'stati
     };
     let of_the_way = way.doubt().and_then(Notice::why_not_ours);
     // Journals have names that anybody can tell: to add an entry is enough.
-    let of_the_folder = way.others_add().then_some("other users of this machine can add a journal to the folder");
+    let of_the_folder =
+        way.others_add().then_some("other users of this machine can add a journal to the folder");
     let doubt = of_the_way.or(of_the_folder);
     if doubt.is_some() && !is_waived {
         return Ok(doubt);
@@ -206,9 +218,12 @@ fn unopened(fault: Fault) -> Failure {
 
 /// Reads the schema's version, which reads the file's header: what is no database is found out here.
 async fn probe(pool: &SqlitePool) -> Result<ServerPosture, Refusal> {
-    let rows =
-        sqlx::raw_sql("PRAGMA schema_version; SELECT sqlite_version()").fetch_all(pool).await.map_err(|error| refusal(&error))?;
-    let version: String = rows.last().and_then(|row| row.try_get(0).ok()).ok_or_else(|| unopened(Fault::Broken))?;
+    let rows = sqlx::raw_sql("PRAGMA schema_version; SELECT sqlite_version()")
+        .fetch_all(pool)
+        .await
+        .map_err(|error| refusal(&error))?;
+    let version: String =
+        rows.last().and_then(|row| row.try_get(0).ok()).ok_or_else(|| unopened(Fault::Broken))?;
     Ok(ServerPosture::new("SQLite", &version))
 }
 
@@ -228,11 +243,23 @@ fn refusal(error: &sqlx::Error) -> Refusal {
             "the database can only be read",
             "look at the modes of the file and its folder, or write `mode=ro`",
         ),
-        11 => Failure::new(FailureKind::Protocol, "the database is damaged", "restore it from a backup"),
+        11 => Failure::new(
+            FailureKind::Protocol,
+            "the database is damaged",
+            "restore it from a backup",
+        ),
         13 => Failure::new(FailureKind::Unavailable, "the disk is full", "make room on it"),
         14 => return unopened(Fault::Broken).into(),
-        26 => Failure::new(FailureKind::Protocol, "the file is no SQLite database, or an encrypted one", "look at the path"),
-        _ => Failure::new(FailureKind::Unavailable, "SQLite cannot serve this file", "look at the file and its folder"),
+        26 => Failure::new(
+            FailureKind::Protocol,
+            "the file is no SQLite database, or an encrypted one",
+            "look at the path",
+        ),
+        _ => Failure::new(
+            FailureKind::Unavailable,
+            "SQLite cannot serve this file",
+            "look at the file and its folder",
+        ),
     }
     .into()
 }

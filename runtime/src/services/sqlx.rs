@@ -1,12 +1,14 @@
 //! What the services on sqlx share: its errors, read and said in our own words.
 
-use crate::net::tasks::Tasks;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-use crate::net::time::READY_DEADLINE;
-use crate::report::posture::{TlsPosture, TrustPosture};
 use sqlx::Error;
-use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use {
+    crate::net::tasks::Tasks,
+    crate::net::time::READY_DEADLINE,
+    crate::report::posture::{TlsPosture, TrustPosture},
+    std::time::Duration,
+    tokio::time::{Instant, sleep, timeout_at},
+};
 
 use crate::report::finding::{Failure, FailureKind};
 
@@ -20,7 +22,11 @@ pub(super) const AMBIENT: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 pub(super) fn failure(error: &Error) -> Failure {
     let new = Failure::new;
     match error {
-        Error::Io(_) => new(FailureKind::Unreachable, "the connection broke", "look at the network and at the server's log"),
+        Error::Io(_) => new(
+            FailureKind::Unreachable,
+            "the connection broke",
+            "look at the network and at the server's log",
+        ),
         Error::Tls(_) => new(
             FailureKind::Protocol,
             "the driver's TLS handshake failed",
@@ -31,8 +37,14 @@ pub(super) fn failure(error: &Error) -> Failure {
             "no connection came about in time",
             "look at the server's load, and at `max_connections` in the locator",
         ),
-        Error::PoolClosed => new(FailureKind::Unavailable, "the resource is detached", "attach it again"),
-        _ => new(FailureKind::Protocol, "what the server sent is not its protocol", "look at what answers on the port"),
+        Error::PoolClosed => {
+            new(FailureKind::Unavailable, "the resource is detached", "attach it again")
+        }
+        _ => new(
+            FailureKind::Protocol,
+            "what the server sent is not its protocol",
+            "look at what answers on the port",
+        ),
     }
 }
 

@@ -17,7 +17,11 @@ impl BaseNames {
     /// Whether a service of the platform's has the values of a base name.
     pub(super) fn is_of(&self, name: &str, base: &str) -> bool {
         let mut given = self.0.iter().filter(|(named, _)| named == name).peekable();
-        if given.peek().is_some() { given.any(|(_, given)| given == base) } else { own(name).eq(base.chars()) }
+        if given.peek().is_some() {
+            given.any(|(_, given)| given == base)
+        } else {
+            own(name).eq(base.chars())
+        }
     }
 }
 

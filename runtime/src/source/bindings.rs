@@ -75,21 +75,31 @@ impl ServiceBindings {
 
     /// The binding of a base name, and its folder.
     fn find(&self, root: &Path, base: &str) -> Result<Option<(String, PathBuf)>, Unreadable> {
-        let broken = |_| Unreadable::whole(format!("the folder that `{VARIABLE}` names cannot be read"));
+        let broken =
+            |_| Unreadable::whole(format!("the folder that `{VARIABLE}` names cannot be read"));
         let mut found = None;
         for (count, entry) in std::fs::read_dir(root).map_err(broken)?.enumerate() {
             if count == MOST {
-                return Err(Unreadable::whole(format!("the folder that `{VARIABLE}` names holds more than {MOST} entries")));
+                return Err(Unreadable::whole(format!(
+                    "the folder that `{VARIABLE}` names holds more than {MOST} entries"
+                )));
             }
             let entry = entry.map_err(broken)?;
-            let Some(name) = entry.file_name().to_str().filter(|name| is_binding(name)).map(str::to_owned) else { continue };
+            let Some(name) =
+                entry.file_name().to_str().filter(|name| is_binding(name)).map(str::to_owned)
+            else {
+                continue;
+            };
             if !self.names.is_of(&name, base) || !entry.path().is_dir() {
                 continue;
             }
             if let Some((earlier, _)) = &found {
                 // A folder lists its entries in any order, and a report is the same each time.
-                let (one, other) = if *earlier < name { (earlier, &name) } else { (&name, earlier) };
-                return Err(Unreadable::whole(format!("the bindings `{one}` and `{other}` are both for `{base}`")));
+                let (one, other) =
+                    if *earlier < name { (earlier, &name) } else { (&name, earlier) };
+                return Err(Unreadable::whole(format!(
+                    "the bindings `{one}` and `{other}` are both for `{base}`"
+                )));
             }
             found = Some((name, entry.path()));
         }
@@ -102,7 +112,9 @@ fn is_binding(name: &str) -> bool {
     (1..=253).contains(&name.len())
         && !name.starts_with("..")
         && name != "."
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.'))
+        && name.bytes().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+        })
 }
 
 /// A binding's folder.
@@ -114,7 +126,10 @@ struct Binding {
 impl Binding {
     fn read(&self, entry: &str) -> Result<Option<Value>, Unreadable> {
         let found = file::read_in(&self.folder, entry).map_err(|fault| {
-            Unreadable::new(format!("is the entry `{entry}` of the binding `{}`, a file that {fault}", self.name))
+            Unreadable::new(format!(
+                "is the entry `{entry}` of the binding `{}`, a file that {fault}",
+                self.name
+            ))
         })?;
         let Some(found) = found else { return Ok(None) };
         let place = format!("the binding `{}`", self.name);
@@ -146,7 +161,9 @@ impl Binding {
             "_PASSWORD" => without("password", |uri| login_within(uri).1),
             "_CA" if self.read("private-key")?.is_some() => self.read("ca.crt"),
             "_CA" => self.first(&["ca.crt", "certificates"]),
-            "_CLIENT_CERT" if self.read("private-key")?.is_some() => self.first(&["tls.crt", "certificates"]),
+            "_CLIENT_CERT" if self.read("private-key")?.is_some() => {
+                self.first(&["tls.crt", "certificates"])
+            }
             "_CLIENT_CERT" => self.read("tls.crt"),
             "_CLIENT_KEY" => self.first(&["tls.key", "private-key"]),
             _ => Ok(None),
@@ -166,14 +183,20 @@ impl Source for ServiceBindings {
         let binding = Binding { name, folder };
         let value = binding.get(ending)?;
         if value.is_some() && binding.read("type")?.is_none() {
-            let message = format!("the binding `{}` has no `type`, which the specification demands", binding.name);
+            let message = format!(
+                "the binding `{}` has no `type`, which the specification demands",
+                binding.name
+            );
             return Err(Unreadable::whole(message));
         }
         Ok(value)
     }
 
     fn changes(&self) -> Changes {
-        path_in(&self.environment, VARIABLE).ok().flatten().map_or_else(Changes::none, |root| Changes::of_files([root]))
+        path_in(&self.environment, VARIABLE)
+            .ok()
+            .flatten()
+            .map_or_else(Changes::none, |root| Changes::of_files([root]))
     }
 }
 
@@ -209,25 +232,51 @@ mod tests {
     #[test]
     fn entries_are_a_resources_variables() {
         let root = tempfile::tempdir().unwrap();
-        let parts =
-            [("type", "postgresql"), ("host", "db"), ("port", "5432"), ("database", "d"), ("username", "u"), ("password", "p")];
+        let parts = [
+            ("type", "postgresql"),
+            ("host", "db"),
+            ("port", "5432"),
+            ("database", "d"),
+            ("username", "u"),
+            ("password", "p"),
+        ];
         write(root.path(), "shop-orders", &parts);
-        write(root.path(), "whole", &[parts.as_slice(), &[("uri", "postgres://u:p@db/d")]].concat());
-        write(root.path(), "half", &[parts.as_slice(), &[("uri", "postgres://u@db/d"), ("certificates", "ca")]].concat());
-        write(root.path(), "mutual.tls", &[("type", "x"), ("certificates", "chain"), ("private-key", "key"), ("ca.crt", "ca")]);
+        write(
+            root.path(),
+            "whole",
+            &[parts.as_slice(), &[("uri", "postgres://u:p@db/d")]].concat(),
+        );
+        write(
+            root.path(),
+            "half",
+            &[parts.as_slice(), &[("uri", "postgres://u@db/d"), ("certificates", "ca")]].concat(),
+        );
+        write(
+            root.path(),
+            "mutual.tls",
+            &[("type", "x"), ("certificates", "chain"), ("private-key", "key"), ("ca.crt", "ca")],
+        );
         let source = bindings(root.path()).named("shop-orders", "DATABASE");
         let all = |base: &str| {
             backing_services_rules::variable::RESOURCE_ENDINGS
                 .iter()
-                .filter_map(|ending| Some(format!("{ending}={}", get(&source, &format!("{base}{ending}"))?)))
+                .filter_map(|ending| {
+                    Some(format!("{ending}={}", get(&source, &format!("{base}{ending}"))?))
+                })
                 .collect::<Vec<_>>()
         };
-        assert_eq!(all("DATABASE"), ["_HOST=db", "_PORT=5432", "_DATABASE=d", "_USER=u", "_PASSWORD=p"]);
+        assert_eq!(
+            all("DATABASE"),
+            ["_HOST=db", "_PORT=5432", "_DATABASE=d", "_USER=u", "_PASSWORD=p"]
+        );
         assert_eq!(all("SHOP_ORDERS"), [""; 0], "it has another name now");
         assert_eq!(all("WHOLE"), ["_URL=postgres://u:p@db/d"]);
         assert_eq!(all("HALF"), ["_URL=postgres://u@db/d", "_PASSWORD=p", "_CA=ca"]);
         assert_eq!(all("MUTUAL_TLS"), ["_CA=ca", "_CLIENT_CERT=chain", "_CLIENT_KEY=key"]);
-        for none in ["DATABASE", "DATABASE_TYPE", "_URL", "DATABASE_URL_FILE", "..", "../WHOLE_URL", "WHOLE/_URL"] {
+        for none in [
+            "DATABASE", "DATABASE_TYPE", "_URL", "DATABASE_URL_FILE", "..", "../WHOLE_URL",
+            "WHOLE/_URL",
+        ] {
             assert_eq!(get(&source, none), None, "{none}");
         }
         assert_eq!(source.changes().files().collect::<Vec<_>>(), [root.path()]);
@@ -248,7 +297,10 @@ mod tests {
         for (variable, message) in [
             ("UNTYPED_URL", "the binding `untyped` has no `type`, which the specification demands"),
             ("A_B_URL", "the bindings `a-b` and `a.b` are both for `A_B`"),
-            ("FOLDER_URL", "is the entry `uri` of the binding `folder`, a file that is not a regular file"),
+            (
+                "FOLDER_URL",
+                "is the entry `uri` of the binding `folder`, a file that is not a regular file",
+            ),
         ] {
             assert_eq!(source.get(variable).unwrap_err().to_string(), message);
         }
@@ -258,10 +310,17 @@ mod tests {
         for root in ["/does/not/exist", "relative", "/etc/hostname"] {
             assert!(bindings(Path::new(root)).get("A_URL").unwrap_err().is_whole(), "{root}");
         }
-        assert!(ServiceBindings::of(Environment::from_iter([("X", "x")])).get("A_URL").unwrap().is_none());
+        assert!(
+            ServiceBindings::of(Environment::from_iter([("X", "x")]))
+                .get("A_URL")
+                .unwrap()
+                .is_none()
+        );
         for i in 0..=MOST {
             std::fs::create_dir(root.path().join(i.to_string())).unwrap();
         }
-        assert!(source.get("ABSENT_URL").unwrap_err().to_string().contains("more than 1000 entries"));
+        assert!(
+            source.get("ABSENT_URL").unwrap_err().to_string().contains("more than 1000 entries")
+        );
     }
 }

@@ -89,7 +89,10 @@ mod tests {
     fn changes_of_several_sources_are_all_told() {
         assert!(Changes::none().and(Changes::none()).is_none());
         let both = Changes::of_files(["/a"]).and(Changes::of_files(["/b", "/c"]));
-        assert_eq!(both.files().collect::<Vec<_>>(), [Path::new("/a"), Path::new("/b"), Path::new("/c")]);
+        assert_eq!(
+            both.files().collect::<Vec<_>>(),
+            [Path::new("/a"), Path::new("/b"), Path::new("/c")]
+        );
         assert!(!both.is_none());
         {
             let (sender, receiver) = watch::channel(0);

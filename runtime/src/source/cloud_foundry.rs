@@ -6,7 +6,9 @@ use std::fmt;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value as Json;
 
-use super::{Changes, Environment, Notice, Source, Unreadable, Value, file, login_within, path_in, split};
+use super::{
+    Changes, Environment, Notice, Source, Unreadable, Value, file, login_within, path_in, split,
+};
 use crate::report::text::printable;
 use crate::source::base_names::BaseNames;
 use crate::source::json::Wiped;
@@ -80,17 +82,27 @@ impl CloudFoundry {
     }
 
     fn text(&self) -> Result<Option<Text>, Unreadable> {
-        let direct = self.environment.get(VARIABLE).map_err(|why| Unreadable::whole(format!("`{VARIABLE}` {why}")))?;
+        let direct = self
+            .environment
+            .get(VARIABLE)
+            .map_err(|why| Unreadable::whole(format!("`{VARIABLE}` {why}")))?;
         let path = path_in(&self.environment, VARIABLE_OF_FILE)?;
         match (direct, path) {
-            (Some(_), Some(_)) => {
-                Err(Unreadable::whole(format!("`{VARIABLE}` and `{VARIABLE_OF_FILE}` are both set, and the platform sets one")))
+            (Some(_), Some(_)) => Err(Unreadable::whole(format!(
+                "`{VARIABLE}` and `{VARIABLE_OF_FILE}` are both set, and the platform sets one"
+            ))),
+            (Some(value), None) => {
+                Ok(Some(Text { text: value.into_parts().0, origin: VARIABLE, notices: Vec::new() }))
             }
-            (Some(value), None) => Ok(Some(Text { text: value.into_parts().0, origin: VARIABLE, notices: Vec::new() })),
             (None, Some(path)) => {
-                let found = file::read(&path)
-                    .map_err(|fault| Unreadable::whole(format!("`{VARIABLE_OF_FILE}` names a file that {fault}")))?;
-                Ok(found.text.map(|text| Text { text, origin: VARIABLE_OF_FILE, notices: found.notices }))
+                let found = file::read(&path).map_err(|fault| {
+                    Unreadable::whole(format!("`{VARIABLE_OF_FILE}` names a file that {fault}"))
+                })?;
+                Ok(found.text.map(|text| Text {
+                    text,
+                    origin: VARIABLE_OF_FILE,
+                    notices: found.notices,
+                }))
             }
             (None, None) => Ok(None),
         }
@@ -102,7 +114,8 @@ fn instances(services: &Json) -> Option<Vec<(&str, &Json)>> {
     let mut instances = Vec::new();
     for list in services.as_object()?.values() {
         for instance in list.as_array()? {
-            let name = ["instance_name", "name"].iter().find_map(|key| instance.get(key)?.as_str())?;
+            let name =
+                ["instance_name", "name"].iter().find_map(|key| instance.get(key)?.as_str())?;
             instances.push((name, instance.get("credentials").unwrap_or(&Json::Null)));
         }
     }
@@ -121,7 +134,8 @@ fn first(credentials: &Json, keys: &[&str]) -> Option<SecretString> {
 /// What an instance's credentials say for one ending.
 fn credential(credentials: &Json, ending: &str) -> Option<SecretString> {
     let protocols = credentials.get("protocols");
-    let entry = ["amqps", "amqp+ssl"].iter().find_map(|name| protocols?.get(name)).unwrap_or(credentials);
+    let entry =
+        ["amqps", "amqp+ssl"].iter().find_map(|name| protocols?.get(name)).unwrap_or(credentials);
     let uri = if entry.get("tls_port").is_some() {
         None
     } else {
@@ -130,7 +144,8 @@ fn credential(credentials: &Json, ending: &str) -> Option<SecretString> {
             _ => None,
         })
     };
-    let (has_user, has_password) = uri.as_ref().map_or((false, false), |uri| login_within(uri.expose_secret()));
+    let (has_user, has_password) =
+        uri.as_ref().map_or((false, false), |uri| login_within(uri.expose_secret()));
     match ending {
         "_URL" => uri,
         "_HOST" | "_PORT" | "_DATABASE" if uri.is_some() => None,
@@ -155,25 +170,37 @@ impl Source for CloudFoundry {
     fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
         let Some((base, ending)) = split(variable) else { return Ok(None) };
         let Some(Text { text, origin, notices }) = self.text()? else { return Ok(None) };
-        let malformed = || Unreadable::whole(format!("`{origin}` does not hold the JSON that Cloud Foundry writes"));
+        let malformed = || {
+            Unreadable::whole(format!(
+                "`{origin}` does not hold the JSON that Cloud Foundry writes"
+            ))
+        };
         let services = Wiped::parse(text.expose_secret().as_bytes()).ok_or_else(malformed)?;
         let mut instances = instances(&services).ok_or_else(malformed)?;
         instances.sort_by_key(|(name, _)| *name);
         if let Some(pair) = instances.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return Err(Unreadable::whole(format!("`{origin}` holds two instances with the name `{}`", printable(pair[0].0))));
+            return Err(Unreadable::whole(format!(
+                "`{origin}` holds two instances with the name `{}`",
+                printable(pair[0].0)
+            )));
         }
         let mut found = instances.into_iter().filter(|(name, _)| self.names.is_of(name, base));
         let Some((name, credentials)) = found.next() else { return Ok(None) };
         if let Some((other, _)) = found.next() {
             let (one, other) = (printable(name), printable(other));
-            return Err(Unreadable::whole(format!("the instances `{one}` and `{other}` are both for `{base}`")));
+            return Err(Unreadable::whole(format!(
+                "the instances `{one}` and `{other}` are both for `{base}`"
+            )));
         }
         let place = format!("the instance `{}` in `{origin}`", printable(name));
         Ok(credential(credentials, ending).map(|text| Value::new(text, place).noticed(notices)))
     }
 
     fn changes(&self) -> Changes {
-        path_in(&self.environment, VARIABLE_OF_FILE).ok().flatten().map_or_else(Changes::none, |path| Changes::of_files([path]))
+        path_in(&self.environment, VARIABLE_OF_FILE)
+            .ok()
+            .flatten()
+            .map_or_else(Changes::none, |path| Changes::of_files([path]))
     }
 }
 
@@ -249,7 +276,10 @@ mod tests {
             (&*deep, "`VCAP_SERVICES` does not hold the JSON that Cloud Foundry writes"),
             ("[]", "`VCAP_SERVICES` does not hold the JSON that Cloud Foundry writes"),
             (r#"{ "a": {} }"#, "`VCAP_SERVICES` does not hold the JSON that Cloud Foundry writes"),
-            (r#"{ "a": [{ "label": "s3cret" }] }"#, "`VCAP_SERVICES` does not hold the JSON that Cloud Foundry writes"),
+            (
+                r#"{ "a": [{ "label": "s3cret" }] }"#,
+                "`VCAP_SERVICES` does not hold the JSON that Cloud Foundry writes",
+            ),
             (twice, "`VCAP_SERVICES` holds two instances with the name `x`"),
             (both, "the instances `A.B` and `a-b` are both for `A_B`"),
         ] {
@@ -257,8 +287,14 @@ mod tests {
             assert_eq!((error.to_string().as_str(), error.is_whole()), (message, true));
         }
         let large = "x".repeat(super::super::MAX_VALUE + 1);
-        assert_eq!(source(&large).get("A_URL").unwrap_err().to_string(), "`VCAP_SERVICES` is longer than 1 MiB");
-        assert!(source("{}").get("A_URL").unwrap().is_none() && source("").get("A_URL").unwrap().is_none());
+        assert_eq!(
+            source(&large).get("A_URL").unwrap_err().to_string(),
+            "`VCAP_SERVICES` is longer than 1 MiB"
+        );
+        assert!(
+            source("{}").get("A_URL").unwrap().is_none()
+                && source("").get("A_URL").unwrap().is_none()
+        );
     }
 
     #[test]
@@ -266,14 +302,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vcap").to_str().unwrap().to_owned();
         let of = |variables: &[(&str, &str)]| CloudFoundry::of(variables.iter().copied().collect());
-        std::fs::write(&path, r#"{ "a": [{ "name": "orders", "credentials": { "host": "db" } }] }"#).unwrap();
+        std::fs::write(
+            &path,
+            r#"{ "a": [{ "name": "orders", "credentials": { "host": "db" } }] }"#,
+        )
+        .unwrap();
         let source = of(&[(VARIABLE_OF_FILE, &path)]);
         assert_eq!(all(&source, "ORDERS"), ["_HOST=db"]);
         assert_eq!(source.changes().files().count(), 1);
-        let error = of(&[(VARIABLE, "{}"), (VARIABLE_OF_FILE, &path)]).get("ORDERS_URL").unwrap_err();
-        assert_eq!(error.to_string(), "`VCAP_SERVICES` and `VCAP_SERVICES_FILE_PATH` are both set, and the platform sets one");
+        let error =
+            of(&[(VARIABLE, "{}"), (VARIABLE_OF_FILE, &path)]).get("ORDERS_URL").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`VCAP_SERVICES` and `VCAP_SERVICES_FILE_PATH` are both set, and the platform sets one"
+        );
         for bad in ["/does/not/exist", "relative", "/etc", "/dev/zero"] {
-            assert!(of(&[(VARIABLE_OF_FILE, bad)]).get("ORDERS_URL").unwrap_err().is_whole(), "{bad}");
+            assert!(
+                of(&[(VARIABLE_OF_FILE, bad)]).get("ORDERS_URL").unwrap_err().is_whole(),
+                "{bad}"
+            );
         }
         std::fs::write(&path, "").unwrap();
         assert!(source.get("ORDERS_URL").unwrap().is_none());

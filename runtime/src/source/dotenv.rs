@@ -51,7 +51,11 @@ impl DotEnv {
     pub(crate) fn named(path: PathBuf) -> Result<Self, Unreadable> {
         let source = Self { path, is_development: true };
         if let Err(file::Fault::Absent) = file::read(&source.path) {
-            return Err(Unreadable::whole(format!("{} is a file that {}", source.name(), file::Fault::Absent)));
+            return Err(Unreadable::whole(format!(
+                "{} is a file that {}",
+                source.name(),
+                file::Fault::Absent
+            )));
         }
         // No variable has no name.
         source.get("").map(|_| source)
@@ -67,7 +71,8 @@ impl DotEnv {
         let name = self.name();
         let found = match file::read(&self.path) {
             Err(file::Fault::Absent) => return Ok(None),
-            found => found.map_err(|fault| Unreadable::whole(format!("{name} is a file that {fault}")))?,
+            found => found
+                .map_err(|fault| Unreadable::whole(format!("{name} is a file that {fault}")))?,
         };
         if !is_development {
             let why = "is for development, and this build has no `debug_assertions`: leave the file out of the deploy";
@@ -78,8 +83,12 @@ impl DotEnv {
             return Err(Unreadable::whole(format!("{name} is a file of which {why}: {help}")));
         }
         let Some(text) = found.text else { return Ok(None) };
-        let mut values = parse(text.expose_secret()).map_err(|why| Unreadable::whole(format!("{name} {why}")))?;
-        let value = values.remove(variable).map(|(value, _)| value).filter(|value| !value.expose_secret().is_empty());
+        let mut values = parse(text.expose_secret())
+            .map_err(|why| Unreadable::whole(format!("{name} {why}")))?;
+        let value = values
+            .remove(variable)
+            .map(|(value, _)| value)
+            .filter(|value| !value.expose_secret().is_empty());
         let place = self.name().into_owned();
         Ok(value.map(|value| Value::new(value, place).of_this_machine().noticed(found.notices)))
     }
@@ -93,7 +102,8 @@ struct Lines<'a> {
 
 impl Read for Lines<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let line = self.rest.iter().position(|byte| *byte == b'\n').map_or(self.rest.len(), |end| end + 1);
+        let line =
+            self.rest.iter().position(|byte| *byte == b'\n').map_or(self.rest.len(), |end| end + 1);
         let length = line.min(buffer.len());
         let (given, rest) = self.rest.split_at(length);
         buffer[..length].copy_from_slice(given);
@@ -120,18 +130,27 @@ fn parse(text: &str) -> Result<BTreeMap<String, (SecretString, usize)>, String> 
         // An error of dotenvy's holds the line.
         let (Ok((name, value)), Ok((_, literal))) = (given, literal) else {
             // What comes before it and says nothing is not what is wrong.
-            let is_empty = |line: &&str| line.trim_start().is_empty() || line.trim_start().starts_with('#');
-            let (first, end) = (last + text.lines().skip(last).take_while(is_empty).count() + 1, count.get());
+            let is_empty =
+                |line: &&str| line.trim_start().is_empty() || line.trim_start().starts_with('#');
+            let (first, end) =
+                (last + text.lines().skip(last).take_while(is_empty).count() + 1, count.get());
             return Err(if first < end {
-                format!("has, from line {first} to line {end}, what is no `NAME=value`: a quote may be open there")
+                format!(
+                    "has, from line {first} to line {end}, what is no `NAME=value`: a quote may be open there"
+                )
             } else {
                 format!("has a line that is no `NAME=value`: line {end}")
             });
         };
         last = count.get();
-        let (value, literal) = (SecretString::from(value), SecretString::from(Zeroizing::new(literal).replace(DOLLAR, "$")));
+        let (value, literal) = (
+            SecretString::from(value),
+            SecretString::from(Zeroizing::new(literal).replace(DOLLAR, "$")),
+        );
         if value.expose_secret() != literal.expose_secret() {
-            return Err(format!("holds a `$` that would be replaced: write the value that ends in line {last} in single quotes"));
+            return Err(format!(
+                "holds a `$` that would be replaced: write the value that ends in line {last} in single quotes"
+            ));
         }
         if let Some((_, earlier)) = values.insert(name, (value, last)) {
             return Err(format!("has a variable twice: in line {earlier} and in line {last}"));
@@ -150,7 +169,8 @@ impl Source for DotEnv {
     }
 
     fn changes(&self) -> Changes {
-        std::path::absolute(&self.path).map_or_else(|_| Changes::none(), |path| Changes::of_files([path]))
+        std::path::absolute(&self.path)
+            .map_or_else(|_| Changes::none(), |path| Changes::of_files([path]))
     }
 }
 
@@ -169,7 +189,10 @@ mod tests {
 
     fn parsed(text: &str) -> Result<Vec<String>, String> {
         let values = parse(text)?;
-        Ok(values.iter().map(|(name, (value, _))| format!("{name}={}", value.expose_secret())).collect())
+        Ok(values
+            .iter()
+            .map(|(name, (value, _))| format!("{name}={}", value.expose_secret()))
+            .collect())
     }
 
     #[test]
@@ -177,7 +200,10 @@ mod tests {
         for (text, values) in [
             ("A=1\nexport B=\"two words\" # why\n\n# C=3\n", vec!["A=1", "B=two words"]),
             ("\u{feff}A=1", vec!["A=1"]),
-            ("A='pa$$word ${HOME}'\nB=pa\\$word\nC=\"a\\$b\"", vec!["A=pa$$word ${HOME}", "B=pa$word", "C=a$b"]),
+            (
+                "A='pa$$word ${HOME}'\nB=pa\\$word\nC=\"a\\$b\"",
+                vec!["A=pa$$word ${HOME}", "B=pa$word", "C=a$b"],
+            ),
             ("A='one\ntwo'\nB=2", vec!["A=one\ntwo", "B=2"]),
             ("A=", vec!["A="]),
             ("", vec![]),
@@ -189,17 +215,35 @@ mod tests {
     #[test]
     fn what_is_not_meant_is_refused() {
         for (text, message) in [
-            ("A=1\nB=$PATH", "holds a `$` that would be replaced: write the value that ends in line 2 in single quotes"),
-            ("A=${PATH}s3cret", "holds a `$` that would be replaced: write the value that ends in line 1 in single quotes"),
-            ("A=1\nB=\"x${A}\"", "holds a `$` that would be replaced: write the value that ends in line 2 in single quotes"),
-            ("A=pa$s3cret", "holds a `$` that would be replaced: write the value that ends in line 1 in single quotes"),
+            (
+                "A=1\nB=$PATH",
+                "holds a `$` that would be replaced: write the value that ends in line 2 in single quotes",
+            ),
+            (
+                "A=${PATH}s3cret",
+                "holds a `$` that would be replaced: write the value that ends in line 1 in single quotes",
+            ),
+            (
+                "A=1\nB=\"x${A}\"",
+                "holds a `$` that would be replaced: write the value that ends in line 2 in single quotes",
+            ),
+            (
+                "A=pa$s3cret",
+                "holds a `$` that would be replaced: write the value that ends in line 1 in single quotes",
+            ),
             ("A=1\nA=2", "has a variable twice: in line 1 and in line 2"),
-            ("A='1\n2'\n\n# s3cret\ns3cret=1\ns3cret=2\n", "has a variable twice: in line 5 and in line 6"),
+            (
+                "A='1\n2'\n\n# s3cret\ns3cret=1\ns3cret=2\n",
+                "has a variable twice: in line 5 and in line 6",
+            ),
             ("A=1\ns3cret", "has a line that is no `NAME=value`: line 2"),
             ("A=1\n\n # B\r\ns3cret\nB=2", "has a line that is no `NAME=value`: line 4"),
             ("s3cret", "has a line that is no `NAME=value`: line 1"),
             ("A='s3cret", "has a line that is no `NAME=value`: line 1"),
-            ("A=1\n# B\nB='s3\ncret\n", "has, from line 3 to line 4, what is no `NAME=value`: a quote may be open there"),
+            (
+                "A=1\n# B\nB='s3\ncret\n",
+                "has, from line 3 to line 4, what is no `NAME=value`: a quote may be open there",
+            ),
             ("A=s3 cret", "has a line that is no `NAME=value`: line 1"),
             ("A=\u{f8ff}", "holds a character of a private-use area"),
         ] {
@@ -213,24 +257,40 @@ mod tests {
         let path = folder.path().join(".env");
         let source = DotEnv::file(&path);
         let name = source.name().into_owned();
-        assert!(source.get_of("A", true).unwrap().is_none() && source.get_of("A", false).unwrap().is_none());
-        let set = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        assert!(
+            source.get_of("A", true).unwrap().is_none()
+                && source.get_of("A", false).unwrap().is_none()
+        );
+        let set =
+            |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         std::fs::write(&path, "A=1\nB=\n").unwrap();
         set(0o600);
         let value = source.get_of("A", true).unwrap().unwrap();
-        assert_eq!((value.text().expose_secret(), value.place(), value.notices().len()), ("1", name.as_str(), 0));
-        assert!(source.get_of("B", true).unwrap().is_none() && source.get_of("C", true).unwrap().is_none());
+        assert_eq!(
+            (value.text().expose_secret(), value.place(), value.notices().len()),
+            ("1", name.as_str(), 0)
+        );
+        assert!(
+            source.get_of("B", true).unwrap().is_none()
+                && source.get_of("C", true).unwrap().is_none()
+        );
         let error = source.get_of("A", false).unwrap_err();
         assert!(error.is_whole() && error.to_string().contains("`debug_assertions`"), "{error}");
         set(0o644);
         assert_eq!(source.get_of("A", true).unwrap().unwrap().notices(), [Notice::OthersRead]);
         set(0o666);
         let error = source.get_of("A", true).unwrap_err().to_string();
-        assert!(error.contains("is a file of which other users of this machine can write the text"), "{error}");
+        assert!(
+            error.contains("is a file of which other users of this machine can write the text"),
+            "{error}"
+        );
         set(0o600);
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
         let error = source.get_of("A", true).unwrap_err().to_string();
-        assert!(error.contains("is a file of which other users of this machine can write a folder"), "{error}");
+        assert!(
+            error.contains("is a file of which other users of this machine can write a folder"),
+            "{error}"
+        );
         for bad in ["/etc", "/dev/zero"] {
             assert!(DotEnv::file(bad).get_of("A", true).unwrap_err().is_whole(), "{bad}");
         }

@@ -44,7 +44,10 @@ impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
         let mut given = BTreeMap::new();
         for (name, value) in variables {
             let mut value = Some(value.into());
-            given.entry(name.into()).and_modify(|earlier| *earlier = None).or_insert_with(|| value.take());
+            given
+                .entry(name.into())
+                .and_modify(|earlier| *earlier = None)
+                .or_insert_with(|| value.take());
         }
         Self(Variables::Given(Arc::new(given)))
     }
@@ -105,7 +108,10 @@ pub(crate) struct Entry {
 }
 
 impl Snapshot {
-    pub(crate) fn of(variables: impl Iterator<Item = (OsString, OsString)>, may_begin: &dyn Fn(u8) -> bool) -> Self {
+    pub(crate) fn of(
+        variables: impl Iterator<Item = (OsString, OsString)>,
+        may_begin: &dyn Fn(u8) -> bool,
+    ) -> Self {
         let entry = |(name, value): (OsString, OsString)| {
             let begins = name.as_encoded_bytes().first().is_some_and(|first| may_begin(*first));
             // What is not Unicode is the name of no field's variable.
@@ -164,10 +170,16 @@ impl<'a> Known<'a> {
     }
 
     /// The name and the value of the variable `base` + `ending` + `file`, as [`Source::get`] gives it.
-    pub(crate) fn get(self, base: &str, ending: &str, file: &str) -> Result<Option<(&'a str, &'a str)>, Unreadable> {
+    pub(crate) fn get(
+        self,
+        base: &str,
+        ending: &str,
+        file: &str,
+    ) -> Result<Option<(&'a str, &'a str)>, Unreadable> {
         let is_it = |entry: &&Entry| {
             entry.name.len() == base.len() + ending.len() + file.len()
-                && entry.name.strip_prefix(base).and_then(|rest| rest.strip_prefix(ending)) == Some(file)
+                && entry.name.strip_prefix(base).and_then(|rest| rest.strip_prefix(ending))
+                    == Some(file)
         };
         let Some(Entry { name, value, .. }) = self.0.iter().find(is_it) else { return Ok(None) };
         Ok(text(value)?.map(|text| (name.as_str(), text)))
@@ -202,12 +214,18 @@ mod tests {
         let process = Environment::process();
         let snapshot = process.snapshot(&|_| true).unwrap();
         let mut names = 0;
-        for (name, _) in std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))) {
-            let found =
-                snapshot.around(hash_of_base(&name)).get(&name, "", "").map(|found| found.map(|(_, text)| text.to_owned()));
+        for (name, _) in
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        {
+            let found = snapshot
+                .around(hash_of_base(&name))
+                .get(&name, "", "")
+                .map(|found| found.map(|(_, text)| text.to_owned()));
             assert_eq!(
                 found,
-                process.get(&name).map(|value| value.map(|value| value.text().expose_secret().to_owned())),
+                process
+                    .get(&name)
+                    .map(|value| value.map(|value| value.text().expose_secret().to_owned())),
                 "{name}"
             );
             names += 1;
@@ -219,7 +237,8 @@ mod tests {
     #[test]
     fn what_belongs_together_is_found_together() {
         let given = ["A_URL", "A_URL_FILE", "A_CLIENT_KEY", "AB_URL", "A_URL", "A_B", "B_URL"];
-        let variables = given.iter().enumerate().map(|(i, name)| (name.into(), i.to_string().into()));
+        let variables =
+            given.iter().enumerate().map(|(i, name)| (name.into(), i.to_string().into()));
         let snapshot = Snapshot::of(variables, &|first| first == b'A');
         let around = snapshot.around(hash_of_base("A_PASSWORD"));
         assert_eq!(around.get("A", "_URL", ""), Ok(Some(("A_URL", "0"))), "the first of two");

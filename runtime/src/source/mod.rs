@@ -168,8 +168,11 @@ impl<'a> Group<'a> {
 
     /// Their names.
     pub fn variables(&self) -> impl Iterator<Item = String> {
-        let companions = |base: &'a str| variable::RESOURCE_ENDINGS[1..].iter().map(move |ending| format!("{base}{ending}"));
-        let names = std::iter::once(self.first.to_owned()).chain(self.base.into_iter().flat_map(companions));
+        let companions = |base: &'a str| {
+            variable::RESOURCE_ENDINGS[1..].iter().map(move |ending| format!("{base}{ending}"))
+        };
+        let names = std::iter::once(self.first.to_owned())
+            .chain(self.base.into_iter().flat_map(companions));
         names.flat_map(|name| [format!("{name}_FILE"), name])
     }
 }
@@ -201,7 +204,10 @@ impl<'a> Part<'a> {
 
 impl fmt::Debug for Part<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Part").field("source", &self.source.name()).field("passed_over", &self.passed_over).finish()
+        f.debug_struct("Part")
+            .field("source", &self.source.name())
+            .field("passed_over", &self.passed_over)
+            .finish()
     }
 }
 
@@ -217,7 +223,12 @@ impl Value {
     /// A value, and where it was, in words that a report can repeat: ``the environment``, ``the binding `orders` ``. They hold nothing of the value.
     #[must_use]
     pub fn new(text: impl Into<SecretString>, place: impl Into<Cow<'static, str>>) -> Self {
-        Self { text: text.into(), place: place.into(), notices: Vec::new(), is_of_this_machine: false }
+        Self {
+            text: text.into(),
+            place: place.into(),
+            notices: Vec::new(),
+            is_of_this_machine: false,
+        }
     }
 
     /// Says that whoever deploys the program on this machine set the value, and nobody else can: a
@@ -273,7 +284,10 @@ impl Value {
 
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Value").field("place", &self.place).field("notices", &self.notices).finish_non_exhaustive()
+        f.debug_struct("Value")
+            .field("place", &self.place)
+            .field("notices", &self.notices)
+            .finish_non_exhaustive()
     }
 }
 
@@ -306,8 +320,12 @@ impl Notice {
         match self {
             Self::OthersWrite => Some("other users of this machine can write the text"),
             Self::OtherOwner => Some("another user of this machine is the owner"),
-            Self::PathOthersWrite => Some("other users of this machine can write a folder on the path"),
-            Self::PathOtherOwner => Some("another user of this machine owns a folder or a link on the path"),
+            Self::PathOthersWrite => {
+                Some("other users of this machine can write a folder on the path")
+            }
+            Self::PathOtherOwner => {
+                Some("another user of this machine owns a folder or a link on the path")
+            }
             Self::OthersRead | Self::NeverUpdated => None,
         }
     }
@@ -374,10 +392,16 @@ pub const MAX_VALUE: usize = 1024 * 1024;
 
 /// A path that a variable of the environment holds; `None` where it is not set.
 fn path_in(environment: &Environment, variable: &str) -> Result<Option<PathBuf>, Unreadable> {
-    let value = environment.get(variable).map_err(|why| Unreadable::whole(format!("`{variable}` {why}")))?;
+    let value = environment
+        .get(variable)
+        .map_err(|why| Unreadable::whole(format!("`{variable}` {why}")))?;
     let Some(value) = value else { return Ok(None) };
     let path = PathBuf::from(value.text().expose_secret());
-    if path.is_absolute() { Ok(Some(path)) } else { Err(Unreadable::whole(format!("`{variable}` is not an absolute path"))) }
+    if path.is_absolute() {
+        Ok(Some(path))
+    } else {
+        Err(Unreadable::whole(format!("`{variable}` is not an absolute path")))
+    }
 }
 
 /// The base name and the ending of a resource's variable; `None` for any other one.

@@ -93,7 +93,10 @@ impl Source for Rank {
 
     fn part(&self, group: &Group<'_>) -> Option<Part<'_>> {
         // Sources of which one has ranks of its own: where no other one has anything, its ranks hold.
-        let mut holders = self.members.iter().filter(|member| group.variables().any(|variable| has(member.as_ref(), &variable)));
+        let mut holders = self
+            .members
+            .iter()
+            .filter(|member| group.variables().any(|variable| has(member.as_ref(), &variable)));
         match (holders.next(), holders.next()) {
             (Some(only), None) => only.part(group),
             _ => None,
@@ -128,12 +131,19 @@ impl Source for Sources {
     }
 
     fn part(&self, group: &Group<'_>) -> Option<Part<'_>> {
-        let position = self.ranks.iter().position(|rank| group.variables().any(|variable| has(rank, &variable)))?;
+        let position = self
+            .ranks
+            .iter()
+            .position(|rank| group.variables().any(|variable| has(rank, &variable)))?;
         let (rank, later) = (&self.ranks[position], &self.ranks[position + 1..]);
         let held: Vec<_> = group.variables().filter(|variable| has(rank, variable)).collect();
         let mut part = Part::new(rank);
-        for variable in group.variables().filter(|variable| !held.iter().any(|held| stem(held) == stem(variable))) {
-            let place = later.iter().find_map(|rank| Some(rank.get(&variable).ok()??.place().to_owned()));
+        for variable in group
+            .variables()
+            .filter(|variable| !held.iter().any(|held| stem(held) == stem(variable)))
+        {
+            let place =
+                later.iter().find_map(|rank| Some(rank.get(&variable).ok()??.place().to_owned()));
             if let Some(place) = place {
                 part = part.passing_over(variable, place);
             }
@@ -180,7 +190,9 @@ mod tests {
 
     #[test]
     fn an_earlier_rank_wins() {
-        let sources = Sources::new().then(holding(&[("A", "1")])).then(Arc::new(holding(&[("A", "2"), ("B", "2")])));
+        let sources = Sources::new()
+            .then(holding(&[("A", "1")]))
+            .then(Arc::new(holding(&[("A", "2"), ("B", "2")])));
         assert_eq!(
             (text(&sources, "A").as_deref(), text(&sources, "B").as_deref(), text(&sources, "C")),
             (Some("1"), Some("2"), None)
@@ -189,18 +201,27 @@ mod tests {
         // A first `beside` is a rank, too.
         assert_eq!(text(&Sources::new().beside(holding(&[("A", "1")])), "A").as_deref(), Some("1"));
         let twice = Sources::new().then(holding(&[("A", "1")])).beside(holding(&[("A", "1")]));
-        assert_eq!(twice.get("A").unwrap_err().to_string(), "is in the environment and in the environment");
+        assert_eq!(
+            twice.get("A").unwrap_err().to_string(),
+            "is in the environment and in the environment"
+        );
     }
 
     #[test]
     fn what_belongs_together_comes_from_one_rank() {
         let resource = Group::of_resource("X_URL", "X");
-        let ranks =
-            || Sources::new().then(holding(&[("X_PASSWORD_FILE", "p")])).then(holding(&[("X_URL", "u"), ("X_PASSWORD", "p")]));
+        let ranks = || {
+            Sources::new()
+                .then(holding(&[("X_PASSWORD_FILE", "p")]))
+                .then(holding(&[("X_URL", "u"), ("X_PASSWORD", "p")]))
+        };
         let expected = (vec!["X_PASSWORD_FILE".to_owned()], vec!["X_URL".to_owned()]);
         assert_eq!(parted(&ranks(), resource), expected);
         // Ranks within a rank hold, where nothing stands beside them that has any of it.
-        assert_eq!(parted(&Sources::new().then(holding(&[("Y", "y")])).beside(ranks()), resource), expected);
+        assert_eq!(
+            parted(&Sources::new().then(holding(&[("Y", "y")])).beside(ranks()), resource),
+            expected
+        );
         assert_eq!(parted(&Sources::new().then(ranks()).then(holding(&[])), resource), expected);
         assert_eq!(parted(&Arc::new(ranks()), resource), expected);
         let none: (Vec<String>, Vec<String>) = (vec![], vec![]);

@@ -57,17 +57,23 @@ impl Source for SystemdCredentials {
             return Err(Unreadable::new("is no name of a variable"));
         }
         if !folder.is_dir() {
-            return Err(Unreadable::whole(format!("the folder that `{VARIABLE}` names cannot be read")));
+            return Err(Unreadable::whole(format!(
+                "the folder that `{VARIABLE}` names cannot be read"
+            )));
         }
-        let found = file::read_in(&folder, variable)
-            .map_err(|fault| Unreadable::new(format!("is a systemd credential in a file that {fault}")))?;
+        let found = file::read_in(&folder, variable).map_err(|fault| {
+            Unreadable::new(format!("is a systemd credential in a file that {fault}"))
+        })?;
         let Some(found) = found else { return Ok(None) };
         let place = format!("the systemd credential `{variable}`");
         Ok(found.text.map(|text| Value::new(text, place).of_this_machine().noticed(found.notices)))
     }
 
     fn changes(&self) -> Changes {
-        path_in(&self.environment, VARIABLE).ok().flatten().map_or_else(Changes::none, |folder| Changes::of_files([folder]))
+        path_in(&self.environment, VARIABLE)
+            .ok()
+            .flatten()
+            .map_or_else(Changes::none, |folder| Changes::of_files([folder]))
     }
 }
 
@@ -116,7 +122,10 @@ mod tests {
         }
         assert_eq!(source.get("OPEN").unwrap().unwrap().notices(), [Notice::OthersRead]);
         assert_eq!(source.get("WRITABLE").unwrap().unwrap().notices(), [Notice::OthersWrite]);
-        for bad in ["LATIN", "LARGE", "FOLDER", "LOOP", "OUT", "PIPE", "../GOOD", "", "GOOD/", "good", "/etc/hostname"] {
+        for bad in [
+            "LATIN", "LARGE", "FOLDER", "LOOP", "OUT", "PIPE", "../GOOD", "", "GOOD/", "good",
+            "/etc/hostname",
+        ] {
             assert!(!source.get(bad).unwrap_err().is_whole(), "{bad}");
         }
         assert_eq!(source.changes().files().collect::<Vec<_>>(), [folder.path()]);

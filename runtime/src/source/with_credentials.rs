@@ -50,7 +50,11 @@ impl<S: Source> Source for WithCredentials<S> {
     }
 
     fn credentials(&self, group: &Group<'_>) -> Option<AnyCredentials> {
-        let added = self.of.iter().find(|(base, _)| group.base == Some(base)).map(|(_, credentials)| credentials.clone());
+        let added = self
+            .of
+            .iter()
+            .find(|(base, _)| group.base == Some(base))
+            .map(|(_, credentials)| credentials.clone());
         added.or_else(|| self.source.credentials(group))
     }
 

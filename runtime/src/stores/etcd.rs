@@ -25,7 +25,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backing_services_rules::Scheme;
-use backing_services_rules::rule::{MALFORMED_LOCATOR, MISSING_CREDENTIALS, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
+use backing_services_rules::rule::{
+    MALFORMED_LOCATOR, MISSING_CREDENTIALS, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION,
+};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use reqwest::Response;
 use secrecy::zeroize::Zeroizing;
@@ -34,7 +36,7 @@ use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
 use crate::locator::dialect::{Login, Parameter};
-use crate::net::backoff::Again;
+use crate::net::reconnect::ReconnectBackoff;
 use crate::net::tasks::caught;
 use crate::net::time::{panicked, within};
 use crate::report::error::AttachError;
@@ -95,13 +97,21 @@ impl Etcd {
     ///
     /// # Errors
     /// [`AttachError`], with what is wrong with the store's locator and credentials, or with the store.
-    pub async fn connect(source: &(impl Source + Clone + 'static), base: &str) -> Result<Self, AttachError> {
-        let store = load::load::<EtcdStore>("etcd", Arc::new(source.clone()), base, DEADLINE).await?;
+    pub async fn connect(
+        source: &(impl Source + Clone + 'static),
+        base: &str,
+    ) -> Result<Self, AttachError> {
+        let store =
+            load::load::<EtcdStore>("etcd", Arc::new(source.clone()), base, DEADLINE).await?;
         let begun = tokio::time::timeout(store.target.time_left(), begin(&store.target)).await;
         let (client, snapshot) = store.settle(begun.unwrap_or_else(|_| Err(http::late())))?;
         let published = Published::new(snapshot);
         let prefix = client.prefix.clone();
-        Ok(Self { prefix, published: published.clone(), _watch: Arc::new(Owned::spawn(watch(client, published))) })
+        Ok(Self {
+            prefix,
+            published: published.clone(),
+            _watch: Arc::new(Owned::spawn(watch(client, published))),
+        })
     }
 }
 
@@ -112,7 +122,9 @@ impl Source for Etcd {
 
     fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
         let value = self.published.get(variable)?;
-        Ok(value.map(|value| Value::new(value, format!("the key `{}{variable}` in etcd", printable(&self.prefix)))))
+        Ok(value.map(|value| {
+            Value::new(value, format!("the key `{}{variable}` in etcd", printable(&self.prefix)))
+        }))
     }
 
     fn changes(&self) -> Changes {
@@ -143,10 +155,15 @@ impl Service for EtcdStore {
         let mut findings = Vec::new();
         if target.locator().path().trim_matches('/').is_empty() {
             let finding = Finding::new(&MALFORMED_LOCATOR, "it names no prefix of the keys");
-            findings.push(finding.help("write the prefix as its path: `https://etcd.example:2379/shop`"));
+            findings.push(
+                finding.help("write the prefix as its path: `https://etcd.example:2379/shop`"),
+            );
         }
         if target.user().is_some() != target.password().is_some() {
-            let finding = Finding::new(&MISSING_CREDENTIALS, "it has one of a user and a password, and etcd takes both");
+            let finding = Finding::new(
+                &MISSING_CREDENTIALS,
+                "it has one of a user and a password, and etcd takes both",
+            );
             findings.push(finding.help("write both, or neither beside a client certificate"));
         }
         findings
@@ -173,7 +190,7 @@ async fn begin(target: &Target) -> Result<((Client, Snapshot), Vec<Finding>), Re
 
 /// Watches for as long as it is let.
 async fn watch(mut client: Client, published: Published) {
-    let mut again = Again::new();
+    let mut again = ReconnectBackoff::new();
     let mut is_told = false;
     loop {
         let begin = Instant::now();
@@ -184,7 +201,7 @@ async fn watch(mut client: Client, published: Published) {
             None => panicked().into(),
         };
         if begin.elapsed() > GOOD {
-            again = Again::new();
+            again = ReconnectBackoff::new();
         }
         again.failed(&refusal);
         if again.has_given_up() {
@@ -256,11 +273,21 @@ impl Trouble {
 }
 
 fn ended() -> Refusal {
-    Failure::new(FailureKind::Unavailable, "etcd ended the watch", "look at its log: it may be restarting").into()
+    Failure::new(
+        FailureKind::Unavailable,
+        "etcd ended the watch",
+        "look at its log: it may be restarting",
+    )
+    .into()
 }
 
 fn foreign() -> Refusal {
-    Failure::new(FailureKind::Protocol, "what answered is no etcd", "look at what listens on the port").into()
+    Failure::new(
+        FailureKind::Protocol,
+        "what answered is no etcd",
+        "look at what listens on the port",
+    )
+    .into()
 }
 
 /// A whole number, which the gateway writes as a text.
@@ -297,11 +324,17 @@ impl Client {
     }
 
     /// Sends a request, and takes the answer's beginning.
-    async fn send(&self, path: &str, body: &Json, token: Option<&SecretString>) -> Result<Response, Trouble> {
+    async fn send(
+        &self,
+        path: &str,
+        body: &Json,
+        token: Option<&SecretString>,
+    ) -> Result<Response, Trouble> {
         let mut request = self.http.post(format!("{}{path}", self.origin)).body(body.to_string());
         request = request.header("Content-Type", "application/json");
         if let Some(token) = token {
-            let mut value = reqwest::header::HeaderValue::from_str(token.expose_secret()).map_err(|_| foreign())?;
+            let mut value = reqwest::header::HeaderValue::from_str(token.expose_secret())
+                .map_err(|_| foreign())?;
             value.set_sensitive(true);
             request = request.header("Authorization", value);
         }
@@ -318,7 +351,9 @@ impl Client {
     async fn body(&self, mut response: Response, most: usize) -> Result<Wiped, Trouble> {
         let mut body = Zeroizing::new(Vec::new());
         let read = async {
-            while let Some(chunk) = response.chunk().await.map_err(|error| http::refusal(&self.target, &error))? {
+            while let Some(chunk) =
+                response.chunk().await.map_err(|error| http::refusal(&self.target, &error))?
+            {
                 if body.len() + chunk.len() > most {
                     return Err(Refusal::from(too_many()));
                 }
@@ -332,7 +367,9 @@ impl Client {
 
     /// A token for the user and the password; `None` where there are none.
     async fn log_in(&self) -> Result<Option<SecretString>, Trouble> {
-        let (Some(user), Some(password)) = (self.target.user(), self.target.password()) else { return Ok(None) };
+        let (Some(user), Some(password)) = (self.target.user(), self.target.password()) else {
+            return Ok(None);
+        };
         let body = json!({ "name": user, "password": password.expose_secret() });
         let response = self.send("/v3/auth/authenticate", &body, None).await?;
         let json = self.body(response, MAX_REMARK).await?;
@@ -363,7 +400,10 @@ impl Client {
             }
             Err(trouble) => return Err(trouble.into_refusal()),
         }
-        let response = self.ask("/v3/auth/user/get", &json!({ "name": user })).await.map_err(Trouble::into_refusal)?;
+        let response = self
+            .ask("/v3/auth/user/get", &json!({ "name": user }))
+            .await
+            .map_err(Trouble::into_refusal)?;
         let json = self.body(response, MAX_REMARK).await.map_err(Trouble::into_refusal)?;
         let roles = match json.get("roles") {
             None => &[],
@@ -392,7 +432,11 @@ impl Client {
     }
 
     /// Watches until that breaks off.
-    async fn watch(&mut self, published: &Published, is_told: &mut bool) -> Result<std::convert::Infallible, Refusal> {
+    async fn watch(
+        &mut self,
+        published: &Published,
+        is_told: &mut bool,
+    ) -> Result<std::convert::Infallible, Refusal> {
         let create = json!({ "create_request": {
             "key": encoded(&self.prefix), "range_end": encoded(&self.end),
             "start_revision": (self.revision + 1).to_string(), "progress_notify": true,
@@ -403,7 +447,8 @@ impl Client {
         let mut lines = Lines::default();
         loop {
             let chunk = within(SILENCE, response.chunk()).await.map_err(|_| http::late())?;
-            let chunk = chunk.map_err(|error| http::refusal(&self.target, &error))?.ok_or_else(ended)?;
+            let chunk =
+                chunk.map_err(|error| http::refusal(&self.target, &error))?.ok_or_else(ended)?;
             for seen in lines.push(&chunk)? {
                 if *is_told {
                     *is_told = false;
@@ -443,7 +488,9 @@ fn snapshot(json: &Json, prefix: &str) -> Result<(i64, Snapshot), Refusal> {
         };
         let (key, value) = (bytes("key").ok_or_else(foreign)?, bytes("value").ok_or_else(foreign)?);
         // What is not text is no variable's name.
-        let Some(name) = str::from_utf8(&key).ok().and_then(|key| key.strip_prefix(prefix)) else { continue };
+        let Some(name) = str::from_utf8(&key).ok().and_then(|key| key.strip_prefix(prefix)) else {
+            continue;
+        };
         snapshot.insert(name, &value)?;
     }
     Ok((revision, snapshot))
@@ -501,8 +548,14 @@ fn message(line: &[u8]) -> Result<Seen, Refusal> {
     let is = |key: &str| result.get(key).and_then(Json::as_bool) == Some(true);
     Ok(Seen {
         revision: result.pointer("/header/revision").and_then(number),
-        has_events: result.get("events").and_then(Json::as_array).is_some_and(|events| !events.is_empty()),
-        is_compacted: result.get("compact_revision").and_then(number).is_some_and(|revision| revision > 0),
+        has_events: result
+            .get("events")
+            .and_then(Json::as_array)
+            .is_some_and(|events| !events.is_empty()),
+        is_compacted: result
+            .get("compact_revision")
+            .and_then(number)
+            .is_some_and(|revision| revision > 0),
         is_over: is("canceled"),
     })
 }
@@ -543,15 +596,29 @@ mod tests {
             r#"{"result":{"header":{},"canceled":true,"compact_revision":"8"}}"#,
             "\n"
         );
-        let seen = |revision, has_events, is_compacted, is_over| Seen { revision, has_events, is_compacted, is_over };
-        let expected = [seen(Some(5), false, false, false), seen(Some(6), true, false, false), seen(None, false, true, true)];
+        let seen = |revision, has_events, is_compacted, is_over| Seen {
+            revision,
+            has_events,
+            is_compacted,
+            is_over,
+        };
+        let expected = [
+            seen(Some(5), false, false, false),
+            seen(Some(6), true, false, false),
+            seen(None, false, true, true),
+        ];
         for size in [1, 7, 64, 1000] {
             let mut lines = Lines::default();
-            let found: Vec<_> = text.as_bytes().chunks(size).flat_map(|chunk| lines.push(chunk).unwrap()).collect();
+            let found: Vec<_> =
+                text.as_bytes().chunks(size).flat_map(|chunk| lines.push(chunk).unwrap()).collect();
             assert_eq!(found, expected, "{size}");
         }
         assert_eq!(expected.map(|seen| seen.is_news(5)), [false, true, true]);
-        assert_eq!(expected.map(|seen| seen.is_news(6)), [true, false, true], "a younger store is another one");
+        assert_eq!(
+            expected.map(|seen| seen.is_news(6)),
+            [true, false, true],
+            "a younger store is another one"
+        );
         for line in ["x\n", "{}\n", "{\"error\":{\"grpc_code\":16}}\n", "{\"error\":{}}\n"] {
             assert!(Lines::default().push(line.as_bytes()).is_err(), "{line}");
         }

@@ -45,8 +45,13 @@ pub(crate) async fn load<S: Service>(
     let of_thread = base.to_owned();
     let loading = apart(deadline, move || read::<S>(field, &*source, &of_thread, deadline));
     loading.await.unwrap_or_else(|why| {
-        let place = Place { field: field.to_owned(), variable: Some(format!("{base}_URL")), origin: None };
-        Err(AttachError::new(S::NAME, 1, vec![Problem::Failure(unread(why, deadline).in_place(&place))]))
+        let place =
+            Place { field: field.to_owned(), variable: Some(format!("{base}_URL")), origin: None };
+        Err(AttachError::new(
+            S::NAME,
+            1,
+            vec![Problem::Failure(unread(why, deadline).in_place(&place))],
+        ))
     })
 }
 
@@ -62,17 +67,32 @@ fn read<S: Service>(
         const CATEGORY: Category = <Resource<S> as Attached>::CATEGORY;
         const ENTRY: &'static Category = &Self::CATEGORY;
     }
-    let Category::Resource(entry) = Entry::<S>::ENTRY else { unreachable!("a resource is a resource") };
+    let Category::Resource(entry) = Entry::<S>::ENTRY else {
+        unreachable!("a resource is a resource")
+    };
 
     let variable = format!("{base}_URL");
     let mut findings = Vec::new();
     let mut reader = Reader::new(source);
     reader.keep_to_part(Group::of_resource(&variable, base), &mut findings);
-    let target =
-        resource::load(&mut reader, entry, &DECLARATION, &variable, base, Instant::now() + deadline, today(), &mut findings);
+    let target = resource::load(
+        &mut reader,
+        entry,
+        &DECLARATION,
+        &variable,
+        base,
+        Instant::now() + deadline,
+        today(),
+        &mut findings,
+    );
     if let Some(Some(Target { fetched: Some(_), .. })) = target {
-        let finding = Finding::new(&MISSING_CREDENTIALS, "credentials that are fetched are not for a store that is a source");
-        findings.push(finding.help(format!("read the store's password from a source: `{base}_PASSWORD`")));
+        let finding = Finding::new(
+            &MISSING_CREDENTIALS,
+            "credentials that are fetched are not for a store that is a source",
+        );
+        findings.push(
+            finding.help(format!("read the store's password from a source: `{base}_PASSWORD`")),
+        );
     }
     let origin = reader.origin_of_resource(&variable);
     let place = Place { field: field.to_owned(), variable: Some(variable.clone()), origin };
@@ -96,7 +116,10 @@ fn read<S: Service>(
 
 impl StoreTarget {
     /// Holds what connecting found against the rules.
-    pub(crate) fn settle<T>(&self, result: Result<(T, Vec<Finding>), Refusal>) -> Result<T, AttachError> {
+    pub(crate) fn settle<T>(
+        &self,
+        result: Result<(T, Vec<Finding>), Refusal>,
+    ) -> Result<T, AttachError> {
         let place = &self.report.place;
         let finding = |finding: Finding| Problem::Finding(finding.in_place(place));
         match result {
@@ -109,7 +132,9 @@ impl StoreTarget {
                 Ok(value)
             }
             Err(Refusal::Finding(refused)) => Err(self.report.error(vec![finding(refused)])),
-            Err(Refusal::Failure(failure)) => Err(self.report.error(vec![Problem::Failure(failure.in_place(place))])),
+            Err(Refusal::Failure(failure)) => {
+                Err(self.report.error(vec![Problem::Failure(failure.in_place(place))]))
+            }
         }
     }
 }

@@ -28,7 +28,7 @@ use backing_services_rules::rule::RAW_SECRET;
 use futures_core::Stream as _;
 use tokio::runtime::Handle;
 
-use crate::net::backoff::Again;
+use crate::net::reconnect::ReconnectBackoff;
 use crate::net::tasks::{self, Tasks};
 use crate::net::time::within;
 use crate::report::error::AttachError;
@@ -84,7 +84,11 @@ impl NatsKv {
     ///
     /// # Errors
     /// [`AttachError`], with what is wrong with the server's locator and credentials, with the server, or with the bucket.
-    pub async fn connect(source: &(impl Source + Clone + 'static), base: &str, bucket: &str) -> Result<Self, AttachError> {
+    pub async fn connect(
+        source: &(impl Source + Clone + 'static),
+        base: &str,
+        bucket: &str,
+    ) -> Result<Self, AttachError> {
         let store = load::load::<Nats>("nats_kv", Arc::new(source.clone()), base, DEADLINE).await?;
         let begun = within(store.target.time_left(), async {
             let Attachment { client, findings, .. } = Nats::connect(&store.target).await?;
@@ -105,8 +109,13 @@ impl NatsKv {
         let result: Result<_, Refusal> = begun.await.unwrap_or_else(|late| Err(late.into()));
         let (client, begun) = store.settle(result)?;
         let published = Published::new(begun.snapshot.clone());
-        let watch = Owned::spawn(watch(client.clone(), bucket.to_owned(), begun, published.clone()));
-        Ok(Self { bucket: bucket.to_owned(), published, _open: Arc::new(Open { client, _watch: watch }) })
+        let watch =
+            Owned::spawn(watch(client.clone(), bucket.to_owned(), begun, published.clone()));
+        Ok(Self {
+            bucket: bucket.to_owned(),
+            published,
+            _open: Arc::new(Open { client, _watch: watch }),
+        })
     }
 }
 
@@ -130,7 +139,10 @@ impl Drop for Open {
         // The driver's own task goes on until it is told.
         if let Ok(runtime) = Handle::try_current() {
             let client = self.client.clone();
-            tasks::spawn(&runtime, async move { within(RESPONSE_TIMEOUT, Nats::close(&client)).await });
+            tasks::spawn(
+                &runtime,
+                async move { within(RESPONSE_TIMEOUT, Nats::close(&client)).await },
+            );
         }
     }
 }
@@ -182,11 +194,21 @@ async fn overheard() -> Refusal {
 
 fn no_bucket() -> Refusal {
     let help = "look at the bucket's name, whether JetStream is on, and whether the account may use `$JS.API.STREAM.>` and `$JS.API.CONSUMER.>`";
-    Failure::new(FailureKind::Unavailable, "there is no such bucket, or the account may not read it", help).into()
+    Failure::new(
+        FailureKind::Unavailable,
+        "there is no such bucket, or the account may not read it",
+        help,
+    )
+    .into()
 }
 
 fn ended() -> Refusal {
-    Failure::new(FailureKind::Unavailable, "the watch ended", "look at the server's log: it may be restarting").into()
+    Failure::new(
+        FailureKind::Unavailable,
+        "the watch ended",
+        "look at the server's log: it may be restarting",
+    )
+    .into()
 }
 
 impl Bucket {
@@ -238,12 +260,13 @@ impl Bucket {
 /// Watches for as long as it is let.
 async fn watch(client: Client, name: String, begun: Bucket, published: Published) {
     let mut begun = Some(begun);
-    let mut again = Again::new();
+    let mut again = ReconnectBackoff::new();
     let mut is_told = false;
     loop {
         // A task of its own: the driver panics at a message that does not belong to the bucket.
         let mut round = Tasks::new();
-        let (client, name, publishing, first) = (client.clone(), name.clone(), published.clone(), begun.take());
+        let (client, name, publishing, first) =
+            (client.clone(), name.clone(), published.clone(), begun.take());
         round.spawn(async move {
             let mut bucket = match first {
                 Some(bucket) => bucket,
@@ -259,16 +282,24 @@ async fn watch(client: Client, name: String, begun: Bucket, published: Published
                 }
             }
         });
-        let foreign =
-            || Finding::new(&backing_services_rules::rule::MALFORMED_VALUE, "what the server sent is not the bucket's").into();
-        let (was_open, refusal) = round.join_next().await.flatten().unwrap_or_else(|| (false, foreign()));
+        let foreign = || {
+            Finding::new(
+                &backing_services_rules::rule::MALFORMED_VALUE,
+                "what the server sent is not the bucket's",
+            )
+            .into()
+        };
+        let (was_open, refusal) =
+            round.join_next().await.flatten().unwrap_or_else(|| (false, foreign()));
         if was_open {
-            (again, is_told) = (Again::new(), false);
+            (again, is_told) = (ReconnectBackoff::new(), false);
         }
         again.postpone();
         if !is_told {
             is_told = true;
-            tracing::warn!("the bucket is not watched for now, and the last values stay: {refusal}");
+            tracing::warn!(
+                "the bucket is not watched for now, and the last values stay: {refusal}"
+            );
         }
         again.wait().await;
     }

@@ -50,13 +50,20 @@ impl Snapshot {
             (Err(one), Err(two)) => one == two,
             _ => false,
         };
-        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(one, two)| one.0 == two.0 && same(one.1, two.1))
+        self.0.len() == other.0.len()
+            && self.0.iter().zip(&other.0).all(|(one, two)| one.0 == two.0 && same(one.1, two.1))
     }
 }
 
 pub(super) fn too_many() -> Failure {
-    let message = format!("the store holds more than {MOST_VALUES} values, or more than they may have together");
-    Failure::new(FailureKind::Protocol, message, "give the application a prefix or a bucket of its own")
+    let message = format!(
+        "the store holds more than {MOST_VALUES} values, or more than they may have together"
+    );
+    Failure::new(
+        FailureKind::Protocol,
+        message,
+        "give the application a prefix or a bucket of its own",
+    )
 }
 
 /// The last snapshot, and who wants to know of the next one.
@@ -81,7 +88,9 @@ impl Published {
 
     pub(super) fn get(&self, variable: &str) -> Result<Option<SecretString>, Unreadable> {
         match self.snapshot.load().0.get(variable) {
-            Some(Ok(value)) => Ok(Some(value.clone()).filter(|value| !value.expose_secret().is_empty())),
+            Some(Ok(value)) => {
+                Ok(Some(value.clone()).filter(|value| !value.expose_secret().is_empty()))
+            }
             Some(Err(why)) => Err(Unreadable::new(*why)),
             None => Ok(None),
         }
@@ -121,14 +130,30 @@ mod tests {
 
     #[test]
     fn a_change_is_told_once_and_only_where_there_is_one() {
-        let published = Published::new(snapshot(&[("A", b"1"), ("../B", b"2"), ("a", b"3"), ("L", b"\xff"), ("E", b"")]));
+        let published = Published::new(snapshot(&[
+            ("A", b"1"),
+            ("../B", b"2"),
+            ("a", b"3"),
+            ("L", b"\xff"),
+            ("E", b""),
+        ]));
         let mut signal = published.subscribe();
-        let text = |variable| published.get(variable).unwrap().map(|value| value.expose_secret().to_owned());
-        assert_eq!((text("A"), text("../B"), text("a"), text("E")), (Some("1".to_owned()), None, None, None));
+        let text = |variable| {
+            published.get(variable).unwrap().map(|value| value.expose_secret().to_owned())
+        };
+        assert_eq!(
+            (text("A"), text("../B"), text("a"), text("E")),
+            (Some("1".to_owned()), None, None, None)
+        );
         assert_eq!(published.get("L").unwrap_err().to_string(), "is not UTF-8");
         published.replace(snapshot(&[("A", b"1"), ("L", b"\xff"), ("E", b"")]));
         assert!(!signal.has_changed().unwrap());
-        for changed in [snapshot(&[("A", b"2")]), snapshot(&[("B", b"2")]), snapshot(&[("B", b"\xff")]), snapshot(&[])] {
+        for changed in [
+            snapshot(&[("A", b"2")]),
+            snapshot(&[("B", b"2")]),
+            snapshot(&[("B", b"\xff")]),
+            snapshot(&[]),
+        ] {
             published.replace(changed);
             assert!(signal.has_changed().unwrap());
             signal.mark_unchanged();
@@ -144,6 +169,9 @@ mod tests {
         }
         assert!(full.insert("ONE_MORE", b"x").is_err());
         full.insert("V_1", &vec![b'x'; MAX_VALUE + 1]).unwrap();
-        assert_eq!(Published::new(full).get("V_1").unwrap_err().to_string(), "is longer than 1 MiB");
+        assert_eq!(
+            Published::new(full).get("V_1").unwrap_err().to_string(),
+            "is longer than 1 MiB"
+        );
     }
 }

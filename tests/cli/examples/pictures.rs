@@ -110,7 +110,10 @@ fn main() {
 /// Builds the two programs, and says where they are: beside this one.
 fn programs() -> [PathBuf; 2] {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "-p", "shop", "-p", "backing-services-cli-tests", "--features", "shop/cli", "--bins"]);
+    cargo.args([
+        "build", "--quiet", "-p", "shop", "-p", "backing-services-cli-tests", "--features",
+        "shop/cli", "--bins",
+    ]);
     assert!(cargo.status().expect("cargo").success(), "the programs are built");
     let own = std::env::current_exe().expect("its own path");
     let folder = own.ancestors().nth(2).expect("the folder of what is built");
@@ -131,20 +134,32 @@ fn drawn(program: &Path, variables: &Variables) -> String {
     let mut command = Command::new("script");
     command.args(["--quiet", "--return", "--command", &script, "/dev/null"]).stdin(Stdio::null());
     let path = format!("{}:/usr/bin:/bin", program.parent().expect("its folder").display());
-    command.env_clear().env("PATH", path).env("TERM", "xterm-256color").env("SHELL", "/bin/sh").envs(variables.iter().cloned());
+    command
+        .env_clear()
+        .env("PATH", path)
+        .env("TERM", "xterm-256color")
+        .env("SHELL", "/bin/sh")
+        .envs(variables.iter().cloned());
     let output = command.output().expect("script");
     let mut terminal = vt100::Parser::new(LINES, COLUMNS, 0);
     terminal.process(&output.stdout);
     let text = painted(terminal.screen());
     canary::assert_silent("the terminal", &text);
 
-    let svg = Term::new().palette(PALETTE).fg_color(FOREGROUND).bg_color(BACKGROUND).min_width_px(0).render_svg(&text);
+    let svg = Term::new()
+        .palette(PALETTE)
+        .fg_color(FOREGROUND)
+        .bg_color(BACKGROUND)
+        .min_width_px(0)
+        .render_svg(&text);
     // Without a view box it is cut off, and not made smaller, where there is less room.
     let (_, size) = svg.split_once("width=\"").expect("a width");
     let (width, rest) = size.split_once("px\" height=\"").expect("a height");
     let (height, rest) = rest.split_once("px\"").expect("its end");
     let height = height.parse::<u32>().expect("a number") + MARGIN;
-    let svg = format!("<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\"{rest}");
+    let svg = format!(
+        "<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\"{rest}"
+    );
     svg.replacen("rx=\"4.5\"", "rx=\"8\"", 1)
 }
 

@@ -20,7 +20,11 @@ struct Services {
     /// The best ten of each machine.
     scores: Resource<Redis>,
     /// Which machine is out of order.
-    #[service(allow(weak_password, reason = "the vendor's appliance, replaced in spring", until = "2099-03-31"))]
+    #[service(allow(
+        weak_password,
+        reason = "the vendor's appliance, replaced in spring",
+        until = "2099-03-31"
+    ))]
     machines: Resource<Redis>,
     /// Prizes.
     prizes: Prizes,

@@ -8,7 +8,9 @@
 
 use backing_services::secrecy::SecretString;
 use backing_services::source::{Environment, ServiceBindings, Sources, SystemdCredentials};
-use backing_services::{Amqp, BackingServices, Https, MySql, Nats, Postgres, Redis, Resource, S3, Smtp, Sqlite};
+use backing_services::{
+    Amqp, BackingServices, Https, MySql, Nats, Postgres, Redis, Resource, S3, Smtp, Sqlite,
+};
 
 /// What is "kept" here: it's all #1 $(touch pwned) `touch pwned` %n {{ 7 * 7 }} {% raw %} */ <!-- \
 #[derive(BackingServices)]
@@ -50,7 +52,9 @@ struct Services {
 }
 
 fn main() -> std::process::ExitCode {
-    let sources =
-        Sources::new().then(Environment::process()).beside(SystemdCredentials::process()).then(ServiceBindings::process());
+    let sources = Sources::new()
+        .then(Environment::process())
+        .beside(SystemdCredentials::process())
+        .then(ServiceBindings::process());
     backing_services::cli::run_from::<Services>(&sources)
 }

@@ -4,8 +4,8 @@
 
 use backing_services::secrecy::SecretString;
 use backing_services::{
-    Amqp, Attachment, BackingServices, Container, Grants, Https, MySql, Nats, Postgres, Posture, Redis, Refusal, Resource, S3,
-    Scheme, Service, Smtp, Sqlite, Target,
+    Amqp, Attachment, BackingServices, Container, Grants, Https, MySql, Nats, Postgres, Posture,
+    Redis, Refusal, Resource, S3, Scheme, Service, Smtp, Sqlite, Target,
 };
 
 /// Sells newspapers, and remembers to whom.
@@ -79,7 +79,10 @@ pub struct Name {
 #[services(prefix = "TILL")]
 pub struct Till {
     /// Orders, as an administrator.
-    #[service(env = "DATABASE_URL", allow(superuser_account, reason = "until the vendor mends it", until = "2020-01-31"))]
+    #[service(
+        env = "DATABASE_URL",
+        allow(superuser_account, reason = "until the vendor mends it", until = "2020-01-31")
+    )]
     pub orders: Resource<Postgres>,
 }
 

@@ -1,6 +1,10 @@
 //! Every command without a server: what it says, where, and with which exit status.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot do what it should has to stop, there and loudly"
+)]
 
 mod kiosk;
 
@@ -19,10 +23,17 @@ use kiosk::{ENOUGH, KIOSK, Said, heard, kiosk, said};
 /// The commands, as the program's own help has them.
 fn commands() -> Vec<String> {
     let help = said(&mut kiosk(&["--help"])).out;
-    let list = help.split_once("Commands:\n").expect("commands").1.split_once("\n\n").expect("an end of them").0;
+    let list = help
+        .split_once("Commands:\n")
+        .expect("commands")
+        .1
+        .split_once("\n\n")
+        .expect("an end of them")
+        .0;
     // What is wrapped goes on further to the right.
     let begin = list.lines().filter(|line| !line.starts_with("   "));
-    let names: Vec<_> = begin.map(|line| line.split_whitespace().next().expect("a name").to_owned()).collect();
+    let names: Vec<_> =
+        begin.map(|line| line.split_whitespace().next().expect("a name").to_owned()).collect();
     assert!(names.len() >= 8, "{names:?}");
     names
 }
@@ -41,12 +52,18 @@ fn help_of_every_command_says_what_it_does() {
 
 #[test]
 fn help_and_version_are_fine_and_go_to_standard_output() {
-    for arguments in [&["--help"][..], &["-h"], &["help"], &["attach", "--help"], &["--version"], &["-V"]] {
+    for arguments in
+        [&["--help"][..], &["-h"], &["help"], &["attach", "--help"], &["--version"], &["-V"]]
+    {
         let said = said(&mut kiosk(arguments));
-        assert!(said.status == 0 && said.err.is_empty() && !said.out.is_empty(), "{arguments:?}: {said:?}");
+        assert!(
+            said.status == 0 && said.err.is_empty() && !said.out.is_empty(),
+            "{arguments:?}: {said:?}"
+        );
     }
     // Whose version it is stands beside it: the application has another one.
-    let expected = format!("kiosk-services, by backing-services {}\n", kiosk::version_of_the_library());
+    let expected =
+        format!("kiosk-services, by backing-services {}\n", kiosk::version_of_the_library());
     assert_eq!(said(&mut kiosk(&["--version"])).out, expected);
 }
 
@@ -57,10 +74,16 @@ fn a_command_line_that_is_wrong_is_told_with_what_would_be_right() {
         (&["atach"], &["unrecognized subcommand 'atach'", "a similar subcommand exists: 'attach'"]),
         (&["attach", "--onyl", "orders"], &["unexpected argument '--onyl'", "'--only'"]),
         (&["attach", "--only"], &["a value is required for '--only <FIELD>'"]),
-        (&["attach", "--only", "order"], &["invalid value 'order'", "a similar value exists: 'orders'"]),
+        (
+            &["attach", "--only", "order"],
+            &["invalid value 'order'", "a similar value exists: 'orders'"],
+        ),
         (&["attach", "--only", "feeds.pries"], &["a similar value exists: 'feeds.prices'"]),
         (&["attach", "--only", "mail", "--only", "orders"], &["cannot be used multiple times"]),
-        (&["attach", "--only", "feeds"], &["`feeds` is a struct", "`feeds.editions`, `feeds.deliveries`, `feeds.prices`\n"]),
+        (
+            &["attach", "--only", "feeds"],
+            &["`feeds` is a struct", "`feeds.editions`, `feeds.deliveries`, `feeds.prices`\n"],
+        ),
         (&["posture", "--only", "name"], &["`name` is a struct", "`name.first_line`\n"]),
         (&["grants", "feeds"], &["`feeds` is a struct", "`feeds.prices`"]),
         (&["attach", "--deadline", "0"], &["invalid value '0'", SECONDS]),
@@ -70,7 +93,10 @@ fn a_command_line_that_is_wrong_is_told_with_what_would_be_right() {
         (&["attach", "--deadline", "NaN"], &["invalid value 'NaN'", SECONDS]),
         (&["attach", "--deadline", "abc"], &["invalid value 'abc'", SECONDS]),
         (&["attach", "--deadline", "1e99"], &["invalid value '1e99'", SECONDS]),
-        (&["attach", "--deadline", "99999999999999999999"], &["invalid value '99999999999999999999'", SECONDS]),
+        (
+            &["attach", "--deadline", "99999999999999999999"],
+            &["invalid value '99999999999999999999'", SECONDS],
+        ),
         (&["posture", "--format", "jsno"], &["a similar value exists: 'json'"]),
         (&["check", "--deadline", "3"], &["unexpected argument '--deadline'"]),
         (&["check", "orders"], &["unexpected argument 'orders'"]),
@@ -78,9 +104,15 @@ fn a_command_line_that_is_wrong_is_told_with_what_would_be_right() {
         (&["grants"], &["<FIELD>"]),
         (&["grants", "receipt_key"], &["invalid value 'receipt_key'"]),
         (&["grants", "payments"], &["`payments` does not say what its account needs"]),
-        (&["grants", "orders", "--account", "a\u{1b}[31mb"], &["`a\\u{1b}[31mb` is no name of an account: it holds a control"]),
+        (
+            &["grants", "orders", "--account", "a\u{1b}[31mb"],
+            &["`a\\u{1b}[31mb` is no name of an account: it holds a control"],
+        ),
         (&["grants", "orders", "--account", ""], &["`` is no name of an account: it is empty"]),
-        (&["grants", "orders", "--database", &"a".repeat(257)], &["is no name of a database: it has more than 256 bytes"]),
+        (
+            &["grants", "orders", "--database", &"a".repeat(257)],
+            &["is no name of a database: it has more than 256 bytes"],
+        ),
         (&["explain", "superuser"], &["a similar value exists: 'superuser_account'"]),
         (&["completions"], &["<SHELL>"]),
         (&["completions", "tcsh"], &["invalid value 'tcsh'"]),
@@ -112,7 +144,10 @@ fn what_is_wrong_with_a_command_line_is_printable() {
         &["--color", hostile, "check"],
     ] {
         let said = said(&mut kiosk(arguments));
-        assert!(said.status == 2 && said.err.starts_with("error: ") && said.err.contains(shown), "{arguments:?}: {said:?}");
+        assert!(
+            said.status == 2 && said.err.starts_with("error: ") && said.err.contains(shown),
+            "{arguments:?}: {said:?}"
+        );
     }
     // Nobody reads all of it.
     let long = said(&mut kiosk(&[&"x".repeat(100_000)]));
@@ -140,7 +175,9 @@ fn a_process_that_may_open_no_files_is_told() {
 #[test]
 fn arguments_that_are_not_unicode_are_wrong() {
     let odd = OsStr::from_bytes(b"\xff\xfe");
-    for arguments in [&["explain".as_ref(), odd][..], &["attach".as_ref(), "--only".as_ref(), odd], &[odd]] {
+    for arguments in
+        [&["explain".as_ref(), odd][..], &["attach".as_ref(), "--only".as_ref(), odd], &[odd]]
+    {
         let said = said(kiosk(&[]).args(arguments));
         assert!(said.status == 2 && said.err.starts_with("error: "), "{arguments:?}: {said:?}");
     }
@@ -160,8 +197,17 @@ fn the_name_that_it_is_called_by_is_data() {
         (b"\xff", "\u{fffd}"),
         (b"", "Services"),
     ] {
-        let said = said(Command::new(KIOSK).arg0(OsStr::from_bytes(name)).args(["attach", "--help"]).env_clear());
-        assert!(said.status == 0 && said.out.contains(&format!("\nUsage: {shown} attach [OPTIONS]\n")), "{name:?}: {}", said.out);
+        let said = said(
+            Command::new(KIOSK)
+                .arg0(OsStr::from_bytes(name))
+                .args(["attach", "--help"])
+                .env_clear(),
+        );
+        assert!(
+            said.status == 0 && said.out.contains(&format!("\nUsage: {shown} attach [OPTIONS]\n")),
+            "{name:?}: {}",
+            said.out
+        );
     }
 }
 
@@ -181,26 +227,59 @@ fn what_only_warns_or_is_waived_refuses_nothing() {
     let file = folder.path().join("env");
     write(&file, &enough());
     let without = said(kiosk(&["check", "--env-file"]).arg(&file));
-    assert!(without.status == 0 && without.out.ends_with("passed: `Services` loads: 12 fields\n"), "{without:?}");
+    assert!(
+        without.status == 0 && without.out.ends_with("passed: `Services` loads: 12 fields\n"),
+        "{without:?}"
+    );
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     let with = said(kiosk(&["check", "--env-file"]).arg(&file));
-    assert!(with.status == 0 && with.out.ends_with("passed: `Services` loads: 12 fields, 3 warnings\n"), "{with:?}");
-    assert_eq!(with.out.matches("warning[readable_secret_file]").count(), 1, "one file is told once: {with:?}");
-    assert!(with.out.contains("\nin 2 fields: orders, receipt_key\n") && with.out.contains("/shop, 2 warnings\n"), "{with:?}");
+    assert!(
+        with.status == 0 && with.out.ends_with("passed: `Services` loads: 12 fields, 3 warnings\n"),
+        "{with:?}"
+    );
+    assert_eq!(
+        with.out.matches("warning[readable_secret_file]").count(),
+        1,
+        "one file is told once: {with:?}"
+    );
+    assert!(
+        with.out.contains("\nin 2 fields: orders, receipt_key\n")
+            && with.out.contains("/shop, 2 warnings\n"),
+        "{with:?}"
+    );
 }
 
 #[test]
 fn where_something_is_refused_nothing_is_connected_to() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
-    let locator = format!("postgres://winkelier@localhost:{}/shop", listener.local_addr().unwrap().port());
+    let locator =
+        format!("postgres://winkelier@localhost:{}/shop", listener.local_addr().unwrap().port());
     for command in ["attach", "posture"] {
-        let said = said(kiosk(&[command]).envs([("DATABASE_URL", locator.as_str()), ("DATABASE_PASSWORD", PASSWORD)]));
+        let said = said(
+            kiosk(&[command])
+                .envs([("DATABASE_URL", locator.as_str()), ("DATABASE_PASSWORD", PASSWORD)]),
+        );
         assert_eq!((said.status, said.err.as_str()), (1, ""), "{}", said.out);
         // The value that is refused is why, and stands in the table.
-        assert!(said.out.contains("refused  receipt_key       secret      KIOSK_RECEIPT_KEY, missing_value\n"), "{}", said.out);
-        assert!(said.out.contains("error[missing_value]") && said.out.contains("untried"), "{}", said.out);
-        assert!(said.out.ends_with("refused: `Services` does not attach: 1 problem in 1 of 12 fields\n"), "{}", said.out);
+        assert!(
+            said.out.contains(
+                "refused  receipt_key       secret      KIOSK_RECEIPT_KEY, missing_value\n"
+            ),
+            "{}",
+            said.out
+        );
+        assert!(
+            said.out.contains("error[missing_value]") && said.out.contains("untried"),
+            "{}",
+            said.out
+        );
+        assert!(
+            said.out
+                .ends_with("refused: `Services` does not attach: 1 problem in 1 of 12 fields\n"),
+            "{}",
+            said.out
+        );
         assert!(listener.accept().is_err(), "it was connected to");
     }
 }
@@ -213,7 +292,10 @@ fn a_struct_without_resources_attaches() {
         assert_eq!(said, Said { status: 0, out: expected.to_owned(), err: String::new() });
     }
     let said = said(kiosk(&["check"]).arg0("stand-services"));
-    assert_eq!(said.out, "default  place  setting  STAND_PLACE\n\npassed: `Stand` loads: 1 field\n");
+    assert_eq!(
+        said.out,
+        "default  place  setting  STAND_PLACE\n\npassed: `Stand` loads: 1 field\n"
+    );
 }
 
 #[test]
@@ -223,8 +305,15 @@ fn a_json_report_is_one_document_whatever_came_of_it() {
     {
         let said = said(kiosk(&[command, "--format", "json"]).envs(environment.iter().copied()));
         let report: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
-        assert_eq!((said.status, said.err.as_str(), report["passed"].as_bool()), (status, "", Some(status == 0)), "{command}");
-        assert_eq!((report["command"].as_str(), report["program"].as_str()), (Some(command), Some("kiosk-services")));
+        assert_eq!(
+            (said.status, said.err.as_str(), report["passed"].as_bool()),
+            (status, "", Some(status == 0)),
+            "{command}"
+        );
+        assert_eq!(
+            (report["command"].as_str(), report["program"].as_str()),
+            (Some(command), Some("kiosk-services"))
+        );
     }
 }
 
@@ -232,49 +321,90 @@ fn a_json_report_is_one_document_whatever_came_of_it() {
 #[test]
 fn a_report_of_a_dozen_fields_is_one_screen() {
     let arcade = |arguments: &[&str], environment: &[(String, String)]| {
-        said(Command::new(env!("CARGO_BIN_EXE_arcade-services")).args(arguments).env_clear().envs(environment.iter().cloned()))
+        said(
+            Command::new(env!("CARGO_BIN_EXE_arcade-services"))
+                .args(arguments)
+                .env_clear()
+                .envs(environment.iter().cloned()),
+        )
     };
-    let height = |said: &Said| said.out.lines().map(|line| line.chars().count().div_ceil(120).max(1)).sum::<usize>();
+    let height = |said: &Said| {
+        said.out.lines().map(|line| line.chars().count().div_ceil(120).max(1)).sum::<usize>()
+    };
     let nothing = arcade(&["check"], &[]);
-    assert!(nothing.status == 1 && height(&nothing) <= 30, "{}:\n{}", height(&nothing), nothing.out);
+    assert!(
+        nothing.status == 1 && height(&nothing) <= 30,
+        "{}:\n{}",
+        height(&nothing),
+        nothing.out
+    );
     let all = "in 13 fields: players, coins, scores, machines, prizes.shelves, prizes.orders_from_suppliers, birthdays, pinball, tickets, doors, ledger, jukebox, ticket_key";
     assert!(nothing.out.contains(all), "{}", nothing.out);
-    assert_eq!(nothing.out.matches("error[missing_value]: `NAME` is not set").count(), 1, "{}", nothing.out);
+    assert_eq!(
+        nothing.out.matches("error[missing_value]: `NAME` is not set").count(),
+        1,
+        "{}",
+        nothing.out
+    );
 
     // What refuses comes first, and a field that has both has one heading.
     let folder = tempfile::tempdir().unwrap();
     let mut environment = Vec::new();
     let fields = [
-        "PLAYERS", "COINS", "SCORES", "MACHINES", "PRIZES_SHELVES", "PRIZES_ORDERS_FROM_SUPPLIERS", "BIRTHDAYS", "PINBALL",
-        "TICKETS", "DOORS", "JUKEBOX",
+        "PLAYERS", "COINS", "SCORES", "MACHINES", "PRIZES_SHELVES", "PRIZES_ORDERS_FROM_SUPPLIERS",
+        "BIRTHDAYS", "PINBALL", "TICKETS", "DOORS", "JUKEBOX",
     ];
     let key = folder.path().join("password");
     fs::write(&key, PASSWORD).unwrap();
     fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
     for (index, field) in fields.iter().enumerate() {
-        let locator = if index == 6 { "redis://winkelier@cache.example" } else { "rediss://winkelier@localhost:1" };
+        let locator = if index == 6 {
+            "redis://winkelier@cache.example"
+        } else {
+            "rediss://winkelier@localhost:1"
+        };
         environment.push((format!("ARCADE_{field}_URL"), locator.to_owned()));
         environment.push((format!("ARCADE_{field}_PASSWORD_FILE"), key.display().to_string()));
     }
-    environment.push(("ARCADE_LEDGER_URL".to_owned(), format!("sqlite://{}/ledger.db", folder.path().display())));
+    environment.push((
+        "ARCADE_LEDGER_URL".to_owned(),
+        format!("sqlite://{}/ledger.db", folder.path().display()),
+    ));
     environment.push(("ARCADE_TICKET_KEY".to_owned(), PASSWORD.to_owned()));
     let refused = arcade(&["check"], &environment);
-    assert!(refused.status == 1 && height(&refused) <= 30, "{}:\n{}", height(&refused), refused.out);
-    let place = |text: &str| refused.out.find(text).unwrap_or_else(|| panic!("{text} is not in:\n{}", refused.out));
     assert!(
-        place("\nbirthdays (ARCADE_BIRTHDAYS_URL, from the environment)\n  error[") < place("\nin 11 fields: players, coins, "),
+        refused.status == 1 && height(&refused) <= 30,
+        "{}:\n{}",
+        height(&refused),
+        refused.out
+    );
+    let place = |text: &str| {
+        refused.out.find(text).unwrap_or_else(|| panic!("{text} is not in:\n{}", refused.out))
+    };
+    assert!(
+        place("\nbirthdays (ARCADE_BIRTHDAYS_URL, from the environment)\n  error[")
+            < place("\nin 11 fields: players, coins, "),
         "{}",
         refused.out
     );
     let counted = |text: &str| refused.out.lines().filter(|line| line.starts_with(text)).count();
-    assert_eq!((counted("birthdays"), refused.out.matches("warning[readable_secret_file]").count()), (1, 1), "{}", refused.out);
+    assert_eq!(
+        (counted("birthdays"), refused.out.matches("warning[readable_secret_file]").count()),
+        (1, 1),
+        "{}",
+        refused.out
+    );
     environment.retain(|(name, _)| !name.starts_with("ARCADE_BIRTHDAYS"));
-    environment.push(("ARCADE_BIRTHDAYS_URL".to_owned(), "rediss://winkelier@localhost:1?colour=blue&shape=round".to_owned()));
+    environment.push((
+        "ARCADE_BIRTHDAYS_URL".to_owned(),
+        "rediss://winkelier@localhost:1?colour=blue&shape=round".to_owned(),
+    ));
     let twice = arcade(&["check"], &environment).out;
     assert_eq!(twice.lines().filter(|line| line.starts_with("birthdays")).count(), 1, "{twice}");
     // Connecting to all of them comes to the same.
     environment.retain(|(name, _)| !name.starts_with("ARCADE_BIRTHDAYS"));
-    environment.push(("ARCADE_BIRTHDAYS_URL".to_owned(), "rediss://winkelier@localhost:1".to_owned()));
+    environment
+        .push(("ARCADE_BIRTHDAYS_URL".to_owned(), "rediss://winkelier@localhost:1".to_owned()));
     environment.push(("ARCADE_BIRTHDAYS_PASSWORD".to_owned(), PASSWORD.to_owned()));
     let away = arcade(&["attach"], &environment);
     assert!(away.status == 1 && height(&away) <= 30, "{}:\n{}", height(&away), away.out);
@@ -282,7 +412,10 @@ fn a_report_of_a_dozen_fields_is_one_screen() {
     // What has no TLS for it is called so, in one way.
     assert!(away.out.contains("/ledger.db, embedded, "), "{}", away.out);
     let posture = arcade(&["posture"], &environment).out;
-    assert!(posture.lines().any(|line| line.split_whitespace().eq(["transport", "embedded"])), "{posture}");
+    assert!(
+        posture.lines().any(|line| line.split_whitespace().eq(["transport", "embedded"])),
+        "{posture}"
+    );
 }
 
 #[test]
@@ -293,15 +426,22 @@ fn only_one_field_is_looked_at() {
     assert_eq!(said.status, 1);
     insta::assert_snapshot!("attach, only orders", kiosk::settled(&said.out, 1));
     let said = kiosk::said(
-        kiosk(&["attach", "--only", "feeds.prices"]).envs([("KIOSK_FEEDS_PRICES_URL", "mysql://u@localhost:1/prices")]),
+        kiosk(&["attach", "--only", "feeds.prices"])
+            .envs([("KIOSK_FEEDS_PRICES_URL", "mysql://u@localhost:1/prices")]),
     );
     assert!(
-        said.status == 1 && said.out.contains("feeds.prices (KIOSK_FEEDS_PRICES_URL") && !said.out.contains("orders"),
+        said.status == 1
+            && said.out.contains("feeds.prices (KIOSK_FEEDS_PRICES_URL")
+            && !said.out.contains("orders"),
         "{said:?}"
     );
     let said = kiosk::said(&mut kiosk(&["attach", "--only", "largest_order"]));
     let passed = "passed: `largest_order` of `Services` attaches: 1 of 12 fields was looked at\n";
-    assert_eq!((said.status, said.out.as_str()), (0, passed), "nothing is said of what was not looked at");
+    assert_eq!(
+        (said.status, said.out.as_str()),
+        (0, passed),
+        "nothing is said of what was not looked at"
+    );
 }
 
 #[test]
@@ -322,17 +462,23 @@ fn grants_are_the_least_that_a_field_needs() {
 fn explain_knows_every_rule() {
     let index = said(&mut kiosk(&["explain"])).out;
     for rule in backing_services::rules::RULES {
-        let line =
-            index.lines().find(|line| line.starts_with(&format!("{} ", rule.name))).unwrap_or_else(|| panic!("{}", rule.name));
+        let line = index
+            .lines()
+            .find(|line| line.starts_with(&format!("{} ", rule.name)))
+            .unwrap_or_else(|| panic!("{}", rule.name));
         let asvs: String = rule.asvs.iter().map(|number| format!("{number}, ")).collect();
         assert!(line.ends_with(&format!(" ({asvs}CWE-{})", rule.cwe)), "{line}");
     }
     // What else a report has in brackets.
-    for kind in ["unresolved", "unreachable", "timed_out", "not_admitted", "protocol", "unavailable"] {
+    for kind in
+        ["unresolved", "unreachable", "timed_out", "not_admitted", "protocol", "unavailable"]
+    {
         assert!(index.contains(&format!("\n{kind} ")), "{kind}: {index}");
         let said = said(&mut kiosk(&["explain", kind]));
         assert!(
-            said.status == 0 && said.out.starts_with(&format!("{kind}: ")) && said.out.contains("\nwhat to do\n"),
+            said.status == 0
+                && said.out.starts_with(&format!("{kind}: "))
+                && said.out.contains("\nwhat to do\n"),
             "{said:?}"
         );
     }
@@ -340,9 +486,15 @@ fn explain_knows_every_rule() {
     let said = said(&mut kiosk(&["explain", "weak_password"]));
     assert_eq!((said.status, said.err.as_str()), (0, ""));
     insta::assert_snapshot!(said.out);
-    for rule in [backing_services::rules::RULES.first(), backing_services::rules::RULES.last()].into_iter().flatten() {
+    for rule in [backing_services::rules::RULES.first(), backing_services::rules::RULES.last()]
+        .into_iter()
+        .flatten()
+    {
         let said = kiosk::said(&mut kiosk(&["explain", rule.name]));
-        assert!(said.status == 0 && said.out.contains(rule.rationale) && said.out.contains(rule.remedy), "{said:?}");
+        assert!(
+            said.status == 0 && said.out.contains(rule.rationale) && said.out.contains(rule.remedy),
+            "{said:?}"
+        );
     }
 }
 
@@ -355,34 +507,69 @@ fn completions_are_scripts_of_their_shells() {
             assert!(script.out.contains(part), "{shell}: {part}");
         }
         // A shell that is there reads it.
-        let Some(program) = ["/usr/bin", "/bin"].iter().map(|folder| Path::new(folder).join(shell)).find(|path| path.is_file())
+        let Some(program) = ["/usr/bin", "/bin"]
+            .iter()
+            .map(|folder| Path::new(folder).join(shell))
+            .find(|path| path.is_file())
         else {
             assert_ne!(shell, "bash", "bash is not installed, and these tests need it");
             continue;
         };
-        let mut reader = Command::new(program).arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut reader = Command::new(program)
+            .arg("-n")
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         reader.stdin.take().unwrap().write_all(script.out.as_bytes()).unwrap();
         let output = reader.wait_with_output().unwrap();
-        assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{shell}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     let completed = "source <(\"$0\" completions bash); read -ra line < <(complete -p kiosk-services); COMP_WORDS=(kiosk-services att) COMP_CWORD=1
         for word in \"${!line[@]}\"; do [ \"${line[word]}\" != -F ] || \"${line[word + 1]}\" kiosk-services att kiosk-services; done; echo \"${COMPREPLY[*]}\"";
     let output = Command::new("bash").args(["-c", completed, KIOSK]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "attach\n", "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "attach\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
 fn completions_are_for_a_plain_name() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["a b", "`touch pwned`", "$(touch pwned)", "it's", "a\"b", "a;touch pwned", "-rf", "a\nb", "ä"] {
+    for name in [
+        "a b", "`touch pwned`", "$(touch pwned)", "it's", "a\"b", "a;touch pwned", "-rf", "a\nb",
+        "ä",
+    ] {
         for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
             let mut command = Command::new(KIOSK);
-            let said = said(command.arg0(name).args(["completions", shell]).env_clear().current_dir(folder.path()));
+            let said = said(
+                command
+                    .arg0(name)
+                    .args(["completions", shell])
+                    .env_clear()
+                    .current_dir(folder.path()),
+            );
             assert_eq!((said.status, said.out.as_str()), (2, ""), "{name}: {}", said.out);
-            assert!(said.err.starts_with("error: a shell cannot complete a program that is called `"), "{name}: {}", said.err);
+            assert!(
+                said.err.starts_with("error: a shell cannot complete a program that is called `"),
+                "{name}: {}",
+                said.err
+            );
         }
     }
-    let said = said(Command::new(KIOSK).arg0("/usr/bin/Shop_2.services-x").args(["completions", "bash"]).env_clear());
+    let said = said(
+        Command::new(KIOSK)
+            .arg0("/usr/bin/Shop_2.services-x")
+            .args(["completions", "bash"])
+            .env_clear(),
+    );
     assert!(said.status == 0 && said.out.contains("Shop_2.services-x"), "{said:?}");
 }
 
@@ -402,12 +589,21 @@ fn write(path: &Path, content: &str) -> PathBuf {
 fn an_env_file_stands_in_for_the_environment() {
     let folder = tempfile::tempdir().unwrap();
     let file = write(&folder.path().join("env"), &enough());
-    let said = said(kiosk(&["check", "--env-file"]).arg(&file).env("KIOSK_LARGEST_ORDER", "no number"));
+    let said =
+        said(kiosk(&["check", "--env-file"]).arg(&file).env("KIOSK_LARGEST_ORDER", "no number"));
     assert_eq!(said.status, 0, "{}", said.out);
     assert!(said.out.contains(&format!("from `{}`", file.display())), "{}", said.out);
     // What steers a driver does so from the process's environment, whatever is read instead of it.
-    let said = kiosk::said(kiosk(&["check", "--env-file"]).arg(&file).env("PGOPTIONS", "-c search_path=evil"));
-    assert!(said.status == 1 && said.out.contains("error[ambient_override]") && !said.out.contains("evil"), "{}", said.out);
+    let said = kiosk::said(
+        kiosk(&["check", "--env-file"]).arg(&file).env("PGOPTIONS", "-c search_path=evil"),
+    );
+    assert!(
+        said.status == 1
+            && said.out.contains("error[ambient_override]")
+            && !said.out.contains("evil"),
+        "{}",
+        said.out
+    );
 }
 
 #[test]
@@ -433,7 +629,10 @@ fn an_env_file_that_cannot_be_used_is_told_once() {
         ("unfinished", "has a line that is no `NAME=value`: line 1"),
         ("pieces", "has a line that is no `NAME=value`: line 4"),
         ("twice", "has a variable twice: in line 1 and in line 2"),
-        ("substituted", "holds a `$` that would be replaced: write the value that ends in line 1 in single quotes"),
+        (
+            "substituted",
+            "holds a `$` that would be replaced: write the value that ends in line 1 in single quotes",
+        ),
         ("latin", "is a file that is not UTF-8"),
         ("writable", "can be written, or replaced, by every user of this machine: `chmod 600` it"),
         ("long", "is a file that is longer than 1 MiB"),
@@ -455,10 +654,17 @@ fn an_env_file_that_cannot_be_used_is_told_once() {
 #[test]
 fn nothing_of_an_env_file_is_said_but_its_lines() {
     let folder = tempfile::tempdir().unwrap();
-    for text in ["A=1\nhunter2secretpart=1\nhunter2secretpart=2\n", "hunter2secretpart=1\nnone\n", "hunter2secretpart=$HOME\n"] {
+    for text in [
+        "A=1\nhunter2secretpart=1\nhunter2secretpart=2\n",
+        "hunter2secretpart=1\nnone\n",
+        "hunter2secretpart=$HOME\n",
+    ] {
         let file = write(&folder.path().join("env"), text);
         let said = said(kiosk(&["check", "--env-file"]).arg(&file));
-        assert!(said.status == 2 && said.err.contains("line ") && !said.err.contains("hunter2"), "{text}: {said:?}");
+        assert!(
+            said.status == 2 && said.err.contains("line ") && !said.err.contains("hunter2"),
+            "{text}: {said:?}"
+        );
     }
 }
 
@@ -470,7 +676,9 @@ fn an_env_file_that_may_not_be_read_is_told() {
     // Root may read everything, unless it is without the capabilities that let it.
     let mut command = if fs::metadata("/proc/self").unwrap().uid() == 0 {
         let mut command = Command::new("setpriv");
-        command.args(["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", KIOSK]).env_clear();
+        command
+            .args(["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", KIOSK])
+            .env_clear();
         command
     } else {
         kiosk(&[])
@@ -483,7 +691,12 @@ fn an_env_file_that_may_not_be_read_is_told() {
 #[test]
 fn a_hostile_environment_is_told_and_not_shown() {
     let odd = OsStr::from_bytes(b"\xff\xfe\x1b[31m");
-    let said = said(kiosk(&["check"]).envs(ENOUGH).env("KIOSK_LARGEST_ORDER", odd).env("KIOSK_NAME_FIRST_LINE", odd));
+    let said = said(
+        kiosk(&["check"])
+            .envs(ENOUGH)
+            .env("KIOSK_LARGEST_ORDER", odd)
+            .env("KIOSK_NAME_FIRST_LINE", odd),
+    );
     assert_eq!(said.status, 1);
     assert!(
         said.out.contains("in 2 fields: largest_order, name.first_line\n  error[malformed_value]: `NAME` is not Unicode")
@@ -491,8 +704,11 @@ fn a_hostile_environment_is_told_and_not_shown() {
         "{}",
         said.out
     );
-    let said =
-        kiosk::said(kiosk(&["check"]).envs(ENOUGH).env("DATABASE_URL", format!("postgres://a:{PASSWORD}\u{1b}[31m\n@h/d")));
+    let said = kiosk::said(
+        kiosk(&["check"])
+            .envs(ENOUGH)
+            .env("DATABASE_URL", format!("postgres://a:{PASSWORD}\u{1b}[31m\n@h/d")),
+    );
     assert_eq!(said.status, 1, "{}", said.out);
     let long = "x".repeat(100_000);
     let said = kiosk::said(kiosk(&["check"]).envs(ENOUGH).env("KIOSK_LARGEST_ORDER", long));
@@ -543,7 +759,11 @@ fn who_stops_reading_changes_nothing() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = kiosk(arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
-        assert_eq!(heard(output), Said { status, out: String::new(), err: String::new() }, "{arguments:?}");
+        assert_eq!(
+            heard(output),
+            Said { status, out: String::new(), err: String::new() },
+            "{arguments:?}"
+        );
     }
     // Nor does it where nobody hears what is wrong.
     let (reader, writer) = std::io::pipe().unwrap();
@@ -566,7 +786,10 @@ fn output_that_is_lost_is_told() {
         // One that a process may not write to any more.
         let path = folder.path().join("read-only");
         fs::write(&path, "").unwrap();
-        lost(kiosk(arguments).stdout(File::open(&path).unwrap()), &format!("{arguments:?} on what is open for reading alone"));
+        lost(
+            kiosk(arguments).stdout(File::open(&path).unwrap()),
+            &format!("{arguments:?} on what is open for reading alone"),
+        );
         assert_eq!(fs::read(&path).unwrap(), b"", "{arguments:?}");
         // A file that grows until it may not grow any more: what was written before is there, and
         // not all of it.
@@ -574,7 +797,12 @@ fn output_that_is_lost_is_told() {
         let small = File::create(&path).unwrap();
         let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"";
         let mut limited = Command::new("bash");
-        limited.args(["-c", script, KIOSK]).args(arguments).env_clear().stdin(Stdio::null()).stdout(small);
+        limited
+            .args(["-c", script, KIOSK])
+            .args(arguments)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(small);
         lost(&mut limited, &format!("{arguments:?} on a file that may not grow"));
     }
 }
@@ -585,8 +813,16 @@ fn output_that_is_lost_is_told() {
 fn a_process_without_a_standard_output_has_the_status_of_what_it_found() {
     for (arguments, status) in KINDS {
         let mut closed = Command::new("bash");
-        closed.args(["-c", "exec \"$0\" \"$@\" >&-", KIOSK]).args(arguments).env_clear().stdin(Stdio::null());
-        assert_eq!(said(&mut closed), Said { status, out: String::new(), err: String::new() }, "{arguments:?}");
+        closed
+            .args(["-c", "exec \"$0\" \"$@\" >&-", KIOSK])
+            .args(arguments)
+            .env_clear()
+            .stdin(Stdio::null());
+        assert_eq!(
+            said(&mut closed),
+            Said { status, out: String::new(), err: String::new() },
+            "{arguments:?}"
+        );
     }
 }
 
@@ -598,18 +834,37 @@ fn colours_are_for_those_who_want_them() {
         assert!(!(out && err), "{arguments:?}");
         out || err
     };
-    for arguments in [&["check"][..], &["explain"], &["explain", "starttls"], &["attach"], &["--help"], &["atach"]] {
+    for arguments in [
+        &["check"][..],
+        &["explain"],
+        &["explain", "starttls"],
+        &["attach"],
+        &["--help"],
+        &["atach"],
+    ] {
         let with = |color: &'static str| [&["--color", color], arguments].concat();
         // Standard output is no terminal here.
-        assert!(!coloured(arguments, &[]) && !coloured(&with("auto"), &[]) && !coloured(&with("never"), &[]), "{arguments:?}");
-        assert!(coloured(&with("always"), &[]), "{arguments:?}");
-        assert!(coloured(&with("always"), &[("NO_COLOR", "1")]), "{arguments:?}: what is said here and now wins");
         assert!(
-            coloured(arguments, &[("CLICOLOR_FORCE", "1")]) && !coloured(&with("never"), &[("CLICOLOR_FORCE", "1")]),
+            !coloured(arguments, &[])
+                && !coloured(&with("auto"), &[])
+                && !coloured(&with("never"), &[]),
+            "{arguments:?}"
+        );
+        assert!(coloured(&with("always"), &[]), "{arguments:?}");
+        assert!(
+            coloured(&with("always"), &[("NO_COLOR", "1")]),
+            "{arguments:?}: what is said here and now wins"
+        );
+        assert!(
+            coloured(arguments, &[("CLICOLOR_FORCE", "1")])
+                && !coloured(&with("never"), &[("CLICOLOR_FORCE", "1")]),
             "{arguments:?}"
         );
     }
-    assert!(coloured(&["check", "--color=always"], &[]) && coloured(&["check", "--help", "--color=always"], &[]));
+    assert!(
+        coloured(&["check", "--color=always"], &[])
+            && coloured(&["check", "--help", "--color=always"], &[])
+    );
     // What a machine reads has none.
     assert!(!coloured(&["check", "--format", "json", "--color", "always"], &[]));
 }

@@ -39,7 +39,12 @@ fn run(arguments: &[&str], variables: &[(&str, String)]) -> Output {
 
 fn said(program: &str, arguments: &[&str], variables: &[(&str, String)]) -> Output {
     let mut command = Command::new(program);
-    let output = command.env_clear().args(arguments).envs(variables.iter().map(|(name, value)| (*name, value))).output().unwrap();
+    let output = command
+        .env_clear()
+        .args(arguments)
+        .envs(variables.iter().map(|(name, value)| (*name, value)))
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     canary::assert_silent(arguments[0], &text);
     canary::assert_harmless(arguments[0], &text);
@@ -70,14 +75,18 @@ fn bad() -> Vec<(&'static str, String)> {
         ("DATABASE_URL", format!("postgres://{USER}@db.example/shop")),
         ("DATABASE_PASSWORD", PASSWORD.to_owned()),
         ("KIOSK_SESSIONS_URL", "redis://cache.example".to_owned()),
-        ("KIOSK_FEEDS_EDITIONS_URL", "tls://u:kanarie-7f3a-Wk0qShopZx84@news.example?colour=blue".to_owned()),
+        (
+            "KIOSK_FEEDS_EDITIONS_URL",
+            "tls://u:kanarie-7f3a-Wk0qShopZx84@news.example?colour=blue".to_owned(),
+        ),
         ("KIOSK_LARGEST_ORDER", PASSWORD.to_owned()),
     ]
 }
 
 /// A server that is verified and lets us in, and says of itself what it likes.
 fn server(leaf: Leaf, version: String) -> Hostile {
-    let (leaf, hello) = (std::sync::Arc::new(leaf), std::sync::Arc::new(hello_from("redis", &version)));
+    let (leaf, hello) =
+        (std::sync::Arc::new(leaf), std::sync::Arc::new(hello_from("redis", &version)));
     Hostile::start(move |peer| {
         let (leaf, hello) = (leaf.clone(), hello.clone());
         async move { admit(peer, &leaf, USER, &hello, true).await }
@@ -104,13 +113,18 @@ fn assert_report(report: &Value) {
     let schema: Value = serde_json::from_str(cli::SCHEMA).unwrap();
     let of_posture: Value = serde_json::from_str(posture::SCHEMA).unwrap();
     let resource = jsonschema::Resource::from_contents(of_posture.clone());
-    let options = jsonschema::options().with_resource(of_posture["$id"].as_str().unwrap(), resource);
+    let options =
+        jsonschema::options().with_resource(of_posture["$id"].as_str().unwrap(), resource);
     let validator = options.build(&schema).unwrap();
-    let errors: Vec<_> = validator.iter_errors(report).map(|error| format!("{error} at {}", error.instance_path())).collect();
+    let errors: Vec<_> = validator
+        .iter_errors(report)
+        .map(|error| format!("{error} at {}", error.instance_path()))
+        .collect();
     assert!(errors.is_empty(), "{errors:#?} in {report:#}");
     // What the schema cannot say.
     let count = |key: &str| report["counts"][key].as_u64().unwrap();
-    let states: u64 = ["passed", "absent", "default", "refused", "untried"].into_iter().map(count).sum();
+    let states: u64 =
+        ["passed", "absent", "default", "refused", "untried"].into_iter().map(count).sum();
     assert_eq!(states, report["fields"].as_array().unwrap().len() as u64);
     assert_eq!(report["passed"], count("refused") == 0);
 }
@@ -130,7 +144,11 @@ fn a_report_is_what_its_schema_says() {
         let report = json_of(&output);
         assert_report(&report);
         assert_eq!(report["counts"]["refused"], 4);
-        assert_eq!(report["counts"]["untried"], u64::from(command == "attach"), "what was good was not connected to");
+        assert_eq!(
+            report["counts"]["untried"],
+            u64::from(command == "attach"),
+            "what was good was not connected to"
+        );
     }
 
     let authority = Authority::new("the kiosk's authority");
@@ -141,7 +159,10 @@ fn a_report_is_what_its_schema_says() {
         let report = json_of(&output);
         assert_report(&report);
         assert_eq!(report["fields"][0]["posture"]["tls"]["certificate"]["days_left"], 9);
-        assert_eq!((&report["counts"]["warnings"], &report["counts"]["waived"]), (&json!(2), &json!(1)));
+        assert_eq!(
+            (&report["counts"]["warnings"], &report["counts"]["waived"]),
+            (&json!(2), &json!(1))
+        );
     }
     let mut refused = jukebox(&server, &authority);
     refused[0].1 = "rediss://winkelier@localhost:1".to_owned();
@@ -172,9 +193,17 @@ fn the_schema_refuses_what_it_does_not_know() {
 /// The schema of OASIS, as the package of a crate has it: cargo knows where that is.
 fn schema_of_sarif() -> Value {
     let mut cargo = Command::new(env!("CARGO"));
-    let metadata = cargo.args(["metadata", "--locked", "--format-version", "1"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    let metadata = cargo
+        .args(["metadata", "--locked", "--format-version", "1"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output();
     let metadata: Value = serde_json::from_slice(&metadata.unwrap().stdout).unwrap();
-    let package = metadata["packages"].as_array().unwrap().iter().find(|package| package["name"] == "serde-sarif").unwrap();
+    let package = metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|package| package["name"] == "serde-sarif")
+        .unwrap();
     let manifest = Path::new(package["manifest_path"].as_str().unwrap());
     let schema = std::fs::read(manifest.with_file_name("src").join("schema.json")).unwrap();
     serde_json::from_slice(&schema).unwrap()
@@ -182,7 +211,10 @@ fn schema_of_sarif() -> Value {
 
 fn assert_sarif(validator: &jsonschema::Validator, output: &Output) -> Value {
     let log = json_of(output);
-    let errors: Vec<_> = validator.iter_errors(&log).map(|error| format!("{error} at {}", error.instance_path())).collect();
+    let errors: Vec<_> = validator
+        .iter_errors(&log)
+        .map(|error| format!("{error} at {}", error.instance_path()))
+        .collect();
     assert!(errors.is_empty(), "{errors:#?}");
     let run = &log["runs"][0];
     assert_eq!(run["invocations"][0]["exitCode"], output.status.code().unwrap());
@@ -190,15 +222,28 @@ fn assert_sarif(validator: &jsonschema::Validator, output: &Output) -> Value {
     let taxonomies = run["taxonomies"].as_array().unwrap();
     for rule in rules {
         let help = rule["help"]["text"].as_str().unwrap();
-        assert!(help.len() > 10 && !help.contains("each result") && rule["fullDescription"]["text"].is_string(), "{rule}");
+        assert!(
+            help.len() > 10
+                && !help.contains("each result")
+                && rule["fullDescription"]["text"].is_string(),
+            "{rule}"
+        );
     }
     // What the schema cannot say: that an index leads to what it is the index of.
     for rule in rules {
         for relationship in rule["relationships"].as_array().into_iter().flatten() {
             let target = &relationship["target"];
-            let taxonomy = &taxonomies[usize::try_from(target["toolComponent"]["index"].as_u64().unwrap()).unwrap()];
+            let taxonomy = &taxonomies
+                [usize::try_from(target["toolComponent"]["index"].as_u64().unwrap()).unwrap()];
             assert_eq!(taxonomy["name"], target["toolComponent"]["name"]);
-            assert!(taxonomy["taxa"].as_array().unwrap().iter().any(|taxon| taxon["id"] == target["id"]), "{target}");
+            assert!(
+                taxonomy["taxa"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .any(|taxon| taxon["id"] == target["id"]),
+                "{target}"
+            );
         }
     }
     let mut fingerprints = Vec::new();
@@ -206,8 +251,15 @@ fn assert_sarif(validator: &jsonschema::Validator, output: &Output) -> Value {
         let rule = &rules[usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap()];
         assert_eq!(rule["id"], result["ruleId"]);
         let location = &result["locations"][0];
-        assert!(location["physicalLocation"]["artifactLocation"]["uri"].as_str().unwrap().starts_with("environment/"));
-        fingerprints.push(result["partialFingerprints"]["primaryLocationLineHash"].as_str().unwrap().to_owned());
+        assert!(
+            location["physicalLocation"]["artifactLocation"]["uri"]
+                .as_str()
+                .unwrap()
+                .starts_with("environment/")
+        );
+        fingerprints.push(
+            result["partialFingerprints"]["primaryLocationLineHash"].as_str().unwrap().to_owned(),
+        );
     }
     let count = fingerprints.len();
     fingerprints.sort_unstable();
@@ -218,18 +270,26 @@ fn assert_sarif(validator: &jsonschema::Validator, output: &Output) -> Value {
 
 fn results(log: &Value) -> Vec<(&str, &str)> {
     let results = log["runs"][0]["results"].as_array().unwrap();
-    results.iter().map(|result| (result["ruleId"].as_str().unwrap(), result["level"].as_str().unwrap())).collect()
+    results
+        .iter()
+        .map(|result| (result["ruleId"].as_str().unwrap(), result["level"].as_str().unwrap()))
+        .collect()
 }
 
 #[test]
 fn a_log_is_sarif() {
-    let validator = jsonschema::options().should_validate_formats(true).build(&schema_of_sarif()).unwrap();
-    assert!(!validator.is_valid(&json!({"version": "2.1.0", "runs": [{"tool": {}}]})), "the schema says something");
+    let validator =
+        jsonschema::options().should_validate_formats(true).build(&schema_of_sarif()).unwrap();
+    assert!(
+        !validator.is_valid(&json!({"version": "2.1.0", "runs": [{"tool": {}}]})),
+        "the schema says something"
+    );
 
     let log = assert_sarif(&validator, &run(&["check", "--format", "sarif"], &good()));
     assert_eq!(log["runs"][0]["results"], json!([]), "an empty list says that it was looked at");
     let log = assert_sarif(&validator, &run(&["check", "--format", "sarif"], &bad()));
-    let errors = ["plaintext_scheme", "unknown_parameter", "missing_value", "malformed_value"].map(|rule| (rule, "error"));
+    let errors = ["plaintext_scheme", "unknown_parameter", "missing_value", "malformed_value"]
+        .map(|rule| (rule, "error"));
     assert_eq!(results(&log), errors);
     assert_eq!(
         log["runs"][0]["results"][1]["locations"][0]["logicalLocations"][0]["fullyQualifiedName"],
@@ -242,14 +302,25 @@ fn a_log_is_sarif() {
     let log = assert_sarif(&validator, &play("attach", "sarif", &variables));
     assert_eq!(
         results(&log),
-        [("weak_authentication", "error"), ("certificate_expiry", "warning"), ("unsupported_server", "warning")]
+        [
+            ("weak_authentication", "error"),
+            ("certificate_expiry", "warning"),
+            ("unsupported_server", "warning")
+        ]
     );
     let suppressions = |index: usize| &log["runs"][0]["results"][index]["suppressions"];
     assert_eq!(suppressions(1), &json!([]));
-    assert_eq!(suppressions(0), &json!([{"kind": "inSource", "status": "accepted", "justification": "as above"}]));
+    assert_eq!(
+        suppressions(0),
+        &json!([{"kind": "inSource", "status": "accepted", "justification": "as above"}])
+    );
     variables[0].1 = format!("rediss://{USER}@localhost:1");
     let log = assert_sarif(&validator, &play("attach", "sarif", &variables));
-    assert_eq!(results(&log), [("unreachable", "error")], "a failure is a result, too: it is what has to be mended");
+    assert_eq!(
+        results(&log),
+        [("unreachable", "error")],
+        "a failure is a result, too: it is what has to be mended"
+    );
 }
 
 #[test]
@@ -257,7 +328,12 @@ fn a_result_is_known_again() {
     let fingerprints = |variables: &[(&str, String)]| -> Vec<String> {
         let log = json_of(&run(&["check", "--format", "sarif"], variables));
         let results = log["runs"][0]["results"].as_array().unwrap();
-        results.iter().map(|result| result["partialFingerprints"]["fieldAndRule/v1"].as_str().unwrap().to_owned()).collect()
+        results
+            .iter()
+            .map(|result| {
+                result["partialFingerprints"]["fieldAndRule/v1"].as_str().unwrap().to_owned()
+            })
+            .collect()
     };
     let first = fingerprints(&bad());
     let mut later = bad();
@@ -276,14 +352,20 @@ fn a_run_stands_in_for_another_one_of_its_kind_alone() {
         command.arg0(name).args(arguments).args(["--format", "sarif"]).env_clear().envs(bad());
         json_of(&command.output().unwrap())
     };
-    let identity = |log: &Value| log["runs"][0]["automationDetails"]["id"].as_str().unwrap().to_owned();
-    let fingerprint = |log: &Value| log["runs"][0]["results"][0]["partialFingerprints"]["primaryLocationLineHash"].clone();
+    let identity =
+        |log: &Value| log["runs"][0]["automationDetails"]["id"].as_str().unwrap().to_owned();
+    let fingerprint = |log: &Value| {
+        log["runs"][0]["results"][0]["partialFingerprints"]["primaryLocationLineHash"].clone()
+    };
     let (whole, other) = (log("shop-services", &["attach"]), log("news services", &["attach"]));
     let only = log("shop-services", &["attach", "--only", "sessions"]);
     assert_eq!(identity(&whole), "backing-services/shop-services/attach/Services/");
     assert_eq!(identity(&other), "backing-services/news%20services/attach/Services/");
     assert_eq!(identity(&only), "backing-services/shop-services/attach/Services/sessions/");
-    assert_eq!(identity(&log("shop-services", &["check"])), "backing-services/shop-services/check/Services/");
+    assert_eq!(
+        identity(&log("shop-services", &["check"])),
+        "backing-services/shop-services/check/Services/"
+    );
     assert_eq!(whole["runs"][0]["results"][0]["ruleId"], other["runs"][0]["results"][0]["ruleId"]);
     assert_ne!(fingerprint(&whole), fingerprint(&other), "another program's is another one");
     let invocation = &only["runs"][0]["invocations"][0];
@@ -305,28 +387,50 @@ fn a_report_says_what_it_is_of() {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let shown = format!("{}/it's\\u{{1b}}[2J.env", folder.path().display());
     let run = |format: &str| {
-        let arguments = ["attach", "--only", "largest_order", "--env-file", file.to_str().unwrap(), "--format", format];
+        let arguments = [
+            "attach",
+            "--only",
+            "largest_order",
+            "--env-file",
+            file.to_str().unwrap(),
+            "--format",
+            format,
+        ];
         said(KIOSK, &arguments, &[])
     };
     let report = json_of(&run("json"));
     assert_report(&report);
-    assert_eq!((&report["env_file"], &report["only"], &report["declared"]), (&json!(shown), &json!("largest_order"), &json!(12)));
+    assert_eq!(
+        (&report["env_file"], &report["only"], &report["declared"]),
+        (&json!(shown), &json!("largest_order"), &json!(12))
+    );
     let quoted = shown.replace('\'', r"'\''");
-    let line = format!("kiosk-services attach --only largest_order --env-file '{quoted}' --format json");
+    let line =
+        format!("kiosk-services attach --only largest_order --env-file '{quoted}' --format json");
     assert_eq!(report["command_line"], line);
     let log = json_of(&run("sarif"));
     assert_eq!(log["runs"][0]["invocations"][0]["properties"]["envFile"], shown);
     let report = junit(&run("junit"));
     let property = |name: &str| {
         let properties = &report.test_suites[0].properties;
-        properties.iter().find(|known| known.name.as_str() == name).map(|known| known.value.as_str().to_owned())
+        properties
+            .iter()
+            .find(|known| known.name.as_str() == name)
+            .map(|known| known.value.as_str().to_owned())
     };
-    assert_eq!((property("env_file"), property("only")), (Some(shown.clone()), Some("largest_order".to_owned())));
+    assert_eq!(
+        (property("env_file"), property("only")),
+        (Some(shown.clone()), Some("largest_order".to_owned()))
+    );
     assert_eq!(property("looked_at").as_deref(), Some("1 of 12 fields was looked at"));
     let page = text(&run("html")).replace("&#x2f;", "/");
     let line = line.replace("json", "html").replace('\'', "&#x27;");
     assert!(page.contains(&format!("<p>By <code>{line}</code>,")), "{page}");
-    assert!(page.contains(", with the values of <code>") && page.contains("1 of 12 fields was looked at"), "{page}");
+    assert!(
+        page.contains(", with the values of <code>")
+            && page.contains("1 of 12 fields was looked at"),
+        "{page}"
+    );
     assert!(text(&run("text")).contains("1 of 12 fields was looked at"));
 
     let whole = json_of(&said(KIOSK, &["check", "--format", "json"], &good()));
@@ -336,16 +440,25 @@ fn a_report_says_what_it_is_of() {
 /// A schema's name leads to it, and what it is of says it.
 #[test]
 fn a_schema_is_where_its_name_says() {
-    let named = [("report", cli::SCHEMA), ("posture", posture::SCHEMA), ("manifest", backing_services::manifest::SCHEMA)].map(
-        |(name, schema)| {
-            let schema: Value = serde_json::from_str(schema).unwrap();
-            let id = schema["$id"].as_str().unwrap().to_owned();
-            let path = id.strip_prefix(concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/")).unwrap_or_else(|| panic!("{id}"));
-            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
-            assert_eq!(serde_json::from_slice::<Value>(&std::fs::read(file).unwrap()).unwrap(), schema, "{name}");
-            id
-        },
-    );
+    let named = [
+        ("report", cli::SCHEMA),
+        ("posture", posture::SCHEMA),
+        ("manifest", backing_services::manifest::SCHEMA),
+    ]
+    .map(|(name, schema)| {
+        let schema: Value = serde_json::from_str(schema).unwrap();
+        let id = schema["$id"].as_str().unwrap().to_owned();
+        let path = id
+            .strip_prefix(concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/"))
+            .unwrap_or_else(|| panic!("{id}"));
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+        assert_eq!(
+            serde_json::from_slice::<Value>(&std::fs::read(file).unwrap()).unwrap(),
+            schema,
+            "{name}"
+        );
+        id
+    });
     assert_eq!(json_of(&run(&["check", "--format", "json"], &good()))["$schema"], named[0]);
     assert_eq!(json_of(&run(&["manifest"], &[]))["$schema"], named[2]);
     let documented = include_str!("../../../docs/operators.md");
@@ -377,19 +490,32 @@ fn a_field_is_a_case() {
         ["Services", "Services.feeds", "Services.name"]
     );
     assert!(matches!(case(&report, "Services", "orders").status, TestCaseStatus::Success { .. }));
-    assert!(matches!(case(&report, "Services", "largest_order").status, TestCaseStatus::Success { .. }), "its default");
-    assert!(matches!(case(&report, "Services.feeds", "prices").status, TestCaseStatus::Skipped { .. }));
+    assert!(
+        matches!(case(&report, "Services", "largest_order").status, TestCaseStatus::Success { .. }),
+        "its default"
+    );
+    assert!(matches!(
+        case(&report, "Services.feeds", "prices").status,
+        TestCaseStatus::Skipped { .. }
+    ));
 
     let output = run(&["attach", "--format", "junit"], &bad());
     assert_eq!(output.status.code(), Some(1));
     let report = junit(&output);
     assert_eq!((report.tests, report.failures, report.errors), (12, 4, 0));
-    let TestCaseStatus::Skipped { ty, .. } = &case(&report, "Services", "orders").status else { panic!("it was not tried") };
+    let TestCaseStatus::Skipped { ty, .. } = &case(&report, "Services", "orders").status else {
+        panic!("it was not tried")
+    };
     assert_eq!(ty.as_ref().unwrap().as_str(), "untried");
-    let TestCaseStatus::NonSuccess { kind, ty, description, .. } = &case(&report, "Services.feeds", "editions").status else {
+    let TestCaseStatus::NonSuccess { kind, ty, description, .. } =
+        &case(&report, "Services.feeds", "editions").status
+    else {
         panic!("it is refused")
     };
-    assert_eq!((*kind, ty.as_ref().unwrap().as_str()), (NonSuccessKind::Failure, "unknown_parameter"));
+    assert_eq!(
+        (*kind, ty.as_ref().unwrap().as_str()),
+        (NonSuccessKind::Failure, "unknown_parameter")
+    );
     assert!(description.as_ref().unwrap().as_str().contains("\n  help: "));
 }
 
@@ -401,10 +527,20 @@ fn a_service_that_is_away_is_an_error_and_a_warning_is_output() {
     let report = junit(&play("attach", "junit", &variables));
     let jukebox = case(&report, "Services", "jukebox");
     assert!(matches!(jukebox.status, TestCaseStatus::Success { .. }));
-    assert!(jukebox.system_out.as_ref().unwrap().as_str().contains("warning[certificate_expiry]: "));
-    let property = |name: &str| jukebox.properties.iter().find(|known| known.name.as_str() == name).unwrap().value.as_str();
-    assert_eq!((property("certificate_days_left"), property("account"), property("server")), ("9", USER, "redis 6.0.1"));
-    assert_eq!(property("waiver"), "superuser_account: the jukebox knows `default` alone, without end");
+    assert!(
+        jukebox.system_out.as_ref().unwrap().as_str().contains("warning[certificate_expiry]: ")
+    );
+    let property = |name: &str| {
+        jukebox.properties.iter().find(|known| known.name.as_str() == name).unwrap().value.as_str()
+    };
+    assert_eq!(
+        (property("certificate_days_left"), property("account"), property("server")),
+        ("9", USER, "redis 6.0.1")
+    );
+    assert_eq!(
+        property("waiver"),
+        "superuser_account: the jukebox knows `default` alone, without end"
+    );
 
     // The text has the page's words for it.
     let posture = text(&play("posture", "text", &variables));
@@ -412,7 +548,10 @@ fn a_service_that_is_away_is_an_error_and_a_warning_is_output() {
 
     variables[0].1 = format!("rediss://{USER}@localhost:1");
     let report = junit(&play("attach", "junit", &variables));
-    let TestCaseStatus::NonSuccess { kind, ty, .. } = &case(&report, "Services", "jukebox").status else { panic!("it is away") };
+    let TestCaseStatus::NonSuccess { kind, ty, .. } = &case(&report, "Services", "jukebox").status
+    else {
+        panic!("it is away")
+    };
     assert_eq!((*kind, ty.as_ref().unwrap().as_str()), (NonSuccessKind::Error, "unreachable"));
 }
 
@@ -421,7 +560,8 @@ fn a_service_that_is_away_is_an_error_and_a_warning_is_output() {
 #[test]
 fn what_is_printed_stays_as_it_is() {
     let version = kiosk::version_of_the_library();
-    let printed = |format| text(&run(&["check", "--format", format], &bad())).replace(version, "VERSION");
+    let printed =
+        |format| text(&run(&["check", "--format", format], &bad())).replace(version, "VERSION");
     let pretty = |document: &Value| serde_json::to_string_pretty(document).unwrap();
 
     let mut report: Value = serde_json::from_str(&printed("json")).unwrap();
@@ -475,7 +615,10 @@ fn what_a_server_says_is_data_in_every_format() {
             let report = json_of(&play(command, "json", variables));
             assert_report(&report);
             let message =
-                report["fields"][0]["findings"].as_array().unwrap().last().unwrap()["message"].as_str().unwrap().to_owned();
+                report["fields"][0]["findings"].as_array().unwrap().last().unwrap()["message"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned();
             assert!(message.contains(escaped), "it is said as it is: {message}");
 
             let log = json_of(&play(command, "sarif", variables));
@@ -485,8 +628,14 @@ fn what_a_server_says_is_data_in_every_format() {
                 .iter()
                 .map(|result| result["message"]["text"].as_str().unwrap().to_owned());
             let messages: String = messages.collect();
-            assert!(messages.contains("script") && !messages.contains("[x](https"), "no link: {messages}");
-            assert!(!messages.replace("{{", "").replace("}}", "").contains(['{', '}']), "no placeholder: {messages}");
+            assert!(
+                messages.contains("script") && !messages.contains("[x](https"),
+                "no link: {messages}"
+            );
+            assert!(
+                !messages.replace("{{", "").replace("}}", "").contains(['{', '}']),
+                "no placeholder: {messages}"
+            );
 
             let xml = text(&play(command, "junit", variables));
             assert!(!xml.contains("<script") && xml.contains("&lt;script"), "{xml}");
@@ -499,6 +648,9 @@ fn what_a_server_says_is_data_in_every_format() {
         }
         let report = json_of(&play(command, "json", &variables));
         let version = report["fields"][0]["posture"]["server"]["version"].as_str().unwrap();
-        assert!(version.starts_with("6.0.1(the password)") && version.ends_with("ä(the password)…"), "{version}");
+        assert!(
+            version.starts_with("6.0.1(the password)") && version.ends_with("ä(the password)…"),
+            "{version}"
+        );
     }
 }

@@ -49,7 +49,11 @@ impl Arcade {
         let old = server(authority.about_to_expire(9), "6.0.1", false);
         let open = server(authority.server(), "8.2.1", true);
         let untrusted = server(Authority::new("somebody else").server(), "8.2.1", false);
-        let hostile = server(authority.server_called(HOSTILE), &format!("{HOSTILE}{}", "ä".repeat(300)), false);
+        let hostile = server(
+            authority.server_called(HOSTILE),
+            &format!("{HOSTILE}{}", "ä".repeat(300)),
+            false,
+        );
         let mut fields = vec![
             ("PLAYERS", fresh.port),
             ("COINS", ageing.port),
@@ -71,7 +75,9 @@ impl Arcade {
         }
         let mut variables = Vec::new();
         for (field, port) in fields {
-            let mut add = |suffix: &str, value: String| variables.push((format!("ARCADE_{field}{suffix}"), value));
+            let mut add = |suffix: &str, value: String| {
+                variables.push((format!("ARCADE_{field}{suffix}"), value))
+            };
             add("_URL", format!("rediss://{USER}@localhost:{port}"));
             add("_PASSWORD", PASSWORD.to_owned());
             add("_CA", authority.pem());
@@ -80,13 +86,18 @@ impl Arcade {
         let mut add = |name: &str, value: String| variables.push((name.to_owned(), value));
         add("ARCADE_LEDGER_URL", format!("sqlite://{}/ledger.db", folder.path().display()));
         add("ARCADE_TICKET_KEY", PASSWORD.to_owned());
-        Self { _servers: vec![fresh, ageing, old, open, untrusted, hostile], variables, _folder: folder }
+        Self {
+            _servers: vec![fresh, ageing, old, open, untrusted, hostile],
+            variables,
+            _folder: folder,
+        }
     }
 
     fn page(&self, name: &str, arguments: &[&str]) -> PathBuf {
         let mut command = Command::new(env!("CARGO_BIN_EXE_arcade-services"));
         let command = command.env_clear().envs(self.variables.iter().cloned()).args(arguments);
-        let page = String::from_utf8(command.args(["--format", "html"]).output().unwrap().stdout).unwrap();
+        let page =
+            String::from_utf8(command.args(["--format", "html"]).output().unwrap().stdout).unwrap();
         canary::assert_silent(name, &page);
         canary::assert_harmless(name, &page);
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.html"));
@@ -177,15 +188,30 @@ fn look(browser: &mut Browser, page: &Path) {
             for list in ["small", "faint", "outside"] {
                 assert_eq!(seen[list], json!([]), "{what}");
             }
-            assert_eq!((&seen["width"], &seen["scrolled"]), (&json!(width), &json!(width)), "nothing to scroll sideways: {what}");
+            assert_eq!(
+                (&seen["width"], &seen["scrolled"]),
+                (&json!(width), &json!(width)),
+                "nothing to scroll sideways: {what}"
+            );
             let ground = seen["ground"].as_f64().unwrap();
             assert!(if theme == "dark" { ground < 0.05 } else { ground > 0.8 }, "{what}");
-            let headings: Vec<_> = seen["headings"].as_array().unwrap().iter().map(|level| level.as_u64().unwrap()).collect();
+            let headings: Vec<_> = seen["headings"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|level| level.as_u64().unwrap())
+                .collect();
             assert_eq!(headings.iter().filter(|level| **level == 1).count(), 1, "{what}");
-            assert!(headings.windows(2).all(|pair| pair[1] <= pair[0] + 1), "no level is left out: {what}");
+            assert!(
+                headings.windows(2).all(|pair| pair[1] <= pair[0] + 1),
+                "no level is left out: {what}"
+            );
             if width == 1280 {
                 let far = browser.evaluate(LINES);
-                assert!(far.as_array().unwrap().iter().all(|far| far.as_f64().unwrap() < 6.0), "a line ends at its card: {far}");
+                assert!(
+                    far.as_array().unwrap().iter().all(|far| far.as_f64().unwrap() < 6.0),
+                    "a line ends at its card: {far}"
+                );
             }
             if width == 1280 || width == 390 {
                 let picture = browser.picture();
@@ -225,8 +251,8 @@ fn a_page_is_to_be_looked_at() {
     assert_eq!(contents["bars"][1], "50: 45 days left");
     assert_eq!(contents["bars"][3], "10: 9 days left: renew it");
     let sections = [
-        "Resources of Services", "Warnings 2", "Waived 1", "Waivers in the code 3", "What attaching taught",
-        "Secrets and settings 2",
+        "Resources of Services", "Warnings 2", "Waived 1", "Waivers in the code 3",
+        "What attaching taught", "Secrets and settings 2",
     ];
     assert_eq!(contents["sections"], json!(sections));
     let text = contents["text"].as_str().unwrap();
@@ -245,17 +271,24 @@ fn a_page_is_to_be_looked_at() {
     assert_eq!(contents["cards"][7], "pinball: refused");
     assert_eq!(contents["sections"][1], "Refused 2");
     // The hostile server's certificate and version are on the page, and are text.
-    assert!(contents["text"].as_str().unwrap().contains("redis 6.0.1</style></title><script>document.title='owned'</script>"));
+    assert!(
+        contents["text"]
+            .as_str()
+            .unwrap()
+            .contains("redis 6.0.1</style></title><script>document.title='owned'</script>")
+    );
     assert_eq!(contents["title"], "Services: refused");
     let elements = [
-        "a", "article", "b", "body", "circle", "code", "dd", "div", "dl", "dt", "footer", "h1", "h2", "h3", "head", "header",
-        "html", "li", "main", "meta", "p", "path", "rect", "section", "span", "style", "svg", "symbol", "time", "title", "ul",
-        "use",
+        "a", "article", "b", "body", "circle", "code", "dd", "div", "dl", "dt", "footer", "h1",
+        "h2", "h3", "head", "header", "html", "li", "main", "meta", "p", "path", "rect", "section",
+        "span", "style", "svg", "symbol", "time", "title", "ul", "use",
     ];
     assert_eq!(contents["elements"], json!(elements), "no other element came to be");
     let attributes = contents["attributes"].as_array().unwrap();
     assert!(
-        attributes.iter().all(|name| !name.as_str().unwrap().starts_with("on") && name != "style" && name != "src"),
+        attributes.iter().all(|name| !name.as_str().unwrap().starts_with("on")
+            && name != "style"
+            && name != "src"),
         "{attributes:?}"
     );
     assert_eq!(contents["dangling"], json!([]));
@@ -282,10 +315,16 @@ fn a_page_that_somebody_wrote_into_runs_nothing_and_fetches_nothing() {
     browser.open(&page);
     assert_eq!(browser.evaluate("document.title"), "Services: passed");
     assert_eq!(browser.evaluate("getComputedStyle(document.body).backgroundImage"), "none");
-    assert_ne!(browser.evaluate("getComputedStyle(document.getElementById('in-line')).fontSize"), "99px");
+    assert_ne!(
+        browser.evaluate("getComputedStyle(document.getElementById('in-line')).fontSize"),
+        "99px"
+    );
     // A browser may connect ahead of what it would ask, which no policy keeps it from. It does not ask.
     let heard = elsewhere.heard();
     assert!(heard.iter().all(|heard| heard.plain.is_empty()), "nobody was asked: {heard:?}");
     // What it was written into has its own style all the same.
-    assert_eq!(browser.evaluate("getComputedStyle(document.querySelector('.hub')).display"), "grid");
+    assert_eq!(
+        browser.evaluate("getComputedStyle(document.querySelector('.hub')).display"),
+        "grid"
+    );
 }

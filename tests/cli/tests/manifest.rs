@@ -30,9 +30,16 @@ fn is_what_its_schema_says() {
     let schema: Value = serde_json::from_str(manifest::SCHEMA).unwrap();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     let manifest = manifest();
-    let errors: Vec<_> = validator.iter_errors(&manifest).map(|error| format!("{error} at {}", error.instance_path())).collect();
+    let errors: Vec<_> = validator
+        .iter_errors(&manifest)
+        .map(|error| format!("{error} at {}", error.instance_path()))
+        .collect();
     assert!(errors.is_empty(), "{errors:#?}");
-    for (what, wrong) in [("/fields/0/kind", json!("struct")), ("/fields/0/variable", json!("orders")), ("/limits", json!({}))] {
+    for (what, wrong) in [
+        ("/fields/0/kind", json!("struct")),
+        ("/fields/0/variable", json!("orders")),
+        ("/limits", json!({})),
+    ] {
         let mut changed = manifest.clone();
         *changed.pointer_mut(what).unwrap() = wrong;
         assert!(!validator.is_valid(&changed), "{what}");
@@ -42,34 +49,61 @@ fn is_what_its_schema_says() {
 #[test]
 fn tells_what_a_resource_is_and_what_its_account_needs() {
     let manifest = manifest();
-    let names: Vec<_> = manifest["fields"].as_array().unwrap().iter().map(|field| field["name"].as_str().unwrap()).collect();
+    let names: Vec<_> = manifest["fields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|field| field["name"].as_str().unwrap())
+        .collect();
     assert_eq!(
         names,
         [
-            "orders", "sessions", "feeds.editions", "feeds.deliveries", "feeds.prices", "pictures", "payments", "mail", "notes",
-            "receipt_key", "largest_order", "name.first_line",
+            "orders", "sessions", "feeds.editions", "feeds.deliveries", "feeds.prices", "pictures",
+            "payments", "mail", "notes", "receipt_key", "largest_order", "name.first_line",
         ]
     );
     assert_eq!(manifest["limits"]["attach_seconds"], 20);
 
     let prices = field(&manifest, "feeds.prices");
-    assert_eq!((&prices["required"], &prices["variable"]), (&json!(false), &json!("KIOSK_FEEDS_PRICES_URL")));
+    assert_eq!(
+        (&prices["required"], &prices["variable"]),
+        (&json!(false), &json!("KIOSK_FEEDS_PRICES_URL"))
+    );
     let resource = &prices["resource"];
-    assert_eq!((&resource["service"], &resource["login"]), (&json!("MySQL"), &json!("user_and_password")));
-    assert_eq!((&resource["needs"], &resource["account"]), (&json!("SELECT ON prices"), &json!("kiosk_feeds_prices")));
-    assert_eq!(resource["schemes"][1], json!({"name": "mariadb", "port": 3306, "transport": "upgraded"}));
+    assert_eq!(
+        (&resource["service"], &resource["login"]),
+        (&json!("MySQL"), &json!("user_and_password"))
+    );
+    assert_eq!(
+        (&resource["needs"], &resource["account"]),
+        (&json!("SELECT ON prices"), &json!("kiosk_feeds_prices"))
+    );
+    assert_eq!(
+        resource["schemes"][1],
+        json!({"name": "mariadb", "port": 3306, "transport": "upgraded"})
+    );
 
     let orders = field(&manifest, "orders");
     assert_eq!((&orders["required"], &orders["kind"]), (&json!(true), &json!("resource")));
     let parameters = orders["resource"]["parameters"].as_array().unwrap();
-    let timeout = parameters.iter().find(|parameter| parameter["name"] == "statement_timeout").unwrap();
-    assert_eq!(timeout, &json!({"name": "statement_timeout", "takes": "number", "least": 1, "most": 86_400_000, "words": null}));
-    assert!(!parameters.iter().any(|parameter| parameter["name"] == "options"), "what is refused is none");
+    let timeout =
+        parameters.iter().find(|parameter| parameter["name"] == "statement_timeout").unwrap();
+    assert_eq!(
+        timeout,
+        &json!({"name": "statement_timeout", "takes": "number", "least": 1, "most": 86_400_000, "words": null})
+    );
+    assert!(
+        !parameters.iter().any(|parameter| parameter["name"] == "options"),
+        "what is refused is none"
+    );
 
     assert_eq!(field(&manifest, "payments")["resource"]["hosts"], json!(["api.payments.example"]));
     assert_eq!(field(&manifest, "sessions")["waivers"][0]["until"], "2099-01-31");
     let largest = field(&manifest, "largest_order");
-    assert_eq!((&largest["default"], &largest["required"], &largest["resource"]), (&json!("20"), &json!(false), &Value::Null));
+    assert_eq!(
+        (&largest["default"], &largest["required"], &largest["resource"]),
+        (&json!("20"), &json!(false), &Value::Null)
+    );
     assert_eq!(largest["expects"], "a whole number from 0 to 65535");
 }
 
@@ -86,10 +120,16 @@ fn the_variables_are_those_that_are_read() {
             check.env(name, "x").env(variable["file"].as_str().unwrap(), "/x");
         }
     }
-    let report: Value = serde_json::from_slice(&check.assert().code(1).get_output().stdout).unwrap();
+    let report: Value =
+        serde_json::from_slice(&check.assert().code(1).get_output().stdout).unwrap();
     let mut refused = BTreeSet::new();
     for field in report["fields"].as_array().unwrap() {
-        for finding in field["findings"].as_array().unwrap().iter().filter(|finding| finding["rule"] == "duplicate_variable") {
+        for finding in field["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|finding| finding["rule"] == "duplicate_variable")
+        {
             refused.insert(finding["variable"].as_str().unwrap().to_owned());
         }
     }
@@ -104,10 +144,18 @@ fn a_variable_without_use_is_not_told() {
         let field = field(&manifest, name);
         let base = field["variable"].as_str().unwrap().trim_end_matches("_URL").to_owned();
         let variables = field["variables"].as_array().unwrap().iter();
-        variables.map(|variable| variable["name"].as_str().unwrap().replacen(&base, "", 1)).collect::<Vec<_>>()
+        variables
+            .map(|variable| variable["name"].as_str().unwrap().replacen(&base, "", 1))
+            .collect::<Vec<_>>()
     };
     assert_eq!(endings("notes"), ["_URL"]);
     assert_eq!(endings("receipt_key"), [""]);
-    assert!(endings("pictures").contains(&"_ENDPOINT".to_owned()) && !endings("orders").contains(&"_ENDPOINT".to_owned()));
-    assert!(endings("sessions").contains(&"_PIN".to_owned()) && !endings("orders").contains(&"_PIN".to_owned()));
+    assert!(
+        endings("pictures").contains(&"_ENDPOINT".to_owned())
+            && !endings("orders").contains(&"_ENDPOINT".to_owned())
+    );
+    assert!(
+        endings("sessions").contains(&"_PIN".to_owned())
+            && !endings("orders").contains(&"_PIN".to_owned())
+    );
 }

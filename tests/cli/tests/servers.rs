@@ -1,6 +1,10 @@
 //! `attach` and `posture` against PostgreSQL and Redis: what passes, what does not, and what is left on the servers.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot do what it should has to stop, there and loudly"
+)]
 
 mod kiosk;
 
@@ -67,14 +71,29 @@ async fn attach_and_posture_tell_what_is_there() {
 
     // What passes.
     let passed = servers.said(&["attach"], &[]);
-    let orders =
-        format!("passed   orders            PostgreSQL  postgres://localhost:{database}/{}, TLS 1.3, ", postgres::DATABASE);
-    let sessions = format!("passed   sessions          Redis       rediss://localhost:{cache}/, TLS 1.3, ");
-    let accounts = [format!(" days, as {ORDERS}, PostgreSQL "), format!(" days, as {SESSIONS}, redis ")];
-    assert_has(&passed, 0, &[&orders, &sessions, &accounts[0], &accounts[1], "\npassed: `Services` attaches: 12 fields"]);
+    let orders = format!(
+        "passed   orders            PostgreSQL  postgres://localhost:{database}/{}, TLS 1.3, ",
+        postgres::DATABASE
+    );
+    let sessions =
+        format!("passed   sessions          Redis       rediss://localhost:{cache}/, TLS 1.3, ");
+    let accounts =
+        [format!(" days, as {ORDERS}, PostgreSQL "), format!(" days, as {SESSIONS}, redis ")];
+    assert_has(
+        &passed,
+        0,
+        &[
+            &orders,
+            &sessions,
+            &accounts[0],
+            &accounts[1],
+            "\npassed: `Services` attaches: 12 fields",
+        ],
+    );
 
     let posture = servers.said(&["posture"], &[]);
-    let endpoint = format!("  endpoint     postgres://localhost:{database}/{}\n", postgres::DATABASE);
+    let endpoint =
+        format!("  endpoint     postgres://localhost:{database}/{}\n", postgres::DATABASE);
     assert_has(
         &posture,
         0,
@@ -92,7 +111,8 @@ async fn attach_and_posture_tell_what_is_there() {
             "absent   feeds.editions    NATS        KIOSK_FEEDS_EDITIONS_URL\n",
         ],
     );
-    let report: serde_json::Value = serde_json::from_str(&servers.said(&["posture", "--format", "json"], &[]).out).unwrap();
+    let report: serde_json::Value =
+        serde_json::from_str(&servers.said(&["posture", "--format", "json"], &[]).out).unwrap();
     assert_eq!(report["fields"][0]["posture"]["tls"]["version"], "TLS 1.3", "{report:#}");
 
     // What a waiver covers refuses nothing, until its day.
@@ -100,10 +120,18 @@ async fn attach_and_posture_tell_what_is_there() {
         servers.database.locator().replace(postgres::USER, postgres::ADMIN),
         servers.cache.locator().replace(redis::USER, redis::ADMIN),
     );
-    let waived = servers.said(&["attach"], &[("KIOSK_SESSIONS_URL", &all), ("KIOSK_SESSIONS_PASSWORD", ADMIN_PASSWORD)]);
-    assert_has(&waived, 0, &["waived[superuser_account]", "waived: the vendor ships one account", ", 1 waived\n"]);
+    let waived = servers.said(
+        &["attach"],
+        &[("KIOSK_SESSIONS_URL", &all), ("KIOSK_SESSIONS_PASSWORD", ADMIN_PASSWORD)],
+    );
+    assert_has(
+        &waived,
+        0,
+        &["waived[superuser_account]", "waived: the vendor ships one account", ", 1 waived\n"],
+    );
     let as_admin = [("DATABASE_URL", admin.as_str()), ("DATABASE_PASSWORD", ADMIN_PASSWORD)];
-    let till = said(kiosk(&["attach"]).arg0("till-services").envs(servers.environment()).envs(as_admin));
+    let till =
+        said(kiosk(&["attach"]).arg0("till-services").envs(servers.environment()).envs(as_admin));
     assert_has(
         &till,
         1,
@@ -115,18 +143,29 @@ async fn attach_and_posture_tell_what_is_there() {
         ],
     );
 
-    let till = said(kiosk(&["posture"]).arg0("till-services").envs(servers.environment()).envs(as_admin));
-    assert_has(&till, 1, &["  waiver       superuser_account: until the vendor mends it, ended on 2020-01-31\n"]);
+    let till =
+        said(kiosk(&["posture"]).arg0("till-services").envs(servers.environment()).envs(as_admin));
+    assert_has(
+        &till,
+        1,
+        &["  waiver       superuser_account: until the vendor mends it, ended on 2020-01-31\n"],
+    );
 
     // What is refused, and the other one is told all the same.
     let stranger = Authority::new("a stranger").pem();
     let plain = "postgres://winkelier@db.internal/shop?sslmode=disable";
     for (changes, parts) in [
-        (&[("DATABASE_CA", stranger.as_str())][..], &["error[unverified_tls]", "1 problem in 1 of 12 fields", &sessions][..]),
+        (
+            &[("DATABASE_CA", stranger.as_str())][..],
+            &["error[unverified_tls]", "1 problem in 1 of 12 fields", &sessions][..],
+        ),
         (&as_admin, &["error[superuser_account]", &sessions]),
         (&[("DATABASE_PASSWORD", WRONG_PASSWORD)], &["error[", "refused  orders", &sessions]),
         (&[("DATABASE_URL", plain)], &["error[plaintext_scheme]", "untried  sessions"]),
-        (&[("KIOSK_SESSIONS_CA", stranger.as_str()), ("DATABASE_CA", stranger.as_str())], &["2 problems in 2 of 12 fields"]),
+        (
+            &[("KIOSK_SESSIONS_CA", stranger.as_str()), ("DATABASE_CA", stranger.as_str())],
+            &["2 problems in 2 of 12 fields"],
+        ),
     ] {
         let refused = servers.said(&["attach"], changes);
         assert_has(&refused, 1, parts);
@@ -137,7 +176,8 @@ async fn attach_and_posture_tell_what_is_there() {
 
     // An environment in a file attaches as well.
     let file = tempfile::NamedTempFile::new().unwrap();
-    let text: String = servers.environment().iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
+    let text: String =
+        servers.environment().iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
     std::fs::write(file.path(), text).unwrap();
     let from_file = said(kiosk(&["attach", "--env-file"]).arg(file.path()));
     assert_has(&from_file, 0, &[&orders, &sessions]);
@@ -155,16 +195,31 @@ fn a_server_without_tls_is_refused() {
     let pem = authority.pem();
     let cache = Redis::with(authority, &redis::Options::plaintext());
     let values = [("KIOSK_SESSIONS_PASSWORD", PASSWORD), ("KIOSK_SESSIONS_CA", pem.as_str())];
-    let spoken =
-        said(kiosk(&["attach", "--only", "sessions", "--deadline", "5"]).envs(values).env("KIOSK_SESSIONS_URL", cache.locator()));
+    let spoken = said(
+        kiosk(&["attach", "--only", "sessions", "--deadline", "5"])
+            .envs(values)
+            .env("KIOSK_SESSIONS_URL", cache.locator()),
+    );
     assert_has(
         &spoken,
         1,
-        &["refused  sessions  Redis  rediss://localhost:", "sessions (KIOSK_SESSIONS_URL, from the environment)\n  error["],
+        &[
+            "refused  sessions  Redis  rediss://localhost:",
+            "sessions (KIOSK_SESSIONS_URL, from the environment)\n  error[",
+        ],
     );
-    let written =
-        said(kiosk(&["attach", "--only", "sessions"]).envs(values).env("KIOSK_SESSIONS_URL", "redis://winkelier@cache.internal"));
-    assert_has(&written, 1, &["error[plaintext_scheme]: it asks for a connection without TLS\n    help: write `rediss://`"]);
+    let written = said(
+        kiosk(&["attach", "--only", "sessions"])
+            .envs(values)
+            .env("KIOSK_SESSIONS_URL", "redis://winkelier@cache.internal"),
+    );
+    assert_has(
+        &written,
+        1,
+        &[
+            "error[plaintext_scheme]: it asks for a connection without TLS\n    help: write `rediss://`",
+        ],
+    );
     // The application's account was told to nobody.
     assert!(!cache.log().contains(redis::USER));
 }

@@ -20,14 +20,19 @@ use tempfile::TempDir;
 
 const DEPOT: &str = env!("CARGO_BIN_EXE_depot-services");
 
-const KINDS: [&str; 6] = ["env", "kubernetes", "servicebinding", "networkpolicy", "systemd", "compose"];
+const KINDS: [&str; 6] =
+    ["env", "kubernetes", "servicebinding", "networkpolicy", "systemd", "compose"];
 
 /// A password that passes.
 const PASSWORD: &str = "kX3-vR9_wQ1z";
 
 fn program(path: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(path);
-    command.args(arguments).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").stdin(Stdio::null());
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .stdin(Stdio::null());
     command
 }
 
@@ -59,10 +64,13 @@ fn filled(variable: &str, text: &str) -> String {
         "__https://HOST__" => "https://storage.example".to_owned(),
         "" if variable.ends_with("GATES") => "4".to_owned(),
         _ => match text.strip_prefix("__").and_then(|text| text.strip_suffix("__")) {
-            Some(locator) if locator.starts_with("s3:") => "s3://photos?region=eu-west-1".to_owned(),
-            Some(locator) => {
-                locator.replace("HOST", "server.example").replace("PATH", "var/lib/notes.db").replace("/DATABASE", "/main")
+            Some(locator) if locator.starts_with("s3:") => {
+                "s3://photos?region=eu-west-1".to_owned()
             }
+            Some(locator) => locator
+                .replace("HOST", "server.example")
+                .replace("PATH", "var/lib/notes.db")
+                .replace("/DATABASE", "/main"),
             None => text.to_owned(),
         },
     }
@@ -70,7 +78,8 @@ fn filled(variable: &str, text: &str) -> String {
 
 /// The variables that a file of variables sets.
 fn variables(text: &str) -> Vec<(String, String)> {
-    let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    let lines =
+        text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
     lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
@@ -99,18 +108,30 @@ fn a_file_of_variables_is_refused_until_it_is_filled_in() {
     let mut text = template(KIOSK, "env");
     let refused = |text: &str| {
         write(&file, text);
-        let output = program(KIOSK, &["check", "--format", "json", "--env-file"]).arg(&file).output().unwrap();
+        let output = program(KIOSK, &["check", "--format", "json", "--env-file"])
+            .arg(&file)
+            .output()
+            .unwrap();
         std::fs::remove_file(&file).unwrap();
         findings(&output.stdout)
     };
-    assert_eq!(refused(&text), pairs(&[("placeholder_value", "DATABASE_URL"), ("placeholder_value", "KIOSK_RECEIPT_KEY")]));
+    assert_eq!(
+        refused(&text),
+        pairs(&[("placeholder_value", "DATABASE_URL"), ("placeholder_value", "KIOSK_RECEIPT_KEY")])
+    );
     for (name, value) in variables(&text.clone()) {
         let before = refused(&text);
         assert!(!before.is_empty(), "{name}");
-        text = text.replace(&format!("\n{name}={value}\n"), &format!("\n{name}={}\n", filled(&name, &value)));
+        text = text.replace(
+            &format!("\n{name}={value}\n"),
+            &format!("\n{name}={}\n", filled(&name, &value)),
+        );
         // What was left is named, now that its locator is there.
         if name == "DATABASE_USER" {
-            assert!(refused(&text).contains(&("placeholder_value".to_owned(), "DATABASE_PASSWORD".to_owned())));
+            assert!(
+                refused(&text)
+                    .contains(&("placeholder_value".to_owned(), "DATABASE_PASSWORD".to_owned()))
+            );
         }
     }
     assert_eq!(refused(&text), []);
@@ -130,11 +151,14 @@ fn complete(text: &str) -> String {
     let mut complete = String::new();
     for line in text.lines() {
         let bare = line.strip_prefix("# ").unwrap_or(line);
-        let is_variable =
-            |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+        let is_variable = |name: &str| {
+            !name.is_empty()
+                && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+        };
         match bare.split_once('=').filter(|(name, _)| is_variable(name)) {
             // What needs files of its own is not what this is about.
-            Some((name, _)) if name.ends_with("_FILE") || name.ends_with("_PIN") || name == "NAME" => {}
+            Some((name, _))
+                if name.ends_with("_FILE") || name.ends_with("_PIN") || name == "NAME" => {}
             // Another resource's mistake, in a comment.
             Some((name, _)) if name.contains("EVIL") => {}
             Some((name, value)) => complete.push_str(&format!("{name}={}\n", filled(name, value))),
@@ -152,7 +176,12 @@ fn a_file_of_variables_means_the_same_to_each_of_its_readers() {
         let file = folder.path().join(".env");
         let text = complete(&template(path, "env"));
         let expected: BTreeMap<_, _> = variables(&text).into_iter().collect();
-        assert!(expected.len() > 10 && !expected.contains_key("DEPOT_EVIL") && !expected.contains_key("EVIL"), "{expected:?}");
+        assert!(
+            expected.len() > 10
+                && !expected.contains_key("DEPOT_EVIL")
+                && !expected.contains_key("EVIL"),
+            "{expected:?}"
+        );
         write(&file, &text);
         let said = said(program(path, &["check", "--env-file"]).arg(&file));
         assert_eq!(said.status, 0, "{said:?}");
@@ -172,14 +201,18 @@ fn a_file_of_variables_means_the_same_to_each_of_its_readers() {
             }
             assert_eq!(sourced, expected, "{shell}");
         }
-        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         assert_eq!(left, [".env"], "something has run");
     }
 }
 
 /// The documents of a file.
 fn documents(yaml: &str) -> Vec<Value> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
     documents.into_iter().filter(|document| !document.is_null()).collect()
 }
 
@@ -216,10 +249,19 @@ fn kubernetes_reads_the_deployment_and_the_program_its_volumes() {
         let (container, init) = (&pod.containers[0], &pod.init_containers.as_ref().unwrap()[0]);
         assert_eq!(container.env, init.env);
         let locked = container.security_context.as_ref().unwrap();
-        assert_eq!((locked.allow_privilege_escalation, locked.read_only_root_filesystem), (Some(false), Some(true)));
+        assert_eq!(
+            (locked.allow_privilege_escalation, locked.read_only_root_filesystem),
+            (Some(false), Some(true))
+        );
         for mount in container.volume_mounts.as_ref().unwrap() {
             assert_eq!(mount.sub_path, None, "it would not follow a rotation");
-            let volume = pod.volumes.as_ref().unwrap().iter().find(|volume| volume.name == mount.name).unwrap();
+            let volume = pod
+                .volumes
+                .as_ref()
+                .unwrap()
+                .iter()
+                .find(|volume| volume.name == mount.name)
+                .unwrap();
             let Some(source) = &volume.secret else { continue };
             assert_eq!(source.default_mode, Some(0o400));
             let folder = root.path().join(mount.mount_path.trim_start_matches('/'));
@@ -258,19 +300,30 @@ fn a_binding_is_what_our_source_reads() {
     assert_eq!((bindings.len(), secrets.len(), documents.len()), (8, 8, 16));
     for binding in bindings {
         assert_eq!(binding["apiVersion"], "servicebinding.io/v1");
-        let keys: Vec<_> = binding["spec"].as_object().unwrap().keys().map(String::as_str).collect();
+        let keys: Vec<_> =
+            binding["spec"].as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["name", "service", "workload"]);
         let secret = &secrets[binding["spec"]["service"]["name"].as_str().unwrap()];
         let entries = secret.string_data.as_ref().unwrap();
-        assert_eq!(secret.type_.as_deref(), Some(format!("servicebinding.io/{}", entries["type"]).as_str()));
+        assert_eq!(
+            secret.type_.as_deref(),
+            Some(format!("servicebinding.io/{}", entries["type"]).as_str())
+        );
         assert!(entries.contains_key("provider"));
         for (entry, text) in entries {
-            write(&root.path().join(binding["spec"]["name"].as_str().unwrap()).join(entry), &filled(entry, text));
+            write(
+                &root.path().join(binding["spec"]["name"].as_str().unwrap()).join(entry),
+                &filled(entry, text),
+            );
         }
     }
     let mut check = program(DEPOT, &["check"]);
     check.env("SERVICE_BINDING_ROOT", root.path());
-    check.envs([("DEPOT_NOTES_URL", "sqlite:///var/lib/notes.db"), ("DEPOT_SEAL", PASSWORD), ("DEPOT_GATES", "4")]);
+    check.envs([
+        ("DEPOT_NOTES_URL", "sqlite:///var/lib/notes.db"),
+        ("DEPOT_SEAL", PASSWORD),
+        ("DEPOT_GATES", "4"),
+    ]);
     let said = said(&mut check);
     assert_eq!(said.status, 0, "{said:?}");
     assert!(said.out.contains("the binding `depot-pallets`"), "{said:?}");
@@ -283,11 +336,18 @@ fn a_network_policy_denies_what_is_no_resources() {
     let spec = typed::<NetworkPolicy>(document).spec.unwrap();
     assert_eq!(spec.policy_types, Some(vec!["Egress".to_owned()]));
     let rules = spec.egress.unwrap();
-    let ports: Vec<_> =
-        document["spec"]["egress"].as_array().unwrap().iter().map(|rule| rule["ports"][0]["port"].clone()).collect();
+    let ports: Vec<_> = document["spec"]["egress"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| rule["ports"][0]["port"].clone())
+        .collect();
     assert_eq!(ports, [53, 5432, 6379, 4222, 5671, 3306, 443, 443, 465]);
     for rule in rules {
-        assert!(rule.to.is_some_and(|to| to.len() == 1) && rule.ports.is_some(), "a rule without either lets everything out");
+        assert!(
+            rule.to.is_some_and(|to| to.len() == 1) && rule.ports.is_some(),
+            "a rule without either lets everything out"
+        );
     }
 }
 
@@ -308,9 +368,13 @@ fn systemd_reads_the_unit_and_finds_it_locked() {
     for path in [KIOSK, DEPOT] {
         let folder = folder();
         let unit = unit(path, folder.path());
-        let analyze = |arguments: &[&str]| program("systemd-analyze", arguments).arg(&unit).output().unwrap();
+        let analyze =
+            |arguments: &[&str]| program("systemd-analyze", arguments).arg(&unit).output().unwrap();
         let verified = analyze(&["verify", "--man=no"]);
-        assert!(verified.status.success() && verified.stderr.is_empty() && verified.stdout.is_empty(), "{verified:?}");
+        assert!(
+            verified.status.success() && verified.stderr.is_empty() && verified.stdout.is_empty(),
+            "{verified:?}"
+        );
         // Of 10, which is no protection at all.
         let security = analyze(&["security", "--offline=yes", "--threshold=15", "--no-pager"]);
         assert!(security.status.success(), "{}", String::from_utf8_lossy(&security.stdout));
@@ -322,32 +386,65 @@ fn systemd_reads_the_unit_and_finds_it_locked() {
 #[test]
 fn what_is_embedded_gets_a_place_to_write_to() {
     let depot = template(DEPOT, "systemd");
-    assert!(depot.contains("\nStateDirectory=depot\n") && depot.contains("sqlite:///var/lib/depot/notes.db"), "{depot}");
+    assert!(
+        depot.contains("\nStateDirectory=depot\n")
+            && depot.contains("sqlite:///var/lib/depot/notes.db"),
+        "{depot}"
+    );
     let kiosk = template(KIOSK, "systemd");
-    assert!(kiosk.contains("\n# StateDirectory=kiosk\n") && kiosk.contains("sqlite:///var/lib/kiosk/notes.db"), "{kiosk}");
+    assert!(
+        kiosk.contains("\n# StateDirectory=kiosk\n")
+            && kiosk.contains("sqlite:///var/lib/kiosk/notes.db"),
+        "{kiosk}"
+    );
     for kind in KINDS {
         let stand = said(program(KIOSK, &["template", kind]).arg0("stand-services")).out;
-        assert!(!stand.contains("StateDirectory") && !stand.contains("PersistentVolumeClaim"), "{stand}");
+        assert!(
+            !stand.contains("StateDirectory") && !stand.contains("PersistentVolumeClaim"),
+            "{stand}"
+        );
     }
     for (path, name) in [(KIOSK, "kiosk"), (DEPOT, "depot")] {
         let text = template(path, "kubernetes");
         // What is commented is uncommented, from the mount to the claim.
         let uncomment = |line: &str| {
             let (blanks, rest) = line.split_at(line.len() - line.trim_start().len());
-            rest.strip_prefix("# - { name: \"state\"")
-                .map_or_else(|| line.to_owned(), |rest| format!("{blanks}- {{ name: \"state\"{rest}"))
+            rest.strip_prefix("# - { name: \"state\"").map_or_else(
+                || line.to_owned(),
+                |rest| format!("{blanks}- {{ name: \"state\"{rest}"),
+            )
         };
-        let (deployment, claim) = text.split_once("\n# ---\n# apiVersion: v1\n# kind: PersistentVolumeClaim\n").unwrap();
-        let claim: String = claim.lines().map(|line| format!("{}\n", line.strip_prefix("# ").unwrap())).collect();
+        let (deployment, claim) =
+            text.split_once("\n# ---\n# apiVersion: v1\n# kind: PersistentVolumeClaim\n").unwrap();
+        let claim: String =
+            claim.lines().map(|line| format!("{}\n", line.strip_prefix("# ").unwrap())).collect();
         let text = deployment.lines().map(uncomment).collect::<Vec<_>>().join("\n");
-        let documents = documents(&format!("{text}\n---\napiVersion: v1\nkind: PersistentVolumeClaim\n{claim}"));
-        let claim = typed::<PersistentVolumeClaim>(of_kind(&documents, "PersistentVolumeClaim").next().unwrap());
-        let pod = typed::<Deployment>(of_kind(&documents, "Deployment").next().unwrap()).spec.unwrap().template.spec.unwrap();
+        let documents = documents(&format!(
+            "{text}\n---\napiVersion: v1\nkind: PersistentVolumeClaim\n{claim}"
+        ));
+        let claim = typed::<PersistentVolumeClaim>(
+            of_kind(&documents, "PersistentVolumeClaim").next().unwrap(),
+        );
+        let pod = typed::<Deployment>(of_kind(&documents, "Deployment").next().unwrap())
+            .spec
+            .unwrap()
+            .template
+            .spec
+            .unwrap();
         let volumes = pod.volumes.unwrap();
         let volume = volumes.iter().find(|volume| volume.name == "state").unwrap();
-        assert_eq!(Some(&volume.persistent_volume_claim.as_ref().unwrap().claim_name), claim.metadata.name.as_ref());
+        assert_eq!(
+            Some(&volume.persistent_volume_claim.as_ref().unwrap().claim_name),
+            claim.metadata.name.as_ref()
+        );
         for container in pod.containers.iter().chain(pod.init_containers.as_ref().unwrap()) {
-            let mount = container.volume_mounts.as_ref().unwrap().iter().find(|mount| mount.name == "state").unwrap();
+            let mount = container
+                .volume_mounts
+                .as_ref()
+                .unwrap()
+                .iter()
+                .find(|mount| mount.name == "state")
+                .unwrap();
             assert_eq!(mount.mount_path, format!("/var/lib/{name}"));
         }
     }
@@ -358,10 +455,15 @@ fn what_is_embedded_gets_a_place_to_write_to() {
 fn no_two_files_write_the_same_secret() {
     let names = |kind: &str| -> Vec<String> {
         let documents = documents(&template(DEPOT, kind));
-        of_kind(&documents, "Secret").map(|secret| secret["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+        of_kind(&documents, "Secret")
+            .map(|secret| secret["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect()
     };
     let (mounted, bound) = (names("kubernetes"), names("servicebinding"));
-    assert!(!bound.is_empty() && !bound.iter().any(|name| mounted.contains(name)), "{mounted:?} and {bound:?}");
+    assert!(
+        !bound.is_empty() && !bound.iter().any(|name| mounted.contains(name)),
+        "{mounted:?} and {bound:?}"
+    );
 }
 
 /// What the program itself is called is known to nobody here.
@@ -384,7 +486,9 @@ fn the_units_credentials_are_the_programs() {
         check.env("CREDENTIALS_DIRECTORY", credentials.path());
         let suggestions: BTreeMap<_, _> = variables(&template(path, "env")).into_iter().collect();
         for line in text.lines() {
-            if let Some((id, file)) = line.strip_prefix("LoadCredential=").and_then(|line| line.split_once(':')) {
+            if let Some((id, file)) =
+                line.strip_prefix("LoadCredential=").and_then(|line| line.split_once(':'))
+            {
                 let variable = file.rsplit_once('/').unwrap().1;
                 write(&credentials.path().join(id), &filled(variable, &suggestions[variable]));
             }

@@ -1,6 +1,10 @@
 //! What a person sees on a terminal while resources are attached, and a log where there is none: with a server that says nothing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot do what it should has to stop, there and loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot do what it should has to stop, there and loudly"
+)]
 
 mod kiosk;
 
@@ -39,19 +43,29 @@ fn a_line_is_printed_as_soon_as_its_resource_is_back() {
     let server = silent();
     let begun = Instant::now();
     let mut command = kiosk(&["attach", "--deadline", "30"]);
-    let mut child = command.envs(environment(server.port)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .envs(environment(server.port))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     out.read_line(&mut line).unwrap();
     assert!(
-        line.starts_with("refused  sessions          Redis       rediss://localhost:") && line.ends_with(" ms, unreachable\n"),
+        line.starts_with("refused  sessions          Redis       rediss://localhost:")
+            && line.ends_with(" ms, unreachable\n"),
         "{line}"
     );
-    assert!(child.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(20), "the other one is waited for");
+    assert!(
+        child.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(20),
+        "the other one is waited for"
+    );
 
     // Whoever asks it to end is not kept waiting, and nothing is told that is not so.
     let asked = Instant::now();
-    let status = Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap();
+    let status =
+        Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap();
     assert!(status.success());
     let (mut rest, mut err) = (String::new(), String::new());
     out.read_to_string(&mut rest).unwrap();
@@ -69,8 +83,12 @@ async fn a_server_that_says_nothing_is_told_when_the_time_is_up() {
     assert_eq!((said.status, said.err.as_str()), (1, ""));
     assert!(said.out.contains("error[timed_out]: it was not attached within 1 s"), "{}", said.out);
     // Each resource has one line, in the order in which they came back, and the rest follows.
-    let states: Vec<_> =
-        said.out.lines().take_while(|line| !line.is_empty()).map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    let states: Vec<_> = said
+        .out
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split_whitespace().nth(1).unwrap())
+        .collect();
     assert_eq!(states[..3], ["sessions", "orders", "feeds.editions"], "{}", said.out);
     assert_eq!(states.len(), 9, "{}", said.out);
     server.assert_all_closed().await;
@@ -93,19 +111,40 @@ async fn a_connection_that_takes_too_long_is_told_with_what_gives_it_more() {
 fn a_terminal_shows_what_each_resource_is_doing_and_in_the_end_the_table() {
     let server = silent();
     let values = environment(server.port);
-    let shown = on_a_terminal("\"$KIOSK\" attach --deadline 2; echo \"status $?\"", &borrowed(&values), None);
+    let shown = on_a_terminal(
+        "\"$KIOSK\" attach --deadline 2; echo \"status $?\"",
+        &borrowed(&values),
+        None,
+    );
     let screens = screens(&shown);
-    let saw = |parts: &[&str]| screens.iter().any(|screen| parts.iter().all(|part| screen.contains(part)));
+    let saw = |parts: &[&str]| {
+        screens.iter().any(|screen| parts.iter().all(|part| screen.contains(part)))
+    };
     // Both at once, aligned; and nothing of what is not connected to.
-    assert!(saw(&["orders    PostgreSQL  connecting", "sessions  Redis       refused"]), "{screens:#?}");
+    assert!(
+        saw(&["orders    PostgreSQL  connecting", "sessions  Redis       refused"]),
+        "{screens:#?}"
+    );
     assert!(!saw(&["connecting", "feeds.prices"]), "{screens:#?}");
 
     let last = screen(&shown);
     let begin: Vec<_> = last.lines().take(3).collect();
-    assert!(begin[0].starts_with("refused  orders            PostgreSQL  postgres://localhost:"), "{last}");
-    assert!(begin[1].starts_with("refused  sessions          Redis       rediss://localhost:"), "{last}");
-    assert_eq!(begin[2], "absent   feeds.editions    NATS        KIOSK_FEEDS_EDITIONS_URL", "{last}");
-    assert!(!last.contains("connecting") && last.ends_with("2 problems in 2 of 12 fields\nstatus 1"), "{last}");
+    assert!(
+        begin[0].starts_with("refused  orders            PostgreSQL  postgres://localhost:"),
+        "{last}"
+    );
+    assert!(
+        begin[1].starts_with("refused  sessions          Redis       rediss://localhost:"),
+        "{last}"
+    );
+    assert_eq!(
+        begin[2], "absent   feeds.editions    NATS        KIOSK_FEEDS_EDITIONS_URL",
+        "{last}"
+    );
+    assert!(
+        !last.contains("connecting") && last.ends_with("2 problems in 2 of 12 fields\nstatus 1"),
+        "{last}"
+    );
     assert!(shown.windows(4).any(|bytes| bytes == b"\x1b[1;"), "a terminal has colours");
 
     // The same without them, where that is wanted, and where the terminal cannot.
@@ -126,14 +165,21 @@ fn the_terminal_is_for_a_person_and_standard_output_for_a_program() {
     let server = silent();
     let values = environment(server.port);
     let file = tempfile::NamedTempFile::new().unwrap();
-    let script = format!("\"$KIOSK\" attach --deadline 1 --format json >{}; echo \"status $?\"", file.path().display());
+    let script = format!(
+        "\"$KIOSK\" attach --deadline 1 --format json >{}; echo \"status $?\"",
+        file.path().display()
+    );
     let shown = on_a_terminal(&script, &borrowed(&values), None);
-    assert!(screens(&shown).iter().any(|screen| screen.contains("orders    PostgreSQL  connecting")));
+    assert!(
+        screens(&shown).iter().any(|screen| screen.contains("orders    PostgreSQL  connecting"))
+    );
     assert_eq!(screen(&shown), "status 1");
-    let report: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file.path()).unwrap()).unwrap();
+    let report: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(file.path()).unwrap()).unwrap();
     assert_eq!(report["fields"][0]["failures"][0]["kind"], "timed_out", "{report:#}");
     // Plain text that goes elsewhere goes there line by line, and a terminal beside it shows nothing.
-    let script = format!("\"$KIOSK\" attach --deadline 1 >{}; echo \"status $?\"", file.path().display());
+    let script =
+        format!("\"$KIOSK\" attach --deadline 1 >{}; echo \"status $?\"", file.path().display());
     let shown = on_a_terminal(&script, &borrowed(&values), None);
     assert_eq!(screen(&shown), "status 1");
     assert!(
@@ -152,7 +198,10 @@ async fn an_interrupt_ends_it_at_once_and_leaves_the_terminal_in_order() {
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     let last = screen(&shown);
     // The terminal's own `^C` moves what is taken off it by a line, so one of them may stay.
-    assert!(last.ends_with("status 130") && !last.contains("panicked") && last.lines().count() <= 3, "{last}");
+    assert!(
+        last.ends_with("status 130") && !last.contains("panicked") && last.lines().count() <= 3,
+        "{last}"
+    );
     server.assert_all_closed().await;
 }
 
@@ -169,19 +218,38 @@ fn a_terminal_breaks_no_word() {
     // What goes on does so in its column; and so it does where a line is told as it comes.
     assert!(plain.contains("\n                               "), "{plain}");
     let locator = format!("postgres://winkelier@localhost:1/{}", "shop-".repeat(7));
-    let environment = [("DATABASE_URL", locator.as_str()), ("DATABASE_PASSWORD", PASSWORD), ("KIOSK_RECEIPT_KEY", PASSWORD)];
+    let environment = [
+        ("DATABASE_URL", locator.as_str()),
+        ("DATABASE_PASSWORD", PASSWORD),
+        ("KIOSK_RECEIPT_KEY", PASSWORD),
+    ];
     let shown = screen(&on_a_terminal("\"$KIOSK\" attach 2>/dev/null; :", &environment, None));
-    assert!(shown.starts_with("refused  orders            PostgreSQL  postgres://localhost:1/shop-"), "{shown}");
-    assert!(shown.lines().nth(1).is_some_and(|line| line.starts_with("                                       ")), "{shown}");
+    assert!(
+        shown.starts_with("refused  orders            PostgreSQL  postgres://localhost:1/shop-"),
+        "{shown}"
+    );
+    assert!(
+        shown
+            .lines()
+            .nth(1)
+            .is_some_and(|line| line.starts_with("                                       ")),
+        "{shown}"
+    );
 }
 
 #[test]
 fn a_terminal_obeys_no_argument() {
-    let script =
-        "\"$KIOSK\" attach --only \"$(printf 'or\\033]0;owned\\007\\033[2J\\rders\\342\\200\\256gnp')\"; echo \"status $?\"";
+    let script = "\"$KIOSK\" attach --only \"$(printf 'or\\033]0;owned\\007\\033[2J\\rders\\342\\200\\256gnp')\"; echo \"status $?\"";
     let shown = String::from_utf8(on_a_terminal(script, &[], None)).unwrap();
-    assert!(shown.contains(r"or\u{1b}]0;owned\u{7}\u{1b}[2J\rders\u{202e}gnp") && shown.contains("status 2"), "{shown:?}");
-    assert!(!shown.contains("\u{1b}]") && !shown.contains("\u{1b}[2J") && !shown.contains('\u{202e}'), "{shown:?}");
+    assert!(
+        shown.contains(r"or\u{1b}]0;owned\u{7}\u{1b}[2J\rders\u{202e}gnp")
+            && shown.contains("status 2"),
+        "{shown:?}"
+    );
+    assert!(
+        !shown.contains("\u{1b}]") && !shown.contains("\u{1b}[2J") && !shown.contains('\u{202e}'),
+        "{shown:?}"
+    );
     assert!(shown.replace("\r\n", "\n").find('\r').is_none(), "{shown:?}");
 }
 
@@ -191,17 +259,28 @@ fn every_width_shows_all_of_it() {
         .map(|arguments| said(kiosk(arguments).envs(ENOUGH)).out);
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     for columns in [20_u16, 40, 80, 500] {
-        for (arguments, plain) in ["check", "explain", "attach --help", "--help"].iter().zip(&plain) {
+        for (arguments, plain) in ["check", "explain", "attach --help", "--help"].iter().zip(&plain)
+        {
             let script = format!("\"$KIOSK\" {arguments} --color never; :");
-            let shown = String::from_utf8(on_a_terminal_of(columns, &script, &ENOUGH, None)).unwrap().replace("\r\n", "\n");
-            assert_eq!(words(&shown.replace("kiosk-services\n", "kiosk-services ")), words(plain), "{arguments} in {columns}");
+            let shown = String::from_utf8(on_a_terminal_of(columns, &script, &ENOUGH, None))
+                .unwrap()
+                .replace("\r\n", "\n");
+            assert_eq!(
+                words(&shown.replace("kiosk-services\n", "kiosk-services ")),
+                words(plain),
+                "{arguments} in {columns}"
+            );
             // Where there is room for a line, none is wider than the terminal; a word is never broken.
             if columns >= 40 {
                 // clap breaks no usage.
                 let lines = shown.lines().filter(|line| !line.starts_with("Usage: "));
                 let broken = lines.filter(|line| line.split_whitespace().count() > 1);
-                let widest = broken.map(|line| line.trim_end().chars().count()).max().unwrap_or_default();
-                assert!(widest <= usize::from(columns), "{arguments} in {columns}: {widest}\n{shown}");
+                let widest =
+                    broken.map(|line| line.trim_end().chars().count()).max().unwrap_or_default();
+                assert!(
+                    widest <= usize::from(columns),
+                    "{arguments} in {columns}: {widest}\n{shown}"
+                );
             }
             if columns == 500 && !arguments.contains("help") {
                 assert_eq!(shown, *plain, "there is room for all of it");

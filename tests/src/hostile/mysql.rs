@@ -9,7 +9,8 @@ use crate::pki::Leaf;
 pub const SSL: u32 = 0x800;
 
 /// What a good server can do: protocol 4.1, TLS, plugins, several results; but `DEPRECATE_EOF`, so that each result ends in the same way.
-pub const CAPABILITIES: u32 = 0x0008_0000 | 0x0001_0000 | 0x0002_0000 | 0x8000 | 0x0200 | 0x2000 | 0x0008 | SSL;
+pub const CAPABILITIES: u32 =
+    0x0008_0000 | 0x0001_0000 | 0x0002_0000 | 0x8000 | 0x0200 | 0x2000 | 0x0008 | SSL;
 
 /// A packet: its length, its number, its content.
 #[must_use]
@@ -55,7 +56,8 @@ pub fn error(number: u8, code: u16, text: &str) -> Vec<u8> {
 #[must_use]
 pub fn rows(columns: usize, rows: &[&[Option<&str>]]) -> Vec<u8> {
     let text = |text: &str| {
-        let length = u8::try_from(text.len()).ok().filter(|length| *length < 251).expect("a short text");
+        let length =
+            u8::try_from(text.len()).ok().filter(|length| *length < 251).expect("a short text");
         [&[length], text.as_bytes()].concat()
     };
     let mut number = 0;
@@ -66,13 +68,21 @@ pub fn rows(columns: usize, rows: &[&[Option<&str>]]) -> Vec<u8> {
     let mut bytes = next(&[u8::try_from(columns).expect("few columns")]);
     for column in 0..columns {
         let name = format!("c{column}");
-        let content =
-            [text("def"), text(""), text(""), text(""), text(&name), text(&name), b"\x0c\x2d\0\0\x04\0\0\xfd\0\0\0\0\0".to_vec()];
+        let content = [
+            text("def"),
+            text(""),
+            text(""),
+            text(""),
+            text(&name),
+            text(&name),
+            b"\x0c\x2d\0\0\x04\0\0\xfd\0\0\0\0\0".to_vec(),
+        ];
         bytes.extend(next(&content.concat()));
     }
     bytes.extend(next(b"\xfe\0\0\x02\0"));
     for row in rows {
-        let content: Vec<_> = row.iter().map(|value| value.map_or_else(|| vec![0xfb], text)).collect();
+        let content: Vec<_> =
+            row.iter().map(|value| value.map_or_else(|| vec![0xfb], text)).collect();
         bytes.extend(next(&content.concat()));
     }
     bytes.extend(next(b"\xfe\0\0\x02\0"));
@@ -87,7 +97,8 @@ pub fn results(results: &[Vec<u8>]) -> Vec<u8> {
     for (index, result) in results.iter().enumerate() {
         let mut rest = result.as_slice();
         while let [a, b, c, _, following @ ..] = rest {
-            let (content, following) = following.split_at(u32::from_le_bytes([*a, *b, *c, 0]) as usize);
+            let (content, following) =
+                following.split_at(u32::from_le_bytes([*a, *b, *c, 0]) as usize);
             number += 1;
             let mut content = content.to_vec();
             if following.is_empty() && index + 1 < results.len() && matches!(content[0], 0 | 0xfe) {

@@ -19,7 +19,9 @@ fn whole(bytes: &[u8]) -> (Vec<Vec<String>>, &[u8]) {
     while let Some(count) = lines.number(b'*') {
         let mut words = Vec::new();
         for _ in 0..count {
-            let Some(word) = lines.number(b'$').and_then(|length| lines.take(length)) else { return (commands, rest) };
+            let Some(word) = lines.number(b'$').and_then(|length| lines.take(length)) else {
+                return (commands, rest);
+            };
             words.push(String::from_utf8_lossy(word).into_owned());
         }
         commands.push(words);
@@ -74,7 +76,13 @@ pub fn hello_from(server: &str, version: &str) -> Vec<u8> {
 ///
 /// # Errors
 /// Where the other end goes away.
-pub async fn admit(peer: Peer, leaf: &Leaf, account: &str, hello: &[u8], strangers: bool) -> io::Result<Option<Peer>> {
+pub async fn admit(
+    peer: Peer,
+    leaf: &Leaf,
+    account: &str,
+    hello: &[u8],
+    strangers: bool,
+) -> io::Result<Option<Peer>> {
     let peer = peer.encrypt(leaf).await?;
     let mut greeted = false;
     serve(peer, move |command| {
@@ -97,7 +105,10 @@ pub async fn admit(peer: Peer, leaf: &Leaf, account: &str, hello: &[u8], strange
 ///
 /// # Errors
 /// Where the other end goes away.
-pub async fn serve(mut peer: Peer, mut answer: impl FnMut(&[String]) -> Option<Vec<u8>>) -> io::Result<Option<Peer>> {
+pub async fn serve(
+    mut peer: Peer,
+    mut answer: impl FnMut(&[String]) -> Option<Vec<u8>>,
+) -> io::Result<Option<Peer>> {
     let mut bytes = Vec::new();
     loop {
         bytes.extend(peer.read().await?);

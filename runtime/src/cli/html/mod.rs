@@ -39,7 +39,8 @@ pub(super) fn page(report: &Report) -> Result<String, Why> {
 fn context(report: &Report) -> Value {
     let resources: Vec<_> = report.rows.iter().filter(|row| row.is_resource()).collect();
     let (left, right) = sides(&resources);
-    let problems = [Severity::Error, Severity::Warning, Severity::Waived].map(|severity| problems(report, severity));
+    let problems = [Severity::Error, Severity::Warning, Severity::Waived]
+        .map(|severity| problems(report, severity));
     let taken_at = rfc3339(report.taken_at);
     context! {
         style => Value::from_safe_string(STYLE.to_owned()),
@@ -88,8 +89,16 @@ enum Lock {
 
 impl Lock {
     /// The worst first.
-    const ALL: [Self; 8] =
-        [Self::Refused, Self::Open, Self::Waived, Self::Verified, Self::Loaded, Self::Embedded, Self::Untried, Self::Absent];
+    const ALL: [Self; 8] = [
+        Self::Refused,
+        Self::Open,
+        Self::Waived,
+        Self::Verified,
+        Self::Loaded,
+        Self::Embedded,
+        Self::Untried,
+        Self::Absent,
+    ];
 
     fn of(row: &Row) -> Self {
         match (row.state, &row.posture) {
@@ -97,12 +106,21 @@ impl Lock {
             (State::Untried, _) => Self::Untried,
             (State::Absent, _) => Self::Absent,
             (State::Passed | State::Default, None) => Self::Loaded,
-            (State::Passed | State::Default, Some(posture)) => match (&posture.tls, posture.transport) {
-                (None, Transport::Embedded) => Self::Embedded,
-                (None, _) => Self::Open,
-                (Some(_), _) if row.problems.iter().any(|problem| problem.severity() == Severity::Waived) => Self::Waived,
-                (Some(_), _) => Self::Verified,
-            },
+            (State::Passed | State::Default, Some(posture)) => {
+                match (&posture.tls, posture.transport) {
+                    (None, Transport::Embedded) => Self::Embedded,
+                    (None, _) => Self::Open,
+                    (Some(_), _)
+                        if row
+                            .problems
+                            .iter()
+                            .any(|problem| problem.severity() == Severity::Waived) =>
+                    {
+                        Self::Waived
+                    }
+                    (Some(_), _) => Self::Verified,
+                }
+            }
         }
     }
 
@@ -137,8 +155,13 @@ impl Lock {
 /// How many resources there are of each lock, the worst first.
 fn tally(resources: &[&Row]) -> Vec<Value> {
     let count = |lock| resources.iter().filter(|row| Lock::of(row) == lock).count();
-    let counts = Lock::ALL.into_iter().map(|lock| (lock, count(lock))).filter(|(_, count)| *count > 0);
-    counts.map(|(lock, count)| context! { lock => lock.name(), words => lock.words(), count => count }).collect()
+    let counts =
+        Lock::ALL.into_iter().map(|lock| (lock, count(lock))).filter(|(_, count)| *count > 0);
+    counts
+        .map(
+            |(lock, count)| context! { lock => lock.name(), words => lock.words(), count => count },
+        )
+        .collect()
 }
 
 /// How many rows of its side a resource takes. All rows are as tall as each other, so that it is known here where a line has to end.
@@ -180,7 +203,8 @@ fn card(report: &Report, row: &Row) -> Value {
     let lock = Lock::of(row);
     let posture = row.posture.as_ref();
     let denied = row.problems.iter().find(|problem| problem.is_denied());
-    let count = |severity| row.problems.iter().filter(|problem| problem.severity() == severity).count();
+    let count =
+        |severity| row.problems.iter().filter(|problem| problem.severity() == severity).count();
     let chip = |severity: Severity| {
         let words = match (severity, count(severity)) {
             // The first one is told above.
@@ -247,7 +271,8 @@ fn bar(report: &Report, certificate: &CertificatePosture) -> Value {
 
 /// The problems of a severity, below a heading; `None` where there are none.
 fn problems(report: &Report, severity: Severity) -> Option<Value> {
-    let problems: Vec<_> = report.problems().filter(|problem| problem.severity() == severity).map(problem).collect();
+    let problems: Vec<_> =
+        report.problems().filter(|problem| problem.severity() == severity).map(problem).collect();
     if problems.is_empty() {
         return None;
     }
@@ -282,7 +307,10 @@ fn problem(problem: &Problem) -> Value {
 fn waivers(report: &Report, row: &Row) -> Vec<Value> {
     let of_row = row.field.declaration().waived_rules().iter().map(|waiver| {
         let rule = waiver.rule().name;
-        let covered = row.problems.iter().filter(|problem| problem.name() == rule && problem.severity() == Severity::Waived);
+        let covered = row
+            .problems
+            .iter()
+            .filter(|problem| problem.name() == rule && problem.severity() == Severity::Waived);
         context! {
             field => row.path.as_str(),
             rule => rule,

@@ -59,7 +59,13 @@ impl<'a> Compose<'a> {
                 while !ports.insert(host_port) {
                     host_port = host_port.checked_add(1).unwrap_or(1024);
                 }
-                Server { name: named(field.id()), scheme, account: field.account().to_owned(), host_port, container }
+                Server {
+                    name: named(field.id()),
+                    scheme,
+                    account: field.account().to_owned(),
+                    host_port,
+                    container,
+                }
             });
             fields.push((field, server));
         }
@@ -81,11 +87,17 @@ impl<'a> Compose<'a> {
             let _ = writeln!(listed, "{name} {user}:{group} {} {administrator}", field.base());
         }
         let servers = || self.fields.iter().filter_map(|(_, server)| server.as_ref());
-        let volumes: Vec<_> =
-            servers().filter(|server| server.container.data.is_some()).map(|server| server.name.clone()).collect();
+        let volumes: Vec<_> = servers()
+            .filter(|server| server.container.data.is_some())
+            .map(|server| server.name.clone())
+            .collect();
         let awaited: Vec<_> = servers()
             .map(|server| {
-                let condition = if server.container.health.is_empty() { "service_started" } else { "service_healthy" };
+                let condition = if server.container.health.is_empty() {
+                    "service_started"
+                } else {
+                    "service_healthy"
+                };
                 context! { name => server.name.as_str(), condition => condition }
             })
             .collect();
@@ -107,10 +119,14 @@ impl Server {
     pub(super) fn text(&self, role: Role) -> Option<(String, String)> {
         let path = utf8_percent_encode(&self.container.path, &UNRESERVED);
         let slash = if self.container.path.is_empty() { "" } else { "/" };
-        let locator = |host: &str, port: u16| format!("{}://{host}:{port}{slash}{path}", self.scheme);
+        let locator =
+            |host: &str, port: u16| format!("{}://{host}:{port}{slash}{path}", self.scheme);
         let same = |text: &str| (text.to_owned(), text.to_owned());
         match role {
-            Role::Locator => Some((locator("localhost", self.host_port), locator(&self.name, self.container.port))),
+            Role::Locator => Some((
+                locator("localhost", self.host_port),
+                locator(&self.name, self.container.port),
+            )),
             Role::User => Some(same(&self.account)),
             // Both are made where the servers are, and put in their places there.
             Role::Password => Some(same("__PASSWORD__")),
@@ -120,9 +136,20 @@ impl Server {
     }
 
     pub(super) fn context(&self) -> Value {
-        let Container { image, port, user: (user, group), command, environment, files, health, data, again, .. } =
-            &self.container;
-        let environment: Vec<_> = environment.iter().map(|(name, value)| context! { name, value }).collect();
+        let Container {
+            image,
+            port,
+            user: (user, group),
+            command,
+            environment,
+            files,
+            health,
+            data,
+            again,
+            ..
+        } = &self.container;
+        let environment: Vec<_> =
+            environment.iter().map(|(name, value)| context! { name, value }).collect();
         let files: Vec<_> = files
             .iter()
             .enumerate()

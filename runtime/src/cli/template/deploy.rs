@@ -47,17 +47,23 @@ struct Suggested {
 
 impl<'a> Deploy<'a> {
     pub(super) fn of(manifest: &'a Manifest, program: &str) -> Self {
-        let program: String =
-            program.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
+        let program: String = program
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
+            .collect();
         let program = if program.is_empty() { "services".to_owned() } else { program };
         let prefix = manifest.variable_prefix();
         let whole = label(if prefix.is_empty() { &program } else { prefix });
         let name = name_of(&whole);
         // The volumes that are no field's.
-        let (mut fields, mut taken) = (Vec::new(), HashSet::from(["tmp", "state"].map(str::to_owned)));
+        let (mut fields, mut taken) =
+            (Vec::new(), HashSet::from(["tmp", "state"].map(str::to_owned)));
         manifest.walk(&mut |leaf| {
             let binding = label(variable::base(&leaf.variable));
-            let named = binding.strip_prefix(&whole).and_then(|rest| rest.strip_prefix('-')).unwrap_or(&binding);
+            let named = binding
+                .strip_prefix(&whole)
+                .and_then(|rest| rest.strip_prefix('-'))
+                .unwrap_or(&binding);
             let named = name_of(named);
             let mut id = named.clone();
             for count in 2.. {
@@ -67,10 +73,9 @@ impl<'a> Deploy<'a> {
                 id = format!("{named}-{count}");
             }
             let account = manifest.account_of(&leaf.path);
-            let values = leaf
-                .variables()
-                .into_iter()
-                .filter_map(|variable| Suggested::of(variable, &leaf, &format!("{name}/{id}"), &account));
+            let values = leaf.variables().into_iter().filter_map(|variable| {
+                Suggested::of(variable, &leaf, &format!("{name}/{id}"), &account)
+            });
             let values = values.collect();
             fields.push(Item { leaf, id, binding, account, values });
         });
@@ -80,7 +85,10 @@ impl<'a> Deploy<'a> {
 
 /// A variable's name, which is ASCII, in the letters that a label has.
 fn label(variable: &str) -> String {
-    variable.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+    variable
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .collect()
 }
 
 /// A label as DNS and Kubernetes have them (RFC 1123).
@@ -108,9 +116,11 @@ impl Suggested {
         let has_accounts = !service.privileges.is_empty();
         let file = |what: &str| format!("/etc/{folder}/{what}.pem");
         let text = match variable.role {
-            Role::Locator => {
-                leaf.field.declaration().default_text().map_or_else(|| format!("__{}__", locator(entry, leaf)), str::to_owned)
-            }
+            Role::Locator => leaf
+                .field
+                .declaration()
+                .default_text()
+                .map_or_else(|| format!("__{}__", locator(entry, leaf)), str::to_owned),
             Role::User if has_accounts => account.to_owned(),
             Role::User => "__USER__".to_owned(),
             Role::Password => "__PASSWORD__".to_owned(),
@@ -195,13 +205,19 @@ impl Item {
     /// A server for it, and the scheme by which it is reached; `None` where no server of ours can stand in for the one that is meant.
     pub(super) fn container(&self) -> Option<(Container, &'static str)> {
         let Category::Resource(entry) = self.leaf.field.category() else { return None };
-        let scheme = scheme(entry, &self.leaf).filter(|scheme| scheme.transport() != Transport::Embedded)?;
+        let scheme =
+            scheme(entry, &self.leaf).filter(|scheme| scheme.transport() != Transport::Embedded)?;
         if !self.leaf.field.declaration().listed_hosts().is_empty() {
             return None;
         }
         Some((
-            Grants::of_any(self.leaf.field.declaration().needed_privileges(), entry.service, &self.leaf.path, &self.account)
-                .container()?,
+            Grants::of_any(
+                self.leaf.field.declaration().needed_privileges(),
+                entry.service,
+                &self.leaf.path,
+                &self.account,
+            )
+            .container()?,
             scheme.name(),
         ))
     }
@@ -273,7 +289,8 @@ fn resource(entry: &ResourceEntry, leaf: &Leaf) -> Value {
 /// The scheme that a locator of a field has, unless somebody chooses another one.
 fn scheme(entry: &ResourceEntry, leaf: &Leaf) -> Option<backing_services_rules::Scheme> {
     let only = leaf.field.declaration().only_scheme();
-    let mut accepted = entry.schemes().iter().filter(|scheme| only.is_none_or(|only| scheme.is(only)));
+    let mut accepted =
+        entry.schemes().iter().filter(|scheme| only.is_none_or(|only| scheme.is(only)));
     accepted.next().copied()
 }
 
@@ -288,7 +305,11 @@ fn locator(entry: &ResourceEntry, leaf: &Leaf) -> String {
         _ if entry.service.endpoint.is_some() => "NAME",
         _ => "HOST",
     };
-    let port = if scheme.port() == 0 || entry.service.endpoint.is_some() { String::new() } else { format!(":{}", scheme.port()) };
+    let port = if scheme.port() == 0 || entry.service.endpoint.is_some() {
+        String::new()
+    } else {
+        format!(":{}", scheme.port())
+    };
     let path = match entry.service.path {
         Some("the database's name") => "/DATABASE",
         _ => "",
@@ -308,13 +329,25 @@ mod tests {
     fn a_binding_is_called_as_its_variables_are_and_an_id_is_short() {
         const LONG: &str = "EVERYTHING_THAT_EVER_CAME_THROUGH_THE_GATES_OF_THE_DEPOT";
         static FIELDS: [Field; 4] = [
-            Field::new(Declaration::new("long", LONG), Category::Setting(SettingEntry::of::<u16>())),
             Field::new(
-                Declaration::new("another", "EVERYTHING_THAT_EVER_CAME_THROUGH_THE_GATES_OF_THE_PORT"),
+                Declaration::new("long", LONG),
                 Category::Setting(SettingEntry::of::<u16>()),
             ),
-            Field::new(Declaration::new("odd", "ODD").env("_ODD_"), Category::Setting(SettingEntry::of::<u16>())),
-            Field::new(Declaration::new("tmp", "TMP"), Category::Setting(SettingEntry::of::<u16>())),
+            Field::new(
+                Declaration::new(
+                    "another",
+                    "EVERYTHING_THAT_EVER_CAME_THROUGH_THE_GATES_OF_THE_PORT",
+                ),
+                Category::Setting(SettingEntry::of::<u16>()),
+            ),
+            Field::new(
+                Declaration::new("odd", "ODD").env("_ODD_"),
+                Category::Setting(SettingEntry::of::<u16>()),
+            ),
+            Field::new(
+                Declaration::new("tmp", "TMP"),
+                Category::Setting(SettingEntry::of::<u16>()),
+            ),
         ];
         static DEPOT: Manifest = Manifest::new("Depot", &FIELDS).prefix("DEPOT");
         let deploy = Deploy::of(&DEPOT, "depot-services");

@@ -29,10 +29,22 @@ pub(super) enum Kind {
 pub(super) const KINDS: [(&str, Kind, &str); 6] = [
     ("env", Kind::Env, "a .env.example, with the doc comments"),
     ("kubernetes", Kind::Kubernetes, "Secrets, and a Deployment that mounts them"),
-    ("servicebinding", Kind::ServiceBinding, "ServiceBindings (servicebinding.io), with their Secrets"),
-    ("networkpolicy", Kind::NetworkPolicy, "a NetworkPolicy that lets the program out to its resources, and nowhere else"),
+    (
+        "servicebinding",
+        Kind::ServiceBinding,
+        "ServiceBindings (servicebinding.io), with their Secrets",
+    ),
+    (
+        "networkpolicy",
+        Kind::NetworkPolicy,
+        "a NetworkPolicy that lets the program out to its resources, and nowhere else",
+    ),
     ("systemd", Kind::Systemd, "a hardened unit, with a LoadCredential for each value"),
-    ("compose", Kind::Compose, "a compose file for a developer's machine: a server for each resource, with TLS and an account"),
+    (
+        "compose",
+        Kind::Compose,
+        "a compose file for a developer's machine: a server for each resource, with TLS and an account",
+    ),
 ];
 
 impl Kind {

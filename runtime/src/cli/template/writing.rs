@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value,
+};
 
 use crate::report::text::{is_invisible, printable_up_to};
 
@@ -11,7 +13,12 @@ use crate::report::text::{is_invisible, printable_up_to};
 pub(super) fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     // A line with nothing but a block is not there.
-    if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build() {
+    if let Ok(syntax) = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .keep_trailing_newline(true)
+        .build()
+    {
         environment.set_syntax(syntax);
     }
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -35,12 +42,16 @@ fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Erro
     if value.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
-    let AutoEscape::Custom(format) = state.auto_escape() else { return Err(unwritable("a value of no format")) };
+    let AutoEscape::Custom(format) = state.auto_escape() else {
+        return Err(unwritable("a value of no format"));
+    };
     let text = match value.as_str() {
         Some(text) if value.is_safe() => text.to_owned(),
         None => value.to_string(),
         Some(text) => match format.as_ref() {
-            "env" => in_env_file(text).ok_or_else(|| unwritable("a value that no quoting protects"))?,
+            "env" => {
+                in_env_file(text).ok_or_else(|| unwritable("a value that no quoting protects"))?
+            }
             "yaml" => in_json(text)?,
             "service" => in_unit(text),
             _ => return Err(unwritable("a value of an unknown format")),
@@ -90,7 +101,8 @@ fn literal(text: &str) -> String {
 
 /// A list of words, literal ones.
 fn words(words: Vec<String>) -> Result<Value, Error> {
-    let words: Vec<_> = words.iter().map(|word| in_json(&literal(word))).collect::<Result<_, _>>()?;
+    let words: Vec<_> =
+        words.iter().map(|word| in_json(&literal(word))).collect::<Result<_, _>>()?;
     Ok(Value::from_safe_string(format!("[{}]", words.join(", "))))
 }
 
@@ -100,7 +112,9 @@ fn block(text: &str, indent: usize) -> Result<Value, Error> {
     let stays = text.ends_with('\n')
         && !text.ends_with("\n\n")
         && !text.starts_with([' ', '\n'])
-        && !text.split('\n').any(|line| is_odd(line) || line.chars().any(|c| c.is_control() || is_invisible(c)));
+        && !text
+            .split('\n')
+            .any(|line| is_odd(line) || line.chars().any(|c| c.is_control() || is_invisible(c)));
     if !stays {
         return in_json(text).map(Value::from_safe_string);
     }
@@ -146,7 +160,11 @@ fn in_json(text: &str) -> Result<String, Error> {
         if c.is_control() || is_invisible(c) {
             let number = u32::from(c);
             // Writing to a `String` does not fail. YAML takes no two halves for one.
-            let _ = if number > 0xffff { write!(quoted, "\\U{number:08x}") } else { write!(quoted, "\\u{number:04x}") };
+            let _ = if number > 0xffff {
+                write!(quoted, "\\U{number:08x}")
+            } else {
+                write!(quoted, "\\u{number:04x}")
+            };
         } else {
             quoted.push(c);
         }
@@ -200,8 +218,14 @@ mod tests {
     #[test]
     fn a_block_is_one_only_where_its_text_stays_what_it_is() {
         let text = |value: Value| value.as_str().unwrap().to_owned();
-        assert_eq!(text(block("a: b\n\n  # c\n---\n", 4).unwrap()), "|\n    a: b\n\n      # c\n    ---");
-        for odd in ["a", "", "\n", "a\n\n", " a\n", "\na\n", "a\n  \nb\n", "a\tb\n", "a\u{2028}b\n", "a\r\n"] {
+        assert_eq!(
+            text(block("a: b\n\n  # c\n---\n", 4).unwrap()),
+            "|\n    a: b\n\n      # c\n    ---"
+        );
+        for odd in [
+            "a", "", "\n", "a\n\n", " a\n", "\na\n", "a\n  \nb\n", "a\tb\n", "a\u{2028}b\n",
+            "a\r\n",
+        ] {
             assert!(text(block(odd, 4).unwrap()).starts_with('"'), "{odd:?}");
         }
         let list = ["a $HOME", "\"b\\"].map(str::to_owned).to_vec();
@@ -211,8 +235,16 @@ mod tests {
     #[test]
     fn a_comment_stays_one() {
         let text = |value: Value| value.as_str().unwrap().to_owned();
-        assert_eq!(text(comment("a\r\nb\rc\u{85}d\u{2028}e", Some(2))), "a\n  # b\\rc\\u{85}d\\u{2028}e");
+        assert_eq!(
+            text(comment("a\r\nb\rc\u{85}d\u{2028}e", Some(2))),
+            "a\n  # b\\rc\\u{85}d\\u{2028}e"
+        );
         assert_eq!(text(commented("a\n\n# b\n  c", true)), "# a\n\n# b\n#   c");
-        assert!(plain("a b").is_err() && plain("a\n").is_err() && plain("").is_err() && plain("/a-b_c.d").is_ok());
+        assert!(
+            plain("a b").is_err()
+                && plain("a\n").is_err()
+                && plain("").is_err()
+                && plain("/a-b_c.d").is_ok()
+        );
     }
 }

@@ -7,7 +7,6 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::time::Duration;
 
-
 use crate::declare::setting::Setting;
 use crate::report::malformed::Malformed;
 use crate::report::waiver::Waiver;
@@ -134,11 +133,18 @@ impl Manifest {
     /// Nested structs nest in their types, so the depth is the program's own.
     fn walk_below(&self, path: &str, prefix: &str, visit: &mut dyn FnMut(Leaf)) {
         for field in self.fields() {
-            let path: Cow<'static, str> =
-                if path.is_empty() { field.name().into() } else { [path, ".", field.name()].concat().into() };
+            let path: Cow<'static, str> = if path.is_empty() {
+                field.name().into()
+            } else {
+                [path, ".", field.name()].concat().into()
+            };
             match field.category() {
-                Category::Nested(nested) => nested.walk_below(&path, &stem(prefix, field, ""), visit),
-                category => visit(Leaf { path, variable: variable(prefix, field, category), field }),
+                Category::Nested(nested) => {
+                    nested.walk_below(&path, &stem(prefix, field, ""), visit)
+                }
+                category => {
+                    visit(Leaf { path, variable: variable(prefix, field, category), field })
+                }
             }
         }
     }
@@ -235,7 +241,18 @@ impl Declaration {
     #[doc(hidden)]
     #[must_use]
     pub const fn new(name: &'static str, key: &'static str) -> Self {
-        Self { name, key, docs: "", env: None, default: None, scheme: None, needs: None, hosts: &[], waivers: &[], public: None }
+        Self {
+            name,
+            key,
+            docs: "",
+            env: None,
+            default: None,
+            scheme: None,
+            needs: None,
+            hosts: &[],
+            waivers: &[],
+            public: None,
+        }
     }
 
     #[doc(hidden)]
@@ -414,7 +431,11 @@ pub struct SettingEntry {
 
 impl SettingEntry {
     pub(crate) const fn of<T: Setting>() -> Self {
-        Self { optional: T::OPTIONAL, expects: T::EXPECTS, read: |text| T::read(text).map(|value| Box::new(value) as Slot) }
+        Self {
+            optional: T::OPTIONAL,
+            expects: T::EXPECTS,
+            read: |text| T::read(text).map(|value| Box::new(value) as Slot),
+        }
     }
 
     /// Whether the application runs without it.

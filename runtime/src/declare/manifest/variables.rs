@@ -94,11 +94,14 @@ impl Leaf {
     /// Its own variable, and those beside it that its service has a use for.
     pub(crate) fn variables(&self) -> Vec<Variable> {
         let name = self.variable.clone();
-        let Category::Resource(entry) = self.field.category() else { return vec![Variable { name, role: Role::Value }] };
+        let Category::Resource(entry) = self.field.category() else {
+            return vec![Variable { name, role: Role::Value }];
+        };
         let base = variable::base(&name);
         let fitting = COMPANIONS.iter().filter(|(_, role)| role.fits(entry.service));
-        let companions: Vec<_> =
-            fitting.map(|(ending, role)| Variable { name: format!("{base}{ending}"), role: *role }).collect();
+        let companions: Vec<_> = fitting
+            .map(|(ending, role)| Variable { name: format!("{base}{ending}"), role: *role })
+            .collect();
         [vec![Variable { name, role: Role::Locator }], companions].concat()
     }
 }

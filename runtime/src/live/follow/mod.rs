@@ -88,7 +88,11 @@ impl fmt::Debug for Following {
 }
 
 /// Begins to follow.
-pub(crate) fn follow(of: (TypeId, &'static Manifest), resources: Vec<Handle>, source: impl Source + 'static) -> Following {
+pub(crate) fn follow(
+    of: (TypeId, &'static Manifest),
+    resources: Vec<Handle>,
+    source: impl Source + 'static,
+) -> Following {
     let (sender, events) = broadcast::channel(EVENTS);
     let runtime = resources.first().map(|resource| resource.0.seat().whole.runtime.clone());
     let resources = resources.iter().map(|resource| Arc::downgrade(&resource.0)).collect();
@@ -157,7 +161,9 @@ impl Follower {
             });
         }
         for resource in &self.resources {
-            let Some(mut orders) = resource.upgrade().map(|resource| resource.orders()) else { continue };
+            let Some(mut orders) = resource.upgrade().map(|resource| resource.orders()) else {
+                continue;
+            };
             let bell = Arc::clone(&bell);
             helpers.spawn(async move {
                 drop(orders.wait_for(|orders| orders.detached).await);
@@ -184,27 +190,38 @@ impl Follower {
                 bell.ring();
             }
             let pause = match &known.refused {
-                Some(refused) if refused.passes => known.backoff.get_or_insert_with(pauses).next().unwrap_or(ANYHOW),
+                Some(refused) if refused.passes => {
+                    known.backoff.get_or_insert_with(pauses).next().unwrap_or(ANYHOW)
+                }
                 _ => ANYHOW,
             };
             if timeout(pause, bell.rings.notified()).await.is_ok() {
                 let begin = Instant::now();
-                while begin.elapsed() < LONGEST_BURST && timeout(QUIET, bell.rings.notified()).await.is_ok() {}
+                while begin.elapsed() < LONGEST_BURST
+                    && timeout(QUIET, bell.rings.notified()).await.is_ok()
+                {}
             }
         }
     }
 
     /// Looks at the source, and reattaches what changed. Gives the files that were read; `None` when there is nothing to follow for any more.
     async fn look(&self, known: &mut Known, asked: bool) -> Option<Vec<PathBuf>> {
-        let resources: Vec<_> = self.resources.iter().filter_map(Weak::upgrade).map(Handle).collect();
-        let is_over = || resources.is_empty() || resources.iter().any(|resource| resource.0.is_detached());
+        let resources: Vec<_> =
+            self.resources.iter().filter_map(Weak::upgrade).map(Handle).collect();
+        let is_over =
+            || resources.is_empty() || resources.iter().any(|resource| resource.0.is_detached());
         if is_over() {
             return None;
         }
         // A server that did not let us in is not asked again with the same password: that would only lock the account.
-        let known_bad = known.refused.as_ref().filter(|refused| !refused.passes && !asked).map(|refused| refused.values);
+        let known_bad = known
+            .refused
+            .as_ref()
+            .filter(|refused| !refused.passes && !asked)
+            .map(|refused| refused.values);
         let source = Arc::clone(&self.source);
-        let Look { result, files, values } = reattach(self.of, &resources, source, Which::Changed, known_bad).await;
+        let Look { result, files, values } =
+            reattach(self.of, &resources, source, Which::Changed, known_bad).await;
         match result {
             None => {}
             Some(Ok(reattached)) => {
@@ -219,7 +236,10 @@ impl Follower {
                 if known.refused.as_ref() != Some(&refused) {
                     let services = self.of.1.struct_name();
                     let why = error.in_one_line();
-                    tracing::warn!(services, "what the source has now is refused, and everything stays as it was: {why}");
+                    tracing::warn!(
+                        services,
+                        "what the source has now is refused, and everything stays as it was: {why}"
+                    );
                     let _ = self.events.send(Followed::Refused(Arc::new(error)));
                     (known.refused, known.backoff) = (Some(refused), None);
                 }
@@ -262,6 +282,8 @@ async fn listen_for_hangups(bell: Arc<Bell>) {
                 bell.ring();
             }
         }
-        Err(_) => tracing::warn!("SIGHUP cannot be listened for: the source is looked at when it changes, and every minute"),
+        Err(_) => tracing::warn!(
+            "SIGHUP cannot be listened for: the source is looked at when it changes, and every minute"
+        ),
     }
 }

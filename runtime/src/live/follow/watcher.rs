@@ -25,7 +25,9 @@ impl Watcher {
         let followed = Arc::new(Mutex::new(Vec::<PathBuf>::new()));
         let known = Arc::clone(&followed);
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            if event.is_ok_and(|event| !is_about(&event, &known.lock().unwrap_or_else(PoisonError::into_inner))) {
+            if event.is_ok_and(|event| {
+                !is_about(&event, &known.lock().unwrap_or_else(PoisonError::into_inner))
+            }) {
                 return;
             }
             ring();
@@ -47,7 +49,7 @@ impl Watcher {
         }
         let mut refused = 0;
         for folder in &folders {
-            // Again, though it is watched: a folder may have been replaced by another one of its name.
+            // ReconnectBackoff, though it is watched: a folder may have been replaced by another one of its name.
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive)
                 && !matches!(error.kind, notify::ErrorKind::PathNotFound)
                 && !self.watched.contains(folder)
@@ -56,7 +58,10 @@ impl Watcher {
             }
         }
         if refused > 0 {
-            tracing::warn!(folders = refused, "folders cannot be watched: what is in them is looked at every minute");
+            tracing::warn!(
+                folders = refused,
+                "folders cannot be watched: what is in them is looked at every minute"
+            );
         }
         let is_new = folders.difference(&self.watched).next().is_some();
         self.watched = folders;
@@ -72,7 +77,9 @@ fn look_at(files: &[PathBuf]) -> (Vec<PathBuf>, BTreeSet<PathBuf>) {
         let real = file.canonicalize().ok().filter(|real| real != file);
         for path in [Some(file.clone()), real].into_iter().flatten() {
             // The folder that it is in; where that is not there yet, the one above in which it will appear.
-            folders.extend(path.ancestors().skip(1).find(|folder| folder.is_dir()).map(Path::to_owned));
+            folders.extend(
+                path.ancestors().skip(1).find(|folder| folder.is_dir()).map(Path::to_owned),
+            );
             if path.is_dir() {
                 folders.insert(path.clone());
                 let entries = std::fs::read_dir(&path).into_iter().flatten().flatten().take(MOST);
@@ -86,13 +93,16 @@ fn look_at(files: &[PathBuf]) -> (Vec<PathBuf>, BTreeSet<PathBuf>) {
 
 /// Whether an event may be about what is followed. That somebody has read a file is none: we do so ourselves.
 fn is_about(event: &Event, followed: &[PathBuf]) -> bool {
-    if matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write)) {
+    if matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write))
+    {
         return false;
     }
     let is_about = |path: &Path| {
         // Kubernetes swaps a whole volume by renaming this link; the files themselves are links through it, and stay.
         path.file_name().is_some_and(|name| name == "..data")
-            || followed.iter().any(|followed| followed.starts_with(path) || path.starts_with(followed))
+            || followed
+                .iter()
+                .any(|followed| followed.starts_with(path) || path.starts_with(followed))
     };
     // Without a path, events were lost.
     event.paths.is_empty() || event.need_rescan() || event.paths.iter().any(|path| is_about(path))
@@ -105,18 +115,23 @@ mod tests {
     #[test]
     fn neighbours_are_none_of_our_business() {
         let followed = [PathBuf::from("/run/secrets/url"), PathBuf::from("/bindings")];
-        let is_about = |kind, path: &str| is_about(&Event::new(kind).add_path(path.into()), &followed);
+        let is_about =
+            |kind, path: &str| is_about(&Event::new(kind).add_path(path.into()), &followed);
         let written = EventKind::Access(AccessKind::Close(AccessMode::Write));
-        for path in
-            ["/run/secrets/url", "/run/secrets", "/run", "/run/secrets/..data", "/bindings/orders/uri", "/bindings/orders"]
-        {
+        for path in [
+            "/run/secrets/url", "/run/secrets", "/run", "/run/secrets/..data",
+            "/bindings/orders/uri", "/bindings/orders",
+        ] {
             assert!(is_about(EventKind::Any, path) && is_about(written, path), "{path}");
             assert!(!is_about(EventKind::Access(AccessKind::Read), path), "{path}");
         }
         for path in ["/run/secrets/url.swp", "/run/secrets/other", "/run/other"] {
             assert!(!is_about(EventKind::Any, path), "{path}");
         }
-        assert!(super::is_about(&Event::new(EventKind::Any), &followed), "lost events may have been about anything");
+        assert!(
+            super::is_about(&Event::new(EventKind::Any), &followed),
+            "lost events may have been about anything"
+        );
     }
 
     #[test]

@@ -35,7 +35,9 @@ pub(super) fn read(der: &CertificateDer<'_>) -> Option<CertificatePosture> {
     Some(CertificatePosture {
         subject: printable(&name::written(certificate.subject())),
         issuer: printable(&name::written(certificate.issuer())),
-        names: names(certificate.get_extension().ok()?.map(|(_, names): (bool, SubjectAltName)| names)),
+        names: names(
+            certificate.get_extension().ok()?.map(|(_, names): (bool, SubjectAltName)| names),
+        ),
         key: key(certificate.subject_public_key_info()),
         not_after: certificate.validity().not_after.to_unix_duration().as_secs(),
     })
@@ -94,7 +96,12 @@ const SHORTEST_RSA: usize = 2048;
 pub(super) fn is_weak(der: &CertificateDer<'_>) -> bool {
     let Some(certificate) = decoded(der) else { return false };
     let key = certificate.tbs_certificate().subject_public_key_info();
-    key.algorithm.oid == RSA && key.subject_public_key.as_bytes().and_then(modulus_bits).is_none_or(|bits| bits < SHORTEST_RSA)
+    key.algorithm.oid == RSA
+        && key
+            .subject_public_key
+            .as_bytes()
+            .and_then(modulus_bits)
+            .is_none_or(|bits| bits < SHORTEST_RSA)
 }
 
 fn names(names: Option<SubjectAltName>) -> Vec<String> {

@@ -57,7 +57,11 @@ pub(super) struct Resolver {
 }
 
 impl ResolvesClientCert for Resolver {
-    fn resolve(&self, _root_hint_subjects: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+    fn resolve(
+        &self,
+        _root_hint_subjects: &[&[u8]],
+        schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
         // Without a common signature scheme, rustls would send an empty list of certificates.
         let certificate = self.certificate.as_ref();
         let certificate = certificate.filter(|own| own.key.choose_scheme(schemes).is_some());
@@ -90,7 +94,10 @@ mod tests {
         assert_eq!((requests.take(), requests.take(), requests.take()), (Sent, Sent, NotRequested));
         requests.note(true);
         requests.note(false);
-        assert_eq!((requests.take(), requests.take(), requests.take()), (Withheld, Sent, NotRequested));
+        assert_eq!(
+            (requests.take(), requests.take(), requests.take()),
+            (Withheld, Sent, NotRequested)
+        );
     }
 
     #[test]

@@ -20,7 +20,8 @@ use std::time::{Duration, SystemTime};
 
 use backing_services_rules::Rule;
 use backing_services_rules::rule::{
-    CERTIFICATE_EXPIRY, MALFORMED_VALUE, OBSOLETE_TLS, UNVERIFIED_TLS, WEAK_AUTHENTICATION, WEAK_CERTIFICATE,
+    CERTIFICATE_EXPIRY, MALFORMED_VALUE, OBSOLETE_TLS, UNVERIFIED_TLS, WEAK_AUTHENTICATION,
+    WEAK_CERTIFICATE,
 };
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
@@ -34,7 +35,9 @@ use tokio_rustls::client::TlsStream;
 
 use crate::locator::Host;
 use crate::report::finding::{Failure, FailureKind, Finding};
-use crate::report::posture::{CertificatePosture, ClientCertificatePosture, TlsPosture, TrustPosture};
+use crate::report::posture::{
+    CertificatePosture, ClientCertificatePosture, TlsPosture, TrustPosture,
+};
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
 
@@ -89,7 +92,8 @@ pub(crate) struct Unusable {
 
 /// The provider, by name: a process default that somebody else installed is not asked.
 fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+        LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
     Arc::clone(&PROVIDER)
 }
 
@@ -108,7 +112,11 @@ pub(crate) enum FirstShare {
 fn provider_with_p256_first() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
         let mut provider = Arc::unwrap_or_clone(provider());
-        if let Some(at) = provider.kx_groups.iter().position(|group| group.name() == rustls::NamedGroup::secp256r1) {
+        if let Some(at) = provider
+            .kx_groups
+            .iter()
+            .position(|group| group.name() == rustls::NamedGroup::secp256r1)
+        {
             provider.kx_groups[..=at].rotate_right(1);
         }
         Arc::new(provider)
@@ -117,7 +125,8 @@ fn provider_with_p256_first() -> Arc<CryptoProvider> {
 }
 
 fn public_roots() -> Result<Arc<Roots>, Unusable> {
-    static ROOTS: LazyLock<Result<Arc<Roots>, Unusable>> = LazyLock::new(|| Roots::public().map(Arc::new));
+    static ROOTS: LazyLock<Result<Arc<Roots>, Unusable>> =
+        LazyLock::new(|| Roots::public().map(Arc::new));
     ROOTS.clone()
 }
 
@@ -135,7 +144,8 @@ pub(crate) struct Material<'a> {
 impl Tls {
     /// The configuration for what a resource's variables say; without any, for the public roots.
     pub(crate) fn new(material: Material<'_>) -> Result<Self, Unusable> {
-        static PUBLIC: LazyLock<Option<Tls>> = LazyLock::new(|| Tls::build(Material::default()).ok());
+        static PUBLIC: LazyLock<Option<Tls>> =
+            LazyLock::new(|| Tls::build(Material::default()).ok());
         match (material, &*PUBLIC) {
             (Material { ca: None, client: None, pins: None }, Some(public)) => Ok(public.clone()),
             _ => Self::build(material),
@@ -145,7 +155,8 @@ impl Tls {
     /// The configuration for the public roots.
     #[cfg(any(feature = "etcd", feature = "https", feature = "s3"))]
     pub(crate) fn public() -> Result<Self, Refusal> {
-        Self::new(Material::default()).map_err(|unusable| Finding::new(unusable.rule, unusable.message).into())
+        Self::new(Material::default())
+            .map_err(|unusable| Finding::new(unusable.rule, unusable.message).into())
     }
 
     fn build(material: Material<'_>) -> Result<Self, Unusable> {
@@ -169,7 +180,12 @@ impl Tls {
     }
 
     /// A configuration of rustls', for one connection or for many.
-    fn config(&self, record: &Record, first: FirstShare, demand: Demand) -> Result<Arc<ClientConfig>, Refusal> {
+    fn config(
+        &self,
+        record: &Record,
+        first: FirstShare,
+        demand: Demand,
+    ) -> Result<Arc<ClientConfig>, Refusal> {
         let unusable = |_| {
             Failure::new(
                 FailureKind::Protocol,
@@ -191,7 +207,9 @@ impl Tls {
             #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
             FirstShare::P256 => provider_with_p256_first(),
         };
-        let builder = ClientConfig::builder_with_provider(speaks).with_safe_default_protocol_versions().map_err(unusable)?;
+        let builder = ClientConfig::builder_with_provider(speaks)
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?;
         // "Dangerous" is what rustls calls every verifier that is not its own. This one asks rustls' own, and then for more.
         let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
         let resolver = Resolver { certificate: self.client.clone(), requests };
@@ -222,9 +240,15 @@ impl Tls {
     }
 
     /// A configuration for a driver that takes one and keeps its connections to itself, and who will have seen them.
-    pub(crate) fn witnessed(&self, demand: Demand) -> Result<(Arc<ClientConfig>, Witness), Refusal> {
+    pub(crate) fn witnessed(
+        &self,
+        demand: Demand,
+    ) -> Result<(Arc<ClientConfig>, Witness), Refusal> {
         let record = Record::default();
-        Ok((self.config(&record, FirstShare::X25519, demand)?, Witness { record, trust: self.trust }))
+        Ok((
+            self.config(&record, FirstShare::X25519, demand)?,
+            Witness { record, trust: self.trust },
+        ))
     }
 
     /// Whether `_CA` holds a certificate that stands for itself alone, and is not an authority.
@@ -237,24 +261,40 @@ impl Tls {
         let Some(roots) = &self.roots else { return Vec::new() };
         let count = roots.count();
         let finding = |(at, dates): (usize, roots::Dates)| {
-            let which = if count > 1 { format!(": number {} of {count}", at + 1) } else { String::new() };
-            let finding = Finding::new(&CERTIFICATE_EXPIRY, format!("`{variable}` {}", dates.message(&which))).help(dates.help());
+            let which =
+                if count > 1 { format!(": number {} of {count}", at + 1) } else { String::new() };
+            let finding = Finding::new(
+                &CERTIFICATE_EXPIRY,
+                format!("`{variable}` {}", dates.message(&which)),
+            )
+            .help(dates.help());
             if dates.is_a_warning() { finding.warning() } else { finding }
         };
         roots.dates(seconds(now)).map(finding).collect()
     }
 
-    fn posture(&self, connection: &rustls::ClientConnection, record: &Record) -> Result<TlsPosture, Refusal> {
+    fn posture(
+        &self,
+        connection: &rustls::ClientConnection,
+        record: &Record,
+    ) -> Result<TlsPosture, Refusal> {
         let version = match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
             Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
-            _ => return Err(Finding::new(&OBSOLETE_TLS, "the connection speaks neither TLS 1.3 nor TLS 1.2").into()),
+            _ => {
+                return Err(Finding::new(
+                    &OBSOLETE_TLS,
+                    "the connection speaks neither TLS 1.3 nor TLS 1.2",
+                )
+                .into());
+            }
         };
         let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
         // rustls has a name of its own for the suites of TLS 1.3; IANA's has no version in it.
         let cipher = cipher.map(|cipher| cipher.replacen("TLS13_", "TLS_", 1));
-        let Seen { certificate, client_certificate, .. } =
-            record.seen().ok_or_else(|| Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be read"))?;
+        let Seen { certificate, client_certificate, .. } = record.seen().ok_or_else(|| {
+            Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be read")
+        })?;
         Ok(TlsPosture { version, cipher, trust: self.trust, certificate, client_certificate })
     }
 }
@@ -290,13 +330,21 @@ impl Witness {
     #[must_use]
     pub fn posture(&self) -> Option<TlsPosture> {
         let Seen { certificate, version, client_certificate } = self.record.seen()?;
-        Some(TlsPosture { version, cipher: None, trust: self.trust, certificate, client_certificate })
+        Some(TlsPosture {
+            version,
+            cipher: None,
+            trust: self.trust,
+            certificate,
+            client_certificate,
+        })
     }
 
     /// The same, of a driver that has connected. It cannot have done so without TLS; if a release of it ever does, that ends here.
     #[cfg(any(feature = "https", feature = "nats"))]
     pub(crate) fn posture_of_connected(&self) -> Result<TlsPosture, Refusal> {
-        self.posture().ok_or_else(|| Finding::new(&UNVERIFIED_TLS, "the driver has connected without TLS").into())
+        self.posture().ok_or_else(|| {
+            Finding::new(&UNVERIFIED_TLS, "the driver has connected without TLS").into()
+        })
     }
 }
 
@@ -325,7 +373,9 @@ pub(crate) fn refusal_within(
 }
 
 /// What an error wraps. An `io::Error` hides that from `source()`, and drivers wrap one into another.
-pub(crate) fn beneath<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e (dyn std::error::Error + 'static)> {
+pub(crate) fn beneath<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> Option<&'e (dyn std::error::Error + 'static)> {
     match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
         Some(wrapped) => Some(wrapped),
         None => error.source(),
@@ -357,7 +407,8 @@ fn client_certificate((cert, key): (&str, &str)) -> Result<Arc<CertifiedKey>, Un
 
 /// Every certificate of a PEM text; `None` where there is none, or one that is damaged.
 fn certificates(text: &str) -> Option<Vec<CertificateDer<'static>>> {
-    let certificates: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let certificates: Result<Vec<_>, pem::Error> =
+        CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     certificates.ok().filter(|certificates| !certificates.is_empty())
 }
 
@@ -376,9 +427,12 @@ fn server_name(host: &Host) -> Result<ServerName<'static>, Refusal> {
 pub(crate) fn expiry_notice(certificate: &CertificatePosture, now: SystemTime) -> Option<Finding> {
     let left = certificate.days_left(now);
     (left < EXPIRY_NOTICE_DAYS).then(|| {
-        Finding::new(&CERTIFICATE_EXPIRY, format!("the server's certificate expires in {left} days"))
-            .help("renew the certificate")
-            .warning()
+        Finding::new(
+            &CERTIFICATE_EXPIRY,
+            format!("the server's certificate expires in {left} days"),
+        )
+        .help("renew the certificate")
+        .warning()
     })
 }
 
@@ -474,7 +528,11 @@ fn broken_off(error: &std::io::Error) -> Refusal {
     .into()
 }
 
-fn refused_certificate(error: &CertificateError, trust: TrustPosture, host: Option<&Host>) -> Refusal {
+fn refused_certificate(
+    error: &CertificateError,
+    trust: TrustPosture,
+    host: Option<&Host>,
+) -> Refusal {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             Finding::new(&CERTIFICATE_EXPIRY, "the server's certificate, or one of its chain, has expired").into()
@@ -518,7 +576,9 @@ fn refused_certificate(error: &CertificateError, trust: TrustPosture, host: Opti
 
 fn distrusted(distrust: &Distrust, trust: TrustPosture, host: Option<&Host>) -> Refusal {
     let whom = match trust {
-        TrustPosture::PrivateCa | TrustPosture::PrivateCaAndPublicRoots => "the authority in the `_CA` variable",
+        TrustPosture::PrivateCa | TrustPosture::PrivateCaAndPublicRoots => {
+            "the authority in the `_CA` variable"
+        }
         TrustPosture::PublicRoots | TrustPosture::PinnedKey => "a public authority",
     };
     let (message, help) = match distrust {

@@ -46,7 +46,9 @@ fn write(text: &mut String, attribute: &AttributeTypeAndValue) -> fmt::Result {
     let name = ATTRIBUTES.iter().find(|(oid, _)| *oid == attribute.oid).map(|(_, name)| name);
     let value = match attribute.value.tag() {
         // The other two are parts of it.
-        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String => std::str::from_utf8(attribute.value.value()).ok(),
+        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String => {
+            std::str::from_utf8(attribute.value.value()).ok()
+        }
         _ => None,
     };
     match (name, value) {
@@ -57,7 +59,12 @@ fn write(text: &mut String, attribute: &AttributeTypeAndValue) -> fmt::Result {
         // RFC 4514, 2.4: what has no short name, or is no text.
         _ => {
             write!(text, "{}=#", attribute.oid)?;
-            attribute.value.to_der().unwrap_or_default().iter().try_for_each(|byte| write!(text, "{byte:02x}"))
+            attribute
+                .value
+                .to_der()
+                .unwrap_or_default()
+                .iter()
+                .try_for_each(|byte| write!(text, "{byte:02x}"))
         }
     }
 }
@@ -100,7 +107,10 @@ mod tests {
         }
         // UTF8String; and BMPString, which is written as its bytes.
         for tag in [0x0c, 0x1e] {
-            for value in ["", " ", "#1", " a ", "a#b c", "\"a\"+b;<c>\\,", "db.example", "\0a\u{1b}[2J\u{7f}\n"] {
+            for value in [
+                "", " ", "#1", " a ", "a#b c", "\"a\"+b;<c>\\,", "db.example",
+                "\0a\u{1b}[2J\u{7f}\n",
+            ] {
                 let name = common_name(tag, value.as_bytes());
                 assert_eq!(written(&name), name.to_string(), "{tag} {value:?}");
             }

@@ -8,9 +8,18 @@ const PROVIDERS: &[(&str, &str)] = &[
         ".rds.amazonaws.com",
         "Amazon RDS: write the bundle from https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem into the `_CA` variable",
     ),
-    (".supabase.co", "Supabase: write the certificate from the dashboard (Database, SSL Configuration) into the `_CA` variable"),
-    (".supabase.com", "Supabase: write the certificate from the dashboard (Database, SSL Configuration) into the `_CA` variable"),
-    (".ondigitalocean.com", "DigitalOcean: write what `doctl databases get-ca <id>` prints into the `_CA` variable"),
+    (
+        ".supabase.co",
+        "Supabase: write the certificate from the dashboard (Database, SSL Configuration) into the `_CA` variable",
+    ),
+    (
+        ".supabase.com",
+        "Supabase: write the certificate from the dashboard (Database, SSL Configuration) into the `_CA` variable",
+    ),
+    (
+        ".ondigitalocean.com",
+        "DigitalOcean: write what `doctl databases get-ca <id>` prints into the `_CA` variable",
+    ),
     (
         ".database.azure.com",
         "Azure: write the roots DigiCert Global Root G2 and Microsoft RSA Root Certificate Authority 2017 into the `_CA` variable, and no intermediate",

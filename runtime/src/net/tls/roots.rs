@@ -57,15 +57,18 @@ impl Roots {
 
     /// Those of a `_CA` variable, and nobody else.
     pub(super) fn private(pem: &str) -> Result<Self, Unusable> {
-        let unusable = |message| Unusable { what: Part::Ca, rule: &MALFORMED_VALUE, message, help: CA_HELP };
-        let certificates =
-            crate::net::tls::certificates(pem).ok_or_else(|| unusable("holds no certificate in PEM, or one that is damaged"))?;
+        let unusable =
+            |message| Unusable { what: Part::Ca, rule: &MALFORMED_VALUE, message, help: CA_HELP };
+        let certificates = crate::net::tls::certificates(pem)
+            .ok_or_else(|| unusable("holds no certificate in PEM, or one that is damaged"))?;
         let mut given = Vec::new();
         for der in certificates {
-            let standing =
-                certificate::standing(&der).ok_or_else(|| unusable("holds something in PEM that is no X.509 certificate"))?;
+            let standing = certificate::standing(&der)
+                .ok_or_else(|| unusable("holds something in PEM that is no X.509 certificate"))?;
             if standing.is_authority && !standing.may_sign {
-                return Err(unusable("holds an authority that may sign no certificates: its key usage lacks `keyCertSign`"));
+                return Err(unusable(
+                    "holds an authority that may sign no certificates: its key usage lacks `keyCertSign`",
+                ));
             }
             given.push(Given { der, standing });
         }
@@ -81,7 +84,10 @@ impl Roots {
 
     /// The certificates whose dates are bad, or soon will be: which one of how many, and what it is.
     pub(super) fn dates(&self, now: u64) -> impl Iterator<Item = (usize, Dates)> {
-        self.given.iter().enumerate().filter_map(move |(at, given)| Some((at, given.standing.dates(now)?)))
+        self.given
+            .iter()
+            .enumerate()
+            .filter_map(move |(at, given)| Some((at, given.standing.dates(now)?)))
     }
 
     /// How many certificates `_CA` holds.
@@ -109,11 +115,16 @@ impl Roots {
         verified.map_err(|error| match error {
             Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
                 let issuer = certificate::issuer(intermediates.last().unwrap_or(end_entity));
-                let is_issuer = |given: &&Given| issuer.is_some() && given.standing.subject == issuer;
+                let is_issuer =
+                    |given: &&Given| issuer.is_some() && given.standing.subject == issuer;
                 match self.given.iter().find(is_issuer) {
                     Some(given) if !given.standing.is_authority => Distrust::NoAuthority.into(),
-                    Some(given) if now.as_secs() > given.standing.not_after => CertificateError::Expired.into(),
-                    Some(given) if now.as_secs() < given.standing.not_before => CertificateError::NotValidYet.into(),
+                    Some(given) if now.as_secs() > given.standing.not_after => {
+                        CertificateError::Expired.into()
+                    }
+                    Some(given) if now.as_secs() < given.standing.not_before => {
+                        CertificateError::NotValidYet.into()
+                    }
                     _ => Distrust::of(end_entity, intermediates).map_or(error, Into::into),
                 }
             }
@@ -138,7 +149,9 @@ impl fmt::Debug for Roots {
 }
 
 /// rustls' own verifier with the authorities among these; `None` if there is none.
-fn chain<'a>(given: impl Iterator<Item = &'a Given>) -> Result<Option<Arc<WebPkiServerVerifier>>, Unusable> {
+fn chain<'a>(
+    given: impl Iterator<Item = &'a Given>,
+) -> Result<Option<Arc<WebPkiServerVerifier>>, Unusable> {
     let mut roots = RootCertStore::empty();
     for authority in given.filter(|given| given.standing.is_authority) {
         roots.add(authority.der.clone()).map_err(|_| no_authority())?;
@@ -147,7 +160,9 @@ fn chain<'a>(given: impl Iterator<Item = &'a Given>) -> Result<Option<Arc<WebPki
 }
 
 fn verifier(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, Unusable> {
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().map_err(|_| no_authority())
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+        .build()
+        .map_err(|_| no_authority())
 }
 
 const fn no_authority() -> Unusable {
@@ -215,7 +230,9 @@ impl Dates {
                 "write the authority's new certificate in its place; if it has none, the servers need certificates of another \
                  authority"
             }
-            Self::Ending(_) => "write the authority's next certificate beside it; servers may present what either of them issued",
+            Self::Ending(_) => {
+                "write the authority's next certificate beside it; servers may present what either of them issued"
+            }
         }
     }
 
@@ -231,7 +248,14 @@ mod tests {
     const DAY: u64 = 86_400;
 
     fn ending_at(not_after: u64) -> Standing {
-        Standing { is_authority: true, may_sign: true, is_for_servers: true, not_before: 1000, not_after, subject: None }
+        Standing {
+            is_authority: true,
+            may_sign: true,
+            is_for_servers: true,
+            not_before: 1000,
+            not_after,
+            subject: None,
+        }
     }
 
     #[test]
@@ -239,7 +263,11 @@ mod tests {
         let now = 10_000 * DAY;
         assert_eq!(ending_at(now + 30 * DAY).dates(now), None);
         assert_eq!(ending_at(now + 30 * DAY - 1).dates(now), Some(Dates::Ending(29)));
-        assert_eq!(ending_at(now).dates(now), Some(Dates::Ending(0)), "the last second is one of it");
+        assert_eq!(
+            ending_at(now).dates(now),
+            Some(Dates::Ending(0)),
+            "the last second is one of it"
+        );
         assert_eq!(ending_at(now - 1).dates(now), Some(Dates::Expired));
         assert_eq!(ending_at(now).dates(999), Some(Dates::NotYetValid));
         assert!(!Dates::Expired.is_a_warning() && !Dates::NotYetValid.is_a_warning());

@@ -54,8 +54,17 @@ impl Record {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, end_entity: &CertificateDer<'_>, version: &'static str, client: ClientCertificatePosture) {
-        let seen = certificate::read(end_entity).map(|certificate| Seen { certificate, version, client_certificate: client });
+    fn note(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        version: &'static str,
+        client: ClientCertificatePosture,
+    ) {
+        let seen = certificate::read(end_entity).map(|certificate| Seen {
+            certificate,
+            version,
+            client_certificate: client,
+        });
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 }
@@ -90,7 +99,10 @@ impl fmt::Display for Distrust {
 impl std::error::Error for Distrust {}
 
 impl Distrust {
-    pub(super) fn of(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Option<Self> {
+    pub(super) fn of(
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Option<Self> {
         let own = certificate::read(end_entity)?;
         Some(match intermediates.last() {
             _ if own.subject == own.issuer => Self::SelfSigned,
@@ -125,7 +137,8 @@ impl ServerCertVerifier for Verifier {
             return Err(self.refused(Distrust::WeakKey.into()));
         }
         if !self.pins.is_empty() || self.roots.is_none() {
-            let key = ParsedCertificate::try_from(end_entity).map_err(|error| self.refused(error))?;
+            let key =
+                ParsedCertificate::try_from(end_entity).map_err(|error| self.refused(error))?;
             let key = key.subject_public_key_info();
             let key = digest::digest(&digest::SHA256, &key);
             // A pin is public: nothing is learnt from how long a comparison takes.
@@ -205,7 +218,8 @@ impl fmt::Debug for Verifier {
 /// Reads pins: `sha256//` and the digest in base64, as curl writes it, or in hexadecimal; several with a `;` between them. `None` where one is not
 /// well-formed, or there is none.
 pub(super) fn pins(text: &str) -> Option<Vec<Pin>> {
-    let pins: Option<Vec<_>> = text.split([';', ',']).map(str::trim).filter(|pin| !pin.is_empty()).map(pin).collect();
+    let pins: Option<Vec<_>> =
+        text.split([';', ',']).map(str::trim).filter(|pin| !pin.is_empty()).map(pin).collect();
     pins.filter(|pins| !pins.is_empty())
 }
 
@@ -236,7 +250,10 @@ mod tests {
         let hexadecimal = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
         let counted: Pin = std::array::from_fn(|i| i as u8);
         assert_eq!(pins(base64), Some(vec![counted]));
-        assert_eq!(pins(&format!("sha256:{hexadecimal}; {}", &base64[8..])), Some(vec![counted, counted]));
+        assert_eq!(
+            pins(&format!("sha256:{hexadecimal}; {}", &base64[8..])),
+            Some(vec![counted, counted])
+        );
         for malformed in [
             "",
             ";",

@@ -51,9 +51,12 @@ impl Trial {
     /// Tries what only an administrator may, and what the field needs, and what is near to it.
     pub(super) fn asking(&self, channels: u16) -> Asking {
         let question = |call: Call, queue: &str| Question { call, queue: queue.to_owned() };
-        let mut questions: Vec<_> = [Call::Delete, Call::Bind, Call::Get].map(|call| question(call, &self.nobodys)).into();
+        let mut questions: Vec<_> =
+            [Call::Delete, Call::Bind, Call::Get].map(|call| question(call, &self.nobodys)).into();
         for name in &self.names {
-            questions.extend([Call::Declare, Call::Bind, Call::Consume].map(|call| question(call, &name.name)));
+            questions.extend(
+                [Call::Declare, Call::Bind, Call::Consume].map(|call| question(call, &name.name)),
+            );
         }
         Asking { questions, nobodys: self.nobodys.clone(), channels }
     }
@@ -64,18 +67,28 @@ impl Trial {
             return Err(foreign().into());
         }
         let (flat, answers) = answers.split_at(POWERS.len());
-        let powers: Vec<_> =
-            POWERS.iter().zip(flat).filter(|(_, may)| **may).map(|(power, _)| power.to_ascii_lowercase()).collect();
+        let powers: Vec<_> = POWERS
+            .iter()
+            .zip(flat)
+            .filter(|(_, may)| **may)
+            .map(|(power, _)| power.to_ascii_lowercase())
+            .collect();
         let mut account = Account { privileges: Vec::new(), findings: Vec::new() };
-        let statement = target.needs().map(|needs| permissions(target.user(), host(target.locator().path()), needs));
+        let statement = target
+            .needs()
+            .map(|needs| permissions(target.user(), host(target.locator().path()), needs));
         if !powers.is_empty() {
-            let message =
-                format!("the account is an administrator's: in its virtual host it may {} everything", powers.join(", "));
-            let help = statement
-                .clone()
-                .unwrap_or_else(|| r"rabbitmqctl set_permissions -p <host> <user> '^shop\.' '^shop\.' '^shop\.'".to_owned());
+            let message = format!(
+                "the account is an administrator's: in its virtual host it may {} everything",
+                powers.join(", ")
+            );
+            let help = statement.clone().unwrap_or_else(|| {
+                r"rabbitmqctl set_permissions -p <host> <user> '^shop\.' '^shop\.' '^shop\.'"
+                    .to_owned()
+            });
             account.findings.push(
-                Finding::new(&SUPERUSER_ACCOUNT, message).help(format!("`{help}`: only what begins with the application's name")),
+                Finding::new(&SUPERUSER_ACCOUNT, message)
+                    .help(format!("`{help}`: only what begins with the application's name")),
             );
             return Ok(account);
         }
@@ -116,7 +129,11 @@ fn names(needs: &Needs, nobodys: &str) -> Vec<Name> {
         let Some(object) = need.object.as_deref() else { continue };
         if need.kind == PREFIX {
             add(format!("{object}{nobodys}"), format!("{PREFIX} {object}"), true);
-            add(format!("{nobodys}{object}{nobodys}"), format!("every name that contains {object}"), false);
+            add(
+                format!("{nobodys}{object}{nobodys}"),
+                format!("every name that contains {object}"),
+                false,
+            );
         } else {
             add(object.to_owned(), format!("{} {object}", need.kind), true);
             // A pattern of RabbitMQ matches anywhere unless it is told where.
@@ -129,10 +146,17 @@ fn names(needs: &Needs, nobodys: &str) -> Vec<Name> {
 
 fn covers(need: &Need, power: &str, name: &str) -> bool {
     let object = need.object.as_deref().unwrap_or_default();
-    need.privilege == power && if need.kind == PREFIX { name.starts_with(object) } else { name == object }
+    need.privilege == power
+        && if need.kind == PREFIX { name.starts_with(object) } else { name == object }
 }
 
-fn compare(needs: &Needs, names: &[Name], answers: &[bool], statement: &str, account: &mut Account) {
+fn compare(
+    needs: &Needs,
+    names: &[Name],
+    answers: &[bool],
+    statement: &str,
+    account: &mut Account,
+) {
     let (mut lacking, mut excess) = (Vec::new(), Vec::new());
     for (name, may) in names.iter().zip(answers.chunks(POWERS.len())) {
         for (power, may) in POWERS.iter().zip(may) {
@@ -143,7 +167,8 @@ fn compare(needs: &Needs, names: &[Name], answers: &[bool], statement: &str, acc
                 (true, false) => excess.push(difference()),
                 _ => {}
             }
-            if *may && (name.is_needed || !is_needed) && account.privileges.len() < MOST_PRIVILEGES {
+            if *may && (name.is_needed || !is_needed) && account.privileges.len() < MOST_PRIVILEGES
+            {
                 account.privileges.push(format!("{power} ON {}", name.label));
             }
         }
@@ -171,17 +196,23 @@ pub(super) fn grants(grants: &Grants) -> String {
 
 /// What sets all of an account's permissions in a virtual host.
 fn permissions(user: Option<&str>, host: &str, needs: &Needs) -> String {
-    let mut line = format!("rabbitmqctl set_permissions -p {} -- {}", quoted(host), user.map_or("<user>".to_owned(), quoted));
+    let mut line = format!(
+        "rabbitmqctl set_permissions -p {} -- {}",
+        quoted(host),
+        user.map_or("<user>".to_owned(), quoted)
+    );
     for power in POWERS {
         let mut alternatives: Vec<String> = Vec::new();
         for need in needs.iter().filter(|need| need.privilege == power) {
             let object = escaped(need.object.as_deref().unwrap_or_default());
-            let alternative = if need.kind == PREFIX { format!("^{object}") } else { format!("^{object}$") };
+            let alternative =
+                if need.kind == PREFIX { format!("^{object}") } else { format!("^{object}$") };
             if !alternatives.contains(&alternative) {
                 alternatives.push(alternative);
             }
         }
-        let pattern = if alternatives.is_empty() { "^$".to_owned() } else { alternatives.join("|") };
+        let pattern =
+            if alternatives.is_empty() { "^$".to_owned() } else { alternatives.join("|") };
         // Writing to a `String` does not fail.
         let _ = write!(line, " {}", quoted(&pattern));
     }

@@ -93,13 +93,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         Ok(answers)
     }
 
-    async fn ask_at_once(&mut self, questions: &[Question], nobodys: &str) -> Result<Vec<bool>, Refusal> {
+    async fn ask_at_once(
+        &mut self,
+        questions: &[Question],
+        nobodys: &str,
+    ) -> Result<Vec<bool>, Refusal> {
         let mut channels = Vec::with_capacity(questions.len());
         let mut said = Vec::new();
         for (question, number) in questions.iter().zip(1_u16..) {
             let asked = question.frame(number, nobodys);
             // A name that the protocol cannot write: nothing has it, and the account may do nothing with it.
-            let progress = if asked.is_some() { Progress::Asked } else { Progress::Answered(false) };
+            let progress =
+                if asked.is_some() { Progress::Asked } else { Progress::Answered(false) };
             if let Some(asked) = asked {
                 said.extend(frames::method_frame(number, OPEN, &[0]));
                 said.extend(asked);
@@ -117,7 +122,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
             let at = usize::from(number).checked_sub(1);
             match at.and_then(|at| channels.get_mut(at).zip(questions.get(at))) {
                 Some((channel, question)) => {
-                    let reply = channel.take(question.call, number, &frame).ok_or_else(|| self.foreign())??;
+                    let reply = channel
+                        .take(question.call, number, &frame)
+                        .ok_or_else(|| self.foreign())??;
                     self.write(&reply).await?;
                 }
                 None if number == 0 => self.keep(frame)?,
@@ -131,10 +138,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
     async fn read(&mut self) -> Result<Vec<u8>, Refusal> {
         let mut frame = vec![0; HEADER];
         self.stream.read_exact(&mut frame).await.map_err(|_| ended(self.why))?;
-        let length = frames::length(&frame).filter(|length| *length <= self.limits.frame).ok_or_else(|| self.foreign())?;
+        let length = frames::length(&frame)
+            .filter(|length| *length <= self.limits.frame)
+            .ok_or_else(|| self.foreign())?;
         frame.resize(length, 0);
         self.stream.read_exact(&mut frame[HEADER..]).await.map_err(|_| ended(self.why))?;
-        if frames::passes(&frame, self.limits.message, self.secret) { Ok(frame) } else { Err(self.foreign()) }
+        if frames::passes(&frame, self.limits.message, self.secret) {
+            Ok(frame)
+        } else {
+            Err(self.foreign())
+        }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
@@ -260,7 +273,9 @@ impl Question {
 }
 
 fn short_string(text: &str) -> Option<Vec<u8>> {
-    let length = u8::try_from(text.len()).ok().filter(|length| usize::from(*length) <= LONGEST_SHORT_STRING)?;
+    let length = u8::try_from(text.len())
+        .ok()
+        .filter(|length| usize::from(*length) <= LONGEST_SHORT_STRING)?;
     Some([&[length][..], text.as_bytes()].concat())
 }
 
@@ -281,15 +296,26 @@ mod tests {
     }
 
     /// Asks of a server that says `said`, and gives the answers and what the server was sent.
-    async fn asked(questions: Vec<Question>, said: &[u8]) -> (Result<Vec<bool>, Refusal>, Vec<u8>, Vec<u8>) {
+    async fn asked(
+        questions: Vec<Question>,
+        said: &[u8],
+    ) -> (Result<Vec<bool>, Refusal>, Vec<u8>, Vec<u8>) {
         let (mut ours, mut theirs): (DuplexStream, DuplexStream) = duplex(1 << 20);
         theirs.write_all(said).await.unwrap();
         let why = Why::default();
         let asking = Asking { questions, nobodys: "probe.1".to_owned(), channels: 2 };
         let limits = Limits { frame: 4096, message: 1024 };
-        let mut conversation = Conversation { stream: &mut ours, limits, secret: Some(b"secret"), why: &why, kept: Vec::new() };
+        let mut conversation = Conversation {
+            stream: &mut ours,
+            limits,
+            secret: Some(b"secret"),
+            why: &why,
+            kept: Vec::new(),
+        };
         let mut heard = Vec::new();
-        let answers = tokio::time::timeout(std::time::Duration::from_millis(500), conversation.ask(&asking)).await;
+        let answers =
+            tokio::time::timeout(std::time::Duration::from_millis(500), conversation.ask(&asking))
+                .await;
         let kept = conversation.kept;
         drop(ours);
         theirs.read_to_end(&mut heard).await.unwrap();
@@ -312,18 +338,34 @@ mod tests {
         let heartbeat = [8, 0, 0, 0, 0, 0, 0, 0xCE];
         for (call, said, may) in [
             (Call::Delete, [open_ok(1), closed(1, 404, "NOT_FOUND")].concat(), true),
-            (Call::Declare, [open_ok(1), heartbeat.to_vec(), closed(1, 406, "PRECONDITION_FAILED")].concat(), true),
+            (
+                Call::Declare,
+                [open_ok(1), heartbeat.to_vec(), closed(1, 406, "PRECONDITION_FAILED")].concat(),
+                true,
+            ),
             (Call::Consume, [open_ok(1), closed(1, 403, "access to exchange")].concat(), false),
             (Call::Bind, [open_ok(1), closed(1, 403, "access to queue")].concat(), false),
             (Call::Bind, [open_ok(1), closed(1, 403, "access to exchange")].concat(), true),
-            (Call::Get, [open_ok(1), got.clone(), frames::method_frame(1, CLOSE_OK, &[])].concat(), true),
+            (
+                Call::Get,
+                [open_ok(1), got.clone(), frames::method_frame(1, CLOSE_OK, &[])].concat(),
+                true,
+            ),
         ] {
             let (answers, heard, kept) = asked(vec![question(call, "q")], &said).await;
             assert_eq!(answers.unwrap(), [may], "{call:?}");
             let end = if call == Call::Get { CLOSE } else { CLOSE_OK };
-            let end = frames::method_frame(1, end, if end == CLOSE { closing_arguments() } else { Vec::new() }.as_slice());
+            let end = frames::method_frame(
+                1,
+                end,
+                if end == CLOSE { closing_arguments() } else { Vec::new() }.as_slice(),
+            );
             assert!(heard.ends_with(&end), "{call:?}: {heard:?}");
-            assert_eq!(kept.is_empty(), call != Call::Declare, "what is said to the connection is the driver's");
+            assert_eq!(
+                kept.is_empty(),
+                call != Call::Declare,
+                "what is said to the connection is the driver's"
+            );
         }
     }
 
@@ -331,10 +373,12 @@ mod tests {
     async fn more_questions_than_channels_are_asked_one_after_the_other() {
         let no = |channel| [open_ok(channel), closed(channel, 403, "no")].concat();
         let said = [no(2), no(1), open_ok(1), closed(1, 404, "yes")].concat();
-        let questions = [Call::Delete, Call::Get, Call::Declare].map(|call| question(call, "q")).to_vec();
+        let questions =
+            [Call::Delete, Call::Get, Call::Declare].map(|call| question(call, "q")).to_vec();
         assert_eq!(asked(questions, &said).await.0.unwrap(), [false, false, true]);
         // What no frame can name is not asked.
-        let questions = vec![question(Call::Declare, &"q".repeat(256)), question(Call::Declare, "q")];
+        let questions =
+            vec![question(Call::Declare, &"q".repeat(256)), question(Call::Declare, "q")];
         let (answers, heard, _) = asked(questions, &no(2)).await;
         assert_eq!(answers.unwrap(), [false, false]);
         assert!(heard.len() < 300);
@@ -357,6 +401,9 @@ mod tests {
             assert!(answers.is_err(), "{said:?}");
         }
         // A channel that was never opened has not answered.
-        assert_eq!(asked(vec![question(Call::Get, "q")], &closed(1, 404, "")).await.0.unwrap(), [false; 0]);
+        assert_eq!(
+            asked(vec![question(Call::Get, "q")], &closed(1, 404, "")).await.0.unwrap(),
+            [false; 0]
+        );
     }
 }

@@ -27,8 +27,18 @@ const METHOD: u8 = 1;
 const CONTENT_HEADER: u8 = 2;
 
 /// The methods that hold a table, of which a server has no reason to send one after the greeting; and a challenge, which no way to log in here has.
-const UNASKED: &[(u16, u16)] =
-    &[(10, 10), (10, 11), (40, 10), (40, 30), (40, 40), (50, 10), (50, 20), (50, 50), (60, 20), (10, 20)];
+const UNASKED: &[(u16, u16)] = &[
+    (10, 10),
+    (10, 11),
+    (40, 10),
+    (40, 30),
+    (40, 40),
+    (50, 10),
+    (50, 20),
+    (50, 50),
+    (60, 20),
+    (10, 20),
+];
 
 /// The methods in which a server speaks its mind: closing the connection or a channel, blocking it, and giving a message back.
 const WITH_TEXTS: &[(u16, u16)] = &[(10, 50), (10, 60), (20, 40), (60, 50)];
@@ -48,7 +58,8 @@ pub(super) fn passes(frame: &[u8], largest_message: u64, secret: Option<&[u8]>) 
     match *kind {
         METHOD => {
             let Some(method) = reader.short().zip(reader.short()) else { return false };
-            let echoes = || secret.is_some_and(|secret| contains(payload, secret)) || redact::is_in(payload);
+            let echoes =
+                || secret.is_some_and(|secret| contains(payload, secret)) || redact::is_in(payload);
             !(UNASKED.contains(&method) || WITH_TEXTS.contains(&method) && echoes())
         }
         CONTENT_HEADER => content_header(&mut reader, largest_message).is_some(),
@@ -68,7 +79,11 @@ fn content_header(reader: &mut Reader<'_>, largest_message: u64) -> Option<()> {
             reader.short_string()?;
         }
     }
-    if flags & (1 << 13) != 0 { table(reader.long_string()?, DEEPEST, &mut |_, _| {}) } else { Some(()) }
+    if flags & (1 << 13) != 0 {
+        table(reader.long_string()?, DEEPEST, &mut |_, _| {})
+    } else {
+        Some(())
+    }
 }
 
 /// What a server says of itself before anything else.
@@ -83,7 +98,10 @@ pub(super) fn greeting(frame: &[u8], secret: Option<&[u8]>) -> Option<Greeting> 
     let (&END, rest) = frame.split_last()? else { return None };
     let payload = rest.get(HEADER..)?;
     let mut reader = Reader(payload);
-    if *frame.first()? != METHOD || (reader.short()?, reader.short()?) != (10, 10) || reader.take(2)? != [0, 9] {
+    if *frame.first()? != METHOD
+        || (reader.short()?, reader.short()?) != (10, 10)
+        || reader.take(2)? != [0, 9]
+    {
         return None;
     }
     if secret.is_some_and(|secret| contains(payload, secret)) || redact::is_in(payload) {
@@ -97,13 +115,18 @@ pub(super) fn greeting(frame: &[u8], secret: Option<&[u8]>) -> Option<Greeting> 
         _ => {}
     })?;
     let mechanisms = text(reader.long_string()?)?;
-    Some(Greeting { product, version, mechanisms: mechanisms.split_ascii_whitespace().map(str::to_owned).collect() })
+    Some(Greeting {
+        product,
+        version,
+        mechanisms: mechanisms.split_ascii_whitespace().map(str::to_owned).collect(),
+    })
 }
 
 /// The code of `Connection.Close`, where a whole frame is one.
 pub(super) fn closing(frame: &[u8]) -> Option<u16> {
     let mut reader = Reader(frame.get(HEADER..)?);
-    (*frame.first()? == METHOD && (reader.short()?, reader.short()?) == (10, 50)).then(|| reader.short())?
+    (*frame.first()? == METHOD && (reader.short()?, reader.short()?) == (10, 50))
+        .then(|| reader.short())?
 }
 
 /// The method of a whole frame; `None` if it is not a method's.

@@ -77,8 +77,12 @@ use arc_swap::ArcSwapOption;
 use async_rs::util::RuntimeParts;
 use async_rs::{Runtime, Tokio};
 use backing_services_rules::Scheme;
-use backing_services_rules::rule::{AMBIGUOUS_LOCATOR, DEFAULT_CREDENTIALS, MALFORMED_LOCATOR, MISSING_CREDENTIALS};
-use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
+use backing_services_rules::rule::{
+    AMBIGUOUS_LOCATOR, DEFAULT_CREDENTIALS, MALFORMED_LOCATOR, MISSING_CREDENTIALS,
+};
+use lapin::uri::{
+    AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism,
+};
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Error, ErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
@@ -88,7 +92,7 @@ use self::frames::Greeting;
 use self::wire::{Fuse, Greeted, Limits, NoDialling, Reason, Why, greet};
 use crate::locator::dialect::{Login, Parameter};
 use crate::needs::Grantable;
-use crate::net::backoff::Again;
+use crate::net::reconnect::ReconnectBackoff;
 use crate::net::tasks;
 use crate::net::time::{panicked, unless, within};
 use crate::report::finding::{Failure, FailureKind, Finding};
@@ -160,7 +164,10 @@ impl Service for Amqp {
         ),
         Parameter::refused("connection_timeout", "write `connect_timeout`, in seconds"),
         Parameter::refused("cacertfile", "give the authority in the `_CA` variable"),
-        Parameter::refused("certfile", "give the client's certificate in the `_CLIENT_CERT` variable"),
+        Parameter::refused(
+            "certfile",
+            "give the client's certificate in the `_CLIENT_CERT` variable",
+        ),
         Parameter::refused("keyfile", "give the client's key in the `_CLIENT_KEY` variable"),
     ];
     const LOGIN: Login = Login::Password;
@@ -195,7 +202,11 @@ impl Service for Amqp {
         }
         if target.locator().path().len() > LONGEST_HOST {
             findings.push(
-                Finding::new(&MALFORMED_LOCATOR, "its virtual host's name is longer than 255 bytes").help("look at the path"),
+                Finding::new(
+                    &MALFORMED_LOCATOR,
+                    "its virtual host's name is longer than 255 bytes",
+                )
+                .help("look at the path"),
             );
         }
         findings
@@ -211,7 +222,10 @@ impl Service for Amqp {
 
         let mut posture = Posture::of::<Self>(target);
         posture.tls = tls;
-        posture.server = greeting.product.zip(greeting.version).map(|(product, version)| ServerPosture::new(&product, &version));
+        posture.server = greeting
+            .product
+            .zip(greeting.version)
+            .map(|(product, version)| ServerPosture::new(&product, &version));
         posture.account = target.user().map(printable);
         posture.authentication = Some(authentication(target, posture.tls.as_ref()).to_owned());
         posture.privileges = account.privileges;
@@ -266,15 +280,19 @@ async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal>
         message: number("max_message", MAX_MESSAGE),
     };
     let dialled = target.dial().await?;
-    let Greeted { mut wire, fuse, why, greeting } = within(limit, greet(dialled.stream, target, limits)).await??;
+    let Greeted { mut wire, fuse, why, greeting } =
+        within(limit, greet(dialled.stream, target, limits)).await??;
 
-    let mechanism = if target.password().is_some() { SASLMechanism::Plain } else { SASLMechanism::External };
+    let mechanism =
+        if target.password().is_some() { SASLMechanism::Plain } else { SASLMechanism::External };
     if !greeting.mechanisms.iter().any(|offered| offered == mechanism.name()) {
         let help = match mechanism {
             SASLMechanism::External => {
                 "enable the server's plugin `rabbitmq_auth_mechanism_ssl`, and `EXTERNAL` in its `auth_mechanisms`"
             }
-            _ => "look at `auth_mechanisms` in the server's configuration; or log in with a client certificate",
+            _ => {
+                "look at `auth_mechanisms` in the server's configuration; or log in with a client certificate"
+            }
         };
         let message = format!("the server does not let anybody log in with {}", mechanism.name());
         return Err(Failure::new(FailureKind::NotAdmitted, message, help).into());
@@ -307,7 +325,8 @@ async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal>
     let answers = trial.filter(|_| is_known).map(|trial| wire.probe(trial.asking(channels)));
     let slot = Lock::new(Some(wire));
     // The one connection that there is: another one would not have been looked at.
-    let connect = async move |_, _| match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    let connect = async move |_, _| match slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+    {
         Some(wire) => Ok(AsyncTcpStream::Plain(wire)),
         None => Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into()),
     };
@@ -324,7 +343,12 @@ async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal>
         },
     };
     let connection = connected.map_err(|error| refusal(&error, &why))?;
-    Ok(Opened { link: Link { connection, fuse: Lock::new(Some(fuse)), why }, tls: dialled.tls, greeting, answers })
+    Ok(Opened {
+        link: Link { connection, fuse: Lock::new(Some(fuse)), why },
+        tls: dialled.tls,
+        greeting,
+        answers,
+    })
 }
 
 const ACCESS_REFUSED: u16 = 403;
@@ -351,7 +375,7 @@ struct Shared {
     /// Whether the resource is detached: an attempt to connect again ends with it.
     closed: watch::Sender<bool>,
     /// Held by the attempt to connect again, whoever waits for it.
-    again: Arc<Mutex<Again>>,
+    again: Arc<Mutex<ReconnectBackoff>>,
 }
 
 /// A shared reference to the [`lapin::Connection`] that is current.
@@ -377,7 +401,7 @@ impl AmqpClient {
             target: target.clone(),
             current: ArcSwapOption::from_pointee(link),
             closed: watch::Sender::new(false),
-            again: Arc::new(Mutex::new(Again::new())),
+            again: Arc::new(Mutex::new(ReconnectBackoff::new())),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -395,9 +419,9 @@ impl AmqpClient {
     /// # Errors
     /// One whose text says in this crate's words why there is no connection.
     pub async fn connection(&self) -> lapin::Result<AmqpConnection> {
-        self.connected()
-            .await
-            .map_err(|refusal| std::io::Error::new(std::io::ErrorKind::NotConnected, refusal.to_string()).into())
+        self.connected().await.map_err(|refusal| {
+            std::io::Error::new(std::io::ErrorKind::NotConnected, refusal.to_string()).into()
+        })
     }
 
     async fn connected(&self) -> Result<AmqpConnection, Refusal> {
@@ -430,7 +454,8 @@ impl AmqpClient {
         }
         // A call that stops waiting does not end the attempt: a server that is slower than the call would
         // never be connected to again.
-        let attempt = tasks::spawn(&Handle::current(), Arc::clone(&self.shared).connect_again(again)).join();
+        let attempt =
+            tasks::spawn(&Handle::current(), Arc::clone(&self.shared).connect_again(again)).join();
         attempt.await.unwrap_or_else(|| Err(panicked().into()))
     }
 
@@ -453,18 +478,23 @@ impl AmqpClient {
 
 impl Shared {
     /// One attempt, within `connect_timeout`.
-    async fn connect_again(self: Arc<Self>, mut again: OwnedMutexGuard<Again>) -> Result<AmqpConnection, Refusal> {
+    async fn connect_again(
+        self: Arc<Self>,
+        mut again: OwnedMutexGuard<ReconnectBackoff>,
+    ) -> Result<AmqpConnection, Refusal> {
         let target = &self.target;
         let mut closed = self.closed.subscribe();
         let closing = async {
             let _ = closed.wait_for(|closed| *closed).await;
         };
-        let Some(opened) = unless(closing, within(target.connect_timeout(), open(target, None))).await else {
+        let Some(opened) =
+            unless(closing, within(target.connect_timeout(), open(target, None))).await
+        else {
             return Err(detached());
         };
         match opened.unwrap_or_else(|timed_out| Err(timed_out.into())) {
             Ok(Opened { link, .. }) => {
-                *again = Again::new();
+                *again = ReconnectBackoff::new();
                 let link = Arc::new(link);
                 self.current.store(Some(Arc::clone(&link)));
                 tracing::info!(service = Amqp::NAME, endpoint = %target.locator(), "connected again");
@@ -526,11 +556,16 @@ fn refusal(error: &Error, why: &Why) -> Refusal {
 
 /// The server says an error that has no meaning of its own here.
 fn refused() -> Refusal {
-    Failure::new(FailureKind::Unavailable, "the server answered with an error", "look at its log").into()
+    Failure::new(FailureKind::Unavailable, "the server answered with an error", "look at its log")
+        .into()
 }
 
 fn closed() -> Failure {
-    Failure::new(FailureKind::Unreachable, "the server closed the connection", "look at the port and at the server's log")
+    Failure::new(
+        FailureKind::Unreachable,
+        "the server closed the connection",
+        "look at the port and at the server's log",
+    )
 }
 
 fn foreign() -> Failure {

@@ -125,8 +125,14 @@ pub(super) struct Greeted {
 }
 
 /// Speaks first, and reads what the server says of itself, before it is told anything of us.
-pub(super) async fn greet(mut stream: Stream, target: &Target, limits: Limits) -> Result<Greeted, Refusal> {
-    let broken = |error: io::Error| target.tls_refusal(&error).unwrap_or_else(|| crate::services::amqp::closed().into());
+pub(super) async fn greet(
+    mut stream: Stream,
+    target: &Target,
+    limits: Limits,
+) -> Result<Greeted, Refusal> {
+    let broken = |error: io::Error| {
+        target.tls_refusal(&error).unwrap_or_else(|| crate::services::amqp::closed().into())
+    };
     let spoken = async {
         stream.write_all(PROTOCOL).await?;
         stream.flush().await
@@ -145,13 +151,15 @@ pub(super) async fn greet(mut stream: Stream, target: &Target, limits: Limits) -
         )
         .into());
     }
-    let length =
-        frames::length(&frame).filter(|length| *length <= LONGEST_GREETING).ok_or_else(crate::services::amqp::foreign)?;
+    let length = frames::length(&frame)
+        .filter(|length| *length <= LONGEST_GREETING)
+        .ok_or_else(crate::services::amqp::foreign)?;
     frame.resize(length, 0);
     stream.read_exact(&mut frame[HEADER..]).await.map_err(broken)?;
     let secret = target.password().cloned();
-    let greeting = frames::greeting(&frame, secret.as_ref().map(|secret| secret.expose_secret().as_bytes()))
-        .ok_or_else(crate::services::amqp::foreign)?;
+    let greeting =
+        frames::greeting(&frame, secret.as_ref().map(|secret| secret.expose_secret().as_bytes()))
+            .ok_or_else(crate::services::amqp::foreign)?;
     let (end, blown) = oneshot::channel();
     let why = Why::default();
     let wire = Wire {
@@ -172,7 +180,11 @@ pub(super) async fn greet(mut stream: Stream, target: &Target, limits: Limits) -
 }
 
 impl futures_io::AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.is_blown || Pin::new(&mut this.blown).poll(context).is_ready() {
             // A channel that has ended is not asked twice.
@@ -224,14 +236,19 @@ impl futures_io::AsyncRead for Wire {
 impl Wire {
     /// How many bytes the frame that is coming in has, as its header says.
     fn whole(&self) -> io::Result<usize> {
-        frames::length(&self.frame).filter(|length| *length <= self.limits.frame).ok_or_else(|| self.too_much())
+        frames::length(&self.frame)
+            .filter(|length| *length <= self.limits.frame)
+            .ok_or_else(|| self.too_much())
     }
 }
 
 impl Wire {
     /// Asks these questions as soon as the server has let us in, and before the driver learns that. Gives
     /// the answers.
-    pub(super) fn probe(&mut self, asking: Asking) -> oneshot::Receiver<Result<Vec<bool>, Refusal>> {
+    pub(super) fn probe(
+        &mut self,
+        asking: Asking,
+    ) -> oneshot::Receiver<Result<Vec<bool>, Refusal>> {
         let (answer, answers) = oneshot::channel();
         self.probe = Probe::Due(asking, answer);
         answers
@@ -251,7 +268,8 @@ impl Wire {
             Some(CONNECTION_OPEN_OK) => {}
             _ => return,
         }
-        let (Probe::Due(asking, answer), Some(stream)) = (std::mem::replace(&mut self.probe, Probe::Over), self.stream.take())
+        let (Probe::Due(asking, answer), Some(stream)) =
+            (std::mem::replace(&mut self.probe, Probe::Over), self.stream.take())
         else {
             return;
         };
@@ -276,11 +294,18 @@ impl Wire {
 }
 
 fn too_much() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the server sent what is not its protocol, or more than it may send")
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the server sent what is not its protocol, or more than it may send",
+    )
 }
 
 impl futures_io::AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_pending(context))?;
         match &mut this.saying {
@@ -296,11 +321,19 @@ impl futures_io::AsyncWrite for Wire {
                 Poll::Ready(Ok(count))
             }
             Saying::Login(frame) => {
-                let whole = if frame.len() < HEADER { HEADER } else { frames::length(frame).ok_or_else(too_much)? };
+                let whole = if frame.len() < HEADER {
+                    HEADER
+                } else {
+                    frames::length(frame).ok_or_else(too_much)?
+                };
                 let count = bytes.len().min(whole - frame.len());
                 frame.extend_from_slice(&bytes[..count]);
                 if frame.len() > HEADER && frame.len() == whole {
-                    let secret = this.secret.as_ref().map(|secret| secret.expose_secret().as_bytes()).unwrap_or_default();
+                    let secret = this
+                        .secret
+                        .as_ref()
+                        .map(|secret| secret.expose_secret().as_bytes())
+                        .unwrap_or_default();
                     this.pending = frames::login(frame, secret).ok_or_else(too_much)?;
                     this.saying = Saying::Anything;
                 }
@@ -358,7 +391,8 @@ async fn probe(
     why: Why,
 ) -> Probed {
     let secret = secret.as_ref().map(|secret| secret.expose_secret().as_bytes());
-    let mut conversation = Conversation { stream: &mut stream, limits, secret, why: &why, kept: Vec::new() };
+    let mut conversation =
+        Conversation { stream: &mut stream, limits, secret, why: &why, kept: Vec::new() };
     let answers = conversation.ask(&asking).await;
     let kept = conversation.kept;
     // The receiver is gone if its waiter has stopped waiting.
@@ -383,7 +417,8 @@ impl Reactor for NoDialling {
     fn register<H: io::Read + io::Write + Send + 'static>(
         &self,
         _: H,
-    ) -> io::Result<impl futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static> {
+    ) -> io::Result<impl futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static>
+    {
         Err::<Wire, _>(io::ErrorKind::Unsupported.into())
     }
 
@@ -395,7 +430,10 @@ impl Reactor for NoDialling {
         self.0.interval(duration)
     }
 
-    fn tcp_connect_addr(&self, _: SocketAddr) -> impl Future<Output = io::Result<Wire>> + Send + 'static {
+    fn tcp_connect_addr(
+        &self,
+        _: SocketAddr,
+    ) -> impl Future<Output = io::Result<Wire>> + Send + 'static {
         std::future::ready(Err(io::ErrorKind::Unsupported.into()))
     }
 }

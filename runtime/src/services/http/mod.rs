@@ -41,7 +41,10 @@ pub(crate) enum Versions {
 }
 
 /// A client of one target, and of no other host; and who will have seen its connections. Its times are to be set.
-pub(crate) fn builder(target: &Target, versions: Versions) -> Result<(ClientBuilder, Witness), Refusal> {
+pub(crate) fn builder(
+    target: &Target,
+    versions: Versions,
+) -> Result<(ClientBuilder, Witness), Refusal> {
     let (mut config, witness) = target.client_config()?;
     config.alpn_protocols = match versions {
         #[cfg(any(feature = "etcd", feature = "s3"))]
@@ -72,8 +75,12 @@ pub(crate) fn builder(target: &Target, versions: Versions) -> Result<(ClientBuil
 /// Builds the client.
 pub(crate) fn build(builder: ClientBuilder) -> Result<Client, Refusal> {
     builder.build().map_err(|_| {
-        Failure::new(FailureKind::Protocol, "the HTTP client cannot be built", "look at reqwest's version: there has to be one")
-            .into()
+        Failure::new(
+            FailureKind::Protocol,
+            "the HTTP client cannot be built",
+            "look at reqwest's version: there has to be one",
+        )
+        .into()
     })
 }
 
@@ -111,7 +118,9 @@ pub(crate) fn refusal(target: &Target, error: &(dyn std::error::Error + 'static)
     let broken = within::<std::io::Error>(error);
     let http = within::<reqwest::Error>(error);
     let is_connecting = http.is_some_and(reqwest::Error::is_connect);
-    if http.is_some_and(reqwest::Error::is_timeout) || broken.is_some_and(|broken| broken.kind() == ErrorKind::TimedOut) {
+    if http.is_some_and(reqwest::Error::is_timeout)
+        || broken.is_some_and(|broken| broken.kind() == ErrorKind::TimedOut)
+    {
         return if is_connecting { silent() } else { late() };
     }
     if let (true, Some(broken)) = (is_connecting, broken)
@@ -137,7 +146,10 @@ pub(crate) fn refusal(target: &Target, error: &(dyn std::error::Error + 'static)
 
 /// What the network says, and not the server: the rest may have happened in the TLS handshake.
 const fn is_of_connecting(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable)
+    matches!(
+        kind,
+        ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
+    )
 }
 
 /// A connection that took too long.
@@ -161,7 +173,9 @@ pub(crate) fn late() -> Refusal {
 }
 
 /// The first error of a type in a chain of errors, of which real ones have some five.
-fn within<'e, E: std::error::Error + 'static>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e E> {
+fn within<'e, E: std::error::Error + 'static>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> Option<&'e E> {
     let mut current = Some(error);
     for _ in 0..16 {
         let error = current?;
@@ -191,7 +205,9 @@ mod tests {
             plaintext_waiver: None,
             plaintext_loopback: false,
         };
-        let locator = locator::parse(text, &dialect).unwrap_or_else(|findings| panic!("{findings:?}")).locator;
+        let locator = locator::parse(text, &dialect)
+            .unwrap_or_else(|findings| panic!("{findings:?}"))
+            .locator;
         let deadline = std::time::Instant::now() + Duration::from_secs(10);
         Target {
             locator,
@@ -210,8 +226,11 @@ mod tests {
     #[tokio::test]
     async fn one_host_is_resolved_and_no_other() {
         let resolver = OnlyHost { target: target("https://localhost/") };
-        let addresses: Vec<_> = resolver.resolve("localhost".parse().unwrap()).await.unwrap().collect();
-        assert!(!addresses.is_empty() && addresses.iter().all(|address| address.ip().is_loopback()));
+        let addresses: Vec<_> =
+            resolver.resolve("localhost".parse().unwrap()).await.unwrap().collect();
+        assert!(
+            !addresses.is_empty() && addresses.iter().all(|address| address.ip().is_loopback())
+        );
         for other in ["localhost.evil.example", "evil.example", "169.254.169.254", "metadata"] {
             assert!(resolver.resolve(other.parse().unwrap()).await.is_err(), "{other}");
         }

@@ -44,7 +44,11 @@ impl Account {
     /// What bounds the time of a connection's statements.
     pub(super) fn bound(&self, milliseconds: u64) -> String {
         if self.product.is_mariadb {
-            format!("SET SESSION max_statement_time = {}.{:03}", milliseconds / 1000, milliseconds % 1000)
+            format!(
+                "SET SESSION max_statement_time = {}.{:03}",
+                milliseconds / 1000,
+                milliseconds % 1000
+            )
         } else {
             format!("SET SESSION max_execution_time = {milliseconds}")
         }
@@ -65,11 +69,18 @@ impl Account {
         privileges
     }
 
-    pub(super) fn findings(&self, target: &Target, plugin: Plugin, tls: Option<&str>) -> Vec<Finding> {
+    pub(super) fn findings(
+        &self,
+        target: &Target,
+        plugin: Plugin,
+        tls: Option<&str>,
+    ) -> Vec<Finding> {
         let mut findings: Vec<_> = plugin.weakness().into_iter().collect();
         if plugin == Plugin::Native {
-            let finding =
-                Finding::new(&WEAK_AUTHENTICATION, "the account proves its password by SHA-1 (`mysql_native_password`)");
+            let finding = Finding::new(
+                &WEAK_AUTHENTICATION,
+                "the account proves its password by SHA-1 (`mysql_native_password`)",
+            );
             findings.push(if self.product.is_mariadb {
                 finding.help("MariaDB has nothing better that this driver speaks: let the password be a generated one, or `REQUIRE X509`").warning()
             } else {
@@ -79,13 +90,18 @@ impl Account {
         // Our end of the connection is verified TLS: what ends it is a proxy, and the way behind that is its operator's.
         let other_end = match tls {
             Some(_) if !self.is_tls => Some("without TLS".to_owned()),
-            Some(tls) if !self.tls_version.is_empty() && self.tls_version.replace("TLSv", "TLS ") != tls => {
+            Some(tls)
+                if !self.tls_version.is_empty()
+                    && self.tls_version.replace("TLSv", "TLS ") != tls =>
+            {
                 Some(format!("by {}, and it left by {tls}", printable(&self.tls_version)))
             }
             _ => None,
         };
         if let Some(other_end) = other_end {
-            let message = format!("the server says that the connection reached it {other_end}: something in between ends it");
+            let message = format!(
+                "the server says that the connection reached it {other_end}: something in between ends it"
+            );
             findings.push(
                 Finding::new(&UNVERIFIED_TLS, message)
                     .help("ask who runs the proxy how the way from it to the server is protected")
@@ -110,34 +126,61 @@ impl Account {
         let anew = "`CREATE USER …`, `GRANT` it what the application does in its own database, and log in as that user";
         let name = name(&self.user);
         if name.is_empty() || name.eq_ignore_ascii_case("root") {
-            let message = if name.is_empty() { "the account is everybody's: it has no name" } else { "the account is `root`" };
+            let message = if name.is_empty() {
+                "the account is everybody's: it has no name"
+            } else {
+                "the account is `root`"
+            };
             return Some(Finding::new(&SUPERUSER_ACCOUNT, message).help(anew));
         }
-        let powers: Vec<_> = self.grants.list.keys().filter_map(|granted| Some((granted, granted.power(self.naming)?))).collect();
+        let powers: Vec<_> = self
+            .grants
+            .list
+            .keys()
+            .filter_map(|granted| Some((granted, granted.power(self.naming)?)))
+            .collect();
         if powers.is_empty() {
             return None;
         }
         let differences: Vec<_> = powers
             .iter()
             .take(MOST_NAMED)
-            .map(|(granted, why)| self.taken(granted, &granted.privilege, &format!("{}{why}", granted.shown(self.naming)), wants))
+            .map(|(granted, why)| {
+                self.taken(
+                    granted,
+                    &granted.privilege,
+                    &format!("{}{why}", granted.shown(self.naming)),
+                    wants,
+                )
+            })
             .collect();
-        let mut names = differences.iter().map(|power| power.privilege.as_str()).collect::<Vec<_>>().join("; ");
+        let mut names =
+            differences.iter().map(|power| power.privilege.as_str()).collect::<Vec<_>>().join("; ");
         if powers.len() > MOST_NAMED {
             names.push_str(&format!("; and {} more", powers.len() - MOST_NAMED));
         }
         // Who was made an administrator is not made less: it is not what an application logs in as.
         let is_born = powers.len() > MOST_NAMED
-            || powers.iter().any(|(granted, _)| granted.privilege == ALL && granted.holder == self.grants.account)
+            || powers.iter().any(|(granted, _)| {
+                granted.privilege == ALL && granted.holder == self.grants.account
+            })
             || differences.iter().any(|difference| difference.statement.is_empty());
         let help = if is_born { anew.to_owned() } else { crate::needs::statements(&differences) };
-        Some(Finding::new(&SUPERUSER_ACCOUNT, format!("the account is an administrator's: it has {names}")).help(help))
+        Some(
+            Finding::new(
+                &SUPERUSER_ACCOUNT,
+                format!("the account is an administrator's: it has {names}"),
+            )
+            .help(help),
+        )
     }
 
     /// What is needed and not there.
     fn missing(&self, wants: &[Want]) -> Vec<Difference> {
         let lacking = wants.iter().filter_map(|want| self.lacking(want, |_| true));
-        lacking.map(|want| Difference::new(want.to_string(), want.statement(&self.grants.account))).collect()
+        lacking
+            .map(|want| Difference::new(want.to_string(), want.statement(&self.grants.account)))
+            .collect()
     }
 
     /// What of it the account cannot do as it is, without taking on a role, where only what `stays` counts.
@@ -149,7 +192,8 @@ impl Account {
         if want.columns.is_empty() {
             return (!has(None)).then(|| want.clone());
         }
-        let columns: Vec<_> = want.columns.iter().filter(|column| !has(Some(column))).cloned().collect();
+        let columns: Vec<_> =
+            want.columns.iter().filter(|column| !has(Some(column))).cloned().collect();
         (!columns.is_empty()).then(|| want.of(columns))
     }
 
@@ -157,11 +201,13 @@ impl Account {
     fn excess(&self, wants: &[Want]) -> Vec<Difference> {
         let mut excess = Vec::new();
         for held in self.grants.list.keys() {
-            let is_needed = |privilege: &str| wants.iter().any(|want| want.needs(held, privilege, self.naming));
+            let is_needed =
+                |privilege: &str| wants.iter().any(|want| want.needs(held, privilege, self.naming));
             let mut taken = vec![held.privilege.as_str()];
             if held.privilege == ALL {
                 let all = self.product.all_of(&held.place);
-                let rest: Vec<_> = all.iter().copied().filter(|privilege| !is_needed(privilege)).collect();
+                let rest: Vec<_> =
+                    all.iter().copied().filter(|privilege| !is_needed(privilege)).collect();
                 // What is needed in part is named in part.
                 if rest.len() < all.len() {
                     taken = rest;
@@ -196,7 +242,8 @@ impl Account {
         let mut statement = if ways.is_empty() {
             held.revoked(self.product).unwrap_or_default()
         } else {
-            let memberships = ways.iter().map(|(start, role)| format!("REVOKE {role} FROM {start};"));
+            let memberships =
+                ways.iter().map(|(start, role)| format!("REVOKE {role} FROM {start};"));
             memberships.collect::<Vec<_>>().join(" ")
         };
         if statement.is_empty() {
@@ -204,15 +251,17 @@ impl Account {
         }
         // Who still has what they had when those memberships have gone.
         let is_way = |membership: &(String, String)| ways.contains(&membership);
-        let starts = grants
-            .memberships
-            .iter()
-            .filter(|membership| !is_way(membership) && (membership.0 == grants.account || membership.0 == PUBLIC));
-        let reached: std::collections::BTreeSet<_> = starts.flat_map(|(_, role)| grants.reached_from(role)).collect();
+        let starts = grants.memberships.iter().filter(|membership| {
+            !is_way(membership) && (membership.0 == grants.account || membership.0 == PUBLIC)
+        });
+        let reached: std::collections::BTreeSet<_> =
+            starts.flat_map(|(_, role)| grants.reached_from(role)).collect();
         for want in wants {
             let stays = |other: &Granted| {
                 if !ways.is_empty() {
-                    return other.holder == grants.account || other.holder == PUBLIC || reached.contains(other.holder.as_str());
+                    return other.holder == grants.account
+                        || other.holder == PUBLIC
+                        || reached.contains(other.holder.as_str());
                 }
                 // Of a whole table, it takes the columns' along.
                 let goes = other.place == held.place
@@ -222,7 +271,8 @@ impl Account {
                 !goes
             };
             // What is missing anyway is the other finding's.
-            if let (None, Some(lacking)) = (self.lacking(want, |_| true), self.lacking(want, stays)) {
+            if let (None, Some(lacking)) = (self.lacking(want, |_| true), self.lacking(want, stays))
+            {
                 statement.push(' ');
                 statement.push_str(&lacking.statement(&grants.account));
             }

@@ -22,8 +22,10 @@ pub(super) fn container(grants: &Grants) -> Option<Container> {
     let database = grants.account().to_owned();
     let statements = grants.clone().in_database(&database).ok()?.statements()?;
     let account = account(grants);
-    let (before, after) = (literal(&format!("ALTER USER {account} IDENTIFIED BY ")), literal(" ACCOUNT UNLOCK"));
-    let statements = format!("{statements}EXECUTE IMMEDIATE CONCAT({before}, QUOTE(@password), {after});\n");
+    let (before, after) =
+        (literal(&format!("ALTER USER {account} IDENTIFIED BY ")), literal(" ACCOUNT UNLOCK"));
+    let statements =
+        format!("{statements}EXECUTE IMMEDIATE CONCAT({before}, QUOTE(@password), {after});\n");
     let command = [
         "mariadbd",
         "--ssl-cert=/run/backing-services/certificate.pem",

@@ -36,12 +36,14 @@ pub(super) const TABLE: &str = "TABLE";
 
 /// What both products mean by all privileges on a table. MariaDB has `DELETE HISTORY` beside them.
 const OF_TABLES: &[&str] = &[
-    "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "REFERENCES", "INDEX", "ALTER", "CREATE VIEW", "SHOW VIEW",
-    "TRIGGER",
+    "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "REFERENCES", "INDEX", "ALTER",
+    "CREATE VIEW", "SHOW VIEW", "TRIGGER",
 ];
 
 /// What it means on a database, beside those.
-const OF_DATABASES: &[&str] = &["CREATE TEMPORARY TABLES", "LOCK TABLES", "EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE", "EVENT"];
+const OF_DATABASES: &[&str] = &[
+    "CREATE TEMPORARY TABLES", "LOCK TABLES", "EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE", "EVENT",
+];
 
 /// Which server it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +58,8 @@ impl Product {
     pub(super) fn of(version: &str) -> Self {
         let is_mariadb = version.to_ascii_lowercase().contains("mariadb");
         // What MariaDB puts in front for the sake of old replicas.
-        let mut numbers = version.strip_prefix("5.5.5-").unwrap_or(version).split(|c: char| !c.is_ascii_digit());
+        let mut numbers =
+            version.strip_prefix("5.5.5-").unwrap_or(version).split(|c: char| !c.is_ascii_digit());
         let mut next = || numbers.next().and_then(|number| number.parse().ok()).unwrap_or_default();
         Self { is_mariadb, version: (next(), next()) }
     }
@@ -134,7 +137,12 @@ impl Grants {
     pub(super) fn new(account: &str) -> Self {
         let (name, host) = account.rsplit_once('@').unwrap_or((account, "%"));
         let account = format!("{}@{}", quoted(name), quoted(host));
-        Self { account, list: BTreeMap::new(), memberships: BTreeSet::new(), holders: BTreeSet::new() }
+        Self {
+            account,
+            list: BTreeMap::new(),
+            memberships: BTreeSet::new(),
+            holders: BTreeSet::new(),
+        }
     }
 
     /// Reads a line; `None` where it is none that is known, or one too many. `is_active` where what it grants holds without taking a role on.
@@ -160,7 +168,11 @@ impl Grants {
             }
             return (self.memberships.len() <= MOST_PRIVILEGES).then_some(());
         };
-        let place = if privileges == "PROXY" { Place::Proxy(requoted(place)?) } else { Place::read(place)? };
+        let place = if privileges == "PROXY" {
+            Place::Proxy(requoted(place)?)
+        } else {
+            Place::read(place)?
+        };
         if split(options, GRANT_OPTION).is_some() {
             self.add(place.clone(), &holder, GRANT_OPTION, None, is_active)?;
         }
@@ -186,21 +198,36 @@ impl Grants {
         Some(())
     }
 
-    fn add(&mut self, place: Place, holder: &str, privilege: &str, column: Option<String>, is_active: bool) -> Option<()> {
-        let granted = Granted { place, holder: holder.to_owned(), privilege: privilege.to_owned(), column };
+    fn add(
+        &mut self,
+        place: Place,
+        holder: &str,
+        privilege: &str,
+        column: Option<String>,
+        is_active: bool,
+    ) -> Option<()> {
+        let granted =
+            Granted { place, holder: holder.to_owned(), privilege: privilege.to_owned(), column };
         *self.list.entry(granted).or_default() |= is_active;
         (self.list.len() <= MOST_PRIVILEGES).then_some(())
     }
 
     /// The roles that the account may take on, quoted. What a role has of another one is told together with it, and cannot be taken on.
     pub(super) fn roles(&self) -> Vec<String> {
-        self.memberships.iter().filter(|(holder, _)| *holder == self.account).map(|(_, role)| role.clone()).collect()
+        self.memberships
+            .iter()
+            .filter(|(holder, _)| *holder == self.account)
+            .map(|(_, role)| role.clone())
+            .collect()
     }
 
     /// The memberships by which the account, or everybody, comes to what a role has.
     pub(super) fn ways(&self, holder: &str) -> Vec<&(String, String)> {
         let is_start = |start: &str| start == self.account || start == PUBLIC;
-        self.memberships.iter().filter(|(start, role)| is_start(start) && self.reached_from(role).contains(holder)).collect()
+        self.memberships
+            .iter()
+            .filter(|(start, role)| is_start(start) && self.reached_from(role).contains(holder))
+            .collect()
     }
 
     /// A role, and the roles that it has, and that those have.
@@ -209,7 +236,9 @@ impl Grants {
         let mut next = vec![role];
         while let Some(role) = next.pop() {
             let start = (role.to_owned(), String::new());
-            for (_, inner) in self.memberships.range(start..).take_while(|(holder, _)| holder == role) {
+            for (_, inner) in
+                self.memberships.range(start..).take_while(|(holder, _)| holder == role)
+            {
                 if reached.insert(inner) {
                     next.push(inner);
                 }
@@ -220,7 +249,8 @@ impl Grants {
 
     /// Looks for what explains that the account is shown these schemas: it may do something there. Where no grant does, a row of `mysql.db` without a user does.
     pub(super) fn explain(&mut self, schemas: &[String], naming: Naming) -> Option<()> {
-        let folded = |name: &str| if naming.ignores_case { name.to_lowercase() } else { name.to_owned() };
+        let folded =
+            |name: &str| if naming.ignores_case { name.to_lowercase() } else { name.to_owned() };
         let (mut names, mut patterns) = (BTreeSet::new(), BTreeSet::new());
         for granted in self.list.keys() {
             match &granted.place {
@@ -234,7 +264,8 @@ impl Grants {
             }
         }
         for schema in schemas {
-            let is_everybodys = EVERYBODYS.iter().any(|everybodys| everybodys.eq_ignore_ascii_case(schema));
+            let is_everybodys =
+                EVERYBODYS.iter().any(|everybodys| everybodys.eq_ignore_ascii_case(schema));
             if schema.len() > LONGEST_NAME {
                 return None;
             }
@@ -242,7 +273,13 @@ impl Grants {
                 && !names.contains(&folded(schema))
                 && !patterns.iter().any(|pattern| pattern.covers(schema, naming))
             {
-                self.add(Place::Database(Pattern::of(schema)), NAMELESS, "privileges that are not told", None, true)?;
+                self.add(
+                    Place::Database(Pattern::of(schema)),
+                    NAMELESS,
+                    "privileges that are not told",
+                    None,
+                    true,
+                )?;
             }
         }
         Some(())
@@ -260,15 +297,26 @@ impl Grants {
             for granted in with.list.into_keys() {
                 let is_active = together.contains_key(&granted);
                 if !self.list.contains_key(&granted) {
-                    *self.list.entry(Granted { holder: role.clone(), ..granted }).or_default() |= is_active;
+                    *self.list.entry(Granted { holder: role.clone(), ..granted }).or_default() |=
+                        is_active;
                 }
             }
         }
         // What nobody explains is the account's.
-        let known: BTreeSet<_> =
-            self.list.keys().map(|granted| (granted.place.clone(), granted.privilege.clone(), granted.column.clone())).collect();
-        let is_known =
-            |granted: &Granted| known.contains(&(granted.place.clone(), granted.privilege.clone(), granted.column.clone()));
+        let known: BTreeSet<_> = self
+            .list
+            .keys()
+            .map(|granted| {
+                (granted.place.clone(), granted.privilege.clone(), granted.column.clone())
+            })
+            .collect();
+        let is_known = |granted: &Granted| {
+            known.contains(&(
+                granted.place.clone(),
+                granted.privilege.clone(),
+                granted.column.clone(),
+            ))
+        };
         self.list.extend(together.into_iter().filter(|(granted, _)| !is_known(granted)));
     }
 }
@@ -280,7 +328,8 @@ impl Granted {
             Place::Everywhere | Place::Role(_) | Place::Proxy(_) => Some(String::new()),
             _ if self.privilege == GRANT_OPTION => Some(String::new()),
             place => {
-                let schema = SYSTEM_SCHEMAS.into_iter().find(|schema| place.covers(schema, naming))?;
+                let schema =
+                    SYSTEM_SCHEMAS.into_iter().find(|schema| place.covers(schema, naming))?;
                 Some(format!(", which reaches the schema `{schema}`"))
             }
         }
@@ -303,9 +352,14 @@ impl Granted {
             Place::Proxy(account) => format!("{privilege} ON {account}"),
             Place::Database(pattern) => match pattern.name(naming) {
                 Some(name) => format!("{privilege} ON TABLE {}.*", shown(&name)),
-                None => format!("{privilege} ON TABLE {}.*, whose name is a pattern", quoted(&pattern.0)),
+                None => format!(
+                    "{privilege} ON TABLE {}.*, whose name is a pattern",
+                    quoted(&pattern.0)
+                ),
             },
-            Place::Object { kind, database, name } => format!("{privilege} ON {kind} {}.{}", shown(database), shown(name)),
+            Place::Object { kind, database, name } => {
+                format!("{privilege} ON {kind} {}.{}", shown(database), shown(name))
+            }
         }
     }
 
@@ -324,7 +378,9 @@ impl Granted {
         }
         let (privilege, holder) = (self.with_column(quoted), &self.holder);
         Some(match &self.place {
-            Place::Role(role) if product.is_mariadb => format!("REVOKE ADMIN OPTION FOR {role} FROM {holder};"),
+            Place::Role(role) if product.is_mariadb => {
+                format!("REVOKE ADMIN OPTION FOR {role} FROM {holder};")
+            }
             Place::Role(role) => format!("REVOKE {role} FROM {holder}; GRANT {role} TO {holder};"),
             Place::Proxy(account) => format!("REVOKE PROXY ON {account} FROM {holder};"),
             place => format!("REVOKE {privilege} ON {} FROM {holder};", place.in_sql()),
@@ -336,13 +392,17 @@ impl Place {
     fn read(text: &str) -> Option<Self> {
         // The longer words first.
         let kinds = ["PACKAGE BODY", "PACKAGE", "PROCEDURE", "FUNCTION"];
-        let named = kinds.into_iter().find_map(|kind| Some((kind, text.strip_prefix(kind)?.strip_prefix(' ')?)));
+        let named = kinds
+            .into_iter()
+            .find_map(|kind| Some((kind, text.strip_prefix(kind)?.strip_prefix(' ')?)));
         let (kind, text) = named.unwrap_or((TABLE, text));
         let (database, name) = split(text, ".")?;
         Some(match (database, name) {
             ("*", "*") => Self::Everywhere,
             (database, "*") => Self::Database(Pattern(unquoted(database)?)),
-            (database, name) => Self::Object { kind, database: unquoted(database)?, name: unquoted(name)? },
+            (database, name) => {
+                Self::Object { kind, database: unquoted(database)?, name: unquoted(name)? }
+            }
         })
     }
 
@@ -360,8 +420,12 @@ impl Place {
         match self {
             Self::Everywhere => "*.*".to_owned(),
             Self::Database(pattern) => format!("{}.*", quoted(&pattern.0)),
-            Self::Object { kind: TABLE, database, name } => format!("{}.{}", quoted(database), quoted(name)),
-            Self::Object { kind, database, name } => format!("{kind} {}.{}", quoted(database), quoted(name)),
+            Self::Object { kind: TABLE, database, name } => {
+                format!("{}.{}", quoted(database), quoted(name))
+            }
+            Self::Object { kind, database, name } => {
+                format!("{kind} {}.{}", quoted(database), quoted(name))
+            }
             Self::Role(name) | Self::Proxy(name) => name.clone(),
         }
     }
@@ -388,8 +452,10 @@ impl Pattern {
         if let Some(only) = self.name(naming) {
             return naming.is_same(&only, name);
         }
-        let fold = |text: &str| if naming.ignores_case { text.to_lowercase() } else { text.to_owned() };
-        let (pattern, name): (Vec<_>, Vec<_>) = (fold(&self.0).chars().collect(), fold(name).chars().collect());
+        let fold =
+            |text: &str| if naming.ignores_case { text.to_lowercase() } else { text.to_owned() };
+        let (pattern, name): (Vec<_>, Vec<_>) =
+            (fold(&self.0).chars().collect(), fold(name).chars().collect());
         // How many characters of the name the pattern up to here may stand for.
         let mut reached = vec![false; name.len() + 1];
         reached[0] = true;
@@ -418,7 +484,11 @@ impl Pattern {
 
     /// The pattern that stands for one name, and no other.
     pub(super) fn of(name: &str) -> Self {
-        Self(name.chars().flat_map(|c| matches!(c, '\\' | '_' | '%').then_some('\\').into_iter().chain([c])).collect())
+        Self(
+            name.chars()
+                .flat_map(|c| matches!(c, '\\' | '_' | '%').then_some('\\').into_iter().chain([c]))
+                .collect(),
+        )
     }
 }
 
@@ -449,7 +519,9 @@ pub(super) fn quoted(name: &str) -> String {
 fn is_words(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 64
-        && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '_' | ' '))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '_' | ' '))
 }
 
 /// Splits at the first `separator` that stands outside of quotes.
@@ -460,7 +532,9 @@ fn split<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
             // A doubled quote closes, and opens again.
             Some(open) if c == open => quote = None,
             Some(_) => {}
-            None if text[at..].starts_with(separator) => return Some((&text[..at], &text[at + separator.len()..])),
+            None if text[at..].starts_with(separator) => {
+                return Some((&text[..at], &text[at + separator.len()..]));
+            }
             None if matches!(c, '`' | '\'' | '"') => quote = Some(c),
             None => {}
         }
@@ -494,7 +568,11 @@ fn list(text: &str) -> Vec<&str> {
 fn requoted(name: &str) -> Option<String> {
     match split(name, "@") {
         // An account may have no name.
-        Some((name, host)) => Some(format!("{}@{}", quoted(&unquoted_or_empty(name)?), quoted(&unquoted_or_empty(host)?))),
+        Some((name, host)) => Some(format!(
+            "{}@{}",
+            quoted(&unquoted_or_empty(name)?),
+            quoted(&unquoted_or_empty(host)?)
+        )),
         None => Some(quoted(&unquoted(name)?)),
     }
 }
@@ -509,7 +587,10 @@ fn unquoted_or_empty(name: &str) -> Option<String> {
         return None;
     }
     let Some(quote @ ('`' | '\'' | '"')) = name.chars().next() else {
-        return name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$')).then(|| name.to_owned());
+        return name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$'))
+            .then(|| name.to_owned());
     };
     let inner = name.strip_prefix(quote)?.strip_suffix(quote)?;
     let doubled = format!("{quote}{quote}");
@@ -530,7 +611,10 @@ mod tests {
     fn powers(line: &str) -> Vec<String> {
         let naming = Naming::default();
         let grants = read(&[line]);
-        let powers = grants.list.keys().filter_map(|granted| Some(granted.shown(naming) + &granted.power(naming)?));
+        let powers = grants
+            .list
+            .keys()
+            .filter_map(|granted| Some(granted.shown(naming) + &granted.power(naming)?));
         powers.collect()
     }
 
@@ -561,24 +645,49 @@ mod tests {
                 vec!["ALL PRIVILEGES ON *.*", "GRANT OPTION ON *.*"],
             ),
             ("GRANT PROCESS, FILE ON *.* TO `u`@`%`", vec!["FILE ON *.*", "PROCESS ON *.*"]),
-            ("GRANT SYSTEM_USER,ROLE_ADMIN ON *.* TO `u`@`%`", vec!["ROLE_ADMIN ON *.*", "SYSTEM_USER ON *.*"]),
-            ("GRANT PROXY ON ''@'%' TO 'u'@'%' WITH GRANT OPTION", vec!["GRANT OPTION ON ``@`%`", "PROXY ON ``@`%`"]),
-            ("GRANT SELECT ON `shop`.* TO \"u\"@\"%\" WITH GRANT OPTION", vec!["GRANT OPTION ON TABLE shop.*"]),
+            (
+                "GRANT SYSTEM_USER,ROLE_ADMIN ON *.* TO `u`@`%`",
+                vec!["ROLE_ADMIN ON *.*", "SYSTEM_USER ON *.*"],
+            ),
+            (
+                "GRANT PROXY ON ''@'%' TO 'u'@'%' WITH GRANT OPTION",
+                vec!["GRANT OPTION ON ``@`%`", "PROXY ON ``@`%`"],
+            ),
+            (
+                "GRANT SELECT ON `shop`.* TO \"u\"@\"%\" WITH GRANT OPTION",
+                vec!["GRANT OPTION ON TABLE shop.*"],
+            ),
             ("GRANT `r` TO `u`@`%` WITH ADMIN OPTION", vec!["ADMIN OPTION of the role `r`"]),
             ("GRANT SELECT ON `MYSQL`.* TO `u`@`%`", vec![]),
             ("GRANT SELECT ON `mysql`.* TO `u`@`%`", vec!["SELECT ON TABLE mysql.*"]),
-            ("GRANT SELECT (`a`) ON `mysql`.`user` TO `u`@`%`", vec!["SELECT (a) ON TABLE mysql.user"]),
-            ("GRANT SELECT ON `my%`.* TO `u`@`%`", vec!["SELECT ON TABLE `my%`.*, whose name is a pattern"]),
-            ("GRANT SELECT ON `m_sq_`.* TO `u`@`%`", vec!["SELECT ON TABLE `m_sq_`.*, whose name is a pattern"]),
+            (
+                "GRANT SELECT (`a`) ON `mysql`.`user` TO `u`@`%`",
+                vec!["SELECT (a) ON TABLE mysql.user"],
+            ),
+            (
+                "GRANT SELECT ON `my%`.* TO `u`@`%`",
+                vec!["SELECT ON TABLE `my%`.*, whose name is a pattern"],
+            ),
+            (
+                "GRANT SELECT ON `m_sq_`.* TO `u`@`%`",
+                vec!["SELECT ON TABLE `m_sq_`.*, whose name is a pattern"],
+            ),
         ] {
             let expected: Vec<_> = named
                 .iter()
-                .map(|name| if name.contains("SELECT") { format!("{name}{reaches}") } else { (*name).to_owned() })
+                .map(|name| {
+                    if name.contains("SELECT") {
+                        format!("{name}{reaches}")
+                    } else {
+                        (*name).to_owned()
+                    }
+                })
                 .collect();
             assert_eq!(powers(line), expected, "{line}");
         }
         // Where names have no case, this is the same schema.
-        let granted = read(&["GRANT SELECT ON `MYSQL`.* TO `u`@`%`"]).list.into_keys().next().unwrap();
+        let granted =
+            read(&["GRANT SELECT ON `MYSQL`.* TO `u`@`%`"]).list.into_keys().next().unwrap();
         assert!(granted.power(Naming { ignores_case: true, is_literal: false }).is_some());
     }
 
@@ -605,9 +714,18 @@ mod tests {
     fn what_is_read_is_what_takes_it_away() {
         let mariadb = Product::of("5.5.5-10.11.6-MariaDB-log");
         for (line, statement) in [
-            ("GRANT SELECT, SELECT (`id`) ON `shop`.`or``ders` TO `u`@`%`", "REVOKE SELECT ON `shop`.`or``ders` FROM `u`@`%`;"),
-            ("GRANT EXECUTE ON PACKAGE BODY `a`.`b` TO PUBLIC", "REVOKE EXECUTE ON PACKAGE BODY `a`.`b` FROM PUBLIC;"),
-            ("GRANT LOCK TABLES ON `my\\_shop`.* TO `r`", "REVOKE LOCK TABLES ON `my\\_shop`.* FROM `r`;"),
+            (
+                "GRANT SELECT, SELECT (`id`) ON `shop`.`or``ders` TO `u`@`%`",
+                "REVOKE SELECT ON `shop`.`or``ders` FROM `u`@`%`;",
+            ),
+            (
+                "GRANT EXECUTE ON PACKAGE BODY `a`.`b` TO PUBLIC",
+                "REVOKE EXECUTE ON PACKAGE BODY `a`.`b` FROM PUBLIC;",
+            ),
+            (
+                "GRANT LOCK TABLES ON `my\\_shop`.* TO `r`",
+                "REVOKE LOCK TABLES ON `my\\_shop`.* FROM `r`;",
+            ),
             ("GRANT PROCESS ON *.* TO `u`@`%`", "REVOKE PROCESS ON *.* FROM `u`@`%`;"),
             ("GRANT `r` TO `u`@`%` WITH ADMIN OPTION", "REVOKE ADMIN OPTION FOR `r` FROM `u`@`%`;"),
             ("GRANT PROXY ON 'a'@'b' TO 'u'@'%'", "REVOKE PROXY ON `a`@`b` FROM `u`@`%`;"),
@@ -616,7 +734,8 @@ mod tests {
             assert_eq!(granted.revoked(mariadb).as_deref(), Some(statement), "{line}");
         }
         // Its name is shown, and nobody is told to run it.
-        let granted = read(&["GRANT \u{1b}; DROP ON *.* TO `u`@`%`"]).list.into_keys().next().unwrap();
+        let granted =
+            read(&["GRANT \u{1b}; DROP ON *.* TO `u`@`%`"]).list.into_keys().next().unwrap();
         assert_eq!(granted.revoked(mariadb), None);
     }
 
@@ -631,7 +750,11 @@ mod tests {
             "GRANT reader TO `v`@`%`",
         ]);
         assert_eq!(grants.roles(), ["`r`@`%`", "`s``x`@`localhost`"]);
-        let ways: Vec<_> = grants.ways("`innermost`").into_iter().map(|(start, role)| format!("{start} {role}")).collect();
+        let ways: Vec<_> = grants
+            .ways("`innermost`")
+            .into_iter()
+            .map(|(start, role)| format!("{start} {role}"))
+            .collect();
         assert_eq!(ways, ["PUBLIC `inner`", "`u`@`%` `r`@`%`"]);
         assert!(grants.ways("`reader`").is_empty());
     }
@@ -658,15 +781,20 @@ mod tests {
             assert_eq!(Pattern::of(name).name(Naming::default()).as_deref(), Some(name));
         }
         assert_eq!(pattern("my_shop").name(Naming::default()), None);
-        assert_eq!(pattern("my_shop").name(Naming { ignores_case: false, is_literal: true }).as_deref(), Some("my_shop"));
+        assert_eq!(
+            pattern("my_shop").name(Naming { ignores_case: false, is_literal: true }).as_deref(),
+            Some("my_shop")
+        );
     }
 
     #[test]
     fn what_all_stands_for_depends_on_the_product() {
         let place = Place::Database(Pattern::of("shop"));
-        for (version, has, count) in
-            [("8.0.36", "EVENT", 18), ("10.11.6-MariaDB", "DELETE HISTORY", 19), ("11.4.2-MariaDB", "SHOW CREATE ROUTINE", 20)]
-        {
+        for (version, has, count) in [
+            ("8.0.36", "EVENT", 18),
+            ("10.11.6-MariaDB", "DELETE HISTORY", 19),
+            ("11.4.2-MariaDB", "SHOW CREATE ROUTINE", 20),
+        ] {
             let all = Product::of(version).all_of(&place);
             assert!(all.contains(&has) && all.len() == count, "{version}: {all:?}");
         }

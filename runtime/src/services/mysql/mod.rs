@@ -71,7 +71,10 @@ use std::sync::{Arc, OnceLock};
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
 use secrecy::ExposeSecret as _;
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions, MySqlRow, MySqlSslMode};
+use sqlx::mysql::{
+    MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions, MySqlRow,
+    MySqlSslMode,
+};
 use sqlx::{AssertSqlSafe, MySqlPool, Row as _};
 
 use self::account::Account;
@@ -126,16 +129,43 @@ impl Service for MySql {
         Parameter::number("statement_timeout", 1, 86_400_000),
         Parameter::number("max_connections", 1, 1000),
         Parameter::refused("socket", "remove it: the server is reached by its host, under TLS"),
-        Parameter::refused("prefer_socket", "remove it: the server is reached by its host, under TLS"),
-        Parameter::refused("ssl-ca", "remove it; the authority's certificate goes into the resource's `_CA` variable"),
-        Parameter::refused("ssl-cert", "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable"),
-        Parameter::refused("ssl-key", "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable"),
-        Parameter::refused("built_in_roots", "remove it; an authority in the resource's `_CA` variable replaces the public ones"),
-        Parameter::refused("enable_cleartext_plugin", "remove it: the password is not sent in cleartext"),
-        Parameter::refused("secure_auth", "remove it: there is no authentication from before MySQL 4.1"),
+        Parameter::refused(
+            "prefer_socket",
+            "remove it: the server is reached by its host, under TLS",
+        ),
+        Parameter::refused(
+            "ssl-ca",
+            "remove it; the authority's certificate goes into the resource's `_CA` variable",
+        ),
+        Parameter::refused(
+            "ssl-cert",
+            "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable",
+        ),
+        Parameter::refused(
+            "ssl-key",
+            "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable",
+        ),
+        Parameter::refused(
+            "built_in_roots",
+            "remove it; an authority in the resource's `_CA` variable replaces the public ones",
+        ),
+        Parameter::refused(
+            "enable_cleartext_plugin",
+            "remove it: the password is not sent in cleartext",
+        ),
+        Parameter::refused(
+            "secure_auth",
+            "remove it: there is no authentication from before MySQL 4.1",
+        ),
         Parameter::refused("compression", "remove it: the driver has none"),
-        Parameter::refused("local-infile", "remove it: the driver sends no file that a server asks for"),
-        Parameter::refused("max_allowed_packet", "remove it: the driver cannot bound what a server sends"),
+        Parameter::refused(
+            "local-infile",
+            "remove it: the driver sends no file that a server asks for",
+        ),
+        Parameter::refused(
+            "max_allowed_packet",
+            "remove it: the driver cannot bound what a server sends",
+        ),
     ];
     const AMBIENT: &'static [&'static str] = &driver::AMBIENT;
     const LOGIN: Login = Login::UserAndPassword;
@@ -146,9 +176,17 @@ impl Service for MySql {
             let finding = Finding::new(&MALFORMED_LOCATOR, "its path has more than one part");
             return vec![finding.help("write one database's name, or none")];
         }
-        if target.locator().path().is_empty() && target.needs().is_some_and(vocabulary::needs_a_database) {
-            let finding = Finding::new(&MALFORMED_LOCATOR, "it names no database, and `needs` names something without one");
-            return vec![finding.help("write the database's name behind the host, or before a dot in `needs`")];
+        if target.locator().path().is_empty()
+            && target.needs().is_some_and(vocabulary::needs_a_database)
+        {
+            let finding = Finding::new(
+                &MALFORMED_LOCATOR,
+                "it names no database, and `needs` names something without one",
+            );
+            return vec![
+                finding
+                    .help("write the database's name behind the host, or before a dot in `needs`"),
+            ];
         }
         Vec::new()
     }
@@ -165,7 +203,8 @@ impl Service for MySql {
         let mut posture = Posture::of::<Self>(target);
         let seen = preflight::run(target, user(target)).await?;
         let by_certificate = target.is_login_by_certificate(seen.tls.as_ref());
-        posture.authentication = Some(if by_certificate { "client certificate" } else { seen.plugin.name() }.to_owned());
+        posture.authentication =
+            Some(if by_certificate { "client certificate" } else { seen.plugin.name() }.to_owned());
         posture.tls = seen.tls.map(driver::as_trusted);
         if let Some(tls) = &posture.tls {
             posture.remarks.extend(REMARKS);
@@ -174,12 +213,18 @@ impl Service for MySql {
 
         let bound = Arc::new(OnceLock::new());
         let pool = pool(target, Arc::clone(&bound))?;
-        let mut connection = match within(target.connect_timeout().min(target.time_left()), pool.acquire()).await {
-            Ok(Ok(connection)) => Unproven::new(connection),
-            Ok(Err(error)) => return Err(refusal(&error)),
-            Err(timed_out) => return Err(timed_out.into()),
-        };
-        let account = match within(target.time_left(), probe(connection.get().ok_or_else(no_answer)?, target, &bound)).await {
+        let mut connection =
+            match within(target.connect_timeout().min(target.time_left()), pool.acquire()).await {
+                Ok(Ok(connection)) => Unproven::new(connection),
+                Ok(Err(error)) => return Err(refusal(&error)),
+                Err(timed_out) => return Err(timed_out.into()),
+            };
+        let account = match within(
+            target.time_left(),
+            probe(connection.get().ok_or_else(no_answer)?, target, &bound),
+        )
+        .await
+        {
             Ok(Ok(account)) => account,
             Ok(Err(refusal)) => return Err(refusal),
             Err(timed_out) => return Err(timed_out.into()),
@@ -189,7 +234,8 @@ impl Service for MySql {
             connection.keep();
         }
 
-        let findings = account.findings(target, seen.plugin, posture.tls.as_ref().map(|tls| tls.version));
+        let findings =
+            account.findings(target, seen.plugin, posture.tls.as_ref().map(|tls| tls.version));
         let product = if account.product.is_mariadb { "MariaDB" } else { "MySQL" };
         posture.server = Some(ServerPosture::new(product, &account.version));
         posture.account = Some(printable(&account.user));
@@ -244,14 +290,25 @@ fn options(target: &Target) -> Result<MySqlConnectOptions, Refusal> {
     let host = match locator.host() {
         Some(Host::Name(name)) => name.clone(),
         Some(Host::Address(address)) => address.to_string(),
-        None => return Err(Failure::new(FailureKind::Unresolved, "its locator has no host", "write the host").into()),
+        None => {
+            return Err(Failure::new(
+                FailureKind::Unresolved,
+                "its locator has no host",
+                "write the host",
+            )
+            .into());
+        }
     };
     let mut options = MySqlConnectOptions::new()
         .host(&host)
         .port(locator.port())
         .username(user(target))
         .enable_cleartext_plugin(target.waives(&WEAK_AUTHENTICATION) && !target.is_plaintext())
-        .ssl_mode(if target.is_plaintext() { MySqlSslMode::Disabled } else { MySqlSslMode::VerifyIdentity });
+        .ssl_mode(if target.is_plaintext() {
+            MySqlSslMode::Disabled
+        } else {
+            MySqlSslMode::VerifyIdentity
+        });
     if !locator.path().is_empty() {
         options = options.database(locator.path());
     }
@@ -262,7 +319,9 @@ fn options(target: &Target) -> Result<MySqlConnectOptions, Refusal> {
         options = options.ssl_ca_from_pem(ca.expose_secret().as_bytes().to_vec());
     }
     if let Some((cert, key)) = target.client_certificate() {
-        options = options.ssl_client_cert_from_pem(cert.expose_secret()).ssl_client_key_from_pem(key.expose_secret());
+        options = options
+            .ssl_client_cert_from_pem(cert.expose_secret())
+            .ssl_client_key_from_pem(key.expose_secret());
     }
     Ok(options)
 }
@@ -281,13 +340,16 @@ fn pool(target: &Target, bound: Arc<OnceLock<String>>) -> Result<MySqlPool, Refu
             let bound = bound.get().cloned();
             Box::pin(async move {
                 // The pool logs this error: it gets one without the server's words.
-                let unbounded = || sqlx::Error::Protocol("the statement's time could not be bounded".into());
+                let unbounded =
+                    || sqlx::Error::Protocol("the statement's time could not be bounded".into());
                 match bound {
                     _ if is_first => Ok(()),
                     None => Err(unbounded()),
-                    Some(bound) => {
-                        sqlx::raw_sql(AssertSqlSafe(bound)).execute(connection).await.map(drop).map_err(|_| unbounded())
-                    }
+                    Some(bound) => sqlx::raw_sql(AssertSqlSafe(bound))
+                        .execute(connection)
+                        .await
+                        .map(drop)
+                        .map_err(|_| unbounded()),
                 }
             })
         })
@@ -303,19 +365,26 @@ const MOST_GRANTS: usize = 10_000;
 /// The session's settings that can change what the probe's statements mean, or what their answers
 /// show, without an error; each with the value that it has while the probe asks. `account.md` has
 /// the reasons.
-const FIXED: [(&str, &str); 3] =
-    [("sql_mode", "''"), ("sql_select_limit", "18446744073709551615"), ("sql_quote_show_create", "1")];
+const FIXED: [(&str, &str); 3] = [
+    ("sql_mode", "''"),
+    ("sql_select_limit", "18446744073709551615"),
+    ("sql_quote_show_create", "1"),
+];
 
 /// The probe's first statement: fixes the settings, and keeps what they were.
 fn fixing() -> String {
-    let fixed = FIXED.map(|(name, value)| format!("@backing_services_{name} = @@SESSION.{name}, SESSION {name} = {value}"));
+    let fixed = FIXED.map(|(name, value)| {
+        format!("@backing_services_{name} = @@SESSION.{name}, SESSION {name} = {value}")
+    });
     format!("SET {}", fixed.join(", "))
 }
 
 /// Restores the settings: the connection becomes one of the pool's, which are all alike. It goes
 /// on after the assignments of another `SET`.
 fn restoring() -> String {
-    let restored = FIXED.map(|(name, _)| format!(", SESSION {name} = @backing_services_{name}, @backing_services_{name} = NULL"));
+    let restored = FIXED.map(|(name, _)| {
+        format!(", SESSION {name} = @backing_services_{name}, @backing_services_{name} = NULL")
+    });
     restored.concat()
 }
 
@@ -329,10 +398,15 @@ const QUESTION: &str = "SELECT VERSION(), CURRENT_USER(), USER(), @@GLOBAL.lower
 const MARK: &str = "SELECT 0, 0, 0, 0";
 
 /// Two round trips. It fails closed: no row, one too many, a NULL, a text that is none, or a grant that cannot be read is no answer.
-async fn probe(connection: &mut MySqlConnection, target: &Target, bound: &OnceLock<String>) -> Result<Account, Refusal> {
+async fn probe(
+    connection: &mut MySqlConnection,
+    target: &Target,
+    bound: &OnceLock<String>,
+) -> Result<Account, Refusal> {
     let mut account = read(&rows(connection, &format!("{}; {QUESTION}", fixing())).await?)?;
 
-    let statement = account.bound(target.locator().number("statement_timeout").unwrap_or(STATEMENT_TIMEOUT));
+    let statement =
+        account.bound(target.locator().number("statement_timeout").unwrap_or(STATEMENT_TIMEOUT));
     let mut roles = account.grants.roles();
     if account.product.is_mariadb {
         // What is active has been told of.
@@ -346,10 +420,16 @@ async fn probe(connection: &mut MySqlConnection, target: &Target, bound: &OnceLo
     let restored = if roles.is_empty() { restoring() } else { String::new() };
     let mut statements = vec![statement.clone() + &restored];
     if account.product.is_mariadb {
-        statements.extend(roles.iter().map(|role| format!("{MARK}; SET ROLE {role}; SHOW GRANTS FOR CURRENT_ROLE()")));
+        statements.extend(
+            roles
+                .iter()
+                .map(|role| format!("{MARK}; SET ROLE {role}; SHOW GRANTS FOR CURRENT_ROLE()")),
+        );
     } else if !roles.is_empty() {
         statements.push("SET ROLE NONE; SHOW GRANTS FOR CURRENT_USER()".to_owned());
-        statements.extend(roles.iter().map(|role| format!("{MARK}; SHOW GRANTS FOR CURRENT_USER() USING {role}")));
+        statements.extend(
+            roles.iter().map(|role| format!("{MARK}; SHOW GRANTS FOR CURRENT_USER() USING {role}")),
+        );
     }
     let answers = rows(connection, &statements.join("; ")).await?;
     let _ = bound.set(statement);
@@ -375,8 +455,11 @@ async fn probe(connection: &mut MySqlConnection, target: &Target, bound: &OnceLo
         };
         let mut own = told(first)?;
         own.list.values_mut().for_each(|is_active| *is_active = true);
-        let with: Vec<_> =
-            roles.into_iter().zip(answers).map(|(role, answer)| Ok((role, told(answer)?))).collect::<Result<_, Refusal>>()?;
+        let with: Vec<_> = roles
+            .into_iter()
+            .zip(answers)
+            .map(|(role, answer)| Ok((role, told(answer)?)))
+            .collect::<Result<_, Refusal>>()?;
         account.grants.attribute(own, with);
     }
     Ok(account)
@@ -390,7 +473,9 @@ fn read(rows: &[MySqlRow]) -> Result<Account, Refusal> {
     let (mut schemas, mut lines) = (Vec::new(), Vec::new());
     for row in rows {
         let is_first = match row.len() {
-            4 => who.replace((text(row, 0)?, text(row, 1)?, text(row, 2)?, text(row, 3)?)).is_none(),
+            4 => {
+                who.replace((text(row, 0)?, text(row, 1)?, text(row, 2)?, text(row, 3)?)).is_none()
+            }
             2 => match text(row, 0)?.to_ascii_lowercase().as_str() {
                 "ssl_cipher" => tls.replace(!text(row, 1)?.is_empty()).is_none(),
                 "ssl_version" => tls_version.replace(text(row, 1)?).is_none(),
@@ -411,7 +496,8 @@ fn read(rows: &[MySqlRow]) -> Result<Account, Refusal> {
             return Err(no_answer());
         }
     }
-    let ((version, user, login, case), is_tls) = (who.ok_or_else(no_answer)?, tls.ok_or_else(no_answer)?);
+    let ((version, user, login, case), is_tls) =
+        (who.ok_or_else(no_answer)?, tls.ok_or_else(no_answer)?);
     let naming = Naming { ignores_case: case != "0", is_literal: is_literal.unwrap_or_default() };
     let (product, mut grants) = (Product::of(&version), Grants::new(&user));
     read_grants(&mut grants, lines, true)?;
@@ -421,10 +507,24 @@ fn read(rows: &[MySqlRow]) -> Result<Account, Refusal> {
     }
     grants.explain(&schemas, naming).ok_or_else(no_answer)?;
     let tls_version = tls_version.unwrap_or_default();
-    Ok(Account { user, login, version, product, naming, grants, is_tls, tls_version, took_roles: false })
+    Ok(Account {
+        user,
+        login,
+        version,
+        product,
+        naming,
+        grants,
+        is_tls,
+        tls_version,
+        took_roles: false,
+    })
 }
 
-fn read_grants<'a>(grants: &mut Grants, lines: impl IntoIterator<Item = &'a MySqlRow>, is_active: bool) -> Result<(), Refusal> {
+fn read_grants<'a>(
+    grants: &mut Grants,
+    lines: impl IntoIterator<Item = &'a MySqlRow>,
+    is_active: bool,
+) -> Result<(), Refusal> {
     let mut count = 0;
     for line in lines {
         count += 1;
@@ -455,6 +555,7 @@ fn no_answer() -> Refusal {
 /// Reads an error of the driver's. Of what the server said, only the error's number decides; none of it is repeated.
 fn refusal(error: &sqlx::Error) -> Refusal {
     let sqlx::Error::Database(database) = error else { return driver::failure(error).into() };
-    let number = database.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
+    let number =
+        database.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
     preflight::server_error(number).into()
 }

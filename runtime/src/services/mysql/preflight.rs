@@ -70,7 +70,9 @@ impl Plugin {
     pub(super) fn weakness(self) -> Option<Finding> {
         let message = match self {
             Self::Cleartext => "the server wants the password in cleartext",
-            Self::Sha256 => "the server wants the password in cleartext, within TLS, at every login (`sha256_password`)",
+            Self::Sha256 => {
+                "the server wants the password in cleartext, within TLS, at every login (`sha256_password`)"
+            }
             Self::Nothing => "the server lets the user in without any proof",
             Self::CachingSha2 | Self::Native => return None,
         };
@@ -85,7 +87,9 @@ impl Plugin {
 
 pub(super) async fn run(target: &Target, user: &str) -> Result<Seen, Refusal> {
     let mut connection = target.dial_tcp().await?;
-    let greeted = within(target.connect_timeout(), greeting(target, &mut connection)).await.map_err(|_| silent())??;
+    let greeted = within(target.connect_timeout(), greeting(target, &mut connection))
+        .await
+        .map_err(|_| silent())??;
     let dialled = target.encrypt(connection).await?;
     let mut stream = dialled.stream;
     let asking = async {
@@ -160,8 +164,11 @@ impl Greeting {
         let (low, rest) = rest.split_first_chunk()?;
         let rest = rest.get(1 + 2..)?;
         let (high, rest) = rest.split_first_chunk()?;
-        let capabilities = u32::from(u16::from_le_bytes(*low)) | u32::from(u16::from_le_bytes(*high)) << 16;
-        if capabilities & (PROTOCOL_41 | SECURE_CONNECTION | PLUGIN_AUTH) != PROTOCOL_41 | SECURE_CONNECTION | PLUGIN_AUTH {
+        let capabilities =
+            u32::from(u16::from_le_bytes(*low)) | u32::from(u16::from_le_bytes(*high)) << 16;
+        if capabilities & (PROTOCOL_41 | SECURE_CONNECTION | PLUGIN_AUTH)
+            != PROTOCOL_41 | SECURE_CONNECTION | PLUGIN_AUTH
+        {
             return Some(Err(old()));
         }
         let (nonce, rest) = rest.split_first()?;
@@ -189,9 +196,12 @@ fn asked(answer: &[u8]) -> Result<Plugin, Refusal> {
             match name {
                 b"mysql_old_password" => Err(ancient()),
                 // PAM, in MariaDB's words.
-                b"dialog" => Err(Finding::new(&WEAK_AUTHENTICATION, "the server wants the password in cleartext")
-                    .help("`ALTER USER … IDENTIFIED VIA mysql_native_password USING PASSWORD(…)`")
-                    .into()),
+                b"dialog" => Err(Finding::new(
+                    &WEAK_AUTHENTICATION,
+                    "the server wants the password in cleartext",
+                )
+                .help("`ALTER USER … IDENTIFIED VIA mysql_native_password USING PASSWORD(…)`")
+                .into()),
                 name => Plugin::spoken(name).ok_or_else(unspoken),
             }
         }
@@ -247,14 +257,28 @@ pub(super) fn server_error(code: u16) -> Failure {
             "the server does not accept the user and the password, from here",
             "look at both; they may have been rotated; and at the host in the account's name",
         ),
-        1044 => new(NotAdmitted, "the account may not use this database", "`GRANT` it what the application does there"),
-        1130 => new(NotAdmitted, "the server lets nobody in from this host", "look at the hosts in the accounts' names"),
+        1044 => new(
+            NotAdmitted,
+            "the account may not use this database",
+            "`GRANT` it what the application does there",
+        ),
+        1130 => new(
+            NotAdmitted,
+            "the server lets nobody in from this host",
+            "look at the hosts in the accounts' names",
+        ),
         1820 | 1862 => new(NotAdmitted, "the account's password has expired", "set a new one"),
         3118 | 4151 => new(NotAdmitted, "the account is locked", "`ALTER USER … ACCOUNT UNLOCK`"),
-        1142 | 1143 | 1227 | 1370 => {
-            new(NotAdmitted, "the account may not do what attaching takes", "look at what it is granted")
-        }
-        1049 => new(Unavailable, "the server has no such database", "look at the name behind the host in the locator"),
+        1142 | 1143 | 1227 | 1370 => new(
+            NotAdmitted,
+            "the account may not do what attaching takes",
+            "look at what it is granted",
+        ),
+        1049 => new(
+            Unavailable,
+            "the server has no such database",
+            "look at the name behind the host in the locator",
+        ),
         1040 | 1203 | 1226 => new(
             Unavailable,
             "the server has no connection left",
@@ -266,18 +290,31 @@ pub(super) fn server_error(code: u16) -> Failure {
             "`FLUSH HOSTS` on the server, after looking at why they did",
         ),
         1053 | 1927 => new(Unavailable, "the server is shutting down", "wait, and look at its log"),
-        1969 | 3024 => new(TimedOut, "the server ended the statement: it took too long", "look at the server's load"),
-        1043 | 1047 | 1156..=1161 => {
-            new(Protocol, "the server says that the protocol was not kept", "look at what answers on the port")
-        }
-        _ => new(Unavailable, "the server refuses to serve this connection", "look at the server's log"),
+        1969 | 3024 => new(
+            TimedOut,
+            "the server ended the statement: it took too long",
+            "look at the server's load",
+        ),
+        1043 | 1047 | 1156..=1161 => new(
+            Protocol,
+            "the server says that the protocol was not kept",
+            "look at what answers on the port",
+        ),
+        _ => new(
+            Unavailable,
+            "the server refuses to serve this connection",
+            "look at the server's log",
+        ),
     }
 }
 
 fn ancient() -> Refusal {
-    Finding::new(&WEAK_AUTHENTICATION, "the server wants the password as it was hashed before MySQL 4.1")
-        .help("switch `secure_auth` on, and set the password anew")
-        .into()
+    Finding::new(
+        &WEAK_AUTHENTICATION,
+        "the server wants the password as it was hashed before MySQL 4.1",
+    )
+    .help("switch `secure_auth` on, and set the password anew")
+    .into()
 }
 
 fn unspoken() -> Refusal {

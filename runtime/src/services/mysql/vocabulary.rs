@@ -6,22 +6,26 @@ use std::fmt::{self, Write as _};
 
 use crate::needs::{Grantable, Names, Need, Needs};
 use crate::service::grants::Grants;
-use crate::services::mysql::grants::{ALL, Granted, Naming, Pattern, Place, TABLE, quoted, same_word, shown};
+use crate::services::mysql::grants::{
+    ALL, Granted, Naming, Pattern, Place, TABLE, quoted, same_word, shown,
+};
 
 /// What an account can be granted. What there is on all databases at once makes an administrator, and cannot be needed.
 pub(super) const PRIVILEGES: &[Grantable] = &[
     Grantable::new(
         TABLE,
         &[
-            "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "REFERENCES", "INDEX", "ALTER", "CREATE VIEW", "SHOW VIEW",
-            "TRIGGER", "DELETE HISTORY", "CREATE TEMPORARY TABLES", "LOCK TABLES", "EVENT", CREATE_ROUTINE, "ALTER ROUTINE",
+            "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "REFERENCES", "INDEX",
+            "ALTER", "CREATE VIEW", "SHOW VIEW", "TRIGGER", "DELETE HISTORY",
+            "CREATE TEMPORARY TABLES", "LOCK TABLES", "EVENT", CREATE_ROUTINE, "ALTER ROUTINE",
             "EXECUTE", "SHOW CREATE ROUTINE",
         ],
         Names::Wildcards(2),
     )
     .of_columns(&["SELECT", "INSERT", "UPDATE", "REFERENCES"])
     .of_all(&[
-        "CREATE TEMPORARY TABLES", "LOCK TABLES", "EVENT", CREATE_ROUTINE, "ALTER ROUTINE", "EXECUTE", "SHOW CREATE ROUTINE",
+        "CREATE TEMPORARY TABLES", "LOCK TABLES", "EVENT", CREATE_ROUTINE, "ALTER ROUTINE",
+        "EXECUTE", "SHOW CREATE ROUTINE",
     ]),
     Grantable::new("PROCEDURE", OF_ROUTINES, Names::Identifiers(2)),
     Grantable::new("FUNCTION", OF_ROUTINES, Names::Identifiers(2)),
@@ -53,7 +57,10 @@ pub(super) fn needs_a_database(needs: &Needs) -> bool {
 fn parts(need: &Need) -> (Option<String>, Option<String>) {
     let mut names = need.identifiers();
     // Between quotation marks, it is a name.
-    let object = names.pop().filter(|object| object.is_quoted || object.name != "*").map(|object| object.name);
+    let object = names
+        .pop()
+        .filter(|object| object.is_quoted || object.name != "*")
+        .map(|object| object.name);
     (names.pop().map(|database| database.name), object)
 }
 
@@ -90,17 +97,24 @@ impl Want {
 
     /// Whether this privilege of what is held is needed there, and is no more than that.
     pub(super) fn needs(&self, held: &Granted, privilege: &str, naming: Naming) -> bool {
-        let takes_columns =
-            self.columns.is_empty() || held.column.as_ref().is_some_and(|held| self.columns.iter().any(|c| same_word(c, held)));
+        let takes_columns = self.columns.is_empty()
+            || held
+                .column
+                .as_ref()
+                .is_some_and(|held| self.columns.iter().any(|c| same_word(c, held)));
         match &held.place {
             Place::Database(pattern) => {
-                let is_it =
-                    self.object.is_none() && pattern.name(naming).is_some_and(|name| naming.is_same(&name, &self.database));
+                let is_it = self.object.is_none()
+                    && pattern
+                        .name(naming)
+                        .is_some_and(|name| naming.is_same(&name, &self.database));
                 self.privilege == privilege && takes_columns && is_it
             }
             Place::Object { kind, database, .. } if naming.is_same(database, &self.database) => {
                 // Whoever makes a routine is given both at once (`automatic_sp_privileges`).
-                let is_made = self.privilege == CREATE_ROUTINE && *kind != TABLE && OF_ROUTINES.contains(&privilege);
+                let is_made = self.privilege == CREATE_ROUTINE
+                    && *kind != TABLE
+                    && OF_ROUTINES.contains(&privilege);
                 let is_it = self.object.is_none() || self.is_at(&held.place, naming);
                 is_made || self.privilege == privilege && takes_columns && is_it
             }
@@ -109,8 +123,13 @@ impl Want {
     }
 
     fn is_at(&self, place: &Place, naming: Naming) -> bool {
-        let (Place::Object { kind, database, name }, Some((wanted, object))) = (place, &self.object) else { return false };
-        let is_same = if *kind == TABLE { naming.is_same(name, object) } else { same_word(name, object) };
+        let (Place::Object { kind, database, name }, Some((wanted, object))) =
+            (place, &self.object)
+        else {
+            return false;
+        };
+        let is_same =
+            if *kind == TABLE { naming.is_same(name, object) } else { same_word(name, object) };
         kind == wanted && is_same && naming.is_same(database, &self.database)
     }
 
@@ -126,13 +145,19 @@ impl Want {
 
     fn with_columns(&self, name: fn(&str) -> String) -> String {
         let columns: Vec<_> = self.columns.iter().map(|column| name(column)).collect();
-        if columns.is_empty() { self.privilege.to_owned() } else { format!("{} ({})", self.privilege, columns.join(", ")) }
+        if columns.is_empty() {
+            self.privilege.to_owned()
+        } else {
+            format!("{} ({})", self.privilege, columns.join(", "))
+        }
     }
 
     fn place(&self) -> Place {
         match &self.object {
             None => Place::Database(Pattern::of(&self.database)),
-            Some((kind, name)) => Place::Object { kind, database: self.database.clone(), name: name.clone() },
+            Some((kind, name)) => {
+                Place::Object { kind, database: self.database.clone(), name: name.clone() }
+            }
         }
     }
 
@@ -148,7 +173,10 @@ impl Want {
 
 impl fmt::Display for Want {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, object) = self.object.as_ref().map_or((TABLE, "*".to_owned()), |(kind, name)| (*kind, shown(name)));
+        let (kind, object) = self
+            .object
+            .as_ref()
+            .map_or((TABLE, "*".to_owned()), |(kind, name)| (*kind, shown(name)));
         write!(f, "{} ON {kind} {}.{object}", self.with_columns(shown), shown(&self.database))
     }
 }
@@ -176,7 +204,8 @@ pub(super) fn grants(grants: &Grants) -> String {
     );
     let mut places: Vec<(String, Vec<String>)> = Vec::new();
     for want in Want::all(grants.needs(), grants.database().unwrap_or_default()) {
-        let place = if want.database.is_empty() { want.unqualified() } else { want.place().in_sql() };
+        let place =
+            if want.database.is_empty() { want.unqualified() } else { want.place().in_sql() };
         let privilege = want.with_columns(quoted);
         match places.iter_mut().find(|(other, _)| *other == place) {
             Some((_, privileges)) => privileges.push(privilege),
@@ -188,11 +217,17 @@ pub(super) fn grants(grants: &Grants) -> String {
         // Writing to a `String` does not fail.
         let _ = if place == "*" {
             // `ON *` takes the name for a pattern: only a statement that is put together there can escape it.
-            let escape = |name: &str, c: char, before: &str| format!("REPLACE({name}, '{c}', CONCAT({before}, '{c}'))");
+            let escape = |name: &str, c: char, before: &str| {
+                format!("REPLACE({name}, '{c}', CONCAT({before}, '{c}'))")
+            };
             let backslash = "CHAR(92 USING utf8mb4)";
-            let name = format!("REPLACE(DATABASE(), {backslash}, CONCAT({backslash}, {backslash}))");
+            let name =
+                format!("REPLACE(DATABASE(), {backslash}, CONCAT({backslash}, {backslash}))");
             let name = escape(&escape(&escape(&name, '_', backslash), '%', backslash), '`', "'`'");
-            let (before, after) = (literal(&format!("GRANT {privileges} ON `")), literal(&format!("`.* TO {account}")));
+            let (before, after) = (
+                literal(&format!("GRANT {privileges} ON `")),
+                literal(&format!("`.* TO {account}")),
+            );
             writeln!(
                 text,
                 "SET @backing_services = CONCAT({before}, {name}, {after});\n\
@@ -216,7 +251,11 @@ mod tests {
     #[test]
     fn a_name_is_what_was_written() {
         for (needs, shown, sql) in [
-            ("SELECT ON Orders", "SELECT ON TABLE my_shop.Orders", "GRANT SELECT ON `my_shop`.`Orders` TO u;"),
+            (
+                "SELECT ON Orders",
+                "SELECT ON TABLE my_shop.Orders",
+                "GRANT SELECT ON `my_shop`.`Orders` TO u;",
+            ),
             ("EVENT ON *", "EVENT ON TABLE my_shop.*", "GRANT EVENT ON `my\\_shop`.* TO u;"),
             ("SELECT ON `a%b`.*", "SELECT ON TABLE `a%b`.*", "GRANT SELECT ON `a\\%b`.* TO u;"),
             ("SELECT ON shop.`*`", "SELECT ON TABLE shop.`*`", "GRANT SELECT ON `shop`.`*` TO u;"),

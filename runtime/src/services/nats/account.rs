@@ -6,7 +6,8 @@ use crate::report::posture::MOST_PRIVILEGES;
 use crate::service::grants::Grants;
 
 /// What an account can be granted.
-pub(super) const PRIVILEGES: &[Grantable] = &[Grantable::new("SUBJECT", &[PUBLISH, SUBSCRIBE], Names::Patterns)];
+pub(super) const PRIVILEGES: &[Grantable] =
+    &[Grantable::new("SUBJECT", &[PUBLISH, SUBSCRIBE], Names::Patterns)];
 
 const PUBLISH: &str = "PUBLISH";
 const SUBSCRIBE: &str = "SUBSCRIBE";
@@ -40,12 +41,15 @@ impl Questions {
             add(PUBLISH, sample(power, unique), power.to_owned());
             add(SUBSCRIBE, power.to_owned(), power.to_owned());
         }
-        for subject in needs.iter().flat_map(|needs| needs.iter()).filter_map(|need| need.object.as_deref()) {
+        for subject in
+            needs.iter().flat_map(|needs| needs.iter()).filter_map(|need| need.object.as_deref())
+        {
             add(PUBLISH, sample(subject, unique), subject.to_owned());
             add(SUBSCRIBE, subject.to_owned(), subject.to_owned());
             // What is around it: of `orders.eu.>`, `orders.>`.
             let tokens: Vec<_> = subject.split('.').collect();
-            let around = tokens.len().saturating_sub(if tokens.last() == Some(&">") { 2 } else { 1 });
+            let around =
+                tokens.len().saturating_sub(if tokens.last() == Some(&">") { 2 } else { 1 });
             if around > 0 {
                 let around = format!("{}.>", tokens[..around].join("."));
                 add(PUBLISH, sample(&around, unique), around.clone());
@@ -101,15 +105,22 @@ impl Questions {
     }
 
     /// What the account lacks, and what it has too much.
-    pub(super) fn compare(&self, needs: &Needs, user: Option<&str>, denied: &[String]) -> (Vec<String>, Vec<Finding>) {
+    pub(super) fn compare(
+        &self,
+        needs: &Needs,
+        user: Option<&str>,
+        denied: &[String],
+    ) -> (Vec<String>, Vec<Finding>) {
         let statement = permissions(needs);
-        let statement = format!("give the user {} its `permissions: {statement}`", user.unwrap_or_default());
+        let statement =
+            format!("give the user {} its `permissions: {statement}`", user.unwrap_or_default());
         let (mut lacking, mut excess, mut privileges) = (Vec::new(), Vec::new(), Vec::new());
         for (index, question) in self.list.iter().enumerate() {
             let label = format!("{} ON {}", question.privilege, question.stands_for);
-            let is_named = needs
-                .iter()
-                .any(|need| need.privilege == question.privilege && need.object.as_deref() == Some(question.stands_for.as_str()));
+            let is_named = needs.iter().any(|need| {
+                need.privilege == question.privilege
+                    && need.object.as_deref() == Some(question.stands_for.as_str())
+            });
             match (self.may(index, denied), is_needed(Some(needs), question)) {
                 (false, _) if is_named => lacking.push(Difference::new(label, &statement)),
                 (true, false) => {
@@ -121,14 +132,18 @@ impl Questions {
             }
         }
         privileges.truncate(MOST_PRIVILEGES);
-        let findings = Finding::missing_privileges(&lacking).into_iter().chain(Finding::excess_privileges(&excess)).collect();
+        let findings = Finding::missing_privileges(&lacking)
+            .into_iter()
+            .chain(Finding::excess_privileges(&excess))
+            .collect();
         (privileges, findings)
     }
 }
 
 fn is_needed(needs: Option<&Needs>, question: &Question) -> bool {
     needs.iter().flat_map(|needs| needs.iter()).any(|need| {
-        need.privilege == question.privilege && need.object.as_deref().is_some_and(|subject| covers(subject, &question.subject))
+        need.privilege == question.privilege
+            && need.object.as_deref().is_some_and(|subject| covers(subject, &question.subject))
     })
 }
 
@@ -136,7 +151,15 @@ fn is_needed(needs: Option<&Needs>, question: &Question) -> bool {
 fn sample(pattern: &str, unique: &str) -> String {
     pattern
         .split('.')
-        .map(|token| if matches!(token, "*" | ">") { format!("_probe{unique}") } else { token.to_owned() })
+        .map(
+            |token| {
+                if matches!(token, "*" | ">") {
+                    format!("_probe{unique}")
+                } else {
+                    token.to_owned()
+                }
+            },
+        )
         .collect::<Vec<_>>()
         .join(".")
 }
@@ -168,16 +191,26 @@ pub(super) fn grants(grants: &Grants) -> String {
 
 /// The variable of the server's that has the account's password.
 pub(super) fn variable(grants: &Grants) -> String {
-    let account = grants.account().chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    let account = grants
+        .account()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
     format!("NATS_{}_PASSWORD", account.collect::<String>())
 }
 
 /// Both sides: where one is left out, everything is permitted.
 fn permissions(needs: &Needs) -> String {
     let side = |privilege: &str, more: &[&str]| {
-        let needed = needs.iter().filter(|need| need.privilege == privilege).filter_map(|need| need.object.as_deref());
+        let needed = needs
+            .iter()
+            .filter(|need| need.privilege == privilege)
+            .filter_map(|need| need.object.as_deref());
         let subjects: Vec<_> = needed.chain(more.iter().copied()).map(quoted).collect();
-        if subjects.is_empty() { "{ deny: [\">\"] }".to_owned() } else { format!("{{ allow: [{}] }}", subjects.join(", ")) }
+        if subjects.is_empty() {
+            "{ deny: [\">\"] }".to_owned()
+        } else {
+            format!("{{ allow: [{}] }}", subjects.join(", "))
+        }
     };
     format!("{{ publish: {}, subscribe: {} }}", side(PUBLISH, &[]), side(SUBSCRIBE, &["_INBOX.>"]))
 }
@@ -210,7 +243,14 @@ mod tests {
     #[test]
     fn both_sides_are_written() {
         let needs = Needs::parse("SUBSCRIBE ON orders.>", "NATS", PRIVILEGES).unwrap();
-        assert_eq!(permissions(&needs), r#"{ publish: { deny: [">"] }, subscribe: { allow: ["orders.>", "_INBOX.>"] } }"#);
-        assert!(Needs::parse("PUBLSH ON a", "NATS", PRIVILEGES).unwrap_err().contains("write `PUBLISH`"));
+        assert_eq!(
+            permissions(&needs),
+            r#"{ publish: { deny: [">"] }, subscribe: { allow: ["orders.>", "_INBOX.>"] } }"#
+        );
+        assert!(
+            Needs::parse("PUBLSH ON a", "NATS", PRIVILEGES)
+                .unwrap_err()
+                .contains("write `PUBLISH`")
+        );
     }
 }

@@ -52,7 +52,9 @@ impl Credentials {
             };
         };
         let text = password.expose_secret();
-        let is_seed = text.len() == SEED && text.starts_with('S') && text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'));
+        let is_seed = text.len() == SEED
+            && text.starts_with('S')
+            && text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'));
         if !is_seed {
             return Ok(match user {
                 Some(user) => Self::Password(user.to_owned(), password.clone()),
@@ -60,7 +62,10 @@ impl Credentials {
             });
         }
         // Whatever else it is, it is nobody's password: it must not be sent as one.
-        let public = KeyPair::from_seed(text).ok().map(|pair| pair.public_key()).filter(|public| public.starts_with('U'));
+        let public = KeyPair::from_seed(text)
+            .ok()
+            .map(|pair| pair.public_key())
+            .filter(|public| public.starts_with('U'));
         let Some(public) = public else {
             return Err(Finding::new(
                 &MALFORMED_VALUE,
@@ -69,8 +74,11 @@ impl Credentials {
             .help("write the user's seed, which begins with `SU`; an account's or an operator's belongs to no application"));
         };
         if user.is_some_and(|user| user != public) {
-            return Err(Finding::new(&AMBIGUOUS_LOCATOR, "its password is an nkey's seed, and its user is somebody else")
-                .help("remove the user: an nkey says itself who it is"));
+            return Err(Finding::new(
+                &AMBIGUOUS_LOCATOR,
+                "its password is an nkey's seed, and its user is somebody else",
+            )
+            .help("remove the user: an nkey says itself who it is"));
         }
         Ok(Self::Nkey { public, seed: password.clone() })
     }

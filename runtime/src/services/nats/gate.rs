@@ -10,7 +10,7 @@ use async_nats::{Auth, AuthError, Client, ReconnectToServer, ServerAddr};
 use tokio::sync::{Mutex, Notify};
 
 use super::Nats;
-use crate::net::backoff::Again;
+use crate::net::reconnect::ReconnectBackoff;
 use crate::service::Service as _;
 use crate::service::target::Target;
 use crate::services::nats::credentials::Credentials;
@@ -29,7 +29,7 @@ pub(super) struct Gate {
     /// The credentials are given out no more: the resource is detached, or the server does not accept them.
     is_shut: AtomicBool,
     shutting: Notify,
-    again: Mutex<Again>,
+    again: Mutex<ReconnectBackoff>,
 }
 
 impl Gate {
@@ -41,7 +41,7 @@ impl Gate {
             is_first: AtomicBool::new(true),
             is_shut: AtomicBool::new(false),
             shutting: Notify::new(),
-            again: Mutex::new(Again::new()),
+            again: Mutex::new(ReconnectBackoff::new()),
         })
     }
 
@@ -50,7 +50,7 @@ impl Gate {
         if !self.is_first.swap(false, Ordering::AcqRel) {
             let mut again = self.again.lock().await;
             if !has_failed {
-                *again = Again::new();
+                *again = ReconnectBackoff::new();
             }
             again.postpone();
             while !self.is_shut() {
@@ -81,7 +81,9 @@ impl Gate {
     /// What the driver logs in with.
     pub(super) fn auth(&self, nonce: &[u8]) -> Result<Auth, AuthError> {
         if self.is_shut() {
-            return Err(AuthError::new("the resource is detached, or the server does not accept the credentials"));
+            return Err(AuthError::new(
+                "the resource is detached, or the server does not accept the credentials",
+            ));
         }
         self.credentials.auth(nonce).map_err(|_| AuthError::new("the server gives nothing to sign"))
     }

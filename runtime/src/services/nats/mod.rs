@@ -150,12 +150,21 @@ impl Service for Nats {
         {
             findings.push(finding);
         }
-        let is_token =
-            |token: &str| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'*' | b'>'));
-        if target.locator().parameter("inbox_prefix").is_some_and(|prefix| !prefix.split('.').all(is_token)) {
+        let is_token = |token: &str| {
+            !token.is_empty()
+                && token.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'*' | b'>'))
+        };
+        if target
+            .locator()
+            .parameter("inbox_prefix")
+            .is_some_and(|prefix| !prefix.split('.').all(is_token))
+        {
             findings.push(
-                Finding::new(&MALFORMED_LOCATOR, "the value of the parameter `inbox_prefix` is no subject")
-                    .help("write a subject without wildcards, such as `_INBOX_shop`"),
+                Finding::new(
+                    &MALFORMED_LOCATOR,
+                    "the value of the parameter `inbox_prefix` is no subject",
+                )
+                .help("write a subject without wildcards, such as `_INBOX_shop`"),
             );
         }
         findings
@@ -174,18 +183,25 @@ impl Service for Nats {
 
         let mut posture = Posture::of::<Self>(target);
         posture.tls = tls.map(|tls| match visited {
-            Some(visited) if visited.certificate == tls.certificate && visited.version == tls.version => visited,
+            Some(visited)
+                if visited.certificate == tls.certificate && visited.version == tls.version =>
+            {
+                visited
+            }
             _ => tls,
         });
         posture.server = version.map(|version| ServerPosture::new("nats-server", &version));
         posture.account = account.name;
         posture.privileges = account.privileges;
         posture.authentication = Some(match credentials {
-            Credentials::Certificate if !target.is_login_by_certificate(posture.tls.as_ref()) => "nothing".to_owned(),
+            Credentials::Certificate if !target.is_login_by_certificate(posture.tls.as_ref()) => {
+                "nothing".to_owned()
+            }
             _ => credentials.name().to_owned(),
         });
         posture.remarks = REMARKS.to_vec();
-        Ok(Attachment::new(client, posture).with_findings(finding.into_iter().chain(account.findings)))
+        Ok(Attachment::new(client, posture)
+            .with_findings(finding.into_iter().chain(account.findings)))
     }
 
     async fn health(client: &Client) -> Result<(), Refusal> {
@@ -215,31 +231,44 @@ fn tls_first(target: &Target) -> bool {
 }
 
 /// The driver's own connection, and what protects it.
-async fn drive(target: &Target, credentials: &Credentials) -> Result<(Client, Option<TlsPosture>), Refusal> {
+async fn drive(
+    target: &Target,
+    credentials: &Credentials,
+) -> Result<(Client, Option<TlsPosture>), Refusal> {
     let locator = target.locator();
     let host = locator.host().ok_or_else(visit::foreign)?;
     let scheme = if target.is_plaintext() { "nats" } else { "tls" };
-    let address: ServerAddr = format!("{scheme}://{host}:{}", locator.port())
-        .parse()
-        .map_err(|_| Failure::new(FailureKind::Unresolved, "the driver does not take the host's name", "look at the host"))?;
+    let address: ServerAddr =
+        format!("{scheme}://{host}:{}", locator.port()).parse().map_err(|_| {
+            Failure::new(
+                FailureKind::Unresolved,
+                "the driver does not take the host's name",
+                "look at the host",
+            )
+        })?;
     let gate = Gate::new(target.clone(), credentials.clone(), address.clone());
 
     let (signing, passing) = (Arc::clone(&gate), Arc::clone(&gate));
-    let request_timeout = Duration::from_millis(locator.number("request_timeout").unwrap_or(REQUEST_TIMEOUT));
-    let mut options = ConnectOptions::with_auth_callback(move |nonce| std::future::ready(signing.auth(&nonce)))
-        .name(NAME)
-        .ignore_discovered_servers()
-        .connection_timeout(target.connect_timeout())
-        .request_timeout(Some(request_timeout))
-        .ping_interval(PING_INTERVAL)
-        .custom_inbox_prefix(inbox_prefix(target))
-        .max_reconnects(MOST_ATTEMPTS)
-        .reconnect_to_server_callback(move |servers, _| {
-            let has_failed = servers.iter().any(|server| server.failed_attempts > 0);
-            // A task of its own, as what the driver waits for has to be `Sync`.
-            let passing = tasks::spawn(&tokio::runtime::Handle::current(), Arc::clone(&passing).pass(has_failed));
-            async move { passing.join().await.flatten() }
-        });
+    let request_timeout =
+        Duration::from_millis(locator.number("request_timeout").unwrap_or(REQUEST_TIMEOUT));
+    let mut options =
+        ConnectOptions::with_auth_callback(move |nonce| std::future::ready(signing.auth(&nonce)))
+            .name(NAME)
+            .ignore_discovered_servers()
+            .connection_timeout(target.connect_timeout())
+            .request_timeout(Some(request_timeout))
+            .ping_interval(PING_INTERVAL)
+            .custom_inbox_prefix(inbox_prefix(target))
+            .max_reconnects(MOST_ATTEMPTS)
+            .reconnect_to_server_callback(move |servers, _| {
+                let has_failed = servers.iter().any(|server| server.failed_attempts > 0);
+                // A task of its own, as what the driver waits for has to be `Sync`.
+                let passing = tasks::spawn(
+                    &tokio::runtime::Handle::current(),
+                    Arc::clone(&passing).pass(has_failed),
+                );
+                async move { passing.join().await.flatten() }
+            });
     let mut witness = None;
     if !target.is_plaintext() {
         let (config, seen) = target.tls_config()?;

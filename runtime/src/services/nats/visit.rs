@@ -1,9 +1,13 @@
 //! A visit: a short conversation of our own with the server, before the driver's, over a connection that is then closed. Here everything that the
 //! server sends is bounded, and what is wrong is said in our own words.
 
-use backing_services_rules::rule::{OPPORTUNISTIC_TLS, PLAINTEXT_SCHEME, SUPERUSER_ACCOUNT, UNVERIFIED_TLS, WEAK_AUTHENTICATION};
+use backing_services_rules::rule::{
+    OPPORTUNISTIC_TLS, PLAINTEXT_SCHEME, SUPERUSER_ACCOUNT, UNVERIFIED_TLS, WEAK_AUTHENTICATION,
+};
 use serde_json::Value;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 
 use crate::net::time::within;
 use crate::report::finding::{Failure, FailureKind, Finding};
@@ -56,27 +60,35 @@ pub(super) async fn visit(target: &Target, credentials: &Credentials) -> Result<
         (read_greeting(&greeting)?, Dialled { stream: io.into_inner(), tls })
     } else {
         let mut io = BufReader::new(target.dial_tcp().await?);
-        let greeting = read_greeting(&within(limit, line(&mut io, target)).await.map_err(silent)??)?;
+        let greeting =
+            read_greeting(&within(limit, line(&mut io, target)).await.map_err(silent)??)?;
         if !target.is_plaintext() && !greeting.offers_tls {
             return Err(Finding::new(&OPPORTUNISTIC_TLS, "the server offers no TLS")
                 .help("give the server a certificate (`tls { cert_file, key_file }`)")
                 .into());
         }
         if target.is_plaintext() && greeting.requires_tls {
-            return Err(Finding::new(&PLAINTEXT_SCHEME, "the server asks for TLS, and the locator for plaintext")
-                .help("write `tls://`")
-                .into());
+            return Err(Finding::new(
+                &PLAINTEXT_SCHEME,
+                "the server asks for TLS, and the locator for plaintext",
+            )
+            .help("write `tls://`")
+            .into());
         }
         if !io.buffer().is_empty() {
-            return Err(Finding::new(&UNVERIFIED_TLS, "something stands behind the server's greeting, before TLS")
-                .help("look at who is on the way: a server says nothing more before it is spoken to")
-                .into());
+            return Err(Finding::new(
+                &UNVERIFIED_TLS,
+                "something stands behind the server's greeting, before TLS",
+            )
+            .help("look at who is on the way: a server says nothing more before it is spoken to")
+            .into());
         }
         (greeting, target.encrypt(io.into_inner()).await?)
     };
     // A client certificate keeps strangers out too, if that is the login, and was asked for on this very handshake. It is no reason not to ask for a
     // password that there is.
-    let is_asked = greeting.asks_for_login || greeting.asks_for_certificate && target.is_login_by_certificate(tls.as_ref());
+    let is_asked = greeting.asks_for_login
+        || greeting.asks_for_certificate && target.is_login_by_certificate(tls.as_ref());
     let finding = (!is_asked).then(|| {
         Finding::new(&WEAK_AUTHENTICATION, "the server lets everybody in: it asks for no login")
             .help("give the server its users (`authorization { users = […] }`, or accounts)")
@@ -88,7 +100,9 @@ pub(super) async fn visit(target: &Target, credentials: &Credentials) -> Result<
     }
     let version = greeting.version.filter(|version| !credentials.is_in(version));
     let mut visit = Visit { io: BufReader::new(stream), tls, version, finding };
-    within(limit, visit.log_in(target, credentials, greeting.nonce.as_bytes())).await.map_err(late)??;
+    within(limit, visit.log_in(target, credentials, greeting.nonce.as_bytes()))
+        .await
+        .map_err(late)??;
     Ok(visit)
 }
 
@@ -121,7 +135,12 @@ enum Said {
 }
 
 impl Visit {
-    async fn log_in(&mut self, target: &Target, credentials: &Credentials, nonce: &[u8]) -> Result<(), Refusal> {
+    async fn log_in(
+        &mut self,
+        target: &Target,
+        credentials: &Credentials,
+        nonce: &[u8],
+    ) -> Result<(), Refusal> {
         let info = credentials.connect(nonce, !target.is_plaintext()).map_err(|_| {
             Failure::new(
                 FailureKind::NotAdmitted,
@@ -170,7 +189,8 @@ impl Visit {
             "-ERR" => Ok(Said::Error(rest.to_lowercase())),
             "MSG" | "HMSG" => {
                 let mut words = rest.split_ascii_whitespace().rev();
-                let mut number = || words.next().and_then(|word| word.parse::<usize>().ok()).ok_or_else(foreign);
+                let mut number =
+                    || words.next().and_then(|word| word.parse::<usize>().ok()).ok_or_else(foreign);
                 let total = number()?;
                 let header = if operation == "HMSG" { number()? } else { 0 };
                 if total > LONGEST_MESSAGE || header > total {
@@ -207,7 +227,9 @@ impl Visit {
             denied.iter().any(|text| text.contains(what) && text.contains(&subject.to_lowercase()))
         };
         let mut answer = answer;
-        if answer.is_none() && !is_denied(&denied, "publish", "$sys.req.user.info") && !is_denied(&denied, "subscription", &inbox)
+        if answer.is_none()
+            && !is_denied(&denied, "publish", "$sys.req.user.info")
+            && !is_denied(&denied, "subscription", &inbox)
         {
             // It may answer behind its `PONG`.
             for _ in 0..MOST_LINES {
@@ -216,7 +238,9 @@ impl Visit {
                         answer = Some((nobody_answers, payload));
                         break;
                     }
-                    Said::Error(text) if !text.contains("permissions violation") => return Err(refusal(&text).into()),
+                    Said::Error(text) if !text.contains("permissions violation") => {
+                        return Err(refusal(&text).into());
+                    }
                     _ => {}
                 }
             }
@@ -248,15 +272,24 @@ impl Visit {
     }
 
     /// Sends a question that ends with `PING`, and gives what comes until the `PONG`.
-    async fn ask(&mut self, target: &Target, question: &str, questions: usize) -> Result<Heard, Refusal> {
+    async fn ask(
+        &mut self,
+        target: &Target,
+        question: &str,
+        questions: usize,
+    ) -> Result<Heard, Refusal> {
         self.send(target, question.as_bytes()).await?;
         let mut heard = Heard { denied: Vec::new(), answer: None };
         for _ in 0..MOST_LINES + questions {
             match self.next(target).await? {
                 Said::Pong => return Ok(heard),
-                Said::Error(text) if text.contains("permissions violation") => heard.denied.push(text),
+                Said::Error(text) if text.contains("permissions violation") => {
+                    heard.denied.push(text)
+                }
                 Said::Error(text) => return Err(refusal(&text).into()),
-                Said::Message { nobody_answers, payload } => heard.answer = Some((nobody_answers, payload)),
+                Said::Message { nobody_answers, payload } => {
+                    heard.answer = Some((nobody_answers, payload))
+                }
                 Said::Other => {}
             }
         }
@@ -280,7 +313,13 @@ pub(super) struct Account {
 
 impl Account {
     /// Adds what an administrator may on subjects of its own, and else what the field needs and what it does not.
-    fn compare(&mut self, questions: &Questions, target: &Target, credentials: &Credentials, denied: &[String]) {
+    fn compare(
+        &mut self,
+        questions: &Questions,
+        target: &Target,
+        credentials: &Credentials,
+        denied: &[String],
+    ) {
         if !self.findings.is_empty() {
             return;
         }
@@ -308,7 +347,12 @@ fn superuser(powers: &[&str]) -> Option<Finding> {
 fn told(json: &[u8], credentials: &Credentials) -> Result<Account, Refusal> {
     let answer: Value = serde_json::from_slice(json).map_err(|_| foreign())?;
     let data = answer.get("data").and_then(Value::as_object).ok_or_else(foreign)?;
-    let text = |name: &str| data.get(name).and_then(Value::as_str).filter(|text| !credentials.is_in(text)).ok_or_else(foreign);
+    let text = |name: &str| {
+        data.get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !credentials.is_in(text))
+            .ok_or_else(foreign)
+    };
     let account = text("account")?;
     let user = match credentials {
         // Servers have answered with the token itself.
@@ -316,9 +360,12 @@ fn told(json: &[u8], credentials: &Credentials) -> Result<Account, Refusal> {
         Credentials::Certificate => Some(text("user")?),
         Credentials::Password(user, _) | Credentials::Nkey { public: user, .. } => {
             if text("user")? != user {
-                return Err(Finding::new(&WEAK_AUTHENTICATION, "the server logged this connection in as somebody else")
-                    .help("look at what answers on the port")
-                    .into());
+                return Err(Finding::new(
+                    &WEAK_AUTHENTICATION,
+                    "the server logged this connection in as somebody else",
+                )
+                .help("look at what answers on the port")
+                .into());
             }
             Some(user.as_str())
         }
@@ -343,7 +390,11 @@ fn told(json: &[u8], credentials: &Credentials) -> Result<Account, Refusal> {
         || format!("somebody of the account {account}"),
         |user| format!("{} of the account {account}", printable(user)),
     );
-    Ok(Account { name: Some(name), privileges: Vec::new(), findings: superuser(&powers).into_iter().collect() })
+    Ok(Account {
+        name: Some(name),
+        privileges: Vec::new(),
+        findings: superuser(&powers).into_iter().collect(),
+    })
 }
 
 /// Whether one side of an account's permissions leaves everything open, but for what is denied.
@@ -356,12 +407,16 @@ fn is_everything(side: Option<&Value>) -> Result<bool, Refusal> {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(list) => {
             let list = list.as_array().ok_or_else(foreign)?;
-            list.iter().map(|subject| subject.as_str().ok_or_else(foreign)).collect::<Result<Vec<_>, _>>()
+            list.iter()
+                .map(|subject| subject.as_str().ok_or_else(foreign))
+                .collect::<Result<Vec<_>, _>>()
         }
     };
     let (allowed, denied) = (subjects("allow")?, subjects("deny")?);
     let all = |subjects: &[&str]| {
-        subjects.iter().any(|subject| subject.split('.').all(|token| matches!(token, "*" | ">")) && subject.ends_with('>'))
+        subjects.iter().any(|subject| {
+            subject.split('.').all(|token| matches!(token, "*" | ">")) && subject.ends_with('>')
+        })
     };
     Ok((allowed.is_empty() || all(&allowed)) && !all(&denied))
 }
@@ -417,7 +472,11 @@ fn broken(error: &std::io::Error, target: &Target) -> Refusal {
 }
 
 fn closed() -> Failure {
-    Failure::new(FailureKind::Unreachable, "the server closed the connection", "look at the port and at the server's log")
+    Failure::new(
+        FailureKind::Unreachable,
+        "the server closed the connection",
+        "look at the port and at the server's log",
+    )
 }
 
 pub(super) fn foreign() -> Failure {

@@ -83,7 +83,8 @@ impl Service for Postgres {
     type Client = PgPool;
 
     const NAME: &'static str = "PostgreSQL";
-    const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
+    const SCHEMES: &'static [Scheme] =
+        &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
     const PATH: Option<&'static str> = Some("the database's name");
     const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
@@ -97,21 +98,49 @@ impl Service for Postgres {
             "channel_binding",
             "remove it: this driver cannot bind the channel, and the connection is verified TLS anyway",
         ),
-        Parameter::refused("options", "remove it; set what it sets with `ALTER ROLE … SET …` on the server"),
+        Parameter::refused(
+            "options",
+            "remove it; set what it sets with `ALTER ROLE … SET …` on the server",
+        ),
         Parameter::refused("host", "write the host where it belongs: behind the `@`"),
         Parameter::refused("hostaddr", "write the host where it belongs: behind the `@`"),
         Parameter::refused("port", "write the port where it belongs: behind the host"),
         Parameter::refused("user", "write the user where it belongs: before the `@`"),
-        Parameter::refused("dbname", "write the database where it belongs: behind the host and a `/`"),
-        Parameter::refused("sslrootcert", "remove it; the authority's certificate goes into the resource's `_CA` variable"),
-        Parameter::refused("sslcert", "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable"),
-        Parameter::refused("sslkey", "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable"),
-        Parameter::refused("sslnegotiation", "remove it: TLS is asked for in the protocol's own way"),
-        Parameter::refused("target_session_attrs", "remove it, and write the host that takes what you send"),
+        Parameter::refused(
+            "dbname",
+            "write the database where it belongs: behind the host and a `/`",
+        ),
+        Parameter::refused(
+            "sslrootcert",
+            "remove it; the authority's certificate goes into the resource's `_CA` variable",
+        ),
+        Parameter::refused(
+            "sslcert",
+            "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable",
+        ),
+        Parameter::refused(
+            "sslkey",
+            "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable",
+        ),
+        Parameter::refused(
+            "sslnegotiation",
+            "remove it: TLS is asked for in the protocol's own way",
+        ),
+        Parameter::refused(
+            "target_session_attrs",
+            "remove it, and write the host that takes what you send",
+        ),
     ];
     // Those that no setter can overwrite, and those of the driver's TLS. The others have no effect, as every option is set.
-    const AMBIENT: &'static [&'static str] =
-        &["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGPASSWORD", driver::AMBIENT[0], driver::AMBIENT[1]];
+    const AMBIENT: &'static [&'static str] = &[
+        "PGOPTIONS",
+        "PGSSLROOTCERT",
+        "PGSSLCERT",
+        "PGSSLKEY",
+        "PGPASSWORD",
+        driver::AMBIENT[0],
+        driver::AMBIENT[1],
+    ];
     const LOGIN: Login = Login::UserAndPassword;
     const PINS: bool = false;
 
@@ -138,12 +167,18 @@ impl Service for Postgres {
         }
 
         let pool = pool(target)?;
-        let mut connection = match within(target.connect_timeout().min(target.time_left()), pool.acquire()).await {
-            Ok(Ok(connection)) => Unproven::new(connection),
-            Ok(Err(error)) => return Err(refusal(&error)),
-            Err(timed_out) => return Err(timed_out.into()),
-        };
-        let account = match within(target.time_left(), probe(connection.get().ok_or_else(no_answer)?, target)).await {
+        let mut connection =
+            match within(target.connect_timeout().min(target.time_left()), pool.acquire()).await {
+                Ok(Ok(connection)) => Unproven::new(connection),
+                Ok(Err(error)) => return Err(refusal(&error)),
+                Err(timed_out) => return Err(timed_out.into()),
+            };
+        let account = match within(
+            target.time_left(),
+            probe(connection.get().ok_or_else(no_answer)?, target),
+        )
+        .await
+        {
             Ok(Ok(account)) => account,
             Ok(Err(refusal)) => return Err(refusal),
             Err(timed_out) => return Err(timed_out.into()),
@@ -192,7 +227,14 @@ fn options(target: &Target) -> Result<PgConnectOptions, Refusal> {
     let host = match locator.host() {
         Some(Host::Name(name)) => name.clone(),
         Some(Host::Address(address)) => address.to_string(),
-        None => return Err(Failure::new(FailureKind::Unresolved, "its locator has no host", "write the host").into()),
+        None => {
+            return Err(Failure::new(
+                FailureKind::Unresolved,
+                "its locator has no host",
+                "write the host",
+            )
+            .into());
+        }
     };
     // Every option that the constructor takes from the environment is set, or was refused when it was loaded.
     let mut options = PgConnectOptions::new_without_pgpass()
@@ -209,7 +251,9 @@ fn options(target: &Target) -> Result<PgConnectOptions, Refusal> {
         options = options.ssl_root_cert_from_pem(ca.expose_secret().as_bytes().to_vec());
     }
     if let Some((cert, key)) = target.client_certificate() {
-        options = options.ssl_client_cert_from_pem(cert.expose_secret()).ssl_client_key_from_pem(key.expose_secret());
+        options = options
+            .ssl_client_cert_from_pem(cert.expose_secret())
+            .ssl_client_key_from_pem(key.expose_secret());
     }
     Ok(options)
 }
@@ -232,7 +276,9 @@ fn pool(target: &Target) -> Result<PgPool, Refusal> {
                 }
                 // The pool logs this error: it gets one without the server's words.
                 let set = sqlx::raw_sql(AssertSqlSafe(bound)).execute(connection).await;
-                set.map(drop).map_err(|_| sqlx::Error::Protocol("the statement's time could not be bounded".into()))
+                set.map(drop).map_err(|_| {
+                    sqlx::Error::Protocol("the statement's time could not be bounded".into())
+                })
             })
         })
         .connect_lazy_with(options))

@@ -11,7 +11,9 @@ use crate::report::posture::TlsPosture;
 use crate::report::refusal::Refusal;
 use crate::service::dial::Stream;
 use crate::service::target::Target;
-use crate::services::postgresql::{self, Asked, broken, foreign, server_error, silent, unknown_authentication};
+use crate::services::postgresql::{
+    self, Asked, broken, foreign, server_error, silent, unknown_authentication,
+};
 
 /// Protocol 3.0.
 const PROTOCOL: i32 = 196_608;
@@ -29,7 +31,9 @@ pub(super) struct Seen {
 pub(super) async fn run(target: &Target, user: &str, database: &str) -> Result<Seen, Refusal> {
     let dialled = postgresql::dial(target).await?;
     let mut stream = dialled.stream;
-    let asked = within(target.connect_timeout(), authentication(&mut stream, user, database)).await.map_err(|_| silent())??;
+    let asked = within(target.connect_timeout(), authentication(&mut stream, user, database))
+        .await
+        .map_err(|_| silent())??;
     // The server expects the end of a connection at this point: a client that prompts for the password closes here too (backend, auth.c).
     let _ = within(target.connect_timeout(), stream.shutdown()).await;
 
@@ -43,7 +47,9 @@ pub(super) async fn run(target: &Target, user: &str, database: &str) -> Result<S
         Asked::Unknown => return Err(unknown_authentication()),
     };
     let mut findings = Vec::new();
-    if let Some(weakness) = asked.weakness().filter(|_| !(asked == Asked::Nothing && by_certificate)) {
+    if let Some(weakness) =
+        asked.weakness().filter(|_| !(asked == Asked::Nothing && by_certificate))
+    {
         let finding = Finding::new(&WEAK_AUTHENTICATION, weakness);
         // Unless that is waived, nobody logs in.
         if !target.waives(&WEAK_AUTHENTICATION) {
@@ -60,7 +66,9 @@ async fn authentication(stream: &mut Stream, user: &str, database: &str) -> Resu
     stream.flush().await.map_err(|_| broken())?;
     let kind = stream.read_u8().await.map_err(|_| broken())?;
     let length = stream.read_u32().await.map_err(|_| broken())? as usize;
-    let Some(length) = length.checked_sub(4).filter(|length| *length <= LONGEST_MESSAGE) else { return Err(foreign()) };
+    let Some(length) = length.checked_sub(4).filter(|length| *length <= LONGEST_MESSAGE) else {
+        return Err(foreign());
+    };
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.map_err(|_| broken())?;
     match kind {
@@ -85,6 +93,9 @@ fn startup(user: &str, database: &str) -> Vec<u8> {
 
 /// The SQLSTATE of an `ErrorResponse`; nothing else of it is believed.
 fn sqlstate(body: &[u8]) -> String {
-    let code = body.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(b"C")).unwrap_or_default();
+    let code = body
+        .split(|byte| *byte == 0)
+        .find_map(|field| field.strip_prefix(b"C"))
+        .unwrap_or_default();
     String::from_utf8_lossy(code).into_owned()
 }

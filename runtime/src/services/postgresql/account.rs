@@ -9,13 +9,16 @@ use crate::report::posture::MOST_PRIVILEGES;
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
 use crate::service::target::Target;
-use crate::services::postgresql::vocabulary::{Object, Want, Wants, literal, quoted, shown, with_columns};
+use crate::services::postgresql::vocabulary::{
+    Object, Want, Wants, literal, quoted, shown, with_columns,
+};
 
 /// The roles that the managed services give to their master user instead of `SUPERUSER`, or keep for themselves: Amazon's, Google's, Microsoft's, Neon's and
 /// Supabase's. PostgreSQL's own (its documentation, 22.5) all begin with `pg_`, which nobody else's may, and count in whole.
 const MANAGED_ROLES: &[&str] = &[
-    "rds_superuser", "rds_replication", "rds_password", "rdsadmin", "cloudsqlsuperuser", "cloudsqladmin", "alloydbsuperuser",
-    "azure_pg_admin", "azure_superuser", "azuresu", "neon_superuser", "supabase_admin",
+    "rds_superuser", "rds_replication", "rds_password", "rdsadmin", "cloudsqlsuperuser",
+    "cloudsqladmin", "alloydbsuperuser", "azure_pg_admin", "azure_superuser", "azuresu",
+    "neon_superuser", "supabase_admin",
 ];
 
 /// The most rows of an answer. Who has more privileges was not granted them one by one.
@@ -25,23 +28,26 @@ const MOST_ROWS: usize = 2000;
 const MOST_NAMED: usize = 16;
 
 /// The columns of an answer: all of them texts.
-pub(in crate::services) const COLUMNS: [&str; 11] =
-    ["fact", "mark", "privileges", "kind", "space", "name", "detail", "holder", "start", "way", "inherits"];
+pub(in crate::services) const COLUMNS: [&str; 11] = [
+    "fact", "mark", "privileges", "kind", "space", "name", "detail", "holder", "start", "way",
+    "inherits",
+];
 
 /// A row of an answer.
 pub(in crate::services) type Row = [Option<String>; COLUMNS.len()];
 
 /// What privileges are on.
 const KINDS: [&str; 11] = [
-    "TABLE", "SEQUENCE", "FUNCTION", "PROCEDURE", "SCHEMA", "DATABASE", "FOREIGN SERVER", "FOREIGN DATA WRAPPER", "LANGUAGE",
-    "TABLESPACE", "PARAMETER",
+    "TABLE", "SEQUENCE", "FUNCTION", "PROCEDURE", "SCHEMA", "DATABASE", "FOREIGN SERVER",
+    "FOREIGN DATA WRAPPER", "LANGUAGE", "TABLESPACE", "PARAMETER",
 ];
 
 /// The other kinds of object that have an owner, as `pg_identify_object` names them. They are read
 /// only if they belong to the system, and named as PostgreSQL writes their identity.
 const IDENTIFIED: [&str; 11] = [
-    "TYPE", "OPERATOR", "OPERATOR CLASS", "OPERATOR FAMILY", "CONVERSION", "COLLATION", "TEXT SEARCH DICTIONARY",
-    "TEXT SEARCH CONFIGURATION", "STATISTICS OBJECT", "EVENT TRIGGER", "EXTENSION",
+    "TYPE", "OPERATOR", "OPERATOR CLASS", "OPERATOR FAMILY", "CONVERSION", "COLLATION",
+    "TEXT SEARCH DICTIONARY", "TEXT SEARCH CONFIGURATION", "STATISTICS OBJECT", "EVENT TRIGGER",
+    "EXTENSION",
 ];
 
 /// What `ALTER DEFAULT PRIVILEGES` grants on: what a role will make in a schema.
@@ -81,15 +87,35 @@ pub(in crate::services) fn question(target: &Target, release: Option<u32>) -> St
         .replace("{managed}", &managed.join(", "))
         .replace("{timeout}", &statement_timeout(target).to_string())
         .replace("{most}", &(MOST_ROWS + 1).to_string())
-        .replace("{parameters}", if release.is_none_or(|release| release >= 15) { include_str!("parameters.sql") } else { "" })
-        .replace("{or_needed_name}", &needs(" OR p.proname IN (SELECT name::pg_catalog.name FROM needed)"))
+        .replace(
+            "{parameters}",
+            if release.is_none_or(|release| release >= 15) {
+                include_str!("parameters.sql")
+            } else {
+                ""
+            },
+        )
+        .replace(
+            "{or_needed_name}",
+            &needs(" OR p.proname IN (SELECT name::pg_catalog.name FROM needed)"),
+        )
         .replace("{or_needed}", &needs(&format!(" OR {IS_NEEDED}")))
-        .replace("{rank}", &if wants.is_some() { format!("CASE WHEN {IS_NEEDED} THEN 3 ELSE 4 END") } else { "4".to_owned() })
+        .replace(
+            "{rank}",
+            &if wants.is_some() {
+                format!("CASE WHEN {IS_NEEDED} THEN 3 ELSE 4 END")
+            } else {
+                "4".to_owned()
+            },
+        )
         .replace("{found}", &needs(include_str!("found.sql")))
         // Last: it holds names.
         .replace(
             "{needed}",
-            &needs(&include_str!("needed.sql").replace("{wanted}", &wants.as_ref().map(Wants::in_sql).unwrap_or_default())),
+            &needs(
+                &include_str!("needed.sql")
+                    .replace("{wanted}", &wants.as_ref().map(Wants::in_sql).unwrap_or_default()),
+            ),
         );
     format!("{SETTINGS}{question}")
 }
@@ -166,7 +192,10 @@ enum Mark {
 
 impl Account {
     /// Reads the rows. It fails closed: a NULL where there has to be something, and a word that was not asked for, are no answer.
-    pub(in crate::services) fn read(rows: impl IntoIterator<Item = Row>, target: &Target) -> Result<Self, Refusal> {
+    pub(in crate::services) fn read(
+        rows: impl IntoIterator<Item = Row>,
+        target: &Target,
+    ) -> Result<Self, Refusal> {
         let wants = target.needs().map(Wants::of);
         read(rows, wants).ok_or_else(no_answer)
     }
@@ -204,32 +233,44 @@ impl Account {
     pub(in crate::services) fn privileges(&self) -> Vec<String> {
         let powers = self.powers.iter().map(|power| printable(&power.name));
         let held = self.held.iter().filter(|held| held.mark != Mark::Usual);
-        let held = held.flat_map(|held| held.privileges.iter().map(|(privilege, _)| printable(&held.shown(privilege))));
+        let held = held.flat_map(|held| {
+            held.privileges.iter().map(|(privilege, _)| printable(&held.shown(privilege)))
+        });
         powers.chain(held).take(MOST_PRIVILEGES).collect()
     }
 
     /// The finding that the account is an administrator's.
     fn administrator(&self) -> Option<Finding> {
         let mut powers: Vec<Difference> = self.powers.iter().map(Power::difference).collect();
-        powers.extend(
-            self.held.iter().flat_map(|held| held.powers().map(|(privilege, power)| self.taken(held, privilege, &power))),
-        );
+        powers.extend(self.held.iter().flat_map(|held| {
+            held.powers().map(|(privilege, power)| self.taken(held, privilege, &power))
+        }));
         if powers.is_empty() {
             return None;
         }
         let named = &powers[..powers.len().min(MOST_NAMED)];
-        let mut names = named.iter().map(|power| power.privilege.as_str()).collect::<Vec<_>>().join("; ");
+        let mut names =
+            named.iter().map(|power| power.privilege.as_str()).collect::<Vec<_>>().join("; ");
         if powers.len() > MOST_NAMED {
             names.push_str(&format!("; and {} more", powers.len() - MOST_NAMED));
         }
         // What the server was made with, or a provider's own role, is not made less: it is not what an application logs in as.
-        let is_born = |power: &Power| power.holder.way.is_none() && (power.name == "SUPERUSER" || !power.is_attribute);
+        let is_born = |power: &Power| {
+            power.holder.way.is_none() && (power.name == "SUPERUSER" || !power.is_attribute)
+        };
         let help = if self.powers.iter().any(is_born) {
-            "`CREATE ROLE … LOGIN`, `GRANT` it what the application does, and log in as that role".to_owned()
+            "`CREATE ROLE … LOGIN`, `GRANT` it what the application does, and log in as that role"
+                .to_owned()
         } else {
             crate::needs::statements(named)
         };
-        Some(Finding::new(&SUPERUSER_ACCOUNT, format!("the account is an administrator's: it has {names}")).help(help))
+        Some(
+            Finding::new(
+                &SUPERUSER_ACCOUNT,
+                format!("the account is an administrator's: it has {names}"),
+            )
+            .help(help),
+        )
     }
 
     /// What is needed and not there.
@@ -245,7 +286,9 @@ impl Account {
             let Some(object) = wants.objects.get(want.object) else { continue };
             let found = self.found.get(want.object).map(Vec::as_slice).unwrap_or_default();
             if found.is_empty() && object.name.is_some() {
-                missing.push(self.lacking(want.privilege, &want.columns, object, ", which is not there"));
+                missing.push(
+                    self.lacking(want.privilege, &want.columns, object, ", which is not there"),
+                );
             }
             for name in found {
                 let object = Object { name: Some(name.clone()), ..object.clone() };
@@ -258,15 +301,31 @@ impl Account {
         missing
     }
 
-    fn lacking(&self, privilege: &str, columns: &[String], object: &Object, remark: &str) -> Difference {
+    fn lacking(
+        &self,
+        privilege: &str,
+        columns: &[String],
+        object: &Object,
+        remark: &str,
+    ) -> Difference {
         Difference::new(
             format!("{} ON {object}{remark}", with_columns(privilege, columns, shown)),
-            format!("GRANT {} ON {} TO {};", with_columns(privilege, columns, quoted), object.in_sql(), quoted(&self.user)),
+            format!(
+                "GRANT {} ON {} TO {};",
+                with_columns(privilege, columns, quoted),
+                object.in_sql(),
+                quoted(&self.user)
+            ),
         )
     }
 
     /// Which of the columns that are needed it lacks, all of them where none is named; `None` where it lacks nothing. Only what `counts` counts.
-    fn lacking_columns(&self, want: &Want, object: &Object, counts: impl Fn(&Held, &str) -> bool) -> Option<Vec<String>> {
+    fn lacking_columns(
+        &self,
+        want: &Want,
+        object: &Object,
+        counts: impl Fn(&Held, &str) -> bool,
+    ) -> Option<Vec<String>> {
         if want.columns.is_empty() {
             return (!self.has(object, None, want.privilege, &counts)).then(Vec::new);
         }
@@ -276,12 +335,21 @@ impl Account {
     }
 
     /// Whether the account can use a privilege as it is, without becoming somebody else.
-    fn has(&self, object: &Object, column: Option<&str>, privilege: &str, counts: impl Fn(&Held, &str) -> bool) -> bool {
+    fn has(
+        &self,
+        object: &Object,
+        column: Option<&str>,
+        privilege: &str,
+        counts: impl Fn(&Held, &str) -> bool,
+    ) -> bool {
         self.held.iter().any(|held| {
             held.object == *object
                 && (held.column.is_none() || held.column.as_deref() == column)
                 && held.holder.as_ref().is_none_or(|holder| holder.inherits)
-                && held.privileges.iter().any(|(has, _)| (has == privilege || has == OWNERSHIP) && counts(held, has))
+                && held
+                    .privileges
+                    .iter()
+                    .any(|(has, _)| (has == privilege || has == OWNERSHIP) && counts(held, has))
         })
     }
 
@@ -298,7 +366,11 @@ impl Account {
                     excess.push(self.taken(held, privilege, &shown));
                 } else if let (true, Some(holder)) = (is_grantable, &held.holder) {
                     let statement = holder.membership().unwrap_or_else(|| {
-                        format!("REVOKE GRANT OPTION FOR {} FROM {};", held.in_sql(privilege), quoted(&holder.role))
+                        format!(
+                            "REVOKE GRANT OPTION FOR {} FROM {};",
+                            held.in_sql(privilege),
+                            quoted(&holder.role)
+                        )
                     });
                     excess.push(Difference::new(format!("the grant option of {shown}"), statement));
                 }
@@ -306,22 +378,32 @@ impl Account {
         }
         if self.is_cut {
             let help = "Log in as an account that `Manifest::grants` makes.";
-            excess.push(Difference::new(format!("more than {MOST_ROWS} privileges in all, which nobody compares"), help));
+            excess.push(Difference::new(
+                format!("more than {MOST_ROWS} privileges in all, which nobody compares"),
+                help,
+            ));
         }
         excess
     }
 
     fn is_needed(&self, wants: &Wants, held: &Held, privilege: &str) -> bool {
         match (held.object.kind, privilege) {
-            ("SCHEMA", "USAGE") if wants.schemas().contains(&held.object.name.as_deref().unwrap_or_default()) => return true,
+            ("SCHEMA", "USAGE")
+                if wants.schemas().contains(&held.object.name.as_deref().unwrap_or_default()) =>
+            {
+                return true;
+            }
             // Without it, nobody attaches.
-            ("DATABASE", "CONNECT") if held.object.name.as_ref() == Some(&self.database) => return true,
+            ("DATABASE", "CONNECT") if held.object.name.as_ref() == Some(&self.database) => {
+                return true;
+            }
             _ => {}
         }
         wants.list.iter().any(|want| {
             want.privilege == privilege
                 && wants.objects.get(want.object).is_some_and(|object| object.holds(&held.object))
-                && (want.columns.is_empty() || held.column.as_ref().is_some_and(|column| want.columns.contains(column)))
+                && (want.columns.is_empty()
+                    || held.column.as_ref().is_some_and(|column| want.columns.contains(column)))
         })
     }
 
@@ -359,7 +441,8 @@ impl Account {
                 let lacks_then = self.lacking_columns(want, &object, stays);
                 if let (None, Some(columns)) = (lacks_now, lacks_then) {
                     statement.push(' ');
-                    statement.push_str(&self.lacking(want.privilege, &columns, &object, "").statement);
+                    statement
+                        .push_str(&self.lacking(want.privilege, &columns, &object, "").statement);
                 }
             }
         }
@@ -382,9 +465,15 @@ impl Power {
             false => String::new(),
         });
         let is_own = holder.role == holder.start || holder.role == self.name;
-        let way = if is_own { String::new() } else { format!(", by way of the role {}", quoted(&holder.role)) };
+        let way = if is_own {
+            String::new()
+        } else {
+            format!(", by way of the role {}", quoted(&holder.role))
+        };
         let through = match &holder.way {
-            Some(way) if !self.is_attribute && *way != holder.role => format!(", by way of the role {}", quoted(way)),
+            Some(way) if !self.is_attribute && *way != holder.role => {
+                format!(", by way of the role {}", quoted(way))
+            }
             _ => way,
         };
         Difference::new(format!("{}{through}", self.name), statement)
@@ -398,7 +487,11 @@ impl Held {
     }
 
     fn in_sql(&self, privilege: &str) -> String {
-        format!("{} ON {}", with_columns(privilege, self.column.as_slice(), quoted), self.object.in_sql())
+        format!(
+            "{} ON {}",
+            with_columns(privilege, self.column.as_slice(), quoted),
+            self.object.in_sql()
+        )
     }
 
     /// How `ALTER` and `DROP` name it.
@@ -419,7 +512,8 @@ impl Held {
             return format!("ALTER {} SECURITY INVOKER;", self.altered());
         }
         if let Some(kind) = object.kind.strip_prefix("FUTURE ") {
-            let [schema, role] = [&object.schema, &object.name].map(|name| quoted(name.as_deref().unwrap_or_default()));
+            let [schema, role] = [&object.schema, &object.name]
+                .map(|name| quoted(name.as_deref().unwrap_or_default()));
             return format!(
                 "ALTER DEFAULT PRIVILEGES FOR ROLE {role} IN SCHEMA {schema} REVOKE {privilege} ON {kind} FROM {from};"
             );
@@ -442,13 +536,19 @@ impl Held {
             let is_public = object.kind == "SCHEMA" && object.name.as_deref() == Some("public");
             let reason = match (privilege.as_str(), object.kind, self.mark) {
                 (OWNERSHIP, "DATABASE", _) => "",
-                (OWNERSHIP, "TABLE", Mark::Policies) => ", whose row-level security does not hold for its owner",
-                (OWNERSHIP, "TABLE", Mark::Forced) => ", whose row-level security its owner can switch off",
+                (OWNERSHIP, "TABLE", Mark::Policies) => {
+                    ", whose row-level security does not hold for its owner"
+                }
+                (OWNERSHIP, "TABLE", Mark::Forced) => {
+                    ", whose row-level security its owner can switch off"
+                }
                 // Everybody's statements find what is there.
                 (OWNERSHIP | "CREATE", "SCHEMA", _) if is_public => "",
                 (_, _, Mark::Restricted) => ", which is an administrator's",
                 (_, _, Mark::Planted) => ", which is in a system schema and is not PostgreSQL's",
-                (_, _, Mark::Elevated) => ", which is in a system schema and runs with its owner's privileges",
+                (_, _, Mark::Elevated) => {
+                    ", which is in a system schema and runs with its owner's privileges"
+                }
                 _ => return None,
             };
             Some((privilege.as_str(), format!("{}{reason}", self.shown(privilege))))
@@ -459,7 +559,10 @@ impl Held {
     fn goes_with(&self, privilege: &str, other: &Self, has: &str) -> bool {
         let (Some(holder), Some(others)) = (&self.holder, &other.holder) else {
             // Revoking of everybody takes away nobody's own.
-            return self.holder.is_none() && other.holder.is_none() && self.object == other.object && has == privilege;
+            return self.holder.is_none()
+                && other.holder.is_none()
+                && self.object == other.object
+                && has == privilege;
         };
         match (&holder.way, &others.way) {
             (Some(way), Some(other)) => way == other,
@@ -500,7 +603,11 @@ fn read(rows: impl IntoIterator<Item = Row>, mut wants: Option<Wants>) -> Option
                 let (user, session) = (name?, detail?);
                 let roles = if user == session { "1" } else { "2" };
                 let is_tls = kind.map(|kind| kind == "true");
-                if known.is_some() || mark? != roles || holder.is_none() || is_tls.is_none() && user == session {
+                if known.is_some()
+                    || mark? != roles
+                    || holder.is_none()
+                    || is_tls.is_none() && user == session
+                {
                     return None;
                 }
                 known = Some((user, session, privileges?, space?, is_tls));
@@ -520,7 +627,11 @@ fn read(rows: impl IntoIterator<Item = Row>, mut wants: Option<Wants>) -> Option
             }
             "held" => {
                 let kind = kind?;
-                let (kind, column) = if kind == "COLUMN" { ("TABLE", Some(detail.clone()?)) } else { (kind.as_str(), None) };
+                let (kind, column) = if kind == "COLUMN" {
+                    ("TABLE", Some(detail.clone()?))
+                } else {
+                    (kind.as_str(), None)
+                };
                 let (kind, is_identified) = self::kind(kind)?;
                 // The columns of the server's own names are too short for an identity.
                 let name = if is_identified { identity(detail.clone()?)? } else { name? };
@@ -533,7 +644,13 @@ fn read(rows: impl IntoIterator<Item = Row>, mut wants: Option<Wants>) -> Option
                     None => None,
                 };
                 held.push(Held {
-                    object: Object { kind, schema: space, name: Some(name), arguments, is_identified },
+                    object: Object {
+                        kind,
+                        schema: space,
+                        name: Some(name),
+                        arguments,
+                        is_identified,
+                    },
                     column,
                     privileges: self::privileges(&privileges?)?,
                     holder,
@@ -617,7 +734,8 @@ fn identity(text: String) -> Option<String> {
 
 /// So do the types of a routine's arguments, which PostgreSQL has quoted already: they have to be names.
 fn arguments(text: String) -> Option<String> {
-    let is_safe = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | ' ' | ',' | '.' | '[' | ']' | '"');
+    let is_safe =
+        |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | ' ' | ',' | '.' | '[' | ']' | '"');
     (text.chars().all(is_safe) && text.matches('"').count().is_multiple_of(2)).then_some(text)
 }
 
@@ -641,7 +759,9 @@ mod tests {
 
     #[test]
     fn what_becomes_part_of_a_statement_is_what_it_should_be() {
-        for types in ["", "integer, text[]", "timestamp with time zone", "public.\"Mijn type\"[]", "\"char\""] {
+        for types in [
+            "", "integer, text[]", "timestamp with time zone", "public.\"Mijn type\"[]", "\"char\"",
+        ] {
             assert_eq!(arguments(types.to_owned()).as_deref(), Some(types));
         }
         for types in ["integer); DROP TABLE x; --", "integer'", "\"char", "a\nb", "a-b"] {
@@ -666,16 +786,21 @@ mod tests {
         ] {
             assert_eq!(identity(name.to_owned()).as_deref(), Some(name));
         }
-        for name in ["x; DROP TABLE y", "x -- y", "x /* y", "'x'", "\"x", "\"x\"\"", "x\ny", "\u{e4}", "x\\"] {
+        for name in [
+            "x; DROP TABLE y", "x -- y", "x /* y", "'x'", "\"x", "\"x\"\"", "x\ny", "\u{e4}", "x\\",
+        ] {
             assert_eq!(identity(name.to_owned()), None, "{name}");
         }
     }
 
     #[test]
     fn postgresql_11_reads_the_question() {
-        for sql in
-            [include_str!("account.sql"), include_str!("needed.sql"), include_str!("found.sql"), include_str!("parameters.sql")]
-        {
+        for sql in [
+            include_str!("account.sql"),
+            include_str!("needed.sql"),
+            include_str!("found.sql"),
+            include_str!("parameters.sql"),
+        ] {
             assert!(!sql.contains("MATERIALIZED"), "that came with PostgreSQL 12");
             assert!(!sql.contains('\\'), "a backslash means what settings say that it means");
         }
@@ -683,20 +808,30 @@ mod tests {
 
     #[test]
     fn names_of_the_servers_stay_names() {
-        let held =
-            row(["held", "", "INSERT", "TABLE", "pub\"lic", "x\"; DROP TABLE y; --\u{1b}[2J", "", "app", "app", "", "true"]);
+        let held = row([
+            "held", "", "INSERT", "TABLE", "pub\"lic", "x\"; DROP TABLE y; --\u{1b}[2J", "", "app",
+            "app", "", "true",
+        ]);
         let account = read([me(), held], wants("SELECT ON orders")).unwrap();
         let [excess] = &account.excess(account.wants.as_ref().unwrap())[..] else { panic!("one") };
-        assert_eq!(excess.statement, "REVOKE INSERT ON TABLE \"pub\"\"lic\".\"x\"\"; DROP TABLE y; --\\u{1b}[2J\" FROM \"app\";");
+        assert_eq!(
+            excess.statement,
+            "REVOKE INSERT ON TABLE \"pub\"\"lic\".\"x\"\"; DROP TABLE y; --\\u{1b}[2J\" FROM \"app\";"
+        );
     }
 
     #[test]
     fn more_than_can_be_compared_is_too_much() {
-        let held = row(["held", "", "SELECT", "TABLE", "public", "orders", "", "app", "app", "", "true"]);
+        let held =
+            row(["held", "", "SELECT", "TABLE", "public", "orders", "", "app", "app", "", "true"]);
         let usage = row(["held", "usual", "USAGE", "SCHEMA", "", "public", "", "", "", "", ""]);
         let found = row(["found", "0", "", "", "", "orders", "", "", "", "", ""]);
-        let rows = |count: usize| [me(), found.clone(), usage.clone()].into_iter().chain(vec![held.clone(); count - 3]);
-        for (count, excess) in [(4, Some(0)), (MOST_ROWS, Some(0)), (MOST_ROWS + 1, Some(1)), (MOST_ROWS + 2, None)] {
+        let rows = |count: usize| {
+            [me(), found.clone(), usage.clone()].into_iter().chain(vec![held.clone(); count - 3])
+        };
+        for (count, excess) in
+            [(4, Some(0)), (MOST_ROWS, Some(0)), (MOST_ROWS + 1, Some(1)), (MOST_ROWS + 2, None)]
+        {
             let account = read(rows(count), wants("SELECT ON orders"));
             let found = account.as_ref().map(|account| {
                 let wants = account.wants.as_ref().unwrap();

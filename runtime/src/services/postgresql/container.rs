@@ -34,7 +34,8 @@ pub(in crate::services) fn container(grants: &Grants) -> Option<Container> {
         "ssl_key_file=/run/backing-services/key.pem",
         "hba_file=/etc/backing-services/pg_hba.conf",
     ];
-    let command = ["postgres"].into_iter().chain(options.into_iter().flat_map(|option| ["-c", option]));
+    let command =
+        ["postgres"].into_iter().chain(options.into_iter().flat_map(|option| ["-c", option]));
     let container = Container::new("postgres:18-trixie", 5432)
         .with_user(999, 999)
         .with_administrator()
@@ -46,7 +47,10 @@ pub(in crate::services) fn container(grants: &Grants) -> Option<Container> {
         .with_file("/docker-entrypoint-initdb.d/account.sh", SCRIPT)
         .with_again("sh /docker-entrypoint-initdb.d/account.sh")
         // Over the network: the server that the image starts to make the account listens on its socket alone.
-        .with_health(["CMD", "pg_isready", "--quiet", "--host=127.0.0.1", "--port=5432", "--username=postgres"])
+        .with_health([
+            "CMD", "pg_isready", "--quiet", "--host=127.0.0.1", "--port=5432",
+            "--username=postgres",
+        ])
         // Below it, the image has a folder for each release.
         .with_data("/var/lib/postgresql")
         .with_path(database);

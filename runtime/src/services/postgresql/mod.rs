@@ -70,7 +70,9 @@ pub(super) fn check(target: &Target) -> Vec<Finding> {
 /// Connects, asks for TLS, and speaks it. Nobody has been named yet.
 pub(super) async fn dial(target: &Target) -> Result<Dialled, Refusal> {
     let connection = target.dial_tcp().await?;
-    let connection = within(target.connect_timeout(), ask_for_tls(target, connection)).await.map_err(|_| silent())??;
+    let connection = within(target.connect_timeout(), ask_for_tls(target, connection))
+        .await
+        .map_err(|_| silent())??;
     // Its `ssl_ecdh_curve` is `prime256v1`, and nothing else, unless it was changed or the server is PostgreSQL 18.
     target.encrypt_beginning_with(FirstShare::P256, connection).await
 }
@@ -130,7 +132,8 @@ impl Asked {
     /// Reads the body of an `Authentication…` message; `None` where it is none.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let (code, rest) = body.split_first_chunk()?;
-        let offers = |mechanism: &[u8]| rest.split(|byte| *byte == 0).any(|offered| offered == mechanism);
+        let offers =
+            |mechanism: &[u8]| rest.split(|byte| *byte == 0).any(|offered| offered == mechanism);
         Some(match u32::from_be_bytes(*code) {
             0 => Self::Nothing,
             3 => Self::Cleartext,
@@ -166,18 +169,26 @@ pub(super) fn server_error(code: &str) -> Failure {
             "the server does not let this user in from here, or not without a client certificate",
             "look at pg_hba.conf: it wants a `hostssl` line for this user, database and address",
         ),
-        "3D000" => {
-            Failure::new(Unavailable, "the server has no such database", "look at the name behind the host in the locator")
-        }
+        "3D000" => Failure::new(
+            Unavailable,
+            "the server has no such database",
+            "look at the name behind the host in the locator",
+        ),
         "53300" | "53400" => Failure::new(
             Unavailable,
             "the server has no connection left",
             "look at `max_connections` of the server, and of the locators that lead to it",
         ),
-        "57P03" => Failure::new(Unavailable, "the server is starting up or shutting down", "wait, and look at its log"),
-        "57014" => {
-            Failure::new(FailureKind::TimedOut, "the server ended the statement: it took too long", "look at the server's load")
-        }
+        "57P03" => Failure::new(
+            Unavailable,
+            "the server is starting up or shutting down",
+            "wait, and look at its log",
+        ),
+        "57014" => Failure::new(
+            FailureKind::TimedOut,
+            "the server ended the statement: it took too long",
+            "look at the server's load",
+        ),
         // The probe asks for tables, columns and settings that every supported release has.
         "42P01" | "42703" | "42883" | "42704" => Failure::new(
             Unavailable,
@@ -189,11 +200,21 @@ pub(super) fn server_error(code: &str) -> Failure {
             "the server cannot read what it was asked",
             "look at the types of the functions in `needs`: write `settle(int)`, types alone",
         ),
-        "42501" => Failure::new(NotAdmitted, "the account may not do what attaching takes", "grant it `CONNECT` on the database"),
-        _ if code.starts_with("08") => {
-            Failure::new(Protocol, "the server says that the protocol was not kept", "look at what answers on the port")
-        }
-        _ => Failure::new(Unavailable, "the server refuses to serve this connection", "look at the server's log"),
+        "42501" => Failure::new(
+            NotAdmitted,
+            "the account may not do what attaching takes",
+            "grant it `CONNECT` on the database",
+        ),
+        _ if code.starts_with("08") => Failure::new(
+            Protocol,
+            "the server says that the protocol was not kept",
+            "look at what answers on the port",
+        ),
+        _ => Failure::new(
+            Unavailable,
+            "the server refuses to serve this connection",
+            "look at the server's log",
+        ),
     }
 }
 

@@ -5,12 +5,14 @@ use std::fmt::{self, Write as _};
 use crate::needs::{Grantable, Identifier, Names, Need, Needs};
 use crate::service::grants::Grants;
 
-const OF_TABLES: &[&str] = &["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"];
+const OF_TABLES: &[&str] =
+    &["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"];
 const OF_SEQUENCES: &[&str] = &["USAGE", "SELECT", "UPDATE"];
 
 /// What an account can be granted (PostgreSQL documentation, 5.8 and `GRANT`). A view, a materialised view and a foreign table are a `TABLE`.
 pub(in crate::services) const PRIVILEGES: &[Grantable] = &[
-    Grantable::new("TABLE", OF_TABLES, Names::Identifiers(2)).of_columns(&["SELECT", "INSERT", "UPDATE", "REFERENCES"]),
+    Grantable::new("TABLE", OF_TABLES, Names::Identifiers(2))
+        .of_columns(&["SELECT", "INSERT", "UPDATE", "REFERENCES"]),
     Grantable::new("ALL TABLES IN SCHEMA", OF_TABLES, Names::Identifiers(1)),
     Grantable::new("SEQUENCE", OF_SEQUENCES, Names::Identifiers(2)),
     Grantable::new("ALL SEQUENCES IN SCHEMA", OF_SEQUENCES, Names::Identifiers(1)),
@@ -43,7 +45,13 @@ pub(super) struct Object {
 
 impl Object {
     pub(super) fn schema_named(name: &str) -> Self {
-        Self { kind: "SCHEMA", schema: None, name: Some(name.to_owned()), arguments: None, is_identified: false }
+        Self {
+            kind: "SCHEMA",
+            schema: None,
+            name: Some(name.to_owned()),
+            arguments: None,
+            is_identified: false,
+        }
     }
 
     fn needed_by(need: &Need) -> Self {
@@ -58,10 +66,18 @@ impl Object {
             return Self { kind, schema: first, name: None, arguments: None, is_identified: false };
         }
         if matches!(need.kind, "SCHEMA" | "DATABASE") {
-            return Self { kind: need.kind, schema: None, name: first, arguments: None, is_identified: false };
+            return Self {
+                kind: need.kind,
+                schema: None,
+                name: first,
+                arguments: None,
+                is_identified: false,
+            };
         }
-        let arguments = matches!(need.kind, "FUNCTION" | "PROCEDURE").then(|| need.arguments().join(", "));
-        let (schema, name) = if second.is_some() { (first, second) } else { (Some(SCHEMA.to_owned()), first) };
+        let arguments =
+            matches!(need.kind, "FUNCTION" | "PROCEDURE").then(|| need.arguments().join(", "));
+        let (schema, name) =
+            if second.is_some() { (first, second) } else { (Some(SCHEMA.to_owned()), first) };
         Self { kind: need.kind, schema, name, arguments, is_identified: false }
     }
 
@@ -78,13 +94,18 @@ impl Object {
             return name.clone();
         }
         let parts: Vec<_> = self.schema.iter().chain(&self.name).map(|name| quoted(name)).collect();
-        let arguments = self.arguments.as_ref().map(|arguments| format!("({arguments})")).unwrap_or_default();
+        let arguments =
+            self.arguments.as_ref().map(|arguments| format!("({arguments})")).unwrap_or_default();
         format!("{}{arguments}", parts.join("."))
     }
 
     /// As it stands behind `ON`, every name between quotation marks.
     pub(super) fn in_sql(&self) -> String {
-        let all = if self.name.is_none() { format!("ALL {}S IN SCHEMA", self.kind) } else { self.kind.to_owned() };
+        let all = if self.name.is_none() {
+            format!("ALL {}S IN SCHEMA", self.kind)
+        } else {
+            self.kind.to_owned()
+        };
         format!("{all} {}", self.name_in_sql())
     }
 }
@@ -158,9 +179,11 @@ impl Wants {
 
     /// The rows of the question, in the order of [`Wants::objects`].
     pub(super) fn in_sql(&self) -> String {
-        let rows: Vec<_> = self.objects.iter().enumerate().map(|(at, object)| row(at, object)).collect();
+        let rows: Vec<_> =
+            self.objects.iter().enumerate().map(|(at, object)| row(at, object)).collect();
         if rows.is_empty() {
-            let columns = ["int4", "text", "text", "text", "text"].map(|kind| format!("NULL::pg_catalog.{kind}"));
+            let columns = ["int4", "text", "text", "text", "text"]
+                .map(|kind| format!("NULL::pg_catalog.{kind}"));
             return format!("SELECT {} WHERE false", columns.join(", "));
         }
         format!("VALUES {}", rows.join(", "))
@@ -168,23 +191,40 @@ impl Wants {
 }
 
 fn row(at: usize, object: &Object) -> String {
-    let text = |text: &Option<String>| text.as_deref().map_or_else(|| "NULL::pg_catalog.text".to_owned(), literal);
+    let text = |text: &Option<String>| {
+        text.as_deref().map_or_else(|| "NULL::pg_catalog.text".to_owned(), literal)
+    };
     let arguments = object.arguments.as_ref().map_or_else(
         || "NULL::pg_catalog.text".to_owned(),
         |arguments| {
             let types = arguments.split(", ").filter(|kind| !kind.is_empty());
             let types: Vec<_> = types.map(oid_of_type).collect();
-            if types.is_empty() { "''::pg_catalog.text".to_owned() } else { types.join(" || ' '::pg_catalog.text || ") }
+            if types.is_empty() {
+                "''::pg_catalog.text".to_owned()
+            } else {
+                types.join(" || ' '::pg_catalog.text || ")
+            }
         },
     );
-    format!("({at}, {}, {}, {}, {arguments})", literal(object.kind), text(&object.schema), text(&object.name))
+    format!(
+        "({at}, {}, {}, {}, {arguments})",
+        literal(object.kind),
+        text(&object.schema),
+        text(&object.name)
+    )
 }
 
 /// The oid of a type, as a text. Like everything that is needed, a type without a schema is
 /// PostgreSQL's own or in `public`. A type that there is not has to stay in its place.
 fn oid_of_type(kind: &str) -> String {
-    let oid = |kind: &str| format!("pg_catalog.to_regtype({}::pg_catalog.text)::pg_catalog.oid", literal(kind));
-    let in_public = if kind.contains([' ', '.']) { String::new() } else { format!(", {}", oid(&format!("{SCHEMA}.{kind}"))) };
+    let oid = |kind: &str| {
+        format!("pg_catalog.to_regtype({}::pg_catalog.text)::pg_catalog.oid", literal(kind))
+    };
+    let in_public = if kind.contains([' ', '.']) {
+        String::new()
+    } else {
+        format!(", {}", oid(&format!("{SCHEMA}.{kind}")))
+    };
     format!("COALESCE({}{in_public}, '0')::pg_catalog.text", oid(kind))
 }
 
@@ -201,7 +241,9 @@ pub(super) fn quoted(name: &str) -> String {
 /// An identifier as one would write it: between quotation marks only where it has to be.
 pub(super) fn shown(name: &str) -> String {
     let is_plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '$');
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '$');
     if is_plain { name.to_owned() } else { quoted(name) }
 }
 
@@ -212,11 +254,18 @@ pub(super) fn literal(text: &str) -> String {
 }
 
 /// A privilege, with its columns between quotation marks.
-pub(super) fn with_columns(privilege: &str, columns: &[String], name: fn(&str) -> String) -> String {
+pub(super) fn with_columns(
+    privilege: &str,
+    columns: &[String],
+    name: fn(&str) -> String,
+) -> String {
     if columns.is_empty() {
         return privilege.to_owned();
     }
-    format!("{privilege} ({})", columns.iter().map(|column| name(column)).collect::<Vec<_>>().join(", "))
+    format!(
+        "{privilege} ({})",
+        columns.iter().map(|column| name(column)).collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// The statements that create an account.
@@ -245,8 +294,10 @@ pub(in crate::services) fn grants(grants: &Grants) -> String {
         let _ = writeln!(text, "GRANT USAGE ON SCHEMA {} TO {account};", quoted(schema));
     }
     for (at, object) in wants.objects.iter().enumerate() {
-        let privileges: Vec<_> = wants.on(at).map(|want| with_columns(want.privilege, &want.columns, quoted)).collect();
-        let _ = writeln!(text, "GRANT {} ON {} TO {account};", privileges.join(", "), object.in_sql());
+        let privileges: Vec<_> =
+            wants.on(at).map(|want| with_columns(want.privilege, &want.columns, quoted)).collect();
+        let _ =
+            writeln!(text, "GRANT {} ON {} TO {account};", privileges.join(", "), object.in_sql());
     }
     text
 }
@@ -263,9 +314,17 @@ mod tests {
     fn a_name_is_what_postgresql_makes_of_it() {
         for (needs, shown, sql) in [
             ("SELECT ON Orders", "TABLE public.orders", "TABLE \"public\".\"orders\""),
-            ("SELECT ON billing.\"Or\u{e4} ders\"", "TABLE billing.\"Or\u{e4} ders\"", "TABLE \"billing\".\"Or\u{e4} ders\""),
+            (
+                "SELECT ON billing.\"Or\u{e4} ders\"",
+                "TABLE billing.\"Or\u{e4} ders\"",
+                "TABLE \"billing\".\"Or\u{e4} ders\"",
+            ),
             ("SELECT ON \"select\"", "TABLE public.select", "TABLE \"public\".\"select\""),
-            ("SELECT ON ALL TABLES IN SCHEMA shop", "ALL TABLES IN SCHEMA shop", "ALL TABLES IN SCHEMA \"shop\""),
+            (
+                "SELECT ON ALL TABLES IN SCHEMA shop",
+                "ALL TABLES IN SCHEMA shop",
+                "ALL TABLES IN SCHEMA \"shop\"",
+            ),
             ("USAGE ON SCHEMA \"S\"", "SCHEMA \"S\"", "SCHEMA \"S\""),
             (
                 "EXECUTE ON FUNCTION settle( int,text )",
@@ -289,14 +348,21 @@ mod tests {
 
     #[test]
     fn what_is_postgresqls_own_is_not_needed() {
-        assert!(wants("SELECT ON pg_catalog.pg_class; EXECUTE ON FUNCTION pg_catalog.pg_read_file(text)").objects.is_empty());
+        assert!(
+            wants(
+                "SELECT ON pg_catalog.pg_class; EXECUTE ON FUNCTION pg_catalog.pg_read_file(text)"
+            )
+            .objects
+            .is_empty()
+        );
     }
 
     #[test]
     fn columns_of_one_object_are_one_object() {
         let wants = wants("SELECT (id, \"Name\"), INSERT ON orders; DELETE ON public.orders");
         assert_eq!(wants.objects.len(), 1);
-        let list: Vec<_> = wants.on(0).map(|want| with_columns(want.privilege, &want.columns, shown)).collect();
+        let list: Vec<_> =
+            wants.on(0).map(|want| with_columns(want.privilege, &want.columns, shown)).collect();
         assert_eq!(list, ["SELECT (id, \"Name\")", "INSERT", "DELETE"]);
     }
 }

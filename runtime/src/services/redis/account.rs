@@ -15,7 +15,8 @@ use crate::report::text::printable;
 use crate::service::grants::Grants;
 use crate::service::target::Target;
 use crate::services::redis::commands::{
-    CATEGORIES, COMMANDS, Command, HARMLESS, OF_EVERY_KEY, OF_EVERY_RELEASE, ON_CHANNELS, ON_KEYS, ON_NOTHING, Object,
+    CATEGORIES, COMMANDS, Command, HARMLESS, OF_EVERY_KEY, OF_EVERY_RELEASE, ON_CHANNELS, ON_KEYS,
+    ON_NOTHING, Object,
 };
 use crate::services::unique::unique;
 
@@ -49,7 +50,10 @@ pub(super) struct Account {
 }
 
 /// One round trip; two where the field says what it needs, and the account may not ask what it may do.
-pub(super) async fn probe(mut connection: MultiplexedConnection, target: &Target) -> Result<Account, Refusal> {
+pub(super) async fn probe(
+    mut connection: MultiplexedConnection,
+    target: &Target,
+) -> Result<Account, Refusal> {
     let named = target.user().unwrap_or(DEFAULT_USER);
     let nobodys = format!("probe.{}", unique()?);
     let contract = target.needs().map(|needs| Contract::new(needs, &nobodys));
@@ -65,12 +69,22 @@ pub(super) async fn probe(mut connection: MultiplexedConnection, target: &Target
     let [user, hello, answers @ ..] = answers.as_slice() else { return Err(foreign().into()) };
     let user = who(user, named)?;
     let server = server(hello);
-    let mut account = Account { user, server, privileges: Vec::new(), findings: Vec::new(), misses_commands: false };
+    let mut account = Account {
+        user,
+        server,
+        privileges: Vec::new(),
+        findings: Vec::new(),
+        misses_commands: false,
+    };
 
     if let Some(contract) = &contract {
         if let Some(verdicts) = contract.read(answers)? {
             account.misses_commands = contract.misses_commands(&verdicts);
-            contract.compare(&verdicts, rules_of(named, contract.needs, selects(target)), &mut account);
+            contract.compare(
+                &verdicts,
+                rules_of(named, contract.needs, selects(target)),
+                &mut account,
+            );
             return Ok(account);
         }
         let mut questions = Pipeline::new();
@@ -96,21 +110,34 @@ fn selects(target: &Target) -> bool {
     database(target).is_some_and(|database| database != 0)
 }
 
-async fn send(connection: &mut MultiplexedConnection, questions: &Pipeline) -> Result<Vec<Value>, Refusal> {
+async fn send(
+    connection: &mut MultiplexedConnection,
+    questions: &Pipeline,
+) -> Result<Vec<Value>, Refusal> {
     let count = questions.cmd_iter().count();
-    let answers = connection.send_packed_commands(questions, 0, count).await.map_err(|error| refusal(&error))?;
+    let answers = connection
+        .send_packed_commands(questions, 0, count)
+        .await
+        .map_err(|error| refusal(&error))?;
     if answers.len() == count { Ok(answers) } else { Err(foreign().into()) }
 }
 
 fn who(answer: &Value, named: &str) -> Result<String, Refusal> {
     match text(answer) {
         Some(user) if user == named => Ok(user),
-        Some(_) => Err(Finding::new(&WEAK_AUTHENTICATION, "the server logged this connection in as somebody else")
-            .help("look at what answers on the port")
-            .into()),
-        None => Err(Finding::new(&SUPERUSER_ACCOUNT, "the server does not tell the account who it is")
-            .help("`ACL SETUSER <user> +acl|whoami +hello`: it has to be known who is logged in")
-            .into()),
+        Some(_) => Err(Finding::new(
+            &WEAK_AUTHENTICATION,
+            "the server logged this connection in as somebody else",
+        )
+        .help("look at what answers on the port")
+        .into()),
+        None => {
+            Err(Finding::new(&SUPERUSER_ACCOUNT, "the server does not tell the account who it is")
+                .help(
+                    "`ACL SETUSER <user> +acl|whoami +hello`: it has to be known who is logged in",
+                )
+                .into())
+        }
     }
 }
 
@@ -126,17 +153,24 @@ fn text(value: &Value) -> Option<String> {
 /// `redis 7.0.15`, out of the answer to `HELLO`; `None` where the account may not ask.
 fn server(hello: &Value) -> Option<ServerPosture> {
     let Value::Map(fields) = hello else { return None };
-    let field = |name: &str| fields.iter().find(|(key, _)| text(key).as_deref() == Some(name)).and_then(|(_, value)| text(value));
+    let field = |name: &str| {
+        fields
+            .iter()
+            .find(|(key, _)| text(key).as_deref() == Some(name))
+            .and_then(|(_, value)| text(value))
+    };
     Some(ServerPosture::new(&field("server")?, &field("version")?))
 }
 
 /// Adds a command to a pipeline: its name, with a blank for each `|`, and its arguments.
 fn ask(questions: &mut Pipeline, first: &[&str], name: &str, arguments: &str, sample: &str) {
     let mut words =
-        first.iter().copied().chain(name.split('|')).chain(arguments.split_ascii_whitespace()).map(|word| match word {
-            "%" | "&" => sample,
-            word => word,
-        });
+        first.iter().copied().chain(name.split('|')).chain(arguments.split_ascii_whitespace()).map(
+            |word| match word {
+                "%" | "&" => sample,
+                word => word,
+            },
+        );
     let command = questions.cmd(words.next().unwrap_or_default());
     for word in words {
         command.arg(word);
@@ -163,10 +197,14 @@ fn powers(answers: &[Value], user: &str) -> Result<Option<Finding>, Refusal> {
             // A key that it may not touch is asked about after the command.
             Value::ServerError(error) if error.code() == "NOPERM" => {
                 let details = error.details().unwrap_or_default();
-                index < HARMLESS.len() && (details.contains("access one of the keys") || details.contains("access a key"))
+                index < HARMLESS.len()
+                    && (details.contains("access one of the keys")
+                        || details.contains("access a key"))
             }
             // A managed service has taken the command away altogether: nobody has it.
-            Value::ServerError(error) => !(error.code() == "ERR" && is_unknown(error.details().unwrap_or_default())),
+            Value::ServerError(error) => {
+                !(error.code() == "ERR" && is_unknown(error.details().unwrap_or_default()))
+            }
             _ => true,
         };
         match HARMLESS.get(index) {
@@ -189,17 +227,25 @@ fn misses_commands(answers: &[Value]) -> bool {
 
 /// `unknown command`, and of Redis 6 `Unknown subcommand`.
 fn is_unknown(details: &str) -> bool {
-    let begins = |words: &str| details.get(..words.len()).is_some_and(|first| first.eq_ignore_ascii_case(words));
+    let begins = |words: &str| {
+        details.get(..words.len()).is_some_and(|first| first.eq_ignore_ascii_case(words))
+    };
     begins("unknown command") || begins("unknown subcommand")
 }
 
-fn superuser(user: &str, powers: Vec<String>, has_every_key: bool, statement: Option<String>) -> Option<Finding> {
+fn superuser(
+    user: &str,
+    powers: Vec<String>,
+    has_every_key: bool,
+    statement: Option<String>,
+) -> Option<Finding> {
     let message = if user == DEFAULT_USER {
         "the account is `default`, which everybody is who names nobody".to_owned()
     } else if powers.is_empty() && !has_every_key {
         return None;
     } else {
-        let mut named: Vec<_> = powers.iter().take(MOST_NAMED).map(|power| format!("`{power}`")).collect();
+        let mut named: Vec<_> =
+            powers.iter().take(MOST_NAMED).map(|power| format!("`{power}`")).collect();
         if powers.len() > MOST_NAMED {
             named.push(format!("{} more", powers.len() - MOST_NAMED));
         }
@@ -261,7 +307,11 @@ impl<'a> Contract<'a> {
     fn new(needs: &'a Needs, nobodys: &str) -> Self {
         let samples = |kind: &str| {
             let mut samples = vec![Sample { pattern: None, name: nobodys.to_owned() }];
-            for pattern in needs.iter().filter(|need| need.kind == kind).filter_map(|need| need.object.as_deref()) {
+            for pattern in needs
+                .iter()
+                .filter(|need| need.kind == kind)
+                .filter_map(|need| need.object.as_deref())
+            {
                 if samples.iter().all(|sample| sample.pattern != Some(pattern)) {
                     samples.push(Sample { pattern: Some(pattern), name: sample(pattern, nobodys) });
                 }
@@ -280,7 +330,9 @@ impl<'a> Contract<'a> {
                 Object::Nothing => &[],
             };
             let alone = samples.is_empty().then_some(Asked { command, sample: None });
-            alone.into_iter().chain(samples.iter().map(move |sample| Asked { command, sample: Some(sample) }))
+            alone
+                .into_iter()
+                .chain(samples.iter().map(move |sample| Asked { command, sample: Some(sample) }))
         })
     }
 
@@ -288,7 +340,9 @@ impl<'a> Contract<'a> {
         for Asked { command, sample } in self.asked() {
             // Who subscribes to a pattern has to be granted that very pattern.
             let name = match sample {
-                Some(Sample { pattern: Some(pattern), .. }) if command.name == "psubscribe" => pattern,
+                Some(Sample { pattern: Some(pattern), .. }) if command.name == "psubscribe" => {
+                    pattern
+                }
                 Some(sample) => sample.name.as_str(),
                 None => "",
             };
@@ -305,13 +359,18 @@ impl<'a> Contract<'a> {
         for answer in answers {
             verdicts.push(match answer {
                 Value::ServerError(error) if error.code() == "NOPERM" => return Ok(None),
-                Value::ServerError(error) if error.code() == "ERR" => match error.details().unwrap_or_default() {
-                    details if is_unknown(details) => return Ok(None),
-                    details if details.starts_with("Command '") || details.starts_with("wrong number of arguments for '") => {
-                        Verdict::Unknown
+                Value::ServerError(error) if error.code() == "ERR" => {
+                    match error.details().unwrap_or_default() {
+                        details if is_unknown(details) => return Ok(None),
+                        details
+                            if details.starts_with("Command '")
+                                || details.starts_with("wrong number of arguments for '") =>
+                        {
+                            Verdict::Unknown
+                        }
+                        _ => return Err(foreign().into()),
                     }
-                    _ => return Err(foreign().into()),
-                },
+                }
                 answer => match text(answer) {
                     Some(text) if text == "OK" => Verdict::May,
                     Some(text) if text.contains(" has no permissions to ") => {
@@ -329,8 +388,13 @@ impl<'a> Contract<'a> {
         }
         // A server that does not know what it has just carried out, or what every release has, does not
         // answer `ACL DRYRUN`: what is unknown counts as nothing that the account may do.
-        let is_known = |name: &str| matches!(name, "acl|whoami" | "acl|dryrun" | "ping" | "get" | "set");
-        if self.asked().zip(&verdicts).any(|(asked, verdict)| *verdict == Verdict::Unknown && is_known(asked.command.name)) {
+        let is_known =
+            |name: &str| matches!(name, "acl|whoami" | "acl|dryrun" | "ping" | "get" | "set");
+        if self
+            .asked()
+            .zip(&verdicts)
+            .any(|(asked, verdict)| *verdict == Verdict::Unknown && is_known(asked.command.name))
+        {
             return Err(foreign().into());
         }
         Ok(Some(verdicts))
@@ -348,13 +412,16 @@ impl<'a> Contract<'a> {
         let difference = |privilege: String| Difference::new(privilege, &statement);
         let asked: Vec<_> = self.asked().zip(verdicts.iter().copied()).collect();
 
-        let lacking: Vec<_> = self.needs.iter().flat_map(|need| lacking(need, &asked)).map(difference).collect();
+        let lacking: Vec<_> =
+            self.needs.iter().flat_map(|need| lacking(need, &asked)).map(difference).collect();
         let mut powers = Vec::new();
         let mut alone: Vec<&'static Command> = Vec::new();
         let mut there: Vec<(&str, Vec<&'static Command>)> = Vec::new();
         let mut every = Vec::new();
         for (Asked { command, sample }, verdict) in &asked {
-            if matches!(verdict, Verdict::No | Verdict::Unknown) || TOLERATED.contains(&command.name) {
+            if matches!(verdict, Verdict::No | Verdict::Unknown)
+                || TOLERATED.contains(&command.name)
+            {
                 continue;
             }
             if !self.needs.iter().any(|need| command.is_meant_by(need.privilege)) {
@@ -368,10 +435,12 @@ impl<'a> Contract<'a> {
                 && !self.covers(command, sample)
             {
                 match (sample.pattern, command.object()) {
-                    (Some(pattern), _) => match there.iter_mut().find(|(other, _)| *other == pattern) {
-                        Some((_, commands)) => commands.push(command),
-                        None => there.push((pattern, vec![command])),
-                    },
+                    (Some(pattern), _) => {
+                        match there.iter_mut().find(|(other, _)| *other == pattern) {
+                            Some((_, commands)) => commands.push(command),
+                            None => there.push((pattern, vec![command])),
+                        }
+                    }
                     (None, Object::Key) => every.push("every key (`~*`)".to_owned()),
                     (None, _) => every.push("every channel (`&*`)".to_owned()),
                 }
@@ -386,29 +455,43 @@ impl<'a> Contract<'a> {
                 asked.command.name == command.name
                     && match pattern {
                         None => matches!(verdict, Verdict::May | Verdict::Elsewhere),
-                        Some(_) => *verdict == Verdict::May && asked.sample.is_some_and(|sample| sample.pattern == pattern),
+                        Some(_) => {
+                            *verdict == Verdict::May
+                                && asked.sample.is_some_and(|sample| sample.pattern == pattern)
+                        }
                     }
             })
         };
         // What a newer release brought is no part of a category here.
         let is_here = |command: &Command| {
-            asked.iter().any(|(asked, verdict)| asked.command.name == command.name && *verdict != Verdict::Unknown)
+            asked.iter().any(|(asked, verdict)| {
+                asked.command.name == command.name && *verdict != Verdict::Unknown
+            })
         };
         let mut excess = folded(alone, |command| !is_here(command) || may(command, None));
         // Who may touch every key may touch those of each pattern.
         if every.is_empty() {
             for (pattern, commands) in there {
                 let kind = commands.first().map_or(KEY, |command| kind_of(command));
-                let is_whole = |command: &Command| kind_of(command) != kind || !is_here(command) || may(command, Some(pattern));
+                let is_whole = |command: &Command| {
+                    kind_of(command) != kind || !is_here(command) || may(command, Some(pattern))
+                };
                 let words = folded(commands, is_whole);
                 excess.extend(words.iter().map(|word| format!("{word} ON {kind} {pattern}")));
             }
         }
         excess.extend(every);
 
-        let met =
-            self.needs.iter().map(ToString::to_string).filter(|need| !lacking.iter().any(|lacking| lacking.privilege == *need));
-        account.privileges = met.chain(powers.iter().cloned()).chain(excess.iter().cloned()).take(MOST_PRIVILEGES).collect();
+        let met = self
+            .needs
+            .iter()
+            .map(ToString::to_string)
+            .filter(|need| !lacking.iter().any(|lacking| lacking.privilege == *need));
+        account.privileges = met
+            .chain(powers.iter().cloned())
+            .chain(excess.iter().cloned())
+            .take(MOST_PRIVILEGES)
+            .collect();
         account.findings.extend(Finding::missing_privileges(&lacking));
         match superuser(&account.user, powers, false, Some(format!("`{statement}`"))) {
             Some(finding) => account.findings.push(finding),
@@ -421,7 +504,9 @@ impl<'a> Contract<'a> {
 
     /// Whether it is needed with this name. What is needed on nothing may be done with whatever is needed at all.
     fn covers(&self, command: &Command, sample: &Sample<'_>) -> bool {
-        self.needs.iter().filter(|need| command.is_meant_by(need.privilege)).any(|need| match &need.object {
+        self.needs.iter().filter(|need| command.is_meant_by(need.privilege)).any(|need| match &need
+            .object
+        {
             Some(_) if need.kind != kind_of(command) => false,
             Some(pattern) => matches(pattern.as_bytes(), sample.name.as_bytes()),
             None => sample.pattern.is_some(),
@@ -434,7 +519,9 @@ fn folded(mut commands: Vec<&'static Command>, may: impl Fn(&Command) -> bool) -
     let mut words = Vec::new();
     for (category, _) in CATEGORIES {
         let is_meant = |command: &&Command| command.is_meant_by(category);
-        if commands.iter().copied().filter(is_meant).count() > 1 && COMMANDS.iter().filter(is_meant).all(&may) {
+        if commands.iter().copied().filter(is_meant).count() > 1
+            && COMMANDS.iter().filter(is_meant).all(&may)
+        {
             words.push(category.to_owned());
             commands.retain(|command| !command.is_meant_by(category));
         }
@@ -459,17 +546,23 @@ fn lacking(need: &Need, asked: &[(Asked<'_>, Verdict)]) -> Vec<String> {
     let mut lacking = Vec::new();
     for (Asked { command, sample }, verdict) in asked {
         let is_there = match (sample, &need.object) {
-            (Some(sample), Some(object)) => sample.pattern == Some(object) && need.kind == kind_of(command),
+            (Some(sample), Some(object)) => {
+                sample.pattern == Some(object) && need.kind == kind_of(command)
+            }
             // A script without keys.
             (Some(sample), None) => sample.pattern.is_none(),
             (None, _) => true,
         };
         // What a newer release brought into a category is missed by nobody.
-        if !is_there || !command.is_meant_by(need.privilege) || is_category && *verdict == Verdict::Unknown {
+        if !is_there
+            || !command.is_meant_by(need.privilege)
+            || is_category && *verdict == Verdict::Unknown
+        {
             continue;
         }
         meant += 1;
-        let may = *verdict == Verdict::May || *verdict == Verdict::Elsewhere && need.object.is_none();
+        let may =
+            *verdict == Verdict::May || *verdict == Verdict::Elsewhere && need.object.is_none();
         if !may {
             lacking.push(match (&need.object, sample) {
                 (Some(object), Some(_)) => format!("{} ON {} {object}", command.name, need.kind),
@@ -505,7 +598,8 @@ fn sample(pattern: &str, nobodys: &str) -> String {
 }
 
 fn is_in(c: char, class: &[char]) -> bool {
-    class.contains(&c) || class.windows(3).any(|range| range[1] == '-' && (range[0]..=range[2]).contains(&c))
+    class.contains(&c)
+        || class.windows(3).any(|range| range[1] == '-' && (range[0]..=range[2]).contains(&c))
 }
 
 /// Whether a pattern of an ACL matches, as the server has it (`stringmatchlen`). Without recursion: the last star is what is tried again.
@@ -522,8 +616,12 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
             Some(b'?') => (p + 1, true),
             Some(b'\\') => (p + 2, pattern.get(p + 1) == Some(&name[n])),
             Some(b'[') => {
-                let end = pattern[p..].iter().position(|byte| *byte == b']').map_or(pattern.len(), |end| p + end);
-                let class: Vec<_> = pattern[p + 1..end].iter().map(|byte| char::from(*byte)).collect();
+                let end = pattern[p..]
+                    .iter()
+                    .position(|byte| *byte == b']')
+                    .map_or(pattern.len(), |end| p + end);
+                let class: Vec<_> =
+                    pattern[p + 1..end].iter().map(|byte| char::from(*byte)).collect();
                 let is_match = match class.as_slice() {
                     ['^', not @ ..] => !is_in(char::from(name[n]), not),
                     class => is_in(char::from(name[n]), class),
@@ -552,7 +650,10 @@ pub(super) fn grants(grants: &Grants) -> String {
     let user = quoted(grants.account());
     let selects = grants.database().is_some_and(|database| database != "0");
     let statement = rules_of(grants.account(), grants.needs(), selects);
-    let how = format!("nobody can log in as {} before it has a password: ACL SETUSER {user} ><password>", grants.account());
+    let how = format!(
+        "nobody can log in as {} before it has a password: ACL SETUSER {user} ><password>",
+        grants.account()
+    );
     format!("ECHO {}\n{statement}\n", quoted(&how))
 }
 
@@ -571,10 +672,16 @@ fn words_of(user: &str, needs: &Needs, selects: bool) -> String {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for need in needs.iter() {
         let Some(object) = need.object.as_deref() else { continue };
-        let found = groups.iter_mut().find(|group| group.kind == need.kind && group.object == object);
+        let found =
+            groups.iter_mut().find(|group| group.kind == need.kind && group.object == object);
         match found {
             Some(group) => group.privileges.push(need.privilege),
-            None => groups.push(Group { kind: need.kind, object, privileges: vec![need.privilege], patterns: Vec::new() }),
+            None => groups.push(Group {
+                kind: need.kind,
+                object,
+                privileges: vec![need.privilege],
+                patterns: Vec::new(),
+            }),
         }
     }
     // What may be done with one pattern and with another is one rule.
@@ -593,7 +700,8 @@ fn words_of(user: &str, needs: &Needs, selects: bool) -> String {
     }
     // Commands on keys take no channels, and the reverse: one selector of each kind can be the user's own.
     let mut own = Group { kind: "", object: "", privileges: Vec::new(), patterns: Vec::new() };
-    own.privileges.extend(needs.iter().filter(|need| need.object.is_none()).map(|need| need.privilege));
+    own.privileges
+        .extend(needs.iter().filter(|need| need.object.is_none()).map(|need| need.privilege));
     for kind in [KEY, CHANNEL] {
         if let Some(at) = selectors.iter().position(|selector| selector.kind == kind) {
             let selector = selectors.remove(at);
@@ -602,7 +710,8 @@ fn words_of(user: &str, needs: &Needs, selects: bool) -> String {
         }
     }
     let mut words = vec![user.to_owned()];
-    words.extend(["on", "clearselectors", "resetkeys", "resetchannels", "-@all"].map(str::to_owned));
+    words
+        .extend(["on", "clearselectors", "resetkeys", "resetchannels", "-@all"].map(str::to_owned));
     words.extend(own.rules());
     words.extend(ATTACHING.iter().map(|command| format!("+{command}")));
     words.extend(selects.then(|| "+select".to_owned()));
@@ -635,7 +744,11 @@ impl Group<'_> {
 /// A word, as `redis-cli` reads it.
 fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'@' | b'+' | b'-' | b'~' | b'&' | b'*' | b'|' | b':' | b'.' | b'_' | b'/')
+        byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'@' | b'+' | b'-' | b'~' | b'&' | b'*' | b'|' | b':' | b'.' | b'_' | b'/'
+            )
     };
     if !word.is_empty() && word.bytes().all(is_plain) {
         return word.to_owned();

@@ -62,23 +62,25 @@ const TRANSACTION: u32 = 1 << 19;
 const SCRIPTING: u32 = 1 << 20;
 
 /// What an application does to keys.
-pub(super) const ON_KEYS: &[&str] = &fill::<{ KEY_CATEGORIES.len() + count(Object::Key) }>(&KEY_CATEGORIES, Object::Key);
+pub(super) const ON_KEYS: &[&str] =
+    &fill::<{ KEY_CATEGORIES.len() + count(Object::Key) }>(&KEY_CATEGORIES, Object::Key);
 
 const KEY_CATEGORIES: [&str; 15] = [
-    "@read", "@write", "@keyspace", "@string", "@hash", "@list", "@set", "@sortedset", "@stream", "@bitmap", "@hyperloglog",
-    "@geo", "@blocking", "@fast", "@slow",
+    "@read", "@write", "@keyspace", "@string", "@hash", "@list", "@set", "@sortedset", "@stream",
+    "@bitmap", "@hyperloglog", "@geo", "@blocking", "@fast", "@slow",
 ];
 
 /// What an application does on channels.
-pub(super) const ON_CHANNELS: &[&str] = &fill::<{ 1 + count(Object::Channel) }>(&["@pubsub"], Object::Channel);
+pub(super) const ON_CHANNELS: &[&str] =
+    &fill::<{ 1 + count(Object::Channel) }>(&["@pubsub"], Object::Channel);
 
 /// What is on nothing. A command with subcommands stands for all of them; a script may be one without keys.
 pub(super) const ON_NOTHING: &[&str] =
     &fill::<{ WITHOUT_OBJECT.len() + count(Object::Nothing) }>(&WITHOUT_OBJECT, Object::Nothing);
 
 const WITHOUT_OBJECT: [&str; 14] = [
-    "@connection", "@transaction", "@scripting", "client", "command", "function", "pubsub", "script", "eval", "eval_ro",
-    "evalsha", "evalsha_ro", "fcall", "fcall_ro",
+    "@connection", "@transaction", "@scripting", "client", "command", "function", "pubsub",
+    "script", "eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro",
 ];
 
 /// What a command is on.
@@ -192,8 +194,8 @@ pub(super) const HARMLESS: &[(&str, &str)] = &[
 /// Commands of administrators that each release since Redis 6 has, and Valkey too. A server that does not
 /// know one of them has renamed it, or taken it away.
 pub(super) const OF_EVERY_RELEASE: &[&str] = &[
-    "acl|setuser", "bgsave", "config|get", "config|set", "debug", "flushall", "flushdb", "info", "keys", "migrate", "monitor",
-    "replicaof", "restore", "save", "shutdown", "sort", "swapdb",
+    "acl|setuser", "bgsave", "config|get", "config|set", "debug", "flushall", "flushdb", "info",
+    "keys", "migrate", "monitor", "replicaof", "restore", "save", "shutdown", "sort", "swapdb",
 ];
 
 /// The same, for who may read or write every key: most accounts may do one of these on their own.

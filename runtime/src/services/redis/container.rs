@@ -34,6 +34,9 @@ pub(super) fn container(grants: &Grants) -> Container {
         .with_file("/etc/backing-services/valkey.conf", config)
         .with_file("/etc/backing-services/start.sh", START)
         // It answers that one has to log in.
-        .with_health(["CMD-SHELL", "valkey-cli -p 6379 --tls --cacert /run/backing-services/ca.pem ping | grep -q NOAUTH"])
+        .with_health([
+            "CMD-SHELL",
+            "valkey-cli -p 6379 --tls --cacert /run/backing-services/ca.pem ping | grep -q NOAUTH",
+        ])
         .with_data("/data")
 }

@@ -38,14 +38,25 @@ impl<T> Limited<T> {
     pub(super) fn new(stream: T, largest: u64) -> Self {
         Self {
             stream,
-            reader: Reader { largest, read: 0, elements: 0, open: Vec::new(), state: State::Type, error: None },
+            reader: Reader {
+                largest,
+                read: 0,
+                elements: 0,
+                open: Vec::new(),
+                state: State::Type,
+                error: None,
+            },
             at_once: 0,
         }
     }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Limited<T> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         if this.at_once >= AT_ONCE {
@@ -71,7 +82,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Limited<T> {
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Limited<T> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }
 
@@ -131,7 +146,8 @@ impl Reader {
                 State::Type => {
                     self.elements += 1;
                     self.error = (byte == b'-').then(Vec::new);
-                    self.state = State::Line { kind: byte, number: Some(0), negative: false, length: 0 };
+                    self.state =
+                        State::Line { kind: byte, number: Some(0), negative: false, length: 0 };
                 }
                 State::Line { kind, number, negative, length } => {
                     *length += 1;
@@ -149,7 +165,9 @@ impl Reader {
                         b'\r' => {}
                         b'-' if *length == 1 => *negative = true,
                         b'0'..=b'9' => {
-                            *number = number.and_then(|number| number.checked_mul(10)?.checked_add(u64::from(byte - b'0')))
+                            *number = number.and_then(|number| {
+                                number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))
+                            })
                         }
                         // Not a number: only matters where one is due.
                         _ => *number = None,
@@ -158,7 +176,9 @@ impl Reader {
             }
             self.read += 1;
             if self.read > self.largest {
-                return Err(TooMuch("the server sent a reply that is larger than `max_reply` allows"));
+                return Err(TooMuch(
+                    "the server sent a reply that is larger than `max_reply` allows",
+                ));
             }
             bytes = rest;
         }
@@ -170,15 +190,21 @@ impl Reader {
         let promised = || number.ok_or(TooMuch("the server sent a header without a length"));
         match kind {
             // Nothing stands behind a negative length.
-            b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|' if negative => self.finish_element(),
+            b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|' if negative => {
+                self.finish_element()
+            }
             b'$' | b'!' | b'=' => {
                 let length = promised()?;
                 if length > self.largest.saturating_sub(self.read) {
-                    return Err(TooMuch("the server promised a reply that is larger than `max_reply` allows"));
+                    return Err(TooMuch(
+                        "the server promised a reply that is larger than `max_reply` allows",
+                    ));
                 }
                 if kind == b'!' {
                     if length > LONGEST_LINE as u64 {
-                        return Err(TooMuch("the server promised an error that is longer than 64 KiB"));
+                        return Err(TooMuch(
+                            "the server promised an error that is longer than 64 KiB",
+                        ));
                     }
                     self.error = Some(Vec::new());
                 }
@@ -199,7 +225,9 @@ impl Reader {
     /// An error is whole, if it is one.
     fn finish_error(&mut self) -> Result<(), TooMuch> {
         match self.error.take() {
-            Some(error) if redact::is_in(&error) => Err(TooMuch("the server said a secret of ours back")),
+            Some(error) if redact::is_in(&error) => {
+                Err(TooMuch("the server said a secret of ours back"))
+            }
             _ => Ok(()),
         }
     }
@@ -291,11 +319,18 @@ mod tests {
     #[test]
     fn stops_at_an_error_that_says_a_secret_back() {
         let _guarded = redact::Guarded::new("sneeuwklok-47".into());
-        for hostile in ["-ERR sneeuwklok-47\r\n", "-ERR sneeuwklok%2d47\r\n", "*1\r\n!17\r\nERR sneeuwklok-47\r\n"] {
+        for hostile in [
+            "-ERR sneeuwklok-47\r\n",
+            "-ERR sneeuwklok%2d47\r\n",
+            "*1\r\n!17\r\nERR sneeuwklok-47\r\n",
+        ] {
             assert!(verdict(hostile.as_bytes()).is_err(), "{hostile:?}");
         }
         // A value is the application's.
-        for reply in ["$13\r\nsneeuwklok-47\r\n", "+sneeuwklok-47\r\n", "-ERR sneeuwklok\r\n", "!3\r\nERR\r\n"] {
+        for reply in [
+            "$13\r\nsneeuwklok-47\r\n", "+sneeuwklok-47\r\n", "-ERR sneeuwklok\r\n",
+            "!3\r\nERR\r\n",
+        ] {
             assert_eq!(verdict(reply.as_bytes()), Ok(true), "{reply:?}");
         }
     }
@@ -303,8 +338,8 @@ mod tests {
     #[test]
     fn stops_at_what_promises_too_much() {
         for hostile in [
-            "$99999999999\r\n", "$999999999999999999999999\r\n", "*99999999\r\n", "%99999999\r\n", "|18446744073709551615\r\n",
-            "$x\r\n", "*\u{fe}\r\n", "$1001\r\n",
+            "$99999999999\r\n", "$999999999999999999999999\r\n", "*99999999\r\n", "%99999999\r\n",
+            "|18446744073709551615\r\n", "$x\r\n", "*\u{fe}\r\n", "$1001\r\n",
         ] {
             assert!(verdict(hostile.as_bytes()).is_err(), "{hostile:?}");
         }

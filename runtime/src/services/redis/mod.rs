@@ -79,8 +79,8 @@ use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, WEAK_AUTHENTICATION};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, RedisFuture, RedisResult,
-    Value,
+    AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisConnectionInfo,
+    RedisError, RedisFuture, RedisResult, Value,
 };
 use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -91,7 +91,7 @@ use self::limits::Limited;
 use crate::live::resource::ClientGuard;
 use crate::locator::dialect::{Login, Parameter};
 use crate::needs::Grantable;
-use crate::net::backoff::Again;
+use crate::net::reconnect::ReconnectBackoff;
 use crate::net::tasks;
 use crate::net::time::{unless, within};
 use crate::report::finding::{Failure, FailureKind, Finding};
@@ -142,7 +142,10 @@ impl Service for Redis {
         Parameter::number("connect_timeout", 1, 300),
         Parameter::number("response_timeout", 1, 3_600_000),
         Parameter::number("max_reply", 1024, 512 * 1024 * 1024),
-        Parameter::refused("protocol", "remove it: it is RESP3, which logs in by name or not at all"),
+        Parameter::refused(
+            "protocol",
+            "remove it: it is RESP3, which logs in by name or not at all",
+        ),
     ];
     const LOGIN: Login = Login::Password;
 
@@ -157,7 +160,8 @@ impl Service for Redis {
     fn check(target: &Target) -> Vec<Finding> {
         if database(target).is_none() {
             return vec![
-                Finding::new(&MALFORMED_LOCATOR, "its path is not the number of a database").help("write `/0`, or no path"),
+                Finding::new(&MALFORMED_LOCATOR, "its path is not the number of a database")
+                    .help("write `/0`, or no path"),
             ];
         }
         Vec::new()
@@ -166,7 +170,9 @@ impl Service for Redis {
     async fn connect(target: &Target) -> Result<Attachment<RedisClient>, Refusal> {
         let opened = open(target).await?;
         let account =
-            within(target.time_left(), account::probe(opened.link.connection.clone(), target)).await.map_err(late)??;
+            within(target.time_left(), account::probe(opened.link.connection.clone(), target))
+                .await
+                .map_err(late)??;
 
         let mut posture = Posture::of::<Self>(target);
         posture.tls = opened.tls;
@@ -208,7 +214,9 @@ fn database(target: &Target) -> Option<i64> {
     match target.locator().path() {
         "" => Some(0),
         // Not `parse` alone, which takes a sign. Redis has 16 databases unless it is told otherwise.
-        digits if digits.len() <= 5 && digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok(),
+        digits if digits.len() <= 5 && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            digits.parse().ok()
+        }
         _ => None,
     }
 }
@@ -240,7 +248,10 @@ struct Opened {
 /// Dials, sees that the server keeps strangers out, and logs in.
 async fn open(target: &Target) -> Result<Opened, Refusal> {
     let mut dialled = target.dial().await?;
-    let lets_strangers_in = within(target.connect_timeout(), lets_strangers_in(&mut dialled.stream)).await.map_err(late)??;
+    let lets_strangers_in =
+        within(target.connect_timeout(), lets_strangers_in(&mut dialled.stream))
+            .await
+            .map_err(late)??;
     let finding = lets_strangers_in.then(|| {
         Finding::new(&WEAK_AUTHENTICATION, "the server answers whoever connects, without a password")
             .help("switch the user `default` off, or give it a password (`ACL SETUSER default off`, or `requirepass`)")
@@ -257,13 +268,17 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
         .set_db(database(target).unwrap_or_default())
         .set_skip_set_lib_name();
     if let Some(password) = target.password() {
-        info = info.set_username(target.user().unwrap_or(DEFAULT_USER)).set_password(password.expose_secret());
+        info = info
+            .set_username(target.user().unwrap_or(DEFAULT_USER))
+            .set_password(password.expose_secret());
     }
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(response_timeout(target)));
     let stream = Limited::new(dialled.stream, locator.number("max_reply").unwrap_or(MAX_REPLY));
     let logging_in = MultiplexedConnection::new_with_config(&info, stream, config);
-    let (connection, driver) =
-        within(target.connect_timeout(), logging_in).await.map_err(late)?.map_err(|error| refusal(&error))?;
+    let (connection, driver) = within(target.connect_timeout(), logging_in)
+        .await
+        .map_err(late)?
+        .map_err(|error| refusal(&error))?;
 
     let (running, watched) = watch::channel(());
     // It ends when the last clone of the connection is gone, or when the connection breaks.
@@ -297,9 +312,12 @@ async fn lets_strangers_in(stream: &mut Stream) -> Result<bool, Refusal> {
     match answer.as_slice() {
         [b'+', ..] => Ok(true),
         answer if answer.starts_with(b"-NOAUTH") => Ok(false),
-        answer if answer.starts_with(b"-LOADING") => {
-            Err(Failure::new(FailureKind::Unavailable, "the server is still loading its data", "wait").into())
-        }
+        answer if answer.starts_with(b"-LOADING") => Err(Failure::new(
+            FailureKind::Unavailable,
+            "the server is still loading its data",
+            "wait",
+        )
+        .into()),
         _ => Err(foreign().into()),
     }
 }
@@ -328,7 +346,7 @@ struct Shared {
     /// Whether the resource is detached: an attempt to connect again ends with it.
     closed: watch::Sender<bool>,
     /// Held by the attempt to connect again, whoever waits for it.
-    again: Arc<Mutex<Again>>,
+    again: Arc<Mutex<ReconnectBackoff>>,
 }
 
 impl RedisClient {
@@ -338,7 +356,7 @@ impl RedisClient {
             database: database(target).unwrap_or_default(),
             current: ArcSwapOption::from_pointee(link),
             closed: watch::Sender::new(false),
-            again: Arc::new(Mutex::new(Again::new())),
+            again: Arc::new(Mutex::new(ReconnectBackoff::new())),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -346,15 +364,25 @@ impl RedisClient {
     async fn send_command(&self, command: &Cmd) -> RedisResult<Value> {
         match self.live() {
             Some(mut connection) => connection.send_packed_command(command).await,
-            None => self.in_time(async { self.connection().await?.send_packed_command(command).await }).await,
+            None => {
+                self.in_time(async { self.connection().await?.send_packed_command(command).await })
+                    .await
+            }
         }
     }
 
-    async fn send_pipeline(&self, pipeline: &Pipeline, offset: usize, count: usize) -> RedisResult<Vec<Value>> {
+    async fn send_pipeline(
+        &self,
+        pipeline: &Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisResult<Vec<Value>> {
         match self.live() {
             Some(mut connection) => connection.send_packed_commands(pipeline, offset, count).await,
             None => {
-                let sent = async { self.connection().await?.send_packed_commands(pipeline, offset, count).await };
+                let sent = async {
+                    self.connection().await?.send_packed_commands(pipeline, offset, count).await
+                };
                 self.in_time(sent).await
             }
         }
@@ -395,12 +423,19 @@ impl RedisClient {
                 .into());
         }
         if again.is_waiting() {
-            return Err((ErrorKind::Io, "the server could not be connected to again a moment ago; the next attempt waits").into());
+            return Err((
+                ErrorKind::Io,
+                "the server could not be connected to again a moment ago; the next attempt waits",
+            )
+                .into());
         }
         // A command that stops waiting does not end the attempt: a server that is slower than
         // `response_timeout` would never be connected to again.
-        let attempt = tasks::spawn(&Handle::current(), Arc::clone(&self.shared).connect_again(again)).join();
-        attempt.await.unwrap_or_else(|| Err((ErrorKind::Io, "connecting to the server again failed").into()))
+        let attempt =
+            tasks::spawn(&Handle::current(), Arc::clone(&self.shared).connect_again(again)).join();
+        attempt
+            .await
+            .unwrap_or_else(|| Err((ErrorKind::Io, "connecting to the server again failed").into()))
     }
 
     /// Logs in anew on the connection that is open; whatever comes after it logs in likewise.
@@ -410,7 +445,8 @@ impl RedisClient {
         if let (Some(mut connection), Some(password)) = (self.live(), target.password()) {
             let user = target.user().unwrap_or(DEFAULT_USER);
             let mut login = redis::cmd("AUTH");
-            let answered = login.arg(user).arg(password.expose_secret()).exec_async(&mut connection).await;
+            let answered =
+                login.arg(user).arg(password.expose_secret()).exec_async(&mut connection).await;
             // A connection that broke meanwhile is no refusal: the next one logs in with these.
             if let Err(error) = answered
                 && self.live().is_some()
@@ -419,7 +455,7 @@ impl RedisClient {
             }
         }
         self.shared.target.store(Arc::new(target.clone()));
-        *again = Again::new();
+        *again = ReconnectBackoff::new();
         Ok(())
     }
 
@@ -444,18 +480,22 @@ impl RedisClient {
 
 impl Shared {
     /// One attempt, within `connect_timeout`.
-    async fn connect_again(self: Arc<Self>, mut again: OwnedMutexGuard<Again>) -> RedisResult<MultiplexedConnection> {
+    async fn connect_again(
+        self: Arc<Self>,
+        mut again: OwnedMutexGuard<ReconnectBackoff>,
+    ) -> RedisResult<MultiplexedConnection> {
         let target = self.target.load_full();
         let mut closed = self.closed.subscribe();
         let closing = async {
             let _ = closed.wait_for(|closed| *closed).await;
         };
-        let Some(opened) = unless(closing, within(target.connect_timeout(), open(&target))).await else {
+        let Some(opened) = unless(closing, within(target.connect_timeout(), open(&target))).await
+        else {
             return Err(detached());
         };
         match opened.unwrap_or_else(|timed_out| Err(timed_out.into())) {
             Ok(opened) => {
-                *again = Again::new();
+                *again = ReconnectBackoff::new();
                 let connection = opened.link.connection.clone();
                 self.current.store(Some(Arc::new(opened.link)));
                 tracing::info!(service = Redis::NAME, endpoint = %target.locator(), "connected again");
@@ -464,7 +504,12 @@ impl Shared {
             Err(refusal) => {
                 again.failed(&refusal);
                 tracing::warn!(service = Redis::NAME, endpoint = %target.locator(), given_up = again.has_given_up(), "not connected again: {refusal}");
-                Err((ErrorKind::Io, "the server could not be connected to again", refusal.to_string()).into())
+                Err((
+                    ErrorKind::Io,
+                    "the server could not be connected to again",
+                    refusal.to_string(),
+                )
+                    .into())
             }
         }
     }
@@ -485,7 +530,12 @@ impl ConnectionLike for RedisClient {
         Box::pin(self.send_command(command))
     }
 
-    fn req_packed_commands<'a>(&'a mut self, pipeline: &'a Pipeline, offset: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(self.send_pipeline(pipeline, offset, count))
     }
 
@@ -500,7 +550,12 @@ impl ConnectionLike for ClientGuard<Redis> {
         Box::pin(self.send_command(command))
     }
 
-    fn req_packed_commands<'a>(&'a mut self, pipeline: &'a Pipeline, offset: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(self.send_pipeline(pipeline, offset, count))
     }
 

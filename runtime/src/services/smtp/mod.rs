@@ -94,8 +94,14 @@ impl Service for Smtp {
         Parameter::number("response_timeout", 1, 3_600_000),
         Parameter::number("max_connections", 1, 100),
         Parameter::tls("tls"),
-        Parameter::refused("starttls", "remove it: TLS begins with the connection; the port is 465"),
-        Parameter::refused("auth", "remove it: it is `AUTH PLAIN` or `AUTH LOGIN`, under verified TLS"),
+        Parameter::refused(
+            "starttls",
+            "remove it: TLS begins with the connection; the port is 465",
+        ),
+        Parameter::refused(
+            "auth",
+            "remove it: it is `AUTH PLAIN` or `AUTH LOGIN`, under verified TLS",
+        ),
     ];
 
     fn check(target: &Target) -> Vec<Finding> {
@@ -106,8 +112,12 @@ impl Service for Smtp {
             ));
         }
         if target.locator().parameter("ehlo").is_some_and(|name| !is_name(name)) {
-            let finding = Finding::new(&MALFORMED_LOCATOR, "the value of the parameter `ehlo` is no host's name");
-            findings.push(finding.help("write the name of the machine that sends: `shop.example.com`"));
+            let finding = Finding::new(
+                &MALFORMED_LOCATOR,
+                "the value of the parameter `ehlo` is no host's name",
+            );
+            findings
+                .push(finding.help("write the name of the machine that sends: `shop.example.com`"));
         }
         findings
     }
@@ -121,7 +131,9 @@ impl Service for Smtp {
         posture.tls = connection.tls.take();
         posture.authentication = match connection.mechanism {
             Some(mechanism) => Some(format!("AUTH {mechanism}")),
-            None => target.is_login_by_certificate(posture.tls.as_ref()).then(|| "client certificate".to_owned()),
+            None => target
+                .is_login_by_certificate(posture.tls.as_ref())
+                .then(|| "client certificate".to_owned()),
         };
         drop(connection);
         Ok(Attachment::new(client, posture))
@@ -139,7 +151,8 @@ impl Service for Smtp {
 
 /// What may stand behind `EHLO`: nothing that ends a line or begins another word.
 fn is_name(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')) && !text.starts_with(['-', '.'])
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+        && !text.starts_with(['-', '.'])
 }
 
 fn response_timeout(target: &Target) -> Duration {
@@ -169,7 +182,13 @@ impl SmtpClient {
             .wait_timeout(Some(response_timeout(target)))
             .runtime(deadpool::Runtime::Tokio1)
             .build()
-            .map_err(|_| Failure::new(FailureKind::Protocol, "the pool cannot be built", "look at deadpool's version"))?;
+            .map_err(|_| {
+                Failure::new(
+                    FailureKind::Protocol,
+                    "the pool cannot be built",
+                    "look at deadpool's version",
+                )
+            })?;
         Ok(Self { pool, target: target.clone() })
     }
 
@@ -183,7 +202,12 @@ impl SmtpClient {
                 "look at `max_connections` in the locator, and at the server's load",
             )
             .into()),
-            Err(_) => Err(Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it again").into()),
+            Err(_) => Err(Failure::new(
+                FailureKind::Unavailable,
+                "the resource is detached",
+                "attach it again",
+            )
+            .into()),
         }
     }
 
@@ -192,13 +216,16 @@ impl SmtpClient {
         let mut connection = self.connection().await.map_err(SmtpError::of)?;
         // Until it is answered. If nobody waits that long, the connection is not used again: what comes next in it answers to this message.
         connection.busy = true;
-        let sent = within(response_timeout(&self.target), connection.smtp.send(envelope, email)).await;
+        let sent =
+            within(response_timeout(&self.target), connection.smtp.send(envelope, email)).await;
         match sent {
             Ok(Ok(response)) => {
                 connection.busy = false;
                 Ok(response)
             }
-            Ok(Err(error)) => Err(SmtpError { code: error.status().map(u16::from), refusal: refusal(&error) }),
+            Ok(Err(error)) => {
+                Err(SmtpError { code: error.status().map(u16::from), refusal: refusal(&error) })
+            }
             Err(_) => Err(SmtpError::of(late())),
         }
     }
@@ -238,7 +265,11 @@ impl AsyncTransport for SmtpClient {
         Box::pin(async move { self.deliver(message.envelope(), &message.formatted()).await })
     }
 
-    fn send_raw<'a, 'c, 'd, 'b>(&'a self, envelope: &'c Envelope, email: &'d [u8]) -> Answer<'b, Result<Response, SmtpError>>
+    fn send_raw<'a, 'c, 'd, 'b>(
+        &'a self,
+        envelope: &'c Envelope,
+        email: &'d [u8],
+    ) -> Answer<'b, Result<Response, SmtpError>>
     where
         'a: 'b,
         'c: 'b,
@@ -314,11 +345,16 @@ impl managed::Manager for Manager {
     async fn create(&self) -> Result<Connection, Refusal> {
         let dialled = self.target.dial().await?;
         let logging_in = log_in(&self.target, dialled.stream);
-        let (smtp, mechanism) = within(response_timeout(&self.target), logging_in).await.map_err(|_| late())??;
+        let (smtp, mechanism) =
+            within(response_timeout(&self.target), logging_in).await.map_err(|_| late())??;
         Ok(Connection { smtp, tls: dialled.tls, mechanism, busy: false })
     }
 
-    async fn recycle(&self, connection: &mut Connection, metrics: &Metrics) -> RecycleResult<Refusal> {
+    async fn recycle(
+        &self,
+        connection: &mut Connection,
+        metrics: &Metrics,
+    ) -> RecycleResult<Refusal> {
         let is_stale = metrics.last_used() > IDLE;
         if connection.busy || connection.smtp.has_broken() || is_stale {
             return Err(RecycleError::message("not to be used again"));
@@ -335,7 +371,10 @@ impl managed::Manager for Manager {
 }
 
 /// Reads the greeting, greets, and logs in.
-async fn log_in(target: &Target, stream: Stream) -> Result<(AsyncSmtpConnection, Option<Mechanism>), Refusal> {
+async fn log_in(
+    target: &Target,
+    stream: Stream,
+) -> Result<(AsyncSmtpConnection, Option<Mechanism>), Refusal> {
     let name = match target.locator().parameter("ehlo") {
         Some(name) => ClientId::Domain(name.to_owned()),
         None => ClientId::Ipv4(std::net::Ipv4Addr::LOCALHOST),
@@ -343,7 +382,9 @@ async fn log_in(target: &Target, stream: Stream) -> Result<(AsyncSmtpConnection,
     let account = target.user().zip(target.password());
     let login = wire::Login::new(account);
     let wire = Box::new(Wire::new(stream, login.clone()));
-    let mut smtp = AsyncSmtpConnection::connect_with_transport(wire, &name).await.map_err(|error| refusal(&error))?;
+    let mut smtp = AsyncSmtpConnection::connect_with_transport(wire, &name)
+        .await
+        .map_err(|error| refusal(&error))?;
     let mechanism = match account {
         Some(_) => {
             let mechanism = smtp.server_info().get_auth_mechanism(MECHANISMS).ok_or_else(|| {
@@ -383,9 +424,11 @@ fn login_refusal(error: &lettre::transport::smtp::Error) -> Refusal {
 fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
     if let Some(code) = error.status().map(u16::from) {
         let failure = match code {
-            530 | 534 | 535 | 538 => {
-                Failure::new(FailureKind::NotAdmitted, "the server wants another login", "look at the user and the password")
-            }
+            530 | 534 | 535 | 538 => Failure::new(
+                FailureKind::NotAdmitted,
+                "the server wants another login",
+                "look at the user and the password",
+            ),
             400..=499 => Failure::new(
                 FailureKind::Unavailable,
                 format!("the server does not take it now, with the code {code}"),
@@ -416,12 +459,20 @@ fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
     let mut source = std::error::Error::source(error);
     for _ in 0..16 {
         let Some(current) = source else { break };
-        if current.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+        if current
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
+        {
             return foreign();
         }
         source = current.source();
     }
-    Failure::new(FailureKind::Unreachable, "the server closed the connection", "look at the port and at the server's log").into()
+    Failure::new(
+        FailureKind::Unreachable,
+        "the server closed the connection",
+        "look at the port and at the server's log",
+    )
+    .into()
 }
 
 fn foreign() -> Refusal {

@@ -67,9 +67,13 @@ impl Login {
             None => ("", command),
         };
         let meant = match STANDARD.decode(response).ok()?.as_slice() {
-            said if said == plain(USER, PASSWORD).as_bytes() => plain(user, password.expose_secret()),
+            said if said == plain(USER, PASSWORD).as_bytes() => {
+                plain(user, password.expose_secret())
+            }
             said if said == USER.as_bytes() => Zeroizing::new(user.clone()),
-            said if said == PASSWORD.as_bytes() => Zeroizing::new(password.expose_secret().to_owned()),
+            said if said == PASSWORD.as_bytes() => {
+                Zeroizing::new(password.expose_secret().to_owned())
+            }
             _ => return None,
         };
         let encoded = Zeroizing::new(STANDARD.encode(meant.as_bytes()));
@@ -101,7 +105,16 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(stream: Stream, login: Login) -> Self {
         let pending = Zeroizing::default();
-        Self { stream, login, left: MAX_ANSWER, line: Vec::new(), lines: Vec::new(), served: 0, pending, sent: 0 }
+        Self {
+            stream,
+            login,
+            left: MAX_ANSWER,
+            line: Vec::new(),
+            lines: Vec::new(),
+            served: 0,
+            pending,
+            sent: 0,
+        }
     }
 
     /// Takes what has come in. At its end, what is not whole is all that there is.
@@ -132,7 +145,8 @@ impl Wire {
 
     fn poll_pending(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.pending.len() {
-            let count = ready!(Pin::new(&mut self.stream).poll_write(context, &self.pending[self.sent..]))?;
+            let count =
+                ready!(Pin::new(&mut self.stream).poll_write(context, &self.pending[self.sent..]))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -158,7 +172,11 @@ impl AsyncTokioStream for Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while this.served == this.lines.len() {
             this.lines.clear();
@@ -183,7 +201,11 @@ impl AsyncRead for Wire {
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_pending(context))?;
         this.left = MAX_ANSWER;
@@ -216,13 +238,25 @@ mod tests {
     fn the_password_stands_in_the_place_of_its_word_until_the_login_is_done() {
         let password = SecretString::from("crocus-bol-43");
         let login = Login::new(Some(("ada", &password)));
-        let of = |command: String| login.written(command.as_bytes()).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
+        let of = |command: String| {
+            login
+                .written(command.as_bytes())
+                .map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+        };
         let encoded = |text: &str| STANDARD.encode(text);
         let plain = format!("AUTH PLAIN {}\r\n", encoded("\0(the user)\0(the password)"));
-        assert_eq!(of(plain.clone()), Some(format!("AUTH PLAIN {}\r\n", encoded("\0ada\0crocus-bol-43"))));
+        assert_eq!(
+            of(plain.clone()),
+            Some(format!("AUTH PLAIN {}\r\n", encoded("\0ada\0crocus-bol-43")))
+        );
         assert_eq!(of(format!("{}\r\n", encoded(USER))), Some(format!("{}\r\n", encoded("ada"))));
-        assert_eq!(of(format!("{}\r\n", encoded(PASSWORD))), Some(format!("{}\r\n", encoded("crocus-bol-43"))));
-        for other in ["EHLO [127.0.0.1]\r\n", "AUTH LOGIN\r\n", "NOOP\r\n", "\r\n", "", "(the password)\r\n"] {
+        assert_eq!(
+            of(format!("{}\r\n", encoded(PASSWORD))),
+            Some(format!("{}\r\n", encoded("crocus-bol-43")))
+        );
+        for other in
+            ["EHLO [127.0.0.1]\r\n", "AUTH LOGIN\r\n", "NOOP\r\n", "\r\n", "", "(the password)\r\n"]
+        {
             assert_eq!(of(other.to_owned()), None);
         }
         login.done();

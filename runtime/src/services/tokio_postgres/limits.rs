@@ -79,7 +79,13 @@ pub(super) struct Limited<T> {
 
 impl<T> Limited<T> {
     /// `largest` is what one message may have, in bytes. What the server asks for is written into `heard`.
-    pub(super) fn new(stream: T, binding: Option<Vec<u8>>, demand: Demand, largest: u64, heard: Arc<Heard>) -> Self {
+    pub(super) fn new(
+        stream: T,
+        binding: Option<Vec<u8>>,
+        demand: Demand,
+        largest: u64,
+        heard: Arc<Heard>,
+    ) -> Self {
         let login = Login { demand, binds: binding.is_some() };
         let state = State::Header { bytes: [0; 5], filled: 0 };
         let reader = Reader { largest, left: MOST_AT_FIRST, login: Some(login), heard, state };
@@ -94,7 +100,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream for Limited<T> {
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Limited<T> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         std::task::ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
@@ -111,7 +121,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Limited<T> {
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Limited<T> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }
 
@@ -147,7 +161,8 @@ impl Login {
     /// Reads what an `Authentication…` message says. The first asks for a way; of SCRAM's own, one says how many iterations.
     fn read(&self, body: &[u8], heard: &Heard) -> Result<(), Refused> {
         if heard.asked.get().is_none() {
-            let asked = Asked::read(body).ok_or(Refused("the server sent an authentication that is none"))?;
+            let asked = Asked::read(body)
+                .ok_or(Refused("the server sent an authentication that is none"))?;
             let asked = *heard.asked.get_or_init(|| asked);
             if !self.demand.is_met(asked, self.binds) {
                 return Err(Refused("the server asks for less than it has to prove"));
@@ -166,7 +181,8 @@ impl Login {
 
 /// The `i=` of SCRAM's first message of the server's (RFC 5802, 5.1); the driver holds the most.
 fn iterations(challenge: &[u8]) -> Option<u64> {
-    let number = challenge.split(|byte| *byte == b',').find_map(|field| field.strip_prefix(b"i="))?;
+    let number =
+        challenge.split(|byte| *byte == b',').find_map(|field| field.strip_prefix(b"i="))?;
     str::from_utf8(number).ok()?.parse().ok()
 }
 
@@ -210,14 +226,18 @@ impl Reader {
     /// A header is whole: what does it promise?
     fn begin(&mut self, kind: u8, length: u32) -> Result<(), Refused> {
         // The length counts itself.
-        let length = u64::from(length.checked_sub(4).ok_or(Refused("the server sent a length that is none"))?);
+        let length = u64::from(
+            length.checked_sub(4).ok_or(Refused("the server sent a length that is none"))?,
+        );
         if self.heard.settled.get().is_none() {
             if length > LONGEST_AT_FIRST || length + 5 > self.left {
                 return Err(Refused("the server promised more than it may say at first"));
             }
             self.left -= length + 5;
         } else if length > self.largest {
-            return Err(Refused("the server promised a message that is larger than `max_message` allows"));
+            return Err(Refused(
+                "the server promised a message that is larger than `max_message` allows",
+            ));
         }
         let is_text = TEXTS.contains(&kind);
         if is_text && length > LONGEST_TEXT {
@@ -231,10 +251,14 @@ impl Reader {
     /// A message is whole.
     fn end(&mut self) -> Result<(), Refused> {
         let next = State::Header { bytes: [0; 5], filled: 0 };
-        let State::Body { kind, kept, .. } = std::mem::replace(&mut self.state, next) else { return Ok(()) };
+        let State::Body { kind, kept, .. } = std::mem::replace(&mut self.state, next) else {
+            return Ok(());
+        };
         match (kind, &self.login, kept) {
             (b'R', Some(login), Some(body)) => login.read(&body, &self.heard)?,
-            (_, _, Some(text)) if redact::is_in(&text) => return Err(Refused("the server said a secret of ours back")),
+            (_, _, Some(text)) if redact::is_in(&text) => {
+                return Err(Refused("the server said a secret of ours back"));
+            }
             _ => {}
         }
         if kind == b'Z' {
@@ -290,10 +314,17 @@ mod tests {
             (message(b'R', b""), &[]),
         ] {
             for demand in [Binding, Scram, Certificate, Anything] {
-                assert_eq!(verdict(demand, true, &asked), met_by.contains(&demand), "{demand:?} {asked:?}");
+                assert_eq!(
+                    verdict(demand, true, &asked),
+                    met_by.contains(&demand),
+                    "{demand:?} {asked:?}"
+                );
             }
         }
-        assert!(!verdict(Binding, false, &asks(10, PLUS)), "a certificate that defines no binding binds nothing");
+        assert!(
+            !verdict(Binding, false, &asks(10, PLUS)),
+            "a certificate that defines no binding binds nothing"
+        );
     }
 
     #[test]
@@ -334,11 +365,17 @@ mod tests {
         let _guarded = redact::Guarded::new("klaproos-zaad-53".into());
         let login = [asks(10, PLUS), message(b'Z', b"I")].concat();
         for kind in TEXTS {
-            for said in [&b"SERROR\0Mit was klaproos-zaad-53\0\0"[..], b"x\0a2xhcHJvb3MtemFhZC01Mw==\0"] {
+            for said in
+                [&b"SERROR\0Mit was klaproos-zaad-53\0\0"[..], b"x\0a2xhcHJvb3MtemFhZC01Mw==\0"]
+            {
                 let said = [&login[..], &message(kind, said)].concat();
                 assert!(!verdict(Demand::Binding, true, &said), "{}", said.escape_ascii());
             }
-            assert!(verdict(Demand::Binding, true, &[&login[..], &message(kind, b"SERROR\0Mno\0\0")].concat()));
+            assert!(verdict(
+                Demand::Binding,
+                true,
+                &[&login[..], &message(kind, b"SERROR\0Mno\0\0")].concat()
+            ));
             let huge = [&[kind][..], &(256 * 1024_u32 + 5).to_be_bytes()].concat();
             let mut reader = reader(Demand::Binding, true);
             reader.largest = 1024 * 1024;
@@ -346,7 +383,11 @@ mod tests {
             assert!(reader.read(&huge).is_err());
         }
         // A row is the application's.
-        assert!(verdict(Demand::Binding, true, &[&login[..], &message(b'D', b"klaproos-zaad-53")].concat()));
+        assert!(verdict(
+            Demand::Binding,
+            true,
+            &[&login[..], &message(b'D', b"klaproos-zaad-53")].concat()
+        ));
     }
 
     #[test]
@@ -361,7 +402,10 @@ mod tests {
         }
         let notice = message(b'N', &[b'x'; 1000]);
         let mut reader = reader(Demand::Binding, true);
-        assert!((0..2000).any(|_| reader.read(&notice).is_err()), "notices without end, before the login");
+        assert!(
+            (0..2000).any(|_| reader.read(&notice).is_err()),
+            "notices without end, before the login"
+        );
         let mut reader = self::reader(Demand::Binding, true);
         reader.read(&[asks(10, PLUS), message(b'Z', b"I")].concat()).unwrap();
         assert!(

@@ -76,7 +76,7 @@ use self::limits::{Demand, Heard, Limited};
 use super::postgresql;
 use crate::locator::dialect::{Login, Parameter};
 use crate::needs::Grantable;
-use crate::net::backoff::Again;
+use crate::net::reconnect::ReconnectBackoff;
 use crate::net::tasks::{self, Tasks};
 use crate::net::time::within;
 use crate::report::finding::{Failure, FailureKind, Finding};
@@ -89,7 +89,8 @@ use crate::service::grants::Grants;
 use crate::service::target::Target;
 use crate::service::{Attachment, Service};
 use crate::services::postgresql::{
-    Account, Asked, COLUMNS, Row, broken, database, foreign, no_answer, server_error, silent, unknown_authentication, user,
+    Account, Asked, COLUMNS, Row, broken, database, foreign, no_answer, server_error, silent,
+    unknown_authentication, user,
 };
 
 mod binding;
@@ -123,15 +124,15 @@ const RECYCLING: Duration = Duration::from_secs(5);
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What holds of every connection.
-const REMARK: &str =
-    "a server that falls silent in the middle of a statement is waited for, unless the call has a timeout of its own";
+const REMARK: &str = "a server that falls silent in the middle of a statement is waited for, unless the call has a timeout of its own";
 
 #[diagnostic::do_not_recommend]
 impl Service for TokioPostgres {
     type Client = TokioPostgresPool;
 
     const NAME: &'static str = "PostgreSQL";
-    const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
+    const SCHEMES: &'static [Scheme] =
+        &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
     const PATH: Option<&'static str> = Some("the database's name");
     const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
@@ -143,17 +144,38 @@ impl Service for TokioPostgres {
         Parameter::number("statement_timeout", 1, 86_400_000),
         Parameter::number("max_connections", 1, 1000),
         Parameter::number("max_message", 64 * 1024, 0x3fff_ffff),
-        Parameter::refused("options", "remove it; set what it sets with `ALTER ROLE … SET …` on the server"),
+        Parameter::refused(
+            "options",
+            "remove it; set what it sets with `ALTER ROLE … SET …` on the server",
+        ),
         Parameter::refused("host", "write the host where it belongs: behind the `@`"),
         Parameter::refused("hostaddr", "write the host where it belongs: behind the `@`"),
         Parameter::refused("port", "write the port where it belongs: behind the host"),
         Parameter::refused("user", "write the user where it belongs: before the `@`"),
-        Parameter::refused("dbname", "write the database where it belongs: behind the host and a `/`"),
-        Parameter::refused("sslrootcert", "remove it; the authority's certificate goes into the resource's `_CA` variable"),
-        Parameter::refused("sslcert", "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable"),
-        Parameter::refused("sslkey", "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable"),
-        Parameter::refused("sslnegotiation", "remove it: TLS is asked for in the protocol's own way"),
-        Parameter::refused("target_session_attrs", "remove it, and write the host that takes what you send"),
+        Parameter::refused(
+            "dbname",
+            "write the database where it belongs: behind the host and a `/`",
+        ),
+        Parameter::refused(
+            "sslrootcert",
+            "remove it; the authority's certificate goes into the resource's `_CA` variable",
+        ),
+        Parameter::refused(
+            "sslcert",
+            "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable",
+        ),
+        Parameter::refused(
+            "sslkey",
+            "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable",
+        ),
+        Parameter::refused(
+            "sslnegotiation",
+            "remove it: TLS is asked for in the protocol's own way",
+        ),
+        Parameter::refused(
+            "target_session_attrs",
+            "remove it, and write the host that takes what you send",
+        ),
         Parameter::refused("load_balance_hosts", "remove it: there is one host"),
     ];
     const LOGIN: Login = Login::UserAndPassword;
@@ -195,7 +217,7 @@ impl Service for TokioPostgres {
     async fn renew(pool: &TokioPostgresPool, target: &Target) -> Result<bool, Refusal> {
         let manager = pool.manager();
         manager.target.store(Arc::new(target.clone()));
-        *manager.again() = Again::new();
+        *manager.again() = ReconnectBackoff::new();
         Ok(true)
     }
 
@@ -226,10 +248,14 @@ impl Service for TokioPostgres {
     }
 }
 
-fn pool(target: &Target, live: watch::Sender<usize>, first: Connection) -> Result<TokioPostgresPool, Refusal> {
+fn pool(
+    target: &Target,
+    live: watch::Sender<usize>,
+    first: Connection,
+) -> Result<TokioPostgresPool, Refusal> {
     let manager = Manager {
         target: ArcSwap::from_pointee(target.clone()),
-        again: Mutex::new(Again::new()),
+        again: Mutex::new(ReconnectBackoff::new()),
         live,
         first: Mutex::new(Some(first)),
     };
@@ -240,8 +266,12 @@ fn pool(target: &Target, live: watch::Sender<usize>, first: Connection) -> Resul
         .runtime(deadpool::Runtime::Tokio1)
         .build()
         .map_err(|_| {
-            Failure::new(FailureKind::Unavailable, "the pool could not be made", "attach within a tokio runtime that has time")
-                .into()
+            Failure::new(
+                FailureKind::Unavailable,
+                "the pool could not be made",
+                "attach within a tokio runtime that has time",
+            )
+            .into()
         })
 }
 
@@ -249,7 +279,7 @@ fn pool(target: &Target, live: watch::Sender<usize>, first: Connection) -> Resul
 pub struct Manager {
     /// Its credentials may be renewed.
     target: ArcSwap<Target>,
-    again: Mutex<Again>,
+    again: Mutex<ReconnectBackoff>,
     /// How many connections there are.
     live: watch::Sender<usize>,
     /// The one that the resource was attached with, until the pool takes it.
@@ -261,7 +291,7 @@ impl Manager {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn again(&self) -> MutexGuard<'_, Again> {
+    fn again(&self) -> MutexGuard<'_, ReconnectBackoff> {
         self.again.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -317,7 +347,7 @@ impl managed::Manager for Manager {
         let limit = self.target.load().connect_timeout();
         match within(limit, self.open()).await.unwrap_or_else(|late| Err(late.into())) {
             Ok(client) => {
-                *self.again() = Again::new();
+                *self.again() = ReconnectBackoff::new();
                 Ok(client)
             }
             Err(refusal) => {
@@ -334,7 +364,11 @@ impl managed::Manager for Manager {
     }
 
     /// Asks the server whether it is well: whoever had the connection may have left something unanswered on it.
-    async fn recycle(&self, connection: &mut Connection, metrics: &Metrics) -> RecycleResult<Refusal> {
+    async fn recycle(
+        &self,
+        connection: &mut Connection,
+        metrics: &Metrics,
+    ) -> RecycleResult<Refusal> {
         if connection.is_closed() || metrics.age() > LONGEST_LIFE {
             return Err(RecycleError::message("the connection is closed, or old"));
         }
@@ -400,7 +434,9 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
     let heard = Arc::new(Heard::default());
     let largest = target.locator().number("max_message").unwrap_or(MAX_MESSAGE);
     let stream = Limited::new(dialled.stream, binding, demand, largest, Arc::clone(&heard));
-    let logging_in = within(target.connect_timeout(), config(target, demand).connect_raw(stream, Encrypted)).await;
+    let logging_in =
+        within(target.connect_timeout(), config(target, demand).connect_raw(stream, Encrypted))
+            .await;
 
     let asked = heard.asked.get().copied();
     if let Some(asked) = asked.filter(|asked| !demand.is_met(*asked, binds)) {
@@ -414,10 +450,12 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
         .help("set the password anew, with `scram_iterations` at 4096 or more")
         .into());
     }
-    let (client, connection) = logging_in.map_err(|_| silent())?.map_err(|error| refused_login(&error, target))?;
+    let (client, connection) =
+        logging_in.map_err(|_| silent())?.map_err(|error| refused_login(&error, target))?;
     let asked = asked.ok_or_else(foreign)?;
 
-    let version = connection.parameter("server_version").and_then(|version| version.split(['.', ' ']).next());
+    let version =
+        connection.parameter("server_version").and_then(|version| version.split(['.', ' ']).next());
     let release = version.and_then(|number| number.parse().ok());
 
     let (held, released) = oneshot::channel();
@@ -427,23 +465,36 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
     let authentication = match asked {
         Asked::Scram { bound: true } if binds => "SCRAM-SHA-256-PLUS",
         Asked::Scram { .. } => "SCRAM-SHA-256",
-        Asked::Nothing if target.is_login_by_certificate(dialled.tls.as_ref()) => "client certificate",
+        Asked::Nothing if target.is_login_by_certificate(dialled.tls.as_ref()) => {
+            "client certificate"
+        }
         Asked::Nothing => "nothing",
         Asked::Cleartext => "cleartext password",
         Asked::Md5 => "MD5",
         Asked::Unknown => return Err(unknown_authentication()),
     };
-    let by_certificate = asked == Asked::Nothing && target.is_login_by_certificate(dialled.tls.as_ref());
-    let is_weak = demand == Demand::Anything && !by_certificate && !Demand::Binding.is_met(asked, binds);
+    let by_certificate =
+        asked == Asked::Nothing && target.is_login_by_certificate(dialled.tls.as_ref());
+    let is_weak =
+        demand == Demand::Anything && !by_certificate && !Demand::Binding.is_met(asked, binds);
     let finding = if is_weak { weakness(asked, binds, target) } else { None };
-    Ok(Opened { client: Connection { client, _held: held }, tls: dialled.tls, authentication, finding, release, heard })
+    Ok(Opened {
+        client: Connection { client, _held: held },
+        tls: dialled.tls,
+        authentication,
+        finding,
+        release,
+        heard,
+    })
 }
 
 /// Moves what is said to and fro, until the connection ends; and not much longer than somebody has its client, for the driver waits for every answer, also
 /// when nobody else does.
 async fn drive(mut connection: Driver, released: oneshot::Receiver<Infallible>, _live: Live) {
     // What it hands out is what the server says on its own account: dropped here, where the driver's own loop would log it.
-    let mut driving = pin!(async { while let Some(Ok(_)) = poll_fn(|context| connection.poll_message(context)).await {} });
+    let mut driving = pin!(async {
+        while let Some(Ok(_)) = poll_fn(|context| connection.poll_message(context)).await {}
+    });
     let mut leaving = pin!(async {
         let _ = released.await;
         tokio::time::sleep(GOODBYE).await;
@@ -489,7 +540,11 @@ fn config(target: &Target, demand: Demand) -> Config {
         // TLS is there already: the driver is only to take it for what it is.
         .ssl_mode(SslMode::Require)
         .ssl_negotiation(SslNegotiation::Direct)
-        .channel_binding(if demand == Demand::Binding { ChannelBinding::Require } else { ChannelBinding::Prefer });
+        .channel_binding(if demand == Demand::Binding {
+            ChannelBinding::Require
+        } else {
+            ChannelBinding::Prefer
+        });
     if let Some(password) = target.password() {
         config.password(password.expose_secret());
     }
@@ -583,12 +638,18 @@ fn refusal(error: &Error) -> Refusal {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
     match cause.map(io::Error::kind) {
         Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => foreign(),
-        Some(_) => {
-            Failure::new(FailureKind::Unreachable, "the connection broke", "look at the network and at the server's log").into()
-        }
-        None if error.is_closed() => {
-            Failure::new(FailureKind::Unreachable, "the server closed the connection", "look at its log").into()
-        }
+        Some(_) => Failure::new(
+            FailureKind::Unreachable,
+            "the connection broke",
+            "look at the network and at the server's log",
+        )
+        .into(),
+        None if error.is_closed() => Failure::new(
+            FailureKind::Unreachable,
+            "the server closed the connection",
+            "look at its log",
+        )
+        .into(),
         None => foreign(),
     }
 }
@@ -602,7 +663,10 @@ fn refused_by_pool(error: &PoolError<Refusal>) -> Refusal {
             "look at the server's load, and at `max_connections` in the locator",
         )
         .into(),
-        PoolError::Closed => Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it again").into(),
+        PoolError::Closed => {
+            Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it again")
+                .into()
+        }
         _ => silent(),
     }
 }

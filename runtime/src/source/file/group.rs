@@ -70,7 +70,10 @@ mod tests {
 
     #[test]
     fn a_group_is_ours_if_nobody_else_is_in_it() {
-        assert!(is_only(USERS, GROUPS, 1000, 1000), "a group of its own name, with the administrator in it");
+        assert!(
+            is_only(USERS, GROUPS, 1000, 1000),
+            "a group of its own name, with the administrator in it"
+        );
         assert!(is_only(USERS, GROUPS, 0, 1000), "the administrator's");
         for (group, user, why) in [
             (1000, 1001, "another user's"),
@@ -83,9 +86,15 @@ mod tests {
         ] {
             assert!(!is_only(USERS, GROUPS, group, user), "{why}");
         }
-        assert!(!is_only(USERS, &GROUPS.replace("root:x:0:", "root:x:0:bob"), 0, 1000), "another user is in root's");
+        assert!(
+            !is_only(USERS, &GROUPS.replace("root:x:0:", "root:x:0:bob"), 0, 1000),
+            "another user is in root's"
+        );
         assert!(!is_only(&USERS.replace("bob:x:1001:1001", "bob:x:1001:0"), GROUPS, 0, 1000));
-        assert!(!is_only(USERS, &format!("{GROUPS}all:x:1000:eve\n"), 1000, 1000), "it has a second name");
+        assert!(
+            !is_only(USERS, &format!("{GROUPS}all:x:1000:eve\n"), 1000, 1000),
+            "it has a second name"
+        );
         assert!(is_only(USERS, GROUPS, 0, 4000), "a user without a name, as OpenShift gives one");
     }
 }

@@ -70,7 +70,10 @@ struct Opened {
     /// Who else can get at it.
     exposure: Option<Notice>,
     /// Where it really is.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "mounts are asked for on Linux"))]
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(dead_code, reason = "mounts are asked for on Linux")
+    )]
     real: PathBuf,
 }
 
@@ -103,7 +106,9 @@ fn open(path: &Path) -> Result<Opened, Fault> {
 #[cfg(unix)]
 fn open_in(folder: &Path, name: &Path) -> Result<Option<Opened>, Fault> {
     let mut way = Way::root()?;
-    let (End::Folder, Some(folder)) = (way.follow(folder)?, way.identity()) else { return Ok(None) };
+    let (End::Folder, Some(folder)) = (way.follow(folder)?, way.identity()) else {
+        return Ok(None);
+    };
     let links = way.links();
     let end = match way.follow(name) {
         // The entry is there: a link that leads nowhere is not an absent value, but a broken one.
@@ -155,13 +160,15 @@ impl Opened {
 
     fn read(self) -> Result<FileValue, Fault> {
         let most = MAX_VALUE as u64;
-        let mut bytes = Zeroizing::new(Vec::with_capacity(self.metadata.len().min(most) as usize + 1));
+        let mut bytes =
+            Zeroizing::new(Vec::with_capacity(self.metadata.len().min(most) as usize + 1));
         self.file.take(most + 1).read_to_end(&mut bytes)?;
         if bytes.len() > MAX_VALUE {
             return Err(Fault::TooLong);
         }
         let text = str::from_utf8(&bytes).map_err(|_| Fault::NotText)?;
-        let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+        let text =
+            text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
         let text = (!text.is_empty()).then(|| SecretString::from(text));
         let is_mount = is_mount(&self.real).then_some(Notice::NeverUpdated);
         Ok(FileValue { text, notices: self.exposure.into_iter().chain(is_mount).collect() })
@@ -174,7 +181,8 @@ fn is_mount(real: &Path) -> bool {
     // 1 MiB is some ten thousand mounts.
     const LONGEST: u64 = 1024 * 1024;
     let mut mounts = Vec::new();
-    let read = File::open("/proc/self/mountinfo").and_then(|file| file.take(LONGEST).read_to_end(&mut mounts));
+    let read = File::open("/proc/self/mountinfo")
+        .and_then(|file| file.take(LONGEST).read_to_end(&mut mounts));
     read.is_ok() && mount_points(&mounts).any(|point| point == real.as_os_str().as_encoded_bytes())
 }
 
@@ -192,7 +200,8 @@ fn mount_points(mounts: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         let mut point = Vec::with_capacity(field.len());
         while let [first, rest @ ..] = field {
             let digits = rest.get(..3).filter(|_| *first == b'\\');
-            let octal = digits.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok());
+            let octal =
+                digits.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok());
             point.push(octal.unwrap_or(*first));
             field = if octal.is_some() { &rest[3..] } else { rest };
         }
@@ -211,7 +220,8 @@ mod tests {
             37 36 98:0 /mnt1 /mnt/a\\040b\\134c rw master:1 - ext3 /dev/root rw\n\
             38 36 98:0 / /etc/shop/key rw - tmpfs tmpfs ro\nshort line\n\
             39 36 98:0 / /odd\\9\\04 rw - tmpfs tmpfs ro\n";
-        let points: Vec<_> = mount_points(mounts).map(|point| String::from_utf8(point).unwrap()).collect();
+        let points: Vec<_> =
+            mount_points(mounts).map(|point| String::from_utf8(point).unwrap()).collect();
         assert_eq!(points, ["/", "/mnt/a b\\c", "/etc/shop/key", "/odd\\9\\04"]);
         assert!(is_mount(Path::new("/proc")) && !is_mount(Path::new("/proc/self/mountinfo")));
     }

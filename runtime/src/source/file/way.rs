@@ -60,6 +60,7 @@ pub(crate) enum End {
     /// To what is no folder, by its name in the last folder of the way.
     Entry(OsString),
     /// To a name that the last folder of the way does not have.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "SQLite makes a file there"))]
     Nothing(OsString),
 }
 
@@ -70,7 +71,14 @@ impl Way {
     }
 
     pub(super) fn of_user(user: u32) -> Result<Self, Fault> {
-        let mut way = Self { user, folders: Vec::new(), real: PathBuf::new(), links: 0, steps: 0, doubt: None };
+        let mut way = Self {
+            user,
+            folders: Vec::new(),
+            real: PathBuf::new(),
+            links: 0,
+            steps: 0,
+            doubt: None,
+        };
         way.begin()?;
         Ok(way)
     }
@@ -205,8 +213,13 @@ impl Way {
     }
 
     /// The entry may have become another one since it was looked at.
-    fn open_whatever_it_is(&self, folder: &File, name: &OsStr) -> Result<(File, Metadata, Option<Notice>), Fault> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fn open_whatever_it_is(
+        &self,
+        folder: &File,
+        name: &OsStr,
+    ) -> Result<(File, Metadata, Option<Notice>), Fault> {
+        let flags =
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(openat(folder, name, flags, Mode::empty())?);
         let metadata = file.metadata()?;
         if !metadata.is_file() {
@@ -221,7 +234,8 @@ impl Way {
     #[cfg(feature = "sqlite")]
     pub(crate) fn create(&self, name: &OsStr) -> io::Result<()> {
         let folder = &self.folders.last().ok_or(io::ErrorKind::NotFound)?.opened;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match openat(folder, name, flags, Mode::RUSR | Mode::WUSR) {
             Ok(_) | Err(rustix::io::Errno::EXIST) => Ok(()),
             Err(error) => Err(error.into()),
@@ -252,7 +266,8 @@ impl Way {
 
     fn others_write(&self, metadata: &Metadata) -> bool {
         let mode = metadata.mode();
-        mode & OTHERS_WRITE != 0 || (mode & GROUP_WRITE != 0 && !group::is_only_ours(metadata.gid(), self.user))
+        mode & OTHERS_WRITE != 0
+            || (mode & GROUP_WRITE != 0 && !group::is_only_ours(metadata.gid(), self.user))
     }
 }
 
@@ -317,7 +332,11 @@ const OF_THE_KERNEL: [u32; 23] = [
 
 #[cfg(target_os = "linux")]
 fn is_of_the_kernel(opened: &File) -> Result<(), Fault> {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the numbers have 32 bits")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the numbers have 32 bits"
+    )]
     let kind = rustix::fs::fstatfs(opened)?.f_type as u32;
     if OF_THE_KERNEL.contains(&kind) { Err(Fault::OfTheKernel) } else { Ok(()) }
 }
@@ -400,14 +419,25 @@ mod tests {
         let away = folder(root.path().join("away"));
         symlink(&key, away.join("link")).unwrap();
         symlink("../top", away.join("up")).unwrap();
-        let ways = [key.clone(), away.join("link"), away.join("up/a/b/c/key"), away.join("../top/a/../a/b/c/key")];
+        let ways = [
+            key.clone(),
+            away.join("link"),
+            away.join("up/a/b/c/key"),
+            away.join("../top/a/../a/b/c/key"),
+        ];
         for way in &ways {
             assert_eq!(seen(way), None, "{}", way.display());
         }
         for above in [&top, &deep, &top.join("a")] {
             set(above, 0o777);
             for way in &ways {
-                assert_eq!(seen(way), Some(Notice::PathOthersWrite), "{} {}", above.display(), way.display());
+                assert_eq!(
+                    seen(way),
+                    Some(Notice::PathOthersWrite),
+                    "{} {}",
+                    above.display(),
+                    way.display()
+                );
             }
             // In a sticky folder, what is ours stays where it is.
             set(above, 0o1777);
@@ -438,7 +468,11 @@ mod tests {
             assert_eq!(seen_by(STRANGER, &key).unwrap(), Some(Notice::OtherOwner));
             return;
         }
-        assert_eq!(seen_by(STRANGER, &key).unwrap(), None, "the administrator's is as good as one's own");
+        assert_eq!(
+            seen_by(STRANGER, &key).unwrap(),
+            None,
+            "the administrator's is as good as one's own"
+        );
         let give = |path: &Path| chown(path, Some(STRANGER), None).unwrap();
         give(&key);
         assert_eq!(seen(&key), Some(Notice::OtherOwner));
@@ -493,7 +527,10 @@ mod tests {
         assert!(matches!(way.follow(root.path()), Ok(End::Folder)));
         let folder = &way.folders.last().unwrap().opened;
         let swapped = |name: &str| way.open_whatever_it_is(folder, name.as_ref()).err();
-        assert_eq!((swapped("pipe"), swapped("link")), (Some(Fault::NotRegular), Some(Fault::Broken)));
+        assert_eq!(
+            (swapped("pipe"), swapped("link")),
+            (Some(Fault::NotRegular), Some(Fault::Broken))
+        );
         let mut way = Way::root().unwrap();
         assert!(matches!(way.follow(Path::new("/proc/self")), Ok(End::Folder)));
         let folder = &way.folders.last().unwrap().opened;
@@ -523,14 +560,27 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn the_kernels_files_are_no_files() {
-        for path in ["/proc/self/environ", "/proc/kmsg", "/proc/self/mem", "/proc/1/environ", "/sys/kernel/uevent_seqnum"] {
+        for path in [
+            "/proc/self/environ", "/proc/kmsg", "/proc/self/mem", "/proc/1/environ",
+            "/sys/kernel/uevent_seqnum",
+        ] {
             if Path::new(path).exists() {
-                assert!(matches!(read(Path::new(path)).err(), Some(Fault::OfTheKernel | Fault::Forbidden)), "{path}");
+                assert!(
+                    matches!(
+                        read(Path::new(path)).err(),
+                        Some(Fault::OfTheKernel | Fault::Forbidden)
+                    ),
+                    "{path}"
+                );
             }
         }
         let root = tempfile::tempdir().unwrap();
         symlink("/proc/self/environ", root.path().join("link")).unwrap();
-        assert_eq!(read(&root.path().join("link")).err(), Some(Fault::OfTheKernel), "through a link");
+        assert_eq!(
+            read(&root.path().join("link")).err(),
+            Some(Fault::OfTheKernel),
+            "through a link"
+        );
         // A link of the kernel's is followed by what it says, and so to nothing that has no name.
         assert!(read(Path::new("/proc/self/fd/0")).is_err());
     }

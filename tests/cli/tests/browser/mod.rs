@@ -52,8 +52,15 @@ impl Browser {
         let mut shell = Command::new("sh");
         // It reads from 3 and writes to 4.
         shell.args(["-c", r#"exec 3<"$1" 4>"$2"; shift 2; exec "$@""#, "sh"]).arg(&to).arg(&from);
-        shell.arg(process::find("chromium", &[])).args(FLAGS).arg(format!("--user-data-dir={}", folder.path().display()));
-        let child = shell.arg("about:blank").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        shell
+            .arg(process::find("chromium", &[]))
+            .args(FLAGS)
+            .arg(format!("--user-data-dir={}", folder.path().display()));
+        let child = shell
+            .arg("about:blank")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let child = child.env("HOME", folder.path()).spawn().expect("a shell");
         // Each waits for the shell to open the other end.
         let to = File::options().write(true).open(to).expect("a pipe");
@@ -66,9 +73,19 @@ impl Browser {
                 }
             }
         });
-        let mut browser = Self { child, to, from: receiver, session: None, events: Vec::new(), last: 0, _folder: folder };
-        let target = browser.call("Target.createTarget", json!({"url": "about:blank"}))["targetId"].clone();
-        let session = browser.call("Target.attachToTarget", json!({"targetId": target, "flatten": true}));
+        let mut browser = Self {
+            child,
+            to,
+            from: receiver,
+            session: None,
+            events: Vec::new(),
+            last: 0,
+            _folder: folder,
+        };
+        let target =
+            browser.call("Target.createTarget", json!({"url": "about:blank"}))["targetId"].clone();
+        let session =
+            browser.call("Target.attachToTarget", json!({"targetId": target, "flatten": true}));
         browser.session = session["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Network", "Runtime"] {
             browser.call(&format!("{domain}.enable"), json!({}));
@@ -85,7 +102,10 @@ impl Browser {
         }
         self.to.write_all(format!("{message}\0").as_bytes()).expect("the browser listens");
         loop {
-            let message = self.from.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{method}: {error}"));
+            let message = self
+                .from
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|error| panic!("{method}: {error}"));
             if message["id"] == self.last {
                 assert!(message.get("error").is_none(), "{method}: {message}");
                 return message["result"].clone();
@@ -102,14 +122,18 @@ impl Browser {
             let event = self.from.recv_timeout(PATIENCE).expect("the page is loaded");
             self.events.push(event);
         }
-        let requests = self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
-        requests.map(|event| event["params"]["request"]["url"].as_str().expect("an address").to_owned()).collect()
+        let requests =
+            self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
+        requests
+            .map(|event| event["params"]["request"]["url"].as_str().expect("an address").to_owned())
+            .collect()
     }
 
     /// A screen so wide, in one of the two themes, or paper.
     pub(crate) fn show(&mut self, width: u32, theme: &str, media: &str) {
         // A phone heeds what the page says of its viewport.
-        let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
+        let metrics =
+            json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
         self.call("Emulation.setDeviceMetricsOverride", metrics);
         let features = json!([{"name": "prefers-color-scheme", "value": theme}]);
         self.call("Emulation.setEmulatedMedia", json!({"media": media, "features": features}));
@@ -117,14 +141,18 @@ impl Browser {
 
     /// What an expression comes to, in the page.
     pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
-        let result = self.call("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));
+        let result =
+            self.call("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));
         assert!(result.get("exceptionDetails").is_none(), "{result:#}");
         result["result"]["value"].clone()
     }
 
     /// The whole page as PNG, in base64.
     pub(crate) fn picture(&mut self) -> String {
-        let picture = self.call("Page.captureScreenshot", json!({"format": "png", "captureBeyondViewport": true}));
+        let picture = self.call(
+            "Page.captureScreenshot",
+            json!({"format": "png", "captureBeyondViewport": true}),
+        );
         picture["data"].as_str().expect("a picture").to_owned()
     }
 }

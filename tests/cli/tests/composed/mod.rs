@@ -22,7 +22,13 @@ pub(crate) fn written(path: &str) -> String {
 
 /// The same for a program that is another one where it is called otherwise.
 pub(crate) fn written_as(path: &str, name: &str) -> String {
-    let output = Command::new(path).arg0(name).args(["template", "compose"]).env_clear().stdin(Stdio::null()).output().unwrap();
+    let output = Command::new(path)
+        .arg0(name)
+        .args(["template", "compose"])
+        .env_clear()
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     canary::assert_harmless("compose", &text);
@@ -33,7 +39,8 @@ pub(crate) fn written_as(path: &str, name: &str) -> String {
 /// A compose file, as Compose's own types have it: a field that they do not have is an error of theirs.
 pub(crate) fn read(yaml: &str) -> Value {
     let file: Value = serde_saphyr::from_str(yaml).unwrap_or_else(|error| panic!("{error}"));
-    let typed: Compose = serde_json::from_value(file.clone()).unwrap_or_else(|error| panic!("{error}"));
+    let typed: Compose =
+        serde_json::from_value(file.clone()).unwrap_or_else(|error| panic!("{error}"));
     typed.validate_all().unwrap_or_else(|error| panic!("{error}"));
     file
 }
@@ -74,11 +81,17 @@ impl Project {
         let mut ports = Vec::new();
         for (name, service) in servers(&file) {
             let published = service["ports"][0].as_str().unwrap();
-            let published = published.strip_prefix("127.0.0.1:").expect("it is published on this machine alone");
+            let published = published
+                .strip_prefix("127.0.0.1:")
+                .expect("it is published on this machine alone");
             let (outside, inside) = published.split_once(':').unwrap();
             let free = port::free().to_string();
             ports.push((name.to_owned(), inside.to_owned(), free.clone()));
-            ports.push((name.to_owned(), format!("localhost:{outside}"), format!("localhost:{free}")));
+            ports.push((
+                name.to_owned(),
+                format!("localhost:{outside}"),
+                format!("localhost:{free}"),
+            ));
         }
         let name = file["name"].as_str().unwrap().to_owned();
         Self { folder, path, name, file, ports, said: String::new() }
@@ -91,12 +104,17 @@ impl Project {
 
     /// What a file of what was prepared holds.
     pub(crate) fn made(&self, name: &str) -> String {
-        fs::read_to_string(self.prepared().join(name)).unwrap_or_else(|error| panic!("{name}: {error}")).trim().to_owned()
+        fs::read_to_string(self.prepared().join(name))
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+            .trim()
+            .to_owned()
     }
 
     /// What a config holds.
     fn content(&self, name: &str) -> String {
-        interpolated(self.file["configs"][name]["content"].as_str().unwrap_or_else(|| panic!("{name}")))
+        interpolated(
+            self.file["configs"][name]["content"].as_str().unwrap_or_else(|| panic!("{name}")),
+        )
     }
 
     /// Runs what the service `prepare` runs. Its folder is told to it as Compose does.
@@ -107,8 +125,12 @@ impl Project {
 
     pub(crate) fn prepare_as(&mut self, outside: &Path) -> Output {
         let service = self.file["services"]["prepare"].clone();
-        assert_eq!(service["environment"], serde_json::json!({ "FOLDER": format!("${{PWD}}/.{}", self.name) }));
-        let (path, prepared) = (self.path.display().to_string(), self.prepared().display().to_string());
+        assert_eq!(
+            service["environment"],
+            serde_json::json!({ "FOLDER": format!("${{PWD}}/.{}", self.name) })
+        );
+        let (path, prepared) =
+            (self.path.display().to_string(), self.prepared().display().to_string());
         let given = self.folder.path().join("prepare");
         fs::create_dir_all(&given).unwrap();
         fs::create_dir_all(&prepared).unwrap();
@@ -119,7 +141,9 @@ impl Project {
         });
         let account = format!(" {}:{} ", account.0, account.1);
         let here = |text: &str| {
-            let text = text.replace("/prepared", &format!("'{prepared}'")).replace("/project", &format!("'{path}'"));
+            let text = text
+                .replace("/prepared", &format!("'{prepared}'"))
+                .replace("/project", &format!("'{path}'"));
             text.replace("/prepare/", &format!("{}/", given.display()))
         };
         for config in service["configs"].as_array().unwrap() {
@@ -128,7 +152,9 @@ impl Project {
             match target {
                 "servers" => text = text.replace(" 999:999 ", &account).replace(" 0:0 ", &account),
                 "env" => {
-                    for (_, there, here) in self.ports.iter().filter(|(_, there, _)| there.starts_with("localhost:")) {
+                    for (_, there, here) in
+                        self.ports.iter().filter(|(_, there, _)| there.starts_with("localhost:"))
+                    {
                         text = text
                             .replace(&format!("{there}\n"), &format!("{here}\n"))
                             .replace(&format!("{there}/"), &format!("{here}/"));
@@ -140,7 +166,12 @@ impl Project {
         }
         let command: Vec<_> = texts(&service["command"]).iter().map(|word| here(word)).collect();
         let mut prepare = Command::new(find(&command[0], &[]));
-        prepare.args(&command[1..]).env_clear().env("PATH", "/usr/bin:/bin").env("FOLDER", outside).stdin(Stdio::null());
+        prepare
+            .args(&command[1..])
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("FOLDER", outside)
+            .stdin(Stdio::null());
         let output = prepare.output().unwrap();
         for bytes in [&output.stdout, &output.stderr] {
             self.said.push_str(&String::from_utf8_lossy(bytes));
@@ -216,15 +247,20 @@ impl Project {
         }
         places.sort();
         places.dedup();
-        let mut ports: Vec<_> =
-            self.ports.iter().filter(|(owner, there, _)| owner == name && !there.contains(':')).cloned().collect();
+        let mut ports: Vec<_> = self
+            .ports
+            .iter()
+            .filter(|(owner, there, _)| owner == name && !there.contains(':'))
+            .cloned()
+            .collect();
         // NATS's own, for its health.
         ports.push((name.to_owned(), "8222".to_owned(), port::free().to_string()));
         let container = Container { folder, service, places, ports };
         for config in container.service["configs"].as_array().unwrap() {
             let path = container.at(config["target"].as_str().unwrap());
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, container.here(&self.content(config["source"].as_str().unwrap()))).unwrap();
+            fs::write(&path, container.here(&self.content(config["source"].as_str().unwrap())))
+                .unwrap();
             fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
         }
         let programs = container.at("/programs");
@@ -272,7 +308,8 @@ impl Container {
 
     /// A text with the paths and the ports that there are here.
     fn here(&self, text: &str) -> String {
-        let mut text = text.replace("bind * -::*", "bind 127.0.0.1").replace("0.0.0.0", "127.0.0.1");
+        let mut text =
+            text.replace("bind * -::*", "bind 127.0.0.1").replace("0.0.0.0", "127.0.0.1");
         text = text.replace("listeners.ssl.default = ", "listeners.ssl.default = 127.0.0.1:");
         for place in &self.places {
             text = text.replace(place, &format!("\u{1}{place}"));
@@ -291,9 +328,9 @@ impl Container {
     fn environment(&self, more: &[(&str, &str)]) -> Vec<(String, OsString)> {
         let mut environment: Vec<(String, OsString)> = Vec::new();
         if let Some(variables) = self.service["environment"].as_object() {
-            environment.extend(
-                variables.iter().map(|(name, value)| (name.clone(), self.here(&interpolated(value.as_str().unwrap())).into())),
-            );
+            environment.extend(variables.iter().map(|(name, value)| {
+                (name.clone(), self.here(&interpolated(value.as_str().unwrap())).into())
+            }));
         }
         let postgresql = postgres::program("initdb");
         let path = format!(
@@ -310,11 +347,18 @@ impl Container {
     }
 
     /// Starts what the container runs.
-    pub(crate) fn start(&self, name: &'static str, before: &[&str], more: &[(&str, &str)]) -> Process {
-        let mut command: Vec<_> = texts(&self.service["command"]).iter().map(|word| self.here(word)).collect();
+    pub(crate) fn start(
+        &self,
+        name: &'static str,
+        before: &[&str],
+        more: &[(&str, &str)],
+    ) -> Process {
+        let mut command: Vec<_> =
+            texts(&self.service["command"]).iter().map(|word| self.here(word)).collect();
         command.splice(1..1, before.iter().map(|word| (*word).to_owned()));
         let environment = self.environment(more);
-        let environment: Vec<_> = environment.iter().map(|(name, value)| (name.as_str(), value.as_os_str())).collect();
+        let environment: Vec<_> =
+            environment.iter().map(|(name, value)| (name.as_str(), value.as_os_str())).collect();
         // A signal that ends it at once; and after which PostgreSQL leaves no memory behind that it shared.
         let signal = if name == "postgres" { "QUIT" } else { "KILL" };
         Process::start(name, signal, self.folder.path(), &environment, command)
@@ -323,13 +367,21 @@ impl Container {
     /// A program, as whoever is in the container runs it.
     pub(crate) fn exec(&self, words: &[&str], more: &[(&str, &str)]) -> Command {
         let mut command = unprivileged("env");
-        command.arg("--").args(words).envs(self.environment(more)).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+            .arg("--")
+            .args(words)
+            .envs(self.environment(more))
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
         command
     }
 
     /// Whether its own test finds it well.
     pub(crate) fn is_healthy(&self, more: &[(&str, &str)]) -> bool {
-        let test: Vec<_> = texts(&self.service["healthcheck"]["test"]).iter().map(|word| self.here(word)).collect();
+        let test: Vec<_> = texts(&self.service["healthcheck"]["test"])
+            .iter()
+            .map(|word| self.here(word))
+            .collect();
         let words: Vec<_> = test.iter().map(String::as_str).collect();
         let mut command = match words[..] {
             ["CMD", "wget", ref words @ ..] => {
@@ -355,7 +407,12 @@ pub(crate) fn tell(command: &mut Command) -> String {
 #[track_caller]
 pub(crate) fn tell_of(command: &mut Command, given: &str) -> String {
     use std::io::Write as _;
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     child.stdin.take().unwrap().write_all(given.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
@@ -364,7 +421,8 @@ pub(crate) fn tell_of(command: &mut Command, given: &str) -> String {
 /// What a server answers on its port to what is said without TLS.
 pub(crate) fn answer(port: &str, said: &[u8]) -> Vec<u8> {
     use std::io::{Read as _, Write as _};
-    let mut connection = std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
+    let mut connection =
+        std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
     connection.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
     let (mut answer, mut some) = (Vec::new(), [0; 1024]);
     // Where the server has closed already, there is nothing to be said.

@@ -15,21 +15,31 @@ pub(crate) const KIOSK: &str = env!("CARGO_BIN_EXE_kiosk-services");
 pub(crate) fn kiosk(arguments: &[&str]) -> Command {
     let mut command = Command::new(KIOSK);
     // A test that hangs is ended by the program's own deadline.
-    command.arg0("kiosk-services").args(arguments).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").stdin(Stdio::null());
+    command
+        .arg0("kiosk-services")
+        .args(arguments)
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .stdin(Stdio::null());
     command
 }
 
 /// The library's version, which is that of the workspace, and not the one of these tests.
 pub(crate) fn version_of_the_library() -> &'static str {
-    let (_, behind) = include_str!("../../../../Cargo.toml").split_once("[workspace.package]\nversion = \"").expect("a version");
+    let (_, behind) = include_str!("../../../../Cargo.toml")
+        .split_once("[workspace.package]\nversion = \"")
+        .expect("a version");
     let version = behind.split('"').next().expect("its end");
     assert_ne!(version, env!("CARGO_PKG_VERSION"));
     version
 }
 
 /// What `check` is content with: everything that is not optional. Nothing listens on the port.
-pub(crate) const ENOUGH: [(&str, &str); 3] =
-    [("DATABASE_URL", "postgres://winkelier@localhost:1/shop"), ("DATABASE_PASSWORD", PASSWORD), ("KIOSK_RECEIPT_KEY", PASSWORD)];
+pub(crate) const ENOUGH: [(&str, &str); 3] = [
+    ("DATABASE_URL", "postgres://winkelier@localhost:1/shop"),
+    ("DATABASE_PASSWORD", PASSWORD),
+    ("KIOSK_RECEIPT_KEY", PASSWORD),
+];
 
 /// What a program said.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,7 +72,11 @@ pub(crate) fn heard(output: Output) -> Said {
 
 /// A terminal of 100 columns, as [`on_a_terminal_of`] has it.
 #[track_caller]
-pub(crate) fn on_a_terminal(script: &str, environment: &[(&str, &str)], typed: Option<(&str, &[u8])>) -> Vec<u8> {
+pub(crate) fn on_a_terminal(
+    script: &str,
+    environment: &[(&str, &str)],
+    typed: Option<(&str, &[u8])>,
+) -> Vec<u8> {
     on_a_terminal_of(100, script, environment, typed)
 }
 
@@ -76,11 +90,27 @@ pub(crate) fn on_a_terminal_of(
 ) -> Vec<u8> {
     use std::io::Read as _;
     let mut command = Command::new("script");
-    command.args(["--quiet", "--return", "--command", &format!("stty cols {columns} rows 40; {script}"), "/dev/null"]);
-    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("TERM", "xterm-256color").env("SHELL", "/bin/sh");
+    command.args([
+        "--quiet",
+        "--return",
+        "--command",
+        &format!("stty cols {columns} rows 40; {script}"),
+        "/dev/null",
+    ]);
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("TERM", "xterm-256color")
+        .env("SHELL", "/bin/sh");
     command.env("KIOSK", KIOSK).envs(environment.iter().copied());
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("script");
-    let (mut input, mut output) = (child.stdin.take().expect("its input"), child.stdout.take().expect("its output"));
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("script");
+    let (mut input, mut output) =
+        (child.stdin.take().expect("its input"), child.stdout.take().expect("its output"));
     let (mut shown, mut some, mut typed) = (Vec::new(), [0; 4096], typed);
     while let Ok(count @ 1..) = output.read(&mut some) {
         shown.extend_from_slice(&some[..count]);
@@ -92,7 +122,11 @@ pub(crate) fn on_a_terminal_of(
         }
     }
     drop(input);
-    assert!(child.wait().expect("script").success() && typed.is_none(), "{}", String::from_utf8_lossy(&shown));
+    assert!(
+        child.wait().expect("script").success() && typed.is_none(),
+        "{}",
+        String::from_utf8_lossy(&shown)
+    );
     assert!(canary::find(&shown).is_none(), "the terminal shows the secret");
     shown
 }
@@ -102,7 +136,8 @@ pub(crate) fn screen(shown: &[u8]) -> String {
     let mut terminal = vt100::Parser::new(40, 100, 0);
     terminal.process(shown);
     assert!(!terminal.screen().hide_cursor(), "the cursor is hidden");
-    let lines: Vec<_> = terminal.screen().rows(0, 100).map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<_> =
+        terminal.screen().rows(0, 100).map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n").trim_end().to_owned()
 }
 
@@ -126,7 +161,11 @@ pub(crate) fn settled(text: &str, port: u16) -> String {
     let words: Vec<_> = text.split(' ').collect();
     let is_time = |index: usize| words.get(index + 1).is_some_and(|unit| unit.starts_with("ms"));
     let word = |(index, word): (usize, &&str)| {
-        if is_time(index) && word.parse::<u32>().is_ok() { "N".to_owned() } else { (*word).to_owned() }
+        if is_time(index) && word.parse::<u32>().is_ok() {
+            "N".to_owned()
+        } else {
+            (*word).to_owned()
+        }
     };
     words.iter().enumerate().map(word).collect::<Vec<_>>().join(" ")
 }

@@ -8,8 +8,10 @@ use crate::hostile::Peer;
 use crate::pki::Leaf;
 
 /// The columns of an answer.
-pub const NAMES: [&str; 11] =
-    ["fact", "mark", "privileges", "kind", "space", "name", "detail", "holder", "start", "way", "inherits"];
+pub const NAMES: [&str; 11] = [
+    "fact", "mark", "privileges", "kind", "space", "name", "detail", "holder", "start", "way",
+    "inherits",
+];
 
 /// The type `text`.
 pub const TEXT: u32 = 25;
@@ -20,7 +22,19 @@ pub type Row<'a> = [Option<&'a str>; NAMES.len()];
 /// What a good server answers, of an account and a database.
 #[must_use]
 pub const fn good<'a>(user: &'a str, database: &'a str) -> Row<'a> {
-    [Some("self"), Some("1"), Some("16.2"), Some("true"), Some(database), Some(user), Some(user), Some("30s"), None, None, None]
+    [
+        Some("self"),
+        Some("1"),
+        Some("16.2"),
+        Some("true"),
+        Some(database),
+        Some(user),
+        Some(user),
+        Some("30s"),
+        None,
+        None,
+        None,
+    ]
 }
 
 /// The same, but for one value.
@@ -34,18 +48,43 @@ pub const fn with<'a>(mut row: Row<'a>, index: usize, value: Option<&'a str>) ->
 #[must_use]
 pub const fn power(user: &str) -> Row<'_> {
     let attributes = Some("SUPERUSER,\u{1b}[2J\r\n");
-    [Some("power"), Some("attribute"), attributes, None, None, None, None, Some(user), Some(user), None, Some("true")]
+    [
+        Some("power"),
+        Some("attribute"),
+        attributes,
+        None,
+        None,
+        None,
+        None,
+        Some(user),
+        Some(user),
+        None,
+        Some("true"),
+    ]
 }
 
 /// A privilege on a table.
 const fn held(user: &str) -> Row<'_> {
     let privileges = Some("SELECT,INSERT*");
     let (table, public, orders) = (Some("TABLE"), Some("public"), Some("orders"));
-    [Some("held"), None, privileges, table, public, orders, None, Some(user), Some(user), None, Some("true")]
+    [
+        Some("held"),
+        None,
+        privileges,
+        table,
+        public,
+        orders,
+        None,
+        Some(user),
+        Some(user),
+        None,
+        Some("true"),
+    ]
 }
 
 /// An object that the field does not need.
-const FOUND: Row<'static> = [Some("found"), Some("0"), None, None, None, Some("orders"), None, None, None, None, None];
+const FOUND: Row<'static> =
+    [Some("found"), Some("0"), None, None, None, Some("orders"), None, None, None, None, None];
 
 /// The names of a row's columns, and the type of all of them.
 #[must_use]
@@ -68,7 +107,9 @@ pub fn row(values: &[Option<&str>]) -> Vec<u8> {
         match value {
             None => content.extend_from_slice(&(-1_i32).to_be_bytes()),
             Some(value) => {
-                content.extend_from_slice(&u32::try_from(value.len()).expect("a short value").to_be_bytes());
+                content.extend_from_slice(
+                    &u32::try_from(value.len()).expect("a short value").to_be_bytes(),
+                );
                 content.extend_from_slice(value.as_bytes());
             }
         }
@@ -126,9 +167,14 @@ pub fn bad_answers(user: &str, database: &str) -> Vec<(&'static str, Vec<u8>)> {
 ///
 /// # Errors
 /// Where the other end goes away.
-pub async fn answering(peer: Peer, leaf: Arc<Leaf>, answer: Arc<Vec<u8>>) -> io::Result<Option<Peer>> {
+pub async fn answering(
+    peer: Peer,
+    leaf: Arc<Leaf>,
+    answer: Arc<Vec<u8>>,
+) -> io::Result<Option<Peer>> {
     let mut peer = startup(peer, &leaf).await?;
-    peer.write([&AUTHENTICATION_OK[..], &message(b'K', b"\0\0\0\x01\0\0\0\x01"), &READY].concat()).await?;
+    peer.write([&AUTHENTICATION_OK[..], &message(b'K', b"\0\0\0\x01\0\0\0\x01"), &READY].concat())
+        .await?;
     loop {
         let statement = peer.read().await?;
         match statement[0] {

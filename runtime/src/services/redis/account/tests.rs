@@ -43,7 +43,10 @@ fn rules_are_the_servers() {
     let attaching = "+ping +hello +acl|whoami +acl|dryrun";
     for (text, rules) in [
         ("@read ON KEY session:*", format!("~session:* +@read -@admin -@dangerous {attaching}")),
-        ("get, set ON a:*, b:*; publish ON CHANNEL news", format!("~a:* ~b:* &news +get +set +publish {attaching}")),
+        (
+            "get, set ON a:*, b:*; publish ON CHANNEL news",
+            format!("~a:* ~b:* &news +get +set +publish {attaching}"),
+        ),
         ("get ON KEY a:*; set ON KEY b:*", format!("~a:* +get {attaching} \"(~b:* +set)\"")),
         ("client|setname, ECHO", format!("+client|setname +echo {attaching}")),
         ("get ON KEY 'a\\*'", format!("\"~a\\\\*\" +get {attaching}")),
@@ -74,15 +77,27 @@ fn a_mistyped_command_is_told() {
 fn the_data_is_sound() {
     assert!(COMMANDS.is_sorted_by(|a, b| a.name < b.name));
     for (name, _) in HARMLESS {
-        assert!(COMMANDS.iter().any(|command| command.name == *name && command.is_powerful()), "{name}");
+        assert!(
+            COMMANDS.iter().any(|command| command.name == *name && command.is_powerful()),
+            "{name}"
+        );
     }
     for (name, _) in OF_EVERY_KEY {
-        assert!(COMMANDS.iter().any(|command| command.name == *name && command.object() == Object::Key), "{name}");
+        assert!(
+            COMMANDS.iter().any(|command| command.name == *name && command.object() == Object::Key),
+            "{name}"
+        );
     }
     for name in OF_EVERY_RELEASE {
-        assert!(COMMANDS.iter().any(|command| command.name == *name && command.is_powerful()), "{name}");
+        assert!(
+            COMMANDS.iter().any(|command| command.name == *name && command.is_powerful()),
+            "{name}"
+        );
     }
-    for harmful in ["flushall", "flushdb", "shutdown", "debug", "migrate", "replicaof", "slaveof", "keys", "save", "failover"] {
+    for harmful in [
+        "flushall", "flushdb", "shutdown", "debug", "migrate", "replicaof", "slaveof", "keys",
+        "save", "failover",
+    ] {
         assert!(HARMLESS.iter().all(|(name, _)| *name != harmful), "{harmful}");
     }
 }
@@ -116,7 +131,8 @@ fn a_server_that_knows_no_command_does_not_answer() {
     let at = |name: &str| contract.asked().position(|asked| asked.command.name == name).unwrap();
     let count = contract.asked().count();
     // As after `rename-command ECHO ACL`: nothing of a category would be missed, and nothing be too much.
-    let unknown: Value = redis::parse_redis_value(b"-ERR wrong number of arguments for 'echo' command\r\n").unwrap();
+    let unknown: Value =
+        redis::parse_redis_value(b"-ERR wrong number of arguments for 'echo' command\r\n").unwrap();
     assert!(contract.read(&vec![unknown.clone(); count]).is_err());
     for name in ["acl|whoami", "acl|dryrun", "ping", "get", "set"] {
         let mut answers = vec![Value::Okay; count];
