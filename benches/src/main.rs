@@ -1,5 +1,5 @@
 //! `cargo run -p benches --release -- [--rounds N] [NAME…]`: takes the benchmarks of these names, or all, prints what came of it, and writes
-//! `benches/results/`, `benches/plots/`, `benches/RESULTS.md` and the table in the README anew.
+//! `benches/results/`, `benches/plots/`, `benches/RESULTS.md` and the table in `docs/benchmarks.md` anew.
 
 #![allow(
     clippy::print_stdout,

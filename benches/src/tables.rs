@@ -1,4 +1,4 @@
-//! The tables: of one benchmark, of all in `benches/RESULTS.md`, and the short one in the README.
+//! The tables: of one benchmark, of all in `benches/RESULTS.md`, and the short one in `docs/benchmarks.md`.
 
 use std::fmt::Write as _;
 
@@ -20,9 +20,9 @@ pub fn write_all() -> Result<()> {
         plot::write(outcome, &folder().join("plots").join(format!("{}.svg", outcome.name)))?;
     }
     std::fs::write(folder().join("RESULTS.md"), results(&outcomes)?)?;
-    let path = folder().join("../README.md");
-    let readme = with_table(&std::fs::read_to_string(&path)?, &outcomes)?;
-    Ok(std::fs::write(path, readme)?)
+    let path = folder().join("../docs/benchmarks.md");
+    let page = with_table(&std::fs::read_to_string(&path)?, &outcomes)?;
+    Ok(std::fs::write(path, page)?)
 }
 
 fn outcomes() -> Vec<Outcome> {
@@ -40,13 +40,13 @@ fn results(outcomes: &[Outcome]) -> Result<String> {
     Ok(results)
 }
 
-/// The README with the short table in its place.
-fn with_table(readme: &str, outcomes: &[Outcome]) -> Result<String> {
+/// The page with the short table in its place.
+fn with_table(page: &str, outcomes: &[Outcome]) -> Result<String> {
     let mut short =
         "| benchmark | compares | found | target | |\n|---|---|---|---|---|\n".to_owned();
     for Outcome { name, targets, .. } in outcomes {
         for target in targets {
-            let link = format!("[`{name}`](benches/RESULTS.md#{name})");
+            let link = format!("[`{name}`](../benches/RESULTS.md#{name})");
             writeln!(
                 short,
                 "| {link} | {} | {} | {} | {} |",
@@ -58,9 +58,8 @@ fn with_table(readme: &str, outcomes: &[Outcome]) -> Result<String> {
         }
     }
     let (before, rest) =
-        readme.split_once(BEGIN).ok_or("the README has no place for the benchmarks' table")?;
-    let (_, after) =
-        rest.split_once(END).ok_or("the benchmarks' table in the README has no end")?;
+        page.split_once(BEGIN).ok_or("docs/benchmarks.md has no place for the table")?;
+    let (_, after) = rest.split_once(END).ok_or("the table in docs/benchmarks.md has no end")?;
     Ok(format!("{before}{BEGIN}{short}{END}{after}"))
 }
 
@@ -209,8 +208,8 @@ mod tests {
         assert_eq!(outcomes.len(), ALL.len(), "a benchmark has no result");
         let read = |path: &str| std::fs::read_to_string(folder().join(path)).unwrap();
         assert_eq!(read("RESULTS.md"), results(&outcomes).unwrap());
-        let readme = read("../README.md");
-        assert_eq!(readme, with_table(&readme, &outcomes).unwrap());
+        let page = read("../docs/benchmarks.md");
+        assert_eq!(page, with_table(&page, &outcomes).unwrap());
     }
 
     #[test]

@@ -86,7 +86,9 @@ impl Service for Faktory {
                 posture.authentication = Some("salted SHA-256".to_owned());
             }
             (Some(_), None) => {
-                return Err(Finding::new(&MISSING_CREDENTIALS, "the server wants a password").into());
+                return Err(
+                    Finding::new(&MISSING_CREDENTIALS, "the server wants a password").into()
+                );
             }
             // It would take a password without a salt, and anybody without a password.
             (None, _) => {
