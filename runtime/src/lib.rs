@@ -162,10 +162,14 @@ pub use source::{Environment, Source, Sources};
 pub mod __private {
     pub use crate::declare::manifest::{Category, Declaration, Field};
     pub use crate::declare::setting::{Setting, assert_public};
-    pub use crate::live::field::{Attached, ResourceField, SecretField, Values, assert_scheme};
-    pub use crate::live::resource::AnyResource;
+    pub use crate::live::field::{
+        Attached, Optional, ResourceField, SecretField, Values, assert_scheme,
+    };
+    pub use crate::live::generation::Handle;
+    pub use crate::live::resource::{AnyResource, Sealed};
     pub use crate::report::waiver::Waiver;
     pub use crate::service::assert::assert_needs;
+    pub use crate::source::environment::Snapshot;
     pub use ::core;
     pub use ::std::vec::Vec;
 }

@@ -7,7 +7,7 @@ use crate::declare::manifest::Manifest;
 use crate::live::detach::Detached;
 use crate::live::field::Attached;
 use crate::live::reattach::{Which, reattach};
-use crate::live::resource::AnyResource;
+use crate::live::resource::{AnyResource, Sealed};
 use crate::load;
 use crate::report::error::AttachError;
 use crate::source::Source;
@@ -81,7 +81,7 @@ pub trait BackingServices: Attached {
         &self,
         source: &(impl Source + Clone + 'static),
     ) -> impl Future<Output = Result<(), AttachError>> + Send {
-        let resources: Vec<_> = self.resources().into_iter().map(AnyResource::handle).collect();
+        let resources: Vec<_> = self.resources().into_iter().map(Sealed::handle).collect();
         let source = Arc::new(source.clone());
         async move {
             reattach((TypeId::of::<Self>(), Self::MANIFEST), &resources, source, Which::All, None)
@@ -99,7 +99,7 @@ pub trait BackingServices: Attached {
         &self,
         source: &(impl Source + Clone + 'static),
     ) -> impl Future<Output = Result<Vec<String>, AttachError>> + Send {
-        let resources: Vec<_> = self.resources().into_iter().map(AnyResource::handle).collect();
+        let resources: Vec<_> = self.resources().into_iter().map(Sealed::handle).collect();
         let source = Arc::new(source.clone());
         async move {
             reattach(
@@ -125,7 +125,7 @@ pub trait BackingServices: Attached {
     /// Following ends when what this returns is dropped, or when the resources are detached.
     #[cfg(feature = "follow")]
     fn follow(&self, source: impl Source + 'static) -> crate::live::follow::Following {
-        let resources = self.resources().into_iter().map(AnyResource::handle).collect();
+        let resources = self.resources().into_iter().map(Sealed::handle).collect();
         crate::live::follow::follow((TypeId::of::<Self>(), Self::MANIFEST), resources, source)
     }
 
@@ -140,11 +140,9 @@ pub trait BackingServices: Attached {
     /// all of it but the last second. What was not done by then is cut; the report says what, and
     /// so does a warning in the log.
     ///
-    /// New calls, by clones of a resource, fail from then on. A guard that is taken while it detaches is not waited for.
-    fn detach(self) -> impl Future<Output = Detached> + Send
-    where
-        Self: Send + Sync,
-    {
-        crate::live::detach::detach(self.resources().into_iter().map(AnyResource::handle).collect())
+    /// New calls, by clones of a resource too, fail from then on. A guard that is taken while it
+    /// detaches is not waited for. A second call waits for the first, and closes nothing.
+    fn detach(&self) -> impl Future<Output = Detached> + Send {
+        crate::live::detach::detach(self.resources().into_iter().map(Sealed::handle).collect())
     }
 }

@@ -149,7 +149,7 @@ impl<S: Service> fmt::Debug for ClientGuard<S> {
 }
 
 /// A [`Resource`] of any service.
-pub trait AnyResource: fmt::Debug + Send + Sync {
+pub trait AnyResource: Sealed + fmt::Debug + Send + Sync {
     /// The field's path: `mail.relay`.
     fn name(&self) -> &str;
 
@@ -172,10 +172,18 @@ pub trait AnyResource: fmt::Debug + Send + Sync {
     fn posture_interval(&self, interval: Option<Duration>) {
         self.handle().0.set_interval(interval);
     }
+}
 
-    /// What this crate's own functions do with it.
-    #[doc(hidden)]
+/// Keeps [`AnyResource`] to this crate, which can then add methods to it.
+pub trait Sealed {
+    /// The resource, without the type of its service.
     fn handle(&self) -> Handle;
+}
+
+impl<S: Service> Sealed for Resource<S> {
+    fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.shared) as _)
+    }
 }
 
 impl<S: Service> AnyResource for Resource<S> {
@@ -198,9 +206,5 @@ impl<S: Service> AnyResource for Resource<S> {
     fn close(&self) -> Pin<Box<dyn Future<Output = Detached> + Send>> {
         let closing = self.handle().close();
         Box::pin(async move { Detached::one(closing.await) })
-    }
-
-    fn handle(&self) -> Handle {
-        Handle(Arc::clone(&self.shared) as _)
     }
 }

@@ -53,6 +53,7 @@ pub struct Locator {
 
 /// The host of a [`Locator`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Host {
     /// A name, in lower case and in ASCII, without a trailing dot. A name in another script is its
     /// A-label, `xn--bcher-kva.example`.

@@ -9,8 +9,10 @@ use crate::report::finding::{Failure, Finding};
 ///
 /// `Display` and `Debug` are the same report, so that a `main` that returns it prints it; `Debug` has colours where standard error is a
 /// terminal. It names variables, and never holds a value of one.
+#[derive(Clone)]
 pub struct AttachError(Box<Report>);
 
+#[derive(Clone)]
 struct Report {
     name: &'static str,
     fields: usize,

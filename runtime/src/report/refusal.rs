@@ -6,6 +6,7 @@ use crate::report::finding::{Failure, Finding};
 
 /// Why a service could not be attached, or does not answer: a rule that is violated, or a failure that no rule is about.
 #[derive(Debug, Clone)]
+#[allow(clippy::exhaustive_enums, reason = "a refusal is a finding or a failure, and nothing else")]
 pub enum Refusal {
     /// A rule is violated.
     Finding(Finding),

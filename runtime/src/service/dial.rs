@@ -25,6 +25,7 @@ use crate::report::refusal::Refusal;
 use crate::service::target::Target;
 
 /// A connection to a target.
+#[non_exhaustive]
 pub struct Dialled {
     /// Reads from and writes to the verified server.
     pub stream: Stream,

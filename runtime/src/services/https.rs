@@ -65,6 +65,7 @@ use crate::service::{Attachment, Service};
 
 /// An HTTP API. See [the module](self) for its locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Https;
 
 /// How long a request may take unless the locator says otherwise: 30 s.

@@ -68,6 +68,7 @@ use crate::service::{Attachment, Service};
 
 /// S3 and what speaks its protocol. See [the module](self) for the locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct S3;
 
 /// How long a server may be silent unless the locator says otherwise: 30 s.

@@ -72,6 +72,7 @@ use crate::source::file::{End, Way};
 
 /// SQLite. See [the module](self) for its locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Sqlite;
 
 #[diagnostic::do_not_recommend]

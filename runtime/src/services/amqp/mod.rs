@@ -112,6 +112,7 @@ mod wire;
 
 /// RabbitMQ, and what else speaks AMQP 0-9-1. See [the module](self) for the locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Amqp;
 
 /// Seconds between two signs of life, unless the locator says otherwise.

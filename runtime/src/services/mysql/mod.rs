@@ -101,6 +101,7 @@ mod vocabulary;
 
 /// MySQL and MariaDB. See [the module](self) for the locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct MySql;
 
 /// How long a statement may take unless the locator says otherwise: 30 s.

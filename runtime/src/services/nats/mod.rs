@@ -98,6 +98,7 @@ mod visit;
 
 /// NATS. See [the module](self) for the locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Nats;
 
 /// How long a request may take unless the locator says otherwise: what the driver has by default.

@@ -76,6 +76,7 @@ mod preflight;
 
 /// PostgreSQL. See [the module](self) for its locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Postgres;
 
 #[diagnostic::do_not_recommend]

@@ -111,6 +111,7 @@ mod limits;
 
 /// Redis and Valkey. See [the module](self) for the locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Redis;
 
 /// How long a command may take unless the locator says otherwise.

@@ -64,6 +64,7 @@ mod wire;
 
 /// A mail relay. See [the module](self) for its locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Smtp;
 
 /// How long a message may take unless the locator says otherwise: 60 s.

@@ -98,6 +98,7 @@ mod limits;
 
 /// PostgreSQL, with every connection bound to its login. See [the module](self) for its locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct TokioPostgres;
 
 /// A pool of PostgreSQL connections. `pool.get().await?` is one of them: it derefs to [`tokio_postgres::Client`], and goes back to the pool when it is dropped.
