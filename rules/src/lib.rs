@@ -7,6 +7,8 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+// A public type that may grow says so.
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 pub mod date;
 pub mod name;

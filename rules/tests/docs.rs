@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use backing_services_rules::{KNOWN_SCHEMES, Level, Phase, RULES, Transport};
+use backing_services_rules::{KNOWN_SCHEMES, Phase, RULES, Transport};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -61,6 +61,8 @@
 //! findings and posture. None is on by default, and none loosens a rule.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// A public type that may grow says so.
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 // A folder uses the folders above it in this list, and never one below it (`ci/layers`).
 mod report;

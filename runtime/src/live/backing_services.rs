@@ -142,7 +142,7 @@ pub trait BackingServices: Attached {
     ///
     /// New calls, by clones of a resource too, fail from then on. A guard that is taken while it
     /// detaches is not waited for. A second call waits for the first, and closes nothing.
-    fn detach(&self) -> impl Future<Output = Detached> + Send {
+    fn detach(&self) -> impl Future<Output = Detached> + Send + use<Self> {
         crate::live::detach::detach(self.resources().into_iter().map(Sealed::handle).collect())
     }
 }

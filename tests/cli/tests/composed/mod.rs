@@ -73,7 +73,7 @@ pub(crate) struct Project {
 impl Project {
     pub(crate) fn new(program: &str) -> Self {
         let file = read(&written(program));
-        let folder = Folder::new("compose");
+        let folder = Folder::of_values("compose");
         // A folder whose name has to be quoted.
         let path = folder.path().join("a project");
         fs::create_dir(&path).unwrap();
