@@ -33,7 +33,7 @@
 //!
 //! # What sqlx leaves open
 //! The service `TokioPostgres` (feature `tokio-postgres`) leaves none of this open. The posture's
-//! remarks report each of these too.
+//! remarks report the points about trust, authentication, name resolution and message length.
 //! - sqlx trusts the public roots beside the resource's `_CA`. Our own connection does not, but
 //!   only sqlx's connections carry data. The posture's trust is
 //!   [`PrivateCaAndPublicRoots`](crate::posture::TrustPosture::PrivateCaAndPublicRoots).
