@@ -70,8 +70,7 @@ pub(super) const fn remark_on_trust(trust: TrustPosture) -> &'static str {
         }
         TrustPosture::PublicRoots | TrustPosture::PinnedKey => {
             "sqlx trusts the roots of its own build, on the connections of its pool: the bundled \
-             ones, unless another crate \
-             switches on its `native-roots` or `native-tls`"
+             ones, unless another crate switches on its `native-roots` or `native-tls`"
         }
     }
 }

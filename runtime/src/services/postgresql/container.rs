@@ -25,7 +25,8 @@ pub(in crate::services) fn container(grants: &Grants) -> Option<Container> {
     let statements = grants.clone().in_database(&database).ok()?.statements()?;
     let account = format!(
         "{statements}\
-         -- A statement that fails is logged, unless it is this one. psql reads the password: it is in no list of processes.\n\
+         -- A statement that fails is logged, unless it is this one. psql reads the \
+         password: it is in no list of processes.\n\
          SET log_min_error_statement = panic;\n\
          \\set password `cat /run/backing-services/password`\n\
          ALTER ROLE {} PASSWORD :'password';\n",

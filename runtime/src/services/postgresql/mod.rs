@@ -92,12 +92,11 @@ async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpSt
         b'N' => {
             return Err(Finding::new(
                 &OPPORTUNISTIC_TLS,
-                "the server refuses TLS, and nothing more \
-            is said to it",
+                "the server refuses TLS, and nothing more is said to it",
             )
             .help(
                 "switch TLS on in the server (`ssl = on`, with a certificate), or write the \
-                host of one that has it",
+                 host of one that has it",
             )
             .into());
         }
