@@ -443,8 +443,8 @@ struct Opened {
 }
 
 impl Opened {
-    /// The reason for a connection that this crate closed because of a server's message: the driver
-    /// reports it as closed.
+    /// Replaces the driver's error "connection closed" if this crate closed the connection because of
+    /// a message of the server.
     fn explain(&self, refusal: Refusal) -> Refusal {
         if self.heard.refused.get().is_some() { foreign() } else { refusal }
     }
