@@ -33,7 +33,7 @@
 //! on, no memory map. Foreign keys are enforced. The journal is a write-ahead log, unless `mode` is
 //! `ro`.
 //!
-//! # What the account may do
+//! # Privileges
 //! There are no accounts: a process that can open the file may do everything in it, and the file's
 //! permissions are the only access control. So `needs` does not compile on such a field:
 //!

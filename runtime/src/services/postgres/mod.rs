@@ -31,8 +31,8 @@
 //! **Fetched credentials** are renewed in place: open connections stay open, and the next ones log
 //! in with the new password.
 //!
-//! # What sqlx leaves open
-//! The service `TokioPostgres` (feature `tokio-postgres`) leaves none of this open. The posture's
+//! # Known gaps of sqlx
+//! The service `TokioPostgres` (feature `tokio-postgres`) has none of these gaps. The posture's
 //! remarks report the points about trust, authentication, name resolution and message length.
 //! - sqlx trusts the public roots beside the resource's `_CA`. Our own connection does not, but
 //!   only sqlx's connections carry data. The posture's trust is

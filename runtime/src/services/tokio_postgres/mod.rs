@@ -40,7 +40,7 @@
 //! account can become, their privileges, and `pg_stat_ssl` for the connection. It is then the
 //! pool's first connection.
 //!
-//! # What a server may send
+//! # Limits on messages
 //! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
 //! of `max_message` bytes. A header that announces more ends the connection, before memory is
 //! allocated for it. SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at most, and
@@ -58,7 +58,7 @@
 //! **Fetched credentials** are renewed in place: open connections stay open, and the next ones log
 //! in with the new password.
 //!
-//! # What the driver leaves open
+//! # Known limits of the driver
 //! - If a server stops answering in the middle of a statement, the call waits (the posture's
 //!   remarks report it): give calls a timeout of their own. `health()` has one.
 //! - Cancelling a statement takes a new connection, which the driver cannot make without our
@@ -443,8 +443,8 @@ struct Opened {
 }
 
 impl Opened {
-    /// Replaces the driver's error "connection closed" if this crate closed the connection because of
-    /// a message of the server.
+    /// Replaces the driver's error "connection closed" if this crate closed the connection because
+    /// of a message of the server.
     fn explain(&self, refusal: Refusal) -> Refusal {
         if self.heard.refused.get().is_some() { foreign() } else { refusal }
     }
