@@ -1,4 +1,4 @@
-//! The services, one file each, all of the same shape; none knows of another.
+//! The services. Each has a module of its own, all of the same shape, and none depends on another.
 
 #[cfg(feature = "amqp")]
 pub mod amqp;

@@ -1,31 +1,41 @@
-//! SQLite, through [`sqlx::SqlitePool`]: a database in a file, in this process. No server, no TLS, no account.
+//! SQLite, through [`sqlx::SqlitePool`]: a database in a file, in this process. No server, no TLS,
+//! no account.
 //!
 //! # Locator
-//! `sqlite:///absolute/path/of/the.db`. A relative path would depend on where the process was started, and a database in memory is another one for each
-//! connection of a pool: neither is accepted. Parameters:
+//! `sqlite:///absolute/path/of/the.db`. A relative path would depend on the working directory of
+//! the process. A database in memory would be a different one for each connection of a pool.
+//! Neither is accepted. Parameters:
 //!
 //! | parameter | meaning | default |
 //! |---|---|---|
-//! | `mode` | `ro` reads, `rw` writes, `rwc` makes the file where there is none | `rwc` |
+//! | `mode` | `ro` reads, `rw` writes, `rwc` creates the file if it does not exist | `rwc` |
 //! | `max_connections` | size of the pool, 1 to 100 | 10, sqlx's own |
 //! | `busy_timeout` | milliseconds to wait for another writer, 1 to 600 000 | 5000, sqlx's own |
 //!
-//! `vfs` and `immutable` are refused: one swaps the file system below the database, the other one's locks.
+//! `vfs`, `immutable` and `cache` are refused. `vfs` replaces the file system below the database.
+//! `immutable` switches its locks off. A shared `cache` has table locks for which no timeout
+//! applies.
 //!
 //! # How it is attached
-//! A file that is made is readable by its owner only. Each folder and each link on the way to it, from the root on, and the file itself belong to the user
-//! that this process runs as, or to root, and nobody else can write them; else that is the finding `readable_secret_file`, and the database is not opened.
-//! The folder that it is in may not even be a sticky one that others can write, such as `/tmp`: SQLite rolls back a journal that it finds beside the
-//! database, and anybody could put one there. SQLite opens the file by its path: so it is the path that is checked, and what could change it.
+//! A file that this crate creates is readable by its owner only. The file itself, and each folder
+//! and link on the path to it, from the root on, must belong to the user that this process runs as,
+//! or to root, and no other user may have write access. Otherwise that is the finding
+//! `readable_secret_file`, and the database is not opened. The file's folder may not even be a
+//! sticky one that others can write, such as `/tmp`: SQLite rolls back a journal that it finds
+//! beside the database, and any user could put one there. SQLite opens the file by its path, so the
+//! check covers the path and everything that could change it.
 //!
-//! A locator out of a store on the network is refused: whoever writes there could otherwise name any file of this machine.
+//! A locator from a store on the network is refused: anyone with write access to the store could
+//! otherwise name any file of this machine.
 //!
-//! The database may be somebody else's work, so it is opened as [SQLite asks for untrusted ones](https://www.sqlite.org/security.html): `trusted_schema` off,
-//! `cell_size_check` on, no memory map; and foreign keys hold. The journal is a write-ahead log.
+//! The database file may come from an untrusted author, so it is opened as [SQLite asks for
+//! untrusted ones](https://www.sqlite.org/security.html): `trusted_schema` off, `cell_size_check`
+//! on, no memory map. Foreign keys are enforced. The journal is a write-ahead log, unless `mode` is
+//! `ro`.
 //!
-//! # What the account may do
-//! There are no accounts: whoever can open the file may do everything in it, and the file's permissions are what there is. So `needs` does not compile on
-//! such a field:
+//! # Privileges
+//! There are no accounts: a process that can open the file may do everything in it, and the file's
+//! permissions are the only access control. So `needs` does not compile on such a field:
 //!
 //! ```compile_fail,E0080
 //! # use backing_services::{BackingServices, Resource, Sqlite};
@@ -36,7 +46,7 @@
 //! }
 //! ```
 //!
-//! Without it, it does:
+//! Without `needs`, it compiles:
 //!
 //! ```
 //! # use backing_services::{BackingServices, Resource, Sqlite};
@@ -159,19 +169,20 @@ impl Service for Sqlite {
     }
 }
 
-/// Holds the way to the file against the rules, and makes the file where it may be made, so that nobody
-/// but its owner can ever read it. Gives why it is not only ours.
+/// Checks each step of the path to the file, and creates the file if that is allowed, in such a way
+/// that only its owner can ever read it. Returns the reason why other users may have access to the
+/// file, if there is one.
 #[cfg(unix)]
 fn prepare(path: &Path, creates: bool, is_waived: bool) -> Result<Option<&'static str>, Failure> {
     let mut way = Way::root().map_err(unopened)?;
     let (name, is_there) = match way.follow(path).map_err(unopened)? {
         End::Folder => return Err(unopened(Fault::NotRegular)),
         End::Entry(name) => (name, true),
-        // Where a link leads to nothing, it is not for us to make what it names.
+        // A link that leads nowhere: this crate does not create the file that it names.
         End::Nothing(name) => (name, false),
     };
     let of_the_way = way.doubt().and_then(Notice::why_not_ours);
-    // Journals have names that anybody can tell: to add an entry is enough.
+    // The names of journals are predictable: permission to add an entry is enough.
     let of_the_folder =
         way.others_add().then_some("other users of this machine can add a journal to the folder");
     let doubt = of_the_way.or(of_the_folder);
@@ -188,7 +199,7 @@ fn prepare(path: &Path, creates: bool, is_waived: bool) -> Result<Option<&'stati
     Ok(exposure.and_then(Notice::why_not_ours).or(doubt))
 }
 
-/// Modes and owners are Unix's.
+/// File modes and owners exist only on Unix.
 #[cfg(not(unix))]
 fn prepare(path: &Path, creates: bool, _: bool) -> Result<Option<&'static str>, Failure> {
     if creates {
@@ -205,7 +216,8 @@ fn prepare(path: &Path, creates: bool, _: bool) -> Result<Option<&'static str>, 
     }
 }
 
-/// The error's own text names the path, which is a value.
+/// Converts a fault of the file. The error's own text is not repeated: it names the path, which is
+/// a value.
 fn unopened(fault: Fault) -> Failure {
     let message = match fault {
         Fault::Absent => "the file, or the folder that it is to be in, does not exist",
@@ -217,7 +229,8 @@ fn unopened(fault: Fault) -> Failure {
     Failure::new(FailureKind::Unreachable, message, "look at the path, and at who owns the folder")
 }
 
-/// Reads the schema's version, which reads the file's header: what is no database is found out here.
+/// Reads the schema's version, and with it the file's header. A file that is not a database is
+/// detected here.
 async fn probe(pool: &SqlitePool) -> Result<ServerPosture, Refusal> {
     let rows = sqlx::raw_sql("PRAGMA schema_version; SELECT sqlite_version()")
         .fetch_all(pool)
@@ -228,7 +241,8 @@ async fn probe(pool: &SqlitePool) -> Result<ServerPosture, Refusal> {
     Ok(ServerPosture::new("SQLite", &version))
 }
 
-/// Reads an error of the driver's. SQLite's result code decides (<https://www.sqlite.org/rescode.html>); its text is not repeated.
+/// Converts an error of the driver. SQLite's result code decides
+/// (<https://www.sqlite.org/rescode.html>); its text is not repeated.
 fn refusal(error: &sqlx::Error) -> Refusal {
     let sqlx::Error::Database(database) = error else { return driver::failure(error).into() };
     // The lower byte of an extended code is the primary one.

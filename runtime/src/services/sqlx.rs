@@ -1,4 +1,5 @@
-//! What the services on sqlx share: its errors, read and said in our own words.
+//! Code that the services on sqlx share. It converts sqlx's errors into our own, without their
+//! text.
 
 use sqlx::Error;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
@@ -12,13 +13,14 @@ use {
 
 use crate::report::finding::{Failure, FailureKind};
 
-/// The variables of the process that decide which authorities sqlx trusts, if another crate of the
+/// The environment variables that decide which authorities sqlx trusts, if another crate of the
 /// program enables its feature `tls-native-tls` or `tls-rustls-ring-native-roots`: cargo builds one
-/// sqlx for the whole program. OpenSSL reads them, and rustls-native-certs does.
+/// sqlx for the whole program. OpenSSL and rustls-native-certs read them.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) const AMBIENT: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// Reads an error of sqlx's that is not the database's own. Its text is never repeated: it can hold a file, a certificate, or what a server sent.
+/// Converts an error of sqlx that is not a database error. Its text is never repeated: it can hold
+/// a file, a certificate, or bytes that a server sent.
 pub(super) fn failure(error: &Error) -> Failure {
     let new = Failure::new;
     match error {
@@ -48,7 +50,7 @@ pub(super) fn failure(error: &Error) -> Failure {
     }
 }
 
-/// Whom a connection of sqlx's trusts, where our own first one trusted this.
+/// The TLS posture of sqlx's connections, given the posture of our own first connection.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) fn as_trusted(own: TlsPosture) -> TlsPosture {
     let trust = match own.trust {
@@ -58,33 +60,37 @@ pub(super) fn as_trusted(own: TlsPosture) -> TlsPosture {
     TlsPosture { trust, ..own }
 }
 
-/// What the posture's trust does not say.
+/// The remark on sqlx's trust that the posture's trust does not include.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) const fn remark_on_trust(trust: TrustPosture) -> &'static str {
     match trust {
         TrustPosture::PrivateCa | TrustPosture::PrivateCaAndPublicRoots => {
-            "sqlx trusts the public roots beside the private authority, on the connections of its pool"
+            "sqlx trusts the public roots beside the private authority, on the connections of its \
+             pool"
         }
         TrustPosture::PublicRoots | TrustPosture::PinnedKey => {
-            "sqlx trusts the roots of its own build, on the connections of its pool: the bundled ones, unless another crate \
-             switches on its `native-roots` or `native-tls`"
+            "sqlx trusts the roots of its own build, on the connections of its pool: the bundled \
+             ones, unless another crate switches on its `native-roots` or `native-tls`"
         }
     }
 }
 
-/// How long a pool opens connections before it is handed out: less than what the runtime gives it, so that they are back in the pool in time.
+/// The time limit for opening a new pool's connections before the pool is handed out. It is less
+/// than the runtime allows, so that the connections are back in the pool in time.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 const READY: Duration = READY_DEADLINE.saturating_sub(Duration::from_secs(1));
 
-/// Opens as many connections as a former pool has, all at once: logging in, sqlx lets everybody else go first some 800 times, which under load takes as long for all as
-/// for one. What does not come about is left out, such as one more than the server allows, which sqlx asks for again and again.
+/// Opens as many connections as the previous pool has, all at once. During a login, sqlx yields to
+/// other tasks some 800 times; under load, that takes as long for all connections as for one. A
+/// connection that cannot be opened is left out. An example is one beyond the server's limit, which
+/// sqlx would retry again and again.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) async fn make_ready<DB: sqlx::Database>(pool: &sqlx::Pool<DB>, former: &sqlx::Pool<DB>) {
     let deadline = Instant::now() + READY;
     let mut opening = Tasks::new();
     let mut opened = Vec::new();
     let open = async {
-        // The first one may be on its way back.
+        // The first connection may still be on its way back to the pool.
         all_idle(pool).await;
         for _ in 0..former.size().min(pool.options().get_max_connections()) {
             let pool = pool.clone();
@@ -97,11 +103,12 @@ pub(super) async fn make_ready<DB: sqlx::Database>(pool: &sqlx::Pool<DB>, former
     let _ = timeout_at(deadline, open).await;
     opening.shutdown().await;
     drop(opened);
-    // Who found none before they are back would open another one.
+    // A caller that finds no idle connection would open another one.
     all_idle(pool).await;
 }
 
-/// Waits until nobody has a connection of a pool that nobody knows yet: each goes back by a task of its own, which asks whether it is well.
+/// Waits until every connection of the pool is idle. The pool has not been handed out yet. sqlx
+/// returns each connection in a separate task, which pings the server first.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 async fn all_idle<DB: sqlx::Database>(pool: &sqlx::Pool<DB>) {
     while pool.num_idle() < pool.size() as usize {
@@ -109,8 +116,9 @@ async fn all_idle<DB: sqlx::Database>(pool: &sqlx::Pool<DB>) {
     }
 }
 
-/// The first connection of a pool, until the server has answered the probe. Before that it does not go back: the pool would ask the server
-/// whether it is well, and wait for the answer for ever, even after attaching has ended.
+/// The first connection of a pool, until the server has answered the probe. Until then it is not
+/// returned to the pool: the pool would ping the server, and wait for the answer for ever, even
+/// after attaching has ended.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) struct Unproven<DB: sqlx::Database>(Option<sqlx::pool::PoolConnection<DB>>);
 
@@ -124,7 +132,7 @@ impl<DB: sqlx::Database> Unproven<DB> {
         self.0.as_deref_mut()
     }
 
-    /// Gives it back to the pool.
+    /// Returns the connection to the pool.
     pub(super) fn keep(mut self) {
         self.0 = None;
     }
@@ -133,7 +141,7 @@ impl<DB: sqlx::Database> Unproven<DB> {
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 impl<DB: sqlx::Database> Drop for Unproven<DB> {
     fn drop(&mut self) {
-        // Without a goodbye, which the driver would wait to see answered.
+        // Closed without a `Terminate` message: the driver would wait until that is answered.
         drop(self.0.take().map(sqlx::pool::PoolConnection::detach));
     }
 }

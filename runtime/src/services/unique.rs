@@ -1,11 +1,11 @@
-//! Names that nobody else has.
+//! Random names, unique to each call.
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use crate::report::finding::{Failure, FailureKind};
 use crate::report::refusal::Refusal;
 
-/// 32 hexadecimal digits.
+/// Returns 32 random hexadecimal digits.
 pub(crate) fn unique() -> Result<String, Refusal> {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).map_err(|_| {

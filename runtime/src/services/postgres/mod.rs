@@ -1,50 +1,71 @@
 //! PostgreSQL, through [`sqlx::PgPool`].
 //!
 //! # Locator
-//! `postgres://user:password@host:port/database`, or `postgresql://`. The port is 5432 and the database is the user's name unless the locator says
-//! otherwise. Its parameters:
+//! `postgres://user:password@host:port/database`, or `postgresql://`. By default, the port is 5432
+//! and the database is the user's name. Parameters:
 //!
 //! | parameter | meaning | default |
 //! |---|---|---|
-//! | `sslmode` | accepted where it asks for TLS, and without effect: verification is always full | |
-//! | `application_name` | what `pg_stat_activity` shows, at most 63 characters | `backing-services` |
+//! | `sslmode` | accepted if it asks for TLS; no effect: verification is always full | |
+//! | `application_name` | shown in `pg_stat_activity`, at most 63 characters | `backing-services` |
 //! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
-//! | `statement_timeout` | milliseconds until the server ends a statement, 1 to 86 400 000 | 30 000, more than a request may take |
+//! | `statement_timeout` | milliseconds per statement, on the server, 1 to 86 400 000 | 30 000 |
 //! | `max_connections` | size of the pool, 1 to 1000 | 10, sqlx's own |
 //!
+//! The default of `statement_timeout` is longer than a request may take.
+//!
 //! # How it is attached
-//! 1. **A first connection of our own.** TLS is asked for in the protocol's words, and refused TLS ends the attempt. The handshake is ours: it trusts the
-//!    resource's `_CA` and nothing else, or the public roots. Then the user and the database are named, and the server says how it wants to
-//!    authenticate. A server that wants the password in cleartext or as MD5, or wants nothing at all, is the finding `weak_authentication`: the
-//!    password has not been sent to it. The connection is closed. A client certificate stands in for a password that is not there, if the server asked for
-//!    it in that handshake and got it; if not, nobody is named to the server.
-//! 2. **The pool**, whose options are made by setters, with `VerifyFull`. Its first connection is opened.
-//! 3. **The probe**, one statement: who this is, what it can become, what that may do, and what `pg_stat_ssl` says of the connection.
+//! 1. **A first connection of our own.** TLS is requested by the protocol's `SSLRequest`, and
+//!    refused TLS ends the attempt. The handshake is ours: it trusts the resource's `_CA` and
+//!    nothing else, or the public roots. Then the user and the database are sent, and the server
+//!    answers with an authentication request. A server that asks for the password in cleartext or
+//!    as MD5, or asks for nothing at all, is the finding `weak_authentication`: the password has
+//!    not been sent to it. The connection is closed. A client certificate replaces a missing
+//!    password, if the server asked for it in that handshake and got it; if not, no user name is
+//!    sent.
+//! 2. **The pool**, whose options are made by setters, with `VerifyFull`. Its first connection is
+//!    opened.
+//! 3. **The probe**, one statement: it reads the account, the roles that the account can become,
+//!    their privileges, and `pg_stat_ssl` for the connection.
 //!
-//! **Credentials that are fetched** are renewed in place: connections that are open stay open, and the next ones log in with the new password.
+//! **Fetched credentials** are renewed in place: open connections stay open, and the next ones log
+//! in with the new password.
 //!
-//! # What sqlx leaves open
-//! The service `TokioPostgres` (feature `tokio-postgres`) leaves none of this open. Each is in the posture's remarks too.
-//! - It trusts the public roots beside the resource's `_CA`. Our own connection does not, but only sqlx's carry data. The posture's trust is
+//! # Known gaps of sqlx
+//! The service `TokioPostgres` (feature `tokio-postgres`) has none of these gaps. The posture's
+//! remarks report the points about trust, authentication, name resolution and message length.
+//! - sqlx trusts the public roots beside the resource's `_CA`. Our own connection does not, but
+//!   only sqlx's connections carry data. The posture's trust is
 //!   [`PrivateCaAndPublicRoots`](crate::posture::TrustPosture::PrivateCaAndPublicRoots).
-//! - It would make an authority of every certificate in `_CA`: one that is none (`CA:FALSE`) is refused there.
-//! - Whether a later connection asked for the client certificate, it does not say.
-//! - It accepts any authentication that the server asks for, on every connection of the pool. Ours has seen what the server asks for, once.
-//! - It does not bound the iterations of SCRAM nor check the server's nonce (it does check the server's signature), and believes the length of a message up
-//!   to 4 GiB: a verified server that turns hostile can waste this process' time and memory.
-//! - It does not let go of its thread as long as the server keeps sending: a verified server that turns hostile can hold a thread, and with it the deadline
-//!   of attaching, for as long as it likes.
-//! - It writes a server's notices into the log as they are (target `sqlx::postgres::notice`): the log's writer has to escape them.
-//! - It resolves the host again for each connection, and holds no address against the rules: the certificate has to be the host's all the same.
-//! - Its public roots are bundled, unless another crate of the program enables one of its features. With `tls-rustls-ring-native-roots` they are the
-//!   system's. With `tls-native-tls` they are the system's, and OpenSSL does the handshakes of the pool. The first connection, of our own, is as before, and
-//!   so the posture's TLS version and cipher suite are not the pool's.
-//! - The system's roots are whatever `SSL_CERT_FILE` and `SSL_CERT_DIR` name. So these two are refused (`ambient_override`), whichever features are
-//!   enabled: a service cannot see that. Distroless images and Nix set them. Unset them for the process, or set them to nothing, where a container cannot unset
-//!   what its image sets. Give this resource its authority by `_CA`. If another part of the program needs the variable, use `TokioPostgres`,
-//!   whose trust no variable changes. The variables are checked when the resource is attached or attached again, not later.
-//! - The other variables that it reads are overwritten by setters (`PGHOST`, `PGHOSTADDR`, `PGPORT`, `PGUSER`, `PGDATABASE`, `PGSSLMODE`, `PGAPPNAME`), refused
-//!   (`PGOPTIONS`, `PGPASSWORD`, `PGSSLROOTCERT`, `PGSSLCERT`, `PGSSLKEY`), or not read (`PGPASSFILE`, `~/.pgpass`).
+//! - sqlx would treat every certificate in `_CA` as an authority. A certificate that is not one
+//!   (`CA:FALSE`) is refused there.
+//! - sqlx does not report whether a later connection asked for the client certificate.
+//! - sqlx accepts any authentication method that the server asks for, on every connection of the
+//!   pool. Our own connection has checked the method once.
+//! - sqlx does not bound the iterations of SCRAM nor check the server's nonce (it does check the
+//!   server's signature), and trusts the length of a message up to 4 GiB: a verified server that
+//!   turns hostile can waste this process' time and memory.
+//! - sqlx does not yield its thread as long as the server keeps sending: a verified server that
+//!   turns hostile can hold a thread, and with it the deadline of attaching, for as long as it
+//!   likes.
+//! - sqlx logs a server's notices unchanged (target `sqlx::postgres::notice`): the log's writer has
+//!   to escape them.
+//! - sqlx resolves the host again for each connection, and checks no address against the rules. The
+//!   certificate still has to match the host.
+//! - sqlx's public roots are bundled, unless another crate of the program enables one of its
+//!   features. With `tls-rustls-ring-native-roots` they are the system's. With `tls-native-tls`
+//!   they are the system's, and OpenSSL does the handshakes of the pool. Our own first connection
+//!   does not change, so the posture's TLS version and cipher suite are then not those of the pool.
+//! - `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the system's roots. So these two are refused
+//!   (`ambient_override`), whichever features are enabled: a service cannot detect that. Distroless
+//!   images and Nix set them. Unset them for the process. If a container cannot unset what its
+//!   image sets, set them to the empty string. Give this resource its authority by `_CA`. If
+//!   another part of the program needs the variable, use `TokioPostgres`, whose trust no variable
+//!   changes. The variables are checked when the resource is attached or attached again, not later.
+//! - The other variables that sqlx reads are overwritten by setters (`PGHOST`, `PGHOSTADDR`,
+//!   `PGPORT`, `PGUSER`, `PGDATABASE`, `PGSSLMODE`, `PGAPPNAME`), refused (`PGOPTIONS`,
+//!   `PGPASSWORD`, `PGSSLROOTCERT`, `PGSSLCERT`, `PGSSLKEY`), or not read (`PGPASSFILE`,
+//!   `~/.pgpass`).
 #![doc = include_str!("../postgresql/account.md")]
 
 use std::sync::Arc;
@@ -74,7 +95,7 @@ use crate::services::sqlx::Unproven;
 
 mod preflight;
 
-/// PostgreSQL. See [the module](self) for its locator, and for how it is attached.
+/// PostgreSQL. [The module](self) documents its locator and how it is attached.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Postgres;
@@ -97,7 +118,8 @@ impl Service for Postgres {
         Parameter::number("max_connections", 1, 1000),
         Parameter::refused(
             "channel_binding",
-            "remove it: this driver cannot bind the channel, and the connection is verified TLS anyway",
+            "remove it: this driver cannot bind the channel, and the connection is verified TLS \
+             anyway",
         ),
         Parameter::refused(
             "options",
@@ -132,7 +154,8 @@ impl Service for Postgres {
             "remove it, and write the host that takes what you send",
         ),
     ];
-    // Those that no setter can overwrite, and those of the driver's TLS. The others have no effect, as every option is set.
+    // The variables that no setter can overwrite, and those of the driver's TLS. The others have no
+    // effect, as every option is set.
     const AMBIENT: &'static [&'static str] = &[
         "PGOPTIONS",
         "PGSSLROOTCERT",
@@ -216,13 +239,15 @@ impl Service for Postgres {
     }
 }
 
-/// What holds of every connection that sqlx opens.
+/// Remarks that apply to every connection of the pool.
 const REMARKS: [&str; 2] = [
-    "sqlx accepts any way of authenticating that the server asks for; the way above is what the server asked for when it was attached",
-    "sqlx resolves the host anew for each connection, and believes the length of a server's message up to 4 GiB",
+    "sqlx accepts any way of authenticating that the server asks for; the way above is what the \
+     server asked for when it was attached",
+    "sqlx resolves the host anew for each connection, and believes the length of a server's \
+     message up to 4 GiB",
 ];
 
-/// How each connection of a pool is made.
+/// The options of each connection of a pool.
 fn options(target: &Target) -> Result<PgConnectOptions, Refusal> {
     let locator = target.locator();
     let host = match locator.host() {
@@ -237,7 +262,8 @@ fn options(target: &Target) -> Result<PgConnectOptions, Refusal> {
             .into());
         }
     };
-    // Every option that the constructor takes from the environment is set, or was refused when it was loaded.
+    // Every option that the constructor takes from the environment is set here, or was refused when
+    // it was loaded.
     let mut options = PgConnectOptions::new_without_pgpass()
         .host(&host)
         .port(locator.port())
@@ -259,11 +285,11 @@ fn options(target: &Target) -> Result<PgConnectOptions, Refusal> {
     Ok(options)
 }
 
-/// A pool that has no connection yet.
+/// Creates a pool without connections.
 fn pool(target: &Target) -> Result<PgPool, Refusal> {
     let options = options(target)?;
     let bound = postgresql::bound(target);
-    // The first connection is the probe's, whose statement sets the bound along the way.
+    // The first connection is the probe's, whose statement also sets the time limit.
     let first = Arc::new(AtomicBool::new(true));
     Ok(PgPoolOptions::new()
         .max_connections(postgresql::max_connections(target))
@@ -275,7 +301,7 @@ fn pool(target: &Target) -> Result<PgPool, Refusal> {
                 if is_first {
                     return Ok(());
                 }
-                // The pool logs this error: it gets one without the server's words.
+                // The pool logs this error, so it is replaced by one without the server's text.
                 let set = sqlx::raw_sql(AssertSqlSafe(bound)).execute(connection).await;
                 set.map(drop).map_err(|_| {
                     sqlx::Error::Protocol("the statement's time could not be bounded".into())
@@ -285,7 +311,7 @@ fn pool(target: &Target) -> Result<PgPool, Refusal> {
         .connect_lazy_with(options))
 }
 
-/// Fail closed: what is not as it was asked for is no answer.
+/// Reads the account. Fails closed: an unexpected answer is refused.
 async fn probe(connection: &mut PgConnection, target: &Target) -> Result<Account, Refusal> {
     let release = connection.server_version_num().map(|version| version / 10_000);
     let question = sqlx::raw_sql(AssertSqlSafe(postgresql::question(target, release)));
@@ -301,7 +327,7 @@ fn row(row: &PgRow) -> Result<Row, Refusal> {
     Ok(values)
 }
 
-/// Reads an error of the driver's. Of what the server said, only the SQLSTATE decides; none of it is repeated.
+/// Converts an error of the driver. Only the server's SQLSTATE is used; its text is never repeated.
 fn refusal(error: &sqlx::Error) -> Refusal {
     let sqlx::Error::Database(database) = error else { return driver::failure(error).into() };
     let code = database.code().unwrap_or_default();

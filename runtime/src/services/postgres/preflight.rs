@@ -1,4 +1,5 @@
-//! The connection before the pool's: who the server is, under our own TLS, and how it wants to authenticate. No secret is sent.
+//! The connection before the pool's. It verifies the server under our own TLS, and reads the
+//! authentication method that the server asks for. No secret is sent.
 //!
 //! Protocol: PostgreSQL documentation, 54.2.1 and 54.7.
 
@@ -18,10 +19,11 @@ use crate::services::postgresql::{
 /// Protocol 3.0.
 const PROTOCOL: i32 = 196_608;
 
-/// The longest message that is read, in bytes. The list of SASL mechanisms has some 40, an error some 200.
+/// The longest message that is read, in bytes. The list of SASL mechanisms has some 40, an error
+/// some 200.
 const LONGEST_MESSAGE: usize = 16 * 1024;
 
-/// What the first connection taught.
+/// The observations of the first connection.
 pub(super) struct Seen {
     pub(super) tls: Option<TlsPosture>,
     pub(super) authentication: &'static str,
@@ -34,7 +36,8 @@ pub(super) async fn run(target: &Target, user: &str, database: &str) -> Result<S
     let asked = within(target.connect_timeout(), authentication(&mut stream, user, database))
         .await
         .map_err(|_| silent())??;
-    // The server expects the end of a connection at this point: a client that prompts for the password closes here too (backend, auth.c).
+    // The server expects the connection to close at this point: a client that prompts for the
+    // password closes here too (backend, auth.c).
     let _ = within(target.connect_timeout(), stream.shutdown()).await;
 
     let by_certificate = target.is_login_by_certificate(dialled.tls.as_ref());
@@ -51,7 +54,7 @@ pub(super) async fn run(target: &Target, user: &str, database: &str) -> Result<S
         asked.weakness().filter(|_| !(asked == Asked::Nothing && by_certificate))
     {
         let finding = Finding::new(&WEAK_AUTHENTICATION, weakness);
-        // Unless that is waived, nobody logs in.
+        // Unless the rule is waived, there is no login.
         if !target.waives(&WEAK_AUTHENTICATION) {
             return Err(finding.into());
         }
@@ -60,7 +63,7 @@ pub(super) async fn run(target: &Target, user: &str, database: &str) -> Result<S
     Ok(Seen { tls: dialled.tls, authentication, findings })
 }
 
-/// Names the user and the database, and reads what the server asks for.
+/// Sends the user and the database, and reads the authentication request of the server.
 async fn authentication(stream: &mut Stream, user: &str, database: &str) -> Result<Asked, Refusal> {
     stream.write_all(&startup(user, database)).await.map_err(|_| broken())?;
     stream.flush().await.map_err(|_| broken())?;
@@ -91,7 +94,7 @@ fn startup(user: &str, database: &str) -> Vec<u8> {
     [length.to_be_bytes().as_slice(), &body].concat()
 }
 
-/// The SQLSTATE of an `ErrorResponse`; nothing else of it is believed.
+/// The SQLSTATE of an `ErrorResponse`. Its other fields are ignored.
 fn sqlstate(body: &[u8]) -> String {
     let code = body
         .split(|byte| *byte == 0)

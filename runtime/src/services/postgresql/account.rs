@@ -1,4 +1,4 @@
-//! Who the server says that we are, what it says that we may do, and what is wrong with that.
+//! The account as the server reports it: its identity, its privileges, and the findings about them.
 
 use backing_services_rules::rule::{SUPERUSER_ACCOUNT, UNVERIFIED_TLS};
 
@@ -13,21 +13,23 @@ use crate::services::postgresql::vocabulary::{
     Object, Want, Wants, literal, quoted, shown, with_columns,
 };
 
-/// The roles that the managed services give to their master user instead of `SUPERUSER`, or keep for themselves: Amazon's, Google's, Microsoft's, Neon's and
-/// Supabase's. PostgreSQL's own (its documentation, 22.5) all begin with `pg_`, which nobody else's may, and count in whole.
+/// The roles that managed services give to their master user instead of `SUPERUSER`, or keep for
+/// themselves: Amazon's, Google's, Microsoft's, Neon's and Supabase's. PostgreSQL's own (its
+/// documentation, 22.5) all begin with `pg_`, which PostgreSQL reserves, and every one of them
+/// counts.
 const MANAGED_ROLES: &[&str] = &[
     "rds_superuser", "rds_replication", "rds_password", "rdsadmin", "cloudsqlsuperuser",
     "cloudsqladmin", "alloydbsuperuser", "azure_pg_admin", "azure_superuser", "azuresu",
     "neon_superuser", "supabase_admin",
 ];
 
-/// The most rows of an answer. Who has more privileges was not granted them one by one.
+/// The most rows of an answer. An account with more privileges did not get them one by one.
 const MOST_ROWS: usize = 2000;
 
-/// How many of an administrator's powers are named.
+/// The most administrator's powers that a finding names.
 const MOST_NAMED: usize = 16;
 
-/// The columns of an answer: all of them texts.
+/// The columns of an answer, all of type text.
 pub(in crate::services) const COLUMNS: [&str; 11] = [
     "fact", "mark", "privileges", "kind", "space", "name", "detail", "holder", "start", "way",
     "inherits",
@@ -36,7 +38,7 @@ pub(in crate::services) const COLUMNS: [&str; 11] = [
 /// A row of an answer.
 pub(in crate::services) type Row = [Option<String>; COLUMNS.len()];
 
-/// What privileges are on.
+/// The kinds of object that privileges are granted on.
 const KINDS: [&str; 11] = [
     "TABLE", "SEQUENCE", "FUNCTION", "PROCEDURE", "SCHEMA", "DATABASE", "FOREIGN SERVER",
     "FOREIGN DATA WRAPPER", "LANGUAGE", "TABLESPACE", "PARAMETER",
@@ -50,35 +52,41 @@ const IDENTIFIED: [&str; 11] = [
     "EXTENSION",
 ];
 
-/// What `ALTER DEFAULT PRIVILEGES` grants on: what a role will make in a schema.
+/// The kinds that `ALTER DEFAULT PRIVILEGES` grants on: objects that a role will create in a
+/// schema.
 const FUTURE: [&str; 4] = ["FUTURE TABLES", "FUTURE SEQUENCES", "FUTURE FUNCTIONS", "FUTURE TYPES"];
 
-/// What fixes the meaning of the question, for as long as the question lasts: `account.md` gives the
-/// reason of each. PostgreSQL analyses the statements of one message one after the other, so the
-/// first ones hold for the next. Compiling a statement that runs once takes ten times as long as
-/// running it, and the order of the question's joins is already the best.
-const SETTINGS: &str = "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL quote_all_identifiers = off; \
-    SET LOCAL jit = off; SET LOCAL join_collapse_limit = 1; ";
+/// The settings that fix the meaning of the query while it runs: `account.md` gives the reason for
+/// each. PostgreSQL analyses the statements of one message one after the other, so the first ones
+/// apply to the next. Compiling a statement that runs once takes ten times as long as running it,
+/// and the order of the query's joins is already the best.
+const SETTINGS: &str = "SET LOCAL search_path = pg_catalog, pg_temp; \
+    SET LOCAL quote_all_identifiers = off; SET LOCAL jit = off; \
+    SET LOCAL join_collapse_limit = 1; ";
 
-/// The account in the report is the server's, so a name that differs is not passed over.
-const RENAMED: &str = "the server has another name for the account than the locator: a pooler in between \
-    logs in by an account of its own, and that one was checked";
+/// The remark on an account that the server knows under another name. The report names the server's
+/// account.
+const RENAMED: &str = "the server has another name for the account than the locator: a pooler in \
+    between logs in by an account of its own, and that one was checked";
 
-/// The owner's privilege, which no list has: to change, to give away and to drop.
+/// The owner's privilege, which is in no access list: to change, to give away and to drop.
 const OWNERSHIP: &str = "OWNERSHIP";
 
-/// Whether something needed is in `held`.
+/// An SQL condition: true if the object of the row `held` is needed.
 const IS_NEEDED: &str = "EXISTS (SELECT FROM needed AS w WHERE w.space = held.space \
     AND (w.name IS NULL OR w.name::pg_catalog.name = held.name))";
 
-/// One round trip: who this is, what it can become, which privileges that has, and what there is of what is needed; and it bounds the time of the connection's
-/// statements along the way. Every name is qualified, and what names cannot qualify is fixed by [`SETTINGS`]. Text only, so that nothing has to be prepared.
+/// The query for the account, in one round trip: its identity, the roles that it can become, their
+/// privileges, and the needed objects that exist. It also sets the time limit of the connection's
+/// statements. Every name is qualified, and [`SETTINGS`] fixes what qualified names cannot. It is
+/// sent as text only, so that nothing has to be prepared.
 ///
-/// A connection that is new has to read all of the catalogs' own catalogs first: what is asked decides how long that takes, more than what there is. So what is
-/// needed is asked for only where something is.
+/// A new connection first has to load the system catalogs that the query refers to. That takes
+/// longer than reading their rows. So the parts for needed objects are only in the query if there
+/// are any.
 ///
-/// `release` is the server's, as it said when it admitted us. A server that did not say is taken for
-/// a new one, and one that is older then refuses the question.
+/// `release` is the server's, as reported when it admitted us. A server that did not report it is
+/// treated as a new one, and an older one then refuses the query.
 pub(in crate::services) fn question(target: &Target, release: Option<u32>) -> String {
     let managed: Vec<_> = MANAGED_ROLES.iter().map(|role| literal(role)).collect();
     let wants = target.needs().map(Wants::of).filter(|wants| !wants.objects.is_empty());
@@ -109,7 +117,7 @@ pub(in crate::services) fn question(target: &Target, release: Option<u32>) -> St
             },
         )
         .replace("{found}", &needs(include_str!("found.sql")))
-        // Last: it holds names.
+        // Last, because its text contains names.
         .replace(
             "{needed}",
             &needs(
@@ -120,51 +128,53 @@ pub(in crate::services) fn question(target: &Target, release: Option<u32>) -> St
     format!("{SETTINGS}{question}")
 }
 
-/// Who we are, as the server has it.
+/// The account as the server reports it.
 pub(in crate::services) struct Account {
     pub(in crate::services) user: String,
     pub(in crate::services) version: String,
     /// The role that logged in. `user` is the role that it became at once.
     session: String,
     database: String,
-    /// Whether the server says that this connection is TLS; `None` where it does not tell somebody who became somebody else when they logged in.
+    /// True if the server reports TLS for this connection. `None` if the server does not show that,
+    /// which is the case for an account that became another role at login.
     is_tls: Option<bool>,
     powers: Vec<Power>,
     held: Vec<Held>,
-    /// What is needed, with the arguments' types as the server writes them.
+    /// The needed privileges, with the arguments' types as the server writes them.
     wants: Option<Wants>,
-    /// What there is of each object that is needed.
+    /// The names of the existing objects, for each needed object.
     found: Vec<Vec<String>>,
-    /// Whether there was more than was asked for.
+    /// True if the answer had more rows than the limit.
     is_cut: bool,
 }
 
-/// What a role has, and how the account came to it.
+/// A role whose privileges the account has, and the way in which the account has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Holder {
     role: String,
-    /// Who logs in, or whom that becomes at once.
+    /// The role that logs in, or the one that it becomes at login.
     start: String,
-    /// What `start` was made a member of, for it to come to `role`; `None` where it is `role`.
+    /// The role that `start` is a direct member of, on the way to `role`. `None` if `start` is
+    /// `role`.
     way: Option<String>,
-    /// Whether it has what the role has without saying `SET ROLE`.
+    /// True if the account has the role's privileges without `SET ROLE`.
     inherits: bool,
 }
 
-/// An attribute or a membership that makes an administrator of whoever has it.
+/// An attribute or a membership that makes its holder an administrator.
 struct Power {
     name: String,
     is_attribute: bool,
     holder: Holder,
 }
 
-/// What somebody has on an object.
+/// The privileges of a holder on an object.
 struct Held {
     object: Object,
     column: Option<String>,
-    /// Each, and whether it can be granted on.
+    /// Each privilege, with true if it has the grant option.
     privileges: Vec<(String, bool)>,
-    /// `None` for everybody.
+    /// `None` for `PUBLIC`.
     holder: Option<Holder>,
     mark: Mark,
 }
@@ -172,11 +182,11 @@ struct Held {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mark {
     None,
-    /// Everybody has it, because PostgreSQL or an extension gives it to everybody.
+    /// `PUBLIC` has it, because PostgreSQL or an extension grants it to `PUBLIC`.
     Usual,
-    /// PostgreSQL or an extension keeps it for administrators.
+    /// PostgreSQL or an extension reserves it for administrators.
     Restricted,
-    /// It is in a system schema, and PostgreSQL did not make it.
+    /// The object is in a system schema, and PostgreSQL did not create it.
     Planted,
     /// A routine in a system schema that runs with the privileges of its owner.
     Elevated,
@@ -184,14 +194,14 @@ enum Mark {
     Definer,
     /// A table under row-level security, which does not hold for its owner.
     Policies,
-    /// The same, where it holds for the owner until that switches it off.
+    /// The same, but it holds for the owner until the owner switches it off.
     Forced,
     /// A sequence that belongs to a table's column.
     Part,
 }
 
 impl Account {
-    /// Reads the rows. It fails closed: a NULL where there has to be something, and a word that was not asked for, are no answer.
+    /// Reads the rows. Fails closed: a missing value or an unexpected word is refused.
     pub(in crate::services) fn read(
         rows: impl IntoIterator<Item = Row>,
         target: &Target,
@@ -203,18 +213,24 @@ impl Account {
     pub(in crate::services) fn findings(&self, target: &Target) -> Vec<Finding> {
         let mut findings = Vec::new();
         if self.is_tls == Some(false) && !target.is_plaintext() {
-            // Our end of the connection is verified TLS: what ends it is a proxy or a pooler, and the way behind that is its operator's.
+            // Our end of the connection is verified TLS. A proxy or a pooler ends it, and its
+            // operator is responsible for the rest of the way.
             findings.push(
                 Finding::new(
                     &UNVERIFIED_TLS,
-                    "the server says that the connection reached it without TLS: something in between ends it",
+                    "the server says that the connection reached it without TLS: something in \
+                     between ends it",
                 )
-                .help("ask who runs the proxy or the pooler how the way from it to the server is protected")
+                .help(
+                    "ask who runs the proxy or the pooler how the way from it to the server is \
+                     protected",
+                )
                 .warning(),
             );
         }
         findings.extend(self.administrator());
-        // Whoever can become an administrator lacks nothing, and has everything in excess: that is said once.
+        // An account that can become an administrator lacks no privilege and has all of them in
+        // excess. The administrator's finding covers that.
         if let (Some(wants), true) = (&self.wants, self.powers.is_empty()) {
             if !self.is_cut {
                 findings.extend(Finding::missing_privileges(&self.missing(wants)));
@@ -229,7 +245,7 @@ impl Account {
         (self.session != crate::services::postgresql::user(target)).then_some(RENAMED)
     }
 
-    /// What the account may do, in the words of `needs`.
+    /// The account's privileges, in the syntax of `needs`.
     pub(in crate::services) fn privileges(&self) -> Vec<String> {
         let powers = self.powers.iter().map(|power| printable(&power.name));
         let held = self.held.iter().filter(|held| held.mark != Mark::Usual);
@@ -239,7 +255,7 @@ impl Account {
         powers.chain(held).take(MOST_PRIVILEGES).collect()
     }
 
-    /// The finding that the account is an administrator's.
+    /// The finding for an administrator's account.
     fn administrator(&self) -> Option<Finding> {
         let mut powers: Vec<Difference> = self.powers.iter().map(Power::difference).collect();
         powers.extend(self.held.iter().flat_map(|held| {
@@ -254,7 +270,8 @@ impl Account {
         if powers.len() > MOST_NAMED {
             names.push_str(&format!("; and {} more", powers.len() - MOST_NAMED));
         }
-        // What the server was made with, or a provider's own role, is not made less: it is not what an application logs in as.
+        // The initial superuser and a provider's own roles keep their powers: an application needs
+        // another account.
         let is_born = |power: &Power| {
             power.holder.way.is_none() && (power.name == "SUPERUSER" || !power.is_attribute)
         };
@@ -273,7 +290,7 @@ impl Account {
         )
     }
 
-    /// What is needed and not there.
+    /// The needed privileges that the account lacks.
     fn missing(&self, wants: &Wants) -> Vec<Difference> {
         let mut missing = Vec::new();
         for schema in wants.schemas() {
@@ -319,7 +336,9 @@ impl Account {
         )
     }
 
-    /// Which of the columns that are needed it lacks, all of them where none is named; `None` where it lacks nothing. Only what `counts` counts.
+    /// The needed columns that the account lacks. Empty if no column is named and the account lacks
+    /// the privilege on the object; `None` if it lacks nothing. Only the privileges that `counts`
+    /// accepts count.
     fn lacking_columns(
         &self,
         want: &Want,
@@ -334,7 +353,7 @@ impl Account {
         (!columns.is_empty()).then_some(columns)
     }
 
-    /// Whether the account can use a privilege as it is, without becoming somebody else.
+    /// True if the account can use a privilege directly, without `SET ROLE`.
     fn has(
         &self,
         object: &Object,
@@ -353,7 +372,8 @@ impl Account {
         })
     }
 
-    /// What is there and not needed, but for what makes an administrator: that has been said.
+    /// The privileges that the account has and does not need, except those of an administrator:
+    /// these have a finding of their own.
     fn excess(&self, wants: &Wants) -> Vec<Difference> {
         let mut excess = Vec::new();
         for held in self.held.iter().filter(|held| !matches!(held.mark, Mark::Usual | Mark::Part)) {
@@ -393,7 +413,7 @@ impl Account {
             {
                 return true;
             }
-            // Without it, nobody attaches.
+            // Attaching requires it.
             ("DATABASE", "CONNECT") if held.object.name.as_ref() == Some(&self.database) => {
                 return true;
             }
@@ -407,7 +427,7 @@ impl Account {
         })
     }
 
-    /// A privilege that is to go, and what takes it away and leaves what is needed.
+    /// A privilege in excess, with the statements that revoke it and keep the needed ones.
     fn taken(&self, held: &Held, privilege: &str, shown: &str) -> Difference {
         let mut shown = shown.to_owned();
         let mut statement = match &held.holder {
@@ -420,10 +440,10 @@ impl Account {
                     shown.push_str(&format!(", by way of the role {}", quoted(&holder.role)));
                 }
                 match (privilege, held.mark) {
-                    // It would stay where everybody's statements find it, whoever owns it.
+                    // Under another owner, every user's statements would still find it.
                     (OWNERSHIP, Mark::Planted) => held.removed(),
                     _ => holder.membership().unwrap_or_else(|| match privilege {
-                        // Whoever runs it: an administrator.
+                        // `CURRENT_USER` is the administrator that runs the statement.
                         OWNERSHIP => format!("ALTER {} OWNER TO CURRENT_USER;", held.altered()),
                         _ => held.revoked(privilege, &quoted(&holder.role)),
                     }),
@@ -436,7 +456,7 @@ impl Account {
             let Some(object) = wants.objects.get(want.object) else { continue };
             for name in self.found.get(want.object).into_iter().flatten() {
                 let object = Object { name: Some(name.clone()), ..object.clone() };
-                // What is missing anyway is the other finding's.
+                // A privilege that is already missing belongs to the other finding.
                 let lacks_now = self.lacking_columns(want, &object, |_, _| true);
                 let lacks_then = self.lacking_columns(want, &object, stays);
                 if let (None, Some(columns)) = (lacks_now, lacks_then) {
@@ -451,7 +471,8 @@ impl Account {
 }
 
 impl Holder {
-    /// What ends the membership by which the account has it; `None` where it is its own.
+    /// The statement that ends the membership which gives the role to the account. `None` if the
+    /// role is the account's own.
     fn membership(&self) -> Option<String> {
         self.way.as_ref().map(|way| format!("REVOKE {} FROM {};", quoted(way), quoted(&self.start)))
     }
@@ -481,7 +502,7 @@ impl Power {
 }
 
 impl Held {
-    /// As `needs` may write it.
+    /// The privilege as `needs` may write it.
     fn shown(&self, privilege: &str) -> String {
         format!("{} ON {}", with_columns(privilege, self.column.as_slice(), shown), self.object)
     }
@@ -494,7 +515,7 @@ impl Held {
         )
     }
 
-    /// How `ALTER` and `DROP` name it.
+    /// The object as `ALTER` and `DROP` name it.
     fn altered(&self) -> String {
         let kind = match self.object.kind {
             // One word for functions, aggregates and procedures.
@@ -505,7 +526,7 @@ impl Held {
         format!("{kind} {}", self.object.name_in_sql())
     }
 
-    /// The statement that takes a privilege away.
+    /// The statement that revokes a privilege.
     fn revoked(&self, privilege: &str, from: &str) -> String {
         let object = &self.object;
         if self.mark == Mark::Elevated {
@@ -515,13 +536,15 @@ impl Held {
             let [schema, role] = [&object.schema, &object.name]
                 .map(|name| quoted(name.as_deref().unwrap_or_default()));
             return format!(
-                "ALTER DEFAULT PRIVILEGES FOR ROLE {role} IN SCHEMA {schema} REVOKE {privilege} ON {kind} FROM {from};"
+                "ALTER DEFAULT PRIVILEGES FOR ROLE {role} IN SCHEMA {schema} REVOKE {privilege} \
+                 ON {kind} FROM {from};"
             );
         }
         format!("REVOKE {} FROM {from};", self.in_sql(privilege))
     }
 
-    /// The statement that takes it out of a system schema. What may hold rows is not dropped.
+    /// The statement that removes the object from a system schema. An object that may hold rows is
+    /// not dropped.
     fn removed(&self) -> String {
         match self.object.kind {
             "TABLE" | "SEQUENCE" => format!("ALTER {} SET SCHEMA \"public\";", self.altered()),
@@ -529,7 +552,7 @@ impl Held {
         }
     }
 
-    /// What of it makes an administrator, and how that is called.
+    /// The privileges that make the account an administrator, each with a description.
     fn powers(&self) -> impl Iterator<Item = (&str, String)> {
         self.privileges.iter().filter_map(|(privilege, _)| {
             let object = &self.object;
@@ -542,7 +565,7 @@ impl Held {
                 (OWNERSHIP, "TABLE", Mark::Forced) => {
                     ", whose row-level security its owner can switch off"
                 }
-                // Everybody's statements find what is there.
+                // Every user's statements find the objects in there.
                 (OWNERSHIP | "CREATE", "SCHEMA", _) if is_public => "",
                 (_, _, Mark::Restricted) => ", which is an administrator's",
                 (_, _, Mark::Planted) => ", which is in a system schema and is not PostgreSQL's",
@@ -555,10 +578,10 @@ impl Held {
         })
     }
 
-    /// Whether another privilege is taken away with one of these.
+    /// True if revoking one of these privileges also revokes another.
     fn goes_with(&self, privilege: &str, other: &Self, has: &str) -> bool {
         let (Some(holder), Some(others)) = (&self.holder, &other.holder) else {
-            // Revoking of everybody takes away nobody's own.
+            // Revoking from `PUBLIC` keeps the privileges of each role.
             return self.holder.is_none()
                 && other.holder.is_none()
                 && self.object == other.object
@@ -567,7 +590,7 @@ impl Held {
         match (&holder.way, &others.way) {
             (Some(way), Some(other)) => way == other,
             (Some(_), None) | (None, Some(_)) => false,
-            // A table's privilege takes the same one on its columns along, but not the reverse.
+            // Revoking a privilege on a table also revokes it on the columns, but not the reverse.
             (None, None) => {
                 self.object == other.object
                     && holder.role == others.role
@@ -633,7 +656,7 @@ fn read(rows: impl IntoIterator<Item = Row>, mut wants: Option<Wants>) -> Option
                     (kind.as_str(), None)
                 };
                 let (kind, is_identified) = self::kind(kind)?;
-                // The columns of the server's own names are too short for an identity.
+                // The columns of the type `name` are too short for an identity.
                 let name = if is_identified { identity(detail.clone()?)? } else { name? };
                 let arguments = match kind {
                     "FUNCTION" | "PROCEDURE" => Some(arguments(detail?)?),
@@ -673,12 +696,12 @@ fn holder(role: String, start: String, way: Option<String>, inherits: String) ->
     Some(Holder { role, start, way, inherits })
 }
 
-/// Which kind of object it is, and whether it is named by its identity.
+/// The kind of object, and true if it is named by its identity.
 fn kind(kind: &str) -> Option<(&'static str, bool)> {
     if let Some(known) = KINDS.iter().chain(&FUTURE).find(|known| **known == kind) {
         return Some((known, false));
     }
-    // PostgreSQL names these in lower case.
+    // PostgreSQL names these kinds in lower case.
     IDENTIFIED.iter().find(|known| known.to_ascii_lowercase() == kind).map(|known| (*known, true))
 }
 
@@ -697,7 +720,8 @@ fn mark(mark: Option<&str>) -> Option<Mark> {
     })
 }
 
-/// Each once: two who granted the same privilege are two of it, and one of them may have granted the grant option too.
+/// The privileges, each once. If two roles granted the same privilege, the answer has it twice, and
+/// only one of the two may have the grant option.
 fn privileges(text: &str) -> Option<Vec<(String, bool)>> {
     let mut privileges: Vec<(String, bool)> = Vec::new();
     for item in text.split(',') {
@@ -710,16 +734,16 @@ fn privileges(text: &str) -> Option<Vec<(String, bool)>> {
     Some(privileges)
 }
 
-/// A privilege becomes part of a statement: it has to be words.
+/// A privilege becomes part of a statement, so it has to consist of words.
 fn privilege(text: &str) -> Option<(String, bool)> {
     let (name, is_grantable) = text.strip_suffix('*').map_or((text, false), |name| (name, true));
     let is_word = !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == ' ');
     is_word.then(|| (name.to_owned(), is_grantable))
 }
 
-/// An identity becomes part of a statement too. PostgreSQL has put the names in it between quotation
-/// marks, unless they are plain; what is outside of them has to be the characters of operators, types
-/// and their lists, without a comment's beginning.
+/// An identity becomes part of a statement too. PostgreSQL has quoted the names in it, unless they
+/// are plain. The text outside of the quotation marks may only have the characters of operators,
+/// types and their lists, and no comment may begin there.
 fn identity(text: String) -> Option<String> {
     let mut is_quoted = false;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_$ ,.()[]+-*/<>=~!@#%^&|`?".contains(c);
@@ -732,7 +756,8 @@ fn identity(text: String) -> Option<String> {
     (are_safe && !is_quoted && !has_comment).then_some(text)
 }
 
-/// So do the types of a routine's arguments, which PostgreSQL has quoted already: they have to be names.
+/// The types of a routine's arguments, which PostgreSQL has quoted already. They become part of a
+/// statement too, so they have to be names.
 fn arguments(text: String) -> Option<String> {
     let is_safe =
         |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | ' ' | ',' | '.' | '[' | ']' | '"');
@@ -758,10 +783,10 @@ mod tests {
     }
 
     #[test]
-    fn what_becomes_part_of_a_statement_is_what_it_should_be() {
-        for types in [
-            "", "integer, text[]", "timestamp with time zone", "public.\"Mijn type\"[]", "\"char\"",
-        ] {
+    fn parts_of_statements_are_validated() {
+        for types in
+            ["", "integer, text[]", "timestamp with time zone", "public.\"My type\"[]", "\"char\""]
+        {
             assert_eq!(arguments(types.to_owned()).as_deref(), Some(types));
         }
         for types in ["integer); DROP TABLE x; --", "integer'", "\"char", "a\nb", "a-b"] {
@@ -780,8 +805,8 @@ mod tests {
         for name in [
             "pg_catalog.int4",
             "pg_catalog.=(pg_catalog.oid,pg_catalog.oid)",
-            "pg_catalog.|/(NONE,\"Mijn -- soort\")",
-            "information_schema.\"Kla\"\"sse; '\" USING btree",
+            "pg_catalog.|/(NONE,\"My -- kind\")",
+            "information_schema.\"Cla\"\"ss; '\" USING btree",
             "\"a\u{e4}\"",
         ] {
             assert_eq!(identity(name.to_owned()).as_deref(), Some(name));
@@ -807,7 +832,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_the_servers_stay_names() {
+    fn names_from_the_server_are_quoted() {
         let held = row([
             "held", "", "INSERT", "TABLE", "pub\"lic", "x\"; DROP TABLE y; --\u{1b}[2J", "", "app",
             "app", "", "true",
@@ -816,12 +841,13 @@ mod tests {
         let [excess] = &account.excess(account.wants.as_ref().unwrap())[..] else { panic!("one") };
         assert_eq!(
             excess.statement,
-            "REVOKE INSERT ON TABLE \"pub\"\"lic\".\"x\"\"; DROP TABLE y; --\\u{1b}[2J\" FROM \"app\";"
+            "REVOKE INSERT ON TABLE \"pub\"\"lic\".\"x\"\"; DROP TABLE y; --\\u{1b}[2J\" FROM \
+             \"app\";"
         );
     }
 
     #[test]
-    fn more_than_can_be_compared_is_too_much() {
+    fn too_many_rows_are_excess_or_refused() {
         let held =
             row(["held", "", "SELECT", "TABLE", "public", "orders", "", "app", "app", "", "true"]);
         let usage = row(["held", "usual", "USAGE", "SCHEMA", "", "public", "", "", "", "", ""]);

@@ -1,7 +1,10 @@
 WITH RECURSIVE
--- Each operator and function here has exactly the types that it is called with: PostgreSQL takes an exact match first, so what somebody planted in pg_catalog
--- is never a better one. That is why a number that is compared with an oid stands between apostrophes, why a name is cast, and why nothing takes an `anyarray`.
-{needed}-- The roles that the account is, and those that it can become, with or without inheriting: `start` is who it is, `way` what that was made a member of.
+-- Each operator and function here has exactly the types that it is called with. PostgreSQL takes an
+-- exact match first, so an object planted in pg_catalog is never a better match. That is why a
+-- number that is compared with an oid is between apostrophes, why a name is cast, and why nothing
+-- takes an `anyarray`.
+{needed}-- The account's own roles, and the roles that it can become, with or without inheriting.
+-- `start` is its own role, `way` the role that `start` is a direct member of.
 member (oid, start, way) AS (
     SELECT oid, oid, NULL::pg_catalog.oid FROM pg_catalog.pg_roles WHERE rolname IN (CURRENT_USER, SESSION_USER)
     UNION
@@ -14,40 +17,43 @@ role AS (
     FROM member JOIN pg_catalog.pg_roles AS r ON r.oid = member.oid
     ORDER BY r.oid, member.way NULLS FIRST, member.start
 ),
--- A superuser owns everything: there is no end of telling it.
+-- A superuser owns everything: the list would have no end.
 mine (oids) AS (
     SELECT CASE WHEN EXISTS (SELECT FROM role WHERE rolsuper) THEN '{}' ELSE ARRAY(SELECT oid FROM role) END
 ),
--- The schemas of the system. Nobody else's name begins with `pg_`: PostgreSQL refuses it.
+-- The system's schemas. No user can create a schema whose name begins with `pg_`: PostgreSQL
+-- refuses it.
 system (oids) AS (
     SELECT ARRAY(
         SELECT oid FROM pg_catalog.pg_namespace
         WHERE nspname = 'information_schema' OR pg_catalog.left(nspname::pg_catalog.text, 3) = 'pg_'
     )
 ),
--- What is in one of these is a session's own, and goes with it. The schemas themselves are the system's.
+-- The objects in these schemas belong to a session, and end with it. The schemas themselves are the
+-- system's.
 hidden (oids) AS (
     SELECT ARRAY(
         SELECT oid FROM pg_catalog.pg_namespace
         WHERE pg_catalog.left(nspname::pg_catalog.text, 8) = 'pg_temp_' OR pg_catalog.left(nspname::pg_catalog.text, 14) = 'pg_toast_temp_'
     )
 ),
--- pg_class is 1259, pg_proc 1255, pg_namespace 2615, pg_database 1262, pg_language 2612. What `initdb` made has an oid below 16384 (FirstNormalObjectId); so
--- has what was made in single-user mode.
+-- pg_class is 1259, pg_proc 1255, pg_namespace 2615, pg_database 1262, pg_language 2612. An object
+-- that `initdb` made has an oid below 16384 (FirstNormalObjectId), and so has an object made in
+-- single-user mode.
 object (class, oid, sub, kind, space, name, part, owner, acl, mark) AS (
     SELECT '1259'::pg_catalog.oid, c.oid, CASE c.relkind WHEN 't' THEN -1 ELSE 0 END, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
         c.relnamespace, c.relname,
         NULL::pg_catalog.text, c.relowner, c.relacl,
         CASE WHEN c.relrowsecurity AND c.relforcerowsecurity THEN 'forced'
              WHEN c.relrowsecurity THEN 'policies'
-             -- It belongs to a column, and changes its owner with the table.
+             -- The sequence belongs to a column, and changes its owner with the table.
              WHEN c.relkind = 'S' AND EXISTS (
                 SELECT FROM pg_catalog.pg_depend AS d
                 WHERE d.classid = '1259' AND d.objid = c.oid AND d.refclassid = '1259' AND d.deptype IN ('a', 'i')
              ) THEN 'part'
         END
     FROM pg_catalog.pg_class AS c
-    -- Nobody owns the table (`t`) of the long values of another but for that one.
+    -- A TOAST table (`t`) is not listed as owned: its main table is.
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 't') AND c.relacl IS NOT NULL
     OR c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relowner = ANY ((SELECT oids FROM mine)::pg_catalog.oid[])
     UNION ALL
@@ -55,7 +61,8 @@ object (class, oid, sub, kind, space, name, part, owner, acl, mark) AS (
     FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
     WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
     UNION ALL
-    -- PostgreSQL's own are some thousands: most are as they were made, everybody's and nobody's in particular.
+    -- PostgreSQL's own routines are some thousands. Most are unchanged: executable by PUBLIC, and
+    -- granted to no role.
     SELECT '1255', p.oid, 0, CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, p.pronamespace, p.proname,
         pg_catalog.oidvectortypes(p.proargtypes), p.proowner,
         COALESCE(p.proacl, pg_catalog.acldefault('f'::pg_catalog."char", p.proowner)), CASE WHEN p.prosecdef THEN 'definer' END
@@ -76,7 +83,7 @@ object (class, oid, sub, kind, space, name, part, owner, acl, mark) AS (
     UNION ALL
     SELECT '1213', oid, 0, 'TABLESPACE', NULL, spcname, NULL, spcowner, spcacl, NULL FROM pg_catalog.pg_tablespace
     UNION ALL
-    -- What will be granted on what somebody makes in a system schema.
+    -- The privileges that will be granted on objects that a role creates in a system schema.
     SELECT '826', d.oid, -1, CASE d.defaclobjtype WHEN 'r' THEN 'FUTURE TABLES' WHEN 'S' THEN 'FUTURE SEQUENCES'
             WHEN 'f' THEN 'FUTURE FUNCTIONS' ELSE 'FUTURE TYPES' END,
         d.defaclnamespace, a.rolname, NULL, d.defaclrole, d.defaclacl, NULL
@@ -84,15 +91,17 @@ object (class, oid, sub, kind, space, name, part, owner, acl, mark) AS (
     WHERE d.defaclnamespace = ANY ((SELECT oids FROM system)::pg_catalog.oid[])
 ),
 held (mark, privilege, kind, space, name, part, holder) AS (
-    -- `initprivs` is what the object's access list was when PostgreSQL or an extension had made it. On what is the system's, whatever is more than that is an
-    -- administrator's; elsewhere, what everybody has because that gave it to everybody is no more than usual.
+    -- `initprivs` is the access list of the object when PostgreSQL or an extension had made it. On
+    -- the system's objects, any privilege beyond it is an administrator's. Elsewhere, a privilege
+    -- of PUBLIC that is in it is usual.
     SELECT CASE WHEN o.space = ANY ((SELECT oids FROM system)::pg_catalog.oid[]) THEN CASE
                     WHEN o.mark = 'definer' THEN 'elevated'
                     WHEN EXISTS (
                         SELECT FROM pg_catalog.aclexplode(i.initprivs) AS was
                         WHERE was.grantee IN ('0', e.grantee) AND was.privilege_type = e.privilege_type AND (was.is_grantable OR NOT e.is_grantable)
                     ) THEN 'usual'
-                    -- What a function has without a list; and what `initdb` gives to everybody after it has kept the lists.
+                    -- The privileges of a function without a list, and those that `initdb` grants
+                    -- to PUBLIC after it has stored the lists.
                     WHEN i.initprivs IS NULL AND NOT e.is_grantable AND (
                         o.class = '1255'
                         OR o.oid < '16384' AND o.space = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'information_schema') AND CASE o.class
@@ -131,18 +140,20 @@ held (mark, privilege, kind, space, name, part, holder) AS (
     FROM object
     WHERE sub = 0 AND owner = ANY ((SELECT oids FROM mine)::pg_catalog.oid[])
     UNION ALL{parameters}
-    -- Whatever else a role owns or was granted, in whichever catalog: this one has them all, but for what everybody was granted.
+    -- All other objects that a role owns or has privileges on, in any catalog: pg_shdepend lists
+    -- them all, except privileges of PUBLIC.
     SELECT CASE WHEN d.deptype = 'o' AND d.objid >= '16384' AND d.classid <> '3466' THEN 'planted' ELSE 'restricted' END,
         CASE d.deptype WHEN 'o' THEN 'OWNERSHIP' ELSE 'ALL' END,
         CASE d.classid WHEN '6243' THEN 'PARAMETER' ELSE i.type END, NULL, i.identity::pg_catalog.name,
-        -- `GRANT` does not know the words of the standard for types (1247).
+        -- `GRANT` does not accept the SQL standard's names of types (1247).
         CASE d.classid WHEN '1247' THEN i.schema || '.'::pg_catalog.text || i.name ELSE i.identity END, d.refobjid
     FROM pg_catalog.pg_shdepend AS d CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) AS i
     WHERE d.refclassid = '1260' AND d.refobjid = ANY ((SELECT oids FROM mine)::pg_catalog.oid[]) AND d.deptype IN ('a', 'o')
     AND (d.dbid = '0' OR d.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
-    -- Those above; and large objects, which are in no schema, and can be many.
+    -- The catalogs read above, and large objects, which are in no schema and can be many.
     AND d.classid NOT IN ('1259', '1255', '2615', '1262', '1417', '2328', '2612', '1213', '826', '2613')
-    -- An event trigger (3466) runs in everybody's session, and only a superuser makes one; so do privileges on settings (6243) come from one.
+    -- An event trigger (3466) runs in every user's session, and only a superuser makes one.
+    -- Privileges on settings (6243) come from a superuser too.
     AND (d.classid IN ('3466', '6243') OR i.schema = 'information_schema' OR pg_catalog.left(i.schema, 3) = 'pg_')
 )
 SELECT fact, mark, privileges, kind, COALESCE(place, n.nspname::pg_catalog.text) AS space, name, detail,
@@ -164,7 +175,7 @@ FROM (
     ) AS a (kind, name, has)
     WHERE a.has
     UNION ALL{found}
-    -- What makes an administrator comes before the rest, which may be more than is read.
+    -- An administrator's powers come first: there may be more rows than are read.
     SELECT CASE WHEN mark NOT IN ('usual', 'part', 'definer') OR kind = 'DATABASE' OR kind = 'SCHEMA' AND name = 'public' THEN 1 ELSE {rank} END,
         'held', mark, pg_catalog.string_agg(DISTINCT privilege, ','::pg_catalog.text ORDER BY privilege), kind, space, name::pg_catalog.text, part,
         NULL, NULL, holder

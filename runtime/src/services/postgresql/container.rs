@@ -4,25 +4,29 @@ use crate::service::container::Container;
 use crate::service::grants::Grants;
 use crate::services::postgresql::vocabulary::quoted;
 
-/// Who lets whom in. Its own socket asks for the password too: the image's scripts have it.
+/// The server's `pg_hba.conf`. The Unix socket asks for the password too: the image's scripts have
+/// it.
 const HBA: &str = "# Nobody gets in without a password, and over the network nobody without TLS.\n\
                    local all all scram-sha-256\n\
                    hostssl all all all scram-sha-256\n";
 
-/// The image reads it into its own shell when there is no data yet. Whoever runs it again is told that the role is there already.
+/// The image sources this script in its own shell if there is no data yet. If the script runs
+/// again, psql reports that the role exists already.
 const SCRIPT: &str = "(\n    \
                           PGPASSWORD=$(cat /run/backing-services/admin-password)\n    \
                           export PGPASSWORD\n    \
-                          psql --no-psqlrc --quiet --username postgres --dbname \"$POSTGRES_DB\" --file /etc/backing-services/account.sql\n\
+                          psql --no-psqlrc --quiet --username postgres --dbname \"$POSTGRES_DB\" \
+                          --file /etc/backing-services/account.sql\n\
                       )\n";
 
-/// The account's own database is called as the account is.
+/// The account's database has the same name as the account.
 pub(in crate::services) fn container(grants: &Grants) -> Option<Container> {
     let database = grants.account().to_owned();
     let statements = grants.clone().in_database(&database).ok()?.statements()?;
     let account = format!(
         "{statements}\
-         -- A statement that fails is logged, unless it is this one. psql reads the password: it is in no list of processes.\n\
+         -- A statement that fails is logged, unless it is this one. psql reads the \
+         password: it is in no list of processes.\n\
          SET log_min_error_statement = panic;\n\
          \\set password `cat /run/backing-services/password`\n\
          ALTER ROLE {} PASSWORD :'password';\n",
@@ -46,12 +50,13 @@ pub(in crate::services) fn container(grants: &Grants) -> Option<Container> {
         .with_file("/etc/backing-services/account.sql", account)
         .with_file("/docker-entrypoint-initdb.d/account.sh", SCRIPT)
         .with_again("sh /docker-entrypoint-initdb.d/account.sh")
-        // Over the network: the server that the image starts to make the account listens on its socket alone.
+        // Over TCP: the server that the image starts to create the account listens on its socket
+        // alone.
         .with_health([
             "CMD", "pg_isready", "--quiet", "--host=127.0.0.1", "--port=5432",
             "--username=postgres",
         ])
-        // Below it, the image has a folder for each release.
+        // The image has a folder for each release below it.
         .with_data("/var/lib/postgresql")
         .with_path(database);
     Some(container)

@@ -1,4 +1,5 @@
-//! What the services for PostgreSQL share: how TLS is asked for, what the server answers, who it says that we are, and what we may do.
+//! Code that the services for PostgreSQL share: the request for TLS, the server's answers and
+//! errors, the account and its privileges.
 //!
 //! Protocol: PostgreSQL documentation, 54.2 and 54.7.
 
@@ -24,18 +25,19 @@ mod vocabulary;
 /// `SSLRequest`: a length of 8 and the code 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-/// How long a statement may take unless the locator says otherwise: 30 s.
+/// The time limit of a statement unless the locator sets one: 30 s.
 const STATEMENT_TIMEOUT: u64 = 30_000;
 
-/// How many connections a pool has unless the locator says otherwise.
+/// The size of a pool unless the locator sets one.
 const MAX_CONNECTIONS: u64 = 10;
 
 pub(super) fn user(target: &Target) -> &str {
-    // `MISSING_CREDENTIALS` can be waived; PostgreSQL has no login without a name all the same.
+    // `MISSING_CREDENTIALS` can be waived, but PostgreSQL has no login without a user name.
     target.user().unwrap_or("postgres")
 }
 
-/// PostgreSQL's own default is the user's name. It is written out: a driver would ask the environment first.
+/// The database's name. PostgreSQL's own default is the user's name. It is set explicitly: a driver
+/// would read the environment first.
 pub(super) fn database(target: &Target) -> &str {
     Some(target.locator().path()).filter(|path| !path.is_empty()).unwrap_or_else(|| user(target))
 }
@@ -49,7 +51,7 @@ pub(super) fn statement_timeout(target: &Target) -> u64 {
     target.locator().number("statement_timeout").unwrap_or(STATEMENT_TIMEOUT)
 }
 
-/// What bounds the statements of a connection.
+/// The statement that limits the time of a connection's statements.
 pub(super) fn bound(target: &Target) -> String {
     format!("SET statement_timeout = {}", statement_timeout(target))
 }
@@ -67,17 +69,18 @@ pub(super) fn check(target: &Target) -> Vec<Finding> {
     Vec::new()
 }
 
-/// Connects, asks for TLS, and speaks it. Nobody has been named yet.
+/// Connects, asks for TLS, and does the handshake. No user name has been sent yet.
 pub(super) async fn dial(target: &Target) -> Result<Dialled, Refusal> {
     let connection = target.dial_tcp().await?;
     let connection = within(target.connect_timeout(), ask_for_tls(target, connection))
         .await
         .map_err(|_| silent())??;
-    // Its `ssl_ecdh_curve` is `prime256v1`, and nothing else, unless it was changed or the server is PostgreSQL 18.
+    // The server's `ssl_ecdh_curve` is `prime256v1`, and nothing else, unless it was changed or the
+    // server is PostgreSQL 18.
     target.encrypt_beginning_with(FirstShare::P256, connection).await
 }
 
-/// Asks for TLS, in the one message that may precede it.
+/// Sends the `SSLRequest`, the only message that may precede TLS, and reads the answer.
 async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpStream, Refusal> {
     if target.is_plaintext() {
         return Ok(connection);
@@ -87,9 +90,15 @@ async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpSt
     match answer {
         b'S' => {}
         b'N' => {
-            return Err(Finding::new(&OPPORTUNISTIC_TLS, "the server refuses TLS, and nothing more is said to it")
-                .help("switch TLS on in the server (`ssl = on`, with a certificate), or write the host of one that has it")
-                .into());
+            return Err(Finding::new(
+                &OPPORTUNISTIC_TLS,
+                "the server refuses TLS, and nothing more is said to it",
+            )
+            .help(
+                "switch TLS on in the server (`ssl = on`, with a certificate), or write the \
+                 host of one that has it",
+            )
+            .into());
         }
         _ => {
             return Err(Failure::new(
@@ -100,36 +109,38 @@ async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpSt
             .into());
         }
     }
-    // What stands in the buffer now was said in the clear, and would be read as if it had been said under TLS (CVE-2021-23222).
+    // Bytes in the buffer now were sent in cleartext, and would be read as if they had arrived
+    // under TLS (CVE-2021-23222).
     let mut early = [0];
     match connection.try_read(&mut early) {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(connection),
         Ok(0) | Err(_) => Err(broken()),
         Ok(_) => Err(Finding::new(
             &OPPORTUNISTIC_TLS,
-            "something was slipped in before TLS began: somebody is on the path, or it is no PostgreSQL server",
+            "something was slipped in before TLS began: somebody is on the path, or it is no \
+             PostgreSQL server",
         )
         .help("look at what is between here and the server")
         .into()),
     }
 }
 
-/// How the server wants to authenticate.
+/// The authentication method that the server asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     Nothing,
     Cleartext,
     Md5,
-    /// SCRAM-SHA-256; and whether the server can bind it to the TLS channel.
+    /// SCRAM-SHA-256. `bound` is true if the server can bind it to the TLS channel.
     Scram {
         bound: bool,
     },
-    /// One that no driver here has.
+    /// A method that no driver here supports.
     Unknown,
 }
 
 impl Asked {
-    /// Reads the body of an `Authentication…` message; `None` where it is none.
+    /// Reads the body of an `Authentication…` message. `None` if it is not one.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let (code, rest) = body.split_first_chunk()?;
         let offers =
@@ -144,7 +155,7 @@ impl Asked {
         })
     }
 
-    /// What is wrong with it; `None` where the server has to prove that it knows the password.
+    /// The method's weakness. `None` if the server has to prove that it knows the password.
     pub(super) const fn weakness(self) -> Option<&'static str> {
         match self {
             Self::Nothing => Some("the server lets the user in without any proof"),
@@ -155,7 +166,7 @@ impl Asked {
     }
 }
 
-/// What a SQLSTATE means to somebody who attaches (PostgreSQL documentation, appendix A).
+/// Converts a SQLSTATE that ends an attempt to attach (PostgreSQL documentation, appendix A).
 pub(super) fn server_error(code: &str) -> Failure {
     use FailureKind::{NotAdmitted, Protocol, Unavailable};
     match code {
@@ -189,10 +200,11 @@ pub(super) fn server_error(code: &str) -> Failure {
             "the server ended the statement: it took too long",
             "look at the server's load",
         ),
-        // The probe asks for tables, columns and settings that every supported release has.
+        // The probe reads tables, columns and settings that every supported release has.
         "42P01" | "42703" | "42883" | "42704" => Failure::new(
             Unavailable,
-            "the server does not know what it was asked for: it is older than PostgreSQL 11, or something else",
+            "the server does not know what it was asked for: it is older than PostgreSQL 11, or \
+             something else",
             "look at its version, and at the types in `needs`",
         ),
         "42601" => Failure::new(
@@ -249,7 +261,8 @@ pub(super) fn silent() -> Refusal {
     Failure::new(
         FailureKind::TimedOut,
         "the server accepted the connection, and did not answer in time",
-        "look at the port: what listens there may wait for another protocol; and at the server's load",
+        "look at the port: what listens there may wait for another protocol; and at the server's \
+         load",
     )
     .into()
 }

@@ -1,4 +1,5 @@
-//! What can be granted in PostgreSQL, how an object is named in its statements, and the statements that create an account.
+//! The privileges that PostgreSQL can grant, the names of objects in its statements, and the
+//! statements that create an account.
 
 use std::fmt::{self, Write as _};
 
@@ -9,7 +10,8 @@ const OF_TABLES: &[&str] =
     &["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"];
 const OF_SEQUENCES: &[&str] = &["USAGE", "SELECT", "UPDATE"];
 
-/// What an account can be granted (PostgreSQL documentation, 5.8 and `GRANT`). A view, a materialised view and a foreign table are a `TABLE`.
+/// The privileges that an account can be granted (PostgreSQL documentation, 5.8 and `GRANT`). A
+/// view, a materialised view and a foreign table are a `TABLE`.
 pub(in crate::services) const PRIVILEGES: &[Grantable] = &[
     Grantable::new("TABLE", OF_TABLES, Names::Identifiers(2))
         .of_columns(&["SELECT", "INSERT", "UPDATE", "REFERENCES"]),
@@ -22,24 +24,26 @@ pub(in crate::services) const PRIVILEGES: &[Grantable] = &[
     Grantable::new("DATABASE", &["CONNECT", "CREATE", "TEMPORARY"], Names::Identifiers(1)),
 ];
 
-/// Where a name without a schema is. It does not depend on a `search_path`, which anybody could have set.
+/// The schema of a name that is written without one. It does not depend on `search_path`, which
+/// other users can set.
 const SCHEMA: &str = "public";
 
-/// What PostgreSQL itself has: it gives that to everybody or to administrators, and nobody has to need it.
+/// The schemas of PostgreSQL itself. Their objects are granted to every role or to administrators,
+/// so no field has to need them.
 const OF_ITS_OWN: [&str; 2] = ["pg_catalog", "information_schema"];
 
 /// An object that privileges are on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Object {
-    /// As PostgreSQL's statements write it: `TABLE`.
+    /// The kind, as PostgreSQL's statements write it: `TABLE`.
     pub(super) kind: &'static str,
-    /// `None` for what is in no schema.
+    /// `None` for an object that is in no schema.
     pub(super) schema: Option<String>,
-    /// `None` for all that there are in the schema.
+    /// `None` for all objects of this kind in the schema.
     pub(super) name: Option<String>,
-    /// The types of a routine's arguments, with commas between them.
+    /// The types of a routine's arguments, separated by commas.
     pub(super) arguments: Option<String>,
-    /// Whether `name` is the whole name as PostgreSQL's statements write it.
+    /// True if `name` is the whole name, as PostgreSQL's statements write it.
     pub(super) is_identified: bool,
 }
 
@@ -81,14 +85,14 @@ impl Object {
         Self { kind: need.kind, schema, name, arguments, is_identified: false }
     }
 
-    /// Whether the other one is this, or among all that this stands for.
+    /// True if the other object is this one, or among all those that this one stands for.
     pub(super) fn holds(&self, other: &Self) -> bool {
         self.kind == other.kind
             && self.schema == other.schema
             && (self.name.is_none() || self.name == other.name && self.arguments == other.arguments)
     }
 
-    /// Its name alone, every part between quotation marks.
+    /// The name alone, with every part between quotation marks.
     pub(super) fn name_in_sql(&self) -> String {
         if let (true, Some(name)) = (self.is_identified, &self.name) {
             return name.clone();
@@ -99,7 +103,7 @@ impl Object {
         format!("{}{arguments}", parts.join("."))
     }
 
-    /// As it stands behind `ON`, every name between quotation marks.
+    /// The object as it is written behind `ON`, with every name between quotation marks.
     pub(super) fn in_sql(&self) -> String {
         let all = if self.name.is_none() {
             format!("ALL {}S IN SCHEMA", self.kind)
@@ -110,7 +114,7 @@ impl Object {
     }
 }
 
-/// As `needs` may write it.
+/// The object as `needs` may write it.
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
@@ -133,11 +137,12 @@ impl fmt::Display for Object {
 pub(super) struct Want {
     pub(super) privilege: &'static str,
     pub(super) columns: Vec<String>,
-    /// Where the object is in [`Wants::objects`].
+    /// The index of the object in [`Wants::objects`].
     pub(super) object: usize,
 }
 
-/// What a field needs, in PostgreSQL's terms: names folded, and the schema written out.
+/// The privileges that a field needs, in PostgreSQL's terms: names are folded, and the schema is
+/// always set.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wants {
     pub(super) objects: Vec<Object>,
@@ -162,7 +167,7 @@ impl Wants {
         wants
     }
 
-    /// The schemas in which there is something that is needed: nothing in them can be used without `USAGE`.
+    /// The schemas of the needed objects: an object cannot be used without `USAGE` on its schema.
     pub(super) fn schemas(&self) -> Vec<&str> {
         let mut schemas: Vec<&str> = Vec::new();
         for schema in self.objects.iter().filter_map(|object| object.schema.as_deref()) {
@@ -177,7 +182,7 @@ impl Wants {
         self.list.iter().filter(move |want| want.object == object)
     }
 
-    /// The rows of the question, in the order of [`Wants::objects`].
+    /// The rows of the query, in the order of [`Wants::objects`].
     pub(super) fn in_sql(&self) -> String {
         let rows: Vec<_> =
             self.objects.iter().enumerate().map(|(at, object)| row(at, object)).collect();
@@ -214,8 +219,8 @@ fn row(at: usize, object: &Object) -> String {
     )
 }
 
-/// The oid of a type, as a text. Like everything that is needed, a type without a schema is
-/// PostgreSQL's own or in `public`. A type that there is not has to stay in its place.
+/// The oid of a type, as a text. As for every needed object, a type without a schema is
+/// PostgreSQL's own or in `public`. A type that does not exist has to keep its position.
 fn oid_of_type(kind: &str) -> String {
     let oid = |kind: &str| {
         format!("pg_catalog.to_regtype({}::pg_catalog.text)::pg_catalog.oid", literal(kind))
@@ -228,7 +233,8 @@ fn oid_of_type(kind: &str) -> String {
     format!("COALESCE({}{in_public}, '0')::pg_catalog.text", oid(kind))
 }
 
-/// An identifier as PostgreSQL keeps it: without quotation marks it is in lower case (documentation, 4.1.1).
+/// An identifier as PostgreSQL stores it: in lower case, unless it is quoted (documentation,
+/// 4.1.1).
 fn folded(identifier: Identifier) -> String {
     if identifier.is_quoted { identifier.name } else { identifier.name.to_ascii_lowercase() }
 }
@@ -238,7 +244,7 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// An identifier as one would write it: between quotation marks only where it has to be.
+/// An identifier with quotation marks only if it needs them.
 pub(super) fn shown(name: &str) -> String {
     let is_plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name
@@ -247,13 +253,13 @@ pub(super) fn shown(name: &str) -> String {
     if is_plain { name.to_owned() } else { quoted(name) }
 }
 
-/// A text, between apostrophes; whatever `standard_conforming_strings` is.
+/// A text between apostrophes. It reads the same for each value of `standard_conforming_strings`.
 pub(super) fn literal(text: &str) -> String {
     let escape = if text.contains('\\') { "E" } else { "" };
     format!("{escape}'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// A privilege, with its columns between quotation marks.
+/// A privilege, with its columns as `name` writes them.
 pub(super) fn with_columns(
     privilege: &str,
     columns: &[String],
@@ -273,16 +279,20 @@ pub(in crate::services) fn grants(grants: &Grants) -> String {
     let wants = Wants::of(grants.needs());
     let account = quoted(grants.account());
     let mut text = format!(
-        "-- It has no password, and cannot log in by one before it gets it: `\\password {account}` in psql.\n\
-         -- Before PostgreSQL 15, everybody may create objects in \"public\". Once in each database: REVOKE CREATE ON SCHEMA public FROM PUBLIC;\n\
+        "-- It has no password, and cannot log in by one before it gets it: `\\password \
+         {account}` in psql.\n\
+         -- Before PostgreSQL 15, everybody may create objects in \"public\". Once in each \
+         database: REVOKE CREATE ON SCHEMA public FROM PUBLIC;\n\
          CREATE ROLE {account} LOGIN;\n"
     );
     let connect = match grants.database() {
         Some(database) => format!("GRANT CONNECT ON DATABASE {} TO {account};", quoted(database)),
-        // The one that this is run in: only a statement that is put together there can name it.
+        // The database that the statements run in: only a statement that is put together there can
+        // name it.
         None => {
             let statement = format!(
-                "BEGIN EXECUTE pg_catalog.format('GRANT CONNECT ON DATABASE %I TO %I', pg_catalog.current_database(), {}); END",
+                "BEGIN EXECUTE pg_catalog.format('GRANT CONNECT ON DATABASE %I TO %I', \
+                 pg_catalog.current_database(), {}); END",
                 literal(grants.account())
             );
             format!("DO {};", literal(&statement))
@@ -311,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_what_postgresql_makes_of_it() {
+    fn names_are_folded_as_in_postgresql() {
         for (needs, shown, sql) in [
             ("SELECT ON Orders", "TABLE public.orders", "TABLE \"public\".\"orders\""),
             (
@@ -339,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quoted_stays_one_thing() {
+    fn quoted_text_stays_one_token() {
         assert_eq!(quoted("a\"; DROP ROLE x; --"), "\"a\"\"; DROP ROLE x; --\"");
         assert_eq!(literal("a'; DROP ROLE x; --"), "'a''; DROP ROLE x; --'");
         assert_eq!(literal("a\\'b"), "E'a\\\\''b'");
@@ -347,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_postgresqls_own_is_not_needed() {
+    fn system_objects_are_not_needed() {
         assert!(
             wants(
                 "SELECT ON pg_catalog.pg_class; EXECUTE ON FUNCTION pg_catalog.pg_read_file(text)"

@@ -1,7 +1,9 @@
-//! What a server may send, and what it may ask for, checked before the driver believes it.
+//! Limits on the messages and requests of a server, checked before the driver trusts them.
 //!
-//! The driver buffers a message until it is whole, up to 2 GiB. This stream reads along, header by header, and ends the connection at the first one that
-//! promises too much, and at an error in which a secret of ours comes back. It also reads how the server wants to authenticate, and ends the connection where that is less than was demanded.
+//! The driver buffers a message until it is complete, up to 2 GiB. This stream reads along, header
+//! by header. It ends the connection at the first header that announces too much, and at an error
+//! that contains one of our secrets. It also reads the authentication method that the server asks
+//! for, and ends the connection if that is weaker than was demanded.
 
 use std::io;
 use std::pin::Pin;
@@ -14,50 +16,56 @@ use tokio_postgres::tls::{ChannelBinding, TlsStream};
 use crate::report::redact;
 use crate::services::postgresql::Asked;
 
-/// The longest message until the connection is settled, in bytes. The list of SASL mechanisms has some 40, an error some 200.
+/// The longest message until the connection is settled, in bytes. The list of SASL mechanisms has
+/// some 40, an error some 200.
 const LONGEST_AT_FIRST: u64 = 16 * 1024;
 
-/// All that may come until the connection is settled, in bytes: the driver keeps every notice, parameter and row of it. PostgreSQL sends some 2000, and then
-/// some 100 for each of the account's privileges, of which there are at most 2000.
+/// The total until the connection is settled, in bytes: the driver keeps every notice, parameter
+/// and row of it. PostgreSQL sends some 2000, and then some 100 for each of the account's
+/// privileges, of which there are at most 2000.
 const MOST_AT_FIRST: u64 = 1024 * 1024;
 
-/// The fewest iterations of SCRAM: PostgreSQL's own default, and the least that RFC 7677 wants. With fewer, the proof is cheaper to guess the password from.
+/// The fewest iterations of SCRAM: PostgreSQL's own default, and the minimum of RFC 7677. With
+/// fewer, an attacker can guess the password from the proof more cheaply.
 const FEWEST_ITERATIONS: u64 = 4096;
 
-/// The longest error or notice, in bytes: 256 KiB. It is searched for what we logged in with.
+/// The longest error or notice, in bytes: 256 KiB. It is searched for our credentials.
 const LONGEST_TEXT: u64 = 256 * 1024;
 
-/// `ErrorResponse`, `NoticeResponse` and `ParameterStatus`: what the driver logs, or hands on as it is.
+/// `ErrorResponse`, `NoticeResponse` and `ParameterStatus`: the driver logs them, or hands them on
+/// unchanged.
 const TEXTS: [u8; 3] = *b"ENS";
 
-/// What the server has asked for.
+/// The observations of a server on one connection.
 #[derive(Default)]
 pub(super) struct Heard {
-    /// How it wants to authenticate.
+    /// The authentication method that the server asked for.
     pub(super) asked: OnceLock<Asked>,
-    /// That it wants fewer iterations of SCRAM than there have to be.
+    /// Set if the server asks for fewer iterations of SCRAM than the minimum.
     pub(super) cheap: OnceLock<()>,
-    /// That it was cut off, whatever the driver makes of it.
+    /// Set if this stream ended the connection, whatever error the driver reports.
     pub(super) refused: OnceLock<()>,
-    /// That it has answered what attaching, or connecting again, asks of it: from then on it may send what an application asks for.
+    /// Set when the server has answered the queries of attaching, or of a new connection. From then
+    /// on, it may send what the application asks for.
     pub(super) settled: OnceLock<()>,
 }
 
-/// How a server has to authenticate, and itself.
+/// The authentication that is demanded of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Demand {
-    /// By SCRAM, bound to the TLS connection.
+    /// SCRAM, bound to the TLS connection.
     Binding,
-    /// By SCRAM, where there is no TLS to bind it to.
+    /// SCRAM without a binding, as there is no TLS.
     Scram,
-    /// By nothing more than the TLS connection, over which the client's certificate went.
+    /// No more than the TLS connection, in whose handshake the client's certificate was sent.
     Certificate,
-    /// In whatever way: that is waived.
+    /// Any method: the rule is waived.
     Anything,
 }
 
 impl Demand {
-    /// Whether what the server asks for will do. `binds`: whether its certificate defines a binding.
+    /// True if the method that the server asks for is enough. `binds` is true if its certificate
+    /// defines a binding.
     pub(super) fn is_met(self, asked: Asked, binds: bool) -> bool {
         match self {
             _ if asked == Asked::Unknown => false,
@@ -69,7 +77,7 @@ impl Demand {
     }
 }
 
-/// A stream whose messages are within bounds.
+/// A stream whose messages stay within the limits.
 pub(super) struct Limited<T> {
     stream: T,
     /// `tls-server-end-point`.
@@ -78,7 +86,8 @@ pub(super) struct Limited<T> {
 }
 
 impl<T> Limited<T> {
-    /// `largest` is what one message may have, in bytes. What the server asks for is written into `heard`.
+    /// `largest` is the size limit of one message, in bytes. `heard` collects the server's
+    /// requests.
     pub(super) fn new(
         stream: T,
         binding: Option<Vec<u8>>,
@@ -112,7 +121,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Limited<T> {
             Ok(()) => Poll::Ready(Ok(())),
             Err(refused) => {
                 let _ = this.reader.heard.refused.set(());
-                // The driver gets nothing of what it was not to believe.
+                // The driver gets none of the refused bytes.
                 buffer.set_filled(before);
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, refused.0)))
             }
@@ -141,12 +150,12 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Limited<T> {
 #[derive(Debug, PartialEq, Eq)]
 struct Refused(&'static str);
 
-/// Where in the protocol a stream of bytes is.
+/// The state of a stream in the protocol.
 struct Reader {
     largest: u64,
-    /// How much may come until the connection is settled.
+    /// The bytes that may still arrive until the connection is settled.
     left: u64,
-    /// Until the server is ready.
+    /// `None` as soon as the server is ready for a query.
     login: Option<Login>,
     heard: Arc<Heard>,
     state: State,
@@ -158,7 +167,8 @@ struct Login {
 }
 
 impl Login {
-    /// Reads what an `Authentication…` message says. The first asks for a way; of SCRAM's own, one says how many iterations.
+    /// Reads an `Authentication…` message. The first one asks for a method. Of those of SCRAM, one
+    /// has the number of iterations.
     fn read(&self, body: &[u8], heard: &Heard) -> Result<(), Refused> {
         if heard.asked.get().is_none() {
             let asked = Asked::read(body)
@@ -179,7 +189,7 @@ impl Login {
     }
 }
 
-/// The `i=` of SCRAM's first message of the server's (RFC 5802, 5.1); the driver holds the most.
+/// The `i=` of the server's first SCRAM message (RFC 5802, 5.1). The driver enforces the maximum.
 fn iterations(challenge: &[u8]) -> Option<u64> {
     let number =
         challenge.split(|byte| *byte == b',').find_map(|field| field.strip_prefix(b"i="))?;
@@ -187,9 +197,10 @@ fn iterations(challenge: &[u8]) -> Option<u64> {
 }
 
 enum State {
-    /// A message's type and its length, as far as they have come.
+    /// A message's type and length, as far as they have arrived.
     Header { bytes: [u8; 5], filled: usize },
-    /// In a message's body, of which so much is still to come; it is kept where it says how to authenticate, or holds a text.
+    /// In a message's body, of which `left` bytes have not arrived. The body is kept if it is a
+    /// text or an authentication request.
     Body { kind: u8, left: u64, kept: Option<Vec<u8>> },
 }
 
@@ -215,7 +226,7 @@ impl Reader {
                     bytes = &bytes[here..];
                 }
             }
-            // Also where a message has no body.
+            // Also if a message has no body.
             if let State::Body { left: 0, .. } = self.state {
                 self.end()?;
             }
@@ -223,7 +234,7 @@ impl Reader {
         Ok(())
     }
 
-    /// A header is whole: what does it promise?
+    /// Checks a complete header against the limits.
     fn begin(&mut self, kind: u8, length: u32) -> Result<(), Refused> {
         // The length counts itself.
         let length = u64::from(
@@ -248,7 +259,7 @@ impl Reader {
         Ok(())
     }
 
-    /// A message is whole.
+    /// Handles a complete message.
     fn end(&mut self) -> Result<(), Refused> {
         let next = State::Header { bytes: [0; 5], filled: 0 };
         let State::Body { kind, kept, .. } = std::mem::replace(&mut self.state, next) else {
@@ -284,7 +295,8 @@ mod tests {
         message(b'R', &[&code.to_be_bytes()[..], rest].concat())
     }
 
-    /// Whole, and cut at every place: the same verdict.
+    /// The verdict on the bytes as a whole. Asserts the same verdict if they are cut at any
+    /// position.
     fn verdict(demand: Demand, binds: bool, bytes: &[u8]) -> bool {
         let whole = |parts: &[&[u8]]| {
             let mut reader = reader(demand, binds);
@@ -301,7 +313,7 @@ mod tests {
     const SCRAM: &[u8] = b"SCRAM-SHA-256\0\0";
 
     #[test]
-    fn who_has_to_prove_what() {
+    fn each_demand_accepts_its_methods() {
         use Demand::{Anything, Binding, Certificate, Scram};
         for (asked, met_by) in [
             (asks(0, b""), &[Certificate, Anything][..]),
@@ -349,7 +361,7 @@ mod tests {
         let mut all = asks(10, PLUS);
         all.extend(asks(11, b"r=abc,s=c2FsdA==,i=4096"));
         all.extend(asks(12, b"v=abc"));
-        // What comes after the first is the driver's to check.
+        // The driver checks the later ones.
         all.extend(asks(0, b""));
         all.extend(message(b'S', b"server_version\x0016\0"));
         all.extend(message(b'Z', b"I"));
@@ -361,13 +373,11 @@ mod tests {
     }
 
     #[test]
-    fn stops_at_a_text_that_says_a_secret_back() {
-        let _guarded = redact::Guarded::new("klaproos-zaad-53".into());
+    fn stops_at_a_text_that_contains_a_secret() {
+        let _guarded = redact::Guarded::new("poppy-seed-53".into());
         let login = [asks(10, PLUS), message(b'Z', b"I")].concat();
         for kind in TEXTS {
-            for said in
-                [&b"SERROR\0Mit was klaproos-zaad-53\0\0"[..], b"x\0a2xhcHJvb3MtemFhZC01Mw==\0"]
-            {
+            for said in [&b"SERROR\0Mit was poppy-seed-53\0\0"[..], b"x\0cG9wcHktc2VlZC01Mw==\0"] {
                 let said = [&login[..], &message(kind, said)].concat();
                 assert!(!verdict(Demand::Binding, true, &said), "{}", said.escape_ascii());
             }
@@ -382,16 +392,16 @@ mod tests {
             let _ = reader.heard.settled.set(());
             assert!(reader.read(&huge).is_err());
         }
-        // A row is the application's.
+        // Rows belong to the application.
         assert!(verdict(
             Demand::Binding,
             true,
-            &[&login[..], &message(b'D', b"klaproos-zaad-53")].concat()
+            &[&login[..], &message(b'D', b"poppy-seed-53")].concat()
         ));
     }
 
     #[test]
-    fn stops_at_what_promises_too_much() {
+    fn stops_at_a_header_that_announces_too_much() {
         for length in [0_u32, 3, 100_005, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
             let header = [&[b'D'][..], &length.to_be_bytes()].concat();
             assert!(!verdict(Demand::Binding, true, &header), "{length} at first");

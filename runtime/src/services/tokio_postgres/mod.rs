@@ -1,53 +1,70 @@
-//! PostgreSQL, through a [`deadpool`] pool of [`tokio_postgres`] clients: the stricter of the two services for it.
+//! PostgreSQL, through a [`deadpool`] pool of [`tokio_postgres`] clients: the stricter of the two
+//! services for it.
 //!
 //! # Locator
-//! `postgres://user:password@host:port/database`, or `postgresql://`. The port is 5432 and the database is the user's name unless the locator says
-//! otherwise. Its parameters:
+//! `postgres://user:password@host:port/database`, or `postgresql://`. By default, the port is 5432
+//! and the database is the user's name. Parameters:
 //!
 //! | parameter | meaning | default |
 //! |---|---|---|
-//! | `sslmode` | accepted where it asks for TLS, and without effect: verification is always full | |
-//! | `channel_binding` | `require`, as some platforms write it, and as it is anyway | `require` |
-//! | `application_name` | what `pg_stat_activity` shows, at most 63 characters | `backing-services` |
-//! | `connect_timeout` | seconds until connecting has failed, and so until the pool has no connection left, 1 to 300 | 10 |
-//! | `statement_timeout` | milliseconds until the server ends a statement, 1 to 86 400 000 | 30 000, more than a request may take |
-//! | `max_connections` | size of the pool, 1 to 1000 | 10, that of the other service |
-//! | `max_message` | bytes of the largest message of the server's (a row, say), 65 536 to 1 073 741 823, which is PostgreSQL's own longest field | 67 108 864 |
+//! | `sslmode` | accepted if it asks for TLS; no effect: verification is always full | |
+//! | `channel_binding` | `require`, as some platforms write it: it is always on | `require` |
+//! | `application_name` | shown in `pg_stat_activity`, at most 63 characters | `backing-services` |
+//! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
+//! | `statement_timeout` | milliseconds per statement, on the server, 1 to 86 400 000 | 30 000 |
+//! | `max_connections` | size of the pool, 1 to 1000 | 10, as in `Postgres` |
+//! | `max_message` | bytes of the server's largest message, 65 536 to 1 073 741 823 | 67 108 864 |
+//!
+//! `connect_timeout` also limits the wait for a free connection of the pool. The default of
+//! `statement_timeout` is longer than a request may take. A message is a row, for example; the
+//! maximum of `max_message` is PostgreSQL's own longest field.
 //!
 //! # How each connection is made
 //! The first and every later one, in the same way:
-//! 1. **TLS** is asked for in the protocol's words, and refused TLS ends the attempt. The handshake is ours: it trusts the resource's `_CA` and nothing else,
-//!    or the `_PIN`, or the public roots. Every address has been held against the rules. The driver gets the verified stream, and never dials.
-//! 2. **Logging in** is by SCRAM, bound to this TLS connection (`channel_binding=require`): whoever ends TLS in between with another certificate of the same
-//!    host, even a verified one, cannot pass the login on. A server that wants the password in cleartext or as MD5, or wants nothing at all, or cannot
-//!    bind, is the finding `weak_authentication`; it has not been sent anything but the names of user and database. So is a certificate that defines no
-//!    binding: one that is signed with Ed25519 or RSA-PSS (RFC 5929, 4.1). Where that is waived, the login is bound if it can be, and otherwise is
-//!    what the server asks for. With a client certificate and without a password, it is the certificate that logs in: a server that
-//!    does not ask for it in the handshake, or asks for a password, is refused.
+//! 1. **TLS** is requested by the protocol's `SSLRequest`, and refused TLS ends the attempt. The
+//!    handshake is ours: it trusts the resource's `_CA` and nothing else, or the `_PIN`, or the
+//!    public roots. Every address has been checked against the rules. The driver gets the verified
+//!    stream, and never dials.
+//! 2. **Logging in** is by SCRAM, bound to this TLS connection (`channel_binding=require`). A
+//!    machine in between that ends TLS with another certificate of the same host, even a verified
+//!    one, cannot forward the login. A server that asks for the password in cleartext or as MD5, or
+//!    asks for nothing at all, or cannot bind, is the finding `weak_authentication`; only the names
+//!    of user and database have been sent to it. So is a certificate that defines no binding: one
+//!    that is signed with Ed25519 or RSA-PSS (RFC 5929, 4.1). If that is waived, the login is bound
+//!    if possible, and otherwise uses the method that the server asks for. With a client
+//!    certificate and without a password, the certificate logs in: a server that does not ask for
+//!    it in the handshake, or asks for a password, is refused.
 //! 3. **The statement's time** is bounded.
 //!
-//! The first connection is asked who we are, what we can become, what that may do, and what `pg_stat_ssl` says of it: one statement. It is then the
-//! pool's first.
+//! The first connection runs the probe, one statement: it reads the account, the roles that the
+//! account can become, their privileges, and `pg_stat_ssl` for the connection. It is then the
+//! pool's first connection.
 //!
-//! # What a server may send
-//! Until it has logged us in and answered the probe: messages of 16 KiB, and 1 MiB in all. Then: messages of `max_message` bytes. A header that promises more ends the connection, before
-//! anything is allocated for it. SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at
-//! most, and nonce and signature are checked. Notices and notifications are dropped: nobody
-//! logs what a server says. An error may have 256 KiB; one in which a password of ours comes back, in
-//! whatever encoding, ends the connection, for the driver would hand it on.
+//! # Limits on messages
+//! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
+//! of `max_message` bytes. A header that announces more ends the connection, before memory is
+//! allocated for it. SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at most, and
+//! nonce and signature are checked. Notices and notifications are dropped, so that no text of the
+//! server is logged. An error may have 256 KiB. One that contains a password of ours, in any
+//! encoding, ends the connection, because the driver would hand it on.
 //!
-//! # How it comes back
-//! A connection that broke, does not answer within 5 s, or is 30 minutes old is not handed out again, and the pool makes another one. Where that fails, the next attempt waits: 100 ms at
-//! first and 10 s at last, with jitter, and calls in between fail at once. When the server does not accept the credentials any more, it is not asked again
-//! until the resource is attached anew.
+//! # How it reconnects
+//! A connection that broke, does not answer within 5 s, or is 30 minutes old is not handed out
+//! again, and the pool opens another one. If that fails, the next attempt waits: at first 100 ms
+//! and at most 10 s, with jitter. Calls in between fail at once. When the server rejects the
+//! credentials, the pool does not try again until the resource is attached again or its credentials
+//! are renewed.
 //!
-//! **Credentials that are fetched** are renewed in place: connections that are open stay open, and the next ones log in with the new password.
+//! **Fetched credentials** are renewed in place: open connections stay open, and the next ones log
+//! in with the new password.
 //!
-//! # What the driver leaves open
-//! - A server that falls silent in the middle of a statement is waited for (in the posture's remarks): give calls a timeout of their own. `health()` has one.
-//! - A statement is cancelled by a connection of its own, which the driver cannot make without our stream: `cancel_query` of a `CancelToken` fails, and
-//!   `cancel_query_raw` takes a stream of yours.
-//! - At the level `debug` it logs statements, though not through this crate.
+//! # Known limits of the driver
+//! - If a server stops answering in the middle of a statement, the call waits (the posture's
+//!   remarks report it): give calls a timeout of their own. `health()` has one.
+//! - Cancelling a statement takes a new connection, which the driver cannot make without our
+//!   stream: `cancel_query` of a `CancelToken` fails, and `cancel_query_raw` takes a stream from
+//!   the caller.
+//! - At the level `debug` the driver logs statements, though not through this crate.
 #![doc = include_str!("../postgresql/account.md")]
 
 use std::convert::Infallible;
@@ -96,15 +113,19 @@ use crate::services::postgresql::{
 mod binding;
 mod limits;
 
-/// PostgreSQL, with every connection bound to its login. See [the module](self) for its locator, and for how it is attached.
+/// PostgreSQL, with channel binding on every connection. [The module](self) documents its locator
+/// and how it is attached.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct TokioPostgres;
 
-/// A pool of PostgreSQL connections. `pool.get().await?` is one of them: it derefs to [`tokio_postgres::Client`], and goes back to the pool when it is dropped.
+/// A pool of PostgreSQL connections. `pool.get().await?` returns one of them. It derefs to
+/// [`tokio_postgres::Client`], and returns to the pool when it is dropped.
 ///
 /// ```no_run
-/// # async fn example(orders: backing_services::Resource<backing_services::TokioPostgres>) -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example(
+/// #     orders: backing_services::Resource<backing_services::TokioPostgres>,
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
 /// let pool = orders.client();
 /// let client = pool.get().await?;
 /// let rows = client.query("SELECT id FROM orders WHERE customer = $1", &[&7_i32]).await?;
@@ -112,20 +133,23 @@ pub struct TokioPostgres;
 /// ```
 pub type TokioPostgresPool = managed::Pool<Manager>;
 
-/// What one message of the server's may have, in bytes, unless the locator says otherwise: 64 MiB.
+/// The size limit of one message of the server, in bytes, unless the locator sets one: 64 MiB.
 const MAX_MESSAGE: u64 = 64 * 1024 * 1024;
 
-/// How old a connection gets: 30 minutes, as in the other service. What was rotated is then seen.
+/// The maximum age of a connection: 30 minutes, as in `Postgres`. A newer one uses rotated
+/// certificates and credentials.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
 
-/// How long the server may take to be well before a connection is handed out again, and otherwise is not.
+/// The time limit for the server's answer before a connection is handed out again. A connection
+/// without an answer is dropped.
 const RECYCLING: Duration = Duration::from_secs(5);
 
-/// How long a connection that nobody has any more may take to say goodbye.
+/// The time limit for closing a connection that has no client any more.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// What holds of every connection.
-const REMARK: &str = "a server that falls silent in the middle of a statement is waited for, unless the call has a timeout of its own";
+/// A remark that applies to every connection.
+const REMARK: &str = "a server that falls silent in the middle of a statement is waited for, \
+    unless the call has a timeout of its own";
 
 #[diagnostic::do_not_recommend]
 impl Service for TokioPostgres {
@@ -210,7 +234,7 @@ impl Service for TokioPostgres {
         posture.remarks.push(REMARK);
         let findings = opened.finding.into_iter().chain(account.findings(target));
         let pool = pool(target, live, opened.client)?;
-        // The first connection becomes the pool's.
+        // Move the first connection into the pool.
         drop(pool.get().await.map_err(|error| refused_by_pool(&error))?);
         Ok(Attachment::new(pool, posture).with_findings(findings))
     }
@@ -228,7 +252,7 @@ impl Service for TokioPostgres {
             let pool = pool.clone();
             opening.spawn(async move { pool.get().await.ok() });
         }
-        // Held until all are open, so that each is another one.
+        // Held until all are open, so that each is a different one.
         let mut opened = Vec::new();
         while let Some(connection) = opening.join_next().await {
             opened.extend(connection.flatten());
@@ -244,7 +268,7 @@ impl Service for TokioPostgres {
         pool.close();
         let manager = pool.manager();
         drop(manager.take_first());
-        // Each connection says goodbye when whoever has it gives it back.
+        // Each connection is closed when its user returns it.
         let _ = manager.live.subscribe().wait_for(|live| *live == 0).await;
     }
 }
@@ -276,14 +300,14 @@ fn pool(
         })
 }
 
-/// What makes the pool's connections.
+/// Opens the pool's connections.
 pub struct Manager {
-    /// Its credentials may be renewed.
+    /// Replaced when the credentials are renewed.
     target: ArcSwap<Target>,
     again: Mutex<ReconnectBackoff>,
-    /// How many connections there are.
+    /// The number of live connections.
     live: watch::Sender<usize>,
-    /// The one that the resource was attached with, until the pool takes it.
+    /// The connection that the resource was attached with, until the pool takes it.
     first: Mutex<Option<Connection>>,
 }
 
@@ -296,7 +320,7 @@ impl Manager {
         self.again.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the server may be asked for another connection now.
+    /// Returns an error if no new connection may be opened now.
     fn may_ask(&self) -> Result<(), Refusal> {
         let again = self.again();
         if again.has_given_up() {
@@ -344,7 +368,8 @@ impl managed::Manager for Manager {
             return Ok(first);
         }
         self.may_ask()?;
-        // Each step has its own limit, and all of them together have no more: a caller waits for them.
+        // Each step has its own limit. The sum has the same limit, because a caller waits for all
+        // of them.
         let limit = self.target.load().connect_timeout();
         match within(limit, self.open()).await.unwrap_or_else(|late| Err(late.into())) {
             Ok(client) => {
@@ -353,18 +378,22 @@ impl managed::Manager for Manager {
             }
             Err(refusal) => {
                 let mut again = self.again();
-                // Several attempts that fail together are one.
+                // Several attempts that fail together count as one.
                 if !again.is_waiting() {
                     again.failed(&refusal);
                 }
                 drop(again);
-                tracing::warn!(service = TokioPostgres::NAME, endpoint = %self.target.load().locator(), "not connected: {refusal}");
+                tracing::warn!(
+                    service = TokioPostgres::NAME,
+                    endpoint = %self.target.load().locator(),
+                    "not connected: {refusal}"
+                );
                 Err(refusal)
             }
         }
     }
 
-    /// Asks the server whether it is well: whoever had the connection may have left something unanswered on it.
+    /// Pings the server: the previous user of the connection may have left a request unanswered.
     async fn recycle(
         &self,
         connection: &mut Connection,
@@ -380,7 +409,7 @@ impl managed::Manager for Manager {
 /// One connection of a pool. It derefs to [`tokio_postgres::Client`].
 pub struct Connection {
     client: Client,
-    /// Dropped with the client, which its driver notices.
+    /// Dropped with the client, which the connection's task notices.
     _held: oneshot::Sender<Infallible>,
 }
 
@@ -409,24 +438,26 @@ struct Opened {
     tls: Option<TlsPosture>,
     authentication: &'static str,
     finding: Option<Finding>,
-    /// The first number of the server's version.
+    /// The major version of the server.
     release: Option<u32>,
     heard: Arc<Heard>,
 }
 
 impl Opened {
-    /// What the driver only knows as a connection that is closed, where it was closed for what the server sent.
+    /// Replaces the driver's error "connection closed" if this crate closed the connection because
+    /// of a message of the server.
     fn explain(&self, refusal: Refusal) -> Refusal {
         if self.heard.refused.get().is_some() { foreign() } else { refusal }
     }
 
-    /// From now on, the server may send what an application asks for.
+    /// From now on, the server may send what the application asks for.
     fn settle(&self) {
         let _ = self.heard.settled.set(());
     }
 }
 
-/// One connection: dialled, verified, logged in, and driven by a task of its own for as long as its client lives.
+/// Opens one connection: dialled, verified, logged in, and driven by its own task for as long as
+/// its client lives.
 async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Refusal> {
     let dialled = postgresql::dial(target).await?;
     let binding = dialled.stream.certificate().and_then(binding::end_point);
@@ -489,10 +520,11 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
     })
 }
 
-/// Moves what is said to and fro, until the connection ends; and not much longer than somebody has its client, for the driver waits for every answer, also
-/// when nobody else does.
+/// Drives the connection until it ends, or until [`GOODBYE`] after its client was dropped: the
+/// driver waits for every answer, even if no caller does.
 async fn drive(mut connection: Driver, released: oneshot::Receiver<Infallible>, _live: Live) {
-    // What it hands out is what the server says on its own account: dropped here, where the driver's own loop would log it.
+    // `poll_message` returns notices and notifications. They are dropped here; the driver's own
+    // loop would log them.
     let mut driving = pin!(async {
         while let Some(Ok(_)) = poll_fn(|context| connection.poll_message(context)).await {}
     });
@@ -511,7 +543,7 @@ async fn drive(mut connection: Driver, released: oneshot::Receiver<Infallible>, 
 
 type Driver = tokio_postgres::Connection<Limited<Stream>, Limited<Stream>>;
 
-/// One connection less, however its task ends.
+/// Counts one connection less when dropped, however its task ends.
 struct Live(watch::Sender<usize>);
 
 impl Drop for Live {
@@ -538,7 +570,7 @@ fn config(target: &Target, demand: Demand) -> Config {
         .user(user(target))
         .dbname(database(target))
         .application_name(postgresql::application_name(target))
-        // TLS is there already: the driver is only to take it for what it is.
+        // TLS is established already: the driver only has to accept that.
         .ssl_mode(SslMode::Require)
         .ssl_negotiation(SslNegotiation::Direct)
         .channel_binding(if demand == Demand::Binding {
@@ -552,7 +584,7 @@ fn config(target: &Target, demand: Demand) -> Config {
     config
 }
 
-/// The driver's way to TLS, which has been gone.
+/// The driver's TLS connector. It returns the stream, which is encrypted already.
 struct Encrypted;
 
 impl TlsConnect<Limited<Stream>> for Encrypted {
@@ -565,20 +597,29 @@ impl TlsConnect<Limited<Stream>> for Encrypted {
     }
 }
 
-/// What is wrong with the way that the server wants to authenticate; `None` where it is one that nobody knows.
+/// The weakness of the authentication method that the server asks for. `None` if the method is
+/// unknown.
 fn weakness(asked: Asked, binds: bool, target: &Target) -> Option<Finding> {
     let finding = |message| Finding::new(&WEAK_AUTHENTICATION, message);
     Some(match asked {
         Asked::Unknown => return None,
-        Asked::Scram { bound: false } => finding("the server does not bind the login to the TLS connection").help(
-            "connect to the server itself: a pooler in between that ends TLS cannot bind; PostgreSQL 11 and newer can, where it has TLS itself",
-        ),
-        Asked::Scram { bound: true } if !binds && !target.is_plaintext() => {
-            finding("the server's certificate defines no channel binding: it is signed with Ed25519 or RSA-PSS")
-                .help("issue it with an ECDSA or an RSA (PKCS #1) signature")
+        Asked::Scram { bound: false } => {
+            finding("the server does not bind the login to the TLS connection").help(
+                "connect to the server itself: a pooler in between that ends TLS cannot bind; \
+                 PostgreSQL 11 and newer can, where it has TLS itself",
+            )
         }
+        Asked::Scram { bound: true } if !binds && !target.is_plaintext() => finding(
+            "the server's certificate defines no channel binding: it is signed with Ed25519 or \
+             RSA-PSS",
+        )
+        .help("issue it with an ECDSA or an RSA (PKCS #1) signature"),
         Asked::Scram { .. } => finding("the login is not bound to a TLS connection"),
-        asked => finding(asked.weakness().unwrap_or("the server asks for a password where a client certificate is to log in")),
+        asked => {
+            finding(asked.weakness().unwrap_or(
+                "the server asks for a password where a client certificate is to log in",
+            ))
+        }
     })
 }
 
@@ -594,7 +635,7 @@ fn weak(asked: Asked, binds: bool, target: &Target) -> Option<Refusal> {
     weakness(asked, binds, target).map(Refusal::from)
 }
 
-/// Fails closed: what is not as it was asked for is no answer.
+/// Reads the account. Fails closed: an unexpected answer is refused.
 async fn probe(opened: &Opened, target: &Target) -> Result<Account, Refusal> {
     let question = postgresql::question(target, opened.release);
     let answer = opened.client.simple_query(&question).await.map_err(|error| refusal(&error))?;
@@ -613,25 +654,32 @@ fn row(row: &SimpleQueryRow) -> Result<Row, Refusal> {
     Ok(values)
 }
 
-/// Reads an error of the driver's while it logs in. Of what the server said, only the SQLSTATE decides; none of it is repeated.
+/// Converts an error of the driver during login. Only the server's SQLSTATE is used; its text is
+/// never repeated.
 fn refused_login(error: &Error, target: &Target) -> Refusal {
-    // A client certificate is only refused after the handshake, where the driver reads.
+    // A server refuses a client certificate only after the handshake, when the driver reads.
     if let Some(refusal) = target.tls_refusal(error) {
         return refusal;
     }
     if error.is_closed() {
         return broken();
     }
-    // The driver's own words for its kind of error, without its cause.
+    // The driver's own text for this kind of error, without its cause.
     if error.to_string() == "authentication error" {
-        return Finding::new(&WEAK_AUTHENTICATION, "the server does not prove that it knows the password")
-            .help("look at what answers: whoever does not know the password is not the server, or stands before it")
-            .into();
+        return Finding::new(
+            &WEAK_AUTHENTICATION,
+            "the server does not prove that it knows the password",
+        )
+        .help(
+            "look at what answers: whoever does not know the password is not the server, or \
+             stands before it",
+        )
+        .into();
     }
     refusal(error)
 }
 
-/// Reads an error of the driver's.
+/// Converts an error of the driver.
 fn refusal(error: &Error) -> Refusal {
     if let Some(code) = error.code() {
         return server_error(code.code()).into();
