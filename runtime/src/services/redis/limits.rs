@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::report::redact;
 
-/// The longest line, in bytes: headers, numbers, simple strings and errors. Redis's own inline limit
-/// is 64 KiB.
+/// The longest line, in bytes: headers, numbers, simple strings and errors. Redis's own inline
+/// limit is 64 KiB.
 const LONGEST_LINE: usize = 64 * 1024;
 
 /// The deepest nesting of a reply. `COMMAND` has 8 levels.
