@@ -27,7 +27,7 @@ pub(super) struct Account {
     pub(super) product: Product,
     pub(super) naming: Naming,
     pub(super) grants: Grants,
-    /// Whether the server reports this connection as TLS.
+    /// True if the server reports this connection as TLS.
     pub(super) is_tls: bool,
     /// The TLS version that the server reports: `TLSv1.3`.
     pub(super) tls_version: String,
@@ -35,8 +35,8 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Whether the server reports another name than the requested one, as the login or as the
-    /// account: a pooler logs in under another name, or the server maps the login to another
+    /// Returns true if the server reports another name than the requested one, as the login or as
+    /// the account: a pooler logs in under another name, or the server maps the login to another
     /// account.
     pub(super) fn is_renamed(&self, asked: &str) -> bool {
         [&self.login, &self.user].into_iter().any(|reported| name(reported) != asked)

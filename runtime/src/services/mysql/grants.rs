@@ -298,7 +298,8 @@ impl Grants {
         Some(())
     }
 
-    /// Whether a line named this holder: the account itself, or a role that is active already.
+    /// Returns true if a line named this holder: the account itself, or a role that is active
+    /// already.
     pub(super) fn tells_of(&self, holder: &str) -> bool {
         self.holders.contains(holder)
     }
@@ -379,7 +380,7 @@ impl Granted {
         }
     }
 
-    /// Whether all accounts have it.
+    /// Returns true if all accounts have it.
     pub(super) fn is_everybodys(&self) -> bool {
         self.holder == PUBLIC || self.holder == NAMELESS
     }
@@ -422,7 +423,7 @@ impl Place {
         })
     }
 
-    /// Whether the place is this database, or in it.
+    /// Returns true if the place is this database, or in it.
     fn covers(&self, name: &str, naming: Naming) -> bool {
         match self {
             Self::Everywhere | Self::Role(_) | Self::Proxy(_) => false,
@@ -463,7 +464,7 @@ impl Pattern {
         Some(name)
     }
 
-    /// Whether the pattern matches this name.
+    /// Returns true if the pattern matches this name.
     pub(super) fn covers(&self, name: &str, naming: Naming) -> bool {
         if let Some(only) = self.name(naming) {
             return naming.is_same(&only, name);
@@ -509,13 +510,13 @@ impl Pattern {
 }
 
 impl Naming {
-    /// Whether two names denote the same database, or the same table.
+    /// Returns true if two names denote the same database, or the same table.
     pub(super) fn is_same(self, one: &str, other: &str) -> bool {
         one == other || self.ignores_case && same_word(one, other)
     }
 }
 
-/// Whether two names denote the same column, or the same routine: their case never matters.
+/// Returns true if two names denote the same column, or the same routine: their case never matters.
 pub(super) fn same_word(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }

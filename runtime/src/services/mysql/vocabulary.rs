@@ -50,7 +50,7 @@ pub(super) struct Want {
     object: Option<(&'static str, String)>,
 }
 
-/// Whether an object is named without its database, so that the locator has to name one.
+/// Returns true if an object is named without its database, so that the locator has to name one.
 pub(super) fn needs_a_database(needs: &Needs) -> bool {
     needs.iter().any(|need| parts(need).0.is_none())
 }
@@ -81,7 +81,7 @@ impl Want {
         needs.iter().map(want).collect()
     }
 
-    /// Whether a grant includes this privilege: for one of its columns, or as a whole.
+    /// Returns true if a grant includes this privilege: for one of its columns, or as a whole.
     pub(super) fn is_given_by(&self, held: &Granted, column: Option<&str>, naming: Naming) -> bool {
         let takes_column = match (&held.column, column) {
             (None, _) => true,
@@ -97,7 +97,8 @@ impl Want {
             }
     }
 
-    /// Whether this privilege of a grant is needed at its place, and exceeds the need in nothing.
+    /// Returns true if this privilege of a grant is needed at its place, and exceeds the need in
+    /// nothing.
     pub(super) fn needs(&self, held: &Granted, privilege: &str, naming: Naming) -> bool {
         let takes_columns = self.columns.is_empty()
             || held

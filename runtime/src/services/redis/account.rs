@@ -48,7 +48,7 @@ pub(super) struct Account {
     pub(super) server: Option<ServerPosture>,
     pub(super) privileges: Vec<String>,
     pub(super) findings: Vec<Finding>,
-    /// Whether the server does not know a command that is part of every release.
+    /// True if the server does not know a command that is part of every release.
     pub(super) misses_commands: bool,
 }
 
@@ -219,7 +219,7 @@ fn powers(answers: &[Value], user: &str) -> Result<Option<Finding>, Refusal> {
     Ok(superuser(user, powers, has_every_key, None))
 }
 
-/// Whether a tried command is part of every release, and unknown to this server.
+/// Returns true if a tried command is part of every release, and unknown to this server.
 fn misses_commands(answers: &[Value]) -> bool {
     HARMLESS.iter().zip(answers).any(|((name, _), answer)| {
         let is_missed = matches!(answer, Value::ServerError(error)
@@ -411,7 +411,7 @@ impl<'a> Contract<'a> {
         Ok(Some(verdicts))
     }
 
-    /// Whether a command of every release is unknown to this server.
+    /// Returns true if a command of every release is unknown to this server.
     fn misses_commands(&self, verdicts: &[Verdict]) -> bool {
         let is_missed = |(asked, verdict): (Asked<'_>, &Verdict)| {
             *verdict == Verdict::Unknown && OF_EVERY_RELEASE.contains(&asked.command.name)
@@ -513,8 +513,8 @@ impl<'a> Contract<'a> {
         }
     }
 
-    /// Whether the command is needed with this name. If it is needed without an object, it may be
-    /// used with all names that are needed at all.
+    /// Returns true if the command is needed with this name. If it is needed without an object, it
+    /// may be used with all names that are needed at all.
     fn covers(&self, command: &Command, sample: &Sample<'_>) -> bool {
         self.needs.iter().filter(|need| command.is_meant_by(need.privilege)).any(|need| match &need
             .object
@@ -615,7 +615,7 @@ fn is_in(c: char, class: &[char]) -> bool {
         || class.windows(3).any(|range| range[1] == '-' && (range[0]..=range[2]).contains(&c))
 }
 
-/// Whether a pattern of an ACL matches a name, as in the server's `stringmatchlen`. Without
+/// Returns true if a pattern of an ACL matches a name, as in the server's `stringmatchlen`. Without
 /// recursion: it backtracks to the last star only.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
@@ -781,7 +781,7 @@ fn quoted(word: &str) -> String {
     quoted
 }
 
-/// Removes characters that a terminal interprets. The quoted words are ours, the developer's or the
+/// Escapes characters that a terminal interprets. The quoted words are ours, the developer's or the
 /// locator's, and contain none.
 fn printable_whole(word: &str) -> String {
     let mut whole = String::new();

@@ -108,13 +108,13 @@ impl Command {
         Object::Nothing
     }
 
-    /// Whether only an administrator may use it: it is `@admin` or `@dangerous`.
+    /// Returns true if only an administrator may use it: it is `@admin` or `@dangerous`.
     pub(super) const fn is_powerful(&self) -> bool {
         self.categories & (ADMIN | DANGEROUS) != 0
     }
 
-    /// Whether a rule with this word allows it. A category excludes administrators' commands: these
-    /// have to be named.
+    /// Returns true if a rule with this word allows it. A category excludes administrators'
+    /// commands: these have to be named.
     pub(super) fn is_meant_by(&self, word: &str) -> bool {
         match CATEGORIES.iter().find(|(name, _)| *name == word) {
             Some((_, bit)) => self.categories & bit != 0 && !self.is_powerful(),
@@ -122,7 +122,7 @@ impl Command {
         }
     }
 
-    /// Whether it is this command, or one of its subcommands.
+    /// Returns true if it is this command, or one of its subcommands.
     pub(super) fn is_named_by(&self, word: &str) -> bool {
         self.name == word || self.name.strip_prefix(word).is_some_and(|rest| rest.starts_with('|'))
     }
