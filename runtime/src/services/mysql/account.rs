@@ -1,4 +1,4 @@
-//! Who the server says that we are, what it says that we may do, and what is wrong with that.
+//! The account that the server reports, its privileges, and the findings about them.
 
 use backing_services_rules::rule::{SUPERUSER_ACCOUNT, UNVERIFIED_TLS, WEAK_AUTHENTICATION};
 
@@ -11,37 +11,38 @@ use crate::services::mysql::grants::{ALL, Granted, Grants, Naming, PUBLIC, Produ
 use crate::services::mysql::preflight::Plugin;
 use crate::services::mysql::vocabulary::Want;
 
-/// How many of an administrator's powers are named: `root` has some seventy.
+/// The limit of an administrator's privileges that a finding names: `root` has some seventy.
 const MOST_NAMED: usize = 8;
 
-/// Of how many privileges too many there is a statement: no more are named.
+/// The limit of excess privileges that get a statement: a finding names no more.
 const MOST_MENDED: usize = 32;
 
-/// Who we are, as the server has it.
+/// The account, as the server reports it.
 pub(super) struct Account {
     /// The account whose privileges count: `CURRENT_USER()`.
     pub(super) user: String,
-    /// The name that the server was given at the login, with the client's host: `USER()`.
+    /// The user name of the login, with the client's host: `USER()`.
     pub(super) login: String,
     pub(super) version: String,
     pub(super) product: Product,
     pub(super) naming: Naming,
     pub(super) grants: Grants,
-    /// Whether the server says that this connection is TLS.
+    /// True if the server reports this connection as TLS.
     pub(super) is_tls: bool,
-    /// What it says of which: `TLSv1.3`.
+    /// The TLS version that the server reports: `TLSv1.3`.
     pub(super) tls_version: String,
     pub(super) took_roles: bool,
 }
 
 impl Account {
-    /// Whether the server reports somebody else than was asked for, as the login or as the account:
-    /// a pooler logs in under another name, or the server maps the login to another account.
+    /// Returns true if the server reports another name than the requested one, as the login or as
+    /// the account: a pooler logs in under another name, or the server maps the login to another
+    /// account.
     pub(super) fn is_renamed(&self, asked: &str) -> bool {
         [&self.login, &self.user].into_iter().any(|reported| name(reported) != asked)
     }
 
-    /// What bounds the time of a connection's statements.
+    /// The statement that sets a connection's statement timeout.
     pub(super) fn bound(&self, milliseconds: u64) -> String {
         if self.product.is_mariadb {
             format!(
@@ -54,7 +55,7 @@ impl Account {
         }
     }
 
-    /// What the account may do, in the words of `needs`.
+    /// The account's privileges, in the words of `needs`.
     pub(super) fn privileges(&self) -> Vec<String> {
         let mut privileges: Vec<String> = Vec::new();
         for granted in self.grants.list.keys() {
@@ -82,12 +83,18 @@ impl Account {
                 "the account proves its password by SHA-1 (`mysql_native_password`)",
             );
             findings.push(if self.product.is_mariadb {
-                finding.help("MariaDB has nothing better that this driver speaks: let the password be a generated one, or `REQUIRE X509`").warning()
+                finding
+                    .help(
+                        "MariaDB has nothing better that this driver speaks: let the password be \
+                         a generated one, or `REQUIRE X509`",
+                    )
+                    .warning()
             } else {
                 finding.help("`ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`")
             });
         }
-        // Our end of the connection is verified TLS: what ends it is a proxy, and the way behind that is its operator's.
+        // Our end of the connection is verified TLS. If the other end differs, a proxy terminates
+        // TLS, and its operator protects the rest of the path.
         let other_end = match tls {
             Some(_) if !self.is_tls => Some("without TLS".to_owned()),
             Some(tls)
@@ -100,7 +107,8 @@ impl Account {
         };
         if let Some(other_end) = other_end {
             let message = format!(
-                "the server says that the connection reached it {other_end}: something in between ends it"
+                "the server says that the connection reached it {other_end}: something in between \
+                 ends it"
             );
             findings.push(
                 Finding::new(&UNVERIFIED_TLS, message)
@@ -109,7 +117,8 @@ impl Account {
             );
         }
         let wants = target.needs().map(|needs| Want::all(needs, target.locator().path()));
-        // Whoever can become an administrator lacks nothing, and has everything in excess: that is said once.
+        // An administrator has everything needed and everything in excess: only `superuser_account`
+        // is reported.
         match (self.administrator(wants.as_deref().unwrap_or_default()), wants) {
             (Some(finding), _) => findings.push(finding),
             (None, Some(wants)) => {
@@ -121,9 +130,10 @@ impl Account {
         findings
     }
 
-    /// The finding that the account is an administrator's.
+    /// The finding `superuser_account`, if the account is an administrator's.
     fn administrator(&self, wants: &[Want]) -> Option<Finding> {
-        let anew = "`CREATE USER …`, `GRANT` it what the application does in its own database, and log in as that user";
+        let anew = "`CREATE USER …`, `GRANT` it what the application does in its own database, and \
+                    log in as that user";
         let name = name(&self.user);
         if name.is_empty() || name.eq_ignore_ascii_case("root") {
             let message = if name.is_empty() {
@@ -159,7 +169,8 @@ impl Account {
         if powers.len() > MOST_NAMED {
             names.push_str(&format!("; and {} more", powers.len() - MOST_NAMED));
         }
-        // Who was made an administrator is not made less: it is not what an application logs in as.
+        // An account that was created as an administrator is not reduced to an application's: the
+        // help proposes a new account.
         let is_born = powers.len() > MOST_NAMED
             || powers.iter().any(|(granted, _)| {
                 granted.privilege == ALL && granted.holder == self.grants.account
@@ -175,7 +186,7 @@ impl Account {
         )
     }
 
-    /// What is needed and not there.
+    /// The needed privileges that the account lacks.
     fn missing(&self, wants: &[Want]) -> Vec<Difference> {
         let lacking = wants.iter().filter_map(|want| self.lacking(want, |_| true));
         lacking
@@ -183,7 +194,8 @@ impl Account {
             .collect()
     }
 
-    /// What of it the account cannot do as it is, without taking on a role, where only what `stays` counts.
+    /// The part of a needed privilege that the account lacks before it activates a role, if only
+    /// the grants that satisfy `stays` count.
     fn lacking(&self, want: &Want, stays: impl Fn(&Granted) -> bool) -> Option<Want> {
         let has = |column: Option<&str>| {
             let mut active = self.grants.list.iter().filter(|(_, is_active)| **is_active);
@@ -197,7 +209,7 @@ impl Account {
         (!columns.is_empty()).then(|| want.of(columns))
     }
 
-    /// What is there and not needed.
+    /// The account's privileges that are not needed.
     fn excess(&self, wants: &[Want]) -> Vec<Difference> {
         let mut excess = Vec::new();
         for held in self.grants.list.keys() {
@@ -208,7 +220,7 @@ impl Account {
                 let all = self.product.all_of(&held.place);
                 let rest: Vec<_> =
                     all.iter().copied().filter(|privilege| !is_needed(privilege)).collect();
-                // What is needed in part is named in part.
+                // If only a part is needed, the rest is listed privilege by privilege.
                 if rest.len() < all.len() {
                     taken = rest;
                 }
@@ -228,7 +240,8 @@ impl Account {
         excess
     }
 
-    /// A privilege that is to go, and what takes it away and leaves what is needed.
+    /// The difference for a privilege to remove. Its statement revokes the privilege, and grants
+    /// again what is needed and would be lost.
     fn taken(&self, held: &Granted, privilege: &str, shown: &str, wants: &[Want]) -> Difference {
         let grants = &self.grants;
         let mut shown = shown.to_owned();
@@ -249,7 +262,7 @@ impl Account {
         if statement.is_empty() {
             return Difference::new(shown, statement);
         }
-        // Who still has what they had when those memberships have gone.
+        // The roles that are still reached once those memberships are revoked.
         let is_way = |membership: &(String, String)| ways.contains(&membership);
         let starts = grants.memberships.iter().filter(|membership| {
             !is_way(membership) && (membership.0 == grants.account || membership.0 == PUBLIC)
@@ -263,14 +276,14 @@ impl Account {
                         || other.holder == PUBLIC
                         || reached.contains(other.holder.as_str());
                 }
-                // Of a whole table, it takes the columns' along.
+                // Revoking a privilege on a table revokes it on the table's columns too.
                 let goes = other.place == held.place
                     && other.holder == held.holder
                     && (privilege == ALL || privilege == want.privilege)
                     && (held.column.is_none() || held.column == other.column);
                 !goes
             };
-            // What is missing anyway is the other finding's.
+            // Privileges that are missing already belong to `missing_privileges`.
             if let (None, Some(lacking)) = (self.lacking(want, |_| true), self.lacking(want, stays))
             {
                 statement.push(' ');

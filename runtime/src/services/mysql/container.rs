@@ -4,20 +4,22 @@ use crate::service::container::Container;
 use crate::service::grants::Grants;
 use crate::services::mysql::vocabulary::{account, literal};
 
-/// The image reads it into its own shell when there is no data yet. Whoever runs it again is told that the account is there already.
+/// Creates the account. The image sources this script into its own shell if there is no data yet. A
+/// later run reports that the account exists already.
 ///
-/// `--force`: what cannot be granted yet does not keep the rest from it, nor the server from starting. A shell's `printf` is no process, whose arguments would be in
-/// the list of them.
+/// `--force`: a grant that fails now prevents neither the other grants nor the start of the server.
+/// A shell's `printf` is not a process, so its arguments are not in the list of processes.
 const SCRIPT: &str = "(\n    \
                           MYSQL_PWD=$(cat /run/backing-services/admin-password)\n    \
                           export MYSQL_PWD\n    \
                           {\n        \
-                              printf \"SET @password = '%s';\\n\" \"$(cat /run/backing-services/password)\"\n        \
+                              printf \"SET @password = '%s';\\n\" \
+                                  \"$(cat /run/backing-services/password)\"\n        \
                               cat /etc/backing-services/account.sql\n    \
                           } | mariadb --user=root --database=\"$MARIADB_DATABASE\" --force\n\
                       ) || :\n";
 
-/// The account's own database is called as the account is.
+/// The account's own database has the account's name.
 pub(super) fn container(grants: &Grants) -> Option<Container> {
     let database = grants.account().to_owned();
     let statements = grants.clone().in_database(&database).ok()?.statements()?;
@@ -33,9 +35,11 @@ pub(super) fn container(grants: &Grants) -> Option<Container> {
         "--require-secure-transport=ON",
         "--tls-version=TLSv1.2,TLSv1.3",
     ];
-    // Over the network: the server that the image starts to make the account listens on its socket alone.
+    // Over TCP: the image's temporary server, which creates the account, listens only on its
+    // socket.
     let health = format!(
-        "MYSQL_PWD=$(cat /run/backing-services/password) mariadb-admin --user='{}' --protocol=tcp --host=localhost --port=3306 \
+        "MYSQL_PWD=$(cat /run/backing-services/password) mariadb-admin --user='{}' \
+         --protocol=tcp --host=localhost --port=3306 \
          --ssl-ca=/run/backing-services/ca.pem --ssl-verify-server-cert --silent ping",
         database.replace('\'', r"'\''")
     );
@@ -51,7 +55,7 @@ pub(super) fn container(grants: &Grants) -> Option<Container> {
         .with_again("sh /docker-entrypoint-initdb.d/account.sh")
         .with_health(["CMD-SHELL", &health])
         .with_data("/var/lib/mysql");
-    // Nobody can use a database in which they may do nothing.
+    // An account cannot use a database in which it has no privileges.
     let needs_nothing = grants.needs().iter().next().is_none();
     Some(if needs_nothing { container } else { container.with_path(database) })
 }

@@ -1,55 +1,61 @@
-//! What `SHOW GRANTS` says.
+//! Parses the output of `SHOW GRANTS`.
 //!
-//! Its lines are statements: ``GRANT SELECT, INSERT ON `shop`.* TO `u`@`%` ``. A line can hold a hash of the password, and is never repeated.
+//! Its lines are statements: ``GRANT SELECT, INSERT ON `shop`.* TO `u`@`%` ``. A line can contain a
+//! hash of the password, and is never repeated.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many privileges are believed: more than ten thousand tables with the four that an application has.
+/// The limit of accepted privileges: more than ten thousand tables with the four privileges of an
+/// application.
 const MOST_PRIVILEGES: usize = 50_000;
 
-/// The longest name that is believed, in bytes: 64 characters are what both products allow, 128 in a role's name on MariaDB.
+/// The longest accepted name, in bytes. Both products allow 64 characters, and MariaDB 128 in a
+/// role's name.
 const LONGEST_NAME: usize = 512;
 
-/// Schemas that hold the server's own: accounts, everybody's statements, and routines that administrators call.
+/// The server's own schemas: accounts, the statements of all accounts, and routines that
+/// administrators call.
 const SYSTEM_SCHEMAS: [&str; 3] = ["mysql", "performance_schema", "sys"];
 
-/// As both products write it where nothing is left out.
+/// All privileges, as both products write it.
 pub(super) const ALL: &str = "ALL PRIVILEGES";
 
-/// The right to pass on what one has; whoever has it is an administrator of that.
+/// The right to grant one's own privileges. Its holder is an administrator of those.
 pub(super) const GRANT_OPTION: &str = "GRANT OPTION";
 
-/// The same, of a role.
+/// The same for a role.
 pub(super) const ADMIN_OPTION: &str = "ADMIN OPTION";
 
-/// Everybody, on MariaDB.
+/// All accounts, on MariaDB.
 pub(super) const PUBLIC: &str = "PUBLIC";
 
-/// Whose rows in `mysql.db` hold for everybody, and are told nobody.
+/// The account without a name. Its rows in `mysql.db` hold for all accounts, and no `SHOW GRANTS`
+/// lists them.
 const NAMELESS: &str = "``@`%`";
 
-/// The schemas that everybody is shown: the first is no more than what one may see otherwise, and in the other the server decides by itself what that is.
+/// The schemas that every account sees. The first shows only what the account may see otherwise. In
+/// the second, the server itself decides what the account sees.
 const EVERYBODYS: [&str; 2] = ["information_schema", "performance_schema"];
 
-/// The kind of object that a name is of where none is said.
+/// The default kind of an object.
 pub(super) const TABLE: &str = "TABLE";
 
-/// What both products mean by all privileges on a table. MariaDB has `DELETE HISTORY` beside them.
+/// The meaning of all privileges on a table, for both products. MariaDB adds `DELETE HISTORY`.
 const OF_TABLES: &[&str] = &[
     "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "REFERENCES", "INDEX", "ALTER",
     "CREATE VIEW", "SHOW VIEW", "TRIGGER",
 ];
 
-/// What it means on a database, beside those.
+/// The additional privileges in all privileges on a database.
 const OF_DATABASES: &[&str] = &[
     "CREATE TEMPORARY TABLES", "LOCK TABLES", "EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE", "EVENT",
 ];
 
-/// Which server it is.
+/// The product and its version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Product {
     pub(super) is_mariadb: bool,
-    /// As far as it can be read; 0.0 otherwise.
+    /// 0.0 if it cannot be parsed.
     version: (u32, u32),
 }
 
@@ -57,14 +63,14 @@ impl Product {
     /// Reads `10.11.6-MariaDB-log`.
     pub(super) fn of(version: &str) -> Self {
         let is_mariadb = version.to_ascii_lowercase().contains("mariadb");
-        // What MariaDB puts in front for the sake of old replicas.
+        // MariaDB prepends `5.5.5-` for old replicas.
         let mut numbers =
             version.strip_prefix("5.5.5-").unwrap_or(version).split(|c: char| !c.is_ascii_digit());
         let mut next = || numbers.next().and_then(|number| number.parse().ok()).unwrap_or_default();
         Self { is_mariadb, version: (next(), next()) }
     }
 
-    /// What the server means by all privileges on a place.
+    /// The privileges in `ALL PRIVILEGES` on a place.
     pub(super) fn all_of(self, place: &Place) -> Vec<&'static str> {
         let is_database = matches!(place, Place::Database(_));
         let mut all = OF_TABLES.to_vec();
@@ -81,7 +87,7 @@ impl Product {
     }
 }
 
-/// A database, a table, a routine, or what else there is something granted on.
+/// The object of a grant: a database, a table, a routine, a role or an account.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     /// `*.*`.
@@ -90,50 +96,52 @@ pub(super) enum Place {
     Database(Pattern),
     /// `shop.orders`, `PROCEDURE shop.settle`.
     Object { kind: &'static str, database: String, name: String },
-    /// A role, to pass on.
+    /// A role that the holder may grant.
     Role(String),
-    /// Another account, to be.
+    /// Another account that the holder may act as.
     Proxy(String),
 }
 
-/// The name of a database as `GRANT` takes it: `_` is any character, and `%` any number of them, unless there is a backslash before.
+/// A database name as `GRANT` reads it: `_` matches any character, and `%` any number of them,
+/// unless a backslash precedes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Pattern(pub(super) String);
 
-/// A privilege, or a column's share of it; where, and who holds it.
+/// A privilege, or one on a column, with its place and its holder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Granted {
     pub(super) place: Place,
-    /// As a statement writes it: an account, a role, both quoted, or `PUBLIC`.
+    /// As a statement writes it: a quoted account, a quoted role, or `PUBLIC`.
     pub(super) holder: String,
     pub(super) privilege: String,
     pub(super) column: Option<String>,
 }
 
-/// How the server compares names.
+/// The server's comparison of names.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Naming {
-    /// Databases and tables are the same whatever their case (`lower_case_table_names`).
+    /// The case of databases' and tables' names is ignored (`lower_case_table_names`).
     pub(super) ignores_case: bool,
-    /// Databases' names are no patterns (`partial_revokes`).
+    /// Databases' names are not patterns (`partial_revokes`).
     pub(super) is_literal: bool,
 }
 
-/// Everything that an account is granted, and may be granted by taking on a role.
+/// All grants of an account, including those of roles that it can activate.
 #[derive(Clone, Debug)]
 pub(super) struct Grants {
     /// The account, as a statement writes it.
     pub(super) account: String,
-    /// Whether it holds as soon as the account has logged in; else a role has to be taken on before.
+    /// The grants. The value is true if the grant is active after login, and false if a role has to
+    /// be activated first.
     pub(super) list: BTreeMap<Granted, bool>,
-    /// Who was granted which role, both quoted.
+    /// The memberships: a holder and its role, both quoted.
     pub(super) memberships: BTreeSet<(String, String)>,
-    /// Everybody of whom there was a line.
+    /// The holders that a line named.
     holders: BTreeSet<String>,
 }
 
 impl Grants {
-    /// Nothing yet. `account` is what `CURRENT_USER()` says: `u@%`.
+    /// An empty list of grants. `account` is the value of `CURRENT_USER()`: `u@%`.
     pub(super) fn new(account: &str) -> Self {
         let (name, host) = account.rsplit_once('@').unwrap_or((account, "%"));
         let account = format!("{}@{}", quoted(name), quoted(host));
@@ -145,9 +153,11 @@ impl Grants {
         }
     }
 
-    /// Reads a line; `None` where it is none that is known, or one too many. `is_active` where what it grants holds without taking a role on.
+    /// Reads a line. `None` if the line is unknown or exceeds a limit. `is_active` is true if the
+    /// grant is active without activating a role.
     pub(super) fn read(&mut self, line: &str, is_active: bool) -> Option<()> {
-        // MariaDB says which role is the default one; MySQL says what was taken away again of `*.*`, which an administrator has.
+        // MariaDB lists the default role. MySQL lists the partial revokes from `*.*`, which only an
+        // administrator has.
         if line.starts_with("SET DEFAULT ROLE ") || line.starts_with("REVOKE ") {
             return Some(());
         }
@@ -158,7 +168,7 @@ impl Grants {
         self.holders.insert(holder.clone());
 
         let Some((privileges, place)) = split(what, " ON ") else {
-            // No place: these are roles.
+            // Without a place, these are roles.
             for role in list(what) {
                 let role = requoted(role)?;
                 if split(options, ADMIN_OPTION).is_some() {
@@ -184,7 +194,8 @@ impl Grants {
             if privilege == "USAGE" {
                 continue;
             }
-            // It becomes a part of a statement. What there is on `*.*` is an administrator's, whatever it is called.
+            // The privilege becomes a part of a statement. Any privilege on `*.*` is an
+            // administrator's, whatever its name, and is accepted.
             if place != Place::Everywhere && !is_words(privilege) {
                 return None;
             }
@@ -212,7 +223,8 @@ impl Grants {
         (self.list.len() <= MOST_PRIVILEGES).then_some(())
     }
 
-    /// The roles that the account may take on, quoted. What a role has of another one is told together with it, and cannot be taken on.
+    /// The roles that the account can activate, quoted. The grants of a role include those of its
+    /// own roles, which the account cannot activate.
     pub(super) fn roles(&self) -> Vec<String> {
         self.memberships
             .iter()
@@ -221,7 +233,7 @@ impl Grants {
             .collect()
     }
 
-    /// The memberships by which the account, or everybody, comes to what a role has.
+    /// The memberships by which the account, or all accounts (`PUBLIC`), reach a role's privileges.
     pub(super) fn ways(&self, holder: &str) -> Vec<&(String, String)> {
         let is_start = |start: &str| start == self.account || start == PUBLIC;
         self.memberships
@@ -230,7 +242,7 @@ impl Grants {
             .collect()
     }
 
-    /// A role, and the roles that it has, and that those have.
+    /// A role, and all roles that it has, directly or not.
     pub(super) fn reached_from<'a>(&'a self, role: &'a str) -> BTreeSet<&'a str> {
         let mut reached = BTreeSet::from([role]);
         let mut next = vec![role];
@@ -247,7 +259,8 @@ impl Grants {
         reached
     }
 
-    /// Looks for what explains that the account is shown these schemas: it may do something there. Where no grant does, a row of `mysql.db` without a user does.
+    /// Checks that a grant explains each schema that the account sees. If none does, a row of
+    /// `mysql.db` without a user does, and a grant to all accounts is added.
     pub(super) fn explain(&mut self, schemas: &[String], naming: Naming) -> Option<()> {
         let folded =
             |name: &str| if naming.ignores_case { name.to_lowercase() } else { name.to_owned() };
@@ -285,12 +298,15 @@ impl Grants {
         Some(())
     }
 
-    /// Whether there was a line of this holder: the account itself, or a role that is taken on already.
+    /// Returns true if a line named this holder: the account itself, or a role that is active
+    /// already.
     pub(super) fn tells_of(&self, holder: &str) -> bool {
         self.holders.contains(holder)
     }
 
-    /// Finds out which of its roles brings what. MySQL tells of the account together with its roles: `own` is without any, and each of the others with one.
+    /// Attributes the grants to the roles that bring them. MySQL lists an account's grants together
+    /// with those of its roles: `own` is the list without roles, and each of `with` the list with
+    /// one role.
     pub(super) fn attribute(&mut self, own: Self, with: Vec<(String, Self)>) {
         let together = std::mem::replace(&mut self.list, own.list);
         for (role, with) in with {
@@ -302,7 +318,7 @@ impl Grants {
                 }
             }
         }
-        // What nobody explains is the account's.
+        // Grants that no role explains are the account's.
         let known: BTreeSet<_> = self
             .list
             .keys()
@@ -322,7 +338,8 @@ impl Grants {
 }
 
 impl Granted {
-    /// Why it makes an administrator, beside what it is; `None` where it does not.
+    /// The reason why the grant makes an administrator, in addition to its text; `None` if it does
+    /// not.
     pub(super) fn power(&self, naming: Naming) -> Option<String> {
         match &self.place {
             Place::Everywhere | Place::Role(_) | Place::Proxy(_) => Some(String::new()),
@@ -335,7 +352,7 @@ impl Granted {
         }
     }
 
-    /// The privilege with its column, as `name` writes that.
+    /// The privilege with its column, which `name` formats.
     pub(super) fn with_column(&self, name: fn(&str) -> String) -> String {
         match &self.column {
             Some(column) => format!("{} ({})", self.privilege, name(column)),
@@ -343,7 +360,7 @@ impl Granted {
         }
     }
 
-    /// As the report names it: `SELECT ON TABLE shop.orders`.
+    /// The text for reports: `SELECT ON TABLE shop.orders`.
     pub(super) fn shown(&self, naming: Naming) -> String {
         let privilege = self.with_column(shown);
         match &self.place {
@@ -363,12 +380,12 @@ impl Granted {
         }
     }
 
-    /// Whether it is everybody's.
+    /// Returns true if all accounts have it.
     pub(super) fn is_everybodys(&self) -> bool {
         self.holder == PUBLIC || self.holder == NAMELESS
     }
 
-    /// What takes it from somebody; `None` where its name is not one that a statement could hold.
+    /// The statement that revokes it; `None` if its name cannot be part of a statement.
     pub(super) fn revoked(&self, product: Product) -> Option<String> {
         if self.holder == NAMELESS {
             return Some("DELETE FROM mysql.db WHERE User = ''; FLUSH PRIVILEGES;".to_owned());
@@ -390,7 +407,7 @@ impl Granted {
 
 impl Place {
     fn read(text: &str) -> Option<Self> {
-        // The longer words first.
+        // The longer keywords come first.
         let kinds = ["PACKAGE BODY", "PACKAGE", "PROCEDURE", "FUNCTION"];
         let named = kinds
             .into_iter()
@@ -406,7 +423,7 @@ impl Place {
         })
     }
 
-    /// Whether it is in this database, or all of it.
+    /// Returns true if the place is this database, or in it.
     fn covers(&self, name: &str, naming: Naming) -> bool {
         match self {
             Self::Everywhere | Self::Role(_) | Self::Proxy(_) => false,
@@ -432,14 +449,14 @@ impl Place {
 }
 
 impl Pattern {
-    /// The one name that it stands for; `None` where it stands for more.
+    /// The only name that the pattern matches; `None` if it matches more.
     pub(super) fn name(&self, naming: Naming) -> Option<String> {
         let mut name = String::new();
         let mut pattern = self.0.chars();
         while let Some(c) = pattern.next() {
             match c {
                 '%' | '_' if !naming.is_literal => return None,
-                // One at the end stands for itself.
+                // A backslash at the end is literal.
                 '\\' => name.push(pattern.next().unwrap_or('\\')),
                 c => name.push(c),
             }
@@ -447,7 +464,7 @@ impl Pattern {
         Some(name)
     }
 
-    /// Whether it stands for this name, among others or not.
+    /// Returns true if the pattern matches this name.
     pub(super) fn covers(&self, name: &str, naming: Naming) -> bool {
         if let Some(only) = self.name(naming) {
             return naming.is_same(&only, name);
@@ -456,7 +473,7 @@ impl Pattern {
             |text: &str| if naming.ignores_case { text.to_lowercase() } else { text.to_owned() };
         let (pattern, name): (Vec<_>, Vec<_>) =
             (fold(&self.0).chars().collect(), fold(name).chars().collect());
-        // How many characters of the name the pattern up to here may stand for.
+        // `reached[n]`: the pattern up to here matches the first `n` characters of the name.
         let mut reached = vec![false; name.len() + 1];
         reached[0] = true;
         let mut at = 0;
@@ -482,7 +499,7 @@ impl Pattern {
         reached[name.len()]
     }
 
-    /// The pattern that stands for one name, and no other.
+    /// The pattern that matches only this name.
     pub(super) fn of(name: &str) -> Self {
         Self(
             name.chars()
@@ -493,25 +510,25 @@ impl Pattern {
 }
 
 impl Naming {
-    /// Whether two names are the same database's, or the same table's.
+    /// Returns true if two names denote the same database, or the same table.
     pub(super) fn is_same(self, one: &str, other: &str) -> bool {
         one == other || self.ignores_case && same_word(one, other)
     }
 }
 
-/// Whether two names are the same column's, or the same routine's: these never have a case.
+/// Returns true if two names denote the same column, or the same routine: their case never matters.
 pub(super) fn same_word(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
-/// An identifier as one would write it: between quotation marks only where it has to be.
+/// An identifier, quoted only if necessary.
 pub(super) fn shown(name: &str) -> String {
     let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$'));
     if is_plain { name.to_owned() } else { quoted(name) }
 }
 
-/// An identifier, as a statement writes it.
+/// A quoted identifier.
 pub(super) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
@@ -524,7 +541,7 @@ fn is_words(text: &str) -> bool {
             .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '_' | ' '))
 }
 
-/// Splits at the first `separator` that stands outside of quotes.
+/// Splits at the first `separator` outside of quotes.
 fn split<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
     let mut quote = None;
     for (at, c) in text.char_indices() {
@@ -542,7 +559,7 @@ fn split<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
     None
 }
 
-/// What stands between commas, outside of quotes and parentheses.
+/// Splits at commas outside of quotes and parentheses.
 fn list(text: &str) -> Vec<&str> {
     let mut items = Vec::new();
     let (mut quote, mut depth, mut start) = (None, 0_usize, 0);
@@ -564,7 +581,8 @@ fn list(text: &str) -> Vec<&str> {
     items
 }
 
-/// An account's or a role's name, with its host where it has one, quoted anew; `None` where it is no name. A server's words become part of a statement here.
+/// Parses and quotes an account's or a role's name, with its host if it has one; `None` if it is
+/// not a name. The server's text becomes part of a statement here.
 fn requoted(name: &str) -> Option<String> {
     match split(name, "@") {
         // An account may have no name.
@@ -577,7 +595,7 @@ fn requoted(name: &str) -> Option<String> {
     }
 }
 
-/// What a name is without its quotes; `None` where they do not fit, or there is nothing between them.
+/// A name without its quotes; `None` if the quotes do not match, or if the name is empty.
 fn unquoted(name: &str) -> Option<String> {
     unquoted_or_empty(name).filter(|name| !name.is_empty())
 }
@@ -619,9 +637,10 @@ mod tests {
     }
 
     #[test]
-    fn what_an_application_needs_makes_no_administrator() {
+    fn an_application_is_not_an_administrator() {
         for line in [
-            "GRANT USAGE ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19'",
+            "GRANT USAGE ON *.* TO `u`@`%` \
+             IDENTIFIED BY PASSWORD '*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19'",
             "GRANT USAGE ON *.* TO `u`@`%` REQUIRE X509",
             "GRANT SELECT, INSERT, UPDATE, DELETE ON `shop`.* TO `u`@`%`",
             "GRANT ALL PRIVILEGES ON `shop`.* TO `u`@`%`",
@@ -637,11 +656,12 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_an_administrator() {
+    fn an_administrator_is_recognised() {
         let reaches = ", which reaches the schema `mysql`";
         for (line, named) in [
             (
-                "GRANT ALL PRIVILEGES ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*24' WITH GRANT OPTION MAX_QUERIES_PER_HOUR 10",
+                "GRANT ALL PRIVILEGES ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*24' \
+                 WITH GRANT OPTION MAX_QUERIES_PER_HOUR 10",
                 vec!["ALL PRIVILEGES ON *.*", "GRANT OPTION ON *.*"],
             ),
             ("GRANT PROCESS, FILE ON *.* TO `u`@`%`", vec!["FILE ON *.*", "PROCESS ON *.*"]),
@@ -685,14 +705,14 @@ mod tests {
                 .collect();
             assert_eq!(powers(line), expected, "{line}");
         }
-        // Where names have no case, this is the same schema.
+        // If names have no case, this is the same schema.
         let granted =
             read(&["GRANT SELECT ON `MYSQL`.* TO `u`@`%`"]).list.into_keys().next().unwrap();
         assert!(granted.power(Naming { ignores_case: true, is_literal: false }).is_some());
     }
 
     #[test]
-    fn what_cannot_be_read_is_no_answer() {
+    fn malformed_lines_are_refused() {
         for line in [
             "",
             "GRANT",
@@ -711,7 +731,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_what_takes_it_away() {
+    fn a_grant_is_revoked_as_it_was_read() {
         let mariadb = Product::of("5.5.5-10.11.6-MariaDB-log");
         for (line, statement) in [
             (
@@ -733,14 +753,14 @@ mod tests {
             let granted = read(&[line]).list.into_keys().next().unwrap();
             assert_eq!(granted.revoked(mariadb).as_deref(), Some(statement), "{line}");
         }
-        // Its name is shown, and nobody is told to run it.
+        // The privilege's name is shown, but no statement is proposed.
         let granted =
             read(&["GRANT \u{1b}; DROP ON *.* TO `u`@`%`"]).list.into_keys().next().unwrap();
         assert_eq!(granted.revoked(mariadb), None);
     }
 
     #[test]
-    fn a_role_is_reached_by_way_of_others() {
+    fn a_role_is_reached_through_other_roles() {
         let grants = read(&[
             "GRANT `r`@`%`,`s``x`@`localhost` TO `u`@`%`",
             "GRANT `inner` TO `r`@`%`",
@@ -760,7 +780,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_stands_for_what_the_server_says_it_does() {
+    fn patterns_match_as_on_the_server() {
         let pattern = |text: &str| Pattern(text.to_owned());
         for (text, name, covers) in [
             ("shop", "shop", true),
@@ -788,7 +808,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_stands_for_depends_on_the_product() {
+    fn all_privileges_depend_on_the_product() {
         let place = Place::Database(Pattern::of("shop"));
         for (version, has, count) in [
             ("8.0.36", "EVENT", 18),

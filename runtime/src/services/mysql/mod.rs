@@ -1,68 +1,95 @@
 //! MySQL and MariaDB, through [`sqlx::MySqlPool`].
 //!
 //! # Locator
-//! `mysql://user:password@host:port/database`, or `mariadb://`. The port is 3306 unless the locator says otherwise; without a path, no database is chosen. Its
-//! parameters:
+//! `mysql://user:password@host:port/database`, or `mariadb://`. The default port is 3306. Without a
+//! path, no database is selected. The parameters:
 //!
 //! | parameter | meaning | default |
 //! |---|---|---|
-//! | `ssl-mode` | accepted where it asks for TLS, and without effect: verification is always full; so are `sslmode`, `ssl` and `tls` | |
-//! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
-//! | `statement_timeout` | milliseconds until the server ends a statement, 1 to 86 400 000: `max_statement_time` on MariaDB, and `max_execution_time` on MySQL, which only bounds `SELECT` | 30 000, more than a request may take |
+//! | `connect_timeout` | seconds until connecting fails, 1 to 300 | 10 |
+//! | `statement_timeout` | milliseconds, 1 to 86 400 000 | 30 000 |
 //! | `max_connections` | size of the pool, 1 to 1000 | 10, sqlx's own |
 //!
+//! The server enforces `statement_timeout`: by `max_statement_time` on MariaDB, and by
+//! `max_execution_time` on MySQL, which bounds only `SELECT`. The default is longer than a request
+//! should take.
+//!
+//! `ssl-mode`, `sslmode`, `ssl`, `tls`, `require_ssl`, `verify_ca` and `verify_identity` are
+//! accepted if they ask for TLS, and have no effect: verification is always full.
+//!
 //! # How it is attached
-//! 1. **A first connection of our own.** The server speaks first. A greeting without TLS ends the attempt, and nothing has been said; TLS is then asked for in
-//!    the protocol's words, which name nobody. The handshake is ours: it trusts the resource's `_CA` and nothing else, or the public roots. Then the user
-//!    is named, together with a way to authenticate that nobody has, and the server says which one the account has. No password, and no proof of one, has
-//!    been sent. The connection is closed. A client certificate stands in for a password that is not there, if the server asked for it in that handshake and
-//!    got it; if not, nobody is named to the server. That the account demands it (`REQUIRE X509`) is for its creator to see to: the server does not say.
-//! 2. **The pool**, whose options are made by setters, with `VERIFY_IDENTITY`. Its first connection is opened.
-//! 3. **The probe**, two round trips: it fixes the settings that could change what it asks; then who this is, what `Ssl_cipher` says of the connection, and what is granted; then what bounds a statement's time, and what is
-//!    granted to the roles that the account may take on. See below for what is made of it.
+//! 1. **A preflight connection** on our own TLS. The server speaks first. If its greeting offers no
+//!    TLS, the attempt ends and nothing was sent. The protocol's request for TLS contains no user
+//!    name. The handshake trusts only the resource's `_CA`, or the public roots. Within TLS, the
+//!    user is named together with an authentication plugin that no account has, so the server
+//!    answers with the account's plugin. No password, and no proof of one, is sent. The connection
+//!    is closed. A client certificate replaces a missing password only if the server requested and
+//!    received it in that handshake; otherwise no user name is sent. The creator of the account has
+//!    to demand the certificate (`REQUIRE X509`): the server does not report whether it does.
+//! 2. **The pool.** Its options are set by setters, with `VERIFY_IDENTITY`. Its first connection is
+//!    opened.
+//! 3. **The probe**, in two round trips. The first fixes the settings that could change the meaning
+//!    of its statements, and reads the account, `Ssl_cipher` of the connection, and the grants. The
+//!    second sets the statement timeout, and reads the grants of the roles that the account can
+//!    activate. See below for how they are judged.
 //!
-//! **Credentials that are fetched** are renewed in place: connections that are open stay open, and the next ones log in with the new password.
+//! **Fetched credentials** are renewed in place: open connections stay open, and new ones log in
+//! with the new password.
 //!
-//! # How an account may authenticate
+//! # Authentication plugins
+//! - `caching_sha2_password`: accepted. The client sends a salted proof; at the first login after
+//!   the server started, the password itself, within verified TLS.
+//! - `mysql_native_password` on MariaDB: a warning. The proof uses SHA-1, and an attacker with the
+//!   server's account table can log in with it. sqlx supports neither `ed25519` nor `parsec`, so
+//!   nothing better is available. Verified TLS keeps the proof from third parties. Use a generated
+//!   password, or `REQUIRE X509`.
+//! - `mysql_native_password` on MySQL: `weak_authentication`. The proof is the same, and a better
+//!   plugin is available.
+//! - `sha256_password`, `mysql_clear_password`, PAM's `dialog`, or none at all:
+//!   `weak_authentication`. The password is sent in cleartext, though within verified TLS, or
+//!   nothing is proved.
+//! - `mysql_old_password`: refused. The hash is from before 2004.
+//! - Any other: refused. sqlx does not support it.
 //!
-//! | plugin | verdict | why |
-//! |---|---|---|
-//! | `caching_sha2_password` | accepted | a salted proof; the first time after the server began, the password itself, within verified TLS |
-//! | `mysql_native_password`, on MariaDB | warns | a proof by SHA-1, and whoever has the server's table of accounts can log in with it. sqlx speaks neither `ed25519` nor `parsec`, so there is nothing better to ask for; verified TLS keeps the proof from anybody else. Make the password a generated one, or `REQUIRE X509` |
-//! | `mysql_native_password`, on MySQL | `weak_authentication` | the same, where there is something better |
-//! | `sha256_password`, `mysql_clear_password`, PAM's `dialog`; none at all | `weak_authentication` | the password in cleartext, though within verified TLS, or no proof |
-//! | `mysql_old_password` | refused | a hash from before 2004 |
-//! | any other | refused | sqlx does not speak it |
+//! If `weak_authentication` is waived, those that sqlx supports are accepted.
 //!
-//! Where `weak_authentication` is waived, those that sqlx speaks are accepted.
+//! # Limits on the server's messages
+//! On the preflight connection, a packet has at most 4 KiB. For sqlx's own connections, see below.
 //!
-//! # What a server may send
-//! On the first connection, packets of 4 KiB. On sqlx's own, see below.
-//!
-//! # What sqlx leaves open
-//! Each is in the posture's remarks too.
-//! - It trusts the public roots beside the resource's `_CA`. Our own connection does not, but only sqlx's carry data. The posture's trust is
+//! # Limitations of sqlx
+//! The most important are in the posture's remarks too.
+//! - It trusts the public roots in addition to the resource's `_CA`. The preflight connection does
+//!   not, but only sqlx's connections carry data. The posture's trust is
 //!   [`PrivateCaAndPublicRoots`](crate::posture::TrustPosture::PrivateCaAndPublicRoots).
-//! - It would make an authority of every certificate in `_CA`: one that is none (`CA:FALSE`) is refused there.
-//! - Whether a later connection asked for the client certificate, it does not say.
-//! - It accepts any authentication that the server names, on every connection of the pool; a verified server that turns hostile and names
-//!   `mysql_clear_password` in its greeting gets the password. Nobody else does: `VERIFY_IDENTITY` comes first. Where plaintext is waived, nothing comes
-//!   first, and whoever is on the path gets it.
-//! - Where the server does not accept the credentials any more, each call asks it again: an account that locks itself after some failures will be locked.
-//! - It does not bound a response, and panics at some malformed packets (`caching_sha2_password`'s second message may be empty): a verified server that
-//!   turns hostile can waste this process' time and memory, and end the task that asked.
-//! - It does not let go of its thread as long as the server keeps sending: a verified server that turns hostile can hold a thread, and with it the deadline
-//!   of attaching, for as long as it likes.
-//! - It lets a statement be several (`CLIENT_MULTI_STATEMENTS`): bind values, and never paste them into a statement.
-//! - It resolves the host again for each connection, and holds no address against the rules: the certificate has to be the host's all the same.
-//! - It takes no verifier of ours: `_PIN` is refused.
-//! - Its public roots are bundled, unless another crate of the program enables its feature `tls-rustls-ring-native-roots` or `tls-native-tls`: then they are
-//!   the system's, which are whatever `SSL_CERT_FILE` and `SSL_CERT_DIR` name. So these two are refused (`ambient_override`), whichever features are enabled:
-//!   a service cannot see that. Distroless images and Nix set them. Unset them for the process, or set them to nothing, where a container cannot unset what its
-//!   image sets. Give this resource its authority by `_CA`. The variables are checked when the resource is attached or attached again, not
-//!   later. sqlx reads no other variable for MySQL.
+//! - It would trust every certificate in `_CA` as an authority. A certificate that is not one
+//!   (`CA:FALSE`) is therefore refused in `_CA`.
+//! - It does not report whether the server requested the client certificate on a later connection.
+//! - It accepts any authentication that the server names, on every connection of the pool. If a
+//!   verified server turns hostile and names `mysql_clear_password` in its greeting, it gets the
+//!   password. No other server does: `VERIFY_IDENTITY` comes first. If plaintext is waived, nothing
+//!   comes first, and any attacker on the path gets the password.
+//! - If the server stops accepting the credentials, each call tries to log in again. An account
+//!   that is locked after some failures will be locked.
+//! - It does not bound a response, and panics at some malformed packets (`caching_sha2_password`'s
+//!   second message may be empty). A verified server that turns hostile can waste this process's
+//!   time and memory, and end the calling task.
+//! - It does not yield its thread while the server keeps sending. A verified server that turns
+//!   hostile can block a thread, and with it the deadline of attaching, without limit.
+//! - It allows several statements in one (`CLIENT_MULTI_STATEMENTS`): bind values, and never paste
+//!   them into a statement.
+//! - It resolves the host again for each connection, and does not check the addresses against the
+//!   rules. The certificate still has to match the host.
+//! - It accepts no verifier of ours: `_PIN` is refused.
+//! - Its public roots are bundled, unless another crate of the program enables its feature
+//!   `tls-rustls-ring-native-roots` or `tls-native-tls`. Then they are the system's, which
+//!   `SSL_CERT_FILE` and `SSL_CERT_DIR` override. A service cannot see the enabled features, so
+//!   these two variables are always refused (`ambient_override`). Distroless images and Nix set
+//!   them. Unset them for the process, or set them to nothing if a container cannot unset the
+//!   variables of its image. Set this resource's authority by `_CA`. The variables are checked when
+//!   the resource is attached or attached again, not later. sqlx reads no other variable for MySQL.
 //!
-//! It never sends a file that a server asks for (`LOCAL INFILE`): it has no code for that. And it reads no variable of the process.
+//! It never sends a file that a server asks for (`LOCAL INFILE`): it has no code for that. It reads
+//! no other environment variable of the process.
 #![doc = include_str!("account.md")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,15 +126,15 @@ mod grants;
 mod preflight;
 mod vocabulary;
 
-/// MySQL and MariaDB. See [the module](self) for the locator, and for how it is attached.
+/// MySQL and MariaDB. See [the module](self) for the locator and the steps of attaching.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct MySql;
 
-/// How long a statement may take unless the locator says otherwise: 30 s.
+/// The default statement timeout in milliseconds: 30 s.
 const STATEMENT_TIMEOUT: u64 = 30_000;
 
-/// How many connections a pool has unless the locator says otherwise.
+/// The default size of the pool.
 const MAX_CONNECTIONS: u64 = 10;
 
 #[diagnostic::do_not_recommend]
@@ -230,7 +257,7 @@ impl Service for MySql {
             Ok(Err(refusal)) => return Err(refusal),
             Err(timed_out) => return Err(timed_out.into()),
         };
-        // One that has taken on roles to look at them is not the one that it was.
+        // A connection that activated roles has other privileges than a new one: it is not reused.
         if !account.took_roles {
             connection.keep();
         }
@@ -268,24 +295,26 @@ impl Service for MySql {
     }
 }
 
-/// What holds of every connection that sqlx opens.
+/// Remarks that apply to every connection that sqlx opens.
 const REMARKS: [&str; 3] = [
-    "sqlx accepts any way of authenticating that the verified server names, the password in cleartext among them; the way above is what the server asked for when it was attached",
-    "sqlx resolves the host anew for each connection, does not bound what a server's response has, and panics at some malformed ones",
+    "sqlx accepts any way of authenticating that the verified server names, the password in \
+     cleartext among them; the way above is what the server asked for when it was attached",
+    "sqlx resolves the host anew for each connection, does not bound what a server's response has, \
+     and panics at some malformed ones",
     "sqlx lets one statement be several: values have to be bound, never pasted in",
 ];
 
-/// What holds where the account that the server reports is not the one that was asked for.
-const RENAMED: &str = "the server reports another account than the one that was asked for: a proxy in \
-    between, or the server itself (`PROXY`, an account without a name), renames it; the privileges are \
-    those of the reported account";
+/// The remark if the server reports another account than the requested one.
+const RENAMED: &str = "the server reports another account than the one that was asked for: a proxy \
+    in between, or the server itself (`PROXY`, an account without a name), renames it; the \
+    privileges are those of the reported account";
 
 fn user(target: &Target) -> &str {
-    // `MISSING_CREDENTIALS` can be waived. sqlx would be `root` then; nobody is who has no name.
+    // `MISSING_CREDENTIALS` can be waived. Without an explicit name, sqlx would log in as `root`.
     target.user().unwrap_or_default()
 }
 
-/// How each connection of a pool is made.
+/// The connect options of the pool's connections.
 fn options(target: &Target) -> Result<MySqlConnectOptions, Refusal> {
     let locator = target.locator();
     let host = match locator.host() {
@@ -327,11 +356,12 @@ fn options(target: &Target) -> Result<MySqlConnectOptions, Refusal> {
     Ok(options)
 }
 
-/// A pool that has no connection yet. `bound` is what bounds a connection's statements, as soon as it is known which server this is.
+/// A pool without a connection. `bound` is the statement that sets the statement timeout; it is set
+/// once the product is known.
 fn pool(target: &Target, bound: Arc<OnceLock<String>>) -> Result<MySqlPool, Refusal> {
     let options = options(target)?;
     let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
-    // The first connection is the probe's, which finds out what bounds it.
+    // The first connection is the probe's, which determines that statement.
     let first = Arc::new(AtomicBool::new(true));
     Ok(MySqlPoolOptions::new()
         .max_connections(u32::try_from(most).unwrap_or(u32::MAX))
@@ -340,7 +370,7 @@ fn pool(target: &Target, bound: Arc<OnceLock<String>>) -> Result<MySqlPool, Refu
             let is_first = first.swap(false, Ordering::Relaxed);
             let bound = bound.get().cloned();
             Box::pin(async move {
-                // The pool logs this error: it gets one without the server's words.
+                // The pool logs this error, so it must not contain the server's text.
                 let unbounded =
                     || sqlx::Error::Protocol("the statement's time could not be bounded".into());
                 match bound {
@@ -357,22 +387,21 @@ fn pool(target: &Target, bound: Arc<OnceLock<String>>) -> Result<MySqlPool, Refu
         .connect_lazy_with(options))
 }
 
-/// How many roles are looked at.
+/// The limit of roles whose grants are read.
 const MOST_ROLES: usize = 32;
 
-/// How many lines of grants are believed.
+/// The limit of lines of grants that are accepted.
 const MOST_GRANTS: usize = 10_000;
 
-/// The session's settings that can change what the probe's statements mean, or what their answers
-/// show, without an error; each with the value that it has while the probe asks. `account.md` has
-/// the reasons.
+/// The session settings that can silently change the meaning of the probe's statements or the
+/// content of their results, each with its value during the probe. `account.md` has the reasons.
 const FIXED: [(&str, &str); 3] = [
     ("sql_mode", "''"),
     ("sql_select_limit", "18446744073709551615"),
     ("sql_quote_show_create", "1"),
 ];
 
-/// The probe's first statement: fixes the settings, and keeps what they were.
+/// The probe's first statement: it saves the settings and fixes them.
 fn fixing() -> String {
     let fixed = FIXED.map(|(name, value)| {
         format!("@backing_services_{name} = @@SESSION.{name}, SESSION {name} = {value}")
@@ -380,8 +409,8 @@ fn fixing() -> String {
     format!("SET {}", fixed.join(", "))
 }
 
-/// Restores the settings: the connection becomes one of the pool's, which are all alike. It goes
-/// on after the assignments of another `SET`.
+/// Restores the settings, because all connections of the pool have to be alike. The text continues
+/// the assignments of another `SET`.
 fn restoring() -> String {
     let restored = FIXED.map(|(name, _)| {
         format!(", SESSION {name} = @backing_services_{name}, @backing_services_{name} = NULL")
@@ -389,16 +418,19 @@ fn restoring() -> String {
     restored.concat()
 }
 
-/// Who we are, how names are compared, and what we are granted. Each result has another number of columns, by which its rows are known. Without `FOR`, it tells of
-/// MariaDB's `PUBLIC` and of MySQL's mandatory roles too.
+/// Reads the account, the comparison of names, and the grants. The results differ in their number
+/// of columns, which identifies their rows. Without `FOR`, `SHOW GRANTS` also lists the grants to
+/// MariaDB's `PUBLIC` and to MySQL's mandatory roles.
 const QUESTION: &str = "SELECT VERSION(), CURRENT_USER(), USER(), @@GLOBAL.lower_case_table_names; \
-    SHOW SESSION STATUS WHERE Variable_name IN ('Ssl_cipher', 'Ssl_version'); SHOW GLOBAL VARIABLES LIKE 'partial_revokes'; \
+    SHOW SESSION STATUS WHERE Variable_name IN ('Ssl_cipher', 'Ssl_version'); \
+    SHOW GLOBAL VARIABLES LIKE 'partial_revokes'; \
     SELECT SCHEMA_NAME, 0, 0, 0, 0 FROM information_schema.SCHEMATA LIMIT 1000; SHOW GRANTS";
 
-/// What stands between the results of several roles.
+/// Separates the results of several roles.
 const MARK: &str = "SELECT 0, 0, 0, 0";
 
-/// Two round trips. It fails closed: no row, one too many, a NULL, a text that is none, or a grant that cannot be read is no answer.
+/// Two round trips. It fails closed: a missing row, an extra row, a NULL, a value that is not text,
+/// or a grant that cannot be parsed is not an answer.
 async fn probe(
     connection: &mut MySqlConnection,
     target: &Target,
@@ -410,14 +442,14 @@ async fn probe(
         account.bound(target.locator().number("statement_timeout").unwrap_or(STATEMENT_TIMEOUT));
     let mut roles = account.grants.roles();
     if account.product.is_mariadb {
-        // What is active has been told of.
+        // The active roles were listed already.
         roles.retain(|role| !account.grants.tells_of(role));
     }
     if roles.len() > MOST_ROLES {
         return Err(no_answer());
     }
     account.took_roles = !roles.is_empty();
-    // A connection that takes on roles is closed: until then, the settings stay fixed.
+    // A connection that activates roles is closed, so its settings stay fixed until then.
     let restored = if roles.is_empty() { restoring() } else { String::new() };
     let mut statements = vec![statement.clone() + &restored];
     if account.product.is_mariadb {
@@ -438,7 +470,7 @@ async fn probe(
     let mut answers = answers.split(|row| row.len() == MARK_COLUMNS);
     let first = answers.next().unwrap_or_default();
     let answers: Vec<_> = answers.collect();
-    // Where nobody is asked for, there is no mark.
+    // Without roles to read, there is no mark.
     if answers.len() != roles.len() || account.product.is_mariadb && !first.is_empty() {
         return Err(no_answer());
     }
@@ -466,7 +498,7 @@ async fn probe(
     Ok(account)
 }
 
-/// The columns of [`MARK`].
+/// The number of columns of [`MARK`].
 const MARK_COLUMNS: usize = 4;
 
 fn read(rows: &[MySqlRow]) -> Result<Account, Refusal> {
@@ -502,7 +534,7 @@ fn read(rows: &[MySqlRow]) -> Result<Account, Refusal> {
     let naming = Naming { ignores_case: case != "0", is_literal: is_literal.unwrap_or_default() };
     let (product, mut grants) = (Product::of(&version), Grants::new(&user));
     read_grants(&mut grants, lines, true)?;
-    // Everybody is shown one schema, at least: where the schemas are told of.
+    // Every account sees at least one schema (`information_schema`).
     if !grants.tells_of(&grants.account) || schemas.is_empty() {
         return Err(no_answer());
     }
@@ -542,7 +574,7 @@ async fn rows(connection: &mut MySqlConnection, statement: &str) -> Result<Vec<M
     statement.fetch_all(connection).await.map_err(|error| refusal(&error))
 }
 
-/// A column that is text; which of its kinds differs between the products.
+/// Reads a column as text. Its exact type differs between the products.
 fn text(row: &MySqlRow, column: usize) -> Result<String, Refusal> {
     row.try_get_unchecked(column).map_err(|_| no_answer())
 }
@@ -553,7 +585,8 @@ fn no_answer() -> Refusal {
         .into()
 }
 
-/// Reads an error of the driver's. Of what the server said, only the error's number decides; none of it is repeated.
+/// Converts an error of the driver. Of the server's error, only the number counts; its text is not
+/// repeated.
 fn refusal(error: &sqlx::Error) -> Refusal {
     let sqlx::Error::Database(database) = error else { return driver::failure(error).into() };
     let number =

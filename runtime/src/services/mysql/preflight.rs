@@ -1,4 +1,5 @@
-//! The connection before the pool's: who the server is, under our own TLS, and how it wants this account to authenticate. No secret is sent.
+//! The preflight connection, before the pool's. It verifies the server under our own TLS, and
+//! learns the account's authentication plugin. No secret is sent.
 //!
 //! Protocol: MySQL Internals, "Connection Phase"; MariaDB Knowledge Base, "Connecting".
 
@@ -12,7 +13,7 @@ use crate::report::posture::TlsPosture;
 use crate::report::refusal::Refusal;
 use crate::service::target::Target;
 
-/// The longest packet that is read, in bytes. A greeting has some 110, an error some 200.
+/// The longest accepted packet, in bytes. A greeting has some 110, an error some 200.
 const LONGEST_PACKET: usize = 4 * 1024;
 
 /// `CLIENT_PROTOCOL_41`.
@@ -24,28 +25,28 @@ const SECURE_CONNECTION: u32 = 0x0000_8000;
 /// `CLIENT_PLUGIN_AUTH`.
 const PLUGIN_AUTH: u32 = 0x0008_0000;
 
-/// What we offer to authenticate with: nobody has it, so the server answers which plugin the account has, whichever that is.
+/// The offered plugin. No account has it, so the server always answers with the account's plugin.
 const NO_PLUGIN: &[u8] = b"backing_services_asks";
 
-/// What the first connection taught.
+/// The result of the preflight connection.
 pub(super) struct Seen {
     pub(super) tls: Option<TlsPosture>,
     pub(super) plugin: Plugin,
 }
 
-/// How an account authenticates.
+/// An account's authentication plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plugin {
     CachingSha2,
     Sha256,
     Native,
     Cleartext,
-    /// The server let us in as soon as it had heard a name.
+    /// The server admits the user by the name alone.
     Nothing,
 }
 
 impl Plugin {
-    /// A plugin that the driver has.
+    /// The plugin of this name, if the driver supports it.
     fn spoken(name: &[u8]) -> Option<Self> {
         Some(match name {
             b"caching_sha2_password" => Self::CachingSha2,
@@ -66,22 +67,23 @@ impl Plugin {
         }
     }
 
-    /// What is wrong with it, whatever the server; what is wrong with `mysql_native_password` depends on that.
+    /// The weakness of the plugin on any server. That of `mysql_native_password` depends on the
+    /// product.
     pub(super) fn weakness(self) -> Option<Finding> {
         let message = match self {
             Self::Cleartext => "the server wants the password in cleartext",
             Self::Sha256 => {
-                "the server wants the password in cleartext, within TLS, at every login (`sha256_password`)"
+                "the server wants the password in cleartext, within TLS, at every login \
+                 (`sha256_password`)"
             }
             Self::Nothing => "the server lets the user in without any proof",
             Self::CachingSha2 | Self::Native => return None,
         };
         let finding = Finding::new(&WEAK_AUTHENTICATION, message);
-        Some(
-            finding.help(
-                "`ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`; on MariaDB `IDENTIFIED VIA mysql_native_password`",
-            ),
-        )
+        Some(finding.help(
+            "`ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`; on MariaDB \
+                 `IDENTIFIED VIA mysql_native_password`",
+        ))
     }
 }
 
@@ -104,7 +106,7 @@ pub(super) async fn run(target: &Target, user: &str) -> Result<Seen, Refusal> {
     let plugin = within(target.connect_timeout(), asking).await.map_err(|_| silent())??;
     let _ = within(target.connect_timeout(), stream.shutdown()).await;
 
-    // The driver begins with the plugin of the greeting, whatever the account has.
+    // The driver begins with the plugin of the greeting, whatever the account's plugin is.
     for plugin in [greeted, plugin] {
         if let Some(finding) = plugin.weakness().filter(|_| !target.waives(&WEAK_AUTHENTICATION)) {
             return Err(finding.into());
@@ -114,33 +116,41 @@ pub(super) async fn run(target: &Target, user: &str) -> Result<Seen, Refusal> {
     Ok(Seen { tls: dialled.tls, plugin })
 }
 
-/// Reads the greeting, and asks for TLS in the one packet that may precede it. Gives the server's own plugin.
+/// Reads the greeting, and requests TLS in the only packet that may be sent before it. Returns the
+/// server's default plugin.
 async fn greeting(target: &Target, connection: &mut TcpStream) -> Result<Plugin, Refusal> {
     let greeting = Greeting::read(&read(connection).await?)?;
     if target.is_plaintext() {
         return Ok(greeting.plugin);
     }
     if greeting.capabilities & SSL == 0 {
-        return Err(Finding::new(&OPPORTUNISTIC_TLS, "the server has no TLS, and nothing is said to it")
-            .help("switch TLS on in the server (`ssl_cert`, `ssl_key`, and `require_secure_transport = ON`), or write the host of one that has it")
-            .into());
+        return Err(Finding::new(
+            &OPPORTUNISTIC_TLS,
+            "the server has no TLS, and nothing is said to it",
+        )
+        .help(
+            "switch TLS on in the server (`ssl_cert`, `ssl_key`, and `require_secure_transport = \
+             ON`), or write the host of one that has it",
+        )
+        .into());
     }
     connection.write_all(&packet(1, &request(true))).await.map_err(|_| broken())?;
-    // What stands in the buffer now was said in the clear, and would be read as if it had been said under TLS.
+    // Bytes in the buffer were sent in cleartext, and would be read as if they came through TLS.
     let mut early = [0];
     match connection.try_read(&mut early) {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(greeting.plugin),
         Ok(0) | Err(_) => Err(broken()),
         Ok(_) => Err(Finding::new(
             &OPPORTUNISTIC_TLS,
-            "something was slipped in before TLS began: somebody is on the path, or it is no MySQL server",
+            "something was slipped in before TLS began: somebody is on the path, or it is no MySQL \
+             server",
         )
         .help("look at what is between here and the server")
         .into()),
     }
 }
 
-/// What a server says first, as far as it is of use.
+/// The used fields of the server's greeting.
 struct Greeting {
     capabilities: u32,
     plugin: Plugin,
@@ -154,12 +164,12 @@ impl Greeting {
         Self::parse(packet).ok_or_else(foreign)?
     }
 
-    /// `HandshakeV10`; `None` where it is none.
+    /// Parses `HandshakeV10`; `None` if the packet is not one.
     fn parse(packet: &[u8]) -> Option<Result<Self, Refusal>> {
         let rest = packet.strip_prefix(&[10])?;
-        // The version: it is asked for again, under TLS.
+        // The version, which the probe reads again under TLS.
         let end = rest.iter().position(|byte| *byte == 0)?;
-        // The connection's number, and the first part of the nonce.
+        // The connection's ID, the first part of the nonce, and a filler byte.
         let rest = rest.get(end + 1 + 4 + 8 + 1..)?;
         let (low, rest) = rest.split_first_chunk()?;
         let rest = rest.get(1 + 2..)?;
@@ -172,7 +182,7 @@ impl Greeting {
             return Some(Err(old()));
         }
         let (nonce, rest) = rest.split_first()?;
-        // Ten that are reserved, and the second part of the nonce.
+        // Ten reserved bytes, and the second part of the nonce.
         let rest = rest.get(10 + usize::from(*nonce).saturating_sub(8).max(13)..)?;
         // The greeting of some servers ends without a NUL here.
         let name = rest.split(|byte| *byte == 0).next()?;
@@ -184,18 +194,18 @@ impl Greeting {
     }
 }
 
-/// What the server answers to a name.
+/// Parses the server's answer to the user name.
 fn asked(answer: &[u8]) -> Result<Plugin, Refusal> {
     match answer {
         [0x00, ..] => Ok(Plugin::Nothing),
         [0xff, rest @ ..] => Err(server_error(code(rest)).into()),
-        // The switch to what there was before plugins.
+        // The switch to the authentication from before plugins.
         [0xfe] => Err(ancient()),
         [0xfe, rest @ ..] => {
             let name = rest.split(|byte| *byte == 0).next().unwrap_or_default();
             match name {
                 b"mysql_old_password" => Err(ancient()),
-                // PAM, in MariaDB's words.
+                // MariaDB's name of PAM.
                 b"dialog" => Err(Finding::new(
                     &WEAK_AUTHENTICATION,
                     "the server wants the password in cleartext",
@@ -209,12 +219,13 @@ fn asked(answer: &[u8]) -> Result<Plugin, Refusal> {
     }
 }
 
-/// `HandshakeResponse41`: a name, an empty proof, and a plugin that nobody has.
+/// `HandshakeResponse41`: a name, an empty proof, and a plugin that no account has.
 fn response(target: &Target, user: &str) -> Vec<u8> {
     [&request(!target.is_plaintext())[..], user.as_bytes(), &[0, 0], NO_PLUGIN, &[0]].concat()
 }
 
-/// `SSLRequest`, which is also what a response begins with: capabilities, the largest packet, the character set (`utf8mb4_general_ci`), nothing.
+/// `SSLRequest`, which is also the beginning of a response: the capabilities, the largest packet,
+/// the character set (`utf8mb4_general_ci`), zeros.
 fn request(ssl: bool) -> [u8; 32] {
     let capabilities = PROTOCOL_41 | SECURE_CONNECTION | PLUGIN_AUTH | if ssl { SSL } else { 0 };
     let mut body = [0; 32];
@@ -224,7 +235,8 @@ fn request(ssl: bool) -> [u8; 32] {
     body
 }
 
-/// A packet: its length in three bytes, its number, its body. A user's name has 256 bytes at most, so its length fits.
+/// A packet: its length in three bytes, its number, its body. A user name has at most 256 bytes, so
+/// the length fits.
 fn packet(number: u8, body: &[u8]) -> Vec<u8> {
     let [a, b, c, ..] = u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes();
     [&[a, b, c, number][..], body].concat()
@@ -247,7 +259,8 @@ fn code(error: &[u8]) -> u16 {
     error.first_chunk().map_or(0, |code| u16::from_le_bytes(*code))
 }
 
-/// What an error's number means to somebody who attaches (MySQL and MariaDB error references). Nothing else of it is believed.
+/// The meaning of an error's number when attaching (MySQL and MariaDB error references). Nothing
+/// else in the error is used.
 pub(super) fn server_error(code: u16) -> Failure {
     use FailureKind::{NotAdmitted, Protocol, TimedOut, Unavailable};
     let new = Failure::new;
@@ -282,7 +295,8 @@ pub(super) fn server_error(code: u16) -> Failure {
         1040 | 1203 | 1226 => new(
             Unavailable,
             "the server has no connection left",
-            "look at `max_connections` of the server and of the account, and of the locators that lead to it",
+            "look at `max_connections` of the server and of the account, and of the locators that \
+             lead to it",
         ),
         1129 => new(
             Unavailable,
@@ -321,7 +335,8 @@ fn unspoken() -> Refusal {
     Failure::new(
         FailureKind::NotAdmitted,
         "the server wants an authentication that this driver does not have",
-        "`ALTER USER …` to `caching_sha2_password`, or on MariaDB to `mysql_native_password`; so with the server's `default_authentication_plugin`",
+        "`ALTER USER …` to `caching_sha2_password`, or on MariaDB to `mysql_native_password`; so \
+         with the server's `default_authentication_plugin`",
     )
     .into()
 }
@@ -357,7 +372,8 @@ fn silent() -> Refusal {
     Failure::new(
         FailureKind::TimedOut,
         "the server accepted the connection, and did not answer in time",
-        "look at the port: what listens there may wait for another protocol; and at the server's load",
+        "look at the port: what listens there may wait for another protocol; and at the server's \
+         load",
     )
     .into()
 }
@@ -366,8 +382,12 @@ fn silent() -> Refusal {
 mod tests {
     use super::*;
 
-    const MYSQL_8: &[u8] = b"\n8.0.18\x00\x19\x00\x00\x00\x114aB0c\x06g\x00\xff\xff\xff\x02\x00\xff\xc7\x15\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00tL\x03s\x0f[4\rl4. \x00caching_sha2_password\x00";
-    const MARIADB_10: &[u8] = b"\n5.5.5-10.4.7-MariaDB-1:10.4.7+maria~bionic\x00\x0b\x00\x00\x00t6L\\j\"dS\x00\xfe\xf7\x08\x02\x00\xff\x81\x15\x00\x00\x00\x00\x00\x00\x07\x00\x00\x00U14Oph9\"<H5n\x00mysql_native_password\x00";
+    const MYSQL_8: &[u8] =
+        b"\n8.0.18\x00\x19\x00\x00\x00\x114aB0c\x06g\x00\xff\xff\xff\x02\x00\xff\xc7\x15\
+        \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00tL\x03s\x0f[4\rl4. \x00caching_sha2_password\x00";
+    const MARIADB_10: &[u8] = b"\n5.5.5-10.4.7-MariaDB-1:10.4.7+maria~bionic\x00\
+        \x0b\x00\x00\x00t6L\\j\"dS\x00\xfe\xf7\x08\x02\x00\xff\x81\x15\x00\x00\x00\x00\x00\x00\
+        \x07\x00\x00\x00U14Oph9\"<H5n\x00mysql_native_password\x00";
 
     #[test]
     fn reads_greetings() {
@@ -380,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_greeting_that_is_cut_is_none() {
+    fn a_truncated_greeting_is_refused() {
         for end in 0..MYSQL_8.len() - b"caching_sha2_password\0".len() {
             assert!(Greeting::read(&MYSQL_8[..end]).is_err(), "{end}");
         }
@@ -391,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_the_account_has() {
+    fn reads_the_accounts_plugin() {
         assert_eq!(asked(b"\xfemysql_native_password\0nonce").unwrap(), Plugin::Native);
         assert_eq!(asked(b"\xfecaching_sha2_password").unwrap(), Plugin::CachingSha2);
         assert_eq!(asked(b"\x00\x00\x00\x02\x00").unwrap(), Plugin::Nothing);

@@ -1,4 +1,5 @@
-//! What a field needs, in the words of `GRANT`: the vocabulary, what `needs` says in it, and the statements that create such an account.
+//! The vocabulary of `needs`, in the words of `GRANT`; its comparison with grants; and the
+//! statements that create an account.
 //!
 //! Privileges: MySQL Reference Manual, 8.2.2; MariaDB Knowledge Base, "GRANT".
 
@@ -10,7 +11,8 @@ use crate::services::mysql::grants::{
     ALL, Granted, Naming, Pattern, Place, TABLE, quoted, same_word, shown,
 };
 
-/// What an account can be granted. What there is on all databases at once makes an administrator, and cannot be needed.
+/// The privileges that an account can be granted. Privileges on all databases at once make an
+/// administrator, and cannot be needed.
 pub(super) const PRIVILEGES: &[Grantable] = &[
     Grantable::new(
         TABLE,
@@ -40,23 +42,23 @@ const CREATE_ROUTINE: &str = "CREATE ROUTINE";
 #[derive(Clone, Debug)]
 pub(super) struct Want {
     pub(super) privilege: &'static str,
-    /// Empty for all of them.
+    /// Empty for all columns.
     pub(super) columns: Vec<String>,
-    /// Empty where neither `needs` nor the locator names one.
+    /// Empty if neither `needs` nor the locator names one.
     database: String,
-    /// Its kind and its name; `None` for all that is in the database.
+    /// The object's kind and name; `None` for all objects of the database.
     object: Option<(&'static str, String)>,
 }
 
-/// Whether something is named without its database, so that the locator has to name one.
+/// Returns true if an object is named without its database, so that the locator has to name one.
 pub(super) fn needs_a_database(needs: &Needs) -> bool {
     needs.iter().any(|need| parts(need).0.is_none())
 }
 
-/// The database, where it is named, and the object, where it is not `*`.
+/// The database, if it is named, and the object, if it is not `*`.
 fn parts(need: &Need) -> (Option<String>, Option<String>) {
     let mut names = need.identifiers();
-    // Between quotation marks, it is a name.
+    // A quoted `*` is a name.
     let object = names
         .pop()
         .filter(|object| object.is_quoted || object.name != "*")
@@ -65,7 +67,7 @@ fn parts(need: &Need) -> (Option<String>, Option<String>) {
 }
 
 impl Want {
-    /// What is needed; what is named without a database is in this one.
+    /// All that is needed. `database` completes names without a database.
     pub(super) fn all(needs: &Needs, database: &str) -> Vec<Self> {
         let want = |need: &Need| {
             let (named, object) = parts(need);
@@ -79,7 +81,7 @@ impl Want {
         needs.iter().map(want).collect()
     }
 
-    /// Whether this gives it, or more: for one of its columns, or as a whole.
+    /// Returns true if a grant includes this privilege: for one of its columns, or as a whole.
     pub(super) fn is_given_by(&self, held: &Granted, column: Option<&str>, naming: Naming) -> bool {
         let takes_column = match (&held.column, column) {
             (None, _) => true,
@@ -95,7 +97,8 @@ impl Want {
             }
     }
 
-    /// Whether this privilege of what is held is needed there, and is no more than that.
+    /// Returns true if this privilege of a grant is needed at its place, and exceeds the need in
+    /// nothing.
     pub(super) fn needs(&self, held: &Granted, privilege: &str, naming: Naming) -> bool {
         let takes_columns = self.columns.is_empty()
             || held
@@ -111,7 +114,7 @@ impl Want {
                 self.privilege == privilege && takes_columns && is_it
             }
             Place::Object { kind, database, .. } if naming.is_same(database, &self.database) => {
-                // Whoever makes a routine is given both at once (`automatic_sp_privileges`).
+                // The server grants both to the creator of a routine (`automatic_sp_privileges`).
                 let is_made = self.privilege == CREATE_ROUTINE
                     && *kind != TABLE
                     && OF_ROUTINES.contains(&privilege);
@@ -133,12 +136,12 @@ impl Want {
         kind == wanted && is_same && naming.is_same(database, &self.database)
     }
 
-    /// The same, of these columns only.
+    /// The same privilege for these columns only.
     pub(super) fn of(&self, columns: Vec<String>) -> Self {
         Self { columns, ..self.clone() }
     }
 
-    /// What grants it to somebody.
+    /// The statement that grants it to an account.
     pub(super) fn statement(&self, account: &str) -> String {
         format!("GRANT {} ON {} TO {account};", self.with_columns(quoted), self.place().in_sql())
     }
@@ -161,7 +164,7 @@ impl Want {
         }
     }
 
-    /// As a statement writes it that runs in the database, whichever that is.
+    /// The place in a statement that runs in the selected database, whichever that is.
     fn unqualified(&self) -> String {
         match &self.object {
             None => "*".to_owned(),
@@ -181,7 +184,7 @@ impl fmt::Display for Want {
     }
 }
 
-/// A text, whatever `sql_mode` is: a backslash is an escape in some.
+/// A string literal, independent of `sql_mode`: in some modes a backslash is an escape.
 pub(super) fn literal(text: &str) -> String {
     if text.contains('\\') {
         let digits: String = text.bytes().map(|byte| format!("{byte:02X}")).collect();
@@ -190,7 +193,7 @@ pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// The account, wherever it logs in from.
+/// The account, for logins from any host.
 pub(super) fn account(grants: &Grants) -> String {
     format!("{}@`%`", quoted(grants.account()))
 }
@@ -199,7 +202,8 @@ pub(super) fn account(grants: &Grants) -> String {
 pub(super) fn grants(grants: &Grants) -> String {
     let account = account(grants);
     let mut text = format!(
-        "-- It is locked until it has a password: ALTER USER {account} IDENTIFIED BY '…' ACCOUNT UNLOCK;\n\
+        "-- It is locked until it has a password: \
+         ALTER USER {account} IDENTIFIED BY '…' ACCOUNT UNLOCK;\n\
          CREATE USER {account} REQUIRE SSL ACCOUNT LOCK;\n"
     );
     let mut places: Vec<(String, Vec<String>)> = Vec::new();
@@ -216,7 +220,8 @@ pub(super) fn grants(grants: &Grants) -> String {
         let privileges = privileges.join(", ");
         // Writing to a `String` does not fail.
         let _ = if place == "*" {
-            // `ON *` takes the name for a pattern: only a statement that is put together there can escape it.
+            // `ON *` reads the database's name as a pattern: only a statement that is built in the
+            // server can escape the name.
             let escape = |name: &str, c: char, before: &str| {
                 format!("REPLACE({name}, '{c}', CONCAT({before}, '{c}'))")
             };
@@ -231,7 +236,8 @@ pub(super) fn grants(grants: &Grants) -> String {
             writeln!(
                 text,
                 "SET @backing_services = CONCAT({before}, {name}, {after});\n\
-                 PREPARE backing_services FROM @backing_services; EXECUTE backing_services; DEALLOCATE PREPARE backing_services;"
+                 PREPARE backing_services FROM @backing_services; EXECUTE backing_services; \
+                 DEALLOCATE PREPARE backing_services;"
             )
         } else {
             writeln!(text, "GRANT {privileges} ON {place} TO {account};")
@@ -249,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_what_was_written() {
+    fn names_are_shown_and_quoted() {
         for (needs, shown, sql) in [
             (
                 "SELECT ON Orders",
@@ -276,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_is_named_or_it_is_the_locators() {
+    fn a_name_without_a_database_needs_the_locators() {
         let needs = |text| Needs::parse(text, "MySQL", PRIVILEGES).unwrap();
         assert!(needs_a_database(&needs("SELECT ON a.b, c")));
         assert!(needs_a_database(&needs("EVENT ON *")));
@@ -284,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quoted_stays_one_thing() {
+    fn quoting_prevents_injection() {
         assert_eq!(quoted("a`; DROP USER x; --"), "`a``; DROP USER x; --`");
         assert_eq!(literal("a'; DROP USER x; --"), "'a''; DROP USER x; --'");
         assert_eq!(literal("\\'"), "CONVERT(X'5C27' USING utf8mb4)");

@@ -1,8 +1,9 @@
 //! The commands of Redis 7.4 and their ACL categories, as data.
 //!
-//! Source: what `COMMAND` of Redis 7.0.15 tells (names, categories, arity, where the keys are), and for what came until 7.4
-//! <https://redis.io/docs/latest/commands/>. Categories: <https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/>. Left out are `auth`, `hello`,
-//! `quit` and `reset`, which no rule can take away from anybody.
+//! Source: the output of `COMMAND` of Redis 7.0.15 (names, categories, arity, positions of the
+//! keys), and for the commands added until 7.4 <https://redis.io/docs/latest/commands/>.
+//! Categories: <https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/>.
+//! `auth`, `hello`, `quit` and `reset` are left out: no rule can deny them.
 
 /// One command, or one subcommand of a command that has some.
 pub(super) struct Command {
@@ -61,7 +62,7 @@ const CONNECTION: u32 = 1 << 18;
 const TRANSACTION: u32 = 1 << 19;
 const SCRIPTING: u32 = 1 << 20;
 
-/// What an application does to keys.
+/// The privileges of applications on keys.
 pub(super) const ON_KEYS: &[&str] =
     &fill::<{ KEY_CATEGORIES.len() + count(Object::Key) }>(&KEY_CATEGORIES, Object::Key);
 
@@ -70,11 +71,12 @@ const KEY_CATEGORIES: [&str; 15] = [
     "@bitmap", "@hyperloglog", "@geo", "@blocking", "@fast", "@slow",
 ];
 
-/// What an application does on channels.
+/// The privileges of applications on channels.
 pub(super) const ON_CHANNELS: &[&str] =
     &fill::<{ 1 + count(Object::Channel) }>(&["@pubsub"], Object::Channel);
 
-/// What is on nothing. A command with subcommands stands for all of them; a script may be one without keys.
+/// The privileges without an object. A command with subcommands stands for all of them. A script
+/// may have no keys.
 pub(super) const ON_NOTHING: &[&str] =
     &fill::<{ WITHOUT_OBJECT.len() + count(Object::Nothing) }>(&WITHOUT_OBJECT, Object::Nothing);
 
@@ -83,7 +85,7 @@ const WITHOUT_OBJECT: [&str; 14] = [
     "script", "eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro",
 ];
 
-/// What a command is on.
+/// The kind of object that a command accesses.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Object {
     Key,
@@ -92,7 +94,7 @@ pub(super) enum Object {
 }
 
 impl Command {
-    /// What it is on.
+    /// The kind of object that the command accesses.
     pub(super) const fn object(&self) -> Object {
         let bytes = self.arguments.as_bytes();
         let mut i = 0;
@@ -106,12 +108,13 @@ impl Command {
         Object::Nothing
     }
 
-    /// Whether it is an administrator's.
+    /// Returns true if only an administrator may use it: it is `@admin` or `@dangerous`.
     pub(super) const fn is_powerful(&self) -> bool {
         self.categories & (ADMIN | DANGEROUS) != 0
     }
 
-    /// Whether a rule with this word allows it. A category does not mean what is an administrator's: that has to be named.
+    /// Returns true if a rule with this word allows it. A category excludes administrators'
+    /// commands: these have to be named.
     pub(super) fn is_meant_by(&self, word: &str) -> bool {
         match CATEGORIES.iter().find(|(name, _)| *name == word) {
             Some((_, bit)) => self.categories & bit != 0 && !self.is_powerful(),
@@ -119,7 +122,7 @@ impl Command {
         }
     }
 
-    /// Whether it is this command, or one of its subcommands.
+    /// Returns true if it is this command, or one of its subcommands.
     pub(super) fn is_named_by(&self, word: &str) -> bool {
         self.name == word || self.name.strip_prefix(word).is_some_and(|rest| rest.starts_with('|'))
     }
@@ -139,7 +142,7 @@ const fn count(object: Object) -> usize {
     count
 }
 
-/// Some words, and the names of the commands on such objects.
+/// The given words, followed by the names of the commands on this kind of object.
 const fn fill<const N: usize>(first: &[&'static str], object: Object) -> [&'static str; N] {
     let mut words = [""; N];
     let mut at = 0;
@@ -162,8 +165,10 @@ const fn row(name: &'static str, categories: u32, arguments: &'static str) -> Co
     Command { name, categories, arguments }
 }
 
-/// What only an administrator may, in calls that change nothing, show nothing and take no time, whatever the answer: of something that is not there, or with an
-/// argument that is none. `%` is a name that nobody has. What has no such call is not here: `flushall`, `shutdown`, `replicaof`, `debug`, `keys`, and others.
+/// Administrators' commands, in calls that change nothing, reveal nothing and take no time,
+/// whatever the answer: on something that does not exist, or with an invalid argument. `%` is a
+/// random name. Commands without such a call are left out: `flushall`, `shutdown`, `replicaof`,
+/// `debug`, `keys`, and others.
 pub(super) const HARMLESS: &[(&str, &str)] = &[
     ("acl|deluser", "%"),
     ("acl|dryrun", "% ping"),
@@ -191,14 +196,15 @@ pub(super) const HARMLESS: &[(&str, &str)] = &[
     ("swapdb", "% %"),
 ];
 
-/// Commands of administrators that each release since Redis 6 has, and Valkey too. A server that does not
-/// know one of them has renamed it, or taken it away.
+/// Administrators' commands in every release since Redis 6, and in Valkey. A server that does not
+/// know one of them has renamed or removed it.
 pub(super) const OF_EVERY_RELEASE: &[&str] = &[
     "acl|setuser", "bgsave", "config|get", "config|set", "debug", "flushall", "flushdb", "info",
     "keys", "migrate", "monitor", "replicaof", "restore", "save", "shutdown", "sort", "swapdb",
 ];
 
-/// The same, for who may read or write every key: most accounts may do one of these on their own.
+/// Harmless calls that detect access to every key: most accounts may use at least one of these
+/// commands.
 pub(super) const OF_EVERY_KEY: &[(&str, &str)] = &[
     ("get", "%"),
     ("exists", "%"),
@@ -212,7 +218,7 @@ pub(super) const OF_EVERY_KEY: &[(&str, &str)] = &[
     ("xdel", "% 1-1"),
 ];
 
-/// The commands, by name.
+/// The commands, sorted by name.
 pub(super) const COMMANDS: &[Command] = &[
     row("acl|cat", SLOW, ""),
     row("acl|deluser", ADMIN | SLOW | DANGEROUS, "1"),

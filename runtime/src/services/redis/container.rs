@@ -1,11 +1,13 @@
-//! A server for a developer's own machine: Valkey's image. The releases of Redis that are mended change every few months; one of Valkey is for years.
+//! A server for a developer's own machine: Valkey's image. The supported releases of Redis change
+//! every few months; a release of Valkey is supported for years.
 
 use crate::service::container::Container;
 use crate::service::grants::Grants;
 use crate::services::redis::account::user;
 
-/// The hash of the account's password becomes the last word of the last line, and the server reads all of it from standard input: it is in no file, and in no list of
-/// processes.
+/// Starts the server. The hash of the account's password becomes the last word of the
+/// configuration's last line, and the server reads all of it from standard input: the hash is in no
+/// file, and in no list of processes.
 const START: &str = "hash=$(printf %s \"$(cat /run/backing-services/password)\" | sha256sum)\n\
                      exec valkey-server - <<END\n\
                      $(cat /etc/backing-services/valkey.conf) #${hash%% *}\n\
@@ -33,7 +35,7 @@ pub(super) fn container(grants: &Grants) -> Container {
         .with_command(["sh", "/etc/backing-services/start.sh"])
         .with_file("/etc/backing-services/valkey.conf", config)
         .with_file("/etc/backing-services/start.sh", START)
-        // It answers that one has to log in.
+        // A healthy server answers that the client has to log in.
         .with_health([
             "CMD-SHELL",
             "valkey-cli -p 6379 --tls --cacert /run/backing-services/ca.pem ping | grep -q NOAUTH",

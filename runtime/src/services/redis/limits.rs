@@ -1,8 +1,10 @@
-//! What a server may send, checked before the driver believes it.
+//! Limits on the server's messages, checked before the driver reads them.
 //!
-//! The driver buffers a reply until it is whole, however long the server says that it will be. This stream reads along, header by header, and ends the
-//! connection at the first one that promises too much, and at an error that holds a secret of ours: the driver hands
-//! errors on as they are. Protocol: RESP3, <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
+//! The driver buffers a whole reply, however long the server says that it will be. This stream
+//! parses the headers on the way to the driver. It ends the connection at the first header that
+//! promises too much, and at an error that contains one of our secrets, because the driver passes
+//! errors on as they are. Protocol: RESP3,
+//! <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
 use std::io;
 use std::pin::Pin;
@@ -12,29 +14,31 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::report::redact;
 
-/// The longest line, in bytes: headers, numbers, simple strings and errors. Redis' own inline limit is 64 KiB.
+/// The longest line, in bytes: headers, numbers, simple strings and errors. Redis's own inline
+/// limit is 64 KiB.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// How deep a reply may nest. `COMMAND` has 8 levels.
+/// The deepest nesting of a reply. `COMMAND` has 8 levels.
 const DEEPEST: usize = 32;
 
-/// How many elements a reply may have, all in all. A million take some 100 MB as values.
+/// The limit of elements in a reply, over all levels. A million take some 100 MB as values.
 const MOST_ELEMENTS: u64 = 1024 * 1024;
 
-/// How many bytes are read before everybody else gets a turn. The driver reads as long as there is something to read: without this, a server that never
-/// stops sending holds the thread, and with it every deadline.
+/// The bytes that are read before the task yields. The driver reads as long as bytes are available:
+/// without this limit, a server that never stops sending blocks the thread, and with it every
+/// deadline.
 const AT_ONCE: usize = 64 * 1024;
 
-/// A stream whose replies are within bounds.
+/// A stream that enforces the limits on replies.
 pub(super) struct Limited<T> {
     stream: T,
     reader: Reader,
-    /// Bytes since somebody else had a turn.
+    /// Bytes since the task last yielded.
     at_once: usize,
 }
 
 impl<T> Limited<T> {
-    /// `largest` is what one reply may have, in bytes.
+    /// `largest` is the limit of one reply, in bytes.
     pub(super) fn new(stream: T, largest: u64) -> Self {
         Self {
             stream,
@@ -73,7 +77,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Limited<T> {
         match this.reader.read(&buffer.filled()[before..]) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(too_much) => {
-                // The driver gets nothing of what it was not to believe.
+                // The driver gets none of the refused bytes.
                 buffer.set_filled(before);
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, too_much.0)))
             }
@@ -102,25 +106,26 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Limited<T> {
 #[derive(Debug, PartialEq, Eq)]
 struct TooMuch(&'static str);
 
-/// Where in the protocol a stream of bytes is. It holds none of them, but for an error's.
+/// The parser's position in the protocol. It stores no bytes of the stream, except those of an
+/// error.
 struct Reader {
     largest: u64,
     /// Bytes and elements of the reply so far.
     read: u64,
     elements: u64,
-    /// How many elements are still to come, of each aggregate that is open.
+    /// The number of outstanding elements, for each open aggregate.
     open: Vec<u64>,
     state: State,
-    /// What has come of an error, simple or long.
+    /// The received bytes of an error, simple or bulk.
     error: Option<Vec<u8>>,
 }
 
 enum State {
-    /// The next byte says what comes.
+    /// The next byte is an element's type.
     Type,
-    /// In a line of a type; its number so far, where it is one, and its length.
+    /// In a line of this type, with its number so far, if it is one, and its length.
     Line { kind: u8, number: Option<u64>, negative: bool, length: usize },
-    /// In a text of so many more bytes, its line end among them.
+    /// In a bulk string, with the number of outstanding bytes, including its line end.
     Text { left: u64 },
 }
 
@@ -169,7 +174,7 @@ impl Reader {
                                 number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))
                             })
                         }
-                        // Not a number: only matters where one is due.
+                        // Not a number: this matters only if the type requires one.
                         _ => *number = None,
                     }
                 }
@@ -185,11 +190,11 @@ impl Reader {
         Ok(())
     }
 
-    /// A line has ended: what does it promise?
+    /// Handles the end of a line, and checks the length that it promises.
     fn line(&mut self, kind: u8, number: Option<u64>, negative: bool) -> Result<(), TooMuch> {
         let promised = || number.ok_or(TooMuch("the server sent a header without a length"));
         match kind {
-            // Nothing stands behind a negative length.
+            // A negative length has no content.
             b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|' if negative => {
                 self.finish_element()
             }
@@ -211,7 +216,7 @@ impl Reader {
                 self.state = State::Text { left: length + 2 };
             }
             b'*' | b'~' | b'>' => self.aggregate(promised()?)?,
-            // Keys and values; an attribute's come before the element that they describe.
+            // Keys and values. Those of an attribute come before the element that they describe.
             b'%' => self.aggregate(promised()?.saturating_mul(2))?,
             b'|' => self.aggregate(promised()?.saturating_mul(2).saturating_add(1))?,
             _ => {
@@ -222,7 +227,7 @@ impl Reader {
         Ok(())
     }
 
-    /// An error is whole, if it is one.
+    /// Checks a complete element that is an error.
     fn finish_error(&mut self) -> Result<(), TooMuch> {
         match self.error.take() {
             Some(error) if redact::is_in(&error) => {
@@ -248,7 +253,7 @@ impl Reader {
         Ok(())
     }
 
-    /// An element is whole; so may be what it is in.
+    /// Ends a complete element, and each aggregate that is complete with it.
     fn finish_element(&mut self) {
         self.state = State::Type;
         while let Some(left) = self.open.last_mut() {
@@ -271,7 +276,7 @@ mod tests {
         Limited::new((), 1000).reader
     }
 
-    /// Whole, and cut at every place: the same verdict.
+    /// The verdict on the bytes. It must be the same for the whole and for every split into two.
     fn verdict(bytes: &[u8]) -> Result<bool, TooMuch> {
         let whole = |bytes: &[&[u8]]| {
             let mut reader = reader();
@@ -317,26 +322,25 @@ mod tests {
     }
 
     #[test]
-    fn stops_at_an_error_that_says_a_secret_back() {
-        let _guarded = redact::Guarded::new("sneeuwklok-47".into());
+    fn refuses_an_error_that_contains_a_secret() {
+        let _guarded = redact::Guarded::new("paperclip-047".into());
         for hostile in [
-            "-ERR sneeuwklok-47\r\n",
-            "-ERR sneeuwklok%2d47\r\n",
-            "*1\r\n!17\r\nERR sneeuwklok-47\r\n",
+            "-ERR paperclip-047\r\n",
+            "-ERR paperclip%2d047\r\n",
+            "*1\r\n!17\r\nERR paperclip-047\r\n",
         ] {
             assert!(verdict(hostile.as_bytes()).is_err(), "{hostile:?}");
         }
-        // A value is the application's.
+        // A value belongs to the application, and an error without the whole secret passes.
         for reply in [
-            "$13\r\nsneeuwklok-47\r\n", "+sneeuwklok-47\r\n", "-ERR sneeuwklok\r\n",
-            "!3\r\nERR\r\n",
+            "$13\r\npaperclip-047\r\n", "+paperclip-047\r\n", "-ERR paperclip\r\n", "!3\r\nERR\r\n",
         ] {
             assert_eq!(verdict(reply.as_bytes()), Ok(true), "{reply:?}");
         }
     }
 
     #[test]
-    fn stops_at_what_promises_too_much() {
+    fn refuses_a_reply_that_promises_too_much() {
         for hostile in [
             "$99999999999\r\n", "$999999999999999999999999\r\n", "*99999999\r\n", "%99999999\r\n",
             "|18446744073709551615\r\n", "$x\r\n", "*\u{fe}\r\n", "$1001\r\n",
@@ -346,7 +350,7 @@ mod tests {
         assert!(verdict("*1\r\n".repeat(DEEPEST + 1).as_bytes()).is_err());
         let mut reader = Limited::new((), u64::MAX).reader;
         assert!(reader.read(&vec![b'+'; LONGEST_LINE + 2]).is_err());
-        // Every reply begins anew.
+        // Each reply is counted from zero.
         let mut reader = self::reader();
         for _ in 0..100 {
             reader.read(format!("$100\r\n{}\r\n", "x".repeat(100)).as_bytes()).unwrap();

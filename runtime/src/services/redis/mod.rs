@@ -1,73 +1,105 @@
-//! Redis and Valkey, through [`RedisClient`]: one multiplexed connection in RESP3, which comes back by itself.
+//! Redis and Valkey, through [`RedisClient`]: one multiplexed connection in RESP3, which reconnects
+//! by itself.
 //!
 //! # Locator
-//! `rediss://user:password@host:port/database`, or `valkeys://`. The port is 6379 and the database is 0 unless the locator says otherwise. A password
-//! without a user is the user `default`, who is an administrator unless the server was told otherwise. Parameters:
+//! `rediss://user:password@host:port/database`, or `valkeys://`. The default port is 6379, and the
+//! default database is 0. A password without a user belongs to the user `default`, which is an
+//! administrator unless the server is configured otherwise. The parameters:
 //!
 //! | parameter | meaning | default |
 //! |---|---|---|
-//! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
-//! | `response_timeout` | milliseconds until a command has failed, 1 to 3 600 000, with the time to connect again if there is no connection; a blocking command needs more than it blocks | 5000 |
-//! | `max_reply` | bytes of the largest reply, 1024 to 536 870 912, which is the longest string that Redis has | 67 108 864 |
+//! | `connect_timeout` | seconds until connecting fails, 1 to 300 | 10 |
+//! | `response_timeout` | milliseconds until a command fails, 1 to 3 600 000 | 5000 |
+//! | `max_reply` | bytes of the largest reply, 1024 to 536 870 912 | 67 108 864 |
+//!
+//! `response_timeout` includes the time to reconnect if there is no connection. A blocking command
+//! needs more than the time that it blocks. The upper limit of `max_reply` is the longest string in
+//! Redis.
 //!
 //! # How it is attached
-//! 1. **TLS**, from the first byte on, by our own configuration: the resource's `_CA` and nothing else, or the public roots. The driver gets the verified
-//!    stream, and never dials.
-//! 2. **A `PING` before logging in.** A server that answers it lets everybody in: the finding `weak_authentication`. A client certificate is no login
-//!    here: it is shown to a server that asks for it (`tls-auth-clients`), beside the password.
-//! 3. **Logging in** with `HELLO 3 AUTH`, which has no variant without a user: a driver that tries RESP2's `AUTH` again without the user's name would log
-//!    in as somebody else.
-//! 4. **The probe**, in one round trip, which is told below.
+//! 1. **TLS** from the first byte on, with our own configuration: it trusts only the resource's
+//!    `_CA`, or the public roots. The driver gets the verified stream, and never dials.
+//! 2. **A `PING` before the login.** If the server answers it, it admits every client: the finding
+//!    `weak_authentication`. A client certificate is not a login here: it is presented to a server
+//!    that requests it (`tls-auth-clients`), in addition to the password.
+//! 3. **The login** by `HELLO 3 AUTH`, which has no variant without a user. A driver that falls
+//!    back to RESP2's `AUTH` without the user's name would log in as another user.
+//! 4. **The probe**, in one round trip, as described below. A second one follows if the field has
+//!    `needs` and the account may not use `ACL DRYRUN`.
 //!
-//! # What the account may do
-//! What a field `needs` is written in the words of an ACL: categories and commands on key patterns (`KEY` may be left out), on channel patterns, and on nothing.
+//! # The account's privileges
+//! A field's `needs` are written in the words of an ACL: categories and commands on key patterns
+//! (`KEY` may be omitted), on channel patterns, and without an object.
 //!
 //! ```text
-//! needs = "@read, @write ON KEY session:*; get ON price:*; publish, subscribe ON CHANNEL news:*; client|setname"
+//! needs = "@read, @write ON KEY session:*; get ON price:*; \
+//!          publish, subscribe ON CHANNEL news:*; client|setname"
 //! ```
 //!
-//! A category does not mean those of its commands that are `@admin` or `@dangerous` (such as `keys`): who needs one names it. `@all`, `@admin` and `@dangerous` cannot be
-//! needed. [`Manifest::grants`](crate::declare::manifest::Manifest::grants) writes the `ACL SETUSER` for it, with a selector (Redis 7) where two patterns are for different
-//! commands; it can be run again, and keeps a password. The account cannot log in before it has one. Redis takes no blanks in names and patterns.
+//! A category excludes its commands that are `@admin` or `@dangerous` (such as `keys`): list them
+//! by name if they are needed. `@all`, `@admin` and `@dangerous` cannot be needed.
+//! [`Manifest::grants`](crate::declare::manifest::Manifest::grants) writes the matching
+//! `ACL SETUSER`, with a selector (Redis 7) if two patterns are for different commands. The
+//! statement can be run again, and keeps a password. The account cannot log in before it has one.
+//! Redis allows no blanks in names and patterns.
 //!
-//! **With `needs`**, the account asks `ACL DRYRUN` of itself what it may do: every command of Redis 7.4, with a name under each of the patterns, and with one that nobody
-//! has. Nothing is carried out, nothing gets into `ACL LOG`, and nothing shows of a password. For this it needs `+acl|dryrun`, which `grants()` gives it, and which
-//! also tells it what other users may do. Without it, or on a server that has no such command, `missing_privileges`: what cannot be compared is not let pass.
-//! Not seen: commands of modules and of later releases; a pattern that is neither needed nor `*`.
+//! **With `needs`**, the account checks its own privileges by `ACL DRYRUN`: every command of Redis
+//! 7.4, with a name under each of the patterns, and with a random name. Nothing is executed,
+//! nothing is added to `ACL LOG`, and no password is revealed. This needs `+acl|dryrun`, which
+//! `grants()` includes, and which also lets the account read the privileges of other users. Without
+//! it, or on a server without that command, the finding is `missing_privileges`: an account that
+//! cannot be compared is not accepted. The check does not see commands of modules and of later
+//! releases, nor a pattern that is neither needed nor `*`.
 //!
-//! **Without `needs`**, it tries what only an administrator may, in calls that change nothing whatever the answer: of names that nobody has (`probe.…`), or with an
-//! argument that is none. Not seen is what has no such call: `flushall`, `flushdb`, `shutdown`, `debug`, `migrate`, `replicaof`, `failover`, `keys`,
-//! `monitor`, `save`, `acl|load`, `config|rewrite`, `module|load` and the like. What is refused gets into the server's `ACL LOG` (some thirty entries).
+//! **Without `needs`**, the probe tries administrators' commands in calls that change nothing
+//! whatever the answer: on random names (`probe.…`), or with an invalid argument. It does not see
+//! commands without such a call: `flushall`, `flushdb`, `shutdown`, `debug`, `migrate`,
+//! `replicaof`, `failover`, `keys`, `monitor`, `save`, `acl|load`, `config|rewrite`, `module|load`
+//! and the like. Denied calls are added to the server's `ACL LOG` (some thirty entries).
 //!
-//! **What could change the question.** An account brings no settings of its own, and neither a script nor a function can take a command's name. What remains:
+//! **Influences on the probe.** An account has no settings of its own, and neither a script nor a
+//! function can replace a command. These remain:
 //!
-//! | what | what the probe does |
-//! |---|---|
-//! | RESP2 or RESP3 | `HELLO 3 AUTH` decides it for each connection; what an ACL means is the same in both |
-//! | selectors (Redis 7) | the server looks at all of them, in `ACL DRYRUN` and in a call |
-//! | scripts and functions | the server holds their commands against the caller's ACL |
-//! | something that answers in place of `ACL DRYRUN` (`rename-command ECHO ACL`) | a server that does not know `acl|whoami`, `acl|dryrun`, `ping`, `get` or `set` is refused |
-//! | `rename-command` | an ACL goes on with the former name, and the probe does not know the new one: with `rename-command FLUSHALL x`, who has `+flushall` may call `x`, and this is not seen. Where the server does not know a command that every release has, the posture's remarks say so. Managed services take some away |
-//! | modules | a module cannot take the name of a command that is there; its command filter can rewrite each call, and is not seen |
-//! | a proxy, or Redis Enterprise's own | what it answers is believed |
+//! - RESP2 or RESP3: `HELLO 3 AUTH` sets it for each connection. The meaning of an ACL is the same
+//!   in both.
+//! - Selectors (Redis 7): the server evaluates all of them, in `ACL DRYRUN` and in a call.
+//! - Scripts and functions: the server checks their commands against the caller's ACL.
+//! - Another command in place of `ACL DRYRUN` (`rename-command ECHO ACL`): a server that does not
+//!   know `acl|whoami`, `acl|dryrun`, `ping`, `get` or `set` is refused.
+//! - `rename-command`: an ACL keeps the former name, and the probe does not know the new one. After
+//!   `rename-command FLUSHALL x`, an account with `+flushall` may call `x`, and the probe does not
+//!   see it. If the server does not know a command that is part of every release, the posture's
+//!   remarks report it. Managed services remove some.
+//! - Modules: a module cannot replace an existing command. Its command filter can rewrite each
+//!   call, and the probe does not see that.
+//! - A proxy, including Redis Enterprise's own: its answers are believed.
 //!
-//! A `superuser_account` is `default`; who may use any command of `@admin` or `@dangerous` that is not needed by its own name (so `+@all` with whatever is taken
-//! away from it); and without `needs`, who may touch every key (`~*`), seen where it may do one of ten common commands. `needs = "… ON KEY *"` says that every key
-//! is meant. The account needs `+hello +ping +acl|whoami` beside its own commands, and `+select` for a database other than 0.
+//! These accounts are a `superuser_account`: `default`; an account that may use any command of
+//! `@admin` or `@dangerous` that is not needed by its own name (so `+@all`, whatever is removed
+//! from it); and without `needs`, an account that may access every key (`~*`), which is seen if it
+//! may use one of ten common commands. `needs = "… ON KEY *"` declares that every key is meant. The
+//! account needs `+hello +ping +acl|whoami` in addition to its own commands, and `+select` for a
+//! database other than 0.
 //!
-//! # What a server may send
-//! A reply may have `max_reply` bytes, a million elements, 32 levels, and lines of 64 KiB: a header that promises more ends the connection, before anything
-//! is allocated for it. An error may have 64 KiB; one in which a password of ours comes back, in whatever
-//! encoding, ends the connection, for the driver would hand it on. `MOVED` and `ASK` are errors for the caller; nobody else is dialled.
+//! # Limits on the server's messages
+//! A reply has at most `max_reply` bytes, a million elements, 32 levels, and lines of 64 KiB. A
+//! header that promises more ends the connection, before anything is allocated for it. An error has
+//! at most 64 KiB. An error that contains one of our passwords, in any encoding, ends the
+//! connection, because the driver would pass it on. `MOVED` and `ASK` are errors for the caller; no
+//! other server is dialled.
 //!
-//! # How it comes back
-//! The next command after the connection broke connects again, with all of the above but the probe. An attempt has `connect_timeout`, and the commands that wait for it
-//! have `response_timeout` from their own beginning, whatever is left of the attempt: it goes on without them. Whoever fails waits: attempts are 100 ms apart at first and
-//! 10 s at last, with jitter, and commands in between fail at once. When the server does not accept the credentials any more, it is not asked again until the
-//! resource is attached anew. A command whose connection broke is not repeated: nobody knows whether it was carried out.
+//! # Reconnecting
+//! The first command after the connection broke reconnects, with all of the above but the probe. An
+//! attempt has `connect_timeout`. A command that waits for it has `response_timeout` from its own
+//! beginning; when that passes, the command fails and the attempt goes on. Attempts are 100 ms
+//! apart at first and 10 s at last, with jitter, and commands in between fail at once. If the
+//! server rejects the credentials, there is no further attempt until new ones are fetched or the
+//! resource is attached again. A command whose connection broke is not repeated: the server may
+//! have executed it.
 //!
-//! **Credentials that are fetched** are renewed in place: the open connection logs in anew, with `AUTH`, between two commands. A server that ends connections
-//! whose token has expired (ElastiCache after 12 h, Azure when the token does) has no reason to.
+//! **Fetched credentials** are renewed in place: the open connection logs in again, with `AUTH`,
+//! between two commands. A server that ends connections whose token has expired (ElastiCache after
+//! 12 h, Azure when the token does) then has no reason to.
 
 use std::fmt;
 use std::io;
@@ -109,27 +141,29 @@ mod commands;
 mod container;
 mod limits;
 
-/// Redis and Valkey. See [the module](self) for the locator, and for how it is attached.
+/// Redis and Valkey. See [the module](self) for the locator and the steps of attaching.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Redis;
 
-/// How long a command may take unless the locator says otherwise.
+/// The default of `response_timeout`, in milliseconds.
 const RESPONSE_TIMEOUT: u64 = 5000;
 
-/// What the largest reply may have, in bytes, unless the locator says otherwise: 64 MiB.
+/// The default of `max_reply`, in bytes: 64 MiB.
 const MAX_REPLY: u64 = 64 * 1024 * 1024;
 
-/// The account of whoever names none.
+/// The account of a login without a user.
 const DEFAULT_USER: &str = "default";
 
 const REMARKS: &[&str] = &[
-    "without `needs` the account is tried with harmless calls alone: what has none, such as `flushall`, is not seen",
+    "without `needs` the account is tried with harmless calls alone: what has none, such as \
+     `flushall`, is not seen",
     "a key or channel pattern beyond those of `needs` is seen where it is `*`",
 ];
 
-const RENAMED: &str = "the server does not know commands by the names that they have in every release: they were \
-    renamed or taken away (`rename-command`), and what the account may do with another name of theirs is not seen";
+const RENAMED: &str = "the server does not know commands by the names that they have in every \
+    release: they were renamed or taken away (`rename-command`), and what the account may do with \
+    another name of theirs is not seen";
 
 #[diagnostic::do_not_recommend]
 impl Service for Redis {
@@ -202,7 +236,7 @@ impl Service for Redis {
     }
 }
 
-/// What proved who logged in.
+/// The proof of the account's identity.
 fn authentication(target: &Target, tls: Option<&TlsPosture>) -> &'static str {
     match target.password() {
         Some(_) => "password",
@@ -214,7 +248,7 @@ fn authentication(target: &Target, tls: Option<&TlsPosture>) -> &'static str {
 fn database(target: &Target) -> Option<i64> {
     match target.locator().path() {
         "" => Some(0),
-        // Not `parse` alone, which takes a sign. Redis has 16 databases unless it is told otherwise.
+        // Not only `parse`, which accepts a sign. Redis has 16 databases by default.
         digits if digits.len() <= 5 && digits.bytes().all(|b| b.is_ascii_digit()) => {
             digits.parse().ok()
         }
@@ -222,7 +256,7 @@ fn database(target: &Target) -> Option<i64> {
     }
 }
 
-/// How long a command may take.
+/// The time limit of a command.
 fn response_timeout(target: &Target) -> Duration {
     Duration::from_millis(target.locator().number("response_timeout").unwrap_or(RESPONSE_TIMEOUT))
 }
@@ -230,7 +264,7 @@ fn response_timeout(target: &Target) -> Duration {
 /// One connection.
 struct Link {
     connection: MultiplexedConnection,
-    /// Closed when the driver has ended: no command comes back from it any more.
+    /// Closed when the driver task has ended: no command is answered after that.
     driver: watch::Receiver<()>,
 }
 
@@ -246,7 +280,7 @@ struct Opened {
     finding: Option<Finding>,
 }
 
-/// Dials, sees that the server keeps strangers out, and logs in.
+/// Dials, checks that the server demands authentication, and logs in.
 async fn open(target: &Target) -> Result<Opened, Refusal> {
     let mut dialled = target.dial().await?;
     let lets_strangers_in =
@@ -254,8 +288,14 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
             .await
             .map_err(late)??;
     let finding = lets_strangers_in.then(|| {
-        Finding::new(&WEAK_AUTHENTICATION, "the server answers whoever connects, without a password")
-            .help("switch the user `default` off, or give it a password (`ACL SETUSER default off`, or `requirepass`)")
+        Finding::new(
+            &WEAK_AUTHENTICATION,
+            "the server answers whoever connects, without a password",
+        )
+        .help(
+            "switch the user `default` off, or give it a password (`ACL SETUSER default off`, or \
+             `requirepass`)",
+        )
     });
     if let Some(finding) = &finding
         && !target.waives(&WEAK_AUTHENTICATION)
@@ -282,7 +322,8 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
         .map_err(|error| refusal(&error))?;
 
     let (running, watched) = watch::channel(());
-    // It ends when the last clone of the connection is gone, or when the connection breaks.
+    // The driver ends when the last clone of the connection is dropped, or when the connection
+    // breaks.
     tasks::spawn(&Handle::current(), async move {
         driver.await;
         drop(running);
@@ -290,7 +331,7 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
     Ok(Opened { link: Link { connection, driver: watched }, tls: dialled.tls, finding })
 }
 
-/// Sends a `PING` before anybody has logged in. The answer is one line, and all that is read.
+/// Sends a `PING` before the login. Reads only the answer, which is one line.
 async fn lets_strangers_in(stream: &mut Stream) -> Result<bool, Refusal> {
     /// `-NOAUTH Authentication required.` has 33 bytes.
     const LONGEST_ANSWER: usize = 256;
@@ -323,12 +364,15 @@ async fn lets_strangers_in(stream: &mut Stream) -> Result<bool, Refusal> {
     }
 }
 
-/// A client of one Redis server. Clones share one connection, and commands of all of them go through it at once.
+/// A client of one Redis server. Clones share one connection, which multiplexes their commands.
 ///
-/// It is a [`ConnectionLike`], and so is the guard that [`Resource::client`](crate::live::resource::Resource::client) hands out:
+/// It is a [`ConnectionLike`], and so is the guard from
+/// [`Resource::client`](crate::live::resource::Resource::client):
 ///
 /// ```no_run
-/// # async fn example(sessions: backing_services::Resource<backing_services::Redis>) -> redis::RedisResult<()> {
+/// # async fn example(
+/// #     sessions: backing_services::Resource<backing_services::Redis>,
+/// # ) -> redis::RedisResult<()> {
 /// use redis::AsyncCommands as _;
 ///
 /// let () = sessions.client().set("greeting", "hello").await?;
@@ -340,13 +384,13 @@ pub struct RedisClient {
 }
 
 struct Shared {
-    /// Its credentials may be renewed.
+    /// Replaced when the credentials are renewed.
     target: ArcSwap<Target>,
     database: i64,
     current: ArcSwapOption<Link>,
-    /// Whether the resource is detached: an attempt to connect again ends with it.
+    /// True once the resource is detached: this ends an attempt to reconnect.
     closed: watch::Sender<bool>,
-    /// Held by the attempt to connect again, whoever waits for it.
+    /// Locked by the attempt to reconnect, even if no command waits for it.
     again: Arc<Mutex<ReconnectBackoff>>,
 }
 
@@ -389,27 +433,28 @@ impl RedisClient {
         }
     }
 
-    /// Connecting again and the answer together have the time that an answer has. On a connection that
-    /// is there, the driver limits the answer.
+    /// Limits reconnecting and the answer together to `response_timeout`. On an open connection,
+    /// the driver limits the answer.
     async fn in_time<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
         let limit = response_timeout(&self.shared.target.load());
-        // On the heap, so that the usual way stays small.
+        // On the heap, so that the future of the usual case stays small.
         match tokio::time::timeout(limit, Box::pin(work)).await {
             Ok(done) => done,
             Err(_) => {
-                let message = "no connection to the server, and no answer, within `response_timeout`; connecting again goes on";
+                let message = "no connection to the server, and no answer, within \
+                               `response_timeout`; connecting again goes on";
                 Err(io::Error::new(io::ErrorKind::TimedOut, message).into())
             }
         }
     }
 
-    /// The connection, or a new one where it broke.
+    /// The connection, or a new one if it broke.
     async fn connection(&self) -> RedisResult<MultiplexedConnection> {
         if let Some(connection) = self.live() {
             return Ok(connection);
         }
         let again = Arc::clone(&self.shared.again).lock_owned().await;
-        // Whoever held the lock may have connected.
+        // The previous holder of the lock may have connected.
         if let Some(connection) = self.live() {
             return Ok(connection);
         }
@@ -419,7 +464,8 @@ impl RedisClient {
         if again.has_given_up() {
             return Err((
                 ErrorKind::AuthenticationFailed,
-                "the server did not accept the credentials when connecting again; attach the resource anew",
+                "the server did not accept the credentials when connecting again; attach the \
+                 resource anew",
             )
                 .into());
         }
@@ -430,8 +476,8 @@ impl RedisClient {
             )
                 .into());
         }
-        // A command that stops waiting does not end the attempt: a server that is slower than
-        // `response_timeout` would never be connected to again.
+        // A command that stops waiting does not end the attempt. Otherwise the client could never
+        // reconnect to a server that is slower than `response_timeout`.
         let attempt =
             tasks::spawn(&Handle::current(), Arc::clone(&self.shared).connect_again(again)).join();
         attempt
@@ -439,16 +485,17 @@ impl RedisClient {
             .unwrap_or_else(|| Err((ErrorKind::Io, "connecting to the server again failed").into()))
     }
 
-    /// Logs in anew on the connection that is open; whatever comes after it logs in likewise.
+    /// Logs in again on the open connection. Later connections log in with the same credentials.
     async fn renew(&self, target: &Target) -> Result<(), Refusal> {
-        // Nobody connects again meanwhile.
+        // The lock prevents reconnecting meanwhile.
         let mut again = self.shared.again.lock().await;
         if let (Some(mut connection), Some(password)) = (self.live(), target.password()) {
             let user = target.user().unwrap_or(DEFAULT_USER);
             let mut login = redis::cmd("AUTH");
             let answered =
                 login.arg(user).arg(password.expose_secret()).exec_async(&mut connection).await;
-            // A connection that broke meanwhile is no refusal: the next one logs in with these.
+            // A connection that broke meanwhile is not a refusal: the next one logs in with the new
+            // credentials.
             if let Err(error) = answered
                 && self.live().is_some()
             {
@@ -466,21 +513,22 @@ impl RedisClient {
         Some(link.connection.clone())
     }
 
-    /// No command begins any more; those that have are answered: the driver ends with the last of them.
+    /// Accepts no new commands, and waits for the answers to the open ones: the driver ends after
+    /// the last of them.
     async fn close(&self) {
         self.shared.closed.send_replace(true);
-        // An attempt to connect again ends at once, and leaves nothing behind.
+        // An attempt to reconnect ends at once, and leaves nothing behind.
         let _again = self.shared.again.lock().await;
         let Some(link) = self.shared.current.swap(None) else { return };
         let mut driver = link.driver.clone();
         drop(link);
-        // An error is what comes when it has ended.
+        // `changed` returns an error once the driver has ended.
         while driver.changed().await.is_ok() {}
     }
 }
 
 impl Shared {
-    /// One attempt, within `connect_timeout`.
+    /// One attempt to reconnect, within `connect_timeout`.
     async fn connect_again(
         self: Arc<Self>,
         mut again: OwnedMutexGuard<ReconnectBackoff>,
@@ -499,12 +547,21 @@ impl Shared {
                 *again = ReconnectBackoff::new();
                 let connection = opened.link.connection.clone();
                 self.current.store(Some(Arc::new(opened.link)));
-                tracing::info!(service = Redis::NAME, endpoint = %target.locator(), "connected again");
+                tracing::info!(
+                    service = Redis::NAME,
+                    endpoint = %target.locator(),
+                    "connected again"
+                );
                 Ok(connection)
             }
             Err(refusal) => {
                 again.failed(&refusal);
-                tracing::warn!(service = Redis::NAME, endpoint = %target.locator(), given_up = again.has_given_up(), "not connected again: {refusal}");
+                tracing::warn!(
+                    service = Redis::NAME,
+                    endpoint = %target.locator(),
+                    given_up = again.has_given_up(),
+                    "not connected again: {refusal}"
+                );
                 Err((
                     ErrorKind::Io,
                     "the server could not be connected to again",
@@ -545,7 +602,8 @@ impl ConnectionLike for RedisClient {
     }
 }
 
-/// The guard is a connection itself, so that a command is one line, and the resource's generation stays open until it is answered.
+/// The guard is a connection itself, so a command is one line, and the resource's generation stays
+/// open until the answer.
 impl ConnectionLike for ClientGuard<Redis> {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(self.send_command(command))
@@ -565,7 +623,8 @@ impl ConnectionLike for ClientGuard<Redis> {
     }
 }
 
-/// Reads an error of the driver's. Of what the server said, only its code decides; none of it is repeated.
+/// Converts an error of the driver. Of the server's error, only the code counts; its text is not
+/// repeated.
 fn refusal(error: &RedisError) -> Refusal {
     let new = Failure::new;
     match error.code() {
@@ -577,22 +636,29 @@ fn refusal(error: &RedisError) -> Refusal {
         Some("NOAUTH" | "NOPERM") => new(
             FailureKind::NotAdmitted,
             "the account may not do what attaching takes",
-            "`ACL SETUSER <user> +hello +ping +acl|whoami`, and `+select` for a database other than 0",
+            "`ACL SETUSER <user> +hello +ping +acl|whoami`, and `+select` for a database other \
+             than 0",
         ),
-        Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN") => {
-            new(FailureKind::Unavailable, "the server does not want to serve anybody now", "look at its log")
-        }
-        Some("NOPROTO") => {
-            new(FailureKind::Unavailable, "the server has no RESP3: it is older than Redis 6", "upgrade the server")
-        }
+        Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN") => new(
+            FailureKind::Unavailable,
+            "the server does not want to serve anybody now",
+            "look at its log",
+        ),
+        Some("NOPROTO") => new(
+            FailureKind::Unavailable,
+            "the server has no RESP3: it is older than Redis 6",
+            "upgrade the server",
+        ),
         _ if error.kind() == ErrorKind::AuthenticationFailed => new(
             FailureKind::NotAdmitted,
             "the server does not accept the user and the password",
             "look at both; they may have been rotated",
         ),
-        _ if error.kind() == ErrorKind::RESP3NotSupported => {
-            new(FailureKind::Unavailable, "the server has no RESP3: it is older than Redis 6", "upgrade the server")
-        }
+        _ if error.kind() == ErrorKind::RESP3NotSupported => new(
+            FailureKind::Unavailable,
+            "the server has no RESP3: it is older than Redis 6",
+            "upgrade the server",
+        ),
         _ if error.is_timeout() => new(
             FailureKind::TimedOut,
             "the server did not answer in time",

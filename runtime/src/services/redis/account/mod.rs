@@ -1,4 +1,5 @@
-//! Who we are, and what we may do: asked of the server, compared with what the field needs, and written as rules of its ACL.
+//! The account and its privileges: read from the server, compared with `needs`, and written as
+//! rules of an ACL.
 
 use std::fmt::Write as _;
 
@@ -20,7 +21,7 @@ use crate::services::redis::commands::{
 };
 use crate::services::unique::unique;
 
-/// What an account can be granted, in the words of an ACL.
+/// The privileges that an account can be granted, in the words of an ACL.
 pub(super) const PRIVILEGES: &[Grantable] = &[
     Grantable::new(KEY, ON_KEYS, Names::Patterns),
     Grantable::new(CHANNEL, ON_CHANNELS, Names::Patterns),
@@ -30,26 +31,28 @@ pub(super) const PRIVILEGES: &[Grantable] = &[
 const KEY: &str = "KEY";
 const CHANNEL: &str = "CHANNEL";
 
-/// What attaching itself takes. `hello` is everybody's, and stands here because it can be read that way.
+/// The commands that attaching needs. Every account has `hello`; it is listed so that the rules
+/// show it.
 const ATTACHING: &[&str] = &["ping", "hello", "acl|whoami", "acl|dryrun"];
 
-/// What every account may do without a finding: what attaching takes, a database other than 0 among it.
+/// The commands that every account may use without a finding: those that attaching needs, including
+/// `select` for a database other than 0.
 const TOLERATED: &[&str] = &["ping", "select", "acl|whoami", "acl|dryrun"];
 
-/// How many of an administrator's powers are named.
+/// The limit of an administrator's powers that a finding names.
 const MOST_NAMED: usize = 16;
 
-/// Who we are, as far as the server tells.
+/// The account, as the server reports it.
 pub(super) struct Account {
     pub(super) user: String,
     pub(super) server: Option<ServerPosture>,
     pub(super) privileges: Vec<String>,
     pub(super) findings: Vec<Finding>,
-    /// Whether the server does not know a command by the name that it has in every release.
+    /// True if the server does not know a command that is part of every release.
     pub(super) misses_commands: bool,
 }
 
-/// One round trip; two where the field says what it needs, and the account may not ask what it may do.
+/// One round trip, or two if the field has `needs` and the account may not use `ACL DRYRUN`.
 pub(super) async fn probe(
     mut connection: MultiplexedConnection,
     target: &Target,
@@ -150,7 +153,7 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// `redis 7.0.15`, out of the answer to `HELLO`; `None` where the account may not ask.
+/// `redis 7.0.15`, from the answer to `HELLO`; `None` if the account may not use it.
 fn server(hello: &Value) -> Option<ServerPosture> {
     let Value::Map(fields) = hello else { return None };
     let field = |name: &str| {
@@ -177,7 +180,7 @@ fn ask(questions: &mut Pipeline, first: &[&str], name: &str, arguments: &str, sa
     }
 }
 
-// --- By trying ---------------------------------------------------------------------------------------------------------
+// --- Probing by harmless calls ---
 
 fn ask_harmlessly(questions: &mut Pipeline, nobodys: &str) {
     for (name, arguments) in HARMLESS.iter().chain(OF_EVERY_KEY) {
@@ -185,7 +188,7 @@ fn ask_harmlessly(questions: &mut Pipeline, nobodys: &str) {
     }
 }
 
-/// Reads what came of trying.
+/// Evaluates the answers to the harmless calls.
 fn powers(answers: &[Value], user: &str) -> Result<Option<Finding>, Refusal> {
     if answers.len() != HARMLESS.len() + OF_EVERY_KEY.len() {
         return Err(foreign().into());
@@ -194,14 +197,14 @@ fn powers(answers: &[Value], user: &str) -> Result<Option<Finding>, Refusal> {
     let mut has_every_key = false;
     for (index, answer) in answers.iter().enumerate() {
         let may = match answer {
-            // A key that it may not touch is asked about after the command.
+            // The server checks the command before the key: the account may use the command.
             Value::ServerError(error) if error.code() == "NOPERM" => {
                 let details = error.details().unwrap_or_default();
                 index < HARMLESS.len()
                     && (details.contains("access one of the keys")
                         || details.contains("access a key"))
             }
-            // A managed service has taken the command away altogether: nobody has it.
+            // If a managed service removed the command, no account has it.
             Value::ServerError(error) => {
                 !(error.code() == "ERR" && is_unknown(error.details().unwrap_or_default()))
             }
@@ -216,7 +219,7 @@ fn powers(answers: &[Value], user: &str) -> Result<Option<Finding>, Refusal> {
     Ok(superuser(user, powers, has_every_key, None))
 }
 
-/// Whether a command that was tried is one of every release, and unknown here.
+/// Returns true if a tried command is part of every release, and unknown to this server.
 fn misses_commands(answers: &[Value]) -> bool {
     HARMLESS.iter().zip(answers).any(|((name, _), answer)| {
         let is_missed = matches!(answer, Value::ServerError(error)
@@ -225,7 +228,7 @@ fn misses_commands(answers: &[Value]) -> bool {
     })
 }
 
-/// `unknown command`, and of Redis 6 `Unknown subcommand`.
+/// `unknown command`, and `Unknown subcommand` of Redis 6.
 fn is_unknown(details: &str) -> bool {
     let begins = |words: &str| {
         details.get(..words.len()).is_some_and(|first| first.eq_ignore_ascii_case(words))
@@ -261,26 +264,32 @@ fn superuser(
     let help = match statement {
         Some(statement) if user != DEFAULT_USER => statement,
         _ if user != DEFAULT_USER && powers.is_empty() => {
-            "`ACL SETUSER <user> resetkeys ~<prefix>:*`, or where every key is meant, say so: `needs = \"@read, @write ON KEY *\"`".to_owned()
+            "`ACL SETUSER <user> resetkeys ~<prefix>:*`, or where every key is meant, say so: \
+             `needs = \"@read, @write ON KEY *\"`"
+                .to_owned()
         }
         _ if user != DEFAULT_USER => {
-            "`ACL SETUSER <user> -@admin -@dangerous`, or better: only what the application does, and `needs` says so".to_owned()
+            "`ACL SETUSER <user> -@admin -@dangerous`, or better: only what the application does, \
+             and `needs` says so"
+                .to_owned()
         }
-        _ => "`ACL SETUSER <user> on ><password> ~<keys> +@read +@write -@dangerous +ping +hello +acl|whoami`, and log in as that user".to_owned(),
+        _ => "`ACL SETUSER <user> on ><password> ~<keys> +@read +@write -@dangerous +ping +hello \
+              +acl|whoami`, and log in as that user"
+            .to_owned(),
     };
     Some(Finding::new(&SUPERUSER_ACCOUNT, message).help(help))
 }
 
-// --- By asking ---------------------------------------------------------------------------------------------------------
+// --- Probing by `ACL DRYRUN` ---
 
-/// What a field needs, and names under each of its patterns.
+/// A field's needs, and a sample name for each of the patterns.
 struct Contract<'a> {
     needs: &'a Needs,
     keys: Vec<Sample<'a>>,
     channels: Vec<Sample<'a>>,
 }
 
-/// A name that a pattern matches; without a pattern, one that nobody has.
+/// A name that the pattern matches; without a pattern, a random name.
 struct Sample<'a> {
     pattern: Option<&'a str>,
     name: String,
@@ -288,16 +297,16 @@ struct Sample<'a> {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Verdict {
-    /// This command, with this name.
+    /// The account may use this command with this name.
     May,
-    /// This command, but not with this name.
+    /// The account may use this command, but not with this name.
     Elsewhere,
     No,
     /// The server has no such command.
     Unknown,
 }
 
-/// A command, a name for it where it takes one, and what the server says to both.
+/// A question: a command, and a name if the command takes one.
 struct Asked<'a> {
     command: &'static Command,
     sample: Option<&'a Sample<'a>>,
@@ -321,7 +330,7 @@ impl<'a> Contract<'a> {
         Self { needs, keys: samples(KEY), channels: samples(CHANNEL) }
     }
 
-    /// Every command with every name.
+    /// All questions: every command with every name.
     fn asked(&self) -> impl Iterator<Item = Asked<'_>> {
         COMMANDS.iter().flat_map(|command| {
             let samples = match command.object() {
@@ -338,7 +347,7 @@ impl<'a> Contract<'a> {
 
     fn ask(&self, questions: &mut Pipeline, user: &str) {
         for Asked { command, sample } in self.asked() {
-            // Who subscribes to a pattern has to be granted that very pattern.
+            // To subscribe to a pattern, the account needs exactly that pattern.
             let name = match sample {
                 Some(Sample { pattern: Some(pattern), .. }) if command.name == "psubscribe" => {
                     pattern
@@ -350,7 +359,8 @@ impl<'a> Contract<'a> {
         }
     }
 
-    /// What the server says; `None` where the account may not ask, or the server does not tell.
+    /// Parses the server's answers; `None` if the account may not use `ACL DRYRUN`, or the server
+    /// does not have it.
     fn read(&self, answers: &[Value]) -> Result<Option<Vec<Verdict>>, Refusal> {
         if answers.len() != self.asked().count() {
             return Err(foreign().into());
@@ -386,8 +396,9 @@ impl<'a> Contract<'a> {
                 },
             });
         }
-        // A server that does not know what it has just carried out, or what every release has, does not
-        // answer `ACL DRYRUN`: what is unknown counts as nothing that the account may do.
+        // A server that does not know a command that it has just executed, or that every release
+        // has, does not answer `ACL DRYRUN`: an unknown command counts as a command that the
+        // account may not use.
         let is_known =
             |name: &str| matches!(name, "acl|whoami" | "acl|dryrun" | "ping" | "get" | "set");
         if self
@@ -400,7 +411,7 @@ impl<'a> Contract<'a> {
         Ok(Some(verdicts))
     }
 
-    /// Whether a command of every release is unknown here.
+    /// Returns true if a command of every release is unknown to this server.
     fn misses_commands(&self, verdicts: &[Verdict]) -> bool {
         let is_missed = |(asked, verdict): (Asked<'_>, &Verdict)| {
             *verdict == Verdict::Unknown && OF_EVERY_RELEASE.contains(&asked.command.name)
@@ -462,14 +473,14 @@ impl<'a> Contract<'a> {
                     }
             })
         };
-        // What a newer release brought is no part of a category here.
+        // A command that this server does not have does not count in a category.
         let is_here = |command: &Command| {
             asked.iter().any(|(asked, verdict)| {
                 asked.command.name == command.name && *verdict != Verdict::Unknown
             })
         };
         let mut excess = folded(alone, |command| !is_here(command) || may(command, None));
-        // Who may touch every key may touch those of each pattern.
+        // Access to every key includes the keys of each pattern.
         if every.is_empty() {
             for (pattern, commands) in there {
                 let kind = commands.first().map_or(KEY, |command| kind_of(command));
@@ -502,7 +513,8 @@ impl<'a> Contract<'a> {
         }
     }
 
-    /// Whether it is needed with this name. What is needed on nothing may be done with whatever is needed at all.
+    /// Returns true if the command is needed with this name. If it is needed without an object, it
+    /// may be used with all names that are needed at all.
     fn covers(&self, command: &Command, sample: &Sample<'_>) -> bool {
         self.needs.iter().filter(|need| command.is_meant_by(need.privilege)).any(|need| match &need
             .object
@@ -514,7 +526,7 @@ impl<'a> Contract<'a> {
     }
 }
 
-/// The names of commands, or of categories all of whose commands one may use.
+/// The names of the commands. A category replaces its commands if the account may use all of them.
 fn folded(mut commands: Vec<&'static Command>, may: impl Fn(&Command) -> bool) -> Vec<String> {
     let mut words = Vec::new();
     for (category, _) in CATEGORIES {
@@ -530,7 +542,7 @@ fn folded(mut commands: Vec<&'static Command>, may: impl Fn(&Command) -> bool) -
     words
 }
 
-/// The kind of object that a command is on.
+/// The kind of object that a command accesses, as `needs` names it.
 const fn kind_of(command: &Command) -> &'static str {
     match command.object() {
         Object::Key => KEY,
@@ -539,7 +551,7 @@ const fn kind_of(command: &Command) -> &'static str {
     }
 }
 
-/// What an account lacks of what it needs.
+/// The part of a need that the account lacks.
 fn lacking(need: &Need, asked: &[(Asked<'_>, Verdict)]) -> Vec<String> {
     let is_category = need.privilege.starts_with('@');
     let mut meant = 0_usize;
@@ -553,7 +565,7 @@ fn lacking(need: &Need, asked: &[(Asked<'_>, Verdict)]) -> Vec<String> {
             (Some(sample), None) => sample.pattern.is_none(),
             (None, _) => true,
         };
-        // What a newer release brought into a category is missed by nobody.
+        // A command that this server does not have is not missing from a category.
         if !is_there
             || !command.is_meant_by(need.privilege)
             || is_category && *verdict == Verdict::Unknown
@@ -573,7 +585,7 @@ fn lacking(need: &Need, asked: &[(Asked<'_>, Verdict)]) -> Vec<String> {
     if lacking.len() == meant && meant > 0 { vec![need.to_string()] } else { lacking }
 }
 
-/// A name that the pattern matches, and that nobody has where it leaves room for that.
+/// A name that the pattern matches. It contains the random name if the pattern has a `*`.
 fn sample(pattern: &str, nobodys: &str) -> String {
     let mut sample = String::new();
     let mut characters = pattern.chars();
@@ -585,7 +597,8 @@ fn sample(pattern: &str, nobodys: &str) -> String {
             '[' => {
                 let class: Vec<_> = characters.by_ref().take_while(|c| *c != ']').collect();
                 match class.as_slice() {
-                    // Something that is none of these; all of them together are no pattern that anybody writes.
+                    // A character outside of the class. A class that excludes all of them is not a
+                    // practical pattern.
                     ['^', not @ ..] => sample.extend(('!'..='~').find(|c| !is_in(*c, not))),
                     ['\\', first, ..] | [first, ..] => sample.push(*first),
                     [] => {}
@@ -602,7 +615,8 @@ fn is_in(c: char, class: &[char]) -> bool {
         || class.windows(3).any(|range| range[1] == '-' && (range[0]..=range[2]).contains(&c))
 }
 
-/// Whether a pattern of an ACL matches, as the server has it (`stringmatchlen`). Without recursion: the last star is what is tried again.
+/// Returns true if a pattern of an ACL matches a name, as in the server's `stringmatchlen`. Without
+/// recursion: it backtracks to the last star only.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut again = None;
@@ -643,9 +657,10 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     pattern.get(p..).is_none_or(|rest| rest.iter().all(|byte| *byte == b'*'))
 }
 
-// --- Rules -------------------------------------------------------------------------------------------------------------
+// --- ACL rules ---
 
-/// The statements that create an account: what it says is a line for `redis-cli`.
+/// The statements that create an account. The `ECHO` is a line for `redis-cli`, which prints that
+/// the account needs a password.
 pub(super) fn grants(grants: &Grants) -> String {
     let user = quoted(grants.account());
     let selects = grants.database().is_some_and(|database| database != "0");
@@ -657,12 +672,13 @@ pub(super) fn grants(grants: &Grants) -> String {
     format!("ECHO {}\n{statement}\n", quoted(&how))
 }
 
-/// A line of the server's configuration that gives it the account, but for its password.
+/// The line of the server's configuration that creates the account, without its password.
 pub(super) fn user(grants: &Grants) -> String {
     format!("user {}", words_of(grants.account(), grants.needs(), false))
 }
 
-/// What makes an account what it has to be, whatever it was, but for its password.
+/// The statement that gives an account exactly these rules, whatever it had before. It keeps the
+/// password.
 fn rules_of(user: &str, needs: &Needs, selects: bool) -> String {
     format!("ACL SETUSER {}", words_of(user, needs, selects))
 }
@@ -684,7 +700,7 @@ fn words_of(user: &str, needs: &Needs, selects: bool) -> String {
             }),
         }
     }
-    // What may be done with one pattern and with another is one rule.
+    // Patterns with the same privileges become one rule.
     let mut selectors: Vec<Group<'_>> = Vec::new();
     for group in groups {
         let pattern = format!("{}{}", if group.kind == KEY { '~' } else { '&' }, group.object);
@@ -698,7 +714,8 @@ fn words_of(user: &str, needs: &Needs, selects: bool) -> String {
             None => selectors.push(Group { patterns: vec![pattern], ..group }),
         }
     }
-    // Commands on keys take no channels, and the reverse: one selector of each kind can be the user's own.
+    // Commands on keys take no channels, and the reverse. So one selector of each kind can be the
+    // user's own rules.
     let mut own = Group { kind: "", object: "", privileges: Vec::new(), patterns: Vec::new() };
     own.privileges
         .extend(needs.iter().filter(|need| need.object.is_none()).map(|need| need.privilege));
@@ -719,7 +736,7 @@ fn words_of(user: &str, needs: &Needs, selects: bool) -> String {
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// What may be done with some patterns.
+/// The privileges on some patterns.
 struct Group<'a> {
     kind: &'static str,
     object: &'a str,
@@ -741,7 +758,7 @@ impl Group<'_> {
     }
 }
 
-/// A word, as `redis-cli` reads it.
+/// A word, quoted for `redis-cli`.
 fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| {
         byte.is_ascii_alphanumeric()
@@ -764,7 +781,8 @@ fn quoted(word: &str) -> String {
     quoted
 }
 
-/// Without what a terminal would obey. What is quoted is ours, the developer's or the locator's, which hold none of it.
+/// Escapes characters that a terminal interprets. The quoted words are ours, the developer's or the
+/// locator's, and contain none.
 fn printable_whole(word: &str) -> String {
     let mut whole = String::new();
     for c in word.chars() {

@@ -1,4 +1,4 @@
-//! What can be told without a server.
+//! Tests that need no server.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn needs(text: &str) -> Needs {
 }
 
 #[test]
-fn patterns_match_as_the_server_has_it() {
+fn patterns_match_as_on_the_server() {
     for (pattern, name, is_match) in [
         ("*", "anything", true),
         ("session:*", "session:7", true),
@@ -31,7 +31,7 @@ fn patterns_match_as_the_server_has_it() {
 }
 
 #[test]
-fn a_sample_is_under_its_pattern() {
+fn a_sample_matches_its_pattern() {
     for pattern in ["session:*", "h[a-e]llo:?", "h[^!e]x", r"a\*b", "plain", "*", "*:*"] {
         let sample = sample(pattern, "probe.1");
         assert!(matches(pattern.as_bytes(), sample.as_bytes()), "{pattern}: {sample}");
@@ -39,7 +39,7 @@ fn a_sample_is_under_its_pattern() {
 }
 
 #[test]
-fn rules_are_the_servers() {
+fn rules_have_the_servers_syntax() {
     let attaching = "+ping +hello +acl|whoami +acl|dryrun";
     for (text, rules) in [
         ("@read ON KEY session:*", format!("~session:* +@read -@admin -@dangerous {attaching}")),
@@ -57,7 +57,7 @@ fn rules_are_the_servers() {
 }
 
 #[test]
-fn a_mistyped_command_is_told() {
+fn a_mistyped_command_is_reported() {
     for (text, message) in [
         ("@raed ON KEY a", "write `@read`"),
         ("gte ON a", "write `get`"),
@@ -74,7 +74,7 @@ fn a_mistyped_command_is_told() {
 }
 
 #[test]
-fn the_data_is_sound() {
+fn the_tables_are_consistent() {
     assert!(COMMANDS.is_sorted_by(|a, b| a.name < b.name));
     for (name, _) in HARMLESS {
         assert!(
@@ -103,7 +103,7 @@ fn the_data_is_sound() {
 }
 
 #[test]
-fn what_makes_no_sense_is_a_refusal() {
+fn a_malformed_answer_is_refused() {
     let needs = needs("get ON KEY a");
     let contract = Contract::new(&needs, "probe.1");
     let count = contract.asked().count();
@@ -125,12 +125,13 @@ fn what_makes_no_sense_is_a_refusal() {
 }
 
 #[test]
-fn a_server_that_knows_no_command_does_not_answer() {
+fn a_server_that_knows_no_command_is_refused() {
     let needs = needs("@read ON KEY a");
     let contract = Contract::new(&needs, "probe.1");
     let at = |name: &str| contract.asked().position(|asked| asked.command.name == name).unwrap();
     let count = contract.asked().count();
-    // As after `rename-command ECHO ACL`: nothing of a category would be missed, and nothing be too much.
+    // As after `rename-command ECHO ACL`: without this check, no category would be missing, and
+    // nothing would be in excess.
     let unknown: Value =
         redis::parse_redis_value(b"-ERR wrong number of arguments for 'echo' command\r\n").unwrap();
     assert!(contract.read(&vec![unknown.clone(); count]).is_err());
