@@ -64,7 +64,7 @@ impl Trial {
         Asking { questions, nobodys: self.nobodys.clone(), channels }
     }
 
-    /// Compares the answers with the field's needs.
+    /// Maps the answers to the account's privileges and findings.
     pub(super) fn judge(&self, answers: &[bool], target: &Target) -> Result<Account, Refusal> {
         if answers.len() != POWERS.len() * (1 + self.names.len()) {
             return Err(foreign().into());

@@ -70,9 +70,12 @@
 //!   `excess_privileges`.
 //!
 //! Not seen: the account's tags (`administrator`, `management`), other virtual hosts, topic
-//! permissions, and a pattern for names that are not near to the needed ones. An account with a
-//! prefix of its own passes without `needs`: `rabbitmqctl set_permissions -p / shop '^shop\.'
-//! '^shop\.' '^shop\.'`. The server logs each refusal as a channel error.
+//! permissions, and a pattern for names that are not near to the needed ones. The server logs each
+//! refusal as a channel error. An account with a prefix of its own passes without `needs`:
+//!
+//! ```text
+//! rabbitmqctl set_permissions -p / shop '^shop\.' '^shop\.' '^shop\.'
+//! ```
 //!
 //! # Limits for what a server sends
 //! A frame may have `frame_max` bytes, a message `max_message`, its headers 16 levels of tables;

@@ -31,21 +31,26 @@
 //!
 //! # Attaching
 //! 1. **A visit**: a short conversation of our own, over a connection that is then closed. The
-//!    server's greeting has to offer TLS, and nothing may follow it. Then TLS, by our own
-//!    configuration: the resource's `_CA` and nothing else, or the public roots. A server that asks
-//!    for no login is the finding `weak_authentication`; `tls_verify` counts as asking if the
+//!    server's greeting has to offer TLS, and nothing may follow it before TLS. Then TLS, by our
+//!    own configuration: the resource's `_CA` and nothing else, or the public roots. A server that
+//!    asks for no login is the finding `weak_authentication`; `tls_verify` counts as asking if the
 //!    certificate is the login, and was asked for in that handshake. Then the visit logs in.
 //! 2. **The probe**, in the same conversation, in one round trip. It is described below.
 //! 3. **The driver** connects at the same time as the probe, with the same TLS configuration, with
 //!    TLS required, to this host only: other servers that the server announces are ignored.
 //!
 //! # The account's privileges
-//! A field's `needs` are written with subjects, which may have wildcards: `needs = "PUBLISH ON
-//! orders.*.new, audit; SUBSCRIBE ON orders.>"`. They always include to subscribe to `_INBOX.>`,
-//! where replies arrive. [`Manifest::grants`](crate::declare::manifest::Manifest::grants) writes
-//! the block `authorization` with that user. The block does not contain the password: the server
-//! takes it from a variable of its own environment, and does not start without it. With
-//! `inbox_prefix` in the locator, write that prefix there instead.
+//! A field's `needs` are written with subjects, which may have wildcards:
+//!
+//! ```text
+//! needs = "PUBLISH ON orders.*.new, audit; SUBSCRIBE ON orders.>"
+//! ```
+//!
+//! The permission to subscribe to `_INBOX.>`, where replies arrive, is always granted with them.
+//! [`Manifest::grants`](crate::declare::manifest::Manifest::grants) writes the block
+//! `authorization` with that user. The block does not contain the password: the server takes it
+//! from a variable of its own environment, and does not start without it. With `inbox_prefix` in
+//! the locator, write that prefix there instead.
 //!
 //! - `$SYS.REQ.USER.INFO` reports the user, the account and its permissions, since NATS 2.10. An
 //!   answer that makes no sense is a refusal. If nothing answers, or the account may not ask, the
@@ -80,7 +85,7 @@
 //! - It gives no access to its connection. What it reads before TLS (the greeting) is bounded by
 //!   `connect_timeout` alone, and a message after it only by memory. A length that overflows makes
 //!   the driver's task panic: the client then fails each command, and the resource has to be
-//!   attached again. With `tls_first`, only the verified server can do so.
+//!   attached again. With `tls_first`, only the verified server can cause either.
 //! - A subscription holds up to 65 536 messages that the application has not read.
 //! - While the connection is away, a request has `request_timeout`. `flush`, and messages beyond
 //!   the 2048 commands that wait, have no limit: they wait until the connection is back. Give these
