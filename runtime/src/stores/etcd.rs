@@ -15,8 +15,8 @@
 //!   role `root` (`superuser_account`).
 //! - **Watch.** The prefix, from the revision of the snapshot on; after a broken connection, from
 //!   the revision of the last snapshot. The prefix is read again as a whole after each event, if
-//!   the revision was compacted away, and if the store is older than the snapshot: so a snapshot is
-//!   always one revision of the store.
+//!   the revision was compacted away, and if the store's revision is lower than the snapshot's: so
+//!   a snapshot is always one revision of the store.
 //! - **Outages.** The last snapshot stays. Attempts back off from 0.1 s to 10 s, with up to as much
 //!   again at random. They end once etcd rejects the credentials, which is logged.
 //! - **Speed.** Fifty processes on one machine of two cores, built without optimisation, had moved
@@ -547,7 +547,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// True if the snapshot of a revision may be outdated. A store with an older revision than the
+    /// True if the snapshot of a revision may be outdated. A store with a lower revision than the
     /// snapshot is another store.
     fn is_news(self, snapshot: i64) -> bool {
         let is_newer = self.has_events && self.revision.is_none_or(|revision| revision > snapshot);
@@ -660,7 +660,7 @@ mod tests {
         assert_eq!(
             expected.map(|seen| seen.is_news(6)),
             [true, false, true],
-            "a store with an older revision is another store"
+            "a store with a lower revision is another store"
         );
         for line in ["x\n", "{}\n", "{\"error\":{\"grpc_code\":16}}\n", "{\"error\":{}}\n"] {
             assert!(Lines::default().push(line.as_bytes()).is_err(), "{line}");

@@ -28,7 +28,7 @@ const METHOD: u8 = 1;
 const CONTENT_HEADER: u8 = 2;
 
 /// The methods with a table that a server has no reason to send after the greeting; and a challenge
-/// (`Connection.Secure`), which no way to log in here has.
+/// (`Connection.Secure`), which no login mechanism here uses.
 const UNASKED: &[(u16, u16)] = &[
     (10, 10),
     (10, 11),

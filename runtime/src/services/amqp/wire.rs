@@ -384,7 +384,8 @@ impl Wire {
     }
 }
 
-/// The stream is with the probe. The driver writes nothing meanwhile: it is not connected yet.
+/// The error while the probe has the stream. The driver does not meet it: it writes nothing before
+/// it is connected.
 fn gone() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }

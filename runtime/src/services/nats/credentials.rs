@@ -35,8 +35,8 @@ pub(super) enum Credentials {
 }
 
 impl Credentials {
-    /// Reads the credentials from a target. A password is the seed of an nkey if it has the form
-    /// and the checksum of one: one password in 2²⁶⁰ has both by chance.
+    /// Reads the credentials from a target. A password with the form of an nkey's seed is taken as
+    /// one, and refused if its checksum is bad. One password in 2²⁶⁰ has both by chance.
     pub(super) fn of(target: &Target) -> Result<Self, Finding> {
         let user = target.user();
         let Some(password) = target.password() else {
