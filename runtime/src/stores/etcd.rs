@@ -1,20 +1,30 @@
-//! etcd: one put moves a fleet.
+//! etcd: one put reconfigures a whole fleet.
 //!
-//! Values are keys below a prefix: `/shop/SHOP_ORDERS_URL`. They are read once, and then watched; what is asked for is a snapshot, so that attaching does
-//! not wait for the store, and goes on while the store is away.
+//! Values are keys below a prefix: `/shop/SHOP_ORDERS_URL`. They are read once, and then watched.
+//! Reads are served from a snapshot, so attaching does not wait for the store, and works while the
+//! store is away.
 //!
-//! - **How it is spoken to.** etcd's [JSON gateway], over HTTP/1.1 and the one TLS configuration, with redirects, proxies and other hosts switched off. It is the same
-//!   API as gRPC's, in a driver's stead.
-//! - **Who we are.** A user and a password, for a token that is fetched anew when it has expired; or a client certificate, where etcd asks everybody for one and has no accounts:
-//!   the gateway does not tell etcd the name in it ([authentication]). An etcd that does not ask for it (`--client-cert-auth`) is refused (`weak_authentication`). Where there is a password and etcd has no accounts,
-//!   that is refused (`weak_authentication`), as is an account with the role `root` (`superuser_account`).
-//! - **What is watched.** The prefix, from the revision of the snapshot on; after a broken connection, from the last revision seen. Where that was compacted away, where the
-//!   store is younger than what was seen of it, and after each event, the prefix is read again as a whole: so a snapshot is always one revision of the store.
-//! - **When it is away.** The last snapshot stays. Attempts back off from 0.1 s to 10 s, with as much again at random, and end when etcd does not accept
-//!   the credentials any more, which is logged.
-//! - **How long it takes.** Fifty processes on one machine of two cores, built without optimisation, had left one PostgreSQL for another 4 s after a put, and 8 s where the machine
-//!   built something else meanwhile; of their queries none failed (`tests/tests/live_fleet.rs` prints it).
-//! - **Bounds.** 1,000 values of 1 MiB each and 16 MiB together; 10 s for an answer; a watch on which nothing was said for 15 min is begun anew, as etcd says something every 10.
+//! - **Connection.** etcd's [JSON gateway], over HTTP/1.1 and the one TLS configuration, with
+//!   redirects, proxies and other hosts switched off. It has the same API as gRPC, and needs no
+//!   driver.
+//! - **Login.** A user and a password, for a token that is fetched again when it has expired; or a
+//!   client certificate, if etcd requires one of every client and has no accounts: the gateway does
+//!   not pass the name in it to etcd ([authentication]). An etcd that does not ask for the
+//!   certificate (`--client-cert-auth`) is refused (`weak_authentication`). If there is a password
+//!   and etcd has no accounts, that is refused (`weak_authentication`), as is an account with the
+//!   role `root` (`superuser_account`).
+//! - **Watch.** The prefix, from the revision of the snapshot on; after a broken connection, from
+//!   the revision of the last snapshot. The prefix is read again as a whole after each event, if
+//!   the revision was compacted away, and if the store's revision is lower than the snapshot's: so
+//!   a snapshot is always one revision of the store.
+//! - **Outages.** The last snapshot stays. Attempts back off from 0.1 s to 10 s, with up to as much
+//!   again at random. They end once etcd rejects the credentials, which is logged.
+//! - **Speed.** Fifty processes on one machine of two cores, built without optimisation, had moved
+//!   from one PostgreSQL to another 4 s after a put, and 8 s after it if the machine was building
+//!   something else meanwhile. None of their queries failed (`tests/tests/live_fleet.rs` prints
+//!   it).
+//! - **Bounds.** 1,000 values of 1 MiB each and 16 MiB together; 10 s for an answer. A watch that
+//!   is silent for 15 min is begun again, as etcd sends a message every 10 min.
 //!
 //! [JSON gateway]: https://etcd.io/docs/v3.5/dev-guide/api_grpc_gateway/
 //! [authentication]: https://etcd.io/docs/v3.5/op-guide/authentication/rbac/#using-tls-common-name
@@ -54,8 +64,9 @@ use crate::stores::snapshot::{Owned, Published, Snapshot, too_many};
 
 /// The values below a prefix of an etcd. See [the module](self) for how it is read and watched.
 ///
-/// Where the store is, and who we are there, is read from another source, as for any resource: `SHOP_CONFIG_URL` is `https://etcd.example:2379/shop`, whose path is the prefix, and
-/// beside it are `SHOP_CONFIG_USER`, `_PASSWORD`, `_CA`, `_CLIENT_CERT` and `_CLIENT_KEY`.
+/// The store's locator and the credentials are read from another source, as for any resource:
+/// `SHOP_CONFIG_URL` is `https://etcd.example:2379/shop`, whose path is the prefix, and beside it
+/// are `SHOP_CONFIG_USER`, `_PASSWORD`, `_CA`, `_CLIENT_CERT` and `_CLIENT_KEY`.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), backing_services::AttachError> {
@@ -74,29 +85,33 @@ pub struct Etcd {
     _watch: Arc<Owned>,
 }
 
-/// How long connecting and reading everything may take: what attaching a struct may.
+/// The time limit for connecting and reading everything: the same as for attaching a struct.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long an answer may take.
+/// The time limit for an answer.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a watch may be silent: etcd says something every 10 min when it is asked to (`--experimental-watch-progress-notify-interval`).
+/// The time limit for a silent watch. etcd sends a message every 10 min if it is asked to
+/// (`--experimental-watch-progress-notify-interval`).
 const SILENCE: Duration = Duration::from_secs(15 * 60);
 
-/// A watch that lasted this long was a good one: the next attempt after it comes at once.
+/// A watch that lasted this long was a good one: the back-off after it begins at its shortest
+/// pause.
 const GOOD: Duration = Duration::from_secs(10);
 
-/// What all values may have together, in bytes, as the gateway writes them: 16 MiB. etcd takes 1.5 MiB in one request.
+/// The limit for all values together, in bytes, as the gateway encodes them: 16 MiB. etcd accepts
+/// 1.5 MiB in one request.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
-/// What an answer may have that holds no values.
+/// The limit for an answer without values, in bytes.
 const MAX_REMARK: usize = 64 * 1024;
 
 impl Etcd {
-    /// Connects, reads every value, and begins to watch. It needs a tokio runtime, and the watch ends with this source.
+    /// Connects, reads every value, and begins to watch. It needs a tokio runtime, and the watch
+    /// ends with this source.
     ///
     /// # Errors
-    /// [`AttachError`], with what is wrong with the store's locator and credentials, or with the store.
+    /// [`AttachError`], with the problem in the store's locator and credentials, or in the store.
     pub async fn connect(
         source: &(impl Source + Clone + 'static),
         base: &str,
@@ -138,7 +153,7 @@ impl fmt::Debug for Etcd {
     }
 }
 
-/// What an etcd is, to the loader: it reads the locator by the rules of any resource.
+/// The service for the loader, which reads the locator by the rules of any resource.
 struct EtcdStore;
 
 impl Service for EtcdStore {
@@ -180,7 +195,7 @@ impl Service for EtcdStore {
     async fn close(_: &()) {}
 }
 
-/// The first connection: who we are, and every value.
+/// The first connection: checks the account, and reads every value.
 async fn begin(target: &Target) -> Result<((Client, Snapshot), Vec<Finding>), Refusal> {
     let mut client = Client::new(target)?;
     client.look_at_the_account().await?;
@@ -188,14 +203,14 @@ async fn begin(target: &Target) -> Result<((Client, Snapshot), Vec<Finding>), Re
     Ok(((client, snapshot), Vec::new()))
 }
 
-/// Watches for as long as it is let.
+/// Watches until etcd rejects the credentials, or the source is dropped.
 async fn watch(mut client: Client, published: Published) {
     let mut again = ReconnectBackoff::new();
     let mut is_told = false;
     loop {
         let begin = Instant::now();
-        // What the server sends goes through the HTTP client and the parser: a panic there is one
-        // more reason to watch again.
+        // The server's data go through the HTTP client and the parser. A panic there is one more
+        // reason to watch again.
         let refusal = match caught(client.watch(&published, &mut is_told)).await {
             Some(Err(refusal)) => refusal,
             None => panicked().into(),
@@ -222,14 +237,14 @@ struct Client {
     target: Target,
     origin: String,
     prefix: String,
-    /// The end of the prefix's range, as etcd has it.
+    /// The end of the prefix's range, as etcd defines it.
     end: String,
     token: Option<SecretString>,
     /// The revision of the last snapshot.
     revision: i64,
 }
 
-/// Why there is no answer: etcd's own code, which is gRPC's, or a refusal.
+/// The reason why there is no answer: etcd's own code, which is gRPC's, or a refusal.
 enum Trouble {
     Code(u64),
     Refusal(Refusal),
@@ -241,14 +256,14 @@ impl From<Refusal> for Trouble {
     }
 }
 
-/// gRPC's codes (<https://grpc.io/docs/guides/status-codes>), as far as they are told apart.
+/// gRPC's codes (<https://grpc.io/docs/guides/status-codes>) that are handled here.
 const INVALID_ARGUMENT: u64 = 3;
 const PERMISSION_DENIED: u64 = 7;
 const FAILED_PRECONDITION: u64 = 9;
 const UNAUTHENTICATED: u64 = 16;
 
 impl Trouble {
-    /// In our own words: what etcd says is not repeated.
+    /// The refusal, in our own words: etcd's text is not repeated.
     fn into_refusal(self) -> Refusal {
         match self {
             Self::Refusal(refusal) => refusal,
@@ -261,13 +276,16 @@ impl Trouble {
             Self::Code(PERMISSION_DENIED) => Failure::new(
                 FailureKind::NotAdmitted,
                 "the account may not read the prefix",
-                "grant a role of the account: `etcdctl role grant-permission ROLE read --prefix PREFIX`",
+                "grant a role of the account: \
+                 `etcdctl role grant-permission ROLE read --prefix PREFIX`",
             )
             .into(),
-            Self::Code(_) => {
-                Failure::new(FailureKind::Unavailable, "etcd does not answer for now", "look at its log, and at its quorum")
-                    .into()
-            }
+            Self::Code(_) => Failure::new(
+                FailureKind::Unavailable,
+                "etcd does not answer for now",
+                "look at its log, and at its quorum",
+            )
+            .into(),
         }
     }
 }
@@ -304,7 +322,8 @@ impl Client {
         let locator = target.locator();
         let host = locator.host().ok_or_else(foreign)?;
         let scheme = if target.is_plaintext() { "http" } else { "https" };
-        // A peer that vanished is noticed after a minute, although nobody writes to it.
+        // A peer that vanished is noticed after a minute, even while there is nothing to send to
+        // it.
         let (builder, _) = http::builder(target, http::Versions::One)?;
         let builder = builder
             .tcp_keepalive(Duration::from_secs(20))
@@ -316,14 +335,14 @@ impl Client {
             target: target.clone(),
             origin: format!("{scheme}://{host}:{}", locator.port()),
             prefix: format!("/{path}/"),
-            // The character that follows the `/` at its end.
+            // The character after the `/` at the end of the prefix.
             end: format!("/{path}0"),
             token: None,
             revision: 0,
         })
     }
 
-    /// Sends a request, and takes the answer's beginning.
+    /// Sends a request, and returns once the answer begins.
     async fn send(
         &self,
         path: &str,
@@ -343,7 +362,7 @@ impl Client {
         if response.status().is_success() {
             return Ok(response);
         }
-        // The gateway tells gRPC's code in its own words.
+        // The gateway reports gRPC's code in a JSON body.
         let json = self.body(response, MAX_REMARK).await?;
         Err(Trouble::Code(json.get("code").and_then(Json::as_u64).ok_or_else(foreign)?))
     }
@@ -365,7 +384,7 @@ impl Client {
         Ok(Wiped::parse(&body).ok_or_else(foreign)?)
     }
 
-    /// A token for the user and the password; `None` where there are none.
+    /// A token for the user and the password; `None` if there are none.
     async fn log_in(&self) -> Result<Option<SecretString>, Trouble> {
         let (Some(user), Some(password)) = (self.target.user(), self.target.password()) else {
             return Ok(None);
@@ -377,7 +396,7 @@ impl Client {
         Ok(Some(token.into()))
     }
 
-    /// Asks something; logs in first where it has not, and once more where the token has expired.
+    /// Sends a request. Logs in first if there is no token, and again if the token has expired.
     async fn ask(&mut self, path: &str, body: &Json) -> Result<Response, Trouble> {
         if let Some(token) = &self.token {
             match self.send(path, body, Some(token)).await {
@@ -389,14 +408,18 @@ impl Client {
         self.send(path, body, self.token.as_ref()).await
     }
 
-    /// Whether etcd asks who we are, and whether that is its administrator.
+    /// Checks that etcd asks for a login, and that the account is not its administrator.
     async fn look_at_the_account(&mut self) -> Result<(), Refusal> {
-        // A client certificate, and no account.
+        // The login is a client certificate: there is no account to check.
         let Some(user) = self.target.user().map(str::to_owned) else { return Ok(()) };
         match self.log_in().await {
             Ok(token) => self.token = token,
             Err(Trouble::Code(FAILED_PRECONDITION)) => {
-                return Err(weak("etcd has no accounts: it answers whoever connects, and did not look at the password").into());
+                return Err(weak(
+                    "etcd has no accounts: it answers whoever connects, and did not look at the \
+                     password",
+                )
+                .into());
             }
             Err(trouble) => return Err(trouble.into_refusal()),
         }
@@ -410,15 +433,23 @@ impl Client {
             Some(roles) => roles.as_array().ok_or_else(foreign)?.as_slice(),
         };
         if roles.iter().any(|role| role.as_str() == Some("root")) {
-            return Err(Finding::new(&SUPERUSER_ACCOUNT, "the account has the role `root`").help(
-                "give the application an account of its own: `etcdctl role grant-permission ROLE read --prefix PREFIX`, `etcdctl user grant-role USER ROLE`",
-            ).into());
+            return Err(Finding::new(&SUPERUSER_ACCOUNT, "the account has the role `root`")
+                .help(
+                    "give the application an account of its own: \
+                     `etcdctl role grant-permission ROLE read --prefix PREFIX`, \
+                     `etcdctl user grant-role USER ROLE`",
+                )
+                .into());
         }
         Ok(())
     }
 
     fn range(&self) -> Json {
-        json!({ "key": encoded(&self.prefix), "range_end": encoded(&self.end), "limit": super::snapshot::MOST_VALUES })
+        json!({
+            "key": encoded(&self.prefix),
+            "range_end": encoded(&self.end),
+            "limit": super::snapshot::MOST_VALUES,
+        })
     }
 
     /// Reads every value, as one revision of the store.
@@ -431,7 +462,7 @@ impl Client {
         Ok(snapshot)
     }
 
-    /// Watches until that breaks off.
+    /// Watches until the watch ends.
     async fn watch(
         &mut self,
         published: &Published,
@@ -441,7 +472,8 @@ impl Client {
             "key": encoded(&self.prefix), "range_end": encoded(&self.end),
             "start_revision": (self.revision + 1).to_string(), "progress_notify": true,
         }});
-        // etcd takes a token that has expired for no permission to watch, and says only that it is over.
+        // etcd answers an expired token as a missing permission to watch: it only says that the
+        // watch is over. So each watch begins with a new token.
         self.token = None;
         let mut response = self.ask("/v3/watch", &create).await.map_err(Trouble::into_refusal)?;
         let mut lines = Lines::default();
@@ -466,11 +498,13 @@ impl Client {
 }
 
 fn weak(message: &'static str) -> Finding {
-    Finding::new(&WEAK_AUTHENTICATION, message)
-        .help("switch authentication on (`etcdctl auth enable`), and give the application an account of its own")
+    Finding::new(&WEAK_AUTHENTICATION, message).help(
+        "switch authentication on (`etcdctl auth enable`), and give the application an account of \
+         its own",
+    )
 }
 
-/// What the gateway says of a range.
+/// Reads the gateway's answer to a range request.
 fn snapshot(json: &Json, prefix: &str) -> Result<(i64, Snapshot), Refusal> {
     let revision = json.pointer("/header/revision").and_then(number).ok_or_else(foreign)?;
     if json.get("more").and_then(Json::as_bool) == Some(true) {
@@ -487,7 +521,7 @@ fn snapshot(json: &Json, prefix: &str) -> Result<(i64, Snapshot), Refusal> {
             Some(text) => BASE64_STANDARD.decode(text.as_str()?).ok().map(Zeroizing::new),
         };
         let (key, value) = (bytes("key").ok_or_else(foreign)?, bytes("value").ok_or_else(foreign)?);
-        // What is not text is no variable's name.
+        // A key that is not text is not the name of a variable.
         let Some(name) = str::from_utf8(&key).ok().and_then(|key| key.strip_prefix(prefix)) else {
             continue;
         };
@@ -496,23 +530,25 @@ fn snapshot(json: &Json, prefix: &str) -> Result<(i64, Snapshot), Refusal> {
     Ok((revision, snapshot))
 }
 
-/// The messages of a watch, of which each is a line.
+/// The messages of a watch: one per line.
 #[derive(Default)]
 struct Lines(Zeroizing<Vec<u8>>);
 
-/// What is of interest in a message: not the values, which are read as a whole.
+/// The parts of a message that matter. The values do not: they are read as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
-    /// The store's revision. Where a watch is refused for what was compacted away, there is none.
+    /// The store's revision. There is none if a watch is refused because its revision was compacted
+    /// away.
     revision: Option<i64>,
     has_events: bool,
-    /// What was to be watched is not there any more, and with it perhaps a change.
+    /// The revision to watch from is compacted away, and perhaps a change with it.
     is_compacted: bool,
     is_over: bool,
 }
 
 impl Seen {
-    /// Whether the snapshot of a revision may not be the last one any more. A store that is younger than the snapshot is another one.
+    /// True if the snapshot of a revision may be outdated. A store with a lower revision than the
+    /// snapshot is another store.
     fn is_news(self, snapshot: i64) -> bool {
         let is_newer = self.has_events && self.revision.is_none_or(|revision| revision > snapshot);
         is_newer || self.is_compacted || self.revision.is_some_and(|revision| revision < snapshot)
@@ -520,7 +556,7 @@ impl Seen {
 }
 
 impl Lines {
-    /// Adds what came in, and takes out what is whole.
+    /// Adds a chunk, and takes out the whole messages.
     fn push(&mut self, chunk: &[u8]) -> Result<Vec<Seen>, Refusal> {
         let mut seen = Vec::new();
         for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
@@ -568,7 +604,11 @@ mod tests {
     fn a_range_is_a_snapshot() {
         let pair = |key: &str, value: &str| json!({ "key": encoded(key), "value": encoded(value) });
         let json = json!({ "header": { "revision": "7" }, "count": "4", "kvs": [
-            pair("/shop/A", "1"), pair("/shop/a/b", "2"), pair("/other/B", "3"), { "key": encoded("/shop/EMPTY") } ] });
+            pair("/shop/A", "1"),
+            pair("/shop/a/b", "2"),
+            pair("/other/B", "3"),
+            { "key": encoded("/shop/EMPTY") },
+        ] });
         let (revision, found) = snapshot(&json, "/shop/").unwrap();
         assert_eq!(revision, 7);
         let published = Published::new(found);
@@ -579,7 +619,10 @@ mod tests {
             json!({ "header": { "revision": "x" } }),
             json!({ "header": { "revision": "7" }, "kvs": {} }),
             json!({ "header": { "revision": "7" }, "kvs": [{ "key": 1 }] }),
-            json!({ "header": { "revision": "7" }, "kvs": [{ "key": "L3Nob3AvQQ==", "value": "%" }] }),
+            json!({
+                "header": { "revision": "7" },
+                "kvs": [{ "key": "L3Nob3AvQQ==", "value": "%" }],
+            }),
             json!({ "header": { "revision": "7" }, "more": true }),
         ] {
             assert!(snapshot(&foreign, "/shop/").is_err(), "{foreign}");
@@ -617,7 +660,7 @@ mod tests {
         assert_eq!(
             expected.map(|seen| seen.is_news(6)),
             [true, false, true],
-            "a younger store is another one"
+            "a store with a lower revision is another store"
         );
         for line in ["x\n", "{}\n", "{\"error\":{\"grpc_code\":16}}\n", "{\"error\":{}}\n"] {
             assert!(Lines::default().push(line.as_bytes()).is_err(), "{line}");

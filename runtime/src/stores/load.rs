@@ -1,4 +1,5 @@
-//! Loading the one resource that a source itself is: a store of values, whose locator and credentials are in another source.
+//! Loads the one resource that a source depends on: a store of values, whose locator and
+//! credentials are in another source.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,13 +18,13 @@ use crate::service::Service;
 use crate::service::target::Target;
 use crate::source::{Group, Source};
 
-/// A store that may be connected to, and how what is wrong with it is reported.
+/// A store that passed the checks and may be connected to, and the place for reports about it.
 pub(crate) struct StoreTarget {
     pub(crate) target: Target,
     report: Report,
 }
 
-/// What a report of a store says of where it is.
+/// The name and the place of a store in reports.
 struct Report {
     name: &'static str,
     place: Place,
@@ -35,7 +36,7 @@ impl Report {
     }
 }
 
-/// Reads `BASE_URL` and its companions, and holds them against the rules, as for any resource.
+/// Reads `BASE_URL` and its companions, and checks them against the rules, as for any resource.
 pub(crate) async fn load<S: Service>(
     field: &'static str,
     source: Arc<dyn Source>,
@@ -115,7 +116,7 @@ fn read<S: Service>(
 }
 
 impl StoreTarget {
-    /// Holds what connecting found against the rules.
+    /// Checks the findings of connecting against the rules.
     pub(crate) fn settle<T>(
         &self,
         result: Result<(T, Vec<Finding>), Refusal>,

@@ -1,19 +1,25 @@
-//! A key-value bucket of NATS JetStream: one put moves a fleet.
+//! A key-value bucket of NATS JetStream: one put reconfigures a whole fleet.
 //!
-//! Values are keys of the bucket, named as the variables: `SHOP_ORDERS_URL`. They are read once, and then watched; what is asked for is a snapshot, so that attaching
-//! does not wait for the store, and goes on while the store is away.
+//! Values are keys of the bucket, named as the variables: `SHOP_ORDERS_URL`. They are read once,
+//! and then watched. Reads are served from a snapshot, so attaching does not wait for the store,
+//! and works while the store is away.
 //!
-//! - **How it is spoken to.** As [`Nats`](crate::services::nats) is, by the same rules: its module tells what the driver leaves open. The account needs `$JS.API.STREAM.>`, `$JS.API.CONSUMER.>`, `$JS.FC.>` and the
-//!   inboxes; it is looked at as an application's is.
-//! - **What is watched.** The whole bucket, by an ordered consumer: the driver goes on behind the last message it saw, and where that cannot be, everything is read again. A
-//!   snapshot is published when the server has nothing more to tell at the moment. Keys are put one by one in NATS: what belongs together may be seen half, is refused by whoever follows the
-//!   source, and seen whole a moment later.
-//! - **When it is away.** The last snapshot stays. The driver reconnects as for a resource; beyond that, attempts to watch back off from 0.1 s to 10 s, with as much again at random.
-//! - **What the driver logs.** It writes every message that comes in, and so every value, into the log at the level `trace`, of the target `async_nats::connection`.
-//!   While a subscriber of `tracing`, or the logger of the crate `log`, listens to that, this source reads nothing: it refuses to connect, and it stops to watch, within a
-//!   quarter of a second, if the level is raised later. The last values stay, and the watch goes on when the level is lowered. What changes in that quarter of a second
-//!   may be in the log: leave the target at `debug`.
-//! - **Bounds.** 1,000 values of 1 MiB each; 10 s until all of them have come.
+//! - **Connection.** As for [`Nats`](crate::services::nats), by the same rules: its module lists
+//!   the limits of the driver. The account needs `$JS.API.STREAM.>`, `$JS.API.CONSUMER.>`,
+//!   `$JS.FC.>` and the inboxes. It is checked as an application's account is.
+//! - **Watch.** The whole bucket, by an ordered consumer: the driver resumes after the last message
+//!   it saw. If that is not possible, everything is read again. A snapshot is published when the
+//!   server has no more messages at the moment. NATS puts keys one by one. So a follower of the
+//!   source may see half of a change, which is refused, and the whole of it a moment later.
+//! - **Outages.** The last snapshot stays. The driver reconnects as for a resource. Beyond that,
+//!   attempts to watch back off from 0.1 s to 10 s, with up to as much again at random.
+//! - **The driver's log.** The driver logs every message that arrives, and so every value, at the
+//!   level `trace` of the target `async_nats::connection`. While a subscriber of `tracing`, or the
+//!   logger of the crate `log`, is enabled for that, this source reads nothing. It refuses to
+//!   connect. It also stops the watch, within a quarter of a second, if the level is raised later.
+//!   The last values stay, and the watch goes on when the level is lowered. Changes in that quarter
+//!   of a second may be in the log: leave the target at `debug`.
+//! - **Bounds.** 1,000 values of 1 MiB each; 10 s until all of them have arrived.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -43,8 +49,9 @@ use crate::stores::snapshot::{Owned, Published, Snapshot};
 
 /// The values in a key-value bucket of NATS. See [the module](self) for how it is read and watched.
 ///
-/// Where the server is, and who we are there, is read from another source, as for any resource: `SHOP_CONFIG_URL` is `tls://nats.example`, and beside it are `SHOP_CONFIG_USER`,
-/// `_PASSWORD` and `_CA`.
+/// The server's locator and the credentials are read from another source, as for any resource:
+/// `SHOP_CONFIG_URL` is `tls://nats.example`, and beside it are `SHOP_CONFIG_USER`, `_PASSWORD` and
+/// `_CA`.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), backing_services::AttachError> {
@@ -63,27 +70,29 @@ pub struct NatsKv {
     _open: Arc<Open>,
 }
 
-/// What ends with the last clone of the source.
+/// The client and the watch. They end with the last clone of the source.
 struct Open {
     client: Client,
     _watch: Owned,
 }
 
-/// How long connecting and reading everything may take: what attaching a struct may.
+/// The time limit for connecting and reading everything: the same as for attaching a struct.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How often a watch that waits for a value checks whether somebody listens to the driver's log: 250 ms,
-/// less than a person takes to raise a level and then to change a value.
+/// The interval at which a watch that waits for a value checks whether the driver's log is enabled:
+/// 250 ms, less than a person takes to raise a level and then to change a value.
 const LISTENING_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long the values may take that the bucket holds already.
+/// The time limit for the values that the bucket holds already.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl NatsKv {
-    /// Connects, reads every value of a bucket, and begins to watch. It needs a tokio runtime, and the watch ends with this source.
+    /// Connects, reads every value of a bucket, and begins to watch. It needs a tokio runtime, and
+    /// the watch ends with this source.
     ///
     /// # Errors
-    /// [`AttachError`], with what is wrong with the server's locator and credentials, with the server, or with the bucket.
+    /// [`AttachError`], with the problem in the server's locator and credentials, the server, or
+    /// the bucket.
     pub async fn connect(
         source: &(impl Source + Clone + 'static),
         base: &str,
@@ -96,7 +105,7 @@ impl NatsKv {
                 Some(finding) => Err(finding.into()),
                 None => Bucket::open(&client, bucket).await,
             };
-            // What was opened for nothing is closed again.
+            // If the rest fails, the connection is closed again.
             let begun = match begun {
                 Ok(begun) => begun,
                 Err(refusal) => {
@@ -136,7 +145,7 @@ impl Source for NatsKv {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        // The driver's own task goes on until it is told.
+        // The driver's own task goes on until the client is closed.
         if let Ok(runtime) = Handle::try_current() {
             let client = self.client.clone();
             tasks::spawn(
@@ -153,28 +162,35 @@ impl fmt::Debug for NatsKv {
     }
 }
 
-/// A bucket that is being watched, and what it holds.
+/// A bucket that is being watched, and its values.
 struct Bucket {
     watch: Watch,
     snapshot: Snapshot,
 }
 
-/// Whether somebody listens to what the driver says of each message. A level can be raised at any time, so
-/// this is asked before each read.
+/// A finding if anything listens to the driver's log of each message. A level can be raised at any
+/// time, so this is checked before each read.
 fn logged() -> Option<Finding> {
     const DRIVER: &str = "async_nats::connection";
-    // A filter may tell an event from a question about it. Without a subscriber, events can go to `log`.
+    // A filter may decide differently for an event than for `enabled!`. Without a subscriber,
+    // events can go to `log`.
     let is_logged = tracing::enabled!(target: DRIVER, tracing::Level::TRACE)
         || tracing::event_enabled!(target: DRIVER, tracing::Level::TRACE)
         || log::log_enabled!(target: DRIVER, log::Level::Trace);
     is_logged.then(|| {
-        Finding::new(&RAW_SECRET, "the driver would write every value into the log, at the level `trace`")
-            .help("set the level of `async_nats::connection` to `debug` or less: `RUST_LOG=trace,async_nats::connection=debug`")
+        Finding::new(
+            &RAW_SECRET,
+            "the driver would write every value into the log, at the level `trace`",
+        )
+        .help(
+            "set the level of `async_nats::connection` to `debug` or less: \
+             `RUST_LOG=trace,async_nats::connection=debug`",
+        )
     })
 }
 
-/// The same, for the caller and for the tasks of the runtime: the driver's is one of those, and has
-/// another subscriber if the caller's is its own.
+/// The same check, for the caller and for the tasks of the runtime. The driver's task is one of
+/// those, and has another subscriber if the caller has one of its own.
 async fn logged_in_tasks() -> Option<Finding> {
     match logged() {
         Some(finding) => Some(finding),
@@ -182,7 +198,7 @@ async fn logged_in_tasks() -> Option<Finding> {
     }
 }
 
-/// Waits until somebody listens to the driver's log.
+/// Waits until anything listens to the driver's log.
 async fn overheard() -> Refusal {
     loop {
         if let Some(finding) = logged() {
@@ -193,7 +209,8 @@ async fn overheard() -> Refusal {
 }
 
 fn no_bucket() -> Refusal {
-    let help = "look at the bucket's name, whether JetStream is on, and whether the account may use `$JS.API.STREAM.>` and `$JS.API.CONSUMER.>`";
+    let help = "look at the bucket's name, whether JetStream is on, and whether the account may \
+                use `$JS.API.STREAM.>` and `$JS.API.CONSUMER.>`";
     Failure::new(
         FailureKind::Unavailable,
         "there is no such bucket, or the account may not read it",
@@ -212,14 +229,15 @@ fn ended() -> Refusal {
 }
 
 impl Bucket {
-    /// Begins to watch, and takes all that is there.
+    /// Begins to watch, and reads all values that are there.
     async fn open(client: &Client, bucket: &str) -> Result<Self, Refusal> {
         if let Some(finding) = logged() {
             return Err(finding.into());
         }
         let context = async_nats::jetstream::new(client.clone());
         let store: Store = context.get_key_value(bucket).await.map_err(|_| no_bucket())?;
-        // How many messages there are: without any, nothing will come that could be waited for.
+        // The number of messages: if there are none, nothing will arrive, and there is nothing to
+        // wait for.
         let is_empty = store.stream.cached_info().state.messages == 0;
         let watch = store.watch_with_history(">").await.map_err(|_| no_bucket())?;
         let mut bucket = Self { watch, snapshot: Snapshot::default() };
@@ -229,8 +247,8 @@ impl Bucket {
         Ok(bucket)
     }
 
-    /// Takes what comes until the server has nothing more to tell at the moment, and as long as nobody
-    /// listens to the driver's log.
+    /// Reads entries until the server has no more at the moment. Fails if anything listens to the
+    /// driver's log.
     async fn catch_up(&mut self) -> Result<(), Refusal> {
         tokio::select! {
             biased;
@@ -257,7 +275,7 @@ impl Bucket {
     }
 }
 
-/// Watches for as long as it is let.
+/// Watches until the source is dropped.
 async fn watch(client: Client, name: String, begun: Bucket, published: Published) {
     let mut begun = Some(begun);
     let mut again = ReconnectBackoff::new();
@@ -321,7 +339,8 @@ mod tests {
         fn flush(&self) {}
     }
 
-    /// Without a subscriber of `tracing`, events can go to the crate `log`, whose level changes too.
+    /// Without a subscriber of `tracing`, events can go to the crate `log`, whose level changes
+    /// too.
     #[tokio::test]
     async fn a_logger_of_the_crate_log_is_noticed_as_soon_as_its_level_is_raised() {
         log::set_logger(&Everything).unwrap();

@@ -1,4 +1,5 @@
-//! What the sources that are stores on the network have in common: a snapshot of their values, which a task of its own replaces.
+//! The common part of sources that are stores on the network: a snapshot of their values, which a
+//! task of its own replaces.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,10 +15,10 @@ use crate::net::tasks;
 use crate::report::finding::{Failure, FailureKind};
 use crate::source::{MAX_VALUE, Unreadable};
 
-/// The most values below a prefix: what a hundred resources with ten variables each have.
+/// The limit of values below a prefix: enough for a hundred resources with ten variables each.
 pub(super) const MOST_VALUES: usize = 1000;
 
-/// What a store holds, at one moment. Only what is named as a variable is kept.
+/// The values of a store at one moment. Only keys that are named as a variable are kept.
 #[derive(Clone, Default)]
 pub(super) struct Snapshot(BTreeMap<String, Result<SecretString, &'static str>>);
 
@@ -66,7 +67,7 @@ pub(super) fn too_many() -> Failure {
     )
 }
 
-/// The last snapshot, and who wants to know of the next one.
+/// The last snapshot, and the signal for the next one.
 #[derive(Clone)]
 pub(super) struct Published {
     snapshot: Arc<ArcSwap<Snapshot>>,
@@ -78,7 +79,8 @@ impl Published {
         Self { snapshot: Arc::new(ArcSwap::from_pointee(snapshot)), signal: watch::Sender::new(0) }
     }
 
-    /// Replaces the snapshot, and then says so; not where it holds the same.
+    /// Replaces the snapshot, and then signals the change. Does nothing if both snapshots are
+    /// equal.
     pub(super) fn replace(&self, snapshot: Snapshot) {
         if !self.snapshot.load().is(&snapshot) {
             self.snapshot.store(Arc::new(snapshot));
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_once_and_only_where_there_is_one() {
+    fn a_change_is_signalled_once_and_only_if_there_is_one() {
         let published = Published::new(snapshot(&[
             ("A", b"1"),
             ("../B", b"2"),
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_store_may_hold_is_bounded() {
+    fn the_values_of_a_store_are_bounded() {
         let mut full = Snapshot::default();
         for i in 0..MOST_VALUES {
             full.insert(&format!("V_{i}"), b"x").unwrap();

@@ -1,7 +1,9 @@
-//! What the account may do: tried on names that nobody has and, where the field says what it needs, on those that it needs.
+//! The account's privileges: tried on names that do not exist and, if the field has `needs`, on the
+//! names in them.
 //!
-//! RabbitMQ asks a permission of a name, whether it is a queue's or an exchange's. So all is tried on queues, in calls that change nothing whatever the answer:
-//! they are asked for with an argument that is none, or of something that is not there.
+//! RabbitMQ checks a permission against a name, whether it is a queue's or an exchange's. So
+//! everything is tried on queues. The calls change nothing, whatever the answer: they have an
+//! invalid argument, or are about something that does not exist.
 
 use std::fmt::Write as _;
 
@@ -17,7 +19,7 @@ use crate::service::target::Target;
 use crate::services::amqp::asking::{Asking, Call, Question};
 use crate::services::unique::unique;
 
-/// What an account can be granted.
+/// The privileges that an account can be granted.
 pub(super) const PRIVILEGES: &[Grantable] = &[
     Grantable::new("QUEUE", &POWERS, Names::Patterns),
     Grantable::new("EXCHANGE", &POWERS, Names::Patterns),
@@ -26,16 +28,16 @@ pub(super) const PRIVILEGES: &[Grantable] = &[
 
 const POWERS: [&str; 3] = ["CONFIGURE", "WRITE", "READ"];
 
-/// All names that begin so.
+/// All names with this prefix.
 const PREFIX: &str = "PREFIX";
 
-/// What was learnt.
+/// The account as the answers show it.
 pub(super) struct Account {
     pub(super) privileges: Vec<String>,
     pub(super) findings: Vec<Finding>,
 }
 
-/// What is tried, and what the answers mean.
+/// The names to try, and the way to read the answers.
 pub(super) struct Trial {
     nobodys: String,
     names: Vec<Name>,
@@ -48,7 +50,8 @@ impl Trial {
         Ok(Self { nobodys, names })
     }
 
-    /// Tries what only an administrator may, and what the field needs, and what is near to it.
+    /// The questions: first about everything in the virtual host, then about what the field needs,
+    /// and about names near to that.
     pub(super) fn asking(&self, channels: u16) -> Asking {
         let question = |call: Call, queue: &str| Question { call, queue: queue.to_owned() };
         let mut questions: Vec<_> =
@@ -61,7 +64,7 @@ impl Trial {
         Asking { questions, nobodys: self.nobodys.clone(), channels }
     }
 
-    /// What is wrong with an account that these are the answers to.
+    /// Maps the answers to the account's privileges and findings.
     pub(super) fn judge(&self, answers: &[bool], target: &Target) -> Result<Account, Refusal> {
         if answers.len() != POWERS.len() * (1 + self.names.len()) {
             return Err(foreign().into());
@@ -99,22 +102,28 @@ impl Trial {
     }
 }
 
-/// The account at a broker that was not asked: the calls above change nothing on RabbitMQ, and what they
-/// do elsewhere is unknown.
+/// The account at a broker that was not asked. The calls above change nothing on RabbitMQ; their
+/// effect elsewhere is unknown.
 pub(super) fn unseen(target: &Target) -> Account {
     let finding = target.needs().map(|_| {
-        Finding::new(&MISSING_PRIVILEGES, "the broker is not RabbitMQ: the account's permissions cannot be compared with `needs`")
-            .help("remove `needs`, or waive the rule with a reason, and check the permissions in the broker itself")
+        Finding::new(
+            &MISSING_PRIVILEGES,
+            "the broker is not RabbitMQ: the account's permissions cannot be compared with `needs`",
+        )
+        .help(
+            "remove `needs`, or waive the rule with a reason, and check the permissions in the \
+             broker itself",
+        )
     });
     Account { privileges: Vec::new(), findings: finding.into_iter().collect() }
 }
 
-/// A name on which all is tried.
+/// A name on which all permissions are tried.
 struct Name {
     name: String,
-    /// What it stands for in a report: `QUEUE orders`.
+    /// The name in a report: `QUEUE orders`.
     label: String,
-    /// Whether the account needs something there. Else, it is near to where it does.
+    /// True if the account needs a permission on it. False if it is only near to such a name.
     is_needed: bool,
 }
 
@@ -136,7 +145,7 @@ fn names(needs: &Needs, nobodys: &str) -> Vec<Name> {
             );
         } else {
             add(object.to_owned(), format!("{} {object}", need.kind), true);
-            // A pattern of RabbitMQ matches anywhere unless it is told where.
+            // A pattern of RabbitMQ matches anywhere in a name unless it is anchored.
             add(format!("{object}{nobodys}"), format!("{PREFIX} {object}"), false);
             add(format!("{nobodys}{object}"), format!("every name that ends in {object}"), false);
         }
@@ -177,9 +186,9 @@ fn compare(
     account.findings.extend(Finding::excess_privileges(&excess));
 }
 
-// --- Statements --------------------------------------------------------------------------------------------------------
+// --- Statements ---------------------------------------------------------------------------------
 
-/// The name of a virtual host, out of a locator's path.
+/// The name of a virtual host, from a locator's path.
 fn host(path: &str) -> &str {
     if path.is_empty() { "/" } else { path }
 }
@@ -188,13 +197,14 @@ fn host(path: &str) -> &str {
 pub(super) fn grants(grants: &Grants) -> String {
     let user = quoted(grants.account());
     format!(
-        "# nobody can log in as {} before it has a password: rabbitmqctl change_password -- {user}\nrabbitmqctl add_user -- {user} ''\n{}\n",
+        "# nobody can log in as {} before it has a password: \
+         rabbitmqctl change_password -- {user}\nrabbitmqctl add_user -- {user} ''\n{}\n",
         grants.account(),
         permissions(Some(grants.account()), grants.database().unwrap_or("/"), grants.needs())
     )
 }
 
-/// What sets all of an account's permissions in a virtual host.
+/// The command that sets all of an account's permissions in a virtual host.
 fn permissions(user: Option<&str>, host: &str, needs: &Needs) -> String {
     let mut line = format!(
         "rabbitmqctl set_permissions -p {} -- {}",
@@ -231,7 +241,7 @@ fn escaped(name: &str) -> String {
     escaped
 }
 
-/// A word, as a shell reads it.
+/// A word, quoted for a shell.
 pub(super) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
@@ -243,22 +253,26 @@ mod tests {
     #[test]
     fn permissions_match_what_is_needed_and_nothing_else() {
         let needs = Needs::parse(
-            "CONFIGURE, READ ON QUEUE orders, 'a b'; READ ON PREFIX shop.; WRITE ON EXCHANGE amq.default",
+            "CONFIGURE, READ ON QUEUE orders, 'a b'; READ ON PREFIX shop.; \
+             WRITE ON EXCHANGE amq.default",
             "AMQP",
             PRIVILEGES,
         );
         assert_eq!(
             permissions(Some("it's"), "a/b", &needs.unwrap()),
-            r"rabbitmqctl set_permissions -p 'a/b' -- 'it'\''s' '^orders$|^a b$' '^amq\.default$' '^orders$|^a b$|^shop\.'"
+            concat!(
+                r"rabbitmqctl set_permissions -p 'a/b' -- 'it'\''s' ",
+                r"'^orders$|^a b$' '^amq\.default$' '^orders$|^a b$|^shop\.'",
+            )
         );
         let needs = Needs::parse("READ ON x", "AMQP", PRIVILEGES).unwrap();
         assert!(permissions(None, "/", &needs).ends_with(" -- <user> '^$' '^$' '^x$'"));
     }
 
     #[test]
-    fn a_mistyped_privilege_is_told() {
+    fn a_mistyped_privilege_is_reported() {
         let mistake = Needs::parse("RAED ON orders", "AMQP", PRIVILEGES).unwrap_err();
         assert!(mistake.contains("write `READ`"), "{mistake}");
-        assert!(Needs::parse("READ", "AMQP", PRIVILEGES).is_err(), "on what?");
+        assert!(Needs::parse("READ", "AMQP", PRIVILEGES).is_err(), "the name is missing");
     }
 }

@@ -1,9 +1,9 @@
-//! The probe's conversation: our own frames, before the driver knows that it is connected.
+//! The probe's conversation: frames of our own, before the driver knows that it is connected.
 //!
-//! RabbitMQ answers a question about a permission that the account does not have by closing the
-//! channel, and the driver logs each of these at `error`, in the server's words. So the driver is not
-//! asked: its `Connection.OpenOk` waits in our stream until the answers are there. No channel of the
-//! driver exists meanwhile, and every channel of the probe is closed before it goes on.
+//! RabbitMQ answers "no" to a question about a permission by closing the channel. The driver logs
+//! each of these at `error`, in the server's words. So the driver takes no part in the probe: its
+//! `Connection.OpenOk` waits in our stream until the answers are there. Meanwhile the driver has no
+//! channels, and every channel of the probe is closed before the driver goes on.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -13,14 +13,14 @@ use crate::report::refusal::Refusal;
 use crate::services::amqp::frames::{HEADER, LONGEST_SHORT_STRING, Method};
 use crate::services::amqp::wire::{Limits, Reason, Why};
 
-/// How many questions are asked at once: each has a channel of its own.
+/// The number of questions in flight at once. Each has a channel of its own.
 const AT_ONCE: u16 = 24;
 
-/// How many frames the answers to one question may have: an answer has three, and what an accepted
-/// one brings along a few more.
+/// The limit of frames per question. An answer takes three frames; an accepted call brings a few
+/// more.
 const MOST_FRAMES: usize = 64;
 
-/// How many bytes of what the server says besides its answers are kept for the driver.
+/// The limit of bytes that are kept for the driver: the server's frames for the connection itself.
 const MOST_KEPT: usize = 64 * 1024;
 
 const OPEN: Method = (20, 10);
@@ -43,37 +43,37 @@ pub(super) enum Call {
     Bind,
 }
 
-/// A call, and the queue that it is about.
+/// A call, and its queue.
 #[derive(Clone, Debug)]
 pub(super) struct Question {
     pub(super) call: Call,
     pub(super) queue: String,
 }
 
-/// What is asked, and of how many channels at once.
+/// The questions, and the names and limits that they need.
 pub(super) struct Asking {
     pub(super) questions: Vec<Question>,
     /// A name that neither a queue nor an exchange has.
     pub(super) nobodys: String,
-    /// How many channels the connection may have.
+    /// The number of channels that the connection may have.
     pub(super) channels: u16,
 }
 
-/// Where the frames of the server come from, and what they have to keep to.
+/// The stream that the probe has, and the limits for the frames that it reads.
 pub(super) struct Conversation<'a, S> {
     pub(super) stream: &'a mut S,
     pub(super) limits: Limits,
     pub(super) secret: Option<&'a [u8]>,
     pub(super) why: &'a Why,
-    /// What the server says to the connection itself: the driver reads it afterwards.
+    /// The server's frames for the connection itself: the driver reads them afterwards.
     pub(super) kept: Vec<u8>,
 }
 
-/// How far a question is.
+/// The state of a question.
 #[derive(Clone, Copy)]
 enum Progress {
     Asked,
-    /// It was answered, and the channel is being closed.
+    /// The answer is there, and the channel is being closed.
     Closing(bool),
     Answered(bool),
 }
@@ -84,7 +84,7 @@ struct Channel {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
-    /// Asks everything, and gives for each question whether the account may.
+    /// Asks all questions. Returns for each one whether the account has the permission.
     pub(super) async fn ask(&mut self, asking: &Asking) -> Result<Vec<bool>, Refusal> {
         let mut answers = Vec::with_capacity(asking.questions.len());
         for questions in asking.questions.chunks(usize::from(asking.channels.clamp(1, AT_ONCE))) {
@@ -102,7 +102,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         let mut said = Vec::new();
         for (question, number) in questions.iter().zip(1_u16..) {
             let asked = question.frame(number, nobodys);
-            // A name that the protocol cannot write: nothing has it, and the account may do nothing with it.
+            // The protocol cannot encode such a name: no queue has it, so the account has no
+            // permission on it.
             let progress =
                 if asked.is_some() { Progress::Asked } else { Progress::Answered(false) };
             if let Some(asked) = asked {
@@ -134,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         Err(self.foreign())
     }
 
-    /// A whole frame that has passed.
+    /// Reads a whole frame that passes the checks.
     async fn read(&mut self) -> Result<Vec<u8>, Refusal> {
         let mut frame = vec![0; HEADER];
         self.stream.read_exact(&mut frame).await.map_err(|_| ended(self.why))?;
@@ -158,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         self.stream.flush().await.map_err(|_| ended(self.why))
     }
 
-    /// What the server says to the connection: its end is the probe's end.
+    /// Keeps a frame for the connection itself. If it closes the connection, the probe ends too.
     fn keep(&mut self, frame: Vec<u8>) -> Result<(), Refusal> {
         let code = frames::closing(&frame);
         if self.kept.len() + frame.len() > MOST_KEPT {
@@ -192,10 +193,11 @@ impl Channel {
         }
     }
 
-    /// Reads a frame of this channel, and gives what is replied to it; `None` if it has no place here.
+    /// Reads a frame of this channel, and returns the reply to it; `None` if the frame is out of
+    /// place.
     fn take(&mut self, call: Call, number: u16, frame: &[u8]) -> Option<Result<Vec<u8>, Refusal>> {
         let Some(method) = frames::method(frame) else {
-            // The message that an accepted call brings along.
+            // The message that comes with an accepted call.
             return matches!(self.progress, Progress::Closing(_)).then(|| Ok(Vec::new()));
         };
         match (method, self.progress) {
@@ -207,8 +209,9 @@ impl Channel {
                 let (code, text) = frames::reason(frame)?;
                 self.progress = Progress::Answered(match code {
                     NOT_FOUND | PRECONDITION_FAILED => true,
-                    // Whether one may write to the queue is asked first; then, whether one may read
-                    // from the exchange.
+                    // RabbitMQ checks the permission to write to the queue first, and then the
+                    // permission to read from the exchange. So a refusal that names the exchange
+                    // means that the account may write to the queue.
                     ACCESS_REFUSED => call == Call::Bind && contains(text, b"to exchange"),
                     _ => return Some(Err(refused())),
                 });
@@ -236,13 +239,13 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// A good end: 200, `OK`, and no method that failed.
+/// The arguments of a regular close: 200, `OK`, and no method that failed.
 fn closing_arguments() -> Vec<u8> {
     [&200_u16.to_be_bytes()[..], &[2], b"OK", &[0; 4]].concat()
 }
 
 impl Call {
-    /// What a server answers to an account that may.
+    /// The methods with which a server accepts the call.
     const fn answers(self) -> &'static [Method] {
         match self {
             Self::Delete => &[(50, 41)],
@@ -255,15 +258,15 @@ impl Call {
 }
 
 impl Question {
-    /// The call as a frame; `None` if its queue's name is longer than the protocol can write. Each call
-    /// begins with a reserved number.
+    /// The call as a frame; `None` if its queue's name is longer than the protocol can encode. Each
+    /// call begins with a reserved number.
     fn frame(&self, channel: u16, nobodys: &str) -> Option<Vec<u8>> {
         let queue = short_string(&self.queue)?;
         let (method, rest) = match self.call {
             // `if-unused` and `if-empty`.
             Call::Delete => ((50, 40), vec![0b011]),
             Call::Declare => ((50, 10), [&[0][..], &nonsense("x-message-ttl")?].concat()),
-            // With acknowledgements: a message that nothing acknowledges stays.
+            // With acknowledgements: a message stays in the queue until it is acknowledged.
             Call::Get => ((60, 70), vec![0]),
             Call::Consume => ((60, 20), [&[0, 0][..], &nonsense("x-priority")?].concat()),
             Call::Bind => ((50, 20), [&short_string(nobodys)?[..], &[0, 0], &[0; 4]].concat()),
@@ -295,7 +298,8 @@ mod tests {
         Question { call, queue: queue.to_owned() }
     }
 
-    /// Asks of a server that says `said`, and gives the answers and what the server was sent.
+    /// Asks a server that sends `said`. Returns the answers, what the server received, and the
+    /// frames kept for the driver.
     async fn asked(
         questions: Vec<Question>,
         said: &[u8],
@@ -364,7 +368,7 @@ mod tests {
             assert_eq!(
                 kept.is_empty(),
                 call != Call::Declare,
-                "what is said to the connection is the driver's"
+                "frames for the connection itself are kept for the driver"
             );
         }
     }
@@ -376,7 +380,7 @@ mod tests {
         let questions =
             [Call::Delete, Call::Get, Call::Declare].map(|call| question(call, "q")).to_vec();
         assert_eq!(asked(questions, &said).await.0.unwrap(), [false, false, true]);
-        // What no frame can name is not asked.
+        // A name that does not fit in a frame is not asked about.
         let questions =
             vec![question(Call::Declare, &"q".repeat(256)), question(Call::Declare, "q")];
         let (answers, heard, _) = asked(questions, &no(2)).await;
@@ -385,7 +389,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_has_no_place_is_refused() {
+    async fn frames_that_are_out_of_place_are_refused() {
         for said in [
             closed(2, 403, "another channel"),
             frames::method_frame(1, CLOSE_OK, &[]),

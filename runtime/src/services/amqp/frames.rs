@@ -1,4 +1,5 @@
-//! What a server may send, frame by frame: the driver believes every length, and reads tables within tables without end.
+//! Checks each frame that a server sends: the driver trusts every length, and reads nested tables
+//! without a limit.
 
 use crate::report::redact;
 
@@ -8,25 +9,26 @@ pub(super) const HEADER: usize = 7;
 /// A frame's last byte.
 const END: u8 = 0xCE;
 
-/// How deep tables and lists may be nested. What brokers and clients put into headers has one or two levels.
+/// The limit of nested tables and lists. The headers of brokers and clients have one or two levels.
 const DEEPEST: usize = 16;
 
 /// The longest short string of the protocol, in bytes.
 pub(super) const LONGEST_SHORT_STRING: usize = 255;
 
-/// A method: its class, and which one of that class it is.
+/// A method: its class, and its number in that class.
 pub(super) type Method = (u16, u16);
 
-/// The server has let us in, and the virtual host is open.
+/// The server has accepted the login, and the virtual host is open.
 pub(super) const CONNECTION_OPEN_OK: Method = (10, 41);
 
-/// How many channels a connection may have, and how large its frames may be, in the server's words.
+/// The server's limits: the number of channels of a connection, and the size of its frames.
 pub(super) const CONNECTION_TUNE: Method = (10, 30);
 
 const METHOD: u8 = 1;
 const CONTENT_HEADER: u8 = 2;
 
-/// The methods that hold a table, of which a server has no reason to send one after the greeting; and a challenge, which no way to log in here has.
+/// The methods with a table that a server has no reason to send after the greeting; and a challenge
+/// (`Connection.Secure`), which no login mechanism here uses.
 const UNASKED: &[(u16, u16)] = &[
     (10, 10),
     (10, 11),
@@ -40,17 +42,18 @@ const UNASKED: &[(u16, u16)] = &[
     (10, 20),
 ];
 
-/// The methods in which a server speaks its mind: closing the connection or a channel, blocking it, and giving a message back.
+/// The methods with a free text from the server: it closes the connection or a channel, blocks the
+/// connection, or returns a message.
 const WITH_TEXTS: &[(u16, u16)] = &[(10, 50), (10, 60), (20, 40), (60, 50)];
 
-/// How many bytes a whole frame has, out of its header.
+/// The length of a whole frame in bytes, from its header.
 pub(super) fn length(header: &[u8]) -> Option<usize> {
     let size = Reader(header.get(3..HEADER)?).long()?;
     usize::try_from(size).ok()?.checked_add(HEADER + 1)
 }
 
-/// Whether a whole frame may be passed on. `secret` is what we logged in with: it does not come back,
-/// and no other secret of ours does.
+/// True if a whole frame may be passed on. `secret` is the password of this login: a frame whose
+/// text holds it, or any other secret of ours, does not pass.
 pub(super) fn passes(frame: &[u8], largest_message: u64, secret: Option<&[u8]>) -> bool {
     let Some((&END, rest)) = frame.split_last() else { return false };
     let (Some(kind), Some(payload)) = (frame.first(), rest.get(HEADER..)) else { return false };
@@ -73,7 +76,8 @@ fn content_header(reader: &mut Reader<'_>, largest_message: u64) -> Option<()> {
         return None;
     }
     let flags = reader.short()?;
-    // The content's type and its encoding stand before the headers, and nothing after them holds a table.
+    // The content's type and its encoding stand before the headers, and nothing after them holds a
+    // table.
     for flag in [15, 14] {
         if flags & (1 << flag) != 0 {
             reader.short_string()?;
@@ -86,14 +90,14 @@ fn content_header(reader: &mut Reader<'_>, largest_message: u64) -> Option<()> {
     }
 }
 
-/// What a server says of itself before anything else.
+/// The server's greeting.
 pub(super) struct Greeting {
     pub(super) product: Option<String>,
     pub(super) version: Option<String>,
     pub(super) mechanisms: Vec<String>,
 }
 
-/// Reads `Connection.Start`, a whole frame; `None` where it is something else.
+/// Reads `Connection.Start`, a whole frame; `None` if it is something else.
 pub(super) fn greeting(frame: &[u8], secret: Option<&[u8]>) -> Option<Greeting> {
     let (&END, rest) = frame.split_last()? else { return None };
     let payload = rest.get(HEADER..)?;
@@ -122,14 +126,14 @@ pub(super) fn greeting(frame: &[u8], secret: Option<&[u8]>) -> Option<Greeting> 
     })
 }
 
-/// The code of `Connection.Close`, where a whole frame is one.
+/// The code of `Connection.Close`; `None` if a whole frame is something else.
 pub(super) fn closing(frame: &[u8]) -> Option<u16> {
     let mut reader = Reader(frame.get(HEADER..)?);
     (*frame.first()? == METHOD && (reader.short()?, reader.short()?) == (10, 50))
         .then(|| reader.short())?
 }
 
-/// The method of a whole frame; `None` if it is not a method's.
+/// The method of a whole frame; `None` if it is not a method frame.
 pub(super) fn method(frame: &[u8]) -> Option<Method> {
     let mut reader = Reader(frame.get(HEADER..)?);
     if *frame.first()? == METHOD { reader.short().zip(reader.short()) } else { None }
@@ -140,7 +144,7 @@ pub(super) fn channel(frame: &[u8]) -> Option<u16> {
     Reader(frame.get(1..3)?).short()
 }
 
-/// How many channels a `Connection.Tune` allows, a whole frame; 0 is without a limit.
+/// The number of channels that a `Connection.Tune` allows, a whole frame; 0 means no limit.
 pub(super) fn most_channels(frame: &[u8]) -> Option<u16> {
     Reader(frame.get(HEADER + 4..)?).short()
 }
@@ -151,7 +155,7 @@ pub(super) fn reason(frame: &[u8]) -> Option<(u16, &[u8])> {
     reader.short().zip(reader.short_string())
 }
 
-/// A whole frame with a method.
+/// Builds a whole frame with a method.
 pub(super) fn method_frame(channel: u16, (class, method): Method, arguments: &[u8]) -> Vec<u8> {
     let length = u32::try_from(4 + arguments.len()).unwrap_or(u32::MAX);
     let mut frame = vec![METHOD];
@@ -164,7 +168,8 @@ pub(super) fn method_frame(channel: u16, (class, method): Method, arguments: &[u
     frame
 }
 
-/// Writes the password behind the driver's `Connection.StartOk`, a whole frame: the driver has none, as it logs what it sends.
+/// Appends the password to the response in the driver's `Connection.StartOk`, a whole frame. The
+/// driver does not have the password, as it logs what it sends.
 pub(super) fn login(frame: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
     let payload = frame.get(HEADER..frame.len().checked_sub(1)?)?;
     let mut reader = Reader(payload);
@@ -188,7 +193,7 @@ pub(super) fn login(frame: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
     Some(whole)
 }
 
-/// Walks through a table; `found` gets what is a text on its first level.
+/// Walks through a table; `found` gets the texts of its first level.
 fn table(bytes: &[u8], depth: usize, found: &mut dyn FnMut(&[u8], &[u8])) -> Option<()> {
     let mut reader = Reader(bytes);
     while !reader.0.is_empty() {
@@ -200,7 +205,7 @@ fn table(bytes: &[u8], depth: usize, found: &mut dyn FnMut(&[u8], &[u8])) -> Opt
     Some(())
 }
 
-/// Passes over a value, of the types that the driver knows; gives it where it is a text.
+/// Skips a value, of the types that the driver knows; returns it if it is a text.
 fn value<'a>(reader: &mut Reader<'a>, depth: usize) -> Option<Option<&'a [u8]>> {
     let fixed = match reader.take(1)?[0] {
         b't' | b'b' | b'B' => 1,
@@ -309,9 +314,9 @@ mod tests {
         assert!(passes(&headers(100, b""), 100, None));
         assert!(passes(&headers(100, &nested(4)), 100, None));
         assert!(!passes(&headers(101, b""), 100, None), "larger than a message may be");
-        assert!(!passes(&headers(100, &nested(20)), 100, None), "deeper than anybody nests");
+        assert!(!passes(&headers(100, &nested(20)), 100, None), "nested too deep");
         assert!(!passes(&headers(100, &nested(10_000)), 100, None));
-        assert!(!passes(&headers(100, &[1, b'x', b'?']), 100, None), "a type that nobody knows");
+        assert!(!passes(&headers(100, &[1, b'x', b'?']), 100, None), "an unknown type");
         assert!(!passes(&headers(100, &[200, b'x']), 100, None), "a length that promises too much");
     }
 
@@ -319,7 +324,7 @@ mod tests {
     fn methods() {
         assert!(passes(&frame(METHOD, &[0, 20, 0, 11, 0, 0, 0, 0]), 0, None));
         assert!(!passes(&frame(METHOD, &[0, 10, 0, 10, 0, 9]), 0, None), "a second greeting");
-        assert!(!passes(&frame(METHOD, &[0, 50, 0, 10]), 0, None), "what only a client says");
+        assert!(!passes(&frame(METHOD, &[0, 50, 0, 10]), 0, None), "a method of clients");
         let mut close = vec![0, 10, 0, 50, 1, 0x93, 6];
         close.extend_from_slice(b"secret");
         assert!(passes(&frame(METHOD, &close), 0, Some(b"another")));

@@ -1,73 +1,107 @@
-//! RabbitMQ, and what else speaks AMQP 0-9-1, through [`AmqpClient`]: one [`lapin::Connection`], which comes back by itself.
+//! RabbitMQ and other AMQP 0-9-1 brokers, through [`AmqpClient`]: one [`lapin::Connection`], which
+//! reconnects by itself.
 //!
 //! # Locator
-//! `amqps://user:password@host:port/virtual-host`. The port is 5671, and the virtual host is `/` unless the locator says otherwise (`/%2F` is `/` too). Instead of
-//! user and password, a client certificate: without a password it says who it is (`EXTERNAL`), and then there is no user in the locator. `guest`
-//! is refused, whatever its password. Parameters:
+//! `amqps://user:password@host:port/virtual-host`. The port is 5671, and the virtual host is `/`
+//! unless the locator says otherwise (`/%2F` is `/` too). A client certificate can stand in for
+//! user and password: without a password, the certificate identifies the account (`EXTERNAL`), and
+//! the locator then has no user. `guest` is refused, whatever its password. Parameters:
 //!
 //! | parameter | meaning | default |
 //! |---|---|---|
 //! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
-//! | `heartbeat` | seconds between two signs of life that are agreed with the server, 5 to 3600; a dead connection is noticed within twice of it | 60, RabbitMQ's own |
-//! | `channel_max` | channels of the connection, 1 to 65 535 | 2047, RabbitMQ's own |
-//! | `frame_max` | bytes of the largest frame, 4096 to 1 048 576; the driver takes 64 times as much memory for each connection | 131 072, RabbitMQ's own: 8 MiB |
-//! | `max_message` | bytes of the largest message, 1024 to 536 870 912, which is the most that RabbitMQ can be told to accept | 134 217 728 |
+//! | `heartbeat` | seconds between two heartbeats, 5 to 3600 (note 1) | 60, as RabbitMQ |
+//! | `channel_max` | channels of the connection, 1 to 65 535 | 2047, as RabbitMQ |
+//! | `frame_max` | bytes of the largest frame, 4096 to 1 048 576 (note 2) | 131 072, as RabbitMQ |
+//! | `max_message` | bytes of the largest message, 1024 to 536 870 912 (note 3) | 134 217 728 |
 //!
-//! # How it is attached
-//! 1. **TLS**, from the first byte on, by our own configuration: the resource's `_CA` and nothing else, or the public roots. The driver gets the verified
-//!    stream, and never dials.
-//! 2. **The server's greeting**, read by us: product, version, and how one may log in. A server that does not offer `PLAIN`, or `EXTERNAL` with a certificate, is told nothing.
-//!    The certificate logs in if the server asked for it in that handshake and got it; without a password, a handshake without it ends there.
-//! 3. **Logging in**, with `PLAIN`: AMQP has nothing in which the server proves that it knows the password. It gets it, under TLS; a client certificate is better.
-//!    The driver never has the password, as it logs at `trace` what it sends: our own stream writes it into the driver's answer.
-//! 4. **The probe**, which is told below. Login and probe together have `connect_timeout`.
+//! 1. The value is agreed with the server. A dead connection is noticed within twice that time.
+//! 2. The driver takes 64 times as much memory for each connection: 8 MiB by default.
+//! 3. The upper limit is the most that RabbitMQ can be configured to accept.
 //!
-//! # What the account may do
-//! What a field `needs` is written with RabbitMQ's three permissions, on a queue (`QUEUE` may be left out), on an exchange, or on all names that begin so:
+//! # Attaching
+//! 1. **TLS**, from the first byte on, by our own configuration: the resource's `_CA` and nothing
+//!    else, or the public roots. The driver gets the verified stream, and never dials.
+//! 2. **The server's greeting**, read by us: product, version, and the login mechanisms. If the
+//!    server does not offer `PLAIN`, or `EXTERNAL` for a certificate, attaching ends here, before
+//!    any credentials are sent. A certificate is the login only if the server asked for it in that
+//!    handshake and got it. Without a password, a handshake without the certificate ends attaching.
+//! 3. **The login**, with `PLAIN`: AMQP has no login in which the server proves that it knows the
+//!    password. The server gets the password, under TLS; a client certificate is better. The driver
+//!    never has the password, as it logs at `trace` what it sends: our own stream writes it into
+//!    the driver's answer.
+//! 4. **The probe**, which is described below. Login and probe together have `connect_timeout`.
+//!
+//! # The account's privileges
+//! A field's `needs` are written with RabbitMQ's three permissions, on a queue (`QUEUE` may be left
+//! out), on an exchange, or on all names with a prefix:
 //!
 //! ```text
 //! needs = "CONFIGURE, READ ON stock; READ ON PREFIX shop.; WRITE ON EXCHANGE amq.default"
 //! ```
 //!
-//! Names are names, and no regular expressions: those are written by [`Manifest::grants`](crate::declare::manifest::Manifest::grants), anchored, as lines for a shell with `rabbitmqctl`.
-//! The account has no password, and RabbitMQ lets nobody in with an empty one: `rabbitmqctl change_password` gives it one. Run again, `add_user` fails, and
-//! nothing has changed. The default exchange is called `amq.default`.
+//! Names are plain names, not regular expressions.
+//! [`Manifest::grants`](crate::declare::manifest::Manifest::grants) writes the anchored
+//! expressions, as lines for a shell with `rabbitmqctl`. The account that they create has no
+//! password, and RabbitMQ refuses every login with an empty one: `rabbitmqctl change_password` sets
+//! one. If the lines are run again, `add_user` fails and changes nothing. The default exchange is
+//! called `amq.default`.
 //!
-//! AMQP does not tell who one is, nor what one may do, so it is tried, each question on a channel of its own, 24 of them at once: two round trips. Nothing changes by
-//! it, whatever the answer. The questions are frames of our own, sent after the login and before the driver knows that it is connected: RabbitMQ answers "no" by
-//! closing a channel, and the driver would log each of these at `error`.
+//! AMQP has no method that reports the account or its permissions. So they are tried: each question
+//! has a channel of its own, and 24 run at once, in two round trips. The questions change nothing,
+//! whatever the answer. They are frames of our own, sent after the login and before the driver
+//! knows that it is connected: RabbitMQ answers "no" by closing a channel, and the driver would log
+//! each of these at `error`.
 //!
-//! **Only RabbitMQ is tried**: that these calls change nothing is known of RabbitMQ alone. A broker whose greeting names another product (`product` in its
-//! `server-properties`), or none, is asked nothing: the posture's remarks say that the account's privileges are not seen. With `needs` it is refused as
-//! `missing_privileges`: what cannot be compared is not let pass.
+//! **Only RabbitMQ is tried**: only of RabbitMQ is it known that these calls change nothing. If a
+//! broker's greeting names another product (`product` in its `server-properties`), or none, it is
+//! asked nothing: the posture's remarks report that the account's privileges are not seen. With
+//! `needs`, such a broker is refused as `missing_privileges`: privileges that cannot be compared do
+//! not pass.
 //!
-//! - **On the random name of a queue that nobody has** (`probe.…`): to delete it, to get from it, and to bind it. Who may do one of these may do it with every name of
-//!   the virtual host: a `superuser_account`.
-//! - **On each name that is needed**: to declare a queue with a time to live that is no number, to consume with a priority that is none, and to bind it to an
-//!   exchange that is not there. What it may not is `missing_privileges`; what it may and does not need, `excess_privileges`.
-//! - **On names near to those**, which a pattern without `^` or `$` matches too: `excess_privileges`.
+//! - **On the random name of a queue that does not exist** (`probe.…`): to delete it, to get from
+//!   it, and to bind it. An account that may do one of these may do it with every name of the
+//!   virtual host: it is a `superuser_account`.
+//! - **On each name that is needed**: to declare a queue with a time to live that is not a number,
+//!   to consume with a priority that is not a number, and to bind the queue to an exchange that
+//!   does not exist. A needed permission that is refused is `missing_privileges`; a granted
+//!   permission that is not needed is `excess_privileges`.
+//! - **On names near to those**, which a pattern without `^` or `$` matches too:
+//!   `excess_privileges`.
 //!
-//! Not seen: the account's tags (`administrator`, `management`), other virtual hosts, topic permissions, and a pattern for names that are not near to what is needed. An
-//! account with a prefix of its own passes without `needs`: `rabbitmqctl set_permissions -p / shop '^shop\.' '^shop\.' '^shop\.'`. What is refused is in the
-//! server's log, as errors of a channel.
+//! Not seen: the account's tags (`administrator`, `management`), other virtual hosts, topic
+//! permissions, and a pattern for names that are not near to the needed ones. The server logs each
+//! refusal as a channel error. An account with a prefix of its own passes without `needs`:
 //!
-//! # What a server may send
-//! A frame may have `frame_max` bytes, a message `max_message`, its headers 16 levels of tables; the greeting 16 KiB. A header that promises more ends the connection, before
-//! anything is allocated for it. So does a method that only clients send, and a reason that holds a password of ours, in whatever encoding. What a server asks for in
-//! `Connection.Tune` can make frames and channels fewer, never more. The protocol has no redirects that the driver would follow.
+//! ```text
+//! rabbitmqctl set_permissions -p / shop '^shop\.' '^shop\.' '^shop\.'
+//! ```
 //!
-//! # How it comes back
-//! [`AmqpClient::create_channel`] connects again where the connection broke, with all of the above but the probe. An attempt has `connect_timeout`, and goes on if the call
-//! that began it stops waiting. Whoever fails waits: attempts are 100 ms apart at
-//! first and 10 s at last, with jitter, and calls in between fail at once. When the server does not accept the credentials any more, it is not asked again until
-//! the resource is attached anew. Channels of a connection that broke are gone, with their consumers: make them anew. The driver's own recovery is off: it
-//! would go on asking after the server has refused the credentials, and could not be stopped while it waits.
+//! # Limits for what a server sends
+//! A frame may have `frame_max` bytes, a message `max_message`, its headers 16 levels of tables;
+//! the greeting 16 KiB. If a header promises more, the connection ends before anything is allocated
+//! for it. The connection also ends on a method that only clients send, and on a reason that holds
+//! a password of ours, in any encoding. The server's `Connection.Tune` can lower the limits of
+//! frames and channels, never raise them. The protocol has no redirects that the driver would
+//! follow.
 //!
-//! # What the driver leaves open
+//! # Reconnecting
+//! [`AmqpClient::create_channel`] reconnects if the connection broke, with all of the above but the
+//! probe. An attempt has `connect_timeout`, and goes on if the call that began it stops waiting.
+//! Attempts that fail are followed by a pause: 100 ms at first and 10 s at last, with jitter. Calls
+//! in between fail at once. Once the server rejects the credentials, there are no more attempts
+//! until the resource is attached again. The channels of a broken connection are gone, with their
+//! consumers: create them again. The driver's own recovery is off: it would go on asking after the
+//! server has rejected the credentials, and it cannot be stopped while it waits.
+//!
+//! # Limits of the driver
 //! - Each connection has a thread of its own.
-//! - It logs why a server closes a connection or a channel, in the server's words, at `error`. The probe's channels are not the driver's.
-//! - A `basic_get` whose connection breaks in the middle of its message is never answered: put a timeout around it.
-//! - It does not limit how many messages a consumer has that nobody has taken: set `basic_qos` on the channel.
+//! - It logs why a server closes a connection or a channel, in the server's words, at `error`. The
+//!   probe's channels are not the driver's.
+//! - A `basic_get` whose connection breaks in the middle of its message is never answered: put a
+//!   timeout around it.
+//! - It does not limit how many messages wait for a consumer in this process: set `basic_qos` on
+//!   the channel.
 
 use std::fmt;
 use std::ops::Deref;
@@ -110,40 +144,45 @@ mod container;
 mod frames;
 mod wire;
 
-/// RabbitMQ, and what else speaks AMQP 0-9-1. See [the module](self) for the locator, and for how it is attached.
+/// RabbitMQ and other AMQP 0-9-1 brokers. See [the module](self) for the locator, and for how it is
+/// attached.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Amqp;
 
-/// Seconds between two signs of life, unless the locator says otherwise.
+/// The default of `heartbeat`, in seconds.
 const HEARTBEAT: u64 = 60;
 
-/// How many channels a connection may have, unless the locator says otherwise.
+/// The default of `channel_max`.
 const CHANNEL_MAX: u64 = 2047;
 
-/// What a frame may have, in bytes, unless the locator says otherwise.
+/// The default of `frame_max`, in bytes.
 const FRAME_MAX: u64 = 128 * 1024;
 
-/// What a message may have, in bytes, unless the locator says otherwise: what RabbitMQ accepts by default since 3.8.
+/// The default of `max_message`, in bytes: the default of RabbitMQ since 3.8.
 const MAX_MESSAGE: u64 = 128 * 1024 * 1024;
 
 /// The longest name of a virtual host, in bytes: it is a short string.
 const LONGEST_HOST: usize = 255;
 
-/// What connections are called in the server's log.
+/// The name of a connection in the server's log.
 const NAME: &str = "backing-services";
 
-/// The product whose answers are known, as it calls itself in its greeting.
+/// The product whose answers are known, as its greeting names it.
 const RABBITMQ: &str = "RabbitMQ";
 
 const SEEN: &[&str] = &[
-    "AMQP does not tell the account's tags, nor what it may do in other virtual hosts: only this one was tried",
-    "a permission for names that neither are needed nor are near to such is not seen, unless it is for every name",
+    "AMQP does not tell the account's tags, nor what it may do in other virtual hosts: only this \
+     one was tried",
+    "a permission for names that neither are needed nor are near to such is not seen, unless it is \
+     for every name",
 ];
 
-const UNSEEN: &str = "the broker is not RabbitMQ: nothing was tried on it, and the account's privileges are not seen";
+const UNSEEN: &str = "the broker is not RabbitMQ: nothing was tried on it, and the account's \
+                      privileges are not seen";
 
-const REMARK: &str = "the driver logs why a server closes a connection or a channel, in the server's words, at `error`";
+const REMARK: &str = "the driver logs why a server closes a connection or a channel, in the \
+                      server's words, at `error`";
 
 #[diagnostic::do_not_recommend]
 impl Service for Amqp {
@@ -187,17 +226,29 @@ impl Service for Amqp {
             (Some(user), ..) if user.eq_ignore_ascii_case("guest") => findings.push(
                 Finding::new(
                     &DEFAULT_CREDENTIALS,
-                    "its user is `guest`, with which the product ships, and who is an administrator",
+                    "its user is `guest`, with which the product ships, and who is an \
+                     administrator",
                 )
-                .help("`rabbitmqctl add_user <user>`, `rabbitmqctl set_permissions`, and log in as that user"),
+                .help(
+                    "`rabbitmqctl add_user <user>`, `rabbitmqctl set_permissions`, and log in as \
+                     that user",
+                ),
             ),
             (None, true, _) => {
-                findings
-                    .push(Finding::new(&MISSING_CREDENTIALS, "it has a password and names no user").help("write the user too"));
+                findings.push(
+                    Finding::new(&MISSING_CREDENTIALS, "it has a password and names no user")
+                        .help("write the user too"),
+                );
             }
             (Some(_), false, true) => findings.push(
-                Finding::new(&AMBIGUOUS_LOCATOR, "it names a user without a password, and a client certificate says who it is")
-                    .help("remove the user: the server takes it from the certificate; or give the password too"),
+                Finding::new(
+                    &AMBIGUOUS_LOCATOR,
+                    "it names a user without a password, and a client certificate says who it is",
+                )
+                .help(
+                    "remove the user: the server takes it from the certificate; or give the \
+                     password too",
+                ),
             ),
             _ => {}
         }
@@ -247,7 +298,7 @@ impl Service for Amqp {
     }
 }
 
-/// What proved who logged in.
+/// The proof of identity that the login was made with.
 fn authentication(target: &Target, tls: Option<&TlsPosture>) -> &'static str {
     match target.password() {
         Some(_) => "password",
@@ -267,11 +318,11 @@ struct Opened {
     link: Link,
     tls: Option<TlsPosture>,
     greeting: Greeting,
-    /// What the server answered to the trial; `None` if it was not asked.
+    /// The server's answers to the trial; `None` if it was not asked.
     answers: Option<Vec<bool>>,
 }
 
-/// Dials, reads the greeting, logs in, and tries what the account may do if this is RabbitMQ.
+/// Dials, reads the greeting, logs in, and tries the account's permissions if this is RabbitMQ.
 async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal> {
     let limit = target.connect_timeout();
     let locator = target.locator();
@@ -289,10 +340,12 @@ async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal>
     if !greeting.mechanisms.iter().any(|offered| offered == mechanism.name()) {
         let help = match mechanism {
             SASLMechanism::External => {
-                "enable the server's plugin `rabbitmq_auth_mechanism_ssl`, and `EXTERNAL` in its `auth_mechanisms`"
+                "enable the server's plugin `rabbitmq_auth_mechanism_ssl`, and `EXTERNAL` in its \
+                 `auth_mechanisms`"
             }
             _ => {
-                "look at `auth_mechanisms` in the server's configuration; or log in with a client certificate"
+                "look at `auth_mechanisms` in the server's configuration; or log in with a client \
+                 certificate"
             }
         };
         let message = format!("the server does not let anybody log in with {}", mechanism.name());
@@ -305,7 +358,7 @@ async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal>
         authority: AMQPAuthority {
             userinfo: AMQPUserInfo {
                 username: target.user().unwrap_or_default().to_owned(),
-                // The wire writes it: the driver logs what it sends.
+                // Our own stream writes the password: the driver logs what it sends.
                 password: String::new(),
             },
             host: String::new(),
@@ -325,14 +378,14 @@ async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal>
     let is_known = greeting.product.as_deref() == Some(RABBITMQ);
     let answers = trial.filter(|_| is_known).map(|trial| wire.probe(trial.asking(channels)));
     let slot = Lock::new(Some(wire));
-    // The one connection that there is: another one would not have been looked at.
+    // There is one connection, which was checked. A second one would not have been.
     let connect = async move |_, _| match slot.lock().unwrap_or_else(PoisonError::into_inner).take()
     {
         Some(wire) => Ok(AsyncTcpStream::Plain(wire)),
         None => Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into()),
     };
     let properties = ConnectionProperties::default().with_connection_name(NAME.into());
-    // Whoever stops waiting drops the fuse, and with it ends the driver's thread.
+    // If the caller stops waiting, the fuse is dropped, and the driver's thread ends with it.
     let connected = within(limit, Connection::connector(uri, runtime, connect, properties)).await?;
     // The probe knows better than the driver why the connection has ended.
     let answers = match answers.map(|mut answers| answers.try_recv()) {
@@ -360,7 +413,9 @@ const NOT_ALLOWED: u16 = 530;
 /// A client of one AMQP server. Clones share one connection.
 ///
 /// ```no_run
-/// # async fn example(queue: backing_services::Resource<backing_services::Amqp>) -> lapin::Result<()> {
+/// # async fn example(
+/// #     queue: backing_services::Resource<backing_services::Amqp>,
+/// # ) -> lapin::Result<()> {
 /// let channel = queue.client().create_channel().await?;
 /// channel.queue_declare("shop.orders".into(), Default::default(), Default::default()).await?;
 /// # Ok(()) }
@@ -373,13 +428,13 @@ pub struct AmqpClient {
 struct Shared {
     target: Target,
     current: ArcSwapOption<Link>,
-    /// Whether the resource is detached: an attempt to connect again ends with it.
+    /// True once the resource is detached, which ends an attempt to reconnect.
     closed: watch::Sender<bool>,
-    /// Held by the attempt to connect again, whoever waits for it.
+    /// Held by the attempt to reconnect, even if its caller has stopped waiting.
     again: Arc<Mutex<ReconnectBackoff>>,
 }
 
-/// A shared reference to the [`lapin::Connection`] that is current.
+/// A shared reference to the current [`lapin::Connection`].
 pub struct AmqpConnection(Arc<Link>);
 
 impl Deref for AmqpConnection {
@@ -407,18 +462,19 @@ impl AmqpClient {
         Self { shared: Arc::new(shared) }
     }
 
-    /// A new channel; on a new connection where the current one broke.
+    /// A new channel; on a new connection if the current one broke.
     ///
     /// # Errors
-    /// The driver's, and where there is no connection to be had, one whose text says why in this crate's words.
+    /// The driver's errors. If there is no connection, an error whose text gives the reason in this
+    /// crate's words.
     pub async fn create_channel(&self) -> lapin::Result<Channel> {
         self.connection().await?.create_channel().await
     }
 
-    /// The connection, or a new one where it broke.
+    /// The connection, or a new one if it broke.
     ///
     /// # Errors
-    /// One whose text says in this crate's words why there is no connection.
+    /// If there is no connection, an error whose text gives the reason in this crate's words.
     pub async fn connection(&self) -> lapin::Result<AmqpConnection> {
         self.connected().await.map_err(|refusal| {
             std::io::Error::new(std::io::ErrorKind::NotConnected, refusal.to_string()).into()
@@ -430,7 +486,7 @@ impl AmqpClient {
             return Ok(connection);
         }
         let again = Arc::clone(&self.shared.again).lock_owned().await;
-        // Whoever held the lock may have connected.
+        // The previous holder of the lock may have connected.
         if let Some(connection) = self.live() {
             return Ok(connection);
         }
@@ -453,8 +509,8 @@ impl AmqpClient {
             )
             .into());
         }
-        // A call that stops waiting does not end the attempt: a server that is slower than the call would
-        // never be connected to again.
+        // A call that stops waiting does not end the attempt. Otherwise a server that is slower
+        // than the call would never be reconnected to.
         let attempt =
             tasks::spawn(&Handle::current(), Arc::clone(&self.shared).connect_again(again)).join();
         attempt.await.unwrap_or_else(|| Err(panicked().into()))
@@ -465,10 +521,11 @@ impl AmqpClient {
         link.connection.status().connected().then_some(AmqpConnection(link))
     }
 
-    /// What was sent is sent, and then the server says good-bye; the driver's thread ends with it, whoever still holds the connection.
+    /// Flushes what was sent, and closes the connection with a good-bye from the server. The
+    /// driver's thread ends with it, even if the connection is still referenced elsewhere.
     async fn close(&self) {
         self.shared.closed.send_replace(true);
-        // An attempt to connect again ends at once, and leaves nothing behind.
+        // An attempt to reconnect ends at once, and leaves nothing behind.
         let _again = self.shared.again.lock().await;
         let Some(link) = self.shared.current.swap(None) else { return };
         let fuse = link.fuse.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -498,12 +555,21 @@ impl Shared {
                 *again = ReconnectBackoff::new();
                 let link = Arc::new(link);
                 self.current.store(Some(Arc::clone(&link)));
-                tracing::info!(service = Amqp::NAME, endpoint = %target.locator(), "connected again");
+                tracing::info!(
+                    service = Amqp::NAME,
+                    endpoint = %target.locator(),
+                    "connected again"
+                );
                 Ok(AmqpConnection(link))
             }
             Err(refusal) => {
                 again.failed(&refusal);
-                tracing::warn!(service = Amqp::NAME, endpoint = %target.locator(), given_up = again.has_given_up(), "not connected again: {refusal}");
+                tracing::warn!(
+                    service = Amqp::NAME,
+                    endpoint = %target.locator(),
+                    given_up = again.has_given_up(),
+                    "not connected again: {refusal}"
+                );
                 Err(refusal)
             }
         }
@@ -520,12 +586,13 @@ impl fmt::Debug for AmqpClient {
     }
 }
 
-/// What a connection ended of, for whom the driver has said nothing.
+/// The refusal for a connection that ended without an error from the driver.
 fn ended(why: &Why) -> Refusal {
     refusal(&ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into(), why)
 }
 
-/// Reads an error of the driver's, and what went over the wire. Of what the server said, only its code decides; none of it is repeated.
+/// Maps an error of the driver, and the reason from the wire, to a refusal. Of the server's words
+/// only the code counts; its text is never repeated.
 fn refusal(error: &Error, why: &Why) -> Refusal {
     let new = Failure::new;
     match (why.reason(), error.kind()) {
@@ -537,14 +604,22 @@ fn refusal(error: &Error, why: &Why) -> Refusal {
         (Some(Reason::Code(NOT_ALLOWED)), _) => new(
             FailureKind::Unavailable,
             "there is no such virtual host, or the account may not use it",
-            "look at the path; `rabbitmqctl add_vhost`, and `rabbitmqctl set_permissions -p <host> <user> …`",
+            "look at the path; `rabbitmqctl add_vhost`, and `rabbitmqctl set_permissions -p <host> \
+             <user> …`",
         ),
         (Some(Reason::Foreign), _) => foreign(),
         (Some(Reason::Code(_)), _) | (None, ErrorKind::ProtocolError(_)) => return refused(),
-        (None, ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_) | ErrorKind::AuthProviderError(_)) => foreign(),
-        (None, ErrorKind::MissingHeartbeatError) => {
-            new(FailureKind::TimedOut, "the server gave no sign of life in time", "look at its load and at the network")
-        }
+        (
+            None,
+            ErrorKind::ParsingError(_)
+            | ErrorKind::InvalidProtocolVersion(_)
+            | ErrorKind::AuthProviderError(_),
+        ) => foreign(),
+        (None, ErrorKind::MissingHeartbeatError) => new(
+            FailureKind::TimedOut,
+            "the server gave no sign of life in time",
+            "look at its load and at the network",
+        ),
         (None, ErrorKind::ChannelsLimitReached) => new(
             FailureKind::Unavailable,
             "the connection has as many channels as it may",
@@ -555,7 +630,7 @@ fn refusal(error: &Error, why: &Why) -> Refusal {
     .into()
 }
 
-/// The server says an error that has no meaning of its own here.
+/// The server answered with an error that has no meaning of its own here.
 fn refused() -> Refusal {
     Failure::new(FailureKind::Unavailable, "the server answered with an error", "look at its log")
         .into()

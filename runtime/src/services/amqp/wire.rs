@@ -1,4 +1,5 @@
-//! The driver's connection: our own verified stream, of which it gets whole frames that have passed, and nothing after the fuse is blown.
+//! The driver's connection: our own verified stream. The driver gets only whole frames that passed
+//! the checks, and nothing after its fuse is dropped.
 
 use std::fmt;
 use std::io;
@@ -23,21 +24,23 @@ use crate::service::target::Target;
 use crate::services::amqp::asking::{Asking, Conversation};
 use crate::services::amqp::frames::{CONNECTION_OPEN_OK, CONNECTION_TUNE, Greeting, HEADER};
 
-/// What a client says first.
+/// The first bytes of a client.
 const PROTOCOL: &[u8] = b"AMQP\x00\x00\x09\x01";
 
 /// The longest greeting: 16 KiB. Real ones have half a KiB.
 const LONGEST_GREETING: usize = 16 * 1024;
 
-/// What is read at once.
+/// The number of bytes of one read.
 const CHUNK: usize = 16 * 1024;
 
-/// Where the driver's connection ends when this is dropped, whatever the driver is doing: its thread holds the connection, and would wait for ever.
+/// Dropping this ends the driver's connection, whatever the driver is doing. Without it, the
+/// driver's thread holds the connection and waits for ever.
 pub(super) struct Fuse {
     _end: oneshot::Sender<()>,
 }
 
-/// Why a connection has ended, as it went over the wire. The driver's own errors lose it, where its threads overtake each other.
+/// The reason why a connection has ended, from the frames themselves. The driver's own errors can
+/// lose it, as its threads overtake each other.
 #[derive(Clone, Default)]
 pub(super) struct Why(Arc<Lock<Option<Reason>>>);
 
@@ -45,7 +48,7 @@ pub(super) struct Why(Arc<Lock<Option<Reason>>>);
 pub(super) enum Reason {
     /// The server has closed it, with this code.
     Code(u16),
-    /// What the server sent was not passed on.
+    /// A frame of the server was not passed on.
     Foreign,
 }
 
@@ -59,64 +62,66 @@ impl Why {
     }
 }
 
-/// What a frame and a message may have, in bytes.
+/// The limits of a frame and of a message, in bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     pub(super) frame: usize,
     pub(super) message: u64,
 }
 
-/// How far the driver is with what it says first.
+/// The state of the driver's first writes.
 enum Saying {
-    /// What was said already: so many bytes are left.
+    /// The protocol header, which is already sent: so many bytes of the driver's copy are still to
+    /// be dropped.
     Protocol(usize),
-    /// `Connection.StartOk`, as far as it has come.
+    /// `Connection.StartOk`, as far as the driver has written it.
     Login(Vec<u8>),
-    /// Whatever it likes.
+    /// Everything else passes through.
     Anything,
 }
 
-/// How far the probe is.
+/// The state of the probe.
 enum Probe {
     /// It has ended, or there is none.
     Over,
-    /// It waits until the server has let us in.
+    /// It waits until the server has accepted the login.
     Due(Asking, Answer),
     /// It has the stream.
     Running(Pin<Box<dyn Future<Output = Probed> + Send>>),
 }
 
-/// Where the answers go.
+/// The channel for the answers.
 type Answer = oneshot::Sender<Result<Vec<bool>, Refusal>>;
 
-/// What the probe leaves behind.
+/// The result of the probe.
 struct Probed {
     stream: Stream,
-    /// What the server said to the connection meanwhile: the driver reads it.
+    /// The server's frames for the connection itself: the driver reads them next.
     kept: Vec<u8>,
 }
 
 pub(super) struct Wire {
-    /// The probe has it while it runs.
+    /// `None` while the probe has it.
     stream: Option<Stream>,
     probe: Probe,
     limits: Limits,
     secret: Option<SecretString>,
-    /// The frame that is coming in, or going on to the driver.
+    /// The frame that is being received, or being passed on to the driver.
     frame: Vec<u8>,
-    /// How much of it the driver has; `None` until it is whole.
+    /// The number of its bytes that the driver has read; `None` until the frame is whole.
     served: Option<usize>,
     saying: Saying,
-    /// What goes out before anything else of the driver's.
+    /// Bytes that are written before anything else from the driver.
     pending: Vec<u8>,
     blown: oneshot::Receiver<()>,
     is_blown: bool,
     why: Why,
-    /// Who waits until the driver has spoken: it is not ready for the greeting before.
+    /// The reader that waits until the driver has written its header: it is not ready for the
+    /// greeting before.
     waiting: Option<Waker>,
 }
 
-/// A server that has said who it is.
+/// A server whose greeting was read.
 pub(super) struct Greeted {
     pub(super) wire: Wire,
     pub(super) fuse: Fuse,
@@ -124,7 +129,8 @@ pub(super) struct Greeted {
     pub(super) greeting: Greeting,
 }
 
-/// Speaks first, and reads what the server says of itself, before it is told anything of us.
+/// Sends the protocol header, and reads the server's greeting, before the server gets anything
+/// about us.
 pub(super) async fn greet(
     mut stream: Stream,
     target: &Target,
@@ -138,7 +144,8 @@ pub(super) async fn greet(
         stream.flush().await
     };
     if let Err(error) = spoken.await {
-        // Why it was closed may be there to read: TLS 1.3 tells a client late that its certificate is refused.
+        // The reason for the close may be readable: in TLS 1.3 the client learns late that its
+        // certificate is refused.
         return Err(broken(stream.read_u8().await.err().unwrap_or(error)));
     }
     let mut frame = vec![0; HEADER];
@@ -187,7 +194,7 @@ impl futures_io::AsyncRead for Wire {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.is_blown || Pin::new(&mut this.blown).poll(context).is_ready() {
-            // A channel that has ended is not asked twice.
+            // A channel that has ended must not be polled again.
             this.is_blown = true;
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
@@ -234,7 +241,7 @@ impl futures_io::AsyncRead for Wire {
 }
 
 impl Wire {
-    /// How many bytes the frame that is coming in has, as its header says.
+    /// The length of the frame that is being received, from its header.
     fn whole(&self) -> io::Result<usize> {
         frames::length(&self.frame)
             .filter(|length| *length <= self.limits.frame)
@@ -243,8 +250,8 @@ impl Wire {
 }
 
 impl Wire {
-    /// Asks these questions as soon as the server has let us in, and before the driver learns that. Gives
-    /// the answers.
+    /// Asks these questions as soon as the server has accepted the login, and before the driver
+    /// learns that. Returns a receiver for the answers.
     pub(super) fn probe(
         &mut self,
         asking: Asking,
@@ -254,13 +261,13 @@ impl Wire {
         answers
     }
 
-    /// Begins the probe if the frame at hand is the one that it waits for.
+    /// Begins the probe if the current frame is the one that it waits for.
     fn begin_probe(&mut self) {
         let method = frames::method(&self.frame);
         let Probe::Due(asking, _) = &mut self.probe else { return };
         match method {
             Some(CONNECTION_TUNE) => {
-                // 0 is without a limit.
+                // 0 means no limit.
                 let most = frames::most_channels(&self.frame).filter(|most| *most > 0);
                 asking.channels = most.map_or(asking.channels, |most| most.min(asking.channels));
                 return;
@@ -377,7 +384,8 @@ impl Wire {
     }
 }
 
-/// The driver has nothing to say while the probe has the stream: it is not connected yet.
+/// The error while the probe has the stream. The driver does not meet it: it writes nothing before
+/// it is connected.
 fn gone() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }
@@ -395,12 +403,12 @@ async fn probe(
         Conversation { stream: &mut stream, limits, secret, why: &why, kept: Vec::new() };
     let answers = conversation.ask(&asking).await;
     let kept = conversation.kept;
-    // The receiver is gone if its waiter has stopped waiting.
+    // The receiver is gone if the caller has stopped waiting.
     let _ = answer.send(answers);
     Probed { stream, kept }
 }
 
-/// tokio's clock, and no way to dial: the driver gets the one connection that we have dialled.
+/// tokio's clock, without a way to dial: the driver gets only the connection that we have dialled.
 #[derive(Clone)]
 pub(super) struct NoDialling(pub(super) Tokio);
 

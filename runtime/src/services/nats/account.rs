@@ -1,18 +1,19 @@
-//! What the account may do, compared with what the field needs, and written as configuration of the server.
+//! The account's privileges, compared with the field's needs, and written as configuration of the
+//! server.
 
 use crate::needs::{Difference, Grantable, Names, Needs};
 use crate::report::finding::Finding;
 use crate::report::posture::MOST_PRIVILEGES;
 use crate::service::grants::Grants;
 
-/// What an account can be granted.
+/// The privileges that an account can be granted.
 pub(super) const PRIVILEGES: &[Grantable] =
     &[Grantable::new("SUBJECT", &[PUBLISH, SUBSCRIBE], Names::Patterns)];
 
 const PUBLISH: &str = "PUBLISH";
 const SUBSCRIBE: &str = "SUBSCRIBE";
 
-/// What leads to power over more than the application's own messages.
+/// Subjects that give power over more than the application's own messages.
 const POWERS: [&str; 2] = ["$SYS.>", "$JS.API.>"];
 
 /// The questions of a probe.
@@ -23,9 +24,9 @@ pub(super) struct Questions {
 
 struct Question {
     privilege: &'static str,
-    /// What is tried: a subject, or to subscribe, also one with wildcards.
+    /// The subject to try. To subscribe, it may have wildcards.
     subject: String,
-    /// What it stands for in a report.
+    /// The subject in a report.
     stands_for: String,
 }
 
@@ -46,7 +47,7 @@ impl Questions {
         {
             add(PUBLISH, sample(subject, unique), subject.to_owned());
             add(SUBSCRIBE, subject.to_owned(), subject.to_owned());
-            // What is around it: of `orders.eu.>`, `orders.>`.
+            // The wider subject: of `orders.eu.>`, `orders.>`.
             let tokens: Vec<_> = subject.split('.').collect();
             let around =
                 tokens.len().saturating_sub(if tokens.last() == Some(&">") { 2 } else { 1 });
@@ -63,7 +64,9 @@ impl Questions {
         self.list.len()
     }
 
-    /// The lines. A message with a reply to `_R_.…`, which only servers may have, is refused when it has been looked at whether one may publish it: nobody gets it.
+    /// The questions as lines of the protocol. Each message asks for a reply to `_R_.…`, which only
+    /// servers may use. The server refuses that after it has checked the permission to publish, so
+    /// the message reaches no subscriber.
     pub(super) fn lines(&self) -> String {
         let mut lines = String::new();
         for (index, Question { privilege, subject, .. }) in self.list.iter().enumerate() {
@@ -77,7 +80,8 @@ impl Questions {
         lines
     }
 
-    /// Whether one may, out of what was refused.
+    /// True if the account has the permission, given the server's refusals. A message whose reply
+    /// subject was refused has passed the check of the permission to publish.
     fn may(&self, index: usize, denied: &[String]) -> bool {
         let Question { privilege, subject, .. } = &self.list[index];
         let subject = format!("\"{}\"", subject.to_lowercase());
@@ -89,7 +93,7 @@ impl Questions {
         }
     }
 
-    /// What an administrator may and the field does not need.
+    /// The administrator's permissions that the account has, and the field does not need.
     pub(super) fn powers(&self, needs: Option<&Needs>, denied: &[String]) -> Vec<String> {
         let mut powers = Vec::new();
         for (index, question) in self.list.iter().enumerate() {
@@ -104,7 +108,8 @@ impl Questions {
         powers
     }
 
-    /// What the account lacks, and what it has too much.
+    /// Compares the account with the field's needs. Returns its privileges, and findings for
+    /// missing and for excess ones.
     pub(super) fn compare(
         &self,
         needs: &Needs,
@@ -164,7 +169,7 @@ fn sample(pattern: &str, unique: &str) -> String {
         .join(".")
 }
 
-/// Whether a pattern matches a subject, or all that another pattern matches.
+/// True if a pattern matches a subject, or everything that another pattern matches.
 fn covers(pattern: &str, subject: &str) -> bool {
     let mut tokens = subject.split('.');
     for token in pattern.split('.') {
@@ -182,14 +187,16 @@ fn covers(pattern: &str, subject: &str) -> bool {
 pub(super) fn grants(grants: &Grants) -> String {
     let variable = variable(grants);
     format!(
-        "# the server takes the password, or its bcrypt hash, from its environment: it does not start without {variable}\n\
-         authorization: {{\n  users: [\n    {{ user: {}, password: ${variable}, permissions: {} }}\n  ]\n}}\n",
+        "# the server takes the password, or its bcrypt hash, from its environment: \
+         it does not start without {variable}\n\
+         authorization: {{\n  users: [\n    \
+         {{ user: {}, password: ${variable}, permissions: {} }}\n  ]\n}}\n",
         quoted(grants.account()),
         permissions(grants.needs())
     )
 }
 
-/// The variable of the server's that has the account's password.
+/// The environment variable of the server that has the account's password.
 pub(super) fn variable(grants: &Grants) -> String {
     let account = grants
         .account()
@@ -198,7 +205,7 @@ pub(super) fn variable(grants: &Grants) -> String {
     format!("NATS_{}_PASSWORD", account.collect::<String>())
 }
 
-/// Both sides: where one is left out, everything is permitted.
+/// Both sides are written: if one is left out, everything is permitted.
 fn permissions(needs: &Needs) -> String {
     let side = |privilege: &str, more: &[&str]| {
         let needed = needs
@@ -224,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_cover_as_the_server_has_it() {
+    fn patterns_cover_as_in_the_server() {
         for (pattern, subject, expected) in [
             (">", "a.b", true),
             ("a.>", "a.b.c", true),

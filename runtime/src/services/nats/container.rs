@@ -24,7 +24,7 @@ pub(super) fn container(grants: &Grants) -> Container {
          exec nats-server --config /etc/backing-services/nats.conf\n",
         variable(grants)
     );
-    // Its user is root, to whom the folder of a new volume belongs; and who has no capabilities.
+    // The server runs as root, which owns the folder of a new volume, and without capabilities.
     Container::new("nats:2-alpine", 4222)
         .with_command(["sh", "/etc/backing-services/start.sh"])
         .with_file("/etc/backing-services/nats.conf", config)

@@ -1,4 +1,4 @@
-//! Who logs in to a NATS server, and with what.
+//! The credentials for a NATS server.
 
 use async_nats::{Auth, ConnectInfo, Protocol};
 use backing_services_rules::rule::{AMBIGUOUS_LOCATOR, MALFORMED_VALUE, MISSING_CREDENTIALS};
@@ -14,15 +14,15 @@ use crate::service::target::Target;
 /// The longest nonce that is signed, in bytes; servers send 15 to 22.
 const LONGEST_NONCE: usize = 64;
 
-/// How long a seed is, in characters: 36 bytes in base32.
+/// The length of a seed, in characters: 36 bytes in base32.
 const SEED: usize = 58;
 
-/// What logging in takes.
+/// The credentials of a login.
 #[derive(Clone)]
 pub(super) enum Credentials {
-    /// The client certificate says who it is.
+    /// The client certificate identifies the account.
     Certificate,
-    /// A token, which names nobody.
+    /// A token. It does not identify the account.
     Token(SecretString),
     /// A user and a password.
     Password(String, SecretString),
@@ -35,7 +35,8 @@ pub(super) enum Credentials {
 }
 
 impl Credentials {
-    /// Out of a target's parts. The seed of an nkey is told by its form and its checksum: a password that happens to pass is one in 2²⁶⁰.
+    /// Reads the credentials from a target. A password with the form of an nkey's seed is taken as
+    /// one, and refused if its checksum is bad. One password in 2²⁶⁰ has both by chance.
     pub(super) fn of(target: &Target) -> Result<Self, Finding> {
         let user = target.user();
         let Some(password) = target.password() else {
@@ -45,10 +46,14 @@ impl Credentials {
                     &AMBIGUOUS_LOCATOR,
                     "it names a user without a password, and a client certificate says who it is",
                 )
-                .help("remove the user: the server takes it from the certificate (`verify_and_map`); or give the password too")),
-                (_, None) => {
-                    Err(Finding::new(&MISSING_CREDENTIALS, "it has no password, no token, no nkey and no client certificate"))
-                }
+                .help(
+                    "remove the user: the server takes it from the certificate (`verify_and_map`); \
+                     or give the password too",
+                )),
+                (_, None) => Err(Finding::new(
+                    &MISSING_CREDENTIALS,
+                    "it has no password, no token, no nkey and no client certificate",
+                )),
             };
         };
         let text = password.expose_secret();
@@ -61,7 +66,7 @@ impl Credentials {
                 None => Self::Token(password.clone()),
             });
         }
-        // Whatever else it is, it is nobody's password: it must not be sent as one.
+        // Any kind of seed is a secret key, and must not be sent as a password.
         let public = KeyPair::from_seed(text)
             .ok()
             .map(|pair| pair.public_key())
@@ -71,7 +76,10 @@ impl Credentials {
                 &MALFORMED_VALUE,
                 "its password has the form of an nkey's seed, and is not a user's, or is damaged",
             )
-            .help("write the user's seed, which begins with `SU`; an account's or an operator's belongs to no application"));
+            .help(
+                "write the user's seed, which begins with `SU`; an account's or an operator's \
+                 belongs to no application",
+            ));
         };
         if user.is_some_and(|user| user != public) {
             return Err(Finding::new(
@@ -83,7 +91,7 @@ impl Credentials {
         Ok(Self::Nkey { public, seed: password.clone() })
     }
 
-    /// How it is called in a posture.
+    /// The name of this kind of login in a posture.
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Certificate => "client certificate",
@@ -93,7 +101,7 @@ impl Credentials {
         }
     }
 
-    /// Who we say that we are; `None` where only the server knows.
+    /// The user that the client names; `None` if only the server knows it.
     pub(super) fn user(&self) -> Option<&str> {
         match self {
             Self::Certificate | Self::Token(_) => None,
@@ -102,7 +110,7 @@ impl Credentials {
         }
     }
 
-    /// Whether a text of the server's holds what we log in with, or another secret of ours.
+    /// True if a text from the server holds the secret of this login, or another secret of ours.
     pub(super) fn is_in(&self, text: &str) -> bool {
         let is_ours = match self {
             Self::Certificate => false,
@@ -113,7 +121,8 @@ impl Credentials {
         is_ours || redact::is_in(text.as_bytes())
     }
 
-    /// The answer to a server's nonce. An nkey signs nothing that is no nonce: a signature of an empty one would be good for ever.
+    /// The answer to a server's nonce. An nkey signs only a nonce: a signature of an empty one
+    /// would be valid for ever.
     pub(super) fn sign(&self, nonce: &[u8]) -> Result<Option<Vec<u8>>, Unsigned> {
         let Self::Nkey { seed, .. } = self else { return Ok(None) };
         if nonce.is_empty() || nonce.len() > LONGEST_NONCE {
@@ -123,7 +132,7 @@ impl Credentials {
         pair.sign(nonce).map(Some).map_err(|_| Unsigned)
     }
 
-    /// For the driver.
+    /// The credentials for the driver.
     pub(super) fn auth(&self, nonce: &[u8]) -> Result<Auth, Unsigned> {
         let mut auth = Auth::new();
         auth.signature = self.sign(nonce)?;
@@ -139,7 +148,7 @@ impl Credentials {
         Ok(auth)
     }
 
-    /// For a conversation of our own.
+    /// The credentials for a conversation of our own.
     pub(super) fn connect(&self, nonce: &[u8], tls: bool) -> Result<ConnectInfo, Unsigned> {
         let auth = self.auth(nonce)?;
         Ok(ConnectInfo {
@@ -163,5 +172,5 @@ impl Credentials {
     }
 }
 
-/// A nonce that is none.
+/// The server's nonce is empty or too long, or cannot be signed.
 pub(super) struct Unsigned;

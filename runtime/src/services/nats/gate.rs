@@ -1,5 +1,5 @@
-//! What stands before each of the driver's attempts to connect: it holds the addresses against the rules, backs off, and stops when the server does
-//! not accept the credentials any more.
+//! Runs before each of the driver's attempts to connect. It checks the addresses against the rules,
+//! backs off, and stops once the server rejects the credentials.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,17 +16,19 @@ use crate::service::target::Target;
 use crate::services::nats::credentials::Credentials;
 use crate::services::nats::visit::visit;
 
-/// The driver's attempts in a row that fail although a visit of our own has just been let in: then it ends.
+/// The limit of attempts in a row by the driver that fail although a visit of our own has just
+/// succeeded. Then the client ends.
 pub(super) const MOST_ATTEMPTS: usize = 8;
 
-/// Stands before the driver.
+/// Decides when the driver may connect.
 pub(super) struct Gate {
     target: Target,
     credentials: Credentials,
     address: ServerAddr,
-    /// The first time, somebody has just visited the server.
+    /// True before the driver's first attempt: a visit has just succeeded, and is not repeated.
     is_first: AtomicBool,
-    /// The credentials are given out no more: the resource is detached, or the server does not accept them.
+    /// True once no more credentials are given out: the resource is detached, or the server
+    /// rejected them.
     is_shut: AtomicBool,
     shutting: Notify,
     again: Mutex<ReconnectBackoff>,
@@ -45,7 +47,8 @@ impl Gate {
         })
     }
 
-    /// Waits until the driver may connect. Past a gate that is shut it comes at once, gets no credentials, and so ends after [`MOST_ATTEMPTS`].
+    /// Waits until the driver may connect. If the gate is shut, it returns at once. The driver then
+    /// gets no credentials, and so ends after [`MOST_ATTEMPTS`].
     pub(super) async fn pass(self: Arc<Self>, has_failed: bool) -> Option<ReconnectToServer> {
         if !self.is_first.swap(false, Ordering::AcqRel) {
             let mut again = self.again.lock().await;
@@ -67,7 +70,12 @@ impl Gate {
                     Err(refusal) => {
                         again.failed(&refusal);
                         let given_up = again.has_given_up();
-                        tracing::warn!(service = Nats::NAME, endpoint = %self.target.locator(), given_up, "not connected again: {refusal}");
+                        tracing::warn!(
+                            service = Nats::NAME,
+                            endpoint = %self.target.locator(),
+                            given_up,
+                            "not connected again: {refusal}"
+                        );
                         if given_up {
                             self.shut();
                         }
@@ -78,7 +86,7 @@ impl Gate {
         Some(ReconnectToServer { addr: self.address.clone(), delay: Some(Duration::ZERO) })
     }
 
-    /// What the driver logs in with.
+    /// The credentials for the driver.
     pub(super) fn auth(&self, nonce: &[u8]) -> Result<Auth, AuthError> {
         if self.is_shut() {
             return Err(AuthError::new(
@@ -98,8 +106,9 @@ impl Gate {
     }
 }
 
-/// The gates, each by its client: the driver's client has no place for anything of ours. What tells clients apart is where their statistics are, which live as
-/// long as the driver's task, and that holds the gate.
+/// The gates by client, as the driver's client has no place for data of ours. The key is the
+/// address of the client's statistics. They live as long as the driver's task, which holds the
+/// gate.
 static GATES: LazyLock<Lock<HashMap<usize, Weak<Gate>>>> = LazyLock::new(Lock::default);
 
 fn key(client: &Client) -> usize {

@@ -1,71 +1,104 @@
-//! NATS with or without JetStream, through [`async_nats::Client`]: one connection, which comes back by itself.
+//! NATS with or without JetStream, through [`async_nats::Client`]: one connection, which reconnects
+//! by itself.
 //!
 //! # Locator
-//! `tls://user:password@host:port`. The port is 4222 unless the locator says otherwise, and there is no path. `nats://` is refused: it means TLS only where the
-//! server, or somebody in between, likes to. Who logs in:
+//! `tls://user:password@host:port`. The port is 4222 unless the locator says otherwise, and there
+//! is no path. `nats://` is refused: with it, TLS is optional, and the server, or an attacker on
+//! the network path, can do without. The login:
 //!
-//! | locator | how |
+//! | locator | login |
 //! |---|---|
-//! | a user and a password | by both |
-//! | a password alone (`tls://:…@host`, or `_PASSWORD`) | it is a token |
-//! | a password that is the seed of a user's nkey (58 characters, `SU…`, a good checksum) | by the nkey: the server gets a signature of its nonce, and never the seed. No user, or the public key as the user. The seed of an account or an operator is refused |
-//! | `_CLIENT_CERT` and `_CLIENT_KEY`, and no password | by the certificate (`verify_and_map`) |
+//! | a user and a password | both |
+//! | a password alone (`tls://:…@host`, or `_PASSWORD`) | a token |
+//! | a password that is the seed of a user's nkey | the nkey |
+//! | `_CLIENT_CERT` and `_CLIENT_KEY`, and no password | the certificate (`verify_and_map`) |
 //!
-//! An nkey is the best of these: what the server gets is of no use to anybody else. Parameters:
+//! A seed of an nkey has 58 characters, begins with `SU`, and has a good checksum. The server gets
+//! a signature of its nonce, and never the seed. The locator has no user, or the public key as the
+//! user. The seed of an account or an operator is refused. An nkey is the best of these: what the
+//! server gets is of no use to anything else. Parameters:
 //!
 //! | parameter | meaning | default |
 //! |---|---|---|
-//! | `tls_first` | `true`: TLS from the first byte on, for a server with `handshake_first` (2.10.4 and newer). Then nothing at all is said or heard before TLS | `false` |
-//! | `inbox_prefix` | what the subjects of replies begin with, where the account may not subscribe to `_INBOX.>` | `_INBOX` |
+//! | `tls_first` | `true`: TLS from the first byte on (note 1) | `false` |
+//! | `inbox_prefix` | the prefix of the subjects of replies (note 2) | `_INBOX` |
 //! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
 //! | `request_timeout` | milliseconds until a request has failed, 1 to 3 600 000 | 10 000 |
 //!
-//! # How it is attached
-//! 1. **A visit**: a short conversation of our own, over a connection that is then closed. The server's greeting has to offer TLS, and nothing may stand
-//!    behind it. Then TLS, by our own configuration: the resource's `_CA` and nothing else, or the public roots. A server that asks for no login is the finding
-//!    `weak_authentication`; `tls_verify` is one if the certificate is what logs in, and was asked for in that handshake. Then we log in.
-//! 2. **The probe**, in the same conversation, in one round trip, which is told below.
-//! 3. **The driver** connects at the same time as the probe, with the same TLS configuration, with TLS required, to this host and no other: servers that it is told of are ignored.
+//! 1. For a server with `handshake_first` (2.10.4 and newer). Then nothing is sent or read before
+//!    TLS.
+//! 2. For an account that may not subscribe to `_INBOX.>`.
 //!
-//! # What the account may do
-//! What a field `needs` is written with subjects, wildcards among them: `needs = "PUBLISH ON orders.*.new, audit; SUBSCRIBE ON orders.>"`. To subscribe to `_INBOX.>` is
-//! always part of it: replies come there. [`Manifest::grants`](crate::declare::manifest::Manifest::grants) writes the block `authorization` with that user, who has no password in it: the
-//! server takes it from a variable of its own environment, and does not start without. With `inbox_prefix` in the locator, write that prefix there instead.
+//! # Attaching
+//! 1. **A visit**: a short conversation of our own, over a connection that is then closed. The
+//!    server's greeting has to offer TLS, and nothing may follow it before TLS. Then TLS, by our
+//!    own configuration: the resource's `_CA` and nothing else, or the public roots. A server that
+//!    asks for no login is the finding `weak_authentication`; `tls_verify` counts as asking if the
+//!    certificate is the login, and was asked for in that handshake. Then the visit logs in.
+//! 2. **The probe**, in the same conversation, in one round trip. It is described below.
+//! 3. **The driver** connects at the same time as the probe, with the same TLS configuration, with
+//!    TLS required, to this host only: other servers that the server announces are ignored.
 //!
-//! - `$SYS.REQ.USER.INFO` tells the user, the account and its permissions, since NATS 2.10. An answer that makes no sense is a refusal. Where nobody answers, or the
-//!   account may not ask, it is tried to subscribe and to publish to a subject with a random name (`_probe.…`, an empty message). Who may do either on every
-//!   subject, or is of the system's account, is a `superuser_account`. So the account needs no permission for this.
-//! - Who may publish to `$SYS.>` or to `$JS.API.>` as a whole, and does not need it, is one too: the parts of JetStream's that an application uses have names
+//! # The account's privileges
+//! A field's `needs` are written with subjects, which may have wildcards:
+//!
+//! ```text
+//! needs = "PUBLISH ON orders.*.new, audit; SUBSCRIBE ON orders.>"
+//! ```
+//!
+//! The permission to subscribe to `_INBOX.>`, where replies arrive, is always granted with them.
+//! [`Manifest::grants`](crate::declare::manifest::Manifest::grants) writes the block
+//! `authorization` with that user. The block does not contain the password: the server takes it
+//! from a variable of its own environment, and does not start without it. With `inbox_prefix` in
+//! the locator, write that prefix there instead.
+//!
+//! - `$SYS.REQ.USER.INFO` reports the user, the account and its permissions, since NATS 2.10. An
+//!   answer that makes no sense is a refusal. If nothing answers, or the account may not ask, the
+//!   probe tries to subscribe and to publish to a subject with a random name (`_probe.…`, an empty
+//!   message). An account that may do either on every subject, or that is the system's account, is
+//!   a `superuser_account`. So the account needs no permission for the probe.
+//! - An account that may publish to `$SYS.>` or to `$JS.API.>` as a whole, and does not need it, is
+//!   a `superuser_account` too: an application uses named parts of JetStream
 //!   (`$JS.API.CONSUMER.>`).
-//! - With `needs`, each subject is tried, and what is around it (of `orders.new`, `orders.>`), both to publish and to subscribe: `missing_privileges` and `excess_privileges`.
+//! - With `needs`, each subject is tried, and the wider one (of `orders.new`, `orders.>`), both to
+//!   publish and to subscribe: `missing_privileges` and `excess_privileges`.
 //!
-//! No message reaches anybody by trying a subject: it asks for a reply to `_R_.…`, which only servers may use, so the server refuses it after it has looked at the
-//! permission. A subscription is ended at once. Not seen: a permission that is neither needed nor around what is, nor one of those above. What is
-//! refused is in the server's log.
+//! Trying a subject delivers no message: the message asks for a reply to `_R_.…`, which only
+//! servers may use, so the server refuses it after it has checked the permission. A subscription is
+//! ended at once. Not seen: a permission for any other subject than those above. The server logs
+//! each refusal.
 //!
-//! # How it comes back
-//! The driver's own reconnecting, behind a gate: pauses of 100 ms at first and 10 s at last, with jitter, and before each attempt the host's addresses are held
-//! against the rules, and a visit sees that the server is there, verified, and lets us in. When it does not accept the credentials any more, none are sent
-//! again, and the client ends: attach the resource anew. It also ends after 8 attempts in a row that fail right after a good visit. Subscriptions
-//! are made anew by the driver; what was published meanwhile waits, up to 2048 commands. A dead connection is noticed within a minute (a `PING` each 20 s).
+//! # Reconnecting
+//! The driver reconnects by itself, behind a gate: pauses of 100 ms at first and 10 s at last, with
+//! jitter. Before each attempt, the host's addresses are checked against the rules, and a visit
+//! checks that the server is there, is verified, and accepts the login. Once the server rejects the
+//! credentials, they are not sent again, and the client ends: attach the resource again. The client
+//! also ends after 8 attempts in a row that fail right after a good visit. The driver subscribes
+//! again by itself. Messages that are published meanwhile wait, up to 2048 commands. A dead
+//! connection is noticed within a minute (a `PING` each 20 s).
 //!
-//! # What a server may send
-//! In a visit: lines of 64 KiB, messages of 1 MiB, 64 of them before an answer, and `connect_timeout` for each step. `connect_urls` are ignored.
+//! # Limits for what a server sends
+//! In a visit: lines of 64 KiB, messages of 1 MiB, 64 of them before an answer and one more for
+//! each question of the probe, and `connect_timeout` for each step. `connect_urls` are ignored.
 //!
-//! # What the driver leaves open
-//! - It keeps its connection to itself. What it reads before TLS (the greeting) is bounded by `connect_timeout` alone, and a message after it by nothing but
-//!   memory; a length that overflows makes its task panic: the client then fails each command, and the resource is to be attached anew. With
-//!   `tls_first`, nobody but the verified server can do so.
-//! - A subscription holds up to 65 536 messages that nobody has taken.
-//! - While the connection is away, a request has `request_timeout`; `flush`, and whatever is published beyond the 2048 commands that wait, is waited for until the
-//!   connection is back: give these calls a timeout of their own.
+//! # Limits of the driver
+//! - It gives no access to its connection. What it reads before TLS (the greeting) is bounded by
+//!   `connect_timeout` alone, and a message after it only by memory. A length that overflows makes
+//!   the driver's task panic: the client then fails each command, and the resource has to be
+//!   attached again. With `tls_first`, only the verified server can cause either.
+//! - A subscription holds up to 65 536 messages that the application has not read.
+//! - While the connection is away, a request has `request_timeout`. `flush`, and messages beyond
+//!   the 2048 commands that wait, have no limit: they wait until the connection is back. Give these
+//!   calls a timeout of their own.
 //! - It resolves the host's name itself, a moment after we did.
-//! - It reads the system's certificates each time it connects, although it trusts none of them, and does not connect where they cannot be read.
-//! - It logs what a server says in an error, as it is, at `error`, `info`, `debug` and `trace` (target
-//!   `async_nats`). It has no option for that, and its event callback is called after it has logged. So a
-//!   server that has turned hostile can write the password or the token that it was sent into the log.
-//!   An nkey is never sent.
-//! - Which cipher its own connection has is not told: the posture has the visit's, where the certificate is the same.
+//! - It reads the system's certificates each time it connects, although it trusts none of them. It
+//!   does not connect if they cannot be read.
+//! - It logs the text of a server's error, as it is, at `error`, `info`, `debug` and `trace`
+//!   (target `async_nats`). It has no option for that, and its event callback is called after it
+//!   has logged. So a server that has turned hostile can write the password or the token that it
+//!   was sent into the log. An nkey is never sent.
+//! - It does not report the cipher of its own connection: the posture has the visit's, if the
+//!   certificate and the TLS version are the same.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -101,23 +134,27 @@ mod visit;
 #[non_exhaustive]
 pub struct Nats;
 
-/// How long a request may take unless the locator says otherwise: what the driver has by default.
+/// The default of `request_timeout`, in milliseconds: the driver's own default.
 const REQUEST_TIMEOUT: u64 = 10_000;
 
-/// How often the driver asks whether the server is still there. It takes two that are not answered.
+/// The interval of the driver's pings. The connection is dead after two that are not answered.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// What the driver calls its inboxes.
+/// The driver's prefix for inboxes.
 const INBOX_PREFIX: &str = "_INBOX";
 
-/// What the connections are called in the server's monitoring.
+/// The name of the connections in the server's monitoring.
 const NAME: &str = "backing-services";
 
 const REMARKS: &[&str] = &[
-    "a permission for subjects that neither are needed nor are around such is not seen, unless it is for every subject, `$SYS.>` or `$JS.API.>`",
-    "the driver bounds neither the server's greeting before TLS nor a message after it: `tls_first=true` leaves the first to nobody but the verified server",
-    "the driver resolves the host's name again, a moment after its addresses were held against the rules",
-    "the driver logs what a server says in an error, as it is, from `info` up: a hostile server can say the password there, but not an nkey",
+    "a permission for subjects that neither are needed nor are around such is not seen, unless it \
+     is for every subject, `$SYS.>` or `$JS.API.>`",
+    "the driver bounds neither the server's greeting before TLS nor a message after it: \
+     `tls_first=true` leaves the first to nobody but the verified server",
+    "the driver resolves the host's name again, a moment after its addresses were held against the \
+     rules",
+    "the driver logs what a server says in an error, as it is, from `info` up: a hostile server \
+     can say the password there, but not an nkey",
 ];
 
 #[diagnostic::do_not_recommend]
@@ -145,7 +182,7 @@ impl Service for Nats {
 
     fn check(target: &Target) -> Vec<Finding> {
         let mut findings = Vec::new();
-        // Without anything to log in with, there is a finding already.
+        // Without any credentials, there is a finding already.
         if (target.password().is_some() || target.client_certificate().is_some())
             && let Err(finding) = Credentials::of(target)
         {
@@ -177,8 +214,9 @@ impl Service for Nats {
         let (visited, finding) = (visit.tls.take(), visit.finding.take());
         let version = visit.version.take();
         let probe = visit.probe(target, &credentials, inbox_prefix(target));
-        // The visit has shown that the server has TLS and lets nobody in without a login: the driver, which logs in under the same TLS and comes back when the
-        // server has answered its `PING`, has not to wait for what the account may do.
+        // The visit has shown that the server has TLS and requires a login. The driver logs in
+        // under the same TLS, and returns when the server has answered its `PING`. So it can
+        // connect while the probe still runs.
         let probe = async { within(target.connect_timeout(), probe).await? };
         let (account, (client, tls)) = both(probe, drive(target, &credentials)).await?;
 
@@ -216,7 +254,7 @@ impl Service for Nats {
         if client.drain().await.is_err() {
             return;
         }
-        // Draining has only begun. When the driver's task has ended, it takes no command any more.
+        // Draining has only begun. Once the driver's task has ended, it takes no more commands.
         while let Ok(Ok(())) = within(HEALTH_DEADLINE, client.flush()).await {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -231,7 +269,7 @@ fn tls_first(target: &Target) -> bool {
     !target.is_plaintext() && target.locator().parameter("tls_first") == Some("true")
 }
 
-/// The driver's own connection, and what protects it.
+/// Opens the driver's own connection. Returns it with its TLS.
 async fn drive(
     target: &Target,
     credentials: &Credentials,
@@ -263,7 +301,7 @@ async fn drive(
             .max_reconnects(MOST_ATTEMPTS)
             .reconnect_to_server_callback(move |servers, _| {
                 let has_failed = servers.iter().any(|server| server.failed_attempts > 0);
-                // A task of its own, as what the driver waits for has to be `Sync`.
+                // A task of its own, as the driver requires a future that is `Sync`.
                 let passing = tasks::spawn(
                     &tokio::runtime::Handle::current(),
                     Arc::clone(&passing).pass(has_failed),
@@ -285,13 +323,15 @@ async fn drive(
     Ok((client, tls))
 }
 
-/// Has the driver send a `PING`, which ending a subscription does, and waits until something comes back.
+/// Has the driver send a `PING`, as ending a subscription does, and waits until the server sends
+/// anything.
 async fn answers(client: &Client) -> Result<(), Refusal> {
     let gone = || {
         Failure::new(
             FailureKind::Unreachable,
             "the connection to the server is gone, and not back yet",
-            "look at the network and at the server's log; where the server does not accept the credentials any more, attach the resource anew",
+            "look at the network and at the server's log; where the server does not accept the \
+             credentials any more, attach the resource anew",
         )
     };
     let statistics = client.statistics();
@@ -310,7 +350,7 @@ async fn answers(client: &Client) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Reads the driver's error. A visit has just gone well, so that there is not much that can be.
+/// Maps the driver's error to a refusal. Few errors are left, as a visit has just succeeded.
 fn refusal(error: &ConnectError, target: &Target) -> Refusal {
     if let Some(refusal) = target.tls_refusal(error) {
         return refusal;
@@ -326,15 +366,22 @@ fn refusal(error: &ConnectError, target: &Target) -> Refusal {
             "its host's name has no address",
             "look at the name, and at this machine's name servers",
         ),
-        ConnectErrorKind::TimedOut => {
-            Failure::new(FailureKind::TimedOut, "the server did not answer in time", "look at its load and at the network")
-        }
+        ConnectErrorKind::TimedOut => Failure::new(
+            FailureKind::TimedOut,
+            "the server did not answer in time",
+            "look at its load and at the network",
+        ),
         ConnectErrorKind::Tls => Failure::new(
             FailureKind::Unavailable,
-            "the system's certificates cannot be read, without which the driver does not connect, although it trusts none of them",
+            "the system's certificates cannot be read, without which the driver does not connect, \
+             although it trusts none of them",
             "look at `SSL_CERT_FILE` and `SSL_CERT_DIR`, and at the system's certificates",
         ),
-        _ => Failure::new(FailureKind::Unreachable, "the server let a first connection in, and closed the second", "look at its log"),
+        _ => Failure::new(
+            FailureKind::Unreachable,
+            "the server let a first connection in, and closed the second",
+            "look at its log",
+        ),
     }
     .into()
 }

@@ -1,5 +1,6 @@
-//! A visit: a short conversation of our own with the server, before the driver's, over a connection that is then closed. Here everything that the
-//! server sends is bounded, and what is wrong is said in our own words.
+//! A visit: a short conversation of our own with the server, before the driver's, over a connection
+//! that is then closed. Here all data from the server are bounded, and problems are reported in our
+//! own words.
 
 use backing_services_rules::rule::{
     OPPORTUNISTIC_TLS, PLAINTEXT_SCHEME, SUPERUSER_ACCOUNT, UNVERIFIED_TLS, WEAK_AUTHENTICATION,
@@ -20,26 +21,27 @@ use crate::services::nats::account::Questions;
 use crate::services::nats::credentials::Credentials;
 use crate::services::unique::unique;
 
-/// The longest line: 64 KiB. The greeting is the longest, and has about 1 KiB, and 30 bytes for each server of a cluster.
+/// The longest line: 64 KiB. The longest of a server is the greeting: about 1 KiB, plus 30 bytes
+/// for each server of a cluster.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// The longest message: 1 MiB, which is what a server of NATS accepts itself unless it is told otherwise.
+/// The longest message: 1 MiB, which is also what a NATS server accepts by default.
 const LONGEST_MESSAGE: usize = 1024 * 1024;
 
-/// How many lines and messages a server may put before an answer.
+/// The limit of lines and messages that a server may send before an answer.
 const MOST_LINES: usize = 64;
 
-/// A server that has let us in.
+/// A connection that the server has accepted the login on.
 pub(super) struct Visit {
     io: BufReader<Stream>,
     pub(super) tls: Option<TlsPosture>,
-    /// `2.9.10`, as it stood in the greeting.
+    /// `2.9.10`, as in the greeting.
     pub(super) version: Option<String>,
-    /// What was found and is waived.
+    /// A finding that is waived.
     pub(super) finding: Option<Finding>,
 }
 
-/// What the greeting says, as far as it matters here.
+/// The parts of the greeting that matter here.
 struct Greeting {
     version: Option<String>,
     nonce: String,
@@ -49,14 +51,16 @@ struct Greeting {
     requires_tls: bool,
 }
 
-/// Dials, sees that the server has TLS and keeps strangers out, and logs in. A server that does not is told nothing.
+/// Dials, checks that the server has TLS and requires a login, and logs in. If a check fails, the
+/// login is not sent.
 pub(super) async fn visit(target: &Target, credentials: &Credentials) -> Result<Visit, Refusal> {
     let limit = target.connect_timeout();
     let (greeting, Dialled { stream, tls }) = if crate::services::nats::tls_first(target) {
         let Dialled { stream, tls } = target.dial().await?;
         let mut io = BufReader::new(stream);
         let greeting = within(limit, line(&mut io, target)).await.map_err(silent)??;
-        // What came behind the greeting came under TLS, and is read below by nobody: a server has nothing to say yet.
+        // Data behind the greeting came under TLS, and are dropped: a server has nothing to send
+        // yet.
         (read_greeting(&greeting)?, Dialled { stream: io.into_inner(), tls })
     } else {
         let mut io = BufReader::new(target.dial_tcp().await?);
@@ -85,8 +89,8 @@ pub(super) async fn visit(target: &Target, credentials: &Credentials) -> Result<
         }
         (greeting, target.encrypt(io.into_inner()).await?)
     };
-    // A client certificate keeps strangers out too, if that is the login, and was asked for on this very handshake. It is no reason not to ask for a
-    // password that there is.
+    // A client certificate is a login too, if it is the only one here, and was asked for in this
+    // very handshake. If there is a password, the server has to ask for that too.
     let is_asked = greeting.asks_for_login
         || greeting.asks_for_certificate && target.is_login_by_certificate(tls.as_ref());
     let finding = (!is_asked).then(|| {
@@ -122,7 +126,7 @@ fn read_greeting(line: &[u8]) -> Result<Greeting, Refusal> {
     })
 }
 
-/// What a server says.
+/// A line or a message of the server.
 enum Said {
     Pong,
     Error(String),
@@ -130,7 +134,7 @@ enum Said {
         nobody_answers: bool,
         payload: Vec<u8>,
     },
-    /// Nothing that matters here.
+    /// Everything that does not matter here.
     Other,
 }
 
@@ -170,7 +174,7 @@ impl Visit {
         };
         match sent.await {
             Ok(()) => Ok(()),
-            // Why it was closed may be there to read.
+            // The reason for the close may be readable.
             Err(error) => Err(broken(&self.io.read_u8().await.err().unwrap_or(error), target)),
         }
     }
@@ -206,7 +210,8 @@ impl Visit {
         }
     }
 
-    /// Asks the server who we are and what we may do, and where it does not tell, tries what only an administrator may.
+    /// Asks the server for the account and its permissions. If the server does not report them,
+    /// tries an administrator's permissions.
     pub(super) async fn probe(
         mut self,
         target: &Target,
@@ -215,11 +220,13 @@ impl Visit {
     ) -> Result<Account, Refusal> {
         let unique = unique()?;
         let inbox = format!("{inbox_prefix}.{unique}");
-        // A subject that nobody has named: who may subscribe to it may subscribe to every one.
+        // A subject with a random name: an account that may subscribe to it may subscribe to every
+        // subject.
         let nowhere = format!("_probe.{unique}");
         let questions = Questions::new(target.needs(), &unique);
         let question = format!(
-            "SUB {inbox} 1\r\nPUB $SYS.REQ.USER.INFO {inbox} 0\r\n\r\nSUB {nowhere} 2\r\nUNSUB 2\r\n{}PING\r\n",
+            "SUB {inbox} 1\r\nPUB $SYS.REQ.USER.INFO {inbox} 0\r\n\r\n\
+             SUB {nowhere} 2\r\nUNSUB 2\r\n{}PING\r\n",
             questions.lines()
         );
         let Heard { denied, answer } = self.ask(target, &question, questions.len()).await?;
@@ -231,7 +238,7 @@ impl Visit {
             && !is_denied(&denied, "publish", "$sys.req.user.info")
             && !is_denied(&denied, "subscription", &inbox)
         {
-            // It may answer behind its `PONG`.
+            // The answer may come after the `PONG`.
             for _ in 0..MOST_LINES {
                 match self.next(target).await? {
                     Said::Message { nobody_answers, payload } => {
@@ -253,7 +260,7 @@ impl Visit {
             account.compare(&questions, target, credentials, &denied);
             return Ok(account);
         }
-        // A server before 2.10 has nobody who answers, or the account may not ask.
+        // A server before 2.10 does not answer this; or the account may not ask.
         let publishes = self.ask(target, &format!("PUB {nowhere} 0\r\n\r\nPING\r\n"), 0).await?;
         let mut powers = Vec::new();
         if !is_denied(&publishes.denied, "publish", &nowhere) {
@@ -271,7 +278,7 @@ impl Visit {
         Ok(account)
     }
 
-    /// Sends a question that ends with `PING`, and gives what comes until the `PONG`.
+    /// Sends a question that ends with `PING`, and returns what arrives until the `PONG`.
     async fn ask(
         &mut self,
         target: &Target,
@@ -297,14 +304,14 @@ impl Visit {
     }
 }
 
-/// What came until the `PONG`.
+/// The server's data until the `PONG`.
 struct Heard {
-    /// What was not permitted, in lower case.
+    /// The permissions that were refused, in lower case.
     denied: Vec<String>,
     answer: Option<(bool, Vec<u8>)>,
 }
 
-/// Who we are, as far as the server tells.
+/// The account, as far as the server reports it.
 pub(super) struct Account {
     pub(super) name: Option<String>,
     pub(super) privileges: Vec<String>,
@@ -312,7 +319,8 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Adds what an administrator may on subjects of its own, and else what the field needs and what it does not.
+    /// Adds the administrator's permissions that the account has. If there are none, compares the
+    /// account with the field's needs.
     fn compare(
         &mut self,
         questions: &Questions,
@@ -338,12 +346,13 @@ fn superuser(powers: &[&str]) -> Option<Finding> {
     (!powers.is_empty()).then(|| {
         let message = format!("the account is an administrator's: it may {}", powers.join(" and "));
         Finding::new(&SUPERUSER_ACCOUNT, message).help(
-            "give the user its `permissions { publish: [\"orders.>\"], subscribe: [\"_INBOX.>\"] }`, both: where one is left out, everything is permitted",
+            "give the user its `permissions { publish: [\"orders.>\"], subscribe: [\"_INBOX.>\"] \
+             }`, both: where one is left out, everything is permitted",
         )
     })
 }
 
-/// Reads what `$SYS.REQ.USER.INFO` was answered with. What is not what it should be is a refusal.
+/// Reads the answer to `$SYS.REQ.USER.INFO`. A malformed answer is a refusal.
 fn told(json: &[u8], credentials: &Credentials) -> Result<Account, Refusal> {
     let answer: Value = serde_json::from_slice(json).map_err(|_| foreign())?;
     let data = answer.get("data").and_then(Value::as_object).ok_or_else(foreign)?;
@@ -355,7 +364,7 @@ fn told(json: &[u8], credentials: &Credentials) -> Result<Account, Refusal> {
     };
     let account = text("account")?;
     let user = match credentials {
-        // Servers have answered with the token itself.
+        // Some servers answer with the token itself.
         Credentials::Token(_) => None,
         Credentials::Certificate => Some(text("user")?),
         Credentials::Password(user, _) | Credentials::Nkey { public: user, .. } => {
@@ -397,7 +406,8 @@ fn told(json: &[u8], credentials: &Credentials) -> Result<Account, Refusal> {
     })
 }
 
-/// Whether one side of an account's permissions leaves everything open, but for what is denied.
+/// True if one side of an account's permissions allows everything, apart from single denied
+/// subjects.
 fn is_everything(side: Option<&Value>) -> Result<bool, Refusal> {
     let side = match side {
         None | Some(Value::Null) => return Ok(true),
@@ -421,7 +431,7 @@ fn is_everything(side: Option<&Value>) -> Result<bool, Refusal> {
     Ok((allowed.is_empty() || all(&allowed)) && !all(&denied))
 }
 
-/// A line without its end. No more is read than what has already come with it.
+/// Reads a line, without its end. Bytes behind it stay in the buffer.
 async fn line<R: AsyncBufRead + Unpin>(io: &mut R, target: &Target) -> Result<Vec<u8>, Refusal> {
     let mut line = Vec::new();
     loop {
@@ -444,7 +454,8 @@ async fn line<R: AsyncBufRead + Unpin>(io: &mut R, target: &Target) -> Result<Ve
     }
 }
 
-/// Reads what a server says when it refuses. Of its text, only which one it is decides; none of it is repeated.
+/// Maps a server's error text to a failure. The text only selects the failure; it is never
+/// repeated.
 fn refusal(text: &str) -> Failure {
     if text.contains("authorization violation")
         || text.contains("authentication expired")
@@ -467,7 +478,7 @@ fn refusal(text: &str) -> Failure {
 }
 
 fn broken(error: &std::io::Error, target: &Target) -> Refusal {
-    // TLS 1.3 tells a client that its certificate is refused when the handshake is done already.
+    // In TLS 1.3, the client learns only after the handshake that its certificate is refused.
     target.tls_refusal(error).unwrap_or_else(|| closed().into())
 }
 
@@ -491,7 +502,8 @@ fn silent(_: Failure) -> Failure {
     Failure::new(
         FailureKind::TimedOut,
         "the server accepted the connection, and did not greet in time",
-        "look at the port and at the server's load; where the server has `handshake_first`, write `tls_first=true` into the locator",
+        "look at the port and at the server's load; where the server has `handshake_first`, write \
+         `tls_first=true` into the locator",
     )
 }
 
