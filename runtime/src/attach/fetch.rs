@@ -74,8 +74,8 @@ pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
             ));
         }
         (_, Some(user)) if !load::is_user_name(&user) => {
-            let message = "the user that was fetched with its credentials is longer than 256 bytes, \
-                           or holds a control character";
+            let message = "the user that was fetched with its credentials is longer than \
+                           256 bytes, or holds a control character";
             return Err(refused(
                 &MALFORMED_VALUE,
                 message,

@@ -73,8 +73,8 @@ pub trait BackingServices: Attached {
     /// [`Resource::client`](crate::Resource::client) returns the new clients.
     ///
     /// Secrets and settings are plain fields, and keep their values. An optional resource that was
-    /// absent stays absent, and one that was attached stays attached. If one of them has changed,
-    /// the log has the finding `stale_value`.
+    /// absent stays absent, and one whose locator is gone stays attached. If one of them has
+    /// changed, the log has the finding `stale_value`.
     ///
     /// A struct within the attached struct may be reattached alone: then only its resources are.
     ///

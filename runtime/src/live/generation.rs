@@ -576,7 +576,8 @@ impl<S: Service> Life for Shared<S> {
                 let field = self.field();
                 tracing::warn!(
                     field,
-                    "`make_ready` of its service panicked, and its next client takes its place as it is"
+                    "`make_ready` of its service panicked, \
+                     and its next client takes its place as it is"
                 );
             }
         })
