@@ -320,9 +320,9 @@ impl<'a> Reader<'a> {
             "`{variable}` names a file of this machine, and is in {place}, which may not name one"
         );
         let value = variable.strip_suffix("_FILE").unwrap_or(variable);
+        let help = format!(
             "write the value itself there, as `{value}`; \
              or set `{variable}` in the environment of the process"
-            "write the value itself there, as `{value}`; or set `{variable}` in the environment of the process"
         );
         Finding::new(&MALFORMED_VALUE, message).about(variable).help(help)
     }
