@@ -75,7 +75,7 @@ pub(crate) fn check_password(
         let message = "its password holds a control character, such as a line break, a tab or NUL";
         findings.push(Finding::new(&MALFORMED_VALUE, message).about(variable).help(
             "write the password, and nothing else: \
-                     protocols end a text at such a character, or begin a new line",
+             protocols end a text at such a character, or begin a new line",
         ));
         return;
     }

@@ -406,7 +406,7 @@ pub(crate) fn login(
     if let Some(message) = missing {
         findings.push(Finding::new(&MISSING_CREDENTIALS, message).help(format!(
             "write the user into the locator or `{base}_USER`, \
-                     and the password into `{base}_PASSWORD`"
+             and the password into `{base}_PASSWORD`"
         )));
     }
     if let Some(password) = password {

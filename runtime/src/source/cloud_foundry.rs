@@ -1,4 +1,5 @@
-//! The services that Cloud Foundry binds to an application: `VCAP_SERVICES`, or the file that `VCAP_SERVICES_FILE_PATH` names.
+//! The services that Cloud Foundry binds to an application: `VCAP_SERVICES`, or the file that
+//! `VCAP_SERVICES_FILE_PATH` names.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,12 +14,14 @@ use crate::report::text::printable;
 use crate::source::base_names::BaseNames;
 use crate::source::json::Wiped;
 
-/// The services that Cloud Foundry binds to an application ([`VCAP_SERVICES`]), where it runs one.
+/// The services that Cloud Foundry binds to an application ([`VCAP_SERVICES`]); none elsewhere.
 ///
-/// An instance's name is the base name of a resource's variables, in upper case and with `_` for what is no letter and no digit: `shop-orders` has the
-/// values of `SHOP_ORDERS_URL` and its companions. [`named`](Self::named) gives another name. It holds resources only.
+/// An instance's name is the base name of a resource's variables, in upper case and with `_` for
+/// every character that is not a letter or a digit: `shop-orders` has the values of
+/// `SHOP_ORDERS_URL` and its companions. [`named`](Self::named) gives another name. It holds
+/// resources only.
 ///
-/// | variable | credential, the first that is there |
+/// | variable | credential, the first that exists |
 /// |---|---|
 /// | `_URL` | `uri`, or a single one in `uris` |
 /// | `_HOST` | `hostname`, `host` |
@@ -27,12 +30,17 @@ use crate::source::json::Wiped;
 /// | `_USER`, `_PASSWORD` | `username`, `user`; `password` |
 /// | `_CA` | `tls.cert.ca`, `ca_certificate`, `sslrootcert` |
 ///
-/// - **TLS comes first.** An entry `amqps` or `amqp+ssl` among the `protocols` is read instead of what stands around it; and where there is a `tls_port`,
-///   the parts are read, and no `uri`, which leads to the other port. What asks for plaintext after that is refused, as anywhere.
-/// - Where there is a `uri`, the host, the port and the database are in it, and are read nowhere else; nor are the user and the password where it holds them.
-/// - `VCAP_SERVICES` and `VCAP_SERVICES_FILE_PATH` together are an error, as are two instances with one name or one base name.
-/// - `DATABASE_URL`, which buildpacks make of whichever service comes first, is not looked at.
-/// - The text may have 1 MiB, which is the platform's own limit of the file, and its objects a depth of 128, which is `serde_json`'s.
+/// - **TLS comes first.** If `protocols` has an entry `amqps` or `amqp+ssl`, that entry is read
+///   instead of the credentials around it. If there is a `tls_port`, the parts are read, and not
+///   the `uri`, which leads to the other port. A locator that still asks for plaintext is refused,
+///   as in every source.
+/// - If there is a `uri`, it holds the host, the port and the database, which are then read nowhere
+///   else. The same applies to the user and the password if the `uri` holds them.
+/// - `VCAP_SERVICES` and `VCAP_SERVICES_FILE_PATH` together are an error, as are two instances with
+///   one name or one base name.
+/// - `DATABASE_URL`, which buildpacks derive from the first service they find, is ignored.
+/// - The text may have 1 MiB, which is the platform's own limit for the file, and its objects a
+///   depth of 128, which is the limit of `serde_json`.
 ///
 /// ```
 /// use backing_services::source::{CloudFoundry, Environment, Source};
@@ -46,35 +54,36 @@ use crate::source::json::Wiped;
 #[derive(Clone)]
 pub struct CloudFoundry {
     environment: Environment,
-    /// Instances with another base name than their own.
+    /// Instances whose base name is not their own name.
     names: BaseNames,
 }
 
 const VARIABLE: &str = "VCAP_SERVICES";
 const VARIABLE_OF_FILE: &str = "VCAP_SERVICES_FILE_PATH";
 
-/// All that the platform says.
+/// The complete text from the platform.
 struct Text {
     text: SecretString,
-    /// Which variable it is of.
+    /// The variable that it comes from.
     origin: &'static str,
     notices: Vec<Notice>,
 }
 
 impl CloudFoundry {
-    /// Those of this process.
+    /// The services of this process.
     #[must_use]
     pub const fn process() -> Self {
         Self::of(Environment::process())
     }
 
-    /// Those in this environment, or in the file that it names.
+    /// The services in this environment, or in the file that it names.
     #[must_use]
     pub const fn of(environment: Environment) -> Self {
         Self { environment, names: BaseNames::new() }
     }
 
-    /// Gives an instance this base name, instead of its own: `DATABASE` for `DATABASE_URL` and its companions.
+    /// Gives an instance this base name instead of its own: `DATABASE` for `DATABASE_URL` and its
+    /// companions.
     #[must_use]
     pub fn named(mut self, instance: impl Into<String>, base: impl Into<String>) -> Self {
         self.names.add(instance.into(), base.into());
@@ -109,7 +118,7 @@ impl CloudFoundry {
     }
 }
 
-/// Every instance, and its credentials. `None` where the text is not what the platform writes.
+/// Every instance, and its credentials. `None` if the text does not have the platform's format.
 fn instances(services: &Json) -> Option<Vec<(&str, &Json)>> {
     let mut instances = Vec::new();
     for list in services.as_object()?.values() {
@@ -122,7 +131,7 @@ fn instances(services: &Json) -> Option<Vec<(&str, &Json)>> {
     Some(instances)
 }
 
-/// The first of these credentials that is a text or a number, and not empty.
+/// The first of these credentials that is a non-empty text or a number.
 fn first(credentials: &Json, keys: &[&str]) -> Option<SecretString> {
     keys.iter().find_map(|key| match credentials.get(key)? {
         Json::String(text) if !text.is_empty() => Some(text.as_str().into()),
@@ -131,7 +140,7 @@ fn first(credentials: &Json, keys: &[&str]) -> Option<SecretString> {
     })
 }
 
-/// What an instance's credentials say for one ending.
+/// The value in an instance's credentials for one ending.
 fn credential(credentials: &Json, ending: &str) -> Option<SecretString> {
     let protocols = credentials.get("protocols");
     let entry =
