@@ -45,7 +45,10 @@ use crate::source::json::Wiped;
 /// ```
 /// use backing_services::source::{CloudFoundry, Environment, Source};
 ///
-/// let services = r#"{ "redis": [{ "name": "shop-cache", "credentials": { "host": "q-s0.redis", "port": 6379, "tls_port": 16379 } }] }"#;
+/// let services = r#"{ "redis": [{
+///     "name": "shop-cache",
+///     "credentials": { "host": "q-s0.redis", "port": 6379, "tls_port": 16379 }
+/// }] }"#;
 /// let source = CloudFoundry::of(Environment::from_iter([("VCAP_SERVICES", services)]));
 /// assert!(source.get("SHOP_CACHE_PORT").unwrap().is_some());
 /// ```
@@ -242,19 +245,26 @@ mod tests {
     fn credentials_are_a_resources_variables_and_tls_comes_first() {
         let services = r#"{
             "p.mysql": [{ "name": "x", "instance_name": "shop-orders", "credentials": {
-                "hostname": "db", "port": 3306, "name": "service_db", "username": "u", "password": "p", "tls": { "cert": { "ca": "PEM" } } } }],
+                "hostname": "db", "port": 3306, "name": "service_db", "username": "u", "password": "p",
+                "tls": { "cert": { "ca": "PEM" } } } }],
             "p.redis": [{ "name": "Cache One", "credentials": {
-                "host": "q-s0", "port": 6379, "tls_port": 16379, "password": "p", "uri": "redis://:p@q-s0:6379" } }],
+                "host": "q-s0", "port": 6379, "tls_port": 16379, "password": "p",
+                "uri": "redis://:p@q-s0:6379" } }],
             "p.rabbitmq": [
                 { "name": "queue", "credentials": { "uri": "amqp://u:p@q:5672/v", "protocols": {
-                    "amqp": { "uri": "amqp://u:p@q:5672/v" }, "amqp+ssl": { "uri": "amqps://u:p@q:5671/v", "username": "u", "port": 5671 } } } },
+                    "amqp": { "uri": "amqp://u:p@q:5672/v" },
+                    "amqp+ssl": { "uri": "amqps://u:p@q:5671/v", "username": "u", "port": 5671 } } } },
                 { "name": "parts", "credentials": { "protocols": {
-                    "amqps": { "host": "q", "port": 5671, "username": "u", "password": "p", "vhost": "v" } } } },
+                    "amqps": { "host": "q", "port": 5671, "username": "u", "password": "p",
+                        "vhost": "v" } } } },
                 { "name": "clear", "credentials": { "uri": "amqp://u:p@q/v", "username": "u" } }],
             "user-provided": [
-                { "name": "list", "credentials": { "uris": ["postgres://u@a/d"], "password": "p", "username": "u", "host": "a" } },
-                { "name": "lists", "credentials": { "uris": ["postgres://a/d", "postgres://b/d"], "host": "a" } },
-                { "name": "odd", "credentials": { "host": null, "port": true, "username": "", "password": ["p"] } },
+                { "name": "list", "credentials": { "uris": ["postgres://u@a/d"],
+                    "password": "p", "username": "u", "host": "a" } },
+                { "name": "lists", "credentials": { "uris": ["postgres://a/d", "postgres://b/d"],
+                    "host": "a" } },
+                { "name": "odd", "credentials": {
+                    "host": null, "port": true, "username": "", "password": ["p"] } },
                 { "name": "none" }]
         }"#;
         let source = source(services).named("shop-orders", "DATABASE");

@@ -82,7 +82,8 @@ impl DotEnv {
                 .map_err(|fault| Unreadable::whole(format!("{name} is a file that {fault}")))?,
         };
         if !is_development {
-            let why = "is for development, and this build has no `debug_assertions`: leave the file out of the deploy";
+            let why = "is for development, and this build has no `debug_assertions`: \
+                       leave the file out of the deploy";
             return Err(Unreadable::whole(format!("{name} {why}")));
         }
         if let Some(why) = found.notices.iter().find_map(|notice| notice.why_not_ours()) {
@@ -146,7 +147,8 @@ fn parse(text: &str) -> Result<BTreeMap<String, (SecretString, usize)>, String> 
                 (last + text.lines().skip(last).take_while(is_empty).count() + 1, count.get());
             return Err(if first < end {
                 format!(
-                    "has, from line {first} to line {end}, what is no `NAME=value`: a quote may be open there"
+                    "has, from line {first} to line {end}, what is no `NAME=value`: \
+                     a quote may be open there"
                 )
             } else {
                 format!("has a line that is no `NAME=value`: line {end}")
@@ -159,7 +161,8 @@ fn parse(text: &str) -> Result<BTreeMap<String, (SecretString, usize)>, String> 
         );
         if value.expose_secret() != literal.expose_secret() {
             return Err(format!(
-                "holds a `$` that would be replaced: write the value that ends in line {last} in single quotes"
+                "holds a `$` that would be replaced: \
+                 write the value that ends in line {last} in single quotes"
             ));
         }
         if let Some((_, earlier)) = values.insert(name, (value, last)) {
@@ -227,19 +230,23 @@ mod tests {
         for (text, message) in [
             (
                 "A=1\nB=$PATH",
-                "holds a `$` that would be replaced: write the value that ends in line 2 in single quotes",
+                "holds a `$` that would be replaced: \
+                 write the value that ends in line 2 in single quotes",
             ),
             (
                 "A=${PATH}s3cret",
-                "holds a `$` that would be replaced: write the value that ends in line 1 in single quotes",
+                "holds a `$` that would be replaced: \
+                 write the value that ends in line 1 in single quotes",
             ),
             (
                 "A=1\nB=\"x${A}\"",
-                "holds a `$` that would be replaced: write the value that ends in line 2 in single quotes",
+                "holds a `$` that would be replaced: \
+                 write the value that ends in line 2 in single quotes",
             ),
             (
                 "A=pa$s3cret",
-                "holds a `$` that would be replaced: write the value that ends in line 1 in single quotes",
+                "holds a `$` that would be replaced: \
+                 write the value that ends in line 1 in single quotes",
             ),
             ("A=1\nA=2", "has a variable twice: in line 1 and in line 2"),
             (

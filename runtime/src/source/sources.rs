@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::{Changes, Group, Part, Source, Unreadable, Value};
 use crate::service::credentials::AnyCredentials;
 
-/// Several sources, in ranks. **An earlier rank wins over a later one; within a rank, nothing wins.**
+/// Several sources, in ranks.
+/// **An earlier rank wins over a later one; within a rank, nothing wins.**
 ///
 /// - [`then`](Self::then) adds a source as a rank of its own, behind the existing ones. A variable
 ///   of an earlier rank is not searched for in a later one, so `NAME_FILE` of an earlier rank wins
@@ -24,13 +25,18 @@ use crate::service::credentials::AnyCredentials;
 ///   be read at all is an error of every field that reaches it.
 ///
 /// ```
-/// use backing_services::source::{Environment, ServiceBindings, Source, Sources, SystemdCredentials};
+/// use backing_services::source::{
+///     Environment, ServiceBindings, Source, Sources, SystemdCredentials,
+/// };
 ///
 /// let sources = Sources::new()
 ///     .then(Environment::process())
 ///     .beside(SystemdCredentials::process())
 ///     .then(ServiceBindings::process());
-/// assert_eq!(sources.name(), "the environment and the systemd credentials, then the service bindings");
+/// assert_eq!(
+///     sources.name(),
+///     "the environment and the systemd credentials, then the service bindings"
+/// );
 /// ```
 #[derive(Clone, Default)]
 pub struct Sources {

@@ -7,7 +7,8 @@ use backing_services_rules::variable::is_valid;
 
 use super::{Changes, Environment, Source, Unreadable, Value, file, path_in};
 
-/// The credentials of a systemd unit (`LoadCredential=`, `LoadCredentialEncrypted=`; [systemd.exec(5)]).
+/// The credentials of a systemd unit (`LoadCredential=`, `LoadCredentialEncrypted=`;
+/// [systemd.exec(5)]).
 ///
 /// A credential has its variable's name:
 /// `LoadCredentialEncrypted=SHOP_ORDERS_PASSWORD:/etc/credstore.encrypted/orders`. Outside a unit,
