@@ -52,13 +52,13 @@ impl Cut {
         &self.field
     }
 
-    /// How many [guards](crate::ClientGuard) on the client were still held.
+    /// The number of [guards](crate::ClientGuard) on the client that were still held.
     #[must_use]
     pub const fn users(&self) -> usize {
         self.users
     }
 
-    /// How many former clients, replaced by a reattach, were still in use.
+    /// The number of former clients, replaced by a reattach, that were still in use.
     #[must_use]
     pub const fn former(&self) -> usize {
         self.former

@@ -103,8 +103,8 @@ pub(crate) struct Seat {
     guarded: Mutex<VecDeque<Guarded>>,
 }
 
-/// How many secrets of former targets a resource remembers: 64. With tokens of one hour that is
-/// more than two and a half days, with passwords that people rotate it is years.
+/// The number of secrets of former targets that a resource remembers: 64. With tokens of one hour
+/// that is more than two and a half days, with passwords that people rotate it is years.
 const MOST_GUARDED: usize = 64;
 
 impl Seat {
@@ -158,7 +158,7 @@ pub(crate) struct Shared<S: Service> {
 pub(crate) struct Common {
     seat: Arc<Seat>,
     orders: watch::Sender<Orders>,
-    /// How many generations are being closed.
+    /// The number of generations that are being closed.
     leaving: watch::Sender<Leavers>,
     /// True if the last attempt to take the posture again failed.
     retaking_fails: AtomicBool,
@@ -167,7 +167,7 @@ pub(crate) struct Common {
 /// Orders to the tasks of a resource.
 #[derive(Clone, Copy)]
 pub(crate) struct Orders {
-    /// How often the posture is taken again; `None` for never.
+    /// The interval at which the posture is taken again; `None` for never.
     pub(crate) interval: Option<Duration>,
     /// No new generation starts.
     pub(crate) detached: bool,
@@ -342,7 +342,7 @@ pub(crate) fn publish(each: Vec<(&Handle, Connected, Facts)>) -> Result<(), Vec<
     Ok(())
 }
 
-/// How many generations are being closed.
+/// The number of generations that are being closed.
 #[derive(Clone, Copy, Default)]
 struct Leavers {
     former: usize,
@@ -498,9 +498,9 @@ async fn hurried(mut orders: watch::Receiver<Orders>) {
 /// The result of closing a generation.
 #[derive(Clone, Copy, Default)]
 struct Ended {
-    /// How many users still held it.
+    /// The number of users that still held it.
     users: usize,
-    /// How many generations before it were still in use.
+    /// The number of earlier generations that were still in use.
     former: usize,
     /// Closing took too long.
     unfinished: bool,

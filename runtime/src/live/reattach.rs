@@ -216,7 +216,7 @@ struct Swap {
     which: Which,
     turn: Turn,
     limit: Limit,
-    /// Whether the outcome is decided. The first to set it decides: the task, which publishes; or
+    /// True once the outcome is decided. The first to set it decides: the task, which publishes; or
     /// the caller, who has dropped the future.
     decided: Arc<AtomicBool>,
 }

@@ -29,8 +29,8 @@ use crate::service::target::Target;
 /// that leaves twenty minutes for failed attempts; of the 15 minutes of an RDS token, five.
 const DUE: f64 = 2.0 / 3.0;
 
-/// How often the clock is checked: a machine that slept, or whose clock was set, notices it within
-/// a minute.
+/// The interval at which the clock is checked: a machine that slept, or whose clock was set,
+/// notices it within a minute.
 const LOOK: Duration = Duration::from_secs(60);
 
 /// Starts the task that renews credentials. It ends when the last handle of the resource is

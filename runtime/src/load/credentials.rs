@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_is_told_apart() {
+    fn weak_and_unfilled_passwords_are_recognised() {
         assert_eq!(rule_of(Some("guest"), "guest"), Some("default_credentials"));
         assert_eq!(rule_of(None, "foobared"), Some("default_credentials"));
         assert_eq!(rule_of(Some("shop"), "SHOP"), Some("weak_password"));

@@ -196,7 +196,7 @@ impl Progress {
     }
 }
 
-/// Whether to keep the loaded content, or only to check it.
+/// Selects whether the loaded content is kept, or only checked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {
     Everything,

@@ -24,7 +24,7 @@ pub(crate) struct Value<'a> {
     pub(crate) is_of_this_machine: bool,
 }
 
-/// Whether others may know a value.
+/// The secrecy of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Secret,

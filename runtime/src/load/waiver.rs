@@ -8,8 +8,8 @@ use backing_services_rules::{Date, Level};
 use crate::report::finding::Finding;
 use crate::report::waiver::Waiver;
 
-/// How many days before its end a waiver starts to warn: a month, which is enough time to fix the
-/// cause.
+/// The number of days before its end at which a waiver starts to warn: a month, which is enough
+/// time to fix the cause.
 const NOTICE_DAYS: i64 = 31;
 
 /// Marks the findings that a waiver covers.

@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_is_told() {
+    fn broken_bindings_are_reported() {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), "untyped", &[("uri", "postgres://db/d")]);
         write(root.path(), "a-b", &[("type", "x"), ("uri", "postgres://db/d")]);

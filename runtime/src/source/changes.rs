@@ -1,4 +1,4 @@
-//! How to detect that the values of a source have changed. A source only lists its files and
+//! The means to detect that the values of a source have changed. A source only lists its files and
 //! signals; `follow` watches them.
 
 use std::fmt;
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
 
-/// How to detect that the values of a source have changed: files and folders to watch, and signals
-/// of a source that watches by itself.
+/// The means to detect that the values of a source have changed: files and folders to watch, and
+/// signals of a source that watches by itself.
 ///
 /// ```
 /// use backing_services::source::Changes;
@@ -22,7 +22,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// No way to detect changes: the environment of a process stays as it was at its start.
+    /// Nothing to watch: the environment of a process stays as it was at its start.
     #[must_use]
     pub const fn none() -> Self {
         Self { files: Vec::new(), signals: Vec::new() }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_of_several_sources_are_all_told() {
+    fn changes_of_several_sources_are_combined() {
         assert!(Changes::none().and(Changes::none()).is_none());
         let both = Changes::of_files(["/a"]).and(Changes::of_files(["/b", "/c"]));
         assert_eq!(

@@ -245,7 +245,8 @@ mod tests {
     fn credentials_are_a_resources_variables_and_tls_comes_first() {
         let services = r#"{
             "p.mysql": [{ "name": "x", "instance_name": "shop-orders", "credentials": {
-                "hostname": "db", "port": 3306, "name": "service_db", "username": "u", "password": "p",
+                "hostname": "db", "port": 3306, "name": "service_db",
+                "username": "u", "password": "p",
                 "tls": { "cert": { "ca": "PEM" } } } }],
             "p.redis": [{ "name": "Cache One", "credentials": {
                 "host": "q-s0", "port": 6379, "tls_port": 16379, "password": "p",
@@ -253,7 +254,8 @@ mod tests {
             "p.rabbitmq": [
                 { "name": "queue", "credentials": { "uri": "amqp://u:p@q:5672/v", "protocols": {
                     "amqp": { "uri": "amqp://u:p@q:5672/v" },
-                    "amqp+ssl": { "uri": "amqps://u:p@q:5671/v", "username": "u", "port": 5671 } } } },
+                    "amqp+ssl": { "uri": "amqps://u:p@q:5671/v", "username": "u",
+                        "port": 5671 } } } },
                 { "name": "parts", "credentials": { "protocols": {
                     "amqps": { "host": "q", "port": 5671, "username": "u", "password": "p",
                         "vhost": "v" } } } },
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_is_told_and_nothing_of_it() {
+    fn broken_services_are_reported_without_their_values() {
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
         let twice = r#"{ "a": [{ "name": "x" }], "b": [{ "name": "x" }] }"#;
         let both = r#"{ "a": [{ "name": "a-b" }, { "name": "A.B" }] }"#;

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_what_is_written() {
+    fn values_are_read_literally() {
         for (text, values) in [
             ("A=1\nexport B=\"two words\" # why\n\n# C=3\n", vec!["A=1", "B=two words"]),
             ("\u{feff}A=1", vec!["A=1"]),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_meant_is_refused() {
+    fn substitutions_and_malformed_lines_are_refused() {
         for (text, message) in [
             (
                 "A=1\nB=$PATH",

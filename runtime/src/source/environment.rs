@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_together_is_found_together() {
+    fn the_variables_of_a_field_are_found_together() {
         let given = ["A_URL", "A_URL_FILE", "A_CLIENT_KEY", "AB_URL", "A_URL", "A_B", "B_URL"];
         let variables =
             given.iter().enumerate().map(|(i, name)| (name.into(), i.to_string().into()));

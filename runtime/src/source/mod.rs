@@ -27,7 +27,7 @@
 //! A file belongs to root or to the user that the process runs as, and so does each folder and each
 //! link on its path, from the root on; and no other user can write them. Otherwise it is the
 //! finding `readable_secret_file`, which is denied. A sticky folder such as `/tmp` may be writable
-//! for all users: nobody else can remove or rename our entries there. A group may have write
+//! for all users: no other user can remove or rename our entries there. A group may have write
 //! permission if it has the user's own name, or is root's, and has no other member in `/etc/passwd`
 //! and `/etc/group`. A secret that every user can read warns; a public value, such as `_CA` or a
 //! setting, does not.
@@ -117,7 +117,7 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// How a follower of this source detects that values have changed. By default, it cannot.
+    /// The means for a follower to detect that values have changed. By default, there is none.
     fn changes(&self) -> Changes {
         Changes::none()
     }

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_together_comes_from_one_rank() {
+    fn the_variables_of_a_field_come_from_one_rank() {
         let resource = Group::of_resource("X_URL", "X");
         let ranks = || {
             Sources::new()

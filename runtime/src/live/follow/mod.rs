@@ -32,11 +32,11 @@ const QUIET: Duration = Duration::from_millis(200);
 /// The longest time to wait for the end of a burst: 2 s.
 const LONGEST_BURST: Duration = Duration::from_secs(2);
 
-/// How often the source is read again without a signal: every minute, for file systems that report
-/// no changes.
+/// The interval at which the source is read again without a signal: every minute, for file systems
+/// that report no changes.
 const ANYHOW: Duration = Duration::from_secs(60);
 
-/// How many events are kept until they are fetched; beyond that, the oldest are lost.
+/// The number of events that are kept until they are fetched; beyond that, the oldest are lost.
 const EVENTS: usize = 64;
 
 /// The result of one reload of a followed source.

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_are_none_of_our_business() {
+    fn events_of_neighbouring_files_are_ignored() {
         let followed = [PathBuf::from("/run/secrets/url"), PathBuf::from("/bindings")];
         let is_about =
             |kind, path: &str| is_about(&Event::new(kind).add_path(path.into()), &followed);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_yet_is_watched_for_where_it_will_appear() {
+    fn the_closest_existing_folder_of_a_missing_file_is_watched() {
         let root = std::env::temp_dir().canonicalize().unwrap();
         let (followed, folders) = look_at(&[root.join("backing-services-none/deep/url")]);
         assert_eq!(followed, [root.join("backing-services-none/deep/url")]);

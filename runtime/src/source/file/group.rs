@@ -67,11 +67,12 @@ mod tests {
         bob:x:1001:1001::/home/bob:/bin/sh\n\
         eve:x:1002:1001::/home/eve:/bin/sh\n\
         web:x:1003:100::/:/bin/false\nodd\nodder:x:y:z\n";
-    const GROUPS: &str = "root:x:0:\nada:x:1000:root,ada\nbob:x:1001:\nusers:x:100:\nshop:x:50:ada\n\
+    const GROUPS: &str = "root:x:0:\nada:x:1000:root,ada\n\
+        bob:x:1001:\nusers:x:100:\nshop:x:50:ada\n\
         eve:x:60:ada\nodd\n";
 
     #[test]
-    fn a_group_is_ours_if_nobody_else_is_in_it() {
+    fn a_group_is_ours_if_it_has_no_other_member() {
         assert!(
             is_only(USERS, GROUPS, 1000, 1000),
             "a group of its own name, with the administrator in it"

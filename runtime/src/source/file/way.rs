@@ -107,7 +107,7 @@ impl Way {
         self.folders.iter().any(|folder| folder.identity() == identity)
     }
 
-    /// How many links were followed so far.
+    /// The number of links that were followed so far.
     pub(crate) const fn links(&self) -> usize {
         self.links
     }
@@ -461,7 +461,7 @@ mod tests {
 
     /// The administrator's files are accepted for each user; otherwise only the user's own.
     #[test]
-    fn what_another_user_owns_is_noticed() {
+    fn files_of_another_user_are_noticed() {
         let root = tempfile::tempdir().unwrap();
         set(root.path(), 0o755);
         let top = folder(root.path().join("top"));
@@ -517,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_at_once() {
+    fn anything_but_a_regular_file_is_refused_at_once() {
         let root = tempfile::tempdir().unwrap();
         let pipe = root.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -564,7 +564,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_kernels_files_are_no_files() {
+    fn the_kernels_files_are_refused() {
         for path in [
             "/proc/self/environ", "/proc/kmsg", "/proc/self/mem", "/proc/1/environ",
             "/sys/kernel/uevent_seqnum",
