@@ -103,8 +103,9 @@ pub(crate) struct Seat {
     guarded: Mutex<VecDeque<Guarded>>,
 }
 
-/// The number of secrets of former targets that a resource remembers: 64. With tokens of one hour
-/// that is more than two and a half days, with passwords that people rotate it is years.
+/// The number of secrets of former targets that a resource remembers: 64. With tokens of one hour,
+/// which are renewed after about 40 minutes, that is more than a day and a half. With passwords that
+/// people rotate, it is years.
 const MOST_GUARDED: usize = 64;
 
 impl Seat {
