@@ -104,8 +104,8 @@ pub(crate) struct Seat {
 }
 
 /// The number of secrets of former targets that a resource remembers: 64. With tokens of one hour,
-/// which are renewed after about 40 minutes, that is more than a day and a half. With passwords that
-/// people rotate, it is years.
+/// which are renewed after about 40 minutes, that is more than a day and a half. With passwords
+/// that people rotate, it is years.
 const MOST_GUARDED: usize = 64;
 
 impl Seat {
