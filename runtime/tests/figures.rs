@@ -1,8 +1,8 @@
-//! The figures of `backing_services::manual::defaults`, each from both sides of its boundary, by a
-//! clock that stands still until everybody waits.
+//! The figures of `backing_services::manual::defaults`, each from both sides of its limit, by a
+//! paused clock that only advances while every task waits.
 //!
-//! What goes by the clock of the wall (certificates, waivers, the ends of leases) is tested where
-//! it is decided.
+//! Figures that depend on the wall clock (certificates, waivers, the ends of leases) are tested
+//! where they are decided.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
@@ -19,10 +19,11 @@ use backing_services::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-/// A service whose functions take as long as a test says, by the user of the locator.
-struct Clock;
+/// A service whose functions take as long as a test says. A test is identified by the user of the
+/// locator.
+struct Slow;
 
-/// How long each function takes.
+/// The duration of each function.
 #[derive(Clone, Copy, Debug, Default)]
 struct Times {
     connect: Duration,
@@ -32,18 +33,18 @@ struct Times {
 }
 
 #[derive(Default)]
-struct Face {
+struct Script {
     times: Mutex<Times>,
     connected: AtomicUsize,
 }
 
-static FACES: LazyLock<Mutex<HashMap<String, Arc<Face>>>> = LazyLock::new(Mutex::default);
+static SCRIPTS: LazyLock<Mutex<HashMap<String, Arc<Script>>>> = LazyLock::new(Mutex::default);
 
-fn face(user: &str) -> Arc<Face> {
-    Arc::clone(FACES.lock().unwrap().entry(user.to_owned()).or_default())
+fn script(user: &str) -> Arc<Script> {
+    Arc::clone(SCRIPTS.lock().unwrap().entry(user.to_owned()).or_default())
 }
 
-impl Face {
+impl Script {
     fn times(&self) -> Times {
         *self.times.lock().unwrap()
     }
@@ -57,68 +58,68 @@ impl Face {
     }
 }
 
-struct Hand {
-    face: Arc<Face>,
+struct SlowClient {
+    script: Arc<Script>,
     number: usize,
     is_closed: AtomicBool,
 }
 
-impl Service for Clock {
-    type Client = Hand;
-    const NAME: &'static str = "Clock";
-    const SCHEMES: &'static [Scheme] = &[Scheme::tls("clock").with_port(1)];
+impl Service for Slow {
+    type Client = SlowClient;
+    const NAME: &'static str = "Slow";
+    const SCHEMES: &'static [Scheme] = &[Scheme::tls("slow").with_port(1)];
 
-    async fn connect(target: &Target) -> Result<Attachment<Hand>, Refusal> {
-        let face = face(target.user().unwrap_or_default());
-        sleep(face.times().connect).await;
-        let number = face.connected.fetch_add(1, Ordering::SeqCst) + 1;
+    async fn connect(target: &Target) -> Result<Attachment<SlowClient>, Refusal> {
+        let script = script(target.user().unwrap_or_default());
+        sleep(script.times().connect).await;
+        let number = script.connected.fetch_add(1, Ordering::SeqCst) + 1;
         Ok(Attachment::new(
-            Hand { face, number, is_closed: AtomicBool::new(false) },
+            SlowClient { script, number, is_closed: AtomicBool::new(false) },
             Posture::of::<Self>(target),
         ))
     }
 
-    async fn make_ready(client: &Hand, _: &Hand) {
-        sleep(client.face.times().make_ready).await;
+    async fn make_ready(client: &SlowClient, _: &SlowClient) {
+        sleep(client.script.times().make_ready).await;
     }
 
-    async fn health(client: &Hand) -> Result<(), Refusal> {
-        sleep(client.face.times().health).await;
+    async fn health(client: &SlowClient) -> Result<(), Refusal> {
+        sleep(client.script.times().health).await;
         Ok(())
     }
 
-    async fn close(client: &Hand) {
+    async fn close(client: &SlowClient) {
         client.is_closed.store(true, Ordering::SeqCst);
-        sleep(client.face.times().close).await;
+        sleep(client.script.times().close).await;
     }
 }
 
-/// With the deadline that there is unless a struct says otherwise.
+/// With the default deadline.
 #[derive(BackingServices)]
-#[services(prefix = "WALL")]
-struct Wall {
-    clock: Resource<Clock>,
+#[services(prefix = "APP")]
+struct App {
+    slow: Resource<Slow>,
 }
 
 const PASSWORD: &str = "hX2-vR9_wQ1z-kk8m";
 
-fn wall(user: &str) -> Environment {
+fn environment(user: &str) -> Environment {
     Environment::from_iter([
-        ("WALL_CLOCK_URL", format!("clock://{user}@localhost").as_str()),
-        ("WALL_CLOCK_PASSWORD", PASSWORD),
+        ("APP_SLOW_URL", format!("slow://{user}@localhost").as_str()),
+        ("APP_SLOW_PASSWORD", PASSWORD),
     ])
 }
 
-async fn hung(user: &str) -> (Wall, Arc<Face>) {
-    (Wall::attach_from(&wall(user)).await.unwrap(), face(user))
+async fn attached(user: &str) -> (App, Arc<Script>) {
+    (App::attach_from(&environment(user)).await.unwrap(), script(user))
 }
 
 const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// Whether what was measured is this figure. The timer of tokio counts in milliseconds, and rounds
-/// up.
+/// Asserts that the elapsed time is this figure. The timer of tokio counts in milliseconds, and
+/// rounds up.
 #[track_caller]
 fn assert_took(begun: Instant, figure: Duration) {
     let took = begun.elapsed();
@@ -131,69 +132,69 @@ fn kinds(error: &AttachError) -> Vec<&'static str> {
 
 #[tokio::test(start_paused = true)]
 async fn attaching_has_30_seconds() {
-    face("aanloop").take(Times { connect: ms(29_990), ..Times::default() });
-    Wall::attach_from(&wall("aanloop")).await.unwrap();
-    face("aanloop").take(Times { connect: ms(30_010), ..Times::default() });
+    script("start").take(Times { connect: ms(29_990), ..Times::default() });
+    App::attach_from(&environment("start")).await.unwrap();
+    script("start").take(Times { connect: ms(30_010), ..Times::default() });
     let begun = Instant::now();
-    let error = Wall::attach_from(&wall("aanloop")).await.err().unwrap();
+    let error = App::attach_from(&environment("start")).await.err().unwrap();
     assert_eq!(kinds(&error), ["timed_out"]);
     assert_took(begun, ms(30_000));
 }
 
 #[tokio::test(start_paused = true)]
 async fn health_has_5_seconds() {
-    let (services, face) = hung("pols").await;
-    face.take(Times { health: ms(4_990), ..Times::default() });
-    services.clock.health().await.unwrap();
-    face.take(Times { health: ms(5_010), ..Times::default() });
+    let (services, script) = attached("health").await;
+    script.take(Times { health: ms(4_990), ..Times::default() });
+    services.slow.health().await.unwrap();
+    script.take(Times { health: ms(5_010), ..Times::default() });
     let begun = Instant::now();
-    let refusal = services.clock.health().await.unwrap_err();
+    let refusal = services.slow.health().await.unwrap_err();
     assert!(refusal.to_string().ends_with("[timed_out]"), "{refusal}");
     assert_took(begun, ms(5_000));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_was_replaced_is_kept_for_30_seconds() {
-    let (services, _) = hung("afscheid").await;
-    let former = services.clock.client();
-    services.clock.reattach(&wall("afscheid")).await.unwrap();
-    assert_eq!((former.number, services.clock.client().number), (1, 2));
+    let (services, _) = attached("replaced").await;
+    let former = services.slow.client();
+    services.slow.reattach(&environment("replaced")).await.unwrap();
+    assert_eq!((former.number, services.slow.client().number), (1, 2));
     sleep(ms(29_990)).await;
     assert!(!former.is_closed.load(Ordering::SeqCst));
     sleep(ms(20)).await;
     assert!(former.is_closed.load(Ordering::SeqCst));
-    assert!(!services.clock.client().is_closed.load(Ordering::SeqCst));
+    assert!(!services.slow.client().is_closed.load(Ordering::SeqCst));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_its_place_has_5_seconds_to_get_ready() {
-    let (services, face) = hung("opwarmen").await;
+    let (services, script) = attached("warm-up").await;
     for (ready, took) in [(ms(4_990), ms(4_990)), (ms(5_010), ms(5_000))] {
-        face.take(Times { make_ready: ready, ..Times::default() });
+        script.take(Times { make_ready: ready, ..Times::default() });
         let begun = Instant::now();
-        services.clock.reattach(&wall("opwarmen")).await.unwrap();
+        services.slow.reattach(&environment("warm-up")).await.unwrap();
         assert_took(begun, took);
     }
     // The deadline of attaching leaves less.
-    face.take(Times { connect: ms(27_000), make_ready: ms(60_000), ..Times::default() });
+    script.take(Times { connect: ms(27_000), make_ready: ms(60_000), ..Times::default() });
     let begun = Instant::now();
-    services.clock.reattach(&wall("opwarmen")).await.unwrap();
+    services.slow.reattach(&environment("warm-up")).await.unwrap();
     assert_took(begun, ms(30_000));
 }
 
-/// Whatever is still in use and however long it takes to close it.
+/// Whatever is still in use, and however long it takes to close it.
 #[tokio::test(start_paused = true)]
 async fn detaching_has_10_seconds_with_all_that_it_does() {
-    // Nobody holds it, and what is in flight takes 9 s.
-    let (services, face) = hung("einde").await;
-    face.take(Times { close: ms(9_000), ..Times::default() });
+    // No guard is held, and the calls in flight take 9 s.
+    let (services, script) = attached("end").await;
+    script.take(Times { close: ms(9_000), ..Times::default() });
     let begun = Instant::now();
     assert!(services.detach().await.is_clean());
     assert_took(begun, ms(9_000));
 
-    // A guard is given back in the last moment.
-    let (services, _) = hung("einde-2").await;
-    let guard = services.clock.client();
+    // A guard is dropped at the last moment.
+    let (services, _) = attached("end-2").await;
+    let guard = services.slow.client();
     let holding = tokio::spawn(async move {
         sleep(ms(8_990)).await;
         assert!(!guard.is_closed.load(Ordering::SeqCst));
@@ -204,16 +205,16 @@ async fn detaching_has_10_seconds_with_all_that_it_does() {
     holding.await.unwrap();
 
     // Guards on all of its generations are held, and none of the clients can be closed.
-    let (services, face) = hung("einde-3").await;
-    face.take(Times { close: ms(600_000), ..Times::default() });
-    let mut guards = vec![services.clock.client()];
+    let (services, script) = attached("end-3").await;
+    script.take(Times { close: ms(600_000), ..Times::default() });
+    let mut guards = vec![services.slow.client()];
     for _ in 0..3 {
-        services.clock.reattach(&wall("einde-3")).await.unwrap();
-        guards.push(services.clock.client());
+        services.slow.reattach(&environment("end-3")).await.unwrap();
+        guards.push(services.slow.client());
     }
-    let second = services.clock.clone();
+    let second = services.slow.clone();
     let begun = Instant::now();
-    // Whoever comes second waits for the first.
+    // A second caller waits for the first.
     let first = tokio::spawn(services.detach());
     tokio::task::yield_now().await;
     let second = tokio::spawn(async move { second.close().await });
@@ -226,10 +227,10 @@ async fn detaching_has_10_seconds_with_all_that_it_does() {
     assert_eq!((cut.users(), cut.former()), (1, 3), "{detached}");
     assert!(guards.iter().all(|guard| guard.is_closed.load(Ordering::SeqCst)));
 
-    // A client that was replaced, and whose closing has begun, has no more time than that either.
-    let (services, face) = hung("einde-4").await;
-    face.take(Times { close: ms(600_000), ..Times::default() });
-    services.clock.reattach(&wall("einde-4")).await.unwrap();
+    // A replaced client whose closing has started gets no more time than that either.
+    let (services, script) = attached("end-4").await;
+    script.take(Times { close: ms(600_000), ..Times::default() });
+    services.slow.reattach(&environment("end-4")).await.unwrap();
     sleep(ms(1_000)).await;
     let begun = Instant::now();
     let detached = services.detach().await;
@@ -239,23 +240,23 @@ async fn detaching_has_10_seconds_with_all_that_it_does() {
 
 #[tokio::test(start_paused = true)]
 async fn the_posture_is_taken_again_every_hour_or_a_tenth_sooner() {
-    let (services, face) = hung("uurwerk").await;
+    let (services, script) = attached("hourly").await;
     sleep(ms(54 * 60_000 - 1_000)).await;
-    assert_eq!(face.connected(), 1, "not before 54 minutes");
+    assert_eq!(script.connected(), 1, "not before 54 minutes");
     sleep(ms(6 * 60_000 + 2_000)).await;
-    assert_eq!(face.connected(), 2, "within an hour");
-    // Less than a second is a second.
+    assert_eq!(script.connected(), 2, "within an hour");
+    // Less than a second counts as a second.
     services.posture_interval(Some(ms(1)));
-    let before = face.connected();
+    let before = script.connected();
     sleep(ms(10_000)).await;
     assert!(
-        (before + 9..=before + 12).contains(&face.connected()),
+        (before + 9..=before + 12).contains(&script.connected()),
         "{} times in 10 s",
-        face.connected() - before
+        script.connected() - before
     );
 }
 
-/// Never gives credentials.
+/// Never returns credentials.
 struct Never;
 
 impl Credentials for Never {
@@ -267,10 +268,10 @@ impl Credentials for Never {
 #[tokio::test(start_paused = true)]
 async fn fetching_credentials_has_10_seconds() {
     let source = WithCredentials::new(Environment::from_iter([(
-        "WALL_CLOCK_URL", "clock://ophaal@localhost",
+        "APP_SLOW_URL", "slow://fetched@localhost",
     )]));
     let begun = Instant::now();
-    let error = Wall::attach_from(&source.of("WALL_CLOCK", Never)).await.err().unwrap();
+    let error = App::attach_from(&source.of("APP_SLOW", Never)).await.err().unwrap();
     assert!(error.to_string().contains("its credentials were not fetched in time"), "{error}");
     assert_took(begun, ms(10_000));
 }
@@ -296,7 +297,7 @@ mod following {
     impl Counted {
         fn new(user: &str) -> Self {
             Self {
-                values: Arc::new(Mutex::new(wall(user))),
+                values: Arc::new(Mutex::new(environment(user))),
                 reads: Arc::default(),
                 signal: watch::Sender::new(0),
             }
@@ -317,7 +318,7 @@ mod following {
         }
 
         fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
-            self.reads.fetch_add(usize::from(variable == "WALL_CLOCK_URL"), Ordering::SeqCst);
+            self.reads.fetch_add(usize::from(variable == "APP_SLOW_URL"), Ordering::SeqCst);
             self.values.lock().unwrap().get(variable)
         }
 
@@ -327,9 +328,9 @@ mod following {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_source_is_looked_at_every_minute_and_200_ms_after_a_change() {
-        let source = Counted::new("minuut");
-        let services = Wall::attach_from(&source).await.unwrap();
+    async fn a_source_is_read_every_minute_and_200_ms_after_a_change() {
+        let source = Counted::new("minute");
+        let services = App::attach_from(&source).await.unwrap();
         let before = source.reads();
         let _following = services.follow(source.clone());
         sleep(ms(10)).await;
@@ -348,7 +349,7 @@ mod following {
         sleep(ms(20)).await;
         assert_eq!(source.reads(), before + 3, "once for all of them");
 
-        // And when it has lasted for 2 s.
+        // Or when it has lasted for 2 s.
         let begun = Instant::now();
         while source.reads() == before + 3 {
             source.ring();
@@ -360,14 +361,13 @@ mod following {
 
     #[tokio::test(start_paused = true)]
     async fn a_service_that_is_away_is_tried_again_after_pauses_that_double_up_to_a_minute() {
-        let source = Counted::new("weg");
-        let services = Wall::attach_from(&source).await.unwrap();
+        let source = Counted::new("away");
+        let services = App::attach_from(&source).await.unwrap();
         let mut following = services.follow(source.clone());
         sleep(ms(10)).await;
-        // It never comes back: connecting takes longer than it may, which is half a minute each
-        // time.
-        face("elders").take(Times { connect: ms(600_000), ..Times::default() });
-        *source.values.lock().unwrap() = wall("elders");
+        // It never comes back: connecting exceeds its limit, which is half a minute, each time.
+        script("elsewhere").take(Times { connect: ms(600_000), ..Times::default() });
+        *source.values.lock().unwrap() = environment("elsewhere");
         source.ring();
         assert!(matches!(
             timeout(ms(60_000), following.next()).await,
@@ -379,7 +379,7 @@ mod following {
             while source.reads() == reads {
                 sleep(ms(50)).await;
             }
-            // What connecting took comes before the pause, but for the first one.
+            // Each pause but the first one is measured with the time of connecting.
             pauses.push(begun.elapsed().saturating_sub(if pauses.is_empty() {
                 Duration::ZERO
             } else {

@@ -1,4 +1,5 @@
-//! The second half of attaching: connect to everything at once, probe, and keep all or nothing.
+//! The second half of attaching: connects to all resources at once, probes them, and keeps all or
+//! none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,18 +22,19 @@ use crate::service::target::Target;
 
 /// A resource that is being connected to.
 pub(crate) struct Attempt {
-    /// The field's place in declaration order.
+    /// The field's ordinal in declaration order.
     pub(crate) ordinal: usize,
     pub(crate) entry: &'static ResourceEntry,
     pub(crate) declaration: &'static Declaration,
-    /// What the next generation is made of.
+    /// The data for the next generation.
     pub(crate) facts: Facts,
     pub(crate) connected: Option<Connected>,
-    /// How long it took to come back, with whatever result; or how long it was waited for.
+    /// The time until connecting ended, with whatever result, or until the deadline.
     pub(crate) took: Option<Duration>,
 }
 
-/// Connects to all at once, under one deadline. Dropping this future ends all that it has begun: the tasks are the set's, and the connections are theirs.
+/// Connects to all resources at once, under one deadline. Dropping this future ends all that it has
+/// started: the set owns the tasks, and the tasks own the connections.
 pub(crate) async fn connect(
     attempts: &mut [Attempt],
     limit: Limit,
@@ -55,7 +57,7 @@ pub(crate) async fn connect(
     while let Ok(Some(joined)) =
         tokio::time::timeout_at(limit.deadline, connecting.join_next()).await
     {
-        // A task that panicked is reported below, as one that did not come back.
+        // A task that panicked is reported below, as one that did not finish.
         if let Some((index, result)) = joined
             && let Some(attempt) = attempts.get_mut(index)
         {
@@ -85,7 +87,7 @@ impl Attempt {
         Self { ordinal, entry, declaration, facts, connected: None, took: None }
     }
 
-    /// Takes what came back, and holds it against the rules.
+    /// Takes the result, and checks it against the rules.
     fn settle(
         &mut self,
         result: Result<(Arc<Target>, Connected), Refusal>,
@@ -97,7 +99,7 @@ impl Attempt {
                 self.facts.target = target;
                 let findings = std::mem::take(&mut connected.findings);
                 judge(&mut connected.posture, findings, self.declaration, today, &self.facts.place);
-                // Loading has reported some of them: what a `_CA` variable says of its dates.
+                // Loading has reported some of them already, such as the dates in a `_CA` variable.
                 let is_known = |finding: &Finding, (ordinal, problem): &(usize, Problem)| {
                     *ordinal == self.ordinal
                         && problem.name() == finding.rule().name
@@ -124,11 +126,15 @@ impl Attempt {
                     .parameters
                     .iter()
                     .any(|parameter| parameter.name == "connect_timeout");
-                // It ended before the deadline for everything: it is the connection's own time that was up.
+                // It ended before the deadline of the whole attempt, so the limit of this
+                // connection expired.
                 let is_the_limit = failure.kind() == FailureKind::TimedOut
                     && self.took >= Some(target.connect_timeout());
                 let failure = if has_limit && is_the_limit {
-                    failure.also("; `connect_timeout` in the locator, 10 s unless it is there, is the time for one connection")
+                    failure.also(
+                        "; `connect_timeout` in the locator, 10 s unless it is there, \
+                         is the time for one connection",
+                    )
                 } else {
                     failure
                 };
@@ -138,7 +144,8 @@ impl Attempt {
     }
 }
 
-/// Holds what connecting taught against the rules and the field's waivers: the posture's findings are what came of it.
+/// Evaluates the connection's findings against the rules and the field's waivers, and stores the
+/// result in `posture.findings`.
 pub(crate) fn judge(
     posture: &mut Posture,
     mut findings: Vec<Finding>,
@@ -158,7 +165,8 @@ pub(crate) fn judge(
     posture.waivers = waiver::in_force(declaration.waived_rules(), today).collect();
 }
 
-/// Closes what was connected although something else was refused. Nobody was given it, so there is nothing in flight.
+/// Closes the connections of an attempt that was refused. They were never handed out, so nothing is
+/// in flight.
 pub(crate) async fn abandon(connected: impl IntoIterator<Item = Connected>) {
     let mut closing = Tasks::new();
     for connected in connected {

@@ -17,7 +17,8 @@ use crate::service::erased::{Connected, ServiceEntry};
 use crate::service::target::Target;
 use crate::source::MAX_VALUE;
 
-/// Fetches the credentials, where something does, and connects. Gives the target that was connected to as well, with those credentials.
+/// Fetches the credentials if a provider is configured, and connects. Also returns the target that
+/// was connected to, with those credentials.
 pub(crate) async fn fetch_and_connect(
     service: &'static ServiceEntry,
     target: Arc<Target>,
@@ -28,7 +29,8 @@ pub(crate) async fn fetch_and_connect(
     Ok((target, connected.with_findings(findings)))
 }
 
-/// The target with credentials that are good now, and what is to be said of them. A target that has its own is as it was.
+/// Returns the target with valid credentials, and the findings about them. A target with
+/// credentials of its own is returned unchanged.
 pub(crate) async fn fetched(
     service: &ServiceEntry,
     target: Arc<Target>,
@@ -38,11 +40,11 @@ pub(crate) async fn fetched(
     Ok((Arc::new(target), findings))
 }
 
-/// The target with credentials that were fetched just now; `None` where it has its own.
+/// Returns the target with newly fetched credentials; `None` if it has its own.
 pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
     let Some(of) = &target.fetched else { return Ok(None) };
     let fetching = of.credentials.0.fetch();
-    // Who fetches leaves time to connect, and to say that it was the fetching that took too long.
+    // Fetching has to leave time to connect, and to report that fetching took too long.
     let limit = FETCH_DEADLINE.min(target.time_left() / 2);
     let credential = tokio::time::timeout(limit, fetching)
         .await
@@ -72,7 +74,8 @@ pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
             ));
         }
         (_, Some(user)) if !load::is_user_name(&user) => {
-            let message = "the user that was fetched with its credentials is longer than 256 bytes, or holds a control character";
+            let message = "the user that was fetched with its credentials is longer than \
+                           256 bytes, or holds a control character";
             return Err(refused(
                 &MALFORMED_VALUE,
                 message,
@@ -100,7 +103,7 @@ pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
     Ok(Some(target))
 }
 
-/// Looks at what was fetched, as at what is loaded. Gives what does not end the attempt.
+/// Checks fetched credentials like loaded ones. Returns the findings that do not end the attempt.
 pub(crate) fn hold_against_rules(
     service: &ServiceEntry,
     target: &Target,
@@ -132,7 +135,7 @@ pub(crate) fn hold_against_rules(
     }
 }
 
-/// Whether both log in as the same user with the same password.
+/// Returns true if both log in as the same user with the same password.
 pub(crate) fn is_same_login(one: &Target, other: &Target) -> bool {
     fn password(target: &Target) -> Option<&str> {
         target.password().map(|password| password.expose_secret())
@@ -145,7 +148,7 @@ fn late() -> Failure {
     Failure::new(FailureKind::TimedOut, "its credentials were not fetched in time", help)
 }
 
-/// That the target's credentials have expired.
+/// The finding that the target's credentials have expired.
 pub(crate) fn expired(target: &Target) -> Option<Finding> {
     let lease = target.fetched.as_ref()?.lease?;
     (lease.not_after <= SystemTime::now()).then(|| {
@@ -154,7 +157,7 @@ pub(crate) fn expired(target: &Target) -> Option<Finding> {
     })
 }
 
-/// Whoever fetches may repeat what a server said.
+/// The provider of the credentials may repeat a server's text, so it is made printable.
 fn told(failure: &Failure) -> Failure {
     let message = format!("its credentials could not be fetched: {}", printable(failure.message()));
     Failure::new(failure.kind(), message, printable(failure.remedy()))

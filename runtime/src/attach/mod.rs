@@ -1,4 +1,4 @@
-//! The second half of attaching: connect to everything, probe, apply the rules, all or nothing.
+//! The second half of attaching: connects to everything, probes, applies the rules; all or nothing.
 
 pub(crate) mod connect;
 pub(crate) mod fetch;

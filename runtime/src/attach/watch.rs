@@ -1,4 +1,4 @@
-//! Watching an attempt while it goes on: the step of each resource, and its result.
+//! Watches a running attempt: the step of each resource, and its result.
 
 use std::sync::Arc;
 
@@ -6,16 +6,16 @@ use crate::attach::connect::Attempt;
 use crate::net::progress::{Progress, Step, reporting};
 use crate::report::error::Problem;
 
-/// Receives the progress of an attempt. A field is identified by its place in declaration order,
+/// Receives the progress of an attempt. A field is identified by its ordinal in declaration order,
 /// which begins with 1.
 pub(crate) trait Watch: Send + Sync {
     fn step(&self, ordinal: usize, step: Step);
 
-    /// The resource has come back, whatever the result.
+    /// Connecting the resource has ended, with whatever result.
     fn settled(&self, attempt: &Attempt, problems: &[(usize, Problem)]);
 }
 
-/// One resource of an attempt that is watched.
+/// One resource of a watched attempt.
 struct Watched {
     ordinal: usize,
     watch: Arc<dyn Watch>,
@@ -27,7 +27,7 @@ impl Progress for Watched {
     }
 }
 
-/// The same work, watched.
+/// Runs the same work, and reports its progress.
 pub(crate) async fn watched<T>(
     ordinal: usize,
     watch: Option<Arc<dyn Watch>>,

@@ -1,4 +1,4 @@
-//! Attaching a struct: load, connect, and make its resources.
+//! Attaches a struct: loads, connects, and creates its resources.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ pub(crate) async fn attach<T: BackingServices>(source: Arc<dyn Source>) -> Resul
     Ok(T::take(&mut Values(slots.into_iter())))
 }
 
-/// Connects to every resource: all or nothing. Dropping this future ends all that it has begun.
+/// Connects to every resource, all or nothing. Dropping this future ends all that it has started.
 pub(crate) async fn attach_loaded(
     of: TypeId,
     manifest: &'static Manifest,
@@ -74,7 +74,7 @@ pub(crate) async fn attach_loaded(
     Ok(parts.into_iter().filter_map(slot).collect())
 }
 
-/// The value of a resource's field. Nothing was refused, so every attempt has connected.
+/// The value of a resource's field. Nothing was refused, so every attempt is connected.
 fn arrived(attempt: Attempt, group: &Arc<Whole>) -> Slot {
     let Attempt { entry, declaration, facts, connected, .. } = attempt;
     let (field, service) = (facts.place.field.clone(), entry.service);
@@ -82,9 +82,9 @@ fn arrived(attempt: Attempt, group: &Arc<Whole>) -> Slot {
     Box::new(connected.map(|connected| Arrived { connected, facts, seat }))
 }
 
-/// A field on its way into the struct.
+/// A field's value before the struct is built.
 pub(crate) enum Part {
     Value(Slot),
-    /// The next attempt's.
+    /// The result of the next attempt.
     Attempt,
 }

@@ -12,17 +12,19 @@ use crate::load;
 use crate::report::error::AttachError;
 use crate::source::Source;
 
-/// A struct of resources, secrets and settings that is loaded, checked and attached as a whole. Derive it.
+/// A struct of resources, secrets and settings that is loaded, checked and attached as a whole.
+/// Derive it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not derive `BackingServices`",
     label = "no `#[derive(BackingServices)]`",
     note = "write `#[derive(backing_services::BackingServices)]` above the struct"
 )]
 pub trait BackingServices: Attached {
-    /// What the struct attaches to, known at compile time.
+    /// The fields of the struct and their declarations, known at compile time.
     const MANIFEST: &'static Manifest;
 
-    /// Loads every value from the source and checks it, by all the rules that need no connection. It opens none.
+    /// Loads every value from the source and checks it by all the rules that need no connection. It
+    /// opens no connection.
     ///
     /// # Errors
     /// [`AttachError`], with every finding of every field, in declaration order.
@@ -30,7 +32,8 @@ pub trait BackingServices: Attached {
         load::check(Self::MANIFEST, source)
     }
 
-    /// Attaches everything, from the environment of the process and [no other source](crate::source).
+    /// Attaches everything from the environment of the process, and from [no other
+    /// source](crate::source).
     ///
     /// # Errors
     /// As [`BackingServices::attach_from`].
@@ -38,45 +41,51 @@ pub trait BackingServices: Attached {
         crate::live::attach::attach(Arc::new(crate::source::Environment::process()))
     }
 
-    /// Attaches everything: loads and checks all values; then, if none is refused, connects to all resources at once, under one
-    /// deadline; and holds what was learnt against the rules. Either every resource is attached, or none is.
+    /// Attaches everything. It loads and checks all values. If none is refused, it connects to all
+    /// resources at once, under one deadline, and checks the connections against the rules. Either
+    /// every resource is attached, or none is.
     ///
-    /// The source is cloned, as it is asked in a thread of its own: what blocks there holds up nobody
-    /// for longer than the deadline. An [`Arc`](std::sync::Arc) of a source is one that can be cloned.
+    /// The source is cloned, because a thread of its own reads it: a source that blocks delays the
+    /// caller no longer than the deadline. An [`Arc`](std::sync::Arc) of a source can be cloned.
     ///
-    /// Dropping the future closes what was open.
+    /// Dropping the future closes the open connections.
     ///
     /// # Errors
-    /// [`AttachError`], with everything that is wrong at every field, in declaration order.
+    /// [`AttachError`], with all problems of all fields, in declaration order.
     fn attach_from(
         source: &(impl Source + Clone + 'static),
     ) -> impl Future<Output = Result<Self, AttachError>> + Send {
         crate::live::attach::attach(Arc::new(source.clone()))
     }
 
-    /// Every resource, those of nested structs too, in declaration order.
+    /// Every resource in declaration order, including those of nested structs.
     fn resources(&self) -> Vec<&dyn AnyResource> {
         let mut resources = Vec::new();
         self.list(&mut resources);
         resources
     }
 
-    /// Attaches every resource anew, with what the source has now, while the process runs: loads and checks all values, connects to all resources and probes
-    /// them; then all of the new clients take their places at once, or none does. Each former client is closed when its last
-    /// [guard](crate::ClientGuard) is gone, or when its time [is up](crate::manual::defaults). This returns as soon as the new ones are given out.
+    /// Attaches every resource again with the current values of the source, while the process runs.
+    /// It loads and checks all values, connects to all resources and probes them. Then all of the
+    /// new clients replace the former ones at once, or none does. Each former client is closed when
+    /// its last [guard](crate::ClientGuard) is dropped, or when its [time
+    /// limit](crate::manual::defaults) has passed. This returns as soon as
+    /// [`Resource::client`](crate::Resource::client) returns the new clients.
     ///
-    /// Secrets and settings are plain fields, and stay what they are; so does an optional resource that there was none of, or that there is none of now. Where
-    /// one of them has changed, that is the finding `stale_value`, which is in the log.
+    /// Secrets and settings are plain fields, and keep their values. An optional resource that was
+    /// absent stays absent, and one whose locator is gone stays attached. If one of them has
+    /// changed, the log has the finding `stale_value`.
     ///
-    /// A struct within the one that was attached may be reattached alone: then its resources are.
+    /// A struct within the attached struct may be reattached alone: then only its resources are.
     ///
-    /// Who reattaches at the same time does it by turns. The work is done in a task of the runtime
-    /// that attached, so it goes on if the future is not polled. Dropping the future ends it and
-    /// leaves everything as it was, unless the new clients take their places in that moment: then
-    /// all of them do.
+    /// Concurrent reattaches of one struct run one after the other. The work runs in a task of the
+    /// runtime that attached, so it goes on if the future is not polled. Dropping the future ends
+    /// it and changes nothing, unless the new clients are being published at that moment: then all
+    /// of them are.
     ///
     /// # Errors
-    /// [`AttachError`], with everything that is wrong at every field, in declaration order. Then every client stays what it was.
+    /// [`AttachError`], with all problems of all fields, in declaration order. Then every client
+    /// stays as it was.
     fn reattach(
         &self,
         source: &(impl Source + Clone + 'static),
@@ -91,7 +100,8 @@ pub trait BackingServices: Attached {
         }
     }
 
-    /// As [`BackingServices::reattach`], but of those resources only whose values are no longer the ones that they were attached with. Gives their fields.
+    /// Like [`BackingServices::reattach`], but only for the resources whose values have changed
+    /// since they were attached. Returns their fields.
     ///
     /// # Errors
     /// As [`BackingServices::reattach`].
@@ -114,34 +124,37 @@ pub trait BackingServices: Attached {
         }
     }
 
-    /// Follows a source: whatever tells of a change of it, or of a file that a value came from, is a reason to look, and what has changed is reattached, as
-    /// [`BackingServices::reattach_changed`] does it. It looks at once, too.
+    /// Follows a source. Each signal that the source, or a file with one of its values, has changed
+    /// triggers a reload, and changed resources are reattached as by
+    /// [`BackingServices::reattach_changed`]. The first reload happens at once.
     ///
-    /// Bursts of changes are collected. What is refused leaves everything as it was, and is said once; a service that is away is tried again, with
-    /// pauses that grow, and one that does not let us in is not, until something changes. A SIGHUP is a reason to try in any case: from now on, it does not
-    /// end the process any more. A panic in the source, or in a service while its values are
-    /// checked, is refused likewise. The figures are in [the manual](crate::manual::defaults).
+    /// Bursts of changes are collected. If the new values are refused, everything stays as it was,
+    /// and the refusal is reported once. An unavailable service is tried again, with growing
+    /// pauses. A service that rejects the credentials is not tried again until something changes. A
+    /// SIGHUP triggers an attempt in any case; from now on, it does not end the process any more. A
+    /// panic in the source, or in a service while its values are checked, counts as a refusal. The
+    /// figures are in [the manual](crate::manual::defaults).
     ///
-    /// Following ends when what this returns is dropped, or when the resources are detached.
+    /// Following ends when the returned value is dropped, or when the resources are detached.
     #[cfg(feature = "follow")]
     fn follow(&self, source: impl Source + 'static) -> crate::live::follow::Following {
         let resources = self.resources().into_iter().map(Sealed::handle).collect();
         crate::live::follow::follow((TypeId::of::<Self>(), Self::MANIFEST), resources, source)
     }
 
-    /// How often the posture of each resource is taken again from now on: every hour, unless this says otherwise; `None` for never. What is found then is
-    /// in the posture, and what is new of it is in the log, once.
+    /// Sets how often the posture of each resource is taken again: every hour by default; `None`
+    /// for never. The findings are in the posture, and each new one is logged once.
     fn posture_interval(&self, interval: Option<std::time::Duration>) {
         self.resources().into_iter().for_each(|resource| resource.posture_interval(interval));
     }
 
-    /// Lets everybody finish and closes everything, all resources at once, within [10
-    /// s](crate::manual::defaults) in all. [Guards](crate::ClientGuard) and calls in flight have
-    /// all of it but the last second. What was not done by then is cut; the report says what, and
-    /// so does a warning in the log.
+    /// Lets all users finish and closes everything, all resources at once, within [10
+    /// s](crate::manual::defaults) in total. [Guards](crate::ClientGuard) and calls in flight have
+    /// all of it but the last second. Whatever has not finished by then is closed forcibly; the
+    /// returned report lists it, and a warning is logged.
     ///
-    /// New calls, by clones of a resource too, fail from then on. A guard that is taken while it
-    /// detaches is not waited for. A second call waits for the first, and closes nothing.
+    /// From then on, new calls fail, those by clones of a resource too. It does not wait for a
+    /// guard that is taken during the detach. A second call waits for the first.
     fn detach(&self) -> impl Future<Output = Detached> + Send + use<Self> {
         crate::live::detach::detach(self.resources().into_iter().map(Sealed::handle).collect())
     }

@@ -1,11 +1,13 @@
-//! The way out: everything is let finish and closed, and what was not done in time is told.
+//! Detaching: every resource finishes and is closed, and a resource that did not finish in time is
+//! reported.
 
 use std::fmt;
 
 use crate::live::generation::Handle;
 use crate::net::tasks::Tasks;
 
-/// What came of detaching: nothing, as a rule. What was cut is in here, by field; it is in the log too.
+/// The result of a detach. Normally clean; otherwise it lists the resources that were closed
+/// forcibly, by field. They are logged too.
 ///
 /// ```text
 /// 3 resources were detached; `orders` was cut: 2 users were not done with it
@@ -16,7 +18,7 @@ pub struct Detached {
     cut: Vec<Cut>,
 }
 
-/// A resource that was closed before everybody was done with it.
+/// A resource that was closed before all of its users had finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
     pub(crate) field: String,
@@ -30,13 +32,13 @@ impl Detached {
         Self { resources: 1, cut: cut.into_iter().collect() }
     }
 
-    /// Whether everybody was done in time.
+    /// True if everything finished in time.
     #[must_use]
     pub const fn is_clean(&self) -> bool {
         self.cut.is_empty()
     }
 
-    /// What was cut.
+    /// The resources that were closed forcibly.
     #[must_use]
     pub fn cut(&self) -> &[Cut] {
         &self.cut
@@ -50,13 +52,13 @@ impl Cut {
         &self.field
     }
 
-    /// How many [guards](crate::ClientGuard) on the client there still were.
+    /// The number of [guards](crate::ClientGuard) on the client that were still held.
     #[must_use]
     pub const fn users(&self) -> usize {
         self.users
     }
 
-    /// How many former clients, which a reattach had replaced, were still in use.
+    /// The number of former clients, replaced by a reattach, that were still in use.
     #[must_use]
     pub const fn former(&self) -> usize {
         self.former
@@ -87,7 +89,7 @@ impl fmt::Display for Cut {
 
 /// Closes everything, all resources at once.
 pub(crate) async fn detach(resources: Vec<Handle>) -> Detached {
-    // They come back in any order; the report is in declaration order.
+    // They finish in any order; the report is in declaration order.
     let mut cut: Vec<_> = resources.iter().map(|_| None).collect();
     let mut closing = Tasks::new();
     for (place, resource) in resources.into_iter().enumerate() {

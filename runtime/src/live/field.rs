@@ -1,5 +1,6 @@
-//! What the type of a field without `#[setting]` may be. The type decides what the field is, through these traits: so an
-//! alias of `Resource<Postgres>` is a resource, an alias of `String` is not, and a third party's service is a service.
+//! The possible types of a field without `#[setting]`. The type decides what the field is, through
+//! these traits: an alias of `Resource<Postgres>` is a resource, an alias of `String` is not, and a
+//! third party's service is a service.
 
 use std::sync::Arc;
 
@@ -14,28 +15,30 @@ use crate::report::malformed::Malformed;
 use crate::service::Service;
 use crate::service::erased::{Connected, Erased};
 
-/// A field that needs no attribute: a resource, a secret, an `Option` of one, or a struct that derives `BackingServices`.
+/// A field that needs no attribute: a resource, a secret, an `Option` of one, or a struct that
+/// derives `BackingServices`.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a field of a struct that derives `BackingServices`, as it stands",
     label = "neither a resource, nor a secret, nor a struct that derives `BackingServices`",
     note = "a backing service is a `backing_services::Resource<…>`",
-    note = "a secret is a `backing_services::secrecy::SecretString`, or a `SecretBox` of a type that implements `SecretValue`",
+    note = "a secret is a `backing_services::secrecy::SecretString`, \
+            or a `SecretBox` of a type that implements `SecretValue`",
     note = "a public value is marked: write `#[setting]` above it [raw_secret]"
 )]
 pub trait Attached: Sized + 'static {
     const CATEGORY: Category;
 
-    /// Takes the field's value out of those that were attached.
+    /// Takes the field's value out of the attached values.
     fn take(values: &mut Values) -> Self {
         values.next()
     }
 
-    /// Adds the resources that the field holds.
+    /// Adds the field's resources.
     fn list<'a>(&'a self, _resources: &mut Vec<&'a dyn AnyResource>) {}
 }
 
-/// A field that `#[service]` may stand above.
+/// A field that may have `#[service]`.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`#[service]` stands above a resource, and `{Self}` is none",
@@ -52,7 +55,7 @@ pub trait ResourceField: Attached {
     }
 }
 
-/// A field that `#[secret]` may stand above.
+/// A field that may have `#[secret]`.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`#[secret]` stands above a secret, and `{Self}` is none",
@@ -63,7 +66,7 @@ pub trait SecretField: Attached {
     const CATEGORY: Category = <Self as Attached>::CATEGORY;
 }
 
-/// The values of a struct, in declaration order, on their way into it.
+/// The values of a struct, in declaration order, before the struct is built.
 #[doc(hidden)]
 pub struct Values(pub(crate) std::vec::IntoIter<Slot>);
 
@@ -77,8 +80,9 @@ impl Values {
     /// The next value.
     ///
     /// # Panics
-    /// When there is none left, or it is of another type. Manifest and struct are written by the same derive, from the same
-    /// fields in the same order: a hand-written implementation that disagrees with itself is stopped here.
+    /// If there is none left, or it has another type. The same derive writes the manifest and the
+    /// struct, from the same fields in the same order. This stops a hand-written implementation
+    /// that contradicts itself.
     #[allow(
         clippy::expect_used,
         reason = "see above: an internal invariant, and no input reaches it"
@@ -90,7 +94,7 @@ impl Values {
     }
 }
 
-/// A resource that is attached, on its way into its field. The field knows the service's type.
+/// An attached resource before it is in its field. The field knows the service's type.
 pub(crate) struct Arrived {
     pub(crate) connected: Connected,
     pub(crate) facts: Facts,
@@ -126,7 +130,7 @@ impl<S: Service> ResourceField for Resource<S> {
     type Service = S;
 }
 
-/// `SecretString` and `SecretSlice<u8>`: of any length, as the variable has them.
+/// `SecretString` and `SecretSlice<u8>`: any length, exactly as in the variable.
 macro_rules! of_any_length {
     ($($held:ty),*) => {$(
         #[diagnostic::do_not_recommend]
@@ -134,7 +138,11 @@ macro_rules! of_any_length {
             const CATEGORY: Category = Category::Secret(SecretEntry {
                 optional: false,
                 expects: String::EXPECTS,
-                read: |text| text.map(|text| Box::new(Self::from(<Box<$held>>::from(<Box<str>>::from(text)))) as Slot).ok_or(Malformed),
+                read: |text| {
+                    let text = text.ok_or(Malformed)?;
+                    let held = <Box<$held>>::from(<Box<str>>::from(text));
+                    Ok(Box::new(Self::from(held)) as Slot)
+                },
             });
         }
 
@@ -146,7 +154,10 @@ macro_rules! of_any_length {
             const OPTIONAL: Category = Category::Secret(SecretEntry {
                 optional: true,
                 expects: String::EXPECTS,
-                read: |text| Ok(Box::new(text.map(|text| Self::from(<Box<$held>>::from(<Box<str>>::from(text)))))),
+                read: |text| {
+                    let held = |text: &str| <Box<$held>>::from(<Box<str>>::from(text));
+                    Ok(Box::new(text.map(|text| Self::from(held(text)))))
+                },
             });
         }
     )*};
@@ -166,17 +177,18 @@ impl<T: SecretValue> Attached for SecretBox<T> {
 #[diagnostic::do_not_recommend]
 impl<T: SecretValue> SecretField for SecretBox<T> {}
 
-/// What an `Option` may hold: one resource or one secret.
+/// The type in an `Option` field: one resource or one secret.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
-    message = "`Option<{Self}>` cannot be a field of a struct that derives `BackingServices`, as it stands",
+    message = "`Option<{Self}>` cannot be a field of a struct that derives `BackingServices`, \
+               as it stands",
     label = "an `Option` holds a `Resource<…>` or a `SecretString` here",
     note = "a public value is marked: write `#[setting]` above it [raw_secret]"
 )]
 pub trait Optional: Attached {
     const OPTIONAL: Category;
 
-    /// Takes the field's value out of those that were attached.
+    /// Takes the field's value out of the attached values.
     fn take_optional(values: &mut Values) -> Option<Self> {
         values.next()
     }
@@ -224,7 +236,7 @@ impl<T: Optional + ResourceField> ResourceField for Option<T> {
 #[diagnostic::do_not_recommend]
 impl<T: Optional + SecretField> SecretField for Option<T> {}
 
-/// What the derive asks of a struct's own constants.
+/// Used by the derive in a struct's own constants.
 impl Category {
     #[doc(hidden)]
     #[must_use]
@@ -233,10 +245,11 @@ impl Category {
     }
 }
 
-/// What is asked of a locator's literal in an attribute, at compile time, once the service is known.
+/// Checks the scheme of a locator literal in an attribute, at compile time, once the service is
+/// known.
 ///
 /// # Panics
-/// When the service does not accept the literal's scheme: in a constant, that is a compile error.
+/// If the service does not accept the literal's scheme: in a constant, that is a compile error.
 #[doc(hidden)]
 #[track_caller]
 pub const fn assert_scheme<S: Service>(scheme: &str) {
@@ -248,7 +261,7 @@ pub const fn assert_scheme<S: Service>(scheme: &str) {
         }
         i += 1;
     }
-    // A constant cannot format, but it can print one text: it is put together by hand.
+    // A constant cannot format, but it can print one text, so the text is concatenated by hand.
     let mut text = [0; 256];
     let mut end = append(&mut text, 0, S::NAME);
     end = append(&mut text, end, " is not reached by this scheme: write `");
@@ -267,7 +280,7 @@ pub const fn assert_scheme<S: Service>(scheme: &str) {
     }
 }
 
-/// Writes what fits, and returns where it ends.
+/// Writes as much as fits, and returns the end of the text.
 const fn append(text: &mut [u8], at: usize, piece: &str) -> usize {
     let mut i = 0;
     while i < piece.len() && at + i < text.len() {

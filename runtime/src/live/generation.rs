@@ -1,4 +1,5 @@
-//! The generations of a resource: which one is current, how the next one takes its place, and how one ends when its last user is gone.
+//! The generations of a resource: which one is current, how the next one replaces it, and how one
+//! ends when its last user is gone.
 
 use std::any::TypeId;
 use std::collections::VecDeque;
@@ -28,17 +29,17 @@ use crate::service::Service;
 use crate::service::erased::{Closing, Connected, ServiceEntry};
 use crate::service::target::Target;
 
-/// What was attached at once, and is reattached by turns.
+/// A struct that was attached at once. Its reattaches run one after the other.
 pub(crate) struct Whole {
     /// The struct's type.
     pub(crate) of: TypeId,
     pub(crate) manifest: &'static Manifest,
-    /// Where what outlives a call goes on: the runtime that attached.
+    /// The runtime that attached. It runs the tasks that outlive a call.
     pub(crate) runtime: tokio::runtime::Handle,
-    /// What a reattach or a renewal takes out while it goes on: then it is their turn. There is one
-    /// for the whole struct, so a turn never waits for a second one.
+    /// A reattach or a renewal takes this while it runs: it then has the turn. There is one turn
+    /// for the whole struct, so no task waits for a second one while it has one.
     fixed: Mutex<Option<Fixed>>,
-    /// Wakes those who wait for their turn.
+    /// Wakes the tasks that wait for the turn.
     passed: Notify,
 }
 
@@ -52,10 +53,10 @@ impl Whole {
         Self { of, manifest, runtime, fixed: Mutex::new(Some(fixed)), passed: Notify::new() }
     }
 
-    /// Waits for the turn. A waiter that is not polled holds up no other one: the turn goes to the
-    /// first that asks for it.
+    /// Waits for the turn. A waiter that is not polled does not block the others: the turn goes to
+    /// the first task that asks for it.
     ///
-    /// A turn is for a task of the runtime, which is polled whatever its caller does.
+    /// A turn belongs to a task of the runtime, which is polled whatever its caller does.
     pub(crate) async fn turn(self: &Arc<Self>) -> Turn {
         loop {
             let passed = self.passed.notified();
@@ -71,9 +72,9 @@ impl Whole {
     }
 }
 
-/// The turn to change resources of one struct. It passes on when this is dropped.
+/// The turn to change resources of one struct. Dropping it passes the turn on.
 pub(crate) struct Turn {
-    /// `None` only while it is dropped.
+    /// `None` only during the drop.
     fixed: Option<Fixed>,
     whole: Arc<Whole>,
 }
@@ -98,12 +99,13 @@ pub(crate) struct Seat {
     pub(crate) service: &'static ServiceEntry,
     pub(crate) declaration: &'static Declaration,
     pub(crate) whole: Arc<Whole>,
-    /// What its targets log in with, and have logged in with.
+    /// The secrets that its current and former targets log in with.
     guarded: Mutex<VecDeque<Guarded>>,
 }
 
-/// How many secrets of former targets a resource remembers: 64. A token of an hour is one of two and a
-/// half days, and a password that people rotate is one of years.
+/// The number of secrets of former targets that a resource remembers: 64. With tokens of one hour,
+/// which are renewed after about 40 minutes, that is more than a day and a half. With passwords
+/// that people rotate, it is years.
 const MOST_GUARDED: usize = 64;
 
 impl Seat {
@@ -116,8 +118,8 @@ impl Seat {
         Self { field, service, declaration, whole, guarded: Mutex::new(VecDeque::new()) }
     }
 
-    /// What a server was sent once, it can say for as long as the resource lives, also after another
-    /// password has taken its place.
+    /// Remembers the target's secrets. A server that has received a secret may repeat it for as
+    /// long as the resource lives, even after another password has replaced it.
     pub(crate) fn guard(&self, target: &Target) {
         let mut guarded = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
         for secret in target.guarded() {
@@ -130,7 +132,7 @@ impl Seat {
         }
     }
 
-    /// What is to be connected to when that is done again, and until when.
+    /// Returns the target for another connection, and the time limit for it.
     pub(crate) fn again(&self, target: &Target) -> (Target, Duration) {
         let limit = self.whole.manifest.deadline();
         // A waiver may have ended since.
@@ -147,42 +149,42 @@ impl Seat {
     }
 }
 
-/// A resource, whatever generation of it is current.
+/// A resource, whichever generation of it is current.
 pub(crate) struct Shared<S: Service> {
     current: ArcSwap<Generation<S>>,
     common: Common,
 }
 
-/// What a resource has whatever its service is.
+/// The state of a resource that does not depend on its service.
 pub(crate) struct Common {
     seat: Arc<Seat>,
     orders: watch::Sender<Orders>,
-    /// How many generations are on their way out.
+    /// The number of generations that are being closed.
     leaving: watch::Sender<Leavers>,
-    /// Whether the last attempt to take the posture again failed.
+    /// True if the last attempt to take the posture again failed.
     retaking_fails: AtomicBool,
 }
 
-/// What the tasks of a resource obey.
+/// Orders to the tasks of a resource.
 #[derive(Clone, Copy)]
 pub(crate) struct Orders {
-    /// How often the posture is taken again; `None` for never.
+    /// The interval at which the posture is taken again; `None` for never.
     pub(crate) interval: Option<Duration>,
-    /// No generation begins any more.
+    /// No new generation starts.
     pub(crate) detached: bool,
-    /// Former generations are closed, whoever still uses them.
+    /// Former generations are closed even if they are in use.
     hurry: bool,
 }
 
 /// A client, from when it was attached until its last user is done with it.
 pub(crate) struct Generation<S: Service> {
-    /// Shared with whoever will close it when everybody else is gone.
+    /// Shared with the task that closes it after the last user is gone.
     client: Arc<S::Client>,
-    /// It is taken again while the client stays.
+    /// Replaced each time the posture is taken again.
     posture: ArcSwap<Posture>,
-    /// Its credentials are renewed while the client stays.
+    /// Replaced each time the credentials are renewed.
     facts: ArcSwap<Facts>,
-    /// It goes with the generation: whoever waits for the last user waits for that.
+    /// Dropped with the generation; receivers see that as "the last user is gone".
     in_use: watch::Sender<()>,
 }
 
@@ -201,7 +203,7 @@ impl<S: Service> Generation<S> {
     }
 }
 
-/// A generation whose service's type is forgotten.
+/// A generation of any service.
 pub(crate) trait AnyGeneration: Send + Sync {
     fn posture(&self) -> Arc<Posture>;
 
@@ -209,19 +211,20 @@ pub(crate) trait AnyGeneration: Send + Sync {
 
     fn facts(&self) -> Arc<Facts>;
 
-    /// Has the client take on the target's credentials, by [`Service::renew`]: whether it has.
+    /// Makes the client adopt the target's credentials, by [`Service::renew`]. Returns true if it
+    /// has.
     fn renew<'a>(
         &'a self,
         target: &'a Target,
     ) -> Pin<Box<dyn Future<Output = Result<bool, Refusal>> + Send + 'a>>;
 
-    /// The target that was renewed, and what was learnt when it was tried.
+    /// Stores the renewed target, and the posture of the connection that tested it.
     fn renewed(&self, facts: Facts, posture: Arc<Posture>);
 
-    /// Told when the last user is gone.
+    /// Its sender is dropped when the last user is gone.
     fn in_use(&self) -> watch::Receiver<()>;
 
-    /// Closes the client, once it is waited for. It does not keep the generation from its end.
+    /// Closes the client when polled. It does not keep the generation alive.
     fn closing(&self) -> Closing;
 }
 
@@ -242,7 +245,7 @@ impl<S: Service> AnyGeneration for Generation<S> {
         &'a self,
         target: &'a Target,
     ) -> Pin<Box<dyn Future<Output = Result<bool, Refusal>> + Send + 'a>> {
-        // A service's own code: its panic is a refusal, and what renews goes on.
+        // A service's own code: its panic becomes a refusal, and the renewing task goes on.
         let renewing = tasks::caught(async { S::renew(&self.client, target).await });
         Box::pin(async move { renewing.await.unwrap_or_else(|| Err(panicked_in("renew").into())) })
     }
@@ -262,7 +265,7 @@ impl<S: Service> AnyGeneration for Generation<S> {
     }
 }
 
-/// Somebody who uses a generation, which does not end before.
+/// A user of a generation. The generation does not end before it is dropped.
 pub(crate) struct User<S: Service>(Guard<Arc<Generation<S>>>);
 
 impl<S: Service> User<S> {
@@ -285,7 +288,7 @@ impl<S: Service> Shared<S> {
         })
     }
 
-    /// A user of the current generation, with neither a lock nor an allocation.
+    /// Returns a user of the current generation, without a lock and without an allocation.
     pub(crate) fn user(&self) -> User<S> {
         User(self.current.load())
     }
@@ -303,21 +306,21 @@ impl<S: Service> Shared<S> {
     }
 }
 
-/// That a resource is not detached, for as long as this lives: detaching waits for the end of the
+/// Keeps a resource from being detached while this lives: detaching waits for the end of the
 /// borrow.
 ///
-/// It is not `Send`, so no task waits for anything while it has one.
+/// It is not `Send`, so no task can hold it across an await.
 pub(crate) struct Held<'a> {
     _orders: watch::Ref<'a, Orders>,
 }
 
-/// The one step that puts a generation that is ready in its place. Gives the former one.
+/// The one step that puts a new generation in place. Returns the former one.
 pub(crate) type Step<'a> = Box<dyn FnOnce(&Held<'_>) -> Arc<dyn AnyGeneration> + 'a>;
 
-/// Publishes all of them, or none. Gives them back if one of the resources is detached.
+/// Publishes all of them, or none. Returns them if one of the resources is detached.
 ///
-/// All resources are held before the first generation is published. What may fail or panic comes
-/// before that as well; what is left is one swap of a pointer for each.
+/// All resources are held before the first generation is published. Everything that may fail or
+/// panic comes before that as well; then only one pointer swap is left for each.
 pub(crate) fn publish(each: Vec<(&Handle, Connected, Facts)>) -> Result<(), Vec<Connected>> {
     let common: Vec<_> = each.iter().map(|(resource, ..)| resource.0.common()).collect();
     let Some(held) = common.iter().map(|common| common.hold()).collect::<Option<Vec<_>>>() else {
@@ -329,7 +332,7 @@ pub(crate) fn publish(each: Vec<(&Handle, Connected, Facts)>) -> Result<(), Vec<
         .collect();
     let mut former = Vec::with_capacity(ready.len());
     former.extend(ready.into_iter().zip(&held).map(|(publish, held)| publish(held)));
-    // Counted while they are held, so that a detach that comes next waits for them.
+    // Counted while the resources are held, so that a following detach waits for them.
     let former: Vec<_> = common
         .iter()
         .zip(former)
@@ -340,11 +343,11 @@ pub(crate) fn publish(each: Vec<(&Handle, Connected, Facts)>) -> Result<(), Vec<
     Ok(())
 }
 
-/// How many generations are on their way out.
+/// The number of generations that are being closed.
 #[derive(Clone, Copy, Default)]
 struct Leavers {
     former: usize,
-    /// The one that was current when the resource was detached.
+    /// The generation that was current when the resource was detached.
     last: usize,
 }
 
@@ -375,13 +378,14 @@ impl Common {
         }
     }
 
-    /// Keeps the resource from being detached; `None` if it is.
+    /// Keeps the resource from being detached; `None` if it is detached.
     fn hold(&self) -> Option<Held<'_>> {
         let orders = self.orders.borrow();
         (!orders.detached).then_some(Held { _orders: orders })
     }
 
-    /// What has just been swapped out: the swap has turned every guard into an owner, so the last owner is the last user.
+    /// Takes a generation that was just swapped out. The swap has turned every guard into an owner,
+    /// so the last owner is the last user.
     fn leaving(
         &self,
         generation: Arc<dyn AnyGeneration>,
@@ -397,9 +401,9 @@ impl Common {
         }
     }
 
-    /// Another generation has taken the place of this one, which now comes to its end.
+    /// Another generation has replaced this one, which is now drained and closed.
     fn succeeded(&self, former: Leaving) {
-        // Whoever waits for something to be due looks at what is current.
+        // Wake the renew and re-check tasks so they re-read the current generation.
         self.orders.send_modify(|_| ());
         self.retaking_fails.store(false, Ordering::Release);
 
@@ -410,10 +414,11 @@ impl Common {
         });
     }
 
-    /// Lets everybody finish, and closes: `last` gives the generation that nobody gets any more. Whoever comes second waits for the first.
+    /// Lets all users finish, and closes: `last` returns the generation that is handed out no more.
+    /// A second caller waits for the first.
     ///
-    /// Those who use it have all of the time but the last second. Then all of its generations are
-    /// closed, and that has ended by the deadline, too.
+    /// The users have all of the time but the last second. Then all generations are closed, and
+    /// that also ends by the deadline.
     async fn detach(&self, last: impl FnOnce() -> Arc<dyn AnyGeneration>) -> Option<Cut> {
         let deadline = Instant::now() + DETACH_DEADLINE;
         let patience = deadline - CLOSE_DEADLINE;
@@ -432,7 +437,7 @@ impl Common {
             let _ = timeout_at(deadline, leaving.wait_for(Leavers::is_none)).await;
         }
         let ended = match last {
-            // What panicked has not finished.
+            // A task that panicked has not finished.
             Some(last) => {
                 last.join().await.unwrap_or(Ended { users: 0, former: 0, unfinished: true })
             }
@@ -444,7 +449,7 @@ impl Common {
     }
 }
 
-/// A generation that nobody gets any more.
+/// A generation that is handed out no more.
 struct Leaving {
     closing: Closing,
     users: Weak<dyn AnyGeneration>,
@@ -453,7 +458,7 @@ struct Leaving {
     _counted: Counted,
 }
 
-/// One of those that are counted, until it is dropped.
+/// One unit of a counter, until it is dropped.
 struct Counted(watch::Sender<Leavers>, fn(&mut Leavers) -> &mut usize);
 
 impl Drop for Counted {
@@ -466,8 +471,9 @@ impl Drop for Counted {
 }
 
 impl Leaving {
-    /// Waits for the last user until `patience` ends or there is a hurry. Then closes: in what is
-    /// left of the patience, and at most `CUT_DEADLINE` after it or after a hurry has begun.
+    /// Waits for the last user until `patience` ends or a forced close is ordered. Then closes:
+    /// within the rest of the patience, and at most `CUT_DEADLINE` after its end or after that
+    /// order.
     async fn end(mut self, patience: Instant) -> Ended {
         let last_user = async { while self.in_use.changed().await.is_ok() {} };
         let in_time = timeout_at(patience, unless(hurried(self.hurry.clone()), last_user)).await;
@@ -476,26 +482,26 @@ impl Leaving {
             let _ = timeout_at(patience, hurried(self.hurry)).await;
             sleep(CUT_DEADLINE).await;
         };
-        // A service's own code: what panics there has not finished.
+        // A service's own code: if it panics, it has not finished.
         let closed = unless(out_of_time, tasks::caught(self.closing)).await;
         Ended { users, former: 0, unfinished: closed != Some(Some(())) }
     }
 }
 
-/// Comes when former generations are to be closed.
+/// Completes when former generations have to be closed.
 async fn hurried(mut orders: watch::Receiver<Orders>) {
     if orders.wait_for(|orders| orders.hurry).await.is_err() {
-        // Every handle is gone. That is no hurry for those who use the client.
+        // All handles were dropped; outstanding guards may still finish normally.
         std::future::pending::<()>().await;
     }
 }
 
-/// How a generation ended.
+/// The result of closing a generation.
 #[derive(Clone, Copy, Default)]
 struct Ended {
-    /// Those who still held it.
+    /// The number of users that still held it.
     users: usize,
-    /// Generations before it that were still in use.
+    /// The number of earlier generations that were still in use.
     former: usize,
     /// Closing took too long.
     unfinished: bool,
@@ -525,14 +531,14 @@ impl Ended {
     }
 }
 
-/// A resource whose service's type is forgotten.
+/// A resource of any service.
 pub(crate) trait Life: Send + Sync {
     fn common(&self) -> &Common;
 
-    /// The current one.
+    /// The current generation.
     fn generation(&self) -> Arc<dyn AnyGeneration>;
 
-    /// Makes what was connected ready to be published.
+    /// Prepares a new connection before it is published.
     fn make_ready<'a>(
         &'a self,
         connected: &'a Connected,
@@ -541,8 +547,9 @@ pub(crate) trait Life: Send + Sync {
     /// The next generation, ready to be published by [`publish`].
     fn next(&self, connected: Connected, facts: Facts) -> Step<'_>;
 
-    /// Puts a generation with the same client in the place of the current one, which then has an end: gives that. Who comes now finds a client that is about to be
-    /// closed, and is not waited for.
+    /// Replaces the current generation by one with the same client, so that the current one can
+    /// end, and returns the former. A later caller gets a client that is about to be closed, and
+    /// detaching does not wait for it.
     fn retire(&self) -> Arc<dyn AnyGeneration>;
 }
 
@@ -561,7 +568,7 @@ impl<S: Service> Life for Shared<S> {
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
             let former = self.current();
-            // A service's own code: what it does not do, the client does when it is asked for it.
+            // A service's own code: whatever it leaves undone, the client does on demand.
             if let Some(client) = connected.client::<S>()
                 && tasks::caught(async { S::make_ready(client, former.client()).await })
                     .await
@@ -570,7 +577,8 @@ impl<S: Service> Life for Shared<S> {
                 let field = self.field();
                 tracing::warn!(
                     field,
-                    "`make_ready` of its service panicked, and its next client takes its place as it is"
+                    "`make_ready` of its service panicked, \
+                     and its next client takes its place as it is"
                 );
             }
         })
@@ -599,17 +607,17 @@ impl dyn Life + '_ {
         &self.common().seat
     }
 
-    /// Whether nothing has taken its place.
+    /// Returns true if no other generation has replaced it.
     pub(crate) fn is_current(&self, generation: &Arc<dyn AnyGeneration>) -> bool {
         std::ptr::addr_eq(Arc::as_ptr(&self.generation()), Arc::as_ptr(generation))
     }
 
-    /// Whether the last attempt to take the posture again failed.
+    /// True if the last attempt to take the posture again failed.
     pub(crate) fn retaking_fails(&self) -> &AtomicBool {
         &self.common().retaking_fails
     }
 
-    /// Of the values that the current generation was made of.
+    /// The fingerprint of the values of the current generation.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         self.generation().facts().fingerprint
     }
@@ -622,21 +630,22 @@ impl dyn Life + '_ {
         self.common().orders.subscribe()
     }
 
-    /// How often the posture is taken again from now on.
+    /// Sets how often the posture is taken again.
     pub(crate) fn set_interval(&self, interval: Option<Duration>) {
         self.common().orders.send_modify(|orders| orders.interval = interval);
     }
 }
 
-/// A resource of any service, as this crate's own functions see it.
+/// A resource of any service, for this crate's own functions.
 #[derive(Clone)]
 pub struct Handle(pub(crate) Arc<dyn Life>);
 
 impl Handle {
-    /// As [`AnyResource::close`](crate::live::resource::AnyResource::close), but for the report.
+    /// Like [`AnyResource::close`](crate::live::resource::AnyResource::close), but without a
+    /// report.
     pub(crate) async fn close(self) -> Option<Cut> {
         let seat = Arc::clone(self.0.seat());
-        // A task of its own: who does not wait for the end does not keep it from being closed.
+        // A task of its own: dropping this future does not stop the closing.
         let detaching = tasks::spawn(&seat.whole.runtime, async move {
             self.0.common().detach(|| self.0.retire()).await
         });

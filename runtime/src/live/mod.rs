@@ -1,4 +1,5 @@
-//! The handle and its life: generations, reattach, renewal, the posture again, follow, detach.
+//! The handle and its life: generations, reattach, renewal, re-check of the posture, follow,
+//! detach.
 
 pub(crate) mod attach;
 pub(crate) mod backing_services;

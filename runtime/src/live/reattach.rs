@@ -1,4 +1,5 @@
-//! Reattaching: make before break. The new ones are loaded, checked, connected and probed by all the rules; then all of them are published, or none.
+//! Reattaching, make before break. The new connections are loaded, checked, opened and probed by
+//! all the rules. Then all of them are published, or none.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -26,20 +27,21 @@ use crate::report::error::{AttachError, Problem, in_declaration_order};
 use crate::report::finding::{Failure, FailureKind, Finding, Place};
 use crate::source::Source;
 
-/// Which resources are reattached.
+/// The resources to reattach.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Which {
     All,
-    /// Those whose values are no longer the ones that they were attached with.
+    /// The resources whose values have changed since they were attached.
     Changed,
-    /// The one that was asked for: that there is none of it any more is an error.
+    /// The one resource that the caller asked for: an error if it no longer has a locator.
     One,
 }
 
-/// What a struct holds and cannot be swapped in place: its secrets, its settings, and the optional resources that there were none of.
+/// The values of a struct that cannot be swapped in place: its secrets, its settings, and its
+/// absent optional resources.
 pub(crate) struct Fixed {
     attached: HashMap<String, Fingerprint>,
-    /// The change that was told last.
+    /// The last change that was reported.
     told: HashMap<String, Fingerprint>,
 }
 
@@ -48,9 +50,10 @@ impl Fixed {
         Self { attached, told: HashMap::new() }
     }
 
-    /// Whether there is a change to tell.
+    /// Returns true if there is a change to report.
     fn is_news(&mut self, field: &str, fingerprint: Fingerprint, is_attached: bool) -> bool {
-        // A resource that was attached and whose last handle is gone is nothing that anybody holds.
+        // A resource that was attached, and whose last handle is gone, is not held by the struct
+        // any more.
         if !is_attached && !self.attached.contains_key(field) {
             return false;
         }
@@ -62,10 +65,10 @@ impl Fixed {
     }
 }
 
-/// Reattaches resources of one struct, which were attached at once. If the source has values that are
+/// Reattaches resources of one struct, which were attached together. If the source's values are
 /// known to be bad, it only loads them.
 ///
-/// All of it runs in a task of the runtime that attached: a caller that stops to poll this future
+/// All of it runs in a task of the runtime that attached: a caller that stops polling this future
 /// delays nothing. Dropping the future ends the task, unless the task is about to publish: then
 /// everything is published.
 pub(crate) async fn reattach(
@@ -87,7 +90,7 @@ pub(crate) async fn reattach(
     let (manifest, runtime) = (whole.manifest, whole.runtime.clone());
     let decided = Arc::new(AtomicBool::new(false));
     let work = Work {
-        // A struct within a struct is attached with that one, whose manifest names its variables.
+        // A nested struct is attached with the outer one, whose manifest names its variables.
         is_part: which == Which::One || whole.of != of,
         whole,
         resources: resources.to_vec(),
@@ -108,7 +111,7 @@ struct Work {
     resources: Vec<Handle>,
     source: Arc<dyn Source>,
     which: Which,
-    /// Whether some fields of the struct are reattached, and not all.
+    /// True if some fields of the struct are reattached, and not all.
     is_part: bool,
     known_bad: Option<Fingerprint>,
     decided: Arc<AtomicBool>,
@@ -117,7 +120,7 @@ struct Work {
 impl Work {
     async fn carry_out(self) -> Look {
         let Self { whole, resources, source, which, is_part, known_bad, decided } = self;
-        // A second reattach finds what the first one has published.
+        // A second reattach starts from the values that the first one has published.
         let turn = whole.turn().await;
         let manifest = whole.manifest;
         let limit = Limit::new(manifest.deadline());
@@ -140,7 +143,7 @@ impl Work {
     }
 }
 
-/// That somebody waits for a swap. Without anybody, it is ended.
+/// Shows that the caller still waits for a swap. Dropping it ends the swap.
 struct Wanted {
     task: AbortHandle,
     decided: Arc<AtomicBool>,
@@ -154,14 +157,16 @@ impl Drop for Wanted {
     }
 }
 
-/// The task has ended before its work. It has published nothing: what publishes cannot end in the
-/// middle.
+/// The error for a task that ended before its work. It has published nothing: publishing cannot
+/// stop in the middle.
 fn unfinished(manifest: &'static Manifest, resources: &[Handle]) -> AttachError {
     let failure = |resource: &Handle| {
         let failure = Failure::new(
             FailureKind::Unavailable,
-            "reattaching did not come to its end: it panicked, or the runtime that had attached it does not run any more",
-            "read the message of the panic on standard error, and report it; keep the runtime that attaches for as long as the process runs",
+            "reattaching did not come to its end: it panicked, \
+             or the runtime that had attached it does not run any more",
+            "read the message of the panic on standard error, and report it; \
+             keep the runtime that attaches for as long as the process runs",
         );
         Problem::Failure(failure.in_place(&resource.0.generation().facts().place))
     };
@@ -172,15 +177,15 @@ fn unfinished(manifest: &'static Manifest, resources: &[Handle]) -> AttachError 
     )
 }
 
-/// What came of looking at a source.
+/// The outcome of one reload.
 pub(crate) struct Look {
-    /// The fields that were reattached; `None` where the values are the ones that are known to be bad.
+    /// The fields that were reattached; `None` if the values are the ones that are known to be bad.
     pub(crate) result: Option<Result<Vec<String>, AttachError>>,
-    /// The files that were read, or should have been.
-    #[cfg_attr(not(feature = "follow"), allow(dead_code, reason = "who follows watches them"))]
+    /// Files referenced by `NAME_FILE`, readable or not.
+    #[cfg_attr(not(feature = "follow"), allow(dead_code, reason = "`follow` watches them"))]
     pub(crate) files: Vec<PathBuf>,
-    /// Of all that was read.
-    #[cfg_attr(not(feature = "follow"), allow(dead_code, reason = "who follows knows them again"))]
+    /// The fingerprint of all values that were read.
+    #[cfg_attr(not(feature = "follow"), allow(dead_code, reason = "`follow` compares them"))]
     pub(crate) values: Fingerprint,
 }
 
@@ -194,7 +199,7 @@ impl Look {
         Self { result, files, values }
     }
 
-    /// The source gave no values in time. What was known of it before is known no more.
+    /// The source gave no values in time. Forget the values that were known before.
     fn unread(error: AttachError) -> Self {
         Self::new(Some(Err(error)), Vec::new(), Fingerprint::of_all(&[]))
     }
@@ -204,24 +209,24 @@ impl Look {
     }
 }
 
-/// What a task swaps, whose turn it is.
+/// A swap of resources by the task that has the turn.
 struct Swap {
     resources: Vec<Handle>,
     manifest: &'static Manifest,
     which: Which,
     turn: Turn,
     limit: Limit,
-    /// Whether it is settled if this is published. The first to set it has the say: the task, which
-    /// publishes; or the caller, who has dropped the future.
+    /// True once the outcome is decided. The first to set it decides: the task, which publishes; or
+    /// the caller, who has dropped the future.
     decided: Arc<AtomicBool>,
 }
 
-/// What of the values is to be done, field by field.
+/// The work to do for the loaded values, field by field.
 struct Plan<'a> {
     attempts: Vec<Attempt>,
     /// The resource of each attempt.
     swapped: Vec<&'a Handle>,
-    /// What cannot be swapped: it is reported once all else has been.
+    /// Changed fields that cannot be swapped. They are reported after the swap.
     stale: Vec<(Place, Fingerprint, Content, bool)>,
 }
 
@@ -238,7 +243,7 @@ impl Swap {
             let connecting = async {
                 connect(&mut attempts, self.limit, today, &mut problems, None).await;
                 if !is_refused(&problems) {
-                    // What is not ready in time is published as it is.
+                    // A client that is not ready in time is published as it is.
                     let _ = timeout_at(
                         deadline.min(Instant::now() + READY_DEADLINE),
                         make_ready(&attempts, &swapped),
@@ -309,7 +314,8 @@ impl Swap {
         plan
     }
 
-    /// Reports what was published, and what could not be swapped. Gives the fields that were.
+    /// Reports the published fields, and those that could not be swapped. Returns the published
+    /// ones.
     fn report(
         &mut self,
         attempts: Vec<Attempt>,
@@ -339,7 +345,7 @@ impl Swap {
     }
 }
 
-/// All at once, so that this takes no longer than the slowest.
+/// Prepares all clients at once, so that this takes no longer than the slowest.
 async fn make_ready(attempts: &[Attempt], resources: &[&Handle]) {
     let each = attempts.iter().zip(resources);
     let mut waiting: Vec<_> = each
@@ -363,7 +369,7 @@ fn told(place: &Place, content: &Content, is_attached: bool) -> Problem {
     Problem::Finding(Finding::new(&STALE_VALUE, message).in_place(place))
 }
 
-/// Comes when one of them is detached.
+/// Completes when one of them is detached.
 async fn any_detached(resources: &[&Handle]) {
     let waiting = |resource: &&Handle| {
         let mut orders = resource.0.orders();

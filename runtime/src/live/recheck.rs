@@ -1,6 +1,8 @@
-//! The posture, taken again while a resource stays attached: certificates come to their end, and privileges grow.
+//! Takes the posture again while a resource stays attached: certificates expire, and privileges
+//! grow.
 //!
-//! There is one way for all services: connect anew to the same target by the same rules, as attaching does, and close that second client.
+//! All services are re-checked the same way: connect again to the same target by the same rules, as
+//! attaching does, and close that second client.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -20,7 +22,8 @@ use crate::report::finding::Finding;
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
 
-/// Begins the task that takes the posture again. It ends with the last handle of the resource, or when that is detached.
+/// Starts the task that takes the posture again. It ends when the last handle of the resource is
+/// dropped, or when the resource is detached.
 pub(crate) fn begin(shared: &Arc<dyn Life>) {
     let (resource, orders) = (Arc::downgrade(shared), shared.orders());
     let begin =
@@ -41,7 +44,7 @@ async fn take_again_and_again(shared: Weak<dyn Life>, mut orders: watch::Receive
                 None => std::future::pending().await,
             }
         };
-        // An error is what comes when the last handle is gone.
+        // An error means that the last handle is gone.
         let other_orders = async { drop(orders.changed().await) };
         if unless(other_orders, pause).await.is_none() {
             if shared.strong_count() == 0 {
@@ -49,11 +52,12 @@ async fn take_again_and_again(shared: Weak<dyn Life>, mut orders: watch::Receive
             }
             continue;
         }
-        // Only the generation's target is held meanwhile: a handle or a user would keep something from its end.
+        // Hold only the generation's target meanwhile: a handle or a user would keep the resource
+        // or the generation alive.
         let Some(retaking) = shared.upgrade().map(|shared| Retaking::of(&*shared)) else { return };
         let Some(taken) = retaking.unless_detached(&mut orders).await else { return };
         let Some(shared) = shared.upgrade() else { return };
-        // Whatever it is, it has been said.
+        // Whatever the result, it has been reported.
         drop(retaking.settle(&*shared, taken));
     }
 }
@@ -67,7 +71,7 @@ pub(crate) async fn now(shared: &Arc<dyn Life>) -> Result<Arc<Posture>, Refusal>
     }
 }
 
-/// One time that the posture is taken again.
+/// One re-check of the posture.
 struct Retaking {
     seat: Arc<Seat>,
     generation: Weak<dyn AnyGeneration>,
@@ -84,7 +88,7 @@ impl Retaking {
         }
     }
 
-    /// Detaching waits for nobody who only looks, and neither does the last handle.
+    /// Detaching does not wait for a re-check, and a re-check does not outlive the last handle.
     async fn unless_detached(
         &self,
         orders: &mut watch::Receiver<Orders>,
@@ -104,20 +108,20 @@ impl Retaking {
             Ok::<_, Refusal>((posture, findings))
         });
         let (mut posture, mut findings) = taken.await??;
-        // A server may let credentials in that have expired, or for a while.
+        // A server may still accept expired credentials, or accept them for a while.
         findings.extend(fetch::expired(&self.facts.target));
         judge(&mut posture, findings, declaration, load::today(), &self.facts.place);
         Ok(posture)
     }
 
-    /// Puts the posture in its place, and says what is new in it: once.
+    /// Stores the posture, and reports each new finding once.
     fn settle(
         &self,
         shared: &dyn Life,
         taken: Result<Posture, Refusal>,
     ) -> Result<Arc<Posture>, Refusal> {
         let field = self.seat.field.as_str();
-        // What another generation has replaced is no longer looked at.
+        // A generation that was replaced is not re-checked any more.
         let generation =
             self.generation.upgrade().filter(|generation| shared.is_current(generation));
         let Some(generation) = generation else {
@@ -135,7 +139,8 @@ impl Retaking {
                 generation.set_posture(Arc::clone(&posture));
                 Ok(posture)
             }
-            // It was not let in by our own rules: the rest of the posture is what it was, and this is added to it.
+            // Our own rules refused the connection: the rest of the posture stays as it was, and
+            // this finding is added.
             Err(Refusal::Finding(finding)) => {
                 let finding = finding.in_place(&self.facts.place);
                 if !known.findings.iter().any(|known| is_same(known, &finding)) {
@@ -162,7 +167,8 @@ impl Retaking {
     }
 }
 
-/// Says what was not there before. What a waiver covered and covers no longer is not the same.
+/// Reports the findings that were not there before. A finding whose waiver has ended is not the
+/// same.
 fn report_news(known: &[Finding], findings: &[Finding]) {
     let news = findings.iter().filter(|finding| !known.iter().any(|known| is_same(known, finding)));
     load::report_warnings(&news.cloned().map(Problem::Finding).collect::<Vec<_>>());

@@ -1,7 +1,8 @@
-//! Credentials that expire, renewed while a resource stays attached.
+//! Renews expiring credentials while a resource stays attached.
 //!
-//! What is fetched is held against the rules and tried, as attaching does it. Then the client takes it on and keeps what is open; or, where it cannot, the one
-//! that was connected to try it takes its place.
+//! Fetched credentials are checked against the rules and tried, as attaching does. Then the client
+//! adopts them and keeps its open connections. If it cannot, the client that was connected to try
+//! them replaces it.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
@@ -24,14 +25,16 @@ use crate::service::credentials::FETCH_DEADLINE;
 use crate::service::erased::Connected;
 use crate::service::target::Target;
 
-/// The part of their life after which credentials are fetched again: two thirds. Of an hour that leaves twenty minutes for attempts that fail, and of the 15
-/// minutes of a token of RDS five.
+/// The part of their lifetime after which credentials are fetched again: two thirds. Of one hour,
+/// that leaves twenty minutes for failed attempts; of the 15 minutes of an RDS token, five.
 const DUE: f64 = 2.0 / 3.0;
 
-/// How often the clock is looked at: a machine that slept, or whose clock was set, finds out within a minute.
+/// The interval at which the clock is checked: a machine that slept, or whose clock was set,
+/// notices it within a minute.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// Begins the task that renews credentials. It ends with the last handle of the resource, or when that is detached.
+/// Starts the task that renews credentials. It ends when the last handle of the resource is
+/// dropped, or when the resource is detached.
 pub(crate) fn begin(shared: &Arc<dyn Life>) {
     let (resource, orders) = (Arc::downgrade(shared), shared.orders());
     let begin =
@@ -48,24 +51,27 @@ async fn renew_each_generation(shared: Weak<dyn Life>, mut orders: watch::Receiv
         let Some(mut renewing) = shared.upgrade().map(|shared| Renewing::of(&*shared)) else {
             return;
         };
-        // Another generation is told as an order, and so is the end; an error is what comes when the last handle is gone.
+        // Orders also announce a new generation and the detach. An error means that the last handle
+        // is gone.
         let other_orders = async { drop(orders.changed().await) };
         unless(other_orders, renewing.again_and_again(&shared)).await;
     }
 }
 
-/// What is known of the credentials of one generation. Neither it nor the resource is kept from its end by this.
+/// The state of the credentials of one generation. It keeps neither the generation nor the resource
+/// alive.
 struct Renewing {
     seat: Arc<Seat>,
     generation: Weak<dyn AnyGeneration>,
     facts: Facts,
-    /// Whom the server did not let in, and how that was told: with the same password nobody asks it again, which would only lock the account.
+    /// Credentials the server rejected, with the error. Never retried, so the account is not locked
+    /// out.
     not_admitted: Option<(Arc<Target>, Refusal)>,
 }
 
-/// What came of trying credentials.
+/// The outcome of trying credentials.
 enum Tried {
-    /// They are the ones that are in use, good for another while.
+    /// They are the ones in use, valid for another period.
     Same(Arc<Target>),
     Other(Arc<Target>, Box<Connected>),
     Refused(Option<Arc<Target>>, Refusal),
@@ -85,7 +91,7 @@ impl Renewing {
 
     async fn again_and_again(&mut self, shared: &Weak<dyn Life>) {
         while let Some(due) = self.due() {
-            // However long renewing takes, the end of the lease is reported when it comes.
+            // The end of the lease is reported when it comes, however long the renewal takes.
             let end = end_of_lease(
                 Weak::clone(shared),
                 Weak::clone(&self.generation),
@@ -93,11 +99,11 @@ impl Renewing {
             );
             unless(end, self.when_due(shared, due)).await;
         }
-        // They do not expire. Another generation's may.
+        // These credentials do not expire. Those of another generation may.
         std::future::pending::<()>().await;
     }
 
-    /// Renews them once, however many attempts that takes.
+    /// Renews the credentials once, with as many attempts as that takes.
     async fn when_due(&mut self, shared: &Weak<dyn Life>, due: SystemTime) {
         until(due).await;
         let mut pauses = pauses();
@@ -117,7 +123,7 @@ impl Renewing {
         }
     }
 
-    /// When the credentials are to be fetched again.
+    /// The time at which to fetch the credentials again.
     fn due(&self) -> Option<SystemTime> {
         let lease = self.facts.target.fetched.as_ref()?.lease?;
         let life = lease.not_after.duration_since(lease.fetched).unwrap_or_default();
@@ -131,7 +137,7 @@ impl Renewing {
                 if let Some(generation) = self.generation.upgrade() {
                     self.facts.target = target;
                     let mut posture = (*generation.posture()).clone();
-                    // They may have expired, and are good again.
+                    // They may have expired, and are valid again.
                     posture.findings.retain(|finding| finding.rule() != &STALE_VALUE);
                     generation.renewed(self.facts.clone(), Arc::new(posture));
                 }
@@ -156,7 +162,7 @@ impl Renewing {
             return Err(finding.into());
         }
 
-        // Who reattaches comes before or after, and finds what this has made.
+        // A reattach runs before or after this, and starts from its result.
         let whole = Arc::clone(&self.seat.whole);
         let turn = whole.turn().await;
         let facts = Facts { target, ..self.facts.clone() };
@@ -184,7 +190,7 @@ impl Renewing {
         } else {
             match shared.upgrade() {
                 Some(shared) => {
-                    // What is not ready in time takes its place as it is.
+                    // A client that is not ready in time is published as it is.
                     let _ = within(READY_DEADLINE, shared.make_ready(&connected)).await;
                     publish(vec![(&Handle(shared), connected, self.facts.clone())])
                         .err()
@@ -206,7 +212,7 @@ impl Renewing {
         let (target, limit) = self.seat.again(&self.facts.target);
         let (known, not_admitted) = (Arc::clone(&self.facts.target), self.not_admitted.clone());
         let seat = Arc::clone(&self.seat);
-        // What fetches may panic, and so may a driver.
+        // Fetching may panic, and so may a driver.
         let tried = tasks::apart(limit, async move {
             let fetched = match fetch::fetch(&target).await {
                 Ok(fetched) => Arc::new(fetched.unwrap_or(target)),
@@ -236,10 +242,10 @@ impl Renewing {
     }
 }
 
-/// Reports the end of a lease when it comes, unless other credentials have been taken on by then.
-/// It does not end itself.
+/// Reports the end of a lease when it comes, unless other credentials have been adopted by then. It
+/// does not complete by itself.
 ///
-/// What is open may go on; nothing new can log in.
+/// Open connections may go on, but no new login succeeds.
 async fn end_of_lease(
     shared: Weak<dyn Life>,
     generation: Weak<dyn AnyGeneration>,
@@ -264,7 +270,8 @@ async fn end_of_lease(
     std::future::pending::<()>().await;
 }
 
-/// Waits, by both clocks: by that of the wall, which tells when credentials expire, and by the one that nobody sets.
+/// Waits by both clocks: the wall clock, by which credentials expire, and the monotonic clock,
+/// which cannot be set.
 async fn until(due: SystemTime) {
     let latest = Instant::now() + due.duration_since(SystemTime::now()).unwrap_or_default();
     loop {

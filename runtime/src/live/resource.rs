@@ -1,4 +1,4 @@
-//! The handle: one attached resource, whatever generation of it is current.
+//! The handle: one attached resource, whichever generation of it is current.
 
 use std::fmt;
 use std::ops::Deref;
@@ -18,7 +18,8 @@ use crate::source::Source;
 
 /// One attached instance of a service.
 ///
-/// If you hold one, the server's identity was verified, the account was looked at, and the secret was never printed.
+/// If you hold one, the server's identity was verified, the account was checked, and the secret was
+/// never printed.
 ///
 /// Cloning it is cheap, and the clone is the same resource.
 pub struct Resource<S: Service> {
@@ -34,11 +35,13 @@ impl<S: Service> Resource<S> {
         resource
     }
 
-    /// The native client. The guard is cheap (a few nanoseconds, no lock, no allocation) and keeps this generation of the client open until it is
-    /// dropped: take one for each piece of work, not one for ever. A reattach and a detach wait for it, as long as
-    /// [the manual](crate::manual::defaults) says.
+    /// The native client. The guard is cheap (a few nanoseconds, no lock, no allocation) and keeps
+    /// this generation of the client open until it is dropped. Take one for each piece of work, not
+    /// one for the whole run. A reattach and a detach wait for it, up to the limits in [the
+    /// manual](crate::manual::defaults).
     ///
-    /// A clone of the native client that outlives its guard is on its own.
+    /// A clone of the native client may outlive its guard: it is then not protected from being
+    /// closed.
     #[must_use]
     pub fn client(&self) -> ClientGuard<S> {
         ClientGuard { user: self.shared.user() }
@@ -50,23 +53,23 @@ impl<S: Service> Resource<S> {
         self.shared.field()
     }
 
-    /// What attaching learnt, or what was learnt since, when the posture was taken again.
+    /// The observations of the attach, or of the last re-check.
     #[must_use]
     pub fn posture(&self) -> Arc<Posture> {
         self.shared.posture()
     }
 
-    /// Attaches it anew, with what the source has now: loads, checks, connects and probes by all the rules. Then the new client takes the place of the one
-    /// before, which is closed when its last [guard](ClientGuard) is gone, or when its time [is up](crate::manual::defaults). This returns as soon as
-    /// [`Resource::client`] gives the new one.
+    /// Attaches it again with the current values of the source: loads, checks, connects, and probes
+    /// by all the rules. Then the new client replaces the former one, which is closed when its last
+    /// [guard](ClientGuard) is dropped, or when its [time limit](crate::manual::defaults) has
+    /// passed. This returns as soon as [`Resource::client`] returns the new client.
     ///
-    /// Who reattaches resources of one struct at the same time does it by turns. The work is done
-    /// in a task of the runtime that attached, so it goes on if the future is not polled. Dropping
-    /// the future ends it and leaves everything as it was, unless the new client takes its place in
-    /// that moment.
+    /// Concurrent reattaches of resources of one struct run one after the other. The work runs in a
+    /// task of the runtime that attached, so it goes on if the future is not polled. Dropping the
+    /// future ends it and changes nothing, unless the new client is being published at that moment.
     ///
     /// # Errors
-    /// [`AttachError`], with everything that is wrong. Then the client stays what it was.
+    /// [`AttachError`], with all problems. Then the client stays as it was.
     pub async fn reattach(
         &self,
         source: &(impl Source + Clone + 'static),
@@ -85,30 +88,33 @@ impl<S: Service> Resource<S> {
         .map(drop)
     }
 
-    /// Takes the posture again, now: connects anew to the same target by the same rules, as attaching does, and closes that second client. What is new in
-    /// it is in the log, once. It is done [every hour](crate::manual::defaults) anyway.
+    /// Takes the posture again, now: connects again to the same target by the same rules, as
+    /// attaching does, and closes that second client. Each new finding is logged once. This also
+    /// happens [every hour](crate::manual::defaults).
     ///
-    /// A finding, whatever its level, does not end what is attached: look at [`Posture::findings`].
+    /// A finding does not end the attachment, whatever its level: see [`Posture::findings`].
     ///
     /// # Errors
-    /// [`Refusal`], where the service cannot be connected to. The posture stays what it was, and its `taken_at` tells of when; a violated rule is added to
-    /// its findings.
+    /// [`Refusal`], if the service cannot be connected to. The posture stays as it was, and its
+    /// `taken_at` says when it was taken; a violated rule is added to its findings.
     pub async fn retake_posture(&self) -> Result<Arc<Posture>, Refusal> {
         crate::live::recheck::now(&self.handle().0).await
     }
 
-    /// How often the posture is taken again from now on, give or take a tenth; `None` for never. Less than a second is a second.
+    /// Sets how often the posture is taken again, each time up to a tenth sooner, at random; `None`
+    /// for never. Less than a second counts as a second.
     pub fn posture_interval(&self, interval: Option<Duration>) {
         self.handle().0.set_interval(interval);
     }
 
-    /// Asks the service whether it still answers, within [`HEALTH_DEADLINE`](crate::manual::defaults).
+    /// Checks that the service still answers, within [`HEALTH_DEADLINE`](crate::manual::defaults).
     ///
     /// # Errors
-    /// [`Refusal`], in this crate's own words. A panic of the service's code is one, too.
+    /// [`Refusal`], with a message of this crate. A panic of the service's code is one, too.
     pub async fn health(&self) -> Result<(), Refusal> {
         let generation = self.shared.current();
-        // A service's own code: its panic is an answer, as whoever asks for it answers a probe.
+        // A service's own code. Its panic becomes an answer, because the caller itself answers a
+        // probe.
         let asked = crate::net::tasks::caught(async { S::health(generation.client()).await });
         match crate::net::time::within(crate::net::time::HEALTH_DEADLINE, asked).await? {
             Some(answer) => answer,
@@ -162,8 +168,8 @@ pub trait AnyResource: Sealed + fmt::Debug + Send + Sync {
     /// As [`Resource::health`].
     fn health(&self) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + '_>>;
 
-    /// Lets everybody finish and closes, within [10 s](crate::manual::defaults) in all. What was
-    /// not done in time is cut, and told.
+    /// Lets all users finish and closes it, within [10 s](crate::manual::defaults) in total.
+    /// Whatever has not finished in time is closed forcibly, and reported.
     ///
     /// From then on, new calls fail. Dropping the future does not stop it.
     fn close(&self) -> Pin<Box<dyn Future<Output = Detached> + Send>>;

@@ -1,6 +1,7 @@
-//! Which field reads which variable: no two read the same.
+//! Which field reads which variable: no two fields read the same one.
 //!
-//! The derive has seen to it within a struct; this is for structs within structs, and for what only the types tell.
+//! The derive checks this within a struct. This code checks nested structs, and names that only the
+//! types determine.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use crate::declare::manifest::{Category, Leaf, Manifest};
 use crate::source::environment::hash_of_base;
 use crate::source::split;
 
-/// The variables that fields have claimed so far. Which field it was is looked for when somebody has to be told.
+/// The variables that fields have claimed so far. The claiming field is only searched for if there
+/// is a conflict to report.
 pub(super) struct Claims<'a> {
     manifest: &'static Manifest,
     wanted: Option<&'a [String]>,
@@ -18,7 +20,7 @@ pub(super) struct Claims<'a> {
     taken: BTreeMap<u64, Endings>,
 }
 
-/// A set of endings: a bit for each of [`RESOURCE_ENDINGS`], and one for none of them.
+/// A set of endings: a bit for each of [`RESOURCE_ENDINGS`], and one for a name without an ending.
 type Endings = u16;
 
 const NO_ENDING: Endings = 1 << RESOURCE_ENDINGS.len();
@@ -29,7 +31,8 @@ impl<'a> Claims<'a> {
         Self { manifest, wanted, taken: BTreeMap::new() }
     }
 
-    /// Notes that a field reads a variable, and its companions if it is a resource's. Where one of them is taken, which one, and by which field.
+    /// Notes that a field reads a variable, and its companions if it is a resource. If one of them
+    /// is taken, returns that variable and the field that reads it.
     ///
     /// `hash` is the variable's [`hash_of_base`].
     pub(super) fn claim(
@@ -53,7 +56,7 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// The field before this one that has claimed one of these variables, if that was not the hash alone.
+/// The earlier field that has claimed one of these variables; `None` if only the hashes are equal.
 fn earlier_claim(
     manifest: &'static Manifest,
     wanted: Option<&[String]>,
@@ -83,7 +86,7 @@ fn earlier_claim(
     found
 }
 
-/// The variables of a field: base names, and endings of each.
+/// The variables of a field: base names, and the endings of each.
 fn parts(variable: &str, is_resource: bool) -> impl Iterator<Item = (&str, Endings)> {
     // `X` and `X_FILE` are two ways to the same value.
     let (base, ending) = split_off(variable.strip_suffix("_FILE").unwrap_or(variable));
@@ -91,7 +94,7 @@ fn parts(variable: &str, is_resource: bool) -> impl Iterator<Item = (&str, Endin
     let (own, companions) = match is_resource {
         false => (ending, None),
         true if base == of_companions && ending == 1 => (EVERY_ENDING, None),
-        // Its locator's variable does not end as one: `REDIS`, and `REDIS_PASSWORD` beside it.
+        // Its locator's variable has no known ending: `REDIS`, with `REDIS_PASSWORD` beside it.
         true => (ending, Some((of_companions, EVERY_ENDING & !1))),
     };
     std::iter::once((base, own)).chain(companions)
@@ -148,7 +151,7 @@ mod tests {
             said,
             [None, taken("MAIL_USER", "mail_user"), None, taken("MAIL_PORT", "mail.port")]
         );
-        // Who is not looked at claims nothing.
+        // A field that is not wanted claims nothing.
         let wanted = ["mail.user".to_owned()];
         let mut claims = Claims::new(&OUTER, Some(&wanted));
         assert_eq!(claims.claim("MAIL_USER", hash_of_base("MAIL_USER"), false, "mail.user"), None);

@@ -1,4 +1,5 @@
-//! Credentials that are no secret: shipped with the product, guessable, or never filled in.
+//! Credentials that are not secret: shipped with the product, guessable, or an unfilled
+//! placeholder.
 
 use backing_services_rules::rule::{
     DEFAULT_CREDENTIALS, MALFORMED_VALUE, PLACEHOLDER_VALUE, WEAK_PASSWORD,
@@ -8,8 +9,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::Value;
 use crate::report::finding::Finding;
 
-/// The shortest password that passes. NIST SP 800-63B-4 asks 15 characters of a password alone, ASVS 6.2.1 asks 8 and recommends 15; a machine's
-/// password is generated, and 12 random characters are more than can be tried.
+/// The shortest accepted password. NIST SP 800-63B-4 requires 15 characters for a password alone,
+/// ASVS 6.2.1 requires 8 and recommends 15. A machine's password is generated, and 12 random
+/// characters are too many to try.
 pub(crate) const SHORTEST_PASSWORD: usize = 12;
 
 /// Accounts and passwords that products and their images ship with.
@@ -36,7 +38,8 @@ const SHIPPED: &[(&str, &str)] = &[
     ("test", "test"),
 ];
 
-/// Passwords of twelve characters and more that lists of passwords begin with, and shorter ones that are worth naming.
+/// Passwords of twelve characters and more that password lists begin with, and shorter ones that
+/// are worth naming.
 const WELL_KNOWN: &[&str] = &[
     "123456789012", "1234567890123", "passwordpassword", "password12345", "password123456",
     "password1234", "qwertyuiop123", "qwertyuiopasdf", "administrator", "mysecretpassword",
@@ -45,7 +48,7 @@ const WELL_KNOWN: &[&str] = &[
     "secretsecret", "verysecretpassword", "postgrespassword", "redispassword", "rabbitmqpassword",
 ];
 
-/// What is left in a value that was never filled in.
+/// Placeholder texts of values that were never filled in.
 const PLACEHOLDERS: &[&str] = &[
     "changeme", "change_me", "change-me", "changeit", "replaceme", "replace_me", "replace-me",
     "fixme", "todo", "tbd", "placeholder", "your_password", "your-password", "yourpassword",
@@ -54,13 +57,13 @@ const PLACEHOLDERS: &[&str] = &[
     "xxxxxxxx", "********", "<redacted>", "[redacted]", "redacted",
 ];
 
-/// The schemes of secret stores: a reference that nobody followed.
+/// The schemes of secret stores: a value with one is a reference that was not resolved.
 const REFERENCES: &[&str] = &[
     "vault:", "op://", "aws-sm://", "awssm://", "awsps://", "gcp-sm://", "gcpsm://", "azure-kv://",
     "azurekv://", "ref+", "sops:", "doppler://", "secret://", "arn:aws:secretsmanager:",
 ];
 
-/// Holds a resource's password against the rules.
+/// Checks a resource's password against the rules.
 pub(crate) fn check_password(
     user: Option<&str>,
     password: &SecretString,
@@ -70,11 +73,10 @@ pub(crate) fn check_password(
     let text = password.expose_secret();
     if text.chars().any(char::is_control) {
         let message = "its password holds a control character, such as a line break, a tab or NUL";
-        findings.push(
-            Finding::new(&MALFORMED_VALUE, message)
-                .about(variable)
-                .help("write the password, and nothing else: protocols end a text at such a character, or begin a new line"),
-        );
+        findings.push(Finding::new(&MALFORMED_VALUE, message).about(variable).help(
+            "write the password, and nothing else: \
+             protocols end a text at such a character, or begin a new line",
+        ));
         return;
     }
     if let Some(what) = placeholder(text) {
@@ -110,7 +112,8 @@ pub(crate) fn check_password(
     findings.push(Finding::new(&WEAK_PASSWORD, weak).about(variable));
 }
 
-/// Holds a secret that is no resource's against the rules. How long it has to be is its own service's affair.
+/// Checks a secret that does not belong to a resource against the rules. Its service decides how
+/// long it has to be.
 pub(crate) fn check_secret(value: &Value<'_>, findings: &mut Vec<Finding>) {
     if let Some(what) = placeholder(value.text.expose_secret()) {
         findings.push(
@@ -120,7 +123,7 @@ pub(crate) fn check_secret(value: &Value<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What a text is, if nobody filled it in.
+/// Describes an unfilled placeholder; `None` if the text is not one.
 pub(crate) fn placeholder(text: &str) -> Option<&'static str> {
     let text = text.trim();
     let first = text.bytes().next().map(|first| first.to_ascii_lowercase());
@@ -182,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_is_told_apart() {
+    fn weak_and_unfilled_passwords_are_recognised() {
         assert_eq!(rule_of(Some("guest"), "guest"), Some("default_credentials"));
         assert_eq!(rule_of(None, "foobared"), Some("default_credentials"));
         assert_eq!(rule_of(Some("shop"), "SHOP"), Some("weak_password"));

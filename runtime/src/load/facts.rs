@@ -1,4 +1,4 @@
-//! A loaded resource: what it is connected to, and where its values are.
+//! A loaded resource: the target to connect to, and the place of its values.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use crate::load::Fingerprint;
 use crate::report::finding::Place;
 use crate::service::target::Target;
 
-/// What a generation was made of.
+/// The data that a generation was made of.
 #[derive(Clone)]
 pub(crate) struct Facts {
     pub(crate) target: Arc<Target>,
-    /// Where the values are that the target was made of.
+    /// The place of the values that the target was made of.
     pub(crate) place: Place,
-    /// Of those values.
+    /// The fingerprint of those values.
     pub(crate) fingerprint: Fingerprint,
 }

@@ -1,6 +1,7 @@
-//! The first half of attaching: load every value, hold it against the rules, open no connection.
+//! The first half of attaching: loads every value and checks it against the rules, without opening
+//! a connection.
 //!
-//! Every field is looked at, whatever was found at the ones before it.
+//! Every field is checked, whatever was found at earlier fields.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
@@ -47,48 +48,50 @@ pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<
     Ok(())
 }
 
-/// Every field of a struct that passed, and of the structs in it, in declaration order; and what is to be said about all of them.
+/// The accepted fields of a struct, and of its nested structs, in declaration order; and the
+/// problems of all fields.
 pub(crate) struct Loaded {
     pub(crate) items: Vec<Item>,
-    /// Each with its field's place in declaration order.
+    /// Each with its field's ordinal in declaration order.
     pub(crate) problems: Vec<(usize, Problem)>,
     pub(crate) waivers: Vec<(String, &'static Waiver)>,
-    /// How many fields there are.
+    /// The number of fields.
     pub(crate) fields: usize,
     pub(crate) today: Date,
 }
 
-/// A field that passed.
+/// An accepted field.
 pub(crate) struct Item {
-    /// The field's place in declaration order.
+    /// The field's ordinal in declaration order.
     pub(crate) ordinal: usize,
-    /// Where its values are.
+    /// The place of its values.
     pub(crate) place: Place,
-    /// Of its values.
+    /// The fingerprint of its values.
     pub(crate) fingerprint: Fingerprint,
     pub(crate) declaration: &'static Declaration,
     pub(crate) content: Content,
 }
 
-/// What a field is, as far as loading goes.
+/// The loaded content of a field.
 pub(crate) enum Content {
     /// A secret or a setting: it is ready.
     Value(Slot),
-    /// A resource, still to be connected to; `None` where it is optional and there is none.
+    /// A resource, still to be connected to; `None` if it is optional and absent.
     Resource { entry: &'static ResourceEntry, target: Option<Box<Target>> },
 }
 
-/// What came of loading.
+/// The result of loading.
 pub(crate) struct Read {
     pub(crate) loaded: Loaded,
-    /// The files that `NAME_FILE`s named, whatever came of it: a change of one is a change of a value.
+    /// The files that `NAME_FILE` variables named, readable or not: a change of one is a change of
+    /// a value.
     pub(crate) files: Vec<PathBuf>,
-    /// Of all the values.
+    /// The fingerprint of all values.
     pub(crate) values: Fingerprint,
 }
 
-/// Loads some fields, by their paths, or all; what is connected to has `deadline` from now on, and so
-/// has loading. It is done in a thread of its own, for a source may block.
+/// Loads some fields, by their paths, or all. `deadline`, from now on, is the limit for loading,
+/// and for connecting afterwards. It runs in a thread of its own, because a source may block.
 pub(crate) async fn load(
     manifest: &'static Manifest,
     source: Arc<dyn Source>,
@@ -112,7 +115,7 @@ pub(crate) async fn load(
     })
 }
 
-/// Why nothing was loaded, at the field that it ended at.
+/// The reason why nothing was loaded, and the field at which loading ended.
 pub(crate) struct Unread {
     #[cfg_attr(
         not(feature = "cli"),
@@ -128,7 +131,7 @@ impl Unread {
         AttachError::new(manifest.struct_name(), self.fields, vec![self.problem])
     }
 
-    /// As what a preflight has loaded: nothing, and why.
+    /// Converts it for a preflight: no items, and this problem.
     #[cfg(feature = "cli")]
     pub(crate) fn into_loaded(self) -> Loaded {
         let Self { ordinal, problem, fields } = self;
@@ -142,16 +145,18 @@ impl Unread {
     }
 }
 
-/// Why there are no values of a source.
+/// The failure for a source that gave no values.
 pub(crate) fn unread(why: Apart, deadline: Duration) -> Failure {
     match why {
         Apart::Late => {
             let message = format!("its values were not read within {} s", deadline.as_secs());
-            let help = "look at the source, and at the file system of the files that it names: one on a network may be away";
+            let help = "look at the source, and at the file system of the files that it names: \
+                        one on a network may be away";
             Failure::new(FailureKind::TimedOut, message, help)
         }
         Apart::Broken => {
-            let help = "look at what the source's code does; if it is one of this crate's, report this as a bug";
+            let help = "look at what the source's code does; \
+                        if it is one of this crate's, report this as a bug";
             Failure::new(
                 FailureKind::Protocol,
                 "the source panicked while its values were read",
@@ -161,12 +166,13 @@ pub(crate) fn unread(why: Apart, deadline: Duration) -> Failure {
     }
 }
 
-/// How many fields were begun to be loaded.
+/// The number of fields whose loading has started.
 #[derive(Default)]
 struct Progress(AtomicUsize);
 
 impl Progress {
-    /// The field that is being loaded, in declaration order and by its name; and how many are to be.
+    /// The field that is being loaded, by its ordinal and its name; and the number of fields to
+    /// load.
     fn place(
         &self,
         manifest: &'static Manifest,
@@ -190,7 +196,7 @@ impl Progress {
     }
 }
 
-/// Whether what passed is wanted, or only whether it did.
+/// Selects whether the loaded content is kept, or only checked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {
     Everything,
@@ -228,8 +234,8 @@ fn read(
         if loader.wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)) {
             loader.fields += 1;
             progress.0.store(loader.fields, Ordering::Release);
-            // The source, `check` of the service and the type of a value are others' code. What
-            // follows a source reads it in a task that must not end by that.
+            // The source, `check` of the service and the type of a value are foreign code. A task
+            // that follows a source reads it here, and must not end because of a panic.
             if panic::catch_unwind(AssertUnwindSafe(|| loader.load_field(leaf))).is_err() {
                 panicked.push(loader.fields);
             }
@@ -241,7 +247,7 @@ fn read(
     Read { loaded: Loaded { items, problems, fields, waivers, today }, files, values }
 }
 
-/// A failure at each field whose reading panicked, by its place in declaration order.
+/// A failure at each field whose reading panicked, by its ordinal in declaration order.
 fn failures(
     manifest: &'static Manifest,
     wanted: Option<&[String]>,
@@ -252,12 +258,21 @@ fn failures(
         return failures;
     }
     manifest.walk(&mut |leaf| {
-        ordinal += usize::from(wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)));
+        ordinal += usize::from(
+            wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)),
+        );
         if panicked.contains(&ordinal) && failures.iter().all(|(known, _)| *known != ordinal) {
-            let place = Place { field: leaf.path.into_owned(), variable: Some(leaf.variable), origin: None };
-            let message = "reading it panicked: in the source, in `check` of its service, or in the type of the field";
-            let help = "read the message of the panic on standard error, and report it to the authors of what panicked";
-            failures.push((ordinal, Problem::Failure(Failure::new(FailureKind::Protocol, message, help).in_place(&place))));
+            let place = Place {
+                field: leaf.path.into_owned(),
+                variable: Some(leaf.variable),
+                origin: None,
+            };
+            let message = "reading it panicked: in the source, in `check` of its service, \
+                           or in the type of the field";
+            let help = "read the message of the panic on standard error, \
+                        and report it to the authors of what panicked";
+            let failure = Failure::new(FailureKind::Protocol, message, help);
+            failures.push((ordinal, Problem::Failure(failure.in_place(&place))));
         }
     });
     failures
@@ -268,7 +283,7 @@ impl Loaded {
         self.problems.iter().any(|(_, problem)| problem.is_denied())
     }
 
-    /// The same where nothing is denied; else the report of all that is wrong.
+    /// Returns itself if nothing is denied; else the report of all problems.
     pub(crate) fn judged(self, manifest: &'static Manifest) -> Result<Self, AttachError> {
         if !self.is_denied() {
             return Ok(self);
@@ -281,7 +296,7 @@ impl Loaded {
     }
 }
 
-/// Says in the log what did not end the attempt.
+/// Logs the problems that did not end the attempt.
 pub(crate) fn report_warnings(problems: &[Problem]) {
     for problem in problems {
         let Problem::Finding(finding) = problem else { continue };
@@ -307,19 +322,19 @@ pub(crate) fn today() -> Date {
 struct Loader<'a> {
     source: &'a dyn Source,
     snapshot: Option<&'a Snapshot>,
-    /// The paths of the fields that are looked at; `None` for all.
+    /// The paths of the wanted fields; `None` for all.
     wanted: Option<&'a [String]>,
     keep: Keep,
     today: Date,
     deadline: Instant,
     claims: Claims<'a>,
-    /// How many fields there are.
+    /// The number of fields.
     fields: usize,
     items: Vec<Item>,
     problems: Vec<(usize, Problem)>,
     files: Vec<PathBuf>,
     fingerprints: Vec<Fingerprint>,
-    /// The waivers that hold, with the paths of their fields.
+    /// The waivers in force, with the paths of their fields.
     waivers: Vec<(String, &'static Waiver)>,
 }
 
@@ -329,7 +344,7 @@ impl Loader<'_> {
         let declaration = field.declaration();
         let mut findings = Vec::new();
         let is_resource = matches!(field.category(), Category::Resource(_));
-        // What all of the field's variables begin with.
+        // The beginning that all of the field's variables share.
         let base = if is_resource { variable::base(&variable) } else { &variable };
         let group = if is_resource {
             Group::of_resource(&variable, base)
@@ -402,7 +417,7 @@ impl Loader<'_> {
     }
 }
 
-/// Whether reading has already said why there is no value.
+/// Returns true if reading has already reported why there is no value.
 fn is_explained(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| !finding.warns())
 }
@@ -535,7 +550,7 @@ mod tests {
     )
     .prefix("SHOP");
 
-    /// As the environment of the process: it is read out of a snapshot.
+    /// Like the environment of the process: it is read from a snapshot.
     struct AtOnce(Vec<(&'static str, &'static str)>);
 
     impl Source for AtOnce {
@@ -555,7 +570,7 @@ mod tests {
         }
     }
 
-    /// One by one or all at once: what is found is the same.
+    /// Reading variables one by one or all at once gives the same result.
     #[test]
     fn a_snapshot_is_read_as_the_variables_themselves() {
         const LOCATOR: &str = "gophers://ada:kX3-vR9_wQ1z@db.example.com/";

@@ -1,4 +1,5 @@
-//! Reading the variables of one field: `NAME`, or the file that `NAME_FILE` names; and where each of them was.
+//! Reads the variables of one field: `NAME`, or the file that `NAME_FILE` names. Also notes where
+//! each of them was.
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
@@ -15,19 +16,20 @@ use crate::service::credentials::AnyCredentials;
 use crate::source::environment::{self, Known, Snapshot};
 use crate::source::{Extent, Group, Notice, Source, Unreadable, file};
 
-/// A value, and the variable that it really came from: `NAME`, or `NAME_FILE`.
+/// A value, and the variable that it came from: `NAME` or `NAME_FILE`.
 pub(crate) struct Value<'a> {
     pub(crate) text: Text<'a>,
     pub(crate) variable: Cow<'a, str>,
-    /// Whether whoever deploys the program on this machine set it, and nobody else can.
+    /// True if only the operator who deploys the program on this machine can have set it.
     pub(crate) is_of_this_machine: bool,
 }
 
-/// Whether others may know a value.
+/// The secrecy of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Secret,
-    /// Others may read the file that holds it. They may not write it: whom to trust is no secret.
+    /// Others may read the file that holds it. They may not write it: a list of trusted authorities
+    /// is public, but it has to be authentic.
     Public,
 }
 
@@ -35,7 +37,7 @@ pub(crate) enum Kind {
 const PUBLIC: [&str; 7] =
     ["_HOST", "_PORT", "_DATABASE", "_CA", "_CLIENT_CERT", "_PIN", "_ENDPOINT"];
 
-/// What is read, and in how many parts its name is known.
+/// The name of the variable to read, in its parts.
 #[derive(Clone, Copy)]
 struct Name<'n> {
     base: &'n str,
@@ -69,12 +71,14 @@ impl Text<'_> {
 /// The most ranks within ranks.
 const MOST_PARTS: usize = 8;
 
-/// Of the values of one field: another one means that they have changed. It is of this process alone, whose key nobody knows, and tells nothing of them.
+/// The fingerprint of the values of one field: a different one means that they have changed. It is
+/// keyed with a random key of this process, so it is useless elsewhere and reveals nothing of the
+/// values.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Fingerprint(u64);
 
 impl Fingerprint {
-    /// Of several fields.
+    /// The fingerprint of several fields.
     pub(crate) fn of_all(fields: &[Self]) -> Self {
         Self(KEY.hash_one(fields))
     }
@@ -85,17 +89,17 @@ static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 /// Reads the variables of one field, and remembers where they were.
 pub(crate) struct Reader<'a> {
     source: &'a dyn Source,
-    /// What the source has of this field, and all of it, where it does not have to be asked.
+    /// The source's complete variables of this field, if the source gave a snapshot.
     known: Option<(Known<'a>, &'a Snapshot)>,
-    /// What fetches the credentials of what is read.
+    /// The provider of the resource's credentials, if they are fetched.
     credentials: Option<AnyCredentials>,
-    /// Each variable that the source was asked for, and had, and where.
+    /// Each variable that was asked for and found, and its place.
     origins: Vec<(String, Cow<'static, str>)>,
-    /// Whether there was one in the snapshot.
+    /// True if a variable was found in the snapshot.
     found_known: bool,
-    /// The files that `NAME_FILE`s named.
+    /// The files that `NAME_FILE` variables named.
     files: Vec<PathBuf>,
-    /// Of all that was read so far, where somebody wants to know.
+    /// The hash of all values read so far, if a fingerprint is wanted.
     values: Option<DefaultHasher>,
 }
 
@@ -112,12 +116,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a snapshot of the source in place of it; of this field, what is around a name with this hash.
+    /// Reads a snapshot of the source instead of the source. For this field, it uses the entries
+    /// around a name with this hash.
     pub(crate) fn out_of(self, snapshot: Option<&'a Snapshot>, base: u64) -> Self {
         Self { known: snapshot.map(|snapshot| (snapshot.around(base), snapshot)), ..self }
     }
 
-    /// Takes the fingerprint of what it reads.
+    /// Computes the fingerprint of what it reads.
     pub(crate) fn with_fingerprint(self) -> Self {
         Self { values: Some(KEY.build_hasher()), ..self }
     }
@@ -126,11 +131,13 @@ impl<'a> Reader<'a> {
         Fingerprint(self.values.as_ref().map_or(0, DefaultHasher::finish))
     }
 
-    /// Reads what belongs together from one part of the source, where the source has parts.
+    /// Restricts the reader to one part of the source for variables that belong together, if the
+    /// source has parts.
     pub(crate) fn keep_to_part(&mut self, group: Group<'_>, findings: &mut Vec<Finding>) {
-        // Parts may have parts; a source that never comes to an end is its own mistake, and not ours to hang on.
+        // Parts may have parts. The limit keeps a source with endless parts from hanging the
+        // reader.
         for _ in 0..MOST_PARTS {
-            // Whoever wraps a source is asked before it.
+            // Ask a wrapping source before the wrapped one.
             self.credentials = self.credentials.take().or_else(|| self.source.credentials(&group));
             let Some(part) = self.source.part(&group) else { return };
             let (source, passed_over) = part.into_parts();
@@ -150,12 +157,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What fetches the credentials of what is read, where something does.
+    /// Takes the provider of the credentials, if there is one.
     pub(crate) const fn take_credentials(&mut self) -> Option<AnyCredentials> {
         self.credentials.take()
     }
 
-    /// That two variables are there which exclude each other, and where they are, if that is not the same place.
+    /// The message that two variables exclude each other. It names their places if these differ.
     pub(crate) fn both(&self, one: &str, other: &str) -> String {
         match (self.origin(one), self.origin(other)) {
             (Some(of_one), Some(of_other)) if of_one != of_other => {
@@ -169,7 +176,7 @@ impl<'a> Reader<'a> {
         self.source
     }
 
-    /// Where a variable's value was; `None` where there was none.
+    /// The place of a variable's value; `None` if there was no value.
     pub(crate) fn origin(&self, variable: &str) -> Option<Cow<'static, str>> {
         if let Some((_, snapshot)) = self.known {
             let known = snapshot.around(environment::hash_of_base(variable));
@@ -179,7 +186,7 @@ impl<'a> Reader<'a> {
         self.origins.iter().find(|(name, _)| name == variable).map(|(_, origin)| origin.clone())
     }
 
-    /// Where a whole resource came from: its locator, or else what there was first.
+    /// The place of a whole resource: of its locator, or else of the first value found.
     pub(crate) fn origin_of_resource(&self, variable: &str) -> Option<Cow<'static, str>> {
         if self.known.is_some() {
             return self.found_known.then_some(environment::NAME.into());
@@ -188,18 +195,19 @@ impl<'a> Reader<'a> {
         self.origin(variable).or_else(|| self.origin(&format!("{variable}_FILE"))).or_else(first)
     }
 
-    /// The files that `NAME_FILE`s named, read or not.
+    /// The files that `NAME_FILE` variables named, read or not.
     pub(crate) fn into_files(self) -> Vec<PathBuf> {
         self.files
     }
 
-    /// Whether it is known that there is a variable of this name, and nothing else around it: no `_FILE`, and no companion.
+    /// Returns true if the snapshot has a variable of this name, and nothing else around it: no
+    /// `_FILE`, and no companion.
     pub(crate) fn has_only(&self, name: &str) -> bool {
         self.known.is_some_and(|(known, _)| known.is_only(name))
     }
 
-    /// Reads `NAME`, or the file that `NAME_FILE` names. `None` where neither is there, or where something is wrong with them: then there is a
-    /// finding.
+    /// Reads `NAME`, or the file that `NAME_FILE` names. Returns `None` if neither is there, or if
+    /// one of them is wrong: then there is a finding.
     pub(crate) fn read(
         &mut self,
         name: &str,
@@ -251,7 +259,8 @@ impl<'a> Reader<'a> {
             (None, None) => None,
         };
         if let (Some(value), Some(values)) = (&value, &mut self.values) {
-            // Not the variable that it really came from: a value that has moved into a file is the same.
+            // Hash the name, not the variable that was found: a value that moved into a file has
+            // not changed.
             (name.base, name.ending, value.text.expose_secret()).hash(values);
         }
         value
@@ -277,7 +286,8 @@ impl<'a> Reader<'a> {
         };
         if !path.is_absolute() {
             // The path is not repeated: it may be a secret that was put into the wrong variable.
-            let why = "is not an absolute path: what it names would depend on where the process was started";
+            let why = "is not an absolute path: \
+                       what it names would depend on where the process was started";
             findings.push(unusable(why.to_owned()));
             return None;
         }
@@ -287,7 +297,8 @@ impl<'a> Reader<'a> {
                 findings.extend(
                     value.notices.into_iter().filter_map(|notice| finding(notice, kind, &variable)),
                 );
-                // An empty file is what a credential that could not be fetched leaves behind: as good as none.
+                // A credential that could not be fetched leaves an empty file behind. It counts as
+                // absent.
                 value.text.map(|text| Value {
                     text: Text::Read(text),
                     variable,
@@ -301,7 +312,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// That a value may not name a file of this machine, as somebody else may have written it.
+    /// The finding that a value may not name a file of this machine, because a foreign author may
+    /// have written it.
     fn names_a_file(&self, variable: &str) -> Finding {
         let place = self.origin(variable).unwrap_or_else(|| self.source.name().into_owned().into());
         let message = format!(
@@ -309,7 +321,8 @@ impl<'a> Reader<'a> {
         );
         let value = variable.strip_suffix("_FILE").unwrap_or(variable);
         let help = format!(
-            "write the value itself there, as `{value}`; or set `{variable}` in the environment of the process"
+            "write the value itself there, as `{value}`; \
+             or set `{variable}` in the environment of the process"
         );
         Finding::new(&MALFORMED_VALUE, message).about(variable).help(help)
     }
@@ -326,7 +339,7 @@ impl<'a> Reader<'a> {
             Some(known) => known.get(base, ending, file).map(|found| {
                 found.map(|(variable, text)| {
                     self.found_known = true;
-                    // A snapshot is of the process's environment.
+                    // A snapshot comes from the process's environment.
                     Value {
                         text: Text::Known(text),
                         variable: variable.into(),
@@ -360,7 +373,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What a source noticed, as the finding that it is; `None` if it is fine for such a value.
+/// The finding for a source's notice; `None` if it is harmless for such a value.
 fn finding(notice: Notice, kind: Kind, variable: &str) -> Option<Finding> {
     if let Some(why) = notice.why_not_ours() {
         let finding =
@@ -369,7 +382,7 @@ fn finding(notice: Notice, kind: Kind, variable: &str) -> Option<Finding> {
     }
     match notice {
         Notice::OthersRead if kind == Kind::Public => None,
-        // In a container there may be no other user: so it is said, and does not end the attempt.
+        // In a container there may be no other user, so this warns, and does not end the attempt.
         Notice::OthersRead => Some(
             Finding::new(&READABLE_SECRET_FILE, "every user of this machine can read the file")
                 .about(variable)
@@ -389,11 +402,12 @@ fn finding(notice: Notice, kind: Kind, variable: &str) -> Option<Finding> {
     }
 }
 
-/// What to do about a file that others decide about.
-pub(crate) const OWN_IT: &str = "list who owns each part of the path, and who can write it: `namei -l PATH`; each has to belong to root or to \
-    the user that this process runs as, and to be writable by nobody else: `chown`, `chmod go-w`";
+/// The help for a file that others control.
+pub(crate) const OWN_IT: &str = "list who owns each part of the path, and who can write it: \
+    `namei -l PATH`; each has to belong to root or to the user that this process runs as, \
+    and to be writable by nobody else: `chown`, `chmod go-w`";
 
-/// Why there is no value. What is wrong with a whole source is said once.
+/// The finding for an unreadable value. A problem of the whole source is reported once.
 fn refused(unreadable: &Unreadable, variable: &str, findings: &[Finding]) -> Option<Finding> {
     let of_value = |rule| Finding::new(rule, format!("`{variable}` {unreadable}")).about(variable);
     match unreadable.extent() {

@@ -1,4 +1,4 @@
-//! Loading one resource: its locator, and the companions that share the locator's base name.
+//! Loads one resource: its locator, and the companions that share the locator's base name.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ use crate::service::erased::ServiceEntry;
 use crate::service::target::{Target, Trust};
 use crate::source::environment;
 
-/// `Some(None)` for an optional resource that there is none of; `None` where something is wrong, and then there is a finding.
+/// Returns `Some(None)` for an absent optional resource; `None` if something is wrong, and then
+/// there is a finding.
 #[allow(clippy::too_many_arguments, reason = "one caller, which has just these")]
 pub(crate) fn load(
     reader: &mut Reader<'_>,
@@ -70,7 +71,7 @@ pub(crate) fn load(
             findings.push(missing(reader.source(), variable));
             return None;
         }
-        // A password without a locator is half of something: the locator's variable is probably misspelt.
+        // A password without a locator is incomplete: the locator's variable is probably misspelt.
         if let Some(left) = companions.any() {
             findings.push(
                 Finding::new(
@@ -100,7 +101,7 @@ pub(crate) fn load(
         );
         return None;
     }
-    // Without a value, the locator is the code's own default.
+    // Without a value, the locator is the default in the code.
     let is_foreign =
         |value: Option<&Value<'_>>| value.is_some_and(|value| !value.is_of_this_machine);
     let is_led_by_others = is_foreign(url.as_ref())
@@ -151,7 +152,7 @@ pub(crate) fn load(
         findings.push(finding.help("set it in the environment of the process"));
         return None;
     }
-    // Where it is dialled decides who gets the password.
+    // The dialled host receives the password.
     let is_led_by_others = match (service.endpoint, &endpoint) {
         (Some(_), Some(endpoint)) => !endpoint.is_of_this_machine,
         _ => is_led_by_others,
@@ -202,7 +203,8 @@ pub(crate) fn load(
             }
         }
     };
-    // Where there is an endpoint, it is what is dialled; the locator's host is a name of the service's own.
+    // If there is an endpoint, it is dialled; the locator's host is then a name of the service's
+    // own.
     let dialled = endpoint.as_ref().unwrap_or(&locator);
     if let Some(host) = dialled.host() {
         address::check_host(host, declaration.listed_hosts(), findings);
@@ -262,7 +264,7 @@ pub(crate) fn load(
     if findings[before..].iter().any(|finding| finding.rule() == &AMBIGUOUS_LOCATOR) {
         return None;
     }
-    // What is there and cannot be had is not missing.
+    // A value that is there but unreadable is not missing.
     let is_told = |ending: &str| {
         let stem = |variable: &str| {
             variable.strip_suffix("_FILE").unwrap_or(variable).strip_suffix(ending) == Some(base)
@@ -293,7 +295,7 @@ pub(crate) fn load(
     {
         None => None,
         Some(Ok(needs)) => Some(Arc::new(needs)),
-        // The derive does not let it come to this; a manifest that was written by hand may.
+        // The derive rejects this; a hand-written manifest may not.
         Some(Err(message)) => {
             findings.push(
                 Finding::new(&MALFORMED_VALUE, message)
@@ -328,7 +330,7 @@ pub(crate) fn load(
     Some(Some(target))
 }
 
-/// That whoever wrote the locator decides who gets a password that they do not have.
+/// The finding that the locator's author decides who gets a password that the author does not have.
 fn unlisted(variable: &str, reader: &Reader<'_>, is_fetched: bool) -> Finding {
     let place =
         reader.origin(variable).unwrap_or_else(|| reader.source().name().into_owned().into());
@@ -338,17 +340,19 @@ fn unlisted(variable: &str, reader: &Reader<'_>, is_fetched: bool) -> Finding {
         "its password comes from this machine"
     };
     let message = format!(
-        "{credentials}, and {place} decides which host gets them: whoever writes there could collect them"
+        "{credentials}, and {place} decides which host gets them: \
+         whoever writes there could collect them"
     );
-    let help = "list the hosts that may have them on the field: `#[service(hosts = \"db.example.com\")]`; or set the \
+    let help = "list the hosts that may have them on the field: \
+        `#[service(hosts = \"db.example.com\")]`; or set the \
         locator in the environment of the process";
     Finding::new(&UNLISTED_HOST, message).about(variable).help(help)
 }
 
-/// The longest name of an account, in bytes: more than any product accepts.
+/// The longest name of an account, in bytes: longer than any product accepts.
 const LONGEST_USER: usize = 256;
 
-/// A name that a protocol can carry as it is. In a locator, the grammar has seen to that.
+/// A name that a protocol can carry unchanged. In a locator, the grammar ensures that.
 fn user_name(value: &Value<'_>, findings: &mut Vec<Finding>) -> Option<String> {
     let name = value.text.expose_secret();
     if !is_user_name(name) {
@@ -378,7 +382,7 @@ pub(crate) fn is_user_name(name: &str) -> bool {
         && !name.chars().any(|c| c.is_control() || crate::report::text::is_invisible(c))
 }
 
-/// Whether somebody logs in, and with something that is a secret.
+/// Checks that there is a login, with a real secret.
 pub(crate) fn login(
     login: Login,
     user: Option<&str>,
@@ -400,10 +404,10 @@ pub(crate) fn login(
         _ => None,
     };
     if let Some(message) = missing {
-        findings.push(
-            Finding::new(&MISSING_CREDENTIALS, message)
-                .help(format!("write the user into the locator or `{base}_USER`, and the password into `{base}_PASSWORD`")),
-        );
+        findings.push(Finding::new(&MISSING_CREDENTIALS, message).help(format!(
+            "write the user into the locator or `{base}_USER`, \
+             and the password into `{base}_PASSWORD`"
+        )));
     }
     if let Some(password) = password {
         credentials::check_password(user, password, variable, findings);
@@ -442,7 +446,7 @@ impl<'a> Companions<'a> {
         }
     }
 
-    /// One of those that are there.
+    /// Any one that is set.
     fn any(&self) -> Option<&Value<'a>> {
         let Self {
             host,
@@ -462,11 +466,12 @@ impl<'a> Companions<'a> {
             .next()
     }
 
-    /// Writes a locator out of its parts, for platforms that give those. It is then read like any other: a part that does not belong where it stands is
-    /// refused by the grammar. Only the database is encoded, for its name may be anything.
+    /// Builds a locator from its parts, for platforms that give those. It is then read like any
+    /// other: the grammar refuses a part in the wrong place. Only the database is encoded, because
+    /// its name may contain anything.
     fn locator(&self, host: &Value<'_>, scheme: &str) -> String {
         let host = host.text.expose_secret();
-        // An IPv6 address as a part has no brackets.
+        // An IPv6 address in a variable of its own has no brackets.
         let host = if host.parse::<std::net::Ipv6Addr>().is_ok() {
             format!("[{host}]")
         } else {
@@ -488,7 +493,7 @@ impl<'a> Companions<'a> {
     }
 }
 
-/// The variables that say whom to trust, and how we prove who we are.
+/// The variables that configure trust, and our own identity.
 struct TrustValues<'a> {
     ca: Option<Value<'a>>,
     client_cert: Option<Value<'a>>,
@@ -515,7 +520,7 @@ fn trust(
         return Trust::default();
     }
     if let Some(pin) = pin.as_ref().filter(|_| !service.pins) {
-        // To ignore it would be to trust more than was asked for.
+        // Ignoring it would trust more than was asked for.
         let message = format!(
             "`{}` is set, and the driver of {} takes no verifier that could pin a key",
             pin.variable, service.name
@@ -571,7 +576,7 @@ fn trust(
     }
 }
 
-/// What is wrong with the certificates in `_CA`, each of which can be read.
+/// The findings about the certificates in `_CA`, each of which is readable.
 fn findings_of_ca(
     tls: &crate::net::tls::Tls,
     ca: &Value<'_>,
@@ -580,12 +585,14 @@ fn findings_of_ca(
     let mut findings = tls.dates(&ca.variable, std::time::SystemTime::now());
     if !service.pins && tls.trusts_a_certificate_alone() {
         let message = format!(
-            "`{}` holds a certificate that is no authority (`CA:FALSE`), and the driver of {} would trust all that it signs",
+            "`{}` holds a certificate that is no authority (`CA:FALSE`), \
+             and the driver of {} would trust all that it signs",
             ca.variable, service.name
         );
         findings.push(Finding::new(&MALFORMED_VALUE, message).help(
-            "write the certificate of the authority that issued it (`CA:TRUE`); a server that has signed its own needs one \
-             from an authority, or for PostgreSQL the service `TokioPostgres`, which trusts it alone",
+            "write the certificate of the authority that issued it (`CA:TRUE`); \
+             a server that has signed its own needs one from an authority, \
+             or for PostgreSQL the service `TokioPostgres`, which trusts it alone",
         ));
     }
     findings.into_iter().map(|finding| finding.about(&*ca.variable)).collect()

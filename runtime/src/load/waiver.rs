@@ -8,10 +8,11 @@ use backing_services_rules::{Date, Level};
 use crate::report::finding::Finding;
 use crate::report::waiver::Waiver;
 
-/// How many days before its end a waiver begins to warn: a month, which is time to mend what it covers.
+/// The number of days before its end at which a waiver starts to warn: a month, which is enough
+/// time to fix the cause.
 const NOTICE_DAYS: i64 = 31;
 
-/// Marks what a waiver covers.
+/// Marks the findings that a waiver covers.
 pub(crate) fn apply(findings: &mut [Finding], waivers: &'static [Waiver], today: Date) {
     for finding in findings {
         if let Some(reason) = reason(waivers, finding.rule().name, today)
@@ -23,7 +24,7 @@ pub(crate) fn apply(findings: &mut [Finding], waivers: &'static [Waiver], today:
     }
 }
 
-/// The waivers that hold today.
+/// The waivers in force today.
 pub(crate) fn in_force(
     waivers: &'static [Waiver],
     today: Date,
@@ -31,7 +32,8 @@ pub(crate) fn in_force(
     waivers.iter().filter(move |waiver| waiver.until().is_none_or(|until| today <= until))
 }
 
-/// Says which waivers hold, all in one warning: what is not demanded of a service is a property of the deploy.
+/// Logs the waivers in force, all in one warning: a rule that is not enforced is a property of the
+/// deploy.
 pub(crate) fn report(waivers: &[(String, &'static Waiver)]) {
     if waivers.is_empty() {
         return;
@@ -45,12 +47,12 @@ pub(crate) fn report(waivers: &[(String, &'static Waiver)]) {
     tracing::warn!(waivers = waivers.len(), "rules are waived{}", list.replacen(';', ":", 1));
 }
 
-/// Why a rule is waived today, where it is.
+/// The reason why a rule is waived today, if it is.
 pub(crate) fn reason(waivers: &'static [Waiver], rule: &str, today: Date) -> Option<&'static str> {
     in_force(waivers, today).find(|waiver| waiver.rule().name == rule).map(Waiver::reason)
 }
 
-/// Warns of waivers that have ended, and of those that soon will.
+/// Warns of waivers that have ended, and of those that end soon.
 pub(crate) fn expiring(findings: &mut Vec<Finding>, waivers: &'static [Waiver], today: Date) {
     for waiver in waivers {
         let Some(until) = waiver.until() else { continue };
@@ -119,7 +121,9 @@ mod tests {
             (
                 false,
                 vec![
-                    "the waiver of `superuser_account` ended on 2027-03-01, and the rule holds again [expired_waiver]".to_owned()
+                    "the waiver of `superuser_account` ended on 2027-03-01, \
+                     and the rule holds again [expired_waiver]"
+                        .to_owned()
                 ]
             )
         );

@@ -1,4 +1,5 @@
-//! Service bindings: a folder for each service, with a file for each of its values ([servicebinding.io]).
+//! Service bindings: a folder for each service, with a file for each of its values
+//! ([servicebinding.io]).
 //!
 //! [servicebinding.io]: https://servicebinding.io/spec/core/1.1.0/#workload-projection
 
@@ -11,29 +12,37 @@ use secrecy::ExposeSecret as _;
 use super::{Changes, Environment, Source, Unreadable, Value, file, login_within, path_in, split};
 use crate::source::base_names::BaseNames;
 
-/// The service bindings below `$SERVICE_BINDING_ROOT`, as Kubernetes operators, buildpacks and Cloud Foundry project them. Where it is not set, there are
-/// none.
+/// The service bindings below `$SERVICE_BINDING_ROOT`, as Kubernetes operators, buildpacks and
+/// Cloud Foundry project them. If it is not set, there are none.
 ///
-/// A binding's name is the base name of a resource's variables, in upper case and with `_` for `-` and `.`: `shop-orders` has the values of
-/// `SHOP_ORDERS_URL` and its companions. [`named`](Self::named) gives another name. It holds resources only; other secrets are in the environment or a file.
+/// A binding's name is the base name of a resource's variables, in upper case and with `_` for `-`
+/// and `.`: `shop-orders` has the values of `SHOP_ORDERS_URL` and its companions.
+/// [`named`](Self::named) gives another name. Bindings hold resources only; other secrets are in
+/// the environment or a file.
 ///
 /// | variable | entry |
 /// |---|---|
 /// | `_URL` | `uri` |
-/// | `_HOST`, `_PORT`, `_DATABASE` | `host`, `port`, `database`; not read where there is a `uri`, which holds them |
-/// | `_USER`, `_PASSWORD` | `username`, `password`; not read where the `uri` holds them |
+/// | `_HOST`, `_PORT`, `_DATABASE` | `host`, `port`, `database`; not read if there is a `uri` |
+/// | `_USER`, `_PASSWORD` | `username`, `password`; not read if the `uri` holds them |
 /// | `_CA` | `ca.crt`, or `certificates` without a `private-key` |
 /// | `_CLIENT_CERT` | `tls.crt`, or `certificates` beside a `private-key` |
 /// | `_CLIENT_KEY` | `tls.key`, or `private-key` |
 ///
-/// What `certificates` means has changed: the client's chain in version 1.0 of the specification, whom to trust in 1.1. A `private-key` tells which it is. `database` is in no
-/// specification and in every binding; `ca.crt`, `tls.crt` and `tls.key` are how Kubernetes names such files.
+/// The meaning of `certificates` has changed: the client's chain in version 1.0 of the
+/// specification, the trusted authorities in 1.1. A `private-key` decides between them. `database`
+/// is in no specification and in every binding; `ca.crt`, `tls.crt` and `tls.key` are Kubernetes'
+/// names for such files.
 ///
-/// - A binding without a `type` is an error, for the specification demands one. Its text is not read: the field's type says what the service is.
+/// - A binding without a `type` is an error, because the specification requires one. Its text is
+///   not read: the field's type determines the service.
 /// - Two bindings with one base name are an error, which names both.
-/// - A folder whose name the specification does not allow (`[a-z0-9.-]`, 253 at most) is no binding.
-/// - Kubernetes swaps a whole volume by one link, and [`changes`](Source::changes) says what to watch. It never updates a `subPath` mount: that warns (`static_mount`).
-/// - A value that refers to a secret store (`vault://…`) is refused, as anywhere (`placeholder_value`).
+/// - A folder whose name the specification does not allow (`[a-z0-9.-]`, 253 at most) is not a
+///   binding.
+/// - Kubernetes swaps a whole volume by one link, and [`changes`](Source::changes) lists the paths
+///   to watch. It never updates a `subPath` mount: that warns (`static_mount`).
+/// - A value that refers to a secret store (`vault://…`) is refused, as in every source
+///   (`placeholder_value`).
 ///
 /// ```
 /// use backing_services::source::ServiceBindings;
@@ -44,7 +53,7 @@ use crate::source::base_names::BaseNames;
 #[derive(Clone)]
 pub struct ServiceBindings {
     environment: Environment,
-    /// Bindings with another base name than their own.
+    /// Bindings whose base name is not their own name.
     names: BaseNames,
 }
 
@@ -54,26 +63,27 @@ const VARIABLE: &str = "SERVICE_BINDING_ROOT";
 const MOST: usize = 1000;
 
 impl ServiceBindings {
-    /// Those of this process.
+    /// The bindings of this process.
     #[must_use]
     pub const fn process() -> Self {
         Self::of(Environment::process())
     }
 
-    /// Those in the folder that this environment names.
+    /// The bindings in the folder that this environment names.
     #[must_use]
     pub const fn of(environment: Environment) -> Self {
         Self { environment, names: BaseNames::new() }
     }
 
-    /// Gives a binding this base name, instead of its own: `DATABASE` for `DATABASE_URL` and its companions.
+    /// Gives a binding this base name instead of its own: `DATABASE` for `DATABASE_URL` and its
+    /// companions.
     #[must_use]
     pub fn named(mut self, binding: impl Into<String>, base: impl Into<String>) -> Self {
         self.names.add(binding.into(), base.into());
         self
     }
 
-    /// The binding of a base name, and its folder.
+    /// The name and the folder of the binding for a base name.
     fn find(&self, root: &Path, base: &str) -> Result<Option<(String, PathBuf)>, Unreadable> {
         let broken =
             |_| Unreadable::whole(format!("the folder that `{VARIABLE}` names cannot be read"));
@@ -94,7 +104,7 @@ impl ServiceBindings {
                 continue;
             }
             if let Some((earlier, _)) = &found {
-                // A folder lists its entries in any order, and a report is the same each time.
+                // A folder lists its entries in any order; the report must not depend on it.
                 let (one, other) =
                     if *earlier < name { (earlier, &name) } else { (&name, earlier) };
                 return Err(Unreadable::whole(format!(
@@ -107,7 +117,8 @@ impl ServiceBindings {
     }
 }
 
-/// What the specification allows as a binding's name. Kubernetes' own links begin with two dots.
+/// Returns true for a binding name that the specification allows. Kubernetes' own links begin with
+/// two dots.
 fn is_binding(name: &str) -> bool {
     (1..=253).contains(&name.len())
         && !name.starts_with("..")
@@ -136,7 +147,7 @@ impl Binding {
         Ok(found.text.map(|text| Value::new(text, place).of_this_machine().noticed(found.notices)))
     }
 
-    /// The first of these entries that is there.
+    /// The first of these entries that exists.
     fn first(&self, entries: &[&str]) -> Result<Option<Value>, Unreadable> {
         for entry in entries {
             if let Some(value) = self.read(entry)? {
@@ -147,7 +158,7 @@ impl Binding {
     }
 
     fn get(&self, ending: &str) -> Result<Option<Value>, Unreadable> {
-        // Whether a `uri` that is there already says it.
+        // Skips an entry if an existing `uri` already holds its value.
         let without = |entry: &str, is_said: fn(&str) -> bool| match self.read("uri")? {
             Some(uri) if is_said(uri.text().expose_secret()) => Ok(None),
             _ => self.read(entry),
@@ -283,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_is_told() {
+    fn broken_bindings_are_reported() {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), "untyped", &[("uri", "postgres://db/d")]);
         write(root.path(), "a-b", &[("type", "x"), ("uri", "postgres://db/d")]);

@@ -1,11 +1,13 @@
-//! What tells that the values of a source have changed. A source only says it; who follows it watches.
+//! The means to detect that the values of a source have changed. A source only lists its files and
+//! signals; `follow` watches them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
 
-/// What tells that the values of a source have changed: files and folders to watch, and signals of a source that watches by itself.
+/// The means to detect that the values of a source have changed: files and folders to watch, and
+/// signals of a source that watches by itself.
 ///
 /// ```
 /// use backing_services::source::Changes;
@@ -20,14 +22,15 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Nothing tells it: the environment of a process is what it was when the process started.
+    /// Nothing to watch: the environment of a process stays as it was at its start.
     #[must_use]
     pub const fn none() -> Self {
         Self { files: Vec::new(), signals: Vec::new() }
     }
 
-    /// These files and folders, as absolute paths. A folder stands for what is in it, and in the folders in it; a link may come to lead elsewhere, which is
-    /// how Kubernetes swaps a whole volume.
+    /// These files and folders, as absolute paths. A folder stands for its content, and for that of
+    /// the folders in it. The target of a link may change, which is how Kubernetes swaps a whole
+    /// volume.
     #[must_use]
     pub fn of_files(paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
         let mut changes = Self::none();
@@ -43,7 +46,7 @@ impl Changes {
         changes
     }
 
-    /// These, and those of another source.
+    /// These changes, and those of another source.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.files.extend(other.files);
@@ -51,7 +54,7 @@ impl Changes {
         self
     }
 
-    /// Whether nothing tells it.
+    /// Returns true if there is nothing to watch or to wait for.
     #[must_use]
     pub fn is_none(&self) -> bool {
         if !self.signals.is_empty() {
@@ -86,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_of_several_sources_are_all_told() {
+    fn changes_of_several_sources_are_combined() {
         assert!(Changes::none().and(Changes::none()).is_none());
         let both = Changes::of_files(["/a"]).and(Changes::of_files(["/b", "/c"]));
         assert_eq!(

@@ -1,4 +1,5 @@
-//! The services that Cloud Foundry binds to an application: `VCAP_SERVICES`, or the file that `VCAP_SERVICES_FILE_PATH` names.
+//! The services that Cloud Foundry binds to an application: `VCAP_SERVICES`, or the file that
+//! `VCAP_SERVICES_FILE_PATH` names.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,12 +14,14 @@ use crate::report::text::printable;
 use crate::source::base_names::BaseNames;
 use crate::source::json::Wiped;
 
-/// The services that Cloud Foundry binds to an application ([`VCAP_SERVICES`]), where it runs one.
+/// The services that Cloud Foundry binds to an application ([`VCAP_SERVICES`]); none elsewhere.
 ///
-/// An instance's name is the base name of a resource's variables, in upper case and with `_` for what is no letter and no digit: `shop-orders` has the
-/// values of `SHOP_ORDERS_URL` and its companions. [`named`](Self::named) gives another name. It holds resources only.
+/// An instance's name is the base name of a resource's variables, in upper case and with `_` for
+/// every character that is not a letter or a digit: `shop-orders` has the values of
+/// `SHOP_ORDERS_URL` and its companions. [`named`](Self::named) gives another name. It holds
+/// resources only.
 ///
-/// | variable | credential, the first that is there |
+/// | variable | credential, the first that exists |
 /// |---|---|
 /// | `_URL` | `uri`, or a single one in `uris` |
 /// | `_HOST` | `hostname`, `host` |
@@ -27,17 +30,25 @@ use crate::source::json::Wiped;
 /// | `_USER`, `_PASSWORD` | `username`, `user`; `password` |
 /// | `_CA` | `tls.cert.ca`, `ca_certificate`, `sslrootcert` |
 ///
-/// - **TLS comes first.** An entry `amqps` or `amqp+ssl` among the `protocols` is read instead of what stands around it; and where there is a `tls_port`,
-///   the parts are read, and no `uri`, which leads to the other port. What asks for plaintext after that is refused, as anywhere.
-/// - Where there is a `uri`, the host, the port and the database are in it, and are read nowhere else; nor are the user and the password where it holds them.
-/// - `VCAP_SERVICES` and `VCAP_SERVICES_FILE_PATH` together are an error, as are two instances with one name or one base name.
-/// - `DATABASE_URL`, which buildpacks make of whichever service comes first, is not looked at.
-/// - The text may have 1 MiB, which is the platform's own limit of the file, and its objects a depth of 128, which is `serde_json`'s.
+/// - **TLS comes first.** If `protocols` has an entry `amqps` or `amqp+ssl`, that entry is read
+///   instead of the credentials around it. If there is a `tls_port`, the parts are read, and not
+///   the `uri`, which leads to the other port. A locator that still asks for plaintext is refused,
+///   as in every source.
+/// - If there is a `uri`, it holds the host, the port and the database, which are then read nowhere
+///   else. The same applies to the user and the password if the `uri` holds them.
+/// - `VCAP_SERVICES` and `VCAP_SERVICES_FILE_PATH` together are an error, as are two instances with
+///   one name or one base name.
+/// - `DATABASE_URL`, which buildpacks derive from the first service they find, is ignored.
+/// - The text may have 1 MiB, which is the platform's own limit for the file, and its objects a
+///   depth of 128, which is the limit of `serde_json`.
 ///
 /// ```
 /// use backing_services::source::{CloudFoundry, Environment, Source};
 ///
-/// let services = r#"{ "redis": [{ "name": "shop-cache", "credentials": { "host": "q-s0.redis", "port": 6379, "tls_port": 16379 } }] }"#;
+/// let services = r#"{ "redis": [{
+///     "name": "shop-cache",
+///     "credentials": { "host": "q-s0.redis", "port": 6379, "tls_port": 16379 }
+/// }] }"#;
 /// let source = CloudFoundry::of(Environment::from_iter([("VCAP_SERVICES", services)]));
 /// assert!(source.get("SHOP_CACHE_PORT").unwrap().is_some());
 /// ```
@@ -46,35 +57,36 @@ use crate::source::json::Wiped;
 #[derive(Clone)]
 pub struct CloudFoundry {
     environment: Environment,
-    /// Instances with another base name than their own.
+    /// Instances whose base name is not their own name.
     names: BaseNames,
 }
 
 const VARIABLE: &str = "VCAP_SERVICES";
 const VARIABLE_OF_FILE: &str = "VCAP_SERVICES_FILE_PATH";
 
-/// All that the platform says.
+/// The complete text from the platform.
 struct Text {
     text: SecretString,
-    /// Which variable it is of.
+    /// The variable that it comes from.
     origin: &'static str,
     notices: Vec<Notice>,
 }
 
 impl CloudFoundry {
-    /// Those of this process.
+    /// The services of this process.
     #[must_use]
     pub const fn process() -> Self {
         Self::of(Environment::process())
     }
 
-    /// Those in this environment, or in the file that it names.
+    /// The services in this environment, or in the file that it names.
     #[must_use]
     pub const fn of(environment: Environment) -> Self {
         Self { environment, names: BaseNames::new() }
     }
 
-    /// Gives an instance this base name, instead of its own: `DATABASE` for `DATABASE_URL` and its companions.
+    /// Gives an instance this base name instead of its own: `DATABASE` for `DATABASE_URL` and its
+    /// companions.
     #[must_use]
     pub fn named(mut self, instance: impl Into<String>, base: impl Into<String>) -> Self {
         self.names.add(instance.into(), base.into());
@@ -109,7 +121,7 @@ impl CloudFoundry {
     }
 }
 
-/// Every instance, and its credentials. `None` where the text is not what the platform writes.
+/// Every instance, and its credentials. `None` if the text does not have the platform's format.
 fn instances(services: &Json) -> Option<Vec<(&str, &Json)>> {
     let mut instances = Vec::new();
     for list in services.as_object()?.values() {
@@ -122,7 +134,7 @@ fn instances(services: &Json) -> Option<Vec<(&str, &Json)>> {
     Some(instances)
 }
 
-/// The first of these credentials that is a text or a number, and not empty.
+/// The first of these credentials that is a non-empty text or a number.
 fn first(credentials: &Json, keys: &[&str]) -> Option<SecretString> {
     keys.iter().find_map(|key| match credentials.get(key)? {
         Json::String(text) if !text.is_empty() => Some(text.as_str().into()),
@@ -131,7 +143,7 @@ fn first(credentials: &Json, keys: &[&str]) -> Option<SecretString> {
     })
 }
 
-/// What an instance's credentials say for one ending.
+/// The value in an instance's credentials for one ending.
 fn credential(credentials: &Json, ending: &str) -> Option<SecretString> {
     let protocols = credentials.get("protocols");
     let entry =
@@ -233,19 +245,28 @@ mod tests {
     fn credentials_are_a_resources_variables_and_tls_comes_first() {
         let services = r#"{
             "p.mysql": [{ "name": "x", "instance_name": "shop-orders", "credentials": {
-                "hostname": "db", "port": 3306, "name": "service_db", "username": "u", "password": "p", "tls": { "cert": { "ca": "PEM" } } } }],
+                "hostname": "db", "port": 3306, "name": "service_db",
+                "username": "u", "password": "p",
+                "tls": { "cert": { "ca": "PEM" } } } }],
             "p.redis": [{ "name": "Cache One", "credentials": {
-                "host": "q-s0", "port": 6379, "tls_port": 16379, "password": "p", "uri": "redis://:p@q-s0:6379" } }],
+                "host": "q-s0", "port": 6379, "tls_port": 16379, "password": "p",
+                "uri": "redis://:p@q-s0:6379" } }],
             "p.rabbitmq": [
                 { "name": "queue", "credentials": { "uri": "amqp://u:p@q:5672/v", "protocols": {
-                    "amqp": { "uri": "amqp://u:p@q:5672/v" }, "amqp+ssl": { "uri": "amqps://u:p@q:5671/v", "username": "u", "port": 5671 } } } },
+                    "amqp": { "uri": "amqp://u:p@q:5672/v" },
+                    "amqp+ssl": { "uri": "amqps://u:p@q:5671/v", "username": "u",
+                        "port": 5671 } } } },
                 { "name": "parts", "credentials": { "protocols": {
-                    "amqps": { "host": "q", "port": 5671, "username": "u", "password": "p", "vhost": "v" } } } },
+                    "amqps": { "host": "q", "port": 5671, "username": "u", "password": "p",
+                        "vhost": "v" } } } },
                 { "name": "clear", "credentials": { "uri": "amqp://u:p@q/v", "username": "u" } }],
             "user-provided": [
-                { "name": "list", "credentials": { "uris": ["postgres://u@a/d"], "password": "p", "username": "u", "host": "a" } },
-                { "name": "lists", "credentials": { "uris": ["postgres://a/d", "postgres://b/d"], "host": "a" } },
-                { "name": "odd", "credentials": { "host": null, "port": true, "username": "", "password": ["p"] } },
+                { "name": "list", "credentials": { "uris": ["postgres://u@a/d"],
+                    "password": "p", "username": "u", "host": "a" } },
+                { "name": "lists", "credentials": { "uris": ["postgres://a/d", "postgres://b/d"],
+                    "host": "a" } },
+                { "name": "odd", "credentials": {
+                    "host": null, "port": true, "username": "", "password": ["p"] } },
                 { "name": "none" }]
         }"#;
         let source = source(services).named("shop-orders", "DATABASE");
@@ -267,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_is_told_and_nothing_of_it() {
+    fn broken_services_are_reported_without_their_values() {
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
         let twice = r#"{ "a": [{ "name": "x" }], "b": [{ "name": "x" }] }"#;
         let both = r#"{ "a": [{ "name": "a-b" }, { "name": "A.B" }] }"#;

@@ -1,4 +1,5 @@
-//! `.env` files, for development builds: dotenvy reads them, and nothing of them gets into the environment.
+//! `.env` files, for development builds: dotenvy reads them, and their values never get into the
+//! environment.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -13,21 +14,25 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Changes, Source, Unreadable, Value, file};
 
-/// A `.env` file, in a build with `debug_assertions`. In any other build every value of it is refused: a file beside the program is no place for a
-/// production secret, and one that was left behind decides nothing.
+/// A `.env` file, in a build with `debug_assertions`. In any other build, every value of it is
+/// refused: a file beside the program is not a place for a production secret, and a left-over one
+/// must not decide anything.
 ///
-/// The syntax is that of [dotenvy](https://docs.rs/dotenvy). The process's environment is neither changed nor read:
+/// The syntax is that of [dotenvy](https://docs.rs/dotenvy). The process's environment is neither
+/// changed nor read:
 ///
-/// - **Nothing is substituted.** dotenvy would put the process's own variables where a value says `$NAME` or `${NAME}`, and nothing at all where there is no
-///   such variable. A value in which it would is refused: write it in single quotes, or `\$`.
-/// - A name that is there twice is an error.
-/// - A file that other users of the machine can write or replace, or that another user owns, is refused; one that they can read is a finding (`readable_secret_file`), as everywhere.
-/// - Without the file there are no values.
+/// - **Nothing is substituted.** dotenvy would replace `$NAME` or `${NAME}` in a value with the
+///   process's own variable, or with nothing if there is no such variable. A value with such a
+///   replacement is refused: write it in single quotes, or `\$`.
+/// - A name that occurs twice is an error.
+/// - A file that other users of the machine can write or replace, or that another user owns, is
+///   refused. One that they can read is a finding (`readable_secret_file`), as in every source.
+/// - Without the file, there are no values.
 ///
 /// ```
 /// use backing_services::source::{DotEnv, Environment, Sources};
 ///
-/// // What the environment has wins.
+/// A value in the environment wins.
 /// let sources = Sources::new().then(Environment::process()).then(DotEnv::file(".env"));
 /// ```
 #[derive(Clone)]
@@ -36,17 +41,19 @@ pub struct DotEnv {
     is_development: bool,
 }
 
-/// Stands for a `$` that is one. It is a private-use character: in nobody's alphabet.
+/// Stands for a literal `$`. It is a private-use character, so no alphabet contains it.
 const DOLLAR: &str = "\u{f8ff}";
 
 impl DotEnv {
-    /// The file at this path. A relative one begins where the process was started, as is usual in development.
+    /// The file at this path. A relative path starts at the working directory of the process, as is
+    /// usual in development.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), is_development: cfg!(debug_assertions) }
     }
 
-    /// The file that somebody names on a command line, in any build. There has to be one, and what is wrong with it as a whole is said here, once.
+    /// The file that a command line names, in any build. It must exist, and a problem of the whole
+    /// file is reported here, once.
     #[cfg(feature = "cli")]
     pub(crate) fn named(path: PathBuf) -> Result<Self, Unreadable> {
         let source = Self { path, is_development: true };
@@ -57,11 +64,11 @@ impl DotEnv {
                 file::Fault::Absent
             )));
         }
-        // No variable has no name.
+        // No variable has an empty name, so this only checks the file.
         source.get("").map(|_| source)
     }
 
-    /// The path as it was given, to be read by a person.
+    /// The path as it was given, printable.
     #[cfg(feature = "cli")]
     pub(crate) fn printable_path(&self) -> String {
         crate::report::text::printable(&self.path.to_string_lossy())
@@ -75,7 +82,8 @@ impl DotEnv {
                 .map_err(|fault| Unreadable::whole(format!("{name} is a file that {fault}")))?,
         };
         if !is_development {
-            let why = "is for development, and this build has no `debug_assertions`: leave the file out of the deploy";
+            let why = "is for development, and this build has no `debug_assertions`: \
+                       leave the file out of the deploy";
             return Err(Unreadable::whole(format!("{name} {why}")));
         }
         if let Some(why) = found.notices.iter().find_map(|notice| notice.why_not_ours()) {
@@ -94,7 +102,8 @@ impl DotEnv {
     }
 }
 
-/// Gives a text line by line, and counts the lines: dotenvy asks for the next one when it needs it, and tells no numbers.
+/// Gives a text line by line, and counts the lines: dotenvy asks for the next one when it needs it,
+/// and reports no line numbers.
 struct Lines<'a> {
     rest: &'a [u8],
     count: &'a Cell<usize>,
@@ -113,13 +122,15 @@ impl Read for Lines<'_> {
     }
 }
 
-/// Every value of a file, and the line on which it ends. The error follows the file's name. It names lines, and nothing that is in them: what is wrong may be a secret, or a part of one.
+/// Every value of a file, and the line on which it ends. The error text follows the file's name. It
+/// names lines, and nothing in them: the wrong part may be a secret, or a part of one.
 fn parse(text: &str) -> Result<BTreeMap<String, (SecretString, usize)>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.contains(DOLLAR) {
         return Err("holds a character of a private-use area".to_owned());
     }
-    // What it would be if no `$` meant anything, beside what it is: where they differ, something was substituted.
+    // The text as if no `$` had a meaning, to compare: if a value differs, something was
+    // substituted.
     let literal = Zeroizing::new(Zeroizing::new(text.replace("\\$", DOLLAR)).replace('$', DOLLAR));
     let count = Cell::new(0);
     let given = Iter::new(Lines { rest: text.as_bytes(), count: &count });
@@ -127,16 +138,17 @@ fn parse(text: &str) -> Result<BTreeMap<String, (SecretString, usize)>, String> 
     let mut values = BTreeMap::new();
     let mut last = 0;
     for (given, literal) in given.zip(literal) {
-        // An error of dotenvy's holds the line.
+        // An error of dotenvy holds the line, so it is not repeated.
         let (Ok((name, value)), Ok((_, literal))) = (given, literal) else {
-            // What comes before it and says nothing is not what is wrong.
+            // Skip empty lines and comments before the wrong line.
             let is_empty =
                 |line: &&str| line.trim_start().is_empty() || line.trim_start().starts_with('#');
             let (first, end) =
                 (last + text.lines().skip(last).take_while(is_empty).count() + 1, count.get());
             return Err(if first < end {
                 format!(
-                    "has, from line {first} to line {end}, what is no `NAME=value`: a quote may be open there"
+                    "has, from line {first} to line {end}, what is no `NAME=value`: \
+                     a quote may be open there"
                 )
             } else {
                 format!("has a line that is no `NAME=value`: line {end}")
@@ -149,7 +161,8 @@ fn parse(text: &str) -> Result<BTreeMap<String, (SecretString, usize)>, String> 
         );
         if value.expose_secret() != literal.expose_secret() {
             return Err(format!(
-                "holds a `$` that would be replaced: write the value that ends in line {last} in single quotes"
+                "holds a `$` that would be replaced: \
+                 write the value that ends in line {last} in single quotes"
             ));
         }
         if let Some((_, earlier)) = values.insert(name, (value, last)) {
@@ -196,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_what_is_written() {
+    fn values_are_read_literally() {
         for (text, values) in [
             ("A=1\nexport B=\"two words\" # why\n\n# C=3\n", vec!["A=1", "B=two words"]),
             ("\u{feff}A=1", vec!["A=1"]),
@@ -213,23 +226,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_meant_is_refused() {
+    fn substitutions_and_malformed_lines_are_refused() {
         for (text, message) in [
             (
                 "A=1\nB=$PATH",
-                "holds a `$` that would be replaced: write the value that ends in line 2 in single quotes",
+                "holds a `$` that would be replaced: \
+                 write the value that ends in line 2 in single quotes",
             ),
             (
                 "A=${PATH}s3cret",
-                "holds a `$` that would be replaced: write the value that ends in line 1 in single quotes",
+                "holds a `$` that would be replaced: \
+                 write the value that ends in line 1 in single quotes",
             ),
             (
                 "A=1\nB=\"x${A}\"",
-                "holds a `$` that would be replaced: write the value that ends in line 2 in single quotes",
+                "holds a `$` that would be replaced: \
+                 write the value that ends in line 2 in single quotes",
             ),
             (
                 "A=pa$s3cret",
-                "holds a `$` that would be replaced: write the value that ends in line 1 in single quotes",
+                "holds a `$` that would be replaced: \
+                 write the value that ends in line 1 in single quotes",
             ),
             ("A=1\nA=2", "has a variable twice: in line 1 and in line 2"),
             (

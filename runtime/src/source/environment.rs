@@ -1,4 +1,4 @@
-//! The environment: the process's, or one that is given. No other file of this crate reads the process's.
+//! The environment: the process's, or a given one. No other file of this crate reads the process's.
 #![allow(clippy::disallowed_methods, reason = "this is the one place")]
 
 use std::borrow::Cow;
@@ -12,7 +12,7 @@ use secrecy::zeroize::Zeroize as _;
 
 use super::{MAX_VALUE, Source, Unreadable, Value, split};
 
-/// The environment of the process, or variables that stand in for it.
+/// The environment of the process, or variables that replace it.
 ///
 /// ```
 /// use backing_services::{Environment, Source};
@@ -31,14 +31,15 @@ enum Variables {
 }
 
 impl Environment {
-    /// The environment of this process, as it is whenever a value is asked for.
+    /// The environment of this process, as it is whenever a value is read.
     #[must_use]
     pub const fn process() -> Self {
         Self(Variables::Process)
     }
 }
 
-/// Variables that stand in for the environment, in a test or a tool. They are not looked for in the process's.
+/// Variables that replace the environment, in a test or a tool. The process's environment is not
+/// searched.
 impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
         let mut given = BTreeMap::new();
@@ -53,7 +54,7 @@ impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     }
 }
 
-/// What it is called in a report.
+/// Its name in a report.
 pub(crate) const NAME: &str = "the environment";
 
 impl Source for Environment {
@@ -96,12 +97,13 @@ fn text(value: &OsStr) -> Result<Option<&str>, Unreadable> {
 
 /// The environment of the process at one moment.
 ///
-/// A resource is read from 22 variables, of which one or two are there. To ask the process for each is to compare it with all that it has; in here, a field's
-/// are found at once, and those that are not there need not even be named.
+/// A resource has 22 possible variables, of which one or two are set. Asking the process for each
+/// one compares it with its whole environment. This finds a field's variables at once, and needs no
+/// name for those that are not set.
 pub struct Snapshot(Vec<Entry>);
 
 pub(crate) struct Entry {
-    /// See [`hash_of_base`]. The entries are in its order.
+    /// See [`hash_of_base`]. The entries are sorted by it.
     base: u64,
     name: String,
     value: OsString,
@@ -114,7 +116,7 @@ impl Snapshot {
     ) -> Self {
         let entry = |(name, value): (OsString, OsString)| {
             let begins = name.as_encoded_bytes().first().is_some_and(|first| may_begin(*first));
-            // What is not Unicode is the name of no field's variable.
+            // A name that is not Unicode is not the name of a field's variable.
             begins.then_some(()).and_then(|()| name.into_string().ok()).map(|name| Entry {
                 base: hash_of_base(&name),
                 name,
@@ -122,12 +124,13 @@ impl Snapshot {
             })
         };
         let mut entries: Vec<_> = variables.filter_map(entry).collect();
-        // Stable: of two with one name, the first is the one that the process is given when it asks for it.
+        // Stable: of two variables with one name, the first is the one that the process itself
+        // would return.
         entries.sort_by_key(|entry| entry.base);
         Self(entries)
     }
 
-    /// Those that belong to the same as a name with this hash.
+    /// The variables with the same base name as a name with this hash.
     pub(crate) fn around(&self, base: u64) -> Known<'_> {
         let from = self.0.partition_point(|entry| entry.base < base);
         let rest = &self.0[from..];
@@ -135,7 +138,8 @@ impl Snapshot {
     }
 }
 
-/// Of what a variable's name says it belongs to: the name without `_FILE`, and without the ending of a resource's variable.
+/// The hash of a variable's base name: its name without `_FILE`, and without the ending of a
+/// resource's variable.
 pub(crate) fn hash_of_base(mut name: &str) -> u64 {
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     while let Some(rest) = name.strip_suffix("_FILE") {
@@ -159,17 +163,18 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// What a [`Snapshot`] has of the variables of one field.
+/// The variables of one field in a [`Snapshot`].
 #[derive(Clone, Copy)]
 pub(crate) struct Known<'a>(&'a [Entry]);
 
 impl<'a> Known<'a> {
-    /// Whether nothing is known but a variable of this name.
+    /// Returns true if the only known variable is one with this name.
     pub(crate) fn is_only(self, name: &str) -> bool {
         matches!(self.0, [entry] if entry.name == name)
     }
 
-    /// The name and the value of the variable `base` + `ending` + `file`, as [`Source::get`] gives it.
+    /// The name and the value of the variable `base` + `ending` + `file`, as [`Source::get`]
+    /// returns it.
     pub(crate) fn get(
         self,
         base: &str,
@@ -196,9 +201,11 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// Whether a variable is set that steers a driver behind the locator's back. Drivers read the process's environment, whatever the source is.
+/// Returns true if a variable is set that changes a driver's behaviour unseen by the locator.
+/// Drivers read the process's environment, whatever the source is.
 pub(crate) fn is_set(variable: &str) -> bool {
-    // An empty `SSL_CERT_FILE` names no authority, and Kubernetes can only empty what an image sets.
+    // An empty `SSL_CERT_FILE` names no authority, and Kubernetes can only empty a variable that an
+    // image sets.
     let may_be_empty = variable.starts_with("SSL_CERT_");
     std::env::var_os(variable).is_some_and(|value| !may_be_empty || !value.is_empty())
 }
@@ -235,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_together_is_found_together() {
+    fn the_variables_of_a_field_are_found_together() {
         let given = ["A_URL", "A_URL_FILE", "A_CLIENT_KEY", "AB_URL", "A_URL", "A_B", "B_URL"];
         let variables =
             given.iter().enumerate().map(|(i, name)| (name.into(), i.to_string().into()));

@@ -5,11 +5,11 @@ use std::ops::Deref;
 use secrecy::zeroize::Zeroize as _;
 use serde_json::Value as Json;
 
-/// What was parsed out of a text with secrets in it.
+/// Parsed JSON that may hold secrets.
 pub(crate) struct Wiped(Json);
 
 impl Wiped {
-    /// Parses. The depth is bounded by `serde_json`, to 128; the length is the caller's to bound.
+    /// Parses. `serde_json` limits the depth to 128; the caller has to limit the length.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         serde_json::from_slice(text).ok().map(Self)
     }
@@ -25,7 +25,7 @@ impl Deref for Wiped {
 
 impl Drop for Wiped {
     fn drop(&mut self) {
-        // As deep as the parser lets an object be.
+        // Recurses no deeper than the parser allows.
         fn wipe(json: &mut Json) {
             match json {
                 Json::String(text) => text.zeroize(),

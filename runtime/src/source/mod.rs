@@ -1,6 +1,6 @@
-//! Where values come from. The files of this folder are the only ones that read the environment or a file.
+//! The sources of values. Only the files of this folder read the environment or a file.
 //!
-//! | source | what it reads | feature |
+//! | source | reads | feature |
 //! |---|---|---|
 //! | [`Environment`] | the process's environment, or variables that stand in for it | |
 //! | [`SystemdCredentials`] | `$CREDENTIALS_DIRECTORY` | |
@@ -11,26 +11,37 @@
 //! | [`WithCredentials`] | another source, for resources whose credentials are fetched | |
 //!
 //! # What a source may name
-//! The environment, `.env` files, systemd's credentials and service bindings are of this machine: whoever deploys the program there set them. Their values may
-//! name files, by `NAME_FILE` and by a `sqlite://` locator. Every other source's may not, above all a store's on the network: whoever writes there could otherwise
-//! read this machine's files. That is the finding `malformed_value`, which names the variable. A source of your own [says so itself](Value::of_this_machine),
-//! value by value; by default, it may not. Cloud Foundry's services are a broker's words, and may not.
+//! The environment, `.env` files, systemd's credentials and service bindings belong to this
+//! machine: the operator who deploys the program there set them. Their values may name files, by
+//! `NAME_FILE` and by a `sqlite://` locator. Values of other sources may not, especially those of a
+//! store on the network: an author with write access to it could otherwise read this machine's
+//! files. A value that names one is the finding `malformed_value`, which names the variable. A
+//! source of your own [marks its own values](Value::of_this_machine), one by one; by default, they
+//! may not name files. Cloud Foundry's services come from a broker, and may not.
 //!
-//! Nor does such a source decide who gets a password that it does not have: one that is fetched, or one of this machine's. A field whose locator it has needs
-//! `hosts = "…"` then (`unlisted_host`).
+//! Such a source does not decide either who gets a password that it does not hold: a fetched one,
+//! or one of this machine. If it holds the locator of such a field, the field needs `hosts = "…"`
+//! (`unlisted_host`).
 //!
-//! # Whose a file is
-//! A file belongs to root or to the user that the process runs as, and so does each folder and each link on the way to it, from the root on; and nobody else can
-//! write them. Else it is the finding `readable_secret_file`, which is denied. A folder such as `/tmp`, which is sticky, may be everybody's: what is ours there stays.
-//! A group may write where it has the user's own name, or is root's, and nobody else is in it by `/etc/passwd` and `/etc/group`. A secret that every user can
-//! read warns; a public value, such as `_CA` or a setting, does not.
+//! # Owner of a file
+//! A file belongs to root or to the user that the process runs as, and so does each folder and each
+//! link on its path, from the root on; and no other user can write them. Otherwise it is the
+//! finding `readable_secret_file`, which is denied. A sticky folder such as `/tmp` may be writable
+//! for all users: no other user can remove or rename our entries there. A group may have write
+//! permission if it has the user's own name, or is root's, and has no other member in `/etc/passwd`
+//! and `/etc/group`. A secret that every user can read warns; a public value, such as `_CA` or a
+//! setting, does not.
 //!
-//! It is a regular file, and none of the kernel's (`/proc`, `/sys`): opening it never waits. A file system on a network may keep a thread waiting; attaching does not wait
-//! for that one longer than its deadline. [`check`](crate::live::backing_services::BackingServices::check) has no deadline, and waits.
+//! It is a regular file, and not one of the kernel's (`/proc`, `/sys`): opening it never waits. A
+//! file system on a network may block a thread; attaching waits for that thread no longer than its
+//! deadline. [`check`](crate::live::backing_services::BackingServices::check) has no deadline, and
+//! waits.
 //!
-//! # Which one is read
-//! [`attach`](crate::live::backing_services::BackingServices::attach) reads the process's environment alone, and the files that a `NAME_FILE` in it names. Whoever deploys the
-//! program sets that; a folder or a file that a variable leads to may have other authors, so a program names it, with
+//! # The default source
+//! [`attach`](crate::live::backing_services::BackingServices::attach) reads the process's
+//! environment alone, and the files that a `NAME_FILE` in it names. The operator who deploys the
+//! program sets that. A folder or a file that a variable names may have other authors, so a program
+//! has to name such a source, with
 //! [`attach_from`](crate::live::backing_services::BackingServices::attach_from).
 
 use std::borrow::Cow;
@@ -69,47 +80,51 @@ pub use sources::Sources;
 pub use systemd::SystemdCredentials;
 pub use with_credentials::WithCredentials;
 
-/// A place that values come from.
+/// A source of values.
 ///
-/// A source is asked for variables by name: `SHOP_ORDERS_URL`, `SHOP_ORDERS_URL_FILE`. It does not know what they are for.
+/// A source is asked for variables by name: `SHOP_ORDERS_URL`, `SHOP_ORDERS_URL_FILE`. It does not
+/// know their purpose.
 pub trait Source: Send + Sync {
-    /// What it is called in a report: `the environment`.
+    /// Its name in a report: `the environment`.
     fn name(&self) -> Cow<'_, str>;
 
-    /// The value of a variable; `None` where there is none. An empty value is as good as none.
+    /// The value of a variable; `None` if there is none. An empty value counts as absent.
     ///
-    /// It is asked anew each time that something is attached, and gives what is there then. While a
-    /// struct is attached, a thread of its own asks, under the deadline of attaching.
+    /// It is called each time that something is attached, and returns the current value. While a
+    /// struct is attached, a thread of its own calls it, under the deadline of attaching.
     ///
-    /// A value is foreign unless it [says otherwise](Value::of_this_machine): it may not name files of
-    /// this machine.
+    /// A value is foreign unless it is marked [otherwise](Value::of_this_machine): it may not name
+    /// files of this machine.
     ///
     /// # Errors
-    /// [`Unreadable`] where there is one that cannot be had, as it is: not Unicode, too large, in the source twice. Nothing is guessed and
-    /// nothing is repaired.
+    /// [`Unreadable`] if there is a value that cannot be used as it is: not Unicode, too large,
+    /// twice in the source. Nothing is guessed and nothing is repaired.
     fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable>;
 
-    /// What of this source is read for a field, of which these are all the variables. `None`, which is the default, is the source itself. [`Sources`] answers
-    /// with one of its ranks; a source that only wraps another one passes the question on.
+    /// Selects the sub-source to read this field's variables from; `group` lists all of them.
+    /// `None`, the default, is the source itself. [`Sources`] returns one of its ranks. A source
+    /// that only wraps another one passes the call on.
     fn part(&self, group: &Group<'_>) -> Option<Part<'_>> {
         let _ = group;
         None
     }
 
-    /// What fetches the credentials of a resource, of which these are all the variables. `None`, which is the default, is nothing: they are values like any other.
-    /// [`WithCredentials`] answers; a source that only wraps another one passes the question on.
+    /// The provider of a resource's credentials; `group` lists all of the resource's variables.
+    /// `None`, the default, means that they are values like any other. [`WithCredentials`] returns
+    /// one. A source that only wraps another one passes the call on.
     fn credentials(&self, group: &Group<'_>) -> Option<AnyCredentials> {
         let _ = group;
         None
     }
 
-    /// What tells that values have changed, for whoever follows the source. By default nothing does.
+    /// The means for a follower to detect that values have changed. By default, there is none.
     fn changes(&self) -> Changes {
         Changes::none()
     }
 
-    /// All that there is now whose names may begin so, which is then read in place of [`Source::get`]: for the environment of the process, where each question
-    /// costs as much as all of them.
+    /// All current variables whose names may begin with one of these bytes, which are then read
+    /// instead of calling [`Source::get`]. For the environment of the process: there, each lookup
+    /// costs as much as reading everything.
     #[doc(hidden)]
     fn snapshot(&self, may_begin: &dyn Fn(u8) -> bool) -> Option<environment::Snapshot> {
         let _ = may_begin;
@@ -117,7 +132,7 @@ pub trait Source: Send + Sync {
     }
 }
 
-/// One source for several structs: a store that is watched, above all.
+/// One source for several structs: mainly a store that is watched.
 impl<S: Source + ?Sized> Source for Arc<S> {
     fn name(&self) -> Cow<'_, str> {
         (**self).name()
@@ -144,11 +159,12 @@ impl<S: Source + ?Sized> Source for Arc<S> {
     }
 }
 
-/// The variables that belong together: a resource's locator and its companions, or a single one; and each as a `…_FILE`.
+/// The variables that belong together: a resource's locator and its companions, or a single one;
+/// and each as a `…_FILE`.
 #[derive(Clone, Copy, Debug)]
 pub struct Group<'a> {
     first: &'a str,
-    /// The base name of the companions, where there are any.
+    /// The base name of the companions, if there are any.
     base: Option<&'a str>,
 }
 
@@ -161,12 +177,12 @@ impl<'a> Group<'a> {
         Self { first: variable, base: None }
     }
 
-    /// What they belong to, in a report.
+    /// Their common name in a report.
     pub(crate) fn name(&self) -> &'a str {
         self.base.unwrap_or(self.first)
     }
 
-    /// Their names.
+    /// The names of the variables.
     pub fn variables(&self) -> impl Iterator<Item = String> {
         let companions = |base: &'a str| {
             variable::RESOURCE_ENDINGS[1..].iter().map(move |ending| format!("{base}{ending}"))
@@ -177,7 +193,7 @@ impl<'a> Group<'a> {
     }
 }
 
-/// What of a source is read for one field.
+/// The part of a source that is read for one field.
 pub struct Part<'a> {
     source: &'a dyn Source,
     passed_over: Vec<(String, String)>,
@@ -190,7 +206,8 @@ impl<'a> Part<'a> {
         Self { source, passed_over: Vec::new() }
     }
 
-    /// Notes a variable that is elsewhere and is not read, and where it is, in words. It is a warning.
+    /// Notes a variable that is elsewhere and not read, with its place in words. It becomes a
+    /// warning.
     #[must_use]
     pub fn passing_over(mut self, variable: impl Into<String>, place: impl Into<String>) -> Self {
         self.passed_over.push((variable.into(), place.into()));
@@ -211,7 +228,7 @@ impl fmt::Debug for Part<'_> {
     }
 }
 
-/// A value, where exactly it was, and what the source noticed about it.
+/// A value, its exact place, and the source's notices about it.
 pub struct Value {
     text: SecretString,
     place: Cow<'static, str>,
@@ -220,7 +237,8 @@ pub struct Value {
 }
 
 impl Value {
-    /// A value, and where it was, in words that a report can repeat: ``the environment``, ``the binding `orders` ``. They hold nothing of the value.
+    /// A value and its place, in words that a report can repeat: ``the environment``, ``the binding
+    /// `orders` ``. The words contain nothing of the value.
     #[must_use]
     pub fn new(text: impl Into<SecretString>, place: impl Into<Cow<'static, str>>) -> Self {
         Self {
@@ -231,28 +249,29 @@ impl Value {
         }
     }
 
-    /// Says that whoever deploys the program on this machine set the value, and nobody else can: a
-    /// value of the process's environment, or of a file of this machine. By default it is not.
+    /// Marks a value that only the operator who deploys the program on this machine can set: a
+    /// value of the process's environment, or of a file of this machine. By default, a value is not
+    /// marked.
     ///
-    /// Only such a value may name files of this machine, as `NAME_FILE` and a `sqlite://` locator do.
-    /// And only such a locator is sent a password that did not come from the same place, unless the
-    /// field lists its hosts. Whoever writes into a store on the network would otherwise read the
+    /// Only such a value may name files of this machine, as `NAME_FILE` and a `sqlite://` locator
+    /// do. And only such a locator is sent a password from another place, unless the field lists
+    /// its hosts. Otherwise an author with write access to a store on the network could read the
     /// machine's files, and collect its passwords.
     ///
-    /// A source that only wraps another one hands its values on as they are.
+    /// A source that only wraps another one returns the values unchanged.
     #[must_use]
     pub const fn of_this_machine(mut self) -> Self {
         self.is_of_this_machine = true;
         self
     }
 
-    /// Whether whoever deploys the program on this machine set it, and nobody else can.
+    /// True if only the operator who deploys the program on this machine can set it.
     #[must_use]
     pub const fn is_of_this_machine(&self) -> bool {
         self.is_of_this_machine
     }
 
-    /// Adds what the source noticed about it.
+    /// Adds the source's notices about it.
     #[must_use]
     pub fn noticed(mut self, notices: impl IntoIterator<Item = Notice>) -> Self {
         self.notices.extend(notices);
@@ -265,13 +284,13 @@ impl Value {
         &self.text
     }
 
-    /// Where it was, in words.
+    /// Its place, in words.
     #[must_use]
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    /// What the source noticed about it.
+    /// The source's notices about it.
     #[must_use]
     pub fn notices(&self) -> &[Notice] {
         &self.notices
@@ -291,31 +310,33 @@ impl fmt::Debug for Value {
     }
 }
 
-/// What a source noticed about a value that it could read all the same. Each is a finding.
+/// A source's notice about a value that it could read all the same. Each is a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// Every user of the machine can read it: `readable_secret_file`, which warns here, and says
-    /// nothing of a public value. Image entry points and Kubernetes' default mode leave such files
-    /// behind, and in a container there may be no other user.
+    /// Every user of the machine can read it: `readable_secret_file`, which only warns here, and
+    /// does not apply to a public value. Image entry points and Kubernetes' default mode create
+    /// such files, and in a container there may be no other user.
     OthersRead,
     /// Other users of the machine can write it: all of them, or a group that is not the user's own.
     /// `readable_secret_file`.
     OthersWrite,
-    /// Another user of the machine owns it, who is not the administrator: `readable_secret_file`.
+    /// Another user of the machine, who is not the administrator, owns it: `readable_secret_file`.
     OtherOwner,
-    /// Other users of the machine can write a folder on the way to it, and so put another file in its
-    /// place: `readable_secret_file`.
+    /// Other users of the machine can write a folder on its path, and so replace the file:
+    /// `readable_secret_file`.
     PathOthersWrite,
-    /// Another user of the machine, who is not the administrator, owns a folder or a link on the way
-    /// to it, and can so put another file in its place: `readable_secret_file`.
+    /// Another user of the machine, who is not the administrator, owns a folder or a link on its
+    /// path, and can so replace the file: `readable_secret_file`.
     PathOtherOwner,
-    /// It stays as it is for as long as the process runs, although whoever provides it can change it: `static_mount`.
+    /// It does not change while the process runs, although its provider may change it:
+    /// `static_mount`.
     NeverUpdated,
 }
 
 impl Notice {
-    /// Why a file is not only ours to write; `None` if it is. It follows "a file of which".
+    /// The reason why other users can change a file; `None` if they cannot. It follows "a file of
+    /// which".
     pub(crate) const fn why_not_ours(self) -> Option<&'static str> {
         match self {
             Self::OthersWrite => Some("other users of this machine can write the text"),
@@ -331,39 +352,40 @@ impl Notice {
     }
 }
 
-/// Why a value that is there cannot be had. It holds nothing of the value.
+/// The reason why an existing value cannot be used. It contains nothing of the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     message: Cow<'static, str>,
     extent: Extent,
 }
 
-/// What of a source an [`Unreadable`] is about.
+/// The extent of an [`Unreadable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// One value.
     Value,
-    /// One value, which is there twice.
+    /// One value that exists twice.
     Twice,
-    /// All of it.
+    /// The whole source.
     Whole,
 }
 
 impl Unreadable {
-    /// Says why, to follow the variable's name: `is not Unicode`.
+    /// The reason, to follow the variable's name: `is not Unicode`.
     #[must_use]
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self { message: message.into(), extent: Extent::Value }
     }
 
-    /// Says why no value of the source can be had: ``the folder that `SERVICE_BINDING_ROOT` names does not exist``. It is a sentence of its own, and a
-    /// report says it once for each field.
+    /// The reason why no value of the source can be used: ``the folder that `SERVICE_BINDING_ROOT`
+    /// names does not exist``. It is a sentence of its own, and a report repeats it once for each
+    /// field.
     #[must_use]
     pub fn whole(message: impl Into<Cow<'static, str>>) -> Self {
         Self { message: message.into(), extent: Extent::Whole }
     }
 
-    /// Says that two places have it, of which none is before the other.
+    /// The value is in two places, and neither of them wins.
     #[must_use]
     pub fn twice(one: &str, other: &str) -> Self {
         Self { message: format!("is in {one} and in {other}").into(), extent: Extent::Twice }
@@ -387,10 +409,11 @@ impl fmt::Display for Unreadable {
 
 impl std::error::Error for Unreadable {}
 
-/// The longest value, in bytes: 1 MiB, which is what a Kubernetes Secret can hold. A certificate chain has some thousand.
+/// The longest value, in bytes: 1 MiB, which is the limit of a Kubernetes Secret. A certificate
+/// chain has some thousand.
 pub const MAX_VALUE: usize = 1024 * 1024;
 
-/// A path that a variable of the environment holds; `None` where it is not set.
+/// The path in a variable of the environment; `None` if it is not set.
 fn path_in(environment: &Environment, variable: &str) -> Result<Option<PathBuf>, Unreadable> {
     let value = environment
         .get(variable)
@@ -414,7 +437,8 @@ pub(crate) fn split(variable: &str) -> Option<(&str, &'static str)> {
     (!base.is_empty()).then_some((base, ending))
 }
 
-/// What of its login a locator holds itself: a user, and a password. It is only looked at, for the grammar of a locator is the loader's.
+/// Returns whether a locator holds a user, and whether it holds a password. A quick look only: the
+/// loader implements the grammar of a locator.
 fn login_within(locator: &str) -> (bool, bool) {
     let rest = locator.split_once("://").map_or("", |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

@@ -7,26 +7,36 @@ use std::sync::Arc;
 use super::{Changes, Group, Part, Source, Unreadable, Value};
 use crate::service::credentials::AnyCredentials;
 
-/// Several sources, in ranks. **An earlier rank wins over a later one; within a rank, nothing wins.**
+/// Several sources, in ranks.
+/// **An earlier rank wins over a later one; within a rank, nothing wins.**
 ///
-/// - [`then`](Self::then) adds a source as a rank of its own, behind those that are there. A variable that an earlier rank has is not looked for in a later one;
-///   so `NAME_FILE` of an earlier rank wins over `NAME` of a later one.
-/// - [`beside`](Self::beside) adds a source to the rank that is last. What two sources of a rank both have is an error that names both: `NAME` in each,
-///   `NAME` and `NAME_FILE`, `…_URL` and `…_HOST`.
-/// - **A resource comes from one rank.** Its locator and all its companions are read from the first rank that has any of them, and from no other: else a
-///   left-over `SHOP_ORDERS_URL` of one rank would be sent the password of another, to whichever host it names. What a later rank has and this one has not is a warning
-///   (`duplicate_variable`), which names both. A locator in the environment whose password is a credential is one rank: `beside`.
-/// - A value that is there and cannot be read is there: a later rank does not stand in for it. A source that cannot be read at all is an error of every
-///   field that gets as far.
+/// - [`then`](Self::then) adds a source as a rank of its own, behind the existing ones. A variable
+///   of an earlier rank is not searched for in a later one, so `NAME_FILE` of an earlier rank wins
+///   over `NAME` of a later one.
+/// - [`beside`](Self::beside) adds a source to the last rank. A value that two sources of a rank
+///   both have is an error that names both: `NAME` in each, `NAME` and `NAME_FILE`, `…_URL` and
+///   `…_HOST`.
+/// - **A resource comes from one rank.** Its locator and all its companions are read from the first
+///   rank that has any of them, and from no other. Otherwise a left-over `SHOP_ORDERS_URL` of one
+///   rank would be sent the password of another, to whichever host it names. A variable that only a
+///   later rank has is a warning (`duplicate_variable`), which names both. A locator in the
+///   environment with its password in a credential is one rank: `beside`.
+/// - A value that exists and cannot be read is not replaced by a later rank. A source that cannot
+///   be read at all is an error of every field that reaches it.
 ///
 /// ```
-/// use backing_services::source::{Environment, ServiceBindings, Source, Sources, SystemdCredentials};
+/// use backing_services::source::{
+///     Environment, ServiceBindings, Source, Sources, SystemdCredentials,
+/// };
 ///
 /// let sources = Sources::new()
 ///     .then(Environment::process())
 ///     .beside(SystemdCredentials::process())
 ///     .then(ServiceBindings::process());
-/// assert_eq!(sources.name(), "the environment and the systemd credentials, then the service bindings");
+/// assert_eq!(
+///     sources.name(),
+///     "the environment and the systemd credentials, then the service bindings"
+/// );
 /// ```
 #[derive(Clone, Default)]
 pub struct Sources {
@@ -40,14 +50,14 @@ impl Sources {
         Self { ranks: Vec::new() }
     }
 
-    /// Adds a source behind all others: it gives what none of them has.
+    /// Adds a source behind all others: it provides the values that none of them has.
     #[must_use]
     pub fn then(mut self, source: impl Source + 'static) -> Self {
         self.ranks.push(Rank { members: vec![Arc::new(source)] });
         self
     }
 
-    /// Adds a source to the last rank: what both have is an error.
+    /// Adds a source to the last rank: a value that both have is an error.
     #[must_use]
     pub fn beside(mut self, source: impl Source + 'static) -> Self {
         match self.ranks.last_mut() {
@@ -92,7 +102,8 @@ impl Source for Rank {
     }
 
     fn part(&self, group: &Group<'_>) -> Option<Part<'_>> {
-        // Sources of which one has ranks of its own: where no other one has anything, its ranks hold.
+        // One member may have ranks of its own. They apply if no other member has any of the
+        // variables.
         let mut holders = self
             .members
             .iter()
@@ -177,7 +188,7 @@ mod tests {
         source.get(variable).unwrap().map(|value| value.text().expose_secret().to_owned())
     }
 
-    /// The names that a group reads from the part that it is given, and what is passed over.
+    /// The names that a group reads from its part, and the variables that are passed over.
     fn parted(source: &dyn Source, group: Group<'_>) -> (Vec<String>, Vec<String>) {
         let (mut source, mut passed) = (source, Vec::new());
         while let Some(part) = source.part(&group) {
@@ -208,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_together_comes_from_one_rank() {
+    fn the_variables_of_a_field_come_from_one_rank() {
         let resource = Group::of_resource("X_URL", "X");
         let ranks = || {
             Sources::new()
@@ -217,7 +228,7 @@ mod tests {
         };
         let expected = (vec!["X_PASSWORD_FILE".to_owned()], vec!["X_URL".to_owned()]);
         assert_eq!(parted(&ranks(), resource), expected);
-        // Ranks within a rank hold, where nothing stands beside them that has any of it.
+        // Ranks within a rank apply if no source beside them has any of the variables.
         assert_eq!(
             parted(&Sources::new().then(holding(&[("Y", "y")])).beside(ranks()), resource),
             expected
@@ -226,7 +237,7 @@ mod tests {
         assert_eq!(parted(&Arc::new(ranks()), resource), expected);
         let none: (Vec<String>, Vec<String>) = (vec![], vec![]);
         assert_eq!(parted(&ranks(), Group::of_value("Z")), none);
-        // A value that is there and unreadable is there.
+        // A value that exists and is unreadable counts as present.
         let broken = holding(&[("X_URL", "1"), ("X_URL", "2")]);
         assert_eq!(
             parted(&Sources::new().then(broken).then(ranks()), resource),

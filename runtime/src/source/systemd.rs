@@ -7,15 +7,18 @@ use backing_services_rules::variable::is_valid;
 
 use super::{Changes, Environment, Source, Unreadable, Value, file, path_in};
 
-/// The credentials of a systemd unit (`LoadCredential=`, `LoadCredentialEncrypted=`; [systemd.exec(5)]).
+/// The credentials of a systemd unit (`LoadCredential=`, `LoadCredentialEncrypted=`;
+/// [systemd.exec(5)]).
 ///
-/// A credential has its variable's name: `LoadCredentialEncrypted=SHOP_ORDERS_PASSWORD:/etc/credstore.encrypted/orders`. Outside a unit, where
-/// `$CREDENTIALS_DIRECTORY` is not set, there are none.
+/// A credential has its variable's name:
+/// `LoadCredentialEncrypted=SHOP_ORDERS_PASSWORD:/etc/credstore.encrypted/orders`. Outside a unit,
+/// `$CREDENTIALS_DIRECTORY` is not set, and there are none.
 ///
-/// - An empty credential is as good as none: it is what systemd leaves where a socket did not provide one.
-/// - One line end behind the value does not belong to it, as in every file.
-/// - `SetCredential=` stands in the unit's file, which everybody can read: do not use it for secrets.
-/// - Credentials stay as they are while the service runs, unless the unit asks for `RefreshOnReload=credentials` (systemd 260 and newer).
+/// - An empty credential counts as absent: systemd leaves one if a socket did not provide a value.
+/// - One line end after the value is removed, as in every file.
+/// - `SetCredential=` is in the unit's file, which every user can read: do not use it for secrets.
+/// - Credentials do not change while the service runs, unless the unit sets
+///   `RefreshOnReload=credentials` (systemd 260 and newer).
 ///
 /// ```
 /// use backing_services::source::{Environment, Sources, SystemdCredentials};
@@ -33,13 +36,13 @@ pub struct SystemdCredentials {
 const VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 
 impl SystemdCredentials {
-    /// Those of this process.
+    /// The credentials of this process.
     #[must_use]
     pub const fn process() -> Self {
         Self::of(Environment::process())
     }
 
-    /// Those in the folder that this environment names.
+    /// The credentials in the folder that this environment names.
     #[must_use]
     pub const fn of(environment: Environment) -> Self {
         Self { environment }

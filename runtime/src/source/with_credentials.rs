@@ -1,4 +1,4 @@
-//! A source, and credentials that it does not have: they expire, and are fetched.
+//! Adds credentials that are fetched, and expire, to another source.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,13 +7,16 @@ use super::{Changes, Group, Part, Source, Unreadable, Value};
 use crate::service::credentials::{AnyCredentials, Credentials};
 use crate::source::environment::Snapshot;
 
-/// A source, whose resources log in with credentials that are fetched, and fetched again before they expire.
+/// A source whose resources log in with fetched credentials, which are fetched again before they
+/// expire.
 ///
-/// Everything else is read from the source: the locator, whom to trust, and the user where the credentials do not come with one. A password in the source is
-/// an error then. [`Credentials`] has an example.
+/// Everything else is read from the source: the locator, the trusted authorities, and the user if
+/// the credentials do not include one. A password in the source is then an error. [`Credentials`]
+/// has an example.
 ///
-/// Where the locator is a store's, the field has to list its hosts, `#[service(hosts = "db.example.com")]`: whoever writes into the store would otherwise choose
-/// who gets the credentials (`unlisted_host`).
+/// If the locator comes from a store, the field has to list its hosts, `#[service(hosts =
+/// "db.example.com")]`: an author with write access to the store could otherwise choose who gets
+/// the credentials (`unlisted_host`).
 #[derive(Clone)]
 pub struct WithCredentials<S> {
     source: S,
@@ -21,14 +24,14 @@ pub struct WithCredentials<S> {
 }
 
 impl<S: Source> WithCredentials<S> {
-    /// A source, with no credentials yet.
+    /// Wraps a source, with no credentials yet.
     #[must_use]
     pub const fn new(source: S) -> Self {
         Self { source, of: Vec::new() }
     }
 
-    /// Adds credentials of a resource, by the base name of its variables: `SHOP_ORDERS`, where the locator is in `SHOP_ORDERS_URL`. Those that were added
-    /// first hold.
+    /// Adds credentials of a resource, by the base name of its variables: `SHOP_ORDERS` if the
+    /// locator is in `SHOP_ORDERS_URL`. The first added credentials win.
     #[must_use]
     pub fn of(mut self, base: impl Into<String>, credentials: impl Credentials) -> Self {
         self.of.push((base.into(), AnyCredentials::new(credentials)));

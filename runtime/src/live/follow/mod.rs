@@ -1,4 +1,4 @@
-//! Following a source: what changed there is reattached, while the process runs.
+//! Follows a source: reattaches changed resources while the process runs.
 
 use std::any::TypeId;
 use std::fmt;
@@ -25,37 +25,41 @@ use crate::source::Source;
 
 mod watcher;
 
-/// A burst of changes is over when there was none for so long: 200 ms, which whoever writes a file in pieces stays below.
+/// A burst of changes is over when there was no change for this time: 200 ms, which is longer than
+/// the pauses of a writer that writes a file in pieces.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// A burst is not waited for longer than that: 2 s.
+/// The longest time to wait for the end of a burst: 2 s.
 const LONGEST_BURST: Duration = Duration::from_secs(2);
 
-/// How often the source is looked at though nothing has told of a change: every minute, for file systems that do not tell.
+/// The interval at which the source is read again without a signal: every minute, for file systems
+/// that report no changes.
 const ANYHOW: Duration = Duration::from_secs(60);
 
-/// How many events are kept for whoever does not fetch them; of more than that, the oldest are lost.
+/// The number of events that are kept until they are fetched; beyond that, the oldest are lost.
 const EVENTS: usize = 64;
 
-/// What came of looking at a source that is followed.
+/// The result of one reload of a followed source.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Followed {
-    /// These resources, by their fields, were reattached with what the source has now.
+    /// These resources, by field, were reattached with the source's current values.
     Reattached(Vec<String>),
-    /// What the source has now is refused, or a service is away. Everything stays as it was. It is said once, until something changes.
+    /// The source's current values are refused, or a service is unavailable. Everything stays as it
+    /// was. This is reported once, until something changes.
     Refused(Arc<AttachError>),
-    /// What follows the source panicked, in the source or in this crate. Everything stays as it
-    /// was, and following begins again after a pause, of at most two minutes.
+    /// The task that follows the source panicked, in the source or in this crate. Everything stays
+    /// as it was, and following starts again after a pause of at most two minutes.
     Panicked,
-    /// So many events came before this one and were not fetched in time: at most 64 are kept. They
-    /// are in the log.
+    /// This many events came before this one and were not fetched in time: at most 64 are kept.
+    /// They are in the log.
     Missed(u64),
 }
 
-/// A source is followed as long as this lives.
+/// Follows a source until it is dropped.
 ///
-/// It keeps no resource attached: with the last handle of the struct's resources, or when they are detached, following ends too.
+/// It keeps no resource attached: following also ends when the last handle of the struct's
+/// resources is dropped, or when they are detached.
 #[must_use = "dropping it ends following"]
 pub struct Following {
     events: broadcast::Receiver<Followed>,
@@ -63,7 +67,8 @@ pub struct Following {
 }
 
 impl Following {
-    /// What came of it next; `None` when following has ended, as the resources are detached. Who does not ask misses nothing but this: it is in the log too.
+    /// Waits for the next event; `None` after detach. Polling is optional: every event is also
+    /// logged.
     pub async fn next(&mut self) -> Option<Followed> {
         match self.events.recv().await {
             Ok(event) => Some(event),
@@ -87,7 +92,7 @@ impl fmt::Debug for Following {
     }
 }
 
-/// Begins to follow.
+/// Starts to follow.
 pub(crate) fn follow(
     of: (TypeId, &'static Manifest),
     resources: Vec<Handle>,
@@ -101,7 +106,7 @@ pub(crate) fn follow(
     let begin = move || -> Work { Box::pin(Arc::clone(&follower).run(Known::default())) };
     let panicked = move || drop(sender.send(Followed::Panicked));
     let name = format!("the task that follows the source of `{}`", of.1.struct_name());
-    // Without a resource there is nothing to follow.
+    // Without a resource, there is nothing to follow.
     let task = runtime.map(|runtime| tasks::keep(&runtime, name, begin, panicked).abort_handle());
     Following { events, task }
 }
@@ -113,29 +118,29 @@ struct Follower {
     events: broadcast::Sender<Followed>,
 }
 
-/// What is known from the last time that the source was looked at.
+/// The state from the last reload.
 #[derive(Default)]
 struct Known {
-    /// What was refused last.
+    /// The last refusal.
     refused: Option<Refused>,
-    /// When a service that is away is tried again.
+    /// The pauses before an unavailable service is tried again.
     backoff: Option<ExponentialBackoff>,
 }
 
-/// What was refused, to know it again.
+/// Identifies a refusal, to recognise it.
 #[derive(PartialEq, Eq)]
 struct Refused {
     values: Fingerprint,
     why: u64,
-    /// It may pass without anybody changing a value.
+    /// It may pass although no value changes.
     passes: bool,
 }
 
-/// What says that it is time to look.
+/// Signals that it is time to reload.
 #[derive(Default)]
 struct Bell {
     rings: Notify,
-    /// Somebody asked for it in person, with a SIGHUP: what was refused is tried again, whatever it was.
+    /// A SIGHUP asked for a reload: values that were refused are tried again, whatever the reason.
     asked: AtomicBool,
 }
 
@@ -146,7 +151,7 @@ impl Bell {
 }
 
 impl Follower {
-    /// Dropping this future ends its helpers, and the watcher.
+    /// Dropping this future ends its helper tasks, and the watcher.
     async fn run(self: Arc<Self>, mut known: Known) {
         let bell = Arc::new(Bell::default());
         let changes = self.source.changes();
@@ -157,7 +162,10 @@ impl Follower {
                 while signal.changed().await.is_ok() {
                     bell.ring();
                 }
-                tracing::warn!("what told of changes of the source is gone: the source is looked at every minute");
+                tracing::warn!(
+                    "what told of changes of the source is gone: \
+                     the source is looked at every minute"
+                );
             });
         }
         for resource in &self.resources {
@@ -180,7 +188,8 @@ impl Follower {
         let folders: Vec<PathBuf> = changes.files().map(PathBuf::from).collect();
         let mut files = folders.clone();
         loop {
-            // Before looking, so that what changes meanwhile is told; after it, so that what was found is watched.
+            // Watch before the reload, to hear of changes during it; and after it, to watch the
+            // files that it found.
             watcher.watch(&files);
             let asked = bell.asked.swap(false, Ordering::AcqRel);
             let Some(found) = self.look(&mut known, asked).await else { return };
@@ -204,7 +213,8 @@ impl Follower {
         }
     }
 
-    /// Looks at the source, and reattaches what changed. Gives the files that were read; `None` when there is nothing to follow for any more.
+    /// Reloads the source, and reattaches changed resources. Returns the files that were read;
+    /// `None` if there is nothing left to follow.
     async fn look(&self, known: &mut Known, asked: bool) -> Option<Vec<PathBuf>> {
         let resources: Vec<_> =
             self.resources.iter().filter_map(Weak::upgrade).map(Handle).collect();
@@ -213,7 +223,8 @@ impl Follower {
         if is_over() {
             return None;
         }
-        // A server that did not let us in is not asked again with the same password: that would only lock the account.
+        // After a rejected login, the same password is not tried again: that would only lock the
+        // account.
         let known_bad = known
             .refused
             .as_ref()
@@ -260,7 +271,7 @@ impl Refused {
                     passes = false;
                     (finding.rule().name, finding.message()).hash(&mut why);
                 }
-                // A service that is away is away, in whatever way.
+                // An unavailable service is one state, whatever the exact error.
                 Problem::Failure(failure) if failure.kind() != FailureKind::NotAdmitted => {}
                 Problem::Failure(failure) => {
                     passes = false;
@@ -272,7 +283,7 @@ impl Refused {
     }
 }
 
-/// A SIGHUP is how one asks a daemon to look at its configuration again.
+/// A SIGHUP is the usual way to ask a daemon to reload its configuration.
 #[cfg(unix)]
 async fn listen_for_hangups(bell: Arc<Bell>) {
     match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
@@ -283,7 +294,8 @@ async fn listen_for_hangups(bell: Arc<Bell>) {
             }
         }
         Err(_) => tracing::warn!(
-            "SIGHUP cannot be listened for: the source is looked at when it changes, and every minute"
+            "SIGHUP cannot be listened for: \
+             the source is looked at when it changes, and every minute"
         ),
     }
 }

@@ -1,4 +1,5 @@
-//! Watching files and folders, by the folders that they are in: a file that is replaced is another one, and so is the folder behind Kubernetes' `..data`.
+//! Watches files and folders through their parent folders: a replaced file is a new file, and so is
+//! the folder behind Kubernetes' `..data`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,16 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-/// The most folders that are watched. What is beyond them is seen when the source is looked at anyhow.
+/// The most folders that are watched. A change in any other folder is found by the periodic reload.
 const MOST: usize = 1024;
 
-/// Rings when one of the files or folders may have changed.
+/// Calls `ring` if one of the files or folders may have changed.
 pub(super) struct Watcher {
-    /// `None` where the system has nothing to watch with.
+    /// `None` if the system offers no way to watch files.
     watcher: Option<RecommendedWatcher>,
-    /// What is followed, wherever links lead.
+    /// The followed paths, and the paths that links resolve to.
     followed: Arc<Mutex<Vec<PathBuf>>>,
-    /// The folders that are watched for it.
+    /// The folders that are watched for them.
     watched: BTreeSet<PathBuf>,
 }
 
@@ -38,18 +39,20 @@ impl Watcher {
         Self { watcher: watcher.ok(), followed, watched: BTreeSet::new() }
     }
 
-    /// Watches these, and nothing else. Tells whether there is a folder that was not watched before: something may have changed in it already.
+    /// Watches these files, and nothing else. Returns true if a folder was not watched before:
+    /// something in it may have changed already.
     pub(super) fn watch(&mut self, files: &[PathBuf]) -> bool {
         let (followed, folders) = look_at(files);
         *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = followed;
         let Some(watcher) = &mut self.watcher else { return false };
         for gone in self.watched.difference(&folders) {
-            // It may be gone itself.
+            // The folder itself may be gone.
             drop(watcher.unwatch(gone));
         }
         let mut refused = 0;
         for folder in &folders {
-            // ReconnectBackoff, though it is watched: a folder may have been replaced by another one of its name.
+            // Watch it again even if it is watched already: another folder of the same name may
+            // have replaced it.
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive)
                 && !matches!(error.kind, notify::ErrorKind::PathNotFound)
                 && !self.watched.contains(folder)
@@ -69,14 +72,14 @@ impl Watcher {
     }
 }
 
-/// What an event's paths may be, and the folders that tell of them.
+/// The paths that an event may have, and the folders that report them.
 fn look_at(files: &[PathBuf]) -> (Vec<PathBuf>, BTreeSet<PathBuf>) {
     let mut followed = Vec::new();
     let mut folders = BTreeSet::new();
     for file in files {
         let real = file.canonicalize().ok().filter(|real| real != file);
         for path in [Some(file.clone()), real].into_iter().flatten() {
-            // The folder that it is in; where that is not there yet, the one above in which it will appear.
+            // The file's folder; if that does not exist yet, the closest existing folder above it.
             folders.extend(
                 path.ancestors().skip(1).find(|folder| folder.is_dir()).map(Path::to_owned),
             );
@@ -91,20 +94,22 @@ fn look_at(files: &[PathBuf]) -> (Vec<PathBuf>, BTreeSet<PathBuf>) {
     (followed, folders.into_iter().take(MOST).collect())
 }
 
-/// Whether an event may be about what is followed. That somebody has read a file is none: we do so ourselves.
+/// Returns true if an event may concern a followed path. A read access does not: this process reads
+/// the files itself.
 fn is_about(event: &Event, followed: &[PathBuf]) -> bool {
     if matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write))
     {
         return false;
     }
     let is_about = |path: &Path| {
-        // Kubernetes swaps a whole volume by renaming this link; the files themselves are links through it, and stay.
+        // Kubernetes swaps a whole volume by renaming this link. The files themselves are links
+        // through it, and stay.
         path.file_name().is_some_and(|name| name == "..data")
             || followed
                 .iter()
                 .any(|followed| followed.starts_with(path) || path.starts_with(followed))
     };
-    // Without a path, events were lost.
+    // An event without a path: events were lost.
     event.paths.is_empty() || event.need_rescan() || event.paths.iter().any(|path| is_about(path))
 }
 
@@ -113,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_are_none_of_our_business() {
+    fn events_of_neighbouring_files_are_ignored() {
         let followed = [PathBuf::from("/run/secrets/url"), PathBuf::from("/bindings")];
         let is_about =
             |kind, path: &str| is_about(&Event::new(kind).add_path(path.into()), &followed);
@@ -135,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_yet_is_watched_for_where_it_will_appear() {
+    fn the_closest_existing_folder_of_a_missing_file_is_watched() {
         let root = std::env::temp_dir().canonicalize().unwrap();
         let (followed, folders) = look_at(&[root.join("backing-services-none/deep/url")]);
         assert_eq!(followed, [root.join("backing-services-none/deep/url")]);

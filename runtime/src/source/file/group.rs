@@ -1,8 +1,9 @@
-//! Whether a group is a user's own: many systems give each user a group of the same name, and make
-//! files that it can write.
+//! Decides whether a group is a user's own: many systems give each user a group of the same name,
+//! and create files that it can write.
 
-/// Whether whoever is in the group is the user, or the administrator. `/etc/passwd` and `/etc/group`
-/// decide: a group that is in neither of them, or that is called something else, is other users'.
+/// Returns true if the group's only members are the user and the administrator. `/etc/passwd` and
+/// `/etc/group` decide: a group that is in neither of them, or that has another name, counts as
+/// other users'.
 #[cfg(target_os = "linux")]
 pub(super) fn is_only_ours(group: u32, user: u32) -> bool {
     match (text("/etc/passwd"), text("/etc/group")) {
@@ -11,13 +12,13 @@ pub(super) fn is_only_ours(group: u32, user: u32) -> bool {
     }
 }
 
-/// Elsewhere, users are not in a file that could be read.
+/// On other systems, users are not in a readable file.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn is_only_ours(_: u32, _: u32) -> bool {
     false
 }
 
-/// `None` for a file that is longer than 1 MiB: a machine with so many users has groups of others.
+/// `None` for a file longer than 1 MiB: a machine with that many users has groups of others.
 #[cfg(target_os = "linux")]
 fn text(path: &str) -> Option<String> {
     use std::io::Read as _;
@@ -27,7 +28,7 @@ fn text(path: &str) -> Option<String> {
     (text.len() as u64 <= LONGEST).then_some(text)
 }
 
-/// The lines of `passwd(5)` and `group(5)`, by their fields. What is not such a line is passed over.
+/// The fields of the lines of `passwd(5)` and `group(5)`. Malformed lines are skipped.
 #[cfg(target_os = "linux")]
 fn is_only(users: &str, groups: &str, group: u32, user: u32) -> bool {
     let users = || {
@@ -66,10 +67,12 @@ mod tests {
         bob:x:1001:1001::/home/bob:/bin/sh\n\
         eve:x:1002:1001::/home/eve:/bin/sh\n\
         web:x:1003:100::/:/bin/false\nodd\nodder:x:y:z\n";
-    const GROUPS: &str = "root:x:0:\nada:x:1000:root,ada\nbob:x:1001:\nusers:x:100:\nshop:x:50:ada\neve:x:60:ada\nodd\n";
+    const GROUPS: &str = "root:x:0:\nada:x:1000:root,ada\n\
+        bob:x:1001:\nusers:x:100:\nshop:x:50:ada\n\
+        eve:x:60:ada\nodd\n";
 
     #[test]
-    fn a_group_is_ours_if_nobody_else_is_in_it() {
+    fn a_group_is_ours_if_it_has_no_other_member() {
         assert!(
             is_only(USERS, GROUPS, 1000, 1000),
             "a group of its own name, with the administrator in it"

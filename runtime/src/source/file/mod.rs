@@ -1,4 +1,5 @@
-//! The one reader of files: what a value in a file must be, who else can get at it, and whether it is ever updated.
+//! The one reader of files: checks a value in a file, the access of other users, and whether it is
+//! ever updated.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -17,14 +18,15 @@ mod group;
 #[cfg(unix)]
 mod way;
 
-/// A value that was in a file, and who else can get at it.
+/// A value from a file, and the notices about it.
 pub(crate) struct FileValue {
-    /// `None` where the file is empty: what a credential that could not be fetched leaves behind.
+    /// `None` if the file is empty: a credential that could not be fetched leaves such a file
+    /// behind.
     pub(crate) text: Option<SecretString>,
     pub(crate) notices: Vec<Notice>,
 }
 
-/// What is wrong with a file. It follows the words "a file that", and holds nothing of the file.
+/// The fault of a file. It follows the words "a file that", and contains nothing of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Absent,
@@ -52,7 +54,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// In our own words: which of these it was is all that helps.
+/// In our own words, because only the kind of the error helps.
 impl From<std::io::Error> for Fault {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
@@ -63,37 +65,37 @@ impl From<std::io::Error> for Fault {
     }
 }
 
-/// What was opened, and is to be read.
+/// An opened file, before it is read.
 struct Opened {
     file: File,
     metadata: Metadata,
-    /// Who else can get at it.
+    /// The access of other users.
     exposure: Option<Notice>,
-    /// Where it really is.
+    /// Its real path, without links.
     #[cfg_attr(
         not(target_os = "linux"),
-        allow(dead_code, reason = "mounts are asked for on Linux")
+        allow(dead_code, reason = "only Linux checks the mounts")
     )]
     real: PathBuf,
 }
 
-/// Reads a value. One line end behind it does not belong to it; other blanks do.
+/// Reads a value. One line end after it is removed; other blanks are kept.
 ///
-/// It does not wait for whoever writes to a pipe, and reads no device and no file of the kernel's. A
-/// file system on the network may keep it waiting.
+/// It does not wait for the writer of a pipe, and reads no device and no file of the kernel's. A
+/// file system on the network may block it.
 pub(crate) fn read(path: &Path) -> Result<FileValue, Fault> {
     open(path)?.read()
 }
 
-/// Reads the file of this name in a folder; `None` if there is none. A link may lead to elsewhere in
-/// the folder, as Kubernetes' do, and not out of it.
+/// Reads the file of this name in a folder; `None` if there is none. A link may lead to another
+/// place in the folder, as Kubernetes' do, but not out of it.
 pub(crate) fn read_in(folder: &Path, name: &str) -> Result<Option<FileValue>, Fault> {
     open_in(folder, Path::new(name))?.map(Opened::read).transpose()
 }
 
 #[cfg(unix)]
 fn open(path: &Path) -> Result<Opened, Fault> {
-    // A relative path begins in a folder whose own way is looked at, too.
+    // A relative path begins in a folder whose own path is checked, too.
     let path = std::path::absolute(path)?;
     let mut way = Way::root()?;
     match way.follow(&path)? {
@@ -111,7 +113,7 @@ fn open_in(folder: &Path, name: &Path) -> Result<Option<Opened>, Fault> {
     };
     let links = way.links();
     let end = match way.follow(name) {
-        // The entry is there: a link that leads nowhere is not an absent value, but a broken one.
+        // The entry exists: a link that leads nowhere is broken, and not an absent value.
         Ok(End::Nothing(_)) if way.links() == links => return Ok(None),
         Ok(End::Nothing(_)) | Err(Fault::Absent) => return Err(Fault::Broken),
         end => end?,
@@ -125,7 +127,7 @@ fn open_in(folder: &Path, name: &Path) -> Result<Option<Opened>, Fault> {
     }
 }
 
-/// Modes and owners are Unix's: elsewhere there is nothing to look at.
+/// Modes and owners are Unix's: other systems have nothing to check.
 #[cfg(not(unix))]
 fn open(path: &Path) -> Result<Opened, Fault> {
     if !std::fs::metadata(path)?.is_file() {
@@ -175,10 +177,11 @@ impl Opened {
     }
 }
 
-/// Whether the file itself is a mount: Kubernetes' `subPath`, Docker's `--mount`. What is behind it may change, and the mount does not follow.
+/// Returns true if the file itself is a mount: Kubernetes' `subPath`, Docker's `--mount`. The
+/// mounted file may be replaced, and the mount still shows the former one.
 #[cfg(target_os = "linux")]
 fn is_mount(real: &Path) -> bool {
-    // 1 MiB is some ten thousand mounts.
+    // 1 MiB holds some ten thousand mounts.
     const LONGEST: u64 = 1024 * 1024;
     let mut mounts = Vec::new();
     let read = File::open("/proc/self/mountinfo")
@@ -186,13 +189,14 @@ fn is_mount(real: &Path) -> bool {
     read.is_ok() && mount_points(&mounts).any(|point| point == real.as_os_str().as_encoded_bytes())
 }
 
-/// There is nothing to ask elsewhere.
+/// Other systems have no such list.
 #[cfg(not(target_os = "linux"))]
 fn is_mount(_: &Path) -> bool {
     false
 }
 
-/// The mount points: the fifth field of each line (`proc_pid_mountinfo(5)`), in which blanks and backslashes are written in octal.
+/// The mount points: the fifth field of each line (`proc_pid_mountinfo(5)`), in which blanks and
+/// backslashes are written in octal.
 #[cfg(target_os = "linux")]
 fn mount_points(mounts: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     mounts.split(|byte| *byte == b'\n').filter_map(|line| {

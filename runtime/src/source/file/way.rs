@@ -1,8 +1,8 @@
-//! The way to a file, from the root on: every folder and every link is opened or read by itself, and
-//! has to be ours or the administrator's, and nobody else's to write.
+//! The path to a file, from the root on. Every folder and every link is opened or read by itself,
+//! and has to belong to us or to the administrator, and to be writable by no other user.
 //!
-//! Each step begins at the folder that the step before it opened. So what is checked is what is
-//! opened, and a path that changes meanwhile changes nothing.
+//! Each step begins at the folder that the step before it opened. So the checked file is the opened
+//! file, even if the path changes meanwhile.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
@@ -16,13 +16,13 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, readlinkat, stata
 use super::{Fault, group};
 use crate::source::Notice;
 
-/// The most links on one way: 40, which is Linux's own limit (`path_resolution(7)`).
+/// The most links on one path: 40, which is Linux's own limit (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
 
-/// The most steps of one way: more than a path of 4,096 bytes has, which is Linux's `PATH_MAX`.
+/// The most steps of one path: more than a path of 4,096 bytes has, which is Linux's `PATH_MAX`.
 const MOST_STEPS: usize = 4096;
 
-/// A folder is opened to be gone through, not to be read: permission to search it is enough.
+/// A folder is opened to pass through, not to be read: search permission is enough.
 #[cfg(target_os = "linux")]
 const SEARCH: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
@@ -33,39 +33,42 @@ const OTHERS_WRITE: u32 = 0o002;
 const GROUP_WRITE: u32 = 0o020;
 const STICKY: u32 = 0o1000;
 
-/// A folder on the way.
+/// A folder on the path.
 struct Folder {
     opened: File,
     metadata: Metadata,
 }
 
-/// How far it has been gone.
+/// The part of a path that was followed.
 pub(crate) struct Way {
-    /// As which user.
+    /// The user for whom the path is checked.
     user: u32,
     /// From the root to the folder that was reached.
     folders: Vec<Folder>,
-    /// Where that is, without links.
+    /// The real path of that folder, without links.
     real: PathBuf,
     links: usize,
     steps: usize,
-    /// Who else decides where it leads.
+    /// The first notice that another user controls where the path leads.
     doubt: Option<Notice>,
 }
 
-/// Where a path leads.
+/// The end of a path.
 pub(crate) enum End {
-    /// To a folder, which is the last one of the way now.
+    /// A folder, which is now the last one of the way.
     Folder,
-    /// To what is no folder, by its name in the last folder of the way.
+    /// An entry that is not a folder, by its name in the last folder of the way.
     Entry(OsString),
-    /// To a name that the last folder of the way does not have.
-    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "SQLite makes a file there"))]
+    /// A name that does not exist in the last folder of the way.
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        allow(dead_code, reason = "SQLite creates a file with that name")
+    )]
     Nothing(OsString),
 }
 
 impl Way {
-    /// At the root, as the user that this process runs as.
+    /// Starts at the root, as the user that this process runs as.
     pub(crate) fn root() -> Result<Self, Fault> {
         Self::of_user(rustix::process::geteuid().as_raw())
     }
@@ -83,33 +86,33 @@ impl Way {
         Ok(way)
     }
 
-    /// Who else decides where the way leads; `None` if it is nobody.
+    /// The notice that another user controls where the way leads; `None` if no other user does.
     #[cfg(feature = "sqlite")]
     pub(crate) const fn doubt(&self) -> Option<Notice> {
         self.doubt
     }
 
-    /// Where the last folder is, without links.
+    /// The real path of the last folder, without links.
     pub(crate) fn real(&self) -> &Path {
         &self.real
     }
 
-    /// The device and the number of the last folder, by which it is known again.
+    /// The device and the inode number of the last folder, which identify it.
     pub(crate) fn identity(&self) -> Option<(u64, u64)> {
         self.folders.last().map(Folder::identity)
     }
 
-    /// Whether the last folder is in that one, at any depth, or is that one.
+    /// Returns true if the last folder is that one, or is within it, at any depth.
     pub(crate) fn is_within(&self, identity: (u64, u64)) -> bool {
         self.folders.iter().any(|folder| folder.identity() == identity)
     }
 
-    /// Whether it went through a link since it had gone through so many.
+    /// The number of links that were followed so far.
     pub(crate) const fn links(&self) -> usize {
         self.links
     }
 
-    /// Whether others can add entries to the last folder, though they cannot replace those of ours.
+    /// Returns true if others can add entries to the last folder, though they cannot replace ours.
     #[cfg(feature = "sqlite")]
     pub(crate) fn others_add(&self) -> bool {
         self.folders.last().is_none_or(|folder| self.others_write(&folder.metadata))
@@ -124,7 +127,7 @@ impl Way {
 
     /// Follows an absolute path from the root, or a relative one from the folder that was reached.
     pub(crate) fn follow(&mut self, path: &Path) -> Result<End, Fault> {
-        // What is still to come, the next step last.
+        // The remaining steps, the next one last.
         let mut rest = steps(path);
         let mut end = End::Folder;
         while let Some(step) = rest.pop() {
@@ -184,14 +187,15 @@ impl Way {
         if self.is_foreign(metadata.uid()) {
             self.suspect(Some(Notice::PathOtherOwner));
         } else if self.others_write(&metadata) && metadata.mode() & STICKY == 0 {
-            // In a sticky folder, nobody but an entry's owner removes or renames it, or the folder's.
+            // In a sticky folder, only the owner of an entry or of the folder can remove or rename
+            // the entry.
             self.suspect(Some(Notice::PathOthersWrite));
         }
         self.folders.push(Folder { opened, metadata });
         Ok(())
     }
 
-    /// Goes up by one folder. What is above the root is the root.
+    /// Goes up by one folder. The parent of the root is the root.
     fn leave(&mut self) {
         if self.folders.len() > 1 {
             self.folders.pop();
@@ -199,12 +203,13 @@ impl Way {
         }
     }
 
-    /// Opens an entry of the last folder to read it, and gives what was opened, and who else can get
-    /// at it. It does not wait, whatever the entry is, and it follows no link.
+    /// Opens an entry of the last folder for reading. Returns the file, its metadata, and the
+    /// notice about other users' access. It never waits, whatever the entry is, and follows no
+    /// link.
     pub(crate) fn open(&self, name: &OsStr) -> Result<(File, Metadata, Option<Notice>), Fault> {
         let folder = &self.folders.last().ok_or(Fault::Broken)?.opened;
         let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        // Before it is opened, too: opening a device may do something.
+        // Also check before opening: opening a device may have side effects.
         if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
             return Err(Fault::NotRegular);
         }
@@ -212,7 +217,7 @@ impl Way {
         self.open_whatever_it_is(folder, name)
     }
 
-    /// The entry may have become another one since it was looked at.
+    /// The entry may have been replaced since it was checked.
     fn open_whatever_it_is(
         &self,
         folder: &File,
@@ -230,7 +235,7 @@ impl Way {
         Ok((file, metadata, exposure))
     }
 
-    /// Makes a file in the last folder that only its owner can read; not if there is one.
+    /// Creates a file in the last folder that only its owner can read, unless it exists.
     #[cfg(feature = "sqlite")]
     pub(crate) fn create(&self, name: &OsStr) -> io::Result<()> {
         let folder = &self.folders.last().ok_or(io::ErrorKind::NotFound)?.opened;
@@ -242,7 +247,7 @@ impl Way {
         }
     }
 
-    /// Who else can get at a file at the end of the way: the worst of it.
+    /// The worst notice about other users' access to a file at the end of the way.
     fn exposure(&self, metadata: &Metadata) -> Option<Notice> {
         if self.is_foreign(metadata.uid()) {
             Some(Notice::OtherOwner)
@@ -259,7 +264,7 @@ impl Way {
         self.doubt = self.doubt.or(doubt);
     }
 
-    /// Whether it is another user's, who is not the administrator.
+    /// Returns true if it belongs to another user, who is not the administrator.
     const fn is_foreign(&self, owner: u32) -> bool {
         owner != 0 && owner != self.user
     }
@@ -301,8 +306,8 @@ impl From<rustix::io::Errno> for Fault {
     }
 }
 
-/// The file systems whose files are the kernel's, and no files (`linux/magic.h`). Reading one may
-/// wait, or do something; and what is in it is this machine's state, and no value.
+/// The file systems whose files belong to the kernel, and are not real files (`linux/magic.h`).
+/// Reading one may wait, or have side effects; and it holds this machine's state, and not a value.
 #[cfg(target_os = "linux")]
 const OF_THE_KERNEL: [u32; 23] = [
     0x0000_9fa0, // procfs
@@ -341,7 +346,7 @@ fn is_of_the_kernel(opened: &File) -> Result<(), Fault> {
     if OF_THE_KERNEL.contains(&kind) { Err(Fault::OfTheKernel) } else { Ok(()) }
 }
 
-/// Elsewhere there is no table of them. What is not a regular file is refused all the same.
+/// Other systems have no such table. Anything but a regular file is refused there, too.
 #[cfg(not(target_os = "linux"))]
 fn is_of_the_kernel(_: &File) -> Result<(), Fault> {
     Ok(())
@@ -355,10 +360,10 @@ mod tests {
     use super::*;
     use crate::source::file::read;
 
-    /// Nobody's number in most systems.
+    /// An unused user number in most systems.
     const STRANGER: u32 = 54_321;
 
-    /// As the user whose the test's files are.
+    /// The user who owns the test's files.
     fn own() -> u32 {
         rustix::process::geteuid().as_raw()
     }
@@ -379,7 +384,7 @@ mod tests {
         path
     }
 
-    /// What is noticed of a file, as a user.
+    /// The notice about a file, for a user.
     fn seen_by(user: u32, path: &Path) -> Result<Option<Notice>, Fault> {
         let mut way = Way::of_user(user)?;
         match way.follow(path)? {
@@ -409,7 +414,7 @@ mod tests {
         }
     }
 
-    /// However far above the file it is, and wherever a link leads from.
+    /// At any height above the file, and behind any link.
     #[test]
     fn every_folder_up_to_the_root_counts() {
         let root = tempfile::tempdir().unwrap();
@@ -439,14 +444,14 @@ mod tests {
                     way.display()
                 );
             }
-            // In a sticky folder, what is ours stays where it is.
+            // In a sticky folder, our entries cannot be replaced.
             set(above, 0o1777);
             for way in &ways {
                 assert_eq!(seen(way), None, "{} {}", above.display(), way.display());
             }
             set(above, 0o755);
         }
-        // The folder that a link is in counts, and not only the one that it leads to.
+        // The folder that contains a link counts, and not only the one that it leads to.
         set(&away, 0o777);
         assert_eq!(seen(&key), None);
         for way in &ways[1..] {
@@ -454,9 +459,9 @@ mod tests {
         }
     }
 
-    /// The administrator's files pass for each user, and nobody else's but one's own.
+    /// The administrator's files are accepted for each user; otherwise only the user's own.
     #[test]
-    fn what_another_user_owns_is_noticed() {
+    fn files_of_another_user_are_noticed() {
         let root = tempfile::tempdir().unwrap();
         set(root.path(), 0o755);
         let top = folder(root.path().join("top"));
@@ -464,7 +469,7 @@ mod tests {
         symlink("key", top.join("link")).unwrap();
         assert_eq!((seen(&key), seen(&top.join("link"))), (None, None));
         if own() != 0 {
-            // Whoever is not the administrator cannot give files away: so it is looked at as somebody else.
+            // Only the administrator can give files away, so this checks the file as another user.
             assert_eq!(seen_by(STRANGER, &key).unwrap(), Some(Notice::OtherOwner));
             return;
         }
@@ -482,7 +487,7 @@ mod tests {
         assert_eq!((seen(&key), seen(&top.join("link"))), (None, Some(Notice::PathOtherOwner)));
         give(&top);
         assert_eq!(seen(&key), Some(Notice::PathOtherOwner));
-        // The owner of a sticky folder may remove what others have in it.
+        // The owner of a sticky folder may remove other users' entries.
         set(&top, 0o1777);
         assert_eq!(seen(&key), Some(Notice::PathOtherOwner));
         chown(&top, Some(0), None).unwrap();
@@ -512,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_at_once() {
+    fn anything_but_a_regular_file_is_refused_at_once() {
         let root = tempfile::tempdir().unwrap();
         let pipe = root.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -521,7 +526,7 @@ mod tests {
         for path in [&pipe, &socket, Path::new("/dev/zero"), Path::new("/dev/tty"), root.path()] {
             assert_eq!(read(path).err(), Some(Fault::NotRegular), "{}", path.display());
         }
-        // As if the entry had become another one just now: opening it waits for nobody, and follows no link.
+        // As if the entry had just been replaced: opening it does not wait, and follows no link.
         symlink("/etc/passwd", root.path().join("link")).unwrap();
         let mut way = Way::root().unwrap();
         assert!(matches!(way.follow(root.path()), Ok(End::Folder)));
@@ -559,7 +564,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_kernels_files_are_no_files() {
+    fn the_kernels_files_are_refused() {
         for path in [
             "/proc/self/environ", "/proc/kmsg", "/proc/self/mem", "/proc/1/environ",
             "/sys/kernel/uevent_seqnum",
@@ -581,7 +586,7 @@ mod tests {
             Some(Fault::OfTheKernel),
             "through a link"
         );
-        // A link of the kernel's is followed by what it says, and so to nothing that has no name.
+        // A kernel link is followed by its text, so it never leads to an object without a name.
         assert!(read(Path::new("/proc/self/fd/0")).is_err());
     }
 }
