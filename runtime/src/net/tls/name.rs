@@ -1,6 +1,7 @@
-//! A certificate's subject or issuer as a text (RFC 4514).
+//! A certificate's subject or issuer as text (RFC 4514).
 //!
-//! x509-cert can write one too, with a table of all 1,139 attributes that anybody has registered: it would be 140 KiB of every program. A certificate has these.
+//! x509-cert can format names too, but with a table of all 1,139 registered attributes, which would
+//! add 140 KiB to every program. Certificates use the attributes below.
 
 use std::fmt::{self, Write as _};
 
@@ -9,7 +10,8 @@ use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::{Encode as _, Tag, Tagged as _};
 use x509_cert::name::Name;
 
-/// RFC 4514, 3, and what RFC 5280, 4.1.2.4 and 4.1.2.6, has besides. Every other attribute is written as its number.
+/// The attributes of RFC 4514, 3, and those that RFC 5280, 4.1.2.4 and 4.1.2.6, adds. Every other
+/// attribute is written as its number.
 const ATTRIBUTES: &[(ObjectIdentifier, &str)] = &[
     (ObjectIdentifier::new_unwrap("2.5.4.3"), "CN"),
     (ObjectIdentifier::new_unwrap("2.5.4.10"), "O"),
@@ -24,7 +26,7 @@ const ATTRIBUTES: &[(ObjectIdentifier, &str)] = &[
     (ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.1"), "EMAILADDRESS"),
 ];
 
-/// Writes a name, the last part first (RFC 4514, 2.1).
+/// Formats a name, the last part first (RFC 4514, 2.1).
 pub(super) fn written(name: &Name) -> String {
     let mut text = String::new();
     let parts: Vec<_> = name.iter_rdn().collect();
@@ -35,7 +37,7 @@ pub(super) fn written(name: &Name) -> String {
                 (_, 0) => ",",
                 _ => "+",
             });
-            // A `String` takes whatever is written.
+            // Writing to a `String` cannot fail.
             let _ = write(&mut text, attribute);
         }
     }
@@ -45,7 +47,7 @@ pub(super) fn written(name: &Name) -> String {
 fn write(text: &mut String, attribute: &AttributeTypeAndValue) -> fmt::Result {
     let name = ATTRIBUTES.iter().find(|(oid, _)| *oid == attribute.oid).map(|(_, name)| name);
     let value = match attribute.value.tag() {
-        // The other two are parts of it.
+        // The other two are subsets of UTF-8.
         Tag::Utf8String | Tag::PrintableString | Tag::Ia5String => {
             std::str::from_utf8(attribute.value.value()).ok()
         }
@@ -56,7 +58,7 @@ fn write(text: &mut String, attribute: &AttributeTypeAndValue) -> fmt::Result {
             write!(text, "{name}=")?;
             escape(text, value)
         }
-        // RFC 4514, 2.4: what has no short name, or is no text.
+        // RFC 4514, 2.4: a value without a short name, or a value that is not text.
         _ => {
             write!(text, "{}=#", attribute.oid)?;
             attribute
@@ -87,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    /// A common name of a tag, whatever is in it.
+    /// A common name with this tag and these bytes.
     fn common_name(tag: u8, value: &[u8]) -> Name {
         let hexadecimal: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
         Name::from_str(&format!("2.5.4.3=#{tag:02x}{:02x}{hexadecimal}", value.len())).unwrap()
@@ -105,7 +107,7 @@ mod tests {
             let name = Name::from_str(name).unwrap();
             assert_eq!(written(&name), name.to_string());
         }
-        // UTF8String; and BMPString, which is written as its bytes.
+        // UTF8String, and BMPString, which is written as bytes.
         for tag in [0x0c, 0x1e] {
             for value in [
                 "", " ", "#1", " a ", "a#b c", "\"a\"+b;<c>\\,", "db.example",

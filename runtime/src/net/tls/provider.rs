@@ -1,8 +1,9 @@
-//! Where the authority of a managed service is to be had: what a report says when its certificate is not trusted.
+//! Where to download the authorities of managed services: the help of a report on a certificate
+//! that is not trusted.
 
 use crate::locator::Host;
 
-/// The end of a host's name, and what to do there.
+/// The suffix of a host's name, and the help for that provider.
 const PROVIDERS: &[(&str, &str)] = &[
     (
         ".rds.amazonaws.com",
@@ -42,7 +43,7 @@ const PROVIDERS: &[(&str, &str)] = &[
     ),
 ];
 
-/// What to do about an authority that is not trusted, where the host is a known provider's.
+/// The help for an authority that is not trusted, if the host is a known provider's.
 pub(super) fn hint(host: &Host) -> Option<&'static str> {
     let Host::Name(name) = host else { return None };
     PROVIDERS.iter().find(|(end, _)| name.ends_with(end)).map(|(_, hint)| *hint)
