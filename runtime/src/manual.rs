@@ -129,7 +129,7 @@ pub mod variables {}
 /// - **With another party's certificate, or one for another host.** Full verification, by one
 ///   configuration. A private authority is trusted alone.
 /// - **The service itself, compromised.** The size of its answers is limited, or documented if a
-///   driver cannot be limited. It has to request a login; a server that does not is refused. Its
+///   driver cannot be limited. It is asked which account we have, and no answer is a refusal. Its
 ///   text is escaped and shortened before it is shown, our own secrets are removed from it, and
 ///   most of it is not shown at all. It cannot redirect us to another host. A deadline covers
 ///   everything.
