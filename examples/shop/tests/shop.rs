@@ -1,4 +1,4 @@
-//! The shop serves, from real servers, and whoever operates it is told what they need.
+//! Runs the shop against real servers, with the accounts that its command line prints.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,13 +13,13 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::{postgres, redis};
 
-/// What the command line said.
+/// The result of a run of the command line.
 struct Said {
     status: ExitStatus,
     text: String,
 }
 
-/// Runs the command line of whoever operates the shop.
+/// Runs the operators' command line.
 fn operate(arguments: &[&str], environment: &[(&str, String)]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shop-services"));
     let output = command
@@ -33,7 +33,7 @@ fn operate(arguments: &[&str], environment: &[(&str, String)]) -> Said {
     Said { status: output.status, text }
 }
 
-/// A shop that runs, and is stopped whatever happens to the test.
+/// A running shop. It is stopped on drop, even if the test fails.
 struct Shop {
     process: Child,
     address: String,
@@ -55,7 +55,7 @@ impl Shop {
         (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
     }
 
-    /// Asks it to stop, as a person at a terminal does, and waits.
+    /// Sends SIGINT, as Ctrl+C does, and waits.
     fn stop(mut self) -> bool {
         let pid = self.process.id().to_string();
         Command::new("kill").args(["-s", "INT", "--", &pid]).status().expect("kill");
@@ -104,7 +104,7 @@ fn shop_serves_from_postgresql_and_redis_over_tls() {
         ("SHOP_SESSIONS_CA", cache.authority.pem()),
         ("SHOP_ADDRESS", "127.0.0.1:0".to_owned()),
     ];
-    // The gate before it lets it through, and does not where something is wrong.
+    // The CI gate passes, and fails if something is wrong.
     let gate = operate(&["attach"], &environment);
     assert!(
         gate.status.success() && gate.text.contains("\npassed: `Services` attaches: 3 fields"),

@@ -379,7 +379,7 @@ impl HttpsClient {
     /// read.
     async fn close(&self) {
         let Some(http) = self.shared.http.swap(None) else { return };
-        // Every request in flight holds a clone, and tokio offers no notification for it.
+        // Each request in flight holds a clone: the count is the only signal of its end.
         while Arc::strong_count(&http) > 1 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -538,7 +538,7 @@ impl HttpsResponse {
     /// # Errors
     /// As [`HttpsResponse::chunk`].
     pub async fn bytes(mut self) -> Result<Vec<u8>, HttpsError> {
-        // The `Content-Length` header can only shorten the wait: the pieces are counted too.
+        // `Content-Length` is not trusted: it can only end the response early.
         if self.response.content_length().is_some_and(|length| length > self.left) {
             return Err(HttpsError::TooLarge);
         }

@@ -9,8 +9,8 @@
 //! endpoint's host begins with the bucket's name (`https://bucket.s3.example.com`), the bucket is
 //! addressed by the host, otherwise by the path. Parameters:
 //!
-//! - `region`: the region that requests are signed for. Required without `_ENDPOINT`. The default
-//!   is `us-east-1`.
+//! - `region`: the region that requests are signed for. Required without `_ENDPOINT`; with it, the
+//!   default is `us-east-1`.
 //! - `style`: `path` or `host`, the place of the bucket's name. The default depends on the
 //!   endpoint, as above.
 //! - `connect_timeout`: the limit for connecting in seconds, 1 to 300. The default is 10.
