@@ -91,7 +91,9 @@ impl Service for Faktory {
                 posture.authentication = Some("salted SHA-256".to_owned());
             }
             (Some(_), None) => {
-                return Err(Finding::new(&MISSING_CREDENTIALS, "the server wants a password").into());
+                return Err(
+                    Finding::new(&MISSING_CREDENTIALS, "the server wants a password").into()
+                );
             }
             // Without a salt, the server checks no password: any client can log in.
             (None, _) => {

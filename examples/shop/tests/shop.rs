@@ -44,7 +44,8 @@ impl Shop {
         let mut stream = TcpStream::connect(&self.address).expect("the shop listens");
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nContent-Length: \
+             {}\r\n\r\n{body}",
             body.len()
         )
         .expect("it reads");
@@ -87,7 +88,8 @@ fn shop_serves_from_postgresql_and_redis_over_tls() {
     });
     database.script(
         postgres::DATABASE,
-        "DROP TABLE orders; CREATE TABLE orders (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, item TEXT NOT NULL);",
+        "DROP TABLE orders; CREATE TABLE orders (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY \
+         KEY, item TEXT NOT NULL);",
     );
     database.script(postgres::DATABASE, &orders);
     let _ = database.sql(&format!("ALTER ROLE shop_orders PASSWORD '{PASSWORD}'"));

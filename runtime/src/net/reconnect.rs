@@ -57,7 +57,10 @@ impl ReconnectBackoff {
     pub(crate) fn failed(&mut self, refusal: &Refusal) {
         // A certificate that fails verification may be an attacker's. The real server may be back
         // later, so this case only waits.
-        self.given_up = matches!(refusal, Refusal::Failure(failure) if failure.kind() == FailureKind::NotAdmitted);
+        self.given_up = matches!(
+            refusal,
+            Refusal::Failure(failure) if failure.kind() == FailureKind::NotAdmitted
+        );
         self.postpone();
     }
 

@@ -155,7 +155,8 @@ pub(crate) fn keep(
                 pause = pauses();
             }
             tracing::error!(
-                "{name} panicked, and begins again after a pause: the message of the panic is on standard error"
+                "{name} panicked, and begins again after a pause: the message of the panic is on \
+                 standard error"
             );
             panicked();
             tokio::time::sleep(pause.next().unwrap_or(LONGEST_PAUSE)).await;

@@ -93,7 +93,8 @@ pub(crate) fn late(limit: Duration) -> Failure {
     Failure::new(
         FailureKind::TimedOut,
         message,
-        "look at the service's load and at the network; `#[services(deadline = …)]` is the time for everything, in seconds",
+        "look at the service's load and at the network; `#[services(deadline = …)]` is the time \
+         for everything, in seconds",
     )
 }
 
@@ -151,6 +152,7 @@ pub(crate) fn panicked_in(function: &'static str) -> Failure {
     Failure::new(
         FailureKind::Protocol,
         format!("`{function}` of its service panicked"),
-        "read the message of the panic on standard error, and report it to the authors of the service",
+        "read the message of the panic on standard error, and report it to the authors of the \
+         service",
     )
 }

@@ -128,8 +128,12 @@ impl Service for Https {
         }
         if target.password().is_some() && authorization(target).is_none() {
             findings.push(
-                Finding::new(&MALFORMED_VALUE, "its user holds a `:`, or its token something else than visible ASCII characters")
-                    .help("HTTP has no way to send these: ask for other credentials"),
+                Finding::new(
+                    &MALFORMED_VALUE,
+                    "its user holds a `:`, or its token something else than visible ASCII \
+                     characters",
+                )
+                .help("HTTP has no way to send these: ask for other credentials"),
             );
         }
         findings
@@ -216,7 +220,8 @@ fn authorization(target: &Target) -> Option<HeaderValue> {
 fn reach(base: &Url, path: &str) -> Result<Url, HttpsError> {
     if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(HttpsError::Path(
-            "it holds a blank, a control character or something beyond ASCII, which are percent-encoded",
+            "it holds a blank, a control character or something beyond ASCII, which are \
+             percent-encoded",
         ));
     }
     if path.contains(['\\', '#']) {
@@ -255,7 +260,8 @@ const OWN_HEADERS: &[&str] = &[
 /// A client of one HTTP API. Clones share its connections.
 ///
 /// ```no_run
-/// # async fn example(rates: backing_services::Resource<backing_services::Https>) -> Result<(), backing_services::services::https::HttpsError> {
+/// # use backing_services::services::https::{Https, HttpsError};
+/// # async fn example(rates: backing_services::Resource<Https>) -> Result<(), HttpsError> {
 /// let response = rates.client().get("/v2/latest").query("base", "EUR").send().await?;
 /// if response.status().is_success() {
 ///     let body = response.bytes().await?; // at most `max_body` bytes
@@ -362,7 +368,8 @@ impl HttpsClient {
             .into()),
             300..=399 => Err(Failure::new(
                 FailureKind::Unavailable,
-                "the server wants to send us elsewhere from the `health` path, and redirects are not followed",
+                "the server wants to send us elsewhere from the `health` path, and redirects are \
+                 not followed",
                 "write the host and the path that answer themselves",
             )
             .into()),
@@ -696,14 +703,20 @@ mod tests {
         /// Every accepted path stays below the base on all of these servers.
         #[test]
         fn no_server_reads_a_path_that_leaves_the_base(
-            path in "((\\.|%2e|%2E|%252e|/|%2f|%252F|;|%3b|%253B|\\\\|%5c|%20|a|x=y|%25|25|2e){0,9}|/?\\.\\.;?.{0,6})"
+            path in "((\\.|%2e|%2E|%252e|/|%2f|%252F|;|%3b|%253B|\
+                     \\\\|%5c|%20|a|x=y|%25|25|2e){0,9}|/?\\.\\.;?.{0,6})"
         ) {
             let base = Url::parse("https://api.example.com/v2/shop").unwrap();
             if let Ok(url) = reach(&base, &path) {
                 for decodings in 0..4 {
-                    for (cuts, backslashes) in [(false, false), (true, false), (false, true), (true, true)] {
+                    for (cuts, backslashes) in
+                        [(false, false), (true, false), (false, true), (true, true)]
+                    {
                         let parts = resolved(url.path(), decodings, cuts, backslashes);
-                        proptest::prop_assert!(parts.starts_with(&["v2".to_owned(), "shop".to_owned()]), "{path} is {parts:?}");
+                        proptest::prop_assert!(
+                            parts.starts_with(&["v2".to_owned(), "shop".to_owned()]),
+                            "{path} is {parts:?}"
+                        );
                     }
                 }
             }
@@ -715,7 +728,8 @@ mod tests {
             if let Ok(url) = reach(&base, &path) {
                 assert_eq!(url.origin(), base.origin());
                 assert!(url.path() == "/v2/shop" || url.path().starts_with("/v2/shop/"), "{url}");
-                assert!(url.username().is_empty() && url.password().is_none() && url.fragment().is_none());
+                assert!(url.username().is_empty() && url.password().is_none());
+                assert!(url.fragment().is_none());
             }
         }
     }

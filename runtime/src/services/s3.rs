@@ -153,7 +153,8 @@ impl Service for S3 {
         if target.locator().parameter("style") == Some("host") && !is_in_host(target) {
             let finding = Finding::new(
                 &MALFORMED_VALUE,
-                "`style=host` is set, and the endpoint's host does not begin with the bucket's name",
+                "`style=host` is set, and the endpoint's host does not begin with the bucket's \
+                 name",
             );
             findings.push(
                 finding.help(
@@ -257,7 +258,8 @@ fn url(endpoint: &Target) -> Option<String> {
 /// One bucket below one prefix. It derefs to an [`ObjectStore`]:
 ///
 /// ```no_run
-/// # async fn example(invoices: backing_services::Resource<backing_services::S3>) -> object_store::Result<()> {
+/// # use backing_services::{Resource, S3};
+/// # async fn example(invoices: Resource<S3>) -> object_store::Result<()> {
 /// use object_store::{ObjectStoreExt as _, path::Path};
 ///
 /// invoices.client().put(&Path::from("2026/11/7.pdf"), vec![0x25, 0x50].into()).await?;
@@ -367,8 +369,10 @@ fn refusal(endpoint: &Target, error: &object_store::Error, status: u16) -> Refus
     match status {
         401 | 403 => Failure::new(
             FailureKind::NotAdmitted,
-            "the server does not accept the access key, or the account may not list below the prefix",
-            "look at both keys and the region; `s3:ListBucket` on the bucket, restricted to the prefix, is what attaching takes",
+            "the server does not accept the access key, or the account may not list below the \
+             prefix",
+            "look at both keys and the region; `s3:ListBucket` on the bucket, restricted to the \
+             prefix, is what attaching takes",
         ),
         404 => Failure::new(
             FailureKind::Unavailable,
@@ -377,7 +381,10 @@ fn refusal(endpoint: &Target, error: &object_store::Error, status: u16) -> Refus
         ),
         300..=399 => Failure::new(
             FailureKind::Unavailable,
-            format!("the server sends us elsewhere with the status {status}, and redirects are not followed"),
+            format!(
+                "the server sends us elsewhere with the status {status}, and redirects are not \
+                 followed"
+            ),
             "look at the region: it has to be the bucket's own",
         ),
         400.. => Failure::new(

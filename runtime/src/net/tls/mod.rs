@@ -413,7 +413,8 @@ fn client_certificate((cert, key): (&str, &str)) -> Result<Arc<CertifiedKey>, Un
         what: Part::ClientKey,
         rule: &MALFORMED_VALUE,
         message: "is of a kind that is not supported, or does not belong to the certificate",
-        help: "write the key that the certificate was issued for: ECDSA P-256 or P-384, Ed25519, or RSA",
+        help: "write the key that the certificate was issued for: ECDSA P-256 or P-384, Ed25519, \
+               or RSA",
     })?;
     Ok(Arc::new(certified))
 }
@@ -462,18 +463,20 @@ pub(crate) fn unproven(client: ClientCertificatePosture) -> Option<Finding> {
 fn not_requested() -> Finding {
     Finding::new(
         &WEAK_AUTHENTICATION,
-        "the server did not ask for the client certificate, and there is no password: nothing proves who logs in",
+        "the server did not ask for the client certificate, and there is no password: nothing \
+         proves who logs in",
     )
     .help(
-        "let the server ask for it (PostgreSQL `ssl_ca_file`, nginx `ssl_verify_client on`, Exim `tls_verify_hosts`), or set \
-         the resource's `_PASSWORD`",
+        "let the server ask for it (PostgreSQL `ssl_ca_file`, nginx `ssl_verify_client on`, Exim \
+         `tls_verify_hosts`), or set the resource's `_PASSWORD`",
     )
 }
 
 fn withheld() -> Finding {
     Finding::new(
         &WEAK_AUTHENTICATION,
-        "the server asked for a client certificate, and takes no signature that the key in `_CLIENT_KEY` can make",
+        "the server asked for a client certificate, and takes no signature that the key in \
+         `_CLIENT_KEY` can make",
     )
     .help("issue the client certificate for a key that the server takes, such as ECDSA P-256")
 }
@@ -489,15 +492,27 @@ fn refusal(error: &std::io::Error, trust: TrustPosture, host: Option<&Host>) -> 
 
 fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) -> Refusal {
     match error {
-        rustls::Error::InvalidCertificate(certificate) => refused_certificate(certificate, trust, host),
-        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) | rustls::Error::PeerIncompatible(_) => {
-            Finding::new(&OBSOLETE_TLS, "the server speaks neither TLS 1.3 nor TLS 1.2 with a cipher that is still good").into()
+        rustls::Error::InvalidCertificate(certificate) => {
+            refused_certificate(certificate, trust, host)
         }
-        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity) => {
-            Finding::new(&OBSOLETE_TLS, "the server shares no TLS version and cipher with this client, or wants a client certificate")
-                .help("enable TLS 1.3 or 1.2 with ECDHE ciphers on the server; if it asks for a client certificate, set `_CLIENT_CERT` and `_CLIENT_KEY`")
-                .into()
-        }
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
+        | rustls::Error::PeerIncompatible(_) => Finding::new(
+            &OBSOLETE_TLS,
+            "the server speaks neither TLS 1.3 nor TLS 1.2 with a cipher that is still good",
+        )
+        .into(),
+        rustls::Error::AlertReceived(
+            AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
+        ) => Finding::new(
+            &OBSOLETE_TLS,
+            "the server shares no TLS version and cipher with this client, or wants a client \
+             certificate",
+        )
+        .help(
+            "enable TLS 1.3 or 1.2 with ECDHE ciphers on the server; if it asks for a client \
+             certificate, set `_CLIENT_CERT` and `_CLIENT_KEY`",
+        )
+        .into(),
         rustls::Error::AlertReceived(
             AlertDescription::CertificateRequired
             | AlertDescription::BadCertificate
@@ -509,7 +524,8 @@ fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) 
         ) => Failure::new(
             FailureKind::NotAdmitted,
             "the server does not accept the client certificate, or wants one",
-            "set the resource's `_CLIENT_CERT` and `_CLIENT_KEY` to a certificate that the server's authority issued",
+            "set the resource's `_CLIENT_CERT` and `_CLIENT_KEY` to a certificate that the \
+             server's authority issued",
         )
         .into(),
         rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => wrong_name(&[]),
@@ -520,7 +536,12 @@ fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) 
                 .help("look at the port; where the server has no TLS, switch it on")
                 .into()
         }
-        _ => Failure::new(FailureKind::Protocol, "the TLS handshake failed", "look at the server's log: it did not keep to the protocol").into(),
+        _ => Failure::new(
+            FailureKind::Protocol,
+            "the TLS handshake failed",
+            "look at the server's log: it did not keep to the protocol",
+        )
+        .into(),
     }
 }
 
@@ -549,29 +570,39 @@ fn refused_certificate(
     host: Option<&Host>,
 ) -> Refusal {
     match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            Finding::new(&CERTIFICATE_EXPIRY, "the server's certificate, or one of its chain, has expired").into()
-        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Finding::new(
+            &CERTIFICATE_EXPIRY,
+            "the server's certificate, or one of its chain, has expired",
+        )
+        .into(),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            Finding::new(&CERTIFICATE_EXPIRY, "the server's certificate, or one of its chain, is not valid yet")
-                .help("look at the clock of this machine and of the authority's")
-                .into()
+            Finding::new(
+                &CERTIFICATE_EXPIRY,
+                "the server's certificate, or one of its chain, is not valid yet",
+            )
+            .help("look at the clock of this machine and of the authority's")
+            .into()
         }
         CertificateError::NotValidForName => wrong_name(&[]),
         CertificateError::NotValidForNameContext { presented, .. } => wrong_name(presented),
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
-        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Finding::new(
-            &WEAK_CERTIFICATE,
-            "the server's certificate, or one of its chain, has a signature or a key that is too weak, or unknown",
-        )
-        .into(),
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            Finding::new(
+                &WEAK_CERTIFICATE,
+                "the server's certificate, or one of its chain, has a signature or a key that is \
+                 too weak, or unknown",
+            )
+            .into()
+        }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             Finding::new(&UNVERIFIED_TLS, "the server's certificate is not one for servers")
                 .help("issue one with the extended key usage `serverAuth`")
                 .into()
         }
         CertificateError::Revoked => {
-            Finding::new(&UNVERIFIED_TLS, "the server's certificate is revoked").help("issue a new one").into()
+            Finding::new(&UNVERIFIED_TLS, "the server's certificate is revoked")
+                .help("issue a new one")
+                .into()
         }
         CertificateError::Other(OtherError(other)) => match other.downcast_ref() {
             Some(distrust) => distrusted(distrust, trust, host),
@@ -579,9 +610,13 @@ fn refused_certificate(
             // refuses (RFC 5280, 4.2.1.9).
             None => Finding::new(
                 &UNVERIFIED_TLS,
-                "the server's certificate cannot be one of a server: it is an authority's own, or is malformed",
+                "the server's certificate cannot be one of a server: it is an authority's own, or \
+                 is malformed",
             )
-            .help("issue a certificate for the server (`CA:FALSE`) from the authority; or pin its key in the `_PIN` variable")
+            .help(
+                "issue a certificate for the server (`CA:FALSE`) from the authority; or pin its \
+                 key in the `_PIN` variable",
+            )
             .into(),
         },
         _ => Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be verified")
@@ -599,30 +634,44 @@ fn distrusted(distrust: &Distrust, trust: TrustPosture, host: Option<&Host>) -> 
     };
     let (message, help) = match distrust {
         Distrust::WeakKey => {
-            return Finding::new(&WEAK_CERTIFICATE, "the server's certificate has an RSA key of fewer than 2048 bits").into();
+            return Finding::new(
+                &WEAK_CERTIFICATE,
+                "the server's certificate has an RSA key of fewer than 2048 bits",
+            )
+            .into();
         }
         Distrust::NotRequested => return not_requested().into(),
         Distrust::Withheld => return withheld().into(),
         Distrust::NoAuthority => (
-            "the server's certificate was issued by one that is in `_CA` and is not an authority (`CA:FALSE`)".to_owned(),
-            "write the authority's own certificate into the `_CA` variable (`CA:TRUE`, `keyCertSign`); one that is no authority \
-             is trusted only where the server presents that very certificate",
+            "the server's certificate was issued by one that is in `_CA` and is not an authority \
+             (`CA:FALSE`)"
+                .to_owned(),
+            "write the authority's own certificate into the `_CA` variable (`CA:TRUE`, \
+             `keyCertSign`); one that is no authority is trusted only where the server presents \
+             that very certificate",
         ),
         Distrust::Pin => (
             "the server's key is none of those that are pinned".to_owned(),
-            "if the server got a new key, add its digest to the `_PIN` variable; if it did not, somebody else answers",
+            "if the server got a new key, add its digest to the `_PIN` variable; if it did not, \
+             somebody else answers",
         ),
         Distrust::SelfSigned => (
             format!("the server's certificate is self-signed, and not issued by {whom}"),
-            "write the digest of its key into `_PIN`, or the certificate itself into the `_CA` variable (PEM), where the service takes that",
+            "write the digest of its key into `_PIN`, or the certificate itself into the `_CA` \
+             variable (PEM), where the service takes that",
         ),
         Distrust::OnlyItsOwn { issuer } => (
-            format!("the server sends only its own certificate, and its issuer, {issuer}, is not {whom}"),
-            "write the issuer's certificate into the `_CA` variable (PEM): the intermediate one completes the chain that the server should send",
+            format!(
+                "the server sends only its own certificate, and its issuer, {issuer}, is not \
+                 {whom}"
+            ),
+            "write the issuer's certificate into the `_CA` variable (PEM): the intermediate one \
+             completes the chain that the server should send",
         ),
         Distrust::UnknownAuthority { issuer } => (
             format!("the server's chain ends with {issuer}, which is not {whom}"),
-            "write that authority's certificate into the `_CA` variable (PEM), if it is the one that you expect",
+            "write that authority's certificate into the `_CA` variable (PEM), if it is the one \
+             that you expect",
         ),
     };
     // The provider decides where to download the authority. A changed key is a different problem.

@@ -7,15 +7,19 @@ use crate::locator::Host;
 const PROVIDERS: &[(&str, &str)] = &[
     (
         ".rds.amazonaws.com",
-        "Amazon RDS: write the bundle from https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem into the `_CA` variable",
+        "Amazon RDS: write the bundle from \
+         https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem into the `_CA` \
+         variable",
     ),
     (
         ".supabase.co",
-        "Supabase: write the certificate from the dashboard (Database, SSL Configuration) into the `_CA` variable",
+        "Supabase: write the certificate from the dashboard (Database, SSL Configuration) into the \
+         `_CA` variable",
     ),
     (
         ".supabase.com",
-        "Supabase: write the certificate from the dashboard (Database, SSL Configuration) into the `_CA` variable",
+        "Supabase: write the certificate from the dashboard (Database, SSL Configuration) into the \
+         `_CA` variable",
     ),
     (
         ".ondigitalocean.com",
@@ -23,23 +27,28 @@ const PROVIDERS: &[(&str, &str)] = &[
     ),
     (
         ".database.azure.com",
-        "Azure: write the roots DigiCert Global Root G2 and Microsoft RSA Root Certificate Authority 2017 into the `_CA` variable, and no intermediate",
+        "Azure: write the roots DigiCert Global Root G2 and Microsoft RSA Root Certificate \
+         Authority 2017 into the `_CA` variable, and no intermediate",
     ),
     (
         ".compute.amazonaws.com",
-        "Heroku: its certificates are self-signed; write the digest of the server's key into the `_PIN` variable, where the service takes one",
+        "Heroku: its certificates are self-signed; write the digest of the server's key into the \
+         `_PIN` variable, where the service takes one",
     ),
     (
         ".compute-1.amazonaws.com",
-        "Heroku: its certificates are self-signed; write the digest of the server's key into the `_PIN` variable, where the service takes one",
+        "Heroku: its certificates are self-signed; write the digest of the server's key into the \
+         `_PIN` variable, where the service takes one",
     ),
     (
         ".rlwy.net",
-        "Railway: its certificates are self-signed; write the certificate into the `_CA` variable, or the digest of its key into `_PIN`",
+        "Railway: its certificates are self-signed; write the certificate into the `_CA` variable, \
+         or the digest of its key into `_PIN`",
     ),
     (
         ".scw.cloud",
-        "Scaleway: write the instance's certificate from the console into the `_CA` variable; one from before 2023-02-01 has to be renewed there first",
+        "Scaleway: write the instance's certificate from the console into the `_CA` variable; one \
+         from before 2023-02-01 has to be renewed there first",
     ),
 ];
 

@@ -23,8 +23,8 @@ use crate::net::tls::certificate::Standing;
 use crate::net::tls::verifier::Distrust;
 use backing_services_rules::rule::MALFORMED_VALUE;
 
-const CA_HELP: &str = "write the authority's own certificate in PEM: what begins with `-----BEGIN CERTIFICATE-----`, \
-                       with its line breaks";
+const CA_HELP: &str = "write the authority's own certificate in PEM: what begins with `-----BEGIN \
+                       CERTIFICATE-----`, with its line breaks";
 
 /// The trust anchors of one configuration.
 pub(super) struct Roots {
@@ -68,7 +68,8 @@ impl Roots {
                 .ok_or_else(|| unusable("holds something in PEM that is no X.509 certificate"))?;
             if standing.is_authority && !standing.may_sign {
                 return Err(unusable(
-                    "holds an authority that may sign no certificates: its key usage lacks `keyCertSign`",
+                    "holds an authority that may sign no certificates: its key usage lacks \
+                     `keyCertSign`",
                 ));
             }
             given.push(Given { der, standing });
@@ -230,11 +231,12 @@ impl Dates {
         match self {
             Self::NotYetValid => "look at the clock of this machine and of the authority's",
             Self::Expired => {
-                "write the authority's new certificate in its place; if it has none, the servers need certificates of another \
-                 authority"
+                "write the authority's new certificate in its place; if it has none, the servers \
+                 need certificates of another authority"
             }
             Self::Ending(_) => {
-                "write the authority's next certificate beside it; servers may present what either of them issued"
+                "write the authority's next certificate beside it; servers may present what either \
+                 of them issued"
             }
         }
     }

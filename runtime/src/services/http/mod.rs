@@ -162,7 +162,8 @@ fn silent() -> Refusal {
     Failure::new(
         FailureKind::TimedOut,
         "its host did not answer, or did not finish the TLS handshake, in time",
-        "look at the network between here and there: a firewall drops, it does not refuse; and at what listens on the port",
+        "look at the network between here and there: a firewall drops, it does not refuse; and at \
+         what listens on the port",
     )
     .into()
 }

@@ -116,9 +116,16 @@ impl Service for Smtp {
     fn check(target: &Target) -> Vec<Finding> {
         let mut findings = Vec::new();
         if target.locator().port() == SUBMISSION && !target.is_plaintext() {
-            findings.push(Finding::new(&STARTTLS, "port 587 is where SMTP begins in plaintext and asks for TLS later").help(
-                "write port 465, or none; if the server does speak TLS from the first byte on there, waive the rule and say so",
-            ));
+            findings.push(
+                Finding::new(
+                    &STARTTLS,
+                    "port 587 is where SMTP begins in plaintext and asks for TLS later",
+                )
+                .help(
+                    "write port 465, or none; if the server does speak TLS from the first byte on \
+                     there, waive the rule and say so",
+                ),
+            );
         }
         if target.locator().parameter("ehlo").is_some_and(|name| !is_name(name)) {
             let finding = Finding::new(
@@ -172,7 +179,9 @@ fn response_timeout(target: &Target) -> Duration {
 /// Sends mail. Clones share its connections.
 ///
 /// ```no_run
-/// # async fn example(mail: backing_services::Resource<backing_services::Smtp>, message: lettre::Message) -> Result<(), backing_services::services::smtp::SmtpError> {
+/// # use backing_services::services::smtp::{Smtp, SmtpError};
+/// # use backing_services::Resource;
+/// # async fn example(mail: Resource<Smtp>, message: lettre::Message) -> Result<(), SmtpError> {
 /// use lettre::AsyncTransport as _;
 ///
 /// mail.client().send(message).await?;
@@ -402,9 +411,13 @@ async fn log_in(
             let mechanism = smtp.server_info().get_auth_mechanism(MECHANISMS).ok_or_else(|| {
                 Finding::new(
                     &WEAK_AUTHENTICATION,
-                    "the server offers no way of logging in that this driver has: neither `AUTH PLAIN` nor `AUTH LOGIN`",
+                    "the server offers no way of logging in that this driver has: neither `AUTH \
+                     PLAIN` nor `AUTH LOGIN`",
                 )
-                .help("let the server offer one of them under TLS; without a login, anybody could send through it")
+                .help(
+                    "let the server offer one of them under TLS; without a login, anybody could \
+                     send through it",
+                )
             })?;
             let admitted = smtp.auth(&[mechanism], &wire::credentials()).await;
             login.done();
@@ -449,7 +462,8 @@ fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
             _ => Failure::new(
                 FailureKind::Unavailable,
                 format!("the server refuses with the code {code}"),
-                "look at the server's log: at the addresses, at the size, and at what the account may send",
+                "look at the server's log: at the addresses, at the size, and at what the account \
+                 may send",
             ),
         };
         return failure.into();
