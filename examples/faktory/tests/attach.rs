@@ -4,7 +4,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that cannot do what it should has to stop, there and loudly"
+    reason = "a test that cannot continue has to fail at once"
 )]
 
 use std::sync::Arc;
@@ -78,7 +78,7 @@ async fn attaches_and_works() {
 }
 
 #[tokio::test]
-async fn refuses_what_is_not_right() {
+async fn refuses_servers_that_violate_the_protocol() {
     let ca = Authority::new("faktory");
     for (leaf, says, rule) in [
         (pki::self_signed(), vec![GREETING], "unverified_tls"),

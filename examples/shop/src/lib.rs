@@ -22,25 +22,7 @@
 //! tables. Create it first:
 //! `CREATE TABLE orders (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, item TEXT NOT NULL);`
 //!
-//! `needs` declares the privileges of each account: these, and no more.
-//! `shop-services grants orders` prints the statements that create the account in PostgreSQL, for
-//! `psql`:
-//!
-//! ```sql
-//! -- It has no password, and cannot log in by one before it gets it: `\password "shop_orders"` in psql.
-//! -- Before PostgreSQL 15, everybody may create objects in "public". Once in each database: REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-//! CREATE ROLE "shop_orders" LOGIN;
-//! DO 'BEGIN EXECUTE pg_catalog.format(''GRANT CONNECT ON DATABASE %I TO %I'', pg_catalog.current_database(), ''shop_orders''); END';
-//! GRANT USAGE ON SCHEMA "public" TO "shop_orders";
-//! GRANT SELECT, INSERT ON TABLE "public"."orders" TO "shop_orders";
-//! ```
-//!
-//! `shop-services grants sessions` prints those for Redis, for `redis-cli`:
-//!
-//! ```text
-//! ECHO "nobody can log in as shop_sessions before it has a password: ACL SETUSER shop_sessions ><password>"
-//! ACL SETUSER shop_sessions on clearselectors resetkeys resetchannels -@all ~session:* +get +setex +ping +hello +acl|whoami +acl|dryrun
-//! ```
+#![doc = include_str!("grants.md")]
 
 use std::net::SocketAddr;
 

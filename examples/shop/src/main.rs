@@ -6,8 +6,8 @@
 //! curl localhost:8080/orders                  →  [{"id":1,"item":"lamp"}]
 //! curl -X PUT localhost:8080/sessions/ada -d '{"cart":["lamp"]}'
 //! curl localhost:8080/sessions/ada
-//! curl localhost:8080/health                  →  what each resource says of itself
-//! curl localhost:8080/posture                 →  over what, as whom, to what it is attached
+//! curl localhost:8080/health                  →  the health of each resource
+//! curl localhost:8080/posture                 →  TLS, account and server of each resource
 //! ```
 
 use std::collections::BTreeMap;

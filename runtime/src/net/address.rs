@@ -278,7 +278,7 @@ mod tests {
     ];
 
     #[test]
-    fn no_clothes_hide_a_forbidden_address() {
+    fn every_form_of_a_forbidden_address_is_detected() {
         for address in FORBIDDEN {
             assert!(forbidden(address.parse().unwrap()).is_some(), "{address}");
         }
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_to_a_forbidden_address_if_one_of_its_addresses_is_one() {
+    fn a_name_is_forbidden_if_one_of_its_addresses_is() {
         for address in FORBIDDEN {
             let addresses = ["10.0.0.1", address].map(|address| address.parse().unwrap());
             let finding = check_resolved(addresses).unwrap_or_else(|| panic!("{address}"));
@@ -300,7 +300,7 @@ mod tests {
     /// Parsers of addresses accept different spellings. The grammar reads each of them as the
     /// address.
     #[test]
-    fn a_locator_leads_to_a_forbidden_address_in_any_spelling() {
+    fn a_forbidden_address_is_detected_in_any_spelling() {
         const DIALECT: Dialect = Dialect {
             schemes: &[Scheme::tls("rediss")],
             parameters: &[],
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_hosts_means_what_it_says() {
+    fn host_patterns_match_whole_labels() {
         let name = |name: &str| Host::Name(name.to_owned());
         assert!(is_listed(&name("db.example.com"), "*.example.com"));
         assert!(is_listed(&name("a.db.example.com"), "*.Example.com"));

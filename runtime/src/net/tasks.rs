@@ -175,7 +175,7 @@ fn unboxed<T: 'static>(outcome: Outcome) -> Option<T> {
 }
 
 #[cfg(test)]
-#[allow(clippy::panic, reason = "a task that panics is what is tested")]
+#[allow(clippy::panic, reason = "the tests need tasks that panic")]
 mod tests {
     use std::future::pending;
     use std::sync::Arc;
@@ -190,7 +190,7 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     #[tokio::test]
-    async fn what_came_of_each_is_given_and_nothing_of_one_that_panics() {
+    async fn results_are_returned_and_a_panic_has_none() {
         let mut tasks = Tasks::new();
         tasks.spawn(async { Some(1) });
         tasks.spawn(async { panic!("a driver's") });
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tasks_end_with_whoever_waits_and_a_task_goes_on() {
+    async fn dropping_a_set_aborts_its_tasks_and_dropping_a_handle_does_not() {
         let (ended, end) = oneshot::channel::<()>();
         let mut tasks = Tasks::new();
         tasks.spawn(async move {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_caught_whenever_it_comes() {
+    async fn a_panic_is_caught_at_once_and_after_a_yield() {
         assert_eq!(caught(async { 1 }).await, Some(1));
         assert_eq!(caught(async { panic!("at once") }).await, None::<()>);
         let later = async {
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_that_panics_is_reported_and_begun_again_after_pauses_that_grow() {
+    async fn work_that_panics_restarts_with_growing_pauses() {
         let (reported, begun) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let start = Instant::now();
         let work = Arc::clone(&begun);

@@ -89,12 +89,12 @@ impl<T> Drop for GivenUp<T> {
 }
 
 #[cfg(test)]
-#[allow(clippy::panic, reason = "work that panics is what is tested")]
+#[allow(clippy::panic, reason = "the tests need work that panics")]
 mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_comes_of_the_work_is_given_unless_it_panics() {
+    async fn the_result_is_returned_unless_the_work_panics() {
         const SOON: Duration = Duration::from_secs(10);
         assert_eq!(
             apart(SOON, || Handle::try_current().is_ok()).await,
@@ -106,7 +106,7 @@ mod tests {
 
     /// The runtime shuts down although work that it started is blocked.
     #[test]
-    fn what_is_stuck_holds_up_neither_its_caller_nor_the_runtime() {
+    fn blocked_work_blocks_neither_its_caller_nor_the_runtime() {
         let (stuck, release) = mpsc::channel::<()>();
         let begun = std::time::Instant::now();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

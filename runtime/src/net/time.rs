@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn of_two_the_first_is_believed() {
+    async fn the_error_of_the_first_has_priority() {
         let late = |result: Result<u8, &'static str>| async move {
             yield_now().await;
             result

@@ -723,7 +723,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_the_path(path in ".*") {
+        fn accepted_paths_keep_the_origin_and_the_base(path in ".*") {
             let base = Url::parse("https://api.example.com/v2/shop").unwrap();
             if let Ok(url) = reach(&base, &path) {
                 assert_eq!(url.origin(), base.origin());

@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_a_prefix_nor_an_endpoint_climbs() {
+    fn a_prefix_or_an_endpoint_that_climbs_is_refused() {
         for (text, endpoint) in [
             ("s3://bucket/a/..;/b", "https://minio.example.com"),
             ("s3://bucket/a/%252e%252e/b", "https://minio.example.com"),
@@ -568,7 +568,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_bucket_is() {
+    fn the_default_endpoint_depends_on_region_bucket_and_style() {
         for (text, endpoint) in [
             ("s3://bucket?region=eu-west-1", Some("https://bucket.s3.eu-west-1.amazonaws.com")),
             ("s3://a.bucket?region=eu-west-1", Some("https://s3.eu-west-1.amazonaws.com")),
@@ -586,7 +586,7 @@ mod tests {
     }
 
     #[test]
-    fn how_a_bucket_is_addressed() {
+    fn a_bucket_is_addressed_by_host_or_by_path() {
         for (endpoint, in_host, text) in [
             ("https://minio.example.com:9000", false, "https://minio.example.com:9000"),
             ("https://bucket.s3.example.com", true, "https://bucket.s3.example.com"),

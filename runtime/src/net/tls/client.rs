@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_a_certificate_is_noted_as_such() {
+    fn a_request_without_a_certificate_is_recorded_as_withheld() {
         let requests = Requests::default();
         let resolver = Resolver { certificate: None, requests: requests.clone() };
         let schemes = [SignatureScheme::ED25519];

@@ -96,11 +96,11 @@ mod tests {
     }
 
     #[test]
-    fn it_is_what_x509_cert_would_write() {
+    fn names_are_formatted_as_x509_cert_does() {
         for name in [
             "CN=db.example",
-            "CN=db.example,OU=Data+L=Delft,O=Example,ST=Zuid-Holland,STREET=Oude Delft 1,C=NL",
-            "UID=jan,DC=example,DC=net",
+            "CN=db.example,OU=Data+L=Bristol,O=Example,ST=Somerset,STREET=High Street 1,C=GB",
+            "UID=ada,DC=example,DC=net",
             "SERIALNUMBER=42,CN=db",
             "1.3.6.1.4.1.1466.0=#04024869",
         ] {
@@ -123,12 +123,12 @@ mod tests {
     }
 
     #[test]
-    fn what_steers_a_terminal_is_written_as_a_number() {
+    fn control_characters_are_escaped() {
         assert_eq!(written(&common_name(0x0c, b"a\0\x1b[2J\x7f")), "CN=a\\00\\1b[2J\\7f");
     }
 
     #[test]
-    fn what_has_no_short_name_or_is_no_text_is_written_as_its_number() {
+    fn unknown_attributes_and_binary_values_are_written_in_hexadecimal() {
         let name = Name::from_str("2.5.4.4=#0c0341626e").unwrap();
         assert_eq!(written(&name), "2.5.4.4=#0c0341626e");
         assert_eq!(written(&common_name(0x0c, b"\xff\xfe")), "2.5.4.3=#0c02fffe");

@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pins_are_read_as_they_are_written() {
+    fn pins_are_parsed() {
         let base64 = "sha256//AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
         let hexadecimal = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
         let counted: Pin = std::array::from_fn(|i| i as u8);

@@ -236,8 +236,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_password_stands_in_the_place_of_its_word_until_the_login_is_done() {
-        let password = SecretString::from("crocus-bol-43");
+    fn placeholders_are_replaced_until_the_login_has_ended() {
+        let password = SecretString::from("crocus-bulb-43");
         let login = Login::new(Some(("ada", &password)));
         let of = |command: String| {
             login
@@ -248,12 +248,12 @@ mod tests {
         let plain = format!("AUTH PLAIN {}\r\n", encoded("\0(the user)\0(the password)"));
         assert_eq!(
             of(plain.clone()),
-            Some(format!("AUTH PLAIN {}\r\n", encoded("\0ada\0crocus-bol-43")))
+            Some(format!("AUTH PLAIN {}\r\n", encoded("\0ada\0crocus-bulb-43")))
         );
         assert_eq!(of(format!("{}\r\n", encoded(USER))), Some(format!("{}\r\n", encoded("ada"))));
         assert_eq!(
             of(format!("{}\r\n", encoded(PASSWORD))),
-            Some(format!("{}\r\n", encoded("crocus-bol-43")))
+            Some(format!("{}\r\n", encoded("crocus-bulb-43")))
         );
         for other in
             ["EHLO [127.0.0.1]\r\n", "AUTH LOGIN\r\n", "NOOP\r\n", "\r\n", "", "(the password)\r\n"]
