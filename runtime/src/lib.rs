@@ -8,7 +8,7 @@
 #![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
 //! use backing_services::{BackingServices, Environment, Resource, Sqlite, secrecy::SecretString};
 //!
-//! /// Everything this deploy attaches to.
+//! /// All services of this deploy.
 //! #[derive(BackingServices)]
 //! #[services(prefix = "SHOP")]
 //! struct Services {
@@ -28,9 +28,12 @@
 //! # let folder = std::env::temp_dir().join(format!("backing-services-{}", std::process::id()));
 //! # std::fs::create_dir_all(&folder)?;
 //! # let url = format!("sqlite://{}/orders.db", folder.display());
-//! let environment = Environment::from_iter([("SHOP_ORDERS_URL", url.as_str()), ("SHOP_STRIPE_KEY",
-//! "sk_live_4eC39HqLyjWDarjt")]); let services = Services::attach_from(&environment).await?; // or
-//! `Services::attach()`, from the process's own
+//! let environment = Environment::from_iter([
+//!     ("SHOP_ORDERS_URL", url.as_str()),
+//!     ("SHOP_STRIPE_KEY", "sk_live_4eC39HqLyjWDarjt"),
+//! ]);
+//! // Or `Services::attach()`, which reads the environment of the process.
+//! let services = Services::attach_from(&environment).await?;
 //!
 //! sqlx::query("SELECT 1").execute(&*services.orders.client()).await?;
 //! assert_eq!(services.port, 8080);

@@ -143,8 +143,8 @@ impl Limit {
     }
 }
 
-/// The limit for closing when a detach has stopped waiting for a client's users: 900 ms. With the 9
-/// s before, that leaves 100 ms for a busy machine to keep [`DETACH_DEADLINE`].
+/// The limit for closing when a detach has stopped waiting for a client's users: 900 ms. With the
+/// 9 s before, that leaves 100 ms for a busy machine to keep [`DETACH_DEADLINE`].
 pub(crate) const CUT_DEADLINE: Duration = Duration::from_millis(900);
 
 /// The failure for a panic in a service's own code, with the name of the function.

@@ -18,8 +18,8 @@
 //! - `connect_timeout`: the limit for connecting in seconds, 1 to 300. The default is 10.
 //! - `response_timeout`: the limit for a request in milliseconds, 1 to 3 600 000, from connecting
 //!   to the last byte of the body. The default is 30 000.
-//! - `max_body`: the limit for a response's body, 1024 to 1 073 741 824 bytes. The default is 16
-//!   MiB.
+//! - `max_body`: the limit for a response's body, 1024 to 1 073 741 824 bytes. The default is
+//!   16 MiB.
 //!
 //! The path may be a secret, as in the URL of a webhook (Slack, Discord, Telegram). So it is never
 //! shown: the posture, reports, logs and errors have scheme, host and port. If a server's text

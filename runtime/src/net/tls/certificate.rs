@@ -95,7 +95,7 @@ fn decoded(der: &CertificateDer<'_>) -> Option<Box<Certificate>> {
 /// 6.1.5).
 const SHORTEST_RSA: usize = 2048;
 
-/// Returns true if the certificate's key is RSA and too short.
+/// Returns true if the certificate's key is RSA, and its modulus is too short or unreadable.
 pub(super) fn is_weak(der: &CertificateDer<'_>) -> bool {
     let Some(certificate) = decoded(der) else { return false };
     let key = certificate.tbs_certificate().subject_public_key_info();

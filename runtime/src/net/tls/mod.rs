@@ -95,8 +95,7 @@ pub(crate) struct Unusable {
     pub(crate) help: &'static str,
 }
 
-/// The crypto provider, explicitly: the process default, which another crate may have installed, is
-/// not used.
+/// The crypto provider. The process default, which another crate may have installed, is not used.
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> =
         LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));

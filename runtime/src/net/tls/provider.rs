@@ -1,5 +1,5 @@
-//! Where to download the authorities of managed services: the help of a report on a certificate
-//! that is not trusted.
+//! The download locations of the authorities of managed services. They are the help of the report
+//! on a certificate that is not trusted.
 
 use crate::locator::Host;
 
