@@ -46,8 +46,8 @@
 ///   after 1 s, doubled up to a minute, with jitter, and logs each panic. A panic may be a single
 ///   event, and without the task no password is renewed.
 /// - **Taking the posture again**: every hour, or up to a tenth sooner, so that resources attached
-///   together are not checked together. Each posture costs a login, and a person has to fix what it
-///   finds. Change it with `services.posture_interval(…)`.
+///   together are not checked together. Each posture costs a login, and a person has to fix its
+///   findings. Change it with `services.posture_interval(…)`.
 ///
 /// # Credentials that expire
 ///

@@ -143,7 +143,7 @@ fn shop_serves_from_postgresql_and_redis_over_tls() {
     assert_eq!(shop.request("GET", "/orders", ""), (200, r#"[{"id":1,"item":"lamp"}]"#.to_owned()));
     assert_eq!(shop.request("PUT", "/sessions/ada", r#"{"cart":["lamp"]}"#).0, 204);
     assert_eq!(shop.request("GET", "/sessions/ada", ""), (200, r#"{"cart":["lamp"]}"#.to_owned()));
-    assert_eq!(shop.request("GET", "/sessions/nobody", "").0, 404);
+    assert_eq!(shop.request("GET", "/sessions/unknown", "").0, 404);
     assert_eq!(
         shop.request("GET", "/health", ""),
         (200, r#"{"orders":"ok","sessions":"ok"}"#.to_owned())

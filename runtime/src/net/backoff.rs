@@ -14,7 +14,7 @@ pub(crate) fn jittered(interval: Duration) -> Duration {
 }
 
 /// The default interval between two postures: 1 hour. Each costs a login, and a person has to fix
-/// what it finds.
+/// its findings.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// The shortest interval: 1 s. Even a small server can handle a login per second.
