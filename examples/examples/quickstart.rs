@@ -1,7 +1,8 @@
 //! The first ten minutes, on a machine with nothing but Rust: `cargo run --example quickstart`.
 //!
-//! It attaches an SQLite database (in this process, so there is no server to install), a secret, a few settings and a nested struct; works with them;
-//! prints the posture; and then shows what two mistakes get.
+//! It attaches an SQLite database (in this process, so there is no server to install), a secret, a
+//! few settings and a nested struct. It uses them, prints the posture, and then shows the report on
+//! two mistakes.
 
 use backing_services::secrecy::{ExposeSecret, SecretString};
 use backing_services::{AttachError, BackingServices, Environment, Resource, Sqlite};
@@ -16,20 +17,20 @@ struct Services {
     /// Card payments. Read from SHOP_PAYMENTS_KEY.
     payments_key: SecretString,
 
-    /// How many orders a page shows. Read from SHOP_PAGE_SIZE, if it is there.
+    /// The number of orders on a page. Read from SHOP_PAGE_SIZE, if it is set.
     #[setting(default = 2)]
     page_size: u32,
 
-    /// A struct of the same kind: its variables begin with SHOP_REPORTS_.
+    /// A nested struct: its variables begin with SHOP_REPORTS_.
     reports: Reports,
 }
 
 #[derive(BackingServices)]
 struct Reports {
-    /// Read from SHOP_REPORTS_ARCHIVE_URL: only some deploys have one.
+    /// Read from SHOP_REPORTS_ARCHIVE_URL. Optional: only some deploys have one.
     archive: Option<Resource<Sqlite>>,
 
-    /// Read from SHOP_REPORTS_RECIPIENTS: a list with commas.
+    /// Read from SHOP_REPORTS_RECIPIENTS: a list, separated by commas.
     #[setting]
     recipients: Vec<String>,
 }
@@ -40,7 +41,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let orders = format!("sqlite://{}/orders.db", folder.path().display());
 
-    // A real program calls `Services::attach()`, which reads the environment of the process. This one brings its own, so that it runs anywhere.
+    // A real program calls `Services::attach()`, which reads the environment of the process. This
+    // one brings its own variables, so that it runs anywhere.
     let variables = [
         ("SHOP_ORDERS_URL", orders.as_str()),
         ("SHOP_PAYMENTS_KEY", "not-a-real-key-but-it-is-never-printed"),
@@ -68,7 +70,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// What a program does with its services: the handle gives out the native client, here `sqlx::SqlitePool`.
+/// Uses the services. The handle returns the native client, here `sqlx::SqlitePool`.
 async fn work(services: &Services) -> Result<(), sqlx::Error> {
     let orders = services.orders.client();
     sqlx::query("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT NOT NULL)")
@@ -98,7 +100,7 @@ async fn work(services: &Services) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// A report on a struct's errors prints itself; `main` may return [`AttachError`] as it is.
+/// `main` may return [`AttachError`] as it is: its `Debug` output is the report.
 #[allow(dead_code)]
 async fn shortest_main() -> Result<(), AttachError> {
     let services = Services::attach().await?;

@@ -1,16 +1,20 @@
-//! PostgreSQL, logged in to with tokens that a service gives over HTTPS and that expire: `cargo run --example token`.
+//! PostgreSQL with tokens as passwords, which expire and which a service issues over HTTPS:
+//! `cargo run --example token`.
 //!
 //! It reads these variables:
 //!
-//! | variable | what | for example |
-//! |---|---|---|
-//! | `SHOP_TOKENS_URL` | what gives tokens: a `POST` to `…/token` | `https://tokens.internal/v1` |
-//! | `SHOP_TOKENS_PASSWORD` or `…_FILE` | who asks for one, as a Bearer token | |
-//! | `SHOP_ORDERS_URL` | orders: `postgres://user@host:port/database` | `postgres://shop@db.internal/shop` |
-//! | `SHOP_TOKENS_CA`, `SHOP_ORDERS_CA` or `…_FILE` | their private authorities, in PEM; without them, the public ones | |
+//! - `SHOP_TOKENS_URL`: the issuer of tokens, which answers to a `POST` to `…/token`. For example,
+//!   `https://tokens.internal/v1`.
+//! - `SHOP_TOKENS_PASSWORD` or `…_FILE`: the Bearer token for the issuer.
+//! - `SHOP_ORDERS_URL`: orders, as `postgres://user@host:port/database`. For example,
+//!   `postgres://shop@db.internal/shop`.
+//! - `SHOP_TOKENS_CA`, `SHOP_ORDERS_CA` or `…_FILE`: their private authorities, in PEM. The default
+//!   is the public ones.
 //!
-//! The service answers `{"token": "…", "expires_in": 900}`, in seconds. The token is the account's password: there is no `SHOP_ORDERS_PASSWORD`. It is fetched when
-//! the database is attached, and again after two thirds of its life; connections that are open stay open, and new ones log in with the new token.
+//! The issuer answers `{"token": "…", "expires_in": 900}`, in seconds. The token is the account's
+//! password: there is no `SHOP_ORDERS_PASSWORD`. It is fetched when the database is attached, and
+//! again after two thirds of its life. Open connections stay open, and new ones log in with the new
+//! token.
 
 use std::time::{Duration, SystemTime};
 
@@ -21,7 +25,7 @@ use backing_services::{
 };
 use serde::Deserialize;
 
-/// What gives tokens. It is attached first.
+/// The issuer of tokens. It is attached first.
 #[derive(BackingServices)]
 #[services(prefix = "SHOP")]
 struct Issuer {
@@ -35,7 +39,7 @@ struct Services {
     orders: Resource<Postgres>,
 }
 
-/// Tokens of the issuer's.
+/// Fetches tokens from the issuer.
 struct Tokens(Resource<Https>);
 
 #[derive(Deserialize)]
@@ -46,7 +50,7 @@ struct Answer {
 
 impl Credentials for Tokens {
     async fn fetch(&self) -> Result<Credential, Failure> {
-        // Of what the issuer says nothing is repeated: it may be the token.
+        // The issuer's answer is not repeated in errors: it may contain the token.
         let failed = |kind, message| {
             Failure::new(kind, message, "look at the log of the service in `SHOP_TOKENS_URL`")
         };

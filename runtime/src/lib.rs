@@ -1,13 +1,14 @@
 //! Typed, env-loaded, verified handles to backing services.
 //!
-//! A struct says what a program attaches to; the derive turns it into handles. **If you hold a [`Resource<Postgres>`](Resource), then the server's
-//! identity was verified, the account was looked at, and the secret was never printed.**
+//! A struct declares the services that a program attaches to; the derive turns it into handles.
+//! **If you hold a [`Resource<Postgres>`](Resource), then the server's identity was verified, the
+//! account was checked, and the secret was never printed.**
 //!
 #![cfg_attr(feature = "sqlite", doc = "```")]
 #![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
 //! use backing_services::{BackingServices, Environment, Resource, Sqlite, secrecy::SecretString};
 //!
-//! /// Everything this deploy attaches to.
+//! /// All services of this deploy.
 //! #[derive(BackingServices)]
 //! #[services(prefix = "SHOP")]
 //! struct Services {
@@ -27,8 +28,12 @@
 //! # let folder = std::env::temp_dir().join(format!("backing-services-{}", std::process::id()));
 //! # std::fs::create_dir_all(&folder)?;
 //! # let url = format!("sqlite://{}/orders.db", folder.display());
-//! let environment = Environment::from_iter([("SHOP_ORDERS_URL", url.as_str()), ("SHOP_STRIPE_KEY", "sk_live_4eC39HqLyjWDarjt")]);
-//! let services = Services::attach_from(&environment).await?; // or `Services::attach()`, from the process's own
+//! let environment = Environment::from_iter([
+//!     ("SHOP_ORDERS_URL", url.as_str()),
+//!     ("SHOP_STRIPE_KEY", "sk_live_4eC39HqLyjWDarjt"),
+//! ]);
+//! // Or `Services::attach()`, which reads the environment of the process.
+//! let services = Services::attach_from(&environment).await?;
 //!
 //! sqlx::query("SELECT 1").execute(&*services.orders.client()).await?;
 //! assert_eq!(services.port, 8080);
@@ -40,25 +45,30 @@
 //!
 //! # While it runs
 //!
-//! [`reattach`](BackingServices::reattach) moves resources to what a source says now, make before break: the new ones are connected and probed by all the rules
-//! before they take their places, and calls in flight finish on the old ones. Every hour the [posture](Resource::posture) is taken again, and what is new in it
-//! is said once. `follow` (feature `follow`) reattaches whatever changes in a source. [`Credentials`] that expire are renewed, and what is open stays open. [`detach`](BackingServices::detach) lets everybody finish, closes everything, and says what it had to cut.
+//! [`reattach`](BackingServices::reattach) moves resources to the current values of a source, make
+//! before break: the new ones are connected and checked by all the rules before they replace the
+//! old ones, and calls in flight finish on the old ones. Every hour the
+//! [posture](Resource::posture) is taken again, and each new finding is logged once. `follow`
+//! (feature `follow`) reattaches on every change of a source. [`Credentials`] that expire are
+//! renewed, and open connections stay open. [`detach`](BackingServices::detach) lets work in flight
+//! finish, closes everything, and reports the connections that it had to cut.
 //!
 //! # What to read next
 //!
 //! - [`macro@BackingServices`]: every attribute of the derive.
-//! - [`services`]: each service, its locator, its parameters, and what its driver leaves open.
-//! - [`manual`]: every default with its reason, which variables a field reads, and the threat model.
-//! - [`Service`]: a service of your own.
+//! - [`services`]: each service, its locator, its parameters, and the limits of its driver.
+//! - [`manual`]: every default with its reason, the variables that a field reads, and the threat
+//!   model.
+//! - [`Service`]: the trait for a service of your own.
 //! - [`rules`]: the table of rules, as data.
 //!
 //! # Features
 //!
-//! One per service, under the name that [its module](services) has. A service of your own needs none.
-//! `cloud-foundry`, `dotenv`, `etcd` and `nats` add [sources](source) and [`stores`].
-//! `follow` follows a source. `cli` is the command line for operators (`cli::run`): `check`, `attach`,
-//! `posture` and more, for an init container or a CI gate. `serde` adds `Serialize` to manifest,
-//! findings and posture. None is on by default, and none loosens a rule.
+//! One per service, with the name that [its module](services) has. A service of your own needs
+//! none. `cloud-foundry`, `dotenv`, `etcd` and `nats` add [sources](source) and [`stores`].
+//! `follow` follows a source. `cli` is the command line for operators (`cli::run`): `check`,
+//! `attach`, `posture` and more, for an init container or a CI gate. `serde` adds `Serialize` to
+//! the manifest, findings and the posture. None is on by default, and none loosens a rule.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // A public type that may grow says so.
@@ -159,7 +169,7 @@ pub use services::sqlite::Sqlite;
 pub use services::tokio_postgres::TokioPostgres;
 pub use source::{Environment, Source, Sources};
 
-/// What generated code uses. It is no part of the API: it changes whenever the derive does.
+/// The items that generated code uses. Not part of the API: it changes whenever the derive does.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::declare::manifest::{Category, Declaration, Field};
@@ -176,7 +186,7 @@ pub mod __private {
     pub use ::std::vec::Vec;
 }
 
-/// The README's code compiles.
+/// Checks that the README's code compiles.
 #[cfg(all(doctest, feature = "postgres", feature = "redis"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -1,7 +1,10 @@
-//! A service in a crate of its own: [Faktory](https://contribsys.com/faktory/), a job server that `backing-services` does not know.
+//! A service in a crate of its own: [Faktory](https://contribsys.com/faktory/), a job server that
+//! `backing-services` does not know.
 //!
-//! It shows that the trait is enough. What the runtime does for it: the locator's grammar, the address rules, verified TLS with the resource's own authority
-//! or pin, credentials from a file, the deadline, the posture, the report. What is left is the protocol, and to believe nothing of what the server says:
+//! It shows that the trait is enough. The runtime provides the locator's grammar, the address
+//! rules, verified TLS with the resource's own authority or pin, credentials from a file, the
+//! deadline, the posture and the report. This crate only implements the protocol, and does not
+//! trust the server's data:
 //! <https://github.com/contribsys/faktory/blob/main/docs/protocol-specification.md>.
 //!
 //! ```no_run
@@ -20,7 +23,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Its scheme is checked where it is declared. `tcp://`, which Faktory knows too, does not compile:
+//! Its scheme is checked at its declaration. `tcp://`, which Faktory supports too, does not
+//! compile:
 //!
 //! ```compile_fail,E0080
 //! const SCHEMES: &[backing_services::Scheme] = &[backing_services::Scheme::tls("tcp")];
@@ -44,13 +48,14 @@ use tokio::sync::Mutex;
 #[derive(Clone, Copy, Debug)]
 pub struct Faktory;
 
-/// How often the server may have the password hashed. Faktory asks for 4000 to 9000 rounds; a million take a second.
+/// The maximum number of hash rounds that the server may request. Faktory requests 4000 to 9000; a
+/// million take a second.
 const MOST_ROUNDS: u64 = 100_000;
 
 /// The longest line that is read, in bytes. `INFO` has some 1000.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// How long an answer may take.
+/// The limit for an answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
 impl Service for Faktory {
@@ -90,7 +95,7 @@ impl Service for Faktory {
                     Finding::new(&MISSING_CREDENTIALS, "the server wants a password").into()
                 );
             }
-            // It would take a password without a salt, and anybody without a password.
+            // Without a salt, the server checks no password: any client can log in.
             (None, _) => {
                 return Err(Finding::new(
                     &WEAK_AUTHENTICATION,
@@ -121,22 +126,22 @@ impl Service for Faktory {
     }
 
     async fn close(client: &Client) {
-        // Faktory expects a farewell; without one it notices by itself.
+        // Faktory expects `END`; without it, it detects the closed connection.
         let mut connection = client.0.lock().await;
         let _ = timely(connection.send("END")).await;
         let _ = connection.stream.shutdown().await;
     }
 }
 
-/// A connection to a Faktory server, which its users share.
+/// A connection to a Faktory server, shared by its users.
 #[derive(Debug)]
 pub struct Client(Mutex<Connection>);
 
 impl Client {
-    /// Hands a job in, and returns its id.
+    /// Pushes a job, and returns its id.
     ///
     /// # Errors
-    /// [`Refusal`], where the server does not answer, or answers something else than that it has the job.
+    /// [`Refusal`], if the server does not answer, or does not confirm the job.
     pub async fn push(&self, kind: &str, arguments: &Value) -> Result<String, Refusal> {
         let id = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
@@ -150,7 +155,7 @@ impl Client {
     }
 }
 
-/// Lines, under TLS.
+/// Reads and writes lines over TLS.
 #[derive(Debug)]
 struct Connection {
     stream: Stream,
@@ -176,7 +181,7 @@ impl Connection {
         String::from_utf8(line).map_err(|_| foreign().into())
     }
 
-    /// Sends a command, and reads the text that it is answered with: `$`, its length, and the text.
+    /// Sends a command, and reads the text of its answer: `$`, its length, and the text.
     async fn ask(&mut self, command: &str) -> Result<String, Refusal> {
         self.send(command).await?;
         let header = self.line().await?;
@@ -190,7 +195,7 @@ impl Connection {
     }
 }
 
-/// What the server gets instead of the password.
+/// The hash that the server gets instead of the password.
 fn hash(password: &SecretString, salt: &str, rounds: u64) -> String {
     let mut digest =
         Sha256::new().chain_update(password.expose_secret()).chain_update(salt).finalize();
@@ -227,7 +232,7 @@ fn gone() -> Failure {
 mod tests {
     use super::*;
 
-    /// The example of the protocol's specification.
+    /// The example in the protocol's specification.
     #[test]
     fn hashes_as_the_specification_does() {
         assert_eq!(

@@ -1,9 +1,10 @@
-//! A service of a third party, attached by the derive: against a server that keeps to the protocol, and against some that do not.
+//! A third party's service, attached by the derive: against a server that follows the protocol, and
+//! against servers that do not.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that cannot do what it should has to stop, there and loudly"
+    reason = "a test that cannot continue has to fail at once"
 )]
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ struct Services {
 
 const GREETING: &str = "+HI {\"v\":2,\"s\":\"a1b2\",\"i\":4000}\r\n";
 
-/// A server that says these things, each after what it hears.
+/// A server that sends these messages, each after it has received one.
 fn server(leaf: &Leaf, says: &[&str]) -> Hostile {
     let leaf = leaf.clone();
     let says: Arc<Vec<String>> = Arc::new(says.iter().map(|says| (*says).to_owned()).collect());
@@ -77,7 +78,7 @@ async fn attaches_and_works() {
 }
 
 #[tokio::test]
-async fn refuses_what_is_not_right() {
+async fn refuses_servers_that_violate_the_protocol() {
     let ca = Authority::new("faktory");
     for (leaf, says, rule) in [
         (pki::self_signed(), vec![GREETING], "unverified_tls"),

@@ -1,12 +1,13 @@
-//! The shop: a web service that attaches to [its services](shop::Services). `cargo run -p shop`; [the library](shop) says which variables it reads.
+//! The shop: a web service that attaches to [its services](shop::Services). Run it with
+//! `cargo run -p shop`; [the library](shop) lists the variables that it reads.
 //!
 //! ```text
 //! curl -X POST localhost:8080/orders/lamp     →  {"id":1,"item":"lamp"}
 //! curl localhost:8080/orders                  →  [{"id":1,"item":"lamp"}]
 //! curl -X PUT localhost:8080/sessions/ada -d '{"cart":["lamp"]}'
 //! curl localhost:8080/sessions/ada
-//! curl localhost:8080/health                  →  what each resource says of itself
-//! curl localhost:8080/posture                 →  over what, as whom, to what it is attached
+//! curl localhost:8080/health                  →  the health of each resource
+//! curl localhost:8080/posture                 →  TLS, account and server of each resource
 //! ```
 
 use std::collections::BTreeMap;
@@ -38,14 +39,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("listening on {}", listener.local_addr()?);
     axum::serve(listener, routes).with_graceful_shutdown(interrupted()).await?;
 
-    // The routes are gone, and with them every other owner.
+    // The routes have been dropped, and with them every other owner.
     if let Ok(services) = Arc::try_unwrap(services) {
         services.detach().await;
     }
     Ok(())
 }
 
-/// Ends when the process is asked to.
+/// Completes when the process is interrupted.
 async fn interrupted() {
     let _ = tokio::signal::ctrl_c().await;
 }
@@ -75,7 +76,7 @@ async fn orders(State(services): State<Arc<Services>>) -> Result<Json<Vec<Order>
     Ok(Json(rows.into_iter().map(|(id, item)| Order { id, item }).collect()))
 }
 
-/// How long a session lives, in seconds.
+/// The life of a session, in seconds.
 const SESSION: u64 = 3600;
 
 async fn start_session(
@@ -95,7 +96,8 @@ async fn session(
     session.ok_or(Failed(StatusCode::NOT_FOUND))
 }
 
-/// What each resource says of itself: `ok`, or what is wrong. The text is this crate's own, and holds no secret.
+/// The health of each resource: `ok`, or the problem. The text is from `backing-services`, and
+/// contains no secret.
 async fn health(
     State(services): State<Arc<Services>>,
 ) -> (StatusCode, Json<BTreeMap<String, String>>) {
@@ -124,7 +126,8 @@ async fn posture(State(services): State<Arc<Services>>) -> Json<BTreeMap<String,
     )
 }
 
-/// What a caller is told of a failure: nothing. The log has the rest, made safe to print: it is partly the server's text.
+/// An HTTP error without details. The details are logged, escaped, as they are partly the server's
+/// text.
 struct Failed(StatusCode);
 
 impl From<sqlx::Error> for Failed {

@@ -1,9 +1,9 @@
-//! The shop serves, from real servers, and whoever operates it is told what they need.
+//! Runs the shop against real servers, with the accounts that its command line prints.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that cannot do what it should has to stop, there and loudly"
+    reason = "a test that cannot continue has to fail at once"
 )]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -13,13 +13,13 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::{postgres, redis};
 
-/// What the command line said.
+/// The result of a run of the command line.
 struct Said {
     status: ExitStatus,
     text: String,
 }
 
-/// Runs the command line of whoever operates the shop.
+/// Runs the operators' command line.
 fn operate(arguments: &[&str], environment: &[(&str, String)]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shop-services"));
     let output = command
@@ -33,7 +33,7 @@ fn operate(arguments: &[&str], environment: &[(&str, String)]) -> Said {
     Said { status: output.status, text }
 }
 
-/// A shop that runs, and is stopped whatever happens to the test.
+/// A running shop. It is stopped on drop, even if the test fails.
 struct Shop {
     process: Child,
     address: String,
@@ -44,7 +44,8 @@ impl Shop {
         let mut stream = TcpStream::connect(&self.address).expect("the shop listens");
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nContent-Length: \
+             {}\r\n\r\n{body}",
             body.len()
         )
         .expect("it reads");
@@ -55,7 +56,7 @@ impl Shop {
         (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
     }
 
-    /// Asks it to stop, as a person at a terminal does, and waits.
+    /// Sends SIGINT, as Ctrl+C does, and waits.
     fn stop(mut self) -> bool {
         let pid = self.process.id().to_string();
         Command::new("kill").args(["-s", "INT", "--", &pid]).status().expect("kill");
@@ -73,13 +74,13 @@ impl Drop for Shop {
 #[test]
 fn shop_serves_from_postgresql_and_redis_over_tls() {
     let (database, cache) = (postgres::Postgres::start(), redis::Redis::start());
-    let documented = include_str!("../src/lib.rs");
+    let documented = include_str!("../src/grants.md");
     let [orders, sessions] = ["orders", "sessions"].map(|field| {
         let grants = operate(&["grants", field], &[]);
         assert!(grants.status.success() && !grants.text.is_empty(), "{}", grants.text);
         for line in grants.text.lines() {
             assert!(
-                documented.contains(&format!("//! {line}\n")),
+                documented.contains(&format!("\n{line}\n")),
                 "the docs of the shop do not have: {line}"
             );
         }
@@ -87,7 +88,8 @@ fn shop_serves_from_postgresql_and_redis_over_tls() {
     });
     database.script(
         postgres::DATABASE,
-        "DROP TABLE orders; CREATE TABLE orders (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, item TEXT NOT NULL);",
+        "DROP TABLE orders; CREATE TABLE orders (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY \
+         KEY, item TEXT NOT NULL);",
     );
     database.script(postgres::DATABASE, &orders);
     let _ = database.sql(&format!("ALTER ROLE shop_orders PASSWORD '{PASSWORD}'"));
@@ -104,7 +106,7 @@ fn shop_serves_from_postgresql_and_redis_over_tls() {
         ("SHOP_SESSIONS_CA", cache.authority.pem()),
         ("SHOP_ADDRESS", "127.0.0.1:0".to_owned()),
     ];
-    // The gate before it lets it through, and does not where something is wrong.
+    // The CI gate passes, and fails if something is wrong.
     let gate = operate(&["attach"], &environment);
     assert!(
         gate.status.success() && gate.text.contains("\npassed: `Services` attaches: 3 fields"),
@@ -141,7 +143,7 @@ fn shop_serves_from_postgresql_and_redis_over_tls() {
     assert_eq!(shop.request("GET", "/orders", ""), (200, r#"[{"id":1,"item":"lamp"}]"#.to_owned()));
     assert_eq!(shop.request("PUT", "/sessions/ada", r#"{"cart":["lamp"]}"#).0, 204);
     assert_eq!(shop.request("GET", "/sessions/ada", ""), (200, r#"{"cart":["lamp"]}"#.to_owned()));
-    assert_eq!(shop.request("GET", "/sessions/nobody", "").0, 404);
+    assert_eq!(shop.request("GET", "/sessions/unknown", "").0, 404);
     assert_eq!(
         shop.request("GET", "/health", ""),
         (200, r#"{"orders":"ok","sessions":"ok"}"#.to_owned())

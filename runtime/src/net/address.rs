@@ -1,4 +1,4 @@
-//! Addresses that no backing service has.
+//! Addresses that a backing service cannot have.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,8 +7,8 @@ use backing_services_rules::rule::{FORBIDDEN_ADDRESS, UNLISTED_HOST};
 use crate::locator::Host;
 use crate::report::finding::Finding;
 
-/// Names that lead to a cloud's metadata service: Google's, Amazon's, Tencent's, IBM's and
-/// Equinix's. Whatever another name leads to is held against the addresses below.
+/// Names of the metadata services of clouds: Google's, Amazon's, Tencent's, IBM's and Equinix's.
+/// Other names are resolved, and their addresses are checked against the lists below.
 const METADATA_NAMES: &[&str] = &[
     "metadata", "metadata.google.internal", "metadata.goog", "instance-data",
     "instance-data.ec2.internal", "metadata.tencentyun.com", "api.metadata.cloud.ibm.com",
@@ -22,11 +22,11 @@ const METADATA_V4: &[Ipv4Addr] = &[
     Ipv4Addr::new(192, 0, 0, 192),
 ];
 
-/// The block that Amazon keeps for what it offers inside of a machine: metadata (`fd00:ec2::254`),
-/// the credentials of a pod (`::23`), name server (`::253`) and clock (`::123`).
+/// The block that Amazon reserves for services inside a machine: metadata (`fd00:ec2::254`), the
+/// credentials of a pod (`::23`), name server (`::253`) and clock (`::123`).
 const AMAZON_V6: [u16; 2] = [0xfd00, 0xec2];
 
-/// The other metadata services in IPv6.
+/// The other metadata services with IPv6 addresses.
 const METADATA_V6: &[Ipv6Addr] = &[
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), // Google
     Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe), // Oracle
@@ -35,7 +35,7 @@ const METADATA_V6: &[Ipv6Addr] = &[
     Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1), // Akamai (Linode)
 ];
 
-/// Holds a locator's host against the address rules, and against the hosts that the field lists.
+/// Checks a locator's host against the address rules and the field's list of hosts.
 pub(crate) fn check_host(host: &Host, listed: &[&str], findings: &mut Vec<Finding>) {
     let forbidden = match host {
         Host::Address(address) => forbidden(*address),
@@ -52,7 +52,7 @@ pub(crate) fn check_host(host: &Host, listed: &[&str], findings: &mut Vec<Findin
     }
 }
 
-/// Holds the addresses that a name leads to against the address rules.
+/// Checks the addresses of a resolved name against the address rules.
 pub(crate) fn check_resolved(addresses: impl IntoIterator<Item = IpAddr>) -> Option<Finding> {
     addresses
         .into_iter()
@@ -60,8 +60,8 @@ pub(crate) fn check_resolved(addresses: impl IntoIterator<Item = IpAddr>) -> Opt
         .map(|what| Finding::new(&FORBIDDEN_ADDRESS, format!("its host's name leads to {what}")))
 }
 
-/// What kind of address it is, if no service has such a one. An IPv6 address that carries IPv4 ones
-/// counts as each of them.
+/// The kind of a forbidden address; `None` for an allowed one. An IPv6 address that embeds IPv4
+/// addresses counts as each of them.
 pub(crate) fn forbidden(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => forbidden_v4(address),
@@ -71,12 +71,12 @@ pub(crate) fn forbidden(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// What machine an address leads to whose answers are credentials.
+/// The kind of a metadata service's address. Such a service answers with credentials.
 fn metadata_v4(address: Ipv4Addr) -> Option<&'static str> {
     if METADATA_V4.contains(&address) {
         Some("the metadata service of a cloud")
     } else if address.is_link_local() {
-        // 169.254.169.254 is among them.
+        // This includes 169.254.169.254.
         Some("a link-local address, such as a cloud's metadata service has")
     } else {
         None
@@ -90,7 +90,7 @@ fn forbidden_v4(address: Ipv4Addr) -> Option<&'static str> {
         0 => Some("an unspecified address"),
         224..=239 => Some("a multicast address"),
         _ if address.is_broadcast() => Some("the broadcast address"),
-        // Class E (RFC 1112, 4). Some networks route it, behind the back of every other rule.
+        // Class E (RFC 1112, 4). Some networks route it, and no other rule covers it.
         240..=255 => Some("a reserved address"),
         _ => None,
     })
@@ -103,7 +103,7 @@ fn forbidden_v6(address: Ipv6Addr) -> Option<&'static str> {
     } else if address.is_unicast_link_local() {
         Some("a link-local address")
     } else if segments[0] & 0xffc0 == 0xfec0 {
-        // RFC 3879 took these back: what they lead to depends on the site.
+        // RFC 3879 deprecated these: their destination depends on the site.
         Some("a site-local address")
     } else if address.is_unspecified() {
         Some("an unspecified address")
@@ -114,9 +114,9 @@ fn forbidden_v6(address: Ipv6Addr) -> Option<&'static str> {
     }
 }
 
-/// The IPv4 addresses that an IPv6 address carries where a gateway finds them: mapped, compatible
-/// (RFC 4291, 2.5.5) and translated (RFC 2765, and RFC 6052 with its well-known prefix), 6to4 (RFC
-/// 3056), Teredo's server and client (RFC 4380), and ISATAP (RFC 5214).
+/// The IPv4 addresses that an IPv6 address embeds, at the places where a gateway reads them:
+/// mapped, compatible (RFC 4291, 2.5.5) and translated (RFC 2765, and RFC 6052 with its well-known
+/// prefix), 6to4 (RFC 3056), Teredo's server and client (RFC 4380), and ISATAP (RFC 5214).
 fn carried(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
     let [a, b, c, d, e, f, y, z] = address.segments();
     match (a, b, c) {
@@ -133,17 +133,17 @@ fn ipv4(high: u16, low: u16) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))
 }
 
-/// What an address leads to in the block for translation inside of a network, `64:ff9b:1::/48` (RFC
-/// 8215). Each network chooses the length of its prefix, which decides where the IPv4 address is
-/// (RFC 6052, 2.2), and we do not know it. A metadata service counts wherever it is found. Anything
-/// else counts only if no reading that RFC 6052 allows, with zeros behind the address, finds an
-/// address that a service can have.
+/// The kind of a forbidden IPv4 address in the block for translation inside a network,
+/// `64:ff9b:1::/48` (RFC 8215). Each network chooses the length of its prefix. That length, which
+/// is unknown here, decides where the IPv4 address is (RFC 6052, 2.2). A metadata service is
+/// forbidden at any of these places. Any other kind is forbidden only if every reading that RFC
+/// 6052 allows, with zeros behind the address, finds a forbidden address.
 fn translated(address: Ipv6Addr) -> Option<&'static str> {
     let bytes = address.octets();
     if bytes[..6] != [0, 0x64, 0xff, 0x9b, 0, 1] {
         return None;
     }
-    // The ninth byte is 0 in the three short forms, and the address goes on behind it.
+    // The ninth byte is 0 in the three short forms, and the address continues after it.
     let readings =
         [([6, 7, 9, 10], 11), ([7, 9, 10, 11], 12), ([9, 10, 11, 12], 13), ([12, 13, 14, 15], 16)]
             .map(|(places, end)| {
@@ -162,7 +162,8 @@ fn translated(address: Ipv6Addr) -> Option<&'static str> {
     })
 }
 
-/// Whether a host is the one that a pattern names. `*.example.com` is every name below `example.com`, and not `example.com`.
+/// Returns true if the pattern matches the host. `*.example.com` matches every name below
+/// `example.com`, but not `example.com`.
 fn is_listed(host: &Host, pattern: &str) -> bool {
     match host {
         Host::Name(name) => match pattern.strip_prefix("*.") {
@@ -185,7 +186,7 @@ mod tests {
     use crate::locator::dialect::Login;
     use crate::locator::{Dialect, parse};
 
-    /// Addresses that no service has, with the sources that name them beside them.
+    /// Forbidden addresses, grouped by the provider or the RFC that defines them.
     const FORBIDDEN: &[&str] = &[
         // Link-local, and the metadata services in it: Amazon, Google, Azure, Oracle, ECS tasks,
         // EKS pods, Scaleway, Tencent.
@@ -196,11 +197,11 @@ mod tests {
         "169.254.170.23",
         "169.254.42.42",
         "169.254.0.23",
-        // Metadata services outside of it: Alibaba, Azure, Oracle.
+        // Metadata services outside the link-local block: Alibaba, Azure, Oracle.
         "100.100.100.200",
         "168.63.129.16",
         "192.0.0.192",
-        // Amazon's in IPv6: metadata, pods, name server, clock.
+        // Amazon in IPv6: metadata, pods, name server, clock.
         "fd00:ec2::254",
         "fd00:ec2::23",
         "fd00:ec2::253",
@@ -247,7 +248,7 @@ mod tests {
         "2001:db8::5efe:169.254.169.254",
         "2001:db8::200:5efe:100.100.100.200",
         "fd12::5efe:169.254.169.254",
-        // RFC 8215 at /48, /56, /64 and /96, and with something behind the address.
+        // RFC 8215 at /48, /56, /64 and /96; then the same with bits set after the address.
         "64:ff9b:1:a9fe:a9:fe00::",
         "64:ff9b:1:a9:fe:a9fe::",
         "64:ff9b:1:0:a9:fea9:fe00:0",
@@ -270,13 +271,14 @@ mod tests {
         "fd12:3456::1", "fd00:ec3::254", "fd00:42::43", "fd20:ce::255", "::ffff:10.0.0.1",
         "64:ff9b::10.0.0.1", "2002:a00:1::1", "2001:0:a00:1:0:0:f5ff:fffe",
         "2001:db8::5efe:10.0.0.1",
-        // 10.0.0.1 at /48, /56, /64 and /96, the last one also below a prefix that other lengths would read as class E.
+        // 10.0.0.1 at /48, /56, /64 and /96. The last one is also below a prefix that other lengths
+        // would read as class E.
         "64:ff9b:1:a00:0:100::", "64:ff9b:1:a:0:1::", "64:ff9b:1:0:a:0:100:0",
         "64:ff9b:1::10.0.0.1", "64:ff9b:1:fffe::10.0.0.1",
     ];
 
     #[test]
-    fn no_clothes_hide_a_forbidden_address() {
+    fn every_form_of_a_forbidden_address_is_detected() {
         for address in FORBIDDEN {
             assert!(forbidden(address.parse().unwrap()).is_some(), "{address}");
         }
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_to_a_forbidden_address_if_one_of_its_addresses_is_one() {
+    fn a_name_is_forbidden_if_one_of_its_addresses_is() {
         for address in FORBIDDEN {
             let addresses = ["10.0.0.1", address].map(|address| address.parse().unwrap());
             let finding = check_resolved(addresses).unwrap_or_else(|| panic!("{address}"));
@@ -295,9 +297,10 @@ mod tests {
         assert!(check_resolved(ALLOWED.iter().map(|address| address.parse().unwrap())).is_none());
     }
 
-    /// Each reader of addresses has its own spellings; the grammar takes them all for the address.
+    /// Parsers of addresses accept different spellings. The grammar reads each of them as the
+    /// address.
     #[test]
-    fn a_locator_leads_to_a_forbidden_address_in_any_spelling() {
+    fn a_forbidden_address_is_detected_in_any_spelling() {
         const DIALECT: Dialect = Dialect {
             schemes: &[Scheme::tls("rediss")],
             parameters: &[],
@@ -348,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_hosts_means_what_it_says() {
+    fn host_patterns_match_whole_labels() {
         let name = |name: &str| Host::Name(name.to_owned());
         assert!(is_listed(&name("db.example.com"), "*.example.com"));
         assert!(is_listed(&name("a.db.example.com"), "*.Example.com"));

@@ -1,4 +1,4 @@
-//! The network, without a service: time limits, tasks, backoff, address rules, TLS.
+//! Networking that does not depend on a service: time limits, tasks, backoff, address rules, TLS.
 
 pub(crate) mod address;
 pub(crate) mod backoff;

@@ -1,8 +1,8 @@
-//! The step that an attempt is at, for whatever shows progress.
+//! The current step of an attempt, for progress displays.
 
 use std::sync::Arc;
 
-/// What a resource that is being attached is doing.
+/// A step of attaching a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Fetching,
@@ -23,13 +23,13 @@ tokio::task_local! {
     static PROGRESS: Arc<dyn Progress>;
 }
 
-/// Reports the step that this task is at now.
+/// Reports this task's current step.
 pub(crate) fn at(step: Step) {
     // Without a receiver there is nothing to do.
     let _ = PROGRESS.try_with(|progress| progress.step(step));
 }
 
-/// Runs the work; its steps go to the receiver, if there is one.
+/// Runs the work. Its steps are reported to the receiver, if there is one.
 pub(crate) async fn reporting<T>(
     progress: Option<Arc<dyn Progress>>,
     work: impl Future<Output = T>,

@@ -1,7 +1,8 @@
-//! Tasks of the runtime, which are all of one type.
+//! Tasks on the tokio runtime, with futures and results that are type-erased.
 //!
-//! What runs a task is compiled by tokio for each type of future, and for each of its two schedulers: some 6 KiB of every program for each place that begins one. So
-//! what a task does is boxed here, and so is what comes of it.
+//! tokio compiles its task harness for each type of future, and for each of its two schedulers:
+//! some 6 KiB of every program for each place that spawns one. Futures and results are boxed here
+//! to avoid that.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -19,13 +20,13 @@ use tokio::time::Instant;
 use crate::net::time::{late, panicked};
 use crate::report::finding::Failure;
 
-/// The longest pause between two attempts: a minute.
+/// The longest pause between two attempts, before jitter: 1 min.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// What came of a task; its type is that of whoever began it.
+/// The result of a task. The caller that spawned the task knows its type.
 type Outcome = Box<dyn Any + Send>;
 
-/// Tasks that end with whoever waits for them.
+/// Tasks that are aborted when this set is dropped.
 pub(crate) struct Tasks<T> {
     running: JoinSet<Outcome>,
     outcome: PhantomData<fn() -> T>,
@@ -36,12 +37,13 @@ impl<T: Send + 'static> Tasks<T> {
         Self { running: JoinSet::new(), outcome: PhantomData }
     }
 
-    /// Begins one in the current runtime.
+    /// Spawns a task on the current runtime.
     pub(crate) fn spawn(&mut self, work: impl Future<Output = T> + Send + 'static) {
         self.running.spawn(boxed(work));
     }
 
-    /// The next one that has ended, and what came of it: nothing where it panicked or was aborted. `None` where there is none left.
+    /// Waits for the next task to end, and returns its result: `Some(None)` if it panicked or was
+    /// aborted, `None` if no task is left.
     pub(crate) async fn join_next(&mut self) -> Option<Option<T>> {
         let ended = self.running.join_next().await?;
         Some(ended.ok().and_then(unboxed))
@@ -55,20 +57,20 @@ impl<T: Send + 'static> Tasks<T> {
         self.running.abort_all();
     }
 
-    /// Aborts them, and waits until they are gone.
+    /// Aborts all tasks, and waits until they have ended.
     #[cfg(any(feature = "mysql", feature = "postgres"))]
     pub(crate) async fn shutdown(&mut self) {
         self.running.shutdown().await;
     }
 }
 
-/// A task that goes on, whoever waits for it.
+/// A handle of a task that continues when the handle is dropped.
 pub(crate) struct Task<T> {
     running: JoinHandle<Outcome>,
     outcome: PhantomData<fn() -> T>,
 }
 
-/// Begins a task that goes on, whoever waits for it.
+/// Spawns a task that continues when its handle is dropped.
 pub(crate) fn spawn<T: Send + 'static>(
     runtime: &Handle,
     work: impl Future<Output = T> + Send + 'static,
@@ -77,18 +79,19 @@ pub(crate) fn spawn<T: Send + 'static>(
 }
 
 impl<T: Send + 'static> Task<T> {
-    /// What came of it; `None` where it panicked.
+    /// Waits for the result; `None` if the task panicked or was aborted.
     pub(crate) async fn join(self) -> Option<T> {
         self.running.await.ok().and_then(unboxed)
     }
 
-    /// What ends it early.
+    /// A handle that aborts the task.
     pub(crate) fn abort_handle(&self) -> tokio::task::AbortHandle {
         self.running.abort_handle()
     }
 }
 
-/// Does what may panic in a task of its own: it takes that with it, and no more. The task ends with whoever waits for it.
+/// Runs work that may panic in a separate task, so that a panic ends only that task. The task is
+/// aborted if the caller is dropped.
 pub(crate) async fn apart<T: Send + 'static>(
     limit: Duration,
     work: impl Future<Output = T> + Send + 'static,
@@ -101,11 +104,10 @@ pub(crate) async fn apart<T: Send + 'static>(
     }
 }
 
-/// Does what may panic in the task that asks for it. `None` if it panicked: the panic ends neither
-/// the task nor what the task does next.
+/// Runs work that may panic in the caller's task. Returns `None` if it panicked; the caller's task
+/// continues.
 ///
-/// A program that is built with `panic = "abort"` has no such second chance: there every panic ends
-/// the process.
+/// In a program that is built with `panic = "abort"`, every panic ends the process.
 pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(|context| match at_once(|| work.as_mut().poll(context)) {
@@ -115,15 +117,15 @@ pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// Calls what may panic. `None` if it panicked. The message of the panic is on standard error,
-/// where the panic hook of the process writes it.
+/// Calls a function that may panic. Returns `None` if it panicked. The panic hook of the process
+/// prints the message, by default to standard error.
 pub(crate) fn at_once<T>(work: impl FnOnce() -> T) -> Option<T> {
-    // What a panic leaves half done belongs to the code that panicked. Our own state is written
-    // after `work` has returned.
+    // Half-finished state belongs to the code that panicked. Our own state is written after `work`
+    // has returned.
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-/// 1 s, doubled up to a minute, with as much again at random: for what is away, and comes back.
+/// The pauses of retries: 1 s, doubled up to 1 min, with up to 100 % jitter.
 pub(crate) fn pauses() -> ExponentialBackoff {
     let builder = ExponentialBuilder::new()
         .with_min_delay(Duration::from_secs(1))
@@ -131,11 +133,11 @@ pub(crate) fn pauses() -> ExponentialBackoff {
     builder.with_jitter().without_max_times().build()
 }
 
-/// Work that goes on for as long as what it is for.
+/// The work of a supervised task.
 pub(crate) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Begins a task that ends with its work. If the work panics, the task reports that as an error and
-/// by `panicked`, and begins the work again after a pause.
+/// Spawns a task that ends when its work ends. If the work panics, the task logs an error, calls
+/// `panicked`, and starts the work again after a pause.
 pub(crate) fn keep(
     runtime: &Handle,
     name: String,
@@ -153,7 +155,8 @@ pub(crate) fn keep(
                 pause = pauses();
             }
             tracing::error!(
-                "{name} panicked, and begins again after a pause: the message of the panic is on standard error"
+                "{name} panicked, and begins again after a pause: the message of the panic is on \
+                 standard error"
             );
             panicked();
             tokio::time::sleep(pause.next().unwrap_or(LONGEST_PAUSE)).await;
@@ -172,7 +175,7 @@ fn unboxed<T: 'static>(outcome: Outcome) -> Option<T> {
 }
 
 #[cfg(test)]
-#[allow(clippy::panic, reason = "a task that panics is what is tested")]
+#[allow(clippy::panic, reason = "the tests need tasks that panic")]
 mod tests {
     use std::future::pending;
     use std::sync::Arc;
@@ -183,11 +186,11 @@ mod tests {
     use super::*;
     use crate::report::finding::FailureKind;
 
-    /// Ends the test where a task neither ends nor is let go of.
+    /// Fails the test if a task neither ends nor is aborted.
     const SOON: Duration = Duration::from_secs(10);
 
     #[tokio::test]
-    async fn what_came_of_each_is_given_and_nothing_of_one_that_panics() {
+    async fn results_are_returned_and_a_panic_has_none() {
         let mut tasks = Tasks::new();
         tasks.spawn(async { Some(1) });
         tasks.spawn(async { panic!("a driver's") });
@@ -202,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tasks_end_with_whoever_waits_and_a_task_goes_on() {
+    async fn dropping_a_set_aborts_its_tasks_and_dropping_a_handle_does_not() {
         let (ended, end) = oneshot::channel::<()>();
         let mut tasks = Tasks::new();
         tasks.spawn(async move {
@@ -210,7 +213,7 @@ mod tests {
             drop(ended);
         });
         drop(tasks);
-        // Its end is that the sender is gone.
+        // The receiver fails once the task has dropped its sender.
         assert!(tokio::time::timeout(SOON, end).await.unwrap().is_err());
 
         let (done, told) = oneshot::channel();
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_caught_whenever_it_comes() {
+    async fn a_panic_is_caught_at_once_and_after_a_yield() {
         assert_eq!(caught(async { 1 }).await, Some(1));
         assert_eq!(caught(async { panic!("at once") }).await, None::<()>);
         let later = async {
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_that_panics_is_reported_and_begun_again_after_pauses_that_grow() {
+    async fn work_that_panics_restarts_with_growing_pauses() {
         let (reported, begun) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let start = Instant::now();
         let work = Arc::clone(&begun);
@@ -251,7 +254,7 @@ mod tests {
         };
         keep(&Handle::current(), "a test".to_owned(), begin, panicked).join().await.unwrap();
         assert_eq!((begun.load(Ordering::Relaxed), reported.load(Ordering::Relaxed)), (4, 3));
-        // 1 s, 2 s and 4 s, and at most as much again.
+        // 1 s, 2 s and 4 s, each with up to 100 % jitter.
         assert!((7..=14).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
     }
 

@@ -1,8 +1,9 @@
-//! Work that may block for as long as it likes: a file on a network that is away, a source that
-//! somebody else wrote. It has a thread of its own, and who waits for it waits no longer than a limit.
+//! Work that may block without a limit: a file on a network that is down, a source from another
+//! crate. It runs on a separate thread, and the caller waits for it up to a limit.
 //!
-//! A thread that is stuck cannot be ended. So it is none of the runtime's: that one waits for its
-//! threads when it ends, and the process would wait with it. And there are at most [`MOST`] of them.
+//! A blocked thread cannot be stopped. So it is not a thread of the tokio runtime, which waits for
+//! its threads when it shuts down: the process would not exit. There are at most [`MOST`] such
+//! threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
@@ -16,23 +17,23 @@ use tokio::time::{Instant, timeout_at};
 #[cfg(feature = "sqlite")]
 use crate::report::finding::{Failure, FailureKind};
 
-/// The most threads at once: 8. Loading takes a millisecond, so that many are only there if they are
-/// stuck; and following asks again each minute.
+/// The maximum number of threads at once: 8. Loading takes a millisecond, so this many exist only
+/// if they are blocked; and `follow` starts new work each minute.
 const MOST: usize = 8;
 
 static FREE: Semaphore = Semaphore::const_new(MOST);
 
-/// Why nothing came of the work.
+/// The reason why the work has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Apart {
-    /// It took longer than the limit.
+    /// The work took longer than the limit.
     Late,
-    /// It panicked, or there was no thread for it.
+    /// The work panicked, or no thread could be started.
     Broken,
 }
 
 impl Apart {
-    /// What it is if it was a file that was looked at.
+    /// The failure, if the work was opening a file.
     #[cfg(feature = "sqlite")]
     pub(crate) fn into_failure(self) -> Failure {
         let message = match self {
@@ -47,7 +48,8 @@ impl Apart {
     }
 }
 
-/// Does the work, and waits for it as long as the limit says. The work goes on after that, for nobody.
+/// Runs the work and waits for it up to the limit. After that the work continues, and its result is
+/// dropped.
 pub(crate) async fn apart<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
@@ -61,7 +63,7 @@ pub(crate) async fn apart<T: Send + 'static>(
     let work = move || {
         let _runtime = runtime.enter();
         let outcome = catch_unwind(AssertUnwindSafe(work)).ok();
-        // Before the one who waits goes on, and perhaps needs a thread again.
+        // Release the permit before the caller continues: it may need a thread again.
         drop(free);
         let _ = sender.send(outcome);
     };
@@ -69,14 +71,15 @@ pub(crate) async fn apart<T: Send + 'static>(
         .name("backing-services".to_owned())
         .spawn(work)
         .map_err(|_| Apart::Broken)?;
-    // A thread of the runtime's waits, too: where time is paused, in a test, it stays so meanwhile.
+    // A blocking thread of the runtime waits too: while it does, a paused clock in a test does not
+    // advance.
     let waiting = tokio::task::spawn_blocking(move || done.recv().ok().flatten());
     let outcome = timeout_at(deadline, waiting).await.map_err(|_| Apart::Late)?;
     drop(given_up);
     outcome.ok().flatten().ok_or(Apart::Broken)
 }
 
-/// Ends the wait of the runtime's thread, when nobody waits for it any more.
+/// Ends the wait of the runtime's blocking thread when the caller has gone.
 struct GivenUp<T>(mpsc::Sender<Option<T>>);
 
 impl<T> Drop for GivenUp<T> {
@@ -86,12 +89,12 @@ impl<T> Drop for GivenUp<T> {
 }
 
 #[cfg(test)]
-#[allow(clippy::panic, reason = "work that panics is what is tested")]
+#[allow(clippy::panic, reason = "the tests need work that panics")]
 mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_comes_of_the_work_is_given_unless_it_panics() {
+    async fn the_result_is_returned_unless_the_work_panics() {
         const SOON: Duration = Duration::from_secs(10);
         assert_eq!(
             apart(SOON, || Handle::try_current().is_ok()).await,
@@ -101,9 +104,9 @@ mod tests {
         assert_eq!(apart(SOON, || -> u8 { panic!("a source's") }).await, Err(Apart::Broken));
     }
 
-    /// The runtime ends, although what was begun in it is stuck.
+    /// The runtime shuts down although work that it started is blocked.
     #[test]
-    fn what_is_stuck_holds_up_neither_its_caller_nor_the_runtime() {
+    fn blocked_work_blocks_neither_its_caller_nor_the_runtime() {
         let (stuck, release) = mpsc::channel::<()>();
         let begun = std::time::Instant::now();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,4 +1,4 @@
-//! Time limits: of an attach, of a detach, and of the steps between.
+//! Time limits of attaching, of detaching, and of their steps.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::report::finding::{Failure, FailureKind};
 
-/// Waits for `work`, at most as long as `limit`. Without a tokio runtime with time, that is a panic of tokio's own.
+/// Waits for `work` up to `limit`. Panics, in tokio, if the tokio runtime has no timer.
 pub(crate) async fn within<T>(
     limit: Duration,
     work: impl Future<Output = T>,
@@ -21,7 +21,7 @@ pub(crate) async fn within<T>(
     })
 }
 
-/// Does the work, unless it is stopped before.
+/// Runs the work until it ends or `stop` completes. Returns `None` if it was stopped.
 pub(crate) async fn unless<T>(
     stop: impl Future<Output = ()>,
     work: impl Future<Output = T>,
@@ -34,7 +34,8 @@ pub(crate) async fn unless<T>(
     .await
 }
 
-/// Does both at once. Where the first fails, that is the end; where the other one fails, the first is waited for, which may know better why.
+/// Runs both at once, and returns the error of the first if it fails. If the other one fails, its
+/// error is returned after the first has succeeded: the first one's error may be more precise.
 #[cfg(any(feature = "nats", feature = "s3"))]
 pub(crate) async fn both<A, B, E>(
     first: impl Future<Output = Result<A, E>>,
@@ -67,22 +68,24 @@ pub(crate) async fn both<A, B, E>(
     .await
 }
 
-/// How long closing may take when there is no time left for it, or nothing in flight: 1 s. What takes longer is dropped.
+/// The limit for closing if no time is left for it, or nothing is in flight: 1 s. After that,
+/// connections are dropped.
 pub(crate) const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 
-/// How long detaching may take: 10 s, a third of the grace that Kubernetes gives a pod. What is in
-/// flight has 9 s of it.
+/// The limit for detaching: 10 s, a third of the grace period that Kubernetes gives a pod. Work in
+/// flight gets 9 s of it.
 pub(crate) const DETACH_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long a client that was replaced by a reattach is kept for those who still use it: 30 s, the longest that a statement may take unless a locator
-/// says otherwise.
+/// The time for which a client that a reattach replaced is kept for its current users: 30 s, the
+/// longest that a statement may take unless a locator sets another limit.
 pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long a client that is about to take another one's place may open connections, before it does as it is: 5 s, several times what all of them take together, which
-/// is not much more than one takes.
+/// The time that a replacement client has to open its connections before it takes over with what it
+/// has: 5 s. All connections together take little longer than one, so this is several times what
+/// they need.
 pub(crate) const READY_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long a service may take to say that it is well: 5 s, half of the usual interval between two probes.
+/// The limit for a health check: 5 s, half of the usual interval between two probes.
 pub(crate) const HEALTH_DEADLINE: Duration = Duration::from_secs(5);
 
 pub(crate) fn late(limit: Duration) -> Failure {
@@ -90,7 +93,8 @@ pub(crate) fn late(limit: Duration) -> Failure {
     Failure::new(
         FailureKind::TimedOut,
         message,
-        "look at the service's load and at the network; `#[services(deadline = …)]` is the time for everything, in seconds",
+        "look at the service's load and at the network; `#[services(deadline = …)]` is the time \
+         for everything, in seconds",
     )
 }
 
@@ -111,7 +115,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn of_two_the_first_is_believed() {
+    async fn the_error_of_the_first_has_priority() {
         let late = |result: Result<u8, &'static str>| async move {
             yield_now().await;
             result
@@ -127,28 +131,28 @@ mod tests {
 /// One deadline for loading and connecting.
 #[derive(Clone, Copy)]
 pub(crate) struct Limit {
-    /// How long it was in the beginning.
+    /// The whole duration.
     pub(crate) whole: Duration,
     pub(crate) deadline: tokio::time::Instant,
 }
 
 impl Limit {
-    /// From now on.
+    /// A deadline that starts now.
     pub(crate) fn new(whole: Duration) -> Self {
         Self { whole, deadline: tokio::time::Instant::now() + whole }
     }
 }
 
-/// How long closing may take when a detach has waited for those who use a client, and waits for
-/// them no more: 900 ms. With the 9 s before, that leaves 100 ms for a busy machine to keep
-/// [`DETACH_DEADLINE`].
+/// The limit for closing when a detach has stopped waiting for a client's users: 900 ms. With the
+/// 9 s before, that leaves 100 ms for a busy machine to keep [`DETACH_DEADLINE`].
 pub(crate) const CUT_DEADLINE: Duration = Duration::from_millis(900);
 
-/// That a service's own code panicked, by the name of the function.
+/// The failure for a panic in a service's own code, with the name of the function.
 pub(crate) fn panicked_in(function: &'static str) -> Failure {
     Failure::new(
         FailureKind::Protocol,
         format!("`{function}` of its service panicked"),
-        "read the message of the panic on standard error, and report it to the authors of the service",
+        "read the message of the panic on standard error, and report it to the authors of the \
+         service",
     )
 }

@@ -1,41 +1,53 @@
-//! An HTTP API, through [`HttpsClient`]: one origin, below one path, with a budget for bodies and for time.
+//! An HTTP API, through [`HttpsClient`]: one origin, below one base path, with limits for body
+//! sizes and times.
 //!
 //! # Locator
-//! `https://host:port/base/path`. The port is 443 and the base path is `/` unless the locator says otherwise. `https://user:password@host`, or the `_USER`
-//! and `_PASSWORD` variables, log in as Basic; a password without a user (`https://:token@host`, or `_PASSWORD` alone) is a Bearer token; a client
-//! certificate needs neither: then each handshake has to ask for it, and a server that does not is the finding `weak_authentication`. Without any of them
-//! nobody logs in. Parameters:
+//! `https://host:port/base/path`. The port is 443 and the base path is `/` unless the locator sets
+//! them.
 //!
-//! | parameter | meaning | default |
-//! |---|---|---|
-//! | `health` | a path below the base that answers 2xx to a `GET` when all is well; with the credentials, so that they are tried | none |
-//! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
-//! | `response_timeout` | milliseconds until a request has failed, from connecting to the last byte of the body, 1 to 3 600 000 | 30 000, more than a request may take |
-//! | `max_body` | bytes that a response's body may have, 1024 to 1 073 741 824 | 16 777 216 |
+//! - `https://user:password@host`, or the `_USER` and `_PASSWORD` variables: a Basic login.
+//! - A password without a user (`https://:token@host`, or `_PASSWORD` alone): a Bearer token.
+//! - A client certificate needs neither. Each handshake then has to request it; a server that does
+//!   not is the finding `weak_authentication`.
+//! - Without any of them, requests carry no credentials.
 //!
-//! The path may be a secret, as it is in the URL of a webhook (Slack, Discord, Telegram). So it is shown
-//! nowhere: the posture, reports, logs and errors have scheme, host and port. If a server's text repeats
-//! it, it is taken out of that, as a password is.
+//! Parameters:
+//!
+//! - `health`: a path below the base path that answers 2xx to a `GET` if the service is healthy.
+//!   The request carries the credentials, so that they are checked. No default.
+//! - `connect_timeout`: the limit for connecting in seconds, 1 to 300. The default is 10.
+//! - `response_timeout`: the limit for a request in milliseconds, 1 to 3 600 000, from connecting
+//!   to the last byte of the body. The default is 30 000.
+//! - `max_body`: the limit for a response's body, 1024 to 1 073 741 824 bytes. The default is
+//!   16 MiB.
+//!
+//! The path may be a secret, as in the URL of a webhook (Slack, Discord, Telegram). So it is never
+//! shown: the posture, reports, logs and errors have scheme, host and port. If a server's text
+//! repeats it, it is redacted there, as a password is.
 //!
 //! # How it is attached
-//! - **With a `health` path**, by a `GET` of it, with the credentials: 401 and 403 are credentials that are not accepted, and whatever is not 2xx is a
-//!   service that is not well. It is the client's first connection, verified like all that follow, and it stays open for the first request. The posture has
-//!   the certificate and the version of TLS; which cipher it is, the driver keeps to itself.
-//! - **Without one**, by a TLS handshake, over which nothing is asked for: there is nothing that every API answers to, so the credentials are not tried;
-//!   the posture says so.
+//! - **With a `health` path**, by a `GET` of it, with the credentials. 401 and 403 mean that the
+//!   credentials are not accepted; any other status that is not 2xx means that the service is not
+//!   healthy. It is the client's first connection, verified like all later ones, and it stays open
+//!   for the first request. The posture has the certificate and the version of TLS; the driver does
+//!   not report the cipher.
+//! - **Without one**, by a TLS handshake, without a request. No path exists in every API, so the
+//!   credentials are not checked; the posture says so.
 //!
-//! HTTP does not tell what an account may do.
+//! HTTP does not report the account's privileges.
 //!
 //! # What a request may do
-//! It names a path below the base path: no absolute URL, no `//host`, no `.` or `..` (not
-//! percent-encoded once or more often either, and not with parameters behind a `;`, as in `..;/`),
-//! no backslash, no fragment, and nothing that is no UTF-8 once it is decoded. It cannot
-//! name a host, a proxy or the framing of the message by a header. Redirects are not followed: a 3xx is what the caller gets. Cookies are neither kept
-//! nor sent. Only the locator's host is resolved, and each time its addresses are held against the address rules.
+//! It names a path below the base path: no absolute URL, no `//host`, no `.` or `..` (also not
+//! percent-encoded, once or more often, and not with parameters after a `;`, as in `..;/`), no
+//! backslash, no fragment, and nothing that is not UTF-8 once it is decoded. A header cannot set
+//! the host, a proxy or the framing of the message. Redirects are not followed: the caller gets the
+//! 3xx response. Cookies are neither kept nor sent. Only the locator's host is resolved, and its
+//! addresses are checked against the address rules each time.
 //!
 //! # What a server may send
-//! A body of `max_body` bytes, also where it says less; no compressed body is decompressed; 100 headers and some 400 KiB of them, in HTTP/2 64 KiB;
-//! interim responses (1xx) and slow bytes until `response_timeout` ends the request.
+//! A body of at most `max_body` bytes, whatever `Content-Length` says. Compressed bodies are not
+//! decompressed. 100 headers and some 400 KiB of them, in HTTP/2 64 KiB. `response_timeout` also
+//! limits interim responses (1xx) and slow bytes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -63,15 +75,15 @@ use crate::report::text::printable;
 use crate::service::target::Target;
 use crate::service::{Attachment, Service};
 
-/// An HTTP API. See [the module](self) for its locator, and for how it is attached.
+/// An HTTP API. [The module](self) documents its locator, and how it is attached.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Https;
 
-/// How long a request may take unless the locator says otherwise: 30 s.
+/// The default `response_timeout`: 30 s.
 const RESPONSE_TIMEOUT: u64 = 30_000;
 
-/// What a body may have, in bytes, unless the locator says otherwise: 16 MiB.
+/// The default `max_body`: 16 MiB.
 const MAX_BODY: u64 = 16 * 1024 * 1024;
 
 #[diagnostic::do_not_recommend]
@@ -117,8 +129,12 @@ impl Service for Https {
         }
         if target.password().is_some() && authorization(target).is_none() {
             findings.push(
-                Finding::new(&MALFORMED_VALUE, "its user holds a `:`, or its token something else than visible ASCII characters")
-                    .help("HTTP has no way to send these: ask for other credentials"),
+                Finding::new(
+                    &MALFORMED_VALUE,
+                    "its user holds a `:`, or its token something else than visible ASCII \
+                     characters",
+                )
+                .help("HTTP has no way to send these: ask for other credentials"),
             );
         }
         findings
@@ -164,7 +180,8 @@ impl Service for Https {
     }
 }
 
-/// The origin and the base path, without a `/` at its end; `None` where the path cannot be one.
+/// The origin and the base path, without a `/` at its end; `None` if the path is not a valid base
+/// path.
 fn base(target: &Target) -> Option<Url> {
     let locator = target.locator();
     let scheme = if target.is_plaintext() { "http" } else { "https" };
@@ -183,7 +200,7 @@ fn base(target: &Target) -> Option<Url> {
     Some(url)
 }
 
-/// Who we are, as a header. `None` where nobody logs in, or where HTTP cannot say it.
+/// The `Authorization` header. `None` if there are no credentials, or HTTP cannot encode them.
 fn authorization(target: &Target) -> Option<HeaderValue> {
     let password = target.password()?.expose_secret();
     let value = match target.user() {
@@ -200,11 +217,12 @@ fn authorization(target: &Target) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Where a path leads, if it stays below the base.
+/// The URL of a path, if it stays below the base path.
 fn reach(base: &Url, path: &str) -> Result<Url, HttpsError> {
     if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(HttpsError::Path(
-            "it holds a blank, a control character or something beyond ASCII, which are percent-encoded",
+            "it holds a blank, a control character or something beyond ASCII, which are \
+             percent-encoded",
         ));
     }
     if path.contains(['\\', '#']) {
@@ -226,7 +244,7 @@ fn reach(base: &Url, path: &str) -> Result<Url, HttpsError> {
         url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
     }
     url.set_query(query);
-    // Whatever `url` made of it: the origin and the base path are what they were.
+    // Check the URL after `url` has normalized it: the origin and the base path must be unchanged.
     let stays = url.origin() == base.origin()
         && url.path().strip_prefix(base.path()).is_some_and(|rest| {
             rest.is_empty() || rest.starts_with('/') || base.path().ends_with('/')
@@ -234,7 +252,7 @@ fn reach(base: &Url, path: &str) -> Result<Url, HttpsError> {
     if stays { Ok(url) } else { Err(HttpsError::Path("it leads out of the base path")) }
 }
 
-/// Headers that say where a message goes or where it ends: those are the locator's and the client's.
+/// Headers that set a message's destination or framing. The locator and the client decide these.
 const OWN_HEADERS: &[&str] = &[
     "connection", "content-length", "expect", "forwarded", "host", "keep-alive",
     "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
@@ -243,7 +261,8 @@ const OWN_HEADERS: &[&str] = &[
 /// A client of one HTTP API. Clones share its connections.
 ///
 /// ```no_run
-/// # async fn example(rates: backing_services::Resource<backing_services::Https>) -> Result<(), backing_services::services::https::HttpsError> {
+/// # use backing_services::services::https::{Https, HttpsError};
+/// # async fn example(rates: backing_services::Resource<Https>) -> Result<(), HttpsError> {
 /// let response = rates.client().get("/v2/latest").query("base", "EUR").send().await?;
 /// if response.status().is_success() {
 ///     let body = response.bytes().await?; // at most `max_body` bytes
@@ -261,7 +280,7 @@ struct Shared {
     health: Option<Url>,
     authorization: Option<HeaderValue>,
     max_body: u64,
-    /// `None` when it was closed.
+    /// `None` after closing.
     http: ArcSwapOption<reqwest::Client>,
 }
 
@@ -309,7 +328,8 @@ impl HttpsClient {
         self.request(Method::DELETE, path)
     }
 
-    /// A request for a path below the base path, with its query where it has one. What is wrong with the path is said by [`HttpsRequest::send`].
+    /// A request for a path below the base path, which may have a query. [`HttpsRequest::send`]
+    /// returns the error if the path is not valid.
     pub fn request(&self, method: Method, path: &str) -> HttpsRequest {
         let (url, problem) = match reach(&self.shared.base, path) {
             Ok(url) => (url, None),
@@ -326,7 +346,7 @@ impl HttpsClient {
         }
     }
 
-    /// Asks for the `health` path.
+    /// Requests the `health` path.
     async fn healthy(&self) -> Result<HttpsResponse, Refusal> {
         let Some(url) = self.shared.health.clone() else { return Err(detached()) };
         let request = HttpsRequest {
@@ -349,7 +369,8 @@ impl HttpsClient {
             .into()),
             300..=399 => Err(Failure::new(
                 FailureKind::Unavailable,
-                "the server wants to send us elsewhere from the `health` path, and redirects are not followed",
+                "the server wants to send us elsewhere from the `health` path, and redirects are \
+                 not followed",
                 "write the host and the path that answer themselves",
             )
             .into()),
@@ -362,10 +383,11 @@ impl HttpsClient {
         }
     }
 
-    /// No request begins any more; idle connections close, and those that have a response to read close behind it.
+    /// Refuses new requests. Idle connections close; those in use close after the response was
+    /// read.
     async fn close(&self) {
         let Some(http) = self.shared.http.swap(None) else { return };
-        // Every request in flight holds it, and there is nothing else to wait for.
+        // Each request in flight holds a clone: the count is the only signal of its end.
         while Arc::strong_count(&http) > 1 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -401,8 +423,9 @@ impl HttpsRequest {
         self
     }
 
-    /// Sets a header. One that says where the message goes or ends (`Host`, `Content-Length`, `Transfer-Encoding` and the like) is refused by
-    /// [`HttpsRequest::send`]. An `Authorization` of the request's own replaces the resource's.
+    /// Sets a header. [`HttpsRequest::send`] refuses one that sets the message's destination or
+    /// framing (`Host`, `Content-Length`, `Transfer-Encoding` and the like). The request's own
+    /// `Authorization` replaces the resource's.
     pub fn header(
         mut self,
         name: impl TryInto<HeaderName>,
@@ -438,7 +461,7 @@ impl HttpsRequest {
         self
     }
 
-    /// Sends it. A status that is no success is no error.
+    /// Sends the request. A status other than 2xx is not an error.
     ///
     /// # Errors
     /// [`HttpsError`]: the path or a header is refused, or there is no response.
@@ -473,10 +496,10 @@ impl fmt::Debug for HttpsRequest {
     }
 }
 
-/// What a server answered, without its body: that is still to be read.
+/// A response whose body has not been read yet.
 pub struct HttpsResponse {
     response: reqwest::Response,
-    /// What the body may still have.
+    /// The bytes that the rest of the body may have.
     left: u64,
     client: HttpsClient,
     /// Keeps the connections open until the body was read.
@@ -496,7 +519,7 @@ impl HttpsResponse {
         self.response.headers()
     }
 
-    /// A header's value, where it is visible ASCII.
+    /// A header's value, if it is visible ASCII.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().get(name)?.to_str().ok()
@@ -505,7 +528,8 @@ impl HttpsResponse {
     /// The next piece of the body; `None` at its end.
     ///
     /// # Errors
-    /// [`HttpsError::TooLarge`] when all pieces together are larger than `max_body`, and what else ends a response.
+    /// [`HttpsError::TooLarge`] if all pieces together are larger than `max_body`;
+    /// [`HttpsError::Refused`] if the connection fails or the time limit ends.
     pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, HttpsError> {
         let chunk = self.response.chunk().await;
         let chunk = chunk.map_err(|error| {
@@ -522,7 +546,7 @@ impl HttpsResponse {
     /// # Errors
     /// As [`HttpsResponse::chunk`].
     pub async fn bytes(mut self) -> Result<Vec<u8>, HttpsError> {
-        // What the server says of the length only counts against it.
+        // `Content-Length` is not trusted: it can only end the response early.
         if self.response.content_length().is_some_and(|length| length > self.left) {
             return Err(HttpsError::TooLarge);
         }
@@ -553,19 +577,20 @@ impl fmt::Debug for HttpsResponse {
     }
 }
 
-/// Why there is no response, or no body. It holds no URL, no header, and nothing that the server said.
+/// The reason why there is no response, or no body. It contains no URL, no header, and no text of
+/// the server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum HttpsError {
-    /// The path is none below the base path: why.
+    /// The path is not below the base path, with the reason.
     Path(&'static str),
-    /// A header is refused: why.
+    /// A header is refused, with the reason.
     Header(&'static str),
     /// The body is larger than `max_body`.
     TooLarge,
     /// The body is not UTF-8.
     NotText,
-    /// What attaching would say too.
+    /// The refusal that attaching would return too.
     Refused(Refusal),
 }
 
@@ -652,8 +677,8 @@ mod tests {
         }
     }
 
-    /// How servers read a path, the naive ones too: each decodes so often, cuts what stands behind
-    /// a `;` or does not, and takes a backslash for a slash or does not.
+    /// The path as different servers read it, naive ones included: each decodes it `decodings`
+    /// times, and may remove parameters after a `;` or treat a backslash as a slash.
     fn resolved(path: &str, decodings: usize, cuts: bool, backslashes: bool) -> Vec<String> {
         let mut path = path.as_bytes().to_vec();
         for _ in 0..decodings {
@@ -676,29 +701,36 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// What is accepted stays below the base on every one of these servers.
+        /// Every accepted path stays below the base on all of these servers.
         #[test]
         fn no_server_reads_a_path_that_leaves_the_base(
-            path in "((\\.|%2e|%2E|%252e|/|%2f|%252F|;|%3b|%253B|\\\\|%5c|%20|a|x=y|%25|25|2e){0,9}|/?\\.\\.;?.{0,6})"
+            path in "((\\.|%2e|%2E|%252e|/|%2f|%252F|;|%3b|%253B|\
+                     \\\\|%5c|%20|a|x=y|%25|25|2e){0,9}|/?\\.\\.;?.{0,6})"
         ) {
             let base = Url::parse("https://api.example.com/v2/shop").unwrap();
             if let Ok(url) = reach(&base, &path) {
                 for decodings in 0..4 {
-                    for (cuts, backslashes) in [(false, false), (true, false), (false, true), (true, true)] {
+                    for (cuts, backslashes) in
+                        [(false, false), (true, false), (false, true), (true, true)]
+                    {
                         let parts = resolved(url.path(), decodings, cuts, backslashes);
-                        proptest::prop_assert!(parts.starts_with(&["v2".to_owned(), "shop".to_owned()]), "{path} is {parts:?}");
+                        proptest::prop_assert!(
+                            parts.starts_with(&["v2".to_owned(), "shop".to_owned()]),
+                            "{path} is {parts:?}"
+                        );
                     }
                 }
             }
         }
 
         #[test]
-        fn whatever_the_path(path in ".*") {
+        fn accepted_paths_keep_the_origin_and_the_base(path in ".*") {
             let base = Url::parse("https://api.example.com/v2/shop").unwrap();
             if let Ok(url) = reach(&base, &path) {
                 assert_eq!(url.origin(), base.origin());
                 assert!(url.path() == "/v2/shop" || url.path().starts_with("/v2/shop/"), "{url}");
-                assert!(url.username().is_empty() && url.password().is_none() && url.fragment().is_none());
+                assert!(url.username().is_empty() && url.password().is_none());
+                assert!(url.fragment().is_none());
             }
         }
     }

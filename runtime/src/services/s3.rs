@@ -1,38 +1,48 @@
-//! S3 and what speaks its protocol, through [`S3Client`]: one bucket, below one prefix, as an [`ObjectStore`].
+//! S3 and compatible servers, through [`S3Client`]: one bucket, below one prefix, as an
+//! [`ObjectStore`].
 //!
 //! # Locator
-//! `s3://bucket/prefix?region=eu-west-1`, with the access key's id as the user and the secret key as the password: in the locator, or better in `_USER` and
-//! `_PASSWORD`. Every path that the client is given is below the prefix, and cannot leave it. Where the server is stands in the `_ENDPOINT` variable,
-//! `https://minio.example.com:9000`; without it, it is Amazon's, of the region. A bucket whose name begins the endpoint's host
-//! (`https://bucket.s3.example.com`) is addressed by the host, every other one by the path. Parameters:
+//! `s3://bucket/prefix?region=eu-west-1`, with the access key's id as the user and the secret key
+//! as the password: in the locator, or better in `_USER` and `_PASSWORD`. Every path that the
+//! client is given is below the prefix, and cannot leave it. The `_ENDPOINT` variable sets the
+//! server, as `https://minio.example.com:9000`; without it, it is Amazon's of the region. If the
+//! endpoint's host begins with the bucket's name (`https://bucket.s3.example.com`), the bucket is
+//! addressed by the host, otherwise by the path. Parameters:
 //!
-//! | parameter | meaning | default |
-//! |---|---|---|
-//! | `region` | the region that requests are signed for; without `_ENDPOINT` it is needed | `us-east-1` |
-//! | `style` | `path` or `host`: where the bucket's name goes | as above |
-//! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
-//! | `response_timeout` | milliseconds that a server may be silent, 1 to 3 600 000, also while it is sent something: upload what is large in parts; for all that is not an object also the time for the whole answer | 30 000 |
+//! - `region`: the region that requests are signed for. Required without `_ENDPOINT`; with it, the
+//!   default is `us-east-1`.
+//! - `style`: `path` or `host`, the place of the bucket's name. The default depends on the
+//!   endpoint, as above.
+//! - `connect_timeout`: the limit for connecting in seconds, 1 to 300. The default is 10.
+//! - `response_timeout`: the time in milliseconds for which a server may be silent, 1 to 3 600 000.
+//!   It also counts while a request is sent, so upload large objects in parts. For answers that are
+//!   not an object it is also the limit for the whole answer. The default is 30 000.
 //!
-//! A bucket's name has to be one that can be a host's: lower case, and not a number. Keys that come with a session token are not supported: they end within
-//! hours, and so would the resource.
+//! A bucket's name has to be a valid host name: in lower case, and not a number. Keys with a
+//! session token are not supported: they expire within hours, and so would the resource.
 //!
 //! # How it is attached
-//! 1. **A TLS handshake of our own** with the endpoint, which tells the posture.
-//! 2. **The probe**, at the same time: one key below the prefix is listed. That takes credentials that the server accepts, and `s3:ListBucket` on the bucket, which may be
-//!    restricted to the prefix.
+//! 1. **A separate TLS handshake** with the endpoint, for the posture.
+//! 2. **The probe**, at the same time: it lists one key below the prefix. That requires credentials
+//!    that the server accepts, and `s3:ListBucket` on the bucket, which may be restricted to the
+//!    prefix.
 //!
-//! Requests carry a signature (AWS Signature Version 4) and never the secret key. What else the account may do is not looked at: S3 tells only by trying.
+//! Requests carry a signature (AWS Signature Version 4) and never the secret key. Other privileges
+//! of the account are not checked: S3 reports them only for actual requests.
 //!
-//! # Where nothing comes from
-//! Nothing is read from `AWS_*`, from a profile, or from a metadata service: there is one pair of keys, this one. The endpoint's host alone is resolved, with
-//! its addresses held against the address rules each time; redirects, also those to another region, are not followed; no proxy is asked.
+//! # Sources that are not used
+//! Nothing is read from `AWS_*`, from a profile, or from a metadata service: the resource's pair of
+//! keys is the only one. Only the endpoint's host is resolved, and its addresses are checked
+//! against the address rules each time. Redirects, including those to another region, are not
+//! followed. No proxy is used.
 //!
 //! A key with a part that some servers read as `.` or `..` (`..;x`, `%2e%2e`) is not sent: a proxy
-//! before the server would resolve it out of the prefix.
+//! in front of the server could resolve it to a path outside the prefix.
 //!
 //! # What a server may send
-//! A list, an error, and whatever else is not an object may have 16 MiB and `response_timeout`. An object has the size that it has: stream it, or look at its
-//! `meta` before `bytes()`. A request that failed is repeated by object_store where that is safe: 3 times, within 30 s.
+//! A list, an error, and any other answer that is not an object is limited to 16 MiB and
+//! `response_timeout`. The size of an object is not limited: stream it, or check its `meta` before
+//! `bytes()`. object_store repeats a failed request if that is safe: 3 times, within 30 s.
 
 use std::fmt;
 use std::ops::Deref;
@@ -66,15 +76,16 @@ use crate::report::text::printable;
 use crate::service::target::Target;
 use crate::service::{Attachment, Service};
 
-/// S3 and what speaks its protocol. See [the module](self) for the locator, and for how it is attached.
+/// S3 and compatible servers. [The module](self) documents the locator, and how it is attached.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct S3;
 
-/// How long a server may be silent unless the locator says otherwise: 30 s.
+/// The default `response_timeout`: 30 s.
 const RESPONSE_TIMEOUT: u64 = 30_000;
 
-/// What an answer may have that is not an object, in bytes: 16 MiB. A list of a thousand keys of a thousand bytes has some 1.5 MiB.
+/// The limit for an answer that is not an object, in bytes: 16 MiB. A list of a thousand keys of a
+/// thousand bytes has some 1.5 MiB.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
 #[diagnostic::do_not_recommend]
@@ -143,7 +154,8 @@ impl Service for S3 {
         if target.locator().parameter("style") == Some("host") && !is_in_host(target) {
             let finding = Finding::new(
                 &MALFORMED_VALUE,
-                "`style=host` is set, and the endpoint's host does not begin with the bucket's name",
+                "`style=host` is set, and the endpoint's host does not begin with the bucket's \
+                 name",
             );
             findings.push(
                 finding.help(
@@ -160,7 +172,8 @@ impl Service for S3 {
         posture.endpoint = format!("{} at {}", target.locator(), endpoint.locator());
         posture.transport = endpoint.locator().transport();
         let client = S3Client::new(target, endpoint.clone())?;
-        // Both are verified by the one configuration, and dial what the address rules let pass: neither has to wait for the other.
+        // Both use the same TLS configuration and the same address rules, so they can run at the
+        // same time.
         let dial = async { endpoint.dial().await.map(|dialled| dialled.tls) };
         let probe =
             async { within(target.time_left(), client.probe()).await.map_err(Refusal::from)? };
@@ -177,7 +190,8 @@ impl Service for S3 {
         client.probe().await
     }
 
-    /// There is nothing to wait for: a transfer holds the client, and its connections close behind the last one.
+    /// Does nothing: a transfer holds the client, and its connections close after the last
+    /// transfer.
     async fn close(_: &S3Client) {}
 }
 
@@ -186,7 +200,8 @@ fn amazon(locator: &Locator) -> Option<String> {
     let region = locator.parameter("region").filter(|region| is_region(region))?;
     let Host::Name(bucket) = locator.host()? else { return None };
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    // A certificate's `*` stands for one label: a bucket with a dot in its name cannot be a part of the host.
+    // A certificate's `*` stands for one label, so a bucket with a dot in its name cannot be a part
+    // of the host.
     let by_path = bucket.contains('.') || locator.parameter("style") == Some("path");
     Some(if by_path {
         format!("https://s3.{region}.{domain}")
@@ -212,12 +227,12 @@ fn prefix(target: &Target) -> Option<Path> {
     Path::parse(path.strip_suffix('/').unwrap_or(path)).ok().filter(|_| stays(path))
 }
 
-/// Whether no server reads a path so that it leads out of the one that it stands below.
+/// Returns true if no server would read the path as one that leaves its base path.
 fn stays(path: &str) -> bool {
     path.split('/').all(|part| http::climbs(part).is_none())
 }
 
-/// Whether the endpoint's host begins with the bucket's name.
+/// Returns true if the endpoint's host begins with the bucket's name.
 fn is_in_host(target: &Target) -> bool {
     let (Some(bucket), Some(Host::Name(host))) =
         (bucket(target), target.endpoint().and_then(Locator::host))
@@ -227,7 +242,7 @@ fn is_in_host(target: &Target) -> bool {
     host.strip_prefix(bucket).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// The endpoint as a URL. It has been through the grammar; its path was decoded, and is encoded again.
+/// The endpoint as a URL. The grammar has checked and decoded its path; it is encoded again here.
 fn url(endpoint: &Target) -> Option<String> {
     let locator = endpoint.locator();
     let scheme = if endpoint.is_plaintext() { "http" } else { "https" };
@@ -244,7 +259,8 @@ fn url(endpoint: &Target) -> Option<String> {
 /// One bucket below one prefix. It derefs to an [`ObjectStore`]:
 ///
 /// ```no_run
-/// # async fn example(invoices: backing_services::Resource<backing_services::S3>) -> object_store::Result<()> {
+/// # use backing_services::{Resource, S3};
+/// # async fn example(invoices: Resource<S3>) -> object_store::Result<()> {
 /// use object_store::{ObjectStoreExt as _, path::Path};
 ///
 /// invoices.client().put(&Path::from("2026/11/7.pdf"), vec![0x25, 0x50].into()).await?;
@@ -253,9 +269,10 @@ fn url(endpoint: &Target) -> Option<String> {
 #[derive(Clone)]
 pub struct S3Client {
     below: Arc<dyn ObjectStore>,
-    /// What the probe asks.
+    /// The bucket that the probe lists.
     bucket: AmazonS3,
-    /// The status of the last answer to the probe: object_store's error tells some of them only as text.
+    /// The status of the last answer to the probe. object_store's error has some of them only as
+    /// text.
     status: Arc<AtomicU16>,
     prefix: Path,
     target: Target,
@@ -297,7 +314,7 @@ fn unusable() -> Refusal {
     Finding::new(&MALFORMED_LOCATOR, "its bucket, its prefix or its endpoint cannot be used").into()
 }
 
-/// The driver, out of checked parts.
+/// Builds the driver from checked parts.
 fn store(target: &Target, endpoint: &Target, http: Bounded) -> Result<AmazonS3, Refusal> {
     let missing = || {
         Refusal::from(
@@ -310,7 +327,8 @@ fn store(target: &Target, endpoint: &Target, http: Bounded) -> Result<AmazonS3, 
             ),
         )
     };
-    // Without both, the driver would ask a metadata service for some: a waiver does not open that way.
+    // Without both, the driver would request some from a metadata service, even if
+    // `missing_credentials` is waived.
     let (key, secret) =
         (target.user().ok_or_else(missing)?, target.password().ok_or_else(missing)?);
     AmazonS3Builder::new()
@@ -347,13 +365,15 @@ impl fmt::Debug for S3Client {
     }
 }
 
-/// Reads an error of object_store's, whose own text holds the server's.
+/// Converts an error of object_store. Its own text contains the server's, and is not used.
 fn refusal(endpoint: &Target, error: &object_store::Error, status: u16) -> Refusal {
     match status {
         401 | 403 => Failure::new(
             FailureKind::NotAdmitted,
-            "the server does not accept the access key, or the account may not list below the prefix",
-            "look at both keys and the region; `s3:ListBucket` on the bucket, restricted to the prefix, is what attaching takes",
+            "the server does not accept the access key, or the account may not list below the \
+             prefix",
+            "look at both keys and the region; `s3:ListBucket` on the bucket, restricted to the \
+             prefix, is what attaching takes",
         ),
         404 => Failure::new(
             FailureKind::Unavailable,
@@ -362,7 +382,10 @@ fn refusal(endpoint: &Target, error: &object_store::Error, status: u16) -> Refus
         ),
         300..=399 => Failure::new(
             FailureKind::Unavailable,
-            format!("the server sends us elsewhere with the status {status}, and redirects are not followed"),
+            format!(
+                "the server sends us elsewhere with the status {status}, and redirects are not \
+                 followed"
+            ),
             "look at the region: it has to be the bucket's own",
         ),
         400.. => Failure::new(
@@ -375,14 +398,14 @@ fn refusal(endpoint: &Target, error: &object_store::Error, status: u16) -> Refus
     .into()
 }
 
-/// Hands object_store the HTTP client of this crate, whatever the options say.
+/// Gives object_store the HTTP client of this crate, and ignores its options.
 impl HttpConnector for Bounded {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
         Ok(HttpClient::new(self.clone()))
     }
 }
 
-/// Sends requests, and reads what is not an object within bounds.
+/// Sends requests, and limits answers that are not an object.
 #[derive(Clone)]
 struct Bounded {
     http: reqwest::Client,
@@ -397,7 +420,8 @@ impl fmt::Debug for Bounded {
 }
 
 impl HttpService for Bounded {
-    // What `async_trait` makes of `async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError>`.
+    // The expansion by `async_trait` of
+    // `async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError>`.
     fn call<'a, 'b>(
         &'a self,
         request: HttpRequest,
@@ -407,12 +431,13 @@ impl HttpService for Bounded {
         Self: 'b,
     {
         Box::pin(async move {
-            // To S3 a key is one name. A proxy or a servlet container before it resolves it like
-            // any path.
+            // To S3 a key is one name. A proxy or a servlet container in front of it resolves it
+            // like any path.
             if !stays(request.uri().path()) {
                 return Err(HttpError::new(HttpErrorKind::Unknown, Climbs));
             }
-            // An object is what a `GET` without a query comes back with, or with a query that names a version.
+            // An object is the answer to a `GET` without a query, or with a query that only names a
+            // version.
             let is_object = request.method() == "GET"
                 && request
                     .uri()
@@ -441,7 +466,7 @@ impl HttpService for Bounded {
     }
 }
 
-/// A key would be read as a path out of the prefix.
+/// The error for a key that some server would read as a path outside the prefix.
 #[derive(Debug)]
 struct Climbs;
 
@@ -453,7 +478,7 @@ impl fmt::Display for Climbs {
 
 impl std::error::Error for Climbs {}
 
-/// A body ended too late, or too early.
+/// The error for a body that is too large, or broke off.
 #[derive(Debug)]
 struct TooMuch;
 
@@ -506,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_a_prefix_nor_an_endpoint_climbs() {
+    fn a_prefix_or_an_endpoint_that_climbs_is_refused() {
         for (text, endpoint) in [
             ("s3://bucket/a/..;/b", "https://minio.example.com"),
             ("s3://bucket/a/%252e%252e/b", "https://minio.example.com"),
@@ -544,7 +569,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_bucket_is() {
+    fn the_default_endpoint_depends_on_region_bucket_and_style() {
         for (text, endpoint) in [
             ("s3://bucket?region=eu-west-1", Some("https://bucket.s3.eu-west-1.amazonaws.com")),
             ("s3://a.bucket?region=eu-west-1", Some("https://s3.eu-west-1.amazonaws.com")),
@@ -562,7 +587,7 @@ mod tests {
     }
 
     #[test]
-    fn how_a_bucket_is_addressed() {
+    fn a_bucket_is_addressed_by_host_or_by_path() {
         for (endpoint, in_host, text) in [
             ("https://minio.example.com:9000", false, "https://minio.example.com:9000"),
             ("https://bucket.s3.example.com", true, "https://bucket.s3.example.com"),

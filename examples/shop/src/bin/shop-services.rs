@@ -1,4 +1,5 @@
-//! What the shop attaches to, for whoever operates it: `cargo run -p shop --features cli --bin shop-services -- attach`.
+//! The shop's services, for its operators:
+//! `cargo run -p shop --features cli --bin shop-services -- attach`.
 
 fn main() -> std::process::ExitCode {
     backing_services::cli::run::<shop::Services>()

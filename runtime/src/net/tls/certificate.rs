@@ -1,4 +1,5 @@
-//! What a certificate says of itself. It is only read after rustls has verified it.
+//! The content of X.509 certificates. The posture reads a certificate only after rustls has
+//! verified it.
 
 use std::net::IpAddr;
 
@@ -28,7 +29,7 @@ const CURVES: &[(ObjectIdentifier, &str)] = &[
     (ObjectIdentifier::new_unwrap("1.3.132.0.35"), "ECDSA P-521"),
 ];
 
-/// Reads a certificate; `None` where it cannot be.
+/// Reads a certificate; `None` if it cannot be parsed.
 pub(super) fn read(der: &CertificateDer<'_>) -> Option<CertificatePosture> {
     let certificate = decoded(der)?;
     let certificate = certificate.tbs_certificate();
@@ -43,17 +44,18 @@ pub(super) fn read(der: &CertificateDer<'_>) -> Option<CertificatePosture> {
     })
 }
 
-/// What a certificate may be trusted for, as it says itself.
+/// The parts of a certificate that limit what it may be trusted for.
 pub(super) struct Standing {
-    /// `basicConstraints` says `CA:TRUE`. Without the extension it is no authority (RFC 5280, 4.2.1.9).
+    /// `basicConstraints` has `CA:TRUE`. A certificate without the extension is not an authority
+    /// (RFC 5280, 4.2.1.9).
     pub(super) is_authority: bool,
-    /// `keyUsage` has `keyCertSign`, or is not there (RFC 5280, 4.2.1.3).
+    /// `keyUsage` has `keyCertSign`, or is absent (RFC 5280, 4.2.1.3).
     pub(super) may_sign: bool,
-    /// `extKeyUsage` has `serverAuth`, or is not there (RFC 5280, 4.2.1.12).
+    /// `extKeyUsage` has `serverAuth`, or is absent (RFC 5280, 4.2.1.12).
     pub(super) is_for_servers: bool,
     /// The first second of its validity, in seconds since 1970.
     pub(super) not_before: u64,
-    /// The last one.
+    /// The last second of its validity.
     pub(super) not_after: u64,
     pub(super) subject: Option<Name>,
 }
@@ -61,7 +63,7 @@ pub(super) struct Standing {
 /// `id-kp-serverAuth` (RFC 5280, 4.2.1.12).
 const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 
-/// Reads what a certificate may be trusted for; `None` if it, or one of these extensions, cannot be read.
+/// Reads these parts; `None` if the certificate or one of these extensions cannot be parsed.
 pub(super) fn standing(der: &CertificateDer<'_>) -> Option<Standing> {
     let certificate = decoded(der)?;
     let certificate = certificate.tbs_certificate();
@@ -78,21 +80,22 @@ pub(super) fn standing(der: &CertificateDer<'_>) -> Option<Standing> {
     })
 }
 
-/// Who issued a certificate.
+/// The issuer of a certificate.
 pub(super) fn issuer(der: &CertificateDer<'_>) -> Option<Name> {
     Some(decoded(der)?.tbs_certificate().issuer().clone())
 }
 
-/// In one place: decoding is the largest part of whatever reads one.
+/// Not inlined: the decoder is the largest part of each function that uses it.
 #[inline(never)]
 fn decoded(der: &CertificateDer<'_>) -> Option<Box<Certificate>> {
     Certificate::from_der(der).ok().map(Box::new)
 }
 
-/// The shortest RSA modulus that is still good, in bits (NIST SP 800-131A; the Baseline Requirements, 6.1.5).
+/// The shortest acceptable RSA modulus, in bits (NIST SP 800-131A; the Baseline Requirements,
+/// 6.1.5).
 const SHORTEST_RSA: usize = 2048;
 
-/// Whether a certificate's key can be factored.
+/// Returns true if the certificate's key is RSA, and its modulus is too short or unreadable.
 pub(super) fn is_weak(der: &CertificateDer<'_>) -> bool {
     let Some(certificate) = decoded(der) else { return false };
     let key = certificate.tbs_certificate().subject_public_key_info();
@@ -137,13 +140,14 @@ fn key(key: &SubjectPublicKeyInfoOwned) -> String {
     }
 }
 
-/// How long the modulus of an RSA key is: `RSAPublicKey` is a sequence that begins with it (RFC 3279, 2.3.1).
+/// The length of an RSA key's modulus in bits. `RSAPublicKey` is a sequence that begins with the
+/// modulus (RFC 3279, 2.3.1).
 fn modulus_bits(key: &[u8]) -> Option<usize> {
     let mut reader = SliceReader::new(key).ok()?;
     reader
         .sequence(|reader| {
             let modulus = x509_cert::der::asn1::Uint::decode(reader)?;
-            // What follows is the exponent: nothing is asked of it, but the sequence has to be read to its end.
+            // The exponent follows. It is not used, but the sequence has to be read to its end.
             let _: x509_cert::der::asn1::Uint = x509_cert::der::asn1::Uint::decode(reader)?;
             Ok::<_, x509_cert::der::Error>(modulus)
         })

@@ -1,7 +1,7 @@
-//! Who we are to a server: the client's certificate, and whether a handshake asked for it.
+//! The client's certificate, and whether the server requested it in the handshake.
 //!
-//! rustls asks its resolver for a certificate if the server has sent a `CertificateRequest`, and only
-//! then. So the resolver is the one place that knows, and it writes down what it answered.
+//! rustls calls its resolver only if the server has sent a `CertificateRequest`. So the resolver is
+//! the one place that can observe the request, and it records its answer.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,16 +12,16 @@ use rustls::sign::CertifiedKey;
 
 use crate::report::posture::ClientCertificatePosture;
 
-/// What the handshakes of one configuration were asked for. Each `CertificateRequest` counts once: the
-/// verification of the same handshake, which always comes after it, takes it out again.
+/// The `CertificateRequest`s that the handshakes of one configuration received. Each counts once:
+/// the verification of the same handshake, which always comes later, removes it.
 ///
-/// A configuration of our own stream serves one handshake, so its count is exact. A driver's
+/// The configuration of our own stream serves one handshake, so its count is exact. A driver's
 /// configuration serves many. A handshake that breaks between the two steps leaves its request
-/// behind, and a later one that was not asked would take it.
+/// behind, and a later handshake without a request would take it.
 #[derive(Clone, Default)]
 pub(super) struct Requests(Arc<Mutex<Open>>);
 
-/// The requests that no verification has taken yet.
+/// The requests that no verification has taken yet, by the answer that they got.
 #[derive(Default)]
 struct Open {
     sent: usize,
@@ -34,8 +34,9 @@ impl Requests {
         *(if is_sent { &mut open.sent } else { &mut open.withheld }) += 1;
     }
 
-    /// What the handshake that is being verified was asked for. One that got less comes first: of two
-    /// handshakes at the same time, neither can pass for the other.
+    /// The answer to the request of the handshake that is being verified. A withheld certificate is
+    /// returned first: if two handshakes run at the same time, neither is reported as stronger than
+    /// it is.
     pub(super) fn take(&self) -> ClientCertificatePosture {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if open.withheld > 0 {
@@ -50,7 +51,7 @@ impl Requests {
     }
 }
 
-/// Answers a `CertificateRequest`, with the one certificate that there is or with none.
+/// Answers a `CertificateRequest` with the client's certificate, or with none.
 pub(super) struct Resolver {
     pub(super) certificate: Option<Arc<CertifiedKey>>,
     pub(super) requests: Requests,
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_a_certificate_is_noted_as_such() {
+    fn a_request_without_a_certificate_is_recorded_as_withheld() {
         let requests = Requests::default();
         let resolver = Resolver { certificate: None, requests: requests.clone() };
         let schemes = [SignatureScheme::ED25519];

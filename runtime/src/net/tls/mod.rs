@@ -1,19 +1,21 @@
 //! The one TLS configuration: rustls with ring, TLS 1.3 and 1.2, and exactly one set of roots.
 //!
-//! The roots are Mozilla's, bundled with this build, or the resource's own authority and nobody else, or the server's own key. No variable of the process and no file of the
-//! system adds one. Sessions are not resumed: each connection sees the certificate, and checks it.
+//! The roots are Mozilla's, bundled with this build, or the resource's own authority alone, or the
+//! server's own key. No variable of the process and no file of the system adds one. Sessions are
+//! not resumed: each connection verifies the certificate.
 //!
-//! **The client's certificate** counts as a login if the server asked for it, and got it, on that very
-//! handshake. If there is no password beside it, a handshake in which it was not sent ends there
+//! **The client's certificate** counts as a login if the server requested and received it in that
+//! handshake. Without a password beside it, a handshake in which it was not sent ends there
 //! (`weak_authentication`).
 //!
-//! **Revocation is not checked** (ASVS 5.0, V12.1.4): neither by OCSP nor by a list. A server whose key was
-//! stolen is trusted until its certificate ends. An OCSP answer or a list has to be fetched from a host that
-//! the certificate names, mostly in plaintext and past every rule about addresses; if it cannot be had, a client that
-//! goes on checks nothing, and one that does not is down as often as the authority is. Public authorities
-//! stop offering OCSP for these reasons. What limits the damage: certificates that live for days, as ACME gives
-//! them; a `_PIN`, which a new key replaces at once; a private authority for these services alone, whose `_CA` is
-//! exchanged without a restart (`reattach`, `follow`).
+//! **Revocation is not checked** (ASVS 5.0, V12.1.4): neither by OCSP nor by a list. A server whose
+//! key was stolen is trusted until its certificate expires. An OCSP answer or a list has to be
+//! fetched from a host that the certificate names, mostly in plaintext and without the address
+//! rules. If the fetch fails, a client that continues has checked nothing, and a client that stops
+//! is down as often as the authority is. Public authorities are ending OCSP for these reasons. To
+//! limit the damage, use certificates that are valid for days, as ACME issues them; a `_PIN`, which
+//! can be replaced at once; or a private authority for these services alone, whose `_CA` can be
+//! replaced without a restart (`reattach`, `follow`).
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
@@ -52,27 +54,30 @@ use client::{Requests, Resolver};
 use roots::Roots;
 use verifier::{Distrust, Pin, Record, Seen, Verifier};
 
-/// A certificate with fewer days left warns: two weeks are what a renewal that did not happen by itself takes in an organisation.
+/// A certificate with fewer days left causes a warning. In an organisation, a renewal by hand takes
+/// two weeks.
 pub(crate) const EXPIRY_NOTICE_DAYS: u64 = 14;
 
-/// A certificate in `_CA` with fewer days left warns. Everything that it issued ends with it, on every
-/// machine that trusts it: that takes longer to exchange than one server's certificate.
+/// A certificate in `_CA` with fewer days left causes a warning. All certificates that it issued
+/// end with it, on every machine that trusts it: replacing it takes longer than replacing one
+/// server's certificate.
 pub(crate) const ANCHOR_NOTICE_DAYS: u64 = 30;
 
-/// Names that a hostile certificate may hold without end: more are not repeated.
+/// The maximum number of a certificate's names in a message or a posture: a hostile certificate may
+/// have any number.
 const MOST_NAMES: usize = 20;
 
-/// A TLS configuration, and whom it trusts.
+/// A TLS configuration, with its trust anchors.
 #[derive(Clone)]
 pub(crate) struct Tls {
-    /// `None` where a pin stands alone.
+    /// `None` if a pin alone decides.
     roots: Option<Arc<Roots>>,
     pins: Arc<[Pin]>,
     client: Option<Arc<CertifiedKey>>,
     trust: TrustPosture,
 }
 
-/// Which of a resource's variables cannot be used.
+/// The resource's variable that cannot be used.
 #[derive(Clone, Copy)]
 pub(crate) enum Part {
     Ca,
@@ -81,7 +86,7 @@ pub(crate) enum Part {
     Pin,
 }
 
-/// Why a resource's trust cannot be used; the message follows the variable's name.
+/// The reason why a variable cannot be used. The message follows the variable's name.
 #[derive(Clone)]
 pub(crate) struct Unusable {
     pub(crate) what: Part,
@@ -90,24 +95,25 @@ pub(crate) struct Unusable {
     pub(crate) help: &'static str,
 }
 
-/// The provider, by name: a process default that somebody else installed is not asked.
+/// The crypto provider. The process default, which another crate may have installed, is not used.
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> =
         LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
     Arc::clone(&PROVIDER)
 }
 
-/// The group of the key share that goes out unasked: a server that does not have it asks for another one, which is a round trip more.
+/// The group of the first key share. A server that does not support it requests another one, which
+/// costs a round trip.
 #[derive(Clone, Copy)]
 pub(crate) enum FirstShare {
-    /// What rustls begins with.
+    /// The default of rustls.
     X25519,
-    /// The one that every server has (RFC 8446, 9.1), and some have no other.
+    /// The group that every server has to support (RFC 8446, 9.1). Some support no other.
     #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
     P256,
 }
 
-/// The same provider, with another group in front.
+/// The same provider, with P-256 as the first group.
 #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
 fn provider_with_p256_first() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
@@ -130,19 +136,19 @@ fn public_roots() -> Result<Arc<Roots>, Unusable> {
     ROOTS.clone()
 }
 
-/// What a resource's variables say of whom to trust, and of who we are.
+/// The TLS variables of a resource.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Material<'a> {
     /// The private authority's certificates, in PEM.
     pub(crate) ca: Option<&'a str>,
     /// The client's certificate and key, in PEM.
     pub(crate) client: Option<(&'a str, &'a str)>,
-    /// The server's keys.
+    /// The pinned keys of the server.
     pub(crate) pins: Option<&'a str>,
 }
 
 impl Tls {
-    /// The configuration for what a resource's variables say; without any, for the public roots.
+    /// The configuration for a resource's variables; without any, for the public roots.
     pub(crate) fn new(material: Material<'_>) -> Result<Self, Unusable> {
         static PUBLIC: LazyLock<Option<Tls>> =
             LazyLock::new(|| Tls::build(Material::default()).ok());
@@ -169,7 +175,7 @@ impl Tls {
                 help: "write `sha256//` and the digest in base64; several with a `;` between them",
             })?,
         };
-        // A pin alone is trust enough, for it names one key; beside an authority, both have to hold.
+        // A pin alone is enough, as it names one key. Beside an authority, both have to match.
         let (roots, trust) = match material.ca {
             Some(ca) => (Some(Arc::new(Roots::private(ca)?)), TrustPosture::PrivateCa),
             None if !pins.is_empty() => (None, TrustPosture::PinnedKey),
@@ -179,7 +185,7 @@ impl Tls {
         Ok(Self { roots, pins: pins.into(), client, trust })
     }
 
-    /// A configuration of rustls', for one connection or for many.
+    /// A rustls configuration, for one connection or for many.
     fn config(
         &self,
         record: &Record,
@@ -210,7 +216,8 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(speaks)
             .with_safe_default_protocol_versions()
             .map_err(unusable)?;
-        // "Dangerous" is what rustls calls every verifier that is not its own. This one asks rustls' own, and then for more.
+        // rustls calls every other verifier than its own "dangerous". This one calls rustls' own,
+        // and then checks more.
         let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
         let resolver = Resolver { certificate: self.client.clone(), requests };
         let mut config = builder.with_client_cert_resolver(Arc::new(resolver));
@@ -218,7 +225,7 @@ impl Tls {
         Ok(Arc::new(config))
     }
 
-    /// Speaks TLS over a connection to `host`; verifies who it is, and learns the rest.
+    /// Does a TLS handshake on a connection to `host`, verifies the server, and reads the posture.
     pub(crate) async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(
         &self,
         host: &Host,
@@ -239,7 +246,8 @@ impl Tls {
         self.trust
     }
 
-    /// A configuration for a driver that takes one and keeps its connections to itself, and who will have seen them.
+    /// A configuration for a driver that takes one and keeps its connections to itself; and the
+    /// witness that records their handshakes.
     pub(crate) fn witnessed(
         &self,
         demand: Demand,
@@ -251,12 +259,13 @@ impl Tls {
         ))
     }
 
-    /// Whether `_CA` holds a certificate that stands for itself alone, and is not an authority.
+    /// Returns true if `_CA` holds a certificate that stands for itself alone, and is not an
+    /// authority.
     pub(crate) fn trusts_a_certificate_alone(&self) -> bool {
         self.roots.as_ref().is_some_and(|roots| roots.has_any_that_stands_alone())
     }
 
-    /// What is wrong with the dates of the certificates in `_CA`, whose variable is called so.
+    /// The findings on the dates of the certificates in `_CA`, with the name of that variable.
     pub(crate) fn dates(&self, variable: &str, now: SystemTime) -> Vec<Finding> {
         let Some(roots) = &self.roots else { return Vec::new() };
         let count = roots.count();
@@ -290,7 +299,7 @@ impl Tls {
             }
         };
         let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
-        // rustls has a name of its own for the suites of TLS 1.3; IANA's has no version in it.
+        // rustls names the suites of TLS 1.3 with the version; IANA does not.
         let cipher = cipher.map(|cipher| cipher.replacen("TLS13_", "TLS_", 1));
         let Seen { certificate, client_certificate, .. } = record.seen().ok_or_else(|| {
             Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be read")
@@ -299,12 +308,12 @@ impl Tls {
     }
 }
 
-/// What a handshake has to do beside verifying the server.
+/// A demand on a handshake, beside verifying the server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Demand {
-    /// Nothing.
+    /// No demand.
     Nothing,
-    /// Send the client's certificate, which is what logs in.
+    /// The client's certificate has to be sent: it is the login.
     ClientCertificate,
 }
 
@@ -318,7 +327,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// What a configuration that was given away has seen.
+/// The record of the handshakes of a configuration that a driver uses.
 #[derive(Clone)]
 pub struct Witness {
     record: Record,
@@ -326,7 +335,8 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// What protects the newest connection that the driver opened; `None` where it has opened none. Which cipher it has is not told.
+    /// The TLS posture of the newest connection that the driver opened; `None` if it has opened
+    /// none. The cipher is not known.
     #[must_use]
     pub fn posture(&self) -> Option<TlsPosture> {
         let Seen { certificate, version, client_certificate } = self.record.seen()?;
@@ -339,7 +349,8 @@ impl Witness {
         })
     }
 
-    /// The same, of a driver that has connected. It cannot have done so without TLS; if a release of it ever does, that ends here.
+    /// The TLS posture of a driver that has connected. A driver that has connected without TLS is
+    /// an error: no current release does that.
     #[cfg(any(feature = "https", feature = "nats"))]
     pub(crate) fn posture_of_connected(&self) -> Result<TlsPosture, Refusal> {
         self.posture().ok_or_else(|| {
@@ -354,13 +365,13 @@ impl std::fmt::Debug for Witness {
     }
 }
 
-/// Reads what rustls said in a driver's error, where it is in there.
+/// Finds a rustls error in a driver's error, and converts it.
 pub(crate) fn refusal_within(
     error: &(dyn std::error::Error + 'static),
     trust: TrustPosture,
     host: Option<&Host>,
 ) -> Option<Refusal> {
-    // A chain of errors is as long as whoever made it likes; real ones have some five links.
+    // The length of a chain of errors is not limited. Real ones have some five links.
     let mut current = Some(error);
     for _ in 0..16 {
         let error = current?;
@@ -372,7 +383,8 @@ pub(crate) fn refusal_within(
     None
 }
 
-/// What an error wraps. An `io::Error` hides that from `source()`, and drivers wrap one into another.
+/// The error that an error wraps. `io::Error::source()` skips the wrapped error itself, and drivers
+/// nest `io::Error`s.
 pub(crate) fn beneath<'e>(
     error: &'e (dyn std::error::Error + 'static),
 ) -> Option<&'e (dyn std::error::Error + 'static)> {
@@ -382,7 +394,7 @@ pub(crate) fn beneath<'e>(
     }
 }
 
-/// The client's certificate and key, seen to belong together.
+/// Parses the client's certificate and key, and checks that they belong together.
 fn client_certificate((cert, key): (&str, &str)) -> Result<Arc<CertifiedKey>, Unusable> {
     let chain = certificates(cert).ok_or(Unusable {
         what: Part::ClientCert,
@@ -400,12 +412,13 @@ fn client_certificate((cert, key): (&str, &str)) -> Result<Arc<CertifiedKey>, Un
         what: Part::ClientKey,
         rule: &MALFORMED_VALUE,
         message: "is of a kind that is not supported, or does not belong to the certificate",
-        help: "write the key that the certificate was issued for: ECDSA P-256 or P-384, Ed25519, or RSA",
+        help: "write the key that the certificate was issued for: ECDSA P-256 or P-384, Ed25519, \
+               or RSA",
     })?;
     Ok(Arc::new(certified))
 }
 
-/// Every certificate of a PEM text; `None` where there is none, or one that is damaged.
+/// All certificates of a PEM text; `None` if there is none, or one is damaged.
 fn certificates(text: &str) -> Option<Vec<CertificateDer<'static>>> {
     let certificates: Result<Vec<_>, pem::Error> =
         CertificateDer::pem_slice_iter(text.as_bytes()).collect();
@@ -423,7 +436,7 @@ fn server_name(host: &Host) -> Result<ServerName<'static>, Refusal> {
     }
 }
 
-/// What a certificate with few days left is told.
+/// Warning for a certificate that expires within [`EXPIRY_NOTICE_DAYS`].
 pub(crate) fn expiry_notice(certificate: &CertificatePosture, now: SystemTime) -> Option<Finding> {
     let left = certificate.days_left(now);
     (left < EXPIRY_NOTICE_DAYS).then(|| {
@@ -436,8 +449,8 @@ pub(crate) fn expiry_notice(certificate: &CertificatePosture, now: SystemTime) -
     })
 }
 
-/// The finding that nothing proves who logs in: there is no password, and the client's certificate
-/// was not sent on this connection.
+/// The finding that nothing authenticates the client: there is no password, and the client's
+/// certificate was not sent on this connection.
 pub(crate) fn unproven(client: ClientCertificatePosture) -> Option<Finding> {
     match client {
         ClientCertificatePosture::NotRequested => Some(not_requested()),
@@ -449,23 +462,26 @@ pub(crate) fn unproven(client: ClientCertificatePosture) -> Option<Finding> {
 fn not_requested() -> Finding {
     Finding::new(
         &WEAK_AUTHENTICATION,
-        "the server did not ask for the client certificate, and there is no password: nothing proves who logs in",
+        "the server did not ask for the client certificate, and there is no password: nothing \
+         proves who logs in",
     )
     .help(
-        "let the server ask for it (PostgreSQL `ssl_ca_file`, nginx `ssl_verify_client on`, Exim `tls_verify_hosts`), or set \
-         the resource's `_PASSWORD`",
+        "let the server ask for it (PostgreSQL `ssl_ca_file`, nginx `ssl_verify_client on`, Exim \
+         `tls_verify_hosts`), or set the resource's `_PASSWORD`",
     )
 }
 
 fn withheld() -> Finding {
     Finding::new(
         &WEAK_AUTHENTICATION,
-        "the server asked for a client certificate, and takes no signature that the key in `_CLIENT_KEY` can make",
+        "the server asked for a client certificate, and takes no signature that the key in \
+         `_CLIENT_KEY` can make",
     )
     .help("issue the client certificate for a key that the server takes, such as ECDSA P-256")
 }
 
-/// Reads what rustls says of a handshake that failed, and says it in our own words. What the server sent is only in it where it is names.
+/// Converts rustls' error of a failed handshake to our own message. The message repeats nothing
+/// that the server sent, except names.
 fn refusal(error: &std::io::Error, trust: TrustPosture, host: Option<&Host>) -> Refusal {
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
         Some(error) => tls_refusal(error, trust, host),
@@ -475,15 +491,27 @@ fn refusal(error: &std::io::Error, trust: TrustPosture, host: Option<&Host>) -> 
 
 fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) -> Refusal {
     match error {
-        rustls::Error::InvalidCertificate(certificate) => refused_certificate(certificate, trust, host),
-        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) | rustls::Error::PeerIncompatible(_) => {
-            Finding::new(&OBSOLETE_TLS, "the server speaks neither TLS 1.3 nor TLS 1.2 with a cipher that is still good").into()
+        rustls::Error::InvalidCertificate(certificate) => {
+            refused_certificate(certificate, trust, host)
         }
-        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity) => {
-            Finding::new(&OBSOLETE_TLS, "the server shares no TLS version and cipher with this client, or wants a client certificate")
-                .help("enable TLS 1.3 or 1.2 with ECDHE ciphers on the server; if it asks for a client certificate, set `_CLIENT_CERT` and `_CLIENT_KEY`")
-                .into()
-        }
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
+        | rustls::Error::PeerIncompatible(_) => Finding::new(
+            &OBSOLETE_TLS,
+            "the server speaks neither TLS 1.3 nor TLS 1.2 with a cipher that is still good",
+        )
+        .into(),
+        rustls::Error::AlertReceived(
+            AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
+        ) => Finding::new(
+            &OBSOLETE_TLS,
+            "the server shares no TLS version and cipher with this client, or wants a client \
+             certificate",
+        )
+        .help(
+            "enable TLS 1.3 or 1.2 with ECDHE ciphers on the server; if it asks for a client \
+             certificate, set `_CLIENT_CERT` and `_CLIENT_KEY`",
+        )
+        .into(),
         rustls::Error::AlertReceived(
             AlertDescription::CertificateRequired
             | AlertDescription::BadCertificate
@@ -495,17 +523,24 @@ fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) 
         ) => Failure::new(
             FailureKind::NotAdmitted,
             "the server does not accept the client certificate, or wants one",
-            "set the resource's `_CLIENT_CERT` and `_CLIENT_KEY` to a certificate that the server's authority issued",
+            "set the resource's `_CLIENT_CERT` and `_CLIENT_KEY` to a certificate that the \
+             server's authority issued",
         )
         .into(),
         rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => wrong_name(&[]),
         rustls::Error::InvalidMessage(_) => {
-            // Whoever answers a ClientHello with something else speaks no TLS on this port.
+            // An answer to a ClientHello that is not TLS: the server does not speak TLS on this
+            // port.
             Finding::new(&OBSOLETE_TLS, "what answers on this port does not speak TLS")
                 .help("look at the port; where the server has no TLS, switch it on")
                 .into()
         }
-        _ => Failure::new(FailureKind::Protocol, "the TLS handshake failed", "look at the server's log: it did not keep to the protocol").into(),
+        _ => Failure::new(
+            FailureKind::Protocol,
+            "the TLS handshake failed",
+            "look at the server's log: it did not keep to the protocol",
+        )
+        .into(),
     }
 }
 
@@ -534,38 +569,53 @@ fn refused_certificate(
     host: Option<&Host>,
 ) -> Refusal {
     match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            Finding::new(&CERTIFICATE_EXPIRY, "the server's certificate, or one of its chain, has expired").into()
-        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Finding::new(
+            &CERTIFICATE_EXPIRY,
+            "the server's certificate, or one of its chain, has expired",
+        )
+        .into(),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            Finding::new(&CERTIFICATE_EXPIRY, "the server's certificate, or one of its chain, is not valid yet")
-                .help("look at the clock of this machine and of the authority's")
-                .into()
+            Finding::new(
+                &CERTIFICATE_EXPIRY,
+                "the server's certificate, or one of its chain, is not valid yet",
+            )
+            .help("look at the clock of this machine and of the authority's")
+            .into()
         }
         CertificateError::NotValidForName => wrong_name(&[]),
         CertificateError::NotValidForNameContext { presented, .. } => wrong_name(presented),
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
-        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Finding::new(
-            &WEAK_CERTIFICATE,
-            "the server's certificate, or one of its chain, has a signature or a key that is too weak, or unknown",
-        )
-        .into(),
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            Finding::new(
+                &WEAK_CERTIFICATE,
+                "the server's certificate, or one of its chain, has a signature or a key that is \
+                 too weak, or unknown",
+            )
+            .into()
+        }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             Finding::new(&UNVERIFIED_TLS, "the server's certificate is not one for servers")
                 .help("issue one with the extended key usage `serverAuth`")
                 .into()
         }
         CertificateError::Revoked => {
-            Finding::new(&UNVERIFIED_TLS, "the server's certificate is revoked").help("issue a new one").into()
+            Finding::new(&UNVERIFIED_TLS, "the server's certificate is revoked")
+                .help("issue a new one")
+                .into()
         }
         CertificateError::Other(OtherError(other)) => match other.downcast_ref() {
             Some(distrust) => distrusted(distrust, trust, host),
-            // An authority as the server's own certificate, which rustls refuses (RFC 5280, 4.2.1.9), is what comes here in practice.
+            // In practice, this is an authority as the server's own certificate, which rustls
+            // refuses (RFC 5280, 4.2.1.9).
             None => Finding::new(
                 &UNVERIFIED_TLS,
-                "the server's certificate cannot be one of a server: it is an authority's own, or is malformed",
+                "the server's certificate cannot be one of a server: it is an authority's own, or \
+                 is malformed",
             )
-            .help("issue a certificate for the server (`CA:FALSE`) from the authority; or pin its key in the `_PIN` variable")
+            .help(
+                "issue a certificate for the server (`CA:FALSE`) from the authority; or pin its \
+                 key in the `_PIN` variable",
+            )
             .into(),
         },
         _ => Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be verified")
@@ -583,38 +633,52 @@ fn distrusted(distrust: &Distrust, trust: TrustPosture, host: Option<&Host>) -> 
     };
     let (message, help) = match distrust {
         Distrust::WeakKey => {
-            return Finding::new(&WEAK_CERTIFICATE, "the server's certificate has an RSA key of fewer than 2048 bits").into();
+            return Finding::new(
+                &WEAK_CERTIFICATE,
+                "the server's certificate has an RSA key of fewer than 2048 bits",
+            )
+            .into();
         }
         Distrust::NotRequested => return not_requested().into(),
         Distrust::Withheld => return withheld().into(),
         Distrust::NoAuthority => (
-            "the server's certificate was issued by one that is in `_CA` and is not an authority (`CA:FALSE`)".to_owned(),
-            "write the authority's own certificate into the `_CA` variable (`CA:TRUE`, `keyCertSign`); one that is no authority \
-             is trusted only where the server presents that very certificate",
+            "the server's certificate was issued by one that is in `_CA` and is not an authority \
+             (`CA:FALSE`)"
+                .to_owned(),
+            "write the authority's own certificate into the `_CA` variable (`CA:TRUE`, \
+             `keyCertSign`); one that is no authority is trusted only where the server presents \
+             that very certificate",
         ),
         Distrust::Pin => (
             "the server's key is none of those that are pinned".to_owned(),
-            "if the server got a new key, add its digest to the `_PIN` variable; if it did not, somebody else answers",
+            "if the server got a new key, add its digest to the `_PIN` variable; if it did not, \
+             somebody else answers",
         ),
         Distrust::SelfSigned => (
             format!("the server's certificate is self-signed, and not issued by {whom}"),
-            "write the digest of its key into `_PIN`, or the certificate itself into the `_CA` variable (PEM), where the service takes that",
+            "write the digest of its key into `_PIN`, or the certificate itself into the `_CA` \
+             variable (PEM), where the service takes that",
         ),
         Distrust::OnlyItsOwn { issuer } => (
-            format!("the server sends only its own certificate, and its issuer, {issuer}, is not {whom}"),
-            "write the issuer's certificate into the `_CA` variable (PEM): the intermediate one completes the chain that the server should send",
+            format!(
+                "the server sends only its own certificate, and its issuer, {issuer}, is not \
+                 {whom}"
+            ),
+            "write the issuer's certificate into the `_CA` variable (PEM): the intermediate one \
+             completes the chain that the server should send",
         ),
         Distrust::UnknownAuthority { issuer } => (
             format!("the server's chain ends with {issuer}, which is not {whom}"),
-            "write that authority's certificate into the `_CA` variable (PEM), if it is the one that you expect",
+            "write that authority's certificate into the `_CA` variable (PEM), if it is the one \
+             that you expect",
         ),
     };
-    // Whose authority it is decides where to get it; a key that changed is another matter.
+    // The provider decides where to download the authority. A changed key is a different problem.
     let hint = host.filter(|_| !matches!(distrust, Distrust::Pin)).and_then(provider::hint);
     Finding::new(&UNVERIFIED_TLS, message).help(hint.unwrap_or(help)).into()
 }
 
-/// The names come out of a certificate: of whoever answered, but verified up to this point.
+/// The names come from a certificate of an untrusted peer, whose chain has been verified.
 fn wrong_name(presented: &[String]) -> Refusal {
     let message = if presented.is_empty() {
         "the server's certificate is not valid for the host".to_owned()
@@ -627,8 +691,8 @@ fn wrong_name(presented: &[String]) -> Refusal {
         .into()
 }
 
-/// How long a TCP connection may take to come about, and a handshake to be done, unless the locator says otherwise: 10 s. Three lost SYNs
-/// are repeated within 7 s (RFC 6298, 2).
+/// The limit for a TCP connection, and for a handshake, unless the locator sets another one: 10 s.
+/// Three lost SYNs are repeated within 7 s (RFC 6298, 2).
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

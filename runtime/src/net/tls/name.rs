@@ -1,6 +1,7 @@
-//! A certificate's subject or issuer as a text (RFC 4514).
+//! A certificate's subject or issuer as text (RFC 4514).
 //!
-//! x509-cert can write one too, with a table of all 1,139 attributes that anybody has registered: it would be 140 KiB of every program. A certificate has these.
+//! x509-cert can format names too, but with a table of all 1,139 registered attributes, which would
+//! add 140 KiB to every program. Certificates use the attributes below.
 
 use std::fmt::{self, Write as _};
 
@@ -9,7 +10,8 @@ use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::{Encode as _, Tag, Tagged as _};
 use x509_cert::name::Name;
 
-/// RFC 4514, 3, and what RFC 5280, 4.1.2.4 and 4.1.2.6, has besides. Every other attribute is written as its number.
+/// The attributes of RFC 4514, 3, and those that RFC 5280, 4.1.2.4 and 4.1.2.6, adds. Every other
+/// attribute is written as its number.
 const ATTRIBUTES: &[(ObjectIdentifier, &str)] = &[
     (ObjectIdentifier::new_unwrap("2.5.4.3"), "CN"),
     (ObjectIdentifier::new_unwrap("2.5.4.10"), "O"),
@@ -24,7 +26,7 @@ const ATTRIBUTES: &[(ObjectIdentifier, &str)] = &[
     (ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.1"), "EMAILADDRESS"),
 ];
 
-/// Writes a name, the last part first (RFC 4514, 2.1).
+/// Formats a name, the last part first (RFC 4514, 2.1).
 pub(super) fn written(name: &Name) -> String {
     let mut text = String::new();
     let parts: Vec<_> = name.iter_rdn().collect();
@@ -35,7 +37,7 @@ pub(super) fn written(name: &Name) -> String {
                 (_, 0) => ",",
                 _ => "+",
             });
-            // A `String` takes whatever is written.
+            // Writing to a `String` cannot fail.
             let _ = write(&mut text, attribute);
         }
     }
@@ -45,7 +47,7 @@ pub(super) fn written(name: &Name) -> String {
 fn write(text: &mut String, attribute: &AttributeTypeAndValue) -> fmt::Result {
     let name = ATTRIBUTES.iter().find(|(oid, _)| *oid == attribute.oid).map(|(_, name)| name);
     let value = match attribute.value.tag() {
-        // The other two are parts of it.
+        // The other two are subsets of UTF-8.
         Tag::Utf8String | Tag::PrintableString | Tag::Ia5String => {
             std::str::from_utf8(attribute.value.value()).ok()
         }
@@ -56,7 +58,7 @@ fn write(text: &mut String, attribute: &AttributeTypeAndValue) -> fmt::Result {
             write!(text, "{name}=")?;
             escape(text, value)
         }
-        // RFC 4514, 2.4: what has no short name, or is no text.
+        // RFC 4514, 2.4: a value without a short name, or a value that is not text.
         _ => {
             write!(text, "{}=#", attribute.oid)?;
             attribute
@@ -87,25 +89,25 @@ mod tests {
 
     use super::*;
 
-    /// A common name of a tag, whatever is in it.
+    /// A common name with this tag and these bytes.
     fn common_name(tag: u8, value: &[u8]) -> Name {
         let hexadecimal: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
         Name::from_str(&format!("2.5.4.3=#{tag:02x}{:02x}{hexadecimal}", value.len())).unwrap()
     }
 
     #[test]
-    fn it_is_what_x509_cert_would_write() {
+    fn names_are_formatted_as_x509_cert_does() {
         for name in [
             "CN=db.example",
-            "CN=db.example,OU=Data+L=Delft,O=Example,ST=Zuid-Holland,STREET=Oude Delft 1,C=NL",
-            "UID=jan,DC=example,DC=net",
+            "CN=db.example,OU=Data+L=Bristol,O=Example,ST=Somerset,STREET=High Street 1,C=GB",
+            "UID=ada,DC=example,DC=net",
             "SERIALNUMBER=42,CN=db",
             "1.3.6.1.4.1.1466.0=#04024869",
         ] {
             let name = Name::from_str(name).unwrap();
             assert_eq!(written(&name), name.to_string());
         }
-        // UTF8String; and BMPString, which is written as its bytes.
+        // UTF8String, and BMPString, which is written as bytes.
         for tag in [0x0c, 0x1e] {
             for value in [
                 "", " ", "#1", " a ", "a#b c", "\"a\"+b;<c>\\,", "db.example",
@@ -121,12 +123,12 @@ mod tests {
     }
 
     #[test]
-    fn what_steers_a_terminal_is_written_as_a_number() {
+    fn control_characters_are_escaped() {
         assert_eq!(written(&common_name(0x0c, b"a\0\x1b[2J\x7f")), "CN=a\\00\\1b[2J\\7f");
     }
 
     #[test]
-    fn what_has_no_short_name_or_is_no_text_is_written_as_its_number() {
+    fn unknown_attributes_and_binary_values_are_written_in_hexadecimal() {
         let name = Name::from_str("2.5.4.4=#0c0341626e").unwrap();
         assert_eq!(written(&name), "2.5.4.4=#0c0341626e");
         assert_eq!(written(&common_name(0x0c, b"\xff\xfe")), "2.5.4.3=#0c02fffe");

@@ -1,10 +1,11 @@
-//! Whom a chain may end with: the public authorities, or what a `_CA` variable holds.
+//! The trust anchors of a chain: the public authorities, or the certificates of a `_CA` variable.
 //!
-//! A certificate in `_CA` is one of two things (RFC 5280, 4.2.1.9 and 4.2.1.3). An **authority** has
-//! `CA:TRUE`, and `keyCertSign` if it has a key usage at all: what it issued is trusted. Any other
-//! certificate **stands for itself alone**: a server that presents the same bytes is trusted, if its
-//! dates, its purpose and its name are good, and nothing that it signed is. webpki makes an
-//! authority of whatever it is given, and looks at no dates of it, so both are done here.
+//! A certificate in `_CA` is one of two things (RFC 5280, 4.2.1.9 and 4.2.1.3). An **authority**
+//! has `CA:TRUE`, and `keyCertSign` if it has a key usage at all: the certificates that it issued
+//! are trusted. Any other certificate **stands for itself alone**: a server that presents the same
+//! bytes is trusted, if its dates, its purpose and its name are valid. Certificates that it signed
+//! are not trusted. webpki treats every anchor as an authority, and does not check its dates, so
+//! both checks are done here.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,14 +23,14 @@ use crate::net::tls::certificate::Standing;
 use crate::net::tls::verifier::Distrust;
 use backing_services_rules::rule::MALFORMED_VALUE;
 
-const CA_HELP: &str = "write the authority's own certificate in PEM: what begins with `-----BEGIN CERTIFICATE-----`, \
-                       with its line breaks";
+const CA_HELP: &str = "write the authority's own certificate in PEM: what begins with `-----BEGIN \
+                       CERTIFICATE-----`, with its line breaks";
 
-/// Whom a chain may end with.
+/// The trust anchors of one configuration.
 pub(super) struct Roots {
     /// rustls' own verifier, with all the authorities; `None` if there is none.
     chain: Option<Arc<WebPkiServerVerifier>>,
-    /// What `_CA` holds; empty for the public roots, which have no dates.
+    /// The certificates of `_CA`; empty for the public roots, whose dates are not known.
     given: Vec<Given>,
 }
 
@@ -39,12 +40,12 @@ struct Given {
     standing: Standing,
 }
 
-/// What is wrong with the dates of a certificate in `_CA`.
+/// A problem with the dates of a certificate in `_CA`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dates {
     NotYetValid,
     Expired,
-    /// It expires in so many whole days, fewer than [`ANCHOR_NOTICE_DAYS`].
+    /// It expires in this number of whole days, fewer than [`ANCHOR_NOTICE_DAYS`].
     Ending(u64),
 }
 
@@ -55,7 +56,7 @@ impl Roots {
         Ok(Self { chain: Some(verifier(roots)?), given: Vec::new() })
     }
 
-    /// Those of a `_CA` variable, and nobody else.
+    /// The certificates of a `_CA` variable, and no others.
     pub(super) fn private(pem: &str) -> Result<Self, Unusable> {
         let unusable =
             |message| Unusable { what: Part::Ca, rule: &MALFORMED_VALUE, message, help: CA_HELP };
@@ -67,7 +68,8 @@ impl Roots {
                 .ok_or_else(|| unusable("holds something in PEM that is no X.509 certificate"))?;
             if standing.is_authority && !standing.may_sign {
                 return Err(unusable(
-                    "holds an authority that may sign no certificates: its key usage lacks `keyCertSign`",
+                    "holds an authority that may sign no certificates: its key usage lacks \
+                     `keyCertSign`",
                 ));
             }
             given.push(Given { der, standing });
@@ -76,13 +78,13 @@ impl Roots {
         Ok(Self { chain, given })
     }
 
-    /// Whether a certificate among them stands for itself alone. A driver that takes nothing but PEM
-    /// would make an authority of it.
+    /// Returns true if one of the certificates stands for itself alone. A driver that takes only
+    /// PEM would treat it as an authority.
     pub(super) fn has_any_that_stands_alone(&self) -> bool {
         self.given.iter().any(|given| !given.standing.is_authority)
     }
 
-    /// The certificates whose dates are bad, or soon will be: which one of how many, and what it is.
+    /// The certificates that are not valid, or expire soon: the index, and the problem.
     pub(super) fn dates(&self, now: u64) -> impl Iterator<Item = (usize, Dates)> {
         self.given
             .iter()
@@ -90,12 +92,13 @@ impl Roots {
             .filter_map(move |(at, given)| Some((at, given.standing.dates(now)?)))
     }
 
-    /// How many certificates `_CA` holds.
+    /// The number of certificates in `_CA`.
     pub(super) fn count(&self) -> usize {
         self.given.len()
     }
 
-    /// Verifies a server by its chain, its dates and its name; or by equality, dates, purpose and name.
+    /// Verifies a server by its chain, its dates and its name; or, for a certificate that stands
+    /// alone, by equality, dates, purpose and name.
     pub(super) fn verify(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -132,7 +135,8 @@ impl Roots {
         })
     }
 
-    /// The verifier with the authorities that are valid now: a process may outlive one of them.
+    /// The verifier with the authorities that are valid now. One of them may expire while the
+    /// process runs.
     fn chain_at(&self, now: u64) -> Result<Option<Arc<WebPkiServerVerifier>>, Error> {
         if self.given.iter().all(|given| given.standing.is_valid(now)) {
             return Ok(self.chain.clone());
@@ -190,8 +194,8 @@ impl Standing {
         if days < ANCHOR_NOTICE_DAYS { Some(Dates::Ending(days)) } else { None }
     }
 
-    /// Verifies a server that presents this very certificate. No signature on it is asked for, as
-    /// nobody vouches for it but the person who wrote `_CA`.
+    /// Verifies a server that presents this certificate itself. Its signature is not checked: the
+    /// operator who set `_CA` trusts it directly.
     fn verify_alone(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -214,7 +218,7 @@ impl Standing {
 }
 
 impl Dates {
-    /// The rule, what follows the variable's name, and whether it is a warning.
+    /// The message, without the variable's name in front.
     pub(super) fn message(self, which: &str) -> String {
         match self {
             Self::NotYetValid => format!("holds a certificate that is not valid yet{which}"),
@@ -227,11 +231,12 @@ impl Dates {
         match self {
             Self::NotYetValid => "look at the clock of this machine and of the authority's",
             Self::Expired => {
-                "write the authority's new certificate in its place; if it has none, the servers need certificates of another \
-                 authority"
+                "write the authority's new certificate in its place; if it has none, the servers \
+                 need certificates of another authority"
             }
             Self::Ending(_) => {
-                "write the authority's next certificate beside it; servers may present what either of them issued"
+                "write the authority's next certificate beside it; servers may present what either \
+                 of them issued"
             }
         }
     }

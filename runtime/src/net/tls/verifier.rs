@@ -1,7 +1,8 @@
-//! Who a server is: by its chain, its dates and its name; by its key; or by all of them.
+//! Verifies a server: by its chain, its dates and its name; by its key; or by all of them.
 //!
-//! rustls' own verifier decides about the chain. This one adds the pins, says more of what was not trusted, and remembers what it saw, for drivers that take
-//! a configuration and keep the connection to themselves.
+//! rustls' own verifier decides about the chain. This one adds the pins and more precise errors. It
+//! also records the verified connection, for drivers that take a configuration and keep the
+//! connection to themselves.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,21 +25,21 @@ pub(crate) type Pin = [u8; 32];
 
 /// Verifies a server.
 pub(super) struct Verifier {
-    /// By chain, dates and name; `None` where a pin stands alone.
+    /// Verifies chain, dates and name; `None` if a pin alone decides.
     pub(super) roots: Option<Arc<Roots>>,
-    /// By key, where there are any.
+    /// The pinned keys; may be empty.
     pub(super) pins: Arc<[Pin]>,
     pub(super) provider: Arc<CryptoProvider>,
-    /// What was seen.
+    /// The newest connection that passed.
     pub(super) record: Record,
-    /// What the handshakes were asked for.
+    /// The requests for a client's certificate.
     pub(super) requests: Requests,
-    /// Whether the client's certificate is what logs in: a handshake that was not asked for it, or
-    /// could not send it, ends before anything is said.
+    /// The client's certificate is the login: a handshake that did not request it, or could not use
+    /// it, ends before any application data is sent.
     pub(super) demands_certificate: bool,
 }
 
-/// What a verifier saw, of the newest connection that passed.
+/// The newest connection that passed a verifier.
 #[derive(Clone, Default)]
 pub(crate) struct Record(Arc<Mutex<Option<Seen>>>);
 
@@ -69,24 +70,26 @@ impl Record {
     }
 }
 
-/// Why a server's certificate is not trusted, where rustls only says that its issuer is unknown, or where a pin decided.
+/// The reason why a server's certificate is not trusted. Used if rustls only reports an unknown
+/// issuer, or if this crate's own checks decided.
 #[derive(Debug)]
 pub(super) enum Distrust {
-    /// Its key is none of those that are pinned.
+    /// Its key is not one of the pinned keys.
     Pin,
-    /// Its key can be factored.
+    /// Its RSA key is too short.
     WeakKey,
-    /// It vouches for itself.
+    /// It is self-signed.
     SelfSigned,
-    /// The server sent nothing but its own certificate, and nobody knows its issuer.
+    /// The server sent only its own certificate, and its issuer is unknown.
     OnlyItsOwn { issuer: String },
     /// The chain ends with an authority that is not trusted.
     UnknownAuthority { issuer: String },
-    /// Its issuer is in `_CA`, and is not an authority.
+    /// Its issuer is in `_CA`, but is not an authority.
     NoAuthority,
-    /// It is trusted, and did not ask for the client's certificate, which is what logs in.
+    /// The server is trusted, but did not request the client's certificate, which is the login.
     NotRequested,
-    /// It is trusted, and asked for a client's certificate in a way that ours cannot be shown.
+    /// The server is trusted, and requested a client's certificate, but accepts no signature that
+    /// ours can make.
     Withheld,
 }
 
@@ -132,7 +135,7 @@ impl ServerCertVerifier for Verifier {
         {
             return Err(self.refused(error));
         }
-        // ring would refuse its signature a moment later, without saying why.
+        // ring would reject its signature later, without a reason.
         if certificate::is_weak(end_entity) {
             return Err(self.refused(Distrust::WeakKey.into()));
         }
@@ -141,7 +144,7 @@ impl ServerCertVerifier for Verifier {
                 ParsedCertificate::try_from(end_entity).map_err(|error| self.refused(error))?;
             let key = key.subject_public_key_info();
             let key = digest::digest(&digest::SHA256, &key);
-            // A pin is public: nothing is learnt from how long a comparison takes.
+            // A pin is public: the comparison does not have to take constant time.
             if !self.pins.iter().any(|pin| pin == key.as_ref()) {
                 return Err(self.refused(Distrust::Pin.into()));
             }
@@ -177,10 +180,10 @@ impl ServerCertVerifier for Verifier {
 }
 
 impl Verifier {
-    /// The signature is the last thing that a server's certificate is asked for, and the first that
-    /// says the version. Whether the server asked for our certificate is known by then, as its
-    /// request comes before its certificate (TLS 1.3; RFC 8446, 2) or before the end of its turn,
-    /// where rustls verifies (TLS 1.2; RFC 5246, 7.3).
+    /// The signature is the last part of a server's certificate that is verified, and the first
+    /// callback that knows the version. The server's request for our certificate has arrived by
+    /// then: it comes before the server's certificate (TLS 1.3; RFC 8446, 2), or before the end of
+    /// the server's flight, at which rustls verifies (TLS 1.2; RFC 5246, 7.3).
     fn settle(
         &self,
         valid: Result<HandshakeSignatureValid, rustls::Error>,
@@ -202,7 +205,7 @@ impl Verifier {
         Ok(valid)
     }
 
-    /// This handshake ends here: what it was asked for must not count for another one.
+    /// This handshake ends here: its request must not count for another one.
     fn refused(&self, error: rustls::Error) -> rustls::Error {
         let _ = self.requests.take();
         error
@@ -215,8 +218,8 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// Reads pins: `sha256//` and the digest in base64, as curl writes it, or in hexadecimal; several with a `;` between them. `None` where one is not
-/// well-formed, or there is none.
+/// Parses pins: `sha256//` and the digest in base64, as curl writes it, or in hexadecimal; several
+/// with a `;` or a `,` between them. `None` if one is malformed, or there is none.
 pub(super) fn pins(text: &str) -> Option<Vec<Pin>> {
     let pins: Option<Vec<_>> =
         text.split([';', ',']).map(str::trim).filter(|pin| !pin.is_empty()).map(pin).collect();
@@ -229,7 +232,7 @@ fn pin(text: &str) -> Option<Pin> {
         .or_else(|| text.strip_prefix("sha256/"))
         .or_else(|| text.strip_prefix("sha256:"))
         .unwrap_or(text);
-    // `from_str_radix` alone would take a sign.
+    // `from_str_radix` alone would accept a sign.
     if digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()) {
         let mut pin = [0; 32];
         for (byte, digits) in pin.iter_mut().zip(digest.as_bytes().chunks(2)) {
@@ -245,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pins_are_read_as_they_are_written() {
+    fn pins_are_parsed() {
         let base64 = "sha256//AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
         let hexadecimal = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
         let counted: Pin = std::array::from_fn(|i| i as u8);

@@ -1,10 +1,13 @@
-//! The HTTP client that HTTPS, S3 and etcd share: reqwest, with all that would lead elsewhere switched off.
+//! The HTTP client that HTTPS, S3 and etcd share: reqwest, restricted to the target's host.
 //!
-//! - **One host.** Redirects are not followed, no proxy is asked, and only the target's own host is resolved: each time, with each address held against the
-//!   address rules, so that a name cannot come to mean a cloud's metadata service after it was attached.
+//! - **One host.** Redirects are not followed, no proxy is used, and only the target's own host is
+//!   resolved. Its addresses are checked against the address rules each time, so that the name
+//!   cannot be pointed at a cloud's metadata service after it was attached.
 //! - **One TLS configuration**: ours, with ALPN. No variable of the process adds a root.
-//! - **No decompression**, whatever features another crate of the program switches on: a body has the size that came in.
-//! - **Bounds**: 100 headers and some 400 KiB of them in HTTP/1.1 (hyper's), 64 KiB of them in HTTP/2; time is the service's to bound.
+//! - **No decompression**, even if another crate of the program enables reqwest's features for it:
+//!   a body has the size that was received.
+//! - **Limits**: 100 headers and some 400 KiB of them in HTTP/1.1 (hyper's), 64 KiB of them in
+//!   HTTP/2. Each service sets its own time limits.
 
 #[cfg(any(feature = "https", feature = "s3"))]
 mod path;
@@ -24,10 +27,11 @@ use crate::service::target::Target;
 #[cfg(any(feature = "https", feature = "s3"))]
 pub(crate) use path::climbs;
 
-/// What an HTTP/2 header block may have, in bytes.
+/// The limit for an HTTP/2 header block, in bytes.
 const MAX_HEADERS: u32 = 64 * 1024;
 
-/// An idle connection is closed after 60 s: proxies and servers close theirs after 60 to 75, and the first request after that would fail.
+/// An idle connection is closed after 60 s: proxies and servers close theirs after 60 to 75 s, and
+/// the first request after that would fail.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// The versions of HTTP that a client offers (RFC 7301).
@@ -35,12 +39,13 @@ pub(crate) enum Versions {
     /// HTTP/1.1.
     #[cfg(any(feature = "etcd", feature = "s3"))]
     One,
-    /// HTTP/2, and HTTP/1.1 where the server has nothing better.
+    /// HTTP/2, or HTTP/1.1 if the server does not support it.
     #[cfg(feature = "https")]
     OneAndTwo,
 }
 
-/// A client of one target, and of no other host; and who will have seen its connections. Its times are to be set.
+/// A client that connects to one target only; and the witness that records its handshakes. The
+/// caller sets the time limits.
 pub(crate) fn builder(
     target: &Target,
     versions: Versions,
@@ -84,7 +89,7 @@ pub(crate) fn build(builder: ClientBuilder) -> Result<Client, Refusal> {
     })
 }
 
-/// Resolves the target's host and nothing else.
+/// Resolves the target's host, and no other.
 struct OnlyHost {
     target: Target,
 }
@@ -107,7 +112,7 @@ impl Resolve for OnlyHost {
     }
 }
 
-/// Reads an error of reqwest's, whose own text holds the URL.
+/// Converts an error of reqwest. Its own text contains the URL, and is not used.
 pub(crate) fn refusal(target: &Target, error: &(dyn std::error::Error + 'static)) -> Refusal {
     if let Some(refusal) = within::<Refusal>(error) {
         return refusal.clone();
@@ -144,7 +149,7 @@ pub(crate) fn refusal(target: &Target, error: &(dyn std::error::Error + 'static)
     .into()
 }
 
-/// What the network says, and not the server: the rest may have happened in the TLS handshake.
+/// Returns true for errors that the network reports. Other kinds may come from the TLS handshake.
 const fn is_of_connecting(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -152,17 +157,18 @@ const fn is_of_connecting(kind: ErrorKind) -> bool {
     )
 }
 
-/// A connection that took too long.
+/// The failure of a connection that took too long.
 fn silent() -> Refusal {
     Failure::new(
         FailureKind::TimedOut,
         "its host did not answer, or did not finish the TLS handshake, in time",
-        "look at the network between here and there: a firewall drops, it does not refuse; and at what listens on the port",
+        "look at the network between here and there: a firewall drops, it does not refuse; and at \
+         what listens on the port",
     )
     .into()
 }
 
-/// An answer that took too long.
+/// The failure of an answer that took too long.
 pub(crate) fn late() -> Refusal {
     Failure::new(
         FailureKind::TimedOut,
@@ -172,7 +178,7 @@ pub(crate) fn late() -> Refusal {
     .into()
 }
 
-/// The first error of a type in a chain of errors, of which real ones have some five.
+/// The first error of a type in a chain of errors. Real chains have some five links.
 fn within<'e, E: std::error::Error + 'static>(
     error: &'e (dyn std::error::Error + 'static),
 ) -> Option<&'e E> {

@@ -1,28 +1,28 @@
-//! The parts of a path, as the servers that read them differ.
+//! The parts of a path, as different servers read them.
 
 use std::borrow::Cow;
 
-/// Why a part of a path may lead out of the path that it stands below, or break the request, on one
-/// server or another.
+/// Returns the reason why a part of a path may leave its base path, or break the request, on some
+/// server; `None` if it is safe.
 ///
-/// Servers disagree about what a part means. Some decode a percent-encoded part before they resolve
-/// `..`, some decode it twice (a proxy, then the application). Some cut the parameters of a part
-/// (RFC 3986, 3.3), so `..;x` is `..` to a Java servlet container. Some take a backslash for a
-/// slash, some ignore blanks at the end of a name, some normalize Unicode. The part is held against
-/// all of these readings at once.
+/// Servers disagree about the meaning of a part. Some decode a percent-encoded part before they
+/// resolve `..`, some decode it twice (a proxy, then the application). Some remove the parameters
+/// of a part (RFC 3986, 3.3), so `..;x` is `..` to a Java servlet container. Some treat a backslash
+/// as a slash, some ignore blanks at the end of a name, some normalize Unicode. The part is checked
+/// against all of these readings at once.
 pub(crate) fn climbs(part: &str) -> Option<&'static str> {
     let mut part = Cow::Borrowed(part);
     loop {
         if part.chars().any(char::is_control) {
             return Some("it holds a percent-encoded control character");
         }
-        // A server that decodes first takes `..%2f` for what it is.
+        // A server that decodes first reads `..%2f` as `../`.
         if part.split(SLASHES).any(is_dots) {
             return Some("it holds a part that is `.` or `..`");
         }
-        // Each round is shorter than the one before.
+        // Each round of decoding shortens the part, so the loop ends.
         let Ok(decoded) = percent_encoding::percent_decode_str(&part).decode_utf8() else {
-            // An overlong `%c0%ae` is a dot to a decoder that does not check.
+            // A decoder that does not check reads the overlong `%c0%ae` as a dot.
             return Some("it is no UTF-8 once it is decoded");
         };
         if decoded == part {
@@ -32,15 +32,15 @@ pub(crate) fn climbs(part: &str) -> Option<&'static str> {
     }
 }
 
-/// What separates parts: the two slashes, and the characters that Unicode's compatibility
-/// normalization (NFKC) makes one of them.
+/// The separators of parts: the two slashes, and the characters that Unicode's compatibility
+/// normalization (NFKC) maps to them.
 const SLASHES: [char; 5] = ['/', '\\', '\u{ff0f}', '\u{ff3c}', '\u{fe68}'];
 
-/// What begins the parameters of a part, and the characters that NFKC makes it of.
+/// The separator of a part's parameters, and the characters that NFKC maps to it.
 const SEMICOLONS: [char; 4] = [';', '\u{37e}', '\u{fe54}', '\u{ff1b}'];
 
-/// Whether a part is `.` or `..` without its parameters and without the blanks around it. NFKC
-/// makes one dot or two of the other characters.
+/// Returns true if a part is `.` or `..`, without its parameters and without the blanks around it.
+/// NFKC maps the other characters to one dot or two.
 fn is_dots(part: &str) -> bool {
     let name = part.split(SEMICOLONS).next().unwrap_or_default().trim();
     let dots = name.chars().try_fold(0, |dots, c| match c {

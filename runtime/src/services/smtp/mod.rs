@@ -1,38 +1,46 @@
-//! A mail relay, through [`SmtpClient`]: a pool of verified connections, which is a lettre [`AsyncTransport`].
+//! A mail relay, through [`SmtpClient`]: a pool of verified connections that implements lettre's
+//! [`AsyncTransport`].
 //!
 //! # Locator
-//! `smtps://user:password@host`, TLS from the first byte on (RFC 8314). The port is 465 unless the locator says otherwise. Parameters:
+//! `smtps://user:password@host`, with TLS from the first byte (RFC 8314). The port is 465 unless
+//! the locator sets another one. Parameters:
 //!
-//! | parameter | meaning | default |
-//! |---|---|---|
-//! | `ehlo` | the name that we greet with: a host's | `[127.0.0.1]`, which tells nothing |
-//! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
-//! | `response_timeout` | milliseconds until a login or the sending of a message has failed as a whole, 1 to 3 600 000 | 60 000; RFC 5321, 4.5.3.2, asks minutes of those who deliver across the world, and this is the own relay |
-//! | `max_connections` | size of the pool, 1 to 100 | 10, lettre's own |
+//! - `ehlo`: the client's host name in `EHLO`. The default is `[127.0.0.1]`, which reveals nothing.
+//! - `connect_timeout`: the limit for connecting in seconds, 1 to 300. The default is 10.
+//! - `response_timeout`: the limit for a whole login, and for sending a whole message, in
+//!   milliseconds, 1 to 3 600 000. The default is 60 000. RFC 5321, 4.5.3.2, requires minutes for
+//!   delivery across the Internet; this is the organisation's own relay.
+//! - `max_connections`: the size of the pool, 1 to 100. The default is 10, as in lettre.
 //!
-//! There is no STARTTLS: a reader that believes what came before the switch is as good as no TLS, and lettre's is one. So port 587, where it is spoken, is the
-//! finding `starttls`; waiving that dials the port, with TLS from the first byte on all the same.
+//! STARTTLS is not supported: a client that keeps data that it received before the switch to TLS is
+//! not protected by TLS, and lettre does so. So port 587, where STARTTLS is usual, is the finding
+//! `starttls`. If it is waived, the port is used, with TLS from the first byte all the same.
 //!
 //! # How it is attached
-//! 1. **TLS**, by our own configuration: the resource's `_CA` and nothing else, its `_PIN`, or the public roots. lettre gets the verified stream, and never
-//!    dials, so every connection of the pool is such a one, and only goes to addresses that pass the address rules.
-//! 2. **`EHLO`**, and **logging in** by `AUTH PLAIN` or `AUTH LOGIN`. A server that offers neither is refused: mail that nobody vouches for is not ours to
-//!    send. The password goes to the verified server alone. A user without a password logs in by the client certificate, if the server asks for
-//!    it in each handshake.
-//! 3. **`NOOP`.** The connection is the pool's first one.
+//! 1. **TLS**, by our own configuration: the resource's `_CA` alone, its `_PIN`, or the public
+//!    roots. lettre gets the verified stream, and never connects by itself. So every connection of
+//!    the pool is verified, and only goes to addresses that pass the address rules.
+//! 2. **`EHLO`**, and **logging in** by `AUTH PLAIN` or `AUTH LOGIN`. A server that offers neither
+//!    is refused: mail without a login is not sent. The password goes to the verified server alone.
+//!    A user without a password logs in by the client certificate, if the server requests it in
+//!    each handshake.
+//! 3. **`NOOP`.** The connection becomes the pool's first one.
 //!
-//! SMTP does not tell what an account may do, nor which product answers.
+//! SMTP reports neither the account's privileges nor the server's product.
 //!
 //! # What a server may send
-//! An answer of 8 KiB, and lettre's own 1000 bytes a line; ten challenges when logging in. Whatever takes longer than
-//! `response_timeout` ends the connection. A password of ours that comes back in an answer is taken out
-//! of it, also of the [`Response`] that [`AsyncTransport::send`] gives. An answer that was not waited for ends it too, before another message could take it for its own.
+//! An answer of 8 KiB, and lettre's own limit of 1000 bytes per line; ten challenges during a
+//! login. An answer that takes longer than `response_timeout` ends the connection. If an answer
+//! repeats our password, it is redacted, also in the [`Response`] that [`AsyncTransport::send`]
+//! returns. If the caller does not wait for an answer, the connection is closed, so that another
+//! message cannot receive that answer.
 //!
 //! # What lettre leaves open
-//! Its own pool has no limit for the time of an answer nor for the length of a line, and verifies by a TLS configuration of its own: it is not used.
-//! [`SmtpClient`] keeps its connections in deadpool. With its feature `tracing`, which another crate of
-//! the program may enable, it logs each line at `debug`: the password is in none, because our stream
-//! writes it, and takes it out of what the server says.
+//! lettre's own pool has no limit for the time of an answer or the length of a line, and verifies
+//! by a TLS configuration of its own: it is not used. [`SmtpClient`] keeps its connections in
+//! deadpool. With lettre's feature `tracing`, which another crate of the program may enable, lettre
+//! logs each line at `debug`. No line contains the password: our stream writes it, and redacts it
+//! in the server's answers.
 
 use std::fmt;
 use std::io;
@@ -62,21 +70,22 @@ use crate::service::{Attachment, Service};
 
 mod wire;
 
-/// A mail relay. See [the module](self) for its locator, and for how it is attached.
+/// A mail relay. [The module](self) documents its locator, and how it is attached.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Smtp;
 
-/// How long a message may take unless the locator says otherwise: 60 s.
+/// The default `response_timeout`: 60 s.
 const RESPONSE_TIMEOUT: u64 = 60_000;
 
-/// How many connections a pool has unless the locator says otherwise.
+/// The default `max_connections`.
 const MAX_CONNECTIONS: u64 = 10;
 
-/// A connection that was idle for longer is not used again: servers close theirs after five minutes (RFC 5321, 4.5.3.2.7).
+/// A connection that was idle for longer is not used again: servers close theirs after five minutes
+/// (RFC 5321, 4.5.3.2.7).
 const IDLE: Duration = Duration::from_secs(60);
 
-/// The ways of logging in that lettre has and a server of today offers.
+/// The mechanisms that lettre supports and current servers offer.
 const MECHANISMS: &[Mechanism] = &[Mechanism::Plain, Mechanism::Login];
 
 /// The port of submission with STARTTLS (RFC 6409).
@@ -108,9 +117,16 @@ impl Service for Smtp {
     fn check(target: &Target) -> Vec<Finding> {
         let mut findings = Vec::new();
         if target.locator().port() == SUBMISSION && !target.is_plaintext() {
-            findings.push(Finding::new(&STARTTLS, "port 587 is where SMTP begins in plaintext and asks for TLS later").help(
-                "write port 465, or none; if the server does speak TLS from the first byte on there, waive the rule and say so",
-            ));
+            findings.push(
+                Finding::new(
+                    &STARTTLS,
+                    "port 587 is where SMTP begins in plaintext and asks for TLS later",
+                )
+                .help(
+                    "write port 465, or none; if the server does speak TLS from the first byte on \
+                     there, waive the rule and say so",
+                ),
+            );
         }
         if target.locator().parameter("ehlo").is_some_and(|name| !is_name(name)) {
             let finding = Finding::new(
@@ -141,7 +157,8 @@ impl Service for Smtp {
     }
 
     async fn health(client: &SmtpClient) -> Result<(), Refusal> {
-        // What was idle has answered to a `NOOP` before it is handed out; what is new has logged in.
+        // An idle connection has answered a `NOOP` before the pool returns it; a new one has logged
+        // in.
         client.connection().await.map(drop)
     }
 
@@ -150,7 +167,7 @@ impl Service for Smtp {
     }
 }
 
-/// What may stand behind `EHLO`: nothing that ends a line or begins another word.
+/// Returns true if the name may follow `EHLO`: it cannot end the line or begin another word.
 fn is_name(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
         && !text.starts_with(['-', '.'])
@@ -163,7 +180,9 @@ fn response_timeout(target: &Target) -> Duration {
 /// Sends mail. Clones share its connections.
 ///
 /// ```no_run
-/// # async fn example(mail: backing_services::Resource<backing_services::Smtp>, message: lettre::Message) -> Result<(), backing_services::services::smtp::SmtpError> {
+/// # use backing_services::services::smtp::{Smtp, SmtpError};
+/// # use backing_services::Resource;
+/// # async fn example(mail: Resource<Smtp>, message: lettre::Message) -> Result<(), SmtpError> {
 /// use lettre::AsyncTransport as _;
 ///
 /// mail.client().send(message).await?;
@@ -212,10 +231,11 @@ impl SmtpClient {
         }
     }
 
-    /// Sends a message as it is, to and from whom the envelope says.
+    /// Sends a message unchanged, with the envelope's sender and recipients.
     async fn deliver(&self, envelope: &Envelope, email: &[u8]) -> Result<Response, SmtpError> {
         let mut connection = self.connection().await.map_err(SmtpError::of)?;
-        // Until it is answered. If nobody waits that long, the connection is not used again: what comes next in it answers to this message.
+        // True until the answer has come. If the caller gives up before, the connection is not used
+        // again: its next answer would be the one to this message.
         connection.busy = true;
         let sent =
             within(response_timeout(&self.target), connection.smtp.send(envelope, email)).await;
@@ -231,12 +251,13 @@ impl SmtpClient {
         }
     }
 
-    /// No message begins any more; those that have are answered; the server is told.
+    /// Refuses new messages, waits for the answers to those in flight, and sends `QUIT` on idle
+    /// connections.
     async fn close(&self) {
         let idle = self.pool.retain(|_, _| false).removed;
         self.pool.close();
         for mut connection in idle {
-            // Politeness: a server that does not answer is left all the same.
+            // `QUIT` is a courtesy: a server that does not answer is left all the same.
             let _ = within(Duration::from_secs(1), connection.smtp.quit()).await;
         }
         while self.pool.status().size > 0 {
@@ -251,7 +272,7 @@ impl fmt::Debug for SmtpClient {
     }
 }
 
-/// What `#[async_trait]` makes of an `async fn` of [`AsyncTransport`].
+/// The type that `#[async_trait]` makes of an `async fn` of [`AsyncTransport`].
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl AsyncTransport for SmtpClient {
@@ -281,7 +302,7 @@ impl AsyncTransport for SmtpClient {
     }
 }
 
-/// Why a message was not sent. It holds nothing that the server said, but for the code.
+/// The reason why a message was not sent. It contains no text of the server, only its code.
 #[derive(Clone, Debug)]
 pub struct SmtpError {
     refusal: Refusal,
@@ -293,19 +314,19 @@ impl SmtpError {
         Self { refusal, code: None }
     }
 
-    /// The server's code, where it answered: 450, 550 (RFC 5321, 4.2).
+    /// The server's code, if it answered: 450, 550 (RFC 5321, 4.2).
     #[must_use]
     pub const fn code(&self) -> Option<u16> {
         self.code
     }
 
-    /// Whether the server says that the same message may pass later.
+    /// Returns true if the server accepts the same message later (4xx).
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.code.is_some_and(|code| (400..500).contains(&code))
     }
 
-    /// What went wrong, as attaching would say it.
+    /// The reason, as attaching would return it.
     #[must_use]
     pub const fn refusal(&self) -> &Refusal {
         &self.refusal
@@ -325,7 +346,7 @@ struct Connection {
     smtp: AsyncSmtpConnection,
     tls: Option<TlsPosture>,
     mechanism: Option<Mechanism>,
-    /// Whether an answer is still to come.
+    /// True while an answer is pending.
     busy: bool,
 }
 
@@ -371,7 +392,7 @@ impl managed::Manager for Manager {
     }
 }
 
-/// Reads the greeting, greets, and logs in.
+/// Reads the greeting, sends `EHLO`, and logs in.
 async fn log_in(
     target: &Target,
     stream: Stream,
@@ -391,16 +412,20 @@ async fn log_in(
             let mechanism = smtp.server_info().get_auth_mechanism(MECHANISMS).ok_or_else(|| {
                 Finding::new(
                     &WEAK_AUTHENTICATION,
-                    "the server offers no way of logging in that this driver has: neither `AUTH PLAIN` nor `AUTH LOGIN`",
+                    "the server offers no way of logging in that this driver has: neither `AUTH \
+                     PLAIN` nor `AUTH LOGIN`",
                 )
-                .help("let the server offer one of them under TLS; without a login, anybody could send through it")
+                .help(
+                    "let the server offer one of them under TLS; without a login, anybody could \
+                     send through it",
+                )
             })?;
             let admitted = smtp.auth(&[mechanism], &wire::credentials()).await;
             login.done();
             admitted.map_err(|error| login_refusal(&error))?;
             Some(mechanism)
         }
-        // `missing_credentials` is waived, or a client certificate stands in for the password.
+        // `missing_credentials` is waived, or a client certificate replaces the password.
         None => None,
     };
     if !smtp.test_connected().await {
@@ -421,7 +446,7 @@ fn login_refusal(error: &lettre::transport::smtp::Error) -> Refusal {
     refusal(error)
 }
 
-/// Reads an error of lettre's, whose own text holds the server's.
+/// Converts an error of lettre. Its own text contains the server's, and is not used.
 fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
     if let Some(code) = error.status().map(u16::from) {
         let failure = match code {
@@ -438,7 +463,8 @@ fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
             _ => Failure::new(
                 FailureKind::Unavailable,
                 format!("the server refuses with the code {code}"),
-                "look at the server's log: at the addresses, at the size, and at what the account may send",
+                "look at the server's log: at the addresses, at the size, and at what the account \
+                 may send",
             ),
         };
         return failure.into();

@@ -1,9 +1,9 @@
-//! lettre's connection: our own verified stream, which writes the password itself, and which passes on
-//! whole lines in which it does not come back.
+//! The stream for lettre's connection: our own verified stream. It writes the password itself, and
+//! redacts it in the lines that lettre reads.
 //!
-//! With its feature `tracing`, which any crate of a program may enable, lettre logs each line that it
-//! writes and reads at `debug`, the one with the password too. So it is given words that stand for the
-//! user and the password, and this stream puts these in their place.
+//! With lettre's feature `tracing`, which any crate of a program may enable, lettre logs each line
+//! that it writes and reads at `debug`, including the one with the password. So lettre gets
+//! placeholders for the user and the password, and this stream replaces them.
 
 use std::fmt;
 use std::io;
@@ -23,28 +23,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::report::redact;
 use crate::service::dial::Stream;
 
-/// What a server may send until we say something again, in bytes: sixteen lines of the longest that
-/// RFC 5321, 4.5.3.1.5, allows. lettre parses an answer from its beginning for each line that comes, so
-/// the time grows with the square of it.
+/// The limit for the server's data until we send again, in bytes: sixteen lines of the longest that
+/// RFC 5321, 4.5.3.1.5, allows. For each line, lettre parses an answer again from its beginning, so
+/// the time grows with the square of the size.
 const MAX_ANSWER: usize = 8 * 1024;
 
-/// What an answer's code has, and the `-` or the blank behind it (RFC 5321, 4.2).
+/// The length of an answer's code, with the `-` or the blank after it (RFC 5321, 4.2).
 const CODE: usize = 4;
 
-/// What is read at once.
+/// The size of one read.
 const CHUNK: usize = 2 * 1024;
 
-/// The words that lettre is given.
+/// The placeholders that lettre gets.
 const USER: &str = "(the user)";
 const PASSWORD: &str = "(the password)";
 
-/// What lettre logs in with.
+/// The credentials that lettre gets: the placeholders.
 pub(super) fn credentials() -> Credentials {
     Credentials::new(USER.to_owned(), PASSWORD.to_owned())
 }
 
-/// The user and the password, until the server has accepted them. After that nothing is put in the
-/// place of anything: it might stand in a message.
+/// The user and the password, until the login has ended. After that placeholders are not replaced:
+/// they might be text of a message.
 #[derive(Clone)]
 pub(super) struct Login(Arc<Lock<Option<(String, SecretString)>>>);
 
@@ -57,7 +57,8 @@ impl Login {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// What is written instead of a command.
+    /// The command with the credentials in place of the placeholders; `None` if it has no
+    /// placeholder.
     fn written(&self, command: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let login = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (user, password) = login.as_ref()?;
@@ -90,14 +91,14 @@ fn plain(user: &str, password: &str) -> Zeroizing<String> {
 pub(super) struct Wire {
     stream: Stream,
     login: Login,
-    /// How much the server may still send.
+    /// The bytes that the server may still send.
     left: usize,
-    /// What has come in of a line that is not whole.
+    /// The received part of an incomplete line.
     line: Vec<u8>,
-    /// The lines that are whole, and how much of them lettre has.
+    /// The complete lines, and the number of bytes that lettre has read of them.
     lines: Vec<u8>,
     served: usize,
-    /// What goes out before anything else of lettre's.
+    /// Bytes that are sent before lettre's next ones.
     pending: Zeroizing<Vec<u8>>,
     sent: usize,
 }
@@ -117,7 +118,7 @@ impl Wire {
         }
     }
 
-    /// Takes what has come in. At its end, what is not whole is all that there is.
+    /// Adds received data, and moves complete lines to `lines`.
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.left = self.left.checked_sub(bytes.len()).ok_or(io::ErrorKind::InvalidData)?;
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -131,7 +132,7 @@ impl Wire {
 
     fn end_line(&mut self) {
         let line = std::mem::take(&mut self.line);
-        // The code stays what it is: its `-` could be one of base64.
+        // The code is not redacted: its `-` could be one of base64.
         let (code, text) = line.split_at(line.len().min(CODE));
         self.lines.extend_from_slice(code);
         if redact::is_in(text) {
@@ -166,7 +167,7 @@ impl fmt::Debug for Wire {
 
 impl AsyncTokioStream for Wire {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
-        // lettre only asks for it where it prints it.
+        // lettre only uses it for messages.
         Err(io::ErrorKind::Unsupported.into())
     }
 }
@@ -209,7 +210,7 @@ impl AsyncWrite for Wire {
         let this = self.get_mut();
         ready!(this.poll_pending(context))?;
         this.left = MAX_ANSWER;
-        // lettre gives a command as a whole.
+        // lettre writes each command in one call.
         match this.login.written(bytes) {
             Some(written) => {
                 this.pending = written;
@@ -235,8 +236,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_password_stands_in_the_place_of_its_word_until_the_login_is_done() {
-        let password = SecretString::from("crocus-bol-43");
+    fn placeholders_are_replaced_until_the_login_has_ended() {
+        let password = SecretString::from("crocus-bulb-43");
         let login = Login::new(Some(("ada", &password)));
         let of = |command: String| {
             login
@@ -247,12 +248,12 @@ mod tests {
         let plain = format!("AUTH PLAIN {}\r\n", encoded("\0(the user)\0(the password)"));
         assert_eq!(
             of(plain.clone()),
-            Some(format!("AUTH PLAIN {}\r\n", encoded("\0ada\0crocus-bol-43")))
+            Some(format!("AUTH PLAIN {}\r\n", encoded("\0ada\0crocus-bulb-43")))
         );
         assert_eq!(of(format!("{}\r\n", encoded(USER))), Some(format!("{}\r\n", encoded("ada"))));
         assert_eq!(
             of(format!("{}\r\n", encoded(PASSWORD))),
-            Some(format!("{}\r\n", encoded("crocus-bol-43")))
+            Some(format!("{}\r\n", encoded("crocus-bulb-43")))
         );
         for other in
             ["EHLO [127.0.0.1]\r\n", "AUTH LOGIN\r\n", "NOOP\r\n", "\r\n", "", "(the password)\r\n"]
