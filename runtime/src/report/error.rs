@@ -1,21 +1,22 @@
-//! The one error of attaching: a report for whoever has to mend it at night, and the same as data.
+//! The single error of attaching: a report for the operator, and the same content as data.
 
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal as _;
 
 use crate::report::finding::{Failure, Finding};
 
-/// Everything that is wrong, field by field, in declaration order.
+/// All problems, field by field, in declaration order.
 ///
-/// `Display` and `Debug` are the same report, so that a `main` that returns it prints it; `Debug` has colours where standard error is a
-/// terminal. It names variables, and never holds a value of one.
+/// `Display` and `Debug` print the same report, so a `main` that returns the error prints it.
+/// `Debug` uses colours if standard error is a terminal. The report names variables and never
+/// contains their values.
 pub struct AttachError(Box<Report>);
 
 struct Report {
     name: &'static str,
     fields: usize,
     problems: Vec<Problem>,
-    /// What came before stays.
+    /// Set if a reattach failed. The former resources then stay attached.
     reattaching: bool,
 }
 
@@ -47,7 +48,7 @@ impl Problem {
         remedy -> &str,
     }
 
-    /// The rule, or the kind of failure.
+    /// The name of the rule or of the failure kind.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Finding(finding) => finding.rule().name,
@@ -70,25 +71,25 @@ impl Problem {
         }
     }
 
-    /// Whether it ends the attempt.
+    /// True if the problem ends the attempt.
     pub(crate) fn is_denied(&self) -> bool {
         matches!(self.severity(), Severity::Error)
     }
 }
 
-/// What came in any order, each with its field's place in declaration order: in that order.
+/// Sorts the problems by their field's position in declaration order.
 pub(crate) fn in_declaration_order(mut problems: Vec<(usize, Problem)>) -> Vec<Problem> {
     problems.sort_by_key(|(ordinal, _)| *ordinal);
     problems.into_iter().map(|(_, problem)| problem).collect()
 }
 
 impl AttachError {
-    /// `problems` are in declaration order; `fields` is how many fields there are.
+    /// `problems` are in declaration order. `fields` is the number of fields.
     pub(crate) fn new(name: &'static str, fields: usize, problems: Vec<Problem>) -> Self {
         Self(Box::new(Report { name, fields, problems, reattaching: false }))
     }
 
-    /// The same, where something was attached before, which stays.
+    /// Marks the error as one of a reattach: the former resources stay attached.
     pub(crate) fn of_reattaching(mut self) -> Self {
         self.0.reattaching = true;
         self
@@ -99,7 +100,7 @@ impl AttachError {
         self.0.problems.iter()
     }
 
-    /// What ended the attempt, for a log.
+    /// The problems that ended the attempt, on one line, for a log.
     #[cfg(feature = "follow")]
     pub(crate) fn in_one_line(&self) -> String {
         let mut line = String::new();
@@ -115,7 +116,8 @@ impl AttachError {
         line
     }
 
-    /// The rules that are violated, in declaration order of the fields. Warnings and waived ones are among them.
+    /// The violated rules, in declaration order of the fields, including warnings and waived
+    /// violations.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.0.problems.iter().filter_map(|problem| match problem {
             Problem::Finding(finding) => Some(finding),
@@ -123,7 +125,7 @@ impl AttachError {
         })
     }
 
-    /// What went wrong although no rule is violated, in declaration order of the fields.
+    /// The failures that no rule covers, in declaration order of the fields.
     pub fn failures(&self) -> impl Iterator<Item = &Failure> {
         self.0.problems.iter().filter_map(|problem| match problem {
             Problem::Failure(failure) => Some(failure),
@@ -149,7 +151,7 @@ impl AttachError {
     }
 }
 
-/// Each problem with its remedy, below its field.
+/// Writes each problem with its remedy, grouped by field.
 fn write_problems<'a>(
     f: &mut dyn fmt::Write,
     problems: impl IntoIterator<Item = &'a Problem>,
@@ -203,10 +205,10 @@ impl fmt::Debug for AttachError {
 
 impl std::error::Error for AttachError {}
 
-/// How bad a problem is.
+/// The severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Severity {
-    /// It ends the attempt.
+    /// The problem ends the attempt.
     Error,
     Warning,
     Waived,
@@ -216,7 +218,7 @@ impl Severity {
     #[cfg(feature = "cli")]
     pub(crate) const ALL: [Self; 3] = [Self::Error, Self::Warning, Self::Waived];
 
-    /// The name of a count of them.
+    /// The name in a count of several.
     #[cfg(feature = "cli")]
     pub(crate) const fn plural(self) -> &'static str {
         match self {
@@ -235,7 +237,7 @@ impl Severity {
     }
 }
 
-/// Writes with colours, or without.
+/// Writes text, with colours if `true`.
 #[derive(Clone, Copy)]
 pub(crate) struct Paint(pub(crate) bool);
 
