@@ -44,7 +44,7 @@ fn accepted(text: &str, dialect: &Dialect) -> Locator {
     }
 }
 
-/// The rules that refuse a text, each once.
+/// The rules that refuse a text, each listed once.
 fn refused(text: &str, dialect: &Dialect) -> Vec<&'static str> {
     match parse(text, dialect) {
         Ok(parsed) => panic!("{text} is accepted: {:?}", parsed.locator),
@@ -152,7 +152,7 @@ fn a_host_beyond_ascii_is_refused_with_its_ascii_form() {
         ("a\u{301}.\u{301}", "write the name in its ASCII form, whose labels begin with `xn--`"),
         ("xn--ü", "write the name in its ASCII form, whose labels begin with `xn--`"),
     ] {
-        // `https` is special to the URL standard, the others are not.
+        // The URL standard treats `https` specially, unlike the other schemes.
         for (scheme, dialect) in
             [("postgres://ada@", &POSTGRES), ("rediss://:p@", &REDIS), ("https://", &HTTPS)]
         {
@@ -308,7 +308,7 @@ fn what_has_no_service_here_says_what_to_use_instead() {
         assert_eq!(findings[0].rule().name, "plaintext_scheme", "{text}");
         assert!(findings[0].remedy().contains(instead), "{text}: {}", findings[0].remedy());
     }
-    // A waiver of plaintext is not one of the protocol.
+    // A waiver of plaintext does not waive the protocol.
     let waived = Dialect { plaintext_waiver: Some("the mesh"), ..REDIS };
     for text in
         ["memcached://cache", "redis-cluster://cache", "redis-sentinel://cache", "http://cache"]
@@ -346,14 +346,15 @@ fn plaintext_is_accepted_by_waiver_and_on_loopback_only() {
 }
 
 proptest! {
-    /// Whatever is thrown at it: no panic, no piece of the text in a finding, and what is accepted has a host that is one.
+    /// For any input: no panic, no part of the text in a finding, and an accepted locator has a
+    /// valid host.
     #[test]
     fn any_text_is_read_or_refused(text in "(postgres(ql)?|rediss?|.{0,8})(://|:|)(.{0,12}@)?(\\[?[0-9a-fx:.]{1,16}\\]?|[a-z.]{0,9}|.{0,9})(:[0-9]{0,6})?(/.{0,9})?(\\?.{0,12})?(#.{0,3})?") {
         for dialect in [&POSTGRES, &REDIS, &HTTPS, &SQLITE] {
             if let Ok(parsed) = parse(&text, dialect) {
                 let host = parsed.locator.host().map(ToString::to_string);
                 prop_assert!(host.is_none_or(|host| !host.is_empty() && host.is_ascii()));
-                // What was read says itself in a way that is read the same.
+                // A parsed locator is written in a way that parses to the same locator.
                 if !matches!(dialect.login, Login::None) {
                     let again = parse(&format!("{}://{}:{}", parsed.locator.scheme(), parsed.locator.host().unwrap(), parsed.locator.port()), dialect);
                     prop_assert!(again.is_ok_and(|again| again.locator.host() == parsed.locator.host()));
@@ -362,7 +363,8 @@ proptest! {
         }
     }
 
-    /// `url` is not asked about a plain locator, because it has nothing else to say.
+    /// A plain locator is not cross-checked with `url` at run time, because this test shows that
+    /// both agree.
     #[test]
     fn url_reads_a_plain_locator_as_we_do(
         user in "[-a-zA-Z0-9._~!$&'()*+,;=:/?@]{1,6}(:[-a-zA-Z0-9._~!$&'()*+,;=:/?@]{0,6})?@|",
@@ -383,7 +385,7 @@ proptest! {
         }
     }
 
-    /// `url` is not asked what a plain name is either.
+    /// A plain name is not checked by `url` either.
     #[test]
     fn url_takes_a_plain_name_for_itself(text in "([-a-z0-9_.]{1,12}|[a-z0-9]{1,3}(-{0,3}[a-z0-9]{1,3}){0,2}(\\.[-a-z0-9x]{1,4}){0,3})") {
         if is_plain_name(&text) {
@@ -391,7 +393,7 @@ proptest! {
         }
     }
 
-    /// No secret comes out of any finding, any locator, whatever is wrong around it.
+    /// No finding and no locator contains the secret, whatever else is wrong with the text.
     #[test]
     fn no_finding_and_no_locator_holds_the_secret(
         scheme in "postgres|redis|rediss|http|bogus",
@@ -404,7 +406,7 @@ proptest! {
             for dialect in [&POSTGRES, &REDIS] {
                 match parse(&text, dialect) {
                     Ok(parsed) => {
-                        // Where the canary is the host or the user, it is no secret.
+                        // If the canary is the host or the user, it is not a secret.
                         if parsed.password.is_some() {
                             prop_assert!(!format!("{:?} {}", parsed.locator, parsed.locator).contains(CANARY), "{}", text);
                         }

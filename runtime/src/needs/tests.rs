@@ -1,4 +1,4 @@
-//! Reading `needs`.
+//! Tests of parsing `needs`.
 
 use super::*;
 

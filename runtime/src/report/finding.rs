@@ -44,8 +44,8 @@ const ENDINGS: [&str; 10] = [
 ];
 
 /// Connection code does not know its field, so it names companions by their ending: `` `_CA` ``. If
-/// the field's variable is known, this replaces the ending with the full name: ``
-/// `SHOP_SESSIONS_CA` ``.
+/// the field's variable is known, this replaces the ending with the full name:
+/// `` `SHOP_SESSIONS_CA` ``.
 fn name_companions(text: &mut Cow<'static, str>, variable: Option<&str>) {
     // Most texts name no companion.
     if !text.contains("`_") {
