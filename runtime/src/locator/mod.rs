@@ -2,7 +2,8 @@
 //! secret.
 //!
 //! ```text
-//! locator   = scheme "://" [ user [ ":" password ] "@" ] host [ ":" port ] [ "/" path ] [ "?" key "=" value *( "&" key "=" value ) ]
+//! locator   = scheme "://" [ user [ ":" password ] "@" ] host [ ":" port ] [ "/" path ]
+//!             [ "?" key "=" value *( "&" key "=" value ) ]
 //! embedded  = scheme ":" [ "//" ] "/" path [ "?" … ]
 //! ```
 //!

@@ -302,7 +302,7 @@ mod tests {
                         .at("key", "SHOP_KEY"),
                 ),
                 Problem::Failure(
-                    Failure::new(FailureKind::Unreachable, "nobody answers", "look at it")
+                    Failure::new(FailureKind::Unreachable, "no answer", "check it")
                         .in_place(&cache),
                 ),
             ],
@@ -313,7 +313,7 @@ mod tests {
             "`Shop` was not attached: 2 problems in 2 of 3 fields\n\n\
              orders (DATABASE_URL)\n  waived[superuser_account]: it is one\n    waived: one account\n\n\
              key (SHOP_KEY)\n  error[missing_value]: it is not set\n    help: set it\n\n\
-             cache (SHOP_CACHE_URL)\n  error[unreachable]: nobody answers\n    help: look at it"
+             cache (SHOP_CACHE_URL)\n  error[unreachable]: no answer\n    help: check it"
         );
         assert_eq!(plain, error.to_string());
         let painted = Painted(&error, Paint(true)).to_string();

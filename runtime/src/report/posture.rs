@@ -33,7 +33,7 @@ pub struct Posture {
     /// The account's privileges, in the words of `needs`, as far as the service reports them; at
     /// most [`MOST_PRIVILEGES`].
     pub privileges: Vec<String>,
-    /// How the account was authenticated: `SCRAM-SHA-256`.
+    /// The authentication method: `SCRAM-SHA-256`.
     pub authentication: Option<String>,
     /// The points in which the driver falls short of this crate's guarantees, in words.
     pub remarks: Vec<&'static str>,

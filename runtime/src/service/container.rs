@@ -7,12 +7,12 @@
 /// It contains no secret. The secrets are generated on the developer's machine before the container
 /// starts, by the service `prepare` of the same compose file. They are in [`Container::FOLDER`]:
 ///
-/// | file | holds |
-/// |---|---|
-/// | `ca.pem` | the certificate of a private authority |
-/// | `certificate.pem`, `key.pem` | a certificate of that authority for the server (its name in the file, `localhost` and 127.0.0.1), and its key |
-/// | `password` | the account's password: 48 hexadecimal digits, and a line end |
-/// | `admin-password` | an administrator's, likewise, where there is to be one ([`Container::with_administrator`]) |
+/// - `ca.pem`: the certificate of a private authority
+/// - `certificate.pem`, `key.pem`: a certificate of that authority for the server (its name in the
+///   compose file, `localhost` and 127.0.0.1), and its key
+/// - `password`: the account's password: 48 hexadecimal digits, and a line end
+/// - `admin-password`: an administrator's password in the same form, if there is one
+///   ([`Container::with_administrator`])
 ///
 /// Only the container's user ([`Container::with_user`]) can read these files. The container has no
 /// capabilities and cannot gain privileges. Steps that its image runs as root have to work without
@@ -23,14 +23,20 @@
 ///
 /// fn container(grants: &Grants) -> Option<Container> {
 ///     let folder = Container::FOLDER;
-/// // `printf` is a shell builtin: its arguments appear in no list of processes.
+///     // `printf` is a shell builtin: its arguments appear in no list of processes.
 ///     let start = format!(
 ///         "printf '%s:%s\\n' '{}' \"$(cat {folder}/password)\" >/tmp/accounts\n\
-///          exec gopherd --tls-only --cert {folder}/certificate.pem --key {folder}/key.pem --accounts /tmp/accounts\n",
+///          exec gopherd --tls-only --accounts /tmp/accounts \
+///          --cert {folder}/certificate.pem --key {folder}/key.pem\n",
 ///         grants.account()
 ///     );
-///     let container = Container::new("gopherd:3", 7070).with_user(999, 999).with_file("/etc/gopherd/start.sh", start);
-///     Some(container.with_command(["sh", "/etc/gopherd/start.sh"]).with_health(["CMD", "gopherd", "--ping"]))
+///     Some(
+///         Container::new("gopherd:3", 7070)
+///             .with_user(999, 999)
+///             .with_file("/etc/gopherd/start.sh", start)
+///             .with_command(["sh", "/etc/gopherd/start.sh"])
+///             .with_health(["CMD", "gopherd", "--ping"]),
+///     )
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

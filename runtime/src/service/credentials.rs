@@ -36,7 +36,7 @@ pub(crate) const FETCH_DEADLINE: Duration = Duration::from_secs(10);
 ///
 /// impl Credentials for Tokens {
 ///     async fn fetch(&self) -> Result<Credential, Failure> {
-/// // Ask the token service.
+///         // Ask the token service.
 ///         let token = "a-token-of-15-minutes";
 ///         Ok(Credential::new(token).not_after(SystemTime::now() + Duration::from_secs(15 * 60)))
 ///     }
