@@ -1,6 +1,7 @@
-//! Every text that the derive says, and the collector that says all of them at once.
+//! All messages of the derive, and the collector that reports them together.
 //!
-//! A text says what is wrong and what to write instead, in lower case, without a full stop, and ends with the rule's name.
+//! A message states the mistake and the correction, in lower case, without a full stop, and ends
+//! with the rule's name.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
@@ -12,11 +13,11 @@ use quote::ToTokens;
 
 /// Collects mistakes, so that one compile shows all of them.
 ///
-/// It must be asked with [`Mistakes::finish`]: dropped unread, it would swallow what is wrong.
+/// [`Mistakes::finish`] must be called: dropping the collector would hide the mistakes.
 pub(crate) struct Mistakes {
-    /// `None` once it was asked.
+    /// `None` after `finish`.
     found: RefCell<Option<Vec<(usize, syn::Error)>>>,
-    /// The field that is looked at, counted from 1; 0 for the struct.
+    /// The current field, counted from 1; 0 for the struct.
     field: Cell<usize>,
 }
 
@@ -25,7 +26,7 @@ impl Mistakes {
         Self { found: RefCell::new(Some(Vec::new())), field: Cell::new(0) }
     }
 
-    /// What is reported from now on is about this field.
+    /// Attributes the following mistakes to this field.
     pub(crate) fn enter(&self, field: usize) {
         self.field.set(field);
     }
@@ -37,12 +38,12 @@ impl Mistakes {
         self.found.borrow_mut().get_or_insert_default().push((self.field.get(), error));
     }
 
-    /// How many there are: more afterwards than before means that what was looked at in between is broken.
+    /// The number of mistakes so far. If it grows, the part that was checked in between is invalid.
     pub(crate) fn count(&self) -> usize {
         self.found.borrow().as_ref().map_or(0, Vec::len)
     }
 
-    /// What was found, as `compile_error!`s, in declaration order. `Ok` where nothing was.
+    /// The mistakes, as `compile_error!`s, in declaration order. `Ok` if there are none.
     pub(crate) fn finish(self) -> Result<(), TokenStream> {
         let mut found = self.found.take().unwrap_or_default();
         if found.is_empty() {
@@ -62,7 +63,7 @@ impl Drop for Mistakes {
     }
 }
 
-/// A violation of a rule, in words.
+/// The message for a violation of a rule.
 #[derive(Debug)]
 pub(crate) struct Mistake {
     pub(crate) rule: &'static Rule,
@@ -75,7 +76,7 @@ impl Mistake {
     }
 }
 
-/// "did you mean `x`" where something is near, else what there is.
+/// "did you mean `x`" if there is a similar name, else the list of names.
 fn or_one_of(nearest: Option<&str>, known: &[&str]) -> String {
     match nearest {
         Some(nearest) => format!("did you mean `{nearest}`?"),
@@ -487,7 +488,7 @@ pub(crate) fn host_twice(pattern: &str) -> Mistake {
 // Locators in literals.
 
 pub(crate) fn plaintext_scheme(scheme: &str, instead: &str) -> Mistake {
-    // What stands instead is a scheme, or a phrase.
+    // The replacement is a scheme or a phrase.
     let instead =
         if instead.contains(' ') { format!("use {instead}") } else { format!("write `{instead}`") };
     Mistake::new(
@@ -620,7 +621,7 @@ pub(crate) fn date() -> Mistake {
     )
 }
 
-/// A remedy of the table has sentences; here it goes on after a colon.
+/// Turns a rule's remedy, which consists of sentences, into text that follows a colon.
 fn as_clause(sentences: &str) -> String {
     let clauses = sentences.trim_end_matches('.').split(". ").map(|sentence| {
         let mut letters = sentence.chars();

@@ -1,10 +1,13 @@
 //! The derive of `backing-services`. Depend on that crate, which re-exports it.
 //!
-//! Tokens become attributes (`attr`), those a model that cannot be malformed (`model`), it is checked as a whole (`check`) and becomes
-//! constants (`expand`); what only rustc can answer is asked in the generated code (`question`). Every mistake is collected on the way
-//! (`errors`); where there is one, a `fallback` keeps the rest of the user's crate free of follow-on errors.
+//! The steps: `attr` parses the tokens into attributes. `model` builds a model from them that is
+//! never malformed. `check` checks the model as a whole. `expand` turns it into constants.
+//! `question` generates code that asks rustc to check the rest. `errors` collects every mistake on
+//! the way. If there is one, `fallback` keeps the rest of the user's crate free of follow-on
+//! errors.
 //!
-//! The macro is pure: no environment, no file, no clock. `clippy.toml` beside this crate's manifest sees to it.
+//! The macro is pure: no environment, no file, no clock. `clippy.toml` beside this crate's manifest
+//! enforces that.
 
 mod attr;
 mod check;
@@ -25,9 +28,10 @@ use syn::DeriveInput;
 use errors::Mistakes;
 use model::Struct;
 
-/// Turns a struct into what a program attaches to.
+/// Derives the resources, secrets and settings of a program from a struct.
 ///
-/// It implements the trait of the same name for a struct with named fields. Each field is, by its type:
+/// It implements the trait of the same name for a struct with named fields. The type of a field
+/// decides its meaning:
 ///
 /// | type | is | reads |
 /// |---|---|---|
@@ -37,8 +41,8 @@ use model::Struct;
 /// | a struct that derives `BackingServices` | what is in it | its fields', with `PREFIX_FIELD` for a prefix |
 /// | anything, with `#[setting]` | a plain, public value | `PREFIX_FIELD` |
 ///
-/// Every other type is refused: that is what keeps a password out of a `String`. Each variable may come as a file instead, whose path is in
-/// `NAME_FILE`.
+/// Every other type is refused: that keeps a password out of a `String`. Each variable may instead
+/// be read from a file, whose path is in `NAME_FILE`.
 ///
 /// ```
 /// use backing_services::{BackingServices, Resource, secrecy::SecretString};
@@ -119,13 +123,14 @@ use model::Struct;
 ///
 /// # Errors
 ///
-/// Whatever the tokens tell is refused by the macro, all mistakes at once, each under the narrowest token and with the name of its rule; what
-/// takes a type to know is refused by rustc in the same place. The rules, with their reasons, are in `docs/rules.md`.
+/// The macro refuses all mistakes that the tokens show, in one compile, each under the narrowest
+/// token and with the name of its rule. Mistakes that depend on types are reported by rustc in the
+/// same place. The rules, with their reasons, are in `docs/rules.md`.
 #[proc_macro_derive(BackingServices, attributes(services, service, setting, secret))]
 pub fn derive_backing_services(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     match syn::parse(input) {
         Ok(input) => derive(&input),
-        // Not even a struct: rustc says so too.
+        // Not even an item: rustc reports that too.
         Err(error) => error.into_compile_error(),
     }
     .into()

@@ -1,4 +1,4 @@
-//! The expansion as a whole: what it looks like, and how it grows.
+//! Tests of the whole expansion: its text and its growth.
 
 #![allow(
     clippy::disallowed_macros,
@@ -95,7 +95,7 @@ fn with_another_path_nothing_is_named_backing_services() {
     );
 }
 
-/// Whatever somebody has typed so far, there is a message, and no panic.
+/// Half-typed attributes give a message and no panic.
 #[test]
 fn half_written_attributes() {
     for attribute in [
@@ -185,7 +185,8 @@ fn is_linear_in_the_fields() {
     for fields in [10, 100, 500] {
         assert_eq!(of(fields), empty + fields * each);
     }
-    // Three fields of the wordiest kind. The bound is beside the others'.
+    // Three fields of the kind that expands to the most tokens. The bound is in the file with the
+    // other bounds.
     let bound = include_str!("../../benches/bounds")
         .lines()
         .find_map(|line| line.strip_prefix("expansion_tokens "));

@@ -1,6 +1,6 @@
-//! The table of rules: the only place that says what each one is called, means, and answers to.
+//! The table of rules: the only definition of each rule's name, meaning and references.
 
-/// How strictly a rule holds.
+/// The strictness of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Level {
@@ -24,7 +24,7 @@ impl Level {
     }
 }
 
-/// When a rule is looked at.
+/// The point in time at which a rule is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -34,7 +34,8 @@ pub enum Phase {
     Load,
     /// While a resource is attached.
     Attach,
-    /// While it stays attached: its posture is taken again. What is found then is reported, and ends nothing.
+    /// While it stays attached, on each re-check of its posture. Findings are reported, and end
+    /// nothing.
     Watch,
 }
 
@@ -51,26 +52,26 @@ impl Phase {
     }
 }
 
-/// One named security demand.
+/// One named security requirement.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Rule {
     /// Its identity everywhere: in waivers, reports, logs and docs. `snake_case`, like a lint.
     pub name: &'static str,
-    /// What is demanded, in one line.
+    /// The requirement, in one line.
     pub summary: &'static str,
-    /// Why it matters.
+    /// The reason for it.
     pub rationale: &'static str,
-    /// What to do about a violation.
+    /// The way to fix a violation.
     pub remedy: &'static str,
-    /// When it is looked at.
+    /// The phases in which it is checked.
     pub phases: &'static [Phase],
-    /// How strictly it holds.
+    /// Its strictness.
     pub level: Level,
-    /// The requirements of the OWASP Application Security Verification Standard 5.0 that it answers
-    /// to. None, if the standard asks for nothing of the kind.
+    /// The requirements of the OWASP Application Security Verification Standard 5.0 that it
+    /// addresses. Empty if the standard has no such requirement.
     pub asvs: &'static [&'static str],
-    /// The weakness, as the Common Weakness Enumeration numbers it.
+    /// The number of its weakness in the Common Weakness Enumeration.
     pub cwe: u16,
 }
 

@@ -1,4 +1,5 @@
-//! `docs/rules.md` and the README's table say what the table of rules says. `BLESS=1 cargo test -p backing-services-rules` writes them anew.
+//! Checks that `docs/rules.md` and the README's table agree with the table of rules.
+//! `BLESS=1 cargo test -p backing-services-rules` writes them again.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +20,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Holds a file against what it should be, or writes it.
+/// Compares a file with its wanted content, or writes it.
 fn hold(path: &Path, wanted: &str) {
     if std::env::var_os("BLESS").is_some() {
         fs::write(path, wanted).unwrap();
@@ -113,7 +114,7 @@ fn the_readme_lists_every_rule() {
     hold(&path, &format!("{before}{BEGIN}{table}{END}{after}"));
 }
 
-/// The numbers of the requirements of ASVS 5.0.0, all of them.
+/// The numbers of all requirements of ASVS 5.0.0.
 fn numbers_of_asvs() -> BTreeSet<&'static str> {
     include_str!("asvs-5.0.txt").lines().filter(|line| !line.starts_with('#')).collect()
 }

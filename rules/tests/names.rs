@@ -1,4 +1,4 @@
-//! Names of settings, and what each suggests. The table is `names.txt`.
+//! The classification of settings by name. The table is `names.txt`.
 
 use std::collections::BTreeSet;
 

@@ -1,10 +1,10 @@
-//! What the standards ask that the rules answer to, in our own words. A reader of a number can
-//! tell from it whether the number fits.
+//! The requirements of the standards that the rules refer to, in our own words, so that a reader
+//! can check whether a number fits.
 
 /// A requirement of OWASP ASVS 5.0.
 pub(crate) struct Requirement {
     pub(crate) number: &'static str,
-    /// What it asks.
+    /// Its text.
     pub(crate) asks: &'static str,
 }
 
@@ -12,8 +12,8 @@ const fn asks(number: &'static str, asks: &'static str) -> Requirement {
     Requirement { number, asks }
 }
 
-/// Every requirement that a rule or the page of rules names.
-/// <https://github.com/OWASP/ASVS/tree/v5.0.0> has the text itself.
+/// Every requirement that a rule or the page of rules names. The full text is at
+/// <https://github.com/OWASP/ASVS/tree/v5.0.0>.
 pub(crate) const REQUIREMENTS: &[Requirement] = &[
     asks(
         "V1.3.6",
@@ -92,7 +92,7 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
     ),
 ];
 
-/// What holds, or does not, although it is no rule: the requirement, and how it is answered.
+/// The requirements that no rule covers, each with the statement of whether it is met.
 pub(crate) const BEYOND_THE_RULES: &[(&str, &str)] = &[
     (
         "V12.1.4",
@@ -121,7 +121,7 @@ pub(crate) const BEYOND_THE_RULES: &[(&str, &str)] = &[
     ("V16.4.1", "Met. What a server says is made printable before it is logged or reported."),
 ];
 
-/// Every weakness that a rule names, as <https://cwe.mitre.org> calls it.
+/// Every weakness that a rule names, with its name at <https://cwe.mitre.org>.
 pub(crate) const WEAKNESSES: &[(u16, &str)] = &[
     (15, "External Control of System or Configuration Setting"),
     (232, "Improper Handling of Undefined Values"),
@@ -154,7 +154,7 @@ pub(crate) const WEAKNESSES: &[(u16, &str)] = &[
     (1392, "Use of Default Credentials"),
 ];
 
-/// What a requirement asks.
+/// The text of a requirement.
 pub(crate) fn requirement(number: &str) -> &'static str {
     REQUIREMENTS
         .iter()
@@ -163,7 +163,7 @@ pub(crate) fn requirement(number: &str) -> &'static str {
         .asks
 }
 
-/// What a weakness is called.
+/// The name of a weakness.
 pub(crate) fn weakness(number: u16) -> &'static str {
     WEAKNESSES
         .iter()
