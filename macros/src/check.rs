@@ -82,7 +82,9 @@ fn secret(field: &Field<'_>) -> Cow<'static, str> {
     let Reading { optional, collection, shape } = field.reading;
     let of_texts = collection && !matches!(shape, Shape::Plain(_));
     if of_texts {
-        return "a `SecretString` for each, or one `SecretBox<…>` of a type that implements `SecretValue`".into();
+        return "a `SecretString` for each, or one `SecretBox<…>` of a type that implements \
+                `SecretValue`"
+            .into();
     }
     let ty = show(&field.original.ty);
     let secret = match ty.find("[u8;").and_then(|start| ty[start..].split_inclusive(']').next()) {

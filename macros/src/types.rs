@@ -254,13 +254,21 @@ impl Plain {
     /// The form of a value, to follow "expected".
     pub(crate) fn expects(self) -> String {
         match self {
-            Self::Whole { min, max, nonzero: false } => format!("a whole number from {min} to {max}"),
+            Self::Whole { min, max, nonzero: false } => format!(
+                "a whole number from {min} to \
+                 {max}"
+            ),
             Self::Whole { min: 0, max, nonzero: true } => format!("a whole number from 1 to {max}"),
-            Self::Whole { min, max, nonzero: true } => format!("a whole number from {min} to {max}, but not 0"),
+            Self::Whole { min, max, nonzero: true } => format!(
+                "a whole number from {min} to \
+                 {max}, but not 0"
+            ),
             Self::Fraction => "a number, like `0.25`".to_owned(),
             Self::Bool => "`true` or `false`".to_owned(),
             Self::Char => "one character".to_owned(),
-            Self::Duration => "a whole number and its unit: `\"250ms\"`, `\"30s\"`, `\"5m\"`, `\"2h\"` or `\"7d\"`".to_owned(),
+            Self::Duration => "a whole number and its unit: `\"250ms\"`, `\"30s\"`, `\"5m\"`, \
+                               `\"2h\"` or `\"7d\"`"
+                .to_owned(),
             Self::Ip => "an IP address, like `\"127.0.0.1\"`".to_owned(),
             Self::Ipv4 => "an IPv4 address, like `\"127.0.0.1\"`".to_owned(),
             Self::Ipv6 => "an IPv6 address without brackets, like `\"::1\"`".to_owned(),

@@ -54,7 +54,8 @@ macro_rules! products {
             source: $source,
             releases: &[$(Release {
                 numbers: ($major, products!(@minor $($minor)?)),
-                ends: match Date::parse($ends) { Some(date) => date, None => panic!("a date is written YYYY-MM-DD") },
+                ends: match Date::parse($ends) { Some(date) => date, None => panic!("a date is \
+                     written YYYY-MM-DD") },
             },)*],
         },)*];
     };

@@ -41,25 +41,34 @@ fn phases(phases: &[Phase]) -> String {
 fn the_page_of_rules_is_the_table() {
     let mut page = String::from(
         "# The rules\n\n\
-         <!-- Written by `BLESS=1 cargo test -p backing-services-rules`, from rules/src/rule.rs. -->\n\n\
-         Each violation of a rule is a finding. **forbid**: there is no waiver. **deny**: a field can waive it, with a reason:\n\
-         `#[service(allow(superuser_account, reason = \"the vendor ships one account\", until = \"2027-03-01\"))]`. **warn**: it is said, and attaching goes on.\n\
-         No environment variable, feature or build flag loosens a rule. There is one exception: a build with `debug_assertions` accepts plaintext to a\n\
+         <!-- Written by `BLESS=1 cargo test -p backing-services-rules`, from rules/src/rule.rs. \
+         -->\n\n\
+         Each violation of a rule is a finding. **forbid**: there is no waiver. **deny**: a field \
+         can waive it, with a reason:\n\
+         `#[service(allow(superuser_account, reason = \"the vendor ships one account\", until = \
+         \"2027-03-01\"))]`. **warn**: it is said, and attaching goes on.\n\
+         No environment variable, feature or build flag loosens a rule. There is one exception: a \
+         build with `debug_assertions` accepts plaintext to a\n\
          loopback address, and warns each time.\n\n\
-         ASVS is the [OWASP Application Security Verification Standard 5.0](https://github.com/OWASP/ASVS/tree/v5.0.0), here in our words;\n\
+         ASVS is the [OWASP Application Security Verification Standard \
+         5.0](https://github.com/OWASP/ASVS/tree/v5.0.0), here in our words;\n\
          a rule without one has none that asks for it. CWE is the Common Weakness Enumeration.\n",
     );
     for rule in RULES {
         write!(
             page,
-            "\n## `{}`\n\n**{}** ({}): {}.\n\n{}\n\n*What to do:* {}\n\n{}- [CWE-{cwe}](https://cwe.mitre.org/data/definitions/{cwe}.html): {}\n",
+            "\n## `{}`\n\n**{}** ({}): {}.\n\n{}\n\n*What to do:* {}\n\n{}- \
+             [CWE-{cwe}](https://cwe.mitre.org/data/definitions/{cwe}.html): {}\n",
             rule.name,
             rule.level.name(),
             phases(rule.phases),
             rule.summary,
             rule.rationale,
             rule.remedy,
-            rule.asvs.iter().map(|number| format!("- ASVS {number}: {}\n", standards::requirement(number))).collect::<String>(),
+            rule.asvs
+                .iter()
+                .map(|number| format!("- ASVS {number}: {}\n", standards::requirement(number)))
+                .collect::<String>(),
             standards::weakness(rule.cwe),
             cwe = rule.cwe,
         )
@@ -67,13 +76,17 @@ fn the_page_of_rules_is_the_table() {
     }
     page.push_str(
         "\n# Requirements beyond the rules\n\n\
-         What ASVS 5.0 asks of connections to services and no rule refuses, because it holds for every program that uses this crate, or does not.\n\n\
+         What ASVS 5.0 asks of connections to services and no rule refuses, because it holds for \
+         every program that uses this crate, or does not.\n\n\
          | requirement | asks that | here |\n|---|---|---|\n",
     );
     for (number, answer) in standards::BEYOND_THE_RULES {
         writeln!(page, "| {number} | {} | {answer} |", standards::requirement(number)).unwrap();
     }
-    page.push_str("\n# The schemes\n\n| scheme | what protects the connection | usual port | instead |\n|---|---|---|---|\n");
+    page.push_str(
+        "\n# The schemes\n\n| scheme | what protects the connection | usual port | \
+                   instead |\n|---|---|---|---|\n",
+    );
     for scheme in KNOWN_SCHEMES {
         let protection = match scheme.transport {
             Transport::Encrypted => "TLS from the first byte",

@@ -9,7 +9,8 @@ use crate::report::malformed::Malformed;
 #[diagnostic::on_unimplemented(
     message = "`SecretBox<{Self}>` cannot be read from a variable",
     label = "no `SecretValue`",
-    note = "`SecretString` holds any text; for a type of your own, implement `backing_services::SecretValue`"
+    note = "`SecretString` holds any text; for a type of your own, implement \
+            `backing_services::SecretValue`"
 )]
 pub trait SecretValue: Zeroize + Sized + Send + Sync + 'static {
     /// The form of a value, to follow "write": `64 hexadecimal digits`.

@@ -35,8 +35,10 @@ use crate::report::malformed::Malformed;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a `#[setting]`",
     label = "not a type that a setting can have",
-    note = "a locator is a `Resource<…>`, a secret is a `backing_services::secrecy::SecretString`: both without `#[setting]`",
-    note = "a public value of another type: implement `backing_services::Setting` for it [unknown_attribute]"
+    note = "a locator is a `Resource<…>`, a secret is a `backing_services::secrecy::SecretString`: \
+            both without `#[setting]`",
+    note = "a public value of another type: implement `backing_services::Setting` for it \
+            [unknown_attribute]"
 )]
 pub trait Setting: Sized + Send + Sync + 'static {
     /// The form of a value, to follow "expected": `a whole number from 0 to 65535`.
@@ -79,7 +81,8 @@ pub const fn assert_public(carries_text: bool, name: &str) {
     assert!(
         !carries_text || !backing_services_rules::name::suggests_secret(name),
         "this setting's name suggests a secret, and its type can hold one: \
-         make it a `SecretString` without `#[setting]`, or say `#[setting(public, reason = \"…\")]` [raw_secret]"
+         make it a `SecretString` without `#[setting]`, or say `#[setting(public, reason = \
+         \"…\")]` [raw_secret]"
     );
 }
 

@@ -315,7 +315,8 @@ impl Parser<'_> {
         if self.text.chars().any(|c| c.is_control() || is_invisible(c)) {
             self.find(Finding::new(
                 &AMBIGUOUS_LOCATOR,
-                "it holds a control character or an invisible one, such as a line break, a tab or a byte order mark",
+                "it holds a control character or an invisible one, such as a line break, a tab or \
+                 a byte order mark",
             ));
         } else if self.text.chars().any(char::is_whitespace) {
             self.find(
@@ -449,7 +450,8 @@ impl Parser<'_> {
             None => false,
         };
         if loopback && self.dialect.plaintext_loopback {
-            let message = "plaintext to a loopback address: a build with `debug_assertions` accepts it, a release build refuses it";
+            let message = "plaintext to a loopback address: a build with `debug_assertions` \
+                           accepts it, a release build refuses it";
             self.find(Finding::new(&PLAINTEXT_SCHEME, message).warning());
             return;
         }
@@ -487,9 +489,13 @@ impl Parser<'_> {
             self.find(
                 Finding::new(
                     &AMBIGUOUS_LOCATOR,
-                    "it holds an `@` that does not end the user part: where the host begins is open",
+                    "it holds an `@` that does not end the user part: where the host begins is \
+                     open",
                 )
-                .help("inside a user, a password or a path, `@` is written `%40`, `/` is `%2F` and `?` is `%3F`"),
+                .help(
+                    "inside a user, a password or a path, `@` is written `%40`, `/` is `%2F` and \
+                       `?` is `%3F`",
+                ),
             );
             return None;
         }
@@ -651,7 +657,10 @@ impl Parser<'_> {
             Ok(url::Host::Domain(_)) | Err(_) => {
                 self.find(
                     Finding::new(&MALFORMED_LOCATOR, "its host is neither a name nor an address")
-                        .help("a name has letters, digits, `-` and `.`; an IPv6 address stands in `[…]`"),
+                        .help(
+                            "a name has letters, digits, `-` and `.`; an IPv6 address stands in \
+                               `[…]`",
+                        ),
                 );
                 None
             }
@@ -719,19 +728,35 @@ impl Parser<'_> {
             match asks(key, &value) {
                 Asks::Plaintext if known.is_some() => asks_for_plaintext = true,
                 Asks::Plaintext => {
-                    self.find(Finding::new(&PLAINTEXT_SCHEME, "a parameter switches TLS off").help("remove the parameter"))
+                    self.find(Finding::new(&PLAINTEXT_SCHEME, "a parameter switches TLS off").help(
+                        "remove the \
+                         parameter",
+                    ))
                 }
                 Asks::Opportunistic => self.find(
                     Finding::new(
                         &OPPORTUNISTIC_TLS,
-                        "a parameter asks for TLS only where the server likes to, or for what is no mode at all",
+                        "a parameter asks for TLS only where the server likes to, or for what is \
+                         no mode at all",
                     )
                     .help("remove the parameter: the connection is verified TLS without it"),
                 ),
-                Asks::Unverified => {
-                    self.find(Finding::new(&UNVERIFIED_TLS, "a parameter switches verification off").help("remove the parameter"))
-                }
-                Asks::Secret => self.find(Finding::new(&SECRET_IN_PARAMETER, "a parameter holds a secret")),
+                Asks::Unverified => self.find(
+                    Finding::new(
+                        &UNVERIFIED_TLS,
+                        "a parameter switches verification \
+                         off",
+                    )
+                    .help(
+                        "remove the \
+                         parameter",
+                    ),
+                ),
+                Asks::Secret => self.find(Finding::new(
+                    &SECRET_IN_PARAMETER,
+                    "a parameter holds a \
+                     secret",
+                )),
                 _ => match known {
                     Some(known) => self.parameter(known, value, &mut parameters),
                     None => self.unknown_parameter(key),

@@ -89,9 +89,17 @@ impl Mistake {
                 message.add(b" is no ");
                 message.add(kinds[kind].name.as_bytes());
                 message.add(match kinds[kind].names {
-                    Names::Routines(_) => b": write its name and the types of its arguments, `settle(int)`",
-                    Names::Patterns => b": write it without blanks, or between apostrophes".as_slice(),
-                    _ => b": write a name, or one between quotation marks where it has blanks or capitals",
+                    Names::Routines(_) => {
+                        b": write its name and the types of its arguments, \
+                         `settle(int)`"
+                    }
+                    Names::Patterns => {
+                        b": write it without blanks, or between apostrophes".as_slice()
+                    }
+                    _ => {
+                        b": write a name, or one between quotation marks where it has blanks or \
+                           capitals"
+                    }
                 });
             }
         }

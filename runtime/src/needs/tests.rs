@@ -59,7 +59,8 @@ fn what_cannot_be_read() {
         ("SELECT, INSRET ON orders", "`INSRET` is no privilege of Shop on a TABLE: write `INSERT`"),
         (
             "DANCE ON orders",
-            "`DANCE` is no privilege of Shop on a TABLE: there are `SELECT`, `INSERT`, `LOCK TABLES`",
+            "`DANCE` is no privilege of Shop on a TABLE: there are `SELECT`, `INSERT`, `LOCK \
+             TABLES`",
         ),
         ("PNG", "`PNG` is no privilege of Shop: write `PING`"),
         (
@@ -68,11 +69,13 @@ fn what_cannot_be_read() {
         ),
         (
             "SELECT ON TABLES OF *.*",
-            "`*.*` is no TABLES OF: write a name, or one between quotation marks where it has blanks or capitals",
+            "`*.*` is no TABLES OF: write a name, or one between quotation marks where it has \
+             blanks or capitals",
         ),
         (
             "SELECT ON TABLES OF *.orders",
-            "`*.orders` is no TABLES OF: write a name, or one between quotation marks where it has blanks or capitals",
+            "`*.orders` is no TABLES OF: write a name, or one between quotation marks where it has \
+             blanks or capitals",
         ),
         (
             "SELECT, EVENT ON TABLES OF a, b",
@@ -87,33 +90,40 @@ fn what_cannot_be_read() {
         ("ON a", "a privilege is missing before a comma, or before `ON`"),
         (
             "SELECT ON a b",
-            "`a b` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+            "`a b` is no TABLE: write a name, or one between quotation marks where it has blanks \
+             or capitals",
         ),
         (
             "SELECT ON a.b.c",
-            "`a.b.c` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+            "`a.b.c` is no TABLE: write a name, or one between quotation marks where it has blanks \
+             or capitals",
         ),
         (
             "SELECT ON 1a",
-            "`1a` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+            "`1a` is no TABLE: write a name, or one between quotation marks where it has blanks or \
+             capitals",
         ),
         (
             "SELECT ON \"\"",
-            "`\"\"` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+            "`\"\"` is no TABLE: write a name, or one between quotation marks where it has blanks \
+             or capitals",
         ),
         (
             "SELECT ON *",
-            "`*` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+            "`*` is no TABLE: write a name, or one between quotation marks where it has blanks or \
+             capitals",
         ),
         ("SELECT ON \"a", "`\"a`: a quotation mark or a parenthesis has no partner"),
         ("SELECT ON a)", "`)`: a quotation mark or a parenthesis has no partner"),
         (
             "SELECT ON a\\b",
-            "`a\\b` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+            "`a\\b` is no TABLE: write a name, or one between quotation marks where it has blanks \
+             or capitals",
         ),
         (
             "SELECT ON \"a\\b\"",
-            "`\"a\\b\"` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+            "`\"a\\b\"` is no TABLE: write a name, or one between quotation marks where it has \
+             blanks or capitals",
         ),
         ("SELECT (id; x) ON a", "`SELECT (id; x)`: no columns can be named here, or not these"),
         ("LOCK TABLES (id) ON a", "`LOCK TABLES (id)`: no columns can be named here, or not these"),

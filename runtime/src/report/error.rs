@@ -311,7 +311,8 @@ mod tests {
         assert_eq!(
             plain,
             "`Shop` was not attached: 2 problems in 2 of 3 fields\n\n\
-             orders (DATABASE_URL)\n  waived[superuser_account]: it is one\n    waived: one account\n\n\
+             orders (DATABASE_URL)\n  waived[superuser_account]: it is one\n    waived: one \
+             account\n\n\
              key (SHOP_KEY)\n  error[missing_value]: it is not set\n    help: set it\n\n\
              cache (SHOP_CACHE_URL)\n  error[unreachable]: no answer\n    help: check it"
         );

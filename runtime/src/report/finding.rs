@@ -281,22 +281,30 @@ impl FailureKind {
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Unresolved => {
-                "The resolver of this machine knows no address for the host in the locator, or cannot be asked."
+                "The resolver of this machine knows no address for the host in the locator, or \
+                 cannot be asked."
             }
             Self::Unreachable => {
-                "The host has an address, and no connection to its port came about: it was refused, there is no way to it, or the file is not there."
+                "The host has an address, and no connection to its port came about: it was \
+                 refused, there is no way to it, or the file is not there."
             }
             Self::TimedOut => {
-                "The other end took longer than it may: than the deadline for everything (`#[services(deadline = …)]`, `--deadline`), or than the locator's `connect_timeout`, which is 10 s unless it is there, for one connection."
+                "The other end took longer than it may: than the deadline for everything \
+                 (`#[services(deadline = …)]`, `--deadline`), or than the locator's \
+                 `connect_timeout`, which is 10 s unless it is there, for one connection."
             }
             Self::NotAdmitted => {
-                "The service was reached and verified, and does not let us in: it knows another user, another password or another client certificate."
+                "The service was reached and verified, and does not let us in: it knows another \
+                 user, another password or another client certificate."
             }
             Self::Protocol => {
-                "What answers is not the service that the locator's scheme says, or it sends more than it may, or it breaks its own protocol."
+                "What answers is not the service that the locator's scheme says, or it sends more \
+                 than it may, or it breaks its own protocol."
             }
             Self::Unavailable => {
-                "The service was reached and lets us in, and does not serve what the locator names: there is no such database, bucket or virtual host, or it is starting, stopping or overloaded."
+                "The service was reached and lets us in, and does not serve what the locator \
+                 names: there is no such database, bucket or virtual host, or it is starting, \
+                 stopping or overloaded."
             }
         }
     }
@@ -306,22 +314,29 @@ impl FailureKind {
     pub(crate) const fn remedy(self) -> &'static str {
         match self {
             Self::Unresolved => {
-                "Look at how the host is written in the locator, and whether this machine resolves it (`getent hosts NAME`)."
+                "Look at how the host is written in the locator, and whether this machine resolves \
+                 it (`getent hosts NAME`)."
             }
             Self::Unreachable => {
-                "Look at the host and the port, whether the service runs and listens there, and at firewalls and network policies on the way."
+                "Look at the host and the port, whether the service runs and listens there, and at \
+                 firewalls and network policies on the way."
             }
             Self::TimedOut => {
-                "Look at the service's load, and at a firewall that drops instead of refusing. Where the service is slow for a reason, write `connect_timeout=SECONDS` into the locator, and a deadline that is longer than that."
+                "Look at the service's load, and at a firewall that drops instead of refusing. \
+                 Where the service is slow for a reason, write `connect_timeout=SECONDS` into the \
+                 locator, and a deadline that is longer than that."
             }
             Self::NotAdmitted => {
-                "Look at the variables with the user, the password and the client certificate, whether the account exists and is not locked, and from where it may log in."
+                "Look at the variables with the user, the password and the client certificate, \
+                 whether the account exists and is not locked, and from where it may log in."
             }
             Self::Protocol => {
-                "Look at what listens on the port, such as a proxy, a load balancer or another product. If it is the right service, report it as a bug."
+                "Look at what listens on the port, such as a proxy, a load balancer or another \
+                 product. If it is the right service, report it as a bug."
             }
             Self::Unavailable => {
-                "Look at the locator's path, whether what it names exists, and at the service's own log."
+                "Look at the locator's path, whether what it names exists, and at the service's \
+                 own log."
             }
         }
     }

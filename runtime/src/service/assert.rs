@@ -13,7 +13,8 @@ use crate::service::Service;
 pub const fn assert_needs<S: Service>(needs: &str) {
     assert!(
         !S::PRIVILEGES.is_empty(),
-        "`needs` on a service whose accounts have no privileges that could be compared with it: remove it [unknown_attribute]"
+        "`needs` on a service whose accounts have no privileges that could be compared with it: \
+         remove it [unknown_attribute]"
     );
     let mut reader = Reader::new(needs, S::PRIVILEGES);
     loop {

@@ -69,7 +69,8 @@ impl Target {
                 Refusal::from(Failure::new(
                     FailureKind::TimedOut,
                     what,
-                    "look at the network between here and there: a firewall drops, it does not refuse",
+                    "look at the network between here and there: a firewall drops, it does not \
+                     refuse",
                 ))
             }
         };
@@ -151,7 +152,8 @@ impl Target {
             Failure::new(
                 FailureKind::TimedOut,
                 "the server accepted the connection, and did not finish the TLS handshake in time",
-                "look at the port: what listens there may wait for another protocol; and at the server's load",
+                "look at the port: what listens there may wait for another protocol; and at the \
+                 server's load",
             )
         })??;
         progress::at(Step::LoggingIn);

@@ -61,7 +61,8 @@ use crate::service::target::Target;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a backing service",
     label = "not a type that implements `Service`",
-    note = "the services of `backing_services` have a feature each: `backing_services::Postgres` is there with `features = [\"postgres\"]`",
+    note = "the services of `backing_services` have a feature each: `backing_services::Postgres` \
+            is there with `features = [\"postgres\"]`",
     note = "for a service of your own, implement `backing_services::Service`"
 )]
 pub trait Service: Sized + Send + Sync + 'static {
