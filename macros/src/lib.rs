@@ -116,8 +116,8 @@ use model::Struct;
 /// - `env = "DATABASE_URL"`: the locator's variable; the others share its name without `_URL`
 /// - `scheme = "rediss"`: the only scheme that the locator may have, of those that the service
 ///   accepts
-/// - `default = "rediss://localhost"`: the locator, if the variable is missing; without credentials,
-///   because they do not belong in the source
+/// - `default = "rediss://localhost"`: the locator, if the variable is missing; without
+///   credentials, because they do not belong in the source
 /// - `needs = "SELECT ON orders"`: the privileges that the account must have, and no others, in the
 ///   words of the service's `PRIVILEGES`; an unknown word does not compile
 /// - `hosts = "db.example.com, *.internal"`: the hosts that the locator may lead to

@@ -30,8 +30,12 @@ const EVERY_KIND: &str = r#"
     struct Services {
         /// Orders.
         #[service(
-            env = "DATABASE_URL", default = "postgres://localhost/shop", needs = "SELECT ON orders", hosts = "localhost",
-            allow(superuser_account, weak_password, reason = "one account", until = "2027-03-01"), allow(starttls, reason = "old"),
+            env = "DATABASE_URL",
+            default = "postgres://localhost/shop",
+            needs = "SELECT ON orders",
+            hosts = "localhost",
+            allow(superuser_account, weak_password, reason = "one account", until = "2027-03-01"),
+            allow(starttls, reason = "old"),
         )]
         orders: Resource<Postgres>,
         sessions: Option<Resource<Redis>>,
@@ -169,7 +173,10 @@ fn is_linear_in_the_fields() {
                 format!(
                     r#"
                         /// A field.
-                        #[service(default = "rediss://localhost", needs = "read", allow(weak_password, reason = "x"))]
+                        #[service(
+                            default = "rediss://localhost", needs = "read",
+                            allow(weak_password, reason = "x")
+                        )]
                         resource_{i:03}: Resource<Redis>,
                         #[setting(default = 5)]
                         token_{i:03}: Count,

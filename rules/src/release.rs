@@ -47,7 +47,9 @@ pub fn end_of_life(product: &str, version: &str) -> Option<(Date, &'static str)>
 }
 
 macro_rules! products {
-    ($($name:literal from $source:literal { $($major:literal $(. $minor:literal)?: $ends:literal,)* })*) => {
+    ($($name:literal from $source:literal {
+        $($major:literal $(. $minor:literal)?: $ends:literal,)*
+    })*) => {
         /// The products whose releases are known.
         pub static PRODUCTS: &[Product] = &[$(Product {
             name: $name,
@@ -75,7 +77,8 @@ products! {
         17: "2029-11-08",
         18: "2030-11-14",
     }
-    "MySQL" from "https://www.oracle.com/us/support/library/lifetime-support-technology-069183.pdf" {
+    "MySQL"
+    from "https://www.oracle.com/us/support/library/lifetime-support-technology-069183.pdf" {
         5 . 6: "2021-02-28",
         5 . 7: "2023-10-31",
         8 . 0: "2026-04-30",

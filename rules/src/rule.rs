@@ -106,7 +106,8 @@ pub const fn look_up(name: &str) -> Option<&'static Rule> {
 }
 
 macro_rules! rules {
-    ($($constant:ident = $name:literal [$level:ident: $($phase:ident),+] asvs($($asvs:literal),*) cwe($cwe:literal) {
+    ($($constant:ident = $name:literal [$level:ident: $($phase:ident),+]
+    asvs($($asvs:literal),*) cwe($cwe:literal) {
         $summary:literal
         why: $why:literal
         fix: $fix:literal
@@ -130,7 +131,8 @@ macro_rules! rules {
 }
 
 rules! {
-    PLAINTEXT_SCHEME = "plaintext_scheme" [Deny: Compile, Load] asvs("V12.3.1", "V12.3.3") cwe(319) {
+    PLAINTEXT_SCHEME = "plaintext_scheme" [Deny: Compile, Load]
+    asvs("V12.3.1", "V12.3.3") cwe(319) {
         "a locator's scheme and parameters mean a connection that TLS protects"
         why: "On a plaintext connection whoever is on the path reads every credential and every \
               row, and answers in the service's name. A private network is a path too."
@@ -138,14 +140,16 @@ rules! {
               `smtp`, `https` for `http`, `tls` for `nats`. Remove `sslmode=disable`. Where a mesh \
               encrypts the path, waive the rule on that field and name the mesh as the reason."
     }
-    OPPORTUNISTIC_TLS = "opportunistic_tls" [Forbid: Compile, Load, Attach, Watch] asvs("V12.3.1") cwe(757) {
+    OPPORTUNISTIC_TLS = "opportunistic_tls" [Forbid: Compile, Load, Attach, Watch]
+    asvs("V12.3.1") cwe(757) {
         "TLS does not depend on what the other end, or somebody in between, likes to answer"
         why: "A client that continues in the clear when TLS is refused is a client without TLS: \
               refusing takes one byte."
         fix: "Remove the parameter (`sslmode=prefer`, `tls=opportunistic`): verification is full \
               without it. Where the server has no TLS, switch it on there."
     }
-    UNVERIFIED_TLS = "unverified_tls" [Forbid: Compile, Load, Attach, Watch] asvs("V12.3.2", "V12.3.4") cwe(295) {
+    UNVERIFIED_TLS = "unverified_tls" [Forbid: Compile, Load, Attach, Watch]
+    asvs("V12.3.2", "V12.3.4") cwe(295) {
         "the server's certificate is verified: its chain to a root, its dates, and the name that \
          was dialled"
         why: "TLS without verification encrypts to whoever answered."
@@ -163,14 +167,16 @@ rules! {
               implementations have failed this way again and again."
         fix: "Use the port with implicit TLS: `smtps` on 465 (RFC 8314), `ldaps` on 636."
     }
-    CERTIFICATE_EXPIRY = "certificate_expiry" [Forbid: Load, Attach, Watch] asvs("V12.3.2") cwe(298) {
+    CERTIFICATE_EXPIRY = "certificate_expiry" [Forbid: Load, Attach, Watch]
+    asvs("V12.3.2") cwe(298) {
         "the server's certificate, and each one in `_CA`, is in its period of validity; less than \
          14 days left of the server's, or 30 of one in `_CA`, is a warning"
         why: "An expired certificate's key may have been lost or sold, and nobody revokes what has \
               expired. The warning is for the outage that it would be."
         fix: "Renew the certificate; look at the clock of this machine."
     }
-    WEAK_CERTIFICATE = "weak_certificate" [Forbid: Attach, Watch] asvs("V11.4.3", "V11.6.1") cwe(326) {
+    WEAK_CERTIFICATE = "weak_certificate" [Forbid: Attach, Watch]
+    asvs("V11.4.3", "V11.6.1") cwe(326) {
         "the certificate's key and signature are strong: RSA of 2048 bits or more, or an elliptic \
          curve; SHA-256 or better"
         why: "A key that can be factored, or a signature that can be forged, identifies nobody."
@@ -224,7 +230,8 @@ rules! {
               not do its work."
         fix: "Fill the value in, or mend what should have."
     }
-    READABLE_SECRET_FILE = "readable_secret_file" [Deny: Load, Attach, Watch] asvs("V13.3.2") cwe(732) {
+    READABLE_SECRET_FILE = "readable_secret_file" [Deny: Load, Attach, Watch]
+    asvs("V13.3.2") cwe(732) {
         "a file with a value or a database, and each folder and link on its path, is root's or the \
          process's own user's, and nobody else can write it; a secret that every user can read is \
          a warning"
@@ -264,7 +271,8 @@ rules! {
               with a grant of everything."
         fix: "Grant what the report names."
     }
-    WEAK_AUTHENTICATION = "weak_authentication" [Deny: Attach, Watch] asvs("V12.3.5", "V13.2.1") cwe(1390) {
+    WEAK_AUTHENTICATION = "weak_authentication" [Deny: Attach, Watch]
+    asvs("V12.3.5", "V13.2.1") cwe(1390) {
         "the server proves that it knows the password, or asks for the client certificate and gets \
          it: no cleartext password, no MD5, no login without any proof"
         why: "A cleartext password or an MD5 hash is the credential itself, handed to whoever \
@@ -287,7 +295,8 @@ rules! {
               else."
         fix: "Correct the locator, or add the host to `hosts = \"…\"` on the field."
     }
-    MALFORMED_LOCATOR = "malformed_locator" [Forbid: Compile, Load] asvs("V1.5.3", "V2.2.1") cwe(1286) {
+    MALFORMED_LOCATOR = "malformed_locator" [Forbid: Compile, Load]
+    asvs("V1.5.3", "V2.2.1") cwe(1286) {
         "a locator is `scheme://user:password@host:port/path?parameters`, and each part is \
          well-formed"
         why: "Two parsers that repair the same broken address differently disagree about whom it \

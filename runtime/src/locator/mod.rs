@@ -116,7 +116,8 @@ impl Locator {
     /// The parts of the path that no text may show: the path, and its segments that are as long as
     /// a token.
     pub(crate) fn secret_paths(&self) -> impl Iterator<Item = &str> {
-        /// The shortest token in a path: 16 characters. Discord's have 68, Telegram's 46, Slack's 24.
+        /// The shortest token in a path: 16 characters. Discord's have 68, Telegram's 46, and
+        /// Slack's 24.
         const SHORTEST_TOKEN: usize = 16;
         let path = self.path.trim_matches('/');
         let parts = path.split('/').filter(|part| part.len() < path.len());
