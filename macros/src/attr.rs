@@ -644,7 +644,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_corrected_where_that_is_obvious() {
+    fn obvious_misspellings_are_corrected() {
         assert_eq!(corrected("shop-orders.url").as_deref(), Some("SHOP_ORDERS_URL"));
         assert_eq!(corrected("2fa"), None);
     }

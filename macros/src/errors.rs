@@ -663,7 +663,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "nobody asked")]
-    fn dropped_unread_it_panics() {
+    fn dropping_it_without_finish_panics() {
         drop(Mistakes::new());
     }
 

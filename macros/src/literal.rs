@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_wrong() {
+    fn valid_literals_have_no_mistakes() {
         for text in [
             "rediss://localhost",
             "rediss://cache.internal:6380/0",

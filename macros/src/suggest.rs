@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_what_was_meant() {
+    fn finds_the_intended_name() {
         let known = ["env", "scheme", "default", "needs", "hosts", "allow"];
         for (typed, meant) in [
             ("shceme", Some("scheme")),

@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_tokens_do_not_tell() {
+    fn types_that_the_tokens_do_not_determine() {
         for ty in [
             "Text", "crate::String", "self::Url2", "Vec<Config>", "Box<Resource<P>>",
             "<T as Tr>::String", "fn() -> String", "()",
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_a_secret_in_disguise() {
+    fn types_that_can_hold_a_secret() {
         for ty in [
             "String", "Vec<u8>", "Vec<char>", "Vec<u16>", "Option<Vec<char>>", "HashSet<char>",
             "BTreeSet<u8>", "[char; 8]", "(char, char)", "u128", "i128", "NonZeroU128",

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_is_told_by_its_first_numbers() {
+    fn a_release_is_identified_by_its_first_numbers() {
         assert_eq!(
             ends("PostgreSQL", "15.14 (Debian 15.14-0+deb12u1)").as_deref(),
             Some("2027-11-11")
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_not_judged() {
+    fn an_unknown_release_is_not_judged() {
         for (product, version) in [
             ("PostgreSQL", "19.1"),
             ("redis", "7.2.4"),

@@ -157,7 +157,7 @@ fn every_requirement_that_is_cited_exists_in_asvs_5() {
 }
 
 #[test]
-fn what_is_said_of_a_standard_is_cited_once_and_in_order() {
+fn every_described_requirement_is_cited_once_and_in_order() {
     let cited: BTreeSet<_> = RULES
         .iter()
         .flat_map(|rule| rule.asvs)

@@ -14,7 +14,7 @@ fn section(title: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_name_that_suggests_a_secret_is_suspected_and_no_other() {
+fn only_names_that_suggest_a_secret_are_suspected() {
     let (secret, public) = (section("[secret]"), section("[public]"));
     let missed: Vec<_> = secret.iter().filter(|name| !suggests_secret(name)).collect();
     let suspected: Vec<_> = public.iter().filter(|name| suggests_secret(name)).collect();

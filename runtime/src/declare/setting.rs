@@ -237,7 +237,7 @@ mod tests {
 
     /// An allowlist: every type that is not listed here carries text.
     #[test]
-    fn what_cannot_hold_a_secret() {
+    fn types_that_cannot_hold_a_secret() {
         macro_rules! carry {
             ($expected:literal: $($type:ty),*) => {$(
                 assert_eq!(<$type>::CARRIES_TEXT, $expected, stringify!($type));

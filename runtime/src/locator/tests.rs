@@ -82,13 +82,15 @@ fn every_part_is_read() {
 #[test]
 fn a_path_that_may_be_a_secret_is_not_shown() {
     let webhooks = Dialect { path: Some("the webhook"), secret_path: true, ..HTTPS };
-    let locator =
-        accepted("https://hooks.example.com/services/T024BE7LD/B7/krokusbolkrokusbol24", &webhooks);
-    assert_eq!(locator.path(), "services/T024BE7LD/B7/krokusbolkrokusbol24");
+    let locator = accepted(
+        "https://hooks.example.com/services/T024BE7LD/B7/crocusbulbcrocusbulb24",
+        &webhooks,
+    );
+    assert_eq!(locator.path(), "services/T024BE7LD/B7/crocusbulbcrocusbulb24");
     assert_eq!(locator.to_string(), "https://hooks.example.com:443/");
     assert_eq!(format!("{locator:?}"), "Locator(https://hooks.example.com:443/)");
     let secret: Vec<_> = locator.secret_paths().collect();
-    assert_eq!(secret, ["services/T024BE7LD/B7/krokusbolkrokusbol24", "krokusbolkrokusbol24"]);
+    assert_eq!(secret, ["services/T024BE7LD/B7/crocusbulbcrocusbulb24", "crocusbulbcrocusbulb24"]);
     assert_eq!(
         accepted("https://example.com/v2/shop", &webhooks).secret_paths().count(),
         0,
@@ -109,7 +111,7 @@ fn a_path_that_may_be_a_secret_is_not_shown() {
 }
 
 #[test]
-fn what_is_left_out_has_its_usual_value() {
+fn omitted_parts_have_their_defaults() {
     let locator = accepted("PostgreSQL://ada@db", &POSTGRES);
     assert_eq!((locator.scheme(), locator.port(), locator.path()), ("postgresql", 5432, ""));
     let locator = accepted("rediss://:secret@db/", &REDIS);
@@ -168,7 +170,7 @@ fn a_host_beyond_ascii_is_refused_with_its_ascii_form() {
 }
 
 #[test]
-fn what_can_be_read_in_two_ways_is_refused() {
+fn ambiguous_locators_are_refused() {
     for text in [
         "postgres://ada:pass@word@db/d",
         "postgres://ada:pa/ss@db/d",
@@ -199,7 +201,7 @@ fn what_can_be_read_in_two_ways_is_refused() {
 }
 
 #[test]
-fn what_is_malformed_is_refused() {
+fn malformed_locators_are_refused() {
     for text in [
         "",
         "postgres",
@@ -258,7 +260,7 @@ fn what_is_malformed_is_refused() {
 }
 
 #[test]
-fn schemes_and_parameters_answer_to_their_rules() {
+fn schemes_and_parameters_violate_their_rules() {
     for (text, dialect, rule) in [
         ("redis://db", &REDIS, "plaintext_scheme"),
         ("REDIS://127.0.0.1", &REDIS, "plaintext_scheme"),
@@ -291,7 +293,7 @@ fn schemes_and_parameters_answer_to_their_rules() {
 }
 
 #[test]
-fn what_has_no_service_here_says_what_to_use_instead() {
+fn a_foreign_scheme_is_refused_with_its_replacement() {
     for (text, instead) in [
         ("memcached://cache:11211", "use a service that is reached by `rediss`"),
         ("memcache+udp://cache", "use a service that is reached by `rediss`"),
@@ -402,7 +404,7 @@ proptest! {
 
     /// A plain name is not checked by `url` either.
     #[test]
-    fn url_takes_a_plain_name_for_itself(
+    fn url_parses_a_plain_name_unchanged(
         text in "([-a-z0-9_.]{1,12}|\
                  [a-z0-9]{1,3}(-{0,3}[a-z0-9]{1,3}){0,2}(\\.[-a-z0-9x]{1,4}){0,3})",
     ) {
@@ -449,7 +451,7 @@ proptest! {
 
     /// Every password survives being percent-encoded into a locator.
     #[test]
-    fn a_password_comes_back_as_it_was(password in "\\PC{1,40}") {
+    fn a_password_survives_percent_encoding(password in "\\PC{1,40}") {
         let set = percent_encoding::NON_ALPHANUMERIC;
         let encoded = percent_encoding::utf8_percent_encode(&password, set);
         if !password.chars().any(is_invisible) {

@@ -20,7 +20,7 @@ fn read(text: &str) -> Result<Vec<String>, String> {
 }
 
 #[test]
-fn what_can_be_read() {
+fn valid_texts_are_parsed() {
     for (text, needs) in [
         ("SELECT ON orders", vec!["SELECT ON TABLE orders"]),
         (" select ,insert on orders ;; ", vec!["SELECT ON TABLE orders", "INSERT ON TABLE orders"]),
@@ -51,7 +51,7 @@ fn what_can_be_read() {
 }
 
 #[test]
-fn what_cannot_be_read() {
+fn invalid_texts_are_refused() {
     for (text, message) in [
         ("", "`needs` names no privilege"),
         (" ; ", "`needs` names no privilege"),
@@ -153,7 +153,7 @@ fn what_cannot_be_read() {
 }
 
 #[test]
-fn identifiers_are_told_apart() {
+fn identifiers_are_split() {
     let needs = Needs::parse(
         "SELECT (id, \"Name\") ON billing.\"Or.ders\"; EXECUTE ON FUNCTION b.settle(a.int)",
         "Shop",
@@ -190,7 +190,7 @@ fn identifiers_are_told_apart() {
 }
 
 #[test]
-fn a_hostile_text_ends() {
+fn parsing_a_hostile_text_terminates() {
     for text in [
         "((((", "\"`'", "a\u{0}b ON c", "ON ON ON", ";;;;,", "SELECT ON a;\u{301}",
         "'\u{1f600}' ON \u{1f600}",
@@ -202,7 +202,7 @@ fn a_hostile_text_ends() {
 }
 
 #[test]
-fn differences_are_named_with_what_mends_them() {
+fn differences_are_named_with_their_statements() {
     let list: Vec<_> = (0..40)
         .map(|i| Difference::new(format!("SELECT ON t{i}\u{1b}"), "REVOKE ALL ON x;"))
         .collect();

@@ -446,7 +446,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_companion_is_named_once_it_is_known_whose_it_is() {
+    fn a_companion_is_named_once_its_field_is_known() {
         let place = Place {
             field: "sessions".to_owned(),
             variable: Some("SHOP_SESSIONS_URL".to_owned()),
