@@ -31,8 +31,8 @@ pub(crate) fn expand_bare(original: &DeriveInput, attribute: StructAttribute) ->
     let bare = Struct { original, docs: String::new(), attribute, fields: Vec::new() };
     let ident = &original.ident;
     let (_, ty, bounds) = original.generics.split_for_impl();
-    // Only `'static` types can be attached, so the implementations are for `'static`, which is also
-    // the type that the user's code needs.
+    // Only `'static` types can be attached, so the implementations are for `'static`. Code
+    // that uses the struct needs those.
     let lifetimes: Vec<String> = original
         .generics
         .lifetimes()

@@ -4,7 +4,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that cannot do what it should has to stop, there and loudly"
+    reason = "a test whose setup fails must stop at that point"
 )]
 
 mod standards;
@@ -112,8 +112,8 @@ fn the_readme_lists_every_rule() {
     let path = root().join("README.md");
     let readme = fs::read_to_string(&path).unwrap();
     let (before, rest) =
-        readme.split_once(BEGIN).expect("the README says where its table of rules begins");
-    let (_, after) = rest.split_once(END).expect("the README says where its table of rules ends");
+        readme.split_once(BEGIN).expect("the README has the mark at the start of the table");
+    let (_, after) = rest.split_once(END).expect("the README has the mark at the end of the table");
     let mut table = String::from("| rule | demands that | |\n|---|---|---|\n");
     for rule in RULES {
         let level = match rule.level {
@@ -163,10 +163,10 @@ fn every_described_requirement_is_cited_once_and_in_order() {
         .flat_map(|rule| rule.asvs)
         .chain(standards::BEYOND_THE_RULES.iter().map(|(number, _)| number))
         .collect();
-    let told: BTreeSet<_> =
+    let described: BTreeSet<_> =
         standards::REQUIREMENTS.iter().map(|requirement| &requirement.number).collect();
-    assert_eq!(cited, told);
-    assert_eq!(told.len(), standards::REQUIREMENTS.len(), "a requirement is there twice");
+    assert_eq!(cited, described);
+    assert_eq!(described.len(), standards::REQUIREMENTS.len(), "a requirement is listed twice");
     let weaknesses: BTreeSet<_> = RULES.iter().map(|rule| rule.cwe).collect();
     assert!(
         weaknesses.iter().eq(standards::WEAKNESSES.iter().map(|(number, _)| number)),

@@ -29,6 +29,6 @@ fn the_table_has_300_names_in_each_direction_each_once() {
     let (secret, public) = (section("[secret]"), section("[public]"));
     assert!(secret.len() >= 300 && public.len() >= 300, "{} and {}", secret.len(), public.len());
     let all: BTreeSet<_> = secret.iter().chain(&public).collect();
-    assert_eq!(all.len(), secret.len() + public.len(), "a name is there twice");
+    assert_eq!(all.len(), secret.len() + public.len(), "a name is listed twice");
     assert!(all.iter().all(|name| **name == name.trim()), "a name has blanks around it");
 }

@@ -363,7 +363,7 @@ proptest! {
                 prop_assert!(host.is_none_or(|host| !host.is_empty() && host.is_ascii()));
                 // A parsed locator is written in a way that parses to the same locator.
                 if !matches!(dialect.login, Login::None) {
-                    let first = parsed.locator;
+                    let first = &parsed.locator;
                     let (scheme, host, port) = (first.scheme(), first.host(), first.port());
                     let text = format!("{scheme}://{}:{port}", host.unwrap());
                     let second = parse(&text, dialect);

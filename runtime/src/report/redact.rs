@@ -614,7 +614,10 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_password_is_removed_from_any_text(text in "(\\PC|[%&'\\\\…u{}x0-9a-f]){0,80}", at in 0_usize..80) {
+        fn a_password_is_removed_from_any_text(
+            text in "(\\PC|[%&'\\\\…u{}x0-9a-f]){0,80}",
+            at in 0_usize..80,
+        ) {
             let secret = "sunflower-41";
             let _guarded = Guarded::new(secret.into());
             let at = text.floor_char_boundary(at.min(text.len()));
