@@ -1,5 +1,5 @@
-//! Reads attributes. What is wrong within one attribute is reported here, one message for each mistake; what is broken is skipped up to its
-//! comma, so that the rest is still looked at.
+//! Parses attributes. Mistakes within one attribute are reported here, one message for each. After
+//! a mistake the parser skips to the next comma and continues.
 
 use backing_services_rules::scheme::{self, Transport};
 use backing_services_rules::variable::is_valid;
@@ -27,7 +27,7 @@ const ALLOW: &[&str] = &["reason", "until"];
 const ENV: &str = "env = \"DATABASE_URL\"";
 const REASON: &str = "reason = \"…\"";
 
-/// Reads the attributes of a struct.
+/// Parses the attributes of a struct.
 pub(crate) fn services(mistakes: &Mistakes, attributes: &[Attribute]) -> StructAttribute {
     for attribute in attributes {
         if let Some(name) = ["service", "secret", "setting"]
@@ -58,14 +58,14 @@ pub(crate) fn services(mistakes: &Mistakes, attributes: &[Attribute]) -> StructA
             _ => {}
         }
     }
-    // What was misspelt may have been the prefix.
+    // The misspelt key may have been the prefix.
     if matches!(result.prefix, Prefix::None) && mistakes.count() > before {
         result.prefix = Prefix::Broken;
     }
     result
 }
 
-/// Reads the attributes of a field. `None` where they are malformed, which was reported.
+/// Parses the attributes of a field. `None` if they are malformed; that is then already reported.
 pub(crate) fn field(mistakes: &Mistakes, attributes: &[Attribute]) -> Option<Kind> {
     let before = mistakes.count();
     let mut first: Option<&'static str> = None;
@@ -131,7 +131,7 @@ fn service(mistakes: &Mistakes, path: &Ident, arguments: TokenStream) -> Service
         }
     }
 
-    // What follows depends on the waivers, which may stand behind it.
+    // The following checks depend on the waivers, which may come later in the attribute.
     let plaintext_waived =
         result.waivers.iter().any(|waiver| *waiver.rule == rule::PLAINTEXT_SCHEME);
     let scheme = result
@@ -158,7 +158,7 @@ fn secret(mistakes: &Mistakes, path: &Ident, arguments: TokenStream) -> SecretAt
     let mut result =
         SecretAttribute { path: path.clone(), env: None, waivers: Vec::new(), default: None };
     let mut once = Once::new(mistakes);
-    // `default` is known, to be refused by its own rule.
+    // `default` is a known key, so that its own rule can refuse it.
     for item in items_and(mistakes, arguments, "`#[secret]`", SECRET, &["default"]) {
         if item.name != "allow" && !once.first(&item.key) {
             continue;
@@ -208,7 +208,7 @@ fn setting(mistakes: &Mistakes, path: &Ident, arguments: TokenStream) -> Setting
     result
 }
 
-// Items: `key`, `key = value`, `key(…)`, with commas between them.
+// Items: `key`, `key = value`, `key(…)`, separated by commas.
 
 struct Item {
     key: Ident,
@@ -218,12 +218,12 @@ struct Item {
 
 enum Value {
     None,
-    /// What stands behind the `=`, up to the comma.
+    /// The tokens after the `=`, up to the comma.
     Tokens(TokenStream),
     List(Group),
 }
 
-/// What stands between the parentheses. `#[service]` alone is an empty list.
+/// The tokens in the parentheses. `#[service]` alone is an empty list.
 fn arguments(mistakes: &Mistakes, attribute: &Attribute, name: &str) -> Option<TokenStream> {
     match &attribute.meta {
         Meta::Path(_) => Some(TokenStream::new()),
@@ -237,7 +237,7 @@ fn arguments(mistakes: &Mistakes, attribute: &Attribute, name: &str) -> Option<T
     }
 }
 
-/// Reads the items whose keys are known, and reports the others.
+/// Parses the items with known keys, and reports the others.
 fn items(mistakes: &Mistakes, tokens: TokenStream, place: &str, known: &[&str]) -> Vec<Item> {
     items_and(mistakes, tokens, place, known, &[])
 }
@@ -279,7 +279,7 @@ fn raw_items(mistakes: &Mistakes, tokens: TokenStream, known: &[&str]) -> Vec<It
             Some(TokenTree::Punct(punct)) if punct.as_char() == '=' => {
                 tokens.next();
                 let mut value = TokenStream::new();
-                // After a literal, a name begins the next item, whose comma was forgotten.
+                // After a literal, a name starts the next item: the comma is missing.
                 let mut after_literal = false;
                 let ends = |token: &TokenTree, after_literal| {
                     is_comma(token) || after_literal && matches!(token, TokenTree::Ident(_))
@@ -301,7 +301,7 @@ fn raw_items(mistakes: &Mistakes, tokens: TokenStream, known: &[&str]) -> Vec<It
             && !is_comma(token)
         {
             mistakes.at(token, errors::missing_comma(&name));
-            // Anything but a name begins no item, and `env "A"` is none either.
+            // Only a name starts an item. In `env "A"`, the `"A"` does not.
             if !matches!(token, TokenTree::Ident(_)) {
                 while tokens.next_if(|token| !is_comma(token)).is_some() {}
                 tokens.next_if(is_comma);
@@ -318,7 +318,7 @@ fn is_comma(token: &TokenTree) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',')
 }
 
-/// Sees to it that a key is there once.
+/// Reports a key that occurs twice.
 struct Once<'a> {
     mistakes: &'a Mistakes,
     seen: Vec<Ident>,
@@ -342,7 +342,7 @@ impl<'a> Once<'a> {
 // Values.
 
 impl Item {
-    /// What stands behind the `=`.
+    /// The tokens after the `=`.
     fn tokens(&self, mistakes: &Mistakes, example: &str) -> Option<TokenStream> {
         match &self.value {
             Value::Tokens(tokens) if !tokens.is_empty() => Some(ungrouped(tokens.clone())),
@@ -354,7 +354,7 @@ impl Item {
     }
 }
 
-/// A literal that came through a `macro_rules` is in a group that nobody sees.
+/// Unwraps the invisible group around a literal that comes from a `macro_rules`.
 fn ungrouped(tokens: TokenStream) -> TokenStream {
     let mut trees = tokens.clone().into_iter();
     match (trees.next(), trees.next()) {
@@ -421,7 +421,7 @@ fn prefix(mistakes: &Mistakes, item: &Item) -> Prefix {
     }
 }
 
-/// The valid name that is nearest to one that is not, where there is an obvious one.
+/// The nearest valid name, if there is an obvious one.
 fn corrected(name: &str) -> Option<String> {
     let name: String = name
         .trim()
@@ -457,7 +457,7 @@ fn path(mistakes: &Mistakes, item: &Item) -> Option<TokenStream> {
 
 fn default(mistakes: &Mistakes, item: &Item) -> Option<Default> {
     let tokens = item.tokens(mistakes, "default = 8080")?;
-    // syn takes a `-` before a number for a part of the literal.
+    // syn parses a `-` before a number as part of the literal.
     let text = syn::parse2::<Lit>(tokens.clone()).ok().and_then(|literal| {
         let text = match &literal {
             Lit::Int(number) => number.base10_digits().to_owned(),
@@ -496,7 +496,7 @@ fn hosts(mistakes: &Mistakes, item: &Item) -> Vec<String> {
     hosts
 }
 
-/// Checks `scheme = "…"`, and returns the scheme if there is nothing to say against it.
+/// Checks `scheme = "…"`, and returns the scheme if it is valid.
 fn check_scheme(mistakes: &Mistakes, literal: &LitStr, plaintext_waived: bool) -> Option<String> {
     let text = literal.value();
     let typed = text.trim();
@@ -583,7 +583,7 @@ fn allow(mistakes: &Mistakes, item: &Item, waivers: &mut Vec<Waiver>) {
     }
 }
 
-/// Reports rules that are written in quotes, and leaves them out with their commas.
+/// Reports rules in quotes, and removes them with their commas.
 fn unquoted(mistakes: &Mistakes, tokens: TokenStream) -> TokenStream {
     let mut rest = TokenStream::new();
     let mut begins = true;
@@ -644,7 +644,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_corrected_where_that_is_obvious() {
+    fn obvious_misspellings_are_corrected() {
         assert_eq!(corrected("shop-orders.url").as_deref(), Some("SHOP_ORDERS_URL"));
         assert_eq!(corrected("2fa"), None);
     }

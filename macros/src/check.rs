@@ -1,7 +1,8 @@
-//! What is wrong although every attribute by itself is right: an attribute that its field's type contradicts, a type that would print a
-//! secret, two fields that read one variable.
+//! Mistakes between attributes that are each valid: an attribute that contradicts its field's type,
+//! a type that would print a secret, two fields that read one variable.
 //!
-//! Only what the tokens tell is said here. Aliases, third-party types and services are rustc's to judge, in the generated code.
+//! This module uses only the tokens. Aliases, third-party types and services are checked by rustc,
+//! in the generated code.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,10 +19,11 @@ use crate::model::{
 };
 use crate::types::{Plain, Reading, Shape, names_a_locator, show, without_locator_ending};
 
-/// Schemes of addresses that applications print and link to, and listen on: no sign of a locator.
+/// Schemes of addresses that applications print, link to and listen on: they do not indicate a
+/// locator.
 const PUBLIC_SCHEMES: &[&str] = &["http", "https", "ws", "wss", "tcp", "udp", "unix", "tls"];
 
-/// Checks every field, and leaves those that are sound.
+/// Checks every field, and keeps the valid ones.
 pub(crate) fn check(mistakes: &Mistakes, input: &mut Struct<'_>) {
     let fields = std::mem::take(&mut input.fields);
     let sound = fields.into_iter().filter(|field| {
@@ -70,21 +72,23 @@ fn check_attached(mistakes: &Mistakes, input: &Struct<'_>, field: &Field<'_>) {
     mistakes.at(&field.original.ty, mistake);
 }
 
-/// What a field's type should have been, if the value is a locator.
+/// The recommended type if the value is a locator.
 const fn resource(reading: Reading) -> &'static str {
     if reading.optional { "Option<Resource<…>>" } else { "Resource<…>" }
 }
 
-/// What a field's type should have been, if the value is a secret.
+/// The recommended type if the value is a secret.
 fn secret(field: &Field<'_>) -> Cow<'static, str> {
     let Reading { optional, collection, shape } = field.reading;
     let of_texts = collection && !matches!(shape, Shape::Plain(_));
     if of_texts {
-        return "a `SecretString` for each, or one `SecretBox<…>` of a type that implements `SecretValue`".into();
+        return "a `SecretString` for each, or one `SecretBox<…>` of a type that implements \
+                `SecretValue`"
+            .into();
     }
     let ty = show(&field.original.ty);
     let secret = match ty.find("[u8;").and_then(|start| ty[start..].split_inclusive(']').next()) {
-        // An array has the length of the key that it is for.
+        // The array's length is the length of its key.
         Some(array) => format!("SecretBox<{array}>"),
         None if ty.contains("u8") => "SecretBox<Vec<u8>>".to_owned(),
         None => "SecretString".to_owned(),
@@ -251,7 +255,8 @@ fn expects(plain: Plain, collection: bool) -> String {
     }
 }
 
-/// Two fields must not read one variable: neither its own, nor a companion's, nor the name of a file.
+/// Two fields must not share a variable: neither their own, nor a companion's, nor the name of a
+/// file.
 fn check_variables(mistakes: &Mistakes, input: &Struct<'_>) {
     let mut readers: HashMap<String, (&Field<'_>, bool)> = HashMap::new();
     for field in &input.fields {

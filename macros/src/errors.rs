@@ -1,6 +1,7 @@
-//! Every text that the derive says, and the collector that says all of them at once.
+//! All messages of the derive, and the collector that reports them together.
 //!
-//! A text says what is wrong and what to write instead, in lower case, without a full stop, and ends with the rule's name.
+//! A message states the mistake and the correction, in lower case, without a full stop, and ends
+//! with the rule's name.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
@@ -12,11 +13,11 @@ use quote::ToTokens;
 
 /// Collects mistakes, so that one compile shows all of them.
 ///
-/// It must be asked with [`Mistakes::finish`]: dropped unread, it would swallow what is wrong.
+/// [`Mistakes::finish`] must be called: dropping the collector would hide the mistakes.
 pub(crate) struct Mistakes {
-    /// `None` once it was asked.
+    /// `None` after `finish`.
     found: RefCell<Option<Vec<(usize, syn::Error)>>>,
-    /// The field that is looked at, counted from 1; 0 for the struct.
+    /// The current field, counted from 1; 0 for the struct.
     field: Cell<usize>,
 }
 
@@ -25,7 +26,7 @@ impl Mistakes {
         Self { found: RefCell::new(Some(Vec::new())), field: Cell::new(0) }
     }
 
-    /// What is reported from now on is about this field.
+    /// Attributes the following mistakes to this field.
     pub(crate) fn enter(&self, field: usize) {
         self.field.set(field);
     }
@@ -37,12 +38,12 @@ impl Mistakes {
         self.found.borrow_mut().get_or_insert_default().push((self.field.get(), error));
     }
 
-    /// How many there are: more afterwards than before means that what was looked at in between is broken.
+    /// The number of mistakes so far. If it grows, the part that was checked in between is invalid.
     pub(crate) fn count(&self) -> usize {
         self.found.borrow().as_ref().map_or(0, Vec::len)
     }
 
-    /// What was found, as `compile_error!`s, in declaration order. `Ok` where nothing was.
+    /// The mistakes, as `compile_error!`s, in declaration order. `Ok` if there are none.
     pub(crate) fn finish(self) -> Result<(), TokenStream> {
         let mut found = self.found.take().unwrap_or_default();
         if found.is_empty() {
@@ -62,7 +63,7 @@ impl Drop for Mistakes {
     }
 }
 
-/// A violation of a rule, in words.
+/// The message for a violation of a rule.
 #[derive(Debug)]
 pub(crate) struct Mistake {
     pub(crate) rule: &'static Rule,
@@ -75,7 +76,7 @@ impl Mistake {
     }
 }
 
-/// "did you mean `x`" where something is near, else what there is.
+/// "did you mean `x`" if there is a similar name, else the list of names.
 fn or_one_of(nearest: Option<&str>, known: &[&str]) -> String {
     match nearest {
         Some(nearest) => format!("did you mean `{nearest}`?"),
@@ -102,7 +103,8 @@ pub(crate) fn not_a_struct(kind: &str) -> Mistake {
     Mistake::new(
         &rule::UNKNOWN_ATTRIBUTE,
         format!(
-            "`BackingServices` cannot be derived for {kind}: write a struct with a named field for each service"
+            "`BackingServices` cannot be derived for {kind}: write a struct with a named field for \
+             each service"
         ),
     )
 }
@@ -111,7 +113,8 @@ pub(crate) fn fields_without_names(ident: impl Display) -> Mistake {
     Mistake::new(
         &rule::UNKNOWN_ATTRIBUTE,
         format!(
-            "a field's name makes its variable's name, and these have none: write `struct {ident} {{ name: Type }}`"
+            "a field's name makes its variable's name, and these have none: write `struct {ident} \
+             {{ name: Type }}`"
         ),
     )
 }
@@ -127,7 +130,8 @@ pub(crate) fn lifetime(lifetime: impl Display) -> Mistake {
     Mistake::new(
         &rule::UNKNOWN_ATTRIBUTE,
         format!(
-            "what is attached borrows from nobody: remove the lifetime `{lifetime}`, and let the fields own their values"
+            "what is attached borrows from nobody: remove the lifetime `{lifetime}`, and let the \
+             fields own their values"
         ),
     )
 }
@@ -135,7 +139,8 @@ pub(crate) fn lifetime(lifetime: impl Display) -> Mistake {
 pub(crate) fn field_default() -> Mistake {
     Mistake::new(
         &rule::UNKNOWN_ATTRIBUTE,
-        "the value comes from the environment: write `#[setting(default = …)]` above the field instead",
+        "the value comes from the environment: write `#[setting(default = …)]` above the field \
+         instead",
     )
 }
 
@@ -155,7 +160,8 @@ pub(crate) fn belongs_to_a_field(attribute: &str) -> Mistake {
 pub(crate) fn belongs_to_the_struct() -> Mistake {
     Mistake::new(
         &rule::UNKNOWN_ATTRIBUTE,
-        "`#[services]` stands above the struct; above a field there is `#[service]`, `#[secret]` and `#[setting]`",
+        "`#[services]` stands above the struct; above a field there is `#[service]`, `#[secret]` \
+         and `#[setting]`",
     )
 }
 
@@ -245,10 +251,13 @@ pub(crate) fn variable(key: &str, suggestion: Option<&str>) -> Mistake {
         match suggestion {
             Some(suggestion) => {
                 format!(
-                    "the name of a variable has capitals, digits and underscores only, and begins with no digit: write `{key} = \"{suggestion}\"`"
+                    "the name of a variable has capitals, digits and underscores only, and begins \
+                     with no digit: write `{key} = \"{suggestion}\"`"
                 )
             }
-            None => "the name of a variable has capitals, digits and underscores only, and begins with no digit".to_owned(),
+            None => "the name of a variable has capitals, digits and underscores only, and begins \
+                     with no digit"
+                .to_owned(),
         },
     )
 }
@@ -266,7 +275,8 @@ pub(crate) fn field_makes_no_variable(name: &str) -> Mistake {
     Mistake::new(
         &rule::MALFORMED_VALUE,
         format!(
-            "`{name}` makes no name for a variable: that has ASCII letters, digits and underscores, 255 at most; give it one with `env = \"…\"`"
+            "`{name}` makes no name for a variable: that has ASCII letters, digits and \
+             underscores, 255 at most; give it one with `env = \"…\"`"
         ),
     )
 }
@@ -276,7 +286,8 @@ pub(crate) fn duplicate_variable(variable: &str, first: &str, is_companion: bool
     Mistake::new(
         &rule::DUPLICATE_VARIABLE,
         format!(
-            "`{variable}` is read by `{first}` already{how}: give one of the two another name, with `env = \"…\"`"
+            "`{variable}` is read by `{first}` already{how}: give one of the two another name, \
+             with `env = \"…\"`"
         ),
     )
 }
@@ -314,7 +325,8 @@ pub(crate) fn raw_text(ty: &str) -> Mistake {
     Mistake::new(
         &rule::RAW_SECRET,
         format!(
-            "`{ty}` can hold a secret, and prints it: a locator is a `Resource<…>`, a secret a `SecretString`, and a public value has \
+            "`{ty}` can hold a secret, and prints it: a locator is a `Resource<…>`, a secret a \
+             `SecretString`, and a public value has \
              `#[setting]` above it"
         ),
     )
@@ -324,7 +336,8 @@ pub(crate) fn raw_url(ty: &str) -> Mistake {
     Mistake::new(
         &rule::RAW_SECRET,
         format!(
-            "`{ty}` prints the password that it holds: a locator is a `Resource<…>`, and a public link is a `String` with `#[setting]` above it"
+            "`{ty}` prints the password that it holds: a locator is a `Resource<…>`, and a public \
+             link is a `String` with `#[setting]` above it"
         ),
     )
 }
@@ -342,7 +355,8 @@ pub(crate) fn suspicious_setting(ty: &str, name: &str, instead: &str) -> Mistake
     Mistake::new(
         &rule::RAW_SECRET,
         format!(
-            "`{name}` suggests a secret, and `{ty}` would print it: write {instead}, without `#[setting]`, or, if everybody may know the value, \
+            "`{name}` suggests a secret, and `{ty}` would print it: write {instead}, without \
+             `#[setting]`, or, if everybody may know the value, \
              `#[setting(public, reason = \"…\")]`"
         ),
     )
@@ -352,7 +366,8 @@ pub(crate) fn url_setting(ty: &str) -> Mistake {
     Mistake::new(
         &rule::RAW_SECRET,
         format!(
-            "`{ty}` prints the password that it holds: write `Resource<…>` without `#[setting]`, or, if everybody may know the value, \
+            "`{ty}` prints the password that it holds: write `Resource<…>` without `#[setting]`, \
+             or, if everybody may know the value, \
              `#[setting(public, reason = \"…\")]`"
         ),
     )
@@ -362,7 +377,8 @@ pub(crate) fn locator_as_default_of_setting(scheme: &str) -> Mistake {
     Mistake::new(
         &rule::RAW_SECRET,
         format!(
-            "a `{scheme}` address is a locator, and a setting is printed: write `Resource<…>` with `#[service]`, or, if everybody may know the value, \
+            "a `{scheme}` address is a locator, and a setting is printed: write `Resource<…>` with \
+             `#[service]`, or, if everybody may know the value, \
              `#[setting(public, reason = \"…\")]`"
         ),
     )
@@ -372,7 +388,8 @@ pub(crate) fn service_on_text(ty: &str) -> Mistake {
     Mistake::new(
         &rule::RAW_SECRET,
         format!(
-            "`#[service]` stands above a resource, and `{ty}` is none: write `Resource<…>` with the type of the service"
+            "`#[service]` stands above a resource, and `{ty}` is none: write `Resource<…>` with \
+             the type of the service"
         ),
     )
 }
@@ -412,7 +429,8 @@ pub(crate) fn default_of_option() -> Mistake {
 pub(crate) fn default_not_a_literal() -> Mistake {
     Mistake::new(
         &rule::MALFORMED_VALUE,
-        "`default` is a literal, for the manifest states it: a number, `true`, `false`, or a text in quotes",
+        "`default` is a literal, for the manifest states it: a number, `true`, `false`, or a text \
+         in quotes",
     )
 }
 
@@ -454,7 +472,8 @@ pub(crate) fn scheme_in_lower_case(scheme: &str) -> Mistake {
 pub(crate) fn not_a_scheme() -> Mistake {
     Mistake::new(
         &rule::MALFORMED_VALUE,
-        "a scheme is a letter, then letters, digits, `+`, `-` or `.`: write `scheme = \"rediss\"`, say",
+        "a scheme is a letter, then letters, digits, `+`, `-` or `.`: write `scheme = \"rediss\"`, \
+         say",
     )
 }
 
@@ -462,20 +481,23 @@ pub(crate) fn default_of_other_scheme(scheme: &str) -> Mistake {
     Mistake::new(
         &rule::UNKNOWN_SCHEME,
         format!(
-            "the field's locators have the scheme `{scheme}`, and its default has another: write one of the two"
+            "the field's locators have the scheme `{scheme}`, and its default has another: write \
+             one of the two"
         ),
     )
 }
 
 pub(crate) fn host(pattern: &str) -> Mistake {
     if !pattern.is_ascii() {
-        let message = "is not ASCII: write the name in its ASCII form, as `xn--bcher-kva.example` for `bücher.example`";
+        let message = "is not ASCII: write the name in its ASCII form, as `xn--bcher-kva.example` \
+                       for `bücher.example`";
         return Mistake::new(&rule::MALFORMED_VALUE, format!("`{pattern}` {message}"));
     }
     Mistake::new(
         &rule::MALFORMED_VALUE,
         format!(
-            "`{pattern}` is no host: write names and addresses with commas between them, `\"db.example.com, *.internal.example.com\"`, without scheme and port"
+            "`{pattern}` is no host: write names and addresses with commas between them, \
+             `\"db.example.com, *.internal.example.com\"`, without scheme and port"
         ),
     )
 }
@@ -487,7 +509,7 @@ pub(crate) fn host_twice(pattern: &str) -> Mistake {
 // Locators in literals.
 
 pub(crate) fn plaintext_scheme(scheme: &str, instead: &str) -> Mistake {
-    // What stands instead is a scheme, or a phrase.
+    // The replacement is a scheme or a phrase.
     let instead =
         if instead.contains(' ') { format!("use {instead}") } else { format!("write `{instead}`") };
     Mistake::new(
@@ -499,7 +521,8 @@ pub(crate) fn plaintext_scheme(scheme: &str, instead: &str) -> Mistake {
 pub(crate) fn embedded_credentials() -> Mistake {
     Mistake::new(
         &rule::EMBEDDED_CREDENTIALS,
-        "credentials in the source are everybody's: remove what stands before the `@`, they come from the `…_USER` and `…_PASSWORD` variables",
+        "credentials in the source are everybody's: remove what stands before the `@`, they come \
+         from the `…_USER` and `…_PASSWORD` variables",
     )
 }
 
@@ -528,7 +551,8 @@ pub(crate) fn unverified_parameter(parameter: &str) -> Mistake {
     Mistake::new(
         &rule::UNVERIFIED_TLS,
         format!(
-            "`{parameter}` switches verification off: remove it; a certificate authority of your own goes into the `…_CA` variable"
+            "`{parameter}` switches verification off: remove it; a certificate authority of your \
+             own goes into the `…_CA` variable"
         ),
     )
 }
@@ -537,7 +561,8 @@ pub(crate) fn secret_parameter(key: &str) -> Mistake {
     Mistake::new(
         &rule::SECRET_IN_PARAMETER,
         format!(
-            "`{key}` is a secret, and parameters are logged: remove it, it comes from the `…_PASSWORD` variable"
+            "`{key}` is a secret, and parameters are logged: remove it, it comes from the \
+             `…_PASSWORD` variable"
         ),
     )
 }
@@ -595,7 +620,8 @@ pub(crate) fn waiver_of_warning(name: &str) -> Mistake {
 pub(crate) fn waiver_of_raw_secret() -> Mistake {
     Mistake::new(
         &rule::WAIVER_WITHOUT_REASON,
-        "`raw_secret` is not waived with `allow`: a value that everybody may know is a `#[setting(public, reason = \"…\")]`",
+        "`raw_secret` is not waived with `allow`: a value that everybody may know is a \
+         `#[setting(public, reason = \"…\")]`",
     )
 }
 
@@ -620,7 +646,7 @@ pub(crate) fn date() -> Mistake {
     )
 }
 
-/// A remedy of the table has sentences; here it goes on after a colon.
+/// Turns a rule's remedy, which consists of sentences, into text that follows a colon.
 fn as_clause(sentences: &str) -> String {
     let clauses = sentences.trim_end_matches('.').split(". ").map(|sentence| {
         let mut letters = sentence.chars();
@@ -637,7 +663,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "nobody asked")]
-    fn dropped_unread_it_panics() {
+    fn dropping_it_without_finish_panics() {
         drop(Mistakes::new());
     }
 

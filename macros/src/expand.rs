@@ -1,11 +1,13 @@
 //! The generated code: constants, and calls to `__private`.
 //!
-//! Its size is linear in the number of fields, and it never returns early: values are loaded and checked before [`take`] runs, by a runtime
-//! that knows nothing of the struct but its manifest. Nothing in it depends on the prelude: it stands in a block of its own, where two names
-//! with underscores mean the runtime.
+//! Its size is linear in the number of fields, and it never returns early: values are loaded and
+//! checked before [`take`] runs, by a runtime that knows only the struct's manifest. It does not
+//! depend on the prelude: it is in a block of its own, in which two names with underscores refer to
+//! the runtime.
 //!
-//! A bound on a field's type is only ever asked for as `<Type as Trait>::NAME`, by tokens that stand where the type stands: what rustc has to
-//! say against it is then the same error each time, which it prints once, and without a note about who asked.
+//! A bound on a field's type is only ever required as `<Type as Trait>::NAME`, with tokens at the
+//! type's position. If it does not hold, rustc gives the same error each time, so it prints the
+//! error once, and without a note about its origin.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -14,13 +16,13 @@ use crate::model::{Field, Kind, Prefix, Struct};
 use crate::place::Place;
 use crate::question::{Question, questions};
 
-/// The implementations for a struct in which nothing is wrong.
+/// The implementations for a struct without mistakes.
 pub(crate) fn expand(input: &Struct<'_>) -> TokenStream {
     let values = local("__values");
     let resources = local("__resources");
     let fields = input.fields.iter().map(|field| take(field, &values));
     let lists = input.fields.iter().map(|field| list(field, &resources));
-    // Of a generic struct, rustc can only ask once the parameters are known: when `take` is compiled for them.
+    // For a generic struct, rustc can check only when `take` is compiled with known parameters.
     let (free, inner): (Vec<_>, Vec<_>) = questions(input).partition(|question| question.free);
     let free = free.iter().map(Question::item);
     let inner = inner.iter().map(Question::statement);
@@ -46,7 +48,8 @@ pub(crate) fn expand(input: &Struct<'_>) -> TokenStream {
     )
 }
 
-/// The two implementations for a type with its parameters and its bounds, around the functions of the second one; and what stands beside them.
+/// The two implementations for a type with its parameters and bounds, with the functions of the
+/// second one, and the items beside them.
 pub(crate) fn implementations(
     input: &Struct<'_>,
     [generics, ty, bounds]: [TokenStream; 3],
@@ -75,8 +78,8 @@ pub(crate) fn implementations(
     }
 }
 
-/// A parameter's name. It is nobody else's variable by its span; the underscores are there because a constant or a static of the user's
-/// would be meant in spite of that.
+/// A parameter's name. Its span keeps it apart from the user's variables. The underscores are
+/// necessary because the name would still resolve to a constant or a static of the user's.
 fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
 }
@@ -84,7 +87,7 @@ fn local(name: &str) -> Ident {
 fn manifest(input: &Struct<'_>) -> TokenStream {
     let name = input.name();
     let fields = input.fields.iter().map(entry);
-    // The block makes the slice live for ever, whatever the promotion rules for calls in constants are.
+    // The block makes the slice `'static`, whatever the promotion rules for calls in constants are.
     let mut manifest = quote!(__runtime::Manifest::new(#name, const { &[#(#fields,)*] }));
     if !input.docs.is_empty() {
         let docs = &input.docs;
@@ -99,7 +102,7 @@ fn manifest(input: &Struct<'_>) -> TokenStream {
     manifest
 }
 
-/// A field of the manifest. The trait that gives its category is the one that the field's attribute asks for.
+/// A field of the manifest. The field's attribute selects the trait that gives its category.
 fn entry(field: &Field<'_>) -> TokenStream {
     let declaration = declaration(field);
     let bound = match field.kind {
@@ -112,7 +115,7 @@ fn entry(field: &Field<'_>) -> TokenStream {
     quote!(__private::Field::new(#declaration, #category))
 }
 
-/// `<Type as Trait>::NAME`, where the type stands.
+/// `<Type as Trait>::NAME`, at the type's position.
 pub(crate) fn qualified(field: &Field<'_>, bound: &str, name: &str) -> TokenStream {
     let ty = &field.original.ty;
     let Place { first, last } = field.place;
@@ -178,7 +181,8 @@ fn declaration(field: &Field<'_>) -> TokenStream {
     declaration
 }
 
-/// The field of the struct's literal. They are evaluated in declaration order: that is the contract with `Values`.
+/// The field's expression in the struct literal. The expressions are evaluated in declaration
+/// order: that is the contract with `Values`.
 fn take(field: &Field<'_>, values: &Ident) -> TokenStream {
     let (ident, ty) = (field.ident, &field.original.ty);
     let Place { first, last } = field.place;
@@ -188,7 +192,7 @@ fn take(field: &Field<'_>, values: &Ident) -> TokenStream {
             let arguments = quote_spanned!(last=> (#values));
             quote!(#ident: #take #arguments)
         }
-        // Exactly one value each, which needs no trait.
+        // Exactly one value each, which requires no trait.
         Kind::Service(_) | Kind::Secret(_) | Kind::Setting(_) => {
             let next = quote_spanned!(first=> __private::Values::next::<);
             let arguments = quote_spanned!(last=> >(#values));
@@ -206,7 +210,8 @@ fn list(field: &Field<'_>, resources: &Ident) -> TokenStream {
     let Place { first, last } = field.place;
     let mut ident = field.ident.clone();
     ident.set_span(ident.span().located_at(last));
-    // `self` is the function's, also where a macro wrote the struct and got the type from somebody else.
+    // `self` has the function's hygiene, even if a macro wrote the struct and received the type as
+    // an argument.
     let here = Span::call_site().located_at(first);
     let this = quote_spanned!(here=> &self.);
     let arguments = quote_spanned!(last=> (#this #ident, #resources));

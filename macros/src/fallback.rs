@@ -1,7 +1,8 @@
-//! What stands beside the errors, so that nothing else in the user's crate turns red: implementations that are enough for whoever uses the
-//! struct.
+//! Implementations that are generated beside the errors, so that the rest of the user's crate
+//! compiles without follow-on errors.
 //!
-//! The fields that are sound are in its manifest. So rustc is asked about their types in the same compile, and says what is wrong with those.
+//! The manifest contains the valid fields. So rustc checks their types in the same compile, and
+//! reports mistakes in those.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -25,12 +26,13 @@ pub(crate) fn expand(input: &Struct<'_>) -> TokenStream {
     )
 }
 
-/// Implementations for what is no struct with named fields, or has lifetimes.
+/// Implementations for an item that is not a struct with named fields, or has lifetimes.
 pub(crate) fn expand_bare(original: &DeriveInput, attribute: StructAttribute) -> TokenStream {
     let bare = Struct { original, docs: String::new(), attribute, fields: Vec::new() };
     let ident = &original.ident;
     let (_, ty, bounds) = original.generics.split_for_impl();
-    // Only what lives for ever can be attached: there are implementations for `'static`, and whoever uses the struct means that one.
+    // Only `'static` types can be attached, so the implementations are for `'static`. Code
+    // that uses the struct needs those.
     let lifetimes: Vec<String> = original
         .generics
         .lifetimes()
@@ -56,7 +58,7 @@ pub(crate) fn expand_bare(original: &DeriveInput, attribute: StructAttribute) ->
     )
 }
 
-/// There is no program in which it would be called.
+/// The program does not compile, so this is never called.
 fn diverge() -> TokenStream {
     quote! {
         fn take(_: &mut __private::Values) -> Self {

@@ -1,10 +1,13 @@
 //! The derive of `backing-services`. Depend on that crate, which re-exports it.
 //!
-//! Tokens become attributes (`attr`), those a model that cannot be malformed (`model`), it is checked as a whole (`check`) and becomes
-//! constants (`expand`); what only rustc can answer is asked in the generated code (`question`). Every mistake is collected on the way
-//! (`errors`); where there is one, a `fallback` keeps the rest of the user's crate free of follow-on errors.
+//! The steps: `attr` parses the tokens into attributes. `model` builds a model from them that is
+//! never malformed. `check` checks the model as a whole. `expand` turns it into constants.
+//! `question` generates code that asks rustc to check the rest. `errors` collects every mistake on
+//! the way. If there is one, `fallback` keeps the rest of the user's crate free of follow-on
+//! errors.
 //!
-//! The macro is pure: no environment, no file, no clock. `clippy.toml` beside this crate's manifest sees to it.
+//! The macro is pure: no environment, no file, no clock. `clippy.toml` beside this crate's manifest
+//! enforces that.
 
 mod attr;
 mod check;
@@ -25,20 +28,21 @@ use syn::DeriveInput;
 use errors::Mistakes;
 use model::Struct;
 
-/// Turns a struct into what a program attaches to.
+/// Derives the resources, secrets and settings of a program from a struct.
 ///
-/// It implements the trait of the same name for a struct with named fields. Each field is, by its type:
+/// It implements the trait of the same name for a struct with named fields. The type of a field
+/// decides its meaning:
 ///
-/// | type | is | reads |
-/// |---|---|---|
-/// | `Resource<S>` | a backing service of type `S` | `PREFIX_FIELD_URL`, and `…_USER`, `…_PASSWORD`, `…_CA`, `…_CLIENT_CERT`, `…_CLIENT_KEY`, `…_PIN` |
-/// | `SecretString`, `SecretSlice<u8>`, `SecretBox<T>` | a secret; a `SecretBox<[u8; N]>` from 2 N hexadecimal digits | `PREFIX_FIELD` |
-/// | `Option` of one of these | the same, and the program runs without it | the same |
-/// | a struct that derives `BackingServices` | what is in it | its fields', with `PREFIX_FIELD` for a prefix |
-/// | anything, with `#[setting]` | a plain, public value | `PREFIX_FIELD` |
+/// - `Resource<S>`: a backing service of type `S`. It reads `PREFIX_FIELD_URL`, and `…_USER`,
+///   `…_PASSWORD`, `…_CA`, `…_CLIENT_CERT`, `…_CLIENT_KEY`, `…_PIN`.
+/// - `SecretString`, `SecretSlice<u8>`, `SecretBox<T>`: a secret; a `SecretBox<[u8; N]>` from 2 N
+///   hexadecimal digits. It reads `PREFIX_FIELD`.
+/// - `Option` of one of these: the same, and the program runs without it.
+/// - A struct that derives `BackingServices`: its fields, with `PREFIX_FIELD` as their prefix.
+/// - Any type, with `#[setting]`: a plain, public value. It reads `PREFIX_FIELD`.
 ///
-/// Every other type is refused: that is what keeps a password out of a `String`. Each variable may come as a file instead, whose path is in
-/// `NAME_FILE`.
+/// Every other type is refused: that keeps a password out of a `String`. Each variable may instead
+/// be read from a file, whose path is in `NAME_FILE`.
 ///
 /// ```
 /// use backing_services::{BackingServices, Resource, secrecy::SecretString};
@@ -50,9 +54,15 @@ use model::Struct;
 /// #         const NAME: &'static str = stringify!($name);
 /// #         const SCHEMES: &'static [Scheme] = &[Scheme::upgraded($scheme)];
 /// #         const PRIVILEGES: &'static [backing_services::Grantable] = &[
-/// #             backing_services::Grantable::new("TABLE", &["SELECT", "INSERT", "UPDATE"], backing_services::needs::Names::Identifiers(2)),
+/// #             backing_services::Grantable::new(
+/// #                 "TABLE",
+/// #                 &["SELECT", "INSERT", "UPDATE"],
+/// #                 backing_services::needs::Names::Identifiers(2),
+/// #             ),
 /// #         ];
-/// #         async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> { Ok(Attachment::new((), Posture::of::<Self>(target))) }
+/// #         async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+/// #             Ok(Attachment::new((), Posture::of::<Self>(target)))
+/// #         }
 /// #         async fn health(_: &()) -> Result<(), Refusal> { Ok(()) }
 /// #         async fn close(_: &()) {}
 /// #     }
@@ -65,13 +75,21 @@ use model::Struct;
 /// #[services(prefix = "SHOP", deadline = 20)]
 /// struct Services {
 ///     /// Orders and customers.
-///     #[service(env = "DATABASE_URL", needs = "SELECT, INSERT, UPDATE ON orders", hosts = "*.db.example.com")]
+///     #[service(
+///         env = "DATABASE_URL",
+///         needs = "SELECT, INSERT, UPDATE ON orders",
+///         hosts = "*.db.example.com"
+///     )]
 ///     orders: Resource<Postgres>,
 ///
 ///     /// Sessions. Read from SHOP_SESSIONS_URL.
 ///     sessions: Option<Resource<Redis>>,
 ///
-///     #[service(allow(superuser_account, reason = "the vendor ships one account", until = "2027-03-01"))]
+///     #[service(allow(
+///         superuser_account,
+///         reason = "the vendor ships one account",
+///         until = "2027-03-01"
+///     ))]
 ///     legacy: Resource<Postgres>,
 ///
 ///     /// Card payments. Read from SHOP_STRIPE_KEY.
@@ -88,22 +106,23 @@ use model::Struct;
 ///
 /// # `#[services(…)]`, above the struct
 ///
-/// | key | means |
-/// |---|---|
-/// | `prefix = "SHOP"` | what the variables begin with; the underscore behind it is added |
-/// | `deadline = 20` | how long attaching everything may take, in seconds, from 1 to 600; 30 without it |
-/// | `crate = path` | where this crate is, if it was renamed or re-exported |
+/// - `prefix = "SHOP"`: the prefix of the variables; the underscore after it is added
+/// - `deadline = 20`: the deadline for attaching everything, in seconds, from 1 to 600; the default
+///   is 30
+/// - `crate = path`: the path of this crate, if it was renamed or re-exported
 ///
 /// # `#[service(…)]`, above a resource
 ///
-/// | key | means |
-/// |---|---|
-/// | `env = "DATABASE_URL"` | the locator's variable; the others share its name without `_URL` |
-/// | `scheme = "rediss"` | the only scheme that the locator may have, of those that the service accepts |
-/// | `default = "rediss://localhost"` | the locator, if the variable is missing; without credentials, for they do not belong into the source |
-/// | `needs = "SELECT ON orders"` | what the account must be able to do, and no more, in the words of the service's `PRIVILEGES`: a word that is none of them does not compile |
-/// | `hosts = "db.example.com, *.internal"` | the hosts that the locator may lead to |
-/// | `allow(rule, …, reason = "…", until = "YYYY-MM-DD")` | an exception; repeatable; `until` is its last day, and may be left out |
+/// - `env = "DATABASE_URL"`: the locator's variable; the others share its name without `_URL`
+/// - `scheme = "rediss"`: the only scheme that the locator may have, of those that the service
+///   accepts
+/// - `default = "rediss://localhost"`: the locator, if the variable is missing; without
+///   credentials, because they do not belong in the source
+/// - `needs = "SELECT ON orders"`: the privileges that the account must have, and no others, in the
+///   words of the service's `PRIVILEGES`; an unknown word does not compile
+/// - `hosts = "db.example.com, *.internal"`: the hosts that the locator may lead to
+/// - `allow(rule, …, reason = "…", until = "YYYY-MM-DD")`: an exception; repeatable; `until` is its
+///   last day, and is optional
 ///
 /// # `#[secret(…)]`, above a secret
 ///
@@ -111,21 +130,22 @@ use model::Struct;
 ///
 /// # `#[setting(…)]`, above a plain value
 ///
-/// | key | means |
-/// |---|---|
-/// | `env = "PORT"` | the variable |
-/// | `default = 8080` | the value, if the variable is missing: a literal of the field's type, or a text as the variable would have it |
-/// | `public, reason = "…"` | the value is public, although its name suggests a secret and its type could hold one |
+/// - `env = "PORT"`: the variable
+/// - `default = 8080`: the value, if the variable is missing: a literal of the field's type, or a
+///   text as in the variable
+/// - `public, reason = "…"`: the value is public, although its name suggests a secret and its type
+///   could hold one
 ///
 /// # Errors
 ///
-/// Whatever the tokens tell is refused by the macro, all mistakes at once, each under the narrowest token and with the name of its rule; what
-/// takes a type to know is refused by rustc in the same place. The rules, with their reasons, are in `docs/rules.md`.
+/// The macro refuses all mistakes that the tokens show, in one compile, each under the narrowest
+/// token and with the name of its rule. Mistakes that depend on types are reported by rustc in the
+/// same place. The rules, with their reasons, are in `docs/rules.md`.
 #[proc_macro_derive(BackingServices, attributes(services, service, setting, secret))]
 pub fn derive_backing_services(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     match syn::parse(input) {
         Ok(input) => derive(&input),
-        // Not even a struct: rustc says so too.
+        // Not even an item: rustc reports that too.
         Err(error) => error.into_compile_error(),
     }
     .into()

@@ -1,20 +1,20 @@
-//! A locator in a literal: what can be wrong with it whatever the service is.
+//! A locator in a literal: the mistakes that do not depend on the service.
 //!
-//! The runtime parses the same text again when it is needed, and by the service's own grammar. What is said here is said earlier, under the
-//! literal.
+//! The runtime parses the same text again when it uses it, with the service's own grammar. These
+//! checks report earlier, under the literal.
 
 use backing_services_rules::parameter::{Asks, asks, fragment_asks};
 use backing_services_rules::scheme::{self, Transport};
 
 use crate::errors::{self, Mistake};
 
-/// The scheme of a literal and what is wrong with it, each mistake once.
+/// The scheme of a literal, and its mistakes, each once.
 pub(crate) struct Literal<'a> {
     pub(crate) scheme: Option<&'a str>,
     pub(crate) mistakes: Vec<Mistake>,
 }
 
-/// Reads a locator's literal. `plaintext_waived` is whether the field waives `plaintext_scheme`.
+/// Parses a locator's literal. `plaintext_waived` is true if the field waives `plaintext_scheme`.
 pub(crate) fn read(text: &str, plaintext_waived: bool) -> Literal<'_> {
     let mut mistakes = Vec::new();
     let scheme = scheme::of(text);
@@ -23,7 +23,8 @@ pub(crate) fn read(text: &str, plaintext_waived: bool) -> Literal<'_> {
     let plaintext =
         known.filter(|known| known.transport == Transport::Plaintext && !plaintext_waived);
     if let Some(known) = plaintext {
-        // The blanks that it hides behind, and a socket's path instead of a host, are part of that mistake.
+        // Blanks around the scheme, and a socket's path instead of a host, are part of that
+        // mistake.
         mistakes.push(errors::plaintext_scheme(known.name, known.instead));
     } else if text.chars().any(char::is_control) {
         mistakes.push(errors::ambiguous_locator(
@@ -66,7 +67,8 @@ pub(crate) fn read(text: &str, plaintext_waived: bool) -> Literal<'_> {
         )),
         Some(_) if known.is_some_and(|known| known.transport == Transport::Embedded) => {}
         Some(scheme) => {
-            // `scheme` is a piece of the text, with nothing but blanks before it and between it and the colon.
+            // `scheme` is a part of the text, with only blanks before it and between it and the
+            // colon.
             let rest = text.split_once(':').map_or("", |(_, rest)| rest);
             match rest.strip_prefix("//") {
                 None => mistakes.push(errors::malformed_locator(
@@ -80,7 +82,7 @@ pub(crate) fn read(text: &str, plaintext_waived: bool) -> Literal<'_> {
     Literal { scheme, mistakes }
 }
 
-/// Whether it is a name or an address, as people write them.
+/// True if it is a name or an address in its usual form.
 pub(crate) fn is_host(host: &str) -> bool {
     let unbracketed =
         host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
@@ -89,7 +91,8 @@ pub(crate) fn is_host(host: &str) -> bool {
     {
         return true;
     }
-    // `2130706433` and `0x7f.1` are addresses in other clothes: URL parsers read a last label that begins with a digit as a number.
+    // `2130706433` and `0x7f.1` are other forms of addresses: URL parsers read a last label that
+    // begins with a digit as a number.
     let last_is_a_name = host
         .rsplit('.')
         .next()
@@ -104,7 +107,7 @@ pub(crate) fn is_host(host: &str) -> bool {
         })
 }
 
-/// Whether a text has a user part, as far as it can be a locator at all.
+/// True if a text has a user part, provided that it can be a locator.
 pub(crate) fn holds_credentials(text: &str) -> bool {
     text.split_once("://").is_some_and(|(_, rest)| {
         rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
@@ -112,7 +115,7 @@ pub(crate) fn holds_credentials(text: &str) -> bool {
 }
 
 fn missing_slashes(scheme: &str, is_known: bool) -> String {
-    // `localhost:6379` reads as the scheme `localhost`.
+    // `localhost:6379` parses as the scheme `localhost`.
     if is_known { format!("write `{scheme}://host`") } else { "write `scheme://host`".to_owned() }
 }
 
@@ -149,7 +152,7 @@ fn parameters(query: &str, plaintext_waived: bool, mistakes: &mut Vec<Mistake>) 
 
 fn authority(rest: &str, query: Option<&str>, names_a_host: bool, mistakes: &mut Vec<Mistake>) {
     let (authority, path) = split(rest, '/');
-    // A `@` behind the authority is where a password with a `/` or a `?` in it ends.
+    // An `@` after the authority means that a password contains an unencoded `/` or `?`.
     let elsewhere = path.is_some_and(|path| path.contains('@'))
         || query.is_some_and(|query| query.contains('@'));
     let host = match authority.split_once('@') {
@@ -190,7 +193,7 @@ fn authority(rest: &str, query: Option<&str>, names_a_host: bool, mistakes: &mut
                 "write the name in its ASCII form, as `xn--bcher-kva.example` for `bücher.example`",
             ));
         } else if !plain.contains(char::is_whitespace) && !plain.contains('\\') && !is_host(plain) {
-            // Blanks and backslashes were reported.
+            // Blanks and backslashes were reported above.
             mistakes.push(errors::malformed_locator(
                 "a host is a name or an address",
                 "write it as `db.example.com`, `10.0.0.1` or `[::1]`",
@@ -220,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_wrong() {
+    fn valid_literals_have_no_mistakes() {
         for text in [
             "rediss://localhost",
             "rediss://cache.internal:6380/0",

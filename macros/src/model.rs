@@ -1,4 +1,4 @@
-//! What a struct says, once its tokens are read. A value of these types cannot be malformed: a field that was is not here.
+//! The parsed struct. A value of these types is never malformed: malformed fields are left out.
 
 use backing_services_rules::Rule;
 use backing_services_rules::variable::{self, RESOURCE_ENDINGS};
@@ -16,7 +16,7 @@ pub(crate) struct Struct<'a> {
     pub(crate) original: &'a DeriveInput,
     pub(crate) docs: String,
     pub(crate) attribute: StructAttribute,
-    /// Those that are sound, in declaration order.
+    /// The valid fields, in declaration order.
     pub(crate) fields: Vec<Field<'a>>,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct Struct<'a> {
 pub(crate) struct StructAttribute {
     pub(crate) prefix: Prefix,
     pub(crate) deadline: Option<u64>,
-    /// `crate = …`: where the generated code finds the runtime.
+    /// `crate = …`: the path of the runtime in generated code.
     pub(crate) runtime: Option<TokenStream>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) enum Prefix {
     #[default]
     None,
     Named(String),
-    /// It was refused already, so that nothing is known of the variables.
+    /// It was refused already, so the variables are unknown.
     Broken,
 }
 
@@ -45,19 +45,19 @@ pub(crate) struct Field<'a> {
     pub(crate) ident: &'a Ident,
     /// Without `r#`.
     pub(crate) name: String,
-    /// What stands for it in a variable's name.
+    /// Represents the field in variable names.
     pub(crate) key: String,
     pub(crate) docs: String,
-    /// What its type's tokens tell.
+    /// The reading of its type's tokens.
     pub(crate) reading: Reading,
-    /// Where its type stands.
+    /// The place of its type.
     pub(crate) place: Place,
     pub(crate) kind: Kind,
 }
 
-/// What a field's attribute makes of it.
+/// The kind of a field, by its attribute.
 pub(crate) enum Kind {
-    /// None: the type alone decides.
+    /// No attribute: the type alone decides.
     Attached,
     Service(ServiceAttribute),
     Secret(SecretAttribute),
@@ -66,7 +66,7 @@ pub(crate) enum Kind {
 
 /// `#[service(…)]`.
 pub(crate) struct ServiceAttribute {
-    /// The attribute's name, for what is wrong with the attribute as a whole.
+    /// The attribute's name, for mistakes about the whole attribute.
     pub(crate) path: Ident,
     pub(crate) env: Option<LitStr>,
     pub(crate) scheme: Option<LitStr>,
@@ -81,7 +81,7 @@ pub(crate) struct SecretAttribute {
     pub(crate) path: Ident,
     pub(crate) env: Option<LitStr>,
     pub(crate) waivers: Vec<Waiver>,
-    /// Where a default was written: a mistake, whose message depends on the type.
+    /// The position of a default: a mistake, whose message depends on the type.
     pub(crate) default: Option<Ident>,
 }
 
@@ -90,11 +90,11 @@ pub(crate) struct SettingAttribute {
     pub(crate) path: Ident,
     pub(crate) env: Option<LitStr>,
     pub(crate) default: Option<Keyed<Default>>,
-    /// The reason why everybody may know the value.
+    /// The reason why the value is public.
     pub(crate) public: Option<String>,
 }
 
-/// A value, and the key that it was written behind.
+/// A value and its key.
 pub(crate) struct Keyed<T> {
     pub(crate) key: Ident,
     pub(crate) value: T,
@@ -104,7 +104,7 @@ pub(crate) struct Keyed<T> {
 pub(crate) struct Default {
     pub(crate) tokens: TokenStream,
     pub(crate) literal: Lit,
-    /// As a variable would have it.
+    /// The text, as a variable would contain it.
     pub(crate) text: String,
 }
 
@@ -116,8 +116,8 @@ pub(crate) struct Waiver {
 }
 
 impl<'a> Struct<'a> {
-    /// Reads the struct; fields that are malformed are reported and left out. Where it is none that the derive is for, at least its
-    /// attribute comes back.
+    /// Parses the struct; malformed fields are reported and left out. If the derive does not
+    /// support the item, the error contains at least its attribute.
     pub(crate) fn read(
         mistakes: &Mistakes,
         original: &'a DeriveInput,
@@ -135,7 +135,7 @@ impl<'a> Struct<'a> {
         self.original.ident.unraw().to_string()
     }
 
-    /// The variable that a field reads first; `None` where the prefix is not known.
+    /// The first variable that a field reads; `None` if the prefix is not known.
     pub(crate) fn variable(&self, field: &Field<'_>) -> Option<String> {
         if let Some(env) = field.env() {
             return Some(env.value());
@@ -144,7 +144,7 @@ impl<'a> Struct<'a> {
         self.prefixed(&field.key).map(|name| name + ending)
     }
 
-    /// The name that the prefix and a field's key make; `None` where the prefix is not known.
+    /// The name made of the prefix and a field's key; `None` if the prefix is not known.
     pub(crate) fn prefixed(&self, key: &str) -> Option<String> {
         match &self.attribute.prefix {
             Prefix::None => Some(key.to_owned()),
@@ -153,7 +153,8 @@ impl<'a> Struct<'a> {
         }
     }
 
-    /// Every variable that a field reads, the first one first. Empty where the tokens do not tell.
+    /// Every variable that a field reads, the first one first. Empty if the tokens do not determine
+    /// them.
     pub(crate) fn variables(&self, field: &Field<'_>) -> Vec<String> {
         let Some(first) = self.variable(field) else { return Vec::new() };
         let mut variables = Vec::new();
@@ -172,7 +173,8 @@ impl<'a> Struct<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// Reads a field. `None` where it is malformed: it was reported, and stays silent afterwards.
+    /// Parses a field. `None` if it is malformed: that is then already reported, and no later check
+    /// repeats it.
     fn read(mistakes: &Mistakes, index: usize, original: &'a syn::Field) -> Option<Self> {
         mistakes.enter(index);
         let ident = original.ident.as_ref()?;
@@ -219,7 +221,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Whether it is a resource, as far as the tokens tell.
+    /// True if it is a resource, as far as the tokens show.
     pub(crate) fn is_resource(&self) -> bool {
         match self.kind {
             Kind::Service(_) => true,
@@ -228,7 +230,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Whether it is a secret or a setting, as far as the tokens tell.
+    /// True if it is a secret or a setting, as far as the tokens show.
     fn is_value(&self) -> bool {
         match self.kind {
             Kind::Secret(_) | Kind::Setting(_) => true,
@@ -238,7 +240,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The fields, where the derive is for what has them.
+/// The fields, if the derive supports the item.
 fn named_fields<'a>(
     mistakes: &Mistakes,
     original: &'a DeriveInput,
@@ -287,7 +289,7 @@ fn docs(attributes: &[Attribute]) -> String {
     docs.trim().to_owned()
 }
 
-/// The text of a literal; a doc comment that came through a `macro_rules` is in a group that nobody sees.
+/// The text of a literal. A doc comment that comes from a `macro_rules` is in an invisible group.
 fn text(expression: &Expr) -> Option<String> {
     match expression {
         Expr::Lit(expression) => match &expression.lit {

@@ -1,12 +1,13 @@
-//! Where generated code stands.
+//! Spans of generated code.
 //!
-//! rustc's squiggle goes from the first to the last token of what it is about. On a stable compiler there is no span for a run of tokens, so
-//! generated code that is to be reported under a run of the user's begins with tokens at its beginning, and ends with tokens at its end.
+//! rustc marks the range from the first to the last token of an error. Stable Rust has no span for
+//! a run of tokens. So generated code that is to be reported under several of the user's tokens
+//! begins with tokens at the start of that range and ends with tokens at its end.
 
 use proc_macro2::Span;
 use quote::ToTokens;
 
-/// A run of tokens, by its ends.
+/// A run of tokens, as its two ends.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) first: Span,

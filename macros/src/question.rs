@@ -1,4 +1,5 @@
-//! What is asked of rustc in a constant, because it takes a type to answer. The answer stands under the token that it is about.
+//! Questions that rustc answers in a constant, because the answer needs types. An error appears
+//! under the token that it is about.
 
 use backing_services_rules::scheme::{self, Transport};
 use proc_macro2::{Ident, TokenStream};
@@ -16,12 +17,12 @@ pub(crate) struct Question {
     ty: TokenStream,
     value: TokenStream,
     place: Place,
-    /// Whether it means something outside of the struct: where there are no parameters, and no `Self`.
+    /// True if it can be evaluated outside of the struct: without parameters and without `Self`.
     pub(crate) free: bool,
 }
 
 impl Question {
-    /// An item, which rustc evaluates at once.
+    /// An item, which rustc evaluates immediately.
     pub(crate) fn item(&self) -> TokenStream {
         let Self { ty, value, place, .. } = self;
         let last = place.last;
@@ -29,7 +30,8 @@ impl Question {
         quote!(const _: #ty = #value #end)
     }
 
-    /// A statement, which rustc evaluates for each set of parameters that it stands in compiled code for.
+    /// A statement, which rustc evaluates for each set of parameters for which the code is
+    /// compiled.
     pub(crate) fn statement(&self) -> TokenStream {
         let Self { ty, value, .. } = self;
         quote!(const { let _: #ty = #value; };)
@@ -59,7 +61,7 @@ struct Asker<'a> {
 
 impl Asker<'_> {
     fn service(&mut self, attribute: &ServiceAttribute) {
-        // Where both are there, they have the same scheme.
+        // If both exist, they have the same scheme.
         if let Some(literal) = &attribute.scheme {
             self.scheme(literal, &literal.value());
         } else if let Some(default) = &attribute.default {
@@ -74,7 +76,8 @@ impl Asker<'_> {
     }
 
     fn scheme(&mut self, literal: &LitStr, name: &str) {
-        // A plaintext scheme that is waived stands for its encrypted twin, which is the one that the service knows.
+        // A waived plaintext scheme is replaced by its encrypted twin, which is the one that the
+        // service knows.
         let name = match scheme::look_up(name) {
             Some(known) if known.transport == Transport::Plaintext => known.instead.to_owned(),
             _ => name.to_ascii_lowercase(),
@@ -107,7 +110,7 @@ impl Asker<'_> {
         }
     }
 
-    /// Asks by a call of one of the runtime's functions, which panics at its caller.
+    /// Asks with a call of a runtime function that panics at its caller.
     fn ask(
         &mut self,
         place: Place,
@@ -125,7 +128,8 @@ impl Asker<'_> {
         self.questions.push(Question { ty: quote!(()), value, place, free: self.free });
     }
 
-    /// Whether rustc has to say if a literal is a value of the field's type. A text is not one in Rust, and known types were looked at.
+    /// True if rustc has to check whether the literal is a value of the field's type. A text is
+    /// not, in Rust, and known types have been checked already.
     fn is_rustcs_to_judge(&self, literal: &Lit) -> bool {
         match (self.field.reading.shape, literal) {
             (_, Lit::Str(_)) => false,

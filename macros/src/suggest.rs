@@ -1,12 +1,12 @@
-//! "Did you mean".
+//! Suggestions: "did you mean".
 
-/// The one of `known` that `typed` was probably meant to be.
+/// The entry of `known` that `typed` was probably meant to be.
 pub(crate) fn nearest<'a>(
     typed: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let typed = typed.to_ascii_lowercase();
-    // rustc's own threshold: a third of the letters may differ, and one always.
+    // rustc's own threshold: a third of the letters may differ, but at least one.
     let threshold = (typed.len() / 3).max(1);
     known
         .into_iter()
@@ -16,7 +16,8 @@ pub(crate) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters have to be inserted, removed, replaced or swapped with their neighbour (optimal string alignment).
+/// The edit distance: letters inserted, removed, replaced or swapped with their neighbour (optimal
+/// string alignment).
 fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut before: Vec<usize> = Vec::new();
@@ -42,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_what_was_meant() {
+    fn finds_the_intended_name() {
         let known = ["env", "scheme", "default", "needs", "hosts", "allow"];
         for (typed, meant) in [
             ("shceme", Some("scheme")),

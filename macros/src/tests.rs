@@ -1,8 +1,8 @@
-//! The expansion as a whole: what it looks like, and how it grows.
+//! Tests of the whole expansion: its text and its growth.
 
 #![allow(
     clippy::disallowed_macros,
-    reason = "insta finds its snapshots by the environment of the test, not of the derive"
+    reason = "insta reads environment variables in the test; the derive reads none"
 )]
 
 use proc_macro2::{TokenStream, TokenTree};
@@ -30,8 +30,12 @@ const EVERY_KIND: &str = r#"
     struct Services {
         /// Orders.
         #[service(
-            env = "DATABASE_URL", default = "postgres://localhost/shop", needs = "SELECT ON orders", hosts = "localhost",
-            allow(superuser_account, weak_password, reason = "one account", until = "2027-03-01"), allow(starttls, reason = "old"),
+            env = "DATABASE_URL",
+            default = "postgres://localhost/shop",
+            needs = "SELECT ON orders",
+            hosts = "localhost",
+            allow(superuser_account, weak_password, reason = "one account", until = "2027-03-01"),
+            allow(starttls, reason = "old"),
         )]
         orders: Resource<Postgres>,
         sessions: Option<Resource<Redis>>,
@@ -95,7 +99,7 @@ fn with_another_path_nothing_is_named_backing_services() {
     );
 }
 
-/// Whatever somebody has typed so far, there is a message, and no panic.
+/// Half-typed attributes give a message and no panic.
 #[test]
 fn half_written_attributes() {
     for attribute in [
@@ -169,7 +173,10 @@ fn is_linear_in_the_fields() {
                 format!(
                     r#"
                         /// A field.
-                        #[service(default = "rediss://localhost", needs = "read", allow(weak_password, reason = "x"))]
+                        #[service(
+                            default = "rediss://localhost", needs = "read",
+                            allow(weak_password, reason = "x")
+                        )]
                         resource_{i:03}: Resource<Redis>,
                         #[setting(default = 5)]
                         token_{i:03}: Count,
@@ -185,7 +192,8 @@ fn is_linear_in_the_fields() {
     for fields in [10, 100, 500] {
         assert_eq!(of(fields), empty + fields * each);
     }
-    // Three fields of the wordiest kind. The bound is beside the others'.
+    // Three fields of the kind that expands to the most tokens. The bound is in the file with the
+    // other bounds.
     let bound = include_str!("../../benches/bounds")
         .lines()
         .find_map(|line| line.strip_prefix("expansion_tokens "));

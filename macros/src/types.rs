@@ -1,18 +1,18 @@
-//! What the tokens of a type tell.
+//! The reading of a type's tokens.
 //!
-//! They decide nothing that rustc would decide otherwise: an alias tells nothing, and a path of the user's own tells nothing.
-//! They are looked at to say the common mistakes better, and earlier than rustc could.
+//! It never decides instead of rustc: an alias and a path of the user's own are unknown types. It
+//! only serves to report common mistakes earlier and with better messages than rustc.
 
 use backing_services_rules::name::suggests_secret;
 use quote::ToTokens;
 use syn::{GenericArgument, Lit, Path, PathArguments, Type};
 
-/// A type, as far as its tokens tell.
+/// A type, as far as its tokens show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
-    /// It is an `Option` of what follows.
+    /// It is an `Option` of the shape below.
     pub(crate) optional: bool,
-    /// It is a collection of what follows.
+    /// It is a collection of the shape below.
     pub(crate) collection: bool,
     pub(crate) shape: Shape,
 }
@@ -23,13 +23,13 @@ pub(crate) enum Shape {
     Resource,
     /// `SecretString`, `SecretBox<…>`, `SecretSlice<…>`.
     Secret,
-    /// What can hold any text, and so a secret: `String`, `&str`, `Vec<u8>`, `PathBuf`.
+    /// A type that can hold any text, and so a secret: `String`, `&str`, `Vec<u8>`, `PathBuf`.
     Text,
     /// `Url`: a text that can hold a password, and prints it.
     Url,
-    /// What cannot hold a secret.
+    /// A type that cannot hold a secret.
     Plain(Plain),
-    /// An alias, a type of the user's, a third party's.
+    /// An alias, a type of the user's crate, or a third party's.
     Unknown,
 }
 
@@ -56,12 +56,12 @@ impl Reading {
         Self { optional: false, collection: false, shape }
     }
 
-    /// Whether a value can be a secret in disguise; `None` where the tokens do not tell. It mirrors
+    /// True if a value can be a secret; `None` if the tokens do not show it. It mirrors
     /// `Setting::CARRIES_TEXT`.
     pub(crate) const fn carries_text(self) -> Option<bool> {
         match self.shape {
             Shape::Text | Shape::Url => Some(true),
-            // Text is a list of characters, a key one of bytes or a number of 128 bits.
+            // Text is a list of characters; a key is a list of bytes or a number of 128 bits.
             Shape::Plain(Plain::Whole { max, .. }) if max > u64::MAX as u128 => Some(true),
             Shape::Plain(_) => Some(self.collection),
             Shape::Resource | Shape::Secret | Shape::Unknown => None,
@@ -72,7 +72,7 @@ impl Reading {
 /// Reads a type.
 pub(crate) fn read(ty: &Type) -> Reading {
     match ty {
-        // A type that came through a `macro_rules` is in a group that nobody sees.
+        // A type that comes from a `macro_rules` is in an invisible group.
         Type::Group(group) => read(&group.elem),
         Type::Paren(paren) => read(&paren.elem),
         Type::Reference(reference) => match &*reference.elem {
@@ -107,11 +107,11 @@ fn read_path(path: &Path) -> Reading {
             return Reading::of(Shape::Secret);
         }
         ("Url" | "Uri", []) => return Reading::of(Shape::Url),
-        // It wipes what it holds, and prints it.
+        // It wipes its content, but prints it.
         ("Zeroizing", [held]) => return read(held),
         _ => {}
     }
-    // `crate::String` is the user's own.
+    // `crate::String` is the user's own type.
     let of_std = path.segments.len() == 1
         || path.segments.first().is_some_and(|first| {
             first.ident == "std" || first.ident == "core" || first.ident == "alloc"
@@ -145,7 +145,8 @@ fn read_path(path: &Path) -> Reading {
     }
 }
 
-/// `Vec<u8>` and `[u8; 32]` are how secrets look that were decoded; a list of anything else is a collection.
+/// `Vec<u8>` and `[u8; 32]` are typical types of decoded secrets; a list of anything else is a
+/// collection.
 fn list(element: &Type) -> Reading {
     match read(element) {
         Reading {
@@ -157,7 +158,7 @@ fn list(element: &Type) -> Reading {
     }
 }
 
-/// A collection is what the worst of its elements is.
+/// A collection has the most sensitive shape of its elements.
 fn collection<'a>(elements: impl Iterator<Item = &'a Type>) -> Reading {
     let mut shape = None;
     for element in elements {
@@ -188,7 +189,8 @@ fn named(name: &str) -> Option<Plain> {
         "u8" => whole(0, u8::MAX.into()),
         "u16" => whole(0, u16::MAX.into()),
         "u32" => whole(0, u32::MAX.into()),
-        // What `usize` holds is the target's business, which a macro does not see: rustc is asked too.
+        // The range of `usize` depends on the target, which a macro does not know: rustc is asked
+        // too.
         "u64" | "usize" => whole(0, u64::MAX.into()),
         "u128" => whole(0, u128::MAX),
         "i8" => whole(i8::MIN.into(), i8::MAX as u128),
@@ -209,7 +211,7 @@ fn named(name: &str) -> Option<Plain> {
 }
 
 impl Plain {
-    /// Whether the runtime will read `text` as a value. It mirrors the implementations of `Setting`.
+    /// True if the runtime accepts `text` as a value. It mirrors the implementations of `Setting`.
     pub(crate) fn reads(self, text: &str) -> bool {
         match self {
             Self::Whole { min, max, nonzero } => match text.strip_prefix('-') {
@@ -237,7 +239,8 @@ impl Plain {
         }
     }
 
-    /// Whether a literal of that kind is a value of the type in Rust too: `default = "8080"` on a number is read, but nobody means it.
+    /// True if a literal of that kind is a value of the type in Rust too. `default = "8080"` on a
+    /// number could be parsed, but is not the intended form.
     pub(crate) const fn written_as(self, literal: &Lit) -> bool {
         match self {
             Self::Whole { .. } => matches!(literal, Lit::Int(_)),
@@ -248,16 +251,24 @@ impl Plain {
         }
     }
 
-    /// What a value looks like, to follow "expected".
+    /// The form of a value, to follow "expected".
     pub(crate) fn expects(self) -> String {
         match self {
-            Self::Whole { min, max, nonzero: false } => format!("a whole number from {min} to {max}"),
+            Self::Whole { min, max, nonzero: false } => format!(
+                "a whole number from {min} to \
+                 {max}"
+            ),
             Self::Whole { min: 0, max, nonzero: true } => format!("a whole number from 1 to {max}"),
-            Self::Whole { min, max, nonzero: true } => format!("a whole number from {min} to {max}, but not 0"),
+            Self::Whole { min, max, nonzero: true } => format!(
+                "a whole number from {min} to \
+                 {max}, but not 0"
+            ),
             Self::Fraction => "a number, like `0.25`".to_owned(),
             Self::Bool => "`true` or `false`".to_owned(),
             Self::Char => "one character".to_owned(),
-            Self::Duration => "a whole number and its unit: `\"250ms\"`, `\"30s\"`, `\"5m\"`, `\"2h\"` or `\"7d\"`".to_owned(),
+            Self::Duration => "a whole number and its unit: `\"250ms\"`, `\"30s\"`, `\"5m\"`, \
+                               `\"2h\"` or `\"7d\"`"
+                .to_owned(),
             Self::Ip => "an IP address, like `\"127.0.0.1\"`".to_owned(),
             Self::Ipv4 => "an IPv4 address, like `\"127.0.0.1\"`".to_owned(),
             Self::Ipv6 => "an IPv6 address without brackets, like `\"::1\"`".to_owned(),
@@ -266,7 +277,7 @@ impl Plain {
     }
 }
 
-/// A type as a person writes it; tokens by themselves print as `Option < String >`.
+/// A type as a person writes it; the tokens alone print as `Option < String >`.
 pub(crate) fn show(ty: &Type) -> String {
     let mut text = ty.to_token_stream().to_string();
     for (spaced, tight) in [
@@ -284,7 +295,8 @@ pub(crate) fn show(ty: &Type) -> String {
     text
 }
 
-/// The field a locator of this name would be, once its type says that it is a locator: `cache_url` → `cache`.
+/// The name for a field that becomes a `Resource`, whose type shows that it is a locator:
+/// `cache_url` → `cache`.
 pub(crate) fn without_locator_ending(name: &str) -> Option<&str> {
     [
         "_connection_string", "_conn_string", "_conn_str", "_connection", "_conn", "_conninfo",
@@ -295,7 +307,7 @@ pub(crate) fn without_locator_ending(name: &str) -> Option<&str> {
     .filter(|rest| !rest.trim_matches('_').is_empty())
 }
 
-/// Whether a name says that the value is a locator.
+/// True if the name suggests a locator.
 pub(crate) fn names_a_locator(name: &str) -> bool {
     // `homepage_url` is a link.
     let a_link = (name.ends_with("url") || name.ends_with("uri")) && !suggests_secret(name);
@@ -314,7 +326,7 @@ pub(crate) fn names_a_locator(name: &str) -> bool {
     !a_link && (is_one || name.ends_with("_broker") || without_locator_ending(name).is_some())
 }
 
-/// Whether `Self` occurs in a type: it means nothing outside of the struct.
+/// True if `Self` occurs in a type: it has no meaning outside of the struct.
 pub(crate) fn mentions_self(ty: &Type) -> bool {
     fn any(tokens: proc_macro2::TokenStream) -> bool {
         tokens.into_iter().any(|token| match token {
@@ -367,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_tokens_do_not_tell() {
+    fn types_that_the_tokens_do_not_determine() {
         for ty in [
             "Text", "crate::String", "self::Url2", "Vec<Config>", "Box<Resource<P>>",
             "<T as Tr>::String", "fn() -> String", "()",
@@ -406,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_a_secret_in_disguise() {
+    fn types_that_can_hold_a_secret() {
         for ty in [
             "String", "Vec<u8>", "Vec<char>", "Vec<u16>", "Option<Vec<char>>", "HashSet<char>",
             "BTreeSet<u8>", "[char; 8]", "(char, char)", "u128", "i128", "NonZeroU128",

@@ -9,7 +9,8 @@ pub struct Date {
 }
 
 impl Date {
-    /// Reads `YYYY-MM-DD`, exactly so, from the year 2000 on. `None` for anything else and for a day that no month has.
+    /// Parses exactly `YYYY-MM-DD`, from the year 2000 on. `None` for any other text and for a date
+    /// that does not exist.
     #[must_use]
     pub const fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
@@ -32,7 +33,7 @@ impl Date {
         Some(Self { year, month: month as u8, day: day as u8 })
     }
 
-    /// The day that is `days` days after 1970-01-01; saturates at the ends of what a `Date` can say.
+    /// The date `days` days after 1970-01-01; saturates at the limits of `Date`.
     #[must_use]
     pub const fn from_unix_days(days: i64) -> Self {
         // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.

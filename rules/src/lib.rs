@@ -1,9 +1,10 @@
-//! What `backing-services` knows without looking at anything: the rules, the schemes, the parameters that weaken
-//! a connection, and the names that suggest a secret.
+//! The static knowledge of `backing-services`: the rules, the schemes, the parameters that weaken a
+//! connection, and the names that suggest a secret.
 //!
-//! Each fact stands here once. The derive reads it to refuse a mistake while it is typed, the runtime reads it to
-//! refuse the same mistake in a value, and `docs/rules.md` is printed from it. There is no dependency, no allocation
-//! and no I/O; every look-up is a `const fn`, so that it also works in a constant of somebody else's crate.
+//! Each fact is defined here once. The derive uses it to refuse a mistake at compile time. The
+//! runtime uses it to refuse the same mistake in a value. `docs/rules.md` is generated from it.
+//! There is no dependency, no allocation and no I/O. Every look-up is a `const fn`, so that it also
+//! works in a constant of another crate.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -2,14 +2,15 @@
 
 use crate::text;
 
-/// Whether a field or variable of this name probably holds a secret, or a locator that may hold one.
+/// True if a field or variable of this name probably holds a secret, or a locator that may contain
+/// one.
 ///
-/// The name is read word by word (`stripeKey`, `stripe_key` and `STRIPE_KEY` alike), and the last
+/// The name is split into words (`stripeKey`, `stripe_key` and `STRIPE_KEY` alike), and the last
 /// word decides: a `password_policy` is a policy, a `secret_arn` is the address of a secret, a
-/// `policy_password` is a password. Words that say in which form a value is, or which one of
-/// several it is, do not count: `key_pem` is a key. If the last word decides nothing, any word does
-/// that names a secret. Only what carries text is asked: a number is no password, so
-/// `token_ttl_seconds: u64` never comes here.
+/// `policy_password` is a password. Words for the form of a value, or for one of several values, do
+/// not count: `key_pem` is a key. If the last word decides nothing, any word that names a secret
+/// does. Callers ask only for types that carry text: a number is not a password, so
+/// `token_ttl_seconds: u64` is never checked.
 ///
 /// ```
 /// use backing_services_rules::name::suggests_secret;
@@ -52,8 +53,8 @@ pub const fn suggests_secret(name: &str) -> bool {
     false
 }
 
-/// Words that say in which form a value is, or which one of several it is. A digit is no letter:
-/// `base64` is `base`.
+/// Words for the form of a value, or for one of several values. A digit is not a letter: `base64`
+/// is `base`.
 const FORMS: &[&str] = &[
     "pem", "der", "hex", "base", "b", "json", "yaml", "raw", "plain", "plaintext", "encoded",
     "encrypted", "wrapped", "value", "val", "string", "strings", "str", "text", "data", "content",
@@ -62,39 +63,39 @@ const FORMS: &[&str] = &[
     "secondary", "backup", "fallback", "extra",
 ];
 
-/// A last word that makes a name that of something about a secret, whatever stands before it.
+/// A last word that makes the name one about a secret, whatever precedes it.
 const ABOUT: &[&str] = &[
-    // Where it is, and what it is called.
+    // Its place and its name.
     "name", "names", "id", "ids", "identifier", "arn", "arns", "path", "paths", "dir", "directory",
     "folder", "file", "files", "filename", "location", "mount", "ref", "reference", "env", "var",
     "variable", "label", "tag", "tags", "title", "description", "prefix", "suffix", "column",
     "field", "fields", "table", "attribute", "property", "claim", "claims", "namespace", "zone",
     "region", "bucket", "collection", "topic", "queue", "channel", "exchange",
-    // Who has it, gives it and takes it.
+    // Its holders, issuers and users.
     "host", "hostname", "hosts", "port", "address", "addr", "ip", "domain", "domains", "site",
     "endpoint", "origin", "origins", "server", "servers", "service", "provider", "providers",
     "manager", "store", "vault", "engine", "driver", "helper", "source", "issuer", "audience",
     "realm", "user", "username", "email", "role", "roles", "group", "owner", "tenant", "project",
-    // What holds for it.
+    // Its rules and properties.
     "policy", "policies", "mode", "type", "types", "kind", "class", "version", "level", "scheme",
     "strategy", "method", "methods", "mechanism", "algorithm", "algorithms", "alg", "algo",
     "cipher", "format", "encoding", "charset", "alphabet", "pattern", "regex", "rule", "rules",
     "template", "schema", "scope", "scopes", "permission", "permissions", "usage", "purpose",
     "action", "status", "enabled", "disabled", "required", "optional", "allowed", "forbidden",
-    "secure", "samesite", "httponly", "consent", "creation", "rotation",
-    "feature", // How long and how much.
+    "secure", "samesite", "httponly", "consent", "creation", "rotation", "feature",
+    // Its duration and its amount.
     "length", "len", "count", "size", "limit", "limits", "max", "min", "bytes", "bits", "quota",
     "budget", "page", "cost", "entropy", "strength", "rounds", "iterations", "attempts", "retries",
     "threshold", "window", "ttl", "exp", "expiry", "expiration", "expires", "expire", "in", "at",
     "until", "after", "age", "lifetime", "lifespan", "duration", "period", "interval", "frequency",
-    "schedule", "cron", "delay", "timeout", "grace", "leeway", "skew", "drift", "days", "day",
-    "hours", "hour", "minutes", "minute", "mins", "seconds", "second", "secs", "sec", "millis",
-    "ms", // What everybody may see of it.
+    "schedule", "cron", "delay", "timeout", "grace", "leeway", "skew", "drift", "hours", "hour",
+    "minutes", "minute", "mins", "seconds", "second", "secs", "sec", "millis", "ms", "days", "day",
+    // Its public parts.
     "public", "pub", "fingerprint", "thumbprint", "checksum", "cert", "certs", "certificate",
     "certificates", "crt", "ca",
 ];
 
-/// A word that makes a name a secret's wherever it stands, if the last one does not decide.
+/// A word that makes the name a secret's at any position, if the last word does not decide.
 const SECRETS: &[&str] = &[
     "password", "passwords", "passwd", "passwds", "passphrase", "passphrases", "passcode",
     "passcodes", "passkey", "pwd", "pw", "pword", "adminpw", "userpw", "rootpw", "dbpw", "secret",
@@ -106,20 +107,20 @@ const SECRETS: &[&str] = &[
     "connstring", "connstr", "conninfo",
 ];
 
-/// The end of a word that was written without a mark: `PGPASSWORD`, `authToken` in lower case.
+/// The end of a word without separators: `PGPASSWORD`, `authToken` in lower case.
 const ENDINGS: &[&str] = &[
     "password", "passwd", "passphrase", "secret", "secrets", "token", "tokens", "apikey",
     "privatekey", "secretkey", "accesskey", "credentials", "databaseurl", "dburl",
 ];
 
-/// A word that makes a name a secret's, or a locator's, when it is the last one.
+/// A word that makes the name a secret's or a locator's if it is the last one.
 const SECRETS_AT_THE_END: &[&str] = &[
     "key", "keys", "auth", "authorization", "pass", "signature", "seed", "sas", "keytab",
     "webhook", "webhooks", "uri", "uris", "url", "urls", "connection", "conn", "broker", "redis",
     "postgres", "postgresql", "mysql", "mariadb", "mongo", "mongodb", "rabbitmq", "amqp",
 ];
 
-/// Words that make a secret's name together: the second, and what stands before it.
+/// Pairs of words that make a secret's name: the second word, and the words before it.
 const PAIRS_OF_SECRETS: &[(&str, &[&str])] = &[
     ("word", &["pass"]),
     ("words", &["pass", "seed"]),
@@ -139,13 +140,13 @@ const PAIRS_OF_SECRETS: &[(&str, &[&str])] = &[
     ("header", &["auth", "authorization"]),
     ("headers", &["auth", "authorization", "otlp"]),
     ("basic", &["auth"]),
-    // It holds the logins of registries.
+    // It contains the logins of registries.
     ("config", &["auth"]),
-    // Telegram's, and the half of HashiCorp Vault's AppRole that is secret.
+    // Telegram's, and the secret half of HashiCorp Vault's AppRole.
     ("hash", &["api"]),
     ("id", &["secret"]),
     ("verifier", &["code"]),
-    // Both are locators: with a user and a password, if there are any.
+    // Both are locators, which may contain a user and a password.
     ("proxy", &["http", "https", "socks", "all"]),
     ("backend", &["celery", "result"]),
 ];
@@ -155,7 +156,7 @@ const CODES: &[&str] = &[
     "verification", "activation", "unlock", "pairing", "login", "mfa",
 ];
 
-/// Words that make a public value's name together, although the second alone would not.
+/// Pairs of words that make a public value's name, although the second word alone would not.
 const PUBLIC_PAIRS: &[(&str, &[&str])] = &[
     ("key", PUBLIC_KEYS),
     ("keys", PUBLIC_KEYS),
@@ -174,16 +175,16 @@ const PUBLIC_PAIRS: &[(&str, &[&str])] = &[
     ("signature", &["email", "mail"]),
 ];
 
-/// What a key is that everybody may know: the half of a pair, or the name of a row, a message or an
-/// entry.
+/// Words before `key` that make it public: half of a key pair, or the name of a row, a message or
+/// an entry.
 const PUBLIC_KEYS: &[&str] = &[
     "public", "pub", "publishable", "site", "primary", "foreign", "partition", "sort", "sorting",
     "routing", "cache", "row", "object", "idempotency", "deduplication", "dedup", "group", "shard",
     "index", "translation", "metric", "lock", "json", "shortcut", "hot", "modifier",
 ];
 
-/// What a URL leads to that a browser is sent to, or that OAuth publishes. What the program itself
-/// dials is a locator.
+/// Words before `url` that make it public: pages to which a browser is sent, and URLs that OAuth
+/// publishes. An address that the program itself dials is a locator.
 const PUBLIC_URLS: &[&str] = &[
     "public", "base", "external", "home", "homepage", "site", "website", "web", "webapp", "app",
     "frontend", "canonical", "portal", "dashboard", "docs", "doc", "documentation", "help",
@@ -212,7 +213,8 @@ impl<'a> Word<'a> {
         }
         let mut start = stop;
         while start > 0 && name[start - 1].is_ascii_alphabetic() {
-            // `stripeKey`: a capital after a small letter begins a word; in `APIKey`, so does one before a small letter.
+            // `stripeKey`: a capital after a small letter starts a word; in `APIKey`, so does a
+            // capital before a small letter.
             if start < stop {
                 let here = name[start];
                 let before = name[start - 1];
@@ -266,7 +268,7 @@ impl<'a> Word<'a> {
         false
     }
 
-    /// Whether the table has this word behind the other one.
+    /// True if the table lists this word after `before`.
     const fn follows(self, pairs: &[(&str, &[&str])], before: Self) -> bool {
         let mut i = 0;
         while i < pairs.len() {

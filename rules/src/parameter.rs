@@ -1,26 +1,27 @@
-//! Parameters of locators that say something of TLS, in whatever product's dialect.
+//! Locator parameters that affect TLS, in the dialects of all products.
 
 use crate::text;
 
-/// What a parameter of a locator asks for.
+/// The effect that a locator's parameter asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Asks {
-    /// TLS, perhaps less of it than there is anyway: accepted, without effect.
+    /// TLS, perhaps weaker than the connection's own: accepted, without effect.
     Tls,
     /// Plaintext: refused as `plaintext_scheme`.
     Plaintext,
-    /// TLS only where the server likes to, or something that nobody knows: refused as `opportunistic_tls`.
+    /// TLS only if the server agrees, or an unknown mode: refused as `opportunistic_tls`.
     Opportunistic,
-    /// TLS without looking at the certificate: refused as `unverified_tls`.
+    /// TLS without verifying the certificate: refused as `unverified_tls`.
     Unverified,
-    /// A secret in a place that logs and process lists show: refused as `secret_in_parameter`.
+    /// A secret in a parameter, which logs and process lists show: refused as
+    /// `secret_in_parameter`.
     Secret,
-    /// Nothing of the kind.
+    /// None of these.
     Nothing,
 }
 
-/// What `key=value` asks for. Case does not matter, and neither do `-` and `_` in the key.
+/// Classifies `key=value`. Case does not matter, and neither do `-` and `_` in the key.
 ///
 /// ```
 /// use backing_services_rules::parameter::{Asks, asks};
@@ -64,39 +65,41 @@ const fn mode(with_tls: bool, without: bool) -> Asks {
     }
 }
 
-/// What a fragment asks for: `#insecure`, as the redis crate reads it, is the one that is known.
+/// Classifies a fragment. The only known one is `#insecure`, which the redis crate reads.
 #[must_use]
 pub const fn fragment_asks(fragment: &str) -> Asks {
     if text::same(text::trimmed(fragment), "insecure") { Asks::Unverified } else { Asks::Nothing }
 }
 
-/// Keys whose value is a mode. libpq's `sslmode`, MySQL's `ssl-mode`, lettre's `tls`.
+/// Keys whose value is a mode: libpq's `sslmode`, MySQL's `ssl-mode`, lettre's `tls`.
 const MODES: &[&str] = &["sslmode", "tlsmode"];
-/// A mode that never speaks plaintext. Every other one may: `allow`, `prefer`, `PREFERRED`, a misspelt one.
+/// Modes that never use plaintext. Every other one may: `allow`, `prefer`, `PREFERRED`, a misspelt
+/// one.
 const MODES_WITH_TLS: &[&str] = &[
     "require", "required", "verify-ca", "verify_ca", "verify-full", "verify_full",
     "verify-identity", "verify_identity",
 ];
 
-/// A mode that speaks nothing else.
+/// Modes that always use plaintext.
 const MODES_WITHOUT_TLS: &[&str] = &["disable", "disabled", "none", "off"];
 
-/// Keys that switch TLS on or off. MongoDB's `tls`, many drivers' `ssl`, `mysql_async`'s `require_ssl`.
+/// Keys that switch TLS on or off: MongoDB's `tls`, many drivers' `ssl`, `mysql_async`'s
+/// `require_ssl`.
 const SWITCHES: &[&str] =
     &["tls", "ssl", "usessl", "requiressl", "requiretls", "encrypt", "secure"];
-/// Keys that exempt from verification.
+/// Keys that disable verification.
 const EXEMPTIONS: &[&str] = &[
     "insecure", "tlsinsecure", "sslinsecure", "insecureskipverify", "skipverify", "tlsskipverify",
     "tlsallowinvalidcertificates", "tlsallowinvalidhostnames", "sslallowinvalidcertificates",
     "trustservercertificate", "acceptinvalidcerts", "acceptinvalidhostnames", "danger",
     "allowhttp",
 ];
-/// Keys that say how much to verify.
+/// Keys that set the extent of verification.
 const VERIFICATIONS: &[&str] = &[
     "verify", "verifyca", "verifyidentity", "verifymode", "sslverify", "tlsverify", "sslcertreqs",
     "verifypeer", "sslverifycert",
 ];
-/// What asks for verification, beside yes.
+/// Values that ask for verification, apart from those that mean yes.
 const VERIFIED: &[&str] =
     &["full", "peer", "verify_peer", "required", "cert_required", "verify-full"];
 
@@ -110,7 +113,7 @@ const SECRETS: &[&str] = &[
 const YES: &[&str] = &["true", "1", "yes", "on"];
 const NO: &[&str] = &["false", "0", "no", "off"];
 
-/// Whether the list holds `key`, but for case and for `-`, `_` and `.` in it.
+/// True if the list contains `key`, ignoring case and `-`, `_` and `.` in it.
 const fn key_listed(list: &[&str], key: &str) -> bool {
     let mut i = 0;
     while i < list.len() {

@@ -1,32 +1,35 @@
-//! Until when the releases of a server get security fixes.
+//! The end of security support for servers' releases.
 //!
-//! The dates are those that the makers have published, as they stood in May 2026; the source of each product's is beside them. A release that is not listed is not judged, unless it is
-//! older than the oldest that is. A distribution may go on mending a release that its makers have left: that is why the rule only warns.
+//! The dates are those that the vendors have published, as of May 2026; each product has its source
+//! beside it. A release that is not listed is not judged, unless it is older than the oldest listed
+//! one. A distribution may continue to patch a release that its vendor no longer supports: that is
+//! why the rule only warns.
 
 use crate::date::Date;
 
 /// A product's releases.
 #[derive(Debug)]
 pub struct Product {
-    /// Its name, as a posture gives it; case does not matter.
+    /// Its name, as in a posture; case does not matter.
     pub name: &'static str,
-    /// Where its makers say until when they support a release.
+    /// The page on which the vendor publishes the support dates.
     pub source: &'static str,
-    /// Its releases that are known, the oldest first.
+    /// Its known releases, the oldest first.
     releases: &'static [Release],
 }
 
 #[derive(Debug)]
 struct Release {
-    /// The numbers with which its versions begin.
+    /// The first numbers of its versions.
     numbers: (u16, Option<u16>),
     /// The last day on which it is supported.
     ends: Date,
 }
 
-/// The release's end: the last day on which it gets security fixes, and where that stands; `None` for what is not in the table.
+/// The release's end of life: the last day on which it gets security fixes, and the source of that
+/// date; `None` for a release that is not in the table.
 ///
-/// A release that is older than the oldest one in the table has ended when that one did, or before.
+/// A release that is older than the oldest one in the table ended on that one's date or before.
 #[must_use]
 pub fn end_of_life(product: &str, version: &str) -> Option<(Date, &'static str)> {
     let product = PRODUCTS.iter().find(|known| known.name.eq_ignore_ascii_case(product))?;
@@ -44,14 +47,17 @@ pub fn end_of_life(product: &str, version: &str) -> Option<(Date, &'static str)>
 }
 
 macro_rules! products {
-    ($($name:literal from $source:literal { $($major:literal $(. $minor:literal)?: $ends:literal,)* })*) => {
+    ($($name:literal from $source:literal {
+        $($major:literal $(. $minor:literal)?: $ends:literal,)*
+    })*) => {
         /// The products whose releases are known.
         pub static PRODUCTS: &[Product] = &[$(Product {
             name: $name,
             source: $source,
             releases: &[$(Release {
                 numbers: ($major, products!(@minor $($minor)?)),
-                ends: match Date::parse($ends) { Some(date) => date, None => panic!("a date is written YYYY-MM-DD") },
+                ends: match Date::parse($ends) { Some(date) => date, None => panic!("a date is \
+                     written YYYY-MM-DD") },
             },)*],
         },)*];
     };
@@ -71,7 +77,8 @@ products! {
         17: "2029-11-08",
         18: "2030-11-14",
     }
-    "MySQL" from "https://www.oracle.com/us/support/library/lifetime-support-technology-069183.pdf" {
+    "MySQL"
+    from "https://www.oracle.com/us/support/library/lifetime-support-technology-069183.pdf" {
         5 . 6: "2021-02-28",
         5 . 7: "2023-10-31",
         8 . 0: "2026-04-30",
@@ -135,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_is_told_by_its_first_numbers() {
+    fn a_release_is_identified_by_its_first_numbers() {
         assert_eq!(
             ends("PostgreSQL", "15.14 (Debian 15.14-0+deb12u1)").as_deref(),
             Some("2027-11-11")
@@ -153,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_not_judged() {
+    fn an_unknown_release_is_not_judged() {
         for (product, version) in [
             ("PostgreSQL", "19.1"),
             ("redis", "7.2.4"),

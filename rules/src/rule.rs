@@ -1,6 +1,6 @@
-//! The table of rules: the only place that says what each one is called, means, and answers to.
+//! The table of rules: the only definition of each rule's name, meaning and references.
 
-/// How strictly a rule holds.
+/// The strictness of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Level {
@@ -24,7 +24,7 @@ impl Level {
     }
 }
 
-/// When a rule is looked at.
+/// The point in time at which a rule is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -34,7 +34,8 @@ pub enum Phase {
     Load,
     /// While a resource is attached.
     Attach,
-    /// While it stays attached: its posture is taken again. What is found then is reported, and ends nothing.
+    /// While it stays attached, on each re-check of its posture. Findings are reported, and end
+    /// nothing.
     Watch,
 }
 
@@ -51,26 +52,26 @@ impl Phase {
     }
 }
 
-/// One named security demand.
+/// One named security requirement.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Rule {
     /// Its identity everywhere: in waivers, reports, logs and docs. `snake_case`, like a lint.
     pub name: &'static str,
-    /// What is demanded, in one line.
+    /// The requirement, in one line.
     pub summary: &'static str,
-    /// Why it matters.
+    /// The reason for it.
     pub rationale: &'static str,
-    /// What to do about a violation.
+    /// The way to fix a violation.
     pub remedy: &'static str,
-    /// When it is looked at.
+    /// The phases in which it is checked.
     pub phases: &'static [Phase],
-    /// How strictly it holds.
+    /// Its strictness.
     pub level: Level,
-    /// The requirements of the OWASP Application Security Verification Standard 5.0 that it answers
-    /// to. None, if the standard asks for nothing of the kind.
+    /// The requirements of the OWASP Application Security Verification Standard 5.0 that it
+    /// addresses. Empty if the standard has no such requirement.
     pub asvs: &'static [&'static str],
-    /// The weakness, as the Common Weakness Enumeration numbers it.
+    /// The number of its weakness in the Common Weakness Enumeration.
     pub cwe: u16,
 }
 
@@ -105,7 +106,8 @@ pub const fn look_up(name: &str) -> Option<&'static Rule> {
 }
 
 macro_rules! rules {
-    ($($constant:ident = $name:literal [$level:ident: $($phase:ident),+] asvs($($asvs:literal),*) cwe($cwe:literal) {
+    ($($constant:ident = $name:literal [$level:ident: $($phase:ident),+]
+    asvs($($asvs:literal),*) cwe($cwe:literal) {
         $summary:literal
         why: $why:literal
         fix: $fix:literal
@@ -129,20 +131,30 @@ macro_rules! rules {
 }
 
 rules! {
-    PLAINTEXT_SCHEME = "plaintext_scheme" [Deny: Compile, Load] asvs("V12.3.1", "V12.3.3") cwe(319) {
+    PLAINTEXT_SCHEME = "plaintext_scheme" [Deny: Compile, Load]
+    asvs("V12.3.1", "V12.3.3") cwe(319) {
         "a locator's scheme and parameters mean a connection that TLS protects"
-        why: "On a plaintext connection whoever is on the path reads every credential and every row, and answers in the service's name. A private network is a path too."
-        fix: "Write the encrypted scheme: `rediss` for `redis`, `amqps` for `amqp`, `smtps` for `smtp`, `https` for `http`, `tls` for `nats`. Remove `sslmode=disable`. Where a mesh encrypts the path, waive the rule on that field and name the mesh as the reason."
+        why: "On a plaintext connection whoever is on the path reads every credential and every \
+              row, and answers in the service's name. A private network is a path too."
+        fix: "Write the encrypted scheme: `rediss` for `redis`, `amqps` for `amqp`, `smtps` for \
+              `smtp`, `https` for `http`, `tls` for `nats`. Remove `sslmode=disable`. Where a mesh \
+              encrypts the path, waive the rule on that field and name the mesh as the reason."
     }
-    OPPORTUNISTIC_TLS = "opportunistic_tls" [Forbid: Compile, Load, Attach, Watch] asvs("V12.3.1") cwe(757) {
+    OPPORTUNISTIC_TLS = "opportunistic_tls" [Forbid: Compile, Load, Attach, Watch]
+    asvs("V12.3.1") cwe(757) {
         "TLS does not depend on what the other end, or somebody in between, likes to answer"
-        why: "A client that continues in the clear when TLS is refused is a client without TLS: refusing takes one byte."
-        fix: "Remove the parameter (`sslmode=prefer`, `tls=opportunistic`): verification is full without it. Where the server has no TLS, switch it on there."
+        why: "A client that continues in the clear when TLS is refused is a client without TLS: \
+              refusing takes one byte."
+        fix: "Remove the parameter (`sslmode=prefer`, `tls=opportunistic`): verification is full \
+              without it. Where the server has no TLS, switch it on there."
     }
-    UNVERIFIED_TLS = "unverified_tls" [Forbid: Compile, Load, Attach, Watch] asvs("V12.3.2", "V12.3.4") cwe(295) {
-        "the server's certificate is verified: its chain to a root, its dates, and the name that was dialled"
+    UNVERIFIED_TLS = "unverified_tls" [Forbid: Compile, Load, Attach, Watch]
+    asvs("V12.3.2", "V12.3.4") cwe(295) {
+        "the server's certificate is verified: its chain to a root, its dates, and the name that \
+         was dialled"
         why: "TLS without verification encrypts to whoever answered."
-        fix: "Give the resource its certificate authority in its `_CA` variable (PEM), and write the host as the certificate names it. Remove parameters that switch verification off."
+        fix: "Give the resource its certificate authority in its `_CA` variable (PEM), and write \
+              the host as the certificate names it. Remove parameters that switch verification off."
     }
     OBSOLETE_TLS = "obsolete_tls" [Forbid: Attach, Watch] asvs("V12.1.1", "V12.1.2") cwe(327) {
         "the connection speaks TLS 1.2 or 1.3"
@@ -151,27 +163,38 @@ rules! {
     }
     STARTTLS = "starttls" [Deny: Load] asvs("V12.3.1") cwe(757) {
         "TLS begins with the connection, not in the middle of a plaintext conversation"
-        why: "What was said before the switch can be forged and carried over it: STARTTLS implementations have failed this way again and again."
+        why: "What was said before the switch can be forged and carried over it: STARTTLS \
+              implementations have failed this way again and again."
         fix: "Use the port with implicit TLS: `smtps` on 465 (RFC 8314), `ldaps` on 636."
     }
-    CERTIFICATE_EXPIRY = "certificate_expiry" [Forbid: Load, Attach, Watch] asvs("V12.3.2") cwe(298) {
-        "the server's certificate, and each one in `_CA`, is in its period of validity; less than 14 days left of the server's, or 30 of one in `_CA`, is a warning"
-        why: "An expired certificate's key may have been lost or sold, and nobody revokes what has expired. The warning is for the outage that it would be."
+    CERTIFICATE_EXPIRY = "certificate_expiry" [Forbid: Load, Attach, Watch]
+    asvs("V12.3.2") cwe(298) {
+        "the server's certificate, and each one in `_CA`, is in its period of validity; less than \
+         14 days left of the server's, or 30 of one in `_CA`, is a warning"
+        why: "An expired certificate's key may have been lost or sold, and nobody revokes what has \
+              expired. The warning is for the outage that it would be."
         fix: "Renew the certificate; look at the clock of this machine."
     }
-    WEAK_CERTIFICATE = "weak_certificate" [Forbid: Attach, Watch] asvs("V11.4.3", "V11.6.1") cwe(326) {
-        "the certificate's key and signature are strong: RSA of 2048 bits or more, or an elliptic curve; SHA-256 or better"
+    WEAK_CERTIFICATE = "weak_certificate" [Forbid: Attach, Watch]
+    asvs("V11.4.3", "V11.6.1") cwe(326) {
+        "the certificate's key and signature are strong: RSA of 2048 bits or more, or an elliptic \
+         curve; SHA-256 or better"
         why: "A key that can be factored, or a signature that can be forged, identifies nobody."
-        fix: "Issue a certificate with ECDSA P-256, or RSA of 2048 bits or more, signed with SHA-256 or better."
+        fix: "Issue a certificate with ECDSA P-256, or RSA of 2048 bits or more, signed with \
+              SHA-256 or better."
     }
     RAW_SECRET = "raw_secret" [Deny: Compile, Attach] asvs("V16.2.5") cwe(532) {
-        "a secret's type keeps it from being printed, and wipes it; and no driver is let near it that would log it"
-        why: "A `String` is printed by `Debug`, by a panic, by a log of the whole configuration; and it stays in freed memory."
-        fix: "A locator: `Resource<…>`. A secret: `SecretString`. A public value with an unlucky name: `#[setting(public, reason = \"…\")]`."
+        "a secret's type keeps it from being printed, and wipes it; and no driver is let near it \
+         that would log it"
+        why: "A `String` is printed by `Debug`, by a panic, by a log of the whole configuration; \
+              and it stays in freed memory."
+        fix: "A locator: `Resource<…>`. A secret: `SecretString`. A public value with an unlucky \
+              name: `#[setting(public, reason = \"…\")]`."
     }
     SECRET_DEFAULT = "secret_default" [Forbid: Compile] asvs("V13.3.1") cwe(798) {
         "a secret has no default"
-        why: "A default is in the source, in every build and in every clone; and where it is needed, nobody notices that the real one is missing."
+        why: "A default is in the source, in every build and in every clone; and where it is \
+              needed, nobody notices that the real one is missing."
         fix: "Remove the default. A secret that may be missing is an `Option<SecretString>`."
     }
     EMBEDDED_CREDENTIALS = "embedded_credentials" [Forbid: Compile] asvs("V13.3.1") cwe(798) {
@@ -181,7 +204,8 @@ rules! {
     }
     SECRET_IN_PARAMETER = "secret_in_parameter" [Forbid: Compile, Load] asvs("V14.2.1") cwe(598) {
         "no secret in a locator's parameters"
-        why: "Parameters are what drivers log, and what reads like a plain setting is treated like one."
+        why: "Parameters are what drivers log, and what reads like a plain setting is treated like \
+              one."
         fix: "Move it to the resource's `_PASSWORD` variable, or to the user part of the locator."
     }
     DEFAULT_CREDENTIALS = "default_credentials" [Deny: Load] asvs("V13.2.3") cwe(1392) {
@@ -197,27 +221,39 @@ rules! {
     MISSING_CREDENTIALS = "missing_credentials" [Deny: Load] asvs("V13.2.1") cwe(306) {
         "the application authenticates, as somebody"
         why: "A service that lets everybody in lets everybody in."
-        fix: "Write the user into the locator and the password into the resource's `_PASSWORD` variable (or both into the locator)."
+        fix: "Write the user into the locator and the password into the resource's `_PASSWORD` \
+              variable (or both into the locator)."
     }
     PLACEHOLDER_VALUE = "placeholder_value" [Deny: Load] asvs("V13.2.3") cwe(1188) {
         "a value was really filled in"
-        why: "`changeme` and `vault://…` are what is left when a template or a secret store did not do its work."
+        why: "`changeme` and `vault://…` are what is left when a template or a secret store did \
+              not do its work."
         fix: "Fill the value in, or mend what should have."
     }
-    READABLE_SECRET_FILE = "readable_secret_file" [Deny: Load, Attach, Watch] asvs("V13.3.2") cwe(732) {
-        "a file with a value or a database, and each folder and link on its path, is root's or the process's own user's, and nobody else can write it; a secret that every user can read is a warning"
-        why: "Whoever can write the file, or put another in its place, chooses the secret, or whom it is sent to. Whoever can read it has it; but in a container there may be no other user, and platforms make such files."
-        fix: "List who owns each part of the path, and who can write it: `namei -l PATH`. `chown` what is another user's, `chmod go-w` what others can write, and `chmod 600` a file with a secret (440 with a group of its own)."
+    READABLE_SECRET_FILE = "readable_secret_file" [Deny: Load, Attach, Watch]
+    asvs("V13.3.2") cwe(732) {
+        "a file with a value or a database, and each folder and link on its path, is root's or the \
+         process's own user's, and nobody else can write it; a secret that every user can read is \
+         a warning"
+        why: "Whoever can write the file, or put another in its place, chooses the secret, or whom \
+              it is sent to. Whoever can read it has it; but in a container there may be no other \
+              user, and platforms make such files."
+        fix: "List who owns each part of the path, and who can write it: `namei -l PATH`. `chown` \
+              what is another user's, `chmod go-w` what others can write, and `chmod 600` a file \
+              with a secret (440 with a group of its own)."
     }
     STATIC_MOUNT = "static_mount" [Warn: Load] asvs("V13.3.4") cwe(324) {
         "a file with a secret is in a mount that follows a rotation"
-        why: "Kubernetes never updates a `subPath` mount: the process goes on with the old secret, and fails when it is revoked."
+        why: "Kubernetes never updates a `subPath` mount: the process goes on with the old secret, \
+              and fails when it is revoked."
         fix: "Mount the volume as a folder, without `subPath`, and read the file in it."
     }
     STALE_VALUE = "stale_value" [Warn: Watch] asvs("V13.3.4") cwe(324) {
         "what the process holds is what its source has"
-        why: "A secret that was rotated is of use to whoever has the old one for as long as somebody accepts it."
-        fix: "Start the process again: secrets, settings, and whether there is an optional resource, are read when it starts."
+        why: "A secret that was rotated is of use to whoever has the old one for as long as \
+              somebody accepts it."
+        fix: "Start the process again: secrets, settings, and whether there is an optional \
+              resource, are read when it starts."
     }
     SUPERUSER_ACCOUNT = "superuser_account" [Deny: Attach, Watch] asvs("V13.2.2") cwe(250) {
         "the account is not an administrator's"
@@ -231,33 +267,49 @@ rules! {
     }
     MISSING_PRIVILEGES = "missing_privileges" [Deny: Attach, Watch] asvs("V13.2.2") cwe(280) {
         "the account may do what the field says that it needs"
-        why: "Found at the start it is a message; found at night it is an incident, and is mended with a grant of everything."
+        why: "Found at the start it is a message; found at night it is an incident, and is mended \
+              with a grant of everything."
         fix: "Grant what the report names."
     }
-    WEAK_AUTHENTICATION = "weak_authentication" [Deny: Attach, Watch] asvs("V12.3.5", "V13.2.1") cwe(1390) {
-        "the server proves that it knows the password, or asks for the client certificate and gets it: no cleartext password, no MD5, no login without any proof"
-        why: "A cleartext password or an MD5 hash is the credential itself, handed to whoever answered; a server that asks for nothing has let everybody in."
-        fix: "PostgreSQL: `password_encryption = scram-sha-256`, set the password again, and `scram-sha-256` in pg_hba.conf."
+    WEAK_AUTHENTICATION = "weak_authentication" [Deny: Attach, Watch]
+    asvs("V12.3.5", "V13.2.1") cwe(1390) {
+        "the server proves that it knows the password, or asks for the client certificate and gets \
+         it: no cleartext password, no MD5, no login without any proof"
+        why: "A cleartext password or an MD5 hash is the credential itself, handed to whoever \
+              answered; a server that asks for nothing has let everybody in."
+        fix: "PostgreSQL: `password_encryption = scram-sha-256`, set the password again, and \
+              `scram-sha-256` in pg_hba.conf."
     }
     FORBIDDEN_ADDRESS = "forbidden_address" [Forbid: Load, Attach, Watch] asvs("V1.3.6") cwe(918) {
-        "a locator does not lead to a cloud's metadata service, a link-local, site-local, unspecified, reserved, broadcast or multicast address, in any spelling"
-        why: "Those answer requests with the machine's own credentials, or are not one machine at all."
-        fix: "Write the host name of the service. If a name leads there, look at who controls that name."
+        "a locator does not lead to a cloud's metadata service, a link-local, site-local, \
+         unspecified, reserved, broadcast or multicast address, in any spelling"
+        why: "Those answer requests with the machine's own credentials, or are not one machine at \
+              all."
+        fix: "Write the host name of the service. If a name leads there, look at who controls that \
+              name."
     }
     UNLISTED_HOST = "unlisted_host" [Forbid: Load] asvs("V1.3.6", "V13.2.4", "V13.2.5") cwe(918) {
-        "a resource that lists its hosts leads to one of them; one whose locator is from a store, and whose password is not, lists its hosts"
-        why: "Whoever can set one variable could otherwise have the application log in somewhere else."
+        "a resource that lists its hosts leads to one of them; one whose locator is from a store, \
+         and whose password is not, lists its hosts"
+        why: "Whoever can set one variable could otherwise have the application log in somewhere \
+              else."
         fix: "Correct the locator, or add the host to `hosts = \"…\"` on the field."
     }
-    MALFORMED_LOCATOR = "malformed_locator" [Forbid: Compile, Load] asvs("V1.5.3", "V2.2.1") cwe(1286) {
-        "a locator is `scheme://user:password@host:port/path?parameters`, and each part is well-formed"
-        why: "Two parsers that repair the same broken address differently disagree about whom it names."
-        fix: "Write each part out. Percent-encode what is not a letter, a digit or one of `-._~` in a user, a password or a path."
+    MALFORMED_LOCATOR = "malformed_locator" [Forbid: Compile, Load]
+    asvs("V1.5.3", "V2.2.1") cwe(1286) {
+        "a locator is `scheme://user:password@host:port/path?parameters`, and each part is \
+         well-formed"
+        why: "Two parsers that repair the same broken address differently disagree about whom it \
+              names."
+        fix: "Write each part out. Percent-encode what is not a letter, a digit or one of `-._~` \
+              in a user, a password or a path."
     }
     AMBIGUOUS_LOCATOR = "ambiguous_locator" [Forbid: Compile, Load] asvs("V1.5.3") cwe(436) {
-        "a locator can be read in one way only: one `@`, no fragment, no parameter twice, no backslash, no control character, nothing said twice"
+        "a locator can be read in one way only: one `@`, no fragment, no parameter twice, no \
+         backslash, no control character, nothing said twice"
         why: "What the check reads must be what the driver reads."
-        fix: "Say it once, and percent-encode `@`, `#`, `?` and `/` where they belong to a password (`%40`, `%23`, `%3F`, `%2F`)."
+        fix: "Say it once, and percent-encode `@`, `#`, `?` and `/` where they belong to a \
+              password (`%40`, `%23`, `%3F`, `%2F`)."
     }
     UNKNOWN_PARAMETER = "unknown_parameter" [Forbid: Load] asvs("V2.2.1") cwe(236) {
         "a locator has no parameter that the service does not know"
@@ -271,13 +323,15 @@ rules! {
     }
     AMBIENT_OVERRIDE = "ambient_override" [Forbid: Load] asvs("V13.2.6") cwe(15) {
         "no variable of the process steers the driver behind the locator's back"
-        why: "`PGOPTIONS` and its like change what a checked connection does, and whoever set them may not be whoever set the locator."
+        why: "`PGOPTIONS` and its like change what a checked connection does, and whoever set them \
+              may not be whoever set the locator."
         fix: "Unset the variable for this process."
     }
     MISSING_VALUE = "missing_value" [Forbid: Load] asvs("V16.5.3") cwe(455) {
         "every value that is not optional is there, and not empty"
         why: "An application that starts without it fails later, in the middle of something."
-        fix: "Set the variable. What may be missing is an `Option`; a plain setting may have a default."
+        fix: "Set the variable. What may be missing is an `Option`; a plain setting may have a \
+              default."
     }
     MALFORMED_VALUE = "malformed_value" [Forbid: Compile, Load] asvs("V2.2.1") cwe(1287) {
         "a value can be read as the type of its field"
@@ -286,8 +340,10 @@ rules! {
     }
     DUPLICATE_VARIABLE = "duplicate_variable" [Forbid: Compile, Load] asvs() cwe(694) {
         "a variable belongs to one field, and a value comes from one place"
-        why: "Two readers of one variable give one secret two lives; two sources of one value leave open which one is meant."
-        fix: "Give one of the fields another name with `env = \"…\"`; unset one of the two variables."
+        why: "Two readers of one variable give one secret two lives; two sources of one value \
+              leave open which one is meant."
+        fix: "Give one of the fields another name with `env = \"…\"`; unset one of the two \
+              variables."
     }
     UNKNOWN_ATTRIBUTE = "unknown_attribute" [Forbid: Compile] asvs() cwe(236) {
         "an attribute is one that exists, on a field that it fits"
@@ -300,7 +356,8 @@ rules! {
         fix: "`allow(rule, reason = \"…\")`, and `until = \"YYYY-MM-DD\"` where it can end."
     }
     EXPIRED_WAIVER = "expired_waiver" [Warn: Load] asvs() cwe(1059) {
-        "a waiver is not past its date; past it the rule holds again, and a month before there is a warning"
+        "a waiver is not past its date; past it the rule holds again, and a month before there is \
+         a warning"
         why: "The date was the promise that the exception ends."
         fix: "Mend what was waived and remove the waiver, or give it a new date."
     }

@@ -1,18 +1,19 @@
-//! The schemes of locators, and what each one says of the connection.
+//! The schemes of locators, and the protection that each implies.
 
 use crate::text;
 
-/// What protects a connection whose locator has a given scheme.
+/// The protection of a connection, by its locator's scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Transport {
-    /// TLS from the first byte: the scheme itself says so (`rediss`, `https`).
+    /// TLS from the first byte, as the scheme requires (`rediss`, `https`).
     Encrypted,
-    /// The scheme leaves it open, and the service forces TLS on before anything else is said (`postgres`, `mysql`).
+    /// The scheme leaves it open, and the service enforces TLS before it sends anything else
+    /// (`postgres`, `mysql`).
     Upgraded,
-    /// No connection at all: the service lives in the process (`sqlite`).
+    /// No connection: the service runs in the process (`sqlite`).
     Embedded,
-    /// Nothing protects it: refused.
+    /// No protection: refused.
     Plaintext,
 }
 
@@ -22,13 +23,14 @@ pub enum Transport {
 pub struct KnownScheme {
     /// In lower case, without `://`.
     pub name: &'static str,
-    /// What protects the connection.
+    /// The protection of the connection.
     pub transport: Transport,
-    /// For a plaintext scheme: what to write instead, a scheme where there is one, else a phrase.
+    /// For a plaintext scheme: the replacement, a scheme if there is one, else a phrase.
     pub instead: &'static str,
-    /// Whether `instead` is the same protocol under TLS, and not another one that does the same work.
+    /// True if `instead` is the same protocol over TLS, and not another protocol for the same
+    /// purpose.
     pub has_twin: bool,
-    /// The port that a locator without one means; 0 where the scheme has none.
+    /// The default port; 0 if the scheme has none.
     pub port: u16,
 }
 
@@ -41,14 +43,15 @@ const fn row(
     KnownScheme { name, transport, instead, has_twin: !instead.is_empty(), port }
 }
 
-/// A plaintext scheme without a twin: what does its work is another protocol.
+/// A plaintext scheme without a twin: its replacement is another protocol.
 const fn lone(name: &'static str, port: u16, instead: &'static str) -> KnownScheme {
     KnownScheme { has_twin: false, ..row(name, Plaintext, port, instead) }
 }
 
 use Transport::{Embedded, Encrypted, Plaintext, Upgraded};
 
-/// Every scheme we know, whether a service for it exists or not. Ports are IANA's, or the product's where it has none.
+/// Every known scheme, including those without a service. Ports are IANA's, or the product's if
+/// IANA has none.
 pub const KNOWN_SCHEMES: &[KnownScheme] = &[
     row("postgres", Upgraded, 5432, ""),
     row("postgresql", Upgraded, 5432, ""),
@@ -98,7 +101,7 @@ pub const KNOWN_SCHEMES: &[KnownScheme] = &[
     lone("unix", 0, "the scheme of a service that speaks TLS"),
 ];
 
-/// Looks a scheme up. Case does not matter, and blanks around it hide nothing.
+/// Looks up a scheme. Case and surrounding blanks do not matter.
 #[must_use]
 pub const fn look_up(name: &str) -> Option<&'static KnownScheme> {
     let name = text::trimmed(name);
@@ -112,8 +115,8 @@ pub const fn look_up(name: &str) -> Option<&'static KnownScheme> {
     None
 }
 
-/// The scheme of a locator: what stands before the first `:`, without blanks around it; `None` where that cannot be a
-/// scheme (RFC 3986, 3.1).
+/// The scheme of a locator: the text before the first `:`, without surrounding blanks; `None` if
+/// that cannot be a scheme (RFC 3986, 3.1).
 #[must_use]
 pub const fn of(locator: &str) -> Option<&str> {
     let locator = text::trimmed(locator);
@@ -147,7 +150,8 @@ const fn is_well_formed(name: &str) -> bool {
     true
 }
 
-/// A scheme that a service accepts. It is made in a constant, so that a plaintext one does not compile:
+/// A scheme that a service accepts. It is constructed in a constant, so that a plaintext scheme
+/// does not compile:
 ///
 /// ```compile_fail,E0080
 /// const SCHEME: backing_services_rules::Scheme = backing_services_rules::Scheme::tls("http");
@@ -160,16 +164,17 @@ pub struct Scheme {
 }
 
 impl Scheme {
-    /// A scheme that means TLS from the first byte. Its port is the known one, or what [`Scheme::port`] says.
+    /// A scheme that means TLS from the first byte. Its port is the known one, unless
+    /// [`Scheme::with_port`] sets another.
     ///
     /// # Panics
-    /// When `name` is a plaintext scheme or no scheme at all: in a constant, that is a compile error.
+    /// If `name` is a plaintext scheme or not a scheme: in a constant, that is a compile error.
     #[must_use]
     pub const fn tls(name: &'static str) -> Self {
         Self::new(name, Encrypted)
     }
 
-    /// A scheme that leaves TLS open, of a service that forces TLS on before anything else is said.
+    /// A scheme that leaves TLS open, of a service that enforces TLS before it sends anything else.
     ///
     /// # Panics
     /// As [`Scheme::tls`].
@@ -178,7 +183,7 @@ impl Scheme {
         Self::new(name, Upgraded)
     }
 
-    /// A scheme of a service that lives in the process.
+    /// A scheme of a service that runs in the process.
     ///
     /// # Panics
     /// As [`Scheme::tls`].
@@ -210,7 +215,7 @@ impl Scheme {
         Self { name, transport, port }
     }
 
-    /// The same scheme with another port for locators that name none.
+    /// The same scheme with another default port.
     #[must_use]
     pub const fn with_port(self, port: u16) -> Self {
         Self { port, ..self }
@@ -222,19 +227,19 @@ impl Scheme {
         self.name
     }
 
-    /// What protects the connection.
+    /// The protection of the connection.
     #[must_use]
     pub const fn transport(&self) -> Transport {
         self.transport
     }
 
-    /// The port that a locator without one means; 0 where there is none.
+    /// The default port; 0 if there is none.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Whether `name` is this scheme; case does not matter.
+    /// True if `name` is this scheme; case does not matter.
     #[must_use]
     pub const fn is(&self, name: &str) -> bool {
         text::same(self.name, name)
@@ -274,7 +279,7 @@ mod tests {
                 known.name
             );
             assert_eq!(known.instead.is_empty(), known.transport != Plaintext, "{}", known.name);
-            // A twin is one that is known, and not plaintext itself.
+            // A twin is a known scheme, and not a plaintext one.
             if !known.instead.contains(' ') && !known.instead.is_empty() {
                 assert_ne!(look_up(known.instead).unwrap().transport, Plaintext, "{}", known.name);
             }

@@ -1,11 +1,12 @@
-//! Comparing text in constants, where `str`'s own methods are not `const` yet. ASCII case never matters here.
+//! Text comparison in constants, where `str`'s own methods are not `const` yet. ASCII case never
+//! matters here.
 
-/// Whether two texts are the same but for ASCII case.
+/// True if both texts are equal, ignoring ASCII case.
 pub(crate) const fn same(a: &str, b: &str) -> bool {
     a.as_bytes().eq_ignore_ascii_case(b.as_bytes())
 }
 
-/// Whether `text` holds `part` at byte `at`, but for ASCII case.
+/// True if `text` contains `part` at byte `at`, ignoring ASCII case.
 pub(crate) const fn holds_at(text: &[u8], at: usize, part: &[u8]) -> bool {
     if at + part.len() > text.len() {
         return false;
@@ -20,7 +21,7 @@ pub(crate) const fn holds_at(text: &[u8], at: usize, part: &[u8]) -> bool {
     true
 }
 
-/// Whether the list holds `text`, but for ASCII case.
+/// True if the list contains `text`, ignoring ASCII case.
 pub(crate) const fn listed(list: &[&str], text: &str) -> bool {
     let mut i = 0;
     while i < list.len() {
@@ -32,7 +33,8 @@ pub(crate) const fn listed(list: &[&str], text: &str) -> bool {
     false
 }
 
-/// `text` without leading and trailing blanks and control characters: nothing hides behind a blank.
+/// `text` without leading and trailing blanks and control characters, which could otherwise hide a
+/// scheme.
 pub(crate) const fn trimmed(text: &str) -> &str {
     let bytes = text.as_bytes();
     let mut start = 0;

@@ -1,7 +1,8 @@
 //! The names of environment variables.
 
-/// Whether `name` can be the name of an environment variable everywhere: upper-case ASCII letters, digits and
-/// underscores, not beginning with a digit (POSIX.1-2024, Base Definitions, 8.1), and at most [`MAX_LENGTH`] bytes.
+/// True if `name` is a portable name of an environment variable: upper-case ASCII letters, digits
+/// and underscores, not beginning with a digit (POSIX.1-2024, Base Definitions, 8.1), and at most
+/// [`MAX_LENGTH`] bytes.
 ///
 /// ```
 /// use backing_services_rules::variable::is_valid;
@@ -24,17 +25,18 @@ pub const fn is_valid(name: &str) -> bool {
     true
 }
 
-/// The longest name, in bytes. Nobody's is longer than a tenth of it; a longer one is a mistake.
+/// The longest name, in bytes. Real names are a tenth as long; a longer one is a mistake.
 pub const MAX_LENGTH: usize = 255;
 
-/// The endings of the variables that belong to a resource, after its base name; the first one is the locator's own.
-/// Each may also come as a file, with `_FILE` behind it.
+/// The endings of the variables that belong to a resource, after its base name. The first is the
+/// locator's own. Each variable may also be read from a file, with `_FILE` after its name.
 pub const RESOURCE_ENDINGS: &[&str] = &[
     "_URL", "_HOST", "_PORT", "_DATABASE", "_USER", "_PASSWORD", "_CA", "_CLIENT_CERT",
     "_CLIENT_KEY", "_PIN", "_ENDPOINT",
 ];
 
-/// The base name that a resource's variables share: `env` without its `_URL`, or `env` itself where it ends otherwise.
+/// The base name that a resource's variables share: `env` without its `_URL`, or `env` itself if it
+/// has another ending.
 ///
 /// ```
 /// use backing_services_rules::variable::base;

@@ -1,9 +1,10 @@
-//! `docs/rules.md` says what the table of rules says. `BLESS=1 cargo test -p backing-services-rules` writes them anew.
+//! Checks that `docs/rules.md` agrees with the table of rules.
+//! `BLESS=1 cargo test -p backing-services-rules` writes it again.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that cannot do what it should has to stop, there and loudly"
+    reason = "a test whose setup fails must stop at that point"
 )]
 
 mod standards;
@@ -19,7 +20,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Holds a file against what it should be, or writes it.
+/// Compares a file with its wanted content, or writes it.
 fn hold(path: &Path, wanted: &str) {
     if std::env::var_os("BLESS").is_some() {
         fs::write(path, wanted).unwrap();
@@ -40,26 +41,35 @@ fn phases(phases: &[Phase]) -> String {
 fn the_page_of_rules_is_the_table() {
     let mut page = String::from(
         "# The rules\n\n\
-         <!-- Written by `BLESS=1 cargo test -p backing-services-rules`, from rules/src/rule.rs. -->\n\n\
-         Each violation of a rule is a finding. **forbid**: there is no waiver. **deny**: a field can waive it, with a reason:\n\
-         `#[service(allow(superuser_account, reason = \"the vendor ships one account\", until = \"2027-03-01\"))]`. **warn**: it is said, and attaching goes on.\n\
-         No environment variable, feature or build flag loosens a rule. There is one exception: a build with `debug_assertions` accepts plaintext to a\n\
+         <!-- Written by `BLESS=1 cargo test -p backing-services-rules`, from rules/src/rule.rs. \
+         -->\n\n\
+         Each violation of a rule is a finding. **forbid**: there is no waiver. **deny**: a field \
+         can waive it, with a reason:\n\
+         `#[service(allow(superuser_account, reason = \"the vendor ships one account\", until = \
+         \"2027-03-01\"))]`. **warn**: it is said, and attaching goes on.\n\
+         No environment variable, feature or build flag loosens a rule. There is one exception: a \
+         build with `debug_assertions` accepts plaintext to a\n\
          loopback address, and warns each time.\n\n\
-         ASVS is the [OWASP Application Security Verification Standard 5.0](https://github.com/OWASP/ASVS/tree/v5.0.0), here in our words;\n\
+         ASVS is the [OWASP Application Security Verification Standard \
+         5.0](https://github.com/OWASP/ASVS/tree/v5.0.0), here in our words;\n\
          a rule without one has none that asks for it. CWE is the Common Weakness Enumeration.\n",
     );
     page.push_str(&summary());
     for rule in RULES {
         write!(
             page,
-            "\n## `{}`\n\n**{}** ({}): {}.\n\n{}\n\n*What to do:* {}\n\n{}- [CWE-{cwe}](https://cwe.mitre.org/data/definitions/{cwe}.html): {}\n",
+            "\n## `{}`\n\n**{}** ({}): {}.\n\n{}\n\n*What to do:* {}\n\n{}- \
+             [CWE-{cwe}](https://cwe.mitre.org/data/definitions/{cwe}.html): {}\n",
             rule.name,
             rule.level.name(),
             phases(rule.phases),
             rule.summary,
             rule.rationale,
             rule.remedy,
-            rule.asvs.iter().map(|number| format!("- ASVS {number}: {}\n", standards::requirement(number))).collect::<String>(),
+            rule.asvs
+                .iter()
+                .map(|number| format!("- ASVS {number}: {}\n", standards::requirement(number)))
+                .collect::<String>(),
             standards::weakness(rule.cwe),
             cwe = rule.cwe,
         )
@@ -67,13 +77,17 @@ fn the_page_of_rules_is_the_table() {
     }
     page.push_str(
         "\n# Requirements beyond the rules\n\n\
-         What ASVS 5.0 asks of connections to services and no rule refuses, because it holds for every program that uses this crate, or does not.\n\n\
+         What ASVS 5.0 asks of connections to services and no rule refuses, because it holds for \
+         every program that uses this crate, or does not.\n\n\
          | requirement | asks that | here |\n|---|---|---|\n",
     );
     for (number, answer) in standards::BEYOND_THE_RULES {
         writeln!(page, "| {number} | {} | {answer} |", standards::requirement(number)).unwrap();
     }
-    page.push_str("\n# The schemes\n\n| scheme | what protects the connection | usual port | instead |\n|---|---|---|---|\n");
+    page.push_str(
+        "\n# The schemes\n\n| scheme | what protects the connection | usual port | \
+                   instead |\n|---|---|---|---|\n",
+    );
     for scheme in KNOWN_SCHEMES {
         let protection = match scheme.transport {
             Transport::Encrypted => "TLS from the first byte",
@@ -102,7 +116,7 @@ fn summary() -> String {
     table
 }
 
-/// The numbers of the requirements of ASVS 5.0.0, all of them.
+/// The numbers of all requirements of ASVS 5.0.0.
 fn numbers_of_asvs() -> BTreeSet<&'static str> {
     include_str!("asvs-5.0.txt").lines().filter(|line| !line.starts_with('#')).collect()
 }
@@ -132,16 +146,16 @@ fn every_requirement_that_is_cited_exists_in_asvs_5() {
 }
 
 #[test]
-fn what_is_said_of_a_standard_is_cited_once_and_in_order() {
+fn every_described_requirement_is_cited_once_and_in_order() {
     let cited: BTreeSet<_> = RULES
         .iter()
         .flat_map(|rule| rule.asvs)
         .chain(standards::BEYOND_THE_RULES.iter().map(|(number, _)| number))
         .collect();
-    let told: BTreeSet<_> =
+    let described: BTreeSet<_> =
         standards::REQUIREMENTS.iter().map(|requirement| &requirement.number).collect();
-    assert_eq!(cited, told);
-    assert_eq!(told.len(), standards::REQUIREMENTS.len(), "a requirement is there twice");
+    assert_eq!(cited, described);
+    assert_eq!(described.len(), standards::REQUIREMENTS.len(), "a requirement is listed twice");
     let weaknesses: BTreeSet<_> = RULES.iter().map(|rule| rule.cwe).collect();
     assert!(
         weaknesses.iter().eq(standards::WEAKNESSES.iter().map(|(number, _)| number)),

@@ -1,4 +1,4 @@
-//! Names of settings, and what each suggests. The table is `names.txt`.
+//! The classification of settings by name. The table is `names.txt`.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ fn section(title: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_name_that_suggests_a_secret_is_suspected_and_no_other() {
+fn only_names_that_suggest_a_secret_are_suspected() {
     let (secret, public) = (section("[secret]"), section("[public]"));
     let missed: Vec<_> = secret.iter().filter(|name| !suggests_secret(name)).collect();
     let suspected: Vec<_> = public.iter().filter(|name| suggests_secret(name)).collect();
@@ -29,6 +29,6 @@ fn the_table_has_300_names_in_each_direction_each_once() {
     let (secret, public) = (section("[secret]"), section("[public]"));
     assert!(secret.len() >= 300 && public.len() >= 300, "{} and {}", secret.len(), public.len());
     let all: BTreeSet<_> = secret.iter().chain(&public).collect();
-    assert_eq!(all.len(), secret.len() + public.len(), "a name is there twice");
+    assert_eq!(all.len(), secret.len() + public.len(), "a name is listed twice");
     assert!(all.iter().all(|name| **name == name.trim()), "a name has blanks around it");
 }

@@ -1,5 +1,6 @@
-//! `Serialize` for what a person or a tool reads: manifest, findings and posture. By hand, so that what is printed is what is written here; a
-//! derive would print a field that is added later, whatever it holds.
+//! `Serialize` for manifest, findings and posture, which people and tools read. It is written by
+//! hand, so that the output contains only the fields that are listed here: a derive would also
+//! print a field that is added later, even a secret one.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,11 +18,11 @@ use crate::report::posture::{
 use crate::report::waiver::Waiver;
 use crate::source::MAX_VALUE;
 
-/// What the schema of a manifest is called: where it is, in the repository.
+/// The `$schema` of a serialized manifest: its address in the repository.
 const MANIFEST_SCHEMA: &str =
     concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/runtime/schemas/manifest.json");
 
-/// Writes a struct: its name, then `key: value` each.
+/// Serializes a struct: its name, then `key: value` pairs.
 macro_rules! serialize {
     ($($type:ty as $name:literal |$this:ident| { $($key:literal: $value:expr,)* })*) => {$(
         impl Serialize for $type {
@@ -125,7 +126,7 @@ serialize! {
             Category::Resource(_) => "resource",
             Category::Secret(_) => "secret",
             Category::Setting(_) => "setting",
-            // Those within it stand for themselves.
+            // The fields of the nested struct are listed separately.
             Category::Nested(_) => "struct",
         },
         "required": field.leaf.is_required(),
@@ -177,19 +178,19 @@ serialize! {
     }
 }
 
-/// The figures that hold for a whole struct.
+/// The figures that apply to a whole struct.
 struct Limits {
     attach_seconds: u64,
 }
 
-/// A field, with what only the struct around it knows.
+/// A field, with the facts that come from the struct around it.
 struct FieldOf {
     leaf: Leaf,
-    /// The name of its account, where it says what that needs.
+    /// The name of its account, if the field has `needs`.
     account: Option<String>,
 }
 
-/// What there is to say of a field that is a resource.
+/// The additional facts about a field that is a resource.
 struct ResourceOf<'a> {
     entry: &'static ResourceEntry,
     declaration: &'static Declaration,
@@ -200,7 +201,7 @@ struct SchemeOf(Scheme);
 
 struct ParameterOf(&'static Parameter);
 
-/// Every field, those of nested structs in their places.
+/// Every field, and the fields of nested structs in their places.
 fn fields(manifest: &Manifest) -> Vec<FieldOf> {
     let mut fields = Vec::new();
     manifest.walk(&mut |leaf| {
@@ -228,7 +229,8 @@ fn schemes(resource: &ResourceOf<'_>) -> Vec<SchemeOf> {
     accepted.copied().map(SchemeOf).collect()
 }
 
-/// Those that may be set. Others are known so that the refusal can say what to do instead.
+/// The parameters that may be set. The other known parameters exist only for the help of their
+/// refusal.
 fn parameters(parameters: &'static [Parameter]) -> Vec<ParameterOf> {
     let accepted = parameters
         .iter()
@@ -246,7 +248,7 @@ const fn takes(value: &ParameterValue) -> &'static str {
     }
 }
 
-/// Of a number its least and its most, of a text the most characters.
+/// The minimum and maximum of a number; the maximum length of a text.
 const fn bounds(value: &ParameterValue) -> (Option<u64>, Option<u64>) {
     match value {
         ParameterValue::Number(least, most) => (Some(*least), Some(*most)),

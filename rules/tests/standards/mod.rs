@@ -1,10 +1,10 @@
-//! What the standards ask that the rules answer to, in our own words. A reader of a number can
-//! tell from it whether the number fits.
+//! The requirements of the standards that the rules refer to, in our own words, so that a reader
+//! can check whether a number fits.
 
 /// A requirement of OWASP ASVS 5.0.
 pub(crate) struct Requirement {
     pub(crate) number: &'static str,
-    /// What it asks.
+    /// Its text.
     pub(crate) asks: &'static str,
 }
 
@@ -12,20 +12,23 @@ const fn asks(number: &'static str, asks: &'static str) -> Requirement {
     Requirement { number, asks }
 }
 
-/// Every requirement that a rule or the page of rules names.
-/// <https://github.com/OWASP/ASVS/tree/v5.0.0> has the text itself.
+/// Every requirement that a rule or the page of rules names. The full text is at
+/// <https://github.com/OWASP/ASVS/tree/v5.0.0>.
 pub(crate) const REQUIREMENTS: &[Requirement] = &[
     asks(
         "V1.3.6",
-        "what becomes the address of a call is held against a list of allowed protocols, hosts, paths and ports",
+        "what becomes the address of a call is held against a list of allowed protocols, hosts, \
+         paths and ports",
     ),
     asks(
         "V1.5.3",
-        "all parsers of one kind of data read it in the same way, so that no difference between them can be used",
+        "all parsers of one kind of data read it in the same way, so that no difference between \
+         them can be used",
     ),
     asks(
         "V2.2.1",
-        "input is checked against what is expected of it: allowed values, patterns, ranges or a structure",
+        "input is checked against what is expected of it: allowed values, patterns, ranges or a \
+         structure",
     ),
     asks("V6.2.1", "a user's password has 8 characters or more, and better 15"),
     asks("V6.2.4", "a user's password is none of the most common ones"),
@@ -45,7 +48,8 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
     ),
     asks(
         "V12.3.4",
-        "internal services have certificates of a trusted authority, and only that authority is trusted",
+        "internal services have certificates of a trusted authority, and only that authority is \
+         trusted",
     ),
     asks("V12.3.5", "services prove to each other who they are, by means that cannot be replayed"),
     asks("V13.1.1", "what the application communicates with is documented"),
@@ -71,7 +75,8 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
     ),
     asks(
         "V13.3.1",
-        "secrets are kept in a solution for them, and are neither in the source nor in what is built from it",
+        "secrets are kept in a solution for them, and are neither in the source nor in what is \
+         built from it",
     ),
     asks("V13.3.2", "only who needs a secret can get at it"),
     asks("V13.3.4", "secrets expire, and are rotated as documented"),
@@ -92,36 +97,44 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
     ),
 ];
 
-/// What holds, or does not, although it is no rule: the requirement, and how it is answered.
+/// The requirements that no rule covers, each with the statement of whether it is met.
 pub(crate) const BEYOND_THE_RULES: &[(&str, &str)] = &[
     (
         "V12.1.4",
-        "**Not met.** Revocation is not checked. A `_PIN`, an authority of one's own in `_CA`, and short-lived certificates limit what a stolen key is good for.",
+        "**Not met.** Revocation is not checked. A `_PIN`, an authority of one's own in `_CA`, and \
+         short-lived certificates limit what a stolen key is good for.",
     ),
     (
         "V13.1.1",
-        "Met. The manifest names every service, variable, host and privilege, and the command line writes it.",
+        "Met. The manifest names every service, variable, host and privilege, and the command line \
+         writes it.",
     ),
     (
         "V13.1.2",
-        "Met for pools: `max_connections` and its default are in the service's docs, and what a full pool does is in `manual::defaults`. `Redis`, `Amqp` and `Nats` keep one connection. **Not met** for `Https` and `S3`, which open one for each request that runs: the application bounds those.",
+        "Met for pools: `max_connections` and its default are in the service's docs, and what a \
+         full pool does is in `manual::defaults`. `Redis`, `Amqp` and `Nats` keep one connection. \
+         **Not met** for `Https` and `S3`, which open one for each request that runs: the \
+         application bounds those.",
     ),
     (
         "V13.1.3",
-        "Met. Every timeout, retry and delay is in `manual::defaults` and in each service's docs, with its reason.",
+        "Met. Every timeout, retry and delay is in `manual::defaults` and in each service's docs, \
+         with its reason.",
     ),
     (
         "V13.2.6",
-        "Met. The documented limits and timeouts are set on each connection, not on the first alone, and no variable of the process changes them (`ambient_override`).",
+        "Met. The documented limits and timeouts are set on each connection, not on the first \
+         alone, and no variable of the process changes them (`ambient_override`).",
     ),
     (
         "V15.3.2",
-        "Met. Neither redirects nor the addresses that a cluster or a broker advertises are followed.",
+        "Met. Neither redirects nor the addresses that a cluster or a broker advertises are \
+         followed.",
     ),
     ("V16.4.1", "Met. What a server says is made printable before it is logged or reported."),
 ];
 
-/// Every weakness that a rule names, as <https://cwe.mitre.org> calls it.
+/// Every weakness that a rule names, with its name at <https://cwe.mitre.org>.
 pub(crate) const WEAKNESSES: &[(u16, &str)] = &[
     (15, "External Control of System or Configuration Setting"),
     (232, "Improper Handling of Undefined Values"),
@@ -154,7 +167,7 @@ pub(crate) const WEAKNESSES: &[(u16, &str)] = &[
     (1392, "Use of Default Credentials"),
 ];
 
-/// What a requirement asks.
+/// The text of a requirement.
 pub(crate) fn requirement(number: &str) -> &'static str {
     REQUIREMENTS
         .iter()
@@ -163,7 +176,7 @@ pub(crate) fn requirement(number: &str) -> &'static str {
         .asks
 }
 
-/// What a weakness is called.
+/// The name of a weakness.
 pub(crate) fn weakness(number: u16) -> &'static str {
     WEAKNESSES
         .iter()

@@ -4,9 +4,10 @@ use crate::declare::manifest::{Category, Manifest};
 use crate::service::grants::Grants;
 
 impl Manifest {
-    /// What creates the accounts of this struct: one for each resource that says what it `needs`, those of nested structs too, in declaration order.
+    /// The grants that create the accounts of this struct: one for each resource that has `needs`,
+    /// including those of nested structs, in declaration order.
     ///
-    /// Each account is called after its field, with the prefix before it: `shop_mail_orders`.
+    /// Each account is named after its field, with the prefix before it: `shop_mail_orders`.
     #[must_use]
     pub fn grants(&'static self) -> Vec<Grants> {
         let mut grants = Vec::new();

@@ -4,25 +4,28 @@ use secrecy::zeroize::Zeroize;
 
 use crate::report::malformed::Malformed;
 
-/// What can be inside a [`SecretBox`] field: a `String` and a `Vec<u8>` as the variable has them, a
+/// The content of a [`SecretBox`](secrecy::SecretBox) field: a `String` or a `Vec<u8>` with the variable's bytes, a
 /// `[u8; N]` from 2 N hexadecimal digits, or a type of your own.
 #[diagnostic::on_unimplemented(
     message = "`SecretBox<{Self}>` cannot be read from a variable",
     label = "no `SecretValue`",
-    note = "`SecretString` holds any text; for a type of your own, implement `backing_services::SecretValue`"
+    note = "`SecretString` holds any text; for a type of your own, implement \
+            `backing_services::SecretValue`"
 )]
 pub trait SecretValue: Zeroize + Sized + Send + Sync + 'static {
-    /// What a value looks like, to follow "write": `64 hexadecimal digits`.
+    /// The form of a value, to follow "write": `64 hexadecimal digits`.
     const EXPECTS: &'static str = "it as the field's type asks";
 
-    /// Reads the value out of the variable's text, byte by byte as it was given.
+    /// Reads the value from the variable's unchanged text.
     ///
     /// # Errors
-    /// [`Malformed`] where the text is not a value; the report names the variable, never the text.
+    /// [`Malformed`] if the text is not a value; the report names the variable and never repeats
+    /// the text.
     fn parse(text: &str) -> Result<Self, Malformed>;
 
-    /// Reads the value to where it stays. A type that holds its bytes itself implements this one
-    /// too: moved out of [`SecretValue::parse`], it leaves a copy behind that is not wiped.
+    /// Reads the value directly into its final place. Implement it too for a type that stores its
+    /// bytes inline: moving such a value out of [`SecretValue::parse`] leaves a copy behind that is
+    /// not wiped.
     ///
     /// # Errors
     /// As [`SecretValue::parse`].
@@ -43,8 +46,8 @@ impl SecretValue for Vec<u8> {
     }
 }
 
-/// A key of fixed length, in hexadecimal: a variable cannot hold any byte, and one encoding can be
-/// read in one way only.
+/// A key of fixed length, in hexadecimal: a variable cannot hold every byte, and a single encoding
+/// is unambiguous.
 impl<const N: usize> SecretValue for [u8; N] {
     const EXPECTS: &'static str =
         "two hexadecimal digits for each byte of the array, as `openssl rand -hex` does";

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::declare::manifest::{Category, SettingEntry};
 use crate::report::malformed::Malformed;
 
-/// A type that a `#[setting]` can have: one that a short text says in one way.
+/// A type that a `#[setting]` can have: each value has one short textual form.
 ///
 /// Implement it for a type of your own:
 ///
@@ -35,50 +35,54 @@ use crate::report::malformed::Malformed;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a `#[setting]`",
     label = "not a type that a setting can have",
-    note = "a locator is a `Resource<…>`, a secret is a `backing_services::secrecy::SecretString`: both without `#[setting]`",
-    note = "a public value of another type: implement `backing_services::Setting` for it [unknown_attribute]"
+    note = "a locator is a `Resource<…>`, a secret is a `backing_services::secrecy::SecretString`: \
+            both without `#[setting]`",
+    note = "a public value of another type: implement `backing_services::Setting` for it \
+            [unknown_attribute]"
 )]
 pub trait Setting: Sized + Send + Sync + 'static {
-    /// What a value looks like, to follow "expected": `a whole number from 0 to 65535`.
+    /// The form of a value, to follow "expected": `a whole number from 0 to 65535`.
     const EXPECTS: &'static str;
 
-    /// Whether a value can hold text of any kind, and so a secret. Then the field's name must not
-    /// suggest one. A list can, whatever it is a list of: text is a list of characters, and a key
-    /// one of bytes. So can a number of 128 bits, which is as long as a key.
+    /// True if a value can hold arbitrary text, and so a secret. Then the field's name must not
+    /// suggest one. That is true for a list of anything: text is a list of characters, and a key is
+    /// a list of bytes. It is also true for a number of 128 bits, which is as long as a key.
     const CARRIES_TEXT: bool = true;
 
-    /// Whether there is a value without a text: `Option` has one.
+    /// True if the type has a value for a missing variable, as `Option` does.
     #[doc(hidden)]
     const OPTIONAL: bool = false;
 
-    /// What a field with `#[setting]` is.
+    /// The category of a field with `#[setting]`.
     #[doc(hidden)]
     const CATEGORY: Category = Category::Setting(SettingEntry::of::<Self>());
 
     /// Reads a value. The text has no blanks around it and is not empty.
     ///
     /// # Errors
-    /// [`Malformed`] where the text is not a value. The report says what was expected, never what was found.
+    /// [`Malformed`] if the text is not a value. The report states the expected form and never
+    /// repeats the text.
     fn parse(text: &str) -> Result<Self, Malformed>;
 
-    /// Reads a value, or makes the one that stands for none.
+    /// Reads a value, or returns the value for a missing variable.
     #[doc(hidden)]
     fn read(text: Option<&str>) -> Result<Self, Malformed> {
         text.map_or(Err(Malformed), |text| Self::parse(text.trim_ascii()))
     }
 }
 
-/// What is asked of a setting of this name, at compile time: that it is no secret in disguise.
+/// Checks at compile time that a setting of this name is not a secret.
 ///
 /// # Panics
-/// When its type carries text and the name suggests a secret: in a constant, that is a compile error.
+/// If its type carries text and the name suggests a secret: in a constant, that is a compile error.
 #[doc(hidden)]
 #[track_caller]
 pub const fn assert_public(carries_text: bool, name: &str) {
     assert!(
         !carries_text || !backing_services_rules::name::suggests_secret(name),
         "this setting's name suggests a secret, and its type can hold one: \
-         make it a `SecretString` without `#[setting]`, or say `#[setting(public, reason = \"…\")]` [raw_secret]"
+         make it a `SecretString` without `#[setting]`, or say `#[setting(public, reason = \
+         \"…\")]` [raw_secret]"
     );
 }
 
@@ -161,7 +165,8 @@ macro_rules! fractions {
             const EXPECTS: &'static str = "a number, like `0.25`";
             const CARRIES_TEXT: bool = false;
             fn parse(text: &str) -> Result<Self, Malformed> {
-                // `inf` and `NaN` parse, and are what nobody means: every comparison with a NaN is false.
+                // `inf` and `NaN` parse, but are never intended: every comparison with a NaN is
+                // false.
                 text.parse().ok().filter(|number: &$type| number.is_finite()).ok_or(Malformed)
             }
         }
@@ -190,7 +195,7 @@ impl Setting for Duration {
     }
 }
 
-/// No variable, no value.
+/// `None` if the variable is missing.
 #[diagnostic::do_not_recommend]
 impl<T: Setting> Setting for Option<T> {
     const EXPECTS: &'static str = T::EXPECTS;
@@ -206,7 +211,7 @@ impl<T: Setting> Setting for Option<T> {
 
 macro_rules! lists {
     ($($type:ident [$($bound:path),*];)*) => {$(
-        /// Values with commas between them; blanks around a value do not belong to it.
+        /// Values separated by commas; blanks around a value are ignored.
         #[diagnostic::do_not_recommend]
         impl<T: Setting $(+ $bound)*> Setting for $type<T> {
             const EXPECTS: &'static str = "a list with commas";
@@ -230,19 +235,21 @@ lists! {
 mod tests {
     use super::*;
 
-    /// By inclusion: what is not here carries text.
+    /// An allowlist: every type that is not listed here carries text.
     #[test]
-    fn what_cannot_hold_a_secret() {
+    fn types_that_cannot_hold_a_secret() {
         macro_rules! carry {
             ($expected:literal: $($type:ty),*) => {$(
                 assert_eq!(<$type>::CARRIES_TEXT, $expected, stringify!($type));
                 assert_eq!(Option::<$type>::CARRIES_TEXT, $expected, stringify!($type));
             )*};
         }
-        carry!(false: u8, u16, u32, u64, usize, i8, i16, i32, i64, isize, f32, f64, bool, char, Duration);
-        carry!(false: NonZero<u8>, NonZero<u64>, NonZero<isize>, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr);
+        carry!(false: u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
+        carry!(false: f32, f64, bool, char, Duration, NonZero<u8>, NonZero<u64>, NonZero<isize>);
+        carry!(false: IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr);
         carry!(true: String, PathBuf, u128, i128, NonZero<u128>, NonZero<i128>);
-        carry!(true: Vec<String>, Vec<char>, Vec<u8>, Vec<u16>, Vec<u32>, Vec<bool>, BTreeSet<u8>, HashSet<char>, Vec<Vec<u8>>);
+        carry!(true: Vec<String>, Vec<char>, Vec<u8>, Vec<u16>, Vec<u32>, Vec<bool>);
+        carry!(true: BTreeSet<u8>, HashSet<char>, Vec<Vec<u8>>);
     }
 
     #[test]

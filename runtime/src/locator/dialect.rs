@@ -1,6 +1,6 @@
-//! What a service says of its locators: the login and the parameters.
+//! A service's demands on its locators: the login and the parameters.
 
-/// What logging in to a service takes.
+/// The credentials that a service requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Login {
@@ -8,9 +8,9 @@ pub enum Login {
     None,
     /// A user and a password, or a client certificate instead of the password.
     UserAndPassword,
-    /// A password; a user where there is more than one account.
+    /// A password; also a user if there is more than one account.
     Password,
-    /// Nothing, or a password, or a user and a password: as the one service wants it.
+    /// Nothing, a password, or a user and a password, depending on the server.
     Optional,
 }
 
@@ -22,8 +22,8 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// One that asks for TLS in the product's own way. It is accepted where it asks for TLS, and has no effect: there is full
-    /// verification anyway.
+    /// A parameter that asks for TLS in the product's own way. It is accepted if it asks for TLS,
+    /// and has no effect: the connection is fully verified anyway.
     #[must_use]
     pub const fn tls(name: &'static str) -> Self {
         Self { name, value: ParameterValue::Tls }
@@ -47,13 +47,13 @@ impl Parameter {
         Self { name, value: ParameterValue::Choice(words) }
     }
 
-    /// One that people write and that is refused; `help` says what to do instead.
+    /// A parameter that is in common use and is refused; `help` says what to do instead.
     #[must_use]
     pub const fn refused(name: &'static str, help: &'static str) -> Self {
         Self { name, value: ParameterValue::Refused(help) }
     }
 
-    /// What it is called, in a locator's query.
+    /// Its name in a locator's query.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name

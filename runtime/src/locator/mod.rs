@@ -1,15 +1,18 @@
-//! The grammar of a locator. What leaves this file cannot be malformed any more, and has lost its secret.
+//! The grammar of a locator. A value that this module returns is well-formed and contains no
+//! secret.
 //!
 //! ```text
-//! locator   = scheme "://" [ user [ ":" password ] "@" ] host [ ":" port ] [ "/" path ] [ "?" key "=" value *( "&" key "=" value ) ]
+//! locator   = scheme "://" [ user [ ":" password ] "@" ] host [ ":" port ] [ "/" path ]
+//!             [ "?" key "=" value *( "&" key "=" value ) ]
 //! embedded  = scheme ":" [ "//" ] "/" path [ "?" … ]
 //! ```
 //!
-//! It is RFC 3986 without what two readers could read differently: no fragment, no second `@`, no backslash, no blank, no control
-//! character (percent-encoded neither), no empty part, no key twice. A host is ASCII: a name beyond
-//! it is written as its A-label (RFC 5890). Where anything in it is not plain, `url` reads it too,
-//! and the two have to agree. The host
-//! parser of `url` decides what a host is, so that `2130706433`, `0x7f.1`, `[::ffff:127.0.0.1]` and `127.0.0.1.` are all the address that they mean.
+//! The grammar is RFC 3986 without the parts that two parsers could read differently: no fragment,
+//! no second `@`, no backslash, no blank, no control character (not even percent-encoded), no empty
+//! part, no duplicate key. A host is ASCII: a name in another script is written as its A-label (RFC
+//! 5890). If any part of the text is not plain, `url` parses it too, and both results must agree.
+//! The host parser of `url` decides what a host is, so that `2130706433`, `0x7f.1`,
+//! `[::ffff:127.0.0.1]` and `127.0.0.1.` all become the address that they mean.
 
 pub(crate) mod dialect;
 
@@ -29,15 +32,16 @@ use crate::locator::dialect::{Login, Parameter, ParameterValue};
 use crate::report::finding::Finding;
 use crate::report::text::is_invisible;
 
-/// The longest locator, in bytes. Real ones have a tenth of it.
+/// The longest locator, in bytes. Real ones are a tenth as long.
 pub(crate) const MAX_LENGTH: usize = 8 * 1024;
 
-/// The parsed address of a resource: scheme, host, port, path, parameters and user. Its password is kept apart, so that there is no
-/// way to print it from here.
+/// The parsed address of a resource: scheme, host, port, path, parameters and user. The password is
+/// stored elsewhere, so a locator cannot print it.
 ///
-/// `Display` and `Debug` give scheme, host, port and path. The path is left out if it may be a secret
-/// ([`Service::SECRET_PATH`](crate::service::Service::SECRET_PATH)), as it is in the URL of a webhook (Slack,
-/// Discord, Telegram). Every other path is a name: of a database, a virtual host, a prefix, or a file.
+/// `Display` and `Debug` print scheme, host, port and path. They omit the path if it may be a
+/// secret ([`Service::SECRET_PATH`](crate::service::Service::SECRET_PATH)), as in the URL of a
+/// webhook (Slack, Discord, Telegram). Every other path is a name: of a database, a virtual host, a
+/// prefix, or a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Locator {
     scheme: &'static str,
@@ -46,7 +50,7 @@ pub struct Locator {
     host: Option<Host>,
     port: u16,
     path: String,
-    /// Whether the path may be what lets its holder in, and so is never shown.
+    /// True if the path may be a credential, so that it is never shown.
     has_secret_path: bool,
     parameters: Vec<(&'static str, String)>,
 }
@@ -58,7 +62,7 @@ pub enum Host {
     /// A name, in lower case and in ASCII, without a trailing dot. A name in another script is its
     /// A-label, `xn--bcher-kva.example`.
     Name(String),
-    /// An address. An IPv4 address in IPv6's clothes is the IPv4 address.
+    /// An address. An IPv4-mapped IPv6 address is stored as the IPv4 address.
     Address(IpAddr),
 }
 
@@ -79,8 +83,8 @@ impl Locator {
         self.scheme
     }
 
-    /// What protects the connection. [`Transport::Plaintext`] only where a waiver says so, or to a loopback address in a build with
-    /// `debug_assertions`.
+    /// The protection of the connection. [`Transport::Plaintext`] occurs only with a waiver, or to
+    /// a loopback address in a build with `debug_assertions`.
     #[must_use]
     pub const fn transport(&self) -> Transport {
         self.transport
@@ -104,15 +108,17 @@ impl Locator {
         self.port
     }
 
-    /// The path, decoded: without its leading `/` where there is a host, with it where there is none.
+    /// The decoded path: without its leading `/` if there is a host, with it if there is none.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What of the path no text may show: the path, and those of its parts that are as long as a token.
+    /// The parts of the path that no text may show: the path, and its segments that are as long as
+    /// a token.
     pub(crate) fn secret_paths(&self) -> impl Iterator<Item = &str> {
-        /// The shortest token in a path: 16 characters. Discord's have 68, Telegram's 46, Slack's 24.
+        /// The shortest token in a path: 16 characters. Discord's have 68, Telegram's 46, and
+        /// Slack's 24.
         const SHORTEST_TOKEN: usize = 16;
         let path = self.path.trim_matches('/');
         let parts = path.split('/').filter(|part| part.len() < path.len());
@@ -120,13 +126,13 @@ impl Locator {
         all.filter(|_| self.has_secret_path)
     }
 
-    /// The value of a parameter. It is in its bounds already.
+    /// The value of a parameter. It is already within its bounds.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The value of a [`Parameter::number`]. It is in its bounds already.
+    /// The value of a [`Parameter::number`]. It is already within its bounds.
     #[must_use]
     pub fn number(&self, name: &str) -> Option<u64> {
         self.parameter(name)?.parse().ok()
@@ -153,23 +159,23 @@ impl fmt::Debug for Locator {
     }
 }
 
-/// What a locator says of a service's demands: all that parsing one needs to know.
+/// A service's demands on its locators, as the parser needs them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dialect {
     pub(crate) schemes: &'static [Scheme],
     pub(crate) parameters: &'static [Parameter],
     pub(crate) login: Login,
     pub(crate) path: Option<&'static str>,
-    /// Whether the path is never shown.
+    /// True if the path is never shown.
     pub(crate) secret_path: bool,
-    /// Why plaintext is waived for this field, where it is.
+    /// The reason why plaintext is waived for this field, if it is.
     pub(crate) plaintext_waiver: Option<&'static str>,
-    /// Whether this build accepts plaintext to a loopback address.
+    /// True if this build accepts plaintext to a loopback address.
     pub(crate) plaintext_loopback: bool,
 }
 
 impl Dialect {
-    /// How an endpoint is written: `https://host:port/path`, and nothing else.
+    /// The dialect of an endpoint: `https://host:port/path`, and nothing else.
     pub(crate) const fn endpoint(self) -> Self {
         const HTTPS: &[Scheme] = &[Scheme::tls("https")];
         Self {
@@ -183,14 +189,14 @@ impl Dialect {
     }
 }
 
-/// A locator, its secret, and what is to be said about it although it was accepted.
+/// A locator, its secret, and the findings that did not prevent its acceptance.
 pub(crate) struct Parsed {
     pub(crate) locator: Locator,
     pub(crate) password: Option<SecretString>,
     pub(crate) warnings: Vec<Finding>,
 }
 
-/// Reads a locator. On error there is at least one finding; none of them holds a piece of the text.
+/// Parses a locator. On error there is at least one finding; none contains a part of the text.
 pub(crate) fn parse(text: &str, dialect: &Dialect) -> Result<Parsed, Vec<Finding>> {
     let mut findings = Vec::new();
     let parsed =
@@ -211,10 +217,10 @@ struct Parser<'a> {
     findings: &'a mut Vec<Finding>,
 }
 
-/// The pieces of a locator, cut where the first delimiters stand, before anything is decoded.
+/// The pieces of a locator, cut at the first delimiters, before anything is decoded.
 struct Pieces<'a> {
     userinfo: Option<&'a str>,
-    /// `None` where there is no `//`.
+    /// `None` if there is no `//`.
     host_and_port: Option<&'a str>,
     path: &'a str,
     query: Option<&'a str>,
@@ -250,7 +256,8 @@ impl Parser<'_> {
         if wants_plaintext {
             self.plaintext(scheme, host.as_ref());
         }
-        // Of a plain locator with a host, there is one way to read it, and a test that holds `url` against that.
+        // A plain locator with a host can be read in one way only. A test checks that against
+        // `url`.
         if embedded || !self.is_plain || scheme.is("file") {
             self.cross_check(&host)?;
         }
@@ -276,7 +283,7 @@ impl Parser<'_> {
         self.findings.push(finding);
     }
 
-    /// What a locator of this service looks like.
+    /// An example of this service's locators.
     fn example(&self) -> String {
         let Some(scheme) = self.dialect.schemes.first() else { return String::new() };
         if scheme.transport() == Transport::Embedded {
@@ -294,7 +301,7 @@ impl Parser<'_> {
         )
     }
 
-    /// Characters that have no business in a locator, wherever they stand. Each kind is said once.
+    /// Rejects characters that are not allowed anywhere in a locator. Each kind is reported once.
     fn check_characters(&mut self) -> Option<()> {
         let before = self.findings.len();
         if self.text.len() > MAX_LENGTH {
@@ -310,7 +317,8 @@ impl Parser<'_> {
         if self.text.chars().any(|c| c.is_control() || is_invisible(c)) {
             self.find(Finding::new(
                 &AMBIGUOUS_LOCATOR,
-                "it holds a control character or an invisible one, such as a line break, a tab or a byte order mark",
+                "it holds a control character or an invisible one, such as a line break, a tab or \
+                 a byte order mark",
             ));
         } else if self.text.chars().any(char::is_whitespace) {
             self.find(
@@ -377,7 +385,8 @@ impl Parser<'_> {
         (self.findings.len() == before).then_some(())
     }
 
-    /// The scheme, if the service accepts it; and whether it is a plaintext one, accepted all the same.
+    /// The scheme, if the service accepts it; and whether it is a plaintext scheme that is accepted
+    /// nevertheless.
     fn scheme(&mut self, name: &str) -> Option<(Scheme, bool)> {
         if let Some(scheme) = self.dialect.schemes.iter().find(|scheme| scheme.is(name)) {
             return Some((*scheme, false));
@@ -385,7 +394,8 @@ impl Parser<'_> {
         if let Some(known) = scheme::look_up(name)
             && known.transport == Transport::Plaintext
         {
-            // The service's own encrypted scheme stands in for its plaintext twin, with the twin's port.
+            // For a plaintext scheme, use the service's own encrypted twin, with the plaintext
+            // scheme's port.
             if known.has_twin
                 && let Some(twin) =
                     self.dialect.schemes.iter().find(|scheme| scheme.is(known.instead))
@@ -416,7 +426,8 @@ impl Parser<'_> {
             return None;
         }
         let accepted = self.accepted();
-        // The text before the first `:` may be anything, a password too: it is only repeated where it is a known scheme.
+        // The text before the first `:` may be anything, even a password: it is repeated only if it
+        // is a known scheme.
         let found = scheme::look_up(name).map_or_else(
             || "its scheme is not known".to_owned(),
             |known| format!("its scheme `{}` belongs to another service", known.name),
@@ -433,7 +444,7 @@ impl Parser<'_> {
         names.join(" or ")
     }
 
-    /// Plaintext was asked for, by the scheme or by a parameter.
+    /// Handles plaintext that the scheme or a parameter asks for.
     fn plaintext(&mut self, scheme: Scheme, host: Option<&Host>) {
         let loopback = match host {
             Some(Host::Address(address)) => address.is_loopback(),
@@ -441,7 +452,8 @@ impl Parser<'_> {
             None => false,
         };
         if loopback && self.dialect.plaintext_loopback {
-            let message = "plaintext to a loopback address: a build with `debug_assertions` accepts it, a release build refuses it";
+            let message = "plaintext to a loopback address: a build with `debug_assertions` \
+                           accepts it, a release build refuses it";
             self.find(Finding::new(&PLAINTEXT_SCHEME, message).warning());
             return;
         }
@@ -472,15 +484,20 @@ impl Parser<'_> {
             Some(slash) => after.split_at(slash),
             None => (after, ""),
         };
-        // A `@` behind the authority is where a password with a `/` or a `?` in it ends: the host would be a piece of the password.
+        // An `@` after the authority means that a password contains an unencoded `/` or `?`: the
+        // host would be a part of the password.
         let ats = |text: &str| text.bytes().filter(|b| *b == b'@').count();
         if ats(authority) > 1 || ats(path) > 0 || query.is_some_and(|query| ats(query) > 0) {
             self.find(
                 Finding::new(
                     &AMBIGUOUS_LOCATOR,
-                    "it holds an `@` that does not end the user part: where the host begins is open",
+                    "it holds an `@` that does not end the user part: where the host begins is \
+                     open",
                 )
-                .help("inside a user, a password or a path, `@` is written `%40`, `/` is `%2F` and `?` is `%3F`"),
+                .help(
+                    "inside a user, a password or a path, `@` is written `%40`, `/` is `%2F` and \
+                       `?` is `%3F`",
+                ),
             );
             return None;
         }
@@ -585,7 +602,7 @@ impl Parser<'_> {
                 None
             }
             None => Some(scheme.port()),
-            // `parse` would take a sign.
+            // `parse` would accept a sign.
             Some(digits) => match digits.parse() {
                 Ok(port) if port != 0 && digits.bytes().all(|b| b.is_ascii_digit()) => Some(port),
                 _ => {
@@ -633,7 +650,7 @@ impl Parser<'_> {
             );
             return None;
         }
-        // One trailing dot makes a name absolute, and an address neither: both mean the same without it.
+        // One trailing dot makes a name absolute. It changes neither the name nor an address.
         let host = url::Host::parse(text.strip_suffix('.').unwrap_or(text));
         match host {
             Ok(url::Host::Domain(name)) if is_host_name(&name) => Some(Host::Name(name)),
@@ -642,7 +659,10 @@ impl Parser<'_> {
             Ok(url::Host::Domain(_)) | Err(_) => {
                 self.find(
                     Finding::new(&MALFORMED_LOCATOR, "its host is neither a name nor an address")
-                        .help("a name has letters, digits, `-` and `.`; an IPv6 address stands in `[…]`"),
+                        .help(
+                            "a name has letters, digits, `-` and `.`; an IPv6 address stands in \
+                               `[…]`",
+                        ),
                 );
                 None
             }
@@ -664,7 +684,7 @@ impl Parser<'_> {
         Some(path)
     }
 
-    /// The parameters that mean something; and whether one of them asked for plaintext.
+    /// The recognised parameters; and whether one of them asked for plaintext.
     fn parameters(&mut self, query: Option<&str>) -> (Vec<(&'static str, String)>, bool) {
         let mut parameters: Vec<(&'static str, String)> = Vec::new();
         let mut seen: Vec<&str> = Vec::new();
@@ -688,7 +708,7 @@ impl Parser<'_> {
                 continue;
             }
             if seen.iter().any(|earlier| earlier.eq_ignore_ascii_case(key)) {
-                // A key may be a misplaced secret: it is only repeated where the service knows it.
+                // A key may be a misplaced secret: it is repeated only if the service knows it.
                 let known = self
                     .dialect
                     .parameters
@@ -710,19 +730,35 @@ impl Parser<'_> {
             match asks(key, &value) {
                 Asks::Plaintext if known.is_some() => asks_for_plaintext = true,
                 Asks::Plaintext => {
-                    self.find(Finding::new(&PLAINTEXT_SCHEME, "a parameter switches TLS off").help("remove the parameter"))
+                    self.find(Finding::new(&PLAINTEXT_SCHEME, "a parameter switches TLS off").help(
+                        "remove the \
+                         parameter",
+                    ))
                 }
                 Asks::Opportunistic => self.find(
                     Finding::new(
                         &OPPORTUNISTIC_TLS,
-                        "a parameter asks for TLS only where the server likes to, or for what is no mode at all",
+                        "a parameter asks for TLS only where the server likes to, or for what is \
+                         no mode at all",
                     )
                     .help("remove the parameter: the connection is verified TLS without it"),
                 ),
-                Asks::Unverified => {
-                    self.find(Finding::new(&UNVERIFIED_TLS, "a parameter switches verification off").help("remove the parameter"))
-                }
-                Asks::Secret => self.find(Finding::new(&SECRET_IN_PARAMETER, "a parameter holds a secret")),
+                Asks::Unverified => self.find(
+                    Finding::new(
+                        &UNVERIFIED_TLS,
+                        "a parameter switches verification \
+                         off",
+                    )
+                    .help(
+                        "remove the \
+                         parameter",
+                    ),
+                ),
+                Asks::Secret => self.find(Finding::new(
+                    &SECRET_IN_PARAMETER,
+                    "a parameter holds a \
+                     secret",
+                )),
                 _ => match known {
                     Some(known) => self.parameter(known, value, &mut parameters),
                     None => self.unknown_parameter(key),
@@ -809,7 +845,8 @@ impl Parser<'_> {
         self.find(Finding::new(&UNKNOWN_PARAMETER, message).help(help));
     }
 
-    /// Holds our reading of the host against `url`'s: if the two ever disagreed, an attacker would choose which one counts.
+    /// Compares this parser's host with the one that `url` reads. If both disagreed, an attacker
+    /// could choose which one counts.
     fn cross_check(&mut self, host: &Option<Host>) -> Option<()> {
         if !self.agrees(host) {
             self.find(
@@ -825,7 +862,8 @@ impl Parser<'_> {
         let Ok(url) = Url::parse(self.text) else { return false };
         match host {
             None => url.host_str().is_none_or(str::is_empty),
-            // `url` leaves the host of a scheme that it does not know as it was written; the host parser reads it as ours was read.
+            // `url` does not normalise the host of a scheme that it does not know. So its host goes
+            // through the host parser, as ours did.
             Some(host) => {
                 url.host_str().is_some_and(|theirs| self.host_only(theirs).as_ref() == Some(host))
             }
@@ -839,9 +877,9 @@ impl Parser<'_> {
     }
 }
 
-/// How a host that is not ASCII is to be written. The URL standard leaves such a host as it is for
-/// every scheme but `http` and the like, and readers that are not browsers differ in their version
-/// of IDNA: what is checked, resolved and dialled has to be the same name.
+/// The help for a host that is not ASCII. The URL standard leaves such a host unchanged, except for
+/// `http` and the like, and parsers outside of browsers differ in their version of IDNA. The name
+/// that is checked, resolved and dialled must be the same.
 fn in_ascii(host: &str) -> String {
     match url::Host::parse(host.strip_suffix('.').unwrap_or(host)) {
         Ok(url::Host::Domain(name)) if is_host_name(&name) => format!("write it as `{name}`"),
@@ -852,7 +890,8 @@ fn in_ascii(host: &str) -> String {
     }
 }
 
-/// The address itself, where an IPv6 address carries an IPv4 one: mapped (RFC 4291, 2.5.5.2), compatible (2.5.5.1) or translated (RFC 6052).
+/// The IPv4 address of an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2). Every other address stays
+/// an IPv6 address.
 fn unmapped(address: Ipv6Addr) -> IpAddr {
     if let Some(mapped) = address.to_ipv4_mapped() {
         return mapped.into();
@@ -860,8 +899,9 @@ fn unmapped(address: Ipv6Addr) -> IpAddr {
     address.into()
 }
 
-/// Whether a host is written as a name that is that name to everybody: in lower case, nothing of IDNA in it, and no number at its end, which would make an
-/// address of it. There are other such names; these are quick to tell.
+/// True if every parser reads the host as this name: it is lower case, without IDNA, and its last
+/// label does not begin with a digit, which would make it an address. There are other such names;
+/// these are quick to recognise.
 fn is_plain_name(text: &str) -> bool {
     let bytes = text.as_bytes();
     let Some(last_label) = bytes.rsplit(|b| *b == b'.').next() else { return false };
@@ -877,7 +917,7 @@ fn is_plain_name(text: &str) -> bool {
     !after_mark && bytes.len() <= 63 && last_label[0].is_ascii_lowercase()
 }
 
-/// What a name may be made of (RFC 1123, 2.1), and `_`, which internal names have.
+/// The characters of a host name (RFC 1123, 2.1), and `_`, which occurs in internal names.
 fn is_host_name(name: &str) -> bool {
     name.len() <= 253
         && name.split('.').all(|label| {
@@ -888,10 +928,10 @@ fn is_host_name(name: &str) -> bool {
         })
 }
 
-/// Whether a text consists of what has one meaning in every reader of locators: RFC 3986's unreserved characters and delimiters, but for `#`, `[` and `]`, and
-/// nothing that is encoded.
+/// True if the text has one meaning for every parser of locators: only RFC 3986's unreserved
+/// characters and delimiters, except `#`, `[` and `]`, and nothing percent-encoded.
 fn is_plain(text: &str) -> bool {
-    // Without a branch, so that the compiler looks at sixteen bytes at once.
+    // Without a branch, so that the compiler can check sixteen bytes at once.
     text.bytes().fold(true, |plain, b| {
         plain
             & ((b == b'!')
@@ -905,12 +945,13 @@ fn is_plain(text: &str) -> bool {
     })
 }
 
-/// Decodes `%41`; `None` where the result is not UTF-8. `+` stays a plus: only HTML forms say otherwise.
+/// Decodes `%41`; `None` if the result is not UTF-8. `+` stays a plus: only HTML forms decode it to
+/// a blank.
 fn percent_decode(text: &str) -> Option<String> {
     percent_encoding::percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
-/// Whether one edit makes one of the other: a letter more, less or changed, but for case.
+/// True if one edit turns `key` into `known`: a letter added, removed or replaced, ignoring case.
 fn is_near(known: &str, key: &str) -> bool {
     let (long, short) = if known.len() >= key.len() { (known, key) } else { (key, known) };
     if long.len() - short.len() > 1 {

@@ -44,7 +44,7 @@ fn accepted(text: &str, dialect: &Dialect) -> Locator {
     }
 }
 
-/// The rules that refuse a text, each once.
+/// The rules that refuse a text, each listed once.
 fn refused(text: &str, dialect: &Dialect) -> Vec<&'static str> {
     match parse(text, dialect) {
         Ok(parsed) => panic!("{text} is accepted: {:?}", parsed.locator),
@@ -58,7 +58,8 @@ fn refused(text: &str, dialect: &Dialect) -> Vec<&'static str> {
 #[test]
 fn every_part_is_read() {
     let parsed = parse(
-        "postgres://ada:p%40ss%2Fword@DB.Example.com.:6432/shop?sslmode=require&max_connections=7&application_name=shop",
+        "postgres://ada:p%40ss%2Fword@DB.Example.com.:6432/shop?sslmode=require\
+         &max_connections=7&application_name=shop",
         &POSTGRES,
     );
     let Parsed { locator, password, warnings } =
@@ -81,13 +82,15 @@ fn every_part_is_read() {
 #[test]
 fn a_path_that_may_be_a_secret_is_not_shown() {
     let webhooks = Dialect { path: Some("the webhook"), secret_path: true, ..HTTPS };
-    let locator =
-        accepted("https://hooks.example.com/services/T024BE7LD/B7/krokusbolkrokusbol24", &webhooks);
-    assert_eq!(locator.path(), "services/T024BE7LD/B7/krokusbolkrokusbol24");
+    let locator = accepted(
+        "https://hooks.example.com/services/T024BE7LD/B7/crocusbulbcrocusbulb24",
+        &webhooks,
+    );
+    assert_eq!(locator.path(), "services/T024BE7LD/B7/crocusbulbcrocusbulb24");
     assert_eq!(locator.to_string(), "https://hooks.example.com:443/");
     assert_eq!(format!("{locator:?}"), "Locator(https://hooks.example.com:443/)");
     let secret: Vec<_> = locator.secret_paths().collect();
-    assert_eq!(secret, ["services/T024BE7LD/B7/krokusbolkrokusbol24", "krokusbolkrokusbol24"]);
+    assert_eq!(secret, ["services/T024BE7LD/B7/crocusbulbcrocusbulb24", "crocusbulbcrocusbulb24"]);
     assert_eq!(
         accepted("https://example.com/v2/shop", &webhooks).secret_paths().count(),
         0,
@@ -108,7 +111,7 @@ fn a_path_that_may_be_a_secret_is_not_shown() {
 }
 
 #[test]
-fn what_is_left_out_has_its_usual_value() {
+fn omitted_parts_have_their_defaults() {
     let locator = accepted("PostgreSQL://ada@db", &POSTGRES);
     assert_eq!((locator.scheme(), locator.port(), locator.path()), ("postgresql", 5432, ""));
     let locator = accepted("rediss://:secret@db/", &REDIS);
@@ -152,7 +155,7 @@ fn a_host_beyond_ascii_is_refused_with_its_ascii_form() {
         ("a\u{301}.\u{301}", "write the name in its ASCII form, whose labels begin with `xn--`"),
         ("xn--ü", "write the name in its ASCII form, whose labels begin with `xn--`"),
     ] {
-        // `https` is special to the URL standard, the others are not.
+        // The URL standard treats `https` specially, unlike the other schemes.
         for (scheme, dialect) in
             [("postgres://ada@", &POSTGRES), ("rediss://:p@", &REDIS), ("https://", &HTTPS)]
         {
@@ -167,7 +170,7 @@ fn a_host_beyond_ascii_is_refused_with_its_ascii_form() {
 }
 
 #[test]
-fn what_can_be_read_in_two_ways_is_refused() {
+fn ambiguous_locators_are_refused() {
     for text in [
         "postgres://ada:pass@word@db/d",
         "postgres://ada:pa/ss@db/d",
@@ -198,7 +201,7 @@ fn what_can_be_read_in_two_ways_is_refused() {
 }
 
 #[test]
-fn what_is_malformed_is_refused() {
+fn malformed_locators_are_refused() {
     for text in [
         "",
         "postgres",
@@ -257,7 +260,7 @@ fn what_is_malformed_is_refused() {
 }
 
 #[test]
-fn schemes_and_parameters_answer_to_their_rules() {
+fn schemes_and_parameters_violate_their_rules() {
     for (text, dialect, rule) in [
         ("redis://db", &REDIS, "plaintext_scheme"),
         ("REDIS://127.0.0.1", &REDIS, "plaintext_scheme"),
@@ -290,7 +293,7 @@ fn schemes_and_parameters_answer_to_their_rules() {
 }
 
 #[test]
-fn what_has_no_service_here_says_what_to_use_instead() {
+fn a_foreign_scheme_is_refused_with_its_replacement() {
     for (text, instead) in [
         ("memcached://cache:11211", "use a service that is reached by `rediss`"),
         ("memcache+udp://cache", "use a service that is reached by `rediss`"),
@@ -308,7 +311,7 @@ fn what_has_no_service_here_says_what_to_use_instead() {
         assert_eq!(findings[0].rule().name, "plaintext_scheme", "{text}");
         assert!(findings[0].remedy().contains(instead), "{text}: {}", findings[0].remedy());
     }
-    // A waiver of plaintext is not one of the protocol.
+    // A waiver of plaintext does not waive the protocol.
     let waived = Dialect { plaintext_waiver: Some("the mesh"), ..REDIS };
     for text in
         ["memcached://cache", "redis-cluster://cache", "redis-sentinel://cache", "http://cache"]
@@ -346,52 +349,71 @@ fn plaintext_is_accepted_by_waiver_and_on_loopback_only() {
 }
 
 proptest! {
-    /// Whatever is thrown at it: no panic, no piece of the text in a finding, and what is accepted has a host that is one.
+    /// For any input: no panic, no part of the text in a finding, and an accepted locator has a
+    /// valid host.
     #[test]
-    fn any_text_is_read_or_refused(text in "(postgres(ql)?|rediss?|.{0,8})(://|:|)(.{0,12}@)?(\\[?[0-9a-fx:.]{1,16}\\]?|[a-z.]{0,9}|.{0,9})(:[0-9]{0,6})?(/.{0,9})?(\\?.{0,12})?(#.{0,3})?") {
+    fn any_text_is_read_or_refused(
+        text in "(postgres(ql)?|rediss?|.{0,8})(://|:|)(.{0,12}@)?\
+                 (\\[?[0-9a-fx:.]{1,16}\\]?|[a-z.]{0,9}|.{0,9})(:[0-9]{0,6})?\
+                 (/.{0,9})?(\\?.{0,12})?(#.{0,3})?",
+    ) {
         for dialect in [&POSTGRES, &REDIS, &HTTPS, &SQLITE] {
             if let Ok(parsed) = parse(&text, dialect) {
                 let host = parsed.locator.host().map(ToString::to_string);
                 prop_assert!(host.is_none_or(|host| !host.is_empty() && host.is_ascii()));
-                // What was read says itself in a way that is read the same.
+                // A parsed locator is written in a way that parses to the same locator.
                 if !matches!(dialect.login, Login::None) {
-                    let again = parse(&format!("{}://{}:{}", parsed.locator.scheme(), parsed.locator.host().unwrap(), parsed.locator.port()), dialect);
-                    prop_assert!(again.is_ok_and(|again| again.locator.host() == parsed.locator.host()));
+                    let first = &parsed.locator;
+                    let (scheme, host, port) = (first.scheme(), first.host(), first.port());
+                    let text = format!("{scheme}://{}:{port}", host.unwrap());
+                    let second = parse(&text, dialect);
+                    prop_assert!(second.is_ok_and(|second| second.locator.host() == host));
                 }
             }
         }
     }
 
-    /// `url` is not asked about a plain locator, because it has nothing else to say.
+    /// A plain locator is not cross-checked with `url` at run time, because this test shows that
+    /// both agree.
     #[test]
     fn url_reads_a_plain_locator_as_we_do(
         user in "[-a-zA-Z0-9._~!$&'()*+,;=:/?@]{1,6}(:[-a-zA-Z0-9._~!$&'()*+,;=:/?@]{0,6})?@|",
-        host in "[-a-zA-Z0-9._~!$&'()*+,;=:/?@]{0,12}|[0-9a-fx.]{1,12}|xn--[a-z0-9-]{1,9}|[a-z.]{1,9}",
-        rest in "(:[0-9]{0,6})?(/[-a-zA-Z0-9._~!$&'()*+,;=:/?@]{0,9})?(\\?[-a-zA-Z0-9._~!$&'()*+,;=:/?@]{0,9})?",
+        host in "[-a-zA-Z0-9._~!$&'()*+,;=:/?@]{0,12}|[0-9a-fx.]{1,12}|\
+                 xn--[a-z0-9-]{1,9}|[a-z.]{1,9}",
+        rest in "(:[0-9]{0,6})?(/[-a-zA-Z0-9._~!$&'()*+,;=:/?@]{0,9})?\
+                 (\\?[-a-zA-Z0-9._~!$&'()*+,;=:/?@]{0,9})?",
         slashes in "//|//|//|/{0,4}",
     ) {
-        const FTP: Dialect = Dialect { schemes: &[Scheme::tls("ftps"), Scheme::tls("wss"), Scheme::tls("ws+own")], login: Login::Optional, ..POSTGRES };
+        const FTP: Dialect = Dialect {
+            schemes: &[Scheme::tls("ftps"), Scheme::tls("wss"), Scheme::tls("ws+own")],
+            login: Login::Optional,
+            ..POSTGRES
+        };
         for scheme in ["postgres", "rediss", "https", "wss", "ws+own", "PostgreSQL"] {
             let text = format!("{scheme}:{slashes}{user}{host}{rest}");
             prop_assert!(is_plain(&text));
             for dialect in [&POSTGRES, &REDIS, &HTTPS, &FTP] {
                 if let Ok(parsed) = parse(&text, dialect) {
-                    let parser = Parser { text: &text, is_plain: false, dialect, findings: &mut Vec::new() };
+                    let findings = &mut Vec::new();
+                    let parser = Parser { text: &text, is_plain: false, dialect, findings };
                     prop_assert!(parser.agrees(&parsed.locator.host), "{}", text);
                 }
             }
         }
     }
 
-    /// `url` is not asked what a plain name is either.
+    /// A plain name is not checked by `url` either.
     #[test]
-    fn url_takes_a_plain_name_for_itself(text in "([-a-z0-9_.]{1,12}|[a-z0-9]{1,3}(-{0,3}[a-z0-9]{1,3}){0,2}(\\.[-a-z0-9x]{1,4}){0,3})") {
+    fn url_parses_a_plain_name_unchanged(
+        text in "([-a-z0-9_.]{1,12}|\
+                 [a-z0-9]{1,3}(-{0,3}[a-z0-9]{1,3}){0,2}(\\.[-a-z0-9x]{1,4}){0,3})",
+    ) {
         if is_plain_name(&text) {
             prop_assert_eq!(url::Host::parse(&text), Ok(url::Host::Domain(text.clone())));
         }
     }
 
-    /// No secret comes out of any finding, any locator, whatever is wrong around it.
+    /// No finding and no locator contains the secret, whatever else is wrong with the text.
     #[test]
     fn no_finding_and_no_locator_holds_the_secret(
         scheme in "postgres|redis|rediss|http|bogus",
@@ -399,17 +421,29 @@ proptest! {
         after in "[a-z@:/?#% \\\\]{0,4}",
         rest in "(db|127.0.0.1|\\[::1\\]|)(:[0-9]{1,6})?(/d)?(\\?[a-z]{1,4}=[a-z]{1,4})?",
     ) {
-        const CANARY: &str = "kanarievogel77";
-        for text in [format!("{scheme}://ada:{before}{CANARY}{after}@{rest}"), format!("{scheme}://{before}{CANARY}{after}:{rest}"), format!("{before}{CANARY}{after}://{rest}"), format!("{scheme}://ada@db/?{CANARY}={after}")] {
+        const CANARY: &str = "canarysecret77";
+        let secret = format!("{before}{CANARY}{after}");
+        let texts = [
+            format!("{scheme}://ada:{secret}@{rest}"),
+            format!("{scheme}://{secret}:{rest}"),
+            format!("{secret}://{rest}"),
+            format!("{scheme}://ada@db/?{CANARY}={after}"),
+        ];
+        for text in texts {
             for dialect in [&POSTGRES, &REDIS] {
                 match parse(&text, dialect) {
                     Ok(parsed) => {
-                        // Where the canary is the host or the user, it is no secret.
+                        // If the canary is the host or the user, it is not a secret.
                         if parsed.password.is_some() {
-                            prop_assert!(!format!("{:?} {}", parsed.locator, parsed.locator).contains(CANARY), "{}", text);
+                            let shown = format!("{:?} {}", parsed.locator, parsed.locator);
+                            prop_assert!(!shown.contains(CANARY), "{}", text);
                         }
                     }
-                    Err(findings) => prop_assert!(!format!("{findings:?} {}", findings.iter().map(ToString::to_string).collect::<String>()).contains(CANARY), "{}", text),
+                    Err(findings) => {
+                        let printed: String = findings.iter().map(ToString::to_string).collect();
+                        let shown = format!("{findings:?} {printed}");
+                        prop_assert!(!shown.contains(CANARY), "{}", text);
+                    }
                 }
             }
         }
@@ -417,8 +451,9 @@ proptest! {
 
     /// Every password survives being percent-encoded into a locator.
     #[test]
-    fn a_password_comes_back_as_it_was(password in "\\PC{1,40}") {
-        let encoded = percent_encoding::utf8_percent_encode(&password, percent_encoding::NON_ALPHANUMERIC);
+    fn a_password_survives_percent_encoding(password in "\\PC{1,40}") {
+        let set = percent_encoding::NON_ALPHANUMERIC;
+        let encoded = percent_encoding::utf8_percent_encode(&password, set);
         if !password.chars().any(is_invisible) {
             let parsed = parse(&format!("postgres://ada:{encoded}@db/d"), &POSTGRES);
             let parsed = parsed.map_err(|findings| TestCaseError::fail(format!("{findings:?}")))?;

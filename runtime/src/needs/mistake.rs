@@ -1,21 +1,23 @@
-//! What is said of a mistake in `needs`. A constant cannot format, so the text is put together by hand.
+//! Messages about mistakes in `needs`. A constant cannot use `format!`, so the text is assembled by
+//! hand.
 
 use super::{Grantable, Names};
 use crate::needs::reader::{Mistake, Span, Wrong};
 
-/// What fits in a message, in bytes; what does not is cut.
+/// The maximum length of a message, in bytes; a longer one is cut.
 const LONGEST: usize = 512;
 
-/// How many privileges are listed where none is near; a service that has more tells them in its documentation.
+/// The maximum number of privileges that are listed if none is similar. A service with more lists
+/// them in its documentation.
 const MOST_LISTED: usize = 16;
 
-/// How different a word may be from the one that is proposed.
+/// The maximum edit distance of a suggestion.
 const MOST_CHANGES: u8 = 2;
 
-/// The longest word that something is proposed for, in bytes.
+/// The longest word for which there is a suggestion, in bytes.
 const LONGEST_WORD: usize = 31;
 
-/// A text that is put together in a constant.
+/// A text that is assembled in a constant.
 pub(crate) struct Message {
     bytes: [u8; LONGEST],
     end: usize,
@@ -47,7 +49,8 @@ impl Message {
 }
 
 impl Mistake {
-    /// What is wrong with this text, of a service with this name and these kinds of objects.
+    /// The message for a mistake in this text, for a service with this name and these kinds of
+    /// objects.
     pub(crate) const fn message(
         self,
         text: &str,
@@ -86,9 +89,17 @@ impl Mistake {
                 message.add(b" is no ");
                 message.add(kinds[kind].name.as_bytes());
                 message.add(match kinds[kind].names {
-                    Names::Routines(_) => b": write its name and the types of its arguments, `settle(int)`",
-                    Names::Patterns => b": write it without blanks, or between apostrophes".as_slice(),
-                    _ => b": write a name, or one between quotation marks where it has blanks or capitals",
+                    Names::Routines(_) => {
+                        b": write its name and the types of its arguments, \
+                         `settle(int)`"
+                    }
+                    Names::Patterns => {
+                        b": write it without blanks, or between apostrophes".as_slice()
+                    }
+                    _ => {
+                        b": write a name, or one between quotation marks where it has blanks or \
+                           capitals"
+                    }
                 });
             }
         }
@@ -138,7 +149,8 @@ const fn nearest(word: &[u8], privileges: &'static [&'static str]) -> Option<&'s
     best
 }
 
-/// How many letters have to be added, taken away or replaced, or neighbours swapped (optimal string alignment), without case.
+/// The edit distance, ignoring case: letters added, removed or replaced, or neighbours swapped
+/// (optimal string alignment).
 const fn changes(a: &[u8], b: &[u8]) -> u8 {
     if a.len() > LONGEST_WORD
         || b.len() > LONGEST_WORD

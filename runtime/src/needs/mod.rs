@@ -1,8 +1,9 @@
-//! What an account must be able to do, and no more: `needs = "SELECT, INSERT ON orders"`.
+//! The privileges that an account must have, and no others: `needs = "SELECT, INSERT ON orders"`.
 //!
-//! A service says which kinds of objects it has, and which privileges there are on each ([`Grantable`], in
-//! [`Service::PRIVILEGES`](crate::service::Service::PRIVILEGES)). Out of that, `needs` is read when the program is compiled, where a typing mistake is an error, and again
-//! when a resource is attached, where it is compared with what the account has.
+//! A service declares its kinds of objects and the privileges on each ([`Grantable`], in
+//! [`Service::PRIVILEGES`](crate::service::Service::PRIVILEGES)). The program's `needs` is checked
+//! against them at compile time, so that a typing mistake is a compile error. When a resource is
+//! attached, `needs` is parsed again and compared with the account's privileges.
 //!
 //! ```text
 //! needs      = clause *( ";" clause ) [ ";" ]
@@ -21,12 +22,13 @@ use crate::report::text::printable_up_to;
 mod mistake;
 pub(crate) mod reader;
 
-/// A kind of object of a service, and the privileges that can be granted on it: a word of the language of `needs`.
+/// A kind of object of a service, and the privileges that can be granted on it.
 ///
 /// ```
 /// use backing_services::needs::{Grantable, Names};
 ///
-/// /// What a burrow's accounts may be granted. The first kind with names is the one that is meant where `needs` names none.
+/// /// The privileges on a burrow's menus. If `needs` names no kind, the first kind with names is
+/// /// meant.
 /// const PRIVILEGES: &[Grantable] = &[Grantable::new("MENU", &["READ", "WRITE"], Names::Patterns)];
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +41,9 @@ pub struct Grantable {
 }
 
 impl Grantable {
-    /// A kind of object: its name as the service's own language writes it (`TABLE`; one or more words), the privileges on it, and how such objects are
-    /// named. A kind without names ([`Names::None`]) stands for privileges that are not on anything.
+    /// A kind of object: its name as the service's own language writes it (`TABLE`; one or more
+    /// words), the privileges on it, and the form of such objects' names. A kind without names
+    /// ([`Names::None`]) is for privileges that do not apply to an object.
     #[must_use]
     pub const fn new(
         name: &'static str,
@@ -50,53 +53,56 @@ impl Grantable {
         Self { name, privileges, of_columns: &[], of_all: &[], names }
     }
 
-    /// Those of its privileges that can be granted on single columns: `SELECT (id, name)`.
+    /// Sets the privileges that can be granted on single columns: `SELECT (id, name)`.
     #[must_use]
     pub const fn of_columns(mut self, privileges: &'static [&'static str]) -> Self {
         self.of_columns = privileges;
         self
     }
 
-    /// Those of its privileges that there are only on all objects at once: `LOCK TABLES ON shop.*`, of a kind whose names are [`Names::Wildcards`].
+    /// Sets the privileges that exist only on all objects at once: `LOCK TABLES ON shop.*`, of a
+    /// kind whose names are [`Names::Wildcards`].
     #[must_use]
     pub const fn of_all(mut self, privileges: &'static [&'static str]) -> Self {
         self.of_all = privileges;
         self
     }
 
-    /// What such an object is called: `TABLE`.
+    /// The name of the kind: `TABLE`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The privileges that there are on it.
+    /// The privileges on it.
     #[must_use]
     pub const fn privileges(&self) -> &'static [&'static str] {
         self.privileges
     }
 }
 
-/// How the objects of a kind are named.
+/// The form of the names of a kind's objects.
 ///
-/// An identifier is letters, digits, `_` and `$`, and begins with no digit; or anything but control characters, backslashes and quotation marks, between two
-/// `"` or two `` ` ``.
+/// An identifier consists of letters, digits, `_` and `$`, and does not begin with a digit. In
+/// quotation marks (`"` or `` ` ``) it contains any characters except control characters,
+/// backslashes and quotation marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Names {
-    /// Not at all: the privilege stands alone.
+    /// No names: the privilege stands alone.
     None,
-    /// Up to so many identifiers, with dots between them: `billing.orders`.
+    /// Up to this many identifiers, with dots between them: `billing.orders`.
     Identifiers(u8),
     /// The same, and the last may be `*`: `shop.*`.
     Wildcards(u8),
     /// The same as identifiers, with the types of the arguments in parentheses: `settle(int)`.
     Routines(u8),
-    /// Printable ASCII without blanks, commas, semicolons and quotation marks; or anything printable between two apostrophes: `session:*`.
+    /// Printable ASCII without blanks, commas, semicolons and quotation marks; or any printable
+    /// text between two apostrophes: `session:*`.
     Patterns,
 }
 
-/// What `needs` says: privileges, each on one object.
+/// The parsed `needs`: privileges, each on one object.
 #[derive(Clone, Debug)]
 pub struct Needs {
     list: Vec<Need>,
@@ -108,11 +114,12 @@ pub struct Needs {
 pub struct Need {
     /// The privilege, as [`Grantable::privileges`] writes it.
     pub privilege: &'static str,
-    /// The columns that it is limited to; empty where it is not.
+    /// The columns to which it is limited; empty if it is not limited.
     pub columns: Vec<Identifier>,
     /// The kind of object, as [`Grantable::name`] writes it.
     pub kind: &'static str,
-    /// The object, as `needs` writes it but for a pattern's apostrophes; `None` where there is none.
+    /// The object, as `needs` writes it, but without a pattern's apostrophes; `None` if there is
+    /// none.
     pub object: Option<String>,
 }
 
@@ -122,12 +129,12 @@ pub struct Need {
 pub struct Identifier {
     /// Its characters.
     pub name: String,
-    /// Whether it stood between quotation marks, and its case matters.
+    /// True if it was in quotation marks, so that its case matters.
     pub is_quoted: bool,
 }
 
 impl Needs {
-    /// Reads what the derive has checked; a manifest that was written by hand is checked here.
+    /// Parses `needs`. The derive has checked it; a manifest written by hand is checked here.
     pub(crate) fn parse(
         text: &str,
         service: &str,
@@ -151,13 +158,13 @@ impl Needs {
         }
     }
 
-    /// Nothing.
+    /// No privileges.
     #[cfg(feature = "cli")]
     pub(crate) const fn none() -> Self {
         Self { list: Vec::new() }
     }
 
-    /// Each privilege on each object, in the order in which they were written, each once.
+    /// Each privilege on each object, in the order of the text, without duplicates.
     pub fn iter(&self) -> impl Iterator<Item = &Need> {
         self.list.iter()
     }
@@ -178,7 +185,8 @@ impl Need {
         Self { privilege: kind.privileges[item.privilege], columns, kind: kind.name, object }
     }
 
-    /// The identifiers of the object's name: of `billing."Orders"`, the two. Empty where the object is named otherwise.
+    /// The identifiers of the object's name: the two of `billing."Orders"`. Empty if the object's
+    /// name has another form.
     #[must_use]
     pub fn identifiers(&self) -> Vec<Identifier> {
         let name = self.object.as_deref().unwrap_or_default();
@@ -191,7 +199,8 @@ impl Need {
         )
     }
 
-    /// What stands in the parentheses behind a routine's name, as `needs` writes it: of `settle(int, text)`, the two types. Empty where there is nothing.
+    /// The arguments in the parentheses after a routine's name, as `needs` writes them: the two
+    /// types of `settle(int, text)`. Empty if there are none.
     #[must_use]
     pub fn arguments(&self) -> Vec<&str> {
         let name = self.object.as_deref().unwrap_or_default();
@@ -225,7 +234,7 @@ fn cut(text: &str, at: Span) -> &str {
     text.get(at.start..at.end).unwrap_or_default()
 }
 
-/// Where a character stands outside of quotes.
+/// The positions of a character outside of quotes.
 fn outside(text: &str, wanted: char) -> impl Iterator<Item = usize> {
     let mut quote = None;
     text.char_indices().filter_map(move |(at, c)| {
@@ -239,7 +248,7 @@ fn outside(text: &str, wanted: char) -> impl Iterator<Item = usize> {
     })
 }
 
-/// What stands between separators of one byte.
+/// The parts between separators of one byte.
 fn pieces(text: &str, separator: char) -> Vec<&str> {
     let mut found = Vec::new();
     let mut from = 0;
@@ -250,7 +259,7 @@ fn pieces(text: &str, separator: char) -> Vec<&str> {
     found
 }
 
-/// Identifiers with a separator between them.
+/// Splits into identifiers at a separator.
 fn split(text: &str, separator: char) -> Vec<Identifier> {
     let identifier = |piece: &str| {
         let plain = piece.trim_matches(['"', '`']);
@@ -259,33 +268,38 @@ fn split(text: &str, separator: char) -> Vec<Identifier> {
     pieces(text, separator).into_iter().map(identifier).collect()
 }
 
-/// A privilege that an account has and should not have, or the reverse; and the statement that mends it.
+/// A privilege that an account has and should not have, or the reverse; and the statement that
+/// corrects it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a difference that nobody reports is one that nobody mends"]
 pub struct Difference {
-    /// The privilege and its object: `INSERT ON public.orders`. Nothing in it is left unescaped.
+    /// The privilege and its object: `INSERT ON public.orders`, fully escaped.
     pub(crate) privilege: String,
-    /// What grants or removes it, in the service's own language, without a password.
+    /// The statement that grants or removes it, in the service's own language, without a password.
     pub(crate) statement: String,
 }
 
-/// The longest statement that is shown, in characters. A whole one is that long where it grants on many columns; half of one mends nothing.
+/// The longest statement that is shown, in characters. A complete statement reaches this length if
+/// it grants on many columns; half a statement would be useless.
 const LONGEST_STATEMENT: usize = 4096;
 
 impl Difference {
-    /// The privilege, as the report names it, and the statement that grants or removes it. Both may hold names that the server gave: each is escaped as
-    /// [`printable`](crate::posture::printable) does it.
+    /// The privilege, as the report names it, and the statement that grants or removes it. Both may
+    /// contain names from the server: they are escaped as by
+    /// [`printable`](crate::posture::printable).
     pub fn new(privilege: impl AsRef<str>, statement: impl AsRef<str>) -> Self {
         let escaped = |text: &str| printable_up_to(text, LONGEST_STATEMENT);
         Self { privilege: escaped(privilege.as_ref()), statement: escaped(statement.as_ref()) }
     }
 }
 
-/// How many privileges too many are named, with their statements: an account that has more was granted everything, and is better made anew.
+/// The maximum number of excess privileges that are named, with their statements. An account with
+/// more was granted everything; replacing it is better.
 const MOST_NAMED: usize = 32;
 
 impl Finding {
-    /// The finding that an account lacks privileges; `None` where it lacks none. All of them are named, for `needs` is what bounds them.
+    /// The finding that an account lacks privileges; `None` if it lacks none. All of them are
+    /// named, because `needs` bounds their number.
     pub fn missing_privileges(lacking: &[Difference]) -> Option<Self> {
         let names: Vec<_> =
             lacking.iter().map(|difference| difference.privilege.as_str()).collect();
@@ -294,7 +308,8 @@ impl Finding {
         (!lacking.is_empty()).then(|| finding.help(statements(lacking)))
     }
 
-    /// The finding that an account has privileges that the field does not need; `None` where it has none.
+    /// The finding that an account has privileges that the field does not need; `None` if it has
+    /// none.
     pub fn excess_privileges(excess: &[Difference]) -> Option<Self> {
         let named = &excess[..excess.len().min(MOST_NAMED)];
         let mut names = named
@@ -314,7 +329,7 @@ impl Finding {
     }
 }
 
-/// Each statement once, in order: one of them may mend several differences.
+/// Each statement once, in order: one statement may correct several differences.
 pub(crate) fn statements(differences: &[Difference]) -> String {
     let mut statements: Vec<&str> = Vec::new();
     for difference in differences {

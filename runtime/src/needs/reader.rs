@@ -1,4 +1,5 @@
-//! Reads `needs`, in a constant as well as at run time: one reader, so that what compiles is what is compared.
+//! The parser of `needs`. Constants and run time use the same one, so that the text that compiles
+//! is the text that is compared.
 //!
 //! ```text
 //! needs      = clause *( ";" clause ) [ ";" ]
@@ -6,11 +7,12 @@
 //! privilege  = words [ "(" column *( "," column ) ")" ]
 //! ```
 //!
-//! A comma or a semicolon inside of quotes or parentheses separates nothing. Words are compared without case.
+//! A comma or a semicolon inside quotes or parentheses is not a separator. Words are compared
+//! without case.
 
 use super::{Grantable, Names};
 
-/// Where something stands in the text, in bytes. Both ends are ASCII characters' or the text's.
+/// A range of the text, in bytes. Both ends are at ASCII characters or at the ends of the text.
 #[derive(Clone, Copy)]
 pub(crate) struct Span {
     pub(crate) start: usize,
@@ -19,15 +21,15 @@ pub(crate) struct Span {
 
 /// One privilege on one object.
 pub(crate) struct Item {
-    /// Which of the service's kinds of objects.
+    /// The index of the service's kind of object.
     pub(crate) kind: usize,
-    /// Which of the kind's privileges.
+    /// The index of the kind's privilege.
     pub(crate) privilege: usize,
     pub(crate) columns: Option<Span>,
     pub(crate) object: Option<Span>,
 }
 
-/// What is wrong, and where.
+/// A mistake and its position.
 #[derive(Clone, Copy)]
 pub(crate) struct Mistake {
     pub(crate) at: Span,
@@ -36,43 +38,43 @@ pub(crate) struct Mistake {
 
 #[derive(Clone, Copy)]
 pub(crate) enum Wrong {
-    /// Nothing is needed.
+    /// The text is empty.
     Empty,
-    /// A quote or a parenthesis that does not end.
+    /// An unclosed quote or parenthesis.
     Open,
     /// Two commas with nothing between them.
     NoPrivilege,
-    /// `ON`, and nothing after it.
+    /// `ON` without an object.
     NoObject,
-    /// A privilege that only means something on an object.
+    /// A privilege that requires an object.
     NoOn,
-    /// No such privilege on this kind of object.
+    /// This kind of object has no such privilege.
     Privilege { kind: usize },
-    /// Columns where there are none.
+    /// Columns on a privilege that has none.
     Columns,
-    /// A privilege that there is only on all objects at once.
+    /// A privilege that exists only on all objects at once.
     OfAll,
-    /// Not the name of such an object.
+    /// Not a valid name for this kind of object.
     Name { kind: usize },
 }
 
 pub(crate) struct Reader<'a> {
     text: &'a str,
     kinds: &'static [Grantable],
-    /// Where the next clause begins.
+    /// The start of the next clause.
     at: usize,
     clause: Option<Clause>,
     is_empty: bool,
 }
 
-/// The clause that is being read.
+/// The current clause.
 #[derive(Clone, Copy)]
 struct Clause {
     kind: usize,
-    /// What of the privileges has not been read, with the current one.
+    /// The unread privileges, including the current one.
     privileges: Span,
     objects: Option<Span>,
-    /// Where the current object begins.
+    /// The start of the current object.
     object: usize,
 }
 
@@ -81,7 +83,8 @@ impl<'a> Reader<'a> {
         Self { text, kinds, at: 0, clause: None, is_empty: true }
     }
 
-    /// The next privilege on the next object: every privilege of a clause goes with every object of it.
+    /// The next privilege on the next object: every privilege of a clause is combined with every
+    /// object of it.
     pub(crate) const fn next(&mut self) -> Result<Option<Item>, Mistake> {
         let mut clause = match self.clause {
             Some(clause) => clause,
@@ -145,7 +148,7 @@ impl<'a> Reader<'a> {
         Ok(Some(Item { kind: clause.kind, privilege, columns, object }))
     }
 
-    /// Whether the name ends with a `*`.
+    /// True if the name ends with `*`.
     const fn is_all(&self, kind: usize, at: Span) -> bool {
         matches!(self.kinds[kind].names, Names::Wildcards(_)) && self.bytes()[at.end - 1] == b'*'
     }
@@ -166,7 +169,7 @@ impl<'a> Reader<'a> {
         self.text.as_bytes()
     }
 
-    /// Splits off the next clause, and finds out what kind of object it is about.
+    /// Splits off the next clause and determines its kind of object.
     const fn open(&mut self) -> Result<Option<Clause>, Mistake> {
         let bytes = self.bytes();
         let mut whole;
@@ -222,7 +225,8 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// Which kind of object it is, and how long the words are that say so: the most words win; none mean the first kind that has names.
+    /// The kind of object, and the length of the words that name it. The longest match wins;
+    /// without a match it is the first kind that has names.
     const fn kind(&self, objects: Span) -> Option<(usize, usize)> {
         let mut found = None;
         let mut longest = 0;
@@ -245,7 +249,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// Which privilege it is, and of which columns.
+    /// The privilege and its columns.
     const fn privilege(&self, kind: usize, at: Span) -> Result<(usize, Option<Span>), Mistake> {
         let bytes = self.bytes();
         let at = trimmed(bytes, at);
@@ -304,7 +308,7 @@ impl<'a> Reader<'a> {
 }
 
 impl Names {
-    /// Whether it is the name of such an object.
+    /// True if it is a valid name for this kind of object.
     const fn hold(self, bytes: &[u8], at: Span) -> bool {
         match self {
             Self::None => false,
@@ -354,7 +358,8 @@ impl Names {
     }
 }
 
-/// Reads up to `most` identifiers with dots between them, and says where they end. With `star`, the last may be `*`.
+/// Reads up to `most` identifiers with dots between them, and returns their end. With `star`, the
+/// last may be `*`.
 const fn identifiers(bytes: &[u8], at: Span, most: u8, star: bool) -> Option<usize> {
     let mut i = at.start;
     let mut count = 0;
@@ -367,7 +372,7 @@ const fn identifiers(bytes: &[u8], at: Span, most: u8, star: bool) -> Option<usi
                 i += 1;
                 let start = i;
                 loop {
-                    // A quoted name holds no quotation mark: doubling one is a way to be misread.
+                    // A quoted name contains no quotation mark: a doubled one could be misread.
                     if i >= at.end || bytes[i] < b' ' || bytes[i] == b'\\' || bytes[i] == 0x7f {
                         return None;
                     }
@@ -404,7 +409,7 @@ const fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$'
 }
 
-/// What is looked for.
+/// The delimiter to search for.
 #[derive(Clone, Copy)]
 enum Wanted {
     Byte(u8),
@@ -412,7 +417,7 @@ enum Wanted {
     On,
 }
 
-/// Where `wanted` stands outside of quotes and parentheses; the end where it does not.
+/// The position of `wanted` outside of quotes and parentheses; the end if there is none.
 const fn find(bytes: &[u8], wanted: Wanted, at: Span) -> Result<usize, Mistake> {
     let mut quote = 0;
     let mut opened = at.start;
@@ -458,7 +463,8 @@ const fn is_at(bytes: &[u8], wanted: Wanted, i: usize, at: Span) -> bool {
     }
 }
 
-/// How long the words are with which the span begins, where they are these: without case, with any blanks between them.
+/// The length of `words` at the beginning of the span, if the span begins with them, ignoring case
+/// and with any blanks between them.
 const fn words_at(bytes: &[u8], at: Span, words: &[u8]) -> Option<usize> {
     if words.is_empty() {
         return None;

@@ -1,4 +1,4 @@
-//! Reading `needs`.
+//! Tests of parsing `needs`.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn read(text: &str) -> Result<Vec<String>, String> {
 }
 
 #[test]
-fn what_can_be_read() {
+fn valid_texts_are_parsed() {
     for (text, needs) in [
         ("SELECT ON orders", vec!["SELECT ON TABLE orders"]),
         (" select ,insert on orders ;; ", vec!["SELECT ON TABLE orders", "INSERT ON TABLE orders"]),
@@ -51,7 +51,7 @@ fn what_can_be_read() {
 }
 
 #[test]
-fn what_cannot_be_read() {
+fn invalid_texts_are_refused() {
     for (text, message) in [
         ("", "`needs` names no privilege"),
         (" ; ", "`needs` names no privilege"),
@@ -59,7 +59,8 @@ fn what_cannot_be_read() {
         ("SELECT, INSRET ON orders", "`INSRET` is no privilege of Shop on a TABLE: write `INSERT`"),
         (
             "DANCE ON orders",
-            "`DANCE` is no privilege of Shop on a TABLE: there are `SELECT`, `INSERT`, `LOCK TABLES`",
+            "`DANCE` is no privilege of Shop on a TABLE: there are `SELECT`, `INSERT`, `LOCK \
+             TABLES`",
         ),
         ("PNG", "`PNG` is no privilege of Shop: write `PING`"),
         (
@@ -68,11 +69,13 @@ fn what_cannot_be_read() {
         ),
         (
             "SELECT ON TABLES OF *.*",
-            "`*.*` is no TABLES OF: write a name, or one between quotation marks where it has blanks or capitals",
+            "`*.*` is no TABLES OF: write a name, or one between quotation marks where it has \
+             blanks or capitals",
         ),
         (
             "SELECT ON TABLES OF *.orders",
-            "`*.orders` is no TABLES OF: write a name, or one between quotation marks where it has blanks or capitals",
+            "`*.orders` is no TABLES OF: write a name, or one between quotation marks where it has \
+             blanks or capitals",
         ),
         (
             "SELECT, EVENT ON TABLES OF a, b",
@@ -87,33 +90,40 @@ fn what_cannot_be_read() {
         ("ON a", "a privilege is missing before a comma, or before `ON`"),
         (
             "SELECT ON a b",
-            "`a b` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+            "`a b` is no TABLE: write a name, or one between quotation marks where it has blanks \
+             or capitals",
         ),
         (
             "SELECT ON a.b.c",
-            "`a.b.c` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+            "`a.b.c` is no TABLE: write a name, or one between quotation marks where it has blanks \
+             or capitals",
         ),
         (
             "SELECT ON 1a",
-            "`1a` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+            "`1a` is no TABLE: write a name, or one between quotation marks where it has blanks or \
+             capitals",
         ),
         (
             "SELECT ON \"\"",
-            "`\"\"` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+            "`\"\"` is no TABLE: write a name, or one between quotation marks where it has blanks \
+             or capitals",
         ),
         (
             "SELECT ON *",
-            "`*` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+            "`*` is no TABLE: write a name, or one between quotation marks where it has blanks or \
+             capitals",
         ),
         ("SELECT ON \"a", "`\"a`: a quotation mark or a parenthesis has no partner"),
         ("SELECT ON a)", "`)`: a quotation mark or a parenthesis has no partner"),
         (
             "SELECT ON a\\b",
-            "`a\\b` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+            "`a\\b` is no TABLE: write a name, or one between quotation marks where it has blanks \
+             or capitals",
         ),
         (
             "SELECT ON \"a\\b\"",
-            "`\"a\\b\"` is no TABLE: write a name, or one between quotation marks where it has blanks or capitals",
+            "`\"a\\b\"` is no TABLE: write a name, or one between quotation marks where it has \
+             blanks or capitals",
         ),
         ("SELECT (id; x) ON a", "`SELECT (id; x)`: no columns can be named here, or not these"),
         ("LOCK TABLES (id) ON a", "`LOCK TABLES (id)`: no columns can be named here, or not these"),
@@ -143,7 +153,7 @@ fn what_cannot_be_read() {
 }
 
 #[test]
-fn identifiers_are_told_apart() {
+fn identifiers_are_split() {
     let needs = Needs::parse(
         "SELECT (id, \"Name\") ON billing.\"Or.ders\"; EXECUTE ON FUNCTION b.settle(a.int)",
         "Shop",
@@ -180,7 +190,7 @@ fn identifiers_are_told_apart() {
 }
 
 #[test]
-fn a_hostile_text_ends() {
+fn parsing_a_hostile_text_terminates() {
     for text in [
         "((((", "\"`'", "a\u{0}b ON c", "ON ON ON", ";;;;,", "SELECT ON a;\u{301}",
         "'\u{1f600}' ON \u{1f600}",
@@ -192,7 +202,7 @@ fn a_hostile_text_ends() {
 }
 
 #[test]
-fn differences_are_named_with_what_mends_them() {
+fn differences_are_named_with_their_statements() {
     let list: Vec<_> = (0..40)
         .map(|i| Difference::new(format!("SELECT ON t{i}\u{1b}"), "REVOKE ALL ON x;"))
         .collect();

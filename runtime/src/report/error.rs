@@ -1,14 +1,15 @@
-//! The one error of attaching: a report for whoever has to mend it at night, and the same as data.
+//! The single error of attaching: a report for the operator, and the same content as data.
 
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal as _;
 
 use crate::report::finding::{Failure, Finding};
 
-/// Everything that is wrong, field by field, in declaration order.
+/// All problems, field by field, in declaration order.
 ///
-/// `Display` and `Debug` are the same report, so that a `main` that returns it prints it; `Debug` has colours where standard error is a
-/// terminal. It names variables, and never holds a value of one.
+/// `Display` and `Debug` print the same report, so a `main` that returns the error prints it.
+/// `Debug` uses colours if standard error is a terminal. The report names variables and never
+/// contains their values.
 #[derive(Clone)]
 pub struct AttachError(Box<Report>);
 
@@ -17,7 +18,7 @@ struct Report {
     name: &'static str,
     fields: usize,
     problems: Vec<Problem>,
-    /// What came before stays.
+    /// Set if a reattach failed. The former resources then stay attached.
     reattaching: bool,
 }
 
@@ -49,7 +50,7 @@ impl Problem {
         remedy -> &str,
     }
 
-    /// The rule, or the kind of failure.
+    /// The name of the rule or of the failure kind.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Finding(finding) => finding.rule().name,
@@ -72,25 +73,25 @@ impl Problem {
         }
     }
 
-    /// Whether it ends the attempt.
+    /// True if the problem ends the attempt.
     pub(crate) fn is_denied(&self) -> bool {
         matches!(self.severity(), Severity::Error)
     }
 }
 
-/// What came in any order, each with its field's place in declaration order: in that order.
+/// Sorts the problems by their field's position in declaration order.
 pub(crate) fn in_declaration_order(mut problems: Vec<(usize, Problem)>) -> Vec<Problem> {
     problems.sort_by_key(|(ordinal, _)| *ordinal);
     problems.into_iter().map(|(_, problem)| problem).collect()
 }
 
 impl AttachError {
-    /// `problems` are in declaration order; `fields` is how many fields there are.
+    /// `problems` are in declaration order. `fields` is the number of fields.
     pub(crate) fn new(name: &'static str, fields: usize, problems: Vec<Problem>) -> Self {
         Self(Box::new(Report { name, fields, problems, reattaching: false }))
     }
 
-    /// The same, where something was attached before, which stays.
+    /// Marks the error as one of a reattach: the former resources stay attached.
     pub(crate) fn of_reattaching(mut self) -> Self {
         self.0.reattaching = true;
         self
@@ -101,7 +102,7 @@ impl AttachError {
         self.0.problems.iter()
     }
 
-    /// What ended the attempt, for a log.
+    /// The problems that ended the attempt, on one line, for a log.
     #[cfg(feature = "follow")]
     pub(crate) fn in_one_line(&self) -> String {
         let mut line = String::new();
@@ -117,7 +118,8 @@ impl AttachError {
         line
     }
 
-    /// The rules that are violated, in declaration order of the fields. Warnings and waived ones are among them.
+    /// The violated rules, in declaration order of the fields, including warnings and waived
+    /// violations.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.0.problems.iter().filter_map(|problem| match problem {
             Problem::Finding(finding) => Some(finding),
@@ -125,7 +127,7 @@ impl AttachError {
         })
     }
 
-    /// What went wrong although no rule is violated, in declaration order of the fields.
+    /// The failures that no rule covers, in declaration order of the fields.
     pub fn failures(&self) -> impl Iterator<Item = &Failure> {
         self.0.problems.iter().filter_map(|problem| match problem {
             Problem::Failure(failure) => Some(failure),
@@ -151,7 +153,7 @@ impl AttachError {
     }
 }
 
-/// Each problem with its remedy, below its field.
+/// Writes each problem with its remedy, grouped by field.
 fn write_problems<'a>(
     f: &mut dyn fmt::Write,
     problems: impl IntoIterator<Item = &'a Problem>,
@@ -205,10 +207,10 @@ impl fmt::Debug for AttachError {
 
 impl std::error::Error for AttachError {}
 
-/// How bad a problem is.
+/// The severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Severity {
-    /// It ends the attempt.
+    /// The problem ends the attempt.
     Error,
     Warning,
     Waived,
@@ -218,7 +220,7 @@ impl Severity {
     #[cfg(feature = "cli")]
     pub(crate) const ALL: [Self; 3] = [Self::Error, Self::Warning, Self::Waived];
 
-    /// The name of a count of them.
+    /// The name in a count of several.
     #[cfg(feature = "cli")]
     pub(crate) const fn plural(self) -> &'static str {
         match self {
@@ -237,7 +239,7 @@ impl Severity {
     }
 }
 
-/// Writes with colours, or without.
+/// Writes text, with colours if `true`.
 #[derive(Clone, Copy)]
 pub(crate) struct Paint(pub(crate) bool);
 
@@ -302,7 +304,7 @@ mod tests {
                         .at("key", "SHOP_KEY"),
                 ),
                 Problem::Failure(
-                    Failure::new(FailureKind::Unreachable, "nobody answers", "look at it")
+                    Failure::new(FailureKind::Unreachable, "no answer", "check it")
                         .in_place(&cache),
                 ),
             ],
@@ -311,9 +313,10 @@ mod tests {
         assert_eq!(
             plain,
             "`Shop` was not attached: 2 problems in 2 of 3 fields\n\n\
-             orders (DATABASE_URL)\n  waived[superuser_account]: it is one\n    waived: one account\n\n\
+             orders (DATABASE_URL)\n  waived[superuser_account]: it is one\n    waived: one \
+             account\n\n\
              key (SHOP_KEY)\n  error[missing_value]: it is not set\n    help: set it\n\n\
-             cache (SHOP_CACHE_URL)\n  error[unreachable]: nobody answers\n    help: look at it"
+             cache (SHOP_CACHE_URL)\n  error[unreachable]: no answer\n    help: check it"
         );
         assert_eq!(plain, error.to_string());
         let painted = Painted(&error, Paint(true)).to_string();

@@ -1,4 +1,4 @@
-//! What can be wrong: findings, each of one rule, and failures, which no rule is about.
+//! Findings, each a violation of one rule, and failures, which no rule covers.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,39 +12,42 @@ use crate::report::redact::redact;
 #[must_use = "a finding that nobody reads is a violation that nobody sees"]
 pub struct Finding(Box<Violation>);
 
-/// What a finding holds: on the heap, for it is large, and every `Result` of a connection may hold one.
+/// The contents of a finding. It is boxed because it is large and every `Result` of a connection
+/// may hold one.
 #[derive(Clone, Debug)]
 struct Violation {
     rule: &'static Rule,
     place: Place,
     message: Cow<'static, str>,
     help: Option<Cow<'static, str>>,
-    /// Warns, whatever the rule's level: what will be a violation soon.
+    /// Only warns, whatever the rule's level: the violation is still to come.
     warns: bool,
     /// The reason of the waiver that covers it.
     waived: Option<&'static str>,
 }
 
-/// Where something is wrong.
+/// The place of a problem.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Place {
     /// The field's path: `mail.relay`.
     pub(crate) field: String,
-    /// The variable that is wrong, or missing.
+    /// The variable that is wrong or missing.
     pub(crate) variable: Option<String>,
-    /// Where the variable's value was, in words.
+    /// The origin of the variable's value, in words.
     pub(crate) origin: Option<Cow<'static, str>>,
 }
 
-/// What ends the names of a resource's variables beside its locator's.
+/// The endings of a resource's variables other than the locator's.
 const ENDINGS: [&str; 10] = [
     "_CA", "_PIN", "_USER", "_PASSWORD", "_CLIENT_CERT", "_CLIENT_KEY", "_ENDPOINT", "_HOST",
     "_PORT", "_DATABASE",
 ];
 
-/// Whoever says what is wrong with a connection does not know which field it is of, and speaks of `` `_CA` ``. Where the field's variable is known, it is that field's: `` `SHOP_SESSIONS_CA` ``.
+/// Connection code does not know its field, so it names companions by their ending: `` `_CA` ``. If
+/// the field's variable is known, this replaces the ending with the full name:
+/// `` `SHOP_SESSIONS_CA` ``.
 fn name_companions(text: &mut Cow<'static, str>, variable: Option<&str>) {
-    // Most texts speak of none.
+    // Most texts name no companion.
     if !text.contains("`_") {
         return;
     }
@@ -70,15 +73,17 @@ fn name_companions(text: &mut Cow<'static, str>, variable: Option<&str>) {
 }
 
 impl Finding {
-    /// A violation of `rule`. The message says what is wrong, in lower case and without a full stop; it holds no value.
+    /// A violation of `rule`. The message says what is wrong, in lower case and without a full
+    /// stop. It contains no value.
     ///
-    /// A message of a server's goes through [`printable`](crate::posture::printable) first. A password
-    /// with which this process logs in is taken out in any case.
+    /// Pass a server's message through [`printable`](crate::posture::printable) first. A password
+    /// that this process uses to log in is removed in any case.
     pub fn new(rule: &'static Rule, message: impl Into<Cow<'static, str>>) -> Self {
         Self::of(rule, message.into())
     }
 
-    /// There are hundreds of places that find something, and hardly one that does so twice: none has a copy of this.
+    /// The common part of `new`, not generic: hundreds of call sites share it instead of a copy
+    /// each.
     #[cold]
     #[inline(never)]
     fn of(rule: &'static Rule, mut message: Cow<'static, str>) -> Self {
@@ -87,7 +92,8 @@ impl Finding {
         Self(Box::new(Violation { rule, place, message, help: None, warns: false, waived: None }))
     }
 
-    /// What to write or do instead. Without it, the report prints the rule's own remedy.
+    /// Sets the help: what to write or do instead. Without it, the report prints the rule's own
+    /// remedy.
     pub fn help(self, help: impl Into<Cow<'static, str>>) -> Self {
         self.with_help(help.into())
     }
@@ -100,18 +106,18 @@ impl Finding {
         self
     }
 
-    /// Only warns, whatever the rule's level.
+    /// Makes it a warning, whatever the rule's level.
     pub fn warning(mut self) -> Self {
         self.0.warns = true;
         self
     }
 
-    /// A waiver covers it, for this reason.
+    /// Marks it as covered by a waiver with this reason.
     pub(crate) fn waive(&mut self, because: &'static str) {
         self.0.waived = Some(because);
     }
 
-    /// The variable it is about, where that is not the locator's.
+    /// Sets the variable that it is about, if that is not the locator's.
     pub fn about(mut self, variable: impl Into<String>) -> Self {
         self.0.place.variable = Some(variable.into());
         self
@@ -133,7 +139,7 @@ impl Finding {
         self
     }
 
-    /// Where the variable's value was, in words.
+    /// Sets the origin of the variable's value, in words.
     pub(crate) fn out_of(mut self, origin: Option<Cow<'static, str>>) -> Self {
         self.0.place.origin = origin;
         self
@@ -144,30 +150,30 @@ impl Finding {
             .out_of(place.origin.clone())
     }
 
-    /// What it says in words, but for those of its rule.
+    /// Its texts, except those of its rule.
     pub(crate) fn texts(&mut self) -> impl Iterator<Item = &mut Cow<'static, str>> {
         let Violation { message, help, .. } = &mut *self.0;
         std::iter::once(message).chain(help)
     }
 
-    /// The rule that is violated.
+    /// The violated rule.
     #[must_use]
     pub fn rule(&self) -> &'static Rule {
         self.0.rule
     }
 
-    /// Whether it ends the attempt, as the rule's level and the field's waivers have it.
+    /// True if it ends the attempt, by the rule's level and the field's waivers.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         !self.0.warns && self.0.waived.is_none() && !matches!(self.0.rule.level, Level::Warn)
     }
 
-    /// Whether it only warns, whatever the rule's level.
+    /// True if it only warns, whatever the rule's level.
     pub(crate) fn warns(&self) -> bool {
         self.0.warns
     }
 
-    /// The reason of the waiver that covers it; `None` where none does.
+    /// The reason of the waiver that covers it; `None` if there is no such waiver.
     #[must_use]
     pub fn waived_because(&self) -> Option<&'static str> {
         self.0.waived
@@ -179,25 +185,25 @@ impl Finding {
         &self.0.place.field
     }
 
-    /// The variable that is wrong, or missing.
+    /// The variable that is wrong or missing.
     #[must_use]
     pub fn variable(&self) -> Option<&str> {
         self.0.place.variable.as_deref()
     }
 
-    /// Where the variable's value was: `the environment`; `None` where there is no value.
+    /// The origin of the variable's value: `the environment`; `None` if there is no value.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
         self.0.place.origin.as_deref()
     }
 
-    /// What is wrong.
+    /// The message: what is wrong.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// What to do about it.
+    /// The remedy: what to do about it.
     #[must_use]
     pub fn remedy(&self) -> &str {
         self.0.help.as_deref().unwrap_or(self.0.rule.remedy)
@@ -212,12 +218,13 @@ impl fmt::Display for Finding {
 
 impl std::error::Error for Finding {}
 
-/// What went wrong although no rule is violated: the service is away, does not let us in, or is not what it should be.
+/// A failure that violates no rule: the service is unreachable, rejects the login, or is not the
+/// expected service.
 #[derive(Clone, Debug)]
 #[must_use = "a failure that nobody reads is one that nobody mends"]
 pub struct Failure(Box<Trouble>);
 
-/// What a failure holds.
+/// The contents of a failure.
 #[derive(Clone, Debug)]
 struct Trouble {
     kind: FailureKind,
@@ -226,26 +233,26 @@ struct Trouble {
     help: Cow<'static, str>,
 }
 
-/// Which kind of [`Failure`].
+/// The kind of a [`Failure`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureKind {
-    /// The host's name has no address.
+    /// The host name has no address.
     Unresolved,
-    /// No connection: refused, unreachable, or the file is not there.
+    /// No connection: refused, unreachable, or the file does not exist.
     Unreachable,
     /// The deadline passed.
     TimedOut,
-    /// The service does not accept the user, the password or the client certificate.
+    /// The service rejects the user, the password or the client certificate.
     NotAdmitted,
-    /// What the service sent is not its protocol, or more than it may send.
+    /// The service broke its protocol, or sent more than allowed.
     Protocol,
-    /// The service has no such database, or does not want to serve it now.
+    /// The service has no such database, or is not ready to serve it.
     Unavailable,
 }
 
 impl FailureKind {
-    /// All of them, in the order of their declaration.
+    /// All kinds, in declaration order.
     #[cfg(feature = "cli")]
     pub(crate) const ALL: [Self; 6] = [
         Self::Unresolved,
@@ -256,7 +263,7 @@ impl FailureKind {
         Self::Unavailable,
     ];
 
-    /// What does not hold, in half a line: as a rule's summary, it says what is demanded.
+    /// The requirement that does not hold, in half a line, like a rule's summary.
     #[cfg(feature = "cli")]
     pub(crate) const fn summary(self) -> &'static str {
         match self {
@@ -269,52 +276,67 @@ impl FailureKind {
         }
     }
 
-    /// What it means, as a rule's rationale does for a rule.
+    /// The meaning of the kind, like a rule's rationale.
     #[cfg(feature = "cli")]
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Unresolved => {
-                "The resolver of this machine knows no address for the host in the locator, or cannot be asked."
+                "The resolver of this machine knows no address for the host in the locator, or \
+                 cannot be asked."
             }
             Self::Unreachable => {
-                "The host has an address, and no connection to its port came about: it was refused, there is no way to it, or the file is not there."
+                "The host has an address, and no connection to its port came about: it was \
+                 refused, there is no way to it, or the file is not there."
             }
             Self::TimedOut => {
-                "The other end took longer than it may: than the deadline for everything (`#[services(deadline = …)]`, `--deadline`), or than the locator's `connect_timeout`, which is 10 s unless it is there, for one connection."
+                "The other end took longer than it may: than the deadline for everything \
+                 (`#[services(deadline = …)]`, `--deadline`), or than the locator's \
+                 `connect_timeout`, which is 10 s unless it is there, for one connection."
             }
             Self::NotAdmitted => {
-                "The service was reached and verified, and does not let us in: it knows another user, another password or another client certificate."
+                "The service was reached and verified, and does not let us in: it knows another \
+                 user, another password or another client certificate."
             }
             Self::Protocol => {
-                "What answers is not the service that the locator's scheme says, or it sends more than it may, or it breaks its own protocol."
+                "What answers is not the service that the locator's scheme says, or it sends more \
+                 than it may, or it breaks its own protocol."
             }
             Self::Unavailable => {
-                "The service was reached and lets us in, and does not serve what the locator names: there is no such database, bucket or virtual host, or it is starting, stopping or overloaded."
+                "The service was reached and lets us in, and does not serve what the locator \
+                 names: there is no such database, bucket or virtual host, or it is starting, \
+                 stopping or overloaded."
             }
         }
     }
 
-    /// What to look at, where nothing closer is known.
+    /// The checks to make if no more specific advice is known.
     #[cfg(feature = "cli")]
     pub(crate) const fn remedy(self) -> &'static str {
         match self {
             Self::Unresolved => {
-                "Look at how the host is written in the locator, and whether this machine resolves it (`getent hosts NAME`)."
+                "Look at how the host is written in the locator, and whether this machine resolves \
+                 it (`getent hosts NAME`)."
             }
             Self::Unreachable => {
-                "Look at the host and the port, whether the service runs and listens there, and at firewalls and network policies on the way."
+                "Look at the host and the port, whether the service runs and listens there, and at \
+                 firewalls and network policies on the way."
             }
             Self::TimedOut => {
-                "Look at the service's load, and at a firewall that drops instead of refusing. Where the service is slow for a reason, write `connect_timeout=SECONDS` into the locator, and a deadline that is longer than that."
+                "Look at the service's load, and at a firewall that drops instead of refusing. \
+                 Where the service is slow for a reason, write `connect_timeout=SECONDS` into the \
+                 locator, and a deadline that is longer than that."
             }
             Self::NotAdmitted => {
-                "Look at the variables with the user, the password and the client certificate, whether the account exists and is not locked, and from where it may log in."
+                "Look at the variables with the user, the password and the client certificate, \
+                 whether the account exists and is not locked, and from where it may log in."
             }
             Self::Protocol => {
-                "Look at what listens on the port, such as a proxy, a load balancer or another product. If it is the right service, report it as a bug."
+                "Look at what listens on the port, such as a proxy, a load balancer or another \
+                 product. If it is the right service, report it as a bug."
             }
             Self::Unavailable => {
-                "Look at the locator's path, whether what it names exists, and at the service's own log."
+                "Look at the locator's path, whether what it names exists, and at the service's \
+                 own log."
             }
         }
     }
@@ -334,7 +356,8 @@ impl FailureKind {
 }
 
 impl Failure {
-    /// What went wrong, in lower case and without a full stop, and what to look at. Neither holds a value.
+    /// A failure: what went wrong, in lower case and without a full stop, and what to check.
+    /// Neither text contains a value.
     pub fn new(
         kind: FailureKind,
         message: impl Into<Cow<'static, str>>,
@@ -359,19 +382,19 @@ impl Failure {
         self
     }
 
-    /// What to look at beside that.
+    /// Adds a check to the remedy.
     pub(crate) fn also(mut self, what: &str) -> Self {
         self.0.help = format!("{}{what}", self.0.help).into();
         self
     }
 
-    /// What it says in words.
+    /// Its texts.
     pub(crate) fn texts(&mut self) -> impl Iterator<Item = &mut Cow<'static, str>> {
         let Trouble { message, help, .. } = &mut *self.0;
         [message, help].into_iter()
     }
 
-    /// Which kind.
+    /// The kind.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         self.0.kind
@@ -389,19 +412,19 @@ impl Failure {
         self.0.place.variable.as_deref()
     }
 
-    /// Where the variable's value was: `the environment`; `None` where there is no value.
+    /// The origin of the variable's value: `the environment`; `None` if there is no value.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
         self.0.place.origin.as_deref()
     }
 
-    /// What went wrong.
+    /// The message: what went wrong.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// What to look at.
+    /// The remedy: what to check.
     #[must_use]
     pub fn remedy(&self) -> &str {
         &self.0.help
@@ -423,7 +446,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_companion_is_named_once_it_is_known_whose_it_is() {
+    fn a_companion_is_named_once_its_field_is_known() {
         let place = Place {
             field: "sessions".to_owned(),
             variable: Some("SHOP_SESSIONS_URL".to_owned()),
@@ -444,7 +467,7 @@ mod tests {
             failure.remedy(),
             "set `SHOP_SESSIONS_CLIENT_CERT` and `SHOP_SESSIONS_CLIENT_KEY`"
         );
-        // Without a resource there is nothing to name, and what is named is not named again.
+        // Without a field nothing is replaced. A name that is already complete stays as it is.
         assert_eq!(Finding::new(&UNVERIFIED_TLS, "`_CA`").at("", "").message(), "`_CA`");
         assert_eq!(Finding::new(&UNVERIFIED_TLS, "`A_CA`").at("b", "B_URL").message(), "`A_CA`");
     }

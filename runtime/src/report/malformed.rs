@@ -1,6 +1,7 @@
 //! A text that is not a value of its field's type.
 
-/// A text that is not a value of the type. It says nothing of the text: that may be a secret in the wrong place.
+/// The error for a text that is not a value of the type. It does not repeat the text, which may be
+/// a misplaced secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Malformed;

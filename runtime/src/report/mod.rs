@@ -1,4 +1,4 @@
-//! The words of every report: findings, failures, the posture, and text of a peer's made printable.
+//! The parts of every report: findings, failures, the posture, and printable text from peers.
 
 pub(crate) mod colour;
 pub(crate) mod error;

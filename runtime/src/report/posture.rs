@@ -1,4 +1,4 @@
-//! What attaching learnt about a resource.
+//! The posture: the facts that attaching learnt about a resource.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -10,36 +10,38 @@ use crate::report::finding::Finding;
 pub use crate::report::text::printable;
 use crate::report::waiver::Waiver;
 
-/// The posture of one resource: over what, as whom, to what it is attached.
+/// The posture of one resource: its transport, account and server.
 ///
-/// Everything that the other end said has been through [`printable`].
+/// All text from the peer has been through [`printable`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Posture {
     /// The service's name.
     pub service: &'static str,
-    /// Where it is: the locator, without user and secret, and without a path that may be one
-    /// ([`Service::SECRET_PATH`]).
+    /// The endpoint: the locator without user and secret, and without a path that may be a secret
+    /// ([`Service::SECRET_PATH`](crate::Service::SECRET_PATH)).
     pub endpoint: String,
-    /// What kind of connection it is.
+    /// The kind of connection.
     pub transport: Transport,
-    /// What protects the connection; `None` for a service in the process, and for plaintext that a waiver or a loopback address allows.
+    /// The TLS protection; `None` for a service in the process, and for plaintext that a waiver or
+    /// a loopback address allows.
     pub tls: Option<TlsPosture>,
-    /// What the server says that it is.
+    /// The server's description of itself.
     pub server: Option<ServerPosture>,
-    /// The account, as the server gives it.
+    /// The account, as the server reports it.
     pub account: Option<String>,
-    /// What the account may do, in the words of `needs`: as far as the service tells, at most [`MOST_PRIVILEGES`].
+    /// The account's privileges, in the words of `needs`, as far as the service reports them; at
+    /// most [`MOST_PRIVILEGES`].
     pub privileges: Vec<String>,
-    /// How the account was authenticated: `SCRAM-SHA-256`.
+    /// The authentication method: `SCRAM-SHA-256`.
     pub authentication: Option<String>,
-    /// Where the driver falls short of what this crate promises, in words.
+    /// The points in which the driver falls short of this crate's guarantees, in words.
     pub remarks: Vec<&'static str>,
-    /// What was found and did not end the attempt: warnings, and violations that a waiver covers.
+    /// The findings that did not end the attempt: warnings, and violations that a waiver covers.
     pub findings: Vec<Finding>,
-    /// The waivers of the field that hold today, whether or not there is something that they cover.
+    /// The field's waivers that hold today, including those that cover no finding.
     pub waivers: Vec<&'static Waiver>,
-    /// When all this was learnt.
+    /// The time at which the posture was taken.
     pub taken_at: SystemTime,
 }
 
@@ -47,16 +49,16 @@ pub struct Posture {
 #[cfg(feature = "serde")]
 pub const SCHEMA: &str = include_str!("../../schemas/posture.json");
 
-/// The most privileges that a posture lists.
+/// The maximum number of privileges in a posture.
 pub const MOST_PRIVILEGES: usize = 256;
 
-/// What a server says that it is.
+/// A server's description of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerPosture {
     /// The product: `PostgreSQL`.
     pub product: String,
-    /// Its version, as the server writes it; empty where it does not say.
+    /// Its version, as the server writes it; empty if the server does not report one.
     pub version: String,
 }
 
@@ -67,14 +69,14 @@ impl ServerPosture {
         Self { product: printable(product), version: printable(version) }
     }
 
-    /// The last day on which this release gets security fixes from its makers; `None` where that is not known
-    /// ([`rules::release`](crate::rules::release)).
+    /// The last day on which the vendor publishes security fixes for this release; `None` if it is
+    /// not known ([`rules::release`](crate::rules::release)).
     #[must_use]
     pub fn end_of_life(&self) -> Option<Date> {
         release::end_of_life(&self.product, &self.version).map(|(date, _)| date)
     }
 
-    /// The finding that the release has ended.
+    /// The finding that the release has reached its end of life.
     pub(crate) fn finding(&self, today: Date) -> Option<Finding> {
         let (end, source) = release::end_of_life(&self.product, &self.version)?;
         (end < today).then(|| {
@@ -94,61 +96,66 @@ impl fmt::Display for ServerPosture {
     }
 }
 
-/// What protects a connection.
+/// The TLS protection of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsPosture {
     /// `TLS 1.3` or `TLS 1.2`.
     pub version: &'static str,
-    /// The cipher suite, as IANA names it; `None` where the driver keeps it to itself. Every suite that is offered has forward secrecy.
+    /// The cipher suite, by its IANA name; `None` if the driver does not report it. Every suite
+    /// that is offered has forward secrecy.
     pub cipher: Option<String>,
-    /// Who vouches for the server.
+    /// The trust anchor that authenticated the server.
     pub trust: TrustPosture,
     /// The server's own certificate.
     pub certificate: CertificatePosture,
-    /// Whether the server asked for a client certificate on this connection, and got it.
+    /// True if the server requested the client certificate on this connection and received it.
     pub client_certificate: ClientCertificatePosture,
 }
 
-/// What came of the client's certificate on one connection.
+/// The use of the client certificate on one connection.
 ///
-/// It is a login only if it was [`Sent`](Self::Sent): a server that does not ask does not know who connects.
+/// It authenticates the client only if it was [`Sent`](Self::Sent): a server that does not request
+/// it does not know the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientCertificatePosture {
-    /// The server did not ask for one.
+    /// The server did not request a certificate.
     NotRequested,
-    /// The server asked, and got none: there is none, or the server takes no signature that its key can make.
+    /// The server requested a certificate and received none: there is none, or the server accepts
+    /// no signature scheme of its key.
     Withheld,
-    /// The server asked, and got it, with a proof that we have its key.
+    /// The server requested the certificate and received it, with a proof of possession of its key.
     Sent,
 }
 
-/// Who vouches for a server.
+/// The trust anchor that authenticates a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrustPosture {
-    /// The Mozilla roots that are bundled with this build. A driver with roots of its own has those of its own build: a remark says so.
+    /// The Mozilla roots that are bundled with this build. A driver with roots of its own uses the
+    /// ones of its own build; a remark says so.
     PublicRoots,
-    /// What the resource's `_CA` variable holds, and nothing else: its authorities, and its certificates that are none, each for
-    /// the one server that presents it.
+    /// The contents of the resource's `_CA` variable and nothing else: its authorities, and its
+    /// certificates that are not authorities, each for the one server that presents it.
     PrivateCa,
-    /// The authorities in the resource's `_CA` variable, and the public ones beside them: the driver cannot be kept from those. Our
-    /// own first connection trusted `_CA` alone.
+    /// The authorities in the resource's `_CA` variable and the public roots: the driver cannot be
+    /// kept from trusting those. The first connection, made by this crate, trusted `_CA` alone.
     PrivateCaAndPublicRoots,
-    /// Nobody: the server's key is the one in the resource's `_PIN` variable. Its name and its dates are not looked at.
+    /// No authority: the server's key is the one in the resource's `_PIN` variable. The
+    /// certificate's name and dates are not checked.
     PinnedKey,
 }
 
-/// What a server's certificate says.
+/// The contents of a server's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CertificatePosture {
-    /// Whom it names (RFC 4514).
+    /// The subject (RFC 4514).
     pub subject: String,
-    /// Who issued it (RFC 4514).
+    /// The issuer (RFC 4514).
     pub issuer: String,
-    /// The names and addresses that it is valid for.
+    /// The names and addresses for which it is valid.
     pub names: Vec<String>,
     /// The kind and size of its key: `ECDSA P-256`, `RSA 2048`.
     pub key: String,
@@ -193,5 +200,5 @@ impl fmt::Display for Posture {
     }
 }
 
-/// The longest text that is repeated after the other end, in characters.
+/// The longest quote of a peer's text, in characters.
 pub const LONGEST_QUOTE: usize = 200;

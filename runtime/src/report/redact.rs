@@ -1,16 +1,16 @@
-//! No text that is shown repeats a secret of ours, whoever says it.
+//! Removes this process's secrets from every text that is shown, whatever its origin.
 //!
-//! A service knows the password that it was sent. It can say it back in its version, in an error, in
-//! the name of a certificate, or wherever else a peer is quoted. So every secret of a target is a
-//! [`Guarded`], and a text loses it where it becomes a [`Finding`](crate::Finding), a
-//! [`Failure`](crate::Failure), or the result of [`printable`](crate::posture::printable): these are
-//! all the ways by which a peer's text gets into a report, a posture, an error or a log of this crate.
-//! There is no second way, so no exit has to remember it.
+//! A service knows the password that it was sent. It can repeat the password in its version, in an
+//! error, in a certificate's name, or in any other quoted text. So every secret of a target is a
+//! [`Guarded`]. Secrets are removed when a text becomes a [`Finding`](crate::Finding), a
+//! [`Failure`](crate::Failure), or the result of [`printable`](crate::posture::printable). A peer's
+//! text reaches a report, a posture, an error or a log of this crate only through these three, so
+//! no output needs a check of its own.
 //!
-//! A secret is found as it is, in capitals, escaped (percent, JSON, Rust, HTML, quotation marks that
-//! are doubled, and two of these inside each other), in base64 of both alphabets at any alignment, and
-//! so also inside `AUTH PLAIN` and `Basic`, and in hexadecimal digits. A peer that puts it into other
-//! letters could as well publish it.
+//! A secret is found in these forms: verbatim, in capitals, escaped (percent, JSON, Rust, HTML,
+//! doubled quotation marks, and two of these nested), in base64 of both alphabets at any alignment
+//! (and so inside `AUTH PLAIN` and `Basic`), and in hexadecimal digits. Other encodings are not
+//! detected: a peer that wants to publish the secret can do so anyway.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,38 +22,40 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::report::posture::Posture;
 
-/// What stands in its place.
+/// The replacement for a secret.
 const REDACTED: &str = "(the password)";
 
-/// A shorter password, which only a waiver admits, occurs in texts by chance: the gap would show it.
+/// Shorter passwords are not removed. Only a waiver admits one, and it occurs in texts by chance,
+/// so that the gap would reveal it.
 const SHORTEST: usize = 8;
 
-/// How much of it, at least, is taken out at the place where a text was cut.
+/// The minimum length of a secret's part that is removed where a text was cut.
 const SHORTEST_PART: usize = 4;
 
 /// The fewest characters of base64 that hold a whole password.
 const SHORTEST_BASE64: usize = SHORTEST * 8 / 6 + 1;
 
-/// How often an escaped text is escaped again: a JSON text in a URL in an error of Rust's is three.
+/// The maximum depth of nested escapes: JSON in a URL in a Rust error has three.
 const DEEPEST: usize = 3;
 
-/// How much of a text is searched, in bytes, if only its beginning is shown.
+/// The searched part of a text, in bytes, if only its beginning is shown.
 const LONGEST_SEARCHED: usize = 64 * 1024;
 
-/// A secret that no text repeats, from when this is made until its last clone is gone.
+/// A secret that is removed from all texts, from construction until its last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Guarded(Arc<Known>);
 
 struct Known {
     secret: SecretString,
-    /// Made when it is looked for: most secrets never are.
+    /// Computed on the first search: most secrets are never searched for.
     forms: OnceLock<Vec<Form>>,
 }
 
-/// Bytes that may be a secret, or what a reader of escapes makes of one.
+/// Bytes that may be a secret, or the result of decoding a secret's escapes.
 type Form = Zeroizing<Vec<u8>>;
 
-/// The secrets of the process. This holds none of them: a secret ends with whoever logs in with it.
+/// The secrets of the process. The references are weak: a secret is dropped with the target that
+/// logs in with it.
 static GUARDED: RwLock<Vec<Weak<Known>>> = RwLock::new(Vec::new());
 
 impl Guarded {
@@ -67,8 +69,9 @@ impl Guarded {
 }
 
 impl Known {
-    /// A text may escape some characters of a secret, and not those that look like an escape: so what
-    /// the text stands for is held against what the secret stands for.
+    /// The secret's forms with their escapes decoded. A text may escape some characters of a secret
+    /// and leave alone those that look like an escape, so the decoded text is compared with the
+    /// decoded secret.
     fn forms(&self) -> &[Form] {
         self.forms.get_or_init(|| {
             let mut forms = vec![Zeroizing::new(self.secret.expose_secret().as_bytes().to_vec())];
@@ -84,7 +87,7 @@ impl Known {
 }
 
 impl Guarded {
-    /// Whether both are one.
+    /// True if both are the same secret.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || self.expose_secret() == other.expose_secret()
     }
@@ -112,14 +115,15 @@ fn guarded() -> Vec<Arc<Known>> {
         .collect()
 }
 
-/// A text that may hold what a peer said. What the program's own text says cannot.
+/// Redacts a text that may contain text from a peer. A borrowed text is the program's own and is
+/// left as it is.
 pub(crate) fn redact(text: &mut Cow<'static, str>) {
     if let Cow::Owned(owned) = text {
         redact_text(owned);
     }
 }
 
-/// A text of a peer's, without a secret of ours.
+/// Removes this process's secrets from a peer's text.
 pub(crate) fn redact_text(text: &mut String) {
     let found = found_in(text.as_bytes(), false);
     for range in found.iter().rev() {
@@ -128,7 +132,7 @@ pub(crate) fn redact_text(text: &mut String) {
     }
 }
 
-/// Whether a secret of ours is in what a peer sent.
+/// True if a peer's text contains a secret of this process.
 #[cfg(any(
     feature = "amqp",
     feature = "nats",
@@ -140,8 +144,8 @@ pub(crate) fn is_in(bytes: &[u8]) -> bool {
     !found_in(bytes, false).is_empty()
 }
 
-/// The first `longest` characters of a peer's text, without a secret of ours, and a `…` if that is
-/// not all. The text is searched before it is cut: half a password would not be found.
+/// The first `longest` characters of a peer's text, without secrets of this process, and a `…` if
+/// the text is longer. The text is searched before it is cut: half a password would not be found.
 pub(crate) fn beginning(text: &str, longest: usize) -> Vec<Piece<'_>> {
     let end = text.char_indices().nth(longest).map(|(end, _)| end);
     let searched = match end {
@@ -170,13 +174,13 @@ pub(crate) fn beginning(text: &str, longest: usize) -> Vec<Piece<'_>> {
 
 /// A piece of a text that is shown.
 pub(crate) enum Piece<'a> {
-    /// What the peer said.
+    /// Text from the peer.
     Peers(&'a str),
-    /// What stands in its place.
+    /// The replacement for a secret.
     Ours(&'static str),
 }
 
-/// A service of a third party may write into a posture what its peer said.
+/// Redacts a posture. A third-party service may copy its peer's text into it.
 pub(crate) fn redact_posture(posture: &mut Posture) {
     let Posture { tls, server, account, privileges, authentication, .. } = posture;
     let of_server = server.iter_mut().flat_map(|server| [&mut server.product, &mut server.version]);
@@ -194,12 +198,12 @@ pub(crate) fn redact_posture(posture: &mut Posture) {
         .for_each(redact_text);
 }
 
-/// A range that ends no character in its middle.
+/// Extends a range to character boundaries.
 fn whole_characters(text: &str, range: &Range<usize>) -> Range<usize> {
     text.floor_char_boundary(range.start)..text.ceil_char_boundary(range.end)
 }
 
-/// A byte that a text stands for, and where it is in the text.
+/// A decoded byte, and its position in the original text.
 #[derive(Clone, Copy)]
 struct Unit {
     byte: u8,
@@ -207,7 +211,7 @@ struct Unit {
     end: usize,
 }
 
-/// Where a text holds one of our secrets: in order, and none within another one.
+/// The ranges that hold a secret, in order, without nested ones.
 fn found_in(text: &[u8], is_cut: bool) -> Vec<Range<usize>> {
     let secrets = guarded();
     if secrets.is_empty() {
@@ -295,21 +299,21 @@ fn search(units: &[Unit], secrets: &[&Form], is_cut: bool, found: &mut Vec<Range
     }
 }
 
-/// Whatever the case of its letters: a name in a certificate or a header loses it on the way.
+/// Compares without case: names in certificates and headers lose their case in transit.
 fn is_same(units: &[Unit], secret: &[u8]) -> bool {
     units.iter().zip(secret).all(|(unit, byte)| {
         unit.byte.eq_ignore_ascii_case(byte) || (unit.byte, *byte) == (b'+', b' ')
     })
 }
 
-/// The places where somebody has cut the text.
+/// The positions at which the text was cut.
 fn cuts(units: &[Unit], is_cut: bool) -> impl Iterator<Item = usize> {
     let ellipses =
         units.windows("…".len()).enumerate().filter(|(_, units)| is_same(units, "…".as_bytes()));
     ellipses.map(|(at, _)| at).chain(is_cut.then_some(units.len()))
 }
 
-/// The longest stretches of bytes of a kind.
+/// The longest runs of bytes of one kind.
 fn runs(
     units: &[Unit],
     is_of: impl Fn(u8) -> bool,
@@ -325,7 +329,7 @@ fn runs(
     .filter(move |run| run.len() >= shortest)
 }
 
-/// The bytes that digits of so many bits stand for. What is no digit ends them.
+/// Decodes digits of `bits` bits each. The first byte that is not a digit ends the input.
 fn decoded(text: &[u8], bits: u32, digit: fn(u8) -> Option<u8>) -> Form {
     let (mut bytes, mut waiting, mut count) =
         (Zeroizing::new(Vec::with_capacity(text.len())), 0_u32, 0);
@@ -356,9 +360,9 @@ fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// What a text stands for that holds an escape; `None` if it holds none.
+/// Decodes the escapes of a text; `None` if it has none.
 fn unescaped(units: &[Unit]) -> Option<Zeroizing<Vec<Unit>>> {
-    // It does not grow: that would leave a copy behind.
+    // The buffer does not grow: growing would leave a copy behind.
     let mut out = Zeroizing::new(Vec::with_capacity(units.len()));
     let mut at = 0;
     let mut is_changed = false;
@@ -379,7 +383,7 @@ fn unescaped(units: &[Unit]) -> Option<Zeroizing<Vec<Unit>>> {
     is_changed.then_some(out)
 }
 
-/// What an escape stands for.
+/// The meaning of an escape.
 enum Escaped {
     Byte([u8; 1]),
     Character([u8; 4], usize),
@@ -400,9 +404,9 @@ impl Escaped {
     }
 }
 
-/// The escape that a text begins with, and how long it is.
+/// The escape at the beginning of a text, and its length.
 fn escape(units: &[Unit]) -> Option<(Escaped, usize)> {
-    /// The longest escape that is read.
+    /// The longest escape that is recognised.
     const LONGEST: usize = 12;
     let mut bytes = [0; LONGEST];
     let length = units.len().min(LONGEST);
@@ -442,7 +446,7 @@ fn escape(units: &[Unit]) -> Option<(Escaped, usize)> {
     }
 }
 
-/// JSON's `\uXXXX`, behind the `\u`. Two surrogates are one character.
+/// JSON's `\uXXXX`, after the `\u`. Two surrogates are one character.
 fn utf16(rest: &[u8]) -> Option<(Escaped, usize)> {
     let first = number(rest.get(..4)?, 16)?;
     if !(0xd800..0xdc00).contains(&first) {
@@ -466,7 +470,7 @@ fn entity(name: &[u8]) -> Option<Escaped> {
 }
 
 fn number(digits: &[u8], radix: u32) -> Option<u32> {
-    // `from_str_radix` alone would take a sign.
+    // `from_str_radix` alone would accept a sign.
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit);
     is_number.then(|| u32::from_str_radix(str::from_utf8(digits).ok()?, radix).ok())?
 }
@@ -478,7 +482,7 @@ mod tests {
     use crate::report::text::printable;
     use backing_services_rules::rule::UNVERIFIED_TLS;
 
-    /// The registry is the process's: each test has secrets that no other one has.
+    /// The registry is global to the process: each test uses secrets of its own.
     fn shown(text: &str) -> String {
         let mut text = text.to_owned();
         redact_text(&mut text);
@@ -486,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_taken_out_of_a_text() {
+    fn a_password_is_removed_from_a_text() {
         let _guarded = Guarded::new("tulip-bulb-19".into());
         for (said, expected) in [
             ("7.4 tulip-bulb-19, tulip-bulb-19!", "7.4 (the password), (the password)!"),
@@ -523,7 +527,7 @@ mod tests {
             assert_eq!(shown(&format!("said: {said}.")), "said: (the password).", "{said}");
             assert_eq!(printable(&format!("ab {said}\n")), "ab (the password)\\n", "{said}");
         }
-        // What only looks like an escape is left as it is.
+        // Text that only looks like an escape stays as it is.
         for other in [
             "100%", "%", "\\", "a\\", "%zz", "\\u{", "\\u{110000}", "\\ud83c", "&#;", "&;", "''",
             "% 2d",
@@ -533,14 +537,14 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_found_in_base64_whatever_stands_around_it() {
+    fn a_password_is_found_in_base64_at_any_alignment() {
         use base64::Engine as _;
         use base64::engine::general_purpose::{
             STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD,
         };
 
         // Its base64 has digits in which the two alphabets differ.
-        let secret = "krokus>>?ÿ~~?";
+        let secret = "crocus>>?ÿ~~?";
         let _guarded = Guarded::new(secret.into());
         for before in ["", "\0", "\0u\0", "user:", "ab", "abc"] {
             for after in ["", "x", "xy", "\0\0\0"] {
@@ -559,17 +563,17 @@ mod tests {
     }
 
     #[test]
-    fn a_text_loses_it_where_it_becomes_ours() {
-        let _guarded = Guarded::new("narcis-bol-23".into());
+    fn findings_and_failures_are_redacted() {
+        let _guarded = Guarded::new("white-lily-23".into());
         let told = |text: &str| format!("the server says {text}");
         let finding =
-            Finding::new(&UNVERIFIED_TLS, told("narcis-bol-23")).help(told("narcis%2Dbol%2d23"));
+            Finding::new(&UNVERIFIED_TLS, told("white-lily-23")).help(told("white%2Dlily%2d23"));
         assert_eq!(finding.message(), "the server says (the password)");
         assert_eq!(finding.remedy(), "the server says (the password)");
         let failure = Failure::new(
             FailureKind::Protocol,
-            told("narcis-bol-23"),
-            told("bmFyY2lzLWJvbC0yMw=="),
+            told("white-lily-23"),
+            told("d2hpdGUtbGlseS0yMw=="),
         );
         assert_eq!(failure.message(), "the server says (the password)");
         assert_eq!(failure.remedy(), "the server says (the password)");
@@ -577,24 +581,24 @@ mod tests {
 
     #[test]
     fn a_text_is_searched_before_it_is_cut() {
-        let _guarded = Guarded::new("hyacint-bol-29".into());
-        let cut = printable(&format!("{}hyacint-bol-29 and more", "x".repeat(190)));
+        let _guarded = Guarded::new("blue-flower-29".into());
+        let cut = printable(&format!("{}blue-flower-29 and more", "x".repeat(190)));
         assert_eq!(cut, format!("{}(the password)…", "x".repeat(190)));
-        let cut = printable(&format!("{}hyacint-bol-29 and more", "x".repeat(198)));
+        let cut = printable(&format!("{}blue-flower-29 and more", "x".repeat(198)));
         assert_eq!(cut, format!("{}(the password)…", "x".repeat(198)));
-        let whole = printable(&format!("{}hyacint-bol-29", "x".repeat(186)));
+        let whole = printable(&format!("{}blue-flower-29", "x".repeat(186)));
         assert_eq!(whole, format!("{}(the password)", "x".repeat(186)));
     }
 
     #[test]
-    fn a_secret_is_guarded_as_long_as_somebody_has_it() {
-        let first = Guarded::new("dahlia-knol-31".into());
+    fn a_secret_is_guarded_until_its_last_clone_is_dropped() {
+        let first = Guarded::new("red-flower-31".into());
         let second = first.clone();
         drop(first);
-        assert_eq!(shown("dahlia-knol-31"), "(the password)");
+        assert_eq!(shown("red-flower-31"), "(the password)");
         drop(second);
-        // Another test may be searching for it at this moment, and holds it until it is done.
-        let is_gone = || shown("dahlia-knol-31") == "dahlia-knol-31";
+        // Another test may hold the secret while it searches for it.
+        let is_gone = || shown("red-flower-31") == "red-flower-31";
         let mut tries = 0..1000;
         while !is_gone() {
             assert!(tries.next().is_some(), "it is still guarded");
@@ -603,15 +607,18 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_texts_hold_by_chance_is_left_there() {
-        let _guarded = Guarded::new("pion-37".into());
-        assert_eq!(shown("pion-37"), "pion-37");
+    fn a_short_password_is_not_removed() {
+        let _guarded = Guarded::new("rose-37".into());
+        assert_eq!(shown("rose-37"), "rose-37");
     }
 
     proptest::proptest! {
         #[test]
-        fn whatever_is_said(text in "(\\PC|[%&'\\\\…u{}x0-9a-f]){0,80}", at in 0_usize..80) {
-            let secret = "zonnebloem-41";
+        fn a_password_is_removed_from_any_text(
+            text in "(\\PC|[%&'\\\\…u{}x0-9a-f]){0,80}",
+            at in 0_usize..80,
+        ) {
+            let secret = "sunflower-41";
             let _guarded = Guarded::new(secret.into());
             let at = text.floor_char_boundary(at.min(text.len()));
             let said = format!("{}{secret}{}", &text[..at], &text[at..]);

@@ -1,16 +1,17 @@
-//! Why a service could not be attached: a finding, or a failure.
+//! The reason why a service could not be attached: a finding or a failure.
 
 use std::fmt;
 
 use crate::report::finding::{Failure, Finding};
 
-/// Why a service could not be attached, or does not answer: a rule that is violated, or a failure that no rule is about.
+/// The reason why a service could not be attached or does not answer: a violated rule, or a failure
+/// that no rule covers.
 #[derive(Debug, Clone)]
 #[allow(clippy::exhaustive_enums, reason = "a refusal is a finding or a failure, and nothing else")]
 pub enum Refusal {
     /// A rule is violated.
     Finding(Finding),
-    /// It could not be reached, did not let us in, or did not keep to its protocol.
+    /// The service is unreachable, rejected the login, or broke its protocol.
     Failure(Failure),
 }
 

@@ -1,13 +1,14 @@
-//! Text of a peer's, made safe to print.
+//! Text from a peer, made safe to print.
 
 use std::fmt::Write as _;
 
 use crate::report::posture::LONGEST_QUOTE;
 use crate::report::redact::{self, Piece};
 
-/// A text of the other end's, made safe to print: control characters, line ends, escape sequences, and characters that are invisible or turn
-/// the direction are escaped, and past [`LONGEST_QUOTE`] it is cut. If it holds a password with which
-/// this process logs in anywhere, `(the password)` stands in its place.
+/// Makes a peer's text safe to print. It escapes control characters, line ends, escape sequences,
+/// invisible characters and those that change the text direction. It cuts the text after
+/// [`LONGEST_QUOTE`] characters. A password that this process uses to log in is replaced by `(the
+/// password)`.
 ///
 /// ```
 /// use backing_services::posture::printable;
@@ -18,7 +19,7 @@ pub fn printable(text: &str) -> String {
     printable_up_to(text, LONGEST_QUOTE)
 }
 
-/// As [`printable`], cut past so many characters.
+/// As [`printable`], but cuts after `longest` characters.
 pub(crate) fn printable_up_to(text: &str, longest: usize) -> String {
     let mut printed = String::new();
     for piece in redact::beginning(text, longest) {
@@ -41,9 +42,13 @@ pub(crate) fn printable_up_to(text: &str, longest: usize) -> String {
     printed
 }
 
-/// Characters that are there and cannot be seen, or that turn the direction of what follows.
+/// Invisible characters, and characters that change the direction of the following text.
 pub(crate) fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
-        // What is no character, and tags, which are letters that nobody sees.
+    matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+    )
+        // Noncharacters, and tag characters, which are not displayed.
         || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
 }

@@ -1,4 +1,4 @@
-//! An exception to a rule, with its reason.
+//! A waiver: an exception to a rule, with its reason.
 
 use backing_services_rules::{Rule, date::Date};
 
@@ -11,7 +11,8 @@ pub struct Waiver {
 }
 
 impl Waiver {
-    /// The derive has seen to it that the rule exists and can be waived, and that the date is one.
+    /// The derive has checked that the rule exists, that it can be waived, and that the date is
+    /// valid.
     #[doc(hidden)]
     #[track_caller]
     #[must_use]
@@ -29,19 +30,19 @@ impl Waiver {
         Self { rule, reason, until }
     }
 
-    /// The rule that is waived.
+    /// The waived rule.
     #[must_use]
     pub const fn rule(&self) -> &'static Rule {
         self.rule
     }
 
-    /// Why.
+    /// The reason.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         self.reason
     }
 
-    /// The last day on which the waiver holds; `None` for no end.
+    /// The last day on which the waiver holds; `None` if it has no end.
     #[must_use]
     pub const fn until(&self) -> Option<Date> {
         self.until

@@ -1,18 +1,20 @@
-//! Questions to a service's constants that the derive asks at compile time.
+//! Compile-time checks of a service's constants, called by the derive's code.
 
 use crate::needs::reader::Reader;
 use crate::service::Service;
 
-/// What is asked of `needs`, at compile time, once the service is known.
+/// Checks `needs` at compile time, when the service's type is known.
 ///
 /// # Panics
-/// When it cannot be read, or the service has no privileges that could be compared with it: in a constant, that is a compile error.
+/// If it cannot be parsed, or if the service has no privileges to compare it with: in a constant,
+/// that is a compile error.
 #[doc(hidden)]
 #[track_caller]
 pub const fn assert_needs<S: Service>(needs: &str) {
     assert!(
         !S::PRIVILEGES.is_empty(),
-        "`needs` on a service whose accounts have no privileges that could be compared with it: remove it [unknown_attribute]"
+        "`needs` on a service whose accounts have no privileges that could be compared with it: \
+         remove it [unknown_attribute]"
     );
     let mut reader = Reader::new(needs, S::PRIVILEGES);
     loop {

@@ -1,4 +1,5 @@
-//! Credentials that expire: what fetches them, and what is looked at before a service gets them.
+//! Credentials that expire: the trait that fetches them, and the rules that are checked after each
+//! fetch.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,14 +14,17 @@ use secrecy::SecretString;
 use crate::locator::dialect::Login;
 use crate::report::finding::Failure;
 
-/// How long fetching credentials may take: 10 s, what a connection may; and at most half of the time that is left for attaching.
+/// The time limit for fetching credentials: 10 s, the same as for a connection, and at most half of
+/// the time that is left for attaching.
 pub(crate) const FETCH_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What gives credentials that expire: a cloud's tokens, a lease of a secret store.
+/// A provider of credentials that expire: cloud tokens, or leases of a secret store.
 ///
-/// [`WithCredentials`](crate::source::WithCredentials) says which resource they are for. They are fetched when that is attached, and again
-/// [before they expire](crate::manual::defaults); each time they are held against the rules, and tried, before they are used. Connections that are open stay open where
-/// the service lets them ([`Service::renew`](crate::service::Service::renew)).
+/// [`WithCredentials`](crate::source::WithCredentials) assigns a provider to a resource. The
+/// credentials are fetched when the resource is attached, and again [before they
+/// expire](crate::manual::defaults). After each fetch they are checked against the rules and tested
+/// by connecting, before they are used. Open connections stay open if the service supports it
+/// ([`Service::renew`](crate::service::Service::renew)).
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -32,22 +36,25 @@ pub(crate) const FETCH_DEADLINE: Duration = Duration::from_secs(10);
 ///
 /// impl Credentials for Tokens {
 ///     async fn fetch(&self) -> Result<Credential, Failure> {
-///         // Ask whoever gives them.
+///         // Ask the token service.
 ///         let token = "a-token-of-15-minutes";
 ///         Ok(Credential::new(token).not_after(SystemTime::now() + Duration::from_secs(15 * 60)))
 ///     }
 /// }
 ///
-/// // Locator and user are read from the environment: `SHOP_ORDERS_URL`. `SHOP_ORDERS_PASSWORD` is not set.
+/// // Locator and user are read from the environment: `SHOP_ORDERS_URL`.
+/// // `SHOP_ORDERS_PASSWORD` is not set.
 /// let source = WithCredentials::new(Environment::process()).of("SHOP_ORDERS", Tokens);
 /// ```
 pub trait Credentials: Send + Sync + 'static {
-    /// Fetches credentials that are valid now. Who has some in store that are valid for long may give those: nobody is asked more often than that needs.
+    /// Fetches credentials that are valid now. Implementations may return cached credentials that
+    /// are still valid for long. The runtime does not call it more often than necessary.
     ///
-    /// It is dropped when it takes [too long](crate::manual::defaults). Where it fails, it is called again, after a pause.
+    /// The future is dropped if it takes [too long](crate::manual::defaults). After a failure the
+    /// runtime calls it again, after a pause.
     ///
     /// # Errors
-    /// [`Failure`], in words that hold no value. They are shown.
+    /// A [`Failure`] whose texts contain no value. They are shown.
     fn fetch(&self) -> impl Future<Output = Result<Credential, Failure>> + Send;
 }
 
@@ -57,7 +64,7 @@ impl<C: Credentials> Credentials for Arc<C> {
     }
 }
 
-/// What [`Credentials::fetch`] gives.
+/// The result of [`Credentials::fetch`].
 #[derive(Clone)]
 pub struct Credential {
     pub(crate) user: Option<String>,
@@ -66,20 +73,21 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// A password or a token, which does not expire, and is the user's that the source names.
+    /// A password or token that does not expire, for the user that the source names.
     #[must_use]
     pub fn new(password: impl Into<SecretString>) -> Self {
         Self { user: None, password: password.into(), not_after: None }
     }
 
-    /// Whose it is, where that comes with it. The source then names nobody, or the same one.
+    /// Sets the user, if the provider returns one. The source must then name no user, or the same
+    /// one.
     #[must_use]
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
         self
     }
 
-    /// When it has expired. Without that, it is not fetched again.
+    /// Sets the time of expiry. Without it, the credential is not fetched again.
     #[must_use]
     pub const fn not_after(mut self, not_after: SystemTime) -> Self {
         self.not_after = Some(not_after);
@@ -93,12 +101,12 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// [`Credentials`] of whatever type, as a [`Source`](crate::Source) hands them on.
+/// Type-erased [`Credentials`], as a [`Source`](crate::Source) returns them.
 #[derive(Clone)]
 pub struct AnyCredentials(pub(crate) Arc<dyn Fetch>);
 
 impl AnyCredentials {
-    /// Forgets the type.
+    /// Erases the type.
     #[must_use]
     pub fn new(credentials: impl Credentials) -> Self {
         Self(Arc::new(credentials))
@@ -124,20 +132,20 @@ impl<C: Credentials> Fetch for C {
     }
 }
 
-/// Where the user and the password of a target come from.
+/// The provider of a target's user and password.
 #[derive(Clone)]
 pub(crate) struct Fetched {
     pub(crate) credentials: AnyCredentials,
     pub(crate) login: Login,
     /// The base name of the resource's variables.
     pub(crate) base: String,
-    /// The user whom the source names.
+    /// The user that the source names.
     pub(crate) user: Option<String>,
-    /// When they were fetched, and when they will have expired.
+    /// The time of the fetch and the time of expiry.
     pub(crate) lease: Option<Lease>,
 }
 
-/// How long fetched credentials are good.
+/// The validity of fetched credentials.
 #[derive(Clone, Copy)]
 pub(crate) struct Lease {
     pub(crate) fetched: SystemTime,
@@ -155,7 +163,7 @@ impl Fetched {
     }
 }
 
-/// Whether a rule is about what is fetched: it is looked at then, and not before.
+/// True if the rule is about fetched credentials: it is checked after the fetch, not before.
 pub(crate) fn is_about_login(rule: &Rule) -> bool {
     [&MISSING_CREDENTIALS, &DEFAULT_CREDENTIALS, &AMBIGUOUS_LOCATOR].contains(&rule)
 }

@@ -1,4 +1,5 @@
-//! Dialling a target: resolve, hold every address against the rules, connect, and speak TLS. Nothing of ours is said before that.
+//! Dialling a target: resolve, check every address against the rules, connect, and do the TLS
+//! handshake. Nothing else is sent before that.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,7 +30,7 @@ use crate::service::target::Target;
 pub struct Dialled {
     /// Reads from and writes to the verified server.
     pub stream: Stream,
-    /// What protects the connection; `None` only where the target is plaintext.
+    /// The TLS protection of the connection; `None` only for a plaintext target.
     pub tls: Option<TlsPosture>,
 }
 
@@ -39,7 +40,7 @@ impl std::fmt::Debug for Dialled {
     }
 }
 
-/// A stream of bytes to and from a target: under verified TLS, but for a target that is plaintext.
+/// A byte stream to a target, under verified TLS unless the target is plaintext.
 pub struct Stream(Inner);
 
 enum Inner {
@@ -48,16 +49,17 @@ enum Inner {
 }
 
 impl Target {
-    /// Connects and speaks TLS, from the first byte on.
+    /// Connects and speaks TLS from the first byte.
     ///
     /// # Errors
-    /// [`Refusal`]: a forbidden address, a host that does not resolve or answer, a certificate that does not pass.
+    /// [`Refusal`]: a forbidden address, a host that does not resolve or answer, or a certificate
+    /// that fails verification.
     pub async fn dial(&self) -> Result<Dialled, Refusal> {
         let connection = self.dial_tcp().await?;
         self.encrypt(connection).await
     }
 
-    /// Connects, and says nothing yet: for a protocol that asks for TLS in its own words first.
+    /// Connects and sends nothing: for a protocol that requests TLS in its own messages first.
     ///
     /// # Errors
     /// [`Refusal`]: a forbidden address, or a host that does not resolve or answer.
@@ -68,7 +70,8 @@ impl Target {
                 Refusal::from(Failure::new(
                     FailureKind::TimedOut,
                     what,
-                    "look at the network between here and there: a firewall drops, it does not refuse",
+                    "look at the network between here and there: a firewall drops, it does not \
+                     refuse",
                 ))
             }
         };
@@ -82,7 +85,7 @@ impl Target {
             .map_err(timed_out("its host did not answer in time"))?
     }
 
-    /// The addresses of its host, each of them held against the address rules.
+    /// Resolves the host, and checks each address against the address rules.
     pub(crate) async fn resolve(&self) -> Result<Vec<SocketAddr>, Refusal> {
         let host = self.host()?;
         let addresses = resolve(host, self.locator.port()).await?;
@@ -102,13 +105,14 @@ impl Target {
         Ok(addresses)
     }
 
-    /// Whether a name is its host's.
+    /// True if the name is the target's host.
     #[cfg(any(feature = "etcd", feature = "https", feature = "s3"))]
     pub(crate) fn is_host(&self, name: &str) -> bool {
         matches!(self.locator.host(), Some(Host::Name(host)) if host.eq_ignore_ascii_case(name))
     }
 
-    /// The one TLS configuration, by value, for a driver that adds to it, and its witness. A plaintext target's is never used: it trusts the public roots.
+    /// The one TLS configuration, by value, for a driver that adds to it, and its witness. A
+    /// plaintext target gets one with the public roots, which is never used.
     #[cfg(any(feature = "etcd", feature = "https", feature = "s3"))]
     pub(crate) fn client_config(&self) -> Result<(rustls::ClientConfig, Witness), Refusal> {
         let (config, witness) = match &self.trust.tls {
@@ -118,15 +122,15 @@ impl Target {
         Ok((Arc::unwrap_or_clone(config), witness))
     }
 
-    /// Speaks TLS over a connection of [`Target::dial_tcp`], on which nothing is waiting to be read.
+    /// Does the TLS handshake on a connection of [`Target::dial_tcp`] that has no unread data.
     ///
     /// # Errors
-    /// [`Refusal`]: a certificate that does not pass, or a server that speaks no TLS.
+    /// [`Refusal`]: a certificate that fails verification, or a server that does not speak TLS.
     pub async fn encrypt(&self, connection: TcpStream) -> Result<Dialled, Refusal> {
         self.encrypt_beginning_with(FirstShare::X25519, connection).await
     }
 
-    /// The same, for servers of which it is known which group they have.
+    /// The same, for servers whose key exchange group is known.
     pub(crate) async fn encrypt_beginning_with(
         &self,
         first: FirstShare,
@@ -149,17 +153,19 @@ impl Target {
             Failure::new(
                 FailureKind::TimedOut,
                 "the server accepted the connection, and did not finish the TLS handshake in time",
-                "look at the port: what listens there may wait for another protocol; and at the server's load",
+                "look at the port: what listens there may wait for another protocol; and at the \
+                 server's load",
             )
         })??;
         progress::at(Step::LoggingIn);
         Ok(Dialled { stream: Stream(Inner::Tls(Box::new(stream))), tls: Some(posture) })
     }
 
-    /// The one TLS configuration, with this target's trust, for a driver that takes one; and a [`Witness`] that tells what the driver's connections saw.
+    /// The one TLS configuration, with this target's trust, for a driver that accepts one; and a
+    /// [`Witness`] that records the handshakes of the driver's connections.
     ///
     /// # Errors
-    /// [`Refusal`], where the target is plaintext, or the client certificate cannot be used.
+    /// [`Refusal`], if the target is plaintext or the client certificate cannot be used.
     pub fn tls_config(&self) -> Result<(Arc<rustls::ClientConfig>, Witness), Refusal> {
         match &self.trust.tls {
             Some(tls) => tls.witnessed(self.demand()),
@@ -171,7 +177,7 @@ impl Target {
         }
     }
 
-    /// Whether the client's certificate is all that logs in: then each handshake has to have sent it.
+    /// If the client certificate is the only credential, each handshake must have sent it.
     fn demand(&self) -> Demand {
         let is_the_login = self.password().is_none() && self.client_certificate().is_some();
         if is_the_login && !self.waives(&WEAK_AUTHENTICATION) {
@@ -181,15 +187,16 @@ impl Target {
         }
     }
 
-    /// Whether the client's certificate has logged in, over a connection that is protected so: there is no password, and the server asked for
-    /// the certificate on that handshake, and got it.
+    /// True if the client certificate authenticated the client on this connection: there is no
+    /// password, and the server requested the certificate in the handshake and received it.
     #[must_use]
     pub fn is_login_by_certificate(&self, tls: Option<&TlsPosture>) -> bool {
         self.password().is_none()
             && tls.is_some_and(|tls| tls.client_certificate == ClientCertificatePosture::Sent)
     }
 
-    /// What of the trust is to be reported beside a client: dates of `_CA`'s certificates, and a login that nothing proves and a waiver allows.
+    /// The findings about trust that are reported beside a client: expiry dates of `_CA`'s
+    /// certificates, and a login without proof that a waiver allows.
     pub(crate) fn findings_of_trust(
         &self,
         tls: Option<&TlsPosture>,
@@ -207,7 +214,7 @@ impl Target {
         findings
     }
 
-    /// What rustls said of a driver's connection, where the driver's error holds it; in this crate's own words.
+    /// The TLS error inside a driver's error, if there is one, in this crate's own words.
     #[must_use]
     pub fn tls_refusal(&self, error: &(dyn std::error::Error + 'static)) -> Option<Refusal> {
         let trust = self.trust.tls.as_ref()?.trust();
@@ -225,14 +232,15 @@ impl Target {
         })
     }
 
-    /// How long connecting may take: what the locator's `connect_timeout` says, in seconds, or 10 s.
+    /// The time limit for connecting: the locator's `connect_timeout`, in seconds, or 10 s.
     pub(crate) fn connect_timeout(&self) -> Duration {
         self.locator.number("connect_timeout").map_or(CONNECT_TIMEOUT, Duration::from_secs)
     }
 }
 
 impl Stream {
-    /// The server's own certificate, in DER, for a protocol that binds its login to it; `None` where the target is plaintext.
+    /// The server's own certificate, in DER, for a protocol that binds its login to it; `None` if
+    /// the target is plaintext.
     #[must_use]
     pub fn certificate(&self) -> Option<&CertificateDer<'static>> {
         match &self.0 {
@@ -254,17 +262,18 @@ async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, Refusal> {
             "look at the name, and at this machine's name servers",
         )
     };
-    // The resolver's error names the host.
+    // The resolver's error contains the host name.
     let addresses: Vec<_> =
         tokio::net::lookup_host((name, port)).await.map_err(|_| unresolved())?.collect();
     if addresses.is_empty() { Err(unresolved().into()) } else { Ok(addresses) }
 }
 
-/// Tries the addresses in the resolver's order (RFC 6724 is its affair) until one answers.
+/// Tries the addresses in the resolver's order (RFC 6724) until one answers.
 async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Refusal> {
     match TcpStream::connect(addresses).await {
         Ok(connection) => {
-            // Requests are small and wait for their answers: Nagle's algorithm would only hold them back. Without it all works too.
+            // Requests are small and wait for their answers, so Nagle's algorithm would only delay
+            // them. An error is harmless.
             let _ = connection.set_nodelay(true);
             Ok(connection)
         }
@@ -272,7 +281,7 @@ async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Refusal> {
     }
 }
 
-/// Why a connection is not there, in this crate's own words.
+/// The reason why there is no connection, in this crate's own words.
 pub(crate) fn unreachable(error: &io::Error) -> Failure {
     let message = match error.kind() {
         io::ErrorKind::ConnectionRefused => {

@@ -1,4 +1,4 @@
-//! A client of a service whose type only the field knows, between connecting and the field.
+//! Type-erased clients: the state between connecting and storing the client in its field.
 
 use std::any::Any;
 use std::fmt;
@@ -20,13 +20,13 @@ use crate::service::grants::Grants;
 use crate::service::target::Target;
 use crate::service::{Attachment, Service};
 
-/// A service that is being connected to.
+/// A running attempt to connect.
 pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<Connected, Refusal>> + Send>>;
 
-/// A resource that is being closed.
+/// A client that is being closed.
 pub(crate) type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What has been connected, and what is asked of it before the field gets it.
+/// A connected client, with its posture and findings, before the field receives it.
 pub(crate) struct Connected {
     pub(crate) findings: Vec<Finding>,
     client: Box<dyn Any + Send + Sync>,
@@ -34,7 +34,7 @@ pub(crate) struct Connected {
     abandon: fn(Box<dyn Any + Send + Sync>) -> Closing,
 }
 
-/// Connects, and forgets the service's type. This is the one way to a service's `connect`.
+/// Connects, and erases the service's type. This is the only caller of a service's `connect`.
 pub(crate) fn connect<S: Service>(target: Arc<Target>) -> Connecting {
     Box::pin(async move {
         let Attachment { client, mut posture, mut findings } = S::connect(&target).await?;
@@ -53,28 +53,28 @@ impl Connected {
         Self { findings, client: Box::new(client), posture, abandon: abandon::<S> }
     }
 
-    /// The same, and what was found before it was connected to.
+    /// Adds findings that were made before connecting.
     pub(crate) fn with_findings(mut self, findings: Vec<Finding>) -> Self {
         self.findings.splice(..0, findings);
         self
     }
 
-    /// The client with its type, and the posture.
+    /// The typed client, and the posture.
     pub(crate) fn into_parts<S: Service>(self) -> (S::Client, Posture) {
         (*downcast::<S>(self.client), self.posture)
     }
 
-    /// The client.
+    /// The typed client; `None` if it is of another service.
     pub(crate) fn client<S: Service>(&self) -> Option<&S::Client> {
         self.client.downcast_ref()
     }
 
-    /// Closes the client, of which nothing will come.
+    /// Closes the client without using it.
     pub(crate) fn abandon(self) -> Closing {
         (self.abandon)(self.client)
     }
 
-    /// What was learnt, and the client's end.
+    /// The posture, the findings, and the closing of the client.
     pub(crate) fn into_closing(self) -> (Posture, Vec<Finding>, Closing) {
         (self.posture, self.findings, (self.abandon)(self.client))
     }
@@ -91,7 +91,7 @@ fn downcast<S: Service>(client: Box<dyn Any + Send + Sync>) -> Box<S::Client> {
         .unwrap_or_else(|_| unreachable!("the client and its functions come from one service"))
 }
 
-/// A service, as the manifest knows it: without its type.
+/// The type-erased service, as the manifest stores it.
 pub(crate) struct ServiceEntry {
     pub(crate) name: &'static str,
     pub(crate) schemes: &'static [Scheme],
@@ -116,7 +116,7 @@ impl fmt::Debug for ServiceEntry {
     }
 }
 
-/// Forgets a service's type.
+/// Erases a service's type.
 pub(crate) trait Erased: Service {
     const ENTRY: &'static ServiceEntry = &ServiceEntry {
         name: Self::NAME,

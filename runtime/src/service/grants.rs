@@ -1,4 +1,4 @@
-//! The statements that create exactly the account that a field needs.
+//! The statements that create the account that a field needs.
 
 use std::fmt;
 
@@ -9,10 +9,11 @@ use crate::service::erased::ServiceEntry;
 /// The longest name of an account or of a database, in bytes: more than any product accepts.
 const LONGEST_NAME: usize = 256;
 
-/// What creates the account of one field: its service's own statements, for an administrator to run.
+/// The statements that create the account of one field, in the service's own language, for an
+/// administrator to run.
 ///
-/// They name the account, and hold no password: each service's first line says how the account gets one. Where they are run twice, the second time fails
-/// or changes nothing.
+/// They name the account and contain no password: the first line explains how the account gets one.
+/// Running them a second time fails or changes nothing.
 ///
 /// ```
 /// # #[cfg(feature = "postgres")] {
@@ -46,12 +47,13 @@ impl Grants {
         field: String,
         account: String,
     ) -> Option<Self> {
-        // The derive has seen to it that it can be read.
+        // The derive has checked that `needs` can be parsed.
         let needs = Needs::parse(needs, service.name, service.privileges).ok()?;
         Some(Self { field, service, needs, account, database: None })
     }
 
-    /// Those of a field that may not say what it needs: then an account that logs in, and may do no more.
+    /// The same for a field that may have no `needs`: its account can then log in and has no other
+    /// privilege.
     #[cfg(feature = "cli")]
     pub(crate) fn of_any(
         needs: Option<&'static str>,
@@ -65,23 +67,25 @@ impl Grants {
         grants.unwrap_or(Self { field, service, needs: Needs::none(), account, database: None })
     }
 
-    /// What starts a server that has the account; `None` where the service has no such server.
+    /// A container with a server that has the account; `None` if the service has no such server.
     #[cfg(feature = "cli")]
     pub(crate) fn container(&self) -> Option<crate::service::container::Container> {
         (self.service.container)(self)
     }
 
-    /// The account is called so, instead of after its field.
+    /// Sets the account's name, which is otherwise derived from the field.
     ///
     /// # Errors
-    /// [`Malformed`] for no name, one of more than 256 bytes, or one with a control character.
+    /// [`Malformed`] for an empty name, one of more than 256 bytes, or one with a control
+    /// character.
     pub fn for_account(mut self, name: impl Into<String>) -> Result<Self, Malformed> {
         self.account = checked(name.into())?;
         Ok(self)
     }
 
-    /// The database, the virtual host, or what else a locator's path means, is called so. Otherwise it is the one in which the statements are run, or the
-    /// service's own default.
+    /// Sets the name of the database, of the virtual host, or of the object that the locator's path
+    /// means for this service. Without it, the database is the one in which the statements are run,
+    /// or the service's default.
     ///
     /// # Errors
     /// As [`Grants::for_account`].
@@ -102,25 +106,26 @@ impl Grants {
         self.service.name
     }
 
-    /// The account's name, as it is: a service quotes it.
+    /// The account's name, unquoted: the service quotes it.
     #[must_use]
     pub fn account(&self) -> &str {
         &self.account
     }
 
-    /// The database's name, as it is; `None` for the service's default.
+    /// The database's name, unquoted; `None` for the service's default.
     #[must_use]
     pub fn database(&self) -> Option<&str> {
         self.database.as_deref()
     }
 
-    /// What the account is to be able to do.
+    /// The privileges of the account.
     #[must_use]
     pub const fn needs(&self) -> &Needs {
         &self.needs
     }
 
-    /// The statements, in the service's own language, with a line end after the last; `None` where the service has none.
+    /// The statements, in the service's own language, with a line end after the last; `None` if the
+    /// service has none.
     #[must_use]
     pub fn statements(&self) -> Option<String> {
         (self.service.grants)(self)
@@ -131,7 +136,7 @@ fn checked(name: String) -> Result<String, Malformed> {
     if fault(&name).is_some() { Err(Malformed) } else { Ok(name) }
 }
 
-/// Why nothing can be called so.
+/// The reason why a name is invalid.
 pub(crate) fn fault(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("it is empty")

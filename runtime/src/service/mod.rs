@@ -1,4 +1,4 @@
-//! What a service must offer to be attached.
+//! The trait that a service implements to be attached.
 
 pub(crate) mod assert;
 pub(crate) mod container;
@@ -24,11 +24,11 @@ use crate::service::target::Target;
 
 /// A type of backing service: `Postgres`, `Redis`, or one of your own.
 ///
-/// The runtime loads and checks the locator, asks [`Service::connect`] for a client of a target that has passed, holds the
-/// posture against the rules, and wraps both in a [`Resource`](crate::Resource). A panic in a
-/// function of it ends no task of the runtime: it is reported, and is a failure of what it was
-/// called for. An implementation never sees a locator as text: it builds its
-/// driver's options out of the target's checked parts, one setter at a time.
+/// The runtime loads and checks the locator and asks [`Service::connect`] for a client of the
+/// checked target. It checks the posture against the rules, and wraps client and posture in a
+/// [`Resource`](crate::Resource). A panic in one of these functions ends no task of the runtime: it
+/// is reported as a failure of the operation. An implementation never receives a locator as text:
+/// it builds its driver's options from the target's checked parts, one setter at a time.
 ///
 /// ```
 /// use backing_services::{Attachment, Posture, Refusal, Scheme, Service, Target};
@@ -61,11 +61,13 @@ use crate::service::target::Target;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a backing service",
     label = "not a type that implements `Service`",
-    note = "the services of `backing_services` have a feature each: `backing_services::Postgres` is there with `features = [\"postgres\"]`",
+    note = "the services of `backing_services` have a feature each: `backing_services::Postgres` \
+            is there with `features = [\"postgres\"]`",
     note = "for a service of your own, implement `backing_services::Service`"
 )]
 pub trait Service: Sized + Send + Sync + 'static {
-    /// What [`Resource::client`](crate::live::resource::Resource::client) hands out: the native client, cheap to use through a shared reference.
+    /// The native client, as [`Resource::client`](crate::live::resource::Resource::client) returns
+    /// it. It is cheap to use through a shared reference.
     type Client: Send + Sync + 'static;
 
     /// The product's name, as its makers write it.
@@ -77,73 +79,84 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// The parameters that a locator of this service may have. Every other one is refused.
     const PARAMETERS: &'static [Parameter] = &[];
 
-    /// Whether one has to log in, and with what.
+    /// The credentials that a login requires.
     const LOGIN: Login = Login::UserAndPassword;
 
-    /// What the locator's path means, to follow "the path is": `the database's name`. `None` where there may be none.
+    /// The meaning of the locator's path, to follow "the path is": `the database's name`. `None` if
+    /// the locator has no path.
     const PATH: Option<&'static str> = None;
 
-    /// Whether the locator's path may be what lets its holder in. Then it is shown nowhere: not in the
-    /// posture, not in a report, and not in an error or a log of this crate. Unless a service says
-    /// otherwise, that is so if it has the scheme `https`: the URL of a webhook is its secret.
+    /// True if the locator's path may be a credential. It is then never shown: not in the posture,
+    /// not in a report, and not in an error or a log of this crate. The default is true for a
+    /// service with the scheme `https`, because the URL of a webhook is its secret.
     const SECRET_PATH: bool = has_https(Self::SCHEMES);
 
-    /// What an account can be granted: the words of `needs = "…"`. Where there is none, `needs` is refused.
+    /// The privileges that an account can be granted: the vocabulary of `needs = "…"`. If it is
+    /// empty, `needs` is refused.
     ///
-    /// A service with such words compares [`Target::needs`] with what the account has, in [`Service::connect`].
+    /// A service with privileges compares [`Target::needs`] with the account's privileges in
+    /// [`Service::connect`].
     const PRIVILEGES: &'static [Grantable] = &[];
 
-    /// Whether the driver lets our verifier decide whom to trust, so that `_PIN` can name the server's key, and `_CA` a certificate that is no
-    /// authority. If not, both are refused.
+    /// True if the driver lets this crate's verifier decide which certificates to trust. Then
+    /// `_PIN` can name the server's key, and `_CA` can contain a certificate that is not an
+    /// authority. If false, both are refused.
     const PINS: bool = true;
 
-    /// For a service whose host is a name of its own, such as a bucket, and no host: where to dial it unless its `_ENDPOINT` variable says so. `None` from
-    /// the function is a locator that does not tell. [`Target::endpoint`] gives what came of it.
+    /// The default endpoint of a service whose locator names an object, such as a bucket, instead
+    /// of a host. The `_ENDPOINT` variable overrides it. Return `None` if it cannot be derived from
+    /// the locator. [`Target::endpoint`] returns the result.
     const ENDPOINT: Option<fn(&Locator) -> Option<String>> = None;
 
-    /// Checks what only this service knows: the shape of its path, parameters that contradict each other. No I/O.
+    /// Checks that only this service can make: the shape of its path, and contradictory parameters.
+    /// No I/O.
     fn check(target: &Target) -> Vec<Finding> {
         let _ = target;
         Vec::new()
     }
 
-    /// Variables of the process that would steer the driver behind the locator's back.
+    /// Environment variables that would change the driver's behaviour in spite of the locator.
     const AMBIENT: &'static [&'static str] = &[];
 
-    /// The statements that create an account with the privileges that a field needs, and no more: as an administrator runs them, names quoted, without
-    /// a password. `None` where the service has no such statements.
+    /// The statements that create an account with exactly the privileges that a field needs. An
+    /// administrator runs them. Names are quoted, and there is no password. `None` if the service
+    /// has no such statements.
     fn grants(grants: &Grants) -> Option<String> {
         let _ = grants;
         None
     }
 
-    /// A server of this service for a developer's own machine, which has the account of these grants, and no other one for the program: `template compose` writes it
-    /// into a compose file. Where a field does not say what it needs, the grants need nothing: the account logs in, and may do no more. `None` where the service has no
-    /// such server.
+    /// A server of this service for a developer's machine. It has the account of these grants and
+    /// no other account for the program. `template compose` writes it into a compose file. If a
+    /// field has no `needs`, the grants are empty: the account can log in and has no other
+    /// privilege. `None` if the service has no such server.
     fn container(grants: &Grants) -> Option<Container> {
         let _ = grants;
         None
     }
 
-    /// Connects, authenticates, and learns the posture.
+    /// Connects, authenticates, and collects the posture.
     ///
-    /// It is dropped when the deadline passes, and must leave nothing open then. It is called again when the resource is reattached, and whenever the
-    /// posture is taken again: then the client is closed at once.
+    /// The future is dropped when the deadline passes, and must then leave nothing open. It is
+    /// called again when the resource is reattached, and on each re-check of the posture, after
+    /// which the client is closed at once.
     ///
     /// # Errors
-    /// [`Refusal`], in this crate's own words: a driver's error may hold the password, and a server's may hold anything.
+    /// A [`Refusal`] in this crate's own words: a driver's error may contain the password, and a
+    /// server's may contain anything.
     fn connect(
         target: &Target,
     ) -> impl Future<Output = Result<Attachment<Self::Client>, Refusal>> + Send;
 
-    /// Takes on the user and the password of a target that differs from the client's in nothing else, for whatever logs in from now on, and gives whether it
-    /// could. What is open stays open; where a connection has to log in again before its credentials expire, it does.
+    /// Adopts the user and the password of a target that is otherwise the same as the client's, for
+    /// all later logins. Returns whether that succeeded. Open connections stay open; a connection
+    /// that must log in again before its credentials expire does so.
     ///
-    /// The target has just been connected to, by [`Service::connect`]. By default it cannot: then that other client takes this one's place, as when the resource
-    /// is reattached.
+    /// [`Service::connect`] has just connected to this target. The default returns `false`: the new
+    /// client then replaces this one, as in a reattach.
     ///
     /// # Errors
-    /// As [`Service::connect`]. The client then stays what it was.
+    /// As [`Service::connect`]. The client is then unchanged.
     fn renew(
         client: &Self::Client,
         target: &Target,
@@ -152,11 +165,13 @@ pub trait Service: Sized + Send + Sync + 'static {
         std::future::ready(Ok(false))
     }
 
-    /// Makes a client ready to take the place of another one, which is still in use: a pool opens as many connections as the former one has, so that nobody waits
-    /// for them once it is the current one. It is not yet known to anybody, and has passed all rules.
+    /// Prepares a client to replace the `former` one, which is still in use. A pool opens as many
+    /// connections as the former one has, so that callers need not wait for them after the switch.
+    /// No caller has the new client yet, and it has passed all rules.
     ///
-    /// By default there is nothing to do. What does not come about is no error: the client then does it when it is asked for. It is dropped when the deadline for
-    /// attaching passes, and the client takes its place as it is.
+    /// The default does nothing. Failures are ignored: missing connections are opened on demand.
+    /// The future is dropped when the deadline for attaching passes; the client then replaces the
+    /// former one as it is.
     fn make_ready(client: &Self::Client, former: &Self::Client) -> impl Future<Output = ()> + Send {
         let _ = (client, former);
         std::future::ready(())
@@ -168,8 +183,8 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// As [`Service::connect`].
     fn health(client: &Self::Client) -> impl Future<Output = Result<(), Refusal>> + Send;
 
-    /// Finishes what is in flight and closes. It is dropped when the deadline for detaching passes;
-    /// if the client was cut, that is after 900 ms.
+    /// Waits for work in flight and closes. The future is dropped when the deadline for detaching
+    /// passes, or after 900 ms if the client was cut.
     fn close(client: &Self::Client) -> impl Future<Output = ()> + Send;
 }
 
@@ -184,7 +199,7 @@ const fn has_https(schemes: &[Scheme]) -> bool {
     false
 }
 
-/// What [`Service::connect`] comes back with.
+/// The result of [`Service::connect`].
 pub struct Attachment<C> {
     pub(crate) client: C,
     pub(crate) posture: Posture,
@@ -192,14 +207,14 @@ pub struct Attachment<C> {
 }
 
 impl<C> Attachment<C> {
-    /// A client, and what connecting it taught.
+    /// A client, and the posture of its connection.
     #[must_use]
     pub const fn new(client: C, posture: Posture) -> Self {
         Self { client, posture, findings: Vec::new() }
     }
 
-    /// Adds what was found wrong with the account or the server. Whether it ends the attempt is for the rule's level and
-    /// the field's waivers to say.
+    /// Adds findings about the account or the server. The rule's level and the field's waivers
+    /// decide whether a finding ends the attempt.
     #[must_use]
     pub fn with_findings(mut self, findings: impl IntoIterator<Item = Finding>) -> Self {
         self.findings.extend(findings);

@@ -1,4 +1,4 @@
-//! What a service is asked to connect to: a locator that has passed every check, and the secrets that go with it.
+//! The target of a connection: a locator that has passed every check, and its secrets.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,12 +13,13 @@ use crate::report::posture::Posture;
 use crate::report::redact::Guarded;
 use crate::service::credentials::Fetched;
 
-/// A checked locator, who logs in there, and whom to trust.
+/// A checked locator, with its credentials and its trust anchors.
 ///
 /// ```no_run
 /// # use backing_services::{Refusal, Target};
 /// # async fn connect(target: &Target) -> Result<(), Refusal> {
-/// // A TCP connection to one of the host's addresses, each of them held against the address rules, under verified TLS.
+/// // A TCP connection to one of the host's addresses, each of them checked against the address
+/// // rules, under verified TLS.
 /// let dialled = target.dial().await?;
 /// # Ok(()) }
 /// ```
@@ -28,18 +29,18 @@ pub struct Target {
     pub(crate) endpoint: Option<Locator>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Guarded>,
-    /// What of its locators' paths is a secret.
+    /// The secret parts of its locators' paths.
     pub(crate) paths: Vec<Guarded>,
     pub(crate) trust: Trust,
     pub(crate) needs: Option<Arc<Needs>>,
-    /// Where the user and the password come from, where they are fetched.
+    /// The provider of user and password, if they are fetched.
     pub(crate) fetched: Option<Fetched>,
     pub(crate) deadline: Instant,
     /// The rules that the field waives today.
     pub(crate) waived: Vec<&'static str>,
 }
 
-/// Whom to trust, and how to prove who we are, in PEM.
+/// The trust anchors and the client's own certificate, in PEM.
 #[derive(Clone, Default)]
 pub(crate) struct Trust {
     /// The one private authority; `None` for the public roots.
@@ -51,58 +52,63 @@ pub(crate) struct Trust {
 }
 
 impl Target {
-    /// Where it is. It has no way to print a secret.
+    /// The locator. It cannot print a secret.
     #[must_use]
     pub const fn locator(&self) -> &Locator {
         &self.locator
     }
 
-    /// Where it is dialled, for a service whose [`Service::ENDPOINT`](crate::service::Service::ENDPOINT) says that the locator's host is none.
+    /// The locator that is dialled, for a service with a
+    /// [`Service::ENDPOINT`](crate::service::Service::ENDPOINT), whose own locator has no host.
     #[must_use]
     pub const fn endpoint(&self) -> Option<&Locator> {
         self.endpoint.as_ref()
     }
 
-    /// The same target at its endpoint: what this one dials is the endpoint's host, with the same trust and the same deadline. Without an endpoint it is the
-    /// target itself.
+    /// The same target, but it dials the endpoint's host, with the same trust and the same
+    /// deadline. Without an endpoint it is the target itself.
     #[must_use]
     pub fn at_endpoint(&self) -> Self {
         let locator = self.endpoint.as_ref().unwrap_or(&self.locator).clone();
         Self { locator, ..self.clone() }
     }
 
-    /// Who logs in: from the locator, or from the `_USER` variable.
+    /// The user, from the locator or from the `_USER` variable.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
 
-    /// With which password: from the locator, or from the `_PASSWORD` variable.
+    /// The password, from the locator or from the `_PASSWORD` variable.
     #[must_use]
     pub fn password(&self) -> Option<&SecretString> {
         self.password.as_deref()
     }
 
-    /// What no peer's text may bring back.
+    /// The secrets that are removed from peers' texts.
     pub(crate) fn guarded(&self) -> impl Iterator<Item = &Guarded> {
         self.password.iter().chain(&self.trust.client_key).chain(&self.paths)
     }
 
-    /// Whether nothing protects the connection: by a waiver, or to a loopback address in a build with `debug_assertions`.
+    /// True if the connection is unprotected: by a waiver, or to a loopback address in a build with
+    /// `debug_assertions`.
     #[must_use]
     pub fn is_plaintext(&self) -> bool {
         self.locator.transport() == Transport::Plaintext
     }
 
-    /// The private authority's certificates, in PEM, for a driver that takes no TLS configuration. Where there is one, nothing else is to
-    /// be trusted. A service that uses it has [`Service::PINS`](crate::service::Service::PINS) `false`: then each of them is an authority, and
-    /// none a certificate that stands for itself alone, of which such a driver would make one.
+    /// The private authority's certificates, in PEM, for a driver that accepts no TLS
+    /// configuration. If there are any, the driver must trust nothing else. A service that uses
+    /// this sets [`Service::PINS`](crate::service::Service::PINS) to `false`. Then each certificate
+    /// is an authority. None is a server's own certificate, which such a driver would treat as an
+    /// authority.
     #[must_use]
     pub const fn private_ca(&self) -> Option<&SecretString> {
         self.trust.ca.as_ref()
     }
 
-    /// The client's certificate and its key, in PEM, for a driver that takes no TLS configuration.
+    /// The client's certificate and its key, in PEM, for a driver that accepts no TLS
+    /// configuration.
     #[must_use]
     pub fn client_certificate(&self) -> Option<(&SecretString, &SecretString)> {
         match (&self.trust.client_cert, &self.trust.client_key) {
@@ -111,19 +117,20 @@ impl Target {
         }
     }
 
-    /// What the field says that the account must be able to do, and no more; `None` where it does not say.
+    /// The privileges that the field declares in `needs`; `None` if it declares none.
     #[must_use]
     pub fn needs(&self) -> Option<&Needs> {
         self.needs.as_deref()
     }
 
-    /// Whether the field waives a rule, today. What is waived is reported all the same, beside the client.
+    /// True if the field waives the rule today. A waived violation is still reported beside the
+    /// client.
     #[must_use]
     pub fn waives(&self, rule: &Rule) -> bool {
         self.waived.contains(&rule.name)
     }
 
-    /// How much time is left until attaching as a whole has to be done.
+    /// The time that is left until the deadline for attaching.
     #[must_use]
     pub fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
@@ -137,7 +144,7 @@ impl fmt::Debug for Target {
 }
 
 impl Posture {
-    /// What is known before the other end has said anything. A service fills the rest in.
+    /// The posture before the peer has sent anything. The service fills in the rest.
     #[must_use]
     pub fn of<S: crate::service::Service>(target: &Target) -> Self {
         Self {

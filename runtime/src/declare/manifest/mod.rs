@@ -1,7 +1,7 @@
-//! The manifest: what a struct attaches to, known at compile time.
+//! The manifest: the declared resources, secrets and settings of a struct, known at compile time.
 //!
-//! It is data, and the only thing that the derive has to say of a struct beside how to put one together: loading,
-//! checking and attaching all read it.
+//! It is plain data. Loading, checking and attaching read it. Besides it, the derive generates only
+//! the construction of the struct.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -12,7 +12,7 @@ use crate::report::malformed::Malformed;
 use crate::report::waiver::Waiver;
 use crate::service::erased::ServiceEntry;
 
-// Loading looks for all of them by itself: only who tells of them needs a list.
+// Loading reads the variables itself. Only output needs them as a list.
 #[cfg(feature = "serde")]
 mod variables;
 
@@ -25,7 +25,7 @@ pub(crate) use variables::Variable;
 #[cfg(feature = "serde")]
 pub const SCHEMA: &str = include_str!("../../../schemas/manifest.json");
 
-/// What a struct attaches to: `<T as BackingServices>::MANIFEST`.
+/// The declaration of a struct: `<T as BackingServices>::MANIFEST`.
 #[derive(Debug)]
 pub struct Manifest {
     name: &'static str,
@@ -36,9 +36,9 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// How long attaching a whole struct may take, unless `#[services(deadline = …)]` says otherwise: 30 s. A pod is
-    /// given about that long to become ready before it is looked at as broken, and a TLS handshake, an authentication
-    /// and a probe on a bad day take a tenth of it.
+    /// The default deadline for attaching a whole struct, unless `#[services(deadline = …)]` sets
+    /// another: 30 s. An orchestrator gives a pod about that long to become ready. A TLS handshake,
+    /// an authentication and a probe take a tenth of it on a bad day.
     pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 
     #[doc(hidden)]
@@ -80,13 +80,14 @@ impl Manifest {
         self.docs
     }
 
-    /// What its variables begin with, without the underscore; empty where they begin with the field's name.
+    /// The prefix of its variables, without the underscore; empty if they begin with the field's
+    /// name.
     #[must_use]
     pub const fn variable_prefix(&self) -> &'static str {
         self.prefix
     }
 
-    /// How long attaching the whole struct may take.
+    /// The deadline for attaching the whole struct.
     #[must_use]
     pub const fn deadline(&self) -> Duration {
         self.deadline
@@ -98,18 +99,19 @@ impl Manifest {
         self.fields
     }
 
-    /// Visits every field that is no nested struct, those of nested structs in their places.
+    /// Visits every field that is not a nested struct, and the fields of nested structs in their
+    /// places.
     pub(crate) fn walk(&self, visit: &mut dyn FnMut(Leaf)) {
         self.walk_below("", self.variable_prefix(), visit);
     }
 
-    /// What the account of a field is called, unless somebody calls it otherwise: after the field, with the prefix before it.
+    /// The default name of a field's account: the prefix and the field's path.
     pub(crate) fn account_of(&self, path: &str) -> String {
         let (prefix, name) = (self.variable_prefix().to_ascii_lowercase(), path.replace('.', "_"));
         if prefix.is_empty() { name } else { format!("{prefix}_{name}") }
     }
 
-    /// The bytes that its variables begin with.
+    /// The set of first bytes of its variables.
     pub(crate) fn beginnings(&self) -> [bool; 256] {
         let mut beginnings = [false; 256];
         self.add_beginnings(self.variable_prefix(), &mut beginnings);
@@ -130,7 +132,7 @@ impl Manifest {
         }
     }
 
-    /// Nested structs nest in their types, so the depth is the program's own.
+    /// Structs nest in their types, so the program's source bounds the depth.
     fn walk_below(&self, path: &str, prefix: &str, visit: &mut dyn FnMut(Leaf)) {
         for field in self.fields() {
             let path: Cow<'static, str> = if path.is_empty() {
@@ -150,7 +152,7 @@ impl Manifest {
     }
 }
 
-/// What the variables of a field begin with, and their ending.
+/// The common part of a field's variables, and their ending.
 fn stem(prefix: &str, field: &Field, ending: &str) -> String {
     let key = field.declaration().key();
     let mut stem = String::with_capacity(prefix.len() + 1 + key.len() + ending.len());
@@ -163,7 +165,7 @@ fn stem(prefix: &str, field: &Field, ending: &str) -> String {
     stem
 }
 
-/// The variable that a field is read from; a resource's is that of its locator.
+/// The variable of a field; for a resource, the one of its locator.
 fn variable(prefix: &str, field: &Field, category: &Category) -> String {
     match (field.declaration().env_name(), category) {
         (Some(env), _) => env.to_owned(),
@@ -172,11 +174,11 @@ fn variable(prefix: &str, field: &Field, category: &Category) -> String {
     }
 }
 
-/// A field that is no nested struct.
+/// A field that is not a nested struct.
 pub(crate) struct Leaf {
     /// `mail.relay`.
     pub(crate) path: Cow<'static, str>,
-    /// The variable that it is read from; a resource's is that of its locator.
+    /// The field's variable; for a resource, the one of its locator.
     pub(crate) variable: String,
     pub(crate) field: &'static Field,
 }
@@ -189,7 +191,8 @@ pub struct Field {
 }
 
 impl Field {
-    /// The category is the type's: the `CATEGORY` of the trait that the field's attribute asks for.
+    /// The category comes from the field's type: it is the `CATEGORY` of the trait that the field's
+    /// attribute selects.
     #[doc(hidden)]
     #[must_use]
     pub const fn new(declaration: Declaration, category: Category) -> Self {
@@ -208,20 +211,20 @@ impl Field {
         self.declaration.docs
     }
 
-    /// What the field is.
+    /// The field's category.
     #[must_use]
     pub const fn category(&self) -> &Category {
         &self.category
     }
 
-    /// What the field's attribute says.
+    /// The field's attributes.
     #[must_use]
     pub const fn declaration(&self) -> &Declaration {
         &self.declaration
     }
 }
 
-/// What a field's attributes say.
+/// The attributes of a field.
 #[derive(Debug)]
 pub struct Declaration {
     name: &'static str,
@@ -237,7 +240,7 @@ pub struct Declaration {
 }
 
 impl Declaration {
-    /// `key` is what stands for the field in a variable's name: the field's name in capitals.
+    /// `key` represents the field in variable names: the field's name in capitals.
     #[doc(hidden)]
     #[must_use]
     pub const fn new(name: &'static str, key: &'static str) -> Self {
@@ -315,31 +318,32 @@ impl Declaration {
         self.key
     }
 
-    /// `env = "…"`: the variable's full name, instead of the one that prefix and field make.
+    /// `env = "…"`: the variable's full name, instead of the one made of prefix and field.
     #[must_use]
     pub const fn env_name(&self) -> Option<&'static str> {
         self.env
     }
 
-    /// `default = …`: the text that stands in for a missing variable.
+    /// `default = …`: the text that replaces a missing variable.
     #[must_use]
     pub const fn default_text(&self) -> Option<&'static str> {
         self.default
     }
 
-    /// `scheme = "…"`: the one scheme that the locator may have.
+    /// `scheme = "…"`: the only scheme that the locator may have.
     #[must_use]
     pub const fn only_scheme(&self) -> Option<&'static str> {
         self.scheme
     }
 
-    /// `needs = "…"`: what the account must be able to do.
+    /// `needs = "…"`: the privileges that the account must have.
     #[must_use]
     pub const fn needed_privileges(&self) -> Option<&'static str> {
         self.needs
     }
 
-    /// `hosts = "…"`: the hosts that the locator may lead to; empty for any. `*.example.com` means every name below it.
+    /// `hosts = "…"`: the hosts that the locator may lead to; empty for any. `*.example.com` means
+    /// every name below it.
     #[must_use]
     pub const fn listed_hosts(&self) -> &'static [&'static str] {
         self.hosts
@@ -351,14 +355,14 @@ impl Declaration {
         self.waivers
     }
 
-    /// `#[setting(public, reason = "…")]`: why a value with a secret's name is public.
+    /// `#[setting(public, reason = "…")]`: the reason why a value with a secret's name is public.
     #[must_use]
     pub const fn public_reason(&self) -> Option<&'static str> {
         self.public
     }
 }
 
-/// What a field is. Its type decides, through the trait that it implements; no name is guessed at.
+/// The category of a field. The traits of its type decide it; no name is guessed at.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Category {
@@ -372,10 +376,10 @@ pub enum Category {
     Nested(&'static Manifest),
 }
 
-/// A value on its way into the struct; its type is the field's.
+/// A value that will be moved into the struct; its type is the field's.
 pub(crate) type Slot = Box<dyn Any + Send>;
 
-/// What a [`Category::Resource`] is.
+/// The details of a [`Category::Resource`].
 #[derive(Debug)]
 pub struct ResourceEntry {
     pub(crate) service: &'static ServiceEntry,
@@ -395,37 +399,37 @@ impl ResourceEntry {
         self.service.schemes
     }
 
-    /// Whether the application runs without it.
+    /// True if the application runs without it.
     #[must_use]
     pub const fn is_optional(&self) -> bool {
         self.optional
     }
 }
 
-/// What a [`Category::Secret`] is.
+/// The details of a [`Category::Secret`].
 #[derive(Debug)]
 pub struct SecretEntry {
     pub(crate) optional: bool,
-    /// What to write, to follow "write".
+    /// The expected form of a value, to follow "write".
     pub(crate) expects: &'static str,
-    /// Makes the field's value.
+    /// Parses the field's value.
     pub(crate) read: fn(Option<&str>) -> Result<Slot, Malformed>,
 }
 
 impl SecretEntry {
-    /// Whether the application runs without it.
+    /// True if the application runs without it.
     #[must_use]
     pub const fn is_optional(&self) -> bool {
         self.optional
     }
 }
 
-/// What a [`Category::Setting`] is.
+/// The details of a [`Category::Setting`].
 #[derive(Debug)]
 pub struct SettingEntry {
     pub(crate) optional: bool,
     pub(crate) expects: &'static str,
-    /// Makes the field's value.
+    /// Parses the field's value.
     pub(crate) read: fn(Option<&str>) -> Result<Slot, Malformed>,
 }
 
@@ -438,13 +442,13 @@ impl SettingEntry {
         }
     }
 
-    /// Whether the application runs without it.
+    /// True if the application runs without it.
     #[must_use]
     pub const fn is_optional(&self) -> bool {
         self.optional
     }
 
-    /// What a value looks like: `a whole number from 0 to 65535`.
+    /// The form of a value: `a whole number from 0 to 65535`.
     #[must_use]
     pub const fn expects(&self) -> &'static str {
         self.expects

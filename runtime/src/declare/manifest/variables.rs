@@ -1,4 +1,4 @@
-//! The variables of a field: its own, and those beside it that its service has a use for.
+//! The variables of a field: its own, and the companions that its service uses.
 
 use backing_services_rules::{Transport, variable};
 
@@ -13,10 +13,10 @@ pub(crate) struct Variable {
     pub(crate) role: Role,
 }
 
-/// What a variable holds.
+/// The meaning of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// A secret, or a setting.
+    /// A secret or a setting.
     Value,
     Locator,
     Host,
@@ -46,7 +46,7 @@ const COMPANIONS: [(&str, Role); 10] = [
 ];
 
 impl Role {
-    /// In a word or two.
+    /// The role in one or two words.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Value => "value",
@@ -64,7 +64,7 @@ impl Role {
         }
     }
 
-    /// Whether a service has a use for it. Where it has none, it is refused, or has no effect.
+    /// True if the service uses it. Otherwise it is refused, or has no effect.
     fn fits(self, service: &ServiceEntry) -> bool {
         let dials = service.schemes.iter().any(|scheme| scheme.transport() != Transport::Embedded);
         dials
@@ -80,7 +80,7 @@ impl Role {
 }
 
 impl Leaf {
-    /// Whether the program does not start without a value.
+    /// True if the program does not start without a value.
     pub(crate) fn is_required(&self) -> bool {
         let is_optional = match self.field.category() {
             Category::Resource(entry) => entry.is_optional(),
@@ -91,7 +91,7 @@ impl Leaf {
         !is_optional && self.field.declaration().default_text().is_none()
     }
 
-    /// Its own variable, and those beside it that its service has a use for.
+    /// The field's own variable, and the companions that its service uses.
     pub(crate) fn variables(&self) -> Vec<Variable> {
         let name = self.variable.clone();
         let Category::Resource(entry) = self.field.category() else {
