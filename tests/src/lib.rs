@@ -1,6 +1,8 @@
-//! The harness of the tests: real servers under TLS with certificates made on the spot, and servers that are hostile.
+//! The harness of the tests: real servers under TLS with certificates made at run time, and hostile
+//! servers.
 //!
-//! Nothing here is skipped: a server that is not installed fails the test that needs it, with the command that installs it.
+//! No test is skipped. If a server is not installed, the test that needs it fails, and prints the
+//! command that installs it.
 
 #![allow(
     clippy::unwrap_used,

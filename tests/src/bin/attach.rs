@@ -1,5 +1,6 @@
-//! Attaches to one PostgreSQL server from the environment of this process, and says where it ended up: for the tests of variables that would steer a driver,
-//! which a test cannot set in its own process.
+//! Attaches to one PostgreSQL server from the environment of this process, and prints the server
+//! and session that it got. It serves the tests of variables that would steer a driver, because a
+//! test cannot set them in its own process.
 
 #![allow(clippy::print_stdout, reason = "the test reads it")]
 
