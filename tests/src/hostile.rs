@@ -382,7 +382,7 @@ impl ClientCertVerifier for AnyClient {
 /// A listener on a free port of the loopback interface.
 pub(crate) fn listen() -> std::net::TcpListener {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.set_nonblocking(true).expect("a listener that waits for nobody");
+    listener.set_nonblocking(true).expect("a non-blocking listener");
     listener
 }
 

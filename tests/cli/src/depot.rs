@@ -1,9 +1,10 @@
-//! A depot, all of whose resources are demanded, whose values come from everywhere, and whose own text is hostile: the templates have to hold it.
+//! A depot whose resources are all required, whose values come from every source, and whose doc
+//! comments are hostile: the templates must quote them.
 
 #![allow(
     missing_debug_implementations,
     dead_code,
-    reason = "nobody prints them, and nobody attaches to them but the command line"
+    reason = "only the command line uses the fields, and nothing prints them"
 )]
 
 use backing_services::secrecy::SecretString;
