@@ -68,10 +68,14 @@ impl Amqp {
         let key = folder.write("server.key", &options.leaf.key);
         let clients = folder.write("clients.crt", &options.client_ca);
         let config = format!(
-            "log.console = true\nlog.console.level = info\nload_definitions = {at}/definitions.json\n\
-             listeners.tcp.1 = 127.0.0.1:{plain_port}\nlisteners.ssl.1 = 127.0.0.1:{port}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n\
-             ssl_options.cacertfile = {}\nssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = false\n\
-             auth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = EXTERNAL\nssl_cert_login_from = common_name\n",
+            "log.console = true\nlog.console.level = info\n\
+             load_definitions = {at}/definitions.json\n\
+             listeners.tcp.1 = 127.0.0.1:{plain_port}\nlisteners.ssl.1 = 127.0.0.1:{port}\n\
+             ssl_options.certfile = {}\nssl_options.keyfile = {}\n\
+             ssl_options.cacertfile = {}\nssl_options.verify = verify_peer\n\
+             ssl_options.fail_if_no_peer_cert = false\n\
+             auth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = EXTERNAL\n\
+             ssl_cert_login_from = common_name\n",
             certificate.display(),
             key.display(),
             clients.display()
@@ -210,7 +214,8 @@ fn definitions() -> String {
     };
     let permission = |user: &str, host: &str, configure: &str, write: &str, read: &str| {
         format!(
-            r#"{{"user": "{user}", "vhost": "{host}", "configure": "{configure}", "write": "{write}", "read": "{read}"}}"#
+            r#"{{"user": "{user}", "vhost": "{host}", "configure": "{configure}",
+                "write": "{write}", "read": "{read}"}}"#
         )
     };
     let users = [
@@ -234,7 +239,8 @@ fn definitions() -> String {
         permission("met_certificaat", "/", "^orders", "^orders", "^orders"),
     ];
     format!(
-        r#"{{"vhosts": [{{"name": "/"}}, {{"name": "{HOST}"}}], "users": [{}], "permissions": [{}]}}"#,
+        r#"{{"vhosts": [{{"name": "/"}}, {{"name": "{HOST}"}}],
+            "users": [{}], "permissions": [{}]}}"#,
         users.join(", "),
         permissions.join(", ")
     )

@@ -7,7 +7,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a harness that cannot do what it should has to stop the test, there and loudly"
+    reason = "a harness that fails has to stop the test at once, with a message"
 )]
 
 pub mod amqp;

@@ -196,9 +196,12 @@ impl MariaDb {
     /// The number of connections of a user.
     #[must_use]
     pub fn connections_of(&self, user: &str) -> usize {
-        self.sql(&format!("SELECT count(*) FROM information_schema.processlist WHERE user = '{user}' AND id <> CONNECTION_ID()"))
-            .parse()
-            .expect("a count")
+        self.sql(&format!(
+            "SELECT count(*) FROM information_schema.processlist WHERE user = '{user}' AND id <> \
+             CONNECTION_ID()"
+        ))
+        .parse()
+        .expect("a count")
     }
 
     /// Waits until a user has no connection left. The server needs a moment to notice a closed
@@ -245,7 +248,8 @@ static TEMPLATE: LazyLock<Folder> = LazyLock::new(|| {
     let statements = folder.write(
         "statements",
         &format!(
-            "DELETE FROM mysql.global_priv WHERE (User = 'root' AND Host <> 'localhost') OR User = '';\n\
+            "DELETE FROM mysql.global_priv WHERE (User = 'root' AND Host <> 'localhost') OR User = \
+             '';\n\
              FLUSH PRIVILEGES;\n\
              SET PASSWORD FOR 'root'@'localhost' = PASSWORD('{ADMIN_PASSWORD}');\n\
              CREATE USER '{ADMIN}'@'%' IDENTIFIED BY '{ADMIN_PASSWORD}';\n\

@@ -28,7 +28,10 @@ pub const NKEY: (&str, &str) = (
 pub const STRANGER: &str = "SUAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB6IC5CQ";
 
 /// The permissions of the application.
-const PERMISSIONS: &str = r#"{ publish: ["orders.>", "$JS.API.STREAM.>", "$JS.API.CONSUMER.>", "$JS.ACK.>", "_INBOX.>"], subscribe: ["_INBOX.>", "orders.>"] }"#;
+const PERMISSIONS: &str = concat!(
+    r#"{ publish: ["orders.>", "$JS.API.STREAM.>", "$JS.API.CONSUMER.>", "$JS.ACK.>", "_INBOX.>"]"#,
+    r#", subscribe: ["_INBOX.>", "orders.>"] }"#
+);
 
 /// The options of a server.
 #[derive(Debug)]
@@ -66,7 +69,8 @@ pub fn users(password: &str) -> String {
             {{ user: {ADMIN}, password: "{ADMIN_PASSWORD}" }}
             {{ user: luisteraar, password: "{password}", permissions: {{ publish: ["orders.>"] }} }}
             {{ user: roeper, password: "{password}", permissions: {{ subscribe: ["_INBOX.>"] }} }}
-            {{ user: vrager, password: "{password}", permissions: {{ publish: ["$SYS.REQ.USER.INFO"], subscribe: ["_INBOX_eigen.>"] }} }}
+            {{ user: vrager, password: "{password}", permissions: {{
+                publish: ["$SYS.REQ.USER.INFO"], subscribe: ["_INBOX_eigen.>"] }} }}
             {{ nkey: {public}, permissions: {PERMISSIONS} }}
         ] }}"#
     )
@@ -126,7 +130,8 @@ impl Nats {
         self.stop();
         let at = self.folder.path().display();
         let mut config = format!(
-            "listen: 127.0.0.1:{}\nhttp: 127.0.0.1:{}\njetstream {{ store_dir: \"{at}/store\" }}\ndebug: true\ntrace: true\n{}\n",
+            "listen: 127.0.0.1:{}\nhttp: 127.0.0.1:{}\njetstream {{ store_dir: \"{at}/store\" }}\n\
+             debug: true\ntrace: true\n{}\n",
             self.port, self.monitor, self.options.authorization
         );
         if let Some(leaf) = &self.options.leaf {

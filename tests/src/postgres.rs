@@ -93,8 +93,10 @@ impl Postgres {
         let port = port::free();
 
         let mut settings = format!(
-            "listen_addresses = 'localhost'\nport = {port}\nunix_socket_directories = '{}'\nfsync = off\nsynchronous_commit = off\n\
-             full_page_writes = off\nmax_connections = 60\nshared_buffers = '16MB'\nlog_connections = on\nlog_disconnections = on\n\
+            "listen_addresses = 'localhost'\nport = {port}\nunix_socket_directories = '{}'\n\
+             fsync = off\nsynchronous_commit = off\n\
+             full_page_writes = off\nmax_connections = 60\nshared_buffers = '16MB'\n\
+             log_connections = on\nlog_disconnections = on\n\
              timezone = 'UTC'\nlog_timezone = 'UTC'\n",
             folder.path().display()
         );
@@ -167,7 +169,8 @@ impl Postgres {
     #[must_use]
     pub fn connections_of(&self, role: &str) -> usize {
         self.sql(&format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND backend_type = 'client backend'
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND backend_type = \
+             'client backend'
              AND application_name <> 'psql'"
         ))
         .parse()

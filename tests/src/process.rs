@@ -138,7 +138,16 @@ pub fn run(command: &mut Command) -> String {
 pub fn find(program: &str, folders: &[PathBuf]) -> PathBuf {
     let path = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/opt/homebrew/bin"]
         .map(PathBuf::from);
-    folders.iter().chain(&path).map(|folder| folder.join(program)).find(|path| path.is_file()).unwrap_or_else(|| {
-        panic!("`{program}` is not installed, and these tests need it: apt-get install postgresql redis-server mariadb-server nats-server rabbitmq-server exim4-daemon-light etcd-server etcd-client openssl wget chromium")
-    })
+    folders
+        .iter()
+        .chain(&path)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| {
+            panic!(
+                "`{program}` is not installed, and these tests need it: apt-get install postgresql \
+                 redis-server mariadb-server nats-server rabbitmq-server exim4-daemon-light \
+                 etcd-server etcd-client openssl wget chromium"
+            )
+        })
 }

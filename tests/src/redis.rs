@@ -94,10 +94,12 @@ impl Redis {
             "user default off"
         };
         let mut config = format!(
-            "bind 127.0.0.1 -::1\nunixsocket {at}/socket\nunixsocketperm 700\nsave \"\"\nappendonly no\ndir {at}\n\
+            "bind 127.0.0.1 -::1\nunixsocket {at}/socket\nunixsocketperm 700\nsave \"\"\n\
+             appendonly no\ndir {at}\n\
              {strangers}\n\
              user {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\n\
-             user {USER} on >{PASSWORD} resetchannels ~greeting ~session:* -@all +@read +@write -@dangerous +ping +hello +acl|whoami\n"
+             user {USER} on >{PASSWORD} resetchannels ~greeting ~session:* -@all +@read +@write \
+             -@dangerous +ping +hello +acl|whoami\n"
         );
         match &options.leaf {
             None => config.push_str(&format!("port {port}\n")),
@@ -107,7 +109,8 @@ impl Redis {
                 let clients = folder
                     .write("clients.crt", options.client_ca.as_ref().unwrap_or(&leaf.certificate));
                 config.push_str(&format!(
-                    "port 0\ntls-port {port}\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\ntls-auth-clients {}\n",
+                    "port 0\ntls-port {port}\ntls-cert-file {}\ntls-key-file {}\n\
+                     tls-ca-cert-file {}\ntls-auth-clients {}\n",
                     certificate.display(),
                     key.display(),
                     clients.display(),

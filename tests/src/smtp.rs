@@ -66,7 +66,8 @@ impl Smtp {
                 let certificate = folder.write("server.crt", &leaf.certificate);
                 let key = folder.write("server.key", &leaf.key);
                 format!(
-                    "tls_advertise_hosts = *\ntls_certificate = {}\ntls_privatekey = {}\ntls_on_connect_ports = {port}\n",
+                    "tls_advertise_hosts = *\ntls_certificate = {}\ntls_privatekey = {}\n\
+                     tls_on_connect_ports = {port}\n",
                     certificate.display(),
                     key.display()
                 )
@@ -79,16 +80,25 @@ impl Smtp {
             String::new()
         };
         let config = format!(
-            "exim_user = {user}\nexim_group = {group}\nprimary_hostname = post.example\nkeep_environment =\nnever_users =\n\
-             spool_directory = {at}/spool\nlog_file_path = {at}/%slog\npid_file_path = {at}/pid\nlog_selector = +smtp_connection\n\
-             {tls}{asking}daemon_smtp_ports = {port}\nlocal_interfaces = 127.0.0.1\nauth_advertise_hosts = *\nqueue_only = false\n\
+            "exim_user = {user}\nexim_group = {group}\nprimary_hostname = post.example\n\
+             keep_environment =\nnever_users =\n\
+             spool_directory = {at}/spool\nlog_file_path = {at}/%slog\npid_file_path = {at}/pid\n\
+             log_selector = +smtp_connection\n\
+             {tls}{asking}daemon_smtp_ports = {port}\nlocal_interfaces = 127.0.0.1\n\
+             auth_advertise_hosts = *\nqueue_only = false\n\
              smtp_accept_max = 100\nhost_lookup =\nrfc1413_hosts =\nmessage_size_limit = 1M\n\
              acl_smtp_rcpt = rcpt\nacl_smtp_data = accept\n\
-             begin acl\nrcpt:\n  defer senders = later@post.example\n  deny senders = never@post.example\n  accept authenticated = *\n  deny message = kanarie: relay not permitted\n\
+             begin acl\nrcpt:\n  defer senders = later@post.example\n  deny senders = \
+             never@post.example\n  accept authenticated = *\n  deny message = kanarie: relay not \
+             permitted\n\
              begin routers\nall:\n  driver = accept\n  transport = file\n\
-             begin transports\nfile:\n  driver = appendfile\n  file = {at}/mail\n  user = {user}\n  group = {group}\n\
-             begin authenticators\nplain:\n  driver = plaintext\n  public_name = PLAIN\n  server_prompts = :\n\
-             \x20 server_condition = ${{if and{{{{eq{{$auth2}}{{{USER}}}}}{{eq{{$auth3}}{{{PASSWORD}}}}}}}}}\n  server_set_id = $auth2\n"
+             begin transports\nfile:\n  driver = appendfile\n  file = {at}/mail\n  user = \
+             {user}\n  group = {group}\n\
+             begin authenticators\nplain:\n  driver = plaintext\n  public_name = PLAIN\n  \
+             server_prompts = :\n\
+             \x20 server_condition = ${{if \
+             and{{{{eq{{$auth2}}{{{USER}}}}}{{eq{{$auth3}}{{{PASSWORD}}}}}}}}}\n  server_set_id = \
+             $auth2\n"
         );
         let config = folder.write("exim.conf", &config);
         fs::create_dir(folder.path().join("spool")).expect("a spool");

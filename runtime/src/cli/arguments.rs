@@ -193,7 +193,8 @@ pub(super) fn completions(
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if program.starts_with('-') || !program.chars().all(is_plain) {
         return Err(Box::new(format!(
-            "a shell cannot complete a program that is called `{program}`: call it by a name of letters, digits, `.`, `_` and `-` alone, which does not begin with `-`"
+            "a shell cannot complete a program that is called `{program}`: call it by a name of \
+             letters, digits, `.`, `_` and `-` alone, which does not begin with `-`"
         )));
     }
     let mut script = Vec::new();
@@ -288,7 +289,8 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
         .value_parser(seconds)
         .allow_negative_numbers(true)
         .help(format!(
-            "How long attaching to everything may take [default: {}]. One connection takes no longer than `connect_timeout` in its locator, which is 10 s unless it is there",
+            "How long attaching to everything may take [default: {}]. One connection takes no \
+             longer than `connect_timeout` in its locator, which is 10 s unless it is there",
             manifest.deadline().as_secs()
         ));
     let resource = Arg::new("FIELD")
@@ -305,7 +307,8 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
         .version(concat!("by backing-services ", env!("CARGO_PKG_VERSION")))
         .about(format!("What `{}` attaches to, and whether it can", manifest.struct_name()))
         .after_help(concat!(
-            "Exit status: 0 where nothing is refused; 1 where something is; 2 where the command line is wrong, a file that it names cannot be read, or the output cannot be written; ",
+            "Exit status: 0 where nothing is refused; 1 where something is; 2 where the command \
+             line is wrong, a file that it names cannot be read, or the output cannot be written; ",
             "130 and 143 where it was interrupted or terminated."
         ))
         .subcommand_required(true)
@@ -323,37 +326,58 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
             subcommand("check")
                 .about("Load and validate every value; open no connection")
                 .args([env_file.clone(), format.clone()]),
-            subcommand("attach").about("Attach to everything here and now, tell what came of it, and detach").args([
-                env_file.clone(),
-                only.clone(),
-                deadline.clone(),
-                format.clone(),
-            ]),
+            subcommand("attach")
+                .about("Attach to everything here and now, tell what came of it, and detach")
+                .args([env_file.clone(), only.clone(), deadline.clone(), format.clone()]),
             subcommand("posture")
                 .about("Attach, and print all that it taught: over what, as whom, to what")
                 .args([env_file, only, deadline, format]),
             subcommand("manifest").about("Print what this program attaches to, as JSON"),
-            subcommand("template").about("Write what a deploy has to give, as a file to begin with").arg(
-                Arg::new("KIND")
+            subcommand("template")
+                .about("Write what a deploy has to give, as a file to begin with")
+                .arg(
+                    Arg::new("KIND")
+                        .required(true)
+                        .value_parser(
+                            KINDS
+                                .map(|(name, _, what)| PossibleValue::new(name).help(what))
+                                .to_vec(),
+                        )
+                        .help("What to write"),
+                ),
+            subcommand("grants")
+                .about("Print the statements that create the least-privileged account for a field")
+                .args([
+                    resource,
+                    name("account").help("The account's name, instead of the field's"),
+                    name("database").help(
+                        "The database, the virtual host, or what else the locator's path means",
+                    ),
+                ]),
+            subcommand("explain")
+                .about(
+                    "Say what a rule demands or a failure means, and what to do; without a name, \
+                     list them all",
+                )
+                .arg(
+                    Arg::new("RULE")
+                        .value_parser(PossibleValuesParser::new(
+                            RULES
+                                .iter()
+                                .map(|rule| rule.name)
+                                .chain(FailureKind::ALL.iter().map(|kind| kind.name())),
+                        ))
+                        .hide_possible_values(true)
+                        .help(
+                            "The name of the rule or of the kind of failure, as a report has it in \
+                             brackets",
+                        ),
+                ),
+            subcommand("completions").about("Print completions for a shell").arg(
+                Arg::new("SHELL")
                     .required(true)
-                    .value_parser(KINDS.map(|(name, _, what)| PossibleValue::new(name).help(what)).to_vec())
-                    .help("What to write"),
+                    .value_parser(value_parser!(Shell))
+                    .help("The shell that reads them"),
             ),
-            subcommand("grants").about("Print the statements that create the least-privileged account for a field").args([
-                resource,
-                name("account").help("The account's name, instead of the field's"),
-                name("database").help("The database, the virtual host, or what else the locator's path means"),
-            ]),
-            subcommand("explain").about("Say what a rule demands or a failure means, and what to do; without a name, list them all").arg(
-                Arg::new("RULE")
-                    .value_parser(PossibleValuesParser::new(
-                        RULES.iter().map(|rule| rule.name).chain(FailureKind::ALL.iter().map(|kind| kind.name())),
-                    ))
-                    .hide_possible_values(true)
-                    .help("The name of the rule or of the kind of failure, as a report has it in brackets"),
-            ),
-            subcommand("completions")
-                .about("Print completions for a shell")
-                .arg(Arg::new("SHELL").required(true).value_parser(value_parser!(Shell)).help("The shell that reads them")),
         ])
 }

@@ -51,7 +51,10 @@ fn failure(kind: FailureKind) -> String {
         kind.summary(),
         [("what it means", kind.meaning()), ("what to do", kind.remedy())],
     );
-    text.push_str("It is no rule's: a service is away, does not let us in, or is not what it should be. It ends the attempt, and there is no waiver.\n");
+    text.push_str(
+        "It is no rule's: a service is away, does not let us in, or is not what it should be. It \
+         ends the attempt, and there is no waiver.\n",
+    );
     text
 }
 

@@ -13,7 +13,7 @@
 //! | `check` | loads and validates every value; opens no connection |
 //! | `attach` | attaches to everything by all the rules, reports each result, and detaches |
 //! | `posture` | the same, and prints everything that attaching observed |
-//! | `manifest` | prints what the program attaches to, as JSON ([schema](crate::manifest::SCHEMA)) |
+//! | `manifest` | prints the program's resources, as JSON ([schema](crate::manifest::SCHEMA)) |
 //! | `template KIND` | writes a file to begin with; see [Templates](#templates) |
 //! | `grants FIELD` | prints the statements that create the account that a field needs |
 //! | `explain [NAME]` | explains a rule or a kind of failure; without a name, lists all |
@@ -332,7 +332,8 @@ fn grants(
     let Some(mut grants) = manifest.grants().into_iter().find(|grants| grants.field() == field)
     else {
         return Err(Box::new(format!(
-            "`{field}` does not say what its account needs: write `#[service(needs = \"…\")]` above it, or there is nothing to grant"
+            "`{field}` does not say what its account needs: write `#[service(needs = \"…\")]` \
+             above it, or there is nothing to grant"
         )));
     };
     let named = |what: &'static str, name: &str| {

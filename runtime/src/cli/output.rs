@@ -139,8 +139,10 @@ mod tests {
                 "a line with\n  one-word-that-is-wider-than-that\n",
             ),
             (
-                "\u{4e00}\u{4e8c}\u{4e09} \u{56db}\u{4e94}\u{516d} \u{4e03}\u{516b}\u{4e5d} \u{5341}",
-                "\u{4e00}\u{4e8c}\u{4e09} \u{56db}\u{4e94}\u{516d} \u{4e03}\u{516b}\u{4e5d}\n  \u{5341}",
+                "\u{4e00}\u{4e8c}\u{4e09} \u{56db}\u{4e94}\u{516d} \u{4e03}\u{516b}\u{4e5d} \
+                 \u{5341}",
+                "\u{4e00}\u{4e8c}\u{4e09} \u{56db}\u{4e94}\u{516d} \u{4e03}\u{516b}\u{4e5d}\n  \
+                 \u{5341}",
             ),
         ] {
             assert_eq!(folded(text, if text.is_ascii() { 26 } else { 20 }), expected);

@@ -86,7 +86,10 @@ fn driver() -> Value {
 
 fn of_rule(rule: &Rule) -> Value {
     let to_asvs = rule.asvs.iter().map(|requirement| {
-        json!({ "target": { "id": requirement, "toolComponent": { "name": "ASVS", "index": ASVS } }, "kinds": ["relevant"] })
+        json!({
+            "target": { "id": requirement, "toolComponent": { "name": "ASVS", "index": ASVS } },
+            "kinds": ["relevant"],
+        })
     });
     let weakness =
         json!({ "id": rule.cwe.to_string(), "toolComponent": { "name": "CWE", "index": CWE } });
@@ -99,7 +102,10 @@ fn of_rule(rule: &Rule) -> Value {
         "helpUri": format!("{REPOSITORY}/blob/main/docs/rules.md#{}", rule.name),
         "defaultConfiguration": { "level": level(rule) },
         "relationships": to_asvs.chain([to_cwe]).collect::<Vec<_>>(),
-        "properties": { "tags": ["security", format!("external/cwe/cwe-{}", rule.cwe)], "level": rule.level.name() },
+        "properties": {
+            "tags": ["security", format!("external/cwe/cwe-{}", rule.cwe)],
+            "level": rule.level.name(),
+        },
     })
 }
 
@@ -131,7 +137,8 @@ fn asvs() -> Value {
         "version": "5.0",
         "organization": "OWASP",
         "shortDescription": { "text": "The OWASP Application Security Verification Standard" },
-        "informationUri": "https://owasp.org/www-project-application-security-verification-standard/",
+        "informationUri":
+            "https://owasp.org/www-project-application-security-verification-standard/",
         "isComprehensive": false,
         "taxa": requirements.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>(),
     })
@@ -141,7 +148,12 @@ fn cwe() -> Value {
     let mut weaknesses: Vec<_> = RULES.iter().map(|rule| rule.cwe).collect();
     weaknesses.sort_unstable();
     weaknesses.dedup();
-    let taxon = |id: &u16| json!({ "id": id.to_string(), "helpUri": format!("https://cwe.mitre.org/data/definitions/{id}.html") });
+    let taxon = |id: &u16| {
+        json!({
+            "id": id.to_string(),
+            "helpUri": format!("https://cwe.mitre.org/data/definitions/{id}.html"),
+        })
+    };
     json!({
         "name": "CWE",
         "organization": "MITRE",
@@ -238,7 +250,10 @@ fn location(report: &Report, problem: &Problem) -> Value {
     if let Some(origin) = problem.origin() {
         artifact["description"] = json!({ "text": origin });
     }
-    json!({ "physicalLocation": { "artifactLocation": artifact, "region": { "startLine": 1 } }, "logicalLocations": logical })
+    json!({
+        "physicalLocation": { "artifactLocation": artifact, "region": { "startLine": 1 } },
+        "logicalLocations": logical,
+    })
 }
 
 /// A fingerprint that is the same in every run, whatever the message is, and with or without

@@ -131,7 +131,8 @@ fn grants(program: &Path, field: &str) -> String {
 fn drawn(program: &Path, variables: &Variables) -> String {
     let name = program.file_name().expect("a name").to_string_lossy();
     let script = format!(
-        "stty cols {COLUMNS} rows {LINES}; echo '$ {name} attach'; {name} attach; status=$?; echo; echo '$ echo $?'; echo $status"
+        "stty cols {COLUMNS} rows {LINES}; echo '$ {name} attach'; {name} attach; status=$?; echo; \
+         echo '$ echo $?'; echo $status"
     );
     let mut command = Command::new("script");
     command.args(["--quiet", "--return", "--command", &script, "/dev/null"]).stdin(Stdio::null());

@@ -59,7 +59,8 @@ struct Services {
 struct Prizes {
     /// What is on the shelves.
     shelves: Resource<Redis>,
-    /// What has been ordered, from whom, and when it will be there: the longest of all the comments in this struct, which has to find its place, too.
+    #[doc = " What has been ordered, from whom, and when it will be there: the longest of all the \
+             comments in this struct, which has to find its place, too."]
     orders_from_suppliers: Resource<Redis>,
 }
 

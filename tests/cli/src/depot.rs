@@ -15,7 +15,8 @@ use backing_services::{
 
 /// What is "kept" here: it's all #1 $(touch pwned) `touch pwned` %n {{ 7 * 7 }} {% raw %} */ <!-- \
 #[derive(BackingServices)]
-#[doc = "---\nkey: &anchor !!python/object [*anchor\r\nEVIL=1\u{85}EVIL: 2\u{2028}EVIL=3\rEVIL: 4\n\nExecStart=/bin/touch pwned\n\ttab\u{202e}"]
+#[doc = "---\nkey: &anchor !!python/object [*anchor\r\nEVIL=1\u{85}EVIL: 2\u{2028}EVIL=3\rEVIL: 4\n\
+         \nExecStart=/bin/touch pwned\n\ttab\u{202e}"]
 #[services(prefix = "DEPOT", deadline = 20)]
 struct Services {
     /// ${HOME} $HOME '

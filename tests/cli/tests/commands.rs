@@ -163,7 +163,8 @@ fn a_process_that_may_open_no_files_is_an_error() {
         let script = format!("ulimit -n {limit}; exec \"$0\" attach --deadline 5");
         let said = said(Command::new("bash").args(["-c", &script, KIOSK]).env_clear().envs(ENOUGH));
         if said.out.is_empty() {
-            let err = "error: this process may open too few files to attach with: raise its limit (`ulimit -n`)\n";
+            let err = "error: this process may open too few files to attach with: raise its limit \
+                       (`ulimit -n`)\n";
             assert_eq!((said.status, said.err.as_str()), (2, err), "{limit}");
             refused += 1;
         } else {
@@ -339,7 +340,9 @@ fn a_report_of_a_dozen_fields_is_one_screen() {
         height(&nothing),
         nothing.out
     );
-    let all = "in 13 fields: players, coins, scores, machines, prizes.shelves, prizes.orders_from_suppliers, birthdays, pinball, tickets, doors, ledger, jukebox, ticket_key";
+    let all = "in 13 fields: players, coins, scores, machines, prizes.shelves, \
+               prizes.orders_from_suppliers, birthdays, pinball, tickets, doors, ledger, jukebox, \
+               ticket_key";
     assert!(nothing.out.contains(all), "{}", nothing.out);
     assert_eq!(
         nothing.out.matches("error[missing_value]: `NAME` is not set").count(),
@@ -530,8 +533,10 @@ fn completions_are_scripts_of_their_shells() {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    let completed = "source <(\"$0\" completions bash); read -ra line < <(complete -p kiosk-services); COMP_WORDS=(kiosk-services att) COMP_CWORD=1
-        for word in \"${!line[@]}\"; do [ \"${line[word]}\" != -F ] || \"${line[word + 1]}\" kiosk-services att kiosk-services; done; echo \"${COMPREPLY[*]}\"";
+    let completed = "source <(\"$0\" completions bash); read -ra line < <(complete -p \
+                     kiosk-services); COMP_WORDS=(kiosk-services att) COMP_CWORD=1
+        for word in \"${!line[@]}\"; do [ \"${line[word]}\" != -F ] || \"${line[word + 1]}\" \
+        kiosk-services att kiosk-services; done; echo \"${COMPREPLY[*]}\"";
     let output = Command::new("bash").args(["-c", completed, KIOSK]).output().unwrap();
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
@@ -632,7 +637,8 @@ fn an_unusable_env_file_is_reported_once() {
         ("twice", "has a variable twice: in line 1 and in line 2"),
         (
             "substituted",
-            "holds a `$` that would be replaced: write the value that ends in line 1 in single quotes",
+            "holds a `$` that would be replaced: write the value that ends in line 1 in single \
+             quotes",
         ),
         ("latin", "is a file that is not UTF-8"),
         ("writable", "can be written, or replaced, by every user of this machine: `chmod 600` it"),
@@ -700,8 +706,10 @@ fn a_hostile_environment_is_reported_and_not_printed() {
     );
     assert_eq!(said.status, 1);
     assert!(
-        said.out.contains("in 2 fields: largest_order, name.first_line\n  error[malformed_value]: `NAME` is not Unicode")
-            && said.out.contains("2 problems in 2 of 12 fields"),
+        said.out.contains(
+            "in 2 fields: largest_order, name.first_line\n  error[malformed_value]: `NAME` is not \
+             Unicode"
+        ) && said.out.contains("2 problems in 2 of 12 fields"),
         "{}",
         said.out
     );

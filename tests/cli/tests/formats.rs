@@ -21,7 +21,9 @@ use serde_json::{Value, json};
 const USER: &str = "winkelier";
 
 /// Text that controls a terminal, a browser or a parser.
-const HOSTILE: &str = "7.4\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: <script>alert(1)</script>]]><!--\"'&amp;{{ 7*7 }}{% raw %}[x](https://evil.example) \u{202e}gnp\u{200b}\u{61c}\u{fffe}";
+const HOSTILE: &str = "7.4\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \
+                       <script>alert(1)</script>]]><!--\"'&amp;{{ 7*7 }}{% raw \
+                       %}[x](https://evil.example) \u{202e}gnp\u{200b}\u{61c}\u{fffe}";
 
 /// The same with our own password: once in full, and once where every text is cut. It is longer
 /// than the longest quote.
@@ -644,7 +646,11 @@ fn the_text_of_a_server_is_data_in_every_format() {
 
             let xml = text(&play(command, "junit", variables));
             assert!(!xml.contains("<script") && xml.contains("&lt;script"), "{xml}");
-            assert!(xml.chars().all(|c| matches!(c, '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)));
+            let is_allowed = |c: char| {
+                matches!(c, '\t' | '\n' | ' '..='\u{d7ff}')
+                    || matches!(c, '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+            };
+            assert!(xml.chars().all(is_allowed));
             let cases = &junit(&play(command, "junit", variables)).test_suites[0].test_cases;
             assert_eq!(cases.len(), 1);
 

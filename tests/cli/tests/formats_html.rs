@@ -23,7 +23,8 @@ mod browser;
 
 const USER: &str = "winkelier";
 
-const HOSTILE: &str = "6.0.1</style></title><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">'\"&amp;{{ 7*7 }} \u{1b}[2J\u{202e}gnp";
+const HOSTILE: &str = "6.0.1</style></title><script>document.title='owned'</script><img src=x \
+                       onerror=\"document.title='owned'\">'\"&amp;{{ 7*7 }} \u{1b}[2J\u{202e}gnp";
 
 /// A server with a certificate, which reports this version.
 fn server(leaf: Leaf, version: &str, strangers: bool) -> Hostile {
@@ -111,7 +112,8 @@ impl Arcade {
 /// below 12 pixels, or with a contrast below 4.5 to 1, the minimum of WCAG 2.2 at level AA (1.4.3).
 const LOOK: &str = r"(() => {
     const luminance = ([r, g, b]) => {
-        const [x, y, z] = [r, g, b].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        const [x, y, z] = [r, g, b].map(v => v / 255)
+            .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
         return 0.2126 * x + 0.7152 * y + 0.0722 * z;
     };
     const channels = colour => colour.match(/[\d.]+/g).map(Number);
@@ -143,17 +145,21 @@ const LOOK: &str = r"(() => {
         small, faint, outside, least,
         width: innerWidth, scrolled: document.documentElement.scrollWidth,
         ground: luminance(channels(getComputedStyle(document.body).backgroundColor)),
-        headings: [...document.querySelectorAll('h1, h2, h3, h4')].map(heading => Number(heading.tagName[1])),
+        headings: [...document.querySelectorAll('h1, h2, h3, h4')]
+            .map(heading => Number(heading.tagName[1])),
     };
 })()";
 
 /// The distance of each line's end from the middle of its badge, in pixels. A narrow page has no
 /// lines.
 const LINES: &str = r"[...document.querySelectorAll('.side')].flatMap(side => {
-    const badges = [...side.querySelectorAll('.card > .badge')].map(badge => badge.getBoundingClientRect());
+    const badges = [...side.querySelectorAll('.card > .badge')]
+        .map(badge => badge.getBoundingClientRect());
     return [...side.querySelectorAll('.lines path')].map((path, index) => {
-        const end = path.getPointAtLength(path.getTotalLength()).matrixTransform(path.getScreenCTM()), badge = badges[index];
-        return Math.hypot(end.x - (badge.left + badge.right) / 2, end.y - (badge.top + badge.bottom) / 2);
+        const badge = badges[index], end = path.getPointAtLength(path.getTotalLength())
+            .matrixTransform(path.getScreenCTM());
+        const x = (badge.left + badge.right) / 2, y = (badge.top + badge.bottom) / 2;
+        return Math.hypot(end.x - x, end.y - y);
     });
 })";
 
@@ -167,12 +173,15 @@ const CONTENTS: &str = r"(() => {
         elements: [...new Set(all.map(element => element.tagName.toLowerCase()))].sort(),
         attributes: [...new Set(attributes.map(attribute => attribute.name))].sort(),
         dangling: attributes.filter(({name}) => name === 'href' || name === 'aria-labelledby')
-            .map(attribute => attribute.value.replace(/^#/, '')).filter(id => ids.filter(known => known === id).length !== 1),
+            .map(attribute => attribute.value.replace(/^#/, ''))
+            .filter(id => ids.filter(known => known === id).length !== 1),
         title: document.title,
         sections: [...document.querySelectorAll('h2')].map(heading => heading.textContent.trim()),
-        cards: [...document.querySelectorAll('.map li')].map(card => `${card.querySelector('h3').innerText}: ${card.querySelector('.word').innerText}`),
+        cards: [...document.querySelectorAll('.map li')].map(card =>
+            `${card.querySelector('h3').innerText}: ${card.querySelector('.word').innerText}`),
         lines: document.querySelectorAll('.lines path').length,
-        bars: [...document.querySelectorAll('.map .days')].map(bar => `${bar.querySelector('.left').getAttribute('width')}: ${bar.innerText}`),
+        bars: [...document.querySelectorAll('.map .days')].map(bar =>
+            `${bar.querySelector('.left').getAttribute('width')}: ${bar.innerText}`),
         text: document.body.innerText,
     };
 })()";
@@ -308,8 +317,10 @@ fn a_tampered_page_runs_and_fetches_nothing() {
     let elsewhere = Hostile::start(|peer| async { Ok(Some(peer)) });
     let address = format!("http://127.0.0.1:{}/x", elsewhere.port);
     let written = format!(
-        "<script>document.title='owned'</script><script src={address}></script><img src={address} onerror=\"document.title='owned'\">
-         <iframe src={address}></iframe><link rel=stylesheet href={address}><style>body {{ background: url({address}) }}</style>
+        "<script>document.title='owned'</script><script src={address}></script><img src={address} \
+         onerror=\"document.title='owned'\">
+         <iframe src={address}></iframe><link rel=stylesheet href={address}><style>body {{ \
+         background: url({address}) }}</style>
          <p style=\"font-size: 99px\" id=in-line>x</p></main>"
     );
     let text = fs::read_to_string(&page).unwrap().replace("</main>", &written);

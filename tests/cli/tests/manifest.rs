@@ -90,7 +90,13 @@ fn prints_each_resource_and_its_privileges() {
         parameters.iter().find(|parameter| parameter["name"] == "statement_timeout").unwrap();
     assert_eq!(
         timeout,
-        &json!({"name": "statement_timeout", "takes": "number", "least": 1, "most": 86_400_000, "words": null})
+        &json!({
+            "name": "statement_timeout",
+            "takes": "number",
+            "least": 1,
+            "most": 86_400_000,
+            "words": null,
+        })
     );
     assert!(
         !parameters.iter().any(|parameter| parameter["name"] == "options"),

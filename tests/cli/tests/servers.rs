@@ -217,9 +217,8 @@ fn a_server_without_tls_is_refused() {
     assert_has(
         &written,
         1,
-        &[
-            "error[plaintext_scheme]: it asks for a connection without TLS\n    help: write `rediss://`",
-        ],
+        &["error[plaintext_scheme]: it asks for a connection without TLS\n    help: write \
+           `rediss://`"],
     );
     // The server never received the account.
     assert!(!cache.log().contains(redis::USER));

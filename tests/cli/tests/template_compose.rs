@@ -214,7 +214,8 @@ fn the_container_of_a_foreign_service_is_data() {
     let listed = file["configs"]["prepare.servers"]["content"].as_str().unwrap();
     assert_eq!(
         listed,
-        "prepare-server 7:8 KENNEL_PREPARE yes\nkennel-server 7:8 KENNEL yes\nenv-server 7:8 KENNEL_ENV yes\n"
+        "prepare-server 7:8 KENNEL_PREPARE yes\nkennel-server 7:8 KENNEL yes\n\
+         env-server 7:8 KENNEL_ENV yes\n"
     );
     let env = file["configs"]["prepare.env"]["content"].as_str().unwrap();
     assert!(env.contains("\nKENNEL_PREPARE_URL=hounds://localhost:65535/a%2Fb%20c\n"), "{env}");
@@ -413,7 +414,8 @@ fn postgresql(project: &Project, name: &str) -> Server {
     ));
     let config = format!("{data}/postgresql.conf");
     let settings = format!(
-        "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{at}'\nfsync = off\n",
+        "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{at}'\n\
+         fsync = off\n",
         container.port()
     );
     fs::write(&config, settings).unwrap();
@@ -453,7 +455,8 @@ fn mariadb(project: &Project, name: &str) -> Server {
         &[],
     ));
     let options = format!(
-        "[mariadbd]\ndatadir={data}\nsocket={at}/socket\npid-file={at}/pid\nport={}\nbind-address=127.0.0.1\nskip-name-resolve\n[client]\nsocket={at}/socket\n",
+        "[mariadbd]\ndatadir={data}\nsocket={at}/socket\npid-file={at}/pid\nport={}\n\
+         bind-address=127.0.0.1\nskip-name-resolve\n[client]\nsocket={at}/socket\n",
         container.port()
     );
     let file = container.folder().write(".my.cnf", &options).display().to_string();

@@ -103,7 +103,8 @@ async fn a_slow_connection_is_reported_with_its_time_limit() {
     values[0].1.push_str("?connect_timeout=1");
     let said = said(kiosk(&["attach", "--only", "orders", "--deadline", "30"]).envs(values));
     assert_eq!((said.status, said.err.as_str()), (1, ""));
-    let help = "; `connect_timeout` in the locator, 10 s unless it is there, is the time for one connection\n";
+    let help = "; `connect_timeout` in the locator, 10 s unless it is there, is the time for one \
+                connection\n";
     assert!(said.out.contains("error[timed_out]: ") && said.out.contains(help), "{}", said.out);
     server.assert_all_closed().await;
 }
@@ -241,7 +242,8 @@ fn a_terminal_breaks_no_word() {
 
 #[test]
 fn a_terminal_obeys_no_argument() {
-    let script = "\"$KIOSK\" attach --only \"$(printf 'or\\033]0;owned\\007\\033[2J\\rders\\342\\200\\256gnp')\"; echo \"status $?\"";
+    let script = "\"$KIOSK\" attach --only \"$(printf \
+                  'or\\033]0;owned\\007\\033[2J\\rders\\342\\200\\256gnp')\"; echo \"status $?\"";
     let shown = String::from_utf8(on_a_terminal(script, &[], None)).unwrap();
     assert!(
         shown.contains(r"or\u{1b}]0;owned\u{7}\u{1b}[2J\rders\u{202e}gnp")

@@ -62,13 +62,22 @@ fn context(report: &Report) -> Value {
         version => env!("CARGO_PKG_VERSION"),
         tally => tally(&resources),
         // Clockwise from the top, in the order of the page.
-        ring => right.iter().chain(left.iter().rev()).map(|row| Lock::of(row).name()).collect::<Vec<_>>(),
+        ring => right
+            .iter()
+            .chain(left.iter().rev())
+            .map(|row| Lock::of(row).name())
+            .collect::<Vec<_>>(),
         left => side(report, left),
         right => side(report, right),
         problems => problems.into_iter().flatten().collect::<Vec<_>>(),
         waivers => report.rows.iter().flat_map(|row| waivers(report, row)).collect::<Vec<_>>(),
         details => resources.iter().map(|row| details(report, row)).collect::<Vec<_>>(),
-        values => report.rows.iter().filter(|row| !row.is_resource()).map(value).collect::<Vec<_>>(),
+        values => report
+            .rows
+            .iter()
+            .filter(|row| !row.is_resource())
+            .map(value)
+            .collect::<Vec<_>>(),
     }
 }
 
@@ -231,10 +240,14 @@ fn card(report: &Report, row: &Row) -> Value {
         words => lock.words(),
         endpoint => row.endpoint.as_deref(),
         protection => posture.map(protection),
-        certificate => posture.and_then(|posture| posture.tls.as_ref()).map(|tls| bar(report, &tls.certificate)),
+        certificate => posture
+            .and_then(|posture| posture.tls.as_ref())
+            .map(|tls| bar(report, &tls.certificate)),
         account => posture.and_then(|posture| posture.account.as_deref()),
         server => posture.and_then(|posture| server(report, posture)),
-        problem => denied.map(|problem| context! { name => problem.name(), message => problem.message() }),
+        problem => denied.map(|problem| {
+            context! { name => problem.name(), message => problem.message() }
+        }),
         chips => chips,
     }
 }

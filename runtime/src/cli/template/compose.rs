@@ -153,7 +153,9 @@ impl Server {
         let files: Vec<_> = files
             .iter()
             .enumerate()
-            .map(|(index, (path, content))| context! { name => format!("{}.{}", self.name, index + 1), path, content })
+            .map(|(index, (path, content))| {
+                context! { name => format!("{}.{}", self.name, index + 1), path, content }
+            })
             .collect();
         context! {
             name => self.name.as_str(),

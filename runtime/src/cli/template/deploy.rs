@@ -183,7 +183,16 @@ impl Suggested {
             // If no quoting protects a value in every reader, a person has to write it.
             fits_env => in_env_file(text).is_some(),
             needed => is_needed,
-            usual => is_needed || matches!(self.variable.role, Role::Value | Role::Locator | Role::User | Role::Password | Role::Authority | Role::Endpoint),
+            usual => is_needed
+                || matches!(
+                    self.variable.role,
+                    Role::Value
+                        | Role::Locator
+                        | Role::User
+                        | Role::Password
+                        | Role::Authority
+                        | Role::Endpoint
+                ),
             note => note,
         }
     }
@@ -268,7 +277,16 @@ impl Item {
             hosts => declaration.listed_hosts().join(", "),
             values => values,
             is_resource => resource.is_some(),
-            resource => resource.unwrap_or_else(|| context! { is_remote => false, is_embedded => false, scheme => "", port => 0, binding => "", path => "" }),
+            resource => resource.unwrap_or_else(|| {
+                context! {
+                    is_remote => false,
+                    is_embedded => false,
+                    scheme => "",
+                    port => 0,
+                    binding => "",
+                    path => "",
+                }
+            }),
         }
     }
 }

@@ -45,7 +45,8 @@ pub(super) const KINDS: [(&str, Kind, &str); 6] = [
     (
         "compose",
         Kind::Compose,
-        "a compose file for a developer's machine: a server for each resource, with TLS and an account",
+        "a compose file for a developer's machine: a server for each resource, with TLS and an \
+         account",
     ),
 ];
 

@@ -336,7 +336,8 @@ impl Container {
         }
         let postgresql = postgres::program("initdb");
         let path = format!(
-            "{}:{}:/usr/lib/rabbitmq/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "{}:{}:/usr/lib/rabbitmq/bin:/usr/local/sbin:/usr/local/bin:\
+             /usr/sbin:/usr/bin:/sbin:/bin",
             self.at("/programs").display(),
             postgresql.parent().unwrap().display()
         );

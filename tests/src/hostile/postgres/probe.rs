@@ -154,7 +154,7 @@ pub fn bad_answers(user: &str, database: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("another mark", answer(&[good, with(held, 1, Some("fine"))])),
         ("a holder without a start", answer(&[good, with(held, 8, None)])),
         ("neither inherited nor not", answer(&[good, with(held, 10, Some("maybe"))])),
-        ("what nobody asked for", answer(&[good, FOUND])),
+        ("an unrequested fact", answer(&[good, FOUND])),
         ("too many rows", answer(&[&[good][..], &[held; 2001]].concat())),
         ("no word on TLS", answer(&[with(good, 3, None)])),
         ("other columns", [columns(&["a"; NAMES.len()], TEXT), row(&good), done(1)].concat()),
