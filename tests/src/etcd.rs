@@ -24,7 +24,7 @@ pub struct Options {
     /// The authority of the client certificates that it demands. Its own certificate must be valid
     /// for a client too, because its gateway is one.
     pub client_ca: Option<String>,
-    /// Whether it has accounts.
+    /// True if it has accounts.
     pub has_accounts: bool,
 }
 

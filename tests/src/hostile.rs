@@ -42,9 +42,9 @@ pub struct Heard {
     pub plain: Vec<u8>,
     /// The bytes that arrived under TLS, decrypted.
     pub secret: Vec<u8>,
-    /// Whether the TLS handshake was completed.
+    /// True if the TLS handshake was completed.
     pub tls: bool,
-    /// Whether either side has closed the connection.
+    /// True if either side has closed the connection.
     pub closed: bool,
 }
 
@@ -284,7 +284,7 @@ fn configuration(leaf: &Leaf) -> Arc<ServerConfig> {
     Asking::Not.configuration(leaf, rustls::ALL_VERSIONS)
 }
 
-/// Whether a server requests a client certificate. It accepts any.
+/// The request of a server for a client certificate. It accepts any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asking {
     /// No request.

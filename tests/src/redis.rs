@@ -25,7 +25,7 @@ pub struct Options {
     pub leaf: Option<Leaf>,
     /// The authority of the client certificates that it requests.
     pub client_ca: Option<String>,
-    /// Whether it admits clients without a password.
+    /// True if it admits clients without a password.
     pub lets_strangers_in: bool,
     /// More lines of `redis.conf`.
     pub settings: String,

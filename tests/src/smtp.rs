@@ -188,7 +188,7 @@ impl Smtp {
     }
 }
 
-/// Whether a line of `/proc/net/tcp` is an established connection whose local port is ours.
+/// True if a line of `/proc/net/tcp` is an established connection whose local port is ours.
 fn is_established(line: &str, own: &str) -> bool {
     let mut columns =
         line.split_whitespace().skip_while(|column| !column.contains(':') || column.ends_with(':'));

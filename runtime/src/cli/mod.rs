@@ -280,7 +280,7 @@ fn carried_out(
     done.ok_or_else(|| Box::new("this machine gives no threads to attach with") as Why)
 }
 
-/// Whether enough file descriptors are left for the runtime. tokio panics if it cannot open the six
+/// True if enough file descriptors are left for the runtime. tokio panics if it cannot open the six
 /// that it needs for polling and signals.
 #[cfg(unix)]
 fn has_files_left() -> bool {

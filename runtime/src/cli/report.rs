@@ -119,7 +119,7 @@ impl State {
 }
 
 impl Report {
-    /// Whether nothing is refused.
+    /// True if nothing is refused.
     pub(crate) fn has_passed(&self) -> bool {
         self.rows.iter().all(|row| row.state != State::Refused)
     }

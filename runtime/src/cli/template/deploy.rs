@@ -44,7 +44,7 @@ pub(super) struct Item {
 struct Suggested {
     variable: Variable,
     text: String,
-    /// Whether the value of the field is incomplete without it.
+    /// True if the value of the field is incomplete without it.
     is_needed: bool,
 }
 
@@ -144,7 +144,7 @@ impl Suggested {
         Some(Self { variable, text, is_needed })
     }
 
-    /// Whether it is a file even in a file of variables. PEM has more than one line.
+    /// True if it is a file even in a file of variables. PEM has more than one line.
     const fn is_file(&self) -> bool {
         matches!(self.variable.role, Role::Authority | Role::ClientCertificate | Role::ClientKey)
     }
@@ -235,7 +235,7 @@ impl Item {
         ))
     }
 
-    /// Whether this field requires a writable folder. `None` if its service is not embedded.
+    /// True if this field requires a writable folder. `None` if its service is not embedded.
     pub(super) fn is_state_required(&self) -> Option<bool> {
         let Category::Resource(entry) = self.leaf.field.category() else { return None };
         let scheme = scheme(entry, &self.leaf)?;

@@ -90,7 +90,7 @@ fn fill(kind: Kind, deploy: &Deploy, fields: Vec<Value>, more: Value) -> Result<
     let (name, source) = kind.template();
     let mut environment = writing::environment();
     environment.add_template(name, source)?;
-    // Whether the program has an embedded database, in a file.
+    // True if the program has an embedded database, in a file.
     let state = deploy.fields.iter().filter_map(deploy::Item::is_state_required).max();
     environment.get_template(name)?.render(context! {
         has_state => state.is_some(),

@@ -379,7 +379,7 @@ impl Container {
         command
     }
 
-    /// Whether its own health check passes.
+    /// True if its own health check passes.
     pub(crate) fn is_healthy(&self, more: &[(&str, &str)]) -> bool {
         let test: Vec<_> = texts(&self.service["healthcheck"]["test"])
             .iter()
