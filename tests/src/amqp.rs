@@ -11,44 +11,45 @@ use crate::pki::{Authority, Leaf};
 use crate::port;
 use crate::process::{Process, find, run, unprivileged};
 
-/// The application's user: it may do what it likes with what begins with `orders`, and nothing else.
+/// The application's user. It has every permission on objects whose names begin with `orders`, and
+/// no other.
 pub const USER: &str = "winkelier";
 
-/// A user who may do everything.
+/// A user with every permission.
 pub const ADMIN: &str = "opperbaas";
 
-/// A virtual host beside `/`.
+/// A virtual host besides `/`.
 pub const HOST: &str = "winkel/noord";
 
-/// What a server is to be like.
+/// The options of a server.
 #[derive(Debug)]
 pub struct Options {
     /// Its certificate.
     pub leaf: Leaf,
-    /// Whose clients' certificates it asks for.
+    /// The authority of the client certificates that it requests.
     pub client_ca: String,
 }
 
-/// A server that runs, or can be started again.
+/// A server that can be stopped and started again.
 #[derive(Debug)]
 pub struct Amqp {
-    /// Stopped before its folder goes away.
+    /// Stopped before its folder is removed.
     process: Option<Process>,
-    /// Who tells Erlang's nodes of each other.
+    /// Erlang's port mapper, which knows the node.
     _epmd: Process,
     folder: Folder,
     environment: Vec<(&'static str, OsString)>,
     starts: usize,
-    /// Where it listens, with TLS.
+    /// The port with TLS.
     pub port: u16,
-    /// Where it listens without.
+    /// The port without TLS.
     pub plain_port: u16,
-    /// Who issued its certificate, where that is one good authority.
+    /// The issuer of its certificate, if that is a valid authority.
     pub authority: Authority,
 }
 
 impl Amqp {
-    /// A server with a good certificate, which knows clients by theirs.
+    /// A server with a valid certificate, to which clients can log in by theirs.
     #[must_use]
     pub fn start() -> Self {
         let authority = Authority::new("the tests' authority");
@@ -56,7 +57,7 @@ impl Amqp {
         Self::with(authority, &options)
     }
 
-    /// A server that is like this.
+    /// A server with these options.
     #[must_use]
     pub fn with(authority: Authority, options: &Options) -> Self {
         let folder = Folder::new("rabbitmq");
@@ -67,10 +68,14 @@ impl Amqp {
         let key = folder.write("server.key", &options.leaf.key);
         let clients = folder.write("clients.crt", &options.client_ca);
         let config = format!(
-            "log.console = true\nlog.console.level = info\nload_definitions = {at}/definitions.json\n\
-             listeners.tcp.1 = 127.0.0.1:{plain_port}\nlisteners.ssl.1 = 127.0.0.1:{port}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n\
-             ssl_options.cacertfile = {}\nssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = false\n\
-             auth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = EXTERNAL\nssl_cert_login_from = common_name\n",
+            "log.console = true\nlog.console.level = info\n\
+             load_definitions = {at}/definitions.json\n\
+             listeners.tcp.1 = 127.0.0.1:{plain_port}\nlisteners.ssl.1 = 127.0.0.1:{port}\n\
+             ssl_options.certfile = {}\nssl_options.keyfile = {}\n\
+             ssl_options.cacertfile = {}\nssl_options.verify = verify_peer\n\
+             ssl_options.fail_if_no_peer_cert = false\n\
+             auth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = EXTERNAL\n\
+             ssl_cert_login_from = common_name\n",
             certificate.display(),
             key.display(),
             clients.display()
@@ -92,7 +97,7 @@ impl Amqp {
             ("RABBITMQ_LOG_BASE", path("logs")),
             ("RABBITMQ_LOGS", "-".into()),
             ("RABBITMQ_PID_FILE", path("pid")),
-            // Erlang takes the place of the shell, so that a signal reaches it.
+            // Erlang replaces the shell, so that it receives the signals.
             ("RABBITMQ_ALLOW_INPUT", "1".into()),
         ];
         let epmd: [OsString; 5] = [
@@ -121,7 +126,7 @@ impl Amqp {
         server
     }
 
-    /// Starts the server, anew if it runs.
+    /// Starts the server; restarts it if it runs.
     pub fn restart(&mut self) {
         self.stop();
         let command: [OsString; 2] = [program("rabbitmq-server").into(), "-noinput".into()];
@@ -130,7 +135,7 @@ impl Amqp {
         let process =
             Process::start("rabbitmq-server", "KILL", self.folder.path(), &environment, command);
         self.starts += 1;
-        // The log goes on where an earlier start left it.
+        // The log is appended to that of the earlier start.
         process
             .wait_until(|| process.log().matches("Server startup complete").count() == self.starts);
         self.process = Some(process);
@@ -147,7 +152,7 @@ impl Amqp {
         format!("amqps://{USER}@localhost:{}", self.port)
     }
 
-    /// Runs `rabbitmqctl`, and gives what it printed.
+    /// Runs `rabbitmqctl`, and returns its output.
     #[must_use]
     pub fn control(&self, words: &[&str]) -> String {
         let mut command: Command = unprivileged(program("rabbitmqctl"));
@@ -157,7 +162,7 @@ impl Amqp {
         run(command.arg("--quiet").args(words))
     }
 
-    /// Has a shell run these lines, with `rabbitmqctl` on its path.
+    /// Runs these lines in a shell with `rabbitmqctl` on its path.
     #[must_use]
     pub fn shell(&self, lines: &str) -> String {
         let mut path = program("rabbitmqctl").parent().expect("its folder").as_os_str().to_owned();
@@ -169,7 +174,7 @@ impl Amqp {
         run(command.env("PATH", path).args(["-ec", lines]))
     }
 
-    /// How many connections there are of somebody.
+    /// The number of connections of a user.
     #[must_use]
     pub fn connections_of(&self, user: &str) -> usize {
         self.control(&["list_connections", "user"])
@@ -178,10 +183,10 @@ impl Amqp {
             .count()
     }
 
-    /// Waits until there is no connection of somebody any more.
+    /// Waits until a user has no connection left.
     ///
     /// # Panics
-    /// Where there still is one after some attempts.
+    /// If one is left after some attempts.
     pub fn assert_no_connection_of(&self, user: &str) {
         for _ in 0..5 {
             if self.connections_of(user) == 0 {
@@ -191,14 +196,14 @@ impl Amqp {
         panic!("connections of {user} are left");
     }
 
-    /// What the server has written so far.
+    /// The log of the server so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.as_ref().map_or_else(String::new, Process::log)
     }
 }
 
-/// The scripts that do not ask who runs them, as those on the path do.
+/// The scripts in RabbitMQ's own folder. Those on the path check the user that runs them.
 fn program(name: &str) -> PathBuf {
     find(name, &[Path::new("/usr/lib/rabbitmq/bin").to_owned()])
 }
@@ -209,7 +214,8 @@ fn definitions() -> String {
     };
     let permission = |user: &str, host: &str, configure: &str, write: &str, read: &str| {
         format!(
-            r#"{{"user": "{user}", "vhost": "{host}", "configure": "{configure}", "write": "{write}", "read": "{read}"}}"#
+            r#"{{"user": "{user}", "vhost": "{host}", "configure": "{configure}",
+                "write": "{write}", "read": "{read}"}}"#
         )
     };
     let users = [
@@ -233,7 +239,8 @@ fn definitions() -> String {
         permission("met_certificaat", "/", "^orders", "^orders", "^orders"),
     ];
     format!(
-        r#"{{"vhosts": [{{"name": "/"}}, {{"name": "{HOST}"}}], "users": [{}], "permissions": [{}]}}"#,
+        r#"{{"vhosts": [{{"name": "/"}}, {{"name": "{HOST}"}}],
+            "users": [{}], "permissions": [{}]}}"#,
         users.join(", "),
         permissions.join(", ")
     )

@@ -1,4 +1,4 @@
-//! An attempt to attach, looked at from all sides.
+//! An attempt to attach, checked from all sides.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,11 @@ use backing_services::{AttachError, BackingServices, Environment, Finding};
 
 use crate::{canary, journal};
 
-/// Attaches, and looks for the secret in everything that came of it: the error by every route, the debug output and the posture of every resource, and
-/// what the whole process has logged meanwhile.
+/// Attaches, and searches all results for the secret: the error by every route, the debug output
+/// and the posture of every resource, and everything that the process has logged meanwhile.
 ///
 /// # Errors
-/// Those of attaching.
+/// The errors of attaching.
 pub async fn attach<T: BackingServices>(variables: &[(&str, &str)]) -> Result<T, AttachError> {
     journal::open();
     let environment = Environment::from_iter(variables.iter().copied());
@@ -36,10 +36,10 @@ pub async fn attach<T: BackingServices>(variables: &[(&str, &str)]) -> Result<T,
     attached
 }
 
-/// Attaches in vain, and within `limit`.
+/// Tries to attach, and expects an error within `limit`.
 ///
 /// # Panics
-/// Where it works, or takes longer.
+/// If it attaches, or takes longer.
 pub async fn refused<T: BackingServices>(
     variables: &[(&str, &str)],
     limit: Duration,
@@ -52,7 +52,8 @@ pub async fn refused<T: BackingServices>(
     error
 }
 
-/// The names of what was found to be wrong: rules, and kinds of failures, as the report has them. Warnings and what is waived are left out.
+/// The names of the problems, as the report has them: rules and kinds of failures. Warnings and
+/// waived findings are left out.
 #[must_use]
 pub fn problems(error: &AttachError) -> Vec<&'static str> {
     let findings =
@@ -60,7 +61,7 @@ pub fn problems(error: &AttachError) -> Vec<&'static str> {
     findings.chain(error.failures().map(|failure| failure.kind().name())).collect()
 }
 
-/// The names of the rules that were found violated, whatever came of it.
+/// The names of the violated rules, whether attaching succeeded or not.
 #[must_use]
 pub fn rules<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Vec<&'static str> {
     findings.into_iter().map(|finding| finding.rule().name).collect()

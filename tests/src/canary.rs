@@ -1,9 +1,10 @@
-//! A canary: a text that is part of every password of the tests, and that must turn up nowhere.
+//! A canary: a text that is part of every password of the tests, and that must not appear anywhere
+//! else.
 
 use std::error::Error;
 use std::fmt::Debug;
 
-/// Part of every password here. A leak of any of them is a text that holds this one.
+/// Part of every password of the tests. A leaked password is found by this text.
 pub const CANARY: &str = "kanarie-7f3a";
 
 /// The application's password.
@@ -15,10 +16,10 @@ pub const ADMIN_PASSWORD: &str = "kanarie-7f3a-Jv5mRootLd21";
 /// A password that no account has.
 pub const WRONG_PASSWORD: &str = "kanarie-7f3a-Ty7dNoneHb63";
 
-/// Fails where `text` holds the canary, in whatever clothes.
+/// Fails if `text` holds the canary in any encoding.
 ///
 /// # Panics
-/// That is how it fails. The message does not repeat the text: it would be found again by whoever looks at the panics.
+/// On failure. The message does not repeat the text, because the panics are searched too.
 #[track_caller]
 pub fn assert_silent(place: &str, text: &str) {
     if let Some((form, at)) = find(text.as_bytes()) {
@@ -34,7 +35,8 @@ pub fn assert_silent(place: &str, text: &str) {
     }
 }
 
-/// Where bytes hold the canary: as it is, in capitals, as hexadecimal digits, percent-encoded, or in base64 at any of the three alignments.
+/// Finds the canary in bytes: plain, in capitals, as hexadecimal digits, percent-encoded, or in
+/// base64 at any of the three alignments.
 #[must_use]
 pub fn find(bytes: &[u8]) -> Option<(&'static str, usize)> {
     let hex: String = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
@@ -47,7 +49,8 @@ pub fn find(bytes: &[u8]) -> Option<(&'static str, usize)> {
         ("percent", CANARY.replace('-', "%2d")),
     ];
     for skipped in 0..3 {
-        // Without the characters that its neighbours have a part in: each stands for six bits.
+        // Each character stands for six bits. Characters that also encode a neighbouring byte are
+        // left out.
         let text = format!("{}{CANARY}", "x".repeat(skipped));
         let encoded = base64(text.as_bytes());
         forms.push(("base64", encoded[(skipped * 8).div_ceil(6)..text.len() * 8 / 6].to_owned()));
@@ -59,16 +62,16 @@ pub fn find(bytes: &[u8]) -> Option<(&'static str, usize)> {
     forms.into_iter().find_map(|(name, form)| position(bytes, form.as_bytes()).map(|at| (name, at)))
 }
 
-/// Where `needle` begins in `bytes`.
+/// The position of `needle` in `bytes`.
 #[must_use]
 pub fn position(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes.windows(needle.len()).position(|window| window == needle)
 }
 
-/// Fails where an error holds the canary by any route, or prints what a terminal would obey.
+/// Fails if an error holds the canary by any route, or prints control characters of a terminal.
 ///
 /// # Panics
-/// That is how it fails.
+/// On failure.
 #[track_caller]
 pub fn assert_error_silent(error: &(dyn Error + 'static)) {
     let mut current = Some(error);
@@ -85,25 +88,27 @@ pub fn assert_error_silent(error: &(dyn Error + 'static)) {
     }
 }
 
-/// Fails where a `Debug` holds the canary.
+/// Fails if a `Debug` holds the canary.
 ///
 /// # Panics
-/// That is how it fails.
+/// On failure.
 #[track_caller]
 pub fn assert_debug_silent(what: &dyn Debug) {
     assert_silent("Debug", &format!("{what:?}"));
     assert_silent("pretty Debug", &format!("{what:#?}"));
 }
 
-/// Fails where a text holds a character that a terminal obeys, or that hides or turns what stands around it; a line's end alone is allowed.
+/// Fails if a text holds a character that controls a terminal, is invisible, or changes the
+/// direction of text. Only a line feed is allowed.
 ///
 /// # Panics
-/// That is how it fails.
+/// On failure.
 #[track_caller]
 pub fn assert_harmless(place: &str, text: &str) {
     let bad = |c: &char| {
         (c.is_control() && *c != '\n')
-            || matches!(*c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+            || matches!(*c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(*c, '\u{2060}'..='\u{206f}' | '\u{feff}')
     };
     if let Some(c) = text.chars().find(bad) {
         panic!("{place} holds {}, which a terminal obeys", c.escape_unicode());

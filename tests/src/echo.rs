@@ -1,4 +1,5 @@
-//! Servers that say our own secret back: what they say, and what leads to them.
+//! Servers that repeat our own secret: their answers, and the variables of the fields that lead to
+//! them.
 
 use std::io;
 
@@ -10,25 +11,25 @@ use crate::hostile::Peer;
 use crate::hostile::redis::{hello, hello_from, serve};
 use crate::pki::Leaf;
 
-/// The account of all of them.
+/// The account of every such server.
 pub const USER: &str = "winkelier";
 
 /// Variables of a struct.
 pub type Variables = Vec<(&'static str, String)>;
 
-/// The same, as an attempt takes them.
+/// The same variables, as an attempt takes them.
 #[must_use]
 pub fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
     variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-/// A password that no other test has.
+/// A password that no other test uses.
 #[must_use]
 pub fn password(of: &str) -> String {
     format!("{CANARY}-{of}-Wk0q")
 }
 
-/// What a server may make of it.
+/// The encodings in which a server may repeat it.
 #[must_use]
 pub fn encodings(secret: &str) -> Vec<String> {
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
@@ -58,10 +59,10 @@ pub fn of(base: &'static str, locator: String, secret: &str, ca: &str) -> Variab
     ]
 }
 
-/// A server of Redis', of this version (if it is not empty), that answers this to `GET`.
+/// A Redis server of this version (if it is not empty) that answers `GET` with this text.
 ///
 /// # Errors
-/// Where the other end goes away.
+/// If the peer disconnects.
 pub async fn redis(
     peer: Peer,
     leaf: &Leaf,

@@ -10,40 +10,41 @@ use crate::pki::{Authority, Leaf};
 use crate::port;
 use crate::process::{Process, find, run, unprivileged};
 
-/// The application's user: it may read what is below [`PREFIX`], and do nothing else.
+/// The application's user. It may read the keys below [`PREFIX`], and do nothing else.
 pub const USER: &str = "winkelier";
 
-/// Where the application's values are.
+/// The prefix of the application's keys.
 pub const PREFIX: &str = "/shop/";
 
-/// What a server is to be like.
+/// The options of a server.
 #[derive(Debug)]
 pub struct Options {
-    /// Its certificate; without one it speaks no TLS.
+    /// Its certificate. `None` is a server without TLS.
     pub leaf: Option<Leaf>,
-    /// Whose clients' certificates it demands. Its own has to be good for a client, too: its gateway is one.
+    /// The authority of the client certificates that it demands. Its own certificate must be valid
+    /// for a client too, because its gateway is one.
     pub client_ca: Option<String>,
-    /// Whether it has accounts.
+    /// True if it has accounts.
     pub has_accounts: bool,
 }
 
-/// A server that runs, or can be started again.
+/// A server that can be stopped and started again.
 #[derive(Debug)]
 pub struct Etcd {
-    /// Stopped before its folder goes away.
+    /// Stopped before its folder is removed.
     process: Option<Process>,
     folder: Folder,
     command: Vec<OsString>,
     control: Vec<OsString>,
     has_accounts: bool,
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
-    /// Who issued its certificate, where that is one good authority.
+    /// The issuer of its certificate, if that is a valid authority.
     pub authority: Authority,
 }
 
 impl Etcd {
-    /// A server with a good certificate and accounts.
+    /// A server with a valid certificate and accounts.
     #[must_use]
     pub fn start() -> Self {
         let authority = Authority::new("the tests' authority");
@@ -52,7 +53,7 @@ impl Etcd {
         Self::with(authority, &options)
     }
 
-    /// A server that is like this.
+    /// A server with these options.
     #[must_use]
     pub fn with(authority: Authority, options: &Options) -> Self {
         let folder = Folder::new("etcd");
@@ -115,7 +116,7 @@ impl Etcd {
         server
     }
 
-    /// Starts the server, anew if it runs, with the data that it has.
+    /// Starts the server with its data; restarts it if it runs.
     pub fn restart(&mut self) {
         self.stop();
         let process = Process::start("etcd", "TERM", self.folder.path(), &[], &self.command);
@@ -132,7 +133,7 @@ impl Etcd {
         self.process = None;
     }
 
-    /// Forgets everything: what is started next is another store.
+    /// Deletes the data. The next start is another store.
     pub fn forget(&mut self) {
         self.stop();
         std::fs::remove_dir_all(self.folder.path().join("data")).expect("the store's data");
@@ -149,7 +150,7 @@ impl Etcd {
         command
     }
 
-    /// Runs `etcdctl` as the administrator, and gives what it printed.
+    /// Runs `etcdctl` as the administrator, and returns its output.
     pub fn control(&self, arguments: &[&str]) -> String {
         run(&mut self.command(arguments))
     }
@@ -159,7 +160,7 @@ impl Etcd {
         self.control(&["put", &format!("{PREFIX}{variable}"), "--", value]);
     }
 
-    /// The store's revision.
+    /// The revision of the store.
     #[must_use]
     pub fn revision(&self) -> u64 {
         let text = self.control(&["get", PREFIX, "--write-out=json"]);
@@ -171,7 +172,7 @@ impl Etcd {
             .expect("a number")
     }
 
-    /// What the server has written so far.
+    /// The log of the server so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.as_ref().map(Process::log).unwrap_or_default()

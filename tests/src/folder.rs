@@ -1,4 +1,4 @@
-//! Temporary folders that a server can use, whoever it runs as; and which go away, however the test ends.
+//! Temporary folders that any server account can use, and that are removed however the test ends.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A folder below this process's one temporary folder. It belongs to the [`account`] that servers run as, or to this process.
+/// A folder below the temporary folder of this process. It belongs to the server [`account`], or to
+/// this process.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -21,7 +22,8 @@ impl Folder {
         Self::of(name, true)
     }
 
-    /// An empty folder of this process's own: values are read from nobody else's.
+    /// An empty folder that belongs to this process, because values are read only from files of the
+    /// own user.
     #[must_use]
     pub fn of_values(name: &str) -> Self {
         Self::of(name, false)
@@ -37,7 +39,7 @@ impl Folder {
         folder
     }
 
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -52,7 +54,7 @@ impl Folder {
         path
     }
 
-    /// Gives a file or a folder to the server's account, if the folder is a server's.
+    /// Gives a file or a folder to the server account, if the folder belongs to it.
     pub fn own(&self, path: &Path) {
         if let Some((user, group)) = account().filter(|_| self.is_a_servers) {
             chown(path, Some(user), Some(group))
@@ -67,7 +69,8 @@ impl Drop for Folder {
     }
 }
 
-/// The user and the group that servers run as: `nobody`, where the tests run as root, which PostgreSQL refuses to; else the tests' own (`None`).
+/// The user and the group of the servers: `nobody` if the tests run as root, as which PostgreSQL
+/// does not run. Otherwise `None`, the account of the tests.
 #[must_use]
 pub fn account() -> Option<(u32, u32)> {
     static ACCOUNT: LazyLock<Option<(u32, u32)>> = LazyLock::new(|| {
@@ -89,14 +92,15 @@ pub fn account() -> Option<(u32, u32)> {
     *ACCOUNT
 }
 
-/// The one temporary folder of this process.
+/// The temporary folder of this process.
 struct Root {
     path: PathBuf,
     _janitor: Child,
 }
 
-/// What is in a `static` is never dropped. So a process waits for the end of this one, whose pipe it then reads the end of, and removes the folder:
-/// again for a while, as servers that are just stopping still write into it.
+/// A `static` is never dropped. So a child process waits for the end of its input, which is the end
+/// of this process, and removes the folder. It tries several times, because servers that are
+/// stopping still write into it.
 static ROOT: LazyLock<Root> = LazyLock::new(|| {
     const JANITOR: &str =
         "read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- \"$1\" && exit; sleep 1; done";
@@ -105,7 +109,7 @@ static ROOT: LazyLock<Root> = LazyLock::new(|| {
         .tempdir_in("/tmp")
         .expect("a temporary folder")
         .keep();
-    // Others may pass through, and see nothing.
+    // Other users may pass through, and list nothing.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).expect("the folder's mode");
     let janitor = Command::new("sh")
         .args(["-c", JANITOR, "sh"])

@@ -1,4 +1,4 @@
-//! A real HTTPS server: axum, over TLS with a certificate of the harness's own.
+//! A real HTTPS server: axum, over TLS with a certificate of the harness.
 
 use std::collections::HashMap;
 use std::io;
@@ -32,7 +32,7 @@ use crate::canary::PASSWORD;
 use crate::hostile::{self, Asking};
 use crate::pki::{Authority, Leaf};
 
-/// The account that `/api/health` and `/api/orders` know.
+/// The account of `/api/health` and `/api/orders`.
 pub const USER: &str = "winkelier";
 
 /// A server that runs until it is stopped or dropped. Its API is below `/api`.
@@ -40,9 +40,9 @@ pub const USER: &str = "winkelier";
 pub struct Https {
     runtime: Option<Runtime>,
     state: Shared,
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
-    /// Who issued its certificate, where that is one good authority.
+    /// The issuer of its certificate, if that is a valid authority.
     pub authority: Authority,
 }
 
@@ -55,7 +55,7 @@ struct Shared {
 }
 
 impl Https {
-    /// A server with a good certificate.
+    /// A server with a valid certificate.
     #[must_use]
     pub fn start() -> Self {
         let authority = Authority::new("the tests' authority");
@@ -69,7 +69,7 @@ impl Https {
         Self::serve(authority, leaf, app())
     }
 
-    /// A server that asks for a client certificate, or does not.
+    /// A server that requests a client certificate, or does not.
     #[must_use]
     pub fn asking(authority: Authority, asking: Asking) -> Self {
         let leaf = authority.server();
@@ -78,7 +78,7 @@ impl Https {
         Self::serve_with(authority, configuration, anybody)
     }
 
-    /// A server of something else.
+    /// A server for another application.
     #[must_use]
     pub fn serve(authority: Authority, leaf: &Leaf, app: Router) -> Self {
         Self::serve_with(authority, Arc::new(configuration(leaf)), app)
@@ -116,34 +116,34 @@ impl Https {
         format!("https://localhost:{}/api", self.port)
     }
 
-    /// Each request so far: its method and its path with the query.
+    /// The requests so far: the method, and the path with the query.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
         self.state.requests.lock().expect("the requests").clone()
     }
 
-    /// The version of HTTP of each request so far.
+    /// The HTTP version of each request so far.
     #[must_use]
     pub fn versions(&self) -> Vec<Version> {
         self.state.versions.lock().expect("the versions").clone()
     }
 
-    /// How many connections are open.
+    /// The number of open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.state.open.load(Ordering::SeqCst)
     }
 
-    /// How many TCP connections came in.
+    /// The number of accepted TCP connections.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.state.accepted.load(Ordering::SeqCst)
     }
 
-    /// Waits until there is no connection any more.
+    /// Waits until no connection is left.
     ///
     /// # Panics
-    /// Where there still is one after some seconds.
+    /// If one is left after some seconds.
     pub async fn assert_no_connection(&self) {
         for _ in 0..100 {
             if self.connections() == 0 {
@@ -199,7 +199,7 @@ fn app() -> Router {
         .route("/secret", get(|| async { "outside of the base path" }))
 }
 
-/// Lets the one account in: by Basic, or with its password as a token.
+/// Admits the one account: by Basic, or with its password as a token.
 fn admitted(headers: &HeaderMap, answer: &'static str) -> Response {
     let said =
         headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -211,7 +211,7 @@ fn admitted(headers: &HeaderMap, answer: &'static str) -> Response {
     }
 }
 
-/// So many bytes.
+/// A body of this number of bytes.
 async fn bytes(Query(query): Query<HashMap<String, usize>>) -> Body {
     Body::from(vec![b'x'; query.get("count").copied().unwrap_or_default()])
 }
@@ -230,7 +230,8 @@ impl Listener for TlsListener {
         loop {
             let Ok((stream, address)) = self.listener.accept().await else { continue };
             self.state.accepted.fetch_add(1, Ordering::SeqCst);
-            // As every server in use has it: without, an answer waits until the client has acknowledged what came before.
+            // As in every usual server. Without `TCP_NODELAY`, an answer waits until the client has
+            // acknowledged earlier data.
             let _ = stream.set_nodelay(true);
             let handshake =
                 tokio::time::timeout(Duration::from_secs(5), self.acceptor.accept(stream));

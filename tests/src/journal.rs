@@ -1,4 +1,5 @@
-//! What the process says: every event of `tracing` and `log` at every level, and every panic. The secret is looked for in all of it.
+//! The journal of the process: every event of `tracing` and `log` at every level, and every panic.
+//! All of it is searched for the secret.
 
 use std::io::{self, Write};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ use crate::canary;
 #[derive(Default)]
 struct Journal {
     text: Vec<u8>,
-    /// How much of it has been looked at.
+    /// The length of the part that was already searched.
     checked: usize,
 }
 
@@ -28,26 +29,27 @@ static JOURNAL: LazyLock<Mutex<Journal>> = LazyLock::new(|| {
     Mutex::default()
 });
 
-/// Begins to listen. Calling it again does nothing.
+/// Begins to record. A second call does nothing.
 pub fn open() {
     drop(lock());
 }
 
-/// Everything that was said so far.
+/// All that was recorded so far.
 #[must_use]
 pub fn text() -> String {
     String::from_utf8_lossy(&lock().text).into_owned()
 }
 
-/// Fails where the secret was said, by anybody in this process, since it was last looked for.
+/// Fails if any part of this process has logged the secret since the last call.
 ///
 /// # Panics
-/// That is how it fails.
+/// On failure.
 #[track_caller]
 pub fn assert_silent() {
     let new = {
         let mut journal = lock();
-        // A little of what was looked at before: a word may have been cut in two.
+        // The end of the part that was already searched is searched again, because a word may have
+        // been cut in two.
         let from = journal.checked.saturating_sub(200);
         journal.checked = journal.text.len();
         String::from_utf8_lossy(&journal.text[from..]).into_owned()

@@ -1,11 +1,13 @@
-//! The harness of the tests: real servers under TLS with certificates made on the spot, and servers that are hostile.
+//! The harness of the tests: real servers under TLS with certificates made at run time, and hostile
+//! servers.
 //!
-//! Nothing here is skipped: a server that is not installed fails the test that needs it, with the command that installs it.
+//! No test is skipped. If a server is not installed, the test that needs it fails, and prints the
+//! command that installs it.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a harness that cannot do what it should has to stop the test, there and loudly"
+    reason = "a harness that fails has to stop the test at once, with a message"
 )]
 
 pub mod amqp;

@@ -13,7 +13,7 @@ use crate::pki::{Authority, Leaf};
 use crate::port;
 use crate::process::{Process, find, run, unprivileged};
 
-/// The application's user: it may read and write one table, and nothing else.
+/// The application's user. It may read and write one table, and do nothing else.
 pub const USER: &str = "winkelier";
 
 /// The application's database.
@@ -22,14 +22,14 @@ pub const DATABASE: &str = "winkelgegevens";
 /// An administrator who is not called `root`.
 pub const ADMIN: &str = "opperbaas";
 
-/// What a server is to be like.
+/// The options of a server.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// Its certificate; without one it speaks no TLS.
+    /// Its certificate. `None` is a server without TLS.
     pub leaf: Option<Leaf>,
-    /// Whose clients' certificates it accepts.
+    /// The authority of the client certificates that it accepts.
     pub client_ca: Option<String>,
-    /// More of its arguments.
+    /// More command-line arguments.
     pub arguments: Vec<String>,
 }
 
@@ -44,17 +44,17 @@ impl Options {
 /// A running server.
 #[derive(Debug)]
 pub struct MariaDb {
-    /// Stopped before its folder goes away.
+    /// Stopped before its folder is removed.
     process: Process,
     folder: Folder,
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
-    /// Who issued its certificate, where that is one good authority.
+    /// The issuer of its certificate, if that is a valid authority.
     pub authority: Authority,
 }
 
 impl MariaDb {
-    /// A server with a good certificate.
+    /// A server with a valid certificate.
     #[must_use]
     pub fn start() -> Self {
         let authority = Authority::new("the tests' authority");
@@ -62,7 +62,7 @@ impl MariaDb {
         Self::with(authority, &options)
     }
 
-    /// A server that is like this.
+    /// A server with these options.
     #[must_use]
     pub fn with(authority: Authority, options: &Options) -> Self {
         let folder = Folder::new("mariadb");
@@ -129,7 +129,7 @@ impl MariaDb {
         server
     }
 
-    /// One of the client's programs, as an administrator, past the network.
+    /// A client program of MariaDB, logged in as an administrator over the local socket.
     fn client(&self, program: &str) -> Command {
         let mut command = unprivileged(find(program, &[]));
         command.arg(format!("--defaults-file={}", self.folder.path().join("admin.cnf").display()));
@@ -142,10 +142,11 @@ impl MariaDb {
         format!("mysql://{USER}@localhost:{}/{DATABASE}", self.port)
     }
 
-    /// Runs statements as an administrator, and gives the rows: a tab between columns. They are not in what the server [has heard](Self::heard).
+    /// Runs statements as an administrator, and returns the rows, with a tab between columns. They
+    /// are left out of [`heard`](Self::heard).
     ///
     /// # Panics
-    /// With the server's log, where it does not accept them.
+    /// With the server's log, if it refuses them.
     #[must_use]
     pub fn sql(&self, statements: &str) -> String {
         let statements = format!("SET SESSION sql_log_off = 1; {statements}");
@@ -162,7 +163,7 @@ impl MariaDb {
     /// Runs statements as an administrator in one database, as the client reads them from a file.
     ///
     /// # Panics
-    /// With what the client says, where the server does not accept them.
+    /// With the client's output, if the server refuses them.
     pub fn script(&self, database: &str, statements: &str) {
         let mut child = self
             .client("mariadb")
@@ -192,18 +193,22 @@ impl MariaDb {
         );
     }
 
-    /// How many connections a user has.
+    /// The number of connections of a user.
     #[must_use]
     pub fn connections_of(&self, user: &str) -> usize {
-        self.sql(&format!("SELECT count(*) FROM information_schema.processlist WHERE user = '{user}' AND id <> CONNECTION_ID()"))
-            .parse()
-            .expect("a count")
+        self.sql(&format!(
+            "SELECT count(*) FROM information_schema.processlist WHERE user = '{user}' AND id <> \
+             CONNECTION_ID()"
+        ))
+        .parse()
+        .expect("a count")
     }
 
-    /// Waits until a user has no connection any more: the server needs a moment to notice that one was closed.
+    /// Waits until a user has no connection left. The server needs a moment to notice a closed
+    /// connection.
     ///
     /// # Panics
-    /// Where there still is one after some seconds.
+    /// If one is left after some seconds.
     pub async fn assert_no_connection_of(&self, user: &str) {
         for _ in 0..100 {
             if self.connections_of(user) == 0 {
@@ -218,13 +223,13 @@ impl MariaDb {
         );
     }
 
-    /// What the server has written so far.
+    /// The log of the server so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
     }
 
-    /// What it has heard: each login, and each statement.
+    /// The server's general log: each login and each statement.
     #[must_use]
     pub fn heard(&self) -> String {
         fs::read(self.folder.path().join("heard"))
@@ -232,7 +237,7 @@ impl MariaDb {
     }
 }
 
-/// What every server begins as.
+/// The data folder that every server begins with.
 static TEMPLATE: LazyLock<Folder> = LazyLock::new(|| {
     let folder = Folder::new("template");
     let data: PathBuf = folder.path().join("data");
@@ -243,7 +248,8 @@ static TEMPLATE: LazyLock<Folder> = LazyLock::new(|| {
     let statements = folder.write(
         "statements",
         &format!(
-            "DELETE FROM mysql.global_priv WHERE (User = 'root' AND Host <> 'localhost') OR User = '';\n\
+            "DELETE FROM mysql.global_priv WHERE (User = 'root' AND Host <> 'localhost') OR User = \
+             '';\n\
              FLUSH PRIVILEGES;\n\
              SET PASSWORD FOR 'root'@'localhost' = PASSWORD('{ADMIN_PASSWORD}');\n\
              CREATE USER '{ADMIN}'@'%' IDENTIFIED BY '{ADMIN_PASSWORD}';\n\
@@ -254,7 +260,7 @@ static TEMPLATE: LazyLock<Folder> = LazyLock::new(|| {
              GRANT SELECT, INSERT ON {DATABASE}.orders TO '{USER}'@'%';\n"
         ),
     );
-    // Without a server.
+    // `--bootstrap` runs the statements without a server.
     let mut command = unprivileged("sh");
     command.args([
         "-c",

@@ -12,10 +12,10 @@ use crate::pki::{Authority, Leaf};
 use crate::port;
 use crate::process::{Process, find};
 
-/// The application's user: it may use its own subjects and JetStream, and nothing else.
+/// The application's user. It may use its own subjects and JetStream, and nothing else.
 pub const USER: &str = "winkelier";
 
-/// A user whose permissions nobody has written down: everything.
+/// A user without configured permissions, which means every permission.
 pub const ADMIN: &str = "opperbaas";
 
 /// The seed of a user's nkey, and its public key.
@@ -24,20 +24,24 @@ pub const NKEY: (&str, &str) = (
     "UAMMBNV2EYR65NYZZ7IAK5SIR5ODNTTERJOBOF4KJLMWI45YOXOSWULM",
 );
 
-/// The seed of another user, whom no server knows.
+/// The seed of another user, which no server knows.
 pub const STRANGER: &str = "SUAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB6IC5CQ";
 
-/// What the application may do.
-const PERMISSIONS: &str = r#"{ publish: ["orders.>", "$JS.API.STREAM.>", "$JS.API.CONSUMER.>", "$JS.ACK.>", "_INBOX.>"], subscribe: ["_INBOX.>", "orders.>"] }"#;
+/// The permissions of the application.
+const PERMISSIONS: &str = concat!(
+    r#"{ publish: ["orders.>", "$JS.API.STREAM.>", "$JS.API.CONSUMER.>", "$JS.ACK.>", "_INBOX.>"]"#,
+    r#", subscribe: ["_INBOX.>", "orders.>"] }"#
+);
 
-/// What a server is to be like.
+/// The options of a server.
 #[derive(Debug)]
 pub struct Options {
-    /// Its certificate; without one it speaks no TLS.
+    /// Its certificate. `None` is a server without TLS.
     pub leaf: Option<Leaf>,
-    /// Whose clients' certificates it asks for; the certificate then says who logs in.
+    /// The authority of the client certificates that it requests. The certificate is then the
+    /// login.
     pub client_ca: Option<String>,
-    /// The block `authorization`; nothing lets everybody in.
+    /// The block `authorization`. If it is empty, every client is admitted.
     pub authorization: String,
 }
 
@@ -55,7 +59,7 @@ impl Options {
     }
 }
 
-/// The users of the tests, of whom most have this password.
+/// The users of the tests. Most of them have this password.
 #[must_use]
 pub fn users(password: &str) -> String {
     let public = NKEY.1;
@@ -65,37 +69,38 @@ pub fn users(password: &str) -> String {
             {{ user: {ADMIN}, password: "{ADMIN_PASSWORD}" }}
             {{ user: luisteraar, password: "{password}", permissions: {{ publish: ["orders.>"] }} }}
             {{ user: roeper, password: "{password}", permissions: {{ subscribe: ["_INBOX.>"] }} }}
-            {{ user: vrager, password: "{password}", permissions: {{ publish: ["$SYS.REQ.USER.INFO"], subscribe: ["_INBOX_eigen.>"] }} }}
+            {{ user: vrager, password: "{password}", permissions: {{
+                publish: ["$SYS.REQ.USER.INFO"], subscribe: ["_INBOX_eigen.>"] }} }}
             {{ nkey: {public}, permissions: {PERMISSIONS} }}
         ] }}"#
     )
 }
 
-/// The same users, of whom the application may put into key-value buckets, too.
+/// The same users, but the application may also write to key-value buckets.
 #[must_use]
 pub fn users_of_buckets(password: &str) -> String {
     users(password).replace("\"$JS.ACK.>\"", "\"$JS.ACK.>\", \"$JS.FC.>\", \"$KV.>\"")
 }
 
-/// A server that runs, or can be started again.
+/// A server that can be stopped and started again.
 #[derive(Debug)]
 pub struct Nats {
-    /// Stopped before its folder goes away.
+    /// Stopped before its folder is removed.
     process: Option<Process>,
     folder: Folder,
     config: PathBuf,
     options: Options,
     monitor: u16,
-    /// How often it was started.
+    /// The number of starts.
     starts: usize,
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
-    /// Who issued its certificate, where that is one good authority.
+    /// The issuer of its certificate, if that is a valid authority.
     pub authority: Authority,
 }
 
 impl Nats {
-    /// A server with a good certificate.
+    /// A server with a valid certificate.
     #[must_use]
     pub fn start() -> Self {
         let authority = Authority::new("the tests' authority");
@@ -103,7 +108,7 @@ impl Nats {
         Self::with(authority, options)
     }
 
-    /// A server that is like this.
+    /// A server with these options.
     #[must_use]
     pub fn with(authority: Authority, options: Options) -> Self {
         let folder = Folder::new("nats");
@@ -115,17 +120,18 @@ impl Nats {
         server
     }
 
-    /// Changes who may log in, from the next start on.
+    /// Changes the authorization from the next start on.
     pub fn authorize(&mut self, authorization: String) {
         self.options.authorization = authorization;
     }
 
-    /// Starts the server, anew if it runs.
+    /// Starts the server; restarts it if it runs.
     pub fn restart(&mut self) {
         self.stop();
         let at = self.folder.path().display();
         let mut config = format!(
-            "listen: 127.0.0.1:{}\nhttp: 127.0.0.1:{}\njetstream {{ store_dir: \"{at}/store\" }}\ndebug: true\ntrace: true\n{}\n",
+            "listen: 127.0.0.1:{}\nhttp: 127.0.0.1:{}\njetstream {{ store_dir: \"{at}/store\" }}\n\
+             debug: true\ntrace: true\n{}\n",
             self.port, self.monitor, self.options.authorization
         );
         if let Some(leaf) = &self.options.leaf {
@@ -149,7 +155,8 @@ impl Nats {
         let command: [OsString; 3] =
             [find("nats-server", &[]).into(), "-c".into(), self.config.clone().into()];
         let process = Process::start("nats-server", "TERM", self.folder.path(), &[], command);
-        // Its monitoring answers a little earlier. The log goes on where an earlier start left it.
+        // The monitoring port answers a little earlier. The log is appended to that of the earlier
+        // start.
         self.starts += 1;
         process.wait_until(|| process.log().matches("Server is ready").count() == self.starts);
         self.process = Some(process);
@@ -166,7 +173,7 @@ impl Nats {
         format!("tls://{USER}@localhost:{}", self.port)
     }
 
-    /// What the server's monitoring says.
+    /// An answer of the server's monitoring.
     fn monitored(&self, path: &str) -> Option<String> {
         let mut connection = TcpStream::connect(("127.0.0.1", self.monitor)).ok()?;
         connection.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
@@ -176,13 +183,13 @@ impl Nats {
         answer.contains("200 OK").then_some(answer)
     }
 
-    /// How many connections there are now.
+    /// The number of open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.number("\"connections\":")
     }
 
-    /// How many connections there were since the server was started.
+    /// The number of connections since the server was started.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.number("\"total_connections\":")
@@ -198,10 +205,10 @@ impl Nats {
             .expect("a number")
     }
 
-    /// Waits until there is no connection any more.
+    /// Waits until no connection is left.
     ///
     /// # Panics
-    /// Where there still is one after some seconds.
+    /// If one is left after some seconds.
     pub async fn assert_no_connection(&self) {
         for _ in 0..100 {
             if self.connections() == 0 {
@@ -212,7 +219,7 @@ impl Nats {
         panic!("connections are left:\n{}", self.monitored("/connz").unwrap_or_default());
     }
 
-    /// What the server has written so far.
+    /// The log of the server so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.as_ref().map_or_else(String::new, Process::log)

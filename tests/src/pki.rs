@@ -1,4 +1,4 @@
-//! Certificates made on the spot: an authority, what it issues, and what it should not have issued.
+//! Certificates made at run time: an authority, the certificates that it issues, and invalid ones.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,7 @@ use crate::process::find;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// The subject of every server's certificate.
+/// The subject of every server certificate.
 pub const SUBJECT: &str = "a test server";
 
 /// A certificate authority.
@@ -38,7 +38,7 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// What goes into a `_PIN` variable for this certificate's key.
+    /// The value of a `_PIN` variable for this certificate's key.
     #[must_use]
     pub fn pin(&self) -> String {
         let key = KeyPair::from_pem(&self.key).expect("a key");
@@ -63,7 +63,7 @@ impl Authority {
         }
     }
 
-    /// An authority whose validity ends so many seconds from now.
+    /// An authority whose validity ends in this number of seconds.
     #[must_use]
     pub fn ending_in(name: &str, seconds: i64) -> Self {
         let mut params = authority(name);
@@ -74,8 +74,8 @@ impl Authority {
         Self::of(name, params)
     }
 
-    /// Something that issues certificates, and whose own says that it is a server's (`CA:FALSE`), good for every name of the loopback
-    /// interface.
+    /// An issuer whose own certificate is a server's (`CA:FALSE`), valid for every name of the
+    /// loopback interface.
     #[must_use]
     pub fn without_authority(name: &str) -> Self {
         let mut params = server(&["localhost", "127.0.0.1", "::1"], -1, 90);
@@ -117,19 +117,19 @@ impl Authority {
         }
     }
 
-    /// Its own certificate, in PEM: what goes into a `_CA` variable.
+    /// Its own certificate in PEM: the value of a `_CA` variable.
     #[must_use]
     pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
-    /// A server's certificate, good for every name of the loopback interface.
+    /// A server certificate, valid for every name of the loopback interface.
     #[must_use]
     pub fn server(&self) -> Leaf {
         self.issue(server(&["localhost", "127.0.0.1", "::1"], -1, 90))
     }
 
-    /// The same, for a subject that calls itself what it likes.
+    /// The same, with this subject.
     #[must_use]
     pub fn server_called(&self, subject: &str) -> Leaf {
         let mut params = server(&["localhost", "127.0.0.1", "::1"], -1, 90);
@@ -146,19 +146,19 @@ impl Authority {
         Leaf { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
-    /// One whose validity ended yesterday.
+    /// A certificate whose validity ended yesterday.
     #[must_use]
     pub fn expired(&self) -> Leaf {
         self.issue(server(&["localhost", "127.0.0.1", "::1"], -30, -1))
     }
 
-    /// One whose validity begins tomorrow.
+    /// A certificate whose validity begins tomorrow.
     #[must_use]
     pub fn not_yet_valid(&self) -> Leaf {
         self.issue(server(&["localhost", "127.0.0.1", "::1"], 1, 30))
     }
 
-    /// One that has so many days left, and half a day more.
+    /// A certificate with this number of days left, and half a day more.
     #[must_use]
     pub fn about_to_expire(&self, days: u32) -> Leaf {
         let mut params = server(&["localhost", "127.0.0.1", "::1"], -30, 30);
@@ -166,13 +166,13 @@ impl Authority {
         self.issue(params)
     }
 
-    /// One for another host.
+    /// A certificate for another host.
     #[must_use]
     pub fn other_host(&self) -> Leaf {
         self.issue(server(&["db.example.com"], -1, 90))
     }
 
-    /// One that is for clients only.
+    /// A certificate that is valid for clients only.
     #[must_use]
     pub fn not_for_servers(&self) -> Leaf {
         let mut params = server(&["localhost"], -1, 90);
@@ -180,7 +180,7 @@ impl Authority {
         self.issue(params)
     }
 
-    /// A server's certificate that is good for a client, too.
+    /// A server certificate that is valid for a client, too.
     #[must_use]
     pub fn server_and_client(&self) -> Leaf {
         let mut params = server(&["localhost", "127.0.0.1", "::1"], -1, 90);
@@ -188,7 +188,7 @@ impl Authority {
         self.issue(params)
     }
 
-    /// A client's certificate.
+    /// A client certificate.
     #[must_use]
     pub fn client(&self, name: &str) -> Leaf {
         let mut params = server(&[], -1, 90);
@@ -204,7 +204,7 @@ impl Authority {
     }
 }
 
-/// An RSA key of 2048 bits. It is `openssl` that makes it: ring does not.
+/// An RSA key of 2048 bits. `openssl` makes it, because ring cannot.
 #[must_use]
 pub fn rsa_key() -> KeyPair {
     let mut openssl = Command::new(find("openssl", &[]));
@@ -220,7 +220,7 @@ pub fn ed25519_key() -> KeyPair {
     KeyPair::generate_for(&PKCS_ED25519).expect("a key")
 }
 
-/// A certificate that nobody but its own key vouches for.
+/// A certificate that is signed by its own key only.
 #[must_use]
 pub fn self_signed() -> Leaf {
     let key = KeyPair::generate().expect("a key");
@@ -238,7 +238,7 @@ fn authority(name: &str) -> CertificateParams {
     params
 }
 
-/// A server's certificate for some names, from and until some days from now.
+/// A server certificate for some names. Its validity is given in days from now.
 fn server(names: &[&str], from: i32, until: i32) -> CertificateParams {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).expect("names");

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::net::TcpListener;
 use std::sync::{LazyLock, Mutex};
 
-/// A port of the loopback interface that nobody listens on, and that this function has not handed out before.
+/// A port of the loopback interface that is not in use, and that this function has not returned
+/// before.
 #[must_use]
 pub fn free() -> u16 {
     static GIVEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);

@@ -13,7 +13,7 @@ use crate::pki::{Authority, Leaf};
 use crate::port;
 use crate::process::{self, Process, run, unprivileged};
 
-/// The application's role: it may read and fill one table, and do nothing else.
+/// The application's role. It may read one table and insert into it, and do nothing else.
 pub const USER: &str = "winkelier";
 
 /// The application's database.
@@ -22,23 +22,23 @@ pub const DATABASE: &str = "winkelgegevens";
 /// A superuser.
 pub const ADMIN: &str = "opperbaas";
 
-/// What a server is to be like.
+/// The options of a server.
 #[derive(Debug)]
 pub struct Options {
-    /// Its certificate; without one it speaks no TLS.
+    /// Its certificate. `None` is a server without TLS.
     pub leaf: Option<Leaf>,
-    /// Whose clients' certificates it accepts.
+    /// The authority of the client certificates that it accepts.
     pub client_ca: Option<String>,
-    /// The lines of `pg_hba.conf`, behind the one that lets [`Postgres::sql`] in.
+    /// The lines of `pg_hba.conf`, behind the one that admits [`Postgres::sql`].
     pub hba: String,
     /// More lines of `postgresql.conf`.
     pub settings: String,
-    /// OpenSSL's own configuration.
+    /// The configuration of OpenSSL.
     pub openssl: Option<&'static str>,
 }
 
 impl Options {
-    /// TLS with a certificate, and SCRAM for everybody.
+    /// TLS with a certificate, and SCRAM for every role.
     #[must_use]
     pub fn tls(leaf: Leaf) -> Self {
         Self {
@@ -66,17 +66,17 @@ impl Options {
 /// A running server.
 #[derive(Debug)]
 pub struct Postgres {
-    /// Stopped before its folder goes away.
+    /// Stopped before its folder is removed.
     process: Process,
     folder: Folder,
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
-    /// Who issued its certificate, where that is one good authority.
+    /// The issuer of its certificate, if that is a valid authority.
     pub authority: Authority,
 }
 
 impl Postgres {
-    /// A server with a good certificate and SCRAM.
+    /// A server with a valid certificate and SCRAM.
     #[must_use]
     pub fn start() -> Self {
         let authority = Authority::new("the tests' authority");
@@ -84,7 +84,7 @@ impl Postgres {
         Self::with(authority, &options)
     }
 
-    /// A server that is like this.
+    /// A server with these options.
     #[must_use]
     pub fn with(authority: Authority, options: &Options) -> Self {
         let folder = Folder::new("postgres");
@@ -93,8 +93,10 @@ impl Postgres {
         let port = port::free();
 
         let mut settings = format!(
-            "listen_addresses = 'localhost'\nport = {port}\nunix_socket_directories = '{}'\nfsync = off\nsynchronous_commit = off\n\
-             full_page_writes = off\nmax_connections = 60\nshared_buffers = '16MB'\nlog_connections = on\nlog_disconnections = on\n\
+            "listen_addresses = 'localhost'\nport = {port}\nunix_socket_directories = '{}'\n\
+             fsync = off\nsynchronous_commit = off\n\
+             full_page_writes = off\nmax_connections = 60\nshared_buffers = '16MB'\n\
+             log_connections = on\nlog_disconnections = on\n\
              timezone = 'UTC'\nlog_timezone = 'UTC'\n",
             folder.path().display()
         );
@@ -122,7 +124,7 @@ impl Postgres {
             environment.push(("OPENSSL_CONF", path.as_os_str()));
         }
         let command: [OsString; 3] = [program("postgres").into(), "-D".into(), data.into()];
-        // QUIT: at once, without waiting for clients.
+        // QUIT: stop at once, without waiting for clients.
         let process = Process::start("postgres", "QUIT", folder.path(), &environment, command);
         let server = Self { process, folder, port, authority };
         server.process.wait_until(|| {
@@ -143,13 +145,14 @@ impl Postgres {
         format!("postgres://{USER}@localhost:{}/{DATABASE}", self.port)
     }
 
-    /// Runs statements as the superuser, past every rule about connections, and gives the rows: a `|` between columns. It is `psql` that runs them: what a
-    /// driver would log of them is nobody's leak.
+    /// Runs statements as the superuser, past every rule about connections, and returns the rows,
+    /// with a `|` between columns. It uses `psql`, because a driver could log the statements, which
+    /// would look like a leak.
     pub fn sql(&self, statements: &str) -> String {
         run(self.psql(DATABASE).args(["-c", statements])).trim().to_owned()
     }
 
-    /// Runs a file of statements, as an administrator would: one after the other, in a database.
+    /// Runs a file of statements in a database, one after the other, as an administrator would.
     pub fn script(&self, database: &str, text: &str) {
         let file = self.folder.write("script.sql", text);
         run(self.psql(database).arg("-f").arg(file));
@@ -162,21 +165,23 @@ impl Postgres {
         psql
     }
 
-    /// How many connections there are whose role is this one, without those of [`Postgres::sql`].
+    /// The number of connections of this role, without those of [`Postgres::sql`].
     #[must_use]
     pub fn connections_of(&self, role: &str) -> usize {
         self.sql(&format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND backend_type = 'client backend'
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND backend_type = \
+             'client backend'
              AND application_name <> 'psql'"
         ))
         .parse()
         .expect("a count")
     }
 
-    /// Waits until there is no connection of a role any more: the server needs a moment to notice that one was closed.
+    /// Waits until a role has no connection left. The server needs a moment to notice a closed
+    /// connection.
     ///
     /// # Panics
-    /// Where there still is one after some seconds.
+    /// If one is left after some seconds.
     pub async fn assert_no_connection_of(&self, role: &str) {
         for _ in 0..100 {
             if self.connections_of(role) == 0 {
@@ -191,14 +196,15 @@ impl Postgres {
         );
     }
 
-    /// What the server has written so far.
+    /// The log of the server so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
     }
 }
 
-/// What every server begins as. `initdb` takes more than a second, and copying what it made a tenth of one.
+/// The data folder that every server begins with. `initdb` takes more than a second, and a copy of
+/// its result a tenth of that.
 static TEMPLATE: LazyLock<Folder> = LazyLock::new(|| {
     let folder = Folder::new("template");
     let password = folder.write("password", ADMIN_PASSWORD);
@@ -213,7 +219,7 @@ static TEMPLATE: LazyLock<Folder> = LazyLock::new(|| {
         .arg("--pgdata")
         .arg(&data)
         .current_dir(folder.path()));
-    // One statement a line, as there is nobody to send more to.
+    // Single-user mode reads one statement from each line.
     let statements = folder.write(
         "statements",
         &format!(
@@ -240,11 +246,11 @@ fn run_single(data: &Path, database: &str, statements: &Path) {
     assert!(!output.contains("ERROR") && !output.contains("FATAL"), "{output}");
 }
 
-/// One of PostgreSQL's programs, of the newest release that is installed.
+/// A program of PostgreSQL, of the newest release that is installed.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     static FOLDERS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| {
-        // Debian's, Fedora's and Homebrew's.
+        // The folders of Debian, Fedora and Homebrew.
         let mut folders: Vec<_> = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"]
             .iter()
             .filter_map(|folder| fs::read_dir(folder).ok())
@@ -262,7 +268,7 @@ pub fn program(name: &str) -> PathBuf {
     process::find(name, &FOLDERS)
 }
 
-/// A certificate for the application's role, by the authority that the server asks clients' certificates of.
+/// A certificate for the application's role, by the authority of the client certificates.
 #[must_use]
 pub fn client_certificate(authority: &Authority) -> Leaf {
     authority.client(USER)

@@ -1,4 +1,5 @@
-//! A server's process: started as an unprivileged user, watched until it answers, and stopped whatever happens to the test.
+//! The process of a server. It runs as an unprivileged user, is awaited until it answers, and is
+//! stopped however the test ends.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::folder;
 
-/// How long a server may take until it answers. They take half a second, and RabbitMQ ten; a machine that builds something else meanwhile, more.
+/// The time that a server may take until it answers. Most take half a second, and RabbitMQ ten. A
+/// busy machine needs more.
 const START: Duration = Duration::from_secs(90);
 
 /// A running server.
@@ -21,8 +23,9 @@ pub struct Process {
     log: PathBuf,
 }
 
-/// Runs the server, and waits for the end of its own input. Whoever holds the other end of it holds the server's life: it ends when they do, even if
-/// they are killed, and even if they are a `static`, which nobody drops.
+/// Runs the server until its own input ends. The other end of that pipe is held by the test
+/// process, so the server ends with it, even if the process is killed, or if the handle is a
+/// `static` and is never dropped.
 const WATCH: &str = r#"
 signal=$1; shift
 "$@" </dev/null & server=$!
@@ -34,7 +37,7 @@ kill "$last"
 "#;
 
 impl Process {
-    /// Starts `command` in `folder`, and lets it write its log there. `signal` is what ends it quickly.
+    /// Starts `command` in `folder`, with its log in that folder. `signal` stops it quickly.
     #[must_use]
     pub fn start(
         name: &'static str,
@@ -62,7 +65,7 @@ impl Process {
     /// Waits until the server answers.
     ///
     /// # Panics
-    /// With the server's log, where it does not.
+    /// With the server's log, if it does not answer.
     pub fn wait_until(&self, mut answers: impl FnMut() -> bool) {
         let begin = Instant::now();
         while !answers() {
@@ -76,7 +79,7 @@ impl Process {
         }
     }
 
-    /// What the server has written so far.
+    /// The log of the server so far.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read(&self.log).map_or_else(
@@ -93,7 +96,8 @@ impl Drop for Process {
     }
 }
 
-/// A command that runs as the account of the servers, and sees nothing of this process's environment that could steer it.
+/// A command that runs as the server account, without the variables of this process that could
+/// steer it.
 #[must_use]
 pub fn unprivileged(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
@@ -107,10 +111,10 @@ pub fn unprivileged(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Runs a command to its end, and gives what it printed.
+/// Runs a command to its end, and returns its output.
 ///
 /// # Panics
-/// With all that it printed, where it fails.
+/// With all output, if it fails.
 #[track_caller]
 pub fn run(command: &mut Command) -> String {
     let output = command
@@ -126,15 +130,24 @@ pub fn run(command: &mut Command) -> String {
     text
 }
 
-/// Where a program is: in one of `folders`, or on the path.
+/// The path of a program: in one of `folders`, or on the path.
 ///
 /// # Panics
-/// With the command that installs it, where it is not there. The tests are not skipped.
+/// If it is not installed, with the command that installs it. The tests are not skipped.
 #[must_use]
 pub fn find(program: &str, folders: &[PathBuf]) -> PathBuf {
     let path = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/opt/homebrew/bin"]
         .map(PathBuf::from);
-    folders.iter().chain(&path).map(|folder| folder.join(program)).find(|path| path.is_file()).unwrap_or_else(|| {
-        panic!("`{program}` is not installed, and these tests need it: apt-get install postgresql redis-server mariadb-server nats-server rabbitmq-server exim4-daemon-light etcd-server etcd-client openssl wget chromium")
-    })
+    folders
+        .iter()
+        .chain(&path)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| {
+            panic!(
+                "`{program}` is not installed, and these tests need it: apt-get install postgresql \
+                 redis-server mariadb-server nats-server rabbitmq-server exim4-daemon-light \
+                 etcd-server etcd-client openssl wget chromium"
+            )
+        })
 }

@@ -12,24 +12,24 @@ use crate::pki::{Authority, Leaf};
 use crate::port;
 use crate::process::{Process, find};
 
-/// The application's user: it may read and write some keys, and do nothing else.
+/// The application's user. It may read and write some keys, and do nothing else.
 pub const USER: &str = "winkelier";
 
 /// An administrator.
 pub const ADMIN: &str = "opperbaas";
 
-/// What a server is to be like.
+/// The options of a server.
 #[derive(Debug)]
 pub struct Options {
-    /// Its certificate; without one it speaks no TLS.
+    /// Its certificate. `None` is a server without TLS.
     pub leaf: Option<Leaf>,
-    /// Whose clients' certificates it asks for.
+    /// The authority of the client certificates that it requests.
     pub client_ca: Option<String>,
-    /// Whether it asks nobody for a password.
+    /// True if it admits clients without a password.
     pub lets_strangers_in: bool,
     /// More lines of `redis.conf`.
     pub settings: String,
-    /// OpenSSL's own configuration.
+    /// The configuration of OpenSSL.
     pub openssl: Option<&'static str>,
 }
 
@@ -59,22 +59,22 @@ impl Options {
     }
 }
 
-/// A server that runs, or can be started again.
+/// A server that can be stopped and started again.
 #[derive(Debug)]
 pub struct Redis {
-    /// Stopped before its folder goes away.
+    /// Stopped before its folder is removed.
     process: Option<Process>,
     folder: Folder,
     config: PathBuf,
     openssl: Option<PathBuf>,
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
-    /// Who issued its certificate, where that is one good authority.
+    /// The issuer of its certificate, if that is a valid authority.
     pub authority: Authority,
 }
 
 impl Redis {
-    /// A server with a good certificate.
+    /// A server with a valid certificate.
     #[must_use]
     pub fn start() -> Self {
         let authority = Authority::new("the tests' authority");
@@ -82,7 +82,7 @@ impl Redis {
         Self::with(authority, &options)
     }
 
-    /// A server that is like this.
+    /// A server with these options.
     #[must_use]
     pub fn with(authority: Authority, options: &Options) -> Self {
         let folder = Folder::new("redis");
@@ -94,10 +94,12 @@ impl Redis {
             "user default off"
         };
         let mut config = format!(
-            "bind 127.0.0.1 -::1\nunixsocket {at}/socket\nunixsocketperm 700\nsave \"\"\nappendonly no\ndir {at}\n\
+            "bind 127.0.0.1 -::1\nunixsocket {at}/socket\nunixsocketperm 700\nsave \"\"\n\
+             appendonly no\ndir {at}\n\
              {strangers}\n\
              user {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\n\
-             user {USER} on >{PASSWORD} resetchannels ~greeting ~session:* -@all +@read +@write -@dangerous +ping +hello +acl|whoami\n"
+             user {USER} on >{PASSWORD} resetchannels ~greeting ~session:* -@all +@read +@write \
+             -@dangerous +ping +hello +acl|whoami\n"
         );
         match &options.leaf {
             None => config.push_str(&format!("port {port}\n")),
@@ -107,7 +109,8 @@ impl Redis {
                 let clients = folder
                     .write("clients.crt", options.client_ca.as_ref().unwrap_or(&leaf.certificate));
                 config.push_str(&format!(
-                    "port 0\ntls-port {port}\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\ntls-auth-clients {}\n",
+                    "port 0\ntls-port {port}\ntls-cert-file {}\ntls-key-file {}\n\
+                     tls-ca-cert-file {}\ntls-auth-clients {}\n",
                     certificate.display(),
                     key.display(),
                     clients.display(),
@@ -123,7 +126,7 @@ impl Redis {
         server
     }
 
-    /// Starts the server, anew if it runs.
+    /// Starts the server; restarts it if it runs.
     pub fn restart(&mut self) {
         self.stop();
         let command: [OsString; 2] = [find("redis-server", &[]).into(), self.config.clone().into()];
@@ -146,16 +149,17 @@ impl Redis {
         format!("rediss://{USER}@localhost:{}", self.port)
     }
 
-    /// Runs a command as the administrator, past TLS, and gives the answer as text.
+    /// Runs a command as the administrator over the local socket, and returns the answer as text.
     ///
     /// # Panics
-    /// Where the server does not answer, or with an error.
+    /// If the server does not answer, or answers with an error.
     pub fn command(&self, words: &[&str]) -> String {
         let mut connection = self.connect().expect("a connection to redis-server");
         ask(&mut connection, words).unwrap_or_else(|| panic!("{}", words[0]))
     }
 
-    /// Has `redis-cli` read these lines, as the administrator, past TLS; and gives all that it says.
+    /// Runs these lines in `redis-cli` as the administrator over the local socket, and returns its
+    /// output.
     #[must_use]
     pub fn pipe(&self, lines: &str) -> String {
         use std::process::{Command, Stdio};
@@ -189,14 +193,14 @@ impl Redis {
         Some(connection)
     }
 
-    /// How many connections there are of the application's user.
+    /// The number of connections of the application's user.
     #[must_use]
     pub fn connections(&self) -> usize {
         let user = format!(" user={USER} ");
         self.command(&["CLIENT", "LIST"]).lines().filter(|line| line.contains(&user)).count()
     }
 
-    /// How many connections were accepted since the server was started.
+    /// The number of accepted connections since the server was started.
     #[must_use]
     pub fn accepted(&self) -> usize {
         let statistics = self.command(&["INFO", "stats"]);
@@ -207,10 +211,10 @@ impl Redis {
         number.trim().parse().expect("a number")
     }
 
-    /// Waits until there is no connection of the application's user any more.
+    /// Waits until the application's user has no connection left.
     ///
     /// # Panics
-    /// Where there still is one after some seconds.
+    /// If one is left after some seconds.
     pub async fn assert_no_connection(&self) {
         for _ in 0..100 {
             if self.connections() == 0 {
@@ -221,14 +225,14 @@ impl Redis {
         panic!("connections are left:\n{}", self.command(&["CLIENT", "LIST"]));
     }
 
-    /// What the server has written so far.
+    /// The log of the server so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.as_ref().map_or_else(String::new, Process::log)
     }
 }
 
-/// Sends a command, and reads the answer. `None` where there is none, or an error.
+/// Sends a command, and reads the answer. `None` if there is none, or if it is an error.
 fn ask(connection: &mut BufReader<UnixStream>, words: &[&str]) -> Option<String> {
     let mut request = format!("*{}\r\n", words.len());
     for word in words {
@@ -238,7 +242,7 @@ fn ask(connection: &mut BufReader<UnixStream>, words: &[&str]) -> Option<String>
     answer(connection)
 }
 
-/// Reads an answer; a list's elements become lines.
+/// Reads an answer. The elements of a list become lines.
 fn answer(connection: &mut BufReader<UnixStream>) -> Option<String> {
     let mut line = String::new();
     connection.read_line(&mut line).ok()?;

@@ -1,4 +1,5 @@
-//! A relay between a client and a server: it counts connections, and falls silent when it is told to, as a network does.
+//! A relay between a client and a server. It counts connections, and can stop forwarding on
+//! request, as a network does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,22 +15,22 @@ use crate::hostile;
 /// A port of the loopback interface that leads to another one.
 #[derive(Debug)]
 pub struct Relay {
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
     flow: watch::Sender<Flow>,
     accepted: Arc<AtomicUsize>,
 }
 
-/// What happens to the bytes.
+/// The mode of the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// They are passed on.
+    /// Bytes are forwarded.
     Open,
-    /// They stay where they are: nothing is lost, nothing is closed, nothing arrives.
+    /// Bytes are held back: nothing is lost, nothing is closed, nothing arrives.
     Silent,
-    /// They are passed on after so many milliseconds, which is half of a round trip.
+    /// Bytes are forwarded after this number of milliseconds, which is half of a round trip.
     Slow(u64),
-    /// Connections are closed, and new ones at once.
+    /// Connections are closed, and new ones are closed at once.
     Cut,
 }
 
@@ -52,12 +53,12 @@ impl Relay {
         Self { port, flow, accepted }
     }
 
-    /// Changes what happens to the bytes, of every connection.
+    /// Changes the mode for every connection.
     pub fn set(&self, flow: Flow) {
         self.flow.send_replace(flow);
     }
 
-    /// How many connections there were.
+    /// The number of connections so far.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)

@@ -1,4 +1,4 @@
-//! A real S3 server: s3s over a folder, under TLS with a certificate of the harness's own.
+//! A real S3 server: s3s over a folder, under TLS with a certificate of the harness.
 
 use axum::Router;
 use axum::body::Body;
@@ -14,22 +14,22 @@ use crate::folder::Folder;
 use crate::https::Https;
 use crate::pki::{Authority, Leaf};
 
-/// The access key's id.
+/// The id of the access key.
 pub const USER: &str = "AKIAWINKELIER00000000";
 
-/// The one bucket.
+/// The only bucket.
 pub const BUCKET: &str = "winkelgegevens";
 
 /// A server that runs until it is stopped or dropped.
 #[derive(Debug)]
 pub struct S3 {
-    /// What it is under its protocol.
+    /// The HTTPS server below it.
     pub server: Https,
     folder: Folder,
 }
 
 impl S3 {
-    /// A server with a good certificate.
+    /// A server with a valid certificate.
     #[must_use]
     pub fn start() -> Self {
         let authority = Authority::new("the tests' authority");
@@ -58,13 +58,13 @@ impl S3 {
         Self { server: Https::serve(authority, leaf, app), folder }
     }
 
-    /// What goes into the `_ENDPOINT` variable.
+    /// The value of the `_ENDPOINT` variable.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("https://localhost:{}", self.server.port)
     }
 
-    /// What is in an object, past the server.
+    /// The content of an object, read from the folder.
     #[must_use]
     pub fn object(&self, key: &str) -> Option<Vec<u8>> {
         std::fs::read(self.folder.path().join(BUCKET).join(key)).ok()

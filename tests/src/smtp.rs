@@ -1,4 +1,4 @@
-//! A real mail relay: Exim, with TLS from the first byte on, which delivers all mail to one file.
+//! A real mail relay: Exim, with TLS from the first byte on. It delivers all mail to one file.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,21 +14,21 @@ use crate::process::{Process, find};
 /// The application's account.
 pub const USER: &str = "winkelier";
 
-/// A server that runs, or can be started again.
+/// A server that can be stopped and started again.
 #[derive(Debug)]
 pub struct Smtp {
-    /// Stopped before its folder goes away.
+    /// Stopped before its folder is removed.
     process: Option<Process>,
     folder: Folder,
     config: PathBuf,
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
-    /// Who issued its certificate, where that is one good authority.
+    /// The issuer of its certificate, if that is a valid authority.
     pub authority: Authority,
 }
 
 impl Smtp {
-    /// A server with a good certificate.
+    /// A server with a valid certificate.
     #[must_use]
     pub fn start() -> Self {
         let authority = Authority::new("the tests' authority");
@@ -36,7 +36,7 @@ impl Smtp {
         Self::with(authority, Some(&leaf))
     }
 
-    /// A server that asks for a client certificate of its own authority, and goes on without one.
+    /// A server that requests a client certificate of its own authority, and continues without one.
     #[must_use]
     pub fn asking_for_certificates() -> Self {
         let authority = Authority::new("the tests' authority");
@@ -44,7 +44,7 @@ impl Smtp {
         Self::configured(authority, Some(&leaf), true)
     }
 
-    /// A server with this certificate; without one it speaks no TLS.
+    /// A server with this certificate. `None` is a server without TLS.
     #[must_use]
     pub fn with(authority: Authority, leaf: Option<&Leaf>) -> Self {
         Self::configured(authority, leaf, false)
@@ -66,7 +66,8 @@ impl Smtp {
                 let certificate = folder.write("server.crt", &leaf.certificate);
                 let key = folder.write("server.key", &leaf.key);
                 format!(
-                    "tls_advertise_hosts = *\ntls_certificate = {}\ntls_privatekey = {}\ntls_on_connect_ports = {port}\n",
+                    "tls_advertise_hosts = *\ntls_certificate = {}\ntls_privatekey = {}\n\
+                     tls_on_connect_ports = {port}\n",
                     certificate.display(),
                     key.display()
                 )
@@ -79,16 +80,25 @@ impl Smtp {
             String::new()
         };
         let config = format!(
-            "exim_user = {user}\nexim_group = {group}\nprimary_hostname = post.example\nkeep_environment =\nnever_users =\n\
-             spool_directory = {at}/spool\nlog_file_path = {at}/%slog\npid_file_path = {at}/pid\nlog_selector = +smtp_connection\n\
-             {tls}{asking}daemon_smtp_ports = {port}\nlocal_interfaces = 127.0.0.1\nauth_advertise_hosts = *\nqueue_only = false\n\
+            "exim_user = {user}\nexim_group = {group}\nprimary_hostname = post.example\n\
+             keep_environment =\nnever_users =\n\
+             spool_directory = {at}/spool\nlog_file_path = {at}/%slog\npid_file_path = {at}/pid\n\
+             log_selector = +smtp_connection\n\
+             {tls}{asking}daemon_smtp_ports = {port}\nlocal_interfaces = 127.0.0.1\n\
+             auth_advertise_hosts = *\nqueue_only = false\n\
              smtp_accept_max = 100\nhost_lookup =\nrfc1413_hosts =\nmessage_size_limit = 1M\n\
              acl_smtp_rcpt = rcpt\nacl_smtp_data = accept\n\
-             begin acl\nrcpt:\n  defer senders = later@post.example\n  deny senders = never@post.example\n  accept authenticated = *\n  deny message = kanarie: relay not permitted\n\
+             begin acl\nrcpt:\n  defer senders = later@post.example\n  deny senders = \
+             never@post.example\n  accept authenticated = *\n  deny message = kanarie: relay not \
+             permitted\n\
              begin routers\nall:\n  driver = accept\n  transport = file\n\
-             begin transports\nfile:\n  driver = appendfile\n  file = {at}/mail\n  user = {user}\n  group = {group}\n\
-             begin authenticators\nplain:\n  driver = plaintext\n  public_name = PLAIN\n  server_prompts = :\n\
-             \x20 server_condition = ${{if and{{{{eq{{$auth2}}{{{USER}}}}}{{eq{{$auth3}}{{{PASSWORD}}}}}}}}}\n  server_set_id = $auth2\n"
+             begin transports\nfile:\n  driver = appendfile\n  file = {at}/mail\n  user = \
+             {user}\n  group = {group}\n\
+             begin authenticators\nplain:\n  driver = plaintext\n  public_name = PLAIN\n  \
+             server_prompts = :\n\
+             \x20 server_condition = ${{if \
+             and{{{{eq{{$auth2}}{{{USER}}}}}{{eq{{$auth3}}{{{PASSWORD}}}}}}}}}\n  server_set_id = \
+             $auth2\n"
         );
         let config = folder.write("exim.conf", &config);
         fs::create_dir(folder.path().join("spool")).expect("a spool");
@@ -98,7 +108,7 @@ impl Smtp {
         server
     }
 
-    /// Starts the server, anew if it runs.
+    /// Starts the server; restarts it if it runs.
     pub fn restart(&mut self) {
         self.stop();
         let command: [OsString; 4] =
@@ -119,7 +129,7 @@ impl Smtp {
         format!("smtps://{USER}@localhost:{}", self.port)
     }
 
-    /// All mail that was delivered.
+    /// All delivered mail.
     #[must_use]
     pub fn mail(&self) -> String {
         fs::read_to_string(self.folder.path().join("mail")).unwrap_or_default()
@@ -128,7 +138,7 @@ impl Smtp {
     /// Waits until a text is in a delivered mail.
     ///
     /// # Panics
-    /// With the server's log, where that does not happen within some seconds.
+    /// With the server's log, if that does not happen within some seconds.
     pub async fn assert_delivered(&self, text: &str) {
         for _ in 0..200 {
             if self.mail().contains(text) {
@@ -139,12 +149,13 @@ impl Smtp {
         panic!("{text} was not delivered:\n{}", self.log());
     }
 
-    /// How many connections are open: each has a process of the server's.
+    /// The number of open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         let own = format!(":{:04X} ", self.port);
         let table = fs::read_to_string("/proc/net/tcp").expect("the table of connections");
-        // Its third column is the local address, its fourth the remote one, and 01 is an established connection.
+        // Column 2 is the local address, column 3 the remote one, and column 4 the state: 01 is an
+        // established connection.
         table
             .lines()
             .filter(|line| {
@@ -154,10 +165,10 @@ impl Smtp {
             .count()
     }
 
-    /// Waits until there is no connection any more.
+    /// Waits until no connection is left.
     ///
     /// # Panics
-    /// Where there still is one after some seconds.
+    /// If one is left after some seconds.
     pub async fn assert_no_connection(&self) {
         for _ in 0..100 {
             if self.connections() == 0 {
@@ -168,7 +179,7 @@ impl Smtp {
         panic!("connections are left:\n{}", self.log());
     }
 
-    /// What the server has written so far.
+    /// The log of the server so far.
     #[must_use]
     pub fn log(&self) -> String {
         let read =
@@ -177,7 +188,7 @@ impl Smtp {
     }
 }
 
-/// Whether a line of `/proc/net/tcp` is an established connection whose local port is ours.
+/// True if a line of `/proc/net/tcp` is an established connection whose local port is ours.
 fn is_established(line: &str, own: &str) -> bool {
     let mut columns =
         line.split_whitespace().skip_while(|column| !column.contains(':') || column.ends_with(':'));

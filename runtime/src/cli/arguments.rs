@@ -1,4 +1,4 @@
-//! The command line: what can be asked, and what was.
+//! The command line: its grammar and the parsed arguments.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ use crate::declare::manifest::{Category, Manifest};
 use crate::report::finding::FailureKind;
 use crate::report::text::printable;
 
-/// What was asked for.
+/// A parsed command line.
 pub(super) struct Arguments {
     /// The name that the program was called by.
     pub(super) program: String,
-    /// The command line as it was, for whoever wants the same again.
+    /// The command line as it was given, for a repetition of the same run.
     pub(super) line: String,
     pub(super) color: ColorChoice,
     pub(super) task: Task,
@@ -43,12 +43,12 @@ pub(super) enum Task {
         account: Option<String>,
         database: Option<String>,
     },
-    /// The name of a rule or of a kind of failure, or none for all of them.
+    /// The name of a rule or of a kind of failure. `None` lists all of them.
     Explain(Option<String>),
     Completions(Shell),
 }
 
-/// What a report is printed as.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Text,
@@ -66,10 +66,11 @@ const FORMATS: [(&str, Format); 5] = [
     ("html", Format::Html),
 ];
 
-/// The longest `--deadline`, in seconds: an hour. Whoever waits longer than that does not wait for an answer.
+/// The longest `--deadline` in seconds: one hour.
 const LONGEST_DEADLINE: u64 = 3600;
 
-/// Reads a command line. Help and version are among the errors, each of which comes with how it is to be coloured.
+/// Parses a command line. Help and version are among the errors. Each error comes with its choice
+/// of colours.
 pub(super) fn parse(
     manifest: &'static Manifest,
     arguments: impl IntoIterator<Item = OsString>,
@@ -84,7 +85,7 @@ pub(super) fn parse(
         Ok(matches) => matches,
         Err(error) => {
             let error = without_escapes(manifest, &program, &arguments).unwrap_or(error);
-            // What can be read of it, where nothing ends the reading.
+            // After an error, read `--color` from whatever else can be parsed.
             let flag = |name: &'static str, short| {
                 Arg::new(name).long(name).short(short).global(true).action(ArgAction::SetTrue)
             };
@@ -122,7 +123,7 @@ pub(super) fn parse(
         Some(("completions", matches)) => {
             Task::Completions(matches.get_one("SHELL").copied().unwrap_or(Shell::Bash))
         }
-        // clap has seen to it that it is one of those above, or this.
+        // clap accepts the subcommands above and `manifest`, and no other.
         _ => Task::Manifest,
     };
     let words = arguments.iter().skip(1).map(|argument| word(&argument.to_string_lossy()));
@@ -130,7 +131,9 @@ pub(super) fn parse(
     Ok(Arguments { program, line, color, task })
 }
 
-/// What clap says of a command line repeats what is wrong in it: that is said of one that is printable. One that is wrong for not being Unicode alone is not repeated.
+/// The same error for a command line that is printable, because clap repeats the wrong argument in
+/// its message. `None` if only the argument's lack of Unicode was the error: clap does not repeat
+/// that one.
 fn without_escapes(
     manifest: &'static Manifest,
     program: &str,
@@ -140,7 +143,7 @@ fn without_escapes(
     command(manifest, program).try_get_matches_from(printable).err()
 }
 
-/// A word of a command line, as a shell has it where it is printable.
+/// A word of a command line, quoted for a shell and printable.
 fn word(word: &str) -> String {
     let word = printable(word);
     let is_plain = |c: char| c.is_alphanumeric() || "_-.,/:@%+=".contains(c);
@@ -180,7 +183,8 @@ fn text(matches: &ArgMatches, name: &str) -> Option<String> {
     matches.get_one(name).cloned()
 }
 
-/// A script that completes this command line in a shell. It holds the program's name in many places, and not all of them can be quoted: that name has to be plain.
+/// A shell script that completes this command line. The script contains the program's name in many
+/// places, and not all of them can be quoted. So the name has to be plain.
 pub(super) fn completions(
     manifest: &'static Manifest,
     program: &str,
@@ -189,7 +193,8 @@ pub(super) fn completions(
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if program.starts_with('-') || !program.chars().all(is_plain) {
         return Err(Box::new(format!(
-            "a shell cannot complete a program that is called `{program}`: call it by a name of letters, digits, `.`, `_` and `-` alone, which does not begin with `-`"
+            "a shell cannot complete a program that is called `{program}`: call it by a name of \
+             letters, digits, `.`, `_` and `-` alone, which does not begin with `-`"
         )));
     }
     let mut script = Vec::new();
@@ -197,7 +202,7 @@ pub(super) fn completions(
     Ok(script)
 }
 
-/// A field's path.
+/// Parses the path of a field.
 #[derive(Clone)]
 struct FieldParser {
     known: PossibleValuesParser,
@@ -228,7 +233,7 @@ impl TypedValueParser for FieldParser {
         if below.is_empty() {
             return self.known.parse_ref(command, argument, value);
         }
-        // It is the beginning of a path of ours, and so it is printable.
+        // The value is a prefix of a path of ours, so it is printable.
         let why = format!(
             "`{}` is a struct, and no field to look at alone: name one of its fields, {}",
             value.display(),
@@ -242,13 +247,13 @@ impl TypedValueParser for FieldParser {
     }
 }
 
-/// A number of seconds for `--deadline`.
+/// Parses the seconds of `--deadline`.
 fn seconds(text: &str) -> Result<u64, String> {
     let seconds = text.parse().ok().filter(|seconds| (1..=LONGEST_DEADLINE).contains(seconds));
     seconds.ok_or_else(|| format!("it is a whole number of seconds, from 1 to {LONGEST_DEADLINE}"))
 }
 
-/// The grammar.
+/// The grammar of the command line.
 fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
     let subcommand = clap::Command::new;
     let env_file = Arg::new("env-file")
@@ -284,7 +289,8 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
         .value_parser(seconds)
         .allow_negative_numbers(true)
         .help(format!(
-            "How long attaching to everything may take [default: {}]. One connection takes no longer than `connect_timeout` in its locator, which is 10 s unless it is there",
+            "How long attaching to everything may take [default: {}]. One connection takes no \
+             longer than `connect_timeout` in its locator, which is 10 s unless it is there",
             manifest.deadline().as_secs()
         ));
     let resource = Arg::new("FIELD")
@@ -295,12 +301,14 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
 
     clap::Command::new(program.to_owned())
         .bin_name(program)
-        // The application's own version is not known here. What is printed is this name, and the version behind it.
+        // The version of the application is not known here. `--version` prints this name, followed
+        // by the version of this crate.
         .display_name(format!("{program},"))
         .version(concat!("by backing-services ", env!("CARGO_PKG_VERSION")))
         .about(format!("What `{}` attaches to, and whether it can", manifest.struct_name()))
         .after_help(concat!(
-            "Exit status: 0 where nothing is refused; 1 where something is; 2 where the command line is wrong, a file that it names cannot be read, or the output cannot be written; ",
+            "Exit status: 0 where nothing is refused; 1 where something is; 2 where the command \
+             line is wrong, a file that it names cannot be read, or the output cannot be written; ",
             "130 and 143 where it was interrupted or terminated."
         ))
         .subcommand_required(true)
@@ -318,37 +326,58 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
             subcommand("check")
                 .about("Load and validate every value; open no connection")
                 .args([env_file.clone(), format.clone()]),
-            subcommand("attach").about("Attach to everything here and now, tell what came of it, and detach").args([
-                env_file.clone(),
-                only.clone(),
-                deadline.clone(),
-                format.clone(),
-            ]),
+            subcommand("attach")
+                .about("Attach to everything here and now, tell what came of it, and detach")
+                .args([env_file.clone(), only.clone(), deadline.clone(), format.clone()]),
             subcommand("posture")
                 .about("Attach, and print all that it taught: over what, as whom, to what")
                 .args([env_file, only, deadline, format]),
             subcommand("manifest").about("Print what this program attaches to, as JSON"),
-            subcommand("template").about("Write what a deploy has to give, as a file to begin with").arg(
-                Arg::new("KIND")
+            subcommand("template")
+                .about("Write what a deploy has to give, as a file to begin with")
+                .arg(
+                    Arg::new("KIND")
+                        .required(true)
+                        .value_parser(
+                            KINDS
+                                .map(|(name, _, what)| PossibleValue::new(name).help(what))
+                                .to_vec(),
+                        )
+                        .help("What to write"),
+                ),
+            subcommand("grants")
+                .about("Print the statements that create the least-privileged account for a field")
+                .args([
+                    resource,
+                    name("account").help("The account's name, instead of the field's"),
+                    name("database").help(
+                        "The database, the virtual host, or what else the locator's path means",
+                    ),
+                ]),
+            subcommand("explain")
+                .about(
+                    "Say what a rule demands or a failure means, and what to do; without a name, \
+                     list them all",
+                )
+                .arg(
+                    Arg::new("RULE")
+                        .value_parser(PossibleValuesParser::new(
+                            RULES
+                                .iter()
+                                .map(|rule| rule.name)
+                                .chain(FailureKind::ALL.iter().map(|kind| kind.name())),
+                        ))
+                        .hide_possible_values(true)
+                        .help(
+                            "The name of the rule or of the kind of failure, as a report has it in \
+                             brackets",
+                        ),
+                ),
+            subcommand("completions").about("Print completions for a shell").arg(
+                Arg::new("SHELL")
                     .required(true)
-                    .value_parser(KINDS.map(|(name, _, what)| PossibleValue::new(name).help(what)).to_vec())
-                    .help("What to write"),
+                    .value_parser(value_parser!(Shell))
+                    .help("The shell that reads them"),
             ),
-            subcommand("grants").about("Print the statements that create the least-privileged account for a field").args([
-                resource,
-                name("account").help("The account's name, instead of the field's"),
-                name("database").help("The database, the virtual host, or what else the locator's path means"),
-            ]),
-            subcommand("explain").about("Say what a rule demands or a failure means, and what to do; without a name, list them all").arg(
-                Arg::new("RULE")
-                    .value_parser(PossibleValuesParser::new(
-                        RULES.iter().map(|rule| rule.name).chain(FailureKind::ALL.iter().map(|kind| kind.name())),
-                    ))
-                    .hide_possible_values(true)
-                    .help("The name of the rule or of the kind of failure, as a report has it in brackets"),
-            ),
-            subcommand("completions")
-                .about("Print completions for a shell")
-                .arg(Arg::new("SHELL").required(true).value_parser(value_parser!(Shell)).help("The shell that reads them")),
         ])
 }

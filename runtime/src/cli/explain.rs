@@ -1,4 +1,4 @@
-//! The rules and the kinds of failure, for whoever reads a report.
+//! The explanations of rules and kinds of failure.
 
 use std::fmt::Write as _;
 
@@ -9,10 +9,10 @@ use comfy_table::{Table, presets};
 use crate::report::error::Paint;
 use crate::report::finding::FailureKind;
 
-/// Colours are always written; whoever prints takes them out again where there should be none.
+/// Colours are always written. The output strips them if they are not wanted.
 const PAINT: Paint = Paint(true);
 
-/// One rule or kind of failure, or the table of all of them.
+/// The explanation of one rule or kind of failure, or a table of all.
 pub(super) fn explain(name: Option<&str>) -> String {
     let rule = name.and_then(look_up);
     let kind = FailureKind::ALL.into_iter().find(|kind| Some(kind.name()) == name);
@@ -51,13 +51,16 @@ fn failure(kind: FailureKind) -> String {
         kind.summary(),
         [("what it means", kind.meaning()), ("what to do", kind.remedy())],
     );
-    text.push_str("It is no rule's: a service is away, does not let us in, or is not what it should be. It ends the attempt, and there is no waiver.\n");
+    text.push_str(
+        "It is no rule's: a service is away, does not let us in, or is not what it should be. It \
+         ends the attempt, and there is no waiver.\n",
+    );
     text
 }
 
 fn said(name: &str, summary: &str, parts: [(&str, &str); 2]) -> String {
     let mut text = String::new();
-    // Writing to a `String` does not fail.
+    // Writing to a `String` cannot fail.
     let _ = writeln!(text, "{}: {summary}\n", PAINT.bold(name));
     for (name, value) in parts {
         let _ = writeln!(text, "{}\n  {value}\n", PAINT.bold(name));
@@ -91,6 +94,6 @@ fn index() -> String {
 }
 
 fn lines(table: &Table) -> impl Iterator<Item = String> {
-    // Each cell has a blank before it.
+    // Each cell begins with a blank.
     table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned())
 }

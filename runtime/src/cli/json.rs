@@ -1,4 +1,4 @@
-//! The report as JSON, and how a document of JSON is printed.
+//! The report as JSON, and the printing of JSON documents.
 
 use std::io::Write as _;
 use std::time::UNIX_EPOCH;
@@ -10,13 +10,13 @@ use crate::cli::output::{Output, broken};
 use crate::cli::report::{Report, Row, State};
 use crate::report::error::{Problem, Severity};
 
-/// What the schema is called: where it is, in the repository.
+/// The URL of the schema in the repository.
 const SCHEMA_ID: &str =
     concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/runtime/schemas/report.json");
 
 /// Prints a document, indented.
 pub(super) fn print(document: &impl Serialize, out: &mut Output) -> Result<(), Why> {
-    // It has no maps whose keys are no texts, and nothing that fails by itself: all that can go wrong is the output.
+    // Every map has strings as keys, and no value fails to serialize. So only the output can fail.
     let text = serde_json::to_string_pretty(document)
         .map_err(|_| Box::new("the report cannot be written as JSON") as Why)?;
     writeln!(out, "{text}").map_err(broken)
@@ -47,7 +47,7 @@ impl Serialize for Report {
     }
 }
 
-/// How many fields there are of each state, and how many problems of each severity.
+/// The number of fields by state, and of problems by severity.
 struct Counts<'a>(&'a Report);
 
 impl Serialize for Counts<'_> {

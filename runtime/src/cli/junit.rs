@@ -1,6 +1,7 @@
-//! The report as JUnit's XML, for whoever shows tests: a suite for each struct, a case for each field.
+//! The report as JUnit XML, for test viewers: a suite for each struct, a case for each field.
 //!
-//! A finding is a failure, and a service that is away an error; what is absent or was not tried is skipped. What is told and refuses nothing is the case's output.
+//! A finding is a failure. An unreachable service is an error. An absent or untried field is
+//! skipped. Warnings and waived findings are the output of the case.
 
 use std::fmt::Write as _;
 
@@ -20,7 +21,8 @@ pub(super) fn report(report: &Report) -> Result<String, Why> {
     document.set_time(report.took);
     let mut suites: Vec<TestSuite> = Vec::new();
     for row in &report.rows {
-        // A nested struct's fields are a suite of their own, called after the field that holds them.
+        // The fields of a nested struct are a suite of their own, named after the field that holds
+        // the struct.
         let (class, field) = match row.path.rsplit_once('.') {
             Some((parent, field)) => (format!("{name}.{parent}"), field),
             None => (name.to_owned(), row.path.as_str()),
@@ -96,7 +98,7 @@ fn status(row: &Row) -> TestCaseStatus {
     }
 }
 
-/// Problems, and what to do about them.
+/// Problems with their remedies.
 fn written<'a>(problems: impl Iterator<Item = &'a Problem>) -> String {
     let mut written = String::new();
     for problem in problems {
@@ -105,7 +107,7 @@ fn written<'a>(problems: impl Iterator<Item = &'a Problem>) -> String {
             Some(reason) => ("waived", reason),
             None => ("help", problem.remedy()),
         };
-        // Writing to a `String` does not fail.
+        // Writing to a `String` cannot fail.
         let _ = writeln!(
             written,
             "{severity}[{}]: {}\n  {what}: {why}",
@@ -148,7 +150,7 @@ fn property(name: &str, value: &str) -> Property {
     Property::new(name, xml(value))
 }
 
-/// A text that XML 1.0 can hold: beside what the library leaves out, it knows no U+FFFE and no U+FFFF.
+/// A text that XML 1.0 allows. The library removes all other characters, but not U+FFFE and U+FFFF.
 fn xml(text: &str) -> XmlString {
     XmlString::new(text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}"))
 }

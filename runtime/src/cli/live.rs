@@ -1,4 +1,5 @@
-//! What is going on while resources are attached: a live line for each on a terminal, and plain lines, as they come, elsewhere.
+//! The progress of attaching: an animated line for each resource on a terminal, and one plain line
+//! for each finished resource elsewhere.
 
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
@@ -15,12 +16,12 @@ use crate::cli::report::{Row, State};
 use crate::net::progress::Step;
 use crate::report::error::Problem;
 
-/// How often a live line turns: ten times a second, which an eye takes for motion.
+/// The interval of the animation: ten times a second.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A line for each resource that is connected to, on standard error, which is a terminal.
+/// An animated line on standard error, a terminal, for each resource that is being connected.
 pub(super) struct Live {
-    /// By the field's place in declaration order; `None` for what is not connected to.
+    /// The lines by the fields' declaration order. `None` if a field is not connected.
     bars: Vec<Option<ProgressBar>>,
 }
 
@@ -52,7 +53,7 @@ impl Live {
         self.bars.get(ordinal.checked_sub(1)?)?.as_ref()
     }
 
-    /// Takes the lines off the terminal. Nothing draws them again, whoever else still holds this.
+    /// Removes the lines from the terminal. Other clones of this handle cannot draw them again.
     pub(super) fn clear(&self) {
         self.bars.iter().flatten().for_each(ProgressBar::finish_and_clear);
     }
@@ -79,7 +80,7 @@ impl Watch for Live {
     }
 }
 
-/// A plain line for each resource on standard output, when it has come back.
+/// A plain line on standard output for each finished resource.
 pub(super) struct Lines {
     rows: Mutex<Vec<Row>>,
     color: ColorChoice,
@@ -100,7 +101,7 @@ impl Watch for Lines {
         let Some(row) = rows.get_mut(index) else { return };
         row.settle(attempt);
         problems.iter().for_each(|(_, problem)| row.add(problem.clone()));
-        // Whether it could be written is told when the report is.
+        // A failed write is reported when the report is written.
         let Ok(mut out) = Output::new(self.color) else { return };
         let _ = out.tell(&text::line(&rows, index)).and_then(|()| out.flush());
     }

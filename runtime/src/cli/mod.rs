@@ -1,4 +1,5 @@
-//! The command line for operators (feature `cli`): what a struct attaches to, whether it can be attached here, and what to write so that it can.
+//! The command line for operators (feature `cli`). It reports the resources of a struct, tries to
+//! attach them, and writes templates for a deployment.
 //!
 //! An application adds one binary:
 //!
@@ -10,32 +11,44 @@
 //! | command | does |
 //! |---|---|
 //! | `check` | loads and validates every value; opens no connection |
-//! | `attach` | attaches to everything by all the rules, tells what came of each resource, and detaches |
-//! | `posture` | the same, and prints all that attaching learnt |
-//! | `manifest` | prints what the program attaches to, as JSON ([schema](crate::manifest::SCHEMA)) |
-//! | `template KIND` | writes what a deploy has to give: `env`, `kubernetes`, `servicebinding`, `networkpolicy` or `systemd`; or a compose file that starts a server for each resource: `compose` |
+//! | `attach` | attaches to everything by all the rules, reports each result, and detaches |
+//! | `posture` | the same, and prints everything that attaching observed |
+//! | `manifest` | prints the program's resources, as JSON ([schema](crate::manifest::SCHEMA)) |
+//! | `template KIND` | writes a file to begin with; see [Templates](#templates) |
 //! | `grants FIELD` | prints the statements that create the account that a field needs |
-//! | `explain [NAME]` | says what a rule demands, why, and what to do, or the same of a kind of failure; without a name, the table of all |
+//! | `explain [NAME]` | explains a rule or a kind of failure; without a name, lists all |
 //! | `completions SHELL` | prints completions for a shell |
 //!
-//! `check`, `attach` and `posture` read the process's environment (or what [`run_from`] is given), or with `--env-file` a file that stands in for it, in any build: whoever names a file on a
-//! command line means it. The variables that would steer a driver are looked for in the process's environment all the same. Their `--format` is `text`, `json`, `sarif`, `junit` or `html`.
+//! `check`, `attach` and `posture` read the environment of the process, or the source of
+//! [`run_from`]. With `--env-file` they read a file instead, in any build. The variables that would
+//! steer a driver are looked up in the environment of the process all the same. The `--format` is
+//! `text`, `json`, `sarif`, `junit` or `html`.
+//!
+//! # Templates
+//!
+//! The kinds are `env`, `kubernetes`, `servicebinding`, `networkpolicy` and `systemd`. Another
+//! kind, `compose`, is a compose file that starts a server for each resource.
 //!
 //! # Exit status
 //!
-//! 0 where nothing is refused: a warning, and what a waiver covers, are told and refuse nothing. 1 where something is. 2 where the command line is wrong, or the file that it names
-//! cannot be read, or the output cannot be written: the disk is full, or standard output is
-//! open for reading only. 130 and 143 where it was interrupted or terminated before it was done.
+//! - 0: nothing is refused. Warnings and waived findings are reported, and refuse nothing.
+//! - 1: something is refused.
+//! - 2: the command line is wrong, the file that it names cannot be read, or the output cannot be
+//!   written (a full disk, or a standard output that is open for reading only).
+//! - 130 and 143: the run was interrupted or terminated.
 //!
 //! # Formats
 //!
-//! | `--format` | is |
-//! |---|---|
-//! | `text` | for whoever reads it here and now |
-//! | `json` | all of it, as data ([schema](SCHEMA)) |
-//! | `sarif` | SARIF 2.1.0, for code scanning: each finding and each failure is a result, what a waiver covers is suppressed with its reason, and the rules lead to ASVS 5.0 and CWE. A result's place is its field and its variable; as code scanning shows nothing without a file, `environment/NAME` stands in for one |
-//! | `junit` | JUnit's XML, for whoever shows tests: a suite for each struct, a case for each field. A finding is a failure, a service that is away an error, and what is absent or was not tried is skipped |
-//! | `html` | one page, to look at, print or keep: it has no script, and loads nothing |
+//! - `text`: for a person.
+//! - `json`: all data ([schema](SCHEMA)).
+//! - `sarif`: SARIF 2.1.0, for code scanning. Each finding and each failure is a result. A waived
+//!   finding is suppressed, with its reason. The rules link to ASVS 5.0 and CWE. The location of a
+//!   result is its field and its variable. Code scanning shows nothing without a file, so the file
+//!   is `environment/NAME`.
+//! - `junit`: JUnit XML, for test viewers: a suite for each struct, a case for each field. A
+//!   finding is a failure. An unreachable service is an error. An absent or untried field is
+//!   skipped.
+//! - `html`: one page to read, print or keep. It has no script, and loads nothing.
 //!
 //! ```sh
 //! shop-services posture --format html >posture.html
@@ -43,10 +56,14 @@
 //!
 //! # What is printed
 //!
-//! No secret. A server's text is made [printable](crate::posture::printable) when it comes in, and is escaped as each format asks when it goes out. Results go to standard output; what is being done to standard
-//! error, and only where that is a terminal. Colours are for terminals, unless `NO_COLOR` is set or `--color` says otherwise. Who stops reading, as `head` does, changes nothing
-//! of the exit status. Nor does a process that is started without a standard output (`>&-`): Rust's
-//! runtime opens `/dev/null` in its place before `main`, and that takes everything.
+//! No secret is printed. A server's text is made [printable](crate::posture::printable) when it
+//! comes in, and is escaped for each format when it goes out. Results go to standard output.
+//! Progress goes to standard error, and only if that is a terminal. Colours are for terminals,
+//! unless `NO_COLOR` or `--color` decides otherwise.
+//!
+//! The exit status stays the same if the reader closes the pipe early, as `head` does. It also
+//! stays the same if the process is started without a standard output (`>&-`): Rust's runtime opens
+//! `/dev/null` in its place before `main`, and every write to that succeeds.
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -82,23 +99,25 @@ mod sarif;
 mod template;
 mod text;
 
-/// The JSON Schema (2020-12) of a report that `--format json` prints. It refers to that of a [posture](crate::posture::SCHEMA), by its `$id`.
+/// The JSON Schema (2020-12) of a report that `--format json` prints. It refers to the schema of a
+/// [posture](crate::posture::SCHEMA) by its `$id`.
 pub const SCHEMA: &str = include_str!("../../schemas/report.json");
 
 /// Nothing is refused.
 const FINE: u8 = 0;
 /// Something is refused.
 const FINDINGS: u8 = 1;
-/// The command line is wrong, or what it names cannot be read.
+/// The command line is wrong, a file that it names cannot be read, or the output cannot be written.
 const USAGE: u8 = 2;
 
-/// Runs the command line of a struct, with the process's arguments; see [the module](self).
+/// Runs the command line of a struct with the arguments of the process; see [the module](self).
 #[must_use]
 pub fn run<S: BackingServices>() -> ExitCode {
     run_from::<S>(&Environment::process())
 }
 
-/// The same for a program that [attaches from](BackingServices::attach_from) another source: what it is told is what the program would be.
+/// Like [`run`], for a program that [attaches from](BackingServices::attach_from) another source:
+/// the command line reads the same source as the program.
 ///
 /// ```no_run
 /// # mod shop { #[derive(backing_services::BackingServices)] pub struct Services {} }
@@ -126,18 +145,18 @@ fn run_with(
     match status {
         Ok(status) => status,
         Err(why) => {
-            // There is nowhere else to say it.
+            // Standard error is the last place to report to, so its own errors are ignored.
             let _ = writeln!(AutoStream::new(io::stderr(), color), "error: {why}");
             USAGE
         }
     }
 }
 
-/// What is wrong with the command line; or help and version, which are errors of clap's too, and fine.
+/// Prints an error of the command line. Help and version are such errors of clap's, and end with 0.
 fn explained(color: ColorChoice, error: &clap::Error) -> Result<u8, Why> {
     let text = error.render();
     if error.use_stderr() {
-        // There is nowhere else to say it.
+        // Standard error is the last place to report to, so its own errors are ignored.
         let _ = write!(AutoStream::new(io::stderr(), color), "{}", text.ansi());
         return Ok(USAGE);
     }
@@ -147,7 +166,7 @@ fn explained(color: ColorChoice, error: &clap::Error) -> Result<u8, Why> {
     Ok(FINE)
 }
 
-/// Why a command could not be carried out.
+/// The reason why a command could not be carried out.
 type Why = Box<dyn Display>;
 
 fn perform(
@@ -229,8 +248,8 @@ fn perform(
     Ok(status)
 }
 
-/// Attaches on a runtime of its own, as a program would; and on a thread of its own, so that a `main` that has a runtime may call this too. Where the process is asked to end
-/// meanwhile, that is its exit status.
+/// Attaches on its own runtime, as a program does, and on its own thread, so that a `main` with a
+/// runtime may call it too. Breaks with the exit status of a signal that arrives meanwhile.
 fn carried_out(
     preflight: Preflight<'_>,
     watch: impl FnOnce(&[Row]) -> Option<Arc<dyn Watch>> + Send,
@@ -244,23 +263,25 @@ fn carried_out(
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().ok()?;
         let status = Cell::new(FINE);
         let report = runtime.block_on(async {
-            // Before anything is begun: a signal that comes while this is being asked for is one that nobody is told of, and whoever sees something begin may send one.
+            // Register for the signals before anything else. An earlier signal would end the
+            // process, and a user who sees that work has begun may send one.
             let stopped = stopped();
             unless(async { status.set(stopped.await) }, preflight.run(watch)).await
         });
-        // What was begun ends with its future; a driver's task that does not end is no reason to wait.
+        // All work ends with its future. A driver's task that does not end must not delay the exit.
         runtime.shutdown_background();
         Some(report.map_or_else(|| ControlFlow::Break(status.get()), ControlFlow::Continue))
     };
     let done = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().spawn_scoped(scope, attach).ok()?;
-        // Whoever panics goes on panicking.
+        // A panic of the thread goes on in the caller.
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
     done.ok_or_else(|| Box::new("this machine gives no threads to attach with") as Why)
 }
 
-/// Whether there are as many files to be had as the runtime needs for itself: it panics where it cannot have its six, for its poll and its signals.
+/// True if enough file descriptors are left for the runtime. tokio panics if it cannot open the six
+/// that it needs for polling and signals.
 #[cfg(unix)]
 fn has_files_left() -> bool {
     let pairs: Result<Vec<_>, _> = (0..4).map(|_| std::os::unix::net::UnixStream::pair()).collect();
@@ -272,8 +293,9 @@ const fn has_files_left() -> bool {
     true
 }
 
-/// Waits until the process is asked to end, and gives the exit status that a shell has for it: 128, and the signal's number. The first process of a container, as an init
-/// container's is, has no other answer to a signal than the one that it gives itself.
+/// Waits for an interrupt or a termination, and returns its exit status as a shell counts it: 128
+/// plus the number of the signal. PID 1 of a container, such as an init container's, ignores a
+/// signal that it does not handle.
 #[cfg(unix)]
 fn stopped() -> impl Future<Output = u8> {
     use std::future::poll_fn;
@@ -295,7 +317,7 @@ fn stopped() -> impl Future<Output = u8> {
     }
 }
 
-/// There are no signals elsewhere that would not end the process by themselves.
+/// On other systems every signal ends the process by itself.
 #[cfg(not(unix))]
 fn stopped() -> impl Future<Output = u8> {
     std::future::pending()
@@ -310,7 +332,8 @@ fn grants(
     let Some(mut grants) = manifest.grants().into_iter().find(|grants| grants.field() == field)
     else {
         return Err(Box::new(format!(
-            "`{field}` does not say what its account needs: write `#[service(needs = \"…\")]` above it, or there is nothing to grant"
+            "`{field}` does not say what its account needs: write `#[service(needs = \"…\")]` \
+             above it, or there is nothing to grant"
         )));
     };
     let named = |what: &'static str, name: &str| {
@@ -333,7 +356,7 @@ fn grants(
 mod tests {
     use super::*;
 
-    /// Were the signal not asked for by then, it would end this process.
+    /// Without a registration by then, this signal would end the process.
     #[cfg(unix)]
     #[tokio::test]
     async fn a_signal_that_comes_before_anything_has_begun_is_not_lost() {

@@ -1,4 +1,4 @@
-//! Standard output: with colours where they are wanted, and without complaint where nobody reads to the end.
+//! Standard output: coloured if that is wanted, and without an error if the reader closes it early.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,10 +10,10 @@ use textwrap::{Options, WordSplitter};
 
 use super::Why;
 
-/// Standard output. Whoever stops reading has seen what they wanted: it changes nothing of the exit status.
+/// Standard output. If the reader closes it early, the exit status stays the same.
 ///
-/// It is written as the file that it is: what the standard library has for it takes a descriptor
-/// that cannot be written to for one that takes everything.
+/// It is written through a `File`. The standard library's `Stdout` ignores a descriptor that cannot
+/// be written to.
 pub(super) struct Output {
     stream: AutoStream<File>,
     file: File,
@@ -26,13 +26,13 @@ impl Output {
         Ok(Self { stream, file })
     }
 
-    /// Says whether all has been written. A file on a network's disk may only tell at the end that
-    /// it is full.
+    /// Reports whether everything was written. A network file system may report a full disk only at
+    /// the end.
     pub(super) fn finish(mut self) -> Result<(), Why> {
         self.flush().map_err(broken)?;
         let is_regular = self.file.metadata().is_ok_and(|file| file.is_file());
         match is_regular.then(|| self.file.sync_data()) {
-            // A file system that knows nothing of it.
+            // The file system does not support it.
             Some(Err(error))
                 if matches!(
                     error.kind(),
@@ -46,7 +46,7 @@ impl Output {
         }
     }
 
-    /// Writes what a person reads: on a terminal, no line is wider than that.
+    /// Writes text for a person: on a terminal, lines are folded to its width.
     pub(super) fn tell(&mut self, text: &str) -> io::Result<()> {
         match console::Term::stdout().size_checked() {
             Some((_, columns)) if columns >= NARROWEST => {
@@ -69,10 +69,11 @@ fn standard_output() -> io::Result<File> {
     io::stdout().as_handle().try_clone_to_owned().map(File::from)
 }
 
-/// On a terminal with fewer columns there is no room to align anything.
+/// A narrower terminal has no room to align anything.
 const NARROWEST: u16 = 40;
 
-/// Breaks lines that are too long between two words. What goes on begins where the line's last column does, which is behind its last two blanks.
+/// Folds long lines between two words. The rest of a line is indented to its last column, which
+/// begins behind the last two blanks.
 fn folded(text: &str, columns: usize) -> String {
     let mut folded = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
@@ -106,8 +107,8 @@ fn unless_closed<T>(result: io::Result<T>, done: T) -> io::Result<T> {
     }
 }
 
-/// That standard output is gone for another reason, such as a full disk, or a descriptor that is
-/// closed or only open for reading.
+/// The error for a standard output that cannot be written to for another reason, such as a full
+/// disk, or a descriptor that is closed or only open for reading.
 pub(super) fn broken(_: io::Error) -> Why {
     Box::new("standard output cannot be written to")
 }
@@ -138,8 +139,10 @@ mod tests {
                 "a line with\n  one-word-that-is-wider-than-that\n",
             ),
             (
-                "\u{4e00}\u{4e8c}\u{4e09} \u{56db}\u{4e94}\u{516d} \u{4e03}\u{516b}\u{4e5d} \u{5341}",
-                "\u{4e00}\u{4e8c}\u{4e09} \u{56db}\u{4e94}\u{516d} \u{4e03}\u{516b}\u{4e5d}\n  \u{5341}",
+                "\u{4e00}\u{4e8c}\u{4e09} \u{56db}\u{4e94}\u{516d} \u{4e03}\u{516b}\u{4e5d} \
+                 \u{5341}",
+                "\u{4e00}\u{4e8c}\u{4e09} \u{56db}\u{4e94}\u{516d} \u{4e03}\u{516b}\u{4e5d}\n  \
+                 \u{5341}",
             ),
         ] {
             assert_eq!(folded(text, if text.is_ascii() { 26 } else { 20 }), expected);

@@ -1,4 +1,5 @@
-//! The preflight: everything that attaching does, with a report of each field instead of a struct; what was connected is closed again.
+//! The preflight: it attaches as the program does, reports each field instead of returning a
+//! struct, and closes every connection.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,23 +14,23 @@ use crate::net::time::Limit;
 use crate::report::error::Problem;
 use crate::source::Source;
 
-/// What to look at.
+/// The request.
 pub(crate) struct Preflight<'a> {
     pub(crate) program: &'a str,
-    /// The command line as it was.
+    /// The command line as it was given.
     pub(crate) line: String,
     pub(crate) command: Command,
     pub(crate) manifest: &'static Manifest,
     pub(crate) source: Arc<dyn Source>,
-    /// The file that stands in for the environment, by its printable path.
+    /// The printable path of the file that is read instead of the environment.
     pub(crate) env_file: Option<String>,
-    /// The field that is looked at alone, by its path.
+    /// The path of the only field to check.
     pub(crate) only: Option<String>,
     pub(crate) deadline: Duration,
 }
 
 impl Preflight<'_> {
-    /// Every field that is looked at, before anything is known of it; and how many fields there are.
+    /// Every selected field, with nothing known about it yet, and the number of declared fields.
     fn rows(&self) -> (Vec<Row>, usize) {
         let (mut rows, mut declared) = (Vec::new(), 0);
         self.manifest.walk(&mut |leaf| {
@@ -51,9 +52,11 @@ impl Preflight<'_> {
         (rows, declared)
     }
 
-    /// Loads, checks, and connects where the command does. All resources are connected to at once, under one deadline; whatever came of it, all are closed at the end.
+    /// Loads, checks, and connects if the command does. All resources are connected at once, under
+    /// one deadline, and are closed at the end in any case.
     ///
-    /// `watch` is asked who watches when it comes to that: with the rows as they are then, where those that are about to be connected to are untried.
+    /// `watch` returns the observer of the progress. It is called before connecting, with the rows
+    /// as they are then: those to connect are untried.
     pub(crate) async fn run(self, watch: impl FnOnce(&[Row]) -> Option<Arc<dyn Watch>>) -> Report {
         let (begun, taken_at) = (Instant::now(), SystemTime::now());
         let (mut rows, declared) = self.rows();

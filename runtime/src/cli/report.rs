@@ -1,4 +1,4 @@
-//! What a command found out, field by field: the one thing that every format prints.
+//! The results of a command, field by field: the input of every format.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,14 +9,14 @@ use crate::declare::manifest::{Category, Field, Manifest};
 use crate::report::error::{Problem, Severity};
 use crate::report::posture::Posture;
 
-/// A moment as RFC 3339 writes it, in UTC and to the second.
+/// A time in RFC 3339, in UTC and to the second.
 pub(crate) fn rfc3339(moment: SystemTime) -> String {
     let seconds = since_1970(moment);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{}T{hour:02}:{minute:02}:{second:02}Z", day(moment))
 }
 
-/// The day of a moment, in UTC.
+/// The UTC date of a time.
 pub(crate) fn day(moment: SystemTime) -> Date {
     Date::from_unix_days(i64::try_from(since_1970(moment) / 86_400).unwrap_or(i64::MAX))
 }
@@ -25,19 +25,19 @@ fn since_1970(moment: SystemTime) -> u64 {
     moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// What a command found out about a struct.
+/// The results of a command for a struct.
 pub(crate) struct Report {
     /// The name that the program was called by.
     pub(crate) program: String,
-    /// The command line as it was.
+    /// The command line as it was given.
     pub(crate) line: String,
     pub(crate) command: Command,
     pub(crate) manifest: &'static Manifest,
-    /// The file that stood in for the environment, by its printable path.
+    /// The printable path of the file that was read instead of the environment.
     pub(crate) env_file: Option<String>,
-    /// The field that was looked at alone.
+    /// The only field that was checked.
     pub(crate) only: Option<String>,
-    /// How many fields there are, whether they were looked at or not.
+    /// The number of declared fields, whether they were checked or not.
     pub(crate) declared: usize,
     /// In declaration order.
     pub(crate) rows: Vec<Row>,
@@ -70,35 +70,36 @@ impl Command {
 /// One field.
 #[derive(Clone)]
 pub(crate) struct Row {
-    /// `mail.relay`.
+    /// Its path, such as `mail.relay`.
     pub(crate) path: String,
-    /// The variable that it is read from; a resource's is that of its locator.
+    /// The variable that it is read from. For a resource, that of its locator.
     pub(crate) variable: String,
     pub(crate) field: &'static Field,
     pub(crate) state: State,
-    /// Where its value was, in words; `None` where there was none, or where it was refused.
+    /// The source of its value, in words. `None` if there was no value, or if it was refused.
     pub(crate) origin: Option<String>,
-    /// The locator, without user and secret, and without a path that may be one; `None` where it was refused, and for what is no resource.
+    /// The locator, without the user, the secret, and a path that may be secret. `None` if it was
+    /// refused, or if the field is not a resource.
     pub(crate) endpoint: Option<String>,
-    /// What attaching learnt.
+    /// The posture that attaching observed.
     pub(crate) posture: Option<Posture>,
     pub(crate) problems: Vec<Problem>,
-    /// How long connecting took; `None` where it was not connected to.
+    /// The time that connecting took. `None` if it was not tried.
     pub(crate) took: Option<Duration>,
 }
 
-/// What became of a field.
+/// The result for a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// It holds; a resource that was to be attached was.
+    /// The value is valid. A resource that was to be attached was attached.
     Passed,
-    /// It is optional, and there is none.
+    /// The field is optional, and has no value.
     Absent,
-    /// There is none, and the field's default stands in for it.
+    /// The field has no value, and its default is used.
     Default,
-    /// A rule that is not waived is violated, or the service could not be attached.
+    /// A rule is violated and not waived, or the service could not be attached.
     Refused,
-    /// It would have been connected to, but something else was refused before.
+    /// The resource was not connected, because something else was refused before.
     Untried,
 }
 
@@ -118,35 +119,35 @@ impl State {
 }
 
 impl Report {
-    /// Whether nothing is refused.
+    /// True if nothing is refused.
     pub(crate) fn has_passed(&self) -> bool {
         self.rows.iter().all(|row| row.state != State::Refused)
     }
 
-    /// What is wrong, in declaration order.
+    /// The problems, in declaration order.
     pub(crate) fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.rows.iter().flat_map(|row| &row.problems)
     }
 
-    /// How many problems there are of a severity.
+    /// The number of problems of a severity.
     pub(crate) fn count(&self, severity: Severity) -> usize {
         self.problems().filter(|problem| problem.severity() == severity).count()
     }
 }
 
 impl Row {
-    /// What the field is, in a word or two: the service's name for a resource.
+    /// The kind of the field, in a word or two. For a resource, the name of the service.
     pub(crate) fn kind(&self) -> &'static str {
         match self.field.category() {
             Category::Resource(entry) => entry.service(),
             Category::Secret(_) => "secret",
             Category::Setting(_) => "setting",
-            // Those within it have rows of their own.
+            // Its fields have rows of their own.
             Category::Nested(_) => "struct",
         }
     }
 
-    /// What the manifest's JSON calls it.
+    /// The kind as the manifest's JSON names it.
     pub(crate) const fn category(&self) -> &'static str {
         match self.field.category() {
             Category::Resource(_) => "resource",
@@ -160,7 +161,7 @@ impl Row {
         matches!(self.field.category(), Category::Resource(_))
     }
 
-    /// Takes what connecting taught.
+    /// Takes over the results of connecting.
     pub(crate) fn settle(&mut self, attempt: &Attempt) {
         self.endpoint = Some(attempt.facts.target.locator().to_string());
         self.posture = attempt.connected.as_ref().map(|connected| connected.posture.clone());

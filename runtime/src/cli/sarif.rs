@@ -1,6 +1,7 @@
-//! The report as SARIF 2.1.0, the interchange format of static analysis, as code scanning takes it.
+//! The report as SARIF 2.1.0, the interchange format of static analysis, as code scanning reads it.
 //!
-//! Findings and failures are results alike: whoever reads the results alone has read what is wrong. What a waiver covers is there, suppressed, with its reason.
+//! Both findings and failures are results, so the results alone are complete. A waived finding is
+//! included, suppressed, with its reason.
 
 use std::collections::HashMap;
 
@@ -22,10 +23,10 @@ const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 const ASVS: usize = 0;
 const CWE: usize = 1;
 
-/// What a variable's name keeps as it is in a URI.
+/// The characters of a variable's name that stay unescaped in a URI.
 const IN_A_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.');
 
-/// The log, of one run.
+/// The log, with one run.
 pub(super) fn log(report: &Report) -> Value {
     let command = report.command.name();
     json!({
@@ -56,8 +57,9 @@ pub(super) fn log(report: &Report) -> Value {
     })
 }
 
-/// Which runs stand in for one another: those of one program, command and struct that look at the same fields. What a run does not find is closed of the run before it, and of no other.
-/// The slash at the end says that nothing tells two of them apart.
+/// The identity of the run. Runs of the same program, command and struct that check the same fields
+/// share it. An upload closes the alerts of the earlier run with the same identity, and of no
+/// other. The slash at the end means that single runs have no name of their own.
 fn identity(report: &Report) -> String {
     let (name, command) = (report.manifest.struct_name(), report.command.name());
     let parts = [report.program.as_str(), command, name].into_iter().chain(report.only.as_deref());
@@ -84,7 +86,10 @@ fn driver() -> Value {
 
 fn of_rule(rule: &Rule) -> Value {
     let to_asvs = rule.asvs.iter().map(|requirement| {
-        json!({ "target": { "id": requirement, "toolComponent": { "name": "ASVS", "index": ASVS } }, "kinds": ["relevant"] })
+        json!({
+            "target": { "id": requirement, "toolComponent": { "name": "ASVS", "index": ASVS } },
+            "kinds": ["relevant"],
+        })
     });
     let weakness =
         json!({ "id": rule.cwe.to_string(), "toolComponent": { "name": "CWE", "index": CWE } });
@@ -97,7 +102,10 @@ fn of_rule(rule: &Rule) -> Value {
         "helpUri": format!("{REPOSITORY}/blob/main/docs/rules.md#{}", rule.name),
         "defaultConfiguration": { "level": level(rule) },
         "relationships": to_asvs.chain([to_cwe]).collect::<Vec<_>>(),
-        "properties": { "tags": ["security", format!("external/cwe/cwe-{}", rule.cwe)], "level": rule.level.name() },
+        "properties": {
+            "tags": ["security", format!("external/cwe/cwe-{}", rule.cwe)],
+            "level": rule.level.name(),
+        },
     })
 }
 
@@ -112,7 +120,7 @@ fn of_failure(kind: FailureKind) -> Value {
     })
 }
 
-/// What a violation is where no waiver covers it.
+/// The level of a violation that no waiver covers.
 const fn level(rule: &Rule) -> &'static str {
     match rule.level {
         Level::Warn => "warning",
@@ -129,7 +137,8 @@ fn asvs() -> Value {
         "version": "5.0",
         "organization": "OWASP",
         "shortDescription": { "text": "The OWASP Application Security Verification Standard" },
-        "informationUri": "https://owasp.org/www-project-application-security-verification-standard/",
+        "informationUri":
+            "https://owasp.org/www-project-application-security-verification-standard/",
         "isComprehensive": false,
         "taxa": requirements.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>(),
     })
@@ -139,7 +148,12 @@ fn cwe() -> Value {
     let mut weaknesses: Vec<_> = RULES.iter().map(|rule| rule.cwe).collect();
     weaknesses.sort_unstable();
     weaknesses.dedup();
-    let taxon = |id: &u16| json!({ "id": id.to_string(), "helpUri": format!("https://cwe.mitre.org/data/definitions/{id}.html") });
+    let taxon = |id: &u16| {
+        json!({
+            "id": id.to_string(),
+            "helpUri": format!("https://cwe.mitre.org/data/definitions/{id}.html"),
+        })
+    };
     json!({
         "name": "CWE",
         "organization": "MITRE",
@@ -166,11 +180,12 @@ fn results(report: &Report) -> Vec<Value> {
 fn result(report: &Report, problem: &Problem, fingerprint: &str) -> Value {
     let level = match (problem.severity(), problem) {
         (Severity::Warning, _) => "warning",
-        // As it would be without the waiver.
+        // The level as it would be without the waiver.
         (Severity::Waived, Problem::Finding(finding)) => level(finding.rule()),
         _ => "error",
     };
-    // Where something reads them, these two are what tells a result of this run from one of the last; the second is the only one that GitHub's code scanning reads.
+    // Readers match the results of two runs by these two. GitHub's code scanning reads the second
+    // one only.
     let fingerprints =
         json!({ "fieldAndRule/v1": fingerprint, "primaryLocationLineHash": fingerprint });
     let mut result = json!({
@@ -188,7 +203,7 @@ fn result(report: &Report, problem: &Problem, fingerprint: &str) -> Value {
     if let Some(index) = place {
         result["ruleIndex"] = json!(index);
     }
-    // There is an empty list where nothing suppresses it: that says that this was looked at.
+    // An empty list means that the result is not suppressed. Without a list, that would be unknown.
     let suppression =
         |reason| json!({ "kind": "inSource", "status": "accepted", "justification": reason });
     result["suppressions"] =
@@ -196,7 +211,8 @@ fn result(report: &Report, problem: &Problem, fingerprint: &str) -> Value {
     result
 }
 
-/// What is wrong and what to do, as plain text. A link is written in brackets there, which no text that came from elsewhere may make.
+/// The problem and its remedy, as plain text. SARIF writes a link in brackets, and no foreign text
+/// may make one.
 fn message(problem: &Problem) -> String {
     let mut text = format!("{}: {}", problem.field(), problem.message());
     if problem.waived_because().is_none() {
@@ -206,7 +222,8 @@ fn message(problem: &Problem) -> String {
     escaped(&text)
 }
 
-/// SARIF's own escapes (3.11.5 and 3.11.6): a brace begins a placeholder, and a bracket a link, where there is one.
+/// Applies the escapes of SARIF (3.11.5 and 3.11.6): a brace begins a placeholder, and a bracket
+/// begins a link if there is one.
 fn escaped(text: &str) -> String {
     let text = text.replace('{', "{{").replace('}', "}}");
     if text.contains("](") {
@@ -216,7 +233,8 @@ fn escaped(text: &str) -> String {
     }
 }
 
-/// The field, and the variable. Code scanning shows no result without a file, and a variable is in none: its name stands in for one.
+/// The location: the field and the variable. Code scanning shows no result without a file, and a
+/// variable has no file. So its name is the file.
 fn location(report: &Report, problem: &Problem) -> Value {
     let field = problem.field();
     let name = field.rsplit_once('.').map_or(field, |(_, name)| name);
@@ -232,10 +250,14 @@ fn location(report: &Report, problem: &Problem) -> Value {
     if let Some(origin) = problem.origin() {
         artifact["description"] = json!({ "text": origin });
     }
-    json!({ "physicalLocation": { "artifactLocation": artifact, "region": { "startLine": 1 } }, "logicalLocations": logical })
+    json!({
+        "physicalLocation": { "artifactLocation": artifact, "region": { "startLine": 1 } },
+        "logicalLocations": logical,
+    })
 }
 
-/// What stays the same from run to run, whatever the message says today, and whether or not the field was looked at alone.
+/// A fingerprint that is the same in every run, whatever the message is, and with or without
+/// `--only`.
 fn fingerprint(report: &Report, problem: &Problem) -> String {
     let (program, name) = (report.program.as_str(), report.manifest.struct_name());
     let parts =
@@ -252,7 +274,7 @@ mod tests {
     fn a_message_makes_no_placeholder_and_no_link() {
         assert_eq!(escaped("a [b] {0} c\\u{1b}"), "a [b] {{0}} c\\u{{1b}}");
         assert_eq!(escaped("[x](https://evil.example)"), r"\[x\](https://evil.example)");
-        // What is escaped already would be unescaped by a second backslash.
+        // An escaped text would be unescaped by a second backslash.
         assert_eq!(escaped(r"\[x\](https://evil.example)"), r"\\\[x\\\](https://evil.example)");
     }
 }

@@ -1,4 +1,4 @@
-//! The report for a person: a line for each field, and below it what is wrong and what to do.
+//! The report for a person: a line for each field, and below them the problems with their remedies.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,13 +16,13 @@ use crate::report::posture::{
 use crate::report::waiver::Waiver;
 use crate::source::environment;
 
-/// Colours are always written; whoever prints takes them out again where there should be none.
+/// Colours are always written. The output strips them if they are not wanted.
 const PAINT: Paint = Paint(true);
 
-/// The report. Where the resources have been told already, as they came, they are not told again.
+/// The report. If a line was already printed for each finished resource, these lines are left out.
 pub(super) fn report(report: &Report, is_told: bool) -> String {
     let rows = &report.rows;
-    // A value that is refused is why nothing was connected to.
+    // A refused value is the reason why nothing was connected.
     let is_shown = |row: &Row| row.is_resource() || row.state == State::Refused;
     let parts = match report.command {
         Command::Check => vec![table(rows, |_| true)],
@@ -47,17 +47,17 @@ pub(super) fn report(report: &Report, is_told: bool) -> String {
     if is_after_lines { format!("\n{text}") } else { text }
 }
 
-/// A line for each row that is shown, aligned with those that are not.
+/// A line for each printed row, aligned with the rows that are not printed.
 fn table(rows: &[Row], is_shown: impl Fn(&Row) -> bool) -> String {
     rows.iter().zip(lines(rows)).filter(|(row, _)| is_shown(row)).map(|(_, line)| line).collect()
 }
 
-/// One row's line, aligned with those of the others.
+/// The line of one row, aligned with those of the others.
 pub(super) fn line(rows: &[Row], index: usize) -> String {
     lines(rows).into_iter().nth(index).unwrap_or_default()
 }
 
-/// The widest state, which any row may still come to.
+/// The widest state that a row may still get.
 const STATE_WIDTH: u16 = 7;
 
 fn lines(rows: &[Row]) -> Vec<String> {
@@ -79,7 +79,7 @@ fn lines(rows: &[Row]) -> Vec<String> {
     table.lines().zip(rows).map(paint).collect()
 }
 
-/// What the rows are called, all of one width.
+/// The names of the rows, padded to the same width.
 pub(super) fn names<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<String> {
     aligned(rows.into_iter().map(|row| [row.path.clone(), row.kind().to_owned()])).lines().collect()
 }
@@ -87,7 +87,8 @@ pub(super) fn names<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<String> 
 /// Blanks behind a column.
 const GAP: u16 = 2;
 
-/// A table without lines between its cells. It is as wide as what is in it: a terminal breaks what is too long, and a log does not.
+/// A table without borders. It is as wide as its content: a terminal folds a long line, and a log
+/// does not.
 fn aligned<const COLUMNS: usize>(rows: impl IntoIterator<Item = [String; COLUMNS]>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).add_rows(rows);
@@ -105,7 +106,7 @@ const fn colour(state: State) -> &'static str {
     }
 }
 
-/// What there is to say of a field in half a line.
+/// The details of a field, in half a line.
 fn detail(row: &Row) -> String {
     let mut parts = Vec::new();
     match (&row.posture, &row.endpoint) {
@@ -125,18 +126,18 @@ fn detail(row: &Row) -> String {
                     .map(|tls| format!("certificate for {}", days(&tls.certificate))),
             );
             parts.extend(posture.account.as_ref().map(|account| format!("as {account}")));
-            // What stands behind the number is for `posture`.
+            // The rest of the version is printed by `posture`.
             let number =
                 |version: &str| version.split(' ').next().map(str::to_owned).unwrap_or_default();
             parts.extend(posture.server.as_ref().map(|server| {
                 format!("{} {}", server.product, number(&server.version)).trim_end().to_owned()
             }));
         }
-        // It was connected to, and that came to nothing.
+        // Connecting was tried, and failed.
         (None, Some(endpoint)) if row.took.is_some() => parts.push(endpoint.clone()),
         (None, endpoint) => {
             parts.push(row.variable.clone());
-            // A variable is in the environment, unless it is said where else.
+            // The environment is the usual origin, and is not printed.
             let elsewhere = row.origin.as_ref().filter(|origin| *origin != environment::NAME);
             parts.extend(elsewhere.map(|origin| format!("from {origin}")));
             parts.extend(endpoint.clone());
@@ -153,14 +154,14 @@ fn detail(row: &Row) -> String {
     parts.join(", ")
 }
 
-/// How much there is that refuses nothing.
+/// The number of problems that refuse nothing.
 fn notices(count: impl Fn(Severity) -> usize) -> impl Iterator<Item = String> {
     let (warnings, waived) = (count(Severity::Warning), count(Severity::Waived));
     let warnings = (warnings > 0).then(|| counted(warnings, "warning"));
     warnings.into_iter().chain((waived > 0).then(|| format!("{waived} waived")))
 }
 
-/// All that attaching taught, a line each.
+/// All observations of attaching, one on each line.
 fn full(report: &Report, row: &Row) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -227,7 +228,7 @@ fn tls_lines(tls: &TlsPosture, line: &mut impl FnMut(&str, String)) {
     );
     line("issued by", certificate.issuer.clone());
     line("names", certificate.names.join(", "));
-    // A server that asks for none is the usual one.
+    // Most servers do not request a certificate.
     match client_certificate {
         ClientCertificatePosture::NotRequested => {}
         ClientCertificatePosture::Withheld => {
@@ -239,7 +240,7 @@ fn tls_lines(tls: &TlsPosture, line: &mut impl FnMut(&str, String)) {
     }
 }
 
-/// What a connection is that has no TLS.
+/// The transport of a connection without TLS.
 pub(super) const fn without_tls(transport: Transport) -> &'static str {
     match transport {
         Transport::Embedded => "embedded",
@@ -247,12 +248,12 @@ pub(super) const fn without_tls(transport: Transport) -> &'static str {
     }
 }
 
-/// Until when a server's release is mended, or was.
+/// The end of a release's support, in the future or the past.
 pub(super) fn mended(end: Date, now: SystemTime) -> String {
     if end < day(now) { format!("no fixes since {end}") } else { format!("fixes until {end}") }
 }
 
-/// Until when a waiver holds, or did.
+/// The end of a waiver, in the future or the past.
 pub(super) fn until(waiver: &Waiver, now: SystemTime) -> String {
     match waiver.until() {
         Some(end) if end < day(now) => format!("ended on {end}"),
@@ -266,7 +267,7 @@ pub(super) fn waiver(waiver: &Waiver, now: SystemTime) -> String {
     format!("{}: {}, {}", waiver.rule().name, waiver.reason(), until(waiver, now))
 }
 
-/// Who vouches for the server, as it goes on behind "trusted".
+/// The trust anchor of the server, as the rest of a sentence behind "trusted".
 pub(super) const fn trust(trust: TrustPosture) -> &'static str {
     match trust {
         TrustPosture::PublicRoots => "by the public authorities",
@@ -287,13 +288,13 @@ pub(super) fn milliseconds(took: Duration) -> String {
     format!("{} ms", took.as_millis())
 }
 
-/// What came of it, in one line.
+/// The result, in one line.
 fn summary(report: &Report) -> String {
     let state = if report.has_passed() { State::Passed } else { State::Refused };
     format!("{}: {}", PAINT.with(colour(state), state.name()), sentence(report))
 }
 
-/// The same, without the one word that says it.
+/// The result as a sentence, without the state in front.
 pub(super) fn sentence(report: &Report) -> String {
     let name = format!("`{}`", report.manifest.struct_name());
     let name =
@@ -314,7 +315,7 @@ pub(super) fn sentence(report: &Report) -> String {
     format!("{name} does not {not_done}: {problems}{separator}{place}{also}")
 }
 
-/// How much was looked at, where that is not everything.
+/// The number of checked fields. `None` if all were checked.
 pub(super) fn looked_at(report: &Report) -> Option<String> {
     let was = if report.rows.len() == 1 { "was" } else { "were" };
     report.only.as_ref().map(|_| {
@@ -322,7 +323,8 @@ pub(super) fn looked_at(report: &Report) -> Option<String> {
     })
 }
 
-/// What is wrong, for one screen: what refuses before what only warns, each field once, and what is the same of several fields once for all of them.
+/// The problems, for one screen. Refusals come before warnings. Each field is printed once, and a
+/// problem that several fields share is printed once for all of them.
 fn problems(report: &Report) -> String {
     let mut order = Vec::new();
     let mut entries: BTreeMap<_, Vec<&Problem>> = BTreeMap::new();
@@ -340,13 +342,13 @@ fn problems(report: &Report) -> String {
                 order.push(key.clone());
             }
             let same = entries.entry(key).or_default();
-            // One file with several of a field's values is one thing to mend.
+            // One file with several values of a field needs one correction.
             if !same.iter().any(|known| known.field() == problem.field()) {
                 same.push(problem);
             }
         }
     }
-    // A field's entries come where its worst one does, and so do those of several fields.
+    // The entries of a field are placed at its worst one. So are the entries of several fields.
     let mut blocks: Vec<(Vec<&str>, Vec<&[String; 4]>)> = Vec::new();
     for key in &order {
         let fields: Vec<_> = entries[key].iter().map(|problem| problem.field()).collect();
@@ -359,7 +361,7 @@ fn problems(report: &Report) -> String {
     for (fields, keys) in blocks {
         let first = entries[keys[0]][0];
         let separator = if text.is_empty() { "" } else { "\n" };
-        // Writing to a `String` does not fail.
+        // Writing to a `String` cannot fail.
         let _ = match &fields[..] {
             [field] => writeln!(text, "{separator}{}{}", PAINT.bold(field), place(first)),
             _ => writeln!(
@@ -392,12 +394,12 @@ fn problems(report: &Report) -> String {
     text.trim_end_matches('\n').to_owned()
 }
 
-/// What stands below a problem, and what that is called.
+/// The line below a problem, with its label.
 fn advice(problem: &Problem) -> (&'static str, &str) {
     problem.waived_because().map_or_else(|| ("help", problem.remedy()), |reason| ("waived", reason))
 }
 
-/// Where a problem is, behind its field's name.
+/// The place of a problem, printed behind the name of its field.
 fn place(problem: &Problem) -> String {
     match (problem.variable(), problem.origin()) {
         (Some(variable), Some(origin)) => format!(" ({variable}, from {origin})"),
@@ -406,7 +408,8 @@ fn place(problem: &Problem) -> String {
     }
 }
 
-/// A text of a problem without the name of its field's variable: what is left is the same for every field that has it. A companion keeps its ending, `NAME_PASSWORD`.
+/// The text of a problem with `NAME` instead of the field's variable, so that it is the same for
+/// every field with that problem. A companion keeps its suffix: `NAME_PASSWORD`.
 fn general(variable: &str, text: &str) -> String {
     let named = |text: &str, name: &str, general: &str| {
         text.replace(&format!("`{name}`"), &format!("`{general}`"))

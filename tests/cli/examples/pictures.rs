@@ -1,5 +1,6 @@
-//! Draws the pictures in docs/pictures, from what the programs really say of real servers: `cargo run -p backing-services-cli-tests --example pictures`.
-//! It needs Debian's `chromium` and `script` beside the servers of the tests.
+//! Draws the pictures in docs/pictures from the output of the programs with real servers: `cargo
+//! run -p backing-services-cli-tests --example pictures`. It needs Debian's `chromium` and `script`
+//! besides the servers of the tests.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,19 +23,20 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use crate::browser::Browser;
 
-// The tests' own.
-#[allow(dead_code, reason = "the tests look at more")]
+// A module of the tests.
+#[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../tests/browser/mod.rs"]
 mod browser;
 
-/// As wide as a terminal beside an editor, and as high as a report is long.
+/// The width of a terminal beside an editor, and the length of a report.
 const COLUMNS: u16 = 120;
 const LINES: u16 = 60;
 
-/// How wide the page is, in pixels: wide enough for both sides of its map. It is as high as it is.
+/// The width of the page in pixels, with room for both sides of its map. The height follows from
+/// the content.
 const WIDTH: u32 = 1100;
 
-/// What is below the last line of a terminal, in pixels: as much as is beside it.
+/// The margin below the last line of a terminal, in pixels. It equals the margin at the sides.
 const MARGIN: u32 = 10;
 
 type Variables = Vec<(&'static str, String)>;
@@ -46,7 +48,7 @@ fn main() {
     let (database, cache) = (Postgres::start(), Redis::start());
     let stranger = Authority::new("a stranger").pem();
 
-    // The shop's terminal: everything is well, and two things are not.
+    // The shop's terminal: once everything passes, and once two resources are refused.
     database.script(postgres::DATABASE, &grants(&shop, "orders"));
     let _ = database.sql(&format!("ALTER ROLE shop_orders PASSWORD '{PASSWORD}'"));
     let _ = cache.pipe(&grants(&shop, "sessions"));
@@ -67,7 +69,7 @@ fn main() {
     ]);
     fs::write(pictures.join("attach-refused.svg"), drawn(&shop, &variables)).expect("a picture");
 
-    // The kiosk's page: something of everything.
+    // The kiosk's page, with an example of each state.
     database.script(postgres::DATABASE, &grants(&kiosk, "orders"));
     let _ = database.sql(&format!("ALTER ROLE kiosk_orders PASSWORD '{PASSWORD}'"));
     let authority = Authority::new("the tests' authority");
@@ -107,7 +109,7 @@ fn main() {
     }
 }
 
-/// Builds the two programs, and says where they are: beside this one.
+/// Builds the two programs, and returns their paths: beside this one.
 fn programs() -> [PathBuf; 2] {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args([
@@ -125,11 +127,12 @@ fn grants(program: &Path, field: &str) -> String {
     String::from_utf8(output.stdout).expect("statements")
 }
 
-/// What a terminal shows of `attach` when it is done, as SVG.
+/// The final screen of `attach` in a terminal, as SVG.
 fn drawn(program: &Path, variables: &Variables) -> String {
     let name = program.file_name().expect("a name").to_string_lossy();
     let script = format!(
-        "stty cols {COLUMNS} rows {LINES}; echo '$ {name} attach'; {name} attach; status=$?; echo; echo '$ echo $?'; echo $status"
+        "stty cols {COLUMNS} rows {LINES}; echo '$ {name} attach'; {name} attach; status=$?; echo; \
+         echo '$ echo $?'; echo $status"
     );
     let mut command = Command::new("script");
     command.args(["--quiet", "--return", "--command", &script, "/dev/null"]).stdin(Stdio::null());
@@ -152,7 +155,7 @@ fn drawn(program: &Path, variables: &Variables) -> String {
         .bg_color(BACKGROUND)
         .min_width_px(0)
         .render_svg(&text);
-    // Without a view box it is cut off, and not made smaller, where there is less room.
+    // Without a view box, the picture is clipped instead of scaled down if there is less room.
     let (_, size) = svg.split_once("width=\"").expect("a width");
     let (width, rest) = size.split_once("px\" height=\"").expect("a height");
     let (height, rest) = rest.split_once("px\"").expect("its end");
@@ -163,7 +166,7 @@ fn drawn(program: &Path, variables: &Variables) -> String {
     svg.replacen("rx=\"4.5\"", "rx=\"8\"", 1)
 }
 
-/// The screen as text with its colours, line by line, without what is empty below.
+/// The screen as coloured text, line by line, without the empty lines at the end.
 fn painted(screen: &vt100::Screen) -> String {
     let mut lines = Vec::new();
     for row in 0..LINES {
@@ -195,7 +198,7 @@ const fn rgb(red: u8, green: u8, blue: u8) -> anstyle::RgbColor {
 const FOREGROUND: anstyle::Color = anstyle::Color::Rgb(rgb(0xd5, 0xda, 0xe3));
 const BACKGROUND: anstyle::Color = anstyle::Color::Rgb(rgb(0x12, 0x16, 0x1d));
 
-/// Each colour stands out from the background by 4.5 to 1 or more, as WCAG asks.
+/// Each colour has a contrast of at least 4.5 to 1 with the background, as WCAG requires.
 const PALETTE: Palette = Palette([
     rgb(0x12, 0x16, 0x1d),
     rgb(0xff, 0x8b, 0x80),

@@ -1,9 +1,10 @@
-//! An arcade, which attaches to as many resources as a page has to have room for: one server can stand in for all but a few of them.
+//! An arcade with as many resources as a page must have room for. One server can serve all but a
+//! few of them.
 
 #![allow(
     missing_debug_implementations,
     dead_code,
-    reason = "nobody prints them, and nobody attaches to them but the command line"
+    reason = "only the command line uses the fields, and nothing prints them"
 )]
 
 use backing_services::secrecy::SecretString;
@@ -58,7 +59,8 @@ struct Services {
 struct Prizes {
     /// What is on the shelves.
     shelves: Resource<Redis>,
-    /// What has been ordered, from whom, and when it will be there: the longest of all the comments in this struct, which has to find its place, too.
+    #[doc = " What has been ordered, from whom, and when it will be there: the longest of all the \
+             comments in this struct, which has to find its place, too."]
     orders_from_suppliers: Resource<Redis>,
 }
 

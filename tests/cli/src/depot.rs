@@ -1,9 +1,10 @@
-//! A depot, all of whose resources are demanded, whose values come from everywhere, and whose own text is hostile: the templates have to hold it.
+//! A depot whose resources are all required, whose values come from every source, and whose doc
+//! comments are hostile: the templates must quote them.
 
 #![allow(
     missing_debug_implementations,
     dead_code,
-    reason = "nobody prints them, and nobody attaches to them but the command line"
+    reason = "only the command line uses the fields, and nothing prints them"
 )]
 
 use backing_services::secrecy::SecretString;
@@ -14,7 +15,8 @@ use backing_services::{
 
 /// What is "kept" here: it's all #1 $(touch pwned) `touch pwned` %n {{ 7 * 7 }} {% raw %} */ <!-- \
 #[derive(BackingServices)]
-#[doc = "---\nkey: &anchor !!python/object [*anchor\r\nEVIL=1\u{85}EVIL: 2\u{2028}EVIL=3\rEVIL: 4\n\nExecStart=/bin/touch pwned\n\ttab\u{202e}"]
+#[doc = "---\nkey: &anchor !!python/object [*anchor\r\nEVIL=1\u{85}EVIL: 2\u{2028}EVIL=3\rEVIL: 4\n\
+         \nExecStart=/bin/touch pwned\n\ttab\u{202e}"]
 #[services(prefix = "DEPOT", deadline = 20)]
 struct Services {
     /// ${HOME} $HOME '

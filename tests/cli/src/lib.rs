@@ -1,6 +1,6 @@
-//! What a kiosk attaches to: one field of every kind, for the command line's tests.
+//! The resources of a kiosk: one field of every kind, for the tests of the command line.
 
-#![allow(missing_debug_implementations, reason = "nobody prints them")]
+#![allow(missing_debug_implementations, reason = "nothing prints them")]
 
 use backing_services::secrecy::SecretString;
 use backing_services::{
@@ -110,7 +110,7 @@ pub struct Kennel {
     pub env: Option<Resource<Hound>>,
 }
 
-/// A service that somebody else has written.
+/// A service of another crate.
 #[derive(Clone, Copy, Debug)]
 pub struct Hound;
 

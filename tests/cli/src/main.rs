@@ -1,4 +1,5 @@
-//! The command line of a kiosk; or of a till, of a stand, or of a kennel, where it is called so.
+//! The command line of a kiosk. Under another program name, that of a till, of a stand, or of a
+//! kennel.
 
 use backing_services::cli::run;
 use backing_services_cli_tests::{Kennel, Services, Stand, Till};

@@ -1,4 +1,4 @@
-//! Every command without a server: what it says, where, and with which exit status.
+//! Every command without a server: its output, the stream of the output, and its exit status.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ use std::process::{Command, Stdio};
 use backing_services_tests::canary::{self, PASSWORD};
 use kiosk::{ENOUGH, KIOSK, Said, heard, kiosk, said};
 
-/// The commands, as the program's own help has them.
+/// The commands that the help of the program lists.
 fn commands() -> Vec<String> {
     let help = said(&mut kiosk(&["--help"])).out;
     let list = help
@@ -30,7 +30,7 @@ fn commands() -> Vec<String> {
         .split_once("\n\n")
         .expect("an end of them")
         .0;
-    // What is wrapped goes on further to the right.
+    // The rest of a folded line is indented further.
     let begin = list.lines().filter(|line| !line.starts_with("   "));
     let names: Vec<_> =
         begin.map(|line| line.split_whitespace().next().expect("a name").to_owned()).collect();
@@ -61,14 +61,15 @@ fn help_and_version_are_fine_and_go_to_standard_output() {
             "{arguments:?}: {said:?}"
         );
     }
-    // Whose version it is stands beside it: the application has another one.
+    // The version belongs to this crate, and its name is printed beside it. The application has
+    // another version.
     let expected =
         format!("kiosk-services, by backing-services {}\n", kiosk::version_of_the_library());
     assert_eq!(said(&mut kiosk(&["--version"])).out, expected);
 }
 
 #[test]
-fn a_command_line_that_is_wrong_is_told_with_what_would_be_right() {
+fn a_wrong_command_line_is_reported_with_a_correction() {
     for (arguments, parts) in [
         (&[][..], &["Usage: kiosk-services"][..]),
         (&["atach"], &["unrecognized subcommand 'atach'", "a similar subcommand exists: 'attach'"]),
@@ -125,12 +126,12 @@ fn a_command_line_that_is_wrong_is_told_with_what_would_be_right() {
     }
 }
 
-/// What `--deadline` wants.
+/// The expected value of `--deadline`.
 const SECONDS: &str = "it is a whole number of seconds, from 1 to 3600";
 
-/// [`said`] looks that nothing of it is raw.
+/// [`said`] checks that nothing is printed raw.
 #[test]
-fn what_is_wrong_with_a_command_line_is_printable() {
+fn a_wrong_command_line_is_reported_in_printable_text() {
     let hostile = "or\u{1b}[2J\u{1b}]0;owned\u{7}\rders\u{202e}gnp\u{200b}";
     let shown = r"or\u{1b}[2J\u{1b}]0;owned\u{7}\rders\u{202e}gnp\u{200b}";
     let option = format!("--{hostile}");
@@ -149,20 +150,21 @@ fn what_is_wrong_with_a_command_line_is_printable() {
             "{arguments:?}: {said:?}"
         );
     }
-    // Nobody reads all of it.
+    // The message is shortened.
     let long = said(&mut kiosk(&[&"x".repeat(100_000)]));
     assert!(long.status == 2 && long.err.len() < 1000, "{}", long.err.len());
 }
 
-/// The runtime panics where it cannot have the files that it needs for itself.
+/// The runtime panics if it cannot open the files that it needs for itself.
 #[test]
-fn a_process_that_may_open_no_files_is_told() {
+fn a_process_that_may_open_no_files_is_an_error() {
     let mut refused = 0;
     for limit in 4..=24 {
         let script = format!("ulimit -n {limit}; exec \"$0\" attach --deadline 5");
         let said = said(Command::new("bash").args(["-c", &script, KIOSK]).env_clear().envs(ENOUGH));
         if said.out.is_empty() {
-            let err = "error: this process may open too few files to attach with: raise its limit (`ulimit -n`)\n";
+            let err = "error: this process may open too few files to attach with: raise its limit \
+                       (`ulimit -n`)\n";
             assert_eq!((said.status, said.err.as_str()), (2, err), "{limit}");
             refused += 1;
         } else {
@@ -181,7 +183,7 @@ fn arguments_that_are_not_unicode_are_wrong() {
         let said = said(kiosk(&[]).args(arguments));
         assert!(said.status == 2 && said.err.starts_with("error: "), "{arguments:?}: {said:?}");
     }
-    // A path need not be.
+    // A path may be other than Unicode.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(odd);
     write(&path, &enough());
@@ -222,7 +224,7 @@ fn check_loads_everything_and_connects_to_nothing() {
 }
 
 #[test]
-fn what_only_warns_or_is_waived_refuses_nothing() {
+fn warnings_and_waived_findings_refuse_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("env");
     write(&file, &enough());
@@ -240,7 +242,7 @@ fn what_only_warns_or_is_waived_refuses_nothing() {
     assert_eq!(
         with.out.matches("warning[readable_secret_file]").count(),
         1,
-        "one file is told once: {with:?}"
+        "one file is reported once: {with:?}"
     );
     assert!(
         with.out.contains("\nin 2 fields: orders, receipt_key\n")
@@ -261,7 +263,7 @@ fn where_something_is_refused_nothing_is_connected_to() {
                 .envs([("DATABASE_URL", locator.as_str()), ("DATABASE_PASSWORD", PASSWORD)]),
         );
         assert_eq!((said.status, said.err.as_str()), (1, ""), "{}", said.out);
-        // The value that is refused is why, and stands in the table.
+        // The refused value is the reason, and is in the table.
         assert!(
             said.out.contains(
                 "refused  receipt_key       secret      KIOSK_RECEIPT_KEY, missing_value\n"
@@ -299,7 +301,7 @@ fn a_struct_without_resources_attaches() {
 }
 
 #[test]
-fn a_json_report_is_one_document_whatever_came_of_it() {
+fn a_json_report_is_always_one_document() {
     for (command, environment, status) in
         [("check", &ENOUGH[..], 0), ("check", &[], 1), ("attach", &ENOUGH, 1), ("posture", &[], 1)]
     {
@@ -317,7 +319,7 @@ fn a_json_report_is_one_document_whatever_came_of_it() {
     }
 }
 
-/// An arcade has fifteen fields, and a terminal beside an editor some 30 lines of 120 columns.
+/// An arcade has fifteen fields. A terminal beside an editor has some 30 lines of 120 columns.
 #[test]
 fn a_report_of_a_dozen_fields_is_one_screen() {
     let arcade = |arguments: &[&str], environment: &[(String, String)]| {
@@ -338,7 +340,9 @@ fn a_report_of_a_dozen_fields_is_one_screen() {
         height(&nothing),
         nothing.out
     );
-    let all = "in 13 fields: players, coins, scores, machines, prizes.shelves, prizes.orders_from_suppliers, birthdays, pinball, tickets, doors, ledger, jukebox, ticket_key";
+    let all = "in 13 fields: players, coins, scores, machines, prizes.shelves, \
+               prizes.orders_from_suppliers, birthdays, pinball, tickets, doors, ledger, jukebox, \
+               ticket_key";
     assert!(nothing.out.contains(all), "{}", nothing.out);
     assert_eq!(
         nothing.out.matches("error[missing_value]: `NAME` is not set").count(),
@@ -347,7 +351,7 @@ fn a_report_of_a_dozen_fields_is_one_screen() {
         nothing.out
     );
 
-    // What refuses comes first, and a field that has both has one heading.
+    // Refusals come first, and a field with both a refusal and a warning has one heading.
     let folder = tempfile::tempdir().unwrap();
     let mut environment = Vec::new();
     let fields = [
@@ -401,7 +405,7 @@ fn a_report_of_a_dozen_fields_is_one_screen() {
     ));
     let twice = arcade(&["check"], &environment).out;
     assert_eq!(twice.lines().filter(|line| line.starts_with("birthdays")).count(), 1, "{twice}");
-    // Connecting to all of them comes to the same.
+    // Connecting to all of them gives a report of the same size.
     environment.retain(|(name, _)| !name.starts_with("ARCADE_BIRTHDAYS"));
     environment
         .push(("ARCADE_BIRTHDAYS_URL".to_owned(), "rediss://winkelier@localhost:1".to_owned()));
@@ -409,7 +413,7 @@ fn a_report_of_a_dozen_fields_is_one_screen() {
     let away = arcade(&["attach"], &environment);
     assert!(away.status == 1 && height(&away) <= 30, "{}:\n{}", height(&away), away.out);
     assert_eq!(away.out.matches("error[unreachable]").count(), 1, "{}", away.out);
-    // What has no TLS for it is called so, in one way.
+    // A resource without a transport is called embedded in both reports.
     assert!(away.out.contains("/ledger.db, embedded, "), "{}", away.out);
     let posture = arcade(&["posture"], &environment).out;
     assert!(
@@ -420,7 +424,7 @@ fn a_report_of_a_dozen_fields_is_one_screen() {
 
 #[test]
 fn only_one_field_is_looked_at() {
-    // The receipt's key is missing, and nobody asked for it.
+    // The receipt's key is missing, but is not selected.
     let database = &ENOUGH[..2];
     let said = said(kiosk(&["attach", "--only", "orders"]).envs(database.iter().copied()));
     assert_eq!(said.status, 1);
@@ -469,7 +473,7 @@ fn explain_knows_every_rule() {
         let asvs: String = rule.asvs.iter().map(|number| format!("{number}, ")).collect();
         assert!(line.ends_with(&format!(" ({asvs}CWE-{})", rule.cwe)), "{line}");
     }
-    // What else a report has in brackets.
+    // Other names that a report prints in brackets.
     for kind in
         ["unresolved", "unreachable", "timed_out", "not_admitted", "protocol", "unavailable"]
     {
@@ -506,7 +510,7 @@ fn completions_are_scripts_of_their_shells() {
         for part in ["kiosk-services", "env-file", "posture"] {
             assert!(script.out.contains(part), "{shell}: {part}");
         }
-        // A shell that is there reads it.
+        // Runs the script in the shell if that is installed.
         let Some(program) = ["/usr/bin", "/bin"]
             .iter()
             .map(|folder| Path::new(folder).join(shell))
@@ -529,8 +533,10 @@ fn completions_are_scripts_of_their_shells() {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    let completed = "source <(\"$0\" completions bash); read -ra line < <(complete -p kiosk-services); COMP_WORDS=(kiosk-services att) COMP_CWORD=1
-        for word in \"${!line[@]}\"; do [ \"${line[word]}\" != -F ] || \"${line[word + 1]}\" kiosk-services att kiosk-services; done; echo \"${COMPREPLY[*]}\"";
+    let completed = "source <(\"$0\" completions bash); read -ra line < <(complete -p \
+                     kiosk-services); COMP_WORDS=(kiosk-services att) COMP_CWORD=1
+        for word in \"${!line[@]}\"; do [ \"${line[word]}\" != -F ] || \"${line[word + 1]}\" \
+        kiosk-services att kiosk-services; done; echo \"${COMPREPLY[*]}\"";
     let output = Command::new("bash").args(["-c", completed, KIOSK]).output().unwrap();
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
@@ -573,12 +579,12 @@ fn completions_are_for_a_plain_name() {
     assert!(said.status == 0 && said.out.contains("Shop_2.services-x"), "{said:?}");
 }
 
-/// The values of [`ENOUGH`], as a file has them.
+/// The values of [`ENOUGH`] as the content of a file.
 fn enough() -> String {
     ENOUGH.map(|(name, value)| format!("{name}={value}\n")).concat()
 }
 
-/// Writes a file that nobody else reads.
+/// Writes a file that only its owner can read.
 fn write(path: &Path, content: &str) -> PathBuf {
     fs::write(path, content).unwrap();
     fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
@@ -593,7 +599,7 @@ fn an_env_file_stands_in_for_the_environment() {
         said(kiosk(&["check", "--env-file"]).arg(&file).env("KIOSK_LARGEST_ORDER", "no number"));
     assert_eq!(said.status, 0, "{}", said.out);
     assert!(said.out.contains(&format!("from `{}`", file.display())), "{}", said.out);
-    // What steers a driver does so from the process's environment, whatever is read instead of it.
+    // The variables that steer a driver are read from the process's environment, even with a file.
     let said = kiosk::said(
         kiosk(&["check", "--env-file"]).arg(&file).env("PGOPTIONS", "-c search_path=evil"),
     );
@@ -607,7 +613,7 @@ fn an_env_file_stands_in_for_the_environment() {
 }
 
 #[test]
-fn an_env_file_that_cannot_be_used_is_told_once() {
+fn an_unusable_env_file_is_reported_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     write(&path("malformed"), &format!("A=1\n{PASSWORD} and more\n"));
@@ -631,7 +637,8 @@ fn an_env_file_that_cannot_be_used_is_told_once() {
         ("twice", "has a variable twice: in line 1 and in line 2"),
         (
             "substituted",
-            "holds a `$` that would be replaced: write the value that ends in line 1 in single quotes",
+            "holds a `$` that would be replaced: write the value that ends in line 1 in single \
+             quotes",
         ),
         ("latin", "is a file that is not UTF-8"),
         ("writable", "can be written, or replaced, by every user of this machine: `chmod 600` it"),
@@ -650,9 +657,9 @@ fn an_env_file_that_cannot_be_used_is_told_once() {
     }
 }
 
-/// A name that is there twice, or before what is wrong, may be a piece of a secret.
+/// A duplicate name, or a name before a malformed line, may be a piece of a secret.
 #[test]
-fn nothing_of_an_env_file_is_said_but_its_lines() {
+fn only_line_numbers_of_an_env_file_are_printed() {
     let folder = tempfile::tempdir().unwrap();
     for text in [
         "A=1\nhunter2secretpart=1\nhunter2secretpart=2\n",
@@ -669,11 +676,11 @@ fn nothing_of_an_env_file_is_said_but_its_lines() {
 }
 
 #[test]
-fn an_env_file_that_may_not_be_read_is_told() {
+fn an_unreadable_env_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = write(&folder.path().join("env"), &enough());
     fs::set_permissions(&file, Permissions::from_mode(0o0)).unwrap();
-    // Root may read everything, unless it is without the capabilities that let it.
+    // Root may read everything, unless the capabilities for that are dropped.
     let mut command = if fs::metadata("/proc/self").unwrap().uid() == 0 {
         let mut command = Command::new("setpriv");
         command
@@ -689,7 +696,7 @@ fn an_env_file_that_may_not_be_read_is_told() {
 }
 
 #[test]
-fn a_hostile_environment_is_told_and_not_shown() {
+fn a_hostile_environment_is_reported_and_not_printed() {
     let odd = OsStr::from_bytes(b"\xff\xfe\x1b[31m");
     let said = said(
         kiosk(&["check"])
@@ -699,8 +706,10 @@ fn a_hostile_environment_is_told_and_not_shown() {
     );
     assert_eq!(said.status, 1);
     assert!(
-        said.out.contains("in 2 fields: largest_order, name.first_line\n  error[malformed_value]: `NAME` is not Unicode")
-            && said.out.contains("2 problems in 2 of 12 fields"),
+        said.out.contains(
+            "in 2 fields: largest_order, name.first_line\n  error[malformed_value]: `NAME` is not \
+             Unicode"
+        ) && said.out.contains("2 problems in 2 of 12 fields"),
         "{}",
         said.out
     );
@@ -715,7 +724,7 @@ fn a_hostile_environment_is_told_and_not_shown() {
     assert!(said.status == 1 && said.out.len() < 3000, "{}", said.out.len());
 }
 
-/// Each command in each of its formats, and its exit status where everything is read.
+/// Each command in each of its formats, with its exit status if the output is read to the end.
 const KINDS: [(&[&str], i32); 26] = [
     (&["--help"], 0),
     (&["--version"], 0),
@@ -753,9 +762,9 @@ fn every_command_is_among_the_kinds() {
 }
 
 #[test]
-fn who_stops_reading_changes_nothing() {
+fn a_closed_reader_does_not_change_the_status() {
     for (arguments, status) in KINDS {
-        // The reader is gone before the first byte.
+        // The reader is closed before the first byte.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = kiosk(arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
@@ -765,7 +774,7 @@ fn who_stops_reading_changes_nothing() {
             "{arguments:?}"
         );
     }
-    // Nor does it where nobody hears what is wrong.
+    // A closed standard error does not change the status either.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let output = kiosk(&["atach"]).stdout(Stdio::piped()).stderr(writer).output().unwrap();
@@ -773,7 +782,7 @@ fn who_stops_reading_changes_nothing() {
 }
 
 #[test]
-fn output_that_is_lost_is_told() {
+fn lost_output_is_an_error() {
     let lost = |command: &mut Command, what: &str| {
         let output = command.stderr(Stdio::piped()).output().unwrap();
         let expected = "error: standard output cannot be written to\n".to_owned();
@@ -783,7 +792,7 @@ fn output_that_is_lost_is_told() {
     for (arguments, _) in KINDS {
         let full = File::options().write(true).open("/dev/full").unwrap();
         lost(kiosk(arguments).stdout(full), &format!("{arguments:?} on a full disk"));
-        // One that a process may not write to any more.
+        // A descriptor that is open for reading only.
         let path = folder.path().join("read-only");
         fs::write(&path, "").unwrap();
         lost(
@@ -791,8 +800,7 @@ fn output_that_is_lost_is_told() {
             &format!("{arguments:?} on what is open for reading alone"),
         );
         assert_eq!(fs::read(&path).unwrap(), b"", "{arguments:?}");
-        // A file that grows until it may not grow any more: what was written before is there, and
-        // not all of it.
+        // A file that may not grow. The output is only partly written.
         let path = folder.path().join("small");
         let small = File::create(&path).unwrap();
         let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"";
@@ -807,10 +815,10 @@ fn output_that_is_lost_is_told() {
     }
 }
 
-/// Rust's runtime opens `/dev/null` where there is no standard output. So nothing fails, and the
-/// status is that of what was looked at.
+/// Rust's runtime opens `/dev/null` if there is no standard output. So no write fails, and the
+/// status is that of the check.
 #[test]
-fn a_process_without_a_standard_output_has_the_status_of_what_it_found() {
+fn a_process_without_a_standard_output_has_the_status_of_the_check() {
     for (arguments, status) in KINDS {
         let mut closed = Command::new("bash");
         closed
@@ -827,7 +835,7 @@ fn a_process_without_a_standard_output_has_the_status_of_what_it_found() {
 }
 
 #[test]
-fn colours_are_for_those_who_want_them() {
+fn colours_are_printed_if_they_are_wanted() {
     let coloured = |arguments: &[&str], environment: &[(&str, &str)]| {
         let said = heard(kiosk(arguments).envs(environment.iter().copied()).output().unwrap());
         let (out, err) = (said.out.contains('\u{1b}'), said.err.contains('\u{1b}'));
@@ -843,7 +851,7 @@ fn colours_are_for_those_who_want_them() {
         &["atach"],
     ] {
         let with = |color: &'static str| [&["--color", color], arguments].concat();
-        // Standard output is no terminal here.
+        // Standard output is not a terminal here.
         assert!(
             !coloured(arguments, &[])
                 && !coloured(&with("auto"), &[])
@@ -865,7 +873,7 @@ fn colours_are_for_those_who_want_them() {
         coloured(&["check", "--color=always"], &[])
             && coloured(&["check", "--help", "--color=always"], &[])
     );
-    // What a machine reads has none.
+    // Machine-readable output has no colours.
     assert!(!coloured(&["check", "--format", "json", "--color", "always"], &[]));
 }
 

@@ -1,4 +1,5 @@
-//! The formats that programs read: JSON, SARIF and JUnit. Each is what its schema or its reader says that it is, and says the same as the text.
+//! The machine-readable formats: JSON, SARIF and JUnit. Each is valid for its schema or its reader,
+//! and agrees with the text.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -19,10 +20,13 @@ use serde_json::{Value, json};
 
 const USER: &str = "winkelier";
 
-/// What a terminal, a browser or a parser would obey.
-const HOSTILE: &str = "7.4\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: <script>alert(1)</script>]]><!--\"'&amp;{{ 7*7 }}{% raw %}[x](https://evil.example) \u{202e}gnp\u{200b}\u{61c}\u{fffe}";
+/// Text that controls a terminal, a browser or a parser.
+const HOSTILE: &str = "7.4\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \
+                       <script>alert(1)</script>]]><!--\"'&amp;{{ 7*7 }}{% raw \
+                       %}[x](https://evil.example) \u{202e}gnp\u{200b}\u{61c}\u{fffe}";
 
-/// The same with our own password, at first as a whole, and then cut where every text is cut; and more of it than anybody wants to read.
+/// The same with our own password: once in full, and once where every text is cut. It is longer
+/// than the longest quote.
 fn hostile_version() -> String {
     let version = format!("{PASSWORD}{HOSTILE}");
     let filler = LONGEST_QUOTE - "6.0.1".len() - version.chars().count() - PASSWORD.len() / 2;
@@ -32,7 +36,7 @@ fn hostile_version() -> String {
 const KIOSK: &str = env!("CARGO_BIN_EXE_kiosk-services");
 const ARCADE: &str = env!("CARGO_BIN_EXE_arcade-services");
 
-/// Runs the kiosk's program.
+/// Runs the kiosk.
 fn run(arguments: &[&str], variables: &[(&str, String)]) -> Output {
     said(KIOSK, arguments, variables)
 }
@@ -60,7 +64,7 @@ fn json_of(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Enough for `check` to pass.
+/// The values that `check` needs to pass.
 fn good() -> Vec<(&'static str, String)> {
     vec![
         ("DATABASE_URL", format!("postgres://{USER}@db.example/shop")),
@@ -69,7 +73,7 @@ fn good() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Something wrong with a resource, a secret and a setting, and a resource of a nested struct.
+/// An error in a resource, a secret, a setting, and a resource of a nested struct.
 fn bad() -> Vec<(&'static str, String)> {
     vec![
         ("DATABASE_URL", format!("postgres://{USER}@db.example/shop")),
@@ -83,7 +87,7 @@ fn bad() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A server that is verified and lets us in, and says of itself what it likes.
+/// A verified server that admits us, and that reports this version.
 fn server(leaf: Leaf, version: String) -> Hostile {
     let (leaf, hello) =
         (std::sync::Arc::new(leaf), std::sync::Arc::new(hello_from("redis", &version)));
@@ -93,7 +97,8 @@ fn server(leaf: Leaf, version: String) -> Hostile {
     })
 }
 
-/// What leads the arcade's jukebox to a server. Its field waives `weak_authentication`, which this one's answer to strangers is.
+/// The variables that lead the arcade's jukebox to a server. Its field waives
+/// `weak_authentication`, which the server violates by answering without a login.
 fn jukebox(server: &Hostile, authority: &Authority) -> Vec<(&'static str, String)> {
     vec![
         ("ARCADE_JUKEBOX_URL", format!("rediss://{USER}@localhost:{}", server.port)),
@@ -102,12 +107,12 @@ fn jukebox(server: &Hostile, authority: &Authority) -> Vec<(&'static str, String
     ]
 }
 
-/// The jukebox alone.
+/// Runs the jukebox alone.
 fn play(command: &str, format: &str, variables: &[(&str, String)]) -> Output {
     said(ARCADE, &[command, "--only", "jukebox", "--format", format], variables)
 }
 
-// --- JSON --------------------------------------------------------------------------------------------------------------
+// --- JSON ---
 
 fn assert_report(report: &Value) {
     let schema: Value = serde_json::from_str(cli::SCHEMA).unwrap();
@@ -121,7 +126,7 @@ fn assert_report(report: &Value) {
         .map(|error| format!("{error} at {}", error.instance_path()))
         .collect();
     assert!(errors.is_empty(), "{errors:#?} in {report:#}");
-    // What the schema cannot say.
+    // The part that the schema cannot express.
     let count = |key: &str| report["counts"][key].as_u64().unwrap();
     let states: u64 =
         ["passed", "absent", "default", "refused", "untried"].into_iter().map(count).sum();
@@ -172,7 +177,7 @@ fn a_report_is_what_its_schema_says() {
 }
 
 #[test]
-fn the_schema_refuses_what_it_does_not_know() {
+fn the_schema_refuses_unknown_properties() {
     let schema: Value = serde_json::from_str(cli::SCHEMA).unwrap();
     let of_posture: Value = serde_json::from_str(posture::SCHEMA).unwrap();
     let id = of_posture["$id"].as_str().unwrap().to_owned();
@@ -188,9 +193,9 @@ fn the_schema_refuses_what_it_does_not_know() {
     }
 }
 
-// --- SARIF -------------------------------------------------------------------------------------------------------------
+// --- SARIF ---
 
-/// The schema of OASIS, as the package of a crate has it: cargo knows where that is.
+/// The schema of OASIS, from the package of a crate. cargo knows its path.
 fn schema_of_sarif() -> Value {
     let mut cargo = Command::new(env!("CARGO"));
     let metadata = cargo
@@ -229,7 +234,7 @@ fn assert_sarif(validator: &jsonschema::Validator, output: &Output) -> Value {
             "{rule}"
         );
     }
-    // What the schema cannot say: that an index leads to what it is the index of.
+    // The part that the schema cannot express: each index refers to the right entry.
     for rule in rules {
         for relationship in rule["relationships"].as_array().into_iter().flatten() {
             let target = &relationship["target"];
@@ -319,7 +324,7 @@ fn a_log_is_sarif() {
     assert_eq!(
         results(&log),
         [("unreachable", "error")],
-        "a failure is a result, too: it is what has to be mended"
+        "a failure is a result, too: it is what has to be fixed"
     );
 }
 
@@ -339,14 +344,15 @@ fn a_result_is_known_again() {
     let mut later = bad();
     later[2].1 = "redis://another.example:7000".to_owned();
     assert_eq!(fingerprints(&later), first, "the same rule at the same field, whatever the value");
-    let mut mended = bad();
-    mended.remove(2);
-    assert_eq!(fingerprints(&mended), first[1..]);
+    let mut fixed = bad();
+    fixed.remove(2);
+    assert_eq!(fingerprints(&fixed), first[1..]);
 }
 
-/// What one run does not find is closed of the run before it: only of one that looked at the same, of the same program.
+/// An upload closes the alerts of the earlier run of the same program with the same selection, and
+/// of no other.
 #[test]
-fn a_run_stands_in_for_another_one_of_its_kind_alone() {
+fn a_run_replaces_only_the_earlier_run_of_its_kind() {
     let log = |name: &str, arguments: &[&str]| {
         let mut command = Command::new(KIOSK);
         command.arg0(name).args(arguments).args(["--format", "sarif"]).env_clear().envs(bad());
@@ -376,9 +382,9 @@ fn a_run_stands_in_for_another_one_of_its_kind_alone() {
     );
 }
 
-/// What was looked at, and from where, is in every report.
+/// Every report names the program, the selection and the file.
 #[test]
-fn a_report_says_what_it_is_of() {
+fn a_report_names_its_program_selection_and_file() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("it's\u{1b}[2J.env");
@@ -437,7 +443,7 @@ fn a_report_says_what_it_is_of() {
     assert_eq!((&whole["env_file"], &whole["only"]), (&Value::Null, &Value::Null));
 }
 
-/// A schema's name leads to it, and what it is of says it.
+/// The name of a schema is its URL, and its title names the document.
 #[test]
 fn a_schema_is_where_its_name_says() {
     let named = [
@@ -467,7 +473,7 @@ fn a_schema_is_where_its_name_says() {
     }
 }
 
-// --- JUnit -------------------------------------------------------------------------------------------------------------
+// --- JUnit ---
 
 fn suite<'a>(report: &'a Report, name: &str) -> &'a TestSuite {
     report.test_suites.iter().find(|suite| suite.name.as_str() == name).unwrap()
@@ -542,7 +548,7 @@ fn a_service_that_is_away_is_an_error_and_a_warning_is_output() {
         "superuser_account: the jukebox knows `default` alone, without end"
     );
 
-    // The text has the page's words for it.
+    // The text uses the same words as the page.
     let posture = text(&play("posture", "text", &variables));
     assert!(posture.contains("redis 6.0.1, no fixes since 2022-05-31\n"), "{posture}");
 
@@ -555,10 +561,10 @@ fn a_service_that_is_away_is_an_error_and_a_warning_is_output() {
     assert_eq!((*kind, ty.as_ref().unwrap().as_str()), (NonSuccessKind::Error, "unreachable"));
 }
 
-// --- All of it ---------------------------------------------------------------------------------------------------------
+// --- All formats ---
 
 #[test]
-fn what_is_printed_stays_as_it_is() {
+fn the_output_stays_as_it_is() {
     let version = kiosk::version_of_the_library();
     let printed =
         |format| text(&run(&["check", "--format", format], &bad())).replace(version, "VERSION");
@@ -574,7 +580,7 @@ fn what_is_printed_stays_as_it_is() {
     for time in ["startTimeUtc", "endTimeUtc"] {
         run["invocations"][0][time] = json!("TIME");
     }
-    // Of the rules and of what they refer to, one is enough.
+    // One rule and one reference of each kind are enough.
     for list in ["/tool/driver/rules", "/taxonomies/0/taxa", "/taxonomies/1/taxa"] {
         run.pointer_mut(list).unwrap().as_array_mut().unwrap().truncate(1);
     }
@@ -589,23 +595,24 @@ fn what_is_printed_stays_as_it_is() {
     insta::assert_snapshot!("junit", xml);
 }
 
-// --- What a server says ------------------------------------------------------------------------------------------------
+// --- The text of a server ---
 
-/// That it neither holds a secret nor anything that a terminal obeys is looked at wherever something is run.
+/// The helpers check every output for secrets and for characters that control a terminal.
 #[test]
-fn what_a_server_says_is_data_in_every_format() {
+fn the_text_of_a_server_is_data_in_every_format() {
     let authority = Authority::new("<script>alert(1)</script>\u{1b}[2J]]>\"'&\u{202e}");
     let old = format!("6.0.1{}", hostile_version());
     let server = server(authority.server_called(HOSTILE), old);
     let variables = jukebox(&server, &authority);
-    // Its certificate is not from the authority that is expected, whose name it gives: that is in a finding.
+    // Its certificate has another issuer than the expected one. The finding contains the name of
+    // that issuer.
     let mut untrusted = variables.clone();
     untrusted[2].1 = Authority::new("another").pem();
 
     for command in ["attach", "posture"] {
         for (variables, said, escaped) in [
             (&variables, "unsupported_server", r"<script>alert(1)</script>]]>"),
-            // RFC 4514 has escapes of its own.
+            // RFC 4514 has its own escapes.
             (&untrusted, "unverified_tls", r"\<script\>alert(1)\</script\>\1b[2J]]\>"),
         ] {
             let shown = text(&play(command, "text", variables));
@@ -639,7 +646,11 @@ fn what_a_server_says_is_data_in_every_format() {
 
             let xml = text(&play(command, "junit", variables));
             assert!(!xml.contains("<script") && xml.contains("&lt;script"), "{xml}");
-            assert!(xml.chars().all(|c| matches!(c, '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)));
+            let is_allowed = |c: char| {
+                matches!(c, '\t' | '\n' | ' '..='\u{d7ff}')
+                    || matches!(c, '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+            };
+            assert!(xml.chars().all(is_allowed));
             let cases = &junit(&play(command, "junit", variables)).test_suites[0].test_cases;
             assert_eq!(cases.len(), 1);
 

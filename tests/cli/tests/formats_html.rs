@@ -1,6 +1,7 @@
-//! The page, in a browser: what it shows, what it asks for, and what becomes of it on a phone, in the dark and on paper.
+//! The HTML page in a browser: its content, its requests, and its layout on a phone, in the dark
+//! theme and on paper.
 //!
-//! The pages and their pictures stay in cargo's `target/tmp`, for whoever wants to look at them.
+//! The pages and their pictures stay in cargo's `target/tmp` for inspection.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -22,9 +23,10 @@ mod browser;
 
 const USER: &str = "winkelier";
 
-const HOSTILE: &str = "6.0.1</style></title><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">'\"&amp;{{ 7*7 }} \u{1b}[2J\u{202e}gnp";
+const HOSTILE: &str = "6.0.1</style></title><script>document.title='owned'</script><img src=x \
+                       onerror=\"document.title='owned'\">'\"&amp;{{ 7*7 }} \u{1b}[2J\u{202e}gnp";
 
-/// A server with a certificate, which says that it has this version.
+/// A server with a certificate, which reports this version.
 fn server(leaf: Leaf, version: &str, strangers: bool) -> Hostile {
     let (leaf, hello) = (Arc::new(leaf), Arc::new(hello_from("redis", version)));
     Hostile::start(move |peer| {
@@ -33,7 +35,7 @@ fn server(leaf: Leaf, version: &str, strangers: bool) -> Hostile {
     })
 }
 
-/// The servers of an arcade, and what leads to them.
+/// The servers of an arcade, and the variables that lead to them.
 struct Arcade {
     _servers: Vec<Hostile>,
     variables: Vec<(String, String)>,
@@ -41,14 +43,14 @@ struct Arcade {
 }
 
 impl Arcade {
-    /// One in which everything can be attached, or one with all that may be wrong.
+    /// An arcade in which everything can be attached, or one with every error.
     fn open(is_good: bool) -> Self {
         let authority = Authority::new("the arcade's authority");
         let fresh = server(authority.server(), "8.2.1", false);
         let ageing = server(authority.about_to_expire(45), "7.4.1", false);
         let old = server(authority.about_to_expire(9), "6.0.1", false);
         let open = server(authority.server(), "8.2.1", true);
-        let untrusted = server(Authority::new("somebody else").server(), "8.2.1", false);
+        let untrusted = server(Authority::new("another authority").server(), "8.2.1", false);
         let hostile = server(
             authority.server_called(HOSTILE),
             &format!("{HOSTILE}{}", "ä".repeat(300)),
@@ -70,7 +72,7 @@ impl Arcade {
         if !is_good {
             fields[7].1 = untrusted.port;
             fields[8].1 = hostile.port;
-            // Nobody listens there.
+            // A port on which nothing listens.
             fields[9].1 = 1;
         }
         let mut variables = Vec::new();
@@ -106,11 +108,12 @@ impl Arcade {
     }
 }
 
-/// What stands below each other on a page, what sticks out of it, and what cannot be read: text of less than 12 pixels, and text whose contrast with what is behind it is below
-/// what WCAG 2.2 asks for at level AA (1.4.3), 4.5 to 1.
+/// The order of the elements, the elements that stick out of the page, and the unreadable texts:
+/// below 12 pixels, or with a contrast below 4.5 to 1, the minimum of WCAG 2.2 at level AA (1.4.3).
 const LOOK: &str = r"(() => {
     const luminance = ([r, g, b]) => {
-        const [x, y, z] = [r, g, b].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        const [x, y, z] = [r, g, b].map(v => v / 255)
+            .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
         return 0.2126 * x + 0.7152 * y + 0.0722 * z;
     };
     const channels = colour => colour.match(/[\d.]+/g).map(Number);
@@ -142,20 +145,26 @@ const LOOK: &str = r"(() => {
         small, faint, outside, least,
         width: innerWidth, scrolled: document.documentElement.scrollWidth,
         ground: luminance(channels(getComputedStyle(document.body).backgroundColor)),
-        headings: [...document.querySelectorAll('h1, h2, h3, h4')].map(heading => Number(heading.tagName[1])),
+        headings: [...document.querySelectorAll('h1, h2, h3, h4')]
+            .map(heading => Number(heading.tagName[1])),
     };
 })()";
 
-/// How far the end of each line is from the middle of the badge that it leads to, in pixels. Where a page is narrow there are none.
+/// The distance of each line's end from the middle of its badge, in pixels. A narrow page has no
+/// lines.
 const LINES: &str = r"[...document.querySelectorAll('.side')].flatMap(side => {
-    const badges = [...side.querySelectorAll('.card > .badge')].map(badge => badge.getBoundingClientRect());
+    const badges = [...side.querySelectorAll('.card > .badge')]
+        .map(badge => badge.getBoundingClientRect());
     return [...side.querySelectorAll('.lines path')].map((path, index) => {
-        const end = path.getPointAtLength(path.getTotalLength()).matrixTransform(path.getScreenCTM()), badge = badges[index];
-        return Math.hypot(end.x - (badge.left + badge.right) / 2, end.y - (badge.top + badge.bottom) / 2);
+        const badge = badges[index], end = path.getPointAtLength(path.getTotalLength())
+            .matrixTransform(path.getScreenCTM());
+        const x = (badge.left + badge.right) / 2, y = (badge.top + badge.bottom) / 2;
+        return Math.hypot(end.x - x, end.y - y);
     });
 })";
 
-/// All elements, what could run or fetch something, and whether each reference leads to somewhere on the page.
+/// All elements, everything that could run or fetch something, and the references without a target
+/// on the page.
 const CONTENTS: &str = r"(() => {
     const all = [...document.querySelectorAll('*')];
     const attributes = all.flatMap(element => [...element.attributes]);
@@ -164,17 +173,20 @@ const CONTENTS: &str = r"(() => {
         elements: [...new Set(all.map(element => element.tagName.toLowerCase()))].sort(),
         attributes: [...new Set(attributes.map(attribute => attribute.name))].sort(),
         dangling: attributes.filter(({name}) => name === 'href' || name === 'aria-labelledby')
-            .map(attribute => attribute.value.replace(/^#/, '')).filter(id => ids.filter(known => known === id).length !== 1),
+            .map(attribute => attribute.value.replace(/^#/, ''))
+            .filter(id => ids.filter(known => known === id).length !== 1),
         title: document.title,
         sections: [...document.querySelectorAll('h2')].map(heading => heading.textContent.trim()),
-        cards: [...document.querySelectorAll('.map li')].map(card => `${card.querySelector('h3').innerText}: ${card.querySelector('.word').innerText}`),
+        cards: [...document.querySelectorAll('.map li')].map(card =>
+            `${card.querySelector('h3').innerText}: ${card.querySelector('.word').innerText}`),
         lines: document.querySelectorAll('.lines path').length,
-        bars: [...document.querySelectorAll('.map .days')].map(bar => `${bar.querySelector('.left').getAttribute('width')}: ${bar.innerText}`),
+        bars: [...document.querySelectorAll('.map .days')].map(bar =>
+            `${bar.querySelector('.left').getAttribute('width')}: ${bar.innerText}`),
         text: document.body.innerText,
     };
 })()";
 
-/// Looks at a page on every screen, and keeps pictures of it.
+/// Checks a page on every screen, and keeps pictures of it.
 fn look(browser: &mut Browser, page: &Path) {
     let name = page.file_stem().unwrap().to_str().unwrap();
     let address = format!("file://{}", page.display());
@@ -221,7 +233,7 @@ fn look(browser: &mut Browser, page: &Path) {
             }
         }
     }
-    // A page of one colour takes some kilobytes.
+    // A page of a single colour takes some kilobytes.
     assert!(pictures.iter().all(|picture| picture.len() > 20_000), "{name} is not blank");
     pictures.sort_unstable();
     pictures.dedup();
@@ -270,7 +282,7 @@ fn a_page_is_to_be_looked_at() {
     let contents = browser.evaluate(CONTENTS);
     assert_eq!(contents["cards"][7], "pinball: refused");
     assert_eq!(contents["sections"][1], "Refused 2");
-    // The hostile server's certificate and version are on the page, and are text.
+    // The hostile server's certificate and version are on the page as text.
     assert!(
         contents["text"]
             .as_str()
@@ -293,20 +305,22 @@ fn a_page_is_to_be_looked_at() {
     );
     assert_eq!(contents["dangling"], json!([]));
 
-    // One resource alone, and a page without any that was connected to.
+    // A page with one resource, and a page without a connected one.
     look(&mut browser, &good.page("page-one", &["attach", "--only", "coins"]));
     look(&mut browser, &bad.page("page-checked", &["check"]));
     assert_eq!(browser.evaluate(CONTENTS)["cards"][0], "players: loaded");
 }
 
 #[test]
-fn a_page_that_somebody_wrote_into_runs_nothing_and_fetches_nothing() {
+fn a_tampered_page_runs_and_fetches_nothing() {
     let page = Arcade::open(true).page("page-written-into", &["check"]);
     let elsewhere = Hostile::start(|peer| async { Ok(Some(peer)) });
     let address = format!("http://127.0.0.1:{}/x", elsewhere.port);
     let written = format!(
-        "<script>document.title='owned'</script><script src={address}></script><img src={address} onerror=\"document.title='owned'\">
-         <iframe src={address}></iframe><link rel=stylesheet href={address}><style>body {{ background: url({address}) }}</style>
+        "<script>document.title='owned'</script><script src={address}></script><img src={address} \
+         onerror=\"document.title='owned'\">
+         <iframe src={address}></iframe><link rel=stylesheet href={address}><style>body {{ \
+         background: url({address}) }}</style>
          <p style=\"font-size: 99px\" id=in-line>x</p></main>"
     );
     let text = fs::read_to_string(&page).unwrap().replace("</main>", &written);
@@ -319,10 +333,11 @@ fn a_page_that_somebody_wrote_into_runs_nothing_and_fetches_nothing() {
         browser.evaluate("getComputedStyle(document.getElementById('in-line')).fontSize"),
         "99px"
     );
-    // A browser may connect ahead of what it would ask, which no policy keeps it from. It does not ask.
+    // A browser may open a connection ahead of a request, which no policy prevents. It must not
+    // send a request.
     let heard = elsewhere.heard();
-    assert!(heard.iter().all(|heard| heard.plain.is_empty()), "nobody was asked: {heard:?}");
-    // What it was written into has its own style all the same.
+    assert!(heard.iter().all(|heard| heard.plain.is_empty()), "a request was sent: {heard:?}");
+    // The page itself keeps its own style.
     assert_eq!(
         browser.evaluate("getComputedStyle(document.querySelector('.hub')).display"),
         "grid"

@@ -1,4 +1,4 @@
-//! `manifest`: what a program attaches to, for tools.
+//! `manifest`: the resources of a program, for tools.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -8,7 +8,7 @@ use assert_cmd::Command;
 use backing_services::manifest;
 use serde_json::{Value, json};
 
-/// The program, with no variable of ours in its environment.
+/// The program without any of our variables in its environment.
 fn kiosk(arguments: &[&str]) -> Command {
     let mut command = Command::cargo_bin("kiosk-services").unwrap();
     command.env_clear().args(arguments);
@@ -47,7 +47,7 @@ fn is_what_its_schema_says() {
 }
 
 #[test]
-fn tells_what_a_resource_is_and_what_its_account_needs() {
+fn prints_each_resource_and_its_privileges() {
     let manifest = manifest();
     let names: Vec<_> = manifest["fields"]
         .as_array()
@@ -90,7 +90,13 @@ fn tells_what_a_resource_is_and_what_its_account_needs() {
         parameters.iter().find(|parameter| parameter["name"] == "statement_timeout").unwrap();
     assert_eq!(
         timeout,
-        &json!({"name": "statement_timeout", "takes": "number", "least": 1, "most": 86_400_000, "words": null})
+        &json!({
+            "name": "statement_timeout",
+            "takes": "number",
+            "least": 1,
+            "most": 86_400_000,
+            "words": null,
+        })
     );
     assert!(
         !parameters.iter().any(|parameter| parameter["name"] == "options"),
@@ -107,16 +113,17 @@ fn tells_what_a_resource_is_and_what_its_account_needs() {
     assert_eq!(largest["expects"], "a whole number from 0 to 65535");
 }
 
-/// Each variable, and its file, is really read: both together are an error, of exactly those that are told.
+/// Every listed variable, and its file, is really read: to set both is an error, reported for
+/// exactly the listed ones.
 #[test]
 fn the_variables_are_those_that_are_read() {
     let manifest = manifest();
-    let mut told = BTreeSet::new();
+    let mut listed = BTreeSet::new();
     let mut check = kiosk(&["check", "--format", "json"]);
     for field in manifest["fields"].as_array().unwrap() {
         for variable in field["variables"].as_array().unwrap() {
             let name = variable["name"].as_str().unwrap();
-            assert!(told.insert(name.to_owned()), "{name} is told twice");
+            assert!(listed.insert(name.to_owned()), "{name} is listed twice");
             check.env(name, "x").env(variable["file"].as_str().unwrap(), "/x");
         }
     }
@@ -133,12 +140,12 @@ fn the_variables_are_those_that_are_read() {
             refused.insert(finding["variable"].as_str().unwrap().to_owned());
         }
     }
-    assert_eq!(refused, told);
+    assert_eq!(refused, listed);
 }
 
-/// Those that a service has no use for are not told: nobody is led to set what is refused.
+/// A variable that a service cannot use is not listed, because setting it is refused.
 #[test]
-fn a_variable_without_use_is_not_told() {
+fn an_unused_variable_is_not_listed() {
     let manifest = manifest();
     let endings = |name: &str| {
         let field = field(&manifest, name);

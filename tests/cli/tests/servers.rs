@@ -1,4 +1,5 @@
-//! `attach` and `posture` against PostgreSQL and Redis: what passes, what does not, and what is left on the servers.
+//! `attach` and `posture` against PostgreSQL and Redis: passed and refused fields, and what stays
+//! on the servers.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +17,7 @@ use backing_services_tests::postgres::{self, Postgres};
 use backing_services_tests::redis::{self, Redis};
 use kiosk::{Said, kiosk, said};
 
-/// The accounts that `grants` makes, with a password.
+/// The accounts that `grants` creates, with a password.
 const ORDERS: &str = "kiosk_orders";
 const SESSIONS: &str = "kiosk_sessions";
 
@@ -26,7 +27,7 @@ struct Servers {
 }
 
 impl Servers {
-    /// Both with what the program itself says that its accounts need, and no more.
+    /// Both servers, with the privileges that the program prints for its accounts, and no more.
     fn start() -> Self {
         let servers = Self { database: Postgres::start(), cache: Redis::start() };
         servers.database.script(postgres::DATABASE, &said(&mut kiosk(&["grants", "orders"])).out);
@@ -36,7 +37,7 @@ impl Servers {
         servers
     }
 
-    /// What makes everything pass.
+    /// The values with which everything passes.
     fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("DATABASE_URL", self.database.locator().replace(postgres::USER, ORDERS)),
@@ -49,7 +50,7 @@ impl Servers {
         ]
     }
 
-    /// Runs a command with something else in the environment.
+    /// Runs a command with changes in the environment.
     #[track_caller]
     fn said(&self, arguments: &[&str], changes: &[(&str, &str)]) -> Said {
         said(kiosk(arguments).envs(self.environment()).envs(changes.iter().copied()))
@@ -65,11 +66,11 @@ fn assert_has(said: &Said, status: i32, parts: &[&str]) {
 }
 
 #[tokio::test]
-async fn attach_and_posture_tell_what_is_there() {
+async fn attach_and_posture_report_the_servers() {
     let servers = Servers::start();
     let (database, cache) = (servers.database.port, servers.cache.port);
 
-    // What passes.
+    // Everything passes.
     let passed = servers.said(&["attach"], &[]);
     let orders = format!(
         "passed   orders            PostgreSQL  postgres://localhost:{database}/{}, TLS 1.3, ",
@@ -115,7 +116,7 @@ async fn attach_and_posture_tell_what_is_there() {
         serde_json::from_str(&servers.said(&["posture", "--format", "json"], &[]).out).unwrap();
     assert_eq!(report["fields"][0]["posture"]["tls"]["version"], "TLS 1.3", "{report:#}");
 
-    // What a waiver covers refuses nothing, until its day.
+    // A waived finding refuses nothing until the waiver ends.
     let (admin, all) = (
         servers.database.locator().replace(postgres::USER, postgres::ADMIN),
         servers.cache.locator().replace(redis::USER, redis::ADMIN),
@@ -151,7 +152,7 @@ async fn attach_and_posture_tell_what_is_there() {
         &["  waiver       superuser_account: until the vendor mends it, ended on 2020-01-31\n"],
     );
 
-    // What is refused, and the other one is told all the same.
+    // One resource is refused, and the other one is reported all the same.
     let stranger = Authority::new("a stranger").pem();
     let plain = "postgres://winkelier@db.internal/shop?sslmode=disable";
     for (changes, parts) in [
@@ -174,7 +175,7 @@ async fn attach_and_posture_tell_what_is_there() {
     let only = servers.said(&["attach", "--only", "sessions"], &[("DATABASE_URL", "nonsense")]);
     assert_has(&only, 0, &["passed   sessions  Redis  rediss://localhost:"]);
 
-    // An environment in a file attaches as well.
+    // An environment from a file attaches as well.
     let file = tempfile::NamedTempFile::new().unwrap();
     let text: String =
         servers.environment().iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
@@ -182,7 +183,7 @@ async fn attach_and_posture_tell_what_is_there() {
     let from_file = said(kiosk(&["attach", "--env-file"]).arg(file.path()));
     assert_has(&from_file, 0, &[&orders, &sessions]);
 
-    // Nothing is left.
+    // No connection is left.
     servers.database.assert_no_connection_of(ORDERS).await;
     servers.database.assert_no_connection_of(postgres::ADMIN).await;
     let clients = servers.cache.command(&["CLIENT", "LIST"]);
@@ -216,10 +217,9 @@ fn a_server_without_tls_is_refused() {
     assert_has(
         &written,
         1,
-        &[
-            "error[plaintext_scheme]: it asks for a connection without TLS\n    help: write `rediss://`",
-        ],
+        &["error[plaintext_scheme]: it asks for a connection without TLS\n    help: write \
+           `rediss://`"],
     );
-    // The application's account was told to nobody.
+    // The server never received the account.
     assert!(!cache.log().contains(redis::USER));
 }

@@ -1,4 +1,5 @@
-//! `template`: what is written is read by the tools that it is for, says the same in each of them, and passes our own rules once it is filled in, and not before.
+//! `template`: each output is read by the tool that it is for, means the same to each reader, and
+//! passes our own rules once it is filled in, and not before.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -23,7 +24,7 @@ const DEPOT: &str = env!("CARGO_BIN_EXE_depot-services");
 const KINDS: [&str; 6] =
     ["env", "kubernetes", "servicebinding", "networkpolicy", "systemd", "compose"];
 
-/// A password that passes.
+/// A password that passes the rules.
 const PASSWORD: &str = "kX3-vR9_wQ1z";
 
 fn program(path: &str, arguments: &[&str]) -> Command {
@@ -40,7 +41,7 @@ fn template(path: &str, kind: &str) -> String {
     let output = program(path, &["template", kind]).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{kind}: {output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    // Some readers take other characters for a line's end, behind which a comment is none any more.
+    // For some readers, other characters also end a line, and so a comment.
     canary::assert_harmless(kind, &text);
     text
 }
@@ -56,7 +57,7 @@ fn write(path: &Path, text: &str) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o400)).unwrap();
 }
 
-/// What a person fills in for a suggestion.
+/// The value that a person fills in for a placeholder.
 fn filled(variable: &str, text: &str) -> String {
     match text {
         "__PASSWORD__" | "__SECRET__" => PASSWORD.to_owned(),
@@ -88,7 +89,7 @@ fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn what_is_written_for_the_kiosk() {
+fn the_templates_of_the_kiosk_stay_as_they_are() {
     for kind in KINDS {
         insta::assert_snapshot!(format!("template_{kind}"), template(KIOSK, kind));
     }
@@ -126,7 +127,7 @@ fn a_file_of_variables_is_refused_until_it_is_filled_in() {
             &format!("\n{name}={value}\n"),
             &format!("\n{name}={}\n", filled(&name, &value)),
         );
-        // What was left is named, now that its locator is there.
+        // A variable that is still to be filled in is reported as soon as its locator is set.
         if name == "DATABASE_USER" {
             assert!(
                 refused(&text)
@@ -146,7 +147,7 @@ fn findings(json: &[u8]) -> Vec<(String, String)> {
     denied.map(|finding| (text(&finding["rule"]), text(&finding["variable"]))).collect()
 }
 
-/// Everything that is written, with all that is optional too, filled in.
+/// The whole output, including everything optional, filled in.
 fn complete(text: &str) -> String {
     let mut complete = String::new();
     for line in text.lines() {
@@ -156,10 +157,10 @@ fn complete(text: &str) -> String {
                 && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
         };
         match bare.split_once('=').filter(|(name, _)| is_variable(name)) {
-            // What needs files of its own is not what this is about.
+            // Variables that need files of their own are not part of this test.
             Some((name, _))
                 if name.ends_with("_FILE") || name.ends_with("_PIN") || name == "NAME" => {}
-            // Another resource's mistake, in a comment.
+            // The wrong value of another resource, in a comment.
             Some((name, _)) if name.contains("EVIL") => {}
             Some((name, value)) => complete.push_str(&format!("{name}={}\n", filled(name, value))),
             None => complete.push_str(&format!("{line}\n")),
@@ -168,7 +169,8 @@ fn complete(text: &str) -> String {
     complete
 }
 
-/// dotenvy, two shells, and a reader that knows no quotes take a filled-in file for the same, and the hostile texts in it for nothing.
+/// dotenvy, two shells, and a reader without quotes read the same from a filled-in file. The
+/// hostile texts in it have no effect.
 #[test]
 fn a_file_of_variables_means_the_same_to_each_of_its_readers() {
     for path in [KIOSK, DEPOT] {
@@ -216,7 +218,7 @@ fn documents(yaml: &str) -> Vec<Value> {
     documents.into_iter().filter(|document| !document.is_null()).collect()
 }
 
-/// A document as Kubernetes' own type, which has every field that is written.
+/// Parses a document into the type of Kubernetes, and checks that no field is unknown.
 fn typed<T: k8s_openapi::serde::de::DeserializeOwned>(document: &Value) -> T {
     let mut unknown = Vec::new();
     let value = serde_ignored::deserialize(document.clone(), |path| unknown.push(path.to_string()));
@@ -245,7 +247,7 @@ fn kubernetes_reads_the_deployment_and_the_program_its_volumes() {
         let security = pod.security_context.as_ref().unwrap();
         assert_eq!((security.run_as_non_root, security.fs_group), (Some(true), Some(10_001)));
 
-        // A volume as the kubelet mounts it: a folder behind a link, which is swapped as a whole.
+        // A volume as the kubelet mounts it: a folder behind a link that is swapped as a whole.
         let (container, init) = (&pod.containers[0], &pod.init_containers.as_ref().unwrap()[0]);
         assert_eq!(container.env, init.env);
         let locked = container.security_context.as_ref().unwrap();
@@ -288,7 +290,7 @@ fn kubernetes_reads_the_deployment_and_the_program_its_volumes() {
 }
 
 #[test]
-fn a_binding_is_what_our_source_reads() {
+fn the_bindings_are_read_by_our_source() {
     let documents = documents(&template(DEPOT, "servicebinding"));
     let root = folder();
     let secrets: BTreeMap<String, Secret> = of_kind(&documents, "Secret")
@@ -296,7 +298,7 @@ fn a_binding_is_what_our_source_reads() {
         .map(|secret| (secret.metadata.name.clone().unwrap(), secret))
         .collect();
     let bindings: Vec<_> = of_kind(&documents, "ServiceBinding").collect();
-    // All resources but the one that is a file.
+    // All resources except the one in a file.
     assert_eq!((bindings.len(), secrets.len(), documents.len()), (8, 8, 16));
     for binding in bindings {
         assert_eq!(binding["apiVersion"], "servicebinding.io/v1");
@@ -330,7 +332,7 @@ fn a_binding_is_what_our_source_reads() {
 }
 
 #[test]
-fn a_network_policy_denies_what_is_no_resources() {
+fn a_network_policy_admits_the_resources_alone() {
     let documents = documents(&template(DEPOT, "networkpolicy"));
     let [document] = &documents[..] else { panic!("one document") };
     let spec = typed::<NetworkPolicy>(document).spec.unwrap();
@@ -351,7 +353,7 @@ fn a_network_policy_denies_what_is_no_resources() {
     }
 }
 
-/// The unit, as systemd reads it: with programs that are there.
+/// The unit as systemd reads it, with programs that exist.
 fn unit(path: &str, folder: &Path) -> PathBuf {
     let text = template(path, "systemd");
     let programs = |line: &str| {
@@ -375,16 +377,16 @@ fn systemd_reads_the_unit_and_finds_it_locked() {
             verified.status.success() && verified.stderr.is_empty() && verified.stdout.is_empty(),
             "{verified:?}"
         );
-        // Of 10, which is no protection at all.
+        // The exposure level ranges from 0 to 10. The threshold 15 is a level of 1.5.
         let security = analyze(&["security", "--offline=yes", "--threshold=15", "--no-pager"]);
         assert!(security.status.success(), "{}", String::from_utf8_lossy(&security.stdout));
         assert!(!folder.path().join("pwned").exists());
     }
 }
 
-/// Where nothing can be written, a database in a file needs a place of its own.
+/// If the file system is read-only, a database in a file needs a writable place.
 #[test]
-fn what_is_embedded_gets_a_place_to_write_to() {
+fn an_embedded_database_gets_a_writable_place() {
     let depot = template(DEPOT, "systemd");
     assert!(
         depot.contains("\nStateDirectory=depot\n")
@@ -406,7 +408,7 @@ fn what_is_embedded_gets_a_place_to_write_to() {
     }
     for (path, name) in [(KIOSK, "kiosk"), (DEPOT, "depot")] {
         let text = template(path, "kubernetes");
-        // What is commented is uncommented, from the mount to the claim.
+        // Uncomments the mount and the claim.
         let uncomment = |line: &str| {
             let (blanks, rest) = line.split_at(line.len() - line.trim_start().len());
             rest.strip_prefix("# - { name: \"state\"").map_or_else(
@@ -450,7 +452,7 @@ fn what_is_embedded_gets_a_place_to_write_to() {
     }
 }
 
-/// Both are applied to one cluster, in which no Secret changes its type.
+/// Both are applied to one cluster, in which a Secret cannot change its type.
 #[test]
 fn no_two_files_write_the_same_secret() {
     let names = |kind: &str| -> Vec<String> {
@@ -466,7 +468,7 @@ fn no_two_files_write_the_same_secret() {
     );
 }
 
-/// What the program itself is called is known to nobody here.
+/// The name of the program itself is unknown here.
 #[test]
 fn the_unit_starts_what_has_to_be_filled_in() {
     for name in ["kiosk-services", "stand-services"] {
@@ -476,7 +478,7 @@ fn the_unit_starts_what_has_to_be_filled_in() {
     }
 }
 
-/// The credentials of the unit, where systemd would put them, and its variables.
+/// The credentials of the unit, in the folder of systemd, and its variables.
 #[test]
 fn the_units_credentials_are_the_programs() {
     for path in [KIOSK, DEPOT] {

@@ -1,4 +1,5 @@
-//! `template compose`: Compose reads what is written, and what it starts are servers to which the program attaches by all its rules.
+//! `template compose`: Compose reads the output, and it starts servers to which the program
+//! attaches by all its rules.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,7 +32,7 @@ const PROGRAM: &str = "registry.example/program:1";
 
 const ARCADE: &str = env!("CARGO_BIN_EXE_arcade-services");
 
-/// The programs, each with the whole of its file: as it is written, and with the program's own service in it, too.
+/// The programs, each with its file as written, and with the service of the program uncommented.
 fn files() -> Vec<(&'static str, Value)> {
     let mut files = Vec::new();
     for path in [KIOSK, DEPOT, ARCADE] {
@@ -46,7 +47,7 @@ fn files() -> Vec<(&'static str, Value)> {
                 )
             })
             .collect();
-        // The first lines are no service.
+        // The lines before `services` are no service.
         let (_, services) = uncommented.split_once("\nservices:\n").unwrap();
         let filled = services.replace("__IMAGE__", PROGRAM).replace("__UID__:__GID__", "1000:1000");
         files.push((path, read(&format!("services:\n{filled}"))));
@@ -120,7 +121,8 @@ fn all_that_it_refers_to_is_there() {
     }
 }
 
-/// The commented service has each variable that has to be there, and its files are where `prepare` puts them.
+/// The commented service has every required variable, and its files are where `prepare` writes
+/// them.
 #[test]
 fn the_programs_own_service_has_its_variables() {
     for (path, file) in files().into_iter().skip(1).step_by(2) {
@@ -148,7 +150,7 @@ fn the_programs_own_service_has_its_variables() {
             };
             let path = project.prepared().join("program").join(file);
             if !path.exists() {
-                // What a person writes there.
+                // The value that a person writes there.
                 let written = match file {
                     _ if file.contains("PHOTOS_URL") => "s3://photos?region=eu-west-1",
                     _ if file.contains("CUSTOMS_URL") => "https://customs.example",
@@ -170,9 +172,9 @@ fn the_programs_own_service_has_its_variables() {
     }
 }
 
-/// What a service that somebody else has written says of its server stays what it is, and names that are taken are not taken twice.
+/// A foreign service cannot break out of the text of its server, and each name is used once.
 #[test]
-fn a_container_of_somebody_elses_is_data() {
+fn the_container_of_a_foreign_service_is_data() {
     let file = read(&composed::written_as(KIOSK, "kennel-services"));
     let names: BTreeSet<_> =
         file["services"].as_object().unwrap().keys().map(String::as_str).collect();
@@ -212,18 +214,19 @@ fn a_container_of_somebody_elses_is_data() {
     let listed = file["configs"]["prepare.servers"]["content"].as_str().unwrap();
     assert_eq!(
         listed,
-        "prepare-server 7:8 KENNEL_PREPARE yes\nkennel-server 7:8 KENNEL yes\nenv-server 7:8 KENNEL_ENV yes\n"
+        "prepare-server 7:8 KENNEL_PREPARE yes\nkennel-server 7:8 KENNEL yes\n\
+         env-server 7:8 KENNEL_ENV yes\n"
     );
     let env = file["configs"]["prepare.env"]["content"].as_str().unwrap();
     assert!(env.contains("\nKENNEL_PREPARE_URL=hounds://localhost:65535/a%2Fb%20c\n"), "{env}");
 
-    // A program without resources has nothing but its variables.
+    // A program without resources has only its variables.
     let file = read(&composed::written_as(KIOSK, "stand-services"));
     assert_eq!(file["services"].as_object().unwrap().len(), 1);
 }
 
 #[test]
-fn the_images_are_of_releases_that_are_mended() {
+fn the_images_are_of_supported_releases() {
     let until = Date::parse("2028-01-01").unwrap();
     let mut known = 0;
     for (_, service) in servers(&read(&written(KIOSK))) {
@@ -246,7 +249,7 @@ fn the_images_are_of_releases_that_are_mended() {
 }
 
 #[test]
-fn what_is_prepared_is_private_and_made_once() {
+fn prepared_files_are_private_and_made_once() {
     let mut project = Project::new(KIOSK);
     let output = project.prepare();
     assert!(output.status.success() && output.stderr.is_empty(), "{}", project.said);
@@ -282,7 +285,7 @@ fn what_is_prepared_is_private_and_made_once() {
         assert!(secret.len() >= 48 && !project.said.contains(secret) && !text.contains(secret));
     }
 
-    // Once more: nothing changes, and nothing is told.
+    // A second run changes and prints nothing.
     let again = project.prepare();
     assert!(
         again.status.success() && again.stdout.is_empty() && again.stderr.is_empty(),
@@ -290,7 +293,7 @@ fn what_is_prepared_is_private_and_made_once() {
     );
     assert_eq!(project.files(), before);
 
-    // What was interrupted, has been lost or is about to end is made anew, and nothing else.
+    // A file that is missing, incomplete or about to expire is made again, and no other.
     let gone = ["database/certificate.pem", "sessions/password"];
     for path in gone {
         fs::remove_file(project.prepared().join(path)).unwrap();
@@ -315,7 +318,7 @@ fn what_is_prepared_is_private_and_made_once() {
 }
 
 #[test]
-fn what_somebody_wrote_into_the_file_of_variables_stays() {
+fn edits_of_the_file_of_variables_stay() {
     let mut project = Project::new(KIOSK);
     assert!(project.prepare().status.success(), "{}", project.said);
     let path = project.prepared().join("env");
@@ -325,7 +328,7 @@ fn what_somebody_wrote_into_the_file_of_variables_stays() {
         "{first}"
     );
 
-    // Somebody fills one in, strikes one out, and an earlier file did not have a third.
+    // A person has filled one value in and commented another one out, and a third is new.
     let paragraphs: Vec<_> =
         first.split("\n\n").filter(|text| !text.contains("KIOSK_SESSIONS_URL=")).collect();
     let mut text = paragraphs.join("\n\n").replace("=__SECRET__", &format!("={PASSWORD}"));
@@ -352,7 +355,7 @@ fn what_somebody_wrote_into_the_file_of_variables_stays() {
     assert_eq!(added.matches("\n\n").count(), 0, "{added}");
     assert!(project.prepare().stdout.is_empty());
 
-    // What cannot be written is told, and nothing is.
+    // If the file cannot be written, an error is reported, and nothing is written.
     let output = project.prepare_as(Path::new("/home/o'neill/.kiosk"));
     assert!(
         !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("apostrophe"),
@@ -361,12 +364,12 @@ fn what_somebody_wrote_into_the_file_of_variables_stays() {
     assert_eq!(fs::read_to_string(&path).unwrap(), second);
 }
 
-/// A server that stands for a container, and what it takes to be in it.
+/// The server of a simulated container, with its environment.
 struct Server {
     container: Container,
     environment: Vec<(&'static str, String)>,
     process: Process,
-    /// Erlang's list of nodes.
+    /// Erlang's port mapper.
     _names: Option<Process>,
 }
 
@@ -379,12 +382,13 @@ impl Server {
         borrowed(&self.environment)
     }
 
-    /// Waits until the container's own test finds it well.
+    /// Waits until the health check of the container passes.
     fn wait(&self) {
         self.process.wait_until(|| self.container.is_healthy(&self.environment()));
     }
 
-    /// Runs one of the scripts that the images of databases run when there is no data yet: they read it into their own shell.
+    /// Runs an initialization script as the images of databases do without data: they source it in
+    /// their own shell.
     fn initialize(&self) {
         let script = self.container.at("/docker-entrypoint-initdb.d/account.sh");
         let line = "set -Eeo pipefail; . \"$1\" 2>&1; echo it goes on";
@@ -397,7 +401,7 @@ fn borrowed<'a>(list: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
     list.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-/// PostgreSQL, as its image's entrypoint begins.
+/// PostgreSQL, as the entrypoint of its image begins.
 fn postgresql(project: &Project, name: &str) -> Server {
     let container = project.container(name);
     let at = container.folder().path().display().to_string();
@@ -410,7 +414,8 @@ fn postgresql(project: &Project, name: &str) -> Server {
     ));
     let config = format!("{data}/postgresql.conf");
     let settings = format!(
-        "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{at}'\nfsync = off\n",
+        "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{at}'\n\
+         fsync = off\n",
         container.port()
     );
     fs::write(&config, settings).unwrap();
@@ -450,7 +455,8 @@ fn mariadb(project: &Project, name: &str) -> Server {
         &[],
     ));
     let options = format!(
-        "[mariadbd]\ndatadir={data}\nsocket={at}/socket\npid-file={at}/pid\nport={}\nbind-address=127.0.0.1\nskip-name-resolve\n[client]\nsocket={at}/socket\n",
+        "[mariadbd]\ndatadir={data}\nsocket={at}/socket\npid-file={at}/pid\nport={}\n\
+         bind-address=127.0.0.1\nskip-name-resolve\n[client]\nsocket={at}/socket\n",
         container.port()
     );
     let file = container.folder().write(".my.cnf", &options).display().to_string();
@@ -472,7 +478,7 @@ fn mariadb(project: &Project, name: &str) -> Server {
     server
 }
 
-/// RabbitMQ, in whose image Erlang takes the place of the shell.
+/// RabbitMQ. In its image, Erlang replaces the shell.
 fn rabbitmq(project: &Project, name: &str) -> Server {
     let container = project.container(name);
     let home = container.at("/var/lib/rabbitmq").display().to_string();
@@ -524,7 +530,7 @@ fn rabbitmq(project: &Project, name: &str) -> Server {
     server
 }
 
-/// One that starts by itself.
+/// A server that needs no preparation.
 fn started(project: &Project, name: &str, program: &'static str) -> Server {
     let container = project.container(name);
     let process = container.start(program, &[], &[]);
@@ -533,7 +539,7 @@ fn started(project: &Project, name: &str, program: &'static str) -> Server {
     server
 }
 
-/// Attaches to one field, or to all, from what was prepared.
+/// Attaches to one field, or to all, with the prepared values.
 fn attach(path: &str, project: &Project, only: Option<&str>) -> Said {
     let mut attach = Command::new(path);
     attach
@@ -562,7 +568,7 @@ fn assert_passes(said: &Said, resource: &str, account: &str) {
     );
 }
 
-/// Nothing in what a server has written is secret.
+/// The log of a server contains no secret.
 #[track_caller]
 fn assert_silent(project: &Project, server: &Server) {
     let log = server.process.log();
@@ -579,7 +585,8 @@ fn the_program_attaches_to_all_that_is_started() {
     let editions = started(&project, "feeds-editions", "nats-server");
     let deliveries = rabbitmq(&project, "feeds-deliveries");
 
-    // What is not there could not be granted, and that is told. Once it is there, one command grants it.
+    // The grants on a missing table fail, and that is reported. Once the table exists, one command
+    // grants them.
     let again = |server: &Server, statement: &str, client: &[&str]| {
         assert!(tell_of(&mut server.exec(client), statement).is_empty());
         let script = server.container.at("/docker-entrypoint-initdb.d/account.sh");
@@ -610,7 +617,8 @@ fn the_program_attaches_to_all_that_is_started() {
     ] {
         assert_passes(&attach(KIOSK, &project, Some(field)), field, account);
     }
-    // What no container is there for is to be filled in, before anything is attached to.
+    // The placeholders of resources without a container have to be filled in before anything is
+    // attached.
     let unfilled = attach(KIOSK, &project, None);
     assert!(
         unfilled.status == 1
@@ -629,7 +637,7 @@ fn the_program_attaches_to_all_that_is_started() {
         all.out
     );
 
-    // Nobody gets in without TLS.
+    // No login succeeds without TLS.
     let login = [("PGPASSWORD", project.made("database/password"))];
     let plain = format!(
         "host=127.0.0.1 port={} user=kiosk_orders dbname=kiosk_orders sslmode=disable",
@@ -690,7 +698,7 @@ fn the_program_attaches_to_all_that_is_started() {
     }
 }
 
-/// Names that have to be quoted, and accounts of which nobody says what they need.
+/// Names that have to be quoted, and accounts without `needs`.
 #[test]
 fn a_program_whose_text_is_hostile_attaches_as_well() {
     let mut project = Project::new(DEPOT);
@@ -714,7 +722,7 @@ fn a_program_whose_text_is_hostile_attaches_as_well() {
     assert!(!project.prepared().join("pwned").exists() && !Path::new("pwned").exists());
 }
 
-/// Redis without `needs`, eleven times: each has a port, a volume and an account of its own.
+/// Redis without `needs`, eleven times: each has its own port, volume and account.
 #[test]
 fn many_resources_of_one_service_are_as_many_servers() {
     let mut project = Project::new(ARCADE);

@@ -1,4 +1,5 @@
-//! What a person sees on a terminal while resources are attached, and a log where there is none: with a server that says nothing.
+//! The output on a terminal while resources are attached, and in a log, with a server that does not
+//! answer.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,12 +18,12 @@ use backing_services_tests::hostile::Hostile;
 use backing_services_tests::port;
 use kiosk::{ENOUGH, kiosk, on_a_terminal, on_a_terminal_of, said, screen, screens, settled};
 
-/// Accepts, and says nothing.
+/// A server that accepts connections, and sends nothing.
 fn silent() -> Hostile {
     Hostile::start(async |peer| Ok(Some(peer)))
 }
 
-/// Orders at the server that says nothing, and sessions where nobody listens.
+/// Orders at the silent server, and sessions on a port on which nothing listens.
 fn environment(port: u16) -> Vec<(&'static str, String)> {
     let closed = port::free();
     vec![
@@ -62,7 +63,7 @@ fn a_line_is_printed_as_soon_as_its_resource_is_back() {
         "the other one is waited for"
     );
 
-    // Whoever asks it to end is not kept waiting, and nothing is told that is not so.
+    // A termination is obeyed at once, and no further result is printed.
     let asked = Instant::now();
     let status =
         Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap();
@@ -75,14 +76,14 @@ fn a_line_is_printed_as_soon_as_its_resource_is_back() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_is_told_when_the_time_is_up() {
+async fn a_silent_server_times_out() {
     let server = silent();
     let begun = Instant::now();
     let said = said(kiosk(&["attach", "--deadline", "1"]).envs(environment(server.port)));
     assert!((1..15).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     assert_eq!((said.status, said.err.as_str()), (1, ""));
     assert!(said.out.contains("error[timed_out]: it was not attached within 1 s"), "{}", said.out);
-    // Each resource has one line, in the order in which they came back, and the rest follows.
+    // Each resource has one line, in the order in which they ended. The report follows.
     let states: Vec<_> = said
         .out
         .lines()
@@ -94,15 +95,16 @@ async fn a_server_that_says_nothing_is_told_when_the_time_is_up() {
     server.assert_all_closed().await;
 }
 
-/// A deadline that is longer than the time of one connection is of no use, and whoever reads the report has to know of both.
+/// A deadline beyond the time limit of one connection has no effect. The report must name both.
 #[tokio::test]
-async fn a_connection_that_takes_too_long_is_told_with_what_gives_it_more() {
+async fn a_slow_connection_is_reported_with_its_time_limit() {
     let server = silent();
     let mut values = environment(server.port);
     values[0].1.push_str("?connect_timeout=1");
     let said = said(kiosk(&["attach", "--only", "orders", "--deadline", "30"]).envs(values));
     assert_eq!((said.status, said.err.as_str()), (1, ""));
-    let help = "; `connect_timeout` in the locator, 10 s unless it is there, is the time for one connection\n";
+    let help = "; `connect_timeout` in the locator, 10 s unless it is there, is the time for one \
+                connection\n";
     assert!(said.out.contains("error[timed_out]: ") && said.out.contains(help), "{}", said.out);
     server.assert_all_closed().await;
 }
@@ -120,7 +122,7 @@ fn a_terminal_shows_what_each_resource_is_doing_and_in_the_end_the_table() {
     let saw = |parts: &[&str]| {
         screens.iter().any(|screen| parts.iter().all(|part| screen.contains(part)))
     };
-    // Both at once, aligned; and nothing of what is not connected to.
+    // Both at once, aligned, and without the fields that are not connected.
     assert!(
         saw(&["orders    PostgreSQL  connecting", "sessions  Redis       refused"]),
         "{screens:#?}"
@@ -147,7 +149,7 @@ fn a_terminal_shows_what_each_resource_is_doing_and_in_the_end_the_table() {
     );
     assert!(shown.windows(4).any(|bytes| bytes == b"\x1b[1;"), "a terminal has colours");
 
-    // The same without them, where that is wanted, and where the terminal cannot.
+    // The same without colours, if that is wanted, or if the terminal has none.
     for script in [
         "NO_COLOR=1 \"$KIOSK\" check",
         "CLICOLOR=0 \"$KIOSK\" check",
@@ -177,7 +179,8 @@ fn the_terminal_is_for_a_person_and_standard_output_for_a_program() {
     let report: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(file.path()).unwrap()).unwrap();
     assert_eq!(report["fields"][0]["failures"][0]["kind"], "timed_out", "{report:#}");
-    // Plain text that goes elsewhere goes there line by line, and a terminal beside it shows nothing.
+    // Plain output to another place is written line by line, and a terminal beside it shows
+    // nothing.
     let script =
         format!("\"$KIOSK\" attach --deadline 1 >{}; echo \"status $?\"", file.path().display());
     let shown = on_a_terminal(&script, &borrowed(&values), None);
@@ -197,7 +200,7 @@ async fn an_interrupt_ends_it_at_once_and_leaves_the_terminal_in_order() {
     let shown = on_a_terminal(script, &borrowed(&values), Some(("connecting", b"\x03")));
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     let last = screen(&shown);
-    // The terminal's own `^C` moves what is taken off it by a line, so one of them may stay.
+    // The terminal's own `^C` shifts the removed lines by one, so one of them may stay.
     assert!(
         last.ends_with("status 130") && !last.contains("panicked") && last.lines().count() <= 3,
         "{last}"
@@ -215,7 +218,7 @@ fn a_terminal_breaks_no_word() {
     let text = String::from_utf8(shown).unwrap();
     let plain = anstream::adapter::strip_str(&text).to_string();
     assert!(plain.lines().all(|line| line.trim_end().chars().count() <= 100), "{plain}");
-    // What goes on does so in its column; and so it does where a line is told as it comes.
+    // The rest of a folded line is indented to its column, also in a line for a finished resource.
     assert!(plain.contains("\n                               "), "{plain}");
     let locator = format!("postgres://winkelier@localhost:1/{}", "shop-".repeat(7));
     let environment = [
@@ -239,7 +242,8 @@ fn a_terminal_breaks_no_word() {
 
 #[test]
 fn a_terminal_obeys_no_argument() {
-    let script = "\"$KIOSK\" attach --only \"$(printf 'or\\033]0;owned\\007\\033[2J\\rders\\342\\200\\256gnp')\"; echo \"status $?\"";
+    let script = "\"$KIOSK\" attach --only \"$(printf \
+                  'or\\033]0;owned\\007\\033[2J\\rders\\342\\200\\256gnp')\"; echo \"status $?\"";
     let shown = String::from_utf8(on_a_terminal(script, &[], None)).unwrap();
     assert!(
         shown.contains(r"or\u{1b}]0;owned\u{7}\u{1b}[2J\rders\u{202e}gnp")
@@ -270,9 +274,9 @@ fn every_width_shows_all_of_it() {
                 words(plain),
                 "{arguments} in {columns}"
             );
-            // Where there is room for a line, none is wider than the terminal; a word is never broken.
+            // If there is enough room, no line is wider than the terminal. A word is never broken.
             if columns >= 40 {
-                // clap breaks no usage.
+                // clap does not fold the usage line.
                 let lines = shown.lines().filter(|line| !line.starts_with("Usage: "));
                 let broken = lines.filter(|line| line.split_whitespace().count() > 1);
                 let widest =

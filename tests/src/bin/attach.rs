@@ -1,5 +1,6 @@
-//! Attaches to one PostgreSQL server from the environment of this process, and says where it ended up: for the tests of variables that would steer a driver,
-//! which a test cannot set in its own process.
+//! Attaches to one PostgreSQL server from the environment of this process, and prints the server
+//! and session that it got. It serves the tests of variables that would steer a driver, because a
+//! test cannot set them in its own process.
 
 #![allow(clippy::print_stdout, reason = "the test reads it")]
 
@@ -16,8 +17,10 @@ struct Services {
 async fn main() -> Result<(), AttachError> {
     let services = Services::attach().await?;
     let question =
-        "SELECT current_user::text, current_database()::text, inet_server_port()::text, current_setting('application_name'),
-        current_setting('search_path'), (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid())::text";
+        "SELECT current_user::text, current_database()::text, inet_server_port()::text, \
+         current_setting('application_name'),
+        current_setting('search_path'), (SELECT ssl FROM pg_stat_ssl WHERE pid = \
+        pg_backend_pid())::text";
     match sqlx::query(question).fetch_one(&*services.orders.client()).await {
         Ok(row) => (0..row.len()).for_each(|column| println!("{}", row.get::<String, _>(column))),
         Err(error) => println!("{error}"),

@@ -1,5 +1,6 @@
-//! One process of a fleet: attaches to PostgreSQL with what an etcd says, follows it, and runs queries until its standard input ends. It says on which server each of its queries ended
-//! up, when that changes, and how many there were.
+//! One process of a fleet. It attaches to PostgreSQL with the values of an etcd, follows them, and
+//! runs queries until its standard input ends. It prints the server of its queries whenever that
+//! changes, and the number of queries.
 
 #![allow(clippy::print_stdout, reason = "the test reads it")]
 
@@ -12,7 +13,8 @@ use backing_services::source::Environment;
 use backing_services::stores::Etcd;
 use backing_services::{AttachError, BackingServices, Postgres, Resource};
 
-/// Between two queries of one process: fifty of them, not optimised, shall leave a machine of two cores some time for the servers.
+/// The pause between two queries of one process. Fifty processes, not optimised, must leave a
+/// machine with two cores some time for the servers.
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(BackingServices)]

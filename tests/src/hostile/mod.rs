@@ -1,4 +1,4 @@
-//! Servers that do what no server should: programmable, and they write down every byte that they get.
+//! Programmable servers that misbehave, and that record every byte that they receive.
 
 use std::io;
 use std::pin::Pin;
@@ -27,29 +27,30 @@ pub mod mysql;
 pub mod postgres;
 pub mod redis;
 
-/// A server that plays a script with everybody who connects.
+/// A server that plays a script on each connection.
 #[derive(Debug)]
 pub struct Hostile {
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
     heard: Arc<Mutex<Vec<Heard>>>,
 }
 
-/// What came in over one connection.
+/// The input of one connection.
 #[derive(Clone, Debug, Default)]
 pub struct Heard {
-    /// What came in as it was, before TLS.
+    /// The bytes that arrived before TLS.
     pub plain: Vec<u8>,
-    /// What came in under TLS, decrypted.
+    /// The bytes that arrived under TLS, decrypted.
     pub secret: Vec<u8>,
-    /// Whether a TLS handshake was done.
+    /// True if the TLS handshake was completed.
     pub tls: bool,
-    /// Whether one of the two has closed the connection.
+    /// True if either side has closed the connection.
     pub closed: bool,
 }
 
 impl Hostile {
-    /// A server that plays `script` on each connection. When the script ends, what still comes in is written down until the other end closes.
+    /// A server that plays `script` on each connection. After the script it records the input until
+    /// the peer closes the connection.
     pub fn start<F>(script: impl Fn(Peer) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
@@ -83,16 +84,16 @@ impl Hostile {
         Self { port, heard }
     }
 
-    /// What came in so far, connection by connection.
+    /// The input so far, by connection.
     #[must_use]
     pub fn heard(&self) -> Vec<Heard> {
         self.heard.lock().expect("the record").clone()
     }
 
-    /// Waits until every connection was closed by the other end.
+    /// Waits until the peer has closed every connection.
     ///
     /// # Panics
-    /// Where one is still open after some seconds: the client leaks it.
+    /// If one is still open after some seconds: the client leaks it.
     pub async fn assert_all_closed(&self) {
         for _ in 0..100 {
             if self.heard().iter().all(|heard| heard.closed) {
@@ -105,7 +106,7 @@ impl Hostile {
     }
 }
 
-/// The other end of a connection, as the script has it.
+/// The connection that a script plays on.
 #[derive(Debug)]
 pub struct Peer {
     stream: Stream,
@@ -120,24 +121,24 @@ enum Stream {
 }
 
 impl Peer {
-    /// Which connection this is, counted from 0.
+    /// The number of this connection, counted from 0.
     #[must_use]
     pub const fn index(&self) -> usize {
         self.index
     }
 
-    /// The next bytes; an error at the end of the connection.
+    /// The next bytes, or an error at the end of the connection.
     ///
     /// # Errors
-    /// Where the connection ends.
+    /// If the connection ends.
     pub async fn read(&mut self) -> io::Result<Vec<u8>> {
         self.read_at_most(16 * 1024).await
     }
 
-    /// The next bytes, and what is behind them left where it is: for a client that does not wait for an answer.
+    /// The next bytes, which stay unread. For a client that does not wait for an answer.
     ///
     /// # Errors
-    /// Where the connection ends.
+    /// If the connection ends.
     pub async fn read_at_most(&mut self, most: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; most];
         let read = match &mut self.stream {
@@ -169,7 +170,7 @@ impl Peer {
     /// Sends bytes.
     ///
     /// # Errors
-    /// Where the connection has ended.
+    /// If the connection has ended.
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         let written = match &mut self.stream {
             Stream::Plain(stream) => stream.write_all(bytes.as_ref()).await,
@@ -184,10 +185,10 @@ impl Peer {
         written
     }
 
-    /// Sends the same bytes again and again, until the other end has had enough of it.
+    /// Sends the same bytes again and again, until the peer disconnects.
     ///
     /// # Errors
-    /// Always, in the end.
+    /// Always, at the end.
     pub async fn flood(&mut self, bytes: &[u8]) -> io::Result<Option<Self>> {
         let many = bytes.repeat((64 * 1024 / bytes.len()).max(1));
         loop {
@@ -195,26 +196,26 @@ impl Peer {
         }
     }
 
-    /// Speaks TLS from here on, with this certificate.
+    /// Switches to TLS with this certificate.
     ///
     /// # Errors
-    /// Where the other end does not like it.
+    /// If the peer refuses the handshake.
     pub async fn encrypt(self, leaf: &Leaf) -> io::Result<Self> {
         self.encrypt_as(configuration(leaf)).await
     }
 
-    /// Speaks TLS from here on, and asks for a client certificate.
+    /// Switches to TLS, and requests a client certificate.
     ///
     /// # Errors
-    /// Where the other end does not like it.
+    /// If the peer refuses the handshake.
     pub async fn encrypt_asking(self, leaf: &Leaf, asking: Asking) -> io::Result<Self> {
         self.encrypt_as(asking.configuration(leaf, rustls::ALL_VERSIONS)).await
     }
 
-    /// Speaks TLS from here on, by this configuration.
+    /// Switches to TLS with this configuration.
     ///
     /// # Errors
-    /// Where the other end does not like it.
+    /// If the peer refuses the handshake.
     pub async fn encrypt_as(self, configuration: Arc<ServerConfig>) -> io::Result<Self> {
         let Self { stream: Stream::Plain(stream), index, heard } = self else {
             panic!("TLS within TLS")
@@ -232,13 +233,13 @@ impl Peer {
         }
     }
 
-    /// Listens, and says nothing any more.
+    /// Keeps reading, and sends nothing more.
     pub async fn drain(&mut self) {
         while self.read().await.is_ok() {}
     }
 }
 
-/// A stream that writes down what comes in before it is decrypted.
+/// A stream that records the input before it is decrypted.
 #[derive(Debug)]
 struct Taped {
     stream: TcpStream,
@@ -283,19 +284,19 @@ fn configuration(leaf: &Leaf) -> Arc<ServerConfig> {
     Asking::Not.configuration(leaf, rustls::ALL_VERSIONS)
 }
 
-/// Whether a server asks for a client certificate. Whatever certificate it gets, it accepts.
+/// The request of a server for a client certificate. It accepts any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asking {
-    /// It does not ask.
+    /// No request.
     Not,
-    /// It asks, and goes on without one.
+    /// A request; continues without a certificate.
     ForAny,
-    /// It asks for one whose key signs with RSA, and goes on without one.
+    /// A request for one whose key signs with RSA; continues without a certificate.
     ForRsa,
 }
 
 impl Asking {
-    /// The configuration of such a server, with this certificate.
+    /// The configuration of such a server with this certificate.
     #[must_use]
     pub fn configuration(
         self,
@@ -320,7 +321,8 @@ impl Asking {
     }
 }
 
-/// Accepts every client that proves that it has its certificate's key, and those without a certificate.
+/// Accepts every client that proves the possession of its certificate's key, and every client
+/// without a certificate.
 #[derive(Debug)]
 struct AnyClient {
     asking: Asking,
@@ -380,11 +382,11 @@ impl ClientCertVerifier for AnyClient {
 /// A listener on a free port of the loopback interface.
 pub(crate) fn listen() -> std::net::TcpListener {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.set_nonblocking(true).expect("a listener that waits for nobody");
+    listener.set_nonblocking(true).expect("a non-blocking listener");
     listener
 }
 
-/// The servers have a runtime of their own: a client that does not let go of its thread must not keep them from going on.
+/// The servers have their own runtime, so that a client that blocks its thread does not block them.
 pub(crate) fn runtime() -> &'static Runtime {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         tokio::runtime::Builder::new_multi_thread()

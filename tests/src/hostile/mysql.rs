@@ -1,4 +1,4 @@
-//! MySQL's protocol, as far as a hostile server needs it.
+//! The MySQL protocol, as far as a hostile server needs it.
 
 use std::io;
 
@@ -8,7 +8,8 @@ use crate::pki::Leaf;
 /// `CLIENT_SSL`.
 pub const SSL: u32 = 0x800;
 
-/// What a good server can do: protocol 4.1, TLS, plugins, several results; but `DEPRECATE_EOF`, so that each result ends in the same way.
+/// The capabilities of a valid server: protocol 4.1, TLS, plugins, several results. Without
+/// `DEPRECATE_EOF`, so that each result ends in the same way.
 pub const CAPABILITIES: u32 =
     0x0008_0000 | 0x0001_0000 | 0x0002_0000 | 0x8000 | 0x0200 | 0x2000 | 0x0008 | SSL;
 
@@ -46,13 +47,13 @@ pub fn ok(number: u8) -> Vec<u8> {
     packet(number, b"\0\0\0\x02\0\0\0")
 }
 
-/// `ERR_Packet`, with a number and whatever text.
+/// `ERR_Packet`, with a number and any text.
 #[must_use]
 pub fn error(number: u8, code: u16, text: &str) -> Vec<u8> {
     packet(number, &[b"\xff", &code.to_le_bytes()[..], b"#HY000", text.as_bytes()].concat())
 }
 
-/// A result: rows of texts, or of NULLs.
+/// A result: rows of texts or NULLs.
 #[must_use]
 pub fn rows(columns: usize, rows: &[&[Option<&str>]]) -> Vec<u8> {
     let text = |text: &str| {
@@ -89,8 +90,8 @@ pub fn rows(columns: usize, rows: &[&[Option<&str>]]) -> Vec<u8> {
     bytes
 }
 
-/// Several results, one after the other, as the answer to several statements at once: packets are numbered on, and each result but the last says that there
-/// is another one (`SERVER_MORE_RESULTS_EXISTS`).
+/// Several results in a row, as the answer to several statements at once. The packet numbers
+/// continue, and each result but the last announces another one (`SERVER_MORE_RESULTS_EXISTS`).
 #[must_use]
 pub fn results(results: &[Vec<u8>]) -> Vec<u8> {
     let (mut bytes, mut number) = (Vec::new(), 0);
@@ -111,10 +112,10 @@ pub fn results(results: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Greets, reads the request for TLS, speaks TLS, and reads who logs in.
+/// Sends the greeting, reads the request for TLS, switches to TLS, and reads the login.
 ///
 /// # Errors
-/// Where the other end goes away, or says something else.
+/// If the peer disconnects, or sends something else.
 pub async fn startup(mut peer: Peer, leaf: &Leaf, plugin: &str) -> io::Result<Peer> {
     peer.write(greeting(plugin, CAPABILITIES)).await?;
     let request = peer.read_at_most(36).await?;

@@ -1,17 +1,18 @@
-//! Redis' protocol, as far as a hostile server needs it.
+//! The Redis protocol, as far as a hostile server needs it.
 
 use std::io;
 
 use super::Peer;
 use crate::pki::Leaf;
 
-/// The commands in what a client sent, each with its words; what is no command, or not whole, is left out.
+/// The commands in the input of a client, each with its words. Incomplete and invalid commands are
+/// left out.
 #[must_use]
 pub fn commands(bytes: &[u8]) -> Vec<Vec<String>> {
     whole(bytes).0
 }
 
-/// The commands, and what comes behind the last that is whole.
+/// The complete commands, and the bytes that follow them.
 fn whole(bytes: &[u8]) -> (Vec<Vec<String>>, &[u8]) {
     let mut commands = Vec::new();
     let mut lines = Lines(bytes);
@@ -48,13 +49,13 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// What a server of version 7.4 says to a good `HELLO 3`.
+/// The answer of a server of version 7.4 to a valid `HELLO 3`.
 #[must_use]
 pub fn hello() -> Vec<u8> {
     hello_from("redis", "7.4.1")
 }
 
-/// The same from a server that calls itself, and its version, what it likes.
+/// The same answer with this name and version of the server.
 #[must_use]
 pub fn hello_from(server: &str, version: &str) -> Vec<u8> {
     let mut text = "%7\r\n".to_owned();
@@ -72,10 +73,11 @@ pub fn hello_from(server: &str, version: &str) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Lets one account in over TLS, with this to `HELLO`, and lets it do next to nothing: all that attaching asks of a good server, unless it answers strangers, too.
+/// Admits one account over TLS, with this answer to `HELLO`, and permits almost nothing: only what
+/// attaching requires of a valid server. If `strangers` is true, it also answers without a login.
 ///
 /// # Errors
-/// Where the other end goes away.
+/// If the peer disconnects.
 pub async fn admit(
     peer: Peer,
     leaf: &Leaf,
@@ -101,10 +103,10 @@ pub async fn admit(
     .await
 }
 
-/// Answers each command with what `answer` says, as long as it says something.
+/// Answers each command with the result of `answer`, until that is `None`.
 ///
 /// # Errors
-/// Where the other end goes away.
+/// If the peer disconnects.
 pub async fn serve(
     mut peer: Peer,
     mut answer: impl FnMut(&[String]) -> Option<Vec<u8>>,

@@ -1,7 +1,9 @@
-//! The report as a page: the application in the middle, its resources around it. It asks nobody for anything: no script, and nothing from elsewhere.
+//! The report as an HTML page: the application in the middle, its resources around it. The page
+//! contains no script and loads nothing.
 //!
-//! What it looks like is in `html/page.html` and `html/page.css`. The template escapes whatever it prints; should something slip through all the same, the page's own policy lets a
-//! browser load nothing and run nothing: the one thing that it admits is our style sheet, by its hash.
+//! Its layout is in `html/page.html` and `html/page.css`. The template escapes every value. If a
+//! value escaped that all the same, the page's content security policy stops it: a browser loads
+//! nothing and runs nothing, and the style sheet is admitted by its hash.
 
 use backing_services_rules::Transport;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -16,20 +18,21 @@ use crate::net::tls::EXPIRY_NOTICE_DAYS;
 use crate::report::error::{Problem, Severity, counted};
 use crate::report::posture::{CertificatePosture, Posture, TrustPosture};
 
-/// By its name's end it is HTML, and what is put into it is escaped.
+/// The ending of the name enables the escaping for HTML.
 const TEMPLATE: (&str, &str) = ("page.html", include_str!("page.html"));
 const STYLE: &str = include_str!("page.css");
 
-/// The days that a full bar stands for: what Let's Encrypt gives a certificate. One that has more fills it, too.
+/// The number of days that fills the bar: the lifetime of a certificate from Let's Encrypt. A
+/// certificate with more days fills it, too.
 const FULL_BAR: u64 = 90;
 
-/// How tall a row is in the coordinates of the lines.
+/// The height of a row, in the coordinates of the lines.
 const ROW: usize = 100;
 
 /// The page.
 pub(super) fn page(report: &Report) -> Result<String, Why> {
     let mut environment = Environment::new();
-    // A name that the template misspells is an error, and no gap.
+    // A misspelt name in the template is an error, instead of empty text.
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     let (name, template) = TEMPLATE;
     let page = environment.render_named_str(name, template, context(report));
@@ -58,29 +61,39 @@ fn context(report: &Report) -> Value {
         took => milliseconds(report.took),
         version => env!("CARGO_PKG_VERSION"),
         tally => tally(&resources),
-        // Clockwise from the top, as they stand around it.
-        ring => right.iter().chain(left.iter().rev()).map(|row| Lock::of(row).name()).collect::<Vec<_>>(),
+        // Clockwise from the top, in the order of the page.
+        ring => right
+            .iter()
+            .chain(left.iter().rev())
+            .map(|row| Lock::of(row).name())
+            .collect::<Vec<_>>(),
         left => side(report, left),
         right => side(report, right),
         problems => problems.into_iter().flatten().collect::<Vec<_>>(),
         waivers => report.rows.iter().flat_map(|row| waivers(report, row)).collect::<Vec<_>>(),
         details => resources.iter().map(|row| details(report, row)).collect::<Vec<_>>(),
-        values => report.rows.iter().filter(|row| !row.is_resource()).map(value).collect::<Vec<_>>(),
+        values => report
+            .rows
+            .iter()
+            .filter(|row| !row.is_resource())
+            .map(value)
+            .collect::<Vec<_>>(),
     }
 }
 
-/// What a resource's lock says of it. A word goes with it wherever a colour does.
+/// The security of a resource's connection, shown as a lock. Wherever it has a colour, it has a
+/// word too.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Lock {
-    /// TLS, and the server is who it should be.
+    /// TLS, with a verified server.
     Verified,
-    /// The same, but something is violated that a waiver covers.
+    /// The same, but a waiver covers a violated rule.
     Waived,
-    /// No TLS, which a waiver or a loopback address allows.
+    /// No TLS: a waiver or a loopback address allows that.
     Open,
-    /// It lives in the process.
+    /// The resource runs in the process.
     Embedded,
-    /// Its values are good; nothing was connected to.
+    /// The values are valid. No connection was opened.
     Loaded,
     Refused,
     Untried,
@@ -88,7 +101,7 @@ enum Lock {
 }
 
 impl Lock {
-    /// The worst first.
+    /// The order is from worst to best.
     const ALL: [Self; 8] = [
         Self::Refused,
         Self::Open,
@@ -124,7 +137,7 @@ impl Lock {
         }
     }
 
-    /// The name of its class and of its picture.
+    /// The name of its CSS class and of its picture.
     const fn name(self) -> &'static str {
         match self {
             Self::Verified => "verified",
@@ -152,7 +165,7 @@ impl Lock {
     }
 }
 
-/// How many resources there are of each lock, the worst first.
+/// The number of resources for each lock, worst first.
 fn tally(resources: &[&Row]) -> Vec<Value> {
     let count = |lock| resources.iter().filter(|row| Lock::of(row) == lock).count();
     let counts =
@@ -164,12 +177,14 @@ fn tally(resources: &[&Row]) -> Vec<Value> {
         .collect()
 }
 
-/// How many rows of its side a resource takes. All rows are as tall as each other, so that it is known here where a line has to end.
+/// The number of rows that a resource takes on its side. All rows have the same height, so the end
+/// of each line can be computed here.
 fn span(row: &Row) -> usize {
     if row.posture.is_some() || row.problems.iter().any(Problem::is_denied) { 2 } else { 1 }
 }
 
-/// Those that are declared first are on the left, up to half of all rows.
+/// Splits the resources by declaration order: the first ones are on the left, up to half of all
+/// rows.
 fn sides<'a, 'b>(resources: &'b [&'a Row]) -> (&'b [&'a Row], &'b [&'a Row]) {
     let half = resources.iter().map(|row| span(row)).sum::<usize>() / 2;
     let mut filled = 0;
@@ -198,7 +213,7 @@ fn side(report: &Report, rows: &[&Row]) -> Value {
     }
 }
 
-/// What there is to see of a resource at a glance.
+/// The summary of a resource.
 fn card(report: &Report, row: &Row) -> Value {
     let lock = Lock::of(row);
     let posture = row.posture.as_ref();
@@ -207,7 +222,7 @@ fn card(report: &Report, row: &Row) -> Value {
         |severity| row.problems.iter().filter(|problem| problem.severity() == severity).count();
     let chip = |severity: Severity| {
         let words = match (severity, count(severity)) {
-            // The first one is told above.
+            // The first one is shown above.
             (Severity::Error, 0 | 1) | (_, 0) => return None,
             (Severity::Waived, count) => format!("{count} waived"),
             (Severity::Error, count) => counted(count, "problem"),
@@ -225,15 +240,19 @@ fn card(report: &Report, row: &Row) -> Value {
         words => lock.words(),
         endpoint => row.endpoint.as_deref(),
         protection => posture.map(protection),
-        certificate => posture.and_then(|posture| posture.tls.as_ref()).map(|tls| bar(report, &tls.certificate)),
+        certificate => posture
+            .and_then(|posture| posture.tls.as_ref())
+            .map(|tls| bar(report, &tls.certificate)),
         account => posture.and_then(|posture| posture.account.as_deref()),
         server => posture.and_then(|posture| server(report, posture)),
-        problem => denied.map(|problem| context! { name => problem.name(), message => problem.message() }),
+        problem => denied.map(|problem| {
+            context! { name => problem.name(), message => problem.message() }
+        }),
         chips => chips,
     }
 }
 
-/// What protects the connection, in half a line.
+/// The protection of the connection, in half a line.
 fn protection(posture: &Posture) -> String {
     match (&posture.tls, posture.transport) {
         (Some(tls), _) => {
@@ -269,7 +288,7 @@ fn bar(report: &Report, certificate: &CertificatePosture) -> Value {
     }
 }
 
-/// The problems of a severity, below a heading; `None` where there are none.
+/// The problems of one severity, below a heading. `None` if there are none.
 fn problems(report: &Report, severity: Severity) -> Option<Value> {
     let problems: Vec<_> =
         report.problems().filter(|problem| problem.severity() == severity).map(problem).collect();
@@ -303,7 +322,7 @@ fn problem(problem: &Problem) -> Value {
     }
 }
 
-/// The waivers of a field, and how much each of them covers.
+/// The waivers of a field, and the number of violations that each one covers.
 fn waivers(report: &Report, row: &Row) -> Vec<Value> {
     let of_row = row.field.declaration().waived_rules().iter().map(|waiver| {
         let rule = waiver.rule().name;
@@ -322,7 +341,7 @@ fn waivers(report: &Report, row: &Row) -> Vec<Value> {
     of_row.collect()
 }
 
-/// All that attaching taught of a resource.
+/// The full posture of a resource.
 fn details(report: &Report, row: &Row) -> Value {
     let posture = row.posture.as_ref();
     let lock = Lock::of(row);
@@ -359,7 +378,7 @@ fn details(report: &Report, row: &Row) -> Value {
     }
 }
 
-/// A secret or a setting: where it comes from, and never what it is.
+/// A secret or a setting: its origin, and never its value.
 fn value(row: &Row) -> Value {
     context! {
         name => row.path.as_str(),

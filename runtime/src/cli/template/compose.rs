@@ -1,4 +1,4 @@
-//! The servers of a compose file: what each is called, and where it is reached.
+//! The servers of a compose file: their names and addresses.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -10,29 +10,29 @@ use crate::cli::template::deploy::{Deploy, Item};
 use crate::declare::manifest::Role;
 use crate::service::container::Container;
 
-/// What a locator's path holds as it is (RFC 3986, 2.3).
+/// The characters that stay unescaped in the path of a locator (RFC 3986, 2.3).
 const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What makes what is secret, and waits for nothing.
+/// The name of the service that makes the secrets. It depends on no other service.
 const SCRIPT: &str = include_str!("prepare.sh");
 
-/// What is known of a compose file.
+/// The servers of a compose file.
 pub(super) struct Compose<'a> {
     /// Each field, with its server.
     fields: Vec<(&'a Item, Option<Server>)>,
-    /// What the service is called that makes what is secret.
+    /// The name of the service that makes the secrets.
     prepare: String,
-    /// What the program's own is called.
+    /// The name of the program's own service.
     itself: String,
 }
 
-/// A server, in a container of its own.
+/// A server in its own container.
 pub(super) struct Server {
-    /// What its service is called, which is its name in the network.
+    /// The name of its service, which is its name in the network.
     name: String,
     scheme: &'static str,
     account: String,
-    /// Where it is reached on the machine.
+    /// Its address on the machine.
     host_port: u16,
     container: Container,
 }
@@ -48,7 +48,7 @@ impl<'a> Compose<'a> {
             name
         };
         let (prepare, itself) = (named("prepare"), named(&deploy.name));
-        // What is in the folder already, beside those of the servers.
+        // The names that the folder already uses, besides those of the servers.
         for taken in ["env", "program"] {
             let _ = named(taken);
         }
@@ -76,14 +76,14 @@ impl<'a> Compose<'a> {
         self.fields.iter().map(|(field, server)| field.context(server.as_ref())).collect()
     }
 
-    /// What only this file's template is told.
+    /// The values that only the compose template needs.
     pub(super) fn context(&self, env: &str) -> Value {
         let mut listed = String::new();
         for (field, server) in &self.fields {
             let Some(Server { name, container, .. }) = server else { continue };
             let (user, group) = container.user;
             let administrator = if container.has_administrator { "yes" } else { "no" };
-            // Writing to a `String` does not fail.
+            // Writing to a `String` cannot fail.
             let _ = writeln!(listed, "{name} {user}:{group} {} {administrator}", field.base());
         }
         let servers = || self.fields.iter().filter_map(|(_, server)| server.as_ref());
@@ -115,7 +115,7 @@ impl<'a> Compose<'a> {
 }
 
 impl Server {
-    /// What is in a variable: on the machine, and for a program that is in the same network.
+    /// The value of a variable: on the machine, and for a program in the same network.
     pub(super) fn text(&self, role: Role) -> Option<(String, String)> {
         let path = utf8_percent_encode(&self.container.path, &UNRESERVED);
         let slash = if self.container.path.is_empty() { "" } else { "/" };
@@ -128,7 +128,7 @@ impl Server {
                 locator(&self.name, self.container.port),
             )),
             Role::User => Some(same(&self.account)),
-            // Both are made where the servers are, and put in their places there.
+            // `prepare` makes both, and writes them to their places.
             Role::Password => Some(same("__PASSWORD__")),
             Role::Authority => Some(same("__FOLDER__/ca.pem")),
             _ => None,
@@ -153,7 +153,9 @@ impl Server {
         let files: Vec<_> = files
             .iter()
             .enumerate()
-            .map(|(index, (path, content))| context! { name => format!("{}.{}", self.name, index + 1), path, content })
+            .map(|(index, (path, content))| {
+                context! { name => format!("{}.{}", self.name, index + 1), path, content }
+            })
             .collect();
         context! {
             name => self.name.as_str(),

@@ -1,4 +1,5 @@
-//! What templates are made from: the manifest, with a name for everything that a deploy gives one to, and a suggestion for every value.
+//! The model of the templates: the manifest, with a name for each object of a deployment and a
+//! suggestion for each value.
 
 use std::collections::HashSet;
 
@@ -12,15 +13,16 @@ use crate::locator::dialect::Login;
 use crate::service::container::Container;
 use crate::service::grants::Grants;
 
-/// The longest name of a volume or a label in Kubernetes (RFC 1123: 63 bytes), less what is put around ours.
+/// The longest name of a volume or a label in Kubernetes (RFC 1123: 63 bytes), less the parts that
+/// are added to ours.
 const LONGEST_NAME: usize = 40;
 
 /// A program, as it is deployed.
 pub(super) struct Deploy<'a> {
     pub(super) manifest: &'a Manifest,
-    /// What the program itself is called.
+    /// The name of the program itself.
     pub(super) name: String,
-    /// What this command line is called.
+    /// The name of this command line.
     pub(super) program: String,
     pub(super) fields: Vec<Item>,
 }
@@ -28,20 +30,21 @@ pub(super) struct Deploy<'a> {
 /// A field.
 pub(super) struct Item {
     leaf: Leaf,
-    /// What its secret, its volume and its service are called.
+    /// The name of its secret, its volume and its service.
     id: String,
-    /// What its service binding is called: that tells which variables it stands for, so that nothing of it may be cut. The specification has 253 bytes for it.
+    /// The name of its service binding. It identifies the variables, so it is never shortened. The
+    /// specification allows 253 bytes.
     binding: String,
-    /// What its account is called, unless somebody calls it otherwise.
+    /// The suggested name of its account.
     account: String,
     values: Vec<Suggested>,
 }
 
-/// A variable, with what may stand in it.
+/// A variable, with its suggested value.
 struct Suggested {
     variable: Variable,
     text: String,
-    /// Whether the field's value is not complete without it.
+    /// True if the value of the field is incomplete without it.
     is_needed: bool,
 }
 
@@ -55,7 +58,7 @@ impl<'a> Deploy<'a> {
         let prefix = manifest.variable_prefix();
         let whole = label(if prefix.is_empty() { &program } else { prefix });
         let name = name_of(&whole);
-        // The volumes that are no field's.
+        // The volumes that do not belong to a field.
         let (mut fields, mut taken) =
             (Vec::new(), HashSet::from(["tmp", "state"].map(str::to_owned)));
         manifest.walk(&mut |leaf| {
@@ -83,7 +86,7 @@ impl<'a> Deploy<'a> {
     }
 }
 
-/// A variable's name, which is ASCII, in the letters that a label has.
+/// The name of a variable, which is ASCII, in the characters of a label.
 fn label(variable: &str) -> String {
     variable
         .chars()
@@ -91,7 +94,7 @@ fn label(variable: &str) -> String {
         .collect()
 }
 
-/// A label as DNS and Kubernetes have them (RFC 1123).
+/// A label of DNS and Kubernetes (RFC 1123).
 fn name_of(variable: &str) -> String {
     let name: String = label(variable).chars().take(LONGEST_NAME).collect();
     let name = name.trim_matches('-');
@@ -99,14 +102,14 @@ fn name_of(variable: &str) -> String {
 }
 
 impl Suggested {
-    /// `None` for what a template does not speak of: a locator's parts, which stand in for it elsewhere.
+    /// `None` if the templates leave the variable out: the locator replaces its parts.
     fn of(variable: Variable, leaf: &Leaf, folder: &str, account: &str) -> Option<Self> {
         let required = leaf.is_required();
         let Category::Resource(entry) = leaf.field.category() else {
             let declaration = leaf.field.declaration();
             let text = match (leaf.field.category(), declaration.default_text()) {
                 (Category::Secret(_), _) => "__SECRET__",
-                // A setting may be any text. What is empty is as good as not there, and refused.
+                // A setting may be any text. An empty value counts as absent, and is refused.
                 (_, default) => default.unwrap_or_default(),
             };
             return Some(Self { variable, text: text.to_owned(), is_needed: required });
@@ -132,7 +135,7 @@ impl Suggested {
             Role::Value | Role::Host | Role::Port | Role::Database => return None,
         };
         let is_needed = match variable.role {
-            // Once a default stands in for it, it is nobody's duty.
+            // With a default, the variable is optional.
             Role::Locator => leaf.field.declaration().default_text().is_none(),
             Role::User => service.login == Login::UserAndPassword || has_login && has_accounts,
             Role::Password => has_login,
@@ -141,12 +144,12 @@ impl Suggested {
         Some(Self { variable, text, is_needed })
     }
 
-    /// Whether it is given as a file even in a file of variables: PEM has lines.
+    /// True if it is a file even in a file of variables. PEM has more than one line.
     const fn is_file(&self) -> bool {
         matches!(self.variable.role, Role::Authority | Role::ClientCertificate | Role::ClientKey)
     }
 
-    /// Where a server is there for it, what is in it, and is not to be filled in any more.
+    /// The variable for a template. With a server, its value is known and not a placeholder.
     fn context(&self, server: Option<&Server>) -> Value {
         let served = server.and_then(|server| server.text(self.variable.role));
         let text = served.as_ref().map_or(self.text.as_str(), |(text, _)| text);
@@ -159,7 +162,7 @@ impl Suggested {
             _ => "",
         };
         let name = &self.variable.name;
-        // As `ServiceBindings` reads them.
+        // The entries that `ServiceBindings` reads.
         let entry = match self.variable.role {
             Role::Locator => "uri",
             Role::User => "username",
@@ -175,34 +178,44 @@ impl Suggested {
             variable => name,
             role => self.variable.role.name(),
             text => text,
-            // Beside the server, instead of on the machine that it is on.
+            // The value for a program in the server's network, instead of on the machine.
             inside => served.as_ref().map_or(text, |(_, inside)| inside),
-            // What no quoting protects in every reader is for a person to write.
+            // If no quoting protects a value in every reader, a person has to write it.
             fits_env => in_env_file(text).is_some(),
             needed => is_needed,
-            usual => is_needed || matches!(self.variable.role, Role::Value | Role::Locator | Role::User | Role::Password | Role::Authority | Role::Endpoint),
+            usual => is_needed
+                || matches!(
+                    self.variable.role,
+                    Role::Value
+                        | Role::Locator
+                        | Role::User
+                        | Role::Password
+                        | Role::Authority
+                        | Role::Endpoint
+                ),
             note => note,
         }
     }
 }
 
 impl Item {
-    /// What its secret, its volume and its service are called.
+    /// The name of its secret, its volume and its service.
     pub(super) fn id(&self) -> &str {
         &self.id
     }
 
-    /// What its account is called.
+    /// The name of its account.
     pub(super) fn account(&self) -> &str {
         &self.account
     }
 
-    /// What all its variables begin with.
+    /// The common prefix of its variables.
     pub(super) fn base(&self) -> &str {
         variable::base(&self.leaf.variable)
     }
 
-    /// A server for it, and the scheme by which it is reached; `None` where no server of ours can stand in for the one that is meant.
+    /// A server for the field, and the scheme of its locator. `None` if no server of ours can
+    /// replace the intended one.
     pub(super) fn container(&self) -> Option<(Container, &'static str)> {
         let Category::Resource(entry) = self.leaf.field.category() else { return None };
         let scheme =
@@ -222,14 +235,14 @@ impl Item {
         ))
     }
 
-    /// Whether a program has to have a folder to write to for this field, where it is for one that is embedded.
+    /// True if this field requires a writable folder. `None` if its service is not embedded.
     pub(super) fn is_state_required(&self) -> Option<bool> {
         let Category::Resource(entry) = self.leaf.field.category() else { return None };
         let scheme = scheme(entry, &self.leaf)?;
         (scheme.transport() == Transport::Embedded).then(|| self.leaf.is_required())
     }
 
-    /// What a template is told of it; and of the server that is there for it.
+    /// The field for a template, with its server.
     pub(super) fn context(&self, server: Option<&Server>) -> Value {
         let field = self.leaf.field;
         let declaration = field.declaration();
@@ -264,14 +277,23 @@ impl Item {
             hosts => declaration.listed_hosts().join(", "),
             values => values,
             is_resource => resource.is_some(),
-            resource => resource.unwrap_or_else(|| context! { is_remote => false, is_embedded => false, scheme => "", port => 0, binding => "", path => "" }),
+            resource => resource.unwrap_or_else(|| {
+                context! {
+                    is_remote => false,
+                    is_embedded => false,
+                    scheme => "",
+                    port => 0,
+                    binding => "",
+                    path => "",
+                }
+            }),
         }
     }
 }
 
 fn resource(entry: &ResourceEntry, leaf: &Leaf) -> Value {
     let scheme = scheme(entry, leaf);
-    // The names that operators of Kubernetes give to types of services, where they differ from ours.
+    // The names that Kubernetes operators give to service types, if they differ from ours.
     let binding = match entry.service() {
         "AMQP" => "rabbitmq".to_owned(),
         service => name_of(service),
@@ -286,7 +308,7 @@ fn resource(entry: &ResourceEntry, leaf: &Leaf) -> Value {
     }
 }
 
-/// The scheme that a locator of a field has, unless somebody chooses another one.
+/// The default scheme of the field's locator.
 fn scheme(entry: &ResourceEntry, leaf: &Leaf) -> Option<backing_services_rules::Scheme> {
     let only = leaf.field.declaration().only_scheme();
     let mut accepted =
@@ -294,7 +316,7 @@ fn scheme(entry: &ResourceEntry, leaf: &Leaf) -> Option<backing_services_rules::
     accepted.next().copied()
 }
 
-/// What a locator of a field looks like.
+/// A placeholder for the field's locator.
 fn locator(entry: &ResourceEntry, leaf: &Leaf) -> String {
     let Some(scheme) = scheme(entry, leaf) else { return "LOCATOR".to_owned() };
     if scheme.transport() == Transport::Embedded {
@@ -314,7 +336,7 @@ fn locator(entry: &ResourceEntry, leaf: &Leaf) -> String {
         Some("the database's name") => "/DATABASE",
         _ => "",
     };
-    // What an endpoint is made from, where nobody gives one.
+    // If there is no `_ENDPOINT`, the endpoint is derived from the region.
     let has_region = entry.service.parameters.iter().any(|parameter| parameter.name == "region");
     let query = if has_region { "?region=REGION" } else { "" };
     format!("{}://{host}{port}{path}{query}", scheme.name())

@@ -1,7 +1,9 @@
-//! What a deploy has to give, as files to begin with: every variable in its place, and whatever an account or a certificate is for.
+//! The templates: files to begin with, which contain every variable in its place, with the accounts
+//! and the certificates.
 //!
-//! What is still to be filled in is written `__LIKE THIS__`, which loading refuses (`placeholder_value`): a file that is pasted and forgotten starts nothing.
-//! The texts are templates beside this file. What comes into them out of a program is data: [`writing`] quotes it as each format asks.
+//! A placeholder is written `__LIKE THIS__`. Loading refuses one (`placeholder_value`), so a file
+//! with a forgotten placeholder starts nothing. The texts are templates beside this file. Values
+//! that come out of a program are data: [`writing`] quotes them for each format.
 
 use minijinja::{Error, Value, context};
 
@@ -14,7 +16,7 @@ mod compose;
 mod deploy;
 mod writing;
 
-/// What can be written.
+/// The kinds of templates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Env,
@@ -25,7 +27,7 @@ pub(super) enum Kind {
     Compose,
 }
 
-/// What each is called on the command line, with what it is.
+/// The name of each kind on the command line, with its description.
 pub(super) const KINDS: [(&str, Kind, &str); 6] = [
     ("env", Kind::Env, "a .env.example, with the doc comments"),
     ("kubernetes", Kind::Kubernetes, "Secrets, and a Deployment that mounts them"),
@@ -43,12 +45,13 @@ pub(super) const KINDS: [(&str, Kind, &str); 6] = [
     (
         "compose",
         Kind::Compose,
-        "a compose file for a developer's machine: a server for each resource, with TLS and an account",
+        "a compose file for a developer's machine: a server for each resource, with TLS and an \
+         account",
     ),
 ];
 
 impl Kind {
-    /// The name of its template, whose ending says how it is quoted.
+    /// The name of its template. The suffix selects the quoting.
     const fn template(self) -> (&'static str, &'static str) {
         match self {
             Self::Env => ("env", include_str!("env.j2")),
@@ -65,7 +68,8 @@ impl Kind {
 pub(super) fn write(manifest: &Manifest, program: &str, kind: Kind) -> Result<String, Why> {
     let deploy = Deploy::of(manifest, program);
     render(kind, &deploy).map_err(|error| {
-        // It holds nothing but names and doc comments: what a template is made from is in the program's text.
+        // The template contains nothing secret: it is made from names and doc comments in the text
+        // of the program.
         let error = crate::report::text::printable(&format!("{error:#}"));
         Box::new(format!("the template cannot be written: {error}")) as Why
     })
@@ -77,7 +81,7 @@ fn render(kind: Kind, deploy: &Deploy) -> Result<String, Error> {
         return fill(kind, deploy, fields, Value::UNDEFINED);
     }
     let compose = Compose::of(deploy);
-    // The file of variables, with what a server is there for.
+    // The file of variables, with the values of each server.
     let env = fill(Kind::Env, deploy, compose.fields(), Value::UNDEFINED)?;
     fill(kind, deploy, compose.fields(), compose.context(&env))
 }
@@ -86,7 +90,7 @@ fn fill(kind: Kind, deploy: &Deploy, fields: Vec<Value>, more: Value) -> Result<
     let (name, source) = kind.template();
     let mut environment = writing::environment();
     environment.add_template(name, source)?;
-    // Whether it has a database of its own, in a file.
+    // True if the program has an embedded database, in a file.
     let state = deploy.fields.iter().filter_map(deploy::Item::is_state_required).max();
     environment.get_template(name)?.render(context! {
         has_state => state.is_some(),

@@ -1,4 +1,5 @@
-//! How a value is written into each format, so that it stays a value: it is quoted unless a template says that it stands in a comment.
+//! The quoting of values for each format, so that a value stays a value. It is applied unless a
+//! template marks the text as a comment.
 
 use std::fmt::Write as _;
 
@@ -9,10 +10,10 @@ use minijinja::{
 
 use crate::report::text::{is_invisible, printable_up_to};
 
-/// What templates are rendered with. A template's name ends with the format's.
+/// The template environment. The suffix of a template's name selects the format.
 pub(super) fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
-    // A line with nothing but a block is not there.
+    // A line that contains only a block tag is not printed.
     if let Ok(syntax) = SyntaxConfig::builder()
         .trim_blocks(true)
         .lstrip_blocks(true)
@@ -37,7 +38,7 @@ pub(super) fn environment() -> Environment<'static> {
     environment
 }
 
-/// Writes a value as the template's format quotes one.
+/// Writes a value, quoted for the format of the template.
 fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     if value.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
@@ -64,14 +65,15 @@ fn unwritable(what: &'static str) -> Error {
     Error::new(ErrorKind::InvalidOperation, what)
 }
 
-/// Text for a comment: no line of it is without the comment's sign, and nothing in it is invisible. `indent` is the column of the sign.
+/// Text for a comment: each line begins with the comment sign, and no character is invisible.
+/// `indent` is the column of the sign.
 fn comment(text: &str, indent: Option<usize>) -> Value {
     let next = format!("\n{:indent$}# ", "", indent = indent.unwrap_or(0));
     let lines: Vec<_> = text.lines().map(|line| printable_up_to(line, usize::MAX)).collect();
     Value::from_safe_string(lines.join(&next))
 }
 
-/// Turns a block into a comment, line by line, where there is reason to.
+/// Turns a block into a comment, line by line, if `really` is true.
 fn commented(block: &str, really: bool) -> Value {
     if !really {
         return Value::from_safe_string(block.to_owned());
@@ -94,19 +96,21 @@ fn plain(text: &str) -> Result<Value, Error> {
     Ok(Value::from_safe_string(text.to_owned()))
 }
 
-/// A text in which Kubernetes puts nothing where `$(NAME)` stands, and Compose nothing where `$NAME` or `${NAME}` does.
+/// A text without substitution: neither Kubernetes (`$(NAME)`) nor Compose (`$NAME`, `${NAME}`)
+/// replaces anything in it.
 fn literal(text: &str) -> String {
     text.replace('$', "$$")
 }
 
-/// A list of words, literal ones.
+/// A list of literal words.
 fn words(words: Vec<String>) -> Result<Value, Error> {
     let words: Vec<_> =
         words.iter().map(|word| in_json(&literal(word))).collect::<Result<_, _>>()?;
     Ok(Value::from_safe_string(format!("[{}]", words.join(", "))))
 }
 
-/// Lines of a text, as a block of YAML whose lines begin at a column; or as any other value, where they would not stay what they are in a block.
+/// The lines of a text as a YAML block that is indented to a column. If a block would change the
+/// text, any other YAML scalar.
 fn block(text: &str, indent: usize) -> Result<Value, Error> {
     let is_odd = |line: &str| !line.is_empty() && line.trim().is_empty();
     let stays = text.ends_with('\n')
@@ -129,12 +133,14 @@ fn block(text: &str, indent: usize) -> Result<Value, Error> {
     Ok(Value::from_safe_string(block))
 }
 
-/// What a variable's credential is called: not as the variable, for `SystemdCredentials` would find it beside `NAME_FILE`, and two places are an error.
+/// The name of a variable's credential. It differs from the name of the variable, because
+/// `SystemdCredentials` would find it beside `NAME_FILE`, and two places are an error.
 fn credential(variable: &str) -> String {
     variable.to_ascii_lowercase().replace('_', "-")
 }
 
-/// What every reader of such a file takes for the same: dotenvy, a shell, Compose. Without quotes, that is `docker run --env-file` too, which knows none.
+/// A quoting that every reader of such a file understands alike: dotenvy, a shell, and Compose.
+/// Without quotes, `docker run --env-file` reads it too. That knows no quotes.
 pub(super) fn in_env_file(text: &str) -> Option<String> {
     let stands_alone = |c: char| c.is_ascii_alphanumeric() || "_-.,/:@%+=?".contains(c);
     let has = |any: &[char]| text.contains(any);
@@ -151,15 +157,17 @@ pub(super) fn in_env_file(text: &str) -> Option<String> {
     }
 }
 
-/// A JSON string, which is a YAML scalar too; but for what is invisible beyond 16 bits, which is written as YAML has it.
+/// A JSON string, which is also a YAML scalar. Invisible characters beyond 16 bits are escaped in
+/// the style of YAML.
 fn in_json(text: &str) -> Result<String, Error> {
     let json = serde_json::to_string(text).map_err(|_| unwritable("a value that is no JSON"))?;
     let mut quoted = String::with_capacity(json.len());
     for c in json.chars() {
-        // Some of them are a line's end in YAML 1.1, and none of them can be seen.
+        // Some of them end a line in YAML 1.1, and all of them are invisible.
         if c.is_control() || is_invisible(c) {
             let number = u32::from(c);
-            // Writing to a `String` does not fail. YAML takes no two halves for one.
+            // Writing to a `String` cannot fail. YAML does not read a surrogate pair as one
+            // character.
             let _ = if number > 0xffff {
                 write!(quoted, "\\U{number:08x}")
             } else {
@@ -172,7 +180,7 @@ fn in_json(text: &str) -> Result<String, Error> {
     Ok(quoted)
 }
 
-/// A quoted word of a systemd unit (systemd.syntax(7)), in which `%` begins no specifier.
+/// A quoted word of a systemd unit (systemd.syntax(7)) in which `%` does not begin a specifier.
 fn in_unit(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! A headless Chromium, driven over its own protocol: by two pipes, so that there is no port.
+//! A headless Chromium, driven over its own protocol through two pipes, without a port.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -11,7 +11,7 @@ use backing_services_tests::process;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// How long an answer may take. A cold start on a busy machine is the longest wait.
+/// The time limit for an answer. A cold start on a busy machine takes longest.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const FLAGS: [&str; 11] = [
@@ -28,13 +28,13 @@ const FLAGS: [&str; 11] = [
     "--remote-debugging-pipe",
 ];
 
-/// A browser with one page. It ends with this.
+/// A browser with one page. It ends when this is dropped.
 pub(crate) struct Browser {
     child: Child,
     to: File,
     from: Receiver<Value>,
     session: Option<String>,
-    /// What happened while an answer was waited for.
+    /// The events that arrived before an answer.
     events: Vec<Value>,
     last: u64,
     _folder: TempDir,
@@ -50,7 +50,7 @@ impl Browser {
         };
         let (to, from) = (pipe("to"), pipe("from"));
         let mut shell = Command::new("sh");
-        // It reads from 3 and writes to 4.
+        // It reads from descriptor 3 and writes to descriptor 4.
         shell.args(["-c", r#"exec 3<"$1" 4>"$2"; shift 2; exec "$@""#, "sh"]).arg(&to).arg(&from);
         shell
             .arg(process::find("chromium", &[]))
@@ -62,7 +62,7 @@ impl Browser {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let child = child.env("HOME", folder.path()).spawn().expect("a shell");
-        // Each waits for the shell to open the other end.
+        // Opening a pipe blocks until the shell opens the other end.
         let to = File::options().write(true).open(to).expect("a pipe");
         let from = BufReader::new(File::open(from).expect("a pipe"));
         let (sender, receiver) = mpsc::channel();
@@ -93,7 +93,7 @@ impl Browser {
         browser
     }
 
-    /// Asks for something, and waits for the answer.
+    /// Sends a request, and waits for the answer.
     fn call(&mut self, method: &str, parameters: Value) -> Value {
         self.last += 1;
         let mut message = json!({"id": self.last, "method": method, "params": parameters});
@@ -114,7 +114,7 @@ impl Browser {
         }
     }
 
-    /// Opens a file, and gives the addresses of all that was asked for meanwhile.
+    /// Opens a file, and returns the URLs of all requests meanwhile.
     pub(crate) fn open(&mut self, page: &Path) -> Vec<String> {
         self.events.clear();
         self.call("Page.navigate", json!({"url": format!("file://{}", page.display())}));
@@ -129,9 +129,9 @@ impl Browser {
             .collect()
     }
 
-    /// A screen so wide, in one of the two themes, or paper.
+    /// A screen of this width in one of the two themes, or paper.
     pub(crate) fn show(&mut self, width: u32, theme: &str, media: &str) {
-        // A phone heeds what the page says of its viewport.
+        // A phone obeys the viewport of the page.
         let metrics =
             json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
         self.call("Emulation.setDeviceMetricsOverride", metrics);
@@ -139,7 +139,7 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", json!({"media": media, "features": features}));
     }
 
-    /// What an expression comes to, in the page.
+    /// The value of an expression in the page.
     pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
         let result =
             self.call("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));

@@ -1,4 +1,5 @@
-//! A compose file, and its containers acted on this machine: their own commands, files and scripts, with other paths and ports.
+//! A compose file, run without containers on this machine: with its own commands, files and
+//! scripts, but other paths and ports.
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
@@ -15,12 +16,12 @@ use backing_services_tests::{canary, port, postgres};
 use compose_spec::Compose;
 use serde_json::Value;
 
-/// What `template compose` writes.
+/// The output of `template compose`.
 pub(crate) fn written(path: &str) -> String {
     written_as(path, path)
 }
 
-/// The same for a program that is another one where it is called otherwise.
+/// The same for a program that behaves differently under another name.
 pub(crate) fn written_as(path: &str, name: &str) -> String {
     let output = Command::new(path)
         .arg0(name)
@@ -36,7 +37,7 @@ pub(crate) fn written_as(path: &str, name: &str) -> String {
     text
 }
 
-/// A compose file, as Compose's own types have it: a field that they do not have is an error of theirs.
+/// Parses a compose file into the types of Compose. An unknown field is an error.
 pub(crate) fn read(yaml: &str) -> Value {
     let file: Value = serde_saphyr::from_str(yaml).unwrap_or_else(|error| panic!("{error}"));
     let typed: Compose =
@@ -45,7 +46,7 @@ pub(crate) fn read(yaml: &str) -> Value {
     file
 }
 
-/// A text, as Compose puts it in: nothing is interpolated in it but `${PWD}`.
+/// Interpolates a text as Compose does. Only `${PWD}` may be interpolated.
 pub(crate) fn interpolated(text: &str) -> String {
     let text = text.replace("$$", "\u{1}");
     let rest = text.replace("${PWD}", "");
@@ -57,16 +58,16 @@ pub(crate) fn texts(list: &Value) -> Vec<String> {
     list.as_array().unwrap().iter().map(|text| interpolated(text.as_str().unwrap())).collect()
 }
 
-/// The project's folder, in which `prepare` has not run yet, with the file in it.
+/// The folder of the project, with the compose file in it. `prepare` has not run yet.
 #[derive(Debug)]
 pub(crate) struct Project {
     folder: Folder,
     path: PathBuf,
     pub(crate) name: String,
     pub(crate) file: Value,
-    /// Each server's own port, and the one that stands in for it here.
+    /// The port of each server, and its replacement on this machine.
     ports: Vec<(String, String, String)>,
-    /// All that was printed.
+    /// The printed output so far.
     pub(crate) said: String,
 }
 
@@ -74,7 +75,7 @@ impl Project {
     pub(crate) fn new(program: &str) -> Self {
         let file = read(&written(program));
         let folder = Folder::of_values("compose");
-        // A folder whose name has to be quoted.
+        // The name of the folder has to be quoted.
         let path = folder.path().join("a project");
         fs::create_dir(&path).unwrap();
         folder.own(&path);
@@ -97,12 +98,12 @@ impl Project {
         Self { folder, path, name, file, ports, said: String::new() }
     }
 
-    /// What `prepare` makes everything in.
+    /// The folder into which `prepare` writes.
     pub(crate) fn prepared(&self) -> PathBuf {
         self.path.join(format!(".{}", self.name))
     }
 
-    /// What a file of what was prepared holds.
+    /// The content of a prepared file.
     pub(crate) fn made(&self, name: &str) -> String {
         fs::read_to_string(self.prepared().join(name))
             .unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -110,14 +111,14 @@ impl Project {
             .to_owned()
     }
 
-    /// What a config holds.
+    /// The content of a config.
     fn content(&self, name: &str) -> String {
         interpolated(
             self.file["configs"][name]["content"].as_str().unwrap_or_else(|| panic!("{name}")),
         )
     }
 
-    /// Runs what the service `prepare` runs. Its folder is told to it as Compose does.
+    /// Runs the command of the service `prepare`, which gets its folder as from Compose.
     pub(crate) fn prepare(&mut self) -> Output {
         let outside = self.prepared();
         self.prepare_as(&outside)
@@ -134,7 +135,7 @@ impl Project {
         let given = self.folder.path().join("prepare");
         fs::create_dir_all(&given).unwrap();
         fs::create_dir_all(&prepared).unwrap();
-        // The users that the images have, and those that there are here.
+        // The users in the images, and the users on this machine.
         let account = folder::account().unwrap_or_else(|| {
             let own = fs::metadata("/proc/self").unwrap();
             (own.uid(), own.gid())
@@ -179,7 +180,7 @@ impl Project {
         output
     }
 
-    /// All that is secret.
+    /// All secrets.
     pub(crate) fn secrets(&self) -> Vec<String> {
         let mut secrets = Vec::new();
         for (path, ..) in self.files() {
@@ -194,7 +195,7 @@ impl Project {
         secrets
     }
 
-    /// Every file and folder of what was prepared: its path, mode, owner, and what it holds, and since when.
+    /// Every prepared file and folder: its path, mode, owner, content, and time of change.
     pub(crate) fn files(&self) -> Vec<(String, u32, u32, Vec<u8>, i64)> {
         fn walk(folder: &Path, root: &Path, files: &mut Vec<(String, u32, u32, Vec<u8>, i64)>) {
             for entry in fs::read_dir(folder).unwrap() {
@@ -214,7 +215,7 @@ impl Project {
         files
     }
 
-    /// A container's command, about to be run here.
+    /// The command of a container, to be run on this machine.
     pub(crate) fn container(&self, name: &str) -> Container {
         let service = self.file["services"][name].clone();
         let folder = Folder::new("container");
@@ -253,7 +254,7 @@ impl Project {
             .filter(|(owner, there, _)| owner == name && !there.contains(':'))
             .cloned()
             .collect();
-        // NATS's own, for its health.
+        // The monitoring port of NATS, for its health check.
         ports.push((name.to_owned(), "8222".to_owned(), port::free().to_string()));
         let container = Container { folder, service, places, ports };
         for config in container.service["configs"].as_array().unwrap() {
@@ -282,7 +283,8 @@ pub(crate) fn servers(file: &Value) -> impl Iterator<Item = (&str, &Value)> {
         .map(|(name, service)| (name.as_str(), service))
 }
 
-/// A container that is none: its folders are below one of this machine's, and its ports are others.
+/// A simulated container. Its folders are below a folder of this machine, and its ports are
+/// replaced.
 #[derive(Debug)]
 pub(crate) struct Container {
     folder: Folder,
@@ -292,7 +294,7 @@ pub(crate) struct Container {
 }
 
 impl Container {
-    /// Where a path of the container's is here.
+    /// The path on this machine for a path in the container.
     pub(crate) fn at(&self, path: &str) -> PathBuf {
         self.folder.path().join(path.trim_start_matches('/'))
     }
@@ -301,12 +303,12 @@ impl Container {
         &self.folder
     }
 
-    /// The port here.
+    /// The port on this machine.
     pub(crate) fn port(&self) -> &str {
         &self.ports[0].2
     }
 
-    /// A text with the paths and the ports that there are here.
+    /// A text with the paths and ports of this machine.
     fn here(&self, text: &str) -> String {
         let mut text =
             text.replace("bind * -::*", "bind 127.0.0.1").replace("0.0.0.0", "127.0.0.1");
@@ -324,7 +326,7 @@ impl Container {
         interpolated(self.service["environment"][name].as_str().unwrap_or_else(|| panic!("{name}")))
     }
 
-    /// The container's environment here, with more of it.
+    /// The environment of the container on this machine, with more variables.
     fn environment(&self, more: &[(&str, &str)]) -> Vec<(String, OsString)> {
         let mut environment: Vec<(String, OsString)> = Vec::new();
         if let Some(variables) = self.service["environment"].as_object() {
@@ -334,7 +336,8 @@ impl Container {
         }
         let postgresql = postgres::program("initdb");
         let path = format!(
-            "{}:{}:/usr/lib/rabbitmq/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "{}:{}:/usr/lib/rabbitmq/bin:/usr/local/sbin:/usr/local/bin:\
+             /usr/sbin:/usr/bin:/sbin:/bin",
             self.at("/programs").display(),
             postgresql.parent().unwrap().display()
         );
@@ -346,7 +349,7 @@ impl Container {
         environment
     }
 
-    /// Starts what the container runs.
+    /// Starts the command of the container.
     pub(crate) fn start(
         &self,
         name: &'static str,
@@ -359,12 +362,12 @@ impl Container {
         let environment = self.environment(more);
         let environment: Vec<_> =
             environment.iter().map(|(name, value)| (name.as_str(), value.as_os_str())).collect();
-        // A signal that ends it at once; and after which PostgreSQL leaves no memory behind that it shared.
+        // A signal that stops it at once. After QUIT, PostgreSQL leaves no shared memory behind.
         let signal = if name == "postgres" { "QUIT" } else { "KILL" };
         Process::start(name, signal, self.folder.path(), &environment, command)
     }
 
-    /// A program, as whoever is in the container runs it.
+    /// A program, as it is run by `docker compose exec`.
     pub(crate) fn exec(&self, words: &[&str], more: &[(&str, &str)]) -> Command {
         let mut command = unprivileged("env");
         command
@@ -376,7 +379,7 @@ impl Container {
         command
     }
 
-    /// Whether its own test finds it well.
+    /// True if its own health check passes.
     pub(crate) fn is_healthy(&self, more: &[(&str, &str)]) -> bool {
         let test: Vec<_> = texts(&self.service["healthcheck"]["test"])
             .iter()
@@ -396,14 +399,14 @@ impl Container {
     }
 }
 
-/// What a command says, whichever way it ends.
+/// The output of a command, whatever its status.
 #[track_caller]
 pub(crate) fn tell(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
 }
 
-/// The same for one that is given something to read.
+/// The same for a command with standard input.
 #[track_caller]
 pub(crate) fn tell_of(command: &mut Command, given: &str) -> String {
     use std::io::Write as _;
@@ -418,14 +421,14 @@ pub(crate) fn tell_of(command: &mut Command, given: &str) -> String {
     [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
 }
 
-/// What a server answers on its port to what is said without TLS.
+/// The answer of a server on its port to bytes without TLS.
 pub(crate) fn answer(port: &str, said: &[u8]) -> Vec<u8> {
     use std::io::{Read as _, Write as _};
     let mut connection =
         std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
     connection.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
     let (mut answer, mut some) = (Vec::new(), [0; 1024]);
-    // Where the server has closed already, there is nothing to be said.
+    // If the server has already closed the connection, the write may fail.
     let _ = connection.write_all(said);
     while let Ok(count @ 1..) = connection.read(&mut some) {
         answer.extend_from_slice(&some[..count]);

@@ -1,4 +1,4 @@
-//! Running the kiosk's command line, and what it said.
+//! Running the kiosk's command line, and its output.
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
@@ -11,10 +11,10 @@ use backing_services_tests::canary::{self, PASSWORD};
 /// The program.
 pub(crate) const KIOSK: &str = env!("CARGO_BIN_EXE_kiosk-services");
 
-/// The program, in an environment in which nothing is set but where programs are.
+/// The program, in an environment with nothing but the path.
 pub(crate) fn kiosk(arguments: &[&str]) -> Command {
     let mut command = Command::new(KIOSK);
-    // A test that hangs is ended by the program's own deadline.
+    // A test that hangs is ended by the deadline of the program.
     command
         .arg0("kiosk-services")
         .args(arguments)
@@ -24,7 +24,7 @@ pub(crate) fn kiosk(arguments: &[&str]) -> Command {
     command
 }
 
-/// The library's version, which is that of the workspace, and not the one of these tests.
+/// The version of the library, which is that of the workspace and not of these tests.
 pub(crate) fn version_of_the_library() -> &'static str {
     let (_, behind) = include_str!("../../../../Cargo.toml")
         .split_once("[workspace.package]\nversion = \"")
@@ -34,14 +34,14 @@ pub(crate) fn version_of_the_library() -> &'static str {
     version
 }
 
-/// What `check` is content with: everything that is not optional. Nothing listens on the port.
+/// The values of all required fields, with which `check` passes. Nothing listens on the port.
 pub(crate) const ENOUGH: [(&str, &str); 3] = [
     ("DATABASE_URL", "postgres://winkelier@localhost:1/shop"),
     ("DATABASE_PASSWORD", PASSWORD),
     ("KIOSK_RECEIPT_KEY", PASSWORD),
 ];
 
-/// What a program said.
+/// The output of a program.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Said {
     pub(crate) status: i32,
@@ -49,7 +49,8 @@ pub(crate) struct Said {
     pub(crate) err: String,
 }
 
-/// Runs it to its end. Whatever it says, it holds no secret, and nothing that a terminal obeys.
+/// Runs it to its end, and checks that the output contains no secret and nothing that controls a
+/// terminal.
 #[track_caller]
 pub(crate) fn said(command: &mut Command) -> Said {
     let said = heard(command.output().expect("the program runs"));
@@ -58,7 +59,7 @@ pub(crate) fn said(command: &mut Command) -> Said {
     said
 }
 
-/// The same where there may be colours.
+/// The same for output that may have colours.
 #[track_caller]
 pub(crate) fn heard(output: Output) -> Said {
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
@@ -66,11 +67,11 @@ pub(crate) fn heard(output: Output) -> Said {
     canary::assert_silent("standard output", &out);
     canary::assert_silent("standard error", &err);
     assert!(!err.contains("panicked"), "{err}");
-    // A program that a signal ends has no status.
+    // A program that is ended by a signal has no status.
     Said { status: output.status.code().unwrap_or(-1), out, err }
 }
 
-/// A terminal of 100 columns, as [`on_a_terminal_of`] has it.
+/// A terminal of 100 columns; see [`on_a_terminal_of`].
 #[track_caller]
 pub(crate) fn on_a_terminal(
     script: &str,
@@ -80,7 +81,8 @@ pub(crate) fn on_a_terminal(
     on_a_terminal_of(100, script, environment, typed)
 }
 
-/// A terminal of so many columns and 40 lines, in which a shell runs this script with the program as `$KIOSK`; and what it is sent after `before` turned up on it.
+/// A terminal with this number of columns and 40 lines. A shell runs this script in it, with the
+/// program as `$KIOSK`. The bytes of `typed` are sent as soon as its text is on the terminal.
 #[track_caller]
 pub(crate) fn on_a_terminal_of(
     columns: u16,
@@ -131,7 +133,7 @@ pub(crate) fn on_a_terminal_of(
     shown
 }
 
-/// What a terminal shows after it was sent these bytes: its lines, without blanks at their ends.
+/// The screen after these bytes: its lines, without blanks at their ends.
 pub(crate) fn screen(shown: &[u8]) -> String {
     let mut terminal = vt100::Parser::new(40, 100, 0);
     terminal.process(shown);
@@ -141,7 +143,7 @@ pub(crate) fn screen(shown: &[u8]) -> String {
     lines.join("\n").trim_end().to_owned()
 }
 
-/// What it showed on its way there, in the order in which it was first shown.
+/// Every screen on the way, in order, without repetitions.
 pub(crate) fn screens(shown: &[u8]) -> Vec<String> {
     let mut terminal = vt100::Parser::new(40, 100, 0);
     let mut screens = Vec::new();
@@ -155,7 +157,7 @@ pub(crate) fn screens(shown: &[u8]) -> Vec<String> {
     screens
 }
 
-/// The name of `PORT` in place of its number, and of `N ms` in place of a time.
+/// Replaces the port number by `PORT` and each time by `N ms`.
 pub(crate) fn settled(text: &str, port: u16) -> String {
     let text = text.replace(&format!(":{port}"), ":PORT");
     let words: Vec<_> = text.split(' ').collect();

@@ -1,4 +1,4 @@
-//! PostgreSQL's protocol, as far as a hostile server needs it.
+//! The PostgreSQL protocol, as far as a hostile server needs it.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use crate::pki::Leaf;
 
 pub mod probe;
 
-/// The request for TLS: 8 bytes, the same for everybody.
+/// The request for TLS: the same 8 bytes from every client.
 pub const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-/// `AuthenticationOk`, with nothing proven.
+/// `AuthenticationOk`, without a proof.
 pub const AUTHENTICATION_OK: [u8; 9] = *b"R\0\0\0\x08\0\0\0\0";
 
 /// `AuthenticationCleartextPassword`.
@@ -29,7 +29,7 @@ pub fn message(kind: u8, content: &[u8]) -> Vec<u8> {
     [&[kind][..], &length.to_be_bytes(), content].concat()
 }
 
-/// `AuthenticationSASL`, with mechanisms to choose from.
+/// `AuthenticationSASL`, with a choice of mechanisms.
 #[must_use]
 pub fn sasl(mechanisms: &[&str]) -> Vec<u8> {
     let mut content = 10_u32.to_be_bytes().to_vec();
@@ -47,16 +47,16 @@ pub fn sasl_continue(text: &str) -> Vec<u8> {
     message(b'R', &[&11_u32.to_be_bytes()[..], text.as_bytes()].concat())
 }
 
-/// `ErrorResponse`, with a SQLSTATE and whatever text.
+/// `ErrorResponse`, with a SQLSTATE and any text.
 #[must_use]
 pub fn error(code: &str, text: &str) -> Vec<u8> {
     message(b'E', format!("SFATAL\0VFATAL\0C{code}\0M{text}\0D{text}\0H{text}\0\0").as_bytes())
 }
 
-/// Reads the request for TLS, agrees, speaks TLS, and reads who wants to go where.
+/// Reads the request for TLS, accepts it, switches to TLS, and reads the startup message.
 ///
 /// # Errors
-/// Where the other end goes away, or asks for something else.
+/// If the peer disconnects, or requests something else.
 pub async fn startup(mut peer: Peer, leaf: &Leaf) -> io::Result<Peer> {
     if peer.read().await? != SSL_REQUEST {
         return Err(io::ErrorKind::InvalidData.into());
@@ -67,7 +67,7 @@ pub async fn startup(mut peer: Peer, leaf: &Leaf) -> io::Result<Peer> {
     Ok(peer)
 }
 
-/// The nonce in the client's first message of SCRAM.
+/// The nonce in the client's first SCRAM message.
 #[must_use]
 pub fn nonce(first: &[u8]) -> String {
     let text = String::from_utf8_lossy(first);

@@ -1,4 +1,5 @@
-//! What a PostgreSQL answers to the probe: a good one, and the bad ones that any client has to refuse.
+//! Answers of a PostgreSQL server to the probe: a valid one, and invalid ones that every client
+//! must refuse.
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub const TEXT: u32 = 25;
 /// A row of an answer.
 pub type Row<'a> = [Option<&'a str>; NAMES.len()];
 
-/// What a good server answers, of an account and a database.
+/// The answer of a valid server for an account and a database.
 #[must_use]
 pub const fn good<'a>(user: &'a str, database: &'a str) -> Row<'a> {
     [
@@ -37,14 +38,14 @@ pub const fn good<'a>(user: &'a str, database: &'a str) -> Row<'a> {
     ]
 }
 
-/// The same, but for one value.
+/// The same answer with one other value.
 #[must_use]
 pub const fn with<'a>(mut row: Row<'a>, index: usize, value: Option<&'a str>) -> Row<'a> {
     row[index] = value;
     row
 }
 
-/// A role that can become an administrator, with text that a terminal would obey.
+/// A role that can become an administrator, with control characters of a terminal in its name.
 #[must_use]
 pub const fn power(user: &str) -> Row<'_> {
     let attributes = Some("SUPERUSER,\u{1b}[2J\r\n");
@@ -86,7 +87,7 @@ const fn held(user: &str) -> Row<'_> {
 const FOUND: Row<'static> =
     [Some("found"), Some("0"), None, None, None, Some("orders"), None, None, None, None, None];
 
-/// The names of a row's columns, and the type of all of them.
+/// The names of the columns, and their common type.
 #[must_use]
 pub fn columns(names: &[&str], kind: u32) -> Vec<u8> {
     let mut content = u16::try_from(names.len()).expect("a few").to_be_bytes().to_vec();
@@ -99,7 +100,7 @@ pub fn columns(names: &[&str], kind: u32) -> Vec<u8> {
     message(b'T', &content)
 }
 
-/// A row's values.
+/// The values of a row.
 #[must_use]
 pub fn row(values: &[Option<&str>]) -> Vec<u8> {
     let mut content = u16::try_from(values.len()).expect("a few").to_be_bytes().to_vec();
@@ -117,20 +118,20 @@ pub fn row(values: &[Option<&str>]) -> Vec<u8> {
     message(b'D', &content)
 }
 
-/// The end of an answer of so many rows.
+/// The end of an answer with this number of rows.
 #[must_use]
 pub fn done(rows: usize) -> Vec<u8> {
     [message(b'C', format!("SELECT {rows}\0").as_bytes()), READY.to_vec()].concat()
 }
 
-/// A whole answer.
+/// A complete answer.
 #[must_use]
 pub fn answer(rows: &[Row<'_>]) -> Vec<u8> {
     let values = rows.iter().flat_map(|values| row(values));
     columns(&NAMES, TEXT).into_iter().chain(values).chain(done(rows.len())).collect()
 }
 
-/// What is no answer, and what is wrong with each.
+/// Invalid answers, each with its fault.
 #[must_use]
 pub fn bad_answers(user: &str, database: &str) -> Vec<(&'static str, Vec<u8>)> {
     let (good, held) = (good(user, database), held(user));
@@ -153,7 +154,7 @@ pub fn bad_answers(user: &str, database: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("another mark", answer(&[good, with(held, 1, Some("fine"))])),
         ("a holder without a start", answer(&[good, with(held, 8, None)])),
         ("neither inherited nor not", answer(&[good, with(held, 10, Some("maybe"))])),
-        ("what nobody asked for", answer(&[good, FOUND])),
+        ("an unrequested fact", answer(&[good, FOUND])),
         ("too many rows", answer(&[&[good][..], &[held; 2001]].concat())),
         ("no word on TLS", answer(&[with(good, 3, None)])),
         ("other columns", [columns(&["a"; NAMES.len()], TEXT), row(&good), done(1)].concat()),
@@ -163,10 +164,10 @@ pub fn bad_answers(user: &str, database: &str) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Lets everybody in without a proof, and answers each statement with these bytes.
+/// Admits every client without a proof, and answers each statement with these bytes.
 ///
 /// # Errors
-/// Where the other end goes away.
+/// If the peer disconnects.
 pub async fn answering(
     peer: Peer,
     leaf: Arc<Leaf>,
@@ -180,7 +181,7 @@ pub async fn answering(
         match statement[0] {
             b'Q' => peer.write(&*answer).await?,
             b'S' => peer.write(READY).await?,
-            // A goodbye.
+            // The client terminates the session.
             b'X' => return Ok(None),
             _ => return Ok(Some(peer)),
         }
