@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use backing_services::stores::Etcd;
 use backing_services::{
-    Amqp, AttachError, BackingServices, Environment, Https, MySql, Nats, Postgres, Redis, Resource, S3, Smtp, TokioPostgres,
+    Amqp, AttachError, BackingServices, Environment, Https, MySql, Nats, Postgres, Redis, Resource,
+    S3, Smtp, TokioPostgres,
 };
 use backing_services_tests::attempt::{attach, problems, refused};
 use backing_services_tests::canary::{self, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;
 use backing_services_tests::hostile::Hostile;
 use backing_services_tests::pki::Authority;
-use backing_services_tests::{amqp, etcd, https, journal, mariadb, nats, postgres, redis, s3, smtp};
+use backing_services_tests::{
+    amqp, etcd, https, journal, mariadb, nats, postgres, redis, s3, smtp,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -42,7 +45,11 @@ macro_rules! driver {
                 let server = tokio::task::spawn_blocking(|| $server).await.unwrap();
                 let base = $base.trim_end_matches("_URL");
                 let variables = |locator: String, password: &str, ca: String| {
-                    [($base.to_owned(), locator), (format!("{base}_PASSWORD"), password.to_owned()), (format!("{base}_CA"), ca)]
+                    [
+                        ($base.to_owned(), locator),
+                        (format!("{base}_PASSWORD"), password.to_owned()),
+                        (format!("{base}_CA"), ca),
+                    ]
                 };
                 fn pairs(variables: &[(String, String)]) -> Vec<(&str, &str)> {
                     variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
@@ -61,9 +68,11 @@ macro_rules! driver {
 
                 // Whoever has another authority's certificate is not the server.
                 let other = Authority::new("the tests' authority").pem();
-                let error = refused::<Shop>(&pairs(&variables(url.clone(), PASSWORD, other)), SOON).await;
+                let error =
+                    refused::<Shop>(&pairs(&variables(url.clone(), PASSWORD, other)), SOON).await;
                 assert_eq!(problems(&error), ["unverified_tls"], "{error}");
-                let error = refused::<Shop>(&pairs(&variables(url, WRONG_PASSWORD, ca)), SOON).await;
+                let error =
+                    refused::<Shop>(&pairs(&variables(url, WRONG_PASSWORD, ca)), SOON).await;
                 assert_eq!(problems(&error), ["not_admitted"], "{error}");
                 journal::assert_silent();
             }
@@ -173,14 +182,19 @@ async fn object_store_says_no_password_and_trusts_nobody_else() {
     shop.invoices.health().await.unwrap();
     shop.detach().await;
     let other = Authority::new("the tests' authority").pem();
-    let error = refused::<Invoices>(&pairs(&invoices(server.endpoint(), PASSWORD, other)), SOON).await;
+    let error =
+        refused::<Invoices>(&pairs(&invoices(server.endpoint(), PASSWORD, other)), SOON).await;
     assert_eq!(problems(&error), ["unverified_tls"], "{error}");
     let wrong = invoices(server.endpoint(), WRONG_PASSWORD, server.server.authority.pem());
     assert_eq!(problems(&refused::<Invoices>(&pairs(&wrong), SOON).await), ["not_admitted"]);
     journal::assert_silent();
 }
 
-async fn configuration(server: &etcd::Etcd, password: &str, ca: String) -> Result<Etcd, AttachError> {
+async fn configuration(
+    server: &etcd::Etcd,
+    password: &str,
+    ca: String,
+) -> Result<Etcd, AttachError> {
     let variables = [
         ("CONFIG_URL", format!("https://{}@localhost:{}{}", etcd::USER, server.port, etcd::PREFIX)),
         ("CONFIG_PASSWORD", password.to_owned()),
@@ -255,18 +269,30 @@ async fn no_variable_of_the_process_adds_an_authority_or_a_proxy() {
     let proxy = Hostile::start(|peer| async { Ok(Some(peer)) });
     let of_proxy = format!("http://127.0.0.1:{}", proxy.port);
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "no_variable_of_the_process_adds_an_authority_or_a_proxy", "--nocapture"]);
-    child.env("STEERED_PORT", hostile.port.to_string()).env("SSL_CERT_FILE", &file).env("SSL_CERT_DIR", folder.path());
-    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"] {
+    child.args([
+        "--exact",
+        "no_variable_of_the_process_adds_an_authority_or_a_proxy",
+        "--nocapture",
+    ]);
+    child
+        .env("STEERED_PORT", hostile.port.to_string())
+        .env("SSL_CERT_FILE", &file)
+        .env("SSL_CERT_DIR", folder.path());
+    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"]
+    {
         child.env(name, &of_proxy);
     }
     let output = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
     canary::assert_silent("its output", &said);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
     assert!(proxy.heard().is_empty(), "a proxy was asked");
     for heard in hostile.heard() {
-        assert!(heard.secret.is_empty() && canary::find(&heard.plain).is_none(), "somebody trusts it");
+        assert!(
+            heard.secret.is_empty() && canary::find(&heard.plain).is_none(),
+            "somebody trusts it"
+        );
     }
 }
 
@@ -274,21 +300,29 @@ async fn steered(port: u16) {
     let ca = Authority::new("the tests' authority").pem();
     for (field, locator) in locators(port) {
         let name = |ending: &str| format!("SHOP_{field}_{ending}");
-        let mut variables = vec![(name("URL"), locator), (name("PASSWORD"), PASSWORD.to_owned()), (name("CA"), ca.clone())];
+        let mut variables = vec![
+            (name("URL"), locator),
+            (name("PASSWORD"), PASSWORD.to_owned()),
+            (name("CA"), ca.clone()),
+        ];
         if field == "INVOICES" {
             variables.push((name("ENDPOINT"), format!("https://localhost:{port}")));
             variables.push((name("USER"), "winkelier".to_owned()));
         }
-        let pairs: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let pairs: Vec<_> =
+            variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let error = refused::<Steered>(&pairs, SOON).await;
         let problems = problems(&error);
         let expected = match field {
             // They are refused for the variable, or before TLS: this server does not speak their protocol.
-            "ORDERS" | "LETTERS" | "STOCK" => {
-                &["ambient_override", "protocol", "timed_out", "opportunistic_tls", "unverified_tls"][..]
-            }
+            "ORDERS" | "LETTERS" | "STOCK" => &[
+                "ambient_override", "protocol", "timed_out", "opportunistic_tls", "unverified_tls",
+            ][..],
             _ => &["unverified_tls"],
         };
-        assert!(!problems.is_empty() && problems.iter().all(|problem| expected.contains(problem)), "{field}: {error}");
+        assert!(
+            !problems.is_empty() && problems.iter().all(|problem| expected.contains(problem)),
+            "{field}: {error}"
+        );
     }
 }
