@@ -103,7 +103,7 @@ macro_rules! says {
 
 const CERTIFICATE: &str = "client certificate";
 
-// --- Real servers ----------------------------------------------------------------------------------------------------
+// --- Real servers --------------------------------------------------------------------------------
 
 /// A role that `trust` lets in, and one that `cert` does.
 fn postgresql(client_ca: bool) -> postgres::Postgres {
@@ -305,7 +305,7 @@ async fn etcd_with_a_certificate_is_refused_if_the_server_does_not_ask() {
     assert_eq!(problems(&error), ["weak_authentication"], "{error}");
 }
 
-// --- Hostile ones ----------------------------------------------------------------------------------------------------
+// --- Hostile ones --------------------------------------------------------------------------------
 
 /// What a server says before TLS, in its protocol.
 async fn before_tls(mut peer: Peer, protocol: &str) -> std::io::Result<Peer> {

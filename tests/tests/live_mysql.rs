@@ -108,7 +108,7 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
     variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-// --- It works --------------------------------------------------------------------------------------------------------
+// --- It works ------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn attaches_and_the_posture_is_true() {
@@ -232,7 +232,7 @@ async fn a_client_certificate_is_shown() {
     shop.detach().await;
 }
 
-// --- It is refused ---------------------------------------------------------------------------------------------------
+// --- It is refused -------------------------------------------------------------------------------
 
 /// Attaches in vain to a server with this certificate. The server has heard of nobody.
 async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
@@ -460,7 +460,7 @@ async fn nobody_listens() {
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unreachable"]);
 }
 
-// --- Over time -------------------------------------------------------------------------------------------------------
+// --- Over time -----------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn dropping_the_attempt_leaks_no_connection() {
@@ -508,7 +508,7 @@ async fn health_tells_when_the_server_is_gone() {
     journal::assert_silent();
 }
 
-// --- What answers is hostile -----------------------------------------------------------------------------------------
+// --- What answers is hostile ---------------------------------------------------------------------
 
 /// What a terminal would obey, and what would turn a line around; with our own secret in it.
 const ESCAPES: &str =
