@@ -219,7 +219,7 @@ async fn a_handshake_that_drips_ends_at_the_deadline() {
     assert_eq!(problems(&error), ["timed_out"]);
 }
 
-// --- Under TLS: the login ---------------------------------------------------------------------------
+// --- Under TLS: the login ------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_server_that_asks_for_less_than_a_proof_gets_nothing() {
