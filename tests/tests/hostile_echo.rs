@@ -138,7 +138,7 @@ async fn every_password_of_a_resources_life_is_redacted() {
     all_silent(&services).await;
     services.detach().await;
 
-    // Whether renewal succeeds or not, each fetched password was tried, so the server knows it.
+    // Each fetched password was tried, even if renewal failed, so the server knows it.
     let source =
         WithCredentials::new(Environment::from_iter([("SHOP_ECHO_URL", "echo://ada@localhost")]))
             .of("SHOP_ECHO", Leases(Mutex::new(0)));

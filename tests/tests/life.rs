@@ -519,7 +519,7 @@ async fn a_caller_that_stops_polling_while_queued_blocks_nothing() {
 struct Told {
     values: Arc<Mutex<Environment>>,
     asked: Arc<AtomicUsize>,
-    /// How many more calls for its changes panic.
+    /// The number of calls for its changes that still have to panic.
     panics: Arc<AtomicUsize>,
     signal: watch::Sender<u64>,
 }

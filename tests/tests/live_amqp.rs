@@ -206,12 +206,12 @@ async fn virtual_hosts() {
             && !error.to_string().contains("absent-host"),
         "{error}"
     );
-    let nobody = refused::<Shop>(
+    let unknown_user = refused::<Shop>(
         &pairs(&as_user(SERVER.port, "absent-host", PASSWORD, SERVER.authority.pem())),
         SOON,
     )
     .await;
-    assert_eq!(problems(&nobody), ["unavailable"]);
+    assert_eq!(problems(&unknown_user), ["unavailable"]);
 }
 
 #[tokio::test]
