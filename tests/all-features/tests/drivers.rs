@@ -1,5 +1,6 @@
-//! Every driver with every feature that another crate of a program may switch on: at `TRACE` the password is in no log, whoever is not the server is refused,
-//! and no variable of the process leads elsewhere.
+//! Every driver with every feature that another crate of a program may enable. At `TRACE` the
+//! password is in no log, another server is refused, and no variable of the process changes the
+//! route or the trust.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -22,13 +23,16 @@ use backing_services_tests::{
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// What makes a driver's own logging show: it is on, and so the test can fail.
+/// Checks that the driver's own logging is on. Otherwise the test could not fail.
 fn assert_logged(what: &str) {
     assert!(journal::text().contains(what), "the driver's own log is off: {what}");
 }
 
 macro_rules! driver {
-    ($name:ident: $service:ty, $base:literal, $server:expr, $locator:expr, $authority:expr, $use:expr) => {
+    (
+        $name:ident: $service:ty, $base:literal, $server:expr, $locator:expr, $authority:expr,
+        $use:expr
+    ) => {
         mod $name {
             use super::*;
 
@@ -40,7 +44,7 @@ macro_rules! driver {
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn says_no_password_and_trusts_nobody_else() {
+            async fn logs_no_password_and_refuses_another_server() {
                 journal::open();
                 let server = tokio::task::spawn_blocking(|| $server).await.unwrap();
                 let base = $base.trim_end_matches("_URL");
@@ -66,7 +70,7 @@ macro_rules! driver {
                 journal::assert_silent();
                 shop.detach().await;
 
-                // Whoever has another authority's certificate is not the server.
+                // A server with another authority's certificate is refused.
                 let other = Authority::new("the tests' authority").pem();
                 let error =
                     refused::<Shop>(&pairs(&variables(url.clone(), PASSWORD, other)), SOON).await;
@@ -81,7 +85,8 @@ macro_rules! driver {
 }
 
 driver!(
-    sqlx_postgres: Postgres, "SHOP_A_URL", postgres::Postgres::start(), |server: &postgres::Postgres| server.locator(),
+    sqlx_postgres: Postgres, "SHOP_A_URL", postgres::Postgres::start(),
+    |server: &postgres::Postgres| server.locator(),
     |server: &postgres::Postgres| server.authority.pem(),
     async |orders: &Resource<Postgres>| {
         sqlx::query("SELECT 1").execute(&*orders.client()).await.unwrap();
@@ -90,7 +95,8 @@ driver!(
 );
 
 driver!(
-    tokio_postgres: TokioPostgres, "SHOP_B_URL", postgres::Postgres::start(), |server: &postgres::Postgres| server.locator(),
+    tokio_postgres: TokioPostgres, "SHOP_B_URL", postgres::Postgres::start(),
+    |server: &postgres::Postgres| server.locator(),
     |server: &postgres::Postgres| server.authority.pem(),
     async |orders: &Resource<TokioPostgres>| {
         orders.client().get().await.unwrap().query_one("SELECT 1", &[]).await.unwrap();
@@ -99,7 +105,8 @@ driver!(
 );
 
 driver!(
-    sqlx_mysql: MySql, "SHOP_C_URL", mariadb::MariaDb::start(), |server: &mariadb::MariaDb| server.locator(),
+    sqlx_mysql: MySql, "SHOP_C_URL", mariadb::MariaDb::start(),
+    |server: &mariadb::MariaDb| server.locator(),
     |server: &mariadb::MariaDb| server.authority.pem(),
     async |orders: &Resource<MySql>| {
         sqlx::query("SELECT 1").execute(&*orders.client()).await.unwrap();
@@ -108,15 +115,21 @@ driver!(
 );
 
 driver!(
-    redis_rs: Redis, "SHOP_D_URL", redis::Redis::start(), |server: &redis::Redis| server.locator(),
+    redis_rs: Redis, "SHOP_D_URL", redis::Redis::start(),
+    |server: &redis::Redis| server.locator(),
     |server: &redis::Redis| server.authority.pem(),
     async |sessions: &Resource<Redis>| {
-        let _: Option<String> = ::redis::cmd("GET").arg("greeting").query_async(&mut sessions.client()).await.unwrap();
+        let _: Option<String> = ::redis::cmd("GET")
+            .arg("greeting")
+            .query_async(&mut sessions.client())
+            .await
+            .unwrap();
     }
 );
 
 driver!(
-    lapin: Amqp, "SHOP_E_URL", amqp::Amqp::start(), |server: &amqp::Amqp| format!("amqps://{}@localhost:{}", amqp::USER, server.port),
+    lapin: Amqp, "SHOP_E_URL", amqp::Amqp::start(),
+    |server: &amqp::Amqp| format!("amqps://{}@localhost:{}", amqp::USER, server.port),
     |server: &amqp::Amqp| server.authority.pem(),
     async |queue: &Resource<Amqp>| {
         queue.client().create_channel().await.unwrap();
@@ -125,7 +138,8 @@ driver!(
 );
 
 driver!(
-    async_nats: Nats, "SHOP_F_URL", nats::Nats::start(), |server: &nats::Nats| format!("tls://{}@localhost:{}", nats::USER, server.port),
+    async_nats: Nats, "SHOP_F_URL", nats::Nats::start(),
+    |server: &nats::Nats| format!("tls://{}@localhost:{}", nats::USER, server.port),
     |server: &nats::Nats| server.authority.pem(),
     async |bus: &Resource<Nats>| {
         bus.client().flush().await.unwrap();
@@ -134,7 +148,8 @@ driver!(
 );
 
 driver!(
-    lettre: Smtp, "SHOP_G_URL", smtp::Smtp::start(), |server: &smtp::Smtp| server.locator(),
+    lettre: Smtp, "SHOP_G_URL", smtp::Smtp::start(),
+    |server: &smtp::Smtp| server.locator(),
     |server: &smtp::Smtp| server.authority.pem(),
     async |mail: &Resource<Smtp>| {
         mail.health().await.unwrap();
@@ -144,7 +159,9 @@ driver!(
 
 driver!(
     reqwest: Https, "SHOP_H_URL", https::Https::start(),
-    |server: &https::Https| format!("https://{}@localhost:{}/api?health=/health", https::USER, server.port),
+    |server: &https::Https| {
+        format!("https://{}@localhost:{}/api?health=/health", https::USER, server.port)
+    },
     |server: &https::Https| server.authority.pem(),
     async |rates: &Resource<Https>| {
         assert_eq!(rates.client().get("/orders").send().await.unwrap().status().as_u16(), 200);
@@ -152,7 +169,7 @@ driver!(
     }
 );
 
-// S3 has a bucket and an endpoint, and etcd is a source.
+// These differ from the drivers above: S3 has a bucket and an endpoint, and etcd is a source.
 
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
@@ -175,7 +192,7 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
 }
 
 #[tokio::test]
-async fn object_store_says_no_password_and_trusts_nobody_else() {
+async fn object_store_logs_no_password_and_refuses_another_server() {
     let server = s3::S3::start();
     let good = invoices(server.endpoint(), PASSWORD, server.server.authority.pem());
     let shop: Invoices = attach(&pairs(&good)).await.unwrap();
@@ -204,7 +221,7 @@ async fn configuration(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn etcd_says_no_password_and_trusts_nobody_else() {
+async fn etcd_logs_no_password_and_refuses_another_server() {
     journal::open();
     let server = tokio::task::spawn_blocking(etcd::Etcd::start).await.unwrap();
     server.put("SHOP_KEY", PASSWORD);
@@ -220,7 +237,8 @@ async fn etcd_says_no_password_and_trusts_nobody_else() {
     journal::assert_silent();
 }
 
-// Variables of the process that a feature makes a driver obey. A test cannot set them in its own process.
+// Variables of the process that a driver obeys with some feature. A test cannot set them in its own
+// process.
 
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 10)]
@@ -236,7 +254,7 @@ struct Steered {
     invoices: Option<Resource<S3>>,
 }
 
-/// A server that everybody would trust who obeys `SSL_CERT_FILE`, under the locators of all services.
+/// Locators of all services, for a server that a client trusts only if it obeys `SSL_CERT_FILE`.
 fn locators(port: u16) -> [(&'static str, String); 9] {
     [
         ("ORDERS", format!("postgres://winkelier@localhost:{port}/shop")),
@@ -253,11 +271,11 @@ fn locators(port: u16) -> [(&'static str, String); 9] {
 
 #[tokio::test]
 async fn no_variable_of_the_process_adds_an_authority_or_a_proxy() {
-    // This runs itself once more, in a process that has the variables.
+    // The test runs itself again, in a process that has the variables.
     if let Ok(port) = std::env::var("STEERED_PORT") {
         return steered(port.parse().unwrap()).await;
     }
-    let authority = Authority::new("an authority of somebody else's");
+    let authority = Authority::new("another authority");
     let leaf = authority.server();
     let folder = Folder::new("trust");
     let file = folder.path().join("authority.pem");
@@ -291,7 +309,7 @@ async fn no_variable_of_the_process_adds_an_authority_or_a_proxy() {
     for heard in hostile.heard() {
         assert!(
             heard.secret.is_empty() && canary::find(&heard.plain).is_none(),
-            "somebody trusts it"
+            "a client trusts it"
         );
     }
 }
@@ -314,7 +332,8 @@ async fn steered(port: u16) {
         let error = refused::<Steered>(&pairs, SOON).await;
         let problems = problems(&error);
         let expected = match field {
-            // They are refused for the variable, or before TLS: this server does not speak their protocol.
+            // They are refused because of the variable, or before TLS, as this server does not
+            // speak their protocol.
             "ORDERS" | "LETTERS" | "STOCK" => &[
                 "ambient_override", "protocol", "timed_out", "opportunistic_tls", "unverified_tls",
             ][..],
