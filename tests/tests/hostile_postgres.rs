@@ -74,7 +74,7 @@ where
     let heard = hostile.heard();
     assert!(!heard.is_empty(), "no peer connected");
     for heard in &heard {
-        assert_nobody_named(&heard.plain);
+        assert_no_name_sent(&heard.plain);
         assert!(
             canary::find(&heard.secret).is_none(),
             "the password was sent: {:?}",
@@ -94,7 +94,7 @@ fn variables(hostile: &Hostile, ca: &str) -> [(&'static str, String); 3] {
 
 /// Before TLS, neither user nor database is named.
 #[track_caller]
-fn assert_nobody_named(plain: &[u8]) {
+fn assert_no_name_sent(plain: &[u8]) {
     for name in [USER, DATABASE, CANARY] {
         assert!(canary::position(plain, name.as_bytes()).is_none(), "{name} was said in the clear");
     }
@@ -463,7 +463,7 @@ async fn a_server_that_changes_its_mind_gets_the_password_from_the_driver() {
         "the driver keeps the password to itself now: correct the docs"
     );
     // Only under verified TLS.
-    heard.iter().for_each(|heard| assert_nobody_named(&heard.plain));
+    heard.iter().for_each(|heard| assert_no_name_sent(&heard.plain));
 }
 
 #[tokio::test]

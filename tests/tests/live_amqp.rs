@@ -498,7 +498,7 @@ fn close(channel: u16, code: u16, text: &str) -> Vec<u8> {
     method(channel, id, &[&code.to_be_bytes()[..], &text, &[0, 0, 0, 0]].concat())
 }
 
-/// Reads the next method frame: its channel and which one it is.
+/// Reads the next method frame: its channel and its method.
 async fn next(peer: &mut Peer, bytes: &mut Vec<u8>) -> io::Result<(u16, (u16, u16))> {
     loop {
         if bytes.len() >= 7 {
@@ -660,7 +660,7 @@ async fn servers_that_never_answer() {
 }
 
 #[tokio::test]
-async fn what_a_server_asks_for_raises_no_limit() {
+async fn a_servers_tuning_raises_no_limit() {
     for (channels, frame, heartbeat) in
         [(0, 0, 0), (u16::MAX, u32::MAX, u16::MAX), (1, 1, 1), (7, 4096, 10)]
     {
@@ -696,7 +696,7 @@ async fn what_a_server_asks_for_raises_no_limit() {
 }
 
 #[tokio::test]
-async fn what_comes_instead_of_a_greeting() {
+async fn bad_bytes_instead_of_a_greeting() {
     for (said, expected) in [
         (b"AMQP\x00\x01\x00\x00".to_vec(), "unavailable"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), "protocol"),
@@ -744,7 +744,7 @@ async fn what_comes_instead_of_a_greeting() {
 }
 
 #[tokio::test]
-async fn what_comes_instead_of_an_answer() {
+async fn bad_bytes_instead_of_an_answer() {
     let deep = frame(
         2,
         1,

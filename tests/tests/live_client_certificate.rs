@@ -150,7 +150,7 @@ async fn postgresql_with_trust_and_no_client_ca_is_refused() {
 }
 
 #[tokio::test]
-async fn postgresql_with_cert_attaches_and_the_posture_says_so() {
+async fn postgresql_with_cert_attaches_and_the_posture_reports_it() {
     let server = postgresql(true);
     let login = as_role(&server, "with_certificate");
     let expected = (Some(CERTIFICATE.to_owned()), ClientCertificatePosture::Sent, vec![]);

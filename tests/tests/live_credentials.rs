@@ -309,7 +309,7 @@ struct Sessions {
     sessions: Resource<Redis>,
 }
 
-/// Each connection of a user whose name begins so: its number, and the user.
+/// The number and the user of each connection whose user has this prefix.
 fn clients(server: &redis::Redis, user: &str) -> Vec<(String, String)> {
     let list = server.command(&["CLIENT", "LIST"]);
     let word = |line: &str, name: &str| {

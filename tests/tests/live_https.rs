@@ -154,7 +154,7 @@ async fn a_token_and_no_credentials() {
     assert_eq!(shop.rates.posture().authentication.as_deref(), Some("Bearer"));
     shop.detach().await;
 
-    // Without credentials and a health path, no request is sent. The posture says so.
+    // Without credentials and without a health path, no request is sent. The posture says so.
     variables.remove(1);
     variables[0].1 = SERVER.locator();
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
@@ -366,7 +366,7 @@ async fn files_and_parts() {
 #[tokio::test]
 async fn a_pinned_key() {
     let leaf = pki::self_signed();
-    let server = server::Https::with(Authority::new("nobody's"), &leaf);
+    let server = server::Https::with(Authority::new("an unused authority"), &leaf);
     let mut variables = variables(&server);
     variables[3] = ("SHOP_RATES_PIN", leaf.pin());
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
@@ -724,7 +724,7 @@ async fn plaintext_to_a_loopback_address() {
 }
 
 #[tokio::test]
-async fn what_is_in_flight_is_finished() {
+async fn requests_in_flight_are_finished() {
     let (server, variables) = hostile("", |mut peer| async move {
         peer.read().await?;
         tokio::time::sleep(Duration::from_millis(800)).await;

@@ -298,7 +298,7 @@ async fn round_trip(account: &str, database: &str, named: bool) {
         ("GRANT DELETE ON archive_2.old_rows TO {user}", "DELETE ON TABLE archive_2.old_rows"),
         ("GRANT SELECT ON outside.* TO PUBLIC", "SELECT ON TABLE outside.*, as everybody has"),
         ("GRANT TRIGGER ON `archive\\_2`.* TO {user}", "TRIGGER ON TABLE archive_2.*"),
-        // Many write it like this, and `_` stands for any character.
+        // A common mistake: `_` stands for any character.
         (
             "GRANT SELECT ON archive_2.* TO {user}",
             "SELECT ON TABLE `archive_2`.*, whose name is a pattern",
@@ -384,19 +384,19 @@ fn shown(database: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_granted_is_what_is_needed() {
+async fn the_grants_are_exactly_the_needs() {
     round_trip("sh`op '\\ er\" --$$", "Shop_ `data`% \\'\"", false).await;
 }
 
 #[tokio::test]
-async fn what_is_granted_is_what_is_needed_in_a_named_database() {
+async fn the_grants_are_exactly_the_needs_in_a_named_database() {
     round_trip("select", "ORDER_", true).await;
 }
 
 /// Other quotation marks in the server's answers, no backslash escapes in its input, and names
 /// without a case.
 #[tokio::test]
-async fn what_is_granted_is_what_is_needed_in_every_mode() {
+async fn the_grants_are_exactly_the_needs_in_every_mode() {
     for mode in ["--sql-mode=ANSI_QUOTES,NO_BACKSLASH_ESCAPES", "--lower-case-table-names=1"] {
         let authority = Authority::new("the tests' authority");
         let mut options = Options::tls(authority.server());
