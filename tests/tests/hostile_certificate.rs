@@ -1,6 +1,8 @@
-//! Servers whose certificate names our own secret, as its issuer: nobody has logged in yet, and all the same it is in no report, error or log.
+//! Servers whose certificate has our own secret as the name of its issuer. No login has happened
+//! yet, and still no report, error or log contains it.
 //!
-//! It is a file of its own, as rustls with its feature `logging` writes a certificate's bytes at `TRACE`, whatever is in them.
+//! This file is separate because rustls with its feature `logging` writes a certificate's bytes at
+//! `TRACE`, whatever they contain.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -61,7 +63,7 @@ async fn a_certificate_that_names_the_secret_is_not_repeated() {
         let hostile = Hostile::start(move |mut peer| {
             let leaf = leaf.clone();
             async move {
-                // NATS greets first, and PostgreSQL is asked first; the others begin with TLS.
+                // NATS greets first. A PostgreSQL client speaks first. The others begin with TLS.
                 let first = peer.read_at_most(8).await?;
                 if first.first() == Some(&0) {
                     peer.write("S").await?;
@@ -70,7 +72,8 @@ async fn a_certificate_that_names_the_secret_is_not_repeated() {
             }
         });
         let port = hostile.port;
-        // Where the first bytes are taken away, there is no handshake: PostgreSQL alone asks in the clear.
+        // If the server consumes the first bytes, there is no handshake. Only PostgreSQL starts in
+        // the clear.
         let error = refused::<Orders>(
             &pairs(&of("ORDERS", format!("postgres://{USER}@localhost:{port}/shop"), &secret, &ca)),
             SOON,
@@ -129,11 +132,12 @@ async fn a_certificate_that_names_the_secret_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn redis_that_says_it_back_when_it_comes_back() {
+async fn redis_that_repeats_the_secret_on_reconnect() {
     let secret = password("redis");
     let authority = Authority::new("the tests' authority");
     for said in encodings(&secret) {
-        // The first time it is good, but for an error; after that somebody else answers, whose authority has our password's name.
+        // The first connection works, but for an error. Later ones reach another server, whose
+        // authority is named after our password.
         let (good, other) = (authority.server(), Authority::new(&said).server());
         let answer = format!("-ERR it was {said}\r\n");
         let hostile = Hostile::start(move |peer| {

@@ -1,6 +1,8 @@
-//! Servers that say our own secret back, in every way and encoding: whatever comes of it, no report, posture, error or log holds it.
+//! Servers that repeat our own secret, in every way and encoding. No report, posture, error or log
+//! contains it.
 //!
-//! Each test has a password of its own: what one resource has taken out would not show what another one lets through.
+//! Each test has a password of its own. Otherwise the redaction of one resource would hide what
+//! another one leaks.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -30,7 +32,7 @@ use lettre::{AsyncTransport as _, Message};
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// Whether somebody said, in our own log, what stands in the place of a secret.
+/// True if our own log has the replacement of a secret.
 fn is_redacted_in_the_log() -> bool {
     journal::text().contains("(the password)")
 }
@@ -40,12 +42,12 @@ fn assert_silent(refusal: &Refusal) {
     canary::assert_debug_silent(refusal);
 }
 
-// What a resource keeps secret for its whole life, shown by a service that says whatever it is made to say.
+// The secrets of a resource's whole life, shown by a service that repeats whatever it is given.
 
-/// A service that says back what it is told to, everywhere.
+/// A service that returns the text `SAID` everywhere.
 struct Echo;
 
-/// What it says.
+/// The text that the service returns.
 static SAID: Mutex<String> = Mutex::new(String::new());
 
 fn said() -> String {
@@ -61,7 +63,7 @@ impl Service for Echo {
         let said = said();
         let mut posture = Posture::of::<Self>(target);
         posture.server = Some(ServerPosture::new(&said, &said));
-        // It forgets to make it printable.
+        // It does not make the text printable.
         posture.account = Some(said.clone());
         posture.privileges = vec![said.clone()];
         posture.authentication = Some(said.clone());
@@ -89,7 +91,7 @@ struct Echoes {
     echo: Resource<Echo>,
 }
 
-/// Gives a password that is good for a moment, and then others.
+/// Issues a password that expires after a moment, and then others.
 struct Leases(Mutex<usize>);
 
 impl Credentials for Leases {
@@ -100,14 +102,14 @@ impl Credentials for Leases {
             *count
         };
         let lease = password(&format!("lease{count}"));
-        // It knows each one that it has been sent, and says them all.
+        // The server knows each password that it was sent, and repeats them all.
         SAID.lock().unwrap().push_str(&format!(" {lease}"));
         Ok(Credential::new(lease).not_after(SystemTime::now() + Duration::from_secs(1)))
     }
 }
 
 #[tokio::test]
-async fn every_password_of_a_resources_life_is_taken_out() {
+async fn every_password_of_a_resources_life_is_redacted() {
     journal::open();
     let with = |password: &str| {
         Environment::from_iter([
@@ -128,7 +130,7 @@ async fn every_password_of_a_resources_life_is_taken_out() {
     all_silent(&services).await;
     assert!(services.echo.posture().account.as_deref().unwrap().contains("(the password)"));
 
-    // Reattached: the former password is as secret as the one that is current.
+    // Reattached: the former password is as secret as the current one.
     services.echo.reattach(&with(&second)).await.unwrap();
     services.echo.reattach(&with(&third)).await.unwrap();
     *SAID.lock().unwrap() =
@@ -136,7 +138,7 @@ async fn every_password_of_a_resources_life_is_taken_out() {
     all_silent(&services).await;
     services.detach().await;
 
-    // Renewed, or not: each that was fetched was tried, and so is known to the server.
+    // Each fetched password was tried, even if renewal failed, so the server knows it.
     let source =
         WithCredentials::new(Environment::from_iter([("SHOP_ECHO_URL", "echo://ada@localhost")]))
             .of("SHOP_ECHO", Leases(Mutex::new(0)));
@@ -157,7 +159,7 @@ async fn every_password_of_a_resources_life_is_taken_out() {
         .for_each(|line| canary::assert_silent("a line", line));
 }
 
-// What a server says that was logged in to.
+// Texts of a server after the login.
 
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 4)]
@@ -184,7 +186,7 @@ struct Queue {
 }
 
 #[tokio::test]
-async fn redis_whose_version_or_long_error_it_is() {
+async fn redis_with_the_secret_as_version_or_long_error() {
     let secret = password("version");
     let authority = Authority::new("the tests' authority");
     for said in encodings(&secret) {
@@ -207,7 +209,7 @@ async fn redis_whose_version_or_long_error_it_is() {
     journal::assert_silent();
 }
 
-/// A relay that says this in each answer, and refuses with this code, if it is one of a refusal.
+/// A relay that has this text in each answer. If the code is one of a refusal, it refuses with it.
 async fn relay(mut peer: Peer, said: &str, code: &str) -> std::io::Result<Option<Peer>> {
     peer.write(format!("220 {said} ESMTP\r\n")).await?;
     peer.read().await?;
@@ -228,7 +230,7 @@ async fn relay(mut peer: Peer, said: &str, code: &str) -> std::io::Result<Option
 }
 
 #[tokio::test]
-async fn a_relay_that_says_it_back() {
+async fn a_relay_that_repeats_the_secret() {
     let secret = password("smtp");
     let authority = Authority::new("the tests' authority");
     let message = || {
@@ -280,7 +282,7 @@ async fn a_relay_that_says_it_back() {
     journal::assert_silent();
 }
 
-/// A server of an API that says what it is told to in its header `Server`, and is of no use after that.
+/// An API server that has the given text in its header `Server`, and is of no use otherwise.
 fn api(authority: Authority, said: Arc<Mutex<String>>) -> server::Https {
     let leaf = authority.server();
     let app = Router::new().fallback(any(move || {
@@ -291,7 +293,7 @@ fn api(authority: Authority, said: Arc<Mutex<String>>) -> server::Https {
 }
 
 #[tokio::test]
-async fn an_api_that_says_a_former_secret_back() {
+async fn an_api_that_repeats_a_former_secret() {
     let (first, second) = (password("token1"), password("token2"));
     let said = Arc::new(Mutex::new(first.clone()));
     let server = api(Authority::new("the tests' authority"), Arc::clone(&said));
@@ -319,8 +321,8 @@ async fn an_api_that_says_a_former_secret_back() {
 }
 
 #[tokio::test]
-async fn a_secret_in_a_path_is_nowhere() {
-    // As Slack, Discord and Telegram have it.
+async fn a_secret_in_a_path_is_not_reported() {
+    // Slack, Discord and Telegram have secrets in the path.
     let token = password("webhook");
     let said = Arc::new(Mutex::new(String::new()));
     let server = api(Authority::new("the tests' authority"), Arc::clone(&said));
@@ -370,7 +372,7 @@ fn frame(channel: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_broker_that_says_it_back() {
+async fn a_broker_that_repeats_the_secret() {
     let secret = password("amqp");
     let authority = Authority::new("the tests' authority");
     for said in encodings(&secret) {

@@ -1,6 +1,7 @@
-//! PostgreSQL: what answers is not what it should be, or is, and has turned hostile.
+//! PostgreSQL: the peer is not a PostgreSQL server, or it is one and has turned hostile.
 //!
-//! Every server here writes down what it hears. Each attempt ends within its deadline, in a report that a terminal survives, and with the password unsaid.
+//! Every server here records what it receives. Each attempt ends within its deadline, with a report
+//! that is safe on a terminal, and without sending the password.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -22,17 +23,18 @@ use backing_services_tests::hostile::{Heard, Hostile, Peer};
 use backing_services_tests::journal;
 use backing_services_tests::pki::{Authority, Leaf};
 
-const USER: &str = "winkelier";
-const DATABASE: &str = "winkelgegevens";
+const USER: &str = "shopkeeper";
+const DATABASE: &str = "shop_data";
 
-/// What a terminal would obey, and what would turn a line around; with our own secret in it.
+/// Escape sequences that a terminal obeys, and characters that reverse a line, with our own secret
+/// among them.
 const ESCAPES: &str =
     "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
 
-/// What passes at most where nothing is waited for.
+/// The upper bound for an attempt that waits for nothing.
 const SOON: Duration = Duration::from_secs(3);
 
-/// The deadline of a whole attempt, and what may pass until its end has been noticed.
+/// The upper bound for an attempt that runs into its deadline, which includes noticing the end.
 const LIMIT: Duration = Duration::from_secs(3);
 
 #[derive(BackingServices)]
@@ -41,7 +43,8 @@ struct Hasty {
     orders: Resource<Postgres>,
 }
 
-/// It lets a server in that asks for no proof, so that one can be hostile without knowing the password.
+/// Admits a server that asks for no proof, so that a server can be hostile without knowing the
+/// password.
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 2)]
 struct Lenient {
@@ -49,7 +52,8 @@ struct Lenient {
     orders: Resource<Postgres>,
 }
 
-/// Attaches in vain to a server that plays a script, and gives the report and what was heard. The script gets a certificate that is verified.
+/// Attaches to a server that plays a script. The attempt has to fail. Returns the report and what
+/// the server received. The script gets a certificate that passes verification.
 async fn against<T, F>(
     script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static,
 ) -> (AttachError, Vec<Heard>)
@@ -68,9 +72,9 @@ where
     .await;
     hostile.assert_all_closed().await;
     let heard = hostile.heard();
-    assert!(!heard.is_empty(), "nobody came");
+    assert!(!heard.is_empty(), "no peer connected");
     for heard in &heard {
-        assert_nobody_named(&heard.plain);
+        assert_no_name_sent(&heard.plain);
         assert!(
             canary::find(&heard.secret).is_none(),
             "the password was sent: {:?}",
@@ -88,15 +92,15 @@ fn variables(hostile: &Hostile, ca: &str) -> [(&'static str, String); 3] {
     ]
 }
 
-/// Before TLS, nobody is named.
+/// Before TLS, neither user nor database is named.
 #[track_caller]
-fn assert_nobody_named(plain: &[u8]) {
+fn assert_no_name_sent(plain: &[u8]) {
     for name in [USER, DATABASE, CANARY] {
         assert!(canary::position(plain, name.as_bytes()).is_none(), "{name} was said in the clear");
     }
 }
 
-// --- Before TLS ------------------------------------------------------------------------------------------------------
+// --- Before TLS ----------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn refused_tls_ends_the_attempt() {
@@ -112,7 +116,7 @@ async fn refused_tls_ends_the_attempt() {
 }
 
 #[tokio::test]
-async fn nothing_said_before_tls_is_believed() {
+async fn bytes_before_tls_are_not_trusted() {
     for early in
         [&b"SR\0\0\0\x08\0\0\0\0"[..], b"SE\0\0\0\x05\0", b"SS", b"S\x16\x03\x03\x00\x02\x01\x00"]
     {
@@ -128,12 +132,12 @@ async fn nothing_said_before_tls_is_believed() {
 }
 
 #[tokio::test]
-async fn what_is_slipped_in_later_is_not_believed_either() {
+async fn bytes_in_the_middle_of_the_handshake_are_not_trusted() {
     let (error, heard) = against::<Hasty, _>(|mut peer, leaf| async move {
         peer.read().await?;
         peer.write("S").await?;
         peer.read().await?;
-        // The ClientHello is here: now in the middle of the handshake.
+        // The ClientHello has arrived: this is the middle of the handshake.
         peer.write(AUTHENTICATION_OK).await?;
         let _ = leaf;
         Ok(Some(peer))
@@ -157,7 +161,7 @@ async fn an_error_before_tls_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn it_closes_wherever_it_likes() {
+async fn the_server_closes_at_any_step() {
     for step in 0..4 {
         let (error, _) = against::<Hasty, _>(move |mut peer, leaf| async move {
             if step > 0 {
@@ -177,7 +181,7 @@ async fn it_closes_wherever_it_likes() {
 }
 
 #[tokio::test]
-async fn it_falls_silent_wherever_it_likes() {
+async fn the_server_falls_silent_at_any_step() {
     let silent_at = |step: usize| async move {
         let begin = Instant::now();
         let (error, heard) = against::<Hasty, _>(move |mut peer, leaf| async move {
@@ -204,7 +208,7 @@ async fn a_handshake_that_drips_ends_at_the_deadline() {
         peer.read().await?;
         peer.write("S").await?;
         peer.read().await?;
-        // The header of a record of 16 KiB, which then comes byte by byte.
+        // The header of a record of 16 KiB, which then arrives byte by byte.
         peer.write(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc").await?;
         loop {
             peer.write([0]).await?;
@@ -215,10 +219,10 @@ async fn a_handshake_that_drips_ends_at_the_deadline() {
     assert_eq!(problems(&error), ["timed_out"]);
 }
 
-// --- Under TLS: how one logs in --------------------------------------------------------------------------------------
+// --- Under TLS: the login ------------------------------------------------------------------------
 
 #[tokio::test]
-async fn who_asks_for_less_than_a_proof_gets_nothing() {
+async fn a_server_that_asks_for_less_than_a_proof_gets_nothing() {
     for asked in [&CLEARTEXT[..], &MD5, &AUTHENTICATION_OK] {
         let (error, heard) = against::<Hasty, _>(move |peer, leaf| async move {
             let mut peer = startup(peer, &leaf).await?;
@@ -228,14 +232,15 @@ async fn who_asks_for_less_than_a_proof_gets_nothing() {
         .await;
         assert_eq!(problems(&error), ["weak_authentication"]);
         assert_eq!(heard.len(), 1);
-        // The startup message, and not a byte more: neither the password nor a hash of it.
+        // The server got the startup message and not a byte more: neither the password nor a hash
+        // of it.
         let length = u32::from_be_bytes(heard[0].secret[..4].try_into().unwrap()) as usize;
         assert_eq!(heard[0].secret.len(), length);
     }
 }
 
 #[tokio::test]
-async fn an_unknown_authentication_is_no_success() {
+async fn an_unknown_authentication_is_a_failure() {
     for asked in [
         message(b'R', &7_u32.to_be_bytes()),
         message(b'R', &12_u32.to_be_bytes()),
@@ -264,7 +269,7 @@ async fn an_unknown_authentication_is_no_success() {
 }
 
 #[tokio::test]
-async fn lengths_are_not_believed() {
+async fn lengths_are_not_trusted() {
     for length in [0_u32, 3, 16 * 1024 + 5, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
         for kind in [b'R', b'E', b'N'] {
             let (error, _) = against::<Hasty, _>(move |peer, leaf| async move {
@@ -302,9 +307,10 @@ async fn an_error_is_not_repeated() {
     }
 }
 
-// --- The driver's own connection -------------------------------------------------------------------------------------
+// --- The driver's own connection -----------------------------------------------------------------
 
-/// The first connection, where the server only says how it would authenticate, goes well; the driver's own, which comes next, is played.
+/// The first connection, on which the server only announces its authentication, succeeds. The
+/// driver's own connection, which comes next, plays the script.
 async fn against_the_driver<F>(
     script: impl Fn(Peer) -> F + Send + Sync + 'static,
 ) -> (AttachError, Vec<Heard>)
@@ -342,7 +348,7 @@ async fn absurd_iterations_end_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_know_the_password_is_not_believed() {
+async fn a_server_that_does_not_know_the_password_is_refused() {
     let (error, _) = against_the_driver(|mut peer| async move {
         let first = peer.read().await?;
         peer.write(sasl_continue(&format!("r={}server,s=c2FsdHNhbHQ=,i=4096", nonce(&first))))
@@ -360,7 +366,7 @@ async fn a_server_that_does_not_know_the_password_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_server_that_leaves_its_proof_out_is_not_believed() {
+async fn a_server_that_leaves_its_proof_out_is_refused() {
     for after in 0..2 {
         let (error, _) = against_the_driver(move |mut peer| async move {
             let first = peer.read().await?;
@@ -394,9 +400,10 @@ async fn the_drivers_error_is_not_repeated() {
     }
 }
 
-/// The driver does not let go of its thread as long as there is something to read, so the deadline waits for the end of the flood: this is what the docs of
-/// the service say that the driver leaves open. It is an error all the same, and nothing piles up. When this takes no longer than the deadline, the docs can
-/// be mended.
+/// The driver blocks its thread as long as there is something to read, so the deadline waits for
+/// the end of the flood. The docs of the service list this as a limit of the driver. The attempt
+/// still fails, and nothing piles up. When this takes no longer than the deadline, the docs can be
+/// corrected.
 #[tokio::test]
 async fn a_flood_holds_the_driver_until_it_ends() {
     const FLOOD: Duration = Duration::from_secs(3);
@@ -422,12 +429,13 @@ async fn a_flood_holds_the_driver_until_it_ends() {
     let begin = Instant::now();
     let error = refused::<Hasty>(&variables, FLOOD + SOON).await;
     assert_eq!(problems(&error).len(), 1, "{error}");
-    assert!(begin.elapsed() > Duration::from_secs(2), "the deadline holds now: mend the docs");
+    assert!(begin.elapsed() > Duration::from_secs(2), "the deadline holds now: correct the docs");
     hostile.assert_all_closed().await;
 }
 
-/// The driver authenticates in whatever way the server asks for. What the first connection saw is no promise for the next one, and the docs of the service say
-/// so. When the password stays unsaid here, they can be mended.
+/// The driver authenticates in whatever way the server asks for. The first connection's observation
+/// does not bind the next one, and the docs of the service say so. When the password is not sent
+/// here any more, they can be corrected.
 #[tokio::test]
 async fn a_server_that_changes_its_mind_gets_the_password_from_the_driver() {
     let authority = Authority::new("the tests' authority");
@@ -452,17 +460,17 @@ async fn a_server_that_changes_its_mind_gets_the_password_from_the_driver() {
     assert!(canary::find(&heard[0].secret).is_none());
     assert!(
         canary::find(&heard[1].secret).is_some(),
-        "the driver keeps the password to itself now: mend the docs"
+        "the driver keeps the password to itself now: correct the docs"
     );
-    // Only under verified TLS, at that.
-    heard.iter().for_each(|heard| assert_nobody_named(&heard.plain));
+    // Only under verified TLS.
+    heard.iter().for_each(|heard| assert_no_name_sent(&heard.plain));
 }
 
 #[tokio::test]
 async fn a_message_without_end_ends_at_the_deadline() {
     let (error, _) = against_the_driver(|mut peer| async move {
         peer.read().await?;
-        // 256 MiB are promised, and come slowly.
+        // 256 MiB are announced, and arrive slowly.
         peer.write([&b"R"[..], &0x1000_0000_u32.to_be_bytes()].concat()).await?;
         loop {
             peer.write([0; 1024]).await?;
@@ -473,7 +481,7 @@ async fn a_message_without_end_ends_at_the_deadline() {
     assert_eq!(problems(&error).len(), 1, "{error}");
 }
 
-// --- After the login: the probe --------------------------------------------------------------------------------------
+// --- After the login: the probe ------------------------------------------------------------------
 
 async fn probed(answer: Vec<u8>) -> AttachError {
     let answer = Arc::new(answer);
@@ -509,7 +517,7 @@ async fn a_probe_that_is_not_answered_is_a_refusal() {
 }
 
 #[tokio::test]
-async fn what_a_server_says_of_itself_is_made_safe() {
+async fn the_servers_version_is_made_printable() {
     let authority = Authority::new("the tests' authority");
     let leaf = Arc::new(authority.server());
     let escapes = "16.2\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}\u{200b}\u{9b}31m";
@@ -517,7 +525,7 @@ async fn what_a_server_says_of_itself_is_made_safe() {
     let hostile =
         Hostile::start(move |peer| answering(peer, Arc::clone(&leaf), Arc::clone(&answer)));
     let ca = authority.pem();
-    // That nothing raw is in the posture's texts is looked at where everything is attached.
+    // The test that attaches everything checks that the posture's texts have no raw escapes.
     let variables = variables(&hostile, &ca);
     let shop: Lenient =
         attach(&variables.each_ref().map(|(name, value)| (*name, value.as_str()))).await.unwrap();
@@ -533,11 +541,11 @@ async fn what_a_server_says_of_itself_is_made_safe() {
     journal::assert_silent();
 }
 
-/// A pooler that logs in by an account of its own.
+/// A pooler that logs in with an account of its own.
 #[tokio::test]
-async fn an_account_with_another_name_than_the_locators_is_remarked() {
+async fn an_account_other_than_the_locators_is_a_remark() {
     let authority = Authority::new("the tests' authority");
-    for (name, is_remarked) in [(USER, false), ("poolbaas", true)] {
+    for (name, is_remarked) in [(USER, false), ("pool_owner", true)] {
         let leaf = Arc::new(authority.server());
         let answer = Arc::new(answer(&[good(name, DATABASE)]));
         let hostile =
@@ -561,7 +569,7 @@ async fn an_account_with_another_name_than_the_locators_is_remarked() {
 }
 
 #[tokio::test]
-async fn powers_with_escapes_are_made_safe() {
+async fn powers_with_escapes_are_made_printable() {
     let error = probed(answer(&[GOOD, power(USER)])).await;
     assert_eq!(problems(&error), ["superuser_account"]);
 }

@@ -1,7 +1,7 @@
-//! Redis: what answers is not what it should be, or is, and has turned hostile.
+//! Redis: the peer is not a Redis server, or it is one and has turned hostile.
 //!
-//! Every server here writes down what it hears. Each attempt ends within its deadline, in a report that a terminal survives, and with the password unsaid where
-//! it must be.
+//! Every server here records what it receives. Each attempt ends within its deadline, with a report
+//! that is safe on a terminal. If the password must not be sent, it is not.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -18,13 +18,14 @@ use backing_services_tests::hostile::{Heard, Hostile, Peer};
 use backing_services_tests::journal;
 use backing_services_tests::pki::{Authority, Leaf};
 
-const USER: &str = "winkelier";
+const USER: &str = "shopkeeper";
 
-/// What a terminal would obey, and what would turn a line around; with our own secret in it.
+/// Escape sequences that a terminal obeys, and characters that reverse a line, with our own secret
+/// among them.
 const ESCAPES: &str =
     "\u{1b}[2J\u{1b}]0;owned\u{7}root: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
 
-/// The deadline of a whole attempt, and what may pass until its end has been noticed.
+/// The upper bound for an attempt that runs into its deadline, which includes noticing the end.
 const LIMIT: Duration = Duration::from_secs(3);
 
 #[derive(BackingServices)]
@@ -54,7 +55,7 @@ fn variables(hostile: &Hostile, ca: &str) -> [(&'static str, String); 3] {
     ]
 }
 
-/// A server with a certificate that is verified, which plays a script.
+/// A server that plays a script, with a certificate that passes verification.
 fn hostile<F>(script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static) -> (Hostile, String)
 where
     F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
@@ -65,7 +66,7 @@ where
     (Hostile::start(move |peer| script(peer, Arc::clone(&leaf))), ca)
 }
 
-/// Attaches in vain, and gives the report and what was heard.
+/// Attaches, which has to fail. Returns the report and what the server received.
 async fn against<F>(
     script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static,
 ) -> (AttachError, Vec<Heard>)
@@ -93,7 +94,7 @@ where
     (error, heard)
 }
 
-/// Answers commands with these bytes; those that it does not list, as a good server would.
+/// Answers the listed commands with these bytes, and the others as a good server would.
 async fn answering(
     peer: Peer,
     leaf: Arc<Leaf>,
@@ -103,7 +104,7 @@ async fn answering(
     let mut greeted = false;
     serve(peer, move |command| {
         let name = command.join(" ").to_uppercase();
-        // `HELLO 3 AUTH` logs in; `HELLO` alone asks who is there.
+        // `HELLO 3 AUTH` logs in. `HELLO` alone asks for the server's identity.
         if let Some((_, answer)) = answers
             .iter()
             .find(|(listed, _)| name.starts_with(listed) && !name.starts_with("GET PROBE."))
@@ -132,7 +133,7 @@ async fn answered(answers: Vec<(&'static str, Vec<u8>)>) -> (AttachError, Vec<He
     against(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers))).await
 }
 
-// --- Before TLS ------------------------------------------------------------------------------------------------------
+// --- Before TLS ----------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_server_without_tls_learns_nothing() {
@@ -154,7 +155,7 @@ async fn a_server_without_tls_learns_nothing() {
 }
 
 #[tokio::test]
-async fn it_closes_wherever_it_likes() {
+async fn the_server_closes_at_any_step() {
     for step in 0..5 {
         let (error, _) = against(move |mut peer, leaf| async move {
             if step > 0 {
@@ -179,7 +180,7 @@ async fn it_closes_wherever_it_likes() {
 }
 
 #[tokio::test]
-async fn it_falls_silent_wherever_it_likes() {
+async fn the_server_falls_silent_at_any_step() {
     let silent_at = |step: usize| async move {
         let begin = Instant::now();
         let (error, _) = against(move |peer, leaf| async move {
@@ -201,10 +202,10 @@ async fn it_falls_silent_wherever_it_likes() {
     tokio::join!(silent_at(0), silent_at(1), silent_at(2));
 }
 
-// --- Before the login ------------------------------------------------------------------------------------------------
+// --- Before the login ----------------------------------------------------------------------------
 
 #[tokio::test]
-async fn who_lets_strangers_in_gets_no_password() {
+async fn a_server_that_admits_unauthenticated_clients_gets_no_password() {
     for answer in ["+PONG\r\n", "+OK\r\n", "+\u{1b}[2J\r\n"] {
         let (error, heard) = answered(vec![("PING", answer.into())]).await;
         assert_eq!(problems(&error), ["weak_authentication"]);
@@ -213,7 +214,7 @@ async fn who_lets_strangers_in_gets_no_password() {
 }
 
 #[tokio::test]
-async fn an_answer_to_nobody_is_bounded() {
+async fn an_answer_before_the_login_is_bounded() {
     for answer in [
         "$99999999999\r\n", "*1\r\n*1\r\n*1\r\n", "*99999999\r\n", "-ERR no\r\n", "$-1\r\n",
         ":1\r\n", "\r\n", "x",
@@ -234,10 +235,10 @@ async fn an_answer_to_nobody_is_bounded() {
     }
 }
 
-// --- The login -------------------------------------------------------------------------------------------------------
+// --- The login -----------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn there_is_no_second_way_to_log_in() {
+async fn a_refused_login_has_no_fallback() {
     for answer in [
         "-ERR wrong number of arguments for 'auth' command\r\n",
         "-ERR wrong number of arguments for 'hello' command\r\n",
@@ -249,7 +250,7 @@ async fn there_is_no_second_way_to_log_in() {
         assert_eq!(problems(&error).len(), 1, "{answer:?}: {error}");
         for command in commands(&heard[0].secret) {
             assert_ne!(command[0].to_uppercase(), "AUTH", "{answer:?}");
-            // Whoever says the password says for whom.
+            // A command that has the password has the user as well.
             if let Some(at) = command.iter().position(|word| word.contains(CANARY)) {
                 assert_eq!(command[at - 1], USER, "{answer:?}");
                 assert_eq!(command[0], "HELLO");
@@ -263,7 +264,7 @@ async fn an_error_is_not_repeated() {
     for code in ["WRONGPASS", "NOAUTH", "NOPERM", "ERR", "LOADING", "MOVED 1", "\u{1b}[31m", ""] {
         for command in ["PING", "HELLO 3", "ACL WHOAMI"] {
             if (code, command) == ("NOAUTH", "PING") {
-                // That is what a good server says, and what it adds is nobody's business.
+                // A good server answers with this code, and the text after it is ignored.
                 continue;
             }
             let (error, _) =
@@ -274,7 +275,7 @@ async fn an_error_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_reply_is_bounded_before_it_is_believed() {
+async fn a_reply_is_bounded_before_it_is_allocated() {
     let deep = "*1\r\n".repeat(100_000).into_bytes();
     for (what, answer) in [
         ("a length", b"$99999999999\r\n".to_vec()),
@@ -290,7 +291,7 @@ async fn a_reply_is_bounded_before_it_is_believed() {
         ("an error's length", b"!99999999999\r\n".to_vec()),
         ("a line without end", vec![b'+'; 200_000]),
         ("no type", b"\x00\x01\x02\r\n".to_vec()),
-        ("a length that is none", b"$abc\r\n".to_vec()),
+        ("a length that is not a number", b"$abc\r\n".to_vec()),
     ] {
         for command in ["HELLO 3", "ACL WHOAMI"] {
             let begin = Instant::now();
@@ -339,7 +340,7 @@ async fn a_reply_that_drips_ends_at_the_deadline() {
     assert_eq!(problems(&error), ["timed_out"]);
 }
 
-// --- The probe -------------------------------------------------------------------------------------------------------
+// --- The probe -----------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_probe_fails_closed() {
@@ -349,10 +350,10 @@ async fn a_probe_fails_closed() {
         ("ACL WHOAMI", "*-5\r\n"),
         ("ACL WHOAMI", "$8\r\nsomebody\r\n"),
         ("ACL WHOAMI", "$7\r\ndefault\r\n"),
-        ("ACL WHOAMI", "*1\r\n$9\r\nwinkelier\r\n"),
+        ("ACL WHOAMI", "*1\r\n$10\r\nshopkeeper\r\n"),
         ("ACL WHOAMI", ":1\r\n"),
         ("ACL WHOAMI", "-ERR unknown command\r\n"),
-        ("ACL WHOAMI", "$9\r\nwinkelie\u{1b}\r\n"),
+        ("ACL WHOAMI", "$10\r\nshopkeepe\u{1b}\r\n"),
         ("CONFIG", "*0\r\n"),
         ("CONFIG", "%0\r\n"),
         ("CONFIG", "$-1\r\n"),
@@ -368,10 +369,10 @@ async fn a_probe_fails_closed() {
     }
 }
 
-// --- While it is attached --------------------------------------------------------------------------------------------
+// --- While it is attached ------------------------------------------------------------------------
 
 #[tokio::test]
-async fn what_a_server_says_of_itself_is_made_safe() {
+async fn the_servers_version_is_made_printable() {
     let escapes = "7.4\u{1b}[2J\r\nroot: \u{202e}\u{9b}31m";
     let version = format!(
         "%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n${}\r\n{escapes}\r\n",
@@ -379,7 +380,7 @@ async fn what_a_server_says_of_itself_is_made_safe() {
     );
     let answers = Arc::new(vec![("HELLO", version.into_bytes())]);
     let (hostile, ca) = hostile(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers)));
-    // That nothing raw is in the posture's texts is looked at where everything is attached.
+    // The test that attaches everything checks that the posture's texts have no raw escapes.
     let shop: Hasty =
         attach(&variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())))
             .await
@@ -422,7 +423,7 @@ async fn a_reply_past_its_bound_ends_the_connection_and_nothing_else() {
             .await
             .unwrap();
     assert!(shop.sessions.client().get::<_, String>("greeting").await.is_err());
-    // The next command has a connection again.
+    // The next command opens a connection again.
     let mut last = None;
     for _ in 0..50 {
         last = Some(shop.sessions.health().await);
@@ -436,7 +437,7 @@ async fn a_reply_past_its_bound_ends_the_connection_and_nothing_else() {
     shop.detach().await;
 }
 
-/// Asks again and again for two seconds.
+/// Repeats a command for two seconds.
 async fn insist(shop: &Hasty) {
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(2) {
@@ -446,8 +447,9 @@ async fn insist(shop: &Hasty) {
 }
 
 #[tokio::test]
-async fn coming_back_is_as_strict_as_coming() {
-    // The second time, the server lets strangers in: it gets nothing. Or it refuses the password: it is not asked a third time.
+async fn reconnecting_is_as_strict_as_connecting() {
+    // On reconnect, the server admits unauthenticated clients: it gets nothing. Or it refuses the
+    // password: it is not asked a third time.
     for (answer, most) in [("+PONG\r\n", 6), ("-NOAUTH Authentication required.\r\n", 2)] {
         let (hostile, ca) = hostile(move |peer, leaf| async move {
             if peer.index() == 0 {
@@ -473,7 +475,7 @@ async fn coming_back_is_as_strict_as_coming() {
 }
 
 #[tokio::test]
-async fn a_server_that_comes_back_without_tls_learns_nothing() {
+async fn a_reconnect_without_tls_sends_nothing() {
     let (hostile, ca) = hostile(|mut peer, leaf| async move {
         if peer.index() == 0 {
             return answering(peer, leaf, Arc::new(vec![("GET", b"$x\r\n".to_vec())])).await;
@@ -498,7 +500,7 @@ async fn a_server_that_comes_back_without_tls_learns_nothing() {
 }
 
 #[tokio::test]
-async fn what_it_says_of_the_account_makes_no_sense() {
+async fn nonsense_about_the_account() {
     let escapes = format!("User {ESCAPES} has no permissions to run the 'get' command");
     for (answer, problem) in [
         ("$-1\r\n".to_owned(), "protocol"),

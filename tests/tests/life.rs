@@ -1,5 +1,5 @@
 //! The life of a resource whose service, source or caller misbehaves: a panic ends no task, a
-//! reattach is whole, and a caller that stops to poll holds up nothing.
+//! reattach is all or nothing, and a caller that stops polling blocks nothing.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,17 +31,17 @@ use tokio::time::timeout;
 /// Ends a test that hangs.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A service of a third party that does what a test tells it. A script is found by the user of the
-/// locator.
+/// A third-party service whose behaviour a test scripts. The user of the locator selects the
+/// script.
 struct Stage;
 
 type Act = Box<dyn Fn(usize) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// By function: what it does, and how often it was called.
+/// Per function: the scripted act, and the number of calls.
 type Acts = HashMap<&'static str, (Arc<Act>, Arc<AtomicUsize>)>;
 
-/// What a function of the service does before it does what it should. It is told how often it was
-/// called, from 1 on.
+/// The acts that run before a function of the service does its work. An act receives the number of
+/// the call, from 1 on.
 #[derive(Default)]
 struct Script {
     acts: Mutex<Acts>,
@@ -68,7 +68,7 @@ impl Script {
         self.acts.lock().unwrap().insert(function, (Arc::new(act), Arc::default()));
     }
 
-    /// How often a function was called since it has an act.
+    /// The number of calls of a function since its act was set.
     fn calls(&self, function: &str) -> usize {
         self.acts.lock().unwrap().get(function).map_or(0, |(_, calls)| calls.load(Ordering::SeqCst))
     }
@@ -151,7 +151,7 @@ impl Play {
     }
 }
 
-/// The variables of a play whose resources have the users `NAME-1` and `NAME-2`.
+/// The variables of a `Play` whose resources have the users `NAME-1` and `NAME-2`.
 fn play(name: &str) -> Environment {
     Environment::from_iter(["FIRST", "SECOND"].into_iter().zip(1..).flat_map(|(field, number)| {
         [
@@ -181,7 +181,7 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// How often the log has a line with all of these.
+/// The number of log lines that contain all of these parts.
 fn logged(parts: &[&str]) -> usize {
     journal::text().lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
 }
@@ -191,58 +191,60 @@ async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> bool {
     std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready())).await
 }
 
-// A reattach is whole.
+// A reattach is all or nothing.
 
-/// Detaches the first one at the last moment: when everything is connected and checked, and the
-/// second one is about to be ready.
+/// Detaches the first resource at the last moment: when everything is connected and checked, and
+/// the second resource is about to become ready.
 async fn play_whose_first_is_detached_at_the_last_moment(name: &str) -> (Play, Resource<Stage>) {
     let services: Play = attached(&play(name)).await;
     let first = services.first.clone();
     let detached = first.clone();
     script(&format!("{name}-2")).on("make_ready", move |_| {
         let first = detached.clone();
-        // Within one poll, so that nothing can notice it before the swap goes on.
-        async move { drop(tokio::task::block_in_place(|| Handle::current().block_on(first.close()))) }
+        // This happens within one poll, so that nothing can notice it before the swap continues.
+        async move {
+            drop(tokio::task::block_in_place(|| Handle::current().block_on(first.close())));
+        }
     });
     (services, first)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_detach_at_the_last_moment_leaves_the_whole_struct_as_it_was() {
-    let (services, _) = play_whose_first_is_detached_at_the_last_moment("laatste").await;
-    let error = services.reattach(&play("laatste")).await.unwrap_err();
+    let (services, _) = play_whose_first_is_detached_at_the_last_moment("last-moment").await;
+    let error = services.reattach(&play("last-moment")).await.unwrap_err();
     assert_eq!(problems(&error), ["unavailable"], "{error}");
     assert!(
         error.to_string().contains("first (PLAY_FIRST_URL")
             && error.to_string().contains("and stays as it was"),
         "{error}"
     );
-    assert_eq!(script("laatste-2").calls("make_ready"), 1, "it came to the last moment");
+    assert_eq!(script("last-moment-2").calls("make_ready"), 1, "it came to the last moment");
     assert_eq!(services.numbers(), (1, 1), "what is said to stay stays");
     assert_eq!(
-        *script("laatste-2").closed.lock().unwrap(),
+        *script("last-moment-2").closed.lock().unwrap(),
         [2],
         "and what was connected for it is closed"
     );
-    // Alone, the one that is attached can be moved.
-    script("laatste-2").on("make_ready", |_| async {});
-    services.second.reattach(&play("laatste")).await.unwrap();
+    // The resource that is still attached can be moved alone.
+    script("last-moment-2").on("make_ready", |_| async {});
+    services.second.reattach(&play("last-moment")).await.unwrap();
     assert_eq!(services.numbers(), (1, 3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nor_does_following_move_a_part_of_it() {
-    let (services, _) = play_whose_first_is_detached_at_the_last_moment("volgers").await;
-    let source = Told::new(play("volgers"));
+async fn following_does_not_move_a_part_either() {
+    let (services, _) = play_whose_first_is_detached_at_the_last_moment("followers").await;
+    let source = Told::new(play("followers"));
     let mut following = services.follow(source.clone());
     eventually("it looks once", || source.asked() > 0).await;
-    script("volgers-2").connected.store(1, Ordering::SeqCst);
-    // Both are others' now: their values have changed.
+    script("followers-2").connected.store(1, Ordering::SeqCst);
+    // Both resources have other values now.
     let changed = Environment::from_iter(["FIRST", "SECOND"].into_iter().zip(1..).flat_map(
         |(field, number)| {
             let password = format!("{PASSWORD}-other");
             [
-                (format!("PLAY_{field}_URL"), format!("stage://volgers-{number}@localhost")),
+                (format!("PLAY_{field}_URL"), format!("stage://followers-{number}@localhost")),
                 (format!("PLAY_{field}_PASSWORD"), password),
             ]
         },
@@ -252,26 +254,26 @@ async fn nor_does_following_move_a_part_of_it() {
         timeout(SOON, following.next()).await.unwrap().is_none(),
         "following ends with the resource"
     );
-    assert_eq!(script("volgers-2").calls("make_ready"), 1, "it came to the last moment");
+    assert_eq!(script("followers-2").calls("make_ready"), 1, "it came to the last moment");
     assert_eq!(services.numbers(), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reattach_that_is_dropped_has_moved_all_or_nothing() {
-    let services: Play = attached(&play("loslaten")).await;
+    let services: Play = attached(&play("dropped")).await;
     let (mut moved, mut stayed) = (0, 0);
     for round in 0..300_u64 {
         let before = services.numbers();
         {
-            let source = play("loslaten");
+            let source = play("dropped");
             let mut turn = std::pin::pin!(services.reattach(&source));
-            // The task connects meanwhile, on another thread, and may have done so already.
+            // Meanwhile the task connects on another thread, and may be done already.
             poll_once(turn.as_mut()).await;
             std::thread::sleep(Duration::from_micros(round));
         }
-        // Whose turn is next comes after the one that was dropped.
+        // The next reattach runs after the dropped one.
         assert_eq!(
-            services.reattach_changed(&play("loslaten")).await.unwrap(),
+            services.reattach_changed(&play("dropped")).await.unwrap(),
             Vec::<String>::new()
         );
         let (first, second) = services.numbers();
@@ -287,25 +289,25 @@ async fn a_reattach_that_is_dropped_has_moved_all_or_nothing() {
 
 #[tokio::test]
 async fn one_resource_and_the_whole_struct_are_reattached_by_turns() {
-    let services: Play = attached(&play("beurt")).await;
+    let services: Play = attached(&play("turns")).await;
     let gate = Arc::new(Notify::new());
     let waiting = Arc::clone(&gate);
-    script("beurt-1").on("make_ready", move |_| {
+    script("turns-1").on("make_ready", move |_| {
         let gate = Arc::clone(&waiting);
         async move { gate.notified().await }
     });
     let (first, second) = (services.first.clone(), services.second.clone());
-    let source = play("beurt");
+    let source = play("turns");
     let mut whole = Box::pin(services.reattach(&source));
     eventually("the struct's is on its way", || {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(whole.as_mut().poll(&mut context).is_pending());
-        script("beurt-1").calls("make_ready") == 1
+        script("turns-1").calls("make_ready") == 1
     })
     .await;
-    let one = tokio::spawn(async move { second.reattach(&play("beurt")).await });
+    let one = tokio::spawn(async move { second.reattach(&play("turns")).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(script("beurt-2").connected(), 2, "the one waits for its turn");
+    assert_eq!(script("turns-2").connected(), 2, "the one waits for its turn");
     gate.notify_one();
     whole.await.unwrap();
     one.await.unwrap().unwrap();
@@ -314,9 +316,9 @@ async fn one_resource_and_the_whole_struct_are_reattached_by_turns() {
 
 #[tokio::test]
 async fn a_panic_in_make_ready_is_reported_and_the_client_takes_its_place() {
-    let services: Play = attached(&play("plankenkoorts")).await;
-    script("plankenkoorts-2").on("make_ready", |_| async { panic!("stage fright") });
-    services.reattach(&play("plankenkoorts")).await.unwrap();
+    let services: Play = attached(&play("panic-ready")).await;
+    script("panic-ready-2").on("make_ready", |_| async { panic!("in make_ready") });
+    services.reattach(&play("panic-ready")).await.unwrap();
     assert_eq!(services.numbers(), (2, 2));
     assert_eq!(logged(&["WARN", "`make_ready` of its service panicked", "field=\"second\""]), 1);
     assert!(services.detach().await.is_clean());
@@ -324,13 +326,13 @@ async fn a_panic_in_make_ready_is_reported_and_the_client_takes_its_place() {
 
 #[tokio::test]
 async fn a_panic_while_reading_is_an_error_at_its_field_and_moves_nothing() {
-    let services: Play = attached(&play("souffleur")).await;
-    script("souffleur-2").on("check", |_| async { panic!("in check") });
+    let services: Play = attached(&play("panic-check")).await;
+    script("panic-check-2").on("check", |_| async { panic!("in check") });
     for error in [
-        services.reattach(&play("souffleur")).await.unwrap_err(),
-        services.second.reattach(&play("souffleur")).await.unwrap_err(),
-        Play::check(&play("souffleur")).unwrap_err(),
-        Play::attach_from(&play("souffleur")).await.err().unwrap(),
+        services.reattach(&play("panic-check")).await.unwrap_err(),
+        services.second.reattach(&play("panic-check")).await.unwrap_err(),
+        Play::check(&play("panic-check")).unwrap_err(),
+        Play::attach_from(&play("panic-check")).await.err().unwrap(),
     ] {
         assert_eq!(problems(&error), ["protocol"], "{error}");
         assert!(
@@ -345,18 +347,18 @@ async fn a_panic_while_reading_is_an_error_at_its_field_and_moves_nothing() {
 }
 
 #[tokio::test]
-async fn a_panic_in_health_is_an_answer() {
-    let services: Solo = attached(&solo("ziek")).await;
-    script("ziek").on("health", |_| async { panic!("in health") });
+async fn a_panic_in_health_is_a_failure() {
+    let services: Solo = attached(&solo("panic-health")).await;
+    script("panic-health").on("health", |_| async { panic!("in health") });
     let refusal = services.solo.health().await.unwrap_err();
     assert_eq!(refusal.to_string(), "`health` of its service panicked [protocol]");
 }
 
 #[tokio::test]
-async fn a_panic_in_close_is_told_as_something_unfinished() {
-    let services: Solo = attached(&solo("doek")).await;
-    script("doek").on("close", |_| async { panic!("in close") });
-    services.reattach(&solo("doek")).await.unwrap();
+async fn a_panic_in_close_is_reported_as_unfinished() {
+    let services: Solo = attached(&solo("panic-close")).await;
+    script("panic-close").on("close", |_| async { panic!("in close") });
+    services.reattach(&solo("panic-close")).await.unwrap();
     eventually("the former one's end", || {
         logged(&["WARN", "closed before everybody was done", "field=\"solo\"", "unfinished=true"])
             == 1
@@ -365,15 +367,15 @@ async fn a_panic_in_close_is_told_as_something_unfinished() {
     let detached = services.detach().await;
     let [cut] = detached.cut() else { panic!("{detached}") };
     assert_eq!((cut.field(), cut.users(), cut.former()), ("solo", 0, 0));
-    assert_eq!(*script("doek").closed.lock().unwrap(), [1, 2]);
+    assert_eq!(*script("panic-close").closed.lock().unwrap(), [1, 2]);
 }
 
-// Renewal goes on.
+// Renewal continues.
 
-/// How long a token is good here. It is renewed after 1.8 to 2 s.
+/// The lifetime of a token here. It is renewed after 1.8 to 2 s.
 const LIFE: Duration = Duration::from_secs(3);
 
-/// Gives another token each time.
+/// Issues another token each time.
 #[derive(Default)]
 struct Issuer(AtomicUsize);
 
@@ -394,10 +396,10 @@ fn leased(name: &str) -> WithCredentials<Environment> {
 
 #[tokio::test]
 async fn a_panic_in_renew_is_reported_and_renewal_is_tried_again() {
-    script("souplesse")
+    script("panic-renew")
         .on("renew", |count| async move { assert!(count > 2, "in renew, for the {count}. time") });
-    let services: Solo = attached(&leased("souplesse")).await;
-    let renewed = || script("souplesse").calls("renew");
+    let services: Solo = attached(&leased("panic-renew")).await;
+    let renewed = || script("panic-renew").calls("renew");
     eventually("it is renewed", || renewed() >= 1).await;
     eventually("the log has it", || {
         logged(&["WARN", "its credentials are not renewed", "`renew` of its service panicked"]) == 1
@@ -425,12 +427,12 @@ async fn a_panic_in_renew_is_reported_and_renewal_is_tried_again() {
 async fn the_end_of_a_lease_is_reported_when_it_comes_however_long_an_attempt_takes() {
     // The first attempt to renew hangs until its own deadline, which is later than the end of the
     // lease.
-    script("langzaam").on("connect", |count| async move {
+    script("slow").on("connect", |count| async move {
         if count == 2 {
             std::future::pending::<()>().await;
         }
     });
-    let services: Solo = attached(&leased("langzaam")).await;
+    let services: Solo = attached(&leased("slow")).await;
     let begun = Instant::now();
     eventually("it is a finding", || rules(&services.solo.posture().findings) == ["stale_value"])
         .await;
@@ -439,7 +441,7 @@ async fn the_end_of_a_lease_is_reported_when_it_comes_however_long_an_attempt_ta
         (LIFE - Duration::from_millis(100)..LIFE + Duration::from_secs(1)).contains(&took),
         "{took:?}"
     );
-    assert_eq!(script("langzaam").calls("connect"), 2, "that attempt is still on its way");
+    assert_eq!(script("slow").calls("connect"), 2, "that attempt is still on its way");
     let told = || {
         logged(&[
             "WARN",
@@ -449,7 +451,7 @@ async fn the_end_of_a_lease_is_reported_when_it_comes_however_long_an_attempt_ta
         ])
     };
     let count = told();
-    // Whoever takes the posture again gets in, and finds it, too. It is not told twice.
+    // Taking the posture again succeeds, and has the finding, too. It is not logged a second time.
     let posture = services.solo.retake_posture().await.unwrap();
     assert_eq!(rules(&posture.findings), ["stale_value"]);
     assert_eq!(told(), count);
@@ -458,11 +460,11 @@ async fn the_end_of_a_lease_is_reported_when_it_comes_however_long_an_attempt_ta
 }
 
 #[tokio::test]
-async fn a_caller_that_stops_to_poll_its_reattach_holds_up_no_renewal() {
+async fn a_caller_that_stops_polling_its_reattach_blocks_no_renewal() {
     let gate = Arc::new(AtomicBool::new(false));
     let slow = Arc::clone(&gate);
-    // What reattaches takes a second to connect, of which its caller awaits nothing.
-    script("halverwege").on("connect", move |_| {
+    // The reattach takes a second to connect. Its caller stops polling it.
+    script("halfway").on("connect", move |_| {
         let is_slow = slow.swap(false, Ordering::SeqCst);
         async move {
             if is_slow {
@@ -470,26 +472,26 @@ async fn a_caller_that_stops_to_poll_its_reattach_holds_up_no_renewal() {
             }
         }
     });
-    script("halverwege").on("renew", |_| async {});
-    let source = leased("halverwege");
+    script("halfway").on("renew", |_| async {});
+    let source = leased("halfway");
     let services: Solo = attached(&source).await;
     gate.store(true, Ordering::SeqCst);
     let mut parked = Box::pin(services.solo.reattach(&source));
     assert!(!poll_once(parked.as_mut()).await);
-    // It came to an end without another poll.
+    // It completed without another poll.
     eventually("it is published", || services.solo.client().number == 2).await;
-    eventually("it is renewed", || script("halverwege").calls("renew") >= 1).await;
+    eventually("it is renewed", || script("halfway").calls("renew") >= 1).await;
     assert!(services.solo.posture().findings.is_empty());
     parked.await.unwrap();
     assert!(services.detach().await.is_clean());
 }
 
 #[tokio::test]
-async fn a_caller_that_stops_to_poll_while_it_waits_for_its_turn_holds_up_nothing() {
-    let services: Solo = attached(&solo("wachtrij")).await;
+async fn a_caller_that_stops_polling_while_queued_blocks_nothing() {
+    let services: Solo = attached(&solo("queue")).await;
     let gate = Arc::new(Notify::new());
     let waiting = Arc::clone(&gate);
-    script("wachtrij").on("make_ready", move |count| {
+    script("queue").on("make_ready", move |count| {
         let gate = Arc::clone(&waiting);
         async move {
             if count == 1 {
@@ -497,27 +499,27 @@ async fn a_caller_that_stops_to_poll_while_it_waits_for_its_turn_holds_up_nothin
             }
         }
     });
-    let source = solo("wachtrij");
+    let source = solo("queue");
     let (mut one, mut parked) =
         (Box::pin(services.solo.reattach(&source)), Box::pin(services.solo.reattach(&source)));
     assert!(!poll_once(one.as_mut()).await && !poll_once(parked.as_mut()).await);
-    eventually("the first is on its way", || script("wachtrij").calls("make_ready") == 1).await;
+    eventually("the first is on its way", || script("queue").calls("make_ready") == 1).await;
     gate.notify_one();
     one.await.unwrap();
-    // It is the parked one's turn, who does not take it.
+    // It is the turn of the parked reattach, which does not use it.
     timeout(SOON, services.solo.reattach(&source)).await.expect("the turn passes on").unwrap();
     parked.await.unwrap();
     assert_eq!(services.solo.client().number, 4);
 }
 
-// Following goes on.
+// Following continues.
 
-/// A source that tells of its changes, and counts how often it is asked for anything.
+/// A source that reports its changes, and counts the calls of its methods.
 #[derive(Clone)]
 struct Told {
     values: Arc<Mutex<Environment>>,
     asked: Arc<AtomicUsize>,
-    /// How often asking for its changes panics.
+    /// The number of calls for its changes that still have to panic.
     panics: Arc<AtomicUsize>,
     signal: watch::Sender<u64>,
 }
@@ -572,8 +574,8 @@ fn moved(event: &Followed) -> bool {
 
 #[tokio::test]
 async fn a_panic_in_a_source_or_in_check_is_refused_once_and_following_goes_on() {
-    let services: Solo = attached(&solo("kijker-1")).await;
-    let source = Told::new(solo("kijker-1"));
+    let services: Solo = attached(&solo("watcher-1")).await;
+    let source = Told::new(solo("watcher-1"));
     let mut following = services.follow(source.clone());
     eventually("it looks once", || source.asked() > 0).await;
 
@@ -581,19 +583,19 @@ async fn a_panic_in_a_source_or_in_check_is_refused_once_and_following_goes_on()
     let Followed::Refused(error) = next(&mut following).await else { panic!("it is taken") };
     assert_eq!(problems(&error), ["protocol"]);
     assert!(error.to_string().contains("reading it panicked"), "{error}");
-    // It is tried again without a change, and not told again.
+    // It is tried again without a change, and not logged again.
     let asked = source.asked();
     eventually("it is tried again", || source.asked() > asked).await;
 
-    source.set(solo("kijker-2"));
+    source.set(solo("watcher-2"));
     assert!(moved(&next(&mut following).await));
     assert_eq!(
         logged(&["WARN", "what the source has now is refused", "solo: reading it panicked"]),
         1
     );
 
-    script("kijker-3").on("check", |count| async move { assert!(count > 1, "in check") });
-    source.set(solo("kijker-3"));
+    script("watcher-3").on("check", |count| async move { assert!(count > 1, "in check") });
+    source.set(solo("watcher-3"));
     let Followed::Refused(error) = next(&mut following).await else { panic!("it is taken") };
     assert_eq!(problems(&error), ["protocol"]);
     assert!(moved(&next(&mut following).await), "tried again after a pause, and it panics no more");
@@ -602,9 +604,9 @@ async fn a_panic_in_a_source_or_in_check_is_refused_once_and_following_goes_on()
 }
 
 #[tokio::test]
-async fn a_follower_that_panics_says_so_and_begins_again() {
-    let services: Solo = attached(&solo("valler-1")).await;
-    let source = Told::new(solo("valler-2"));
+async fn a_follower_that_panics_reports_it_and_restarts() {
+    let services: Solo = attached(&solo("panic-follow-1")).await;
+    let source = Told::new(solo("panic-follow-2"));
     source.panics.store(2, Ordering::SeqCst);
     let mut following = services.follow(source.clone());
     for _ in 0..2 {
@@ -613,13 +615,13 @@ async fn a_follower_that_panics_says_so_and_begins_again() {
     assert!(moved(&next(&mut following).await));
     assert_eq!(logged(&["ERROR", "the task that follows the source of `Solo` panicked"]), 2);
     assert_eq!(services.solo.client().number, 1, "the other user's first client");
-    source.set(solo("valler-3"));
+    source.set(solo("panic-follow-3"));
     assert!(moved(&next(&mut following).await));
-    // Dropping it ends what begins again, too.
+    // Dropping the `Following` ends restarts, too.
     source.panics.store(usize::MAX, Ordering::SeqCst);
     drop(following);
     let asked = source.asked();
-    source.set(solo("valler-1"));
+    source.set(solo("panic-follow-1"));
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(source.asked(), asked);
     assert!(services.detach().await.is_clean());
@@ -627,12 +629,12 @@ async fn a_follower_that_panics_says_so_and_begins_again() {
 
 #[tokio::test]
 async fn events_that_are_lost_are_counted() {
-    let services: Solo = attached(&solo("druk-0")).await;
-    let source = Told::new(solo("druk-0"));
+    let services: Solo = attached(&solo("busy-0")).await;
+    let source = Told::new(solo("busy-0"));
     let mut following = services.follow(source.clone());
     eventually("it looks once", || source.asked() > 0).await;
     for round in 1..=66 {
-        let name = format!("druk-{round}");
+        let name = format!("busy-{round}");
         source.set(solo(&name));
         eventually("it is moved", || {
             script(&name).connected() == 1
@@ -640,7 +642,7 @@ async fn events_that_are_lost_are_counted() {
         })
         .await;
     }
-    // What was moved last may be told a moment later.
+    // The event of the last move may arrive a moment later.
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(matches!(next(&mut following).await, Followed::Missed(2)));
     for _ in 0..64 {

@@ -1,4 +1,4 @@
-//! AMQP: a real RabbitMQ, and servers that only pretend.
+//! AMQP: a real RabbitMQ, and servers that only pretend to be one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -44,10 +44,10 @@ struct Waived {
     queue: Resource<Amqp>,
 }
 
-/// Nothing here waits for a deadline unless it says so.
+/// No test here waits for a deadline unless it says so.
 const SOON: Duration = Duration::from_secs(10);
 
-/// The server that the tests share: it takes ten seconds to start.
+/// The server that the tests share, because it takes ten seconds to start.
 static SERVER: LazyLock<server::Amqp> = LazyLock::new(server::Amqp::start);
 
 fn as_user(port: u16, user: &str, password: &str, ca: String) -> Vec<(&'static str, String)> {
@@ -87,7 +87,8 @@ fn locators() {
         ("amqps://shop:kX3-vR9_wQ1z@mq.example.com", ""),
         ("amqps://shop:kX3-vR9_wQ1z@mq.example.com:5671/shop", ""),
         (
-            "amqps://shop:kX3-vR9_wQ1z@[2001:db8::1]/%2F?heartbeat=30&channel_max=16&frame_max=65536&max_message=4096",
+            "amqps://shop:kX3-vR9_wQ1z@[2001:db8::1]/%2F?heartbeat=30&channel_max=16\
+             &frame_max=65536&max_message=4096",
             "",
         ),
         ("amqp://shop:kX3-vR9_wQ1z@mq.example.com", "plaintext_scheme"),
@@ -127,7 +128,7 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(posture.account.as_deref(), Some(USER));
     assert_eq!(posture.authentication.as_deref(), Some("password"));
     assert_eq!(posture.endpoint, format!("amqps://localhost:{}/", SERVER.port));
-    // Debian's release is older than its makers care for.
+    // Debian's release is older than the ones that its vendor supports.
     assert!(
         rules(&posture.findings).iter().all(|rule| *rule == "unsupported_server"),
         "{:?}",
@@ -197,25 +198,25 @@ async fn virtual_hosts() {
         );
         shop.detach().await;
     }
-    variables[0].1 = format!("{}/nergens", SERVER.locator());
+    variables[0].1 = format!("{}/absent-host", SERVER.locator());
     let error = refused::<Shop>(&pairs(&variables), SOON).await;
     assert_eq!(problems(&error), ["unavailable"]);
     assert!(
         error.to_string().contains("no such virtual host")
-            && !error.to_string().contains("nergens"),
+            && !error.to_string().contains("absent-host"),
         "{error}"
     );
-    let nobody = refused::<Shop>(
-        &pairs(&as_user(SERVER.port, "nergens", PASSWORD, SERVER.authority.pem())),
+    let unknown_user = refused::<Shop>(
+        &pairs(&as_user(SERVER.port, "absent-host", PASSWORD, SERVER.authority.pem())),
         SOON,
     )
     .await;
-    assert_eq!(problems(&nobody), ["unavailable"]);
+    assert_eq!(problems(&unknown_user), ["unavailable"]);
 }
 
 #[tokio::test]
-async fn who_is_not_let_in() {
-    for (user, password) in [(USER, WRONG_PASSWORD), ("niemand", PASSWORD)] {
+async fn refused_logins() {
+    for (user, password) in [(USER, WRONG_PASSWORD), ("stranger", PASSWORD)] {
         let error = refused::<Shop>(
             &pairs(&as_user(SERVER.port, user, password, SERVER.authority.pem())),
             SOON,
@@ -266,7 +267,7 @@ async fn a_client_certificate_logs_in() {
         attach(&pairs(&login(&SERVER.authority.client("met_certificaat")))).await.unwrap();
     assert_eq!(shop.queue.posture().authentication.as_deref(), Some("client certificate"));
     shop.detach().await;
-    let unknown = refused::<Shop>(&pairs(&login(&SERVER.authority.client("niemand"))), SOON).await;
+    let unknown = refused::<Shop>(&pairs(&login(&SERVER.authority.client("stranger"))), SOON).await;
     assert_eq!(problems(&unknown), ["not_admitted"]);
     let self_made = Authority::new("the tests' authority").client("met_certificaat");
     assert_eq!(
@@ -316,7 +317,7 @@ async fn values_come_from_files_and_parts() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn nothing_listens() {
     let port = backing_services_tests::port::free();
     let error =
         refused::<Shop>(&pairs(&as_user(port, USER, PASSWORD, SERVER.authority.pem())), SOON).await;
@@ -324,7 +325,7 @@ async fn nobody_listens() {
 }
 
 #[tokio::test]
-async fn it_says_when_the_network_is_away_and_comes_back() {
+async fn health_reports_a_network_that_fails_and_comes_back() {
     let relay = Relay::to(SERVER.port);
     let shop: Shop =
         attach(&pairs(&as_user(relay.port, USER, PASSWORD, SERVER.authority.pem()))).await.unwrap();
@@ -354,8 +355,8 @@ async fn it_says_when_the_network_is_away_and_comes_back() {
     journal::assert_silent();
 }
 
-/// An attempt to connect again has `connect_timeout` for all of its steps, and outlives the call that
-/// began it.
+/// An attempt to connect again has `connect_timeout` for all of its steps, and outlives the call
+/// that began it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_to_connect_again_is_bounded_and_outlives_its_call() {
     let server = Hostile::start(|peer| serve(peer, tune(0, 131_072, 60), |_, _| None));
@@ -378,7 +379,8 @@ async fn an_attempt_to_connect_again_is_bounded_and_outlives_its_call() {
     client.create_channel().await.unwrap();
     assert_eq!(relay.accepted(), 2, "the attempt went on");
 
-    // TCP, TLS, the greeting and the login each take less than `connect_timeout`, and together more.
+    // TCP, TLS, the greeting and the login each take less than `connect_timeout`, and more
+    // together.
     lose().await;
     relay.set(Flow::Slow(500));
     let begin = Instant::now();
@@ -433,7 +435,7 @@ async fn a_server_that_stops_and_then_has_another_password() {
     shop.detach().await;
 }
 
-// Servers that only pretend.
+// Servers that only pretend to be RabbitMQ.
 
 static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| Authority::new("the tests' authority"));
 static LEAF: LazyLock<Leaf> = LazyLock::new(|| AUTHORITY.server());
@@ -496,7 +498,7 @@ fn close(channel: u16, code: u16, text: &str) -> Vec<u8> {
     method(channel, id, &[&code.to_be_bytes()[..], &text, &[0, 0, 0, 0]].concat())
 }
 
-/// Reads the next method frame: its channel and which one it is.
+/// Reads the next method frame: its channel and its method.
 async fn next(peer: &mut Peer, bytes: &mut Vec<u8>) -> io::Result<(u16, (u16, u16))> {
     loop {
         if bytes.len() >= 7 {
@@ -514,7 +516,7 @@ async fn next(peer: &mut Peer, bytes: &mut Vec<u8>) -> io::Result<(u16, (u16, u1
     }
 }
 
-/// A server that lets everybody in and refuses everything, but for what `odd` says to a method.
+/// A server that admits every login and refuses every operation, unless `odd` answers a method.
 async fn serve(
     peer: Peer,
     tune: Vec<u8>,
@@ -523,7 +525,7 @@ async fn serve(
     serve_as(good_start(), peer, tune, odd).await
 }
 
-/// The same, and this is what it says of itself.
+/// The same as [`serve`], with a `Connection.Start` of the caller's choice.
 async fn serve_as(
     start: Vec<u8>,
     peer: Peer,
@@ -556,7 +558,7 @@ fn pretended(hostile: &Hostile) -> Vec<(&'static str, String)> {
     as_user(hostile.port, USER, PASSWORD, AUTHORITY.pem())
 }
 
-/// Nothing of ours was said in the clear, to anybody.
+/// No secret, user or AMQP header was sent in the clear.
 #[track_caller]
 fn assert_nothing_in_the_clear(hostile: &Hostile) {
     for heard in hostile.heard() {
@@ -566,9 +568,9 @@ fn assert_nothing_in_the_clear(hostile: &Hostile) {
     }
 }
 
-/// The same on the real server, each of which starts for ten seconds: side by side.
+/// The same on a real server. Each one takes ten seconds to start, so they run side by side.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_server_s_certificates_that_do_not_pass() {
+async fn bad_certificates_of_a_real_server() {
     let attempts = [
         (AUTHORITY.expired(), "certificate_expiry"),
         (AUTHORITY.other_host(), "unverified_tls"),
@@ -586,7 +588,7 @@ async fn a_real_server_s_certificates_that_do_not_pass() {
             let variables = as_user(server.port, USER, PASSWORD, AUTHORITY.pem());
             let error = refused::<Shop>(&pairs(&variables), SOON).await;
             assert_eq!(problems(&error), [expected], "{error}");
-            // RabbitMQ says this of every connection whose TLS handshake was done.
+            // RabbitMQ logs this for every connection whose TLS handshake is complete.
             assert!(!server.log().contains("accepting AMQP connection"), "it was spoken to");
             tokio::task::spawn_blocking(move || drop(server)).await.expect("it stops");
         })
@@ -651,14 +653,14 @@ async fn servers_that_never_answer() {
             "it has the time that it was given"
         );
         assert_eq!(problems(&error), ["timed_out"], "{step}");
-        // The driver's thread does not wait on.
+        // The driver's thread does not keep waiting.
         hostile.assert_all_closed().await;
         assert_nothing_in_the_clear(&hostile);
     }
 }
 
 #[tokio::test]
-async fn what_a_server_asks_for_makes_nothing_larger() {
+async fn a_servers_tuning_raises_no_limit() {
     for (channels, frame, heartbeat) in
         [(0, 0, 0), (u16::MAX, u32::MAX, u16::MAX), (1, 1, 1), (7, 4096, 10)]
     {
@@ -694,7 +696,7 @@ async fn what_a_server_asks_for_makes_nothing_larger() {
 }
 
 #[tokio::test]
-async fn what_comes_instead_of_a_greeting() {
+async fn bad_bytes_instead_of_a_greeting() {
     for (said, expected) in [
         (b"AMQP\x00\x01\x00\x00".to_vec(), "unavailable"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), "protocol"),
@@ -716,7 +718,7 @@ async fn what_comes_instead_of_a_greeting() {
                 let mut peer = peer.encrypt(&LEAF).await?;
                 peer.read().await?;
                 peer.write(said).await?;
-                // Who has liked the greeting logs in.
+                // A client that accepts the greeting logs in.
                 peer.read().await?;
                 peer.write(close(0, 403, "no")).await?;
                 Ok(Some(peer))
@@ -742,7 +744,7 @@ async fn what_comes_instead_of_a_greeting() {
 }
 
 #[tokio::test]
-async fn what_comes_instead_of_an_answer() {
+async fn bad_bytes_instead_of_an_answer() {
     let deep = frame(
         2,
         1,
@@ -812,7 +814,8 @@ struct Needy {
     queue: Resource<Amqp>,
 }
 
-/// What a call with a wrong argument does on another product is unknown: none is made.
+/// The effect of a call with a wrong argument on another product is unknown, so no such call is
+/// made.
 #[tokio::test]
 async fn a_broker_that_is_not_rabbitmq_is_not_tried() {
     for product in ["LavinMQ", "Apache Qpid", "rabbitmq", "RabbitMQ ", ""] {
@@ -837,7 +840,7 @@ async fn a_broker_that_is_not_rabbitmq_is_not_tried() {
         shop.detach().await;
         hostile.assert_all_closed().await;
 
-        // What cannot be compared is not let pass, and that is found without a question either.
+        // Privileges that cannot be compared do not pass. That needs no question either.
         let error = refused::<Needy>(&pairs(&pretended(&hostile)), SOON).await;
         assert_eq!(problems(&error), ["missing_privileges"], "{error}");
         assert!(error.to_string().contains("the broker is not RabbitMQ"), "{error}");
@@ -848,7 +851,7 @@ async fn a_broker_that_is_not_rabbitmq_is_not_tried() {
             "{sent:?}"
         );
     }
-    // And RabbitMQ is.
+    // RabbitMQ itself is tried.
     let hostile = Hostile::start(|peer| serve(peer, tune(0, 131_072, 60), |_, _| None));
     let shop: Shop = attach(&pairs(&pretended(&hostile))).await.unwrap();
     assert!(
@@ -871,7 +874,7 @@ async fn a_server_that_drops_the_connection() {
         let hostile = Hostile::start(move |peer| async move {
             let dropped = std::sync::atomic::AtomicBool::new(false);
             let served = serve(peer, tune(0, 131_072, 60), |_, id| {
-                // A frame that was cut off says more clearly than nothing that the end has come.
+                // A frame that is cut off shows the end more clearly than no bytes.
                 (id == at).then(|| {
                     dropped.store(true, std::sync::atomic::Ordering::Relaxed);
                     Vec::new()

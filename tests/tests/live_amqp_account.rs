@@ -1,4 +1,4 @@
-//! AMQP: what an account may do, tried on a real RabbitMQ, held against what the field needs.
+//! AMQP: what an account may do, tried on a real RabbitMQ and compared with the field's needs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -15,9 +15,8 @@ use lapin::types::FieldTable;
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
 struct Shop {
-    #[service(
-        needs = "CONFIGURE, READ ON QUEUE stock; CONFIGURE, WRITE, READ ON PREFIX shop.; WRITE ON EXCHANGE amq.default"
-    )]
+    #[service(needs = "CONFIGURE, READ ON QUEUE stock; CONFIGURE, WRITE, READ ON PREFIX shop.; \
+                 WRITE ON EXCHANGE amq.default")]
     queue: Resource<Amqp>,
 }
 
@@ -41,7 +40,7 @@ async fn attached(user: &str, host: &str) -> Shop {
     attach(&pairs(&variables(user, host))).await.unwrap_or_else(|error| panic!("{user}: {error}"))
 }
 
-/// The only thing in the report, its message and what mends it.
+/// Returns the message and the help of the only finding in the report.
 async fn only(user: &str, rule: &str) -> (String, String) {
     let error = refused::<Shop>(&pairs(&variables(user, "")), SOON).await;
     assert_eq!(problems(&error), [rule], "{user}: {error}");
@@ -49,7 +48,7 @@ async fn only(user: &str, rule: &str) -> (String, String) {
     (finding.message().to_owned(), finding.remedy().to_owned())
 }
 
-/// Runs what `grants()` writes, as it is, and then gives the account a password.
+/// Runs the output of `grants()` unchanged, and then gives the account a password.
 fn grant(name: &str, host: Option<&str>) {
     let mut grants = Shop::MANIFEST.grants().remove(0).for_account(name).unwrap();
     if let Some(host) = host {
@@ -90,7 +89,7 @@ async fn grants_create_exactly_that_account() {
             .await
             .unwrap();
     }
-    // Trying takes no message, and gives none back.
+    // The trial takes no message from a queue, and gives none back.
     let again = attached("shop_queue", "").await;
     again.detach().await;
     for queue in ["stock", "shop.new"] {
@@ -107,7 +106,7 @@ async fn grants_create_exactly_that_account() {
 
 #[tokio::test]
 async fn one_privilege_more_and_one_less() {
-    let name = "wisselaar";
+    let name = "changing";
     grant(name, None);
     let (stock, shop) = ("^stock$", r"^shop\.");
     let good =
@@ -139,7 +138,8 @@ async fn one_privilege_more_and_one_less() {
         (
             ["", "", ""],
             "missing_privileges",
-            "CONFIGURE ON QUEUE stock; READ ON QUEUE stock; CONFIGURE ON PREFIX shop.; WRITE ON PREFIX shop.; READ ON PREFIX shop.; WRITE ON EXCHANGE amq.default",
+            "CONFIGURE ON QUEUE stock; READ ON QUEUE stock; CONFIGURE ON PREFIX shop.; \
+             WRITE ON PREFIX shop.; READ ON PREFIX shop.; WRITE ON EXCHANGE amq.default",
         ),
         (
             [good[0], ".*", good[2]],
@@ -159,13 +159,13 @@ async fn one_privilege_more_and_one_less() {
 }
 
 #[tokio::test]
-async fn nobody_logs_in_without_a_password_and_awkward_names_round_trip() {
-    let grants = Shop::MANIFEST.grants().remove(0).for_account("zonder").unwrap();
+async fn no_login_without_a_password_and_awkward_names_round_trip() {
+    let grants = Shop::MANIFEST.grants().remove(0).for_account("passwordless").unwrap();
     let _ = SERVER.shell(&grants.to_string());
-    let error = refused::<Shop>(&pairs(&variables("zonder", "")), SOON).await;
+    let error = refused::<Shop>(&pairs(&variables("passwordless", "")), SOON).await;
     assert_eq!(problems(&error), ["not_admitted"]);
     for (name, host, encoded) in
-        [("Wie's \"daar\"", "/", "Wie%27s%20%22daar%22"), ("-select", server::HOST, "-select")]
+        [("Who's \"there\"", "/", "Who%27s%20%22there%22"), ("-select", server::HOST, "-select")]
     {
         grant(name, Some(host));
         attached(encoded, &host.replace('/', "%2F")).await.detach().await;

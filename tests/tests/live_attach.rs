@@ -15,7 +15,7 @@ use backing_services_tests::relay::Relay;
 use backing_services_tests::{journal, postgres, redis};
 use sqlx::Row as _;
 
-/// A little of everything.
+/// A struct with one field of each kind.
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
 struct Shop {
@@ -23,7 +23,7 @@ struct Shop {
     #[service(env = "DATABASE_URL")]
     orders: Resource<Postgres>,
     sessions: Resource<Redis>,
-    /// Only some deploys have one.
+    /// Only some deployments have a cache.
     cache: Option<Resource<Redis>>,
     stripe_key: SecretString,
     #[setting(default = 8080)]
@@ -87,7 +87,7 @@ impl World {
         ]
     }
 
-    /// The same, but for some.
+    /// The same variables, with some of them changed.
     fn with(&self, changes: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
         let mut variables = self.variables();
         for (name, value) in changes {
@@ -97,11 +97,11 @@ impl World {
         variables
     }
 
-    /// Nothing of this test is attached to anything any more.
+    /// No connection of this test is left.
     async fn assert_detached(&self) {
         POSTGRES.assert_no_connection_of(self.role).await;
         self.redis.assert_no_connection().await;
-        // The journal goes with the last connection.
+        // SQLite deletes the journal with the last connection.
         assert!(!self.folder.path().join("notes.db-wal").exists(), "SQLite is still open");
     }
 }
@@ -112,7 +112,7 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
 
 #[tokio::test]
 async fn everything_attaches_works_and_detaches() {
-    let world = World::new("alles");
+    let world = World::new("everything");
     let shop: Shop = attach(&pairs(&world.variables())).await.unwrap();
     let names: Vec<_> = shop
         .resources()
@@ -145,8 +145,8 @@ async fn everything_attaches_works_and_detaches() {
 }
 
 #[tokio::test]
-async fn an_optional_resource_is_attached_where_it_is_there() {
-    let world = World::new("keuze");
+async fn an_optional_resource_is_attached_if_it_is_configured() {
+    let world = World::new("optional");
     let locator = world.redis.locator();
     let ca = world.redis.authority.pem();
     let changes = [
@@ -160,7 +160,7 @@ async fn an_optional_resource_is_attached_where_it_is_there() {
     shop.detach().await;
     world.assert_detached().await;
 
-    // Where it is there and does not let us in, that is an error like any other.
+    // If its variables are set and the server refuses the login, that is an error like any other.
     let changes = [
         ("SHOP_CACHE_URL", locator.as_str()),
         ("SHOP_CACHE_PASSWORD", WRONG_PASSWORD),
@@ -172,8 +172,8 @@ async fn an_optional_resource_is_attached_where_it_is_there() {
 }
 
 #[tokio::test]
-async fn where_half_of_them_fail_the_others_are_detached() {
-    let world = World::new("helft");
+async fn if_half_of_them_fail_the_others_are_detached() {
+    let world = World::new("half_fails");
     let relay = Relay::to(POSTGRES.port);
     let through = world.orders(relay.port);
     let changes = [
@@ -195,8 +195,8 @@ async fn where_half_of_them_fail_the_others_are_detached() {
 }
 
 #[tokio::test]
-async fn what_is_refused_on_sight_opens_no_connection() {
-    let world = World::new("gezicht");
+async fn a_refusal_at_load_opens_no_connection() {
+    let world = World::new("refused_at_load");
     let (to_postgres, to_redis) = (Relay::to(POSTGRES.port), Relay::to(world.redis.port));
     let orders = world.orders(to_postgres.port);
     let sessions = format!("rediss://{}@localhost:{}", redis::USER, to_redis.port);
@@ -219,8 +219,8 @@ async fn what_is_refused_on_sight_opens_no_connection() {
 #[tokio::test]
 async fn all_share_one_deadline() {
     let silent = Hostile::start(|peer| async { Ok(Some(peer)) });
-    let orders = format!("postgres://winkelier@localhost:{}/winkel", silent.port);
-    let sessions = format!("rediss://winkelier@localhost:{}", silent.port);
+    let orders = format!("postgres://shopkeeper@localhost:{}/shop", silent.port);
+    let sessions = format!("rediss://shopkeeper@localhost:{}", silent.port);
     let mut variables = Vec::new();
     for (name, locator) in [("ORDERS", &orders), ("SESSIONS", &sessions), ("COPIES", &orders)] {
         variables.push((format!("SHOP_{name}_URL"), locator.clone()));
@@ -243,7 +243,7 @@ async fn all_share_one_deadline() {
 
 #[tokio::test]
 async fn dropping_the_attempt_leaves_nothing_open() {
-    let world = World::new("weggelaten");
+    let world = World::new("dropped_attempt");
     let variables = world.variables();
     let pairs = pairs(&variables);
     let mut done = 0;
@@ -257,12 +257,12 @@ async fn dropping_the_attempt_leaves_nothing_open() {
     }
     assert!(done < 16, "none was dropped on its way");
     world.redis.assert_no_connection().await;
-    POSTGRES.assert_no_connection_of("weggelaten").await;
+    POSTGRES.assert_no_connection_of("dropped_attempt").await;
 }
 
 #[tokio::test]
 async fn detaching_waits_for_what_is_in_flight() {
-    let world = World::new("bezig");
+    let world = World::new("in_flight");
     let shop: Shop = attach(&pairs(&world.variables())).await.unwrap();
     let orders = shop.orders.clone();
     let working = tokio::spawn(async move {
@@ -282,8 +282,8 @@ async fn detaching_waits_for_what_is_in_flight() {
 }
 
 #[tokio::test]
-async fn a_detached_resource_says_so_and_does_not_come_back() {
-    let world = World::new("weg");
+async fn a_detached_resource_reports_it_and_does_not_reconnect() {
+    let world = World::new("detached");
     let shop: Shop = attach(&pairs(&world.variables())).await.unwrap();
     let (orders, sessions, notes) =
         (shop.orders.clone(), shop.sessions.clone(), shop.archive.notes.clone());
@@ -298,7 +298,7 @@ async fn a_detached_resource_says_so_and_does_not_come_back() {
 
 #[tokio::test]
 async fn checking_opens_no_connection() {
-    let world = World::new("kijker");
+    let world = World::new("checking");
     let (to_postgres, to_redis) = (Relay::to(POSTGRES.port), Relay::to(world.redis.port));
     let orders = world.orders(to_postgres.port);
     let sessions = format!("rediss://{}@localhost:{}", redis::USER, to_redis.port);

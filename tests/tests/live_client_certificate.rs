@@ -1,5 +1,5 @@
-//! A client certificate logs in if the server asked for it, and got it, on that very handshake. One that
-//! is configured, and that no server looked at, proves nothing.
+//! A client certificate logs in only if the server asked for it, and got it, on that very
+//! handshake. A configured certificate that no server checked proves nothing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -19,10 +19,10 @@ use backing_services_tests::pki::{Authority, Leaf};
 use backing_services_tests::{etcd, https, mariadb, nats, postgres, redis, smtp};
 use lettre::AsyncTransport as _;
 
-/// Nothing here waits for a deadline.
+/// No test here waits for a deadline.
 const SOON: Duration = Duration::from_secs(15);
 
-/// A struct with one resource, and perhaps a waiver.
+/// A struct with one resource, and an optional waiver.
 macro_rules! services {
     ($($name:ident $service:ident $(allow($($waiver:tt)*))?;)*) => {$(
         #[derive(BackingServices)]
@@ -91,8 +91,8 @@ impl Login {
     }
 }
 
-/// What the posture of the one resource says: how it logged in, what came of the certificate, and which
-/// rules it violates.
+/// The posture of the one resource: the authentication, the use of the client certificate, and the
+/// violated rules.
 macro_rules! says {
     ($shop:expr) => {{
         let posture = $shop.it.posture();
@@ -103,20 +103,20 @@ macro_rules! says {
 
 const CERTIFICATE: &str = "client certificate";
 
-// --- Real servers ----------------------------------------------------------------------------------------------------
+// --- Real servers --------------------------------------------------------------------------------
 
-/// A role that `trust` lets in, and one that `cert` does.
+/// A server with one role that `trust` admits, and one that `cert` admits.
 fn postgresql(client_ca: bool) -> postgres::Postgres {
     let authority = Authority::new("the tests' authority");
     let mut options = postgres::Options::tls(authority.server());
     if client_ca {
         options.client_ca = Some(authority.pem());
     }
-    let cert = if client_ca { "hostssl all met_certificaat all cert\n" } else { "" };
-    options.hba = format!("{cert}hostssl all zonder_bewijs all trust\n");
+    let cert = if client_ca { "hostssl all with_certificate all cert\n" } else { "" };
+    options.hba = format!("{cert}hostssl all without_proof all trust\n");
     let server = postgres::Postgres::with(authority, &options);
     server.sql(&format!(
-        "CREATE ROLE met_certificaat LOGIN; CREATE ROLE zonder_bewijs LOGIN PASSWORD '{PASSWORD}';"
+        "CREATE ROLE with_certificate LOGIN; CREATE ROLE without_proof LOGIN PASSWORD '{PASSWORD}';"
     ));
     server
 }
@@ -129,12 +129,13 @@ fn as_role(server: &postgres::Postgres, role: &str) -> Login {
 #[tokio::test]
 async fn postgresql_with_trust_and_no_client_ca_is_refused() {
     let server = postgresql(false);
-    let login = as_role(&server, "zonder_bewijs");
+    let login = as_role(&server, "without_proof");
     assert_eq!(login.refused::<OnPostgres>().await, ["weak_authentication"]);
     assert_eq!(login.refused::<OnTokioPostgres>().await, ["weak_authentication"]);
-    assert!(!server.log().contains("zonder_bewijs"), "nobody was named to it");
+    assert!(!server.log().contains("without_proof"), "no user was named to it");
 
-    // A waiver lets it in, and nothing is made of it: nothing has proven who this is.
+    // A waiver admits it, and the posture reports no authentication: nothing has proven the
+    // identity.
     let shop: LenientPostgres = login.attach().await;
     let expected = (
         Some("nothing".to_owned()),
@@ -149,9 +150,9 @@ async fn postgresql_with_trust_and_no_client_ca_is_refused() {
 }
 
 #[tokio::test]
-async fn postgresql_with_cert_attaches_and_the_posture_says_so() {
+async fn postgresql_with_cert_attaches_and_the_posture_reports_it() {
     let server = postgresql(true);
-    let login = as_role(&server, "met_certificaat");
+    let login = as_role(&server, "with_certificate");
     let expected = (Some(CERTIFICATE.to_owned()), ClientCertificatePosture::Sent, vec![]);
     let shop: OnPostgres = login.attach().await;
     assert_eq!(says!(shop), expected);
@@ -159,17 +160,18 @@ async fn postgresql_with_cert_attaches_and_the_posture_says_so() {
     let shop: OnTokioPostgres = login.attach().await;
     assert_eq!(says!(shop), expected);
     shop.detach().await;
-    // A waiver changes nothing about what is seen.
+    // A waiver does not change the observation.
     let shop: LenientTokioPostgres = login.attach().await;
     assert_eq!(says!(shop), expected);
     shop.detach().await;
 }
 
-/// The server asks for the certificate and gets it, and lets the role in without asking for the password that there is.
+/// The server asks for the certificate and gets it. It admits the role without asking for the
+/// configured password.
 #[tokio::test]
 async fn a_certificate_is_no_proof_of_a_password() {
     let server = postgresql(true);
-    let login = as_role(&server, "zonder_bewijs").with_password(PASSWORD);
+    let login = as_role(&server, "without_proof").with_password(PASSWORD);
     assert_eq!(login.refused::<OnPostgres>().await, ["weak_authentication"]);
     assert_eq!(login.refused::<OnTokioPostgres>().await, ["weak_authentication"]);
     let shop: LenientPostgres = login.attach().await;
@@ -189,11 +191,12 @@ async fn an_account_of_mariadb_without_a_password_logs_in_by_certificate() {
         let server = mariadb::MariaDb::with(authority, &options);
         let require = if asks { " REQUIRE X509" } else { "" };
         let _ = server.sql(&format!(
-            "CREATE USER zonder@'%' IDENTIFIED BY ''{require}; GRANT SELECT ON {}.* TO zonder@'%'",
+            "CREATE USER passwordless@'%' IDENTIFIED BY ''{require}; \
+             GRANT SELECT ON {}.* TO passwordless@'%'",
             mariadb::DATABASE
         ));
-        let url = format!("mysql://zonder@localhost:{}/{}", server.port, mariadb::DATABASE);
-        let login = Login::new(url, &server.authority, "zonder");
+        let url = format!("mysql://passwordless@localhost:{}/{}", server.port, mariadb::DATABASE);
+        let login = Login::new(url, &server.authority, "passwordless");
         if asks {
             let shop: OnMySql = login.attach().await;
             let (authentication, certificate, _) = says!(shop);
@@ -203,15 +206,16 @@ async fn an_account_of_mariadb_without_a_password_logs_in_by_certificate() {
             );
             shop.detach().await;
         } else {
-            // Without an authority, it asks all the same, and then accepts no certificate at all.
+            // Without an authority the server asks for a certificate as well, and then accepts
+            // none.
             assert_eq!(login.refused::<OnMySql>().await.len(), 1);
-            assert!(!server.heard().contains("zonder"), "nobody was named to it");
+            assert!(!server.heard().contains("passwordless"), "no user was named to it");
         }
     }
 }
 
 #[tokio::test]
-async fn redis_that_lets_strangers_in_says_that_nothing_logged_in() {
+async fn redis_that_admits_unauthenticated_clients_reports_no_login() {
     let authority = Authority::new("the tests' authority");
     let mut options = redis::Options::tls(authority.server());
     options.lets_strangers_in = true;
@@ -268,7 +272,7 @@ async fn smtp_is_refused_if_the_server_does_not_ask_and_attaches_if_it_does() {
     let shop: OnSmtp = login.attach().await;
     assert_eq!(says!(shop), (Some(CERTIFICATE.to_owned()), ClientCertificatePosture::Sent, vec![]));
     shop.detach().await;
-    // With a password it is the password that logs in.
+    // With a password, the password logs in.
     let shop: OnSmtp = login.with_password(PASSWORD).attach().await;
     assert_eq!(
         says!(shop),
@@ -305,9 +309,9 @@ async fn etcd_with_a_certificate_is_refused_if_the_server_does_not_ask() {
     assert_eq!(problems(&error), ["weak_authentication"], "{error}");
 }
 
-// --- Hostile ones ----------------------------------------------------------------------------------------------------
+// --- Hostile servers -----------------------------------------------------------------------------
 
-/// What a server says before TLS, in its protocol.
+/// The bytes of a server before TLS, in its protocol.
 async fn before_tls(mut peer: Peer, protocol: &str) -> std::io::Result<Peer> {
     match protocol {
         "postgres" => {
@@ -319,7 +323,8 @@ async fn before_tls(mut peer: Peer, protocol: &str) -> std::io::Result<Peer> {
             peer.read_at_most(36).await?;
         }
         "tls" => {
-            let info = r#"{"server_id":"x","version":"2.9.10","max_payload":1048576,"tls_required":true,"tls_verify":true,"auth_required":true}"#;
+            let info = "{\"server_id\":\"x\",\"version\":\"2.9.10\",\"max_payload\":1048576,\
+                 \"tls_required\":true,\"tls_verify\":true,\"auth_required\":true}";
             peer.write(format!("INFO {info}\r\n")).await?;
         }
         _ => {}
@@ -327,7 +332,7 @@ async fn before_tls(mut peer: Peer, protocol: &str) -> std::io::Result<Peer> {
     Ok(peer)
 }
 
-/// A server of a protocol, which asks for a certificate, or does not, in this version of TLS.
+/// A server of a protocol, which asks for a certificate or does not, in this version of TLS.
 fn silent(
     authority: &Authority,
     protocol: &'static str,
@@ -369,10 +374,10 @@ async fn ends_in_the_handshake<T: BackingServices>(protocol: &'static str, path:
     }
 }
 
-/// With a certificate alone, nothing is said to a server that does not ask for it, or cannot take it: of every service, and
-/// in both versions of TLS.
+/// With a certificate alone, nothing is sent to a server that does not ask for it, or cannot take
+/// it. This holds for every service and both versions of TLS.
 #[tokio::test]
-async fn nothing_is_said_to_a_server_that_does_not_ask() {
+async fn nothing_is_sent_to_a_server_that_does_not_ask() {
     ends_in_the_handshake::<OnPostgres>("postgres", "/shop", "shop@").await;
     ends_in_the_handshake::<OnTokioPostgres>("postgres", "/shop", "shop@").await;
     ends_in_the_handshake::<OnMySql>("mysql", "/shop", "shop@").await;
@@ -384,7 +389,7 @@ async fn nothing_is_said_to_a_server_that_does_not_ask() {
     ends_in_the_handshake::<OnSmtp>("smtps", "", "shop@").await;
 }
 
-/// `tls_verify` in a greeting is a claim. It does not stand in for the password that there is.
+/// `tls_verify` in a greeting is only a claim. It does not replace the configured password.
 #[tokio::test]
 async fn a_nats_server_that_asks_for_no_login_gets_no_password() {
     let authority = Authority::new("the tests' authority");
@@ -393,7 +398,8 @@ async fn a_nats_server_that_asks_for_no_login_gets_no_password() {
         let configuration = Arc::clone(&configuration);
         async move {
             peer.write(
-                "INFO {\"server_id\":\"x\",\"version\":\"2.9.10\",\"max_payload\":1048576,\"tls_required\":true,\"tls_verify\":true}\r\n",
+                "INFO {\"server_id\":\"x\",\"version\":\"2.9.10\",\"max_payload\":1048576,\
+                 \"tls_required\":true,\"tls_verify\":true}\r\n",
             )
             .await?;
             Ok(Some(peer.encrypt_as(configuration).await?))
@@ -405,7 +411,7 @@ async fn a_nats_server_that_asks_for_no_login_gets_no_password() {
     assert!(hostile.heard().iter().all(|heard| heard.secret.is_empty()));
 }
 
-/// A server that asks on its first connection, and on no later one.
+/// A server that asks for a certificate on its first connection, and on no later one.
 fn forgetful(
     authority: &Authority,
     answer: &'static [&'static str],
@@ -450,7 +456,7 @@ async fn every_later_connection_of_smtp_has_to_ask_too() {
     shop.detach().await;
 }
 
-/// A driver keeps its connections to itself, and they go by our configuration all the same.
+/// The driver does not expose its connections. All of them follow our configuration.
 #[tokio::test]
 async fn every_later_connection_of_https_has_to_ask_too() {
     let authority = Authority::new("the tests' authority");

@@ -1,4 +1,5 @@
-//! Credentials that expire, on real servers: fetched when a resource is attached, and renewed while it is used.
+//! Credentials that expire, on real servers: fetched when a resource is attached, and renewed while
+//! it is used.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -23,10 +24,10 @@ use sqlx::Row as _;
 
 static SERVER: LazyLock<postgres::Postgres> = LazyLock::new(postgres::Postgres::start);
 
-/// How long a token is good here. It is renewed after 1.8 to 2 s.
+/// The lifetime of a token here. It is renewed after 1.8 to 2 s.
 const LIFE: Duration = Duration::from_secs(3);
 
-/// What whoever gives credentials does next.
+/// The next act of the issuer.
 enum Step {
     Give(Credential),
     Fail,
@@ -34,7 +35,7 @@ enum Step {
     Panic,
 }
 
-/// Gives credentials by a script, of which each call is told its number, from 1 on.
+/// Issues credentials by a script, which receives the number of the call, from 1 on.
 struct Issuer {
     script: Box<dyn Fn(usize) -> Step + Send + Sync>,
     fetches: AtomicUsize,
@@ -114,7 +115,7 @@ fn create_role(role: &str) {
     SERVER.sql(&format!("CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'"));
 }
 
-/// Rotates the password of a role each time, so that the one before is of no use any more.
+/// Rotates the password of a role each time, so that the previous one is of no use any more.
 fn rotating(role: &'static str) -> Arc<Issuer> {
     create_role(role);
     Issuer::new(move |count| {
@@ -132,7 +133,7 @@ fn backends(role: &str) -> BTreeSet<String> {
     pids.lines().map(str::to_owned).collect()
 }
 
-/// Waits until credentials that were just fetched have been taken on: a second client was there meanwhile.
+/// Waits until credentials that were just fetched are in use. Meanwhile there was a second client.
 async fn settled(role: &str, connections: usize) {
     tokio::time::sleep(Duration::from_millis(400)).await;
     for _ in 0..40 {
@@ -162,8 +163,8 @@ async fn attach_shop(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_is_rotated_under_load_and_open_connections_stay() {
-    let issuer = rotating("roulerend");
-    let services = attach_shop("roulerend", "?max_connections=8", &issuer).await.unwrap();
+    let issuer = rotating("rotating");
+    let services = attach_shop("rotating", "?max_connections=8", &issuer).await.unwrap();
     assert_eq!(issuer.fetches(), 1);
     let client = services.orders.client();
     let mut held = Vec::new();
@@ -171,7 +172,7 @@ async fn a_password_is_rotated_under_load_and_open_connections_stay() {
         held.push(client.acquire().await.unwrap());
     }
     drop((held, client));
-    let before = backends("roulerend");
+    let before = backends("rotating");
     assert_eq!(before.len(), 8);
 
     let end = Arc::new(AtomicBool::new(false));
@@ -189,21 +190,22 @@ async fn a_password_is_rotated_under_load_and_open_connections_stay() {
         })
         .collect();
     issuer.fetched(4).await;
-    settled("roulerend", 8).await;
+    settled("rotating", 8).await;
     end.store(true, Ordering::Relaxed);
     let mut calls = 0;
     for task in tasks {
         calls += task.await.expect("no call fails");
     }
     assert!(calls > 1000, "{calls}");
-    // Beside them there may be one with which the next password is tried.
-    assert!(before.is_subset(&backends("roulerend")), "nobody was cut off");
+    // Beside them there may be a connection that tries the next password.
+    assert!(before.is_subset(&backends("rotating")), "no connection was cut off");
 
-    // What is opened from now on logs in with the last password; the others are of no use.
+    // Connections opened from now on log in with the last password. The earlier passwords are of no
+    // use.
     let gone: Vec<_> = before.iter().take(3).cloned().collect();
     let rotation = issuer.fetches() + 1;
     issuer.fetched(rotation).await;
-    settled("roulerend", 8).await;
+    settled("rotating", 8).await;
     SERVER.sql(&format!(
         "SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[{}]) AS pid",
         gone.join(",")
@@ -213,11 +215,11 @@ async fn a_password_is_rotated_under_load_and_open_connections_stay() {
     for _ in 0..8 {
         held.push(client.acquire().await.unwrap());
     }
-    let after = backends("roulerend");
+    let after = backends("rotating");
     assert_eq!((after.len(), after.intersection(&before).count()), (8, 5));
     drop((held, client));
 
-    // What takes the posture again logs in with it, too.
+    // Taking the posture again logs in with it, too.
     services.orders.retake_posture().await.unwrap();
     assert!(services.detach().await.is_clean());
     let fetches = issuer.fetches();
@@ -233,23 +235,23 @@ struct StrictShop {
 }
 
 #[tokio::test]
-async fn the_stricter_pool_keeps_what_is_open_too() {
-    let issuer = rotating("streng");
-    let locator = locator("streng", "?max_connections=6");
+async fn the_strict_pool_keeps_open_connections_too() {
+    let issuer = rotating("strict_pool");
+    let locator = locator("strict_pool", "?max_connections=6");
     let services: StrictShop =
         attached(&source("SHOP_ORDERS", &locator, &SERVER.authority, &issuer)).await;
     let pool = services.orders.client();
     let held = [pool.get().await.unwrap(), pool.get().await.unwrap()];
-    let before = backends("streng");
+    let before = backends("strict_pool");
     assert_eq!(before.len(), 2);
     issuer.fetched(2).await;
-    settled("streng", 2).await;
+    settled("strict_pool", 2).await;
     let more = [pool.get().await.unwrap(), pool.get().await.unwrap()];
     held[0].batch_execute("SELECT 1").await.unwrap();
-    let after = backends("streng");
+    let after = backends("strict_pool");
     assert!(after.len() == 4 && after.is_superset(&before), "{before:?} {after:?}");
     drop((held, more, pool));
-    // The last handle: what renews ends with it.
+    // This was the last handle. Renewal ends with it.
     drop(services);
     let fetches = issuer.fetches();
     tokio::time::sleep(LIFE).await;
@@ -264,7 +266,7 @@ struct Till {
 }
 
 #[tokio::test]
-async fn mariadb_keeps_what_is_open_too() {
+async fn mariadb_keeps_open_connections_too() {
     static SERVER: LazyLock<mariadb::MariaDb> = LazyLock::new(mariadb::MariaDb::start);
     let issuer = Issuer::new(|count| {
         let password = format!("{PASSWORD}-{count}");
@@ -307,7 +309,7 @@ struct Sessions {
     sessions: Resource<Redis>,
 }
 
-/// Each connection of a user whose name begins so: its number, and the user.
+/// The number and the user of each connection whose user has this prefix.
 fn clients(server: &redis::Redis, user: &str) -> Vec<(String, String)> {
     let list = server.command(&["CLIENT", "LIST"]);
     let word = |line: &str, name: &str| {
@@ -320,11 +322,11 @@ fn clients(server: &redis::Redis, user: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_logs_in_anew_on_the_connection_that_is_open() {
+async fn redis_logs_in_again_on_the_open_connection() {
     static SERVER: LazyLock<redis::Redis> = LazyLock::new(redis::Redis::start);
-    // Each lease is another user's, as a secret store gives them.
+    // Each lease has another user, as leases of a secret store do.
     let issuer = Issuer::new(|count| {
-        let (user, password) = (format!("huurder-{count}"), format!("{PASSWORD}-{count}"));
+        let (user, password) = (format!("tenant-{count}"), format!("{PASSWORD}-{count}"));
         let rule = "resetchannels ~greeting -@all +get +set +ping +hello +acl|whoami";
         let mut words = vec!["ACL", "SETUSER", &user, "reset", "on"];
         let password_rule = format!(">{password}");
@@ -336,9 +338,9 @@ async fn redis_logs_in_anew_on_the_connection_that_is_open() {
     let locator = format!("rediss://localhost:{}", SERVER.port);
     let services: Sessions =
         attached(&source("SHOP_SESSIONS", &locator, &SERVER.authority, &issuer)).await;
-    let before = clients(&SERVER, "huurder-");
+    let before = clients(&SERVER, "tenant-");
     assert_eq!(before.len(), 1);
-    assert_eq!(before[0].1, "huurder-1");
+    assert_eq!(before[0].1, "tenant-1");
 
     let end = Arc::new(AtomicBool::new(false));
     let tasks: Vec<_> = (0..16)
@@ -357,8 +359,8 @@ async fn redis_logs_in_anew_on_the_connection_that_is_open() {
     issuer.fetched(4).await;
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert_eq!(
-        clients(&SERVER, "huurder-"),
-        [(before[0].0.clone(), "huurder-4".to_owned())],
+        clients(&SERVER, "tenant-"),
+        [(before[0].0.clone(), "tenant-4".to_owned())],
         "the same connection"
     );
     end.store(true, Ordering::Relaxed);
@@ -367,25 +369,23 @@ async fn redis_logs_in_anew_on_the_connection_that_is_open() {
         calls += task.await.expect("no command fails");
     }
     assert!(calls > 1000, "{calls}");
-    assert_eq!(&*services.sessions.posture().account.clone().unwrap(), "huurder-4");
+    assert_eq!(&*services.sessions.posture().account.clone().unwrap(), "tenant-4");
 
-    // A connection that comes back logs in with the last one.
+    // A connection that is opened again logs in with the last user.
     issuer.fetched(5).await;
     tokio::time::sleep(Duration::from_millis(400)).await;
-    SERVER.command(&["ACL", "DELUSER", "huurder-1", "huurder-2", "huurder-3", "huurder-4"]);
+    SERVER.command(&["ACL", "DELUSER", "tenant-1", "tenant-2", "tenant-3", "tenant-4"]);
     SERVER.command(&["CLIENT", "KILL", "ID", &before[0].0]);
     tokio::time::sleep(Duration::from_millis(100)).await;
     let _: Option<String> = services.sessions.client().get("greeting").await.unwrap();
-    let after = clients(&SERVER, "huurder-");
-    assert!(
-        after.len() == 1 && after[0].0 != before[0].0 && after[0].1 == "huurder-5",
-        "{after:?}"
-    );
+    let after = clients(&SERVER, "tenant-");
+    assert!(after.len() == 1 && after[0].0 != before[0].0 && after[0].1 == "tenant-5", "{after:?}");
     assert!(services.detach().await.is_clean());
     journal::assert_silent();
 }
 
-/// A service that cannot take on other credentials: it is what it was connected with.
+/// A service that cannot adopt other credentials: its client is the password that it was connected
+/// with.
 struct Fixed;
 
 impl Service for Fixed {
@@ -424,9 +424,9 @@ fn numbered(count: usize, life: Duration) -> Step {
 }
 
 #[tokio::test]
-async fn what_cannot_be_renewed_is_replaced() {
+async fn a_client_that_cannot_be_renewed_is_replaced() {
     let issuer = Issuer::new(|count| numbered(count, LIFE));
-    // Credentials of one of several sources are asked for, too.
+    // Credentials of one of several sources are fetched, too.
     let services: Vault =
         attached(&Sources::new().then(Arc::new(vault(&issuer))).then(Environment::process())).await;
     let working = services.vault.client();
@@ -436,15 +436,15 @@ async fn what_cannot_be_renewed_is_replaced() {
     assert_eq!(
         (&**working, &**services.vault.client()),
         ("1", "2"),
-        "whoever works goes on with the one before"
+        "a guard that is held keeps the previous client"
     );
     drop(working);
-    // The next generation's are renewed, too.
+    // The next generation's credentials are renewed, too.
     issuer.fetched(3).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(*services.vault.client(), "3");
 
-    // Reattaching fetches, and what is fetched then is what is renewed.
+    // Reattaching fetches credentials, and from then on those are renewed.
     services.reattach(&vault(&issuer)).await.unwrap();
     assert_eq!((&**services.vault.client(), issuer.fetches()), ("4", 4));
     tokio::time::sleep(Duration::from_millis(1500)).await;
@@ -461,7 +461,7 @@ struct Safe {
 }
 
 #[tokio::test]
-async fn whoever_gives_them_may_be_away_for_a_while() {
+async fn the_issuer_may_be_away_for_a_while() {
     let issuer = Issuer::new(|count| match count {
         3 | 4 => Step::Fail,
         5 => Step::Panic,
@@ -474,11 +474,11 @@ async fn whoever_gives_them_may_be_away_for_a_while() {
     assert_eq!(*services.safe.client(), "2");
     let begin = Instant::now();
     issuer.fetched(5).await;
-    // 1 to 2 s, and 2 to 4 s.
+    // The pauses are 1 to 2 s, and 2 to 4 s.
     let took = begin.elapsed();
     assert!(took > Duration::from_millis(2900), "{took:?}");
     tokio::time::sleep(Duration::from_millis(100)).await;
-    // The second one's time is up: it is told, once.
+    // The second credentials have expired. It is reported once.
     assert_eq!(rules(&services.safe.posture().findings), ["stale_value"]);
     assert_eq!(*services.safe.client(), "2");
     assert_eq!(issuer.fetches(), 5);
@@ -488,7 +488,8 @@ async fn whoever_gives_them_may_be_away_for_a_while() {
     assert!(rules(&services.safe.posture().findings).is_empty());
     let log = journal::text();
     for once in [
-        "its credentials are not renewed, and stay what they were: its credentials could not be fetched: the \\u{1b}[2Jissuer is away [unavailable]",
+        "its credentials are not renewed, and stay what they were: \
+         its credentials could not be fetched: the \\u{1b}[2Jissuer is away [unavailable]",
         "its credentials have expired, and no others can be had",
         "its credentials are renewed again",
     ] {
@@ -499,7 +500,7 @@ async fn whoever_gives_them_may_be_away_for_a_while() {
 }
 
 #[tokio::test]
-async fn one_that_hangs_is_given_up() {
+async fn an_issuer_that_hangs_is_given_up() {
     let issuer = Issuer::new(|count| if count == 2 { Step::Hang } else { numbered(count, LIFE) });
     let services: Vault = attached(&vault(&issuer)).await;
     issuer.fetched(2).await;
@@ -513,22 +514,22 @@ async fn one_that_hangs_is_given_up() {
 
 #[tokio::test]
 async fn a_new_password_that_is_refused_leaves_the_old_one() {
-    create_role("weigering");
+    create_role("refusing");
     let issuer = Issuer::new(|count| match count {
         1 => good_for(PASSWORD, LIFE),
-        // Twice: it is not tried twice.
+        // The same password is issued twice, and not tried twice.
         2 | 3 => good_for(WRONG_PASSWORD, LIFE),
-        4 => good_for("kanarie", LIFE),
+        4 => good_for("sparrow", LIFE),
         _ => good_for(PASSWORD, Duration::from_secs(600)),
     });
-    let services = attach_shop("weigering", "", &issuer).await.unwrap();
+    let services = attach_shop("refusing", "", &issuer).await.unwrap();
     issuer.fetched(5).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(
-        SERVER.log().matches("password authentication failed for user \"weigering\"").count(),
+        SERVER.log().matches("password authentication failed for user \"refusing\"").count(),
         1
     );
-    // Three of them: a new connection, too, logs in with the old one.
+    // Three connections, so one is new. It logs in with the old password, too.
     let client = services.orders.client();
     let held = (
         client.acquire().await.unwrap(),
@@ -546,8 +547,8 @@ async fn a_new_password_that_is_refused_leaves_the_old_one() {
 }
 
 #[tokio::test]
-async fn what_was_fetched_is_looked_at_before_it_is_used() {
-    create_role("keuring");
+async fn fetched_credentials_are_checked_before_use() {
+    create_role("fetching");
     let now = SystemTime::now();
     let credential = || Credential::new(PASSWORD);
     let cases: [(Step, &str, &str); 8] = [
@@ -563,7 +564,7 @@ async fn what_was_fetched_is_looked_at_before_it_is_used() {
             "its credentials were fetched, and have expired already",
         ),
         (
-            Step::Give(Credential::new("kanarie")),
+            Step::Give(Credential::new("sparrow")),
             "weak_password",
             "of the credentials that were fetched: its password has fewer",
         ),
@@ -584,7 +585,7 @@ async fn what_was_fetched_is_looked_at_before_it_is_used() {
         let step = std::sync::Mutex::new(Some(step));
         let issuer = Issuer::new(move |_| step.lock().unwrap().take().expect("once"));
         let begin = Instant::now();
-        let error = attach_shop("keuring", "", &issuer).await.err().expect("it is refused");
+        let error = attach_shop("fetching", "", &issuer).await.err().expect("it is refused");
         assert!(begin.elapsed() < Duration::from_secs(5));
         canary::assert_error_silent(&error);
         assert_eq!(problems(&error), [problem], "{error}");
@@ -594,27 +595,28 @@ async fn what_was_fetched_is_looked_at_before_it_is_used() {
             "{error}"
         );
     }
-    let issuer = Issuer::new(|_| Step::Give(Credential::new(PASSWORD).user("keu\nring")));
+    let issuer = Issuer::new(|_| Step::Give(Credential::new(PASSWORD).user("fet\nching")));
     let anonymous = format!("postgres://localhost:{}/{}", SERVER.port, postgres::DATABASE);
     let error = Shop::attach_from(&source("SHOP_ORDERS", &anonymous, &SERVER.authority, &issuer))
         .await
         .err()
         .unwrap();
     assert_eq!(problems(&error), ["malformed_value"], "{error}");
-    // A password that would begin a line of its own in the protocol, or end its text.
+    // A password that would begin another line in the protocol, or end its text.
     for control in ["\n", "\r\n", "\0", "\t"] {
         let issuer =
             Issuer::new(move |_| Step::Give(Credential::new(format!("{PASSWORD}{control}QUIT"))));
-        let error = attach_shop("keuring", "", &issuer).await.err().expect("it is refused");
+        let error = attach_shop("fetching", "", &issuer).await.err().expect("it is refused");
         canary::assert_error_silent(&error);
         assert_eq!(problems(&error), ["malformed_value"], "{error}");
         assert!(error.to_string().contains(
             "of the credentials that were fetched: its password holds a control character"
         ));
     }
-    SERVER.assert_no_connection_of("keuring").await;
+    SERVER.assert_no_connection_of("fetching").await;
 
-    // Loading asks for no user and no password, and takes none beside.
+    // Loading fetches no user and no password. It accepts no configured password beside the fetched
+    // one.
     let issuer = Issuer::new(|_| good_for(PASSWORD, LIFE));
     Shop::check(&source("SHOP_ORDERS", &anonymous, &SERVER.authority, &issuer)).unwrap();
     let both = Environment::from_iter([
@@ -626,7 +628,7 @@ async fn what_was_fetched_is_looked_at_before_it_is_used() {
     canary::assert_error_silent(&error);
     assert_eq!(problems(&error), ["ambiguous_locator"], "{error}");
     assert_eq!(issuer.fetches(), 0);
-    // Of another resource they are none of this one's.
+    // The credentials of another resource do not count for this one.
     let error = Shop::check(
         &WithCredentials::new(environment("SHOP_ORDERS", &anonymous, &SERVER.authority))
             .of("SHOP_TILL", issuer),
@@ -638,7 +640,7 @@ async fn what_was_fetched_is_looked_at_before_it_is_used() {
 
 #[tokio::test]
 async fn a_server_that_is_away_costs_no_more_than_its_pause() {
-    // Nobody listens: fetched at attach, and refused as a whole.
+    // Nothing listens: the credentials are fetched at attach, which fails as a whole.
     let issuer = Issuer::new(|_| good_for(PASSWORD, LIFE));
     let locator = format!("postgres://ada@localhost:{}/x", port::free());
     let error = Shop::attach_from(&source("SHOP_ORDERS", &locator, &SERVER.authority, &issuer))

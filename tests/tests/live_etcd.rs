@@ -19,7 +19,7 @@ use backing_services_tests::journal;
 use backing_services_tests::pki::Authority;
 use backing_services_tests::relay::{Flow, Relay};
 
-/// The server that the tests share which only read.
+/// The shared server of the tests that only read.
 static SERVER: LazyLock<server::Etcd> = LazyLock::new(server::Etcd::start);
 
 type Variables = Vec<(&'static str, String)>;
@@ -61,18 +61,18 @@ fn value(etcd: &Etcd, variable: &str) -> Option<String> {
     etcd.get(variable).unwrap().map(|value| value.text().expose_secret().to_owned())
 }
 
-/// Makes a change, waits until it is told, and gives what a variable is then.
+/// Makes a change, waits until it is reported, and returns the variable's new value.
 async fn after(etcd: &Etcd, variable: &str, change: impl FnOnce()) -> Option<String> {
     let mut signal = etcd.changes().signals()[0].clone();
     tokio::task::block_in_place(change);
     let told = tokio::time::timeout(Duration::from_secs(30), signal.changed()).await;
-    told.unwrap_or_else(|_| panic!("it is not told:\n{}", journal::text()))
+    told.unwrap_or_else(|_| panic!("it is not reported:\n{}", journal::text()))
         .expect("the source is there");
     value(etcd, variable)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_put_is_told_and_then_there() {
+async fn a_put_is_reported_and_readable() {
     let server = server::Etcd::start();
     server.put("SHOP_KEY", PASSWORD);
     server.put("not-a-variable", "x");
@@ -95,7 +95,7 @@ async fn a_put_is_told_and_then_there() {
     );
     let delete = || drop(server.control(&["del", &format!("{PREFIX}SHOP_NEW")]));
     assert_eq!(after(&etcd, "SHOP_NEW", delete).await, None);
-    // What is elsewhere, or is the same, is no change.
+    // A change elsewhere, or to the same value, is not a change.
     let signal = etcd.changes().signals()[0].clone();
     server.control(&["put", "/other/SHOP_OTHER", "y"]);
     server.put("SHOP_KEY", "two");
@@ -105,9 +105,10 @@ async fn a_put_is_told_and_then_there() {
     journal::assert_silent();
 }
 
-/// The value stays while the server is away. Its tokens are gone with it, and the watch is not.
+/// The value stays while the server is away. A restart invalidates the tokens, and the watch
+/// continues.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_goes_on_after_a_restart() {
+async fn a_watch_continues_after_a_restart() {
     let mut server = server::Etcd::start();
     server.put("SHOP_KEY", "one");
     let etcd = connect(variables(&server)).await.unwrap();
@@ -123,9 +124,10 @@ async fn a_watch_goes_on_after_a_restart() {
     journal::assert_silent();
 }
 
-/// What happens while the connection is cut is told when it is back, also where the store does not remember it any more.
+/// A change during an outage is reported after it, even if the store does not remember the change
+/// any more.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happened_meanwhile_is_told() {
+async fn changes_during_an_outage_are_reported() {
     let server = server::Etcd::start();
     server.put("SHOP_KEY", "one");
     let relay = Relay::to(server.port);
@@ -143,7 +145,7 @@ async fn what_happened_meanwhile_is_told() {
         });
         assert_eq!(found.await.as_deref(), Some(new));
     }
-    // Nobody is asked for longer than the source lives.
+    // Requests end with the source.
     drop(etcd);
     let accepted = relay.accepted();
     relay.set(Flow::Cut);
@@ -152,9 +154,10 @@ async fn what_happened_meanwhile_is_told() {
     assert_eq!(relay.accepted(), accepted);
 }
 
-/// A store that was restored from an older one, or replaced by an empty one, has fewer revisions than were seen.
+/// A store that was restored from an older one, or replaced by an empty one, has fewer revisions
+/// than the source has seen.
 #[tokio::test(flavor = "multi_thread")]
-async fn another_store_in_its_place_is_read_anew() {
+async fn a_replaced_store_is_read_again() {
     let authority = Authority::new("the tests' authority");
     // etcd's gateway is a client of etcd, with the server's certificate.
     let leaf = authority.server_and_client();
@@ -178,13 +181,13 @@ async fn another_store_in_its_place_is_read_anew() {
     server.restart();
     tokio::time::timeout(Duration::from_secs(30), signal.changed())
         .await
-        .expect("it is told")
+        .expect("it is reported")
         .unwrap();
     assert_eq!(value(&etcd, "SHOP_KEY"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_the_store_is_refused() {
+async fn a_bad_configuration_is_refused() {
     let good = || variables(&SERVER);
     let other = Authority::new("another authority");
     assert_eq!(refused(with(good(), "CONFIG_CA", &other.pem())).await, ["unverified_tls"]);
@@ -212,9 +215,9 @@ async fn what_is_wrong_with_the_store_is_refused() {
         refused(with(good(), "CONFIG_URL", "https://winkelier@169.254.169.254/shop")).await,
         ["forbidden_address"]
     );
-    let nobody =
+    let unreachable =
         format!("https://winkelier@localhost:{}/shop", backing_services_tests::port::free());
-    assert_eq!(refused(with(good(), "CONFIG_URL", &nobody)).await, ["unreachable"]);
+    assert_eq!(refused(with(good(), "CONFIG_URL", &unreachable)).await, ["unreachable"]);
     assert_eq!(refused(with(good(), "CONFIG_URL", "")).await, ["missing_value"]);
     let root = with(
         with(good(), "CONFIG_URL", &url("https", "root@", "/shop")),
@@ -225,7 +228,7 @@ async fn what_is_wrong_with_the_store_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_open_or_another_is_refused() {
+async fn an_open_server_or_another_one_is_refused() {
     let authority = Authority::new("the tests' authority");
     let leaf = authority.server();
     let server = server::Etcd::with(
@@ -234,7 +237,7 @@ async fn a_server_that_is_open_or_another_is_refused() {
     );
     assert_eq!(refused(variables(&server)).await, ["weak_authentication"]);
 
-    // An expired certificate, and one for another host: nothing is said to whoever has it.
+    // An expired certificate, and one for another host: nothing is sent to their holder.
     let authority = Authority::new("the tests' authority");
     for (leaf, rule) in
         [(authority.expired(), "certificate_expiry"), (authority.other_host(), "unverified_tls")]
@@ -254,7 +257,7 @@ async fn a_server_that_is_open_or_another_is_refused() {
     }
 }
 
-/// What answers as an etcd would, up to a point.
+/// A server that answers as etcd would, up to a point.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_hostile_is_bounded() {
     fn answer(body: &str) -> String {
@@ -269,16 +272,32 @@ async fn a_server_that_is_hostile_is_bounded() {
         (vec![answer(r#"{"token":"a\r\nX-Evil: 1"}"#)], false, "protocol"),
         (vec![answer(&"[".repeat(60_000))], false, "protocol"),
         (
-            vec!["HTTP/1.1 307 Temporary Redirect\r\nlocation: https://169.254.169.254/\r\ncontent-length: 0\r\n\r\n".to_owned()],
+            vec![
+                "HTTP/1.1 307 Temporary Redirect\r\nlocation: https://169.254.169.254/\r\n\
+                 content-length: 0\r\n\r\n"
+                    .to_owned(),
+            ],
             false,
             "protocol",
         ),
         (vec!["HTTP/1.1 200 OK\r\n\r\n".to_owned()], true, "protocol"),
-        (vec!["HTTP/1.1 400 Bad Request\r\ncontent-length: 10\r\n\r\n{\"code\":3}".to_owned()], false, "not_admitted"),
+        (
+            vec!["HTTP/1.1 400 Bad Request\r\ncontent-length: 10\r\n\r\n{\"code\":3}".to_owned()],
+            false,
+            "not_admitted",
+        ),
         (vec![token(), answer(r#"{"roles":"root"}"#)], false, "protocol"),
         (vec![token(), answer(r#"{"roles":["root"]}"#)], false, "superuser_account"),
-        (vec![token(), account(), answer(r#"{"header":{"revision":"1"},"kvs":[{"key":"%"}]}"#)], false, "protocol"),
-        (vec![token(), account(), answer(r#"{"header":{"revision":"1"},"more":true}"#)], false, "protocol"),
+        (
+            vec![token(), account(), answer(r#"{"header":{"revision":"1"},"kvs":[{"key":"%"}]}"#)],
+            false,
+            "protocol",
+        ),
+        (
+            vec![token(), account(), answer(r#"{"header":{"revision":"1"},"more":true}"#)],
+            false,
+            "protocol",
+        ),
         (vec![token(), account(), "HTTP/1.1 200 OK\r\n\r\n".to_owned()], true, "protocol"),
     ] {
         let leaf = authority.server();
@@ -290,7 +309,8 @@ async fn a_server_that_is_hostile_is_bounded() {
                 let mut peer = peer.encrypt(leaf).await?;
                 for answer in answers {
                     let mut request = Vec::new();
-                    // A request's head ends in an empty line, and its body, which is JSON, in a brace.
+                    // A request's head ends in an empty line, and its body, which is JSON, in a
+                    // brace.
                     while !request.ends_with(b"}") {
                         let read = peer.read().await?;
                         if read.is_empty() {
@@ -328,8 +348,8 @@ impl Credentials for Tokens {
     }
 }
 
-/// Whoever writes into the store puts a locator of their own there, an authority of their own, and the
-/// name of a file of ours: nothing is connected to, and nothing is read.
+/// An attacker who writes into the store puts a locator and an authority of theirs there, and the
+/// name of a file of this machine. Nothing connects, and no file is read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_names_no_file_and_collects_no_credentials() {
     let server = server::Etcd::start();
@@ -343,7 +363,8 @@ async fn a_store_names_no_file_and_collects_no_credentials() {
     server.put("SHOP_API_CA", &authority.pem());
     let etcd = connect(variables(&server)).await.unwrap();
 
-    // Credentials that code fetches, and a password of this machine's, are not for whom the store names.
+    // Credentials that code fetches, and a password of this machine, are not for a host that the
+    // store names.
     let fetched = WithCredentials::new(etcd.clone()).of("SHOP_API", Tokens);
     let error = Shop::attach_from(&fetched).await.err().unwrap();
     assert_eq!(problems(&error), ["unlisted_host"], "{error}");
@@ -374,5 +395,5 @@ async fn a_store_names_no_file_and_collects_no_credentials() {
         }
         after(&etcd, key, || drop(server.control(&["del", &format!("{PREFIX}{key}")]))).await;
     }
-    assert_eq!(attacker.heard().len(), 0, "nobody was connected to");
+    assert_eq!(attacker.heard().len(), 0, "nothing connected");
 }

@@ -1,4 +1,5 @@
-//! A fleet: fifty processes follow one etcd, and one put moves them from one PostgreSQL to another while each runs queries.
+//! A fleet: fifty processes follow one etcd, and one put moves them from one PostgreSQL to another
+//! while each runs queries.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,13 +18,13 @@ use backing_services_tests::etcd;
 use backing_services_tests::pki::Authority;
 use backing_services_tests::postgres::{Options, Postgres, USER};
 
-/// How many processes there are.
+/// The number of processes.
 const FLEET: usize = 50;
 
-/// How long a machine may take that does something else meanwhile. What it took is printed.
+/// The time limit on a machine that is busy with other work. The time taken is printed.
 const LONG: Duration = Duration::from_secs(120);
 
-/// What a process said, and when.
+/// A line that a process printed, with its time.
 struct Said {
     process: usize,
     line: String,
@@ -73,7 +74,8 @@ impl Fleet {
         Self { processes: (0..FLEET).map(start).collect(), said }
     }
 
-    /// Waits until each process has said a line that begins so, and gives when the last one did.
+    /// Waits until each process has printed a line with this beginning. Returns the time of the
+    /// last one.
     fn wait_for(&self, wanted: &str) -> (Instant, Vec<String>) {
         let mut lines = vec![None; FLEET];
         let mut last = Instant::now();
@@ -134,7 +136,7 @@ fn one_put_moves_fifty_processes() {
         moved.duration_since(put)
     );
 
-    // The old server is left.
+    // No connection to the old server is left.
     let end = Instant::now() + LONG;
     while one.connections_of(USER) > 0 {
         assert!(Instant::now() < end, "{} connections are left", one.connections_of(USER));
@@ -143,7 +145,7 @@ fn one_put_moves_fifty_processes() {
     for process in &mut fleet.processes {
         drop(process.stdin.take());
     }
-    // Whatever else a process had said, `failed` above all, would end the test.
+    // Any other line that a process has printed, above all `failed`, ends the test here.
     let (_, counts) = fleet.wait_for("queries ");
     let counts =
         counts.iter().map(|line| line["queries ".len()..].parse::<u64>().expect("a count"));

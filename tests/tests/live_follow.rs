@@ -1,4 +1,5 @@
-//! Following a source on real servers: what changes is reattached, what is bad is refused once, and the last good one keeps serving.
+//! Following a source on real servers: changes are reattached, a bad value is refused once, and the
+//! last good one keeps serving.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -42,7 +43,7 @@ fn locator(role: &str, server: &postgres::Postgres) -> String {
     format!("postgres://{role}@localhost:{}/{}", server.port, postgres::DATABASE)
 }
 
-/// Either server's.
+/// The authorities of both servers.
 fn authorities() -> String {
     ONE.authority.pem() + &TWO.authority.pem()
 }
@@ -73,7 +74,8 @@ impl Files {
         journal::open();
         let services = Shop::attach_from(&self.source()).await.unwrap();
         let following = services.follow(self.source());
-        // It looks once at the beginning; what is written before that is found then.
+        // Following reads the source once at the beginning, and would find anything written before
+        // that.
         tokio::time::sleep(Duration::from_millis(300)).await;
         (services, following)
     }
@@ -117,19 +119,19 @@ async fn nothing_more(following: &mut Following) {
 
 #[tokio::test]
 async fn a_file_that_changes_moves_the_resource() {
-    let files = Files::new("volger");
+    let files = Files::new("follower");
     let (services, mut following) = files.attach().await;
     assert_eq!(port_of(&services).await, ONE.port);
-    files.0.write("url", &locator("volger", &TWO));
+    files.0.write("url", &locator("follower", &TWO));
     moved(&mut following).await;
     assert_eq!(port_of(&services).await, TWO.port);
-    ONE.assert_no_connection_of("volger").await;
-    // As editors do it: another file of the same name.
-    let other = files.0.write("url.new", &locator("volger", &ONE));
+    ONE.assert_no_connection_of("follower").await;
+    // Editors save like this: another file of the same name.
+    let other = files.0.write("url.new", &locator("follower", &ONE));
     fs::rename(other, files.0.path().join("url")).unwrap();
     moved(&mut following).await;
     assert_eq!(port_of(&services).await, ONE.port);
-    // A neighbour is no change.
+    // A change to a neighbour is not a change.
     files.0.write("neighbour", "x");
     nothing_more(&mut following).await;
     assert!(services.detach().await.is_clean());
@@ -137,15 +139,15 @@ async fn a_file_that_changes_moves_the_resource() {
         timeout(Duration::from_secs(5), following.next()).await.unwrap().is_none(),
         "following ends with the resource"
     );
-    ONE.assert_no_connection_of("volger").await;
-    TWO.assert_no_connection_of("volger").await;
+    ONE.assert_no_connection_of("follower").await;
+    TWO.assert_no_connection_of("follower").await;
     journal::assert_silent();
 }
 
 #[tokio::test]
-async fn what_is_bad_is_refused_once_and_the_last_good_one_keeps_serving() {
-    let files = Files::new("keurder");
-    TWO.sql(&format!("CREATE ROLE keurder_baas SUPERUSER LOGIN PASSWORD '{ADMIN_PASSWORD}'"));
+async fn a_bad_value_is_refused_once_and_the_last_good_one_keeps_serving() {
+    let files = Files::new("checked");
+    TWO.sql(&format!("CREATE ROLE checked_admin SUPERUSER LOGIN PASSWORD '{ADMIN_PASSWORD}'"));
     let (services, mut following) = files.attach().await;
     let url = files.0.path().join("url");
 
@@ -158,25 +160,25 @@ async fn what_is_bad_is_refused_once_and_the_last_good_one_keeps_serving() {
     assert_eq!(refused(&mut following).await, ["missing_value"]);
     nothing_more(&mut following).await;
 
-    files.0.write("url", "postgres://keurder@");
+    files.0.write("url", "postgres://checked@");
     assert_eq!(refused(&mut following).await, ["malformed_locator"]);
-    // Touched, and not changed.
-    files.0.write("url", "postgres://keurder@");
+    // The file is touched, but not changed.
+    files.0.write("url", "postgres://checked@");
     nothing_more(&mut following).await;
     assert_eq!(port_of(&services).await, ONE.port);
 
-    files.0.write("url", &locator("keurder_baas", &TWO));
+    files.0.write("url", &locator("checked_admin", &TWO));
     files.0.write("password", ADMIN_PASSWORD);
     assert_eq!(refused(&mut following).await, ["superuser_account"]);
     nothing_more(&mut following).await;
     assert_eq!(port_of(&services).await, ONE.port);
-    TWO.assert_no_connection_of("keurder_baas").await;
+    TWO.assert_no_connection_of("checked_admin").await;
 
-    // Back to what it was is nothing to do.
-    files.0.write("url", &locator("keurder", &ONE));
+    // Back to the current value: there is nothing to do.
+    files.0.write("url", &locator("checked", &ONE));
     files.0.write("password", PASSWORD);
     nothing_more(&mut following).await;
-    files.0.write("url", &locator("keurder", &TWO));
+    files.0.write("url", &locator("checked", &TWO));
     moved(&mut following).await;
     assert_eq!(port_of(&services).await, TWO.port);
     let said = |line: &&str| {
@@ -190,12 +192,12 @@ async fn what_is_bad_is_refused_once_and_the_last_good_one_keeps_serving() {
 
 #[tokio::test]
 async fn a_password_that_is_refused_is_not_tried_again() {
-    let files = Files::new("buitenstaander");
+    let files = Files::new("outsider");
     let (services, mut following) = files.attach().await;
     let tried =
-        || TWO.log().matches("password authentication failed for user \"buitenstaander\"").count();
+        || TWO.log().matches("password authentication failed for user \"outsider\"").count();
     files.0.write("password", WRONG_PASSWORD);
-    files.0.write("url", &locator("buitenstaander", &TWO));
+    files.0.write("url", &locator("outsider", &TWO));
     assert_eq!(refused(&mut following).await, ["not_admitted"]);
     let once = tried();
     assert!(once > 0);
@@ -213,10 +215,10 @@ async fn a_password_that_is_refused_is_not_tried_again() {
 
 #[tokio::test]
 async fn a_burst_is_collected() {
-    let files = Files::new("snelschrijver");
+    let files = Files::new("fast_writer");
     let (services, mut following) = files.attach().await;
     for change in 0..11 {
-        files.0.write("url", &locator("snelschrijver", if change % 2 == 0 { &TWO } else { &ONE }));
+        files.0.write("url", &locator("fast_writer", if change % 2 == 0 { &TWO } else { &ONE }));
         tokio::time::sleep(Duration::from_millis(90)).await;
     }
     let mut moves = 0;
@@ -227,7 +229,7 @@ async fn a_burst_is_collected() {
     assert!((1..=3).contains(&moves), "{moves} moves");
     assert_eq!(port_of(&services).await, TWO.port, "the last one is what counts");
     assert!(services.detach().await.is_clean());
-    ONE.assert_no_connection_of("snelschrijver").await;
+    ONE.assert_no_connection_of("fast_writer").await;
 }
 
 /// Writes a volume as Kubernetes does: a new folder, and a link that is renamed over the old one.
@@ -251,11 +253,11 @@ fn project(volume: &Path, generation: usize, values: &[(&str, &str)]) {
 
 #[tokio::test]
 async fn kubernetes_swaps_a_whole_volume() {
-    role("kubus");
+    role("kubernetes");
     let volume = Folder::of_values("volume");
     let values = |server: &postgres::Postgres| {
         [
-            ("url", locator("kubus", server)),
+            ("url", locator("kubernetes", server)),
             ("password", PASSWORD.to_owned()),
             ("ca", server.authority.pem()),
         ]
@@ -321,9 +323,10 @@ async fn a_binding_that_is_swapped_is_followed_by_its_folder() {
 
 #[tokio::test]
 async fn the_private_authority_is_followed_too() {
-    let files = Files::new("gezag");
+    let files = Files::new("private_authority");
     let (services, mut following) = files.attach().await;
-    // One that does not vouch for the server is refused, and one more that does is taken.
+    // An authority that did not issue the server's certificate is refused. A bundle with both is
+    // accepted.
     files.0.write("ca", &TWO.authority.pem());
     assert_eq!(refused(&mut following).await, ["unverified_tls"]);
     assert_eq!(port_of(&services).await, ONE.port);
@@ -339,7 +342,7 @@ struct Cached {
     sessions: Resource<Redis>,
 }
 
-/// A source that says itself when it has changed.
+/// A source that reports its own changes.
 #[derive(Clone)]
 struct Told {
     values: Arc<Mutex<HashMap<&'static str, String>>>,
@@ -383,7 +386,7 @@ impl Source for Told {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_is_tried_again_and_said_once() {
+async fn a_server_that_is_away_is_tried_again_and_reported_once() {
     let (one, mut two) = (redis::Redis::start(), redis::Redis::start());
     let store = Told::new(&one);
     journal::open();
@@ -405,7 +408,7 @@ async fn a_server_that_is_away_is_tried_again_and_said_once() {
     one.assert_no_connection().await;
     services.sessions.health().await.unwrap();
 
-    // Dropping it ends following, and nothing else.
+    // Dropping the `Following` ends following, and nothing else.
     drop(following);
     store.set(&one);
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -431,11 +434,11 @@ async fn following_keeps_nothing_attached() {
 }
 
 #[tokio::test]
-async fn a_file_may_come_to_be_where_no_folder_was() {
-    let files = Files::new("bouwer");
+async fn a_file_may_appear_in_a_folder_that_did_not_exist() {
+    let files = Files::new("folder_builder");
     let (services, following) = files.attach().await;
     drop(following);
-    let folder = files.0.path().join("deep/er");
+    let folder = files.0.path().join("deep/inner");
     let path = |name: &str| -> PathBuf {
         if name == "url" { folder.join(name) } else { files.0.path().join(name) }
     };
@@ -445,12 +448,12 @@ async fn a_file_may_come_to_be_where_no_folder_was() {
     let mut following = services.follow(source);
     assert_eq!(refused(&mut following).await, ["malformed_value"]);
     fs::create_dir_all(&folder).unwrap();
-    for folder in ["deep", "deep/er"] {
+    for folder in ["deep", "deep/inner"] {
         fs::set_permissions(files.0.path().join(folder), fs::Permissions::from_mode(0o755))
             .unwrap();
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
-    fs::write(folder.join("url"), locator("bouwer", &TWO)).unwrap();
+    fs::write(folder.join("url"), locator("folder_builder", &TWO)).unwrap();
     fs::set_permissions(folder.join("url"), fs::Permissions::from_mode(0o600)).unwrap();
     moved(&mut following).await;
     assert_eq!(port_of(&services).await, TWO.port);

@@ -29,7 +29,7 @@ struct Hasty {
     rates: Resource<Https>,
 }
 
-/// Nothing here waits for a deadline unless it says so.
+/// No test here waits for a deadline unless it says so.
 const SOON: Duration = Duration::from_secs(10);
 
 /// The server that most tests share.
@@ -72,7 +72,7 @@ where
     (hostile, variables)
 }
 
-/// The secret came in under TLS or not at all.
+/// The secret arrived under TLS or not at all.
 fn assert_no_secret_in_the_clear(hostile: &Hostile) {
     for heard in hostile.heard() {
         assert!(canary::find(&heard.plain).is_none());
@@ -130,14 +130,14 @@ async fn attaches_and_the_posture_is_true() {
     assert!(server.connections() > 0);
     shop.detach().await;
     server.assert_no_connection().await;
-    // A clone that outlives it does not open connections again.
+    // A clone that outlives the resource does not open connections again.
     assert!(matches!(clone.get("/orders").send().await, Err(HttpsError::Refused(_))));
     assert_eq!(server.connections(), 0);
     journal::assert_silent();
 }
 
 #[tokio::test]
-async fn a_token_and_nothing_at_all() {
+async fn a_token_and_no_credentials() {
     let mut variables = variables(&SERVER);
     variables.remove(1);
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
@@ -145,7 +145,7 @@ async fn a_token_and_nothing_at_all() {
     assert_eq!(shop.rates.client().get("/orders").send().await.unwrap().status().as_u16(), 200);
     shop.detach().await;
 
-    // Within the locator.
+    // The token is in the locator.
     let url = format!("https://:{PASSWORD}@localhost:{}/api/?health=health", SERVER.port);
     let shop: Shop =
         attach(&[("SHOP_RATES_URL", &url), ("SHOP_RATES_CA", &SERVER.authority.pem())])
@@ -154,7 +154,7 @@ async fn a_token_and_nothing_at_all() {
     assert_eq!(shop.rates.posture().authentication.as_deref(), Some("Bearer"));
     shop.detach().await;
 
-    // Nobody logs in, and nobody is asked: the posture says so.
+    // Without credentials and without a health path, no request is sent. The posture says so.
     variables.remove(1);
     variables[0].1 = SERVER.locator();
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
@@ -168,7 +168,7 @@ async fn a_token_and_nothing_at_all() {
     shop.detach().await;
 }
 
-/// Attaches in vain to a server with this certificate. The server was asked for nothing.
+/// Attaches to a server with this certificate, which has to fail. The server gets no request.
 async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
     let authority = Authority::new("the tests' authority");
     let leaf = leaf(&authority);
@@ -198,9 +198,10 @@ async fn wrong_authority() {
 
 #[tokio::test]
 async fn each_connection_is_verified() {
-    // The first connection meets the right server, which closes it, and all others meet somebody else.
+    // The first connection reaches the right server, which closes it. All others reach another
+    // server.
     let authority = Authority::new("the tests' authority");
-    let (good, bad) = (authority.server(), Authority::new("somebody").server());
+    let (good, bad) = (authority.server(), Authority::new("another authority").server());
     let hostile = Hostile::start(move |peer| {
         let is_first = peer.index() == 0;
         let leaf = if is_first { good.clone() } else { bad.clone() };
@@ -234,7 +235,7 @@ async fn each_connection_is_verified() {
     assert_eq!(heard.len(), 2);
     assert!(
         !heard[0].secret.is_empty() && heard[1].secret.is_empty(),
-        "somebody else was asked for nothing"
+        "the other server got no request"
     );
 }
 
@@ -249,7 +250,7 @@ async fn plaintext_only() {
     variables[0].1 = format!("https://localhost:{}/api?health=/health", hostile.port);
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["obsolete_tls"]);
     assert_no_secret_in_the_clear(&hostile);
-    // What it began with is a handshake's record (RFC 8446, 5.1), and nothing came after it.
+    // The client began with a handshake record (RFC 8446, 5.1), and sent nothing after it.
     let heard = hostile.heard();
     assert_eq!(heard.len(), 1, "no second try");
     assert!(heard.iter().all(|heard| heard.plain.first().is_none_or(|first| *first == 0x16)));
@@ -266,7 +267,7 @@ async fn servers_that_never_answer() {
     );
     silent.assert_all_closed().await;
 
-    // One that is only silent when it is asked something.
+    // A server that is silent only after a request.
     let (mute, variables) =
         hostile("?health=/health&response_timeout=700", |peer| async { Ok(Some(peer)) });
     assert_eq!(
@@ -278,7 +279,7 @@ async fn servers_that_never_answer() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn nothing_listens() {
     let mut variables = variables(&SERVER);
     for query in ["", "?health=/health"] {
         variables[0].1 = format!("https://localhost:{}/api{query}", port::free());
@@ -305,9 +306,9 @@ async fn refused_before_anything_is_dialled() {
         (format!("https://{at}/api"), "admin", "admin", "default_credentials"),
         (format!("https://{at}/api"), USER, "", "missing_credentials"),
         (format!("https://{at}/api"), "", "changeme", "placeholder_value"),
-        (format!("https://{at}/api"), "", "kurz", "weak_password"),
+        (format!("https://{at}/api"), "", "tiny", "weak_password"),
         (format!("https://{at}/api"), "a:b", PASSWORD, "malformed_value"),
-        (format!("https://{at}/api"), "", "kanarie-7f3a mit einer Luecke", "malformed_value"),
+        (format!("https://{at}/api"), "", "kanarie-7f3a with a gap", "malformed_value"),
         (format!("https://{at}/api/../x"), USER, PASSWORD, "malformed_locator"),
         (format!("https://{at}/api/%2e%2e/x"), USER, PASSWORD, "malformed_locator"),
         (format!("https://{at}/api/..;/x"), USER, PASSWORD, "malformed_locator"),
@@ -365,7 +366,7 @@ async fn files_and_parts() {
 #[tokio::test]
 async fn a_pinned_key() {
     let leaf = pki::self_signed();
-    let server = server::Https::with(Authority::new("nobody's"), &leaf);
+    let server = server::Https::with(Authority::new("an unused authority"), &leaf);
     let mut variables = variables(&server);
     variables[3] = ("SHOP_RATES_PIN", leaf.pin());
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
@@ -390,7 +391,7 @@ async fn health_is_the_servers() {
         "{refusal}"
     );
     canary::assert_error_silent(&refusal);
-    let error = shop.rates.client().get("/orders?geheim=kanarie-7f3a").send().await.unwrap_err();
+    let error = shop.rates.client().get("/orders?hushed=kanarie-7f3a").send().await.unwrap_err();
     canary::assert_error_silent(&error);
     assert!(!error.to_string().contains("localhost"), "{error}");
     shop.detach().await;
@@ -425,9 +426,9 @@ async fn requests_stay_below_the_base() {
         rates.get("/orders").header("x", "a\r\nb: c").send().await,
         Err(HttpsError::Header(_))
     ));
-    assert_eq!(server.requests().len(), before, "nothing of it was sent");
+    assert_eq!(server.requests().len(), before, "no request was sent");
 
-    // Redirects are the caller's to see, and nobody's to follow.
+    // Redirects are returned to the caller, and not followed.
     let response = rates.get("/moved").send().await.unwrap();
     assert_eq!(
         (response.status().as_u16(), response.header("location")),
@@ -436,7 +437,7 @@ async fn requests_stay_below_the_base() {
 
     // A request's own credentials replace the resource's.
     let response =
-        rates.get("/orders").header("authorization", "Bearer somebody-else").send().await.unwrap();
+        rates.get("/orders").header("authorization", "Bearer another-token").send().await.unwrap();
     assert_eq!(response.status().as_u16(), 401);
     drop(response);
     drop(rates);
@@ -470,7 +471,7 @@ async fn a_body_has_a_budget() {
     shop.detach().await;
 }
 
-/// What a `GET` of `/x` comes back with from a server that plays `script` to whoever asks.
+/// The result of a `GET` of `/x` from a server that plays `script` on each connection.
 async fn asked<F>(
     query: &str,
     script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static,
@@ -481,7 +482,7 @@ where
     let (server, variables) = hostile(query, move |mut peer| {
         let script = script.clone();
         async move {
-            // The handshake at attaching asks for nothing.
+            // The handshake at attach sends no request.
             peer.read().await?;
             script(peer).await
         }
@@ -496,7 +497,7 @@ where
     assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
     if let Err(error) = &result {
         canary::assert_error_silent(error);
-        assert!(!error.to_string().contains("geheim"), "{error}");
+        assert!(!error.to_string().contains("hushed"), "{error}");
     }
     shop.detach().await;
     server.assert_all_closed().await;
@@ -518,35 +519,35 @@ fn kind(result: &Result<(u16, Vec<u8>), HttpsError>) -> &'static str {
 async fn endless_things() {
     let endless_body = |mut peer: Peer| async move {
         peer.write("HTTP/1.1 200 OK\r\n\r\n").await?;
-        peer.flood(b"geheim ").await
+        peer.flood(b"hushed ").await
     };
     assert_eq!(kind(&asked("?max_body=100000", endless_body).await), "too large");
 
     let endless_chunks = |mut peer: Peer| async move {
         peer.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
-        peer.flood(b"6\r\ngeheim\r\n").await
+        peer.flood(b"6\r\nhushed\r\n").await
     };
     assert_eq!(kind(&asked("?max_body=100000", endless_chunks).await), "too large");
 
     let endless_headers = |mut peer: Peer| async move {
         peer.write("HTTP/1.1 200 OK\r\n").await?;
-        peer.flood(b"x-geheim: geheim\r\n").await
+        peer.flood(b"x-hushed: hushed\r\n").await
     };
     assert_eq!(kind(&asked("", endless_headers).await), "protocol");
 
     let endless_header = |mut peer: Peer| async move {
         peer.write("HTTP/1.1 200 OK\r\nx: ").await?;
-        peer.flood(b"geheim").await
+        peer.flood(b"hushed").await
     };
     assert_eq!(kind(&asked("", endless_header).await), "protocol");
 
     let endless_interim = |mut peer: Peer| async move {
-        peer.flood(b"HTTP/1.1 103 Early Hints\r\nlink: geheim\r\n\r\n").await
+        peer.flood(b"HTTP/1.1 103 Early Hints\r\nlink: hushed\r\n\r\n").await
     };
     assert_eq!(kind(&asked("?response_timeout=1000", endless_interim).await), "timed_out");
 
     let slow_headers = |mut peer: Peer| async move {
-        for byte in b"HTTP/1.1 200 OK\r\nx: geheimgeheimgeheimgeheim".iter().cycle() {
+        for byte in b"HTTP/1.1 200 OK\r\nx: hushedhushedhushedhushed".iter().cycle() {
             peer.write([*byte]).await?;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -567,18 +568,19 @@ async fn endless_things() {
 #[tokio::test]
 async fn lies_about_the_length() {
     let huge = |mut peer: Peer| async move {
-        peer.write("HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\ngeheim").await?;
+        peer.write("HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\nhushed").await?;
         Ok(Some(peer))
     };
-    // `u64::MAX` and `u64::MAX - 1` mean something to hyper: whatever comes of them, it is an error and allocates nothing.
+    // `u64::MAX` and `u64::MAX - 1` have a special meaning to hyper. Either way the result is an
+    // error and allocates nothing.
     assert!(matches!(kind(&asked("?response_timeout=2000", huge).await), "too large" | "protocol"));
     let large = |mut peer: Peer| async move {
-        peer.write("HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\ngeheim").await?;
+        peer.write("HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\nhushed").await?;
         Ok(Some(peer))
     };
     assert_eq!(kind(&asked("", large).await), "too large");
     let short = |mut peer: Peer| async move {
-        peer.write("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\ngeheim").await?;
+        peer.write("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhushed").await?;
         Ok(None)
     };
     assert!(
@@ -591,14 +593,14 @@ async fn lies_about_the_length() {
         "content-length: 6\r\ntransfer-encoding: chunked",
     ] {
         let script = move |mut peer: Peer| async move {
-            peer.write(format!("HTTP/1.1 200 OK\r\n{lie}\r\n\r\ngeheim")).await?;
+            peer.write(format!("HTTP/1.1 200 OK\r\n{lie}\r\n\r\nhushed")).await?;
             Ok(None)
         };
         assert!(matches!(kind(&asked("", script).await), "unreachable" | "protocol"), "{lie}");
     }
     for answer in [
-        "\x1b[2Jgeheim\r\n\r\n", "SSH-2.0-geheim\r\n", "HTTP/9.9 200 geheim\r\n\r\n",
-        "HTTP/1.1 999999 geheim\r\n\r\n",
+        "\x1b[2Jhushed\r\n\r\n", "SSH-2.0-hushed\r\n", "HTTP/9.9 200 hushed\r\n\r\n",
+        "HTTP/1.1 999999 hushed\r\n\r\n",
     ] {
         let script = move |mut peer: Peer| async move {
             peer.write(answer).await?;
@@ -612,8 +614,11 @@ async fn lies_about_the_length() {
 async fn a_compressed_body_stays_as_it_is() {
     // Ten bytes that would be a gzip header.
     let gzip = |mut peer: Peer| async move {
-        peer.write(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\nset-cookie: a=b\r\ncontent-length: 10\r\n\r\n\x1f\x8b\x08\0\0\0\0\0\0\x03")
-            .await?;
+        peer.write(
+            b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\nset-cookie: a=b\r\n\
+            content-length: 10\r\n\r\n\x1f\x8b\x08\0\0\0\0\0\0\x03",
+        )
+        .await?;
         Ok(Some(peer))
     };
     assert_eq!(asked("", gzip).await.unwrap(), (200, b"\x1f\x8b\x08\0\0\0\0\0\0\x03".to_vec()));
@@ -624,7 +629,7 @@ async fn a_cookie_is_not_kept() {
     let (server, variables) = hostile("?health=/", |mut peer| async move {
         loop {
             peer.read().await?;
-            peer.write("HTTP/1.1 204 No Content\r\nset-cookie: geheim=1; path=/\r\n\r\n").await?;
+            peer.write("HTTP/1.1 204 No Content\r\nset-cookie: hushed=1; path=/\r\n\r\n").await?;
         }
     });
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
@@ -645,7 +650,11 @@ async fn a_probe_is_not_sent_elsewhere() {
         let (_server, variables) = hostile("?health=/", move |mut peer| async move {
             peer.read().await?;
             let location = format!("{scheme}://localhost:{port}/");
-            peer.write(format!("HTTP/1.1 307 Temporary Redirect\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n")).await?;
+            peer.write(format!(
+                "HTTP/1.1 307 Temporary Redirect\r\nlocation: {location}\r\n\
+                content-length: 0\r\n\r\n"
+            ))
+            .await?;
             Ok(Some(peer))
         });
         let error = refused::<Shop>(&pairs(&variables), SOON).await;
@@ -654,7 +663,8 @@ async fn a_probe_is_not_sent_elsewhere() {
     assert!(elsewhere.heard().is_empty());
 }
 
-/// Not a test: what [`no_variable_of_the_process_steers_the_client`] runs in an environment of its own.
+/// Not a test: [`no_variable_of_the_process_steers_the_client`] runs it in an environment of its
+/// own.
 #[tokio::test]
 #[ignore = "it is a part of another test"]
 async fn attaches_from_the_environment() {
@@ -668,7 +678,7 @@ fn no_variable_of_the_process_steers_the_client() {
     let elsewhere = Hostile::start(|peer| async { Ok(Some(peer)) });
     let proxy = format!("http://127.0.0.1:{}", elsewhere.port);
     let folder = Folder::new("steering");
-    let roots = folder.write("roots.pem", &Authority::new("somebody").pem());
+    let roots = folder.write("roots.pem", &Authority::new("another authority").pem());
     let log = folder.path().join("keys");
     let mut child = Command::new(std::env::current_exe().unwrap());
     child
@@ -695,7 +705,8 @@ fn no_variable_of_the_process_steers_the_client() {
     assert!(!log.exists());
 }
 
-/// These tests are built with `debug_assertions`: a loopback address may be plaintext, with a warning.
+/// These tests are built with `debug_assertions`: a loopback address may be plaintext, with a
+/// warning.
 #[tokio::test]
 async fn plaintext_to_a_loopback_address() {
     let server = Hostile::start(|mut peer| async move {
@@ -713,7 +724,7 @@ async fn plaintext_to_a_loopback_address() {
 }
 
 #[tokio::test]
-async fn what_is_in_flight_is_finished() {
+async fn requests_in_flight_are_finished() {
     let (server, variables) = hostile("", |mut peer| async move {
         peer.read().await?;
         tokio::time::sleep(Duration::from_millis(800)).await;

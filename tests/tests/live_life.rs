@@ -1,4 +1,5 @@
-//! The life of a resource on real servers: its posture is taken again, it is reattached under load, and detached.
+//! The life of a resource on real servers: its posture is taken again, it is reattached under load,
+//! and detached.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -23,7 +24,8 @@ struct Shop {
     orders: Resource<Postgres>,
 }
 
-/// Two servers that differ in nothing but where they are, and in who issued their certificates. Each test has a role of its own.
+/// Two servers that differ only in their ports and in the issuers of their certificates. Each test
+/// has a role of its own.
 static ONE: LazyLock<postgres::Postgres> = LazyLock::new(postgres::Postgres::start);
 static TWO: LazyLock<postgres::Postgres> = LazyLock::new(postgres::Postgres::start);
 
@@ -65,7 +67,7 @@ async fn attached<T: BackingServices>(variables: &[(String, String)]) -> T {
     attach(&variables).await.unwrap()
 }
 
-/// Which server answers.
+/// The port of the server that answers.
 async fn port_of(pool: &PgPool) -> u16 {
     let port: i32 = sqlx::query("SELECT inet_server_port()").fetch_one(pool).await.unwrap().get(0);
     u16::try_from(port).unwrap()
@@ -78,55 +80,55 @@ fn silent(error: &AttachError) {
 
 #[tokio::test]
 async fn the_next_calls_go_to_the_other_server_and_those_in_flight_finish() {
-    role("verhuizer");
-    let services: Shop = attached(&shop("verhuizer", &ONE)).await;
+    role("mover");
+    let services: Shop = attached(&shop("mover", &ONE)).await;
     let working = tokio::spawn({
         let orders = services.orders.clone();
         async move {
             let client = orders.client();
-            // Longer than the swap takes, and there is a call after it.
+            // This takes longer than the swap, and another call follows it.
             sqlx::query("SELECT pg_sleep(1)").execute(&*client).await.unwrap();
             port_of(&client).await
         }
     });
     tokio::time::sleep(Duration::from_millis(200)).await;
-    services.orders.reattach(&environment(&shop("verhuizer", &TWO))).await.unwrap();
+    services.orders.reattach(&environment(&shop("mover", &TWO))).await.unwrap();
     assert!(!working.is_finished(), "the swap does not wait for them");
     assert_eq!(port_of(&services.orders.client()).await, TWO.port);
     assert!(services.orders.posture().endpoint.contains(&TWO.port.to_string()));
     assert_eq!(working.await.unwrap(), ONE.port);
-    ONE.assert_no_connection_of("verhuizer").await;
+    ONE.assert_no_connection_of("mover").await;
     let detached = services.detach().await;
     assert!(detached.is_clean(), "{detached}");
     assert_eq!(detached.to_string(), "1 resource was detached");
-    TWO.assert_no_connection_of("verhuizer").await;
+    TWO.assert_no_connection_of("mover").await;
     journal::assert_silent();
 }
 
 #[tokio::test]
-async fn whatever_is_refused_the_old_one_keeps_serving() {
-    role("blijver");
-    TWO.sql(&format!("CREATE ROLE blijver_baas SUPERUSER LOGIN PASSWORD '{ADMIN_PASSWORD}'"));
-    let services: Shop = attached(&shop("blijver", &ONE)).await;
+async fn after_any_refusal_the_old_client_keeps_serving() {
+    role("stayer");
+    TWO.sql(&format!("CREATE ROLE stayer_admin SUPERUSER LOGIN PASSWORD '{ADMIN_PASSWORD}'"));
+    let services: Shop = attached(&shop("stayer", &ONE)).await;
     let hanging = Hostile::start(|peer| async { Ok(Some(peer)) });
     let stranger = Authority::new("a stranger");
-    let two = locator("blijver", TWO.port);
+    let two = locator("stayer", TWO.port);
     let base = |locator: &str, password: &str, authority: &Authority| {
         variables("SHOP_ORDERS", locator, password, authority)
     };
     for (case, variables, problem) in [
-        ("down", base(&locator("blijver", port::free()), PASSWORD, &TWO.authority), "unreachable"),
+        ("down", base(&locator("stayer", port::free()), PASSWORD, &TWO.authority), "unreachable"),
         ("wrong certificate", base(&two, PASSWORD, &stranger), "unverified_tls"),
         (
             "superuser",
-            base(&locator("blijver_baas", TWO.port), ADMIN_PASSWORD, &TWO.authority),
+            base(&locator("stayer_admin", TWO.port), ADMIN_PASSWORD, &TWO.authority),
             "superuser_account",
         ),
         ("wrong password", base(&two, WRONG_PASSWORD, &TWO.authority), "not_admitted"),
-        ("hangs", base(&locator("blijver", hanging.port), PASSWORD, &TWO.authority), "timed_out"),
+        ("hangs", base(&locator("stayer", hanging.port), PASSWORD, &TWO.authority), "timed_out"),
         (
             "half written",
-            base("postgres://blijver@localhost", PASSWORD, &TWO.authority),
+            base("postgres://stayer@localhost", PASSWORD, &TWO.authority),
             "unreachable",
         ),
         ("not a locator", base("postgres:/", PASSWORD, &TWO.authority), "malformed_locator"),
@@ -141,13 +143,13 @@ async fn whatever_is_refused_the_old_one_keeps_serving() {
         assert_eq!(port_of(&services.orders.client()).await, ONE.port, "{case}");
         services.orders.health().await.unwrap();
     }
-    TWO.assert_no_connection_of("blijver").await;
-    TWO.assert_no_connection_of("blijver_baas").await;
+    TWO.assert_no_connection_of("stayer").await;
+    TWO.assert_no_connection_of("stayer_admin").await;
     hanging.assert_all_closed().await;
-    // And what is right again is taken.
-    services.reattach(&environment(&shop("blijver", &TWO))).await.unwrap();
+    // A good value is accepted again.
+    services.reattach(&environment(&shop("stayer", &TWO))).await.unwrap();
     assert_eq!(port_of(&services.orders.client()).await, TWO.port);
-    ONE.assert_no_connection_of("blijver").await;
+    ONE.assert_no_connection_of("stayer").await;
     assert!(services.detach().await.is_clean());
     journal::assert_silent();
 }
@@ -192,12 +194,12 @@ fn set(variables: &mut Vec<(String, String)>, name: &str, value: &str) {
 
 #[tokio::test]
 async fn a_whole_struct_moves_at_once_or_not_at_all() {
-    role("samen");
+    role("all_at_once");
     let pair = Redises(redis::Redis::start(), redis::Redis::start());
-    let services: Both = attached(&pair.both("samen", 0)).await;
+    let services: Both = attached(&pair.both("all_at_once", 0)).await;
     let () = services.sessions.client().set("greeting", "one").await.unwrap();
 
-    let mut half = pair.both("samen", 1);
+    let mut half = pair.both("all_at_once", 1);
     set(&mut half, "SHOP_SESSIONS_PASSWORD", WRONG_PASSWORD);
     let error = services.reattach(&environment(&half)).await.unwrap_err();
     silent(&error);
@@ -205,20 +207,20 @@ async fn a_whole_struct_moves_at_once_or_not_at_all() {
     assert_eq!(port_of(&services.orders.client()).await, ONE.port);
     assert_eq!(port_of(&services.archive.copies.client()).await, ONE.port);
     assert_eq!(services.sessions.client().get::<_, String>("greeting").await.unwrap(), "one");
-    TWO.assert_no_connection_of("samen").await;
+    TWO.assert_no_connection_of("all_at_once").await;
     pair.1.assert_no_connection().await;
 
-    services.reattach(&environment(&pair.both("samen", 1))).await.unwrap();
+    services.reattach(&environment(&pair.both("all_at_once", 1))).await.unwrap();
     assert_eq!(port_of(&services.orders.client()).await, TWO.port);
     assert_eq!(port_of(&services.archive.copies.client()).await, TWO.port);
     assert!(
         services.sessions.client().get::<_, Option<String>>("greeting").await.unwrap().is_none()
     );
-    ONE.assert_no_connection_of("samen").await;
+    ONE.assert_no_connection_of("all_at_once").await;
     pair.0.assert_no_connection().await;
 
-    // A part of it alone, by the names that it has in the whole.
-    services.archive.reattach(&environment(&pair.both("samen", 0))).await.unwrap();
+    // A part of the struct alone, by the names that it has in the whole.
+    services.archive.reattach(&environment(&pair.both("all_at_once", 0))).await.unwrap();
     assert_eq!(port_of(&services.archive.copies.client()).await, ONE.port);
     assert_eq!(port_of(&services.orders.client()).await, TWO.port);
     assert!(services.detach().await.is_clean());
@@ -227,15 +229,15 @@ async fn a_whole_struct_moves_at_once_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn only_what_changed_and_what_cannot_be_swapped_is_told() {
-    role("deels");
+async fn only_changes_are_swapped_and_unswappable_ones_are_reported() {
+    role("in_part");
     let pair = Redises(redis::Redis::start(), redis::Redis::start());
-    let mut variables = pair.both("deels", 0);
+    let mut variables = pair.both("in_part", 0);
     let services: Both = attached(&variables).await;
     let accepted = pair.0.accepted();
     assert!(services.reattach_changed(&environment(&variables)).await.unwrap().is_empty());
 
-    set(&mut variables, "SHOP_ARCHIVE_COPIES_URL", &locator("deels", TWO.port));
+    set(&mut variables, "SHOP_ARCHIVE_COPIES_URL", &locator("in_part", TWO.port));
     set(&mut variables, "SHOP_ARCHIVE_COPIES_CA", &TWO.authority.pem());
     assert_eq!(
         services.reattach_changed(&environment(&variables)).await.unwrap(),
@@ -243,7 +245,7 @@ async fn only_what_changed_and_what_cannot_be_swapped_is_told() {
     );
     assert_eq!(port_of(&services.archive.copies.client()).await, TWO.port);
     assert_eq!(port_of(&services.orders.client()).await, ONE.port);
-    // An administrator's connection for the statistic itself.
+    // One connection is the administrator's, for the statistic itself.
     assert_eq!(pair.0.accepted(), accepted + 1, "what has not changed is not connected to");
 
     let told = |field: &str| {
@@ -264,7 +266,7 @@ async fn only_what_changed_and_what_cannot_be_swapped_is_told() {
     journal::assert_silent();
 }
 
-/// The load takes what time there is, and the new generation has to come up beside it.
+/// The load takes its time, and the new generation has to connect beside it.
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 60)]
 struct Busy {
@@ -273,10 +275,11 @@ struct Busy {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_fails_while_it_is_swapped_under_full_load() {
-    role("drukte");
-    let services: Busy = attached(&shop("drukte", &ONE)).await;
-    // Every connection is in use all the time, and others wait for one. They leave the processors alone: logging in, sqlx lets everybody else go first 800 times, which
-    // takes seconds where all of them compute, in a build that nobody has optimised. The benchmark `swap` has those too.
+    role("under_load");
+    let services: Busy = attached(&shop("under_load", &ONE)).await;
+    // Every connection is in use all the time, and other tasks wait for one. The tasks leave the
+    // processors idle: at a login, sqlx yields to other tasks 800 times, which takes seconds in an
+    // unoptimised build if all of them compute. The benchmark `swap` has computing tasks too.
     let statement = "SELECT pg_sleep(0.005)";
     let (stop, done) =
         (std::sync::Arc::new(AtomicBool::new(false)), std::sync::Arc::new(AtomicUsize::new(0)));
@@ -297,7 +300,7 @@ async fn nothing_fails_while_it_is_swapped_under_full_load() {
         .collect();
     for swap in 0..50 {
         let server = if swap % 2 == 0 { &TWO } else { &ONE };
-        services.orders.reattach(&environment(&shop("drukte", server))).await.unwrap();
+        services.orders.reattach(&environment(&shop("under_load", server))).await.unwrap();
     }
     stop.store(true, Ordering::Relaxed);
     for task in tasks {
@@ -305,9 +308,9 @@ async fn nothing_fails_while_it_is_swapped_under_full_load() {
     }
     assert!(done.load(Ordering::Relaxed) > 500, "{done:?} calls are no load");
     assert_eq!(port_of(&services.orders.client()).await, ONE.port);
-    TWO.assert_no_connection_of("drukte").await;
+    TWO.assert_no_connection_of("under_load").await;
     assert!(services.detach().await.is_clean());
-    ONE.assert_no_connection_of("drukte").await;
+    ONE.assert_no_connection_of("under_load").await;
 }
 
 #[derive(BackingServices)]
@@ -374,31 +377,31 @@ async fn a_cache_is_swapped_under_load_and_refused_like_a_database() {
 }
 
 #[tokio::test]
-async fn those_who_reattach_at_the_same_time_do_it_by_turns() {
-    role("beurten");
-    let services: Shop = attached(&shop("beurten", &ONE)).await;
+async fn concurrent_reattaches_run_one_after_the_other() {
+    role("by_turns");
+    let services: Shop = attached(&shop("by_turns", &ONE)).await;
     let mut turns = Vec::new();
     for turn in 0..8 {
         let orders = services.orders.clone();
-        let source = environment(&shop("beurten", if turn % 2 == 0 { &TWO } else { &ONE }));
+        let source = environment(&shop("by_turns", if turn % 2 == 0 { &TWO } else { &ONE }));
         turns.push(tokio::spawn(async move { orders.reattach(&source).await }));
         tokio::task::yield_now().await;
     }
     for turn in turns {
         turn.await.unwrap().unwrap();
     }
-    // The last in the queue has the last word.
+    // The last reattach in the queue decides.
     assert_eq!(port_of(&services.orders.client()).await, ONE.port);
-    TWO.assert_no_connection_of("beurten").await;
+    TWO.assert_no_connection_of("by_turns").await;
     assert!(services.detach().await.is_clean());
-    ONE.assert_no_connection_of("beurten").await;
+    ONE.assert_no_connection_of("by_turns").await;
 }
 
 #[tokio::test]
 async fn dropping_a_reattach_leaves_nothing() {
-    role("weggegooid");
-    let services: Shop = attached(&shop("weggegooid", &ONE)).await;
-    let two = environment(&shop("weggegooid", &TWO));
+    role("dropped_reattach");
+    let services: Shop = attached(&shop("dropped_reattach", &ONE)).await;
+    let two = environment(&shop("dropped_reattach", &TWO));
     let mut dropped = 0;
     for step in 0..16 {
         let port = port_of(&services.orders.client()).await;
@@ -409,18 +412,18 @@ async fn dropping_a_reattach_leaves_nothing() {
         }
     }
     assert!(dropped > 0, "none was dropped on its way");
-    services.reattach(&environment(&shop("weggegooid", &ONE))).await.unwrap();
-    TWO.assert_no_connection_of("weggegooid").await;
+    services.reattach(&environment(&shop("dropped_reattach", &ONE))).await.unwrap();
+    TWO.assert_no_connection_of("dropped_reattach").await;
     assert!(services.detach().await.is_clean());
 }
 
 #[tokio::test]
-async fn detaching_says_what_it_had_to_cut() {
-    role("vasthouder");
-    let services: Shop = attached(&shop("vasthouder", &ONE)).await;
+async fn detaching_reports_what_it_had_to_cut() {
+    role("holder");
+    let services: Shop = attached(&shop("holder", &ONE)).await;
     let orders = services.orders.clone();
     let former = orders.client();
-    services.reattach(&environment(&shop("vasthouder", &TWO))).await.unwrap();
+    services.reattach(&environment(&shop("holder", &TWO))).await.unwrap();
     let (first, second) = (orders.client(), orders.client());
     let begin = Instant::now();
     let detached = services.detach().await;
@@ -445,20 +448,20 @@ async fn detaching_says_what_it_had_to_cut() {
             "it is closed all the same"
         );
     }
-    let error = orders.reattach(&environment(&shop("vasthouder", &ONE))).await.unwrap_err();
+    let error = orders.reattach(&environment(&shop("holder", &ONE))).await.unwrap_err();
     assert_eq!(problems(&error), ["unavailable"]);
     assert!(error.to_string().contains("the resource is detached"), "{error}");
     assert!(orders.retake_posture().await.is_err());
-    ONE.assert_no_connection_of("vasthouder").await;
-    TWO.assert_no_connection_of("vasthouder").await;
+    ONE.assert_no_connection_of("holder").await;
+    TWO.assert_no_connection_of("holder").await;
 }
 
 #[tokio::test]
-async fn a_client_that_was_replaced_ends_though_somebody_holds_it() {
-    role("achterblijver");
-    let services: Shop = attached(&shop("achterblijver", &ONE)).await;
+async fn a_replaced_client_ends_even_if_a_guard_is_held() {
+    role("left_behind");
+    let services: Shop = attached(&shop("left_behind", &ONE)).await;
     let former = services.orders.client();
-    services.reattach(&environment(&shop("achterblijver", &TWO))).await.unwrap();
+    services.reattach(&environment(&shop("left_behind", &TWO))).await.unwrap();
     assert_eq!(port_of(&former).await, ONE.port, "it still works");
     tokio::time::sleep(Duration::from_secs(28)).await;
     assert_eq!(port_of(&former).await, ONE.port, "it still works");
@@ -468,20 +471,20 @@ async fn a_client_that_was_replaced_ends_though_somebody_holds_it() {
         journal::text()
             .contains("closed before everybody was done with it field=\"orders\" users=1")
     );
-    ONE.assert_no_connection_of("achterblijver").await;
+    ONE.assert_no_connection_of("left_behind").await;
     drop(former);
     assert!(services.detach().await.is_clean());
 }
 
 #[tokio::test]
-async fn detaching_ends_a_reattach_that_is_on_its_way() {
-    role("haast");
-    let services: Shop = attached(&shop("haast", &ONE)).await;
+async fn detaching_ends_a_reattach_in_progress() {
+    role("in_progress");
+    let services: Shop = attached(&shop("in_progress", &ONE)).await;
     let orders = services.orders.clone();
     let hanging = Hostile::start(|peer| async { Ok(Some(peer)) });
     let nowhere = environment(&variables(
         "SHOP_ORDERS",
-        &locator("haast", hanging.port),
+        &locator("in_progress", hanging.port),
         PASSWORD,
         &TWO.authority,
     ));
@@ -503,7 +506,7 @@ struct Watched {
     waived: Option<Resource<Postgres>>,
 }
 
-/// How often something of a field was said at warning level.
+/// The number of warnings about a field with this text.
 fn warned(field: &str, what: &str) -> usize {
     let text = journal::text();
     text.lines()
@@ -529,12 +532,12 @@ async fn eventually(mut holds: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn privileges_that_have_grown_are_found_and_said_once() {
-    role("groeier");
+async fn added_privileges_are_found_and_reported_once() {
+    role("grower");
     let relay = Relay::to(ONE.port);
-    let mut all = variables("ORDERS", &locator("groeier", relay.port), PASSWORD, &ONE.authority);
+    let mut all = variables("ORDERS", &locator("grower", relay.port), PASSWORD, &ONE.authority);
     all.extend([
-        ("ORDERS_URL2".to_owned(), locator("groeier", ONE.port)),
+        ("ORDERS_URL2".to_owned(), locator("grower", ONE.port)),
         ("ORDERS_URL2_PASSWORD".to_owned(), PASSWORD.to_owned()),
         ("ORDERS_URL2_CA".to_owned(), ONE.authority.pem()),
     ]);
@@ -543,15 +546,15 @@ async fn privileges_that_have_grown_are_found_and_said_once() {
     let before = resource.posture();
     assert!(before.findings.is_empty());
 
-    // By hand.
+    // On demand.
     let accepted = relay.accepted();
     let again = resource.retake_posture().await.unwrap();
-    assert!(relay.accepted() > accepted, "it connects anew");
+    assert!(relay.accepted() > accepted, "it connects again");
     assert!(again.taken_at > before.taken_at && again.findings.is_empty());
 
-    // And by itself.
+    // At the interval.
     services.posture_interval(Some(Duration::from_secs(1)));
-    ONE.sql("ALTER ROLE groeier CREATEROLE");
+    ONE.sql("ALTER ROLE grower CREATEROLE");
     eventually(|| rules(&resource.posture().findings) == ["superuser_account"]).await;
     eventually(|| !waived.posture().findings.is_empty()).await;
     assert_eq!(waived.posture().findings[0].waived_because(), Some("one account"));
@@ -561,23 +564,23 @@ async fn privileges_that_have_grown_are_found_and_said_once() {
     assert_eq!(warned("waived", "superuser_account"), 1, "once");
     sqlx::query("SELECT 1").execute(&*resource.client()).await.unwrap();
 
-    // One more is one more.
-    ONE.sql("ALTER ROLE groeier SUPERUSER");
+    // A further privilege is reported again.
+    ONE.sql("ALTER ROLE grower SUPERUSER");
     eventually(|| warned("watched", "superuser_account") == 2).await;
-    // What is gone is gone, and what comes back is new.
-    ONE.sql("ALTER ROLE groeier NOSUPERUSER NOCREATEROLE");
+    // A revoked privilege is gone. A privilege that is granted later is reported as new.
+    ONE.sql("ALTER ROLE grower NOSUPERUSER NOCREATEROLE");
     eventually(|| resource.posture().findings.is_empty()).await;
-    ONE.sql("GRANT pg_read_server_files TO groeier");
+    ONE.sql("GRANT pg_read_server_files TO grower");
     eventually(|| warned("watched", "superuser_account") == 3).await;
 
-    // Off means off.
+    // No interval, no re-check.
     services.posture_interval(None);
     tokio::time::sleep(Duration::from_millis(500)).await;
     let (taken, accepted) = (resource.posture().taken_at, relay.accepted());
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!((resource.posture().taken_at, relay.accepted()), (taken, accepted));
     assert!(services.detach().await.is_clean());
-    ONE.assert_no_connection_of("groeier").await;
+    ONE.assert_no_connection_of("grower").await;
     journal::assert_silent();
 }
 
@@ -587,7 +590,7 @@ struct Away {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_leaves_the_posture_and_is_said_once() {
+async fn an_outage_keeps_the_posture_and_is_reported_once() {
     let mut server = redis::Redis::start();
     let services: Away =
         attached(&variables("AWAY", &server.locator(), PASSWORD, &server.authority)).await;
@@ -607,21 +610,21 @@ async fn a_server_that_is_away_leaves_the_posture_and_is_said_once() {
     eventually(|| warned("away", "could not be taken again") == 2).await;
     server.restart();
 
-    // With the last handle, nobody looks any more.
+    // When the last handle is dropped, re-checks end.
     drop(services);
     server.assert_no_connection().await;
     let accepted = server.accepted();
     tokio::time::sleep(Duration::from_secs(3)).await;
-    // An administrator's connection for each statistic.
+    // One connection is the administrator's, for the statistic.
     assert_eq!(server.accepted(), accepted + 1);
     journal::assert_silent();
 }
 
 #[tokio::test]
 async fn a_posture_is_of_the_generation_that_it_was_taken_of() {
-    role("vervanger");
-    let services: Shop = attached(&shop("vervanger", &ONE)).await;
-    services.reattach(&environment(&shop("vervanger", &TWO))).await.unwrap();
+    role("replacement");
+    let services: Shop = attached(&shop("replacement", &ONE)).await;
+    services.reattach(&environment(&shop("replacement", &TWO))).await.unwrap();
     let posture = services.orders.retake_posture().await.unwrap();
     assert!(posture.endpoint.contains(&TWO.port.to_string()), "{posture}");
     assert!(posture.taken_at <= SystemTime::now());

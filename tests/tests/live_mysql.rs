@@ -51,10 +51,11 @@ struct Lenient {
     orders: Resource<MySql>,
 }
 
-/// Nothing here waits for a deadline unless it says so.
+/// No test here waits for a deadline unless it says so.
 const SOON: Duration = Duration::from_secs(10);
 
-/// The deadline of a hasty attempt, and what may pass until its end has been noticed.
+/// The upper bound for a hasty attempt that runs into its deadline, which includes noticing the
+/// end.
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// The server that most tests share.
@@ -69,21 +70,38 @@ static SERVER: LazyLock<MariaDb> = LazyLock::new(|| {
     };
     let _ = server.sql(&format!(
         "{}{}{}{}{}{}{}{}{}{}{}
-         CREATE USER met_ed25519@'%' IDENTIFIED VIA ed25519 USING PASSWORD('{PASSWORD}');
-         CREATE USER met_certificaat@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE X509;
-         CREATE USER op_slot@'%' IDENTIFIED BY '{PASSWORD}' ACCOUNT LOCK;
+         CREATE USER with_ed25519@'%' IDENTIFIED VIA ed25519 USING PASSWORD('{PASSWORD}');
+         CREATE USER with_certificate@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE X509;
+         CREATE USER locked_out@'%' IDENTIFIED BY '{PASSWORD}' ACCOUNT LOCK;
          CREATE USER root@'%' IDENTIFIED BY '{PASSWORD}';",
-        create("weglater", "SELECT 1"),
-        create("leesbestand", "GRANT FILE ON *.* TO leesbestand@'%'"),
-        create("meekijker", "GRANT PROCESS ON *.* TO meekijker@'%'"),
-        create("gebruikermaker", "GRANT CREATE USER ON *.* TO gebruikermaker@'%'"),
-        create("alleslezer", "GRANT SELECT ON *.* TO alleslezer@'%'"),
-        create("doorgever", &format!("GRANT SELECT ON {DATABASE}.* TO doorgever@'%' WITH GRANT OPTION")),
-        create("rechtenlezer", "GRANT SELECT ON mysql.* TO rechtenlezer@'%'"),
-        create("stiekem", "CREATE ROLE baas; GRANT SUPER ON *.* TO baas; GRANT baas TO stiekem@'%'"),
-        create("binnenin", "CREATE ROLE schil; GRANT baas TO schil; GRANT schil TO binnenin@'%'"),
-        create("rolbewust", &format!("CREATE ROLE lezer; GRANT SELECT ON {DATABASE}.* TO lezer; GRANT lezer TO rolbewust@'%'")),
-        create("zuinig", &format!("GRANT ALL PRIVILEGES ON {DATABASE}.* TO zuinig@'%'")),
+        create("dropped_attempt", "SELECT 1"),
+        create("file_reader", "GRANT FILE ON *.* TO file_reader@'%'"),
+        create("process_viewer", "GRANT PROCESS ON *.* TO process_viewer@'%'"),
+        create("user_creator", "GRANT CREATE USER ON *.* TO user_creator@'%'"),
+        create("global_reader", "GRANT SELECT ON *.* TO global_reader@'%'"),
+        create(
+            "granter",
+            &format!("GRANT SELECT ON {DATABASE}.* TO granter@'%' WITH GRANT OPTION")
+        ),
+        create("grants_reader", "GRANT SELECT ON mysql.* TO grants_reader@'%'"),
+        create(
+            "via_role",
+            "CREATE ROLE admin_role; GRANT SUPER ON *.* TO admin_role; \
+             GRANT admin_role TO via_role@'%'"
+        ),
+        create(
+            "via_inner_role",
+            "CREATE ROLE outer_role; GRANT admin_role TO outer_role; \
+             GRANT outer_role TO via_inner_role@'%'"
+        ),
+        create(
+            "role_aware",
+            &format!(
+                "CREATE ROLE reader_role; GRANT SELECT ON {DATABASE}.* TO reader_role; \
+             GRANT reader_role TO role_aware@'%'"
+            )
+        ),
+        create("frugal", &format!("GRANT ALL PRIVILEGES ON {DATABASE}.* TO frugal@'%'")),
     ));
     server
 });
@@ -108,7 +126,7 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
     variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-// --- It works --------------------------------------------------------------------------------------------------------
+// --- Accepted ------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn attaches_and_the_posture_is_true() {
@@ -134,7 +152,7 @@ async fn attaches_and_the_posture_is_true() {
     );
     assert_eq!(tls.certificate.names, ["localhost", "127.0.0.1", "::1"]);
     assert!(posture.taken_at >= before && posture.taken_at <= SystemTime::now());
-    // It works, and is said: there is nothing better between this driver and this server.
+    // A warning only: this driver and this server have no better authentication in common.
     assert_eq!(rules(&posture.findings), ["weak_authentication"]);
     assert!(!posture.findings[0].is_denied());
     assert!(
@@ -149,7 +167,7 @@ async fn attaches_and_the_posture_is_true() {
         sqlx::query("SELECT id FROM orders").fetch_one(&*orders).await.unwrap().get::<i32, _>(0),
         7
     );
-    // What the server says of such a connection.
+    // The server's own view of such a connection.
     let row =
         sqlx::query("SHOW SESSION STATUS LIKE 'Ssl_version'").fetch_one(&*orders).await.unwrap();
     assert_eq!(row.get_unchecked::<String, _>(1), "TLSv1.3");
@@ -222,19 +240,19 @@ async fn values_come_from_files_and_in_parts() {
 #[tokio::test]
 async fn a_client_certificate_is_shown() {
     let without =
-        refused::<Shop>(&pairs(&as_user(&SERVER, "met_certificaat", PASSWORD)), SOON).await;
+        refused::<Shop>(&pairs(&as_user(&SERVER, "with_certificate", PASSWORD)), SOON).await;
     assert_eq!(problems(&without), ["not_admitted"]);
-    let leaf = SERVER.authority.client("met_certificaat");
-    let mut variables = as_user(&SERVER, "met_certificaat", PASSWORD).to_vec();
+    let leaf = SERVER.authority.client("with_certificate");
+    let mut variables = as_user(&SERVER, "with_certificate", PASSWORD).to_vec();
     variables.push(("SHOP_ORDERS_CLIENT_CERT", leaf.certificate));
     variables.push(("SHOP_ORDERS_CLIENT_KEY", leaf.key));
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     shop.detach().await;
 }
 
-// --- It is refused ---------------------------------------------------------------------------------------------------
+// --- Refused -------------------------------------------------------------------------------------
 
-/// Attaches in vain to a server with this certificate. The server has heard of nobody.
+/// Attaches to a server with this certificate, which has to fail. The server learns no user.
 async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
     let authority = Authority::new("the tests' authority");
     let options = Options::tls(leaf(&authority));
@@ -268,7 +286,7 @@ async fn wrong_authority() {
 
 #[tokio::test]
 async fn plaintext_only() {
-    let server = MariaDb::with(Authority::new("nobody's"), &Options::default());
+    let server = MariaDb::with(Authority::new("an unused authority"), &Options::default());
     let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
     assert_eq!(problems(&error), ["opportunistic_tls"]);
     assert!(!server.heard().contains(USER) && !server.log().contains(USER), "{}", server.heard());
@@ -279,15 +297,15 @@ async fn an_administrator_is_refused_and_waived() {
     for (user, password, power) in [
         (ADMIN, ADMIN_PASSWORD, "ALL PRIVILEGES"),
         ("root", PASSWORD, "`root`"),
-        ("leesbestand", PASSWORD, "FILE"),
-        ("meekijker", PASSWORD, "PROCESS"),
-        ("gebruikermaker", PASSWORD, "CREATE USER"),
-        ("alleslezer", PASSWORD, "SELECT"),
-        ("doorgever", PASSWORD, "GRANT OPTION"),
-        ("rechtenlezer", PASSWORD, "schema `mysql`"),
-        // By way of a role that it may take on, and of one within that.
-        ("stiekem", PASSWORD, "SUPER"),
-        ("binnenin", PASSWORD, "SUPER"),
+        ("file_reader", PASSWORD, "FILE"),
+        ("process_viewer", PASSWORD, "PROCESS"),
+        ("user_creator", PASSWORD, "CREATE USER"),
+        ("global_reader", PASSWORD, "SELECT"),
+        ("granter", PASSWORD, "GRANT OPTION"),
+        ("grants_reader", PASSWORD, "schema `mysql`"),
+        // By way of a role that the account may activate, and of a role within that one.
+        ("via_role", PASSWORD, "SUPER"),
+        ("via_inner_role", PASSWORD, "SUPER"),
     ] {
         let error = refused::<Shop>(&pairs(&as_user(&SERVER, user, password)), SOON).await;
         assert_eq!(problems(&error), ["superuser_account"], "{user}");
@@ -306,13 +324,16 @@ async fn an_administrator_is_refused_and_waived() {
     shop.detach().await;
 }
 
-/// Through what MariaDB grants to everybody, by itself or by way of a role; it has a server of its own.
+/// MariaDB grants privileges to `PUBLIC`, directly or by way of a role. The test has a server of
+/// its own.
 #[tokio::test]
-async fn what_everybody_may_do_makes_an_administrator() {
+async fn privileges_of_public_make_an_administrator() {
     let server = MariaDb::start();
-    // Nobody can take such a role on, and nobody has to; what it may do makes no administrator.
+    // No account can activate such a role, and none has to. Its privilege does not make an
+    // administrator.
     let _ = server.sql(&format!(
-        "CREATE ROLE allen; GRANT SELECT ON {DATABASE}.* TO allen; GRANT allen TO PUBLIC"
+        "CREATE ROLE public_role; GRANT SELECT ON {DATABASE}.* TO public_role; \
+         GRANT public_role TO PUBLIC"
     ));
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     shop.detach().await;
@@ -322,17 +343,17 @@ async fn what_everybody_may_do_makes_an_administrator() {
     assert_eq!(problems(&error), ["superuser_account"]);
     assert!(error.to_string().contains("FILE"), "{error}");
 
-    let _ = server.sql("REVOKE FILE ON *.* FROM PUBLIC; GRANT PROCESS ON *.* TO allen");
+    let _ = server.sql("REVOKE FILE ON *.* FROM PUBLIC; GRANT PROCESS ON *.* TO public_role");
     let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
     assert_eq!(problems(&error), ["superuser_account"]);
     assert!(error.to_string().contains("PROCESS"), "{error}");
 }
 
 #[tokio::test]
-async fn who_has_what_an_application_needs_is_none() {
-    for user in ["zuinig", "rolbewust"] {
+async fn ordinary_privileges_make_no_administrator() {
+    for user in ["frugal", "role_aware"] {
         let shop: Shop = attach(&pairs(&as_user(&SERVER, user, PASSWORD))).await.unwrap();
-        // The connection that took a role on to look at it has gone.
+        // The connection that activated a role to inspect it is closed.
         let row =
             sqlx::query("SELECT CURRENT_ROLE()").fetch_one(&*shop.orders.client()).await.unwrap();
         assert_eq!(row.get_unchecked::<Option<String>, _>(0), None);
@@ -342,31 +363,31 @@ async fn who_has_what_an_application_needs_is_none() {
 }
 
 #[tokio::test]
-async fn who_is_not_let_in() {
+async fn refused_logins() {
     let wrong_password =
         refused::<Shop>(&pairs(&as_user(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
     assert_eq!(problems(&wrong_password), ["not_admitted"]);
     assert!(wrong_password.to_string().contains("user and the password"), "{wrong_password}");
-    for user in ["niemand", "op_slot"] {
+    for user in ["unknown", "locked_out"] {
         assert_eq!(
             problems(&refused::<Shop>(&pairs(&as_user(&SERVER, user, PASSWORD)), SOON).await),
             ["not_admitted"],
             "{user}"
         );
     }
-    let unspoken = refused::<Shop>(&pairs(&as_user(&SERVER, "met_ed25519", PASSWORD)), SOON).await;
+    let unspoken = refused::<Shop>(&pairs(&as_user(&SERVER, "with_ed25519", PASSWORD)), SOON).await;
     assert_eq!(problems(&unspoken), ["not_admitted"]);
     assert!(unspoken.to_string().contains("this driver does not have"), "{unspoken}");
 
-    let mut variables = as_user(&SERVER, "zuinig", PASSWORD);
-    variables[0].1 += "/nergens";
+    let mut variables = as_user(&SERVER, "frugal", PASSWORD);
+    variables[0].1 += "/absent_db";
     let nowhere = refused::<Shop>(&pairs(&variables), SOON).await;
     assert_eq!(problems(&nowhere).len(), 1, "{nowhere}");
-    assert!(!nowhere.to_string().contains("nergens"), "values are not repeated: {nowhere}");
+    assert!(!nowhere.to_string().contains("absent_db"), "values are not repeated: {nowhere}");
 }
 
 #[tokio::test]
-async fn what_is_refused_before_a_connection() {
+async fn refusals_before_a_connection() {
     let hostile = Hostile::start(|peer| async { Ok(Some(peer)) });
     let url = |user: &str, rest: &str| {
         format!("mysql://{user}@localhost:{}/{DATABASE}{rest}", hostile.port)
@@ -407,7 +428,8 @@ async fn what_is_refused_before_a_connection() {
         let error = refused::<Shop>(&[("SHOP_ORDERS_URL", url(shipped, "").as_str())], SOON).await;
         assert!(problems(&error).contains(&"default_credentials"), "{error}");
     }
-    // The driver takes no verifier of ours: a pin would not hold on the connections that matter.
+    // The driver accepts no verifier of ours, so a pin would not apply to the connections that
+    // matter.
     let (url, pin) = (url(USER, ""), pki::self_signed().pin());
     let variables = [
         ("SHOP_ORDERS_URL", url.as_str()),
@@ -416,17 +438,18 @@ async fn what_is_refused_before_a_connection() {
     ];
     assert_eq!(problems(&refused::<Shop>(&variables, SOON).await), ["malformed_value"]);
     assert!(hostile.heard().is_empty());
-    // As platforms write it.
+    // Platforms write the parameter like this.
     let mut variables = self::variables(&SERVER);
     variables[0].1 += "?ssl-mode=REQUIRED";
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     shop.detach().await;
 }
 
-/// A build with `debug_assertions` lets plaintext to the loopback pass; but not to whom wants the password.
+/// A build with `debug_assertions` allows plaintext to the loopback address, but never sends the
+/// password in the clear.
 #[tokio::test]
 async fn without_tls_the_password_is_not_shown() {
-    let server = MariaDb::with(Authority::new("nobody's"), &Options::default());
+    let server = MariaDb::with(Authority::new("an unused authority"), &Options::default());
     let variables = [
         ("SHOP_ORDERS_URL", format!("{}?ssl-mode=disabled", server.locator())),
         ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
@@ -454,17 +477,17 @@ async fn without_tls_the_password_is_not_shown() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn nothing_listens() {
     let mut variables = variables(&SERVER);
     variables[0].1 = format!("mysql://{USER}@localhost:{}", backing_services_tests::port::free());
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unreachable"]);
 }
 
-// --- Over time -------------------------------------------------------------------------------------------------------
+// --- Over time -----------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn dropping_the_attempt_leaks_no_connection() {
-    let variables = as_user(&SERVER, "weglater", PASSWORD);
+    let variables = as_user(&SERVER, "dropped_attempt", PASSWORD);
     let pairs = pairs(&variables);
     let mut done = 0;
     for step in 0..24 {
@@ -477,11 +500,11 @@ async fn dropping_the_attempt_leaks_no_connection() {
         }
     }
     assert!(done < 24, "none was dropped on its way");
-    SERVER.assert_no_connection_of("weglater").await;
+    SERVER.assert_no_connection_of("dropped_attempt").await;
 }
 
 #[tokio::test]
-async fn health_tells_when_the_server_is_gone() {
+async fn health_reports_that_the_server_is_gone() {
     let server = MariaDb::start();
     let relay = Relay::to(server.port);
     let mut variables = variables(&server);
@@ -508,9 +531,10 @@ async fn health_tells_when_the_server_is_gone() {
     journal::assert_silent();
 }
 
-// --- What answers is hostile -----------------------------------------------------------------------------------------
+// --- Hostile servers -----------------------------------------------------------------------------
 
-/// What a terminal would obey, and what would turn a line around; with our own secret in it.
+/// Escape sequences that a terminal obeys, and characters that reverse a line, with our own secret
+/// among them.
 const ESCAPES: &str =
     "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
 
@@ -524,7 +548,8 @@ fn locator_of(hostile: &Hostile, authority: &Authority) -> [(&'static str, Strin
     ]
 }
 
-/// Attaches in vain to a server that plays a script, and gives the report and what was heard. Nobody was named in the clear, and the password was not said.
+/// Attaches to a server that plays a script. The attempt has to fail. Returns the report and what
+/// the server received. No name was sent in the clear, and the password was not sent at all.
 async fn against<T, F>(
     script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static,
 ) -> (AttachError, Vec<Heard>)
@@ -538,7 +563,7 @@ where
     let error = refused::<T>(&pairs(&locator_of(&hostile, &authority)), LIMIT).await;
     hostile.assert_all_closed().await;
     let heard = hostile.heard();
-    assert!(!heard.is_empty(), "nobody came");
+    assert!(!heard.is_empty(), "no peer connected");
     for heard in &heard {
         for name in [USER, DATABASE, CANARY] {
             assert!(
@@ -552,7 +577,7 @@ where
     (error, heard)
 }
 
-/// As [`against`], by one packet that is there before anything was asked.
+/// Like [`against`], with bytes that the server sends before it reads anything.
 async fn greeted_by(bytes: Vec<u8>) -> (AttachError, Vec<Heard>) {
     let bytes = Arc::new(bytes);
     against::<Hasty, _>(move |mut peer, _| {
@@ -576,16 +601,16 @@ async fn a_greeting_without_tls_ends_the_attempt() {
 }
 
 #[tokio::test]
-async fn nothing_said_before_tls_is_believed() {
+async fn bytes_before_tls_are_not_trusted() {
     let early = [greeting(NATIVE, CAPABILITIES), ok(2)].concat();
     let (error, heard) = greeted_by(early).await;
     assert_eq!(problems(&error), ["opportunistic_tls"]);
-    // The request for TLS, which names nobody, and no handshake.
+    // The request for TLS, which names no user, and no handshake.
     assert_eq!(heard[0].plain.len(), 36);
 }
 
 #[tokio::test]
-async fn what_is_no_greeting_is_none() {
+async fn malformed_greetings() {
     for bytes in [
         b"\0\0\0\0".to_vec(),
         b"\xff\xff\xff\0".to_vec(),
@@ -601,14 +626,14 @@ async fn what_is_no_greeting_is_none() {
         error_packet(0, 1129, ESCAPES),
         error_packet(0, 65_535, ESCAPES),
     ] {
-        // What goes on for ever is not waited for.
+        // The attempt does not wait for an endless packet.
         let (error, heard) = greeted_by(bytes.clone()).await;
         assert_eq!(error.failures().count(), 1, "{bytes:?}: {error}");
         assert!(heard[0].plain.is_empty());
     }
 }
 
-/// The plugin of the greeting is the one that the driver begins with.
+/// The driver begins with the plugin of the greeting.
 #[tokio::test]
 async fn a_greeting_that_wants_the_password_gets_nothing() {
     for plugin in ["mysql_clear_password", "mysql_old_password", "sha256_password"] {
@@ -652,7 +677,7 @@ async fn an_account_that_wants_less_than_a_proof_gets_nothing() {
         .await;
         assert_eq!(problems(&error), [problem], "{error}");
         assert_eq!(heard.len(), 1);
-        // A name, an empty proof, and a plugin that nobody has.
+        // A user, an empty proof, and a plugin that does not exist.
         assert!(
             canary::position(
                 &heard[0].secret,
@@ -664,7 +689,7 @@ async fn an_account_that_wants_less_than_a_proof_gets_nothing() {
 }
 
 #[tokio::test]
-async fn it_falls_silent_wherever_it_likes() {
+async fn the_server_falls_silent_at_any_step() {
     for step in 0..3 {
         let (error, _) = against::<Hasty, _>(move |mut peer, leaf| async move {
             if step > 0 {
@@ -681,7 +706,7 @@ async fn it_falls_silent_wherever_it_likes() {
     }
 }
 
-/// The first connection goes well; the driver's own, which comes next, is played.
+/// The first connection succeeds. The driver's own connection, which comes next, plays the script.
 async fn against_the_driver<F>(script: impl Fn(Peer) -> F + Send + Sync + 'static) -> AttachError
 where
     F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
@@ -705,7 +730,7 @@ where
 }
 
 #[tokio::test]
-async fn the_driver_is_held() {
+async fn the_driver_is_bounded() {
     // Its errors are not repeated.
     for code in [1045, 1049, 9] {
         let error = against_the_driver(move |mut peer| async move {
@@ -715,7 +740,8 @@ async fn the_driver_is_held() {
         .await;
         assert_eq!(error.failures().count(), 1, "{error}");
     }
-    // It does not switch to the password in cleartext; what ends it with a panic ends this attempt, and nothing else.
+    // It does not switch to the password in cleartext. If an answer makes it panic, only this
+    // attempt ends.
     for answer in [
         switch(3, "mysql_clear_password"),
         packet(3, b"\x01"),
@@ -734,7 +760,7 @@ async fn the_driver_is_held() {
         .await;
         assert_eq!(problems(&error).len(), 1, "{error}");
     }
-    // A packet that is promised and does not come.
+    // A packet that is announced and does not arrive.
     let error = against_the_driver(|mut peer| async move {
         peer.write(b"\xff\xff\xff\x03").await?;
         Ok(Some(peer))
@@ -743,8 +769,9 @@ async fn the_driver_is_held() {
     assert_eq!(problems(&error), ["timed_out"]);
 }
 
-/// What the docs say that sqlx leaves open: a verified server that turned hostile after the first connection gets the password. Nobody else does, for it only
-/// goes over verified TLS.
+/// A limit of sqlx that the docs list: a verified server that turned hostile after the first
+/// connection gets the password. No other server does, because the password only goes over verified
+/// TLS.
 #[tokio::test]
 async fn the_password_leaves_only_under_tls() {
     let authority = Authority::new("the tests' authority");
@@ -765,7 +792,7 @@ async fn the_password_leaves_only_under_tls() {
     let heard = hostile.heard();
     assert!(
         heard.iter().skip(1).any(|heard| heard.tls && canary::find(&heard.secret).is_some()),
-        "sqlx has changed: mend its docs"
+        "sqlx has changed: correct its docs"
     );
     assert!(heard.iter().all(|heard| canary::find(&heard.plain).is_none()));
 }
@@ -775,7 +802,7 @@ const ME: &str = "winkelier@%";
 const MY_LOGIN: &str = "winkelier@localhost";
 const MY_GRANT: &str = "GRANT USAGE ON *.* TO `winkelier`@`%`";
 
-/// What a server answers to each question of the probe.
+/// The answers of a server to the questions of the probe.
 #[derive(Clone)]
 struct Answers {
     who: Vec<u8>,
@@ -783,7 +810,7 @@ struct Answers {
     naming: Vec<u8>,
     schemas: Vec<u8>,
     grants: Vec<u8>,
-    /// To the second question, behind the time's bound.
+    /// The answers to the second question, after the one that sets the time limit.
     roles: Vec<Vec<u8>>,
 }
 
@@ -804,7 +831,7 @@ impl Answers {
 
     fn first(&self) -> Vec<u8> {
         let Self { who, tls, naming, schemas, grants, .. } = self;
-        // An error is the last of them; and where there is silence, there is nothing but that.
+        // An error is the last answer. After silence, there is no other answer.
         if who.is_empty() || who[4] == 0xff {
             return who.clone();
         }
@@ -812,18 +839,18 @@ impl Answers {
     }
 }
 
-/// What `SHOW GRANTS` says.
+/// The rows of `SHOW GRANTS`.
 fn lines(lines: &[&str]) -> Vec<u8> {
     let lines: Vec<_> = lines.iter().map(|line| [Some(*line)]).collect();
     rows(1, &lines.iter().map(<[_; 1]>::as_slice).collect::<Vec<_>>())
 }
 
-/// What stands between the roles.
+/// The row that separates the roles.
 fn mark() -> Vec<u8> {
     rows(4, &[&[Some("0"); 4]])
 }
 
-/// Lets everybody in, and answers.
+/// Admits every login, and answers.
 async fn answering(peer: Peer, leaf: Arc<Leaf>, answers: Arc<Answers>) -> io::Result<Option<Peer>> {
     let first = peer.index() == 0;
     let mut peer = startup(peer, &leaf, "caching_sha2_password").await?;
@@ -857,15 +884,15 @@ async fn a_probe_fails_closed() {
     let grants = |granted: &[&str]| Answers { grants: lines(granted), ..good() };
     let who = |who: &[&[Option<&str>]]| Answers { who: rows(4, who), ..good() };
     let me = [Some(MYSQL), Some(ME), Some(MY_LOGIN), Some("0")];
-    let role = "GRANT `baas` TO `winkelier`@`%`";
+    let role = "GRANT `admin_role` TO `winkelier`@`%`";
     let maria = |roles: Vec<Vec<u8>>| Answers {
         roles,
         ..who(&[&[Some("11.4.2-MariaDB"), Some(ME), Some(MY_LOGIN), Some("0")]])
     };
     let taking = |roles: Vec<Vec<u8>>| Answers { grants: lines(&[MY_GRANT, role]), ..maria(roles) };
-    let inner = || lines(&["GRANT USAGE ON *.* TO `baas`"]);
+    let inner = || lines(&["GRANT USAGE ON *.* TO `admin_role`"]);
     for (what, answers) in [
-        ("nobody", who(&[])),
+        ("no account", who(&[])),
         ("two of us", who(&[&me, &me])),
         ("no name", who(&[&[Some(MYSQL), None, Some(MY_LOGIN), Some("0")]])),
         ("no login", who(&[&[Some(MYSQL), Some(ME), None, Some("0")]])),
@@ -875,7 +902,7 @@ async fn a_probe_fails_closed() {
         ("no schemas", Answers { schemas: rows(5, &[]), ..good() }),
         ("a schema without a name", Answers { schemas: rows(5, &[&[None; 5]]), ..good() }),
         (
-            "everybody's way to the accounts",
+            "public access to the accounts",
             Answers { schemas: rows(5, &[&[Some("mysql"); 5]]), ..good() },
         ),
         ("no rows", Answers { who: ok(1), ..good() }),
@@ -884,13 +911,13 @@ async fn a_probe_fails_closed() {
         ("no word on TLS", Answers { tls: rows(2, &[]), ..good() }),
         ("no value for TLS", Answers { tls: rows(2, &[&[Some("Ssl_cipher"), None]]), ..good() }),
         (
-            "a word that nobody asked for",
+            "a variable that was not asked for",
             Answers { naming: rows(2, &[&[Some("owned"), Some("OFF")]]), ..good() },
         ),
         ("no grants", grants(&[])),
         ("a grant of nothing", Answers { grants: rows(1, &[&[None]]), ..good() }),
-        ("somebody else's grants", grants(&["GRANT USAGE ON *.* TO `winkelier`@`localhost`"])),
-        ("what is no grant", grants(&[MY_GRANT, "DROP TABLE orders"])),
+        ("another account's grants", grants(&["GRANT USAGE ON *.* TO `winkelier`@`localhost`"])),
+        ("a line that is not a grant", grants(&[MY_GRANT, "DROP TABLE orders"])),
         (
             "a grant with an end of its own",
             grants(&["GRANT `r`; DROP TABLE orders TO `winkelier`@`%`"]),
@@ -901,7 +928,7 @@ async fn a_probe_fails_closed() {
         ),
         ("an administrator", grants(&[MY_GRANT, "GRANT \u{1b}[2J ON *.* TO `winkelier`@`%`"])),
         (
-            "nobody's name",
+            "an empty name",
             Answers {
                 grants: lines(&["GRANT USAGE ON *.* TO ``@`%`"]),
                 ..who(&[&[Some(MYSQL), Some("@%"), Some(MY_LOGIN), Some("0")]])
@@ -918,7 +945,7 @@ async fn a_probe_fails_closed() {
         ("a mark and no word", taking(vec![mark()])),
         ("a word without a mark", taking(vec![inner()])),
         ("a mark too many", taking(vec![mark(), inner(), mark(), inner()])),
-        ("another role", taking(vec![mark(), lines(&["GRANT USAGE ON *.* TO `ander`"])])),
+        ("another role", taking(vec![mark(), lines(&["GRANT USAGE ON *.* TO `other_role`"])])),
         ("a role where there is none", maria(vec![mark(), inner()])),
     ] {
         let error = probed(answers).await;
@@ -931,10 +958,11 @@ async fn a_probe_fails_closed() {
     }
 }
 
-/// MySQL tells what a role brings together with what the account has, and the role's name becomes part of the question.
+/// MySQL reports a role's privileges together with the account's. The role's name becomes part of
+/// the question.
 #[tokio::test]
 async fn a_role_brings_its_privileges() {
-    let granted = "GRANT `baas`@`%`,`s``x`@`localhost` TO `winkelier`@`%`";
+    let granted = "GRANT `admin_role`@`%`,`s``x`@`localhost` TO `winkelier`@`%`";
     let answers = Answers {
         grants: lines(&[MY_GRANT, granted]),
         roles: vec![
@@ -959,9 +987,9 @@ async fn a_role_brings_its_privileges() {
     );
 }
 
-/// Our end of the connection is what it is; what the server says of its own is told where that is another one.
+/// If the server's view of the connection's TLS differs from ours, it is reported.
 #[tokio::test]
-async fn what_ends_tls_in_between_is_told() {
+async fn a_tls_proxy_in_between_is_reported() {
     let authority = Authority::new("the tests' authority");
     for (cipher, version, says) in [
         ("TLS_AES_256_GCM_SHA384", "TLSv1.3", None),
@@ -998,7 +1026,8 @@ struct Needing {
     orders: Resource<MySql>,
 }
 
-/// What a server says that the account may do is shown without what a terminal would obey, and an administrator can run the statement as it is.
+/// Privileges that a server reports are shown without what a terminal would obey, and an
+/// administrator can run the statement unchanged.
 #[tokio::test]
 async fn a_hostile_name_is_only_a_name() {
     let name = format!(
@@ -1010,28 +1039,31 @@ async fn a_hostile_name_is_only_a_name() {
         against::<Needing, _>(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers))).await;
     assert_eq!(problems(&error), ["missing_privileges", "excess_privileges"], "{error}");
     let text = error.to_string();
-    let mends = format!(
+    let fix = format!(
         "REVOKE SELECT (`x`) ON `a``; DROP DATABASE b; -- \\u{{1b}}[2J`.`{}` FROM `winkelier`@`%`;",
         "o".repeat(40)
     );
-    assert!(text.contains(&mends) && !text.contains('\u{1b}'), "{text}");
+    assert!(text.contains(&fix) && !text.contains('\u{1b}'), "{text}");
 }
 
-/// Settings of the session that hide lines, change quotation marks or leave them out, and a function
-/// that bears a built-in one's name: the server gives them to every account at its login.
+/// Settings of the session that hide lines, change or omit quotation marks, and a function with the
+/// name of a built-in one: the server gives them to every account at its login.
 #[tokio::test]
 async fn no_setting_of_the_session_changes_what_the_probe_asks() {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
-    let settings = "SET sql_mode = 'ORACLE,ANSI_QUOTES,NO_BACKSLASH_ESCAPES,IGNORE_SPACE,PAD_CHAR_TO_FULL_LENGTH', \
-        sql_select_limit = 1, sql_quote_show_create = 0, character_set_results = ucs2, lc_messages = 'de_DE'";
+    let settings = "SET sql_mode = 'ORACLE,ANSI_QUOTES,NO_BACKSLASH_ESCAPES,IGNORE_SPACE,\
+        PAD_CHAR_TO_FULL_LENGTH', \
+        sql_select_limit = 1, sql_quote_show_create = 0, character_set_results = ucs2, \
+        lc_messages = 'de_DE'";
     options.arguments = vec![format!("--init-connect={settings}")];
     let server = MariaDb::with(authority, &options);
     server.script(
         DATABASE,
         &format!(
             "CREATE TABLE Gr\u{f6}\u{df}e (id int); GRANT SELECT ON Gr\u{f6}\u{df}e TO {USER}@'%';
-         CREATE FUNCTION version() RETURNS text RETURN 'somebody else'; GRANT EXECUTE ON FUNCTION version TO {USER}@'%'"
+         CREATE FUNCTION version() RETURNS text RETURN 'another server'; \
+         GRANT EXECUTE ON FUNCTION version TO {USER}@'%'"
         ),
     );
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
@@ -1058,15 +1090,18 @@ async fn no_setting_of_the_session_changes_what_the_probe_asks() {
         "it is the first statement"
     );
 
-    // The connection that was asked is then as the others are.
+    // The connection of the probe then has the same settings as the others.
     let pool = shop.orders.client();
     let (mut first, mut second) = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
     let mut seen = Vec::new();
     for connection in [&mut *first, &mut *second] {
-        let row = sqlx::query("SELECT @@sql_mode, @@sql_select_limit, @@sql_quote_show_create, @backing_services_sql_mode")
-            .fetch_one(connection)
-            .await
-            .unwrap();
+        let row = sqlx::query(
+            "SELECT @@sql_mode, @@sql_select_limit, @@sql_quote_show_create, \
+             @backing_services_sql_mode",
+        )
+        .fetch_one(connection)
+        .await
+        .unwrap();
         let mode: String = row.get_unchecked(0);
         assert!(mode.contains("ANSI_QUOTES") && mode.contains("PIPES_AS_CONCAT"), "{mode}");
         seen.push((
@@ -1081,15 +1116,16 @@ async fn no_setting_of_the_session_changes_what_the_probe_asks() {
     drop((first, second, pool));
     shop.detach().await;
 
-    // Nor what a role brings, which is asked for by another statement.
+    // The same holds for a role's privileges, which another statement asks for.
     server.script(
         DATABASE,
         &format!(
-            "CREATE ROLE lezer; GRANT DELETE ON Gr\u{f6}\u{df}e TO lezer; CREATE USER rolbewust@'%' IDENTIFIED BY '{PASSWORD}';
-             GRANT SELECT ON orders TO rolbewust@'%'; GRANT lezer TO rolbewust@'%'"
+            "CREATE ROLE reader_role; GRANT DELETE ON Gr\u{f6}\u{df}e TO reader_role; \
+             CREATE USER role_aware@'%' IDENTIFIED BY '{PASSWORD}';
+             GRANT SELECT ON orders TO role_aware@'%'; GRANT reader_role TO role_aware@'%'"
         ),
     );
-    let shop: Shop = attach(&pairs(&as_user(&server, "rolbewust", PASSWORD))).await.unwrap();
+    let shop: Shop = attach(&pairs(&as_user(&server, "role_aware", PASSWORD))).await.unwrap();
     let privileges = shop.orders.posture().privileges.clone();
     assert!(
         privileges
@@ -1102,7 +1138,7 @@ async fn no_setting_of_the_session_changes_what_the_probe_asks() {
 
 /// A pooler that logs in under another name, and a server that maps a login to another account.
 #[tokio::test]
-async fn an_account_that_is_not_the_one_that_was_asked_for_is_reported() {
+async fn an_account_other_than_the_requested_one_is_reported() {
     let renamed = |posture: &backing_services::posture::Posture| {
         posture
             .remarks
@@ -1114,7 +1150,7 @@ async fn an_account_that_is_not_the_one_that_was_asked_for_is_reported() {
         (ME, MY_LOGIN, false),
         ("winkelier@10.%", "winkelier@pooler", false),
         ("pooler@%", "pooler@localhost", true),
-        ("lezer@%", MY_LOGIN, true),
+        ("reader_role@%", MY_LOGIN, true),
         (ME, "Winkelier@localhost", true),
     ] {
         let granted = format!(
@@ -1139,24 +1175,24 @@ async fn an_account_that_is_not_the_one_that_was_asked_for_is_reported() {
         shop.detach().await;
     }
 
-    // What the other account may do is what counts, whoever was asked for.
-    let who = rows(4, &[&[Some(MYSQL), Some("baas@%"), Some(MY_LOGIN), Some("0")]]);
+    // The privileges of the actual account count, not those of the requested one.
+    let who = rows(4, &[&[Some(MYSQL), Some("admin_role@%"), Some(MY_LOGIN), Some("0")]]);
     let error = probed(Answers {
         who,
-        grants: lines(&["GRANT SUPER ON *.* TO `baas`@`%`"]),
+        grants: lines(&["GRANT SUPER ON *.* TO `admin_role`@`%`"]),
         ..Answers::good()
     })
     .await;
     assert_eq!(problems(&error), ["superuser_account"]);
 
-    // A real server, and its account without a name: whoever is not known otherwise is let in as that one.
+    // A real server with an account without a name: an unknown user is admitted as that account.
     let server = MariaDb::start();
     let _ = server.sql(&format!(
         "CREATE USER ''@'%' IDENTIFIED BY '{PASSWORD}'; GRANT SELECT ON {DATABASE}.orders TO ''@'%'"
     ));
-    let error = refused::<Shop>(&pairs(&as_user(&server, "wie_dan_ook", PASSWORD)), SOON).await;
+    let error = refused::<Shop>(&pairs(&as_user(&server, "anyone", PASSWORD)), SOON).await;
     assert_eq!(problems(&error), ["superuser_account"], "{error}");
-    let shop: Waived = attach(&pairs(&as_user(&server, "wie_dan_ook", PASSWORD))).await.unwrap();
+    let shop: Waived = attach(&pairs(&as_user(&server, "anyone", PASSWORD))).await.unwrap();
     let posture = shop.orders.posture();
     assert_eq!((posture.account.as_deref(), renamed(&posture)), (Some("@%"), true));
     shop.detach().await;
@@ -1165,9 +1201,9 @@ async fn an_account_that_is_not_the_one_that_was_asked_for_is_reported() {
     shop.detach().await;
 }
 
-/// On MySQL there is something better than SHA-1; on MariaDB there is not.
+/// MySQL has better authentication than SHA-1, and MariaDB has not.
 #[tokio::test]
-async fn which_product_it_is_decides_what_is_weak() {
+async fn the_product_decides_what_is_weak() {
     async fn native(
         peer: Peer,
         leaf: Arc<Leaf>,
@@ -1207,7 +1243,7 @@ async fn which_product_it_is_decides_what_is_weak() {
         Some("MariaDB 11.4.2-MariaDB\\u{1b}[2J\\r\\nroot:")
     );
     shop.detach().await;
-    // With a waiver, MySQL's too.
+    // With a waiver, MySQL's is accepted too.
     let leaf = Arc::new(authority.server());
     let hostile = Hostile::start(move |peer| native(peer, Arc::clone(&leaf), MYSQL));
     let shop: Lenient = attach(&pairs(&locator_of(&hostile, &authority))).await.unwrap();

@@ -1,5 +1,6 @@
-//! Every driver with every feature that another crate of a program may switch on: at `TRACE` the password is in no log, whoever is not the server is refused,
-//! and no variable of the process leads elsewhere.
+//! Every driver with every feature that another crate of a program may enable. At `TRACE` the
+//! password is in no log, another server is refused, and no variable of the process changes the
+//! route or the trust.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -8,24 +9,30 @@ use std::time::Duration;
 
 use backing_services::stores::Etcd;
 use backing_services::{
-    Amqp, AttachError, BackingServices, Environment, Https, MySql, Nats, Postgres, Redis, Resource, S3, Smtp, TokioPostgres,
+    Amqp, AttachError, BackingServices, Environment, Https, MySql, Nats, Postgres, Redis, Resource,
+    S3, Smtp, TokioPostgres,
 };
 use backing_services_tests::attempt::{attach, problems, refused};
 use backing_services_tests::canary::{self, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;
 use backing_services_tests::hostile::Hostile;
 use backing_services_tests::pki::Authority;
-use backing_services_tests::{amqp, etcd, https, journal, mariadb, nats, postgres, redis, s3, smtp};
+use backing_services_tests::{
+    amqp, etcd, https, journal, mariadb, nats, postgres, redis, s3, smtp,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// What makes a driver's own logging show: it is on, and so the test can fail.
+/// Checks that the driver's own logging is on. Otherwise the test could not fail.
 fn assert_logged(what: &str) {
     assert!(journal::text().contains(what), "the driver's own log is off: {what}");
 }
 
 macro_rules! driver {
-    ($name:ident: $service:ty, $base:literal, $server:expr, $locator:expr, $authority:expr, $use:expr) => {
+    (
+        $name:ident: $service:ty, $base:literal, $server:expr, $locator:expr, $authority:expr,
+        $use:expr
+    ) => {
         mod $name {
             use super::*;
 
@@ -37,12 +44,16 @@ macro_rules! driver {
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn says_no_password_and_trusts_nobody_else() {
+            async fn logs_no_password_and_refuses_another_server() {
                 journal::open();
                 let server = tokio::task::spawn_blocking(|| $server).await.unwrap();
                 let base = $base.trim_end_matches("_URL");
                 let variables = |locator: String, password: &str, ca: String| {
-                    [($base.to_owned(), locator), (format!("{base}_PASSWORD"), password.to_owned()), (format!("{base}_CA"), ca)]
+                    [
+                        ($base.to_owned(), locator),
+                        (format!("{base}_PASSWORD"), password.to_owned()),
+                        (format!("{base}_CA"), ca),
+                    ]
                 };
                 fn pairs(variables: &[(String, String)]) -> Vec<(&str, &str)> {
                     variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
@@ -59,11 +70,13 @@ macro_rules! driver {
                 journal::assert_silent();
                 shop.detach().await;
 
-                // Whoever has another authority's certificate is not the server.
+                // A server with another authority's certificate is refused.
                 let other = Authority::new("the tests' authority").pem();
-                let error = refused::<Shop>(&pairs(&variables(url.clone(), PASSWORD, other)), SOON).await;
+                let error =
+                    refused::<Shop>(&pairs(&variables(url.clone(), PASSWORD, other)), SOON).await;
                 assert_eq!(problems(&error), ["unverified_tls"], "{error}");
-                let error = refused::<Shop>(&pairs(&variables(url, WRONG_PASSWORD, ca)), SOON).await;
+                let error =
+                    refused::<Shop>(&pairs(&variables(url, WRONG_PASSWORD, ca)), SOON).await;
                 assert_eq!(problems(&error), ["not_admitted"], "{error}");
                 journal::assert_silent();
             }
@@ -72,7 +85,8 @@ macro_rules! driver {
 }
 
 driver!(
-    sqlx_postgres: Postgres, "SHOP_A_URL", postgres::Postgres::start(), |server: &postgres::Postgres| server.locator(),
+    sqlx_postgres: Postgres, "SHOP_A_URL", postgres::Postgres::start(),
+    |server: &postgres::Postgres| server.locator(),
     |server: &postgres::Postgres| server.authority.pem(),
     async |orders: &Resource<Postgres>| {
         sqlx::query("SELECT 1").execute(&*orders.client()).await.unwrap();
@@ -81,7 +95,8 @@ driver!(
 );
 
 driver!(
-    tokio_postgres: TokioPostgres, "SHOP_B_URL", postgres::Postgres::start(), |server: &postgres::Postgres| server.locator(),
+    tokio_postgres: TokioPostgres, "SHOP_B_URL", postgres::Postgres::start(),
+    |server: &postgres::Postgres| server.locator(),
     |server: &postgres::Postgres| server.authority.pem(),
     async |orders: &Resource<TokioPostgres>| {
         orders.client().get().await.unwrap().query_one("SELECT 1", &[]).await.unwrap();
@@ -90,7 +105,8 @@ driver!(
 );
 
 driver!(
-    sqlx_mysql: MySql, "SHOP_C_URL", mariadb::MariaDb::start(), |server: &mariadb::MariaDb| server.locator(),
+    sqlx_mysql: MySql, "SHOP_C_URL", mariadb::MariaDb::start(),
+    |server: &mariadb::MariaDb| server.locator(),
     |server: &mariadb::MariaDb| server.authority.pem(),
     async |orders: &Resource<MySql>| {
         sqlx::query("SELECT 1").execute(&*orders.client()).await.unwrap();
@@ -99,15 +115,21 @@ driver!(
 );
 
 driver!(
-    redis_rs: Redis, "SHOP_D_URL", redis::Redis::start(), |server: &redis::Redis| server.locator(),
+    redis_rs: Redis, "SHOP_D_URL", redis::Redis::start(),
+    |server: &redis::Redis| server.locator(),
     |server: &redis::Redis| server.authority.pem(),
     async |sessions: &Resource<Redis>| {
-        let _: Option<String> = ::redis::cmd("GET").arg("greeting").query_async(&mut sessions.client()).await.unwrap();
+        let _: Option<String> = ::redis::cmd("GET")
+            .arg("greeting")
+            .query_async(&mut sessions.client())
+            .await
+            .unwrap();
     }
 );
 
 driver!(
-    lapin: Amqp, "SHOP_E_URL", amqp::Amqp::start(), |server: &amqp::Amqp| format!("amqps://{}@localhost:{}", amqp::USER, server.port),
+    lapin: Amqp, "SHOP_E_URL", amqp::Amqp::start(),
+    |server: &amqp::Amqp| format!("amqps://{}@localhost:{}", amqp::USER, server.port),
     |server: &amqp::Amqp| server.authority.pem(),
     async |queue: &Resource<Amqp>| {
         queue.client().create_channel().await.unwrap();
@@ -116,7 +138,8 @@ driver!(
 );
 
 driver!(
-    async_nats: Nats, "SHOP_F_URL", nats::Nats::start(), |server: &nats::Nats| format!("tls://{}@localhost:{}", nats::USER, server.port),
+    async_nats: Nats, "SHOP_F_URL", nats::Nats::start(),
+    |server: &nats::Nats| format!("tls://{}@localhost:{}", nats::USER, server.port),
     |server: &nats::Nats| server.authority.pem(),
     async |bus: &Resource<Nats>| {
         bus.client().flush().await.unwrap();
@@ -125,7 +148,8 @@ driver!(
 );
 
 driver!(
-    lettre: Smtp, "SHOP_G_URL", smtp::Smtp::start(), |server: &smtp::Smtp| server.locator(),
+    lettre: Smtp, "SHOP_G_URL", smtp::Smtp::start(),
+    |server: &smtp::Smtp| server.locator(),
     |server: &smtp::Smtp| server.authority.pem(),
     async |mail: &Resource<Smtp>| {
         mail.health().await.unwrap();
@@ -135,7 +159,9 @@ driver!(
 
 driver!(
     reqwest: Https, "SHOP_H_URL", https::Https::start(),
-    |server: &https::Https| format!("https://{}@localhost:{}/api?health=/health", https::USER, server.port),
+    |server: &https::Https| {
+        format!("https://{}@localhost:{}/api?health=/health", https::USER, server.port)
+    },
     |server: &https::Https| server.authority.pem(),
     async |rates: &Resource<Https>| {
         assert_eq!(rates.client().get("/orders").send().await.unwrap().status().as_u16(), 200);
@@ -143,7 +169,7 @@ driver!(
     }
 );
 
-// S3 has a bucket and an endpoint, and etcd is a source.
+// These differ from the drivers above: S3 has a bucket and an endpoint, and etcd is a source.
 
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
@@ -166,21 +192,26 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
 }
 
 #[tokio::test]
-async fn object_store_says_no_password_and_trusts_nobody_else() {
+async fn object_store_logs_no_password_and_refuses_another_server() {
     let server = s3::S3::start();
     let good = invoices(server.endpoint(), PASSWORD, server.server.authority.pem());
     let shop: Invoices = attach(&pairs(&good)).await.unwrap();
     shop.invoices.health().await.unwrap();
     shop.detach().await;
     let other = Authority::new("the tests' authority").pem();
-    let error = refused::<Invoices>(&pairs(&invoices(server.endpoint(), PASSWORD, other)), SOON).await;
+    let error =
+        refused::<Invoices>(&pairs(&invoices(server.endpoint(), PASSWORD, other)), SOON).await;
     assert_eq!(problems(&error), ["unverified_tls"], "{error}");
     let wrong = invoices(server.endpoint(), WRONG_PASSWORD, server.server.authority.pem());
     assert_eq!(problems(&refused::<Invoices>(&pairs(&wrong), SOON).await), ["not_admitted"]);
     journal::assert_silent();
 }
 
-async fn configuration(server: &etcd::Etcd, password: &str, ca: String) -> Result<Etcd, AttachError> {
+async fn configuration(
+    server: &etcd::Etcd,
+    password: &str,
+    ca: String,
+) -> Result<Etcd, AttachError> {
     let variables = [
         ("CONFIG_URL", format!("https://{}@localhost:{}{}", etcd::USER, server.port, etcd::PREFIX)),
         ("CONFIG_PASSWORD", password.to_owned()),
@@ -190,7 +221,7 @@ async fn configuration(server: &etcd::Etcd, password: &str, ca: String) -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn etcd_says_no_password_and_trusts_nobody_else() {
+async fn etcd_logs_no_password_and_refuses_another_server() {
     journal::open();
     let server = tokio::task::spawn_blocking(etcd::Etcd::start).await.unwrap();
     server.put("SHOP_KEY", PASSWORD);
@@ -206,7 +237,8 @@ async fn etcd_says_no_password_and_trusts_nobody_else() {
     journal::assert_silent();
 }
 
-// Variables of the process that a feature makes a driver obey. A test cannot set them in its own process.
+// Variables of the process that a driver obeys with some feature. A test cannot set them in its own
+// process.
 
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 10)]
@@ -222,7 +254,7 @@ struct Steered {
     invoices: Option<Resource<S3>>,
 }
 
-/// A server that everybody would trust who obeys `SSL_CERT_FILE`, under the locators of all services.
+/// Locators of all services, for a server that a client trusts only if it obeys `SSL_CERT_FILE`.
 fn locators(port: u16) -> [(&'static str, String); 9] {
     [
         ("ORDERS", format!("postgres://winkelier@localhost:{port}/shop")),
@@ -239,11 +271,11 @@ fn locators(port: u16) -> [(&'static str, String); 9] {
 
 #[tokio::test]
 async fn no_variable_of_the_process_adds_an_authority_or_a_proxy() {
-    // This runs itself once more, in a process that has the variables.
+    // The test runs itself again, in a process that has the variables.
     if let Ok(port) = std::env::var("STEERED_PORT") {
         return steered(port.parse().unwrap()).await;
     }
-    let authority = Authority::new("an authority of somebody else's");
+    let authority = Authority::new("another authority");
     let leaf = authority.server();
     let folder = Folder::new("trust");
     let file = folder.path().join("authority.pem");
@@ -255,18 +287,30 @@ async fn no_variable_of_the_process_adds_an_authority_or_a_proxy() {
     let proxy = Hostile::start(|peer| async { Ok(Some(peer)) });
     let of_proxy = format!("http://127.0.0.1:{}", proxy.port);
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "no_variable_of_the_process_adds_an_authority_or_a_proxy", "--nocapture"]);
-    child.env("STEERED_PORT", hostile.port.to_string()).env("SSL_CERT_FILE", &file).env("SSL_CERT_DIR", folder.path());
-    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"] {
+    child.args([
+        "--exact",
+        "no_variable_of_the_process_adds_an_authority_or_a_proxy",
+        "--nocapture",
+    ]);
+    child
+        .env("STEERED_PORT", hostile.port.to_string())
+        .env("SSL_CERT_FILE", &file)
+        .env("SSL_CERT_DIR", folder.path());
+    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"]
+    {
         child.env(name, &of_proxy);
     }
     let output = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
     canary::assert_silent("its output", &said);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
     assert!(proxy.heard().is_empty(), "a proxy was asked");
     for heard in hostile.heard() {
-        assert!(heard.secret.is_empty() && canary::find(&heard.plain).is_none(), "somebody trusts it");
+        assert!(
+            heard.secret.is_empty() && canary::find(&heard.plain).is_none(),
+            "a client trusts it"
+        );
     }
 }
 
@@ -274,21 +318,30 @@ async fn steered(port: u16) {
     let ca = Authority::new("the tests' authority").pem();
     for (field, locator) in locators(port) {
         let name = |ending: &str| format!("SHOP_{field}_{ending}");
-        let mut variables = vec![(name("URL"), locator), (name("PASSWORD"), PASSWORD.to_owned()), (name("CA"), ca.clone())];
+        let mut variables = vec![
+            (name("URL"), locator),
+            (name("PASSWORD"), PASSWORD.to_owned()),
+            (name("CA"), ca.clone()),
+        ];
         if field == "INVOICES" {
             variables.push((name("ENDPOINT"), format!("https://localhost:{port}")));
             variables.push((name("USER"), "winkelier".to_owned()));
         }
-        let pairs: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let pairs: Vec<_> =
+            variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let error = refused::<Steered>(&pairs, SOON).await;
         let problems = problems(&error);
         let expected = match field {
-            // They are refused for the variable, or before TLS: this server does not speak their protocol.
-            "ORDERS" | "LETTERS" | "STOCK" => {
-                &["ambient_override", "protocol", "timed_out", "opportunistic_tls", "unverified_tls"][..]
-            }
+            // They are refused because of the variable, or before TLS, as this server does not
+            // speak their protocol.
+            "ORDERS" | "LETTERS" | "STOCK" => &[
+                "ambient_override", "protocol", "timed_out", "opportunistic_tls", "unverified_tls",
+            ][..],
             _ => &["unverified_tls"],
         };
-        assert!(!problems.is_empty() && problems.iter().all(|problem| expected.contains(problem)), "{field}: {error}");
+        assert!(
+            !problems.is_empty() && problems.iter().all(|problem| expected.contains(problem)),
+            "{field}: {error}"
+        );
     }
 }
