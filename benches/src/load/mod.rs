@@ -45,7 +45,6 @@ const BESIDE: [(&str, &str); 14] = [
     ("LANG", "C.UTF-8"),
     ("TZ", "UTC"),
     ("RUST_LOG", "info"),
-    ("SSL_CERT_DIR", "/etc/ssl/certs"),
     ("KUBERNETES_SERVICE_HOST", "10.96.0.1"),
     ("KUBERNETES_SERVICE_PORT", "443"),
     ("KUBERNETES_SERVICE_PORT_HTTPS", "443"),
@@ -53,6 +52,7 @@ const BESIDE: [(&str, &str); 14] = [
     ("KUBERNETES_PORT_443_TCP", "tcp://10.96.0.1:443"),
     ("KUBERNETES_PORT_443_TCP_PROTO", "tcp"),
     ("KUBERNETES_PORT_443_TCP_ADDR", "10.96.0.1"),
+    ("KUBERNETES_PORT_443_TCP_PORT", "443"),
 ];
 
 /// In the environment with mistakes, this is the password of the locator that is malformed: it is to occur in no report.
