@@ -1,4 +1,4 @@
-//! NATS: real servers, good and bad ones, and servers that only pretend.
+//! NATS: valid, faulty and hostile servers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -48,7 +48,7 @@ struct Lenient {
     bus: Resource<Nats>,
 }
 
-/// Nothing here waits for a deadline unless it says so.
+/// No test here reaches this limit, unless it says so.
 const SOON: Duration = Duration::from_secs(10);
 
 /// The server that most tests share.
@@ -66,7 +66,7 @@ fn as_user(server: &server::Nats, user: &str, password: &str) -> Vec<(&'static s
     ]
 }
 
-/// Without a user.
+/// Variables for a login without a user name.
 fn with_secret(server: &server::Nats, secret: &str) -> Vec<(&'static str, String)> {
     let mut variables = as_user(server, "", secret);
     variables[0].1 = format!("tls://localhost:{}", server.port);
@@ -101,7 +101,8 @@ fn locators() {
         ("tls://shop:kX3-vR9_wQ1z@bus.example.com", ""),
         ("tls://:kX3-vR9_wQ1z-Zu5@bus.example.com:4222", ""),
         (
-            "tls://shop:kX3-vR9_wQ1z@bus.example.com?tls_first=true&inbox_prefix=_INBOX_shop&request_timeout=100",
+            "tls://shop:kX3-vR9_wQ1z@bus.example.com?tls_first=true&inbox_prefix=_INBOX_shop&\
+             request_timeout=100",
             "",
         ),
         ("nats://shop:kX3-vR9_wQ1z@bus.example.com", "plaintext_scheme"),
@@ -178,7 +179,7 @@ async fn attaches_and_the_posture_is_true() {
         posture.remarks
     );
 
-    // JetStream takes an order, and gives it back.
+    // JetStream stores a message, and returns it.
     let bus = shop.bus.client();
     let jetstream = async_nats::jetstream::new(bus.clone());
     let config = async_nats::jetstream::stream::Config {
@@ -193,7 +194,7 @@ async fn attaches_and_the_posture_is_true() {
     drop((jetstream, stream, bus));
     shop.bus.health().await.unwrap();
 
-    // A visit and the driver; the first is over.
+    // The first connection is the probe's, and it is closed. The second is the driver's.
     assert_eq!((server.accepted(), server.connections()), (2, 1));
     shop.detach().await;
     server.assert_no_connection().await;
@@ -209,7 +210,8 @@ async fn an_address_is_verified_as_an_address() {
     shop.detach().await;
 }
 
-/// Attaches in vain to a server with this certificate, and gives what the report says. The server has heard of nobody.
+/// Checks that attaching to a server with this certificate fails, and returns the rules in the
+/// report. The server must not receive any credentials.
 async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
     let authority = Authority::new("the tests' authority");
     let options = Options::tls(leaf(&authority));
@@ -303,7 +305,8 @@ async fn an_administrator_is_refused() {
     shop.detach().await;
 }
 
-/// The driver connects while the account is looked at: what is refused leaves neither of the two connections.
+/// The driver connects while the runtime checks the account. If the account is refused, both
+/// connections are closed.
 #[tokio::test]
 async fn an_account_that_is_refused_leaves_no_connection() {
     let server = server::Nats::start();
@@ -343,7 +346,7 @@ async fn a_token_logs_in() {
     let mut options = Options::tls(authority.server());
     options.authorization = format!("authorization {{ token: \"{PASSWORD}\" }}");
     let server = server::Nats::with(authority, options);
-    // Whoever has the one token may do everything.
+    // A token is shared by all clients, and has every privilege.
     assert_eq!(
         problems(&refused::<Shop>(&pairs(&with_secret(&server, PASSWORD)), SOON).await),
         ["superuser_account"]
@@ -358,7 +361,9 @@ async fn a_client_certificate_logs_in() {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.client_ca = Some(authority.pem());
-    options.authorization = r#"authorization { users = [ { user: "CN=met_certificaat", permissions: { publish: ["orders.>"], subscribe: ["_INBOX.>"] } } ] }"#.to_owned();
+    options.authorization = "authorization { users = [ { user: \"CN=met_certificaat\", \
+         permissions: { publish: [\"orders.>\"], subscribe: [\"_INBOX.>\"] } } ] }"
+        .to_owned();
     let server = server::Nats::with(authority, options);
     let login = |leaf: &Leaf| {
         let mut variables = with_secret(&server, "");
@@ -494,12 +499,17 @@ async fn detaching_while_the_server_is_away_ends_it_all() {
     assert_eq!(server.accepted(), 0, "nobody comes back");
 }
 
-// Servers that only pretend.
+// Hostile servers.
 
 static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| Authority::new("the tests' authority"));
 static LEAF: LazyLock<Leaf> = LazyLock::new(|| AUTHORITY.server());
 
-const GREETING: &str = r#"INFO {"server_id":"X","version":"2.10.4","auth_required":true,"tls_required":true,"max_payload":1048576,"headers":true,"nonce":"PXoWU7zWAMt75FY","connect_urls":["127.0.0.1:1","evil.example.com:4222"]}"#;
+const GREETING: &str = concat!(
+    r#"INFO {"server_id":"X","version":"2.10.4","auth_required":true,"tls_required":true,"#,
+    r#""max_payload":1048576,"#,
+    r#""headers":true,"nonce":"PXoWU7zWAMt75FY","#,
+    r#""connect_urls":["127.0.0.1:1","evil.example.com:4222"]}"#
+);
 
 fn pretended(hostile: &Hostile, parameters: &str) -> Vec<(&'static str, String)> {
     vec![
@@ -509,7 +519,7 @@ fn pretended(hostile: &Hostile, parameters: &str) -> Vec<(&'static str, String)>
     ]
 }
 
-/// Nothing of ours was said in the clear, to anybody.
+/// Checks that no credential was sent before TLS.
 #[track_caller]
 fn assert_nothing_in_the_clear(hostile: &Hostile) {
     for heard in hostile.heard() {
@@ -519,7 +529,7 @@ fn assert_nothing_in_the_clear(hostile: &Hostile) {
     }
 }
 
-/// A server that behaves until `answer` says otherwise: what it says to a `PUB` on `$SYS.REQ.USER.INFO`.
+/// A well-behaved server, except for `answer`: its reply to a `PUB` on `$SYS.REQ.USER.INFO`.
 async fn serve(peer: Peer, answer: &str) -> std::io::Result<Option<Peer>> {
     let mut peer = peer;
     peer.write(format!("{GREETING}\r\n")).await?;
@@ -546,14 +556,18 @@ async fn talk(peer: &mut Peer, answer: &str) -> std::io::Result<()> {
     }
 }
 
-/// What a server of version 2.10 tells.
+/// The reply of a NATS 2.10 server to the user-info request.
 fn told(user: &str, account: &str, permissions: &str) -> String {
     format!(
-        r#"{{"server":{{"name":"X"}},"data":{{"user":"{user}","account":"{account}"{permissions}}}}}"#
+        "{{\"server\":{{\"name\":\"X\"}},\
+         \"data\":{{\"user\":\"{user}\",\"account\":\"{account}\"{permissions}}}}}"
     )
 }
 
-const LIMITED: &str = r#","permissions":{"publish":{"allow":["orders.>"]},"subscribe":{"allow":["_INBOX.>"],"deny":["x"]}}"#;
+const LIMITED: &str = concat!(
+    r#","permissions":{"publish":{"allow":["orders.>"]},"#,
+    r#""subscribe":{"allow":["_INBOX.>"],"deny":["x"]}}"#
+);
 
 #[tokio::test]
 async fn what_the_server_tells_is_read() {
@@ -569,7 +583,7 @@ async fn what_the_server_tells_is_read() {
         (told(USER, "SHOP", one_side), "superuser_account"),
         (told(USER, "$SYS", LIMITED), "superuser_account"),
         (told("somebody", "SHOP", LIMITED), "weak_authentication"),
-        // Nonsense is a refusal.
+        // A malformed reply is refused.
         (told(USER, "SHOP", r#","permissions":7"#), "protocol"),
         (told(USER, "SHOP", r#","permissions":{"publish":{"allow":"all"}}"#), "protocol"),
         (told(USER, "SHOP", r#","permissions":{"publish":{"allow":[7]}}"#), "protocol"),
@@ -624,7 +638,8 @@ async fn tls_first_says_and_hears_nothing_before() {
 #[tokio::test]
 async fn what_comes_before_tls() {
     for (greeting, expected) in [
-        // What is slipped in behind the greeting would be read as if the verified server had said it.
+        // Bytes that follow the greeting in plaintext would be read as if the verified server had
+        // sent them.
         (format!("{GREETING}\r\n+OK\r\n"), "unverified_tls"),
         (GREETING.replace(r#""tls_required":true,"#, "") + "\r\n", "opportunistic_tls"),
         ("-ERR 'Authorization Violation'\r\n".to_owned(), "protocol"),
@@ -687,7 +702,8 @@ async fn servers_that_it_is_told_of_are_not_dialled() {
     let port = elsewhere.port;
     let hostile = Hostile::start(move |mut peer| async move {
         let greeting = GREETING.replace("127.0.0.1:1\"", &format!("localhost:{port}\""));
-        // The first is the visit, the second is the driver, whom it drops; then nobody is at home any more.
+        // The first connection is the probe's. The second is the driver's, and the server drops it.
+        // The server closes every later connection.
         if peer.index() > 1 {
             return Ok(None);
         }

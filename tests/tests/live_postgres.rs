@@ -1,4 +1,4 @@
-//! PostgreSQL: real servers, good and bad ones.
+//! PostgreSQL: valid and faulty servers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -49,10 +49,11 @@ struct Lenient {
     orders: Resource<Postgres>,
 }
 
-/// Nothing here waits for a deadline unless it says so.
+/// No test here reaches this limit, unless it says so.
 const SOON: Duration = Duration::from_secs(10);
 
-/// The server that most tests share. What each role may do, and how it logs in, is said here and nowhere else.
+/// The server that most tests share. This is the only place that sets the roles' privileges and
+/// login methods.
 static SERVER: LazyLock<server::Postgres> = LazyLock::new(|| {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
@@ -65,7 +66,8 @@ static SERVER: LazyLock<server::Postgres> = LazyLock::new(|| {
         .to_owned();
     let server = server::Postgres::with(authority, &options);
     server.sql(&format!(
-        "SET password_encryption = 'md5'; CREATE ROLE met_md5 LOGIN PASSWORD '{PASSWORD}'; RESET password_encryption;
+        "SET password_encryption = 'md5'; CREATE ROLE met_md5 LOGIN PASSWORD '{PASSWORD}'; \
+         RESET password_encryption;
          CREATE ROLE met_klare_taal LOGIN PASSWORD '{PASSWORD}';
          CREATE ROLE zonder_bewijs LOGIN;
          CREATE ROLE met_certificaat LOGIN;
@@ -82,7 +84,7 @@ static SERVER: LazyLock<server::Postgres> = LazyLock::new(|| {
     server
 });
 
-/// The variables that lead to a server, in its application's name.
+/// The variables to connect to a server as the application's role.
 fn variables(server: &server::Postgres) -> [(&'static str, String); 3] {
     [
         ("SHOP_ORDERS_URL", server.locator()),
@@ -91,7 +93,7 @@ fn variables(server: &server::Postgres) -> [(&'static str, String); 3] {
     ]
 }
 
-/// The same, as somebody else.
+/// The same variables for another role.
 fn as_role(server: &server::Postgres, role: &str, password: &str) -> Vec<(&'static str, String)> {
     let mut variables = vec![
         ("SHOP_ORDERS_URL", format!("postgres://{role}@localhost:{}/{DATABASE}", server.port)),
@@ -115,9 +117,10 @@ async fn attaches_and_the_posture_is_true() {
 
     let posture = shop.orders.posture();
     let tls = posture.tls.as_ref().unwrap();
-    // What the server says of the same connections, past the client.
+    // The server's own view of the same connections.
     let seen = server.sql(&format!(
-        "SELECT DISTINCT version, cipher FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = '{USER}' AND ssl"
+        "SELECT DISTINCT version, cipher FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE \
+         usename = '{USER}' AND ssl"
     ));
     let (version, cipher) = seen.split_once('|').expect("one version and one cipher");
     assert_eq!(tls.version, version.replace("TLSv", "TLS "));
@@ -146,7 +149,7 @@ async fn attaches_and_the_posture_is_true() {
     );
     assert!(posture.taken_at >= before && posture.taken_at <= SystemTime::now());
     assert_eq!(rules(&posture.findings), [""; 0]);
-    // Where the driver falls short is said where whoever looks at the posture sees it.
+    // A limitation of the driver is in the posture, as a remark.
     assert!(
         posture.remarks.iter().any(|remark| remark.contains("public roots")),
         "{:?}",
@@ -191,10 +194,13 @@ async fn a_verified_connection_is_every_connection() {
         connections.push(pool.acquire().await.unwrap());
     }
     for connection in &mut connections {
-        let row = sqlx::query("SELECT ssl, current_setting('statement_timeout') FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
-            .fetch_one(&mut **connection)
-            .await
-            .unwrap();
+        let row = sqlx::query(
+            "SELECT ssl, current_setting('statement_timeout') FROM pg_stat_ssl \
+             WHERE pid = pg_backend_pid()",
+        )
+        .fetch_one(&mut **connection)
+        .await
+        .unwrap();
         assert!(row.get::<bool, _>(0));
         assert_eq!(row.get::<String, _>(1), "300ms", "a statement is bounded on every connection");
         let begin = Instant::now();
@@ -206,7 +212,8 @@ async fn a_verified_connection_is_every_connection() {
     shop.detach().await;
 }
 
-/// Attaches in vain to a server with this certificate, and gives what the report says. The server has heard of nobody.
+/// Checks that attaching to a server with this certificate fails, and returns the rules in the
+/// report. The server must not receive any credentials.
 async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
     let authority = Authority::new("the tests' authority");
     let options = Options::tls(leaf(&authority));
@@ -245,10 +252,10 @@ async fn not_for_servers() {
 #[tokio::test]
 async fn wrong_authority() {
     let mut variables = variables(&SERVER);
-    // Its name is the same: names do not make an authority.
+    // Its name is the same. The name alone does not identify an authority.
     variables[2].1 = Authority::new("the tests' authority").pem();
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
-    // Without one, it is the public roots, and none of them has issued this certificate.
+    // Without `_CA`, the public roots are trusted, and none of them has issued this certificate.
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables[..2]), SOON).await), ["unverified_tls"]);
 }
 
@@ -270,8 +277,9 @@ async fn about_to_expire_warns() {
     shop.detach().await;
 }
 
-/// OpenSSL speaks TLS 1.1 only when it is asked to do so in three places.
-const OLD_OPENSSL: &str = "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = old\n[old]\n\
+/// OpenSSL speaks TLS 1.1 only if three settings allow it.
+const OLD_OPENSSL: &str = "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = old\n\
+                           [old]\n\
                            MinProtocol = TLSv1\nCipherString = ALL:@SECLEVEL=0\n";
 
 #[tokio::test]
@@ -279,7 +287,8 @@ async fn tls_1_1_only() {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.settings =
-        "ssl_min_protocol_version = 'TLSv1.1'\nssl_max_protocol_version = 'TLSv1.1'\nssl_ciphers = 'ALL:@SECLEVEL=0'\n"
+        "ssl_min_protocol_version = 'TLSv1.1'\nssl_max_protocol_version = 'TLSv1.1'\n\
+         ssl_ciphers = 'ALL:@SECLEVEL=0'\n"
             .to_owned();
     options.openssl = Some(OLD_OPENSSL);
     let server = server::Postgres::with(authority, &options);
@@ -287,7 +296,7 @@ async fn tls_1_1_only() {
     assert_eq!(problems(&error), ["obsolete_tls"]);
     assert!(!server.log().contains(USER));
 
-    // And it does speak TLS 1.1 with whoever likes to.
+    // The server does speak TLS 1.1 with a client that accepts it.
     let folder = Folder::new("openssl");
     let output = unprivileged(find("openssl", &[]))
         .env("OPENSSL_CONF", folder.write("openssl.cnf", OLD_OPENSSL))
@@ -310,7 +319,7 @@ async fn plaintext_only() {
     assert_eq!(problems(&error), ["opportunistic_tls"]);
     let log = server.log();
     assert!(!log.contains(USER) && !log.contains(DATABASE), "{log}");
-    // No second try, in the clear or otherwise.
+    // There is no second attempt, in plaintext or otherwise.
     let tries = log
         .lines()
         .filter(|line| line.contains("connection received") && !line.contains("[local]"))
@@ -327,7 +336,7 @@ async fn an_administrator_is_refused() {
         ("kopieerder", PASSWORD, "REPLICATION"),
         ("omzeiler", PASSWORD, "BYPASSRLS"),
         ("lezer", PASSWORD, "pg_read_all_data"),
-        // By way of a group whose rights are not its own until it says `SET ROLE`, which it may.
+        // Through a group whose privileges it gets only with `SET ROLE`, which it may use.
         ("neefje", PASSWORD, "pg_execute_server_program"),
     ] {
         let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
@@ -415,7 +424,8 @@ async fn a_client_certificate_logs_in() {
     assert_eq!(problems(&without), ["not_admitted"]);
 }
 
-/// A certificate where the server goes by the password all the same: it has to prove nothing less.
+/// The server has a client certificate, but asks for the password. The authentication method is
+/// checked as without a certificate.
 #[tokio::test]
 async fn a_client_certificate_does_not_excuse_a_server_that_asks_for_nothing() {
     let leaf = SERVER.authority.client("zonder_bewijs");
@@ -480,7 +490,7 @@ async fn dropping_the_attempt_leaks_no_connection() {
     let pairs = pairs(&variables);
     let mut done = 0;
     for step in 0..24 {
-        // Somewhere else on the way each time: the handshakes, the login, the probe.
+        // Each round drops the attempt at another point: the handshakes, the login, the probe.
         match tokio::time::timeout(Duration::from_millis(step * 4), attach::<Shop>(&pairs)).await {
             Ok(attached) => {
                 done += 1;
@@ -502,7 +512,7 @@ async fn health_tells_when_the_server_is_gone() {
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     shop.orders.health().await.unwrap();
 
-    // The network falls silent: an answer comes within the 5 s that health has.
+    // The network falls silent: `health` answers within its limit of 5 s.
     relay.set(Flow::Silent);
     let begin = Instant::now();
     let Err(Refusal::Failure(failure)) = shop.orders.health().await else {

@@ -1,4 +1,5 @@
-//! PostgreSQL: who the account is, and what it may do, held against what the field needs. A real server, for both services.
+//! PostgreSQL: the account and its privileges, compared on a real server with the field's `needs`.
+//! For both services.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -9,7 +10,7 @@ use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::PASSWORD;
 use backing_services_tests::postgres::{self as server, ADMIN, DATABASE, USER};
 
-/// Nothing here waits for a deadline.
+/// No test here reaches this limit.
 const SOON: Duration = Duration::from_secs(10);
 
 #[derive(BackingServices)]
@@ -45,7 +46,8 @@ needing!(
     Everything,
     TokioPostgres,
     "SELECT, INSERT ON orders;
-    SELECT (id, \"Naam\"), UPDATE (\"Naam\"), DELETE ON Winkel.\"Klanten en \u{e4}\", \"Mijn Winkel\".\"select\";
+    SELECT (id, \"Naam\"), UPDATE (\"Naam\"), DELETE ON Winkel.\"Klanten en \u{e4}\", \
+    \"Mijn Winkel\".\"select\";
     USAGE ON SEQUENCE winkel.volgnummer; SELECT ON winkel.overzicht;
     EXECUTE ON FUNCTION winkel.\"Af(rekenen\"(int, text[]), winkel.leeg();
     EXECUTE ON PROCEDURE winkel.sluit(character varying);
@@ -55,27 +57,32 @@ needing!(
     EverythingBySqlx,
     Postgres,
     "SELECT, INSERT ON orders;
-    SELECT (id, \"Naam\"), UPDATE (\"Naam\"), DELETE ON Winkel.\"Klanten en \u{e4}\", \"Mijn Winkel\".\"select\";
+    SELECT (id, \"Naam\"), UPDATE (\"Naam\"), DELETE ON Winkel.\"Klanten en \u{e4}\", \
+    \"Mijn Winkel\".\"select\";
     USAGE ON SEQUENCE winkel.volgnummer; SELECT ON winkel.overzicht;
     EXECUTE ON FUNCTION winkel.\"Af(rekenen\"(int, text[]), winkel.leeg();
     EXECUTE ON PROCEDURE winkel.sluit(character varying);
     SELECT ON ALL TABLES IN SCHEMA archief; USAGE ON ALL SEQUENCES IN SCHEMA archief"
 );
 
-/// What there is in the database. The tables are the administrator's.
+/// The objects in the database. The administrator owns the tables.
 const OBJECTS: &str = "CREATE TABLE IF NOT EXISTS orders (id int PRIMARY KEY);
     CREATE SCHEMA winkel;
     CREATE TABLE winkel.\"Klanten en \u{e4}\" (id serial, \"Naam\" text, geheim text);
     CREATE SCHEMA \"Mijn Winkel\"; CREATE TABLE \"Mijn Winkel\".\"select\" (id int, \"Naam\" text);
     CREATE SEQUENCE winkel.volgnummer; CREATE VIEW winkel.overzicht AS SELECT 1 AS een;
-    CREATE FUNCTION winkel.\"Af(rekenen\"(bedrag int, wat text[]) RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT bedrag';
+    CREATE FUNCTION winkel.\"Af(rekenen\"(bedrag int, wat text[]) RETURNS int LANGUAGE sql \
+    SECURITY DEFINER AS 'SELECT bedrag';
     CREATE FUNCTION winkel.leeg() RETURNS int LANGUAGE sql AS 'SELECT 1';
     CREATE PROCEDURE winkel.sluit(waarom varchar) LANGUAGE sql AS 'SELECT 1';
     REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA winkel FROM PUBLIC;
-    CREATE SCHEMA archief; CREATE TABLE archief.oud (id serial); CREATE TABLE archief.ouder (id int);
-    CREATE SCHEMA buiten; CREATE TABLE buiten.tafel (id int, naam text); CREATE SEQUENCE buiten.nummers;
+    CREATE SCHEMA archief; CREATE TABLE archief.oud (id serial); \
+    CREATE TABLE archief.ouder (id int);
+    CREATE SCHEMA buiten; CREATE TABLE buiten.tafel (id int, naam text); \
+    CREATE SEQUENCE buiten.nummers;
     CREATE FUNCTION buiten.open() RETURNS int LANGUAGE sql AS 'SELECT 1';
-    CREATE FUNCTION buiten.machtig(int, \"char\") RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
+    CREATE FUNCTION buiten.machtig(int, \"char\") RETURNS int LANGUAGE sql SECURITY DEFINER AS \
+    'SELECT 1';
     REVOKE EXECUTE ON FUNCTION buiten.machtig FROM PUBLIC;
     CREATE TABLE buiten.veilig (id int); ALTER TABLE buiten.veilig ENABLE ROW LEVEL SECURITY;
     CREATE TABLE buiten.veiliger (id int); ALTER TABLE buiten.veiliger ENABLE ROW LEVEL SECURITY;
@@ -108,7 +115,7 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
     variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-/// Attaches in vain, with one finding of this rule.
+/// Checks that attaching fails with one finding, which is of this rule.
 async fn one<T: BackingServices>(
     server: &server::Postgres,
     role: &str,
@@ -137,7 +144,8 @@ async fn clean<T: BackingServices + Send + Sync>(
     let _ = services.detach().await;
 }
 
-/// Each route by which a role is, or becomes, an administrator: what leads to it, what the report names, and whether what the report says mends it.
+/// Each route by which a role is, or can become, an administrator: the statements that set it up,
+/// the text that the report must contain, and whether the remedy in the report fixes it.
 #[tokio::test]
 async fn every_route_to_an_administrator_is_refused_and_named() {
     let server = server::Postgres::start();
@@ -145,7 +153,8 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
     server.script(
         DATABASE,
         &format!(
-            "CREATE DATABASE elders; CREATE ROLE groep; CREATE ROLE \"Boven groep\"; GRANT groep TO \"Boven groep\";
+            "CREATE DATABASE elders; CREATE ROLE groep; CREATE ROLE \"Boven groep\"; \
+             GRANT groep TO \"Boven groep\";
              CREATE ROLE los LOGIN NOINHERIT PASSWORD '{PASSWORD}';"
         ),
     );
@@ -155,7 +164,7 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
     for attribute in ["CREATEROLE", "CREATEDB", "REPLICATION", "BYPASSRLS"] {
         route(&format!("ALTER ROLE los {attribute}"), attribute);
     }
-    // By way of a role whose rights it does not inherit, and of one that is further away.
+    // Through a role whose privileges it does not inherit, and through an indirect membership.
     route(
         "ALTER ROLE groep CREATEDB; GRANT groep TO los",
         "CREATEDB, by way of the role \"groep\"",
@@ -186,7 +195,7 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
         "OWNERSHIP ON TABLE buiten.veilig",
     );
     route("GRANT CREATE ON SCHEMA public TO los", "CREATE ON SCHEMA public");
-    // What every PostgreSQL before 15 ships with.
+    // The default of every PostgreSQL before 15.
     route("GRANT CREATE ON SCHEMA public TO PUBLIC", "CREATE ON SCHEMA public, as everybody has");
     route("ALTER SCHEMA public OWNER TO los", "OWNERSHIP ON SCHEMA public");
     route(
@@ -214,7 +223,10 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
         "GRANT SET ON PARAMETER session_preload_libraries TO PUBLIC",
         "ALL ON PARAMETER session_preload_libraries, which is an administrator's, as everybody has",
     );
-    let own = server.sql("SELECT rolname FROM pg_roles WHERE rolname LIKE 'pg\\_%' AND rolname <> 'pg_database_owner'");
+    let own = server.sql(
+        "SELECT rolname FROM pg_roles WHERE rolname LIKE 'pg\\_%' AND rolname <> \
+         'pg_database_owner'",
+    );
     assert!(own.lines().count() > 8, "{own}");
     for role in own.lines() {
         route(&format!("GRANT {role} TO los"), role);
@@ -225,7 +237,7 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
     ] {
         route(&format!("CREATE ROLE {role}; GRANT {role} TO los"), role);
     }
-    // Who one is at once is not who logs in.
+    // The current role differs from the login role.
     route(
         "ALTER ROLE groep CREATEDB; GRANT groep TO los; ALTER ROLE los SET role = 'groep'",
         "CREATEDB",
@@ -239,7 +251,8 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
 
     clean::<Shop>(&server, "los", DATABASE, "nothing").await;
     for (statement, named, is_mended) in &routes {
-        // The role that the remedy may leave it out of is the same for the next route.
+        // The remedy may revoke the account's membership of a role. The role itself stays as it is,
+        // for the next route.
         server.sql(statement);
         let finding = one::<Shop>(&server, "los", DATABASE, "superuser_account", statement).await;
         assert!(finding.message().contains(named.as_str()), "{statement}: {finding}");
@@ -254,39 +267,75 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
     }
 }
 
-/// Whatever is in or on a system schema that `initdb` did not make so: what leads to it, and what the report names.
+/// Changes in or to a system schema that `initdb` did not make: the statements that set each one
+/// up, and the text that the report must contain.
 const SYSTEM: &[(&str, &str)] = &[
-    ("GRANT CREATE ON SCHEMA pg_catalog TO los", "CREATE ON SCHEMA pg_catalog, which is an administrator's"),
+    (
+        "GRANT CREATE ON SCHEMA pg_catalog TO los",
+        "CREATE ON SCHEMA pg_catalog, which is an administrator's",
+    ),
     ("GRANT CREATE ON SCHEMA information_schema TO PUBLIC", "CREATE ON SCHEMA information_schema"),
     ("GRANT USAGE ON SCHEMA pg_toast TO los", "USAGE ON SCHEMA pg_toast"),
     ("GRANT CREATE ON SCHEMA pg_toast TO groep; GRANT groep TO los", "CREATE ON SCHEMA pg_toast"),
     ("GRANT USAGE ON SCHEMA pg_catalog TO los WITH GRANT OPTION", "USAGE ON SCHEMA pg_catalog"),
     (
-        "DO $$ BEGIN CREATE TEMPORARY TABLE t (); EXECUTE format('GRANT CREATE ON SCHEMA %s TO los', pg_my_temp_schema()::regnamespace); END $$",
+        "DO $$ BEGIN CREATE TEMPORARY TABLE t (); \
+         EXECUTE format('GRANT CREATE ON SCHEMA %s TO los', pg_my_temp_schema()::regnamespace); \
+         END $$",
         "CREATE ON SCHEMA pg_temp_",
     ),
     ("ALTER SCHEMA pg_catalog OWNER TO los", "OWNERSHIP ON SCHEMA pg_catalog"),
-    ("ALTER SCHEMA information_schema OWNER TO groep; GRANT groep TO los", "OWNERSHIP ON SCHEMA information_schema"),
-    ("ALTER FUNCTION pg_catalog.lower(text) OWNER TO los", "OWNERSHIP ON FUNCTION pg_catalog.lower(text)"),
-    ("ALTER FUNCTION pg_catalog.upper(text) OWNER TO groep; GRANT groep TO los", "OWNERSHIP ON FUNCTION pg_catalog.upper(text)"),
-    ("ALTER AGGREGATE pg_catalog.bool_or(boolean) OWNER TO los", "OWNERSHIP ON FUNCTION pg_catalog.bool_or(boolean)"),
-    ("ALTER VIEW information_schema.tables OWNER TO los", "OWNERSHIP ON TABLE information_schema.tables"),
-    ("ALTER OPERATOR pg_catalog.= (oid, oid) OWNER TO los", "OWNERSHIP ON OPERATOR pg_catalog.=(pg_catalog.oid,pg_catalog.oid)"),
+    (
+        "ALTER SCHEMA information_schema OWNER TO groep; GRANT groep TO los",
+        "OWNERSHIP ON SCHEMA information_schema",
+    ),
+    (
+        "ALTER FUNCTION pg_catalog.lower(text) OWNER TO los",
+        "OWNERSHIP ON FUNCTION pg_catalog.lower(text)",
+    ),
+    (
+        "ALTER FUNCTION pg_catalog.upper(text) OWNER TO groep; GRANT groep TO los",
+        "OWNERSHIP ON FUNCTION pg_catalog.upper(text)",
+    ),
+    (
+        "ALTER AGGREGATE pg_catalog.bool_or(boolean) OWNER TO los",
+        "OWNERSHIP ON FUNCTION pg_catalog.bool_or(boolean)",
+    ),
+    (
+        "ALTER VIEW information_schema.tables OWNER TO los",
+        "OWNERSHIP ON TABLE information_schema.tables",
+    ),
+    (
+        "ALTER OPERATOR pg_catalog.= (oid, oid) OWNER TO los",
+        "OWNERSHIP ON OPERATOR pg_catalog.=(pg_catalog.oid,pg_catalog.oid)",
+    ),
     ("ALTER LANGUAGE sql OWNER TO los", "OWNERSHIP ON LANGUAGE sql"),
     ("ALTER TABLESPACE pg_default OWNER TO los", "OWNERSHIP ON TABLESPACE pg_default"),
-    ("GRANT INSERT ON information_schema.sql_features TO PUBLIC", "INSERT ON TABLE information_schema.sql_features"),
+    (
+        "GRANT INSERT ON information_schema.sql_features TO PUBLIC",
+        "INSERT ON TABLE information_schema.sql_features",
+    ),
     (
         "GRANT UPDATE (feature_name) ON information_schema.sql_features TO los",
         "UPDATE (feature_name) ON TABLE information_schema.sql_features",
     ),
-    // It has the passwords by which a foreign server is logged into.
-    ("GRANT SELECT ON information_schema._pg_user_mappings TO PUBLIC", "SELECT ON TABLE information_schema._pg_user_mappings"),
+    // This view contains the passwords for foreign servers.
+    (
+        "GRANT SELECT ON information_schema._pg_user_mappings TO PUBLIC",
+        "SELECT ON TABLE information_schema._pg_user_mappings",
+    ),
     ("GRANT UPDATE ON pg_class TO los", "UPDATE ON TABLE pg_catalog.pg_class"),
-    ("GRANT UPDATE (relacl) ON pg_class TO groep; GRANT groep TO los", "UPDATE (relacl) ON TABLE pg_catalog.pg_class"),
+    (
+        "GRANT UPDATE (relacl) ON pg_class TO groep; GRANT groep TO los",
+        "UPDATE (relacl) ON TABLE pg_catalog.pg_class",
+    ),
     ("GRANT UPDATE ON pg_authid TO PUBLIC", "UPDATE ON TABLE pg_catalog.pg_authid"),
     ("GRANT SELECT ON pg_class TO los WITH GRANT OPTION", "SELECT ON TABLE pg_catalog.pg_class"),
     ("GRANT SELECT ON pg_toast.pg_toast_1260 TO los", "SELECT ON TABLE pg_toast.pg_toast_1260"),
-    ("GRANT EXECUTE ON FUNCTION lower(text) TO los WITH GRANT OPTION", "EXECUTE ON FUNCTION pg_catalog.lower(text)"),
+    (
+        "GRANT EXECUTE ON FUNCTION lower(text) TO los WITH GRANT OPTION",
+        "EXECUTE ON FUNCTION pg_catalog.lower(text)",
+    ),
     ("GRANT USAGE ON TYPE pg_catalog.int4 TO los WITH GRANT OPTION", "ALL ON TYPE pg_catalog.int4"),
     (
         "ALTER DEFAULT PRIVILEGES IN SCHEMA information_schema GRANT INSERT ON TABLES TO los",
@@ -296,12 +345,14 @@ const SYSTEM: &[(&str, &str)] = &[
         "ALTER DEFAULT PRIVILEGES IN SCHEMA information_schema GRANT SELECT ON TABLES TO PUBLIC",
         "SELECT ON FUTURE TABLES OF opperbaas IN SCHEMA information_schema",
     ),
-    // A trap for everybody's `upper`, which stays there when no more can be planted.
+    // A function that shadows `upper` for all users. It stays after the privilege to create more
+    // has been revoked.
     (
         "GRANT CREATE ON SCHEMA pg_catalog TO los; SET ROLE los;
          CREATE FUNCTION pg_catalog.upper(varchar) RETURNS text LANGUAGE sql AS 'SELECT 1::text';
          RESET ROLE; REVOKE CREATE ON SCHEMA pg_catalog FROM los",
-        "OWNERSHIP ON FUNCTION pg_catalog.upper(character varying), which is in a system schema and is not PostgreSQL's",
+        "OWNERSHIP ON FUNCTION pg_catalog.upper(character varying), which is in a system schema \
+         and is not PostgreSQL's",
     ),
     (
         "CREATE PROCEDURE information_schema.\"Doe\"() LANGUAGE sql AS 'SELECT 1';
@@ -310,17 +361,23 @@ const SYSTEM: &[(&str, &str)] = &[
     ),
     (
         "CREATE FUNCTION pg_catalog.geef() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'",
-        "EXECUTE ON FUNCTION pg_catalog.geef(), which is in a system schema and runs with its owner's privileges, as everybody has",
+        "EXECUTE ON FUNCTION pg_catalog.geef(), which is in a system schema and runs with its \
+         owner's privileges, as everybody has",
     ),
     (
-        "CREATE FUNCTION information_schema.geef() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
+        "CREATE FUNCTION information_schema.geef() RETURNS int LANGUAGE sql SECURITY DEFINER AS \
+         'SELECT 1';
          REVOKE EXECUTE ON FUNCTION information_schema.geef FROM PUBLIC;
          GRANT EXECUTE ON FUNCTION information_schema.geef TO los",
         "EXECUTE ON FUNCTION information_schema.geef()",
     ),
-    ("ALTER FUNCTION pg_catalog.lower(text) SECURITY DEFINER", "EXECUTE ON FUNCTION pg_catalog.lower(text)"),
     (
-        "CREATE TABLE information_schema.geplant (id serial); ALTER TABLE information_schema.geplant OWNER TO los",
+        "ALTER FUNCTION pg_catalog.lower(text) SECURITY DEFINER",
+        "EXECUTE ON FUNCTION pg_catalog.lower(text)",
+    ),
+    (
+        "CREATE TABLE information_schema.geplant (id serial); \
+         ALTER TABLE information_schema.geplant OWNER TO los",
         "OWNERSHIP ON TABLE information_schema.geplant",
     ),
     (
@@ -340,7 +397,8 @@ const SYSTEM: &[(&str, &str)] = &[
         "OWNERSHIP ON OPERATOR FAMILY information_schema.familie USING btree",
     ),
     (
-        "CREATE OPERATOR CLASS information_schema.\"Klasse\" FOR TYPE int4 USING hash FAMILY integer_ops AS STORAGE int4;
+        "CREATE OPERATOR CLASS information_schema.\"Klasse\" FOR TYPE int4 USING hash FAMILY \
+         integer_ops AS STORAGE int4;
          ALTER OPERATOR CLASS information_schema.\"Klasse\" USING hash OWNER TO los",
         "OWNERSHIP ON OPERATOR CLASS information_schema.\"Klasse\" USING hash",
     ),
@@ -349,15 +407,18 @@ const SYSTEM: &[(&str, &str)] = &[
         "OWNERSHIP ON TYPE pg_catalog.soort",
     ),
     (
-        "CREATE TYPE information_schema.paar AS (a int); ALTER TYPE information_schema.paar OWNER TO los",
+        "CREATE TYPE information_schema.paar AS (a int); \
+         ALTER TYPE information_schema.paar OWNER TO los",
         "OWNERSHIP ON TYPE information_schema.paar",
     ),
     (
-        "CREATE DOMAIN information_schema.domein AS int; ALTER DOMAIN information_schema.domein OWNER TO los",
+        "CREATE DOMAIN information_schema.domein AS int; \
+         ALTER DOMAIN information_schema.domein OWNER TO los",
         "OWNERSHIP ON TYPE information_schema.domein",
     ),
     (
-        "CREATE COLLATION pg_catalog.\"Volg-orde\" FROM \"C\"; ALTER COLLATION pg_catalog.\"Volg-orde\" OWNER TO los",
+        "CREATE COLLATION pg_catalog.\"Volg-orde\" FROM \"C\"; \
+         ALTER COLLATION pg_catalog.\"Volg-orde\" OWNER TO los",
         "OWNERSHIP ON COLLATION pg_catalog.\"Volg-orde\"",
     ),
     (
@@ -380,11 +441,12 @@ const SYSTEM: &[(&str, &str)] = &[
          ALTER STATISTICS information_schema.telling OWNER TO los",
         "OWNERSHIP ON STATISTICS OBJECT information_schema.telling",
     ),
-    // It runs in everybody's session.
+    // It runs in every user's sessions.
     (
         "CREATE FUNCTION buiten.bij() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
          CREATE EVENT TRIGGER bij ON ddl_command_end EXECUTE FUNCTION buiten.bij();
-         ALTER ROLE los SUPERUSER; ALTER EVENT TRIGGER bij OWNER TO los; ALTER ROLE los NOSUPERUSER",
+         ALTER ROLE los SUPERUSER; ALTER EVENT TRIGGER bij OWNER TO los; \
+         ALTER ROLE los NOSUPERUSER",
         "OWNERSHIP ON EVENT TRIGGER bij",
     ),
 ];
@@ -415,9 +477,11 @@ async fn what_everybody_may_do_in_a_system_schema_may_be_granted_too() {
         DATABASE,
         &format!(
             "GRANT USAGE ON SCHEMA pg_catalog, information_schema TO {USER};
-             GRANT SELECT ON pg_class, information_schema.tables TO {USER}; GRANT EXECUTE ON FUNCTION lower(text) TO {USER};
+             GRANT SELECT ON pg_class, information_schema.tables TO {USER}; \
+             GRANT EXECUTE ON FUNCTION lower(text) TO {USER};
              CREATE FUNCTION pg_catalog.hulp() RETURNS int LANGUAGE sql AS 'SELECT 1';
-             CREATE EXTENSION citext SCHEMA pg_catalog; CREATE EXTENSION pgcrypto; CREATE EXTENSION pg_stat_statements;
+             CREATE EXTENSION citext SCHEMA pg_catalog; CREATE EXTENSION pgcrypto; \
+             CREATE EXTENSION pg_stat_statements;
              CREATE TABLE lang (tekst text); ALTER TABLE lang OWNER TO {USER};"
         ),
     );
@@ -434,7 +498,8 @@ async fn an_administrators_privilege_is_not_lost_among_many_others() {
             "DO $$ BEGIN FOR i IN 1..2100 LOOP
                 EXECUTE format('CREATE TABLE aaa_%s (); GRANT SELECT ON aaa_%s TO {USER}', i, i);
              END LOOP; END $$; GRANT EXECUTE ON FUNCTION pg_read_file(text) TO {USER};
-             CREATE TABLE veilig (); ALTER TABLE veilig ENABLE ROW LEVEL SECURITY; ALTER TABLE veilig OWNER TO {USER};
+             CREATE TABLE veilig (); ALTER TABLE veilig ENABLE ROW LEVEL SECURITY; \
+             ALTER TABLE veilig OWNER TO {USER};
              GRANT CREATE ON SCHEMA public TO {USER};"
         ),
     );
@@ -445,7 +510,8 @@ async fn an_administrators_privilege_is_not_lost_among_many_others() {
     }
 }
 
-/// The statements of `grants()`, run as they are; every thing that is needed, done; one more privilege, and one less.
+/// Runs the statements of `grants()` unchanged, uses each of the needed privileges, and then tests
+/// one privilege more and one less.
 async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &str, named: bool) {
     let server = server::Postgres::start();
     server.sql(&format!("CREATE DATABASE \"{}\"", database.replace('"', "\"\"")));
@@ -454,7 +520,7 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
     let grants = if named { grants.in_database(database).unwrap() } else { grants };
     let text = grants.statements().unwrap();
     assert!(!text.contains("PASSWORD"), "{text}");
-    // Nobody has to be able to connect because everybody is.
+    // The account must get `CONNECT` from the grants, not from `PUBLIC`.
     server
         .sql(&format!("REVOKE ALL ON DATABASE \"{}\" FROM PUBLIC", database.replace('"', "\"\"")));
     server.script(database, &text);
@@ -507,12 +573,15 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
             "USAGE ON FOREIGN SERVER s",
         ),
         (
-            "CREATE ROLE \"Lezers!\"; GRANT DELETE ON orders TO \"Lezers!\"; GRANT \"Lezers!\" TO {role}",
+            "CREATE ROLE \"Lezers!\"; GRANT DELETE ON orders TO \"Lezers!\"; \
+             GRANT \"Lezers!\" TO {role}",
             "DELETE ON TABLE public.orders, by way of the role \"Lezers!\"",
         ),
-        // What it needs, it needs after that too.
+        // Here the role "Lezers!" also has a privilege that the account needs. After the remedy,
+        // the account still has that.
         (
-            "GRANT SELECT ON orders TO \"Lezers!\"; REVOKE SELECT ON orders FROM {role}; GRANT \"Lezers!\" TO {role}",
+            "GRANT SELECT ON orders TO \"Lezers!\"; REVOKE SELECT ON orders FROM {role}; \
+             GRANT \"Lezers!\" TO {role}",
             "DELETE ON TABLE public.orders, by way of the role \"Lezers!\"",
         ),
     ] {
@@ -530,20 +599,33 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
             "REVOKE UPDATE (\"Naam\") ON winkel.\"Klanten en \u{e4}\" FROM {role}",
             "UPDATE (\"Naam\") ON TABLE winkel.\"Klanten en \u{e4}\"",
         ),
-        ("REVOKE USAGE ON SEQUENCE winkel.volgnummer FROM {role}", "USAGE ON SEQUENCE winkel.volgnummer"),
+        (
+            "REVOKE USAGE ON SEQUENCE winkel.volgnummer FROM {role}",
+            "USAGE ON SEQUENCE winkel.volgnummer",
+        ),
         ("REVOKE USAGE ON SCHEMA \"Mijn Winkel\" FROM {role}", "USAGE ON SCHEMA \"Mijn Winkel\""),
         (
             "REVOKE EXECUTE ON FUNCTION winkel.\"Af(rekenen\"(int, text[]) FROM {role}",
             "EXECUTE ON FUNCTION winkel.\"Af(rekenen\"(integer, text[])",
         ),
-        ("REVOKE EXECUTE ON FUNCTION winkel.leeg() FROM {role}", "EXECUTE ON FUNCTION winkel.leeg()"),
-        ("REVOKE EXECUTE ON PROCEDURE winkel.sluit FROM {role}", "EXECUTE ON PROCEDURE winkel.sluit(character varying)"),
+        (
+            "REVOKE EXECUTE ON FUNCTION winkel.leeg() FROM {role}",
+            "EXECUTE ON FUNCTION winkel.leeg()",
+        ),
+        (
+            "REVOKE EXECUTE ON PROCEDURE winkel.sluit FROM {role}",
+            "EXECUTE ON PROCEDURE winkel.sluit(character varying)",
+        ),
         ("REVOKE SELECT ON archief.ouder FROM {role}", "SELECT ON TABLE archief.ouder"),
         ("CREATE TABLE archief.oudst (id int)", "SELECT ON TABLE archief.oudst"),
-        ("REVOKE USAGE ON SEQUENCE archief.oud_id_seq FROM {role}", "USAGE ON SEQUENCE archief.oud_id_seq"),
-        // Who has it only after `SET ROLE` cannot do it as it is.
         (
-            "REVOKE SELECT ON orders FROM {role}; CREATE ROLE nacht; GRANT SELECT ON orders TO nacht;
+            "REVOKE USAGE ON SEQUENCE archief.oud_id_seq FROM {role}",
+            "USAGE ON SEQUENCE archief.oud_id_seq",
+        ),
+        // A privilege that the account gets only after `SET ROLE` is missing.
+        (
+            "REVOKE SELECT ON orders FROM {role}; CREATE ROLE nacht; \
+             GRANT SELECT ON orders TO nacht;
              ALTER ROLE {role} NOINHERIT; GRANT nacht TO {role}",
             "SELECT ON TABLE public.orders",
         ),
@@ -629,7 +711,8 @@ async fn without_needs_the_posture_tells_and_nothing_is_compared() {
         DATABASE,
         &format!("CREATE TABLE eigen (id serial); ALTER TABLE eigen OWNER TO {USER};"),
     );
-    // One of PostgreSQL's own functions, elsewhere, that everybody may call with its owner's rights.
+    // A function of PostgreSQL's own in another schema. All users may execute it with its owner's
+    // privileges.
     server.script(
         DATABASE,
         "CREATE SCHEMA verhuisd; ALTER FUNCTION pg_catalog.initcap(text) SET SCHEMA verhuisd;
@@ -665,18 +748,20 @@ async fn too_little_and_too_much_are_two_findings_and_everything_that_lacks_is_n
     let text = error.to_string();
     for part in [
         "the account lacks SELECT ON TABLE public.orders; INSERT ON TABLE public.orders",
-        "GRANT SELECT ON TABLE \"public\".\"orders\" TO \"winkelier\"; GRANT INSERT ON TABLE \"public\".\"orders\" TO \"winkelier\";",
+        "GRANT SELECT ON TABLE \"public\".\"orders\" TO \"winkelier\"; \
+         GRANT INSERT ON TABLE \"public\".\"orders\" TO \"winkelier\";",
         "DELETE ON TABLE public.orders; TRUNCATE ON TABLE public.orders",
         "REVOKE DELETE ON TABLE \"public\".\"orders\" FROM \"winkelier\";",
     ] {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
-    // An administrator has everything too many: that is said once.
+    // An administrator has every privilege. The report has one finding for that, not one for each
+    // privilege.
     server.sql(&format!("GRANT pg_write_all_data TO {USER}"));
     let finding =
         one::<Few>(&server, USER, DATABASE, "superuser_account", "an administrator").await;
     assert!(finding.message().ends_with("has pg_write_all_data"), "{finding}");
-    // What is not there at all cannot be granted.
+    // A privilege on a missing object cannot be granted.
     server.sql(&format!("REVOKE pg_write_all_data FROM {USER}; DROP TABLE orders"));
     let finding = one::<Few>(&server, USER, DATABASE, "missing_privileges", "no table").await;
     assert!(
@@ -702,7 +787,7 @@ async fn columns_are_told_apart() {
             .ends_with("lacks UPDATE (\"Naam\") ON TABLE winkel.\"Klanten en \u{e4}\""),
         "{finding}"
     );
-    // On the whole table it can do what it needs, and more.
+    // With a privilege on the whole table, the account has what it needs, and more.
     server.sql("GRANT UPDATE ON winkel.\"Klanten en \u{e4}\" TO shop_orders");
     let finding =
         one::<Columns>(&server, "shop_orders", DATABASE, "excess_privileges", "a table more").await;
@@ -710,7 +795,8 @@ async fn columns_are_told_apart() {
     clean::<Columns>(&server, "shop_orders", DATABASE, finding.remedy()).await;
 }
 
-/// An extension's objects are everybody's as the extension made them; that is no privilege too many.
+/// Privileges on an extension's objects that `PUBLIC` has by the extension's own script are not
+/// excess privileges.
 #[tokio::test]
 async fn an_extension_is_not_too_much() {
     let server = server::Postgres::start();
@@ -730,40 +816,51 @@ async fn an_extension_is_not_too_much() {
     clean::<Few>(&server, USER, DATABASE, finding.remedy()).await;
 }
 
-// --- What the question means is not the account's choice -------------------------------------------------------------
+// --- The account cannot change the meaning of the probe's query ----------------------------------
 
 needing!(
     Odd,
     TokioPostgres,
-    "SELECT ON \"A ä\"; EXECUTE ON FUNCTION doe(mijn, \"Mijn\"[], int, \"char\"); SELECT, INSERT ON orders"
+    "SELECT ON \"A ä\"; EXECUTE ON FUNCTION doe(mijn, \"Mijn\"[], int, \"char\"); \
+     SELECT, INSERT ON orders"
 );
 needing!(
     OddBySqlx,
     Postgres,
-    "SELECT ON \"A ä\"; EXECUTE ON FUNCTION doe(mijn, \"Mijn\"[], int, \"char\"); SELECT, INSERT ON orders"
+    "SELECT ON \"A ä\"; EXECUTE ON FUNCTION doe(mijn, \"Mijn\"[], int, \"char\"); \
+     SELECT, INSERT ON orders"
 );
 
-const ODD: &str = "CREATE TYPE mijn AS ENUM ('a'); CREATE TYPE \"Mijn\" AS ENUM ('a'); CREATE TABLE \"A ä\" (id int);
+const ODD: &str = "CREATE TYPE mijn AS ENUM ('a'); CREATE TYPE \"Mijn\" AS ENUM ('a'); \
+     CREATE TABLE \"A ä\" (id int);
     CREATE FUNCTION doe(mijn, \"Mijn\"[], int, \"char\") RETURNS int LANGUAGE sql AS 'SELECT 1';
     REVOKE EXECUTE ON FUNCTION doe FROM PUBLIC;";
 
-/// Operators for each two of these types that `which` picks, in a schema: they lie, or end the statement.
+/// Operators in a schema, for each pair of these types that `which` selects. They return false
+/// results, or raise an error.
 fn operators(schema: &str, which: &str, body: &str) -> String {
     format!(
         "DO $do$ DECLARE a regtype; b regtype; o text; r text; BEGIN
-            FOREACH a IN ARRAY '{{oid,name,text,varchar,\"\\\"char\\\"\",int2,int4,int8,bool,oid[],name[],text[],aclitem[],oidvector,regclass,regtype}}'::regtype[] LOOP
-            FOREACH b IN ARRAY '{{oid,name,text,varchar,\"\\\"char\\\"\",int2,int4,int8,bool,oid[],name[],text[],aclitem[],oidvector,regclass,regtype}}'::regtype[] LOOP
+            FOREACH a IN ARRAY \
+            '{{oid,name,text,varchar,\"\\\"char\\\"\",int2,int4,int8,bool,oid[],name[],text[],\
+            aclitem[],oidvector,regclass,regtype}}'::regtype[] LOOP
+            FOREACH b IN ARRAY \
+            '{{oid,name,text,varchar,\"\\\"char\\\"\",int2,int4,int8,bool,oid[],name[],text[],\
+            aclitem[],oidvector,regclass,regtype}}'::regtype[] LOOP
             FOREACH o IN ARRAY '{{=,<>,<,>,<=,>=,||,~~}}'::text[] LOOP
                 CONTINUE WHEN NOT ({which});
                 r := CASE o WHEN '||' THEN 'text' ELSE 'bool' END;
-                EXECUTE format('CREATE OR REPLACE FUNCTION {schema}.lieg_%s(%s, %s) RETURNS %s LANGUAGE plpgsql AS %L', r, a, b, r, {body});
-                EXECUTE format('CREATE OPERATOR {schema}.%s (leftarg = %s, rightarg = %s, function = {schema}.lieg_%s)', o, a, b, r);
+                EXECUTE format('CREATE OR REPLACE FUNCTION {schema}.lieg_%s(%s, %s) RETURNS %s \
+                LANGUAGE plpgsql AS %L', r, a, b, r, {body});
+                EXECUTE format('CREATE OPERATOR {schema}.%s (leftarg = %s, rightarg = %s, function \
+                = {schema}.lieg_%s)', o, a, b, r);
             END LOOP; END LOOP; END LOOP;
         END $do$;"
     )
 }
 
-/// Every operator that the question uses, in a schema that the account's `search_path` names first.
+/// Shadows of every operator that the query uses, in a schema that is first in the account's
+/// `search_path`.
 fn evil() -> String {
     format!(
         "CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC; {}",
@@ -771,7 +868,7 @@ fn evil() -> String {
     )
 }
 
-/// An account that everything can be hidden of.
+/// An account from which a shadowed operator could hide each of these routes.
 async fn search_path<T: BackingServices + Send + Sync>() {
     let server = server::Postgres::start();
     server.script(DATABASE, OBJECTS);
@@ -786,12 +883,21 @@ async fn search_path<T: BackingServices + Send + Sync>() {
     clean::<T>(&server, "los", DATABASE, "nothing").await;
     for (statement, named) in [
         ("ALTER ROLE los CREATEROLE", "CREATEROLE".to_owned()),
-        (&format!("ALTER ROLE los NOCREATEROLE; GRANT {ADMIN} TO los"), format!("SUPERUSER, by way of the role \"{ADMIN}\"")),
-        (&format!("REVOKE {ADMIN} FROM los; GRANT pg_monitor TO los"), "pg_monitor".to_owned()),
-        ("REVOKE pg_monitor FROM los; GRANT CREATE ON SCHEMA pg_catalog TO los", "CREATE ON SCHEMA pg_catalog".to_owned()),
         (
-            "REVOKE CREATE ON SCHEMA pg_catalog FROM los; GRANT SELECT ON pg_authid TO groep; GRANT groep TO los",
-            "SELECT ON TABLE pg_catalog.pg_authid, which is an administrator's, by way of the role \"groep\"".to_owned(),
+            &format!("ALTER ROLE los NOCREATEROLE; GRANT {ADMIN} TO los"),
+            format!("SUPERUSER, by way of the role \"{ADMIN}\""),
+        ),
+        (&format!("REVOKE {ADMIN} FROM los; GRANT pg_monitor TO los"), "pg_monitor".to_owned()),
+        (
+            "REVOKE pg_monitor FROM los; GRANT CREATE ON SCHEMA pg_catalog TO los",
+            "CREATE ON SCHEMA pg_catalog".to_owned(),
+        ),
+        (
+            "REVOKE CREATE ON SCHEMA pg_catalog FROM los; GRANT SELECT ON pg_authid TO groep; \
+             GRANT groep TO los",
+            "SELECT ON TABLE pg_catalog.pg_authid, which is an \
+             administrator's, by way of the role \"groep\""
+                .to_owned(),
         ),
     ] {
         server.script(DATABASE, statement);
@@ -810,27 +916,42 @@ async fn the_accounts_own_search_path_hides_nothing_from_sqlx() {
     search_path::<ShopBySqlx>().await;
 }
 
-/// Overloads of what the question calls, with types that are nearly those that it gives.
-const OVERLOADS: &str = "CREATE FUNCTION pg_catalog.\"left\"(name, int) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
-    CREATE FUNCTION pg_catalog.\"left\"(varchar, int) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
-    CREATE FUNCTION pg_catalog.acldefault(text, oid) RETURNS aclitem[] LANGUAGE sql AS 'SELECT NULL::aclitem[]';
-    CREATE FUNCTION pg_catalog.acldefault(name, oid) RETURNS aclitem[] LANGUAGE sql AS 'SELECT NULL::aclitem[]';
-    CREATE FUNCTION pg_catalog.current_setting(varchar) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
-    CREATE FUNCTION pg_catalog.current_setting(name) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
-    CREATE FUNCTION pg_catalog.set_config(varchar, varchar, bool) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
-    CREATE FUNCTION pg_catalog.pg_has_role(name, oid, varchar) RETURNS bool LANGUAGE sql AS 'SELECT NULL::bool';
-    CREATE FUNCTION pg_catalog.pg_has_role(name, oid, name) RETURNS bool LANGUAGE sql AS 'SELECT NULL::bool';
-    CREATE FUNCTION pg_catalog.to_regtype(varchar) RETURNS regtype LANGUAGE sql AS 'SELECT NULL::regtype';
-    CREATE FUNCTION pg_catalog.to_regtype(name) RETURNS regtype LANGUAGE sql AS 'SELECT NULL::regtype';
-    CREATE FUNCTION pg_catalog.pg_identify_object(oid, oid, int2) RETURNS TABLE (type text, schema text, name text, identity text)
+/// Overloads of the functions that the query calls, with similar types.
+const OVERLOADS: &str = "CREATE FUNCTION pg_catalog.\"left\"(name, int) RETURNS text LANGUAGE sql \
+    AS 'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.\"left\"(varchar, int) RETURNS text LANGUAGE sql AS \
+    'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.acldefault(text, oid) RETURNS aclitem[] LANGUAGE sql AS \
+    'SELECT NULL::aclitem[]';
+    CREATE FUNCTION pg_catalog.acldefault(name, oid) RETURNS aclitem[] LANGUAGE sql AS \
+    'SELECT NULL::aclitem[]';
+    CREATE FUNCTION pg_catalog.current_setting(varchar) RETURNS text LANGUAGE sql AS \
+    'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.current_setting(name) RETURNS text LANGUAGE sql AS \
+    'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.set_config(varchar, varchar, bool) RETURNS text LANGUAGE sql AS \
+    'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.pg_has_role(name, oid, varchar) RETURNS bool LANGUAGE sql AS \
+    'SELECT NULL::bool';
+    CREATE FUNCTION pg_catalog.pg_has_role(name, oid, name) RETURNS bool LANGUAGE sql AS \
+    'SELECT NULL::bool';
+    CREATE FUNCTION pg_catalog.to_regtype(varchar) RETURNS regtype LANGUAGE sql AS \
+    'SELECT NULL::regtype';
+    CREATE FUNCTION pg_catalog.to_regtype(name) RETURNS regtype LANGUAGE sql AS \
+    'SELECT NULL::regtype';
+    CREATE FUNCTION pg_catalog.pg_identify_object(oid, oid, int2) RETURNS TABLE (type text, schema \
+    text, name text, identity text)
         LANGUAGE sql AS 'SELECT NULL::text, NULL::text, NULL::text, NULL::text';
     CREATE FUNCTION pg_catalog.eerste(oid, oid) RETURNS oid LANGUAGE sql AS 'SELECT $1';
     CREATE AGGREGATE pg_catalog.array_agg(oid) (sfunc = eerste, stype = oid);
-    CREATE FUNCTION pg_catalog.array_to_string(oid[], text, text) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
-    CREATE FUNCTION pg_catalog.leeg(text, varchar, varchar) RETURNS text LANGUAGE sql AS 'SELECT NULL::text';
+    CREATE FUNCTION pg_catalog.array_to_string(oid[], text, text) RETURNS text LANGUAGE sql AS \
+    'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.leeg(text, varchar, varchar) RETURNS text LANGUAGE sql AS \
+    'SELECT NULL::text';
     CREATE AGGREGATE pg_catalog.string_agg(varchar, varchar) (sfunc = leeg, stype = text);";
 
-/// Whoever could once plant in pg_catalog has planted an operator and a function for every two types that there was none for.
+/// An account that once had `CREATE` on pg_catalog has created an operator and a function for every
+/// pair of types that lacked one.
 #[tokio::test]
 async fn what_is_planted_in_pg_catalog_is_not_what_the_question_calls() {
     let server = server::Postgres::start();
@@ -840,7 +961,7 @@ async fn what_is_planted_in_pg_catalog_is_not_what_the_question_calls() {
         DATABASE,
         &format!("{grants} ALTER ROLE los PASSWORD '{PASSWORD}'; CREATE ROLE planter;"),
     );
-    // What is planted is not to be in the way of planting.
+    // The shadow operators must not break the statements that create them.
     let free =
         "NOT EXISTS (SELECT FROM pg_operator p WHERE p.oprnamespace = '11' AND p.oprname = o::name
         AND p.oprleft = a::oid AND p.oprright = b::oid)";
@@ -864,7 +985,8 @@ async fn what_is_planted_in_pg_catalog_is_not_what_the_question_calls() {
     }
 }
 
-/// What an account can be given by `ALTER ROLE … SET`: the same answer, and the application has what was set.
+/// Tests every setting that `ALTER ROLE … SET` can give to an account. The probe's answer must be
+/// the same, and the application must see the setting.
 async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str) -> String) {
     let server = server::Postgres::start();
     server.script(DATABASE, &format!("{OBJECTS} {ODD}"));
@@ -930,12 +1052,12 @@ async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str
         };
         assert_eq!(privileges(&services).await, usual, "{name} = {value}");
         assert_eq!(rules(&services.resources()[0].posture().findings), [""; 0], "{name} = {value}");
-        // On the connection that the question was asked on.
+        // On the connection that the probe used.
         assert_eq!(shown(&services, name).await, value, "{name}");
         let _ = services.detach().await;
         server.sql("ALTER ROLE los RESET ALL");
     }
-    // The driver says these itself, and what a connection begins with goes before what its role has.
+    // The driver sets these itself. A connection's startup parameters override the role's settings.
     for (name, value) in [
         ("client_encoding", "sjis"),
         ("client_encoding", "latin1"),
@@ -948,18 +1070,24 @@ async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str
         let _ = services.detach().await;
         server.sql("ALTER ROLE los RESET ALL");
     }
-    // Who one becomes at once is asked for beside who logs in; and who logs in stays that.
-    server.sql("CREATE ROLE groep CREATEDB; GRANT groep TO los; ALTER ROLE los SET role = 'groep'; ALTER ROLE los SET search_path = evil");
+    // The current role is checked in addition to the login role. The login role stays the same.
+    server.sql(
+        "CREATE ROLE groep CREATEDB; GRANT groep TO los; ALTER ROLE los SET role = 'groep'; \
+         ALTER ROLE los SET search_path = evil",
+    );
     let finding = one::<T>(&server, "los", DATABASE, "superuser_account", "role").await;
     assert!(finding.message().contains("CREATEDB"), "{finding}");
-    // A statement's time is the account's until it is bounded: what ends the question ends the attempt.
-    server.sql("REVOKE groep FROM los; ALTER ROLE los RESET ALL; ALTER ROLE los SET session_authorization = 'groep'");
+    // `session_authorization` as a setting of a role does not change the user of its sessions.
+    server.sql(
+        "REVOKE groep FROM los; ALTER ROLE los RESET ALL; \
+         ALTER ROLE los SET session_authorization = 'groep'",
+    );
     clean::<T>(&server, "los", DATABASE, "nobody becomes somebody else by `session_authorization`")
         .await;
 }
 
 #[tokio::test]
-async fn no_setting_of_the_account_changes_the_answer_and_the_application_keeps_all_of_them() {
+async fn no_setting_of_the_account_changes_the_answer_and_the_application_keeps_them() {
     settings::<Odd>(async |shop, name| {
         let pool = shop.orders.client();
         let client = pool.get().await.unwrap();
@@ -969,8 +1097,7 @@ async fn no_setting_of_the_account_changes_the_answer_and_the_application_keeps_
 }
 
 #[tokio::test]
-async fn no_setting_of_the_account_changes_the_answer_to_sqlx_and_the_application_keeps_all_of_them()
- {
+async fn no_setting_of_the_account_changes_the_answer_to_sqlx_and_the_application_keeps_them() {
     settings::<OddBySqlx>(async |shop, name| {
         let pool = shop.orders.client();
         sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SHOW {name}")))
@@ -981,7 +1108,7 @@ async fn no_setting_of_the_account_changes_the_answer_to_sqlx_and_the_applicatio
     .await;
 }
 
-/// PostgreSQL does not ask a policy about what it made itself.
+/// PostgreSQL applies no row-level policy to a built-in relation.
 #[tokio::test]
 async fn a_policy_on_a_catalog_hides_nothing() {
     let server = server::Postgres::start();

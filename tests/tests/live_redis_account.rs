@@ -1,4 +1,4 @@
-//! Redis: what an account may do, told by a real server, held against what the field needs.
+//! Redis: the privileges of an account, compared on a real server with the field's `needs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -20,9 +20,8 @@ struct Shop {
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
 struct Needy {
-    #[service(
-        needs = "@read, @write ON KEY session:*; get ON KEY price:*; publish, subscribe ON CHANNEL 'news:*'; client|setname, info"
-    )]
+    #[service(needs = "@read, @write ON KEY session:*; get ON KEY price:*; \
+                       publish, subscribe ON CHANNEL 'news:*'; client|setname, info")]
     sessions: Resource<Redis>,
 }
 
@@ -79,7 +78,7 @@ async fn attached<S: BackingServices>(user: &str) -> S {
         .unwrap_or_else(|error| panic!("{user}: {error}"))
 }
 
-/// The only thing in the report, its message and what mends it.
+/// Checks that the report has one finding, and returns its message and its remedy.
 async fn only<S: BackingServices>(user: &str, rule: &str) -> (String, String) {
     let error: AttachError = refused::<S>(&pairs(&variables(user, PASSWORD)), SOON).await;
     assert_eq!(problems(&error), [rule], "{user}: {error}");
@@ -97,7 +96,8 @@ fn account(name: &str, rules: &[&str]) {
     assert_eq!(SERVER.command(&words), "OK", "{name}");
 }
 
-/// Runs what `grants()` writes for the only field, as it is, and then gives the account a password.
+/// Runs the statements that `grants()` writes for the only field, unchanged, and then gives the
+/// account a password.
 fn grant<S: BackingServices>(name: &str) {
     let grants = S::MANIFEST.grants().remove(0).for_account(name).unwrap();
     let statements = grants.to_string();
@@ -128,7 +128,7 @@ async fn every_route_to_power_is_named() {
         (&["+get", "~*"], "every key (`~*`)"),
         (&["+del", "allkeys"], "every key (`~*`)"),
         (&["+@hash", "%R~*"], "every key (`~*`)"),
-        // By way of a selector.
+        // Through a selector.
         (&["+get", "~a:*", "(+config|get)"], "config|get"),
         (&["+get", "~a:*", "(~* +get)"], "every key (`~*`)"),
         (&["+get", "~a:*", "(%W~* +del)"], "every key (`~*`)"),
@@ -140,7 +140,7 @@ async fn every_route_to_power_is_named() {
     }
     let error = refused::<Shop>(&pairs(&variables(ADMIN, ADMIN_PASSWORD)), SOON).await;
     assert_eq!(problems(&error), ["superuser_account"]);
-    // Trying changed nothing: nobody was made, renamed or thrown out.
+    // The probe changed nothing: it created no user and no key.
     let users = SERVER.command(&["ACL", "LIST"]);
     assert!(!users.contains("probe."), "{users}");
     assert!(!SERVER.command(&["KEYS", "*"]).contains("probe."));
@@ -177,7 +177,7 @@ async fn with_needs_every_power_is_seen() {
     only::<Simple>("hoofd", "superuser_account").await;
 }
 
-/// A command that was renamed cannot be asked about by its name.
+/// A renamed command cannot be tested by its original name.
 #[tokio::test]
 async fn a_server_that_has_renamed_commands_is_reported() {
     let renamed = |resource: &dyn backing_services::AnyResource| {
@@ -195,14 +195,15 @@ async fn a_server_that_has_renamed_commands_is_reported() {
     for (settings, with_needs, without) in [
         ("rename-command FLUSHALL geheim\n", true, false),
         ("rename-command CONFIG \"\"\n", true, true),
-        // Which no release before 6.2 has.
+        // Releases before 6.2 do not have this command.
         ("rename-command GETEX \"\"\n", false, false),
     ] {
         let authority = backing_services_tests::pki::Authority::new("the tests' authority");
         let mut options = server::Options::tls(authority.server());
         options.settings = format!(
             "{settings}user zonder on >{PASSWORD} ~a:* -@all +get +ping +hello +acl|whoami\n\
-             user met on >{PASSWORD} ~cart:* -@all +get +set +ping +hello +acl|whoami +acl|dryrun +flushall\n"
+             user met on >{PASSWORD} ~cart:* -@all +get +set +ping +hello +acl|whoami +acl|dryrun \
+             +flushall\n"
         );
         if !settings.contains("FLUSHALL") {
             options.settings = options.settings.replace(" +flushall", "");
@@ -229,7 +230,7 @@ async fn grants_create_exactly_that_account() {
     grant::<Needy>("shop_sessions");
     let shop: Needy = attached("shop_sessions").await;
     let posture = shop.sessions.posture();
-    // Debian's release is older than its makers care for.
+    // Debian ships a release that upstream no longer supports.
     let found: Vec<_> = posture
         .findings
         .iter()
@@ -252,7 +253,7 @@ async fn grants_create_exactly_that_account() {
     drop(client);
     shop.detach().await;
 
-    // A second time, it keeps its password.
+    // Running it again keeps the password.
     grant::<Needy>("shop_sessions");
     attached::<Needy>("shop_sessions").await.detach().await;
 }
@@ -275,7 +276,7 @@ async fn one_privilege_more_and_one_less() {
             if more.starts_with('(') { vec![more] } else { more.split(' ').collect() };
         SERVER.command(&[&["ACL", "SETUSER", name][..], &words].concat());
         if named.is_empty() {
-            // A pattern of somebody else's is not seen: the documentation says so.
+            // Privileges under another key pattern are not detected. The documentation says so.
             attached::<Simple>(name).await.detach().await;
             continue;
         }
@@ -296,7 +297,7 @@ async fn one_privilege_more_and_one_less() {
         assert_eq!(SERVER.pipe(&format!("{remedy}\n")), "OK\n");
         attached::<Simple>("minder").await.detach().await;
     }
-    // One pattern's commands are another's excess.
+    // The commands of one pattern are excess privileges under another.
     grant::<Needy>("kruislings");
     SERVER.command(&["ACL", "SETUSER", "kruislings", "~price:*"]);
     let (message, _) = only::<Needy>("kruislings", "excess_privileges").await;
