@@ -1,5 +1,6 @@
-//! Variables of the process that would decide whom a driver trusts, or where it goes. Cargo builds one driver for a whole program, so it may have features that
-//! another crate has enabled. A process of its own is needed: drivers read the environment of the process.
+//! Environment variables of the process that would change a driver's trusted roots or its server.
+//! Cargo builds each driver once per program, so the driver may have features that another crate
+//! enabled. Drivers read the environment of the process, so each test starts a child process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -40,7 +41,7 @@ fn report<T: BackingServices>(prefix: &str, scheme: &str) {
     println!("\n{prefix}: {:?} {}", found.0, found.1.replace('\n', " "));
 }
 
-/// Not a test: what the tests run in an environment of its own.
+/// Not a test: the body of the child process that the tests start.
 #[test]
 #[ignore = "run by the tests of this file"]
 fn checks_in_its_own_environment() {
@@ -49,7 +50,7 @@ fn checks_in_its_own_environment() {
     report::<Strict>("BY_TOKIO", "postgres");
 }
 
-/// The lines of what was found, of each service.
+/// The findings of each service, one line per service.
 fn found(variable: Option<(&str, &str)>) -> [String; 3] {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child

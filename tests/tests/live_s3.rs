@@ -1,4 +1,4 @@
-//! S3: a real server, good and bad ones.
+//! S3: valid, faulty and hostile servers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -37,7 +37,7 @@ struct Listed {
     invoices: Resource<S3>,
 }
 
-/// Nothing here waits for a deadline unless it says so. A request that fails is repeated three times.
+/// No test here reaches this limit, unless it says so. A failed request is repeated three times.
 const SOON: Duration = Duration::from_secs(15);
 
 /// The server that most tests share.
@@ -59,7 +59,7 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
     variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-/// A server that plays `script` under TLS, and the variables that lead to it.
+/// A server that runs `script` under TLS, and the variables to connect to it.
 fn hostile<F>(
     query: &str,
     script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static,
@@ -73,7 +73,7 @@ where
         let (leaf, script) = (leaf.clone(), script.clone());
         async move {
             let mut peer = peer.encrypt(&leaf).await?;
-            // The handshake at attaching asks for nothing.
+            // The TLS handshake at attaching sends no request.
             peer.read().await?;
             script(peer).await
         }
@@ -88,7 +88,7 @@ where
     (hostile, variables)
 }
 
-/// The secret key signs, and is never sent: not under TLS either.
+/// The secret key signs requests, and is never sent, even under TLS.
 fn assert_no_secret(hostile: &Hostile) {
     for heard in hostile.heard() {
         assert!(canary::find(&heard.plain).is_none() && canary::find(&heard.secret).is_none());
@@ -134,14 +134,14 @@ async fn attaches_and_the_posture_is_true() {
     invoices.delete(&path).await.unwrap();
     assert!(server.object("invoices/2026/11/7.txt").is_none());
     assert!(matches!(invoices.get(&path).await, Err(object_store::Error::NotFound { .. })));
-    // A larger one than what is not an object may have.
+    // An object may be larger than the limit on other responses.
     let large = vec![b'x'; 20 * 1024 * 1024];
     invoices.put(&Path::from("large"), large.clone().into()).await.unwrap();
     assert_eq!(
         invoices.get(&Path::from("large")).await.unwrap().bytes().await.unwrap().len(),
         large.len()
     );
-    // No path leaves the prefix.
+    // No path can leave the prefix.
     assert!(Path::parse("../elsewhere").is_err());
     canary::assert_debug_silent(&*invoices);
     canary::assert_debug_silent(&**invoices);
@@ -154,7 +154,8 @@ async fn attaches_and_the_posture_is_true() {
     journal::assert_silent();
 }
 
-/// Attaches in vain to a server with this certificate. The server was asked for nothing.
+/// Checks that attaching to a server with this certificate fails, and returns the rules in the
+/// report. The server must not receive a request.
 async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
     let authority = Authority::new("the tests' authority");
     let leaf = leaf(&authority);
@@ -286,7 +287,7 @@ async fn refused_before_anything_is_dialled() {
         assert_eq!(problems(&error), [rule], "{url} {endpoint} {user}: {error}");
         assert!(!error.to_string().contains("geheim"), "{error}");
     }
-    // What a field lists are hosts, and a bucket is none.
+    // `hosts` lists hosts, and the name of a bucket is not a host.
     let mut listed = vec![
         ("SHOP_INVOICES_URL", "s3://b?region=eu-west-1"),
         ("SHOP_INVOICES_USER", USER),
@@ -349,7 +350,8 @@ async fn health_is_the_servers() {
 async fn answers_that_are_none() {
     let elsewhere = Hostile::start(|peer| async { Ok(Some(peer)) });
     let moved = format!(
-        "HTTP/1.1 307 Temporary Redirect\r\nlocation: https://localhost:{}/\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: https://localhost:{}/\r\n\
+         content-length: 0\r\n\r\n",
         elsewhere.port
     );
     let huge = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n<geheim".to_owned();
@@ -424,7 +426,8 @@ async fn endless_things() {
     assert_no_secret(&server);
 }
 
-/// Not a test: what [`no_variable_of_the_process_steers_the_driver`] runs in an environment of its own.
+/// Not a test: the body of the child process that [`no_variable_of_the_process_steers_the_driver`]
+/// starts.
 #[tokio::test]
 #[ignore = "it is a part of another test"]
 async fn attaches_from_the_environment() {
@@ -500,10 +503,12 @@ fn no_variable_of_the_process_steers_the_driver() {
     assert!(SERVER.object("invoices/environment").is_some());
 }
 
-/// These tests are built with `debug_assertions`: a loopback address may be plaintext, with a warning.
+/// These tests are built with `debug_assertions`, so plaintext to a loopback address gives a
+/// warning only.
 #[tokio::test]
 async fn plaintext_to_a_loopback_address() {
-    const EMPTY: &str = "<ListBucketResult><Name>b</Name><KeyCount>0</KeyCount><MaxKeys>1</MaxKeys><IsTruncated>false</IsTruncated></ListBucketResult>";
+    const EMPTY: &str = "<ListBucketResult><Name>b</Name><KeyCount>0</KeyCount>\
+                         <MaxKeys>1</MaxKeys><IsTruncated>false</IsTruncated></ListBucketResult>";
     let server = Hostile::start(|mut peer| async move {
         loop {
             peer.read().await?;

@@ -1,4 +1,4 @@
-//! SMTP: a real relay, good and bad ones.
+//! SMTP: valid, faulty and hostile relays.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -37,7 +37,7 @@ struct Waived {
     mail: Resource<Smtp>,
 }
 
-/// Nothing here waits for a deadline unless it says so.
+/// No test here reaches this limit, unless it says so.
 const SOON: Duration = Duration::from_secs(10);
 
 /// The server that most tests share.
@@ -64,7 +64,7 @@ fn message(subject: &str) -> Message {
     builder.subject(subject).body("Your order was sent.".to_owned()).unwrap()
 }
 
-/// A server that plays `script` under TLS, and the variables that lead to it.
+/// A server that runs `script` under TLS, and the variables to connect to it.
 fn hostile<F>(
     query: &str,
     script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static,
@@ -86,7 +86,7 @@ where
     (hostile, variables)
 }
 
-/// Greets, and answers to each of the first lines in turn.
+/// Sends the greeting, and then one of the answers for each line that it receives.
 async fn answers(peer: &mut Peer, answers: &[&str]) -> std::io::Result<()> {
     peer.write("220 post.example ESMTP\r\n").await?;
     for answer in answers {
@@ -99,7 +99,7 @@ async fn answers(peer: &mut Peer, answers: &[&str]) -> std::io::Result<()> {
 const EHLO: &str = "250-post.example\r\n250 AUTH PLAIN\r\n";
 const WELCOME: [&str; 3] = [EHLO, "235 ok\r\n", "250 ok\r\n"];
 
-/// The secret came in under TLS or not at all.
+/// The secret was sent under TLS only, or not at all.
 fn assert_no_secret_in_the_clear(hostile: &Hostile) {
     for heard in hostile.heard() {
         assert!(canary::find(&heard.plain).is_none());
@@ -136,7 +136,7 @@ async fn attaches_and_the_posture_is_true() {
     assert!(delivered.contains("helo=shop.example"), "{delivered}");
     canary::assert_debug_silent(&*mail);
 
-    // Ten at once, over a pool.
+    // Ten concurrent messages over a pool.
     let sent: Vec<_> = (0..10)
         .map(|i| {
             let mail = mail.clone();
@@ -157,7 +157,10 @@ async fn attaches_and_the_posture_is_true() {
     server.assert_no_connection().await;
     let error = clone.send(message("te laat")).await.unwrap_err();
     assert!(
-        matches!(error.refusal(), Refusal::Failure(failure) if failure.kind() == FailureKind::Unavailable),
+        matches!(
+            error.refusal(),
+            Refusal::Failure(failure) if failure.kind() == FailureKind::Unavailable
+        ),
         "{error}"
     );
     assert!(canary::find(server.log().as_bytes()).is_none());
@@ -179,14 +182,15 @@ async fn a_message_that_is_refused() {
     canary::assert_error_silent(&error);
     let error = mail.send(from("later@post.example", "later")).await.unwrap_err();
     assert_eq!((error.code(), error.is_transient()), (Some(451), true), "{error}");
-    // The pool goes on.
+    // The pool still works.
     mail.send(message("na de weigering")).await.unwrap();
     SERVER.assert_delivered("Subject: na de weigering").await;
     drop(mail);
     shop.detach().await;
 }
 
-/// Attaches in vain to a server with this certificate. The server was greeted by nobody.
+/// Checks that attaching to a server with this certificate fails, and returns the rules in the
+/// report. The client must not send a greeting.
 async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
     let authority = Authority::new("the tests' authority");
     let leaf = leaf(&authority);
@@ -227,9 +231,13 @@ async fn plaintext_only() {
     );
     assert!(!server.log().contains(USER), "{}", server.log());
 
-    // One that offers STARTTLS, and capabilities that nobody may believe.
+    // A server that offers STARTTLS, and capabilities that the client must not trust.
     let hostile = Hostile::start(|mut peer| async {
-        peer.write("220 post.example ESMTP\r\n250-post.example\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n220 go\r\n").await?;
+        peer.write(
+            "220 post.example ESMTP\r\n250-post.example\r\n250-STARTTLS\r\n\
+             250 AUTH PLAIN\r\n220 go\r\n",
+        )
+        .await?;
         Ok(Some(peer))
     });
     let mut variables = variables(&SERVER);
@@ -305,7 +313,7 @@ async fn refused_before_anything_is_dialled() {
         variables.extend(Some(("SHOP_MAIL_PASSWORD", password)).filter(|_| !password.is_empty()));
         assert_eq!(problems(&refused::<Shop>(&variables, SOON).await), [rule], "{url} {user}");
     }
-    // The waiver is of the port, not of TLS: nothing is said there before it.
+    // The waiver applies to the port, not to TLS: the client sends nothing before TLS.
     let waived = [
         ("SHOP_MAIL_URL", "smtps://127.0.0.2:587"),
         ("SHOP_MAIL_USER", USER),
@@ -361,9 +369,10 @@ async fn health_is_the_servers() {
 
     relay.set(Flow::Silent);
     let begin = Instant::now();
-    assert!(
-        matches!(shop.mail.health().await, Err(Refusal::Failure(failure)) if failure.kind() == FailureKind::TimedOut)
-    );
+    assert!(matches!(
+        shop.mail.health().await,
+        Err(Refusal::Failure(failure)) if failure.kind() == FailureKind::TimedOut
+    ));
     assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
     relay.set(Flow::Open);
     shop.mail.health().await.unwrap();
@@ -373,7 +382,7 @@ async fn health_is_the_servers() {
     let refusal = shop.mail.health().await.unwrap_err();
     canary::assert_error_silent(&refusal);
 
-    // It comes back by itself, with the server.
+    // The client reconnects as soon as the server is back.
     relay.set(Flow::Open);
     server.restart();
     shop.mail.health().await.unwrap();
@@ -436,7 +445,7 @@ async fn answers_that_are_none() {
         assert_eq!(problems(&error), [kind]);
         assert!(!error.to_string().contains("geheim"), "{error}");
     }
-    // A login that echoes the secret, and one that says yes in another language.
+    // The server echoes the secret in its reply to the login.
     let (_server, variables) = hostile("", |mut peer| async move {
         answers(&mut peer, &[EHLO]).await?;
         let heard = peer.read().await?;
@@ -503,7 +512,7 @@ async fn what_a_server_calls_itself_is_made_harmless() {
         .await?;
         Ok(Some(peer))
     });
-    // The harness looks at the posture.
+    // `attach` checks the posture.
     if let Ok(shop) = attach::<Shop>(&pairs(&variables)).await {
         assert!(!shop.mail.posture().to_string().contains('\u{1b}'));
         shop.detach().await;
@@ -512,11 +521,13 @@ async fn what_a_server_calls_itself_is_made_harmless() {
 
 #[tokio::test]
 async fn an_answer_that_was_not_waited_for_answers_nothing_else() {
-    // It takes its time with the first message of a connection, and would then answer to whatever came next.
+    // The server is late with its reply to the first message of a connection. The late reply must
+    // not count as the reply to the next command.
     let (server, variables) = hostile("?response_timeout=600", |mut peer| async move {
         answers(&mut peer, &WELCOME).await?;
         if peer.index() == 0 {
-            // What was idle is asked whether it still answers, and then gets the message.
+            // The client first checks with a command that the idle connection still answers. Then
+            // it sends the message.
             peer.read().await?;
             peer.write("250 ok\r\n").await?;
             peer.read().await?;
@@ -541,13 +552,16 @@ async fn an_answer_that_was_not_waited_for_answers_nothing_else() {
     let begin = Instant::now();
     let error: SmtpError = mail.send(message("te traag")).await.unwrap_err();
     assert!(
-        matches!(error.refusal(), Refusal::Failure(failure) if failure.kind() == FailureKind::TimedOut),
+        matches!(
+            error.refusal(),
+            Refusal::Failure(failure) if failure.kind() == FailureKind::TimedOut
+        ),
         "{error}"
     );
     assert!(begin.elapsed() < Duration::from_secs(2));
     mail.send(message("de volgende")).await.unwrap();
 
-    // So with a caller who does not wait.
+    // The same for a caller that drops the future.
     let mut broken_off = mail.send(message("afgebroken"));
     std::future::poll_fn(|context| {
         assert!(broken_off.as_mut().poll(context).is_pending());
@@ -564,7 +578,8 @@ async fn an_answer_that_was_not_waited_for_answers_nothing_else() {
     server.assert_all_closed().await;
 }
 
-/// These tests are built with `debug_assertions`: a loopback address may be plaintext, with a warning.
+/// These tests are built with `debug_assertions`, so plaintext to a loopback address gives a
+/// warning only.
 #[tokio::test]
 async fn plaintext_to_a_loopback_address() {
     let server = server::Smtp::with(Authority::new("nobody's"), None);

@@ -1,4 +1,5 @@
-//! PostgreSQL through tokio-postgres, with every login bound to its connection: real servers, good and bad ones, and hostile ones.
+//! PostgreSQL through tokio-postgres, with channel binding for every login: valid, faulty and
+//! hostile servers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -59,10 +60,10 @@ struct Lenient {
     orders: Resource<TokioPostgres>,
 }
 
-/// Nothing here waits for a deadline unless it says so.
+/// No test here reaches this limit, unless it says so.
 const SOON: Duration = Duration::from_secs(10);
 
-/// The deadline of a hasty attempt, and what may pass until its end has been noticed.
+/// The deadline of a hasty attempt, plus the time until the test sees its end.
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// The server that most tests share.
@@ -78,7 +79,8 @@ static SERVER: LazyLock<server::Postgres> = LazyLock::new(|| {
         .to_owned();
     let server = server::Postgres::with(authority, &options);
     let _ = server.sql(&format!(
-        "SET password_encryption = 'md5'; CREATE ROLE met_md5 LOGIN PASSWORD '{PASSWORD}'; RESET password_encryption;
+        "SET password_encryption = 'md5'; CREATE ROLE met_md5 LOGIN PASSWORD '{PASSWORD}'; \
+         RESET password_encryption;
          CREATE ROLE met_klare_taal LOGIN PASSWORD '{PASSWORD}';
          CREATE ROLE zonder_bewijs LOGIN;
          CREATE ROLE met_certificaat LOGIN;
@@ -113,7 +115,8 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
     variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-// --- It works --------------------------------------------------------------------------------------------------------
+// --- Success
+// ---------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn attaches_and_the_posture_is_true() {
@@ -124,7 +127,8 @@ async fn attaches_and_the_posture_is_true() {
     let posture = shop.orders.posture();
     let tls = posture.tls.as_ref().unwrap();
     let seen = server.sql(&format!(
-        "SELECT DISTINCT version, cipher FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = '{USER}' AND ssl"
+        "SELECT DISTINCT version, cipher FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE \
+         usename = '{USER}' AND ssl"
     ));
     let (version, cipher) = seen.split_once('|').expect("one version and one cipher");
     assert_eq!(tls.version, version.replace("TLSv", "TLS "));
@@ -140,13 +144,13 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(tls.certificate.names, ["localhost", "127.0.0.1", "::1"]);
     assert!(posture.taken_at >= before && posture.taken_at <= SystemTime::now());
     assert_eq!(rules(&posture.findings), [""; 0]);
-    // The private authority is trusted alone, on every connection.
+    // On every connection, only the private authority is trusted.
     assert!(
         !posture.remarks.iter().any(|remark| remark.contains("public roots")),
         "{:?}",
         posture.remarks
     );
-    // One connection was all that it took, and it is the pool's.
+    // Attaching opened one connection, and that one is in the pool.
     assert_eq!(server.connections_of(USER), 1);
     assert_eq!(server.log().matches(&format!("connection authorized: user={USER}")).count(), 1);
 
@@ -178,7 +182,8 @@ async fn every_connection_is_bound_and_bounded() {
     for client in &clients {
         let row = client
             .query_one(
-                "SELECT ssl, current_setting('statement_timeout'), current_setting('application_name')
+                "SELECT ssl, current_setting('statement_timeout'), \
+                 current_setting('application_name')
                  FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
                 &[],
             )
@@ -190,7 +195,7 @@ async fn every_connection_is_bound_and_bounded() {
         assert!(client.batch_execute("SELECT pg_sleep(30)").await.is_err());
         assert!(begin.elapsed() < SOON);
     }
-    // The pool has no more, and says so in time.
+    // The pool is exhausted, and the call fails in time.
     let begin = Instant::now();
     assert!(pool.get().await.is_err());
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
@@ -208,7 +213,7 @@ async fn a_message_is_bounded() {
     let row = pool.get().await.unwrap().query_one("SELECT repeat('x', 60000)", &[]).await.unwrap();
     assert_eq!(row.get::<_, &str>(0).len(), 60_000);
     assert!(pool.get().await.unwrap().query_one("SELECT repeat('x', 66000)", &[]).await.is_err());
-    // That connection has ended; the pool makes another one.
+    // That connection is closed. The pool opens another one.
     pool.get().await.unwrap().query_one("SELECT 1", &[]).await.unwrap();
     drop(pool);
     shop.detach().await;
@@ -252,7 +257,8 @@ async fn a_certificate_that_defines_none_is_refused_and_waived() {
     shop.detach().await;
 }
 
-/// Somebody in between has a certificate of the same authority for the same host, and passes everything on. Verification alone does not notice.
+/// A machine in the middle has a certificate of the same authority for the same host, and forwards
+/// all bytes. Certificate verification alone does not detect it.
 #[tokio::test]
 async fn somebody_in_between_with_a_verified_certificate_is_noticed() {
     let leaf = Arc::new(SERVER.authority.server());
@@ -268,7 +274,10 @@ async fn somebody_in_between_with_a_verified_certificate_is_noticed() {
             let mut bytes = vec![0; 16 * 1024];
             loop {
                 tokio::select! {
-                    said = peer.read() => { server.write_all(&said?).await?; server.flush().await?; }
+                    said = peer.read() => {
+                        server.write_all(&said?).await?;
+                        server.flush().await?;
+                    }
                     count = server.read(&mut bytes) => match count? {
                         0 => return Ok(None),
                         count => peer.write(&bytes[..count]).await?,
@@ -282,7 +291,8 @@ async fn somebody_in_between_with_a_verified_certificate_is_noticed() {
     let error = refused::<Shop>(&pairs(&variables), SOON).await;
     assert_eq!(problems(&error).len(), 1, "{error}");
     assert!(SERVER.log().contains("channel binding check failed"), "{}", SERVER.log());
-    // The other service does not notice: that is what its remarks say, and why there is this one.
+    // The other service does not detect it. Its remarks say so, and it is the reason for this
+    // service.
     #[derive(BackingServices)]
     #[services(prefix = "SHOP", deadline = 20)]
     struct Unbound {
@@ -351,9 +361,11 @@ async fn values_come_from_files_and_in_parts() {
     }
 }
 
-// --- It is refused ---------------------------------------------------------------------------------------------------
+// --- Refusal
+// ---------------------------------------------------------------------------------------
 
-/// Attaches in vain to a server with this certificate. The server has heard of nobody.
+/// Checks that attaching to a server with this certificate fails, and returns the rules in the
+/// report. The server must not receive any credentials.
 async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
     let authority = Authority::new("the tests' authority");
     let options = Options::tls(leaf(&authority));
@@ -445,7 +457,8 @@ async fn a_password_is_proven_and_not_shown() {
         assert_eq!(shop.orders.posture().authentication.as_deref(), Some(way));
         shop.detach().await;
     }
-    // A waiver loosens no more than has to be: where it can be bound, it is, and there is nothing to find.
+    // A waiver permits no more than needed: if channel binding is possible, it is used, and there
+    // is no finding.
     let shop: Lenient = attach(&pairs(&variables(&SERVER))).await.unwrap();
     assert_eq!(shop.orders.posture().authentication.as_deref(), Some("SCRAM-SHA-256-PLUS"));
     assert_eq!(rules(&shop.orders.posture().findings), [""; 0]);
@@ -472,7 +485,8 @@ async fn a_client_certificate_logs_in() {
     let self_made = Authority::new("the tests' authority").client("met_certificaat");
     let error = refused::<Shop>(&pairs(&login("met_certificaat", "", &self_made)), SOON).await;
     assert_eq!(problems(&error).len(), 1, "{error}");
-    // A server that goes by the password all the same has nothing to ask; with a password, the login is bound.
+    // If the server asks for a password and none is configured, the login fails. With a password,
+    // the login uses channel binding.
     let error =
         refused::<Shop>(&pairs(&login(USER, "", &SERVER.authority.client(USER))), SOON).await;
     assert_eq!(problems(&error), ["not_admitted"]);
@@ -480,7 +494,7 @@ async fn a_client_certificate_logs_in() {
         attach(&pairs(&login(USER, PASSWORD, &SERVER.authority.client(USER)))).await.unwrap();
     assert_eq!(shop.orders.posture().authentication.as_deref(), Some("SCRAM-SHA-256-PLUS"));
     shop.detach().await;
-    // And who offers both is not let in without a proof.
+    // With both a certificate and a password, a server that asks for no proof is still refused.
     let error = refused::<Shop>(
         &pairs(&login("zonder_bewijs", PASSWORD, &SERVER.authority.client("zonder_bewijs"))),
         SOON,
@@ -531,14 +545,15 @@ async fn what_is_refused_before_a_connection() {
     let error = refused::<Shop>(&[("SHOP_ORDERS_URL", shipped.as_str())], SOON).await;
     assert!(problems(&error).contains(&"default_credentials"), "{error}");
     assert!(hostile.heard().is_empty());
-    // As platforms write it.
+    // The parameters that platforms add to a locator.
     let mut variables = variables(&SERVER);
     variables[0].1 += "?sslmode=require&channel_binding=require";
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     shop.detach().await;
 }
 
-/// A build with `debug_assertions` lets plaintext to the loopback pass: by a proof all the same, which there is nothing to bind to.
+/// A build with `debug_assertions` permits plaintext to a loopback address. SCRAM is required all
+/// the same, although there is no channel to bind to.
 #[tokio::test]
 async fn without_tls_there_is_still_a_proof() {
     let server = server::Postgres::with(Authority::new("nobody's"), &Options::plaintext());
@@ -589,7 +604,8 @@ async fn nobody_listens() {
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unreachable"]);
 }
 
-// --- Over time -------------------------------------------------------------------------------------------------------
+// --- Over time
+// -------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn dropping_the_attempt_leaks_no_connection() {
@@ -609,8 +625,8 @@ async fn dropping_the_attempt_leaks_no_connection() {
     SERVER.assert_no_connection_of("weglater").await;
 }
 
-/// Every step of a login takes less than `connect_timeout`, and all of them take more: a call that needs a
-/// new connection does not wait for their sum.
+/// Every step of a login takes less than `connect_timeout`, and all of them take more: a call that
+/// needs a new connection does not wait for their sum.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_connection_has_connect_timeout_for_all_of_its_steps() {
     let server = server::Postgres::start();
@@ -690,7 +706,7 @@ async fn a_connection_that_broke_is_replaced_and_a_refused_login_is_not_tried_ag
     shop.detach().await;
 }
 
-/// What is in flight is finished; then everything is closed.
+/// Detaching waits for running statements, and then closes every connection.
 #[tokio::test]
 async fn detaching_waits_for_what_is_in_flight() {
     let server = server::Postgres::start();
@@ -711,13 +727,16 @@ async fn detaching_waits_for_what_is_in_flight() {
     server.assert_no_connection_of(USER).await;
 }
 
-// --- What answers is hostile -----------------------------------------------------------------------------------------
+// --- Hostile servers
+// -------------------------------------------------------------------------------
 
-/// What a terminal would obey, and what would turn a line around; with our own secret in it.
+/// Text that a terminal would execute or reverse, with our own secret in it.
 const ESCAPES: &str =
     "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
 
-/// Attaches in vain to a server that plays a script, and gives the report and what was heard. Nobody was named in the clear, and the password was not said.
+/// Attaches to a server that runs a script, and returns the report and the bytes that the server
+/// received. Attaching must fail, no name may be sent in the clear, and the password may not be
+/// sent.
 async fn against<T, F>(
     script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static,
 ) -> (AttachError, Vec<Heard>)
@@ -819,7 +838,7 @@ async fn who_asks_for_less_than_a_proof_gets_nothing() {
         })
         .await;
         assert_eq!(problems(&error), ["weak_authentication"]);
-        // The startup message, and not a byte more.
+        // The server received the startup message, and nothing more.
         let length = u32::from_be_bytes(heard[0].secret[..4].try_into().unwrap()) as usize;
         assert_eq!(heard[0].secret.len(), length);
     }
@@ -856,7 +875,7 @@ async fn what_is_no_authentication_is_no_success() {
     }
 }
 
-/// Plays after the server has agreed to bind.
+/// Runs `script` after the server has agreed to channel binding.
 async fn after_sasl<F>(script: impl Fn(Peer, Vec<u8>) -> F + Send + Sync + 'static) -> AttachError
 where
     F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
@@ -897,14 +916,14 @@ async fn scram_is_bounded_and_the_server_has_to_prove_itself() {
         assert_eq!(problems(&error), ["weak_authentication"], "{challenge}");
         assert!(begin.elapsed() < Duration::from_secs(2), "it is not even tried");
     }
-    // A nonce of its own.
+    // A nonce of the server's own.
     let error = after_sasl(|mut peer, _| async move {
         peer.write(sasl_continue("r=somebodyelses,s=c2FsdHNhbHQ=,i=4096")).await?;
         Ok(Some(peer))
     })
     .await;
     assert_eq!(problems(&error), ["weak_authentication"]);
-    // A signature that it cannot compute; and none.
+    // A signature that the server cannot compute, and no signature.
     for last in
         [message(b'R', b"\0\0\0\x0cv=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="), Vec::new()]
     {
@@ -946,7 +965,7 @@ async fn a_flood_before_it_is_ready_ends() {
 
 const GOOD: Row = good(USER, DATABASE);
 
-/// As [`Lenient`], and in a hurry.
+/// As [`Lenient`], with a short deadline.
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 2)]
 struct LenientAndHasty {
@@ -987,7 +1006,8 @@ async fn an_answer_without_end_ends() {
     assert!(begin.elapsed() < Duration::from_secs(1), "bounded by bytes, not by time");
 }
 
-/// A verified server that has turned hostile after it was attached: what it promises is not believed, and what it says on its own account is not logged.
+/// A verified server that turns hostile after the attach: a promised length is not trusted, and its
+/// notices are not logged.
 #[tokio::test]
 async fn after_it_was_attached() {
     let authority = Authority::new("the tests' authority");

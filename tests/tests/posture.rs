@@ -1,4 +1,4 @@
-//! The posture as a whole: what is in it, what is said of it, and its JSON.
+//! The posture as a whole: its content, its summary and its JSON.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -69,7 +69,7 @@ async fn tells_the_server_the_waivers_and_their_json() {
     );
     let findings = rules(&posture.findings);
     assert!(findings.contains(&"superuser_account"), "{findings:?}");
-    // Debian's is 7.0, which its makers left in 2024.
+    // Debian has 7.0, which upstream stopped supporting in 2024.
     let server_posture = posture.server.as_ref().unwrap();
     assert_eq!(server_posture.product, "redis");
     if server_posture.version.starts_with("7.0.") {
@@ -92,7 +92,8 @@ async fn tells_the_server_the_waivers_and_their_json() {
     assert!(line[0].contains(" WARN "), "{line:?}");
     assert!(
         line[0].contains(
-            "rules are waived: sessions: superuser_account (the vendor ships one account, until 2099-01-31); \
+            "rules are waived: sessions: superuser_account (the vendor ships one account, until \
+             2099-01-31); \
              sessions: excess_privileges (the same); notes.file: readable_secret_file (one user)"
         ),
         "{line:?}"
@@ -109,7 +110,11 @@ async fn tells_the_server_the_waivers_and_their_json() {
     assert_eq!(json["server"]["product"], "redis");
     assert_eq!(
         json["waivers"][0],
-        json!({"rule": "superuser_account", "reason": "the vendor ships one account", "until": "2099-01-31"})
+        json!({
+            "rule": "superuser_account",
+            "reason": "the vendor ships one account",
+            "until": "2099-01-31"
+        })
     );
     canary::assert_silent("the JSON", &json.to_string());
     assert!(!json.to_string().contains(PASSWORD));
@@ -126,7 +131,11 @@ fn a_manifest_is_what_its_schema_says() {
     assert_eq!(json["fields"][1]["name"], "notes.file", "structs within it are gone through");
     assert_eq!(
         json["fields"][1]["variables"],
-        json!([{"name": "SHOP_NOTES_FILE_URL", "file": "SHOP_NOTES_FILE_URL_FILE", "holds": "locator"}])
+        json!([{
+            "name": "SHOP_NOTES_FILE_URL",
+            "file": "SHOP_NOTES_FILE_URL_FILE",
+            "holds": "locator"
+        }])
     );
 }
 

@@ -1,4 +1,4 @@
-//! What takes another one's place is ready for the load that it comes into: nobody waits for its handshakes.
+//! The replacement client is ready before it takes over: no caller waits for its handshakes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -28,7 +28,7 @@ struct Till {
     prices: Resource<MySql>,
 }
 
-/// How many connections are in use.
+/// The number of connections that are in use.
 const IN_USE: usize = 4;
 
 async fn in_use<DB: Database>(pool: &Pool<DB>) -> Vec<PoolConnection<DB>> {
@@ -57,7 +57,7 @@ async fn attached<T: BackingServices>(variables: &[(String, String)]) -> T {
     attach(&variables).await.unwrap()
 }
 
-/// How many connections a role has, as the server tells.
+/// The number of connections of a role, as the server reports it.
 fn connections_of(server: &postgres::Postgres, role: &str) -> usize {
     server
         .sql(&format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'"))
@@ -82,7 +82,7 @@ async fn a_pool_has_as_many_connections_as_the_former_one() {
     }
     assert_eq!(connections_of(&server, "wissel"), 2 * IN_USE);
     services.reattach(&source).await.unwrap();
-    // At once, and without anybody having asked for one.
+    // The pool has them at once, before any caller asks for one.
     let (of_orders, of_stock) =
         (services.orders.client().size() as usize, services.stock.client().status().size);
     assert_eq!((of_orders, of_stock), (IN_USE, IN_USE));
@@ -99,7 +99,7 @@ async fn a_pool_has_as_many_connections_as_the_former_one() {
 #[tokio::test]
 async fn more_than_the_server_allows_is_no_error() {
     let server = postgres::Postgres::start();
-    // Those in use, one that is tried, and one more.
+    // The limit permits the connections in use, the probe's connection, and one more.
     server.sql(&format!(
         "CREATE ROLE krap LOGIN PASSWORD '{PASSWORD}' CONNECTION LIMIT {}",
         IN_USE + 3
@@ -135,7 +135,7 @@ async fn mysql_is_ready_likewise() {
     assert!(services.detach().await.is_clean());
 }
 
-/// A service of a third party, whose clients never get ready. A client is its number.
+/// A third-party service whose clients never become ready. A client is its number.
 struct Slow;
 
 static CONNECTED: AtomicUsize = AtomicUsize::new(0);
