@@ -206,7 +206,7 @@ mod tests {
     /// Checks that the pages match the stored results. After a change of a figure or of the tables'
     /// format, the benchmark must run again.
     #[test]
-    fn what_is_told_is_what_was_measured() {
+    fn the_pages_match_the_results() {
         let outcomes = outcomes();
         assert_eq!(outcomes.len(), ALL.len(), "a benchmark has no result");
         let read = |path: &str| std::fs::read_to_string(folder().join(path)).unwrap();

@@ -67,12 +67,12 @@ fn found(variable: Option<(&str, &str)>) -> [String; 3] {
 }
 
 #[test]
-fn nothing_is_refused_of_an_empty_environment() {
+fn an_empty_environment_is_accepted() {
     assert_eq!(found(None).map(|line| line.trim().to_owned()), ["[]"; 3]);
 }
 
 #[test]
-fn what_decides_whom_sqlx_trusts_is_refused_and_named() {
+fn a_variable_that_changes_the_roots_of_sqlx_is_refused_and_named() {
     for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
         let [postgres, mysql, tokio] = found(Some((variable, "/tmp/evil")));
         for line in [postgres, mysql] {
@@ -86,13 +86,13 @@ fn what_decides_whom_sqlx_trusts_is_refused_and_named() {
         assert_eq!(
             found(Some((variable, ""))).map(|line| line.trim().to_owned()),
             ["[]"; 3],
-            "it names nobody"
+            "an empty value changes nothing"
         );
     }
 }
 
 #[test]
-fn what_steers_one_driver_is_refused_of_that_one_alone() {
+fn a_variable_of_one_driver_is_refused_for_that_driver_only() {
     for variable in ["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGPASSWORD"] {
         for value in ["/tmp/evil", ""] {
             let [postgres, ..] = found(Some((variable, value)));

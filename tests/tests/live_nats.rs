@@ -132,7 +132,7 @@ fn locators() {
 }
 
 #[test]
-fn a_seed_is_told_from_a_password() {
+fn a_seed_is_distinguished_from_a_password() {
     let (seed, public) = NKEY;
     assert_eq!(violated(&format!("tls://:{seed}@bus.example.com")), [""; 0]);
     assert_eq!(violated(&format!("tls://{public}:{seed}@bus.example.com")), [""; 0]);
@@ -247,7 +247,7 @@ async fn wrong_authority() {
 
 #[tokio::test]
 async fn plaintext_only() {
-    let server = server::Nats::with(Authority::new("nobody's"), Options::plaintext());
+    let server = server::Nats::with(Authority::new("an unused authority"), Options::plaintext());
     let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
     assert_eq!(problems(&error), ["opportunistic_tls"]);
     assert!(!server.log().contains("CONNECT"), "{}", server.log());
@@ -274,11 +274,11 @@ static SERVER_WITH_LEAF: LazyLock<(server::Nats, Leaf)> = LazyLock::new(|| {
 });
 
 #[tokio::test]
-async fn who_is_not_let_in() {
+async fn wrong_credentials_are_refused() {
     let wrong = refused::<Shop>(&pairs(&as_user(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
     assert_eq!(problems(&wrong), ["not_admitted"]);
-    let nobody = refused::<Shop>(&pairs(&as_user(&SERVER, "niemand", PASSWORD)), SOON).await;
-    assert_eq!(problems(&nobody), ["not_admitted"]);
+    let unknown = refused::<Shop>(&pairs(&as_user(&SERVER, "unknown_user", PASSWORD)), SOON).await;
+    assert_eq!(problems(&unknown), ["not_admitted"]);
     let token = refused::<Shop>(&pairs(&with_secret(&SERVER, PASSWORD)), SOON).await;
     assert_eq!(problems(&token), ["not_admitted"]);
     let stranger = refused::<Shop>(&pairs(&with_secret(&SERVER, STRANGER)), SOON).await;
@@ -361,7 +361,7 @@ async fn a_client_certificate_logs_in() {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.client_ca = Some(authority.pem());
-    options.authorization = "authorization { users = [ { user: \"CN=met_certificaat\", \
+    options.authorization = "authorization { users = [ { user: \"CN=with_certificate\", \
          permissions: { publish: [\"orders.>\"], subscribe: [\"_INBOX.>\"] } } ] }"
         .to_owned();
     let server = server::Nats::with(authority, options);
@@ -372,11 +372,11 @@ async fn a_client_certificate_logs_in() {
         variables.push(("SHOP_BUS_CLIENT_KEY", leaf.key.clone()));
         variables
     };
-    let good = login(&server.authority.client("met_certificaat"));
+    let good = login(&server.authority.client("with_certificate"));
     let shop: Shop = attach(&pairs(&good)).await.unwrap();
     assert_eq!(shop.bus.posture().authentication.as_deref(), Some("client certificate"));
     shop.detach().await;
-    let self_made = login(&Authority::new("the tests' authority").client("met_certificaat"));
+    let self_made = login(&Authority::new("the tests' authority").client("with_certificate"));
     assert_eq!(problems(&refused::<Shop>(&pairs(&self_made), SOON).await), ["not_admitted"]);
     assert_eq!(
         problems(&refused::<Shop>(&pairs(&variables(&server)), SOON).await),
@@ -385,7 +385,7 @@ async fn a_client_certificate_logs_in() {
 }
 
 #[tokio::test]
-async fn a_server_that_lets_everybody_in() {
+async fn a_server_without_authentication_is_refused() {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.authorization = String::new();
@@ -394,7 +394,7 @@ async fn a_server_that_lets_everybody_in() {
         problems(&refused::<Shop>(&pairs(&variables(&server)), SOON).await),
         ["weak_authentication"]
     );
-    assert!(!server.log().contains("CONNECT"), "it is not told who wanted in");
+    assert!(!server.log().contains("CONNECT"), "no credentials are sent");
     let shop: Lenient = attach(&pairs(&variables(&server))).await.unwrap();
     assert_eq!(rules(&shop.bus.posture().findings), ["weak_authentication", "superuser_account"]);
     shop.detach().await;
@@ -431,14 +431,14 @@ async fn a_server_that_never_answers() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn a_closed_port_is_unreachable() {
     let mut variables = variables(&SERVER);
     variables[0].1 = format!("tls://{USER}@localhost:{}", backing_services_tests::port::free());
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unreachable"]);
 }
 
 #[tokio::test]
-async fn it_comes_back_and_says_when_it_is_away() {
+async fn it_reconnects_and_reports_when_it_is_disconnected() {
     let mut server = server::Nats::start();
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     server.stop();
@@ -484,7 +484,7 @@ async fn credentials_that_are_refused_later_are_not_sent_again_and_again() {
 }
 
 #[tokio::test]
-async fn detaching_while_the_server_is_away_ends_it_all() {
+async fn detaching_while_the_server_is_down_ends_every_task() {
     let mut server = server::Nats::start();
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     let client = shop.bus.client().clone();
@@ -496,7 +496,7 @@ async fn detaching_while_the_server_is_away_ends_it_all() {
     assert!(client.flush().await.is_err(), "a clone of the client has ended too");
     server.restart();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(server.accepted(), 0, "nobody comes back");
+    assert_eq!(server.accepted(), 0, "no client reconnects");
 }
 
 // Hostile servers.
@@ -570,7 +570,7 @@ const LIMITED: &str = concat!(
 );
 
 #[tokio::test]
-async fn what_the_server_tells_is_read() {
+async fn the_user_info_of_the_server_is_read() {
     let everything =
         r#","permissions":{"publish":{"allow":[">"]},"subscribe":{"allow":["_INBOX.>"]}}"#;
     let one_side = r#","permissions":{"publish":{"allow":["orders.>"]}}"#;
@@ -621,7 +621,7 @@ async fn what_the_server_tells_is_read() {
 }
 
 #[tokio::test]
-async fn tls_first_says_and_hears_nothing_before() {
+async fn tls_first_exchanges_nothing_before_tls() {
     let hostile = Hostile::start(|peer| async {
         let mut peer = peer.encrypt(&LEAF).await?;
         peer.write(format!("{GREETING}\r\n")).await?;
@@ -636,7 +636,7 @@ async fn tls_first_says_and_hears_nothing_before() {
 }
 
 #[tokio::test]
-async fn what_comes_before_tls() {
+async fn unexpected_bytes_before_tls() {
     for (greeting, expected) in [
         // Bytes that follow the greeting in plaintext would be read as if the verified server had
         // sent them.
@@ -667,7 +667,7 @@ async fn what_comes_before_tls() {
 }
 
 #[tokio::test]
-async fn what_comes_instead_of_an_answer() {
+async fn unexpected_answers() {
     for (said, expected) in [
         ("-ERR 'Authorization Violation'\r\n".to_owned(), "not_admitted"),
         ("-ERR 'maximum connections exceeded'\r\n".to_owned(), "unavailable"),
@@ -697,7 +697,7 @@ async fn what_comes_instead_of_an_answer() {
 }
 
 #[tokio::test]
-async fn servers_that_it_is_told_of_are_not_dialled() {
+async fn advertised_servers_are_not_dialled() {
     let elsewhere = Hostile::start(|peer| async { Ok(Some(peer)) });
     let port = elsewhere.port;
     let hostile = Hostile::start(move |mut peer| async move {

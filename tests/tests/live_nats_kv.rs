@@ -69,12 +69,12 @@ async fn next(
     variable: &str,
 ) -> Option<String> {
     let told = tokio::time::timeout(Duration::from_secs(30), signal.changed()).await;
-    told.expect("it is told").expect("the source is there");
+    told.expect("the change is reported").expect("the source is there");
     value(source, variable)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_put_is_told_and_then_there() {
+async fn a_put_is_reported_and_then_readable() {
     let mut server = server::Nats::start();
     server.authorize(server::users_of_buckets(PASSWORD));
     server.restart();
@@ -158,7 +158,7 @@ async fn a_bucket_names_no_file() {
             .collect();
         assert_eq!(denied, [("malformed_value", "SHOP_STORE_PASSWORD_FILE")], "{error}");
     }
-    assert_eq!(server.accepted(), before, "nobody was connected to");
+    assert_eq!(server.accepted(), before, "no connection was made");
     drop(source);
     writer.detach().await;
 }

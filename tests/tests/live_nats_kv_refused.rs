@@ -21,7 +21,7 @@ fn with(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_the_store_is_refused() {
+async fn an_invalid_store_is_refused() {
     let server = server::Nats::start();
     let good = || {
         vec![

@@ -58,28 +58,30 @@ static SERVER: LazyLock<server::Postgres> = LazyLock::new(|| {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.client_ca = Some(authority.pem());
-    options.hba = "hostssl all met_md5 all md5\n\
-                   hostssl all met_klare_taal all password\n\
-                   hostssl all zonder_bewijs all trust\n\
-                   hostssl all met_certificaat all cert\n\
+    options.hba = "hostssl all with_md5 all md5\n\
+                   hostssl all with_clear_text all password\n\
+                   hostssl all without_proof all trust\n\
+                   hostssl all with_certificate all cert\n\
                    hostssl all all all scram-sha-256\n"
         .to_owned();
     let server = server::Postgres::with(authority, &options);
     server.sql(&format!(
-        "SET password_encryption = 'md5'; CREATE ROLE met_md5 LOGIN PASSWORD '{PASSWORD}'; \
+        "SET password_encryption = 'md5'; CREATE ROLE with_md5 LOGIN PASSWORD '{PASSWORD}'; \
          RESET password_encryption;
-         CREATE ROLE met_klare_taal LOGIN PASSWORD '{PASSWORD}';
-         CREATE ROLE zonder_bewijs LOGIN;
-         CREATE ROLE met_certificaat LOGIN;
-         CREATE ROLE weglater LOGIN PASSWORD '{PASSWORD}';
-         CREATE ROLE rolmaker LOGIN CREATEROLE PASSWORD '{PASSWORD}';
-         CREATE ROLE databankmaker LOGIN CREATEDB PASSWORD '{PASSWORD}';
-         CREATE ROLE kopieerder LOGIN REPLICATION PASSWORD '{PASSWORD}';
-         CREATE ROLE omzeiler LOGIN BYPASSRLS PASSWORD '{PASSWORD}';
-         CREATE ROLE lezer LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO lezer;
-         CREATE ROLE groep; GRANT pg_execute_server_program TO groep;
-         CREATE ROLE neefje LOGIN NOINHERIT PASSWORD '{PASSWORD}'; GRANT groep TO neefje;
-         CREATE ROLE stiekem LOGIN NOINHERIT PASSWORD '{PASSWORD}'; GRANT {ADMIN} TO stiekem;"
+         CREATE ROLE with_clear_text LOGIN PASSWORD '{PASSWORD}';
+         CREATE ROLE without_proof LOGIN;
+         CREATE ROLE with_certificate LOGIN;
+         CREATE ROLE dropper LOGIN PASSWORD '{PASSWORD}';
+         CREATE ROLE role_maker LOGIN CREATEROLE PASSWORD '{PASSWORD}';
+         CREATE ROLE database_maker LOGIN CREATEDB PASSWORD '{PASSWORD}';
+         CREATE ROLE replicator LOGIN REPLICATION PASSWORD '{PASSWORD}';
+         CREATE ROLE rls_bypasser LOGIN BYPASSRLS PASSWORD '{PASSWORD}';
+         CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO reader;
+         CREATE ROLE team; GRANT pg_execute_server_program TO team;
+         CREATE ROLE indirect_member LOGIN NOINHERIT PASSWORD '{PASSWORD}'; \
+         GRANT team TO indirect_member;
+         CREATE ROLE hidden_admin LOGIN NOINHERIT PASSWORD '{PASSWORD}'; \
+         GRANT {ADMIN} TO hidden_admin;"
     ));
     server
 });
@@ -314,7 +316,8 @@ async fn tls_1_1_only() {
 
 #[tokio::test]
 async fn plaintext_only() {
-    let server = server::Postgres::with(Authority::new("nobody's"), &Options::plaintext());
+    let server =
+        server::Postgres::with(Authority::new("an unused authority"), &Options::plaintext());
     let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
     assert_eq!(problems(&error), ["opportunistic_tls"]);
     let log = server.log();
@@ -331,13 +334,13 @@ async fn plaintext_only() {
 async fn an_administrator_is_refused() {
     for (role, password, power) in [
         (ADMIN, ADMIN_PASSWORD, "SUPERUSER"),
-        ("rolmaker", PASSWORD, "CREATEROLE"),
-        ("databankmaker", PASSWORD, "CREATEDB"),
-        ("kopieerder", PASSWORD, "REPLICATION"),
-        ("omzeiler", PASSWORD, "BYPASSRLS"),
-        ("lezer", PASSWORD, "pg_read_all_data"),
+        ("role_maker", PASSWORD, "CREATEROLE"),
+        ("database_maker", PASSWORD, "CREATEDB"),
+        ("replicator", PASSWORD, "REPLICATION"),
+        ("rls_bypasser", PASSWORD, "BYPASSRLS"),
+        ("reader", PASSWORD, "pg_read_all_data"),
         // Through a group whose privileges it gets only with `SET ROLE`, which it may use.
-        ("neefje", PASSWORD, "pg_execute_server_program"),
+        ("indirect_member", PASSWORD, "pg_execute_server_program"),
     ] {
         let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
         assert_eq!(problems(&error), ["superuser_account"], "{role}");
@@ -348,12 +351,12 @@ async fn an_administrator_is_refused() {
 
 #[tokio::test]
 async fn a_member_of_a_superuser_is_one() {
-    let error = refused::<Shop>(&pairs(&as_role(&SERVER, "stiekem", PASSWORD)), SOON).await;
+    let error = refused::<Shop>(&pairs(&as_role(&SERVER, "hidden_admin", PASSWORD)), SOON).await;
     assert_eq!(problems(&error), ["superuser_account"]);
 }
 
 #[tokio::test]
-async fn a_waiver_lets_an_administrator_in_and_shows() {
+async fn a_waiver_admits_an_administrator_and_is_reported() {
     let shop: Waived = attach(&pairs(&as_role(&SERVER, ADMIN, ADMIN_PASSWORD))).await.unwrap();
     let posture = shop.orders.posture();
     assert_eq!(posture.account.as_deref(), Some(ADMIN));
@@ -365,27 +368,27 @@ async fn a_waiver_lets_an_administrator_in_and_shows() {
 }
 
 #[tokio::test]
-async fn who_is_not_let_in() {
+async fn wrong_credentials_are_refused() {
     let wrong_password =
         refused::<Shop>(&pairs(&as_role(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
     assert_eq!(problems(&wrong_password), ["not_admitted"]);
     assert!(wrong_password.to_string().contains("password"), "{wrong_password}");
 
-    let nobody = refused::<Shop>(&pairs(&as_role(&SERVER, "niemand", PASSWORD)), SOON).await;
-    assert_eq!(problems(&nobody), ["not_admitted"]);
+    let unknown = refused::<Shop>(&pairs(&as_role(&SERVER, "unknown_user", PASSWORD)), SOON).await;
+    assert_eq!(problems(&unknown), ["not_admitted"]);
 
     let mut variables = variables(&SERVER);
-    variables[0].1 = SERVER.locator().replace(DATABASE, "nergens");
+    variables[0].1 = SERVER.locator().replace(DATABASE, "nonexistent_db");
     let nowhere = refused::<Shop>(&pairs(&variables), SOON).await;
     assert_eq!(problems(&nowhere), ["unavailable"]);
     assert!(nowhere.to_string().contains("no such database"), "{nowhere}");
-    assert!(!nowhere.to_string().contains("nergens"), "values are not repeated: {nowhere}");
+    assert!(!nowhere.to_string().contains("nonexistent_db"), "values are not repeated: {nowhere}");
 }
 
 #[tokio::test]
 async fn a_password_is_proven_and_not_shown() {
     for (role, password) in
-        [("met_md5", PASSWORD), ("met_klare_taal", PASSWORD), ("zonder_bewijs", PASSWORD)]
+        [("with_md5", PASSWORD), ("with_clear_text", PASSWORD), ("without_proof", PASSWORD)]
     {
         let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
         assert_eq!(problems(&error), ["weak_authentication"], "{role}");
@@ -399,28 +402,28 @@ async fn a_password_is_proven_and_not_shown() {
 #[tokio::test]
 async fn a_client_certificate_logs_in() {
     let login = |leaf: &Leaf| {
-        let mut variables = as_role(&SERVER, "met_certificaat", "");
+        let mut variables = as_role(&SERVER, "with_certificate", "");
         variables.push(("SHOP_ORDERS_CLIENT_CERT", leaf.certificate.clone()));
         variables.push(("SHOP_ORDERS_CLIENT_KEY", leaf.key.clone()));
         variables
     };
     let shop: Shop =
-        attach(&pairs(&login(&SERVER.authority.client("met_certificaat")))).await.unwrap();
-    assert_eq!(shop.orders.posture().account.as_deref(), Some("met_certificaat"));
+        attach(&pairs(&login(&SERVER.authority.client("with_certificate")))).await.unwrap();
+    assert_eq!(shop.orders.posture().account.as_deref(), Some("with_certificate"));
     assert_eq!(shop.orders.posture().authentication.as_deref(), Some("client certificate"));
     shop.detach().await;
 
     let somebody_else =
-        refused::<Shop>(&pairs(&login(&SERVER.authority.client("rolmaker"))), SOON).await;
+        refused::<Shop>(&pairs(&login(&SERVER.authority.client("role_maker"))), SOON).await;
     assert_eq!(problems(&somebody_else), ["not_admitted"]);
     let self_made = refused::<Shop>(
-        &pairs(&login(&Authority::new("the tests' authority").client("met_certificaat"))),
+        &pairs(&login(&Authority::new("the tests' authority").client("with_certificate"))),
         SOON,
     )
     .await;
     assert_eq!(problems(&self_made).len(), 1, "{self_made}");
     let without =
-        refused::<Shop>(&pairs(&as_role(&SERVER, "met_certificaat", PASSWORD)), SOON).await;
+        refused::<Shop>(&pairs(&as_role(&SERVER, "with_certificate", PASSWORD)), SOON).await;
     assert_eq!(problems(&without), ["not_admitted"]);
 }
 
@@ -428,12 +431,12 @@ async fn a_client_certificate_logs_in() {
 /// checked as without a certificate.
 #[tokio::test]
 async fn a_client_certificate_does_not_excuse_a_server_that_asks_for_nothing() {
-    let leaf = SERVER.authority.client("zonder_bewijs");
-    let mut variables = as_role(&SERVER, "zonder_bewijs", PASSWORD);
+    let leaf = SERVER.authority.client("without_proof");
+    let mut variables = as_role(&SERVER, "without_proof", PASSWORD);
     variables.push(("SHOP_ORDERS_CLIENT_CERT", leaf.certificate));
     variables.push(("SHOP_ORDERS_CLIENT_KEY", leaf.key));
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["weak_authentication"]);
-    SERVER.assert_no_connection_of("zonder_bewijs").await;
+    SERVER.assert_no_connection_of("without_proof").await;
 }
 
 #[tokio::test]
@@ -477,7 +480,7 @@ async fn a_server_that_never_answers() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn a_closed_port_is_unreachable() {
     let mut variables = variables(&SERVER);
     variables[0].1 =
         format!("postgres://{USER}@localhost:{}/{DATABASE}", backing_services_tests::port::free());
@@ -486,7 +489,7 @@ async fn nobody_listens() {
 
 #[tokio::test]
 async fn dropping_the_attempt_leaks_no_connection() {
-    let variables = as_role(&SERVER, "weglater", PASSWORD);
+    let variables = as_role(&SERVER, "dropper", PASSWORD);
     let pairs = pairs(&variables);
     let mut done = 0;
     for step in 0..24 {
@@ -500,11 +503,11 @@ async fn dropping_the_attempt_leaks_no_connection() {
         }
     }
     assert!(done < 24, "none was dropped on its way");
-    SERVER.assert_no_connection_of("weglater").await;
+    SERVER.assert_no_connection_of("dropper").await;
 }
 
 #[tokio::test]
-async fn health_tells_when_the_server_is_gone() {
+async fn health_reports_that_the_server_is_gone() {
     let server = server::Postgres::start();
     let relay = Relay::to(server.port);
     let mut variables = variables(&server);
@@ -574,7 +577,7 @@ fn no_variable_of_the_process_steers_the_driver() {
 }
 
 #[test]
-fn what_no_setter_overwrites_is_refused() {
+fn a_variable_that_no_setter_overrides_is_refused() {
     for (name, value) in [
         ("PGOPTIONS", "-c search_path=evil"),
         ("PGSSLROOTCERT", "/tmp/evil.pem"),

@@ -57,11 +57,11 @@ static SERVER: LazyLock<server::Redis> = LazyLock::new(|| {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.settings = format!(
-        "user alleen_config on >{PASSWORD} ~a:* -@all +@read -@dangerous +ping +hello +acl|whoami \
+        "user only_config on >{PASSWORD} ~a:* -@all +@read -@dangerous +ping +hello +acl|whoami \
          +config\n\
-         user alleen_acl on >{PASSWORD} ~a:* -@all +@read -@dangerous +ping +hello +acl\n\
-         user zwijger on >{PASSWORD} ~a:* -@all +@read -@dangerous +ping +hello\n\
-         user uitgezet off >{PASSWORD} ~a:* -@all +@read +ping +hello +acl|whoami\n"
+         user only_acl on >{PASSWORD} ~a:* -@all +@read -@dangerous +ping +hello +acl\n\
+         user silent_user on >{PASSWORD} ~a:* -@all +@read -@dangerous +ping +hello\n\
+         user disabled_user off >{PASSWORD} ~a:* -@all +@read +ping +hello +acl|whoami\n"
     );
     server::Redis::with(authority, &options)
 });
@@ -142,7 +142,7 @@ async fn attaches_and_the_posture_is_true() {
 }
 
 #[tokio::test]
-async fn tls_1_2_is_good_enough_and_told() {
+async fn tls_1_2_is_accepted_and_reported() {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.settings = "tls-protocols \"TLSv1.2\"\n".to_owned();
@@ -220,7 +220,7 @@ async fn tls_1_1_only() {
 
 #[tokio::test]
 async fn plaintext_only() {
-    let server = server::Redis::with(Authority::new("nobody's"), &Options::plaintext());
+    let server = server::Redis::with(Authority::new("an unused authority"), &Options::plaintext());
     let begin = Instant::now();
     let error = refused::<Hasty>(&pairs(&variables(&server)), Duration::from_secs(3)).await;
     assert_eq!(problems(&error).len(), 1, "{error} after {:?}", begin.elapsed());
@@ -231,20 +231,20 @@ async fn plaintext_only() {
 #[tokio::test]
 async fn an_administrator_is_refused() {
     for (user, password) in
-        [(ADMIN, ADMIN_PASSWORD), ("alleen_config", PASSWORD), ("alleen_acl", PASSWORD)]
+        [(ADMIN, ADMIN_PASSWORD), ("only_config", PASSWORD), ("only_acl", PASSWORD)]
     {
         let error = refused::<Shop>(&pairs(&as_user(&SERVER, user, password)), SOON).await;
         assert_eq!(problems(&error), ["superuser_account"], "{user}");
     }
     // The account cannot read its own name, so its privileges are unknown.
     assert_eq!(
-        problems(&refused::<Shop>(&pairs(&as_user(&SERVER, "zwijger", PASSWORD)), SOON).await),
+        problems(&refused::<Shop>(&pairs(&as_user(&SERVER, "silent_user", PASSWORD)), SOON).await),
         ["superuser_account"]
     );
 }
 
 #[tokio::test]
-async fn a_waiver_lets_an_administrator_in_and_shows() {
+async fn a_waiver_admits_an_administrator_and_is_reported() {
     let shop: Waived = attach(&pairs(&as_user(&SERVER, ADMIN, ADMIN_PASSWORD))).await.unwrap();
     let posture = shop.sessions.posture();
     assert_eq!(posture.account.as_deref(), Some(ADMIN));
@@ -255,8 +255,9 @@ async fn a_waiver_lets_an_administrator_in_and_shows() {
 }
 
 #[tokio::test]
-async fn who_is_not_let_in() {
-    for (user, password) in [(USER, WRONG_PASSWORD), ("niemand", PASSWORD), ("uitgezet", PASSWORD)]
+async fn wrong_credentials_are_refused() {
+    for (user, password) in
+        [(USER, WRONG_PASSWORD), ("unknown_user", PASSWORD), ("disabled_user", PASSWORD)]
     {
         let error = refused::<Shop>(&pairs(&as_user(&SERVER, user, password)), SOON).await;
         assert_eq!(problems(&error), ["not_admitted"], "{user}");
@@ -366,7 +367,7 @@ async fn dropping_the_struct_closes_the_connection() {
 }
 
 #[tokio::test]
-async fn health_tells_when_the_server_is_gone() {
+async fn health_reports_that_the_server_is_gone() {
     let mut server = server::Redis::start();
     let relay = Relay::to(server.port);
     let mut variables = through(&relay, &server);
@@ -426,7 +427,7 @@ async fn it_comes_back_when_the_server_does() {
 }
 
 #[tokio::test]
-async fn who_is_away_is_not_hammered() {
+async fn reconnecting_backs_off() {
     let server = server::Redis::start();
     let relay = Relay::to(server.port);
     let shop: Shop = attach(&pairs(&through(&relay, &server))).await.unwrap();
@@ -467,7 +468,7 @@ async fn a_command_waits_no_longer_than_its_own_time_for_a_connection() {
     relay.set(Flow::Silent);
     all_fail_in_time().await;
     all_fail_in_time().await;
-    assert_eq!(relay.accepted(), 2, "one attempt, whoever waits for it");
+    assert_eq!(relay.accepted(), 2, "one attempt for all waiting commands");
     relay.set(Flow::Open);
     assert!(works_within(Duration::from_secs(3), &shop).await, "the attempt went on");
     assert_eq!(relay.accepted(), 2);
@@ -487,7 +488,7 @@ async fn a_command_waits_no_longer_than_its_own_time_for_a_connection() {
 }
 
 #[tokio::test]
-async fn who_revokes_the_password_is_not_asked_again() {
+async fn a_revoked_password_is_not_sent_again() {
     for change in [
         &["ACL", "SETUSER", USER, "resetpass", ">kanarie-7f3a-Another0ne55"][..],
         &["ACL", "DELUSER", USER],

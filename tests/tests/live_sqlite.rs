@@ -121,7 +121,7 @@ async fn attaches_and_the_posture_is_true() {
 }
 
 #[tokio::test]
-async fn what_is_no_place_for_a_database() {
+async fn a_path_that_cannot_hold_a_database_is_refused() {
     let folder = folder();
     let missing = folder.path().join("missing.db");
     assert_eq!(why_not(&missing, "?mode=ro").await, ["unreachable"]);
@@ -138,7 +138,7 @@ async fn what_is_no_place_for_a_database() {
 }
 
 #[tokio::test]
-async fn what_is_no_database() {
+async fn a_file_that_is_not_a_database_is_refused() {
     let folder = folder();
     let path = folder.path().join("text.db");
     let text = format!("{} \u{1b}[2J owned", canary::PASSWORD).repeat(200);
@@ -204,7 +204,7 @@ async fn a_locator_that_weakens_or_wanders_is_refused() {
 }
 
 #[tokio::test]
-async fn a_database_that_somebody_locks_is_an_error_in_time() {
+async fn a_locked_database_is_an_error_in_time() {
     let folder = folder();
     let path = folder.path().join("notes.db");
     // Another connection that uses no write-ahead log and holds an exclusive lock.
@@ -309,7 +309,7 @@ async fn a_database_in_a_folder_of_others_is_not_opened() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_is_not_opened() {
+async fn a_special_file_is_not_opened() {
     let folder = folder();
     let pipe = folder.path().join("pipe.db");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());

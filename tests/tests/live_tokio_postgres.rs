@@ -71,23 +71,24 @@ static SERVER: LazyLock<server::Postgres> = LazyLock::new(|| {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.client_ca = Some(authority.pem());
-    options.hba = "hostssl all met_md5 all md5\n\
-                   hostssl all met_klare_taal all password\n\
-                   hostssl all zonder_bewijs all trust\n\
-                   hostssl all met_certificaat all cert\n\
+    options.hba = "hostssl all with_md5 all md5\n\
+                   hostssl all with_clear_text all password\n\
+                   hostssl all without_proof all trust\n\
+                   hostssl all with_certificate all cert\n\
                    hostssl all all all scram-sha-256\n"
         .to_owned();
     let server = server::Postgres::with(authority, &options);
     let _ = server.sql(&format!(
-        "SET password_encryption = 'md5'; CREATE ROLE met_md5 LOGIN PASSWORD '{PASSWORD}'; \
+        "SET password_encryption = 'md5'; CREATE ROLE with_md5 LOGIN PASSWORD '{PASSWORD}'; \
          RESET password_encryption;
-         CREATE ROLE met_klare_taal LOGIN PASSWORD '{PASSWORD}';
-         CREATE ROLE zonder_bewijs LOGIN;
-         CREATE ROLE met_certificaat LOGIN;
-         CREATE ROLE weglater LOGIN PASSWORD '{PASSWORD}';
-         CREATE ROLE wisselaar LOGIN PASSWORD '{PASSWORD}';
-         CREATE ROLE lezer LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO lezer;
-         CREATE ROLE stiekem LOGIN NOINHERIT PASSWORD '{PASSWORD}'; GRANT {ADMIN} TO stiekem;"
+         CREATE ROLE with_clear_text LOGIN PASSWORD '{PASSWORD}';
+         CREATE ROLE without_proof LOGIN;
+         CREATE ROLE with_certificate LOGIN;
+         CREATE ROLE dropper LOGIN PASSWORD '{PASSWORD}';
+         CREATE ROLE rotator LOGIN PASSWORD '{PASSWORD}';
+         CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO reader;
+         CREATE ROLE hidden_admin LOGIN NOINHERIT PASSWORD '{PASSWORD}'; \
+         GRANT {ADMIN} TO hidden_admin;"
     ));
     server
 });
@@ -172,7 +173,7 @@ async fn attaches_and_the_posture_is_true() {
 async fn every_connection_is_bound_and_bounded() {
     let mut variables = variables(&SERVER);
     variables[0].1 +=
-        "?max_connections=4&statement_timeout=300&connect_timeout=1&application_name=winkel";
+        "?max_connections=4&statement_timeout=300&connect_timeout=1&application_name=shop";
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     let pool = shop.orders.client();
     let mut clients = Vec::new();
@@ -190,7 +191,7 @@ async fn every_connection_is_bound_and_bounded() {
             .await
             .unwrap();
         assert!(row.get::<_, bool>(0));
-        assert_eq!((row.get::<_, &str>(1), row.get::<_, &str>(2)), ("300ms", "winkel"));
+        assert_eq!((row.get::<_, &str>(1), row.get::<_, &str>(2)), ("300ms", "shop"));
         let begin = Instant::now();
         assert!(client.batch_execute("SELECT pg_sleep(30)").await.is_err());
         assert!(begin.elapsed() < SOON);
@@ -260,7 +261,7 @@ async fn a_certificate_that_defines_none_is_refused_and_waived() {
 /// A machine in the middle has a certificate of the same authority for the same host, and forwards
 /// all bytes. Certificate verification alone does not detect it.
 #[tokio::test]
-async fn somebody_in_between_with_a_verified_certificate_is_noticed() {
+async fn a_machine_in_the_middle_with_a_verified_certificate_is_detected() {
     let leaf = Arc::new(SERVER.authority.server());
     let roots = SERVER.authority.pem();
     let upstream = SERVER.port;
@@ -325,7 +326,7 @@ async fn connect(
 async fn a_pinned_key_is_enough_and_another_one_is_not() {
     let leaf = pki::self_signed();
     let pin = leaf.pin();
-    let server = server::Postgres::with(Authority::new("nobody's"), &Options::tls(leaf));
+    let server = server::Postgres::with(Authority::new("an unused authority"), &Options::tls(leaf));
     let mut variables = variables(&server);
     variables[2] = ("SHOP_ORDERS_PIN", pin);
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
@@ -394,7 +395,8 @@ async fn wrong_authority() {
 
 #[tokio::test]
 async fn plaintext_only() {
-    let server = server::Postgres::with(Authority::new("nobody's"), &Options::plaintext());
+    let server =
+        server::Postgres::with(Authority::new("an unused authority"), &Options::plaintext());
     let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
     assert_eq!(problems(&error), ["opportunistic_tls"]);
     let log = server.log();
@@ -410,7 +412,9 @@ async fn plaintext_only() {
 
 #[tokio::test]
 async fn an_administrator_is_refused_and_waived() {
-    for (role, password) in [(ADMIN, ADMIN_PASSWORD), ("lezer", PASSWORD), ("stiekem", PASSWORD)] {
+    for (role, password) in
+        [(ADMIN, ADMIN_PASSWORD), ("reader", PASSWORD), ("hidden_admin", PASSWORD)]
+    {
         let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
         assert_eq!(problems(&error), ["superuser_account"], "{role}");
         SERVER.assert_no_connection_of(role).await;
@@ -421,7 +425,7 @@ async fn an_administrator_is_refused_and_waived() {
 }
 
 #[tokio::test]
-async fn who_is_not_let_in() {
+async fn wrong_credentials_are_refused() {
     let wrong_password =
         refused::<Shop>(&pairs(&as_role(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
     assert_eq!(problems(&wrong_password), ["not_admitted"]);
@@ -429,15 +433,15 @@ async fn who_is_not_let_in() {
         wrong_password.to_string().contains("does not accept the password"),
         "{wrong_password}"
     );
-    let nobody = refused::<Shop>(&pairs(&as_role(&SERVER, "niemand", PASSWORD)), SOON).await;
-    assert_eq!(problems(&nobody), ["not_admitted"]);
+    let unknown = refused::<Shop>(&pairs(&as_role(&SERVER, "unknown_user", PASSWORD)), SOON).await;
+    assert_eq!(problems(&unknown), ["not_admitted"]);
     let mut variables = variables(&SERVER);
-    variables[0].1 = SERVER.locator().replace(DATABASE, "nergens");
+    variables[0].1 = SERVER.locator().replace(DATABASE, "nonexistent_db");
     let nowhere = refused::<Shop>(&pairs(&variables), SOON).await;
     assert_eq!(problems(&nowhere), ["unavailable"]);
     assert!(
         nowhere.to_string().contains("no such database")
-            && !nowhere.to_string().contains("nergens"),
+            && !nowhere.to_string().contains("nonexistent_db"),
         "{nowhere}"
     );
 }
@@ -445,9 +449,9 @@ async fn who_is_not_let_in() {
 #[tokio::test]
 async fn a_password_is_proven_and_not_shown() {
     for (role, password, way) in [
-        ("met_md5", PASSWORD, "MD5"),
-        ("met_klare_taal", PASSWORD, "cleartext password"),
-        ("zonder_bewijs", PASSWORD, "nothing"),
+        ("with_md5", PASSWORD, "MD5"),
+        ("with_clear_text", PASSWORD, "cleartext password"),
+        ("without_proof", PASSWORD, "nothing"),
     ] {
         let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
         assert_eq!(problems(&error), ["weak_authentication"], "{role}");
@@ -473,17 +477,17 @@ async fn a_client_certificate_logs_in() {
         variables.push(("SHOP_ORDERS_CLIENT_KEY", leaf.key.clone()));
         variables
     };
-    let leaf = SERVER.authority.client("met_certificaat");
-    let shop: Shop = attach(&pairs(&login("met_certificaat", "", &leaf))).await.unwrap();
+    let leaf = SERVER.authority.client("with_certificate");
+    let shop: Shop = attach(&pairs(&login("with_certificate", "", &leaf))).await.unwrap();
     assert_eq!(shop.orders.posture().authentication.as_deref(), Some("client certificate"));
     shop.orders.client().get().await.unwrap().query_one("SELECT 1", &[]).await.unwrap();
     shop.detach().await;
 
-    let somebody_else = SERVER.authority.client("lezer");
-    let error = refused::<Shop>(&pairs(&login("met_certificaat", "", &somebody_else)), SOON).await;
+    let somebody_else = SERVER.authority.client("reader");
+    let error = refused::<Shop>(&pairs(&login("with_certificate", "", &somebody_else)), SOON).await;
     assert_eq!(problems(&error), ["not_admitted"]);
-    let self_made = Authority::new("the tests' authority").client("met_certificaat");
-    let error = refused::<Shop>(&pairs(&login("met_certificaat", "", &self_made)), SOON).await;
+    let self_made = Authority::new("the tests' authority").client("with_certificate");
+    let error = refused::<Shop>(&pairs(&login("with_certificate", "", &self_made)), SOON).await;
     assert_eq!(problems(&error).len(), 1, "{error}");
     // If the server asks for a password and none is configured, the login fails. With a password,
     // the login uses channel binding.
@@ -496,7 +500,7 @@ async fn a_client_certificate_logs_in() {
     shop.detach().await;
     // With both a certificate and a password, a server that asks for no proof is still refused.
     let error = refused::<Shop>(
-        &pairs(&login("zonder_bewijs", PASSWORD, &SERVER.authority.client("zonder_bewijs"))),
+        &pairs(&login("without_proof", PASSWORD, &SERVER.authority.client("without_proof"))),
         SOON,
     )
     .await;
@@ -504,7 +508,7 @@ async fn a_client_certificate_logs_in() {
 }
 
 #[tokio::test]
-async fn what_is_refused_before_a_connection() {
+async fn an_invalid_locator_is_refused_before_a_connection() {
     let hostile = Hostile::start(|peer| async { Ok(Some(peer)) });
     let url = |user: &str, rest: &str| {
         format!("postgres://{user}@localhost:{}/{DATABASE}{rest}", hostile.port)
@@ -556,7 +560,8 @@ async fn what_is_refused_before_a_connection() {
 /// the same, although there is no channel to bind to.
 #[tokio::test]
 async fn without_tls_there_is_still_a_proof() {
-    let server = server::Postgres::with(Authority::new("nobody's"), &Options::plaintext());
+    let server =
+        server::Postgres::with(Authority::new("an unused authority"), &Options::plaintext());
     let variables = [
         ("SHOP_ORDERS_URL", format!("{}?sslmode=disable", server.locator())),
         ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
@@ -597,7 +602,7 @@ async fn without_tls_there_is_still_a_proof() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn a_closed_port_is_unreachable() {
     let mut variables = variables(&SERVER);
     variables[0].1 =
         format!("postgres://{USER}@localhost:{}/{DATABASE}", backing_services_tests::port::free());
@@ -609,7 +614,7 @@ async fn nobody_listens() {
 
 #[tokio::test]
 async fn dropping_the_attempt_leaks_no_connection() {
-    let variables = as_role(&SERVER, "weglater", PASSWORD);
+    let variables = as_role(&SERVER, "dropper", PASSWORD);
     let pairs = pairs(&variables);
     let mut done = 0;
     for step in 0..24 {
@@ -622,7 +627,7 @@ async fn dropping_the_attempt_leaks_no_connection() {
         }
     }
     assert!(done < 24, "none was dropped on its way");
-    SERVER.assert_no_connection_of("weglater").await;
+    SERVER.assert_no_connection_of("dropper").await;
 }
 
 /// Every step of a login takes less than `connect_timeout`, and all of them take more: a call that
@@ -647,7 +652,7 @@ async fn a_new_connection_has_connect_timeout_for_all_of_its_steps() {
 }
 
 #[tokio::test]
-async fn health_tells_when_the_server_is_gone() {
+async fn health_reports_that_the_server_is_gone() {
     let server = server::Postgres::start();
     let relay = Relay::to(server.port);
     let mut variables = variables(&server);
@@ -676,22 +681,21 @@ async fn health_tells_when_the_server_is_gone() {
 
 #[tokio::test]
 async fn a_connection_that_broke_is_replaced_and_a_refused_login_is_not_tried_again() {
-    let shop: Shop = attach(&pairs(&as_role(&SERVER, "wisselaar", PASSWORD))).await.unwrap();
+    let shop: Shop = attach(&pairs(&as_role(&SERVER, "rotator", PASSWORD))).await.unwrap();
     let pool = shop.orders.client();
     let cut = || {
-        SERVER.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'wisselaar'",
-        )
+        SERVER
+            .sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'rotator'")
     };
     let _ = cut();
     tokio::time::sleep(Duration::from_millis(200)).await;
     pool.get().await.unwrap().query_one("SELECT 1", &[]).await.unwrap();
 
-    let _ = SERVER.sql("ALTER ROLE wisselaar PASSWORD 'kanarie-7f3a-Qp2xNewPwRr55'");
+    let _ = SERVER.sql("ALTER ROLE rotator PASSWORD 'kanarie-7f3a-Qp2xNewPwRr55'");
     let _ = cut();
     tokio::time::sleep(Duration::from_millis(200)).await;
     let attempts =
-        || SERVER.log().matches("password authentication failed for user \"wisselaar\"").count();
+        || SERVER.log().matches("password authentication failed for user \"rotator\"").count();
     for _ in 0..20 {
         let Err(deadpool::managed::PoolError::Backend(Refusal::Failure(failure))) =
             pool.get().await
@@ -701,14 +705,14 @@ async fn a_connection_that_broke_is_replaced_and_a_refused_login_is_not_tried_ag
         assert_eq!(failure.kind(), FailureKind::NotAdmitted);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(attempts(), 1, "whoever is refused once does not knock again");
+    assert_eq!(attempts(), 1, "a refused login is not repeated");
     drop(pool);
     shop.detach().await;
 }
 
 /// Detaching waits for running statements, and then closes every connection.
 #[tokio::test]
-async fn detaching_waits_for_what_is_in_flight() {
+async fn detaching_waits_for_statements_in_flight() {
     let server = server::Postgres::start();
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     let client = shop.orders.client().get().await.unwrap();
@@ -760,7 +764,7 @@ where
     for name in [USER, DATABASE, CANARY] {
         assert!(
             canary::position(&heard[0].plain, name.as_bytes()).is_none(),
-            "{name} was said in the clear"
+            "{name} was sent in the clear"
         );
     }
     assert!(canary::find(&heard[0].secret).is_none(), "the password was sent");
@@ -799,7 +803,7 @@ async fn before_tls() {
 }
 
 #[tokio::test]
-async fn it_falls_silent_wherever_it_likes() {
+async fn a_server_that_falls_silent_times_out() {
     for step in 0..4 {
         let begin = Instant::now();
         let (error, _) = against::<Hasty, _>(move |mut peer, leaf| async move {
@@ -823,7 +827,7 @@ async fn it_falls_silent_wherever_it_likes() {
 }
 
 #[tokio::test]
-async fn who_asks_for_less_than_a_proof_gets_nothing() {
+async fn a_server_that_asks_for_no_proof_gets_nothing() {
     for asked in
         [CLEARTEXT.to_vec(), MD5.to_vec(), AUTHENTICATION_OK.to_vec(), sasl(&["SCRAM-SHA-256"])]
     {
@@ -845,7 +849,7 @@ async fn who_asks_for_less_than_a_proof_gets_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_no_authentication_is_no_success() {
+async fn an_invalid_authentication_message_is_a_failure() {
     for asked in [
         message(b'R', &7_u32.to_be_bytes()),
         message(b'R', &u32::MAX.to_be_bytes()),

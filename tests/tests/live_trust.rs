@@ -186,7 +186,7 @@ fn openssl(folder: &Folder, bits: u32, digest: &str) -> (Leaf, String) {
 /// The holder of a server certificate's key can act as that server only: certificates that it signs
 /// are not trusted.
 #[tokio::test]
-async fn a_certificate_that_is_no_authority_vouches_for_no_other() {
+async fn a_certificate_that_is_not_an_authority_cannot_issue_others() {
     let impostor = Authority::without_authority("a server that plays an authority");
     let issued = server(impostor.server());
     let report = issued.report(&[("CACHE_CA", &impostor.pem())]).await;
@@ -221,8 +221,8 @@ async fn a_certificate_that_is_no_authority_vouches_for_no_other() {
 /// The certificate need not be self-signed. Its issuer does not matter, but its name, its dates and
 /// its purpose do.
 #[tokio::test]
-async fn a_certificate_that_is_trusted_alone_is_held_against_the_host_and_the_clock() {
-    let unknown = Authority::new("an authority that nobody trusts");
+async fn a_certificate_that_is_trusted_alone_is_checked_for_host_and_dates() {
+    let unknown = Authority::new("an untrusted authority");
     let leaf = unknown.server();
     server(leaf.clone()).attach(&[("CACHE_CA", &leaf.certificate)]).await.expect("it is the same");
     server(unknown.server()).report(&[("CACHE_CA", &leaf.certificate)]).await;
@@ -318,7 +318,7 @@ async fn an_authority_with_fewer_than_30_days_left_warns() {
 
 /// The authority expires while the process runs. From then on, no certificate of it is trusted.
 #[tokio::test]
-async fn an_authority_that_expires_meanwhile_vouches_for_nobody() {
+async fn an_authority_that_expires_meanwhile_is_not_trusted() {
     let authority = Authority::ending_in("the tests' authority", 12);
     let end = std::time::Instant::now() + Duration::from_secs(13);
     let ending = server(authority.server());
@@ -342,7 +342,7 @@ struct Databases {
 
 /// sqlx accepts PEM only, and treats every certificate in it as an authority.
 #[test]
-fn a_certificate_that_is_no_authority_is_refused_where_the_driver_would_make_one_of_it() {
+fn a_certificate_that_is_not_an_authority_is_refused_if_the_driver_would_treat_it_as_one() {
     let leaf = Authority::new("the tests' authority").server().certificate;
     let url = "postgres://shop@db.example/shop";
     let environment = Environment::from_iter([
@@ -374,7 +374,7 @@ fn a_certificate_that_is_no_authority_is_refused_where_the_driver_would_make_one
 /// The same over the network: our own TLS stream refuses a certificate that such a certificate
 /// issued.
 #[tokio::test]
-async fn the_strict_service_for_postgresql_refuses_what_no_authority_issued() {
+async fn the_strict_service_for_postgresql_refuses_a_certificate_that_no_authority_issued() {
     #[derive(BackingServices, Debug)]
     struct Own {
         own: Resource<TokioPostgres>,
@@ -387,7 +387,7 @@ async fn the_strict_service_for_postgresql_refuses_what_no_authority_issued() {
     let variables = [("OWN_URL", url.as_str()), ("OWN_PASSWORD", PASSWORD), ("OWN_CA", &ca)];
     let error = attempt::refused::<Own>(&variables, Duration::from_secs(10)).await;
     assert_eq!(problems(&error), ["unverified_tls"]);
-    assert!(!server.log().contains(postgres::USER), "nobody was named to it");
+    assert!(!server.log().contains(postgres::USER), "no user name was sent to it");
 }
 
 // --- Weak keys and signatures

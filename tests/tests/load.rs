@@ -96,7 +96,7 @@ fn rules(name: &str) -> &'static str {
 }
 
 #[test]
-fn what_is_right_passes() {
+fn a_valid_environment_passes() {
     Shop::check(&with(&[])).expect("it is right");
     let everything = [
         ("SHOP_SESSIONS_URL", "rediss://shop@a.cache.example/3"),
@@ -157,7 +157,7 @@ fn half_of_an_optional_resource_is_an_error() {
 }
 
 #[test]
-fn settings_say_what_they_expect() {
+fn a_refused_setting_states_the_expected_value() {
     assert_denied(&[("SHOP_PORT", "eighty")], "port", "SHOP_PORT", "malformed_value");
     assert_denied(&[("SHOP_PAUSE", "5 minutes")], "pause", "SHOP_PAUSE", "malformed_value");
     let error = refusal::<Shop>(&with(&[("SHOP_PORT", PASSWORD)]));
@@ -168,7 +168,7 @@ fn settings_say_what_they_expect() {
 }
 
 #[test]
-fn values_that_are_no_text_are_refused() {
+fn values_that_are_not_text_are_refused() {
     let not_unicode = OsString::from_vec([b"kanarie-7f3a".as_slice(), &[0xff, 0xfe]].concat());
     let variables = [
         ("DATABASE_URL", ORDERS.into()),
@@ -249,7 +249,7 @@ fn credentials_answer_to_their_rules() {
 }
 
 #[test]
-fn what_is_said_twice_is_refused() {
+fn duplicate_values_are_refused() {
     let both = format!("postgres://shop:{PASSWORD}@db.example/shop");
     assert_denied(&[("DATABASE_URL", &both)], "orders", "DATABASE_URL", "ambiguous_locator");
     assert_denied(&[("DATABASE_USER", "shop")], "orders", "DATABASE_URL", "ambiguous_locator");
@@ -590,7 +590,7 @@ fn two_fields_of_nested_structs_do_not_read_one_variable() {
 }
 
 #[test]
-fn a_waiver_lets_pass_what_it_names_and_nothing_else() {
+fn a_waiver_permits_its_rule_and_nothing_else() {
     #[derive(BackingServices)]
     #[allow(dead_code, reason = "it is never attached")]
     struct Legacy {

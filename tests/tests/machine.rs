@@ -267,7 +267,7 @@ fn a_store_names_no_host_for_credentials_that_are_not_its_own() {
 
 /// The trusted certificates are not secret: other users may read them, but may not write them.
 #[test]
-fn a_public_value_may_be_read_by_everybody() {
+fn a_public_value_may_be_readable_by_all_users() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("value");
     let ca = Authority::new("Shop CA").pem();
@@ -446,7 +446,7 @@ fn a_source_that_blocks_is_waited_for_as_long_as_attaching_may_take() {
 
 /// A pipe without a writer and the kernel's special files end an attempt at once.
 #[tokio::test]
-async fn what_is_no_file_holds_up_nothing() {
+async fn a_special_file_does_not_block() {
     let folder = tempfile::tempdir().unwrap();
     let locator = format!("sqlite://{}/notes.db", folder.path().display());
     let pipe = folder.path().join("pipe");

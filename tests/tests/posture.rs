@@ -46,7 +46,7 @@ fn json_of(posture: &Posture) -> Value {
 }
 
 #[tokio::test]
-async fn tells_the_server_the_waivers_and_their_json() {
+async fn reports_the_server_the_waivers_and_their_json() {
     journal::open();
     let server = server::Redis::start();
     let folder = tempfile::tempdir().unwrap();
@@ -125,7 +125,7 @@ async fn tells_the_server_the_waivers_and_their_json() {
 }
 
 #[test]
-fn a_manifest_is_what_its_schema_says() {
+fn a_manifest_matches_its_schema() {
     let json = serde_json::to_value(Shop::MANIFEST).unwrap();
     holds(manifest::SCHEMA, &json);
     assert_eq!(json["fields"][1]["name"], "notes.file", "structs within it are gone through");
@@ -140,7 +140,7 @@ fn a_manifest_is_what_its_schema_says() {
 }
 
 #[test]
-fn the_schemas_refuse_what_they_do_not_know() {
+fn the_schemas_refuse_unknown_properties() {
     let mut json = serde_json::to_value(Shop::MANIFEST).unwrap();
     json["fields"][0]["password"] = json!("x");
     let schema: Value = serde_json::from_str(manifest::SCHEMA).unwrap();
@@ -150,7 +150,7 @@ fn the_schemas_refuse_what_they_do_not_know() {
 }
 
 #[test]
-fn what_a_server_says_of_itself_is_made_printable() {
+fn a_servers_version_is_made_printable() {
     let server = ServerPosture::new("Postgre\u{1b}[2JSQL", "15\r\nroot:");
     assert_eq!(server.to_string(), r"Postgre\u{1b}[2JSQL 15\r\nroot:");
     assert_eq!(ServerPosture::new("post.example", "").to_string(), "post.example");

@@ -69,8 +69,8 @@ fn connections_of(server: &postgres::Postgres, role: &str) -> usize {
 #[tokio::test]
 async fn a_pool_has_as_many_connections_as_the_former_one() {
     let server = postgres::Postgres::start();
-    server.sql(&format!("CREATE ROLE wissel LOGIN PASSWORD '{PASSWORD}'"));
-    let variables = of_postgres(&server, "wissel");
+    server.sql(&format!("CREATE ROLE swapper LOGIN PASSWORD '{PASSWORD}'"));
+    let variables = of_postgres(&server, "swapper");
     let services: Shop = attached(&variables).await;
     let source = Environment::from_iter(variables.clone());
 
@@ -80,7 +80,7 @@ async fn a_pool_has_as_many_connections_as_the_former_one() {
     while busy.len() < IN_USE {
         busy.push(stock.get().await.unwrap());
     }
-    assert_eq!(connections_of(&server, "wissel"), 2 * IN_USE);
+    assert_eq!(connections_of(&server, "swapper"), 2 * IN_USE);
     services.reattach(&source).await.unwrap();
     // The pool has them at once, before any caller asks for one.
     let (of_orders, of_stock) =
@@ -90,21 +90,21 @@ async fn a_pool_has_as_many_connections_as_the_former_one() {
         (services.orders.client().num_idle(), services.stock.client().status().available),
         (IN_USE, IN_USE)
     );
-    assert_eq!(connections_of(&server, "wissel"), 4 * IN_USE);
+    assert_eq!(connections_of(&server, "swapper"), 4 * IN_USE);
     drop((working, busy, orders, stock));
     assert!(services.detach().await.is_clean());
-    server.assert_no_connection_of("wissel").await;
+    server.assert_no_connection_of("swapper").await;
 }
 
 #[tokio::test]
-async fn more_than_the_server_allows_is_no_error() {
+async fn a_connection_limit_of_the_server_is_not_an_error() {
     let server = postgres::Postgres::start();
     // The limit permits the connections in use, the probe's connection, and one more.
     server.sql(&format!(
-        "CREATE ROLE krap LOGIN PASSWORD '{PASSWORD}' CONNECTION LIMIT {}",
+        "CREATE ROLE limited LOGIN PASSWORD '{PASSWORD}' CONNECTION LIMIT {}",
         IN_USE + 3
     ));
-    let variables = of_postgres(&server, "krap");
+    let variables = of_postgres(&server, "limited");
     let services: Shop = attached(&variables).await;
     let orders = services.orders.client();
     let working = in_use(&orders).await;
@@ -168,7 +168,7 @@ struct Yard {
 }
 
 #[tokio::test]
-async fn what_never_gets_ready_takes_its_place_as_it_is_and_is_detached_before() {
+async fn a_client_that_never_gets_ready_is_used_at_the_deadline_and_can_be_detached_before() {
     let variables = [
         ("SHOP_YARD_URL".to_owned(), "slow://ada@localhost".to_owned()),
         ("SHOP_YARD_PASSWORD".to_owned(), PASSWORD.to_owned()),

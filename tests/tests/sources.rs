@@ -257,7 +257,7 @@ fn within_a_rank_nothing_wins() {
 }
 
 #[test]
-fn a_source_that_is_broken_is_told_once_for_each_field() {
+fn a_broken_source_gives_one_finding_per_field() {
     let sources = Sources::new()
         .then(environment(&[("SHOP_PORT", "1")]))
         .then(SystemdCredentials::of(environment(&[("CREDENTIALS_DIRECTORY", "/does/not/exist")])));
@@ -276,7 +276,7 @@ fn a_source_that_is_broken_is_told_once_for_each_field() {
 }
 
 #[test]
-fn what_a_struct_loads_says_who_else_can_get_at_it() {
+fn a_value_that_other_users_can_access_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let source =
         credentials(folder.path(), &[("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD)]);
@@ -355,7 +355,7 @@ fn a_binding_or_a_credential_below_a_folder_of_others_is_refused() {
 /// The layout of a mounted volume: its folder is sticky and world-writable, its entries belong to
 /// the administrator, and each entry is a link into a folder that is replaced as a whole.
 #[test]
-fn what_platforms_mount_passes() {
+fn the_mounts_of_platforms_pass() {
     let folder = tempfile::tempdir().expect("a folder");
     let binding = folder.path().join("volumes/shop-orders");
     let data = binding.join("..2026_11_29_23_45_00.1234567890");
