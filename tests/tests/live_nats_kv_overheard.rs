@@ -1,5 +1,6 @@
-//! A key-value bucket of NATS as a source, in a process whose log level changes while the bucket is
-//! watched. A real server, and a file of its own, as a log's level is the process's.
+//! A NATS key-value bucket as a source, in a process whose log level changes while the bucket is
+//! watched. The test uses a real server. It has a test binary of its own, because the log level
+//! applies to the whole process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 

@@ -158,7 +158,7 @@ async fn attaches_and_the_posture_is_true() {
         posture.remarks
     );
 
-    // It works, and says what it is.
+    // The client works.
     let orders = shop.orders.client();
     sqlx::query("INSERT INTO orders VALUES ($1)").bind(7).execute(&*orders).await.unwrap();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Ours.
+//! The loader with this library.
 
 use backing_services::secrecy::SecretString;
 use backing_services::{
