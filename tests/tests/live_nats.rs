@@ -136,7 +136,7 @@ fn a_seed_is_distinguished_from_a_password() {
     let (seed, public) = NKEY;
     assert_eq!(violated(&format!("tls://:{seed}@bus.example.com")), [""; 0]);
     assert_eq!(violated(&format!("tls://{public}:{seed}@bus.example.com")), [""; 0]);
-    // Each of these would be sent as it is, if it were taken for a password.
+    // If one of these were taken for a password, it would be sent unchanged.
     assert_eq!(violated(&format!("tls://shop:{seed}@bus.example.com")), ["ambiguous_locator"]);
     assert_eq!(
         violated(&format!("tls://:{}@bus.example.com", seed.replace("QDPB", "QDPC"))),

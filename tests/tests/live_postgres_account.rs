@@ -508,8 +508,7 @@ async fn an_administrators_privilege_is_not_lost_among_many_others() {
     }
 }
 
-/// Runs the statements of `grants()` unchanged, uses each of the needed privileges, and then tests
-/// one privilege more and one less.
+/// Runs the statements of `grants()` unchanged, and then tests one privilege more and one less.
 async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &str, named: bool) {
     let server = server::Postgres::start();
     server.sql(&format!("CREATE DATABASE \"{}\"", database.replace('"', "\"\"")));

@@ -440,8 +440,8 @@ async fn reconnecting_backs_off() {
     shop.detach().await;
 }
 
-/// A command waits for its own time limit, however long reconnecting takes. The attempt to
-/// reconnect continues after that.
+/// A command waits no longer than its own time limit. The attempt to reconnect may take longer, and
+/// continues after that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_waits_no_longer_than_its_own_time_for_a_connection() {
     let server = server::Redis::start();
