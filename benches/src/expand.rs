@@ -1,7 +1,9 @@
-//! `expand`: what the derive costs whoever compiles it, by the number of fields.
+//! `expand`: the compile time of the derive, by number of fields.
 //!
-//! Of ten fields, two are locators, two are secrets, three are numbers, one is a switch, one an option, one a list. The figure is an increment: the CPU time of the crate with its struct
-//! and the function that loads it, less that of the crate without them, with all that it depends on built before.
+//! Of ten fields, two are locators, two are secrets, three are numbers, one is a switch, one an
+//! option, one a list. The figure is an increment: the CPU time of the crate with its struct and
+//! the function that loads it, minus that of the crate without them. All dependencies are built
+//! before.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -17,33 +19,36 @@ const SIZES: [usize; 4] = [10, 100, 500, 1000];
 /// The size that has a target.
 const COMPARED: usize = 500;
 
-/// The longest that one build may be expected to take beyond that size, in seconds: a peer that would take longer is left out.
+/// The limit on the expected time of one build beyond that size, in seconds. A slower peer is left
+/// out.
 const LONGEST: f64 = 40.0;
 
-/// What is expected to take longer than this many seconds is taken once.
+/// A build that is expected to take longer than this many seconds is measured once.
 const LONG: f64 = 10.0;
 
-/// Somebody's struct.
+/// A library to compare with, and its struct.
 struct Peer {
     name: &'static str,
     dependencies: String,
-    /// What stands before the struct, once.
+    /// The code before the struct.
     prelude: &'static str,
-    /// Above the struct.
+    /// The attributes of the struct.
     derive: &'static str,
-    /// Above each field: `LOCATOR`, `SECRET` and `VALUE` with the variable in place of `{}`.
+    /// The attributes of a field: `LOCATOR`, `SECRET` and `VALUE`, with `{}` for the variable.
     above: [&'static str; 4],
     locator: &'static str,
     secret: &'static str,
     list: &'static str,
-    /// The function that loads it.
+    /// The function that loads the struct.
     load: &'static str,
 }
 
-const URL: &str = "url = { version = \"2\", features = [\"serde\"] }\nsecrecy = { version = \"0.10\", features = [\"serde\"] }\n";
+const URL: &str = "url = { version = \"2\", features = [\"serde\"] }\n\
+                   secrecy = { version = \"0.10\", features = [\"serde\"] }\n";
 
 fn peers() -> Vec<Peer> {
-    let secret_fn = "pub fn secret(text: &str) -> Result<secrecy::SecretString, std::convert::Infallible> { Ok(text.into()) }\n";
+    let secret_fn = "pub fn secret(text: &str) -> Result<secrecy::SecretString, \
+                     std::convert::Infallible> { Ok(text.into()) }\n";
     let peer = Peer {
         name: "",
         dependencies: String::new(),
@@ -65,7 +70,8 @@ impl Service for Gopher {
     type Client = ();
     const NAME: &'static str = \"Gopher\";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls(\"gophers\").with_port(7070)];
-    async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> { Ok(Attachment::new((), Posture::of::<Self>(target))) }
+    async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> { Ok(Attachment::new((), \
+    Posture::of::<Self>(target))) }
     async fn health(_: &()) -> Result<(), Refusal> { Ok(()) }
     async fn close(_: &()) {}
 }
@@ -74,28 +80,42 @@ impl Service for Gopher {
             above: ["", "", "#[setting]", "#[setting]"],
             locator: "Resource<Gopher>",
             secret: "backing_services::secrecy::SecretString",
-            load: "pub fn load() -> Result<(), AttachError> { Config::check(&Environment::process()) }",
+            load: "pub fn load() -> Result<(), AttachError> { \
+                   Config::check(&Environment::process()) }",
             ..peer
         },
         Peer {
             name: "serde",
-            dependencies: format!("{URL}serde = {{ version = \"1\", features = [\"derive\"] }}\nserde_json = \"1\"\n"),
+            dependencies: format!(
+                "{URL}serde = {{ version = \"1\", features = [\"derive\"] }}\nserde_json = \"1\"\n"
+            ),
             derive: "#[derive(serde::Deserialize)]",
-            load: "pub fn load(text: &str) -> Result<Config, serde_json::Error> { serde_json::from_str(text) }",
+            load: "pub fn load(text: &str) -> Result<Config, serde_json::Error> { \
+                   serde_json::from_str(text) }",
             ..peer
         },
         Peer {
             name: "conf",
-            dependencies: format!("{URL}conf = {{ version = \"0.4.5\", default-features = false }}\n"),
+            dependencies: format!(
+                "{URL}conf = {{ version = \"0.4.5\", default-features = false }}\n"
+            ),
             prelude: secret_fn,
             derive: "#[derive(conf::Conf)]\n#[conf(env_prefix = \"SHOP_\")]",
-            above: ["#[conf(env, secret)]", "#[conf(env, secret, value_parser = secret)]", "#[conf(parameter, env)]", "#[conf(repeat, env)]"],
-            load: "pub fn load() -> Result<Config, conf::Error> { conf::Conf::try_parse_from([\"x\"], std::env::vars_os()) }",
+            above: [
+                "#[conf(env, secret)]",
+                "#[conf(env, secret, value_parser = secret)]",
+                "#[conf(parameter, env)]",
+                "#[conf(repeat, env)]",
+            ],
+            load: "pub fn load() -> Result<Config, conf::Error> { \
+                   conf::Conf::try_parse_from([\"x\"], std::env::vars_os()) }",
             ..peer
         },
         Peer {
             name: "confique",
-            dependencies: format!("{URL}confique = {{ version = \"0.4\", default-features = false }}\n"),
+            dependencies: format!(
+                "{URL}confique = {{ version = \"0.4\", default-features = false }}\n"
+            ),
             prelude: "use confique::Config as _;\n",
             derive: "#[derive(confique::Config)]",
             above: [
@@ -104,7 +124,8 @@ impl Service for Gopher {
                 "#[config(env = \"{}\")]",
                 "#[config(env = \"{}\", parse_env = confique::env::parse::list_by_comma)]",
             ],
-            load: "pub fn load() -> Result<Config, confique::Error> { Config::builder().env().load() }",
+            load: "pub fn load() -> Result<Config, confique::Error> { \
+                   Config::builder().env().load() }",
             ..peer
         },
         Peer {
@@ -112,9 +133,12 @@ impl Service for Gopher {
             dependencies: format!("{URL}envconfig = \"0.11\"\n"),
             prelude: "use envconfig::Envconfig;
 pub struct Secret(pub secrecy::SecretString);
-impl std::str::FromStr for Secret { type Err = std::convert::Infallible; fn from_str(text: &str) -> Result<Self, Self::Err> { Ok(Self(text.into())) } }
+impl std::str::FromStr for Secret { type Err = std::convert::Infallible; \
+fn from_str(text: &str) -> Result<Self, Self::Err> { Ok(Self(text.into())) } }
 pub struct List(pub Vec<String>);
-impl std::str::FromStr for List { type Err = std::convert::Infallible; fn from_str(text: &str) -> Result<Self, Self::Err> { Ok(Self(text.split(',').map(str::to_owned).collect())) } }
+impl std::str::FromStr for List { type Err = std::convert::Infallible; \
+fn from_str(text: &str) -> Result<Self, Self::Err> { \
+Ok(Self(text.split(',').map(str::to_owned).collect())) } }
 ",
             derive: "#[derive(Envconfig)]",
             above: ["#[envconfig(from = \"{}\")]"; 4],
@@ -125,7 +149,9 @@ impl std::str::FromStr for List { type Err = std::convert::Infallible; fn from_s
         },
         Peer {
             name: "clap",
-            dependencies: format!("{URL}clap = {{ version = \"4\", features = [\"derive\", \"env\"] }}\n"),
+            dependencies: format!(
+                "{URL}clap = {{ version = \"4\", features = [\"derive\", \"env\"] }}\n"
+            ),
             prelude: secret_fn,
             derive: "#[derive(clap::Parser)]",
             above: [
@@ -134,17 +160,25 @@ impl std::str::FromStr for List { type Err = std::convert::Infallible; fn from_s
                 "#[arg(long, env = \"{}\")]",
                 "#[arg(long, env = \"{}\", value_delimiter = ',')]",
             ],
-            load: "pub fn load() -> Result<Config, clap::Error> { clap::Parser::try_parse_from([\"x\"]) }",
+            load: "pub fn load() -> Result<Config, clap::Error> { \
+                   clap::Parser::try_parse_from([\"x\"]) }",
             ..peer
         },
         Peer {
             name: "serviceconf",
             dependencies: format!("{URL}serviceconf = \"0.2\"\n"),
-            prelude: "pub fn secret(text: &str) -> Result<secrecy::SecretString, std::convert::Infallible> { Ok(text.into()) }
-pub fn list(text: &str) -> Result<Vec<String>, std::convert::Infallible> { Ok(text.split(',').map(str::to_owned).collect()) }
+            prelude: "pub fn secret(text: &str) -> Result<secrecy::SecretString, \
+                std::convert::Infallible> { Ok(text.into()) }
+pub fn list(text: &str) -> Result<Vec<String>, std::convert::Infallible> { \
+Ok(text.split(',').map(str::to_owned).collect()) }
 ",
             derive: "#[derive(serviceconf::ServiceConf)]\n#[conf(prefix = \"SHOP_\")]",
-            above: ["", "#[conf(deserializer = \"secret\")]", "", "#[conf(deserializer = \"list\")]"],
+            above: [
+                "",
+                "#[conf(deserializer = \"secret\")]",
+                "",
+                "#[conf(deserializer = \"list\")]",
+            ],
             load: "pub fn load() -> serviceconf::anyhow::Result<Config> { Config::from_env() }",
             ..peer
         },
@@ -152,7 +186,7 @@ pub fn list(text: &str) -> Result<Vec<String>, std::convert::Infallible> { Ok(te
 }
 
 impl Peer {
-    /// The crate's text, with so many fields; without any, there is no struct and no function.
+    /// The crate's source, with this many fields. With none, there is no struct and no function.
     fn text(&self, fields: usize) -> String {
         let mut text = self.prelude.to_owned();
         if fields == 0 {
@@ -172,7 +206,7 @@ impl Peer {
                 _ => ("origins", 3, self.list),
             };
             let variable = format!("SHOP_{}_{i}", name.to_uppercase());
-            // Writing to a `String` does not fail.
+            // Writing to a `String` cannot fail.
             let _ = writeln!(
                 text,
                 "    {} pub {name}_{i}: {ty},",
@@ -194,30 +228,32 @@ impl Peer {
     }
 }
 
-/// The bytes of a crate after its macros have been expanded, as rustc prints it.
+/// The size in bytes of a crate after macro expansion, as rustc prints it.
 fn expanded(generated: &Generated) -> Result<usize> {
     let mut command = Command::new(cargo());
-    // Printing it is a thing of the nightly compiler, which this lets the stable one do.
+    // rustc prints it with nightly features only, which this variable enables on stable.
     command.env("RUSTC_BOOTSTRAP", "1");
     command.args(["rustc", "--quiet", "--profile", "check", "--", "-Zunpretty=expanded"]);
     generated.output(command).map(|output| output.len())
 }
 
-/// Takes it.
+/// Runs the benchmark.
 ///
 /// # Errors
-/// Where something does not build.
+/// If a build fails.
 pub fn run(options: Options) -> Result<Outcome> {
     let peers = peers();
     let rounds = options.rounds(3);
     let mut outcome = Outcome::new(
         "expand",
-        "A struct of many fields and the function that loads it: CPU seconds of `cargo check` and of `cargo build`, beyond those of the same crate without them. figment, config and \
+        "A struct of many fields and the function that loads it: CPU seconds of `cargo check` and \
+         of `cargo build`, beyond those of the same crate without them. figment, config and \
          envy use serde's derive.",
     );
     let mut at_500 = Vec::new();
     for command in ["check", "build"] {
-        // What each took at the size before: who would take too long is left out of the next one.
+        // The time of each peer at the previous size. A peer that would take too long is left out
+        // of the next size.
         let mut before: Vec<Option<(usize, f64)>> = vec![Some((0, 0.0)); peers.len()];
         let mut empty = Vec::new();
         for size in [0].into_iter().chain(SIZES) {
@@ -225,11 +261,12 @@ pub fn run(options: Options) -> Result<Outcome> {
             for (i, peer) in peers.iter().enumerate() {
                 let Some((fields, seconds)) = before[i] else { continue };
                 let times = size as f64 / fields.max(1) as f64;
-                // What is compared is the size that has a target: nobody is left out up to there.
+                // The compared size is the one with a target, so no peer is left out up to it.
                 if size > COMPARED && seconds * times * times > LONGEST {
                     before[i] = None;
                     outcome.remarks.push(format!(
-                        "{} is left out of `cargo {command}` from {size} fields on: {} s at {fields}.",
+                        "{} is left out of `cargo {command}` from {size} fields on: {} s at \
+                         {fields}.",
                         peer.name,
                         crate::tables::number(seconds, "").trim()
                     ));
@@ -237,7 +274,7 @@ pub fn run(options: Options) -> Result<Outcome> {
                 }
                 let generated = peer.generated(size)?;
                 if size == 0 {
-                    // What it depends on.
+                    // Builds the dependencies.
                     generated.cargo(&[command])?;
                 }
                 taken.push((i, generated, seconds * times * times > LONG));

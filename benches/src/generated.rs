@@ -1,6 +1,8 @@
-//! Crates that are written for a benchmark, and built by cargo: what a build costs is the CPU time of cargo and of all that it starts.
+//! Crates that a benchmark generates and builds with cargo. The cost of a build is the CPU time of
+//! cargo and of all processes that it starts.
 //!
-//! They are below `target/`, with this workspace's lock beside them, so that they build what the workspace builds; nothing of them is in the source tree.
+//! They are below `target/`, with a copy of this workspace's lock file, so that they build the same
+//! versions as the workspace. Nothing is generated in the source tree.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,11 +16,11 @@ use crate::outcome::folder;
 #[derive(Clone, Debug)]
 pub struct Generated {
     folder: PathBuf,
-    /// What cargo builds into. Several crates may share one, and with it what they depend on.
+    /// Cargo's target directory. If several crates share one, they share their built dependencies.
     target: PathBuf,
 }
 
-/// Where the crates of a benchmark are.
+/// The directory of a benchmark's crates.
 #[must_use]
 pub fn below_target(benchmark: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR")
@@ -26,7 +28,7 @@ pub fn below_target(benchmark: &str) -> PathBuf {
     target.join("benches").join(benchmark)
 }
 
-/// The cargo that this was run by.
+/// The cargo that runs this program.
 #[must_use]
 pub fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
@@ -37,15 +39,17 @@ pub fn cargo() -> OsString {
 pub fn runtime(features: &[&str]) -> String {
     let path = folder().join("../runtime");
     format!(
-        "backing-services = {{ path = {path:?}, default-features = false, features = {features:?} }}\n"
+        "backing-services = {{ path = {path:?}, default-features = false, features = {features:?} \
+         }}\n"
     )
 }
 
 impl Generated {
-    /// Writes a crate: its dependencies as Cargo.toml has them, and the text of `main.rs` or `lib.rs`.
+    /// Writes a crate: its dependencies in the syntax of Cargo.toml, and the text of `main.rs` or
+    /// `lib.rs`.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub fn new(
         folder: PathBuf,
         target: PathBuf,
@@ -59,7 +63,8 @@ impl Generated {
             .map(|name| name.to_string_lossy().replace('.', "_"))
             .unwrap_or_default();
         let manifest = format!(
-            "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n{dependencies}\n[profile.release]\nstrip = true\n"
+            "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\
+             \n[dependencies]\n{dependencies}\n[profile.release]\nstrip = true\n"
         );
         write_changed(&folder.join("Cargo.toml"), &manifest)?;
         write_changed(&folder.join("src").join(file), text)?;
@@ -70,10 +75,10 @@ impl Generated {
         Ok(Self { folder, target })
     }
 
-    /// Runs cargo on it, and gives the CPU seconds, of the user and the system, of all processes.
+    /// Runs cargo in the crate, and returns the user and system CPU seconds of all processes.
     ///
     /// # Errors
-    /// Where it does not build.
+    /// If the build fails.
     pub fn cargo(&self, arguments: &[&str]) -> Result<f64> {
         let mut command = Command::new(cargo());
         command.args(arguments).arg("--quiet");
@@ -82,17 +87,18 @@ impl Generated {
         Ok(children()? - before)
     }
 
-    /// Runs a command of cargo's on it, and gives what it prints.
+    /// Runs a cargo command in the crate, and returns its output.
     ///
     /// # Errors
-    /// Where it fails.
+    /// If the command fails.
     pub fn output(&self, mut command: Command) -> Result<Vec<u8>> {
-        // Without incremental compilation: it would find that nothing has changed.
+        // Incremental compilation would find nothing to build.
         command
             .current_dir(&self.folder)
             .env("CARGO_TARGET_DIR", &self.target)
             .env("CARGO_INCREMENTAL", "0");
-        // What cargo told this process is about this crate, and would make the other one build anew.
+        // Cargo's variables for this process describe this crate. They would make cargo rebuild the
+        // other one.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
             if name.starts_with("CARGO_PKG_")
@@ -114,12 +120,12 @@ impl Generated {
         Ok(output.stdout)
     }
 
-    /// The same, where only the crate itself is to be built: all that it depends on is there.
+    /// As `cargo`, if the dependencies are built and only the crate itself is to be built.
     ///
     /// # Errors
-    /// Where it does not build.
+    /// If the build fails.
     pub fn own(&self, command: &str) -> Result<f64> {
-        // Cargo builds what is newer than its result.
+        // Cargo builds a file that is newer than its result.
         for file in ["main.rs", "lib.rs"] {
             let path = self.folder.join("src").join(file);
             if path.exists() {
@@ -130,10 +136,10 @@ impl Generated {
         self.cargo(&[command])
     }
 
-    /// Removes all that was built.
+    /// Removes the target directory.
     ///
     /// # Errors
-    /// Where it cannot be removed.
+    /// If it cannot be removed.
     pub fn clean(&self) -> Result<()> {
         if self.target.exists() {
             fs::remove_dir_all(&self.target)?;
@@ -141,16 +147,16 @@ impl Generated {
         Ok(())
     }
 
-    /// A file that was built.
+    /// The path of a built file.
     #[must_use]
     pub fn built(&self, path: &str) -> PathBuf {
         self.target.join(path)
     }
 
-    /// The crates that it depends on, with their versions, each once.
+    /// The names and versions of its dependencies, without duplicates.
     ///
     /// # Errors
-    /// Where cargo does not tell.
+    /// If `cargo tree` fails.
     pub fn tree(&self) -> Result<Vec<String>> {
         let mut command = Command::new(cargo());
         command.args(["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]);
@@ -175,12 +181,13 @@ fn write_changed(path: &Path, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// The CPU seconds of all processes that this one has waited for, and of those that they have waited for: the 16th and 17th field of `/proc/self/stat`.
+/// The CPU seconds of all child processes that have been waited for, and of theirs: the 16th and
+/// 17th field of `/proc/self/stat`.
 fn children() -> Result<f64> {
-    // The kernel counts in hundredths of a second, whatever its own clock is (USER_HZ).
+    // The kernel reports hundredths of a second, regardless of its own clock (USER_HZ).
     const TICKS: f64 = 100.0;
     let stat = fs::read_to_string("/proc/self/stat")?;
-    // The second field is the program's name in parentheses, and may hold blanks.
+    // The second field is the program's name in parentheses, and may contain blanks.
     let (_, after) = stat.rsplit_once(')').ok_or("/proc/self/stat cannot be read")?;
     let fields: Vec<&str> = after.split_whitespace().collect();
     let ticks = |at: usize| {

@@ -1,7 +1,9 @@
-//! The benchmarks: ours and the peers in turns, in the same run.
+//! The benchmarks: ours and the peers take turns in the same run.
 //!
-//! What is compared is always a ratio: absolute times on a shared machine mean nothing. Each benchmark gives an [`Outcome`](outcome::Outcome), which is data and
-//! is kept in `benches/results/NAME.json`; the tables and the plots are written from all of them, so that one can be taken again alone.
+//! The result is always a ratio, because absolute times on a shared machine mean nothing. Each
+//! benchmark returns an [`Outcome`](outcome::Outcome), which is stored in
+//! `benches/results/NAME.json`. The tables and the plots are written from all stored outcomes, so
+//! that a single benchmark can run again alone.
 
 pub mod attach;
 pub mod expand;
@@ -14,18 +16,18 @@ pub mod plot;
 pub mod program;
 pub mod tables;
 
-/// What went wrong, in words: a benchmark that cannot be taken ends the run.
+/// The error is a text: a benchmark that fails ends the run.
 pub type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-/// How often, and what else was asked for.
+/// The options of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// How many rounds, where that is not the benchmark's own number.
+    /// The number of rounds, if it is not the benchmark's default.
     pub rounds: Option<usize>,
 }
 
 impl Options {
-    /// How many rounds to take, where a benchmark usually takes `usual`.
+    /// The number of rounds, for a benchmark whose default is `usual`.
     #[must_use]
     pub fn rounds(self, usual: usize) -> usize {
         self.rounds.unwrap_or(usual).max(1)
@@ -40,9 +42,10 @@ pub type Environment = Vec<(String, String)>;
 pub struct Benchmark {
     /// Its name on the command line.
     pub name: &'static str,
-    /// The environment that it is taken in, where that is not the one of the command: then it is taken in a process of its own.
+    /// The environment for the benchmark, if it is not that of the command. It then runs in a
+    /// process of its own.
     pub environment: Option<fn() -> Environment>,
-    /// Takes it.
+    /// Runs it.
     pub run: fn(Options) -> Result<outcome::Outcome>,
 }
 

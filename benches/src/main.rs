@@ -1,5 +1,6 @@
-//! `cargo run -p benches --release -- [--rounds N] [NAME…]`: takes the benchmarks of these names, or all, prints what came of it, and writes
-//! `benches/results/`, `benches/plots/`, `benches/RESULTS.md` and the table in `docs/benchmarks.md` anew.
+//! `cargo run -p benches --release -- [--rounds N] [NAME…]`: runs the named benchmarks, or all,
+//! prints their results, and rewrites `benches/results/`, `benches/plots/`, `benches/RESULTS.md`
+//! and the table in `docs/benchmarks.md`.
 
 #![allow(
     clippy::print_stdout,
@@ -11,7 +12,8 @@ use std::process::{Command, ExitCode};
 
 use benches::{ALL, Benchmark, Environment, Options, Result, outcome::Outcome, tables};
 
-/// Set for the process that takes a benchmark in its own environment: no other one has this name.
+/// The argument for the child process that runs a benchmark in its own environment. No benchmark
+/// has this name.
 const TAKEN_ALONE: &str = "--alone";
 
 fn main() -> ExitCode {
@@ -62,7 +64,8 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// The environment of a process cannot be changed safely while it runs, so it is one that begins with it.
+/// A process cannot safely change its environment while it runs, so the benchmark runs in a child
+/// process that starts with it.
 fn in_process_of_its_own(
     benchmark: &Benchmark,
     environment: Environment,

@@ -1,14 +1,16 @@
-//! Rounds in turns, and what many samples say together.
+//! Measurement in alternating rounds, and the statistics of the samples.
 //!
-//! criterion and divan measure one subject to its end before they begin with the next: what else the machine did meanwhile is then in the ratio. So the loop is
-//! ours: each round takes one sample of every subject, one after the other, and the ratio is the median of the rounds' own ratios.
+//! criterion and divan measure one subject to its end before they begin with the next. Then the
+//! ratio includes everything else that the machine did meanwhile. So the loop is ours: each round
+//! takes one sample of every subject, one after the other, and the ratio is the median of the
+//! rounds' own ratios.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// What many samples say together.
+/// The statistics of many samples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Half of the samples are below.
@@ -21,12 +23,12 @@ pub struct Summary {
     pub least: f64,
     /// The largest sample.
     pub most: f64,
-    /// How many samples.
+    /// The number of samples.
     pub samples: usize,
 }
 
 impl Summary {
-    /// Of samples; all zero where there are none.
+    /// The summary of samples. All fields are zero if there are none.
     #[must_use]
     pub fn of(samples: &[f64]) -> Self {
         let mut sorted = samples.to_vec();
@@ -47,7 +49,7 @@ impl Summary {
         }
     }
 
-    /// Of a figure that is the same each time: a count, a size.
+    /// The summary of a figure that is the same each time: a count, a size.
     #[must_use]
     pub const fn exactly(figure: f64) -> Self {
         Self {
@@ -61,18 +63,18 @@ impl Summary {
     }
 }
 
-/// The ratio of two subjects, round by round: what changed from one round to the next has no part in it.
+/// The ratio of two subjects, round by round: changes between the rounds do not affect it.
 #[must_use]
 pub fn ratio(ours: &[f64], theirs: &[f64]) -> Summary {
     let ratios: Vec<_> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
     Summary::of(&ratios)
 }
 
-/// What is measured in turns: a name, and what takes one sample.
+/// A subject of the measurement: its name, and a function that takes one sample.
 pub struct Subject<'a> {
     /// Its name in the tables.
     pub name: &'a str,
-    /// Takes one sample, in whatever unit.
+    /// Takes one sample, in any unit.
     pub sample: Box<dyn FnMut() -> f64 + 'a>,
 }
 
@@ -83,13 +85,14 @@ impl std::fmt::Debug for Subject<'_> {
 }
 
 impl<'a> Subject<'a> {
-    /// One whose samples are whatever `sample` gives.
+    /// A subject whose samples are the results of `sample`.
     pub fn new(name: &'a str, sample: impl FnMut() -> f64 + 'a) -> Self {
         Self { name, sample: Box::new(sample) }
     }
 
-    /// One whose samples are the nanoseconds of a call: the mean of as many calls as take about a millisecond, and the least of five of these, as what another
-    /// process takes away is no cost of the call.
+    /// A subject whose samples are the nanoseconds of a call: the mean of as many calls as take
+    /// about a millisecond, and the least of five such means, because time that another process
+    /// takes is not a cost of the call.
     pub fn timed<T>(name: &'a str, mut call: impl FnMut() -> T + 'a) -> Self {
         let mut calls = None;
         Self::new(name, move || {
@@ -106,7 +109,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// How many calls take about this long; the first ones warm the caches.
+/// The number of calls that take about this long. The first calls warm the caches.
 fn calls_in<T>(time: Duration, call: &mut impl FnMut() -> T) -> u64 {
     let mut calls = 1;
     loop {
@@ -123,13 +126,13 @@ fn calls_in<T>(time: Duration, call: &mut impl FnMut() -> T) -> u64 {
     }
 }
 
-/// The samples of each subject, one of each per round. The first round is not counted.
+/// The samples of each subject, one per round. The first round is not counted.
 pub fn in_turns(rounds: usize, subjects: &mut [Subject<'_>]) -> Vec<Vec<f64>> {
     each_once(subjects);
     in_turns_at_once(rounds, subjects)
 }
 
-/// The same for what has nothing to warm up, such as a process: every round counts.
+/// The same for a subject without a warm-up, such as a process: every round counts.
 pub fn in_turns_at_once(rounds: usize, subjects: &mut [Subject<'_>]) -> Vec<Vec<f64>> {
     let mut samples = vec![Vec::with_capacity(rounds); subjects.len()];
     for _ in 0..rounds {

@@ -1,4 +1,4 @@
-//! What came of a benchmark, as data: `benches/results/NAME.json`.
+//! The result of a benchmark, as data: `benches/results/NAME.json`.
 
 use std::path::{Path, PathBuf};
 
@@ -7,31 +7,31 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::measure::{Summary, ratio};
 
-/// What came of a benchmark.
+/// The result of a benchmark.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
     /// The benchmark's name.
     pub name: String,
-    /// What is measured, in a sentence.
+    /// A sentence that describes the measurement.
     pub about: String,
-    /// What is compared with what, and what it should be.
+    /// The comparisons and their targets.
     pub targets: Vec<Target>,
-    /// All that was measured, in the order of the table.
+    /// All figures, in the order of the table.
     pub figures: Vec<Figure>,
-    /// How cost grows, where the curve bends and why, and whatever else is to be said.
+    /// Remarks: how cost grows, where the curve bends and why, and other explanations.
     pub remarks: Vec<String>,
 }
 
-/// One comparison, and what it should be.
+/// One comparison, and its target.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Target {
-    /// What is compared: "`check` / hand-written".
+    /// The names of the compared subjects: "`check` / hand-written".
     pub what: String,
-    /// What came of it.
+    /// The measured value.
     pub found: Summary,
-    /// What it may be at most.
+    /// The largest permitted value.
     pub at_most: f64,
-    /// In what; empty for a ratio.
+    /// The unit; empty for a ratio.
     pub unit: String,
 }
 
@@ -42,7 +42,7 @@ impl Target {
         Self { what: what.into(), found: ratio(ours, theirs), at_most, unit: String::new() }
     }
 
-    /// A figure that is no ratio.
+    /// A figure that is not a ratio.
     #[must_use]
     pub fn figure(
         what: impl Into<String>,
@@ -53,27 +53,28 @@ impl Target {
         Self { what: what.into(), found, at_most, unit: unit.into() }
     }
 
-    /// Whether it is what it should be.
+    /// Returns true if the target is met.
     #[must_use]
     pub fn is_met(&self) -> bool {
         self.found.median <= self.at_most
     }
 }
 
-/// One thing that was measured of one subject.
+/// One figure of one subject.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figure {
-    /// What was measured: "time", "allocations". Figures of the same kind share a table and a panel of the plot.
+    /// The kind of figure: "time", "allocations". Figures of the same kind share a table and a
+    /// panel of the plot.
     pub kind: String,
     /// Its unit: "ns".
     pub unit: String,
-    /// Of whom: "ours", "figment".
+    /// The subject: "ours", "figment".
     pub subject: String,
-    /// At which size, where it was measured at several: 500 fields. Then the plot is a line.
+    /// The size, if it was measured at several: 500 fields. Then the plot is a line.
     pub at: Option<f64>,
-    /// What `at` counts: "fields".
+    /// The unit of `at`: "fields".
     pub of: String,
-    /// What came of it.
+    /// The measured value.
     pub found: Summary,
 }
 
@@ -91,7 +92,7 @@ impl Figure {
         }
     }
 
-    /// At a size: `.at(500.0, "fields")`.
+    /// Sets the size: `.at(500.0, "fields")`.
     #[must_use]
     pub fn at(mut self, at: f64, of: &str) -> Self {
         self.at = Some(at);
@@ -107,7 +108,7 @@ pub fn folder() -> &'static Path {
 }
 
 impl Outcome {
-    /// An outcome with nothing in it yet.
+    /// An outcome without figures.
     #[must_use]
     pub fn new(name: &str, about: &str) -> Self {
         Self {
@@ -123,18 +124,18 @@ impl Outcome {
         folder().join("results").join(format!("{name}.json"))
     }
 
-    /// Reads what was kept.
+    /// Reads the stored outcome.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If there is none.
     pub fn load(name: &str) -> Result<Self> {
         Ok(serde_json::from_str(&std::fs::read_to_string(Self::path(name))?)?)
     }
 
-    /// Keeps it, in place of what came of the same benchmark before.
+    /// Stores the outcome, and replaces the previous one of the same benchmark.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn save(&self) -> Result<()> {
         let path = Self::path(&self.name);
         std::fs::create_dir_all(folder().join("results"))?;

@@ -1,4 +1,5 @@
-//! The plots: one SVG per benchmark, a panel for each kind of figure. Bars, or lines where something was measured at several sizes.
+//! The plots: one SVG per benchmark, a panel for each kind of figure. Bars, or lines if a figure
+//! was measured at several sizes.
 
 use std::path::Path;
 
@@ -19,7 +20,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// Writes the plot of an outcome.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn write(outcome: &Outcome, path: &Path) -> Result<()> {
     let panels: Vec<(&str, Vec<&Figure>)> = kinds(outcome)
         .into_iter()
@@ -82,7 +83,8 @@ fn bars(area: &Area<'_>, head: &str, figures: &[&Figure]) -> Result<()> {
     Ok(())
 }
 
-/// One line per subject, both axes logarithmic: what is linear in the size is a straight line with a slope of one.
+/// One line per subject, with logarithmic axes: a cost that is linear in the size is a straight
+/// line with a slope of one.
 fn lines(area: &Area<'_>, head: &str, figures: &[&Figure]) -> Result<()> {
     let found = || figures.iter().filter(|figure| figure.found.median > 0.0);
     let sizes = || figures.iter().filter_map(|figure| figure.at).filter(|at| *at > 0.0);

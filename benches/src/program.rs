@@ -1,20 +1,27 @@
-//! `build` and `size`: a web service with axum, PostgreSQL by sqlx, and Redis, over verified TLS; with the bare drivers, and with us.
+//! `build` and `size`: a web service with axum, PostgreSQL through sqlx, and Redis, over verified
+//! TLS; with the bare drivers, and with us.
 
 use crate::generated::{Generated, below_target, runtime};
 use crate::measure::{Subject, Summary, in_turns_at_once};
 use crate::outcome::{Figure, Outcome, Target};
 use crate::{Options, Result};
 
-/// With the bare drivers: as the documentation of each has it for TLS, with ring.
-const BARE_DEPENDENCIES: &str = r#"axum = { version = "0.8", default-features = false, features = ["http1", "tokio"] }
-redis = { version = "1", default-features = false, features = ["connection-manager", "tls-rustls-webpki-roots", "tokio-rustls-comp"] }
+/// With the bare drivers: as in the documentation of each for TLS, with ring.
+const BARE_DEPENDENCIES: &str = r#"
+axum = { version = "0.8", default-features = false, features = ["http1", "tokio"] }
+redis = { version = "1", default-features = false, features = [
+    "connection-manager", "tls-rustls-webpki-roots", "tokio-rustls-comp",
+] }
 rustls = { version = "0.23", default-features = false, features = ["ring", "std", "tls12"] }
-sqlx = { version = "0.9", default-features = false, features = ["postgres", "runtime-tokio", "tls-rustls-ring-webpki"] }
+sqlx = { version = "0.9", default-features = false, features = [
+    "postgres", "runtime-tokio", "tls-rustls-ring-webpki",
+] }
 tokio = { version = "1", default-features = false, features = ["macros", "net", "rt-multi-thread"] }
 "#;
 
-/// With us, who see to the TLS.
-const OUR_DEPENDENCIES: &str = r#"axum = { version = "0.8", default-features = false, features = ["http1", "tokio"] }
+/// With us. The runtime does the TLS.
+const OUR_DEPENDENCIES: &str = r#"
+axum = { version = "0.8", default-features = false, features = ["http1", "tokio"] }
 redis = { version = "1", default-features = false, features = ["tokio-comp"] }
 sqlx = { version = "0.9", default-features = false, features = ["postgres", "runtime-tokio"] }
 tokio = { version = "1", default-features = false, features = ["macros", "net", "rt-multi-thread"] }
@@ -27,19 +34,24 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 type Services = (PgPool, ConnectionManager);
 
 async fn visit(State((orders, mut sessions)): State<Services>) -> Result<String, String> {
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM orders").fetch_one(&orders).await.map_err(|error| error.to_string())?;
-    let visits: i64 = redis::cmd("INCR").arg("visits").query_async(&mut sessions).await.map_err(|error| error.to_string())?;
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM orders")
+        .fetch_one(&orders).await.map_err(|error| error.to_string())?;
+    let visits: i64 = redis::cmd("INCR").arg("visits")
+        .query_async(&mut sessions).await.map_err(|error| error.to_string())?;
     Ok(format!("{count} {visits}"))
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    rustls::crypto::ring::default_provider().install_default().map_err(|_| "a provider is installed")?;
+    rustls::crypto::ring::default_provider().install_default()
+        .map_err(|_| "a provider is installed")?;
     let options: PgConnectOptions = std::env::var("DATABASE_URL")?.parse()?;
     let orders = PgPoolOptions::new().connect_with(options.ssl_mode(PgSslMode::VerifyFull)).await?;
-    let sessions = redis::Client::open(std::env::var("SESSIONS_URL")?)?.get_connection_manager().await?;
+    let sessions = redis::Client::open(std::env::var("SESSIONS_URL")?)?
+        .get_connection_manager().await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-    axum::serve(listener, Router::new().route("/", get(visit)).with_state((orders, sessions))).await?;
+    let router = Router::new().route("/", get(visit)).with_state((orders, sessions));
+    axum::serve(listener, router).await?;
     Ok(())
 }
 "#;
@@ -56,8 +68,10 @@ struct Services {
 
 async fn visit(State(services): State<std::sync::Arc<Services>>) -> Result<String, String> {
     let count: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM orders").fetch_one(&*services.orders.client()).await.map_err(|error| error.to_string())?;
-    let visits: i64 = redis::cmd("INCR").arg("visits").query_async(&mut services.sessions.client()).await.map_err(|error| error.to_string())?;
+        sqlx::query_scalar("SELECT count(*) FROM orders")
+            .fetch_one(&*services.orders.client()).await.map_err(|error| error.to_string())?;
+    let visits: i64 = redis::cmd("INCR").arg("visits")
+        .query_async(&mut services.sessions.client()).await.map_err(|error| error.to_string())?;
     Ok(format!("{count} {visits}"))
 }
 
@@ -70,7 +84,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 "#;
 
-/// The two programs, each with a target folder of its own: `cargo clean` is of all that it has.
+/// The two programs, each with a target folder of its own, so that removing it removes all that was
+/// built.
 fn programs(benchmark: &str) -> Result<[Generated; 2]> {
     let folder = below_target(benchmark);
     let program = |name: &str, dependencies: &str, text| {
@@ -86,15 +101,16 @@ fn programs(benchmark: &str) -> Result<[Generated; 2]> {
     Ok([program("bare", BARE_DEPENDENCIES, BARE)?, program("ours", &ours, OURS)?])
 }
 
-/// Takes `build`.
+/// Runs the benchmark `build`.
 ///
 /// # Errors
-/// Where a program does not build.
+/// If a build fails.
 pub fn run_build(options: Options) -> Result<Outcome> {
     let programs = programs("build")?;
     let mut outcome = Outcome::new(
         "build",
-        "Clean builds of a web service with axum, sqlx (PostgreSQL) and redis, over TLS: CPU seconds, with the bare drivers and with us.",
+        "Clean builds of a web service with axum, sqlx (PostgreSQL) and redis, over TLS: CPU \
+         seconds, with the bare drivers and with us.",
     );
     for command in ["check", "build"] {
         let mut failed = None;
@@ -155,7 +171,7 @@ pub fn run_build(options: Options) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// How a program is built: as `--release` does it, and as whoever counts bytes does it.
+/// The build profiles: `--release` as it is, and one for the smallest binary.
 const PROFILES: [(&str, &[&str]); 2] = [
     ("release", &[]),
     (
@@ -171,10 +187,10 @@ const PROFILES: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// Takes `size`.
+/// Runs the benchmark `size`.
 ///
 /// # Errors
-/// Where a program does not build.
+/// If a build fails.
 pub fn run_size(_: Options) -> Result<Outcome> {
     let programs = programs("size")?;
     let mut outcome = Outcome::new(
@@ -206,10 +222,13 @@ pub fn run_size(_: Options) -> Result<Outcome> {
         }
     }
     outcome.remarks.push(
-        "What is added is flat: our own functions, a third of it, and the two services a third of that; what core, alloc and tokio become for our types, a quarter; words and \
-         tables, a sixth; what unwinds, a seventh; sqlx's connecting, which rustc compiles once more for each crate that has a pool; and reading certificates. What goes on \
-         while a resource stays attached is there once, however many services: a service's own part is its client, its account and its words. `for size` is \
-         `opt-level = \"s\"`, `lto = \"fat\"` and `codegen-units = 1`."
+        "What is added is flat: our own functions, a third of it, and the two services a third of \
+         that; what core, alloc and tokio become for our types, a quarter; words and tables, a \
+         sixth; what unwinds, a seventh; sqlx's connecting, which rustc compiles once more for \
+         each crate that has a pool; and reading certificates. What goes on while a resource \
+         stays attached is there once, however many services: a service's own part is its client, \
+         its account and its words. `for size` is `opt-level = \"s\"`, `lto = \"fat\"` and \
+         `codegen-units = 1`."
             .to_owned(),
     );
     Ok(outcome)

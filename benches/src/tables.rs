@@ -1,4 +1,5 @@
-//! The tables: of one benchmark, of all in `benches/RESULTS.md`, and the short one in `docs/benchmarks.md`.
+//! The tables: the table of one benchmark, all of them in `benches/RESULTS.md`, and the short table
+//! in `docs/benchmarks.md`.
 
 use std::fmt::Write as _;
 
@@ -9,10 +10,10 @@ use crate::{ALL, Result, plot};
 const BEGIN: &str = "<!-- benchmarks: begin -->\n";
 const END: &str = "<!-- benchmarks: end -->";
 
-/// Writes every table and every plot anew, from the results that are kept.
+/// Rewrites every table and every plot from the stored results.
 ///
 /// # Errors
-/// Where a file cannot be written.
+/// If a file cannot be written.
 pub fn write_all() -> Result<()> {
     let outcomes = outcomes();
     std::fs::create_dir_all(folder().join("plots"))?;
@@ -30,7 +31,8 @@ fn outcomes() -> Vec<Outcome> {
 }
 
 fn results(outcomes: &[Outcome]) -> Result<String> {
-    let mut results = "# Results\n\nWritten by `cargo run -p benches --release`. A ratio is the median of the rounds' own ratios; the spread is the middle half of \
+    let mut results = "# Results\n\nWritten by `cargo run -p benches --release`. \
+     A ratio is the median of the rounds' own ratios; the spread is the middle half of \
                        the rounds.\n"
         .to_owned();
     for outcome in outcomes {
@@ -40,7 +42,7 @@ fn results(outcomes: &[Outcome]) -> Result<String> {
     Ok(results)
 }
 
-/// The page with the short table in its place.
+/// The page, with its short table replaced.
 fn with_table(page: &str, outcomes: &[Outcome]) -> Result<String> {
     let mut short =
         "| benchmark | compares | found | target | |\n|---|---|---|---|---|\n".to_owned();
@@ -63,7 +65,7 @@ fn with_table(page: &str, outcomes: &[Outcome]) -> Result<String> {
     Ok(format!("{before}{BEGIN}{short}{END}{after}"))
 }
 
-/// All that came of one benchmark.
+/// The tables of one benchmark.
 #[must_use]
 pub fn of(outcome: &Outcome) -> String {
     let mut text = format!("{}\n\n", outcome.about);
@@ -92,7 +94,7 @@ pub fn of(outcome: &Outcome) -> String {
     text
 }
 
-/// The kinds of figures, in the order in which they come first.
+/// The kinds of figures, in the order of their first occurrence.
 #[must_use]
 pub fn kinds(outcome: &Outcome) -> Vec<&str> {
     let mut kinds: Vec<&str> = Vec::new();
@@ -104,7 +106,7 @@ pub fn kinds(outcome: &Outcome) -> Vec<&str> {
     kinds
 }
 
-/// The subjects, in the order in which they come first.
+/// The subjects, in the order of their first occurrence.
 #[must_use]
 pub fn subjects<'a>(figures: &[&'a Figure]) -> Vec<&'a str> {
     let mut subjects: Vec<&str> = Vec::new();
@@ -175,12 +177,12 @@ fn spread(found: &Summary, unit: &str) -> String {
     }
 }
 
-/// A figure with three digits that count, and its unit.
+/// A figure with three significant digits, and its unit.
 #[must_use]
 pub fn number(figure: f64, unit: &str) -> String {
     let whole = figure.abs().max(1.0).log10().floor() as usize;
     let digits = if figure.fract() == 0.0 { 0 } else { 2_usize.saturating_sub(whole) };
-    // A ratio has no unit, and neither has a count, which is whole.
+    // A ratio has no unit. Neither has a count, which is a whole number.
     match unit {
         "" if figure.fract() == 0.0 && figure.abs() >= 10.0 => format!("{figure:.0}"),
         "" => format!("{figure:.2}"),
@@ -201,9 +203,10 @@ mod tests {
         assert_eq!(number(1.5, ""), "1.50");
     }
 
-    /// Who changes a figure, or how a table is written, takes the benchmark again.
+    /// Checks that the pages match the stored results. After a change of a figure or of the tables'
+    /// format, the benchmark must run again.
     #[test]
-    fn what_is_told_is_what_was_measured() {
+    fn the_pages_match_the_results() {
         let outcomes = outcomes();
         assert_eq!(outcomes.len(), ALL.len(), "a benchmark has no result");
         let read = |path: &str| std::fs::read_to_string(folder().join(path)).unwrap();

@@ -1,4 +1,5 @@
-//! Nothing costs more than its bound in `bounds`. What is counted is the same each time, and on every machine with the same compiler.
+//! Nothing costs more than its bound in `bounds`. The counts are the same each time, and on every
+//! machine with the same compiler.
 
 #![allow(clippy::unwrap_used, reason = "a guard that cannot count has to stop the test")]
 
@@ -37,7 +38,8 @@ fn load_allocates_no_more() {
     assert!(bytes <= bound("load_bytes"), "{bytes} bytes");
 }
 
-/// The instructions of one call, as valgrind counts them: what is done once, at the beginning, is in both runs.
+/// The instructions of one call, as valgrind counts them. Both runs include the one-time work at
+/// the start, so it cancels out.
 fn instructions(who: &str) -> f64 {
     let count = |times: &str| {
         let mut valgrind = Command::new("/usr/bin/valgrind");

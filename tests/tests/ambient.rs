@@ -1,5 +1,6 @@
-//! Variables of the process that would decide whom a driver trusts, or where it goes. Cargo builds one driver for a whole program, so it may have features that
-//! another crate has enabled. A process of its own is needed: drivers read the environment of the process.
+//! Environment variables of the process that would change a driver's trusted roots or its server.
+//! Cargo builds each driver once per program, so the driver may have features that another crate
+//! enabled. Drivers read the environment of the process, so each test starts a child process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -40,7 +41,7 @@ fn report<T: BackingServices>(prefix: &str, scheme: &str) {
     println!("\n{prefix}: {:?} {}", found.0, found.1.replace('\n', " "));
 }
 
-/// Not a test: what the tests run in an environment of its own.
+/// Not a test: the body of the child process that the tests start.
 #[test]
 #[ignore = "run by the tests of this file"]
 fn checks_in_its_own_environment() {
@@ -49,7 +50,7 @@ fn checks_in_its_own_environment() {
     report::<Strict>("BY_TOKIO", "postgres");
 }
 
-/// The lines of what was found, of each service.
+/// The findings of each service, one line per service.
 fn found(variable: Option<(&str, &str)>) -> [String; 3] {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child
@@ -66,12 +67,12 @@ fn found(variable: Option<(&str, &str)>) -> [String; 3] {
 }
 
 #[test]
-fn nothing_is_refused_of_an_empty_environment() {
+fn an_empty_environment_is_accepted() {
     assert_eq!(found(None).map(|line| line.trim().to_owned()), ["[]"; 3]);
 }
 
 #[test]
-fn what_decides_whom_sqlx_trusts_is_refused_and_named() {
+fn a_variable_that_changes_the_roots_of_sqlx_is_refused_and_named() {
     for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
         let [postgres, mysql, tokio] = found(Some((variable, "/tmp/evil")));
         for line in [postgres, mysql] {
@@ -85,13 +86,13 @@ fn what_decides_whom_sqlx_trusts_is_refused_and_named() {
         assert_eq!(
             found(Some((variable, ""))).map(|line| line.trim().to_owned()),
             ["[]"; 3],
-            "it names nobody"
+            "an empty value changes nothing"
         );
     }
 }
 
 #[test]
-fn what_steers_one_driver_is_refused_of_that_one_alone() {
+fn a_variable_of_one_driver_is_refused_for_that_driver_only() {
     for variable in ["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGPASSWORD"] {
         for value in ["/tmp/evil", ""] {
             let [postgres, ..] = found(Some((variable, value)));

@@ -1,4 +1,5 @@
-//! The examples run: `quickstart` on nothing, `token` on real servers. The shop has tests of its own.
+//! Runs the examples: `quickstart` without servers, `token` with real servers. The shop has its own
+//! tests.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +21,7 @@ use backing_services_tests::pki::Authority;
 use backing_services_tests::postgres;
 use serde_json::json;
 
-/// `cargo run --example …`, as the README has it.
+/// `cargo run --example …`, as in the README.
 fn example(name: &str) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["run", "--quiet", "-p", "backing-services-examples", "--example", name]);
@@ -46,11 +47,12 @@ fn quickstart_attaches_works_and_shows_two_mistakes() {
     assert!(!text.contains("never-printed"), "{text}");
 }
 
-/// An example that runs, with cargo above it, in a process group of its own; it is stopped whatever happens to the test.
+/// A running example and its cargo process, in a process group of their own. Both are stopped even
+/// if the test fails.
 struct Running(Child);
 
 impl Running {
-    /// Asks it to stop, as a person at a terminal does, and waits.
+    /// Sends the interrupt signal, as Ctrl-C in a terminal does, and waits.
     fn stop(mut self) -> bool {
         Command::new("kill")
             .args(["-s", "INT", "--", &format!("-{}", self.0.id())])

@@ -1,4 +1,4 @@
-//! NATS: real servers, good and bad ones, and servers that only pretend.
+//! NATS: valid, faulty and hostile servers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -48,7 +48,7 @@ struct Lenient {
     bus: Resource<Nats>,
 }
 
-/// Nothing here waits for a deadline unless it says so.
+/// No test here reaches this limit, unless it says so.
 const SOON: Duration = Duration::from_secs(10);
 
 /// The server that most tests share.
@@ -66,7 +66,7 @@ fn as_user(server: &server::Nats, user: &str, password: &str) -> Vec<(&'static s
     ]
 }
 
-/// Without a user.
+/// Variables for a login without a user name.
 fn with_secret(server: &server::Nats, secret: &str) -> Vec<(&'static str, String)> {
     let mut variables = as_user(server, "", secret);
     variables[0].1 = format!("tls://localhost:{}", server.port);
@@ -101,7 +101,8 @@ fn locators() {
         ("tls://shop:kX3-vR9_wQ1z@bus.example.com", ""),
         ("tls://:kX3-vR9_wQ1z-Zu5@bus.example.com:4222", ""),
         (
-            "tls://shop:kX3-vR9_wQ1z@bus.example.com?tls_first=true&inbox_prefix=_INBOX_shop&request_timeout=100",
+            "tls://shop:kX3-vR9_wQ1z@bus.example.com?tls_first=true&inbox_prefix=_INBOX_shop&\
+             request_timeout=100",
             "",
         ),
         ("nats://shop:kX3-vR9_wQ1z@bus.example.com", "plaintext_scheme"),
@@ -131,11 +132,11 @@ fn locators() {
 }
 
 #[test]
-fn a_seed_is_told_from_a_password() {
+fn a_seed_is_distinguished_from_a_password() {
     let (seed, public) = NKEY;
     assert_eq!(violated(&format!("tls://:{seed}@bus.example.com")), [""; 0]);
     assert_eq!(violated(&format!("tls://{public}:{seed}@bus.example.com")), [""; 0]);
-    // Each of these would be sent as it is, if it were taken for a password.
+    // If one of these were taken for a password, it would be sent unchanged.
     assert_eq!(violated(&format!("tls://shop:{seed}@bus.example.com")), ["ambiguous_locator"]);
     assert_eq!(
         violated(&format!("tls://:{}@bus.example.com", seed.replace("QDPB", "QDPC"))),
@@ -178,7 +179,7 @@ async fn attaches_and_the_posture_is_true() {
         posture.remarks
     );
 
-    // JetStream takes an order, and gives it back.
+    // JetStream stores a message, and returns it.
     let bus = shop.bus.client();
     let jetstream = async_nats::jetstream::new(bus.clone());
     let config = async_nats::jetstream::stream::Config {
@@ -193,7 +194,7 @@ async fn attaches_and_the_posture_is_true() {
     drop((jetstream, stream, bus));
     shop.bus.health().await.unwrap();
 
-    // A visit and the driver; the first is over.
+    // The first connection is the probe's, and it is closed. The second is the driver's.
     assert_eq!((server.accepted(), server.connections()), (2, 1));
     shop.detach().await;
     server.assert_no_connection().await;
@@ -209,7 +210,8 @@ async fn an_address_is_verified_as_an_address() {
     shop.detach().await;
 }
 
-/// Attaches in vain to a server with this certificate, and gives what the report says. The server has heard of nobody.
+/// Checks that attaching to a server with this certificate fails, and returns the rules in the
+/// report. The server must not receive any credentials.
 async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
     let authority = Authority::new("the tests' authority");
     let options = Options::tls(leaf(&authority));
@@ -245,7 +247,7 @@ async fn wrong_authority() {
 
 #[tokio::test]
 async fn plaintext_only() {
-    let server = server::Nats::with(Authority::new("nobody's"), Options::plaintext());
+    let server = server::Nats::with(Authority::new("an unused authority"), Options::plaintext());
     let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
     assert_eq!(problems(&error), ["opportunistic_tls"]);
     assert!(!server.log().contains("CONNECT"), "{}", server.log());
@@ -272,11 +274,11 @@ static SERVER_WITH_LEAF: LazyLock<(server::Nats, Leaf)> = LazyLock::new(|| {
 });
 
 #[tokio::test]
-async fn who_is_not_let_in() {
+async fn wrong_credentials_are_refused() {
     let wrong = refused::<Shop>(&pairs(&as_user(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
     assert_eq!(problems(&wrong), ["not_admitted"]);
-    let nobody = refused::<Shop>(&pairs(&as_user(&SERVER, "niemand", PASSWORD)), SOON).await;
-    assert_eq!(problems(&nobody), ["not_admitted"]);
+    let unknown = refused::<Shop>(&pairs(&as_user(&SERVER, "unknown_user", PASSWORD)), SOON).await;
+    assert_eq!(problems(&unknown), ["not_admitted"]);
     let token = refused::<Shop>(&pairs(&with_secret(&SERVER, PASSWORD)), SOON).await;
     assert_eq!(problems(&token), ["not_admitted"]);
     let stranger = refused::<Shop>(&pairs(&with_secret(&SERVER, STRANGER)), SOON).await;
@@ -303,7 +305,8 @@ async fn an_administrator_is_refused() {
     shop.detach().await;
 }
 
-/// The driver connects while the account is looked at: what is refused leaves neither of the two connections.
+/// The driver connects while the runtime checks the account. If the account is refused, both
+/// connections are closed.
 #[tokio::test]
 async fn an_account_that_is_refused_leaves_no_connection() {
     let server = server::Nats::start();
@@ -343,7 +346,7 @@ async fn a_token_logs_in() {
     let mut options = Options::tls(authority.server());
     options.authorization = format!("authorization {{ token: \"{PASSWORD}\" }}");
     let server = server::Nats::with(authority, options);
-    // Whoever has the one token may do everything.
+    // A token is shared by all clients, and has every privilege.
     assert_eq!(
         problems(&refused::<Shop>(&pairs(&with_secret(&server, PASSWORD)), SOON).await),
         ["superuser_account"]
@@ -358,7 +361,9 @@ async fn a_client_certificate_logs_in() {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.client_ca = Some(authority.pem());
-    options.authorization = r#"authorization { users = [ { user: "CN=met_certificaat", permissions: { publish: ["orders.>"], subscribe: ["_INBOX.>"] } } ] }"#.to_owned();
+    options.authorization = "authorization { users = [ { user: \"CN=with_certificate\", \
+         permissions: { publish: [\"orders.>\"], subscribe: [\"_INBOX.>\"] } } ] }"
+        .to_owned();
     let server = server::Nats::with(authority, options);
     let login = |leaf: &Leaf| {
         let mut variables = with_secret(&server, "");
@@ -367,11 +372,11 @@ async fn a_client_certificate_logs_in() {
         variables.push(("SHOP_BUS_CLIENT_KEY", leaf.key.clone()));
         variables
     };
-    let good = login(&server.authority.client("met_certificaat"));
+    let good = login(&server.authority.client("with_certificate"));
     let shop: Shop = attach(&pairs(&good)).await.unwrap();
     assert_eq!(shop.bus.posture().authentication.as_deref(), Some("client certificate"));
     shop.detach().await;
-    let self_made = login(&Authority::new("the tests' authority").client("met_certificaat"));
+    let self_made = login(&Authority::new("the tests' authority").client("with_certificate"));
     assert_eq!(problems(&refused::<Shop>(&pairs(&self_made), SOON).await), ["not_admitted"]);
     assert_eq!(
         problems(&refused::<Shop>(&pairs(&variables(&server)), SOON).await),
@@ -380,7 +385,7 @@ async fn a_client_certificate_logs_in() {
 }
 
 #[tokio::test]
-async fn a_server_that_lets_everybody_in() {
+async fn a_server_without_authentication_is_refused() {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.authorization = String::new();
@@ -389,7 +394,7 @@ async fn a_server_that_lets_everybody_in() {
         problems(&refused::<Shop>(&pairs(&variables(&server)), SOON).await),
         ["weak_authentication"]
     );
-    assert!(!server.log().contains("CONNECT"), "it is not told who wanted in");
+    assert!(!server.log().contains("CONNECT"), "no credentials are sent");
     let shop: Lenient = attach(&pairs(&variables(&server))).await.unwrap();
     assert_eq!(rules(&shop.bus.posture().findings), ["weak_authentication", "superuser_account"]);
     shop.detach().await;
@@ -426,14 +431,14 @@ async fn a_server_that_never_answers() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn a_closed_port_is_unreachable() {
     let mut variables = variables(&SERVER);
     variables[0].1 = format!("tls://{USER}@localhost:{}", backing_services_tests::port::free());
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unreachable"]);
 }
 
 #[tokio::test]
-async fn it_comes_back_and_says_when_it_is_away() {
+async fn it_reconnects_and_reports_when_it_is_disconnected() {
     let mut server = server::Nats::start();
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     server.stop();
@@ -479,7 +484,7 @@ async fn credentials_that_are_refused_later_are_not_sent_again_and_again() {
 }
 
 #[tokio::test]
-async fn detaching_while_the_server_is_away_ends_it_all() {
+async fn detaching_while_the_server_is_down_ends_every_task() {
     let mut server = server::Nats::start();
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     let client = shop.bus.client().clone();
@@ -491,15 +496,20 @@ async fn detaching_while_the_server_is_away_ends_it_all() {
     assert!(client.flush().await.is_err(), "a clone of the client has ended too");
     server.restart();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(server.accepted(), 0, "nobody comes back");
+    assert_eq!(server.accepted(), 0, "no client reconnects");
 }
 
-// Servers that only pretend.
+// Hostile servers.
 
 static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| Authority::new("the tests' authority"));
 static LEAF: LazyLock<Leaf> = LazyLock::new(|| AUTHORITY.server());
 
-const GREETING: &str = r#"INFO {"server_id":"X","version":"2.10.4","auth_required":true,"tls_required":true,"max_payload":1048576,"headers":true,"nonce":"PXoWU7zWAMt75FY","connect_urls":["127.0.0.1:1","evil.example.com:4222"]}"#;
+const GREETING: &str = concat!(
+    r#"INFO {"server_id":"X","version":"2.10.4","auth_required":true,"tls_required":true,"#,
+    r#""max_payload":1048576,"#,
+    r#""headers":true,"nonce":"PXoWU7zWAMt75FY","#,
+    r#""connect_urls":["127.0.0.1:1","evil.example.com:4222"]}"#
+);
 
 fn pretended(hostile: &Hostile, parameters: &str) -> Vec<(&'static str, String)> {
     vec![
@@ -509,7 +519,7 @@ fn pretended(hostile: &Hostile, parameters: &str) -> Vec<(&'static str, String)>
     ]
 }
 
-/// Nothing of ours was said in the clear, to anybody.
+/// Checks that no credential was sent before TLS.
 #[track_caller]
 fn assert_nothing_in_the_clear(hostile: &Hostile) {
     for heard in hostile.heard() {
@@ -519,7 +529,7 @@ fn assert_nothing_in_the_clear(hostile: &Hostile) {
     }
 }
 
-/// A server that behaves until `answer` says otherwise: what it says to a `PUB` on `$SYS.REQ.USER.INFO`.
+/// A well-behaved server, except for `answer`: its reply to a `PUB` on `$SYS.REQ.USER.INFO`.
 async fn serve(peer: Peer, answer: &str) -> std::io::Result<Option<Peer>> {
     let mut peer = peer;
     peer.write(format!("{GREETING}\r\n")).await?;
@@ -546,17 +556,21 @@ async fn talk(peer: &mut Peer, answer: &str) -> std::io::Result<()> {
     }
 }
 
-/// What a server of version 2.10 tells.
+/// The reply of a NATS 2.10 server to the user-info request.
 fn told(user: &str, account: &str, permissions: &str) -> String {
     format!(
-        r#"{{"server":{{"name":"X"}},"data":{{"user":"{user}","account":"{account}"{permissions}}}}}"#
+        "{{\"server\":{{\"name\":\"X\"}},\
+         \"data\":{{\"user\":\"{user}\",\"account\":\"{account}\"{permissions}}}}}"
     )
 }
 
-const LIMITED: &str = r#","permissions":{"publish":{"allow":["orders.>"]},"subscribe":{"allow":["_INBOX.>"],"deny":["x"]}}"#;
+const LIMITED: &str = concat!(
+    r#","permissions":{"publish":{"allow":["orders.>"]},"#,
+    r#""subscribe":{"allow":["_INBOX.>"],"deny":["x"]}}"#
+);
 
 #[tokio::test]
-async fn what_the_server_tells_is_read() {
+async fn the_user_info_of_the_server_is_read() {
     let everything =
         r#","permissions":{"publish":{"allow":[">"]},"subscribe":{"allow":["_INBOX.>"]}}"#;
     let one_side = r#","permissions":{"publish":{"allow":["orders.>"]}}"#;
@@ -569,7 +583,7 @@ async fn what_the_server_tells_is_read() {
         (told(USER, "SHOP", one_side), "superuser_account"),
         (told(USER, "$SYS", LIMITED), "superuser_account"),
         (told("somebody", "SHOP", LIMITED), "weak_authentication"),
-        // Nonsense is a refusal.
+        // A malformed reply is refused.
         (told(USER, "SHOP", r#","permissions":7"#), "protocol"),
         (told(USER, "SHOP", r#","permissions":{"publish":{"allow":"all"}}"#), "protocol"),
         (told(USER, "SHOP", r#","permissions":{"publish":{"allow":[7]}}"#), "protocol"),
@@ -607,7 +621,7 @@ async fn what_the_server_tells_is_read() {
 }
 
 #[tokio::test]
-async fn tls_first_says_and_hears_nothing_before() {
+async fn tls_first_exchanges_nothing_before_tls() {
     let hostile = Hostile::start(|peer| async {
         let mut peer = peer.encrypt(&LEAF).await?;
         peer.write(format!("{GREETING}\r\n")).await?;
@@ -622,9 +636,10 @@ async fn tls_first_says_and_hears_nothing_before() {
 }
 
 #[tokio::test]
-async fn what_comes_before_tls() {
+async fn unexpected_bytes_before_tls() {
     for (greeting, expected) in [
-        // What is slipped in behind the greeting would be read as if the verified server had said it.
+        // Bytes that follow the greeting in plaintext would be read as if the verified server had
+        // sent them.
         (format!("{GREETING}\r\n+OK\r\n"), "unverified_tls"),
         (GREETING.replace(r#""tls_required":true,"#, "") + "\r\n", "opportunistic_tls"),
         ("-ERR 'Authorization Violation'\r\n".to_owned(), "protocol"),
@@ -652,7 +667,7 @@ async fn what_comes_before_tls() {
 }
 
 #[tokio::test]
-async fn what_comes_instead_of_an_answer() {
+async fn unexpected_answers() {
     for (said, expected) in [
         ("-ERR 'Authorization Violation'\r\n".to_owned(), "not_admitted"),
         ("-ERR 'maximum connections exceeded'\r\n".to_owned(), "unavailable"),
@@ -682,12 +697,13 @@ async fn what_comes_instead_of_an_answer() {
 }
 
 #[tokio::test]
-async fn servers_that_it_is_told_of_are_not_dialled() {
+async fn advertised_servers_are_not_dialled() {
     let elsewhere = Hostile::start(|peer| async { Ok(Some(peer)) });
     let port = elsewhere.port;
     let hostile = Hostile::start(move |mut peer| async move {
         let greeting = GREETING.replace("127.0.0.1:1\"", &format!("localhost:{port}\""));
-        // The first is the visit, the second is the driver, whom it drops; then nobody is at home any more.
+        // The first connection is the probe's. The second is the driver's, and the server drops it.
+        // The server closes every later connection.
         if peer.index() > 1 {
             return Ok(None);
         }

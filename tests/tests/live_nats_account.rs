@@ -1,4 +1,4 @@
-//! NATS: what an account may do, tried on a real server, held against what the field needs.
+//! NATS: the privileges of an account, compared on a real server with the field's `needs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -25,7 +25,7 @@ struct Flat {
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A server with this block of configuration.
+/// A server with this `authorization` block.
 fn with(authorization: String) -> server::Nats {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
@@ -33,10 +33,11 @@ fn with(authorization: String) -> server::Nats {
     server::Nats::with(authority, options)
 }
 
-/// A server whose only user may do this.
+/// A server whose only user has these permissions.
 fn permitting(publish: &str, subscribe: &str) -> server::Nats {
     with(format!(
-        "authorization {{ users = [ {{ user: shop, password: \"{PASSWORD}\", permissions: {{ publish: [{publish}], subscribe: [{subscribe}] }} }} ] }}"
+        "authorization {{ users = [ {{ user: shop, password: \"{PASSWORD}\", permissions: {{ \
+         publish: [{publish}], subscribe: [{subscribe}] }} }} ] }}"
     ))
 }
 
@@ -57,10 +58,11 @@ const SUBSCRIBE: &str = r#""orders.>", "_INBOX.>""#;
 
 #[tokio::test]
 async fn grants_create_exactly_that_account() {
-    for (name, encoded) in [("shop_bus", "shop_bus"), ("Wie \"daar\"", "Wie%20%22daar%22")] {
+    for (name, encoded) in [("shop_bus", "shop_bus"), ("Who \"there\"", "Who%20%22there%22")] {
         let grants = Shop::MANIFEST.grants().remove(0).for_account(name).unwrap().to_string();
         assert!(!grants.contains(PASSWORD), "{grants}");
-        // The block as it is; what it takes from the server's environment is a variable of the configuration here.
+        // This is the generated block. The password, which it reads from the server's environment,
+        // is a variable of the configuration here.
         let variable = grants.split('$').nth(1).unwrap().split(',').next().unwrap();
         let server = with(format!("{variable}: \"{PASSWORD}\"\n{grants}"));
         let watching = async_subscriber(&server, encoded).await;
@@ -84,12 +86,13 @@ async fn grants_create_exactly_that_account() {
         assert_eq!(next, "orders.nl.new");
         drop(client);
         shop.detach().await;
-        // Trying whether one may publish reached nobody: what came first is what was meant.
+        // The probe of publish permissions delivered no message: the first one received is the
+        // application's.
         assert_eq!(watching.await.unwrap(), "orders.nl.new");
     }
 }
 
-/// Somebody who listens from before the attempt on, and gives the first subject.
+/// Subscribes before the attempt, and returns the subject of the first message.
 async fn async_subscriber(server: &server::Nats, user: &str) -> tokio::task::JoinHandle<String> {
     let shop: Flat = attach(&pairs(&variables(server, user))).await.unwrap();
     let mut orders = shop.bus.client().subscribe("orders.>").await.unwrap();
@@ -146,11 +149,12 @@ async fn one_privilege_more_and_one_less() {
         let finding = error.findings().next().unwrap();
         assert!(finding.message().contains(named), "{}", finding.message());
         if rule != "superuser_account" {
-            // What mends it is what the user's `permissions` have to be.
+            // The remedy is the `permissions` that the user should have.
             let permissions =
                 finding.remedy().split_once("permissions: ").unwrap().1.trim_end_matches('`');
             let server = with(format!(
-                "authorization {{ users = [ {{ user: shop, password: \"{PASSWORD}\", permissions: {permissions} }} ] }}"
+                "authorization {{ users = [ {{ user: shop, password: \"{PASSWORD}\", permissions: \
+                 {permissions} }} ] }}"
             ));
             let shop: Shop = attach(&pairs(&variables(&server, "shop"))).await.unwrap();
             shop.detach().await;

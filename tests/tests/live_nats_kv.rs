@@ -1,5 +1,6 @@
-//! A key-value bucket of NATS as a source: a real server. Nobody listens to the log here, as the driver would write the values into it: the other file of this name
-//! shows that it is refused then.
+//! A NATS key-value bucket as a source, on a real server. No logger is installed in this process,
+//! because the driver would log the values. `live_nats_kv_refused.rs` checks that the source is
+//! refused if one is.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -13,7 +14,7 @@ use backing_services::{BackingServices, Environment, Nats, Resource};
 use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::nats::{self as server, USER};
 
-/// A resource that leads to the bucket's server.
+/// A resource that connects to the bucket's server.
 #[derive(BackingServices)]
 #[services(deadline = 20)]
 struct Writer {
@@ -37,12 +38,13 @@ async fn connect(server: &server::Nats) -> NatsKv {
     source
 }
 
-/// Whoever fills the bucket, and the bucket.
+/// The client that fills the bucket, and the bucket.
 async fn writer(server: &server::Nats) -> (Writer, kv::Store) {
     let writer =
         Writer::attach_from(&Environment::from_iter(variables(server, "STORE"))).await.unwrap();
     let context = jetstream::new(writer.store.client().clone());
-    // As the driver would make it, if it did not ask for an account's limits first, which it cannot read of an older server.
+    // This is the driver's own request to create a bucket. The driver itself asks for the account's
+    // limits first, and it cannot read those of an older server.
     let config = stream::Config {
         name: "KV_shop".to_owned(),
         subjects: vec!["$KV.shop.>".to_owned()],
@@ -60,19 +62,19 @@ fn value(source: &NatsKv, variable: &str) -> Option<String> {
     source.get(variable).unwrap().map(|value| value.text().expose_secret().to_owned())
 }
 
-/// Waits for the next change, and gives what a variable is then.
+/// Waits for the next change, and returns the variable's new value.
 async fn next(
     signal: &mut tokio::sync::watch::Receiver<u64>,
     source: &NatsKv,
     variable: &str,
 ) -> Option<String> {
     let told = tokio::time::timeout(Duration::from_secs(30), signal.changed()).await;
-    told.expect("it is told").expect("the source is there");
+    told.expect("the change is reported").expect("the source is there");
     value(source, variable)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_put_is_told_and_then_there() {
+async fn a_put_is_reported_and_then_readable() {
     let mut server = server::Nats::start();
     server.authorize(server::users_of_buckets(PASSWORD));
     server.restart();
@@ -86,7 +88,7 @@ async fn a_put_is_told_and_then_there() {
     );
     let (writer, store) = writer(&server).await;
 
-    // A bucket without a message has nothing to wait for.
+    // A bucket without messages sends no initial value to wait for.
     let source = connect(&server).await;
     assert_eq!(source.name(), "the bucket `shop` of NATS");
     let mut signal = source.changes().signals()[0].clone();
@@ -94,7 +96,7 @@ async fn a_put_is_told_and_then_there() {
     assert_eq!(next(&mut signal, &source, "SHOP_KEY").await.as_deref(), Some(PASSWORD));
     drop(source);
 
-    // What is there is there from the beginning.
+    // A source has the existing values as soon as it is connected.
     store.put("not-a-variable", "x".into()).await.unwrap();
     store.put("SHOP_NEW", "new".into()).await.unwrap();
     let source = connect(&server).await;
@@ -107,7 +109,7 @@ async fn a_put_is_told_and_then_there() {
     store.delete("SHOP_NEW").await.unwrap();
     assert_eq!(next(&mut signal, &source, "SHOP_NEW").await, None);
 
-    // The value stays while the server is away, and what changes afterwards is told.
+    // The value stays available while the server is down, and later changes are reported.
     server.stop();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(value(&source, "SHOP_KEY").as_deref(), Some(PASSWORD));
@@ -122,7 +124,7 @@ async fn a_put_is_told_and_then_there() {
     writer.detach().await;
 }
 
-/// Whoever writes into the bucket names no file of this machine.
+/// A bucket's content cannot name a file of this machine.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_names_no_file() {
     let mut server = server::Nats::start();
@@ -156,7 +158,7 @@ async fn a_bucket_names_no_file() {
             .collect();
         assert_eq!(denied, [("malformed_value", "SHOP_STORE_PASSWORD_FILE")], "{error}");
     }
-    assert_eq!(server.accepted(), before, "nobody was connected to");
+    assert_eq!(server.accepted(), before, "no connection was made");
     drop(source);
     writer.detach().await;
 }

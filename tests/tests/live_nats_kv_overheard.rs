@@ -1,5 +1,6 @@
-//! A key-value bucket of NATS as a source, in a process whose log level changes while the bucket is
-//! watched. A real server, and a file of its own, as a log's level is the process's.
+//! A NATS key-value bucket as a source, in a process whose log level changes while the bucket is
+//! watched. The test uses a real server. It has a test binary of its own, because the log level
+//! applies to the whole process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -41,7 +42,7 @@ impl Log {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 
-    /// Waits until it holds this so many times.
+    /// Waits until the log contains this text so many times.
     async fn holds(&self, what: &str, times: usize) {
         for _ in 0..200 {
             if self.text().matches(what).count() >= times {
@@ -112,14 +113,14 @@ async fn a_level_that_is_raised_ends_the_watch_until_it_is_lowered() {
             .unwrap();
     assert_eq!(value(&source).as_deref(), Some("one"));
 
-    // Twice: the second time, the watch is one that came back.
+    // Twice: the second round tests a watch that was restarted.
     for (round, secret) in [(1, format!("{PASSWORD}-1")), (2, format!("{PASSWORD}-2"))] {
         let before = value(&source);
         level.reload(LevelFilter::TRACE).unwrap();
         log.holds(STOPPED, round).await;
         assert!(log.text().contains("raw_secret"), "it says why");
         store.put("SHOP_KEY", secret.clone().into()).await.unwrap();
-        // The driver does log at this level, and attempts to watch go on.
+        // The driver logs at this level, and the source keeps trying to watch.
         log.holds("write operation: PUB", 1).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert_eq!(value(&source), before, "the last value stays");

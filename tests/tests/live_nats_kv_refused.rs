@@ -1,4 +1,4 @@
-//! A key-value bucket of NATS as a source: what is refused, in a process whose log is listened to.
+//! A NATS key-value bucket as a source: what is refused in a process that has a logger.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -21,7 +21,7 @@ fn with(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_the_store_is_refused() {
+async fn an_invalid_store_is_refused() {
     let server = server::Nats::start();
     let good = || {
         vec![
@@ -33,7 +33,7 @@ async fn what_is_wrong_with_the_store_is_refused() {
     journal::open();
     let other = Authority::new("another authority").pem();
     for (variables, expected) in [
-        // Every value would be in the log.
+        // The driver would log every value.
         (good(), "raw_secret"),
         (with(good(), "CONFIG_CA", &other), "unverified_tls"),
         (with(good(), "CONFIG_PASSWORD", WRONG_PASSWORD), "not_admitted"),

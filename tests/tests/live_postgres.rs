@@ -1,4 +1,4 @@
-//! PostgreSQL: real servers, good and bad ones.
+//! PostgreSQL: valid and faulty servers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -49,40 +49,44 @@ struct Lenient {
     orders: Resource<Postgres>,
 }
 
-/// Nothing here waits for a deadline unless it says so.
+/// No test here reaches this limit, unless it says so.
 const SOON: Duration = Duration::from_secs(10);
 
-/// The server that most tests share. What each role may do, and how it logs in, is said here and nowhere else.
+/// The server that most tests share. This is the only place that sets the roles' privileges and
+/// login methods.
 static SERVER: LazyLock<server::Postgres> = LazyLock::new(|| {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.client_ca = Some(authority.pem());
-    options.hba = "hostssl all met_md5 all md5\n\
-                   hostssl all met_klare_taal all password\n\
-                   hostssl all zonder_bewijs all trust\n\
-                   hostssl all met_certificaat all cert\n\
+    options.hba = "hostssl all with_md5 all md5\n\
+                   hostssl all with_clear_text all password\n\
+                   hostssl all without_proof all trust\n\
+                   hostssl all with_certificate all cert\n\
                    hostssl all all all scram-sha-256\n"
         .to_owned();
     let server = server::Postgres::with(authority, &options);
     server.sql(&format!(
-        "SET password_encryption = 'md5'; CREATE ROLE met_md5 LOGIN PASSWORD '{PASSWORD}'; RESET password_encryption;
-         CREATE ROLE met_klare_taal LOGIN PASSWORD '{PASSWORD}';
-         CREATE ROLE zonder_bewijs LOGIN;
-         CREATE ROLE met_certificaat LOGIN;
-         CREATE ROLE weglater LOGIN PASSWORD '{PASSWORD}';
-         CREATE ROLE rolmaker LOGIN CREATEROLE PASSWORD '{PASSWORD}';
-         CREATE ROLE databankmaker LOGIN CREATEDB PASSWORD '{PASSWORD}';
-         CREATE ROLE kopieerder LOGIN REPLICATION PASSWORD '{PASSWORD}';
-         CREATE ROLE omzeiler LOGIN BYPASSRLS PASSWORD '{PASSWORD}';
-         CREATE ROLE lezer LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO lezer;
-         CREATE ROLE groep; GRANT pg_execute_server_program TO groep;
-         CREATE ROLE neefje LOGIN NOINHERIT PASSWORD '{PASSWORD}'; GRANT groep TO neefje;
-         CREATE ROLE stiekem LOGIN NOINHERIT PASSWORD '{PASSWORD}'; GRANT {ADMIN} TO stiekem;"
+        "SET password_encryption = 'md5'; CREATE ROLE with_md5 LOGIN PASSWORD '{PASSWORD}'; \
+         RESET password_encryption;
+         CREATE ROLE with_clear_text LOGIN PASSWORD '{PASSWORD}';
+         CREATE ROLE without_proof LOGIN;
+         CREATE ROLE with_certificate LOGIN;
+         CREATE ROLE dropper LOGIN PASSWORD '{PASSWORD}';
+         CREATE ROLE role_maker LOGIN CREATEROLE PASSWORD '{PASSWORD}';
+         CREATE ROLE database_maker LOGIN CREATEDB PASSWORD '{PASSWORD}';
+         CREATE ROLE replicator LOGIN REPLICATION PASSWORD '{PASSWORD}';
+         CREATE ROLE rls_bypasser LOGIN BYPASSRLS PASSWORD '{PASSWORD}';
+         CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO reader;
+         CREATE ROLE team; GRANT pg_execute_server_program TO team;
+         CREATE ROLE indirect_member LOGIN NOINHERIT PASSWORD '{PASSWORD}'; \
+         GRANT team TO indirect_member;
+         CREATE ROLE hidden_admin LOGIN NOINHERIT PASSWORD '{PASSWORD}'; \
+         GRANT {ADMIN} TO hidden_admin;"
     ));
     server
 });
 
-/// The variables that lead to a server, in its application's name.
+/// The variables to connect to a server as the application's role.
 fn variables(server: &server::Postgres) -> [(&'static str, String); 3] {
     [
         ("SHOP_ORDERS_URL", server.locator()),
@@ -91,7 +95,7 @@ fn variables(server: &server::Postgres) -> [(&'static str, String); 3] {
     ]
 }
 
-/// The same, as somebody else.
+/// The same variables for another role.
 fn as_role(server: &server::Postgres, role: &str, password: &str) -> Vec<(&'static str, String)> {
     let mut variables = vec![
         ("SHOP_ORDERS_URL", format!("postgres://{role}@localhost:{}/{DATABASE}", server.port)),
@@ -115,9 +119,10 @@ async fn attaches_and_the_posture_is_true() {
 
     let posture = shop.orders.posture();
     let tls = posture.tls.as_ref().unwrap();
-    // What the server says of the same connections, past the client.
+    // The server's own view of the same connections.
     let seen = server.sql(&format!(
-        "SELECT DISTINCT version, cipher FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = '{USER}' AND ssl"
+        "SELECT DISTINCT version, cipher FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE \
+         usename = '{USER}' AND ssl"
     ));
     let (version, cipher) = seen.split_once('|').expect("one version and one cipher");
     assert_eq!(tls.version, version.replace("TLSv", "TLS "));
@@ -146,14 +151,14 @@ async fn attaches_and_the_posture_is_true() {
     );
     assert!(posture.taken_at >= before && posture.taken_at <= SystemTime::now());
     assert_eq!(rules(&posture.findings), [""; 0]);
-    // Where the driver falls short is said where whoever looks at the posture sees it.
+    // A limitation of the driver is in the posture, as a remark.
     assert!(
         posture.remarks.iter().any(|remark| remark.contains("public roots")),
         "{:?}",
         posture.remarks
     );
 
-    // It works, and says what it is.
+    // The client works.
     let orders = shop.orders.client();
     sqlx::query("INSERT INTO orders VALUES ($1)").bind(7).execute(&*orders).await.unwrap();
     assert_eq!(
@@ -191,10 +196,13 @@ async fn a_verified_connection_is_every_connection() {
         connections.push(pool.acquire().await.unwrap());
     }
     for connection in &mut connections {
-        let row = sqlx::query("SELECT ssl, current_setting('statement_timeout') FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
-            .fetch_one(&mut **connection)
-            .await
-            .unwrap();
+        let row = sqlx::query(
+            "SELECT ssl, current_setting('statement_timeout') FROM pg_stat_ssl \
+             WHERE pid = pg_backend_pid()",
+        )
+        .fetch_one(&mut **connection)
+        .await
+        .unwrap();
         assert!(row.get::<bool, _>(0));
         assert_eq!(row.get::<String, _>(1), "300ms", "a statement is bounded on every connection");
         let begin = Instant::now();
@@ -206,7 +214,8 @@ async fn a_verified_connection_is_every_connection() {
     shop.detach().await;
 }
 
-/// Attaches in vain to a server with this certificate, and gives what the report says. The server has heard of nobody.
+/// Checks that attaching to a server with this certificate fails, and returns the rules in the
+/// report. The server must not receive any credentials.
 async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
     let authority = Authority::new("the tests' authority");
     let options = Options::tls(leaf(&authority));
@@ -245,10 +254,10 @@ async fn not_for_servers() {
 #[tokio::test]
 async fn wrong_authority() {
     let mut variables = variables(&SERVER);
-    // Its name is the same: names do not make an authority.
+    // Its name is the same. The name alone does not identify an authority.
     variables[2].1 = Authority::new("the tests' authority").pem();
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
-    // Without one, it is the public roots, and none of them has issued this certificate.
+    // Without `_CA`, the public roots are trusted, and none of them has issued this certificate.
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables[..2]), SOON).await), ["unverified_tls"]);
 }
 
@@ -270,8 +279,9 @@ async fn about_to_expire_warns() {
     shop.detach().await;
 }
 
-/// OpenSSL speaks TLS 1.1 only when it is asked to do so in three places.
-const OLD_OPENSSL: &str = "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = old\n[old]\n\
+/// OpenSSL speaks TLS 1.1 only if three settings allow it.
+const OLD_OPENSSL: &str = "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = old\n\
+                           [old]\n\
                            MinProtocol = TLSv1\nCipherString = ALL:@SECLEVEL=0\n";
 
 #[tokio::test]
@@ -279,7 +289,8 @@ async fn tls_1_1_only() {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.settings =
-        "ssl_min_protocol_version = 'TLSv1.1'\nssl_max_protocol_version = 'TLSv1.1'\nssl_ciphers = 'ALL:@SECLEVEL=0'\n"
+        "ssl_min_protocol_version = 'TLSv1.1'\nssl_max_protocol_version = 'TLSv1.1'\n\
+         ssl_ciphers = 'ALL:@SECLEVEL=0'\n"
             .to_owned();
     options.openssl = Some(OLD_OPENSSL);
     let server = server::Postgres::with(authority, &options);
@@ -287,7 +298,7 @@ async fn tls_1_1_only() {
     assert_eq!(problems(&error), ["obsolete_tls"]);
     assert!(!server.log().contains(USER));
 
-    // And it does speak TLS 1.1 with whoever likes to.
+    // The server does speak TLS 1.1 with a client that accepts it.
     let folder = Folder::new("openssl");
     let output = unprivileged(find("openssl", &[]))
         .env("OPENSSL_CONF", folder.write("openssl.cnf", OLD_OPENSSL))
@@ -305,12 +316,13 @@ async fn tls_1_1_only() {
 
 #[tokio::test]
 async fn plaintext_only() {
-    let server = server::Postgres::with(Authority::new("nobody's"), &Options::plaintext());
+    let server =
+        server::Postgres::with(Authority::new("an unused authority"), &Options::plaintext());
     let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
     assert_eq!(problems(&error), ["opportunistic_tls"]);
     let log = server.log();
     assert!(!log.contains(USER) && !log.contains(DATABASE), "{log}");
-    // No second try, in the clear or otherwise.
+    // There is no second attempt, in plaintext or otherwise.
     let tries = log
         .lines()
         .filter(|line| line.contains("connection received") && !line.contains("[local]"))
@@ -322,13 +334,13 @@ async fn plaintext_only() {
 async fn an_administrator_is_refused() {
     for (role, password, power) in [
         (ADMIN, ADMIN_PASSWORD, "SUPERUSER"),
-        ("rolmaker", PASSWORD, "CREATEROLE"),
-        ("databankmaker", PASSWORD, "CREATEDB"),
-        ("kopieerder", PASSWORD, "REPLICATION"),
-        ("omzeiler", PASSWORD, "BYPASSRLS"),
-        ("lezer", PASSWORD, "pg_read_all_data"),
-        // By way of a group whose rights are not its own until it says `SET ROLE`, which it may.
-        ("neefje", PASSWORD, "pg_execute_server_program"),
+        ("role_maker", PASSWORD, "CREATEROLE"),
+        ("database_maker", PASSWORD, "CREATEDB"),
+        ("replicator", PASSWORD, "REPLICATION"),
+        ("rls_bypasser", PASSWORD, "BYPASSRLS"),
+        ("reader", PASSWORD, "pg_read_all_data"),
+        // Through a group whose privileges it gets only with `SET ROLE`, which it may use.
+        ("indirect_member", PASSWORD, "pg_execute_server_program"),
     ] {
         let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
         assert_eq!(problems(&error), ["superuser_account"], "{role}");
@@ -339,12 +351,12 @@ async fn an_administrator_is_refused() {
 
 #[tokio::test]
 async fn a_member_of_a_superuser_is_one() {
-    let error = refused::<Shop>(&pairs(&as_role(&SERVER, "stiekem", PASSWORD)), SOON).await;
+    let error = refused::<Shop>(&pairs(&as_role(&SERVER, "hidden_admin", PASSWORD)), SOON).await;
     assert_eq!(problems(&error), ["superuser_account"]);
 }
 
 #[tokio::test]
-async fn a_waiver_lets_an_administrator_in_and_shows() {
+async fn a_waiver_admits_an_administrator_and_is_reported() {
     let shop: Waived = attach(&pairs(&as_role(&SERVER, ADMIN, ADMIN_PASSWORD))).await.unwrap();
     let posture = shop.orders.posture();
     assert_eq!(posture.account.as_deref(), Some(ADMIN));
@@ -356,27 +368,27 @@ async fn a_waiver_lets_an_administrator_in_and_shows() {
 }
 
 #[tokio::test]
-async fn who_is_not_let_in() {
+async fn wrong_credentials_are_refused() {
     let wrong_password =
         refused::<Shop>(&pairs(&as_role(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
     assert_eq!(problems(&wrong_password), ["not_admitted"]);
     assert!(wrong_password.to_string().contains("password"), "{wrong_password}");
 
-    let nobody = refused::<Shop>(&pairs(&as_role(&SERVER, "niemand", PASSWORD)), SOON).await;
-    assert_eq!(problems(&nobody), ["not_admitted"]);
+    let unknown = refused::<Shop>(&pairs(&as_role(&SERVER, "unknown_user", PASSWORD)), SOON).await;
+    assert_eq!(problems(&unknown), ["not_admitted"]);
 
     let mut variables = variables(&SERVER);
-    variables[0].1 = SERVER.locator().replace(DATABASE, "nergens");
+    variables[0].1 = SERVER.locator().replace(DATABASE, "nonexistent_db");
     let nowhere = refused::<Shop>(&pairs(&variables), SOON).await;
     assert_eq!(problems(&nowhere), ["unavailable"]);
     assert!(nowhere.to_string().contains("no such database"), "{nowhere}");
-    assert!(!nowhere.to_string().contains("nergens"), "values are not repeated: {nowhere}");
+    assert!(!nowhere.to_string().contains("nonexistent_db"), "values are not repeated: {nowhere}");
 }
 
 #[tokio::test]
 async fn a_password_is_proven_and_not_shown() {
     for (role, password) in
-        [("met_md5", PASSWORD), ("met_klare_taal", PASSWORD), ("zonder_bewijs", PASSWORD)]
+        [("with_md5", PASSWORD), ("with_clear_text", PASSWORD), ("without_proof", PASSWORD)]
     {
         let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
         assert_eq!(problems(&error), ["weak_authentication"], "{role}");
@@ -390,40 +402,41 @@ async fn a_password_is_proven_and_not_shown() {
 #[tokio::test]
 async fn a_client_certificate_logs_in() {
     let login = |leaf: &Leaf| {
-        let mut variables = as_role(&SERVER, "met_certificaat", "");
+        let mut variables = as_role(&SERVER, "with_certificate", "");
         variables.push(("SHOP_ORDERS_CLIENT_CERT", leaf.certificate.clone()));
         variables.push(("SHOP_ORDERS_CLIENT_KEY", leaf.key.clone()));
         variables
     };
     let shop: Shop =
-        attach(&pairs(&login(&SERVER.authority.client("met_certificaat")))).await.unwrap();
-    assert_eq!(shop.orders.posture().account.as_deref(), Some("met_certificaat"));
+        attach(&pairs(&login(&SERVER.authority.client("with_certificate")))).await.unwrap();
+    assert_eq!(shop.orders.posture().account.as_deref(), Some("with_certificate"));
     assert_eq!(shop.orders.posture().authentication.as_deref(), Some("client certificate"));
     shop.detach().await;
 
     let somebody_else =
-        refused::<Shop>(&pairs(&login(&SERVER.authority.client("rolmaker"))), SOON).await;
+        refused::<Shop>(&pairs(&login(&SERVER.authority.client("role_maker"))), SOON).await;
     assert_eq!(problems(&somebody_else), ["not_admitted"]);
     let self_made = refused::<Shop>(
-        &pairs(&login(&Authority::new("the tests' authority").client("met_certificaat"))),
+        &pairs(&login(&Authority::new("the tests' authority").client("with_certificate"))),
         SOON,
     )
     .await;
     assert_eq!(problems(&self_made).len(), 1, "{self_made}");
     let without =
-        refused::<Shop>(&pairs(&as_role(&SERVER, "met_certificaat", PASSWORD)), SOON).await;
+        refused::<Shop>(&pairs(&as_role(&SERVER, "with_certificate", PASSWORD)), SOON).await;
     assert_eq!(problems(&without), ["not_admitted"]);
 }
 
-/// A certificate where the server goes by the password all the same: it has to prove nothing less.
+/// The server has a client certificate, but asks for the password. The authentication method is
+/// checked as without a certificate.
 #[tokio::test]
 async fn a_client_certificate_does_not_excuse_a_server_that_asks_for_nothing() {
-    let leaf = SERVER.authority.client("zonder_bewijs");
-    let mut variables = as_role(&SERVER, "zonder_bewijs", PASSWORD);
+    let leaf = SERVER.authority.client("without_proof");
+    let mut variables = as_role(&SERVER, "without_proof", PASSWORD);
     variables.push(("SHOP_ORDERS_CLIENT_CERT", leaf.certificate));
     variables.push(("SHOP_ORDERS_CLIENT_KEY", leaf.key));
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["weak_authentication"]);
-    SERVER.assert_no_connection_of("zonder_bewijs").await;
+    SERVER.assert_no_connection_of("without_proof").await;
 }
 
 #[tokio::test]
@@ -467,7 +480,7 @@ async fn a_server_that_never_answers() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn a_closed_port_is_unreachable() {
     let mut variables = variables(&SERVER);
     variables[0].1 =
         format!("postgres://{USER}@localhost:{}/{DATABASE}", backing_services_tests::port::free());
@@ -476,11 +489,11 @@ async fn nobody_listens() {
 
 #[tokio::test]
 async fn dropping_the_attempt_leaks_no_connection() {
-    let variables = as_role(&SERVER, "weglater", PASSWORD);
+    let variables = as_role(&SERVER, "dropper", PASSWORD);
     let pairs = pairs(&variables);
     let mut done = 0;
     for step in 0..24 {
-        // Somewhere else on the way each time: the handshakes, the login, the probe.
+        // Each round drops the attempt at another point: the handshakes, the login, the probe.
         match tokio::time::timeout(Duration::from_millis(step * 4), attach::<Shop>(&pairs)).await {
             Ok(attached) => {
                 done += 1;
@@ -490,11 +503,11 @@ async fn dropping_the_attempt_leaks_no_connection() {
         }
     }
     assert!(done < 24, "none was dropped on its way");
-    SERVER.assert_no_connection_of("weglater").await;
+    SERVER.assert_no_connection_of("dropper").await;
 }
 
 #[tokio::test]
-async fn health_tells_when_the_server_is_gone() {
+async fn health_reports_that_the_server_is_gone() {
     let server = server::Postgres::start();
     let relay = Relay::to(server.port);
     let mut variables = variables(&server);
@@ -502,7 +515,7 @@ async fn health_tells_when_the_server_is_gone() {
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     shop.orders.health().await.unwrap();
 
-    // The network falls silent: an answer comes within the 5 s that health has.
+    // The network falls silent: `health` answers within its limit of 5 s.
     relay.set(Flow::Silent);
     let begin = Instant::now();
     let Err(Refusal::Failure(failure)) = shop.orders.health().await else {
@@ -564,7 +577,7 @@ fn no_variable_of_the_process_steers_the_driver() {
 }
 
 #[test]
-fn what_no_setter_overwrites_is_refused() {
+fn a_variable_that_no_setter_overrides_is_refused() {
     for (name, value) in [
         ("PGOPTIONS", "-c search_path=evil"),
         ("PGSSLROOTCERT", "/tmp/evil.pem"),

@@ -1,4 +1,5 @@
-//! PostgreSQL: who the account is, and what it may do, held against what the field needs. A real server, for both services.
+//! PostgreSQL: the account and its privileges, compared on a real server with the field's `needs`.
+//! For both services.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -9,7 +10,7 @@ use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::PASSWORD;
 use backing_services_tests::postgres::{self as server, ADMIN, DATABASE, USER};
 
-/// Nothing here waits for a deadline.
+/// No test here reaches this limit.
 const SOON: Duration = Duration::from_secs(10);
 
 #[derive(BackingServices)]
@@ -39,47 +40,53 @@ needing!(Few, TokioPostgres, "SELECT, INSERT ON orders");
 needing!(
     Columns,
     TokioPostgres,
-    "SELECT (id), UPDATE (id, \"Naam\") ON winkel.\"Klanten en \u{e4}\""
+    "SELECT (id), UPDATE (id, \"Name\") ON shop.\"Clients and \u{e4}\""
 );
 needing!(
     Everything,
     TokioPostgres,
     "SELECT, INSERT ON orders;
-    SELECT (id, \"Naam\"), UPDATE (\"Naam\"), DELETE ON Winkel.\"Klanten en \u{e4}\", \"Mijn Winkel\".\"select\";
-    USAGE ON SEQUENCE winkel.volgnummer; SELECT ON winkel.overzicht;
-    EXECUTE ON FUNCTION winkel.\"Af(rekenen\"(int, text[]), winkel.leeg();
-    EXECUTE ON PROCEDURE winkel.sluit(character varying);
-    SELECT ON ALL TABLES IN SCHEMA archief; USAGE ON ALL SEQUENCES IN SCHEMA archief"
+    SELECT (id, \"Name\"), UPDATE (\"Name\"), DELETE ON Shop.\"Clients and \u{e4}\", \
+    \"My Shop\".\"select\";
+    USAGE ON SEQUENCE shop.serial_number; SELECT ON shop.overview;
+    EXECUTE ON FUNCTION shop.\"Check(out\"(int, text[]), shop.blank();
+    EXECUTE ON PROCEDURE shop.shut(character varying);
+    SELECT ON ALL TABLES IN SCHEMA archive; USAGE ON ALL SEQUENCES IN SCHEMA archive"
 );
 needing!(
     EverythingBySqlx,
     Postgres,
     "SELECT, INSERT ON orders;
-    SELECT (id, \"Naam\"), UPDATE (\"Naam\"), DELETE ON Winkel.\"Klanten en \u{e4}\", \"Mijn Winkel\".\"select\";
-    USAGE ON SEQUENCE winkel.volgnummer; SELECT ON winkel.overzicht;
-    EXECUTE ON FUNCTION winkel.\"Af(rekenen\"(int, text[]), winkel.leeg();
-    EXECUTE ON PROCEDURE winkel.sluit(character varying);
-    SELECT ON ALL TABLES IN SCHEMA archief; USAGE ON ALL SEQUENCES IN SCHEMA archief"
+    SELECT (id, \"Name\"), UPDATE (\"Name\"), DELETE ON Shop.\"Clients and \u{e4}\", \
+    \"My Shop\".\"select\";
+    USAGE ON SEQUENCE shop.serial_number; SELECT ON shop.overview;
+    EXECUTE ON FUNCTION shop.\"Check(out\"(int, text[]), shop.blank();
+    EXECUTE ON PROCEDURE shop.shut(character varying);
+    SELECT ON ALL TABLES IN SCHEMA archive; USAGE ON ALL SEQUENCES IN SCHEMA archive"
 );
 
-/// What there is in the database. The tables are the administrator's.
+/// The objects in the database. The administrator owns the tables.
 const OBJECTS: &str = "CREATE TABLE IF NOT EXISTS orders (id int PRIMARY KEY);
-    CREATE SCHEMA winkel;
-    CREATE TABLE winkel.\"Klanten en \u{e4}\" (id serial, \"Naam\" text, geheim text);
-    CREATE SCHEMA \"Mijn Winkel\"; CREATE TABLE \"Mijn Winkel\".\"select\" (id int, \"Naam\" text);
-    CREATE SEQUENCE winkel.volgnummer; CREATE VIEW winkel.overzicht AS SELECT 1 AS een;
-    CREATE FUNCTION winkel.\"Af(rekenen\"(bedrag int, wat text[]) RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT bedrag';
-    CREATE FUNCTION winkel.leeg() RETURNS int LANGUAGE sql AS 'SELECT 1';
-    CREATE PROCEDURE winkel.sluit(waarom varchar) LANGUAGE sql AS 'SELECT 1';
-    REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA winkel FROM PUBLIC;
-    CREATE SCHEMA archief; CREATE TABLE archief.oud (id serial); CREATE TABLE archief.ouder (id int);
-    CREATE SCHEMA buiten; CREATE TABLE buiten.tafel (id int, naam text); CREATE SEQUENCE buiten.nummers;
-    CREATE FUNCTION buiten.open() RETURNS int LANGUAGE sql AS 'SELECT 1';
-    CREATE FUNCTION buiten.machtig(int, \"char\") RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
-    REVOKE EXECUTE ON FUNCTION buiten.machtig FROM PUBLIC;
-    CREATE TABLE buiten.veilig (id int); ALTER TABLE buiten.veilig ENABLE ROW LEVEL SECURITY;
-    CREATE TABLE buiten.veiliger (id int); ALTER TABLE buiten.veiliger ENABLE ROW LEVEL SECURITY;
-    ALTER TABLE buiten.veiliger FORCE ROW LEVEL SECURITY;";
+    CREATE SCHEMA shop;
+    CREATE TABLE shop.\"Clients and \u{e4}\" (id serial, \"Name\" text, hidden text);
+    CREATE SCHEMA \"My Shop\"; CREATE TABLE \"My Shop\".\"select\" (id int, \"Name\" text);
+    CREATE SEQUENCE shop.serial_number; CREATE VIEW shop.overview AS SELECT 1 AS one;
+    CREATE FUNCTION shop.\"Check(out\"(amount int, items text[]) RETURNS int LANGUAGE sql \
+    SECURITY DEFINER AS 'SELECT amount';
+    CREATE FUNCTION shop.blank() RETURNS int LANGUAGE sql AS 'SELECT 1';
+    CREATE PROCEDURE shop.shut(reason varchar) LANGUAGE sql AS 'SELECT 1';
+    REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA shop FROM PUBLIC;
+    CREATE SCHEMA archive; CREATE TABLE archive.past (id serial); \
+    CREATE TABLE archive.older (id int);
+    CREATE SCHEMA outside; CREATE TABLE outside.desk (id int, label text); \
+    CREATE SEQUENCE outside.numbers;
+    CREATE FUNCTION outside.open() RETURNS int LANGUAGE sql AS 'SELECT 1';
+    CREATE FUNCTION outside.powerful(int, \"char\") RETURNS int LANGUAGE sql SECURITY DEFINER AS \
+    'SELECT 1';
+    REVOKE EXECUTE ON FUNCTION outside.powerful FROM PUBLIC;
+    CREATE TABLE outside.secured (id int); ALTER TABLE outside.secured ENABLE ROW LEVEL SECURITY;
+    CREATE TABLE outside.forced (id int); ALTER TABLE outside.forced ENABLE ROW LEVEL SECURITY;
+    ALTER TABLE outside.forced FORCE ROW LEVEL SECURITY;";
 
 fn encoded(text: &str) -> String {
     text.bytes()
@@ -108,7 +115,7 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
     variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-/// Attaches in vain, with one finding of this rule.
+/// Checks that attaching fails with one finding, which is of this rule.
 async fn one<T: BackingServices>(
     server: &server::Postgres,
     role: &str,
@@ -137,7 +144,8 @@ async fn clean<T: BackingServices + Send + Sync>(
     let _ = services.detach().await;
 }
 
-/// Each route by which a role is, or becomes, an administrator: what leads to it, what the report names, and whether what the report says mends it.
+/// Each route by which a role is, or can become, an administrator: the statements that set it up,
+/// the text that the report must contain, and whether the remedy in the report fixes it.
 #[tokio::test]
 async fn every_route_to_an_administrator_is_refused_and_named() {
     let server = server::Postgres::start();
@@ -145,52 +153,50 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
     server.script(
         DATABASE,
         &format!(
-            "CREATE DATABASE elders; CREATE ROLE groep; CREATE ROLE \"Boven groep\"; GRANT groep TO \"Boven groep\";
-             CREATE ROLE los LOGIN NOINHERIT PASSWORD '{PASSWORD}';"
+            "CREATE DATABASE elsewhere; CREATE ROLE team; CREATE ROLE \"Main team\"; \
+             GRANT team TO \"Main team\";
+             CREATE ROLE app LOGIN NOINHERIT PASSWORD '{PASSWORD}';"
         ),
     );
     let mut routes: Vec<(String, String, bool)> = Vec::new();
     let mut route =
         |statement: &str, named: &str| routes.push((statement.to_owned(), named.to_owned(), true));
     for attribute in ["CREATEROLE", "CREATEDB", "REPLICATION", "BYPASSRLS"] {
-        route(&format!("ALTER ROLE los {attribute}"), attribute);
+        route(&format!("ALTER ROLE app {attribute}"), attribute);
     }
-    // By way of a role whose rights it does not inherit, and of one that is further away.
+    // Through a role whose privileges it does not inherit, and through an indirect membership.
+    route("ALTER ROLE team CREATEDB; GRANT team TO app", "CREATEDB, by way of the role \"team\"");
+    route("GRANT \"Main team\" TO app", "CREATEDB, by way of the role \"team\"");
     route(
-        "ALTER ROLE groep CREATEDB; GRANT groep TO los",
-        "CREATEDB, by way of the role \"groep\"",
-    );
-    route("GRANT \"Boven groep\" TO los", "CREATEDB, by way of the role \"groep\"");
-    route(
-        "ALTER ROLE groep NOCREATEDB; GRANT pg_monitor TO groep; GRANT \"Boven groep\" TO los",
+        "ALTER ROLE team NOCREATEDB; GRANT pg_monitor TO team; GRANT \"Main team\" TO app",
         "pg_monitor, by way of the role",
     );
     route(
-        "REVOKE pg_monitor FROM groep; ALTER DATABASE elders OWNER TO los",
-        "OWNERSHIP ON DATABASE elders",
+        "REVOKE pg_monitor FROM team; ALTER DATABASE elsewhere OWNER TO app",
+        "OWNERSHIP ON DATABASE elsewhere",
     );
     route(
-        &format!("ALTER DATABASE {DATABASE} OWNER TO los"),
+        &format!("ALTER DATABASE {DATABASE} OWNER TO app"),
         &format!("OWNERSHIP ON DATABASE {DATABASE}"),
     );
     route(
-        "ALTER TABLE buiten.veilig OWNER TO los",
-        "buiten.veilig, whose row-level security does not hold for its owner",
+        "ALTER TABLE outside.secured OWNER TO app",
+        "outside.secured, whose row-level security does not hold for its owner",
     );
     route(
-        "ALTER TABLE buiten.veiliger OWNER TO los",
-        "buiten.veiliger, whose row-level security its owner can switch off",
+        "ALTER TABLE outside.forced OWNER TO app",
+        "outside.forced, whose row-level security its owner can switch off",
     );
     route(
-        "ALTER TABLE buiten.veilig OWNER TO groep; GRANT groep TO los",
-        "OWNERSHIP ON TABLE buiten.veilig",
+        "ALTER TABLE outside.secured OWNER TO team; GRANT team TO app",
+        "OWNERSHIP ON TABLE outside.secured",
     );
-    route("GRANT CREATE ON SCHEMA public TO los", "CREATE ON SCHEMA public");
-    // What every PostgreSQL before 15 ships with.
+    route("GRANT CREATE ON SCHEMA public TO app", "CREATE ON SCHEMA public");
+    // The default of every PostgreSQL before 15.
     route("GRANT CREATE ON SCHEMA public TO PUBLIC", "CREATE ON SCHEMA public, as everybody has");
-    route("ALTER SCHEMA public OWNER TO los", "OWNERSHIP ON SCHEMA public");
+    route("ALTER SCHEMA public OWNER TO app", "OWNERSHIP ON SCHEMA public");
     route(
-        "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO los",
+        "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO app",
         "EXECUTE ON FUNCTION pg_catalog.pg_read_file(text)",
     );
     route(
@@ -198,227 +204,282 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
         "EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text)",
     );
     route(
-        "GRANT SELECT ON pg_authid TO groep; GRANT groep TO los",
+        "GRANT SELECT ON pg_authid TO team; GRANT team TO app",
         "SELECT ON TABLE pg_catalog.pg_authid",
     );
     route(
-        "GRANT SELECT (rolpassword) ON pg_authid TO los",
+        "GRANT SELECT (rolpassword) ON pg_authid TO app",
         "SELECT (rolpassword) ON TABLE pg_catalog.pg_authid",
     );
-    route("GRANT SET ON PARAMETER log_statement TO los", "ALL ON PARAMETER log_statement");
+    route("GRANT SET ON PARAMETER log_statement TO app", "ALL ON PARAMETER log_statement");
     route(
-        "GRANT ALTER SYSTEM ON PARAMETER archive_command TO los",
+        "GRANT ALTER SYSTEM ON PARAMETER archive_command TO app",
         "ALL ON PARAMETER archive_command",
     );
     route(
         "GRANT SET ON PARAMETER session_preload_libraries TO PUBLIC",
         "ALL ON PARAMETER session_preload_libraries, which is an administrator's, as everybody has",
     );
-    let own = server.sql("SELECT rolname FROM pg_roles WHERE rolname LIKE 'pg\\_%' AND rolname <> 'pg_database_owner'");
+    let own = server.sql(
+        "SELECT rolname FROM pg_roles WHERE rolname LIKE 'pg\\_%' AND rolname <> \
+         'pg_database_owner'",
+    );
     assert!(own.lines().count() > 8, "{own}");
     for role in own.lines() {
-        route(&format!("GRANT {role} TO los"), role);
+        route(&format!("GRANT {role} TO app"), role);
     }
     for role in [
         "rds_superuser", "cloudsqlsuperuser", "azure_pg_admin", "neon_superuser",
         "alloydbsuperuser",
     ] {
-        route(&format!("CREATE ROLE {role}; GRANT {role} TO los"), role);
+        route(&format!("CREATE ROLE {role}; GRANT {role} TO app"), role);
     }
-    // Who one is at once is not who logs in.
+    // The current role differs from the login role.
     route(
-        "ALTER ROLE groep CREATEDB; GRANT groep TO los; ALTER ROLE los SET role = 'groep'",
+        "ALTER ROLE team CREATEDB; GRANT team TO app; ALTER ROLE app SET role = 'team'",
         "CREATEDB",
     );
     routes.push((
-        format!("ALTER ROLE los RESET role; GRANT {ADMIN} TO los"),
+        format!("ALTER ROLE app RESET role; GRANT {ADMIN} TO app"),
         "SUPERUSER, by way of the role".to_owned(),
         true,
     ));
-    routes.push(("ALTER ROLE los SUPERUSER".to_owned(), "SUPERUSER".to_owned(), false));
+    routes.push(("ALTER ROLE app SUPERUSER".to_owned(), "SUPERUSER".to_owned(), false));
 
-    clean::<Shop>(&server, "los", DATABASE, "nothing").await;
+    clean::<Shop>(&server, "app", DATABASE, "nothing").await;
     for (statement, named, is_mended) in &routes {
-        // The role that the remedy may leave it out of is the same for the next route.
+        // The remedy may revoke the account's membership of a role. The role itself stays as it is,
+        // for the next route.
         server.sql(statement);
-        let finding = one::<Shop>(&server, "los", DATABASE, "superuser_account", statement).await;
+        let finding = one::<Shop>(&server, "app", DATABASE, "superuser_account", statement).await;
         assert!(finding.message().contains(named.as_str()), "{statement}: {finding}");
         if *is_mended {
             server.script(DATABASE, finding.remedy());
             if statement.contains("SET role") {
-                server.sql("ALTER ROLE los RESET role");
+                server.sql("ALTER ROLE app RESET role");
             }
-            clean::<Shop>(&server, "los", DATABASE, &format!("{statement}: {}", finding.remedy()))
+            clean::<Shop>(&server, "app", DATABASE, &format!("{statement}: {}", finding.remedy()))
                 .await;
         }
     }
 }
 
-/// Whatever is in or on a system schema that `initdb` did not make so: what leads to it, and what the report names.
+/// Changes in or to a system schema that `initdb` did not make: the statements that set each one
+/// up, and the text that the report must contain.
 const SYSTEM: &[(&str, &str)] = &[
-    ("GRANT CREATE ON SCHEMA pg_catalog TO los", "CREATE ON SCHEMA pg_catalog, which is an administrator's"),
-    ("GRANT CREATE ON SCHEMA information_schema TO PUBLIC", "CREATE ON SCHEMA information_schema"),
-    ("GRANT USAGE ON SCHEMA pg_toast TO los", "USAGE ON SCHEMA pg_toast"),
-    ("GRANT CREATE ON SCHEMA pg_toast TO groep; GRANT groep TO los", "CREATE ON SCHEMA pg_toast"),
-    ("GRANT USAGE ON SCHEMA pg_catalog TO los WITH GRANT OPTION", "USAGE ON SCHEMA pg_catalog"),
     (
-        "DO $$ BEGIN CREATE TEMPORARY TABLE t (); EXECUTE format('GRANT CREATE ON SCHEMA %s TO los', pg_my_temp_schema()::regnamespace); END $$",
+        "GRANT CREATE ON SCHEMA pg_catalog TO app",
+        "CREATE ON SCHEMA pg_catalog, which is an administrator's",
+    ),
+    ("GRANT CREATE ON SCHEMA information_schema TO PUBLIC", "CREATE ON SCHEMA information_schema"),
+    ("GRANT USAGE ON SCHEMA pg_toast TO app", "USAGE ON SCHEMA pg_toast"),
+    ("GRANT CREATE ON SCHEMA pg_toast TO team; GRANT team TO app", "CREATE ON SCHEMA pg_toast"),
+    ("GRANT USAGE ON SCHEMA pg_catalog TO app WITH GRANT OPTION", "USAGE ON SCHEMA pg_catalog"),
+    (
+        "DO $$ BEGIN CREATE TEMPORARY TABLE t (); \
+         EXECUTE format('GRANT CREATE ON SCHEMA %s TO app', pg_my_temp_schema()::regnamespace); \
+         END $$",
         "CREATE ON SCHEMA pg_temp_",
     ),
-    ("ALTER SCHEMA pg_catalog OWNER TO los", "OWNERSHIP ON SCHEMA pg_catalog"),
-    ("ALTER SCHEMA information_schema OWNER TO groep; GRANT groep TO los", "OWNERSHIP ON SCHEMA information_schema"),
-    ("ALTER FUNCTION pg_catalog.lower(text) OWNER TO los", "OWNERSHIP ON FUNCTION pg_catalog.lower(text)"),
-    ("ALTER FUNCTION pg_catalog.upper(text) OWNER TO groep; GRANT groep TO los", "OWNERSHIP ON FUNCTION pg_catalog.upper(text)"),
-    ("ALTER AGGREGATE pg_catalog.bool_or(boolean) OWNER TO los", "OWNERSHIP ON FUNCTION pg_catalog.bool_or(boolean)"),
-    ("ALTER VIEW information_schema.tables OWNER TO los", "OWNERSHIP ON TABLE information_schema.tables"),
-    ("ALTER OPERATOR pg_catalog.= (oid, oid) OWNER TO los", "OWNERSHIP ON OPERATOR pg_catalog.=(pg_catalog.oid,pg_catalog.oid)"),
-    ("ALTER LANGUAGE sql OWNER TO los", "OWNERSHIP ON LANGUAGE sql"),
-    ("ALTER TABLESPACE pg_default OWNER TO los", "OWNERSHIP ON TABLESPACE pg_default"),
-    ("GRANT INSERT ON information_schema.sql_features TO PUBLIC", "INSERT ON TABLE information_schema.sql_features"),
+    ("ALTER SCHEMA pg_catalog OWNER TO app", "OWNERSHIP ON SCHEMA pg_catalog"),
     (
-        "GRANT UPDATE (feature_name) ON information_schema.sql_features TO los",
+        "ALTER SCHEMA information_schema OWNER TO team; GRANT team TO app",
+        "OWNERSHIP ON SCHEMA information_schema",
+    ),
+    (
+        "ALTER FUNCTION pg_catalog.lower(text) OWNER TO app",
+        "OWNERSHIP ON FUNCTION pg_catalog.lower(text)",
+    ),
+    (
+        "ALTER FUNCTION pg_catalog.upper(text) OWNER TO team; GRANT team TO app",
+        "OWNERSHIP ON FUNCTION pg_catalog.upper(text)",
+    ),
+    (
+        "ALTER AGGREGATE pg_catalog.bool_or(boolean) OWNER TO app",
+        "OWNERSHIP ON FUNCTION pg_catalog.bool_or(boolean)",
+    ),
+    (
+        "ALTER VIEW information_schema.tables OWNER TO app",
+        "OWNERSHIP ON TABLE information_schema.tables",
+    ),
+    (
+        "ALTER OPERATOR pg_catalog.= (oid, oid) OWNER TO app",
+        "OWNERSHIP ON OPERATOR pg_catalog.=(pg_catalog.oid,pg_catalog.oid)",
+    ),
+    ("ALTER LANGUAGE sql OWNER TO app", "OWNERSHIP ON LANGUAGE sql"),
+    ("ALTER TABLESPACE pg_default OWNER TO app", "OWNERSHIP ON TABLESPACE pg_default"),
+    (
+        "GRANT INSERT ON information_schema.sql_features TO PUBLIC",
+        "INSERT ON TABLE information_schema.sql_features",
+    ),
+    (
+        "GRANT UPDATE (feature_name) ON information_schema.sql_features TO app",
         "UPDATE (feature_name) ON TABLE information_schema.sql_features",
     ),
-    // It has the passwords by which a foreign server is logged into.
-    ("GRANT SELECT ON information_schema._pg_user_mappings TO PUBLIC", "SELECT ON TABLE information_schema._pg_user_mappings"),
-    ("GRANT UPDATE ON pg_class TO los", "UPDATE ON TABLE pg_catalog.pg_class"),
-    ("GRANT UPDATE (relacl) ON pg_class TO groep; GRANT groep TO los", "UPDATE (relacl) ON TABLE pg_catalog.pg_class"),
-    ("GRANT UPDATE ON pg_authid TO PUBLIC", "UPDATE ON TABLE pg_catalog.pg_authid"),
-    ("GRANT SELECT ON pg_class TO los WITH GRANT OPTION", "SELECT ON TABLE pg_catalog.pg_class"),
-    ("GRANT SELECT ON pg_toast.pg_toast_1260 TO los", "SELECT ON TABLE pg_toast.pg_toast_1260"),
-    ("GRANT EXECUTE ON FUNCTION lower(text) TO los WITH GRANT OPTION", "EXECUTE ON FUNCTION pg_catalog.lower(text)"),
-    ("GRANT USAGE ON TYPE pg_catalog.int4 TO los WITH GRANT OPTION", "ALL ON TYPE pg_catalog.int4"),
+    // This view contains the passwords for foreign servers.
     (
-        "ALTER DEFAULT PRIVILEGES IN SCHEMA information_schema GRANT INSERT ON TABLES TO los",
+        "GRANT SELECT ON information_schema._pg_user_mappings TO PUBLIC",
+        "SELECT ON TABLE information_schema._pg_user_mappings",
+    ),
+    ("GRANT UPDATE ON pg_class TO app", "UPDATE ON TABLE pg_catalog.pg_class"),
+    (
+        "GRANT UPDATE (relacl) ON pg_class TO team; GRANT team TO app",
+        "UPDATE (relacl) ON TABLE pg_catalog.pg_class",
+    ),
+    ("GRANT UPDATE ON pg_authid TO PUBLIC", "UPDATE ON TABLE pg_catalog.pg_authid"),
+    ("GRANT SELECT ON pg_class TO app WITH GRANT OPTION", "SELECT ON TABLE pg_catalog.pg_class"),
+    ("GRANT SELECT ON pg_toast.pg_toast_1260 TO app", "SELECT ON TABLE pg_toast.pg_toast_1260"),
+    (
+        "GRANT EXECUTE ON FUNCTION lower(text) TO app WITH GRANT OPTION",
+        "EXECUTE ON FUNCTION pg_catalog.lower(text)",
+    ),
+    ("GRANT USAGE ON TYPE pg_catalog.int4 TO app WITH GRANT OPTION", "ALL ON TYPE pg_catalog.int4"),
+    (
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA information_schema GRANT INSERT ON TABLES TO app",
         "INSERT ON FUTURE TABLES OF opperbaas IN SCHEMA information_schema",
     ),
     (
         "ALTER DEFAULT PRIVILEGES IN SCHEMA information_schema GRANT SELECT ON TABLES TO PUBLIC",
         "SELECT ON FUTURE TABLES OF opperbaas IN SCHEMA information_schema",
     ),
-    // A trap for everybody's `upper`, which stays there when no more can be planted.
+    // A function that shadows `upper` for all users. It stays after the privilege to create more
+    // has been revoked.
     (
-        "GRANT CREATE ON SCHEMA pg_catalog TO los; SET ROLE los;
+        "GRANT CREATE ON SCHEMA pg_catalog TO app; SET ROLE app;
          CREATE FUNCTION pg_catalog.upper(varchar) RETURNS text LANGUAGE sql AS 'SELECT 1::text';
-         RESET ROLE; REVOKE CREATE ON SCHEMA pg_catalog FROM los",
-        "OWNERSHIP ON FUNCTION pg_catalog.upper(character varying), which is in a system schema and is not PostgreSQL's",
+         RESET ROLE; REVOKE CREATE ON SCHEMA pg_catalog FROM app",
+        "OWNERSHIP ON FUNCTION pg_catalog.upper(character varying), which is in a system schema \
+         and is not PostgreSQL's",
     ),
     (
-        "CREATE PROCEDURE information_schema.\"Doe\"() LANGUAGE sql AS 'SELECT 1';
-         ALTER PROCEDURE information_schema.\"Doe\"() OWNER TO los",
-        "OWNERSHIP ON PROCEDURE information_schema.\"Doe\"()",
+        "CREATE PROCEDURE information_schema.\"Act\"() LANGUAGE sql AS 'SELECT 1';
+         ALTER PROCEDURE information_schema.\"Act\"() OWNER TO app",
+        "OWNERSHIP ON PROCEDURE information_schema.\"Act\"()",
     ),
     (
-        "CREATE FUNCTION pg_catalog.geef() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'",
-        "EXECUTE ON FUNCTION pg_catalog.geef(), which is in a system schema and runs with its owner's privileges, as everybody has",
+        "CREATE FUNCTION pg_catalog.give() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'",
+        "EXECUTE ON FUNCTION pg_catalog.give(), which is in a system schema and runs with its \
+         owner's privileges, as everybody has",
     ),
     (
-        "CREATE FUNCTION information_schema.geef() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
-         REVOKE EXECUTE ON FUNCTION information_schema.geef FROM PUBLIC;
-         GRANT EXECUTE ON FUNCTION information_schema.geef TO los",
-        "EXECUTE ON FUNCTION information_schema.geef()",
-    ),
-    ("ALTER FUNCTION pg_catalog.lower(text) SECURITY DEFINER", "EXECUTE ON FUNCTION pg_catalog.lower(text)"),
-    (
-        "CREATE TABLE information_schema.geplant (id serial); ALTER TABLE information_schema.geplant OWNER TO los",
-        "OWNERSHIP ON TABLE information_schema.geplant",
+        "CREATE FUNCTION information_schema.give() RETURNS int LANGUAGE sql SECURITY DEFINER AS \
+         'SELECT 1';
+         REVOKE EXECUTE ON FUNCTION information_schema.give FROM PUBLIC;
+         GRANT EXECUTE ON FUNCTION information_schema.give TO app",
+        "EXECUTE ON FUNCTION information_schema.give()",
     ),
     (
-        "CREATE VIEW information_schema.uitzicht AS SELECT * FROM pg_authid;
-         GRANT SELECT ON information_schema.uitzicht TO PUBLIC",
-        "SELECT ON TABLE information_schema.uitzicht",
+        "ALTER FUNCTION pg_catalog.lower(text) SECURITY DEFINER",
+        "EXECUTE ON FUNCTION pg_catalog.lower(text)",
     ),
     (
-        "CREATE FUNCTION buiten.gelijk(name, text) RETURNS bool LANGUAGE sql AS 'SELECT true';
-         CREATE OPERATOR pg_catalog.=== (leftarg = name, rightarg = text, function = buiten.gelijk);
-         ALTER OPERATOR pg_catalog.=== (name, text) OWNER TO los",
+        "CREATE TABLE information_schema.planted (id serial); \
+         ALTER TABLE information_schema.planted OWNER TO app",
+        "OWNERSHIP ON TABLE information_schema.planted",
+    ),
+    (
+        "CREATE VIEW information_schema.vista AS SELECT * FROM pg_authid;
+         GRANT SELECT ON information_schema.vista TO PUBLIC",
+        "SELECT ON TABLE information_schema.vista",
+    ),
+    (
+        "CREATE FUNCTION outside.same(name, text) RETURNS bool LANGUAGE sql AS 'SELECT true';
+         CREATE OPERATOR pg_catalog.=== (leftarg = name, rightarg = text, function = outside.same);
+         ALTER OPERATOR pg_catalog.=== (name, text) OWNER TO app",
         "OWNERSHIP ON OPERATOR pg_catalog.===(pg_catalog.name,pg_catalog.text)",
     ),
     (
-        "CREATE OPERATOR FAMILY information_schema.familie USING btree;
-         ALTER OPERATOR FAMILY information_schema.familie USING btree OWNER TO los",
-        "OWNERSHIP ON OPERATOR FAMILY information_schema.familie USING btree",
+        "CREATE OPERATOR FAMILY information_schema.kin USING btree;
+         ALTER OPERATOR FAMILY information_schema.kin USING btree OWNER TO app",
+        "OWNERSHIP ON OPERATOR FAMILY information_schema.kin USING btree",
     ),
     (
-        "CREATE OPERATOR CLASS information_schema.\"Klasse\" FOR TYPE int4 USING hash FAMILY integer_ops AS STORAGE int4;
-         ALTER OPERATOR CLASS information_schema.\"Klasse\" USING hash OWNER TO los",
-        "OWNERSHIP ON OPERATOR CLASS information_schema.\"Klasse\" USING hash",
+        "CREATE OPERATOR CLASS information_schema.\"Kind\" FOR TYPE int4 USING hash FAMILY \
+         integer_ops AS STORAGE int4;
+         ALTER OPERATOR CLASS information_schema.\"Kind\" USING hash OWNER TO app",
+        "OWNERSHIP ON OPERATOR CLASS information_schema.\"Kind\" USING hash",
     ),
     (
-        "CREATE TYPE pg_catalog.soort AS ENUM ('a'); ALTER TYPE pg_catalog.soort OWNER TO los",
-        "OWNERSHIP ON TYPE pg_catalog.soort",
+        "CREATE TYPE pg_catalog.flavour AS ENUM ('a'); ALTER TYPE pg_catalog.flavour OWNER TO app",
+        "OWNERSHIP ON TYPE pg_catalog.flavour",
     ),
     (
-        "CREATE TYPE information_schema.paar AS (a int); ALTER TYPE information_schema.paar OWNER TO los",
-        "OWNERSHIP ON TYPE information_schema.paar",
+        "CREATE TYPE information_schema.pair AS (a int); \
+         ALTER TYPE information_schema.pair OWNER TO app",
+        "OWNERSHIP ON TYPE information_schema.pair",
     ),
     (
-        "CREATE DOMAIN information_schema.domein AS int; ALTER DOMAIN information_schema.domein OWNER TO los",
-        "OWNERSHIP ON TYPE information_schema.domein",
+        "CREATE DOMAIN information_schema.realm AS int; \
+         ALTER DOMAIN information_schema.realm OWNER TO app",
+        "OWNERSHIP ON TYPE information_schema.realm",
     ),
     (
-        "CREATE COLLATION pg_catalog.\"Volg-orde\" FROM \"C\"; ALTER COLLATION pg_catalog.\"Volg-orde\" OWNER TO los",
-        "OWNERSHIP ON COLLATION pg_catalog.\"Volg-orde\"",
+        "CREATE COLLATION pg_catalog.\"Sort-order\" FROM \"C\"; \
+         ALTER COLLATION pg_catalog.\"Sort-order\" OWNER TO app",
+        "OWNERSHIP ON COLLATION pg_catalog.\"Sort-order\"",
     ),
     (
-        "CREATE CONVERSION pg_catalog.omzetting FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8;
-         ALTER CONVERSION pg_catalog.omzetting OWNER TO los",
-        "OWNERSHIP ON CONVERSION pg_catalog.omzetting",
+        "CREATE CONVERSION pg_catalog.recoding FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8;
+         ALTER CONVERSION pg_catalog.recoding OWNER TO app",
+        "OWNERSHIP ON CONVERSION pg_catalog.recoding",
     ),
     (
-        "CREATE TEXT SEARCH DICTIONARY pg_catalog.woorden (template = simple);
-         ALTER TEXT SEARCH DICTIONARY pg_catalog.woorden OWNER TO los",
-        "OWNERSHIP ON TEXT SEARCH DICTIONARY pg_catalog.woorden",
+        "CREATE TEXT SEARCH DICTIONARY pg_catalog.words (template = simple);
+         ALTER TEXT SEARCH DICTIONARY pg_catalog.words OWNER TO app",
+        "OWNERSHIP ON TEXT SEARCH DICTIONARY pg_catalog.words",
     ),
     (
-        "CREATE TEXT SEARCH CONFIGURATION information_schema.zoek (copy = simple);
-         ALTER TEXT SEARCH CONFIGURATION information_schema.zoek OWNER TO los",
-        "OWNERSHIP ON TEXT SEARCH CONFIGURATION information_schema.zoek",
+        "CREATE TEXT SEARCH CONFIGURATION information_schema.finder (copy = simple);
+         ALTER TEXT SEARCH CONFIGURATION information_schema.finder OWNER TO app",
+        "OWNERSHIP ON TEXT SEARCH CONFIGURATION information_schema.finder",
     ),
     (
-        "CREATE STATISTICS information_schema.telling ON id, naam FROM buiten.tafel;
-         ALTER STATISTICS information_schema.telling OWNER TO los",
-        "OWNERSHIP ON STATISTICS OBJECT information_schema.telling",
+        "CREATE STATISTICS information_schema.tally ON id, label FROM outside.desk;
+         ALTER STATISTICS information_schema.tally OWNER TO app",
+        "OWNERSHIP ON STATISTICS OBJECT information_schema.tally",
     ),
-    // It runs in everybody's session.
+    // It runs in every user's sessions.
     (
-        "CREATE FUNCTION buiten.bij() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
-         CREATE EVENT TRIGGER bij ON ddl_command_end EXECUTE FUNCTION buiten.bij();
-         ALTER ROLE los SUPERUSER; ALTER EVENT TRIGGER bij OWNER TO los; ALTER ROLE los NOSUPERUSER",
-        "OWNERSHIP ON EVENT TRIGGER bij",
+        "CREATE FUNCTION outside.watcher() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+         CREATE EVENT TRIGGER watcher ON ddl_command_end EXECUTE FUNCTION outside.watcher();
+         ALTER ROLE app SUPERUSER; ALTER EVENT TRIGGER watcher OWNER TO app; \
+         ALTER ROLE app NOSUPERUSER",
+        "OWNERSHIP ON EVENT TRIGGER watcher",
     ),
 ];
 
 #[tokio::test]
-async fn what_initdb_did_not_make_in_a_system_schema_is_an_administrators() {
+async fn a_change_to_a_system_schema_is_an_administrators_privilege() {
     let server = server::Postgres::start();
     server.script(DATABASE, OBJECTS);
     server.script(
         DATABASE,
-        &format!("CREATE ROLE groep; CREATE ROLE los LOGIN PASSWORD '{PASSWORD}'"),
+        &format!("CREATE ROLE team; CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'"),
     );
-    clean::<Shop>(&server, "los", DATABASE, "nothing").await;
+    clean::<Shop>(&server, "app", DATABASE, "nothing").await;
     for (statement, named) in SYSTEM {
         server.script(DATABASE, statement);
-        let finding = one::<Shop>(&server, "los", DATABASE, "superuser_account", statement).await;
+        let finding = one::<Shop>(&server, "app", DATABASE, "superuser_account", statement).await;
         assert!(finding.message().contains(named), "{statement}: {finding}");
         server.script(DATABASE, finding.remedy());
-        clean::<Shop>(&server, "los", DATABASE, &format!("{statement}: {}", finding.remedy()))
+        clean::<Shop>(&server, "app", DATABASE, &format!("{statement}: {}", finding.remedy()))
             .await;
     }
 }
 
 #[tokio::test]
-async fn what_everybody_may_do_in_a_system_schema_may_be_granted_too() {
+async fn a_public_privilege_in_a_system_schema_may_also_be_granted() {
     let server = server::Postgres::start();
     server.script(
         DATABASE,
         &format!(
             "GRANT USAGE ON SCHEMA pg_catalog, information_schema TO {USER};
-             GRANT SELECT ON pg_class, information_schema.tables TO {USER}; GRANT EXECUTE ON FUNCTION lower(text) TO {USER};
-             CREATE FUNCTION pg_catalog.hulp() RETURNS int LANGUAGE sql AS 'SELECT 1';
-             CREATE EXTENSION citext SCHEMA pg_catalog; CREATE EXTENSION pgcrypto; CREATE EXTENSION pg_stat_statements;
-             CREATE TABLE lang (tekst text); ALTER TABLE lang OWNER TO {USER};"
+             GRANT SELECT ON pg_class, information_schema.tables TO {USER}; \
+             GRANT EXECUTE ON FUNCTION lower(text) TO {USER};
+             CREATE FUNCTION pg_catalog.helper() RETURNS int LANGUAGE sql AS 'SELECT 1';
+             CREATE EXTENSION citext SCHEMA pg_catalog; CREATE EXTENSION pgcrypto; \
+             CREATE EXTENSION pg_stat_statements;
+             CREATE TABLE long_text (body text); ALTER TABLE long_text OWNER TO {USER};"
         ),
     );
     clean::<Shop>(&server, USER, DATABASE, "grants, extensions, and an administrator's function")
@@ -434,18 +495,20 @@ async fn an_administrators_privilege_is_not_lost_among_many_others() {
             "DO $$ BEGIN FOR i IN 1..2100 LOOP
                 EXECUTE format('CREATE TABLE aaa_%s (); GRANT SELECT ON aaa_%s TO {USER}', i, i);
              END LOOP; END $$; GRANT EXECUTE ON FUNCTION pg_read_file(text) TO {USER};
-             CREATE TABLE veilig (); ALTER TABLE veilig ENABLE ROW LEVEL SECURITY; ALTER TABLE veilig OWNER TO {USER};
+             CREATE TABLE secured (); ALTER TABLE secured ENABLE ROW LEVEL SECURITY; \
+             ALTER TABLE secured OWNER TO {USER};
              GRANT CREATE ON SCHEMA public TO {USER};"
         ),
     );
     let finding = one::<Shop>(&server, USER, DATABASE, "superuser_account", "many").await;
-    for named in ["pg_catalog.pg_read_file(text)", "TABLE public.veilig", "CREATE ON SCHEMA public"]
+    for named in
+        ["pg_catalog.pg_read_file(text)", "TABLE public.secured", "CREATE ON SCHEMA public"]
     {
         assert!(finding.message().contains(named), "{named}: {finding}");
     }
 }
 
-/// The statements of `grants()`, run as they are; every thing that is needed, done; one more privilege, and one less.
+/// Runs the statements of `grants()` unchanged, and then tests one privilege more and one less.
 async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &str, named: bool) {
     let server = server::Postgres::start();
     server.sql(&format!("CREATE DATABASE \"{}\"", database.replace('"', "\"\"")));
@@ -454,14 +517,14 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
     let grants = if named { grants.in_database(database).unwrap() } else { grants };
     let text = grants.statements().unwrap();
     assert!(!text.contains("PASSWORD"), "{text}");
-    // Nobody has to be able to connect because everybody is.
+    // The account must get `CONNECT` from the grants, not from `PUBLIC`.
     server
         .sql(&format!("REVOKE ALL ON DATABASE \"{}\" FROM PUBLIC", database.replace('"', "\"\"")));
     server.script(database, &text);
 
     let role = format!("\"{}\"", account.replace('"', "\"\""));
     let error = refused::<T>(&pairs(&variables(&server, account, database)), SOON).await;
-    assert_eq!(problems(&error), ["not_admitted"], "without a password, nobody logs in");
+    assert_eq!(problems(&error), ["not_admitted"], "no login without a password");
     server.sql(&format!("ALTER ROLE {role} PASSWORD '{PASSWORD}'"));
     clean::<T>(&server, account, database, &text).await;
 
@@ -472,28 +535,31 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
             "the grant option of SELECT ON TABLE public.orders",
         ),
         (
-            "GRANT SELECT ON winkel.\"Klanten en \u{e4}\" TO {role}",
-            "SELECT ON TABLE winkel.\"Klanten en \u{e4}\"",
+            "GRANT SELECT ON shop.\"Clients and \u{e4}\" TO {role}",
+            "SELECT ON TABLE shop.\"Clients and \u{e4}\"",
         ),
         (
-            "GRANT UPDATE (geheim) ON winkel.\"Klanten en \u{e4}\" TO {role}",
-            "UPDATE (geheim) ON TABLE winkel.\"Klanten en \u{e4}\"",
+            "GRANT UPDATE (hidden) ON shop.\"Clients and \u{e4}\" TO {role}",
+            "UPDATE (hidden) ON TABLE shop.\"Clients and \u{e4}\"",
         ),
         ("ALTER TABLE orders OWNER TO {role}", "OWNERSHIP ON TABLE public.orders"),
-        ("ALTER FUNCTION winkel.leeg OWNER TO {role}", "OWNERSHIP ON FUNCTION winkel.leeg()"),
-        ("GRANT CREATE ON SCHEMA winkel TO {role}", "CREATE ON SCHEMA winkel"),
-        ("GRANT USAGE ON SCHEMA buiten TO {role}", "USAGE ON SCHEMA buiten"),
-        ("GRANT USAGE ON SCHEMA buiten TO PUBLIC", "USAGE ON SCHEMA buiten, as everybody has"),
-        ("GRANT SELECT ON buiten.tafel TO {role}", "SELECT ON TABLE buiten.tafel"),
+        ("ALTER FUNCTION shop.blank OWNER TO {role}", "OWNERSHIP ON FUNCTION shop.blank()"),
+        ("GRANT CREATE ON SCHEMA shop TO {role}", "CREATE ON SCHEMA shop"),
+        ("GRANT USAGE ON SCHEMA outside TO {role}", "USAGE ON SCHEMA outside"),
+        ("GRANT USAGE ON SCHEMA outside TO PUBLIC", "USAGE ON SCHEMA outside, as everybody has"),
+        ("GRANT SELECT ON outside.desk TO {role}", "SELECT ON TABLE outside.desk"),
         (
-            "GRANT SELECT ON buiten.tafel TO PUBLIC",
-            "SELECT ON TABLE buiten.tafel, as everybody has",
+            "GRANT SELECT ON outside.desk TO PUBLIC",
+            "SELECT ON TABLE outside.desk, as everybody has",
         ),
-        ("GRANT SELECT ON SEQUENCE buiten.nummers TO {role}", "SELECT ON SEQUENCE buiten.nummers"),
-        ("GRANT EXECUTE ON FUNCTION buiten.open TO {role}", "EXECUTE ON FUNCTION buiten.open()"),
         (
-            "GRANT EXECUTE ON FUNCTION buiten.machtig TO PUBLIC",
-            "EXECUTE ON FUNCTION buiten.machtig(integer, \"char\")",
+            "GRANT SELECT ON SEQUENCE outside.numbers TO {role}",
+            "SELECT ON SEQUENCE outside.numbers",
+        ),
+        ("GRANT EXECUTE ON FUNCTION outside.open TO {role}", "EXECUTE ON FUNCTION outside.open()"),
+        (
+            "GRANT EXECUTE ON FUNCTION outside.powerful TO PUBLIC",
+            "EXECUTE ON FUNCTION outside.powerful(integer, \"char\")",
         ),
         ("GRANT CONNECT ON DATABASE postgres TO {role}", "CONNECT ON DATABASE postgres"),
         ("GRANT CREATE ON TABLESPACE pg_default TO {role}", "CREATE ON TABLESPACE pg_default"),
@@ -507,13 +573,16 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
             "USAGE ON FOREIGN SERVER s",
         ),
         (
-            "CREATE ROLE \"Lezers!\"; GRANT DELETE ON orders TO \"Lezers!\"; GRANT \"Lezers!\" TO {role}",
-            "DELETE ON TABLE public.orders, by way of the role \"Lezers!\"",
+            "CREATE ROLE \"Readers!\"; GRANT DELETE ON orders TO \"Readers!\"; \
+             GRANT \"Readers!\" TO {role}",
+            "DELETE ON TABLE public.orders, by way of the role \"Readers!\"",
         ),
-        // What it needs, it needs after that too.
+        // Here the role "Readers!" also has a privilege that the account needs. After the remedy,
+        // the account still has that.
         (
-            "GRANT SELECT ON orders TO \"Lezers!\"; REVOKE SELECT ON orders FROM {role}; GRANT \"Lezers!\" TO {role}",
-            "DELETE ON TABLE public.orders, by way of the role \"Lezers!\"",
+            "GRANT SELECT ON orders TO \"Readers!\"; REVOKE SELECT ON orders FROM {role}; \
+             GRANT \"Readers!\" TO {role}",
+            "DELETE ON TABLE public.orders, by way of the role \"Readers!\"",
         ),
     ] {
         server.script(database, &statement.replace("{role}", &role));
@@ -527,24 +596,34 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
     for (statement, named) in [
         ("REVOKE INSERT ON orders FROM {role}", "INSERT ON TABLE public.orders"),
         (
-            "REVOKE UPDATE (\"Naam\") ON winkel.\"Klanten en \u{e4}\" FROM {role}",
-            "UPDATE (\"Naam\") ON TABLE winkel.\"Klanten en \u{e4}\"",
+            "REVOKE UPDATE (\"Name\") ON shop.\"Clients and \u{e4}\" FROM {role}",
+            "UPDATE (\"Name\") ON TABLE shop.\"Clients and \u{e4}\"",
         ),
-        ("REVOKE USAGE ON SEQUENCE winkel.volgnummer FROM {role}", "USAGE ON SEQUENCE winkel.volgnummer"),
-        ("REVOKE USAGE ON SCHEMA \"Mijn Winkel\" FROM {role}", "USAGE ON SCHEMA \"Mijn Winkel\""),
         (
-            "REVOKE EXECUTE ON FUNCTION winkel.\"Af(rekenen\"(int, text[]) FROM {role}",
-            "EXECUTE ON FUNCTION winkel.\"Af(rekenen\"(integer, text[])",
+            "REVOKE USAGE ON SEQUENCE shop.serial_number FROM {role}",
+            "USAGE ON SEQUENCE shop.serial_number",
         ),
-        ("REVOKE EXECUTE ON FUNCTION winkel.leeg() FROM {role}", "EXECUTE ON FUNCTION winkel.leeg()"),
-        ("REVOKE EXECUTE ON PROCEDURE winkel.sluit FROM {role}", "EXECUTE ON PROCEDURE winkel.sluit(character varying)"),
-        ("REVOKE SELECT ON archief.ouder FROM {role}", "SELECT ON TABLE archief.ouder"),
-        ("CREATE TABLE archief.oudst (id int)", "SELECT ON TABLE archief.oudst"),
-        ("REVOKE USAGE ON SEQUENCE archief.oud_id_seq FROM {role}", "USAGE ON SEQUENCE archief.oud_id_seq"),
-        // Who has it only after `SET ROLE` cannot do it as it is.
+        ("REVOKE USAGE ON SCHEMA \"My Shop\" FROM {role}", "USAGE ON SCHEMA \"My Shop\""),
         (
-            "REVOKE SELECT ON orders FROM {role}; CREATE ROLE nacht; GRANT SELECT ON orders TO nacht;
-             ALTER ROLE {role} NOINHERIT; GRANT nacht TO {role}",
+            "REVOKE EXECUTE ON FUNCTION shop.\"Check(out\"(int, text[]) FROM {role}",
+            "EXECUTE ON FUNCTION shop.\"Check(out\"(integer, text[])",
+        ),
+        ("REVOKE EXECUTE ON FUNCTION shop.blank() FROM {role}", "EXECUTE ON FUNCTION shop.blank()"),
+        (
+            "REVOKE EXECUTE ON PROCEDURE shop.shut FROM {role}",
+            "EXECUTE ON PROCEDURE shop.shut(character varying)",
+        ),
+        ("REVOKE SELECT ON archive.older FROM {role}", "SELECT ON TABLE archive.older"),
+        ("CREATE TABLE archive.oldest (id int)", "SELECT ON TABLE archive.oldest"),
+        (
+            "REVOKE USAGE ON SEQUENCE archive.past_id_seq FROM {role}",
+            "USAGE ON SEQUENCE archive.past_id_seq",
+        ),
+        // A privilege that the account gets only after `SET ROLE` is missing.
+        (
+            "REVOKE SELECT ON orders FROM {role}; CREATE ROLE night; \
+             GRANT SELECT ON orders TO night;
+             ALTER ROLE {role} NOINHERIT; GRANT night TO {role}",
             "SELECT ON TABLE public.orders",
         ),
     ] {
@@ -557,17 +636,17 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
 }
 
 #[tokio::test]
-async fn what_is_granted_is_what_is_needed() {
-    round_trip::<Everything>("win\"kel '\\ er; --$$", "Winkel \"gegevens\"", false).await;
+async fn the_generated_grants_match_the_needs() {
+    round_trip::<Everything>("sh\"op '\\ er; --$$", "Shop \"data\"", false).await;
 }
 
 #[tokio::test]
-async fn what_is_granted_is_what_is_needed_through_sqlx() {
+async fn the_generated_grants_match_the_needs_through_sqlx() {
     round_trip::<EverythingBySqlx>("select", "ORDER", true).await;
 }
 
 #[tokio::test]
-async fn what_is_needed_can_be_done() {
+async fn the_generated_grants_permit_what_is_needed() {
     let server = server::Postgres::start();
     server.script(DATABASE, OBJECTS);
     let grants = Everything::MANIFEST.grants().remove(0);
@@ -581,16 +660,16 @@ async fn what_is_needed_can_be_done() {
     for statement in [
         "INSERT INTO orders VALUES (1)",
         "SELECT * FROM orders",
-        "SELECT id, \"Naam\" FROM winkel.\"Klanten en \u{e4}\"",
-        "UPDATE winkel.\"Klanten en \u{e4}\" SET \"Naam\" = 'x'",
-        "DELETE FROM \"Mijn Winkel\".\"select\"",
-        "SELECT nextval('winkel.volgnummer')",
-        "SELECT * FROM winkel.overzicht",
-        "SELECT winkel.\"Af(rekenen\"(1, '{}')",
-        "SELECT winkel.leeg()",
-        "CALL winkel.sluit('laat')",
-        "SELECT * FROM archief.oud, archief.ouder",
-        "SELECT nextval('archief.oud_id_seq')",
+        "SELECT id, \"Name\" FROM shop.\"Clients and \u{e4}\"",
+        "UPDATE shop.\"Clients and \u{e4}\" SET \"Name\" = 'x'",
+        "DELETE FROM \"My Shop\".\"select\"",
+        "SELECT nextval('shop.serial_number')",
+        "SELECT * FROM shop.overview",
+        "SELECT shop.\"Check(out\"(1, '{}')",
+        "SELECT shop.blank()",
+        "CALL shop.shut('late')",
+        "SELECT * FROM archive.past, archive.older",
+        "SELECT nextval('archive.past_id_seq')",
     ] {
         client
             .batch_execute(statement)
@@ -599,8 +678,8 @@ async fn what_is_needed_can_be_done() {
     }
     for statement in [
         "UPDATE orders SET id = 2",
-        "SELECT * FROM buiten.tafel",
-        "SELECT geheim FROM winkel.\"Klanten en \u{e4}\"",
+        "SELECT * FROM outside.desk",
+        "SELECT hidden FROM shop.\"Clients and \u{e4}\"",
         "CREATE TABLE t ()",
     ] {
         assert!(client.batch_execute(statement).await.is_err(), "{statement}");
@@ -608,9 +687,9 @@ async fn what_is_needed_can_be_done() {
     let posture = shop.orders.posture();
     for privilege in [
         "SELECT ON TABLE public.orders",
-        "UPDATE (\"Naam\") ON TABLE winkel.\"Klanten en \u{e4}\"",
-        "EXECUTE ON FUNCTION winkel.\"Af(rekenen\"(integer, text[])",
-        "USAGE ON SCHEMA winkel",
+        "UPDATE (\"Name\") ON TABLE shop.\"Clients and \u{e4}\"",
+        "EXECUTE ON FUNCTION shop.\"Check(out\"(integer, text[])",
+        "USAGE ON SCHEMA shop",
     ] {
         assert!(
             posture.privileges.iter().any(|has| has == privilege),
@@ -623,17 +702,18 @@ async fn what_is_needed_can_be_done() {
 }
 
 #[tokio::test]
-async fn without_needs_the_posture_tells_and_nothing_is_compared() {
+async fn without_needs_privileges_are_reported_and_not_compared() {
     let server = server::Postgres::start();
     server.script(
         DATABASE,
-        &format!("CREATE TABLE eigen (id serial); ALTER TABLE eigen OWNER TO {USER};"),
+        &format!("CREATE TABLE own_table (id serial); ALTER TABLE own_table OWNER TO {USER};"),
     );
-    // One of PostgreSQL's own functions, elsewhere, that everybody may call with its owner's rights.
+    // A function of PostgreSQL's own in another schema. All users may execute it with its owner's
+    // privileges.
     server.script(
         DATABASE,
-        "CREATE SCHEMA verhuisd; ALTER FUNCTION pg_catalog.initcap(text) SET SCHEMA verhuisd;
-         ALTER FUNCTION verhuisd.initcap(text) SECURITY DEFINER;",
+        "CREATE SCHEMA moved; ALTER FUNCTION pg_catalog.initcap(text) SET SCHEMA moved;
+         ALTER FUNCTION moved.initcap(text) SECURITY DEFINER;",
     );
     let shop: Shop = attach(&pairs(&variables(&server, USER, DATABASE))).await.unwrap();
     let posture = shop.orders.posture();
@@ -641,8 +721,8 @@ async fn without_needs_the_posture_tells_and_nothing_is_compared() {
     for privilege in [
         "INSERT ON TABLE public.orders",
         "SELECT ON TABLE public.orders",
-        "OWNERSHIP ON TABLE public.eigen",
-        "EXECUTE ON FUNCTION verhuisd.initcap(text)",
+        "OWNERSHIP ON TABLE public.own_table",
+        "EXECUTE ON FUNCTION moved.initcap(text)",
     ] {
         assert!(
             posture.privileges.iter().any(|has| has == privilege),
@@ -654,7 +734,7 @@ async fn without_needs_the_posture_tells_and_nothing_is_compared() {
 }
 
 #[tokio::test]
-async fn too_little_and_too_much_are_two_findings_and_everything_that_lacks_is_named() {
+async fn missing_and_excess_privileges_are_two_findings_and_all_missing_ones_are_named() {
     let server = server::Postgres::start();
     server.script(DATABASE, OBJECTS);
     server.sql(&format!(
@@ -665,18 +745,20 @@ async fn too_little_and_too_much_are_two_findings_and_everything_that_lacks_is_n
     let text = error.to_string();
     for part in [
         "the account lacks SELECT ON TABLE public.orders; INSERT ON TABLE public.orders",
-        "GRANT SELECT ON TABLE \"public\".\"orders\" TO \"winkelier\"; GRANT INSERT ON TABLE \"public\".\"orders\" TO \"winkelier\";",
+        "GRANT SELECT ON TABLE \"public\".\"orders\" TO \"winkelier\"; \
+         GRANT INSERT ON TABLE \"public\".\"orders\" TO \"winkelier\";",
         "DELETE ON TABLE public.orders; TRUNCATE ON TABLE public.orders",
         "REVOKE DELETE ON TABLE \"public\".\"orders\" FROM \"winkelier\";",
     ] {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
-    // An administrator has everything too many: that is said once.
+    // An administrator has every privilege. The report has one finding for that, not one for each
+    // privilege.
     server.sql(&format!("GRANT pg_write_all_data TO {USER}"));
     let finding =
         one::<Few>(&server, USER, DATABASE, "superuser_account", "an administrator").await;
     assert!(finding.message().ends_with("has pg_write_all_data"), "{finding}");
-    // What is not there at all cannot be granted.
+    // A privilege on a missing object cannot be granted.
     server.sql(&format!("REVOKE pg_write_all_data FROM {USER}; DROP TABLE orders"));
     let finding = one::<Few>(&server, USER, DATABASE, "missing_privileges", "no table").await;
     assert!(
@@ -686,33 +768,32 @@ async fn too_little_and_too_much_are_two_findings_and_everything_that_lacks_is_n
 }
 
 #[tokio::test]
-async fn columns_are_told_apart() {
+async fn columns_are_distinguished() {
     let server = server::Postgres::start();
     server.script(DATABASE, OBJECTS);
     server.script(DATABASE, &Columns::MANIFEST.grants().remove(0).to_string());
     server.sql(&format!("ALTER ROLE shop_orders PASSWORD '{PASSWORD}'"));
     clean::<Columns>(&server, "shop_orders", DATABASE, "grants").await;
-    server.sql("REVOKE UPDATE (\"Naam\") ON winkel.\"Klanten en \u{e4}\" FROM shop_orders");
+    server.sql("REVOKE UPDATE (\"Name\") ON shop.\"Clients and \u{e4}\" FROM shop_orders");
     let finding =
         one::<Columns>(&server, "shop_orders", DATABASE, "missing_privileges", "a column less")
             .await;
     assert!(
-        finding
-            .message()
-            .ends_with("lacks UPDATE (\"Naam\") ON TABLE winkel.\"Klanten en \u{e4}\""),
+        finding.message().ends_with("lacks UPDATE (\"Name\") ON TABLE shop.\"Clients and \u{e4}\""),
         "{finding}"
     );
-    // On the whole table it can do what it needs, and more.
-    server.sql("GRANT UPDATE ON winkel.\"Klanten en \u{e4}\" TO shop_orders");
+    // With a privilege on the whole table, the account has what it needs, and more.
+    server.sql("GRANT UPDATE ON shop.\"Clients and \u{e4}\" TO shop_orders");
     let finding =
         one::<Columns>(&server, "shop_orders", DATABASE, "excess_privileges", "a table more").await;
     server.script(DATABASE, finding.remedy());
     clean::<Columns>(&server, "shop_orders", DATABASE, finding.remedy()).await;
 }
 
-/// An extension's objects are everybody's as the extension made them; that is no privilege too many.
+/// Privileges on an extension's objects that `PUBLIC` has by the extension's own script are not
+/// excess privileges.
 #[tokio::test]
-async fn an_extension_is_not_too_much() {
+async fn an_extension_is_not_an_excess_privilege() {
     let server = server::Postgres::start();
     server.sql(
         "CREATE EXTENSION dblink; CREATE EXTENSION pgcrypto; CREATE EXTENSION pg_stat_statements",
@@ -730,40 +811,51 @@ async fn an_extension_is_not_too_much() {
     clean::<Few>(&server, USER, DATABASE, finding.remedy()).await;
 }
 
-// --- What the question means is not the account's choice -------------------------------------------------------------
+// --- The account cannot change the meaning of the probe's query ----------------------------------
 
 needing!(
     Odd,
     TokioPostgres,
-    "SELECT ON \"A ä\"; EXECUTE ON FUNCTION doe(mijn, \"Mijn\"[], int, \"char\"); SELECT, INSERT ON orders"
+    "SELECT ON \"A ä\"; EXECUTE ON FUNCTION act(mine, \"Mine\"[], int, \"char\"); \
+     SELECT, INSERT ON orders"
 );
 needing!(
     OddBySqlx,
     Postgres,
-    "SELECT ON \"A ä\"; EXECUTE ON FUNCTION doe(mijn, \"Mijn\"[], int, \"char\"); SELECT, INSERT ON orders"
+    "SELECT ON \"A ä\"; EXECUTE ON FUNCTION act(mine, \"Mine\"[], int, \"char\"); \
+     SELECT, INSERT ON orders"
 );
 
-const ODD: &str = "CREATE TYPE mijn AS ENUM ('a'); CREATE TYPE \"Mijn\" AS ENUM ('a'); CREATE TABLE \"A ä\" (id int);
-    CREATE FUNCTION doe(mijn, \"Mijn\"[], int, \"char\") RETURNS int LANGUAGE sql AS 'SELECT 1';
-    REVOKE EXECUTE ON FUNCTION doe FROM PUBLIC;";
+const ODD: &str = "CREATE TYPE mine AS ENUM ('a'); CREATE TYPE \"Mine\" AS ENUM ('a'); \
+     CREATE TABLE \"A ä\" (id int);
+    CREATE FUNCTION act(mine, \"Mine\"[], int, \"char\") RETURNS int LANGUAGE sql AS 'SELECT 1';
+    REVOKE EXECUTE ON FUNCTION act FROM PUBLIC;";
 
-/// Operators for each two of these types that `which` picks, in a schema: they lie, or end the statement.
+/// Operators in a schema, for each pair of these types that `which` selects. They return false
+/// results, or raise an error.
 fn operators(schema: &str, which: &str, body: &str) -> String {
     format!(
         "DO $do$ DECLARE a regtype; b regtype; o text; r text; BEGIN
-            FOREACH a IN ARRAY '{{oid,name,text,varchar,\"\\\"char\\\"\",int2,int4,int8,bool,oid[],name[],text[],aclitem[],oidvector,regclass,regtype}}'::regtype[] LOOP
-            FOREACH b IN ARRAY '{{oid,name,text,varchar,\"\\\"char\\\"\",int2,int4,int8,bool,oid[],name[],text[],aclitem[],oidvector,regclass,regtype}}'::regtype[] LOOP
+            FOREACH a IN ARRAY \
+            '{{oid,name,text,varchar,\"\\\"char\\\"\",int2,int4,int8,bool,oid[],name[],text[],\
+            aclitem[],oidvector,regclass,regtype}}'::regtype[] LOOP
+            FOREACH b IN ARRAY \
+            '{{oid,name,text,varchar,\"\\\"char\\\"\",int2,int4,int8,bool,oid[],name[],text[],\
+            aclitem[],oidvector,regclass,regtype}}'::regtype[] LOOP
             FOREACH o IN ARRAY '{{=,<>,<,>,<=,>=,||,~~}}'::text[] LOOP
                 CONTINUE WHEN NOT ({which});
                 r := CASE o WHEN '||' THEN 'text' ELSE 'bool' END;
-                EXECUTE format('CREATE OR REPLACE FUNCTION {schema}.lieg_%s(%s, %s) RETURNS %s LANGUAGE plpgsql AS %L', r, a, b, r, {body});
-                EXECUTE format('CREATE OPERATOR {schema}.%s (leftarg = %s, rightarg = %s, function = {schema}.lieg_%s)', o, a, b, r);
+                EXECUTE format('CREATE OR REPLACE FUNCTION {schema}.lie_%s(%s, %s) RETURNS %s \
+                LANGUAGE plpgsql AS %L', r, a, b, r, {body});
+                EXECUTE format('CREATE OPERATOR {schema}.%s (leftarg = %s, rightarg = %s, function \
+                = {schema}.lie_%s)', o, a, b, r);
             END LOOP; END LOOP; END LOOP;
         END $do$;"
     )
 }
 
-/// Every operator that the question uses, in a schema that the account's `search_path` names first.
+/// Shadows of every operator that the query uses, in a schema that is first in the account's
+/// `search_path`.
 fn evil() -> String {
     format!(
         "CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC; {}",
@@ -771,7 +863,7 @@ fn evil() -> String {
     )
 }
 
-/// An account that everything can be hidden of.
+/// An account from which a shadowed operator could hide each of these routes.
 async fn search_path<T: BackingServices + Send + Sync>() {
     let server = server::Postgres::start();
     server.script(DATABASE, OBJECTS);
@@ -779,23 +871,32 @@ async fn search_path<T: BackingServices + Send + Sync>() {
     server.script(
         DATABASE,
         &format!(
-            "CREATE ROLE groep; CREATE ROLE los LOGIN PASSWORD '{PASSWORD}';
-             ALTER ROLE los SET search_path = evil, pg_catalog"
+            "CREATE ROLE team; CREATE ROLE app LOGIN PASSWORD '{PASSWORD}';
+             ALTER ROLE app SET search_path = evil, pg_catalog"
         ),
     );
-    clean::<T>(&server, "los", DATABASE, "nothing").await;
+    clean::<T>(&server, "app", DATABASE, "nothing").await;
     for (statement, named) in [
-        ("ALTER ROLE los CREATEROLE", "CREATEROLE".to_owned()),
-        (&format!("ALTER ROLE los NOCREATEROLE; GRANT {ADMIN} TO los"), format!("SUPERUSER, by way of the role \"{ADMIN}\"")),
-        (&format!("REVOKE {ADMIN} FROM los; GRANT pg_monitor TO los"), "pg_monitor".to_owned()),
-        ("REVOKE pg_monitor FROM los; GRANT CREATE ON SCHEMA pg_catalog TO los", "CREATE ON SCHEMA pg_catalog".to_owned()),
+        ("ALTER ROLE app CREATEROLE", "CREATEROLE".to_owned()),
         (
-            "REVOKE CREATE ON SCHEMA pg_catalog FROM los; GRANT SELECT ON pg_authid TO groep; GRANT groep TO los",
-            "SELECT ON TABLE pg_catalog.pg_authid, which is an administrator's, by way of the role \"groep\"".to_owned(),
+            &format!("ALTER ROLE app NOCREATEROLE; GRANT {ADMIN} TO app"),
+            format!("SUPERUSER, by way of the role \"{ADMIN}\""),
+        ),
+        (&format!("REVOKE {ADMIN} FROM app; GRANT pg_monitor TO app"), "pg_monitor".to_owned()),
+        (
+            "REVOKE pg_monitor FROM app; GRANT CREATE ON SCHEMA pg_catalog TO app",
+            "CREATE ON SCHEMA pg_catalog".to_owned(),
+        ),
+        (
+            "REVOKE CREATE ON SCHEMA pg_catalog FROM app; GRANT SELECT ON pg_authid TO team; \
+             GRANT team TO app",
+            "SELECT ON TABLE pg_catalog.pg_authid, which is an \
+             administrator's, by way of the role \"team\""
+                .to_owned(),
         ),
     ] {
         server.script(DATABASE, statement);
-        let finding = one::<T>(&server, "los", DATABASE, "superuser_account", statement).await;
+        let finding = one::<T>(&server, "app", DATABASE, "superuser_account", statement).await;
         assert!(finding.message().contains(&named), "{statement}: {finding}");
     }
 }
@@ -810,75 +911,91 @@ async fn the_accounts_own_search_path_hides_nothing_from_sqlx() {
     search_path::<ShopBySqlx>().await;
 }
 
-/// Overloads of what the question calls, with types that are nearly those that it gives.
-const OVERLOADS: &str = "CREATE FUNCTION pg_catalog.\"left\"(name, int) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
-    CREATE FUNCTION pg_catalog.\"left\"(varchar, int) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
-    CREATE FUNCTION pg_catalog.acldefault(text, oid) RETURNS aclitem[] LANGUAGE sql AS 'SELECT NULL::aclitem[]';
-    CREATE FUNCTION pg_catalog.acldefault(name, oid) RETURNS aclitem[] LANGUAGE sql AS 'SELECT NULL::aclitem[]';
-    CREATE FUNCTION pg_catalog.current_setting(varchar) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
-    CREATE FUNCTION pg_catalog.current_setting(name) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
-    CREATE FUNCTION pg_catalog.set_config(varchar, varchar, bool) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
-    CREATE FUNCTION pg_catalog.pg_has_role(name, oid, varchar) RETURNS bool LANGUAGE sql AS 'SELECT NULL::bool';
-    CREATE FUNCTION pg_catalog.pg_has_role(name, oid, name) RETURNS bool LANGUAGE sql AS 'SELECT NULL::bool';
-    CREATE FUNCTION pg_catalog.to_regtype(varchar) RETURNS regtype LANGUAGE sql AS 'SELECT NULL::regtype';
-    CREATE FUNCTION pg_catalog.to_regtype(name) RETURNS regtype LANGUAGE sql AS 'SELECT NULL::regtype';
-    CREATE FUNCTION pg_catalog.pg_identify_object(oid, oid, int2) RETURNS TABLE (type text, schema text, name text, identity text)
+/// Overloads of the functions that the query calls, with similar types.
+const OVERLOADS: &str = "CREATE FUNCTION pg_catalog.\"left\"(name, int) RETURNS text LANGUAGE sql \
+    AS 'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.\"left\"(varchar, int) RETURNS text LANGUAGE sql AS \
+    'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.acldefault(text, oid) RETURNS aclitem[] LANGUAGE sql AS \
+    'SELECT NULL::aclitem[]';
+    CREATE FUNCTION pg_catalog.acldefault(name, oid) RETURNS aclitem[] LANGUAGE sql AS \
+    'SELECT NULL::aclitem[]';
+    CREATE FUNCTION pg_catalog.current_setting(varchar) RETURNS text LANGUAGE sql AS \
+    'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.current_setting(name) RETURNS text LANGUAGE sql AS \
+    'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.set_config(varchar, varchar, bool) RETURNS text LANGUAGE sql AS \
+    'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.pg_has_role(name, oid, varchar) RETURNS bool LANGUAGE sql AS \
+    'SELECT NULL::bool';
+    CREATE FUNCTION pg_catalog.pg_has_role(name, oid, name) RETURNS bool LANGUAGE sql AS \
+    'SELECT NULL::bool';
+    CREATE FUNCTION pg_catalog.to_regtype(varchar) RETURNS regtype LANGUAGE sql AS \
+    'SELECT NULL::regtype';
+    CREATE FUNCTION pg_catalog.to_regtype(name) RETURNS regtype LANGUAGE sql AS \
+    'SELECT NULL::regtype';
+    CREATE FUNCTION pg_catalog.pg_identify_object(oid, oid, int2) RETURNS TABLE (type text, schema \
+    text, name text, identity text)
         LANGUAGE sql AS 'SELECT NULL::text, NULL::text, NULL::text, NULL::text';
-    CREATE FUNCTION pg_catalog.eerste(oid, oid) RETURNS oid LANGUAGE sql AS 'SELECT $1';
-    CREATE AGGREGATE pg_catalog.array_agg(oid) (sfunc = eerste, stype = oid);
-    CREATE FUNCTION pg_catalog.array_to_string(oid[], text, text) RETURNS text LANGUAGE sql AS 'SELECT ''x''::text';
-    CREATE FUNCTION pg_catalog.leeg(text, varchar, varchar) RETURNS text LANGUAGE sql AS 'SELECT NULL::text';
-    CREATE AGGREGATE pg_catalog.string_agg(varchar, varchar) (sfunc = leeg, stype = text);";
+    CREATE FUNCTION pg_catalog.first_of(oid, oid) RETURNS oid LANGUAGE sql AS 'SELECT $1';
+    CREATE AGGREGATE pg_catalog.array_agg(oid) (sfunc = first_of, stype = oid);
+    CREATE FUNCTION pg_catalog.array_to_string(oid[], text, text) RETURNS text LANGUAGE sql AS \
+    'SELECT ''x''::text';
+    CREATE FUNCTION pg_catalog.blank(text, varchar, varchar) RETURNS text LANGUAGE sql AS \
+    'SELECT NULL::text';
+    CREATE AGGREGATE pg_catalog.string_agg(varchar, varchar) (sfunc = blank, stype = text);";
 
-/// Whoever could once plant in pg_catalog has planted an operator and a function for every two types that there was none for.
+/// An account that once had `CREATE` on pg_catalog has created an operator and a function for every
+/// pair of types that lacked one.
 #[tokio::test]
-async fn what_is_planted_in_pg_catalog_is_not_what_the_question_calls() {
+async fn shadow_objects_in_pg_catalog_are_not_called_by_the_probe() {
     let server = server::Postgres::start();
     server.script(DATABASE, &format!("{OBJECTS} {ODD}"));
-    let grants = Odd::MANIFEST.grants().remove(0).for_account("los").unwrap();
+    let grants = Odd::MANIFEST.grants().remove(0).for_account("app").unwrap();
     server.script(
         DATABASE,
-        &format!("{grants} ALTER ROLE los PASSWORD '{PASSWORD}'; CREATE ROLE planter;"),
+        &format!("{grants} ALTER ROLE app PASSWORD '{PASSWORD}'; CREATE ROLE planter;"),
     );
-    // What is planted is not to be in the way of planting.
+    // The shadow operators must not break the statements that create them.
     let free =
         "NOT EXISTS (SELECT FROM pg_operator p WHERE p.oprnamespace = '11' AND p.oprname = o::name
         AND p.oprleft = a::oid AND p.oprright = b::oid)";
     server.script(DATABASE, &operators("pg_catalog", free, "'BEGIN RETURN false; END'"));
     server.script(DATABASE, OVERLOADS);
-    clean::<Odd>(&server, "los", DATABASE, "nothing").await;
+    clean::<Odd>(&server, "app", DATABASE, "nothing").await;
     for (statement, named) in [
-        ("GRANT CREATE ON SCHEMA pg_catalog TO los", "CREATE ON SCHEMA pg_catalog"),
+        ("GRANT CREATE ON SCHEMA pg_catalog TO app", "CREATE ON SCHEMA pg_catalog"),
         ("GRANT UPDATE ON pg_catalog.pg_class TO PUBLIC", "UPDATE ON TABLE pg_catalog.pg_class"),
         (
-            "ALTER FUNCTION pg_catalog.\"left\"(name, int) OWNER TO los",
+            "ALTER FUNCTION pg_catalog.\"left\"(name, int) OWNER TO app",
             "OWNERSHIP ON FUNCTION pg_catalog.left(name, integer)",
         ),
-        ("GRANT pg_monitor TO los", "pg_monitor"),
+        ("GRANT pg_monitor TO app", "pg_monitor"),
     ] {
         server.script(DATABASE, statement);
-        let finding = one::<Odd>(&server, "los", DATABASE, "superuser_account", statement).await;
+        let finding = one::<Odd>(&server, "app", DATABASE, "superuser_account", statement).await;
         assert!(finding.message().contains(named), "{statement}: {finding}");
         server.script(DATABASE, finding.remedy());
-        clean::<Odd>(&server, "los", DATABASE, &format!("{statement}: {}", finding.remedy())).await;
+        clean::<Odd>(&server, "app", DATABASE, &format!("{statement}: {}", finding.remedy())).await;
     }
 }
 
-/// What an account can be given by `ALTER ROLE … SET`: the same answer, and the application has what was set.
+/// Tests every setting that `ALTER ROLE … SET` can give to an account. The probe's answer must be
+/// the same, and the application must see the setting.
 async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str) -> String) {
     let server = server::Postgres::start();
     server.script(DATABASE, &format!("{OBJECTS} {ODD}"));
-    let grants = T::MANIFEST.grants().remove(0).for_account("los").unwrap();
-    server.script(DATABASE, &format!("{grants} ALTER ROLE los PASSWORD '{PASSWORD}';"));
+    let grants = T::MANIFEST.grants().remove(0).for_account("app").unwrap();
+    server.script(DATABASE, &format!("{grants} ALTER ROLE app PASSWORD '{PASSWORD}';"));
     server.script(DATABASE, &evil());
     server.sql("REVOKE USAGE ON SCHEMA evil FROM PUBLIC");
-    let variables = variables(&server, "los", DATABASE);
+    let variables = variables(&server, "app", DATABASE);
     let privileges = async |services: &T| services.resources()[0].posture().privileges.clone();
     let services: T = attach(&pairs(&variables)).await.unwrap();
     let usual = privileges(&services).await;
     assert!(
         usual.iter().any(|has| has
-            == "EXECUTE ON FUNCTION public.doe(public.mijn, public.\"Mijn\"[], integer, \"char\")"),
+            == "EXECUTE ON FUNCTION public.act(public.mine, public.\"Mine\"[], integer, \"char\")"),
         "{usual:?}"
     );
     let _ = services.detach().await;
@@ -921,7 +1038,7 @@ async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str
         let list = if value == "\"\"" { "''" } else { value };
         let quoted = format!("'{value}'");
         server.sql(&format!(
-            "ALTER ROLE los SET {name} = {}",
+            "ALTER ROLE app SET {name} = {}",
             if name == "search_path" { list } else { &quoted }
         ));
         let services: T = match attach(&pairs(&variables)).await {
@@ -930,36 +1047,41 @@ async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str
         };
         assert_eq!(privileges(&services).await, usual, "{name} = {value}");
         assert_eq!(rules(&services.resources()[0].posture().findings), [""; 0], "{name} = {value}");
-        // On the connection that the question was asked on.
+        // On the connection that the probe used.
         assert_eq!(shown(&services, name).await, value, "{name}");
         let _ = services.detach().await;
-        server.sql("ALTER ROLE los RESET ALL");
+        server.sql("ALTER ROLE app RESET ALL");
     }
-    // The driver says these itself, and what a connection begins with goes before what its role has.
+    // The driver sets these itself. A connection's startup parameters override the role's settings.
     for (name, value) in [
         ("client_encoding", "sjis"),
         ("client_encoding", "latin1"),
         ("datestyle", "German, DMY"),
         ("timezone", "Asia/Tokyo"),
     ] {
-        server.sql(&format!("ALTER ROLE los SET {name} = '{value}'"));
+        server.sql(&format!("ALTER ROLE app SET {name} = '{value}'"));
         let services: T = attach(&pairs(&variables)).await.unwrap();
         assert_eq!(privileges(&services).await, usual, "{name} = {value}");
         let _ = services.detach().await;
-        server.sql("ALTER ROLE los RESET ALL");
+        server.sql("ALTER ROLE app RESET ALL");
     }
-    // Who one becomes at once is asked for beside who logs in; and who logs in stays that.
-    server.sql("CREATE ROLE groep CREATEDB; GRANT groep TO los; ALTER ROLE los SET role = 'groep'; ALTER ROLE los SET search_path = evil");
-    let finding = one::<T>(&server, "los", DATABASE, "superuser_account", "role").await;
+    // The current role is checked in addition to the login role. The login role stays the same.
+    server.sql(
+        "CREATE ROLE team CREATEDB; GRANT team TO app; ALTER ROLE app SET role = 'team'; \
+         ALTER ROLE app SET search_path = evil",
+    );
+    let finding = one::<T>(&server, "app", DATABASE, "superuser_account", "role").await;
     assert!(finding.message().contains("CREATEDB"), "{finding}");
-    // A statement's time is the account's until it is bounded: what ends the question ends the attempt.
-    server.sql("REVOKE groep FROM los; ALTER ROLE los RESET ALL; ALTER ROLE los SET session_authorization = 'groep'");
-    clean::<T>(&server, "los", DATABASE, "nobody becomes somebody else by `session_authorization`")
-        .await;
+    // `session_authorization` as a setting of a role does not change the user of its sessions.
+    server.sql(
+        "REVOKE team FROM app; ALTER ROLE app RESET ALL; \
+         ALTER ROLE app SET session_authorization = 'team'",
+    );
+    clean::<T>(&server, "app", DATABASE, "`session_authorization` has no effect").await;
 }
 
 #[tokio::test]
-async fn no_setting_of_the_account_changes_the_answer_and_the_application_keeps_all_of_them() {
+async fn no_setting_of_the_account_changes_the_answer_and_the_application_keeps_them() {
     settings::<Odd>(async |shop, name| {
         let pool = shop.orders.client();
         let client = pool.get().await.unwrap();
@@ -969,8 +1091,7 @@ async fn no_setting_of_the_account_changes_the_answer_and_the_application_keeps_
 }
 
 #[tokio::test]
-async fn no_setting_of_the_account_changes_the_answer_to_sqlx_and_the_application_keeps_all_of_them()
- {
+async fn no_setting_of_the_account_changes_the_answer_to_sqlx_and_the_application_keeps_them() {
     settings::<OddBySqlx>(async |shop, name| {
         let pool = shop.orders.client();
         sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SHOW {name}")))
@@ -981,7 +1102,7 @@ async fn no_setting_of_the_account_changes_the_answer_to_sqlx_and_the_applicatio
     .await;
 }
 
-/// PostgreSQL does not ask a policy about what it made itself.
+/// PostgreSQL applies no row-level policy to a built-in relation.
 #[tokio::test]
 async fn a_policy_on_a_catalog_hides_nothing() {
     let server = server::Postgres::start();

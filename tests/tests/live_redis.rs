@@ -1,4 +1,4 @@
-//! Redis: real servers, good and bad ones.
+//! Redis: valid and faulty servers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -49,7 +49,7 @@ struct Lenient {
     sessions: Resource<Redis>,
 }
 
-/// Nothing here waits for a deadline unless it says so.
+/// No test here reaches this limit, unless it says so.
 const SOON: Duration = Duration::from_secs(10);
 
 /// The server that most tests share.
@@ -57,20 +57,21 @@ static SERVER: LazyLock<server::Redis> = LazyLock::new(|| {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.settings = format!(
-        "user alleen_config on >{PASSWORD} ~a:* -@all +@read -@dangerous +ping +hello +acl|whoami +config\n\
-         user alleen_acl on >{PASSWORD} ~a:* -@all +@read -@dangerous +ping +hello +acl\n\
-         user zwijger on >{PASSWORD} ~a:* -@all +@read -@dangerous +ping +hello\n\
-         user uitgezet off >{PASSWORD} ~a:* -@all +@read +ping +hello +acl|whoami\n"
+        "user only_config on >{PASSWORD} ~a:* -@all +@read -@dangerous +ping +hello +acl|whoami \
+         +config\n\
+         user only_acl on >{PASSWORD} ~a:* -@all +@read -@dangerous +ping +hello +acl\n\
+         user silent_user on >{PASSWORD} ~a:* -@all +@read -@dangerous +ping +hello\n\
+         user disabled_user off >{PASSWORD} ~a:* -@all +@read +ping +hello +acl|whoami\n"
     );
     server::Redis::with(authority, &options)
 });
 
-/// The variables that lead to a server, in its application's name.
+/// The variables to connect to a server as the application's user.
 fn variables(server: &server::Redis) -> Vec<(&'static str, String)> {
     as_user(server, USER, PASSWORD)
 }
 
-/// The same, as somebody else.
+/// The same variables for another user.
 fn as_user(server: &server::Redis, user: &str, password: &str) -> Vec<(&'static str, String)> {
     vec![
         ("SHOP_SESSIONS_URL", format!("rediss://{user}@localhost:{}", server.port)),
@@ -83,7 +84,7 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
     variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-/// Through a relay, which counts and falls silent.
+/// Variables that lead through a relay, which counts connections and can fall silent.
 fn through(relay: &Relay, server: &server::Redis) -> Vec<(&'static str, String)> {
     let mut variables = variables(server);
     variables[0].1 = format!("rediss://{USER}@localhost:{}", relay.port);
@@ -96,7 +97,7 @@ async fn attaches_and_the_posture_is_true() {
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     let posture = shop.sessions.posture();
     let tls = posture.tls.as_ref().unwrap();
-    // What somebody else negotiates with the same server.
+    // The result of an independent TLS handshake with the same server.
     let output = Command::new(find("openssl", &[]))
         .args(["s_client", "-connect", &format!("127.0.0.1:{}", server.port)])
         .stdin(std::process::Stdio::null())
@@ -141,7 +142,7 @@ async fn attaches_and_the_posture_is_true() {
 }
 
 #[tokio::test]
-async fn tls_1_2_is_good_enough_and_told() {
+async fn tls_1_2_is_accepted_and_reported() {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.settings = "tls-protocols \"TLSv1.2\"\n".to_owned();
@@ -156,7 +157,8 @@ async fn tls_1_2_is_good_enough_and_told() {
     shop.detach().await;
 }
 
-/// Attaches in vain to a server with this certificate, and gives what the report says.
+/// Checks that attaching to a server with this certificate fails, and returns the rules in the
+/// report.
 async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
     let authority = Authority::new("the tests' authority");
     let options = Options::tls(leaf(&authority));
@@ -177,7 +179,7 @@ async fn bad_certificates() {
         refused_certificate(|_| Authority::new("the tests' authority").server()).await,
         ["unverified_tls"]
     );
-    // A private authority is nobody's, unless it is given.
+    // A private authority is trusted only if `_CA` names it.
     assert_eq!(
         problems(&refused::<Shop>(&pairs(&variables(&SERVER)[..2]), SOON).await),
         ["unverified_tls"]
@@ -206,7 +208,8 @@ async fn tls_1_1_only() {
     let mut options = Options::tls(authority.server());
     options.settings = "tls-protocols \"TLSv1.1\"\ntls-ciphers \"ALL:@SECLEVEL=0\"\n".to_owned();
     options.openssl = Some(
-        "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = old\n[old]\nMinProtocol = TLSv1\nCipherString = ALL:@SECLEVEL=0\n",
+        "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = old\n[old]\n\
+         MinProtocol = TLSv1\nCipherString = ALL:@SECLEVEL=0\n",
     );
     let server = server::Redis::with(authority, &options);
     assert_eq!(
@@ -217,31 +220,31 @@ async fn tls_1_1_only() {
 
 #[tokio::test]
 async fn plaintext_only() {
-    let server = server::Redis::with(Authority::new("nobody's"), &Options::plaintext());
+    let server = server::Redis::with(Authority::new("an unused authority"), &Options::plaintext());
     let begin = Instant::now();
     let error = refused::<Hasty>(&pairs(&variables(&server)), Duration::from_secs(3)).await;
     assert_eq!(problems(&error).len(), 1, "{error} after {:?}", begin.elapsed());
-    // What it got was a ClientHello, which is no command.
+    // The server received only a ClientHello, which is not a Redis command.
     assert!(!server.command(&["ACL", "LOG"]).contains(USER));
 }
 
 #[tokio::test]
 async fn an_administrator_is_refused() {
     for (user, password) in
-        [(ADMIN, ADMIN_PASSWORD), ("alleen_config", PASSWORD), ("alleen_acl", PASSWORD)]
+        [(ADMIN, ADMIN_PASSWORD), ("only_config", PASSWORD), ("only_acl", PASSWORD)]
     {
         let error = refused::<Shop>(&pairs(&as_user(&SERVER, user, password)), SOON).await;
         assert_eq!(problems(&error), ["superuser_account"], "{user}");
     }
-    // It does not tell who it is: nobody knows what it may do.
+    // The account cannot read its own name, so its privileges are unknown.
     assert_eq!(
-        problems(&refused::<Shop>(&pairs(&as_user(&SERVER, "zwijger", PASSWORD)), SOON).await),
+        problems(&refused::<Shop>(&pairs(&as_user(&SERVER, "silent_user", PASSWORD)), SOON).await),
         ["superuser_account"]
     );
 }
 
 #[tokio::test]
-async fn a_waiver_lets_an_administrator_in_and_shows() {
+async fn a_waiver_admits_an_administrator_and_is_reported() {
     let shop: Waived = attach(&pairs(&as_user(&SERVER, ADMIN, ADMIN_PASSWORD))).await.unwrap();
     let posture = shop.sessions.posture();
     assert_eq!(posture.account.as_deref(), Some(ADMIN));
@@ -252,8 +255,9 @@ async fn a_waiver_lets_an_administrator_in_and_shows() {
 }
 
 #[tokio::test]
-async fn who_is_not_let_in() {
-    for (user, password) in [(USER, WRONG_PASSWORD), ("niemand", PASSWORD), ("uitgezet", PASSWORD)]
+async fn wrong_credentials_are_refused() {
+    for (user, password) in
+        [(USER, WRONG_PASSWORD), ("unknown_user", PASSWORD), ("disabled_user", PASSWORD)]
     {
         let error = refused::<Shop>(&pairs(&as_user(&SERVER, user, password)), SOON).await;
         assert_eq!(problems(&error), ["not_admitted"], "{user}");
@@ -275,7 +279,7 @@ async fn a_server_without_a_password_is_refused() {
     let server = server::Redis::with(authority, &options);
     let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
     assert_eq!(problems(&error), ["weak_authentication"]);
-    // Nobody logged in: the password stayed here.
+    // The client did not log in, and the password was not sent.
     assert_eq!(server.connections(), 0);
     let variables = [
         ("SHOP_SESSIONS_URL", format!("rediss://localhost:{}", server.port)),
@@ -363,7 +367,7 @@ async fn dropping_the_struct_closes_the_connection() {
 }
 
 #[tokio::test]
-async fn health_tells_when_the_server_is_gone() {
+async fn health_reports_that_the_server_is_gone() {
     let mut server = server::Redis::start();
     let relay = Relay::to(server.port);
     let mut variables = through(&relay, &server);
@@ -395,7 +399,7 @@ async fn health_tells_when_the_server_is_gone() {
     journal::assert_silent();
 }
 
-/// Calls `attempt` until it works, and says whether it did within `limit`.
+/// Calls `attempt` until it succeeds, and returns whether it did so within `limit`.
 async fn works_within(limit: Duration, shop: &Shop) -> bool {
     let begin = Instant::now();
     while begin.elapsed() < limit {
@@ -423,19 +427,21 @@ async fn it_comes_back_when_the_server_does() {
 }
 
 #[tokio::test]
-async fn who_is_away_is_not_hammered() {
+async fn reconnecting_backs_off() {
     let server = server::Redis::start();
     let relay = Relay::to(server.port);
     let shop: Shop = attach(&pairs(&through(&relay, &server))).await.unwrap();
     assert_eq!(relay.accepted(), 1);
     relay.set(Flow::Cut);
     assert!(!works_within(Duration::from_secs(3), &shop).await);
-    // 100 ms, 200 ms, 400 ms, 800 ms, 1600 ms, each with as much again at random at most.
+    // The delays are 100 ms, 200 ms, 400 ms, 800 ms and 1600 ms, each with random jitter of at most
+    // its own length.
     assert!((2..=6).contains(&relay.accepted()), "{} connections in 3 s", relay.accepted());
     shop.detach().await;
 }
 
-/// However long connecting again takes, a command has its own time; and the attempt outlives it.
+/// A command waits no longer than its own time limit. The attempt to reconnect may take longer, and
+/// continues after that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_waits_no_longer_than_its_own_time_for_a_connection() {
     let server = server::Redis::start();
@@ -462,12 +468,12 @@ async fn a_command_waits_no_longer_than_its_own_time_for_a_connection() {
     relay.set(Flow::Silent);
     all_fail_in_time().await;
     all_fail_in_time().await;
-    assert_eq!(relay.accepted(), 2, "one attempt, whoever waits for it");
+    assert_eq!(relay.accepted(), 2, "one attempt for all waiting commands");
     relay.set(Flow::Open);
     assert!(works_within(Duration::from_secs(3), &shop).await, "the attempt went on");
     assert_eq!(relay.accepted(), 2);
 
-    // Detaching ends an attempt, and does not wait for it.
+    // Detaching aborts a connection attempt, and does not wait for it.
     relay.set(Flow::Cut);
     server.assert_no_connection().await;
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -482,7 +488,7 @@ async fn a_command_waits_no_longer_than_its_own_time_for_a_connection() {
 }
 
 #[tokio::test]
-async fn who_revokes_the_password_is_not_asked_again() {
+async fn a_revoked_password_is_not_sent_again() {
     for change in [
         &["ACL", "SETUSER", USER, "resetpass", ">kanarie-7f3a-Another0ne55"][..],
         &["ACL", "DELUSER", USER],
@@ -493,7 +499,7 @@ async fn who_revokes_the_password_is_not_asked_again() {
         server.command(change);
         server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
         assert!(!works_within(Duration::from_secs(2), &shop).await);
-        // One attempt, and then none: a lockout would be worse, and a log full of it too.
+        // One attempt, and then none: repeated attempts would lock the account, and fill the log.
         assert_eq!(relay.accepted(), 2, "after {}", change[1]);
         assert!(shop.sessions.health().await.is_err());
         assert_eq!(relay.accepted(), 2);

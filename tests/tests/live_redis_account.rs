@@ -1,4 +1,4 @@
-//! Redis: what an account may do, told by a real server, held against what the field needs.
+//! Redis: the privileges of an account, compared on a real server with the field's `needs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -20,9 +20,8 @@ struct Shop {
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
 struct Needy {
-    #[service(
-        needs = "@read, @write ON KEY session:*; get ON KEY price:*; publish, subscribe ON CHANNEL 'news:*'; client|setname, info"
-    )]
+    #[service(needs = "@read, @write ON KEY session:*; get ON KEY price:*; \
+                       publish, subscribe ON CHANNEL 'news:*'; client|setname, info")]
     sessions: Resource<Redis>,
 }
 
@@ -79,7 +78,7 @@ async fn attached<S: BackingServices>(user: &str) -> S {
         .unwrap_or_else(|error| panic!("{user}: {error}"))
 }
 
-/// The only thing in the report, its message and what mends it.
+/// Checks that the report has one finding, and returns its message and its remedy.
 async fn only<S: BackingServices>(user: &str, rule: &str) -> (String, String) {
     let error: AttachError = refused::<S>(&pairs(&variables(user, PASSWORD)), SOON).await;
     assert_eq!(problems(&error), [rule], "{user}: {error}");
@@ -97,7 +96,8 @@ fn account(name: &str, rules: &[&str]) {
     assert_eq!(SERVER.command(&words), "OK", "{name}");
 }
 
-/// Runs what `grants()` writes for the only field, as it is, and then gives the account a password.
+/// Runs the statements that `grants()` writes for the only field, unchanged, and then gives the
+/// account a password.
 fn grant<S: BackingServices>(name: &str) {
     let grants = S::MANIFEST.grants().remove(0).for_account(name).unwrap();
     let statements = grants.to_string();
@@ -128,81 +128,82 @@ async fn every_route_to_power_is_named() {
         (&["+get", "~*"], "every key (`~*`)"),
         (&["+del", "allkeys"], "every key (`~*`)"),
         (&["+@hash", "%R~*"], "every key (`~*`)"),
-        // By way of a selector.
+        // Through a selector.
         (&["+get", "~a:*", "(+config|get)"], "config|get"),
         (&["+get", "~a:*", "(~* +get)"], "every key (`~*`)"),
         (&["+get", "~a:*", "(%W~* +del)"], "every key (`~*`)"),
     ] {
-        account("machtig", rules);
-        let (message, _) = only::<Shop>("machtig", "superuser_account").await;
+        account("powerful", rules);
+        let (message, _) = only::<Shop>("powerful", "superuser_account").await;
         let is_named = message.contains(power) || message.contains("more");
         assert!(is_named, "{rules:?}: {message}");
     }
     let error = refused::<Shop>(&pairs(&variables(ADMIN, ADMIN_PASSWORD)), SOON).await;
     assert_eq!(problems(&error), ["superuser_account"]);
-    // Trying changed nothing: nobody was made, renamed or thrown out.
+    // The probe changed nothing: it created no user and no key.
     let users = SERVER.command(&["ACL", "LIST"]);
     assert!(!users.contains("probe."), "{users}");
     assert!(!SERVER.command(&["KEYS", "*"]).contains("probe."));
     account(
-        "gewoon",
+        "ordinary",
         &["~a:*", "+@read", "+@write", "+@connection", "+@pubsub", "&b", "-@dangerous"],
     );
-    let shop: Shop = attached("gewoon").await;
+    let shop: Shop = attached("ordinary").await;
     shop.detach().await;
 }
 
 #[tokio::test]
 async fn with_needs_every_power_is_seen() {
-    grant::<Simple>("klein");
+    grant::<Simple>("small");
     for power in [
         "flushall", "flushdb", "shutdown", "replicaof", "debug", "keys", "save", "acl|load",
         "config|rewrite", "migrate", "monitor",
     ] {
-        SERVER.command(&["ACL", "SETUSER", "klein", &format!("+{power}")]);
-        let (message, remedy) = only::<Simple>("klein", "superuser_account").await;
+        SERVER.command(&["ACL", "SETUSER", "small", &format!("+{power}")]);
+        let (message, remedy) = only::<Simple>("small", "superuser_account").await;
         assert!(message.ends_with(&format!("it may use `{power}`")), "{message}");
         let said = SERVER.pipe(&format!("{}\n", remedy.trim_matches('`')));
         assert_eq!(said, "OK\n", "{remedy}");
     }
-    SERVER.command(&["ACL", "SETUSER", "klein", "(+flushall)"]);
-    let (message, _) = only::<Simple>("klein", "superuser_account").await;
+    SERVER.command(&["ACL", "SETUSER", "small", "(+flushall)"]);
+    let (message, _) = only::<Simple>("small", "superuser_account").await;
     assert!(message.ends_with("it may use `flushall`"), "{message}");
-    SERVER.command(&["ACL", "SETUSER", "klein", "clearselectors", "(~* +get)"]);
-    let (message, _) = only::<Simple>("klein", "excess_privileges").await;
+    SERVER.command(&["ACL", "SETUSER", "small", "clearselectors", "(~* +get)"]);
+    let (message, _) = only::<Simple>("small", "excess_privileges").await;
     assert!(message.contains("every key (`~*`)"), "{message}");
-    SERVER.command(&["ACL", "SETUSER", "klein", "clearselectors"]);
-    attached::<Simple>("klein").await.detach().await;
-    account("hoofd", &["+@all", "~*", "&*"]);
-    only::<Simple>("hoofd", "superuser_account").await;
+    SERVER.command(&["ACL", "SETUSER", "small", "clearselectors"]);
+    attached::<Simple>("small").await.detach().await;
+    account("chief", &["+@all", "~*", "&*"]);
+    only::<Simple>("chief", "superuser_account").await;
 }
 
-/// A command that was renamed cannot be asked about by its name.
+/// A renamed command cannot be tested by its original name.
 #[tokio::test]
 async fn a_server_that_has_renamed_commands_is_reported() {
     let renamed = |resource: &dyn backing_services::AnyResource| {
         resource.posture().remarks.iter().any(|remark| remark.contains("renamed or taken away"))
     };
-    grant::<Simple>("gewone");
-    let (needy, shop) = (attached::<Simple>("gewone").await, {
-        account("gewone_ook", &["+get", "~a:*"]);
-        attached::<Shop>("gewone_ook").await
+    grant::<Simple>("plain");
+    let (needy, shop) = (attached::<Simple>("plain").await, {
+        account("plain_too", &["+get", "~a:*"]);
+        attached::<Shop>("plain_too").await
     });
     assert!(!renamed(needy.resources()[0]) && !renamed(shop.resources()[0]));
     needy.detach().await;
     shop.detach().await;
 
     for (settings, with_needs, without) in [
-        ("rename-command FLUSHALL geheim\n", true, false),
+        ("rename-command FLUSHALL hushed\n", true, false),
         ("rename-command CONFIG \"\"\n", true, true),
-        // Which no release before 6.2 has.
+        // Releases before 6.2 do not have this command.
         ("rename-command GETEX \"\"\n", false, false),
     ] {
         let authority = backing_services_tests::pki::Authority::new("the tests' authority");
         let mut options = server::Options::tls(authority.server());
         options.settings = format!(
-            "{settings}user zonder on >{PASSWORD} ~a:* -@all +get +ping +hello +acl|whoami\n\
-             user met on >{PASSWORD} ~cart:* -@all +get +set +ping +hello +acl|whoami +acl|dryrun +flushall\n"
+            "{settings}user without on >{PASSWORD} ~a:* -@all +get +ping +hello +acl|whoami\n\
+             user with on >{PASSWORD} ~cart:* -@all +get +set +ping +hello +acl|whoami +acl|dryrun \
+             +flushall\n"
         );
         if !settings.contains("FLUSHALL") {
             options.settings = options.settings.replace(" +flushall", "");
@@ -215,10 +216,10 @@ async fn a_server_that_has_renamed_commands_is_reported() {
                 ("SHOP_SESSIONS_CA", server.authority.pem()),
             ]
         };
-        let shop: Shop = attach(&pairs(&variables("zonder"))).await.unwrap();
+        let shop: Shop = attach(&pairs(&variables("without"))).await.unwrap();
         assert_eq!(renamed(shop.resources()[0]), without, "{settings}");
         shop.detach().await;
-        let needy: Simple = attach(&pairs(&variables("met"))).await.unwrap();
+        let needy: Simple = attach(&pairs(&variables("with"))).await.unwrap();
         assert_eq!(renamed(needy.resources()[0]), with_needs, "{settings}");
         needy.detach().await;
     }
@@ -229,7 +230,7 @@ async fn grants_create_exactly_that_account() {
     grant::<Needy>("shop_sessions");
     let shop: Needy = attached("shop_sessions").await;
     let posture = shop.sessions.posture();
-    // Debian's release is older than its makers care for.
+    // Debian ships a release that upstream no longer supports.
     let found: Vec<_> = posture
         .findings
         .iter()
@@ -252,7 +253,7 @@ async fn grants_create_exactly_that_account() {
     drop(client);
     shop.detach().await;
 
-    // A second time, it keeps its password.
+    // Running it again keeps the password.
     grant::<Needy>("shop_sessions");
     attached::<Needy>("shop_sessions").await.detach().await;
 }
@@ -269,13 +270,13 @@ async fn one_privilege_more_and_one_less() {
         ("~*", "every key (`~*`)"),
         ("(+get ~*)", "every key (`~*`)"),
     ] {
-        let name = "meer";
+        let name = "extended";
         grant::<Simple>(name);
         let words: Vec<_> =
             if more.starts_with('(') { vec![more] } else { more.split(' ').collect() };
         SERVER.command(&[&["ACL", "SETUSER", name][..], &words].concat());
         if named.is_empty() {
-            // A pattern of somebody else's is not seen: the documentation says so.
+            // Privileges under another key pattern are not detected. The documentation says so.
             attached::<Simple>(name).await.detach().await;
             continue;
         }
@@ -289,46 +290,46 @@ async fn one_privilege_more_and_one_less() {
         ("resetkeys", "get ON KEY cart:*; set ON KEY cart:*"),
         ("-acl|dryrun", "acl|dryrun, without which it cannot ask what it may do"),
     ] {
-        grant::<Simple>("minder");
-        SERVER.command(&["ACL", "SETUSER", "minder", less]);
-        let (message, remedy) = only::<Simple>("minder", "missing_privileges").await;
+        grant::<Simple>("reduced");
+        SERVER.command(&["ACL", "SETUSER", "reduced", less]);
+        let (message, remedy) = only::<Simple>("reduced", "missing_privileges").await;
         assert_eq!(message, format!("the account lacks {named}"));
         assert_eq!(SERVER.pipe(&format!("{remedy}\n")), "OK\n");
-        attached::<Simple>("minder").await.detach().await;
+        attached::<Simple>("reduced").await.detach().await;
     }
-    // One pattern's commands are another's excess.
-    grant::<Needy>("kruislings");
-    SERVER.command(&["ACL", "SETUSER", "kruislings", "~price:*"]);
-    let (message, _) = only::<Needy>("kruislings", "excess_privileges").await;
+    // The commands of one pattern are excess privileges under another.
+    grant::<Needy>("crosswise");
+    SERVER.command(&["ACL", "SETUSER", "crosswise", "~price:*"]);
+    let (message, _) = only::<Needy>("crosswise", "excess_privileges").await;
     assert!(message.ends_with("need: @read ON KEY price:*; @write ON KEY price:*"), "{message}");
-    grant::<Needy>("minder2");
-    SERVER.command(&["ACL", "SETUSER", "minder2", "-hget"]);
+    grant::<Needy>("reduced2");
+    SERVER.command(&["ACL", "SETUSER", "reduced2", "-hget"]);
     assert_eq!(
-        only::<Needy>("minder2", "missing_privileges").await.0,
+        only::<Needy>("reduced2", "missing_privileges").await.0,
         "the account lacks hget ON KEY session:*"
     );
 }
 
 #[tokio::test]
-async fn every_key_is_no_excess_where_it_is_needed() {
-    grant::<Everywhere>("overal");
-    attached::<Everywhere>("overal").await.detach().await;
+async fn every_key_is_not_excess_if_it_is_needed() {
+    grant::<Everywhere>("everywhere");
+    attached::<Everywhere>("everywhere").await.detach().await;
 }
 
 #[tokio::test]
 async fn a_waived_lack_hides_no_administrator() {
-    account("verstopt", &["+@all", "-acl|dryrun", "~a:*"]);
-    only::<Lenient>("verstopt", "superuser_account").await;
-    account("kaal", &["+get", "~a:*"]);
-    attached::<Lenient>("kaal").await.detach().await;
+    account("concealed", &["+@all", "-acl|dryrun", "~a:*"]);
+    only::<Lenient>("concealed", "superuser_account").await;
+    account("bare", &["+get", "~a:*"]);
+    attached::<Lenient>("bare").await.detach().await;
 }
 
 #[tokio::test]
-async fn nobody_logs_in_without_a_password() {
-    let grants = Simple::MANIFEST.grants().remove(0).for_account("zonder").unwrap();
+async fn the_granted_account_cannot_log_in_without_a_password() {
+    let grants = Simple::MANIFEST.grants().remove(0).for_account("without_password").unwrap();
     assert!(SERVER.pipe(&grants.to_string()).ends_with("OK\n"));
-    assert!(!SERVER.command(&["ACL", "GETUSER", "zonder"]).contains("nopass"));
-    let error = refused::<Simple>(&pairs(&variables("zonder", PASSWORD)), SOON).await;
+    assert!(!SERVER.command(&["ACL", "GETUSER", "without_password"]).contains("nopass"));
+    let error = refused::<Simple>(&pairs(&variables("without_password", PASSWORD)), SOON).await;
     assert_eq!(problems(&error), ["not_admitted"]);
 }
 
@@ -342,7 +343,7 @@ async fn awkward_names_round_trip() {
 
 #[tokio::test]
 async fn asking_leaves_no_trace_in_the_servers_log() {
-    grant::<Simple>("stil");
-    attached::<Simple>("stil").await.detach().await;
-    assert!(!SERVER.command(&["ACL", "LOG"]).contains("stil"));
+    grant::<Simple>("quiet");
+    attached::<Simple>("quiet").await.detach().await;
+    assert!(!SERVER.command(&["ACL", "LOG"]).contains("quiet"));
 }

@@ -1,4 +1,4 @@
-//! S3: a real server, good and bad ones.
+//! S3: valid, faulty and hostile servers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -37,7 +37,7 @@ struct Listed {
     invoices: Resource<S3>,
 }
 
-/// Nothing here waits for a deadline unless it says so. A request that fails is repeated three times.
+/// No test here reaches this limit, unless it says so. A failed request is repeated three times.
 const SOON: Duration = Duration::from_secs(15);
 
 /// The server that most tests share.
@@ -59,7 +59,7 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
     variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-/// A server that plays `script` under TLS, and the variables that lead to it.
+/// A server that runs `script` under TLS, and the variables to connect to it.
 fn hostile<F>(
     query: &str,
     script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static,
@@ -73,7 +73,7 @@ where
         let (leaf, script) = (leaf.clone(), script.clone());
         async move {
             let mut peer = peer.encrypt(&leaf).await?;
-            // The handshake at attaching asks for nothing.
+            // The TLS handshake at attaching sends no request.
             peer.read().await?;
             script(peer).await
         }
@@ -88,7 +88,7 @@ where
     (hostile, variables)
 }
 
-/// The secret key signs, and is never sent: not under TLS either.
+/// The secret key signs requests, and is never sent, even under TLS.
 fn assert_no_secret(hostile: &Hostile) {
     for heard in hostile.heard() {
         assert!(canary::find(&heard.plain).is_none() && canary::find(&heard.secret).is_none());
@@ -122,9 +122,9 @@ async fn attaches_and_the_posture_is_true() {
 
     let invoices = shop.invoices.client();
     let path = Path::from("2026/11/7.txt");
-    invoices.put(&path, PutPayload::from_static(b"eerste")).await.unwrap();
-    assert_eq!(server.object("invoices/2026/11/7.txt").unwrap(), b"eerste");
-    assert_eq!(invoices.get(&path).await.unwrap().bytes().await.unwrap().as_ref(), b"eerste");
+    invoices.put(&path, PutPayload::from_static(b"number")).await.unwrap();
+    assert_eq!(server.object("invoices/2026/11/7.txt").unwrap(), b"number");
+    assert_eq!(invoices.get(&path).await.unwrap().bytes().await.unwrap().as_ref(), b"number");
     assert_eq!(invoices.head(&path).await.unwrap().size, 6);
     let listed = invoices.list_with_delimiter(Some(&Path::from("2026/11"))).await.unwrap();
     assert_eq!(
@@ -134,14 +134,14 @@ async fn attaches_and_the_posture_is_true() {
     invoices.delete(&path).await.unwrap();
     assert!(server.object("invoices/2026/11/7.txt").is_none());
     assert!(matches!(invoices.get(&path).await, Err(object_store::Error::NotFound { .. })));
-    // A larger one than what is not an object may have.
+    // An object may be larger than the limit on other responses.
     let large = vec![b'x'; 20 * 1024 * 1024];
     invoices.put(&Path::from("large"), large.clone().into()).await.unwrap();
     assert_eq!(
         invoices.get(&Path::from("large")).await.unwrap().bytes().await.unwrap().len(),
         large.len()
     );
-    // No path leaves the prefix.
+    // No path can leave the prefix.
     assert!(Path::parse("../elsewhere").is_err());
     canary::assert_debug_silent(&*invoices);
     canary::assert_debug_silent(&**invoices);
@@ -154,7 +154,8 @@ async fn attaches_and_the_posture_is_true() {
     journal::assert_silent();
 }
 
-/// Attaches in vain to a server with this certificate. The server was asked for nothing.
+/// Checks that attaching to a server with this certificate fails, and returns the rules in the
+/// report. The server must not receive a request.
 async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
     let authority = Authority::new("the tests' authority");
     let leaf = leaf(&authority);
@@ -184,7 +185,7 @@ async fn wrong_authority() {
 #[tokio::test]
 async fn the_drivers_own_connections_are_verified() {
     let authority = Authority::new("the tests' authority");
-    let (good, bad) = (authority.server(), Authority::new("somebody").server());
+    let (good, bad) = (authority.server(), Authority::new("another authority").server());
     let hostile = Hostile::start(move |peer| {
         let leaf = if peer.index() == 0 { good.clone() } else { bad.clone() };
         async move { Ok(Some(peer.encrypt(&leaf).await?)) }
@@ -198,7 +199,7 @@ async fn the_drivers_own_connections_are_verified() {
 }
 
 #[tokio::test]
-async fn plaintext_only_and_nobody() {
+async fn plaintext_only_and_a_closed_port() {
     let hostile = Hostile::start(|mut peer| async {
         peer.read().await?;
         peer.write("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await?;
@@ -235,11 +236,11 @@ async fn wrong_credentials_and_buckets() {
     other[3].1 = WRONG_PASSWORD.to_owned();
     assert_eq!(problems(&refused::<Shop>(&pairs(&other), SOON).await), ["not_admitted"]);
     let mut other = variables(&SERVER);
-    other[2].1 = "AKIANIEMAND0000000000".to_owned();
+    other[2].1 = "AKIAUNKNOWN0000000000".to_owned();
     let error = refused::<Shop>(&pairs(&other), SOON).await;
     assert!(matches!(problems(&error)[..], ["not_admitted" | "unavailable"]), "{error}");
     let mut other = variables(&SERVER);
-    other[0].1 = "s3://niet-daar?region=eu-west-1".to_owned();
+    other[0].1 = "s3://not-there?region=eu-west-1".to_owned();
     assert_eq!(problems(&refused::<Shop>(&pairs(&other), SOON).await), ["unavailable"]);
 }
 
@@ -259,7 +260,7 @@ async fn refused_before_anything_is_dialled() {
         ("s3://b", "https://bücher.example", USER, PASSWORD, "malformed_locator"),
         ("s3://b/a/..;/b", "https://minio.example.com", USER, PASSWORD, "malformed_locator"),
         ("s3://b", "https://minio.example.com/s3/..;/admin", USER, PASSWORD, "malformed_locator"),
-        ("s3://b", "https://user:geheim@s3.example.com", USER, PASSWORD, "malformed_locator"),
+        ("s3://b", "https://user:hushed@s3.example.com", USER, PASSWORD, "malformed_locator"),
         ("s3://b", "https://s3.example.com?region=x", USER, PASSWORD, "unknown_parameter"),
         ("s3://b", "s3.example.com", USER, PASSWORD, "malformed_locator"),
         ("s3://b", "ftp://s3.example.com", USER, PASSWORD, "plaintext_scheme"),
@@ -284,9 +285,9 @@ async fn refused_before_anything_is_dialled() {
             .extend(Some(("SHOP_INVOICES_PASSWORD", password)).filter(|_| !password.is_empty()));
         let error = refused::<Shop>(&variables, SOON).await;
         assert_eq!(problems(&error), [rule], "{url} {endpoint} {user}: {error}");
-        assert!(!error.to_string().contains("geheim"), "{error}");
+        assert!(!error.to_string().contains("hushed"), "{error}");
     }
-    // What a field lists are hosts, and a bucket is none.
+    // `hosts` lists hosts, and the name of a bucket is not a host.
     let mut listed = vec![
         ("SHOP_INVOICES_URL", "s3://b?region=eu-west-1"),
         ("SHOP_INVOICES_USER", USER),
@@ -320,7 +321,7 @@ async fn files_and_parts() {
 #[tokio::test]
 async fn a_pinned_key() {
     let leaf = pki::self_signed();
-    let server = server::S3::with(Authority::new("nobody's"), &leaf);
+    let server = server::S3::with(Authority::new("an unused authority"), &leaf);
     let mut variables = variables(&server);
     variables[4] = ("SHOP_INVOICES_PIN", leaf.pin());
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
@@ -346,28 +347,29 @@ async fn health_is_the_servers() {
 }
 
 #[tokio::test]
-async fn answers_that_are_none() {
+async fn invalid_answers() {
     let elsewhere = Hostile::start(|peer| async { Ok(Some(peer)) });
     let moved = format!(
-        "HTTP/1.1 307 Temporary Redirect\r\nlocation: https://localhost:{}/\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: https://localhost:{}/\r\n\
+         content-length: 0\r\n\r\n",
         elsewhere.port
     );
-    let huge = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n<geheim".to_owned();
+    let huge = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n<hushed".to_owned();
     for (answer, kinds) in [
         (moved, &["unavailable"][..]),
         (
             "HTTP/1.1 301 Moved Permanently\r\ncontent-length: 0\r\n\r\n".to_owned(),
             &["unavailable"],
         ),
-        ("HTTP/1.1 403 Forbidden\r\ncontent-length: 6\r\n\r\ngeheim".to_owned(), &["not_admitted"]),
-        ("HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\ngeheim".to_owned(), &["unavailable"]),
+        ("HTTP/1.1 403 Forbidden\r\ncontent-length: 6\r\n\r\nhushed".to_owned(), &["not_admitted"]),
+        ("HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\nhushed".to_owned(), &["unavailable"]),
         (
-            "HTTP/1.1 400 Bad Request\r\ncontent-length: 6\r\n\r\ngeheim".to_owned(),
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 6\r\n\r\nhushed".to_owned(),
             &["unavailable"],
         ),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\ngeheim".to_owned(), &["protocol"]),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nhushed".to_owned(), &["protocol"]),
         ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned(), &["protocol"]),
-        ("SSH-2.0-geheim\r\n".to_owned(), &["protocol"]),
+        ("SSH-2.0-hushed\r\n".to_owned(), &["protocol"]),
         (huge, &["protocol", "timed_out"]),
     ] {
         let script = {
@@ -384,7 +386,7 @@ async fn answers_that_are_none() {
         let error = refused::<Shop>(&pairs(&variables), SOON).await;
         let found = problems(&error);
         assert!(found.len() == 1 && kinds.contains(&found[0]), "{answer}: {found:?}");
-        assert!(!error.to_string().contains("geheim"), "{error}");
+        assert!(!error.to_string().contains("hushed"), "{error}");
         assert_no_secret(&server);
         journal::assert_silent();
     }
@@ -392,10 +394,10 @@ async fn answers_that_are_none() {
 }
 
 #[tokio::test]
-async fn endless_things() {
+async fn endless_answers() {
     let list = |mut peer: Peer| async move {
         peer.write("HTTP/1.1 200 OK\r\n\r\n<ListBucketResult>").await?;
-        peer.flood(b"<Contents><Key>geheim</Key></Contents>").await
+        peer.flood(b"<Contents><Key>hushed</Key></Contents>").await
     };
     let (server, variables) = hostile("", list);
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["protocol"]);
@@ -403,7 +405,7 @@ async fn endless_things() {
 
     let error = |mut peer: Peer| async move {
         peer.write("HTTP/1.1 403 Forbidden\r\n\r\n").await?;
-        peer.flood(b"geheim").await
+        peer.flood(b"hushed").await
     };
     let (server, variables) = hostile("", error);
     let problems = problems(&refused::<Shop>(&pairs(&variables), SOON).await);
@@ -424,7 +426,8 @@ async fn endless_things() {
     assert_no_secret(&server);
 }
 
-/// Not a test: what [`no_variable_of_the_process_steers_the_driver`] runs in an environment of its own.
+/// Not a test: the body of the child process that [`no_variable_of_the_process_steers_the_driver`]
+/// starts.
 #[tokio::test]
 #[ignore = "it is a part of another test"]
 async fn attaches_from_the_environment() {
@@ -442,7 +445,7 @@ fn no_variable_of_the_process_steers_the_driver() {
     let elsewhere = Hostile::start(|peer| async { Ok(Some(peer)) });
     let url = format!("http://127.0.0.1:{}", elsewhere.port);
     let folder = Folder::new("steering");
-    let roots = folder.write("roots.pem", &Authority::new("somebody").pem());
+    let roots = folder.write("roots.pem", &Authority::new("another authority").pem());
     let mut child = Command::new(std::env::current_exe().unwrap());
     child
         .args(["--ignored", "--exact", "attaches_from_the_environment"])
@@ -472,15 +475,15 @@ fn no_variable_of_the_process_steers_the_driver() {
         child.env(name, "true");
     }
     for (name, value) in [
-        ("AWS_ACCESS_KEY_ID", "AKIANIEMAND0000000000"),
-        ("AWS_SECRET_ACCESS_KEY", "somebody-elses-secret-key"),
-        ("AWS_SESSION_TOKEN", "somebody-elses-token"),
+        ("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN0000000000"),
+        ("AWS_SECRET_ACCESS_KEY", "another-users-secret-key"),
+        ("AWS_SESSION_TOKEN", "another-users-token"),
         ("AWS_REGION", "us-gov-east-1"),
         ("AWS_DEFAULT_REGION", "us-gov-east-1"),
-        ("AWS_BUCKET", "elders"),
-        ("AWS_PROFILE", "elders"),
+        ("AWS_BUCKET", "elsewhere"),
+        ("AWS_PROFILE", "elsewhere"),
         ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true"),
-        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/elders"),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/elsewhere"),
     ] {
         child.env(name, value);
     }
@@ -500,10 +503,12 @@ fn no_variable_of_the_process_steers_the_driver() {
     assert!(SERVER.object("invoices/environment").is_some());
 }
 
-/// These tests are built with `debug_assertions`: a loopback address may be plaintext, with a warning.
+/// These tests are built with `debug_assertions`, so plaintext to a loopback address gives a
+/// warning only.
 #[tokio::test]
 async fn plaintext_to_a_loopback_address() {
-    const EMPTY: &str = "<ListBucketResult><Name>b</Name><KeyCount>0</KeyCount><MaxKeys>1</MaxKeys><IsTruncated>false</IsTruncated></ListBucketResult>";
+    const EMPTY: &str = "<ListBucketResult><Name>b</Name><KeyCount>0</KeyCount>\
+                         <MaxKeys>1</MaxKeys><IsTruncated>false</IsTruncated></ListBucketResult>";
     let server = Hostile::start(|mut peer| async move {
         loop {
             peer.read().await?;

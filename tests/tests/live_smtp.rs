@@ -1,4 +1,4 @@
-//! SMTP: a real relay, good and bad ones.
+//! SMTP: valid, faulty and hostile relays.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -37,7 +37,7 @@ struct Waived {
     mail: Resource<Smtp>,
 }
 
-/// Nothing here waits for a deadline unless it says so.
+/// No test here reaches this limit, unless it says so.
 const SOON: Duration = Duration::from_secs(10);
 
 /// The server that most tests share.
@@ -64,7 +64,7 @@ fn message(subject: &str) -> Message {
     builder.subject(subject).body("Your order was sent.".to_owned()).unwrap()
 }
 
-/// A server that plays `script` under TLS, and the variables that lead to it.
+/// A server that runs `script` under TLS, and the variables to connect to it.
 fn hostile<F>(
     query: &str,
     script: impl Fn(Peer) -> F + Clone + Send + Sync + 'static,
@@ -86,7 +86,7 @@ where
     (hostile, variables)
 }
 
-/// Greets, and answers to each of the first lines in turn.
+/// Sends the greeting, and then one of the answers for each line that it receives.
 async fn answers(peer: &mut Peer, answers: &[&str]) -> std::io::Result<()> {
     peer.write("220 post.example ESMTP\r\n").await?;
     for answer in answers {
@@ -99,7 +99,7 @@ async fn answers(peer: &mut Peer, answers: &[&str]) -> std::io::Result<()> {
 const EHLO: &str = "250-post.example\r\n250 AUTH PLAIN\r\n";
 const WELCOME: [&str; 3] = [EHLO, "235 ok\r\n", "250 ok\r\n"];
 
-/// The secret came in under TLS or not at all.
+/// The secret was sent under TLS only, or not at all.
 fn assert_no_secret_in_the_clear(hostile: &Hostile) {
     for heard in hostile.heard() {
         assert!(canary::find(&heard.plain).is_none());
@@ -125,9 +125,9 @@ async fn attaches_and_the_posture_is_true() {
     assert!(posture.remarks.is_empty() && posture.findings.is_empty());
 
     let mail = shop.mail.client();
-    let response = mail.send(message("nummer een")).await.unwrap();
+    let response = mail.send(message("number one")).await.unwrap();
     assert!(response.is_positive());
-    server.assert_delivered("Subject: nummer een").await;
+    server.assert_delivered("Subject: number one").await;
     let delivered = server.mail();
     assert!(
         delivered.contains("Your order was sent.") && delivered.contains("esmtpsa"),
@@ -136,18 +136,18 @@ async fn attaches_and_the_posture_is_true() {
     assert!(delivered.contains("helo=shop.example"), "{delivered}");
     canary::assert_debug_silent(&*mail);
 
-    // Ten at once, over a pool.
+    // Ten concurrent messages over a pool.
     let sent: Vec<_> = (0..10)
         .map(|i| {
             let mail = mail.clone();
-            tokio::spawn(async move { mail.send(message(&format!("partij {i}."))).await })
+            tokio::spawn(async move { mail.send(message(&format!("batch {i}."))).await })
         })
         .collect();
     for sent in sent {
         sent.await.unwrap().unwrap();
     }
     for i in 0..10 {
-        server.assert_delivered(&format!("Subject: partij {i}.")).await;
+        server.assert_delivered(&format!("Subject: batch {i}.")).await;
     }
     shop.mail.health().await.unwrap();
     assert!((1..=10).contains(&server.connections()), "{}", server.connections());
@@ -155,9 +155,12 @@ async fn attaches_and_the_posture_is_true() {
     drop(mail);
     shop.detach().await;
     server.assert_no_connection().await;
-    let error = clone.send(message("te laat")).await.unwrap_err();
+    let error = clone.send(message("too late")).await.unwrap_err();
     assert!(
-        matches!(error.refusal(), Refusal::Failure(failure) if failure.kind() == FailureKind::Unavailable),
+        matches!(
+            error.refusal(),
+            Refusal::Failure(failure) if failure.kind() == FailureKind::Unavailable
+        ),
         "{error}"
     );
     assert!(canary::find(server.log().as_bytes()).is_none());
@@ -174,19 +177,20 @@ async fn a_message_that_is_refused() {
             .to("customer@post.example".parse().unwrap());
         builder.subject(subject).body("x".to_owned()).unwrap()
     };
-    let error = mail.send(from("never@post.example", "nooit")).await.unwrap_err();
+    let error = mail.send(from("never@post.example", "never")).await.unwrap_err();
     assert_eq!((error.code(), error.is_transient()), (Some(550), false), "{error}");
     canary::assert_error_silent(&error);
     let error = mail.send(from("later@post.example", "later")).await.unwrap_err();
     assert_eq!((error.code(), error.is_transient()), (Some(451), true), "{error}");
-    // The pool goes on.
-    mail.send(message("na de weigering")).await.unwrap();
-    SERVER.assert_delivered("Subject: na de weigering").await;
+    // The pool still works.
+    mail.send(message("after the refusal")).await.unwrap();
+    SERVER.assert_delivered("Subject: after the refusal").await;
     drop(mail);
     shop.detach().await;
 }
 
-/// Attaches in vain to a server with this certificate. The server was greeted by nobody.
+/// Checks that attaching to a server with this certificate fails, and returns the rules in the
+/// report. The client must not send a greeting.
 async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
     let authority = Authority::new("the tests' authority");
     let leaf = leaf(&authority);
@@ -220,16 +224,20 @@ async fn wrong_authority() {
 
 #[tokio::test]
 async fn plaintext_only() {
-    let server = server::Smtp::with(Authority::new("nobody's"), None);
+    let server = server::Smtp::with(Authority::new("an unused authority"), None);
     assert_eq!(
         problems(&refused::<Shop>(&pairs(&variables(&server)), SOON).await),
         ["obsolete_tls"]
     );
     assert!(!server.log().contains(USER), "{}", server.log());
 
-    // One that offers STARTTLS, and capabilities that nobody may believe.
+    // A server that offers STARTTLS, and capabilities that the client must not trust.
     let hostile = Hostile::start(|mut peer| async {
-        peer.write("220 post.example ESMTP\r\n250-post.example\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n220 go\r\n").await?;
+        peer.write(
+            "220 post.example ESMTP\r\n250-post.example\r\n250-STARTTLS\r\n\
+             250 AUTH PLAIN\r\n220 go\r\n",
+        )
+        .await?;
         Ok(Some(peer))
     });
     let mut variables = variables(&SERVER);
@@ -263,10 +271,10 @@ async fn servers_that_never_answer() {
     );
     mute.assert_all_closed().await;
 
-    variables_nobody_listens().await;
+    a_closed_port_is_unreachable().await;
 }
 
-async fn variables_nobody_listens() {
+async fn a_closed_port_is_unreachable() {
     let mut variables = variables(&SERVER);
     variables[0].1 = format!("smtps://{USER}@localhost:{}", port::free());
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unreachable"]);
@@ -305,7 +313,7 @@ async fn refused_before_anything_is_dialled() {
         variables.extend(Some(("SHOP_MAIL_PASSWORD", password)).filter(|_| !password.is_empty()));
         assert_eq!(problems(&refused::<Shop>(&variables, SOON).await), [rule], "{url} {user}");
     }
-    // The waiver is of the port, not of TLS: nothing is said there before it.
+    // The waiver applies to the port, not to TLS: the client sends nothing before TLS.
     let waived = [
         ("SHOP_MAIL_URL", "smtps://127.0.0.2:587"),
         ("SHOP_MAIL_USER", USER),
@@ -329,20 +337,20 @@ async fn files_and_parts() {
         ("SHOP_MAIL_CA_FILE", ca.display().to_string()),
     ];
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
-    shop.mail.client().send(message("uit onderdelen")).await.unwrap();
-    SERVER.assert_delivered("Subject: uit onderdelen").await;
+    shop.mail.client().send(message("from parts")).await.unwrap();
+    SERVER.assert_delivered("Subject: from parts").await;
     shop.detach().await;
 }
 
 #[tokio::test]
 async fn a_pinned_key() {
     let leaf = pki::self_signed();
-    let server = server::Smtp::with(Authority::new("nobody's"), Some(&leaf));
+    let server = server::Smtp::with(Authority::new("an unused authority"), Some(&leaf));
     let mut variables = variables(&server);
     variables[2] = ("SHOP_MAIL_PIN", leaf.pin());
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     assert_eq!(shop.mail.posture().tls.as_ref().unwrap().trust, TrustPosture::PinnedKey);
-    shop.mail.client().send(message("vastgepind")).await.unwrap();
+    shop.mail.client().send(message("pinned")).await.unwrap();
     shop.detach().await;
     variables[2].1 = pki::self_signed().pin();
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
@@ -361,9 +369,10 @@ async fn health_is_the_servers() {
 
     relay.set(Flow::Silent);
     let begin = Instant::now();
-    assert!(
-        matches!(shop.mail.health().await, Err(Refusal::Failure(failure)) if failure.kind() == FailureKind::TimedOut)
-    );
+    assert!(matches!(
+        shop.mail.health().await,
+        Err(Refusal::Failure(failure)) if failure.kind() == FailureKind::TimedOut
+    ));
     assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
     relay.set(Flow::Open);
     shop.mail.health().await.unwrap();
@@ -373,12 +382,12 @@ async fn health_is_the_servers() {
     let refusal = shop.mail.health().await.unwrap_err();
     canary::assert_error_silent(&refusal);
 
-    // It comes back by itself, with the server.
+    // The client reconnects as soon as the server is back.
     relay.set(Flow::Open);
     server.restart();
     shop.mail.health().await.unwrap();
-    shop.mail.client().send(message("weer daar")).await.unwrap();
-    server.assert_delivered("Subject: weer daar").await;
+    shop.mail.client().send(message("back again")).await.unwrap();
+    server.assert_delivered("Subject: back again").await;
     shop.detach().await;
     journal::assert_silent();
 }
@@ -401,9 +410,9 @@ async fn a_relay_that_asks_for_no_login() {
 }
 
 #[tokio::test]
-async fn answers_that_are_none() {
+async fn invalid_answers() {
     let greetings: [&'static [u8]; 7] = [
-        b"SSH-2.0-geheim\r\n", b"HTTP/1.1 400 geheim\r\n\r\n", b"999 geheim\r\n",
+        b"SSH-2.0-hushed\r\n", b"HTTP/1.1 400 hushed\r\n\r\n", b"999 hushed\r\n",
         b"\x1b[2Jgeheim\r\n", b"220-a\r\n221 b\r\n", b"\xff\xfe\r\n", b"22",
     ];
     for greeting in greetings {
@@ -418,15 +427,15 @@ async fn answers_that_are_none() {
             "{}: {found:?}",
             String::from_utf8_lossy(greeting)
         );
-        assert!(!error.to_string().contains("geheim"), "{error}");
+        assert!(!error.to_string().contains("hushed"), "{error}");
         for heard in server.heard() {
             assert!(canary::find(&heard.secret).is_none());
         }
     }
     for (code, kind) in [
-        ("421 geheim", "unavailable"),
-        ("554 geheim", "unavailable"),
-        ("535 geheim", "not_admitted"),
+        ("421 hushed", "unavailable"),
+        ("554 hushed", "unavailable"),
+        ("535 hushed", "not_admitted"),
     ] {
         let (_server, variables) = hostile("", move |mut peer| async move {
             peer.write(format!("{code}\r\n")).await?;
@@ -434,9 +443,9 @@ async fn answers_that_are_none() {
         });
         let error = refused::<Shop>(&pairs(&variables), SOON).await;
         assert_eq!(problems(&error), [kind]);
-        assert!(!error.to_string().contains("geheim"), "{error}");
+        assert!(!error.to_string().contains("hushed"), "{error}");
     }
-    // A login that echoes the secret, and one that says yes in another language.
+    // The server echoes the secret in its reply to the login.
     let (_server, variables) = hostile("", |mut peer| async move {
         answers(&mut peer, &[EHLO]).await?;
         let heard = peer.read().await?;
@@ -447,11 +456,11 @@ async fn answers_that_are_none() {
 }
 
 #[tokio::test]
-async fn endless_things() {
-    let endless_line = |mut peer: Peer| async move { peer.flood(b"220 geheim ").await };
-    let endless_lines = |mut peer: Peer| async move { peer.flood(b"220-geheim\r\n").await };
+async fn endless_answers() {
+    let endless_line = |mut peer: Peer| async move { peer.flood(b"220 hushed ").await };
+    let endless_lines = |mut peer: Peer| async move { peer.flood(b"220-hushed\r\n").await };
     let slow = |mut peer: Peer| async move {
-        for byte in b"220-geheim\r\n".iter().cycle() {
+        for byte in b"220-hushed\r\n".iter().cycle() {
             peer.write([*byte]).await?;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -477,7 +486,7 @@ async fn endless_things() {
     {
         let (server, variables) = hostile("?response_timeout=1500", script);
         let error = refused::<Shop>(&pairs(&variables), SOON).await;
-        assert!(!error.to_string().contains("geheim"), "{error}");
+        assert!(!error.to_string().contains("hushed"), "{error}");
         server.assert_all_closed().await;
         assert_no_secret_in_the_clear(&server);
         problems(&error)
@@ -490,7 +499,7 @@ async fn endless_things() {
 }
 
 #[tokio::test]
-async fn what_a_server_calls_itself_is_made_harmless() {
+async fn a_servers_name_is_escaped() {
     let (_server, variables) = hostile("", |mut peer| async move {
         answers(
             &mut peer,
@@ -503,7 +512,7 @@ async fn what_a_server_calls_itself_is_made_harmless() {
         .await?;
         Ok(Some(peer))
     });
-    // The harness looks at the posture.
+    // `attach` checks the posture.
     if let Ok(shop) = attach::<Shop>(&pairs(&variables)).await {
         assert!(!shop.mail.posture().to_string().contains('\u{1b}'));
         shop.detach().await;
@@ -511,12 +520,14 @@ async fn what_a_server_calls_itself_is_made_harmless() {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_not_waited_for_answers_nothing_else() {
-    // It takes its time with the first message of a connection, and would then answer to whatever came next.
+async fn a_late_answer_is_not_the_answer_to_the_next_message() {
+    // The server is late with its reply to the first message of a connection. The late reply must
+    // not count as the reply to the next command.
     let (server, variables) = hostile("?response_timeout=600", |mut peer| async move {
         answers(&mut peer, &WELCOME).await?;
         if peer.index() == 0 {
-            // What was idle is asked whether it still answers, and then gets the message.
+            // The client first checks with a command that the idle connection still answers. Then
+            // it sends the message.
             peer.read().await?;
             peer.write("250 ok\r\n").await?;
             peer.read().await?;
@@ -539,16 +550,19 @@ async fn an_answer_that_was_not_waited_for_answers_nothing_else() {
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     let mail = shop.mail.client();
     let begin = Instant::now();
-    let error: SmtpError = mail.send(message("te traag")).await.unwrap_err();
+    let error: SmtpError = mail.send(message("too slow")).await.unwrap_err();
     assert!(
-        matches!(error.refusal(), Refusal::Failure(failure) if failure.kind() == FailureKind::TimedOut),
+        matches!(
+            error.refusal(),
+            Refusal::Failure(failure) if failure.kind() == FailureKind::TimedOut
+        ),
         "{error}"
     );
     assert!(begin.elapsed() < Duration::from_secs(2));
-    mail.send(message("de volgende")).await.unwrap();
+    mail.send(message("the next one")).await.unwrap();
 
-    // So with a caller who does not wait.
-    let mut broken_off = mail.send(message("afgebroken"));
+    // The same for a caller that drops the future.
+    let mut broken_off = mail.send(message("dropped"));
     std::future::poll_fn(|context| {
         assert!(broken_off.as_mut().poll(context).is_pending());
         std::task::Poll::Ready(())
@@ -556,29 +570,30 @@ async fn an_answer_that_was_not_waited_for_answers_nothing_else() {
     .await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     drop(broken_off);
-    mail.send(message("nog een")).await.unwrap();
+    mail.send(message("another one")).await.unwrap();
     let heard = server.heard();
-    assert!(canary::position(&heard[0].secret, b"de volgende").is_none());
+    assert!(canary::position(&heard[0].secret, b"the next one").is_none());
     drop(mail);
     shop.detach().await;
     server.assert_all_closed().await;
 }
 
-/// These tests are built with `debug_assertions`: a loopback address may be plaintext, with a warning.
+/// These tests are built with `debug_assertions`, so plaintext to a loopback address gives a
+/// warning only.
 #[tokio::test]
 async fn plaintext_to_a_loopback_address() {
-    let server = server::Smtp::with(Authority::new("nobody's"), None);
+    let server = server::Smtp::with(Authority::new("an unused authority"), None);
     let url = format!("smtp://{USER}@localhost:{}", server.port);
     let shop: Shop =
         attach(&[("SHOP_MAIL_URL", &url), ("SHOP_MAIL_PASSWORD", PASSWORD)]).await.unwrap();
     assert!(shop.mail.posture().tls.is_none());
-    shop.mail.client().send(message("in klare taal")).await.unwrap();
-    server.assert_delivered("Subject: in klare taal").await;
+    shop.mail.client().send(message("in plain text")).await.unwrap();
+    server.assert_delivered("Subject: in plain text").await;
     shop.detach().await;
 }
 
 #[tokio::test]
-async fn what_is_in_flight_is_finished() {
+async fn detaching_waits_for_messages_in_flight() {
     let (server, variables) = hostile("", |mut peer| async move {
         answers(&mut peer, &WELCOME).await?;
         // `NOOP`, `MAIL`, `RCPT`, `DATA`.
@@ -593,7 +608,7 @@ async fn what_is_in_flight_is_finished() {
     });
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     let mail = shop.mail.client().clone();
-    let sent = tokio::spawn(async move { mail.send(message("onderweg")).await });
+    let sent = tokio::spawn(async move { mail.send(message("in flight")).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
     let begin = Instant::now();
     shop.detach().await;

@@ -1,4 +1,4 @@
-//! SQLite: real files, good and bad ones.
+//! SQLite: valid and faulty files.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -35,7 +35,7 @@ struct Waived {
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// A folder that is this process's own, unlike those of the servers.
+/// A folder that belongs to this process's user, unlike those of the test servers.
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
@@ -48,7 +48,7 @@ async fn attached(path: &Path, parameters: &str) -> Shop {
     attach(&[("SHOP_NOTES_URL", &locator(path, parameters))]).await.unwrap()
 }
 
-/// What is wrong with it.
+/// The rules and failures in the report.
 async fn why_not(path: &Path, parameters: &str) -> Vec<&'static str> {
     let error = refused::<Shop>(&[("SHOP_NOTES_URL", &locator(path, parameters))], SOON).await;
     assert!(
@@ -74,13 +74,16 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(posture.endpoint, format!("sqlite:{}", path.display()));
     assert!(posture.tls.is_none() && posture.account.is_none() && posture.authentication.is_none());
     assert_eq!(rules(&posture.findings), [""; 0]);
-    // Nobody else can read it.
+    // No other user can read it.
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 
-    sqlx::raw_sql("CREATE TABLE note (id INTEGER PRIMARY KEY); CREATE TABLE word (note INTEGER REFERENCES note)")
-        .execute(&*notes)
-        .await
-        .unwrap();
+    sqlx::raw_sql(
+        "CREATE TABLE note (id INTEGER PRIMARY KEY); \
+         CREATE TABLE word (note INTEGER REFERENCES note)",
+    )
+    .execute(&*notes)
+    .await
+    .unwrap();
     assert!(
         sqlx::query("INSERT INTO word VALUES (7)").execute(&*notes).await.is_err(),
         "foreign keys hold"
@@ -89,7 +92,7 @@ async fn attaches_and_the_posture_is_true() {
     for (pragma, expected) in
         [("trusted_schema", 0), ("cell_size_check", 1), ("mmap_size", 0), ("foreign_keys", 1)]
     {
-        // Some pragmas answer nothing when they are off.
+        // Some pragmas return no row when they are off.
         let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA {pragma}")))
             .fetch_all(&*notes)
             .await
@@ -100,12 +103,12 @@ async fn attaches_and_the_posture_is_true() {
     drop(notes);
     shop.notes.health().await.unwrap();
 
-    // The journal beside the database goes when the last connection does.
+    // The journal beside the database is removed with the last connection.
     assert!(folder.path().join("notes.db-wal").exists());
     shop.detach().await;
     assert!(!folder.path().join("notes.db-wal").exists());
 
-    // What was written is there, for whoever only reads too.
+    // A read-only client sees the written data.
     let shop = attached(&path, "?mode=ro").await;
     let notes = shop.notes.client();
     assert_eq!(
@@ -118,7 +121,7 @@ async fn attaches_and_the_posture_is_true() {
 }
 
 #[tokio::test]
-async fn what_is_no_place_for_a_database() {
+async fn a_path_that_cannot_hold_a_database_is_refused() {
     let folder = folder();
     let missing = folder.path().join("missing.db");
     assert_eq!(why_not(&missing, "?mode=ro").await, ["unreachable"]);
@@ -127,7 +130,7 @@ async fn what_is_no_place_for_a_database() {
     assert_eq!(why_not(&folder.path().join("no/such/folder.db"), "").await, ["unreachable"]);
     assert_eq!(why_not(folder.path(), "").await, ["unreachable"], "a folder");
 
-    // A pipe would be waited at for ever.
+    // Opening a pipe would block for ever.
     let pipe = folder.path().join("pipe");
     run(std::process::Command::new("mkfifo").arg(&pipe));
     assert_eq!(why_not(&pipe, "").await, ["unreachable"]);
@@ -135,7 +138,7 @@ async fn what_is_no_place_for_a_database() {
 }
 
 #[tokio::test]
-async fn what_is_no_database() {
+async fn a_file_that_is_not_a_database_is_refused() {
     let folder = folder();
     let path = folder.path().join("text.db");
     let text = format!("{} \u{1b}[2J owned", canary::PASSWORD).repeat(200);
@@ -143,7 +146,7 @@ async fn what_is_no_database() {
     assert_eq!(why_not(&path, "?mode=rw").await, ["protocol"]);
     assert_eq!(fs::read_to_string(&path).unwrap(), text, "it is as it was");
 
-    // A database whose schema was shot.
+    // A database with a corrupted schema.
     let path = folder.path().join("broken.db");
     attached(&path, "").await.detach().await;
     let mut bytes = fs::read(&path).unwrap();
@@ -164,7 +167,7 @@ async fn a_file_that_others_can_write_is_refused_and_waived() {
     assert_eq!(rules(&shop.notes.posture().findings), ["readable_secret_file"]);
     shop.detach().await;
 
-    // So is one that others can put another in the place of.
+    // A file that other users can replace is refused too.
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
     assert_eq!(why_not(&path, "").await, ["readable_secret_file"]);
@@ -201,10 +204,10 @@ async fn a_locator_that_weakens_or_wanders_is_refused() {
 }
 
 #[tokio::test]
-async fn a_database_that_somebody_locks_is_an_error_in_time() {
+async fn a_locked_database_is_an_error_in_time() {
     let folder = folder();
     let path = folder.path().join("notes.db");
-    // Somebody who does not use a write-ahead log, and keeps everybody out.
+    // Another connection that uses no write-ahead log and holds an exclusive lock.
     let options = SqliteConnectOptions::new()
         .filename(&path)
         .create_if_missing(true)
@@ -219,7 +222,7 @@ async fn a_database_that_somebody_locks_is_an_error_in_time() {
     let error =
         refused::<Shop>(&[("SHOP_NOTES_URL", &locator(&path, "?busy_timeout=200"))], SOON).await;
     assert_eq!(problems(&error), ["unavailable"]);
-    // Longer than there is time: the deadline is the shorter one.
+    // `busy_timeout` is longer than the deadline: the deadline applies.
     let error = refused::<Hasty>(
         &[("SHOP_NOTES_URL", &locator(&path, "?busy_timeout=60000"))],
         Duration::from_secs(3),
@@ -249,7 +252,8 @@ async fn a_writer_waits_as_long_as_the_locator_says() {
     shop.detach().await;
 }
 
-/// It is not even opened: no journal appears beside it, and none that is there is rolled back.
+/// The file is not even opened: no journal appears beside it, and an existing one is not rolled
+/// back.
 #[tokio::test]
 async fn a_database_in_a_folder_of_others_is_not_opened() {
     let root = folder();
@@ -279,12 +283,13 @@ async fn a_database_in_a_folder_of_others_is_not_opened() {
         assert_eq!(listed(), before, "{why}");
         set(folder, 0o755);
     }
-    // Above its own folder, a sticky one is fine: what is ours there stays.
+    // Above its own folder, a sticky folder is accepted: other users cannot replace our entries in
+    // it.
     set(&above, 0o1777);
     attached(&path, "").await.detach().await;
     set(&above, 0o755);
 
-    // It takes the administrator to give a file away.
+    // Only an administrator can change the owner of a file.
     let give = |path: &Path, owner| std::os::unix::fs::chown(path, Some(owner), None);
     if give(&path, 54_321).is_ok() {
         assert_eq!(why_not(&path, "").await, refused, "another user's file");
@@ -304,7 +309,7 @@ async fn a_database_in_a_folder_of_others_is_not_opened() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_is_not_opened() {
+async fn a_special_file_is_not_opened() {
     let folder = folder();
     let pipe = folder.path().join("pipe.db");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());

@@ -1,4 +1,5 @@
-//! PostgreSQL through tokio-postgres, with every login bound to its connection: real servers, good and bad ones, and hostile ones.
+//! PostgreSQL through tokio-postgres, with channel binding for every login: valid, faulty and
+//! hostile servers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -59,10 +60,10 @@ struct Lenient {
     orders: Resource<TokioPostgres>,
 }
 
-/// Nothing here waits for a deadline unless it says so.
+/// No test here reaches this limit, unless it says so.
 const SOON: Duration = Duration::from_secs(10);
 
-/// The deadline of a hasty attempt, and what may pass until its end has been noticed.
+/// The deadline of a hasty attempt, plus the time until the test sees its end.
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// The server that most tests share.
@@ -70,22 +71,24 @@ static SERVER: LazyLock<server::Postgres> = LazyLock::new(|| {
     let authority = Authority::new("the tests' authority");
     let mut options = Options::tls(authority.server());
     options.client_ca = Some(authority.pem());
-    options.hba = "hostssl all met_md5 all md5\n\
-                   hostssl all met_klare_taal all password\n\
-                   hostssl all zonder_bewijs all trust\n\
-                   hostssl all met_certificaat all cert\n\
+    options.hba = "hostssl all with_md5 all md5\n\
+                   hostssl all with_clear_text all password\n\
+                   hostssl all without_proof all trust\n\
+                   hostssl all with_certificate all cert\n\
                    hostssl all all all scram-sha-256\n"
         .to_owned();
     let server = server::Postgres::with(authority, &options);
     let _ = server.sql(&format!(
-        "SET password_encryption = 'md5'; CREATE ROLE met_md5 LOGIN PASSWORD '{PASSWORD}'; RESET password_encryption;
-         CREATE ROLE met_klare_taal LOGIN PASSWORD '{PASSWORD}';
-         CREATE ROLE zonder_bewijs LOGIN;
-         CREATE ROLE met_certificaat LOGIN;
-         CREATE ROLE weglater LOGIN PASSWORD '{PASSWORD}';
-         CREATE ROLE wisselaar LOGIN PASSWORD '{PASSWORD}';
-         CREATE ROLE lezer LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO lezer;
-         CREATE ROLE stiekem LOGIN NOINHERIT PASSWORD '{PASSWORD}'; GRANT {ADMIN} TO stiekem;"
+        "SET password_encryption = 'md5'; CREATE ROLE with_md5 LOGIN PASSWORD '{PASSWORD}'; \
+         RESET password_encryption;
+         CREATE ROLE with_clear_text LOGIN PASSWORD '{PASSWORD}';
+         CREATE ROLE without_proof LOGIN;
+         CREATE ROLE with_certificate LOGIN;
+         CREATE ROLE dropper LOGIN PASSWORD '{PASSWORD}';
+         CREATE ROLE rotator LOGIN PASSWORD '{PASSWORD}';
+         CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO reader;
+         CREATE ROLE hidden_admin LOGIN NOINHERIT PASSWORD '{PASSWORD}'; \
+         GRANT {ADMIN} TO hidden_admin;"
     ));
     server
 });
@@ -113,7 +116,8 @@ fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
     variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-// --- It works --------------------------------------------------------------------------------------------------------
+// --- Success
+// ---------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn attaches_and_the_posture_is_true() {
@@ -124,7 +128,8 @@ async fn attaches_and_the_posture_is_true() {
     let posture = shop.orders.posture();
     let tls = posture.tls.as_ref().unwrap();
     let seen = server.sql(&format!(
-        "SELECT DISTINCT version, cipher FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = '{USER}' AND ssl"
+        "SELECT DISTINCT version, cipher FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE \
+         usename = '{USER}' AND ssl"
     ));
     let (version, cipher) = seen.split_once('|').expect("one version and one cipher");
     assert_eq!(tls.version, version.replace("TLSv", "TLS "));
@@ -140,13 +145,13 @@ async fn attaches_and_the_posture_is_true() {
     assert_eq!(tls.certificate.names, ["localhost", "127.0.0.1", "::1"]);
     assert!(posture.taken_at >= before && posture.taken_at <= SystemTime::now());
     assert_eq!(rules(&posture.findings), [""; 0]);
-    // The private authority is trusted alone, on every connection.
+    // On every connection, only the private authority is trusted.
     assert!(
         !posture.remarks.iter().any(|remark| remark.contains("public roots")),
         "{:?}",
         posture.remarks
     );
-    // One connection was all that it took, and it is the pool's.
+    // Attaching opened one connection, and that one is in the pool.
     assert_eq!(server.connections_of(USER), 1);
     assert_eq!(server.log().matches(&format!("connection authorized: user={USER}")).count(), 1);
 
@@ -168,7 +173,7 @@ async fn attaches_and_the_posture_is_true() {
 async fn every_connection_is_bound_and_bounded() {
     let mut variables = variables(&SERVER);
     variables[0].1 +=
-        "?max_connections=4&statement_timeout=300&connect_timeout=1&application_name=winkel";
+        "?max_connections=4&statement_timeout=300&connect_timeout=1&application_name=shop";
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     let pool = shop.orders.client();
     let mut clients = Vec::new();
@@ -178,19 +183,20 @@ async fn every_connection_is_bound_and_bounded() {
     for client in &clients {
         let row = client
             .query_one(
-                "SELECT ssl, current_setting('statement_timeout'), current_setting('application_name')
+                "SELECT ssl, current_setting('statement_timeout'), \
+                 current_setting('application_name')
                  FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
                 &[],
             )
             .await
             .unwrap();
         assert!(row.get::<_, bool>(0));
-        assert_eq!((row.get::<_, &str>(1), row.get::<_, &str>(2)), ("300ms", "winkel"));
+        assert_eq!((row.get::<_, &str>(1), row.get::<_, &str>(2)), ("300ms", "shop"));
         let begin = Instant::now();
         assert!(client.batch_execute("SELECT pg_sleep(30)").await.is_err());
         assert!(begin.elapsed() < SOON);
     }
-    // The pool has no more, and says so in time.
+    // The pool is exhausted, and the call fails in time.
     let begin = Instant::now();
     assert!(pool.get().await.is_err());
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
@@ -208,7 +214,7 @@ async fn a_message_is_bounded() {
     let row = pool.get().await.unwrap().query_one("SELECT repeat('x', 60000)", &[]).await.unwrap();
     assert_eq!(row.get::<_, &str>(0).len(), 60_000);
     assert!(pool.get().await.unwrap().query_one("SELECT repeat('x', 66000)", &[]).await.is_err());
-    // That connection has ended; the pool makes another one.
+    // That connection is closed. The pool opens another one.
     pool.get().await.unwrap().query_one("SELECT 1", &[]).await.unwrap();
     drop(pool);
     shop.detach().await;
@@ -252,9 +258,10 @@ async fn a_certificate_that_defines_none_is_refused_and_waived() {
     shop.detach().await;
 }
 
-/// Somebody in between has a certificate of the same authority for the same host, and passes everything on. Verification alone does not notice.
+/// A machine in the middle has a certificate of the same authority for the same host, and forwards
+/// all bytes. Certificate verification alone does not detect it.
 #[tokio::test]
-async fn somebody_in_between_with_a_verified_certificate_is_noticed() {
+async fn a_machine_in_the_middle_with_a_verified_certificate_is_detected() {
     let leaf = Arc::new(SERVER.authority.server());
     let roots = SERVER.authority.pem();
     let upstream = SERVER.port;
@@ -268,7 +275,10 @@ async fn somebody_in_between_with_a_verified_certificate_is_noticed() {
             let mut bytes = vec![0; 16 * 1024];
             loop {
                 tokio::select! {
-                    said = peer.read() => { server.write_all(&said?).await?; server.flush().await?; }
+                    said = peer.read() => {
+                        server.write_all(&said?).await?;
+                        server.flush().await?;
+                    }
                     count = server.read(&mut bytes) => match count? {
                         0 => return Ok(None),
                         count => peer.write(&bytes[..count]).await?,
@@ -282,7 +292,8 @@ async fn somebody_in_between_with_a_verified_certificate_is_noticed() {
     let error = refused::<Shop>(&pairs(&variables), SOON).await;
     assert_eq!(problems(&error).len(), 1, "{error}");
     assert!(SERVER.log().contains("channel binding check failed"), "{}", SERVER.log());
-    // The other service does not notice: that is what its remarks say, and why there is this one.
+    // The other service does not detect it. Its remarks say so, and it is the reason for this
+    // service.
     #[derive(BackingServices)]
     #[services(prefix = "SHOP", deadline = 20)]
     struct Unbound {
@@ -315,7 +326,7 @@ async fn connect(
 async fn a_pinned_key_is_enough_and_another_one_is_not() {
     let leaf = pki::self_signed();
     let pin = leaf.pin();
-    let server = server::Postgres::with(Authority::new("nobody's"), &Options::tls(leaf));
+    let server = server::Postgres::with(Authority::new("an unused authority"), &Options::tls(leaf));
     let mut variables = variables(&server);
     variables[2] = ("SHOP_ORDERS_PIN", pin);
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
@@ -351,9 +362,11 @@ async fn values_come_from_files_and_in_parts() {
     }
 }
 
-// --- It is refused ---------------------------------------------------------------------------------------------------
+// --- Refusal
+// ---------------------------------------------------------------------------------------
 
-/// Attaches in vain to a server with this certificate. The server has heard of nobody.
+/// Checks that attaching to a server with this certificate fails, and returns the rules in the
+/// report. The server must not receive any credentials.
 async fn refused_certificate(leaf: impl FnOnce(&Authority) -> Leaf) -> Vec<&'static str> {
     let authority = Authority::new("the tests' authority");
     let options = Options::tls(leaf(&authority));
@@ -382,7 +395,8 @@ async fn wrong_authority() {
 
 #[tokio::test]
 async fn plaintext_only() {
-    let server = server::Postgres::with(Authority::new("nobody's"), &Options::plaintext());
+    let server =
+        server::Postgres::with(Authority::new("an unused authority"), &Options::plaintext());
     let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
     assert_eq!(problems(&error), ["opportunistic_tls"]);
     let log = server.log();
@@ -398,7 +412,9 @@ async fn plaintext_only() {
 
 #[tokio::test]
 async fn an_administrator_is_refused_and_waived() {
-    for (role, password) in [(ADMIN, ADMIN_PASSWORD), ("lezer", PASSWORD), ("stiekem", PASSWORD)] {
+    for (role, password) in
+        [(ADMIN, ADMIN_PASSWORD), ("reader", PASSWORD), ("hidden_admin", PASSWORD)]
+    {
         let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
         assert_eq!(problems(&error), ["superuser_account"], "{role}");
         SERVER.assert_no_connection_of(role).await;
@@ -409,7 +425,7 @@ async fn an_administrator_is_refused_and_waived() {
 }
 
 #[tokio::test]
-async fn who_is_not_let_in() {
+async fn wrong_credentials_are_refused() {
     let wrong_password =
         refused::<Shop>(&pairs(&as_role(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
     assert_eq!(problems(&wrong_password), ["not_admitted"]);
@@ -417,15 +433,15 @@ async fn who_is_not_let_in() {
         wrong_password.to_string().contains("does not accept the password"),
         "{wrong_password}"
     );
-    let nobody = refused::<Shop>(&pairs(&as_role(&SERVER, "niemand", PASSWORD)), SOON).await;
-    assert_eq!(problems(&nobody), ["not_admitted"]);
+    let unknown = refused::<Shop>(&pairs(&as_role(&SERVER, "unknown_user", PASSWORD)), SOON).await;
+    assert_eq!(problems(&unknown), ["not_admitted"]);
     let mut variables = variables(&SERVER);
-    variables[0].1 = SERVER.locator().replace(DATABASE, "nergens");
+    variables[0].1 = SERVER.locator().replace(DATABASE, "nonexistent_db");
     let nowhere = refused::<Shop>(&pairs(&variables), SOON).await;
     assert_eq!(problems(&nowhere), ["unavailable"]);
     assert!(
         nowhere.to_string().contains("no such database")
-            && !nowhere.to_string().contains("nergens"),
+            && !nowhere.to_string().contains("nonexistent_db"),
         "{nowhere}"
     );
 }
@@ -433,9 +449,9 @@ async fn who_is_not_let_in() {
 #[tokio::test]
 async fn a_password_is_proven_and_not_shown() {
     for (role, password, way) in [
-        ("met_md5", PASSWORD, "MD5"),
-        ("met_klare_taal", PASSWORD, "cleartext password"),
-        ("zonder_bewijs", PASSWORD, "nothing"),
+        ("with_md5", PASSWORD, "MD5"),
+        ("with_clear_text", PASSWORD, "cleartext password"),
+        ("without_proof", PASSWORD, "nothing"),
     ] {
         let error = refused::<Shop>(&pairs(&as_role(&SERVER, role, password)), SOON).await;
         assert_eq!(problems(&error), ["weak_authentication"], "{role}");
@@ -445,7 +461,8 @@ async fn a_password_is_proven_and_not_shown() {
         assert_eq!(shop.orders.posture().authentication.as_deref(), Some(way));
         shop.detach().await;
     }
-    // A waiver loosens no more than has to be: where it can be bound, it is, and there is nothing to find.
+    // A waiver permits no more than needed: if channel binding is possible, it is used, and there
+    // is no finding.
     let shop: Lenient = attach(&pairs(&variables(&SERVER))).await.unwrap();
     assert_eq!(shop.orders.posture().authentication.as_deref(), Some("SCRAM-SHA-256-PLUS"));
     assert_eq!(rules(&shop.orders.posture().findings), [""; 0]);
@@ -460,19 +477,20 @@ async fn a_client_certificate_logs_in() {
         variables.push(("SHOP_ORDERS_CLIENT_KEY", leaf.key.clone()));
         variables
     };
-    let leaf = SERVER.authority.client("met_certificaat");
-    let shop: Shop = attach(&pairs(&login("met_certificaat", "", &leaf))).await.unwrap();
+    let leaf = SERVER.authority.client("with_certificate");
+    let shop: Shop = attach(&pairs(&login("with_certificate", "", &leaf))).await.unwrap();
     assert_eq!(shop.orders.posture().authentication.as_deref(), Some("client certificate"));
     shop.orders.client().get().await.unwrap().query_one("SELECT 1", &[]).await.unwrap();
     shop.detach().await;
 
-    let somebody_else = SERVER.authority.client("lezer");
-    let error = refused::<Shop>(&pairs(&login("met_certificaat", "", &somebody_else)), SOON).await;
+    let somebody_else = SERVER.authority.client("reader");
+    let error = refused::<Shop>(&pairs(&login("with_certificate", "", &somebody_else)), SOON).await;
     assert_eq!(problems(&error), ["not_admitted"]);
-    let self_made = Authority::new("the tests' authority").client("met_certificaat");
-    let error = refused::<Shop>(&pairs(&login("met_certificaat", "", &self_made)), SOON).await;
+    let self_made = Authority::new("the tests' authority").client("with_certificate");
+    let error = refused::<Shop>(&pairs(&login("with_certificate", "", &self_made)), SOON).await;
     assert_eq!(problems(&error).len(), 1, "{error}");
-    // A server that goes by the password all the same has nothing to ask; with a password, the login is bound.
+    // If the server asks for a password and none is configured, the login fails. With a password,
+    // the login uses channel binding.
     let error =
         refused::<Shop>(&pairs(&login(USER, "", &SERVER.authority.client(USER))), SOON).await;
     assert_eq!(problems(&error), ["not_admitted"]);
@@ -480,9 +498,9 @@ async fn a_client_certificate_logs_in() {
         attach(&pairs(&login(USER, PASSWORD, &SERVER.authority.client(USER)))).await.unwrap();
     assert_eq!(shop.orders.posture().authentication.as_deref(), Some("SCRAM-SHA-256-PLUS"));
     shop.detach().await;
-    // And who offers both is not let in without a proof.
+    // With both a certificate and a password, a server that asks for no proof is still refused.
     let error = refused::<Shop>(
-        &pairs(&login("zonder_bewijs", PASSWORD, &SERVER.authority.client("zonder_bewijs"))),
+        &pairs(&login("without_proof", PASSWORD, &SERVER.authority.client("without_proof"))),
         SOON,
     )
     .await;
@@ -490,7 +508,7 @@ async fn a_client_certificate_logs_in() {
 }
 
 #[tokio::test]
-async fn what_is_refused_before_a_connection() {
+async fn an_invalid_locator_is_refused_before_a_connection() {
     let hostile = Hostile::start(|peer| async { Ok(Some(peer)) });
     let url = |user: &str, rest: &str| {
         format!("postgres://{user}@localhost:{}/{DATABASE}{rest}", hostile.port)
@@ -531,17 +549,19 @@ async fn what_is_refused_before_a_connection() {
     let error = refused::<Shop>(&[("SHOP_ORDERS_URL", shipped.as_str())], SOON).await;
     assert!(problems(&error).contains(&"default_credentials"), "{error}");
     assert!(hostile.heard().is_empty());
-    // As platforms write it.
+    // The parameters that platforms add to a locator.
     let mut variables = variables(&SERVER);
     variables[0].1 += "?sslmode=require&channel_binding=require";
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     shop.detach().await;
 }
 
-/// A build with `debug_assertions` lets plaintext to the loopback pass: by a proof all the same, which there is nothing to bind to.
+/// A build with `debug_assertions` permits plaintext to a loopback address. SCRAM is required all
+/// the same, although there is no channel to bind to.
 #[tokio::test]
 async fn without_tls_there_is_still_a_proof() {
-    let server = server::Postgres::with(Authority::new("nobody's"), &Options::plaintext());
+    let server =
+        server::Postgres::with(Authority::new("an unused authority"), &Options::plaintext());
     let variables = [
         ("SHOP_ORDERS_URL", format!("{}?sslmode=disable", server.locator())),
         ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
@@ -582,18 +602,19 @@ async fn without_tls_there_is_still_a_proof() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn a_closed_port_is_unreachable() {
     let mut variables = variables(&SERVER);
     variables[0].1 =
         format!("postgres://{USER}@localhost:{}/{DATABASE}", backing_services_tests::port::free());
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unreachable"]);
 }
 
-// --- Over time -------------------------------------------------------------------------------------------------------
+// --- Over time
+// -------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn dropping_the_attempt_leaks_no_connection() {
-    let variables = as_role(&SERVER, "weglater", PASSWORD);
+    let variables = as_role(&SERVER, "dropper", PASSWORD);
     let pairs = pairs(&variables);
     let mut done = 0;
     for step in 0..24 {
@@ -606,11 +627,11 @@ async fn dropping_the_attempt_leaks_no_connection() {
         }
     }
     assert!(done < 24, "none was dropped on its way");
-    SERVER.assert_no_connection_of("weglater").await;
+    SERVER.assert_no_connection_of("dropper").await;
 }
 
-/// Every step of a login takes less than `connect_timeout`, and all of them take more: a call that needs a
-/// new connection does not wait for their sum.
+/// Every step of a login takes less than `connect_timeout`, and all of them take more: a call that
+/// needs a new connection does not wait for their sum.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_connection_has_connect_timeout_for_all_of_its_steps() {
     let server = server::Postgres::start();
@@ -631,7 +652,7 @@ async fn a_new_connection_has_connect_timeout_for_all_of_its_steps() {
 }
 
 #[tokio::test]
-async fn health_tells_when_the_server_is_gone() {
+async fn health_reports_that_the_server_is_gone() {
     let server = server::Postgres::start();
     let relay = Relay::to(server.port);
     let mut variables = variables(&server);
@@ -660,22 +681,21 @@ async fn health_tells_when_the_server_is_gone() {
 
 #[tokio::test]
 async fn a_connection_that_broke_is_replaced_and_a_refused_login_is_not_tried_again() {
-    let shop: Shop = attach(&pairs(&as_role(&SERVER, "wisselaar", PASSWORD))).await.unwrap();
+    let shop: Shop = attach(&pairs(&as_role(&SERVER, "rotator", PASSWORD))).await.unwrap();
     let pool = shop.orders.client();
     let cut = || {
-        SERVER.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'wisselaar'",
-        )
+        SERVER
+            .sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'rotator'")
     };
     let _ = cut();
     tokio::time::sleep(Duration::from_millis(200)).await;
     pool.get().await.unwrap().query_one("SELECT 1", &[]).await.unwrap();
 
-    let _ = SERVER.sql("ALTER ROLE wisselaar PASSWORD 'kanarie-7f3a-Qp2xNewPwRr55'");
+    let _ = SERVER.sql("ALTER ROLE rotator PASSWORD 'kanarie-7f3a-Qp2xNewPwRr55'");
     let _ = cut();
     tokio::time::sleep(Duration::from_millis(200)).await;
     let attempts =
-        || SERVER.log().matches("password authentication failed for user \"wisselaar\"").count();
+        || SERVER.log().matches("password authentication failed for user \"rotator\"").count();
     for _ in 0..20 {
         let Err(deadpool::managed::PoolError::Backend(Refusal::Failure(failure))) =
             pool.get().await
@@ -685,14 +705,14 @@ async fn a_connection_that_broke_is_replaced_and_a_refused_login_is_not_tried_ag
         assert_eq!(failure.kind(), FailureKind::NotAdmitted);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(attempts(), 1, "whoever is refused once does not knock again");
+    assert_eq!(attempts(), 1, "a refused login is not repeated");
     drop(pool);
     shop.detach().await;
 }
 
-/// What is in flight is finished; then everything is closed.
+/// Detaching waits for running statements, and then closes every connection.
 #[tokio::test]
-async fn detaching_waits_for_what_is_in_flight() {
+async fn detaching_waits_for_statements_in_flight() {
     let server = server::Postgres::start();
     let shop: Shop = attach(&pairs(&variables(&server))).await.unwrap();
     let client = shop.orders.client().get().await.unwrap();
@@ -711,13 +731,16 @@ async fn detaching_waits_for_what_is_in_flight() {
     server.assert_no_connection_of(USER).await;
 }
 
-// --- What answers is hostile -----------------------------------------------------------------------------------------
+// --- Hostile servers
+// -------------------------------------------------------------------------------
 
-/// What a terminal would obey, and what would turn a line around; with our own secret in it.
+/// Text that a terminal would execute or reverse, with our own secret in it.
 const ESCAPES: &str =
     "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
 
-/// Attaches in vain to a server that plays a script, and gives the report and what was heard. Nobody was named in the clear, and the password was not said.
+/// Attaches to a server that runs a script, and returns the report and the bytes that the server
+/// received. Attaching must fail, no name may be sent in the clear, and the password may not be
+/// sent.
 async fn against<T, F>(
     script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static,
 ) -> (AttachError, Vec<Heard>)
@@ -741,7 +764,7 @@ where
     for name in [USER, DATABASE, CANARY] {
         assert!(
             canary::position(&heard[0].plain, name.as_bytes()).is_none(),
-            "{name} was said in the clear"
+            "{name} was sent in the clear"
         );
     }
     assert!(canary::find(&heard[0].secret).is_none(), "the password was sent");
@@ -780,7 +803,7 @@ async fn before_tls() {
 }
 
 #[tokio::test]
-async fn it_falls_silent_wherever_it_likes() {
+async fn a_server_that_falls_silent_times_out() {
     for step in 0..4 {
         let begin = Instant::now();
         let (error, _) = against::<Hasty, _>(move |mut peer, leaf| async move {
@@ -804,7 +827,7 @@ async fn it_falls_silent_wherever_it_likes() {
 }
 
 #[tokio::test]
-async fn who_asks_for_less_than_a_proof_gets_nothing() {
+async fn a_server_that_asks_for_no_proof_gets_nothing() {
     for asked in
         [CLEARTEXT.to_vec(), MD5.to_vec(), AUTHENTICATION_OK.to_vec(), sasl(&["SCRAM-SHA-256"])]
     {
@@ -819,14 +842,14 @@ async fn who_asks_for_less_than_a_proof_gets_nothing() {
         })
         .await;
         assert_eq!(problems(&error), ["weak_authentication"]);
-        // The startup message, and not a byte more.
+        // The server received the startup message, and nothing more.
         let length = u32::from_be_bytes(heard[0].secret[..4].try_into().unwrap()) as usize;
         assert_eq!(heard[0].secret.len(), length);
     }
 }
 
 #[tokio::test]
-async fn what_is_no_authentication_is_no_success() {
+async fn an_invalid_authentication_message_is_a_failure() {
     for asked in [
         message(b'R', &7_u32.to_be_bytes()),
         message(b'R', &u32::MAX.to_be_bytes()),
@@ -856,7 +879,7 @@ async fn what_is_no_authentication_is_no_success() {
     }
 }
 
-/// Plays after the server has agreed to bind.
+/// Runs `script` after the server has agreed to channel binding.
 async fn after_sasl<F>(script: impl Fn(Peer, Vec<u8>) -> F + Send + Sync + 'static) -> AttachError
 where
     F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
@@ -897,14 +920,14 @@ async fn scram_is_bounded_and_the_server_has_to_prove_itself() {
         assert_eq!(problems(&error), ["weak_authentication"], "{challenge}");
         assert!(begin.elapsed() < Duration::from_secs(2), "it is not even tried");
     }
-    // A nonce of its own.
+    // A nonce of the server's own.
     let error = after_sasl(|mut peer, _| async move {
         peer.write(sasl_continue("r=somebodyelses,s=c2FsdHNhbHQ=,i=4096")).await?;
         Ok(Some(peer))
     })
     .await;
     assert_eq!(problems(&error), ["weak_authentication"]);
-    // A signature that it cannot compute; and none.
+    // A signature that the server cannot compute, and no signature.
     for last in
         [message(b'R', b"\0\0\0\x0cv=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="), Vec::new()]
     {
@@ -946,7 +969,7 @@ async fn a_flood_before_it_is_ready_ends() {
 
 const GOOD: Row = good(USER, DATABASE);
 
-/// As [`Lenient`], and in a hurry.
+/// As [`Lenient`], with a short deadline.
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 2)]
 struct LenientAndHasty {
@@ -987,7 +1010,8 @@ async fn an_answer_without_end_ends() {
     assert!(begin.elapsed() < Duration::from_secs(1), "bounded by bytes, not by time");
 }
 
-/// A verified server that has turned hostile after it was attached: what it promises is not believed, and what it says on its own account is not logged.
+/// A verified server that turns hostile after the attach: a promised length is not trusted, and its
+/// notices are not logged.
 #[tokio::test]
 async fn after_it_was_attached() {
     let authority = Authority::new("the tests' authority");

@@ -1,4 +1,5 @@
-//! Whom a resource trusts, beyond one authority: a pinned key, a chain that is completed, and what the report says of a chain that is not.
+//! Trust beyond a single authority: a pinned key, a completed chain, and the report for an
+//! incomplete chain.
 
 #![allow(
     clippy::unwrap_used,
@@ -71,7 +72,8 @@ async fn a_pin_trusts_one_key_and_no_other() {
     );
 }
 
-/// What a pin does not look at: another host's certificate, and one that has expired, have the same key as before.
+/// A pin ignores the host name and the dates: a certificate for another host and an expired one
+/// have the same key.
 #[tokio::test]
 async fn a_pin_is_about_the_key_alone() {
     let authority = Authority::new("the tests' authority");
@@ -117,7 +119,10 @@ async fn a_chain_is_completed_and_a_report_says_which_end_is_missing() {
     let short = server(leaf);
     let report = short.report(&[("CACHE_CA", &root.pem())]).await;
     assert!(
-        report.contains("sends only its own certificate, and its issuer, CN=the one between, is not the authority"),
+        report.contains(
+            "sends only its own certificate, and its issuer, CN=the one between, is \
+             not the authority",
+        ),
         "{report}"
     );
     short
@@ -152,7 +157,8 @@ async fn a_self_signed_certificate_is_its_own_authority() {
     );
 }
 
-/// A certificate of OpenSSL's making, with a key of so many bits, signed with this digest; and its authority.
+/// A certificate that OpenSSL issued, for a key of so many bits, signed with this digest; and its
+/// authority.
 fn openssl(folder: &Folder, bits: u32, digest: &str) -> (Leaf, String) {
     folder.write("extensions", "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n");
     for line in [
@@ -162,7 +168,8 @@ fn openssl(folder: &Folder, bits: u32, digest: &str) -> (Leaf, String) {
             "req -newkey rsa:{bits} -nodes -keyout server.key -out server.csr -subj /CN=server"
         ),
         format!(
-            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -set_serial 2 -days 30 -{digest} -extfile extensions -out server.pem"
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -set_serial 2 -days 30 -{digest} \
+             -extfile extensions -out server.pem"
         ),
     ] {
         process::run(
@@ -173,11 +180,13 @@ fn openssl(folder: &Folder, bits: u32, digest: &str) -> (Leaf, String) {
     (Leaf { certificate: read("server.pem"), key: read("server.key") }, read("ca.pem"))
 }
 
-// --- What a `_CA` variable makes us trust ------------------------------------------------------------------------------
+// --- Trust from a `_CA` variable
+// -------------------------------------------------------------------
 
-/// Whoever has the key of a server's certificate is that server, and nobody else: what it signs is not trusted.
+/// The holder of a server certificate's key can act as that server only: certificates that it signs
+/// are not trusted.
 #[tokio::test]
-async fn a_certificate_that_is_no_authority_vouches_for_no_other() {
+async fn a_certificate_that_is_not_an_authority_cannot_issue_others() {
     let impostor = Authority::without_authority("a server that plays an authority");
     let issued = server(impostor.server());
     let report = issued.report(&[("CACHE_CA", &impostor.pem())]).await;
@@ -187,7 +196,7 @@ async fn a_certificate_that_is_no_authority_vouches_for_no_other() {
         ),
         "{report}"
     );
-    // An authority beside it does not make it one.
+    // Another certificate in the variable that is an authority does not make this one an authority.
     let authority = Authority::new("the tests' authority");
     let both = format!("{}{}", authority.pem(), impostor.pem());
     issued.report(&[("CACHE_CA", &both)]).await;
@@ -200,7 +209,7 @@ async fn a_certificate_that_is_no_authority_vouches_for_no_other() {
     let between =
         Leaf { certificate: format!("{}{}", leaf.certificate, impostor.pem()), key: leaf.key };
     server(between).report(&[("CACHE_CA", &impostor.pem())]).await;
-    // The server that presents this very certificate is the one that is trusted.
+    // Only the server that presents this same certificate is trusted.
     let own = server(impostor.as_leaf());
     assert_eq!(
         own.attach(&[("CACHE_CA", &impostor.pem())]).await.expect("it is the same"),
@@ -209,10 +218,11 @@ async fn a_certificate_that_is_no_authority_vouches_for_no_other() {
     own.attach(&[("CACHE_CA", &both)]).await.expect("it is the same");
 }
 
-/// It need not have signed itself: who issued it does not matter, but its name, its dates and its purpose do.
+/// The certificate need not be self-signed. Its issuer does not matter, but its name, its dates and
+/// its purpose do.
 #[tokio::test]
-async fn a_certificate_that_is_trusted_alone_is_held_against_the_host_and_the_clock() {
-    let unknown = Authority::new("an authority that nobody trusts");
+async fn a_certificate_that_is_trusted_alone_is_checked_for_host_and_dates() {
+    let unknown = Authority::new("an untrusted authority");
     let leaf = unknown.server();
     server(leaf.clone()).attach(&[("CACHE_CA", &leaf.certificate)]).await.expect("it is the same");
     server(unknown.server()).report(&[("CACHE_CA", &leaf.certificate)]).await;
@@ -230,7 +240,8 @@ fn checked(ca: &str) -> Result<(), AttachError> {
     Services::check(&Environment::from_iter(variables))
 }
 
-/// What loading says of a `_CA` variable that is refused: it is about that variable, and no server is needed for it.
+/// The report of loading a `_CA` variable that is refused. It is about that variable, and needs no
+/// server.
 fn refused_ca(ca: &str) -> (Vec<&'static str>, String) {
     let error = checked(ca).expect_err("it is to be refused");
     assert_eq!(error.findings().next().expect("a finding").variable(), Some("CACHE_CA"));
@@ -243,12 +254,12 @@ fn an_authority_that_has_expired_is_refused() {
     let (problems, report) = refused_ca(&expired);
     assert_eq!(problems, ["certificate_expiry"]);
     assert!(report.contains("`CACHE_CA` holds a certificate that has expired"), "{report}");
-    // One of several says which.
+    // With several certificates, the report gives the number of the bad one.
     let (problems, report) =
         refused_ca(&format!("{}{expired}", Authority::new("another one").pem()));
     assert_eq!(problems, ["certificate_expiry"]);
     assert!(report.contains("has expired: number 2 of 2"), "{report}");
-    // So is a certificate that would be trusted alone; and one whose day has not come.
+    // A certificate that is trusted alone is refused too, if it has expired or is not yet valid.
     let leaf = Authority::new("the tests' authority").expired().certificate;
     assert_eq!(refused_ca(&leaf).0, ["certificate_expiry"]);
     let leaf = Authority::new("the tests' authority").not_yet_valid().certificate;
@@ -264,7 +275,8 @@ fn an_authority_that_may_not_sign_is_refused() {
 
 const DAY: i64 = 86_400;
 
-/// The warning names the variable, is in the posture, and is logged once, although loading and connecting both see it.
+/// The warning names the variable, is in the posture, and is logged once, although loading and
+/// connecting both see it.
 #[tokio::test]
 async fn an_authority_with_fewer_than_30_days_left_warns() {
     let authority = Authority::ending_in("the tests' authority", 30 * DAY - DAY / 2);
@@ -274,7 +286,7 @@ async fn an_authority_with_fewer_than_30_days_left_warns() {
         [("CACHE_URL", url.as_str()), ("CACHE_PASSWORD", PASSWORD), ("CACHE_CA", &authority.pem())];
     let services = attempt::attach::<Services>(&variables).await.expect("it only warns");
     let posture = services.cache.posture();
-    // The release of the server is another matter.
+    // The server's release may have a finding too, which is not counted here.
     let expiring =
         |rules: &[&str]| rules.iter().filter(|rule| **rule == "certificate_expiry").count();
     assert_eq!(expiring(&rules(&posture.findings)), 1);
@@ -304,9 +316,9 @@ async fn an_authority_with_fewer_than_30_days_left_warns() {
     services.detach().await;
 }
 
-/// A process outlives the authority that it was started with: from then on, that vouches for nobody.
+/// The authority expires while the process runs. From then on, no certificate of it is trusted.
 #[tokio::test]
-async fn an_authority_that_expires_meanwhile_vouches_for_nobody() {
+async fn an_authority_that_expires_meanwhile_is_not_trusted() {
     let authority = Authority::ending_in("the tests' authority", 12);
     let end = std::time::Instant::now() + Duration::from_secs(13);
     let ending = server(authority.server());
@@ -328,9 +340,9 @@ struct Databases {
     mysql: Resource<MySql>,
 }
 
-/// sqlx takes nothing but PEM, and makes an authority of every certificate in it.
+/// sqlx accepts PEM only, and treats every certificate in it as an authority.
 #[test]
-fn a_certificate_that_is_no_authority_is_refused_where_the_driver_would_make_one_of_it() {
+fn a_certificate_that_is_not_an_authority_is_refused_if_the_driver_would_treat_it_as_one() {
     let leaf = Authority::new("the tests' authority").server().certificate;
     let url = "postgres://shop@db.example/shop";
     let environment = Environment::from_iter([
@@ -359,9 +371,10 @@ fn a_certificate_that_is_no_authority_is_refused_where_the_driver_would_make_one
     );
 }
 
-/// The same over the network: our own stream refuses what such a certificate issued.
+/// The same over the network: our own TLS stream refuses a certificate that such a certificate
+/// issued.
 #[tokio::test]
-async fn the_strict_service_for_postgresql_refuses_what_no_authority_issued() {
+async fn the_strict_service_for_postgresql_refuses_a_certificate_that_no_authority_issued() {
     #[derive(BackingServices, Debug)]
     struct Own {
         own: Resource<TokioPostgres>,
@@ -374,10 +387,11 @@ async fn the_strict_service_for_postgresql_refuses_what_no_authority_issued() {
     let variables = [("OWN_URL", url.as_str()), ("OWN_PASSWORD", PASSWORD), ("OWN_CA", &ca)];
     let error = attempt::refused::<Own>(&variables, Duration::from_secs(10)).await;
     assert_eq!(problems(&error), ["unverified_tls"]);
-    assert!(!server.log().contains(postgres::USER), "nobody was named to it");
+    assert!(!server.log().contains(postgres::USER), "no user name was sent to it");
 }
 
-// --- What is weak ------------------------------------------------------------------------------------------------------
+// --- Weak keys and signatures
+// ----------------------------------------------------------------------
 
 async fn refused_as_weak(port: u16, ca: &str) {
     let url = format!("rediss://{USER}@localhost:{port}");
@@ -415,6 +429,6 @@ async fn a_short_key_is_refused() {
     let server = Process::start("openssl", "KILL", folder.path(), &[], server);
     server.wait_until(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     refused_as_weak(port, &ca).await;
-    // Nor is it trusted alone.
+    // The weak key is not trusted as a single certificate either.
     refused_as_weak(port, &leaf.certificate).await;
 }

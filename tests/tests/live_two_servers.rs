@@ -1,4 +1,5 @@
-//! What differs between a local server and a managed one is the locator, and whom to trust: one unchanged program, two servers of each SQL service.
+//! A local server and a managed one differ only in the locator and the trusted authority: one
+//! unchanged program, two servers of each SQL service.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -18,7 +19,7 @@ struct Shop {
     notes: Resource<Sqlite>,
 }
 
-/// Writes a row into each, and says which server has it.
+/// Writes a row into each database, and returns the ports of the servers that have it.
 async fn program(variables: &[(&str, &str)]) -> (u16, u16, u16) {
     let shop: Shop = attach(variables).await.unwrap();
 

@@ -1,4 +1,5 @@
-//! Loading and checking: what no connection is needed for. Every value of every kind of wrong gets its one finding, at its field, with its variable.
+//! Loading and checking, without a connection. Every kind of wrong value gives one finding, with
+//! its field and its variable.
 
 #![allow(
     clippy::unwrap_used,
@@ -48,7 +49,7 @@ struct Mail {
 
 const ORDERS: &str = "postgres://shop@db.example/shop";
 
-/// A shop that passes, with some variables put in, and some taken out where the value is empty.
+/// A shop that passes, with some variables changed. A variable with an empty value is removed.
 fn with(changes: &[(&str, &str)]) -> Environment {
     let good =
         [("DATABASE_URL", ORDERS), ("DATABASE_PASSWORD", PASSWORD), ("SHOP_STRIPE_KEY", PASSWORD)];
@@ -64,7 +65,7 @@ fn refusal<T: BackingServices>(environment: &Environment) -> AttachError {
     error
 }
 
-/// What was denied: field, variable and rule of each.
+/// The denied findings: field, variable and rule of each.
 fn denied(changes: &[(&str, &str)]) -> Vec<(String, String, &'static str)> {
     let error = refusal::<Shop>(&with(changes));
     assert_eq!(error.failures().count(), 0);
@@ -95,7 +96,7 @@ fn rules(name: &str) -> &'static str {
 }
 
 #[test]
-fn what_is_right_passes() {
+fn a_valid_environment_passes() {
     Shop::check(&with(&[])).expect("it is right");
     let everything = [
         ("SHOP_SESSIONS_URL", "rediss://shop@a.cache.example/3"),
@@ -133,7 +134,8 @@ fn missing_and_empty_values_are_named_all_at_once() {
          \n\
          stripe_key (SHOP_STRIPE_KEY)\n  \
            error[missing_value]: `SHOP_STRIPE_KEY` is not set, or empty, in the environment\n    \
-             help: set `SHOP_STRIPE_KEY`, or `SHOP_STRIPE_KEY_FILE` to the path of a file that holds it"
+             help: set `SHOP_STRIPE_KEY`, or `SHOP_STRIPE_KEY_FILE` to the path of a file that \
+             holds it"
     );
     assert_eq!(
         error.to_string(),
@@ -155,7 +157,7 @@ fn half_of_an_optional_resource_is_an_error() {
 }
 
 #[test]
-fn settings_say_what_they_expect() {
+fn a_refused_setting_states_the_expected_value() {
     assert_denied(&[("SHOP_PORT", "eighty")], "port", "SHOP_PORT", "malformed_value");
     assert_denied(&[("SHOP_PAUSE", "5 minutes")], "pause", "SHOP_PAUSE", "malformed_value");
     let error = refusal::<Shop>(&with(&[("SHOP_PORT", PASSWORD)]));
@@ -166,7 +168,7 @@ fn settings_say_what_they_expect() {
 }
 
 #[test]
-fn values_that_are_no_text_are_refused() {
+fn values_that_are_not_text_are_refused() {
     let not_unicode = OsString::from_vec([b"kanarie-7f3a".as_slice(), &[0xff, 0xfe]].concat());
     let variables = [
         ("DATABASE_URL", ORDERS.into()),
@@ -247,7 +249,7 @@ fn credentials_answer_to_their_rules() {
 }
 
 #[test]
-fn what_is_said_twice_is_refused() {
+fn duplicate_values_are_refused() {
     let both = format!("postgres://shop:{PASSWORD}@db.example/shop");
     assert_denied(&[("DATABASE_URL", &both)], "orders", "DATABASE_URL", "ambiguous_locator");
     assert_denied(&[("DATABASE_USER", "shop")], "orders", "DATABASE_URL", "ambiguous_locator");
@@ -275,7 +277,8 @@ fn a_locator_may_come_in_parts() {
         ("DATABASE_DATABASE", "sh/op?x"),
         ("DATABASE_USER", "shop"),
     ];
-    // The database's name is encoded, so it cannot become a parameter; that it has two parts is PostgreSQL's to refuse.
+    // The name of the database is percent-encoded, so it cannot add a parameter. PostgreSQL refuses
+    // it because it has two parts.
     assert_denied(&parts, "orders", "DATABASE_HOST", "malformed_locator");
     let good = [
         ("DATABASE_URL", ""),
@@ -409,7 +412,7 @@ fn a_value_may_be_in_a_file() {
     let secret = |path: &str, also: Option<&str>| {
         let mut variables = vec![("SHOP_STRIPE_KEY", ""), ("SHOP_STRIPE_KEY_FILE", path)];
         variables.extend(also.map(|value| ("SHOP_STRIPE_KEY", value)));
-        // The empty one would be given twice.
+        // Otherwise the empty one would be a duplicate.
         variables.retain(|(name, value)| {
             also.is_none() || *name != "SHOP_STRIPE_KEY" || !value.is_empty()
         });
@@ -418,7 +421,7 @@ fn a_value_may_be_in_a_file() {
 
     let good = write("good", format!("{PASSWORD}\n").as_bytes(), 0o600);
     Shop::check(&secret(&good, None)).expect("it is in a file");
-    // Kubernetes' default; it is said, and passes.
+    // Kubernetes' default mode. It gives a warning, and passes.
     Shop::check(&secret(&write("readable", PASSWORD.as_bytes(), 0o644), None)).expect("it warns");
 
     let rules = |environment: &Environment| {
@@ -461,7 +464,8 @@ fn a_value_may_be_in_a_file() {
     );
 }
 
-/// Each finding says where the value was; what a source notices is one; and a source that is broken as a whole says so once for each field.
+/// Each finding names the source of the value. A source's own report becomes a finding. A source
+/// that fails as a whole gives one finding per field.
 #[test]
 fn findings_name_their_source() {
     struct Shelf;
@@ -521,7 +525,7 @@ fn findings_name_their_source() {
     assert!(debug.contains("the shelf") && !debug.contains(PASSWORD), "{debug}");
 }
 
-/// What one line end means, and what stays.
+/// One line end is removed. Everything else stays.
 #[test]
 fn one_line_end_does_not_belong_to_the_value() {
     #[derive(BackingServices)]
@@ -557,7 +561,8 @@ fn two_fields_of_nested_structs_do_not_read_one_variable() {
     let error = refusal::<Outer>(&Environment::from_iter([("SHOP_MAIL_FROM", "ada@example.com")]));
     assert!(
         error.to_string().contains(
-            "mail.from (SHOP_MAIL_FROM, from the environment)\n  error[duplicate_variable]: `mail_from` reads this variable too"
+            "mail.from (SHOP_MAIL_FROM, from the environment)\n  error[duplicate_variable]: \
+             `mail_from` reads this variable too"
         ),
         "{error}"
     );
@@ -576,13 +581,16 @@ fn two_fields_of_nested_structs_do_not_read_one_variable() {
     }
     let error = refusal::<Companion>(&Environment::from_iter::<[(&str, &str); 0]>([]));
     assert!(
-        error.to_string().contains("relay (MAIL_PASSWORD)\n  error[duplicate_variable]: `mail.password` reads this variable too"),
+        error.to_string().contains(
+            "relay (MAIL_PASSWORD)\n  error[duplicate_variable]: \
+             `mail.password` reads this variable too"
+        ),
         "{error}"
     );
 }
 
 #[test]
-fn a_waiver_lets_pass_what_it_names_and_nothing_else() {
+fn a_waiver_permits_its_rule_and_nothing_else() {
     #[derive(BackingServices)]
     #[allow(dead_code, reason = "it is never attached")]
     struct Legacy {

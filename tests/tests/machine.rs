@@ -1,5 +1,5 @@
-//! Whose values are whose: what a store on the network may make this machine do, and what a source
-//! that blocks may not.
+//! Limits on a source: a network store cannot refer to files of this machine, and a source that
+//! blocks cannot hold up the attach.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -23,7 +23,7 @@ use backing_services_tests::pki::Authority;
 
 const URL: &str = "postgres://shop@db.example/shop";
 
-/// A source that somebody else wrote: its values are a store's.
+/// A source that another party writes: its values come from a store.
 #[derive(Clone)]
 struct Store(Arc<HashMap<String, String>>);
 
@@ -86,7 +86,7 @@ fn findings(error: &AttachError) -> Vec<(&'static str, String, String)> {
         .collect()
 }
 
-/// The rules and variables that end an attempt.
+/// The rules and variables of the findings that end an attempt.
 fn denied<T: BackingServices>(source: &dyn Source) -> Vec<(&'static str, String)> {
     let Err(error) = T::check(source) else { return Vec::new() };
     canary::assert_error_silent(&error);
@@ -96,7 +96,7 @@ fn denied<T: BackingServices>(source: &dyn Source) -> Vec<(&'static str, String)
         .collect()
 }
 
-/// A file that is this process's own.
+/// A file that belongs to this process's user.
 fn file(path: &Path, text: &str, mode: u32) -> String {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
@@ -114,7 +114,7 @@ fn shop<'a>(replaced: &str, in_file: &'a str, path: &'a str) -> Vec<(&'a str, &'
     values.into_iter().filter(|(name, _)| *name != replaced).chain([(in_file, path)]).collect()
 }
 
-/// All that the sources make of a store that names a file, whatever it is wrapped in.
+/// A store that names a file, in every combination of sources and wrappers.
 #[test]
 fn a_store_may_not_name_a_file_whatever_wraps_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -159,7 +159,7 @@ fn a_store_may_not_name_a_file_whatever_wraps_it() {
                 source.name()
             );
         }
-        // It is not even looked at: what is said of a file that there is not is the same.
+        // The file is not even opened: a missing file gives the same message.
         let error =
             Shop::check(&Store::of(&shop(replaced, in_file, "/does/not/exist"))).unwrap_err();
         let expected = format!(
@@ -172,7 +172,7 @@ fn a_store_may_not_name_a_file_whatever_wraps_it() {
     }
 }
 
-/// Of two sources in one rank, each value is judged by where it was.
+/// If two sources share a rank, each value is checked by the source that it came from.
 #[test]
 fn beside_a_store_the_environment_names_its_own_files() {
     let folder = tempfile::tempdir().unwrap();
@@ -204,7 +204,8 @@ fn a_store_may_not_name_a_local_database() {
     }
 }
 
-/// Whoever writes the locator would choose who gets a password that they do not have.
+/// Otherwise the writer of the locator could choose the server that receives a password of another
+/// source.
 #[test]
 fn a_store_names_no_host_for_credentials_that_are_not_its_own() {
     let url = [("SHOP_ORDERS_URL", URL)];
@@ -217,7 +218,7 @@ fn a_store_names_no_host_for_credentials_that_are_not_its_own() {
     struct Orders {
         orders: Resource<Postgres>,
     }
-    // Fetched, with the store's locator, or with its parts.
+    // Fetched credentials with the store's locator, or with its parts.
     assert_eq!(denied::<Orders>(&fetched(&url)), refused);
     let parts = [
         ("SHOP_ORDERS_HOST", "db.example"),
@@ -232,20 +233,24 @@ fn a_store_names_no_host_for_credentials_that_are_not_its_own() {
         Sources::new().then(environment(&parts)).beside(Store::of(&[("SHOP_ORDERS_PORT", "1")]));
     let port = WithCredentials::new(port).of("SHOP_ORDERS", Tokens);
     assert_eq!(denied::<Orders>(&port), [("unlisted_host", "SHOP_ORDERS_HOST".to_owned())]);
-    // This machine's password, beside the store's locator.
+    // This machine's password with the store's locator.
     let beside =
         |own: &[(&str, &str)]| Sources::new().then(environment(own)).beside(Store::of(&url));
     assert_eq!(denied::<Orders>(&beside(&[("SHOP_ORDERS_PASSWORD", PASSWORD)])), refused);
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder.path().join("password"), PASSWORD, 0o600);
     assert_eq!(denied::<Orders>(&beside(&[("SHOP_ORDERS_PASSWORD_FILE", &path)])), refused);
-    // A platform's broker names a host as well.
-    let services = r#"{ "postgres": [{ "name": "shop-orders", "credentials": { "uri": "postgres://shop@db.example/shop" } }] }"#;
+    // A platform's broker also names a host.
+    let services = concat!(
+        r#"{ "postgres": [{ "name": "shop-orders", "#,
+        r#""credentials": { "uri": "postgres://shop@db.example/shop" } }] }"#
+    );
     let platform = || CloudFoundry::of(environment(&[("VCAP_SERVICES", services)]));
     let platform = || WithCredentials::new(platform()).of("SHOP_ORDERS", Tokens);
     assert_eq!(denied::<Orders>(&platform()), refused);
 
-    // The field lists its hosts; or the same place has both; or this machine has the locator.
+    // Accepted cases: the field lists its hosts, one source has both, or this machine has the
+    // locator.
     assert_eq!(denied::<Listed>(&fetched(&url)), []);
     assert_eq!(denied::<Listed>(&platform()), []);
     assert_eq!(denied::<Listed>(&beside(&[("SHOP_ORDERS_PASSWORD", PASSWORD)])), []);
@@ -260,14 +265,14 @@ fn a_store_names_no_host_for_credentials_that_are_not_its_own() {
     assert!(error.to_string().contains("hosts = \"db.example.com\""), "{error}");
 }
 
-/// Whom to trust is no secret: others may read it, and nobody else may write it.
+/// The trusted certificates are not secret: other users may read them, but may not write them.
 #[test]
-fn a_public_value_may_be_read_by_everybody() {
+fn a_public_value_may_be_readable_by_all_users() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("value");
     let ca = Authority::new("Shop CA").pem();
     let told = |variable: &str, values: &[(&str, &str)]| {
-        // A value that is wrong, so that there is a report with the warnings in it.
+        // An invalid value, so that there is a report, which contains the warnings.
         let values = [values, &[("SHOP_ORDERS_PORT", "no number")]].concat();
         let error = Shop::check(&environment(&values)).unwrap_err();
         findings(&error)
@@ -307,7 +312,8 @@ fn a_public_value_may_be_read_by_everybody() {
     }
 }
 
-/// A password goes to protocols that end a text at NUL, and a line at a line break.
+/// A control character ends the password in some protocols: NUL ends a text, and a line break ends
+/// a line.
 #[test]
 fn a_password_holds_no_control_character_wherever_it_comes_from() {
     let folder = tempfile::tempdir().unwrap();
@@ -369,7 +375,7 @@ struct Hasty {
     key: SecretString,
 }
 
-/// A source whose answer for one variable never comes, or is a panic.
+/// A source that never returns, or panics, for one variable.
 #[derive(Clone)]
 struct Stuck {
     values: Environment,
@@ -392,12 +398,13 @@ impl Source for Stuck {
     }
 }
 
-/// What went wrong, and at which field.
+/// The kinds and fields of the failures.
 fn failed(error: &AttachError) -> Vec<(&'static str, String)> {
     error.failures().map(|failure| (failure.kind().name(), failure.field().to_owned())).collect()
 }
 
-/// Also in a runtime of one thread, which goes on meanwhile, and ends although the source does not.
+/// Also in a single-threaded runtime. It continues meanwhile, and it ends although the source does
+/// not.
 #[test]
 fn a_source_that_blocks_is_waited_for_as_long_as_attaching_may_take() {
     let folder = tempfile::tempdir().unwrap();
@@ -437,9 +444,9 @@ fn a_source_that_blocks_is_waited_for_as_long_as_attaching_may_take() {
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
-/// A pipe that nobody writes to, and the kernel's own files, end an attempt at once.
+/// A pipe without a writer and the kernel's special files end an attempt at once.
 #[tokio::test]
-async fn what_is_no_file_holds_up_nothing() {
+async fn a_special_file_does_not_block() {
     let folder = tempfile::tempdir().unwrap();
     let locator = format!("sqlite://{}/notes.db", folder.path().display());
     let pipe = folder.path().join("pipe");

@@ -1,4 +1,4 @@
-//! The posture as a whole: what is in it, what is said of it, and its JSON.
+//! The posture as a whole: its content, its summary and its JSON.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -46,7 +46,7 @@ fn json_of(posture: &Posture) -> Value {
 }
 
 #[tokio::test]
-async fn tells_the_server_the_waivers_and_their_json() {
+async fn reports_the_server_the_waivers_and_their_json() {
     journal::open();
     let server = server::Redis::start();
     let folder = tempfile::tempdir().unwrap();
@@ -69,7 +69,7 @@ async fn tells_the_server_the_waivers_and_their_json() {
     );
     let findings = rules(&posture.findings);
     assert!(findings.contains(&"superuser_account"), "{findings:?}");
-    // Debian's is 7.0, which its makers left in 2024.
+    // Debian has 7.0, which upstream stopped supporting in 2024.
     let server_posture = posture.server.as_ref().unwrap();
     assert_eq!(server_posture.product, "redis");
     if server_posture.version.starts_with("7.0.") {
@@ -92,7 +92,8 @@ async fn tells_the_server_the_waivers_and_their_json() {
     assert!(line[0].contains(" WARN "), "{line:?}");
     assert!(
         line[0].contains(
-            "rules are waived: sessions: superuser_account (the vendor ships one account, until 2099-01-31); \
+            "rules are waived: sessions: superuser_account (the vendor ships one account, until \
+             2099-01-31); \
              sessions: excess_privileges (the same); notes.file: readable_secret_file (one user)"
         ),
         "{line:?}"
@@ -109,7 +110,11 @@ async fn tells_the_server_the_waivers_and_their_json() {
     assert_eq!(json["server"]["product"], "redis");
     assert_eq!(
         json["waivers"][0],
-        json!({"rule": "superuser_account", "reason": "the vendor ships one account", "until": "2099-01-31"})
+        json!({
+            "rule": "superuser_account",
+            "reason": "the vendor ships one account",
+            "until": "2099-01-31"
+        })
     );
     canary::assert_silent("the JSON", &json.to_string());
     assert!(!json.to_string().contains(PASSWORD));
@@ -120,18 +125,22 @@ async fn tells_the_server_the_waivers_and_their_json() {
 }
 
 #[test]
-fn a_manifest_is_what_its_schema_says() {
+fn a_manifest_matches_its_schema() {
     let json = serde_json::to_value(Shop::MANIFEST).unwrap();
     holds(manifest::SCHEMA, &json);
     assert_eq!(json["fields"][1]["name"], "notes.file", "structs within it are gone through");
     assert_eq!(
         json["fields"][1]["variables"],
-        json!([{"name": "SHOP_NOTES_FILE_URL", "file": "SHOP_NOTES_FILE_URL_FILE", "holds": "locator"}])
+        json!([{
+            "name": "SHOP_NOTES_FILE_URL",
+            "file": "SHOP_NOTES_FILE_URL_FILE",
+            "holds": "locator"
+        }])
     );
 }
 
 #[test]
-fn the_schemas_refuse_what_they_do_not_know() {
+fn the_schemas_refuse_unknown_properties() {
     let mut json = serde_json::to_value(Shop::MANIFEST).unwrap();
     json["fields"][0]["password"] = json!("x");
     let schema: Value = serde_json::from_str(manifest::SCHEMA).unwrap();
@@ -141,7 +150,7 @@ fn the_schemas_refuse_what_they_do_not_know() {
 }
 
 #[test]
-fn what_a_server_says_of_itself_is_made_printable() {
+fn a_servers_version_is_made_printable() {
     let server = ServerPosture::new("Postgre\u{1b}[2JSQL", "15\r\nroot:");
     assert_eq!(server.to_string(), r"Postgre\u{1b}[2JSQL 15\r\nroot:");
     assert_eq!(ServerPosture::new("post.example", "").to_string(), "post.example");

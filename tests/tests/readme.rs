@@ -1,5 +1,5 @@
-//! What the README shows was printed. `BLESS=1 cargo test -p backing-services-tests --test readme`
-//! writes it.
+//! Checks that the output in the README is real.
+//! `BLESS=1 cargo test -p backing-services-tests --test readme` updates it.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +13,7 @@ use std::path::Path;
 use backing_services::secrecy::SecretString;
 use backing_services::{BackingServices, Environment, Postgres, Redis, Resource};
 
-/// As in the README: the test below holds it against that.
+/// The struct in the README. A test below compares the two.
 #[derive(BackingServices, Debug)]
 #[services(prefix = "SHOP")]
 #[allow(dead_code, reason = "it is never attached")]
@@ -35,8 +35,8 @@ struct Services {
 const BEGIN: &str = "<!-- report: begin -->\n";
 const END: &str = "<!-- report: end -->";
 
-/// The report is of one run: what loading refuses ends it before anything is attached, so it never
-/// has findings of both.
+/// The report is of a single run. Findings of loading end a run before anything is attached, so a
+/// report never has findings of both phases.
 #[tokio::test]
 async fn the_report_in_the_readme_is_that_of_a_run() {
     let environment = Environment::from_iter([

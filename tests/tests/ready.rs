@@ -1,4 +1,4 @@
-//! What takes another one's place is ready for the load that it comes into: nobody waits for its handshakes.
+//! The replacement client is ready before it takes over: no caller waits for its handshakes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -28,7 +28,7 @@ struct Till {
     prices: Resource<MySql>,
 }
 
-/// How many connections are in use.
+/// The number of connections that are in use.
 const IN_USE: usize = 4;
 
 async fn in_use<DB: Database>(pool: &Pool<DB>) -> Vec<PoolConnection<DB>> {
@@ -57,7 +57,7 @@ async fn attached<T: BackingServices>(variables: &[(String, String)]) -> T {
     attach(&variables).await.unwrap()
 }
 
-/// How many connections a role has, as the server tells.
+/// The number of connections of a role, as the server reports it.
 fn connections_of(server: &postgres::Postgres, role: &str) -> usize {
     server
         .sql(&format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'"))
@@ -69,8 +69,8 @@ fn connections_of(server: &postgres::Postgres, role: &str) -> usize {
 #[tokio::test]
 async fn a_pool_has_as_many_connections_as_the_former_one() {
     let server = postgres::Postgres::start();
-    server.sql(&format!("CREATE ROLE wissel LOGIN PASSWORD '{PASSWORD}'"));
-    let variables = of_postgres(&server, "wissel");
+    server.sql(&format!("CREATE ROLE swapper LOGIN PASSWORD '{PASSWORD}'"));
+    let variables = of_postgres(&server, "swapper");
     let services: Shop = attached(&variables).await;
     let source = Environment::from_iter(variables.clone());
 
@@ -80,9 +80,9 @@ async fn a_pool_has_as_many_connections_as_the_former_one() {
     while busy.len() < IN_USE {
         busy.push(stock.get().await.unwrap());
     }
-    assert_eq!(connections_of(&server, "wissel"), 2 * IN_USE);
+    assert_eq!(connections_of(&server, "swapper"), 2 * IN_USE);
     services.reattach(&source).await.unwrap();
-    // At once, and without anybody having asked for one.
+    // The pool has them at once, before any caller asks for one.
     let (of_orders, of_stock) =
         (services.orders.client().size() as usize, services.stock.client().status().size);
     assert_eq!((of_orders, of_stock), (IN_USE, IN_USE));
@@ -90,21 +90,21 @@ async fn a_pool_has_as_many_connections_as_the_former_one() {
         (services.orders.client().num_idle(), services.stock.client().status().available),
         (IN_USE, IN_USE)
     );
-    assert_eq!(connections_of(&server, "wissel"), 4 * IN_USE);
+    assert_eq!(connections_of(&server, "swapper"), 4 * IN_USE);
     drop((working, busy, orders, stock));
     assert!(services.detach().await.is_clean());
-    server.assert_no_connection_of("wissel").await;
+    server.assert_no_connection_of("swapper").await;
 }
 
 #[tokio::test]
-async fn more_than_the_server_allows_is_no_error() {
+async fn a_connection_limit_of_the_server_is_not_an_error() {
     let server = postgres::Postgres::start();
-    // Those in use, one that is tried, and one more.
+    // The limit permits the connections in use, the probe's connection, and one more.
     server.sql(&format!(
-        "CREATE ROLE krap LOGIN PASSWORD '{PASSWORD}' CONNECTION LIMIT {}",
+        "CREATE ROLE limited LOGIN PASSWORD '{PASSWORD}' CONNECTION LIMIT {}",
         IN_USE + 3
     ));
-    let variables = of_postgres(&server, "krap");
+    let variables = of_postgres(&server, "limited");
     let services: Shop = attached(&variables).await;
     let orders = services.orders.client();
     let working = in_use(&orders).await;
@@ -135,7 +135,7 @@ async fn mysql_is_ready_likewise() {
     assert!(services.detach().await.is_clean());
 }
 
-/// A service of a third party, whose clients never get ready. A client is its number.
+/// A third-party service whose clients never become ready. A client is its number.
 struct Slow;
 
 static CONNECTED: AtomicUsize = AtomicUsize::new(0);
@@ -168,7 +168,7 @@ struct Yard {
 }
 
 #[tokio::test]
-async fn what_never_gets_ready_takes_its_place_as_it_is_and_is_detached_before() {
+async fn a_client_that_never_gets_ready_is_used_at_the_deadline_and_can_be_detached_before() {
     let variables = [
         ("SHOP_YARD_URL".to_owned(), "slow://ada@localhost".to_owned()),
         ("SHOP_YARD_PASSWORD".to_owned(), PASSWORD.to_owned()),

@@ -1,4 +1,5 @@
-//! Sources beside the environment: what a struct loads from them, which of them wins, and what is said where they disagree.
+//! Sources besides the environment: the values that a struct loads from them, their precedence, and
+//! the findings for conflicts.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,7 +35,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().copied().collect()
 }
 
-/// Every finding: rule, variable, where it is from, and whether it is denied.
+/// Every finding: rule, variable, source, and whether it is only a warning.
 fn findings(source: &dyn Source) -> Vec<String> {
     let error = match Shop::check(source) {
         Ok(()) => return Vec::new(),
@@ -60,7 +61,7 @@ fn findings(source: &dyn Source) -> Vec<String> {
     written(&error)
 }
 
-/// A file in a folder that only its owner can get at.
+/// A file in a folder that only its owner can access.
 fn write(path: &Path, value: &str) {
     fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
     fs::write(path, value).expect("a file");
@@ -106,8 +107,11 @@ fn a_struct_loads_from_each_source() {
     assert_eq!(findings(&bindings(folder.path(), "shop-orders", &entries)), [""; 0]);
 
     let services = format!(
-        r#"{{ "p": [{{ "name": "shop-orders", "credentials": {{ "uri": "{URL}", "password": "{PASSWORD}" }} }},
-                    {{ "name": "shop-cache", "credentials": {{ "host": "q.example", "port": 6379, "tls_port": 16379, "password": "{PASSWORD}" }} }}] }}"#
+        r#"{{ "p": [{{ "name": "shop-orders",
+                       "credentials": {{ "uri": "{URL}", "password": "{PASSWORD}" }} }},
+                    {{ "name": "shop-cache",
+                       "credentials": {{ "host": "q.example", "port": 6379, "tls_port": 16379,
+                                         "password": "{PASSWORD}" }} }}] }}"#
     );
     assert_eq!(findings(&CloudFoundry::of(environment(&[("VCAP_SERVICES", &services)]))), [""; 0]);
 
@@ -132,12 +136,14 @@ fn findings_name_the_binding_the_instance_the_credential_and_the_file() {
     for found in found {
         assert!(found.contains(" from the binding `shop-orders`: "), "{found}");
     }
-    let services = r#"{ "q": [{ "name": "shop-orders", "credentials": { "uri": "postgres://shop:changeme@db.example/shop" } }] }"#;
+    let services = concat!(
+        r#"{ "q": [{ "name": "shop-orders", "#,
+        r#""credentials": { "uri": "postgres://shop:changeme@db.example/shop" } }] }"#
+    );
     assert_eq!(
         findings(&CloudFoundry::of(environment(&[("VCAP_SERVICES", services)]))),
-        [
-            "placeholder_value SHOP_ORDERS_URL from the instance `shop-orders` in `VCAP_SERVICES`: its password is a placeholder, which nobody filled in"
-        ]
+        ["placeholder_value SHOP_ORDERS_URL from the instance `shop-orders` in `VCAP_SERVICES`: \
+             its password is a placeholder, which nobody filled in"]
     );
 }
 
@@ -159,23 +165,28 @@ fn an_earlier_rank_wins_and_a_resource_comes_from_one() {
         [""; 0]
     );
 
-    // A left-over locator does not get the binding's password.
+    // A leftover locator does not get the binding's password.
     assert_eq!(
         findings(&sources(&[("SHOP_ORDERS_URL", "postgres://shop@evil.example/shop")])),
         [
-            "duplicate_variable SHOP_ORDERS_PASSWORD from nowhere: it is in the binding `shop-orders`, and not read: what belongs to `SHOP_ORDERS` is read from the environment (warns)",
-            "missing_credentials SHOP_ORDERS_URL from the environment: it has no password, and no client certificate in its place",
+            "duplicate_variable SHOP_ORDERS_PASSWORD from nowhere: it is in the binding \
+             `shop-orders`, and not read: what belongs to `SHOP_ORDERS` is read from the \
+             environment (warns)",
+            "missing_credentials SHOP_ORDERS_URL from the environment: it has no password, and no \
+             client certificate in its place",
         ]
     );
-    // Nor does a left-over password get the binding's locator.
+    // Nor does a leftover password get the binding's locator.
     assert_eq!(
         findings(&sources(&[("SHOP_ORDERS_PASSWORD", PASSWORD)])),
         [
-            "duplicate_variable SHOP_ORDERS_URL from nowhere: it is in the binding `shop-orders`, and not read: what belongs to `SHOP_ORDERS` is read from the environment (warns)",
-            "missing_value SHOP_ORDERS_URL from nowhere: `SHOP_ORDERS_URL` is not set, or empty, in the environment",
+            "duplicate_variable SHOP_ORDERS_URL from nowhere: it is in the binding `shop-orders`, \
+             and not read: what belongs to `SHOP_ORDERS` is read from the environment (warns)",
+            "missing_value SHOP_ORDERS_URL from nowhere: `SHOP_ORDERS_URL` is not set, or empty, \
+             in the environment",
         ]
     );
-    // A value that cannot be read is there.
+    // A value that cannot be read counts as present.
     let broken = findings(&sources(&[("SHOP_ORDERS_URL", "x"), ("SHOP_ORDERS_URL", "y")]));
     assert!(
         broken.contains(
@@ -196,9 +207,8 @@ fn an_earlier_rank_wins_and_a_resource_comes_from_one() {
         .then(environment(&[("SHOP_KEY", "changeme"), ("SHOP_PORT", "eighty")]));
     assert_eq!(
         findings(&both),
-        [
-            "malformed_value SHOP_PORT from the environment: `SHOP_PORT` is not a whole number from 0 to 65535"
-        ]
+        ["malformed_value SHOP_PORT from the environment: `SHOP_PORT` is not a whole number \
+             from 0 to 65535"]
     );
 }
 
@@ -220,11 +230,14 @@ fn within_a_rank_nothing_wins() {
     for (variables, expected) in [
         (
             [("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD)],
-            "duplicate_variable SHOP_ORDERS_PASSWORD from nowhere: `SHOP_ORDERS_PASSWORD` is in the environment and in the systemd credential `SHOP_ORDERS_PASSWORD`",
+            "duplicate_variable SHOP_ORDERS_PASSWORD from nowhere: `SHOP_ORDERS_PASSWORD` is in \
+             the environment and in the systemd credential `SHOP_ORDERS_PASSWORD`",
         ),
         (
             [("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD_FILE", key)],
-            "duplicate_variable SHOP_ORDERS_PASSWORD from the systemd credential `SHOP_ORDERS_PASSWORD`: `SHOP_ORDERS_PASSWORD` is in the systemd credential `SHOP_ORDERS_PASSWORD`, and `SHOP_ORDERS_PASSWORD_FILE` in the environment",
+            "duplicate_variable SHOP_ORDERS_PASSWORD from the systemd credential \
+             `SHOP_ORDERS_PASSWORD`: `SHOP_ORDERS_PASSWORD` is in the systemd credential \
+             `SHOP_ORDERS_PASSWORD`, and `SHOP_ORDERS_PASSWORD_FILE` in the environment",
         ),
     ] {
         let found = findings(&rank(&variables));
@@ -238,18 +251,18 @@ fn within_a_rank_nothing_wins() {
         .beside(bindings(folder.path(), "shop-orders", &[("type", "postgresql"), ("uri", URL)]));
     assert_eq!(
         findings(&parts),
-        [
-            "ambiguous_locator SHOP_ORDERS_URL from the binding `shop-orders`: `SHOP_ORDERS_URL` is in the binding `shop-orders`, and `SHOP_ORDERS_HOST` in the environment"
-        ]
+        ["ambiguous_locator SHOP_ORDERS_URL from the binding `shop-orders`: `SHOP_ORDERS_URL` \
+             is in the binding `shop-orders`, and `SHOP_ORDERS_HOST` in the environment"]
     );
 }
 
 #[test]
-fn a_source_that_is_broken_is_told_once_for_each_field() {
+fn a_broken_source_gives_one_finding_per_field() {
     let sources = Sources::new()
         .then(environment(&[("SHOP_PORT", "1")]))
         .then(SystemdCredentials::of(environment(&[("CREDENTIALS_DIRECTORY", "/does/not/exist")])));
-    let told = "malformed_value SHOP_ORDERS_URL from nowhere: the folder that `CREDENTIALS_DIRECTORY` names cannot be read";
+    let told = "malformed_value SHOP_ORDERS_URL from nowhere: the folder that \
+                `CREDENTIALS_DIRECTORY` names cannot be read";
     assert_eq!(
         findings(&sources),
         [told.to_owned(), told.replace("ORDERS", "CACHE"), told.replace("ORDERS_URL", "KEY")],
@@ -257,14 +270,13 @@ fn a_source_that_is_broken_is_told_once_for_each_field() {
     );
     assert_eq!(
         findings(&Sources::new()),
-        [
-            "missing_value SHOP_ORDERS_URL from nowhere: `SHOP_ORDERS_URL` is not set, or empty, in no source at all"
-        ]
+        ["missing_value SHOP_ORDERS_URL from nowhere: `SHOP_ORDERS_URL` is not set, or empty, \
+             in no source at all"]
     );
 }
 
 #[test]
-fn what_a_struct_loads_says_who_else_can_get_at_it() {
+fn a_value_that_other_users_can_access_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let source =
         credentials(folder.path(), &[("SHOP_ORDERS_URL", URL), ("SHOP_ORDERS_PASSWORD", PASSWORD)]);
@@ -274,13 +286,14 @@ fn what_a_struct_loads_says_who_else_can_get_at_it() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o602)).expect("its mode");
     assert_eq!(
         findings(&source),
-        [
-            "readable_secret_file SHOP_ORDERS_PASSWORD from the systemd credential `SHOP_ORDERS_PASSWORD`: the value is in a file of which other users of this machine can write the text"
-        ]
+        ["readable_secret_file SHOP_ORDERS_PASSWORD from the systemd credential \
+             `SHOP_ORDERS_PASSWORD`: the value is in a file of which other users of this machine \
+             can write the text"]
     );
 }
 
-/// A binding below a folder that others can write may be anybody's; in a sticky one, it is its owner's.
+/// If other users can write the folder above it, a binding could be theirs. In a sticky folder,
+/// they cannot replace it.
 #[test]
 fn a_binding_or_a_credential_below_a_folder_of_others_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -295,7 +308,8 @@ fn a_binding_or_a_credential_below_a_folder_of_others_is_refused() {
     };
     let told = |name: &str, place: &str, what: &str| {
         format!(
-            "readable_secret_file SHOP_ORDERS_{name} from the {place}: the value is in a file of which {what}"
+            "readable_secret_file SHOP_ORDERS_{name} from the {place}: the value is in a file of \
+             which {what}"
         )
     };
     let writable = "other users of this machine can write a folder on the path";
@@ -307,12 +321,12 @@ fn a_binding_or_a_credential_below_a_folder_of_others_is_refused() {
             findings(&source),
             [told("URL", place, writable), told("PASSWORD", place, writable)]
         );
-        // As Kubernetes makes the folder of a volume.
+        // The mode that Kubernetes gives to the folder of a volume.
         set(&path, 0o1777);
         assert_eq!(findings(&source), [""; 0]);
         set(&path, 0o755);
     }
-    // It takes the administrator to give a file away.
+    // Only an administrator can change the owner of a file.
     let entry = root.join("shop-orders/password");
     if std::os::unix::fs::chown(&entry, Some(54_321), None).is_ok() {
         assert_eq!(
@@ -338,16 +352,16 @@ fn a_binding_or_a_credential_below_a_folder_of_others_is_refused() {
     assert_eq!(findings(&source), expected);
 }
 
-/// As they are mounted: the folder of the volume is sticky and everybody's, what is in it is the
-/// administrator's, and each entry is a link to a folder that is swapped.
+/// The layout of a mounted volume: its folder is sticky and world-writable, its entries belong to
+/// the administrator, and each entry is a link into a folder that is replaced as a whole.
 #[test]
-fn what_platforms_mount_passes() {
+fn the_mounts_of_platforms_pass() {
     let folder = tempfile::tempdir().expect("a folder");
     let binding = folder.path().join("volumes/shop-orders");
     let data = binding.join("..2026_11_29_23_45_00.1234567890");
     for (name, value) in [("type", "postgresql"), ("uri", URL), ("password", PASSWORD)] {
         write(&data.join(name), value);
-        // With an `fsGroup`.
+        // The mode with an `fsGroup`.
         fs::set_permissions(data.join(name), fs::Permissions::from_mode(0o440)).expect("its mode");
         std::os::unix::fs::symlink(format!("..data/{name}"), binding.join(name)).expect("a link");
     }
@@ -361,7 +375,7 @@ fn what_platforms_mount_passes() {
         root.to_str().expect("a path in UTF-8"),
     )]));
     assert_eq!(findings(&source), [""; 0]);
-    // Docker's, which everybody can read: that warns, and so it passes.
+    // Docker's secret file, which all users can read: it passes with a warning.
     let secret = folder.path().join("run/secrets/password");
     write(&secret, PASSWORD);
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o444)).expect("its mode");

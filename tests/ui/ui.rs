@@ -1,7 +1,9 @@
-//! What the derive refuses, and in which words; what it must not refuse.
+//! Tests of the derive's compile errors: what it refuses, with which message, and what it must
+//! accept.
 //!
-//! `TRYBUILD=overwrite cargo test -p backing-services-ui-tests` writes the `.stderr` files. Read what it wrote: each mistake is said once, under
-//! the narrowest token, with what to write instead, and with the name of its rule.
+//! `TRYBUILD=overwrite cargo test -p backing-services-ui-tests` writes the `.stderr` files. Review
+//! them: each mistake is reported once, at the narrowest token, with the text to write instead and
+//! the name of its rule.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has to stop")]
 
@@ -11,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use backing_services_rules::{Phase, RULES};
 
-/// The themes: a directory of each name.
+/// The themes, which are the names of directories.
 const THEMES: &[&str] = &[
     "attribute", "literal", "raw_secret", "scheme", "secret", "service", "setting", "shape",
     "together", "variable", "waiver",
@@ -26,7 +28,7 @@ fn compiler_says() {
     cases.pass("pass/*.rs");
 }
 
-/// Every rule that the compiler can know of is broken by a case.
+/// Every rule that the compiler checks has a case that violates it.
 #[test]
 fn every_rule_of_the_compiler_has_a_case() {
     let said: String =
@@ -44,7 +46,7 @@ fn every_rule_of_the_compiler_has_a_case() {
     );
 }
 
-/// Every rule that is named by the compiler exists, and says that it is looked at by the compiler.
+/// Every rule that a compile error names exists, and has the phase `Compile`.
 #[test]
 fn every_name_in_brackets_is_a_rule_of_the_compiler() {
     for file in files("stderr") {
@@ -64,7 +66,7 @@ fn every_name_in_brackets_is_a_rule_of_the_compiler() {
     }
 }
 
-/// Nothing here is forgotten: each case is in a theme, each refused case has its `.stderr`, and each `.stderr` its case.
+/// Each case is in a theme, each refused case has its `.stderr`, and each `.stderr` has its case.
 #[test]
 fn no_file_is_an_orphan() {
     let stem = |file: PathBuf| file.with_extension("");
@@ -86,7 +88,7 @@ fn no_file_is_an_orphan() {
     assert!(refused.len() >= 60, "{} cases", refused.len());
 }
 
-/// The name of the directory.
+/// The name of the case's directory.
 fn theme(case: &Path) -> &str {
     case.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap()
 }

@@ -1,4 +1,5 @@
-//! A way to a server that is as long as one likes: what comes in goes out later, so that how long something takes tells its round trips.
+//! A relay to a server with an adjustable delay: it forwards bytes later, so that the elapsed time
+//! shows the number of round trips.
 
 use std::time::Duration;
 
@@ -11,21 +12,21 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Result;
 
-/// A port of the loopback interface that leads to another one.
+/// A port of the loopback interface that forwards to another one.
 #[derive(Debug)]
 pub struct Far {
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
     way: watch::Sender<Duration>,
-    /// Its own, so that nobody who is measured waits for it.
+    /// A runtime of its own, so that the measured code does not wait for the relay.
     _runtime: Runtime,
 }
 
 impl Far {
-    /// A way to a port, of no length.
+    /// A relay to a port, without a delay.
     ///
     /// # Errors
-    /// Where no port is free.
+    /// If no port is free.
     pub fn to(port: u16) -> Result<Self> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -40,14 +41,14 @@ impl Far {
         Ok(Self { port: own, way, _runtime: runtime })
     }
 
-    /// How long each of the connections from now on takes, in one direction.
+    /// Sets the one-way delay of all later connections.
     pub fn set(&self, way: Duration) {
         self.way.send_replace(way);
     }
 }
 
 async fn lead(client: TcpStream, port: u16, way: Duration) {
-    // The kernel has accepted the connection already, so its round trip is waited for here.
+    // The kernel has already accepted the connection, so its round trip is added here.
     sleep(2 * way).await;
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));

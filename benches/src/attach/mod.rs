@@ -1,7 +1,7 @@
 //! `attach` and `attach_many`: real servers on this machine, over TLS with a private authority.
 //!
-//! The peer is the service's own driver, with a verified connection and the first statement that anybody would send. What attaching asks takes that statement's
-//! place.
+//! The peer is the service's own driver, with a verified connection and a minimal first statement.
+//! In ours, the probe of `attach` takes the place of that statement.
 
 use std::future::Future;
 use std::hint::black_box;
@@ -40,13 +40,13 @@ pub mod wire;
 
 use far::Far;
 
-/// The usual number of rounds.
+/// The default number of rounds.
 const ROUNDS: usize = 30;
 
-/// How long the way is in one direction where round trips are counted.
+/// The one-way delay for the measurement of round trips.
 const WAY: Duration = Duration::from_millis(40);
 
-/// How often each is taken where round trips are counted.
+/// The number of samples of each subject for the measurement of round trips.
 const TRIPS: usize = 3;
 
 macro_rules! structs {
@@ -70,29 +70,34 @@ structs! {
     One { p1: Postgres }
     Two { p1: Postgres, r1: Redis }
     Four { p1: Postgres, r1: Redis, p2: Postgres, r2: Redis }
-    Eight { p1: Postgres, r1: Redis, p2: Postgres, r2: Redis, p3: Postgres, r3: Redis, p4: Postgres, r4: Redis }
+    Eight {
+        p1: Postgres, r1: Redis, p2: Postgres, r2: Redis,
+        p3: Postgres, r3: Redis, p4: Postgres, r4: Redis
+    }
     Sixteen {
-        p1: Postgres, r1: Redis, p2: Postgres, r2: Redis, p3: Postgres, r3: Redis, p4: Postgres, r4: Redis,
-        p5: Postgres, r5: Redis, p6: Postgres, r6: Redis, p7: Postgres, r7: Redis, p8: Postgres, r8: Redis
+        p1: Postgres, r1: Redis, p2: Postgres, r2: Redis,
+        p3: Postgres, r3: Redis, p4: Postgres, r4: Redis,
+        p5: Postgres, r5: Redis, p6: Postgres, r6: Redis,
+        p7: Postgres, r7: Redis, p8: Postgres, r8: Redis
     }
 }
 
 type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Taken>> + 'a>>;
 
-/// What was measured once, in ms: of the clock, and of this process's processors.
+/// One sample, in ms: wall time, and CPU time of this process.
 #[derive(Clone, Copy)]
 struct Taken {
     wall: f64,
     cpu: f64,
 }
 
-/// What all threads of this process have used so far, those that have ended too.
+/// The CPU time of all threads of this process so far, including those that have ended.
 fn cpu() -> f64 {
     let used = clock_gettime(ClockId::ProcessCPUTime);
     used.tv_sec as f64 * 1e3 + used.tv_nsec as f64 / 1e6
 }
 
-/// Measures `work` alone; what it gives is dropped outside of the measuring.
+/// Measures `work` alone. Its result is dropped after the measurement.
 async fn taken<T>(work: impl Future<Output = Result<T>>) -> Result<(Taken, T)> {
     let (used, begun) = (cpu(), Instant::now());
     let done = work.await?;
@@ -108,7 +113,7 @@ async fn attach<T: BackingServices + Send + Sync>(source: &Source) -> Result<Tak
     Ok(taken)
 }
 
-/// A service, and its driver without us; both at whatever port they are told.
+/// A service, and its driver without us. Both connect to the port that is passed to them.
 struct Subject<'a> {
     name: &'static str,
     port: u16,
@@ -125,12 +130,12 @@ fn source(locator: &str, ca: &str, more: &[(&str, String)]) -> Source {
     Source::from_iter(it.into_iter().chain(more.iter().cloned()))
 }
 
-/// The locator of the same server by another port.
+/// The locator of the same server with another port.
 fn by(locator: &str, port: u16, other: u16) -> String {
     locator.replacen(&format!(":{port}"), &format!(":{other}"), 1)
 }
 
-/// The servers, for as long as a benchmark runs.
+/// The servers, which run as long as the benchmark.
 struct Servers {
     postgres: postgres::Postgres,
     mariadb: mariadb::MariaDb,
@@ -467,7 +472,7 @@ fn of_s3(server: &s3::S3) -> Subject<'_> {
                         object_store::ClientOptions::new().with_root_certificate(ca),
                     )
                     .build()?;
-                // That there is no such object is an answer too.
+                // "Not found" is a valid answer too.
                 match store.head(&"nothing".into()).await {
                     Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(store),
                     Err(error) => Err(error.into()),
@@ -484,12 +489,12 @@ fn of_s3(server: &s3::S3) -> Subject<'_> {
     }
 }
 
-/// Takes `attach`.
+/// Runs the benchmark `attach`.
 ///
 /// # Errors
-/// Where something does not connect.
+/// If a connection fails.
 pub fn run(options: Options) -> Result<Outcome> {
-    // What a program with reqwest in it does at its start; ours does not ask for it.
+    // A program with reqwest does this when it starts. Ours does not need it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = Runtime::new()?;
     let servers = Servers::start();
@@ -521,7 +526,8 @@ pub fn run(options: Options) -> Result<Outcome> {
 
     let mut outcome = Outcome::new(
         "attach",
-        "Until one resource is attached, and until its own driver, with full verification of the same certificate, has answered the first statement.",
+        "Until one resource is attached, and until its own driver, with full verification of the \
+         same certificate, has answered the first statement.",
     );
     let of = |taken: &[Taken], what: fn(&Taken) -> f64| taken.iter().map(what).collect::<Vec<_>>();
     for (i, subject) in subjects.iter().enumerate() {
@@ -561,7 +567,7 @@ pub fn run(options: Options) -> Result<Outcome> {
             outcome.figures.push(Figure::new(kind, unit, &format!("bare, {}", subject.name), bare));
         }
     }
-    // The kinds stand together, whatever the order in which they were taken.
+    // Figures of one kind are adjacent, regardless of the order of the measurements.
     let order = ["time", "processor time of the client", "round trips"];
     outcome.figures.sort_by_key(|figure| order.iter().position(|kind| *kind == figure.kind));
     outcome.remarks = REMARKS.iter().map(|remark| (*remark).to_owned()).collect();
@@ -569,17 +575,24 @@ pub fn run(options: Options) -> Result<Outcome> {
 }
 
 const REMARKS: [&str; 5] = [
-    "sqlx opens its own connections, and answers whatever a server asks for. So `Postgres` and `MySql` make a connection of their own first, which names nobody's password: \
-     that is the round trips that they take more, and it has to end before sqlx gets the password. `TokioPostgres` takes our connection.",
-    "sqlx does not set TCP_NODELAY. With PostgreSQL before 18, which asks for another group of key exchange, it then waits twice for the server's delayed acknowledgement: \
-     80 ms of its time are that, in both columns, and hide what we add. Our own connection begins with the group that PostgreSQL has.",
-    "What the account may do is read from PostgreSQL's catalogs by a new connection, which has none of them in its caches: parsing and planning the one statement take most of its \
+    "sqlx opens its own connections, and answers whatever a server asks for. So `Postgres` and \
+     `MySql` make a connection of their own first, which names nobody's password: that is the \
+     round trips that they take more, and it has to end before sqlx gets the password. \
+     `TokioPostgres` takes our connection.",
+    "sqlx does not set TCP_NODELAY. With PostgreSQL before 18, which asks for another group of \
+     key exchange, it then waits twice for the server's delayed acknowledgement: 80 ms of its \
+     time are that, in both columns, and hide what we add. Our own connection begins with the \
+     group that PostgreSQL has.",
+    "What the account may do is read from PostgreSQL's catalogs by a new connection, which has \
+     none of them in its caches: parsing and planning the one statement take most of its \
      time.",
-    "Round trips are those of the clock: what a way of 80 ms to and fro makes longer, divided by that. A TCP connection is one.",
-    "The servers of HTTPS and S3 are in this process, so that their processor time counts in both columns.",
+    "Round trips are those of the clock: what a way of 80 ms to and fro makes longer, divided by \
+     that. A TCP connection is one.",
+    "The servers of HTTPS and S3 are in this process, so that their processor time counts in both \
+     columns.",
 ];
 
-/// How many round trips it takes: at the end of a long way, and of none.
+/// The number of round trips: the difference between a long delay and none.
 fn trips<'a>(
     runtime: &Runtime,
     subject: &Subject<'a>,
@@ -597,10 +610,10 @@ fn trips<'a>(
     Ok(Summary::of(&trips))
 }
 
-/// Takes `attach_many`.
+/// Runs the benchmark `attach_many`.
 ///
 /// # Errors
-/// Where something does not connect.
+/// If a connection fails.
 pub fn run_many(options: Options) -> Result<Outcome> {
     let runtime = Runtime::new()?;
     let (database, cache) = (postgres::Postgres::start(), redis::Redis::start());
@@ -617,7 +630,8 @@ pub fn run_many(options: Options) -> Result<Outcome> {
     let source = Source::from_iter(variables);
     let [with_sqlx, _] = of_postgres(&database);
     let with_redis = of_redis(&cache);
-    // The bare connects one after the other, as a `main` without us has them: PostgreSQL and Redis by turns.
+    // The bare drivers connect one after the other, as in a `main` without us: PostgreSQL and Redis
+    // alternate.
     let one_by_one = |count: usize| -> Result<Taken> {
         let mut sum = Taken { wall: 0.0, cpu: 0.0 };
         for i in 0..count {
@@ -651,7 +665,8 @@ pub fn run_many(options: Options) -> Result<Outcome> {
     }
     let mut outcome = Outcome::new(
         "attach_many",
-        "Until all resources of a struct are attached: PostgreSQL and Redis by turns, against their drivers one after the other, and against the slowest one alone.",
+        "Until all resources of a struct are attached: PostgreSQL and Redis by turns, against \
+         their drivers one after the other, and against the slowest one alone.",
     );
     let wall = |taken: &[Taken]| taken.iter().map(|taken| taken.wall).collect::<Vec<_>>();
     let cpu = |taken: &[Taken]| taken.iter().map(|taken| taken.cpu).collect::<Vec<_>>();
@@ -684,8 +699,10 @@ pub fn run_many(options: Options) -> Result<Outcome> {
     }
     outcome.figures.sort_by_key(|figure| figure.kind != "time");
     outcome.remarks = vec![format!(
-        "All resources are connected to at once, so time is that of the slowest as long as there are processors for it; here there are {}, for the clients and for the servers. Each \
-         PostgreSQL takes a process of the server's, two handshakes and a probe: from there on time grows with the processor time, which is linear in the resources.",
+        "All resources are connected to at once, so time is that of the slowest as long as there \
+         are processors for it; here there are {}, for the clients and for the servers. Each \
+         PostgreSQL takes a process of the server's, two handshakes and a probe: from there on \
+         time grows with the processor time, which is linear in the resources.",
         std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     )];
     Ok(outcome)

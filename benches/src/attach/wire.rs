@@ -1,4 +1,5 @@
-//! A verified TLS stream in the shapes that the drivers take: where a driver brings no TLS of its own in this workspace, this is the least that one would write.
+//! A verified TLS stream in the shapes that the drivers accept. For a driver without TLS of its own
+//! in this workspace, this is the least code that a user would write.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,11 +25,12 @@ use tokio_util::compat::Compat;
 
 use crate::Result;
 
-/// A configuration that trusts an authority. It resumes no session: what is compared is a program's first connection, whose certificate is verified, and not one
-/// that a round before has verified; so making this is part of what is measured, as it is of what attaches.
+/// A configuration that trusts an authority. It resumes no session, because the benchmark compares
+/// the first connection of a program, which verifies the certificate. So building the configuration
+/// is part of the measurement, as it is part of an attach.
 ///
 /// # Errors
-/// Where the certificate cannot be read.
+/// If the certificate cannot be read.
 pub fn configuration(ca: &str) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
@@ -44,10 +46,10 @@ pub fn configuration(ca: &str) -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(configuration))
 }
 
-/// A connection under TLS from the first byte on.
+/// A connection with TLS from the first byte.
 ///
 /// # Errors
-/// Where nobody answers, or somebody else.
+/// If no server answers, or one that cannot be verified.
 pub async fn connect(ca: &str, port: u16) -> Result<Wire<TcpStream>> {
     let configuration = configuration(ca)?;
     let stream = TcpStream::connect(("localhost", port)).await?;
@@ -103,7 +105,7 @@ impl tokio_postgres::tls::TlsStream for Wire<Socket> {
     }
 }
 
-/// tokio, with connections under TLS in the place of plain ones: what lapin takes.
+/// tokio with TLS connections instead of plain ones, as lapin needs it.
 #[derive(Clone, Debug)]
 pub struct Reacting(pub Tokio);
 

@@ -1,5 +1,5 @@
-//! What `tests/guards.rs` counts: `guard allocations`, or `guard ours 50` and `guard hand-written 50` under valgrind; and what the benchmarks `client` and `memory`
-//! count.
+//! The program that `tests/guards.rs` measures: `guard allocations`, or `guard ours 50` and
+//! `guard hand-written 50` under valgrind. The benchmarks `client` and `memory` use it too.
 
 #![allow(clippy::print_stdout, reason = "a command, which prints what it counted")]
 

@@ -1,4 +1,4 @@
-//! `client`: what it costs to get at the native client.
+//! `client`: the cost of getting the native client.
 
 use std::hint::black_box;
 use std::ops::Deref;
@@ -19,16 +19,17 @@ use crate::{Options, Result};
 
 const ROUNDS: usize = 25;
 
-/// Calls of all threads together, in one sample.
+/// The calls of all threads together, in one sample.
 const CALLS: usize = 400_000;
 
 const THREADS: [usize; 5] = [1, 2, 4, 8, 16];
 
-/// Which guard of a thread it is: it has this many less one already.
+/// The ordinal of the measured guard: its thread already holds one less.
 const GUARDS: [usize; 6] = [1, 4, 8, 9, 16, 32];
 
-/// What gives the client: each thread holds some guards already, and takes and drops one more, again and again. The CPU time of a call in nanoseconds, the mean
-/// of all threads: with more threads than cores, wall time would only tell how many cores there are.
+/// The CPU time of a call of `get` in nanoseconds, the mean of all threads. Each thread holds some
+/// guards already, and takes and drops one more, again and again. With more threads than cores,
+/// wall time would only show the number of cores.
 fn cpu_time<T: Deref>(threads: usize, held: usize, get: impl Fn() -> T + Sync) -> f64 {
     let calls = CALLS / threads;
     let start = Barrier::new(threads);
@@ -55,7 +56,7 @@ fn of_this_thread() -> f64 {
     now.tv_sec as f64 * 1e9 + now.tv_nsec as f64
 }
 
-/// As it is read in a task, where nobody writes.
+/// As a task reads it, while no other task writes.
 fn read(lock: &tokio::sync::RwLock<PgPool>) -> tokio::sync::RwLockReadGuard<'_, PgPool> {
     loop {
         if let Poll::Ready(guard) = pin!(lock.read()).poll(&mut Context::from_waker(Waker::noop()))
@@ -65,10 +66,10 @@ fn read(lock: &tokio::sync::RwLock<PgPool>) -> tokio::sync::RwLockReadGuard<'_, 
     }
 }
 
-/// Takes `client`.
+/// Runs the benchmark `client`.
 ///
 /// # Errors
-/// Where the server cannot be attached to.
+/// If attaching to the server fails.
 pub fn run(options: Options) -> Result<Outcome> {
     let server = postgres::Postgres::start();
     on_a_runtime(async {
@@ -83,7 +84,8 @@ fn measured(orders: &Resource<Postgres>, options: Options) -> Result<Outcome> {
     let rounds = options.rounds(ROUNDS);
     let mut outcome = Outcome::new(
         "client",
-        "Getting at the native client, and dropping what one got: CPU time of a call, the mean of all threads. There is one handle, which all threads use.",
+        "Getting at the native client, and dropping what one got: CPU time of a call, the mean of \
+         all threads. There is one handle, which all threads use.",
     );
     let pool: PgPool = orders.client().clone();
     let swapped = ArcSwap::from_pointee(pool.clone());
@@ -168,12 +170,15 @@ fn measured(orders: &Resource<Postgres>, options: Options) -> Result<Outcome> {
     ));
     let beside = crate::measure::ratio(&alone[0], &alone[2]).median;
     outcome.remarks.push(format!(
-        "Flat means: a thread's own CPU time of a call does not grow with the threads. A guard of ours is one of arc_swap's with one more pointer to follow: {beside:.2} × its \
+        "Flat means: a thread's own CPU time of a call does not grow with the threads. \
+         A guard of ours is one of arc_swap's with one more pointer to follow: {beside:.2} × its \
          time."
     ));
     outcome.remarks.push(
-        "It bends at the ninth guard that a thread holds at once: arc_swap notes up to eight guards of a thread in slots of that thread's own, and counts the reference of a \
-         further one, as a clone of the `Arc` does; so a runtime's thread whose tasks hold more than eight across an `await` pays that, and threads then share the counter."
+        "It bends at the ninth guard that a thread holds at once: arc_swap notes up to eight \
+         guards of a thread in slots of that thread's own, and counts the reference of a further \
+         one, as a clone of the `Arc` does; so a runtime's thread whose tasks hold more than \
+         eight across an `await` pays that, and threads then share the counter."
             .into(),
     );
     Ok(outcome)

@@ -1,21 +1,23 @@
-//! What is counted by an allocator that counts: in `guard`, a program of its own, so that no time that is measured elsewhere has the counting in it.
+//! Figures from a counting allocator. It is in `guard`, a separate program, so that it does not
+//! slow down the time measurements.
 
 use std::process::Command;
 
 use crate::generated::cargo;
 use crate::{Result, outcome::folder};
 
-/// Runs `guard`, which cargo builds first, and gives the numbers that it prints.
+/// Builds and runs `guard`, and returns the numbers that it prints.
 ///
 /// # Errors
-/// Where it cannot be built or fails.
+/// If it cannot be built, or fails.
 pub fn taken(what: &str, arguments: &[&str], variables: &[(&str, String)]) -> Result<Vec<f64>> {
     let mut command = Command::new(cargo());
     command
         .args(["run", "--quiet", "--release", "-p", "benches", "--bin", "guard", "--", what])
         .args(arguments);
     command.current_dir(folder()).envs(variables.iter().map(|(name, value)| (name, value)));
-    // What cargo told this process is about a crate that is being run, and would make build scripts run anew.
+    // Cargo's variables for this process describe the running crate. They would make cargo run
+    // build scripts again.
     let told = |name: &str| {
         name.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&name)
     };

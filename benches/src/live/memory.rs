@@ -1,4 +1,4 @@
-//! `memory`: what a resource takes, and what is left of a thousand swaps.
+//! `memory`: the memory that a resource uses, and the memory that remains after a thousand swaps.
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -16,13 +16,14 @@ use crate::measure::Summary;
 use crate::outcome::{Figure, Outcome, Target};
 use crate::{Options, Result};
 
-/// At how many resources it is measured.
+/// The numbers of resources to measure.
 const RESOURCES: [usize; 5] = [1, 2, 4, 8, 16];
 
-/// How many swaps are measured, after as many as make the allocator and the runtime have what they need.
+/// The number of swaps for the warm-up of the allocator and the runtime, and the number of measured
+/// swaps.
 const SWAPS: [usize; 2] = [100, 1000];
 
-/// Where `guard` finds the server.
+/// The variables by which `guard` finds the server.
 const PORT: &str = "BENCHES_PORT";
 const CA: &str = "BENCHES_CA";
 
@@ -49,10 +50,10 @@ struct Notes {
     notes: Resource<Sqlite>,
 }
 
-/// What counts the bytes of the heap.
+/// The allocator that counts the bytes on the heap.
 pub type Allocator = &'static StatsAlloc<std::alloc::System>;
 
-/// Bytes that are in use: of the heap, and resident ones of the process.
+/// Bytes in use: on the heap, and resident ones of the process.
 #[derive(Clone, Copy, Debug)]
 struct Used {
     heap: f64,
@@ -63,7 +64,7 @@ impl Used {
     fn now(allocator: Allocator) -> Result<Self> {
         let all = allocator.stats();
         let heap = all.bytes_allocated as f64 - all.bytes_deallocated as f64;
-        // `statm` lags behind by some pages on each core.
+        // `statm` is late by some pages on each core.
         let rollup = std::fs::read_to_string("/proc/self/smaps_rollup")?;
         let line = rollup
             .lines()
@@ -78,7 +79,7 @@ impl Used {
     }
 }
 
-/// What is closed may still be on its way out: connections, files, tasks.
+/// Waits for connections, files and tasks that are still closing.
 async fn settle() {
     tokio::time::sleep(Duration::from_millis(300)).await;
 }
@@ -86,11 +87,12 @@ async fn settle() {
 /// `guard client`: the allocations of a thousand calls.
 ///
 /// # Errors
-/// Where the file cannot be attached to.
+/// If attaching to the file fails.
 pub fn allocations_of_client(allocator: Allocator) -> Result<usize> {
     with_notes(|notes| {
         drop(notes.client());
-        // SQLite has a thread of its own, which may still be at what attaching gave it to do. What `client` allocates is in each round.
+        // SQLite has a thread of its own, which may still work on the attach. Each round counts the
+        // allocations of `client`, so the smallest count is that of `client` alone.
         let rounds = std::iter::repeat_with(|| {
             let region = Region::new(allocator);
             for _ in 0..1000 {
@@ -105,7 +107,7 @@ pub fn allocations_of_client(allocator: Allocator) -> Result<usize> {
 
 fn with_notes<T>(act: impl FnOnce(&Resource<Sqlite>) -> T) -> Result<T> {
     let folder = tempfile::tempdir()?;
-    // One thread: nothing else is counted than what is called.
+    // With one thread, only the calls below are counted.
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let notes = Notes::attach_from(&notes(folder.path(), 0)).await?;
         let done = act(&notes.notes);
@@ -121,10 +123,11 @@ fn notes(folder: &Path, which: usize) -> Environment {
     )])
 }
 
-/// `guard resources ours 4`: bytes of the heap and resident ones that four resources take, with a connection each.
+/// `guard resources ours 4`: bytes of the heap and resident ones that four resources take, with a
+/// connection each.
 ///
 /// # Errors
-/// Where the server, which is in the environment, cannot be attached to.
+/// If attaching to the server, whose variables are in the environment, fails.
 pub fn resources(allocator: Allocator, who: &str, count: usize) -> Result<[f64; 2]> {
     let (port, ca) = (std::env::var(PORT)?, std::env::var(CA)?);
     on_a_runtime(async {
@@ -161,7 +164,7 @@ pub fn resources(allocator: Allocator, who: &str, count: usize) -> Result<[f64; 
                 .ssl_root_cert_from_pem(ca.clone().into_bytes());
             PgPoolOptions::new().connect_with(options)
         };
-        // What is made once is made.
+        // Allocates everything that is allocated once per process.
         connect().await?.close().await;
         settle().await;
         let before = Used::now(allocator)?;
@@ -190,10 +193,10 @@ async fn attached<T: BackingServices + Send + Sync>(
     Ok(found)
 }
 
-/// `guard swaps ours`: bytes of the heap and resident ones that are left of the swaps.
+/// `guard swaps ours`: bytes of the heap and resident ones that remain after the swaps.
 ///
 /// # Errors
-/// Where a file cannot be attached to.
+/// If attaching to a file fails.
 pub fn swaps(allocator: Allocator, who: &str, count: usize) -> Result<[f64; 2]> {
     let folder = tempfile::tempdir()?;
     on_a_runtime(async {
@@ -235,14 +238,15 @@ pub fn swaps(allocator: Allocator, who: &str, count: usize) -> Result<[f64; 2]> 
     })
 }
 
-/// Takes `memory`.
+/// Runs the benchmark `memory`.
 ///
 /// # Errors
-/// Where `guard`, which counts, cannot.
+/// If `guard` fails.
 pub fn run(options: Options) -> Result<Outcome> {
     let mut outcome = Outcome::new(
         "memory",
-        "What resources take, each a PostgreSQL with one connection over TLS, beside bare pools; and what is left of 1000 swaps between two SQLite files, after 100 that are \
+        "What resources take, each a PostgreSQL with one connection over TLS, beside bare pools; \
+         and what is left of 1000 swaps between two SQLite files, after 100 that are \
          not counted: bytes of the heap that are in use, and resident bytes of the process.",
     );
     let server = postgres::Postgres::start();
@@ -269,8 +273,10 @@ pub fn run(options: Options) -> Result<Outcome> {
         }
     }
     outcome.remarks.push(
-        "Linear in the resources, and there is no bend: each has its pool, its connection with a TLS session, and its own roots to trust. Ours adds to that its posture, its \
-         target and two tasks. A swap leaves nothing: a generation that was replaced goes with its last guard."
+        "Linear in the resources, and there is no bend: each has its pool, its connection with a \
+         TLS session, and its own roots to trust. Ours adds to that its posture, its \
+         target and two tasks. A swap leaves nothing: a generation that was replaced goes with its \
+         last guard."
             .into(),
     );
     for (name, who) in subjects {

@@ -1,4 +1,5 @@
-//! What is used while it is attached: the handle, statements through it, swaps, and memory. Against real servers on this machine, over verified TLS.
+//! Benchmarks of attached resources: the handle, statements through it, swaps, and memory. With
+//! real servers on this machine, over verified TLS.
 
 use std::future::Future;
 
@@ -20,11 +21,11 @@ pub mod swap;
 #[derive(BackingServices, Debug)]
 #[services(prefix = "SHOP")]
 pub struct Shop {
-    /// The pool that everything goes through.
+    /// The pool for all statements.
     pub orders: Resource<Postgres>,
 }
 
-/// Where the database is.
+/// The variables to connect to the database.
 #[must_use]
 pub fn source(server: &postgres::Postgres) -> Environment {
     Environment::from_iter([
@@ -34,10 +35,10 @@ pub fn source(server: &postgres::Postgres) -> Environment {
     ])
 }
 
-/// The pool without us: as sqlx's documentation has it for verified TLS, and connected once.
+/// The pool without us: as in sqlx's documentation for verified TLS, and connected once.
 ///
 /// # Errors
-/// Where it cannot be connected.
+/// If the connection fails.
 pub async fn bare(server: &postgres::Postgres) -> Result<PgPool> {
     let options = PgConnectOptions::new_without_pgpass()
         .host("localhost")
@@ -50,10 +51,10 @@ pub async fn bare(server: &postgres::Postgres) -> Result<PgPool> {
     Ok(PgPoolOptions::new().connect_with(options).await?)
 }
 
-/// Runs it on a runtime of its own, with a thread per core.
+/// Runs a future on a runtime of its own, with a thread per core.
 ///
 /// # Errors
-/// Where there is no runtime, and what it fails with itself.
+/// If there is no runtime, or the future fails.
 pub fn on_a_runtime<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
 }

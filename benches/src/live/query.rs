@@ -15,10 +15,11 @@ use crate::{Options, Result};
 const ROUNDS: usize = 60;
 const TASKS: usize = 32;
 
-/// Of each task, in one sample.
+/// The statements of each task, in one sample.
 const STATEMENTS: usize = 60;
 
-/// Runs the statements on all tasks, each by `statement`, and gives the wall time of one in microseconds.
+/// Runs the statements on all tasks, each by `statement`, and returns the wall time of one in
+/// microseconds.
 async fn microseconds<F>(statement: impl Fn() -> F + Clone + Send + 'static) -> Result<f64>
 where
     F: Future<Output = std::result::Result<(), sqlx::Error>> + Send,
@@ -40,14 +41,14 @@ where
     Ok(begun.elapsed().as_secs_f64() * 1e6 / (TASKS * STATEMENTS) as f64)
 }
 
-/// Takes `query`.
+/// Runs the benchmark `query`.
 ///
 /// # Errors
-/// Where the server cannot be attached to, or a statement fails.
+/// If attaching to the server fails, or a statement fails.
 pub fn run(options: Options) -> Result<Outcome> {
     let server = postgres::Postgres::start();
     on_a_runtime(async {
-        // A connection for each task: who waits for one measures the pool's queue.
+        // A connection for each task: a task that waits for one would measure the pool's queue.
         let source = Environment::from_iter([
             ("SHOP_ORDERS_URL", format!("{}?max_connections={TASKS}", server.locator())),
             ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
@@ -66,7 +67,7 @@ pub fn run(options: Options) -> Result<Outcome> {
         };
         let (mut ours, mut bare, mut again) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..=options.rounds(ROUNDS) {
-            // Who comes first changes from round to round, so that it has no part in the ratio.
+            // The order changes from round to round, so that it does not affect the ratio.
             let mut took = [0.0; 3];
             for turn in 0..3 {
                 let who = (turn + round) % 3;
@@ -86,7 +87,8 @@ pub fn run(options: Options) -> Result<Outcome> {
         shop.detach().await;
         let mut outcome = Outcome::new(
             "query",
-            "`SELECT 1` over TLS on 32 tasks, with a connection for each: wall time of a statement, through the handle and through a clone of the same pool.",
+            "`SELECT 1` over TLS on 32 tasks, with a connection for each: wall time of a \
+             statement, through the handle and through a clone of the same pool.",
         );
         outcome.targets.push(Target::ratio(
             "`SELECT 1` through the handle / through the pool",
@@ -104,7 +106,8 @@ pub fn run(options: Options) -> Result<Outcome> {
         ));
         let noise = ratio(&again, &bare);
         outcome.remarks.push(format!(
-            "The noise is the pool beside itself, in the same rounds: {:.2}, the middle half from {:.2} to {:.2}. A handle costs nanoseconds of a statement's microseconds.",
+            "The noise is the pool beside itself, in the same rounds: {:.2}, the middle half from \
+             {:.2} to {:.2}. A handle costs nanoseconds of a statement's microseconds.",
             noise.median, noise.lower, noise.upper
         ));
         Ok(outcome)

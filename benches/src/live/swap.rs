@@ -16,7 +16,7 @@ use crate::measure::Summary;
 use crate::outcome::{Figure, Outcome, Target};
 use crate::{Options, Result};
 
-/// Each with a fifth of the statements and of the swaps.
+/// The number of rounds. Each has `STATEMENTS` statements and `SWAPS` swaps.
 const ROUNDS: usize = 5;
 const STATEMENTS: usize = 20_000;
 const SWAPS: usize = 10;
@@ -25,7 +25,7 @@ const AROUND: Duration = Duration::from_millis(100);
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Somebody who can swap what others use.
+/// A database handle that can be swapped while tasks use it.
 trait Swapped: Send + Sync {
     fn select(&self) -> Boxed<'_, bool>;
     fn swap<'a>(&'a self, to: &'a postgres::Postgres) -> Boxed<'a, Result<()>>;
@@ -41,7 +41,8 @@ impl Swapped for Resource<Postgres> {
     }
 }
 
-/// The usual one, by hand. Either a statement holds the lock until it is done, or it takes a clone of the pool out.
+/// The usual hand-written code. Either a statement holds the lock until it ends, or it clones the
+/// pool and releases the lock.
 struct ByHand {
     pool: RwLock<PgPool>,
     clones: bool,
@@ -68,7 +69,7 @@ impl Swapped for ByHand {
     }
 }
 
-/// What the tasks and whoever swaps know of each other.
+/// The state that the tasks share with the swapping task.
 #[derive(Default)]
 struct Load {
     begun: AtomicUsize,
@@ -77,12 +78,12 @@ struct Load {
     swapped: AtomicBool,
 }
 
-/// A statement.
+/// One statement.
 #[derive(Clone, Copy)]
 struct Sample {
     begun: Instant,
     ended: Instant,
-    /// Whether there was a swap meanwhile.
+    /// If true, there was a swap meanwhile.
     swapping: bool,
 }
 
@@ -91,31 +92,32 @@ impl Sample {
         milliseconds(self.ended - self.begun)
     }
 
-    /// Whether it was on its way close to a moment.
+    /// Returns true if the statement ran close to this moment.
     fn is_around(&self, moment: Instant) -> bool {
         self.ended + AROUND >= moment && self.begun <= moment + AROUND
     }
 }
 
-/// What came of one round.
+/// The result of one round.
 struct Round {
     /// The 99th percentile without swaps, in milliseconds.
     steady: f64,
     /// The longest statement without swaps.
     longest_steady: f64,
-    /// Of the statements that were on their way during a swap.
+    /// The 99th percentile of the statements that ran during a swap.
     swapping: f64,
-    /// Of those that were on their way within [`AROUND`] of a swap's end, which is when others get the next pool: how long a swap takes has no part in it.
+    /// The 99th percentile of the statements that ran within [`AROUND`] of a swap's end, when tasks
+    /// get the next pool. The duration of a swap does not affect it.
     around: f64,
     /// The longest statement during a swap.
     longest: f64,
     failed: f64,
     statements: f64,
-    /// How long a swap takes, in milliseconds.
+    /// The duration of a swap, in milliseconds.
     swap: f64,
 }
 
-/// Works off the statements, and goes on until all swaps are done.
+/// Runs all statements, and continues until all swaps are done.
 async fn statements(on: &Arc<dyn Swapped>, load: &Arc<Load>) -> Result<Vec<Sample>> {
     let task = |_| {
         let (on, load) = (Arc::clone(on), Arc::clone(load));
@@ -153,7 +155,8 @@ async fn round(on: &Arc<dyn Swapped>, servers: [&postgres::Postgres; 2]) -> Resu
     let swapping = async {
         let mut took = Vec::new();
         for swap in 0..SWAPS {
-            // Spread over the statements, so that there are some undisturbed ones between them.
+            // The swaps are spread over the statements, so that some statements run undisturbed
+            // between them.
             while load.begun.load(Ordering::Relaxed) < STATEMENTS * (swap + 1) / (SWAPS + 1) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -202,10 +205,10 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// Takes `swap`.
+/// Runs the benchmark `swap`.
 ///
 /// # Errors
-/// Where a server cannot be attached to, or not be swapped to.
+/// If attaching or swapping to a server fails.
 pub fn run(options: Options) -> Result<Outcome> {
     let servers = [postgres::Postgres::start(), postgres::Postgres::start()];
     let [one, two] = [&servers[0], &servers[1]];
@@ -222,7 +225,7 @@ pub fn run(options: Options) -> Result<Outcome> {
             ("RwLock, held", by_hand(false).await?),
             ("RwLock, cloned out of", by_hand(true).await?),
         ];
-        // All of them swap an even number of times, so each round begins with the same server.
+        // Each subject makes an even number of swaps, so every round begins with the same server.
         let mut rounds: [Vec<Round>; 3] = Default::default();
         for _ in 0..options.rounds(ROUNDS) {
             for ((_, subject), rounds) in subjects.iter().zip(&mut rounds) {
@@ -233,8 +236,10 @@ pub fn run(options: Options) -> Result<Outcome> {
 
         let mut outcome = Outcome::new(
             "swap",
-            "`SELECT 1` on 32 tasks, first undisturbed, then while the database is swapped between two servers: by reattaching, and by hand with an \
-             `Arc<RwLock<PgPool>>`, where a statement holds the lock, or takes a clone of the pool out of it; the former pool is closed.",
+            "`SELECT 1` on 32 tasks, first undisturbed, then while the database is swapped \
+             between two servers: by reattaching, and by hand with an `Arc<RwLock<PgPool>>`, \
+             where a statement holds the lock, or takes a clone of the pool out of it; the former \
+             pool is closed.",
         );
         for ((name, _), rounds) in subjects.iter().zip(&rounds) {
             let of = |figure: fn(&Round) -> f64| rounds.iter().map(figure).collect::<Vec<_>>();
@@ -287,8 +292,10 @@ pub fn run(options: Options) -> Result<Outcome> {
             ));
         }
         outcome.remarks.push(
-            "A reattach checks, connects, probes, and opens as many connections as the former pool has, before it swaps: so it takes longer than a bare connect, \
-             and nobody waits for that. By hand, the first statements on the new pool wait for its handshakes."
+            "A reattach checks, connects, probes, and opens as many connections as the former pool \
+             has, before it swaps: so it takes longer than a bare connect, \
+             and nobody waits for that. By hand, the first statements on the new pool wait for its \
+             handshakes."
                 .into(),
         );
         Ok(outcome)

@@ -52,7 +52,7 @@ struct Ten {
 ten_times!(Hundred, Ten);
 ten_times!(Thousand, Hundred);
 
-/// The same with waivers: one that holds, and one with a last day, on each resource.
+/// The same with two waivers on each resource: one without an end, and one with a last day.
 #[derive(BackingServices)]
 #[allow(dead_code, reason = "it is checked, and never attached")]
 struct TenWaived {
@@ -91,7 +91,8 @@ ten_times!(ThousandWaived, HundredWaived);
 const VALUES: [(&str, &str); 10] = [
     (
         "ORDERS_URL",
-        "postgres://shop:kX3-vR9_wQ1z@orders.db.internal.example.com:5432/orders?sslmode=verify-full",
+        "postgres://shop:kX3-vR9_wQ1z@orders.db.internal.example.com:5432/orders?\
+         sslmode=verify-full",
     ),
     ("SESSIONS_URL", "rediss://shop:bN7_tY2-pL5x@sessions.cache.internal.example.com:6380/"),
     ("QUEUE_URL", "amqps://shop:dF4-hJ8_sK3v@queue.internal.example.com:5671/shop"),
@@ -104,7 +105,8 @@ const VALUES: [(&str, &str); 10] = [
     ("ORIGINS", "https://shop.example.com,https://admin.example.com"),
 ];
 
-/// The variables of ten fields, at a depth of nested structs that has ten times as many at each step.
+/// The variables of nested structs: ten fields at depth 0, and ten times as many at each further
+/// depth.
 fn variables(depth: u32) -> crate::Environment {
     if depth == 0 {
         return VALUES.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
@@ -123,10 +125,10 @@ pub fn environment() -> crate::Environment {
     (0..3).flat_map(variables).collect()
 }
 
-/// Takes it.
+/// Runs the benchmark `load_growth`.
 ///
 /// # Errors
-/// Where what is right is refused, or what is wrong is not.
+/// If valid values are refused, or invalid ones are not.
 pub fn run(options: Options) -> Result<Outcome> {
     let nothing = Environment::from_iter::<[(&str, &str); 0]>([]);
     let given = |depth| Environment::from_iter(variables(depth));
@@ -164,7 +166,8 @@ pub fn run(options: Options) -> Result<Outcome> {
     let times = in_turns(options.rounds(20), &mut subjects);
     let mut outcome = Outcome::new(
         "load_growth",
-        "`check` of 10, 100 and 1000 fields, in nested structs: three resources, two secrets and five settings of each ten.",
+        "`check` of 10, 100 and 1000 fields, in nested structs: three resources, two secrets and \
+         five settings of each ten.",
     );
     for ((name, fields), times) in places.into_iter().zip(&times) {
         outcome
@@ -173,10 +176,13 @@ pub fn run(options: Options) -> Result<Outcome> {
     }
     outcome.remarks.extend(
         [
-            "A field costs the same whether there are ten or a thousand, and so does a finding, and a waiver.",
-            "Out of the environment of the process, the line begins flat: each variable is copied once, whoever reads it. Up to as many fields as there are variables, the environment is \
-             what costs.",
-            "Out of any other source, a resource asks for 22 names, each of them on its own: a field costs more there, and the more the deeper the source has to look.",
+            "A field costs the same whether there are ten or a thousand, and so does a finding, \
+             and a waiver.",
+            "Out of the environment of the process, the line begins flat: each variable is copied \
+             once, whoever reads it. Up to as many fields as there are variables, the environment \
+             is what costs.",
+            "Out of any other source, a resource asks for 22 names, each of them on its own: a \
+             field costs more there, and the more the deeper the source has to look.",
         ]
         .map(str::to_owned),
     );

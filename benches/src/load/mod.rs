@@ -1,7 +1,9 @@
 //! `load` and `load_errors`: twelve fields from the environment of the process.
 //!
-//! Four locators with a user and a password, two secrets, three numbers, a switch, an option, a list. Ours are resources of real services, held against every rule; the
-//! peers' are `Url`s, which is what they offer. Beside them, the environment holds what a container's holds.
+//! Four locators with a user and a password, two secrets, three numbers, a switch, an option, a
+//! list. Ours are resources of real services, checked against every rule. The peers' are `Url`s,
+//! which is the type that they support. The environment also has the other variables of a typical
+//! container.
 
 use std::fmt::{Debug, Display};
 use std::hint::black_box;
@@ -22,7 +24,8 @@ pub mod peers;
 pub const VARIABLES: [(&str, &str); 12] = [
     (
         "SHOP_ORDERS_URL",
-        "postgres://shop:kX3-vR9_wQ1z@orders.db.internal.example.com:5432/orders?sslmode=verify-full",
+        "postgres://shop:kX3-vR9_wQ1z@orders.db.internal.example.com:5432/orders?\
+         sslmode=verify-full",
     ),
     ("SHOP_SESSIONS_URL", "rediss://shop:bN7_tY2-pL5x@sessions.cache.internal.example.com:6380/"),
     ("SHOP_QUEUE_URL", "amqps://shop:dF4-hJ8_sK3v@queue.internal.example.com:5671/shop"),
@@ -37,7 +40,7 @@ pub const VARIABLES: [(&str, &str); 12] = [
     ("SHOP_ORIGINS", "https://shop.example.com,https://admin.example.com"),
 ];
 
-/// What a container's environment holds besides: a shell's variables, and those of one service in Kubernetes.
+/// The other variables of a container: those of a shell, and those of one service in Kubernetes.
 const BESIDE: [(&str, &str); 14] = [
     ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
     ("HOME", "/home/shop"),
@@ -55,10 +58,11 @@ const BESIDE: [(&str, &str); 14] = [
     ("KUBERNETES_PORT_443_TCP_PORT", "443"),
 ];
 
-/// In the environment with mistakes, this is the password of the locator that is malformed: it is to occur in no report.
+/// The password of the malformed locator in the environment with mistakes. It must not occur in a
+/// report.
 pub const CANARY: &str = "cAn4ry-vR9_wQ1z";
 
-/// The environment with nothing wrong in it.
+/// The environment without mistakes.
 #[must_use]
 pub fn environment() -> Environment {
     VARIABLES
@@ -68,8 +72,8 @@ pub fn environment() -> Environment {
         .collect()
 }
 
-/// The environment with five mistakes: three variables are missing, a locator is malformed, and so is a number. Beside them are the twelve without a mistake, under
-/// another prefix.
+/// The environment with five mistakes: three variables are missing, a locator is malformed, and so
+/// is a number. It also has the twelve variables without a mistake, under another prefix.
 #[must_use]
 pub fn environment_with_mistakes() -> Environment {
     let mut variables = environment();
@@ -95,18 +99,18 @@ pub fn environment_with_mistakes() -> Environment {
     variables
 }
 
-/// The variables that the report of every mistake has to name.
+/// The variables that the report of every mistake must name.
 pub const MISTAKES: [&str; 5] = [
     "SHOP_ORDERS_URL", "SHOP_QUEUE_URL", "SHOP_SIGNING_KEY", "SHOP_WORKERS", "SHOP_TIMEOUT_SECONDS",
 ];
 
-/// Somebody who loads the twelve fields.
+/// A way to load the twelve fields.
 pub struct Loader {
-    /// Who.
+    /// Its name in the tables.
     pub name: &'static str,
-    /// Loads them; gives whether that went well.
+    /// Loads them, and returns true if that succeeded.
     pub load: Box<dyn Fn() -> bool>,
-    /// Loads them, and writes what is wrong, as a log would hold it.
+    /// Loads them, and returns the errors as a log would contain them.
     pub report: Box<dyn Fn() -> String>,
 }
 
@@ -131,7 +135,7 @@ impl Loader {
     }
 }
 
-/// Ours first, by hand second, then the peers.
+/// Ours, then the hand-written code, then the peers.
 #[must_use]
 pub fn loaders() -> Vec<Loader> {
     vec![
@@ -148,20 +152,20 @@ pub fn loaders() -> Vec<Loader> {
     ]
 }
 
-/// The usual number of rounds.
+/// The default number of rounds.
 const ROUNDS: usize = 60;
 
-/// Times all of them in turns.
+/// Measures all of them in turns.
 fn time(loaders: &[Loader], rounds: usize) -> Vec<Vec<f64>> {
     let mut subjects: Vec<_> =
         loaders.iter().map(|loader| Subject::timed(loader.name, &loader.load)).collect();
     in_turns(rounds, &mut subjects)
 }
 
-/// Takes `load`.
+/// Runs the benchmark `load`.
 ///
 /// # Errors
-/// Where somebody cannot load what all of them can.
+/// If a loader fails.
 pub fn run(options: Options) -> Result<Outcome> {
     let loaders = loaders();
     for loader in &loaders {
@@ -177,7 +181,8 @@ pub fn run(options: Options) -> Result<Outcome> {
     let times = time(&loaders, options.rounds(ROUNDS));
     let mut outcome = Outcome::new(
         "load",
-        "Twelve fields from the environment, of 26 variables: four locators, two secrets, three numbers, a switch, an option, a list. Ours checks every rule that needs no \
+        "Twelve fields from the environment, of 26 variables: four locators, two secrets, three \
+         numbers, a switch, an option, a list. Ours checks every rule that needs no \
          connection, and knows each value's place; the others parse.",
     );
     outcome.targets.push(Target::ratio(
@@ -198,19 +203,22 @@ pub fn run(options: Options) -> Result<Outcome> {
         outcome.figures.push(Figure::new("time", "ns", loader.name, Summary::of(times)));
     }
     outcome.remarks.push(
-        "The peers that are faster ask the process for twelve names. For ours, 104 may be set: a resource has eleven variables, and each may be a file; a password in the wrong one is \
-         a finding. std shows all names only by copying all variables with their values: with letting go of them again, as many instructions as the whole takes by hand (callgrind: \
-         37,000 of 101,000). So whoever sees the whole environment takes twice what it takes by hand, before the first rule; asking for each of the 104 took ten times as much. Those \
+        "The peers that are faster ask the process for twelve names. For ours, 104 may be set: a \
+         resource has eleven variables, and each may be a file; a password in the wrong one is a \
+         finding. std shows all names only by copying all variables with their values: with \
+         letting go of them again, as many instructions as the whole takes by hand (callgrind: \
+         37,000 of 101,000). So whoever sees the whole environment takes twice what it takes by \
+         hand, before the first rule; asking for each of the 104 took ten times as much. Those \
          that see it too are envy, conf, config and figment."
             .to_owned(),
     );
     Ok(outcome)
 }
 
-/// Takes `load_allocations`: in a process of `guard`, whose allocator counts.
+/// Runs the benchmark `load_allocations` in a process of `guard`, whose allocator counts.
 ///
 /// # Errors
-/// Where it cannot be built.
+/// If `guard` cannot be built.
 pub fn run_allocations(_: Options) -> Result<Outcome> {
     let status = Command::new(cargo())
         .args(["build", "--quiet", "--release", "-p", "benches", "--bin", "guard"])
@@ -235,14 +243,18 @@ pub fn run_allocations(_: Options) -> Result<Outcome> {
         ));
         outcome.figures.push(Figure::new("bytes", "B", name, Summary::exactly(bytes.parse()?)));
     }
-    outcome.remarks.push("Of ours, two for each variable of the environment are std's, which copies all of them. `benches/bounds` says how many there may be.".to_owned());
+    outcome.remarks.push(
+        "Of ours, two for each variable of the environment are \
+         std's, which copies all of them. `benches/bounds` says how many there may be."
+            .to_owned(),
+    );
     Ok(outcome)
 }
 
-/// Takes `load_errors`.
+/// Runs the benchmark `load_errors`.
 ///
 /// # Errors
-/// Where somebody finds nothing wrong.
+/// If a loader finds no mistake.
 pub fn run_errors(options: Options) -> Result<Outcome> {
     let mut loaders = loaders();
     loaders.insert(1, Loader::new("ours, nothing wrong", ours::check_flawless));
@@ -267,9 +279,11 @@ pub fn run_errors(options: Options) -> Result<Outcome> {
     let times = time(&loaders, options.rounds(ROUNDS));
     let mut outcome = Outcome::new(
         "load_errors",
-        "The same twelve fields with five mistakes: three variables are missing, a locator with a password in it and a number are malformed. Who reports all of them, in \
-         `Display` or `Debug`; who prints the password; and how long it takes. That is without writing the report: `ours` has it ready, and the peers stop at the first mistake, \
-         all but those that report more.",
+        "The same twelve fields with five mistakes: three variables are missing, a locator with a \
+         password in it and a number are malformed. Who reports all of them, in `Display` or \
+         `Debug`; who prints the password; and how long it takes. That is without writing the \
+         report: `ours` has it ready, and the peers stop at the first mistake, all but those that \
+         report more.",
     );
     let left_out = MISTAKES.len() - reported(&reports[0]);
     outcome.targets.push(Target::figure(
@@ -314,7 +328,8 @@ pub fn run_errors(options: Options) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// The allocations of one call, and their bytes. The first call is not counted: it may fill what is made once.
+/// The number and the bytes of the allocations of one call. The first call is not counted, because
+/// it may fill caches.
 pub fn allocations(
     allocator: &StatsAlloc<std::alloc::System>,
     load: impl Fn() -> bool,

@@ -1,4 +1,4 @@
-//! Ours.
+//! The loader with this library.
 
 use backing_services::secrecy::SecretString;
 use backing_services::{
@@ -43,18 +43,18 @@ macro_rules! twelve_fields {
 twelve_fields!(Services, "SHOP");
 twelve_fields!(Flawless, "FLAWLESS");
 
-/// Loads every value, holds it against every rule that needs no connection, and drops it.
+/// Loads every value, checks it against every rule that needs no connection, and drops it.
 ///
 /// # Errors
-/// All that is wrong.
+/// If a value is missing or invalid.
 pub fn check() -> Result<(), AttachError> {
     Services::check(&Environment::process())
 }
 
-/// The same with variables of another prefix, of which none is wrong.
+/// The same for the variables with another prefix, which have no mistake.
 ///
 /// # Errors
-/// All that is wrong.
+/// If a value is missing or invalid.
 pub fn check_flawless() -> Result<(), AttachError> {
     Flawless::check(&Environment::process())
 }

@@ -1,16 +1,17 @@
-//! The peers, each as its documentation has it, with `Url` and `SecretString` for locators and secrets; and the same by hand.
+//! The peers, each as in its documentation, with `Url` and `SecretString` for locators and secrets;
+//! and the hand-written code.
 
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-/// A list with commas, for those whose lists are written in another way.
+/// A comma-separated list, for the peers that have another list syntax.
 fn with_commas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
     Ok(text.split(',').map(str::to_owned).collect())
 }
 
-/// A secret for those that ask for `FromStr`, or for a function in its place.
+/// A secret, for the peers that need `FromStr` or a function in its place.
 fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(text.into())
 }
@@ -159,7 +160,7 @@ pub(super) mod by_confique {
     }
 }
 
-/// For all that is built on serde.
+/// The deserializer for all peers that use serde.
 #[derive(Deserialize)]
 #[allow(dead_code, reason = "it is loaded, and nothing else")]
 pub(super) struct Deserialized {
