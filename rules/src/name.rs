@@ -8,7 +8,8 @@ use crate::text;
 /// The name is split into words (`stripeKey`, `stripe_key` and `STRIPE_KEY` alike), and the last
 /// word decides: a `password_policy` is a policy, a `secret_arn` is the address of a secret, a
 /// `policy_password` is a password. Words for the form of a value, or for one of several values, do
-/// not count: `key_pem` is a key. If the last word decides nothing, any word that names a secret
+/// not count: `key_pem` is a key. The part before a `for`, an `of` or an `and` is read by itself: a
+/// `password_for_user` is a password. If the last word decides nothing, any word that names a secret
 /// does. Callers ask only for types that carry text: a number is not a password, so
 /// `token_ttl_seconds: u64` is never checked.
 ///
@@ -24,7 +25,29 @@ use crate::text;
 #[must_use]
 pub const fn suggests_secret(name: &str) -> bool {
     let bytes = name.as_bytes();
-    let mut last = Word::before(bytes, bytes.len());
+    let mut end = bytes.len();
+    // A `password_for_user` is a password: what stands before such a word is a name by itself.
+    loop {
+        if is_secret(bytes, end) {
+            return true;
+        }
+        let mut word = Word::before(bytes, end);
+        while !word.is_empty() && !word.is_one_of(JOINTS) {
+            word = Word::before(bytes, word.start);
+        }
+        if word.is_empty() {
+            return false;
+        }
+        end = word.start;
+    }
+}
+
+/// Words between two names.
+const JOINTS: &[&str] = &["for", "of", "from", "to", "with", "and", "or"];
+
+/// Whether `name[..end]` is the name of a secret.
+const fn is_secret(bytes: &[u8], end: usize) -> bool {
+    let mut last = Word::before(bytes, end);
     let mut before = Word::before(bytes, last.start);
     while !before.is_empty() && !last.follows(PAIRS_OF_SECRETS, before) && last.is_one_of(FORMS) {
         (last, before) = (before, Word::before(bytes, before.start));
@@ -288,14 +311,29 @@ mod tests {
     #[test]
     fn a_name_is_read_word_by_word() {
         for name in [
-            "dbPassword", "DB_PASSWORD", "stripeKey", "APIKey", "DbConnectionString", "password2",
-            "webhook_secret_v2", "key_base64", "Secret-Key", "PGPASSWORD",
+            "dbPassword",
+            "DB_PASSWORD",
+            "stripeKey",
+            "APIKey",
+            "DbConnectionString",
+            "password2",
+            "webhook_secret_v2",
+            "key_base64",
+            "Secret-Key",
+            "PGPASSWORD",
+            "password_for_user",
+            "tokenForService",
+            "secret_of_role",
+            "password_and_user",
+            "key_and_cert_pem",
+            "credentials_from_vault_of_tenant",
         ] {
             assert!(suggests_secret(name), "{name}");
         }
         for name in [
             "", "_", "7", "monkey", "keyboard", "tokenizer", "secretary", "passenger", "author",
-            "compass", "secretARN",
+            "compass", "secretARN", "path_of_token_file", "format", "order_of_names",
+            "ttl_for_password_policy",
         ] {
             assert!(!suggests_secret(name), "{name}");
         }

@@ -289,8 +289,8 @@ rules! {
               name."
     }
     UNLISTED_HOST = "unlisted_host" [Forbid: Load] asvs("V1.3.6", "V13.2.4", "V13.2.5") cwe(918) {
-        "a resource that lists its hosts leads to one of them; one whose locator is from a store, \
-         and whose password is not, lists its hosts"
+        "a resource that lists its hosts leads to one of them; one whose locator, `_CA` or `_PIN` is \
+         from a store, and whose password is not, lists its hosts"
         why: "Whoever can set one variable could otherwise have the application log in somewhere \
               else."
         fix: "Correct the locator, or add the host to `hosts = \"…\"` on the field."

@@ -120,6 +120,35 @@ async fn attaches_and_the_posture_is_true() {
     shop.detach().await;
 }
 
+/// A process loses its locks on a file when it closes that file anywhere: without them, another
+/// process would delete the log that this one writes.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn attaching_a_database_again_does_not_release_its_locks() {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = folder();
+    let path = folder.path().join("notes.db");
+    let shop = attached(&path, "?max_connections=1").await;
+    sqlx::raw_sql("CREATE TABLE note (id INTEGER)").execute(&*shop.notes.client()).await.unwrap();
+    let file = format!(":{} ", fs::metadata(&path).unwrap().ino());
+    let locks = || {
+        fs::read_to_string("/proc/locks")
+            .unwrap()
+            .lines()
+            .filter(|line| line.contains(&file))
+            .count()
+    };
+    assert_eq!(
+        locks(),
+        1,
+        "in the mode that writes a log, a connection keeps one lock on the database"
+    );
+    for parameters in ["?mode=rw", "?mode=rwc", "?mode=ro"] {
+        attached(&path, parameters).await.detach().await;
+        assert_eq!(locks(), 1, "{parameters}");
+    }
+}
+
 #[tokio::test]
 async fn a_path_that_cannot_hold_a_database_is_refused() {
     let folder = folder();

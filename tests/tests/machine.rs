@@ -240,6 +240,25 @@ fn a_store_names_no_host_for_credentials_that_are_not_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder.path().join("password"), PASSWORD, 0o600);
     assert_eq!(denied::<Orders>(&beside(&[("SHOP_ORDERS_PASSWORD_FILE", &path)])), refused);
+    // The author of the authority or the key can be that host, from anywhere on the path.
+    let ca = Authority::new("Shop CA").pem();
+    let pin = "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let own = [url[0], ("SHOP_ORDERS_PASSWORD", PASSWORD)];
+    let trusting =
+        |trust: (&str, &str)| Sources::new().then(environment(&own)).beside(Store::of(&[trust]));
+    assert_eq!(
+        denied::<Orders>(&trusting(("SHOP_ORDERS_CA", &ca))),
+        [("unlisted_host", "SHOP_ORDERS_CA".to_owned())]
+    );
+    assert!(
+        denied::<Orders>(&trusting(("SHOP_ORDERS_PIN", pin)))
+            .contains(&("unlisted_host", "SHOP_ORDERS_PIN".to_owned()))
+    );
+    assert_eq!(denied::<Listed>(&trusting(("SHOP_ORDERS_CA", &ca))), []);
+    assert_eq!(
+        denied::<Orders>(&environment(&[own.as_slice(), &[("SHOP_ORDERS_CA", &ca)]].concat())),
+        []
+    );
     // A platform's broker also names a host.
     let services = concat!(
         r#"{ "postgres": [{ "name": "shop-orders", "#,

@@ -249,11 +249,25 @@ pub(crate) fn load(
         let finding = Finding::new(&AMBIGUOUS_LOCATOR, message).about(&*password_variable);
         findings.push(finding.help("take the password out, or attach without those credentials"));
     }
-    if is_led_by_others
-        && declaration.listed_hosts().is_empty()
-        && (credentials.is_some() || is_own_password)
-    {
-        findings.push(unlisted(variable, reader, credentials.is_some()));
+    if declaration.listed_hosts().is_empty() && (credentials.is_some() || is_own_password) {
+        // Whoever chooses the authority can be any host.
+        let foreign_trust =
+            [&ca, &pin].into_iter().flatten().find(|value| !value.is_of_this_machine);
+        if is_led_by_others {
+            findings.push(unlisted(
+                variable,
+                "which host gets them",
+                reader,
+                credentials.is_some(),
+            ));
+        } else if let Some(value) = foreign_trust {
+            findings.push(unlisted(
+                &value.variable,
+                "which server passes for that host",
+                reader,
+                credentials.is_some(),
+            ));
+        }
     }
     let trust = trust(
         TrustValues { ca, client_cert, client_key, pin },
@@ -309,9 +323,9 @@ pub(crate) fn load(
         .collect();
     let fetched = credentials
         .map(|credentials| Fetched::new(credentials, service.login, base.to_owned(), user.clone()));
-    let password = password.map(Guarded::new);
+    let password = password.map(|password| credentials::guarded(user.as_deref(), password));
     let paths = std::iter::once(&locator).chain(&endpoint).flat_map(Locator::secret_paths);
-    let paths = paths.map(|path| Guarded::new(path.into())).collect();
+    let paths = paths.map(|path| Guarded::of_path(path.into())).collect();
     let target = Target {
         locator,
         endpoint,
@@ -330,8 +344,9 @@ pub(crate) fn load(
     Some(Some(target))
 }
 
-/// The finding that the locator's author decides who gets a password that the author does not have.
-fn unlisted(variable: &str, reader: &Reader<'_>, is_fetched: bool) -> Finding {
+/// The finding that the author of the locator, or of the trust, decides who gets a password that the
+/// author does not have.
+fn unlisted(variable: &str, what: &str, reader: &Reader<'_>, is_fetched: bool) -> Finding {
     let place =
         reader.origin(variable).unwrap_or_else(|| reader.source().name().into_owned().into());
     let credentials = if is_fetched {
@@ -340,12 +355,11 @@ fn unlisted(variable: &str, reader: &Reader<'_>, is_fetched: bool) -> Finding {
         "its password comes from this machine"
     };
     let message = format!(
-        "{credentials}, and {place} decides which host gets them: \
-         whoever writes there could collect them"
+        "{credentials}, and {place} decides {what}: whoever writes there could collect them"
     );
     let help = "list the hosts that may have them on the field: \
         `#[service(hosts = \"db.example.com\")]`; or set the \
-        locator in the environment of the process";
+        variable in the environment of the process";
     Finding::new(&UNLISTED_HOST, message).about(variable).help(help)
 }
 

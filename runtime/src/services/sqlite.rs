@@ -195,7 +195,7 @@ fn prepare(path: &Path, creates: bool, is_waived: bool) -> Result<Option<&'stati
         }
         way.create(&name).map_err(|error| unopened(error.into()))?;
     }
-    let (_, _, exposure) = way.open(&name).map_err(unopened)?;
+    let exposure = way.exposure_of(&name).map_err(unopened)?;
     Ok(exposure.and_then(Notice::why_not_ours).or(doubt))
 }
 

@@ -20,17 +20,17 @@
 //! may not name files. Cloud Foundry's services come from a broker, and may not.
 //!
 //! Such a source does not decide either who gets a password that it does not hold: a fetched one,
-//! or one of this machine. If it holds the locator of such a field, the field needs `hosts = "…"`
-//! (`unlisted_host`).
+//! or one of this machine. If it holds the locator, the `_CA` or the `_PIN` of such a field, the
+//! field needs `hosts = "…"` (`unlisted_host`).
 //!
 //! # Owner of a file
 //! A file belongs to root or to the user that the process runs as, and so does each folder and each
 //! link on its path, from the root on; and no other user can write them. Otherwise it is the
 //! finding `readable_secret_file`, which is denied. A sticky folder such as `/tmp` may be writable
 //! for all users: no other user can remove or rename our entries there. A group may have write
-//! permission if it has the user's own name, or is root's, and has no other member in `/etc/passwd`
-//! and `/etc/group`. A secret that every user can read warns; a public value, such as `_CA` or a
-//! setting, does not.
+//! permission if it has the user's own name, or is root's, has no other member in `/etc/passwd`
+//! and `/etc/group`, and the file or folder has no access list beside its mode (`acl(5)`). A secret
+//! that every user can read warns; a public value, such as `_CA` or a setting, does not.
 //!
 //! It is a regular file, and not one of the kernel's (`/proc`, `/sys`): opening it never waits. A
 //! file system on a network may block a thread; attaching waits for that thread no longer than its

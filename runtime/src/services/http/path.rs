@@ -12,7 +12,7 @@ use std::borrow::Cow;
 /// against all of these readings at once.
 pub(crate) fn climbs(part: &str) -> Option<&'static str> {
     let mut part = Cow::Borrowed(part);
-    loop {
+    for _ in 0..=MOST_DECODINGS {
         if part.chars().any(char::is_control) {
             return Some("it holds a percent-encoded control character");
         }
@@ -20,7 +20,6 @@ pub(crate) fn climbs(part: &str) -> Option<&'static str> {
         if part.split(SLASHES).any(is_dots) {
             return Some("it holds a part that is `.` or `..`");
         }
-        // Each round of decoding shortens the part, so the loop ends.
         let Ok(decoded) = percent_encoding::percent_decode_str(&part).decode_utf8() else {
             // A decoder that does not check reads the overlong `%c0%ae` as a dot.
             return Some("it is no UTF-8 once it is decoded");
@@ -30,7 +29,13 @@ pub(crate) fn climbs(part: &str) -> Option<&'static str> {
         }
         part = Cow::Owned(decoded.into_owned());
     }
+    Some("it is percent-encoded more often than any server decodes it")
 }
+
+/// How often a part is decoded: 8 times, which is more than the proxies on a path do. A part such as
+/// `%252525…` can be decoded once for each two of its characters, and a user of the application may
+/// have chosen it.
+const MOST_DECODINGS: usize = 8;
 
 /// The separators of parts: the two slashes, and the characters that Unicode's compatibility
 /// normalization (NFKC) maps to them.
@@ -49,4 +54,19 @@ fn is_dots(part: &str) -> bool {
         _ => None,
     });
     matches!(dots, Some(1 | 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decoding this one to its end takes some minutes in a build without optimization.
+    #[test]
+    fn a_part_is_not_decoded_without_end() {
+        let begun = std::time::Instant::now();
+        assert!(climbs(&format!("%{}2e", "25".repeat(100_000))).is_some());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert_eq!(climbs(&format!("a%{}", "25".repeat(MOST_DECODINGS - 1))), None);
+        assert!(climbs(&format!("%{}2e%2e", "25".repeat(MOST_DECODINGS - 2))).is_some());
+    }
 }

@@ -115,7 +115,9 @@ impl Way {
     /// Returns true if others can add entries to the last folder, though they cannot replace ours.
     #[cfg(feature = "sqlite")]
     pub(crate) fn others_add(&self) -> bool {
-        self.folders.last().is_none_or(|folder| self.others_write(&folder.metadata))
+        self.folders.last().is_none_or(|folder| {
+            self.others_write(Access::of(&folder.metadata), || has_list(&folder.opened, None))
+        })
     }
 
     fn begin(&mut self) -> Result<(), Fault> {
@@ -186,7 +188,9 @@ impl Way {
         let metadata = opened.metadata()?;
         if self.is_foreign(metadata.uid()) {
             self.suspect(Some(Notice::PathOtherOwner));
-        } else if self.others_write(&metadata) && metadata.mode() & STICKY == 0 {
+        } else if self.others_write(Access::of(&metadata), || has_list(&opened, None))
+            && metadata.mode() & STICKY == 0
+        {
             // In a sticky folder, only the owner of an entry or of the folder can remove or rename
             // the entry.
             self.suspect(Some(Notice::PathOthersWrite));
@@ -231,8 +235,26 @@ impl Way {
             return Err(Fault::NotRegular);
         }
         is_of_the_kernel(&file)?;
-        let exposure = self.exposure(&metadata);
+        let exposure = self.exposure(Access::of(&metadata), || has_list(folder, Some(name)));
         Ok((file, metadata, exposure))
+    }
+
+    /// Other users' access to an entry of the last folder, if a driver opens the path itself.
+    ///
+    /// It opens nothing. A process that closes a file loses every POSIX lock that it has on it
+    /// (`fcntl_locking(2)`): an SQLite database that is in use would lose its own.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn exposure_of(&self, name: &OsStr) -> Result<Option<Notice>, Fault> {
+        let folder = &self.folders.last().ok_or(Fault::Broken)?.opened;
+        let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
+            return Err(Fault::NotRegular);
+        }
+        is_of_the_kernel(folder)?;
+        #[allow(clippy::useless_conversion, reason = "a mode has 16 bits on some systems")]
+        let mode = u32::from(found.st_mode);
+        let access = Access { owner: found.st_uid, group: found.st_gid, mode };
+        Ok(self.exposure(access, || has_list(folder, Some(name))))
     }
 
     /// Creates a file in the last folder that only its owner can read, unless it exists.
@@ -248,15 +270,15 @@ impl Way {
     }
 
     /// The worst notice about other users' access to a file at the end of the way.
-    fn exposure(&self, metadata: &Metadata) -> Option<Notice> {
-        if self.is_foreign(metadata.uid()) {
+    fn exposure(&self, access: Access, has_list: impl FnOnce() -> bool) -> Option<Notice> {
+        if self.is_foreign(access.owner) {
             Some(Notice::OtherOwner)
-        } else if self.others_write(metadata) {
+        } else if self.others_write(access, has_list) {
             Some(Notice::OthersWrite)
         } else if self.doubt.is_some() {
             self.doubt
         } else {
-            (metadata.mode() & OTHERS_READ != 0).then_some(Notice::OthersRead)
+            (access.mode & OTHERS_READ != 0).then_some(Notice::OthersRead)
         }
     }
 
@@ -269,10 +291,15 @@ impl Way {
         owner != 0 && owner != self.user
     }
 
-    fn others_write(&self, metadata: &Metadata) -> bool {
-        let mode = metadata.mode();
+    /// With a list of accesses (`acl(5)`), the bits of the group are the most that the list gives to
+    /// anyone on it, and the group is not all of those.
+    fn others_write(
+        &self,
+        Access { group, mode, .. }: Access,
+        has_list: impl FnOnce() -> bool,
+    ) -> bool {
         mode & OTHERS_WRITE != 0
-            || (mode & GROUP_WRITE != 0 && !group::is_only_ours(metadata.gid(), self.user))
+            || (mode & GROUP_WRITE != 0 && (!group::is_only_ours(group, self.user) || has_list()))
     }
 }
 
@@ -280,6 +307,50 @@ impl Folder {
     fn identity(&self) -> (u64, u64) {
         (self.metadata.dev(), self.metadata.ino())
     }
+}
+
+/// Who owns a file or a folder, and who may do what with it.
+#[derive(Clone, Copy)]
+struct Access {
+    owner: u32,
+    group: u32,
+    mode: u32,
+}
+
+impl Access {
+    fn of(metadata: &Metadata) -> Self {
+        Self { owner: metadata.uid(), group: metadata.gid(), mode: metadata.mode() }
+    }
+}
+
+/// Whether a folder, or an entry of it, has a list of accesses beside its mode. If that cannot be
+/// read, it has.
+///
+/// A folder that is only gone through has no descriptor that its attributes could be read by. Its
+/// link in `/proc` leads to the same folder, whatever its path leads to now.
+#[cfg(target_os = "linux")]
+fn has_list(folder: &File, entry: Option<&OsStr>) -> bool {
+    use std::os::fd::AsRawFd as _;
+    let mut path = PathBuf::from("/proc/self/fd").join(folder.as_raw_fd().to_string());
+    // A link has no list; and an entry that became one is not followed.
+    let length = match entry {
+        None => rustix::fs::getxattr_query(&path, ACCESS_LIST),
+        Some(entry) => {
+            path.push(entry);
+            rustix::fs::lgetxattr_query(&path, ACCESS_LIST)
+        }
+    };
+    !matches!(length, Ok(0) | Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP))
+}
+
+/// The attribute that holds it.
+#[cfg(target_os = "linux")]
+const ACCESS_LIST: &str = "system.posix_acl_access";
+
+/// Elsewhere a group that can write is other users' already.
+#[cfg(not(target_os = "linux"))]
+fn has_list(_: &File, _: Option<&OsStr>) -> bool {
+    true
 }
 
 /// One step of a path.
@@ -414,7 +485,47 @@ mod tests {
         }
     }
 
-    /// At any height above the file, and behind any link.
+    /// The mode of such a file is the one that many systems give to a user's new files: 0660, and the
+    /// group is the user's own.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_list_that_lets_another_user_write_is_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let inner = folder(root.path().join("inner"));
+        let key = file(inner.join("key"));
+        set(&key, 0o660);
+        assert_eq!(seen(&key), None, "the group is the user's own");
+        // acl(5), as the kernel keeps it: the version, and then tag, permissions and number of each.
+        let entries = [
+            (1, 7, u32::MAX),
+            (2, 7, STRANGER),
+            (4, 0, u32::MAX),
+            (0x10, 7, u32::MAX),
+            (0x20, 0, u32::MAX),
+        ];
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (tag, permissions, number) in entries {
+            list.extend(u16::to_le_bytes(tag));
+            list.extend(u16::to_le_bytes(permissions));
+            list.extend(u32::to_le_bytes(number));
+        }
+        let give = |path: &Path| {
+            rustix::fs::setxattr(path, ACCESS_LIST, &list, rustix::fs::XattrFlags::empty())
+        };
+        match give(&key) {
+            // The file system of temporary files has no such lists.
+            Err(rustix::io::Errno::OPNOTSUPP) => return,
+            given => given.unwrap(),
+        }
+        assert_eq!(seen(&key), Some(Notice::OthersWrite));
+        rustix::fs::removexattr(&key, ACCESS_LIST).unwrap();
+        set(&key, 0o660);
+        assert_eq!(seen(&key), None);
+        give(&inner).unwrap();
+        assert_eq!(seen(&key), Some(Notice::PathOthersWrite));
+    }
+
+    /// However far above the file it is, and wherever a link leads from.
     #[test]
     fn every_folder_up_to_the_root_counts() {
         let root = tempfile::tempdir().unwrap();
