@@ -58,7 +58,7 @@ impl Drop for Mistakes {
     fn drop(&mut self) {
         assert!(
             thread::panicking() || self.found.borrow().is_none(),
-            "mistakes were collected, and nobody asked for them"
+            "mistakes were collected, and were not read"
         );
     }
 }
@@ -130,8 +130,8 @@ pub(crate) fn lifetime(lifetime: impl Display) -> Mistake {
     Mistake::new(
         &rule::UNKNOWN_ATTRIBUTE,
         format!(
-            "what is attached borrows from nobody: remove the lifetime `{lifetime}`, and let the \
-             fields own their values"
+            "`BackingServices` structs cannot have lifetime parameters: remove `{lifetime}`, and \
+             let the              fields own their values"
         ),
     )
 }
@@ -356,7 +356,7 @@ pub(crate) fn suspicious_setting(ty: &str, name: &str, instead: &str) -> Mistake
         &rule::RAW_SECRET,
         format!(
             "`{name}` suggests a secret, and `{ty}` would print it: write {instead}, without \
-             `#[setting]`, or, if everybody may know the value, \
+             `#[setting]`, or, if the value is public, \
              `#[setting(public, reason = \"…\")]`"
         ),
     )
@@ -367,7 +367,7 @@ pub(crate) fn url_setting(ty: &str) -> Mistake {
         &rule::RAW_SECRET,
         format!(
             "`{ty}` prints the password that it holds: write `Resource<…>` without `#[setting]`, \
-             or, if everybody may know the value, \
+             or, if the value is public, \
              `#[setting(public, reason = \"…\")]`"
         ),
     )
@@ -378,7 +378,7 @@ pub(crate) fn locator_as_default_of_setting(scheme: &str) -> Mistake {
         &rule::RAW_SECRET,
         format!(
             "a `{scheme}` address is a locator, and a setting is printed: write `Resource<…>` with \
-             `#[service]`, or, if everybody may know the value, \
+             `#[service]`, or, if the value is public, \
              `#[setting(public, reason = \"…\")]`"
         ),
     )
@@ -521,7 +521,7 @@ pub(crate) fn plaintext_scheme(scheme: &str, instead: &str) -> Mistake {
 pub(crate) fn embedded_credentials() -> Mistake {
     Mistake::new(
         &rule::EMBEDDED_CREDENTIALS,
-        "credentials in the source are everybody's: remove what stands before the `@`, they come \
+        "credentials in the source are public: remove what stands before the `@`, they come \
          from the `…_USER` and `…_PASSWORD` variables",
     )
 }
@@ -529,7 +529,7 @@ pub(crate) fn embedded_credentials() -> Mistake {
 pub(crate) fn embedded_credentials_in_setting() -> Mistake {
     Mistake::new(
         &rule::EMBEDDED_CREDENTIALS,
-        "credentials in the source are everybody's: remove what stands before the `@`",
+        "credentials in the source are public: remove what stands before the `@`",
     )
 }
 
@@ -620,7 +620,7 @@ pub(crate) fn waiver_of_warning(name: &str) -> Mistake {
 pub(crate) fn waiver_of_raw_secret() -> Mistake {
     Mistake::new(
         &rule::WAIVER_WITHOUT_REASON,
-        "`raw_secret` is not waived with `allow`: a value that everybody may know is a \
+        "`raw_secret` is not waived with `allow`: a public value is a \
          `#[setting(public, reason = \"…\")]`",
     )
 }
@@ -662,7 +662,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[should_panic(expected = "nobody asked")]
+    #[should_panic(expected = "were not read")]
     fn dropping_it_without_finish_panics() {
         drop(Mistakes::new());
     }

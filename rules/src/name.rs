@@ -9,8 +9,8 @@ use crate::text;
 /// word decides: a `password_policy` is a policy, a `secret_arn` is the address of a secret, a
 /// `policy_password` is a password. Words for the form of a value, or for one of several values, do
 /// not count: `key_pem` is a key. The part before a `for`, an `of` or an `and` is read by itself: a
-/// `password_for_user` is a password. If the last word decides nothing, any word that names a secret
-/// does. Callers ask only for types that carry text: a number is not a password, so
+/// `password_for_user` is a password. If the last word decides nothing, any word that names a
+/// secret does. Callers ask only for types that carry text: a number is not a password, so
 /// `token_ttl_seconds: u64` is never checked.
 ///
 /// ```

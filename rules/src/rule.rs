@@ -134,7 +134,7 @@ rules! {
     PLAINTEXT_SCHEME = "plaintext_scheme" [Deny: Compile, Load]
     asvs("V12.3.1", "V12.3.3") cwe(319) {
         "a locator's scheme and parameters mean a connection that TLS protects"
-        why: "On a plaintext connection whoever is on the path reads every credential and every \
+        why: "On a plaintext connection an attacker on the path reads every credential and every \
               row, and answers in the service's name. A private network is a path too."
         fix: "Write the encrypted scheme: `rediss` for `redis`, `amqps` for `amqp`, `smtps` for \
               `smtp`, `https` for `http`, `tls` for `nats`. Remove `sslmode=disable`. Where a mesh \
@@ -142,7 +142,7 @@ rules! {
     }
     OPPORTUNISTIC_TLS = "opportunistic_tls" [Forbid: Compile, Load, Attach, Watch]
     asvs("V12.3.1") cwe(757) {
-        "TLS does not depend on what the other end, or somebody in between, likes to answer"
+        "TLS does not depend on what the server, or an attacker in between, answers"
         why: "A client that continues in the clear when TLS is refused is a client without TLS: \
               refusing takes one byte."
         fix: "Remove the parameter (`sslmode=prefer`, `tls=opportunistic`): verification is full \
@@ -179,7 +179,7 @@ rules! {
     asvs("V11.4.3", "V11.6.1") cwe(326) {
         "the certificate's key and signature are strong: RSA of 2048 bits or more, or an elliptic \
          curve; SHA-256 or better"
-        why: "A key that can be factored, or a signature that can be forged, identifies nobody."
+        why: "A key that can be factored, or a signature that can be forged, identifies no server."
         fix: "Issue a certificate with ECDSA P-256, or RSA of 2048 bits or more, signed with \
               SHA-256 or better."
     }
@@ -199,7 +199,7 @@ rules! {
     }
     EMBEDDED_CREDENTIALS = "embedded_credentials" [Forbid: Compile] asvs("V13.3.1") cwe(798) {
         "no user, password or token in the source"
-        why: "Whoever reads the repository or the binary has them, for ever."
+        why: "Every reader of the repository or the binary has them, for ever."
         fix: "Leave the user and the password out of the literal; they come from the environment."
     }
     SECRET_IN_PARAMETER = "secret_in_parameter" [Forbid: Compile, Load] asvs("V14.2.1") cwe(598) {
@@ -219,8 +219,8 @@ rules! {
         fix: "Generate one: `openssl rand -base64 24`."
     }
     MISSING_CREDENTIALS = "missing_credentials" [Deny: Load] asvs("V13.2.1") cwe(306) {
-        "the application authenticates, as somebody"
-        why: "A service that lets everybody in lets everybody in."
+        "the application authenticates, with an account of its own"
+        why: "A service without authentication lets every attacker in."
         fix: "Write the user into the locator and the password into the resource's `_PASSWORD` \
               variable (or both into the locator)."
     }
@@ -228,7 +228,7 @@ rules! {
         "a value was really filled in"
         why: "`changeme` and `vault://…` are what is left when a template or a secret store did \
               not do its work."
-        fix: "Fill the value in, or mend what should have."
+        fix: "Fill the value in, or fix the tool that should have."
     }
     READABLE_SECRET_FILE = "readable_secret_file" [Deny: Load, Attach, Watch]
     asvs("V13.3.2") cwe(732) {
@@ -289,9 +289,9 @@ rules! {
               name."
     }
     UNLISTED_HOST = "unlisted_host" [Forbid: Load] asvs("V1.3.6", "V13.2.4", "V13.2.5") cwe(918) {
-        "a resource that lists its hosts leads to one of them; one whose locator, `_CA` or `_PIN` is \
-         from a store, and whose password is not, lists its hosts"
-        why: "Whoever can set one variable could otherwise have the application log in somewhere \
+        "a resource that lists its hosts leads to one of them; one whose locator, `_CA` or `_PIN` \
+         is from a store, and whose password is not, lists its hosts"
+        why: "The author of one variable could otherwise have the application log in somewhere \
               else."
         fix: "Correct the locator, or add the host to `hosts = \"…\"` on the field."
     }
@@ -313,7 +313,7 @@ rules! {
     }
     UNKNOWN_PARAMETER = "unknown_parameter" [Forbid: Load] asvs("V2.2.1") cwe(236) {
         "a locator has no parameter that the service does not know"
-        why: "A misspelt demand that is ignored is a demand that nobody meets."
+        why: "A misspelt demand that is ignored is a demand that is not met."
         fix: "Remove or correct the parameter; the service's docs list those it reads."
     }
     UNKNOWN_SCHEME = "unknown_scheme" [Forbid: Compile, Load] asvs("V1.3.6", "V2.2.1") cwe(232) {
@@ -335,7 +335,7 @@ rules! {
     }
     MALFORMED_VALUE = "malformed_value" [Forbid: Compile, Load] asvs("V2.2.1") cwe(1287) {
         "a value can be read as the type of its field"
-        why: "A value that is guessed at is a value that somebody else chose."
+        why: "A value that is guessed is a value that an attacker may have chosen."
         fix: "Write it as the message says."
     }
     DUPLICATE_VARIABLE = "duplicate_variable" [Forbid: Compile, Load] asvs() cwe(694) {
@@ -347,19 +347,19 @@ rules! {
     }
     UNKNOWN_ATTRIBUTE = "unknown_attribute" [Forbid: Compile] asvs() cwe(236) {
         "an attribute is one that exists, on a field that it fits"
-        why: "A misspelt demand that is ignored is a demand that nobody meets."
+        why: "A misspelt demand that is ignored is a demand that is not met."
         fix: "Correct it; the message lists what there is."
     }
     WAIVER_WITHOUT_REASON = "waiver_without_reason" [Forbid: Compile] asvs() cwe(1059) {
         "a waiver gives its reason, of a rule that can be waived"
-        why: "An exception that nobody can explain is never taken back."
+        why: "An exception without an explanation is never removed."
         fix: "`allow(rule, reason = \"…\")`, and `until = \"YYYY-MM-DD\"` where it can end."
     }
     EXPIRED_WAIVER = "expired_waiver" [Warn: Load] asvs() cwe(1059) {
         "a waiver is not past its date; past it the rule holds again, and a month before there is \
          a warning"
         why: "The date was the promise that the exception ends."
-        fix: "Mend what was waived and remove the waiver, or give it a new date."
+        fix: "Fix what was waived and remove the waiver, or give it a new date."
     }
     UNSUPPORTED_SERVER = "unsupported_server" [Warn: Attach, Watch] asvs("V15.2.1") cwe(1104) {
         "the server's release still gets security fixes"

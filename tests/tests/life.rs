@@ -360,7 +360,7 @@ async fn a_panic_in_close_is_reported_as_unfinished() {
     script("panic-close").on("close", |_| async { panic!("in close") });
     services.reattach(&solo("panic-close")).await.unwrap();
     eventually("the former one's end", || {
-        logged(&["WARN", "closed before everybody was done", "field=\"solo\"", "unfinished=true"])
+        logged(&["WARN", "closed before all users were done", "field=\"solo\"", "unfinished=true"])
             == 1
     })
     .await;

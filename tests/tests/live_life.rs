@@ -440,7 +440,7 @@ async fn detaching_reports_what_it_had_to_cut() {
     );
     assert!(
         journal::text()
-            .contains("closed before everybody was done with it field=\"orders\" users=2")
+            .contains("closed before all users were done with it field=\"orders\" users=2")
     );
     for client in [former, first, second, orders.client()] {
         assert!(
@@ -469,7 +469,7 @@ async fn a_replaced_client_ends_even_if_a_guard_is_held() {
     assert!(sqlx::query("SELECT 1").execute(&*former).await.is_err());
     assert!(
         journal::text()
-            .contains("closed before everybody was done with it field=\"orders\" users=1")
+            .contains("closed before all users were done with it field=\"orders\" users=1")
     );
     ONE.assert_no_connection_of("left_behind").await;
     drop(former);

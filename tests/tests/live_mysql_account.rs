@@ -181,13 +181,13 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
     );
     route(
         "GRANT team TO clerk@'%', PUBLIC",
-        "FILE ON *.*, as everybody has, by way of the role `team`",
+        "FILE ON *.*, as every account has, by way of the role `team`",
     );
     route(
         "REVOKE FILE ON *.* FROM team; GRANT team TO clerk@'%' WITH ADMIN OPTION",
         "ADMIN OPTION of the role `team`",
     );
-    route("GRANT PROCESS ON *.* TO PUBLIC", "PROCESS ON *.*, as everybody has");
+    route("GRANT PROCESS ON *.* TO PUBLIC", "PROCESS ON *.*, as every account has");
     // An account that is not a proxy itself can neither grant PROXY nor revoke it.
     let proxy = "INSERT INTO mysql.proxies_priv (Host, User, Proxied_host, Proxied_user) \
          VALUES ('%', 'clerk', '%', 'other'); FLUSH PRIVILEGES";
@@ -296,7 +296,7 @@ async fn round_trip(account: &str, database: &str, named: bool) {
         ("GRANT ALL ON outside.* TO {user}", "ALL PRIVILEGES ON TABLE outside.*"),
         ("GRANT ALL ON outside.things TO {user}", "ALL PRIVILEGES ON TABLE outside.things"),
         ("GRANT DELETE ON archive_2.old_rows TO {user}", "DELETE ON TABLE archive_2.old_rows"),
-        ("GRANT SELECT ON outside.* TO PUBLIC", "SELECT ON TABLE outside.*, as everybody has"),
+        ("GRANT SELECT ON outside.* TO PUBLIC", "SELECT ON TABLE outside.*, as every account has"),
         ("GRANT TRIGGER ON `archive\\_2`.* TO {user}", "TRIGGER ON TABLE archive_2.*"),
         // A common mistake: `_` stands for any character.
         (
@@ -524,12 +524,12 @@ async fn the_privileges_of_a_row_without_a_user_count() {
         (
             "outs%",
             "excess_privileges",
-            "privileges that are not told ON TABLE outside.*, as everybody has",
+            "privileges that are not told ON TABLE outside.*, as every account has",
         ),
         (
             "mysql",
             "superuser_account",
-            "ON TABLE mysql.*, which reaches the schema `mysql`, as everybody has",
+            "ON TABLE mysql.*, which reaches the schema `mysql`, as every account has",
         ),
     ] {
         server.script(DATABASE, &row.replace("{}", pattern));

@@ -193,7 +193,10 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
     );
     route("GRANT CREATE ON SCHEMA public TO app", "CREATE ON SCHEMA public");
     // The default of every PostgreSQL before 15.
-    route("GRANT CREATE ON SCHEMA public TO PUBLIC", "CREATE ON SCHEMA public, as everybody has");
+    route(
+        "GRANT CREATE ON SCHEMA public TO PUBLIC",
+        "CREATE ON SCHEMA public, as every account has",
+    );
     route("ALTER SCHEMA public OWNER TO app", "OWNERSHIP ON SCHEMA public");
     route(
         "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO app",
@@ -218,7 +221,8 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
     );
     route(
         "GRANT SET ON PARAMETER session_preload_libraries TO PUBLIC",
-        "ALL ON PARAMETER session_preload_libraries, which is an administrator's, as everybody has",
+        "ALL ON PARAMETER session_preload_libraries, which is an administrator's, \
+         as every account has",
     );
     let own = server.sql(
         "SELECT rolname FROM pg_roles WHERE rolname LIKE 'pg\\_%' AND rolname <> \
@@ -359,7 +363,7 @@ const SYSTEM: &[(&str, &str)] = &[
     (
         "CREATE FUNCTION pg_catalog.give() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'",
         "EXECUTE ON FUNCTION pg_catalog.give(), which is in a system schema and runs with its \
-         owner's privileges, as everybody has",
+         owner's privileges, as every account has",
     ),
     (
         "CREATE FUNCTION information_schema.give() RETURNS int LANGUAGE sql SECURITY DEFINER AS \
@@ -546,11 +550,14 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
         ("ALTER FUNCTION shop.blank OWNER TO {role}", "OWNERSHIP ON FUNCTION shop.blank()"),
         ("GRANT CREATE ON SCHEMA shop TO {role}", "CREATE ON SCHEMA shop"),
         ("GRANT USAGE ON SCHEMA outside TO {role}", "USAGE ON SCHEMA outside"),
-        ("GRANT USAGE ON SCHEMA outside TO PUBLIC", "USAGE ON SCHEMA outside, as everybody has"),
+        (
+            "GRANT USAGE ON SCHEMA outside TO PUBLIC",
+            "USAGE ON SCHEMA outside, as every account has",
+        ),
         ("GRANT SELECT ON outside.desk TO {role}", "SELECT ON TABLE outside.desk"),
         (
             "GRANT SELECT ON outside.desk TO PUBLIC",
-            "SELECT ON TABLE outside.desk, as everybody has",
+            "SELECT ON TABLE outside.desk, as every account has",
         ),
         (
             "GRANT SELECT ON SEQUENCE outside.numbers TO {role}",

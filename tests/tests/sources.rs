@@ -143,7 +143,7 @@ fn findings_name_the_binding_the_instance_the_credential_and_the_file() {
     assert_eq!(
         findings(&CloudFoundry::of(environment(&[("VCAP_SERVICES", services)]))),
         ["placeholder_value SHOP_ORDERS_URL from the instance `shop-orders` in `VCAP_SERVICES`: \
-             its password is a placeholder, which nobody filled in"]
+             its password is a placeholder, which was not filled in"]
     );
 }
 

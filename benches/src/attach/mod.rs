@@ -576,7 +576,7 @@ pub fn run(options: Options) -> Result<Outcome> {
 
 const REMARKS: [&str; 5] = [
     "sqlx opens its own connections, and answers whatever a server asks for. So `Postgres` and \
-     `MySql` make a connection of their own first, which names nobody's password: that is the \
+     `MySql` make a connection of their own first, which sends no password: that is the \
      round trips that they take more, and it has to end before sqlx gets the password. \
      `TokioPostgres` takes our connection.",
     "sqlx does not set TCP_NODELAY. With PostgreSQL before 18, which asks for another group of \

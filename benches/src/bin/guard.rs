@@ -44,7 +44,7 @@ fn count(arguments: &[&str]) -> Result<()> {
             let loader = loaders
                 .iter()
                 .find(|loader| loader.name == *who)
-                .ok_or("there is nobody of this name")?;
+                .ok_or("there is no loader of this name")?;
             if (0..times).any(|_| !(loader.load)()) {
                 return Err("the twelve fields cannot be loaded".into());
             }

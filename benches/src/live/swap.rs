@@ -294,8 +294,8 @@ pub fn run(options: Options) -> Result<Outcome> {
         outcome.remarks.push(
             "A reattach checks, connects, probes, and opens as many connections as the former pool \
              has, before it swaps: so it takes longer than a bare connect, \
-             and nobody waits for that. By hand, the first statements on the new pool wait for its \
-             handshakes."
+             and no caller waits for that. By hand, the first statements on the new pool wait for \
+             its              handshakes."
                 .into(),
         );
         Ok(outcome)

@@ -207,7 +207,7 @@ pub fn run(options: Options) -> Result<Outcome> {
          resource has eleven variables, and each may be a file; a password in the wrong one is a \
          finding. std shows all names only by copying all variables with their values: with \
          letting go of them again, as many instructions as the whole takes by hand (callgrind: \
-         37,000 of 101,000). So whoever sees the whole environment takes twice what it takes by \
+         37,000 of 101,000). So a reader of the whole environment takes twice what it takes by \
          hand, before the first rule; asking for each of the 104 took ten times as much. Those \
          that see it too are envy, conf, config and figment."
             .to_owned(),

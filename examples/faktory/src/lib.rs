@@ -99,7 +99,7 @@ impl Service for Faktory {
             (None, _) => {
                 return Err(Finding::new(
                     &WEAK_AUTHENTICATION,
-                    "the server lets everybody in, without a password",
+                    "the server admits every client, without a password",
                 )
                 .into());
             }

@@ -271,7 +271,7 @@ pub(super) fn waiver(waiver: &Waiver, now: SystemTime) -> String {
 pub(super) const fn trust(trust: TrustPosture) -> &'static str {
     match trust {
         TrustPosture::PublicRoots => "by the public authorities",
-        TrustPosture::PrivateCa => "by its private authority, and nobody else",
+        TrustPosture::PrivateCa => "by its private authority alone",
         TrustPosture::PrivateCaAndPublicRoots => {
             "by its private authority; the driver trusts the public ones too"
         }

@@ -4,7 +4,8 @@ use secrecy::zeroize::Zeroize;
 
 use crate::report::malformed::Malformed;
 
-/// The content of a [`SecretBox`](secrecy::SecretBox) field: a `String` or a `Vec<u8>` with the variable's bytes, a
+/// The content of a [`SecretBox`](secrecy::SecretBox) field: a `String` or a `Vec<u8>` with the
+/// variable's bytes, a
 /// `[u8; N]` from 2 N hexadecimal digits, or a type of your own.
 #[diagnostic::on_unimplemented(
     message = "`SecretBox<{Self}>` cannot be read from a variable",

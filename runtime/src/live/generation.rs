@@ -525,7 +525,7 @@ impl Ended {
                 users,
                 former,
                 unfinished,
-                "closed before everybody was done with it"
+                "closed before all users were done with it"
             );
         }
     }

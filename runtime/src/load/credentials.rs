@@ -151,7 +151,7 @@ pub(crate) fn placeholder(text: &str) -> Option<&'static str> {
         text.len() > open.len() + close.len() && text.starts_with(open) && text.ends_with(close)
     };
     if REFERENCES.iter().any(begins) {
-        Some("a reference to a secret store, which nobody followed")
+        Some("a reference to a secret store, which was not followed")
     } else if wrapped("${", "}")
         || wrapped("{{", "}}")
         || wrapped("__", "__")
@@ -159,9 +159,9 @@ pub(crate) fn placeholder(text: &str) -> Option<&'static str> {
         || wrapped("<", ">")
         || wrapped("%%", "%%")
     {
-        Some("a template's placeholder, which nobody filled in")
+        Some("a template's placeholder, which was not filled in")
     } else if PLACEHOLDERS.iter().any(|placeholder| placeholder.eq_ignore_ascii_case(text)) {
-        Some("a placeholder, which nobody filled in")
+        Some("a placeholder, which was not filled in")
     } else {
         None
     }
@@ -197,8 +197,8 @@ mod tests {
         findings.first().map(|finding| finding.rule().name)
     }
 
-    /// A development server with the password `postgres`, waived. PostgreSQL reports the names of its
-    /// accounts, and each report names the product.
+    /// A development server with the password `postgres`, waived. PostgreSQL reports the names of
+    /// its accounts, and each report names the product.
     #[test]
     fn what_texts_hold_anyway_is_no_gap_in_them() {
         let of = |user: Option<&str>, password: &str| guarded(user, password.into());

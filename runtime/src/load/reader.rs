@@ -405,7 +405,7 @@ fn finding(notice: Notice, kind: Kind, variable: &str) -> Option<Finding> {
 /// The help for a file that others control.
 pub(crate) const OWN_IT: &str = "list who owns each part of the path, and who can write it: \
     `namei -l PATH`; each has to belong to root or to the user that this process runs as, \
-    and to be writable by nobody else: `chown`, `chmod go-w`";
+    and must not be writable by other users: `chown`, `chmod go-w`";
 
 /// The finding for an unreadable value. A problem of the whole source is reported once.
 fn refused(unreadable: &Unreadable, variable: &str, findings: &[Finding]) -> Option<Finding> {
@@ -415,8 +415,7 @@ fn refused(unreadable: &Unreadable, variable: &str, findings: &[Finding]) -> Opt
             let message = unreadable.to_string();
             let is_said = findings.iter().any(|finding| finding.message() == message);
             let finding = || Finding::new(&MALFORMED_VALUE, message.clone()).about(variable);
-            (!is_said)
-                .then(|| finding().help("mend the source, or leave it out of those that are read"))
+            (!is_said).then(|| finding().help("fix the source, or do not read it"))
         }
         Extent::Twice => Some(
             of_value(&DUPLICATE_VARIABLE)

@@ -250,7 +250,7 @@ pub(crate) fn load(
         findings.push(finding.help("take the password out, or attach without those credentials"));
     }
     if declaration.listed_hosts().is_empty() && (credentials.is_some() || is_own_password) {
-        // Whoever chooses the authority can be any host.
+        // The author of the authority can be any host.
         let foreign_trust =
             [&ca, &pin].into_iter().flatten().find(|value| !value.is_of_this_machine);
         if is_led_by_others {
@@ -344,8 +344,8 @@ pub(crate) fn load(
     Some(Some(target))
 }
 
-/// The finding that the author of the locator, or of the trust, decides who gets a password that the
-/// author does not have.
+/// The finding that the author of the locator, or of the trust, decides who gets a password that
+/// the author does not have.
 fn unlisted(variable: &str, what: &str, reader: &Reader<'_>, is_fetched: bool) -> Finding {
     let place =
         reader.origin(variable).unwrap_or_else(|| reader.source().name().into_owned().into());
@@ -354,9 +354,8 @@ fn unlisted(variable: &str, what: &str, reader: &Reader<'_>, is_fetched: bool) -
     } else {
         "its password comes from this machine"
     };
-    let message = format!(
-        "{credentials}, and {place} decides {what}: whoever writes there could collect them"
-    );
+    let message =
+        format!("{credentials}, and {place} decides {what}: its writers could collect them");
     let help = "list the hosts that may have them on the field: \
         `#[service(hosts = \"db.example.com\")]`; or set the \
         variable in the environment of the process";

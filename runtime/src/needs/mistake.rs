@@ -110,7 +110,7 @@ impl Mistake {
 
 const fn unknown(message: &mut Message, word: &[u8], service: &str, kind: &Grantable) {
     message.quote(word);
-    message.add(b" is no privilege of ");
+    message.add(b" is not a privilege of ");
     message.add(service.as_bytes());
     if !kind.name.is_empty() {
         message.add(b" on a ");

@@ -271,7 +271,7 @@ fn split(text: &str, separator: char) -> Vec<Identifier> {
 /// A privilege that an account has and should not have, or the reverse; and the statement that
 /// corrects it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "a difference that nobody reports is one that nobody mends"]
+#[must_use = "a difference has to be reported"]
 pub struct Difference {
     /// The privilege and its object: `INSERT ON public.orders`, fully escaped.
     pub(crate) privilege: String,

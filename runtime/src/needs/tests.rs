@@ -55,17 +55,20 @@ fn invalid_texts_are_refused() {
     for (text, message) in [
         ("", "`needs` names no privilege"),
         (" ; ", "`needs` names no privilege"),
-        ("SELCT ON orders", "`SELCT` is no privilege of Shop on a TABLE: write `SELECT`"),
-        ("SELECT, INSRET ON orders", "`INSRET` is no privilege of Shop on a TABLE: write `INSERT`"),
+        ("SELCT ON orders", "`SELCT` is not a privilege of Shop on a TABLE: write `SELECT`"),
+        (
+            "SELECT, INSRET ON orders",
+            "`INSRET` is not a privilege of Shop on a TABLE: write `INSERT`",
+        ),
         (
             "DANCE ON orders",
-            "`DANCE` is no privilege of Shop on a TABLE: there are `SELECT`, `INSERT`, `LOCK \
+            "`DANCE` is not a privilege of Shop on a TABLE: there are `SELECT`, `INSERT`, `LOCK \
              TABLES`",
         ),
-        ("PNG", "`PNG` is no privilege of Shop: write `PING`"),
+        ("PNG", "`PNG` is not a privilege of Shop: write `PING`"),
         (
             "INSERT ON TABLES OF shop.*",
-            "`INSERT` is no privilege of Shop on a TABLES OF: there are `SELECT`, `EVENT`",
+            "`INSERT` is not a privilege of Shop on a TABLES OF: there are `SELECT`, `EVENT`",
         ),
         (
             "SELECT ON TABLES OF *.*",

@@ -9,7 +9,7 @@ use crate::report::redact::redact;
 
 /// One violation of one rule, at one field. It names variables, never values.
 #[derive(Clone, Debug)]
-#[must_use = "a finding that nobody reads is a violation that nobody sees"]
+#[must_use = "a finding has to be reported"]
 pub struct Finding(Box<Violation>);
 
 /// The contents of a finding. It is boxed because it is large and every `Result` of a connection
@@ -221,7 +221,7 @@ impl std::error::Error for Finding {}
 /// A failure that violates no rule: the service is unreachable, rejects the login, or is not the
 /// expected service.
 #[derive(Clone, Debug)]
-#[must_use = "a failure that nobody reads is one that nobody mends"]
+#[must_use = "a failure has to be reported"]
 pub struct Failure(Box<Trouble>);
 
 /// The contents of a failure.

@@ -165,9 +165,9 @@ pub(crate) fn redact_text(text: &mut String) {
 
 /// True if a peer's text contains a secret that logs in.
 ///
-/// A caller ends the connection, so the peer learns the answer. Only whole secrets count: a peer that
-/// learns that `tuli…` is the beginning of one finds the rest of it, character by character, and the
-/// secret may be another resource's.
+/// A caller ends the connection, so the peer learns the answer. Only whole secrets count: a peer
+/// that learns that `tuli…` is the beginning of one finds the rest of it, character by character,
+/// and the secret may be another resource's.
 #[cfg(any(
     feature = "amqp",
     feature = "nats",
@@ -326,7 +326,7 @@ fn search(units: &[Unit], secrets: &Secrets<'_>, where_cut: Cuts, found: &mut Ve
     }
 }
 
-/// What is searched for, by the first byte: a peer decides how long a text is, and each place of it is
+/// The secrets, by their first byte. A peer decides how long a text is, and each place of it is
 /// compared with the few secrets that may begin there.
 struct Secrets<'a>(Vec<Vec<&'a Form>>);
 
@@ -689,7 +689,8 @@ mod tests {
         assert!(is_in(b"ERR fresia-knol-61"));
     }
 
-    /// `https://api.example/customers/orders` has such a path, and so may a value of the application.
+    /// `https://api.example/customers/orders` has such a path, and a value of the application may
+    /// have it too.
     #[cfg(any(
         feature = "amqp",
         feature = "nats",

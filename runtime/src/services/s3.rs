@@ -320,7 +320,7 @@ fn store(target: &Target, endpoint: &Target, http: Bounded) -> Result<AmazonS3, 
         Refusal::from(
             Finding::new(
                 &MISSING_CREDENTIALS,
-                "there is no access key, and nobody else is asked for one",
+                "there is no access key, and no other source is asked for one",
             )
             .help(
                 "set the resource's `_USER` to the key's id and its `_PASSWORD` to the secret key",

@@ -416,7 +416,7 @@ impl Client {
             Ok(token) => self.token = token,
             Err(Trouble::Code(FAILED_PRECONDITION)) => {
                 return Err(weak(
-                    "etcd has no accounts: it answers whoever connects, and did not look at the \
+                    "etcd has no accounts: it answers every client, and did not look at the \
                      password",
                 )
                 .into());

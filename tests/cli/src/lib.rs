@@ -95,7 +95,7 @@ pub struct Stand {
     pub place: String,
 }
 
-/// A kennel, whose service is nobody's of ours, and whose container's text is hostile.
+/// A kennel, whose service is a third party's, and whose container's text is hostile.
 #[derive(BackingServices)]
 #[services(prefix = "KENNEL")]
 pub struct Kennel {

@@ -1,4 +1,4 @@
-//! A struct that comes out of a `macro_rules`, whose types and literals are in groups that nobody sees.
+//! A struct that comes out of a `macro_rules`, whose types and literals are in invisible groups.
 
 use backing_services::{BackingServices, Postgres, Resource};
 
@@ -35,6 +35,6 @@ fn main() {
     assert_eq!(manifest.variable_prefix(), "SHOP");
     assert_eq!(manifest.fields()[0].declaration().env_name(), Some("DATABASE_URL"));
     assert_eq!(manifest.fields()[1].declaration().default_text(), Some("8080"));
-    // The type is somebody else's token, and `self` is not.
+    // The type is a token of the caller's, and `self` is not.
     let _ = |around: Around| around.resources().len();
 }

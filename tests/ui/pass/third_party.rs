@@ -1,4 +1,4 @@
-//! A service, a secret and a setting of somebody else's.
+//! A service, a secret and a setting of a third party.
 
 use backing_services::secrecy::{SecretBox, zeroize::Zeroize};
 use backing_services::{Attachment, BackingServices, Malformed, Posture, Refusal, Resource, Scheme, SecretValue, Service, Setting, Target};

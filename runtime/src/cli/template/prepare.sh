@@ -91,7 +91,7 @@ case $FOLDER in
 *) authority=$FOLDER/ca.pem ;;
 esac
 
-# The file of variables has a paragraph for each field. Those of which it says nothing yet are added to it; what somebody wrote, or struck out, is theirs.
+# The file of variables has a paragraph for each field. Missing paragraphs are added to it; a paragraph that was changed or commented out stays.
 [ ! -e env ] || cat env >"$work/env"
 paragraph='' is_new=$([ -e env ] && echo no || echo yes)
 while IFS= read -r line; do

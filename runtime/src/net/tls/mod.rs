@@ -429,7 +429,7 @@ fn server_name(host: &Host) -> Result<ServerName<'static>, Refusal> {
     match host {
         Host::Address(address) => Ok(ServerName::IpAddress((*address).into())),
         Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| {
-            Finding::new(&UNVERIFIED_TLS, "its host is no name that a certificate could be for")
+            Finding::new(&UNVERIFIED_TLS, "its host is not a name that a certificate can be for")
                 .help("write the host as its certificate names it")
                 .into()
         }),

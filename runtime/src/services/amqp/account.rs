@@ -197,7 +197,7 @@ fn host(path: &str) -> &str {
 pub(super) fn grants(grants: &Grants) -> String {
     let user = quoted(grants.account());
     format!(
-        "# nobody can log in as {} before it has a password: \
+        "# no client can log in as {} before it has a password: \
          rabbitmqctl change_password -- {user}\nrabbitmqctl add_user -- {user} ''\n{}\n",
         grants.account(),
         permissions(Some(grants.account()), grants.database().unwrap_or("/"), grants.needs())

@@ -18,10 +18,10 @@ const CONFIG: &str = "\
                       ssl_options.verify = verify_none\n\
                       ssl_options.fail_if_no_peer_cert = false\n\
                       auth_mechanisms.1 = PLAIN\n\
-                      # The image counts messages, and tells their number to whoever asks: to \
-                      nobody outside.\n\
+                      # The image counts messages, and reports their number to clients \
+                      on this machine alone.\n\
                       prometheus.tcp.ip = 127.0.0.1\n\
-                      # Until `guest` is deleted, nobody comes in as such.\n\
+                      # Until `guest` is deleted, it cannot log in.\n\
                       loopback_users.guest = true\n\
                       default_permissions.configure = ^$\n\
                       default_permissions.read = ^$\n\

@@ -497,7 +497,7 @@ impl AmqpClient {
             return Err(Failure::new(
                 FailureKind::NotAdmitted,
                 "the server did not accept the credentials when connecting again",
-                "attach the resource anew, with good ones",
+                "attach the resource again, with good ones",
             )
             .into());
         }
@@ -577,7 +577,7 @@ impl Shared {
 }
 
 fn detached() -> Refusal {
-    Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it anew").into()
+    Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it again").into()
 }
 
 impl fmt::Debug for AmqpClient {

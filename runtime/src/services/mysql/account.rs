@@ -137,7 +137,7 @@ impl Account {
         let name = name(&self.user);
         if name.is_empty() || name.eq_ignore_ascii_case("root") {
             let message = if name.is_empty() {
-                "the account is everybody's: it has no name"
+                "the account has no name: every client can use it"
             } else {
                 "the account is `root`"
             };
@@ -247,7 +247,7 @@ impl Account {
         let mut shown = shown.to_owned();
         let ways = grants.ways(&held.holder);
         if held.is_everybodys() || ways.iter().any(|(start, _)| start == PUBLIC) {
-            shown.push_str(", as everybody has");
+            shown.push_str(", as every account has");
         }
         if held.holder != grants.account && !held.is_everybodys() {
             shown.push_str(&format!(", by way of the role {}", held.holder));

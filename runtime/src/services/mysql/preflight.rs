@@ -142,7 +142,7 @@ async fn greeting(target: &Target, connection: &mut TcpStream) -> Result<Plugin,
         Ok(0) | Err(_) => Err(broken()),
         Ok(_) => Err(Finding::new(
             &OPPORTUNISTIC_TLS,
-            "something was slipped in before TLS began: somebody is on the path, or it is no MySQL \
+            "data arrived before TLS began: an attacker is on the path, or it is not a MySQL \
              server",
         )
         .help("look at what is between here and the server")
@@ -277,7 +277,7 @@ pub(super) fn server_error(code: u16) -> Failure {
         ),
         1130 => new(
             NotAdmitted,
-            "the server lets nobody in from this host",
+            "the server admits no account from this host",
             "look at the hosts in the accounts' names",
         ),
         1820 | 1862 => new(NotAdmitted, "the account's password has expired", "set a new one"),
@@ -327,7 +327,7 @@ fn ancient() -> Refusal {
         &WEAK_AUTHENTICATION,
         "the server wants the password as it was hashed before MySQL 4.1",
     )
-    .help("switch `secure_auth` on, and set the password anew")
+    .help("switch `secure_auth` on, and set the password again")
     .into()
 }
 

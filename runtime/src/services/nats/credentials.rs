@@ -84,7 +84,7 @@ impl Credentials {
         if user.is_some_and(|user| user != public) {
             return Err(Finding::new(
                 &AMBIGUOUS_LOCATOR,
-                "its password is an nkey's seed, and its user is somebody else",
+                "its password is an nkey's seed, and its user is another one",
             )
             .help("remove the user: an nkey says itself who it is"));
         }

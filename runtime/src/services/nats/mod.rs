@@ -150,7 +150,7 @@ const REMARKS: &[&str] = &[
     "a permission for subjects that neither are needed nor are around such is not seen, unless it \
      is for every subject, `$SYS.>` or `$JS.API.>`",
     "the driver bounds neither the server's greeting before TLS nor a message after it: \
-     `tls_first=true` leaves the first to nobody but the verified server",
+     `tls_first=true` keeps the first for the verified server alone",
     "the driver resolves the host's name again, a moment after its addresses were held against the \
      rules",
     "the driver logs what a server says in an error, as it is, from `info` up: a hostile server \
@@ -331,7 +331,7 @@ async fn answers(client: &Client) -> Result<(), Refusal> {
             FailureKind::Unreachable,
             "the connection to the server is gone, and not back yet",
             "look at the network and at the server's log; where the server does not accept the \
-             credentials any more, attach the resource anew",
+             credentials any more, attach the resource again",
         )
     };
     let statistics = client.statistics();

@@ -94,7 +94,7 @@ pub(super) async fn visit(target: &Target, credentials: &Credentials) -> Result<
     let is_asked = greeting.asks_for_login
         || greeting.asks_for_certificate && target.is_login_by_certificate(tls.as_ref());
     let finding = (!is_asked).then(|| {
-        Finding::new(&WEAK_AUTHENTICATION, "the server lets everybody in: it asks for no login")
+        Finding::new(&WEAK_AUTHENTICATION, "the server admits every client: it asks for no login")
             .help("give the server its users (`authorization { users = […] }`, or accounts)")
     });
     if let Some(finding) = &finding
@@ -371,7 +371,7 @@ fn told(json: &[u8], credentials: &Credentials) -> Result<Account, Refusal> {
             if text("user")? != user {
                 return Err(Finding::new(
                     &WEAK_AUTHENTICATION,
-                    "the server logged this connection in as somebody else",
+                    "the server logged this connection in as another account",
                 )
                 .help("look at what answers on the port")
                 .into());
@@ -396,7 +396,7 @@ fn told(json: &[u8], credentials: &Credentials) -> Result<Account, Refusal> {
     }
     let account = printable(account);
     let name = user.map_or_else(
-        || format!("somebody of the account {account}"),
+        || format!("a user of the account {account}"),
         |user| format!("{} of the account {account}", printable(user)),
     );
     Ok(Account {

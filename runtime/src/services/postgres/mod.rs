@@ -243,7 +243,7 @@ impl Service for Postgres {
 const REMARKS: [&str; 2] = [
     "sqlx accepts any way of authenticating that the server asks for; the way above is what the \
      server asked for when it was attached",
-    "sqlx resolves the host anew for each connection, and believes the length of a server's \
+    "sqlx resolves the host again for each connection, and believes the length of a server's \
      message up to 4 GiB",
 ];
 

@@ -399,7 +399,7 @@ impl Account {
         if self.is_cut {
             let help = "Log in as an account that `Manifest::grants` makes.";
             excess.push(Difference::new(
-                format!("more than {MOST_ROWS} privileges in all, which nobody compares"),
+                format!("more than {MOST_ROWS} privileges in all, too many to compare"),
                 help,
             ));
         }
@@ -432,7 +432,7 @@ impl Account {
         let mut shown = shown.to_owned();
         let mut statement = match &held.holder {
             None => {
-                shown.push_str(", as everybody has");
+                shown.push_str(", as every account has");
                 held.revoked(privilege, "PUBLIC")
             }
             Some(holder) => {

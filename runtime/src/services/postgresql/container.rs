@@ -6,7 +6,7 @@ use crate::services::postgresql::vocabulary::quoted;
 
 /// The server's `pg_hba.conf`. The Unix socket asks for the password too: the image's scripts have
 /// it.
-const HBA: &str = "# Nobody gets in without a password, and over the network nobody without TLS.\n\
+const HBA: &str = "# No login without a password, and over the network none without TLS.\n\
                    local all all scram-sha-256\n\
                    hostssl all all all scram-sha-256\n";
 

@@ -103,7 +103,7 @@ async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpSt
         _ => {
             return Err(Failure::new(
                 FailureKind::Protocol,
-                "what answers on the port is no PostgreSQL server",
+                "what answers on the port is not a PostgreSQL server",
                 "look at the host and the port",
             )
             .into());
@@ -117,7 +117,7 @@ async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpSt
         Ok(0) | Err(_) => Err(broken()),
         Ok(_) => Err(Finding::new(
             &OPPORTUNISTIC_TLS,
-            "something was slipped in before TLS began: somebody is on the path, or it is no \
+            "data arrived before TLS began: an attacker is on the path, or it is not a \
              PostgreSQL server",
         )
         .help("look at what is between here and the server")

@@ -281,7 +281,7 @@ pub(in crate::services) fn grants(grants: &Grants) -> String {
     let mut text = format!(
         "-- It has no password, and cannot log in by one before it gets it: `\\password \
          {account}` in psql.\n\
-         -- Before PostgreSQL 15, everybody may create objects in \"public\". Once in each \
+         -- Before PostgreSQL 15, every account may create objects in \"public\". Once in each \
          database: REVOKE CREATE ON SCHEMA public FROM PUBLIC;\n\
          CREATE ROLE {account} LOGIN;\n"
     );

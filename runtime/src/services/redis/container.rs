@@ -25,7 +25,7 @@ pub(super) fn container(grants: &Grants) -> Container {
          # The account has a password, and no certificate.\n\
          tls-auth-clients no\n\
          dir /data\n\
-         # Who names nobody is nobody.\n\
+         # A client without a user name gets no account.\n\
          user default off\n\
          {}\n",
         user(grants)

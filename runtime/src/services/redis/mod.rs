@@ -290,7 +290,7 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
     let finding = lets_strangers_in.then(|| {
         Finding::new(
             &WEAK_AUTHENTICATION,
-            "the server answers whoever connects, without a password",
+            "the server answers every client, without a password",
         )
         .help(
             "switch the user `default` off, or give it a password (`ACL SETUSER default off`, or \

@@ -479,7 +479,7 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
             &WEAK_AUTHENTICATION,
             "the server wants a proof of fewer than 4096 iterations, which is cheap to guess from",
         )
-        .help("set the password anew, with `scram_iterations` at 4096 or more")
+        .help("set the password again, with `scram_iterations` at 4096 or more")
         .into());
     }
     let (client, connection) =
@@ -671,7 +671,7 @@ fn refused_login(error: &Error, target: &Target) -> Refusal {
             "the server does not prove that it knows the password",
         )
         .help(
-            "look at what answers: whoever does not know the password is not the server, or \
+            "look at what answers: a peer that does not know the password is not the server, or \
              stands before it",
         )
         .into();

@@ -291,7 +291,7 @@ impl Way {
         owner != 0 && owner != self.user
     }
 
-    /// With a list of accesses (`acl(5)`), the bits of the group are the most that the list gives to
+    /// With an access list (`acl(5)`), the bits of the group are the most that the list gives to
     /// anyone on it, and the group is not all of those.
     fn others_write(
         &self,
@@ -485,8 +485,8 @@ mod tests {
         }
     }
 
-    /// The mode of such a file is the one that many systems give to a user's new files: 0660, and the
-    /// group is the user's own.
+    /// The mode of such a file is the one that many systems give to a user's new files: 0660, and
+    /// the group is the user's own.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_list_that_lets_another_user_write_is_noticed() {
@@ -495,7 +495,7 @@ mod tests {
         let key = file(inner.join("key"));
         set(&key, 0o660);
         assert_eq!(seen(&key), None, "the group is the user's own");
-        // acl(5), as the kernel keeps it: the version, and then tag, permissions and number of each.
+        // acl(5), as the kernel keeps it: the version, then tag, permissions and number of each.
         let entries = [
             (1, 7, u32::MAX),
             (2, 7, STRANGER),

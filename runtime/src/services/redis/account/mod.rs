@@ -130,7 +130,7 @@ fn who(answer: &Value, named: &str) -> Result<String, Refusal> {
         Some(user) if user == named => Ok(user),
         Some(_) => Err(Finding::new(
             &WEAK_AUTHENTICATION,
-            "the server logged this connection in as somebody else",
+            "the server logged this connection in as another account",
         )
         .help("look at what answers on the port")
         .into()),
@@ -243,7 +243,7 @@ fn superuser(
     statement: Option<String>,
 ) -> Option<Finding> {
     let message = if user == DEFAULT_USER {
-        "the account is `default`, which everybody is who names nobody".to_owned()
+        "the account is `default`, which every client without a user name gets".to_owned()
     } else if powers.is_empty() && !has_every_key {
         return None;
     } else {
@@ -666,7 +666,7 @@ pub(super) fn grants(grants: &Grants) -> String {
     let selects = grants.database().is_some_and(|database| database != "0");
     let statement = rules_of(grants.account(), grants.needs(), selects);
     let how = format!(
-        "nobody can log in as {} before it has a password: ACL SETUSER {user} ><password>",
+        "no client can log in as {} before it has a password: ACL SETUSER {user} ><password>",
         grants.account()
     );
     format!("ECHO {}\n{statement}\n", quoted(&how))
