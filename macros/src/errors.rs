@@ -131,7 +131,7 @@ pub(crate) fn lifetime(lifetime: impl Display) -> Mistake {
         &rule::UNKNOWN_ATTRIBUTE,
         format!(
             "`BackingServices` structs cannot have lifetime parameters: remove `{lifetime}`, and \
-             let the              fields own their values"
+             let the fields own their values"
         ),
     )
 }

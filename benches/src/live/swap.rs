@@ -295,7 +295,7 @@ pub fn run(options: Options) -> Result<Outcome> {
             "A reattach checks, connects, probes, and opens as many connections as the former pool \
              has, before it swaps: so it takes longer than a bare connect, \
              and no caller waits for that. By hand, the first statements on the new pool wait for \
-             its              handshakes."
+             its handshakes."
                 .into(),
         );
         Ok(outcome)

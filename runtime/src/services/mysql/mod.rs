@@ -300,7 +300,7 @@ const REMARKS: [&str; 3] = [
     "sqlx accepts any way of authenticating that the verified server names, the password in \
      cleartext among them; the way above is what the server asked for when it was attached",
     "sqlx resolves the host again for each connection, does not bound what a server's response \
-     has,      and panics at some malformed ones",
+     has, and panics at some malformed ones",
     "sqlx lets one statement be several: values have to be bound, never pasted in",
 ];
 
