@@ -171,8 +171,8 @@ rules! {
     asvs("V12.3.2") cwe(298) {
         "the server's certificate, and each one in `_CA`, is in its period of validity; less than \
          14 days left of the server's, or 30 of one in `_CA`, is a warning"
-        why: "An expired certificate's key may have been lost or sold, and nobody revokes what has \
-              expired. The warning is for the outage that it would be."
+        why: "An expired certificate's key may have been lost or sold, and an expired certificate \
+              is not revoked. The warning is for the outage that it would be."
         fix: "Renew the certificate; look at the clock of this machine."
     }
     WEAK_CERTIFICATE = "weak_certificate" [Forbid: Attach, Watch]
@@ -194,7 +194,7 @@ rules! {
     SECRET_DEFAULT = "secret_default" [Forbid: Compile] asvs("V13.3.1") cwe(798) {
         "a secret has no default"
         why: "A default is in the source, in every build and in every clone; and where it is \
-              needed, nobody notices that the real one is missing."
+              needed, the absence of the real one is not noticed."
         fix: "Remove the default. A secret that may be missing is an `Option<SecretString>`."
     }
     EMBEDDED_CREDENTIALS = "embedded_credentials" [Forbid: Compile] asvs("V13.3.1") cwe(798) {
@@ -233,10 +233,10 @@ rules! {
     READABLE_SECRET_FILE = "readable_secret_file" [Deny: Load, Attach, Watch]
     asvs("V13.3.2") cwe(732) {
         "a file with a value or a database, and each folder and link on its path, is root's or the \
-         process's own user's, and nobody else can write it; a secret that every user can read is \
-         a warning"
-        why: "Whoever can write the file, or put another in its place, chooses the secret, or whom \
-              it is sent to. Whoever can read it has it; but in a container there may be no other \
+         process's own user's, and no other user can write it; a secret that every user can read \
+         is a warning"
+        why: "A user who can write the file, or put another in its place, chooses the secret, or \
+              its receiver. A user who can read it has it; but in a container there may be no other \
               user, and platforms make such files."
         fix: "List who owns each part of the path, and who can write it: `namei -l PATH`. `chown` \
               what is another user's, `chmod go-w` what others can write, and `chmod 600` a file \
@@ -250,8 +250,8 @@ rules! {
     }
     STALE_VALUE = "stale_value" [Warn: Watch] asvs("V13.3.4") cwe(324) {
         "what the process holds is what its source has"
-        why: "A secret that was rotated is of use to whoever has the old one for as long as \
-              somebody accepts it."
+        why: "A secret that was rotated is of use to a thief of the old one for as long as a \
+              server accepts it."
         fix: "Start the process again: secrets, settings, and whether there is an optional \
               resource, are read when it starts."
     }
@@ -275,8 +275,8 @@ rules! {
     asvs("V12.3.5", "V13.2.1") cwe(1390) {
         "the server proves that it knows the password, or asks for the client certificate and gets \
          it: no cleartext password, no MD5, no login without any proof"
-        why: "A cleartext password or an MD5 hash is the credential itself, handed to whoever \
-              answered; a server that asks for nothing has let everybody in."
+        why: "A cleartext password or an MD5 hash is the credential itself, handed to the peer \
+              that answered; a server that asks for nothing has let every client in."
         fix: "PostgreSQL: `password_encryption = scram-sha-256`, set the password again, and \
               `scram-sha-256` in pg_hba.conf."
     }
@@ -323,8 +323,8 @@ rules! {
     }
     AMBIENT_OVERRIDE = "ambient_override" [Forbid: Load] asvs("V13.2.6") cwe(15) {
         "no variable of the process steers the driver behind the locator's back"
-        why: "`PGOPTIONS` and its like change what a checked connection does, and whoever set them \
-              may not be whoever set the locator."
+        why: "`PGOPTIONS` and its like change what a checked connection does, and their author \
+              may not be the author of the locator."
         fix: "Unset the variable for this process."
     }
     MISSING_VALUE = "missing_value" [Forbid: Load] asvs("V16.5.3") cwe(455) {
