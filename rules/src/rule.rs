@@ -236,8 +236,8 @@ rules! {
          process's own user's, and no other user can write it; a secret that every user can read \
          is a warning"
         why: "A user who can write the file, or put another in its place, chooses the secret, or \
-              its receiver. A user who can read it has it; but in a container there may be no other \
-              user, and platforms make such files."
+              its receiver. A user who can read it has it; but in a container there may be no \
+              other user, and platforms make such files."
         fix: "List who owns each part of the path, and who can write it: `namei -l PATH`. `chown` \
               what is another user's, `chmod go-w` what others can write, and `chmod 600` a file \
               with a secret (440 with a group of its own)."
