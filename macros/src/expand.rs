@@ -187,13 +187,16 @@ fn take(field: &Field<'_>, values: &Ident) -> TokenStream {
     let (ident, ty) = (field.ident, &field.original.ty);
     let Place { first, last } = field.place;
     match field.kind {
-        Kind::Attached => {
-            let take = qualified(field, "Attached", "take");
+        Kind::Attached | Kind::Service(_) => {
+            let take = match field.kind {
+                Kind::Service(_) => qualified(field, "ResourceField", "take_resource"),
+                _ => qualified(field, "Attached", "take"),
+            };
             let arguments = quote_spanned!(last=> (#values));
             quote!(#ident: #take #arguments)
         }
         // Exactly one value each, which requires no trait.
-        Kind::Service(_) | Kind::Secret(_) | Kind::Setting(_) => {
+        Kind::Secret(_) | Kind::Setting(_) => {
             let next = quote_spanned!(first=> __private::Values::next::<);
             let arguments = quote_spanned!(last=> >(#values));
             quote!(#ident: #next #ty #arguments)

@@ -50,6 +50,10 @@ pub trait ResourceField: Attached {
 
     const CATEGORY: Category = <Self as Attached>::CATEGORY;
 
+    fn take_resource(values: &mut Values) -> Self {
+        Self::take(values)
+    }
+
     fn list_resource<'a>(&'a self, resources: &mut Vec<&'a dyn AnyResource>) {
         self.list(resources);
     }
