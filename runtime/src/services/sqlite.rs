@@ -226,7 +226,11 @@ fn unopened(fault: Fault) -> Failure {
         Fault::OfTheKernel => "its path leads to a file of the kernel's",
         _ => "the file cannot be opened",
     };
-    Failure::new(FailureKind::Unreachable, message, "look at the path, and at who owns the folder")
+    Failure::new(
+        FailureKind::Unreachable,
+        message,
+        "correct the path, or create the folder, for the user that this process runs as",
+    )
 }
 
 /// Reads the schema's version, and with it the file's header. A file that is not a database is

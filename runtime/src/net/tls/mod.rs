@@ -609,12 +609,13 @@ fn refused_certificate(
             // refuses (RFC 5280, 4.2.1.9).
             None => Finding::new(
                 &UNVERIFIED_TLS,
-                "the server's certificate cannot be one of a server: it is an authority's own, or \
-                 is malformed",
+                "the server's certificate cannot be one of a server: it is an authority's own, is \
+                 X.509 version 1, or is malformed",
             )
             .help(
-                "issue a certificate for the server (`CA:FALSE`) from the authority; or pin its \
-                 key in the `_PIN` variable",
+                "issue a certificate for the server from the authority, with \
+                 `basicConstraints=CA:FALSE` and `subjectAltName=DNS:<host>`; or pin its key in \
+                 the `_PIN` variable, if the service takes one",
             )
             .into(),
         },
@@ -656,8 +657,9 @@ fn distrusted(distrust: &Distrust, trust: TrustPosture, host: Option<&Host>) -> 
         ),
         Distrust::SelfSigned => (
             format!("the server's certificate is self-signed, and not issued by {whom}"),
-            "write the digest of its key into `_PIN`, or the certificate itself into the `_CA` \
-             variable (PEM), where the service takes that",
+            "write the certificate itself into the `_CA` variable (PEM), or the digest of its key \
+             into `_PIN`; if the service takes neither, make an authority of your own, and issue \
+             the server's certificate from it",
         ),
         Distrust::OnlyItsOwn { issuer } => (
             format!(
@@ -687,7 +689,10 @@ fn wrong_name(presented: &[String]) -> Refusal {
         format!("the server's certificate is not valid for the host, but for {}", names.join(", "))
     };
     Finding::new(&UNVERIFIED_TLS, message)
-        .help("write the host as the certificate names it, or issue the certificate for the host")
+        .help(
+            "write the host as the certificate names it, or issue the certificate with the host as \
+             `subjectAltName`: a common name does not count",
+        )
         .into()
 }
 

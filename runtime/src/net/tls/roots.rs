@@ -24,7 +24,8 @@ use crate::net::tls::verifier::Distrust;
 use backing_services_rules::rule::MALFORMED_VALUE;
 
 const CA_HELP: &str = "write the authority's own certificate in PEM: what begins with `-----BEGIN \
-                       CERTIFICATE-----`, with its line breaks";
+                       CERTIFICATE-----`, with its line breaks; or set the variable with `_FILE` \
+                       at its end to the path of the file";
 
 /// The trust anchors of one configuration.
 pub(super) struct Roots {

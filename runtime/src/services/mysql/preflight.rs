@@ -290,7 +290,7 @@ pub(super) fn server_error(code: u16) -> Failure {
         1049 => new(
             Unavailable,
             "the server has no such database",
-            "look at the name behind the host in the locator",
+            "check the name in the locator, or in `_DATABASE`",
         ),
         1040 | 1203 | 1226 => new(
             Unavailable,

@@ -92,7 +92,7 @@ async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpSt
         b'N' => {
             return Err(Finding::new(
                 &OPPORTUNISTIC_TLS,
-                "the server refuses TLS, and nothing more is said to it",
+                "the server refuses TLS: the connection was closed before a password was sent",
             )
             .help(
                 "switch TLS on in the server (`ssl = on`, with a certificate), or write the \
@@ -183,7 +183,7 @@ pub(super) fn server_error(code: &str) -> Failure {
         "3D000" => Failure::new(
             Unavailable,
             "the server has no such database",
-            "look at the name behind the host in the locator",
+            "check the name in the locator, or in `_DATABASE`; without one it is the user's name",
         ),
         "53300" | "53400" => Failure::new(
             Unavailable,
