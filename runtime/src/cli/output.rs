@@ -16,22 +16,21 @@ use super::Why;
 /// be written to.
 pub(super) struct Output {
     stream: AutoStream<File>,
-    file: File,
 }
 
 impl Output {
     pub(super) fn new(color: ColorChoice) -> Result<Self, Why> {
         let file = standard_output().map_err(broken)?;
-        let stream = AutoStream::new(file.try_clone().map_err(broken)?, color);
-        Ok(Self { stream, file })
+        Ok(Self { stream: AutoStream::new(file, color) })
     }
 
     /// Reports whether everything was written. A network file system may report a full disk only at
     /// the end.
     pub(super) fn finish(mut self) -> Result<(), Why> {
         self.flush().map_err(broken)?;
-        let is_regular = self.file.metadata().is_ok_and(|file| file.is_file());
-        match is_regular.then(|| self.file.sync_data()) {
+        let file = self.stream.into_inner();
+        let is_regular = file.metadata().is_ok_and(|file| file.is_file());
+        match is_regular.then(|| file.sync_data()) {
             // The file system does not support it.
             Some(Err(error))
                 if matches!(

@@ -641,7 +641,11 @@ fn an_unusable_env_file_is_reported_once() {
              quotes",
         ),
         ("latin", "is a file that is not UTF-8"),
-        ("writable", "can be written, or replaced, by every user of this machine: `chmod 600` it"),
+        (
+            "writable",
+            "is a file of which other users of this machine can write the text: `namei -l` lists \
+             who owns each part of its path, and who can write it",
+        ),
         ("long", "is a file that is longer than 1 MiB"),
         (".", "is a file that is not a regular file"),
         ("fifo", "is a file that is not a regular file"),
