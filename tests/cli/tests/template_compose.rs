@@ -134,7 +134,7 @@ fn the_programs_own_service_has_its_variables() {
             .unwrap();
         let mut project = Project::new(path);
         assert!(project.prepare().status.success(), "{}", project.said);
-        let mut check = Command::new(path);
+        let mut check = project.program(path);
         check.arg("check").env_clear().stdin(Stdio::null());
         let mount = &program["volumes"][0];
         assert_eq!(
@@ -164,6 +164,7 @@ fn the_programs_own_service_has_its_variables() {
                 fs::write(&path, written).unwrap();
                 fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o400))
                     .unwrap();
+                project.own(&path);
             }
             check.env(name, path);
         }
@@ -541,7 +542,7 @@ fn started(project: &Project, name: &str, program: &'static str) -> Server {
 
 /// Attaches to one field, or to all, with the prepared values.
 fn attach(path: &str, project: &Project, only: Option<&str>) -> Said {
-    let mut attach = Command::new(path);
+    let mut attach = project.program(path);
     attach
         .args(["attach", "--env-file"])
         .arg(project.prepared().join("env"))

@@ -74,7 +74,7 @@ pub(crate) struct Project {
 impl Project {
     pub(crate) fn new(program: &str) -> Self {
         let file = read(&written(program));
-        let folder = Folder::of_values("compose");
+        let folder = Folder::new("compose");
         // The name of the folder has to be quoted.
         let path = folder.path().join("a project");
         fs::create_dir(&path).unwrap();
@@ -96,6 +96,22 @@ impl Project {
         }
         let name = file["name"].as_str().unwrap().to_owned();
         Self { folder, path, name, file, ports, said: String::new() }
+    }
+
+    /// The program, as the user whose project it is: a developer, who owns what is prepared.
+    pub(crate) fn program(&self, path: &str) -> Command {
+        // That user may not reach the folder of the build.
+        let copy = self.folder.path().join("program");
+        if !copy.exists() {
+            fs::copy(path, &copy).unwrap();
+            self.folder.own(&copy);
+        }
+        unprivileged(copy)
+    }
+
+    /// Gives a file to the user whose project it is.
+    pub(crate) fn own(&self, path: &Path) {
+        self.folder.own(path);
     }
 
     /// The folder into which `prepare` writes.

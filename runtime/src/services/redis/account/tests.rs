@@ -63,10 +63,10 @@ fn a_mistyped_command_is_reported() {
         ("gte ON a", "write `get`"),
         ("subscrbe ON CHANNEL a", "write `subscribe`"),
         ("pnig", "write `ping`"),
-        ("@admin", "is no privilege of Redis"),
-        ("@dangerous ON a", "is no privilege of Redis"),
-        ("@all ON a", "is no privilege of Redis"),
-        ("get", "is no privilege of Redis"),
+        ("@admin", "is not a privilege of Redis"),
+        ("@dangerous ON a", "is not a privilege of Redis"),
+        ("@all ON a", "is not a privilege of Redis"),
+        ("get", "is not a privilege of Redis"),
     ] {
         let mistake = Needs::parse(text, "Redis", PRIVILEGES).unwrap_err();
         assert!(mistake.contains(message), "{text}: {mistake}");
