@@ -207,7 +207,7 @@ async fn virtual_hosts() {
         "{error}"
     );
     let unknown_user = refused::<Shop>(
-        &pairs(&as_user(SERVER.port, "absent-host", PASSWORD, SERVER.authority.pem())),
+        &pairs(&as_user(SERVER.port, "nergens", PASSWORD, SERVER.authority.pem())),
         SOON,
     )
     .await;
