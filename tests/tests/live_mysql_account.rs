@@ -432,7 +432,7 @@ async fn without_needs_the_posture_reports_and_nothing_is_compared() {
     let server = MariaDb::start();
     server.script(
         DATABASE,
-        &format!("CREATE DATABASE own_things; GRANT ALL ON own_things.* TO {USER}@'%'"),
+        &format!("CREATE DATABASE ownthings; GRANT ALL ON ownthings.* TO {USER}@'%'"),
     );
     let shop: Shop = attach(&pairs(&variables(&server, USER, DATABASE))).await.unwrap();
     let posture = shop.orders.posture();
@@ -440,7 +440,7 @@ async fn without_needs_the_posture_reports_and_nothing_is_compared() {
     assert_eq!(
         posture.privileges,
         [
-            "ALL PRIVILEGES ON TABLE own_things.*".to_owned(),
+            "ALL PRIVILEGES ON TABLE ownthings.*".to_owned(),
             format!("INSERT ON TABLE {DATABASE}.orders"),
             format!("SELECT ON TABLE {DATABASE}.orders")
         ]
@@ -563,8 +563,8 @@ async fn all_privileges_are_compared_one_by_one() {
     // tables.
     server.script(
         DATABASE,
-        "CREATE PROCEDURE own_things() SELECT 1;
-         GRANT EXECUTE, ALTER ROUTINE ON PROCEDURE own_things TO shop_orders;
+        "CREATE PROCEDURE ownthings() SELECT 1;
+         GRANT EXECUTE, ALTER ROUTINE ON PROCEDURE ownthings TO shop_orders;
          GRANT UPDATE ON orders TO shop_orders",
     );
     clean::<Database>(&server, "shop_orders", DATABASE, "a routine of its own").await;

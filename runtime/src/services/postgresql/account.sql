@@ -53,7 +53,7 @@ object (class, oid, sub, kind, space, name, part, owner, acl, mark) AS (
              ) THEN 'part'
         END
     FROM pg_catalog.pg_class AS c
-    -- A TOAST table (`t`) is not listed as owned: its main table is.
+    -- A TOAST table (`t`) is not listed: its main table is.
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 't') AND c.relacl IS NOT NULL
     OR c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relowner = ANY ((SELECT oids FROM mine)::pg_catalog.oid[])
     UNION ALL
