@@ -356,10 +356,14 @@ fn grants(
 mod tests {
     use super::*;
 
+    /// A signal reaches every test of this process that waits for one, so they run by turns.
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
     /// Without a registration by then, this signal would end the process.
     #[cfg(unix)]
     #[tokio::test]
     async fn a_signal_that_comes_before_anything_has_begun_is_not_lost() {
+        let _turn = TURN.lock().await;
         let stopped = stopped();
         let kill = format!("kill -TERM {}", std::process::id());
         assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
@@ -371,6 +375,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_main_that_has_a_runtime_may_call_it_too() {
+        let _turn = TURN.lock().await;
         static NOTHING: Manifest = Manifest::new("Nothing", &[]);
         let arguments = ["nothing", "attach"].map(OsString::from);
         assert_eq!(run_with(&NOTHING, Arc::new(Environment::process()), arguments), FINE);
