@@ -32,7 +32,7 @@ use super::{Changes, Source, Unreadable, Value, file};
 /// ```
 /// use backing_services::source::{DotEnv, Environment, Sources};
 ///
-/// A value in the environment wins.
+/// // A value in the environment wins.
 /// let sources = Sources::new().then(Environment::process()).then(DotEnv::file(".env"));
 /// ```
 #[derive(Clone)]
