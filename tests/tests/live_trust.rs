@@ -304,6 +304,22 @@ async fn an_authority_with_fewer_than_30_days_left_warns() {
     assert_eq!(said, 1);
     services.cache.retake_posture().await.expect("it only warns");
     services.detach().await;
+    // The variable that is set is the one that the warning names, once.
+    let folder = Folder::of_values("authority");
+    let file = folder.write("ca.pem", &authority.pem());
+    let variables = [
+        ("CACHE_URL", url.as_str()),
+        ("CACHE_PASSWORD", PASSWORD),
+        ("CACHE_CA_FILE", file.to_str().unwrap()),
+    ];
+    let services = attempt::attach::<Services>(&variables).await.expect("it only warns");
+    services.detach().await;
+    let said = journal::text();
+    let said: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains("WARN") && line.contains("expires in 29 days"))
+        .collect();
+    assert!(said.len() == 2 && said[1].contains("CACHE_CA_FILE"), "{said:?}");
     checked(&authority.pem()).expect("it only warns");
 
     let authority = Authority::ending_in("the tests' authority", 30 * DAY + DAY / 2);

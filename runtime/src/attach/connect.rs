@@ -99,11 +99,12 @@ impl Attempt {
                 self.facts.target = target;
                 let findings = std::mem::take(&mut connected.findings);
                 judge(&mut connected.posture, findings, self.declaration, today, &self.facts.place);
-                // Loading has reported some of them already, such as the dates in a `_CA` variable.
+                // Loading has reported some of them already, such as the dates in a `_CA` variable,
+                // which may be a file's.
                 let is_known = |finding: &Finding, (ordinal, problem): &(usize, Problem)| {
                     *ordinal == self.ordinal
                         && problem.name() == finding.rule().name
-                        && problem.message() == finding.message()
+                        && problem.message().replacen("_FILE`", "`", 1) == finding.message()
                 };
                 let is_new =
                     |finding: &&Finding| !problems.iter().any(|problem| is_known(finding, problem));
