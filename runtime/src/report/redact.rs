@@ -367,7 +367,7 @@ const fn is_same(said: u8, secret: u8) -> bool {
     said.eq_ignore_ascii_case(&secret) || (said == b'+' && secret == b' ')
 }
 
-/// Where a text may have been cut, in the middle of a secret.
+/// The places at which a text may have been cut, in the middle of a secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cuts {
     #[cfg_attr(

@@ -653,7 +653,7 @@ fn distrusted(distrust: &Distrust, trust: TrustPosture, host: Option<&Host>) -> 
         Distrust::Pin => (
             "the server's key is none of those that are pinned".to_owned(),
             "if the server got a new key, add its digest to the `_PIN` variable; if it did not, \
-             somebody else answers",
+             another peer answers",
         ),
         Distrust::SelfSigned => (
             format!("the server's certificate is self-signed, and not issued by {whom}"),

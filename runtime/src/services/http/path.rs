@@ -33,8 +33,8 @@ pub(crate) fn climbs(part: &str) -> Option<&'static str> {
 }
 
 /// How often a part is decoded: 8 times, which is more than the proxies on a path do. A part such
-/// as `%252525…` can be decoded once for each two of its characters, and a user of the application may
-/// have chosen it.
+/// as `%252525…` can be decoded once for each two of its characters, and a user of the application
+/// may have chosen it.
 const MOST_DECODINGS: usize = 8;
 
 /// The separators of parts: the two slashes, and the characters that Unicode's compatibility

@@ -465,7 +465,7 @@ impl RedisClient {
             return Err((
                 ErrorKind::AuthenticationFailed,
                 "the server did not accept the credentials when connecting again; attach the \
-                 resource anew",
+                 resource again",
             )
                 .into());
         }

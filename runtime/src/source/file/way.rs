@@ -309,7 +309,7 @@ impl Folder {
     }
 }
 
-/// Who owns a file or a folder, and who may do what with it.
+/// The owner, the group and the mode of a file or a folder.
 #[derive(Clone, Copy)]
 struct Access {
     owner: u32,
