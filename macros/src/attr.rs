@@ -613,7 +613,7 @@ fn waivable(mistakes: &Mistakes, item: &Item) -> Option<&'static rule::Rule> {
         _ if *rule == rule::RAW_SECRET => errors::waiver_of_raw_secret(),
         Level::Deny => return Some(rule),
         Level::Warn => errors::waiver_of_warning(rule.name),
-        _ => errors::waiver_of_forbidden(rule.name, rule.remedy),
+        _ => errors::waiver_of_forbidden(rule.name, rule.help),
     };
     mistakes.at(&item.key, refused);
     None

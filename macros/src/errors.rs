@@ -603,10 +603,10 @@ pub(crate) fn waiver_of_nothing() -> Mistake {
     )
 }
 
-pub(crate) fn waiver_of_forbidden(name: &str, remedy: &str) -> Mistake {
+pub(crate) fn waiver_of_forbidden(name: &str, help: &str) -> Mistake {
     Mistake::new(
         &rule::WAIVER_WITHOUT_REASON,
-        format!("`{name}` cannot be waived: {}", as_clause(remedy)),
+        format!("`{name}` cannot be waived: {}", as_clause(help)),
     )
 }
 
@@ -646,7 +646,7 @@ pub(crate) fn date() -> Mistake {
     )
 }
 
-/// Turns a rule's remedy, which consists of sentences, into text that follows a colon.
+/// Turns a rule's help, which consists of sentences, into text that follows a colon.
 fn as_clause(sentences: &str) -> String {
     let clauses = sentences.trim_end_matches('.').split(". ").map(|sentence| {
         let mut letters = sentence.chars();
@@ -674,7 +674,7 @@ mod tests {
             raw_text("String"),
             host("a b"),
             no_reason(),
-            waiver_of_forbidden("x", rule::STARTTLS.remedy),
+            waiver_of_forbidden("x", rule::STARTTLS.help),
         ];
         for Mistake { text, .. } in texts {
             assert!(!text.ends_with('.') && !text.starts_with(char::is_uppercase), "{text}");

@@ -63,7 +63,7 @@ pub struct Rule {
     /// The reason for it.
     pub rationale: &'static str,
     /// The way to fix a violation.
-    pub remedy: &'static str,
+    pub help: &'static str,
     /// The phases in which it is checked.
     pub phases: &'static [Phase],
     /// Its strictness.
@@ -110,7 +110,7 @@ macro_rules! rules {
     asvs($($asvs:literal),*) cwe($cwe:literal) {
         $summary:literal
         why: $why:literal
-        fix: $fix:literal
+        help: $help:literal
     })*) => {
         $(
             #[doc = $summary]
@@ -118,7 +118,7 @@ macro_rules! rules {
                 name: $name,
                 summary: $summary,
                 rationale: $why,
-                remedy: $fix,
+                help: $help,
                 phases: &[$(Phase::$phase),+],
                 level: Level::$level,
                 asvs: &[$($asvs),*],
@@ -136,7 +136,7 @@ rules! {
         "a locator's scheme and parameters mean a connection that TLS protects"
         why: "On a plaintext connection an attacker on the path reads every credential and every \
               row, and answers in the service's name. A private network is a path too."
-        fix: "Write the encrypted scheme: `rediss` for `redis`, `amqps` for `amqp`, `smtps` for \
+        help: "Write the encrypted scheme: `rediss` for `redis`, `amqps` for `amqp`, `smtps` for \
               `smtp`, `https` for `http`, `tls` for `nats`. Remove `sslmode=disable`. Where a mesh \
               encrypts the path, waive the rule on that field and name the mesh as the reason."
     }
@@ -145,7 +145,7 @@ rules! {
         "TLS does not depend on what the server, or an attacker in between, answers"
         why: "A client that continues in the clear when TLS is refused is a client without TLS: \
               refusing takes one byte."
-        fix: "Remove the parameter (`sslmode=prefer`, `tls=opportunistic`): verification is full \
+        help: "Remove the parameter (`sslmode=prefer`, `tls=opportunistic`): verification is full \
               without it. Where the server has no TLS, switch it on there."
     }
     UNVERIFIED_TLS = "unverified_tls" [Forbid: Compile, Load, Attach, Watch]
@@ -153,19 +153,19 @@ rules! {
         "the server's certificate is verified: its chain to a root, its dates, and the name that \
          was dialled"
         why: "TLS without verification encrypts to whoever answered."
-        fix: "Give the resource its certificate authority in its `_CA` variable (PEM), and write \
+        help: "Give the resource its certificate authority in its `_CA` variable (PEM), and write \
               the host as the certificate names it. Remove parameters that switch verification off."
     }
     OBSOLETE_TLS = "obsolete_tls" [Forbid: Attach, Watch] asvs("V12.1.1", "V12.1.2") cwe(327) {
         "the connection speaks TLS 1.2 or 1.3"
         why: "TLS 1.0 and 1.1 are deprecated (RFC 8996), and their ciphers are broken."
-        fix: "Enable TLS 1.2 or 1.3 on the server."
+        help: "Enable TLS 1.2 or 1.3 on the server."
     }
     STARTTLS = "starttls" [Deny: Load] asvs("V12.3.1") cwe(757) {
         "TLS begins with the connection, not in the middle of a plaintext conversation"
         why: "What was said before the switch can be forged and carried over it: STARTTLS \
               implementations have failed this way again and again."
-        fix: "Use the port with implicit TLS: `smtps` on 465 (RFC 8314), `ldaps` on 636."
+        help: "Use the port with implicit TLS: `smtps` on 465 (RFC 8314), `ldaps` on 636."
     }
     CERTIFICATE_EXPIRY = "certificate_expiry" [Forbid: Load, Attach, Watch]
     asvs("V12.3.2") cwe(298) {
@@ -173,14 +173,14 @@ rules! {
          14 days left of the server's, or 30 of one in `_CA`, is a warning"
         why: "An expired certificate's key may have been lost or sold, and an expired certificate \
               is not revoked. The warning is for the outage that it would be."
-        fix: "Renew the certificate; look at the clock of this machine."
+        help: "Renew the certificate; look at the clock of this machine."
     }
     WEAK_CERTIFICATE = "weak_certificate" [Forbid: Attach, Watch]
     asvs("V11.4.3", "V11.6.1") cwe(326) {
         "the certificate's key and signature are strong: RSA of 2048 bits or more, or an elliptic \
          curve; SHA-256 or better"
         why: "A key that can be factored, or a signature that can be forged, identifies no server."
-        fix: "Issue a certificate with ECDSA P-256, or RSA of 2048 bits or more, signed with \
+        help: "Issue a certificate with ECDSA P-256, or RSA of 2048 bits or more, signed with \
               SHA-256 or better."
     }
     RAW_SECRET = "raw_secret" [Deny: Compile, Attach] asvs("V16.2.5") cwe(532) {
@@ -188,47 +188,47 @@ rules! {
          that would log it"
         why: "A `String` is printed by `Debug`, by a panic, by a log of the whole configuration; \
               and it stays in freed memory."
-        fix: "A locator: `Resource<…>`. A secret: `SecretString`. A public value with an unlucky \
+        help: "A locator: `Resource<…>`. A secret: `SecretString`. A public value with an unlucky \
               name: `#[setting(public, reason = \"…\")]`."
     }
     SECRET_DEFAULT = "secret_default" [Forbid: Compile] asvs("V13.3.1") cwe(798) {
         "a secret has no default"
         why: "A default is in the source, in every build and in every clone; and where it is \
               needed, the absence of the real one is not noticed."
-        fix: "Remove the default. A secret that may be missing is an `Option<SecretString>`."
+        help: "Remove the default. A secret that may be missing is an `Option<SecretString>`."
     }
     EMBEDDED_CREDENTIALS = "embedded_credentials" [Forbid: Compile] asvs("V13.3.1") cwe(798) {
         "no user, password or token in the source"
         why: "Every reader of the repository or the binary has them, for ever."
-        fix: "Leave the user and the password out of the literal; they come from the environment."
+        help: "Leave the user and the password out of the literal; they come from the environment."
     }
     SECRET_IN_PARAMETER = "secret_in_parameter" [Forbid: Compile, Load] asvs("V14.2.1") cwe(598) {
         "no secret in a locator's parameters"
         why: "Parameters are what drivers log, and what reads like a plain setting is treated like \
               one."
-        fix: "Move it to the resource's `_PASSWORD` variable, or to the user part of the locator."
+        help: "Move it to the resource's `_PASSWORD` variable, or to the user part of the locator."
     }
     DEFAULT_CREDENTIALS = "default_credentials" [Deny: Load] asvs("V13.2.3") cwe(1392) {
         "the account and the password are not the ones that the product ships with"
         why: "`guest:guest` and `postgres:postgres` are the first thing that is tried."
-        fix: "Create an account for this application, with a password that is generated."
+        help: "Create an account for this application, with a password that is generated."
     }
     WEAK_PASSWORD = "weak_password" [Deny: Load] asvs("V6.2.1", "V6.2.4") cwe(1391) {
         "a password has 12 characters or more, is not the user's name, and is not a well-known one"
         why: "What can be guessed will be: a service has no lockout that would help."
-        fix: "Generate one: `openssl rand -base64 24`."
+        help: "Generate one: `openssl rand -base64 24`."
     }
     MISSING_CREDENTIALS = "missing_credentials" [Deny: Load] asvs("V13.2.1") cwe(306) {
         "the application authenticates, with an account of its own"
         why: "A service without authentication lets every attacker in."
-        fix: "Write the user into the locator and the password into the resource's `_PASSWORD` \
+        help: "Write the user into the locator and the password into the resource's `_PASSWORD` \
               variable (or both into the locator)."
     }
     PLACEHOLDER_VALUE = "placeholder_value" [Deny: Load] asvs("V13.2.3") cwe(1188) {
         "a value was really filled in"
         why: "`changeme` and `vault://…` are what is left when a template or a secret store did \
               not do its work."
-        fix: "Fill the value in, or fix the tool that should have."
+        help: "Fill the value in, or fix the tool that should have."
     }
     READABLE_SECRET_FILE = "readable_secret_file" [Deny: Load, Attach, Watch]
     asvs("V13.3.2") cwe(732) {
@@ -238,7 +238,7 @@ rules! {
         why: "A user who can write the file, or put another in its place, chooses the secret, or \
               its receiver. A user who can read it has it; but in a container there may be no \
               other user, and platforms make such files."
-        fix: "List who owns each part of the path, and who can write it: `namei -l PATH`. `chown` \
+        help: "List who owns each part of the path, and who can write it: `namei -l PATH`. `chown` \
               what is another user's, `chmod go-w` what others can write, and `chmod 600` a file \
               with a secret (440 with a group of its own)."
     }
@@ -246,30 +246,30 @@ rules! {
         "a file with a secret is in a mount that follows a rotation"
         why: "Kubernetes never updates a `subPath` mount: the process goes on with the old secret, \
               and fails when it is revoked."
-        fix: "Mount the volume as a folder, without `subPath`, and read the file in it."
+        help: "Mount the volume as a folder, without `subPath`, and read the file in it."
     }
     STALE_VALUE = "stale_value" [Warn: Watch] asvs("V13.3.4") cwe(324) {
         "what the process holds is what its source has"
         why: "A secret that was rotated is of use to a thief of the old one for as long as a \
               server accepts it."
-        fix: "Start the process again: secrets, settings, and whether there is an optional \
+        help: "Start the process again: secrets, settings, and whether there is an optional \
               resource, are read when it starts."
     }
     SUPERUSER_ACCOUNT = "superuser_account" [Deny: Attach, Watch] asvs("V13.2.2") cwe(250) {
         "the account is not an administrator's"
         why: "One injected statement then owns the server, not one table."
-        fix: "Create a role that may do what the application does, and nothing else."
+        help: "Create a role that may do what the application does, and nothing else."
     }
     EXCESS_PRIVILEGES = "excess_privileges" [Deny: Attach, Watch] asvs("V13.2.2") cwe(250) {
         "the account may do no more than the field says that it needs"
         why: "Every privilege that is not needed is one that only an attacker uses."
-        fix: "Revoke what the report names."
+        help: "Revoke what the report names."
     }
     MISSING_PRIVILEGES = "missing_privileges" [Deny: Attach, Watch] asvs("V13.2.2") cwe(280) {
         "the account may do what the field says that it needs"
         why: "Found at the start it is a message; found at night it is an incident, and is mended \
               with a grant of everything."
-        fix: "Grant what the report names."
+        help: "Grant what the report names."
     }
     WEAK_AUTHENTICATION = "weak_authentication" [Deny: Attach, Watch]
     asvs("V12.3.5", "V13.2.1") cwe(1390) {
@@ -277,7 +277,7 @@ rules! {
          it: no cleartext password, no MD5, no login without any proof"
         why: "A cleartext password or an MD5 hash is the credential itself, handed to the peer \
               that answered; a server that asks for nothing has let every client in."
-        fix: "PostgreSQL: `password_encryption = scram-sha-256`, set the password again, and \
+        help: "PostgreSQL: `password_encryption = scram-sha-256`, set the password again, and \
               `scram-sha-256` in pg_hba.conf."
     }
     FORBIDDEN_ADDRESS = "forbidden_address" [Forbid: Load, Attach, Watch] asvs("V1.3.6") cwe(918) {
@@ -285,7 +285,7 @@ rules! {
          unspecified, reserved, broadcast or multicast address, in any spelling"
         why: "Those answer requests with the machine's own credentials, or are not one machine at \
               all."
-        fix: "Write the host name of the service. If a name leads there, look at who controls that \
+        help: "Write the host name of the service. If a name leads there, look at who controls that \
               name."
     }
     UNLISTED_HOST = "unlisted_host" [Forbid: Load] asvs("V1.3.6", "V13.2.4", "V13.2.5") cwe(918) {
@@ -293,7 +293,7 @@ rules! {
          is from a store, and whose password is not, lists its hosts"
         why: "The author of one variable could otherwise have the application log in somewhere \
               else."
-        fix: "Correct the locator, or add the host to `hosts = \"…\"` on the field."
+        help: "Correct the locator, or add the host to `hosts = \"…\"` on the field."
     }
     MALFORMED_LOCATOR = "malformed_locator" [Forbid: Compile, Load]
     asvs("V1.5.3", "V2.2.1") cwe(1286) {
@@ -301,70 +301,70 @@ rules! {
          well-formed"
         why: "Two parsers that repair the same broken address differently disagree about whom it \
               names."
-        fix: "Write each part out. Percent-encode what is not a letter, a digit or one of `-._~` \
+        help: "Write each part out. Percent-encode what is not a letter, a digit or one of `-._~` \
               in a user, a password or a path."
     }
     AMBIGUOUS_LOCATOR = "ambiguous_locator" [Forbid: Compile, Load] asvs("V1.5.3") cwe(436) {
         "a locator can be read in one way only: one `@`, no fragment, no parameter twice, no \
          backslash, no control character, nothing said twice"
         why: "What the check reads must be what the driver reads."
-        fix: "Say it once, and percent-encode `@`, `#`, `?` and `/` where they belong to a \
+        help: "Say it once, and percent-encode `@`, `#`, `?` and `/` where they belong to a \
               password (`%40`, `%23`, `%3F`, `%2F`)."
     }
     UNKNOWN_PARAMETER = "unknown_parameter" [Forbid: Load] asvs("V2.2.1") cwe(236) {
         "a locator has no parameter that the service does not know"
         why: "A misspelt demand that is ignored is a demand that is not met."
-        fix: "Remove or correct the parameter; the service's docs list those it reads."
+        help: "Remove or correct the parameter; the service's docs list those it reads."
     }
     UNKNOWN_SCHEME = "unknown_scheme" [Forbid: Compile, Load] asvs("V1.3.6", "V2.2.1") cwe(232) {
         "a locator's scheme is one that the service accepts"
         why: "A driver that guesses what an unknown scheme means guesses plaintext."
-        fix: "Write one of the schemes that the message lists."
+        help: "Write one of the schemes that the message lists."
     }
     AMBIENT_OVERRIDE = "ambient_override" [Forbid: Load] asvs("V13.2.6") cwe(15) {
         "no variable of the process steers the driver behind the locator's back"
         why: "`PGOPTIONS` and its like change what a checked connection does, and their author \
               may not be the author of the locator."
-        fix: "Unset the variable for this process."
+        help: "Unset the variable for this process."
     }
     MISSING_VALUE = "missing_value" [Forbid: Load] asvs("V16.5.3") cwe(455) {
         "every value that is not optional is there, and not empty"
         why: "An application that starts without it fails later, in the middle of something."
-        fix: "Set the variable. What may be missing is an `Option`; a plain setting may have a \
+        help: "Set the variable. What may be missing is an `Option`; a plain setting may have a \
               default."
     }
     MALFORMED_VALUE = "malformed_value" [Forbid: Compile, Load] asvs("V2.2.1") cwe(1287) {
         "a value can be read as the type of its field"
         why: "A value that is guessed is a value that an attacker may have chosen."
-        fix: "Write it as the message says."
+        help: "Write it as the message says."
     }
     DUPLICATE_VARIABLE = "duplicate_variable" [Forbid: Compile, Load] asvs() cwe(694) {
         "a variable belongs to one field, and a value comes from one place"
         why: "Two readers of one variable give one secret two lives; two sources of one value \
               leave open which one is meant."
-        fix: "Give one of the fields another name with `env = \"…\"`; unset one of the two \
+        help: "Give one of the fields another name with `env = \"…\"`; unset one of the two \
               variables."
     }
     UNKNOWN_ATTRIBUTE = "unknown_attribute" [Forbid: Compile] asvs() cwe(236) {
         "an attribute is one that exists, on a field that it fits"
         why: "A misspelt demand that is ignored is a demand that is not met."
-        fix: "Correct it; the message lists what there is."
+        help: "Correct it; the message lists what there is."
     }
     WAIVER_WITHOUT_REASON = "waiver_without_reason" [Forbid: Compile] asvs() cwe(1059) {
         "a waiver gives its reason, of a rule that can be waived"
         why: "An exception without an explanation is never removed."
-        fix: "`allow(rule, reason = \"…\")`, and `until = \"YYYY-MM-DD\"` where it can end."
+        help: "`allow(rule, reason = \"…\")`, and `until = \"YYYY-MM-DD\"` where it can end."
     }
     EXPIRED_WAIVER = "expired_waiver" [Warn: Load] asvs() cwe(1059) {
         "a waiver is not past its date; past it the rule holds again, and a month before there is \
          a warning"
         why: "The date was the promise that the exception ends."
-        fix: "Fix what was waived and remove the waiver, or give it a new date."
+        help: "Fix what was waived and remove the waiver, or give it a new date."
     }
     UNSUPPORTED_SERVER = "unsupported_server" [Warn: Attach, Watch] asvs("V15.2.1") cwe(1104) {
         "the server's release still gets security fixes"
         why: "A hole that is found after its end of life stays open."
-        fix: "Upgrade the server."
+        help: "Upgrade the server."
     }
 }
 
@@ -386,7 +386,7 @@ mod tests {
             assert!(
                 !rule.summary.ends_with('.')
                     && rule.rationale.ends_with(['.', '!'])
-                    && rule.remedy.ends_with('.'),
+                    && rule.help.ends_with('.'),
                 "{}",
                 rule.name
             );

@@ -65,7 +65,7 @@ fn the_page_of_rules_is_the_table() {
             phases(rule.phases),
             rule.summary,
             rule.rationale,
-            rule.remedy,
+            rule.help,
             rule.asvs
                 .iter()
                 .map(|number| format!("- ASVS {number}: {}\n", standards::requirement(number)))

@@ -116,7 +116,7 @@ pub use declare::manifest::{self, Manifest};
 pub use declare::secret::SecretValue;
 pub use declare::setting::Setting;
 pub use live::backing_services::BackingServices;
-pub use live::detach::{Cut, Detached};
+pub use live::detach::{Detached, ForcedClose};
 #[cfg(feature = "follow")]
 pub use live::follow::{Followed, Following};
 pub use live::resource::{AnyResource, ClientGuard, Resource};

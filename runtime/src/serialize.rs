@@ -46,7 +46,7 @@ serialize! {
         "variable": finding.variable(),
         "origin": finding.origin(),
         "message": finding.message(),
-        "remedy": finding.remedy(),
+        "help": finding.help(),
         "waived_because": finding.waived_because(),
     }
     Failure as "Failure" |failure| {
@@ -55,7 +55,7 @@ serialize! {
         "variable": failure.variable(),
         "origin": failure.origin(),
         "message": failure.message(),
-        "remedy": failure.remedy(),
+        "help": failure.help(),
     }
     Posture as "Posture" |posture| {
         "service": posture.service,

@@ -224,7 +224,7 @@ async fn detaching_has_10_seconds_with_all_that_it_does() {
     second.await.unwrap();
     assert!(begun.elapsed() < ms(10_000), "{:?}", begun.elapsed());
     let [cut] = detached.cut() else { panic!("{detached}") };
-    assert_eq!((cut.users(), cut.former()), (1, 3), "{detached}");
+    assert_eq!((cut.users(), cut.previous()), (1, 3), "{detached}");
     assert!(guards.iter().all(|guard| guard.is_closed.load(Ordering::SeqCst)));
 
     // A replaced client whose closing has started gets no more time than that either.

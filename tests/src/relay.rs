@@ -31,7 +31,7 @@ pub enum Flow {
     /// Bytes are forwarded after this number of milliseconds, which is half of a round trip.
     Slow(u64),
     /// Connections are closed, and new ones are closed at once.
-    Cut,
+    ForcedClose,
 }
 
 impl Relay {
@@ -78,7 +78,7 @@ async fn relay(client: TcpStream, target: u16, flow: watch::Receiver<Flow>) {
     };
     tokio::select! {
         () = both => {}
-        _ = cut.wait_for(|flow| *flow == Flow::Cut) => {}
+        _ = cut.wait_for(|flow| *flow == Flow::ForcedClose) => {}
     }
 }
 

@@ -68,7 +68,7 @@ impl Service for Echo {
         posture.privileges = vec![said.clone()];
         posture.authentication = Some(said.clone());
         let finding = Finding::new(&WEAK_AUTHENTICATION, format!("it says {said}"))
-            .help(format!("look at {said}"))
+            .with_help(format!("look at {said}"))
             .warning();
         Ok(Attachment::new((), posture).with_findings([finding]))
     }
@@ -121,7 +121,7 @@ async fn every_password_of_a_resources_life_is_redacted() {
         canary::assert_silent("a posture", &services.echo.posture().to_string());
         canary::assert_debug_silent(&services.echo.posture());
         assert_silent(&services.echo.health().await.unwrap_err());
-        canary::assert_debug_silent(&services.echo.retake_posture().await.unwrap());
+        canary::assert_debug_silent(&services.echo.refresh_posture().await.unwrap());
         journal::assert_silent();
     };
     let (first, second, third) = (password("first"), password("second"), password("third"));
@@ -252,7 +252,7 @@ async fn a_relay_that_repeats_the_secret() {
             if code == "535" {
                 assert_eq!(
                     problems(&refused::<Mail>(&pairs(&variables), SOON).await),
-                    ["not_admitted"]
+                    ["authentication_failed"]
                 );
             } else {
                 let shop: Mail = attach(&pairs(&variables)).await.unwrap();
@@ -311,7 +311,7 @@ async fn an_api_that_repeats_a_former_secret() {
     for secret in [&first, &second] {
         for text in encodings(secret) {
             *said.lock().unwrap() = text;
-            let posture = shop.rates.retake_posture().await.unwrap();
+            let posture = shop.rates.refresh_posture().await.unwrap();
             assert!(posture.to_string().contains("(the password)"), "{posture}");
             canary::assert_silent("a posture", &posture.to_string());
         }

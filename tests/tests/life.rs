@@ -366,7 +366,7 @@ async fn a_panic_in_close_is_reported_as_unfinished() {
     .await;
     let detached = services.detach().await;
     let [cut] = detached.cut() else { panic!("{detached}") };
-    assert_eq!((cut.field(), cut.users(), cut.former()), ("solo", 0, 0));
+    assert_eq!((cut.field(), cut.users(), cut.previous()), ("solo", 0, 0));
     assert_eq!(*script("panic-close").closed.lock().unwrap(), [1, 2]);
 }
 
@@ -452,7 +452,7 @@ async fn the_end_of_a_lease_is_reported_when_it_comes_however_long_an_attempt_ta
     };
     let count = told();
     // Taking the posture again succeeds, and has the finding, too. It is not logged a second time.
-    let posture = services.solo.retake_posture().await.unwrap();
+    let posture = services.solo.refresh_posture().await.unwrap();
     assert_eq!(rules(&posture.findings), ["stale_value"]);
     assert_eq!(told(), count);
     eventually("it is renewed", || services.solo.posture().findings.is_empty()).await;

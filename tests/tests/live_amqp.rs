@@ -222,7 +222,7 @@ async fn refused_logins() {
             SOON,
         )
         .await;
-        assert_eq!(problems(&error), ["not_admitted"], "{user}");
+        assert_eq!(problems(&error), ["authentication_failed"], "{user}");
     }
 }
 
@@ -268,11 +268,11 @@ async fn a_client_certificate_logs_in() {
     assert_eq!(shop.queue.posture().authentication.as_deref(), Some("client certificate"));
     shop.detach().await;
     let unknown = refused::<Shop>(&pairs(&login(&SERVER.authority.client("stranger"))), SOON).await;
-    assert_eq!(problems(&unknown), ["not_admitted"]);
+    assert_eq!(problems(&unknown), ["authentication_failed"]);
     let self_made = Authority::new("the tests' authority").client("met_certificaat");
     assert_eq!(
         problems(&refused::<Shop>(&pairs(&login(&self_made)), SOON).await),
-        ["not_admitted"]
+        ["authentication_failed"]
     );
 }
 
@@ -338,7 +338,7 @@ async fn health_reports_a_network_that_fails_and_comes_back() {
     assert_eq!(failure.kind(), FailureKind::TimedOut);
     assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
 
-    relay.set(Flow::Cut);
+    relay.set(Flow::ForcedClose);
     let begin = Instant::now();
     let refusal = shop.queue.health().await.unwrap_err();
     assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
@@ -365,7 +365,7 @@ async fn an_attempt_to_connect_again_is_bounded_and_outlives_its_call() {
     variables[0].1 += "?connect_timeout=2";
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     let lose = async || {
-        relay.set(Flow::Cut);
+        relay.set(Flow::ForcedClose);
         tokio::time::sleep(Duration::from_millis(500)).await;
     };
     lose().await;
@@ -707,7 +707,7 @@ async fn bad_bytes_instead_of_a_greeting() {
         (start(&nested(1800), "PLAIN"), "protocol"),
         (start(&entry("version", b'S', PASSWORD.as_bytes()), "PLAIN"), "protocol"),
         (start(&entry("version", b'?', b""), "PLAIN"), "protocol"),
-        (start(b"", "EXTERNAL ANONYMOUS RABBIT-CR-DEMO"), "not_admitted"),
+        (start(b"", "EXTERNAL ANONYMOUS RABBIT-CR-DEMO"), "authentication_failed"),
         (tune(0, 0, 0), "protocol"),
         (close(0, 320, "\u{1b}[2J"), "protocol"),
     ] {
@@ -728,7 +728,7 @@ async fn bad_bytes_instead_of_a_greeting() {
         let liked = expected.is_empty();
         assert_eq!(
             problems(&error),
-            [if liked { "not_admitted" } else { expected }],
+            [if liked { "authentication_failed" } else { expected }],
             "{}",
             said.escape_ascii()
         );
@@ -754,7 +754,12 @@ async fn bad_bytes_instead_of_an_answer() {
     let got = method(1, (60, 71), &[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
     let (login, delete, get) = ((10, 11), (50, 40), (60, 70));
     for (name, at, said, expected) in [
-        ("refused", login, close(0, 403, "ACCESS_REFUSED - Login was refused"), "not_admitted"),
+        (
+            "refused",
+            login,
+            close(0, 403, "ACCESS_REFUSED - Login was refused"),
+            "authentication_failed",
+        ),
         ("forced", login, close(0, 320, "CONNECTION_FORCED"), "unavailable"),
         ("our secret comes back", login, close(0, 403, PASSWORD), "protocol"),
         ("an unknown code", login, close(0, 999, "\u{1b}[2J"), "unavailable"),

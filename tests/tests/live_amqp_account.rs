@@ -45,7 +45,7 @@ async fn only(user: &str, rule: &str) -> (String, String) {
     let error = refused::<Shop>(&pairs(&variables(user, "")), SOON).await;
     assert_eq!(problems(&error), [rule], "{user}: {error}");
     let finding = error.findings().next().unwrap();
-    (finding.message().to_owned(), finding.remedy().to_owned())
+    (finding.message().to_owned(), finding.help().to_owned())
 }
 
 /// Runs the output of `grants()` unchanged, and then gives the account a password.
@@ -150,9 +150,9 @@ async fn one_privilege_more_and_one_less() {
         let _ = SERVER.control(&[
             "set_permissions", "-p", "/", name, permissions[0], permissions[1], permissions[2],
         ]);
-        let (message, remedy) = only(name, rule).await;
+        let (message, help) = only(name, rule).await;
         assert!(message.ends_with(named), "{permissions:?}: {message}");
-        let statement = remedy.trim_start_matches('`').split('`').next().unwrap();
+        let statement = help.trim_start_matches('`').split('`').next().unwrap();
         let _ = SERVER.shell(statement);
         attached(name, "").await.detach().await;
     }
@@ -163,7 +163,7 @@ async fn no_login_without_a_password_and_awkward_names_round_trip() {
     let grants = Shop::MANIFEST.grants().remove(0).for_account("passwordless").unwrap();
     let _ = SERVER.shell(&grants.to_string());
     let error = refused::<Shop>(&pairs(&variables("passwordless", "")), SOON).await;
-    assert_eq!(problems(&error), ["not_admitted"]);
+    assert_eq!(problems(&error), ["authentication_failed"]);
     for (name, host, encoded) in
         [("Who's \"there\"", "/", "Who%27s%20%22there%22"), ("-select", server::HOST, "-select")]
     {

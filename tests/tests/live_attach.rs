@@ -167,7 +167,7 @@ async fn an_optional_resource_is_attached_if_it_is_configured() {
         ("SHOP_CACHE_CA", &ca),
     ];
     let error = refused::<Shop>(&pairs(&world.with(&changes)), SOON).await;
-    assert_eq!(problems(&error), ["not_admitted"]);
+    assert_eq!(problems(&error), ["authentication_failed"]);
     world.assert_detached().await;
 }
 
@@ -182,7 +182,7 @@ async fn if_half_of_them_fail_the_others_are_detached() {
         ("SHOP_ARCHIVE_COPIES_PASSWORD", WRONG_PASSWORD),
     ];
     let error = refused::<Shop>(&pairs(&world.with(&changes)), SOON).await;
-    assert_eq!(problems(&error), ["not_admitted", "not_admitted"]);
+    assert_eq!(problems(&error), ["authentication_failed", "authentication_failed"]);
     let fields: Vec<_> = error.failures().map(|failure| failure.field().to_owned()).collect();
     assert_eq!(fields, ["sessions", "archive.copies"], "in declaration order");
     assert!(

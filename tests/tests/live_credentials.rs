@@ -220,7 +220,7 @@ async fn a_password_is_rotated_under_load_and_open_connections_stay() {
     drop((held, client));
 
     // Taking the posture again logs in with it, too.
-    services.orders.retake_posture().await.unwrap();
+    services.orders.refresh_posture().await.unwrap();
     assert!(services.detach().await.is_clean());
     let fetches = issuer.fetches();
     tokio::time::sleep(LIFE).await;
@@ -539,10 +539,8 @@ async fn a_new_password_that_is_refused_leaves_the_old_one() {
     drop((held, client));
     assert!(services.detach().await.is_clean());
     let log = journal::text();
-    assert!(
-        log.lines().any(|line| line.contains("its credentials are not renewed")
-            && line.contains("[not_admitted]"))
-    );
+    assert!(log.lines().any(|line| line.contains("its credentials are not renewed")
+        && line.contains("[authentication_failed]")));
     journal::assert_silent();
 }
 
@@ -579,7 +577,7 @@ async fn fetched_credentials_are_checked_before_use() {
             "a reference to a secret store",
         ),
         (Step::Give(credential().user("ada")), "ambiguous_locator", "another user's than its own"),
-        (Step::Give(Credential::new(WRONG_PASSWORD)), "not_admitted", "does not accept"),
+        (Step::Give(Credential::new(WRONG_PASSWORD)), "authentication_failed", "does not accept"),
     ];
     for (step, problem, message) in cases {
         let step = std::sync::Mutex::new(Some(step));

@@ -135,7 +135,7 @@ async fn changes_during_an_outage_are_reported() {
     let etcd = connect(with(variables(&server), "CONFIG_URL", &url)).await.unwrap();
     for (compacts, new) in [(false, "two"), (true, "four")] {
         let found = after(&etcd, "SHOP_KEY", || {
-            relay.set(Flow::Cut);
+            relay.set(Flow::ForcedClose);
             server.put("SHOP_KEY", "three");
             server.put("SHOP_KEY", new);
             if compacts {
@@ -148,7 +148,7 @@ async fn changes_during_an_outage_are_reported() {
     // Requests end with the source.
     drop(etcd);
     let accepted = relay.accepted();
-    relay.set(Flow::Cut);
+    relay.set(Flow::ForcedClose);
     relay.set(Flow::Open);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(relay.accepted(), accepted);
@@ -191,7 +191,10 @@ async fn a_bad_configuration_is_refused() {
     let good = || variables(&SERVER);
     let other = Authority::new("another authority");
     assert_eq!(refused(with(good(), "CONFIG_CA", &other.pem())).await, ["unverified_tls"]);
-    assert_eq!(refused(with(good(), "CONFIG_PASSWORD", WRONG_PASSWORD)).await, ["not_admitted"]);
+    assert_eq!(
+        refused(with(good(), "CONFIG_PASSWORD", WRONG_PASSWORD)).await,
+        ["authentication_failed"]
+    );
     assert_eq!(
         refused(with(good(), "CONFIG_PASSWORD", "")).await,
         ["missing_credentials", "missing_credentials"]
@@ -205,7 +208,7 @@ async fn a_bad_configuration_is_refused() {
     );
     assert_eq!(
         refused(with(good(), "CONFIG_URL", &url("https", "winkelier@", "/other"))).await,
-        ["not_admitted"]
+        ["authentication_failed"]
     );
     assert_eq!(
         refused(with(good(), "CONFIG_URL", &url("rediss", "winkelier@", "/shop"))).await,
@@ -284,7 +287,7 @@ async fn a_server_that_is_hostile_is_bounded() {
         (
             vec!["HTTP/1.1 400 Bad Request\r\ncontent-length: 10\r\n\r\n{\"code\":3}".to_owned()],
             false,
-            "not_admitted",
+            "authentication_failed",
         ),
         (vec![token(), answer(r#"{"roles":"root"}"#)], false, "protocol"),
         (vec![token(), answer(r#"{"roles":["root"]}"#)], false, "superuser_account"),

@@ -198,7 +198,7 @@ async fn a_password_that_is_refused_is_not_tried_again() {
         || TWO.log().matches("password authentication failed for user \"outsider\"").count();
     files.0.write("password", WRONG_PASSWORD);
     files.0.write("url", &locator("outsider", &TWO));
-    assert_eq!(refused(&mut following).await, ["not_admitted"]);
+    assert_eq!(refused(&mut following).await, ["authentication_failed"]);
     let once = tried();
     assert!(once > 0);
     for _ in 0..3 {

@@ -294,7 +294,7 @@ async fn wrong_password() {
     let mut variables = variables(&SERVER);
     variables[2].1 = WRONG_PASSWORD.to_owned();
     let error = refused::<Shop>(&pairs(&variables), SOON).await;
-    assert_eq!(problems(&error), ["not_admitted"]);
+    assert_eq!(problems(&error), ["authentication_failed"]);
     assert!(!error.to_string().contains("kanarie"), "nothing that the server said is repeated");
 }
 

@@ -124,7 +124,7 @@ async fn after_any_refusal_the_old_client_keeps_serving() {
             base(&locator("stayer_admin", TWO.port), ADMIN_PASSWORD, &TWO.authority),
             "superuser_account",
         ),
-        ("wrong password", base(&two, WRONG_PASSWORD, &TWO.authority), "not_admitted"),
+        ("wrong password", base(&two, WRONG_PASSWORD, &TWO.authority), "authentication_failed"),
         ("hangs", base(&locator("stayer", hanging.port), PASSWORD, &TWO.authority), "timed_out"),
         (
             "half written",
@@ -203,7 +203,7 @@ async fn a_whole_struct_moves_at_once_or_not_at_all() {
     set(&mut half, "SHOP_SESSIONS_PASSWORD", WRONG_PASSWORD);
     let error = services.reattach(&environment(&half)).await.unwrap_err();
     silent(&error);
-    assert_eq!(problems(&error), ["not_admitted"]);
+    assert_eq!(problems(&error), ["authentication_failed"]);
     assert_eq!(port_of(&services.orders.client()).await, ONE.port);
     assert_eq!(port_of(&services.archive.copies.client()).await, ONE.port);
     assert_eq!(services.sessions.client().get::<_, String>("greeting").await.unwrap(), "one");
@@ -355,7 +355,7 @@ async fn a_cache_is_swapped_under_load_and_refused_like_a_database() {
         (at(user, port::free()), PASSWORD, &two.authority, "unreachable"),
         (at(user, two.port), PASSWORD, &stranger, "unverified_tls"),
         (at(redis::ADMIN, two.port), ADMIN_PASSWORD, &two.authority, "superuser_account"),
-        (at(user, two.port), WRONG_PASSWORD, &two.authority, "not_admitted"),
+        (at(user, two.port), WRONG_PASSWORD, &two.authority, "authentication_failed"),
         (at(user, hanging.port), PASSWORD, &two.authority, "timed_out"),
     ] {
         let bad = environment(&variables("SHOP_SESSIONS", &locator, password, authority));
@@ -433,7 +433,7 @@ async fn detaching_reports_what_it_had_to_cut() {
         begin.elapsed()
     );
     let [cut] = detached.cut() else { panic!("{detached}") };
-    assert_eq!((cut.field(), cut.users(), cut.former()), ("orders", 2, 1));
+    assert_eq!((cut.field(), cut.users(), cut.previous()), ("orders", 2, 1));
     assert_eq!(
         detached.to_string(),
         "1 resource was detached; `orders` was cut: 2 users were not done with it"
@@ -451,7 +451,7 @@ async fn detaching_reports_what_it_had_to_cut() {
     let error = orders.reattach(&environment(&shop("holder", &ONE))).await.unwrap_err();
     assert_eq!(problems(&error), ["unavailable"]);
     assert!(error.to_string().contains("the resource is detached"), "{error}");
-    assert!(orders.retake_posture().await.is_err());
+    assert!(orders.refresh_posture().await.is_err());
     ONE.assert_no_connection_of("holder").await;
     TWO.assert_no_connection_of("holder").await;
 }
@@ -548,7 +548,7 @@ async fn added_privileges_are_found_and_reported_once() {
 
     // On demand.
     let accepted = relay.accepted();
-    let again = resource.retake_posture().await.unwrap();
+    let again = resource.refresh_posture().await.unwrap();
     assert!(relay.accepted() > accepted, "it connects again");
     assert!(again.taken_at > before.taken_at && again.findings.is_empty());
 
@@ -602,7 +602,7 @@ async fn an_outage_keeps_the_posture_and_is_reported_once() {
     let taken = services.away.posture().taken_at;
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(warned("away", "could not be taken again"), 1, "once");
-    assert!(services.away.retake_posture().await.is_err());
+    assert!(services.away.refresh_posture().await.is_err());
     assert_eq!(services.away.posture().taken_at, taken);
     server.restart();
     eventually(|| services.away.posture().taken_at > taken).await;
@@ -625,7 +625,7 @@ async fn a_posture_is_of_the_generation_that_it_was_taken_of() {
     role("replacement");
     let services: Shop = attached(&shop("replacement", &ONE)).await;
     services.reattach(&environment(&shop("replacement", &TWO))).await.unwrap();
-    let posture = services.orders.retake_posture().await.unwrap();
+    let posture = services.orders.refresh_posture().await.unwrap();
     assert!(posture.endpoint.contains(&TWO.port.to_string()), "{posture}");
     assert!(posture.taken_at <= SystemTime::now());
     assert!(services.detach().await.is_clean());

@@ -241,7 +241,7 @@ async fn values_come_from_files_and_in_parts() {
 async fn a_client_certificate_is_shown() {
     let without =
         refused::<Shop>(&pairs(&as_user(&SERVER, "with_certificate", PASSWORD)), SOON).await;
-    assert_eq!(problems(&without), ["not_admitted"]);
+    assert_eq!(problems(&without), ["authentication_failed"]);
     let leaf = SERVER.authority.client("with_certificate");
     let mut variables = as_user(&SERVER, "with_certificate", PASSWORD).to_vec();
     variables.push(("SHOP_ORDERS_CLIENT_CERT", leaf.certificate));
@@ -366,17 +366,17 @@ async fn ordinary_privileges_make_no_administrator() {
 async fn refused_logins() {
     let wrong_password =
         refused::<Shop>(&pairs(&as_user(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
-    assert_eq!(problems(&wrong_password), ["not_admitted"]);
+    assert_eq!(problems(&wrong_password), ["authentication_failed"]);
     assert!(wrong_password.to_string().contains("user and the password"), "{wrong_password}");
     for user in ["unknown", "locked_out"] {
         assert_eq!(
             problems(&refused::<Shop>(&pairs(&as_user(&SERVER, user, PASSWORD)), SOON).await),
-            ["not_admitted"],
+            ["authentication_failed"],
             "{user}"
         );
     }
     let unspoken = refused::<Shop>(&pairs(&as_user(&SERVER, "with_ed25519", PASSWORD)), SOON).await;
-    assert_eq!(problems(&unspoken), ["not_admitted"]);
+    assert_eq!(problems(&unspoken), ["authentication_failed"]);
     assert!(unspoken.to_string().contains("this driver does not have"), "{unspoken}");
 
     let mut variables = as_user(&SERVER, "frugal", PASSWORD);
@@ -657,9 +657,9 @@ async fn an_account_that_wants_less_than_a_proof_gets_nothing() {
         (switch(3, "dialog"), "weak_authentication"),
         (packet(3, b"\xfe"), "weak_authentication"),
         (ok(3), "weak_authentication"),
-        (switch(3, "client_ed25519"), "not_admitted"),
-        (switch(3, ESCAPES), "not_admitted"),
-        (error_packet(3, 1045, ESCAPES), "not_admitted"),
+        (switch(3, "client_ed25519"), "authentication_failed"),
+        (switch(3, ESCAPES), "authentication_failed"),
+        (error_packet(3, 1045, ESCAPES), "authentication_failed"),
         (error_packet(3, 9, ESCAPES), "unavailable"),
         (packet(3, b"\x01\x04"), "protocol"),
         (b"\xff\xff\xff\x03".to_vec(), "protocol"),
@@ -950,7 +950,7 @@ async fn a_probe_fails_closed() {
     ] {
         let error = probed(answers).await;
         let problem = match what {
-            "an error" => "not_admitted",
+            "an error" => "authentication_failed",
             "silence" => "timed_out",
             _ => "superuser_account",
         };

@@ -205,14 +205,9 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
         let finding = one::<Shop>(&server, "clerk", DATABASE, "superuser_account", statement).await;
         assert!(finding.message().contains(named.as_str()), "{statement}: {finding}");
         if *is_fixed {
-            server.script(DATABASE, finding.remedy());
-            clean::<Shop>(
-                &server,
-                "clerk",
-                DATABASE,
-                &format!("{statement}: {}", finding.remedy()),
-            )
-            .await;
+            server.script(DATABASE, finding.help());
+            clean::<Shop>(&server, "clerk", DATABASE, &format!("{statement}: {}", finding.help()))
+                .await;
         }
     }
 }
@@ -230,7 +225,7 @@ async fn round_trip(account: &str, database: &str, named: bool) {
     server.script(database, &text);
 
     let error = refused::<Everything>(&pairs(&variables(&server, account, database)), SOON).await;
-    assert_eq!(problems(&error), ["not_admitted"], "without a password, no login");
+    assert_eq!(problems(&error), ["authentication_failed"], "without a password, no login");
     let user = format!("{}@`%`", quoted(account));
     server
         .script(database, &format!("ALTER USER {user} IDENTIFIED BY '{PASSWORD}' ACCOUNT UNLOCK"));
@@ -326,12 +321,12 @@ async fn round_trip(account: &str, database: &str, named: bool) {
             one::<Everything>(&server, account, database, "excess_privileges", &statement).await;
         assert!(finding.message().contains(&named), "{statement}: {finding}");
         assert!(!finding.message().contains(';'), "one privilege, and one is named: {finding}");
-        server.script(database, finding.remedy());
+        server.script(database, finding.help());
         clean::<Everything>(
             &server,
             account,
             database,
-            &format!("{statement}: {}", finding.remedy()),
+            &format!("{statement}: {}", finding.help()),
         )
         .await;
     }
@@ -364,12 +359,12 @@ async fn round_trip(account: &str, database: &str, named: bool) {
         let finding =
             one::<Everything>(&server, account, database, "missing_privileges", &statement).await;
         assert!(finding.message().ends_with(&format!("lacks {named}")), "{statement}: {finding}");
-        server.script(database, finding.remedy());
+        server.script(database, finding.help());
         clean::<Everything>(
             &server,
             account,
             database,
-            &format!("{statement}: {}", finding.remedy()),
+            &format!("{statement}: {}", finding.help()),
         )
         .await;
     }
@@ -421,8 +416,8 @@ async fn the_grants_are_exactly_the_needs_in_every_mode() {
             let finding =
                 one::<Everything>(&server, account, database, "excess_privileges", statement).await;
             assert!(!finding.message().contains(';'), "one privilege, and one is named: {finding}");
-            server.script(database, finding.remedy());
-            clean::<Everything>(&server, account, database, finding.remedy()).await;
+            server.script(database, finding.help());
+            clean::<Everything>(&server, account, database, finding.help()).await;
         }
     }
 }
@@ -508,8 +503,8 @@ async fn columns_are_compared_one_by_one() {
     server.script(DATABASE, "GRANT UPDATE ON `Customers and \u{e4}` TO shop_orders");
     let finding =
         one::<Columns>(&server, "shop_orders", DATABASE, "excess_privileges", "a table more").await;
-    server.script(DATABASE, finding.remedy());
-    clean::<Columns>(&server, "shop_orders", DATABASE, finding.remedy()).await;
+    server.script(DATABASE, finding.help());
+    clean::<Columns>(&server, "shop_orders", DATABASE, finding.help()).await;
 }
 
 /// Privileges that no grant shows, and that every account has.
@@ -535,8 +530,8 @@ async fn the_privileges_of_a_row_without_a_user_count() {
         server.script(DATABASE, &row.replace("{}", pattern));
         let finding = one::<Few>(&server, USER, DATABASE, rule, pattern).await;
         assert!(finding.message().ends_with(named), "{finding}");
-        server.script(DATABASE, finding.remedy());
-        clean::<Few>(&server, USER, DATABASE, finding.remedy()).await;
+        server.script(DATABASE, finding.help());
+        clean::<Few>(&server, USER, DATABASE, finding.help()).await;
     }
 }
 
@@ -556,8 +551,8 @@ async fn all_privileges_are_compared_one_by_one() {
         one::<Database>(&server, "shop_orders", DATABASE, "excess_privileges", "all").await;
     assert!(finding.message().contains(&format!("; DROP ON TABLE {DATABASE}.*; ")), "{finding}");
     assert!(!finding.message().contains("UPDATE"), "{finding}");
-    server.script(DATABASE, finding.remedy());
-    clean::<Database>(&server, "shop_orders", DATABASE, finding.remedy()).await;
+    server.script(DATABASE, finding.help());
+    clean::<Database>(&server, "shop_orders", DATABASE, finding.help()).await;
 
     // The creator of a routine gets its privileges. If a database is needed as a whole, so are its
     // tables.

@@ -276,13 +276,13 @@ static SERVER_WITH_LEAF: LazyLock<(server::Nats, Leaf)> = LazyLock::new(|| {
 #[tokio::test]
 async fn wrong_credentials_are_refused() {
     let wrong = refused::<Shop>(&pairs(&as_user(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
-    assert_eq!(problems(&wrong), ["not_admitted"]);
+    assert_eq!(problems(&wrong), ["authentication_failed"]);
     let unknown = refused::<Shop>(&pairs(&as_user(&SERVER, "unknown_user", PASSWORD)), SOON).await;
-    assert_eq!(problems(&unknown), ["not_admitted"]);
+    assert_eq!(problems(&unknown), ["authentication_failed"]);
     let token = refused::<Shop>(&pairs(&with_secret(&SERVER, PASSWORD)), SOON).await;
-    assert_eq!(problems(&token), ["not_admitted"]);
+    assert_eq!(problems(&token), ["authentication_failed"]);
     let stranger = refused::<Shop>(&pairs(&with_secret(&SERVER, STRANGER)), SOON).await;
-    assert_eq!(problems(&stranger), ["not_admitted"]);
+    assert_eq!(problems(&stranger), ["authentication_failed"]);
 }
 
 #[tokio::test]
@@ -377,10 +377,13 @@ async fn a_client_certificate_logs_in() {
     assert_eq!(shop.bus.posture().authentication.as_deref(), Some("client certificate"));
     shop.detach().await;
     let self_made = login(&Authority::new("the tests' authority").client("with_certificate"));
-    assert_eq!(problems(&refused::<Shop>(&pairs(&self_made), SOON).await), ["not_admitted"]);
+    assert_eq!(
+        problems(&refused::<Shop>(&pairs(&self_made), SOON).await),
+        ["authentication_failed"]
+    );
     assert_eq!(
         problems(&refused::<Shop>(&pairs(&variables(&server)), SOON).await),
-        ["not_admitted"]
+        ["authentication_failed"]
     );
 }
 
@@ -669,7 +672,7 @@ async fn unexpected_bytes_before_tls() {
 #[tokio::test]
 async fn unexpected_answers() {
     for (said, expected) in [
-        ("-ERR 'Authorization Violation'\r\n".to_owned(), "not_admitted"),
+        ("-ERR 'Authorization Violation'\r\n".to_owned(), "authentication_failed"),
         ("-ERR 'maximum connections exceeded'\r\n".to_owned(), "unavailable"),
         (format!("-ERR '{PASSWORD} \u{1b}[2J'\r\n"), "unavailable"),
         ("+OK\r\n".repeat(100), "protocol"),
@@ -742,6 +745,9 @@ async fn an_nkey_signs_no_empty_nonce() {
     let mut variables = pretended(&hostile, "");
     variables[0].1 = format!("tls://localhost:{}", hostile.port);
     variables[1].1 = NKEY.0.to_owned();
-    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["not_admitted"]);
+    assert_eq!(
+        problems(&refused::<Shop>(&pairs(&variables), SOON).await),
+        ["authentication_failed"]
+    );
     assert!(hostile.heard().iter().all(|heard| heard.secret.is_empty()), "it got no signature");
 }

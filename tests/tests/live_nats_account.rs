@@ -149,9 +149,9 @@ async fn one_privilege_more_and_one_less() {
         let finding = error.findings().next().unwrap();
         assert!(finding.message().contains(named), "{}", finding.message());
         if rule != "superuser_account" {
-            // The remedy is the `permissions` that the user should have.
+            // The help is the `permissions` that the user should have.
             let permissions =
-                finding.remedy().split_once("permissions: ").unwrap().1.trim_end_matches('`');
+                finding.help().split_once("permissions: ").unwrap().1.trim_end_matches('`');
             let server = with(format!(
                 "authorization {{ users = [ {{ user: shop, password: \"{PASSWORD}\", permissions: \
                  {permissions} }} ] }}"

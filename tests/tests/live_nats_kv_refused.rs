@@ -36,7 +36,7 @@ async fn an_invalid_store_is_refused() {
         // The driver would log every value.
         (good(), "raw_secret"),
         (with(good(), "CONFIG_CA", &other), "unverified_tls"),
-        (with(good(), "CONFIG_PASSWORD", WRONG_PASSWORD), "not_admitted"),
+        (with(good(), "CONFIG_PASSWORD", WRONG_PASSWORD), "authentication_failed"),
         (with(good(), "CONFIG_PASSWORD", ""), "missing_credentials"),
         (with(good(), "CONFIG_URL", ""), "missing_value"),
         (with(good(), "CONFIG_URL", "nats://winkelier@db.example"), "plaintext_scheme"),

@@ -371,11 +371,11 @@ async fn a_waiver_admits_an_administrator_and_is_reported() {
 async fn wrong_credentials_are_refused() {
     let wrong_password =
         refused::<Shop>(&pairs(&as_role(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
-    assert_eq!(problems(&wrong_password), ["not_admitted"]);
+    assert_eq!(problems(&wrong_password), ["authentication_failed"]);
     assert!(wrong_password.to_string().contains("password"), "{wrong_password}");
 
     let unknown = refused::<Shop>(&pairs(&as_role(&SERVER, "unknown_user", PASSWORD)), SOON).await;
-    assert_eq!(problems(&unknown), ["not_admitted"]);
+    assert_eq!(problems(&unknown), ["authentication_failed"]);
 
     let mut variables = variables(&SERVER);
     variables[0].1 = SERVER.locator().replace(DATABASE, "nonexistent_db");
@@ -415,7 +415,7 @@ async fn a_client_certificate_logs_in() {
 
     let somebody_else =
         refused::<Shop>(&pairs(&login(&SERVER.authority.client("role_maker"))), SOON).await;
-    assert_eq!(problems(&somebody_else), ["not_admitted"]);
+    assert_eq!(problems(&somebody_else), ["authentication_failed"]);
     let self_made = refused::<Shop>(
         &pairs(&login(&Authority::new("the tests' authority").client("with_certificate"))),
         SOON,
@@ -424,7 +424,7 @@ async fn a_client_certificate_logs_in() {
     assert_eq!(problems(&self_made).len(), 1, "{self_made}");
     let without =
         refused::<Shop>(&pairs(&as_role(&SERVER, "with_certificate", PASSWORD)), SOON).await;
-    assert_eq!(problems(&without), ["not_admitted"]);
+    assert_eq!(problems(&without), ["authentication_failed"]);
 }
 
 /// The server has a client certificate, but asks for the password. The authentication method is

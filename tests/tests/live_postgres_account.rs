@@ -145,7 +145,7 @@ async fn clean<T: BackingServices + Send + Sync>(
 }
 
 /// Each route by which a role is, or can become, an administrator: the statements that set it up,
-/// the text that the report must contain, and whether the remedy in the report fixes it.
+/// the text that the report must contain, and whether the help in the report fixes it.
 #[tokio::test]
 async fn every_route_to_an_administrator_is_refused_and_named() {
     let server = server::Postgres::start();
@@ -252,17 +252,17 @@ async fn every_route_to_an_administrator_is_refused_and_named() {
 
     clean::<Shop>(&server, "app", DATABASE, "nothing").await;
     for (statement, named, is_mended) in &routes {
-        // The remedy may revoke the account's membership of a role. The role itself stays as it is,
+        // The help may revoke the account's membership of a role. The role itself stays as it is,
         // for the next route.
         server.sql(statement);
         let finding = one::<Shop>(&server, "app", DATABASE, "superuser_account", statement).await;
         assert!(finding.message().contains(named.as_str()), "{statement}: {finding}");
         if *is_mended {
-            server.script(DATABASE, finding.remedy());
+            server.script(DATABASE, finding.help());
             if statement.contains("SET role") {
                 server.sql("ALTER ROLE app RESET role");
             }
-            clean::<Shop>(&server, "app", DATABASE, &format!("{statement}: {}", finding.remedy()))
+            clean::<Shop>(&server, "app", DATABASE, &format!("{statement}: {}", finding.help()))
                 .await;
         }
     }
@@ -465,9 +465,8 @@ async fn a_change_to_a_system_schema_is_an_administrators_privilege() {
         server.script(DATABASE, statement);
         let finding = one::<Shop>(&server, "app", DATABASE, "superuser_account", statement).await;
         assert!(finding.message().contains(named), "{statement}: {finding}");
-        server.script(DATABASE, finding.remedy());
-        clean::<Shop>(&server, "app", DATABASE, &format!("{statement}: {}", finding.remedy()))
-            .await;
+        server.script(DATABASE, finding.help());
+        clean::<Shop>(&server, "app", DATABASE, &format!("{statement}: {}", finding.help())).await;
     }
 }
 
@@ -528,7 +527,7 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
 
     let role = format!("\"{}\"", account.replace('"', "\"\""));
     let error = refused::<T>(&pairs(&variables(&server, account, database)), SOON).await;
-    assert_eq!(problems(&error), ["not_admitted"], "no login without a password");
+    assert_eq!(problems(&error), ["authentication_failed"], "no login without a password");
     server.sql(&format!("ALTER ROLE {role} PASSWORD '{PASSWORD}'"));
     clean::<T>(&server, account, database, &text).await;
 
@@ -584,7 +583,7 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
              GRANT \"Readers!\" TO {role}",
             "DELETE ON TABLE public.orders, by way of the role \"Readers!\"",
         ),
-        // Here the role "Readers!" also has a privilege that the account needs. After the remedy,
+        // Here the role "Readers!" also has a privilege that the account needs. After the help,
         // the account still has that.
         (
             "GRANT SELECT ON orders TO \"Readers!\"; REVOKE SELECT ON orders FROM {role}; \
@@ -596,8 +595,8 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
         let finding = one::<T>(&server, account, database, "excess_privileges", statement).await;
         assert!(finding.message().contains(named), "{statement}: {finding}");
         assert!(!finding.message().contains(';'), "one privilege, and one is named: {finding}");
-        server.script(database, finding.remedy());
-        clean::<T>(&server, account, database, &format!("{statement}: {}", finding.remedy())).await;
+        server.script(database, finding.help());
+        clean::<T>(&server, account, database, &format!("{statement}: {}", finding.help())).await;
     }
 
     for (statement, named) in [
@@ -637,8 +636,8 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
         server.script(database, &statement.replace("{role}", &role));
         let finding = one::<T>(&server, account, database, "missing_privileges", statement).await;
         assert!(finding.message().ends_with(&format!("lacks {named}")), "{statement}: {finding}");
-        server.script(database, finding.remedy());
-        clean::<T>(&server, account, database, &format!("{statement}: {}", finding.remedy())).await;
+        server.script(database, finding.help());
+        clean::<T>(&server, account, database, &format!("{statement}: {}", finding.help())).await;
     }
 }
 
@@ -793,8 +792,8 @@ async fn columns_are_distinguished() {
     server.sql("GRANT UPDATE ON shop.\"Clients and \u{e4}\" TO shop_orders");
     let finding =
         one::<Columns>(&server, "shop_orders", DATABASE, "excess_privileges", "a table more").await;
-    server.script(DATABASE, finding.remedy());
-    clean::<Columns>(&server, "shop_orders", DATABASE, finding.remedy()).await;
+    server.script(DATABASE, finding.help());
+    clean::<Columns>(&server, "shop_orders", DATABASE, finding.help()).await;
 }
 
 /// Privileges on an extension's objects that `PUBLIC` has by the extension's own script are not
@@ -814,8 +813,8 @@ async fn an_extension_is_not_an_excess_privilege() {
         ),
         "{finding}"
     );
-    server.script(DATABASE, finding.remedy());
-    clean::<Few>(&server, USER, DATABASE, finding.remedy()).await;
+    server.script(DATABASE, finding.help());
+    clean::<Few>(&server, USER, DATABASE, finding.help()).await;
 }
 
 // --- The account cannot change the meaning of the probe's query ----------------------------------
@@ -982,8 +981,8 @@ async fn shadow_objects_in_pg_catalog_are_not_called_by_the_probe() {
         server.script(DATABASE, statement);
         let finding = one::<Odd>(&server, "app", DATABASE, "superuser_account", statement).await;
         assert!(finding.message().contains(named), "{statement}: {finding}");
-        server.script(DATABASE, finding.remedy());
-        clean::<Odd>(&server, "app", DATABASE, &format!("{statement}: {}", finding.remedy())).await;
+        server.script(DATABASE, finding.help());
+        clean::<Odd>(&server, "app", DATABASE, &format!("{statement}: {}", finding.help())).await;
     }
 }
 

@@ -260,7 +260,7 @@ async fn wrong_credentials_are_refused() {
         [(USER, WRONG_PASSWORD), ("unknown_user", PASSWORD), ("disabled_user", PASSWORD)]
     {
         let error = refused::<Shop>(&pairs(&as_user(&SERVER, user, password)), SOON).await;
-        assert_eq!(problems(&error), ["not_admitted"], "{user}");
+        assert_eq!(problems(&error), ["authentication_failed"], "{user}");
     }
     let mut variables = variables(&SERVER);
     variables[0].1 += "/99";
@@ -432,7 +432,7 @@ async fn reconnecting_backs_off() {
     let relay = Relay::to(server.port);
     let shop: Shop = attach(&pairs(&through(&relay, &server))).await.unwrap();
     assert_eq!(relay.accepted(), 1);
-    relay.set(Flow::Cut);
+    relay.set(Flow::ForcedClose);
     assert!(!works_within(Duration::from_secs(3), &shop).await);
     // The delays are 100 ms, 200 ms, 400 ms, 800 ms and 1600 ms, each with random jitter of at most
     // its own length.
@@ -462,7 +462,7 @@ async fn a_command_waits_no_longer_than_its_own_time_for_a_connection() {
         }
         assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
     };
-    relay.set(Flow::Cut);
+    relay.set(Flow::ForcedClose);
     server.assert_no_connection().await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     relay.set(Flow::Silent);
@@ -474,7 +474,7 @@ async fn a_command_waits_no_longer_than_its_own_time_for_a_connection() {
     assert_eq!(relay.accepted(), 2);
 
     // Detaching aborts a connection attempt, and does not wait for it.
-    relay.set(Flow::Cut);
+    relay.set(Flow::ForcedClose);
     server.assert_no_connection().await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     relay.set(Flow::Silent);

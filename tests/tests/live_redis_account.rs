@@ -78,12 +78,12 @@ async fn attached<S: BackingServices>(user: &str) -> S {
         .unwrap_or_else(|error| panic!("{user}: {error}"))
 }
 
-/// Checks that the report has one finding, and returns its message and its remedy.
+/// Checks that the report has one finding, and returns its message and its help.
 async fn only<S: BackingServices>(user: &str, rule: &str) -> (String, String) {
     let error: AttachError = refused::<S>(&pairs(&variables(user, PASSWORD)), SOON).await;
     assert_eq!(problems(&error), [rule], "{user}: {error}");
     let finding = error.findings().next().unwrap();
-    (finding.message().to_owned(), finding.remedy().to_owned())
+    (finding.message().to_owned(), finding.help().to_owned())
 }
 
 fn account(name: &str, rules: &[&str]) {
@@ -160,10 +160,10 @@ async fn with_needs_every_power_is_seen() {
         "config|rewrite", "migrate", "monitor",
     ] {
         SERVER.command(&["ACL", "SETUSER", "small", &format!("+{power}")]);
-        let (message, remedy) = only::<Simple>("small", "superuser_account").await;
+        let (message, help) = only::<Simple>("small", "superuser_account").await;
         assert!(message.ends_with(&format!("it may use `{power}`")), "{message}");
-        let said = SERVER.pipe(&format!("{}\n", remedy.trim_matches('`')));
-        assert_eq!(said, "OK\n", "{remedy}");
+        let said = SERVER.pipe(&format!("{}\n", help.trim_matches('`')));
+        assert_eq!(said, "OK\n", "{help}");
     }
     SERVER.command(&["ACL", "SETUSER", "small", "(+flushall)"]);
     let (message, _) = only::<Simple>("small", "superuser_account").await;
@@ -280,9 +280,9 @@ async fn one_privilege_more_and_one_less() {
             attached::<Simple>(name).await.detach().await;
             continue;
         }
-        let (message, remedy) = only::<Simple>(name, "excess_privileges").await;
+        let (message, help) = only::<Simple>(name, "excess_privileges").await;
         assert_eq!(message, format!("the account may do what the field does not need: {named}"));
-        assert_eq!(SERVER.pipe(&format!("{remedy}\n")), "OK\n");
+        assert_eq!(SERVER.pipe(&format!("{help}\n")), "OK\n");
         attached::<Simple>(name).await.detach().await;
     }
     for (less, named) in [
@@ -292,9 +292,9 @@ async fn one_privilege_more_and_one_less() {
     ] {
         grant::<Simple>("reduced");
         SERVER.command(&["ACL", "SETUSER", "reduced", less]);
-        let (message, remedy) = only::<Simple>("reduced", "missing_privileges").await;
+        let (message, help) = only::<Simple>("reduced", "missing_privileges").await;
         assert_eq!(message, format!("the account lacks {named}"));
-        assert_eq!(SERVER.pipe(&format!("{remedy}\n")), "OK\n");
+        assert_eq!(SERVER.pipe(&format!("{help}\n")), "OK\n");
         attached::<Simple>("reduced").await.detach().await;
     }
     // The commands of one pattern are excess privileges under another.
@@ -330,7 +330,7 @@ async fn the_granted_account_cannot_log_in_without_a_password() {
     assert!(SERVER.pipe(&grants.to_string()).ends_with("OK\n"));
     assert!(!SERVER.command(&["ACL", "GETUSER", "without_password"]).contains("nopass"));
     let error = refused::<Simple>(&pairs(&variables("without_password", PASSWORD)), SOON).await;
-    assert_eq!(problems(&error), ["not_admitted"]);
+    assert_eq!(problems(&error), ["authentication_failed"]);
 }
 
 #[tokio::test]

@@ -234,11 +234,11 @@ async fn servers_that_never_answer() {
 async fn wrong_credentials_and_buckets() {
     let mut other = variables(&SERVER);
     other[3].1 = WRONG_PASSWORD.to_owned();
-    assert_eq!(problems(&refused::<Shop>(&pairs(&other), SOON).await), ["not_admitted"]);
+    assert_eq!(problems(&refused::<Shop>(&pairs(&other), SOON).await), ["authentication_failed"]);
     let mut other = variables(&SERVER);
     other[2].1 = "AKIAUNKNOWN0000000000".to_owned();
     let error = refused::<Shop>(&pairs(&other), SOON).await;
-    assert!(matches!(problems(&error)[..], ["not_admitted" | "unavailable"]), "{error}");
+    assert!(matches!(problems(&error)[..], ["authentication_failed" | "unavailable"]), "{error}");
     let mut other = variables(&SERVER);
     other[0].1 = "s3://not-there?region=eu-west-1".to_owned();
     assert_eq!(problems(&refused::<Shop>(&pairs(&other), SOON).await), ["unavailable"]);
@@ -361,7 +361,10 @@ async fn invalid_answers() {
             "HTTP/1.1 301 Moved Permanently\r\ncontent-length: 0\r\n\r\n".to_owned(),
             &["unavailable"],
         ),
-        ("HTTP/1.1 403 Forbidden\r\ncontent-length: 6\r\n\r\nhushed".to_owned(), &["not_admitted"]),
+        (
+            "HTTP/1.1 403 Forbidden\r\ncontent-length: 6\r\n\r\nhushed".to_owned(),
+            &["authentication_failed"],
+        ),
         ("HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\nhushed".to_owned(), &["unavailable"]),
         (
             "HTTP/1.1 400 Bad Request\r\ncontent-length: 6\r\n\r\nhushed".to_owned(),
@@ -409,7 +412,10 @@ async fn endless_answers() {
     };
     let (server, variables) = hostile("", error);
     let problems = problems(&refused::<Shop>(&pairs(&variables), SOON).await);
-    assert!(matches!(problems[..], ["protocol" | "not_admitted" | "unavailable"]), "{problems:?}");
+    assert!(
+        matches!(problems[..], ["protocol" | "authentication_failed" | "unavailable"]),
+        "{problems:?}"
+    );
     server.assert_all_closed().await;
 
     let slow = |mut peer: Peer| async move {

@@ -285,7 +285,7 @@ async fn wrong_password() {
     let mut variables = variables(&SERVER);
     variables[1].1 = WRONG_PASSWORD.to_owned();
     let error = refused::<Shop>(&pairs(&variables), SOON).await;
-    assert_eq!(problems(&error), ["not_admitted"]);
+    assert_eq!(problems(&error), ["authentication_failed"]);
 }
 
 #[tokio::test]
@@ -378,7 +378,7 @@ async fn health_is_the_servers() {
     shop.mail.health().await.unwrap();
 
     server.stop();
-    relay.set(Flow::Cut);
+    relay.set(Flow::ForcedClose);
     let refusal = shop.mail.health().await.unwrap_err();
     canary::assert_error_silent(&refusal);
 
@@ -435,7 +435,7 @@ async fn invalid_answers() {
     for (code, kind) in [
         ("421 hushed", "unavailable"),
         ("554 hushed", "unavailable"),
-        ("535 hushed", "not_admitted"),
+        ("535 hushed", "authentication_failed"),
     ] {
         let (_server, variables) = hostile("", move |mut peer| async move {
             peer.write(format!("{code}\r\n")).await?;
@@ -452,7 +452,10 @@ async fn invalid_answers() {
         peer.write([b"535 ", heard.as_slice()].concat()).await?;
         Ok(Some(peer))
     });
-    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["not_admitted"]);
+    assert_eq!(
+        problems(&refused::<Shop>(&pairs(&variables), SOON).await),
+        ["authentication_failed"]
+    );
 }
 
 #[tokio::test]

@@ -428,13 +428,13 @@ async fn an_administrator_is_refused_and_waived() {
 async fn wrong_credentials_are_refused() {
     let wrong_password =
         refused::<Shop>(&pairs(&as_role(&SERVER, USER, WRONG_PASSWORD)), SOON).await;
-    assert_eq!(problems(&wrong_password), ["not_admitted"]);
+    assert_eq!(problems(&wrong_password), ["authentication_failed"]);
     assert!(
         wrong_password.to_string().contains("does not accept the password"),
         "{wrong_password}"
     );
     let unknown = refused::<Shop>(&pairs(&as_role(&SERVER, "unknown_user", PASSWORD)), SOON).await;
-    assert_eq!(problems(&unknown), ["not_admitted"]);
+    assert_eq!(problems(&unknown), ["authentication_failed"]);
     let mut variables = variables(&SERVER);
     variables[0].1 = SERVER.locator().replace(DATABASE, "nonexistent_db");
     let nowhere = refused::<Shop>(&pairs(&variables), SOON).await;
@@ -485,7 +485,7 @@ async fn a_client_certificate_logs_in() {
 
     let somebody_else = SERVER.authority.client("reader");
     let error = refused::<Shop>(&pairs(&login("with_certificate", "", &somebody_else)), SOON).await;
-    assert_eq!(problems(&error), ["not_admitted"]);
+    assert_eq!(problems(&error), ["authentication_failed"]);
     let self_made = Authority::new("the tests' authority").client("with_certificate");
     let error = refused::<Shop>(&pairs(&login("with_certificate", "", &self_made)), SOON).await;
     assert_eq!(problems(&error).len(), 1, "{error}");
@@ -493,7 +493,7 @@ async fn a_client_certificate_logs_in() {
     // the login uses channel binding.
     let error =
         refused::<Shop>(&pairs(&login(USER, "", &SERVER.authority.client(USER))), SOON).await;
-    assert_eq!(problems(&error), ["not_admitted"]);
+    assert_eq!(problems(&error), ["authentication_failed"]);
     let shop: Shop =
         attach(&pairs(&login(USER, PASSWORD, &SERVER.authority.client(USER)))).await.unwrap();
     assert_eq!(shop.orders.posture().authentication.as_deref(), Some("SCRAM-SHA-256-PLUS"));
@@ -702,7 +702,7 @@ async fn a_connection_that_broke_is_replaced_and_a_refused_login_is_not_tried_ag
         else {
             panic!("it is let in")
         };
-        assert_eq!(failure.kind(), FailureKind::NotAdmitted);
+        assert_eq!(failure.kind(), FailureKind::AuthenticationFailed);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(attempts(), 1, "a refused login is not repeated");

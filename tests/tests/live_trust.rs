@@ -302,7 +302,7 @@ async fn an_authority_with_fewer_than_30_days_left_warns() {
         .filter(|line| line.contains("WARN") && line.contains("expires in 29 days"))
         .count();
     assert_eq!(said, 1);
-    services.cache.retake_posture().await.expect("it only warns");
+    services.cache.refresh_posture().await.expect("it only warns");
     services.detach().await;
     // The variable that is set is the one that the warning names, once.
     let folder = Folder::of_values("authority");
@@ -343,7 +343,7 @@ async fn an_authority_that_expires_meanwhile_is_not_trusted() {
         [("CACHE_URL", url.as_str()), ("CACHE_PASSWORD", PASSWORD), ("CACHE_CA", &authority.pem())];
     let services = attempt::attach::<Services>(&variables).await.expect("it is good for now");
     tokio::time::sleep_until(end.into()).await;
-    let error = services.cache.retake_posture().await.expect_err("its authority has expired");
+    let error = services.cache.refresh_posture().await.expect_err("its authority has expired");
     assert!(error.to_string().contains("certificate_expiry"), "{error}");
     services.detach().await;
 }

@@ -305,7 +305,7 @@ fn a_host_beyond_ascii_is_refused_wherever_it_stands() {
     let help = |variables: &[(&str, &str)]| {
         refusal::<Shop>(&with(variables))
             .findings()
-            .map(|finding| finding.remedy().to_owned())
+            .map(|finding| finding.help().to_owned())
             .collect::<Vec<_>>()
     };
     let locator = [("DATABASE_URL", "postgres://shop@bücher.example/shop")];

@@ -108,7 +108,7 @@ impl Service for Faktory {
         if timely(connection.line()).await? != "+OK" {
             let help = "look at the password; it may have been rotated";
             return Err(Failure::new(
-                FailureKind::NotAdmitted,
+                FailureKind::AuthenticationFailed,
                 "the server does not accept the password",
                 help,
             )

@@ -9,10 +9,10 @@ use backing_services_rules::Date;
 use crate::attach::fetch::fetch_and_connect;
 use crate::attach::watch::{Watch, watched};
 use crate::declare::manifest::{Declaration, ResourceEntry};
-use crate::load::facts::Facts;
+use crate::load::spec::ConnectionSpec;
 use crate::load::waiver;
 use crate::net::tasks::Tasks;
-use crate::net::time::{CLOSE_DEADLINE, Limit, late, panicked, within};
+use crate::net::time::{CLOSE_DEADLINE, Limit, late, panicked, with_timeout};
 use crate::report::error::Problem;
 use crate::report::finding::{FailureKind, Finding, Place};
 use crate::report::posture::Posture;
@@ -27,7 +27,7 @@ pub(crate) struct Attempt {
     pub(crate) entry: &'static ResourceEntry,
     pub(crate) declaration: &'static Declaration,
     /// The data for the next generation.
-    pub(crate) facts: Facts,
+    pub(crate) spec: ConnectionSpec,
     pub(crate) connected: Option<Connected>,
     /// The time until connecting ended, with whatever result, or until the deadline.
     pub(crate) took: Option<Duration>,
@@ -45,7 +45,7 @@ pub(crate) async fn connect(
     let begun = tokio::time::Instant::now();
     let mut connecting = Tasks::new();
     for (index, attempt) in attempts.iter().enumerate() {
-        let connect = fetch_and_connect(attempt.entry.service, Arc::clone(&attempt.facts.target));
+        let connect = fetch_and_connect(attempt.entry.service, Arc::clone(&attempt.spec.target));
         let connect = watched(attempt.ordinal, watch.clone(), connect);
         connecting.spawn(async move { (index, connect.await) });
     }
@@ -63,16 +63,16 @@ pub(crate) async fn connect(
         {
             let earlier = problems.len();
             attempt.took = Some(begun.elapsed());
-            attempt.settle(result, today, problems);
+            attempt.record(result, today, problems);
             told(attempt, &problems[earlier..]);
         }
     }
     let out_of_time = !connecting.is_empty();
     connecting.abort_all();
     for attempt in attempts.iter_mut().filter(|attempt| attempt.took.is_none()) {
-        let failure = if out_of_time { late(limit.whole) } else { panicked() };
+        let failure = if out_of_time { late(limit.total) } else { panicked() };
         attempt.took = Some(begun.elapsed());
-        problems.push((attempt.ordinal, Problem::Failure(failure.in_place(&attempt.facts.place))));
+        problems.push((attempt.ordinal, Problem::Failure(failure.in_place(&attempt.spec.place))));
         told(attempt, &problems[problems.len() - 1..]);
     }
 }
@@ -82,13 +82,13 @@ impl Attempt {
         ordinal: usize,
         entry: &'static ResourceEntry,
         declaration: &'static Declaration,
-        facts: Facts,
+        spec: ConnectionSpec,
     ) -> Self {
-        Self { ordinal, entry, declaration, facts, connected: None, took: None }
+        Self { ordinal, entry, declaration, spec, connected: None, took: None }
     }
 
     /// Takes the result, and checks it against the rules.
-    fn settle(
+    fn record(
         &mut self,
         result: Result<(Arc<Target>, Connected), Refusal>,
         today: Date,
@@ -96,9 +96,11 @@ impl Attempt {
     ) {
         match result {
             Ok((target, mut connected)) => {
-                self.facts.target = target;
+                self.spec.target = target;
                 let findings = std::mem::take(&mut connected.findings);
-                judge(&mut connected.posture, findings, self.declaration, today, &self.facts.place);
+                apply_rules(
+                    &mut connected.posture, findings, self.declaration, today, &self.spec.place,
+                );
                 // Loading has reported some of them already, such as the dates in a `_CA` variable,
                 // which may be a file's.
                 let is_known = |finding: &Finding, (ordinal, problem): &(usize, Problem)| {
@@ -113,14 +115,14 @@ impl Attempt {
                 problems.extend(
                     news.into_iter().map(|finding| (self.ordinal, Problem::Finding(finding))),
                 );
-                tracing::debug!(field = self.facts.place.field, "connected: {}", connected.posture);
+                tracing::debug!(field = self.spec.place.field, "connected: {}", connected.posture);
                 self.connected = Some(connected);
             }
             Err(Refusal::Finding(finding)) => {
-                problems.push((self.ordinal, Problem::Finding(finding.in_place(&self.facts.place))))
+                problems.push((self.ordinal, Problem::Finding(finding.in_place(&self.spec.place))))
             }
             Err(Refusal::Failure(failure)) => {
-                let target = &self.facts.target;
+                let target = &self.spec.target;
                 let has_limit = self
                     .entry
                     .service
@@ -139,7 +141,7 @@ impl Attempt {
                 } else {
                     failure
                 };
-                problems.push((self.ordinal, Problem::Failure(failure.in_place(&self.facts.place))))
+                problems.push((self.ordinal, Problem::Failure(failure.in_place(&self.spec.place))))
             }
         }
     }
@@ -147,7 +149,7 @@ impl Attempt {
 
 /// Evaluates the connection's findings against the rules and the field's waivers, and stores the
 /// result in `posture.findings`.
-pub(crate) fn judge(
+pub(crate) fn apply_rules(
     posture: &mut Posture,
     mut findings: Vec<Finding>,
     declaration: &'static Declaration,
@@ -171,7 +173,7 @@ pub(crate) fn judge(
 pub(crate) async fn abandon(connected: impl IntoIterator<Item = Connected>) {
     let mut closing = Tasks::new();
     for connected in connected {
-        closing.spawn(within(CLOSE_DEADLINE, connected.abandon()));
+        closing.spawn(with_timeout(CLOSE_DEADLINE, connected.abandon()));
     }
     while closing.join_next().await.is_some() {}
 }

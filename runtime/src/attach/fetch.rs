@@ -49,7 +49,7 @@ pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
     let credential = tokio::time::timeout(limit, fetching)
         .await
         .map_err(|_| late())?
-        .map_err(|failure| told(&failure))?;
+        .map_err(|failure| fetch_failure(&failure))?;
     let fetched = SystemTime::now();
     if credential.not_after.is_some_and(|not_after| not_after <= fetched) {
         return Err(Failure::new(
@@ -59,8 +59,9 @@ pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
         )
         .into());
     }
-    let refused =
-        |rule, message: &'static str, help| Refusal::from(Finding::new(rule, message).help(help));
+    let refused = |rule, message: &'static str, help| {
+        Refusal::from(Finding::new(rule, message).with_help(help))
+    };
     let user = match (&of.user, credential.user) {
         (Some(named), Some(user)) if *named != user => {
             let help = format!(
@@ -123,12 +124,13 @@ pub(crate) fn hold_against_rules(
     findings.extend(
         (service.check)(target).into_iter().filter(|finding| is_about_login(finding.rule())),
     );
-    let told = |finding: Finding| {
+    let fetch_failure = |finding: Finding| {
         let message = format!("of the credentials that were fetched: {}", finding.message());
-        let told = Finding::new(finding.rule(), message).help(finding.remedy().to_owned());
-        if finding.warns() { told.warning() } else { told }
+        let fetch_failure =
+            Finding::new(finding.rule(), message).with_help(finding.help().to_owned());
+        if finding.warns() { fetch_failure.warning() } else { fetch_failure }
     };
-    let findings: Vec<_> = findings.into_iter().map(told).collect();
+    let findings: Vec<_> = findings.into_iter().map(fetch_failure).collect();
     match findings.iter().find(|finding| finding.is_denied() && !target.waives(finding.rule())) {
         Some(refused) => Err(refused.clone().into()),
         None => Ok(findings),
@@ -153,12 +155,12 @@ pub(crate) fn expired(target: &Target) -> Option<Finding> {
     let lease = target.fetched.as_ref()?.lease?;
     (lease.not_after <= SystemTime::now()).then(|| {
         Finding::new(&STALE_VALUE, "its credentials have expired, and no others can be had")
-            .help("look at what gives them: it is asked again every minute")
+            .with_help("look at what gives them: it is asked again every minute")
     })
 }
 
 /// The provider of the credentials may repeat a server's text, so it is made printable.
-fn told(failure: &Failure) -> Failure {
+fn fetch_failure(failure: &Failure) -> Failure {
     let message = format!("its credentials could not be fetched: {}", printable(failure.message()));
-    Failure::new(failure.kind(), message, printable(failure.remedy()))
+    Failure::new(failure.kind(), message, printable(failure.help()))
 }

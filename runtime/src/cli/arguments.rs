@@ -11,7 +11,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Error, ValueHint, value_parser};
 use clap_complete::Shell;
 
-use super::Why;
+use super::ExitReason;
 use crate::cli::report::Command;
 use crate::cli::template::{KINDS, Kind};
 use crate::declare::manifest::{Category, Manifest};
@@ -189,7 +189,7 @@ pub(super) fn completions(
     manifest: &'static Manifest,
     program: &str,
     shell: Shell,
-) -> Result<Vec<u8>, Why> {
+) -> Result<Vec<u8>, ExitReason> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if program.starts_with('-') || !program.chars().all(is_plain) {
         return Err(Box::new(format!(

@@ -29,7 +29,7 @@ fn one(rule: &'static Rule) -> String {
     };
     let phases: Vec<_> = rule.phases.iter().map(|phase| phase.name()).collect();
     let mut text =
-        said(rule.name, rule.summary, [("why", rule.rationale), ("what to do", rule.remedy)]);
+        said(rule.name, rule.summary, [("why", rule.rationale), ("what to do", rule.help)]);
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.add_row(["level", &format!("{}: {level}", rule.level.name())]);
@@ -49,7 +49,7 @@ fn failure(kind: FailureKind) -> String {
     let mut text = said(
         kind.name(),
         kind.summary(),
-        [("what it means", kind.meaning()), ("what to do", kind.remedy())],
+        [("what it means", kind.meaning()), ("what to do", kind.help())],
     );
     text.push_str(
         "It is no rule's: a service is away, does not let us in, or is not what it should be. It \

@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
-use super::Why;
+use super::ExitReason;
 use crate::cli::output::{Output, broken};
 use crate::cli::report::{Report, Row, State};
 use crate::report::error::{Problem, Severity};
@@ -15,10 +15,10 @@ const SCHEMA_ID: &str =
     concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/runtime/schemas/report.json");
 
 /// Prints a document, indented.
-pub(super) fn print(document: &impl Serialize, out: &mut Output) -> Result<(), Why> {
+pub(super) fn print(document: &impl Serialize, out: &mut Output) -> Result<(), ExitReason> {
     // Every map has strings as keys, and no value fails to serialize. So only the output can fail.
     let text = serde_json::to_string_pretty(document)
-        .map_err(|_| Box::new("the report cannot be written as JSON") as Why)?;
+        .map_err(|_| Box::new("the report cannot be written as JSON") as ExitReason)?;
     writeln!(out, "{text}").map_err(broken)
 }
 

@@ -9,12 +9,12 @@ use quick_junit::{
     NonSuccessKind, Property, Report as Document, TestCase, TestCaseStatus, TestSuite, XmlString,
 };
 
-use super::{Why, text};
+use super::{ExitReason, text};
 use crate::cli::report::{Report, Row, State, rfc3339};
 use crate::report::error::Problem;
 
 /// The document.
-pub(super) fn report(report: &Report) -> Result<String, Why> {
+pub(super) fn report(report: &Report) -> Result<String, ExitReason> {
     let name = report.manifest.struct_name();
     let mut document = Document::new(xml(name));
     document.timestamp = rfc3339(report.taken_at).parse().ok();
@@ -36,7 +36,7 @@ pub(super) fn report(report: &Report) -> Result<String, Why> {
         }
     }
     document.add_test_suites(suites);
-    document.to_string().map_err(|_| Box::new("the report cannot be written as XML") as Why)
+    document.to_string().map_err(|_| Box::new("the report cannot be written as XML") as ExitReason)
 }
 
 fn suite(report: &Report, class: &str) -> TestSuite {
@@ -105,7 +105,7 @@ fn written<'a>(problems: impl Iterator<Item = &'a Problem>) -> String {
         let severity = problem.severity().name();
         let (what, why) = match problem.waived_because() {
             Some(reason) => ("waived", reason),
-            None => ("help", problem.remedy()),
+            None => ("help", problem.help()),
         };
         // Writing to a `String` cannot fail.
         let _ = writeln!(

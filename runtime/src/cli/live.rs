@@ -99,7 +99,7 @@ impl Watch for Lines {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let index = attempt.ordinal.wrapping_sub(1);
         let Some(row) = rows.get_mut(index) else { return };
-        row.settle(attempt);
+        row.record(attempt);
         problems.iter().for_each(|(_, problem)| row.add(problem.clone()));
         // A failed write is reported when the report is written.
         let Ok(mut out) = Output::new(self.color) else { return };

@@ -83,7 +83,7 @@ use self::report::{Command, Report, Row};
 use crate::attach::watch::Watch;
 use crate::declare::manifest::Manifest;
 use crate::live::backing_services::BackingServices;
-use crate::net::time::unless;
+use crate::net::time::run_until_cancelled;
 use crate::source::{DotEnv, Environment, Source};
 
 mod arguments;
@@ -153,7 +153,7 @@ fn run_with(
 }
 
 /// Prints an error of the command line. Help and version are such errors of clap's, and end with 0.
-fn explained(color: ColorChoice, error: &clap::Error) -> Result<u8, Why> {
+fn explained(color: ColorChoice, error: &clap::Error) -> Result<u8, ExitReason> {
     let text = error.render();
     if error.use_stderr() {
         // Standard error is the last place to report to, so its own errors are ignored.
@@ -167,20 +167,22 @@ fn explained(color: ColorChoice, error: &clap::Error) -> Result<u8, Why> {
 }
 
 /// The reason why a command could not be carried out.
-type Why = Box<dyn Display>;
+type ExitReason = Box<dyn Display>;
 
 fn perform(
     manifest: &'static Manifest,
     source: Arc<dyn Source>,
     arguments: Arguments,
-) -> Result<u8, Why> {
+) -> Result<u8, ExitReason> {
     let Arguments { program, line, color, task } = arguments;
     let program = program.as_str();
     let mut out = Output::new(color)?;
     let status = match task {
         Task::Report { command, env_file, only, deadline, format } => {
-            let file =
-                env_file.map(DotEnv::named).transpose().map_err(|why| Box::new(why) as Why)?;
+            let file = env_file
+                .map(DotEnv::named)
+                .transpose()
+                .map_err(|why| Box::new(why) as ExitReason)?;
             let env_file = file.as_ref().map(DotEnv::printable_path);
             let source = file.map_or(source, |file| Arc::new(file));
             let preflight =
@@ -253,7 +255,7 @@ fn perform(
 fn carried_out(
     preflight: Preflight<'_>,
     watch: impl FnOnce(&[Row]) -> Option<Arc<dyn Watch>> + Send,
-) -> Result<ControlFlow<u8, Report>, Why> {
+) -> Result<ControlFlow<u8, Report>, ExitReason> {
     if !has_files_left() {
         return Err(Box::new(
             "this process may open too few files to attach with: raise its limit (`ulimit -n`)",
@@ -266,7 +268,7 @@ fn carried_out(
             // Register for the signals before anything else. An earlier signal would end the
             // process, and a user who sees that work has begun may send one.
             let stopped = stopped();
-            unless(async { status.set(stopped.await) }, preflight.run(watch)).await
+            run_until_cancelled(async { status.set(stopped.await) }, preflight.run(watch)).await
         });
         // All work ends with its future. A driver's task that does not end must not delay the exit.
         runtime.shutdown_background();
@@ -277,7 +279,7 @@ fn carried_out(
         // A panic of the thread goes on in the caller.
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
-    done.ok_or_else(|| Box::new("this machine gives no threads to attach with") as Why)
+    done.ok_or_else(|| Box::new("this machine gives no threads to attach with") as ExitReason)
 }
 
 /// True if enough file descriptors are left for the runtime. tokio panics if it cannot open the six
@@ -328,7 +330,7 @@ fn grants(
     field: &str,
     account: Option<String>,
     database: Option<String>,
-) -> Result<String, Why> {
+) -> Result<String, ExitReason> {
     let Some(mut grants) = manifest.grants().into_iter().find(|grants| grants.field() == field)
     else {
         return Err(Box::new(format!(
@@ -341,7 +343,7 @@ fn grants(
             crate::report::text::printable(name),
             crate::service::grants::fault(name).unwrap_or_default(),
         );
-        move |_| Box::new(format!("`{name}` is no name of {what}: {fault}")) as Why
+        move |_| Box::new(format!("`{name}` is no name of {what}: {fault}")) as ExitReason
     };
     if let Some(account) = account {
         grants = grants.for_account(&account).map_err(named("an account", &account))?;

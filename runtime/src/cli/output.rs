@@ -8,7 +8,7 @@ use anstream::{AutoStream, ColorChoice};
 use textwrap::core::display_width;
 use textwrap::{Options, WordSplitter};
 
-use super::Why;
+use super::ExitReason;
 
 /// Standard output. If the reader closes it early, the exit status stays the same.
 ///
@@ -19,14 +19,14 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(color: ColorChoice) -> Result<Self, Why> {
+    pub(super) fn new(color: ColorChoice) -> Result<Self, ExitReason> {
         let file = standard_output().map_err(broken)?;
         Ok(Self { stream: AutoStream::new(file, color) })
     }
 
     /// Reports whether everything was written. A network file system may report a full disk only at
     /// the end.
-    pub(super) fn finish(mut self) -> Result<(), Why> {
+    pub(super) fn finish(mut self) -> Result<(), ExitReason> {
         self.flush().map_err(broken)?;
         let file = self.stream.into_inner();
         let is_regular = file.metadata().is_ok_and(|file| file.is_file());
@@ -108,7 +108,7 @@ fn unless_closed<T>(result: io::Result<T>, done: T) -> io::Result<T> {
 
 /// The error for a standard output that cannot be written to for another reason, such as a full
 /// disk, or a descriptor that is closed or only open for reading.
-pub(super) fn broken(_: io::Error) -> Why {
+pub(super) fn broken(_: io::Error) -> ExitReason {
     Box::new("standard output cannot be written to")
 }
 

@@ -8,7 +8,7 @@ use crate::attach::connect::{Attempt, abandon, connect};
 use crate::attach::watch::Watch;
 use crate::cli::report::{Command, Report, Row, State};
 use crate::declare::manifest::Manifest;
-use crate::load::facts::Facts;
+use crate::load::spec::ConnectionSpec;
 use crate::load::{self, Content, Item, Loaded};
 use crate::net::time::Limit;
 use crate::report::error::Problem;
@@ -82,7 +82,7 @@ impl Preflight<'_> {
                         ordinal,
                         entry,
                         declaration,
-                        Facts { target: Arc::from(target), place, fingerprint },
+                        ConnectionSpec { target: Arc::from(target), place, fingerprint },
                     ));
                     State::Untried
                 }
@@ -106,7 +106,7 @@ impl Preflight<'_> {
             connect(&mut attempts, limit, today, &mut problems, watch(&rows)).await;
             for attempt in &attempts {
                 if let Some(row) = rows.get_mut(attempt.ordinal.wrapping_sub(1)) {
-                    row.settle(attempt);
+                    row.record(attempt);
                 }
             }
             tell(&mut rows, problems);

@@ -162,8 +162,8 @@ impl Row {
     }
 
     /// Takes over the results of connecting.
-    pub(crate) fn settle(&mut self, attempt: &Attempt) {
-        self.endpoint = Some(attempt.facts.target.locator().to_string());
+    pub(crate) fn record(&mut self, attempt: &Attempt) {
+        self.endpoint = Some(attempt.spec.target.locator().to_string());
         self.posture = attempt.connected.as_ref().map(|connected| connected.posture.clone());
         self.took = attempt.took;
         self.state = State::Passed;

@@ -98,7 +98,7 @@ fn of_rule(rule: &Rule) -> Value {
         "id": rule.name,
         "shortDescription": { "text": rule.summary },
         "fullDescription": { "text": rule.rationale },
-        "help": { "text": rule.remedy },
+        "help": { "text": rule.help },
         "helpUri": format!("{REPOSITORY}/blob/main/docs/rules.md#{}", rule.name),
         "defaultConfiguration": { "level": level(rule) },
         "relationships": to_asvs.chain([to_cwe]).collect::<Vec<_>>(),
@@ -114,7 +114,7 @@ fn of_failure(kind: FailureKind) -> Value {
         "id": kind.name(),
         "shortDescription": { "text": kind.summary() },
         "fullDescription": { "text": kind.meaning() },
-        "help": { "text": kind.remedy() },
+        "help": { "text": kind.help() },
         "defaultConfiguration": { "level": "error" },
         "properties": { "tags": ["reliability"] },
     })
@@ -211,13 +211,13 @@ fn result(report: &Report, problem: &Problem, fingerprint: &str) -> Value {
     result
 }
 
-/// The problem and its remedy, as plain text. SARIF writes a link in brackets, and no foreign text
+/// The problem and its help, as plain text. SARIF writes a link in brackets, and no foreign text
 /// may make one.
 fn message(problem: &Problem) -> String {
     let mut text = format!("{}: {}", problem.field(), problem.message());
     if problem.waived_because().is_none() {
         text.push_str("\nhelp: ");
-        text.push_str(problem.remedy());
+        text.push_str(problem.help());
     }
     escaped(&text)
 }

@@ -336,8 +336,8 @@ fn problems(report: &Report) -> String {
         for (row, problem) in problems.filter(|(_, problem)| problem.severity() == severity) {
             let texts =
                 [problem.message(), advice(problem).1].map(|text| general(&row.variable, text));
-            let [message, remedy] = texts;
-            let key = [severity.name().to_owned(), problem.name().to_owned(), message, remedy];
+            let [message, help] = texts;
+            let key = [severity.name().to_owned(), problem.name().to_owned(), message, help];
             if !entries.contains_key(&key) {
                 order.push(key.clone());
             }
@@ -377,7 +377,7 @@ fn problems(report: &Report) -> String {
                 && (problem.variable(), problem.origin()) != (first.variable(), first.origin());
             let elsewhere = if is_elsewhere { place(problem) } else { String::new() };
             let (label, _) = advice(problem);
-            let [_, _, message, remedy] = if fields.len() == 1 {
+            let [_, _, message, help] = if fields.len() == 1 {
                 [
                     String::new(),
                     String::new(),
@@ -388,7 +388,7 @@ fn problems(report: &Report) -> String {
                 key.clone()
             };
             let severity = PAINT.severity(problem.severity(), problem.name());
-            let _ = writeln!(text, "  {severity}: {message}{elsewhere}\n    {label}: {remedy}");
+            let _ = writeln!(text, "  {severity}: {message}{elsewhere}\n    {label}: {help}");
         }
     }
     text.trim_end_matches('\n').to_owned()
@@ -396,7 +396,7 @@ fn problems(report: &Report) -> String {
 
 /// The line below a problem, with its label.
 fn advice(problem: &Problem) -> (&'static str, &str) {
-    problem.waived_because().map_or_else(|| ("help", problem.remedy()), |reason| ("waived", reason))
+    problem.waived_because().map_or_else(|| ("help", problem.help()), |reason| ("waived", reason))
 }
 
 /// The place of a problem, printed behind the name of its field.

@@ -8,9 +8,9 @@ use crate::attach::connect::{Attempt, abandon, connect};
 use crate::declare::manifest::{Manifest, Slot};
 use crate::live::backing_services::BackingServices;
 use crate::live::field::{Arrived, Values};
-use crate::live::generation::{Seat, Whole};
-use crate::live::reattach::Fixed;
-use crate::load::facts::Facts;
+use crate::live::generation::{AttachedStruct, FieldContext};
+use crate::live::reattach::ImmutableFields;
+use crate::load::spec::ConnectionSpec;
 use crate::load::{self, Content, Item, Loaded, waiver};
 use crate::net::time::Limit;
 use crate::report::error::{AttachError, Problem, in_declaration_order};
@@ -18,7 +18,7 @@ use crate::source::Source;
 
 pub(crate) async fn attach<T: BackingServices>(source: Arc<dyn Source>) -> Result<T, AttachError> {
     let limit = Limit::new(T::MANIFEST.deadline());
-    let read = load::load(T::MANIFEST, source, None, limit.whole).await;
+    let read = load::load(T::MANIFEST, source, None, limit.total).await;
     let loaded =
         read.map_err(|unread| unread.into_error(T::MANIFEST))?.loaded.judged(T::MANIFEST)?;
     let slots = attach_loaded(TypeId::of::<T>(), T::MANIFEST, loaded, limit).await?;
@@ -35,20 +35,20 @@ pub(crate) async fn attach_loaded(
     let Loaded { items, mut problems, fields, waivers, today } = loaded;
     let mut parts = Vec::with_capacity(items.len());
     let mut attempts = Vec::new();
-    let mut fixed = HashMap::new();
+    let mut immutable = HashMap::new();
     for Item { ordinal, place, fingerprint, declaration, content } in items {
         parts.push(match content {
             Content::Value(slot) => {
-                fixed.insert(place.field, fingerprint);
+                immutable.insert(place.field, fingerprint);
                 Part::Value(slot)
             }
             Content::Resource { entry: _, target: None } => {
-                fixed.insert(place.field, fingerprint);
+                immutable.insert(place.field, fingerprint);
                 Part::Value(Box::new(None::<Arrived>))
             }
             Content::Resource { entry, target: Some(target) } => {
-                let facts = Facts { target: Arc::from(target), place, fingerprint };
-                attempts.push(Attempt::new(ordinal, entry, declaration, facts));
+                let spec = ConnectionSpec { target: Arc::from(target), place, fingerprint };
+                attempts.push(Attempt::new(ordinal, entry, declaration, spec));
                 Part::Attempt
             }
         });
@@ -64,22 +64,26 @@ pub(crate) async fn attach_loaded(
     waiver::report(&waivers);
     tracing::info!(services = manifest.struct_name(), fields, "attached");
 
-    let whole =
-        Arc::new(Whole::new(of, manifest, tokio::runtime::Handle::current(), Fixed::new(fixed)));
+    let owner = Arc::new(AttachedStruct::new(
+        of,
+        manifest,
+        tokio::runtime::Handle::current(),
+        ImmutableFields::new(immutable),
+    ));
     let mut attempts = attempts.into_iter();
     let slot = |part| match part {
         Part::Value(slot) => Some(slot),
-        Part::Attempt => attempts.next().map(|attempt| arrived(attempt, &whole)),
+        Part::Attempt => attempts.next().map(|attempt| arrived(attempt, &owner)),
     };
     Ok(parts.into_iter().filter_map(slot).collect())
 }
 
 /// The value of a resource's field. Nothing was refused, so every attempt is connected.
-fn arrived(attempt: Attempt, group: &Arc<Whole>) -> Slot {
-    let Attempt { entry, declaration, facts, connected, .. } = attempt;
-    let (field, service) = (facts.place.field.clone(), entry.service);
-    let seat = Arc::new(Seat::new(field, service, declaration, Arc::clone(group)));
-    Box::new(connected.map(|connected| Arrived { connected, facts, seat }))
+fn arrived(attempt: Attempt, group: &Arc<AttachedStruct>) -> Slot {
+    let Attempt { entry, declaration, spec, connected, .. } = attempt;
+    let (field, service) = (spec.place.field.clone(), entry.service);
+    let context = Arc::new(FieldContext::new(field, service, declaration, Arc::clone(group)));
+    Box::new(connected.map(|connected| Arrived { connected, spec, context }))
 }
 
 /// A field's value before the struct is built.

@@ -10,25 +10,25 @@ use crate::net::tasks::Tasks;
 /// forcibly, by field. They are logged too.
 ///
 /// ```text
-/// 3 resources were detached; `orders` was cut: 2 users were not done with it
+/// 3 resources were detached; `control` was cut: 2 users were not done with it
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Detached {
     resources: usize,
-    cut: Vec<Cut>,
+    cut: Vec<ForcedClose>,
 }
 
 /// A resource that was closed before all of its users had finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct ForcedClose {
     pub(crate) field: String,
     pub(crate) users: usize,
-    pub(crate) former: usize,
+    pub(crate) previous: usize,
     pub(crate) unfinished: bool,
 }
 
 impl Detached {
-    pub(crate) fn one(cut: Option<Cut>) -> Self {
+    pub(crate) fn one(cut: Option<ForcedClose>) -> Self {
         Self { resources: 1, cut: cut.into_iter().collect() }
     }
 
@@ -40,12 +40,12 @@ impl Detached {
 
     /// The resources that were closed forcibly.
     #[must_use]
-    pub fn cut(&self) -> &[Cut] {
+    pub fn cut(&self) -> &[ForcedClose] {
         &self.cut
     }
 }
 
-impl Cut {
+impl ForcedClose {
     /// The field's path: `mail.relay`.
     #[must_use]
     pub fn field(&self) -> &str {
@@ -60,8 +60,8 @@ impl Cut {
 
     /// The number of former clients, replaced by a reattach, that were still in use.
     #[must_use]
-    pub const fn former(&self) -> usize {
-        self.former
+    pub const fn previous(&self) -> usize {
+        self.previous
     }
 }
 
@@ -75,12 +75,12 @@ impl fmt::Display for Detached {
     }
 }
 
-impl fmt::Display for Cut {
+impl fmt::Display for ForcedClose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` was cut: ", self.field)?;
-        match (self.users, self.former) {
+        match (self.users, self.previous) {
             (0, 0) => f.write_str("it did not finish what was in flight in time"),
-            (0, former) => write!(f, "{former} of its former clients were still in use"),
+            (0, previous) => write!(f, "{previous} of its former clients were still in use"),
             (1, _) => f.write_str("1 user was not done with it"),
             (users, _) => write!(f, "{users} users were not done with it"),
         }

@@ -8,9 +8,9 @@ use secrecy::SecretBox;
 
 use crate::declare::manifest::{Category, Manifest, ResourceEntry, SecretEntry, Slot};
 use crate::declare::secret::SecretValue;
-use crate::live::generation::Seat;
+use crate::live::generation::FieldContext;
 use crate::live::resource::{AnyResource, Resource};
-use crate::load::facts::Facts;
+use crate::load::spec::ConnectionSpec;
 use crate::report::malformed::Malformed;
 use crate::service::Service;
 use crate::service::erased::{Connected, Erased};
@@ -101,14 +101,14 @@ impl Values {
 /// An attached resource before it is in its field. The field knows the service's type.
 pub(crate) struct Arrived {
     pub(crate) connected: Connected,
-    pub(crate) facts: Facts,
-    pub(crate) seat: Arc<Seat>,
+    pub(crate) spec: ConnectionSpec,
+    pub(crate) context: Arc<FieldContext>,
 }
 
 impl Arrived {
     fn into_resource<S: Service>(self) -> Resource<S> {
         let (client, posture) = self.connected.into_parts::<S>();
-        Resource::new(client, posture, self.facts, self.seat)
+        Resource::new(client, posture, self.spec, self.context)
     }
 }
 

@@ -14,13 +14,13 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::declare::manifest::{Declaration, Manifest};
-use crate::live::detach::Cut;
-use crate::live::reattach::Fixed;
-use crate::load::facts::Facts;
+use crate::live::detach::ForcedClose;
+use crate::live::reattach::ImmutableFields;
+use crate::load::spec::ConnectionSpec;
 use crate::load::{self, Fingerprint, waiver};
 use crate::net::tasks;
 use crate::net::time::{
-    CLOSE_DEADLINE, CUT_DEADLINE, DETACH_DEADLINE, DRAIN_DEADLINE, panicked_in, unless,
+    CLOSE_DEADLINE, CUT_DEADLINE, DETACH_DEADLINE, DRAIN_DEADLINE, panicked_in, run_until_cancelled,
 };
 use crate::report::posture::Posture;
 use crate::report::redact::Guarded;
@@ -30,7 +30,7 @@ use crate::service::erased::{Closing, Connected, ServiceEntry};
 use crate::service::target::Target;
 
 /// A struct that was attached at once. Its reattaches run one after the other.
-pub(crate) struct Whole {
+pub(crate) struct AttachedStruct {
     /// The struct's type.
     pub(crate) of: TypeId,
     pub(crate) manifest: &'static Manifest,
@@ -38,19 +38,25 @@ pub(crate) struct Whole {
     pub(crate) runtime: tokio::runtime::Handle,
     /// A reattach or a renewal takes this while it runs: it then has the turn. There is one turn
     /// for the whole struct, so no task waits for a second one while it has one.
-    fixed: Mutex<Option<Fixed>>,
+    immutable: Mutex<Option<ImmutableFields>>,
     /// Wakes the tasks that wait for the turn.
     passed: Notify,
 }
 
-impl Whole {
+impl AttachedStruct {
     pub(crate) fn new(
         of: TypeId,
         manifest: &'static Manifest,
         runtime: tokio::runtime::Handle,
-        fixed: Fixed,
+        immutable: ImmutableFields,
     ) -> Self {
-        Self { of, manifest, runtime, fixed: Mutex::new(Some(fixed)), passed: Notify::new() }
+        Self {
+            of,
+            manifest,
+            runtime,
+            immutable: Mutex::new(Some(immutable)),
+            passed: Notify::new(),
+        }
     }
 
     /// Waits for the turn. A waiter that is not polled does not block the others: the turn goes to
@@ -60,45 +66,45 @@ impl Whole {
     pub(crate) async fn turn(self: &Arc<Self>) -> Turn {
         loop {
             let passed = self.passed.notified();
-            if let Some(fixed) = self.slot().take() {
-                return Turn { fixed: Some(fixed), whole: Arc::clone(self) };
+            if let Some(immutable) = self.slot().take() {
+                return Turn { immutable: Some(immutable), owner: Arc::clone(self) };
             }
             passed.await;
         }
     }
 
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Fixed>> {
-        self.fixed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<ImmutableFields>> {
+        self.immutable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The turn to change resources of one struct. Dropping it passes the turn on.
 pub(crate) struct Turn {
     /// `None` only during the drop.
-    fixed: Option<Fixed>,
-    whole: Arc<Whole>,
+    immutable: Option<ImmutableFields>,
+    owner: Arc<AttachedStruct>,
 }
 
 impl Turn {
-    pub(crate) const fn fixed(&mut self) -> Option<&mut Fixed> {
-        self.fixed.as_mut()
+    pub(crate) const fn immutable(&mut self) -> Option<&mut ImmutableFields> {
+        self.immutable.as_mut()
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        *self.whole.slot() = self.fixed.take();
-        self.whole.passed.notify_waiters();
+        *self.owner.slot() = self.immutable.take();
+        self.owner.passed.notify_waiters();
     }
 }
 
 /// The field that a resource belongs to.
-pub(crate) struct Seat {
+pub(crate) struct FieldContext {
     /// Its path.
     pub(crate) field: String,
     pub(crate) service: &'static ServiceEntry,
     pub(crate) declaration: &'static Declaration,
-    pub(crate) whole: Arc<Whole>,
+    pub(crate) owner: Arc<AttachedStruct>,
     /// The secrets that its current and former targets log in with.
     guarded: Mutex<VecDeque<Guarded>>,
 }
@@ -108,14 +114,14 @@ pub(crate) struct Seat {
 /// that people rotate, it is years.
 const MOST_GUARDED: usize = 64;
 
-impl Seat {
+impl FieldContext {
     pub(crate) const fn new(
         field: String,
         service: &'static ServiceEntry,
         declaration: &'static Declaration,
-        whole: Arc<Whole>,
+        owner: Arc<AttachedStruct>,
     ) -> Self {
-        Self { field, service, declaration, whole, guarded: Mutex::new(VecDeque::new()) }
+        Self { field, service, declaration, owner, guarded: Mutex::new(VecDeque::new()) }
     }
 
     /// Remembers the target's secrets. A server that has received a secret may repeat it for as
@@ -134,7 +140,7 @@ impl Seat {
 
     /// Returns the target for another connection, and the time limit for it.
     pub(crate) fn again(&self, target: &Target) -> (Target, Duration) {
-        let limit = self.whole.manifest.deadline();
+        let limit = self.owner.manifest.deadline();
         // A waiver may have ended since.
         let waived = waiver::in_force(self.declaration.waived_rules(), load::today())
             .map(|waiver| waiver.rule().name);
@@ -150,30 +156,30 @@ impl Seat {
 }
 
 /// A resource, whichever generation of it is current.
-pub(crate) struct Shared<S: Service> {
+pub(crate) struct ResourceInner<S: Service> {
     current: ArcSwap<Generation<S>>,
     common: Common,
 }
 
 /// The state of a resource that does not depend on its service.
 pub(crate) struct Common {
-    seat: Arc<Seat>,
-    orders: watch::Sender<Orders>,
+    context: Arc<FieldContext>,
+    control: watch::Sender<Control>,
     /// The number of generations that are being closed.
-    leaving: watch::Sender<Leavers>,
+    leaving: watch::Sender<DrainCounts>,
     /// True if the last attempt to take the posture again failed.
-    retaking_fails: AtomicBool,
+    refresh_fails: AtomicBool,
 }
 
 /// Orders to the tasks of a resource.
 #[derive(Clone, Copy)]
-pub(crate) struct Orders {
+pub(crate) struct Control {
     /// The interval at which the posture is taken again; `None` for never.
     pub(crate) interval: Option<Duration>,
     /// No new generation starts.
     pub(crate) detached: bool,
     /// Former generations are closed even if they are in use.
-    hurry: bool,
+    force_close: bool,
 }
 
 /// A client, from when it was attached until its last user is done with it.
@@ -183,17 +189,17 @@ pub(crate) struct Generation<S: Service> {
     /// Replaced each time the posture is taken again.
     posture: ArcSwap<Posture>,
     /// Replaced each time the credentials are renewed.
-    facts: ArcSwap<Facts>,
+    spec: ArcSwap<ConnectionSpec>,
     /// Dropped with the generation; receivers see that as "the last user is gone".
     in_use: watch::Sender<()>,
 }
 
 impl<S: Service> Generation<S> {
-    fn new(client: Arc<S::Client>, posture: Arc<Posture>, facts: Facts) -> Arc<Self> {
+    fn new(client: Arc<S::Client>, posture: Arc<Posture>, spec: ConnectionSpec) -> Arc<Self> {
         Arc::new(Self {
             client,
             posture: ArcSwap::new(posture),
-            facts: ArcSwap::from_pointee(facts),
+            spec: ArcSwap::from_pointee(spec),
             in_use: watch::Sender::new(()),
         })
     }
@@ -204,12 +210,12 @@ impl<S: Service> Generation<S> {
 }
 
 /// A generation of any service.
-pub(crate) trait AnyGeneration: Send + Sync {
+pub(crate) trait DynGeneration: Send + Sync {
     fn posture(&self) -> Arc<Posture>;
 
     fn set_posture(&self, posture: Arc<Posture>);
 
-    fn facts(&self) -> Arc<Facts>;
+    fn spec(&self) -> Arc<ConnectionSpec>;
 
     /// Makes the client adopt the target's credentials, by [`Service::renew`]. Returns true if it
     /// has.
@@ -219,7 +225,7 @@ pub(crate) trait AnyGeneration: Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Result<bool, Refusal>> + Send + 'a>>;
 
     /// Stores the renewed target, and the posture of the connection that tested it.
-    fn renewed(&self, facts: Facts, posture: Arc<Posture>);
+    fn renewed(&self, spec: ConnectionSpec, posture: Arc<Posture>);
 
     /// Its sender is dropped when the last user is gone.
     fn in_use(&self) -> watch::Receiver<()>;
@@ -228,7 +234,7 @@ pub(crate) trait AnyGeneration: Send + Sync {
     fn closing(&self) -> Closing;
 }
 
-impl<S: Service> AnyGeneration for Generation<S> {
+impl<S: Service> DynGeneration for Generation<S> {
     fn posture(&self) -> Arc<Posture> {
         self.posture.load_full()
     }
@@ -237,8 +243,8 @@ impl<S: Service> AnyGeneration for Generation<S> {
         self.posture.store(posture);
     }
 
-    fn facts(&self) -> Arc<Facts> {
-        self.facts.load_full()
+    fn spec(&self) -> Arc<ConnectionSpec> {
+        self.spec.load_full()
     }
 
     fn renew<'a>(
@@ -250,8 +256,8 @@ impl<S: Service> AnyGeneration for Generation<S> {
         Box::pin(async move { renewing.await.unwrap_or_else(|| Err(panicked_in("renew").into())) })
     }
 
-    fn renewed(&self, facts: Facts, posture: Arc<Posture>) {
-        self.facts.store(Arc::new(facts));
+    fn renewed(&self, spec: ConnectionSpec, posture: Arc<Posture>) {
+        self.spec.store(Arc::new(spec));
         self.posture.store(posture);
     }
 
@@ -266,31 +272,31 @@ impl<S: Service> AnyGeneration for Generation<S> {
 }
 
 /// A user of a generation. The generation does not end before it is dropped.
-pub(crate) struct User<S: Service>(Guard<Arc<Generation<S>>>);
+pub(crate) struct Lease<S: Service>(Guard<Arc<Generation<S>>>);
 
-impl<S: Service> User<S> {
+impl<S: Service> Lease<S> {
     pub(crate) fn client(&self) -> &S::Client {
         self.0.client()
     }
 }
 
-impl<S: Service> Shared<S> {
+impl<S: Service> ResourceInner<S> {
     pub(crate) fn new(
         client: S::Client,
         posture: Posture,
-        facts: Facts,
-        seat: Arc<Seat>,
+        spec: ConnectionSpec,
+        context: Arc<FieldContext>,
     ) -> Arc<Self> {
-        seat.guard(&facts.target);
+        context.guard(&spec.target);
         Arc::new(Self {
-            current: ArcSwap::new(Generation::new(Arc::new(client), Arc::new(posture), facts)),
-            common: Common::new(seat),
+            current: ArcSwap::new(Generation::new(Arc::new(client), Arc::new(posture), spec)),
+            common: Common::new(context),
         })
     }
 
     /// Returns a user of the current generation, without a lock and without an allocation.
-    pub(crate) fn user(&self) -> User<S> {
-        User(self.current.load())
+    pub(crate) fn user(&self) -> Lease<S> {
+        Lease(self.current.load())
     }
 
     pub(crate) fn current(&self) -> Arc<Generation<S>> {
@@ -302,7 +308,7 @@ impl<S: Service> Shared<S> {
     }
 
     pub(crate) fn field(&self) -> &str {
-        &self.common.seat.field
+        &self.common.context.field
     }
 }
 
@@ -311,49 +317,51 @@ impl<S: Service> Shared<S> {
 ///
 /// It is not `Send`, so no task can hold it across an await.
 pub(crate) struct Held<'a> {
-    _orders: watch::Ref<'a, Orders>,
+    _orders: watch::Ref<'a, Control>,
 }
 
 /// The one step that puts a new generation in place. Returns the former one.
-pub(crate) type Step<'a> = Box<dyn FnOnce(&Held<'_>) -> Arc<dyn AnyGeneration> + 'a>;
+pub(crate) type Step<'a> = Box<dyn FnOnce(&Held<'_>) -> Arc<dyn DynGeneration> + 'a>;
 
 /// Publishes all of them, or none. Returns them if one of the resources is detached.
 ///
 /// All resources are held before the first generation is published. Everything that may fail or
 /// panic comes before that as well; then only one pointer swap is left for each.
-pub(crate) fn publish(each: Vec<(&Handle, Connected, Facts)>) -> Result<(), Vec<Connected>> {
+pub(crate) fn publish(
+    each: Vec<(&Handle, Connected, ConnectionSpec)>,
+) -> Result<(), Vec<Connected>> {
     let common: Vec<_> = each.iter().map(|(resource, ..)| resource.0.common()).collect();
     let Some(held) = common.iter().map(|common| common.hold()).collect::<Option<Vec<_>>>() else {
         return Err(each.into_iter().map(|(_, connected, _)| connected).collect());
     };
     let ready: Vec<_> = each
         .into_iter()
-        .map(|(resource, connected, facts)| resource.0.next(connected, facts))
+        .map(|(resource, connected, spec)| resource.0.next(connected, spec))
         .collect();
-    let mut former = Vec::with_capacity(ready.len());
-    former.extend(ready.into_iter().zip(&held).map(|(publish, held)| publish(held)));
+    let mut previous = Vec::with_capacity(ready.len());
+    previous.extend(ready.into_iter().zip(&held).map(|(publish, held)| publish(held)));
     // Counted while the resources are held, so that a following detach waits for them.
-    let former: Vec<_> = common
+    let previous: Vec<_> = common
         .iter()
-        .zip(former)
-        .map(|(common, former)| common.leaving(former, Leavers::former))
+        .zip(previous)
+        .map(|(common, previous)| common.leaving(previous, DrainCounts::previous))
         .collect();
     drop(held);
-    common.iter().zip(former).for_each(|(common, former)| common.succeeded(former));
+    common.iter().zip(previous).for_each(|(common, previous)| common.succeeded(previous));
     Ok(())
 }
 
 /// The number of generations that are being closed.
 #[derive(Clone, Copy, Default)]
-struct Leavers {
-    former: usize,
+struct DrainCounts {
+    previous: usize,
     /// The generation that was current when the resource was detached.
     last: usize,
 }
 
-impl Leavers {
-    const fn former(&mut self) -> &mut usize {
-        &mut self.former
+impl DrainCounts {
+    const fn previous(&mut self) -> &mut usize {
+        &mut self.previous
     }
 
     const fn last(&mut self) -> &mut usize {
@@ -361,55 +369,58 @@ impl Leavers {
     }
 
     const fn is_none(&self) -> bool {
-        self.former == 0 && self.last == 0
+        self.previous == 0 && self.last == 0
     }
 }
 
 impl Common {
-    fn new(seat: Arc<Seat>) -> Self {
-        let orders =
-            Orders { interval: Some(crate::net::backoff::INTERVAL), detached: false, hurry: false };
-        let leaving = watch::Sender::new(Leavers::default());
+    fn new(context: Arc<FieldContext>) -> Self {
+        let control = Control {
+            interval: Some(crate::net::backoff::INTERVAL),
+            detached: false,
+            force_close: false,
+        };
+        let leaving = watch::Sender::new(DrainCounts::default());
         Self {
-            seat,
-            orders: watch::Sender::new(orders),
+            context,
+            control: watch::Sender::new(control),
             leaving,
-            retaking_fails: AtomicBool::new(false),
+            refresh_fails: AtomicBool::new(false),
         }
     }
 
     /// Keeps the resource from being detached; `None` if it is detached.
     fn hold(&self) -> Option<Held<'_>> {
-        let orders = self.orders.borrow();
-        (!orders.detached).then_some(Held { _orders: orders })
+        let control = self.control.borrow();
+        (!control.detached).then_some(Held { _orders: control })
     }
 
     /// Takes a generation that was just swapped out. The swap has turned every guard into an owner,
     /// so the last owner is the last user.
     fn leaving(
         &self,
-        generation: Arc<dyn AnyGeneration>,
-        which: fn(&mut Leavers) -> &mut usize,
-    ) -> Leaving {
+        generation: Arc<dyn DynGeneration>,
+        which: fn(&mut DrainCounts) -> &mut usize,
+    ) -> Draining {
         self.leaving.send_modify(|leavers| *which(leavers) += 1);
-        Leaving {
+        Draining {
             closing: generation.closing(),
             in_use: generation.in_use(),
             users: Arc::downgrade(&generation),
-            hurry: self.orders.subscribe(),
-            _counted: Counted(self.leaving.clone(), which),
+            force_close: self.control.subscribe(),
+            _counted: DrainGuard(self.leaving.clone(), which),
         }
     }
 
     /// Another generation has replaced this one, which is now drained and closed.
-    fn succeeded(&self, former: Leaving) {
+    fn succeeded(&self, previous: Draining) {
         // Wake the renew and re-check tasks so they re-read the current generation.
-        self.orders.send_modify(|_| ());
-        self.retaking_fails.store(false, Ordering::Release);
+        self.control.send_modify(|_| ());
+        self.refresh_fails.store(false, Ordering::Release);
 
-        let field = self.seat.field.clone();
-        tasks::spawn(&self.seat.whole.runtime, async move {
-            let ended = former.end(Instant::now() + DRAIN_DEADLINE).await;
+        let field = self.context.field.clone();
+        tasks::spawn(&self.context.owner.runtime, async move {
+            let ended = previous.end(Instant::now() + DRAIN_DEADLINE).await;
             ended.warn(&field);
         });
     }
@@ -419,49 +430,50 @@ impl Common {
     ///
     /// The users have all of the time but the last second. Then all generations are closed, and
     /// that also ends by the deadline.
-    async fn detach(&self, last: impl FnOnce() -> Arc<dyn AnyGeneration>) -> Option<Cut> {
+    async fn detach(&self, last: impl FnOnce() -> Arc<dyn DynGeneration>) -> Option<ForcedClose> {
         let deadline = Instant::now() + DETACH_DEADLINE;
         let patience = deadline - CLOSE_DEADLINE;
-        let is_first =
-            self.orders.send_if_modified(|orders| !std::mem::replace(&mut orders.detached, true));
+        let is_first = self
+            .control
+            .send_if_modified(|control| !std::mem::replace(&mut control.detached, true));
         // At the same time as the former ones, which have no more time than this one.
         let last = is_first.then(|| {
-            let leaving = self.leaving(last(), Leavers::last);
-            tasks::spawn(&self.seat.whole.runtime, leaving.end(patience))
+            let leaving = self.leaving(last(), DrainCounts::last);
+            tasks::spawn(&self.context.owner.runtime, leaving.end(patience))
         });
         let mut leaving = self.leaving.subscribe();
-        let mut former = 0;
-        if timeout_at(patience, leaving.wait_for(Leavers::is_none)).await.is_err() {
-            former = leaving.borrow().former;
-            self.orders.send_modify(|orders| orders.hurry = true);
-            let _ = timeout_at(deadline, leaving.wait_for(Leavers::is_none)).await;
+        let mut previous = 0;
+        if timeout_at(patience, leaving.wait_for(DrainCounts::is_none)).await.is_err() {
+            previous = leaving.borrow().previous;
+            self.control.send_modify(|control| control.force_close = true);
+            let _ = timeout_at(deadline, leaving.wait_for(DrainCounts::is_none)).await;
         }
         let ended = match last {
             // A task that panicked has not finished.
             Some(last) => {
-                last.join().await.unwrap_or(Ended { users: 0, former: 0, unfinished: true })
+                last.join().await.unwrap_or(DrainResult { users: 0, previous: 0, unfinished: true })
             }
-            None => Ended::default(),
+            None => DrainResult::default(),
         };
-        let ended = Ended { former, ..ended };
-        ended.warn(&self.seat.field);
-        ended.cut(&self.seat.field)
+        let ended = DrainResult { previous, ..ended };
+        ended.warn(&self.context.field);
+        ended.cut(&self.context.field)
     }
 }
 
 /// A generation that is handed out no more.
-struct Leaving {
+struct Draining {
     closing: Closing,
-    users: Weak<dyn AnyGeneration>,
+    users: Weak<dyn DynGeneration>,
     in_use: watch::Receiver<()>,
-    hurry: watch::Receiver<Orders>,
-    _counted: Counted,
+    force_close: watch::Receiver<Control>,
+    _counted: DrainGuard,
 }
 
 /// One unit of a counter, until it is dropped.
-struct Counted(watch::Sender<Leavers>, fn(&mut Leavers) -> &mut usize);
+struct DrainGuard(watch::Sender<DrainCounts>, fn(&mut DrainCounts) -> &mut usize);
 
-impl Drop for Counted {
+impl Drop for DrainGuard {
     fn drop(&mut self) {
         self.0.send_modify(|leavers| {
             let count = (self.1)(leavers);
@@ -470,27 +482,29 @@ impl Drop for Counted {
     }
 }
 
-impl Leaving {
+impl Draining {
     /// Waits for the last user until `patience` ends or a forced close is ordered. Then closes:
     /// within the rest of the patience, and at most `CUT_DEADLINE` after its end or after that
     /// order.
-    async fn end(mut self, patience: Instant) -> Ended {
+    async fn end(mut self, patience: Instant) -> DrainResult {
         let last_user = async { while self.in_use.changed().await.is_ok() {} };
-        let in_time = timeout_at(patience, unless(hurried(self.hurry.clone()), last_user)).await;
+        let in_time =
+            timeout_at(patience, run_until_cancelled(forced(self.force_close.clone()), last_user))
+                .await;
         let users = if matches!(in_time, Ok(Some(()))) { 0 } else { self.users.strong_count() };
         let out_of_time = async {
-            let _ = timeout_at(patience, hurried(self.hurry)).await;
+            let _ = timeout_at(patience, forced(self.force_close)).await;
             sleep(CUT_DEADLINE).await;
         };
         // A service's own code: if it panics, it has not finished.
-        let closed = unless(out_of_time, tasks::caught(self.closing)).await;
-        Ended { users, former: 0, unfinished: closed != Some(Some(())) }
+        let closed = run_until_cancelled(out_of_time, tasks::caught(self.closing)).await;
+        DrainResult { users, previous: 0, unfinished: closed != Some(Some(())) }
     }
 }
 
 /// Completes when former generations have to be closed.
-async fn hurried(mut orders: watch::Receiver<Orders>) {
-    if orders.wait_for(|orders| orders.hurry).await.is_err() {
+async fn forced(mut control: watch::Receiver<Control>) {
+    if control.wait_for(|control| control.force_close).await.is_err() {
         // All handles were dropped; outstanding guards may still finish normally.
         std::future::pending::<()>().await;
     }
@@ -498,32 +512,32 @@ async fn hurried(mut orders: watch::Receiver<Orders>) {
 
 /// The result of closing a generation.
 #[derive(Clone, Copy, Default)]
-struct Ended {
+struct DrainResult {
     /// The number of users that still held it.
     users: usize,
     /// The number of earlier generations that were still in use.
-    former: usize,
+    previous: usize,
     /// Closing took too long.
     unfinished: bool,
 }
 
-impl Ended {
-    fn cut(self, field: &str) -> Option<Cut> {
-        let Self { users, former, unfinished } = self;
-        (users > 0 || former > 0 || unfinished).then(|| Cut {
+impl DrainResult {
+    fn cut(self, field: &str) -> Option<ForcedClose> {
+        let Self { users, previous, unfinished } = self;
+        (users > 0 || previous > 0 || unfinished).then(|| ForcedClose {
             field: field.to_owned(),
             users,
-            former,
+            previous,
             unfinished,
         })
     }
 
     fn warn(self, field: &str) {
-        if let Some(Cut { users, former, unfinished, .. }) = self.cut(field) {
+        if let Some(ForcedClose { users, previous, unfinished, .. }) = self.cut(field) {
             tracing::warn!(
                 field,
                 users,
-                former,
+                previous,
                 unfinished,
                 "closed before all users were done with it"
             );
@@ -532,11 +546,11 @@ impl Ended {
 }
 
 /// A resource of any service.
-pub(crate) trait Life: Send + Sync {
+pub(crate) trait DynResource: Send + Sync {
     fn common(&self) -> &Common;
 
     /// The current generation.
-    fn generation(&self) -> Arc<dyn AnyGeneration>;
+    fn generation(&self) -> Arc<dyn DynGeneration>;
 
     /// Prepares a new connection before it is published.
     fn make_ready<'a>(
@@ -545,20 +559,20 @@ pub(crate) trait Life: Send + Sync {
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
     /// The next generation, ready to be published by [`publish`].
-    fn next(&self, connected: Connected, facts: Facts) -> Step<'_>;
+    fn next(&self, connected: Connected, spec: ConnectionSpec) -> Step<'_>;
 
     /// Replaces the current generation by one with the same client, so that the current one can
     /// end, and returns the former. A later caller gets a client that is about to be closed, and
     /// detaching does not wait for it.
-    fn retire(&self) -> Arc<dyn AnyGeneration>;
+    fn retire(&self) -> Arc<dyn DynGeneration>;
 }
 
-impl<S: Service> Life for Shared<S> {
+impl<S: Service> DynResource for ResourceInner<S> {
     fn common(&self) -> &Common {
         &self.common
     }
 
-    fn generation(&self) -> Arc<dyn AnyGeneration> {
+    fn generation(&self) -> Arc<dyn DynGeneration> {
         self.current()
     }
 
@@ -567,10 +581,10 @@ impl<S: Service> Life for Shared<S> {
         connected: &'a Connected,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
-            let former = self.current();
+            let previous = self.current();
             // A service's own code: whatever it leaves undone, the client does on demand.
             if let Some(client) = connected.client::<S>()
-                && tasks::caught(async { S::make_ready(client, former.client()).await })
+                && tasks::caught(async { S::make_ready(client, previous.client()).await })
                     .await
                     .is_none()
             {
@@ -584,79 +598,84 @@ impl<S: Service> Life for Shared<S> {
         })
     }
 
-    fn next(&self, connected: Connected, facts: Facts) -> Step<'_> {
+    fn next(&self, connected: Connected, spec: ConnectionSpec) -> Step<'_> {
         let (client, posture) = connected.into_parts::<S>();
-        let next = Generation::new(Arc::new(client), Arc::new(posture), facts);
+        let next = Generation::new(Arc::new(client), Arc::new(posture), spec);
         Box::new(|_| self.current.swap(next))
     }
 
-    fn retire(&self) -> Arc<dyn AnyGeneration> {
+    fn retire(&self) -> Arc<dyn DynGeneration> {
         let current = self.current();
         let last = Generation::new(
             Arc::clone(&current.client),
             current.posture(),
-            (*current.facts()).clone(),
+            (*current.spec()).clone(),
         );
         drop(current);
         self.current.swap(last)
     }
 }
 
-impl dyn Life + '_ {
-    pub(crate) fn seat(&self) -> &Arc<Seat> {
-        &self.common().seat
+impl dyn DynResource + '_ {
+    pub(crate) fn context(&self) -> &Arc<FieldContext> {
+        &self.common().context
     }
 
     /// Returns true if no other generation has replaced it.
-    pub(crate) fn is_current(&self, generation: &Arc<dyn AnyGeneration>) -> bool {
+    pub(crate) fn is_current(&self, generation: &Arc<dyn DynGeneration>) -> bool {
         std::ptr::addr_eq(Arc::as_ptr(&self.generation()), Arc::as_ptr(generation))
     }
 
     /// True if the last attempt to take the posture again failed.
-    pub(crate) fn retaking_fails(&self) -> &AtomicBool {
-        &self.common().retaking_fails
+    pub(crate) fn refresh_fails(&self) -> &AtomicBool {
+        &self.common().refresh_fails
     }
 
     /// The fingerprint of the values of the current generation.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
-        self.generation().facts().fingerprint
+        self.generation().spec().fingerprint
     }
 
     pub(crate) fn is_detached(&self) -> bool {
-        self.common().orders.borrow().detached
+        self.common().control.borrow().detached
     }
 
-    pub(crate) fn orders(&self) -> watch::Receiver<Orders> {
-        self.common().orders.subscribe()
+    pub(crate) fn control(&self) -> watch::Receiver<Control> {
+        self.common().control.subscribe()
     }
 
     /// Sets how often the posture is taken again.
     pub(crate) fn set_interval(&self, interval: Option<Duration>) {
-        self.common().orders.send_modify(|orders| orders.interval = interval);
+        self.common().control.send_modify(|control| control.interval = interval);
     }
 }
 
 /// A resource of any service, for this crate's own functions.
 #[derive(Clone)]
-pub struct Handle(pub(crate) Arc<dyn Life>);
+pub struct Handle(pub(crate) Arc<dyn DynResource>);
 
 impl Handle {
     /// Like [`AnyResource::close`](crate::live::resource::AnyResource::close), but without a
     /// report.
-    pub(crate) async fn close(self) -> Option<Cut> {
-        let seat = Arc::clone(self.0.seat());
+    pub(crate) async fn close(self) -> Option<ForcedClose> {
+        let context = Arc::clone(self.0.context());
         // A task of its own: dropping this future does not stop the closing.
-        let detaching = tasks::spawn(&seat.whole.runtime, async move {
+        let detaching = tasks::spawn(&context.owner.runtime, async move {
             self.0.common().detach(|| self.0.retire()).await
         });
         detaching.join().await.unwrap_or_else(|| {
-            Some(Cut { field: seat.field.clone(), users: 0, former: 0, unfinished: true })
+            Some(ForcedClose {
+                field: context.field.clone(),
+                users: 0,
+                previous: 0,
+                unfinished: true,
+            })
         })
     }
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Handle({})", self.0.seat().field)
+        write!(f, "Handle({})", self.0.context().field)
     }
 }

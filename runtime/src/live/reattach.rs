@@ -17,12 +17,12 @@ use tracing::Instrument as _;
 
 use crate::attach::connect::{Attempt, abandon, connect};
 use crate::declare::manifest::Manifest;
-use crate::live::generation::{Handle, Turn, Whole, publish};
-use crate::load::facts::Facts;
+use crate::live::generation::{AttachedStruct, Handle, Turn, publish};
+use crate::load::spec::ConnectionSpec;
 use crate::load::{self, Content, Fingerprint, Item, Loaded, Read};
 use crate::net::backoff::detached;
 use crate::net::tasks;
-use crate::net::time::{Limit, READY_DEADLINE, unless};
+use crate::net::time::{Limit, READY_DEADLINE, run_until_cancelled};
 use crate::report::error::{AttachError, Problem, in_declaration_order};
 use crate::report::finding::{Failure, FailureKind, Finding, Place};
 use crate::source::Source;
@@ -39,15 +39,15 @@ pub(crate) enum Which {
 
 /// The values of a struct that cannot be swapped in place: its secrets, its settings, and its
 /// absent optional resources.
-pub(crate) struct Fixed {
+pub(crate) struct ImmutableFields {
     attached: HashMap<String, Fingerprint>,
     /// The last change that was reported.
-    told: HashMap<String, Fingerprint>,
+    stale_value: HashMap<String, Fingerprint>,
 }
 
-impl Fixed {
+impl ImmutableFields {
     pub(crate) fn new(attached: HashMap<String, Fingerprint>) -> Self {
-        Self { attached, told: HashMap::new() }
+        Self { attached, stale_value: HashMap::new() }
     }
 
     /// Returns true if there is a change to report.
@@ -58,10 +58,10 @@ impl Fixed {
             return false;
         }
         if self.attached.get(field) == Some(&fingerprint) {
-            self.told.remove(field);
+            self.stale_value.remove(field);
             return false;
         }
-        self.told.insert(field.to_owned(), fingerprint) != Some(fingerprint)
+        self.stale_value.insert(field.to_owned(), fingerprint) != Some(fingerprint)
     }
 }
 
@@ -77,22 +77,22 @@ pub(crate) async fn reattach(
     source: Arc<dyn Source>,
     which: Which,
     known_bad: Option<Fingerprint>,
-) -> Look {
-    let Some(whole) = resources.first().map(|first| Arc::clone(&first.0.seat().whole)) else {
+) -> ReloadOutcome {
+    let Some(owner) = resources.first().map(|first| Arc::clone(&first.0.context().owner)) else {
         let read = load::load(manifest, source, None, manifest.deadline()).await;
         return match read {
             Ok(Read { loaded, files, values }) => {
-                Look::new(Some(loaded.judged(manifest).map(|_| Vec::new())), files, values)
+                ReloadOutcome::new(Some(loaded.judged(manifest).map(|_| Vec::new())), files, values)
             }
-            Err(unread) => Look::unread(unread.into_error(manifest)),
+            Err(unread) => ReloadOutcome::unread(unread.into_error(manifest)),
         };
     };
-    let (manifest, runtime) = (whole.manifest, whole.runtime.clone());
+    let (manifest, runtime) = (owner.manifest, owner.runtime.clone());
     let decided = Arc::new(AtomicBool::new(false));
     let work = Work {
         // A nested struct is attached with the outer one, whose manifest names its variables.
-        is_part: which == Which::One || whole.of != of,
-        whole,
+        is_part: which == Which::One || owner.of != of,
+        owner,
         resources: resources.to_vec(),
         source,
         which,
@@ -100,14 +100,14 @@ pub(crate) async fn reattach(
         decided: Arc::clone(&decided),
     };
     let task = tasks::spawn(&runtime, work.carry_out().in_current_span());
-    let _wanted = Wanted { task: task.abort_handle(), decided };
+    let _wanted = AbortUnlessDecided { task: task.abort_handle(), decided };
     let done = task.join().await;
-    done.unwrap_or_else(|| Look::unread(unfinished(manifest, resources)))
+    done.unwrap_or_else(|| ReloadOutcome::unread(unfinished(manifest, resources)))
 }
 
 /// One reattach, from loading to publishing.
 struct Work {
-    whole: Arc<Whole>,
+    owner: Arc<AttachedStruct>,
     resources: Vec<Handle>,
     source: Arc<dyn Source>,
     which: Which,
@@ -118,18 +118,18 @@ struct Work {
 }
 
 impl Work {
-    async fn carry_out(self) -> Look {
-        let Self { whole, resources, source, which, is_part, known_bad, decided } = self;
+    async fn carry_out(self) -> ReloadOutcome {
+        let Self { owner, resources, source, which, is_part, known_bad, decided } = self;
         // A second reattach starts from the values that the first one has published.
-        let turn = whole.turn().await;
-        let manifest = whole.manifest;
+        let turn = owner.turn().await;
+        let manifest = owner.manifest;
         let limit = Limit::new(manifest.deadline());
-        let fields = resources.iter().map(|resource| resource.0.seat().field.clone());
+        let fields = resources.iter().map(|resource| resource.0.context().field.clone());
         let wanted = is_part.then(|| fields.collect());
         let Read { loaded, files, values } =
-            match load::load(manifest, source, wanted, limit.whole).await {
+            match load::load(manifest, source, wanted, limit.total).await {
                 Ok(read) => read,
-                Err(unread) => return Look::unread(unread.into_error(manifest)),
+                Err(unread) => return ReloadOutcome::unread(unread.into_error(manifest)),
             };
         let result = match loaded.judged(manifest) {
             Ok(_) if known_bad == Some(values) => None,
@@ -139,17 +139,17 @@ impl Work {
             }
             Err(error) => Some(Err(error)),
         };
-        Look::new(result, files, values)
+        ReloadOutcome::new(result, files, values)
     }
 }
 
 /// Shows that the caller still waits for a swap. Dropping it ends the swap.
-struct Wanted {
+struct AbortUnlessDecided {
     task: AbortHandle,
     decided: Arc<AtomicBool>,
 }
 
-impl Drop for Wanted {
+impl Drop for AbortUnlessDecided {
     fn drop(&mut self) {
         if !self.decided.swap(true, Ordering::AcqRel) {
             self.task.abort();
@@ -168,7 +168,7 @@ fn unfinished(manifest: &'static Manifest, resources: &[Handle]) -> AttachError 
             "read the message of the panic on standard error, and report it; \
              keep the runtime that attaches for as long as the process runs",
         );
-        Problem::Failure(failure.in_place(&resource.0.generation().facts().place))
+        Problem::Failure(failure.in_place(&resource.0.generation().spec().place))
     };
     AttachError::new(
         manifest.struct_name(),
@@ -178,7 +178,7 @@ fn unfinished(manifest: &'static Manifest, resources: &[Handle]) -> AttachError 
 }
 
 /// The outcome of one reload.
-pub(crate) struct Look {
+pub(crate) struct ReloadOutcome {
     /// The fields that were reattached; `None` if the values are the ones that are known to be bad.
     pub(crate) result: Option<Result<Vec<String>, AttachError>>,
     /// Files referenced by `NAME_FILE`, readable or not.
@@ -189,7 +189,7 @@ pub(crate) struct Look {
     pub(crate) values: Fingerprint,
 }
 
-impl Look {
+impl ReloadOutcome {
     fn new(
         result: Option<Result<Vec<String>, AttachError>>,
         files: Vec<PathBuf>,
@@ -251,13 +251,13 @@ impl Swap {
                     .await;
                 }
             };
-            is_whole = unless(any_detached(&swapped), connecting).await.is_some()
+            is_whole = run_until_cancelled(any_detached(&swapped), connecting).await.is_some()
                 && !is_refused(&problems);
         }
         if is_whole && !self.decided.swap(true, Ordering::AcqRel) {
             let each = attempts.iter_mut().zip(&swapped);
             let each = each.filter_map(|(attempt, resource)| {
-                Some((*resource, attempt.connected.take()?, attempt.facts.clone()))
+                Some((*resource, attempt.connected.take()?, attempt.spec.clone()))
             });
             match publish(each.collect()) {
                 Ok(()) => return Ok(self.report(attempts, problems, stale)),
@@ -268,7 +268,7 @@ impl Swap {
             if resource.0.is_detached() {
                 problems.push((
                     attempt.ordinal,
-                    Problem::Failure(detached().in_place(&attempt.facts.place)),
+                    Problem::Failure(detached().in_place(&attempt.spec.place)),
                 ));
             }
         }
@@ -284,7 +284,8 @@ impl Swap {
     ) -> Plan<'a> {
         let mut plan = Plan { attempts: Vec::new(), swapped: Vec::new(), stale: Vec::new() };
         for Item { ordinal, place, fingerprint, declaration, content } in items {
-            let resource = resources.iter().find(|resource| resource.0.seat().field == place.field);
+            let resource =
+                resources.iter().find(|resource| resource.0.context().field == place.field);
             match (content, resource) {
                 (Content::Resource { entry, target: Some(target) }, Some(resource)) => {
                     if resource.0.is_detached() {
@@ -292,18 +293,18 @@ impl Swap {
                     } else if self.which != Which::Changed
                         || resource.0.fingerprint() != fingerprint
                     {
-                        resource.0.seat().guard(&target);
-                        let facts = Facts { target: Arc::from(target), place, fingerprint };
-                        plan.attempts.push(Attempt::new(ordinal, entry, declaration, facts));
+                        resource.0.context().guard(&target);
+                        let spec = ConnectionSpec { target: Arc::from(target), place, fingerprint };
+                        plan.attempts.push(Attempt::new(ordinal, entry, declaration, spec));
                         plan.swapped.push(resource);
-                    } else if let Some(fixed) = self.turn.fixed() {
-                        fixed.told.remove(&place.field);
+                    } else if let Some(immutable) = self.turn.immutable() {
+                        immutable.stale_value.remove(&place.field);
                     }
                 }
                 (Content::Resource { target: None, .. }, Some(_)) if self.which == Which::One => {
                     let finding =
                         Finding::new(&MISSING_VALUE, "there is no locator for it any more")
-                            .help("set it again");
+                            .with_help("set it again");
                     problems.push((ordinal, Problem::Finding(finding.in_place(&place))));
                 }
                 (content, resource) => {
@@ -325,19 +326,19 @@ impl Swap {
         let is_of_those = |ordinal| attempts.iter().any(|attempt| attempt.ordinal == ordinal);
         let problems = problems.into_iter().filter(|(ordinal, _)| is_of_those(*ordinal));
         load::report_warnings(&problems.map(|(_, problem)| problem).collect::<Vec<_>>());
-        if let Some(fixed) = self.turn.fixed() {
+        if let Some(immutable) = self.turn.immutable() {
             let mut is_news = |place: &Place, fingerprint, is_attached| {
-                fixed.is_news(&place.field, fingerprint, is_attached)
+                immutable.is_news(&place.field, fingerprint, is_attached)
             };
             let news = stale.into_iter().filter(|(place, fingerprint, _, is_attached)| {
                 is_news(place, *fingerprint, *is_attached)
             });
-            let news =
-                news.map(|(place, _, content, is_attached)| told(&place, &content, is_attached));
+            let news = news
+                .map(|(place, _, content, is_attached)| stale_value(&place, &content, is_attached));
             load::report_warnings(&news.collect::<Vec<_>>());
         }
         let published: Vec<_> =
-            attempts.into_iter().map(|attempt| attempt.facts.place.field).collect();
+            attempts.into_iter().map(|attempt| attempt.spec.place.field).collect();
         for field in &published {
             tracing::info!(field, "reattached");
         }
@@ -360,7 +361,7 @@ async fn make_ready(attempts: &[Attempt], resources: &[&Handle]) {
     .await;
 }
 
-fn told(place: &Place, content: &Content, is_attached: bool) -> Problem {
+fn stale_value(place: &Place, content: &Content, is_attached: bool) -> Problem {
     let message = match (content, is_attached) {
         (Content::Value(_), _) => "its value has changed, and the struct holds the one from before",
         (_, false) => "there is one now, and the struct was attached without it",
@@ -372,8 +373,8 @@ fn told(place: &Place, content: &Content, is_attached: bool) -> Problem {
 /// Completes when one of them is detached.
 async fn any_detached(resources: &[&Handle]) {
     let waiting = |resource: &&Handle| {
-        let mut orders = resource.0.orders();
-        Box::pin(async move { drop(orders.wait_for(|orders| orders.detached).await) })
+        let mut control = resource.0.control();
+        Box::pin(async move { drop(control.wait_for(|control| control.detached).await) })
             as Pin<Box<dyn Future<Output = ()> + Send>>
     };
     let mut waiting: Vec<_> = resources.iter().map(waiting).collect();

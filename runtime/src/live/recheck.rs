@@ -9,14 +9,14 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
 
-use crate::attach::connect::judge;
+use crate::attach::connect::apply_rules;
 use crate::attach::fetch;
-use crate::live::generation::{AnyGeneration, Life, Orders, Seat};
+use crate::live::generation::{Control, DynGeneration, DynResource, FieldContext};
 use crate::load;
-use crate::load::facts::Facts;
+use crate::load::spec::ConnectionSpec;
 use crate::net::backoff::{detached, jittered};
 use crate::net::tasks::{self, Work};
-use crate::net::time::{CLOSE_DEADLINE, unless, within};
+use crate::net::time::{CLOSE_DEADLINE, run_until_cancelled, with_timeout};
 use crate::report::error::Problem;
 use crate::report::finding::Finding;
 use crate::report::posture::Posture;
@@ -24,17 +24,20 @@ use crate::report::refusal::Refusal;
 
 /// Starts the task that takes the posture again. It ends when the last handle of the resource is
 /// dropped, or when the resource is detached.
-pub(crate) fn begin(shared: &Arc<dyn Life>) {
-    let (resource, orders) = (Arc::downgrade(shared), shared.orders());
+pub(crate) fn begin(shared: &Arc<dyn DynResource>) {
+    let (resource, control) = (Arc::downgrade(shared), shared.control());
     let begin =
-        move || -> Work { Box::pin(take_again_and_again(Weak::clone(&resource), orders.clone())) };
-    let name = format!("the task that takes the posture of `{}` again", shared.seat().field);
-    tasks::keep(&shared.seat().whole.runtime, name, begin, || {});
+        move || -> Work { Box::pin(take_again_and_again(Weak::clone(&resource), control.clone())) };
+    let name = format!("the task that takes the posture of `{}` again", shared.context().field);
+    tasks::keep(&shared.context().owner.runtime, name, begin, || {});
 }
 
-async fn take_again_and_again(shared: Weak<dyn Life>, mut orders: watch::Receiver<Orders>) {
+async fn take_again_and_again(
+    shared: Weak<dyn DynResource>,
+    mut control: watch::Receiver<Control>,
+) {
     loop {
-        let Orders { interval, detached, .. } = *orders.borrow_and_update();
+        let Control { interval, detached, .. } = *control.borrow_and_update();
         if detached {
             return;
         }
@@ -45,8 +48,8 @@ async fn take_again_and_again(shared: Weak<dyn Life>, mut orders: watch::Receive
             }
         };
         // An error means that the last handle is gone.
-        let other_orders = async { drop(orders.changed().await) };
-        if unless(other_orders, pause).await.is_none() {
+        let other_orders = async { drop(control.changed().await) };
+        if run_until_cancelled(other_orders, pause).await.is_none() {
             if shared.strong_count() == 0 {
                 return;
             }
@@ -55,35 +58,35 @@ async fn take_again_and_again(shared: Weak<dyn Life>, mut orders: watch::Receive
         // Hold only the generation's target meanwhile: a handle or a user would keep the resource
         // or the generation alive.
         let Some(retaking) = shared.upgrade().map(|shared| Retaking::of(&*shared)) else { return };
-        let Some(taken) = retaking.unless_detached(&mut orders).await else { return };
+        let Some(taken) = retaking.unless_detached(&mut control).await else { return };
         let Some(shared) = shared.upgrade() else { return };
         // Whatever the result, it has been reported.
-        drop(retaking.settle(&*shared, taken));
+        drop(retaking.record(&*shared, taken));
     }
 }
 
 /// Takes the posture now.
-pub(crate) async fn now(shared: &Arc<dyn Life>) -> Result<Arc<Posture>, Refusal> {
+pub(crate) async fn now(shared: &Arc<dyn DynResource>) -> Result<Arc<Posture>, Refusal> {
     let retaking = Retaking::of(&**shared);
-    match retaking.unless_detached(&mut shared.orders()).await {
-        Some(taken) => retaking.settle(&**shared, taken),
+    match retaking.unless_detached(&mut shared.control()).await {
+        Some(taken) => retaking.record(&**shared, taken),
         None => Err(detached().into()),
     }
 }
 
 /// One re-check of the posture.
 struct Retaking {
-    seat: Arc<Seat>,
-    generation: Weak<dyn AnyGeneration>,
-    facts: Facts,
+    context: Arc<FieldContext>,
+    generation: Weak<dyn DynGeneration>,
+    spec: ConnectionSpec,
 }
 
 impl Retaking {
-    fn of(shared: &dyn Life) -> Self {
+    fn of(shared: &dyn DynResource) -> Self {
         let generation = shared.generation();
         Self {
-            seat: Arc::clone(shared.seat()),
-            facts: (*generation.facts()).clone(),
+            context: Arc::clone(shared.context()),
+            spec: (*generation.spec()).clone(),
             generation: Arc::downgrade(&generation),
         }
     }
@@ -91,36 +94,36 @@ impl Retaking {
     /// Detaching does not wait for a re-check, and a re-check does not outlive the last handle.
     async fn unless_detached(
         &self,
-        orders: &mut watch::Receiver<Orders>,
+        control: &mut watch::Receiver<Control>,
     ) -> Option<Result<Posture, Refusal>> {
-        let end = async { drop(orders.wait_for(|orders| orders.detached).await) };
-        unless(end, self.take()).await
+        let end = async { drop(control.wait_for(|control| control.detached).await) };
+        run_until_cancelled(end, self.take()).await
     }
 
     async fn take(&self) -> Result<Posture, Refusal> {
-        let Seat { service, declaration, .. } = &*self.seat;
-        let (target, limit) = self.seat.again(&self.facts.target);
+        let FieldContext { service, declaration, .. } = &*self.context;
+        let (target, limit) = self.context.again(&self.spec.target);
         let connect = (service.connect)(Arc::new(target));
         // A driver may panic.
-        let taken = tasks::apart(limit, async move {
+        let taken = tasks::isolated(limit, async move {
             let (posture, findings, closing) = connect.await?.into_closing();
-            let _ = within(CLOSE_DEADLINE, closing).await;
+            let _ = with_timeout(CLOSE_DEADLINE, closing).await;
             Ok::<_, Refusal>((posture, findings))
         });
         let (mut posture, mut findings) = taken.await??;
         // A server may still accept expired credentials, or accept them for a while.
-        findings.extend(fetch::expired(&self.facts.target));
-        judge(&mut posture, findings, declaration, load::today(), &self.facts.place);
+        findings.extend(fetch::expired(&self.spec.target));
+        apply_rules(&mut posture, findings, declaration, load::today(), &self.spec.place);
         Ok(posture)
     }
 
     /// Stores the posture, and reports each new finding once.
-    fn settle(
+    fn record(
         &self,
-        shared: &dyn Life,
+        shared: &dyn DynResource,
         taken: Result<Posture, Refusal>,
     ) -> Result<Arc<Posture>, Refusal> {
-        let field = self.seat.field.as_str();
+        let field = self.context.field.as_str();
         // A generation that was replaced is not re-checked any more.
         let generation =
             self.generation.upgrade().filter(|generation| shared.is_current(generation));
@@ -130,7 +133,7 @@ impl Retaking {
         let known = generation.posture();
         match taken {
             Ok(posture) => {
-                if shared.retaking_fails().swap(false, Ordering::AcqRel) {
+                if shared.refresh_fails().swap(false, Ordering::AcqRel) {
                     tracing::info!(field, "its posture is taken again");
                 }
                 report_news(&known.findings, &posture.findings);
@@ -142,7 +145,7 @@ impl Retaking {
             // Our own rules refused the connection: the rest of the posture stays as it was, and
             // this finding is added.
             Err(Refusal::Finding(finding)) => {
-                let finding = finding.in_place(&self.facts.place);
+                let finding = finding.in_place(&self.spec.place);
                 if !known.findings.iter().any(|known| is_same(known, &finding)) {
                     let mut posture = (*known).clone();
                     posture.findings.push(finding.clone());
@@ -152,7 +155,7 @@ impl Retaking {
                 Err(finding.into())
             }
             Err(Refusal::Failure(failure)) => {
-                if !shared.retaking_fails().swap(true, Ordering::AcqRel) {
+                if !shared.refresh_fails().swap(true, Ordering::AcqRel) {
                     let kind = failure.kind().name();
                     tracing::warn!(
                         field,
@@ -161,7 +164,7 @@ impl Retaking {
                         failure.message()
                     );
                 }
-                Err(failure.in_place(&self.facts.place).into())
+                Err(failure.in_place(&self.spec.place).into())
             }
         }
     }

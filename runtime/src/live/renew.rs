@@ -10,14 +10,14 @@ use std::time::{Duration, Instant, SystemTime};
 use backing_services_rules::rule::STALE_VALUE;
 use tokio::sync::watch;
 
-use crate::attach::connect::{abandon, judge};
+use crate::attach::connect::{abandon, apply_rules};
 use crate::attach::fetch;
-use crate::live::generation::{AnyGeneration, Handle, Life, Orders, Seat, publish};
+use crate::live::generation::{Control, DynGeneration, DynResource, FieldContext, Handle, publish};
 use crate::load;
-use crate::load::facts::Facts;
+use crate::load::spec::ConnectionSpec;
 use crate::net::backoff::jittered;
 use crate::net::tasks::{self, LONGEST_PAUSE, Work, pauses};
-use crate::net::time::{READY_DEADLINE, unless, within};
+use crate::net::time::{READY_DEADLINE, run_until_cancelled, with_timeout};
 use crate::report::error::Problem;
 use crate::report::finding::FailureKind;
 use crate::report::refusal::Refusal;
@@ -35,17 +35,21 @@ const LOOK: Duration = Duration::from_secs(60);
 
 /// Starts the task that renews credentials. It ends when the last handle of the resource is
 /// dropped, or when the resource is detached.
-pub(crate) fn begin(shared: &Arc<dyn Life>) {
-    let (resource, orders) = (Arc::downgrade(shared), shared.orders());
-    let begin =
-        move || -> Work { Box::pin(renew_each_generation(Weak::clone(&resource), orders.clone())) };
-    let name = format!("the task that renews the credentials of `{}`", shared.seat().field);
-    tasks::keep(&shared.seat().whole.runtime, name, begin, || {});
+pub(crate) fn begin(shared: &Arc<dyn DynResource>) {
+    let (resource, control) = (Arc::downgrade(shared), shared.control());
+    let begin = move || -> Work {
+        Box::pin(renew_each_generation(Weak::clone(&resource), control.clone()))
+    };
+    let name = format!("the task that renews the credentials of `{}`", shared.context().field);
+    tasks::keep(&shared.context().owner.runtime, name, begin, || {});
 }
 
-async fn renew_each_generation(shared: Weak<dyn Life>, mut orders: watch::Receiver<Orders>) {
+async fn renew_each_generation(
+    shared: Weak<dyn DynResource>,
+    mut control: watch::Receiver<Control>,
+) {
     loop {
-        if orders.borrow_and_update().detached {
+        if control.borrow_and_update().detached {
             return;
         }
         let Some(mut renewing) = shared.upgrade().map(|shared| Renewing::of(&*shared)) else {
@@ -53,24 +57,24 @@ async fn renew_each_generation(shared: Weak<dyn Life>, mut orders: watch::Receiv
         };
         // Orders also announce a new generation and the detach. An error means that the last handle
         // is gone.
-        let other_orders = async { drop(orders.changed().await) };
-        unless(other_orders, renewing.again_and_again(&shared)).await;
+        let other_orders = async { drop(control.changed().await) };
+        run_until_cancelled(other_orders, renewing.again_and_again(&shared)).await;
     }
 }
 
 /// The state of the credentials of one generation. It keeps neither the generation nor the resource
 /// alive.
 struct Renewing {
-    seat: Arc<Seat>,
-    generation: Weak<dyn AnyGeneration>,
-    facts: Facts,
+    context: Arc<FieldContext>,
+    generation: Weak<dyn DynGeneration>,
+    spec: ConnectionSpec,
     /// Credentials the server rejected, with the error. Never retried, so the account is not locked
     /// out.
-    not_admitted: Option<(Arc<Target>, Refusal)>,
+    authentication_failed: Option<(Arc<Target>, Refusal)>,
 }
 
 /// The outcome of trying credentials.
-enum Tried {
+enum RenewalAttempt {
     /// They are the ones in use, valid for another period.
     Same(Arc<Target>),
     Other(Arc<Target>, Box<Connected>),
@@ -78,38 +82,38 @@ enum Tried {
 }
 
 impl Renewing {
-    fn of(shared: &dyn Life) -> Self {
+    fn of(shared: &dyn DynResource) -> Self {
         let generation = shared.generation();
-        let facts = (*generation.facts()).clone();
+        let spec = (*generation.spec()).clone();
         Self {
-            seat: Arc::clone(shared.seat()),
+            context: Arc::clone(shared.context()),
             generation: Arc::downgrade(&generation),
-            facts,
-            not_admitted: None,
+            spec,
+            authentication_failed: None,
         }
     }
 
-    async fn again_and_again(&mut self, shared: &Weak<dyn Life>) {
+    async fn again_and_again(&mut self, shared: &Weak<dyn DynResource>) {
         while let Some(due) = self.due() {
             // The end of the lease is reported when it comes, however long the renewal takes.
             let end = end_of_lease(
                 Weak::clone(shared),
                 Weak::clone(&self.generation),
-                Arc::clone(&self.facts.target),
+                Arc::clone(&self.spec.target),
             );
-            unless(end, self.when_due(shared, due)).await;
+            run_until_cancelled(end, self.when_due(shared, due)).await;
         }
         // These credentials do not expire. Those of another generation may.
         std::future::pending::<()>().await;
     }
 
     /// Renews the credentials once, with as many attempts as that takes.
-    async fn when_due(&mut self, shared: &Weak<dyn Life>, due: SystemTime) {
+    async fn when_due(&mut self, shared: &Weak<dyn DynResource>, due: SystemTime) {
         until(due).await;
         let mut pauses = pauses();
         let mut is_told = false;
         while let Err(refusal) = self.renew(shared).await {
-            let field = self.seat.field.as_str();
+            let field = self.context.field.as_str();
             if !std::mem::replace(&mut is_told, true) {
                 tracing::warn!(
                     field,
@@ -119,42 +123,42 @@ impl Renewing {
             tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
         }
         if is_told {
-            tracing::info!(field = self.seat.field, "its credentials are renewed again");
+            tracing::info!(field = self.context.field, "its credentials are renewed again");
         }
     }
 
     /// The time at which to fetch the credentials again.
     fn due(&self) -> Option<SystemTime> {
-        let lease = self.facts.target.fetched.as_ref()?.lease?;
+        let lease = self.spec.target.fetched.as_ref()?.lease?;
         let life = lease.not_after.duration_since(lease.fetched).unwrap_or_default();
         lease.fetched.checked_add(jittered(life.mul_f64(DUE)))
     }
 
-    async fn renew(&mut self, shared: &Weak<dyn Life>) -> Result<(), Refusal> {
-        let (declaration, today) = (self.seat.declaration, load::today());
+    async fn renew(&mut self, shared: &Weak<dyn DynResource>) -> Result<(), Refusal> {
+        let (declaration, today) = (self.context.declaration, load::today());
         let (target, mut connected) = match self.fetch_and_try().await? {
-            Tried::Same(target) => {
+            RenewalAttempt::Same(target) => {
                 if let Some(generation) = self.generation.upgrade() {
-                    self.facts.target = target;
+                    self.spec.target = target;
                     let mut posture = (*generation.posture()).clone();
                     // They may have expired, and are valid again.
                     posture.findings.retain(|finding| finding.rule() != &STALE_VALUE);
-                    generation.renewed(self.facts.clone(), Arc::new(posture));
+                    generation.renewed(self.spec.clone(), Arc::new(posture));
                 }
                 return Ok(());
             }
-            Tried::Refused(target, refusal) => {
+            RenewalAttempt::Refused(target, refusal) => {
                 if let (Some(target), Refusal::Failure(failure)) = (target, &refusal)
-                    && failure.kind() == FailureKind::NotAdmitted
+                    && failure.kind() == FailureKind::AuthenticationFailed
                 {
-                    self.not_admitted = Some((target, refusal.clone()));
+                    self.authentication_failed = Some((target, refusal.clone()));
                 }
                 return Err(refusal);
             }
-            Tried::Other(target, connected) => (target, *connected),
+            RenewalAttempt::Other(target, connected) => (target, *connected),
         };
         let findings = std::mem::take(&mut connected.findings);
-        judge(&mut connected.posture, findings, declaration, today, &self.facts.place);
+        apply_rules(&mut connected.posture, findings, declaration, today, &self.spec.place);
         if let Some(finding) = connected.posture.findings.iter().find(|finding| finding.is_denied())
         {
             let finding = finding.clone();
@@ -163,10 +167,10 @@ impl Renewing {
         }
 
         // A reattach runs before or after this, and starts from its result.
-        let whole = Arc::clone(&self.seat.whole);
-        let turn = whole.turn().await;
-        let facts = Facts { target, ..self.facts.clone() };
-        let is_current = |generation: &Arc<dyn AnyGeneration>| {
+        let owner = Arc::clone(&self.context.owner);
+        let turn = owner.turn().await;
+        let spec = ConnectionSpec { target, ..self.spec.clone() };
+        let is_current = |generation: &Arc<dyn DynGeneration>| {
             shared.upgrade().is_some_and(|shared| shared.is_current(generation))
         };
         let Some(generation) = self.generation.upgrade().filter(is_current) else {
@@ -174,7 +178,7 @@ impl Renewing {
             abandon([connected]).await;
             return Ok(());
         };
-        let taken = within(FETCH_DEADLINE, generation.renew(&facts.target)).await;
+        let taken = with_timeout(FETCH_DEADLINE, generation.renew(&spec.target)).await;
         let is_in_place = match taken.unwrap_or_else(|timed_out| Err(timed_out.into())) {
             Ok(is_in_place) => is_in_place,
             Err(refusal) => {
@@ -183,16 +187,16 @@ impl Renewing {
                 return Err(refusal);
             }
         };
-        self.facts = facts;
+        self.spec = spec;
         let left = if is_in_place {
-            generation.renewed(self.facts.clone(), Arc::new(connected.posture.clone()));
+            generation.renewed(self.spec.clone(), Arc::new(connected.posture.clone()));
             Some(connected)
         } else {
             match shared.upgrade() {
                 Some(shared) => {
                     // A client that is not ready in time is published as it is.
-                    let _ = within(READY_DEADLINE, shared.make_ready(&connected)).await;
-                    publish(vec![(&Handle(shared), connected, self.facts.clone())])
+                    let _ = with_timeout(READY_DEADLINE, shared.make_ready(&connected)).await;
+                    publish(vec![(&Handle(shared), connected, self.spec.clone())])
                         .err()
                         .and_then(|mut left| left.pop())
                 }
@@ -200,32 +204,33 @@ impl Renewing {
             }
         };
         drop((turn, generation));
-        tracing::info!(field = self.seat.field, is_in_place, "its credentials are renewed");
+        tracing::info!(field = self.context.field, is_in_place, "its credentials are renewed");
         if let Some(connected) = left {
             abandon([connected]).await;
         }
         Ok(())
     }
 
-    async fn fetch_and_try(&self) -> Result<Tried, Refusal> {
-        let service = self.seat.service;
-        let (target, limit) = self.seat.again(&self.facts.target);
-        let (known, not_admitted) = (Arc::clone(&self.facts.target), self.not_admitted.clone());
-        let seat = Arc::clone(&self.seat);
+    async fn fetch_and_try(&self) -> Result<RenewalAttempt, Refusal> {
+        let service = self.context.service;
+        let (target, limit) = self.context.again(&self.spec.target);
+        let (known, authentication_failed) =
+            (Arc::clone(&self.spec.target), self.authentication_failed.clone());
+        let context = Arc::clone(&self.context);
         // Fetching may panic, and so may a driver.
-        let tried = tasks::apart(limit, async move {
+        let tried = tasks::isolated(limit, async move {
             let fetched = match fetch::fetch(&target).await {
                 Ok(fetched) => Arc::new(fetched.unwrap_or(target)),
-                Err(refusal) => return Tried::Refused(None, refusal),
+                Err(refusal) => return RenewalAttempt::Refused(None, refusal),
             };
             if fetch::is_same_login(&fetched, &known) {
-                return Tried::Same(fetched);
+                return RenewalAttempt::Same(fetched);
             }
-            seat.guard(&fetched);
-            if let Some((target, refusal)) = not_admitted
+            context.guard(&fetched);
+            if let Some((target, refusal)) = authentication_failed
                 && fetch::is_same_login(&fetched, &target)
             {
-                return Tried::Refused(None, refusal);
+                return RenewalAttempt::Refused(None, refusal);
             }
             let connected = match fetch::hold_against_rules(service, &fetched) {
                 Ok(findings) => (service.connect)(Arc::clone(&fetched))
@@ -234,8 +239,8 @@ impl Renewing {
                 Err(refusal) => Err(refusal),
             };
             match connected {
-                Ok(connected) => Tried::Other(fetched, Box::new(connected)),
-                Err(refusal) => Tried::Refused(Some(fetched), refusal),
+                Ok(connected) => RenewalAttempt::Other(fetched, Box::new(connected)),
+                Err(refusal) => RenewalAttempt::Refused(Some(fetched), refusal),
             }
         });
         Ok(tried.await?)
@@ -247,8 +252,8 @@ impl Renewing {
 ///
 /// Open connections may go on, but no new login succeeds.
 async fn end_of_lease(
-    shared: Weak<dyn Life>,
-    generation: Weak<dyn AnyGeneration>,
+    shared: Weak<dyn DynResource>,
+    generation: Weak<dyn DynGeneration>,
     target: Arc<Target>,
 ) {
     if let Some(lease) = target.fetched.as_ref().and_then(|fetched| fetched.lease) {
@@ -256,12 +261,12 @@ async fn end_of_lease(
     }
     if let (Some(shared), Some(generation)) = (shared.upgrade(), generation.upgrade())
         && shared.is_current(&generation)
-        && let facts = generation.facts()
-        && let Some(finding) = fetch::expired(&facts.target)
+        && let spec = generation.spec()
+        && let Some(finding) = fetch::expired(&spec.target)
     {
         let mut posture = (*generation.posture()).clone();
         if posture.findings.iter().all(|known| known.rule() != finding.rule()) {
-            let finding = finding.in_place(&facts.place);
+            let finding = finding.in_place(&spec.place);
             load::report_warnings(&[Problem::Finding(finding.clone())]);
             posture.findings.push(finding);
             generation.set_posture(Arc::new(posture));

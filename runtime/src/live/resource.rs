@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::live::detach::Detached;
-use crate::live::generation::{Handle, Seat, Shared, User};
+use crate::live::generation::{FieldContext, Handle, Lease, ResourceInner};
 use crate::live::reattach::Which;
-use crate::load::facts::Facts;
+use crate::load::spec::ConnectionSpec;
 use crate::report::error::AttachError;
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
@@ -23,12 +23,17 @@ use crate::source::Source;
 ///
 /// Cloning it is cheap, and the clone is the same resource.
 pub struct Resource<S: Service> {
-    shared: Arc<Shared<S>>,
+    shared: Arc<ResourceInner<S>>,
 }
 
 impl<S: Service> Resource<S> {
-    pub(crate) fn new(client: S::Client, posture: Posture, facts: Facts, seat: Arc<Seat>) -> Self {
-        let resource = Self { shared: Shared::new(client, posture, facts, seat) };
+    pub(crate) fn new(
+        client: S::Client,
+        posture: Posture,
+        spec: ConnectionSpec,
+        context: Arc<FieldContext>,
+    ) -> Self {
+        let resource = Self { shared: ResourceInner::new(client, posture, spec, context) };
         let Handle(life) = resource.handle();
         crate::live::recheck::begin(&life);
         crate::live::renew::begin(&life);
@@ -75,9 +80,9 @@ impl<S: Service> Resource<S> {
         source: &(impl Source + Clone + 'static),
     ) -> Result<(), AttachError> {
         let handle = self.handle();
-        let whole = Arc::clone(&handle.0.seat().whole);
+        let owner = Arc::clone(&handle.0.context().owner);
         crate::live::reattach::reattach(
-            (whole.of, whole.manifest),
+            (owner.of, owner.manifest),
             &[handle],
             Arc::new(source.clone()),
             Which::One,
@@ -97,7 +102,7 @@ impl<S: Service> Resource<S> {
     /// # Errors
     /// [`Refusal`], if the service cannot be connected to. The posture stays as it was, and its
     /// `taken_at` says when it was taken; a violated rule is added to its findings.
-    pub async fn retake_posture(&self) -> Result<Arc<Posture>, Refusal> {
+    pub async fn refresh_posture(&self) -> Result<Arc<Posture>, Refusal> {
         crate::live::recheck::now(&self.handle().0).await
     }
 
@@ -116,7 +121,7 @@ impl<S: Service> Resource<S> {
         // A service's own code. Its panic becomes an answer, because the caller itself answers a
         // probe.
         let asked = crate::net::tasks::caught(async { S::health(generation.client()).await });
-        match crate::net::time::within(crate::net::time::HEALTH_DEADLINE, asked).await? {
+        match crate::net::time::with_timeout(crate::net::time::HEALTH_DEADLINE, asked).await? {
             Some(answer) => answer,
             None => Err(crate::net::time::panicked_in("health").into()),
         }
@@ -137,7 +142,7 @@ impl<S: Service> fmt::Debug for Resource<S> {
 
 /// A shared reference to a resource's native client, which stays open as long as this lives.
 pub struct ClientGuard<S: Service> {
-    user: User<S>,
+    user: Lease<S>,
 }
 
 impl<S: Service> Deref for ClientGuard<S> {

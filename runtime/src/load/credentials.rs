@@ -74,7 +74,7 @@ pub(crate) fn check_password(
     let text = password.expose_secret();
     if text.chars().any(char::is_control) {
         let message = "its password holds a control character, such as a line break, a tab or NUL";
-        findings.push(Finding::new(&MALFORMED_VALUE, message).about(variable).help(
+        findings.push(Finding::new(&MALFORMED_VALUE, message).about(variable).with_help(
             "write the password, and nothing else: \
              protocols end a text at such a character, or begin a new line",
         ));

@@ -15,7 +15,7 @@ use backing_services_rules::{Date, variable};
 use crate::declare::manifest::{
     Category, Declaration, Leaf, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot,
 };
-use crate::net::thread::{Apart, apart};
+use crate::net::thread::{NoResult, on_thread};
 use crate::report::error::{AttachError, Problem, in_declaration_order};
 use crate::report::finding::{Failure, FailureKind, Finding, Place};
 use crate::report::waiver::Waiver;
@@ -25,9 +25,9 @@ use crate::source::{Group, Source};
 
 mod claims;
 pub(crate) mod credentials;
-pub(crate) mod facts;
 mod reader;
 pub(crate) mod resource;
+pub(crate) mod spec;
 
 pub(crate) mod waiver;
 
@@ -35,7 +35,7 @@ use claims::Claims;
 use reader::Kind;
 #[cfg(feature = "sqlite")]
 pub(crate) use reader::OWN_IT;
-pub(crate) use reader::{Fingerprint, Reader, Value};
+pub(crate) use reader::{Fingerprint, Value, ValueReader};
 pub(crate) use resource::{is_user_name, login};
 
 /// Loads and checks; the values are dropped again.
@@ -103,7 +103,7 @@ pub(crate) async fn load(
     let work = move || {
         read(manifest, &*source, of_fields.as_deref(), deadline, Keep::Everything, &of_thread)
     };
-    let why = match apart(deadline, work).await {
+    let why = match on_thread(deadline, work).await {
         Ok(read) => return Ok(read),
         Err(why) => why,
     };
@@ -146,15 +146,15 @@ impl Unread {
 }
 
 /// The failure for a source that gave no values.
-pub(crate) fn unread(why: Apart, deadline: Duration) -> Failure {
+pub(crate) fn unread(why: NoResult, deadline: Duration) -> Failure {
     match why {
-        Apart::Late => {
+        NoResult::Late => {
             let message = format!("its values were not read within {} s", deadline.as_secs());
             let help = "look at the source, and at the file system of the files that it names: \
                         one on a network may be away";
             Failure::new(FailureKind::TimedOut, message, help)
         }
-        Apart::Broken => {
+        NoResult::Broken => {
             let help = "look at what the source's code does; \
                         if it is one of this crate's, report this as a bug";
             Failure::new(
@@ -356,10 +356,12 @@ impl Loader<'_> {
             let finding =
                 Finding::new(&DUPLICATE_VARIABLE, format!("`{by}` reads this variable too"));
             findings.push(
-                finding.about(taken).help("give one of the two another name with `env = \"…\"`"),
+                finding
+                    .about(taken)
+                    .with_help("give one of the two another name with `env = \"…\"`"),
             );
         }
-        let mut reader = Reader::new(self.source).out_of(self.snapshot, hash);
+        let mut reader = ValueReader::new(self.source).out_of(self.snapshot, hash);
         if self.keep == Keep::Everything {
             reader = reader.with_fingerprint();
         }
@@ -424,11 +426,13 @@ fn is_explained(findings: &[Finding]) -> bool {
 
 fn missing(source: &dyn Source, variable: &str) -> Finding {
     Finding::new(&MISSING_VALUE, format!("`{variable}` is not set, or empty, in {}", source.name()))
-        .help(format!("set `{variable}`, or `{variable}_FILE` to the path of a file that holds it"))
+        .with_help(format!(
+            "set `{variable}`, or `{variable}_FILE` to the path of a file that holds it"
+        ))
 }
 
 fn secret(
-    reader: &mut Reader<'_>,
+    reader: &mut ValueReader<'_>,
     entry: &SecretEntry,
     variable: &str,
     findings: &mut Vec<Finding>,
@@ -450,14 +454,14 @@ fn secret(
                 &MALFORMED_VALUE,
                 format!("`{variable}` is not what this field's type holds"),
             )
-            .help(format!("write {}", entry.expects)),
+            .with_help(format!("write {}", entry.expects)),
         );
     }
     read.ok()
 }
 
 fn setting(
-    reader: &mut Reader<'_>,
+    reader: &mut ValueReader<'_>,
     entry: &SettingEntry,
     declaration: &Declaration,
     variable: &str,
@@ -486,7 +490,7 @@ fn setting(
                 format!("the default of this field is not {}", entry.expects),
             ),
         };
-        findings.push(message.help(format!("write {}", entry.expects)));
+        findings.push(message.with_help(format!("write {}", entry.expects)));
     }
     read.ok()
 }

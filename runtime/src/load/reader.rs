@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::report::finding::Finding;
 use crate::service::credentials::AnyCredentials;
 use crate::source::environment::{self, Known, Snapshot};
-use crate::source::{Extent, Group, Notice, Source, Unreadable, file};
+use crate::source::{Group, Notice, Scope, Source, Unreadable, file};
 
 /// A value, and the variable that it came from: `NAME` or `NAME_FILE`.
 pub(crate) struct Value<'a> {
@@ -87,7 +87,7 @@ impl Fingerprint {
 static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// Reads the variables of one field, and remembers where they were.
-pub(crate) struct Reader<'a> {
+pub(crate) struct ValueReader<'a> {
     source: &'a dyn Source,
     /// The source's complete variables of this field, if the source gave a snapshot.
     known: Option<(Known<'a>, &'a Snapshot)>,
@@ -103,7 +103,7 @@ pub(crate) struct Reader<'a> {
     values: Option<DefaultHasher>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ValueReader<'a> {
     pub(crate) const fn new(source: &'a dyn Source) -> Self {
         Self {
             source,
@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
                     source.name()
                 );
                 let finding = Finding::new(&DUPLICATE_VARIABLE, message).about(variable).warning();
-                findings.push(finding.help(
+                findings.push(finding.with_help(
                     "keep a resource's variables in one place, or read both places as one rank",
                 ));
             }
@@ -250,7 +250,7 @@ impl<'a> Reader<'a> {
                 findings.push(
                     Finding::new(&DUPLICATE_VARIABLE, message)
                         .about(name)
-                        .help("unset one of the two"),
+                        .with_help("unset one of the two"),
                 );
                 None
             }
@@ -282,7 +282,7 @@ impl<'a> Reader<'a> {
         let unusable = |what: String| {
             let finding =
                 Finding::new(&MALFORMED_VALUE, format!("`{variable}` {what}")).about(&*variable);
-            finding.help("write the path of a file that this process can read")
+            finding.with_help("write the path of a file that this process can read")
         };
         if !path.is_absolute() {
             // The path is not repeated: it may be a secret that was put into the wrong variable.
@@ -324,7 +324,7 @@ impl<'a> Reader<'a> {
             "write the value itself there, as `{value}`; \
              or set `{variable}` in the environment of the process"
         );
-        Finding::new(&MALFORMED_VALUE, message).about(variable).help(help)
+        Finding::new(&MALFORMED_VALUE, message).about(variable).with_help(help)
     }
 
     fn get(
@@ -378,7 +378,7 @@ fn finding(notice: Notice, kind: Kind, variable: &str) -> Option<Finding> {
     if let Some(why) = notice.why_not_ours() {
         let finding =
             Finding::new(&READABLE_SECRET_FILE, format!("the value is in a file of which {why}"));
-        return Some(finding.about(variable).help(OWN_IT));
+        return Some(finding.about(variable).with_help(OWN_IT));
     }
     match notice {
         Notice::OthersRead if kind == Kind::Public => None,
@@ -410,20 +410,20 @@ pub(crate) const OWN_IT: &str = "list who owns each part of the path, and who ca
 /// The finding for an unreadable value. A problem of the whole source is reported once.
 fn refused(unreadable: &Unreadable, variable: &str, findings: &[Finding]) -> Option<Finding> {
     let of_value = |rule| Finding::new(rule, format!("`{variable}` {unreadable}")).about(variable);
-    match unreadable.extent() {
-        Extent::Whole => {
+    match unreadable.scope() {
+        Scope::Whole => {
             let message = unreadable.to_string();
             let is_said = findings.iter().any(|finding| finding.message() == message);
             let finding = || Finding::new(&MALFORMED_VALUE, message.clone()).about(variable);
-            (!is_said).then(|| finding().help("fix the source, or do not read it"))
+            (!is_said).then(|| finding().with_help("fix the source, or do not read it"))
         }
-        Extent::Twice => Some(
+        Scope::Twice => Some(
             of_value(&DUPLICATE_VARIABLE)
-                .help("unset one of the two, or give one of the sources a rank of its own"),
+                .with_help("unset one of the two, or give one of the sources a rank of its own"),
         ),
-        Extent::Value => Some(
+        Scope::Value => Some(
             of_value(&MALFORMED_VALUE)
-                .help("write the value as UTF-8 text, once, where this process can read it"),
+                .with_help("write the value as UTF-8 text, once, where this process can read it"),
         ),
     }
 }

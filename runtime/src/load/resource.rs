@@ -11,7 +11,7 @@ use backing_services_rules::rule::{
 use backing_services_rules::{Date, Transport};
 use secrecy::SecretString;
 
-use super::{Kind, Reader, Value, credentials, is_explained, missing, waiver};
+use super::{Kind, Value, ValueReader, credentials, is_explained, missing, waiver};
 use crate::declare::manifest::{Declaration, ResourceEntry};
 use crate::locator::dialect::Login;
 use crate::locator::{self, Dialect, Locator};
@@ -28,7 +28,7 @@ use crate::source::environment;
 /// there is a finding.
 #[allow(clippy::too_many_arguments, reason = "one caller, which has just these")]
 pub(crate) fn load(
-    reader: &mut Reader<'_>,
+    reader: &mut ValueReader<'_>,
     entry: &'static ResourceEntry,
     declaration: &'static Declaration,
     variable: &str,
@@ -48,7 +48,7 @@ pub(crate) fn load(
                 findings.push(
                     Finding::new(&AMBIGUOUS_LOCATOR, reader.both(&url.variable, &host.variable))
                         .about(&*url.variable)
-                        .help("write the locator, or its parts"),
+                        .with_help("write the locator, or its parts"),
                 );
                 return None;
             }
@@ -78,7 +78,7 @@ pub(crate) fn load(
                     &MISSING_VALUE,
                     format!("`{}` is set, and `{variable}` is not", left.variable),
                 )
-                .help(format!("set `{variable}`, or unset the other")),
+                .with_help(format!("set `{variable}`, or unset the other")),
             );
             return None;
         }
@@ -97,7 +97,7 @@ pub(crate) fn load(
                 format!("`{}` is set beside a whole locator", part.variable),
             )
             .about(&*part.variable)
-            .help("write the port and the database into the locator, and unset this variable"),
+            .with_help("write the port and the database into the locator, and unset this variable"),
         );
         return None;
     }
@@ -141,7 +141,7 @@ pub(crate) fn load(
         findings.push(
             Finding::new(&UNKNOWN_SCHEME, "its scheme is not the one that the field asks for")
                 .about(variable)
-                .help(format!("write `{scheme}://`")),
+                .with_help(format!("write `{scheme}://`")),
         );
     }
     if is_led_by_others && locator.transport() == Transport::Embedded {
@@ -149,7 +149,7 @@ pub(crate) fn load(
             "`{variable}` names a file of this machine, and comes from where none may be named"
         );
         let finding = Finding::new(&MALFORMED_VALUE, message).about(variable);
-        findings.push(finding.help("set it in the environment of the process"));
+        findings.push(finding.with_help("set it in the environment of the process"));
         return None;
     }
     // The dialled host receives the password.
@@ -165,7 +165,7 @@ pub(crate) fn load(
                 endpoint.variable, service.name
             );
             let finding = Finding::new(&MALFORMED_VALUE, message).about(&*endpoint.variable);
-            findings.push(finding.help("unset it, and write the host into the locator"));
+            findings.push(finding.with_help("unset it, and write the host into the locator"));
             None
         }
         (Some(usual), endpoint) => {
@@ -185,7 +185,7 @@ pub(crate) fn load(
                         ),
                     )
                     .about(&*variable)
-                    .help(format!("set `{variable}` to `https://` and the host")),
+                    .with_help(format!("set `{variable}` to `https://` and the host")),
                 );
                 return None;
             };
@@ -213,7 +213,7 @@ pub(crate) fn load(
         findings.push(
             Finding::new(&AMBIENT_OVERRIDE, format!("`{name}` is set, and would steer the driver"))
                 .about(*name)
-                .help(format!("unset `{name}` for this process")),
+                .with_help(format!("unset `{name}` for this process")),
         );
     }
 
@@ -223,7 +223,7 @@ pub(crate) fn load(
             format!("the locator holds a {what}, and `{}` holds one too", companion.variable),
         )
         .about(variable)
-        .help("say it in one place")
+        .with_help("say it in one place")
     };
     let user = match (locator.user().map(str::to_owned), user) {
         (Some(_), Some(companion)) => {
@@ -247,7 +247,8 @@ pub(crate) fn load(
         let message =
             format!("`{password_variable}` holds a password, and its credentials are fetched");
         let finding = Finding::new(&AMBIGUOUS_LOCATOR, message).about(&*password_variable);
-        findings.push(finding.help("take the password out, or attach without those credentials"));
+        findings
+            .push(finding.with_help("take the password out, or attach without those credentials"));
     }
     if declaration.listed_hosts().is_empty() && (credentials.is_some() || is_own_password) {
         // The author of the authority can be any host.
@@ -313,7 +314,7 @@ pub(crate) fn load(
         Some(Err(message)) => {
             findings.push(
                 Finding::new(&MALFORMED_VALUE, message)
-                    .help("write `needs` in the words of the service"),
+                    .with_help("write `needs` in the words of the service"),
             );
             return None;
         }
@@ -346,7 +347,7 @@ pub(crate) fn load(
 
 /// The finding that the author of the locator, or of the trust, decides who gets a password that
 /// the author does not have.
-fn unlisted(variable: &str, what: &str, reader: &Reader<'_>, is_fetched: bool) -> Finding {
+fn unlisted(variable: &str, what: &str, reader: &ValueReader<'_>, is_fetched: bool) -> Finding {
     let place =
         reader.origin(variable).unwrap_or_else(|| reader.source().name().into_owned().into());
     let credentials = if is_fetched {
@@ -359,7 +360,7 @@ fn unlisted(variable: &str, what: &str, reader: &Reader<'_>, is_fetched: bool) -
     let help = "list the hosts that may have them on the field: \
         `#[service(hosts = \"db.example.com\")]`; or set the \
         variable in the environment of the process";
-    Finding::new(&UNLISTED_HOST, message).about(variable).help(help)
+    Finding::new(&UNLISTED_HOST, message).about(variable).with_help(help)
 }
 
 /// The longest name of an account, in bytes: longer than any product accepts.
@@ -376,7 +377,7 @@ fn user_name(value: &Value<'_>, findings: &mut Vec<Finding>) -> Option<String> {
         findings.push(
             Finding::new(&MALFORMED_VALUE, message)
                 .about(&*value.variable)
-                .help("write the account's name, and nothing else"),
+                .with_help("write the account's name, and nothing else"),
         );
         return None;
     }
@@ -417,7 +418,7 @@ pub(crate) fn login(
         _ => None,
     };
     if let Some(message) = missing {
-        findings.push(Finding::new(&MISSING_CREDENTIALS, message).help(format!(
+        findings.push(Finding::new(&MISSING_CREDENTIALS, message).with_help(format!(
             "write the user into the locator or `{base}_USER`, \
              and the password into `{base}_PASSWORD`"
         )));
@@ -443,7 +444,7 @@ struct Companions<'a> {
 }
 
 impl<'a> Companions<'a> {
-    fn read(reader: &mut Reader<'a>, base: &str, findings: &mut Vec<Finding>) -> Self {
+    fn read(reader: &mut ValueReader<'a>, base: &str, findings: &mut Vec<Finding>) -> Self {
         let mut read = |ending: &str| reader.read_companion(base, ending, findings);
         Self {
             host: read("_HOST"),
@@ -528,7 +529,7 @@ fn trust(
                 value.variable
             );
             let finding = Finding::new(&MALFORMED_VALUE, message).about(&*value.variable);
-            findings.push(finding.help(format!("unset `{}`", value.variable)));
+            findings.push(finding.with_help(format!("unset `{}`", value.variable)));
         }
         return Trust::default();
     }
@@ -539,7 +540,7 @@ fn trust(
             pin.variable, service.name
         );
         let finding = Finding::new(&MALFORMED_VALUE, message).about(&*pin.variable);
-        findings.push(finding.help("unset it, and give the authority in the `_CA` variable"));
+        findings.push(finding.with_help("unset it, and give the authority in the `_CA` variable"));
     }
     match (&client_cert, &client_key) {
         (Some(cert), None) => findings.push(half_of_a_pair(cert, "_CLIENT_KEY")),
@@ -575,7 +576,7 @@ fn trust(
                 let finding =
                     Finding::new(unusable.rule, format!("`{variable}` {}", unusable.message))
                         .about(variable);
-                findings.push(finding.help(unusable.help));
+                findings.push(finding.with_help(unusable.help));
                 None
             }
         }
@@ -602,7 +603,7 @@ fn findings_of_ca(
              and the driver of {} would trust all that it signs",
             ca.variable, service.name
         );
-        findings.push(Finding::new(&MALFORMED_VALUE, message).help(
+        findings.push(Finding::new(&MALFORMED_VALUE, message).with_help(
             "write the certificate of the authority that issued it (`CA:TRUE`); \
              a server that has signed its own needs one from an authority, \
              or for PostgreSQL the service `TokioPostgres`, which trusts it alone",
@@ -614,5 +615,5 @@ fn findings_of_ca(
 fn half_of_a_pair(value: &Value<'_>, other: &str) -> Finding {
     Finding::new(&MALFORMED_VALUE, format!("`{}` is set, and its `{other}` is not", value.variable))
         .about(&*value.variable)
-        .help("set both, or neither")
+        .with_help("set both, or neither")
 }

@@ -233,7 +233,7 @@ impl Parser<'_> {
         let Some(name) = name else {
             self.find(
                 Finding::new(&MALFORMED_LOCATOR, "it has no scheme")
-                    .help(format!("write it as `{}`", self.example())),
+                    .with_help(format!("write it as `{}`", self.example())),
             );
             return None;
         };
@@ -306,8 +306,9 @@ impl Parser<'_> {
         let before = self.findings.len();
         if self.text.len() > MAX_LENGTH {
             self.find(
-                Finding::new(&MALFORMED_LOCATOR, "it is longer than 8 KiB")
-                    .help("look at what was written into the variable: no locator is this long"),
+                Finding::new(&MALFORMED_LOCATOR, "it is longer than 8 KiB").with_help(
+                    "look at what was written into the variable: no locator is this long",
+                ),
             );
             return None;
         }
@@ -322,8 +323,9 @@ impl Parser<'_> {
             ));
         } else if self.text.chars().any(char::is_whitespace) {
             self.find(
-                Finding::new(&MALFORMED_LOCATOR, "it holds a blank")
-                    .help("remove blanks around it; inside a password, a blank is written `%20`"),
+                Finding::new(&MALFORMED_LOCATOR, "it holds a blank").with_help(
+                    "remove blanks around it; inside a password, a blank is written `%20`",
+                ),
             );
         }
         if self.text.contains('\\') {
@@ -332,7 +334,7 @@ impl Parser<'_> {
                     &AMBIGUOUS_LOCATOR,
                     "it holds a backslash, which some readers take for a `/`",
                 )
-                .help("in a password, a backslash is written `%5C`"),
+                .with_help("in a password, a backslash is written `%5C`"),
             );
         }
         if let Some((_, fragment)) = self.text.split_once('#') {
@@ -342,7 +344,7 @@ impl Parser<'_> {
                         &UNVERIFIED_TLS,
                         "its fragment `#insecure` switches verification off",
                     )
-                    .help("remove it"),
+                    .with_help("remove it"),
                 );
             } else {
                 self.find(
@@ -350,7 +352,7 @@ impl Parser<'_> {
                         &AMBIGUOUS_LOCATOR,
                         "it holds a `#`, and a locator has no fragment",
                     )
-                    .help("in a password, `#` is written `%23`; anywhere else, remove it"),
+                    .with_help("in a password, `#` is written `%23`; anywhere else, remove it"),
                 );
             }
         }
@@ -367,7 +369,7 @@ impl Parser<'_> {
                         &MALFORMED_LOCATOR,
                         "it holds a `%` without two hexadecimal digits behind it",
                     )
-                    .help("in a password, `%` is written `%25`"),
+                    .with_help("in a password, `%` is written `%25`"),
                 );
                 break;
             };
@@ -377,7 +379,7 @@ impl Parser<'_> {
                         &AMBIGUOUS_LOCATOR,
                         "it holds a percent-encoded control character",
                     )
-                    .help("remove it: what it does depends on who reads it"),
+                    .with_help("remove it: what it does depends on who reads it"),
                 );
                 break;
             }
@@ -421,7 +423,7 @@ impl Parser<'_> {
                     &PLAINTEXT_SCHEME,
                     format!("its scheme `{}` is plaintext", known.name),
                 )
-                .help(help),
+                .with_help(help),
             );
             return None;
         }
@@ -433,7 +435,8 @@ impl Parser<'_> {
             |known| format!("its scheme `{}` belongs to another service", known.name),
         );
         self.find(
-            Finding::new(&UNKNOWN_SCHEME, found).help(format!("this service accepts {accepted}")),
+            Finding::new(&UNKNOWN_SCHEME, found)
+                .with_help(format!("this service accepts {accepted}")),
         );
         None
     }
@@ -457,8 +460,10 @@ impl Parser<'_> {
             self.find(Finding::new(&PLAINTEXT_SCHEME, message).warning());
             return;
         }
-        let mut finding = Finding::new(&PLAINTEXT_SCHEME, "it asks for a connection without TLS")
-            .help(format!("write `{}://`, and no parameter that switches TLS off", scheme.name()));
+        let mut finding =
+            Finding::new(&PLAINTEXT_SCHEME, "it asks for a connection without TLS").with_help(
+                format!("write `{}://`, and no parameter that switches TLS off", scheme.name()),
+            );
         if let Some(reason) = self.dialect.plaintext_waiver {
             finding.waive(reason);
         }
@@ -476,7 +481,7 @@ impl Parser<'_> {
             }
             self.find(
                 Finding::new(&MALFORMED_LOCATOR, "`://` is missing behind its scheme")
-                    .help(format!("write it as `{}`", self.example())),
+                    .with_help(format!("write it as `{}`", self.example())),
             );
             return None;
         };
@@ -494,7 +499,7 @@ impl Parser<'_> {
                     "it holds an `@` that does not end the user part: where the host begins is \
                      open",
                 )
-                .help(
+                .with_help(
                     "inside a user, a password or a path, `@` is written `%40`, `/` is `%2F` and \
                        `?` is `%3F`",
                 ),
@@ -507,7 +512,10 @@ impl Parser<'_> {
                     &MALFORMED_LOCATOR,
                     "two slashes begin a host, and this service has none",
                 )
-                .help(format!("write an absolute path behind three slashes: `{}`", self.example())),
+                .with_help(format!(
+                    "write an absolute path behind three slashes: `{}`",
+                    self.example()
+                )),
             );
             return None;
         }
@@ -530,7 +538,7 @@ impl Parser<'_> {
                     &MALFORMED_LOCATOR,
                     "it names a user, and this service has no accounts",
                 )
-                .help("remove the user and the password"),
+                .with_help("remove the user and the password"),
             );
             return (None, None);
         }
@@ -541,7 +549,7 @@ impl Parser<'_> {
         if password.is_some_and(|password| password.contains(':')) {
             self.find(
                 Finding::new(&AMBIGUOUS_LOCATOR, "its user part holds a second `:`")
-                    .help("in a user or a password, `:` is written `%3A`"),
+                    .with_help("in a user or a password, `:` is written `%3A`"),
             );
         }
         if user.is_empty()
@@ -549,13 +557,13 @@ impl Parser<'_> {
         {
             self.find(
                 Finding::new(&MALFORMED_LOCATOR, "it has an `@` and no user before it")
-                    .help("write the user, or remove the `@`"),
+                    .with_help("write the user, or remove the `@`"),
             );
         }
         if password == Some("") {
             self.find(
                 Finding::new(&MALFORMED_LOCATOR, "it has a `:` behind the user and no password")
-                    .help("write the password, or remove the `:`"),
+                    .with_help("write the password, or remove the `:`"),
             );
         }
         let user = self.decoded(user, "user").filter(|user| !user.is_empty());
@@ -597,7 +605,7 @@ impl Parser<'_> {
                         &MALFORMED_LOCATOR,
                         "it has no port, and its scheme has no usual one",
                     )
-                    .help("write `:port` behind the host"),
+                    .with_help("write `:port` behind the host"),
                 );
                 None
             }
@@ -622,22 +630,20 @@ impl Parser<'_> {
         if text.is_empty() {
             self.find(
                 Finding::new(&MALFORMED_LOCATOR, "it has no host")
-                    .help("write the host; this service is not looked for on a local socket"),
+                    .with_help("write the host; this service is not looked for on a local socket"),
             );
             return None;
         }
         if text.contains(',') {
-            self.find(Finding::new(&MALFORMED_LOCATOR, "it lists several hosts").help(
+            self.find(Finding::new(&MALFORMED_LOCATOR, "it lists several hosts").with_help(
                 "write the one host to connect to, or the name of what balances between them",
             ));
             return None;
         }
         if text.contains('%') {
-            self.find(
-                Finding::new(&MALFORMED_LOCATOR, "its host is percent-encoded").help(
-                    "write the host as it is; local sockets and address zones are not accepted",
-                ),
-            );
+            self.find(Finding::new(&MALFORMED_LOCATOR, "its host is percent-encoded").with_help(
+                "write the host as it is; local sockets and address zones are not accepted",
+            ));
             return None;
         }
         if is_plain_name(text) {
@@ -646,7 +652,7 @@ impl Parser<'_> {
         if !text.is_ascii() {
             self.find(
                 Finding::new(&MALFORMED_LOCATOR, "its host holds a character that is not ASCII")
-                    .help(in_ascii(text)),
+                    .with_help(in_ascii(text)),
             );
             return None;
         }
@@ -659,7 +665,7 @@ impl Parser<'_> {
             Ok(url::Host::Domain(_)) | Err(_) => {
                 self.find(
                     Finding::new(&MALFORMED_LOCATOR, "its host is neither a name nor an address")
-                        .help(
+                        .with_help(
                             "a name has letters, digits, `-` and `.`; an IPv6 address stands in \
                                `[…]`",
                         ),
@@ -677,7 +683,7 @@ impl Parser<'_> {
         if !path.is_empty() && self.dialect.path.is_none() {
             self.find(
                 Finding::new(&MALFORMED_LOCATOR, "it has a path, and this service has none")
-                    .help("remove what stands behind the host and port"),
+                    .with_help("remove what stands behind the host and port"),
             );
             return None;
         }
@@ -703,7 +709,7 @@ impl Parser<'_> {
                         &AMBIGUOUS_LOCATOR,
                         "a parameter's name is empty or percent-encoded",
                     )
-                    .help("write the name as it is"),
+                    .with_help("write the name as it is"),
                 );
                 continue;
             }
@@ -720,7 +726,7 @@ impl Parser<'_> {
                 );
                 self.find(
                     Finding::new(&AMBIGUOUS_LOCATOR, format!("{what} stands there twice"))
-                        .help("write it once"),
+                        .with_help("write it once"),
                 );
                 continue;
             }
@@ -729,19 +735,19 @@ impl Parser<'_> {
             let Some(value) = self.decoded(value, "query") else { continue };
             match asks(key, &value) {
                 Asks::Plaintext if known.is_some() => asks_for_plaintext = true,
-                Asks::Plaintext => {
-                    self.find(Finding::new(&PLAINTEXT_SCHEME, "a parameter switches TLS off").help(
+                Asks::Plaintext => self.find(
+                    Finding::new(&PLAINTEXT_SCHEME, "a parameter switches TLS off").with_help(
                         "remove the \
                          parameter",
-                    ))
-                }
+                    ),
+                ),
                 Asks::Opportunistic => self.find(
                     Finding::new(
                         &OPPORTUNISTIC_TLS,
                         "a parameter asks for TLS only where the server likes to, or for what is \
                          no mode at all",
                     )
-                    .help("remove the parameter: the connection is verified TLS without it"),
+                    .with_help("remove the parameter: the connection is verified TLS without it"),
                 ),
                 Asks::Unverified => self.find(
                     Finding::new(
@@ -749,7 +755,7 @@ impl Parser<'_> {
                         "a parameter switches verification \
                          off",
                     )
-                    .help(
+                    .with_help(
                         "remove the \
                          parameter",
                     ),
@@ -782,7 +788,7 @@ impl Parser<'_> {
                         &UNKNOWN_PARAMETER,
                         format!("the parameter `{}` is not accepted", known.name),
                     )
-                    .help(help),
+                    .with_help(help),
                 );
                 return;
             }
@@ -842,7 +848,7 @@ impl Parser<'_> {
         } else {
             format!("remove it; there are {}", names.join(", "))
         };
-        self.find(Finding::new(&UNKNOWN_PARAMETER, message).help(help));
+        self.find(Finding::new(&UNKNOWN_PARAMETER, message).with_help(help));
     }
 
     /// Compares this parser's host with the one that `url` reads. If both disagreed, an attacker
@@ -851,7 +857,7 @@ impl Parser<'_> {
         if !self.agrees(host) {
             self.find(
                 Finding::new(&AMBIGUOUS_LOCATOR, "it can be read in more than one way")
-                    .help(format!("write it as `{}`", self.example())),
+                    .with_help(format!("write it as `{}`", self.example())),
             );
             return None;
         }

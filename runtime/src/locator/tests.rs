@@ -164,7 +164,7 @@ fn a_host_beyond_ascii_is_refused_with_its_ascii_form() {
                 parse(&text, dialect).err().unwrap_or_else(|| panic!("{text} is accepted"));
             assert_eq!(findings.len(), 1, "{text}: {findings:?}");
             assert_eq!(findings[0].rule(), &MALFORMED_LOCATOR, "{text}");
-            assert_eq!(findings[0].remedy(), help, "{text}");
+            assert_eq!(findings[0].help(), help, "{text}");
         }
     }
 }
@@ -309,7 +309,7 @@ fn a_foreign_scheme_is_refused_with_its_replacement() {
     ] {
         let findings = parse(text, &REDIS).err().unwrap();
         assert_eq!(findings[0].rule().name, "plaintext_scheme", "{text}");
-        assert!(findings[0].remedy().contains(instead), "{text}: {}", findings[0].remedy());
+        assert!(findings[0].help().contains(instead), "{text}: {}", findings[0].help());
     }
     // A waiver of plaintext does not waive the protocol.
     let waived = Dialect { plaintext_waiver: Some("the mesh"), ..REDIS };

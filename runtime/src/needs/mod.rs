@@ -15,7 +15,7 @@ use std::fmt::{self, Write as _};
 
 use backing_services_rules::rule::{EXCESS_PRIVILEGES, MISSING_PRIVILEGES};
 
-use self::reader::{Item, Reader, Span};
+use self::reader::{Item, Parser, Span};
 use crate::report::finding::Finding;
 use crate::report::text::printable_up_to;
 
@@ -140,7 +140,7 @@ impl Needs {
         service: &str,
         kinds: &'static [Grantable],
     ) -> Result<Self, String> {
-        let mut reader = Reader::new(text, kinds);
+        let mut reader = Parser::new(text, kinds);
         let mut list: Vec<Need> = Vec::new();
         loop {
             match reader.next() {
@@ -305,7 +305,7 @@ impl Finding {
             lacking.iter().map(|difference| difference.privilege.as_str()).collect();
         let finding =
             Self::new(&MISSING_PRIVILEGES, format!("the account lacks {}", names.join("; ")));
-        (!lacking.is_empty()).then(|| finding.help(statements(lacking)))
+        (!lacking.is_empty()).then(|| finding.with_help(statements(lacking)))
     }
 
     /// The finding that an account has privileges that the field does not need; `None` if it has
@@ -325,7 +325,7 @@ impl Finding {
             &EXCESS_PRIVILEGES,
             format!("the account may do what the field does not need: {names}"),
         );
-        (!excess.is_empty()).then(|| finding.help(statements(named)))
+        (!excess.is_empty()).then(|| finding.with_help(statements(named)))
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) enum Wrong {
     Name { kind: usize },
 }
 
-pub(crate) struct Reader<'a> {
+pub(crate) struct Parser<'a> {
     text: &'a str,
     kinds: &'static [Grantable],
     /// The start of the next clause.
@@ -78,7 +78,7 @@ struct Clause {
     object: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Parser<'a> {
     pub(crate) const fn new(text: &'a str, kinds: &'static [Grantable]) -> Self {
         Self { text, kinds, at: 0, clause: None, is_empty: true }
     }

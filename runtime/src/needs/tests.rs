@@ -211,7 +211,7 @@ fn differences_are_named_with_their_statements() {
         .collect();
     let finding = Finding::excess_privileges(&list).unwrap();
     assert!(finding.message().ends_with("SELECT ON t31\\u{1b}; and 8 more"), "{finding}");
-    assert_eq!(finding.remedy(), "REVOKE ALL ON x;");
+    assert_eq!(finding.help(), "REVOKE ALL ON x;");
     assert_eq!(Finding::missing_privileges(&list).unwrap().message().matches("SELECT").count(), 40);
     assert!(Finding::excess_privileges(&[]).is_none());
     assert!(Finding::missing_privileges(&[]).is_none());

@@ -59,7 +59,7 @@ impl ReconnectBackoff {
         // later, so this case only waits.
         self.given_up = matches!(
             refusal,
-            Refusal::Failure(failure) if failure.kind() == FailureKind::NotAdmitted
+            Refusal::Failure(failure) if failure.kind() == FailureKind::AuthenticationFailed
         );
         self.postpone();
     }

@@ -92,7 +92,7 @@ impl<T: Send + 'static> Task<T> {
 
 /// Runs work that may panic in a separate task, so that a panic ends only that task. The task is
 /// aborted if the caller is dropped.
-pub(crate) async fn apart<T: Send + 'static>(
+pub(crate) async fn isolated<T: Send + 'static>(
     limit: Duration,
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -260,10 +260,10 @@ mod tests {
 
     #[tokio::test]
     async fn apart_panics_and_delays_are_failures() {
-        assert_eq!(apart(SOON, async { 1 }).await.unwrap(), 1);
-        let panicked = apart::<()>(SOON, async { panic!("a driver's") }).await.unwrap_err();
+        assert_eq!(isolated(SOON, async { 1 }).await.unwrap(), 1);
+        let panicked = isolated::<()>(SOON, async { panic!("a driver's") }).await.unwrap_err();
         assert_eq!(panicked.kind(), FailureKind::Protocol);
-        let late = apart(Duration::from_millis(10), pending::<()>()).await.unwrap_err();
+        let late = isolated(Duration::from_millis(10), pending::<()>()).await.unwrap_err();
         assert_eq!(late.kind(), FailureKind::TimedOut);
     }
 }

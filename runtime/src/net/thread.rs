@@ -25,14 +25,14 @@ static FREE: Semaphore = Semaphore::const_new(MOST);
 
 /// The reason why the work has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Apart {
+pub(crate) enum NoResult {
     /// The work took longer than the limit.
     Late,
     /// The work panicked, or no thread could be started.
     Broken,
 }
 
-impl Apart {
+impl NoResult {
     /// The failure, if the work was opening a file.
     #[cfg(feature = "sqlite")]
     pub(crate) fn into_failure(self) -> Failure {
@@ -50,13 +50,13 @@ impl Apart {
 
 /// Runs the work and waits for it up to the limit. After that the work continues, and its result is
 /// dropped.
-pub(crate) async fn apart<T: Send + 'static>(
+pub(crate) async fn on_thread<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Apart> {
+) -> Result<T, NoResult> {
     let deadline = Instant::now() + limit;
-    let free = timeout_at(deadline, FREE.acquire()).await.map_err(|_| Apart::Late)?;
-    let free = free.map_err(|_| Apart::Broken)?;
+    let free = timeout_at(deadline, FREE.acquire()).await.map_err(|_| NoResult::Late)?;
+    let free = free.map_err(|_| NoResult::Broken)?;
     let runtime = Handle::current();
     let (sender, done) = mpsc::channel();
     let given_up = GivenUp(sender.clone());
@@ -70,13 +70,13 @@ pub(crate) async fn apart<T: Send + 'static>(
     thread::Builder::new()
         .name("backing-services".to_owned())
         .spawn(work)
-        .map_err(|_| Apart::Broken)?;
+        .map_err(|_| NoResult::Broken)?;
     // A blocking thread of the runtime waits too: while it does, a paused clock in a test does not
     // advance.
     let waiting = tokio::task::spawn_blocking(move || done.recv().ok().flatten());
-    let outcome = timeout_at(deadline, waiting).await.map_err(|_| Apart::Late)?;
+    let outcome = timeout_at(deadline, waiting).await.map_err(|_| NoResult::Late)?;
     drop(given_up);
-    outcome.ok().flatten().ok_or(Apart::Broken)
+    outcome.ok().flatten().ok_or(NoResult::Broken)
 }
 
 /// Ends the wait of the runtime's blocking thread when the caller has gone.
@@ -97,11 +97,11 @@ mod tests {
     async fn the_result_is_returned_unless_the_work_panics() {
         const SOON: Duration = Duration::from_secs(10);
         assert_eq!(
-            apart(SOON, || Handle::try_current().is_ok()).await,
+            on_thread(SOON, || Handle::try_current().is_ok()).await,
             Ok(true),
             "it is in the runtime"
         );
-        assert_eq!(apart(SOON, || -> u8 { panic!("a source's") }).await, Err(Apart::Broken));
+        assert_eq!(on_thread(SOON, || -> u8 { panic!("a source's") }).await, Err(NoResult::Broken));
     }
 
     /// The runtime shuts down although work that it started is blocked.
@@ -111,8 +111,8 @@ mod tests {
         let begun = std::time::Instant::now();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let outcome =
-            runtime.block_on(apart(Duration::from_millis(50), move || release.recv().is_ok()));
-        assert_eq!(outcome, Err(Apart::Late));
+            runtime.block_on(on_thread(Duration::from_millis(50), move || release.recv().is_ok()));
+        assert_eq!(outcome, Err(NoResult::Late));
         drop(runtime);
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
         drop(stuck);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::report::finding::{Failure, FailureKind};
 
 /// Waits for `work` up to `limit`. Panics, in tokio, if the tokio runtime has no timer.
-pub(crate) async fn within<T>(
+pub(crate) async fn with_timeout<T>(
     limit: Duration,
     work: impl Future<Output = T>,
 ) -> Result<T, Failure> {
@@ -22,7 +22,7 @@ pub(crate) async fn within<T>(
 }
 
 /// Runs the work until it ends or `stop` completes. Returns `None` if it was stopped.
-pub(crate) async fn unless<T>(
+pub(crate) async fn run_until_cancelled<T>(
     stop: impl Future<Output = ()>,
     work: impl Future<Output = T>,
 ) -> Option<T> {
@@ -37,7 +37,7 @@ pub(crate) async fn unless<T>(
 /// Runs both at once, and returns the error of the first if it fails. If the other one fails, its
 /// error is returned after the first has succeeded: the first one's error may be more precise.
 #[cfg(any(feature = "nats", feature = "s3"))]
-pub(crate) async fn both<A, B, E>(
+pub(crate) async fn try_join_prefer_first<A, B, E>(
     first: impl Future<Output = Result<A, E>>,
     other: impl Future<Output = Result<B, E>>,
 ) -> Result<(A, B), E> {
@@ -120,11 +120,20 @@ mod tests {
             yield_now().await;
             result
         };
-        assert_eq!(both(late(Ok(1)), ready(Ok(2))).await, Ok((1, 2)));
-        assert_eq!(both(ready(Ok(1)), late(Ok(2))).await, Ok((1, 2)));
-        assert_eq!(both(late(Err("first")), pending::<Result<(), _>>()).await, Err("first"));
-        assert_eq!(both(late(Err("first")), ready(Err::<u8, _>("other"))).await, Err("first"));
-        assert_eq!(both(late(Ok(1)), ready(Err::<u8, _>("other"))).await, Err("other"));
+        assert_eq!(try_join_prefer_first(late(Ok(1)), ready(Ok(2))).await, Ok((1, 2)));
+        assert_eq!(try_join_prefer_first(ready(Ok(1)), late(Ok(2))).await, Ok((1, 2)));
+        assert_eq!(
+            try_join_prefer_first(late(Err("first")), pending::<Result<(), _>>()).await,
+            Err("first")
+        );
+        assert_eq!(
+            try_join_prefer_first(late(Err("first")), ready(Err::<u8, _>("other"))).await,
+            Err("first")
+        );
+        assert_eq!(
+            try_join_prefer_first(late(Ok(1)), ready(Err::<u8, _>("other"))).await,
+            Err("other")
+        );
     }
 }
 
@@ -132,14 +141,14 @@ mod tests {
 #[derive(Clone, Copy)]
 pub(crate) struct Limit {
     /// The whole duration.
-    pub(crate) whole: Duration,
+    pub(crate) total: Duration,
     pub(crate) deadline: tokio::time::Instant,
 }
 
 impl Limit {
     /// A deadline that starts now.
     pub(crate) fn new(whole: Duration) -> Self {
-        Self { whole, deadline: tokio::time::Instant::now() + whole }
+        Self { total: whole, deadline: tokio::time::Instant::now() + whole }
     }
 }
 

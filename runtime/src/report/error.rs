@@ -47,7 +47,7 @@ impl Problem {
         variable -> Option<&str>,
         origin -> Option<&str>,
         message -> &str,
-        remedy -> &str,
+        help -> &str,
     }
 
     /// The name of the rule or of the failure kind.
@@ -153,7 +153,7 @@ impl AttachError {
     }
 }
 
-/// Writes each problem with its remedy, grouped by field.
+/// Writes each problem with its help, grouped by field.
 fn write_problems<'a>(
     f: &mut dyn fmt::Write,
     problems: impl IntoIterator<Item = &'a Problem>,
@@ -179,7 +179,7 @@ fn write_problems<'a>(
         )?;
         match problem.waived_because() {
             Some(reason) => write!(f, "\n    waived: {reason}")?,
-            None => write!(f, "\n    help: {}", problem.remedy())?,
+            None => write!(f, "\n    help: {}", problem.help())?,
         }
     }
     Ok(())
@@ -300,7 +300,7 @@ mod tests {
                 Problem::Finding(waived),
                 Problem::Finding(
                     Finding::new(&MISSING_VALUE, "it is not set")
-                        .help("set it")
+                        .with_help("set it")
                         .at("key", "SHOP_KEY"),
                 ),
                 Problem::Failure(

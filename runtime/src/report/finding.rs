@@ -93,14 +93,14 @@ impl Finding {
     }
 
     /// Sets the help: what to write or do instead. Without it, the report prints the rule's own
-    /// remedy.
-    pub fn help(self, help: impl Into<Cow<'static, str>>) -> Self {
-        self.with_help(help.into())
+    /// help.
+    pub fn with_help(self, help: impl Into<Cow<'static, str>>) -> Self {
+        self.set_help(help.into())
     }
 
     #[cold]
     #[inline(never)]
-    fn with_help(mut self, mut help: Cow<'static, str>) -> Self {
+    fn set_help(mut self, mut help: Cow<'static, str>) -> Self {
         redact(&mut help);
         self.0.help = Some(help);
         self
@@ -203,10 +203,10 @@ impl Finding {
         &self.0.message
     }
 
-    /// The remedy: what to do about it.
+    /// The help: what to do about it.
     #[must_use]
-    pub fn remedy(&self) -> &str {
-        self.0.help.as_deref().unwrap_or(self.0.rule.remedy)
+    pub fn help(&self) -> &str {
+        self.0.help.as_deref().unwrap_or(self.0.rule.help)
     }
 }
 
@@ -244,7 +244,7 @@ pub enum FailureKind {
     /// The deadline passed.
     TimedOut,
     /// The service rejects the user, the password or the client certificate.
-    NotAdmitted,
+    AuthenticationFailed,
     /// The service broke its protocol, or sent more than allowed.
     Protocol,
     /// The service has no such database, or is not ready to serve it.
@@ -258,7 +258,7 @@ impl FailureKind {
         Self::Unresolved,
         Self::Unreachable,
         Self::TimedOut,
-        Self::NotAdmitted,
+        Self::AuthenticationFailed,
         Self::Protocol,
         Self::Unavailable,
     ];
@@ -270,7 +270,7 @@ impl FailureKind {
             Self::Unresolved => "the host's name has an address",
             Self::Unreachable => "the service can be connected to",
             Self::TimedOut => "the service answers before the deadline",
-            Self::NotAdmitted => "the service accepts the user and its credentials",
+            Self::AuthenticationFailed => "the service accepts the user and its credentials",
             Self::Protocol => "the service speaks its protocol, within its bounds",
             Self::Unavailable => "the service serves what the locator names",
         }
@@ -293,7 +293,7 @@ impl FailureKind {
                  (`#[services(deadline = …)]`, `--deadline`), or than the locator's \
                  `connect_timeout`, which is 10 s unless it is there, for one connection."
             }
-            Self::NotAdmitted => {
+            Self::AuthenticationFailed => {
                 "The service was reached and verified, and does not let us in: it knows another \
                  user, another password or another client certificate."
             }
@@ -311,7 +311,7 @@ impl FailureKind {
 
     /// The checks to make if no more specific advice is known.
     #[cfg(feature = "cli")]
-    pub(crate) const fn remedy(self) -> &'static str {
+    pub(crate) const fn help(self) -> &'static str {
         match self {
             Self::Unresolved => {
                 "Look at how the host is written in the locator, and whether this machine resolves \
@@ -326,7 +326,7 @@ impl FailureKind {
                  Where the service is slow for a reason, write `connect_timeout=SECONDS` into the \
                  locator, and a deadline that is longer than that."
             }
-            Self::NotAdmitted => {
+            Self::AuthenticationFailed => {
                 "Look at the variables with the user, the password and the client certificate, \
                  whether the account exists and is not locked, and from where it may log in."
             }
@@ -348,7 +348,7 @@ impl FailureKind {
             Self::Unresolved => "unresolved",
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed_out",
-            Self::NotAdmitted => "not_admitted",
+            Self::AuthenticationFailed => "authentication_failed",
             Self::Protocol => "protocol",
             Self::Unavailable => "unavailable",
         }
@@ -382,7 +382,7 @@ impl Failure {
         self
     }
 
-    /// Adds a check to the remedy.
+    /// Adds a check to the help.
     pub(crate) fn also(mut self, what: &str) -> Self {
         self.0.help = format!("{}{what}", self.0.help).into();
         self
@@ -424,9 +424,9 @@ impl Failure {
         &self.0.message
     }
 
-    /// The remedy: what to check.
+    /// The help: what to check.
     #[must_use]
-    pub fn remedy(&self) -> &str {
+    pub fn help(&self) -> &str {
         &self.0.help
     }
 }
@@ -453,18 +453,21 @@ mod tests {
             origin: None,
         };
         let finding = Finding::new(&UNVERIFIED_TLS, "not from the authority in the `_CA` variable")
-            .help("write it into the resource's `_CA` variable, or its digest into `_PIN`")
+            .with_help("write it into the resource's `_CA` variable, or its digest into `_PIN`")
             .in_place(&place);
         assert_eq!(finding.message(), "not from the authority in `SHOP_SESSIONS_CA`");
         assert_eq!(
-            finding.remedy(),
+            finding.help(),
             "write it into `SHOP_SESSIONS_CA`, or its digest into `SHOP_SESSIONS_PIN`"
         );
-        let failure =
-            Failure::new(FailureKind::NotAdmitted, "no", "set `_CLIENT_CERT` and `_CLIENT_KEY`")
-                .in_place(&place);
+        let failure = Failure::new(
+            FailureKind::AuthenticationFailed,
+            "no",
+            "set `_CLIENT_CERT` and `_CLIENT_KEY`",
+        )
+        .in_place(&place);
         assert_eq!(
-            failure.remedy(),
+            failure.help(),
             "set `SHOP_SESSIONS_CLIENT_CERT` and `SHOP_SESSIONS_CLIENT_KEY`"
         );
         // Without a field nothing is replaced. A name that is already complete stays as it is.

@@ -84,7 +84,7 @@ impl ServerPosture {
                 &UNSUPPORTED_SERVER,
                 format!("{self} gets no security fixes from its makers since {end}"),
             )
-            .help(format!("upgrade the server, or check that its packager fixes it: {source}"))
+            .with_help(format!("upgrade the server, or check that its packager fixes it: {source}"))
         })
     }
 }

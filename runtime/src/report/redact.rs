@@ -653,17 +653,17 @@ mod tests {
     fn findings_and_failures_are_redacted() {
         let _guarded = Guarded::new("white-lily-23".into());
         let told = |text: &str| format!("the server says {text}");
-        let finding =
-            Finding::new(&UNVERIFIED_TLS, told("white-lily-23")).help(told("white%2Dlily%2d23"));
+        let finding = Finding::new(&UNVERIFIED_TLS, told("white-lily-23"))
+            .with_help(told("white%2Dlily%2d23"));
         assert_eq!(finding.message(), "the server says (the password)");
-        assert_eq!(finding.remedy(), "the server says (the password)");
+        assert_eq!(finding.help(), "the server says (the password)");
         let failure = Failure::new(
             FailureKind::Protocol,
             told("white-lily-23"),
             told("d2hpdGUtbGlseS0yMw=="),
         );
         assert_eq!(failure.message(), "the server says (the password)");
-        assert_eq!(failure.remedy(), "the server says (the password)");
+        assert_eq!(failure.help(), "the server says (the password)");
     }
 
     /// The peer sees that its connection ends. If the beginning of a secret were enough, it would

@@ -1,6 +1,6 @@
 //! Compile-time checks of a service's constants, called by the derive's code.
 
-use crate::needs::reader::Reader;
+use crate::needs::reader::Parser;
 use crate::service::Service;
 
 /// Checks `needs` at compile time, when the service's type is known.
@@ -16,7 +16,7 @@ pub const fn assert_needs<S: Service>(needs: &str) {
         "`needs` on a service whose accounts have no privileges that could be compared with it: \
          remove it [unknown_attribute]"
     );
-    let mut reader = Reader::new(needs, S::PRIVILEGES);
+    let mut reader = Parser::new(needs, S::PRIVILEGES);
     loop {
         match reader.next() {
             Ok(Some(_)) => {}

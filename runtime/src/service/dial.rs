@@ -18,7 +18,7 @@ use backing_services_rules::rule::{PLAINTEXT_SCHEME, UNVERIFIED_TLS, WEAK_AUTHEN
 use crate::locator::Host;
 use crate::net::address;
 use crate::net::progress::{self, Step};
-use crate::net::time::within;
+use crate::net::time::with_timeout;
 use crate::net::tls::{CONNECT_TIMEOUT, Demand, FirstShare, Witness};
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{ClientCertificatePosture, TlsPosture};
@@ -76,11 +76,11 @@ impl Target {
             }
         };
         progress::at(Step::Resolving);
-        let addresses = within(limit, self.resolve())
+        let addresses = with_timeout(limit, self.resolve())
             .await
             .map_err(timed_out("its host's name was not resolved in time"))??;
         progress::at(Step::Connecting);
-        within(limit, connect(&addresses))
+        with_timeout(limit, connect(&addresses))
             .await
             .map_err(timed_out("its host did not answer in time"))?
     }
@@ -149,7 +149,7 @@ impl Target {
         };
         progress::at(Step::Handshaking);
         let handshake = tls.handshake(self.host()?, connection, first, self.demand());
-        let (stream, posture) = within(self.connect_timeout(), handshake).await.map_err(|_| {
+        let (stream, posture) = with_timeout(self.connect_timeout(), handshake).await.map_err(|_| {
             Failure::new(
                 FailureKind::TimedOut,
                 "the server accepted the connection, and did not finish the TLS handshake in time",

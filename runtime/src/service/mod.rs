@@ -101,7 +101,7 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// True if the driver lets this crate's verifier decide which certificates to trust. Then
     /// `_PIN` can name the server's key, and `_CA` can contain a certificate that is not an
     /// authority. If false, both are refused.
-    const PINS: bool = true;
+    const SUPPORTS_PINNING: bool = true;
 
     /// The default endpoint of a service whose locator names an object, such as a bucket, instead
     /// of a host. The `_ENDPOINT` variable overrides it. Return `None` if it cannot be derived from
@@ -116,7 +116,7 @@ pub trait Service: Sized + Send + Sync + 'static {
     }
 
     /// Environment variables that would change the driver's behaviour in spite of the locator.
-    const AMBIENT: &'static [&'static str] = &[];
+    const CONFLICTING_ENV: &'static [&'static str] = &[];
 
     /// The statements that create an account with exactly the privileges that a field needs. An
     /// administrator runs them. Names are quoted, and there is no password. `None` if the service

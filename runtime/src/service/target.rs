@@ -98,8 +98,9 @@ impl Target {
     }
 
     /// The private authority's certificates, in PEM, for a driver that accepts no TLS
-    /// configuration. If there are any, the driver must trust nothing else. A service that uses
-    /// this sets [`Service::PINS`](crate::service::Service::PINS) to `false`. Then each certificate
+    /// configuration. If there are any, the driver must trust nothing else.
+    ///
+    /// A service that uses this sets `Service::SUPPORTS_PINNING` to `false`. Then each certificate
     /// is an authority. None is a server's own certificate, which such a driver would treat as an
     /// authority.
     #[must_use]

@@ -66,7 +66,7 @@ use url::Url;
 use super::http;
 use crate::locator::dialect::{Login, Parameter};
 use crate::net::progress::{self, Step};
-use crate::net::time::within;
+use crate::net::time::with_timeout;
 use crate::net::tls::Witness;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture};
@@ -111,7 +111,7 @@ impl Service for Https {
                     &MALFORMED_LOCATOR,
                     "its path holds a part that is empty, `.` or `..`, or is no path",
                 )
-                .help("write the path as the server has it: `/api/v2`"),
+                .with_help("write the path as the server has it: `/api/v2`"),
             ),
             Some(base) => {
                 if target
@@ -123,7 +123,7 @@ impl Service for Https {
                         &MALFORMED_LOCATOR,
                         "the value of the parameter `health` is no path below the base path",
                     );
-                    findings.push(finding.help("write a path alone: `/healthz`"));
+                    findings.push(finding.with_help("write a path alone: `/healthz`"));
                 }
             }
         }
@@ -134,7 +134,7 @@ impl Service for Https {
                     "its user holds a `:`, or its token something else than visible ASCII \
                      characters",
                 )
-                .help("HTTP has no way to send these: ask for other credentials"),
+                .with_help("HTTP has no way to send these: ask for other credentials"),
             );
         }
         findings
@@ -150,8 +150,9 @@ impl Service for Https {
                 .push("the locator has no `health` path: the credentials were not tried");
         } else {
             progress::at(Step::Connecting);
-            let response =
-                within(target.time_left(), client.healthy()).await.map_err(Refusal::from)??;
+            let response = with_timeout(target.time_left(), client.healthy())
+                .await
+                .map_err(Refusal::from)??;
             posture.tls =
                 if target.is_plaintext() { None } else { Some(witness.posture_of_connected()?) };
             posture.server = response.header("server").map(|server| ServerPosture::new(server, ""));
@@ -362,7 +363,7 @@ impl HttpsClient {
         match response.status().as_u16() {
             200..=299 => Ok(response),
             401 | 403 => Err(Failure::new(
-                FailureKind::NotAdmitted,
+                FailureKind::AuthenticationFailed,
                 "the server does not accept the credentials for the `health` path",
                 "look at the user, the password or the token; they may have been rotated",
             )

@@ -23,10 +23,10 @@ pub mod tokio_postgres;
 
 #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
 mod postgresql;
+#[cfg(any(feature = "amqp", feature = "nats", feature = "redis"))]
+mod random_name;
 #[cfg(feature = "_sqlx")]
 mod sqlx;
-#[cfg(any(feature = "amqp", feature = "nats", feature = "redis"))]
-mod unique;
 
 #[cfg(any(feature = "etcd", feature = "https", feature = "s3"))]
 pub(crate) mod http;

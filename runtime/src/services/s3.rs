@@ -68,7 +68,7 @@ use secrecy::ExposeSecret as _;
 use super::http;
 use crate::locator::dialect::{Login, Parameter};
 use crate::locator::{Host, Locator};
-use crate::net::time::{both, within};
+use crate::net::time::{try_join_prefer_first, with_timeout};
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
@@ -123,7 +123,7 @@ impl Service for S3 {
         if bucket(target).is_none() {
             let finding =
                 Finding::new(&MALFORMED_LOCATOR, "its host is an address, and no bucket's name");
-            findings.push(finding.help(
+            findings.push(finding.with_help(
                 "write the bucket behind the `//`, and the server into the `_ENDPOINT` variable",
             ));
         }
@@ -132,24 +132,24 @@ impl Service for S3 {
                 &MALFORMED_LOCATOR,
                 "its path is no prefix: it holds an empty part, `.`, `..` or a control character",
             );
-            findings.push(finding.help("write the prefix as the keys have it: `/invoices/2026`"));
+            findings
+                .push(finding.with_help("write the prefix as the keys have it: `/invoices/2026`"));
         }
         if target.endpoint().is_some_and(|endpoint| !stays(endpoint.path())) {
             let finding = Finding::new(
                 &MALFORMED_LOCATOR,
                 "the endpoint's path holds a part that some servers read as `.` or `..`",
             );
-            findings.push(
-                finding
-                    .help("write the path as the server has it: `https://storage.example.com/s3`"),
-            );
+            findings.push(finding.with_help(
+                "write the path as the server has it: `https://storage.example.com/s3`",
+            ));
         }
         if target.locator().parameter("region").is_some_and(|region| !is_region(region)) {
             let finding = Finding::new(
                 &MALFORMED_LOCATOR,
                 "the value of the parameter `region` is no region",
             );
-            findings.push(finding.help("write it as the server does: `eu-west-1`"));
+            findings.push(finding.with_help("write it as the server does: `eu-west-1`"));
         }
         if target.locator().parameter("style") == Some("host") && !is_in_host(target) {
             let finding = Finding::new(
@@ -157,11 +157,9 @@ impl Service for S3 {
                 "`style=host` is set, and the endpoint's host does not begin with the bucket's \
                  name",
             );
-            findings.push(
-                finding.help(
-                    "write the endpoint with the bucket in it: `https://bucket.s3.example.com`",
-                ),
-            );
+            findings.push(finding.with_help(
+                "write the endpoint with the bucket in it: `https://bucket.s3.example.com`",
+            ));
         }
         findings
     }
@@ -175,9 +173,10 @@ impl Service for S3 {
         // Both use the same TLS configuration and the same address rules, so they can run at the
         // same time.
         let dial = async { endpoint.dial().await.map(|dialled| dialled.tls) };
-        let probe =
-            async { within(target.time_left(), client.probe()).await.map_err(Refusal::from)? };
-        (posture.tls, ()) = both(dial, probe).await?;
+        let probe = async {
+            with_timeout(target.time_left(), client.probe()).await.map_err(Refusal::from)?
+        };
+        (posture.tls, ()) = try_join_prefer_first(dial, probe).await?;
         posture.account = target.user().map(printable);
         posture.authentication = Some("AWS Signature Version 4".to_owned());
         posture
@@ -322,7 +321,7 @@ fn store(target: &Target, endpoint: &Target, http: Bounded) -> Result<AmazonS3, 
                 &MISSING_CREDENTIALS,
                 "there is no access key, and no other source is asked for one",
             )
-            .help(
+            .with_help(
                 "set the resource's `_USER` to the key's id and its `_PASSWORD` to the secret key",
             ),
         )
@@ -369,7 +368,7 @@ impl fmt::Debug for S3Client {
 fn refusal(endpoint: &Target, error: &object_store::Error, status: u16) -> Refusal {
     match status {
         401 | 403 => Failure::new(
-            FailureKind::NotAdmitted,
+            FailureKind::AuthenticationFailed,
             "the server does not accept the access key, or the account may not list below the \
              prefix",
             "look at both keys and the region; `s3:ListBucket` on the bucket, restricted to the \
@@ -452,7 +451,7 @@ impl HttpService for Bounded {
             let (parts, body) = response.into_parts();
             let too_much = |_| HttpError::new(HttpErrorKind::Decode, TooMuch);
             let read = Limited::new(body, MAX_ANSWER).collect();
-            let body = match within(self.timeout, read).await {
+            let body = match with_timeout(self.timeout, read).await {
                 Ok(body) => body.map_err(too_much)?.to_bytes(),
                 Err(_) => {
                     return Err(HttpError::new(

@@ -67,8 +67,8 @@ use sqlx::{Row as _, SqlitePool};
 use super::sqlx as driver;
 use crate::load::OWN_IT;
 use crate::locator::dialect::{Login, Parameter};
-use crate::net::thread::{Apart, apart};
-use crate::net::time::within;
+use crate::net::thread::{NoResult, on_thread};
+use crate::net::time::with_timeout;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture};
 use crate::report::refusal::Refusal;
@@ -117,7 +117,7 @@ impl Service for Sqlite {
         } else {
             return Vec::new();
         };
-        vec![Finding::new(&MALFORMED_LOCATOR, message).help(
+        vec![Finding::new(&MALFORMED_LOCATOR, message).with_help(
             "write `sqlite:///absolute/path/of/the.db`; for a test, a file in a temporary folder",
         )]
     }
@@ -129,11 +129,12 @@ impl Service for Sqlite {
         let creates = mode == "rwc";
         let is_waived = target.waives(&READABLE_SECRET_FILE);
         let prepared =
-            apart(target.time_left(), move || prepare(Path::new(&path), creates, is_waived)).await;
-        let exposed = prepared.map_err(Apart::into_failure)??;
+            on_thread(target.time_left(), move || prepare(Path::new(&path), creates, is_waived))
+                .await;
+        let exposed = prepared.map_err(NoResult::into_failure)??;
         let exposed = exposed.map(|why| {
             Finding::new(&READABLE_SECRET_FILE, format!("the database is a file of which {why}"))
-                .help(OWN_IT)
+                .with_help(OWN_IT)
         });
         if let Some(finding) = exposed.clone().filter(|_| !is_waived) {
             return Err(finding.into());
@@ -156,7 +157,7 @@ impl Service for Sqlite {
             .connect_lazy_with(options);
 
         let mut posture = Posture::of::<Self>(target);
-        posture.server = Some(within(target.time_left(), probe(&pool)).await??);
+        posture.server = Some(with_timeout(target.time_left(), probe(&pool)).await??);
         Ok(Attachment::new(pool, posture).with_findings(exposed))
     }
 

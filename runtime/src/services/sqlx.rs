@@ -17,7 +17,7 @@ use crate::report::finding::{Failure, FailureKind};
 /// program enables its feature `tls-native-tls` or `tls-rustls-ring-native-roots`: cargo builds one
 /// sqlx for the whole program. OpenSSL and rustls-native-certs read them.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-pub(super) const AMBIENT: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+pub(super) const CONFLICTING_ENV: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// Converts an error of sqlx that is not a database error. Its text is never repeated: it can hold
 /// a file, a certificate, or bytes that a server sent.

@@ -209,7 +209,7 @@ impl<'a> Part<'a> {
     /// Notes a variable that is elsewhere and not read, with its place in words. It becomes a
     /// warning.
     #[must_use]
-    pub fn passing_over(mut self, variable: impl Into<String>, place: impl Into<String>) -> Self {
+    pub fn with_shadowed(mut self, variable: impl Into<String>, place: impl Into<String>) -> Self {
         self.passed_over.push((variable.into(), place.into()));
         self
     }
@@ -356,12 +356,12 @@ impl Notice {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     message: Cow<'static, str>,
-    extent: Extent,
+    scope: Scope,
 }
 
 /// The extent of an [`Unreadable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
+pub(crate) enum Scope {
     /// One value.
     Value,
     /// One value that exists twice.
@@ -374,7 +374,7 @@ impl Unreadable {
     /// The reason, to follow the variable's name: `is not Unicode`.
     #[must_use]
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { message: message.into(), extent: Extent::Value }
+        Self { message: message.into(), scope: Scope::Value }
     }
 
     /// The reason why no value of the source can be used: ``the folder that `SERVICE_BINDING_ROOT`
@@ -382,22 +382,22 @@ impl Unreadable {
     /// field.
     #[must_use]
     pub fn whole(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { message: message.into(), extent: Extent::Whole }
+        Self { message: message.into(), scope: Scope::Whole }
     }
 
     /// The value is in two places, and neither of them wins.
     #[must_use]
     pub fn twice(one: &str, other: &str) -> Self {
-        Self { message: format!("is in {one} and in {other}").into(), extent: Extent::Twice }
+        Self { message: format!("is in {one} and in {other}").into(), scope: Scope::Twice }
     }
 
-    pub(crate) const fn extent(&self) -> Extent {
-        self.extent
+    pub(crate) const fn scope(&self) -> Scope {
+        self.scope
     }
 
     #[cfg(test)]
     pub(crate) fn is_whole(&self) -> bool {
-        self.extent == Extent::Whole
+        self.scope == Scope::Whole
     }
 }
 

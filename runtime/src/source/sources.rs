@@ -156,7 +156,7 @@ impl Source for Sources {
             let place =
                 later.iter().find_map(|rank| Some(rank.get(&variable).ok()??.place().to_owned()));
             if let Some(place) = place {
-                part = part.passing_over(variable, place);
+                part = part.with_shadowed(variable, place);
             }
         }
         Some(part)

@@ -48,7 +48,7 @@ use tokio::time::Instant;
 use crate::locator::dialect::{Login, Parameter};
 use crate::net::reconnect::ReconnectBackoff;
 use crate::net::tasks::caught;
-use crate::net::time::{panicked, within};
+use crate::net::time::{panicked, with_timeout};
 use crate::report::error::AttachError;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::Posture;
@@ -119,7 +119,7 @@ impl Etcd {
         let store =
             load::load::<EtcdStore>("etcd", Arc::new(source.clone()), base, DEADLINE).await?;
         let begun = tokio::time::timeout(store.target.time_left(), begin(&store.target)).await;
-        let (client, snapshot) = store.settle(begun.unwrap_or_else(|_| Err(http::late())))?;
+        let (client, snapshot) = store.record(begun.unwrap_or_else(|_| Err(http::late())))?;
         let published = Published::new(snapshot);
         let prefix = client.prefix.clone();
         Ok(Self {
@@ -171,7 +171,7 @@ impl Service for EtcdStore {
         if target.locator().path().trim_matches('/').is_empty() {
             let finding = Finding::new(&MALFORMED_LOCATOR, "it names no prefix of the keys");
             findings.push(
-                finding.help("write the prefix as its path: `https://etcd.example:2379/shop`"),
+                finding.with_help("write the prefix as its path: `https://etcd.example:2379/shop`"),
             );
         }
         if target.user().is_some() != target.password().is_some() {
@@ -179,7 +179,7 @@ impl Service for EtcdStore {
                 &MISSING_CREDENTIALS,
                 "it has one of a user and a password, and etcd takes both",
             );
-            findings.push(finding.help("write both, or neither beside a client certificate"));
+            findings.push(finding.with_help("write both, or neither beside a client certificate"));
         }
         findings
     }
@@ -268,13 +268,13 @@ impl Trouble {
         match self {
             Self::Refusal(refusal) => refusal,
             Self::Code(INVALID_ARGUMENT | UNAUTHENTICATED) => Failure::new(
-                FailureKind::NotAdmitted,
+                FailureKind::AuthenticationFailed,
                 "etcd does not accept the credentials, or wants some",
                 "look at the user and the password; a client certificate does not name a user here",
             )
             .into(),
             Self::Code(PERMISSION_DENIED) => Failure::new(
-                FailureKind::NotAdmitted,
+                FailureKind::AuthenticationFailed,
                 "the account may not read the prefix",
                 "grant a role of the account: \
                  `etcdctl role grant-permission ROLE read --prefix PREFIX`",
@@ -357,7 +357,8 @@ impl Client {
             value.set_sensitive(true);
             request = request.header("Authorization", value);
         }
-        let sent = within(RESPONSE_TIMEOUT, request.send()).await.map_err(|_| http::late())?;
+        let sent =
+            with_timeout(RESPONSE_TIMEOUT, request.send()).await.map_err(|_| http::late())?;
         let response = sent.map_err(|error| http::refusal(&self.target, &error))?;
         if response.status().is_success() {
             return Ok(response);
@@ -380,7 +381,7 @@ impl Client {
             }
             Ok(())
         };
-        within(RESPONSE_TIMEOUT, read).await.map_err(|_| http::late())??;
+        with_timeout(RESPONSE_TIMEOUT, read).await.map_err(|_| http::late())??;
         Ok(Wiped::parse(&body).ok_or_else(foreign)?)
     }
 
@@ -434,7 +435,7 @@ impl Client {
         };
         if roles.iter().any(|role| role.as_str() == Some("root")) {
             return Err(Finding::new(&SUPERUSER_ACCOUNT, "the account has the role `root`")
-                .help(
+                .with_help(
                     "give the application an account of its own: \
                      `etcdctl role grant-permission ROLE read --prefix PREFIX`, \
                      `etcdctl user grant-role USER ROLE`",
@@ -478,7 +479,7 @@ impl Client {
         let mut response = self.ask("/v3/watch", &create).await.map_err(Trouble::into_refusal)?;
         let mut lines = Lines::default();
         loop {
-            let chunk = within(SILENCE, response.chunk()).await.map_err(|_| http::late())?;
+            let chunk = with_timeout(SILENCE, response.chunk()).await.map_err(|_| http::late())?;
             let chunk =
                 chunk.map_err(|error| http::refusal(&self.target, &error))?.ok_or_else(ended)?;
             for seen in lines.push(&chunk)? {
@@ -498,7 +499,7 @@ impl Client {
 }
 
 fn weak(message: &'static str) -> Finding {
-    Finding::new(&WEAK_AUTHENTICATION, message).help(
+    Finding::new(&WEAK_AUTHENTICATION, message).with_help(
         "switch authentication on (`etcdctl auth enable`), and give the application an account of \
          its own",
     )
@@ -536,7 +537,7 @@ struct Lines(Zeroizing<Vec<u8>>);
 
 /// The parts of a message that matter. The values do not: they are read as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
+struct WatchMessage {
     /// The store's revision. There is none if a watch is refused because its revision was compacted
     /// away.
     revision: Option<i64>,
@@ -546,7 +547,7 @@ struct Seen {
     is_over: bool,
 }
 
-impl Seen {
+impl WatchMessage {
     /// True if the snapshot of a revision may be outdated. A store with a lower revision than the
     /// snapshot is another store.
     fn is_news(self, snapshot: i64) -> bool {
@@ -557,7 +558,7 @@ impl Seen {
 
 impl Lines {
     /// Adds a chunk, and takes out the whole messages.
-    fn push(&mut self, chunk: &[u8]) -> Result<Vec<Seen>, Refusal> {
+    fn push(&mut self, chunk: &[u8]) -> Result<Vec<WatchMessage>, Refusal> {
         let mut seen = Vec::new();
         for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
             if self.0.len() + piece.len() > MAX_ANSWER {
@@ -575,14 +576,14 @@ impl Lines {
     }
 }
 
-fn message(line: &[u8]) -> Result<Seen, Refusal> {
+fn message(line: &[u8]) -> Result<WatchMessage, Refusal> {
     let json = Wiped::parse(line).ok_or_else(foreign)?;
     if json.get("error").is_some() {
         return Err(ended());
     }
     let result = json.get("result").ok_or_else(foreign)?;
     let is = |key: &str| result.get(key).and_then(Json::as_bool) == Some(true);
-    Ok(Seen {
+    Ok(WatchMessage {
         revision: result.pointer("/header/revision").and_then(number),
         has_events: result
             .get("events")
@@ -639,7 +640,7 @@ mod tests {
             r#"{"result":{"header":{},"canceled":true,"compact_revision":"8"}}"#,
             "\n"
         );
-        let seen = |revision, has_events, is_compacted, is_over| Seen {
+        let seen = |revision, has_events, is_compacted, is_over| WatchMessage {
             revision,
             has_events,
             is_compacted,

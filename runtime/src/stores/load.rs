@@ -9,8 +9,8 @@ use backing_services_rules::rule::MISSING_CREDENTIALS;
 use crate::declare::manifest::{Category, Declaration};
 use crate::live::field::Attached;
 use crate::live::resource::Resource;
-use crate::load::{Reader, report_warnings, resource, today, unread};
-use crate::net::thread::apart;
+use crate::load::{ValueReader, report_warnings, resource, today, unread};
+use crate::net::thread::on_thread;
 use crate::report::error::{AttachError, Problem};
 use crate::report::finding::{Finding, Place};
 use crate::report::refusal::Refusal;
@@ -44,7 +44,7 @@ pub(crate) async fn load<S: Service>(
     deadline: Duration,
 ) -> Result<StoreTarget, AttachError> {
     let of_thread = base.to_owned();
-    let loading = apart(deadline, move || read::<S>(field, &*source, &of_thread, deadline));
+    let loading = on_thread(deadline, move || read::<S>(field, &*source, &of_thread, deadline));
     loading.await.unwrap_or_else(|why| {
         let place =
             Place { field: field.to_owned(), variable: Some(format!("{base}_URL")), origin: None };
@@ -74,7 +74,7 @@ fn read<S: Service>(
 
     let variable = format!("{base}_URL");
     let mut findings = Vec::new();
-    let mut reader = Reader::new(source);
+    let mut reader = ValueReader::new(source);
     reader.keep_to_part(Group::of_resource(&variable, base), &mut findings);
     let target = resource::load(
         &mut reader,
@@ -92,7 +92,8 @@ fn read<S: Service>(
             "credentials that are fetched are not for a store that is a source",
         );
         findings.push(
-            finding.help(format!("read the store's password from a source: `{base}_PASSWORD`")),
+            finding
+                .with_help(format!("read the store's password from a source: `{base}_PASSWORD`")),
         );
     }
     let origin = reader.origin_of_resource(&variable);
@@ -117,7 +118,7 @@ fn read<S: Service>(
 
 impl StoreTarget {
     /// Checks the findings of connecting against the rules.
-    pub(crate) fn settle<T>(
+    pub(crate) fn record<T>(
         &self,
         result: Result<(T, Vec<Finding>), Refusal>,
     ) -> Result<T, AttachError> {

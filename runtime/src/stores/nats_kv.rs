@@ -36,7 +36,7 @@ use tokio::runtime::Handle;
 
 use crate::net::reconnect::ReconnectBackoff;
 use crate::net::tasks::{self, Tasks};
-use crate::net::time::within;
+use crate::net::time::with_timeout;
 use crate::report::error::AttachError;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::refusal::Refusal;
@@ -99,7 +99,7 @@ impl NatsKv {
         bucket: &str,
     ) -> Result<Self, AttachError> {
         let store = load::load::<Nats>("nats_kv", Arc::new(source.clone()), base, DEADLINE).await?;
-        let begun = within(store.target.time_left(), async {
+        let begun = with_timeout(store.target.time_left(), async {
             let Attachment { client, findings, .. } = Nats::connect(&store.target).await?;
             let begun = match logged_in_tasks().await {
                 Some(finding) => Err(finding.into()),
@@ -116,7 +116,7 @@ impl NatsKv {
             Ok(((client, begun), findings))
         });
         let result: Result<_, Refusal> = begun.await.unwrap_or_else(|late| Err(late.into()));
-        let (client, begun) = store.settle(result)?;
+        let (client, begun) = store.record(result)?;
         let published = Published::new(begun.snapshot.clone());
         let watch =
             Owned::spawn(watch(client.clone(), bucket.to_owned(), begun, published.clone()));
@@ -148,10 +148,9 @@ impl Drop for Open {
         // The driver's own task goes on until the client is closed.
         if let Ok(runtime) = Handle::try_current() {
             let client = self.client.clone();
-            tasks::spawn(
-                &runtime,
-                async move { within(RESPONSE_TIMEOUT, Nats::close(&client)).await },
-            );
+            tasks::spawn(&runtime, async move {
+                with_timeout(RESPONSE_TIMEOUT, Nats::close(&client)).await
+            });
         }
     }
 }
@@ -182,7 +181,7 @@ fn logged() -> Option<Finding> {
             &RAW_SECRET,
             "the driver would write every value into the log, at the level `trace`",
         )
-        .help(
+        .with_help(
             "set the level of `async_nats::connection` to `debug` or less: \
              `RUST_LOG=trace,async_nats::connection=debug`",
         )
@@ -242,7 +241,7 @@ impl Bucket {
         let watch = store.watch_with_history(">").await.map_err(|_| no_bucket())?;
         let mut bucket = Self { watch, snapshot: Snapshot::default() };
         if !is_empty {
-            within(RESPONSE_TIMEOUT, bucket.catch_up()).await??;
+            with_timeout(RESPONSE_TIMEOUT, bucket.catch_up()).await??;
         }
         Ok(bucket)
     }

@@ -66,7 +66,7 @@ macro_rules! driver {
                 let used = $use;
                 used(&shop.resource).await;
                 shop.resource.health().await.unwrap();
-                shop.resource.retake_posture().await.unwrap();
+                shop.resource.refresh_posture().await.unwrap();
                 journal::assert_silent();
                 shop.detach().await;
 
@@ -77,7 +77,7 @@ macro_rules! driver {
                 assert_eq!(problems(&error), ["unverified_tls"], "{error}");
                 let error =
                     refused::<Shop>(&pairs(&variables(url, WRONG_PASSWORD, ca)), SOON).await;
-                assert_eq!(problems(&error), ["not_admitted"], "{error}");
+                assert_eq!(problems(&error), ["authentication_failed"], "{error}");
                 journal::assert_silent();
             }
         }
@@ -203,7 +203,7 @@ async fn object_store_logs_no_password_and_refuses_another_server() {
         refused::<Invoices>(&pairs(&invoices(server.endpoint(), PASSWORD, other)), SOON).await;
     assert_eq!(problems(&error), ["unverified_tls"], "{error}");
     let wrong = invoices(server.endpoint(), WRONG_PASSWORD, server.server.authority.pem());
-    assert_eq!(problems(&refused::<Invoices>(&pairs(&wrong), SOON).await), ["not_admitted"]);
+    assert_eq!(problems(&refused::<Invoices>(&pairs(&wrong), SOON).await), ["authentication_failed"]);
     journal::assert_silent();
 }
 
@@ -233,7 +233,7 @@ async fn etcd_logs_no_password_and_refuses_another_server() {
     assert_eq!(problems(&error), ["unverified_tls"], "{error}");
     let error = configuration(&server, WRONG_PASSWORD, server.authority.pem()).await.unwrap_err();
     canary::assert_error_silent(&error);
-    assert_eq!(problems(&error), ["not_admitted"], "{error}");
+    assert_eq!(problems(&error), ["authentication_failed"], "{error}");
     journal::assert_silent();
 }
 

@@ -474,9 +474,10 @@ fn explain_knows_every_rule() {
         assert!(line.ends_with(&format!(" ({asvs}CWE-{})", rule.cwe)), "{line}");
     }
     // Other names that a report prints in brackets.
-    for kind in
-        ["unresolved", "unreachable", "timed_out", "not_admitted", "protocol", "unavailable"]
-    {
+    for kind in [
+        "unresolved", "unreachable", "timed_out", "authentication_failed", "protocol",
+        "unavailable",
+    ] {
         assert!(index.contains(&format!("\n{kind} ")), "{kind}: {index}");
         let said = said(&mut kiosk(&["explain", kind]));
         assert!(
@@ -496,7 +497,7 @@ fn explain_knows_every_rule() {
     {
         let said = kiosk::said(&mut kiosk(&["explain", rule.name]));
         assert!(
-            said.status == 0 && said.out.contains(rule.rationale) && said.out.contains(rule.remedy),
+            said.status == 0 && said.out.contains(rule.rationale) && said.out.contains(rule.help),
             "{said:?}"
         );
     }

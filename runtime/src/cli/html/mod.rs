@@ -10,7 +10,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use ring::digest::{SHA256, digest};
 
-use super::Why;
+use super::ExitReason;
 use super::text;
 use crate::cli::report::{Command, Report, Row, State, day, rfc3339};
 use crate::cli::text::milliseconds;
@@ -30,13 +30,13 @@ const FULL_BAR: u64 = 90;
 const ROW: usize = 100;
 
 /// The page.
-pub(super) fn page(report: &Report) -> Result<String, Why> {
+pub(super) fn page(report: &Report) -> Result<String, ExitReason> {
     let mut environment = Environment::new();
     // A misspelt name in the template is an error, instead of empty text.
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     let (name, template) = TEMPLATE;
     let page = environment.render_named_str(name, template, context(report));
-    page.map_err(|_| Box::new("the report cannot be written as a page") as Why)
+    page.map_err(|_| Box::new("the report cannot be written as a page") as ExitReason)
 }
 
 fn context(report: &Report) -> Value {
@@ -315,7 +315,7 @@ fn problem(problem: &Problem) -> Value {
         variable => problem.variable(),
         origin => problem.origin(),
         message => problem.message(),
-        remedy => problem.remedy(),
+        help => problem.help(),
         waived_because => problem.waived_because(),
         asvs => rule.map(|rule| rule.asvs.join(", ")),
         cwe => rule.map(|rule| rule.cwe),

@@ -9,7 +9,7 @@ use minijinja::{Error, Value, context};
 
 use self::compose::Compose;
 use self::deploy::Deploy;
-use super::Why;
+use super::ExitReason;
 use crate::declare::manifest::Manifest;
 
 mod compose;
@@ -65,13 +65,13 @@ impl Kind {
 }
 
 /// Writes a file for a struct.
-pub(super) fn write(manifest: &Manifest, program: &str, kind: Kind) -> Result<String, Why> {
+pub(super) fn write(manifest: &Manifest, program: &str, kind: Kind) -> Result<String, ExitReason> {
     let deploy = Deploy::of(manifest, program);
     render(kind, &deploy).map_err(|error| {
         // The template contains nothing secret: it is made from names and doc comments in the text
         // of the program.
         let error = crate::report::text::printable(&format!("{error:#}"));
-        Box::new(format!("the template cannot be written: {error}")) as Why
+        Box::new(format!("the template cannot be written: {error}")) as ExitReason
     })
 }
 

@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout};
 
 use self::watcher::Watcher;
 use crate::declare::manifest::Manifest;
-use crate::live::generation::{Handle, Life};
-use crate::live::reattach::{Look, Which, reattach};
+use crate::live::generation::{DynResource, Handle};
+use crate::live::reattach::{ReloadOutcome, Which, reattach};
 use crate::load::Fingerprint;
 use crate::net::tasks::{self, Tasks, Work, pauses};
 use crate::report::error::{AttachError, Problem};
@@ -99,7 +99,7 @@ pub(crate) fn follow(
     source: impl Source + 'static,
 ) -> Following {
     let (sender, events) = broadcast::channel(EVENTS);
-    let runtime = resources.first().map(|resource| resource.0.seat().whole.runtime.clone());
+    let runtime = resources.first().map(|resource| resource.0.context().owner.runtime.clone());
     let resources = resources.iter().map(|resource| Arc::downgrade(&resource.0)).collect();
     let source = Arc::new(source);
     let follower = Arc::new(Follower { of, resources, source, events: sender.clone() });
@@ -113,7 +113,7 @@ pub(crate) fn follow(
 
 struct Follower {
     of: (TypeId, &'static Manifest),
-    resources: Vec<Weak<dyn Life>>,
+    resources: Vec<Weak<dyn DynResource>>,
     source: Arc<dyn Source>,
     events: broadcast::Sender<Followed>,
 }
@@ -169,12 +169,12 @@ impl Follower {
             });
         }
         for resource in &self.resources {
-            let Some(mut orders) = resource.upgrade().map(|resource| resource.orders()) else {
+            let Some(mut control) = resource.upgrade().map(|resource| resource.control()) else {
                 continue;
             };
             let bell = Arc::clone(&bell);
             helpers.spawn(async move {
-                drop(orders.wait_for(|orders| orders.detached).await);
+                drop(control.wait_for(|control| control.detached).await);
                 bell.ring();
             });
         }
@@ -231,7 +231,7 @@ impl Follower {
             .filter(|refused| !refused.passes && !asked)
             .map(|refused| refused.values);
         let source = Arc::clone(&self.source);
-        let Look { result, files, values } =
+        let ReloadOutcome { result, files, values } =
             reattach(self.of, &resources, source, Which::Changed, known_bad).await;
         match result {
             None => {}
@@ -272,7 +272,8 @@ impl Refused {
                     (finding.rule().name, finding.message()).hash(&mut why);
                 }
                 // An unavailable service is one state, whatever the exact error.
-                Problem::Failure(failure) if failure.kind() != FailureKind::NotAdmitted => {}
+                Problem::Failure(failure)
+                    if failure.kind() != FailureKind::AuthenticationFailed => {}
                 Problem::Failure(failure) => {
                     passes = false;
                     failure.kind().hash(&mut why);

@@ -52,7 +52,7 @@ mod verifier;
 
 use client::{Requests, Resolver};
 use roots::Roots;
-use verifier::{Distrust, Pin, Record, Seen, Verifier};
+use verifier::{Distrust, Pin, Record, VerifiedConnection, Verifier};
 
 /// A certificate with fewer days left causes a warning. In an organisation, a renewal by hand takes
 /// two weeks.
@@ -276,7 +276,7 @@ impl Tls {
                 &CERTIFICATE_EXPIRY,
                 format!("`{variable}` {}", dates.message(&which)),
             )
-            .help(dates.help());
+            .with_help(dates.help());
             if dates.is_a_warning() { finding.warning() } else { finding }
         };
         roots.dates(seconds(now)).map(finding).collect()
@@ -301,9 +301,10 @@ impl Tls {
         let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
         // rustls names the suites of TLS 1.3 with the version; IANA does not.
         let cipher = cipher.map(|cipher| cipher.replacen("TLS13_", "TLS_", 1));
-        let Seen { certificate, client_certificate, .. } = record.seen().ok_or_else(|| {
-            Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be read")
-        })?;
+        let VerifiedConnection { certificate, client_certificate, .. } =
+            record.seen().ok_or_else(|| {
+                Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be read")
+            })?;
         Ok(TlsPosture { version, cipher, trust: self.trust, certificate, client_certificate })
     }
 }
@@ -339,7 +340,7 @@ impl Witness {
     /// none. The cipher is not known.
     #[must_use]
     pub fn posture(&self) -> Option<TlsPosture> {
-        let Seen { certificate, version, client_certificate } = self.record.seen()?;
+        let VerifiedConnection { certificate, version, client_certificate } = self.record.seen()?;
         Some(TlsPosture {
             version,
             cipher: None,
@@ -430,7 +431,7 @@ fn server_name(host: &Host) -> Result<ServerName<'static>, Refusal> {
         Host::Address(address) => Ok(ServerName::IpAddress((*address).into())),
         Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| {
             Finding::new(&UNVERIFIED_TLS, "its host is not a name that a certificate can be for")
-                .help("write the host as its certificate names it")
+                .with_help("write the host as its certificate names it")
                 .into()
         }),
     }
@@ -444,7 +445,7 @@ pub(crate) fn expiry_notice(certificate: &CertificatePosture, now: SystemTime) -
             &CERTIFICATE_EXPIRY,
             format!("the server's certificate expires in {left} days"),
         )
-        .help("renew the certificate")
+        .with_help("renew the certificate")
         .warning()
     })
 }
@@ -465,7 +466,7 @@ fn not_requested() -> Finding {
         "the server did not ask for the client certificate, and there is no password: nothing \
          proves who logs in",
     )
-    .help(
+    .with_help(
         "let the server ask for it (PostgreSQL `ssl_ca_file`, nginx `ssl_verify_client on`, Exim \
          `tls_verify_hosts`), or set the resource's `_PASSWORD`",
     )
@@ -477,7 +478,7 @@ fn withheld() -> Finding {
         "the server asked for a client certificate, and takes no signature that the key in \
          `_CLIENT_KEY` can make",
     )
-    .help("issue the client certificate for a key that the server takes, such as ECDSA P-256")
+    .with_help("issue the client certificate for a key that the server takes, such as ECDSA P-256")
 }
 
 /// Converts rustls' error of a failed handshake to our own message. The message repeats nothing
@@ -507,7 +508,7 @@ fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) 
             "the server shares no TLS version and cipher with this client, or wants a client \
              certificate",
         )
-        .help(
+        .with_help(
             "enable TLS 1.3 or 1.2 with ECDHE ciphers on the server; if it asks for a client \
              certificate, set `_CLIENT_CERT` and `_CLIENT_KEY`",
         )
@@ -521,7 +522,7 @@ fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) 
             | AlertDescription::CertificateUnknown
             | AlertDescription::AccessDenied,
         ) => Failure::new(
-            FailureKind::NotAdmitted,
+            FailureKind::AuthenticationFailed,
             "the server does not accept the client certificate, or wants one",
             "set the resource's `_CLIENT_CERT` and `_CLIENT_KEY` to a certificate that the \
              server's authority issued",
@@ -532,7 +533,7 @@ fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) 
             // An answer to a ClientHello that is not TLS: the server does not speak TLS on this
             // port.
             Finding::new(&OBSOLETE_TLS, "what answers on this port does not speak TLS")
-                .help("look at the port; where the server has no TLS, switch it on")
+                .with_help("look at the port; where the server has no TLS, switch it on")
                 .into()
         }
         _ => Failure::new(
@@ -579,7 +580,7 @@ fn refused_certificate(
                 &CERTIFICATE_EXPIRY,
                 "the server's certificate, or one of its chain, is not valid yet",
             )
-            .help("look at the clock of this machine and of the authority's")
+            .with_help("look at the clock of this machine and of the authority's")
             .into()
         }
         CertificateError::NotValidForName => wrong_name(&[]),
@@ -595,12 +596,12 @@ fn refused_certificate(
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             Finding::new(&UNVERIFIED_TLS, "the server's certificate is not one for servers")
-                .help("issue one with the extended key usage `serverAuth`")
+                .with_help("issue one with the extended key usage `serverAuth`")
                 .into()
         }
         CertificateError::Revoked => {
             Finding::new(&UNVERIFIED_TLS, "the server's certificate is revoked")
-                .help("issue a new one")
+                .with_help("issue a new one")
                 .into()
         }
         CertificateError::Other(OtherError(other)) => match other.downcast_ref() {
@@ -612,7 +613,7 @@ fn refused_certificate(
                 "the server's certificate cannot be one of a server: it is an authority's own, is \
                  X.509 version 1, or is malformed",
             )
-            .help(
+            .with_help(
                 "issue a certificate for the server from the authority, with \
                  `basicConstraints=CA:FALSE` and `subjectAltName=DNS:<host>`; or pin its key in \
                  the `_PIN` variable, if the service takes one",
@@ -620,7 +621,7 @@ fn refused_certificate(
             .into(),
         },
         _ => Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be verified")
-            .help("look at the certificate with `openssl x509 -text`")
+            .with_help("look at the certificate with `openssl x509 -text`")
             .into(),
     }
 }
@@ -677,7 +678,7 @@ fn distrusted(distrust: &Distrust, trust: TrustPosture, host: Option<&Host>) -> 
     };
     // The provider decides where to download the authority. A changed key is a different problem.
     let hint = host.filter(|_| !matches!(distrust, Distrust::Pin)).and_then(provider::hint);
-    Finding::new(&UNVERIFIED_TLS, message).help(hint.unwrap_or(help)).into()
+    Finding::new(&UNVERIFIED_TLS, message).with_help(hint.unwrap_or(help)).into()
 }
 
 /// The names come from a certificate of an untrusted peer, whose chain has been verified.
@@ -689,7 +690,7 @@ fn wrong_name(presented: &[String]) -> Refusal {
         format!("the server's certificate is not valid for the host, but for {}", names.join(", "))
     };
     Finding::new(&UNVERIFIED_TLS, message)
-        .help(
+        .with_help(
             "write the host as the certificate names it, or issue the certificate with the host as \
              `subjectAltName`: a common name does not count",
         )

@@ -41,17 +41,17 @@ pub(super) struct Verifier {
 
 /// The newest connection that passed a verifier.
 #[derive(Clone, Default)]
-pub(crate) struct Record(Arc<Mutex<Option<Seen>>>);
+pub(crate) struct Record(Arc<Mutex<Option<VerifiedConnection>>>);
 
 #[derive(Clone)]
-pub(super) struct Seen {
+pub(super) struct VerifiedConnection {
     pub(super) certificate: CertificatePosture,
     pub(super) version: &'static str,
     pub(super) client_certificate: ClientCertificatePosture,
 }
 
 impl Record {
-    pub(super) fn seen(&self) -> Option<Seen> {
+    pub(super) fn seen(&self) -> Option<VerifiedConnection> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -61,7 +61,7 @@ impl Record {
         version: &'static str,
         client: ClientCertificatePosture,
     ) {
-        let seen = certificate::read(end_entity).map(|certificate| Seen {
+        let seen = certificate::read(end_entity).map(|certificate| VerifiedConnection {
             certificate,
             version,
             client_certificate: client,
@@ -160,7 +160,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
         let valid = crypto::verify_tls12_signature(message, certificate, signature, algorithms);
-        self.settle(valid, certificate, "TLS 1.2")
+        self.record(valid, certificate, "TLS 1.2")
     }
 
     fn verify_tls13_signature(
@@ -171,7 +171,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
         let valid = crypto::verify_tls13_signature(message, certificate, signature, algorithms);
-        self.settle(valid, certificate, "TLS 1.3")
+        self.record(valid, certificate, "TLS 1.3")
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -184,7 +184,7 @@ impl Verifier {
     /// callback that knows the version. The server's request for our certificate has arrived by
     /// then: it comes before the server's certificate (TLS 1.3; RFC 8446, 2), or before the end of
     /// the server's flight, at which rustls verifies (TLS 1.2; RFC 5246, 7.3).
-    fn settle(
+    fn record(
         &self,
         valid: Result<HandshakeSignatureValid, rustls::Error>,
         certificate: &CertificateDer<'_>,

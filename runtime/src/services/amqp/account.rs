@@ -17,7 +17,7 @@ use crate::report::refusal::Refusal;
 use crate::service::grants::Grants;
 use crate::service::target::Target;
 use crate::services::amqp::asking::{Asking, Call, Question};
-use crate::services::unique::unique;
+use crate::services::random_name::random_name;
 
 /// The privileges that an account can be granted.
 pub(super) const PRIVILEGES: &[Grantable] = &[
@@ -45,7 +45,7 @@ pub(super) struct Trial {
 
 impl Trial {
     pub(super) fn new(target: &Target) -> Result<Self, Refusal> {
-        let nobodys = format!("probe.{}", unique()?);
+        let nobodys = format!("probe.{}", random_name()?);
         let names = target.needs().map(|needs| names(needs, &nobodys)).unwrap_or_default();
         Ok(Self { nobodys, names })
     }
@@ -65,7 +65,7 @@ impl Trial {
     }
 
     /// Maps the answers to the account's privileges and findings.
-    pub(super) fn judge(&self, answers: &[bool], target: &Target) -> Result<Account, Refusal> {
+    pub(super) fn evaluate(&self, answers: &[bool], target: &Target) -> Result<Account, Refusal> {
         if answers.len() != POWERS.len() * (1 + self.names.len()) {
             return Err(foreign().into());
         }
@@ -91,7 +91,7 @@ impl Trial {
             });
             account.findings.push(
                 Finding::new(&SUPERUSER_ACCOUNT, message)
-                    .help(format!("`{help}`: only what begins with the application's name")),
+                    .with_help(format!("`{help}`: only what begins with the application's name")),
             );
             return Ok(account);
         }
@@ -110,7 +110,7 @@ pub(super) fn unseen(target: &Target) -> Account {
             &MISSING_PRIVILEGES,
             "the broker is not RabbitMQ: the account's permissions cannot be compared with `needs`",
         )
-        .help(
+        .with_help(
             "remove `needs`, or waive the rule with a reason, and check the permissions in the \
              broker itself",
         )

@@ -11,7 +11,7 @@ use super::frames;
 use super::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, ended, refused};
 use crate::report::refusal::Refusal;
 use crate::services::amqp::frames::{HEADER, LONGEST_SHORT_STRING, Method};
-use crate::services::amqp::wire::{Limits, Reason, Why};
+use crate::services::amqp::wire::{CloseReason, Limits, Reason};
 
 /// The number of questions in flight at once. Each has a channel of its own.
 const AT_ONCE: u16 = 24;
@@ -64,7 +64,7 @@ pub(super) struct Conversation<'a, S> {
     pub(super) stream: &'a mut S,
     pub(super) limits: Limits,
     pub(super) secret: Option<&'a [u8]>,
-    pub(super) why: &'a Why,
+    pub(super) why: &'a CloseReason,
     /// The server's frames for the connection itself: the driver reads them afterwards.
     pub(super) kept: Vec<u8>,
 }
@@ -306,7 +306,7 @@ mod tests {
     ) -> (Result<Vec<bool>, Refusal>, Vec<u8>, Vec<u8>) {
         let (mut ours, mut theirs): (DuplexStream, DuplexStream) = duplex(1 << 20);
         theirs.write_all(said).await.unwrap();
-        let why = Why::default();
+        let why = CloseReason::default();
         let asking = Asking { questions, nobodys: "probe.1".to_owned(), channels: 2 };
         let limits = Limits { frame: 4096, message: 1024 };
         let mut conversation = Conversation {

@@ -123,12 +123,12 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use self::account::Trial;
 use self::frames::Greeting;
-use self::wire::{Fuse, Greeted, Limits, NoDialling, Reason, Why, greet};
+use self::wire::{AbortOnDrop, CloseReason, Greeted, Limits, NoDialling, Reason, greet};
 use crate::locator::dialect::{Login, Parameter};
 use crate::needs::Grantable;
 use crate::net::reconnect::ReconnectBackoff;
 use crate::net::tasks;
-use crate::net::time::{panicked, unless, within};
+use crate::net::time::{panicked, run_until_cancelled, with_timeout};
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture, TlsPosture};
 use crate::report::refusal::Refusal;
@@ -229,7 +229,7 @@ impl Service for Amqp {
                     "its user is `guest`, with which the product ships, and who is an \
                      administrator",
                 )
-                .help(
+                .with_help(
                     "`rabbitmqctl add_user <user>`, `rabbitmqctl set_permissions`, and log in as \
                      that user",
                 ),
@@ -237,7 +237,7 @@ impl Service for Amqp {
             (None, true, _) => {
                 findings.push(
                     Finding::new(&MISSING_CREDENTIALS, "it has a password and names no user")
-                        .help("write the user too"),
+                        .with_help("write the user too"),
                 );
             }
             (Some(_), false, true) => findings.push(
@@ -245,7 +245,7 @@ impl Service for Amqp {
                     &AMBIGUOUS_LOCATOR,
                     "it names a user without a password, and a client certificate says who it is",
                 )
-                .help(
+                .with_help(
                     "remove the user: the server takes it from the certificate; or give the \
                      password too",
                 ),
@@ -258,7 +258,7 @@ impl Service for Amqp {
                     &MALFORMED_LOCATOR,
                     "its virtual host's name is longer than 255 bytes",
                 )
-                .help("look at the path"),
+                .with_help("look at the path"),
             );
         }
         findings
@@ -268,7 +268,7 @@ impl Service for Amqp {
         let trial = Trial::new(target)?;
         let Opened { link, tls, greeting, answers } = open(target, Some(&trial)).await?;
         let account = match &answers {
-            Some(answers) => trial.judge(answers, target)?,
+            Some(answers) => trial.evaluate(answers, target)?,
             None => account::unseen(target),
         };
 
@@ -310,8 +310,8 @@ fn authentication(target: &Target, tls: Option<&TlsPosture>) -> &'static str {
 /// One connection.
 struct Link {
     connection: Connection,
-    fuse: Lock<Option<Fuse>>,
-    why: Why,
+    abort_on_drop: Lock<Option<AbortOnDrop>>,
+    why: CloseReason,
 }
 
 struct Opened {
@@ -332,8 +332,8 @@ async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal>
         message: number("max_message", MAX_MESSAGE),
     };
     let dialled = target.dial().await?;
-    let Greeted { mut wire, fuse, why, greeting } =
-        within(limit, greet(dialled.stream, target, limits)).await??;
+    let Greeted { mut wire, abort_on_drop, why, greeting } =
+        with_timeout(limit, greet(dialled.stream, target, limits)).await??;
 
     let mechanism =
         if target.password().is_some() { SASLMechanism::Plain } else { SASLMechanism::External };
@@ -349,7 +349,7 @@ async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal>
             }
         };
         let message = format!("the server does not let anybody log in with {}", mechanism.name());
-        return Err(Failure::new(FailureKind::NotAdmitted, message, help).into());
+        return Err(Failure::new(FailureKind::AuthenticationFailed, message, help).into());
     }
 
     let channels = u16::try_from(number("channel_max", CHANNEL_MAX)).unwrap_or(u16::MAX);
@@ -386,7 +386,8 @@ async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal>
     };
     let properties = ConnectionProperties::default().with_connection_name(NAME.into());
     // If the caller stops waiting, the fuse is dropped, and the driver's thread ends with it.
-    let connected = within(limit, Connection::connector(uri, runtime, connect, properties)).await?;
+    let connected =
+        with_timeout(limit, Connection::connector(uri, runtime, connect, properties)).await?;
     // The probe knows better than the driver why the connection has ended.
     let answers = match answers.map(|mut answers| answers.try_recv()) {
         None => None,
@@ -398,7 +399,7 @@ async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal>
     };
     let connection = connected.map_err(|error| refusal(&error, &why))?;
     Ok(Opened {
-        link: Link { connection, fuse: Lock::new(Some(fuse)), why },
+        link: Link { connection, abort_on_drop: Lock::new(Some(abort_on_drop)), why },
         tls: dialled.tls,
         greeting,
         answers,
@@ -495,7 +496,7 @@ impl AmqpClient {
         }
         if again.has_given_up() {
             return Err(Failure::new(
-                FailureKind::NotAdmitted,
+                FailureKind::AuthenticationFailed,
                 "the server did not accept the credentials when connecting again",
                 "attach the resource again, with good ones",
             )
@@ -528,9 +529,10 @@ impl AmqpClient {
         // An attempt to reconnect ends at once, and leaves nothing behind.
         let _again = self.shared.again.lock().await;
         let Some(link) = self.shared.current.swap(None) else { return };
-        let fuse = link.fuse.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let abort_on_drop =
+            link.abort_on_drop.lock().unwrap_or_else(PoisonError::into_inner).take();
         let _ = link.connection.close(200, "OK".into()).await;
-        drop(fuse);
+        drop(abort_on_drop);
     }
 }
 
@@ -545,8 +547,11 @@ impl Shared {
         let closing = async {
             let _ = closed.wait_for(|closed| *closed).await;
         };
-        let Some(opened) =
-            unless(closing, within(target.connect_timeout(), open(target, None))).await
+        let Some(opened) = run_until_cancelled(
+            closing,
+            with_timeout(target.connect_timeout(), open(target, None)),
+        )
+        .await
         else {
             return Err(detached());
         };
@@ -587,17 +592,17 @@ impl fmt::Debug for AmqpClient {
 }
 
 /// The refusal for a connection that ended without an error from the driver.
-fn ended(why: &Why) -> Refusal {
+fn ended(why: &CloseReason) -> Refusal {
     refusal(&ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into(), why)
 }
 
 /// Maps an error of the driver, and the reason from the wire, to a refusal. Of the server's words
 /// only the code counts; its text is never repeated.
-fn refusal(error: &Error, why: &Why) -> Refusal {
+fn refusal(error: &Error, why: &CloseReason) -> Refusal {
     let new = Failure::new;
     match (why.reason(), error.kind()) {
         (Some(Reason::Code(ACCESS_REFUSED)), _) => new(
-            FailureKind::NotAdmitted,
+            FailureKind::AuthenticationFailed,
             "the server does not accept the user and the password, or the client certificate",
             "look at both; they may have been rotated",
         ),

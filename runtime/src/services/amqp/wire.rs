@@ -35,14 +35,14 @@ const CHUNK: usize = 16 * 1024;
 
 /// Dropping this ends the driver's connection, whatever the driver is doing. Without it, the
 /// driver's thread holds the connection and waits for ever.
-pub(super) struct Fuse {
+pub(super) struct AbortOnDrop {
     _end: oneshot::Sender<()>,
 }
 
 /// The reason why a connection has ended, from the frames themselves. The driver's own errors can
 /// lose it, as its threads overtake each other.
 #[derive(Clone, Default)]
-pub(super) struct Why(Arc<Lock<Option<Reason>>>);
+pub(super) struct CloseReason(Arc<Lock<Option<Reason>>>);
 
 #[derive(Clone, Copy)]
 pub(super) enum Reason {
@@ -52,7 +52,7 @@ pub(super) enum Reason {
     Foreign,
 }
 
-impl Why {
+impl CloseReason {
     pub(super) fn reason(&self) -> Option<Reason> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,7 +70,7 @@ pub(super) struct Limits {
 }
 
 /// The state of the driver's first writes.
-enum Saying {
+enum LoginPhase {
     /// The protocol header, which is already sent: so many bytes of the driver's copy are still to
     /// be dropped.
     Protocol(usize),
@@ -110,12 +110,12 @@ pub(super) struct Wire {
     frame: Vec<u8>,
     /// The number of its bytes that the driver has read; `None` until the frame is whole.
     served: Option<usize>,
-    saying: Saying,
+    login_phase: LoginPhase,
     /// Bytes that are written before anything else from the driver.
     pending: Vec<u8>,
     blown: oneshot::Receiver<()>,
     is_blown: bool,
-    why: Why,
+    why: CloseReason,
     /// The reader that waits until the driver has written its header: it is not ready for the
     /// greeting before.
     waiting: Option<Waker>,
@@ -124,8 +124,8 @@ pub(super) struct Wire {
 /// A server whose greeting was read.
 pub(super) struct Greeted {
     pub(super) wire: Wire,
-    pub(super) fuse: Fuse,
-    pub(super) why: Why,
+    pub(super) abort_on_drop: AbortOnDrop,
+    pub(super) why: CloseReason,
     pub(super) greeting: Greeting,
 }
 
@@ -168,7 +168,7 @@ pub(super) async fn greet(
         frames::greeting(&frame, secret.as_ref().map(|secret| secret.expose_secret().as_bytes()))
             .ok_or_else(crate::services::amqp::foreign)?;
     let (end, blown) = oneshot::channel();
-    let why = Why::default();
+    let why = CloseReason::default();
     let wire = Wire {
         stream: Some(stream),
         probe: Probe::Over,
@@ -176,14 +176,14 @@ pub(super) async fn greet(
         secret,
         frame,
         served: Some(0),
-        saying: Saying::Protocol(PROTOCOL.len()),
+        login_phase: LoginPhase::Protocol(PROTOCOL.len()),
         pending: Vec::new(),
         blown,
         is_blown: false,
         why: why.clone(),
         waiting: None,
     };
-    Ok(Greeted { wire, fuse: Fuse { _end: end }, why, greeting })
+    Ok(Greeted { wire, abort_on_drop: AbortOnDrop { _end: end }, why, greeting })
 }
 
 impl futures_io::AsyncRead for Wire {
@@ -198,7 +198,7 @@ impl futures_io::AsyncRead for Wire {
             this.is_blown = true;
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        if matches!(this.saying, Saying::Protocol(_)) {
+        if matches!(this.login_phase, LoginPhase::Protocol(_)) {
             this.waiting = Some(context.waker().clone());
             return Poll::Pending;
         }
@@ -315,19 +315,19 @@ impl futures_io::AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_pending(context))?;
-        match &mut this.saying {
-            Saying::Protocol(left) => {
+        match &mut this.login_phase {
+            LoginPhase::Protocol(left) => {
                 let count = bytes.len().min(*left);
                 *left -= count;
                 if *left == 0 {
-                    this.saying = Saying::Login(Vec::new());
+                    this.login_phase = LoginPhase::Login(Vec::new());
                     if let Some(waiting) = this.waiting.take() {
                         waiting.wake();
                     }
                 }
                 Poll::Ready(Ok(count))
             }
-            Saying::Login(frame) => {
+            LoginPhase::Login(frame) => {
                 let whole = if frame.len() < HEADER {
                     HEADER
                 } else {
@@ -342,11 +342,11 @@ impl futures_io::AsyncWrite for Wire {
                         .map(|secret| secret.expose_secret().as_bytes())
                         .unwrap_or_default();
                     this.pending = frames::login(frame, secret).ok_or_else(too_much)?;
-                    this.saying = Saying::Anything;
+                    this.login_phase = LoginPhase::Anything;
                 }
                 Poll::Ready(Ok(count))
             }
-            Saying::Anything => {
+            LoginPhase::Anything => {
                 let stream = this.stream.as_mut().ok_or_else(gone)?;
                 Pin::new(stream).poll_write(context, bytes)
             }
@@ -396,7 +396,7 @@ async fn probe(
     answer: Answer,
     limits: Limits,
     secret: Option<SecretString>,
-    why: Why,
+    why: CloseReason,
 ) -> Probed {
     let secret = secret.as_ref().map(|secret| secret.expose_secret().as_bytes());
     let mut conversation =

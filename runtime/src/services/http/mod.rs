@@ -114,14 +114,14 @@ impl Resolve for OnlyHost {
 
 /// Converts an error of reqwest. Its own text contains the URL, and is not used.
 pub(crate) fn refusal(target: &Target, error: &(dyn std::error::Error + 'static)) -> Refusal {
-    if let Some(refusal) = within::<Refusal>(error) {
+    if let Some(refusal) = find_source::<Refusal>(error) {
         return refusal.clone();
     }
     if let Some(refusal) = target.tls_refusal(error) {
         return refusal;
     }
-    let broken = within::<std::io::Error>(error);
-    let http = within::<reqwest::Error>(error);
+    let broken = find_source::<std::io::Error>(error);
+    let http = find_source::<reqwest::Error>(error);
     let is_connecting = http.is_some_and(reqwest::Error::is_connect);
     if http.is_some_and(reqwest::Error::is_timeout)
         || broken.is_some_and(|broken| broken.kind() == ErrorKind::TimedOut)
@@ -179,7 +179,7 @@ pub(crate) fn late() -> Refusal {
 }
 
 /// The first error of a type in a chain of errors. Real chains have some five links.
-fn within<'e, E: std::error::Error + 'static>(
+fn find_source<'e, E: std::error::Error + 'static>(
     error: &'e (dyn std::error::Error + 'static),
 ) -> Option<&'e E> {
     let mut current = Some(error);

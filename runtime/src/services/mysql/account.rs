@@ -84,13 +84,13 @@ impl Account {
             );
             findings.push(if self.product.is_mariadb {
                 finding
-                    .help(
+                    .with_help(
                         "MariaDB has nothing better that this driver speaks: let the password be \
                          a generated one, or `REQUIRE X509`",
                     )
                     .warning()
             } else {
-                finding.help("`ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`")
+                finding.with_help("`ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`")
             });
         }
         // Our end of the connection is verified TLS. If the other end differs, a proxy terminates
@@ -112,7 +112,9 @@ impl Account {
             );
             findings.push(
                 Finding::new(&UNVERIFIED_TLS, message)
-                    .help("ask who runs the proxy how the way from it to the server is protected")
+                    .with_help(
+                        "ask who runs the proxy how the way from it to the server is protected",
+                    )
                     .warning(),
             );
         }
@@ -141,7 +143,7 @@ impl Account {
             } else {
                 "the account is `root`"
             };
-            return Some(Finding::new(&SUPERUSER_ACCOUNT, message).help(anew));
+            return Some(Finding::new(&SUPERUSER_ACCOUNT, message).with_help(anew));
         }
         let powers: Vec<_> = self
             .grants
@@ -182,7 +184,7 @@ impl Account {
                 &SUPERUSER_ACCOUNT,
                 format!("the account is an administrator's: it has {names}"),
             )
-            .help(help),
+            .with_help(help),
         )
     }
 

@@ -110,7 +110,7 @@ use super::sqlx as driver;
 use crate::locator::Host;
 use crate::locator::dialect::{Login, Parameter};
 use crate::needs::Grantable;
-use crate::net::time::within;
+use crate::net::time::with_timeout;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture};
 use crate::report::refusal::Refusal;
@@ -195,14 +195,14 @@ impl Service for MySql {
             "remove it: the driver cannot bound what a server sends",
         ),
     ];
-    const AMBIENT: &'static [&'static str] = &driver::AMBIENT;
+    const CONFLICTING_ENV: &'static [&'static str] = &driver::CONFLICTING_ENV;
     const LOGIN: Login = Login::UserAndPassword;
-    const PINS: bool = false;
+    const SUPPORTS_PINNING: bool = false;
 
     fn check(target: &Target) -> Vec<Finding> {
         if target.locator().path().contains('/') {
             let finding = Finding::new(&MALFORMED_LOCATOR, "its path has more than one part");
-            return vec![finding.help("write one database's name, or none")];
+            return vec![finding.with_help("write one database's name, or none")];
         }
         if target.locator().path().is_empty()
             && target.needs().is_some_and(vocabulary::needs_a_database)
@@ -211,10 +211,9 @@ impl Service for MySql {
                 &MALFORMED_LOCATOR,
                 "it names no database, and `needs` names something without one",
             );
-            return vec![
-                finding
-                    .help("write the database's name behind the host, or before a dot in `needs`"),
-            ];
+            return vec![finding.with_help(
+                "write the database's name behind the host, or before a dot in `needs`",
+            )];
         }
         Vec::new()
     }
@@ -242,12 +241,14 @@ impl Service for MySql {
         let bound = Arc::new(OnceLock::new());
         let pool = pool(target, Arc::clone(&bound))?;
         let mut connection =
-            match within(target.connect_timeout().min(target.time_left()), pool.acquire()).await {
+            match with_timeout(target.connect_timeout().min(target.time_left()), pool.acquire())
+                .await
+            {
                 Ok(Ok(connection)) => Unproven::new(connection),
                 Ok(Err(error)) => return Err(refusal(&error)),
                 Err(timed_out) => return Err(timed_out.into()),
             };
-        let account = match within(
+        let account = match with_timeout(
             target.time_left(),
             probe(connection.get().ok_or_else(no_answer)?, target, &bound),
         )
@@ -581,7 +582,7 @@ fn text(row: &MySqlRow, column: usize) -> Result<String, Refusal> {
 
 fn no_answer() -> Refusal {
     Finding::new(&SUPERUSER_ACCOUNT, "the server does not say what the account may do")
-        .help("look at what answers: MySQL and MariaDB tell every account what it is granted")
+        .with_help("look at what answers: MySQL and MariaDB tell every account what it is granted")
         .into()
 }
 

@@ -7,7 +7,7 @@ use backing_services_rules::rule::{OPPORTUNISTIC_TLS, WEAK_AUTHENTICATION};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::net::time::within;
+use crate::net::time::with_timeout;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::TlsPosture;
 use crate::report::refusal::Refusal;
@@ -29,7 +29,7 @@ const PLUGIN_AUTH: u32 = 0x0008_0000;
 const NO_PLUGIN: &[u8] = b"backing_services_asks";
 
 /// The result of the preflight connection.
-pub(super) struct Seen {
+pub(super) struct PreflightResult {
     pub(super) tls: Option<TlsPosture>,
     pub(super) plugin: Plugin,
 }
@@ -80,16 +80,16 @@ impl Plugin {
             Self::CachingSha2 | Self::Native => return None,
         };
         let finding = Finding::new(&WEAK_AUTHENTICATION, message);
-        Some(finding.help(
+        Some(finding.with_help(
             "`ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`; on MariaDB \
                  `IDENTIFIED VIA mysql_native_password`",
         ))
     }
 }
 
-pub(super) async fn run(target: &Target, user: &str) -> Result<Seen, Refusal> {
+pub(super) async fn run(target: &Target, user: &str) -> Result<PreflightResult, Refusal> {
     let mut connection = target.dial_tcp().await?;
-    let greeted = within(target.connect_timeout(), greeting(target, &mut connection))
+    let greeted = with_timeout(target.connect_timeout(), greeting(target, &mut connection))
         .await
         .map_err(|_| silent())??;
     let dialled = target.encrypt(connection).await?;
@@ -103,8 +103,8 @@ pub(super) async fn run(target: &Target, user: &str) -> Result<Seen, Refusal> {
         let answer = read(&mut stream).await?;
         asked(&answer)
     };
-    let plugin = within(target.connect_timeout(), asking).await.map_err(|_| silent())??;
-    let _ = within(target.connect_timeout(), stream.shutdown()).await;
+    let plugin = with_timeout(target.connect_timeout(), asking).await.map_err(|_| silent())??;
+    let _ = with_timeout(target.connect_timeout(), stream.shutdown()).await;
 
     // The driver begins with the plugin of the greeting, whatever the account's plugin is.
     for plugin in [greeted, plugin] {
@@ -113,7 +113,7 @@ pub(super) async fn run(target: &Target, user: &str) -> Result<Seen, Refusal> {
         }
     }
     let plugin = if greeted == Plugin::Cleartext { greeted } else { plugin };
-    Ok(Seen { tls: dialled.tls, plugin })
+    Ok(PreflightResult { tls: dialled.tls, plugin })
 }
 
 /// Reads the greeting, and requests TLS in the only packet that may be sent before it. Returns the
@@ -128,7 +128,7 @@ async fn greeting(target: &Target, connection: &mut TcpStream) -> Result<Plugin,
             &OPPORTUNISTIC_TLS,
             "the server has no TLS, and nothing is said to it",
         )
-        .help(
+        .with_help(
             "switch TLS on in the server (`ssl_cert`, `ssl_key`, and `require_secure_transport = \
              ON`), or write the host of one that has it",
         )
@@ -145,7 +145,7 @@ async fn greeting(target: &Target, connection: &mut TcpStream) -> Result<Plugin,
             "data arrived before TLS began: an attacker is on the path, or it is not a MySQL \
              server",
         )
-        .help("look at what is between here and the server")
+        .with_help("look at what is between here and the server")
         .into()),
     }
 }
@@ -210,7 +210,7 @@ fn asked(answer: &[u8]) -> Result<Plugin, Refusal> {
                     &WEAK_AUTHENTICATION,
                     "the server wants the password in cleartext",
                 )
-                .help("`ALTER USER … IDENTIFIED VIA mysql_native_password USING PASSWORD(…)`")
+                .with_help("`ALTER USER … IDENTIFIED VIA mysql_native_password USING PASSWORD(…)`")
                 .into()),
                 name => Plugin::spoken(name).ok_or_else(unspoken),
             }
@@ -262,28 +262,32 @@ fn code(error: &[u8]) -> u16 {
 /// The meaning of an error's number when attaching (MySQL and MariaDB error references). Nothing
 /// else in the error is used.
 pub(super) fn server_error(code: u16) -> Failure {
-    use FailureKind::{NotAdmitted, Protocol, TimedOut, Unavailable};
+    use FailureKind::{AuthenticationFailed, Protocol, TimedOut, Unavailable};
     let new = Failure::new;
     match code {
         1045 | 1698 => new(
-            NotAdmitted,
+            AuthenticationFailed,
             "the server does not accept the user and the password, from here",
             "look at both; they may have been rotated; and at the host in the account's name",
         ),
         1044 => new(
-            NotAdmitted,
+            AuthenticationFailed,
             "the account may not use this database",
             "`GRANT` it what the application does there",
         ),
         1130 => new(
-            NotAdmitted,
+            AuthenticationFailed,
             "the server admits no account from this host",
             "look at the hosts in the accounts' names",
         ),
-        1820 | 1862 => new(NotAdmitted, "the account's password has expired", "set a new one"),
-        3118 | 4151 => new(NotAdmitted, "the account is locked", "`ALTER USER … ACCOUNT UNLOCK`"),
+        1820 | 1862 => {
+            new(AuthenticationFailed, "the account's password has expired", "set a new one")
+        }
+        3118 | 4151 => {
+            new(AuthenticationFailed, "the account is locked", "`ALTER USER … ACCOUNT UNLOCK`")
+        }
         1142 | 1143 | 1227 | 1370 => new(
-            NotAdmitted,
+            AuthenticationFailed,
             "the account may not do what attaching takes",
             "look at what it is granted",
         ),
@@ -327,13 +331,13 @@ fn ancient() -> Refusal {
         &WEAK_AUTHENTICATION,
         "the server wants the password as it was hashed before MySQL 4.1",
     )
-    .help("switch `secure_auth` on, and set the password again")
+    .with_help("switch `secure_auth` on, and set the password again")
     .into()
 }
 
 fn unspoken() -> Refusal {
     Failure::new(
-        FailureKind::NotAdmitted,
+        FailureKind::AuthenticationFailed,
         "the server wants an authentication that this driver does not have",
         "`ALTER USER …` to `caching_sha2_password`, or on MariaDB to `mysql_native_password`; so \
          with the server's `default_authentication_plugin`",

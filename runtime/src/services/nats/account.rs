@@ -19,7 +19,7 @@ const POWERS: [&str; 2] = ["$SYS.>", "$JS.API.>"];
 /// The questions of a probe.
 pub(super) struct Questions {
     list: Vec<Question>,
-    unique: String,
+    random_name: String,
 }
 
 struct Question {
@@ -31,7 +31,7 @@ struct Question {
 }
 
 impl Questions {
-    pub(super) fn new(needs: Option<&Needs>, unique: &str) -> Self {
+    pub(super) fn new(needs: Option<&Needs>, random_name: &str) -> Self {
         let mut list: Vec<Question> = Vec::new();
         let mut add = |privilege, subject: String, stands_for: String| {
             if list.iter().all(|other| other.privilege != privilege || other.subject != subject) {
@@ -39,13 +39,13 @@ impl Questions {
             }
         };
         for power in POWERS {
-            add(PUBLISH, sample(power, unique), power.to_owned());
+            add(PUBLISH, sample(power, random_name), power.to_owned());
             add(SUBSCRIBE, power.to_owned(), power.to_owned());
         }
         for subject in
             needs.iter().flat_map(|needs| needs.iter()).filter_map(|need| need.object.as_deref())
         {
-            add(PUBLISH, sample(subject, unique), subject.to_owned());
+            add(PUBLISH, sample(subject, random_name), subject.to_owned());
             add(SUBSCRIBE, subject.to_owned(), subject.to_owned());
             // The wider subject: of `orders.eu.>`, `orders.>`.
             let tokens: Vec<_> = subject.split('.').collect();
@@ -53,11 +53,11 @@ impl Questions {
                 tokens.len().saturating_sub(if tokens.last() == Some(&">") { 2 } else { 1 });
             if around > 0 {
                 let around = format!("{}.>", tokens[..around].join("."));
-                add(PUBLISH, sample(&around, unique), around.clone());
-                add(SUBSCRIBE, sample(&around, unique), around);
+                add(PUBLISH, sample(&around, random_name), around.clone());
+                add(SUBSCRIBE, sample(&around, random_name), around);
             }
         }
-        Self { list, unique: unique.to_owned() }
+        Self { list, random_name: random_name.to_owned() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -71,7 +71,7 @@ impl Questions {
         let mut lines = String::new();
         for (index, Question { privilege, subject, .. }) in self.list.iter().enumerate() {
             lines.push_str(&if *privilege == PUBLISH {
-                format!("PUB {subject} _R_.{}.{index} 0\r\n\r\n", self.unique)
+                format!("PUB {subject} _R_.{}.{index} 0\r\n\r\n", self.random_name)
             } else {
                 let id = index + 100;
                 format!("SUB {subject} {id}\r\nUNSUB {id}\r\n")
@@ -86,7 +86,7 @@ impl Questions {
         let Question { privilege, subject, .. } = &self.list[index];
         let subject = format!("\"{}\"", subject.to_lowercase());
         if *privilege == PUBLISH {
-            let reply = format!("\"_r_.{}.{index}\"", self.unique);
+            let reply = format!("\"_r_.{}.{index}\"", self.random_name);
             denied.iter().any(|text| text.contains("reply") && text.contains(&reply))
         } else {
             !denied.iter().any(|text| text.contains("subscription") && text.contains(&subject))
@@ -153,18 +153,16 @@ fn is_needed(needs: Option<&Needs>, question: &Question) -> bool {
 }
 
 /// A subject that the pattern matches.
-fn sample(pattern: &str, unique: &str) -> String {
+fn sample(pattern: &str, random_name: &str) -> String {
     pattern
         .split('.')
-        .map(
-            |token| {
-                if matches!(token, "*" | ">") {
-                    format!("_probe{unique}")
-                } else {
-                    token.to_owned()
-                }
-            },
-        )
+        .map(|token| {
+            if matches!(token, "*" | ">") {
+                format!("_probe{random_name}")
+            } else {
+                token.to_owned()
+            }
+        })
         .collect::<Vec<_>>()
         .join(".")
 }

@@ -46,7 +46,7 @@ impl Credentials {
                     &AMBIGUOUS_LOCATOR,
                     "it names a user without a password, and a client certificate says who it is",
                 )
-                .help(
+                .with_help(
                     "remove the user: the server takes it from the certificate (`verify_and_map`); \
                      or give the password too",
                 )),
@@ -76,7 +76,7 @@ impl Credentials {
                 &MALFORMED_VALUE,
                 "its password has the form of an nkey's seed, and is not a user's, or is damaged",
             )
-            .help(
+            .with_help(
                 "write the user's seed, which begins with `SU`; an account's or an operator's \
                  belongs to no application",
             ));
@@ -86,7 +86,7 @@ impl Credentials {
                 &AMBIGUOUS_LOCATOR,
                 "its password is an nkey's seed, and its user is another one",
             )
-            .help("remove the user: an nkey says itself who it is"));
+            .with_help("remove the user: an nkey says itself who it is"));
         }
         Ok(Self::Nkey { public, seed: password.clone() })
     }

@@ -21,7 +21,7 @@ use crate::services::nats::visit::visit;
 pub(super) const MOST_ATTEMPTS: usize = 8;
 
 /// Decides when the driver may connect.
-pub(super) struct Gate {
+pub(super) struct ReconnectGate {
     target: Target,
     credentials: Credentials,
     address: ServerAddr,
@@ -34,7 +34,7 @@ pub(super) struct Gate {
     again: Mutex<ReconnectBackoff>,
 }
 
-impl Gate {
+impl ReconnectGate {
     pub(super) fn new(target: Target, credentials: Credentials, address: ServerAddr) -> Arc<Self> {
         Arc::new(Self {
             target,
@@ -109,18 +109,18 @@ impl Gate {
 /// The gates by client, as the driver's client has no place for data of ours. The key is the
 /// address of the client's statistics. They live as long as the driver's task, which holds the
 /// gate.
-static GATES: LazyLock<Lock<HashMap<usize, Weak<Gate>>>> = LazyLock::new(Lock::default);
+static GATES: LazyLock<Lock<HashMap<usize, Weak<ReconnectGate>>>> = LazyLock::new(Lock::default);
 
 fn key(client: &Client) -> usize {
     Arc::as_ptr(&client.statistics()).addr()
 }
 
-pub(super) fn remember(client: &Client, gate: &Arc<Gate>) {
+pub(super) fn remember(client: &Client, gate: &Arc<ReconnectGate>) {
     let mut gates = GATES.lock().unwrap_or_else(PoisonError::into_inner);
     gates.retain(|_, gate| gate.strong_count() > 0);
     gates.insert(key(client), Arc::downgrade(gate));
 }
 
-pub(super) fn forget(client: &Client) -> Option<Arc<Gate>> {
+pub(super) fn forget(client: &Client) -> Option<Arc<ReconnectGate>> {
     GATES.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(client))?.upgrade()
 }

@@ -110,11 +110,11 @@ use backing_services_rules::Scheme;
 use backing_services_rules::rule::MALFORMED_LOCATOR;
 
 use self::credentials::Credentials;
-use self::gate::{Gate, MOST_ATTEMPTS};
+use self::gate::{MOST_ATTEMPTS, ReconnectGate};
 use crate::locator::dialect::{Login, Parameter};
 use crate::needs::Grantable;
 use crate::net::tasks;
-use crate::net::time::{HEALTH_DEADLINE, both, within};
+use crate::net::time::{HEALTH_DEADLINE, try_join_prefer_first, with_timeout};
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture, TlsPosture};
 use crate::report::refusal::Refusal;
@@ -202,7 +202,7 @@ impl Service for Nats {
                     &MALFORMED_LOCATOR,
                     "the value of the parameter `inbox_prefix` is no subject",
                 )
-                .help("write a subject without wildcards, such as `_INBOX_shop`"),
+                .with_help("write a subject without wildcards, such as `_INBOX_shop`"),
             );
         }
         findings
@@ -217,8 +217,9 @@ impl Service for Nats {
         // The visit has shown that the server has TLS and requires a login. The driver logs in
         // under the same TLS, and returns when the server has answered its `PING`. So it can
         // connect while the probe still runs.
-        let probe = async { within(target.connect_timeout(), probe).await? };
-        let (account, (client, tls)) = both(probe, drive(target, &credentials)).await?;
+        let probe = async { with_timeout(target.connect_timeout(), probe).await? };
+        let (account, (client, tls)) =
+            try_join_prefer_first(probe, drive(target, &credentials)).await?;
 
         let mut posture = Posture::of::<Self>(target);
         posture.tls = tls.map(|tls| match visited {
@@ -255,7 +256,7 @@ impl Service for Nats {
             return;
         }
         // Draining has only begun. Once the driver's task has ended, it takes no more commands.
-        while let Ok(Ok(())) = within(HEALTH_DEADLINE, client.flush()).await {
+        while let Ok(Ok(())) = with_timeout(HEALTH_DEADLINE, client.flush()).await {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -285,7 +286,7 @@ async fn drive(
                 "look at the host",
             )
         })?;
-    let gate = Gate::new(target.clone(), credentials.clone(), address.clone());
+    let gate = ReconnectGate::new(target.clone(), credentials.clone(), address.clone());
 
     let (signing, passing) = (Arc::clone(&gate), Arc::clone(&gate));
     let request_timeout =
@@ -357,7 +358,7 @@ fn refusal(error: &ConnectError, target: &Target) -> Refusal {
     }
     match error.kind() {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => Failure::new(
-            FailureKind::NotAdmitted,
+            FailureKind::AuthenticationFailed,
             "the server does not accept the credentials",
             "look at the user and the password, the token or the nkey; they may have been rotated",
         ),

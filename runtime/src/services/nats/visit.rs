@@ -10,7 +10,7 @@ use tokio::io::{
     AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
 };
 
-use crate::net::time::within;
+use crate::net::time::with_timeout;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::TlsPosture;
 use crate::report::refusal::Refusal;
@@ -19,7 +19,7 @@ use crate::service::dial::{Dialled, Stream};
 use crate::service::target::Target;
 use crate::services::nats::account::Questions;
 use crate::services::nats::credentials::Credentials;
-use crate::services::unique::unique;
+use crate::services::random_name::random_name;
 
 /// The longest line: 64 KiB. The longest of a server is the greeting: about 1 KiB, plus 30 bytes
 /// for each server of a cluster.
@@ -32,7 +32,7 @@ const LONGEST_MESSAGE: usize = 1024 * 1024;
 const MOST_LINES: usize = 64;
 
 /// A connection that the server has accepted the login on.
-pub(super) struct Visit {
+pub(super) struct ProbeConnection {
     io: BufReader<Stream>,
     pub(super) tls: Option<TlsPosture>,
     /// `2.9.10`, as in the greeting.
@@ -53,22 +53,25 @@ struct Greeting {
 
 /// Dials, checks that the server has TLS and requires a login, and logs in. If a check fails, the
 /// login is not sent.
-pub(super) async fn visit(target: &Target, credentials: &Credentials) -> Result<Visit, Refusal> {
+pub(super) async fn visit(
+    target: &Target,
+    credentials: &Credentials,
+) -> Result<ProbeConnection, Refusal> {
     let limit = target.connect_timeout();
     let (greeting, Dialled { stream, tls }) = if crate::services::nats::tls_first(target) {
         let Dialled { stream, tls } = target.dial().await?;
         let mut io = BufReader::new(stream);
-        let greeting = within(limit, line(&mut io, target)).await.map_err(silent)??;
+        let greeting = with_timeout(limit, line(&mut io, target)).await.map_err(silent)??;
         // Data behind the greeting came under TLS, and are dropped: a server has nothing to send
         // yet.
         (read_greeting(&greeting)?, Dialled { stream: io.into_inner(), tls })
     } else {
         let mut io = BufReader::new(target.dial_tcp().await?);
         let greeting =
-            read_greeting(&within(limit, line(&mut io, target)).await.map_err(silent)??)?;
+            read_greeting(&with_timeout(limit, line(&mut io, target)).await.map_err(silent)??)?;
         if !target.is_plaintext() && !greeting.offers_tls {
             return Err(Finding::new(&OPPORTUNISTIC_TLS, "the server offers no TLS")
-                .help("give the server a certificate (`tls { cert_file, key_file }`)")
+                .with_help("give the server a certificate (`tls { cert_file, key_file }`)")
                 .into());
         }
         if target.is_plaintext() && greeting.requires_tls {
@@ -76,7 +79,7 @@ pub(super) async fn visit(target: &Target, credentials: &Credentials) -> Result<
                 &PLAINTEXT_SCHEME,
                 "the server asks for TLS, and the locator for plaintext",
             )
-            .help("write `tls://`")
+            .with_help("write `tls://`")
             .into());
         }
         if !io.buffer().is_empty() {
@@ -84,7 +87,9 @@ pub(super) async fn visit(target: &Target, credentials: &Credentials) -> Result<
                 &UNVERIFIED_TLS,
                 "something stands behind the server's greeting, before TLS",
             )
-            .help("look at who is on the way: a server says nothing more before it is spoken to")
+            .with_help(
+                "look at who is on the way: a server says nothing more before it is spoken to",
+            )
             .into());
         }
         (greeting, target.encrypt(io.into_inner()).await?)
@@ -95,7 +100,7 @@ pub(super) async fn visit(target: &Target, credentials: &Credentials) -> Result<
         || greeting.asks_for_certificate && target.is_login_by_certificate(tls.as_ref());
     let finding = (!is_asked).then(|| {
         Finding::new(&WEAK_AUTHENTICATION, "the server admits every client: it asks for no login")
-            .help("give the server its users (`authorization { users = […] }`, or accounts)")
+            .with_help("give the server its users (`authorization { users = […] }`, or accounts)")
     });
     if let Some(finding) = &finding
         && !target.waives(&WEAK_AUTHENTICATION)
@@ -103,8 +108,8 @@ pub(super) async fn visit(target: &Target, credentials: &Credentials) -> Result<
         return Err(finding.clone().into());
     }
     let version = greeting.version.filter(|version| !credentials.is_in(version));
-    let mut visit = Visit { io: BufReader::new(stream), tls, version, finding };
-    within(limit, visit.log_in(target, credentials, greeting.nonce.as_bytes()))
+    let mut visit = ProbeConnection { io: BufReader::new(stream), tls, version, finding };
+    with_timeout(limit, visit.log_in(target, credentials, greeting.nonce.as_bytes()))
         .await
         .map_err(late)??;
     Ok(visit)
@@ -127,7 +132,7 @@ fn read_greeting(line: &[u8]) -> Result<Greeting, Refusal> {
 }
 
 /// A line or a message of the server.
-enum Said {
+enum ServerMessage {
     Pong,
     Error(String),
     Message {
@@ -138,7 +143,7 @@ enum Said {
     Other,
 }
 
-impl Visit {
+impl ProbeConnection {
     async fn log_in(
         &mut self,
         target: &Target,
@@ -147,7 +152,7 @@ impl Visit {
     ) -> Result<(), Refusal> {
         let info = credentials.connect(nonce, !target.is_plaintext()).map_err(|_| {
             Failure::new(
-                FailureKind::NotAdmitted,
+                FailureKind::AuthenticationFailed,
                 "the server gives nothing to sign, so that it takes no nkeys",
                 "give the server the nkey's user (`users = [ { nkey: U… } ]`)",
             )
@@ -158,10 +163,10 @@ impl Visit {
         self.send(target, &request).await?;
         for _ in 0..MOST_LINES {
             match self.next(target).await? {
-                Said::Pong => return Ok(()),
-                Said::Error(text) => return Err(refusal(&text).into()),
-                Said::Message { .. } => break,
-                Said::Other => {}
+                ServerMessage::Pong => return Ok(()),
+                ServerMessage::Error(text) => return Err(refusal(&text).into()),
+                ServerMessage::Message { .. } => break,
+                ServerMessage::Other => {}
             }
         }
         Err(foreign().into())
@@ -179,18 +184,18 @@ impl Visit {
         }
     }
 
-    async fn next(&mut self, target: &Target) -> Result<Said, Refusal> {
+    async fn next(&mut self, target: &Target) -> Result<ServerMessage, Refusal> {
         let line = line(&mut self.io, target).await?;
         let line = str::from_utf8(&line).map_err(|_| foreign())?;
         let (operation, rest) = line.split_once(' ').unwrap_or((line, ""));
         match operation {
-            "PONG" => Ok(Said::Pong),
+            "PONG" => Ok(ServerMessage::Pong),
             "PING" => {
                 self.send(target, b"PONG\r\n").await?;
-                Ok(Said::Other)
+                Ok(ServerMessage::Other)
             }
-            "+OK" | "INFO" => Ok(Said::Other),
-            "-ERR" => Ok(Said::Error(rest.to_lowercase())),
+            "+OK" | "INFO" => Ok(ServerMessage::Other),
+            "-ERR" => Ok(ServerMessage::Error(rest.to_lowercase())),
             "MSG" | "HMSG" => {
                 let mut words = rest.split_ascii_whitespace().rev();
                 let mut number =
@@ -204,7 +209,10 @@ impl Visit {
                 self.io.read_exact(&mut message).await.map_err(|error| broken(&error, target))?;
                 message.truncate(total);
                 let payload = message.split_off(header);
-                Ok(Said::Message { nobody_answers: message.starts_with(b"NATS/1.0 503"), payload })
+                Ok(ServerMessage::Message {
+                    nobody_answers: message.starts_with(b"NATS/1.0 503"),
+                    payload,
+                })
             }
             _ => Err(foreign().into()),
         }
@@ -218,18 +226,19 @@ impl Visit {
         credentials: &Credentials,
         inbox_prefix: &str,
     ) -> Result<Account, Refusal> {
-        let unique = unique()?;
-        let inbox = format!("{inbox_prefix}.{unique}");
+        let random_name = random_name()?;
+        let inbox = format!("{inbox_prefix}.{random_name}");
         // A subject with a random name: an account that may subscribe to it may subscribe to every
         // subject.
-        let nowhere = format!("_probe.{unique}");
-        let questions = Questions::new(target.needs(), &unique);
+        let nowhere = format!("_probe.{random_name}");
+        let questions = Questions::new(target.needs(), &random_name);
         let question = format!(
             "SUB {inbox} 1\r\nPUB $SYS.REQ.USER.INFO {inbox} 0\r\n\r\n\
              SUB {nowhere} 2\r\nUNSUB 2\r\n{}PING\r\n",
             questions.lines()
         );
-        let Heard { denied, answer } = self.ask(target, &question, questions.len()).await?;
+        let ServerObservations { denied, answer } =
+            self.ask(target, &question, questions.len()).await?;
         let is_denied = |denied: &[String], what: &str, subject: &str| {
             denied.iter().any(|text| text.contains(what) && text.contains(&subject.to_lowercase()))
         };
@@ -241,11 +250,11 @@ impl Visit {
             // The answer may come after the `PONG`.
             for _ in 0..MOST_LINES {
                 match self.next(target).await? {
-                    Said::Message { nobody_answers, payload } => {
+                    ServerMessage::Message { nobody_answers, payload } => {
                         answer = Some((nobody_answers, payload));
                         break;
                     }
-                    Said::Error(text) if !text.contains("permissions violation") => {
+                    ServerMessage::Error(text) if !text.contains("permissions violation") => {
                         return Err(refusal(&text).into());
                     }
                     _ => {}
@@ -256,7 +265,7 @@ impl Visit {
             }
         }
         if let Some((false, json)) = answer {
-            let mut account = told(&json, credentials)?;
+            let mut account = parse_account(&json, credentials)?;
             account.compare(&questions, target, credentials, &denied);
             return Ok(account);
         }
@@ -284,20 +293,20 @@ impl Visit {
         target: &Target,
         question: &str,
         questions: usize,
-    ) -> Result<Heard, Refusal> {
+    ) -> Result<ServerObservations, Refusal> {
         self.send(target, question.as_bytes()).await?;
-        let mut heard = Heard { denied: Vec::new(), answer: None };
+        let mut observed = ServerObservations { denied: Vec::new(), answer: None };
         for _ in 0..MOST_LINES + questions {
             match self.next(target).await? {
-                Said::Pong => return Ok(heard),
-                Said::Error(text) if text.contains("permissions violation") => {
-                    heard.denied.push(text)
+                ServerMessage::Pong => return Ok(observed),
+                ServerMessage::Error(text) if text.contains("permissions violation") => {
+                    observed.denied.push(text)
                 }
-                Said::Error(text) => return Err(refusal(&text).into()),
-                Said::Message { nobody_answers, payload } => {
-                    heard.answer = Some((nobody_answers, payload))
+                ServerMessage::Error(text) => return Err(refusal(&text).into()),
+                ServerMessage::Message { nobody_answers, payload } => {
+                    observed.answer = Some((nobody_answers, payload))
                 }
-                Said::Other => {}
+                ServerMessage::Other => {}
             }
         }
         Err(foreign().into())
@@ -305,7 +314,7 @@ impl Visit {
 }
 
 /// The server's data until the `PONG`.
-struct Heard {
+struct ServerObservations {
     /// The permissions that were refused, in lower case.
     denied: Vec<String>,
     answer: Option<(bool, Vec<u8>)>,
@@ -345,7 +354,7 @@ const SUBSCRIBES: &str = "subscribe to every subject";
 fn superuser(powers: &[&str]) -> Option<Finding> {
     (!powers.is_empty()).then(|| {
         let message = format!("the account is an administrator's: it may {}", powers.join(" and "));
-        Finding::new(&SUPERUSER_ACCOUNT, message).help(
+        Finding::new(&SUPERUSER_ACCOUNT, message).with_help(
             "give the user its `permissions { publish: [\"orders.>\"], subscribe: [\"_INBOX.>\"] \
              }`, both: where one is left out, everything is permitted",
         )
@@ -353,7 +362,7 @@ fn superuser(powers: &[&str]) -> Option<Finding> {
 }
 
 /// Reads the answer to `$SYS.REQ.USER.INFO`. A malformed answer is a refusal.
-fn told(json: &[u8], credentials: &Credentials) -> Result<Account, Refusal> {
+fn parse_account(json: &[u8], credentials: &Credentials) -> Result<Account, Refusal> {
     let answer: Value = serde_json::from_slice(json).map_err(|_| foreign())?;
     let data = answer.get("data").and_then(Value::as_object).ok_or_else(foreign)?;
     let text = |name: &str| {
@@ -373,7 +382,7 @@ fn told(json: &[u8], credentials: &Credentials) -> Result<Account, Refusal> {
                     &WEAK_AUTHENTICATION,
                     "the server logged this connection in as another account",
                 )
-                .help("look at what answers on the port")
+                .with_help("look at what answers on the port")
                 .into());
             }
             Some(user.as_str())
@@ -462,7 +471,7 @@ fn refusal(text: &str) -> Failure {
         || text.contains("authentication revoked")
     {
         return Failure::new(
-            FailureKind::NotAdmitted,
+            FailureKind::AuthenticationFailed,
             "the server does not accept the credentials",
             "look at the user and the password, the token or the nkey; they may have been rotated",
         );

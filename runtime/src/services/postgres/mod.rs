@@ -81,7 +81,7 @@ use super::sqlx as driver;
 use crate::locator::Host;
 use crate::locator::dialect::{Login, Parameter};
 use crate::needs::Grantable;
-use crate::net::time::within;
+use crate::net::time::with_timeout;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture};
 use crate::report::refusal::Refusal;
@@ -156,17 +156,17 @@ impl Service for Postgres {
     ];
     // The variables that no setter can overwrite, and those of the driver's TLS. The others have no
     // effect, as every option is set.
-    const AMBIENT: &'static [&'static str] = &[
+    const CONFLICTING_ENV: &'static [&'static str] = &[
         "PGOPTIONS",
         "PGSSLROOTCERT",
         "PGSSLCERT",
         "PGSSLKEY",
         "PGPASSWORD",
-        driver::AMBIENT[0],
-        driver::AMBIENT[1],
+        driver::CONFLICTING_ENV[0],
+        driver::CONFLICTING_ENV[1],
     ];
     const LOGIN: Login = Login::UserAndPassword;
-    const PINS: bool = false;
+    const SUPPORTS_PINNING: bool = false;
 
     fn check(target: &Target) -> Vec<Finding> {
         postgresql::check(target)
@@ -192,12 +192,14 @@ impl Service for Postgres {
 
         let pool = pool(target)?;
         let mut connection =
-            match within(target.connect_timeout().min(target.time_left()), pool.acquire()).await {
+            match with_timeout(target.connect_timeout().min(target.time_left()), pool.acquire())
+                .await
+            {
                 Ok(Ok(connection)) => Unproven::new(connection),
                 Ok(Err(error)) => return Err(refusal(&error)),
                 Err(timed_out) => return Err(timed_out.into()),
             };
-        let account = match within(
+        let account = match with_timeout(
             target.time_left(),
             probe(connection.get().ok_or_else(no_answer)?, target),
         )

@@ -6,14 +6,14 @@
 use backing_services_rules::rule::WEAK_AUTHENTICATION;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::net::time::within;
+use crate::net::time::with_timeout;
 use crate::report::finding::Finding;
 use crate::report::posture::TlsPosture;
 use crate::report::refusal::Refusal;
 use crate::service::dial::Stream;
 use crate::service::target::Target;
 use crate::services::postgresql::{
-    self, Asked, broken, foreign, server_error, silent, unknown_authentication,
+    self, AuthRequest, broken, foreign, server_error, silent, unknown_authentication,
 };
 
 /// Protocol 3.0.
@@ -24,34 +24,38 @@ const PROTOCOL: i32 = 196_608;
 const LONGEST_MESSAGE: usize = 16 * 1024;
 
 /// The observations of the first connection.
-pub(super) struct Seen {
+pub(super) struct PreflightResult {
     pub(super) tls: Option<TlsPosture>,
     pub(super) authentication: &'static str,
     pub(super) findings: Vec<Finding>,
 }
 
-pub(super) async fn run(target: &Target, user: &str, database: &str) -> Result<Seen, Refusal> {
+pub(super) async fn run(
+    target: &Target,
+    user: &str,
+    database: &str,
+) -> Result<PreflightResult, Refusal> {
     let dialled = postgresql::dial(target).await?;
     let mut stream = dialled.stream;
-    let asked = within(target.connect_timeout(), authentication(&mut stream, user, database))
+    let asked = with_timeout(target.connect_timeout(), authentication(&mut stream, user, database))
         .await
         .map_err(|_| silent())??;
     // The server expects the connection to close at this point: a client that prompts for the
     // password closes here too (backend, auth.c).
-    let _ = within(target.connect_timeout(), stream.shutdown()).await;
+    let _ = with_timeout(target.connect_timeout(), stream.shutdown()).await;
 
     let by_certificate = target.is_login_by_certificate(dialled.tls.as_ref());
     let authentication = match asked {
-        Asked::Scram { .. } => "SCRAM-SHA-256",
-        Asked::Nothing if by_certificate => "client certificate",
-        Asked::Nothing => "nothing",
-        Asked::Cleartext => "cleartext password",
-        Asked::Md5 => "MD5",
-        Asked::Unknown => return Err(unknown_authentication()),
+        AuthRequest::Scram { .. } => "SCRAM-SHA-256",
+        AuthRequest::Nothing if by_certificate => "client certificate",
+        AuthRequest::Nothing => "nothing",
+        AuthRequest::Cleartext => "cleartext password",
+        AuthRequest::Md5 => "MD5",
+        AuthRequest::Unknown => return Err(unknown_authentication()),
     };
     let mut findings = Vec::new();
     if let Some(weakness) =
-        asked.weakness().filter(|_| !(asked == Asked::Nothing && by_certificate))
+        asked.weakness().filter(|_| !(asked == AuthRequest::Nothing && by_certificate))
     {
         let finding = Finding::new(&WEAK_AUTHENTICATION, weakness);
         // Unless the rule is waived, there is no login.
@@ -60,11 +64,15 @@ pub(super) async fn run(target: &Target, user: &str, database: &str) -> Result<S
         }
         findings.push(finding);
     }
-    Ok(Seen { tls: dialled.tls, authentication, findings })
+    Ok(PreflightResult { tls: dialled.tls, authentication, findings })
 }
 
 /// Sends the user and the database, and reads the authentication request of the server.
-async fn authentication(stream: &mut Stream, user: &str, database: &str) -> Result<Asked, Refusal> {
+async fn authentication(
+    stream: &mut Stream,
+    user: &str,
+    database: &str,
+) -> Result<AuthRequest, Refusal> {
     stream.write_all(&startup(user, database)).await.map_err(|_| broken())?;
     stream.flush().await.map_err(|_| broken())?;
     let kind = stream.read_u8().await.map_err(|_| broken())?;
@@ -75,7 +83,7 @@ async fn authentication(stream: &mut Stream, user: &str, database: &str) -> Resu
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.map_err(|_| broken())?;
     match kind {
-        b'R' => Asked::read(&body).ok_or_else(foreign),
+        b'R' => AuthRequest::read(&body).ok_or_else(foreign),
         b'E' => Err(server_error(&sqlstate(&body)).into()),
         _ => Err(foreign()),
     }

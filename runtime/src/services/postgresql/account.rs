@@ -221,7 +221,7 @@ impl Account {
                     "the server says that the connection reached it without TLS: something in \
                      between ends it",
                 )
-                .help(
+                .with_help(
                     "ask who runs the proxy or the pooler how the way from it to the server is \
                      protected",
                 )
@@ -286,7 +286,7 @@ impl Account {
                 &SUPERUSER_ACCOUNT,
                 format!("the account is an administrator's: it has {names}"),
             )
-            .help(help),
+            .with_help(help),
         )
     }
 
@@ -603,7 +603,7 @@ impl Held {
 
 pub(in crate::services) fn no_answer() -> Refusal {
     Finding::new(&SUPERUSER_ACCOUNT, "the server does not say what the account may do")
-        .help("look at what answers: a PostgreSQL server tells every role who it is")
+        .with_help("look at what answers: a PostgreSQL server tells every role who it is")
         .into()
 }
 

@@ -7,7 +7,7 @@ use backing_services_rules::rule::{MALFORMED_LOCATOR, OPPORTUNISTIC_TLS};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::net::time::within;
+use crate::net::time::with_timeout;
 use crate::net::tls::FirstShare;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::refusal::Refusal;
@@ -64,7 +64,7 @@ pub(super) fn max_connections(target: &Target) -> u32 {
 pub(super) fn check(target: &Target) -> Vec<Finding> {
     if target.locator().path().contains('/') {
         let finding = Finding::new(&MALFORMED_LOCATOR, "its path has more than one part");
-        return vec![finding.help("write one database's name")];
+        return vec![finding.with_help("write one database's name")];
     }
     Vec::new()
 }
@@ -72,7 +72,7 @@ pub(super) fn check(target: &Target) -> Vec<Finding> {
 /// Connects, asks for TLS, and does the handshake. No user name has been sent yet.
 pub(super) async fn dial(target: &Target) -> Result<Dialled, Refusal> {
     let connection = target.dial_tcp().await?;
-    let connection = within(target.connect_timeout(), ask_for_tls(target, connection))
+    let connection = with_timeout(target.connect_timeout(), ask_for_tls(target, connection))
         .await
         .map_err(|_| silent())??;
     // The server's `ssl_ecdh_curve` is `prime256v1`, and nothing else, unless it was changed or the
@@ -94,7 +94,7 @@ async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpSt
                 &OPPORTUNISTIC_TLS,
                 "the server refuses TLS: the connection was closed before a password was sent",
             )
-            .help(
+            .with_help(
                 "switch TLS on in the server (`ssl = on`, with a certificate), or write the \
                  host of one that has it",
             )
@@ -120,14 +120,14 @@ async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpSt
             "data arrived before TLS began: an attacker is on the path, or it is not a \
              PostgreSQL server",
         )
-        .help("look at what is between here and the server")
+        .with_help("look at what is between here and the server")
         .into()),
     }
 }
 
 /// The authentication method that the server asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum AuthRequest {
     Nothing,
     Cleartext,
     Md5,
@@ -139,7 +139,7 @@ pub(super) enum Asked {
     Unknown,
 }
 
-impl Asked {
+impl AuthRequest {
     /// Reads the body of an `Authentication…` message. `None` if it is not one.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let (code, rest) = body.split_first_chunk()?;
@@ -168,15 +168,15 @@ impl Asked {
 
 /// Converts a SQLSTATE that ends an attempt to attach (PostgreSQL documentation, appendix A).
 pub(super) fn server_error(code: &str) -> Failure {
-    use FailureKind::{NotAdmitted, Protocol, Unavailable};
+    use FailureKind::{AuthenticationFailed, Protocol, Unavailable};
     match code {
         "28P01" => Failure::new(
-            NotAdmitted,
+            AuthenticationFailed,
             "the server does not accept the password",
             "look at the user and the password; both may have been rotated",
         ),
         "28000" => Failure::new(
-            NotAdmitted,
+            AuthenticationFailed,
             "the server does not let this user in from here, or not without a client certificate",
             "look at pg_hba.conf: it wants a `hostssl` line for this user, database and address",
         ),
@@ -213,7 +213,7 @@ pub(super) fn server_error(code: &str) -> Failure {
             "look at the types of the functions in `needs`: write `settle(int)`, types alone",
         ),
         "42501" => Failure::new(
-            NotAdmitted,
+            AuthenticationFailed,
             "the account may not do what attaching takes",
             "grant it `CONNECT` on the database",
         ),
@@ -232,7 +232,7 @@ pub(super) fn server_error(code: &str) -> Failure {
 
 pub(super) fn unknown_authentication() -> Refusal {
     Failure::new(
-        FailureKind::NotAdmitted,
+        FailureKind::AuthenticationFailed,
         "the server wants an authentication that this driver does not have",
         "let the user in by `scram-sha-256` in pg_hba.conf",
     )

@@ -125,7 +125,7 @@ use crate::locator::dialect::{Login, Parameter};
 use crate::needs::Grantable;
 use crate::net::reconnect::ReconnectBackoff;
 use crate::net::tasks;
-use crate::net::time::{unless, within};
+use crate::net::time::{run_until_cancelled, with_timeout};
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, TlsPosture};
 use crate::report::refusal::Refusal;
@@ -196,7 +196,7 @@ impl Service for Redis {
         if database(target).is_none() {
             return vec![
                 Finding::new(&MALFORMED_LOCATOR, "its path is not the number of a database")
-                    .help("write `/0`, or no path"),
+                    .with_help("write `/0`, or no path"),
             ];
         }
         Vec::new()
@@ -204,10 +204,12 @@ impl Service for Redis {
 
     async fn connect(target: &Target) -> Result<Attachment<RedisClient>, Refusal> {
         let opened = open(target).await?;
-        let account =
-            within(target.time_left(), account::probe(opened.link.connection.clone(), target))
-                .await
-                .map_err(late)??;
+        let account = with_timeout(
+            target.time_left(),
+            account::probe(opened.link.connection.clone(), target),
+        )
+        .await
+        .map_err(late)??;
 
         let mut posture = Posture::of::<Self>(target);
         posture.tls = opened.tls;
@@ -284,7 +286,7 @@ struct Opened {
 async fn open(target: &Target) -> Result<Opened, Refusal> {
     let mut dialled = target.dial().await?;
     let lets_strangers_in =
-        within(target.connect_timeout(), lets_strangers_in(&mut dialled.stream))
+        with_timeout(target.connect_timeout(), lets_strangers_in(&mut dialled.stream))
             .await
             .map_err(late)??;
     let finding = lets_strangers_in.then(|| {
@@ -292,7 +294,7 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
             &WEAK_AUTHENTICATION,
             "the server answers every client, without a password",
         )
-        .help(
+        .with_help(
             "switch the user `default` off, or give it a password (`ACL SETUSER default off`, or \
              `requirepass`)",
         )
@@ -316,7 +318,7 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(response_timeout(target)));
     let stream = Limited::new(dialled.stream, locator.number("max_reply").unwrap_or(MAX_REPLY));
     let logging_in = MultiplexedConnection::new_with_config(&info, stream, config);
-    let (connection, driver) = within(target.connect_timeout(), logging_in)
+    let (connection, driver) = with_timeout(target.connect_timeout(), logging_in)
         .await
         .map_err(late)?
         .map_err(|error| refusal(&error))?;
@@ -538,7 +540,9 @@ impl Shared {
         let closing = async {
             let _ = closed.wait_for(|closed| *closed).await;
         };
-        let Some(opened) = unless(closing, within(target.connect_timeout(), open(&target))).await
+        let Some(opened) =
+            run_until_cancelled(closing, with_timeout(target.connect_timeout(), open(&target)))
+                .await
         else {
             return Err(detached());
         };
@@ -629,12 +633,12 @@ fn refusal(error: &RedisError) -> Refusal {
     let new = Failure::new;
     match error.code() {
         Some("WRONGPASS") => new(
-            FailureKind::NotAdmitted,
+            FailureKind::AuthenticationFailed,
             "the server does not accept the user and the password",
             "look at both; they may have been rotated",
         ),
         Some("NOAUTH" | "NOPERM") => new(
-            FailureKind::NotAdmitted,
+            FailureKind::AuthenticationFailed,
             "the account may not do what attaching takes",
             "`ACL SETUSER <user> +hello +ping +acl|whoami`, and `+select` for a database other \
              than 0",
@@ -650,7 +654,7 @@ fn refusal(error: &RedisError) -> Refusal {
             "upgrade the server",
         ),
         _ if error.kind() == ErrorKind::AuthenticationFailed => new(
-            FailureKind::NotAdmitted,
+            FailureKind::AuthenticationFailed,
             "the server does not accept the user and the password",
             "look at both; they may have been rotated",
         ),

@@ -59,7 +59,7 @@ use lettre::{AsyncTransport, Message};
 
 use self::wire::Wire;
 use crate::locator::dialect::{Login, Parameter};
-use crate::net::time::within;
+use crate::net::time::with_timeout;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture, TlsPosture};
 use crate::report::refusal::Refusal;
@@ -122,7 +122,7 @@ impl Service for Smtp {
                     &STARTTLS,
                     "port 587 is where SMTP begins in plaintext and asks for TLS later",
                 )
-                .help(
+                .with_help(
                     "write port 465, or none; if the server does speak TLS from the first byte on \
                      there, waive the rule and say so",
                 ),
@@ -133,8 +133,9 @@ impl Service for Smtp {
                 &MALFORMED_LOCATOR,
                 "the value of the parameter `ehlo` is no host's name",
             );
-            findings
-                .push(finding.help("write the name of the machine that sends: `shop.example.com`"));
+            findings.push(
+                finding.with_help("write the name of the machine that sends: `shop.example.com`"),
+            );
         }
         findings
     }
@@ -238,7 +239,8 @@ impl SmtpClient {
         // again: its next answer would be the one to this message.
         connection.busy = true;
         let sent =
-            within(response_timeout(&self.target), connection.smtp.send(envelope, email)).await;
+            with_timeout(response_timeout(&self.target), connection.smtp.send(envelope, email))
+                .await;
         match sent {
             Ok(Ok(response)) => {
                 connection.busy = false;
@@ -258,7 +260,7 @@ impl SmtpClient {
         self.pool.close();
         for mut connection in idle {
             // `QUIT` is a courtesy: a server that does not answer is left all the same.
-            let _ = within(Duration::from_secs(1), connection.smtp.quit()).await;
+            let _ = with_timeout(Duration::from_secs(1), connection.smtp.quit()).await;
         }
         while self.pool.status().size > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -367,8 +369,9 @@ impl managed::Manager for Manager {
     async fn create(&self) -> Result<Connection, Refusal> {
         let dialled = self.target.dial().await?;
         let logging_in = log_in(&self.target, dialled.stream);
-        let (smtp, mechanism) =
-            within(response_timeout(&self.target), logging_in).await.map_err(|_| late())??;
+        let (smtp, mechanism) = with_timeout(response_timeout(&self.target), logging_in)
+            .await
+            .map_err(|_| late())??;
         Ok(Connection { smtp, tls: dialled.tls, mechanism, busy: false })
     }
 
@@ -382,7 +385,7 @@ impl managed::Manager for Manager {
             return Err(RecycleError::message("not to be used again"));
         }
         connection.busy = true;
-        match within(self.target.connect_timeout(), connection.smtp.test_connected()).await {
+        match with_timeout(self.target.connect_timeout(), connection.smtp.test_connected()).await {
             Ok(true) => {
                 connection.busy = false;
                 Ok(())
@@ -415,7 +418,7 @@ async fn log_in(
                     "the server offers no way of logging in that this driver has: neither `AUTH \
                      PLAIN` nor `AUTH LOGIN`",
                 )
-                .help(
+                .with_help(
                     "let the server offer one of them under TLS; without a login, anybody could \
                      send through it",
                 )
@@ -437,7 +440,7 @@ async fn log_in(
 fn login_refusal(error: &lettre::transport::smtp::Error) -> Refusal {
     if error.is_permanent() {
         return Failure::new(
-            FailureKind::NotAdmitted,
+            FailureKind::AuthenticationFailed,
             "the server does not accept the user and the password",
             "look at both; they may have been rotated",
         )
@@ -451,7 +454,7 @@ fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
     if let Some(code) = error.status().map(u16::from) {
         let failure = match code {
             530 | 534 | 535 | 538 => Failure::new(
-                FailureKind::NotAdmitted,
+                FailureKind::AuthenticationFailed,
                 "the server wants another login",
                 "look at the user and the password",
             ),

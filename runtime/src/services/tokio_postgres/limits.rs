@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use crate::report::redact;
-use crate::services::postgresql::Asked;
+use crate::services::postgresql::AuthRequest;
 
 /// The longest message until the connection is settled, in bytes. The list of SASL mechanisms has
 /// some 40, an error some 200.
@@ -38,9 +38,9 @@ const TEXTS: [u8; 3] = *b"ENS";
 
 /// The observations of a server on one connection.
 #[derive(Default)]
-pub(super) struct Heard {
+pub(super) struct ServerObservations {
     /// The authentication method that the server asked for.
-    pub(super) asked: OnceLock<Asked>,
+    pub(super) asked: OnceLock<AuthRequest>,
     /// Set if the server asks for fewer iterations of SCRAM than the minimum.
     pub(super) cheap: OnceLock<()>,
     /// Set if this stream ended the connection, whatever error the driver reports.
@@ -66,12 +66,12 @@ pub(super) enum Demand {
 impl Demand {
     /// True if the method that the server asks for is enough. `binds` is true if its certificate
     /// defines a binding.
-    pub(super) fn is_met(self, asked: Asked, binds: bool) -> bool {
+    pub(super) fn is_met(self, asked: AuthRequest, binds: bool) -> bool {
         match self {
-            _ if asked == Asked::Unknown => false,
-            Self::Binding => asked == Asked::Scram { bound: true } && binds,
-            Self::Scram => matches!(asked, Asked::Scram { .. }),
-            Self::Certificate => asked == Asked::Nothing,
+            _ if asked == AuthRequest::Unknown => false,
+            Self::Binding => asked == AuthRequest::Scram { bound: true } && binds,
+            Self::Scram => matches!(asked, AuthRequest::Scram { .. }),
+            Self::Certificate => asked == AuthRequest::Nothing,
             Self::Anything => true,
         }
     }
@@ -86,18 +86,18 @@ pub(super) struct Limited<T> {
 }
 
 impl<T> Limited<T> {
-    /// `largest` is the size limit of one message, in bytes. `heard` collects the server's
+    /// `largest` is the size limit of one message, in bytes. `observed` collects the server's
     /// requests.
     pub(super) fn new(
         stream: T,
         binding: Option<Vec<u8>>,
         demand: Demand,
         largest: u64,
-        heard: Arc<Heard>,
+        observed: Arc<ServerObservations>,
     ) -> Self {
         let login = Login { demand, binds: binding.is_some() };
         let state = State::Header { bytes: [0; 5], filled: 0 };
-        let reader = Reader { largest, left: MOST_AT_FIRST, login: Some(login), heard, state };
+        let reader = Reader { largest, left: MOST_AT_FIRST, login: Some(login), observed, state };
         Self { stream, binding, reader }
     }
 }
@@ -120,7 +120,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Limited<T> {
         match this.reader.read(&buffer.filled()[before..]) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(refused) => {
-                let _ = this.reader.heard.refused.set(());
+                let _ = this.reader.observed.refused.set(());
                 // The driver gets none of the refused bytes.
                 buffer.set_filled(before);
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, refused.0)))
@@ -157,7 +157,7 @@ struct Reader {
     left: u64,
     /// `None` as soon as the server is ready for a query.
     login: Option<Login>,
-    heard: Arc<Heard>,
+    observed: Arc<ServerObservations>,
     state: State,
 }
 
@@ -169,11 +169,11 @@ struct Login {
 impl Login {
     /// Reads an `Authentication…` message. The first one asks for a method. Of those of SCRAM, one
     /// has the number of iterations.
-    fn read(&self, body: &[u8], heard: &Heard) -> Result<(), Refused> {
-        if heard.asked.get().is_none() {
-            let asked = Asked::read(body)
+    fn read(&self, body: &[u8], observed: &ServerObservations) -> Result<(), Refused> {
+        if observed.asked.get().is_none() {
+            let asked = AuthRequest::read(body)
                 .ok_or(Refused("the server sent an authentication that is none"))?;
-            let asked = *heard.asked.get_or_init(|| asked);
+            let asked = *observed.asked.get_or_init(|| asked);
             if !self.demand.is_met(asked, self.binds) {
                 return Err(Refused("the server asks for less than it has to prove"));
             }
@@ -182,7 +182,7 @@ impl Login {
             && self.demand != Demand::Anything
             && iterations(challenge).is_none_or(|iterations| iterations < FEWEST_ITERATIONS)
         {
-            let _ = heard.cheap.set(());
+            let _ = observed.cheap.set(());
             return Err(Refused("the server wants too few iterations"));
         }
         Ok(())
@@ -240,7 +240,7 @@ impl Reader {
         let length = u64::from(
             length.checked_sub(4).ok_or(Refused("the server sent a length that is none"))?,
         );
-        if self.heard.settled.get().is_none() {
+        if self.observed.settled.get().is_none() {
             if length > LONGEST_AT_FIRST || length + 5 > self.left {
                 return Err(Refused("the server promised more than it may say at first"));
             }
@@ -266,7 +266,7 @@ impl Reader {
             return Ok(());
         };
         match (kind, &self.login, kept) {
-            (b'R', Some(login), Some(body)) => login.read(&body, &self.heard)?,
+            (b'R', Some(login), Some(body)) => login.read(&body, &self.observed)?,
             (_, _, Some(text)) if redact::is_in(&text) => {
                 return Err(Refused("the server said a secret of ours back"));
             }
@@ -367,7 +367,7 @@ mod tests {
         all.extend(message(b'Z', b"I"));
         let mut reader = reader(Demand::Binding, true);
         assert!(reader.read(&all).is_ok());
-        let _ = reader.heard.settled.set(());
+        let _ = reader.observed.settled.set(());
         let rows = [message(b'D', &[0; 50_000]), message(b'I', b""), message(b'Z', b"I")].concat();
         assert!((0..100).all(|_| reader.read(&rows).is_ok()));
     }
@@ -389,7 +389,7 @@ mod tests {
             let huge = [&[kind][..], &(256 * 1024_u32 + 5).to_be_bytes()].concat();
             let mut reader = reader(Demand::Binding, true);
             reader.largest = 1024 * 1024;
-            let _ = reader.heard.settled.set(());
+            let _ = reader.observed.settled.set(());
             assert!(reader.read(&huge).is_err());
         }
         // Rows belong to the application.
@@ -407,7 +407,7 @@ mod tests {
             assert!(!verdict(Demand::Binding, true, &header), "{length} at first");
             let mut reader = reader(Demand::Binding, true);
             reader.read(&[asks(10, PLUS), message(b'Z', b"I")].concat()).unwrap();
-            let _ = reader.heard.settled.set(());
+            let _ = reader.observed.settled.set(());
             assert!(reader.read(&header).is_err(), "{length} later");
         }
         let notice = message(b'N', &[b'x'; 1000]);

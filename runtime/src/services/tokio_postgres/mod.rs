@@ -89,13 +89,13 @@ use tokio_postgres::config::{ChannelBinding, Config, SslMode, SslNegotiation};
 use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
-use self::limits::{Demand, Heard, Limited};
+use self::limits::{Demand, Limited, ServerObservations};
 use super::postgresql;
 use crate::locator::dialect::{Login, Parameter};
 use crate::needs::Grantable;
 use crate::net::reconnect::ReconnectBackoff;
 use crate::net::tasks::{self, Tasks};
-use crate::net::time::within;
+use crate::net::time::with_timeout;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture, TlsPosture};
 use crate::report::refusal::Refusal;
@@ -106,7 +106,7 @@ use crate::service::grants::Grants;
 use crate::service::target::Target;
 use crate::service::{Attachment, Service};
 use crate::services::postgresql::{
-    Account, Asked, COLUMNS, Row, broken, database, foreign, no_answer, server_error, silent,
+    Account, AuthRequest, COLUMNS, Row, broken, database, foreign, no_answer, server_error, silent,
     unknown_authentication, user,
 };
 
@@ -220,9 +220,9 @@ impl Service for TokioPostgres {
     async fn connect(target: &Target) -> Result<Attachment<TokioPostgresPool>, Refusal> {
         let live = watch::Sender::new(0);
         let opened = open(target, &live).await?;
-        let probed = within(target.time_left(), probe(&opened, target)).await?;
+        let probed = with_timeout(target.time_left(), probe(&opened, target)).await?;
         let account = probed.map_err(|refusal| opened.explain(refusal))?;
-        opened.settle();
+        opened.mark_settled();
 
         let mut posture = Posture::of::<Self>(target);
         posture.tls = opened.tls;
@@ -325,7 +325,7 @@ impl Manager {
         let again = self.again();
         if again.has_given_up() {
             return Err(Failure::new(
-                FailureKind::NotAdmitted,
+                FailureKind::AuthenticationFailed,
                 "the server did not accept the credentials, and is not asked again",
                 "look at the user and the password, and attach anew",
             )
@@ -347,8 +347,8 @@ impl Manager {
         let opened = open(&target, &self.live).await?;
         let bound = postgresql::bound(&target);
         let bounding = opened.client.batch_execute(&bound);
-        within(target.connect_timeout(), bounding).await?.map_err(|error| refusal(&error))?;
-        opened.settle();
+        with_timeout(target.connect_timeout(), bounding).await?.map_err(|error| refusal(&error))?;
+        opened.mark_settled();
         Ok(opened.client)
     }
 }
@@ -371,7 +371,7 @@ impl managed::Manager for Manager {
         // Each step has its own limit. The sum has the same limit, because a caller waits for all
         // of them.
         let limit = self.target.load().connect_timeout();
-        match within(limit, self.open()).await.unwrap_or_else(|late| Err(late.into())) {
+        match with_timeout(limit, self.open()).await.unwrap_or_else(|late| Err(late.into())) {
             Ok(client) => {
                 *self.again() = ReconnectBackoff::new();
                 Ok(client)
@@ -440,19 +440,19 @@ struct Opened {
     finding: Option<Finding>,
     /// The major version of the server.
     release: Option<u32>,
-    heard: Arc<Heard>,
+    observed: Arc<ServerObservations>,
 }
 
 impl Opened {
     /// Replaces the driver's error "connection closed" if this crate closed the connection because
     /// of a message of the server.
     fn explain(&self, refusal: Refusal) -> Refusal {
-        if self.heard.refused.get().is_some() { foreign() } else { refusal }
+        if self.observed.refused.get().is_some() { foreign() } else { refusal }
     }
 
     /// From now on, the server may send what the application asks for.
-    fn settle(&self) {
-        let _ = self.heard.settled.set(());
+    fn mark_settled(&self) {
+        let _ = self.observed.settled.set(());
     }
 }
 
@@ -463,23 +463,25 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
     let binding = dialled.stream.certificate().and_then(binding::end_point);
     let binds = binding.is_some();
     let demand = demand(target);
-    let heard = Arc::new(Heard::default());
+    let observed = Arc::new(ServerObservations::default());
     let largest = target.locator().number("max_message").unwrap_or(MAX_MESSAGE);
-    let stream = Limited::new(dialled.stream, binding, demand, largest, Arc::clone(&heard));
-    let logging_in =
-        within(target.connect_timeout(), config(target, demand).connect_raw(stream, Encrypted))
-            .await;
+    let stream = Limited::new(dialled.stream, binding, demand, largest, Arc::clone(&observed));
+    let logging_in = with_timeout(
+        target.connect_timeout(),
+        config(target, demand).connect_raw(stream, Encrypted),
+    )
+    .await;
 
-    let asked = heard.asked.get().copied();
+    let asked = observed.asked.get().copied();
     if let Some(asked) = asked.filter(|asked| !demand.is_met(*asked, binds)) {
         return Err(weak(asked, binds, target).unwrap_or_else(unknown_authentication));
     }
-    if heard.cheap.get().is_some() {
+    if observed.cheap.get().is_some() {
         return Err(Finding::new(
             &WEAK_AUTHENTICATION,
             "the server wants a proof of fewer than 4096 iterations, which is cheap to guess from",
         )
-        .help("set the password again, with `scram_iterations` at 4096 or more")
+        .with_help("set the password again, with `scram_iterations` at 4096 or more")
         .into());
     }
     let (client, connection) =
@@ -495,18 +497,18 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
     tasks::spawn(&Handle::current(), drive(connection, released, Live(live.clone())));
 
     let authentication = match asked {
-        Asked::Scram { bound: true } if binds => "SCRAM-SHA-256-PLUS",
-        Asked::Scram { .. } => "SCRAM-SHA-256",
-        Asked::Nothing if target.is_login_by_certificate(dialled.tls.as_ref()) => {
+        AuthRequest::Scram { bound: true } if binds => "SCRAM-SHA-256-PLUS",
+        AuthRequest::Scram { .. } => "SCRAM-SHA-256",
+        AuthRequest::Nothing if target.is_login_by_certificate(dialled.tls.as_ref()) => {
             "client certificate"
         }
-        Asked::Nothing => "nothing",
-        Asked::Cleartext => "cleartext password",
-        Asked::Md5 => "MD5",
-        Asked::Unknown => return Err(unknown_authentication()),
+        AuthRequest::Nothing => "nothing",
+        AuthRequest::Cleartext => "cleartext password",
+        AuthRequest::Md5 => "MD5",
+        AuthRequest::Unknown => return Err(unknown_authentication()),
     };
     let by_certificate =
-        asked == Asked::Nothing && target.is_login_by_certificate(dialled.tls.as_ref());
+        asked == AuthRequest::Nothing && target.is_login_by_certificate(dialled.tls.as_ref());
     let is_weak =
         demand == Demand::Anything && !by_certificate && !Demand::Binding.is_met(asked, binds);
     let finding = if is_weak { weakness(asked, binds, target) } else { None };
@@ -516,7 +518,7 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
         authentication,
         finding,
         release,
-        heard,
+        observed,
     })
 }
 
@@ -599,22 +601,22 @@ impl TlsConnect<Limited<Stream>> for Encrypted {
 
 /// The weakness of the authentication method that the server asks for. `None` if the method is
 /// unknown.
-fn weakness(asked: Asked, binds: bool, target: &Target) -> Option<Finding> {
+fn weakness(asked: AuthRequest, binds: bool, target: &Target) -> Option<Finding> {
     let finding = |message| Finding::new(&WEAK_AUTHENTICATION, message);
     Some(match asked {
-        Asked::Unknown => return None,
-        Asked::Scram { bound: false } => {
-            finding("the server does not bind the login to the TLS connection").help(
+        AuthRequest::Unknown => return None,
+        AuthRequest::Scram { bound: false } => {
+            finding("the server does not bind the login to the TLS connection").with_help(
                 "connect to the server itself: a pooler in between that ends TLS cannot bind; \
                  PostgreSQL 11 and newer can, where it has TLS itself",
             )
         }
-        Asked::Scram { bound: true } if !binds && !target.is_plaintext() => finding(
+        AuthRequest::Scram { bound: true } if !binds && !target.is_plaintext() => finding(
             "the server's certificate defines no channel binding: it is signed with Ed25519 or \
              RSA-PSS",
         )
-        .help("issue it with an ECDSA or an RSA (PKCS #1) signature"),
-        Asked::Scram { .. } => finding("the login is not bound to a TLS connection"),
+        .with_help("issue it with an ECDSA or an RSA (PKCS #1) signature"),
+        AuthRequest::Scram { .. } => finding("the login is not bound to a TLS connection"),
         asked => {
             finding(asked.weakness().unwrap_or(
                 "the server asks for a password where a client certificate is to log in",
@@ -623,10 +625,10 @@ fn weakness(asked: Asked, binds: bool, target: &Target) -> Option<Finding> {
     })
 }
 
-fn weak(asked: Asked, binds: bool, target: &Target) -> Option<Refusal> {
-    if demand(target) == Demand::Certificate && asked != Asked::Unknown {
+fn weak(asked: AuthRequest, binds: bool, target: &Target) -> Option<Refusal> {
+    if demand(target) == Demand::Certificate && asked != AuthRequest::Unknown {
         let failure = Failure::new(
-            FailureKind::NotAdmitted,
+            FailureKind::AuthenticationFailed,
             "the server asks for a password, and there is only a client certificate",
             "let the user in by `cert` in pg_hba.conf, or set the resource's `_PASSWORD`",
         );
@@ -670,7 +672,7 @@ fn refused_login(error: &Error, target: &Target) -> Refusal {
             &WEAK_AUTHENTICATION,
             "the server does not prove that it knows the password",
         )
-        .help(
+        .with_help(
             "look at what answers: a peer that does not know the password is not the server, or \
              stands before it",
         )

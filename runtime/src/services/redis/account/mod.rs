@@ -15,11 +15,11 @@ use crate::report::refusal::Refusal;
 use crate::report::text::printable;
 use crate::service::grants::Grants;
 use crate::service::target::Target;
+use crate::services::random_name::random_name;
 use crate::services::redis::commands::{
     CATEGORIES, COMMANDS, Command, HARMLESS, OF_EVERY_KEY, OF_EVERY_RELEASE, ON_CHANNELS, ON_KEYS,
     ON_NOTHING, Object,
 };
-use crate::services::unique::unique;
 
 /// The privileges that an account can be granted, in the words of an ACL.
 pub(super) const PRIVILEGES: &[Grantable] = &[
@@ -58,7 +58,7 @@ pub(super) async fn probe(
     target: &Target,
 ) -> Result<Account, Refusal> {
     let named = target.user().unwrap_or(DEFAULT_USER);
-    let nobodys = format!("probe.{}", unique()?);
+    let nobodys = format!("probe.{}", random_name()?);
     let contract = target.needs().map(|needs| Contract::new(needs, &nobodys));
 
     let mut questions = Pipeline::new();
@@ -132,11 +132,11 @@ fn who(answer: &Value, named: &str) -> Result<String, Refusal> {
             &WEAK_AUTHENTICATION,
             "the server logged this connection in as another account",
         )
-        .help("look at what answers on the port")
+        .with_help("look at what answers on the port")
         .into()),
         None => {
             Err(Finding::new(&SUPERUSER_ACCOUNT, "the server does not tell the account who it is")
-                .help(
+                .with_help(
                     "`ACL SETUSER <user> +acl|whoami +hello`: it has to be known who is logged in",
                 )
                 .into())
@@ -277,7 +277,7 @@ fn superuser(
               +acl|whoami`, and log in as that user"
             .to_owned(),
     };
-    Some(Finding::new(&SUPERUSER_ACCOUNT, message).help(help))
+    Some(Finding::new(&SUPERUSER_ACCOUNT, message).with_help(help))
 }
 
 // --- Probing by `ACL DRYRUN` ---
@@ -307,7 +307,7 @@ enum Verdict {
 }
 
 /// A question: a command, and a name if the command takes one.
-struct Asked<'a> {
+struct Query<'a> {
     command: &'static Command,
     sample: Option<&'a Sample<'a>>,
 }
@@ -331,22 +331,22 @@ impl<'a> Contract<'a> {
     }
 
     /// All questions: every command with every name.
-    fn asked(&self) -> impl Iterator<Item = Asked<'_>> {
+    fn asked(&self) -> impl Iterator<Item = Query<'_>> {
         COMMANDS.iter().flat_map(|command| {
             let samples = match command.object() {
                 Object::Key => self.keys.as_slice(),
                 Object::Channel => self.channels.as_slice(),
                 Object::Nothing => &[],
             };
-            let alone = samples.is_empty().then_some(Asked { command, sample: None });
+            let alone = samples.is_empty().then_some(Query { command, sample: None });
             alone
                 .into_iter()
-                .chain(samples.iter().map(move |sample| Asked { command, sample: Some(sample) }))
+                .chain(samples.iter().map(move |sample| Query { command, sample: Some(sample) }))
         })
     }
 
     fn ask(&self, questions: &mut Pipeline, user: &str) {
-        for Asked { command, sample } in self.asked() {
+        for Query { command, sample } in self.asked() {
             // To subscribe to a pattern, the account needs exactly that pattern.
             let name = match sample {
                 Some(Sample { pattern: Some(pattern), .. }) if command.name == "psubscribe" => {
@@ -413,7 +413,7 @@ impl<'a> Contract<'a> {
 
     /// Returns true if a command of every release is unknown to this server.
     fn misses_commands(&self, verdicts: &[Verdict]) -> bool {
-        let is_missed = |(asked, verdict): (Asked<'_>, &Verdict)| {
+        let is_missed = |(asked, verdict): (Query<'_>, &Verdict)| {
             *verdict == Verdict::Unknown && OF_EVERY_RELEASE.contains(&asked.command.name)
         };
         self.asked().zip(verdicts).any(is_missed)
@@ -429,7 +429,7 @@ impl<'a> Contract<'a> {
         let mut alone: Vec<&'static Command> = Vec::new();
         let mut there: Vec<(&str, Vec<&'static Command>)> = Vec::new();
         let mut every = Vec::new();
-        for (Asked { command, sample }, verdict) in &asked {
+        for (Query { command, sample }, verdict) in &asked {
             if matches!(verdict, Verdict::No | Verdict::Unknown)
                 || TOLERATED.contains(&command.name)
             {
@@ -552,11 +552,11 @@ const fn kind_of(command: &Command) -> &'static str {
 }
 
 /// The part of a need that the account lacks.
-fn lacking(need: &Need, asked: &[(Asked<'_>, Verdict)]) -> Vec<String> {
+fn lacking(need: &Need, asked: &[(Query<'_>, Verdict)]) -> Vec<String> {
     let is_category = need.privilege.starts_with('@');
     let mut meant = 0_usize;
     let mut lacking = Vec::new();
-    for (Asked { command, sample }, verdict) in asked {
+    for (Query { command, sample }, verdict) in asked {
         let is_there = match (sample, &need.object) {
             (Some(sample), Some(object)) => {
                 sample.pattern == Some(object) && need.kind == kind_of(command)

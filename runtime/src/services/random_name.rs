@@ -6,7 +6,7 @@ use crate::report::finding::{Failure, FailureKind};
 use crate::report::refusal::Refusal;
 
 /// Returns 32 random hexadecimal digits.
-pub(crate) fn unique() -> Result<String, Refusal> {
+pub(crate) fn random_name() -> Result<String, Refusal> {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).map_err(|_| {
         Failure::new(
