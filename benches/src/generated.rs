@@ -37,7 +37,7 @@ pub fn cargo() -> OsString {
 /// The runtime, as a dependency of a generated crate.
 #[must_use]
 pub fn runtime(features: &[&str]) -> String {
-    let path = folder().join("../runtime");
+    let path = folder().join("../backing-services");
     format!(
         "backing-services = {{ path = {path:?}, default-features = false, features = {features:?} \
          }}\n"

@@ -51,6 +51,7 @@ use model::Struct;
 /// #     struct $name;
 /// #     impl Service for $name {
 /// #         type Client = ();
+/// #         type Guard = backing_services::ClientGuard<Self>;
 /// #         const NAME: &'static str = stringify!($name);
 /// #         const SCHEMES: &'static [Scheme] = &[Scheme::upgraded($scheme)];
 /// #         const PRIVILEGES: &'static [backing_services::Grantable] = &[

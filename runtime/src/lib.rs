@@ -1,74 +1,9 @@
-//! Typed, env-loaded, verified handles to backing services.
+//! The runtime of [`backing-services`](https://docs.rs/backing-services): it loads, checks and
+//! attaches what a struct declares, and it is the toolkit for a service of your own.
 //!
-//! A struct declares the services that a program attaches to; the derive turns it into handles.
-//! **If you hold a [`Resource<Postgres>`](Resource), then the server's identity was verified, the
-//! account was checked, and the secret was never printed.**
-//!
-#![cfg_attr(feature = "sqlite", doc = "```")]
-#![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
-//! use backing_services::{BackingServices, Environment, Resource, Sqlite, secrecy::SecretString};
-//!
-//! /// All services of this deploy.
-//! #[derive(BackingServices)]
-//! #[services(prefix = "SHOP")]
-//! struct Services {
-//!     /// Read from SHOP_ORDERS_URL.
-//!     orders: Resource<Sqlite>,
-//!
-//!     /// Read from SHOP_STRIPE_KEY.
-//!     stripe_key: SecretString,
-//!
-//!     /// Read from SHOP_PORT.
-//!     #[setting(default = 8080)]
-//!     port: u16,
-//! }
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let folder = std::env::temp_dir().join(format!("backing-services-{}", std::process::id()));
-//! # std::fs::create_dir_all(&folder)?;
-//! # let url = format!("sqlite://{}/orders.db", folder.display());
-//! let environment = Environment::from_iter([
-//!     ("SHOP_ORDERS_URL", url.as_str()),
-//!     ("SHOP_STRIPE_KEY", "sk_live_4eC39HqLyjWDarjt"),
-//! ]);
-//! // Or `Services::attach()`, which reads the environment of the process.
-//! let services = Services::attach_from(&environment).await?;
-//!
-//! sqlx::query("SELECT 1").execute(&*services.orders.client()).await?;
-//! assert_eq!(services.port, 8080);
-//! services.detach().await;
-//! # std::fs::remove_dir_all(&folder)?;
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! # While it runs
-//!
-//! [`reattach`](BackingServices::reattach) moves resources to the current values of a source, make
-//! before break: the new ones are connected and checked by all the rules before they replace the
-//! old ones, and calls in flight finish on the old ones. Every hour the
-//! [posture](Resource::posture) is taken again, and each new finding is logged once. `follow`
-//! (feature `follow`) reattaches on every change of a source. [`Credentials`] that expire are
-//! renewed, and open connections stay open. [`detach`](BackingServices::detach) lets work in flight
-//! finish, closes everything, and reports the connections that it had to cut.
-//!
-//! # What to read next
-//!
-//! - [`macro@BackingServices`]: every attribute of the derive.
-//! - [`services`]: each service, its locator, its parameters, and the limits of its driver.
-//! - [`manual`]: every default with its reason, the variables that a field reads, and the threat
-//!   model.
-//! - [`Service`]: the trait for a service of your own.
-//! - [`rules`]: the table of rules, as data.
-//!
-//! # Features
-//!
-//! One per service, with the name that [its module](services) has. A service of your own needs
-//! none. `cloud-foundry`, `dotenv`, `etcd` and `nats` add [sources](source) and [`stores`].
-//! `follow` follows a source. `cli` is the command line for operators (`cli::run`): `check`,
-//! `attach`, `posture` and more, for an init container or a CI gate. `serde` adds `Serialize` to
-//! the manifest, findings and the posture. None is on by default, and none loosens a rule.
+//! Applications depend on `backing-services`, which re-exports all of this beside the derive and
+//! the services. A crate that implements [`Service`] depends on this one alone: no driver is in its
+//! tree. [`service`] is the toolkit: dialling, TLS, time limits, tasks, backoff, printable text.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // A public type that may grow says so.
@@ -83,28 +18,22 @@ pub mod needs;
 
 mod net;
 
-mod service;
+pub mod service;
 
 mod declare;
 
 pub mod source;
 
-mod load;
+pub mod load;
 
 mod attach;
 
 mod live;
 
-pub mod services;
-
-#[cfg(any(feature = "etcd", feature = "nats"))]
-pub mod stores;
+pub mod store;
 
 #[cfg(feature = "serde")]
 mod serialize;
-
-#[cfg(feature = "cli")]
-pub mod cli;
 
 pub mod manual;
 
@@ -137,36 +66,6 @@ pub use service::dial::{Dialled, Stream};
 pub use service::grants::{self, Grants};
 pub use service::target::Target;
 pub use service::{Attachment, Service};
-#[cfg(feature = "amqp")]
-#[doc(inline)]
-pub use services::amqp::{Amqp, AmqpClient};
-#[cfg(feature = "https")]
-#[doc(inline)]
-pub use services::https::{Https, HttpsClient};
-#[cfg(feature = "mysql")]
-#[doc(inline)]
-pub use services::mysql::MySql;
-#[cfg(feature = "nats")]
-#[doc(inline)]
-pub use services::nats::Nats;
-#[cfg(feature = "postgres")]
-#[doc(inline)]
-pub use services::postgres::Postgres;
-#[cfg(feature = "redis")]
-#[doc(inline)]
-pub use services::redis::Redis;
-#[cfg(feature = "s3")]
-#[doc(inline)]
-pub use services::s3::{S3, S3Client};
-#[cfg(feature = "smtp")]
-#[doc(inline)]
-pub use services::smtp::{Smtp, SmtpClient};
-#[cfg(feature = "sqlite")]
-#[doc(inline)]
-pub use services::sqlite::Sqlite;
-#[cfg(feature = "tokio-postgres")]
-#[doc(inline)]
-pub use services::tokio_postgres::TokioPostgres;
 pub use source::{Environment, Source, Sources};
 
 /// The items that generated code uses. Not part of the API: it changes whenever the derive does.
@@ -186,7 +85,21 @@ pub mod __private {
     pub use ::std::vec::Vec;
 }
 
-/// Checks that the README's code compiles.
-#[cfg(all(doctest, feature = "postgres", feature = "redis"))]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+/// The parts of the runtime that the command line shows. Not part of the API: it changes with every
+/// release.
+#[cfg(feature = "serde")]
+#[doc(hidden)]
+pub mod __cli {
+    pub use crate::attach::connect::{Attempt, abandon, connect};
+    pub use crate::attach::watch::Watch;
+    pub use crate::declare::manifest::{Leaf, Role, Variable};
+    pub use crate::load::spec::ConnectionSpec;
+    pub use crate::load::{Content, Item, Loaded, load};
+    pub use crate::net::progress::Step;
+    pub use crate::net::time::{Limit, run_until_cancelled};
+    pub use crate::net::tls::EXPIRY_NOTICE_DAYS;
+    pub use crate::report::error::{Paint, Problem, Severity, counted};
+    pub use crate::report::text::{is_invisible, printable_up_to};
+    pub use crate::report::waiver::Waiver;
+    pub use crate::service::grants::fault;
+}

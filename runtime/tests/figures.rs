@@ -66,6 +66,7 @@ struct SlowClient {
 
 impl Service for Slow {
     type Client = SlowClient;
+    type Guard = backing_services::ClientGuard<Self>;
     const NAME: &'static str = "Slow";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("slow").with_port(1)];
 

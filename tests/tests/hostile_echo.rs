@@ -56,6 +56,7 @@ fn said() -> String {
 
 impl Service for Echo {
     type Client = ();
+    type Guard = backing_services::ClientGuard<Self>;
     const NAME: &'static str = "Echo";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("echo").with_port(1)];
 

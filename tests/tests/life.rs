@@ -91,6 +91,7 @@ struct Actor {
 
 impl Service for Stage {
     type Client = Actor;
+    type Guard = backing_services::ClientGuard<Self>;
     const NAME: &'static str = "Stage";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("stage").with_port(1)];
 

@@ -390,6 +390,7 @@ struct Fixed;
 
 impl Service for Fixed {
     type Client = String;
+    type Guard = backing_services::ClientGuard<Self>;
     const NAME: &'static str = "Fixed";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("fixed").with_port(1)];
 

@@ -142,6 +142,7 @@ static CONNECTED: AtomicUsize = AtomicUsize::new(0);
 
 impl Service for Slow {
     type Client = usize;
+    type Guard = backing_services::ClientGuard<Self>;
     const NAME: &'static str = "Slow";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("slow").with_port(1)];
 

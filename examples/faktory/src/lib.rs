@@ -60,6 +60,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 impl Service for Faktory {
     type Client = Client;
+    type Guard = backing_services::ClientGuard<Self>;
 
     const NAME: &'static str = "Faktory";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("tcp+tls").with_port(7419)];

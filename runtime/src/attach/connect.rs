@@ -21,21 +21,21 @@ use crate::service::erased::Connected;
 use crate::service::target::Target;
 
 /// A resource that is being connected to.
-pub(crate) struct Attempt {
+pub struct Attempt {
     /// The field's ordinal in declaration order.
-    pub(crate) ordinal: usize,
+    pub ordinal: usize,
     pub(crate) entry: &'static ResourceEntry,
     pub(crate) declaration: &'static Declaration,
     /// The data for the next generation.
-    pub(crate) spec: ConnectionSpec,
-    pub(crate) connected: Option<Connected>,
+    pub spec: ConnectionSpec,
+    pub connected: Option<Connected>,
     /// The time until connecting ended, with whatever result, or until the deadline.
-    pub(crate) took: Option<Duration>,
+    pub took: Option<Duration>,
 }
 
 /// Connects to all resources at once, under one deadline. Dropping this future ends all that it has
 /// started: the set owns the tasks, and the tasks own the connections.
-pub(crate) async fn connect(
+pub async fn connect(
     attempts: &mut [Attempt],
     limit: Limit,
     today: Date,
@@ -78,7 +78,7 @@ pub(crate) async fn connect(
 }
 
 impl Attempt {
-    pub(crate) const fn new(
+    pub const fn new(
         ordinal: usize,
         entry: &'static ResourceEntry,
         declaration: &'static Declaration,
@@ -170,7 +170,7 @@ pub(crate) fn apply_rules(
 
 /// Closes the connections of an attempt that was refused. They were never handed out, so nothing is
 /// in flight.
-pub(crate) async fn abandon(connected: impl IntoIterator<Item = Connected>) {
+pub async fn abandon(connected: impl IntoIterator<Item = Connected>) {
     let mut closing = Tasks::new();
     for connected in connected {
         closing.spawn(with_timeout(CLOSE_DEADLINE, connected.abandon()));

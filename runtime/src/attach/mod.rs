@@ -1,5 +1,5 @@
 //! The second half of attaching: connects to everything, probes, applies the rules; all or nothing.
 
-pub(crate) mod connect;
+pub mod connect;
 pub(crate) mod fetch;
 pub(crate) mod watch;

@@ -8,7 +8,7 @@ use crate::report::error::Problem;
 
 /// Receives the progress of an attempt. A field is identified by its ordinal in declaration order,
 /// which begins with 1.
-pub(crate) trait Watch: Send + Sync {
+pub trait Watch: Send + Sync {
     fn step(&self, ordinal: usize, step: Step);
 
     /// Connecting the resource has ended, with whatever result.

@@ -48,8 +48,8 @@ impl<S: Service> Resource<S> {
     /// A clone of the native client may outlive its guard: it is then not protected from being
     /// closed.
     #[must_use]
-    pub fn client(&self) -> ClientGuard<S> {
-        ClientGuard { user: self.shared.user() }
+    pub fn client(&self) -> S::Guard {
+        ClientGuard { user: self.shared.user() }.into()
     }
 
     /// The field's path: `mail.relay`.

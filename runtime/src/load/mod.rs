@@ -33,8 +33,6 @@ pub(crate) mod waiver;
 
 use claims::Claims;
 use reader::Kind;
-#[cfg(feature = "sqlite")]
-pub(crate) use reader::OWN_IT;
 pub(crate) use reader::{Fingerprint, Value, ValueReader};
 pub(crate) use resource::{is_user_name, login};
 
@@ -50,7 +48,7 @@ pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<
 
 /// The accepted fields of a struct, and of its nested structs, in declaration order; and the
 /// problems of all fields.
-pub(crate) struct Loaded {
+pub struct Loaded {
     pub(crate) items: Vec<Item>,
     /// Each with its field's ordinal in declaration order.
     pub(crate) problems: Vec<(usize, Problem)>,
@@ -61,7 +59,7 @@ pub(crate) struct Loaded {
 }
 
 /// An accepted field.
-pub(crate) struct Item {
+pub struct Item {
     /// The field's ordinal in declaration order.
     pub(crate) ordinal: usize,
     /// The place of its values.
@@ -73,7 +71,7 @@ pub(crate) struct Item {
 }
 
 /// The loaded content of a field.
-pub(crate) enum Content {
+pub enum Content {
     /// A secret or a setting: it is ready.
     Value(Slot),
     /// A resource, still to be connected to; `None` if it is optional and absent.
@@ -82,7 +80,7 @@ pub(crate) enum Content {
 
 /// The result of loading.
 pub(crate) struct Read {
-    pub(crate) loaded: Loaded,
+    pub loaded: Loaded,
     /// The files that `NAME_FILE` variables named, readable or not: a change of one is a change of
     /// a value.
     pub(crate) files: Vec<PathBuf>,
@@ -92,7 +90,7 @@ pub(crate) struct Read {
 
 /// Loads some fields, by their paths, or all. `deadline`, from now on, is the limit for loading,
 /// and for connecting afterwards. It runs in a thread of its own, because a source may block.
-pub(crate) async fn load(
+pub async fn load(
     manifest: &'static Manifest,
     source: Arc<dyn Source>,
     wanted: Option<Vec<String>>,
@@ -116,11 +114,7 @@ pub(crate) async fn load(
 }
 
 /// The reason why nothing was loaded, and the field at which loading ended.
-pub(crate) struct Unread {
-    #[cfg_attr(
-        not(feature = "cli"),
-        allow(dead_code, reason = "a preflight reports each field by itself")
-    )]
+pub struct Unread {
     ordinal: usize,
     problem: Problem,
     fields: usize,
@@ -132,8 +126,7 @@ impl Unread {
     }
 
     /// Converts it for a preflight: no items, and this problem.
-    #[cfg(feature = "cli")]
-    pub(crate) fn into_loaded(self) -> Loaded {
+    pub fn into_loaded(self) -> Loaded {
         let Self { ordinal, problem, fields } = self;
         Loaded {
             items: Vec::new(),
@@ -279,7 +272,7 @@ fn failures(
 }
 
 impl Loaded {
-    pub(crate) fn is_denied(&self) -> bool {
+    pub fn is_denied(&self) -> bool {
         self.problems.iter().any(|(_, problem)| problem.is_denied())
     }
 
@@ -515,6 +508,7 @@ mod tests {
 
     impl Service for Gophers {
         type Client = ();
+        type Guard = crate::ClientGuard<Self>;
         const NAME: &'static str = "Gopher";
         const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
 

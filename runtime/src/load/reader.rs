@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::report::finding::Finding;
 use crate::service::credentials::AnyCredentials;
+use crate::source::file::OWN_IT;
 use crate::source::environment::{self, Known, Snapshot};
 use crate::source::{Group, Notice, Scope, Source, Unreadable, file};
 
@@ -401,11 +402,6 @@ fn finding(notice: Notice, kind: Kind, variable: &str) -> Option<Finding> {
         | Notice::PathOtherOwner => None,
     }
 }
-
-/// The help for a file that others control.
-pub(crate) const OWN_IT: &str = "list who owns each part of the path, and who can write it: \
-    `namei -l PATH`; each has to belong to root or to the user that this process runs as, \
-    and must not be writable by other users: `chown`, `chmod go-w`";
 
 /// The finding for an unreadable value. A problem of the whole source is reported once.
 fn refused(unreadable: &Unreadable, variable: &str, findings: &[Finding]) -> Option<Finding> {

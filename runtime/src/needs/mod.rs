@@ -159,7 +159,6 @@ impl Needs {
     }
 
     /// No privileges.
-    #[cfg(feature = "cli")]
     pub(crate) const fn none() -> Self {
         Self { list: Vec::new() }
     }
@@ -274,9 +273,9 @@ fn split(text: &str, separator: char) -> Vec<Identifier> {
 #[must_use = "a difference has to be reported"]
 pub struct Difference {
     /// The privilege and its object: `INSERT ON public.orders`, fully escaped.
-    pub(crate) privilege: String,
+    pub privilege: String,
     /// The statement that grants or removes it, in the service's own language, without a password.
-    pub(crate) statement: String,
+    pub statement: String,
 }
 
 /// The longest statement that is shown, in characters. A complete statement reaches this length if
@@ -330,7 +329,7 @@ impl Finding {
 }
 
 /// Each statement once, in order: one statement may correct several differences.
-pub(crate) fn statements(differences: &[Difference]) -> String {
+pub fn statements(differences: &[Difference]) -> String {
     let mut statements: Vec<&str> = Vec::new();
     for difference in differences {
         if !difference.statement.is_empty() && !statements.contains(&difference.statement.as_str())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 /// A step of attaching a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     Fetching,
     Resolving,
     Connecting,
@@ -14,7 +14,7 @@ pub(crate) enum Step {
 }
 
 /// Receives the steps of one resource.
-pub(crate) trait Progress: Send + Sync {
+pub trait Progress: Send + Sync {
     fn step(&self, step: Step);
 }
 
@@ -24,13 +24,13 @@ tokio::task_local! {
 }
 
 /// Reports this task's current step.
-pub(crate) fn at(step: Step) {
+pub fn at(step: Step) {
     // Without a receiver there is nothing to do.
     let _ = PROGRESS.try_with(|progress| progress.step(step));
 }
 
 /// Runs the work. Its steps are reported to the receiver, if there is one.
-pub(crate) async fn reporting<T>(
+pub async fn reporting<T>(
     progress: Option<Arc<dyn Progress>>,
     work: impl Future<Output = T>,
 ) -> T {

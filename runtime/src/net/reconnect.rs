@@ -13,7 +13,7 @@ use crate::report::refusal::Refusal;
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// The time of the next attempt to connect.
-pub(crate) struct ReconnectBackoff {
+pub struct ReconnectBackoff {
     backoff: ExponentialBackoff,
     not_before: Option<Instant>,
     /// The server does not accept the credentials. Another attempt would only lock the account.
@@ -21,7 +21,7 @@ pub(crate) struct ReconnectBackoff {
 }
 
 impl ReconnectBackoff {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self { backoff: Self::backoff(), not_before: None, given_up: false }
     }
 
@@ -35,26 +35,24 @@ impl ReconnectBackoff {
     }
 
     /// Returns true while the pause after the last attempt lasts.
-    #[cfg(any(feature = "amqp", feature = "redis", feature = "tokio-postgres"))]
-    pub(crate) fn is_waiting(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
         self.not_before.is_some_and(|not_before| Instant::now() < not_before)
     }
 
     /// Returns true if there is no further attempt.
-    pub(crate) const fn has_given_up(&self) -> bool {
+    pub const fn has_given_up(&self) -> bool {
         self.given_up
     }
 
     /// Waits until the next attempt is allowed.
-    #[cfg(any(feature = "etcd", feature = "nats"))]
-    pub(crate) async fn wait(&self) {
+    pub async fn wait(&self) {
         if let Some(not_before) = self.not_before {
             tokio::time::sleep_until(not_before).await;
         }
     }
 
     /// Records a failed attempt.
-    pub(crate) fn failed(&mut self, refusal: &Refusal) {
+    pub fn failed(&mut self, refusal: &Refusal) {
         // A certificate that fails verification may be an attacker's. The real server may be back
         // later, so this case only waits.
         self.given_up = matches!(
@@ -65,7 +63,7 @@ impl ReconnectBackoff {
     }
 
     /// Delays the next attempt by a pause that is longer than the one before.
-    pub(crate) fn postpone(&mut self) {
+    pub fn postpone(&mut self) {
         let pause = self.backoff.next().unwrap_or(LONGEST);
         self.not_before = Some(Instant::now() + pause);
     }

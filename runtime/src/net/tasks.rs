@@ -21,57 +21,56 @@ use crate::net::time::{late, panicked};
 use crate::report::finding::Failure;
 
 /// The longest pause between two attempts, before jitter: 1 min.
-pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The result of a task. The caller that spawned the task knows its type.
 type Outcome = Box<dyn Any + Send>;
 
 /// Tasks that are aborted when this set is dropped.
-pub(crate) struct Tasks<T> {
+pub struct Tasks<T> {
     running: JoinSet<Outcome>,
     outcome: PhantomData<fn() -> T>,
 }
 
 impl<T: Send + 'static> Tasks<T> {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self { running: JoinSet::new(), outcome: PhantomData }
     }
 
     /// Spawns a task on the current runtime.
-    pub(crate) fn spawn(&mut self, work: impl Future<Output = T> + Send + 'static) {
+    pub fn spawn(&mut self, work: impl Future<Output = T> + Send + 'static) {
         self.running.spawn(boxed(work));
     }
 
     /// Waits for the next task to end, and returns its result: `Some(None)` if it panicked or was
     /// aborted, `None` if no task is left.
-    pub(crate) async fn join_next(&mut self) -> Option<Option<T>> {
+    pub async fn join_next(&mut self) -> Option<Option<T>> {
         let ended = self.running.join_next().await?;
         Some(ended.ok().and_then(unboxed))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.running.is_empty()
     }
 
-    pub(crate) fn abort_all(&mut self) {
+    pub fn abort_all(&mut self) {
         self.running.abort_all();
     }
 
     /// Aborts all tasks, and waits until they have ended.
-    #[cfg(any(feature = "mysql", feature = "postgres"))]
-    pub(crate) async fn shutdown(&mut self) {
+    pub async fn shutdown(&mut self) {
         self.running.shutdown().await;
     }
 }
 
 /// A handle of a task that continues when the handle is dropped.
-pub(crate) struct Task<T> {
+pub struct Task<T> {
     running: JoinHandle<Outcome>,
     outcome: PhantomData<fn() -> T>,
 }
 
 /// Spawns a task that continues when its handle is dropped.
-pub(crate) fn spawn<T: Send + 'static>(
+pub fn spawn<T: Send + 'static>(
     runtime: &Handle,
     work: impl Future<Output = T> + Send + 'static,
 ) -> Task<T> {
@@ -80,19 +79,19 @@ pub(crate) fn spawn<T: Send + 'static>(
 
 impl<T: Send + 'static> Task<T> {
     /// Waits for the result; `None` if the task panicked or was aborted.
-    pub(crate) async fn join(self) -> Option<T> {
+    pub async fn join(self) -> Option<T> {
         self.running.await.ok().and_then(unboxed)
     }
 
     /// A handle that aborts the task.
-    pub(crate) fn abort_handle(&self) -> tokio::task::AbortHandle {
+    pub fn abort_handle(&self) -> tokio::task::AbortHandle {
         self.running.abort_handle()
     }
 }
 
 /// Runs work that may panic in a separate task, so that a panic ends only that task. The task is
 /// aborted if the caller is dropped.
-pub(crate) async fn isolated<T: Send + 'static>(
+pub async fn isolated<T: Send + 'static>(
     limit: Duration,
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -108,7 +107,7 @@ pub(crate) async fn isolated<T: Send + 'static>(
 /// continues.
 ///
 /// In a program that is built with `panic = "abort"`, every panic ends the process.
-pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
+pub async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(|context| match at_once(|| work.as_mut().poll(context)) {
         Some(poll) => poll.map(Some),
@@ -119,14 +118,14 @@ pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
 
 /// Calls a function that may panic. Returns `None` if it panicked. The panic hook of the process
 /// prints the message, by default to standard error.
-pub(crate) fn at_once<T>(work: impl FnOnce() -> T) -> Option<T> {
+pub fn at_once<T>(work: impl FnOnce() -> T) -> Option<T> {
     // Half-finished state belongs to the code that panicked. Our own state is written after `work`
     // has returned.
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 /// The pauses of retries: 1 s, doubled up to 1 min, with up to 100 % jitter.
-pub(crate) fn pauses() -> ExponentialBackoff {
+pub fn pauses() -> ExponentialBackoff {
     let builder = ExponentialBuilder::new()
         .with_min_delay(Duration::from_secs(1))
         .with_max_delay(LONGEST_PAUSE);
@@ -134,11 +133,11 @@ pub(crate) fn pauses() -> ExponentialBackoff {
 }
 
 /// The work of a supervised task.
-pub(crate) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Spawns a task that ends when its work ends. If the work panics, the task logs an error, calls
 /// `panicked`, and starts the work again after a pause.
-pub(crate) fn keep(
+pub fn keep(
     runtime: &Handle,
     name: String,
     mut begin: impl FnMut() -> Work + Send + 'static,

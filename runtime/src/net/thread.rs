@@ -14,7 +14,6 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-#[cfg(feature = "sqlite")]
 use crate::report::finding::{Failure, FailureKind};
 
 /// The maximum number of threads at once: 8. Loading takes a millisecond, so this many exist only
@@ -25,7 +24,7 @@ static FREE: Semaphore = Semaphore::const_new(MOST);
 
 /// The reason why the work has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoResult {
+pub enum NoResult {
     /// The work took longer than the limit.
     Late,
     /// The work panicked, or no thread could be started.
@@ -34,8 +33,7 @@ pub(crate) enum NoResult {
 
 impl NoResult {
     /// The failure, if the work was opening a file.
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn into_failure(self) -> Failure {
+    pub fn into_failure(self) -> Failure {
         let message = match self {
             Self::Late => "its file was not found in time",
             Self::Broken => "its file could not be looked at",
@@ -50,7 +48,7 @@ impl NoResult {
 
 /// Runs the work and waits for it up to the limit. After that the work continues, and its result is
 /// dropped.
-pub(crate) async fn on_thread<T: Send + 'static>(
+pub async fn on_thread<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NoResult> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::report::finding::{Failure, FailureKind};
 
 /// Waits for `work` up to `limit`. Panics, in tokio, if the tokio runtime has no timer.
-pub(crate) async fn with_timeout<T>(
+pub async fn with_timeout<T>(
     limit: Duration,
     work: impl Future<Output = T>,
 ) -> Result<T, Failure> {
@@ -22,7 +22,7 @@ pub(crate) async fn with_timeout<T>(
 }
 
 /// Runs the work until it ends or `stop` completes. Returns `None` if it was stopped.
-pub(crate) async fn run_until_cancelled<T>(
+pub async fn run_until_cancelled<T>(
     stop: impl Future<Output = ()>,
     work: impl Future<Output = T>,
 ) -> Option<T> {
@@ -36,8 +36,7 @@ pub(crate) async fn run_until_cancelled<T>(
 
 /// Runs both at once, and returns the error of the first if it fails. If the other one fails, its
 /// error is returned after the first has succeeded: the first one's error may be more precise.
-#[cfg(any(feature = "nats", feature = "s3"))]
-pub(crate) async fn try_join_prefer_first<A, B, E>(
+pub async fn try_join_prefer_first<A, B, E>(
     first: impl Future<Output = Result<A, E>>,
     other: impl Future<Output = Result<B, E>>,
 ) -> Result<(A, B), E> {
@@ -70,25 +69,25 @@ pub(crate) async fn try_join_prefer_first<A, B, E>(
 
 /// The limit for closing if no time is left for it, or nothing is in flight: 1 s. After that,
 /// connections are dropped.
-pub(crate) const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+pub const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The limit for detaching: 10 s, a third of the grace period that Kubernetes gives a pod. Work in
 /// flight gets 9 s of it.
-pub(crate) const DETACH_DEADLINE: Duration = Duration::from_secs(10);
+pub const DETACH_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The time for which a client that a reattach replaced is kept for its current users: 30 s, the
 /// longest that a statement may take unless a locator sets another limit.
-pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The time that a replacement client has to open its connections before it takes over with what it
 /// has: 5 s. All connections together take little longer than one, so this is several times what
 /// they need.
-pub(crate) const READY_DEADLINE: Duration = Duration::from_secs(5);
+pub const READY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The limit for a health check: 5 s, half of the usual interval between two probes.
-pub(crate) const HEALTH_DEADLINE: Duration = Duration::from_secs(5);
+pub const HEALTH_DEADLINE: Duration = Duration::from_secs(5);
 
-pub(crate) fn late(limit: Duration) -> Failure {
+pub fn late(limit: Duration) -> Failure {
     let message = format!("it was not attached within {} s", limit.as_secs());
     Failure::new(
         FailureKind::TimedOut,
@@ -98,7 +97,7 @@ pub(crate) fn late(limit: Duration) -> Failure {
     )
 }
 
-pub(crate) fn panicked() -> Failure {
+pub fn panicked() -> Failure {
     Failure::new(
         FailureKind::Protocol,
         "the driver panicked",
@@ -106,7 +105,7 @@ pub(crate) fn panicked() -> Failure {
     )
 }
 
-#[cfg(all(test, any(feature = "https", feature = "nats", feature = "s3")))]
+#[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
 
@@ -139,25 +138,25 @@ mod tests {
 
 /// One deadline for loading and connecting.
 #[derive(Clone, Copy)]
-pub(crate) struct Limit {
+pub struct Limit {
     /// The whole duration.
-    pub(crate) total: Duration,
-    pub(crate) deadline: tokio::time::Instant,
+    pub total: Duration,
+    pub deadline: tokio::time::Instant,
 }
 
 impl Limit {
     /// A deadline that starts now.
-    pub(crate) fn new(whole: Duration) -> Self {
+    pub fn new(whole: Duration) -> Self {
         Self { total: whole, deadline: tokio::time::Instant::now() + whole }
     }
 }
 
 /// The limit for closing when a detach has stopped waiting for a client's users: 900 ms. With the
 /// 9 s before, that leaves 100 ms for a busy machine to keep [`DETACH_DEADLINE`].
-pub(crate) const CUT_DEADLINE: Duration = Duration::from_millis(900);
+pub const CUT_DEADLINE: Duration = Duration::from_millis(900);
 
 /// The failure for a panic in a service's own code, with the name of the function.
-pub(crate) fn panicked_in(function: &'static str) -> Failure {
+pub fn panicked_in(function: &'static str) -> Failure {
     Failure::new(
         FailureKind::Protocol,
         format!("`{function}` of its service panicked"),

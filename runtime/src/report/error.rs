@@ -24,7 +24,7 @@ struct Report {
 
 /// A finding or a failure.
 #[derive(Clone, Debug)]
-pub(crate) enum Problem {
+pub enum Problem {
     Finding(Finding),
     Failure(Failure),
 }
@@ -32,7 +32,7 @@ pub(crate) enum Problem {
 macro_rules! of_either {
     ($($(#[$docs:meta])* $name:ident -> $type:ty),* $(,)?) => {$(
         $(#[$docs])*
-        pub(crate) fn $name(&self) -> $type {
+        pub fn $name(&self) -> $type {
             match self {
                 Self::Finding(finding) => finding.$name(),
                 Self::Failure(failure) => failure.$name(),
@@ -51,21 +51,21 @@ impl Problem {
     }
 
     /// The name of the rule or of the failure kind.
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Finding(finding) => finding.rule().name,
             Self::Failure(failure) => failure.kind().name(),
         }
     }
 
-    pub(crate) fn waived_because(&self) -> Option<&'static str> {
+    pub fn waived_because(&self) -> Option<&'static str> {
         match self {
             Self::Finding(finding) => finding.waived_because(),
             Self::Failure(_) => None,
         }
     }
 
-    pub(crate) fn severity(&self) -> Severity {
+    pub fn severity(&self) -> Severity {
         match self {
             Self::Finding(finding) if finding.waived_because().is_some() => Severity::Waived,
             Self::Finding(finding) if !finding.is_denied() => Severity::Warning,
@@ -74,7 +74,7 @@ impl Problem {
     }
 
     /// True if the problem ends the attempt.
-    pub(crate) fn is_denied(&self) -> bool {
+    pub fn is_denied(&self) -> bool {
         matches!(self.severity(), Severity::Error)
     }
 }
@@ -185,7 +185,7 @@ fn write_problems<'a>(
     Ok(())
 }
 
-pub(crate) fn counted(number: usize, what: &str) -> String {
+pub fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
@@ -209,7 +209,7 @@ impl std::error::Error for AttachError {}
 
 /// The severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Severity {
+pub enum Severity {
     /// The problem ends the attempt.
     Error,
     Warning,
@@ -217,12 +217,10 @@ pub(crate) enum Severity {
 }
 
 impl Severity {
-    #[cfg(feature = "cli")]
-    pub(crate) const ALL: [Self; 3] = [Self::Error, Self::Warning, Self::Waived];
+    pub const ALL: [Self; 3] = [Self::Error, Self::Warning, Self::Waived];
 
     /// The name in a count of several.
-    #[cfg(feature = "cli")]
-    pub(crate) const fn plural(self) -> &'static str {
+    pub const fn plural(self) -> &'static str {
         match self {
             Self::Error => "errors",
             Self::Warning => "warnings",
@@ -230,7 +228,7 @@ impl Severity {
         }
     }
 
-    pub(crate) const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
@@ -241,14 +239,14 @@ impl Severity {
 
 /// Writes text, with colours if `true`.
 #[derive(Clone, Copy)]
-pub(crate) struct Paint(pub(crate) bool);
+pub struct Paint(pub bool);
 
 impl Paint {
-    pub(crate) fn bold(self, text: &str) -> String {
+    pub fn bold(self, text: &str) -> String {
         self.with("1", text)
     }
 
-    pub(crate) fn severity(self, severity: Severity, rule: &str) -> String {
+    pub fn severity(self, severity: Severity, rule: &str) -> String {
         let code = match severity {
             Severity::Error => "1;31",
             Severity::Warning => "1;33",
@@ -257,7 +255,7 @@ impl Paint {
         self.with(code, &format!("{}[{rule}]", severity.name()))
     }
 
-    pub(crate) fn with(self, code: &str, text: &str) -> String {
+    pub fn with(self, code: &str, text: &str) -> String {
         let mut painted = String::new();
         // Writing to a `String` does not fail.
         let _ = if self.0 {

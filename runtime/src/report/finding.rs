@@ -34,7 +34,7 @@ pub(crate) struct Place {
     /// The variable that is wrong or missing.
     pub(crate) variable: Option<String>,
     /// The origin of the variable's value, in words.
-    pub(crate) origin: Option<Cow<'static, str>>,
+    pub origin: Option<Cow<'static, str>>,
 }
 
 /// The endings of a resource's variables other than the locator's.
@@ -253,8 +253,7 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// All kinds, in declaration order.
-    #[cfg(feature = "cli")]
-    pub(crate) const ALL: [Self; 6] = [
+    pub const ALL: [Self; 6] = [
         Self::Unresolved,
         Self::Unreachable,
         Self::TimedOut,
@@ -264,8 +263,7 @@ impl FailureKind {
     ];
 
     /// The requirement that does not hold, in half a line, like a rule's summary.
-    #[cfg(feature = "cli")]
-    pub(crate) const fn summary(self) -> &'static str {
+    pub const fn summary(self) -> &'static str {
         match self {
             Self::Unresolved => "the host's name has an address",
             Self::Unreachable => "the service can be connected to",
@@ -277,8 +275,7 @@ impl FailureKind {
     }
 
     /// The meaning of the kind, like a rule's rationale.
-    #[cfg(feature = "cli")]
-    pub(crate) const fn meaning(self) -> &'static str {
+    pub const fn meaning(self) -> &'static str {
         match self {
             Self::Unresolved => {
                 "The resolver of this machine knows no address for the host in the locator, or \
@@ -310,8 +307,7 @@ impl FailureKind {
     }
 
     /// The checks to make if no more specific advice is known.
-    #[cfg(feature = "cli")]
-    pub(crate) const fn help(self) -> &'static str {
+    pub const fn help(self) -> &'static str {
         match self {
             Self::Unresolved => {
                 "Look at how the host is written in the locator, and whether this machine resolves \

@@ -5,7 +5,7 @@ pub(crate) mod error;
 pub(crate) mod finding;
 pub(crate) mod malformed;
 pub mod posture;
-pub(crate) mod redact;
+pub mod redact;
 pub(crate) mod refusal;
 pub(crate) mod text;
 pub(crate) mod waiver;

@@ -155,7 +155,7 @@ pub(crate) fn redact(text: &mut Cow<'static, str>) {
 }
 
 /// Removes this process's secrets from a peer's text.
-pub(crate) fn redact_text(text: &mut String) {
+pub fn redact_text(text: &mut String) {
     let found = found_in(text.as_bytes(), Cuts::Ellipses, &guarded(None));
     for range in found.iter().rev() {
         let range = whole_characters(text, range);
@@ -168,14 +168,7 @@ pub(crate) fn redact_text(text: &mut String) {
 /// A caller ends the connection, so the peer learns the answer. Only whole secrets count: a peer
 /// that learns that `tuli…` is the beginning of one finds the rest of it, character by character,
 /// and the secret may be another resource's.
-#[cfg(any(
-    feature = "amqp",
-    feature = "nats",
-    feature = "redis",
-    feature = "smtp",
-    feature = "tokio-postgres"
-))]
-pub(crate) fn is_in(bytes: &[u8]) -> bool {
+pub fn is_in(bytes: &[u8]) -> bool {
     !found_in(bytes, Cuts::Nowhere, &guarded(Some(Kind::Login))).is_empty()
 }
 
@@ -370,16 +363,6 @@ const fn is_same(said: u8, secret: u8) -> bool {
 /// The places at which a text may have been cut, in the middle of a secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cuts {
-    #[cfg_attr(
-        not(any(
-            feature = "amqp",
-            feature = "nats",
-            feature = "redis",
-            feature = "smtp",
-            feature = "tokio-postgres"
-        )),
-        allow(dead_code, reason = "no stream reads along")
-    )]
     Nowhere,
     Ellipses,
     EllipsesAndEnd,
@@ -668,13 +651,6 @@ mod tests {
 
     /// The peer sees that its connection ends. If the beginning of a secret were enough, it would
     /// find the secrets of every other resource, one character after the other.
-    #[cfg(any(
-        feature = "amqp",
-        feature = "nats",
-        feature = "redis",
-        feature = "smtp",
-        feature = "tokio-postgres"
-    ))]
     #[test]
     fn a_peer_that_guesses_learns_nothing_from_a_part_of_a_secret() {
         let secret = "fresia-knol-61";
@@ -691,13 +667,6 @@ mod tests {
 
     /// `https://api.example/customers/orders` has such a path, and a value of the application may
     /// have it too.
-    #[cfg(any(
-        feature = "amqp",
-        feature = "nats",
-        feature = "redis",
-        feature = "smtp",
-        feature = "tokio-postgres"
-    ))]
     #[test]
     fn a_path_is_taken_out_of_texts_and_ends_no_connection() {
         let _guarded = Guarded::of_path("customers/orders-67".into());

@@ -20,7 +20,7 @@ pub fn printable(text: &str) -> String {
 }
 
 /// As [`printable`], but cuts after `longest` characters.
-pub(crate) fn printable_up_to(text: &str, longest: usize) -> String {
+pub fn printable_up_to(text: &str, longest: usize) -> String {
     let mut printed = String::new();
     for piece in redact::beginning(text, longest) {
         let text = match piece {
@@ -43,7 +43,7 @@ pub(crate) fn printable_up_to(text: &str, longest: usize) -> String {
 }
 
 /// Invisible characters, and characters that change the direction of the following text.
-pub(crate) fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     matches!(
         c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -86,7 +86,7 @@ impl Target {
     }
 
     /// Resolves the host, and checks each address against the address rules.
-    pub(crate) async fn resolve(&self) -> Result<Vec<SocketAddr>, Refusal> {
+    pub async fn resolve(&self) -> Result<Vec<SocketAddr>, Refusal> {
         let host = self.host()?;
         let addresses = resolve(host, self.locator.port()).await?;
         if let Some(finding) = address::check_resolved(addresses.iter().map(SocketAddr::ip)) {
@@ -106,15 +106,13 @@ impl Target {
     }
 
     /// True if the name is the target's host.
-    #[cfg(any(feature = "etcd", feature = "https", feature = "s3"))]
-    pub(crate) fn is_host(&self, name: &str) -> bool {
+    pub fn is_host(&self, name: &str) -> bool {
         matches!(self.locator.host(), Some(Host::Name(host)) if host.eq_ignore_ascii_case(name))
     }
 
     /// The one TLS configuration, by value, for a driver that adds to it, and its witness. A
     /// plaintext target gets one with the public roots, which is never used.
-    #[cfg(any(feature = "etcd", feature = "https", feature = "s3"))]
-    pub(crate) fn client_config(&self) -> Result<(rustls::ClientConfig, Witness), Refusal> {
+    pub fn client_config(&self) -> Result<(rustls::ClientConfig, Witness), Refusal> {
         let (config, witness) = match &self.trust.tls {
             Some(tls) => tls.witnessed(self.demand())?,
             None => crate::net::tls::Tls::public()?.witnessed(Demand::Nothing)?,
@@ -131,7 +129,7 @@ impl Target {
     }
 
     /// The same, for servers whose key exchange group is known.
-    pub(crate) async fn encrypt_beginning_with(
+    pub async fn encrypt_beginning_with(
         &self,
         first: FirstShare,
         connection: TcpStream,
@@ -233,7 +231,7 @@ impl Target {
     }
 
     /// The time limit for connecting: the locator's `connect_timeout`, in seconds, or 10 s.
-    pub(crate) fn connect_timeout(&self) -> Duration {
+    pub fn connect_timeout(&self) -> Duration {
         self.locator.number("connect_timeout").map_or(CONNECT_TIMEOUT, Duration::from_secs)
     }
 }
@@ -282,7 +280,7 @@ async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Refusal> {
 }
 
 /// The reason why there is no connection, in this crate's own words.
-pub(crate) fn unreachable(error: &io::Error) -> Failure {
+pub fn unreachable(error: &io::Error) -> Failure {
     let message = match error.kind() {
         io::ErrorKind::ConnectionRefused => {
             "nothing listens on the host's port: the connection was refused"

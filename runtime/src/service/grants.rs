@@ -54,8 +54,7 @@ impl Grants {
 
     /// The same for a field that may have no `needs`: its account can then log in and has no other
     /// privilege.
-    #[cfg(feature = "cli")]
-    pub(crate) fn of_any(
+    pub fn of_any(
         needs: Option<&'static str>,
         service: &'static ServiceEntry,
         field: &str,
@@ -68,8 +67,7 @@ impl Grants {
     }
 
     /// A container with a server that has the account; `None` if the service has no such server.
-    #[cfg(feature = "cli")]
-    pub(crate) fn container(&self) -> Option<crate::service::container::Container> {
+    pub fn container(&self) -> Option<crate::service::container::Container> {
         (self.service.container)(self)
     }
 
@@ -137,7 +135,7 @@ fn checked(name: String) -> Result<String, Malformed> {
 }
 
 /// The reason why a name is invalid.
-pub(crate) fn fault(name: &str) -> Option<&'static str> {
+pub fn fault(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("it is empty")
     } else if name.len() > LONGEST_NAME {

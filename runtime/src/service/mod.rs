@@ -8,7 +8,12 @@ pub(crate) mod erased;
 pub mod grants;
 pub(crate) mod target;
 
+pub use crate::net::{backoff, progress, random_name, reconnect, tasks, thread, time, tls};
+pub use crate::report::redact;
+pub use crate::service::dial::unreachable;
+
 use std::fmt;
+use std::ops::Deref;
 
 use backing_services_rules::Scheme;
 
@@ -31,13 +36,14 @@ use crate::service::target::Target;
 /// it builds its driver's options from the target's checked parts, one setter at a time.
 ///
 /// ```
-/// use backing_services::{Attachment, Posture, Refusal, Scheme, Service, Target};
+/// use backing_services::{Attachment, ClientGuard, Posture, Refusal, Scheme, Service, Target};
 ///
 /// /// The Gopher protocol, over TLS.
 /// struct Gophers;
 ///
 /// impl Service for Gophers {
 ///     type Client = ();
+///     type Guard = ClientGuard<Self>;
 ///     const NAME: &'static str = "Gopher";
 ///     const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
 ///
@@ -69,6 +75,11 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// The native client, as [`Resource::client`](crate::live::resource::Resource::client) returns
     /// it. It is cheap to use through a shared reference.
     type Client: Send + Sync + 'static;
+
+    /// The guard on the client that [`Resource::client`](crate::live::resource::Resource::client)
+    /// returns: [`ClientGuard<Self>`](crate::ClientGuard), unless the service's own crate wraps it to implement its driver's traits for
+    /// it.
+    type Guard: Deref<Target = Self::Client> + From<crate::ClientGuard<Self>>;
 
     /// The product's name, as its makers write it.
     const NAME: &'static str;
@@ -219,6 +230,12 @@ impl<C> Attachment<C> {
     pub fn with_findings(mut self, findings: impl IntoIterator<Item = Finding>) -> Self {
         self.findings.extend(findings);
         self
+    }
+
+    /// The client, its posture and the findings.
+    #[must_use]
+    pub fn into_parts(self) -> (C, Posture, Vec<Finding>) {
+        (self.client, self.posture, self.findings)
     }
 }
 

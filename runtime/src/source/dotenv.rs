@@ -54,8 +54,7 @@ impl DotEnv {
 
     /// The file that a command line names, in any build. It must exist, and a problem of the whole
     /// file is reported here, once.
-    #[cfg(feature = "cli")]
-    pub(crate) fn named(path: PathBuf) -> Result<Self, Unreadable> {
+    pub fn named(path: PathBuf) -> Result<Self, Unreadable> {
         let source = Self { path, is_development: true };
         if let Err(file::Fault::Absent) = file::read(&source.path) {
             return Err(Unreadable::whole(format!(
@@ -69,8 +68,7 @@ impl DotEnv {
     }
 
     /// The path as it was given, printable.
-    #[cfg(feature = "cli")]
-    pub(crate) fn printable_path(&self) -> String {
+    pub fn printable_path(&self) -> String {
         crate::report::text::printable(&self.path.to_string_lossy())
     }
 

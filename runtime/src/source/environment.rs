@@ -55,7 +55,7 @@ impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
 }
 
 /// Its name in a report.
-pub(crate) const NAME: &str = "the environment";
+pub const NAME: &str = "the environment";
 
 impl Source for Environment {
     fn name(&self) -> Cow<'_, str> {

@@ -6,11 +6,11 @@ use secrecy::zeroize::Zeroize as _;
 use serde_json::Value as Json;
 
 /// Parsed JSON that may hold secrets.
-pub(crate) struct Wiped(Json);
+pub struct Wiped(Json);
 
 impl Wiped {
     /// Parses. `serde_json` limits the depth to 128; the caller has to limit the length.
-    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+    pub fn parse(text: &[u8]) -> Option<Self> {
         serde_json::from_slice(text).ok().map(Self)
     }
 }

@@ -61,9 +61,9 @@ mod changes;
 mod cloud_foundry;
 #[cfg(feature = "dotenv")]
 mod dotenv;
-pub(crate) mod environment;
-pub(crate) mod file;
-#[cfg(any(feature = "cloud-foundry", feature = "etcd"))]
+pub mod environment;
+pub mod file;
+#[cfg(feature = "json")]
 pub(crate) mod json;
 mod sources;
 mod systemd;
@@ -337,7 +337,7 @@ pub enum Notice {
 impl Notice {
     /// The reason why other users can change a file; `None` if they cannot. It follows "a file of
     /// which".
-    pub(crate) const fn why_not_ours(self) -> Option<&'static str> {
+    pub const fn why_not_ours(self) -> Option<&'static str> {
         match self {
             Self::OthersWrite => Some("other users of this machine can write the text"),
             Self::OtherOwner => Some("another user of this machine is the owner"),

@@ -116,6 +116,7 @@ pub struct Hound;
 
 impl Service for Hound {
     type Client = ();
+    type Guard = backing_services::ClientGuard<Self>;
     const NAME: &'static str = "Hound: \"#";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("hounds").with_port(7070)];
     const PATH: Option<&'static str> = Some("the leash");

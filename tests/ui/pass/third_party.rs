@@ -7,6 +7,7 @@ struct Gophers;
 
 impl Service for Gophers {
     type Client = ();
+    type Guard = backing_services::ClientGuard<Self>;
     const NAME: &'static str = "Gopher";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
 

@@ -16,10 +16,8 @@ use crate::service::erased::ServiceEntry;
 #[cfg(feature = "serde")]
 mod variables;
 
-#[cfg(feature = "cli")]
-pub(crate) use variables::Role;
 #[cfg(feature = "serde")]
-pub(crate) use variables::Variable;
+pub use variables::{Role, Variable};
 
 /// The JSON Schema (2020-12) of a manifest that is serialized with feature `serde`.
 #[cfg(feature = "serde")]
@@ -101,12 +99,12 @@ impl Manifest {
 
     /// Visits every field that is not a nested struct, and the fields of nested structs in their
     /// places.
-    pub(crate) fn walk(&self, visit: &mut dyn FnMut(Leaf)) {
+    pub fn walk(&self, visit: &mut dyn FnMut(Leaf)) {
         self.walk_below("", self.variable_prefix(), visit);
     }
 
     /// The default name of a field's account: the prefix and the field's path.
-    pub(crate) fn account_of(&self, path: &str) -> String {
+    pub fn account_of(&self, path: &str) -> String {
         let (prefix, name) = (self.variable_prefix().to_ascii_lowercase(), path.replace('.', "_"));
         if prefix.is_empty() { name } else { format!("{prefix}_{name}") }
     }
@@ -175,12 +173,12 @@ fn variable(prefix: &str, field: &Field, category: &Category) -> String {
 }
 
 /// A field that is not a nested struct.
-pub(crate) struct Leaf {
+pub struct Leaf {
     /// `mail.relay`.
-    pub(crate) path: Cow<'static, str>,
+    pub path: Cow<'static, str>,
     /// The field's variable; for a resource, the one of its locator.
-    pub(crate) variable: String,
-    pub(crate) field: &'static Field,
+    pub variable: String,
+    pub field: &'static Field,
 }
 
 /// One field of a [`Manifest`].
@@ -382,7 +380,7 @@ pub(crate) type Slot = Box<dyn Any + Send>;
 /// The details of a [`Category::Resource`].
 #[derive(Debug)]
 pub struct ResourceEntry {
-    pub(crate) service: &'static ServiceEntry,
+    pub service: &'static ServiceEntry,
     pub(crate) optional: bool,
 }
 

@@ -8,14 +8,14 @@ use crate::service::erased::ServiceEntry;
 
 /// A variable that a field reads, itself or as the file that `NAME_FILE` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Variable {
-    pub(crate) name: String,
-    pub(crate) role: Role,
+pub struct Variable {
+    pub name: String,
+    pub role: Role,
 }
 
 /// The meaning of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub enum Role {
     /// A secret or a setting.
     Value,
     Locator,
@@ -47,7 +47,7 @@ const COMPANIONS: [(&str, Role); 10] = [
 
 impl Role {
     /// The role in one or two words.
-    pub(crate) const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Value => "value",
             Self::Locator => "locator",
@@ -81,7 +81,7 @@ impl Role {
 
 impl Leaf {
     /// True if the program does not start without a value.
-    pub(crate) fn is_required(&self) -> bool {
+    pub fn is_required(&self) -> bool {
         let is_optional = match self.field.category() {
             Category::Resource(entry) => entry.is_optional(),
             Category::Secret(entry) => entry.is_optional(),
@@ -92,7 +92,7 @@ impl Leaf {
     }
 
     /// The field's own variable, and the companions that its service uses.
-    pub(crate) fn variables(&self) -> Vec<Variable> {
+    pub fn variables(&self) -> Vec<Variable> {
         let name = self.variable.clone();
         let Category::Resource(entry) = self.field.category() else {
             return vec![Variable { name, role: Role::Value }];

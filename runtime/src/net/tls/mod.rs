@@ -56,7 +56,7 @@ use verifier::{Distrust, Pin, Record, VerifiedConnection, Verifier};
 
 /// A certificate with fewer days left causes a warning. In an organisation, a renewal by hand takes
 /// two weeks.
-pub(crate) const EXPIRY_NOTICE_DAYS: u64 = 14;
+pub const EXPIRY_NOTICE_DAYS: u64 = 14;
 
 /// A certificate in `_CA` with fewer days left causes a warning. All certificates that it issued
 /// end with it, on every machine that trusts it: replacing it takes longer than replacing one
@@ -105,16 +105,14 @@ fn provider() -> Arc<CryptoProvider> {
 /// The group of the first key share. A server that does not support it requests another one, which
 /// costs a round trip.
 #[derive(Clone, Copy)]
-pub(crate) enum FirstShare {
+pub enum FirstShare {
     /// The default of rustls.
     X25519,
     /// The group that every server has to support (RFC 8446, 9.1). Some support no other.
-    #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
     P256,
 }
 
 /// The same provider, with P-256 as the first group.
-#[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
 fn provider_with_p256_first() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
         let mut provider = Arc::unwrap_or_clone(provider());
@@ -159,7 +157,6 @@ impl Tls {
     }
 
     /// The configuration for the public roots.
-    #[cfg(any(feature = "etcd", feature = "https", feature = "s3"))]
     pub(crate) fn public() -> Result<Self, Refusal> {
         Self::new(Material::default())
             .map_err(|unusable| Finding::new(unusable.rule, unusable.message).into())
@@ -210,7 +207,6 @@ impl Tls {
         };
         let speaks = match first {
             FirstShare::X25519 => provider(),
-            #[cfg(any(feature = "postgres", feature = "tokio-postgres"))]
             FirstShare::P256 => provider_with_p256_first(),
         };
         let builder = ClientConfig::builder_with_provider(speaks)
@@ -352,8 +348,7 @@ impl Witness {
 
     /// The TLS posture of a driver that has connected. A driver that has connected without TLS is
     /// an error: no current release does that.
-    #[cfg(any(feature = "https", feature = "nats"))]
-    pub(crate) fn posture_of_connected(&self) -> Result<TlsPosture, Refusal> {
+    pub fn posture_of_connected(&self) -> Result<TlsPosture, Refusal> {
         self.posture().ok_or_else(|| {
             Finding::new(&UNVERIFIED_TLS, "the driver has connected without TLS").into()
         })
@@ -386,7 +381,7 @@ pub(crate) fn refusal_within(
 
 /// The error that an error wraps. `io::Error::source()` skips the wrapped error itself, and drivers
 /// nest `io::Error`s.
-pub(crate) fn beneath<'e>(
+pub fn beneath<'e>(
     error: &'e (dyn std::error::Error + 'static),
 ) -> Option<&'e (dyn std::error::Error + 'static)> {
     match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {

@@ -10,13 +10,18 @@ use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 
 #[cfg(unix)]
-pub(crate) use self::way::{End, Way};
+pub use self::way::{End, Way};
 use super::{MAX_VALUE, Notice};
 
 #[cfg(unix)]
 mod group;
 #[cfg(unix)]
 mod way;
+
+/// The help for a file that others may change.
+pub const OWN_IT: &str = "list who owns each part of the path, and who can write it: \
+    `namei -l PATH`; each has to belong to root or to the user that this process runs as, \
+    and must not be writable by other users: `chown`, `chmod go-w`";
 
 /// A value from a file, and the notices about it.
 pub(crate) struct FileValue {
@@ -28,7 +33,7 @@ pub(crate) struct FileValue {
 
 /// The fault of a file. It follows the words "a file that", and contains nothing of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     Absent,
     Forbidden,
     NotRegular,

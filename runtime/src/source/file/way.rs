@@ -40,7 +40,7 @@ struct Folder {
 }
 
 /// The part of a path that was followed.
-pub(crate) struct Way {
+pub struct Way {
     /// The user for whom the path is checked.
     user: u32,
     /// From the root to the folder that was reached.
@@ -54,22 +54,18 @@ pub(crate) struct Way {
 }
 
 /// The end of a path.
-pub(crate) enum End {
+pub enum End {
     /// A folder, which is now the last one of the way.
     Folder,
     /// An entry that is not a folder, by its name in the last folder of the way.
     Entry(OsString),
     /// A name that does not exist in the last folder of the way.
-    #[cfg_attr(
-        not(feature = "sqlite"),
-        allow(dead_code, reason = "SQLite creates a file with that name")
-    )]
     Nothing(OsString),
 }
 
 impl Way {
     /// Starts at the root, as the user that this process runs as.
-    pub(crate) fn root() -> Result<Self, Fault> {
+    pub fn root() -> Result<Self, Fault> {
         Self::of_user(rustix::process::geteuid().as_raw())
     }
 
@@ -87,8 +83,7 @@ impl Way {
     }
 
     /// The notice that another user controls where the way leads; `None` if no other user does.
-    #[cfg(feature = "sqlite")]
-    pub(crate) const fn doubt(&self) -> Option<Notice> {
+    pub const fn doubt(&self) -> Option<Notice> {
         self.doubt
     }
 
@@ -108,13 +103,12 @@ impl Way {
     }
 
     /// The number of links that were followed so far.
-    pub(crate) const fn links(&self) -> usize {
+    pub const fn links(&self) -> usize {
         self.links
     }
 
     /// Returns true if others can add entries to the last folder, though they cannot replace ours.
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn others_add(&self) -> bool {
+    pub fn others_add(&self) -> bool {
         self.folders.last().is_none_or(|folder| {
             self.others_write(Access::of(&folder.metadata), || has_list(&folder.opened, None))
         })
@@ -128,7 +122,7 @@ impl Way {
     }
 
     /// Follows an absolute path from the root, or a relative one from the folder that was reached.
-    pub(crate) fn follow(&mut self, path: &Path) -> Result<End, Fault> {
+    pub fn follow(&mut self, path: &Path) -> Result<End, Fault> {
         // The remaining steps, the next one last.
         let mut rest = steps(path);
         let mut end = End::Folder;
@@ -243,8 +237,7 @@ impl Way {
     ///
     /// It opens nothing. A process that closes a file loses every POSIX lock that it has on it
     /// (`fcntl_locking(2)`): an SQLite database that is in use would lose its own.
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn exposure_of(&self, name: &OsStr) -> Result<Option<Notice>, Fault> {
+    pub fn exposure_of(&self, name: &OsStr) -> Result<Option<Notice>, Fault> {
         let folder = &self.folders.last().ok_or(Fault::Broken)?.opened;
         let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
@@ -258,8 +251,7 @@ impl Way {
     }
 
     /// Creates a file in the last folder that only its owner can read, unless it exists.
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn create(&self, name: &OsStr) -> io::Result<()> {
+    pub fn create(&self, name: &OsStr) -> io::Result<()> {
         let folder = &self.folders.last().ok_or(io::ErrorKind::NotFound)?.opened;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;

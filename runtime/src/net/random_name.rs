@@ -1,0 +1,19 @@
+//! Random names, unique to each call.
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+use crate::report::finding::{Failure, FailureKind};
+use crate::report::refusal::Refusal;
+
+/// Returns 32 random hexadecimal digits.
+pub fn random_name() -> Result<String, Refusal> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| {
+        Failure::new(
+            FailureKind::Unavailable,
+            "this machine has no random numbers",
+            "look at the system: `/dev/urandom` is missing",
+        )
+    })?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,447 @@
+//! The driver's connection: our own verified stream. The driver gets only whole frames that passed
+//! the checks, and nothing after its fuse is dropped.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+
+use async_rs::Tokio;
+use async_rs::traits::Reactor;
+use futures_core::Stream as Events;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
+use tokio::sync::oneshot;
+
+use super::frames;
+use backing_services_runtime::{Failure, FailureKind};
+use backing_services_runtime::Refusal;
+use backing_services_runtime::Stream;
+use backing_services_runtime::Target;
+use crate::asking::{Asking, Conversation};
+use crate::frames::{CONNECTION_OPEN_OK, CONNECTION_TUNE, Greeting, HEADER};
+
+/// The first bytes of a client.
+const PROTOCOL: &[u8] = b"AMQP\x00\x00\x09\x01";
+
+/// The longest greeting: 16 KiB. Real ones have half a KiB.
+const LONGEST_GREETING: usize = 16 * 1024;
+
+/// The number of bytes of one read.
+const CHUNK: usize = 16 * 1024;
+
+/// Dropping this ends the driver's connection, whatever the driver is doing. Without it, the
+/// driver's thread holds the connection and waits for ever.
+pub(super) struct AbortOnDrop {
+    _end: oneshot::Sender<()>,
+}
+
+/// The reason why a connection has ended, from the frames themselves. The driver's own errors can
+/// lose it, as its threads overtake each other.
+#[derive(Clone, Default)]
+pub(super) struct CloseReason(Arc<Lock<Option<Reason>>>);
+
+#[derive(Clone, Copy)]
+pub(super) enum Reason {
+    /// The server has closed it, with this code.
+    Code(u16),
+    /// A frame of the server was not passed on.
+    Foreign,
+}
+
+impl CloseReason {
+    pub(super) fn reason(&self) -> Option<Reason> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is(&self, reason: Reason) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+    }
+}
+
+/// The limits of a frame and of a message, in bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) frame: usize,
+    pub(super) message: u64,
+}
+
+/// The state of the driver's first writes.
+enum LoginPhase {
+    /// The protocol header, which is already sent: so many bytes of the driver's copy are still to
+    /// be dropped.
+    Protocol(usize),
+    /// `Connection.StartOk`, as far as the driver has written it.
+    Login(Vec<u8>),
+    /// Everything else passes through.
+    Anything,
+}
+
+/// The state of the probe.
+enum Probe {
+    /// It has ended, or there is none.
+    Over,
+    /// It waits until the server has accepted the login.
+    Due(Asking, Answer),
+    /// It has the stream.
+    Running(Pin<Box<dyn Future<Output = Probed> + Send>>),
+}
+
+/// The channel for the answers.
+type Answer = oneshot::Sender<Result<Vec<bool>, Refusal>>;
+
+/// The result of the probe.
+struct Probed {
+    stream: Stream,
+    /// The server's frames for the connection itself: the driver reads them next.
+    kept: Vec<u8>,
+}
+
+pub(super) struct Wire {
+    /// `None` while the probe has it.
+    stream: Option<Stream>,
+    probe: Probe,
+    limits: Limits,
+    secret: Option<SecretString>,
+    /// The frame that is being received, or being passed on to the driver.
+    frame: Vec<u8>,
+    /// The number of its bytes that the driver has read; `None` until the frame is whole.
+    served: Option<usize>,
+    login_phase: LoginPhase,
+    /// Bytes that are written before anything else from the driver.
+    pending: Vec<u8>,
+    blown: oneshot::Receiver<()>,
+    is_blown: bool,
+    why: CloseReason,
+    /// The reader that waits until the driver has written its header: it is not ready for the
+    /// greeting before.
+    waiting: Option<Waker>,
+}
+
+/// A server whose greeting was read.
+pub(super) struct Greeted {
+    pub(super) wire: Wire,
+    pub(super) abort_on_drop: AbortOnDrop,
+    pub(super) why: CloseReason,
+    pub(super) greeting: Greeting,
+}
+
+/// Sends the protocol header, and reads the server's greeting, before the server gets anything
+/// about us.
+pub(super) async fn greet(
+    mut stream: Stream,
+    target: &Target,
+    limits: Limits,
+) -> Result<Greeted, Refusal> {
+    let broken = |error: io::Error| {
+        target.tls_refusal(&error).unwrap_or_else(|| crate::closed().into())
+    };
+    let spoken = async {
+        stream.write_all(PROTOCOL).await?;
+        stream.flush().await
+    };
+    if let Err(error) = spoken.await {
+        // The reason for the close may be readable: in TLS 1.3 the client learns late that its
+        // certificate is refused.
+        return Err(broken(stream.read_u8().await.err().unwrap_or(error)));
+    }
+    let mut frame = vec![0; HEADER];
+    stream.read_exact(&mut frame).await.map_err(broken)?;
+    if frame.starts_with(b"AMQP") {
+        return Err(Failure::new(
+            FailureKind::Unavailable,
+            "the server does not speak AMQP 0-9-1",
+            "look at the product: AMQP 1.0 is another protocol of the same name",
+        )
+        .into());
+    }
+    let length = frames::length(&frame)
+        .filter(|length| *length <= LONGEST_GREETING)
+        .ok_or_else(crate::foreign)?;
+    frame.resize(length, 0);
+    stream.read_exact(&mut frame[HEADER..]).await.map_err(broken)?;
+    let secret = target.password().cloned();
+    let greeting =
+        frames::greeting(&frame, secret.as_ref().map(|secret| secret.expose_secret().as_bytes()))
+            .ok_or_else(crate::foreign)?;
+    let (end, blown) = oneshot::channel();
+    let why = CloseReason::default();
+    let wire = Wire {
+        stream: Some(stream),
+        probe: Probe::Over,
+        limits,
+        secret,
+        frame,
+        served: Some(0),
+        login_phase: LoginPhase::Protocol(PROTOCOL.len()),
+        pending: Vec::new(),
+        blown,
+        is_blown: false,
+        why: why.clone(),
+        waiting: None,
+    };
+    Ok(Greeted { wire, abort_on_drop: AbortOnDrop { _end: end }, why, greeting })
+}
+
+impl futures_io::AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.is_blown || Pin::new(&mut this.blown).poll(context).is_ready() {
+            // A channel that has ended must not be polled again.
+            this.is_blown = true;
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if matches!(this.login_phase, LoginPhase::Protocol(_)) {
+            this.waiting = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        ready!(this.poll_probe(context));
+        loop {
+            if let Some(served) = &mut this.served {
+                let rest = &this.frame[*served..];
+                let count = rest.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&rest[..count]);
+                *served += count;
+                if *served == this.frame.len() {
+                    this.frame.clear();
+                    this.served = None;
+                }
+                return Poll::Ready(Ok(count));
+            }
+            let whole = if this.frame.len() < HEADER { HEADER } else { this.whole()? };
+            let mut chunk = [0; CHUNK];
+            let mut read = ReadBuf::new(&mut chunk[..CHUNK.min(whole - this.frame.len())]);
+            let stream = this.stream.as_mut().ok_or_else(gone)?;
+            ready!(Pin::new(stream).poll_read(context, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Ok(0));
+            }
+            this.frame.extend_from_slice(read.filled());
+            if this.frame.len() > HEADER && this.frame.len() == this.whole()? {
+                let secret = this.secret.as_ref().map(|secret| secret.expose_secret().as_bytes());
+                if !frames::passes(&this.frame, this.limits.message, secret) {
+                    return Poll::Ready(Err(this.too_much()));
+                }
+                if let Some(code) = frames::closing(&this.frame) {
+                    this.why.is(Reason::Code(code));
+                }
+                this.served = Some(0);
+                this.begin_probe();
+                ready!(this.poll_probe(context));
+            }
+        }
+    }
+}
+
+impl Wire {
+    /// The length of the frame that is being received, from its header.
+    fn whole(&self) -> io::Result<usize> {
+        frames::length(&self.frame)
+            .filter(|length| *length <= self.limits.frame)
+            .ok_or_else(|| self.too_much())
+    }
+}
+
+impl Wire {
+    /// Asks these questions as soon as the server has accepted the login, and before the driver
+    /// learns that. Returns a receiver for the answers.
+    pub(super) fn probe(
+        &mut self,
+        asking: Asking,
+    ) -> oneshot::Receiver<Result<Vec<bool>, Refusal>> {
+        let (answer, answers) = oneshot::channel();
+        self.probe = Probe::Due(asking, answer);
+        answers
+    }
+
+    /// Begins the probe if the current frame is the one that it waits for.
+    fn begin_probe(&mut self) {
+        let method = frames::method(&self.frame);
+        let Probe::Due(asking, _) = &mut self.probe else { return };
+        match method {
+            Some(CONNECTION_TUNE) => {
+                // 0 means no limit.
+                let most = frames::most_channels(&self.frame).filter(|most| *most > 0);
+                asking.channels = most.map_or(asking.channels, |most| most.min(asking.channels));
+                return;
+            }
+            Some(CONNECTION_OPEN_OK) => {}
+            _ => return,
+        }
+        let (Probe::Due(asking, answer), Some(stream)) =
+            (std::mem::replace(&mut self.probe, Probe::Over), self.stream.take())
+        else {
+            return;
+        };
+        let (limits, secret, why) = (self.limits, self.secret.clone(), self.why.clone());
+        self.probe = Probe::Running(Box::pin(probe(stream, asking, answer, limits, secret, why)));
+    }
+
+    /// Waits until the probe is over, if it runs.
+    fn poll_probe(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Probe::Running(running) = &mut self.probe else { return Poll::Ready(()) };
+        let Probed { stream, kept } = ready!(running.as_mut().poll(context));
+        self.probe = Probe::Over;
+        self.stream = Some(stream);
+        self.frame.extend(kept);
+        Poll::Ready(())
+    }
+
+    fn too_much(&self) -> io::Error {
+        self.why.is(Reason::Foreign);
+        too_much()
+    }
+}
+
+fn too_much() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the server sent what is not its protocol, or more than it may send",
+    )
+}
+
+impl futures_io::AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_pending(context))?;
+        match &mut this.login_phase {
+            LoginPhase::Protocol(left) => {
+                let count = bytes.len().min(*left);
+                *left -= count;
+                if *left == 0 {
+                    this.login_phase = LoginPhase::Login(Vec::new());
+                    if let Some(waiting) = this.waiting.take() {
+                        waiting.wake();
+                    }
+                }
+                Poll::Ready(Ok(count))
+            }
+            LoginPhase::Login(frame) => {
+                let whole = if frame.len() < HEADER {
+                    HEADER
+                } else {
+                    frames::length(frame).ok_or_else(too_much)?
+                };
+                let count = bytes.len().min(whole - frame.len());
+                frame.extend_from_slice(&bytes[..count]);
+                if frame.len() > HEADER && frame.len() == whole {
+                    let secret = this
+                        .secret
+                        .as_ref()
+                        .map(|secret| secret.expose_secret().as_bytes())
+                        .unwrap_or_default();
+                    this.pending = frames::login(frame, secret).ok_or_else(too_much)?;
+                    this.login_phase = LoginPhase::Anything;
+                }
+                Poll::Ready(Ok(count))
+            }
+            LoginPhase::Anything => {
+                let stream = this.stream.as_mut().ok_or_else(gone)?;
+                Pin::new(stream).poll_write(context, bytes)
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_pending(context))?;
+        match &mut this.stream {
+            Some(stream) => Pin::new(stream).poll_flush(context),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Some(stream) => Pin::new(stream).poll_shutdown(context),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl Wire {
+    fn poll_pending(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.pending.is_empty() {
+            let stream = self.stream.as_mut().ok_or_else(gone)?;
+            let count = ready!(Pin::new(stream).poll_write(context, &self.pending))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.pending.drain(..count);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The error while the probe has the stream. The driver does not meet it: it writes nothing before
+/// it is connected.
+fn gone() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}
+
+async fn probe(
+    mut stream: Stream,
+    asking: Asking,
+    answer: Answer,
+    limits: Limits,
+    secret: Option<SecretString>,
+    why: CloseReason,
+) -> Probed {
+    let secret = secret.as_ref().map(|secret| secret.expose_secret().as_bytes());
+    let mut conversation =
+        Conversation { stream: &mut stream, limits, secret, why: &why, kept: Vec::new() };
+    let answers = conversation.ask(&asking).await;
+    let kept = conversation.kept;
+    // The receiver is gone if the caller has stopped waiting.
+    let _ = answer.send(answers);
+    Probed { stream, kept }
+}
+
+/// tokio's clock, without a way to dial: the driver gets only the connection that we have dialled.
+#[derive(Clone)]
+pub(super) struct NoDialling(pub(super) Tokio);
+
+impl fmt::Debug for NoDialling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NoDialling")
+    }
+}
+
+impl Reactor for NoDialling {
+    type TcpStream = Wire;
+    type Sleep = <Tokio as Reactor>::Sleep;
+
+    fn register<H: io::Read + io::Write + Send + 'static>(
+        &self,
+        _: H,
+    ) -> io::Result<impl futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static>
+    {
+        Err::<Wire, _>(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.0.sleep(duration)
+    }
+
+    fn interval(&self, duration: Duration) -> impl Events<Item = Instant> + Send + 'static {
+        self.0.interval(duration)
+    }
+
+    fn tcp_connect_addr(
+        &self,
+        _: SocketAddr,
+    ) -> impl Future<Output = io::Result<Wire>> + Send + 'static {
+        std::future::ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+}

@@ -1,0 +1,34 @@
+//! A server for a developer's own machine: the image of NATS, with JetStream.
+
+use backing_services_runtime::Container;
+use backing_services_runtime::Grants;
+use crate::account::{grants as authorization, variable};
+
+pub(super) fn container(grants: &Grants) -> Container {
+    let config = format!(
+        "listen: \"0.0.0.0:4222\"\n\
+         # For the container itself, which asks there whether the server is well.\n\
+         http: \"127.0.0.1:8222\"\n\
+         tls: {{\n  \
+           cert_file: \"/run/backing-services/certificate.pem\"\n  \
+           key_file: \"/run/backing-services/key.pem\"\n\
+         }}\n\
+         jetstream: {{ store_dir: \"/data\" }}\n\
+         {}",
+        authorization(grants)
+    );
+    let start = format!(
+        "# In quotation marks, the server takes it for a text whatever it looks like.\n\
+         {0}=\"\\\"$(cat /run/backing-services/password)\\\"\"\n\
+         export {0}\n\
+         exec nats-server --config /etc/backing-services/nats.conf\n",
+        variable(grants)
+    );
+    // The server runs as root, which owns the folder of a new volume, and without capabilities.
+    Container::new("nats:2-alpine", 4222)
+        .with_command(["sh", "/etc/backing-services/start.sh"])
+        .with_file("/etc/backing-services/nats.conf", config)
+        .with_file("/etc/backing-services/start.sh", start)
+        .with_health(["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8222/healthz"])
+        .with_data("/data")
+}

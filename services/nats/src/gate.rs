@@ -1,0 +1,126 @@
+//! Runs before each of the driver's attempts to connect. It checks the addresses against the rules,
+//! backs off, and stops once the server rejects the credentials.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex as Lock, PoisonError, Weak};
+use std::time::Duration;
+
+use async_nats::{Auth, AuthError, Client, ReconnectToServer, ServerAddr};
+use tokio::sync::{Mutex, Notify};
+
+use super::Nats;
+use backing_services_runtime::service::reconnect::ReconnectBackoff;
+use backing_services_runtime::Service as _;
+use backing_services_runtime::Target;
+use crate::credentials::Credentials;
+use crate::visit::visit;
+
+/// The limit of attempts in a row by the driver that fail although a visit of our own has just
+/// succeeded. Then the client ends.
+pub(super) const MOST_ATTEMPTS: usize = 8;
+
+/// Decides when the driver may connect.
+pub(super) struct ReconnectGate {
+    target: Target,
+    credentials: Credentials,
+    address: ServerAddr,
+    /// True before the driver's first attempt: a visit has just succeeded, and is not repeated.
+    is_first: AtomicBool,
+    /// True once no more credentials are given out: the resource is detached, or the server
+    /// rejected them.
+    is_shut: AtomicBool,
+    shutting: Notify,
+    again: Mutex<ReconnectBackoff>,
+}
+
+impl ReconnectGate {
+    pub(super) fn new(target: Target, credentials: Credentials, address: ServerAddr) -> Arc<Self> {
+        Arc::new(Self {
+            target,
+            credentials,
+            address,
+            is_first: AtomicBool::new(true),
+            is_shut: AtomicBool::new(false),
+            shutting: Notify::new(),
+            again: Mutex::new(ReconnectBackoff::new()),
+        })
+    }
+
+    /// Waits until the driver may connect. If the gate is shut, it returns at once. The driver then
+    /// gets no credentials, and so ends after [`MOST_ATTEMPTS`].
+    pub(super) async fn pass(self: Arc<Self>, has_failed: bool) -> Option<ReconnectToServer> {
+        if !self.is_first.swap(false, Ordering::AcqRel) {
+            let mut again = self.again.lock().await;
+            if !has_failed {
+                *again = ReconnectBackoff::new();
+            }
+            again.postpone();
+            while !self.is_shut() {
+                let visited = async {
+                    again.wait().await;
+                    visit(&self.target, &self.credentials).await
+                };
+                let visited = tokio::select! {
+                    visited = visited => visited,
+                    () = self.shutting.notified() => break,
+                };
+                match visited {
+                    Ok(_) => break,
+                    Err(refusal) => {
+                        again.failed(&refusal);
+                        let given_up = again.has_given_up();
+                        tracing::warn!(
+                            service = Nats::NAME,
+                            endpoint = %self.target.locator(),
+                            given_up,
+                            "not connected again: {refusal}"
+                        );
+                        if given_up {
+                            self.shut();
+                        }
+                    }
+                }
+            }
+        }
+        Some(ReconnectToServer { addr: self.address.clone(), delay: Some(Duration::ZERO) })
+    }
+
+    /// The credentials for the driver.
+    pub(super) fn auth(&self, nonce: &[u8]) -> Result<Auth, AuthError> {
+        if self.is_shut() {
+            return Err(AuthError::new(
+                "the resource is detached, or the server does not accept the credentials",
+            ));
+        }
+        self.credentials.auth(nonce).map_err(|_| AuthError::new("the server gives nothing to sign"))
+    }
+
+    pub(super) fn shut(&self) {
+        self.is_shut.store(true, Ordering::Release);
+        self.shutting.notify_one();
+    }
+
+    fn is_shut(&self) -> bool {
+        self.is_shut.load(Ordering::Acquire)
+    }
+}
+
+/// The gates by client, as the driver's client has no place for data of ours. The key is the
+/// address of the client's statistics. They live as long as the driver's task, which holds the
+/// gate.
+static GATES: LazyLock<Lock<HashMap<usize, Weak<ReconnectGate>>>> = LazyLock::new(Lock::default);
+
+fn key(client: &Client) -> usize {
+    Arc::as_ptr(&client.statistics()).addr()
+}
+
+pub(super) fn remember(client: &Client, gate: &Arc<ReconnectGate>) {
+    let mut gates = GATES.lock().unwrap_or_else(PoisonError::into_inner);
+    gates.retain(|_, gate| gate.strong_count() > 0);
+    gates.insert(key(client), Arc::downgrade(gate));
+}
+
+pub(super) fn forget(client: &Client) -> Option<Arc<ReconnectGate>> {
+    GATES.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(client))?.upgrade()
+}

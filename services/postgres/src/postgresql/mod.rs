@@ -1,0 +1,268 @@
+//! Code that the services for PostgreSQL share: the request for TLS, the server's answers and
+//! errors, the account and its privileges.
+//!
+//! Protocol: PostgreSQL documentation, 54.2 and 54.7.
+
+use backing_services_rules::rule::{MALFORMED_LOCATOR, OPPORTUNISTIC_TLS};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::service::tls::FirstShare;
+use backing_services_runtime::{Failure, FailureKind, Finding};
+use backing_services_runtime::Refusal;
+use backing_services_runtime::Dialled;
+use backing_services_runtime::Target;
+
+pub(super) use self::account::{Account, COLUMNS, Row, no_answer, question};
+pub(super) use self::container::container;
+pub(super) use self::vocabulary::{PRIVILEGES, grants};
+
+mod account;
+mod container;
+mod vocabulary;
+
+/// `SSLRequest`: a length of 8 and the code 80877103.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
+/// The time limit of a statement unless the locator sets one: 30 s.
+const STATEMENT_TIMEOUT: u64 = 30_000;
+
+/// The size of a pool unless the locator sets one.
+const MAX_CONNECTIONS: u64 = 10;
+
+pub(super) fn user(target: &Target) -> &str {
+    // `MISSING_CREDENTIALS` can be waived, but PostgreSQL has no login without a user name.
+    target.user().unwrap_or("postgres")
+}
+
+/// The database's name. PostgreSQL's own default is the user's name. It is set explicitly: a driver
+/// would read the environment first.
+pub(super) fn database(target: &Target) -> &str {
+    Some(target.locator().path()).filter(|path| !path.is_empty()).unwrap_or_else(|| user(target))
+}
+
+pub(super) fn application_name(target: &Target) -> &str {
+    target.locator().parameter("application_name").unwrap_or("backing-services")
+}
+
+/// In milliseconds.
+pub(super) fn statement_timeout(target: &Target) -> u64 {
+    target.locator().number("statement_timeout").unwrap_or(STATEMENT_TIMEOUT)
+}
+
+/// The statement that limits the time of a connection's statements.
+pub(super) fn bound(target: &Target) -> String {
+    format!("SET statement_timeout = {}", statement_timeout(target))
+}
+
+pub(super) fn max_connections(target: &Target) -> u32 {
+    let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
+    u32::try_from(most).unwrap_or(u32::MAX)
+}
+
+pub(super) fn check(target: &Target) -> Vec<Finding> {
+    if target.locator().path().contains('/') {
+        let finding = Finding::new(&MALFORMED_LOCATOR, "its path has more than one part");
+        return vec![finding.with_help("write one database's name")];
+    }
+    Vec::new()
+}
+
+/// Connects, asks for TLS, and does the handshake. No user name has been sent yet.
+pub(super) async fn dial(target: &Target) -> Result<Dialled, Refusal> {
+    let connection = target.dial_tcp().await?;
+    let connection = with_timeout(target.connect_timeout(), ask_for_tls(target, connection))
+        .await
+        .map_err(|_| silent())??;
+    // The server's `ssl_ecdh_curve` is `prime256v1`, and nothing else, unless it was changed or the
+    // server is PostgreSQL 18.
+    target.encrypt_beginning_with(FirstShare::P256, connection).await
+}
+
+/// Sends the `SSLRequest`, the only message that may precede TLS, and reads the answer.
+async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpStream, Refusal> {
+    if target.is_plaintext() {
+        return Ok(connection);
+    }
+    connection.write_all(&SSL_REQUEST).await.map_err(|_| broken())?;
+    let answer = connection.read_u8().await.map_err(|_| broken())?;
+    match answer {
+        b'S' => {}
+        b'N' => {
+            return Err(Finding::new(
+                &OPPORTUNISTIC_TLS,
+                "the server refuses TLS: the connection was closed before a password was sent",
+            )
+            .with_help(
+                "switch TLS on in the server (`ssl = on`, with a certificate), or write the \
+                 host of one that has it",
+            )
+            .into());
+        }
+        _ => {
+            return Err(Failure::new(
+                FailureKind::Protocol,
+                "what answers on the port is not a PostgreSQL server",
+                "look at the host and the port",
+            )
+            .into());
+        }
+    }
+    // Bytes in the buffer now were sent in cleartext, and would be read as if they had arrived
+    // under TLS (CVE-2021-23222).
+    let mut early = [0];
+    match connection.try_read(&mut early) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(connection),
+        Ok(0) | Err(_) => Err(broken()),
+        Ok(_) => Err(Finding::new(
+            &OPPORTUNISTIC_TLS,
+            "data arrived before TLS began: an attacker is on the path, or it is not a \
+             PostgreSQL server",
+        )
+        .with_help("look at what is between here and the server")
+        .into()),
+    }
+}
+
+/// The authentication method that the server asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AuthRequest {
+    Nothing,
+    Cleartext,
+    Md5,
+    /// SCRAM-SHA-256. `bound` is true if the server can bind it to the TLS channel.
+    Scram {
+        bound: bool,
+    },
+    /// A method that no driver here supports.
+    Unknown,
+}
+
+impl AuthRequest {
+    /// Reads the body of an `Authentication…` message. `None` if it is not one.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        let (code, rest) = body.split_first_chunk()?;
+        let offers =
+            |mechanism: &[u8]| rest.split(|byte| *byte == 0).any(|offered| offered == mechanism);
+        Some(match u32::from_be_bytes(*code) {
+            0 => Self::Nothing,
+            3 => Self::Cleartext,
+            5 => Self::Md5,
+            10 if offers(b"SCRAM-SHA-256-PLUS") => Self::Scram { bound: true },
+            10 if offers(b"SCRAM-SHA-256") => Self::Scram { bound: false },
+            _ => Self::Unknown,
+        })
+    }
+
+    /// The method's weakness. `None` if the server has to prove that it knows the password.
+    pub(super) const fn weakness(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => Some("the server lets the user in without any proof"),
+            Self::Cleartext => Some("the server wants the password in cleartext"),
+            Self::Md5 => Some("the server wants the password as an MD5 hash"),
+            Self::Scram { .. } | Self::Unknown => None,
+        }
+    }
+}
+
+/// Converts a SQLSTATE that ends an attempt to attach (PostgreSQL documentation, appendix A).
+pub(super) fn server_error(code: &str) -> Failure {
+    use FailureKind::{AuthenticationFailed, Protocol, Unavailable};
+    match code {
+        "28P01" => Failure::new(
+            AuthenticationFailed,
+            "the server does not accept the password",
+            "look at the user and the password; both may have been rotated",
+        ),
+        "28000" => Failure::new(
+            AuthenticationFailed,
+            "the server does not let this user in from here, or not without a client certificate",
+            "look at pg_hba.conf: it wants a `hostssl` line for this user, database and address",
+        ),
+        "3D000" => Failure::new(
+            Unavailable,
+            "the server has no such database",
+            "check the name in the locator, or in `_DATABASE`; without one it is the user's name",
+        ),
+        "53300" | "53400" => Failure::new(
+            Unavailable,
+            "the server has no connection left",
+            "look at `max_connections` of the server, and of the locators that lead to it",
+        ),
+        "57P03" => Failure::new(
+            Unavailable,
+            "the server is starting up or shutting down",
+            "wait, and look at its log",
+        ),
+        "57014" => Failure::new(
+            FailureKind::TimedOut,
+            "the server ended the statement: it took too long",
+            "look at the server's load",
+        ),
+        // The probe reads tables, columns and settings that every supported release has.
+        "42P01" | "42703" | "42883" | "42704" => Failure::new(
+            Unavailable,
+            "the server does not know what it was asked for: it is older than PostgreSQL 11, or \
+             something else",
+            "look at its version, and at the types in `needs`",
+        ),
+        "42601" => Failure::new(
+            Unavailable,
+            "the server cannot read what it was asked",
+            "look at the types of the functions in `needs`: write `settle(int)`, types alone",
+        ),
+        "42501" => Failure::new(
+            AuthenticationFailed,
+            "the account may not do what attaching takes",
+            "grant it `CONNECT` on the database",
+        ),
+        _ if code.starts_with("08") => Failure::new(
+            Protocol,
+            "the server says that the protocol was not kept",
+            "look at what answers on the port",
+        ),
+        _ => Failure::new(
+            Unavailable,
+            "the server refuses to serve this connection",
+            "look at the server's log",
+        ),
+    }
+}
+
+pub(super) fn unknown_authentication() -> Refusal {
+    Failure::new(
+        FailureKind::AuthenticationFailed,
+        "the server wants an authentication that this driver does not have",
+        "let the user in by `scram-sha-256` in pg_hba.conf",
+    )
+    .into()
+}
+
+pub(super) fn broken() -> Refusal {
+    Failure::new(
+        FailureKind::Unreachable,
+        "the server closed the connection before it said how to log in",
+        "look at the port and at the server's log",
+    )
+    .into()
+}
+
+pub(super) fn foreign() -> Refusal {
+    Failure::new(
+        FailureKind::Protocol,
+        "what the server sent is not its protocol, or longer than it may be",
+        "look at what answers on the port",
+    )
+    .into()
+}
+
+pub(super) fn silent() -> Refusal {
+    Failure::new(
+        FailureKind::TimedOut,
+        "the server accepted the connection, and did not answer in time",
+        "look at the port: what listens there may wait for another protocol; and at the server's \
+         load",
+    )
+    .into()
+}

@@ -1,0 +1,426 @@
+//! Limits on the messages and requests of a server, checked before the driver trusts them.
+//!
+//! The driver buffers a message until it is complete, up to 2 GiB. This stream reads along, header
+//! by header. It ends the connection at the first header that announces too much, and at an error
+//! that contains one of our secrets. It also reads the authentication method that the server asks
+//! for, and ends the connection if that is weaker than was demanded.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::tls::{ChannelBinding, TlsStream};
+
+use backing_services_runtime::service::redact;
+use crate::postgresql::AuthRequest;
+
+/// The longest message until the connection is settled, in bytes. The list of SASL mechanisms has
+/// some 40, an error some 200.
+const LONGEST_AT_FIRST: u64 = 16 * 1024;
+
+/// The total until the connection is settled, in bytes: the driver keeps every notice, parameter
+/// and row of it. PostgreSQL sends some 2000, and then some 100 for each of the account's
+/// privileges, of which there are at most 2000.
+const MOST_AT_FIRST: u64 = 1024 * 1024;
+
+/// The fewest iterations of SCRAM: PostgreSQL's own default, and the minimum of RFC 7677. With
+/// fewer, an attacker can guess the password from the proof more cheaply.
+const FEWEST_ITERATIONS: u64 = 4096;
+
+/// The longest error or notice, in bytes: 256 KiB. It is searched for our credentials.
+const LONGEST_TEXT: u64 = 256 * 1024;
+
+/// `ErrorResponse`, `NoticeResponse` and `ParameterStatus`: the driver logs them, or hands them on
+/// unchanged.
+const TEXTS: [u8; 3] = *b"ENS";
+
+/// The observations of a server on one connection.
+#[derive(Default)]
+pub(super) struct ServerObservations {
+    /// The authentication method that the server asked for.
+    pub(super) asked: OnceLock<AuthRequest>,
+    /// Set if the server asks for fewer iterations of SCRAM than the minimum.
+    pub(super) cheap: OnceLock<()>,
+    /// Set if this stream ended the connection, whatever error the driver reports.
+    pub(super) refused: OnceLock<()>,
+    /// Set when the server has answered the queries of attaching, or of a new connection. From then
+    /// on, it may send what the application asks for.
+    pub(super) settled: OnceLock<()>,
+}
+
+/// The authentication that is demanded of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Demand {
+    /// SCRAM, bound to the TLS connection.
+    Binding,
+    /// SCRAM without a binding, as there is no TLS.
+    Scram,
+    /// No more than the TLS connection, in whose handshake the client's certificate was sent.
+    Certificate,
+    /// Any method: the rule is waived.
+    Anything,
+}
+
+impl Demand {
+    /// True if the method that the server asks for is enough. `binds` is true if its certificate
+    /// defines a binding.
+    pub(super) fn is_met(self, asked: AuthRequest, binds: bool) -> bool {
+        match self {
+            _ if asked == AuthRequest::Unknown => false,
+            Self::Binding => asked == AuthRequest::Scram { bound: true } && binds,
+            Self::Scram => matches!(asked, AuthRequest::Scram { .. }),
+            Self::Certificate => asked == AuthRequest::Nothing,
+            Self::Anything => true,
+        }
+    }
+}
+
+/// A stream whose messages stay within the limits.
+pub(super) struct Limited<T> {
+    stream: T,
+    /// `tls-server-end-point`.
+    binding: Option<Vec<u8>>,
+    reader: Reader,
+}
+
+impl<T> Limited<T> {
+    /// `largest` is the size limit of one message, in bytes. `observed` collects the server's
+    /// requests.
+    pub(super) fn new(
+        stream: T,
+        binding: Option<Vec<u8>>,
+        demand: Demand,
+        largest: u64,
+        observed: Arc<ServerObservations>,
+    ) -> Self {
+        let login = Login { demand, binds: binding.is_some() };
+        let state = State::Header { bytes: [0; 5], filled: 0 };
+        let reader = Reader { largest, left: MOST_AT_FIRST, login: Some(login), observed, state };
+        Self { stream, binding, reader }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream for Limited<T> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.binding.clone().map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Limited<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        std::task::ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        match this.reader.read(&buffer.filled()[before..]) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(refused) => {
+                let _ = this.reader.observed.refused.set(());
+                // The driver gets none of the refused bytes.
+                buffer.set_filled(before);
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, refused.0)))
+            }
+        }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Limited<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Refused(&'static str);
+
+/// The state of a stream in the protocol.
+struct Reader {
+    largest: u64,
+    /// The bytes that may still arrive until the connection is settled.
+    left: u64,
+    /// `None` as soon as the server is ready for a query.
+    login: Option<Login>,
+    observed: Arc<ServerObservations>,
+    state: State,
+}
+
+struct Login {
+    demand: Demand,
+    binds: bool,
+}
+
+impl Login {
+    /// Reads an `Authentication…` message. The first one asks for a method. Of those of SCRAM, one
+    /// has the number of iterations.
+    fn read(&self, body: &[u8], observed: &ServerObservations) -> Result<(), Refused> {
+        if observed.asked.get().is_none() {
+            let asked = AuthRequest::read(body)
+                .ok_or(Refused("the server sent an authentication that is none"))?;
+            let asked = *observed.asked.get_or_init(|| asked);
+            if !self.demand.is_met(asked, self.binds) {
+                return Err(Refused("the server asks for less than it has to prove"));
+            }
+        }
+        if let Some(challenge) = body.strip_prefix(&[0, 0, 0, 11])
+            && self.demand != Demand::Anything
+            && iterations(challenge).is_none_or(|iterations| iterations < FEWEST_ITERATIONS)
+        {
+            let _ = observed.cheap.set(());
+            return Err(Refused("the server wants too few iterations"));
+        }
+        Ok(())
+    }
+}
+
+/// The `i=` of the server's first SCRAM message (RFC 5802, 5.1). The driver enforces the maximum.
+fn iterations(challenge: &[u8]) -> Option<u64> {
+    let number =
+        challenge.split(|byte| *byte == b',').find_map(|field| field.strip_prefix(b"i="))?;
+    str::from_utf8(number).ok()?.parse().ok()
+}
+
+enum State {
+    /// A message's type and length, as far as they have arrived.
+    Header { bytes: [u8; 5], filled: usize },
+    /// In a message's body, of which `left` bytes have not arrived. The body is kept if it is a
+    /// text or an authentication request.
+    Body { kind: u8, left: u64, kept: Option<Vec<u8>> },
+}
+
+impl Reader {
+    fn read(&mut self, mut bytes: &[u8]) -> Result<(), Refused> {
+        while let Some((&byte, rest)) = bytes.split_first() {
+            match &mut self.state {
+                State::Header { bytes: header, filled } => {
+                    header[*filled] = byte;
+                    *filled += 1;
+                    bytes = rest;
+                    if *filled == header.len() {
+                        let [kind, length @ ..] = *header;
+                        self.begin(kind, u32::from_be_bytes(length))?;
+                    }
+                }
+                State::Body { left, kept, .. } => {
+                    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                    if let Some(kept) = kept {
+                        kept.extend_from_slice(&bytes[..here]);
+                    }
+                    *left -= here as u64;
+                    bytes = &bytes[here..];
+                }
+            }
+            // Also if a message has no body.
+            if let State::Body { left: 0, .. } = self.state {
+                self.end()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a complete header against the limits.
+    fn begin(&mut self, kind: u8, length: u32) -> Result<(), Refused> {
+        // The length counts itself.
+        let length = u64::from(
+            length.checked_sub(4).ok_or(Refused("the server sent a length that is none"))?,
+        );
+        if self.observed.settled.get().is_none() {
+            if length > LONGEST_AT_FIRST || length + 5 > self.left {
+                return Err(Refused("the server promised more than it may say at first"));
+            }
+            self.left -= length + 5;
+        } else if length > self.largest {
+            return Err(Refused(
+                "the server promised a message that is larger than `max_message` allows",
+            ));
+        }
+        let is_text = TEXTS.contains(&kind);
+        if is_text && length > LONGEST_TEXT {
+            return Err(Refused("the server promised an error that is longer than 256 KiB"));
+        }
+        let keep = is_text || kind == b'R' && self.login.is_some();
+        self.state = State::Body { kind, left: length, kept: keep.then(Vec::new) };
+        Ok(())
+    }
+
+    /// Handles a complete message.
+    fn end(&mut self) -> Result<(), Refused> {
+        let next = State::Header { bytes: [0; 5], filled: 0 };
+        let State::Body { kind, kept, .. } = std::mem::replace(&mut self.state, next) else {
+            return Ok(());
+        };
+        match (kind, &self.login, kept) {
+            (b'R', Some(login), Some(body)) => login.read(&body, &self.observed)?,
+            (_, _, Some(text)) if redact::is_in(&text) => {
+                return Err(Refused("the server said a secret of ours back"));
+            }
+            _ => {}
+        }
+        if kind == b'Z' {
+            self.login = None;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(demand: Demand, binds: bool) -> Reader {
+        Limited::new((), binds.then(Vec::new), demand, 100_000, Arc::default()).reader
+    }
+
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        [&[kind][..], &u32::try_from(body.len() + 4).unwrap().to_be_bytes(), body].concat()
+    }
+
+    fn asks(code: u32, rest: &[u8]) -> Vec<u8> {
+        message(b'R', &[&code.to_be_bytes()[..], rest].concat())
+    }
+
+    /// The verdict on the bytes as a whole. Asserts the same verdict if they are cut at any
+    /// position.
+    fn verdict(demand: Demand, binds: bool, bytes: &[u8]) -> bool {
+        let whole = |parts: &[&[u8]]| {
+            let mut reader = reader(demand, binds);
+            parts.iter().try_for_each(|bytes| reader.read(bytes)).is_ok()
+        };
+        let verdict = whole(&[bytes]);
+        for cut in 0..bytes.len() {
+            assert_eq!(whole(&[&bytes[..cut], &bytes[cut..]]), verdict, "cut at {cut}");
+        }
+        verdict
+    }
+
+    const PLUS: &[u8] = b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0";
+    const SCRAM: &[u8] = b"SCRAM-SHA-256\0\0";
+
+    #[test]
+    fn each_demand_accepts_its_methods() {
+        use Demand::{Anything, Binding, Certificate, Scram};
+        for (asked, met_by) in [
+            (asks(0, b""), &[Certificate, Anything][..]),
+            (asks(3, b""), &[Anything]),
+            (asks(5, b"salt"), &[Anything]),
+            (asks(10, SCRAM), &[Scram, Anything]),
+            (asks(10, PLUS), &[Binding, Scram, Anything]),
+            (asks(10, b"OAUTHBEARER\0\0"), &[]),
+            (asks(7, b""), &[]),
+            (message(b'R', b""), &[]),
+        ] {
+            for demand in [Binding, Scram, Certificate, Anything] {
+                assert_eq!(
+                    verdict(demand, true, &asked),
+                    met_by.contains(&demand),
+                    "{demand:?} {asked:?}"
+                );
+            }
+        }
+        assert!(
+            !verdict(Binding, false, &asks(10, PLUS)),
+            "a certificate that defines no binding binds nothing"
+        );
+    }
+
+    #[test]
+    fn iterations_are_not_too_few() {
+        for (challenge, enough) in [
+            (&b"r=a,s=b,i=4096"[..], true),
+            (b"r=a,s=b,i=100000", true),
+            (b"r=a,s=b,i=4095", false),
+            (b"r=a,s=b,i=0", false),
+            (b"r=a,s=b,i=-1", false),
+            (b"r=a,s=b", false),
+            (b"", false),
+        ] {
+            let asked = [asks(10, PLUS), asks(11, challenge)].concat();
+            assert_eq!(verdict(Demand::Binding, true, &asked), enough, "{challenge:?}");
+            assert!(verdict(Demand::Anything, true, &asked), "that is waived");
+        }
+    }
+
+    #[test]
+    fn follows_a_login_and_what_comes_after() {
+        let mut all = asks(10, PLUS);
+        all.extend(asks(11, b"r=abc,s=c2FsdA==,i=4096"));
+        all.extend(asks(12, b"v=abc"));
+        // The driver checks the later ones.
+        all.extend(asks(0, b""));
+        all.extend(message(b'S', b"server_version\x0016\0"));
+        all.extend(message(b'Z', b"I"));
+        let mut reader = reader(Demand::Binding, true);
+        assert!(reader.read(&all).is_ok());
+        let _ = reader.observed.settled.set(());
+        let rows = [message(b'D', &[0; 50_000]), message(b'I', b""), message(b'Z', b"I")].concat();
+        assert!((0..100).all(|_| reader.read(&rows).is_ok()));
+    }
+
+    #[test]
+    fn stops_at_a_text_that_contains_a_secret() {
+        let _guarded = redact::Guarded::new("poppy-seed-53".into());
+        let login = [asks(10, PLUS), message(b'Z', b"I")].concat();
+        for kind in TEXTS {
+            for said in [&b"SERROR\0Mit was poppy-seed-53\0\0"[..], b"x\0cG9wcHktc2VlZC01Mw==\0"] {
+                let said = [&login[..], &message(kind, said)].concat();
+                assert!(!verdict(Demand::Binding, true, &said), "{}", said.escape_ascii());
+            }
+            assert!(verdict(
+                Demand::Binding,
+                true,
+                &[&login[..], &message(kind, b"SERROR\0Mno\0\0")].concat()
+            ));
+            let huge = [&[kind][..], &(256 * 1024_u32 + 5).to_be_bytes()].concat();
+            let mut reader = reader(Demand::Binding, true);
+            reader.largest = 1024 * 1024;
+            let _ = reader.observed.settled.set(());
+            assert!(reader.read(&huge).is_err());
+        }
+        // Rows belong to the application.
+        assert!(verdict(
+            Demand::Binding,
+            true,
+            &[&login[..], &message(b'D', b"poppy-seed-53")].concat()
+        ));
+    }
+
+    #[test]
+    fn stops_at_a_header_that_announces_too_much() {
+        for length in [0_u32, 3, 100_005, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
+            let header = [&[b'D'][..], &length.to_be_bytes()].concat();
+            assert!(!verdict(Demand::Binding, true, &header), "{length} at first");
+            let mut reader = reader(Demand::Binding, true);
+            reader.read(&[asks(10, PLUS), message(b'Z', b"I")].concat()).unwrap();
+            let _ = reader.observed.settled.set(());
+            assert!(reader.read(&header).is_err(), "{length} later");
+        }
+        let notice = message(b'N', &[b'x'; 1000]);
+        let mut reader = reader(Demand::Binding, true);
+        assert!(
+            (0..2000).any(|_| reader.read(&notice).is_err()),
+            "notices without end, before the login"
+        );
+        let mut reader = self::reader(Demand::Binding, true);
+        reader.read(&[asks(10, PLUS), message(b'Z', b"I")].concat()).unwrap();
+        assert!(
+            (0..2000).any(|_| reader.read(&message(b'D', &[b'x'; 1000])).is_err()),
+            "rows without end, as an answer to the probe"
+        );
+    }
+}

@@ -1,0 +1,723 @@
+//! PostgreSQL, through a [`deadpool`] pool of [`tokio_postgres`] clients: the stricter of the two
+//! services for it.
+//!
+//! # Locator
+//! `postgres://user:password@host:port/database`, or `postgresql://`. By default, the port is 5432
+//! and the database is the user's name. Parameters:
+//!
+//! | parameter | meaning | default |
+//! |---|---|---|
+//! | `sslmode` | accepted if it asks for TLS; no effect: verification is always full | |
+//! | `channel_binding` | `require`, as some platforms write it: it is always on | `require` |
+//! | `application_name` | shown in `pg_stat_activity`, at most 63 characters | `backing-services` |
+//! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
+//! | `statement_timeout` | milliseconds per statement, on the server, 1 to 86 400 000 | 30 000 |
+//! | `max_connections` | size of the pool, 1 to 1000 | 10, as in `Postgres` |
+//! | `max_message` | bytes of the server's largest message, 65 536 to 1 073 741 823 | 67 108 864 |
+//!
+//! `connect_timeout` also limits the wait for a free connection of the pool. The default of
+//! `statement_timeout` is longer than a request may take. A message is a row, for example; the
+//! maximum of `max_message` is PostgreSQL's own longest field.
+//!
+//! # How each connection is made
+//! The first and every later one, in the same way:
+//! 1. **TLS** is requested by the protocol's `SSLRequest`, and refused TLS ends the attempt. The
+//!    handshake is ours: it trusts the resource's `_CA` and nothing else, or the `_PIN`, or the
+//!    public roots. Every address has been checked against the rules. The driver gets the verified
+//!    stream, and never dials.
+//! 2. **Logging in** is by SCRAM, bound to this TLS connection (`channel_binding=require`). A
+//!    machine in between that ends TLS with another certificate of the same host, even a verified
+//!    one, cannot forward the login. A server that asks for the password in cleartext or as MD5, or
+//!    asks for nothing at all, or cannot bind, is the finding `weak_authentication`; only the names
+//!    of user and database have been sent to it. So is a certificate that defines no binding: one
+//!    that is signed with Ed25519 or RSA-PSS (RFC 5929, 4.1). If that is waived, the login is bound
+//!    if possible, and otherwise uses the method that the server asks for. With a client
+//!    certificate and without a password, the certificate logs in: a server that does not ask for
+//!    it in the handshake, or asks for a password, is refused.
+//! 3. **The statement's time** is bounded.
+//!
+//! The first connection runs the probe, one statement: it reads the account, the roles that the
+//! account can become, their privileges, and `pg_stat_ssl` for the connection. It is then the
+//! pool's first connection.
+//!
+//! # Limits on messages
+//! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
+//! of `max_message` bytes. A header that announces more ends the connection, before memory is
+//! allocated for it. SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at most, and
+//! nonce and signature are checked. Notices and notifications are dropped, so that no text of the
+//! server is logged. An error may have 256 KiB. One that contains a password of ours, in any
+//! encoding, ends the connection, because the driver would hand it on.
+//!
+//! # How it reconnects
+//! A connection that broke, does not answer within 5 s, or is 30 minutes old is not handed out
+//! again, and the pool opens another one. If that fails, the next attempt waits: at first 100 ms
+//! and at most 10 s, with jitter. Calls in between fail at once. When the server rejects the
+//! credentials, the pool does not try again until the resource is attached again or its credentials
+//! are renewed.
+//!
+//! **Fetched credentials** are renewed in place: open connections stay open, and the next ones log
+//! in with the new password.
+//!
+//! # Known limits of the driver
+//! - If a server stops answering in the middle of a statement, the call waits (the posture's
+//!   remarks report it): give calls a timeout of their own. `health()` has one.
+//! - Cancelling a statement takes a new connection, which the driver cannot make without our
+//!   stream: `cancel_query` of a `CancelToken` fails, and `cancel_query_raw` takes a stream from
+//!   the caller.
+//! - At the level `debug` the driver logs statements, though not through this crate.
+#![doc = include_str!("../postgresql/account.md")]
+
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::fmt;
+use std::future::{Ready, poll_fn, ready};
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use backing_services_rules::Scheme;
+use backing_services_rules::rule::WEAK_AUTHENTICATION;
+use deadpool::managed::{self, Metrics, PoolError, RecycleError, RecycleResult, TimeoutType};
+use secrecy::ExposeSecret as _;
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+use tokio_postgres::config::{ChannelBinding, Config, SslMode, SslNegotiation};
+use tokio_postgres::tls::TlsConnect;
+use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
+
+use self::limits::{Demand, Limited, ServerObservations};
+use crate::postgresql;
+use backing_services_runtime::{Login, Parameter};
+use backing_services_runtime::Grantable;
+use backing_services_runtime::service::reconnect::ReconnectBackoff;
+use backing_services_runtime::service::tasks;
+use backing_services_runtime::service::tasks::Tasks;
+use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::{Failure, FailureKind, Finding};
+use backing_services_runtime::Posture;
+use backing_services_runtime::posture::{ServerPosture, TlsPosture};
+use backing_services_runtime::Refusal;
+use backing_services_runtime::posture::printable;
+use backing_services_runtime::Container;
+use backing_services_runtime::Stream;
+use backing_services_runtime::Grants;
+use backing_services_runtime::Target;
+use backing_services_runtime::{Attachment, Service};
+use crate::postgresql::{Account, AuthRequest, COLUMNS, Row, broken, database, foreign, no_answer, server_error, silent, unknown_authentication, user};
+
+mod binding;
+mod limits;
+
+/// PostgreSQL, with channel binding on every connection. [The module](self) documents its locator
+/// and how it is attached.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct TokioPostgres;
+
+/// A pool of PostgreSQL connections. `pool.get().await?` returns one of them. It derefs to
+/// [`tokio_postgres::Client`], and returns to the pool when it is dropped.
+///
+/// ```no_run
+/// # async fn example(
+/// #     orders: backing_services::Resource<backing_services::TokioPostgres>,
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = orders.client();
+/// let client = pool.get().await?;
+/// let rows = client.query("SELECT id FROM orders WHERE customer = $1", &[&7_i32]).await?;
+/// # drop(rows); Ok(()) }
+/// ```
+pub type TokioPostgresPool = managed::Pool<Manager>;
+
+/// The size limit of one message of the server, in bytes, unless the locator sets one: 64 MiB.
+const MAX_MESSAGE: u64 = 64 * 1024 * 1024;
+
+/// The maximum age of a connection: 30 minutes, as in `Postgres`. A newer one uses rotated
+/// certificates and credentials.
+const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
+
+/// The time limit for the server's answer before a connection is handed out again. A connection
+/// without an answer is dropped.
+const RECYCLING: Duration = Duration::from_secs(5);
+
+/// The time limit for closing a connection that has no client any more.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A remark that applies to every connection.
+const REMARK: &str = "a server that falls silent in the middle of a statement is waited for, \
+    unless the call has a timeout of its own";
+
+#[diagnostic::do_not_recommend]
+impl Service for TokioPostgres {
+    type Client = TokioPostgresPool;
+    type Guard = backing_services_runtime::ClientGuard<Self>;
+
+    const NAME: &'static str = "PostgreSQL";
+    const SCHEMES: &'static [Scheme] =
+        &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
+    const PATH: Option<&'static str> = Some("the database's name");
+    const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::tls("sslmode"),
+        Parameter::tls("ssl"),
+        Parameter::choice("channel_binding", &["require"]),
+        Parameter::text("application_name", 63),
+        Parameter::number("connect_timeout", 1, 300),
+        Parameter::number("statement_timeout", 1, 86_400_000),
+        Parameter::number("max_connections", 1, 1000),
+        Parameter::number("max_message", 64 * 1024, 0x3fff_ffff),
+        Parameter::refused(
+            "options",
+            "remove it; set what it sets with `ALTER ROLE … SET …` on the server",
+        ),
+        Parameter::refused("host", "write the host where it belongs: behind the `@`"),
+        Parameter::refused("hostaddr", "write the host where it belongs: behind the `@`"),
+        Parameter::refused("port", "write the port where it belongs: behind the host"),
+        Parameter::refused("user", "write the user where it belongs: before the `@`"),
+        Parameter::refused(
+            "dbname",
+            "write the database where it belongs: behind the host and a `/`",
+        ),
+        Parameter::refused(
+            "sslrootcert",
+            "remove it; the authority's certificate goes into the resource's `_CA` variable",
+        ),
+        Parameter::refused(
+            "sslcert",
+            "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable",
+        ),
+        Parameter::refused(
+            "sslkey",
+            "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable",
+        ),
+        Parameter::refused(
+            "sslnegotiation",
+            "remove it: TLS is asked for in the protocol's own way",
+        ),
+        Parameter::refused(
+            "target_session_attrs",
+            "remove it, and write the host that takes what you send",
+        ),
+        Parameter::refused("load_balance_hosts", "remove it: there is one host"),
+    ];
+    const LOGIN: Login = Login::UserAndPassword;
+
+    fn check(target: &Target) -> Vec<Finding> {
+        postgresql::check(target)
+    }
+
+    fn grants(grants: &Grants) -> Option<String> {
+        Some(postgresql::grants(grants))
+    }
+
+    fn container(grants: &Grants) -> Option<Container> {
+        postgresql::container(grants)
+    }
+
+    async fn connect(target: &Target) -> Result<Attachment<TokioPostgresPool>, Refusal> {
+        let live = watch::Sender::new(0);
+        let opened = open(target, &live).await?;
+        let probed = with_timeout(target.time_left(), probe(&opened, target)).await?;
+        let account = probed.map_err(|refusal| opened.explain(refusal))?;
+        opened.mark_settled();
+
+        let mut posture = Posture::of::<Self>(target);
+        posture.tls = opened.tls;
+        posture.authentication = Some(opened.authentication.to_owned());
+        posture.server = Some(ServerPosture::new("PostgreSQL", &account.version));
+        posture.account = Some(printable(&account.user));
+        posture.privileges = account.privileges();
+        posture.remarks.extend(account.remark(target));
+        posture.remarks.push(REMARK);
+        let findings = opened.finding.into_iter().chain(account.findings(target));
+        let pool = pool(target, live, opened.client)?;
+        // Move the first connection into the pool.
+        drop(pool.get().await.map_err(|error| refused_by_pool(&error))?);
+        Ok(Attachment::new(pool, posture).with_findings(findings))
+    }
+
+    async fn renew(pool: &TokioPostgresPool, target: &Target) -> Result<bool, Refusal> {
+        let manager = pool.manager();
+        manager.target.store(Arc::new(target.clone()));
+        *manager.again() = ReconnectBackoff::new();
+        Ok(true)
+    }
+
+    async fn make_ready(pool: &TokioPostgresPool, former: &TokioPostgresPool) {
+        let mut opening = Tasks::new();
+        for _ in 0..former.status().size.min(pool.status().max_size) {
+            let pool = pool.clone();
+            opening.spawn(async move { pool.get().await.ok() });
+        }
+        // Held until all are open, so that each is a different one.
+        let mut opened = Vec::new();
+        while let Some(connection) = opening.join_next().await {
+            opened.extend(connection.flatten());
+        }
+    }
+
+    async fn health(pool: &TokioPostgresPool) -> Result<(), Refusal> {
+        let client = pool.get().await.map_err(|error| refused_by_pool(&error))?;
+        client.batch_execute("SELECT 1").await.map_err(|error| refusal(&error))
+    }
+
+    async fn close(pool: &TokioPostgresPool) {
+        pool.close();
+        let manager = pool.manager();
+        drop(manager.take_first());
+        // Each connection is closed when its user returns it.
+        let _ = manager.live.subscribe().wait_for(|live| *live == 0).await;
+    }
+}
+
+fn pool(
+    target: &Target,
+    live: watch::Sender<usize>,
+    first: Connection,
+) -> Result<TokioPostgresPool, Refusal> {
+    let manager = Manager {
+        target: ArcSwap::from_pointee(target.clone()),
+        again: Mutex::new(ReconnectBackoff::new()),
+        live,
+        first: Mutex::new(Some(first)),
+    };
+    managed::Pool::builder(manager)
+        .max_size(postgresql::max_connections(target) as usize)
+        .wait_timeout(Some(target.connect_timeout()))
+        .recycle_timeout(Some(RECYCLING))
+        .runtime(deadpool::Runtime::Tokio1)
+        .build()
+        .map_err(|_| {
+            Failure::new(
+                FailureKind::Unavailable,
+                "the pool could not be made",
+                "attach within a tokio runtime that has time",
+            )
+            .into()
+        })
+}
+
+/// Opens the pool's connections.
+pub struct Manager {
+    /// Replaced when the credentials are renewed.
+    target: ArcSwap<Target>,
+    again: Mutex<ReconnectBackoff>,
+    /// The number of live connections.
+    live: watch::Sender<usize>,
+    /// The connection that the resource was attached with, until the pool takes it.
+    first: Mutex<Option<Connection>>,
+}
+
+impl Manager {
+    fn take_first(&self) -> Option<Connection> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn again(&self) -> MutexGuard<'_, ReconnectBackoff> {
+        self.again.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns an error if no new connection may be opened now.
+    fn may_ask(&self) -> Result<(), Refusal> {
+        let again = self.again();
+        if again.has_given_up() {
+            return Err(Failure::new(
+                FailureKind::AuthenticationFailed,
+                "the server did not accept the credentials, and is not asked again",
+                "look at the user and the password, and attach anew",
+            )
+            .into());
+        }
+        if again.is_waiting() {
+            return Err(Failure::new(
+                FailureKind::Unavailable,
+                "the server could not be connected to a moment ago, and is not asked again yet",
+                "look at the server and at the network; it is asked again by itself",
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    async fn open(&self) -> Result<Connection, Refusal> {
+        let target = self.target.load_full();
+        let opened = open(&target, &self.live).await?;
+        let bound = postgresql::bound(&target);
+        let bounding = opened.client.batch_execute(&bound);
+        with_timeout(target.connect_timeout(), bounding).await?.map_err(|error| refusal(&error))?;
+        opened.mark_settled();
+        Ok(opened.client)
+    }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Manager({})", self.target.load().locator())
+    }
+}
+
+impl managed::Manager for Manager {
+    type Type = Connection;
+    type Error = Refusal;
+
+    async fn create(&self) -> Result<Connection, Refusal> {
+        if let Some(first) = self.take_first() {
+            return Ok(first);
+        }
+        self.may_ask()?;
+        // Each step has its own limit. The sum has the same limit, because a caller waits for all
+        // of them.
+        let limit = self.target.load().connect_timeout();
+        match with_timeout(limit, self.open()).await.unwrap_or_else(|late| Err(late.into())) {
+            Ok(client) => {
+                *self.again() = ReconnectBackoff::new();
+                Ok(client)
+            }
+            Err(refusal) => {
+                let mut again = self.again();
+                // Several attempts that fail together count as one.
+                if !again.is_waiting() {
+                    again.failed(&refusal);
+                }
+                drop(again);
+                tracing::warn!(
+                    service = TokioPostgres::NAME,
+                    endpoint = %self.target.load().locator(),
+                    "not connected: {refusal}"
+                );
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Pings the server: the previous user of the connection may have left a request unanswered.
+    async fn recycle(
+        &self,
+        connection: &mut Connection,
+        metrics: &Metrics,
+    ) -> RecycleResult<Refusal> {
+        if connection.is_closed() || metrics.age() > LONGEST_LIFE {
+            return Err(RecycleError::message("the connection is closed, or old"));
+        }
+        connection.check_connection().await.map_err(|error| RecycleError::Backend(refusal(&error)))
+    }
+}
+
+/// One connection of a pool. It derefs to [`tokio_postgres::Client`].
+pub struct Connection {
+    client: Client,
+    /// Dropped with the client, which the connection's task notices.
+    _held: oneshot::Sender<Infallible>,
+}
+
+impl Deref for Connection {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+struct Opened {
+    client: Connection,
+    tls: Option<TlsPosture>,
+    authentication: &'static str,
+    finding: Option<Finding>,
+    /// The major version of the server.
+    release: Option<u32>,
+    observed: Arc<ServerObservations>,
+}
+
+impl Opened {
+    /// Replaces the driver's error "connection closed" if this crate closed the connection because
+    /// of a message of the server.
+    fn explain(&self, refusal: Refusal) -> Refusal {
+        if self.observed.refused.get().is_some() { foreign() } else { refusal }
+    }
+
+    /// From now on, the server may send what the application asks for.
+    fn mark_settled(&self) {
+        let _ = self.observed.settled.set(());
+    }
+}
+
+/// Opens one connection: dialled, verified, logged in, and driven by its own task for as long as
+/// its client lives.
+async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Refusal> {
+    let dialled = postgresql::dial(target).await?;
+    let binding = dialled.stream.certificate().and_then(binding::end_point);
+    let binds = binding.is_some();
+    let demand = demand(target);
+    let observed = Arc::new(ServerObservations::default());
+    let largest = target.locator().number("max_message").unwrap_or(MAX_MESSAGE);
+    let stream = Limited::new(dialled.stream, binding, demand, largest, Arc::clone(&observed));
+    let logging_in = with_timeout(
+        target.connect_timeout(),
+        config(target, demand).connect_raw(stream, Encrypted),
+    )
+    .await;
+
+    let asked = observed.asked.get().copied();
+    if let Some(asked) = asked.filter(|asked| !demand.is_met(*asked, binds)) {
+        return Err(weak(asked, binds, target).unwrap_or_else(unknown_authentication));
+    }
+    if observed.cheap.get().is_some() {
+        return Err(Finding::new(
+            &WEAK_AUTHENTICATION,
+            "the server wants a proof of fewer than 4096 iterations, which is cheap to guess from",
+        )
+        .with_help("set the password again, with `scram_iterations` at 4096 or more")
+        .into());
+    }
+    let (client, connection) =
+        logging_in.map_err(|_| silent())?.map_err(|error| refused_login(&error, target))?;
+    let asked = asked.ok_or_else(foreign)?;
+
+    let version =
+        connection.parameter("server_version").and_then(|version| version.split(['.', ' ']).next());
+    let release = version.and_then(|number| number.parse().ok());
+
+    let (held, released) = oneshot::channel();
+    live.send_modify(|live| *live += 1);
+    tasks::spawn(&Handle::current(), drive(connection, released, Live(live.clone())));
+
+    let authentication = match asked {
+        AuthRequest::Scram { bound: true } if binds => "SCRAM-SHA-256-PLUS",
+        AuthRequest::Scram { .. } => "SCRAM-SHA-256",
+        AuthRequest::Nothing if target.is_login_by_certificate(dialled.tls.as_ref()) => {
+            "client certificate"
+        }
+        AuthRequest::Nothing => "nothing",
+        AuthRequest::Cleartext => "cleartext password",
+        AuthRequest::Md5 => "MD5",
+        AuthRequest::Unknown => return Err(unknown_authentication()),
+    };
+    let by_certificate =
+        asked == AuthRequest::Nothing && target.is_login_by_certificate(dialled.tls.as_ref());
+    let is_weak =
+        demand == Demand::Anything && !by_certificate && !Demand::Binding.is_met(asked, binds);
+    let finding = if is_weak { weakness(asked, binds, target) } else { None };
+    Ok(Opened {
+        client: Connection { client, _held: held },
+        tls: dialled.tls,
+        authentication,
+        finding,
+        release,
+        observed,
+    })
+}
+
+/// Drives the connection until it ends, or until [`GOODBYE`] after its client was dropped: the
+/// driver waits for every answer, even if no caller does.
+async fn drive(mut connection: Driver, released: oneshot::Receiver<Infallible>, _live: Live) {
+    // `poll_message` returns notices and notifications. They are dropped here; the driver's own
+    // loop would log them.
+    let mut driving = pin!(async {
+        while let Some(Ok(_)) = poll_fn(|context| connection.poll_message(context)).await {}
+    });
+    let mut leaving = pin!(async {
+        let _ = released.await;
+        tokio::time::sleep(GOODBYE).await;
+    });
+    poll_fn(|context| {
+        if driving.as_mut().poll(context).is_ready() || leaving.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+type Driver = tokio_postgres::Connection<Limited<Stream>, Limited<Stream>>;
+
+/// Counts one connection less when dropped, however its task ends.
+struct Live(watch::Sender<usize>);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.send_modify(|live| *live = live.saturating_sub(1));
+    }
+}
+
+fn demand(target: &Target) -> Demand {
+    if target.waives(&WEAK_AUTHENTICATION) {
+        Demand::Anything
+    } else if target.password().is_none() && target.client_certificate().is_some() {
+        Demand::Certificate
+    } else if target.is_plaintext() {
+        Demand::Scram
+    } else {
+        Demand::Binding
+    }
+}
+
+fn config(target: &Target, demand: Demand) -> Config {
+    let mut config = Config::new();
+    config
+        .user(user(target))
+        .dbname(database(target))
+        .application_name(postgresql::application_name(target))
+        // TLS is established already: the driver only has to accept that.
+        .ssl_mode(SslMode::Require)
+        .ssl_negotiation(SslNegotiation::Direct)
+        .channel_binding(if demand == Demand::Binding {
+            ChannelBinding::Require
+        } else {
+            ChannelBinding::Prefer
+        });
+    if let Some(password) = target.password() {
+        config.password(password.expose_secret());
+    }
+    config
+}
+
+/// The driver's TLS connector. It returns the stream, which is encrypted already.
+struct Encrypted;
+
+impl TlsConnect<Limited<Stream>> for Encrypted {
+    type Stream = Limited<Stream>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Stream, Infallible>>;
+
+    fn connect(self, stream: Limited<Stream>) -> Self::Future {
+        ready(Ok(stream))
+    }
+}
+
+/// The weakness of the authentication method that the server asks for. `None` if the method is
+/// unknown.
+fn weakness(asked: AuthRequest, binds: bool, target: &Target) -> Option<Finding> {
+    let finding = |message| Finding::new(&WEAK_AUTHENTICATION, message);
+    Some(match asked {
+        AuthRequest::Unknown => return None,
+        AuthRequest::Scram { bound: false } => {
+            finding("the server does not bind the login to the TLS connection").with_help(
+                "connect to the server itself: a pooler in between that ends TLS cannot bind; \
+                 PostgreSQL 11 and newer can, where it has TLS itself",
+            )
+        }
+        AuthRequest::Scram { bound: true } if !binds && !target.is_plaintext() => finding(
+            "the server's certificate defines no channel binding: it is signed with Ed25519 or \
+             RSA-PSS",
+        )
+        .with_help("issue it with an ECDSA or an RSA (PKCS #1) signature"),
+        AuthRequest::Scram { .. } => finding("the login is not bound to a TLS connection"),
+        asked => {
+            finding(asked.weakness().unwrap_or(
+                "the server asks for a password where a client certificate is to log in",
+            ))
+        }
+    })
+}
+
+fn weak(asked: AuthRequest, binds: bool, target: &Target) -> Option<Refusal> {
+    if demand(target) == Demand::Certificate && asked != AuthRequest::Unknown {
+        let failure = Failure::new(
+            FailureKind::AuthenticationFailed,
+            "the server asks for a password, and there is only a client certificate",
+            "let the user in by `cert` in pg_hba.conf, or set the resource's `_PASSWORD`",
+        );
+        return Some(failure.into());
+    }
+    weakness(asked, binds, target).map(Refusal::from)
+}
+
+/// Reads the account. Fails closed: an unexpected answer is refused.
+async fn probe(opened: &Opened, target: &Target) -> Result<Account, Refusal> {
+    let question = postgresql::question(target, opened.release);
+    let answer = opened.client.simple_query(&question).await.map_err(|error| refusal(&error))?;
+    let rows = answer.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(found) => Some(row(found)),
+        _ => None,
+    });
+    Account::read(rows.collect::<Result<Vec<_>, _>>()?, target)
+}
+
+fn row(row: &SimpleQueryRow) -> Result<Row, Refusal> {
+    let mut values = Row::default();
+    for (value, column) in values.iter_mut().zip(COLUMNS) {
+        *value = row.try_get(column).map_err(|_| no_answer())?.map(str::to_owned);
+    }
+    Ok(values)
+}
+
+/// Converts an error of the driver during login. Only the server's SQLSTATE is used; its text is
+/// never repeated.
+fn refused_login(error: &Error, target: &Target) -> Refusal {
+    // A server refuses a client certificate only after the handshake, when the driver reads.
+    if let Some(refusal) = target.tls_refusal(error) {
+        return refusal;
+    }
+    if error.is_closed() {
+        return broken();
+    }
+    // The driver's own text for this kind of error, without its cause.
+    if error.to_string() == "authentication error" {
+        return Finding::new(
+            &WEAK_AUTHENTICATION,
+            "the server does not prove that it knows the password",
+        )
+        .with_help(
+            "look at what answers: a peer that does not know the password is not the server, or \
+             stands before it",
+        )
+        .into();
+    }
+    refusal(error)
+}
+
+/// Converts an error of the driver.
+fn refusal(error: &Error) -> Refusal {
+    if let Some(code) = error.code() {
+        return server_error(code.code()).into();
+    }
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    match cause.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => foreign(),
+        Some(_) => Failure::new(
+            FailureKind::Unreachable,
+            "the connection broke",
+            "look at the network and at the server's log",
+        )
+        .into(),
+        None if error.is_closed() => Failure::new(
+            FailureKind::Unreachable,
+            "the server closed the connection",
+            "look at its log",
+        )
+        .into(),
+        None => foreign(),
+    }
+}
+
+fn refused_by_pool(error: &PoolError<Refusal>) -> Refusal {
+    match error {
+        PoolError::Backend(refusal) => refusal.clone(),
+        PoolError::Timeout(TimeoutType::Wait) => Failure::new(
+            FailureKind::TimedOut,
+            "no connection came free in time",
+            "look at the server's load, and at `max_connections` in the locator",
+        )
+        .into(),
+        PoolError::Closed => {
+            Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it again")
+                .into()
+        }
+        _ => silent(),
+    }
+}

@@ -1,0 +1,266 @@
+//! The stream for lettre's connection: our own verified stream. It writes the password itself, and
+//! redacts it in the lines that lettre reads.
+//!
+//! With lettre's feature `tracing`, which any crate of a program may enable, lettre logs each line
+//! that it writes and reads at `debug`, including the one with the password. So lettre gets
+//! placeholders for the user and the password, and this stream replaces them.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::AsyncTokioStream;
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use backing_services_runtime::service::redact;
+use backing_services_runtime::Stream;
+
+/// The limit for the server's data until we send again, in bytes: sixteen lines of the longest that
+/// RFC 5321, 4.5.3.1.5, allows. For each line, lettre parses an answer again from its beginning, so
+/// the time grows with the square of the size.
+const MAX_ANSWER: usize = 8 * 1024;
+
+/// The length of an answer's code, with the `-` or the blank after it (RFC 5321, 4.2).
+const CODE: usize = 4;
+
+/// The size of one read.
+const CHUNK: usize = 2 * 1024;
+
+/// The placeholders that lettre gets.
+const USER: &str = "(the user)";
+const PASSWORD: &str = "(the password)";
+
+/// The credentials that lettre gets: the placeholders.
+pub(super) fn credentials() -> Credentials {
+    Credentials::new(USER.to_owned(), PASSWORD.to_owned())
+}
+
+/// The user and the password, until the login has ended. After that placeholders are not replaced:
+/// they might be text of a message.
+#[derive(Clone)]
+pub(super) struct Login(Arc<Lock<Option<(String, SecretString)>>>);
+
+impl Login {
+    pub(super) fn new(login: Option<(&str, &SecretString)>) -> Self {
+        Self(Arc::new(Lock::new(login.map(|(user, password)| (user.to_owned(), password.clone())))))
+    }
+
+    pub(super) fn done(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The command with the credentials in place of the placeholders; `None` if it has no
+    /// placeholder.
+    fn written(&self, command: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let login = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (user, password) = login.as_ref()?;
+        let command = str::from_utf8(command).ok()?.strip_suffix("\r\n")?;
+        let (before, response) = match command.strip_prefix("AUTH PLAIN ") {
+            Some(response) => ("AUTH PLAIN ", response),
+            None => ("", command),
+        };
+        let meant = match STANDARD.decode(response).ok()?.as_slice() {
+            said if said == plain(USER, PASSWORD).as_bytes() => {
+                plain(user, password.expose_secret())
+            }
+            said if said == USER.as_bytes() => Zeroizing::new(user.clone()),
+            said if said == PASSWORD.as_bytes() => {
+                Zeroizing::new(password.expose_secret().to_owned())
+            }
+            _ => return None,
+        };
+        let encoded = Zeroizing::new(STANDARD.encode(meant.as_bytes()));
+        Some(Zeroizing::new([before.as_bytes(), encoded.as_bytes(), b"\r\n"].concat()))
+    }
+}
+
+/// RFC 4616, 2.
+fn plain(user: &str, password: &str) -> Zeroizing<String> {
+    Zeroizing::new(format!("\0{user}\0{password}"))
+}
+
+/// The stream that lettre gets.
+pub(super) struct Wire {
+    stream: Stream,
+    login: Login,
+    /// The bytes that the server may still send.
+    left: usize,
+    /// The received part of an incomplete line.
+    line: Vec<u8>,
+    /// The complete lines, and the number of bytes that lettre has read of them.
+    lines: Vec<u8>,
+    served: usize,
+    /// Bytes that are sent before lettre's next ones.
+    pending: Zeroizing<Vec<u8>>,
+    sent: usize,
+}
+
+impl Wire {
+    pub(super) fn new(stream: Stream, login: Login) -> Self {
+        let pending = Zeroizing::default();
+        Self {
+            stream,
+            login,
+            left: MAX_ANSWER,
+            line: Vec::new(),
+            lines: Vec::new(),
+            served: 0,
+            pending,
+            sent: 0,
+        }
+    }
+
+    /// Adds received data, and moves complete lines to `lines`.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.left = self.left.checked_sub(bytes.len()).ok_or(io::ErrorKind::InvalidData)?;
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                self.end_line();
+            }
+        }
+        Ok(())
+    }
+
+    fn end_line(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        // The code is not redacted: its `-` could be one of base64.
+        let (code, text) = line.split_at(line.len().min(CODE));
+        self.lines.extend_from_slice(code);
+        if redact::is_in(text) {
+            let mut text = String::from_utf8_lossy(text).into_owned();
+            redact::redact_text(&mut text);
+            self.lines.extend_from_slice(text.as_bytes());
+        } else {
+            self.lines.extend_from_slice(text);
+        }
+    }
+
+    fn poll_pending(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.pending.len() {
+            let count =
+                ready!(Pin::new(&mut self.stream).poll_write(context, &self.pending[self.sent..]))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += count;
+        }
+        self.pending = Zeroizing::default();
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+impl AsyncTokioStream for Wire {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        // lettre only uses it for messages.
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while this.served == this.lines.len() {
+            this.lines.clear();
+            this.served = 0;
+            let mut chunk = [0; CHUNK];
+            let mut read = ReadBuf::new(&mut chunk);
+            ready!(Pin::new(&mut this.stream).poll_read(context, &mut read))?;
+            if !read.filled().is_empty() {
+                this.take(read.filled())?;
+            } else if this.line.is_empty() {
+                return Poll::Ready(Ok(()));
+            } else {
+                this.end_line();
+            }
+        }
+        let rest = &this.lines[this.served..];
+        let count = rest.len().min(buffer.remaining());
+        buffer.put_slice(&rest[..count]);
+        this.served += count;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_pending(context))?;
+        this.left = MAX_ANSWER;
+        // lettre writes each command in one call.
+        match this.login.written(bytes) {
+            Some(written) => {
+                this.pending = written;
+                Poll::Ready(Ok(bytes.len()))
+            }
+            None => Pin::new(&mut this.stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_pending(context))?;
+        Pin::new(&mut this.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_replaced_until_the_login_has_ended() {
+        let password = SecretString::from("crocus-bulb-43");
+        let login = Login::new(Some(("ada", &password)));
+        let of = |command: String| {
+            login
+                .written(command.as_bytes())
+                .map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+        };
+        let encoded = |text: &str| STANDARD.encode(text);
+        let plain = format!("AUTH PLAIN {}\r\n", encoded("\0(the user)\0(the password)"));
+        assert_eq!(
+            of(plain.clone()),
+            Some(format!("AUTH PLAIN {}\r\n", encoded("\0ada\0crocus-bulb-43")))
+        );
+        assert_eq!(of(format!("{}\r\n", encoded(USER))), Some(format!("{}\r\n", encoded("ada"))));
+        assert_eq!(
+            of(format!("{}\r\n", encoded(PASSWORD))),
+            Some(format!("{}\r\n", encoded("crocus-bulb-43")))
+        );
+        for other in
+            ["EHLO [127.0.0.1]\r\n", "AUTH LOGIN\r\n", "NOOP\r\n", "\r\n", "", "(the password)\r\n"]
+        {
+            assert_eq!(of(other.to_owned()), None);
+        }
+        login.done();
+        assert_eq!(of(plain), None);
+    }
+}

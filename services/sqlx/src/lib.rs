@@ -1,0 +1,134 @@
+//! Code that the services on sqlx share. It converts sqlx's errors into our own, without their
+//! text.
+
+use sqlx::Error;
+use backing_services_runtime::service::tasks::Tasks;
+use backing_services_runtime::service::time::READY_DEADLINE;
+use backing_services_runtime::posture::{TlsPosture, TrustPosture};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use backing_services_runtime::{Failure, FailureKind};
+
+/// The environment variables that decide which authorities sqlx trusts, if another crate of the
+/// program enables its feature `tls-native-tls` or `tls-rustls-ring-native-roots`: cargo builds one
+/// sqlx for the whole program. OpenSSL and rustls-native-certs read them.
+pub const CONFLICTING_ENV: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+/// Converts an error of sqlx that is not a database error. Its text is never repeated: it can hold
+/// a file, a certificate, or bytes that a server sent.
+pub fn failure(error: &Error) -> Failure {
+    let new = Failure::new;
+    match error {
+        Error::Io(_) => new(
+            FailureKind::Unreachable,
+            "the connection broke",
+            "look at the network and at the server's log",
+        ),
+        Error::Tls(_) => new(
+            FailureKind::Protocol,
+            "the driver's TLS handshake failed",
+            "look at the server's log: it served a first connection otherwise",
+        ),
+        Error::PoolTimedOut => new(
+            FailureKind::TimedOut,
+            "no connection came about in time",
+            "look at the server's load, and at `max_connections` in the locator",
+        ),
+        Error::PoolClosed => {
+            new(FailureKind::Unavailable, "the resource is detached", "attach it again")
+        }
+        _ => new(
+            FailureKind::Protocol,
+            "what the server sent is not its protocol",
+            "look at what answers on the port",
+        ),
+    }
+}
+
+/// The TLS posture of sqlx's connections, given the posture of our own first connection.
+pub fn as_trusted(mut own: TlsPosture) -> TlsPosture {
+    if own.trust == TrustPosture::PrivateCa {
+        own.trust = TrustPosture::PrivateCaAndPublicRoots;
+    }
+    own
+}
+
+/// The remark on sqlx's trust that the posture's trust does not include.
+pub const fn remark_on_trust(trust: TrustPosture) -> &'static str {
+    match trust {
+        TrustPosture::PrivateCa | TrustPosture::PrivateCaAndPublicRoots => {
+            "sqlx trusts the public roots beside the private authority, on the connections of its \
+             pool"
+        }
+        _ => {
+            "sqlx trusts the roots of its own build, on the connections of its pool: the bundled \
+             ones, unless another crate switches on its `native-roots` or `native-tls`"
+        }
+    }
+}
+
+/// The time limit for opening a new pool's connections before the pool is handed out. It is less
+/// than the runtime allows, so that the connections are back in the pool in time.
+const READY: Duration = READY_DEADLINE.saturating_sub(Duration::from_secs(1));
+
+/// Opens as many connections as the previous pool has, all at once. During a login, sqlx yields to
+/// other tasks some 800 times; under load, that takes as long for all connections as for one. A
+/// connection that cannot be opened is left out. An example is one beyond the server's limit, which
+/// sqlx would retry again and again.
+pub async fn make_ready<DB: sqlx::Database>(pool: &sqlx::Pool<DB>, former: &sqlx::Pool<DB>) {
+    let deadline = Instant::now() + READY;
+    let mut opening = Tasks::new();
+    let mut opened = Vec::new();
+    let open = async {
+        // The first connection may still be on its way back to the pool.
+        all_idle(pool).await;
+        for _ in 0..former.size().min(pool.options().get_max_connections()) {
+            let pool = pool.clone();
+            opening.spawn(async move { pool.acquire().await.ok() });
+        }
+        while let Some(connection) = opening.join_next().await {
+            opened.extend(connection.flatten());
+        }
+    };
+    let _ = timeout_at(deadline, open).await;
+    opening.shutdown().await;
+    drop(opened);
+    // A caller that finds no idle connection would open another one.
+    all_idle(pool).await;
+}
+
+/// Waits until every connection of the pool is idle. The pool has not been handed out yet. sqlx
+/// returns each connection in a separate task, which pings the server first.
+async fn all_idle<DB: sqlx::Database>(pool: &sqlx::Pool<DB>) {
+    while pool.num_idle() < pool.size() as usize {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// The first connection of a pool, until the server has answered the probe. Until then it is not
+/// returned to the pool: the pool would ping the server, and wait for the answer for ever, even
+/// after attaching has ended.
+pub struct Unproven<DB: sqlx::Database>(Option<sqlx::pool::PoolConnection<DB>>);
+
+impl<DB: sqlx::Database> Unproven<DB> {
+    pub const fn new(connection: sqlx::pool::PoolConnection<DB>) -> Self {
+        Self(Some(connection))
+    }
+
+    pub fn get(&mut self) -> Option<&mut DB::Connection> {
+        self.0.as_deref_mut()
+    }
+
+    /// Returns the connection to the pool.
+    pub fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl<DB: sqlx::Database> Drop for Unproven<DB> {
+    fn drop(&mut self) {
+        // Closed without a `Terminate` message: the driver would wait until that is answered.
+        drop(self.0.take().map(sqlx::pool::PoolConnection::detach));
+    }
+}
