@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 use super::ExitReason;
 use crate::output::{Output, broken};
-use crate::report::{Report, Row, State};
-use backing_services_runtime::__cli::{Problem, Severity};
+use crate::report::{Report, FieldReport, FieldState};
+use backing_services_runtime::preflight::{Problem, Severity};
 
 /// The URL of the schema in the repository.
 const SCHEMA_ID: &str =
@@ -42,7 +42,7 @@ impl Serialize for Report {
         )?;
         fields.serialize_field("took_ms", &self.took.as_millis())?;
         fields.serialize_field("counts", &Counts(self))?;
-        fields.serialize_field("fields", &self.rows)?;
+        fields.serialize_field("fields", &self.rows.iter().map(Entry).collect::<Vec<_>>())?;
         fields.end()
     }
 }
@@ -54,8 +54,8 @@ impl Serialize for Counts<'_> {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
         let Self(report) = self;
         let mut fields =
-            serializer.serialize_struct("Counts", State::ALL.len() + Severity::ALL.len())?;
-        for state in State::ALL {
+            serializer.serialize_struct("Counts", FieldState::ALL.len() + Severity::ALL.len())?;
+        for state in FieldState::ALL {
             fields.serialize_field(
                 state.name(),
                 &report.rows.iter().filter(|row| row.state == state).count(),
@@ -68,38 +68,42 @@ impl Serialize for Counts<'_> {
     }
 }
 
-impl Serialize for Row {
+/// A field, as its JSON.
+struct Entry<'a>(&'a FieldReport);
+
+impl Serialize for Entry<'_> {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        let failures: Vec<_> = self
+        let field = self.0;
+        let failures: Vec<_> = field
             .problems
             .iter()
             .filter_map(|problem| match problem {
                 Problem::Failure(failure) => Some(failure),
-                Problem::Finding(_) => None,
+                _ => None,
             })
             .collect();
-        let findings: Vec<_> = self
+        let findings: Vec<_> = field
             .problems
             .iter()
             .filter_map(|problem| match problem {
                 Problem::Finding(finding) => Some(finding),
-                Problem::Failure(_) => None,
+                _ => None,
             })
             .collect();
-        let mut fields = serializer.serialize_struct("Row", 13)?;
-        fields.serialize_field("name", &self.path)?;
-        fields.serialize_field("variable", &self.variable)?;
-        fields.serialize_field("category", self.category())?;
-        fields.serialize_field("kind", self.kind())?;
-        fields.serialize_field("docs", self.field.doc_comment())?;
-        fields.serialize_field("state", self.state.name())?;
-        fields.serialize_field("origin", &self.origin)?;
-        fields.serialize_field("endpoint", &self.endpoint)?;
-        fields.serialize_field("posture", &self.posture)?;
+        let mut fields = serializer.serialize_struct("FieldReport", 13)?;
+        fields.serialize_field("name", &field.path)?;
+        fields.serialize_field("variable", &field.variable)?;
+        fields.serialize_field("category", field.field.category().name())?;
+        fields.serialize_field("kind", field.kind())?;
+        fields.serialize_field("docs", field.field.doc_comment())?;
+        fields.serialize_field("state", field.state.name())?;
+        fields.serialize_field("origin", &field.origin)?;
+        fields.serialize_field("endpoint", &field.endpoint)?;
+        fields.serialize_field("posture", &field.posture)?;
         fields.serialize_field("findings", &findings)?;
         fields.serialize_field("failures", &failures)?;
-        fields.serialize_field("waivers", self.field.declaration().waived_rules())?;
-        fields.serialize_field("took_ms", &self.took.map(|took| took.as_millis()))?;
+        fields.serialize_field("waivers", field.field.declaration().waived_rules())?;
+        fields.serialize_field("took_ms", &field.took.map(|took| took.as_millis()))?;
         fields.end()
     }
 }

@@ -10,8 +10,8 @@ use quick_junit::{
 };
 
 use super::{ExitReason, text};
-use crate::report::{Report, Row, State, rfc3339};
-use backing_services_runtime::__cli::Problem;
+use crate::report::{Report, FieldReport, FieldState, rfc3339};
+use backing_services_runtime::preflight::Problem;
 
 /// The document.
 pub(super) fn report(report: &Report) -> Result<String, ExitReason> {
@@ -58,7 +58,7 @@ fn suite(report: &Report, class: &str) -> TestSuite {
     suite
 }
 
-fn case(report: &Report, row: &Row, class: &str, field: &str) -> TestCase {
+fn case(report: &Report, row: &FieldReport, class: &str, field: &str) -> TestCase {
     let mut case = TestCase::new(xml(field), status(row));
     case.set_classname(xml(class));
     if let Some(took) = row.took {
@@ -72,17 +72,17 @@ fn case(report: &Report, row: &Row, class: &str, field: &str) -> TestCase {
     case
 }
 
-fn status(row: &Row) -> TestCaseStatus {
+fn status(row: &FieldReport) -> TestCaseStatus {
     let skipped = |why: &str| {
         let mut status = TestCaseStatus::skipped();
         status.set_type(row.state.name()).set_message(why);
         status
     };
     match row.state {
-        State::Passed | State::Default => TestCaseStatus::success(),
-        State::Absent => skipped("it is optional, and there is none"),
-        State::Untried => skipped("it was not connected to, as something else was refused before"),
-        State::Refused => {
+        FieldState::Passed | FieldState::Default => TestCaseStatus::success(),
+        FieldState::Absent => skipped("it is optional, and there is none"),
+        FieldState::Untried => skipped("it was not connected to, as something else was refused before"),
+        FieldState::Refused => {
             let denied = || row.problems.iter().filter(|problem| problem.is_denied());
             let kind = match denied().any(|problem| matches!(problem, Problem::Finding(_))) {
                 true => NonSuccessKind::Failure,
@@ -118,7 +118,7 @@ fn written<'a>(problems: impl Iterator<Item = &'a Problem>) -> String {
     written
 }
 
-fn properties(report: &Report, row: &Row) -> Vec<Property> {
+fn properties(report: &Report, row: &FieldReport) -> Vec<Property> {
     let mut properties = vec![
         property("kind", row.kind()),
         property("variable", &row.variable),

@@ -79,8 +79,8 @@ use self::arguments::{Arguments, Format, Task};
 use self::live::{Lines, Live};
 use self::output::Output;
 use self::preflight::Preflight;
-use self::report::{Command, Report, Row};
-use backing_services_runtime::__cli::Watch;
+use self::report::{Command, FieldReport, Report};
+use backing_services_runtime::preflight::Watch;
 use backing_services_runtime::Manifest;
 use backing_services_runtime::BackingServices;
 use backing_services_runtime::__cli::run_until_cancelled;
@@ -192,7 +192,7 @@ fn perform(
                 && (format != Format::Text || io::stdout().is_terminal());
             let is_told = !is_watched && format == Format::Text && command == Command::Attach;
             let live = OnceLock::new();
-            let watch = |rows: &[Row]| -> Option<Arc<dyn Watch>> {
+            let watch = |rows: &[FieldReport]| -> Option<Arc<dyn Watch>> {
                 match (is_watched, is_told) {
                     (true, _) => Some(Arc::clone(live.get_or_init(|| Arc::new(Live::new(rows))))
                         as Arc<dyn Watch>),
@@ -255,7 +255,7 @@ fn perform(
 /// runtime may call it too. Breaks with the exit status of a signal that arrives meanwhile.
 fn carried_out(
     preflight: Preflight<'_>,
-    watch: impl FnOnce(&[Row]) -> Option<Arc<dyn Watch>> + Send,
+    watch: impl FnOnce(&[FieldReport]) -> Option<Arc<dyn Watch>> + Send,
 ) -> Result<ControlFlow<u8, Report>, ExitReason> {
     if !has_files_left() {
         return Err(Box::new(

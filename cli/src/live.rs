@@ -9,12 +9,10 @@ use anstream::ColorChoice;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::text;
-use backing_services_runtime::__cli::Attempt;
-use backing_services_runtime::__cli::Watch;
+use backing_services_runtime::preflight::{Ended, Watch};
 use crate::output::Output;
-use crate::report::{Row, State};
-use backing_services_runtime::__cli::Step;
-use backing_services_runtime::__cli::Problem;
+use crate::report::{FieldReport, FieldState};
+use backing_services_runtime::preflight::Step;
 
 /// The interval of the animation: ten times a second.
 const TICK: Duration = Duration::from_millis(100);
@@ -26,11 +24,11 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(rows: &[Row]) -> Self {
+    pub(super) fn new(rows: &[FieldReport]) -> Self {
         let lines = MultiProgress::new();
         let style = ProgressStyle::with_template("{spinner} {prefix}{msg}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let is_tried = |row: &Row| row.is_resource() && row.state == State::Untried;
+        let is_tried = |row: &FieldReport| row.is_resource() && row.state == FieldState::Untried;
         let mut names = text::names(rows.iter().filter(|row| is_tried(row))).into_iter();
         let mut bar = |name| {
             let bar = lines.add(
@@ -67,27 +65,27 @@ impl Watch for Live {
                 Step::Resolving => "resolving its host",
                 Step::Connecting => "connecting",
                 Step::Handshaking => "verifying its certificate",
-                Step::LoggingIn => "logging in, and looking at the account",
+                Step::LoggingIn => "logging in, and checking the account",
             });
         }
     }
 
-    fn settled(&self, attempt: &Attempt, problems: &[(usize, Problem)]) {
-        if let Some(bar) = self.bar(attempt.ordinal) {
-            let is_refused = problems.iter().any(|(_, problem)| problem.is_denied());
-            bar.finish_with_message(if is_refused { State::Refused } else { State::Passed }.name());
+    fn ended(&self, ended: &Ended<'_>) {
+        if let Some(bar) = self.bar(ended.ordinal) {
+            let is_refused = ended.problems.iter().any(|(_, problem)| problem.is_denied());
+            bar.finish_with_message(if is_refused { FieldState::Refused } else { FieldState::Passed }.name());
         }
     }
 }
 
 /// A plain line on standard output for each finished resource.
 pub(super) struct Lines {
-    rows: Mutex<Vec<Row>>,
+    rows: Mutex<Vec<FieldReport>>,
     color: ColorChoice,
 }
 
 impl Lines {
-    pub(super) fn new(rows: Vec<Row>, color: ColorChoice) -> Self {
+    pub(super) fn new(rows: Vec<FieldReport>, color: ColorChoice) -> Self {
         Self { rows: Mutex::new(rows), color }
     }
 }
@@ -95,12 +93,11 @@ impl Lines {
 impl Watch for Lines {
     fn step(&self, _: usize, _: Step) {}
 
-    fn settled(&self, attempt: &Attempt, problems: &[(usize, Problem)]) {
+    fn ended(&self, ended: &Ended<'_>) {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = attempt.ordinal.wrapping_sub(1);
+        let index = ended.ordinal.wrapping_sub(1);
         let Some(row) = rows.get_mut(index) else { return };
-        row.record(attempt);
-        problems.iter().for_each(|(_, problem)| row.add(problem.clone()));
+        row.record(ended);
         // A failed write is reported when the report is written.
         let Ok(mut out) = Output::new(self.color) else { return };
         let _ = out.tell(&text::line(&rows, index)).and_then(|()| out.flush());

@@ -1,19 +1,12 @@
-//! The preflight: it attaches as the program does, reports each field instead of returning a
-//! struct, and closes every connection.
+//! Runs a preflight for a command, and collects what its report needs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use backing_services_runtime::__cli::{Attempt, abandon, connect};
-use backing_services_runtime::__cli::Watch;
-use crate::report::{Command, Report, Row, State};
-use backing_services_runtime::Manifest;
-use backing_services_runtime::__cli::ConnectionSpec;
-use backing_services_runtime::load;
-use backing_services_runtime::__cli::{Content, Item, Loaded};
-use backing_services_runtime::__cli::Limit;
-use backing_services_runtime::__cli::Problem;
-use backing_services_runtime::Source;
+use backing_services_runtime::preflight::{self, Watch};
+use backing_services_runtime::{Manifest, Source};
+
+use crate::report::{Command, FieldReport, Report};
 
 /// The request.
 pub(crate) struct Preflight<'a> {
@@ -31,92 +24,26 @@ pub(crate) struct Preflight<'a> {
 }
 
 impl Preflight<'_> {
-    /// Every selected field, with nothing known about it yet, and the number of declared fields.
-    fn rows(&self) -> (Vec<Row>, usize) {
-        let (mut rows, mut declared) = (Vec::new(), 0);
-        self.manifest.walk(&mut |leaf| {
-            declared += 1;
-            if self.only.as_ref().is_none_or(|only| *only == leaf.path) {
-                rows.push(Row {
-                    variable: leaf.variable,
-                    path: leaf.path.into_owned(),
-                    field: leaf.field,
-                    state: State::Untried,
-                    origin: None,
-                    endpoint: None,
-                    posture: None,
-                    problems: Vec::new(),
-                    took: None,
-                });
-            }
-        });
-        (rows, declared)
-    }
-
-    /// Loads, checks, and connects if the command does. All resources are connected at once, under
-    /// one deadline, and are closed at the end in any case.
+    /// Loads, checks, and connects if the command does.
     ///
-    /// `watch` returns the observer of the progress. It is called before connecting, with the rows
-    /// as they are then: those to connect are untried.
-    pub(crate) async fn run(self, watch: impl FnOnce(&[Row]) -> Option<Arc<dyn Watch>>) -> Report {
+    /// `watch` returns the observer of the progress. It is called before connecting, with the
+    /// fields as they are then: those to connect are untried.
+    pub(crate) async fn run(
+        self,
+        watch: impl FnOnce(&[FieldReport]) -> Option<Arc<dyn Watch>>,
+    ) -> Report {
+        let Self { program, line, command, manifest, source, env_file, only, deadline } = self;
         let (begun, taken_at) = (Instant::now(), SystemTime::now());
-        let (mut rows, declared) = self.rows();
-        let wanted: Vec<_> = rows.iter().map(|row| row.path.clone()).collect();
-        let limit = Limit::new(self.deadline);
-        let read =
-            load::load(self.manifest, Arc::clone(&self.source), Some(wanted), self.deadline).await;
-        let loaded = read.map_or_else(load::Unread::into_loaded, |read| read.loaded);
-        let is_refused = loaded.is_denied();
-        let Loaded { items, problems, today, .. } = loaded;
-
-        let mut attempts = Vec::new();
-        for Item { ordinal, place, fingerprint, declaration, content } in items {
-            // Declaration order begins with 1.
-            let Some(row) = rows.get_mut(ordinal.wrapping_sub(1)) else { continue };
-            row.origin = place.origin.as_deref().map(str::to_owned);
-            if let Content::Resource { target: Some(target), .. } = &content {
-                row.endpoint = Some(target.locator().to_string());
-            }
-            row.state = match content {
-                Content::Resource { entry, target: Some(target) } if self.command.connects() => {
-                    attempts.push(Attempt::new(
-                        ordinal,
-                        entry,
-                        declaration,
-                        ConnectionSpec { target: Arc::from(target), place, fingerprint },
-                    ));
-                    State::Untried
-                }
-                Content::Resource { target: Some(_), .. } => State::Passed,
-                Content::Resource { target: None, .. } => State::Absent,
-                Content::Value(_) if row.origin.is_some() => State::Passed,
-                Content::Value(_) if declaration.default_text().is_some() => State::Default,
-                Content::Value(_) => State::Absent,
-            };
-        }
-        let tell = |rows: &mut [Row], problems: Vec<(usize, Problem)>| {
-            for (ordinal, problem) in problems {
-                if let Some(row) = rows.get_mut(ordinal.wrapping_sub(1)) {
-                    row.add(problem);
-                }
-            }
-        };
-        tell(&mut rows, problems);
-        if !is_refused && !attempts.is_empty() {
-            let mut problems = Vec::new();
-            connect(&mut attempts, limit, today, &mut problems, watch(&rows)).await;
-            for attempt in &attempts {
-                if let Some(row) = rows.get_mut(attempt.ordinal.wrapping_sub(1)) {
-                    row.record(attempt);
-                }
-            }
-            tell(&mut rows, problems);
-            abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
-        }
-        let Self { program, line, command, manifest, env_file, only, .. } = self;
-        let took = begun.elapsed();
+        let mut declared = 0;
+        manifest.walk(&mut |_| declared += 1);
+        let preflight = preflight::Preflight::new(manifest, source)
+            .with_only(only.clone())
+            .with_deadline(deadline);
+        let preflight = if command.connects() { preflight } else { preflight.without_connecting() };
+        let rows = preflight.run(watch).await;
+        let (program, took) = (program.to_owned(), begun.elapsed());
         Report {
-            program: program.to_owned(),
+            program,
             line,
             command,
             manifest,

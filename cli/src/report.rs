@@ -4,11 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use backing_services_rules::Date;
 
-use backing_services_runtime::__cli::Attempt;
-use backing_services_runtime::manifest::{Category, Field};
 use backing_services_runtime::Manifest;
-use backing_services_runtime::__cli::{Problem, Severity};
-use backing_services_runtime::Posture;
+pub(crate) use backing_services_runtime::preflight::{FieldReport, FieldState};
+use backing_services_runtime::preflight::{Problem, Severity};
 
 /// A time in RFC 3339, in UTC and to the second.
 pub(crate) fn rfc3339(moment: SystemTime) -> String {
@@ -41,7 +39,7 @@ pub(crate) struct Report {
     /// The number of declared fields, whether they were checked or not.
     pub(crate) declared: usize,
     /// In declaration order.
-    pub(crate) rows: Vec<Row>,
+    pub(crate) rows: Vec<FieldReport>,
     pub(crate) taken_at: SystemTime,
     pub(crate) took: Duration,
 }
@@ -68,61 +66,10 @@ impl Command {
     }
 }
 
-/// One field.
-#[derive(Clone)]
-pub(crate) struct Row {
-    /// Its path, such as `mail.relay`.
-    pub(crate) path: String,
-    /// The variable that it is read from. For a resource, that of its locator.
-    pub(crate) variable: String,
-    pub(crate) field: &'static Field,
-    pub(crate) state: State,
-    /// The source of its value, in words. `None` if there was no value, or if it was refused.
-    pub(crate) origin: Option<String>,
-    /// The locator, without the user, the secret, and a path that may be secret. `None` if it was
-    /// refused, or if the field is not a resource.
-    pub(crate) endpoint: Option<String>,
-    /// The posture that attaching observed.
-    pub(crate) posture: Option<Posture>,
-    pub(crate) problems: Vec<Problem>,
-    /// The time that connecting took. `None` if it was not tried.
-    pub(crate) took: Option<Duration>,
-}
-
-/// The result for a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// The value is valid. A resource that was to be attached was attached.
-    Passed,
-    /// The field is optional, and has no value.
-    Absent,
-    /// The field has no value, and its default is used.
-    Default,
-    /// A rule is violated and not waived, or the service could not be attached.
-    Refused,
-    /// The resource was not connected, because something else was refused before.
-    Untried,
-}
-
-impl State {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Passed, Self::Absent, Self::Default, Self::Refused, Self::Untried];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Passed => "passed",
-            Self::Absent => "absent",
-            Self::Default => "default",
-            Self::Refused => "refused",
-            Self::Untried => "untried",
-        }
-    }
-}
-
 impl Report {
     /// True if nothing is refused.
     pub(crate) fn has_passed(&self) -> bool {
-        self.rows.iter().all(|row| row.state != State::Refused)
+        self.rows.iter().all(|row| row.state != FieldState::Refused)
     }
 
     /// The problems, in declaration order.
@@ -133,50 +80,6 @@ impl Report {
     /// The number of problems of a severity.
     pub(crate) fn count(&self, severity: Severity) -> usize {
         self.problems().filter(|problem| problem.severity() == severity).count()
-    }
-}
-
-impl Row {
-    /// The kind of the field, in a word or two. For a resource, the name of the service.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self.field.category() {
-            Category::Resource(entry) => entry.service(),
-            Category::Secret(_) => "secret",
-            Category::Setting(_) => "setting",
-            // Its fields have rows of their own.
-            Category::Nested(_) => "struct",
-            _ => "field",
-        }
-    }
-
-    /// The kind as the manifest's JSON names it.
-    pub(crate) const fn category(&self) -> &'static str {
-        match self.field.category() {
-            Category::Resource(_) => "resource",
-            Category::Secret(_) => "secret",
-            Category::Setting(_) => "setting",
-            Category::Nested(_) => "nested",
-            _ => "field",
-        }
-    }
-
-    pub(crate) const fn is_resource(&self) -> bool {
-        matches!(self.field.category(), Category::Resource(_))
-    }
-
-    /// Takes over the results of connecting.
-    pub(crate) fn record(&mut self, attempt: &Attempt) {
-        self.endpoint = Some(attempt.spec.target.locator().to_string());
-        self.posture = attempt.connected.as_ref().map(|connected| connected.posture.clone());
-        self.took = attempt.took;
-        self.state = State::Passed;
-    }
-
-    pub(crate) fn add(&mut self, problem: Problem) {
-        if problem.is_denied() {
-            self.state = State::Refused;
-        }
-        self.problems.push(problem);
     }
 }
 

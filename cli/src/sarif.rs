@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{FINDINGS, FINE};
 use crate::report::{Report, rfc3339};
-use backing_services_runtime::__cli::{Problem, Severity};
+use backing_services_runtime::preflight::{Problem, Severity};
 use backing_services_runtime::FailureKind;
 
 const SCHEMA: &str =

@@ -8,11 +8,12 @@ use comfy_table::{ColumnConstraint, Table, Width, presets};
 
 use backing_services_rules::{Date, Transport, variable};
 
-use crate::report::{Command, Report, Row, State, day};
-use backing_services_runtime::__cli::{Paint, Problem, Severity, counted};
+use crate::report::{Command, Report, FieldReport, FieldState, day};
+use backing_services_runtime::preflight::{Problem, Severity};
+use backing_services_runtime::__cli::{Paint, counted};
 use backing_services_runtime::posture::{CertificatePosture, ClientCertificatePosture, TlsPosture, TrustPosture};
 use backing_services_runtime::Posture;
-use backing_services_runtime::__cli::Waiver;
+use backing_services_runtime::manifest::Waiver;
 use backing_services_runtime::source::environment;
 
 /// Colours are always written. The output strips them if they are not wanted.
@@ -22,14 +23,14 @@ const PAINT: Paint = Paint(true);
 pub(super) fn report(report: &Report, is_told: bool) -> String {
     let rows = &report.rows;
     // A refused value is the reason why nothing was connected.
-    let is_shown = |row: &Row| row.is_resource() || row.state == State::Refused;
+    let is_shown = |row: &FieldReport| row.is_resource() || row.state == FieldState::Refused;
     let parts = match report.command {
         Command::Check => vec![table(rows, |_| true)],
         Command::Attach => {
             vec![table(rows, |row| is_shown(row) && !(is_told && row.took.is_some()))]
         }
         Command::Posture => {
-            let is_full = |row: &Row| row.is_resource() && row.state != State::Absent;
+            let is_full = |row: &FieldReport| row.is_resource() && row.state != FieldState::Absent;
             let blocks = rows.iter().filter(|row| is_full(row)).map(|row| full(report, row));
             blocks.chain([table(rows, |row| is_shown(row) && !is_full(row))]).collect()
         }
@@ -47,27 +48,27 @@ pub(super) fn report(report: &Report, is_told: bool) -> String {
 }
 
 /// A line for each printed row, aligned with the rows that are not printed.
-fn table(rows: &[Row], is_shown: impl Fn(&Row) -> bool) -> String {
+fn table(rows: &[FieldReport], is_shown: impl Fn(&FieldReport) -> bool) -> String {
     rows.iter().zip(lines(rows)).filter(|(row, _)| is_shown(row)).map(|(_, line)| line).collect()
 }
 
 /// The line of one row, aligned with those of the others.
-pub(super) fn line(rows: &[Row], index: usize) -> String {
+pub(super) fn line(rows: &[FieldReport], index: usize) -> String {
     lines(rows).into_iter().nth(index).unwrap_or_default()
 }
 
 /// The widest state that a row may still get.
 const STATE_WIDTH: u16 = 7;
 
-fn lines(rows: &[Row]) -> Vec<String> {
-    let cells = |row: &Row| {
+fn lines(rows: &[FieldReport]) -> Vec<String> {
+    let cells = |row: &FieldReport| {
         [row.state.name().to_owned(), row.path.clone(), row.kind().to_owned(), detail(row)]
     };
     let mut table = aligned(rows.iter().map(cells));
     if let Some(column) = table.column_mut(0) {
         column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(STATE_WIDTH + GAP)));
     }
-    let paint = |(line, row): (String, &Row)| {
+    let paint = |(line, row): (String, &FieldReport)| {
         let name = row.state.name();
         format!(
             "{}{}\n",
@@ -79,7 +80,7 @@ fn lines(rows: &[Row]) -> Vec<String> {
 }
 
 /// The names of the rows, padded to the same width.
-pub(super) fn names<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<String> {
+pub(super) fn names<'a>(rows: impl IntoIterator<Item = &'a FieldReport>) -> Vec<String> {
     aligned(rows.into_iter().map(|row| [row.path.clone(), row.kind().to_owned()])).lines().collect()
 }
 
@@ -97,16 +98,16 @@ fn aligned<const COLUMNS: usize>(rows: impl IntoIterator<Item = [String; COLUMNS
     table
 }
 
-const fn colour(state: State) -> &'static str {
+const fn colour(state: FieldState) -> &'static str {
     match state {
-        State::Passed => "1;32",
-        State::Refused => "1;31",
-        State::Absent | State::Default | State::Untried => "2",
+        FieldState::Passed => "1;32",
+        FieldState::Refused => "1;31",
+        FieldState::Absent | FieldState::Default | FieldState::Untried => "2",
     }
 }
 
 /// The details of a field, in half a line.
-fn detail(row: &Row) -> String {
+fn detail(row: &FieldReport) -> String {
     let mut parts = Vec::new();
     match (&row.posture, &row.endpoint) {
         (Some(posture), _) => {
@@ -161,7 +162,7 @@ fn notices(count: impl Fn(Severity) -> usize) -> impl Iterator<Item = String> {
 }
 
 /// All observations of attaching, one on each line.
-fn full(report: &Report, row: &Row) -> String {
+fn full(report: &Report, row: &FieldReport) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let mut line = |name: &str, value: String| {
@@ -290,7 +291,7 @@ pub(super) fn milliseconds(took: Duration) -> String {
 
 /// The result, in one line.
 fn summary(report: &Report) -> String {
-    let state = if report.has_passed() { State::Passed } else { State::Refused };
+    let state = if report.has_passed() { FieldState::Passed } else { FieldState::Refused };
     format!("{}: {}", PAINT.with(colour(state), state.name()), sentence(report))
 }
 
@@ -308,7 +309,7 @@ pub(super) fn sentence(report: &Report) -> String {
     if report.has_passed() {
         return format!("{name} {done}: {}{also}", looked_at.unwrap_or(fields));
     }
-    let failing = report.rows.iter().filter(|row| row.state == State::Refused).count();
+    let failing = report.rows.iter().filter(|row| row.state == FieldState::Refused).count();
     let problems = counted(report.count(Severity::Error), "problem");
     let place = looked_at.unwrap_or_else(|| format!("in {failing} of {fields}"));
     let separator = if report.only.is_some() { ", " } else { " " };

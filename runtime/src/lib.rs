@@ -85,21 +85,20 @@ pub mod __private {
     pub use ::std::vec::Vec;
 }
 
-/// The parts of the runtime that the command line shows. Not part of the API: it changes with every
-/// release.
-#[cfg(feature = "serde")]
+/// A check of a struct's fields that reports each of them, for an init container or a CI gate.
+pub mod preflight {
+    pub use crate::attach::preflight::{FieldReport, FieldState, Preflight};
+    pub use crate::attach::watch::{Ended, Watch};
+    pub use crate::net::progress::Step;
+    pub use crate::report::error::{Problem, Severity};
+}
+
+/// Helpers of the command line. Not part of the API: they change with every release.
 #[doc(hidden)]
 pub mod __cli {
-    pub use crate::attach::connect::{Attempt, abandon, connect};
-    pub use crate::attach::watch::Watch;
-    pub use crate::declare::manifest::{Leaf, Role, Variable};
-    pub use crate::load::spec::ConnectionSpec;
-    pub use crate::load::{Content, Item, Loaded, load};
-    pub use crate::net::progress::Step;
-    pub use crate::net::time::{Limit, run_until_cancelled};
+    pub use crate::net::time::run_until_cancelled;
     pub use crate::net::tls::EXPIRY_NOTICE_DAYS;
-    pub use crate::report::error::{Paint, Problem, Severity, counted};
+    pub use crate::report::error::{Paint, counted};
     pub use crate::report::text::{is_invisible, printable_up_to};
-    pub use crate::report::waiver::Waiver;
     pub use crate::service::grants::fault;
 }

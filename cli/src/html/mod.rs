@@ -12,10 +12,11 @@ use ring::digest::{SHA256, digest};
 
 use super::ExitReason;
 use super::text;
-use crate::report::{Command, Report, Row, State, day, rfc3339};
+use crate::report::{Command, Report, FieldReport, FieldState, day, rfc3339};
 use crate::text::milliseconds;
 use backing_services_runtime::__cli::EXPIRY_NOTICE_DAYS;
-use backing_services_runtime::__cli::{Problem, Severity, counted};
+use backing_services_runtime::preflight::{Problem, Severity};
+use backing_services_runtime::__cli::counted;
 use backing_services_runtime::posture::{CertificatePosture, TrustPosture};
 use backing_services_runtime::Posture;
 
@@ -55,7 +56,7 @@ fn context(report: &Report) -> Value {
         env_file => report.env_file.as_deref(),
         connects => report.command.connects(),
         in_full => report.command == Command::Posture,
-        verdict => if report.has_passed() { State::Passed.name() } else { State::Refused.name() },
+        verdict => if report.has_passed() { FieldState::Passed.name() } else { FieldState::Refused.name() },
         sentence => text::sentence(report),
         taken_at => taken_at.as_str(),
         taken_at_words => taken_at.replace('T', " ").replace('Z', " UTC"),
@@ -114,13 +115,13 @@ impl Lock {
         Self::Absent,
     ];
 
-    fn of(row: &Row) -> Self {
+    fn of(row: &FieldReport) -> Self {
         match (row.state, &row.posture) {
-            (State::Refused, _) => Self::Refused,
-            (State::Untried, _) => Self::Untried,
-            (State::Absent, _) => Self::Absent,
-            (State::Passed | State::Default, None) => Self::Loaded,
-            (State::Passed | State::Default, Some(posture)) => {
+            (FieldState::Refused, _) => Self::Refused,
+            (FieldState::Untried, _) => Self::Untried,
+            (FieldState::Absent, _) => Self::Absent,
+            (FieldState::Passed | FieldState::Default, None) => Self::Loaded,
+            (FieldState::Passed | FieldState::Default, Some(posture)) => {
                 match (&posture.tls, posture.transport) {
                     (None, Transport::Embedded) => Self::Embedded,
                     (None, _) => Self::Open,
@@ -167,7 +168,7 @@ impl Lock {
 }
 
 /// The number of resources for each lock, worst first.
-fn tally(resources: &[&Row]) -> Vec<Value> {
+fn tally(resources: &[&FieldReport]) -> Vec<Value> {
     let count = |lock| resources.iter().filter(|row| Lock::of(row) == lock).count();
     let counts =
         Lock::ALL.into_iter().map(|lock| (lock, count(lock))).filter(|(_, count)| *count > 0);
@@ -180,16 +181,16 @@ fn tally(resources: &[&Row]) -> Vec<Value> {
 
 /// The number of rows that a resource takes on its side. All rows have the same height, so the end
 /// of each line can be computed here.
-fn span(row: &Row) -> usize {
+fn span(row: &FieldReport) -> usize {
     if row.posture.is_some() || row.problems.iter().any(Problem::is_denied) { 2 } else { 1 }
 }
 
 /// Splits the resources by declaration order: the first ones are on the left, up to half of all
 /// rows.
-fn sides<'a, 'b>(resources: &'b [&'a Row]) -> (&'b [&'a Row], &'b [&'a Row]) {
+fn sides<'a, 'b>(resources: &'b [&'a FieldReport]) -> (&'b [&'a FieldReport], &'b [&'a FieldReport]) {
     let half = resources.iter().map(|row| span(row)).sum::<usize>() / 2;
     let mut filled = 0;
-    let fits = |row: &&Row| {
+    let fits = |row: &&FieldReport| {
         filled += span(row);
         filled <= half
     };
@@ -197,7 +198,7 @@ fn sides<'a, 'b>(resources: &'b [&'a Row]) -> (&'b [&'a Row], &'b [&'a Row]) {
 }
 
 /// The resources of one side, and the lines that lead to them.
-fn side(report: &Report, rows: &[&Row]) -> Value {
+fn side(report: &Report, rows: &[&FieldReport]) -> Value {
     let mut height = 0;
     let lines: Vec<_> = rows
         .iter()
@@ -215,7 +216,7 @@ fn side(report: &Report, rows: &[&Row]) -> Value {
 }
 
 /// The summary of a resource.
-fn card(report: &Report, row: &Row) -> Value {
+fn card(report: &Report, row: &FieldReport) -> Value {
     let lock = Lock::of(row);
     let posture = row.posture.as_ref();
     let denied = row.problems.iter().find(|problem| problem.is_denied());
@@ -325,7 +326,7 @@ fn problem(problem: &Problem) -> Value {
 }
 
 /// The waivers of a field, and the number of violations that each one covers.
-fn waivers(report: &Report, row: &Row) -> Vec<Value> {
+fn waivers(report: &Report, row: &FieldReport) -> Vec<Value> {
     let of_row = row.field.declaration().waived_rules().iter().map(|waiver| {
         let rule = waiver.rule().name;
         let covered = row
@@ -344,7 +345,7 @@ fn waivers(report: &Report, row: &Row) -> Vec<Value> {
 }
 
 /// The full posture of a resource.
-fn details(report: &Report, row: &Row) -> Value {
+fn details(report: &Report, row: &FieldReport) -> Value {
     let posture = row.posture.as_ref();
     let lock = Lock::of(row);
     let tls = posture.and_then(|posture| posture.tls.as_ref()).map(|tls| {
@@ -381,7 +382,7 @@ fn details(report: &Report, row: &Row) -> Value {
 }
 
 /// A secret or a setting: its origin, and never its value.
-fn value(row: &Row) -> Value {
+fn value(row: &FieldReport) -> Value {
     context! {
         name => row.path.as_str(),
         kind => row.kind(),

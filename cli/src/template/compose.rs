@@ -7,7 +7,7 @@ use minijinja::{Value, context};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::template::deploy::{Deploy, Item};
-use backing_services_runtime::__cli::Role;
+use backing_services_runtime::manifest::Role;
 use backing_services_runtime::Container;
 
 /// The characters that stay unescaped in the path of a locator (RFC 3986, 2.3).
@@ -145,7 +145,7 @@ impl Server {
             files,
             health,
             data,
-            again,
+            regrant_command: again,
             ..
         } = &self.container;
         let environment: Vec<_> =

@@ -9,7 +9,7 @@ use minijinja::{Value, context};
 use crate::template::compose::Server;
 use crate::template::writing::in_env_file;
 use backing_services_runtime::manifest::{Category, ResourceEntry};
-use backing_services_runtime::__cli::{Leaf, Role, Variable};
+use backing_services_runtime::manifest::{Leaf, Role, Variable};
 use backing_services_runtime::Manifest;
 use backing_services_runtime::Login;
 use backing_services_runtime::Container;
@@ -116,9 +116,9 @@ impl Suggested {
             };
             return Some(Self { variable, text: text.to_owned(), is_needed: required });
         };
-        let service = entry.service;
-        let has_login = matches!(service.login, Login::UserAndPassword | Login::Password);
-        let has_accounts = !service.privileges.is_empty();
+        let service = entry;
+        let has_login = matches!(service.login(), Login::UserAndPassword | Login::Password);
+        let has_accounts = !service.privileges().is_empty();
         let file = |what: &str| format!("/etc/{folder}/{what}.pem");
         let text = match variable.role {
             Role::Locator => leaf
@@ -139,7 +139,7 @@ impl Suggested {
         let is_needed = match variable.role {
             // With a default, the variable is optional.
             Role::Locator => leaf.field.declaration().default_text().is_none(),
-            Role::User => service.login == Login::UserAndPassword || has_login && has_accounts,
+            Role::User => service.login() == Login::UserAndPassword || has_login && has_accounts,
             Role::Password => has_login,
             _ => false,
         };
@@ -225,16 +225,7 @@ impl Item {
         if !self.leaf.field.declaration().listed_hosts().is_empty() {
             return None;
         }
-        Some((
-            Grants::of_any(
-                self.leaf.field.declaration().needed_privileges(),
-                entry.service,
-                &self.leaf.path,
-                &self.account,
-            )
-            .container()?,
-            scheme.name(),
-        ))
+        Some((self.leaf.container(&self.account)?, scheme.name()))
     }
 
     /// True if this field requires a writable folder. `None` if its service is not embedded.
@@ -306,7 +297,7 @@ fn resource(entry: &ResourceEntry, leaf: &Leaf) -> Value {
         scheme => scheme.map_or("", |scheme| scheme.name()),
         port => scheme.map_or(0, |scheme| scheme.port()),
         binding => binding,
-        path => entry.service.path.unwrap_or_default(),
+        path => entry.path().unwrap_or_default(),
     }
 }
 
@@ -326,20 +317,20 @@ fn locator(entry: &ResourceEntry, leaf: &Leaf) -> String {
     }
     let host = match leaf.field.declaration().listed_hosts() {
         [host] if !host.contains('*') => host,
-        _ if entry.service.endpoint.is_some() => "NAME",
+        _ if entry.has_endpoint() => "NAME",
         _ => "HOST",
     };
-    let port = if scheme.port() == 0 || entry.service.endpoint.is_some() {
+    let port = if scheme.port() == 0 || entry.has_endpoint() {
         String::new()
     } else {
         format!(":{}", scheme.port())
     };
-    let path = match entry.service.path {
+    let path = match entry.path() {
         Some("the database's name") => "/DATABASE",
         _ => "",
     };
     // If there is no `_ENDPOINT`, the endpoint is derived from the region.
-    let has_region = entry.service.parameters.iter().any(|parameter| parameter.name == "region");
+    let has_region = entry.parameters().iter().any(|parameter| parameter.name == "region");
     let query = if has_region { "?region=REGION" } else { "" };
     format!("{}://{host}{port}{path}{query}", scheme.name())
 }

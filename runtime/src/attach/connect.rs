@@ -7,7 +7,7 @@ use std::time::Duration;
 use backing_services_rules::Date;
 
 use crate::attach::fetch::fetch_and_connect;
-use crate::attach::watch::{Watch, watched};
+use crate::attach::watch::{Ended, Watch, watched};
 use crate::declare::manifest::{Declaration, ResourceEntry};
 use crate::load::spec::ConnectionSpec;
 use crate::load::waiver;
@@ -21,21 +21,21 @@ use crate::service::erased::Connected;
 use crate::service::target::Target;
 
 /// A resource that is being connected to.
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// The field's ordinal in declaration order.
-    pub ordinal: usize,
+    pub(crate) ordinal: usize,
     pub(crate) entry: &'static ResourceEntry,
     pub(crate) declaration: &'static Declaration,
     /// The data for the next generation.
-    pub spec: ConnectionSpec,
-    pub connected: Option<Connected>,
+    pub(crate) spec: ConnectionSpec,
+    pub(crate) connected: Option<Connected>,
     /// The time until connecting ended, with whatever result, or until the deadline.
-    pub took: Option<Duration>,
+    pub(crate) took: Option<Duration>,
 }
 
 /// Connects to all resources at once, under one deadline. Dropping this future ends all that it has
 /// started: the set owns the tasks, and the tasks own the connections.
-pub async fn connect(
+pub(crate) async fn connect(
     attempts: &mut [Attempt],
     limit: Limit,
     today: Date,
@@ -51,7 +51,7 @@ pub async fn connect(
     }
     let told = |attempt: &Attempt, problems: &[(usize, Problem)]| {
         if let Some(watch) = &watch {
-            watch.settled(attempt, problems);
+            watch.ended(&attempt.ended(problems));
         }
     };
     while let Ok(Some(joined)) =
@@ -78,13 +78,24 @@ pub async fn connect(
 }
 
 impl Attempt {
-    pub const fn new(
+    pub(crate) const fn new(
         ordinal: usize,
         entry: &'static ResourceEntry,
         declaration: &'static Declaration,
         spec: ConnectionSpec,
     ) -> Self {
         Self { ordinal, entry, declaration, spec, connected: None, took: None }
+    }
+
+    /// The result, for a display.
+    pub(crate) fn ended<'a>(&'a self, problems: &'a [(usize, Problem)]) -> Ended<'a> {
+        Ended {
+            ordinal: self.ordinal,
+            endpoint: self.spec.target.locator().to_string(),
+            posture: self.connected.as_ref().map(|connected| &connected.posture),
+            took: self.took,
+            problems,
+        }
     }
 
     /// Takes the result, and checks it against the rules.
@@ -170,7 +181,7 @@ pub(crate) fn apply_rules(
 
 /// Closes the connections of an attempt that was refused. They were never handed out, so nothing is
 /// in flight.
-pub async fn abandon(connected: impl IntoIterator<Item = Connected>) {
+pub(crate) async fn abandon(connected: impl IntoIterator<Item = Connected>) {
     let mut closing = Tasks::new();
     for connected in connected {
         closing.spawn(with_timeout(CLOSE_DEADLINE, connected.abandon()));

@@ -1,6 +1,7 @@
 //! The grants of a whole struct.
 
-use crate::declare::manifest::{Category, Manifest};
+use crate::declare::manifest::{Category, Leaf, Manifest};
+use crate::service::container::Container;
 use crate::service::grants::Grants;
 
 impl Manifest {
@@ -18,5 +19,16 @@ impl Manifest {
             grants.extend(Grants::of(needs, entry.service, leaf.path.into_owned(), account));
         });
         grants
+    }
+}
+
+impl Leaf {
+    /// A container with a server for the field, which has the account of this name with the field's
+    /// `needs`. `None` if the field is not a resource, or if its service has no such server.
+    #[must_use]
+    pub fn container(&self, account: &str) -> Option<Container> {
+        let Category::Resource(entry) = self.field.category() else { return None };
+        let needs = self.field.declaration().needed_privileges();
+        Grants::of_any(needs, entry.service, &self.path, account).container()
     }
 }

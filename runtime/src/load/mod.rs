@@ -48,7 +48,7 @@ pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<
 
 /// The accepted fields of a struct, and of its nested structs, in declaration order; and the
 /// problems of all fields.
-pub struct Loaded {
+pub(crate) struct Loaded {
     pub(crate) items: Vec<Item>,
     /// Each with its field's ordinal in declaration order.
     pub(crate) problems: Vec<(usize, Problem)>,
@@ -59,7 +59,7 @@ pub struct Loaded {
 }
 
 /// An accepted field.
-pub struct Item {
+pub(crate) struct Item {
     /// The field's ordinal in declaration order.
     pub(crate) ordinal: usize,
     /// The place of its values.
@@ -71,7 +71,7 @@ pub struct Item {
 }
 
 /// The loaded content of a field.
-pub enum Content {
+pub(crate) enum Content {
     /// A secret or a setting: it is ready.
     Value(Slot),
     /// A resource, still to be connected to; `None` if it is optional and absent.
@@ -80,7 +80,7 @@ pub enum Content {
 
 /// The result of loading.
 pub(crate) struct Read {
-    pub loaded: Loaded,
+    pub(crate) loaded: Loaded,
     /// The files that `NAME_FILE` variables named, readable or not: a change of one is a change of
     /// a value.
     pub(crate) files: Vec<PathBuf>,
@@ -90,7 +90,7 @@ pub(crate) struct Read {
 
 /// Loads some fields, by their paths, or all. `deadline`, from now on, is the limit for loading,
 /// and for connecting afterwards. It runs in a thread of its own, because a source may block.
-pub async fn load(
+pub(crate) async fn load(
     manifest: &'static Manifest,
     source: Arc<dyn Source>,
     wanted: Option<Vec<String>>,
@@ -114,7 +114,7 @@ pub async fn load(
 }
 
 /// The reason why nothing was loaded, and the field at which loading ended.
-pub struct Unread {
+pub(crate) struct Unread {
     ordinal: usize,
     problem: Problem,
     fields: usize,
@@ -126,7 +126,7 @@ impl Unread {
     }
 
     /// Converts it for a preflight: no items, and this problem.
-    pub fn into_loaded(self) -> Loaded {
+    pub(crate) fn into_loaded(self) -> Loaded {
         let Self { ordinal, problem, fields } = self;
         Loaded {
             items: Vec::new(),
@@ -272,7 +272,7 @@ fn failures(
 }
 
 impl Loaded {
-    pub fn is_denied(&self) -> bool {
+    pub(crate) fn is_denied(&self) -> bool {
         self.problems.iter().any(|(_, problem)| problem.is_denied())
     }
 

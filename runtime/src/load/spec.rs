@@ -8,8 +8,8 @@ use crate::service::target::Target;
 
 /// The data that a generation was made of.
 #[derive(Clone)]
-pub struct ConnectionSpec {
-    pub target: Arc<Target>,
+pub(crate) struct ConnectionSpec {
+    pub(crate) target: Arc<Target>,
     /// The place of the values that the target was made of.
     pub(crate) place: Place,
     /// The fingerprint of those values.

@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 /// A step of attaching a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "each display has to show every step")]
 pub enum Step {
+    /// Credentials are fetched.
     Fetching,
+    /// The host is resolved.
     Resolving,
+    /// A TCP connection is opened.
     Connecting,
+    /// The server's certificate is verified.
     Handshaking,
     /// The service has the verified connection: it logs in and probes the account.
     LoggingIn,

@@ -24,8 +24,11 @@ struct Report {
 
 /// A finding or a failure.
 #[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_enums, reason = "a problem violates a rule or it does not")]
 pub enum Problem {
+    /// A violation of a rule.
     Finding(Finding),
+    /// An error that violates no rule.
     Failure(Failure),
 }
 
@@ -43,10 +46,15 @@ macro_rules! of_either {
 
 impl Problem {
     of_either! {
+        /// The field's path.
         field -> &str,
+        /// The variable that it is about.
         variable -> Option<&str>,
+        /// The source of the value, in words.
         origin -> Option<&str>,
+        /// The description of the problem.
         message -> &str,
+        /// The help: what to write or to check.
         help -> &str,
     }
 
@@ -58,6 +66,7 @@ impl Problem {
         }
     }
 
+    /// The reason of the waiver that covers it.
     pub fn waived_because(&self) -> Option<&'static str> {
         match self {
             Self::Finding(finding) => finding.waived_because(),
@@ -65,6 +74,7 @@ impl Problem {
         }
     }
 
+    /// Its severity.
     pub fn severity(&self) -> Severity {
         match self {
             Self::Finding(finding) if finding.waived_because().is_some() => Severity::Waived,
@@ -185,6 +195,7 @@ fn write_problems<'a>(
     Ok(())
 }
 
+/// A number and a noun: `1 field`, `2 fields`.
 pub fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
@@ -209,14 +220,18 @@ impl std::error::Error for AttachError {}
 
 /// The severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "each display has to show every severity")]
 pub enum Severity {
     /// The problem ends the attempt.
     Error,
+    /// The problem is reported, and attaching goes on.
     Warning,
+    /// A waiver covers the problem.
     Waived,
 }
 
 impl Severity {
+    /// All severities, the most severe first.
     pub const ALL: [Self; 3] = [Self::Error, Self::Warning, Self::Waived];
 
     /// The name in a count of several.
@@ -228,6 +243,7 @@ impl Severity {
         }
     }
 
+    /// The name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -238,14 +254,17 @@ impl Severity {
 }
 
 /// Writes text, with colours if `true`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "the command line constructs it")]
 pub struct Paint(pub bool);
 
 impl Paint {
+    /// In bold.
     pub fn bold(self, text: &str) -> String {
         self.with("1", text)
     }
 
+    /// A severity and a rule, in the severity's colour.
     pub fn severity(self, severity: Severity, rule: &str) -> String {
         let code = match severity {
             Severity::Error => "1;31",
@@ -255,6 +274,7 @@ impl Paint {
         self.with(code, &format!("{}[{rule}]", severity.name()))
     }
 
+    /// In the colour of an ANSI code.
     pub fn with(self, code: &str, text: &str) -> String {
         let mut painted = String::new();
         // Writing to a `String` does not fail.

@@ -65,7 +65,7 @@ pub struct Container {
     pub has_administrator: bool,
     /// The command that grants again, in the running container, the privileges on objects that did
     /// not exist at the first start.
-    pub again: Option<String>,
+    pub regrant_command: Option<String>,
 }
 
 impl Container {
@@ -86,7 +86,7 @@ impl Container {
             data: None,
             path: String::new(),
             has_administrator: false,
-            again: None,
+            regrant_command: None,
         }
     }
 
@@ -151,8 +151,8 @@ impl Container {
     /// Sets the command that grants, in the running container, the privileges on objects that did
     /// not exist before.
     #[must_use]
-    pub fn with_again(mut self, command: impl Into<String>) -> Self {
-        self.again = Some(command.into());
+    pub fn with_regrant_command(mut self, command: impl Into<String>) -> Self {
+        self.regrant_command = Some(command.into());
         self
     }
 }

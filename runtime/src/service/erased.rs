@@ -29,12 +29,12 @@ pub(crate) type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) struct Connected {
     pub(crate) findings: Vec<Finding>,
     client: Box<dyn Any + Send + Sync>,
-    pub posture: Posture,
+    pub(crate) posture: Posture,
     abandon: fn(Box<dyn Any + Send + Sync>) -> Closing,
 }
 
 /// Connects, and erases the service's type. This is the only caller of a service's `connect`.
-pub fn connect<S: Service>(target: Arc<Target>) -> Connecting {
+pub(crate) fn connect<S: Service>(target: Arc<Target>) -> Connecting {
     Box::pin(async move {
         let Attachment { client, mut posture, mut findings } = S::connect(&target).await?;
         findings.extend(target.findings_of_trust(posture.tls.as_ref(), &findings));
@@ -69,7 +69,7 @@ impl Connected {
     }
 
     /// Closes the client without using it.
-    pub fn abandon(self) -> Closing {
+    pub(crate) fn abandon(self) -> Closing {
         (self.abandon)(self.client)
     }
 
@@ -94,16 +94,16 @@ fn downcast<S: Service>(client: Box<dyn Any + Send + Sync>) -> Box<S::Client> {
 pub(crate) struct ServiceEntry {
     pub(crate) name: &'static str,
     pub(crate) schemes: &'static [Scheme],
-    pub parameters: &'static [Parameter],
-    pub login: Login,
-    pub privileges: &'static [Grantable],
+    pub(crate) parameters: &'static [Parameter],
+    pub(crate) login: Login,
+    pub(crate) privileges: &'static [Grantable],
     pub(crate) grants: fn(&Grants) -> Option<String>,
     pub(crate) container: fn(&Grants) -> Option<Container>,
-    pub path: Option<&'static str>,
+    pub(crate) path: Option<&'static str>,
     pub(crate) secret_path: bool,
     pub(crate) ambient: &'static [&'static str],
     pub(crate) pins: bool,
-    pub endpoint: Option<fn(&Locator) -> Option<String>>,
+    pub(crate) endpoint: Option<fn(&Locator) -> Option<String>>,
     pub(crate) check: fn(&Target) -> Vec<Finding>,
     pub(crate) connect: fn(Arc<Target>) -> Connecting,
 }

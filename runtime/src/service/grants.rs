@@ -54,7 +54,7 @@ impl Grants {
 
     /// The same for a field that may have no `needs`: its account can then log in and has no other
     /// privilege.
-    pub fn of_any(
+    pub(crate) fn of_any(
         needs: Option<&'static str>,
         service: &'static ServiceEntry,
         field: &str,
@@ -67,7 +67,7 @@ impl Grants {
     }
 
     /// A container with a server that has the account; `None` if the service has no such server.
-    pub fn container(&self) -> Option<crate::service::container::Container> {
+    pub(crate) fn container(&self) -> Option<crate::service::container::Container> {
         (self.service.container)(self)
     }
 

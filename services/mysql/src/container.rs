@@ -52,7 +52,7 @@ pub(super) fn container(grants: &Grants) -> Option<Container> {
         .with_variable("MARIADB_DATABASE", database.as_str())
         .with_file("/etc/backing-services/account.sql", statements)
         .with_file("/docker-entrypoint-initdb.d/account.sh", SCRIPT)
-        .with_again("sh /docker-entrypoint-initdb.d/account.sh")
+        .with_regrant_command("sh /docker-entrypoint-initdb.d/account.sh")
         .with_health(["CMD-SHELL", &health])
         .with_data("/var/lib/mysql");
     // An account cannot use a database in which it has no privileges.

@@ -130,7 +130,7 @@ impl Service for Hound {
             .with_file("/etc/hound/a: b", " odd\n\n$(touch pwned)\u{85}")
             .with_file("/etc/hound/even", "  # even\n---\n")
             .with_path("a/b c")
-            .with_again("sit\n  evil: 1");
+            .with_regrant_command("sit\n  evil: 1");
         Some(container)
     }
 

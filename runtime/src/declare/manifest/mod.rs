@@ -8,15 +8,14 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::declare::setting::Setting;
+use crate::locator::dialect::{Login, Parameter};
+use crate::needs::Grantable;
 use crate::report::malformed::Malformed;
-use crate::report::waiver::Waiver;
 use crate::service::erased::ServiceEntry;
 
-// Loading reads the variables itself. Only output needs them as a list.
-#[cfg(feature = "serde")]
 mod variables;
 
-#[cfg(feature = "serde")]
+pub use crate::report::waiver::Waiver;
 pub use variables::{Role, Variable};
 
 /// The JSON Schema (2020-12) of a manifest that is serialized with feature `serde`.
@@ -173,11 +172,14 @@ fn variable(prefix: &str, field: &Field, category: &Category) -> String {
 }
 
 /// A field that is not a nested struct.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Leaf {
     /// `mail.relay`.
     pub path: Cow<'static, str>,
     /// The field's variable; for a resource, the one of its locator.
     pub variable: String,
+    /// The field's declaration.
     pub field: &'static Field,
 }
 
@@ -362,7 +364,7 @@ impl Declaration {
 
 /// The category of a field. The traits of its type decide it; no name is guessed at.
 #[derive(Debug)]
-#[non_exhaustive]
+#[allow(clippy::exhaustive_enums, reason = "each display has to show every category")]
 pub enum Category {
     /// A [`Resource`](crate::Resource), or an `Option` of one.
     Resource(ResourceEntry),
@@ -374,13 +376,26 @@ pub enum Category {
     Nested(&'static Manifest),
 }
 
+impl Category {
+    /// The name in reports and in JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Resource(_) => "resource",
+            Self::Secret(_) => "secret",
+            Self::Setting(_) => "setting",
+            Self::Nested(_) => "nested",
+        }
+    }
+}
+
 /// A value that will be moved into the struct; its type is the field's.
 pub(crate) type Slot = Box<dyn Any + Send>;
 
 /// The details of a [`Category::Resource`].
 #[derive(Debug)]
 pub struct ResourceEntry {
-    pub service: &'static ServiceEntry,
+    pub(crate) service: &'static ServiceEntry,
     pub(crate) optional: bool,
 }
 
@@ -395,6 +410,36 @@ impl ResourceEntry {
     #[must_use]
     pub const fn schemes(&self) -> &'static [backing_services_rules::Scheme] {
         self.service.schemes
+    }
+
+    /// The parameters that a locator may have.
+    #[must_use]
+    pub const fn parameters(&self) -> &'static [Parameter] {
+        self.service.parameters
+    }
+
+    /// The credentials that a login requires.
+    #[must_use]
+    pub const fn login(&self) -> Login {
+        self.service.login
+    }
+
+    /// The meaning of the locator's path; `None` if the locator has no path.
+    #[must_use]
+    pub const fn path(&self) -> Option<&'static str> {
+        self.service.path
+    }
+
+    /// The privileges that an account can be granted; empty if the service has none.
+    #[must_use]
+    pub const fn privileges(&self) -> &'static [Grantable] {
+        self.service.privileges
+    }
+
+    /// True if the locator's host is a name of the service's own, such as a bucket.
+    #[must_use]
+    pub const fn has_endpoint(&self) -> bool {
+        self.service.endpoint.is_some()
     }
 
     /// True if the application runs without it.

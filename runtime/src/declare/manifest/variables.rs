@@ -8,26 +8,41 @@ use crate::service::erased::ServiceEntry;
 
 /// A variable that a field reads, itself or as the file that `NAME_FILE` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Variable {
+    /// Its name.
     pub name: String,
+    /// Its meaning.
     pub role: Role,
 }
 
 /// The meaning of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "each template has to write every variable")]
 pub enum Role {
     /// A secret or a setting.
     Value,
+    /// The locator of a resource, `NAME_URL`.
     Locator,
+    /// `NAME_HOST`: replaces the locator's host.
     Host,
+    /// `NAME_PORT`: replaces the locator's port.
     Port,
+    /// `NAME_DATABASE`: replaces the locator's path.
     Database,
+    /// `NAME_USER`: the user to log in as.
     User,
+    /// `NAME_PASSWORD`: its password.
     Password,
+    /// `NAME_CA`: the authorities to trust, in PEM.
     Authority,
+    /// `NAME_CLIENT_CERT`: the client's certificate, in PEM.
     ClientCertificate,
+    /// `NAME_CLIENT_KEY`: its private key, in PEM.
     ClientKey,
+    /// `NAME_PIN`: the hash of the server's key.
     Pin,
+    /// `NAME_ENDPOINT`: the server to dial, if the locator's host is a name of the service's own.
     Endpoint,
 }
 

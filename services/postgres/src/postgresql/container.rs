@@ -49,7 +49,7 @@ pub(in crate) fn container(grants: &Grants) -> Option<Container> {
         .with_file("/etc/backing-services/pg_hba.conf", HBA)
         .with_file("/etc/backing-services/account.sql", account)
         .with_file("/docker-entrypoint-initdb.d/account.sh", SCRIPT)
-        .with_again("sh /docker-entrypoint-initdb.d/account.sh")
+        .with_regrant_command("sh /docker-entrypoint-initdb.d/account.sh")
         // Over TCP: the server that the image starts to create the account listens on its socket
         // alone.
         .with_health([
