@@ -72,14 +72,12 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "cli")]
-#[doc(inline)]
-pub use backing_services_cli as cli;
-#[doc(inline)]
-pub use backing_services_runtime::*;
 #[cfg(feature = "amqp")]
 #[doc(inline)]
 pub use backing_services_amqp::{Amqp, AmqpClient};
+#[cfg(feature = "cli")]
+#[doc(inline)]
+pub use backing_services_cli as cli;
 #[cfg(feature = "https")]
 #[doc(inline)]
 pub use backing_services_https::{Https, HttpsClient};
@@ -98,6 +96,8 @@ pub use backing_services_postgres::TokioPostgres;
 #[cfg(feature = "redis")]
 #[doc(inline)]
 pub use backing_services_redis::Redis;
+#[doc(inline)]
+pub use backing_services_runtime::*;
 #[cfg(feature = "s3")]
 #[doc(inline)]
 pub use backing_services_s3::{S3, S3Client};
@@ -122,6 +122,12 @@ pub mod services {
     #[cfg(feature = "nats")]
     #[doc(inline)]
     pub use backing_services_nats as nats;
+    #[cfg(feature = "postgres")]
+    #[doc(inline)]
+    pub use backing_services_postgres::postgres;
+    #[cfg(feature = "tokio-postgres")]
+    #[doc(inline)]
+    pub use backing_services_postgres::tokio_postgres;
     #[cfg(feature = "redis")]
     #[doc(inline)]
     pub use backing_services_redis as redis;
@@ -134,12 +140,6 @@ pub mod services {
     #[cfg(feature = "sqlite")]
     #[doc(inline)]
     pub use backing_services_sqlite as sqlite;
-    #[cfg(feature = "postgres")]
-    #[doc(inline)]
-    pub use backing_services_postgres::postgres;
-    #[cfg(feature = "tokio-postgres")]
-    #[doc(inline)]
-    pub use backing_services_postgres::tokio_postgres;
 }
 
 /// Sources that are services themselves: a store is attached by all rules before it is read.

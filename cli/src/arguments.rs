@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use anstream::ColorChoice;
 use backing_services_rules::RULES;
+use backing_services_runtime::manifest::Category;
+use backing_services_runtime::posture::printable;
+use backing_services_runtime::{FailureKind, Manifest};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Error, ValueHint, value_parser};
@@ -14,10 +17,6 @@ use clap_complete::Shell;
 use super::ExitReason;
 use crate::report::Command;
 use crate::template::{KINDS, Kind};
-use backing_services_runtime::manifest::Category;
-use backing_services_runtime::Manifest;
-use backing_services_runtime::FailureKind;
-use backing_services_runtime::posture::printable;
 
 /// A parsed command line.
 pub(super) struct Arguments {

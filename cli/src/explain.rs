@@ -4,10 +4,9 @@ use std::fmt::Write as _;
 
 use backing_services_rules::rule::look_up;
 use backing_services_rules::{Level, RULES, Rule};
-use comfy_table::{Table, presets};
-
 use backing_services_runtime::__cli::Paint;
 use backing_services_runtime::FailureKind;
+use comfy_table::{Table, presets};
 
 /// Colours are always written. The output strips them if they are not wanted.
 const PAINT: Paint = Paint(true);

@@ -3,12 +3,13 @@
 use std::io::Write as _;
 use std::time::UNIX_EPOCH;
 
-use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+use backing_services_runtime::preflight::{Problem, Severity};
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 
 use super::ExitReason;
 use crate::output::{Output, broken};
-use crate::report::{Report, FieldReport, FieldState};
-use backing_services_runtime::preflight::{Problem, Severity};
+use crate::report::{FieldReport, FieldState, Report};
 
 /// The URL of the schema in the repository.
 const SCHEMA_ID: &str =

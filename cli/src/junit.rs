@@ -5,13 +5,13 @@
 
 use std::fmt::Write as _;
 
+use backing_services_runtime::preflight::Problem;
 use quick_junit::{
     NonSuccessKind, Property, Report as Document, TestCase, TestCaseStatus, TestSuite, XmlString,
 };
 
 use super::{ExitReason, text};
-use crate::report::{Report, FieldReport, FieldState, rfc3339};
-use backing_services_runtime::preflight::Problem;
+use crate::report::{FieldReport, FieldState, Report, rfc3339};
 
 /// The document.
 pub(super) fn report(report: &Report) -> Result<String, ExitReason> {
@@ -81,7 +81,9 @@ fn status(row: &FieldReport) -> TestCaseStatus {
     match row.state {
         FieldState::Passed | FieldState::Default => TestCaseStatus::success(),
         FieldState::Absent => skipped("it is optional, and there is none"),
-        FieldState::Untried => skipped("it was not connected to, as something else was refused before"),
+        FieldState::Untried => {
+            skipped("it was not connected to, as something else was refused before")
+        }
         FieldState::Refused => {
             let denied = || row.problems.iter().filter(|problem| problem.is_denied());
             let kind = match denied().any(|problem| matches!(problem, Problem::Finding(_))) {

@@ -74,18 +74,16 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use anstream::{AutoStream, ColorChoice};
+use backing_services_runtime::__cli::run_until_cancelled;
+use backing_services_runtime::preflight::Watch;
+use backing_services_runtime::source::DotEnv;
+use backing_services_runtime::{BackingServices, Environment, Manifest, Source};
 
 use self::arguments::{Arguments, Format, Task};
 use self::live::{Lines, Live};
 use self::output::Output;
 use self::preflight::Preflight;
 use self::report::{Command, FieldReport, Report};
-use backing_services_runtime::preflight::Watch;
-use backing_services_runtime::Manifest;
-use backing_services_runtime::BackingServices;
-use backing_services_runtime::__cli::run_until_cancelled;
-use backing_services_runtime::source::DotEnv;
-use backing_services_runtime::{Environment, Source};
 
 mod arguments;
 mod explain;

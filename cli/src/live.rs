@@ -6,13 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anstream::ColorChoice;
+use backing_services_runtime::preflight::{Ended, Step, Watch};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::text;
-use backing_services_runtime::preflight::{Ended, Watch};
 use crate::output::Output;
 use crate::report::{FieldReport, FieldState};
-use backing_services_runtime::preflight::Step;
 
 /// The interval of the animation: ten times a second.
 const TICK: Duration = Duration::from_millis(100);
@@ -73,7 +72,9 @@ impl Watch for Live {
     fn ended(&self, ended: &Ended<'_>) {
         if let Some(bar) = self.bar(ended.ordinal) {
             let is_refused = ended.problems.iter().any(|(_, problem)| problem.is_denied());
-            bar.finish_with_message(if is_refused { FieldState::Refused } else { FieldState::Passed }.name());
+            bar.finish_with_message(
+                if is_refused { FieldState::Refused } else { FieldState::Passed }.name(),
+            );
         }
     }
 }

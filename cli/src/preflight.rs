@@ -42,17 +42,6 @@ impl Preflight<'_> {
         let preflight = if command.connects() { preflight } else { preflight.without_connecting() };
         let rows = preflight.run(watch).await;
         let (program, took) = (program.to_owned(), begun.elapsed());
-        Report {
-            program,
-            line,
-            command,
-            manifest,
-            env_file,
-            only,
-            declared,
-            rows,
-            taken_at,
-            took,
-        }
+        Report { program, line, command, manifest, env_file, only, declared, rows, taken_at, took }
     }
 }

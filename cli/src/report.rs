@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime};
 
 use backing_services_rules::Date;
-
 use backing_services_runtime::Manifest;
 pub(crate) use backing_services_runtime::preflight::{FieldReport, FieldState};
 use backing_services_runtime::preflight::{Problem, Severity};

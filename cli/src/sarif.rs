@@ -6,14 +6,14 @@
 use std::collections::HashMap;
 
 use backing_services_rules::{Level, RULES, Rule};
+use backing_services_runtime::FailureKind;
+use backing_services_runtime::preflight::{Problem, Severity};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use super::{FINDINGS, FINE};
 use crate::report::{Report, rfc3339};
-use backing_services_runtime::preflight::{Problem, Severity};
-use backing_services_runtime::FailureKind;
 
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";

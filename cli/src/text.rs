@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use comfy_table::{ColumnConstraint, Table, Width, presets};
-
 use backing_services_rules::{Date, Transport, variable};
-
-use crate::report::{Command, Report, FieldReport, FieldState, day};
-use backing_services_runtime::preflight::{Problem, Severity};
 use backing_services_runtime::__cli::{Paint, counted};
-use backing_services_runtime::posture::{CertificatePosture, ClientCertificatePosture, TlsPosture, TrustPosture};
 use backing_services_runtime::Posture;
 use backing_services_runtime::manifest::Waiver;
+use backing_services_runtime::posture::{
+    CertificatePosture, ClientCertificatePosture, TlsPosture, TrustPosture,
+};
+use backing_services_runtime::preflight::{Problem, Severity};
 use backing_services_runtime::source::environment;
+use comfy_table::{ColumnConstraint, Table, Width, presets};
+
+use crate::report::{Command, FieldReport, FieldState, Report, day};
 
 /// Colours are always written. The output strips them if they are not wanted.
 const PAINT: Paint = Paint(true);

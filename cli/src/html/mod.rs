@@ -6,19 +6,17 @@
 //! nothing and runs nothing, and the style sheet is admitted by its hash.
 
 use backing_services_rules::Transport;
+use backing_services_runtime::__cli::{EXPIRY_NOTICE_DAYS, counted};
+use backing_services_runtime::Posture;
+use backing_services_runtime::posture::{CertificatePosture, TrustPosture};
+use backing_services_runtime::preflight::{Problem, Severity};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use ring::digest::{SHA256, digest};
 
-use super::ExitReason;
-use super::text;
-use crate::report::{Command, Report, FieldReport, FieldState, day, rfc3339};
+use super::{ExitReason, text};
+use crate::report::{Command, FieldReport, FieldState, Report, day, rfc3339};
 use crate::text::milliseconds;
-use backing_services_runtime::__cli::EXPIRY_NOTICE_DAYS;
-use backing_services_runtime::preflight::{Problem, Severity};
-use backing_services_runtime::__cli::counted;
-use backing_services_runtime::posture::{CertificatePosture, TrustPosture};
-use backing_services_runtime::Posture;
 
 /// The ending of the name enables the escaping for HTML.
 const TEMPLATE: (&str, &str) = ("page.html", include_str!("page.html"));
@@ -187,7 +185,9 @@ fn span(row: &FieldReport) -> usize {
 
 /// Splits the resources by declaration order: the first ones are on the left, up to half of all
 /// rows.
-fn sides<'a, 'b>(resources: &'b [&'a FieldReport]) -> (&'b [&'a FieldReport], &'b [&'a FieldReport]) {
+fn sides<'a, 'b>(
+    resources: &'b [&'a FieldReport],
+) -> (&'b [&'a FieldReport], &'b [&'a FieldReport]) {
     let half = resources.iter().map(|row| span(row)).sum::<usize>() / 2;
     let mut filled = 0;
     let fits = |row: &&FieldReport| {

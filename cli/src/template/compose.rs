@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use backing_services_runtime::Container;
+use backing_services_runtime::manifest::Role;
 use minijinja::{Value, context};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::template::deploy::{Deploy, Item};
-use backing_services_runtime::manifest::Role;
-use backing_services_runtime::Container;
 
 /// The characters that stay unescaped in the path of a locator (RFC 3986, 2.3).
 const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -4,16 +4,12 @@
 use std::collections::HashSet;
 
 use backing_services_rules::{Transport, variable};
+use backing_services_runtime::manifest::{Category, Leaf, ResourceEntry, Role, Variable};
+use backing_services_runtime::{Container, Login, Manifest};
 use minijinja::{Value, context};
 
 use crate::template::compose::Server;
 use crate::template::writing::in_env_file;
-use backing_services_runtime::manifest::{Category, ResourceEntry};
-use backing_services_runtime::manifest::{Leaf, Role, Variable};
-use backing_services_runtime::Manifest;
-use backing_services_runtime::Login;
-use backing_services_runtime::Container;
-use backing_services_runtime::Grants;
 
 /// The longest name of a volume or a label in Kubernetes (RFC 1123: 63 bytes), less the parts that
 /// are added to ours.

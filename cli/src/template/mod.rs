@@ -5,12 +5,12 @@
 //! with a forgotten placeholder starts nothing. The texts are templates beside this file. Values
 //! that come out of a program are data: [`writing`] quotes them for each format.
 
+use backing_services_runtime::Manifest;
 use minijinja::{Error, Value, context};
 
 use self::compose::Compose;
 use self::deploy::Deploy;
 use super::ExitReason;
-use backing_services_runtime::Manifest;
 
 mod compose;
 mod deploy;

@@ -3,12 +3,11 @@
 
 use std::fmt::Write as _;
 
+use backing_services_runtime::__cli::{is_invisible, printable_up_to};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value,
 };
-
-use backing_services_runtime::__cli::{is_invisible, printable_up_to};
 
 /// The template environment. The suffix of a template's name selects the format.
 pub(super) fn environment() -> Environment<'static> {

@@ -13,8 +13,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::report::finding::Finding;
 use crate::service::credentials::AnyCredentials;
-use crate::source::file::OWN_IT;
 use crate::source::environment::{self, Known, Snapshot};
+use crate::source::file::OWN_IT;
 use crate::source::{Group, Notice, Scope, Source, Unreadable, file};
 
 /// A value, and the variable that it came from: `NAME` or `NAME_FILE`.

@@ -134,12 +134,12 @@ pub struct Identifier {
 }
 
 impl Needs {
-    /// Parses `needs`. The derive has checked it; a manifest written by hand is checked here.
-    pub(crate) fn parse(
-        text: &str,
-        service: &str,
-        kinds: &'static [Grantable],
-    ) -> Result<Self, String> {
+    /// Parses `needs` with the vocabulary of a service: its name, and its
+    /// [privileges](crate::Service::PRIVILEGES). For a field, the derive has done it.
+    ///
+    /// # Errors
+    /// The description of the first mistake.
+    pub fn parse(text: &str, service: &str, kinds: &'static [Grantable]) -> Result<Self, String> {
         let mut reader = Parser::new(text, kinds);
         let mut list: Vec<Need> = Vec::new();
         loop {

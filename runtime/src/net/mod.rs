@@ -3,9 +3,9 @@
 pub(crate) mod address;
 pub mod backoff;
 pub mod progress;
+pub mod random_name;
 pub mod reconnect;
 pub mod tasks;
 pub mod thread;
 pub mod time;
 pub mod tls;
-pub mod random_name;

@@ -35,10 +35,7 @@ pub fn at(step: Step) {
 }
 
 /// Runs the work. Its steps are reported to the receiver, if there is one.
-pub async fn reporting<T>(
-    progress: Option<Arc<dyn Progress>>,
-    work: impl Future<Output = T>,
-) -> T {
+pub async fn reporting<T>(progress: Option<Arc<dyn Progress>>, work: impl Future<Output = T>) -> T {
     match progress {
         Some(progress) => PROGRESS.scope(progress, work).await,
         None => work.await,

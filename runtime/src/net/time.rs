@@ -8,10 +8,7 @@ use std::time::Duration;
 use crate::report::finding::{Failure, FailureKind};
 
 /// Waits for `work` up to `limit`. Panics, in tokio, if the tokio runtime has no timer.
-pub async fn with_timeout<T>(
-    limit: Duration,
-    work: impl Future<Output = T>,
-) -> Result<T, Failure> {
+pub async fn with_timeout<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Failure> {
     tokio::time::timeout(limit, work).await.map_err(|_| {
         Failure::new(
             FailureKind::TimedOut,

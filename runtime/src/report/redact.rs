@@ -43,7 +43,7 @@ const LONGEST_SEARCHED: usize = 64 * 1024;
 
 /// A secret that is removed from all texts, from construction until its last clone is dropped.
 #[derive(Clone)]
-pub(crate) struct Guarded(Arc<Known>);
+pub struct Guarded(Arc<Known>);
 
 struct Known {
     secret: SecretString,
@@ -71,7 +71,7 @@ static GUARDED: RwLock<Vec<Weak<Known>>> = RwLock::new(Vec::new());
 
 impl Guarded {
     /// A secret that logs in.
-    pub(crate) fn new(secret: SecretString) -> Self {
+    pub fn new(secret: SecretString) -> Self {
         Self::of(secret, Kind::Login)
     }
 

@@ -118,10 +118,7 @@ fn read<S: Service>(
 
 impl StoreTarget {
     /// Checks the findings of connecting against the rules.
-    pub fn record<T>(
-        &self,
-        result: Result<(T, Vec<Finding>), Refusal>,
-    ) -> Result<T, AttachError> {
+    pub fn record<T>(&self, result: Result<(T, Vec<Finding>), Refusal>) -> Result<T, AttachError> {
         let place = &self.report.place;
         let finding = |finding: Finding| Problem::Finding(finding.in_place(place));
         match result {

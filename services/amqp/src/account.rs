@@ -8,17 +8,13 @@
 use std::fmt::Write as _;
 
 use backing_services_rules::rule::{MISSING_PRIVILEGES, SUPERUSER_ACCOUNT};
+use backing_services_runtime::needs::{Names, Need};
+use backing_services_runtime::posture::MOST_PRIVILEGES;
+use backing_services_runtime::service::random_name::random_name;
+use backing_services_runtime::{Difference, Finding, Grantable, Grants, Needs, Refusal, Target};
 
 use super::foreign;
-use backing_services_runtime::{Difference, Grantable, Needs};
-use backing_services_runtime::needs::{Names, Need};
-use backing_services_runtime::Finding;
-use backing_services_runtime::posture::MOST_PRIVILEGES;
-use backing_services_runtime::Refusal;
-use backing_services_runtime::Grants;
-use backing_services_runtime::Target;
 use crate::asking::{Asking, Call, Question};
-use backing_services_runtime::service::random_name::random_name;
 
 /// The privileges that an account can be granted.
 pub(super) const PRIVILEGES: &[Grantable] = &[

@@ -5,11 +5,10 @@
 //! `Connection.OpenOk` waits in our stream until the answers are there. Meanwhile the driver has no
 //! channels, and every channel of the probe is closed before the driver goes on.
 
+use backing_services_runtime::Refusal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::frames;
-use super::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, ended, refused};
-use backing_services_runtime::Refusal;
+use super::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, ended, frames, refused};
 use crate::frames::{HEADER, LONGEST_SHORT_STRING, Method};
 use crate::wire::{CloseReason, Limits, Reason};
 

@@ -1,7 +1,7 @@
 //! A server for a developer's own machine: RabbitMQ's image.
 
-use backing_services_runtime::Container;
-use backing_services_runtime::Grants;
+use backing_services_runtime::{Container, Grants};
+
 use crate::account::quoted;
 
 const CONFIG: &str = "\

@@ -114,6 +114,14 @@ use backing_services_rules::Scheme;
 use backing_services_rules::rule::{
     AMBIGUOUS_LOCATOR, DEFAULT_CREDENTIALS, MALFORMED_LOCATOR, MISSING_CREDENTIALS,
 };
+use backing_services_runtime::posture::{ServerPosture, TlsPosture, printable};
+use backing_services_runtime::service::reconnect::ReconnectBackoff;
+use backing_services_runtime::service::tasks;
+use backing_services_runtime::service::time::{panicked, run_until_cancelled, with_timeout};
+use backing_services_runtime::{
+    Attachment, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants, Login,
+    Parameter, Posture, Refusal, Service, Target,
+};
 use lapin::uri::{
     AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism,
 };
@@ -124,20 +132,6 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use self::account::Trial;
 use self::frames::Greeting;
 use self::wire::{AbortOnDrop, CloseReason, Greeted, Limits, NoDialling, Reason, greet};
-use backing_services_runtime::{Login, Parameter};
-use backing_services_runtime::Grantable;
-use backing_services_runtime::service::reconnect::ReconnectBackoff;
-use backing_services_runtime::service::tasks;
-use backing_services_runtime::service::time::{panicked, run_until_cancelled, with_timeout};
-use backing_services_runtime::{Failure, FailureKind, Finding};
-use backing_services_runtime::Posture;
-use backing_services_runtime::posture::{ServerPosture, TlsPosture};
-use backing_services_runtime::Refusal;
-use backing_services_runtime::posture::printable;
-use backing_services_runtime::Container;
-use backing_services_runtime::Grants;
-use backing_services_runtime::Target;
-use backing_services_runtime::{Attachment, Service};
 
 mod account;
 mod asking;
@@ -188,7 +182,7 @@ const REMARK: &str = "the driver logs why a server closes a connection or a chan
 #[diagnostic::do_not_recommend]
 impl Service for Amqp {
     type Client = AmqpClient;
-    type Guard = backing_services_runtime::ClientGuard<Self>;
+    type Guard = ClientGuard<Self>;
 
     const NAME: &'static str = "AMQP";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("amqps")];

@@ -1,26 +1,22 @@
 //! The driver's connection: our own verified stream. The driver gets only whole frames that passed
 //! the checks, and nothing after its fuse is dropped.
 
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use async_rs::Tokio;
 use async_rs::traits::Reactor;
+use backing_services_runtime::{Failure, FailureKind, Refusal, Stream, Target};
 use futures_core::Stream as Events;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::oneshot;
 
 use super::frames;
-use backing_services_runtime::{Failure, FailureKind};
-use backing_services_runtime::Refusal;
-use backing_services_runtime::Stream;
-use backing_services_runtime::Target;
 use crate::asking::{Asking, Conversation};
 use crate::frames::{CONNECTION_OPEN_OK, CONNECTION_TUNE, Greeting, HEADER};
 
@@ -136,9 +132,8 @@ pub(super) async fn greet(
     target: &Target,
     limits: Limits,
 ) -> Result<Greeted, Refusal> {
-    let broken = |error: io::Error| {
-        target.tls_refusal(&error).unwrap_or_else(|| crate::closed().into())
-    };
+    let broken =
+        |error: io::Error| target.tls_refusal(&error).unwrap_or_else(|| crate::closed().into());
     let spoken = async {
         stream.write_all(PROTOCOL).await?;
         stream.flush().await

@@ -34,9 +34,21 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backing_services_https::http;
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{
     MALFORMED_LOCATOR, MISSING_CREDENTIALS, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION,
+};
+use backing_services_runtime::posture::printable;
+use backing_services_runtime::service::reconnect::ReconnectBackoff;
+use backing_services_runtime::service::tasks::caught;
+use backing_services_runtime::service::time::{panicked, with_timeout};
+use backing_services_runtime::source::{Changes, Unreadable, Value};
+use backing_services_runtime::store::Wiped;
+use backing_services_runtime::store::snapshot::{Owned, Published, Snapshot, too_many};
+use backing_services_runtime::{
+    AttachError, Attachment, ClientGuard, Failure, FailureKind, Finding, Login, Parameter, Posture,
+    Refusal, Service, Source, Target,
 };
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use reqwest::Response;
@@ -44,24 +56,6 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
-
-use backing_services_runtime::{Login, Parameter};
-use backing_services_runtime::service::reconnect::ReconnectBackoff;
-use backing_services_runtime::service::tasks::caught;
-use backing_services_runtime::service::time::{panicked, with_timeout};
-use backing_services_runtime::AttachError;
-use backing_services_runtime::{Failure, FailureKind, Finding};
-use backing_services_runtime::Posture;
-use backing_services_runtime::Refusal;
-use backing_services_runtime::posture::printable;
-use backing_services_runtime::Target;
-use backing_services_runtime::{Attachment, Service};
-use backing_services_https::http;
-use backing_services_runtime::store::Wiped;
-use backing_services_runtime::source::{Changes, Unreadable, Value};
-use backing_services_runtime::Source;
-use backing_services_runtime::store::load;
-use backing_services_runtime::store::snapshot::{Owned, Published, Snapshot, too_many};
 
 /// The values below a prefix of an etcd. See [the module](self) for how it is read and watched.
 ///
@@ -117,8 +111,13 @@ impl Etcd {
         source: &(impl Source + Clone + 'static),
         base: &str,
     ) -> Result<Self, AttachError> {
-        let store =
-            backing_services_runtime::store::load::<EtcdStore>("etcd", Arc::new(source.clone()), base, DEADLINE).await?;
+        let store = backing_services_runtime::store::load::<EtcdStore>(
+            "etcd",
+            Arc::new(source.clone()),
+            base,
+            DEADLINE,
+        )
+        .await?;
         let begun = tokio::time::timeout(store.target.time_left(), begin(&store.target)).await;
         let (client, snapshot) = store.record(begun.unwrap_or_else(|_| Err(http::late())))?;
         let published = Published::new(snapshot);
@@ -159,7 +158,7 @@ struct EtcdStore;
 
 impl Service for EtcdStore {
     type Client = ();
-    type Guard = backing_services_runtime::ClientGuard<Self>;
+    type Guard = ClientGuard<Self>;
 
     const NAME: &'static str = "etcd";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("https").with_port(2379)];

@@ -58,25 +58,20 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, MALFORMED_VALUE};
+use backing_services_runtime::posture::{ServerPosture, printable};
+use backing_services_runtime::service::progress;
+use backing_services_runtime::service::progress::Step;
+use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::{
+    Attachment, ClientGuard, Failure, FailureKind, Finding, Login, Parameter, Posture, Refusal,
+    Service, Target, Witness,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Body, Method, StatusCode};
 use secrecy::ExposeSecret as _;
 use url::Url;
-
-use backing_services_runtime::{Login, Parameter};
-use backing_services_runtime::service::progress;
-use backing_services_runtime::service::progress::Step;
-use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::Witness;
-use backing_services_runtime::{Failure, FailureKind, Finding};
-use backing_services_runtime::Posture;
-use backing_services_runtime::posture::ServerPosture;
-use backing_services_runtime::Refusal;
-use backing_services_runtime::posture::printable;
-use backing_services_runtime::Target;
-use backing_services_runtime::{Attachment, Service};
 
 /// An HTTP API. [The module](self) documents its locator, and how it is attached.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +87,7 @@ const MAX_BODY: u64 = 16 * 1024 * 1024;
 #[diagnostic::do_not_recommend]
 impl Service for Https {
     type Client = HttpsClient;
-    type Guard = backing_services_runtime::ClientGuard<Self>;
+    type Guard = ClientGuard<Self>;
 
     const NAME: &'static str = "HTTPS";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("https")];

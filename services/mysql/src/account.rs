@@ -1,12 +1,9 @@
 //! The account that the server reports, its privileges, and the findings about them.
 
 use backing_services_rules::rule::{SUPERUSER_ACCOUNT, UNVERIFIED_TLS, WEAK_AUTHENTICATION};
+use backing_services_runtime::posture::{MOST_PRIVILEGES, printable};
+use backing_services_runtime::{Difference, Finding, Target};
 
-use backing_services_runtime::Difference;
-use backing_services_runtime::Finding;
-use backing_services_runtime::posture::MOST_PRIVILEGES;
-use backing_services_runtime::posture::printable;
-use backing_services_runtime::Target;
 use crate::grants::{ALL, Granted, Grants, Naming, PUBLIC, Product};
 use crate::preflight::Plugin;
 use crate::vocabulary::Want;
@@ -178,7 +175,11 @@ impl Account {
                 granted.privilege == ALL && granted.holder == self.grants.account
             })
             || differences.iter().any(|difference| difference.statement.is_empty());
-        let help = if is_born { anew.to_owned() } else { backing_services_runtime::needs::statements(&differences) };
+        let help = if is_born {
+            anew.to_owned()
+        } else {
+            backing_services_runtime::needs::statements(&differences)
+        };
         Some(
             Finding::new(
                 &SUPERUSER_ACCOUNT,

@@ -1,7 +1,7 @@
 //! A server for a developer's own machine: MariaDB's image.
 
-use backing_services_runtime::Container;
-use backing_services_runtime::Grants;
+use backing_services_runtime::{Container, Grants};
+
 use crate::vocabulary::{account, literal};
 
 /// Creates the account. The image sources this script into its own shell if there is no data yet. A

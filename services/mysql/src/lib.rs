@@ -97,6 +97,14 @@ use std::sync::{Arc, OnceLock};
 
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
+use backing_services_runtime::posture::{ServerPosture, printable};
+use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::{
+    Attachment, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Host, Login,
+    Parameter, Posture, Refusal, Service, Target,
+};
+use backing_services_sqlx as driver;
+use backing_services_sqlx::Unproven;
 use secrecy::ExposeSecret as _;
 use sqlx::mysql::{
     MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions, MySqlRow,
@@ -106,20 +114,6 @@ use sqlx::{AssertSqlSafe, MySqlPool, Row as _};
 
 use self::account::Account;
 use self::grants::{Grants, Naming, Product};
-use backing_services_sqlx as driver;
-use backing_services_runtime::Host;
-use backing_services_runtime::{Login, Parameter};
-use backing_services_runtime::Grantable;
-use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{Failure, FailureKind, Finding};
-use backing_services_runtime::Posture;
-use backing_services_runtime::posture::ServerPosture;
-use backing_services_runtime::Refusal;
-use backing_services_runtime::posture::printable;
-use backing_services_runtime::Container;
-use backing_services_runtime::Target;
-use backing_services_runtime::{Attachment, Service};
-use backing_services_sqlx::Unproven;
 
 mod account;
 mod container;
@@ -141,7 +135,7 @@ const MAX_CONNECTIONS: u64 = 10;
 #[diagnostic::do_not_recommend]
 impl Service for MySql {
     type Client = MySqlPool;
-    type Guard = backing_services_runtime::ClientGuard<Self>;
+    type Guard = ClientGuard<Self>;
 
     const NAME: &'static str = "MySQL";
     const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("mysql"), Scheme::upgraded("mariadb")];

@@ -4,14 +4,11 @@
 //! Protocol: MySQL Internals, "Connection Phase"; MariaDB Knowledge Base, "Connecting".
 
 use backing_services_rules::rule::{OPPORTUNISTIC_TLS, WEAK_AUTHENTICATION};
+use backing_services_runtime::posture::TlsPosture;
+use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::{Failure, FailureKind, Finding, Refusal, Target};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-
-use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{Failure, FailureKind, Finding};
-use backing_services_runtime::posture::TlsPosture;
-use backing_services_runtime::Refusal;
-use backing_services_runtime::Target;
 
 /// The longest accepted packet, in bytes. A greeting has some 110, an error some 200.
 const LONGEST_PACKET: usize = 4 * 1024;

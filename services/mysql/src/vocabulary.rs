@@ -5,9 +5,9 @@
 
 use std::fmt::{self, Write as _};
 
-use backing_services_runtime::{Grantable, Needs};
 use backing_services_runtime::needs::{Names, Need};
-use backing_services_runtime::Grants;
+use backing_services_runtime::{Grantable, Grants, Needs};
+
 use crate::grants::{ALL, Granted, Naming, Pattern, Place, TABLE, quoted, same_word, shown};
 
 /// The privileges that an account can be granted. Privileges on all databases at once make an

@@ -1,7 +1,7 @@
 //! A server for a developer's own machine: the image of NATS, with JetStream.
 
-use backing_services_runtime::Container;
-use backing_services_runtime::Grants;
+use backing_services_runtime::{Container, Grants};
+
 use crate::account::{grants as authorization, variable};
 
 pub(super) fn container(grants: &Grants) -> Container {

@@ -2,14 +2,12 @@
 
 use async_nats::{Auth, ConnectInfo, Protocol};
 use backing_services_rules::rule::{AMBIGUOUS_LOCATOR, MALFORMED_VALUE, MISSING_CREDENTIALS};
+use backing_services_runtime::service::redact;
+use backing_services_runtime::{Finding, Target};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
 use secrecy::{ExposeSecret as _, SecretString};
-
-use backing_services_runtime::Finding;
-use backing_services_runtime::service::redact;
-use backing_services_runtime::Target;
 
 /// The longest nonce that is signed, in bytes; servers send 15 to 22.
 const LONGEST_NONCE: usize = 64;

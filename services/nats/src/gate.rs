@@ -7,12 +7,11 @@ use std::sync::{Arc, LazyLock, Mutex as Lock, PoisonError, Weak};
 use std::time::Duration;
 
 use async_nats::{Auth, AuthError, Client, ReconnectToServer, ServerAddr};
+use backing_services_runtime::service::reconnect::ReconnectBackoff;
+use backing_services_runtime::{Service as _, Target};
 use tokio::sync::{Mutex, Notify};
 
 use super::Nats;
-use backing_services_runtime::service::reconnect::ReconnectBackoff;
-use backing_services_runtime::Service as _;
-use backing_services_runtime::Target;
 use crate::credentials::Credentials;
 use crate::visit::visit;
 

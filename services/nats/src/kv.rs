@@ -31,23 +31,20 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::jetstream::kv::{Operation, Store, Watch};
 use backing_services_rules::rule::RAW_SECRET;
-use futures_core::Stream as _;
-use tokio::runtime::Handle;
-
+use backing_services_runtime::posture::printable;
 use backing_services_runtime::service::reconnect::ReconnectBackoff;
 use backing_services_runtime::service::tasks;
 use backing_services_runtime::service::tasks::Tasks;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::AttachError;
-use backing_services_runtime::{Failure, FailureKind, Finding};
-use backing_services_runtime::Refusal;
-use backing_services_runtime::posture::printable;
-use backing_services_runtime::{Attachment, Service as _};
-use crate::Nats;
 use backing_services_runtime::source::{Changes, Unreadable, Value};
-use backing_services_runtime::Source;
-use backing_services_runtime::store;
 use backing_services_runtime::store::snapshot::{Owned, Published, Snapshot};
+use backing_services_runtime::{
+    AttachError, Failure, FailureKind, Finding, Refusal, Service as _, Source, store,
+};
+use futures_core::Stream as _;
+use tokio::runtime::Handle;
+
+use crate::Nats;
 
 /// The values in a key-value bucket of NATS. See [the module](self) for how it is read and watched.
 ///
@@ -100,7 +97,8 @@ impl NatsKv {
         base: &str,
         bucket: &str,
     ) -> Result<Self, AttachError> {
-        let store = store::load::<Nats>("nats_kv", Arc::new(source.clone()), base, DEADLINE).await?;
+        let store =
+            store::load::<Nats>("nats_kv", Arc::new(source.clone()), base, DEADLINE).await?;
         let begun = with_timeout(store.target.time_left(), async {
             let (client, _, findings) = Nats::connect(&store.target).await?.into_parts();
             let begun = match logged_in_tasks().await {

@@ -110,21 +110,18 @@ use async_nats::connection::State;
 use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, ServerAddr};
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::MALFORMED_LOCATOR;
+use backing_services_runtime::posture::{ServerPosture, TlsPosture};
+use backing_services_runtime::service::tasks;
+use backing_services_runtime::service::time::{
+    HEALTH_DEADLINE, try_join_prefer_first, with_timeout,
+};
+use backing_services_runtime::{
+    Attachment, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants, Login,
+    Parameter, Posture, Refusal, Service, Target,
+};
 
 use self::credentials::Credentials;
 use self::gate::{MOST_ATTEMPTS, ReconnectGate};
-use backing_services_runtime::{Login, Parameter};
-use backing_services_runtime::Grantable;
-use backing_services_runtime::service::tasks;
-use backing_services_runtime::service::time::{HEALTH_DEADLINE, try_join_prefer_first, with_timeout};
-use backing_services_runtime::{Failure, FailureKind, Finding};
-use backing_services_runtime::Posture;
-use backing_services_runtime::posture::{ServerPosture, TlsPosture};
-use backing_services_runtime::Refusal;
-use backing_services_runtime::Container;
-use backing_services_runtime::Grants;
-use backing_services_runtime::Target;
-use backing_services_runtime::{Attachment, Service};
 
 mod account;
 mod container;
@@ -163,7 +160,7 @@ const REMARKS: &[&str] = &[
 #[diagnostic::do_not_recommend]
 impl Service for Nats {
     type Client = Client;
-    type Guard = backing_services_runtime::ClientGuard<Self>;
+    type Guard = ClientGuard<Self>;
 
     const NAME: &'static str = "NATS";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("tls")];

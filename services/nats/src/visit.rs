@@ -5,21 +5,17 @@
 use backing_services_rules::rule::{
     OPPORTUNISTIC_TLS, PLAINTEXT_SCHEME, SUPERUSER_ACCOUNT, UNVERIFIED_TLS, WEAK_AUTHENTICATION,
 };
+use backing_services_runtime::posture::{TlsPosture, printable};
+use backing_services_runtime::service::random_name::random_name;
+use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::{Dialled, Failure, FailureKind, Finding, Refusal, Stream, Target};
 use serde_json::Value;
 use tokio::io::{
     AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
 };
 
-use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{Failure, FailureKind, Finding};
-use backing_services_runtime::posture::TlsPosture;
-use backing_services_runtime::Refusal;
-use backing_services_runtime::posture::printable;
-use backing_services_runtime::{Dialled, Stream};
-use backing_services_runtime::Target;
 use crate::account::Questions;
 use crate::credentials::Credentials;
-use backing_services_runtime::service::random_name::random_name;
 
 /// The longest line: 64 KiB. The longest of a server is the greeting: about 1 KiB, plus 30 bytes
 /// for each server of a cluster.

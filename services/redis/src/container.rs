@@ -1,8 +1,8 @@
 //! A server for a developer's own machine: Valkey's image. The supported releases of Redis change
 //! every few months; a release of Valkey is supported for years.
 
-use backing_services_runtime::Container;
-use backing_services_runtime::Grants;
+use backing_services_runtime::{Container, Grants};
+
 use crate::account::user;
 
 /// Starts the server. The hash of the account's password becomes the last word of the

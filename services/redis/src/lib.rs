@@ -102,14 +102,21 @@
 //! 12 h, Azure when the token does) then has no reason to.
 
 use std::ops::Deref;
-use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, WEAK_AUTHENTICATION};
+use backing_services_runtime::posture::{TlsPosture, printable};
+use backing_services_runtime::service::reconnect::ReconnectBackoff;
+use backing_services_runtime::service::tasks;
+use backing_services_runtime::service::time::{run_until_cancelled, with_timeout};
+use backing_services_runtime::{
+    Attachment, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants, Login,
+    Parameter, Posture, Refusal, Service, Stream, Target,
+};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisConnectionInfo,
@@ -121,22 +128,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use self::limits::Limited;
-use backing_services_runtime::ClientGuard;
-use backing_services_runtime::{Login, Parameter};
-use backing_services_runtime::Grantable;
-use backing_services_runtime::service::reconnect::ReconnectBackoff;
-use backing_services_runtime::service::tasks;
-use backing_services_runtime::service::time::{run_until_cancelled, with_timeout};
-use backing_services_runtime::{Failure, FailureKind, Finding};
-use backing_services_runtime::Posture;
-use backing_services_runtime::posture::TlsPosture;
-use backing_services_runtime::Refusal;
-use backing_services_runtime::posture::printable;
-use backing_services_runtime::Container;
-use backing_services_runtime::Stream;
-use backing_services_runtime::Grants;
-use backing_services_runtime::Target;
-use backing_services_runtime::{Attachment, Service};
 
 mod account;
 mod commands;

@@ -10,9 +10,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
 use backing_services_runtime::service::redact;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The longest line, in bytes: headers, numbers, simple strings and errors. Redis's own inline
 /// limit is 64 KiB.

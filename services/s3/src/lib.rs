@@ -51,8 +51,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use backing_services_https::http;
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, MALFORMED_VALUE, MISSING_CREDENTIALS};
+use backing_services_runtime::posture::printable;
+use backing_services_runtime::service::time::{try_join_prefer_first, with_timeout};
+use backing_services_runtime::{
+    Attachment, ClientGuard, Failure, FailureKind, Finding, Host, Locator, Login, Parameter,
+    Posture, Refusal, Service, Target,
+};
 use http_body_util::{BodyExt as _, Limited};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{
@@ -64,17 +71,6 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, RetryConfig};
 use secrecy::ExposeSecret as _;
-
-use backing_services_https::http;
-use backing_services_runtime::{Login, Parameter};
-use backing_services_runtime::{Host, Locator};
-use backing_services_runtime::service::time::{try_join_prefer_first, with_timeout};
-use backing_services_runtime::{Failure, FailureKind, Finding};
-use backing_services_runtime::Posture;
-use backing_services_runtime::Refusal;
-use backing_services_runtime::posture::printable;
-use backing_services_runtime::Target;
-use backing_services_runtime::{Attachment, Service};
 
 /// S3 and compatible servers. [The module](self) documents the locator, and how it is attached.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +87,7 @@ const MAX_ANSWER: usize = 16 * 1024 * 1024;
 #[diagnostic::do_not_recommend]
 impl Service for S3 {
     type Client = S3Client;
-    type Guard = backing_services_runtime::ClientGuard<Self>;
+    type Guard = ClientGuard<Self>;
 
     const NAME: &'static str = "S3";
     const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("s3")];
@@ -492,56 +488,36 @@ impl std::error::Error for TooMuch {}
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use backing_services_runtime::{AttachError, Environment, store};
+
     use super::*;
-    use backing_services_runtime::locator;
-    use backing_services_runtime::service::Dialect;
-    use backing_services_runtime::service::Trust;
 
-    const DIALECT: Dialect = Dialect {
-        schemes: S3::SCHEMES,
-        parameters: S3::PARAMETERS,
-        login: S3::LOGIN,
-        path: S3::PATH,
-        secret_path: S3::SECRET_PATH,
-        plaintext_waiver: None,
-        plaintext_loopback: false,
-    };
-
-    fn parsed(text: &str, dialect: &Dialect) -> Locator {
-        locator::parse(text, dialect)
-            .unwrap_or_else(|findings| panic!("{text}: {findings:?}"))
-            .locator
+    /// The target of a locator, after all rules.
+    async fn target(text: &str, endpoint: Option<&str>) -> Result<Target, AttachError> {
+        let mut variables = vec![
+            ("STORE_URL", text),
+            ("STORE_USER", "key"),
+            ("STORE_PASSWORD", "secret-of-the-key"),
+        ];
+        variables.extend(endpoint.map(|endpoint| ("STORE_ENDPOINT", endpoint)));
+        let source = Arc::new(Environment::from_iter(variables));
+        let loaded = store::load::<S3>("store", source, "STORE", Duration::from_secs(10)).await?;
+        Ok(loaded.target)
     }
 
-    fn target(text: &str, endpoint: &str) -> Target {
-        let deadline = std::time::Instant::now();
-        let endpoint = Some(parsed(endpoint, &DIALECT.endpoint()));
-        let (locator, trust) = (parsed(text, &DIALECT), Trust::default());
-        Target {
-            locator,
-            endpoint,
-            user: None,
-            password: None,
-            paths: Vec::new(),
-            trust,
-            needs: None,
-            fetched: None,
-            deadline,
-            waived: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_prefix_or_an_endpoint_that_climbs_is_refused() {
+    #[tokio::test]
+    async fn a_prefix_or_an_endpoint_that_climbs_is_refused() {
         for (text, endpoint) in [
             ("s3://bucket/a/..;/b", "https://minio.example.com"),
             ("s3://bucket/a/%252e%252e/b", "https://minio.example.com"),
             ("s3://bucket/a", "https://minio.example.com/s3/..;x=y/admin"),
             ("s3://bucket/a", "https://minio.example.com/s3/%2e%2e/admin"),
         ] {
-            let findings = S3::check(&target(text, endpoint));
+            let error = target(text, Some(endpoint)).await.unwrap_err();
             assert!(
-                findings.iter().any(|finding| finding.rule() == &MALFORMED_LOCATOR),
+                error.findings().any(|finding| finding.rule() == &MALFORMED_LOCATOR),
                 "{text} at {endpoint}"
             );
         }
@@ -550,11 +526,8 @@ mod tests {
     #[tokio::test]
     async fn no_key_climbs_out_of_its_prefix() {
         use object_store::ObjectStoreExt as _;
-        let mut target = target("s3://bucket/prefix?style=path", "https://localhost:1");
-        (target.user, target.password) = (
-            Some("key".to_owned()),
-            Some(backing_services_runtime::service::Guarded::new("secret-of-the-key".into())),
-        );
+        let target = target("s3://bucket/prefix?style=path", Some("https://localhost:1"));
+        let target = target.await.unwrap_or_else(|error| panic!("{error}"));
         let client = S3Client::new(&target, target.at_endpoint())
             .unwrap_or_else(|refusal| panic!("{refusal}"));
         for key in ["..;/x", "a/..;x=y/b", "..%3b/x", "%2e%2e/x", "%252e%252e;/x", "a/.;/b"] {
@@ -569,8 +542,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_default_endpoint_depends_on_region_bucket_and_style() {
+    #[tokio::test]
+    async fn the_default_endpoint_depends_on_region_bucket_and_style() {
         for (text, endpoint) in [
             ("s3://bucket?region=eu-west-1", Some("https://bucket.s3.eu-west-1.amazonaws.com")),
             ("s3://a.bucket?region=eu-west-1", Some("https://s3.eu-west-1.amazonaws.com")),
@@ -583,12 +556,14 @@ mod tests {
             ("s3://bucket?region=evil.example/", None),
             ("s3://bucket?region=x%40evil.example", None),
         ] {
-            assert_eq!(amazon(&parsed(text, &DIALECT)).as_deref(), endpoint, "{text}");
+            let target = target(text, None).await.ok();
+            let url = target.and_then(|target| url(&target.at_endpoint()));
+            assert_eq!(url.as_deref(), endpoint, "{text}");
         }
     }
 
-    #[test]
-    fn a_bucket_is_addressed_by_host_or_by_path() {
+    #[tokio::test]
+    async fn a_bucket_is_addressed_by_host_or_by_path() {
         for (endpoint, in_host, text) in [
             ("https://minio.example.com:9000", false, "https://minio.example.com:9000"),
             ("https://bucket.s3.example.com", true, "https://bucket.s3.example.com"),
@@ -597,11 +572,11 @@ mod tests {
             ("https://example.com/a%3Fb", false, "https://example.com/a%3Fb"),
             ("https://[2001:db8::1]:9000", false, "https://[2001:db8::1]:9000"),
         ] {
-            let target = target("s3://bucket/prefix/", endpoint);
+            let target = target("s3://bucket/prefix/", Some(endpoint)).await;
+            let target = target.unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(is_in_host(&target), in_host, "{endpoint}");
             assert_eq!(url(&target.at_endpoint()).as_deref(), Some(text));
             assert_eq!(prefix(&target).map(String::from).as_deref(), Some("prefix"));
-            assert!(S3::check(&target).is_empty());
         }
     }
 }

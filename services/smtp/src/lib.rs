@@ -42,13 +42,18 @@
 //! logs each line at `debug`. No line contains the password: our stream writes it, and redacts it
 //! in the server's answers.
 
-use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::time::Duration;
+use std::{fmt, io};
 
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, STARTTLS, WEAK_AUTHENTICATION};
+use backing_services_runtime::posture::{ServerPosture, TlsPosture, printable};
+use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::{
+    Attachment, ClientGuard, Failure, FailureKind, Finding, Login, Parameter, Posture, Refusal,
+    Service, Stream, Target,
+};
 use deadpool::managed::{self, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
 use lettre::address::Envelope;
 use lettre::transport::smtp::authentication::Mechanism;
@@ -58,16 +63,6 @@ use lettre::transport::smtp::response::Response;
 use lettre::{AsyncTransport, Message};
 
 use self::wire::Wire;
-use backing_services_runtime::{Login, Parameter};
-use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{Failure, FailureKind, Finding};
-use backing_services_runtime::Posture;
-use backing_services_runtime::posture::{ServerPosture, TlsPosture};
-use backing_services_runtime::Refusal;
-use backing_services_runtime::posture::printable;
-use backing_services_runtime::Stream;
-use backing_services_runtime::Target;
-use backing_services_runtime::{Attachment, Service};
 
 mod wire;
 
@@ -95,7 +90,7 @@ const SUBMISSION: u16 = 587;
 #[diagnostic::do_not_recommend]
 impl Service for Smtp {
     type Client = SmtpClient;
-    type Guard = backing_services_runtime::ClientGuard<Self>;
+    type Guard = ClientGuard<Self>;
 
     const NAME: &'static str = "SMTP";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("smtps")];

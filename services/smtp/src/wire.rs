@@ -5,13 +5,14 @@
 //! that it writes and reads at `debug`, including the one with the password. So lettre gets
 //! placeholders for the user and the password, and this stream replaces them.
 
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::{fmt, io};
 
+use backing_services_runtime::Stream;
+use backing_services_runtime::service::redact;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lettre::transport::smtp::authentication::Credentials;
@@ -19,9 +20,6 @@ use lettre::transport::smtp::client::AsyncTokioStream;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use backing_services_runtime::service::redact;
-use backing_services_runtime::Stream;
 
 /// The limit for the server's data until we send again, in bytes: sixteen lines of the longest that
 /// RFC 5321, 4.5.3.1.5, allows. For each line, lettre parses an answer again from its beginning, so

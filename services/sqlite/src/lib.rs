@@ -61,25 +61,21 @@ use std::time::Duration;
 
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, READABLE_SECRET_FILE};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
-use sqlx::{Row as _, SqlitePool};
-
-use backing_services_sqlx as driver;
-use backing_services_runtime::source::file::OWN_IT;
-use backing_services_runtime::{Login, Parameter};
+use backing_services_runtime::posture::ServerPosture;
 use backing_services_runtime::service::thread::{NoResult, on_thread};
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{Failure, FailureKind, Finding};
-use backing_services_runtime::Posture;
-use backing_services_runtime::posture::ServerPosture;
-use backing_services_runtime::Refusal;
-use backing_services_runtime::Target;
-use backing_services_runtime::{Attachment, Service};
 #[cfg(unix)]
 use backing_services_runtime::source::Notice;
-use backing_services_runtime::source::file::Fault;
 #[cfg(unix)]
 use backing_services_runtime::source::file::{End, Way};
+use backing_services_runtime::source::file::{Fault, OWN_IT};
+use backing_services_runtime::{
+    Attachment, ClientGuard, Failure, FailureKind, Finding, Login, Parameter, Posture, Refusal,
+    Service, Target,
+};
+use backing_services_sqlx as driver;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use sqlx::{Row as _, SqlitePool};
 
 /// SQLite. See [the module](self) for its locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +85,7 @@ pub struct Sqlite;
 #[diagnostic::do_not_recommend]
 impl Service for Sqlite {
     type Client = SqlitePool;
-    type Guard = backing_services_runtime::ClientGuard<Self>;
+    type Guard = ClientGuard<Self>;
 
     const NAME: &'static str = "SQLite";
     const SCHEMES: &'static [Scheme] = &[Scheme::embedded("sqlite")];

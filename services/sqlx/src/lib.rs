@@ -1,14 +1,14 @@
 //! Code that the services on sqlx share. It converts sqlx's errors into our own, without their
 //! text.
 
-use sqlx::Error;
+use std::time::Duration;
+
+use backing_services_runtime::posture::{TlsPosture, TrustPosture};
 use backing_services_runtime::service::tasks::Tasks;
 use backing_services_runtime::service::time::READY_DEADLINE;
-use backing_services_runtime::posture::{TlsPosture, TrustPosture};
-use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
-
 use backing_services_runtime::{Failure, FailureKind};
+use sqlx::Error;
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// The environment variables that decide which authorities sqlx trusts, if another crate of the
 /// program enables its feature `tls-native-tls` or `tls-rustls-ring-native-roots`: cargo builds one

@@ -477,7 +477,9 @@ pub struct SettingEntry {
 }
 
 impl SettingEntry {
-    pub(crate) const fn of<T: Setting>() -> Self {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn of<T: Setting>() -> Self {
         Self {
             optional: T::OPTIONAL,
             expects: T::EXPECTS,

@@ -14,16 +14,11 @@ mod path;
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use backing_services_runtime::{Failure, FailureKind, Refusal, Target, Witness};
+pub use path::climbs;
 use reqwest::dns::{Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder};
-
-use backing_services_runtime::Witness;
-use backing_services_runtime::{Failure, FailureKind};
-use backing_services_runtime::Refusal;
-use backing_services_runtime::Target;
-
-pub use path::climbs;
 
 /// The limit for an HTTP/2 header block, in bytes.
 const MAX_HEADERS: u32 = 64 * 1024;
@@ -42,10 +37,7 @@ pub enum Versions {
 
 /// A client that connects to one target only; and the witness that records its handshakes. The
 /// caller sets the time limits.
-pub fn builder(
-    target: &Target,
-    versions: Versions,
-) -> Result<(ClientBuilder, Witness), Refusal> {
+pub fn builder(target: &Target, versions: Versions) -> Result<(ClientBuilder, Witness), Refusal> {
     let (mut config, witness) = target.client_config()?;
     config.alpn_protocols = match versions {
         Versions::One => vec![b"http/1.1".to_vec()],
@@ -189,44 +181,22 @@ fn find_source<'e, E: std::error::Error + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use backing_services_runtime::{Environment, store};
+
     use super::*;
-    use backing_services_runtime::locator;
-    use backing_services_runtime::service::Dialect;
-    use backing_services_runtime::Service as _;
-    use backing_services_runtime::service::Trust;
     use crate::Https;
 
-    fn target(text: &str) -> Target {
-        let dialect = Dialect {
-            schemes: Https::SCHEMES,
-            parameters: Https::PARAMETERS,
-            login: Https::LOGIN,
-            path: Https::PATH,
-            secret_path: Https::SECRET_PATH,
-            plaintext_waiver: None,
-            plaintext_loopback: false,
-        };
-        let locator = locator::parse(text, &dialect)
-            .unwrap_or_else(|findings| panic!("{findings:?}"))
-            .locator;
-        let deadline = std::time::Instant::now() + Duration::from_secs(10);
-        Target {
-            locator,
-            endpoint: None,
-            user: None,
-            password: None,
-            paths: Vec::new(),
-            trust: Trust::default(),
-            needs: None,
-            fetched: None,
-            deadline,
-            waived: Vec::new(),
-        }
+    async fn target(text: &str) -> Target {
+        let source = Arc::new(Environment::from_iter([("API_URL", text)]));
+        let loaded = store::load::<Https>("api", source, "API", Duration::from_secs(10)).await;
+        loaded.unwrap_or_else(|error| panic!("{error}")).target
     }
 
     #[tokio::test]
     async fn one_host_is_resolved_and_no_other() {
-        let resolver = OnlyHost { target: target("https://localhost/") };
+        let resolver = OnlyHost { target: target("https://localhost/").await };
         let addresses: Vec<_> =
             resolver.resolve("localhost".parse().unwrap()).await.unwrap().collect();
         assert!(

@@ -72,27 +72,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use backing_services_rules::Scheme;
+use backing_services_runtime::posture::{ServerPosture, printable};
+use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::{
+    Attachment, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants, Host,
+    Login, Parameter, Posture, Refusal, Service, Target,
+};
+use backing_services_sqlx as driver;
+use backing_services_sqlx::Unproven;
 use secrecy::ExposeSecret as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
 use crate::postgresql;
-use backing_services_sqlx as driver;
-use backing_services_runtime::Host;
-use backing_services_runtime::{Login, Parameter};
-use backing_services_runtime::Grantable;
-use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{Failure, FailureKind, Finding};
-use backing_services_runtime::Posture;
-use backing_services_runtime::posture::ServerPosture;
-use backing_services_runtime::Refusal;
-use backing_services_runtime::posture::printable;
-use backing_services_runtime::Container;
-use backing_services_runtime::Grants;
-use backing_services_runtime::Target;
-use backing_services_runtime::{Attachment, Service};
 use crate::postgresql::{Account, COLUMNS, Row, database, no_answer, user};
-use backing_services_sqlx::Unproven;
 
 mod preflight;
 
@@ -104,7 +97,7 @@ pub struct Postgres;
 #[diagnostic::do_not_recommend]
 impl Service for Postgres {
     type Client = PgPool;
-    type Guard = backing_services_runtime::ClientGuard<Self>;
+    type Guard = ClientGuard<Self>;
 
     const NAME: &'static str = "PostgreSQL";
     const SCHEMES: &'static [Scheme] =

@@ -4,16 +4,15 @@
 //! Protocol: PostgreSQL documentation, 54.2.1 and 54.7.
 
 use backing_services_rules::rule::WEAK_AUTHENTICATION;
+use backing_services_runtime::posture::TlsPosture;
+use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::{Finding, Refusal, Stream, Target};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::Finding;
-use backing_services_runtime::posture::TlsPosture;
-use backing_services_runtime::Refusal;
-use backing_services_runtime::Stream;
-use backing_services_runtime::Target;
 use crate::postgresql;
-use crate::postgresql::{AuthRequest, broken, foreign, server_error, silent, unknown_authentication};
+use crate::postgresql::{
+    AuthRequest, broken, foreign, server_error, silent, unknown_authentication,
+};
 
 /// Protocol 3.0.
 const PROTOCOL: i32 = 196_608;

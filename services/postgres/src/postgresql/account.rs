@@ -1,14 +1,10 @@
 //! The account as the server reports it: its identity, its privileges, and the findings about them.
 
 use backing_services_rules::rule::{SUPERUSER_ACCOUNT, UNVERIFIED_TLS};
+use backing_services_runtime::posture::{MOST_PRIVILEGES, printable};
+use backing_services_runtime::{Difference, Finding, Refusal, Target};
 
 use super::statement_timeout;
-use backing_services_runtime::Difference;
-use backing_services_runtime::Finding;
-use backing_services_runtime::posture::MOST_PRIVILEGES;
-use backing_services_runtime::Refusal;
-use backing_services_runtime::posture::printable;
-use backing_services_runtime::Target;
 use crate::postgresql::vocabulary::{Object, Want, Wants, literal, quoted, shown, with_columns};
 
 /// The roles that managed services give to their master user instead of `SUPERUSER`, or keep for
@@ -28,13 +24,13 @@ const MOST_ROWS: usize = 2000;
 const MOST_NAMED: usize = 16;
 
 /// The columns of an answer, all of type text.
-pub(in crate) const COLUMNS: [&str; 11] = [
+pub(crate) const COLUMNS: [&str; 11] = [
     "fact", "mark", "privileges", "kind", "space", "name", "detail", "holder", "start", "way",
     "inherits",
 ];
 
 /// A row of an answer.
-pub(in crate) type Row = [Option<String>; COLUMNS.len()];
+pub(crate) type Row = [Option<String>; COLUMNS.len()];
 
 /// The kinds of object that privileges are granted on.
 const KINDS: [&str; 11] = [
@@ -85,7 +81,7 @@ const IS_NEEDED: &str = "EXISTS (SELECT FROM needed AS w WHERE w.space = held.sp
 ///
 /// `release` is the server's, as reported when it admitted us. A server that did not report it is
 /// treated as a new one, and an older one then refuses the query.
-pub(in crate) fn question(target: &Target, release: Option<u32>) -> String {
+pub(crate) fn question(target: &Target, release: Option<u32>) -> String {
     let managed: Vec<_> = MANAGED_ROLES.iter().map(|role| literal(role)).collect();
     let wants = target.needs().map(Wants::of).filter(|wants| !wants.objects.is_empty());
     let needs = |sql: &str| if wants.is_some() { sql.to_owned() } else { String::new() };
@@ -127,9 +123,9 @@ pub(in crate) fn question(target: &Target, release: Option<u32>) -> String {
 }
 
 /// The account as the server reports it.
-pub(in crate) struct Account {
-    pub(in crate) user: String,
-    pub(in crate) version: String,
+pub(crate) struct Account {
+    pub(crate) user: String,
+    pub(crate) version: String,
     /// The role that logged in. `user` is the role that it became at once.
     session: String,
     database: String,
@@ -200,7 +196,7 @@ enum Mark {
 
 impl Account {
     /// Reads the rows. Fails closed: a missing value or an unexpected word is refused.
-    pub(in crate) fn read(
+    pub(crate) fn read(
         rows: impl IntoIterator<Item = Row>,
         target: &Target,
     ) -> Result<Self, Refusal> {
@@ -208,7 +204,7 @@ impl Account {
         read(rows, wants).ok_or_else(no_answer)
     }
 
-    pub(in crate) fn findings(&self, target: &Target) -> Vec<Finding> {
+    pub(crate) fn findings(&self, target: &Target) -> Vec<Finding> {
         let mut findings = Vec::new();
         if self.is_tls == Some(false) && !target.is_plaintext() {
             // Our end of the connection is verified TLS. A proxy or a pooler ends it, and its
@@ -239,12 +235,12 @@ impl Account {
     }
 
     /// A remark for the posture, if the server knows the login under another name.
-    pub(in crate) fn remark(&self, target: &Target) -> Option<&'static str> {
+    pub(crate) fn remark(&self, target: &Target) -> Option<&'static str> {
         (self.session != crate::postgresql::user(target)).then_some(RENAMED)
     }
 
     /// The account's privileges, in the syntax of `needs`.
-    pub(in crate) fn privileges(&self) -> Vec<String> {
+    pub(crate) fn privileges(&self) -> Vec<String> {
         let powers = self.powers.iter().map(|power| printable(&power.name));
         let held = self.held.iter().filter(|held| held.mark != Mark::Usual);
         let held = held.flat_map(|held| {
@@ -599,7 +595,7 @@ impl Held {
     }
 }
 
-pub(in crate) fn no_answer() -> Refusal {
+pub(crate) fn no_answer() -> Refusal {
     Finding::new(&SUPERUSER_ACCOUNT, "the server does not say what the account may do")
         .with_help("look at what answers: a PostgreSQL server tells every role who it is")
         .into()
@@ -765,8 +761,8 @@ fn arguments(text: String) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use backing_services_runtime::Needs;
     use crate::postgresql::vocabulary::PRIVILEGES;
+    use backing_services_runtime::Needs;
 
     fn row(values: [&str; COLUMNS.len()]) -> Row {
         values.map(|value| (!value.is_empty()).then(|| value.to_owned()))

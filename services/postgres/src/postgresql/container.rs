@@ -1,7 +1,7 @@
 //! A server for a developer's own machine: the image of PostgreSQL's community.
 
-use backing_services_runtime::Container;
-use backing_services_runtime::Grants;
+use backing_services_runtime::{Container, Grants};
+
 use crate::postgresql::vocabulary::quoted;
 
 /// The server's `pg_hba.conf`. The Unix socket asks for the password too: the image's scripts have
@@ -20,7 +20,7 @@ const SCRIPT: &str = "(\n    \
                       )\n";
 
 /// The account's database has the same name as the account.
-pub(in crate) fn container(grants: &Grants) -> Option<Container> {
+pub(crate) fn container(grants: &Grants) -> Option<Container> {
     let database = grants.account().to_owned();
     let statements = grants.clone().in_database(&database).ok()?.statements()?;
     let account = format!(

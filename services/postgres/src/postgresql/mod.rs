@@ -4,15 +4,11 @@
 //! Protocol: PostgreSQL documentation, 54.2 and 54.7.
 
 use backing_services_rules::rule::{MALFORMED_LOCATOR, OPPORTUNISTIC_TLS};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::tls::FirstShare;
-use backing_services_runtime::{Failure, FailureKind, Finding};
-use backing_services_runtime::Refusal;
-use backing_services_runtime::Dialled;
-use backing_services_runtime::Target;
+use backing_services_runtime::{Dialled, Failure, FailureKind, Finding, Refusal, Target};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 pub(super) use self::account::{Account, COLUMNS, Row, no_answer, question};
 pub(super) use self::container::container;

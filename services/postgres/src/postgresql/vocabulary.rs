@@ -3,9 +3,8 @@
 
 use std::fmt::{self, Write as _};
 
-use backing_services_runtime::{Grantable, Needs};
 use backing_services_runtime::needs::{Identifier, Names, Need};
-use backing_services_runtime::Grants;
+use backing_services_runtime::{Grantable, Grants, Needs};
 
 const OF_TABLES: &[&str] =
     &["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"];
@@ -13,7 +12,7 @@ const OF_SEQUENCES: &[&str] = &["USAGE", "SELECT", "UPDATE"];
 
 /// The privileges that an account can be granted (PostgreSQL documentation, 5.8 and `GRANT`). A
 /// view, a materialised view and a foreign table are a `TABLE`.
-pub(in crate) const PRIVILEGES: &[Grantable] = &[
+pub(crate) const PRIVILEGES: &[Grantable] = &[
     Grantable::new("TABLE", OF_TABLES, Names::Identifiers(2))
         .of_columns(&["SELECT", "INSERT", "UPDATE", "REFERENCES"]),
     Grantable::new("ALL TABLES IN SCHEMA", OF_TABLES, Names::Identifiers(1)),
@@ -276,7 +275,7 @@ pub(super) fn with_columns(
 }
 
 /// The statements that create an account.
-pub(in crate) fn grants(grants: &Grants) -> String {
+pub(crate) fn grants(grants: &Grants) -> String {
     let wants = Wants::of(grants.needs());
     let account = quoted(grants.account());
     let mut text = format!(

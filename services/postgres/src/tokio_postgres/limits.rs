@@ -10,10 +10,10 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
+use backing_services_runtime::service::redact;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
-use backing_services_runtime::service::redact;
 use crate::postgresql::AuthRequest;
 
 /// The longest message until the connection is settled, in bytes. The list of SASL mechanisms has

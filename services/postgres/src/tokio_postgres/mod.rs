@@ -69,18 +69,26 @@
 
 use std::convert::Infallible;
 use std::error::Error as _;
-use std::fmt;
 use std::future::{Ready, poll_fn, ready};
-use std::io;
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
+use std::{fmt, io};
 
 use arc_swap::ArcSwap;
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::WEAK_AUTHENTICATION;
+use backing_services_runtime::posture::{ServerPosture, TlsPosture, printable};
+use backing_services_runtime::service::reconnect::ReconnectBackoff;
+use backing_services_runtime::service::tasks;
+use backing_services_runtime::service::tasks::Tasks;
+use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::{
+    Attachment, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants, Login,
+    Parameter, Posture, Refusal, Service, Stream, Target,
+};
 use deadpool::managed::{self, Metrics, PoolError, RecycleError, RecycleResult, TimeoutType};
 use secrecy::ExposeSecret as _;
 use tokio::runtime::Handle;
@@ -91,23 +99,10 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use self::limits::{Demand, Limited, ServerObservations};
 use crate::postgresql;
-use backing_services_runtime::{Login, Parameter};
-use backing_services_runtime::Grantable;
-use backing_services_runtime::service::reconnect::ReconnectBackoff;
-use backing_services_runtime::service::tasks;
-use backing_services_runtime::service::tasks::Tasks;
-use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{Failure, FailureKind, Finding};
-use backing_services_runtime::Posture;
-use backing_services_runtime::posture::{ServerPosture, TlsPosture};
-use backing_services_runtime::Refusal;
-use backing_services_runtime::posture::printable;
-use backing_services_runtime::Container;
-use backing_services_runtime::Stream;
-use backing_services_runtime::Grants;
-use backing_services_runtime::Target;
-use backing_services_runtime::{Attachment, Service};
-use crate::postgresql::{Account, AuthRequest, COLUMNS, Row, broken, database, foreign, no_answer, server_error, silent, unknown_authentication, user};
+use crate::postgresql::{
+    Account, AuthRequest, COLUMNS, Row, broken, database, foreign, no_answer, server_error, silent,
+    unknown_authentication, user,
+};
 
 mod binding;
 mod limits;
@@ -153,7 +148,7 @@ const REMARK: &str = "a server that falls silent in the middle of a statement is
 #[diagnostic::do_not_recommend]
 impl Service for TokioPostgres {
     type Client = TokioPostgresPool;
-    type Guard = backing_services_runtime::ClientGuard<Self>;
+    type Guard = ClientGuard<Self>;
 
     const NAME: &'static str = "PostgreSQL";
     const SCHEMES: &'static [Scheme] =

@@ -4,20 +4,18 @@
 use std::fmt::Write as _;
 
 use backing_services_rules::rule::{SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
+use backing_services_runtime::needs::{Names, Need};
+use backing_services_runtime::posture::{MOST_PRIVILEGES, ServerPosture, printable};
+use backing_services_runtime::service::random_name::random_name;
+use backing_services_runtime::{Difference, Finding, Grantable, Grants, Needs, Refusal, Target};
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
 
 use super::{DEFAULT_USER, database, foreign, refusal};
-use backing_services_runtime::{Difference, Grantable, Needs};
-use backing_services_runtime::needs::{Names, Need};
-use backing_services_runtime::Finding;
-use backing_services_runtime::posture::{MOST_PRIVILEGES, ServerPosture};
-use backing_services_runtime::Refusal;
-use backing_services_runtime::posture::printable;
-use backing_services_runtime::Grants;
-use backing_services_runtime::Target;
-use backing_services_runtime::service::random_name::random_name;
-use crate::commands::{CATEGORIES, COMMANDS, Command, HARMLESS, OF_EVERY_KEY, OF_EVERY_RELEASE, ON_CHANNELS, ON_KEYS, ON_NOTHING, Object};
+use crate::commands::{
+    CATEGORIES, COMMANDS, Command, HARMLESS, OF_EVERY_KEY, OF_EVERY_RELEASE, ON_CHANNELS, ON_KEYS,
+    ON_NOTHING, Object,
+};
 
 /// The privileges that an account can be granted, in the words of an ACL.
 pub(super) const PRIVILEGES: &[Grantable] = &[
