@@ -235,7 +235,7 @@ impl TypedValueParser for FieldParser {
         }
         // The value is a prefix of a path of ours, so it is printable.
         let why = format!(
-            "`{}` is a struct, and no field to look at alone: name one of its fields, {}",
+            "`{}` is a struct, and no field to check alone: name one of its fields, {}",
             value.display(),
             below.join(", ")
         );
@@ -282,7 +282,7 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
         .value_name("FIELD")
         .value_parser(FieldParser::of(fields))
         .hide_possible_values(true)
-        .help("Look at this field alone: its path, such as `mail.relay`");
+        .help("Check this field alone: its path, such as `mail.relay`");
     let deadline = Arg::new("deadline")
         .long("deadline")
         .value_name("SECONDS")

@@ -32,7 +32,7 @@ fn one(rule: &'static Rule) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.add_row(["level", &format!("{}: {level}", rule.level.name())]);
-    table.add_row(["looked at", &phases.join(", ")]);
+    table.add_row(["checked", &phases.join(", ")]);
     if !rule.asvs.is_empty() {
         table.add_row(["ASVS 5.0", &rule.asvs.join(", ")]);
     }

@@ -321,7 +321,7 @@ pub(super) fn sentence(report: &Report) -> String {
 pub(super) fn looked_at(report: &Report) -> Option<String> {
     let was = if report.rows.len() == 1 { "was" } else { "were" };
     report.only.as_ref().map(|_| {
-        format!("{} of {} {was} looked at", report.rows.len(), counted(report.declared, "field"))
+        format!("{} of {} {was} checked", report.rows.len(), counted(report.declared, "field"))
     })
 }
 

@@ -52,7 +52,7 @@ impl Credentials for Tokens {
     async fn fetch(&self) -> Result<Credential, Failure> {
         // The issuer's answer is not repeated in errors: it may contain the token.
         let failed = |kind, message| {
-            Failure::new(kind, message, "look at the log of the service in `SHOP_TOKENS_URL`")
+            Failure::new(kind, message, "read the log of the service in `SHOP_TOKENS_URL`")
         };
         let asked = SystemTime::now();
         let response = self.0.client().request(Method::POST, "token").send().await;

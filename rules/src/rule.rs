@@ -173,7 +173,7 @@ rules! {
          14 days left of the server's, or 30 of one in `_CA`, is a warning"
         why: "An expired certificate's key may have been lost or sold, and an expired certificate \
               is not revoked. The warning is for the outage that it would be."
-        help: "Renew the certificate; look at the clock of this machine."
+        help: "Renew the certificate; check the clock of this machine."
     }
     WEAK_CERTIFICATE = "weak_certificate" [Forbid: Attach, Watch]
     asvs("V11.4.3", "V11.6.1") cwe(326) {
@@ -285,7 +285,7 @@ rules! {
          unspecified, reserved, broadcast or multicast address, in any spelling"
         why: "Those answer requests with the machine's own credentials, or are not one machine at \
               all."
-        help: "Write the host name of the service. If a name leads there, look at who controls that \
+        help: "Write the host name of the service. If a name leads there, check who controls that \
               name."
     }
     UNLISTED_HOST = "unlisted_host" [Forbid: Load] asvs("V1.3.6", "V13.2.4", "V13.2.5") cwe(918) {

@@ -69,13 +69,13 @@ impl Service for Echo {
         posture.privileges = vec![said.clone()];
         posture.authentication = Some(said.clone());
         let finding = Finding::new(&WEAK_AUTHENTICATION, format!("it says {said}"))
-            .with_help(format!("look at {said}"))
+            .with_help(format!("check {said}"))
             .warning();
         Ok(Attachment::new((), posture).with_findings([finding]))
     }
 
     async fn renew((): &(), _: &Target) -> Result<bool, Refusal> {
-        Err(Failure::new(FailureKind::Protocol, format!("renewing says {}", said()), "look at it")
+        Err(Failure::new(FailureKind::Protocol, format!("renewing says {}", said()), "check it")
             .into())
     }
 

@@ -16,7 +16,7 @@ struct Shop {
     /// Sessions.
     #[service(
         allow(superuser_account, reason = "the vendor ships one account", until = "2099-01-31"),
-        allow(weak_authentication, reason = "never looked at", until = "2020-01-31"),
+        allow(weak_authentication, reason = "never checked", until = "2020-01-31"),
         allow(excess_privileges, reason = "the same")
     )]
     sessions: Resource<Redis>,

@@ -42,7 +42,7 @@ fn every_rule_of_the_compiler_has_a_case() {
         .collect();
     assert_eq!(
         without, [""; 0],
-        "these rules are looked at by the compiler, and no case breaks them"
+        "these rules are checked by the compiler, and no case breaks them"
     );
 }
 
@@ -59,7 +59,7 @@ fn every_name_in_brackets_is_a_rule_of_the_compiler() {
                 .unwrap_or_else(|| panic!("{}: no rule `{name}`", file.display()));
             assert!(
                 rule.phases.contains(&Phase::Compile),
-                "{}: `{name}` is not looked at by the compiler",
+                "{}: `{name}` is not checked by the compiler",
                 file.display()
             );
         }

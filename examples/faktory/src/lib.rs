@@ -107,7 +107,7 @@ impl Service for Faktory {
         }
         timely(connection.send(&format!("HELLO {hello}"))).await?;
         if timely(connection.line()).await? != "+OK" {
-            let help = "look at the password; it may have been rotated";
+            let help = "check the password; it may have been rotated";
             return Err(Failure::new(
                 FailureKind::AuthenticationFailed,
                 "the server does not accept the password",
@@ -211,7 +211,7 @@ async fn timely<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, 
         Err(Failure::new(
             FailureKind::TimedOut,
             "the server did not answer in time",
-            "look at its load",
+            "check its load",
         )
         .into())
     })
@@ -221,12 +221,12 @@ fn foreign() -> Failure {
     Failure::new(
         FailureKind::Protocol,
         "what answers on the port is no Faktory server",
-        "look at the host and the port",
+        "check the host and the port",
     )
 }
 
 fn gone() -> Failure {
-    Failure::new(FailureKind::Unreachable, "the server closed the connection", "look at its log")
+    Failure::new(FailureKind::Unreachable, "the server closed the connection", "read its log")
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
         return Err(Failure::new(
             FailureKind::Unavailable,
             "its credentials were fetched, and have expired already",
-            "look at the service that gives them, and at the clocks of both machines",
+            "check the service that gives them, and the clocks of both machines",
         )
         .into());
     }
@@ -146,7 +146,7 @@ pub(crate) fn is_same_login(one: &Target, other: &Target) -> bool {
 }
 
 fn late() -> Failure {
-    let help = "look at the service that gives them, and at the network";
+    let help = "check the service that gives them, and the network";
     Failure::new(FailureKind::TimedOut, "its credentials were not fetched in time", help)
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn expired(target: &Target) -> Option<Finding> {
     let lease = target.fetched.as_ref()?.lease?;
     (lease.not_after <= SystemTime::now()).then(|| {
         Finding::new(&STALE_VALUE, "its credentials have expired, and no others can be had")
-            .with_help("look at what gives them: it is asked again every minute")
+            .with_help("check what gives them: it is asked again every minute")
     })
 }
 

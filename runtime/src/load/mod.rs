@@ -143,12 +143,12 @@ pub(crate) fn unread(why: NoResult, deadline: Duration) -> Failure {
     match why {
         NoResult::Late => {
             let message = format!("its values were not read within {} s", deadline.as_secs());
-            let help = "look at the source, and at the file system of the files that it names: \
+            let help = "check the source, and the file system of the files that it names: \
                         one on a network may be away";
             Failure::new(FailureKind::TimedOut, message, help)
         }
         NoResult::Broken => {
-            let help = "look at what the source's code does; \
+            let help = "check what the source's code does; \
                         if it is one of this crate's, report this as a bug";
             Failure::new(
                 FailureKind::Protocol,

@@ -306,9 +306,8 @@ impl Parser<'_> {
         let before = self.findings.len();
         if self.text.len() > MAX_LENGTH {
             self.find(
-                Finding::new(&MALFORMED_LOCATOR, "it is longer than 8 KiB").with_help(
-                    "look at what was written into the variable: no locator is this long",
-                ),
+                Finding::new(&MALFORMED_LOCATOR, "it is longer than 8 KiB")
+                    .with_help("check what was written into the variable: no locator is this long"),
             );
             return None;
         }

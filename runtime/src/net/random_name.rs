@@ -12,7 +12,7 @@ pub fn random_name() -> Result<String, Refusal> {
         Failure::new(
             FailureKind::Unavailable,
             "this machine has no random numbers",
-            "look at the system: `/dev/urandom` is missing",
+            "check the system: `/dev/urandom` is missing",
         )
     })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -36,12 +36,12 @@ impl NoResult {
     pub fn into_failure(self) -> Failure {
         let message = match self {
             Self::Late => "its file was not found in time",
-            Self::Broken => "its file could not be looked at",
+            Self::Broken => "its file could not be checked",
         };
         Failure::new(
             FailureKind::TimedOut,
             message,
-            "look at the file system that it is on: one on a network may be away",
+            "check the file system that it is on: one on a network may be away",
         )
     }
 }

@@ -13,7 +13,7 @@ pub async fn with_timeout<T>(limit: Duration, work: impl Future<Output = T>) -> 
         Failure::new(
             FailureKind::TimedOut,
             "the service did not answer in time",
-            "look at the service's load and at the network",
+            "check the service's load and the network",
         )
     })
 }
@@ -89,7 +89,7 @@ pub fn late(limit: Duration) -> Failure {
     Failure::new(
         FailureKind::TimedOut,
         message,
-        "look at the service's load and at the network; `#[services(deadline = …)]` is the time \
+        "check the service's load and the network; `#[services(deadline = …)]` is the time \
          for everything, in seconds",
     )
 }
@@ -98,7 +98,7 @@ pub fn panicked() -> Failure {
     Failure::new(
         FailureKind::Protocol,
         "the driver panicked",
-        "look at what answers on the port; if it is the right service, report this as a bug",
+        "check what answers on the port; if it is the right service, report this as a bug",
     )
 }
 

@@ -310,28 +310,28 @@ impl FailureKind {
     pub const fn help(self) -> &'static str {
         match self {
             Self::Unresolved => {
-                "Look at how the host is written in the locator, and whether this machine resolves \
+                "Check how the host is written in the locator, and whether this machine resolves \
                  it (`getent hosts NAME`)."
             }
             Self::Unreachable => {
-                "Look at the host and the port, whether the service runs and listens there, and at \
+                "Check the host and the port, whether the service runs and listens there; check also \
                  firewalls and network policies on the way."
             }
             Self::TimedOut => {
-                "Look at the service's load, and at a firewall that drops instead of refusing. \
+                "Check the service's load, and a firewall that drops instead of refusing. \
                  Where the service is slow for a reason, write `connect_timeout=SECONDS` into the \
                  locator, and a deadline that is longer than that."
             }
             Self::AuthenticationFailed => {
-                "Look at the variables with the user, the password and the client certificate, \
+                "Check the variables with the user, the password and the client certificate, \
                  whether the account exists and is not locked, and from where it may log in."
             }
             Self::Protocol => {
-                "Look at what listens on the port, such as a proxy, a load balancer or another \
+                "Check what listens on the port, such as a proxy, a load balancer or another \
                  product. If it is the right service, report it as a bug."
             }
             Self::Unavailable => {
-                "Look at the locator's path, whether what it names exists, and at the service's \
+                "Check the locator's path, whether what it names exists, and the service's \
                  own log."
             }
         }

@@ -70,7 +70,7 @@ impl Target {
                 Refusal::from(Failure::new(
                     FailureKind::TimedOut,
                     what,
-                    "look at the network between here and there: a firewall drops, it does not \
+                    "check the network between here and there: a firewall drops, it does not \
                      refuse",
                 ))
             }
@@ -151,7 +151,7 @@ impl Target {
             Failure::new(
                 FailureKind::TimedOut,
                 "the server accepted the connection, and did not finish the TLS handshake in time",
-                "look at the port: what listens there may wait for another protocol; and at the \
+                "check the port: what listens there may wait for another protocol; check also the \
                  server's load",
             )
         })??;
@@ -257,7 +257,7 @@ async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, Refusal> {
         Failure::new(
             FailureKind::Unresolved,
             "its host's name has no address",
-            "look at the name, and at this machine's name servers",
+            "check the name, and this machine's name servers",
         )
     };
     // The resolver's error contains the host name.
@@ -294,7 +294,7 @@ pub fn unreachable(error: &io::Error) -> Failure {
     Failure::new(
         FailureKind::Unreachable,
         message,
-        "look at the host and the port, whether the service runs, and at the firewall",
+        "check the host and the port, whether the service runs, and the firewall",
     )
 }
 

@@ -254,7 +254,7 @@ impl Service for Amqp {
                     &MALFORMED_LOCATOR,
                     "its virtual host's name is longer than 255 bytes",
                 )
-                .with_help("look at the path"),
+                .with_help("check the path"),
             );
         }
         findings
@@ -340,7 +340,7 @@ async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal>
                  `auth_mechanisms`"
             }
             _ => {
-                "look at `auth_mechanisms` in the server's configuration; or log in with a client \
+                "check `auth_mechanisms` in the server's configuration; or log in with a client \
                  certificate"
             }
         };
@@ -502,7 +502,7 @@ impl AmqpClient {
             return Err(Failure::new(
                 FailureKind::Unreachable,
                 "the server could not be connected to again a moment ago; the next attempt waits",
-                "look at its log and at the network",
+                "read its log and the network",
             )
             .into());
         }
@@ -600,12 +600,12 @@ fn refusal(error: &Error, why: &CloseReason) -> Refusal {
         (Some(Reason::Code(ACCESS_REFUSED)), _) => new(
             FailureKind::AuthenticationFailed,
             "the server does not accept the user and the password, or the client certificate",
-            "look at both; they may have been rotated",
+            "check both; they may have been rotated",
         ),
         (Some(Reason::Code(NOT_ALLOWED)), _) => new(
             FailureKind::Unavailable,
             "there is no such virtual host, or the account may not use it",
-            "look at the path; `rabbitmqctl add_vhost`, and `rabbitmqctl set_permissions -p <host> \
+            "check the path; `rabbitmqctl add_vhost`, and `rabbitmqctl set_permissions -p <host> \
              <user> …`",
         ),
         (Some(Reason::Foreign), _) => foreign(),
@@ -619,7 +619,7 @@ fn refusal(error: &Error, why: &CloseReason) -> Refusal {
         (None, ErrorKind::MissingHeartbeatError) => new(
             FailureKind::TimedOut,
             "the server gave no sign of life in time",
-            "look at its load and at the network",
+            "check its load and the network",
         ),
         (None, ErrorKind::ChannelsLimitReached) => new(
             FailureKind::Unavailable,
@@ -633,7 +633,7 @@ fn refusal(error: &Error, why: &CloseReason) -> Refusal {
 
 /// The server answered with an error that has no meaning of its own here.
 fn refused() -> Refusal {
-    Failure::new(FailureKind::Unavailable, "the server answered with an error", "look at its log")
+    Failure::new(FailureKind::Unavailable, "the server answered with an error", "read its log")
         .into()
 }
 
@@ -641,7 +641,7 @@ fn closed() -> Failure {
     Failure::new(
         FailureKind::Unreachable,
         "the server closed the connection",
-        "look at the port and at the server's log",
+        "check the port and the server's log",
     )
 }
 
@@ -649,6 +649,6 @@ fn foreign() -> Failure {
     Failure::new(
         FailureKind::Protocol,
         "what the server sent is not its protocol, or more than it may send",
-        "look at what answers on the port",
+        "check what answers on the port",
     )
 }

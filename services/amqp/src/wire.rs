@@ -149,7 +149,7 @@ pub(super) async fn greet(
         return Err(Failure::new(
             FailureKind::Unavailable,
             "the server does not speak AMQP 0-9-1",
-            "look at the product: AMQP 1.0 is another protocol of the same name",
+            "check the product: AMQP 1.0 is another protocol of the same name",
         )
         .into());
     }

@@ -271,7 +271,7 @@ impl Trouble {
             Self::Code(INVALID_ARGUMENT | UNAUTHENTICATED) => Failure::new(
                 FailureKind::AuthenticationFailed,
                 "etcd does not accept the credentials, or wants some",
-                "look at the user and the password; a client certificate does not name a user here",
+                "check the user and the password; a client certificate does not name a user here",
             )
             .into(),
             Self::Code(PERMISSION_DENIED) => Failure::new(
@@ -284,7 +284,7 @@ impl Trouble {
             Self::Code(_) => Failure::new(
                 FailureKind::Unavailable,
                 "etcd does not answer for now",
-                "look at its log, and at its quorum",
+                "read its log, and its quorum",
             )
             .into(),
         }
@@ -295,7 +295,7 @@ fn ended() -> Refusal {
     Failure::new(
         FailureKind::Unavailable,
         "etcd ended the watch",
-        "look at its log: it may be restarting",
+        "read its log: it may be restarting",
     )
     .into()
 }
@@ -304,7 +304,7 @@ fn foreign() -> Refusal {
     Failure::new(
         FailureKind::Protocol,
         "what answered is no etcd",
-        "look at what listens on the port",
+        "check what listens on the port",
     )
     .into()
 }
@@ -418,7 +418,7 @@ impl Client {
             Ok(token) => self.token = token,
             Err(Trouble::Code(FAILED_PRECONDITION)) => {
                 return Err(weak(
-                    "etcd has no accounts: it answers every client, and did not look at the \
+                    "etcd has no accounts: it answers every client, and did not check the \
                      password",
                 )
                 .into());

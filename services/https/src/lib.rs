@@ -364,7 +364,7 @@ impl HttpsClient {
             401 | 403 => Err(Failure::new(
                 FailureKind::AuthenticationFailed,
                 "the server does not accept the credentials for the `health` path",
-                "look at the user, the password or the token; they may have been rotated",
+                "check the user, the password or the token; they may have been rotated",
             )
             .into()),
             300..=399 => Err(Failure::new(
@@ -377,7 +377,7 @@ impl HttpsClient {
             status => Err(Failure::new(
                 FailureKind::Unavailable,
                 format!("the server answers to the `health` path with the status {status}"),
-                "look at the path, and at the server's log",
+                "check the path, and the server's log",
             )
             .into()),
         }
@@ -601,7 +601,7 @@ impl HttpsError {
             other => Failure::new(
                 FailureKind::Protocol,
                 other.to_string(),
-                "look at what answers on the port",
+                "check what answers on the port",
             )
             .into(),
         }

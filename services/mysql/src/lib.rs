@@ -578,7 +578,7 @@ fn text(row: &MySqlRow, column: usize) -> Result<String, Refusal> {
 
 fn no_answer() -> Refusal {
     Finding::new(&SUPERUSER_ACCOUNT, "the server does not say what the account may do")
-        .with_help("look at what answers: MySQL and MariaDB tell every account what it is granted")
+        .with_help("check what answers: MySQL and MariaDB tell every account what it is granted")
         .into()
 }
 

@@ -142,7 +142,7 @@ async fn greeting(target: &Target, connection: &mut TcpStream) -> Result<Plugin,
             "data arrived before TLS began: an attacker is on the path, or it is not a MySQL \
              server",
         )
-        .with_help("look at what is between here and the server")
+        .with_help("check what is between here and the server")
         .into()),
     }
 }
@@ -265,7 +265,7 @@ pub(super) fn server_error(code: u16) -> Failure {
         1045 | 1698 => new(
             AuthenticationFailed,
             "the server does not accept the user and the password, from here",
-            "look at both; they may have been rotated; and at the host in the account's name",
+            "check both; they may have been rotated; check also the host in the account's name",
         ),
         1044 => new(
             AuthenticationFailed,
@@ -275,7 +275,7 @@ pub(super) fn server_error(code: u16) -> Failure {
         1130 => new(
             AuthenticationFailed,
             "the server admits no account from this host",
-            "look at the hosts in the accounts' names",
+            "check the hosts in the accounts' names",
         ),
         1820 | 1862 => {
             new(AuthenticationFailed, "the account's password has expired", "set a new one")
@@ -286,7 +286,7 @@ pub(super) fn server_error(code: u16) -> Failure {
         1142 | 1143 | 1227 | 1370 => new(
             AuthenticationFailed,
             "the account may not do what attaching takes",
-            "look at what it is granted",
+            "check what it is granted",
         ),
         1049 => new(
             Unavailable,
@@ -296,30 +296,28 @@ pub(super) fn server_error(code: u16) -> Failure {
         1040 | 1203 | 1226 => new(
             Unavailable,
             "the server has no connection left",
-            "look at `max_connections` of the server and of the account, and of the locators that \
+            "check `max_connections` of the server and of the account, and of the locators that \
              lead to it",
         ),
         1129 => new(
             Unavailable,
             "the server does not talk to this host any more: too many connections broke",
-            "`FLUSH HOSTS` on the server, after looking at why they did",
+            "`FLUSH HOSTS` on the server, after checking why they did",
         ),
-        1053 | 1927 => new(Unavailable, "the server is shutting down", "wait, and look at its log"),
+        1053 | 1927 => new(Unavailable, "the server is shutting down", "wait, and read its log"),
         1969 | 3024 => new(
             TimedOut,
             "the server ended the statement: it took too long",
-            "look at the server's load",
+            "check the server's load",
         ),
         1043 | 1047 | 1156..=1161 => new(
             Protocol,
             "the server says that the protocol was not kept",
-            "look at what answers on the port",
+            "check what answers on the port",
         ),
-        _ => new(
-            Unavailable,
-            "the server refuses to serve this connection",
-            "look at the server's log",
-        ),
+        _ => {
+            new(Unavailable, "the server refuses to serve this connection", "read the server's log")
+        }
     }
 }
 
@@ -346,7 +344,7 @@ fn old() -> Refusal {
     Failure::new(
         FailureKind::Unavailable,
         "the server is older than MySQL 5.5, or says that it is",
-        "upgrade the server; look at what is between here and there",
+        "upgrade the server; check what is between here and there",
     )
     .into()
 }
@@ -355,7 +353,7 @@ pub(super) fn broken() -> Refusal {
     Failure::new(
         FailureKind::Unreachable,
         "the server closed the connection before it said how to log in",
-        "look at the port and at the server's log",
+        "check the port and the server's log",
     )
     .into()
 }
@@ -364,7 +362,7 @@ fn foreign() -> Refusal {
     Failure::new(
         FailureKind::Protocol,
         "what the server sent is not its protocol, or longer than it may be",
-        "look at what answers on the port",
+        "check what answers on the port",
     )
     .into()
 }
@@ -373,7 +371,7 @@ fn silent() -> Refusal {
     Failure::new(
         FailureKind::TimedOut,
         "the server accepted the connection, and did not answer in time",
-        "look at the port: what listens there may wait for another protocol; and at the server's \
+        "check the port: what listens there may wait for another protocol; check also the server's \
          load",
     )
     .into()

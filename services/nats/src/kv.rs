@@ -208,7 +208,7 @@ async fn overheard() -> Refusal {
 }
 
 fn no_bucket() -> Refusal {
-    let help = "look at the bucket's name, whether JetStream is on, and whether the account may \
+    let help = "check the bucket's name, whether JetStream is on, and whether the account may \
                 use `$JS.API.STREAM.>` and `$JS.API.CONSUMER.>`";
     Failure::new(
         FailureKind::Unavailable,
@@ -222,7 +222,7 @@ fn ended() -> Refusal {
     Failure::new(
         FailureKind::Unavailable,
         "the watch ended",
-        "look at the server's log: it may be restarting",
+        "read the server's log: it may be restarting",
     )
     .into()
 }

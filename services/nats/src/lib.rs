@@ -284,7 +284,7 @@ async fn drive(
             Failure::new(
                 FailureKind::Unresolved,
                 "the driver does not take the host's name",
-                "look at the host",
+                "check the host",
             )
         })?;
     let gate = ReconnectGate::new(target.clone(), credentials.clone(), address.clone());
@@ -332,7 +332,7 @@ async fn answers(client: &Client) -> Result<(), Refusal> {
         Failure::new(
             FailureKind::Unreachable,
             "the connection to the server is gone, and not back yet",
-            "look at the network and at the server's log; where the server does not accept the \
+            "check the network and the server's log; where the server does not accept the \
              credentials any more, attach the resource again",
         )
     };
@@ -361,28 +361,28 @@ fn refusal(error: &ConnectError, target: &Target) -> Refusal {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => Failure::new(
             FailureKind::AuthenticationFailed,
             "the server does not accept the credentials",
-            "look at the user and the password, the token or the nkey; they may have been rotated",
+            "check the user and the password, the token or the nkey; they may have been rotated",
         ),
         ConnectErrorKind::Dns => Failure::new(
             FailureKind::Unresolved,
             "its host's name has no address",
-            "look at the name, and at this machine's name servers",
+            "check the name, and this machine's name servers",
         ),
         ConnectErrorKind::TimedOut => Failure::new(
             FailureKind::TimedOut,
             "the server did not answer in time",
-            "look at its load and at the network",
+            "check its load and the network",
         ),
         ConnectErrorKind::Tls => Failure::new(
             FailureKind::Unavailable,
             "the system's certificates cannot be read, without which the driver does not connect, \
              although it trusts none of them",
-            "look at `SSL_CERT_FILE` and `SSL_CERT_DIR`, and at the system's certificates",
+            "check `SSL_CERT_FILE` and `SSL_CERT_DIR`, and the system's certificates",
         ),
         _ => Failure::new(
             FailureKind::Unreachable,
             "the server let a first connection in, and closed the second",
-            "look at its log",
+            "read its log",
         ),
     }
     .into()

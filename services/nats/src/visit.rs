@@ -83,9 +83,7 @@ pub(super) async fn visit(
                 &UNVERIFIED_TLS,
                 "something stands behind the server's greeting, before TLS",
             )
-            .with_help(
-                "look at who is on the way: a server says nothing more before it is spoken to",
-            )
+            .with_help("check who is on the way: a server says nothing more before it is spoken to")
             .into());
         }
         let Dialled { stream, tls, .. } = target.encrypt(io.into_inner()).await?;
@@ -379,7 +377,7 @@ fn parse_account(json: &[u8], credentials: &Credentials) -> Result<Account, Refu
                     &WEAK_AUTHENTICATION,
                     "the server logged this connection in as another account",
                 )
-                .with_help("look at what answers on the port")
+                .with_help("check what answers on the port")
                 .into());
             }
             Some(user.as_str())
@@ -470,17 +468,17 @@ fn refusal(text: &str) -> Failure {
         return Failure::new(
             FailureKind::AuthenticationFailed,
             "the server does not accept the credentials",
-            "look at the user and the password, the token or the nkey; they may have been rotated",
+            "check the user and the password, the token or the nkey; they may have been rotated",
         );
     }
     if text.contains("maximum") {
         return Failure::new(
             FailureKind::Unavailable,
             "the server, or the account, has as many connections as it may",
-            "look at `max_connections`",
+            "check `max_connections`",
         );
     }
-    Failure::new(FailureKind::Unavailable, "the server answered with an error", "look at its log")
+    Failure::new(FailureKind::Unavailable, "the server answered with an error", "read its log")
 }
 
 fn broken(error: &std::io::Error, target: &Target) -> Refusal {
@@ -492,7 +490,7 @@ fn closed() -> Failure {
     Failure::new(
         FailureKind::Unreachable,
         "the server closed the connection",
-        "look at the port and at the server's log",
+        "check the port and the server's log",
     )
 }
 
@@ -500,7 +498,7 @@ pub(super) fn foreign() -> Failure {
     Failure::new(
         FailureKind::Protocol,
         "what the server sent is not its protocol, or more than it may send",
-        "look at what answers on the port",
+        "check what answers on the port",
     )
 }
 
@@ -508,7 +506,7 @@ fn silent(_: Failure) -> Failure {
     Failure::new(
         FailureKind::TimedOut,
         "the server accepted the connection, and did not greet in time",
-        "look at the port and at the server's load; where the server has `handshake_first`, write \
+        "check the port and the server's load; where the server has `handshake_first`, write \
          `tls_first=true` into the locator",
     )
 }

@@ -335,7 +335,7 @@ async fn lets_strangers_in(stream: &mut Stream) -> Result<bool, Refusal> {
         Failure::new(
             FailureKind::Unreachable,
             "the server closed the connection before anything was asked of it",
-            "look at the port and at the server's log",
+            "check the port and the server's log",
         )
     };
     stream.write_all(b"*1\r\n$4\r\nPING\r\n").await.map_err(broken)?;
@@ -646,7 +646,7 @@ fn refusal(error: &RedisError) -> Refusal {
         Some("WRONGPASS") => new(
             FailureKind::AuthenticationFailed,
             "the server does not accept the user and the password",
-            "look at both; they may have been rotated",
+            "check both; they may have been rotated",
         ),
         Some("NOAUTH" | "NOPERM") => new(
             FailureKind::AuthenticationFailed,
@@ -657,7 +657,7 @@ fn refusal(error: &RedisError) -> Refusal {
         Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN") => new(
             FailureKind::Unavailable,
             "the server does not want to serve anybody now",
-            "look at its log",
+            "read its log",
         ),
         Some("NOPROTO") => new(
             FailureKind::Unavailable,
@@ -667,7 +667,7 @@ fn refusal(error: &RedisError) -> Refusal {
         _ if error.kind() == ErrorKind::AuthenticationFailed => new(
             FailureKind::AuthenticationFailed,
             "the server does not accept the user and the password",
-            "look at both; they may have been rotated",
+            "check both; they may have been rotated",
         ),
         _ if error.kind() == ErrorKind::RESP3NotSupported => new(
             FailureKind::Unavailable,
@@ -677,13 +677,13 @@ fn refusal(error: &RedisError) -> Refusal {
         _ if error.is_timeout() => new(
             FailureKind::TimedOut,
             "the server did not answer in time",
-            "look at its load, and at `response_timeout` in the locator",
+            "check its load, and `response_timeout` in the locator",
         ),
         _ if error.is_connection_dropped() => {
-            new(FailureKind::Unreachable, "the server closed the connection", "look at its log")
+            new(FailureKind::Unreachable, "the server closed the connection", "read its log")
         }
         Some(_) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => {
-            new(FailureKind::Unavailable, "the server answered with an error", "look at its log")
+            new(FailureKind::Unavailable, "the server answered with an error", "read its log")
         }
         _ => foreign(),
     }
@@ -694,7 +694,7 @@ fn foreign() -> Failure {
     Failure::new(
         FailureKind::Protocol,
         "what the server sent is not its protocol, or more than it may send",
-        "look at what answers on the port",
+        "check what answers on the port",
     )
 }
 

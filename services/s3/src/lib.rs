@@ -178,7 +178,7 @@ impl Service for S3 {
         posture.authentication = Some("AWS Signature Version 4".to_owned());
         posture
             .remarks
-            .push("what the account may do beyond listing below the prefix is not looked at");
+            .push("what the account may do beyond listing below the prefix is not checked");
         Ok(Attachment::new(client, posture))
     }
 
@@ -368,13 +368,13 @@ fn refusal(endpoint: &Target, error: &object_store::Error, status: u16) -> Refus
             FailureKind::AuthenticationFailed,
             "the server does not accept the access key, or the account may not list below the \
              prefix",
-            "look at both keys and the region; `s3:ListBucket` on the bucket, restricted to the \
+            "check both keys and the region; `s3:ListBucket` on the bucket, restricted to the \
              prefix, is what attaching takes",
         ),
         404 => Failure::new(
             FailureKind::Unavailable,
             "the server has no such bucket",
-            "look at the bucket's name, and at the region",
+            "check the bucket's name, and the region",
         ),
         300..=399 => Failure::new(
             FailureKind::Unavailable,
@@ -382,12 +382,12 @@ fn refusal(endpoint: &Target, error: &object_store::Error, status: u16) -> Refus
                 "the server sends us elsewhere with the status {status}, and redirects are not \
                  followed"
             ),
-            "look at the region: it has to be the bucket's own",
+            "check the region: it has to be the bucket's own",
         ),
         400.. => Failure::new(
             FailureKind::Unavailable,
             format!("the server refuses the request with the status {status}"),
-            "look at the region, whether the endpoint speaks S3, and at the server's log",
+            "check the region, whether the endpoint speaks S3, and the server's log",
         ),
         _ => return http::refusal(endpoint, error),
     }

@@ -204,7 +204,7 @@ impl SmtpClient {
                 Failure::new(
                     FailureKind::Protocol,
                     "the pool cannot be built",
-                    "look at deadpool's version",
+                    "check deadpool's version",
                 )
             })?;
         Ok(Self { pool, target: target.clone() })
@@ -217,7 +217,7 @@ impl SmtpClient {
             Err(PoolError::Timeout(_)) => Err(Failure::new(
                 FailureKind::TimedOut,
                 "no connection of the pool became free in time",
-                "look at `max_connections` in the locator, and at the server's load",
+                "check `max_connections` in the locator, and the server's load",
             )
             .into()),
             Err(_) => Err(Failure::new(
@@ -439,7 +439,7 @@ fn login_refusal(error: &lettre::transport::smtp::Error) -> Refusal {
         return Failure::new(
             FailureKind::AuthenticationFailed,
             "the server does not accept the user and the password",
-            "look at both; they may have been rotated",
+            "check both; they may have been rotated",
         )
         .into();
     }
@@ -453,17 +453,17 @@ fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
             530 | 534 | 535 | 538 => Failure::new(
                 FailureKind::AuthenticationFailed,
                 "the server wants another login",
-                "look at the user and the password",
+                "check the user and the password",
             ),
             400..=499 => Failure::new(
                 FailureKind::Unavailable,
                 format!("the server does not take it now, with the code {code}"),
-                "look at the server's log; the same may pass later",
+                "read the server's log; the same may pass later",
             ),
             _ => Failure::new(
                 FailureKind::Unavailable,
                 format!("the server refuses with the code {code}"),
-                "look at the server's log: at the addresses, at the size, and at what the account \
+                "read the server's log, and check the addresses, the size, and what the account \
                  may send",
             ),
         };
@@ -497,7 +497,7 @@ fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
     Failure::new(
         FailureKind::Unreachable,
         "the server closed the connection",
-        "look at the port and at the server's log",
+        "check the port and the server's log",
     )
     .into()
 }
@@ -506,7 +506,7 @@ fn foreign() -> Refusal {
     Failure::new(
         FailureKind::Protocol,
         "what the server sent is not its protocol, or more than it may send",
-        "look at what answers on the port",
+        "check what answers on the port",
     )
     .into()
 }
@@ -515,7 +515,7 @@ fn late() -> Refusal {
     Failure::new(
         FailureKind::TimedOut,
         "the server did not answer in time",
-        "look at its load, and at `response_timeout` in the locator",
+        "check its load, and `response_timeout` in the locator",
     )
     .into()
 }

@@ -259,7 +259,7 @@ fn refusal(error: &sqlx::Error) -> Refusal {
         8 => Failure::new(
             FailureKind::Unavailable,
             "the database can only be read",
-            "look at the modes of the file and its folder, or write `mode=ro`",
+            "check the modes of the file and its folder, or write `mode=ro`",
         ),
         11 => Failure::new(
             FailureKind::Protocol,
@@ -271,12 +271,12 @@ fn refusal(error: &sqlx::Error) -> Refusal {
         26 => Failure::new(
             FailureKind::Protocol,
             "the file is no SQLite database, or an encrypted one",
-            "look at the path",
+            "check the path",
         ),
         _ => Failure::new(
             FailureKind::Unavailable,
             "SQLite cannot serve this file",
-            "look at the file and its folder",
+            "check the file and its folder",
         ),
     }
     .into()

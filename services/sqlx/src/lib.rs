@@ -23,17 +23,17 @@ pub fn failure(error: &Error) -> Failure {
         Error::Io(_) => new(
             FailureKind::Unreachable,
             "the connection broke",
-            "look at the network and at the server's log",
+            "check the network and the server's log",
         ),
         Error::Tls(_) => new(
             FailureKind::Protocol,
             "the driver's TLS handshake failed",
-            "look at the server's log: it served a first connection otherwise",
+            "read the server's log: it served a first connection otherwise",
         ),
         Error::PoolTimedOut => new(
             FailureKind::TimedOut,
             "no connection came about in time",
-            "look at the server's load, and at `max_connections` in the locator",
+            "check the server's load, and `max_connections` in the locator",
         ),
         Error::PoolClosed => {
             new(FailureKind::Unavailable, "the resource is detached", "attach it again")
@@ -41,7 +41,7 @@ pub fn failure(error: &Error) -> Failure {
         _ => new(
             FailureKind::Protocol,
             "what the server sent is not its protocol",
-            "look at what answers on the port",
+            "check what answers on the port",
         ),
     }
 }

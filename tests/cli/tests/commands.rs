@@ -440,11 +440,11 @@ fn only_one_field_is_looked_at() {
         "{said:?}"
     );
     let said = kiosk::said(&mut kiosk(&["attach", "--only", "largest_order"]));
-    let passed = "passed: `largest_order` of `Services` attaches: 1 of 12 fields was looked at\n";
+    let passed = "passed: `largest_order` of `Services` attaches: 1 of 12 fields was checked\n";
     assert_eq!(
         (said.status, said.out.as_str()),
         (0, passed),
-        "nothing is said of what was not looked at"
+        "nothing is said of what was not checked"
     );
 }
 

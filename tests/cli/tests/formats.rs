@@ -291,7 +291,7 @@ fn a_log_is_sarif() {
     );
 
     let log = assert_sarif(&validator, &run(&["check", "--format", "sarif"], &good()));
-    assert_eq!(log["runs"][0]["results"], json!([]), "an empty list says that it was looked at");
+    assert_eq!(log["runs"][0]["results"], json!([]), "an empty list says that it was checked");
     let log = assert_sarif(&validator, &run(&["check", "--format", "sarif"], &bad()));
     let errors = ["plaintext_scheme", "unknown_parameter", "missing_value", "malformed_value"]
         .map(|rule| (rule, "error"));
@@ -428,16 +428,15 @@ fn a_report_names_its_program_selection_and_file() {
         (property("env_file"), property("only")),
         (Some(shown.clone()), Some("largest_order".to_owned()))
     );
-    assert_eq!(property("looked_at").as_deref(), Some("1 of 12 fields was looked at"));
+    assert_eq!(property("looked_at").as_deref(), Some("1 of 12 fields was checked"));
     let page = text(&run("html")).replace("&#x2f;", "/");
     let line = line.replace("json", "html").replace('\'', "&#x27;");
     assert!(page.contains(&format!("<p>By <code>{line}</code>,")), "{page}");
     assert!(
-        page.contains(", with the values of <code>")
-            && page.contains("1 of 12 fields was looked at"),
+        page.contains(", with the values of <code>") && page.contains("1 of 12 fields was checked"),
         "{page}"
     );
-    assert!(text(&run("text")).contains("1 of 12 fields was looked at"));
+    assert!(text(&run("text")).contains("1 of 12 fields was checked"));
 
     let whole = json_of(&said(KIOSK, &["check", "--format", "json"], &good()));
     assert_eq!((&whole["env_file"], &whole["only"]), (&Value::Null, &Value::Null));

@@ -164,7 +164,7 @@ impl Follower {
                 }
                 tracing::warn!(
                     "what told of changes of the source is gone: \
-                     the source is looked at every minute"
+                     the source is checked every minute"
                 );
             });
         }
@@ -296,7 +296,7 @@ async fn listen_for_hangups(bell: Arc<Bell>) {
         }
         Err(_) => tracing::warn!(
             "SIGHUP cannot be listened for: \
-             the source is looked at when it changes, and every minute"
+             the source is checked when it changes, and every minute"
         ),
     }
 }

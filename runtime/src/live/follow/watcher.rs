@@ -34,7 +34,7 @@ impl Watcher {
             ring();
         });
         if watcher.is_err() {
-            tracing::warn!("files cannot be watched: the source is looked at every minute");
+            tracing::warn!("files cannot be watched: the source is checked every minute");
         }
         Self { watcher: watcher.ok(), followed, watched: BTreeSet::new() }
     }
@@ -63,7 +63,7 @@ impl Watcher {
         if refused > 0 {
             tracing::warn!(
                 folders = refused,
-                "folders cannot be watched: what is in them is looked at every minute"
+                "folders cannot be watched: what is in them is checked every minute"
             );
         }
         let is_new = folders.difference(&self.watched).next().is_some();

@@ -193,7 +193,7 @@ impl Tls {
             Failure::new(
                 FailureKind::Protocol,
                 "rustls was built without TLS 1.3 and 1.2, or does not take the client certificate",
-                "look at rustls' features, and at `_CLIENT_CERT` and `_CLIENT_KEY`",
+                "check rustls' features, and `_CLIENT_CERT` and `_CLIENT_KEY`",
             )
         };
         let requests = Requests::default();
@@ -528,13 +528,13 @@ fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) 
             // An answer to a ClientHello that is not TLS: the server does not speak TLS on this
             // port.
             Finding::new(&OBSOLETE_TLS, "what answers on this port does not speak TLS")
-                .with_help("look at the port; where the server has no TLS, switch it on")
+                .with_help("check the port; where the server has no TLS, switch it on")
                 .into()
         }
         _ => Failure::new(
             FailureKind::Protocol,
             "the TLS handshake failed",
-            "look at the server's log: it did not keep to the protocol",
+            "read the server's log: it did not keep to the protocol",
         )
         .into(),
     }
@@ -548,12 +548,12 @@ fn broken_off(error: &std::io::Error) -> Refusal {
         | std::io::ErrorKind::ConnectionAborted => Failure::new(
             FailureKind::Protocol,
             "the server closed the connection in the middle of the TLS handshake",
-            "look at the port and at the server's log: it may have no TLS there, or no certificate",
+            "check the port and the server's log: it may have no TLS there, or no certificate",
         ),
         _ => Failure::new(
             FailureKind::Unreachable,
             "the connection broke in the middle of the TLS handshake",
-            "look at the network and at the server's log",
+            "check the network and the server's log",
         ),
     }
     .into()
@@ -575,7 +575,7 @@ fn refused_certificate(
                 &CERTIFICATE_EXPIRY,
                 "the server's certificate, or one of its chain, is not valid yet",
             )
-            .with_help("look at the clock of this machine and of the authority's")
+            .with_help("check the clock of this machine and of the authority's")
             .into()
         }
         CertificateError::NotValidForName => wrong_name(&[]),
@@ -616,7 +616,7 @@ fn refused_certificate(
             .into(),
         },
         _ => Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be verified")
-            .with_help("look at the certificate with `openssl x509 -text`")
+            .with_help("check the certificate with `openssl x509 -text`")
             .into(),
     }
 }

@@ -230,7 +230,7 @@ impl Dates {
 
     pub(super) const fn help(self) -> &'static str {
         match self {
-            Self::NotYetValid => "look at the clock of this machine and of the authority's",
+            Self::NotYetValid => "check the clock of this machine and of the authority's",
             Self::Expired => {
                 "write the authority's new certificate in its place; if it has none, the servers \
                  need certificates of another authority"

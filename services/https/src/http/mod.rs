@@ -69,7 +69,7 @@ pub fn build(builder: ClientBuilder) -> Result<Client, Refusal> {
         Failure::new(
             FailureKind::Protocol,
             "the HTTP client cannot be built",
-            "look at reqwest's version: there has to be one",
+            "check reqwest's version: there has to be one",
         )
         .into()
     })
@@ -123,14 +123,14 @@ pub fn refusal(target: &Target, error: &(dyn std::error::Error + 'static)) -> Re
         return Failure::new(
             FailureKind::Unreachable,
             "the server cannot be connected to, or closed the connection",
-            "look at the host and the port, and at the server's log",
+            "check the host and the port, and the server's log",
         )
         .into();
     }
     Failure::new(
         FailureKind::Protocol,
         "what the server sent is not HTTP, more than it may send, or less than it promised",
-        "look at what answers on the port",
+        "check what answers on the port",
     )
     .into()
 }
@@ -148,7 +148,7 @@ fn silent() -> Refusal {
     Failure::new(
         FailureKind::TimedOut,
         "its host did not answer, or did not finish the TLS handshake, in time",
-        "look at the network between here and there: a firewall drops, it does not refuse; and at \
+        "check the network between here and there: a firewall drops, it does not refuse; check also \
          what listens on the port",
     )
     .into()
@@ -159,7 +159,7 @@ pub fn late() -> Refusal {
     Failure::new(
         FailureKind::TimedOut,
         "the server did not answer in time",
-        "look at its load, and at `response_timeout` in the locator",
+        "check its load, and `response_timeout` in the locator",
     )
     .into()
 }

@@ -597,7 +597,7 @@ impl Held {
 
 pub(crate) fn no_answer() -> Refusal {
     Finding::new(&SUPERUSER_ACCOUNT, "the server does not say what the account may do")
-        .with_help("look at what answers: a PostgreSQL server tells every role who it is")
+        .with_help("check what answers: a PostgreSQL server tells every role who it is")
         .into()
 }
 

@@ -100,7 +100,7 @@ async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpSt
             return Err(Failure::new(
                 FailureKind::Protocol,
                 "what answers on the port is not a PostgreSQL server",
-                "look at the host and the port",
+                "check the host and the port",
             )
             .into());
         }
@@ -116,7 +116,7 @@ async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpSt
             "data arrived before TLS began: an attacker is on the path, or it is not a \
              PostgreSQL server",
         )
-        .with_help("look at what is between here and the server")
+        .with_help("check what is between here and the server")
         .into()),
     }
 }
@@ -169,12 +169,12 @@ pub(super) fn server_error(code: &str) -> Failure {
         "28P01" => Failure::new(
             AuthenticationFailed,
             "the server does not accept the password",
-            "look at the user and the password; both may have been rotated",
+            "check the user and the password; both may have been rotated",
         ),
         "28000" => Failure::new(
             AuthenticationFailed,
             "the server does not let this user in from here, or not without a client certificate",
-            "look at pg_hba.conf: it wants a `hostssl` line for this user, database and address",
+            "check pg_hba.conf: it wants a `hostssl` line for this user, database and address",
         ),
         "3D000" => Failure::new(
             Unavailable,
@@ -184,29 +184,29 @@ pub(super) fn server_error(code: &str) -> Failure {
         "53300" | "53400" => Failure::new(
             Unavailable,
             "the server has no connection left",
-            "look at `max_connections` of the server, and of the locators that lead to it",
+            "check `max_connections` of the server, and of the locators that lead to it",
         ),
         "57P03" => Failure::new(
             Unavailable,
             "the server is starting up or shutting down",
-            "wait, and look at its log",
+            "wait, and read its log",
         ),
         "57014" => Failure::new(
             FailureKind::TimedOut,
             "the server ended the statement: it took too long",
-            "look at the server's load",
+            "check the server's load",
         ),
         // The probe reads tables, columns and settings that every supported release has.
         "42P01" | "42703" | "42883" | "42704" => Failure::new(
             Unavailable,
             "the server does not know what it was asked for: it is older than PostgreSQL 11, or \
              something else",
-            "look at its version, and at the types in `needs`",
+            "check its version, and the types in `needs`",
         ),
         "42601" => Failure::new(
             Unavailable,
             "the server cannot read what it was asked",
-            "look at the types of the functions in `needs`: write `settle(int)`, types alone",
+            "check the types of the functions in `needs`: write `settle(int)`, types alone",
         ),
         "42501" => Failure::new(
             AuthenticationFailed,
@@ -216,12 +216,12 @@ pub(super) fn server_error(code: &str) -> Failure {
         _ if code.starts_with("08") => Failure::new(
             Protocol,
             "the server says that the protocol was not kept",
-            "look at what answers on the port",
+            "check what answers on the port",
         ),
         _ => Failure::new(
             Unavailable,
             "the server refuses to serve this connection",
-            "look at the server's log",
+            "read the server's log",
         ),
     }
 }
@@ -239,7 +239,7 @@ pub(super) fn broken() -> Refusal {
     Failure::new(
         FailureKind::Unreachable,
         "the server closed the connection before it said how to log in",
-        "look at the port and at the server's log",
+        "check the port and the server's log",
     )
     .into()
 }
@@ -248,7 +248,7 @@ pub(super) fn foreign() -> Refusal {
     Failure::new(
         FailureKind::Protocol,
         "what the server sent is not its protocol, or longer than it may be",
-        "look at what answers on the port",
+        "check what answers on the port",
     )
     .into()
 }
@@ -257,7 +257,7 @@ pub(super) fn silent() -> Refusal {
     Failure::new(
         FailureKind::TimedOut,
         "the server accepted the connection, and did not answer in time",
-        "look at the port: what listens there may wait for another protocol; and at the server's \
+        "check the port: what listens there may wait for another protocol; check also the server's \
          load",
     )
     .into()

@@ -322,7 +322,7 @@ impl Manager {
             return Err(Failure::new(
                 FailureKind::AuthenticationFailed,
                 "the server did not accept the credentials, and is not asked again",
-                "look at the user and the password, and attach anew",
+                "check the user and the password, and attach anew",
             )
             .into());
         }
@@ -330,7 +330,7 @@ impl Manager {
             return Err(Failure::new(
                 FailureKind::Unavailable,
                 "the server could not be connected to a moment ago, and is not asked again yet",
-                "look at the server and at the network; it is asked again by itself",
+                "check the server and the network; it is asked again by itself",
             )
             .into());
         }
@@ -668,7 +668,7 @@ fn refused_login(error: &Error, target: &Target) -> Refusal {
             "the server does not prove that it knows the password",
         )
         .with_help(
-            "look at what answers: a peer that does not know the password is not the server, or \
+            "check what answers: a peer that does not know the password is not the server, or \
              stands before it",
         )
         .into();
@@ -687,13 +687,13 @@ fn refusal(error: &Error) -> Refusal {
         Some(_) => Failure::new(
             FailureKind::Unreachable,
             "the connection broke",
-            "look at the network and at the server's log",
+            "check the network and the server's log",
         )
         .into(),
         None if error.is_closed() => Failure::new(
             FailureKind::Unreachable,
             "the server closed the connection",
-            "look at its log",
+            "read its log",
         )
         .into(),
         None => foreign(),
@@ -706,7 +706,7 @@ fn refused_by_pool(error: &PoolError<Refusal>) -> Refusal {
         PoolError::Timeout(TimeoutType::Wait) => Failure::new(
             FailureKind::TimedOut,
             "no connection came free in time",
-            "look at the server's load, and at `max_connections` in the locator",
+            "check the server's load, and `max_connections` in the locator",
         )
         .into(),
         PoolError::Closed => {

@@ -128,7 +128,7 @@ fn who(answer: &Value, named: &str) -> Result<String, Refusal> {
             &WEAK_AUTHENTICATION,
             "the server logged this connection in as another account",
         )
-        .with_help("look at what answers on the port")
+        .with_help("check what answers on the port")
         .into()),
         None => {
             Err(Finding::new(&SUPERUSER_ACCOUNT, "the server does not tell the account who it is")
