@@ -20,7 +20,6 @@ use crate::declare::manifest::Manifest;
 use crate::live::generation::{AttachedStruct, Handle, Turn, publish};
 use crate::load::spec::ConnectionSpec;
 use crate::load::{self, Content, Fingerprint, Item, Loaded, Read};
-use crate::net::backoff::detached;
 use crate::net::tasks;
 use crate::net::time::{Limit, READY_DEADLINE, run_until_cancelled};
 use crate::report::error::{AttachError, Problem, in_declaration_order};
@@ -268,7 +267,7 @@ impl Swap {
             if resource.0.is_detached() {
                 problems.push((
                     attempt.ordinal,
-                    Problem::Failure(detached().in_place(&attempt.spec.place)),
+                    Problem::Failure(Failure::detached().in_place(&attempt.spec.place)),
                 ));
             }
         }
@@ -289,7 +288,10 @@ impl Swap {
             match (content, resource) {
                 (Content::Resource { entry, target: Some(target) }, Some(resource)) => {
                     if resource.0.is_detached() {
-                        problems.push((ordinal, Problem::Failure(detached().in_place(&place))));
+                        problems.push((
+                            ordinal,
+                            Problem::Failure(Failure::detached().in_place(&place)),
+                        ));
                     } else if self.which != Which::Changed
                         || resource.0.fingerprint() != fingerprint
                     {

@@ -370,6 +370,83 @@ impl Failure {
         Self(Box::new(Trouble { kind, place: Place::default(), message, help }))
     }
 
+    /// What the server sent is not its protocol, or more than a service accepts:
+    /// [`FailureKind::Protocol`].
+    #[cold]
+    pub fn protocol() -> Self {
+        Self::new(
+            FailureKind::Protocol,
+            "what the server sent is not its protocol, or more than it may send",
+            "check what answers on the port",
+        )
+    }
+
+    /// The server closed the connection, without a reason: [`FailureKind::Unreachable`].
+    #[cold]
+    pub fn closed() -> Self {
+        Self::new(
+            FailureKind::Unreachable,
+            "the server closed the connection",
+            "check the port and the server's log",
+        )
+    }
+
+    /// The server closed the connection before it named a login method:
+    /// [`FailureKind::Unreachable`].
+    #[cold]
+    pub fn closed_before_login() -> Self {
+        Self::new(
+            FailureKind::Unreachable,
+            "the server closed the connection before it said how to log in",
+            "check the port and the server's log",
+        )
+    }
+
+    /// An open connection broke: [`FailureKind::Unreachable`].
+    #[cold]
+    pub fn broken() -> Self {
+        Self::new(
+            FailureKind::Unreachable,
+            "the connection broke",
+            "check the network and the server's log",
+        )
+    }
+
+    /// The server accepted the connection, and sent nothing in time: [`FailureKind::TimedOut`].
+    #[cold]
+    pub fn no_greeting() -> Self {
+        Self::new(
+            FailureKind::TimedOut,
+            "the server accepted the connection, and did not answer in time",
+            "check the port: what listens there may wait for another protocol; check also the \
+             server's load",
+        )
+    }
+
+    /// There was no answer within the locator's `response_timeout`: [`FailureKind::TimedOut`]. For
+    /// a service with that parameter.
+    #[cold]
+    pub fn no_answer() -> Self {
+        Self::new(
+            FailureKind::TimedOut,
+            "the server did not answer in time",
+            "check its load, and `response_timeout` in the locator",
+        )
+    }
+
+    /// The server answered with an error that has no meaning of its own to the service:
+    /// [`FailureKind::Unavailable`].
+    #[cold]
+    pub fn server_error() -> Self {
+        Self::new(FailureKind::Unavailable, "the server answered with an error", "read its log")
+    }
+
+    /// The client is of a resource that is detached: [`FailureKind::Unavailable`].
+    #[cold]
+    pub fn detached() -> Self {
+        Self::new(FailureKind::Unavailable, "the resource is detached", "attach it again")
+    }
+
     pub(crate) fn in_place(mut self, place: &Place) -> Self {
         for text in self.texts() {
             name_companions(text, place.variable.as_deref());

@@ -133,7 +133,7 @@ pub(super) async fn greet(
     limits: Limits,
 ) -> Result<Greeted, Refusal> {
     let broken =
-        |error: io::Error| target.tls_refusal(&error).unwrap_or_else(|| crate::closed().into());
+        |error: io::Error| target.tls_refusal(&error).unwrap_or_else(|| Failure::closed().into());
     let spoken = async {
         stream.write_all(PROTOCOL).await?;
         stream.flush().await
@@ -155,13 +155,13 @@ pub(super) async fn greet(
     }
     let length = frames::length(&frame)
         .filter(|length| *length <= LONGEST_GREETING)
-        .ok_or_else(crate::foreign)?;
+        .ok_or_else(Failure::protocol)?;
     frame.resize(length, 0);
     stream.read_exact(&mut frame[HEADER..]).await.map_err(broken)?;
     let secret = target.password().cloned();
     let greeting =
         frames::greeting(&frame, secret.as_ref().map(|secret| secret.expose_secret().as_bytes()))
-            .ok_or_else(crate::foreign)?;
+            .ok_or_else(Failure::protocol)?;
     let (end, blown) = oneshot::channel();
     let why = CloseReason::default();
     let wire = Wire {

@@ -7,9 +7,10 @@ use std::sync::{Arc, LazyLock, Mutex as Lock, PoisonError, Weak};
 use std::time::Duration;
 
 use async_nats::{Auth, AuthError, Client, ReconnectToServer, ServerAddr};
-use backing_services_runtime::service::reconnect::ReconnectBackoff;
+use backing_services_runtime::service::reconnect::ReconnectAttempts;
+use backing_services_runtime::service::time::run_until_cancelled;
 use backing_services_runtime::{Service as _, Target};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Notify;
 
 use super::Nats;
 use crate::credentials::Credentials;
@@ -30,7 +31,7 @@ pub(super) struct ReconnectGate {
     /// rejected them.
     is_shut: AtomicBool,
     shutting: Notify,
-    again: Mutex<ReconnectBackoff>,
+    attempts: ReconnectAttempts,
 }
 
 impl ReconnectGate {
@@ -42,7 +43,7 @@ impl ReconnectGate {
             is_first: AtomicBool::new(true),
             is_shut: AtomicBool::new(false),
             shutting: Notify::new(),
-            again: Mutex::new(ReconnectBackoff::new()),
+            attempts: ReconnectAttempts::new(Nats::NAME),
         })
     }
 
@@ -50,32 +51,19 @@ impl ReconnectGate {
     /// gets no credentials, and so ends after [`MOST_ATTEMPTS`].
     pub(super) async fn pass(self: Arc<Self>, has_failed: bool) -> Option<ReconnectToServer> {
         if !self.is_first.swap(false, Ordering::AcqRel) {
-            let mut again = self.again.lock().await;
             if !has_failed {
-                *again = ReconnectBackoff::new();
+                self.attempts.reset();
             }
-            again.postpone();
+            self.attempts.postpone();
             while !self.is_shut() {
-                let visited = async {
-                    again.wait().await;
+                let visiting = async {
+                    self.attempts.wait().await;
                     visit(&self.target, &self.credentials).await
                 };
-                let visited = tokio::select! {
-                    visited = visited => visited,
-                    () = self.shutting.notified() => break,
-                };
-                match visited {
-                    Ok(_) => break,
-                    Err(refusal) => {
-                        again.failed(&refusal);
-                        let given_up = again.has_given_up();
-                        tracing::warn!(
-                            service = Nats::NAME,
-                            endpoint = %self.target.locator(),
-                            given_up,
-                            "not connected again: {refusal}"
-                        );
-                        if given_up {
+                match run_until_cancelled(self.shutting.notified(), visiting).await {
+                    None | Some(Ok(_)) => break,
+                    Some(Err(refusal)) => {
+                        if self.attempts.failed(&self.target, &refusal) {
                             self.shut();
                         }
                     }

@@ -20,11 +20,7 @@ pub const CONFLICTING_ENV: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 pub fn failure(error: &Error) -> Failure {
     let new = Failure::new;
     match error {
-        Error::Io(_) => new(
-            FailureKind::Unreachable,
-            "the connection broke",
-            "check the network and the server's log",
-        ),
+        Error::Io(_) => Failure::broken(),
         Error::Tls(_) => new(
             FailureKind::Protocol,
             "the driver's TLS handshake failed",
@@ -35,14 +31,8 @@ pub fn failure(error: &Error) -> Failure {
             "no connection came about in time",
             "check the server's load, and `max_connections` in the locator",
         ),
-        Error::PoolClosed => {
-            new(FailureKind::Unavailable, "the resource is detached", "attach it again")
-        }
-        _ => new(
-            FailureKind::Protocol,
-            "what the server sent is not its protocol",
-            "check what answers on the port",
-        ),
+        Error::PoolClosed => Failure::detached(),
+        _ => Failure::protocol(),
     }
 }
 
