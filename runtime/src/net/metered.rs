@@ -61,6 +61,13 @@ pub trait FrameCheck {
     fn check(&mut self, bytes: &[u8]) -> Result<(), &'static str>;
 }
 
+/// No check: the stream only yields.
+impl FrameCheck for () {
+    fn check(&mut self, _: &[u8]) -> Result<(), &'static str> {
+        Ok(())
+    }
+}
+
 /// A stream that ends with [`io::ErrorKind::InvalidData`] when its check fails. It yields after
 /// [`AT_ONCE`] bytes.
 pub struct Metered<S, C> {

@@ -104,49 +104,11 @@ impl Service for Postgres {
         &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
     const PATH: Option<&'static str> = Some("the database's name");
     const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
-    const PARAMETERS: &'static [Parameter] = &[
-        Parameter::tls("sslmode"),
-        Parameter::tls("ssl"),
-        Parameter::text("application_name", 63),
-        Parameter::number("connect_timeout", 1, 300),
-        Parameter::number("statement_timeout", 1, 86_400_000),
-        Parameter::number("max_connections", 1, 1000),
+    const PARAMETERS: &'static [Parameter] = parameters![
         Parameter::refused(
             "channel_binding",
             "remove it: this driver cannot bind the channel, and the connection is verified TLS \
              anyway",
-        ),
-        Parameter::refused(
-            "options",
-            "remove it; set what it sets with `ALTER ROLE … SET …` on the server",
-        ),
-        Parameter::refused("host", "write the host where it belongs: behind the `@`"),
-        Parameter::refused("hostaddr", "write the host where it belongs: behind the `@`"),
-        Parameter::refused("port", "write the port where it belongs: behind the host"),
-        Parameter::refused("user", "write the user where it belongs: before the `@`"),
-        Parameter::refused(
-            "dbname",
-            "write the database where it belongs: behind the host and a `/`",
-        ),
-        Parameter::refused(
-            "sslrootcert",
-            "remove it; the authority's certificate goes into the resource's `_CA` variable",
-        ),
-        Parameter::refused(
-            "sslcert",
-            "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable",
-        ),
-        Parameter::refused(
-            "sslkey",
-            "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable",
-        ),
-        Parameter::refused(
-            "sslnegotiation",
-            "remove it: TLS is asked for in the protocol's own way",
-        ),
-        Parameter::refused(
-            "target_session_attrs",
-            "remove it, and write the host that takes what you send",
         ),
     ];
     // The variables that no setter can overwrite, and those of the driver's TLS. The others have no

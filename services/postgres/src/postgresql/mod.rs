@@ -18,6 +18,54 @@ mod account;
 mod container;
 mod vocabulary;
 
+/// The parameters of both services, after those of one driver alone.
+macro_rules! parameters {
+    ($($own:expr),* $(,)?) => {
+        &[
+            $($own,)*
+            Parameter::tls("sslmode"),
+            Parameter::tls("ssl"),
+            Parameter::text("application_name", 63),
+            Parameter::number("connect_timeout", 1, 300),
+            Parameter::number("statement_timeout", 1, 86_400_000),
+            Parameter::number("max_connections", 1, 1000),
+            Parameter::refused(
+                "options",
+                "remove it; set what it sets with `ALTER ROLE … SET …` on the server",
+            ),
+            Parameter::refused("host", "write the host where it belongs: behind the `@`"),
+            Parameter::refused("hostaddr", "write the host where it belongs: behind the `@`"),
+            Parameter::refused("port", "write the port where it belongs: behind the host"),
+            Parameter::refused("user", "write the user where it belongs: before the `@`"),
+            Parameter::refused(
+                "dbname",
+                "write the database where it belongs: behind the host and a `/`",
+            ),
+            Parameter::refused(
+                "sslrootcert",
+                "remove it; the authority's certificate goes into the resource's `_CA` variable",
+            ),
+            Parameter::refused(
+                "sslcert",
+                "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable",
+            ),
+            Parameter::refused(
+                "sslkey",
+                "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable",
+            ),
+            Parameter::refused(
+                "sslnegotiation",
+                "remove it: TLS is asked for in the protocol's own way",
+            ),
+            Parameter::refused(
+                "target_session_attrs",
+                "remove it, and write the host that takes what you send",
+            ),
+        ]
+    };
+}
+pub(super) use parameters;
+
 /// `SSLRequest`: a length of 8 and the code 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 

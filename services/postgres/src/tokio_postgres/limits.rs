@@ -274,6 +274,10 @@ impl MessageLimits {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
+    use backing_services_runtime::service::metered::AT_ONCE;
+
     use super::*;
 
     fn reader(demand: Demand, binds: bool) -> MessageLimits {
@@ -304,6 +308,23 @@ mod tests {
 
     const PLUS: &[u8] = b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0";
     const SCRAM: &[u8] = b"SCRAM-SHA-256\0\0";
+
+    #[test]
+    fn a_server_that_never_stops_sending_does_not_hold_the_thread() {
+        let limits = MessageLimits::new(Demand::Binding, true, u64::MAX, Arc::default());
+        let _ = limits.observed.settled.set(());
+        // Each message has the type 1 and a length of 16 MiB.
+        let mut stream = Limited::new(tokio::io::repeat(1), None, limits);
+        let mut read = || {
+            let mut context = Context::from_waker(Waker::noop());
+            Pin::new(&mut stream).poll_read(&mut context, &mut ReadBuf::new(&mut [0; 4096]))
+        };
+        let mut reads = 0;
+        while reads < 1000 && read().is_ready() {
+            reads += 1;
+        }
+        assert_eq!(reads, AT_ONCE / 4096);
+    }
 
     #[test]
     fn each_demand_accepts_its_methods() {
