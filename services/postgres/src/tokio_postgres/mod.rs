@@ -100,8 +100,8 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 use self::limits::{Demand, Limited, MessageLimits, ServerObservations};
 use crate::postgresql;
 use crate::postgresql::{
-    Account, AuthRequest, COLUMNS, Row, database, no_answer, server_error, unknown_authentication,
-    user,
+    Account, AuthRequest, COLUMNS, Row, database, no_answer, parameters, server_error,
+    unknown_authentication, user,
 };
 
 mod binding;
