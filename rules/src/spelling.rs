@@ -3,7 +3,7 @@
 /// The longest word that is compared, in bytes.
 pub const LONGEST_WORD: usize = 63;
 
-/// The edit distance in bytes, ignoring ASCII case: letters added, removed or replaced, or neighbours
+/// The edit distance in bytes, ignoring ASCII case: bytes added, removed or replaced, or neighbours
 /// swapped (optimal string alignment). [`usize::MAX`] if a word is longer than [`LONGEST_WORD`].
 #[must_use]
 pub const fn distance(a: &[u8], b: &[u8]) -> usize {
