@@ -27,7 +27,7 @@ use crate::source::environment;
 /// Returns `Some(None)` for an absent optional resource; `None` if something is wrong, and then
 /// there is a finding.
 #[allow(clippy::too_many_arguments, reason = "one caller, which has just these")]
-pub fn load(
+pub(crate) fn load(
     reader: &mut ValueReader<'_>,
     entry: &'static ResourceEntry,
     declaration: &'static Declaration,

@@ -13,6 +13,7 @@ use crate::report::refusal::Refusal;
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// The time of the next attempt to connect.
+#[derive(Debug)]
 pub struct ReconnectBackoff {
     backoff: ExponentialBackoff,
     not_before: Option<Instant>,
@@ -20,7 +21,14 @@ pub struct ReconnectBackoff {
     given_up: bool,
 }
 
+impl Default for ReconnectBackoff {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl ReconnectBackoff {
+    /// The first attempt is allowed now.
     pub fn new() -> Self {
         Self { backoff: Self::backoff(), not_before: None, given_up: false }
     }

@@ -24,6 +24,7 @@ static FREE: Semaphore = Semaphore::const_new(MOST);
 
 /// The reason why the work has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NoResult {
     /// The work took longer than the limit.
     Late,

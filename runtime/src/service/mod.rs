@@ -8,7 +8,7 @@ pub(crate) mod erased;
 pub mod grants;
 pub(crate) mod target;
 
-pub use crate::net::{backoff, progress, random_name, reconnect, tasks, thread, time, tls};
+pub use crate::net::{progress, random_name, reconnect, tasks, thread, time, tls};
 pub use crate::report::redact;
 pub use crate::service::dial::unreachable;
 

@@ -70,7 +70,7 @@ mod systemd;
 mod with_credentials;
 
 pub use bindings::ServiceBindings;
-pub use changes::Changes;
+pub use changes::{ChangeListener, ChangeSignal, Changes};
 #[cfg(feature = "cloud-foundry")]
 pub use cloud_foundry::CloudFoundry;
 #[cfg(feature = "dotenv")]

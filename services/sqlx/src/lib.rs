@@ -1,6 +1,7 @@
 //! Code that the services on sqlx share. It converts sqlx's errors into our own, without their
 //! text.
 
+use std::fmt;
 use std::time::Duration;
 
 use backing_services_runtime::posture::{TlsPosture, TrustPosture};
@@ -111,11 +112,19 @@ async fn all_idle<DB: sqlx::Database>(pool: &sqlx::Pool<DB>) {
 /// after attaching has ended.
 pub struct Unproven<DB: sqlx::Database>(Option<sqlx::pool::PoolConnection<DB>>);
 
+impl<DB: sqlx::Database> fmt::Debug for Unproven<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unproven")
+    }
+}
+
 impl<DB: sqlx::Database> Unproven<DB> {
+    /// Takes the first connection of a pool.
     pub const fn new(connection: sqlx::pool::PoolConnection<DB>) -> Self {
         Self(Some(connection))
     }
 
+    /// The connection.
     pub fn get(&mut self) -> Option<&mut DB::Connection> {
         self.0.as_deref_mut()
     }
