@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_VALUE};
 use backing_services_rules::{Date, variable};
+use secrecy::ExposeSecret as _;
 
 use crate::declare::manifest::{
     Category, Declaration, Leaf, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot,
@@ -20,7 +21,6 @@ use crate::report::error::{AttachError, Problem, in_declaration_order};
 use crate::report::finding::{Failure, FailureKind, Finding, Place};
 use crate::report::waiver::Waiver;
 use crate::service::target::Target;
-use crate::source::environment::{Snapshot, hash_of_base};
 use crate::source::{Group, Source};
 
 mod claims;
@@ -212,16 +212,13 @@ fn read(
     progress: &Progress,
 ) -> Read {
     let deadline = Instant::now() + deadline;
-    let beginnings = manifest.beginnings();
-    let snapshot = source.snapshot(&|first| beginnings[usize::from(first)]);
     let mut loader = Loader {
         source,
-        snapshot: snapshot.as_ref(),
         wanted,
         keep,
         today: today(),
         deadline,
-        claims: Claims::new(manifest, wanted),
+        claims: Claims::default(),
         fields: 0,
         items: Vec::new(),
         problems: Vec::new(),
@@ -321,13 +318,12 @@ pub(crate) fn today() -> Date {
 
 struct Loader<'a> {
     source: &'a dyn Source,
-    snapshot: Option<&'a Snapshot>,
     /// The paths of the wanted fields; `None` for all.
     wanted: Option<&'a [String]>,
     keep: Keep,
     today: Date,
     deadline: Instant,
-    claims: Claims<'a>,
+    claims: Claims,
     /// The number of fields.
     fields: usize,
     items: Vec<Item>,
@@ -351,8 +347,7 @@ impl Loader<'_> {
         } else {
             Group::of_value(&variable)
         };
-        let hash = hash_of_base(&variable);
-        if let Some((taken, by)) = self.claims.claim(&variable, hash, is_resource, &path) {
+        if let Some((taken, by)) = self.claims.claim(&variable, is_resource, &path) {
             let finding =
                 Finding::new(&DUPLICATE_VARIABLE, format!("`{by}` reads this variable too"));
             findings.push(
@@ -361,7 +356,7 @@ impl Loader<'_> {
                     .with_help("give one of the two another name with `env = \"…\"`"),
             );
         }
-        let mut reader = ValueReader::new(self.source).out_of(self.snapshot, hash);
+        let mut reader = ValueReader::new(self.source);
         if self.keep == Keep::Everything {
             reader = reader.with_fingerprint();
         }
@@ -498,6 +493,8 @@ fn setting(
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
+    use std::hash::{BuildHasher as _, RandomState};
+    use std::sync::{LazyLock, Mutex};
 
     use super::*;
     use crate::Scheme;
@@ -509,7 +506,7 @@ mod tests {
     use crate::report::refusal::Refusal;
     use crate::service::target::Target;
     use crate::service::{Attachment, Service};
-    use crate::source::{Environment, Unreadable, Value as SourceValue};
+    use crate::source::{Environment, Sources, Unreadable, Value as SourceValue, WithCredentials};
 
     struct Gophers;
 
@@ -554,29 +551,54 @@ mod tests {
     )
     .prefix("SHOP");
 
-    /// Like the environment of the process: it is read from a snapshot.
-    struct AtOnce(Vec<(&'static str, &'static str)>);
+    /// A source that records the names that it is asked for.
+    #[derive(Default)]
+    struct Recorder(Mutex<Vec<String>>);
 
-    impl Source for AtOnce {
+    impl Source for Recorder {
         fn name(&self) -> Cow<'_, str> {
-            "the environment".into()
+            "the recorder".into()
         }
 
-        fn get(&self, _: &str) -> Result<Option<SourceValue>, Unreadable> {
-            unreachable!("there is a snapshot")
-        }
-
-        fn snapshot(&self, may_begin: &dyn Fn(u8) -> bool) -> Option<Snapshot> {
-            Some(Snapshot::of(
-                self.0.iter().map(|(name, value)| (name.into(), value.into())),
-                may_begin,
-            ))
+        fn get(&self, variable: &str) -> Result<Option<SourceValue>, Unreadable> {
+            self.0.lock().unwrap().push(variable.to_owned());
+            Ok(None)
         }
     }
 
-    /// Reading variables one by one or all at once gives the same result.
     #[test]
-    fn a_snapshot_is_read_as_the_variables_themselves() {
+    fn a_source_is_asked_for_each_variable_of_each_field_once() {
+        let recorder = Recorder::default();
+        check(&MANIFEST, &recorder).unwrap_err();
+        let mut asked = recorder.0.into_inner().unwrap();
+        asked.sort();
+        let groups = [
+            Group::of_resource("SHOP_ORDERS_URL", "SHOP_ORDERS"),
+            Group::of_resource("CACHE", "CACHE"),
+            Group::of_value("SHOP_KEY"),
+            Group::of_value("SHOP_PORT_FILE"),
+        ];
+        let mut expected: Vec<_> = groups.iter().flat_map(Group::variables).collect();
+        expected.sort();
+        assert_eq!(asked, expected);
+    }
+
+    /// The report of a check, and the place and the fingerprint of each accepted field.
+    fn everything(source: &dyn Source) -> impl PartialEq + std::fmt::Debug {
+        let second = Duration::from_secs(1);
+        let read = read(&MANIFEST, source, None, second, Keep::Everything, &Progress::default());
+        let items = read.loaded.items.iter().map(|item| {
+            let Place { field, variable, origin } = item.place.clone();
+            (field, variable, origin, KEY.hash_one(item.fingerprint))
+        });
+        let report = check(&MANIFEST, source).err().map(|error| error.to_string());
+        (report, items.collect::<Vec<_>>(), KEY.hash_one(read.values))
+    }
+
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+    #[test]
+    fn a_wrapped_source_is_read_as_the_source_itself() {
         const LOCATOR: &str = "gophers://ada:kX3-vR9_wQ1z@db.example.com/";
         const NAMES: [&str; 12] = [
             "SHOP_ORDERS_URL", "SHOP_ORDERS_URL_FILE", "SHOP_ORDERS_USER", "SHOP_ORDERS_PASSWORD",
@@ -592,33 +614,10 @@ mod tests {
                     .filter(|(i, _)| set >> i & 1 == 1)
                     .map(|(_, name)| (*name, value))
                     .collect();
-                let told = |source: &dyn Source| {
-                    check(&MANIFEST, source).err().map(|error| error.to_string())
-                };
-                let at_once = told(&AtOnce(variables.clone()));
-                refused += usize::from(at_once.is_some());
-                let paths = |loaded: &Loaded| {
-                    loaded
-                        .items
-                        .iter()
-                        .map(|item| (item.place.clone(), item.fingerprint))
-                        .collect::<Vec<_>>()
-                };
-                let one_by_one = Environment::from_iter(variables.clone());
-                assert_eq!(at_once, told(&one_by_one), "{variables:?}");
-                let second = Duration::from_secs(1);
-                let read = |source: &dyn Source| {
-                    read(&MANIFEST, source, None, second, Keep::Everything, &Progress::default())
-                };
-                let (at_once, one_by_one) = (read(&AtOnce(variables.clone())), read(&one_by_one));
-                assert!(at_once.values == one_by_one.values, "{variables:?}");
-                for (one, other) in paths(&at_once.loaded).iter().zip(paths(&one_by_one.loaded)) {
-                    assert_eq!(
-                        (&one.0.field, &one.0.variable, &one.0.origin),
-                        (&other.0.field, &other.0.variable, &other.0.origin)
-                    );
-                    assert!(one.1 == other.1, "{variables:?}");
-                }
+                let source = Environment::from_iter(variables.clone());
+                refused += usize::from(check(&MANIFEST, &source).is_err());
+                let wrapped = Sources::new().then(Arc::new(WithCredentials::new(source.clone())));
+                assert_eq!(everything(&wrapped), everything(&source), "{variables:?}");
             }
         }
         assert!(refused > 0 && refused < 3 << NAMES.len());

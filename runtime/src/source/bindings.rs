@@ -65,7 +65,7 @@ const MOST: usize = 1000;
 impl ServiceBindings {
     /// The bindings of this process.
     #[must_use]
-    pub const fn process() -> Self {
+    pub fn process() -> Self {
         Self::of(Environment::process())
     }
 

@@ -75,7 +75,7 @@ struct Text {
 impl CloudFoundry {
     /// The services of this process.
     #[must_use]
-    pub const fn process() -> Self {
+    pub fn process() -> Self {
         Self::of(Environment::process())
     }
 

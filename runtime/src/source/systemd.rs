@@ -38,7 +38,7 @@ const VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 impl SystemdCredentials {
     /// The credentials of this process.
     #[must_use]
-    pub const fn process() -> Self {
+    pub fn process() -> Self {
         Self::of(Environment::process())
     }
 
