@@ -170,7 +170,7 @@ pub(crate) fn load(
                 Some(Value { text, variable, .. }) => {
                     (Some(text.expose_secret().to_owned()), variable)
                 }
-                None => (usual(&locator), format!("{base}_ENDPOINT").into()),
+                None => (usual(&locator), format!("{base}_ENDPOINT")),
             };
             let Some(text) = text else {
                 findings.push(

@@ -2,7 +2,7 @@
 //!
 //! | source | reads | feature |
 //! |---|---|---|
-//! | [`Environment`] | the process's environment, or variables that stand in for it | |
+//! | [`Environment`] | a copy of the process's environment, or variables that stand in for it | |
 //! | [`SystemdCredentials`] | `$CREDENTIALS_DIRECTORY` | |
 //! | [`ServiceBindings`] | `$SERVICE_BINDING_ROOT` | |
 //! | `CloudFoundry` | `VCAP_SERVICES`, or the file in `VCAP_SERVICES_FILE_PATH` | `cloud-foundry` |
