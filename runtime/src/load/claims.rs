@@ -4,6 +4,7 @@
 //! types determine.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use backing_services_rules::variable::{self, RESOURCE_ENDINGS};
 
@@ -28,13 +29,15 @@ impl Claims {
         let field = self.fields.len();
         let mut first: Option<(String, usize)> = None;
         for name in names(variable, is_resource) {
-            match self.taken.get(&name) {
-                Some(by) if first.as_ref().is_none_or(|(_, earlier)| by < earlier) => {
-                    first = Some((name, *by));
+            match self.taken.entry(name) {
+                Entry::Vacant(free) => {
+                    free.insert(field);
                 }
-                Some(_) => {}
-                None => {
-                    self.taken.insert(name, field);
+                Entry::Occupied(taken) => {
+                    let by = *taken.get();
+                    if first.as_ref().is_none_or(|(_, earlier)| by < *earlier) {
+                        first = Some((taken.key().clone(), by));
+                    }
                 }
             }
         }

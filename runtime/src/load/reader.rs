@@ -150,7 +150,29 @@ impl<'a> ValueReader<'a> {
         kind: Kind,
         findings: &mut Vec<Finding>,
     ) -> Option<Value> {
-        let name_of_file = [name, "_FILE"].concat();
+        self.read_joined(name, "", kind, findings)
+    }
+
+    /// The same for the name `base` + `ending`.
+    pub(crate) fn read_companion(
+        &mut self,
+        base: &str,
+        ending: &str,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Value> {
+        let kind = if PUBLIC.contains(&ending) { Kind::Public } else { Kind::Secret };
+        self.read_joined(base, ending, kind, findings)
+    }
+
+    fn read_joined(
+        &mut self,
+        base: &str,
+        ending: &str,
+        kind: Kind,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Value> {
+        let name_of_file = [base, ending, "_FILE"].concat();
+        let name = &name_of_file[..base.len() + ending.len()];
         let direct = self.get(name, kind, findings);
         let file = self.get(&name_of_file, kind, findings);
         let value = match (direct, file) {
@@ -172,17 +194,6 @@ impl<'a> ValueReader<'a> {
             (name, value.text.expose_secret()).hash(values);
         }
         value
-    }
-
-    /// The same for the name `base` + `ending`.
-    pub(crate) fn read_companion(
-        &mut self,
-        base: &str,
-        ending: &str,
-        findings: &mut Vec<Finding>,
-    ) -> Option<Value> {
-        let kind = if PUBLIC.contains(&ending) { Kind::Public } else { Kind::Secret };
-        self.read(&[base, ending].concat(), kind, findings)
     }
 
     /// Reads the file that a value names.
