@@ -178,22 +178,27 @@ impl Progress {
         manifest: &'static Manifest,
         wanted: Option<&[String]>,
     ) -> (usize, Place, usize) {
-        let begun = self.0.load(Ordering::Acquire).max(1);
-        let (mut place, mut fields) = (Place::default(), 0);
-        manifest.walk(&mut |leaf| {
-            if wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)) {
-                fields += 1;
-                if fields == begun {
-                    place = Place {
-                        field: leaf.path.into_owned(),
-                        variable: Some(leaf.variable),
-                        origin: None,
-                    };
-                }
-            }
-        });
-        (begun, place, fields)
+        let mut leaves = leaves(manifest, wanted);
+        let (begun, fields) = (self.0.load(Ordering::Acquire).max(1), leaves.len());
+        let place = (begun <= fields).then(|| place(leaves.swap_remove(begun - 1)));
+        (begun, place.unwrap_or_default(), fields)
     }
+}
+
+/// The fields that are not nested structs, in declaration order: those with these paths, or all.
+fn leaves(manifest: &'static Manifest, wanted: Option<&[String]>) -> Vec<Leaf> {
+    let mut leaves = Vec::new();
+    manifest.walk(&mut |leaf| {
+        if wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)) {
+            leaves.push(leaf);
+        }
+    });
+    leaves
+}
+
+/// The place of a field whose values have no known origin.
+fn place(leaf: Leaf) -> Place {
+    Place { field: leaf.path.into_owned(), variable: Some(leaf.variable), origin: None }
 }
 
 /// Selects whether the loaded content is kept, or only checked.
@@ -214,7 +219,6 @@ fn read(
     let deadline = Instant::now() + deadline;
     let mut loader = Loader {
         source,
-        wanted,
         keep,
         today: today(),
         deadline,
@@ -226,53 +230,28 @@ fn read(
         fingerprints: Vec::new(),
         waivers: Vec::new(),
     };
-    let mut panicked = Vec::new();
-    manifest.walk(&mut |leaf| {
-        if loader.wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)) {
-            loader.fields += 1;
-            progress.0.store(loader.fields, Ordering::Release);
-            // The source, `check` of the service and the type of a value are foreign code. A task
-            // that follows a source reads it here, and must not end because of a panic.
-            if panic::catch_unwind(AssertUnwindSafe(|| loader.load_field(leaf))).is_err() {
-                panicked.push(loader.fields);
-            }
+    for leaf in leaves(manifest, wanted) {
+        loader.fields += 1;
+        progress.0.store(loader.fields, Ordering::Release);
+        // The source, `check` of the service and the type of a value are foreign code. A task
+        // that follows a source reads it here, and must not end because of a panic.
+        if panic::catch_unwind(AssertUnwindSafe(|| loader.load_field(&leaf))).is_err() {
+            loader.problems.push((loader.fields, panicked(leaf)));
         }
-    });
-    let Loader { items, mut problems, files, fingerprints, fields, waivers, today, .. } = loader;
-    problems.extend(failures(manifest, wanted, &panicked));
+    }
+    let Loader { items, problems, files, fingerprints, fields, waivers, today, .. } = loader;
     let values = Fingerprint::of_all(&fingerprints);
     Read { loaded: Loaded { items, problems, fields, waivers, today }, files, values }
 }
 
-/// A failure at each field whose reading panicked, by its ordinal in declaration order.
-fn failures(
-    manifest: &'static Manifest,
-    wanted: Option<&[String]>,
-    panicked: &[usize],
-) -> Vec<(usize, Problem)> {
-    let (mut ordinal, mut failures) = (0, Vec::new());
-    if panicked.is_empty() {
-        return failures;
-    }
-    manifest.walk(&mut |leaf| {
-        ordinal += usize::from(
-            wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)),
-        );
-        if panicked.contains(&ordinal) && failures.iter().all(|(known, _)| *known != ordinal) {
-            let place = Place {
-                field: leaf.path.into_owned(),
-                variable: Some(leaf.variable),
-                origin: None,
-            };
-            let message = "reading it panicked: in the source, in `check` of its service, \
-                           or in the type of the field";
-            let help = "read the message of the panic on standard error, \
-                        and report it to the authors of what panicked";
-            let failure = Failure::new(FailureKind::Protocol, message, help);
-            failures.push((ordinal, Problem::Failure(failure.in_place(&place))));
-        }
-    });
-    failures
+/// The failure of a field whose reading panicked.
+fn panicked(leaf: Leaf) -> Problem {
+    let message = "reading it panicked: in the source, in `check` of its service, \
+                   or in the type of the field";
+    let help = "read the message of the panic on standard error, \
+                and report it to the authors of what panicked";
+    let failure = Failure::new(FailureKind::Protocol, message, help);
+    Problem::Failure(failure.in_place(&place(leaf)))
 }
 
 impl Loaded {
@@ -318,8 +297,6 @@ pub(crate) fn today() -> Date {
 
 struct Loader<'a> {
     source: &'a dyn Source,
-    /// The paths of the wanted fields; `None` for all.
-    wanted: Option<&'a [String]>,
     keep: Keep,
     today: Date,
     deadline: Instant,
@@ -335,19 +312,12 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn load_field(&mut self, leaf: Leaf) {
+    fn load_field(&mut self, leaf: &Leaf) {
         let Leaf { path, variable, field } = leaf;
         let declaration = field.declaration();
         let mut findings = Vec::new();
         let is_resource = matches!(field.category(), Category::Resource(_));
-        // The beginning that all of the field's variables share.
-        let base = if is_resource { variable::base(&variable) } else { &variable };
-        let group = if is_resource {
-            Group::of_resource(&variable, base)
-        } else {
-            Group::of_value(&variable)
-        };
-        if let Some((taken, by)) = self.claims.claim(&variable, is_resource, &path) {
+        if let Some((taken, by)) = self.claims.claim(variable, is_resource, path) {
             let finding =
                 Finding::new(&DUPLICATE_VARIABLE, format!("`{by}` reads this variable too"));
             findings.push(
@@ -360,57 +330,62 @@ impl Loader<'_> {
         if self.keep == Keep::Everything {
             reader = reader.with_fingerprint();
         }
-        reader.keep_to_part(group, &mut findings);
-        let content = match field.category() {
-            Category::Resource(entry) => {
-                let target = resource::load(
-                    &mut reader, entry, declaration, &variable, base, self.deadline, self.today,
-                    &mut findings,
-                );
-                target.map(|target| Content::Resource { entry, target: target.map(Box::new) })
-            }
-            Category::Secret(entry) => {
-                secret(&mut reader, entry, &variable, &mut findings).map(Content::Value)
-            }
-            Category::Setting(entry) => {
-                setting(&mut reader, entry, declaration, &variable, &mut findings)
-                    .map(Content::Value)
-            }
-            Category::Nested(_) => None,
-        };
+        let content = self.content(leaf, &mut reader, &mut findings);
         waiver::apply(&mut findings, declaration.waived_rules(), self.today);
         waiver::expiring(&mut findings, declaration.waived_rules(), self.today);
         self.waivers.extend(
             waiver::in_force(declaration.waived_rules(), self.today)
                 .map(|waiver| (path.to_string(), waiver)),
         );
-        if self.keep == Keep::Everything
-            && findings.iter().all(|finding| !finding.is_denied())
-            && let Some(content) = content
-        {
-            let place = Place {
-                field: path.to_string(),
-                variable: Some(variable.clone()),
-                origin: reader.origin_of_resource(&variable),
-            };
+        if self.keep == Keep::Everything {
             let fingerprint = reader.fingerprint();
-            self.items.push(Item {
-                ordinal: self.fields,
-                place,
-                fingerprint,
-                declaration,
-                content,
-            });
+            self.fingerprints.push(fingerprint);
+            if let Some(content) = content
+                && !findings.iter().any(Finding::is_denied)
+            {
+                let place = Place {
+                    field: path.to_string(),
+                    variable: Some(variable.clone()),
+                    origin: reader.origin_of_resource(variable),
+                };
+                let ordinal = self.fields;
+                self.items.push(Item { ordinal, place, fingerprint, declaration, content });
+            }
         }
         self.problems.extend(findings.into_iter().map(|finding| {
-            let finding = finding.at(&path, &variable);
+            let finding = finding.at(path, variable);
             let origin = finding.variable().and_then(|variable| reader.origin(variable));
             (self.fields, Problem::Finding(finding.out_of(origin)))
         }));
-        if self.keep == Keep::Everything {
-            self.fingerprints.push(reader.fingerprint());
-        }
         self.files.extend(reader.into_files());
+    }
+
+    /// Reads a field's values. Returns `None` if something is wrong, and then there is a finding.
+    fn content(
+        &self,
+        Leaf { variable, field, .. }: &Leaf,
+        reader: &mut ValueReader<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Content> {
+        let declaration = field.declaration();
+        match field.category() {
+            Category::Resource(entry) => {
+                // The beginning that all of the resource's variables share.
+                let base = variable::base(variable);
+                reader.keep_to_part(Group::of_resource(variable, base), findings);
+                let target = resource::load(
+                    reader, entry, declaration, variable, base, self.deadline, self.today, findings,
+                );
+                target.map(|target| Content::Resource { entry, target: target.map(Box::new) })
+            }
+            Category::Secret(entry) => {
+                secret(reader, entry, variable, findings).map(Content::Value)
+            }
+            Category::Setting(entry) => {
+                setting(reader, entry, declaration, variable, findings).map(Content::Value)
+            }
+            Category::Nested(_) => None,
+        }
     }
 }
 
@@ -432,6 +407,7 @@ fn secret(
     variable: &str,
     findings: &mut Vec<Finding>,
 ) -> Option<Slot> {
+    reader.keep_to_part(Group::of_value(variable), findings);
     let value = reader.read(variable, Kind::Secret, findings);
     if value.is_none() && !entry.optional && !is_explained(findings) {
         findings.push(missing(reader.source(), variable));
@@ -462,6 +438,7 @@ fn setting(
     variable: &str,
     findings: &mut Vec<Finding>,
 ) -> Option<Slot> {
+    reader.keep_to_part(Group::of_value(variable), findings);
     let value = reader.read(variable, Kind::Public, findings);
     if is_explained(findings) {
         return None;
