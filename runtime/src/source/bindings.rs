@@ -204,10 +204,7 @@ impl Source for ServiceBindings {
     }
 
     fn changes(&self) -> Changes {
-        path_in(&self.environment, VARIABLE)
-            .ok()
-            .flatten()
-            .map_or_else(Changes::none, |root| Changes::of_files([root]))
+        Changes::of_files(path_in(&self.environment, VARIABLE).ok().flatten())
     }
 }
 

@@ -209,10 +209,7 @@ impl Source for CloudFoundry {
     }
 
     fn changes(&self) -> Changes {
-        path_in(&self.environment, VARIABLE_OF_FILE)
-            .ok()
-            .flatten()
-            .map_or_else(Changes::none, |path| Changes::of_files([path]))
+        Changes::of_files(path_in(&self.environment, VARIABLE_OF_FILE).ok().flatten())
     }
 }
 

@@ -69,7 +69,6 @@ impl DotEnv {
     }
 
     /// The path as it was given, printable.
-    #[cfg(feature = "cli")]
     pub(crate) fn printable_path(&self) -> String {
         crate::report::text::printable(&self.path.to_string_lossy())
     }
@@ -174,7 +173,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, (SecretString, usize)>, String> 
 
 impl Source for DotEnv {
     fn name(&self) -> Cow<'_, str> {
-        format!("`{}`", crate::report::text::printable(&self.path.to_string_lossy())).into()
+        format!("`{}`", self.printable_path()).into()
     }
 
     fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
@@ -182,8 +181,7 @@ impl Source for DotEnv {
     }
 
     fn changes(&self) -> Changes {
-        std::path::absolute(&self.path)
-            .map_or_else(|_| Changes::none(), |path| Changes::of_files([path]))
+        Changes::of_files(std::path::absolute(&self.path).ok())
     }
 }
 
