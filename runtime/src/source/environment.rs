@@ -159,5 +159,9 @@ mod tests {
     fn its_debug_output_has_names_and_no_values() {
         let given = Environment::from_iter([("B", "kX3-vR9"), ("A", "wQ1z")]);
         assert_eq!(format!("{given:?}"), r#"Environment(["A", "B"])"#);
+        let process = format!("{:?}", Environment::process());
+        for (name, value) in std::env::vars().filter(|(_, value)| value.len() > 20) {
+            assert!(process.contains(&name) && !process.contains(&value), "{name}");
+        }
     }
 }
