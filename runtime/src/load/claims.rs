@@ -4,7 +4,6 @@
 //! types determine.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use backing_services_rules::variable::{self, RESOURCE_ENDINGS};
 
@@ -13,8 +12,8 @@ use backing_services_rules::variable::{self, RESOURCE_ENDINGS};
 pub(super) struct Claims {
     /// The paths of the fields, in declaration order.
     fields: Vec<String>,
-    /// Each variable, and the index of the first field that claims it.
-    taken: BTreeMap<String, usize>,
+    /// By base name: each ending, and the index of the first field that claims that variable.
+    taken: BTreeMap<String, Vec<(&'static str, usize)>>,
 }
 
 impl Claims {
@@ -26,18 +25,19 @@ impl Claims {
         is_resource: bool,
         path: &str,
     ) -> Option<(String, String)> {
-        let field = self.fields.len();
         let mut first: Option<(String, usize)> = None;
-        for name in names(variable, is_resource) {
-            match self.taken.entry(name) {
-                Entry::Vacant(free) => {
-                    free.insert(field);
-                }
-                Entry::Occupied(taken) => {
-                    let by = *taken.get();
-                    if first.as_ref().is_none_or(|(_, earlier)| by < *earlier) {
-                        first = Some((taken.key().clone(), by));
+        for (base, endings) in variables(variable, is_resource) {
+            let taken = self
+                .taken
+                .entry(base.to_owned())
+                .or_insert_with(|| Vec::with_capacity(RESOURCE_ENDINGS.len()));
+            for ending in endings {
+                match taken.iter().find(|(earlier, _)| earlier == ending) {
+                    None => taken.push((*ending, self.fields.len())),
+                    Some((_, by)) if first.as_ref().is_none_or(|(_, earlier)| by < earlier) => {
+                        first = Some(([base, ending].concat(), *by));
                     }
+                    Some(_) => {}
                 }
             }
         }
@@ -46,12 +46,19 @@ impl Claims {
     }
 }
 
-/// The variables of a field. `X` and `X_FILE` are two ways to the same value, and count as one.
-fn names(variable: &str, is_resource: bool) -> impl Iterator<Item = String> {
-    let own = variable.strip_suffix("_FILE").unwrap_or(variable).to_owned();
-    let companions = if is_resource { &RESOURCE_ENDINGS[1..] } else { &[] };
-    let base = variable::base(variable);
-    std::iter::once(own).chain(companions.iter().map(move |ending| [base, ending].concat()))
+/// The variables of a field: its own, and the companions of a resource. Each is a base name and an
+/// ending, which is empty for a name without one.
+fn variables(
+    variable: &str,
+    is_resource: bool,
+) -> impl Iterator<Item = (&str, &'static [&'static str])> {
+    // `X` and `X_FILE` are two ways to the same value.
+    let own = variable.strip_suffix("_FILE").unwrap_or(variable);
+    let is_its = |ending: &&&str| own.len() > ending.len() && own.ends_with(**ending);
+    let ending = RESOURCE_ENDINGS.iter().find(is_its).unwrap_or(&"");
+    let companions = (variable::base(variable), &RESOURCE_ENDINGS[1..]);
+    std::iter::once((&own[..own.len() - ending.len()], std::slice::from_ref(ending)))
+        .chain(is_resource.then_some(companions))
 }
 
 #[cfg(test)]
@@ -62,14 +69,21 @@ mod tests {
 
     #[test]
     fn a_field_claims_its_variable_and_the_companions_of_a_resource() {
-        let names = |variable, is_resource| names(variable, is_resource).collect::<Vec<_>>();
+        let names = |variable, is_resource| {
+            let variables = variables(variable, is_resource);
+            let names = variables.flat_map(|(base, endings)| {
+                endings.iter().map(move |ending| [base, "|", ending].concat())
+            });
+            names.collect::<Vec<_>>()
+        };
         let orders = names("SHOP_ORDERS_URL", true);
-        assert_eq!(orders[..2], ["SHOP_ORDERS_URL", "SHOP_ORDERS_HOST"]);
+        assert_eq!(orders[..2], ["SHOP_ORDERS|_URL", "SHOP_ORDERS|_HOST"]);
         assert_eq!(orders.len(), RESOURCE_ENDINGS.len());
-        assert_eq!(names("REDIS", true)[..2], ["REDIS", "REDIS_HOST"]);
-        assert_eq!(names("CACHE_HOST", true)[..2], ["CACHE_HOST", "CACHE_HOST_HOST"]);
-        assert_eq!(names("SHOP_ORDERS_USER_FILE", false), ["SHOP_ORDERS_USER"]);
-        assert_eq!(names("_URL", false), ["_URL"]);
+        assert_eq!(names("REDIS", true)[..2], ["REDIS|", "REDIS|_HOST"]);
+        assert_eq!(names("CACHE_HOST", true)[..2], ["CACHE|_HOST", "CACHE_HOST|_HOST"]);
+        assert_eq!(names("SHOP_ORDERS_USER_FILE", false), ["SHOP_ORDERS|_USER"]);
+        assert_eq!(names("SHOP_PORT_LIMIT", false), ["SHOP_PORT_LIMIT|"]);
+        assert_eq!(names("_URL", false), ["_URL|"]);
     }
 
     #[test]

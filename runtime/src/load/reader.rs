@@ -64,13 +64,22 @@ pub(crate) struct ValueReader<'a> {
     origins: Vec<(String, Cow<'static, str>)>,
     /// The files that `NAME_FILE` variables named.
     files: Vec<PathBuf>,
+    /// The space for a variable's name.
+    name: String,
     /// The hash of all values read so far, if a fingerprint is wanted.
     values: Option<DefaultHasher>,
 }
 
 impl<'a> ValueReader<'a> {
     pub(crate) const fn new(source: &'a dyn Source) -> Self {
-        Self { source, credentials: None, origins: Vec::new(), files: Vec::new(), values: None }
+        Self {
+            source,
+            credentials: None,
+            origins: Vec::new(),
+            files: Vec::new(),
+            name: String::new(),
+            values: None,
+        }
     }
 
     /// Computes the fingerprint of what it reads.
@@ -171,7 +180,9 @@ impl<'a> ValueReader<'a> {
         kind: Kind,
         findings: &mut Vec<Finding>,
     ) -> Option<Value> {
-        let name_of_file = [base, ending, "_FILE"].concat();
+        let mut name_of_file = std::mem::take(&mut self.name);
+        name_of_file.clear();
+        name_of_file.extend([base, ending, "_FILE"]);
         let name = &name_of_file[..base.len() + ending.len()];
         let direct = self.get(name, kind, findings);
         let file = self.get(&name_of_file, kind, findings);
@@ -193,6 +204,7 @@ impl<'a> ValueReader<'a> {
             // not changed.
             (name, value.text.expose_secret()).hash(values);
         }
+        self.name = name_of_file;
         value
     }
 

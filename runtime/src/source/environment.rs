@@ -93,7 +93,6 @@ impl Source for Environment {
 
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Names only.
         f.debug_tuple("Environment").field(&self.0.keys()).finish()
     }
 }
@@ -111,7 +110,7 @@ pub(crate) fn is_set(variable: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn text(environment: &Environment, name: &str) -> Result<Option<String>, Unreadable> {
+    fn value_of(environment: &Environment, name: &str) -> Result<Option<String>, Unreadable> {
         let value = environment.get(name)?;
         Ok(value.map(|value| value.text().expose_secret().to_owned()))
     }
@@ -122,12 +121,12 @@ mod tests {
         let mut names = 0;
         for (name, value) in std::env::vars() {
             let expected = Some(value).filter(|value| !value.is_empty());
-            assert_eq!(text(&process, &name), Ok(expected), "{name}");
+            assert_eq!(value_of(&process, &name), Ok(expected), "{name}");
             names += 1;
         }
         assert!(names > 0);
         assert_eq!(process.0.len(), names);
-        assert_eq!(text(&process, "A_NAME_THAT_NO_VARIABLE_HAS"), Ok(None));
+        assert_eq!(value_of(&process, "A_NAME_THAT_NO_VARIABLE_HAS"), Ok(None));
     }
 
     #[test]
@@ -141,17 +140,17 @@ mod tests {
         let longest = "x".repeat(MAX_VALUE);
         let given = [("A", "1"), ("B", "2"), ("A", "1"), ("E", ""), ("L", &longest)];
         let given = Environment::from_iter(given);
-        assert_eq!(text(&given, "A"), Err(Unreadable::new("is given twice")));
-        assert_eq!(text(&given, "B"), Ok(Some("2".to_owned())));
-        assert_eq!(text(&given, "E"), Ok(None));
-        assert_eq!(text(&given, "L"), Ok(Some(longest.clone())));
+        assert_eq!(value_of(&given, "A"), Err(Unreadable::new("is given twice")));
+        assert_eq!(value_of(&given, "B"), Ok(Some("2".to_owned())));
+        assert_eq!(value_of(&given, "E"), Ok(None));
+        assert_eq!(value_of(&given, "L"), Ok(Some(longest.clone())));
         let longer = Environment::from_iter([("L", longest + "x")]);
-        assert_eq!(text(&longer, "L"), Err(Unreadable::new("is longer than 1 MiB")));
+        assert_eq!(value_of(&longer, "L"), Err(Unreadable::new("is longer than 1 MiB")));
         #[cfg(unix)]
         {
             use std::os::unix::ffi::OsStringExt as _;
             let given = Environment::from_iter([("N", OsString::from_vec(vec![b'a', 0xff]))]);
-            assert_eq!(text(&given, "N"), Err(Unreadable::new("is not Unicode")));
+            assert_eq!(value_of(&given, "N"), Err(Unreadable::new("is not Unicode")));
         }
     }
 
