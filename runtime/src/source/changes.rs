@@ -57,10 +57,7 @@ impl Changes {
     /// Returns true if there is nothing to watch or to wait for.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        if !self.signals.is_empty() {
-            return false;
-        }
-        self.files.is_empty()
+        self.signals.is_empty() && self.files.is_empty()
     }
 
     /// The files and folders to watch. They need not exist yet.
