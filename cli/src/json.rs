@@ -12,8 +12,7 @@ use crate::output::{Output, broken};
 use crate::report::{FieldReport, FieldState, Report};
 
 /// The URL of the schema in the repository.
-const SCHEMA_ID: &str =
-    concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/runtime/schemas/report.json");
+const SCHEMA_ID: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/cli/schemas/report.json");
 
 /// Prints a document, indented.
 pub(super) fn print(document: &impl Serialize, out: &mut Output) -> Result<(), ExitReason> {

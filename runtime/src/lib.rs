@@ -81,7 +81,6 @@ pub mod __private {
     pub use crate::live::resource::{AnyResource, Sealed};
     pub use crate::report::waiver::Waiver;
     pub use crate::service::assert::assert_needs;
-    pub use crate::source::environment::Snapshot;
     pub use ::core;
     pub use ::std::vec::Vec;
 }

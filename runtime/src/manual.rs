@@ -86,7 +86,7 @@
 /// - **A certificate's days, as a bar on a page**: full at 90, the life of Let's Encrypt's
 ///   certificates.
 ///
-/// The figures of a service are in its own module: [`services`](crate::services).
+/// The figures of a service are in the docs of its own crate.
 pub mod defaults {}
 
 /// The variables that a field reads.

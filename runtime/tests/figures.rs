@@ -281,9 +281,8 @@ async fn fetching_credentials_has_10_seconds() {
 mod following {
     use std::borrow::Cow;
 
-    use backing_services::source::{Changes, Unreadable, Value};
+    use backing_services::source::{ChangeSignal, Changes, Unreadable, Value};
     use backing_services::{Followed, Source};
-    use tokio::sync::watch;
 
     use super::*;
 
@@ -292,7 +291,7 @@ mod following {
     struct Counted {
         values: Arc<Mutex<Environment>>,
         reads: Arc<AtomicUsize>,
-        signal: watch::Sender<u64>,
+        signal: ChangeSignal,
     }
 
     impl Counted {
@@ -300,7 +299,7 @@ mod following {
             Self {
                 values: Arc::new(Mutex::new(environment(user))),
                 reads: Arc::default(),
-                signal: watch::Sender::new(0),
+                signal: ChangeSignal::new(),
             }
         }
 
@@ -309,7 +308,7 @@ mod following {
         }
 
         fn ring(&self) {
-            self.signal.send_modify(|count| *count += 1);
+            self.signal.send();
         }
     }
 
@@ -324,7 +323,7 @@ mod following {
         }
 
         fn changes(&self) -> Changes {
-            Changes::notified(self.signal.subscribe())
+            Changes::signalled(&self.signal)
         }
     }
 

@@ -81,6 +81,7 @@ fn a_variable_that_changes_the_roots_of_sqlx_is_refused_and_named() {
                 line.contains(&format!("unset `{variable}`")) && !line.contains("evil"),
                 "{variable}: {line}"
             );
+            assert!(line.contains(&format!("{variable}, from the environment")), "{line}");
         }
         assert_eq!(tokio.trim(), "[]", "its roots are ours, whatever {variable} is");
         assert_eq!(

@@ -16,7 +16,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
-use backing_services::source::{Changes, Unreadable, Value, WithCredentials};
+use backing_services::source::{ChangeSignal, Changes, Unreadable, Value, WithCredentials};
 use backing_services::{
     AnyResource as _, Attachment, BackingServices, Credential, Credentials, Environment, Failure,
     Finding, Followed, Following, Posture, Refusal, Resource, Scheme, Service, Source, Target,
@@ -25,7 +25,7 @@ use backing_services_tests::attempt::{problems, rules};
 use backing_services_tests::canary::PASSWORD;
 use backing_services_tests::journal;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// Ends a test that hangs.
@@ -522,7 +522,7 @@ struct Told {
     asked: Arc<AtomicUsize>,
     /// The number of calls for its changes that still have to panic.
     panics: Arc<AtomicUsize>,
-    signal: watch::Sender<u64>,
+    signal: ChangeSignal,
 }
 
 impl Told {
@@ -531,13 +531,13 @@ impl Told {
             values: Arc::new(Mutex::new(values)),
             asked: Arc::default(),
             panics: Arc::default(),
-            signal: watch::Sender::new(0),
+            signal: ChangeSignal::new(),
         }
     }
 
     fn set(&self, values: Environment) {
         *self.values.lock().unwrap() = values;
-        self.signal.send_modify(|count| *count += 1);
+        self.signal.send();
     }
 
     fn asked(&self) -> usize {
@@ -561,7 +561,7 @@ impl Source for Told {
         let left = self.panics.load(Ordering::SeqCst);
         self.panics.store(left.saturating_sub(1), Ordering::SeqCst);
         assert_eq!(left, 0, "the store panics");
-        Changes::notified(self.signal.subscribe())
+        Changes::signalled(&self.signal)
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use backing_services::source::{Changes, ServiceBindings, Unreadable, Value};
+use backing_services::source::{ChangeSignal, Changes, ServiceBindings, Unreadable, Value};
 use backing_services::{
     BackingServices, Environment, Followed, Following, Postgres, Redis, Resource, Source,
 };
@@ -20,7 +20,6 @@ use backing_services_tests::canary::{self, ADMIN_PASSWORD, PASSWORD, WRONG_PASSW
 use backing_services_tests::folder::Folder;
 use backing_services_tests::{journal, postgres, redis};
 use sqlx::Row as _;
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 #[derive(BackingServices)]
@@ -346,12 +345,12 @@ struct Cached {
 #[derive(Clone)]
 struct Told {
     values: Arc<Mutex<HashMap<&'static str, String>>>,
-    signal: watch::Sender<u64>,
+    signal: ChangeSignal,
 }
 
 impl Told {
     fn new(server: &redis::Redis) -> Self {
-        let told = Self { values: Arc::default(), signal: watch::Sender::new(0) };
+        let told = Self { values: Arc::default(), signal: ChangeSignal::new() };
         told.set(server);
         told
     }
@@ -362,7 +361,7 @@ impl Told {
             ("SHOP_SESSIONS_PASSWORD", PASSWORD.to_owned()),
             ("SHOP_SESSIONS_CA", server.authority.pem()),
         ]);
-        self.signal.send_modify(|count| *count += 1);
+        self.signal.send();
     }
 }
 
@@ -381,7 +380,7 @@ impl Source for Told {
     }
 
     fn changes(&self) -> Changes {
-        Changes::notified(self.signal.subscribe())
+        Changes::signalled(&self.signal)
     }
 }
 

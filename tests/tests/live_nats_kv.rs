@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, kv, stream};
 use backing_services::secrecy::ExposeSecret as _;
-use backing_services::source::{Source as _, Sources};
+use backing_services::source::{ChangeListener, Source as _, Sources};
 use backing_services::stores::NatsKv;
 use backing_services::{BackingServices, Environment, Nats, Resource};
 use backing_services_tests::canary::{self, PASSWORD};
@@ -63,13 +63,9 @@ fn value(source: &NatsKv, variable: &str) -> Option<String> {
 }
 
 /// Waits for the next change, and returns the variable's new value.
-async fn next(
-    signal: &mut tokio::sync::watch::Receiver<u64>,
-    source: &NatsKv,
-    variable: &str,
-) -> Option<String> {
+async fn next(signal: &mut ChangeListener, source: &NatsKv, variable: &str) -> Option<String> {
     let told = tokio::time::timeout(Duration::from_secs(30), signal.changed()).await;
-    told.expect("the change is reported").expect("the source is there");
+    assert!(told.expect("the change is reported"), "the source is there");
     value(source, variable)
 }
 

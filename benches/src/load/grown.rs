@@ -178,11 +178,10 @@ pub fn run(options: Options) -> Result<Outcome> {
         [
             "A field costs the same whether there are ten or a thousand, and so does a finding, \
              and a waiver.",
-            "Out of the environment of the process, the line begins flat: each variable is copied \
-             once, for all readers. Up to as many fields as there are variables, the environment \
-             is what costs.",
-            "Out of any other source, a resource asks for 22 names, each of them on its own: a \
-             field costs more there, and the more the deeper the source has to look.",
+            "The environment of the process was copied before: what a field costs depends on the \
+             logarithm of the number of variables.",
+            "A resource asks for 22 names, each of them on its own: a field costs more the deeper \
+             the source has to search.",
         ]
         .map(str::to_owned),
     );

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::{NonZero, ParseIntError};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -86,25 +86,36 @@ pub const fn assert_public(carries_text: bool, name: &str) {
     );
 }
 
-macro_rules! whole_numbers {
-    ($($type:ty: $expects:literal,)*) => {$(
+macro_rules! parsed {
+    ($($type:ty: $carries_text:expr, $expects:expr;)*) => {$(
         #[diagnostic::do_not_recommend]
         impl Setting for $type {
             const EXPECTS: &'static str = $expects;
-            const CARRIES_TEXT: bool = <$type>::BITS >= 128;
+            const CARRIES_TEXT: bool = $carries_text;
             fn parse(text: &str) -> Result<Self, Malformed> {
-                text.parse().map_err(|_: ParseIntError| Malformed)
-            }
-        }
-        #[diagnostic::do_not_recommend]
-        impl Setting for NonZero<$type> {
-            const EXPECTS: &'static str = concat!($expects, ", but not 0");
-            const CARRIES_TEXT: bool = <$type>::BITS >= 128;
-            fn parse(text: &str) -> Result<Self, Malformed> {
-                text.parse().map_err(|_: ParseIntError| Malformed)
+                text.parse().map_err(|_| Malformed)
             }
         }
     )*};
+}
+
+parsed! {
+    char: false, "one character";
+    IpAddr: false, "an IP address";
+    Ipv4Addr: false, "an IPv4 address";
+    Ipv6Addr: false, "an IPv6 address, without brackets";
+    SocketAddr: false, "an IP address and a port, like `127.0.0.1:8080` or `[::1]:8080`";
+    String: true, "a text";
+    PathBuf: true, "a path";
+}
+
+macro_rules! whole_numbers {
+    ($($type:ty: $expects:literal,)*) => {
+        parsed! {$(
+            $type: <$type>::BITS >= 128, $expects;
+            NonZero<$type>: <$type>::BITS >= 128, concat!($expects, ", but not 0");
+        )*}
+    };
 }
 
 whole_numbers! {
@@ -120,29 +131,6 @@ whole_numbers! {
     i64: "a whole number of 64 bits",
     i128: "a whole number of 128 bits",
     isize: "a whole number",
-}
-
-macro_rules! parsed {
-    ($($type:ty: $carries_text:literal, $expects:literal,)*) => {$(
-        #[diagnostic::do_not_recommend]
-        impl Setting for $type {
-            const EXPECTS: &'static str = $expects;
-            const CARRIES_TEXT: bool = $carries_text;
-            fn parse(text: &str) -> Result<Self, Malformed> {
-                text.parse().map_err(|_| Malformed)
-            }
-        }
-    )*};
-}
-
-parsed! {
-    char: false, "one character",
-    IpAddr: false, "an IP address",
-    Ipv4Addr: false, "an IPv4 address",
-    Ipv6Addr: false, "an IPv6 address, without brackets",
-    SocketAddr: false, "an IP address and a port, like `127.0.0.1:8080` or `[::1]:8080`",
-    String: true, "a text",
-    PathBuf: true, "a path",
 }
 
 #[diagnostic::do_not_recommend]

@@ -153,12 +153,9 @@ pub trait BackingServices: Attached {
     /// all of it but the last second. Whatever has not finished by then is closed forcibly; the
     /// returned report lists it, and a warning is logged.
     ///
-    /// From then on, new calls by clones of a resource fail. It does not wait for a guard that is
-    /// taken during the detach.
-    fn detach(self) -> impl Future<Output = Detached> + Send
-    where
-        Self: Send + Sync,
-    {
+    /// From then on, new calls fail, those by clones of a resource too. It does not wait for a
+    /// guard that is taken during the detach. A second call waits for the first.
+    fn detach(&self) -> impl Future<Output = Detached> + Send + use<Self> {
         crate::live::detach::detach(self.resources().into_iter().map(Sealed::handle).collect())
     }
 }

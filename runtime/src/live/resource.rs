@@ -48,7 +48,10 @@ impl<S: Service> Resource<S> {
     /// A clone of the native client may outlive its guard: it is then not protected from being
     /// closed.
     #[must_use]
-    pub fn client(&self) -> S::Guard {
+    pub fn client(&self) -> S::Guard
+    where
+        S::Guard: From<ClientGuard<S>>,
+    {
         ClientGuard { user: self.shared.user() }.into()
     }
 

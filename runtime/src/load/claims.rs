@@ -7,121 +7,83 @@ use std::collections::BTreeMap;
 
 use backing_services_rules::variable::{self, RESOURCE_ENDINGS};
 
-use crate::declare::manifest::{Category, Leaf, Manifest};
-use crate::source::environment::hash_of_base;
-use crate::source::split;
-
-/// The variables that fields have claimed so far. The claiming field is only searched for if there
-/// is a conflict to report.
-pub(super) struct Claims<'a> {
-    manifest: &'static Manifest,
-    wanted: Option<&'a [String]>,
-    /// By the hash of the base name: a resource's eleven variables are one entry.
-    taken: BTreeMap<u64, Endings>,
+/// The variables that fields have claimed so far, without `_FILE`.
+#[derive(Default)]
+pub(super) struct Claims {
+    /// The paths of the fields, in declaration order.
+    fields: Vec<String>,
+    /// By base name: each ending, and the index of the first field that claims that variable.
+    taken: BTreeMap<String, Vec<(&'static str, usize)>>,
 }
 
-/// A set of endings: a bit for each of [`RESOURCE_ENDINGS`], and one for a name without an ending.
-type Endings = u16;
-
-const NO_ENDING: Endings = 1 << RESOURCE_ENDINGS.len();
-const EVERY_ENDING: Endings = NO_ENDING - 1;
-
-impl<'a> Claims<'a> {
-    pub(super) const fn new(manifest: &'static Manifest, wanted: Option<&'a [String]>) -> Self {
-        Self { manifest, wanted, taken: BTreeMap::new() }
-    }
-
-    /// Notes that a field reads a variable, and its companions if it is a resource. If one of them
-    /// is taken, returns that variable and the field that reads it.
-    ///
-    /// `hash` is the variable's [`hash_of_base`].
+impl Claims {
+    /// Notes that a field reads a variable, and its companions if it is a resource. If other fields
+    /// read some of them already, returns one: the variable, and the first field that reads it.
     pub(super) fn claim(
         &mut self,
         variable: &str,
-        hash: u64,
         is_resource: bool,
         path: &str,
     ) -> Option<(String, String)> {
-        let mut taken = None;
-        for (i, (base, endings)) in parts(variable, is_resource).enumerate() {
-            let hash =
-                if i == 0 { hash } else { hash_of_base(&[base, RESOURCE_ENDINGS[0]].concat()) };
-            let earlier = self.taken.entry(hash).or_default();
-            if *earlier & endings != 0 && taken.is_none() {
-                taken = earlier_claim(self.manifest, self.wanted, path, base, endings);
+        let mut first: Option<(String, usize)> = None;
+        for (base, endings) in variables(variable, is_resource) {
+            let taken = self
+                .taken
+                .entry(base.to_owned())
+                .or_insert_with(|| Vec::with_capacity(RESOURCE_ENDINGS.len()));
+            for ending in endings {
+                match taken.iter().find(|(earlier, _)| earlier == ending) {
+                    None => taken.push((*ending, self.fields.len())),
+                    Some((_, by)) if first.as_ref().is_none_or(|(_, earlier)| by < earlier) => {
+                        first = Some(([base, ending].concat(), *by));
+                    }
+                    Some(_) => {}
+                }
             }
-            *earlier |= endings;
         }
-        taken
+        self.fields.push(path.to_owned());
+        first.map(|(name, by)| (name, self.fields[by].clone()))
     }
 }
 
-/// The earlier field that has claimed one of these variables; `None` if only the hashes are equal.
-fn earlier_claim(
-    manifest: &'static Manifest,
-    wanted: Option<&[String]>,
-    path: &str,
-    base: &str,
-    endings: Endings,
-) -> Option<(String, String)> {
-    let mut found = None;
-    let mut is_earlier = true;
-    manifest.walk(&mut |leaf: Leaf| {
-        is_earlier &= leaf.path != path;
-        if !is_earlier
-            || found.is_some()
-            || wanted.is_some_and(|wanted| wanted.iter().all(|wanted| *wanted != leaf.path))
-        {
-            return;
-        }
-        let is_resource = matches!(leaf.field.category(), Category::Resource(_));
-        for (claimed, of) in parts(&leaf.variable, is_resource) {
-            if claimed == base && of & endings != 0 {
-                let ending =
-                    RESOURCE_ENDINGS.get((of & endings).trailing_zeros() as usize).unwrap_or(&"");
-                found = Some((format!("{base}{ending}"), leaf.path.to_string()));
-            }
-        }
-    });
-    found
-}
-
-/// The variables of a field: base names, and the endings of each.
-fn parts(variable: &str, is_resource: bool) -> impl Iterator<Item = (&str, Endings)> {
+/// The variables of a field: its own, and the companions of a resource. Each is a base name and an
+/// ending, which is empty for a name without one.
+fn variables(
+    variable: &str,
+    is_resource: bool,
+) -> impl Iterator<Item = (&str, &'static [&'static str])> {
     // `X` and `X_FILE` are two ways to the same value.
-    let (base, ending) = split_off(variable.strip_suffix("_FILE").unwrap_or(variable));
-    let of_companions = variable::base(variable);
-    let (own, companions) = match is_resource {
-        false => (ending, None),
-        true if base == of_companions && ending == 1 => (EVERY_ENDING, None),
-        // Its locator's variable has no known ending: `REDIS`, with `REDIS_PASSWORD` beside it.
-        true => (ending, Some((of_companions, EVERY_ENDING & !1))),
-    };
-    std::iter::once((base, own)).chain(companions)
-}
-
-fn split_off(name: &str) -> (&str, Endings) {
-    let ending = split(name).and_then(|(base, ending)| {
-        Some((base, RESOURCE_ENDINGS.iter().position(|one| *one == ending)?))
-    });
-    ending.map_or((name, NO_ENDING), |(base, at)| (base, 1 << at))
+    let own = variable.strip_suffix("_FILE").unwrap_or(variable);
+    let is_its = |ending: &&&str| own.len() > ending.len() && own.ends_with(**ending);
+    let ending = RESOURCE_ENDINGS.iter().find(is_its).unwrap_or(&"");
+    let companions = (variable::base(variable), &RESOURCE_ENDINGS[1..]);
+    std::iter::once((&own[..own.len() - ending.len()], std::slice::from_ref(ending)))
+        .chain(is_resource.then_some(companions))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::declare::manifest::{Declaration, Field};
+    use crate::declare::manifest::{Category, Declaration, Field, Manifest};
     use crate::declare::setting::Setting;
 
     #[test]
-    fn every_variable_of_a_field_is_a_part() {
-        let parts = |variable, is_resource| parts(variable, is_resource).collect::<Vec<_>>();
-        assert_eq!(parts("SHOP_ORDERS_URL", true), [("SHOP_ORDERS", EVERY_ENDING)]);
-        assert_eq!(parts("REDIS", true), [("REDIS", NO_ENDING), ("REDIS", EVERY_ENDING & !1)]);
-        assert_eq!(parts("CACHE_HOST", true), [("CACHE", 2), ("CACHE_HOST", EVERY_ENDING & !1)]);
-        assert_eq!(parts("SHOP_ORDERS_USER_FILE", false), [("SHOP_ORDERS", 1 << 4)]);
-        assert_eq!(parts("SHOP_PORT_LIMIT", false), [("SHOP_PORT_LIMIT", NO_ENDING)]);
-        assert_eq!(parts("_URL", false), [("_URL", NO_ENDING)]);
+    fn a_field_claims_its_variable_and_the_companions_of_a_resource() {
+        let names = |variable, is_resource| {
+            let variables = variables(variable, is_resource);
+            let names = variables.flat_map(|(base, endings)| {
+                endings.iter().map(move |ending| [base, "|", ending].concat())
+            });
+            names.collect::<Vec<_>>()
+        };
+        let orders = names("SHOP_ORDERS_URL", true);
+        assert_eq!(orders[..2], ["SHOP_ORDERS|_URL", "SHOP_ORDERS|_HOST"]);
+        assert_eq!(orders.len(), RESOURCE_ENDINGS.len());
+        assert_eq!(names("REDIS", true)[..2], ["REDIS|", "REDIS|_HOST"]);
+        assert_eq!(names("CACHE_HOST", true)[..2], ["CACHE|_HOST", "CACHE_HOST|_HOST"]);
+        assert_eq!(names("SHOP_ORDERS_USER_FILE", false), ["SHOP_ORDERS|_USER"]);
+        assert_eq!(names("SHOP_PORT_LIMIT", false), ["SHOP_PORT_LIMIT|"]);
+        assert_eq!(names("_URL", false), ["_URL|"]);
     }
 
     #[test]
@@ -141,19 +103,16 @@ mod tests {
                 ]
             },
         );
-        let mut claims = Claims::new(&OUTER, None);
+        let mut claims = Claims::default();
         let mut said = Vec::new();
-        OUTER.walk(&mut |leaf| {
-            said.push(claims.claim(&leaf.variable, hash_of_base(&leaf.variable), false, &leaf.path))
-        });
+        OUTER.walk(&mut |leaf| said.push(claims.claim(&leaf.variable, false, &leaf.path)));
         let taken = |variable: &str, by: &str| Some((variable.to_owned(), by.to_owned()));
         assert_eq!(
             said,
             [None, taken("MAIL_USER", "mail_user"), None, taken("MAIL_PORT", "mail.port")]
         );
-        // A field that is not wanted claims nothing.
-        let wanted = ["mail.user".to_owned()];
-        let mut claims = Claims::new(&OUTER, Some(&wanted));
-        assert_eq!(claims.claim("MAIL_USER", hash_of_base("MAIL_USER"), false, "mail.user"), None);
+        // A resource that reads variables of two earlier fields: the report names the first.
+        assert_eq!(claims.claim("MAIL_URL", true, "relay"), taken("MAIL_USER", "mail_user"));
+        assert_eq!(claims.claim("MAIL_CA_FILE", false, "ca"), taken("MAIL_CA", "relay"));
     }
 }

@@ -127,7 +127,7 @@ pub(crate) fn guarded(user: Option<&str>, password: SecretString) -> Guarded {
 
 /// Checks a secret that does not belong to a resource against the rules. Its service decides how
 /// long it has to be.
-pub(crate) fn check_secret(value: &Value<'_>, findings: &mut Vec<Finding>) {
+pub(crate) fn check_secret(value: &Value, findings: &mut Vec<Finding>) {
     if let Some(what) = placeholder(value.text.expose_secret()) {
         findings.push(
             Finding::new(&PLACEHOLDER_VALUE, format!("`{}` is {what}", value.variable))

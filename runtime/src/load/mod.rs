@@ -9,8 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_VALUE};
+use backing_services_rules::rule::{
+    AMBIENT_OVERRIDE, DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_VALUE,
+};
 use backing_services_rules::{Date, variable};
+use secrecy::ExposeSecret as _;
 
 use crate::declare::manifest::{
     Category, Declaration, Leaf, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot,
@@ -20,8 +23,7 @@ use crate::report::error::{AttachError, Problem, in_declaration_order};
 use crate::report::finding::{Failure, FailureKind, Finding, Place};
 use crate::report::waiver::Waiver;
 use crate::service::target::Target;
-use crate::source::environment::{Snapshot, hash_of_base};
-use crate::source::{Group, Source};
+use crate::source::{Group, Source, environment};
 
 mod claims;
 pub(crate) mod credentials;
@@ -171,22 +173,27 @@ impl Progress {
         manifest: &'static Manifest,
         wanted: Option<&[String]>,
     ) -> (usize, Place, usize) {
-        let begun = self.0.load(Ordering::Acquire).max(1);
-        let (mut place, mut fields) = (Place::default(), 0);
-        manifest.walk(&mut |leaf| {
-            if wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)) {
-                fields += 1;
-                if fields == begun {
-                    place = Place {
-                        field: leaf.path.into_owned(),
-                        variable: Some(leaf.variable),
-                        origin: None,
-                    };
-                }
-            }
-        });
-        (begun, place, fields)
+        let mut leaves = leaves(manifest, wanted);
+        let (begun, fields) = (self.0.load(Ordering::Acquire).max(1), leaves.len());
+        let place = (begun <= fields).then(|| place(leaves.swap_remove(begun - 1)));
+        (begun, place.unwrap_or_default(), fields)
     }
+}
+
+/// The fields that are not nested structs, in declaration order: those with these paths, or all.
+fn leaves(manifest: &'static Manifest, wanted: Option<&[String]>) -> Vec<Leaf> {
+    let mut leaves = Vec::new();
+    manifest.walk(&mut |leaf| {
+        if wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)) {
+            leaves.push(leaf);
+        }
+    });
+    leaves
+}
+
+/// The place of a field whose values have no known origin.
+fn place(leaf: Leaf) -> Place {
+    Place { field: leaf.path.into_owned(), variable: Some(leaf.variable), origin: None }
 }
 
 /// Selects whether the loaded content is kept, or only checked.
@@ -205,16 +212,12 @@ fn read(
     progress: &Progress,
 ) -> Read {
     let deadline = Instant::now() + deadline;
-    let beginnings = manifest.beginnings();
-    let snapshot = source.snapshot(&|first| beginnings[usize::from(first)]);
     let mut loader = Loader {
         source,
-        snapshot: snapshot.as_ref(),
-        wanted,
         keep,
         today: today(),
         deadline,
-        claims: Claims::new(manifest, wanted),
+        claims: Claims::default(),
         fields: 0,
         items: Vec::new(),
         problems: Vec::new(),
@@ -222,53 +225,28 @@ fn read(
         fingerprints: Vec::new(),
         waivers: Vec::new(),
     };
-    let mut panicked = Vec::new();
-    manifest.walk(&mut |leaf| {
-        if loader.wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)) {
-            loader.fields += 1;
-            progress.0.store(loader.fields, Ordering::Release);
-            // The source, `check` of the service and the type of a value are foreign code. A task
-            // that follows a source reads it here, and must not end because of a panic.
-            if panic::catch_unwind(AssertUnwindSafe(|| loader.load_field(leaf))).is_err() {
-                panicked.push(loader.fields);
-            }
+    for leaf in leaves(manifest, wanted) {
+        loader.fields += 1;
+        progress.0.store(loader.fields, Ordering::Release);
+        // The source, `check` of the service and the type of a value are foreign code. A task
+        // that follows a source reads it here, and must not end because of a panic.
+        if panic::catch_unwind(AssertUnwindSafe(|| loader.load_field(&leaf))).is_err() {
+            loader.problems.push((loader.fields, panicked(leaf)));
         }
-    });
-    let Loader { items, mut problems, files, fingerprints, fields, waivers, today, .. } = loader;
-    problems.extend(failures(manifest, wanted, &panicked));
+    }
+    let Loader { items, problems, files, fingerprints, fields, waivers, today, .. } = loader;
     let values = Fingerprint::of_all(&fingerprints);
     Read { loaded: Loaded { items, problems, fields, waivers, today }, files, values }
 }
 
-/// A failure at each field whose reading panicked, by its ordinal in declaration order.
-fn failures(
-    manifest: &'static Manifest,
-    wanted: Option<&[String]>,
-    panicked: &[usize],
-) -> Vec<(usize, Problem)> {
-    let (mut ordinal, mut failures) = (0, Vec::new());
-    if panicked.is_empty() {
-        return failures;
-    }
-    manifest.walk(&mut |leaf| {
-        ordinal += usize::from(
-            wanted.is_none_or(|wanted| wanted.iter().any(|wanted| *wanted == leaf.path)),
-        );
-        if panicked.contains(&ordinal) && failures.iter().all(|(known, _)| *known != ordinal) {
-            let place = Place {
-                field: leaf.path.into_owned(),
-                variable: Some(leaf.variable),
-                origin: None,
-            };
-            let message = "reading it panicked: in the source, in `check` of its service, \
-                           or in the type of the field";
-            let help = "read the message of the panic on standard error, \
-                        and report it to the authors of what panicked";
-            let failure = Failure::new(FailureKind::Protocol, message, help);
-            failures.push((ordinal, Problem::Failure(failure.in_place(&place))));
-        }
-    });
-    failures
+/// The failure of a field whose reading panicked.
+fn panicked(leaf: Leaf) -> Problem {
+    let message = "reading it panicked: in the source, in `check` of its service, \
+                   or in the type of the field";
+    let help = "read the message of the panic on standard error, \
+                and report it to the authors of what panicked";
+    let failure = Failure::new(FailureKind::Protocol, message, help);
+    Problem::Failure(failure.in_place(&place(leaf)))
 }
 
 impl Loaded {
@@ -314,13 +292,10 @@ pub(crate) fn today() -> Date {
 
 struct Loader<'a> {
     source: &'a dyn Source,
-    snapshot: Option<&'a Snapshot>,
-    /// The paths of the wanted fields; `None` for all.
-    wanted: Option<&'a [String]>,
     keep: Keep,
     today: Date,
     deadline: Instant,
-    claims: Claims<'a>,
+    claims: Claims,
     /// The number of fields.
     fields: usize,
     items: Vec<Item>,
@@ -332,20 +307,12 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn load_field(&mut self, leaf: Leaf) {
+    fn load_field(&mut self, leaf: &Leaf) {
         let Leaf { path, variable, field } = leaf;
         let declaration = field.declaration();
         let mut findings = Vec::new();
         let is_resource = matches!(field.category(), Category::Resource(_));
-        // The beginning that all of the field's variables share.
-        let base = if is_resource { variable::base(&variable) } else { &variable };
-        let group = if is_resource {
-            Group::of_resource(&variable, base)
-        } else {
-            Group::of_value(&variable)
-        };
-        let hash = hash_of_base(&variable);
-        if let Some((taken, by)) = self.claims.claim(&variable, hash, is_resource, &path) {
+        if let Some((taken, by)) = self.claims.claim(variable, is_resource, path) {
             let finding =
                 Finding::new(&DUPLICATE_VARIABLE, format!("`{by}` reads this variable too"));
             findings.push(
@@ -354,61 +321,71 @@ impl Loader<'_> {
                     .with_help("give one of the two another name with `env = \"…\"`"),
             );
         }
-        let mut reader = ValueReader::new(self.source).out_of(self.snapshot, hash);
+        let mut reader = ValueReader::new(self.source);
         if self.keep == Keep::Everything {
             reader = reader.with_fingerprint();
         }
-        reader.keep_to_part(group, &mut findings);
-        let content = match field.category() {
-            Category::Resource(entry) => {
-                let target = resource::load(
-                    &mut reader, entry, declaration, &variable, base, self.deadline, self.today,
-                    &mut findings,
-                );
-                target.map(|target| Content::Resource { entry, target: target.map(Box::new) })
-            }
-            Category::Secret(entry) => {
-                secret(&mut reader, entry, &variable, &mut findings).map(Content::Value)
-            }
-            Category::Setting(entry) => {
-                setting(&mut reader, entry, declaration, &variable, &mut findings)
-                    .map(Content::Value)
-            }
-            Category::Nested(_) => None,
-        };
+        let content = self.content(leaf, &mut reader, &mut findings);
         waiver::apply(&mut findings, declaration.waived_rules(), self.today);
         waiver::expiring(&mut findings, declaration.waived_rules(), self.today);
         self.waivers.extend(
             waiver::in_force(declaration.waived_rules(), self.today)
                 .map(|waiver| (path.to_string(), waiver)),
         );
-        if self.keep == Keep::Everything
-            && findings.iter().all(|finding| !finding.is_denied())
-            && let Some(content) = content
-        {
-            let place = Place {
-                field: path.to_string(),
-                variable: Some(variable.clone()),
-                origin: reader.origin_of_resource(&variable),
-            };
+        if self.keep == Keep::Everything {
             let fingerprint = reader.fingerprint();
-            self.items.push(Item {
-                ordinal: self.fields,
-                place,
-                fingerprint,
-                declaration,
-                content,
-            });
+            self.fingerprints.push(fingerprint);
+            if let Some(content) = content
+                && !findings.iter().any(Finding::is_denied)
+            {
+                let place = Place {
+                    field: path.to_string(),
+                    variable: Some(variable.clone()),
+                    origin: reader.origin_of_resource(variable),
+                };
+                let ordinal = self.fields;
+                self.items.push(Item { ordinal, place, fingerprint, declaration, content });
+            }
         }
         self.problems.extend(findings.into_iter().map(|finding| {
-            let finding = finding.at(&path, &variable);
-            let origin = finding.variable().and_then(|variable| reader.origin(variable));
+            let finding = finding.at(path, variable);
+            // Such a variable is one of the process, whatever the source is.
+            let origin = if finding.rule() == &AMBIENT_OVERRIDE {
+                Some(environment::NAME.into())
+            } else {
+                finding.variable().and_then(|variable| reader.origin(variable))
+            };
             (self.fields, Problem::Finding(finding.out_of(origin)))
         }));
-        if self.keep == Keep::Everything {
-            self.fingerprints.push(reader.fingerprint());
-        }
         self.files.extend(reader.into_files());
+    }
+
+    /// Reads a field's values. Returns `None` if something is wrong, and then there is a finding.
+    fn content(
+        &self,
+        Leaf { variable, field, .. }: &Leaf,
+        reader: &mut ValueReader<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Content> {
+        let declaration = field.declaration();
+        match field.category() {
+            Category::Resource(entry) => {
+                // The beginning that all of the resource's variables share.
+                let base = variable::base(variable);
+                reader.keep_to_part(Group::of_resource(variable, base), findings);
+                let target = resource::load(
+                    reader, entry, declaration, variable, base, self.deadline, self.today, findings,
+                );
+                target.map(|target| Content::Resource { entry, target: target.map(Box::new) })
+            }
+            Category::Secret(entry) => {
+                secret(reader, entry, variable, findings).map(Content::Value)
+            }
+            Category::Setting(entry) => {
+                setting(reader, entry, declaration, variable, findings).map(Content::Value)
+            }
+            Category::Nested(_) => None,
+        }
     }
 }
 
@@ -430,6 +407,7 @@ fn secret(
     variable: &str,
     findings: &mut Vec<Finding>,
 ) -> Option<Slot> {
+    reader.keep_to_part(Group::of_value(variable), findings);
     let value = reader.read(variable, Kind::Secret, findings);
     if value.is_none() && !entry.optional && !is_explained(findings) {
         findings.push(missing(reader.source(), variable));
@@ -460,6 +438,7 @@ fn setting(
     variable: &str,
     findings: &mut Vec<Finding>,
 ) -> Option<Slot> {
+    reader.keep_to_part(Group::of_value(variable), findings);
     let value = reader.read(variable, Kind::Public, findings);
     if is_explained(findings) {
         return None;
@@ -491,6 +470,8 @@ fn setting(
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
+    use std::hash::{BuildHasher as _, RandomState};
+    use std::sync::{LazyLock, Mutex};
 
     use super::*;
     use crate::Scheme;
@@ -502,7 +483,7 @@ mod tests {
     use crate::report::refusal::Refusal;
     use crate::service::target::Target;
     use crate::service::{Attachment, Service};
-    use crate::source::{Environment, Unreadable, Value as SourceValue};
+    use crate::source::{Environment, Sources, Unreadable, Value as SourceValue, WithCredentials};
 
     struct Gophers;
 
@@ -548,29 +529,54 @@ mod tests {
     )
     .prefix("SHOP");
 
-    /// Like the environment of the process: it is read from a snapshot.
-    struct AtOnce(Vec<(&'static str, &'static str)>);
+    /// A source that records the names that it is asked for.
+    #[derive(Default)]
+    struct Recorder(Mutex<Vec<String>>);
 
-    impl Source for AtOnce {
+    impl Source for Recorder {
         fn name(&self) -> Cow<'_, str> {
-            "the environment".into()
+            "the recorder".into()
         }
 
-        fn get(&self, _: &str) -> Result<Option<SourceValue>, Unreadable> {
-            unreachable!("there is a snapshot")
-        }
-
-        fn snapshot(&self, may_begin: &dyn Fn(u8) -> bool) -> Option<Snapshot> {
-            Some(Snapshot::of(
-                self.0.iter().map(|(name, value)| (name.into(), value.into())),
-                may_begin,
-            ))
+        fn get(&self, variable: &str) -> Result<Option<SourceValue>, Unreadable> {
+            self.0.lock().unwrap().push(variable.to_owned());
+            Ok(None)
         }
     }
 
-    /// Reading variables one by one or all at once gives the same result.
     #[test]
-    fn a_snapshot_is_read_as_the_variables_themselves() {
+    fn a_source_is_asked_for_each_variable_of_each_field_once() {
+        let recorder = Recorder::default();
+        check(&MANIFEST, &recorder).unwrap_err();
+        let mut asked = recorder.0.into_inner().unwrap();
+        asked.sort();
+        let groups = [
+            Group::of_resource("SHOP_ORDERS_URL", "SHOP_ORDERS"),
+            Group::of_resource("CACHE", "CACHE"),
+            Group::of_value("SHOP_KEY"),
+            Group::of_value("SHOP_PORT_FILE"),
+        ];
+        let mut expected: Vec<_> = groups.iter().flat_map(Group::variables).collect();
+        expected.sort();
+        assert_eq!(asked, expected);
+    }
+
+    /// The report of a check, and the place and the fingerprint of each accepted field.
+    fn everything(source: &dyn Source) -> (Option<String>, String) {
+        let second = Duration::from_secs(1);
+        let read = read(&MANIFEST, source, None, second, Keep::Everything, &Progress::default());
+        let items = read.loaded.items.iter().map(|item| {
+            let Place { field, variable, origin } = item.place.clone();
+            (field, variable, origin, KEY.hash_one(item.fingerprint))
+        });
+        let report = check(&MANIFEST, source).err().map(|error| error.to_string());
+        (report, format!("{:?} {}", items.collect::<Vec<_>>(), KEY.hash_one(read.values)))
+    }
+
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+    #[test]
+    fn a_wrapped_source_is_read_as_the_source_itself() {
         const LOCATOR: &str = "gophers://ada:kX3-vR9_wQ1z@db.example.com/";
         const NAMES: [&str; 12] = [
             "SHOP_ORDERS_URL", "SHOP_ORDERS_URL_FILE", "SHOP_ORDERS_USER", "SHOP_ORDERS_PASSWORD",
@@ -586,33 +592,11 @@ mod tests {
                     .filter(|(i, _)| set >> i & 1 == 1)
                     .map(|(_, name)| (*name, value))
                     .collect();
-                let told = |source: &dyn Source| {
-                    check(&MANIFEST, source).err().map(|error| error.to_string())
-                };
-                let at_once = told(&AtOnce(variables.clone()));
-                refused += usize::from(at_once.is_some());
-                let paths = |loaded: &Loaded| {
-                    loaded
-                        .items
-                        .iter()
-                        .map(|item| (item.place.clone(), item.fingerprint))
-                        .collect::<Vec<_>>()
-                };
-                let one_by_one = Environment::from_iter(variables.clone());
-                assert_eq!(at_once, told(&one_by_one), "{variables:?}");
-                let second = Duration::from_secs(1);
-                let read = |source: &dyn Source| {
-                    read(&MANIFEST, source, None, second, Keep::Everything, &Progress::default())
-                };
-                let (at_once, one_by_one) = (read(&AtOnce(variables.clone())), read(&one_by_one));
-                assert!(at_once.values == one_by_one.values, "{variables:?}");
-                for (one, other) in paths(&at_once.loaded).iter().zip(paths(&one_by_one.loaded)) {
-                    assert_eq!(
-                        (&one.0.field, &one.0.variable, &one.0.origin),
-                        (&other.0.field, &other.0.variable, &other.0.origin)
-                    );
-                    assert!(one.1 == other.1, "{variables:?}");
-                }
+                let source = Environment::from_iter(variables.clone());
+                let itself = everything(&source);
+                refused += usize::from(itself.0.is_some());
+                let wrapped = Sources::new().then(Arc::new(WithCredentials::new(source)));
+                assert_eq!(everything(&wrapped), itself, "{variables:?}");
             }
         }
         assert!(refused > 0 && refused < 3 << NAMES.len());

@@ -13,14 +13,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::report::finding::Finding;
 use crate::service::credentials::AnyCredentials;
-use crate::source::environment::{self, Known, Snapshot};
 use crate::source::file::OWN_IT;
 use crate::source::{Group, Notice, Scope, Source, Unreadable, file};
 
 /// A value, and the variable that it came from: `NAME` or `NAME_FILE`.
-pub(crate) struct Value<'a> {
-    pub(crate) text: Text<'a>,
-    pub(crate) variable: Cow<'a, str>,
+pub(crate) struct Value {
+    /// It may be a secret.
+    pub(crate) text: SecretString,
+    pub(crate) variable: String,
     /// True if only the operator who deploys the program on this machine can have set it.
     pub(crate) is_of_this_machine: bool,
 }
@@ -37,37 +37,6 @@ pub(crate) enum Kind {
 /// The endings of a resource's variables that hold nothing secret.
 const PUBLIC: [&str; 7] =
     ["_HOST", "_PORT", "_DATABASE", "_CA", "_CLIENT_CERT", "_PIN", "_ENDPOINT"];
-
-/// The name of the variable to read, in its parts.
-#[derive(Clone, Copy)]
-struct Name<'n> {
-    base: &'n str,
-    ending: &'n str,
-    kind: Kind,
-}
-
-/// The text of a value. It may be a secret.
-pub(crate) enum Text<'a> {
-    /// In a snapshot, which wipes it.
-    Known(&'a str),
-    Read(SecretString),
-}
-
-impl Text<'_> {
-    pub(crate) fn expose_secret(&self) -> &str {
-        match self {
-            Self::Known(text) => text,
-            Self::Read(text) => text.expose_secret(),
-        }
-    }
-
-    pub(crate) fn into_secret(self) -> SecretString {
-        match self {
-            Self::Known(text) => text.into(),
-            Self::Read(text) => text,
-        }
-    }
-}
 
 /// The most ranks within ranks.
 const MOST_PARTS: usize = 8;
@@ -90,16 +59,14 @@ static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 /// Reads the variables of one field, and remembers where they were.
 pub(crate) struct ValueReader<'a> {
     source: &'a dyn Source,
-    /// The source's complete variables of this field, if the source gave a snapshot.
-    known: Option<(Known<'a>, &'a Snapshot)>,
     /// The provider of the resource's credentials, if they are fetched.
     credentials: Option<AnyCredentials>,
     /// Each variable that was asked for and found, and its place.
     origins: Vec<(String, Cow<'static, str>)>,
-    /// True if a variable was found in the snapshot.
-    found_known: bool,
     /// The files that `NAME_FILE` variables named.
     files: Vec<PathBuf>,
+    /// The space for a variable's name.
+    name: String,
     /// The hash of all values read so far, if a fingerprint is wanted.
     values: Option<DefaultHasher>,
 }
@@ -108,19 +75,12 @@ impl<'a> ValueReader<'a> {
     pub(crate) const fn new(source: &'a dyn Source) -> Self {
         Self {
             source,
-            known: None,
             credentials: None,
             origins: Vec::new(),
-            found_known: false,
             files: Vec::new(),
+            name: String::new(),
             values: None,
         }
-    }
-
-    /// Reads a snapshot of the source instead of the source. For this field, it uses the entries
-    /// around a name with this hash.
-    pub(crate) fn out_of(self, snapshot: Option<&'a Snapshot>, base: u64) -> Self {
-        Self { known: snapshot.map(|snapshot| (snapshot.around(base), snapshot)), ..self }
     }
 
     /// Computes the fingerprint of what it reads.
@@ -154,7 +114,6 @@ impl<'a> ValueReader<'a> {
                 ));
             }
             self.source = source;
-            self.known = None;
         }
     }
 
@@ -179,19 +138,11 @@ impl<'a> ValueReader<'a> {
 
     /// The place of a variable's value; `None` if there was no value.
     pub(crate) fn origin(&self, variable: &str) -> Option<Cow<'static, str>> {
-        if let Some((_, snapshot)) = self.known {
-            let known = snapshot.around(environment::hash_of_base(variable));
-            return matches!(known.get(variable, "", ""), Ok(Some(_)))
-                .then_some(environment::NAME.into());
-        }
         self.origins.iter().find(|(name, _)| name == variable).map(|(_, origin)| origin.clone())
     }
 
     /// The place of a whole resource: of its locator, or else of the first value found.
     pub(crate) fn origin_of_resource(&self, variable: &str) -> Option<Cow<'static, str>> {
-        if self.known.is_some() {
-            return self.found_known.then_some(environment::NAME.into());
-        }
         let first = || self.origins.first().map(|(_, origin)| origin.clone());
         self.origin(variable).or_else(|| self.origin(&format!("{variable}_FILE"))).or_else(first)
     }
@@ -201,12 +152,6 @@ impl<'a> ValueReader<'a> {
         self.files
     }
 
-    /// Returns true if the snapshot has a variable of this name, and nothing else around it: no
-    /// `_FILE`, and no companion.
-    pub(crate) fn has_only(&self, name: &str) -> bool {
-        self.known.is_some_and(|(known, _)| known.is_only(name))
-    }
-
     /// Reads `NAME`, or the file that `NAME_FILE` names. Returns `None` if neither is there, or if
     /// one of them is wrong: then there is a finding.
     pub(crate) fn read(
@@ -214,12 +159,8 @@ impl<'a> ValueReader<'a> {
         name: &str,
         kind: Kind,
         findings: &mut Vec<Finding>,
-    ) -> Option<Value<'a>> {
-        self.read_from(
-            self.known.map(|(known, _)| known),
-            Name { base: name, ending: "", kind },
-            findings,
-        )
+    ) -> Option<Value> {
+        self.read_joined(name, "", kind, findings)
     }
 
     /// The same for the name `base` + `ending`.
@@ -228,52 +169,48 @@ impl<'a> ValueReader<'a> {
         base: &str,
         ending: &str,
         findings: &mut Vec<Finding>,
-    ) -> Option<Value<'a>> {
-        let known = self.known.map(|(_, snapshot)| {
-            snapshot.around(environment::hash_of_base(&[base, ending].concat()))
-        });
+    ) -> Option<Value> {
         let kind = if PUBLIC.contains(&ending) { Kind::Public } else { Kind::Secret };
-        self.read_from(known, Name { base, ending, kind }, findings)
+        self.read_joined(base, ending, kind, findings)
     }
 
-    fn read_from(
+    fn read_joined(
         &mut self,
-        known: Option<Known<'a>>,
-        name: Name<'_>,
+        base: &str,
+        ending: &str,
+        kind: Kind,
         findings: &mut Vec<Finding>,
-    ) -> Option<Value<'a>> {
-        let direct = self.get(known, name, "", findings);
-        let file = self.get(known, name, "_FILE", findings);
+    ) -> Option<Value> {
+        let mut name_of_file = std::mem::take(&mut self.name);
+        name_of_file.clear();
+        name_of_file.extend([base, ending, "_FILE"]);
+        let name = &name_of_file[..base.len() + ending.len()];
+        let direct = self.get(name, kind, findings);
+        let file = self.get(&name_of_file, kind, findings);
         let value = match (direct, file) {
             (Some(_), Some(_)) => {
-                let name = [name.base, name.ending].concat();
-                let message = self.both(&name, &[&name, "_FILE"].concat());
                 findings.push(
-                    Finding::new(&DUPLICATE_VARIABLE, message)
+                    Finding::new(&DUPLICATE_VARIABLE, self.both(name, &name_of_file))
                         .about(name)
                         .with_help("unset one of the two"),
                 );
                 None
             }
             (Some(value), None) => Some(value),
-            (None, Some(path)) => self.read_file(path, name.kind, findings),
+            (None, Some(path)) => self.read_file(path, kind, findings),
             (None, None) => None,
         };
         if let (Some(value), Some(values)) = (&value, &mut self.values) {
             // Hash the name, not the variable that was found: a value that moved into a file has
             // not changed.
-            (name.base, name.ending, value.text.expose_secret()).hash(values);
+            (name, value.text.expose_secret()).hash(values);
         }
+        self.name = name_of_file;
         value
     }
 
     /// Reads the file that a value names.
-    fn read_file(
-        &mut self,
-        path: Value<'a>,
-        kind: Kind,
-        findings: &mut Vec<Finding>,
-    ) -> Option<Value<'a>> {
+    fn read_file(&mut self, path: Value, kind: Kind, findings: &mut Vec<Finding>) -> Option<Value> {
         let Value { text, variable, is_of_this_machine } = path;
         if !is_of_this_machine {
             findings.push(self.names_a_file(&variable));
@@ -300,11 +237,7 @@ impl<'a> ValueReader<'a> {
                 );
                 // A credential that could not be fetched leaves an empty file behind. It counts as
                 // absent.
-                value.text.map(|text| Value {
-                    text: Text::Read(text),
-                    variable,
-                    is_of_this_machine,
-                })
+                value.text.map(|text| Value { text, variable, is_of_this_machine })
             }
             Err(fault) => {
                 findings.push(unusable(format!("names a file that {fault}")));
@@ -328,49 +261,20 @@ impl<'a> ValueReader<'a> {
         Finding::new(&MALFORMED_VALUE, message).about(variable).with_help(help)
     }
 
-    fn get(
-        &mut self,
-        known: Option<Known<'a>>,
-        Name { base, ending, kind }: Name<'_>,
-        file: &str,
-        findings: &mut Vec<Finding>,
-    ) -> Option<Value<'a>> {
-        let name = || [base, ending, file].concat();
-        let value = match known {
-            Some(known) => known.get(base, ending, file).map(|found| {
-                found.map(|(variable, text)| {
-                    self.found_known = true;
-                    // A snapshot comes from the process's environment.
-                    Value {
-                        text: Text::Known(text),
-                        variable: variable.into(),
-                        is_of_this_machine: true,
-                    }
-                })
-            }),
-            None => {
-                let variable = name();
-                self.source.get(&variable).map(|value| {
-                    let value = value?;
-                    let is_of_this_machine = value.is_of_this_machine();
-                    let (text, place, notices) = value.into_parts();
-                    findings.extend(
-                        notices.into_iter().filter_map(|notice| finding(notice, kind, &variable)),
-                    );
-                    self.origins.push((variable.clone(), place));
-                    Some(Value {
-                        text: Text::Read(text),
-                        variable: variable.into(),
-                        is_of_this_machine,
-                    })
-                })
+    /// Asks the source for a variable.
+    fn get(&mut self, variable: &str, kind: Kind, findings: &mut Vec<Finding>) -> Option<Value> {
+        let value = match self.source.get(variable) {
+            Ok(value) => value?,
+            Err(unreadable) => {
+                findings.extend(refused(&unreadable, variable, findings));
+                return None;
             }
         };
-        value.unwrap_or_else(|unreadable| {
-            let refused = refused(&unreadable, &name(), findings);
-            findings.extend(refused);
-            None
-        })
+        let (variable, is_of_this_machine) = (variable.to_owned(), value.is_of_this_machine());
+        let (text, place, notices) = value.into_parts();
+        findings.extend(notices.into_iter().filter_map(|notice| finding(notice, kind, &variable)));
+        self.origins.push((variable.clone(), place));
+        Some(Value { text, variable, is_of_this_machine })
     }
 }
 

@@ -9,7 +9,7 @@ use backing_services_rules::rule::{
     PLACEHOLDER_VALUE, UNKNOWN_SCHEME, UNLISTED_HOST,
 };
 use backing_services_rules::{Date, Transport};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Kind, Value, ValueReader, credentials, is_explained, missing, waiver};
 use crate::declare::manifest::{Declaration, ResourceEntry};
@@ -27,7 +27,7 @@ use crate::source::environment;
 /// Returns `Some(None)` for an absent optional resource; `None` if something is wrong, and then
 /// there is a finding.
 #[allow(clippy::too_many_arguments, reason = "one caller, which has just these")]
-pub fn load(
+pub(crate) fn load(
     reader: &mut ValueReader<'_>,
     entry: &'static ResourceEntry,
     declaration: &'static Declaration,
@@ -39,9 +39,7 @@ pub fn load(
 ) -> Option<Option<Target>> {
     let service = entry.service;
     let url = reader.read(variable, Kind::Secret, findings);
-    let is_alone = variable.len() > base.len() && reader.has_only(variable);
-    let companions =
-        if is_alone { Companions::default() } else { Companions::read(reader, base, findings) };
+    let companions = Companions::read(reader, base, findings);
     let from_parts =
         match (&url, &companions.host) {
             (Some(url), Some(host)) => {
@@ -102,8 +100,7 @@ pub fn load(
         return None;
     }
     // Without a value, the locator is the default in the code.
-    let is_foreign =
-        |value: Option<&Value<'_>>| value.is_some_and(|value| !value.is_of_this_machine);
+    let is_foreign = |value: Option<&Value>| value.is_some_and(|value| !value.is_of_this_machine);
     let is_led_by_others = is_foreign(url.as_ref())
         || is_foreign(companions.host.as_ref())
         || is_foreign(companions.port.as_ref());
@@ -173,7 +170,7 @@ pub fn load(
                 Some(Value { text, variable, .. }) => {
                     (Some(text.expose_secret().to_owned()), variable)
                 }
-                None => (usual(&locator), format!("{base}_ENDPOINT").into()),
+                None => (usual(&locator), format!("{base}_ENDPOINT")),
             };
             let Some(text) = text else {
                 findings.push(
@@ -217,7 +214,7 @@ pub fn load(
         );
     }
 
-    let said_twice = |what: &str, companion: &Value<'_>| {
+    let said_twice = |what: &str, companion: &Value| {
         Finding::new(
             &AMBIGUOUS_LOCATOR,
             format!("the locator holds a {what}, and `{}` holds one too", companion.variable),
@@ -239,7 +236,7 @@ pub fn load(
             findings.push(said_twice("password", &companion));
             (None, variable.into())
         }
-        (None, Some(Value { text, variable, .. })) => (Some(text.into_secret()), variable),
+        (None, Some(Value { text, variable, .. })) => (Some(text), variable.into()),
         (password, None) => (password, variable.into()),
     };
     let credentials = reader.take_credentials();
@@ -367,7 +364,7 @@ fn unlisted(variable: &str, what: &str, reader: &ValueReader<'_>, is_fetched: bo
 const LONGEST_USER: usize = 256;
 
 /// A name that a protocol can carry unchanged. In a locator, the grammar ensures that.
-fn user_name(value: &Value<'_>, findings: &mut Vec<Finding>) -> Option<String> {
+fn user_name(value: &Value, findings: &mut Vec<Finding>) -> Option<String> {
     let name = value.text.expose_secret();
     if !is_user_name(name) {
         let message = format!(
@@ -429,22 +426,21 @@ pub(crate) fn login(
 }
 
 /// The variables that share a locator's base name.
-#[derive(Default)]
-struct Companions<'a> {
-    host: Option<Value<'a>>,
-    port: Option<Value<'a>>,
-    database: Option<Value<'a>>,
-    user: Option<Value<'a>>,
-    password: Option<Value<'a>>,
-    ca: Option<Value<'a>>,
-    client_cert: Option<Value<'a>>,
-    client_key: Option<Value<'a>>,
-    pin: Option<Value<'a>>,
-    endpoint: Option<Value<'a>>,
+struct Companions {
+    host: Option<Value>,
+    port: Option<Value>,
+    database: Option<Value>,
+    user: Option<Value>,
+    password: Option<Value>,
+    ca: Option<Value>,
+    client_cert: Option<Value>,
+    client_key: Option<Value>,
+    pin: Option<Value>,
+    endpoint: Option<Value>,
 }
 
-impl<'a> Companions<'a> {
-    fn read(reader: &mut ValueReader<'a>, base: &str, findings: &mut Vec<Finding>) -> Self {
+impl Companions {
+    fn read(reader: &mut ValueReader<'_>, base: &str, findings: &mut Vec<Finding>) -> Self {
         let mut read = |ending: &str| reader.read_companion(base, ending, findings);
         Self {
             host: read("_HOST"),
@@ -461,7 +457,7 @@ impl<'a> Companions<'a> {
     }
 
     /// Any one that is set.
-    fn any(&self) -> Option<&Value<'a>> {
+    fn any(&self) -> Option<&Value> {
         let Self {
             host,
             port,
@@ -483,7 +479,7 @@ impl<'a> Companions<'a> {
     /// Builds a locator from its parts, for platforms that give those. It is then read like any
     /// other: the grammar refuses a part in the wrong place. Only the database is encoded, because
     /// its name may contain anything.
-    fn locator(&self, host: &Value<'_>, scheme: &str) -> String {
+    fn locator(&self, host: &Value, scheme: &str) -> String {
         let host = host.text.expose_secret();
         // An IPv6 address in a variable of its own has no brackets.
         let host = if host.parse::<std::net::Ipv6Addr>().is_ok() {
@@ -508,15 +504,15 @@ impl<'a> Companions<'a> {
 }
 
 /// The variables that configure trust, and our own identity.
-struct TrustValues<'a> {
-    ca: Option<Value<'a>>,
-    client_cert: Option<Value<'a>>,
-    client_key: Option<Value<'a>>,
-    pin: Option<Value<'a>>,
+struct TrustValues {
+    ca: Option<Value>,
+    client_cert: Option<Value>,
+    client_key: Option<Value>,
+    pin: Option<Value>,
 }
 
 fn trust(
-    values: TrustValues<'_>,
+    values: TrustValues,
     service: &ServiceEntry,
     transport: Transport,
     findings: &mut Vec<Finding>,
@@ -581,7 +577,7 @@ fn trust(
             }
         }
     };
-    let text = |value: Option<Value<'_>>| value.map(|value| value.text.into_secret());
+    let text = |value: Option<Value>| value.map(|value| value.text);
     Trust {
         ca: text(ca),
         client_cert: text(client_cert),
@@ -591,11 +587,7 @@ fn trust(
 }
 
 /// The findings about the certificates in `_CA`, each of which is readable.
-fn findings_of_ca(
-    tls: &crate::net::tls::Tls,
-    ca: &Value<'_>,
-    service: &ServiceEntry,
-) -> Vec<Finding> {
+fn findings_of_ca(tls: &crate::net::tls::Tls, ca: &Value, service: &ServiceEntry) -> Vec<Finding> {
     let mut findings = tls.dates(&ca.variable, std::time::SystemTime::now());
     if !service.pins && tls.trusts_a_certificate_alone() {
         let message = format!(
@@ -612,7 +604,7 @@ fn findings_of_ca(
     findings.into_iter().map(|finding| finding.about(&*ca.variable)).collect()
 }
 
-fn half_of_a_pair(value: &Value<'_>, other: &str) -> Finding {
+fn half_of_a_pair(value: &Value, other: &str) -> Finding {
     Finding::new(&MALFORMED_VALUE, format!("`{}` is set, and its `{other}` is not", value.variable))
         .about(&*value.variable)
         .with_help("set both, or neither")

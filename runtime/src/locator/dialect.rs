@@ -17,6 +17,7 @@ pub enum Login {
 /// A parameter that a locator may have.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
+    /// Its name.
     pub name: &'static str,
     pub(crate) value: ParameterValue,
 }

@@ -271,6 +271,7 @@ fn split(text: &str, separator: char) -> Vec<Identifier> {
 /// corrects it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a difference has to be reported"]
+#[non_exhaustive]
 pub struct Difference {
     /// The privilege and its object: `INSERT ON public.orders`, fully escaped.
     pub privilege: String,

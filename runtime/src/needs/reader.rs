@@ -14,7 +14,7 @@ pub(crate) struct Span {
 }
 
 /// One privilege on one object.
-pub struct Item {
+pub(crate) struct Item {
     /// The index of the service's kind of object.
     pub(crate) kind: usize,
     /// The index of the kind's privilege.

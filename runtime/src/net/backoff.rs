@@ -6,14 +6,14 @@ use std::time::Duration;
 
 /// Shortens an interval by up to a tenth, at random, so that resources attached together are not
 /// checked together.
-pub fn jittered(interval: Duration) -> Duration {
+pub(crate) fn jittered(interval: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish() % 100;
     interval.max(SHORTEST).mul_f64(1.0 - random as f64 / 1000.0)
 }
 
 /// The default interval between two postures: 1 hour. Each costs a login, and a person has to fix
 /// its findings.
-pub const INTERVAL: Duration = Duration::from_secs(60 * 60);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// The shortest interval: 1 s. Even a small server can handle a login per second.
-pub const SHORTEST: Duration = Duration::from_secs(1);
+pub(crate) const SHORTEST: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! Networking that does not depend on a service: time limits, tasks, backoff, address rules, TLS.
 
 pub(crate) mod address;
-pub mod backoff;
+pub(crate) mod backoff;
 pub mod metered;
 pub mod progress;
 pub mod random_name;

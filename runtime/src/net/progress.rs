@@ -19,7 +19,7 @@ pub enum Step {
 }
 
 /// Receives the steps of one resource.
-pub trait Progress: Send + Sync {
+pub(crate) trait Progress: Send + Sync {
     fn step(&self, step: Step);
 }
 
@@ -35,7 +35,10 @@ pub fn at(step: Step) {
 }
 
 /// Runs the work. Its steps are reported to the receiver, if there is one.
-pub async fn reporting<T>(progress: Option<Arc<dyn Progress>>, work: impl Future<Output = T>) -> T {
+pub(crate) async fn reporting<T>(
+    progress: Option<Arc<dyn Progress>>,
+    work: impl Future<Output = T>,
+) -> T {
     match progress {
         Some(progress) => PROGRESS.scope(progress, work).await,
         None => work.await,

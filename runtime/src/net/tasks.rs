@@ -5,6 +5,7 @@
 //! to avoid that.
 
 use std::any::Any;
+use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +22,7 @@ use crate::net::time::{late, panicked};
 use crate::report::finding::Failure;
 
 /// The longest pause between two attempts, before jitter: 1 min.
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The result of a task. The caller that spawned the task knows its type.
 type Outcome = Box<dyn Any + Send>;
@@ -32,7 +33,20 @@ pub struct Tasks<T> {
     outcome: PhantomData<fn() -> T>,
 }
 
+impl<T: Send + 'static> Default for Tasks<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> fmt::Debug for Tasks<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tasks").field("running", &self.running.len()).finish()
+    }
+}
+
 impl<T: Send + 'static> Tasks<T> {
+    /// An empty set.
     pub fn new() -> Self {
         Self { running: JoinSet::new(), outcome: PhantomData }
     }
@@ -49,10 +63,12 @@ impl<T: Send + 'static> Tasks<T> {
         Some(ended.ok().and_then(unboxed))
     }
 
+    /// True if no task is left.
     pub fn is_empty(&self) -> bool {
         self.running.is_empty()
     }
 
+    /// Aborts all tasks.
     pub fn abort_all(&mut self) {
         self.running.abort_all();
     }
@@ -67,6 +83,12 @@ impl<T: Send + 'static> Tasks<T> {
 pub struct Task<T> {
     running: JoinHandle<Outcome>,
     outcome: PhantomData<fn() -> T>,
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("running", &!self.running.is_finished()).finish()
+    }
 }
 
 /// Spawns a task that continues when its handle is dropped.
@@ -91,7 +113,7 @@ impl<T: Send + 'static> Task<T> {
 
 /// Runs work that may panic in a separate task, so that a panic ends only that task. The task is
 /// aborted if the caller is dropped.
-pub async fn isolated<T: Send + 'static>(
+pub(crate) async fn isolated<T: Send + 'static>(
     limit: Duration,
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -118,14 +140,14 @@ pub async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
 
 /// Calls a function that may panic. Returns `None` if it panicked. The panic hook of the process
 /// prints the message, by default to standard error.
-pub fn at_once<T>(work: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn at_once<T>(work: impl FnOnce() -> T) -> Option<T> {
     // Half-finished state belongs to the code that panicked. Our own state is written after `work`
     // has returned.
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 /// The pauses of retries: 1 s, doubled up to 1 min, with up to 100 % jitter.
-pub fn pauses() -> ExponentialBackoff {
+pub(crate) fn pauses() -> ExponentialBackoff {
     let builder = ExponentialBuilder::new()
         .with_min_delay(Duration::from_secs(1))
         .with_max_delay(LONGEST_PAUSE);
@@ -133,11 +155,11 @@ pub fn pauses() -> ExponentialBackoff {
 }
 
 /// The work of a supervised task.
-pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Spawns a task that ends when its work ends. If the work panics, the task logs an error, calls
 /// `panicked`, and starts the work again after a pause.
-pub fn keep(
+pub(crate) fn keep(
     runtime: &Handle,
     name: String,
     mut begin: impl FnMut() -> Work + Send + 'static,

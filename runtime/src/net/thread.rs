@@ -2,7 +2,7 @@
 //! crate. It runs on a separate thread, and the caller waits for it up to a limit.
 //!
 //! A blocked thread cannot be stopped. So it is not a thread of the tokio runtime, which waits for
-//! its threads when it shuts down: the process would not exit. There are at most [`MOST`] such
+//! its threads when it shuts down: the process would not exit. There are at most 8 such
 //! threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +24,7 @@ static FREE: Semaphore = Semaphore::const_new(MOST);
 
 /// The reason why the work has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NoResult {
     /// The work took longer than the limit.
     Late,

@@ -66,15 +66,15 @@ pub async fn try_join_prefer_first<A, B, E>(
 
 /// The limit for closing if no time is left for it, or nothing is in flight: 1 s. After that,
 /// connections are dropped.
-pub const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+pub(crate) const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The limit for detaching: 10 s, a third of the grace period that Kubernetes gives a pod. Work in
 /// flight gets 9 s of it.
-pub const DETACH_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DETACH_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The time for which a client that a reattach replaced is kept for its current users: 30 s, the
 /// longest that a statement may take unless a locator sets another limit.
-pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The time that a replacement client has to open its connections before it takes over with what it
 /// has: 5 s. All connections together take little longer than one, so this is several times what
@@ -84,7 +84,7 @@ pub const READY_DEADLINE: Duration = Duration::from_secs(5);
 /// The limit for a health check: 5 s, half of the usual interval between two probes.
 pub const HEALTH_DEADLINE: Duration = Duration::from_secs(5);
 
-pub fn late(limit: Duration) -> Failure {
+pub(crate) fn late(limit: Duration) -> Failure {
     let message = format!("it was not attached within {} s", limit.as_secs());
     Failure::new(
         FailureKind::TimedOut,
@@ -94,6 +94,7 @@ pub fn late(limit: Duration) -> Failure {
     )
 }
 
+/// The failure for a panic of a driver.
 pub fn panicked() -> Failure {
     Failure::new(
         FailureKind::Protocol,
@@ -135,25 +136,25 @@ mod tests {
 
 /// One deadline for loading and connecting.
 #[derive(Clone, Copy)]
-pub struct Limit {
+pub(crate) struct Limit {
     /// The whole duration.
-    pub total: Duration,
-    pub deadline: tokio::time::Instant,
+    pub(crate) total: Duration,
+    pub(crate) deadline: tokio::time::Instant,
 }
 
 impl Limit {
     /// A deadline that starts now.
-    pub fn new(whole: Duration) -> Self {
+    pub(crate) fn new(whole: Duration) -> Self {
         Self { total: whole, deadline: tokio::time::Instant::now() + whole }
     }
 }
 
 /// The limit for closing when a detach has stopped waiting for a client's users: 900 ms. With the
 /// 9 s before, that leaves 100 ms for a busy machine to keep [`DETACH_DEADLINE`].
-pub const CUT_DEADLINE: Duration = Duration::from_millis(900);
+pub(crate) const CUT_DEADLINE: Duration = Duration::from_millis(900);
 
 /// The failure for a panic in a service's own code, with the name of the function.
-pub fn panicked_in(function: &'static str) -> Failure {
+pub(crate) fn panicked_in(function: &'static str) -> Failure {
     Failure::new(
         FailureKind::Protocol,
         format!("`{function}` of its service panicked"),

@@ -9,7 +9,7 @@ pub mod grants;
 pub mod reconnect;
 pub(crate) mod target;
 
-pub use crate::net::{backoff, metered, progress, random_name, tasks, thread, time, tls};
+pub use crate::net::{metered, progress, random_name, tasks, thread, time, tls};
 pub use crate::report::redact;
 pub use crate::service::dial::unreachable;
 
@@ -77,10 +77,9 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// it. It is cheap to use through a shared reference.
     type Client: Send + Sync + 'static;
 
-    /// The guard on the client that [`Resource::client`](crate::live::resource::Resource::client)
-    /// returns: [`ClientGuard<Self>`](crate::ClientGuard), unless the service's own crate wraps it to implement its driver's traits for
-    /// it.
-    type Guard: Deref<Target = Self::Client> + From<crate::ClientGuard<Self>>;
+    /// The guard that `Resource::client` returns: `ClientGuard<Self>`. A service's own crate may wrap
+    /// that guard, to implement its driver's traits for it; the wrapper is `From<ClientGuard<Self>>`.
+    type Guard: Deref<Target = Self::Client>;
 
     /// The product's name, as its makers write it.
     const NAME: &'static str;

@@ -65,7 +65,7 @@ const MOST: usize = 1000;
 impl ServiceBindings {
     /// The bindings of this process.
     #[must_use]
-    pub const fn process() -> Self {
+    pub fn process() -> Self {
         Self::of(Environment::process())
     }
 
@@ -204,10 +204,7 @@ impl Source for ServiceBindings {
     }
 
     fn changes(&self) -> Changes {
-        path_in(&self.environment, VARIABLE)
-            .ok()
-            .flatten()
-            .map_or_else(Changes::none, |root| Changes::of_files([root]))
+        Changes::of_files(path_in(&self.environment, VARIABLE).ok().flatten())
     }
 }
 

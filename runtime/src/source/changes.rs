@@ -18,7 +18,7 @@ use tokio::sync::watch;
 #[derive(Clone, Default)]
 pub struct Changes {
     files: Vec<PathBuf>,
-    signals: Vec<watch::Receiver<u64>>,
+    signals: Vec<ChangeListener>,
 }
 
 impl Changes {
@@ -38,11 +38,11 @@ impl Changes {
         changes
     }
 
-    /// A number that grows with each change, once the source gives the new values.
+    /// A signal of the source, which it sends once it gives the new values.
     #[must_use]
-    pub fn notified(signal: watch::Receiver<u64>) -> Self {
+    pub fn signalled(signal: &ChangeSignal) -> Self {
         let mut changes = Self::none();
-        changes.signals.push(signal);
+        changes.signals.push(ChangeListener(signal.0.subscribe()));
         changes
     }
 
@@ -57,10 +57,7 @@ impl Changes {
     /// Returns true if there is nothing to watch or to wait for.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        if !self.signals.is_empty() {
-            return false;
-        }
-        self.files.is_empty()
+        self.signals.is_empty() && self.files.is_empty()
     }
 
     /// The files and folders to watch. They need not exist yet.
@@ -70,8 +67,53 @@ impl Changes {
 
     /// The signals to wait for.
     #[must_use]
-    pub fn signals(&self) -> &[watch::Receiver<u64>] {
+    pub fn signals(&self) -> &[ChangeListener] {
         &self.signals
+    }
+}
+
+/// The signal of a source that watches by itself. Clones send the same signal.
+#[derive(Clone, Debug)]
+pub struct ChangeSignal(watch::Sender<u64>);
+
+impl ChangeSignal {
+    /// A signal that was not sent yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(watch::Sender::new(0))
+    }
+
+    /// Sends the signal. The source has to give the new values by now.
+    pub fn send(&self) {
+        self.0.send_modify(|count| *count += 1);
+    }
+}
+
+impl Default for ChangeSignal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The receiving side of a [`ChangeSignal`].
+#[derive(Clone, Debug)]
+pub struct ChangeListener(watch::Receiver<u64>);
+
+impl ChangeListener {
+    /// Waits for the next signal. Returns false if the source is gone, and sends no more.
+    pub async fn changed(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
+
+    /// Returns true if a signal was sent since the last call of [`changed`](Self::changed).
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.0.has_changed().unwrap_or(false)
+    }
+
+    /// Forgets the signals that were sent.
+    pub fn mark_unchanged(&mut self) {
+        self.0.mark_unchanged();
     }
 }
 
@@ -98,11 +140,11 @@ mod tests {
         );
         assert!(!both.is_none());
         {
-            let (sender, receiver) = watch::channel(0);
-            let signalled = Changes::notified(receiver).and(both);
+            let signal = ChangeSignal::new();
+            let signalled = Changes::signalled(&signal).and(both);
             assert!(!signalled.is_none());
-            sender.send(1).unwrap();
-            assert!(signalled.signals()[0].has_changed().unwrap());
+            signal.send();
+            assert!(signalled.signals()[0].has_changed());
         }
     }
 }

@@ -75,7 +75,7 @@ struct Text {
 impl CloudFoundry {
     /// The services of this process.
     #[must_use]
-    pub const fn process() -> Self {
+    pub fn process() -> Self {
         Self::of(Environment::process())
     }
 
@@ -209,10 +209,7 @@ impl Source for CloudFoundry {
     }
 
     fn changes(&self) -> Changes {
-        path_in(&self.environment, VARIABLE_OF_FILE)
-            .ok()
-            .flatten()
-            .map_or_else(Changes::none, |path| Changes::of_files([path]))
+        Changes::of_files(path_in(&self.environment, VARIABLE_OF_FILE).ok().flatten())
     }
 }
 

@@ -172,7 +172,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, (SecretString, usize)>, String> 
 
 impl Source for DotEnv {
     fn name(&self) -> Cow<'_, str> {
-        format!("`{}`", crate::report::text::printable(&self.path.to_string_lossy())).into()
+        format!("`{}`", self.printable_path()).into()
     }
 
     fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
@@ -180,8 +180,7 @@ impl Source for DotEnv {
     }
 
     fn changes(&self) -> Changes {
-        std::path::absolute(&self.path)
-            .map_or_else(|_| Changes::none(), |path| Changes::of_files([path]))
+        Changes::of_files(std::path::absolute(&self.path).ok())
     }
 }
 

@@ -15,6 +15,12 @@ impl Wiped {
     }
 }
 
+impl std::fmt::Debug for Wiped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wiped(..)")
+    }
+}
+
 impl Deref for Wiped {
     type Target = Json;
 

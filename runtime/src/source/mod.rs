@@ -2,7 +2,7 @@
 //!
 //! | source | reads | feature |
 //! |---|---|---|
-//! | [`Environment`] | the process's environment, or variables that stand in for it | |
+//! | [`Environment`] | a copy of the process's environment, or variables that stand in for it | |
 //! | [`SystemdCredentials`] | `$CREDENTIALS_DIRECTORY` | |
 //! | [`ServiceBindings`] | `$SERVICE_BINDING_ROOT` | |
 //! | `CloudFoundry` | `VCAP_SERVICES`, or the file in `VCAP_SERVICES_FILE_PATH` | `cloud-foundry` |
@@ -70,7 +70,7 @@ mod systemd;
 mod with_credentials;
 
 pub use bindings::ServiceBindings;
-pub use changes::Changes;
+pub use changes::{ChangeListener, ChangeSignal, Changes};
 #[cfg(feature = "cloud-foundry")]
 pub use cloud_foundry::CloudFoundry;
 #[cfg(feature = "dotenv")]
@@ -121,15 +121,6 @@ pub trait Source: Send + Sync {
     fn changes(&self) -> Changes {
         Changes::none()
     }
-
-    /// All current variables whose names may begin with one of these bytes, which are then read
-    /// instead of calling [`Source::get`]. For the environment of the process: there, each lookup
-    /// costs as much as reading everything.
-    #[doc(hidden)]
-    fn snapshot(&self, may_begin: &dyn Fn(u8) -> bool) -> Option<environment::Snapshot> {
-        let _ = may_begin;
-        None
-    }
 }
 
 /// One source for several structs: mainly a store that is watched.
@@ -152,10 +143,6 @@ impl<S: Source + ?Sized> Source for Arc<S> {
 
     fn changes(&self) -> Changes {
         (**self).changes()
-    }
-
-    fn snapshot(&self, may_begin: &dyn Fn(u8) -> bool) -> Option<environment::Snapshot> {
-        (**self).snapshot(may_begin)
     }
 }
 

@@ -38,7 +38,7 @@ const VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 impl SystemdCredentials {
     /// The credentials of this process.
     #[must_use]
-    pub const fn process() -> Self {
+    pub fn process() -> Self {
         Self::of(Environment::process())
     }
 
@@ -73,10 +73,7 @@ impl Source for SystemdCredentials {
     }
 
     fn changes(&self) -> Changes {
-        path_in(&self.environment, VARIABLE)
-            .ok()
-            .flatten()
-            .map_or_else(Changes::none, |folder| Changes::of_files([folder]))
+        Changes::of_files(path_in(&self.environment, VARIABLE).ok().flatten())
     }
 }
 

@@ -5,7 +5,6 @@ use std::fmt;
 
 use super::{Changes, Group, Part, Source, Unreadable, Value};
 use crate::service::credentials::{AnyCredentials, Credentials};
-use crate::source::environment::Snapshot;
 
 /// A source whose resources log in with fetched credentials, which are fetched again before they
 /// expire.
@@ -63,10 +62,6 @@ impl<S: Source> Source for WithCredentials<S> {
 
     fn changes(&self) -> Changes {
         self.source.changes()
-    }
-
-    fn snapshot(&self, may_begin: &dyn Fn(u8) -> bool) -> Option<Snapshot> {
-        self.source.snapshot(may_begin)
     }
 }
 

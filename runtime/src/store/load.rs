@@ -19,12 +19,16 @@ use crate::service::target::Target;
 use crate::source::{Group, Source};
 
 /// A store that passed the checks and may be connected to, and the place for reports about it.
+#[derive(Debug)]
+#[non_exhaustive]
 pub struct StoreTarget {
+    /// The target, which passed the checks.
     pub target: Target,
     report: Report,
 }
 
 /// The name and the place of a store in reports.
+#[derive(Debug)]
 struct Report {
     name: &'static str,
     place: Place,

@@ -1,7 +1,7 @@
 //! A source that is a service itself: it is attached by all rules before it is read.
 //!
-//! A store's crate loads its target with [`load`], keeps a [`Snapshot`] of the values, and publishes
-//! each new one.
+//! A store's crate loads its target with [`load`], keeps a [`Snapshot`] of the values, and
+//! publishes each new one.
 
 mod load;
 pub mod snapshot;

@@ -2,18 +2,18 @@
 //! task of its own replaces.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use backing_services_rules::variable::is_valid;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::net::tasks;
 use crate::report::finding::{Failure, FailureKind};
-use crate::source::{MAX_VALUE, Unreadable};
+use crate::source::{ChangeSignal, Changes, MAX_VALUE, Unreadable};
 
 /// The limit of values below a prefix: enough for a hundred resources with ten variables each.
 pub const MOST_VALUES: usize = 1000;
@@ -22,8 +22,18 @@ pub const MOST_VALUES: usize = 1000;
 #[derive(Clone, Default)]
 pub struct Snapshot(BTreeMap<String, Result<SecretString, &'static str>>);
 
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names only.
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 impl Snapshot {
     /// Keeps a value, if its name is a variable's.
+    ///
+    /// # Errors
+    /// A [`Failure`], if the store holds more than [`MOST_VALUES`].
     pub fn insert(&mut self, name: &str, value: &[u8]) -> Result<(), Failure> {
         if !is_valid(name) {
             return Ok(());
@@ -40,6 +50,7 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Drops a value.
     pub fn remove(&mut self, name: &str) {
         self.0.remove(name);
     }
@@ -55,6 +66,7 @@ impl Snapshot {
     }
 }
 
+/// The failure of a store that holds too much.
 pub fn too_many() -> Failure {
     let message = format!(
         "the store holds more than {MOST_VALUES} values, or more than they may have together"
@@ -67,15 +79,16 @@ pub fn too_many() -> Failure {
 }
 
 /// The last snapshot, and the signal for the next one.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Published {
     snapshot: Arc<ArcSwap<Snapshot>>,
-    signal: watch::Sender<u64>,
+    signal: ChangeSignal,
 }
 
 impl Published {
+    /// Publishes the first snapshot.
     pub fn new(snapshot: Snapshot) -> Self {
-        Self { snapshot: Arc::new(ArcSwap::from_pointee(snapshot)), signal: watch::Sender::new(0) }
+        Self { snapshot: Arc::new(ArcSwap::from_pointee(snapshot)), signal: ChangeSignal::new() }
     }
 
     /// Replaces the snapshot, and then signals the change. Does nothing if both snapshots are
@@ -83,10 +96,14 @@ impl Published {
     pub fn replace(&self, snapshot: Snapshot) {
         if !self.snapshot.load().is(&snapshot) {
             self.snapshot.store(Arc::new(snapshot));
-            self.signal.send_modify(|count| *count += 1);
+            self.signal.send();
         }
     }
 
+    /// The value of a variable, as [`Source::get`](crate::Source::get) returns it.
+    ///
+    /// # Errors
+    /// [`Unreadable`], if the value is too long or is not UTF-8.
     pub fn get(&self, variable: &str) -> Result<Option<SecretString>, Unreadable> {
         match self.snapshot.load().0.get(variable) {
             Some(Ok(value)) => {
@@ -97,15 +114,18 @@ impl Published {
         }
     }
 
-    pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.signal.subscribe()
+    /// Reports each new snapshot.
+    pub fn changes(&self) -> Changes {
+        Changes::signalled(&self.signal)
     }
 }
 
 /// A task that ends with its owner.
+#[derive(Debug)]
 pub struct Owned(AbortHandle);
 
 impl Owned {
+    /// Spawns the task on the current runtime.
     pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(tasks::spawn(&Handle::current(), task).abort_handle())
     }
@@ -138,7 +158,7 @@ mod tests {
             ("L", b"\xff"),
             ("E", b""),
         ]));
-        let mut signal = published.subscribe();
+        let mut signal = published.changes().signals()[0].clone();
         let text = |variable| {
             published.get(variable).unwrap().map(|value| value.expose_secret().to_owned())
         };
@@ -148,7 +168,7 @@ mod tests {
         );
         assert_eq!(published.get("L").unwrap_err().to_string(), "is not UTF-8");
         published.replace(snapshot(&[("A", b"1"), ("L", b"\xff"), ("E", b"")]));
-        assert!(!signal.has_changed().unwrap());
+        assert!(!signal.has_changed());
         for changed in [
             snapshot(&[("A", b"2")]),
             snapshot(&[("B", b"2")]),
@@ -156,7 +176,7 @@ mod tests {
             snapshot(&[]),
         ] {
             published.replace(changed);
-            assert!(signal.has_changed().unwrap());
+            assert!(signal.has_changed());
             signal.mark_unchanged();
         }
         assert_eq!(text("A"), None);

@@ -45,7 +45,7 @@ use backing_services_runtime::service::tasks::caught;
 use backing_services_runtime::service::time::{panicked, with_timeout};
 use backing_services_runtime::source::{Changes, Unreadable, Value};
 use backing_services_runtime::store::Wiped;
-use backing_services_runtime::store::snapshot::{Owned, Published, Snapshot, too_many};
+use backing_services_runtime::store::{Owned, Published, Snapshot, too_many};
 use backing_services_runtime::{
     AttachError, Attachment, ClientGuard, Failure, FailureKind, Finding, Login, Parameter, Posture,
     Refusal, Service, Source, Target,
@@ -144,7 +144,7 @@ impl Source for Etcd {
     }
 
     fn changes(&self) -> Changes {
-        Changes::notified(self.published.subscribe())
+        self.published.changes()
     }
 }
 
@@ -449,7 +449,7 @@ impl Client {
         json!({
             "key": encoded(&self.prefix),
             "range_end": encoded(&self.end),
-            "limit": backing_services_runtime::store::snapshot::MOST_VALUES,
+            "limit": backing_services_runtime::store::MOST_VALUES,
         })
     }
 

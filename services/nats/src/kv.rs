@@ -37,7 +37,7 @@ use backing_services_runtime::service::tasks;
 use backing_services_runtime::service::tasks::Tasks;
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::source::{Changes, Unreadable, Value};
-use backing_services_runtime::store::snapshot::{Owned, Published, Snapshot};
+use backing_services_runtime::store::{Owned, Published, Snapshot};
 use backing_services_runtime::{
     AttachError, Failure, FailureKind, Finding, Refusal, Service as _, Source, store,
 };
@@ -139,7 +139,7 @@ impl Source for NatsKv {
     }
 
     fn changes(&self) -> Changes {
-        Changes::notified(self.published.subscribe())
+        self.published.changes()
     }
 }
 

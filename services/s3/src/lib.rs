@@ -44,6 +44,8 @@
 //! `response_timeout`. The size of an object is not limited: stream it, or check its `meta` before
 //! `bytes()`. object_store repeats a failed request if that is safe: 3 times, within 30 s.
 
+mod closable;
+
 use std::fmt;
 use std::ops::Deref;
 use std::pin::Pin;
@@ -51,6 +53,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use backing_services_https::http;
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, MALFORMED_VALUE, MISSING_CREDENTIALS};
@@ -71,6 +74,8 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, RetryConfig};
 use secrecy::ExposeSecret as _;
+
+use crate::closable::Closable;
 
 /// S3 and compatible servers. [The module](self) documents the locator, and how it is attached.
 #[derive(Clone, Copy, Debug)]
@@ -186,9 +191,12 @@ impl Service for S3 {
         client.probe().await
     }
 
-    /// Does nothing: a transfer holds the client, and its connections close after the last
-    /// transfer.
-    async fn close(_: &S3Client) {}
+    /// Refuses new calls. A transfer that has begun goes on, and the connections close after the
+    /// last one.
+    async fn close(client: &S3Client) {
+        client.closable.close();
+        client.bucket.store(None);
+    }
 }
 
 /// Amazon's endpoint for a region.
@@ -264,9 +272,11 @@ fn url(endpoint: &Target) -> Option<String> {
 /// ```
 #[derive(Clone)]
 pub struct S3Client {
-    below: Arc<dyn ObjectStore>,
-    /// The bucket that the probe lists.
-    bucket: AmazonS3,
+    /// `objects`, which can be closed.
+    closable: Arc<Closable<PrefixStore<AmazonS3>>>,
+    objects: Arc<dyn ObjectStore>,
+    /// The bucket that the probe lists; `None` after closing.
+    bucket: Arc<ArcSwapOption<AmazonS3>>,
     /// The status of the last answer to the probe. object_store's error has some of them only as
     /// text.
     status: Arc<AtomicU16>,
@@ -289,9 +299,17 @@ impl S3Client {
             Bounded { http: http.clone(), timeout, status: Arc::clone(&status) },
         )?;
         let prefix = prefix(target).ok_or_else(unusable)?;
-        let below = store(target, &endpoint, Bounded { http, timeout, status: Arc::default() })?;
-        let below = Arc::new(PrefixStore::new(below, prefix.clone()));
-        Ok(Self { below, bucket, status, prefix, target: target.clone(), endpoint })
+        let objects = store(target, &endpoint, Bounded { http, timeout, status: Arc::default() })?;
+        let closable = Arc::new(Closable::new(PrefixStore::new(objects, prefix.clone())));
+        Ok(Self {
+            objects: Arc::clone(&closable) as _,
+            closable,
+            bucket: Arc::new(ArcSwapOption::from_pointee(bucket)),
+            status,
+            prefix,
+            target: target.clone(),
+            endpoint,
+        })
     }
 
     /// Lists one key below the prefix.
@@ -299,11 +317,16 @@ impl S3Client {
         let prefix =
             if self.prefix.as_ref().is_empty() { None } else { Some(format!("{}/", self.prefix)) };
         let options = PaginatedListOptions { max_keys: Some(1), ..PaginatedListOptions::default() };
-        match self.bucket.list_paginated(prefix.as_deref(), options).await {
+        let Some(bucket) = self.bucket.load_full() else { return Err(detached()) };
+        match bucket.list_paginated(prefix.as_deref(), options).await {
             Ok(_) => Ok(()),
             Err(error) => Err(refusal(&self.endpoint, &error, self.status.load(Ordering::Relaxed))),
         }
     }
+}
+
+fn detached() -> Refusal {
+    Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it again").into()
 }
 
 fn unusable() -> Refusal {
@@ -351,7 +374,7 @@ impl Deref for S3Client {
     type Target = Arc<dyn ObjectStore>;
 
     fn deref(&self) -> &Arc<dyn ObjectStore> {
-        &self.below
+        &self.objects
     }
 }
 

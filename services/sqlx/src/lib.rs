@@ -1,6 +1,7 @@
 //! Code that the services on sqlx share: the pool, its first connection, and sqlx's errors in our
 //! own words.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -153,6 +154,12 @@ async fn all_idle<DB: Database>(pool: &Pool<DB>) {
 /// returned to the pool: the pool would ping the server, and wait for the answer for ever, even
 /// after attaching has ended.
 pub struct Unproven<DB: Database>(Option<PoolConnection<DB>>);
+
+impl<DB: Database> fmt::Debug for Unproven<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unproven")
+    }
+}
 
 impl<DB: Database> Unproven<DB> {
     /// Opens the pool's first connection.

@@ -467,8 +467,8 @@ fn a_schema_is_where_its_name_says() {
     assert_eq!(json_of(&run(&["check", "--format", "json"], &good()))["$schema"], named[0]);
     assert_eq!(json_of(&run(&["manifest"], &[]))["$schema"], named[2]);
     let documented = include_str!("../../../docs/operators.md");
-    for name in ["report", "posture", "manifest"] {
-        assert!(documented.contains(&format!("(../runtime/schemas/{name}.json)")), "{name}");
+    for path in ["cli/schemas/report", "runtime/schemas/posture", "runtime/schemas/manifest"] {
+        assert!(documented.contains(&format!("(../{path}.json)")), "{path}");
     }
 }
 

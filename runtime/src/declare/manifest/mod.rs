@@ -108,27 +108,6 @@ impl Manifest {
         if prefix.is_empty() { name } else { format!("{prefix}_{name}") }
     }
 
-    /// The set of first bytes of its variables.
-    pub(crate) fn beginnings(&self) -> [bool; 256] {
-        let mut beginnings = [false; 256];
-        self.add_beginnings(self.variable_prefix(), &mut beginnings);
-        beginnings
-    }
-
-    fn add_beginnings(&self, prefix: &str, beginnings: &mut [bool; 256]) {
-        for field in self.fields() {
-            let declaration = field.declaration();
-            let prefix = if prefix.is_empty() { declaration.key() } else { prefix };
-            let first = if let Category::Nested(nested) = field.category() {
-                nested.add_beginnings(prefix, beginnings);
-                continue;
-            } else {
-                declaration.env_name().unwrap_or(prefix).bytes().next()
-            };
-            beginnings[usize::from(first.unwrap_or_default())] = true;
-        }
-    }
-
     /// Structs nest in their types, so the program's source bounds the depth.
     fn walk_below(&self, path: &str, prefix: &str, visit: &mut dyn FnMut(Leaf)) {
         for field in self.fields() {

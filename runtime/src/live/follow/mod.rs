@@ -159,11 +159,11 @@ impl Follower {
         for mut signal in changes.signals().iter().cloned() {
             let bell = Arc::clone(&bell);
             helpers.spawn(async move {
-                while signal.changed().await.is_ok() {
+                while signal.changed().await {
                     bell.ring();
                 }
                 tracing::warn!(
-                    "what told of changes of the source is gone: \
+                    "the source reports its changes no more: \
                      the source is checked every minute"
                 );
             });

@@ -104,7 +104,8 @@ fn provider() -> Arc<CryptoProvider> {
 
 /// The group of the first key share. A server that does not support it requests another one, which
 /// costs a round trip.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum FirstShare {
     /// The default of rustls.
     X25519,

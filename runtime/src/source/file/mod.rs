@@ -33,14 +33,23 @@ pub(crate) struct FileValue {
 
 /// The fault of a file. It follows the words "a file that", and contains nothing of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fault {
+    /// It does not exist.
     Absent,
+    /// This process may not read it.
     Forbidden,
+    /// It is a folder, a pipe, a socket or a device.
     NotRegular,
+    /// It is one of `/proc` or `/sys`.
     OfTheKernel,
+    /// It is longer than 1 MiB.
     TooLong,
+    /// It is not UTF-8.
     NotText,
+    /// It is a link that leads out of its folder.
     Outside,
+    /// It cannot be read, for another reason.
     Broken,
 }
 

@@ -54,6 +54,8 @@ pub struct Way {
 }
 
 /// The end of a path.
+#[derive(Debug)]
+#[allow(clippy::exhaustive_enums, reason = "a path has no other end")]
 pub enum End {
     /// A folder, which is now the last one of the way.
     Folder,
@@ -61,6 +63,12 @@ pub enum End {
     Entry(OsString),
     /// A name that does not exist in the last folder of the way.
     Nothing(OsString),
+}
+
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Way").field("real", &self.real()).finish_non_exhaustive()
+    }
 }
 
 impl Way {

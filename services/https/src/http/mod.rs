@@ -28,6 +28,8 @@ const MAX_HEADERS: u32 = 64 * 1024;
 const IDLE: Duration = Duration::from_secs(60);
 
 /// The versions of HTTP that a client offers (RFC 7301).
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::exhaustive_enums, reason = "a third version needs another client")]
 pub enum Versions {
     /// HTTP/1.1.
     One,
