@@ -277,8 +277,8 @@ async fn closing_ends_an_attempt_and_leaves_nothing_open() {
 
 #[tokio::test(start_paused = true)]
 async fn attempts_that_fail_together_count_as_one() {
-    let target = target("together").await;
-    let attempts = ReconnectAttempts::new("Fake");
+    let attempts = ReconnectAttempts::new("Fake", &target("together").await);
+    let target = attempts.target();
     assert!(!attempts.have_failed());
     for _ in 0..20 {
         assert!(!attempts.failed(&target, &Failure::closed().into()));
@@ -295,6 +295,20 @@ async fn attempts_that_fail_together_count_as_one() {
     assert_eq!(attempts.admit().unwrap_err().kind(), FailureKind::AuthenticationFailed);
     attempts.succeeded(&target);
     assert!(!attempts.have_failed() && attempts.admit().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_with_replaced_credentials_does_not_end_those_with_the_new_ones() {
+    let attempts = ReconnectAttempts::new("Fake", &target("replaced").await);
+    let former = attempts.admit().unwrap();
+    attempts.renew(&target("renewed").await);
+    let rejected = Failure::new(FailureKind::AuthenticationFailed, "no", "check it").into();
+    assert!(!attempts.failed(&former, &rejected) && !attempts.have_failed());
+    let renewed = attempts.admit().unwrap();
+    assert_eq!(renewed.user(), Some("renewed"));
+    assert!(attempts.failed(&renewed, &rejected));
+    attempts.succeeded(&former);
+    assert!(attempts.admit().is_err(), "the server rejects the new ones nevertheless");
 }
 
 #[tokio::test(start_paused = true)]

@@ -104,6 +104,8 @@ async fn wait_until(not_before: Option<Instant>) {
 #[derive(Debug)]
 pub struct ReconnectAttempts {
     service: &'static str,
+    /// Replaced when the credentials are renewed, under the lock of `backoff`.
+    target: ArcSwap<Target>,
     backoff: Lock<ReconnectBackoff>,
 }
 
@@ -111,20 +113,26 @@ impl ReconnectAttempts {
     /// Begins without a failed attempt. The service's name is for the log:
     /// [`Service::NAME`](crate::service::Service::NAME).
     #[must_use]
-    pub fn new(service: &'static str) -> Self {
-        Self { service, backoff: Lock::new(ReconnectBackoff::new()) }
+    pub fn new(service: &'static str, target: &Target) -> Self {
+        let (target, backoff) = (target.clone(), ReconnectBackoff::new());
+        Self { service, target: ArcSwap::from_pointee(target), backoff: Lock::new(backoff) }
+    }
+
+    /// The target of the next attempt.
+    pub fn target(&self) -> Arc<Target> {
+        self.target.load_full()
     }
 
     fn backoff(&self) -> MutexGuard<'_, ReconnectBackoff> {
         self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether an attempt may begin now.
+    /// Returns the target of an attempt that may begin now.
     ///
     /// # Errors
     /// [`FailureKind::AuthenticationFailed`] after the server rejected the credentials, and
     /// [`FailureKind::Unreachable`] during the pause after a failed attempt.
-    pub fn admit(&self) -> Result<(), Failure> {
+    pub fn admit(&self) -> Result<Arc<Target>, Failure> {
         let backoff = self.backoff();
         if backoff.has_given_up() {
             return Err(Failure::new(
@@ -141,7 +149,7 @@ impl ReconnectAttempts {
                 "check the server's log and the network; the next attempt needs no help",
             ));
         }
-        Ok(())
+        Ok(self.target())
     }
 
     /// Waits until the pause has passed.
@@ -155,9 +163,26 @@ impl ReconnectAttempts {
         self.backoff().postpone();
     }
 
-    /// Forgets all failed attempts: there are new credentials, or the connection works.
+    /// Forgets all failed attempts: the connection works.
     pub fn reset(&self) {
         *self.backoff() = ReconnectBackoff::new();
+    }
+
+    /// Replaces the target, which has new credentials, and forgets all failed attempts.
+    pub fn renew(&self, target: &Target) {
+        let mut backoff = self.backoff();
+        self.target.store(Arc::new(target.clone()));
+        *backoff = ReconnectBackoff::new();
+    }
+
+    /// Changes the backoff by the end of an attempt. An attempt with credentials that were replaced
+    /// meanwhile changes nothing.
+    fn end(&self, target: &Arc<Target>, change: impl FnOnce(&mut ReconnectBackoff)) -> bool {
+        let mut backoff = self.backoff();
+        if Arc::ptr_eq(target, &self.target.load()) {
+            change(&mut backoff);
+        }
+        backoff.has_given_up()
     }
 
     /// Returns true if an attempt has failed since the last one that succeeded.
@@ -167,9 +192,9 @@ impl ReconnectAttempts {
         backoff.not_before.is_some() || backoff.has_given_up()
     }
 
-    /// Records and logs an attempt that succeeded.
-    pub fn succeeded(&self, target: &Target) {
-        self.reset();
+    /// Records and logs an attempt that succeeded, with its target.
+    pub fn succeeded(&self, target: &Arc<Target>) {
+        self.end(target, |backoff| *backoff = ReconnectBackoff::new());
         tracing::info!(
             service = self.service,
             endpoint = %target.locator(),
@@ -177,13 +202,9 @@ impl ReconnectAttempts {
         );
     }
 
-    /// Records and logs a failed attempt. Returns true if there is no further one.
-    pub fn failed(&self, target: &Target, refusal: &Refusal) -> bool {
-        let given_up = {
-            let mut backoff = self.backoff();
-            backoff.failed(refusal);
-            backoff.has_given_up()
-        };
+    /// Records and logs a failed attempt, with its target. Returns true if there is no further one.
+    pub fn failed(&self, target: &Arc<Target>, refusal: &Refusal) -> bool {
+        let given_up = self.end(target, |backoff| backoff.failed(refusal));
         tracing::warn!(
             service = self.service,
             endpoint = %target.locator(),
@@ -221,8 +242,6 @@ pub trait Link: Sized + Send + Sync + 'static {
 pub struct Reconnector<L>(Arc<Shared<L>>);
 
 struct Shared<L> {
-    /// Replaced when the credentials are renewed.
-    target: ArcSwap<Target>,
     current: ArcSwapOption<L>,
     /// True once the resource is detached, which ends an attempt.
     closed: watch::Sender<bool>,
@@ -239,7 +258,7 @@ impl<L> Clone for Reconnector<L> {
 
 impl<L> fmt::Debug for Reconnector<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Reconnector({})", self.0.target.load().locator())
+        write!(f, "Reconnector({})", self.0.attempts.target().locator())
     }
 }
 
@@ -247,17 +266,16 @@ impl<L: Link> Reconnector<L> {
     /// Begins with an open connection to the target.
     pub fn new(target: &Target, link: L) -> Self {
         Self(Arc::new(Shared {
-            target: ArcSwap::from_pointee(target.clone()),
             current: ArcSwapOption::from_pointee(link),
             closed: watch::Sender::new(false),
-            attempts: ReconnectAttempts::new(L::SERVICE),
+            attempts: ReconnectAttempts::new(L::SERVICE, target),
             turn: Arc::default(),
         }))
     }
 
     /// The target of the next connection.
     pub fn target(&self) -> Arc<Target> {
-        self.0.target.load_full()
+        self.0.attempts.target()
     }
 
     /// The connection; `None` if it broke.
@@ -282,8 +300,8 @@ impl<L: Link> Reconnector<L> {
         if *self.0.closed.borrow() {
             return Err(Failure::detached().into());
         }
-        self.0.attempts.admit()?;
-        let attempt = Arc::clone(&self.0).connect(turn);
+        let target = self.0.attempts.admit()?;
+        let attempt = Arc::clone(&self.0).connect(target, turn);
         let attempt = tasks::spawn(&Handle::current(), attempt).join();
         attempt.await.unwrap_or_else(|| Err(panicked().into()))
     }
@@ -306,8 +324,7 @@ impl<L: Link> Reconnector<L> {
         {
             return Err(refusal);
         }
-        self.0.target.store(Arc::new(target.clone()));
-        self.0.attempts.reset();
+        self.0.attempts.renew(target);
         Ok(())
     }
 
@@ -322,8 +339,11 @@ impl<L: Link> Reconnector<L> {
 
 impl<L: Link> Shared<L> {
     /// One attempt, within `connect_timeout`.
-    async fn connect(self: Arc<Self>, _turn: OwnedMutexGuard<()>) -> Result<Arc<L>, Refusal> {
-        let target = self.target.load_full();
+    async fn connect(
+        self: Arc<Self>,
+        target: Arc<Target>,
+        _turn: OwnedMutexGuard<()>,
+    ) -> Result<Arc<L>, Refusal> {
         let mut closed = self.closed.subscribe();
         let closing = async {
             let _ = closed.wait_for(|closed| *closed).await;

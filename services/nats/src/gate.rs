@@ -22,7 +22,6 @@ pub(super) const MOST_ATTEMPTS: usize = 8;
 
 /// Decides when the driver may connect.
 pub(super) struct ReconnectGate {
-    target: Target,
     credentials: Credentials,
     address: ServerAddr,
     /// True before the driver's first attempt: a visit has just succeeded, and is not repeated.
@@ -37,13 +36,12 @@ pub(super) struct ReconnectGate {
 impl ReconnectGate {
     pub(super) fn new(target: Target, credentials: Credentials, address: ServerAddr) -> Arc<Self> {
         Arc::new(Self {
-            target,
+            attempts: ReconnectAttempts::new(Nats::NAME, &target),
             credentials,
             address,
             is_first: AtomicBool::new(true),
             is_shut: AtomicBool::new(false),
             shutting: Notify::new(),
-            attempts: ReconnectAttempts::new(Nats::NAME),
         })
     }
 
@@ -56,14 +54,15 @@ impl ReconnectGate {
             }
             self.attempts.postpone();
             while !self.is_shut() {
+                let target = self.attempts.target();
                 let visiting = async {
                     self.attempts.wait().await;
-                    visit(&self.target, &self.credentials).await
+                    visit(&target, &self.credentials).await
                 };
                 match run_until_cancelled(self.shutting.notified(), visiting).await {
                     None | Some(Ok(_)) => break,
                     Some(Err(refusal)) => {
-                        if self.attempts.failed(&self.target, &refusal) {
+                        if self.attempts.failed(&target, &refusal) {
                             self.shut();
                         }
                     }

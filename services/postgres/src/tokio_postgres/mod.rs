@@ -77,7 +77,6 @@ use std::task::Poll;
 use std::time::Duration;
 use std::{fmt, io};
 
-use arc_swap::ArcSwap;
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::WEAK_AUTHENTICATION;
 use backing_services_runtime::posture::{ServerPosture, TlsPosture, printable};
@@ -197,9 +196,7 @@ impl Service for TokioPostgres {
     }
 
     async fn renew(pool: &TokioPostgresPool, target: &Target) -> Result<bool, Refusal> {
-        let manager = pool.manager();
-        manager.target.store(Arc::new(target.clone()));
-        manager.attempts.reset();
+        pool.manager().attempts.renew(target);
         Ok(true)
     }
 
@@ -236,8 +233,7 @@ fn pool(
     first: Connection,
 ) -> Result<TokioPostgresPool, Refusal> {
     let manager = Manager {
-        target: ArcSwap::from_pointee(target.clone()),
-        attempts: ReconnectAttempts::new(TokioPostgres::NAME),
+        attempts: ReconnectAttempts::new(TokioPostgres::NAME, target),
         live,
         first: Mutex::new(Some(first)),
     };
@@ -259,8 +255,6 @@ fn pool(
 
 /// Opens the pool's connections.
 pub struct Manager {
-    /// Replaced when the credentials are renewed.
-    target: ArcSwap<Target>,
     attempts: ReconnectAttempts,
     /// The number of live connections.
     live: watch::Sender<usize>,
@@ -273,10 +267,9 @@ impl Manager {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    async fn open(&self) -> Result<Connection, Refusal> {
-        let target = self.target.load_full();
-        let opened = open(&target, &self.live).await?;
-        let bound = postgresql::bound(&target);
+    async fn open(&self, target: &Target) -> Result<Connection, Refusal> {
+        let opened = open(target, &self.live).await?;
+        let bound = postgresql::bound(target);
         let bounding = opened.client.batch_execute(&bound);
         with_timeout(target.connect_timeout(), bounding).await?.map_err(|error| refusal(&error))?;
         opened.mark_settled();
@@ -286,7 +279,7 @@ impl Manager {
 
 impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Manager({})", self.target.load().locator())
+        write!(f, "Manager({})", self.attempts.target().locator())
     }
 }
 
@@ -298,11 +291,10 @@ impl managed::Manager for Manager {
         if let Some(first) = self.take_first() {
             return Ok(first);
         }
-        self.attempts.admit()?;
-        let target = self.target.load_full();
+        let target = self.attempts.admit()?;
         // Each step has its own limit. The sum has the same limit, because a caller waits for all
         // of them.
-        let opening = with_timeout(target.connect_timeout(), self.open());
+        let opening = with_timeout(target.connect_timeout(), self.open(&target));
         let opened = opening.await.unwrap_or_else(|timed_out| Err(timed_out.into()));
         match &opened {
             // A pool that grows does not reconnect.
