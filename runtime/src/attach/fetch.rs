@@ -14,7 +14,7 @@ use crate::report::refusal::Refusal;
 use crate::report::text::printable;
 use crate::service::credentials::{FETCH_DEADLINE, Lease, is_about_login};
 use crate::service::erased::{Connected, ServiceEntry};
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 use crate::source::MAX_VALUE;
 
 /// Fetches the credentials if a provider is configured, and connects. Also returns the target that
@@ -22,30 +22,21 @@ use crate::source::MAX_VALUE;
 pub(crate) async fn fetch_and_connect(
     service: &'static ServiceEntry,
     target: Arc<Target>,
+    attempt: Attempt,
 ) -> Result<(Arc<Target>, Connected), Refusal> {
     progress::at(Step::Fetching);
-    let (target, findings) = fetched(service, target).await?;
-    let connected = (service.connect)(Arc::clone(&target)).await?;
+    let target = fetch(&target, attempt).await?.map_or(target, Arc::new);
+    let findings = check_fetched(service, &target)?;
+    let connected = (service.connect)(Arc::clone(&target), attempt).await?;
     Ok((target, connected.with_findings(findings)))
 }
 
-/// Returns the target with valid credentials, and the findings about them. A target with
-/// credentials of its own is returned unchanged.
-pub(crate) async fn fetched(
-    service: &ServiceEntry,
-    target: Arc<Target>,
-) -> Result<(Arc<Target>, Vec<Finding>), Refusal> {
-    let Some(target) = fetch(&target).await? else { return Ok((target, Vec::new())) };
-    let findings = hold_against_rules(service, &target)?;
-    Ok((Arc::new(target), findings))
-}
-
 /// Returns the target with newly fetched credentials; `None` if it has its own.
-pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
+pub(crate) async fn fetch(target: &Target, attempt: Attempt) -> Result<Option<Target>, Refusal> {
     let Some(of) = &target.fetched else { return Ok(None) };
     let fetching = of.credentials.0.fetch();
     // Fetching has to leave time to connect, and to report that fetching took too long.
-    let limit = FETCH_DEADLINE.min(target.time_left() / 2);
+    let limit = FETCH_DEADLINE.min(attempt.time_left() / 2);
     let credential = tokio::time::timeout(limit, fetching)
         .await
         .map_err(|_| late())?
@@ -104,22 +95,21 @@ pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
     Ok(Some(target))
 }
 
-/// Checks fetched credentials like loaded ones. Returns the findings that do not end the attempt.
-pub(crate) fn hold_against_rules(
+/// Checks fetched credentials like loaded ones. Returns the findings that do not end the attempt;
+/// none if the target has credentials of its own.
+pub(crate) fn check_fetched(
     service: &ServiceEntry,
     target: &Target,
 ) -> Result<Vec<Finding>, Refusal> {
     let Some(of) = &target.fetched else { return Ok(Vec::new()) };
-    let mut findings = Vec::new();
     let has_certificate = target.client_certificate().is_some();
-    load::login(
+    let mut findings = load::check_login(
         of.login,
         target.user(),
         target.password(),
         has_certificate,
         &format!("{}_PASSWORD", of.base),
         &of.base,
-        &mut findings,
     );
     findings.extend(
         (service.check)(target).into_iter().filter(|finding| is_about_login(finding.rule())),

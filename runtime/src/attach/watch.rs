@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::attach::connect::Attempt;
+use crate::attach::connect::PendingResource;
 use crate::net::progress::{Progress, Step, reporting};
 use crate::report::error::Problem;
 
@@ -12,7 +12,7 @@ pub(crate) trait Watch: Send + Sync {
     fn step(&self, ordinal: usize, step: Step);
 
     /// Connecting the resource has ended, with whatever result.
-    fn settled(&self, attempt: &Attempt, problems: &[(usize, Problem)]);
+    fn settled(&self, resource: &PendingResource, problems: &[(usize, Problem)]);
 }
 
 /// One resource of a watched attempt.

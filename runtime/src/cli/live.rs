@@ -9,7 +9,7 @@ use anstream::ColorChoice;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::text;
-use crate::attach::connect::Attempt;
+use crate::attach::connect::PendingResource;
 use crate::attach::watch::Watch;
 use crate::cli::output::Output;
 use crate::cli::report::{Row, State};
@@ -72,7 +72,7 @@ impl Watch for Live {
         }
     }
 
-    fn settled(&self, attempt: &Attempt, problems: &[(usize, Problem)]) {
+    fn settled(&self, attempt: &PendingResource, problems: &[(usize, Problem)]) {
         if let Some(bar) = self.bar(attempt.ordinal) {
             let is_refused = problems.iter().any(|(_, problem)| problem.is_denied());
             bar.finish_with_message(if is_refused { State::Refused } else { State::Passed }.name());
@@ -95,7 +95,7 @@ impl Lines {
 impl Watch for Lines {
     fn step(&self, _: usize, _: Step) {}
 
-    fn settled(&self, attempt: &Attempt, problems: &[(usize, Problem)]) {
+    fn settled(&self, attempt: &PendingResource, problems: &[(usize, Problem)]) {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let index = attempt.ordinal.wrapping_sub(1);
         let Some(row) = rows.get_mut(index) else { return };

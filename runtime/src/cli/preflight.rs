@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::attach::connect::{Attempt, abandon, connect};
+use crate::attach::connect::{PendingResource, abandon, connect};
 use crate::attach::watch::Watch;
 use crate::cli::report::{Command, Report, Row, State};
 use crate::declare::manifest::Manifest;
@@ -78,7 +78,7 @@ impl Preflight<'_> {
             }
             row.state = match content {
                 Content::Resource { entry, target: Some(target) } if self.command.connects() => {
-                    attempts.push(Attempt::new(
+                    attempts.push(PendingResource::new(
                         ordinal,
                         entry,
                         declaration,

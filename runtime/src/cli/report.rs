@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use backing_services_rules::Date;
 
-use crate::attach::connect::Attempt;
+use crate::attach::connect::PendingResource;
 use crate::declare::manifest::{Category, Field, Manifest};
 use crate::report::error::{Problem, Severity};
 use crate::report::posture::Posture;
@@ -162,7 +162,7 @@ impl Row {
     }
 
     /// Takes over the results of connecting.
-    pub(crate) fn record(&mut self, attempt: &Attempt) {
+    pub(crate) fn record(&mut self, attempt: &PendingResource) {
         self.endpoint = Some(attempt.spec.target.locator().to_string());
         self.posture = attempt.connected.as_ref().map(|connected| connected.posture.clone());
         self.took = attempt.took;

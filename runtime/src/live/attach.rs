@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::attach::connect::{Attempt, abandon, connect};
+use crate::attach::connect::{PendingResource, abandon, connect};
 use crate::declare::manifest::{Manifest, Slot};
 use crate::live::backing_services::BackingServices;
 use crate::live::field::{Arrived, Values};
@@ -48,8 +48,8 @@ pub(crate) async fn attach_loaded(
             }
             Content::Resource { entry, target: Some(target) } => {
                 let spec = ConnectionSpec { target: Arc::from(target), place, fingerprint };
-                attempts.push(Attempt::new(ordinal, entry, declaration, spec));
-                Part::Attempt
+                attempts.push(PendingResource::new(ordinal, entry, declaration, spec));
+                Part::Resource
             }
         });
     }
@@ -73,14 +73,14 @@ pub(crate) async fn attach_loaded(
     let mut attempts = attempts.into_iter();
     let slot = |part| match part {
         Part::Value(slot) => Some(slot),
-        Part::Attempt => attempts.next().map(|attempt| arrived(attempt, &owner)),
+        Part::Resource => attempts.next().map(|attempt| arrived(attempt, &owner)),
     };
     Ok(parts.into_iter().filter_map(slot).collect())
 }
 
 /// The value of a resource's field. Nothing was refused, so every attempt is connected.
-fn arrived(attempt: Attempt, group: &Arc<AttachedStruct>) -> Slot {
-    let Attempt { entry, declaration, spec, connected, .. } = attempt;
+fn arrived(attempt: PendingResource, group: &Arc<AttachedStruct>) -> Slot {
+    let PendingResource { entry, declaration, spec, connected, .. } = attempt;
     let (field, service) = (spec.place.field.clone(), entry.service);
     let context = Arc::new(FieldContext::new(field, service, declaration, Arc::clone(group)));
     Box::new(connected.map(|connected| Arrived { connected, spec, context }))
@@ -89,6 +89,6 @@ fn arrived(attempt: Attempt, group: &Arc<AttachedStruct>) -> Slot {
 /// A field's value before the struct is built.
 pub(crate) enum Part {
     Value(Slot),
-    /// The result of the next attempt.
-    Attempt,
+    /// The next resource that was connected to.
+    Resource,
 }

@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 
-use crate::attach::connect::{Attempt, abandon, connect};
+use crate::attach::connect::{PendingResource, abandon, connect};
 use crate::declare::manifest::Manifest;
 use crate::live::generation::{AttachedStruct, Handle, Turn, publish};
 use crate::load::spec::ConnectionSpec;
@@ -223,7 +223,7 @@ struct Swap {
 
 /// The work to do for the loaded values, field by field.
 struct Plan<'a> {
-    attempts: Vec<Attempt>,
+    attempts: Vec<PendingResource>,
     /// The resource of each attempt.
     swapped: Vec<&'a Handle>,
     /// Changed fields that cannot be swapped. They are reported after the swap.
@@ -295,7 +295,7 @@ impl Swap {
                     {
                         resource.0.context().guard(&target);
                         let spec = ConnectionSpec { target: Arc::from(target), place, fingerprint };
-                        plan.attempts.push(Attempt::new(ordinal, entry, declaration, spec));
+                        plan.attempts.push(PendingResource::new(ordinal, entry, declaration, spec));
                         plan.swapped.push(resource);
                     } else if let Some(immutable) = self.turn.immutable() {
                         immutable.stale_value.remove(&place.field);
@@ -319,7 +319,7 @@ impl Swap {
     /// ones.
     fn report(
         &mut self,
-        attempts: Vec<Attempt>,
+        attempts: Vec<PendingResource>,
         problems: Vec<(usize, Problem)>,
         stale: Vec<(Place, Fingerprint, Content, bool)>,
     ) -> Vec<String> {
@@ -347,7 +347,7 @@ impl Swap {
 }
 
 /// Prepares all clients at once, so that this takes no longer than the slowest.
-async fn make_ready(attempts: &[Attempt], resources: &[&Handle]) {
+async fn make_ready(attempts: &[PendingResource], resources: &[&Handle]) {
     let each = attempts.iter().zip(resources);
     let mut waiting: Vec<_> = each
         .filter_map(|(attempt, resource)| {

@@ -23,7 +23,7 @@ use crate::report::finding::FailureKind;
 use crate::report::refusal::Refusal;
 use crate::service::credentials::FETCH_DEADLINE;
 use crate::service::erased::Connected;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 
 /// The part of their lifetime after which credentials are fetched again: two thirds. Of one hour,
 /// that leaves twenty minutes for failed attempts; of the 15 minutes of an RDS token, five.
@@ -213,14 +213,16 @@ impl Renewing {
 
     async fn fetch_and_try(&self) -> Result<RenewalAttempt, Refusal> {
         let service = self.context.service;
-        let (target, limit) = self.context.again(&self.spec.target);
+        let limit = self.context.limit();
+        let attempt = Attempt::new(limit.deadline);
         let (known, authentication_failed) =
             (Arc::clone(&self.spec.target), self.authentication_failed.clone());
         let context = Arc::clone(&self.context);
         // Fetching may panic, and so may a driver.
-        let tried = tasks::isolated(limit, async move {
-            let fetched = match fetch::fetch(&target).await {
-                Ok(fetched) => Arc::new(fetched.unwrap_or(target)),
+        let tried = tasks::isolated(limit.total, async move {
+            let fetched = match fetch::fetch(&known, attempt).await {
+                Ok(Some(fetched)) => Arc::new(fetched),
+                Ok(None) => Arc::clone(&known),
                 Err(refusal) => return RenewalAttempt::Refused(None, refusal),
             };
             if fetch::is_same_login(&fetched, &known) {
@@ -232,8 +234,8 @@ impl Renewing {
             {
                 return RenewalAttempt::Refused(None, refusal);
             }
-            let connected = match fetch::hold_against_rules(service, &fetched) {
-                Ok(findings) => (service.connect)(Arc::clone(&fetched))
+            let connected = match fetch::check_fetched(service, &fetched) {
+                Ok(findings) => (service.connect)(Arc::clone(&fetched), attempt)
                     .await
                     .map(|connected| connected.with_findings(findings)),
                 Err(refusal) => Err(refusal),

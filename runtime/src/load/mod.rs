@@ -7,7 +7,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_VALUE};
 use backing_services_rules::{Date, variable};
@@ -19,6 +19,7 @@ use crate::net::thread::{NoResult, on_thread};
 use crate::report::error::{AttachError, Problem, in_declaration_order};
 use crate::report::finding::{Failure, FailureKind, Finding, Place};
 use crate::report::waiver::Waiver;
+pub(crate) use crate::report::waiver::today;
 use crate::service::target::Target;
 use crate::source::environment::{Snapshot, hash_of_base};
 use crate::source::{Group, Source};
@@ -36,14 +37,14 @@ use reader::Kind;
 #[cfg(feature = "sqlite")]
 pub(crate) use reader::OWN_IT;
 pub(crate) use reader::{Fingerprint, Value, ValueReader};
-pub(crate) use resource::{is_user_name, login};
+pub(crate) use resource::ResourceLoader;
+pub(crate) use resource::{check_login, is_user_name};
 
 /// Loads and checks; the values are dropped again.
 pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<(), AttachError> {
-    let loaded =
-        read(manifest, source, None, manifest.deadline(), Keep::Nothing, &Progress::default())
-            .loaded
-            .judged(manifest)?;
+    let loaded = read(manifest, source, None, Keep::Nothing, &Progress::default())
+        .loaded
+        .judged(manifest)?;
     report_warnings(&in_declaration_order(loaded.problems));
     Ok(())
 }
@@ -90,8 +91,7 @@ pub(crate) struct Read {
     pub(crate) values: Fingerprint,
 }
 
-/// Loads some fields, by their paths, or all. `deadline`, from now on, is the limit for loading,
-/// and for connecting afterwards. It runs in a thread of its own, because a source may block.
+/// Loads some fields, by their paths, or all, within `deadline` from now on. It runs in a thread of its own, because a source may block.
 pub(crate) async fn load(
     manifest: &'static Manifest,
     source: Arc<dyn Source>,
@@ -100,9 +100,7 @@ pub(crate) async fn load(
 ) -> Result<Read, Unread> {
     let progress = Arc::new(Progress::default());
     let (of_thread, of_fields) = (Arc::clone(&progress), wanted.clone());
-    let work = move || {
-        read(manifest, &*source, of_fields.as_deref(), deadline, Keep::Everything, &of_thread)
-    };
+    let work = move || read(manifest, &*source, of_fields.as_deref(), Keep::Everything, &of_thread);
     let why = match on_thread(deadline, work).await {
         Ok(read) => return Ok(read),
         Err(why) => why,
@@ -207,11 +205,9 @@ fn read(
     manifest: &'static Manifest,
     source: &dyn Source,
     wanted: Option<&[String]>,
-    deadline: Duration,
     keep: Keep,
     progress: &Progress,
 ) -> Read {
-    let deadline = Instant::now() + deadline;
     let beginnings = manifest.beginnings();
     let snapshot = source.snapshot(&|first| beginnings[usize::from(first)]);
     let mut loader = Loader {
@@ -220,7 +216,6 @@ fn read(
         wanted,
         keep,
         today: today(),
-        deadline,
         claims: Claims::new(manifest, wanted),
         fields: 0,
         items: Vec::new(),
@@ -313,12 +308,6 @@ pub(crate) fn report_warnings(problems: &[Problem]) {
     }
 }
 
-pub(crate) fn today() -> Date {
-    let since =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Date::from_unix_days(i64::try_from(since.as_secs() / 86_400).unwrap_or(i64::MAX))
-}
-
 struct Loader<'a> {
     source: &'a dyn Source,
     snapshot: Option<&'a Snapshot>,
@@ -326,7 +315,6 @@ struct Loader<'a> {
     wanted: Option<&'a [String]>,
     keep: Keep,
     today: Date,
-    deadline: Instant,
     claims: Claims<'a>,
     /// The number of fields.
     fields: usize,
@@ -368,10 +356,16 @@ impl Loader<'_> {
         reader.keep_to_part(group, &mut findings);
         let content = match field.category() {
             Category::Resource(entry) => {
-                let target = resource::load(
-                    &mut reader, entry, declaration, &variable, base, self.deadline, self.today,
-                    &mut findings,
-                );
+                let loader = ResourceLoader {
+                    reader: &mut reader,
+                    entry,
+                    declaration,
+                    variable: &variable,
+                    base,
+                    today: self.today,
+                    findings: &mut findings,
+                };
+                let target = loader.load().ok();
                 target.map(|target| Content::Resource { entry, target: target.map(Box::new) })
             }
             Category::Secret(entry) => {
@@ -442,7 +436,7 @@ fn secret(
         findings.push(missing(reader.source(), variable));
     }
     if let Some(value) = &value {
-        credentials::check_secret(value, findings);
+        findings.extend(credentials::check_secret(value));
     }
     if value.is_none() && (!entry.optional || is_explained(findings)) {
         return None;
@@ -507,7 +501,7 @@ mod tests {
     use crate::live::resource::Resource;
     use crate::report::posture::Posture;
     use crate::report::refusal::Refusal;
-    use crate::service::target::Target;
+    use crate::service::target::{Attempt, Target};
     use crate::service::{Attachment, Service};
     use crate::source::{Environment, Unreadable, Value as SourceValue};
 
@@ -518,7 +512,7 @@ mod tests {
         const NAME: &'static str = "Gopher";
         const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
 
-        async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+        async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
             Ok(Attachment::new((), Posture::of::<Self>(target)))
         }
 
@@ -606,9 +600,8 @@ mod tests {
                 };
                 let one_by_one = Environment::from_iter(variables.clone());
                 assert_eq!(at_once, told(&one_by_one), "{variables:?}");
-                let second = Duration::from_secs(1);
                 let read = |source: &dyn Source| {
-                    read(&MANIFEST, source, None, second, Keep::Everything, &Progress::default())
+                    read(&MANIFEST, source, None, Keep::Everything, &Progress::default())
                 };
                 let (at_once, one_by_one) = (read(&AtOnce(variables.clone())), read(&one_by_one));
                 assert!(at_once.values == one_by_one.values, "{variables:?}");

@@ -60,6 +60,10 @@ impl Parameter {
     }
 }
 
+/// The parameter that the runtime adds to those of each service that is dialled: the limit for one
+/// connection, in seconds.
+pub(crate) const CONNECT_TIMEOUT: Parameter = Parameter::number("connect_timeout", 1, 300);
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ParameterValue {
     Tls,

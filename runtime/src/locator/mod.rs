@@ -163,7 +163,10 @@ impl fmt::Debug for Locator {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dialect {
     pub(crate) schemes: &'static [Scheme],
+    /// The service's own parameters.
     pub(crate) parameters: &'static [Parameter],
+    /// The parameters that the runtime adds to them.
+    pub(crate) added: &'static [Parameter],
     pub(crate) login: Login,
     pub(crate) path: Option<&'static str>,
     /// True if the path is never shown.
@@ -181,11 +184,17 @@ impl Dialect {
         Self {
             schemes: HTTPS,
             parameters: &[],
+            added: &[],
             login: Login::None,
             path: Some("what stands before the service's own path"),
             secret_path: true,
             ..self
         }
+    }
+
+    /// All parameters: the service's own, then the runtime's.
+    fn parameters(&self) -> impl Iterator<Item = &'static Parameter> + use<> {
+        self.parameters.iter().chain(self.added)
     }
 }
 
@@ -717,8 +726,7 @@ impl Parser<'_> {
                 // A key may be a misplaced secret: it is repeated only if the service knows it.
                 let known = self
                     .dialect
-                    .parameters
-                    .iter()
+                    .parameters()
                     .find(|parameter| parameter.name.eq_ignore_ascii_case(key));
                 let what = known.map_or_else(
                     || "a parameter".to_owned(),
@@ -731,7 +739,7 @@ impl Parser<'_> {
                 continue;
             }
             seen.push(key);
-            let known = self.dialect.parameters.iter().find(|parameter| parameter.name == key);
+            let known = self.dialect.parameters().find(|parameter| parameter.name == key);
             let Some(value) = self.decoded(value, "query") else { continue };
             match asks(key, &value) {
                 Asks::Plaintext if known.is_some() => asks_for_plaintext = true,
@@ -828,8 +836,7 @@ impl Parser<'_> {
     fn unknown_parameter(&mut self, key: &str) {
         let accepted = || {
             self.dialect
-                .parameters
-                .iter()
+                .parameters()
                 .filter(|parameter| !matches!(parameter.value, ParameterValue::Refused(_)))
         };
         let names: Vec<_> = accepted().map(|parameter| format!("`{}`", parameter.name)).collect();

@@ -72,7 +72,7 @@ use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture};
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 use crate::service::{Attachment, Service};
 
 /// An HTTP API. [The module](self) documents its locator, and how it is attached.
@@ -96,7 +96,6 @@ impl Service for Https {
     const LOGIN: Login = Login::Optional;
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::text("health", 1024),
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("response_timeout", 1, 3_600_000),
         Parameter::number("max_body", 1024, 1024 * 1024 * 1024),
         Parameter::refused("proxy", "remove it: the host is dialled itself"),
@@ -140,7 +139,10 @@ impl Service for Https {
         findings
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<HttpsClient>, Refusal> {
+    async fn connect(
+        target: &Target,
+        attempt: Attempt,
+    ) -> Result<Attachment<HttpsClient>, Refusal> {
         let mut posture = Posture::of::<Self>(target);
         let (client, witness) = HttpsClient::new(target)?;
         if client.shared.health.is_none() {
@@ -150,7 +152,7 @@ impl Service for Https {
                 .push("the locator has no `health` path: the credentials were not tried");
         } else {
             progress::at(Step::Connecting);
-            let response = with_timeout(target.time_left(), client.healthy())
+            let response = with_timeout(attempt.time_left(), client.healthy())
                 .await
                 .map_err(Refusal::from)??;
             posture.tls =

@@ -73,7 +73,7 @@ use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 use crate::service::{Attachment, Service};
 
 /// S3 and compatible servers. [The module](self) documents the locator, and how it is attached.
@@ -100,7 +100,6 @@ impl Service for S3 {
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::text("region", 64),
         Parameter::choice("style", &["path", "host"]),
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("response_timeout", 1, 3_600_000),
         Parameter::refused(
             "endpoint",
@@ -164,7 +163,7 @@ impl Service for S3 {
         findings
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<S3Client>, Refusal> {
+    async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<S3Client>, Refusal> {
         let endpoint = target.at_endpoint();
         let mut posture = Posture::of::<Self>(target);
         posture.endpoint = format!("{} at {}", target.locator(), endpoint.locator());
@@ -174,7 +173,7 @@ impl Service for S3 {
         // same time.
         let dial = async { endpoint.dial().await.map(|dialled| dialled.tls) };
         let probe = async {
-            with_timeout(target.time_left(), client.probe()).await.map_err(Refusal::from)?
+            with_timeout(attempt.time_left(), client.probe()).await.map_err(Refusal::from)?
         };
         (posture.tls, ()) = try_join_prefer_first(dial, probe).await?;
         posture.account = target.user().map(printable);
@@ -498,6 +497,7 @@ mod tests {
     const DIALECT: Dialect = Dialect {
         schemes: S3::SCHEMES,
         parameters: S3::PARAMETERS,
+        added: &[],
         login: S3::LOGIN,
         path: S3::PATH,
         secret_path: S3::SECRET_PATH,
@@ -512,7 +512,6 @@ mod tests {
     }
 
     fn target(text: &str, endpoint: &str) -> Target {
-        let deadline = std::time::Instant::now();
         let endpoint = Some(parsed(endpoint, &DIALECT.endpoint()));
         let (locator, trust) = (parsed(text, &DIALECT), Trust::default());
         Target {
@@ -524,8 +523,8 @@ mod tests {
             trust,
             needs: None,
             fetched: None,
-            deadline,
-            waived: Vec::new(),
+            connect_timeout: Duration::from_secs(10),
+            waivers: &[],
         }
     }
 

@@ -72,7 +72,7 @@ use crate::net::time::with_timeout;
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{Posture, ServerPosture};
 use crate::report::refusal::Refusal;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 use crate::service::{Attachment, Service};
 #[cfg(unix)]
 use crate::source::Notice;
@@ -122,14 +122,14 @@ impl Service for Sqlite {
         )]
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<SqlitePool>, Refusal> {
+    async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<SqlitePool>, Refusal> {
         let locator = target.locator();
         let mode = locator.parameter("mode").unwrap_or("rwc");
         let path = locator.path().to_owned();
         let creates = mode == "rwc";
         let is_waived = target.waives(&READABLE_SECRET_FILE);
         let prepared =
-            on_thread(target.time_left(), move || prepare(Path::new(&path), creates, is_waived))
+            on_thread(attempt.time_left(), move || prepare(Path::new(&path), creates, is_waived))
                 .await;
         let exposed = prepared.map_err(NoResult::into_failure)??;
         let exposed = exposed.map(|why| {
@@ -157,7 +157,7 @@ impl Service for Sqlite {
             .connect_lazy_with(options);
 
         let mut posture = Posture::of::<Self>(target);
-        posture.server = Some(with_timeout(target.time_left(), probe(&pool)).await??);
+        posture.server = Some(with_timeout(attempt.time_left(), probe(&pool)).await??);
         Ok(Attachment::new(pool, posture).with_findings(exposed))
     }
 

@@ -45,7 +45,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
-use crate::locator::dialect::{Login, Parameter};
+use crate::locator::dialect::Login;
 use crate::net::reconnect::ReconnectBackoff;
 use crate::net::tasks::caught;
 use crate::net::time::{panicked, with_timeout};
@@ -54,7 +54,7 @@ use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 use crate::service::{Attachment, Service};
 use crate::services::http;
 use crate::source::json::Wiped;
@@ -118,7 +118,7 @@ impl Etcd {
     ) -> Result<Self, AttachError> {
         let store =
             load::load::<EtcdStore>("etcd", Arc::new(source.clone()), base, DEADLINE).await?;
-        let begun = tokio::time::timeout(store.target.time_left(), begin(&store.target)).await;
+        let begun = tokio::time::timeout(store.attempt.time_left(), begin(&store.target)).await;
         let (client, snapshot) = store.record(begun.unwrap_or_else(|_| Err(http::late())))?;
         let published = Published::new(snapshot);
         let prefix = client.prefix.clone();
@@ -161,7 +161,6 @@ impl Service for EtcdStore {
 
     const NAME: &'static str = "etcd";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("https").with_port(2379)];
-    const PARAMETERS: &'static [Parameter] = &[Parameter::number("connect_timeout", 1, 300)];
     const LOGIN: Login = Login::Password;
     const PATH: Option<&'static str> = Some("the prefix of the keys");
     const SECRET_PATH: bool = false;
@@ -184,7 +183,7 @@ impl Service for EtcdStore {
         findings
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
         Ok(Attachment::new((), Posture::of::<Self>(target)))
     }
 

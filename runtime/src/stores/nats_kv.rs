@@ -99,8 +99,9 @@ impl NatsKv {
         bucket: &str,
     ) -> Result<Self, AttachError> {
         let store = load::load::<Nats>("nats_kv", Arc::new(source.clone()), base, DEADLINE).await?;
-        let begun = with_timeout(store.target.time_left(), async {
-            let Attachment { client, findings, .. } = Nats::connect(&store.target).await?;
+        let begun = with_timeout(store.attempt.time_left(), async {
+            let Attachment { client, findings, .. } =
+                Nats::connect(&store.target, store.attempt).await?;
             let begun = match logged_in_tasks().await {
                 Some(finding) => Err(finding.into()),
                 None => Bucket::open(&client, bucket).await,

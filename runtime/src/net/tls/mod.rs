@@ -18,7 +18,7 @@
 //! replaced without a restart (`reattach`, `follow`).
 
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use backing_services_rules::Rule;
 use backing_services_rules::rule::{
@@ -697,12 +697,10 @@ fn wrong_name(presented: &[String]) -> Refusal {
         .into()
 }
 
-/// The limit for a TCP connection, and for a handshake, unless the locator sets another one: 10 s.
-/// Three lost SYNs are repeated within 7 s (RFC 6298, 2).
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -135,7 +135,7 @@ use crate::report::refusal::Refusal;
 use crate::report::text::printable;
 use crate::service::container::Container;
 use crate::service::grants::Grants;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 use crate::service::{Attachment, Service};
 
 mod account;
@@ -193,7 +193,6 @@ impl Service for Amqp {
     const PATH: Option<&'static str> = Some("the virtual host's name");
     const PRIVILEGES: &'static [Grantable] = account::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("heartbeat", 5, 3600),
         Parameter::number("channel_max", 1, 65_535),
         Parameter::number("frame_max", 4096, 1024 * 1024),
@@ -264,7 +263,7 @@ impl Service for Amqp {
         findings
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<AmqpClient>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<AmqpClient>, Refusal> {
         let trial = Trial::new(target)?;
         let Opened { link, tls, greeting, answers } = open(target, Some(&trial)).await?;
         let account = match &answers {

@@ -205,6 +205,7 @@ mod tests {
         let dialect = Dialect {
             schemes: Https::SCHEMES,
             parameters: Https::PARAMETERS,
+            added: &[],
             login: Https::LOGIN,
             path: Https::PATH,
             secret_path: Https::SECRET_PATH,
@@ -214,7 +215,6 @@ mod tests {
         let locator = locator::parse(text, &dialect)
             .unwrap_or_else(|findings| panic!("{findings:?}"))
             .locator;
-        let deadline = std::time::Instant::now() + Duration::from_secs(10);
         Target {
             locator,
             endpoint: None,
@@ -224,8 +224,8 @@ mod tests {
             trust: Trust::default(),
             needs: None,
             fetched: None,
-            deadline,
-            waived: Vec::new(),
+            connect_timeout: Duration::from_secs(10),
+            waivers: &[],
         }
     }
 

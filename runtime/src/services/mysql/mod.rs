@@ -116,7 +116,7 @@ use crate::report::posture::{Posture, ServerPosture};
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
 use crate::service::container::Container;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 use crate::service::{Attachment, Service};
 use crate::services::sqlx::Unproven;
 
@@ -153,7 +153,6 @@ impl Service for MySql {
         Parameter::tls("require_ssl"),
         Parameter::tls("verify_ca"),
         Parameter::tls("verify_identity"),
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("statement_timeout", 1, 86_400_000),
         Parameter::number("max_connections", 1, 1000),
         Parameter::refused("socket", "remove it: the server is reached by its host, under TLS"),
@@ -226,7 +225,7 @@ impl Service for MySql {
         container::container(grants)
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<MySqlPool>, Refusal> {
+    async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<MySqlPool>, Refusal> {
         let mut posture = Posture::of::<Self>(target);
         let seen = preflight::run(target, user(target)).await?;
         let by_certificate = target.is_login_by_certificate(seen.tls.as_ref());
@@ -241,7 +240,7 @@ impl Service for MySql {
         let bound = Arc::new(OnceLock::new());
         let pool = pool(target, Arc::clone(&bound))?;
         let mut connection =
-            match with_timeout(target.connect_timeout().min(target.time_left()), pool.acquire())
+            match with_timeout(target.connect_timeout().min(attempt.time_left()), pool.acquire())
                 .await
             {
                 Ok(Ok(connection)) => Unproven::new(connection),
@@ -249,7 +248,7 @@ impl Service for MySql {
                 Err(timed_out) => return Err(timed_out.into()),
             };
         let account = match with_timeout(
-            target.time_left(),
+            attempt.time_left(),
             probe(connection.get().ok_or_else(no_answer)?, target, &bound),
         )
         .await

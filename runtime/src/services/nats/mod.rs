@@ -120,7 +120,7 @@ use crate::report::posture::{Posture, ServerPosture, TlsPosture};
 use crate::report::refusal::Refusal;
 use crate::service::container::Container;
 use crate::service::grants::Grants;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 use crate::service::{Attachment, Service};
 
 mod account;
@@ -165,7 +165,6 @@ impl Service for Nats {
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("tls")];
     const PRIVILEGES: &'static [Grantable] = account::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("request_timeout", 1, 3_600_000),
         Parameter::choice("tls_first", &["true", "false"]),
         Parameter::text("inbox_prefix", 64),
@@ -208,7 +207,7 @@ impl Service for Nats {
         findings
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<Client>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<Client>, Refusal> {
         let credentials = Credentials::of(target).map_err(Refusal::Finding)?;
         let mut visit = visit::visit(target, &credentials).await?;
         let (visited, finding) = (visit.tls.take(), visit.finding.take());

@@ -88,7 +88,7 @@ use crate::report::refusal::Refusal;
 use crate::report::text::printable;
 use crate::service::container::Container;
 use crate::service::grants::Grants;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 use crate::service::{Attachment, Service};
 use crate::services::postgresql::{Account, COLUMNS, Row, database, no_answer, user};
 use crate::services::sqlx::Unproven;
@@ -113,7 +113,6 @@ impl Service for Postgres {
         Parameter::tls("sslmode"),
         Parameter::tls("ssl"),
         Parameter::text("application_name", 63),
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("statement_timeout", 1, 86_400_000),
         Parameter::number("max_connections", 1, 1000),
         Parameter::refused(
@@ -180,7 +179,7 @@ impl Service for Postgres {
         postgresql::container(grants)
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<PgPool>, Refusal> {
+    async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<PgPool>, Refusal> {
         let mut posture = Posture::of::<Self>(target);
         let seen = preflight::run(target, user(target), database(target)).await?;
         posture.authentication = Some(seen.authentication.to_owned());
@@ -192,7 +191,7 @@ impl Service for Postgres {
 
         let pool = pool(target)?;
         let mut connection =
-            match with_timeout(target.connect_timeout().min(target.time_left()), pool.acquire())
+            match with_timeout(target.connect_timeout().min(attempt.time_left()), pool.acquire())
                 .await
             {
                 Ok(Ok(connection)) => Unproven::new(connection),
@@ -200,7 +199,7 @@ impl Service for Postgres {
                 Err(timed_out) => return Err(timed_out.into()),
             };
         let account = match with_timeout(
-            target.time_left(),
+            attempt.time_left(),
             probe(connection.get().ok_or_else(no_answer)?, target),
         )
         .await

@@ -133,7 +133,7 @@ use crate::report::text::printable;
 use crate::service::container::Container;
 use crate::service::dial::Stream;
 use crate::service::grants::Grants;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 use crate::service::{Attachment, Service};
 
 mod account;
@@ -174,7 +174,6 @@ impl Service for Redis {
     const PATH: Option<&'static str> = Some("the database's number");
     const PRIVILEGES: &'static [Grantable] = account::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("response_timeout", 1, 3_600_000),
         Parameter::number("max_reply", 1024, 512 * 1024 * 1024),
         Parameter::refused(
@@ -202,10 +201,13 @@ impl Service for Redis {
         Vec::new()
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<RedisClient>, Refusal> {
+    async fn connect(
+        target: &Target,
+        attempt: Attempt,
+    ) -> Result<Attachment<RedisClient>, Refusal> {
         let opened = open(target).await?;
         let account = with_timeout(
-            target.time_left(),
+            attempt.time_left(),
             account::probe(opened.link.connection.clone(), target),
         )
         .await

@@ -65,7 +65,7 @@ use crate::report::posture::{Posture, ServerPosture, TlsPosture};
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
 use crate::service::dial::Stream;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 use crate::service::{Attachment, Service};
 
 mod wire;
@@ -100,7 +100,6 @@ impl Service for Smtp {
     const LOGIN: Login = Login::UserAndPassword;
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::text("ehlo", 253),
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("response_timeout", 1, 3_600_000),
         Parameter::number("max_connections", 1, 100),
         Parameter::tls("tls"),
@@ -140,7 +139,7 @@ impl Service for Smtp {
         findings
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<SmtpClient>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<SmtpClient>, Refusal> {
         let client = SmtpClient::new(target)?;
         let mut connection = client.connection().await?;
         let mut posture = Posture::of::<Self>(target);

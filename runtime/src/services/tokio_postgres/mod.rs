@@ -103,7 +103,7 @@ use crate::report::text::printable;
 use crate::service::container::Container;
 use crate::service::dial::Stream;
 use crate::service::grants::Grants;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 use crate::service::{Attachment, Service};
 use crate::services::postgresql::{
     Account, AuthRequest, COLUMNS, Row, broken, database, foreign, no_answer, server_error, silent,
@@ -165,7 +165,6 @@ impl Service for TokioPostgres {
         Parameter::tls("ssl"),
         Parameter::choice("channel_binding", &["require"]),
         Parameter::text("application_name", 63),
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("statement_timeout", 1, 86_400_000),
         Parameter::number("max_connections", 1, 1000),
         Parameter::number("max_message", 64 * 1024, 0x3fff_ffff),
@@ -217,10 +216,13 @@ impl Service for TokioPostgres {
         postgresql::container(grants)
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<TokioPostgresPool>, Refusal> {
+    async fn connect(
+        target: &Target,
+        attempt: Attempt,
+    ) -> Result<Attachment<TokioPostgresPool>, Refusal> {
         let live = watch::Sender::new(0);
         let opened = open(target, &live).await?;
-        let probed = with_timeout(target.time_left(), probe(&opened, target)).await?;
+        let probed = with_timeout(attempt.time_left(), probe(&opened, target)).await?;
         let account = probed.map_err(|refusal| opened.explain(refusal))?;
         opened.mark_settled();
 
