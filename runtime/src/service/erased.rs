@@ -14,7 +14,6 @@ use crate::report::finding::Finding;
 use crate::report::posture::Posture;
 use crate::report::redact;
 use crate::report::refusal::Refusal;
-use crate::service::assert::own_parameters;
 #[cfg(feature = "cli")]
 use crate::service::container::Container;
 use crate::service::grants::Grants;
@@ -135,7 +134,7 @@ pub(crate) trait Erased: Service {
     const ENTRY: &'static ServiceEntry = &ServiceEntry {
         name: Self::NAME,
         schemes: Self::SCHEMES,
-        parameters: own_parameters(Self::PARAMETERS),
+        parameters: Self::PARAMETERS,
         login: Self::LOGIN,
         privileges: Self::PRIVILEGES,
         grants: Self::grants,
