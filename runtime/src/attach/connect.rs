@@ -60,7 +60,7 @@ pub(crate) async fn connect(
         tokio::time::timeout_at(limit.deadline, connecting.join_next()).await
     {
         // A task that panicked is reported below, as one that did not finish.
-        if let Some((index, result)) = joined
+        if let Ok((index, result)) = joined
             && let Some(resource) = pending.get_mut(index)
         {
             let earlier = problems.len();

@@ -12,7 +12,7 @@ use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::redact::Guarded;
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
-use crate::service::credentials::{FETCH_DEADLINE, Lease, is_about_login};
+use crate::service::credentials::{FETCH_DEADLINE, Fetched, Lease, is_about_login};
 use crate::service::erased::{Connected, ServiceEntry};
 use crate::service::target::{Attempt, Target};
 use crate::source::MAX_VALUE;
@@ -50,39 +50,12 @@ pub(crate) async fn fetch(target: &Target, attempt: Attempt) -> Result<Option<Ta
         )
         .into());
     }
-    let refused = |rule, message: &'static str, help| {
-        Refusal::from(Finding::new(rule, message).with_help(help))
-    };
-    let user = match (&of.user, credential.user) {
-        (Some(named), Some(user)) if *named != user => {
-            let help = format!(
-                "name the user nowhere else: not in the locator, and not in `{}_USER`",
-                of.base
-            );
-            return Err(refused(
-                &AMBIGUOUS_LOCATOR,
-                "its credentials were fetched, and are another user's than its own",
-                help,
-            ));
-        }
-        (_, Some(user)) if !load::is_user_name(&user) => {
-            let message = "the user that was fetched with its credentials is longer than \
-                           256 bytes, or holds a control character";
-            return Err(refused(
-                &MALFORMED_VALUE,
-                message,
-                "give the account's name, and nothing else".to_owned(),
-            ));
-        }
-        (named, user) => user.or_else(|| named.clone()),
-    };
+    let user = fetched_user(of, credential.user)?;
     if credential.password.expose_secret().len() > MAX_VALUE {
-        let help = "give the password or the token, and nothing else".to_owned();
-        return Err(refused(
-            &MALFORMED_VALUE,
-            "the password that was fetched is longer than 1 MiB",
-            help,
-        ));
+        let message = "the password that was fetched is longer than 1 MiB";
+        return Err(Finding::new(&MALFORMED_VALUE, message)
+            .with_help("give the password or the token, and nothing else")
+            .into());
     }
     let lease = credential.not_after.map(|not_after| Lease { fetched, not_after });
     let password = Some(credential.password)
@@ -93,6 +66,26 @@ pub(crate) async fn fetch(target: &Target, attempt: Attempt) -> Result<Option<Ta
         of.lease = lease;
     }
     Ok(Some(target))
+}
+
+/// The user to log in as, from the source or from the provider.
+fn fetched_user(of: &Fetched, user: Option<String>) -> Result<Option<String>, Finding> {
+    match (&of.user, user) {
+        (Some(named), Some(user)) if *named != user => {
+            let message = "its credentials were fetched, and are another user's than its own";
+            Err(Finding::new(&AMBIGUOUS_LOCATOR, message).with_help(format!(
+                "name the user nowhere else: not in the locator, and not in `{}_USER`",
+                of.base
+            )))
+        }
+        (_, Some(user)) if !load::is_user_name(&user) => {
+            let message = "the user that was fetched with its credentials is longer than \
+                           256 bytes, or holds a control character";
+            Err(Finding::new(&MALFORMED_VALUE, message)
+                .with_help("give the account's name, and nothing else"))
+        }
+        (named, user) => Ok(user.or_else(|| named.clone())),
+    }
 }
 
 /// Checks fetched credentials like loaded ones. Returns the findings that do not end the attempt;

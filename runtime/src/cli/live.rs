@@ -72,8 +72,8 @@ impl Watch for Live {
         }
     }
 
-    fn settled(&self, attempt: &PendingResource, problems: &[(usize, Problem)]) {
-        if let Some(bar) = self.bar(attempt.ordinal) {
+    fn settled(&self, resource: &PendingResource, problems: &[(usize, Problem)]) {
+        if let Some(bar) = self.bar(resource.ordinal) {
             let is_refused = problems.iter().any(|(_, problem)| problem.is_denied());
             bar.finish_with_message(if is_refused { State::Refused } else { State::Passed }.name());
         }
@@ -95,11 +95,11 @@ impl Lines {
 impl Watch for Lines {
     fn step(&self, _: usize, _: Step) {}
 
-    fn settled(&self, attempt: &PendingResource, problems: &[(usize, Problem)]) {
+    fn settled(&self, resource: &PendingResource, problems: &[(usize, Problem)]) {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = attempt.ordinal.wrapping_sub(1);
+        let index = resource.ordinal.wrapping_sub(1);
         let Some(row) = rows.get_mut(index) else { return };
-        row.record(attempt);
+        row.record(resource);
         problems.iter().for_each(|(_, problem)| row.add(problem.clone()));
         // A failed write is reported when the report is written.
         let Ok(mut out) = Output::new(self.color) else { return };

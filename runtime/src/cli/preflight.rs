@@ -68,7 +68,7 @@ impl Preflight<'_> {
         let is_refused = loaded.is_denied();
         let Loaded { items, problems, today, .. } = loaded;
 
-        let mut attempts = Vec::new();
+        let mut pending = Vec::new();
         for Item { ordinal, place, fingerprint, declaration, content } in items {
             // Declaration order begins with 1.
             let Some(row) = rows.get_mut(ordinal.wrapping_sub(1)) else { continue };
@@ -78,7 +78,7 @@ impl Preflight<'_> {
             }
             row.state = match content {
                 Content::Resource { entry, target: Some(target) } if self.command.connects() => {
-                    attempts.push(PendingResource::new(
+                    pending.push(PendingResource::new(
                         ordinal,
                         entry,
                         declaration,
@@ -101,16 +101,16 @@ impl Preflight<'_> {
             }
         };
         tell(&mut rows, problems);
-        if !is_refused && !attempts.is_empty() {
+        if !is_refused && !pending.is_empty() {
             let mut problems = Vec::new();
-            connect(&mut attempts, limit, today, &mut problems, watch(&rows)).await;
-            for attempt in &attempts {
-                if let Some(row) = rows.get_mut(attempt.ordinal.wrapping_sub(1)) {
-                    row.record(attempt);
+            connect(&mut pending, limit, today, &mut problems, watch(&rows)).await;
+            for resource in &pending {
+                if let Some(row) = rows.get_mut(resource.ordinal.wrapping_sub(1)) {
+                    row.record(resource);
                 }
             }
             tell(&mut rows, problems);
-            abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
+            abandon(pending.into_iter().filter_map(|resource| resource.connected)).await;
         }
         let Self { program, line, command, manifest, env_file, only, .. } = self;
         let took = begun.elapsed();

@@ -162,10 +162,10 @@ impl Row {
     }
 
     /// Takes over the results of connecting.
-    pub(crate) fn record(&mut self, attempt: &PendingResource) {
-        self.endpoint = Some(attempt.spec.target.locator().to_string());
-        self.posture = attempt.connected.as_ref().map(|connected| connected.posture.clone());
-        self.took = attempt.took;
+    pub(crate) fn record(&mut self, resource: &PendingResource) {
+        self.endpoint = Some(resource.spec.target.locator().to_string());
+        self.posture = resource.connected.as_ref().map(|connected| connected.posture.clone());
+        self.took = resource.took;
         self.state = State::Passed;
     }
 

@@ -308,7 +308,7 @@ async fn watch(client: Client, name: String, begun: Bucket, published: Published
             .into()
         };
         let (was_open, refusal) =
-            round.join_next().await.flatten().unwrap_or_else(|| (false, foreign()));
+            round.join_next().await.and_then(Result::ok).unwrap_or_else(|| (false, foreign()));
         if was_open {
             (again, is_told) = (ReconnectBackoff::new(), false);
         }

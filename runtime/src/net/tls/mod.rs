@@ -569,22 +569,20 @@ fn refused_certificate(
     trust: TrustPosture,
     host: Option<&Host>,
 ) -> Refusal {
-    match error {
+    let finding = match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => Finding::new(
             &CERTIFICATE_EXPIRY,
             "the server's certificate, or one of its chain, has expired",
-        )
-        .into(),
+        ),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             Finding::new(
                 &CERTIFICATE_EXPIRY,
                 "the server's certificate, or one of its chain, is not valid yet",
             )
             .with_help("look at the clock of this machine and of the authority's")
-            .into()
         }
-        CertificateError::NotValidForName => wrong_name(&[]),
-        CertificateError::NotValidForNameContext { presented, .. } => wrong_name(presented),
+        CertificateError::NotValidForName => return wrong_name(&[]),
+        CertificateError::NotValidForNameContext { presented, .. } => return wrong_name(presented),
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             Finding::new(
@@ -592,20 +590,17 @@ fn refused_certificate(
                 "the server's certificate, or one of its chain, has a signature or a key that is \
                  too weak, or unknown",
             )
-            .into()
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             Finding::new(&UNVERIFIED_TLS, "the server's certificate is not one for servers")
                 .with_help("issue one with the extended key usage `serverAuth`")
-                .into()
         }
         CertificateError::Revoked => {
             Finding::new(&UNVERIFIED_TLS, "the server's certificate is revoked")
                 .with_help("issue a new one")
-                .into()
         }
         CertificateError::Other(OtherError(other)) => match other.downcast_ref() {
-            Some(distrust) => distrusted(distrust, trust, host),
+            Some(distrust) => return distrusted(distrust, trust, host),
             // In practice, this is an authority as the server's own certificate, which rustls
             // refuses (RFC 5280, 4.2.1.9).
             None => Finding::new(
@@ -617,13 +612,12 @@ fn refused_certificate(
                 "issue a certificate for the server from the authority, with \
                  `basicConstraints=CA:FALSE` and `subjectAltName=DNS:<host>`; or pin its key in \
                  the `_PIN` variable, if the service takes one",
-            )
-            .into(),
+            ),
         },
         _ => Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be verified")
-            .with_help("look at the certificate with `openssl x509 -text`")
-            .into(),
-    }
+            .with_help("look at the certificate with `openssl x509 -text`"),
+    };
+    finding.into()
 }
 
 fn distrusted(distrust: &Distrust, trust: TrustPosture, host: Option<&Host>) -> Refusal {

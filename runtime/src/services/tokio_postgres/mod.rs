@@ -257,7 +257,7 @@ impl Service for TokioPostgres {
         // Held until all are open, so that each is a different one.
         let mut opened = Vec::new();
         while let Some(connection) = opening.join_next().await {
-            opened.extend(connection.flatten());
+            opened.extend(connection.ok().flatten());
         }
     }
 
