@@ -9,7 +9,7 @@ use crate::attach::watch::Watch;
 use crate::cli::report::{Command, Report, Row, State};
 use crate::declare::manifest::Manifest;
 use crate::load::spec::ConnectionSpec;
-use crate::load::{self, Content, Item, Loaded};
+use crate::load::{self, Content, Loaded, LoadedField};
 use crate::net::time::Limit;
 use crate::report::error::Problem;
 use crate::source::Source;
@@ -69,25 +69,25 @@ impl Preflight<'_> {
         let Loaded { items, problems, today, .. } = loaded;
 
         let mut pending = Vec::new();
-        for Item { ordinal, place, fingerprint, declaration, content } in items {
+        for LoadedField { ordinal, place, fingerprint, declaration, content } in items {
             // Declaration order begins with 1.
             let Some(row) = rows.get_mut(ordinal.wrapping_sub(1)) else { continue };
             row.origin = place.origin.as_deref().map(str::to_owned);
-            if let Content::Resource { target: Some(target), .. } = &content {
+            if let Content::Resource { target, .. } = &content {
                 row.endpoint = Some(target.locator().to_string());
             }
             row.state = match content {
-                Content::Resource { entry, target: Some(target) } if self.command.connects() => {
+                Content::Resource { entry, target } if self.command.connects() => {
                     pending.push(PendingResource::new(
                         ordinal,
                         entry,
                         declaration,
-                        ConnectionSpec { target: Arc::from(target), place, fingerprint },
+                        ConnectionSpec { target, place, fingerprint },
                     ));
                     State::Untried
                 }
-                Content::Resource { target: Some(_), .. } => State::Passed,
-                Content::Resource { target: None, .. } => State::Absent,
+                Content::Resource { .. } => State::Passed,
+                Content::Absent => State::Absent,
                 Content::Value(_) if row.origin.is_some() => State::Passed,
                 Content::Value(_) if declaration.default_text().is_some() => State::Default,
                 Content::Value(_) => State::Absent,

@@ -11,7 +11,7 @@ use crate::live::field::{Arrived, Values};
 use crate::live::generation::{AttachedStruct, FieldContext};
 use crate::live::reattach::ImmutableFields;
 use crate::load::spec::ConnectionSpec;
-use crate::load::{self, Content, Item, Loaded, waiver};
+use crate::load::{self, Content, Loaded, LoadedField, waiver};
 use crate::net::time::Limit;
 use crate::report::error::{AttachError, Problem, in_declaration_order};
 use crate::source::Source;
@@ -36,18 +36,18 @@ pub(crate) async fn attach_loaded(
     let mut parts = Vec::with_capacity(items.len());
     let mut pending = Vec::new();
     let mut immutable = HashMap::new();
-    for Item { ordinal, place, fingerprint, declaration, content } in items {
+    for LoadedField { ordinal, place, fingerprint, declaration, content } in items {
         parts.push(match content {
             Content::Value(slot) => {
                 immutable.insert(place.field, fingerprint);
                 Part::Value(slot)
             }
-            Content::Resource { entry: _, target: None } => {
+            Content::Absent => {
                 immutable.insert(place.field, fingerprint);
                 Part::Value(Box::new(None::<Arrived>))
             }
-            Content::Resource { entry, target: Some(target) } => {
-                let spec = ConnectionSpec { target: Arc::from(target), place, fingerprint };
+            Content::Resource { entry, target } => {
+                let spec = ConnectionSpec { target, place, fingerprint };
                 pending.push(PendingResource::new(ordinal, entry, declaration, spec));
                 Part::Resource
             }

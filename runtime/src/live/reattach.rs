@@ -18,7 +18,7 @@ use crate::attach::connect::{PendingResource, abandon, connect};
 use crate::declare::manifest::Manifest;
 use crate::live::generation::{AttachedStruct, Handle, Turn, publish};
 use crate::load::spec::ConnectionSpec;
-use crate::load::{self, Content, Fingerprint, Item, Loaded, Read};
+use crate::load::{self, Content, Fingerprint, Loaded, LoadedField, Read};
 use crate::net::backoff::detached;
 use crate::net::tasks::{self, Tasks};
 use crate::net::time::{Limit, READY_DEADLINE, run_until_cancelled};
@@ -275,30 +275,30 @@ impl Swap {
 
     fn plan<'a>(
         &mut self,
-        items: Vec<Item>,
+        items: Vec<LoadedField>,
         resources: &'a [Handle],
         problems: &mut Vec<(usize, Problem)>,
     ) -> Plan<'a> {
         let mut plan = Plan { pending: Vec::new(), swapped: Vec::new(), stale: Vec::new() };
-        for Item { ordinal, place, fingerprint, declaration, content } in items {
+        for LoadedField { ordinal, place, fingerprint, declaration, content } in items {
             let resource =
                 resources.iter().find(|resource| resource.0.context().field == place.field);
             match (content, resource) {
-                (Content::Resource { entry, target: Some(target) }, Some(resource)) => {
+                (Content::Resource { entry, target }, Some(resource)) => {
                     if resource.0.is_detached() {
                         problems.push((ordinal, Problem::Failure(detached().in_place(&place))));
                     } else if self.which != Which::Changed
                         || resource.0.fingerprint() != fingerprint
                     {
                         resource.0.context().guard(&target);
-                        let spec = ConnectionSpec { target: Arc::from(target), place, fingerprint };
+                        let spec = ConnectionSpec { target, place, fingerprint };
                         plan.pending.push(PendingResource::new(ordinal, entry, declaration, spec));
                         plan.swapped.push(resource);
                     } else if let Some(immutable) = self.turn.immutable() {
                         immutable.stale_value.remove(&place.field);
                     }
                 }
-                (Content::Resource { target: None, .. }, Some(_)) if self.which == Which::One => {
+                (Content::Absent, Some(_)) if self.which == Which::One => {
                     let finding =
                         Finding::new(&MISSING_VALUE, "there is no locator for it any more")
                             .with_help("set it again");

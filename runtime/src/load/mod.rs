@@ -52,7 +52,7 @@ pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<
 /// The accepted fields of a struct, and of its nested structs, in declaration order; and the
 /// problems of all fields.
 pub(crate) struct Loaded {
-    pub(crate) items: Vec<Item>,
+    pub(crate) items: Vec<LoadedField>,
     /// Each with its field's ordinal in declaration order.
     pub(crate) problems: Vec<(usize, Problem)>,
     pub(crate) waivers: Vec<(String, &'static Waiver)>,
@@ -62,7 +62,7 @@ pub(crate) struct Loaded {
 }
 
 /// An accepted field.
-pub(crate) struct Item {
+pub(crate) struct LoadedField {
     /// The field's ordinal in declaration order.
     pub(crate) ordinal: usize,
     /// The place of its values.
@@ -77,8 +77,10 @@ pub(crate) struct Item {
 pub(crate) enum Content {
     /// A secret or a setting: it is ready.
     Value(Slot),
-    /// A resource, still to be connected to; `None` if it is optional and absent.
-    Resource { entry: &'static ResourceEntry, target: Option<Box<Target>> },
+    /// A resource, still to be connected to.
+    Resource { entry: &'static ResourceEntry, target: Arc<Target> },
+    /// An optional resource that is absent.
+    Absent,
 }
 
 /// The result of loading.
@@ -318,7 +320,7 @@ struct Loader<'a> {
     claims: Claims<'a>,
     /// The number of fields.
     fields: usize,
-    items: Vec<Item>,
+    items: Vec<LoadedField>,
     problems: Vec<(usize, Problem)>,
     files: Vec<PathBuf>,
     fingerprints: Vec<Fingerprint>,
@@ -365,8 +367,8 @@ impl Loader<'_> {
                     today: self.today,
                     findings: &mut findings,
                 };
-                let target = loader.load().ok();
-                target.map(|target| Content::Resource { entry, target: target.map(Box::new) })
+                let resource = |target| Content::Resource { entry, target: Arc::new(target) };
+                loader.load().ok().map(|target| target.map_or(Content::Absent, resource))
             }
             Category::Secret(entry) => {
                 secret(&mut reader, entry, &variable, &mut findings).map(Content::Value)
@@ -393,7 +395,7 @@ impl Loader<'_> {
                 origin: reader.origin_of_resource(&variable),
             };
             let fingerprint = reader.fingerprint();
-            self.items.push(Item {
+            self.items.push(LoadedField {
                 ordinal: self.fields,
                 place,
                 fingerprint,
