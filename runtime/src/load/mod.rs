@@ -13,7 +13,7 @@ use backing_services_rules::rule::{DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_
 use backing_services_rules::{Date, variable};
 
 use crate::declare::manifest::{
-    Category, Declaration, Leaf, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot,
+    Category, Declaration, Field, Leaf, Manifest, ResourceEntry, SecretEntry, SettingEntry, Slot,
 };
 use crate::net::thread::{NoResult, on_thread};
 use crate::report::error::{AttachError, Problem, in_declaration_order};
@@ -93,7 +93,8 @@ pub(crate) struct Read {
     pub(crate) values: Fingerprint,
 }
 
-/// Loads some fields, by their paths, or all, within `deadline` from now on. It runs in a thread of its own, because a source may block.
+/// Loads some fields, by their paths, or all, within `deadline` from now on. It runs in a thread of
+/// its own, because a source may block.
 pub(crate) async fn load(
     manifest: &'static Manifest,
     source: Arc<dyn Source>,
@@ -356,29 +357,7 @@ impl Loader<'_> {
             reader = reader.with_fingerprint();
         }
         reader.keep_to_part(group, &mut findings);
-        let content = match field.category() {
-            Category::Resource(entry) => {
-                let loader = ResourceLoader {
-                    reader: &mut reader,
-                    entry,
-                    declaration,
-                    variable: &variable,
-                    base,
-                    today: self.today,
-                    findings: &mut findings,
-                };
-                let resource = |target| Content::Resource { entry, target: Arc::new(target) };
-                loader.load().ok().map(|target| target.map_or(Content::Absent, resource))
-            }
-            Category::Secret(entry) => {
-                secret(&mut reader, entry, &variable, &mut findings).map(Content::Value)
-            }
-            Category::Setting(entry) => {
-                setting(&mut reader, entry, declaration, &variable, &mut findings)
-                    .map(Content::Value)
-            }
-            Category::Nested(_) => None,
-        };
+        let content = self.content(&mut reader, field, &variable, base, &mut findings);
         waiver::apply(&mut findings, declaration.waived_rules(), self.today);
         waiver::expiring(&mut findings, declaration.waived_rules(), self.today);
         self.waivers.extend(
@@ -412,6 +391,40 @@ impl Loader<'_> {
             self.fingerprints.push(reader.fingerprint());
         }
         self.files.extend(reader.into_files());
+    }
+
+    /// The content of a field; `None` if something is wrong, and then there is a finding.
+    fn content(
+        &self,
+        reader: &mut ValueReader<'_>,
+        field: &'static Field,
+        variable: &str,
+        base: &str,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Content> {
+        let declaration = field.declaration();
+        match field.category() {
+            Category::Resource(entry) => {
+                let loader = ResourceLoader {
+                    reader,
+                    entry,
+                    declaration,
+                    variable,
+                    base,
+                    today: self.today,
+                    findings,
+                };
+                let resource = |target| Content::Resource { entry, target: Arc::new(target) };
+                loader.load().ok().map(|target| target.map_or(Content::Absent, resource))
+            }
+            Category::Secret(entry) => {
+                secret(reader, entry, variable, findings).map(Content::Value)
+            }
+            Category::Setting(entry) => {
+                setting(reader, entry, declaration, variable, findings).map(Content::Value)
+            }
+            Category::Nested(_) => None,
+        }
     }
 }
 
