@@ -234,9 +234,9 @@ fn schemes(resource: &ResourceOf<'_>) -> Vec<SchemeOf> {
 /// refusal.
 fn parameters(service: &ServiceEntry) -> Vec<ParameterOf> {
     let accepted = service
-        .parameters
+        .added_parameters()
         .iter()
-        .chain(service.added_parameters())
+        .chain(service.parameters)
         .filter(|parameter| !matches!(parameter.value, ParameterValue::Refused(_)));
     accepted.map(ParameterOf).collect()
 }

@@ -192,9 +192,9 @@ impl Dialect {
         }
     }
 
-    /// All parameters: the service's own, then the runtime's.
+    /// All parameters: the runtime's, then the service's own.
     fn parameters(&self) -> impl Iterator<Item = &'static Parameter> + use<> {
-        self.parameters.iter().chain(self.added)
+        self.added.iter().chain(self.parameters)
     }
 }
 
