@@ -70,8 +70,9 @@ impl Service for Gopher {
     type Client = ();
     const NAME: &'static str = \"Gopher\";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls(\"gophers\").with_port(7070)];
-    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> { Ok(Attachment::new((), \
-    Posture::of::<Self>(target))) }
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
+        Ok(Attachment::new((), Posture::of::<Self>(target)))
+    }
     async fn health(_: &()) -> Result<(), Refusal> { Ok(()) }
     async fn close(_: &()) {}
 }
