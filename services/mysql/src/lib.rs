@@ -100,8 +100,8 @@ use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, WEAK_AU
 use backing_services_runtime::posture::{ServerPosture, printable};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::{
-    Attachment, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Host, Login,
-    Parameter, Posture, Refusal, Service, Target,
+    Attachment, Attempt, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Host,
+    Login, Parameter, Posture, Refusal, Service, Target,
 };
 use backing_services_sqlx as driver;
 use backing_services_sqlx::Unproven;
@@ -149,7 +149,6 @@ impl Service for MySql {
         Parameter::tls("require_ssl"),
         Parameter::tls("verify_ca"),
         Parameter::tls("verify_identity"),
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("statement_timeout", 1, 86_400_000),
         Parameter::number("max_connections", 1, 1000),
         Parameter::refused("socket", "remove it: the server is reached by its host, under TLS"),
@@ -222,7 +221,7 @@ impl Service for MySql {
         container::container(grants)
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<MySqlPool>, Refusal> {
+    async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<MySqlPool>, Refusal> {
         let mut posture = Posture::of::<Self>(target);
         let seen = preflight::run(target, user(target)).await?;
         let by_certificate = target.is_login_by_certificate(seen.tls.as_ref());
@@ -237,7 +236,7 @@ impl Service for MySql {
         let bound = Arc::new(OnceLock::new());
         let pool = pool(target, Arc::clone(&bound))?;
         let mut connection =
-            match with_timeout(target.connect_timeout().min(target.time_left()), pool.acquire())
+            match with_timeout(target.connect_timeout().min(attempt.time_left()), pool.acquire())
                 .await
             {
                 Ok(Ok(connection)) => Unproven::new(connection),
@@ -245,7 +244,7 @@ impl Service for MySql {
                 Err(timed_out) => return Err(timed_out.into()),
             };
         let account = match with_timeout(
-            target.time_left(),
+            attempt.time_left(),
             probe(connection.get().ok_or_else(no_answer)?, target, &bound),
         )
         .await

@@ -89,7 +89,7 @@ pub async fn make_ready<DB: sqlx::Database>(pool: &sqlx::Pool<DB>, former: &sqlx
             opening.spawn(async move { pool.acquire().await.ok() });
         }
         while let Some(connection) = opening.join_next().await {
-            opened.extend(connection.flatten());
+            opened.extend(connection.ok().flatten());
         }
     };
     let _ = timeout_at(deadline, open).await;

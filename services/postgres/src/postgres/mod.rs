@@ -75,8 +75,8 @@ use backing_services_rules::Scheme;
 use backing_services_runtime::posture::{ServerPosture, printable};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::{
-    Attachment, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants, Host,
-    Login, Parameter, Posture, Refusal, Service, Target,
+    Attachment, Attempt, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants,
+    Host, Login, Parameter, Posture, Refusal, Service, Target,
 };
 use backing_services_sqlx as driver;
 use backing_services_sqlx::Unproven;
@@ -108,7 +108,6 @@ impl Service for Postgres {
         Parameter::tls("sslmode"),
         Parameter::tls("ssl"),
         Parameter::text("application_name", 63),
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("statement_timeout", 1, 86_400_000),
         Parameter::number("max_connections", 1, 1000),
         Parameter::refused(
@@ -175,7 +174,7 @@ impl Service for Postgres {
         postgresql::container(grants)
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<PgPool>, Refusal> {
+    async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<PgPool>, Refusal> {
         let mut posture = Posture::of::<Self>(target);
         let seen = preflight::run(target, user(target), database(target)).await?;
         posture.authentication = Some(seen.authentication.to_owned());
@@ -187,7 +186,7 @@ impl Service for Postgres {
 
         let pool = pool(target)?;
         let mut connection =
-            match with_timeout(target.connect_timeout().min(target.time_left()), pool.acquire())
+            match with_timeout(target.connect_timeout().min(attempt.time_left()), pool.acquire())
                 .await
             {
                 Ok(Ok(connection)) => Unproven::new(connection),
@@ -195,7 +194,7 @@ impl Service for Postgres {
                 Err(timed_out) => return Err(timed_out.into()),
             };
         let account = match with_timeout(
-            target.time_left(),
+            attempt.time_left(),
             probe(connection.get().ok_or_else(no_answer)?, target),
         )
         .await

@@ -86,8 +86,8 @@ use backing_services_runtime::service::tasks;
 use backing_services_runtime::service::tasks::Tasks;
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::{
-    Attachment, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants, Login,
-    Parameter, Posture, Refusal, Service, Stream, Target,
+    Attachment, Attempt, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants,
+    Login, Parameter, Posture, Refusal, Service, Stream, Target,
 };
 use deadpool::managed::{self, Metrics, PoolError, RecycleError, RecycleResult, TimeoutType};
 use secrecy::ExposeSecret as _;
@@ -160,7 +160,6 @@ impl Service for TokioPostgres {
         Parameter::tls("ssl"),
         Parameter::choice("channel_binding", &["require"]),
         Parameter::text("application_name", 63),
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("statement_timeout", 1, 86_400_000),
         Parameter::number("max_connections", 1, 1000),
         Parameter::number("max_message", 64 * 1024, 0x3fff_ffff),
@@ -212,10 +211,13 @@ impl Service for TokioPostgres {
         postgresql::container(grants)
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<TokioPostgresPool>, Refusal> {
+    async fn connect(
+        target: &Target,
+        attempt: Attempt,
+    ) -> Result<Attachment<TokioPostgresPool>, Refusal> {
         let live = watch::Sender::new(0);
         let opened = open(target, &live).await?;
-        let probed = with_timeout(target.time_left(), probe(&opened, target)).await?;
+        let probed = with_timeout(attempt.time_left(), probe(&opened, target)).await?;
         let account = probed.map_err(|refusal| opened.explain(refusal))?;
         opened.mark_settled();
 
@@ -250,7 +252,7 @@ impl Service for TokioPostgres {
         // Held until all are open, so that each is a different one.
         let mut opened = Vec::new();
         while let Some(connection) = opening.join_next().await {
-            opened.extend(connection.flatten());
+            opened.extend(connection.ok().flatten());
         }
     }
 
