@@ -71,8 +71,9 @@ impl Service for Gopher {
     type Guard = backing_services::ClientGuard<Self>;
     const NAME: &'static str = \"Gopher\";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls(\"gophers\").with_port(7070)];
-    async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> { Ok(Attachment::new((), \
-    Posture::of::<Self>(target))) }
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
+        Ok(Attachment::new((), Posture::of::<Self>(target)))
+    }
     async fn health(_: &()) -> Result<(), Refusal> { Ok(()) }
     async fn close(_: &()) {}
 }

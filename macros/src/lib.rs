@@ -46,7 +46,7 @@ use model::Struct;
 ///
 /// ```
 /// use backing_services::{BackingServices, Resource, secrecy::SecretString};
-/// # use backing_services::{Attachment, Posture, Refusal, Scheme, Service, Target};
+/// # use backing_services::{Attachment, Attempt, Posture, Refusal, Scheme, Service, Target};
 /// # macro_rules! service { ($name:ident, $scheme:literal) => {
 /// #     struct $name;
 /// #     impl Service for $name {
@@ -61,7 +61,7 @@ use model::Struct;
 /// #                 backing_services::needs::Names::Identifiers(2),
 /// #             ),
 /// #         ];
-/// #         async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+/// #         async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
 /// #             Ok(Attachment::new((), Posture::of::<Self>(target)))
 /// #         }
 /// #         async fn health(_: &()) -> Result<(), Refusal> { Ok(()) }

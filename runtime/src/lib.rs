@@ -65,7 +65,7 @@ pub use service::container::Container;
 pub use service::credentials::{AnyCredentials, Credential, Credentials};
 pub use service::dial::{Dialled, Stream};
 pub use service::grants::{self, Grants};
-pub use service::target::Target;
+pub use service::target::{Attempt, Target};
 pub use service::{Attachment, Service};
 pub use source::{Environment, Source, Sources};
 

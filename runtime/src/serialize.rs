@@ -16,6 +16,7 @@ use crate::report::posture::{
     CertificatePosture, ClientCertificatePosture, Posture, ServerPosture, TlsPosture, TrustPosture,
 };
 use crate::report::waiver::Waiver;
+use crate::service::erased::ServiceEntry;
 use crate::source::MAX_VALUE;
 
 /// The `$schema` of a serialized manifest: its address in the repository.
@@ -159,7 +160,7 @@ serialize! {
         "needs": resource.declaration.needed_privileges(),
         "account": resource.account,
         "hosts": resource.declaration.listed_hosts(),
-        "parameters": parameters(resource.entry.service.parameters),
+        "parameters": parameters(resource.entry.service),
     }
     SchemeOf as "Scheme" |scheme| {
         "name": scheme.0.name(),
@@ -231,9 +232,11 @@ fn schemes(resource: &ResourceOf<'_>) -> Vec<SchemeOf> {
 
 /// The parameters that may be set. The other known parameters exist only for the help of their
 /// refusal.
-fn parameters(parameters: &'static [Parameter]) -> Vec<ParameterOf> {
-    let accepted = parameters
+fn parameters(service: &ServiceEntry) -> Vec<ParameterOf> {
+    let accepted = service
+        .added_parameters()
         .iter()
+        .chain(service.parameters)
         .filter(|parameter| !matches!(parameter.value, ParameterValue::Refused(_)));
     accepted.map(ParameterOf).collect()
 }

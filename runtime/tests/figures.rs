@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use backing_services::source::WithCredentials;
 use backing_services::{
-    AnyResource as _, AttachError, Attachment, BackingServices, Credential, Credentials,
+    AnyResource as _, AttachError, Attachment, Attempt, BackingServices, Credential, Credentials,
     Environment, Failure, Posture, Refusal, Resource, Scheme, Service, Target,
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -70,7 +70,7 @@ impl Service for Slow {
     const NAME: &'static str = "Slow";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("slow").with_port(1)];
 
-    async fn connect(target: &Target) -> Result<Attachment<SlowClient>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<SlowClient>, Refusal> {
         let script = script(target.user().unwrap_or_default());
         sleep(script.times().connect).await;
         let number = script.connected.fetch_add(1, Ordering::SeqCst) + 1;

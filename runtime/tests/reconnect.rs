@@ -12,8 +12,8 @@ use backing_services::service::reconnect::{
 };
 use backing_services::store;
 use backing_services::{
-    Attachment, ClientGuard, Environment, Failure, FailureKind, Posture, Refusal, Scheme, Service,
-    Target,
+    Attachment, Attempt, ClientGuard, Environment, Failure, FailureKind, Posture, Refusal, Scheme,
+    Service, Target,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -30,7 +30,7 @@ impl Service for Fake {
     const NAME: &'static str = "Fake";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("fakes").with_port(1)];
 
-    async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
         Ok(Attachment::new((), Posture::of::<Self>(target)))
     }
 

@@ -17,8 +17,8 @@ use backing_services::posture::ServerPosture;
 use backing_services::rules::rule::WEAK_AUTHENTICATION;
 use backing_services::source::{Environment, WithCredentials};
 use backing_services::{
-    Amqp, Attachment, BackingServices, Credential, Credentials, Failure, FailureKind, Finding,
-    Https, Posture, Redis, Refusal, Resource, Scheme, Service, Smtp, Target,
+    Amqp, Attachment, Attempt, BackingServices, Credential, Credentials, Failure, FailureKind,
+    Finding, Https, Posture, Redis, Refusal, Resource, Scheme, Service, Smtp, Target,
 };
 use backing_services_tests::attempt::{attach, problems, refused};
 use backing_services_tests::canary;
@@ -60,7 +60,7 @@ impl Service for Echo {
     const NAME: &'static str = "Echo";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("echo").with_port(1)];
 
-    async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
         let said = said();
         let mut posture = Posture::of::<Self>(target);
         posture.server = Some(ServerPosture::new(&said, &said));

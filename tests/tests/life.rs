@@ -18,8 +18,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use backing_services::source::{ChangeSignal, Changes, Unreadable, Value, WithCredentials};
 use backing_services::{
-    AnyResource as _, Attachment, BackingServices, Credential, Credentials, Environment, Failure,
-    Finding, Followed, Following, Posture, Refusal, Resource, Scheme, Service, Source, Target,
+    AnyResource as _, Attachment, Attempt, BackingServices, Credential, Credentials, Environment,
+    Failure, Finding, Followed, Following, Posture, Refusal, Resource, Scheme, Service, Source,
+    Target,
 };
 use backing_services_tests::attempt::{problems, rules};
 use backing_services_tests::canary::PASSWORD;
@@ -106,7 +107,7 @@ impl Service for Stage {
         Vec::new()
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<Actor>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<Actor>, Refusal> {
         let script = script(target.user().unwrap_or_default());
         script.act("connect").await;
         let number = script.connected.fetch_add(1, Ordering::SeqCst) + 1;

@@ -12,9 +12,9 @@ use ::redis::AsyncCommands as _;
 use backing_services::secrecy::ExposeSecret as _;
 use backing_services::source::{Sources, WithCredentials};
 use backing_services::{
-    AttachError, Attachment, BackingServices, Credential, Credentials, Environment, Failure,
-    FailureKind, MySql, Postgres, Posture, Redis, Refusal, Resource, Scheme, Service, Source,
-    Target, TokioPostgres,
+    AttachError, Attachment, Attempt, BackingServices, Credential, Credentials, Environment,
+    Failure, FailureKind, MySql, Postgres, Posture, Redis, Refusal, Resource, Scheme, Service,
+    Source, Target, TokioPostgres,
 };
 use backing_services_tests::attempt::{problems, rules};
 use backing_services_tests::canary::{self, PASSWORD, WRONG_PASSWORD};
@@ -394,7 +394,7 @@ impl Service for Fixed {
     const NAME: &'static str = "Fixed";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("fixed").with_port(1)];
 
-    async fn connect(target: &Target) -> Result<Attachment<String>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<String>, Refusal> {
         let password = target.password().expect("a password").expose_secret();
         Ok(Attachment::new(
             password.rsplit('-').next().expect("a number").to_owned(),

@@ -224,6 +224,13 @@ async fn servers_that_never_answer() {
     );
     silent.assert_all_closed().await;
 
+    // The limit is in the locator, and the endpoint is dialled.
+    variables[0].1.push_str("&connect_timeout=1");
+    let error = refused::<Shop>(&pairs(&variables), Duration::from_secs(5)).await;
+    assert_eq!(problems(&error), ["timed_out"]);
+    assert!(error.to_string().contains("`connect_timeout` in the locator"), "{error}");
+    silent.assert_all_closed().await;
+
     let (mute, variables) = hostile("?response_timeout=300", |peer| async { Ok(Some(peer)) });
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["timed_out"]);
     mute.assert_all_closed().await;

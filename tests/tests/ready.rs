@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use backing_services::{
-    Attachment, BackingServices, Environment, MySql, Postgres, Posture, Refusal, Resource, Scheme,
-    Service, Target, TokioPostgres,
+    Attachment, Attempt, BackingServices, Environment, MySql, Postgres, Posture, Refusal, Resource,
+    Scheme, Service, Target, TokioPostgres,
 };
 use backing_services_tests::attempt::{attach, problems};
 use backing_services_tests::canary::PASSWORD;
@@ -146,7 +146,7 @@ impl Service for Slow {
     const NAME: &'static str = "Slow";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("slow").with_port(1)];
 
-    async fn connect(target: &Target) -> Result<Attachment<usize>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<usize>, Refusal> {
         Ok(Attachment::new(CONNECTED.fetch_add(1, Ordering::Relaxed), Posture::of::<Self>(target)))
     }
 

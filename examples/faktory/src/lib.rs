@@ -37,8 +37,8 @@ use backing_services::rules::rule::{MISSING_CREDENTIALS, WEAK_AUTHENTICATION};
 use backing_services::secrecy::{ExposeSecret as _, SecretString};
 use backing_services::service::time::with_timeout;
 use backing_services::{
-    Attachment, Failure, FailureKind, Finding, Login, Posture, Refusal, Scheme, Service, Stream,
-    Target,
+    Attachment, Attempt, Failure, FailureKind, Finding, Login, Posture, Refusal, Scheme, Service,
+    Stream, Target,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -67,7 +67,7 @@ impl Service for Faktory {
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("tcp+tls").with_port(7419)];
     const LOGIN: Login = Login::Password;
 
-    async fn connect(target: &Target) -> Result<Attachment<Client>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<Client>, Refusal> {
         let dialled = target.dial().await?;
         let mut connection = Connection { stream: dialled.stream };
         let mut posture = Posture::of::<Self>(target);

@@ -18,10 +18,10 @@ use crate::report::finding::{FailureKind, Finding, Place};
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
 use crate::service::erased::Connected;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 
 /// A resource that is being connected to.
-pub(crate) struct Attempt {
+pub(crate) struct PendingResource {
     /// The field's ordinal in declaration order.
     pub(crate) ordinal: usize,
     pub(crate) entry: &'static ResourceEntry,
@@ -36,7 +36,7 @@ pub(crate) struct Attempt {
 /// Connects to all resources at once, under one deadline. Dropping this future ends all that it has
 /// started: the set owns the tasks, and the tasks own the connections.
 pub(crate) async fn connect(
-    attempts: &mut [Attempt],
+    pending: &mut [PendingResource],
     limit: Limit,
     today: Date,
     problems: &mut Vec<(usize, Problem)>,
@@ -44,40 +44,42 @@ pub(crate) async fn connect(
 ) {
     let begun = tokio::time::Instant::now();
     let mut connecting = Tasks::new();
-    for (index, attempt) in attempts.iter().enumerate() {
-        let connect = fetch_and_connect(attempt.entry.service, Arc::clone(&attempt.spec.target));
-        let connect = watched(attempt.ordinal, watch.clone(), connect);
+    let attempt = Attempt::new(limit.deadline);
+    for (index, resource) in pending.iter().enumerate() {
+        let target = Arc::clone(&resource.spec.target);
+        let connect = fetch_and_connect(resource.entry.service, target, attempt);
+        let connect = watched(resource.ordinal, watch.clone(), connect);
         connecting.spawn(async move { (index, connect.await) });
     }
-    let told = |attempt: &Attempt, problems: &[(usize, Problem)]| {
+    let told = |resource: &PendingResource, problems: &[(usize, Problem)]| {
         if let Some(watch) = &watch {
-            watch.ended(&attempt.ended(problems));
+            watch.ended(&resource.ended(problems));
         }
     };
     while let Ok(Some(joined)) =
         tokio::time::timeout_at(limit.deadline, connecting.join_next()).await
     {
         // A task that panicked is reported below, as one that did not finish.
-        if let Some((index, result)) = joined
-            && let Some(attempt) = attempts.get_mut(index)
+        if let Ok((index, result)) = joined
+            && let Some(resource) = pending.get_mut(index)
         {
             let earlier = problems.len();
-            attempt.took = Some(begun.elapsed());
-            attempt.record(result, today, problems);
-            told(attempt, &problems[earlier..]);
+            resource.took = Some(begun.elapsed());
+            resource.record(result, today, problems);
+            told(resource, &problems[earlier..]);
         }
     }
     let out_of_time = !connecting.is_empty();
     connecting.abort_all();
-    for attempt in attempts.iter_mut().filter(|attempt| attempt.took.is_none()) {
+    for resource in pending.iter_mut().filter(|resource| resource.took.is_none()) {
         let failure = if out_of_time { late(limit.total) } else { panicked() };
-        attempt.took = Some(begun.elapsed());
-        problems.push((attempt.ordinal, Problem::Failure(failure.in_place(&attempt.spec.place))));
-        told(attempt, &problems[problems.len() - 1..]);
+        resource.took = Some(begun.elapsed());
+        problems.push((resource.ordinal, Problem::Failure(failure.in_place(&resource.spec.place))));
+        told(resource, &problems[problems.len() - 1..]);
     }
 }
 
-impl Attempt {
+impl PendingResource {
     pub(crate) const fn new(
         ordinal: usize,
         entry: &'static ResourceEntry,
@@ -133,18 +135,11 @@ impl Attempt {
                 problems.push((self.ordinal, Problem::Finding(finding.in_place(&self.spec.place))))
             }
             Err(Refusal::Failure(failure)) => {
-                let target = &self.spec.target;
-                let has_limit = self
-                    .entry
-                    .service
-                    .parameters
-                    .iter()
-                    .any(|parameter| parameter.name == "connect_timeout");
                 // It ended before the deadline of the whole attempt, so the limit of this
                 // connection expired.
                 let is_the_limit = failure.kind() == FailureKind::TimedOut
-                    && self.took >= Some(target.connect_timeout());
-                let failure = if has_limit && is_the_limit {
+                    && self.took >= Some(self.spec.target.connect_timeout());
+                let failure = if self.entry.service.is_dialled() && is_the_limit {
                     failure.also(
                         "; `connect_timeout` in the locator, 10 s unless it is there, \
                          is the time for one connection",

@@ -12,9 +12,9 @@ use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::redact::Guarded;
 use crate::report::refusal::Refusal;
 use crate::report::text::printable;
-use crate::service::credentials::{FETCH_DEADLINE, Lease, is_about_login};
+use crate::service::credentials::{FETCH_DEADLINE, Fetched, Lease, is_about_login};
 use crate::service::erased::{Connected, ServiceEntry};
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 use crate::source::MAX_VALUE;
 
 /// Fetches the credentials if a provider is configured, and connects. Also returns the target that
@@ -22,30 +22,21 @@ use crate::source::MAX_VALUE;
 pub(crate) async fn fetch_and_connect(
     service: &'static ServiceEntry,
     target: Arc<Target>,
+    attempt: Attempt,
 ) -> Result<(Arc<Target>, Connected), Refusal> {
     progress::at(Step::Fetching);
-    let (target, findings) = fetched(service, target).await?;
-    let connected = (service.connect)(Arc::clone(&target)).await?;
+    let target = fetch(&target, attempt).await?.map_or(target, Arc::new);
+    let findings = check_fetched(service, &target)?;
+    let connected = (service.connect)(Arc::clone(&target), attempt).await?;
     Ok((target, connected.with_findings(findings)))
 }
 
-/// Returns the target with valid credentials, and the findings about them. A target with
-/// credentials of its own is returned unchanged.
-pub(crate) async fn fetched(
-    service: &ServiceEntry,
-    target: Arc<Target>,
-) -> Result<(Arc<Target>, Vec<Finding>), Refusal> {
-    let Some(target) = fetch(&target).await? else { return Ok((target, Vec::new())) };
-    let findings = hold_against_rules(service, &target)?;
-    Ok((Arc::new(target), findings))
-}
-
 /// Returns the target with newly fetched credentials; `None` if it has its own.
-pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
+pub(crate) async fn fetch(target: &Target, attempt: Attempt) -> Result<Option<Target>, Refusal> {
     let Some(of) = &target.fetched else { return Ok(None) };
     let fetching = of.credentials.0.fetch();
     // Fetching has to leave time to connect, and to report that fetching took too long.
-    let limit = FETCH_DEADLINE.min(target.time_left() / 2);
+    let limit = FETCH_DEADLINE.min(attempt.time_left() / 2);
     let credential = tokio::time::timeout(limit, fetching)
         .await
         .map_err(|_| late())?
@@ -59,39 +50,12 @@ pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
         )
         .into());
     }
-    let refused = |rule, message: &'static str, help| {
-        Refusal::from(Finding::new(rule, message).with_help(help))
-    };
-    let user = match (&of.user, credential.user) {
-        (Some(named), Some(user)) if *named != user => {
-            let help = format!(
-                "name the user nowhere else: not in the locator, and not in `{}_USER`",
-                of.base
-            );
-            return Err(refused(
-                &AMBIGUOUS_LOCATOR,
-                "its credentials were fetched, and are another user's than its own",
-                help,
-            ));
-        }
-        (_, Some(user)) if !load::is_user_name(&user) => {
-            let message = "the user that was fetched with its credentials is longer than \
-                           256 bytes, or holds a control character";
-            return Err(refused(
-                &MALFORMED_VALUE,
-                message,
-                "give the account's name, and nothing else".to_owned(),
-            ));
-        }
-        (named, user) => user.or_else(|| named.clone()),
-    };
+    let user = fetched_user(of, credential.user)?;
     if credential.password.expose_secret().len() > MAX_VALUE {
-        let help = "give the password or the token, and nothing else".to_owned();
-        return Err(refused(
-            &MALFORMED_VALUE,
-            "the password that was fetched is longer than 1 MiB",
-            help,
-        ));
+        let message = "the password that was fetched is longer than 1 MiB";
+        return Err(Finding::new(&MALFORMED_VALUE, message)
+            .with_help("give the password or the token, and nothing else")
+            .into());
     }
     let lease = credential.not_after.map(|not_after| Lease { fetched, not_after });
     let password = Some(credential.password)
@@ -104,22 +68,41 @@ pub(crate) async fn fetch(target: &Target) -> Result<Option<Target>, Refusal> {
     Ok(Some(target))
 }
 
-/// Checks fetched credentials like loaded ones. Returns the findings that do not end the attempt.
-pub(crate) fn hold_against_rules(
+/// The user to log in as, from the source or from the provider.
+fn fetched_user(of: &Fetched, user: Option<String>) -> Result<Option<String>, Finding> {
+    match (&of.user, user) {
+        (Some(named), Some(user)) if *named != user => {
+            let message = "its credentials were fetched, and are another user's than its own";
+            Err(Finding::new(&AMBIGUOUS_LOCATOR, message).with_help(format!(
+                "name the user nowhere else: not in the locator, and not in `{}_USER`",
+                of.base
+            )))
+        }
+        (_, Some(user)) if !load::is_user_name(&user) => {
+            let message = "the user that was fetched with its credentials is longer than \
+                           256 bytes, or holds a control character";
+            Err(Finding::new(&MALFORMED_VALUE, message)
+                .with_help("give the account's name, and nothing else"))
+        }
+        (named, user) => Ok(user.or_else(|| named.clone())),
+    }
+}
+
+/// Checks fetched credentials like loaded ones. Returns the findings that do not end the attempt;
+/// none if the target has credentials of its own.
+pub(crate) fn check_fetched(
     service: &ServiceEntry,
     target: &Target,
 ) -> Result<Vec<Finding>, Refusal> {
     let Some(of) = &target.fetched else { return Ok(Vec::new()) };
-    let mut findings = Vec::new();
     let has_certificate = target.client_certificate().is_some();
-    load::login(
+    let mut findings = load::check_login(
         of.login,
         target.user(),
         target.password(),
         has_certificate,
         &format!("{}_PASSWORD", of.base),
         &of.base,
-        &mut findings,
     );
     findings.extend(
         (service.check)(target).into_iter().filter(|finding| is_about_login(finding.rule())),

@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::attach::connect::{Attempt, abandon, connect};
+use crate::attach::connect::{PendingResource, abandon, connect};
 use crate::attach::watch::{Ended, Watch};
 use crate::declare::manifest::{Category, Field, Manifest};
 use crate::load::spec::ConnectionSpec;
-use crate::load::{self, Content, Item, Loaded};
+use crate::load::{self, Content, Loaded, LoadedField};
 use crate::net::time::Limit;
 use crate::report::error::Problem;
 use crate::report::posture::Posture;
@@ -83,18 +83,18 @@ impl Preflight {
         let loaded = read.map_or_else(load::Unread::into_loaded, |read| read.loaded);
         let is_refused = loaded.is_denied();
         let Loaded { items, problems, today, .. } = loaded;
-        let mut attempts = self.attempts(items, &mut fields);
+        let mut pending = self.pending(items, &mut fields);
         add(&mut fields, problems);
-        if !is_refused && !attempts.is_empty() {
+        if !is_refused && !pending.is_empty() {
             let mut problems = Vec::new();
-            connect(&mut attempts, limit, today, &mut problems, watch(&fields)).await;
-            for attempt in &attempts {
-                if let Some(field) = at(&mut fields, attempt.ordinal) {
-                    field.record(&attempt.ended(&[]));
+            connect(&mut pending, limit, today, &mut problems, watch(&fields)).await;
+            for resource in &pending {
+                if let Some(field) = at(&mut fields, resource.ordinal) {
+                    field.record(&resource.ended(&[]));
                 }
             }
             add(&mut fields, problems);
-            abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
+            abandon(pending.into_iter().filter_map(|resource| resource.connected)).await;
         }
         fields
     }
@@ -121,32 +121,32 @@ impl Preflight {
     }
 
     /// Records the loaded values, and returns the resources to connect to.
-    fn attempts(&self, items: Vec<Item>, fields: &mut [FieldReport]) -> Vec<Attempt> {
-        let mut attempts = Vec::new();
-        for Item { ordinal, place, fingerprint, declaration, content } in items {
+    fn pending(&self, items: Vec<LoadedField>, fields: &mut [FieldReport]) -> Vec<PendingResource> {
+        let mut pending = Vec::new();
+        for LoadedField { ordinal, place, fingerprint, declaration, content } in items {
             let Some(field) = at(fields, ordinal) else { continue };
             field.origin = place.origin.as_deref().map(str::to_owned);
-            if let Content::Resource { target: Some(target), .. } = &content {
+            if let Content::Resource { target, .. } = &content {
                 field.endpoint = Some(target.locator().to_string());
             }
             field.state = match content {
-                Content::Resource { entry, target: Some(target) } if self.connects => {
-                    attempts.push(Attempt::new(
+                Content::Resource { entry, target } if self.connects => {
+                    pending.push(PendingResource::new(
                         ordinal,
                         entry,
                         declaration,
-                        ConnectionSpec { target: Arc::from(target), place, fingerprint },
+                        ConnectionSpec { target, place, fingerprint },
                     ));
                     FieldState::Untried
                 }
-                Content::Resource { target: Some(_), .. } => FieldState::Passed,
-                Content::Resource { target: None, .. } => FieldState::Absent,
+                Content::Resource { .. } => FieldState::Passed,
+                Content::Absent => FieldState::Absent,
                 Content::Value(_) if field.origin.is_some() => FieldState::Passed,
                 Content::Value(_) if declaration.default_text().is_some() => FieldState::Default,
                 Content::Value(_) => FieldState::Absent,
             };
         }
-        attempts
+        pending
     }
 }
 

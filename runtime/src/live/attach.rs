@@ -4,14 +4,14 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::attach::connect::{Attempt, abandon, connect};
+use crate::attach::connect::{PendingResource, abandon, connect};
 use crate::declare::manifest::{Manifest, Slot};
 use crate::live::backing_services::BackingServices;
 use crate::live::field::{Arrived, Values};
 use crate::live::generation::{AttachedStruct, FieldContext};
 use crate::live::reattach::ImmutableFields;
 use crate::load::spec::ConnectionSpec;
-use crate::load::{self, Content, Item, Loaded, waiver};
+use crate::load::{self, Content, Loaded, LoadedField, waiver};
 use crate::net::time::Limit;
 use crate::report::error::{AttachError, Problem, in_declaration_order};
 use crate::source::Source;
@@ -34,30 +34,30 @@ pub(crate) async fn attach_loaded(
 ) -> Result<Vec<Slot>, AttachError> {
     let Loaded { items, mut problems, fields, waivers, today } = loaded;
     let mut parts = Vec::with_capacity(items.len());
-    let mut attempts = Vec::new();
+    let mut pending = Vec::new();
     let mut immutable = HashMap::new();
-    for Item { ordinal, place, fingerprint, declaration, content } in items {
+    for LoadedField { ordinal, place, fingerprint, declaration, content } in items {
         parts.push(match content {
             Content::Value(slot) => {
                 immutable.insert(place.field, fingerprint);
                 Part::Value(slot)
             }
-            Content::Resource { entry: _, target: None } => {
+            Content::Absent => {
                 immutable.insert(place.field, fingerprint);
                 Part::Value(Box::new(None::<Arrived>))
             }
-            Content::Resource { entry, target: Some(target) } => {
-                let spec = ConnectionSpec { target: Arc::from(target), place, fingerprint };
-                attempts.push(Attempt::new(ordinal, entry, declaration, spec));
-                Part::Attempt
+            Content::Resource { entry, target } => {
+                let spec = ConnectionSpec { target, place, fingerprint };
+                pending.push(PendingResource::new(ordinal, entry, declaration, spec));
+                Part::Resource
             }
         });
     }
-    connect(&mut attempts, limit, today, &mut problems, None).await;
+    connect(&mut pending, limit, today, &mut problems, None).await;
 
     let problems = in_declaration_order(problems);
     if problems.iter().any(Problem::is_denied) {
-        abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
+        abandon(pending.into_iter().filter_map(|resource| resource.connected)).await;
         return Err(AttachError::new(manifest.struct_name(), fields, problems));
     }
     load::report_warnings(&problems);
@@ -70,17 +70,17 @@ pub(crate) async fn attach_loaded(
         tokio::runtime::Handle::current(),
         ImmutableFields::new(immutable),
     ));
-    let mut attempts = attempts.into_iter();
+    let mut pending = pending.into_iter();
     let slot = |part| match part {
         Part::Value(slot) => Some(slot),
-        Part::Attempt => attempts.next().map(|attempt| arrived(attempt, &owner)),
+        Part::Resource => pending.next().map(|resource| arrived(resource, &owner)),
     };
     Ok(parts.into_iter().filter_map(slot).collect())
 }
 
-/// The value of a resource's field. Nothing was refused, so every attempt is connected.
-fn arrived(attempt: Attempt, group: &Arc<AttachedStruct>) -> Slot {
-    let Attempt { entry, declaration, spec, connected, .. } = attempt;
+/// The value of a resource's field. Nothing was refused, so every resource is connected.
+fn arrived(resource: PendingResource, group: &Arc<AttachedStruct>) -> Slot {
+    let PendingResource { entry, declaration, spec, connected, .. } = resource;
     let (field, service) = (spec.place.field.clone(), entry.service);
     let context = Arc::new(FieldContext::new(field, service, declaration, Arc::clone(group)));
     Box::new(connected.map(|connected| Arrived { connected, spec, context }))
@@ -89,6 +89,6 @@ fn arrived(attempt: Attempt, group: &Arc<AttachedStruct>) -> Slot {
 /// A field's value before the struct is built.
 pub(crate) enum Part {
     Value(Slot),
-    /// The result of the next attempt.
-    Attempt,
+    /// The next resource that was connected to.
+    Resource,
 }

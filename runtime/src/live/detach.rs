@@ -96,7 +96,7 @@ pub(crate) async fn detach(resources: Vec<Handle>) -> Detached {
         closing.spawn(async move { (place, resource.close().await) });
     }
     while let Some(joined) = closing.join_next().await {
-        if let Some((place, how)) = joined
+        if let Ok((place, how)) = joined
             && let Some(cut) = cut.get_mut(place)
         {
             *cut = how;

@@ -16,11 +16,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::declare::manifest::{Declaration, Manifest};
 use crate::live::detach::ForcedClose;
 use crate::live::reattach::ImmutableFields;
+use crate::load::Fingerprint;
 use crate::load::spec::ConnectionSpec;
-use crate::load::{self, Fingerprint, waiver};
 use crate::net::tasks;
 use crate::net::time::{
-    CLOSE_DEADLINE, CUT_DEADLINE, DETACH_DEADLINE, DRAIN_DEADLINE, panicked_in, run_until_cancelled,
+    CLOSE_DEADLINE, CUT_DEADLINE, DETACH_DEADLINE, DRAIN_DEADLINE, Limit, panicked_in,
+    run_until_cancelled,
 };
 use crate::report::posture::Posture;
 use crate::report::redact::Guarded;
@@ -138,20 +139,9 @@ impl FieldContext {
         }
     }
 
-    /// Returns the target for another connection, and the time limit for it.
-    pub(crate) fn again(&self, target: &Target) -> (Target, Duration) {
-        let limit = self.owner.manifest.deadline();
-        // A waiver may have ended since.
-        let waived = waiver::in_force(self.declaration.waived_rules(), load::today())
-            .map(|waiver| waiver.rule().name);
-        (
-            Target {
-                deadline: std::time::Instant::now() + limit,
-                waived: waived.collect(),
-                ..target.clone()
-            },
-            limit,
-        )
+    /// The time limit for another attempt to connect, from now on.
+    pub(crate) fn limit(&self) -> Limit {
+        Limit::new(self.owner.manifest.deadline())
     }
 }
 

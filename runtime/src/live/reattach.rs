@@ -5,7 +5,6 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -15,12 +14,12 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 
-use crate::attach::connect::{Attempt, abandon, connect};
+use crate::attach::connect::{PendingResource, abandon, connect};
 use crate::declare::manifest::Manifest;
 use crate::live::generation::{AttachedStruct, Handle, Turn, publish};
 use crate::load::spec::ConnectionSpec;
-use crate::load::{self, Content, Fingerprint, Item, Loaded, Read};
-use crate::net::tasks;
+use crate::load::{self, Content, Fingerprint, Loaded, LoadedField, Read};
+use crate::net::tasks::{self, Tasks};
 use crate::net::time::{Limit, READY_DEADLINE, run_until_cancelled};
 use crate::report::error::{AttachError, Problem, in_declaration_order};
 use crate::report::finding::{Failure, FailureKind, Finding, Place};
@@ -222,8 +221,8 @@ struct Swap {
 
 /// The work to do for the loaded values, field by field.
 struct Plan<'a> {
-    attempts: Vec<Attempt>,
-    /// The resource of each attempt.
+    pending: Vec<PendingResource>,
+    /// The resource that each of them is for.
     swapped: Vec<&'a Handle>,
     /// Changed fields that cannot be swapped. They are reported after the swap.
     stale: Vec<(Place, Fingerprint, Content, bool)>,
@@ -233,19 +232,19 @@ impl Swap {
     async fn carry_out(mut self, loaded: Loaded) -> Result<Vec<String>, AttachError> {
         let Loaded { items, mut problems, fields, today, .. } = loaded;
         let resources = std::mem::take(&mut self.resources);
-        let Plan { mut attempts, swapped, stale } = self.plan(items, &resources, &mut problems);
+        let Plan { mut pending, swapped, stale } = self.plan(items, &resources, &mut problems);
         let is_refused =
             |problems: &[(usize, Problem)]| problems.iter().any(|(_, problem)| problem.is_denied());
         let mut is_whole = !is_refused(&problems);
         if is_whole {
             let deadline = self.limit.deadline;
             let connecting = async {
-                connect(&mut attempts, self.limit, today, &mut problems, None).await;
+                connect(&mut pending, self.limit, today, &mut problems, None).await;
                 if !is_refused(&problems) {
                     // A client that is not ready in time is published as it is.
                     let _ = timeout_at(
                         deadline.min(Instant::now() + READY_DEADLINE),
-                        make_ready(&attempts, &swapped),
+                        make_ready(&pending, &swapped),
                     )
                     .await;
                 }
@@ -254,39 +253,39 @@ impl Swap {
                 && !is_refused(&problems);
         }
         if is_whole && !self.decided.swap(true, Ordering::AcqRel) {
-            let each = attempts.iter_mut().zip(&swapped);
-            let each = each.filter_map(|(attempt, resource)| {
-                Some((*resource, attempt.connected.take()?, attempt.spec.clone()))
+            let each = pending.iter_mut().zip(&swapped);
+            let each = each.filter_map(|(next, resource)| {
+                Some((*resource, next.connected.take()?, next.spec.clone()))
             });
             match publish(each.collect()) {
-                Ok(()) => return Ok(self.report(attempts, problems, stale)),
+                Ok(()) => return Ok(self.report(pending, problems, stale)),
                 Err(left) => abandon(left).await,
             }
         }
-        for (attempt, resource) in attempts.iter().zip(&swapped) {
+        for (next, resource) in pending.iter().zip(&swapped) {
             if resource.0.is_detached() {
                 problems.push((
-                    attempt.ordinal,
-                    Problem::Failure(Failure::detached().in_place(&attempt.spec.place)),
+                    next.ordinal,
+                    Problem::Failure(Failure::detached().in_place(&next.spec.place)),
                 ));
             }
         }
-        abandon(attempts.into_iter().filter_map(|attempt| attempt.connected)).await;
+        abandon(pending.into_iter().filter_map(|next| next.connected)).await;
         Err(AttachError::new(self.manifest.struct_name(), fields, in_declaration_order(problems)))
     }
 
     fn plan<'a>(
         &mut self,
-        items: Vec<Item>,
+        items: Vec<LoadedField>,
         resources: &'a [Handle],
         problems: &mut Vec<(usize, Problem)>,
     ) -> Plan<'a> {
-        let mut plan = Plan { attempts: Vec::new(), swapped: Vec::new(), stale: Vec::new() };
-        for Item { ordinal, place, fingerprint, declaration, content } in items {
+        let mut plan = Plan { pending: Vec::new(), swapped: Vec::new(), stale: Vec::new() };
+        for LoadedField { ordinal, place, fingerprint, declaration, content } in items {
             let resource =
                 resources.iter().find(|resource| resource.0.context().field == place.field);
             match (content, resource) {
-                (Content::Resource { entry, target: Some(target) }, Some(resource)) => {
+                (Content::Resource { entry, target }, Some(resource)) => {
                     if resource.0.is_detached() {
                         problems.push((
                             ordinal,
@@ -296,14 +295,14 @@ impl Swap {
                         || resource.0.fingerprint() != fingerprint
                     {
                         resource.0.context().guard(&target);
-                        let spec = ConnectionSpec { target: Arc::from(target), place, fingerprint };
-                        plan.attempts.push(Attempt::new(ordinal, entry, declaration, spec));
+                        let spec = ConnectionSpec { target, place, fingerprint };
+                        plan.pending.push(PendingResource::new(ordinal, entry, declaration, spec));
                         plan.swapped.push(resource);
                     } else if let Some(immutable) = self.turn.immutable() {
                         immutable.stale_value.remove(&place.field);
                     }
                 }
-                (Content::Resource { target: None, .. }, Some(_)) if self.which == Which::One => {
+                (Content::Absent, Some(_)) if self.which == Which::One => {
                     let finding =
                         Finding::new(&MISSING_VALUE, "there is no locator for it any more")
                             .with_help("set it again");
@@ -321,11 +320,11 @@ impl Swap {
     /// ones.
     fn report(
         &mut self,
-        attempts: Vec<Attempt>,
+        pending: Vec<PendingResource>,
         problems: Vec<(usize, Problem)>,
         stale: Vec<(Place, Fingerprint, Content, bool)>,
     ) -> Vec<String> {
-        let is_of_those = |ordinal| attempts.iter().any(|attempt| attempt.ordinal == ordinal);
+        let is_of_those = |ordinal| pending.iter().any(|next| next.ordinal == ordinal);
         let problems = problems.into_iter().filter(|(ordinal, _)| is_of_those(*ordinal));
         load::report_warnings(&problems.map(|(_, problem)| problem).collect::<Vec<_>>());
         if let Some(immutable) = self.turn.immutable() {
@@ -339,8 +338,7 @@ impl Swap {
                 .map(|(place, _, content, is_attached)| stale_value(&place, &content, is_attached));
             load::report_warnings(&news.collect::<Vec<_>>());
         }
-        let published: Vec<_> =
-            attempts.into_iter().map(|attempt| attempt.spec.place.field).collect();
+        let published: Vec<_> = pending.into_iter().map(|next| next.spec.place.field).collect();
         for field in &published {
             tracing::info!(field, "reattached");
         }
@@ -349,11 +347,11 @@ impl Swap {
 }
 
 /// Prepares all clients at once, so that this takes no longer than the slowest.
-async fn make_ready(attempts: &[Attempt], resources: &[&Handle]) {
-    let each = attempts.iter().zip(resources);
+async fn make_ready(pending: &[PendingResource], resources: &[&Handle]) {
+    let each = pending.iter().zip(resources);
     let mut waiting: Vec<_> = each
-        .filter_map(|(attempt, resource)| {
-            attempt.connected.as_ref().map(|connected| resource.0.make_ready(connected))
+        .filter_map(|(next, resource)| {
+            next.connected.as_ref().map(|connected| resource.0.make_ready(connected))
         })
         .collect();
     poll_fn(|context| {
@@ -374,15 +372,13 @@ fn stale_value(place: &Place, content: &Content, is_attached: bool) -> Problem {
 
 /// Completes when one of them is detached.
 async fn any_detached(resources: &[&Handle]) {
-    let waiting = |resource: &&Handle| {
+    let mut waiting = Tasks::new();
+    for resource in resources {
         let mut control = resource.0.control();
-        Box::pin(async move { drop(control.wait_for(|control| control.detached).await) })
-            as Pin<Box<dyn Future<Output = ()> + Send>>
-    };
-    let mut waiting: Vec<_> = resources.iter().map(waiting).collect();
-    poll_fn(|context| {
-        let is_one = waiting.iter_mut().any(|detached| detached.as_mut().poll(context).is_ready());
-        if is_one { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
+        waiting.spawn(async move { drop(control.wait_for(|control| control.detached).await) });
+    }
+    if waiting.join_next().await.is_none() {
+        // There is none of them.
+        std::future::pending::<()>().await;
+    }
 }

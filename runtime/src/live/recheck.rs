@@ -21,6 +21,7 @@ use crate::report::error::Problem;
 use crate::report::finding::{Failure, Finding};
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
+use crate::service::target::Attempt;
 
 /// Starts the task that takes the posture again. It ends when the last handle of the resource is
 /// dropped, or when the resource is detached.
@@ -102,10 +103,11 @@ impl Retaking {
 
     async fn take(&self) -> Result<Posture, Refusal> {
         let FieldContext { service, declaration, .. } = &*self.context;
-        let (target, limit) = self.context.again(&self.spec.target);
-        let connect = (service.connect)(Arc::new(target));
+        let limit = self.context.limit();
+        let attempt = Attempt::new(limit.deadline);
+        let connect = (service.connect)(Arc::clone(&self.spec.target), attempt);
         // A driver may panic.
-        let taken = tasks::isolated(limit, async move {
+        let taken = tasks::isolated(limit.total, async move {
             let (posture, findings, closing) = connect.await?.into_closing();
             let _ = with_timeout(CLOSE_DEADLINE, closing).await;
             Ok::<_, Refusal>((posture, findings))

@@ -23,7 +23,7 @@ use crate::report::finding::FailureKind;
 use crate::report::refusal::Refusal;
 use crate::service::credentials::FETCH_DEADLINE;
 use crate::service::erased::Connected;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 
 /// The part of their lifetime after which credentials are fetched again: two thirds. Of one hour,
 /// that leaves twenty minutes for failed attempts; of the 15 minutes of an RDS token, five.
@@ -135,17 +135,10 @@ impl Renewing {
     }
 
     async fn renew(&mut self, shared: &Weak<dyn DynResource>) -> Result<(), Refusal> {
-        let (declaration, today) = (self.context.declaration, load::today());
-        let (target, mut connected) = match self.fetch_and_try().await? {
+        match self.fetch_and_try().await? {
             RenewalAttempt::Same(target) => {
-                if let Some(generation) = self.generation.upgrade() {
-                    self.spec.target = target;
-                    let mut posture = (*generation.posture()).clone();
-                    // They may have expired, and are valid again.
-                    posture.findings.retain(|finding| finding.rule() != &STALE_VALUE);
-                    generation.renewed(self.spec.clone(), Arc::new(posture));
-                }
-                return Ok(());
+                self.prolong(target);
+                Ok(())
             }
             RenewalAttempt::Refused(target, refusal) => {
                 if let (Some(target), Refusal::Failure(failure)) = (target, &refusal)
@@ -153,19 +146,45 @@ impl Renewing {
                 {
                     self.authentication_failed = Some((target, refusal.clone()));
                 }
-                return Err(refusal);
+                Err(refusal)
             }
-            RenewalAttempt::Other(target, connected) => (target, *connected),
-        };
-        let findings = std::mem::take(&mut connected.findings);
-        apply_rules(&mut connected.posture, findings, declaration, today, &self.spec.place);
-        if let Some(finding) = connected.posture.findings.iter().find(|finding| finding.is_denied())
-        {
-            let finding = finding.clone();
-            abandon([connected]).await;
-            return Err(finding.into());
+            RenewalAttempt::Other(target, connected) => {
+                let connected = self.check(*connected).await?;
+                self.adopt(shared, target, connected).await
+            }
         }
+    }
 
+    /// The credentials in use are valid for another period.
+    fn prolong(&mut self, target: Arc<Target>) {
+        let Some(generation) = self.generation.upgrade() else { return };
+        self.spec.target = target;
+        let mut posture = (*generation.posture()).clone();
+        // They may have expired, and are valid again.
+        posture.findings.retain(|finding| finding.rule() != &STALE_VALUE);
+        generation.renewed(self.spec.clone(), Arc::new(posture));
+    }
+
+    /// Checks the connection that has tested the credentials against the rules.
+    async fn check(&self, mut connected: Connected) -> Result<Connected, Refusal> {
+        let findings = std::mem::take(&mut connected.findings);
+        let declaration = self.context.declaration;
+        let place = &self.spec.place;
+        apply_rules(&mut connected.posture, findings, declaration, load::today(), place);
+        let denied = connected.posture.findings.iter().find(|finding| finding.is_denied());
+        let Some(finding) = denied.cloned() else { return Ok(connected) };
+        abandon([connected]).await;
+        Err(finding.into())
+    }
+
+    /// Lets the client adopt the target's credentials. If it cannot, the client that has tested
+    /// them replaces it.
+    async fn adopt(
+        &mut self,
+        shared: &Weak<dyn DynResource>,
+        target: Arc<Target>,
+        connected: Connected,
+    ) -> Result<(), Refusal> {
         // A reattach runs before or after this, and starts from its result.
         let owner = Arc::clone(&self.context.owner);
         let turn = owner.turn().await;
@@ -192,16 +211,7 @@ impl Renewing {
             generation.renewed(self.spec.clone(), Arc::new(connected.posture.clone()));
             Some(connected)
         } else {
-            match shared.upgrade() {
-                Some(shared) => {
-                    // A client that is not ready in time is published as it is.
-                    let _ = with_timeout(READY_DEADLINE, shared.make_ready(&connected)).await;
-                    publish(vec![(&Handle(shared), connected, self.spec.clone())])
-                        .err()
-                        .and_then(|mut left| left.pop())
-                }
-                None => Some(connected),
-            }
+            self.replace(shared, connected).await
         };
         drop((turn, generation));
         tracing::info!(field = self.context.field, is_in_place, "its credentials are renewed");
@@ -211,16 +221,31 @@ impl Renewing {
         Ok(())
     }
 
+    /// Publishes a client with the renewed credentials. Returns it if the resource is gone.
+    async fn replace(
+        &self,
+        shared: &Weak<dyn DynResource>,
+        connected: Connected,
+    ) -> Option<Connected> {
+        let Some(shared) = shared.upgrade() else { return Some(connected) };
+        // A client that is not ready in time is published as it is.
+        let _ = with_timeout(READY_DEADLINE, shared.make_ready(&connected)).await;
+        let published = publish(vec![(&Handle(shared), connected, self.spec.clone())]);
+        published.err().and_then(|mut left| left.pop())
+    }
+
     async fn fetch_and_try(&self) -> Result<RenewalAttempt, Refusal> {
         let service = self.context.service;
-        let (target, limit) = self.context.again(&self.spec.target);
+        let limit = self.context.limit();
+        let attempt = Attempt::new(limit.deadline);
         let (known, authentication_failed) =
             (Arc::clone(&self.spec.target), self.authentication_failed.clone());
         let context = Arc::clone(&self.context);
         // Fetching may panic, and so may a driver.
-        let tried = tasks::isolated(limit, async move {
-            let fetched = match fetch::fetch(&target).await {
-                Ok(fetched) => Arc::new(fetched.unwrap_or(target)),
+        let tried = tasks::isolated(limit.total, async move {
+            let fetched = match fetch::fetch(&known, attempt).await {
+                Ok(Some(fetched)) => Arc::new(fetched),
+                Ok(None) => Arc::clone(&known),
                 Err(refusal) => return RenewalAttempt::Refused(None, refusal),
             };
             if fetch::is_same_login(&fetched, &known) {
@@ -232,8 +257,8 @@ impl Renewing {
             {
                 return RenewalAttempt::Refused(None, refusal);
             }
-            let connected = match fetch::hold_against_rules(service, &fetched) {
-                Ok(findings) => (service.connect)(Arc::clone(&fetched))
+            let connected = match fetch::check_fetched(service, &fetched) {
+                Ok(findings) => (service.connect)(Arc::clone(&fetched), attempt)
                     .await
                     .map(|connected| connected.with_findings(findings)),
                 Err(refusal) => Err(refusal),

@@ -64,41 +64,31 @@ const REFERENCES: &[&str] = &[
     "azurekv://", "ref+", "sops:", "doppler://", "secret://", "arn:aws:secretsmanager:",
 ];
 
-/// Checks a resource's password against the rules.
+/// Checks a resource's password against the rules: one mistake, one finding.
 pub(crate) fn check_password(
     user: Option<&str>,
     password: &SecretString,
     variable: &str,
-    findings: &mut Vec<Finding>,
-) {
+) -> Option<Finding> {
     let text = password.expose_secret();
     if text.chars().any(char::is_control) {
         let message = "its password holds a control character, such as a line break, a tab or NUL";
-        findings.push(Finding::new(&MALFORMED_VALUE, message).about(variable).with_help(
+        return Some(Finding::new(&MALFORMED_VALUE, message).about(variable).with_help(
             "write the password, and nothing else: \
              protocols end a text at such a character, or begin a new line",
         ));
-        return;
     }
     if let Some(what) = placeholder(text) {
-        findings.push(
-            Finding::new(&PLACEHOLDER_VALUE, format!("its password is {what}")).about(variable),
-        );
-        return;
+        let message = format!("its password is {what}");
+        return Some(Finding::new(&PLACEHOLDER_VALUE, message).about(variable));
     }
     let user = user.unwrap_or("default");
     if SHIPPED
         .iter()
         .any(|(shipped, password)| shipped.eq_ignore_ascii_case(user) && *password == text)
     {
-        findings.push(
-            Finding::new(
-                &DEFAULT_CREDENTIALS,
-                "its user and password are the ones that the product ships with",
-            )
-            .about(variable),
-        );
-        return;
+        let message = "its user and password are the ones that the product ships with";
+        return Some(Finding::new(&DEFAULT_CREDENTIALS, message).about(variable));
     }
     let weak = if text.eq_ignore_ascii_case(user) {
         "its password is the user's name"
@@ -108,9 +98,9 @@ pub(crate) fn check_password(
     {
         "its password is a well-known one"
     } else {
-        return;
+        return None;
     };
-    findings.push(Finding::new(&WEAK_PASSWORD, weak).about(variable));
+    Some(Finding::new(&WEAK_PASSWORD, weak).about(variable))
 }
 
 /// A password that no text shows, unless a product ships with it or it is the user's name: texts
@@ -127,13 +117,10 @@ pub(crate) fn guarded(user: Option<&str>, password: SecretString) -> Guarded {
 
 /// Checks a secret that does not belong to a resource against the rules. Its service decides how
 /// long it has to be.
-pub(crate) fn check_secret(value: &Value, findings: &mut Vec<Finding>) {
-    if let Some(what) = placeholder(value.text.expose_secret()) {
-        findings.push(
-            Finding::new(&PLACEHOLDER_VALUE, format!("`{}` is {what}", value.variable))
-                .about(&*value.variable),
-        );
-    }
+pub(crate) fn check_secret(value: &Value) -> Option<Finding> {
+    let what = placeholder(value.text.expose_secret())?;
+    let message = format!("`{}` is {what}", value.variable);
+    Some(Finding::new(&PLACEHOLDER_VALUE, message).about(&*value.variable))
 }
 
 /// Describes an unfilled placeholder; `None` if the text is not one.
@@ -188,13 +175,9 @@ mod tests {
     use super::*;
 
     fn rule_of(user: Option<&str>, password: &str) -> Option<&'static str> {
-        let mut findings = Vec::new();
-        check_password(user, &password.into(), "X_PASSWORD", &mut findings);
-        assert!(findings.len() <= 1, "one mistake, one message");
-        for finding in &findings {
-            assert!(!finding.to_string().contains(password) || password.len() < 5, "{finding}");
-        }
-        findings.first().map(|finding| finding.rule().name)
+        let finding = check_password(user, &password.into(), "X_PASSWORD")?;
+        assert!(!finding.to_string().contains(password) || password.len() < 5, "{finding}");
+        Some(finding.rule().name)
     }
 
     /// A development server with the password `postgres`, waived. PostgreSQL reports the names of

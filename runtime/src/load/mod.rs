@@ -7,7 +7,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backing_services_rules::rule::{
     AMBIENT_OVERRIDE, DUPLICATE_VARIABLE, MALFORMED_VALUE, MISSING_VALUE,
@@ -22,6 +22,7 @@ use crate::net::thread::{NoResult, on_thread};
 use crate::report::error::{AttachError, Problem, in_declaration_order};
 use crate::report::finding::{Failure, FailureKind, Finding, Place};
 use crate::report::waiver::Waiver;
+pub(crate) use crate::report::waiver::today;
 use crate::service::target::Target;
 use crate::source::{Group, Source, environment};
 
@@ -36,14 +37,14 @@ pub(crate) mod waiver;
 use claims::Claims;
 use reader::Kind;
 pub(crate) use reader::{Fingerprint, Value, ValueReader};
-pub(crate) use resource::{is_user_name, login};
+pub(crate) use resource::ResourceLoader;
+pub(crate) use resource::{check_login, is_user_name};
 
 /// Loads and checks; the values are dropped again.
 pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<(), AttachError> {
-    let loaded =
-        read(manifest, source, None, manifest.deadline(), Keep::Nothing, &Progress::default())
-            .loaded
-            .judged(manifest)?;
+    let loaded = read(manifest, source, None, Keep::Nothing, &Progress::default())
+        .loaded
+        .judged(manifest)?;
     report_warnings(&in_declaration_order(loaded.problems));
     Ok(())
 }
@@ -51,7 +52,7 @@ pub(crate) fn check(manifest: &'static Manifest, source: &dyn Source) -> Result<
 /// The accepted fields of a struct, and of its nested structs, in declaration order; and the
 /// problems of all fields.
 pub(crate) struct Loaded {
-    pub(crate) items: Vec<Item>,
+    pub(crate) items: Vec<LoadedField>,
     /// Each with its field's ordinal in declaration order.
     pub(crate) problems: Vec<(usize, Problem)>,
     pub(crate) waivers: Vec<(String, &'static Waiver)>,
@@ -61,7 +62,7 @@ pub(crate) struct Loaded {
 }
 
 /// An accepted field.
-pub(crate) struct Item {
+pub(crate) struct LoadedField {
     /// The field's ordinal in declaration order.
     pub(crate) ordinal: usize,
     /// The place of its values.
@@ -76,8 +77,10 @@ pub(crate) struct Item {
 pub(crate) enum Content {
     /// A secret or a setting: it is ready.
     Value(Slot),
-    /// A resource, still to be connected to; `None` if it is optional and absent.
-    Resource { entry: &'static ResourceEntry, target: Option<Box<Target>> },
+    /// A resource, still to be connected to.
+    Resource { entry: &'static ResourceEntry, target: Arc<Target> },
+    /// An optional resource that is absent.
+    Absent,
 }
 
 /// The result of loading.
@@ -90,8 +93,8 @@ pub(crate) struct Read {
     pub(crate) values: Fingerprint,
 }
 
-/// Loads some fields, by their paths, or all. `deadline`, from now on, is the limit for loading,
-/// and for connecting afterwards. It runs in a thread of its own, because a source may block.
+/// Loads some fields, by their paths, or all, within `deadline` from now on. It runs in a thread of
+/// its own, because a source may block.
 pub(crate) async fn load(
     manifest: &'static Manifest,
     source: Arc<dyn Source>,
@@ -100,9 +103,7 @@ pub(crate) async fn load(
 ) -> Result<Read, Unread> {
     let progress = Arc::new(Progress::default());
     let (of_thread, of_fields) = (Arc::clone(&progress), wanted.clone());
-    let work = move || {
-        read(manifest, &*source, of_fields.as_deref(), deadline, Keep::Everything, &of_thread)
-    };
+    let work = move || read(manifest, &*source, of_fields.as_deref(), Keep::Everything, &of_thread);
     let why = match on_thread(deadline, work).await {
         Ok(read) => return Ok(read),
         Err(why) => why,
@@ -207,16 +208,13 @@ fn read(
     manifest: &'static Manifest,
     source: &dyn Source,
     wanted: Option<&[String]>,
-    deadline: Duration,
     keep: Keep,
     progress: &Progress,
 ) -> Read {
-    let deadline = Instant::now() + deadline;
     let mut loader = Loader {
         source,
         keep,
         today: today(),
-        deadline,
         claims: Claims::default(),
         fields: 0,
         items: Vec::new(),
@@ -284,21 +282,14 @@ pub(crate) fn report_warnings(problems: &[Problem]) {
     }
 }
 
-pub(crate) fn today() -> Date {
-    let since =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Date::from_unix_days(i64::try_from(since.as_secs() / 86_400).unwrap_or(i64::MAX))
-}
-
 struct Loader<'a> {
     source: &'a dyn Source,
     keep: Keep,
     today: Date,
-    deadline: Instant,
     claims: Claims,
     /// The number of fields.
     fields: usize,
-    items: Vec<Item>,
+    items: Vec<LoadedField>,
     problems: Vec<(usize, Problem)>,
     files: Vec<PathBuf>,
     fingerprints: Vec<Fingerprint>,
@@ -344,7 +335,7 @@ impl Loader<'_> {
                     origin: reader.origin_of_resource(variable),
                 };
                 let ordinal = self.fields;
-                self.items.push(Item { ordinal, place, fingerprint, declaration, content });
+                self.items.push(LoadedField { ordinal, place, fingerprint, declaration, content });
             }
         }
         self.problems.extend(findings.into_iter().map(|finding| {
@@ -360,7 +351,7 @@ impl Loader<'_> {
         self.files.extend(reader.into_files());
     }
 
-    /// Reads a field's values. Returns `None` if something is wrong, and then there is a finding.
+    /// The content of a field; `None` if something is wrong, and then there is a finding.
     fn content(
         &self,
         Leaf { variable, field, .. }: &Leaf,
@@ -373,10 +364,17 @@ impl Loader<'_> {
                 // The beginning that all of the resource's variables share.
                 let base = variable::base(variable);
                 reader.keep_to_part(Group::of_resource(variable, base), findings);
-                let target = resource::load(
-                    reader, entry, declaration, variable, base, self.deadline, self.today, findings,
-                );
-                target.map(|target| Content::Resource { entry, target: target.map(Box::new) })
+                let loader = ResourceLoader {
+                    reader,
+                    entry,
+                    declaration,
+                    variable,
+                    base,
+                    today: self.today,
+                    findings,
+                };
+                let resource = |target| Content::Resource { entry, target: Arc::new(target) };
+                loader.load().ok().map(|target| target.map_or(Content::Absent, resource))
             }
             Category::Secret(entry) => {
                 secret(reader, entry, variable, findings).map(Content::Value)
@@ -413,7 +411,7 @@ fn secret(
         findings.push(missing(reader.source(), variable));
     }
     if let Some(value) = &value {
-        credentials::check_secret(value, findings);
+        findings.extend(credentials::check_secret(value));
     }
     if value.is_none() && (!entry.optional || is_explained(findings)) {
         return None;
@@ -481,7 +479,7 @@ mod tests {
     use crate::live::resource::Resource;
     use crate::report::posture::Posture;
     use crate::report::refusal::Refusal;
-    use crate::service::target::Target;
+    use crate::service::target::{Attempt, Target};
     use crate::service::{Attachment, Service};
     use crate::source::{Environment, Sources, Unreadable, Value as SourceValue, WithCredentials};
 
@@ -493,7 +491,7 @@ mod tests {
         const NAME: &'static str = "Gopher";
         const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
 
-        async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+        async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
             Ok(Attachment::new((), Posture::of::<Self>(target)))
         }
 
@@ -563,8 +561,7 @@ mod tests {
 
     /// The report of a check, and the place and the fingerprint of each accepted field.
     fn everything(source: &dyn Source) -> (Option<String>, String) {
-        let second = Duration::from_secs(1);
-        let read = read(&MANIFEST, source, None, second, Keep::Everything, &Progress::default());
+        let read = read(&MANIFEST, source, None, Keep::Everything, &Progress::default());
         let items = read.loaded.items.iter().map(|item| {
             let Place { field, variable, origin } = item.place.clone();
             (field, variable, origin, KEY.hash_one(item.fingerprint))

@@ -29,7 +29,7 @@ pub(crate) fn in_force(
     waivers: &'static [Waiver],
     today: Date,
 ) -> impl Iterator<Item = &'static Waiver> {
-    waivers.iter().filter(move |waiver| waiver.until().is_none_or(|until| today <= until))
+    waivers.iter().filter(move |waiver| waiver.is_in_force(today))
 }
 
 /// Logs the waivers in force, all in one warning: a rule that is not enforced is a property of the

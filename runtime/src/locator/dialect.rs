@@ -15,6 +15,13 @@ pub enum Login {
 }
 
 /// A parameter that a locator may have.
+///
+/// A name that the runtime adds to each service does not compile:
+///
+/// ```compile_fail,E0080
+/// # use backing_services::Parameter;
+/// const PARAMETERS: &[Parameter] = &[Parameter::number("connect_timeout", 1, 60)];
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
     /// Its name.
@@ -23,35 +30,50 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    #[track_caller]
+    const fn new(name: &'static str, value: ParameterValue) -> Self {
+        assert!(
+            !is_same(name, CONNECT_TIMEOUT.name),
+            "the runtime adds the parameter `connect_timeout` to each service that is dialled: \
+             remove it here"
+        );
+        Self { name, value }
+    }
+
     /// A parameter that asks for TLS in the product's own way. It is accepted if it asks for TLS,
     /// and has no effect: the connection is fully verified anyway.
     #[must_use]
+    #[track_caller]
     pub const fn tls(name: &'static str) -> Self {
-        Self { name, value: ParameterValue::Tls }
+        Self::new(name, ParameterValue::Tls)
     }
 
     /// A text of printable ASCII characters, at most `longest` of them.
     #[must_use]
+    #[track_caller]
     pub const fn text(name: &'static str, longest: usize) -> Self {
-        Self { name, value: ParameterValue::Text(longest) }
+        Self::new(name, ParameterValue::Text(longest))
     }
 
     /// A whole number, from `least` to `most`.
     #[must_use]
+    #[track_caller]
     pub const fn number(name: &'static str, least: u64, most: u64) -> Self {
-        Self { name, value: ParameterValue::Number(least, most) }
+        Self::new(name, ParameterValue::Number(least, most))
     }
 
     /// One of a few words.
     #[must_use]
+    #[track_caller]
     pub const fn choice(name: &'static str, words: &'static [&'static str]) -> Self {
-        Self { name, value: ParameterValue::Choice(words) }
+        Self::new(name, ParameterValue::Choice(words))
     }
 
     /// A parameter that is in common use and is refused; `help` says what to do instead.
     #[must_use]
+    #[track_caller]
     pub const fn refused(name: &'static str, help: &'static str) -> Self {
-        Self { name, value: ParameterValue::Refused(help) }
+        Self::new(name, ParameterValue::Refused(help))
     }
 
     /// Its name in a locator's query.
@@ -59,6 +81,20 @@ impl Parameter {
     pub const fn name(&self) -> &'static str {
         self.name
     }
+}
+
+/// The parameter that the runtime adds to those of each service that is dialled: the limit for one
+/// connection, in seconds.
+pub(crate) const CONNECT_TIMEOUT: Parameter =
+    Parameter { name: "connect_timeout", value: ParameterValue::Number(1, 300) };
+
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -164,7 +164,10 @@ impl fmt::Debug for Locator {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dialect {
     pub(crate) schemes: &'static [Scheme],
+    /// The service's own parameters.
     pub(crate) parameters: &'static [Parameter],
+    /// The parameters that the runtime adds to them.
+    pub(crate) added: &'static [Parameter],
     pub(crate) login: Login,
     pub(crate) path: Option<&'static str>,
     /// True if the path is never shown.
@@ -182,11 +185,17 @@ impl Dialect {
         Self {
             schemes: HTTPS,
             parameters: &[],
+            added: &[],
             login: Login::None,
             path: Some("what stands before the service's own path"),
             secret_path: true,
             ..self
         }
+    }
+
+    /// All parameters: the runtime's, then the service's own.
+    fn parameters(&self) -> impl Iterator<Item = &'static Parameter> + use<> {
+        self.added.iter().chain(self.parameters)
     }
 }
 
@@ -315,6 +324,22 @@ impl Parser<'_> {
         if self.is_plain {
             return Some(());
         }
+        self.check_blanks();
+        if self.text.contains('\\') {
+            self.find(
+                Finding::new(
+                    &AMBIGUOUS_LOCATOR,
+                    "it holds a backslash, which some readers take for a `/`",
+                )
+                .with_help("in a password, a backslash is written `%5C`"),
+            );
+        }
+        self.check_fragment();
+        self.check_percent();
+        (self.findings.len() == before).then_some(())
+    }
+
+    fn check_blanks(&mut self) {
         if self.text.chars().any(|c| c.is_control() || is_invisible(c)) {
             self.find(Finding::new(
                 &AMBIGUOUS_LOCATOR,
@@ -328,15 +353,9 @@ impl Parser<'_> {
                 ),
             );
         }
-        if self.text.contains('\\') {
-            self.find(
-                Finding::new(
-                    &AMBIGUOUS_LOCATOR,
-                    "it holds a backslash, which some readers take for a `/`",
-                )
-                .with_help("in a password, a backslash is written `%5C`"),
-            );
-        }
+    }
+
+    fn check_fragment(&mut self) {
         if let Some((_, fragment)) = self.text.split_once('#') {
             if fragment_asks(fragment) == Asks::Unverified {
                 self.find(
@@ -356,6 +375,10 @@ impl Parser<'_> {
                 );
             }
         }
+    }
+
+    /// Checks what is percent-encoded. The first mistake is reported.
+    fn check_percent(&mut self) {
         let mut rest = self.text;
         while let Some(at) = rest.find('%') {
             rest = &rest[at + 1..];
@@ -384,7 +407,6 @@ impl Parser<'_> {
                 break;
             }
         }
-        (self.findings.len() == before).then_some(())
     }
 
     /// The scheme, if the service accepts it; and whether it is a plaintext scheme that is accepted
@@ -696,82 +718,78 @@ impl Parser<'_> {
         let mut seen: Vec<&str> = Vec::new();
         let mut asks_for_plaintext = false;
         for pair in query.into_iter().flat_map(|query| query.split('&')) {
-            let Some((key, value)) = pair.split_once('=') else {
-                self.find(Finding::new(
-                    &MALFORMED_LOCATOR,
-                    "its query holds something that is not `key=value`",
-                ));
-                continue;
-            };
-            if key.is_empty() || key.contains('%') || key.contains('+') {
-                self.find(
-                    Finding::new(
-                        &AMBIGUOUS_LOCATOR,
-                        "a parameter's name is empty or percent-encoded",
-                    )
-                    .with_help("write the name as it is"),
-                );
-                continue;
-            }
-            if seen.iter().any(|earlier| earlier.eq_ignore_ascii_case(key)) {
-                // A key may be a misplaced secret: it is repeated only if the service knows it.
-                let known = self
-                    .dialect
-                    .parameters
-                    .iter()
-                    .find(|parameter| parameter.name.eq_ignore_ascii_case(key));
-                let what = known.map_or_else(
-                    || "a parameter".to_owned(),
-                    |known| format!("the parameter `{}`", known.name),
-                );
-                self.find(
-                    Finding::new(&AMBIGUOUS_LOCATOR, format!("{what} stands there twice"))
-                        .with_help("write it once"),
-                );
-                continue;
-            }
+            let Some((key, value)) = self.key_and_value(pair, &seen) else { continue };
             seen.push(key);
-            let known = self.dialect.parameters.iter().find(|parameter| parameter.name == key);
+            let known = self.dialect.parameters().find(|parameter| parameter.name == key);
             let Some(value) = self.decoded(value, "query") else { continue };
-            match asks(key, &value) {
-                Asks::Plaintext if known.is_some() => asks_for_plaintext = true,
-                Asks::Plaintext => self.find(
-                    Finding::new(&PLAINTEXT_SCHEME, "a parameter switches TLS off").with_help(
-                        "remove the \
-                         parameter",
-                    ),
-                ),
-                Asks::Opportunistic => self.find(
-                    Finding::new(
-                        &OPPORTUNISTIC_TLS,
-                        "a parameter asks for TLS only where the server likes to, or for what is \
-                         no mode at all",
-                    )
-                    .with_help("remove the parameter: the connection is verified TLS without it"),
-                ),
-                Asks::Unverified => self.find(
-                    Finding::new(
-                        &UNVERIFIED_TLS,
-                        "a parameter switches verification \
-                         off",
-                    )
-                    .with_help(
-                        "remove the \
-                         parameter",
-                    ),
-                ),
-                Asks::Secret => self.find(Finding::new(
-                    &SECRET_IN_PARAMETER,
-                    "a parameter holds a \
-                     secret",
-                )),
-                _ => match known {
-                    Some(known) => self.parameter(known, value, &mut parameters),
-                    None => self.unknown_parameter(key),
-                },
+            match (asks(key, &value), known) {
+                (Asks::Plaintext, Some(_)) => asks_for_plaintext = true,
+                (
+                    asks
+                    @ (Asks::Plaintext | Asks::Opportunistic | Asks::Unverified | Asks::Secret),
+                    _,
+                ) => self.refuse_parameter(asks),
+                (_, Some(known)) => self.parameter(known, value, &mut parameters),
+                (_, None) => self.unknown_parameter(key),
             }
         }
         (parameters, asks_for_plaintext)
+    }
+
+    /// Cuts `key=value`. Refuses a key that is not plain, or is there already.
+    fn key_and_value<'q>(&mut self, pair: &'q str, seen: &[&str]) -> Option<(&'q str, &'q str)> {
+        let Some((key, value)) = pair.split_once('=') else {
+            self.find(Finding::new(
+                &MALFORMED_LOCATOR,
+                "its query holds something that is not `key=value`",
+            ));
+            return None;
+        };
+        if key.is_empty() || key.contains('%') || key.contains('+') {
+            self.find(
+                Finding::new(&AMBIGUOUS_LOCATOR, "a parameter's name is empty or percent-encoded")
+                    .with_help("write the name as it is"),
+            );
+            return None;
+        }
+        if seen.iter().any(|earlier| earlier.eq_ignore_ascii_case(key)) {
+            // A key may be a misplaced secret: it is repeated only if the service knows it.
+            let known = self
+                .dialect
+                .parameters()
+                .find(|parameter| parameter.name.eq_ignore_ascii_case(key));
+            let what = known.map_or_else(
+                || "a parameter".to_owned(),
+                |known| format!("the parameter `{}`", known.name),
+            );
+            self.find(
+                Finding::new(&AMBIGUOUS_LOCATOR, format!("{what} stands there twice"))
+                    .with_help("write it once"),
+            );
+            return None;
+        }
+        Some((key, value))
+    }
+
+    /// Refuses a parameter for what it asks for.
+    fn refuse_parameter(&mut self, asks: Asks) {
+        let finding = match asks {
+            Asks::Plaintext => Finding::new(&PLAINTEXT_SCHEME, "a parameter switches TLS off")
+                .with_help("remove the parameter"),
+            Asks::Opportunistic => Finding::new(
+                &OPPORTUNISTIC_TLS,
+                "a parameter asks for TLS only where the server likes to, or for what is no mode \
+                 at all",
+            )
+            .with_help("remove the parameter: the connection is verified TLS without it"),
+            Asks::Unverified => {
+                Finding::new(&UNVERIFIED_TLS, "a parameter switches verification off")
+                    .with_help("remove the parameter")
+            }
+            Asks::Secret => Finding::new(&SECRET_IN_PARAMETER, "a parameter holds a secret"),
+            _ => return,
+        };
+        self.find(finding);
     }
 
     fn parameter(
@@ -828,8 +846,7 @@ impl Parser<'_> {
     fn unknown_parameter(&mut self, key: &str) {
         let accepted = || {
             self.dialect
-                .parameters
-                .iter()
+                .parameters()
                 .filter(|parameter| !matches!(parameter.value, ParameterValue::Refused(_)))
         };
         let names: Vec<_> = accepted().map(|parameter| format!("`{}`", parameter.name)).collect();

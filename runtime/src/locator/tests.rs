@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
 
 use super::*;
+use crate::locator::dialect::CONNECT_TIMEOUT;
 
 const PARAMETERS: &[Parameter] = &[
     Parameter::tls("sslmode"),
@@ -14,6 +15,7 @@ const PARAMETERS: &[Parameter] = &[
 const POSTGRES: Dialect = Dialect {
     schemes: &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")],
     parameters: PARAMETERS,
+    added: &[CONNECT_TIMEOUT],
     login: Login::UserAndPassword,
     path: Some("the database"),
     secret_path: false,

@@ -105,21 +105,10 @@ impl<'a> Parser<'a> {
         let mut object = None;
         let mut is_last = true;
         if let Some(objects) = clause.objects {
-            let end = match find(
-                self.bytes(),
-                Wanted::Byte(b','),
-                Span { start: clause.object, end: objects.end },
-            ) {
-                Ok(end) => end,
+            let (at, end) = match self.object(&clause, objects) {
+                Ok(found) => found,
                 Err(mistake) => return Err(mistake),
             };
-            let at = trimmed(self.bytes(), Span { start: clause.object, end });
-            if at.start == at.end {
-                return Err(Mistake { at: objects, wrong: Wrong::NoObject });
-            }
-            if !self.kinds[clause.kind].names.hold(self.bytes(), at) {
-                return Err(Mistake { at, wrong: Wrong::Name { kind: clause.kind } });
-            }
             if self.is_all(clause.kind, at) {
                 if let Some(at) = columns {
                     return Err(Mistake { at, wrong: Wrong::Columns });
@@ -140,6 +129,23 @@ impl<'a> Parser<'a> {
             Some(clause)
         };
         Ok(Some(Item { kind: clause.kind, privilege, columns, object }))
+    }
+
+    /// The next object of a clause, and the end of its text.
+    const fn object(&self, clause: &Clause, objects: Span) -> Result<(Span, usize), Mistake> {
+        let left = Span { start: clause.object, end: objects.end };
+        let end = match find(self.bytes(), Wanted::Byte(b','), left) {
+            Ok(end) => end,
+            Err(mistake) => return Err(mistake),
+        };
+        let at = trimmed(self.bytes(), Span { start: clause.object, end });
+        if at.start == at.end {
+            return Err(Mistake { at: objects, wrong: Wrong::NoObject });
+        }
+        if !self.kinds[clause.kind].names.hold(self.bytes(), at) {
+            return Err(Mistake { at, wrong: Wrong::Name { kind: clause.kind } });
+        }
+        Ok((at, end))
     }
 
     /// True if the name ends with `*`.

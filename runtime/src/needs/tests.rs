@@ -50,101 +50,98 @@ fn valid_texts_are_parsed() {
     }
 }
 
+/// Texts, and the messages about them.
+const INVALID: &[(&str, &str)] = &[
+    ("", "`needs` names no privilege"),
+    (" ; ", "`needs` names no privilege"),
+    ("SELCT ON orders", "`SELCT` is not a privilege of Shop on a TABLE: write `SELECT`"),
+    ("SELECT, INSRET ON orders", "`INSRET` is not a privilege of Shop on a TABLE: write `INSERT`"),
+    (
+        "DANCE ON orders",
+        "`DANCE` is not a privilege of Shop on a TABLE: there are `SELECT`, `INSERT`, `LOCK \
+             TABLES`",
+    ),
+    ("PNG", "`PNG` is not a privilege of Shop: write `PING`"),
+    (
+        "INSERT ON TABLES OF shop.*",
+        "`INSERT` is not a privilege of Shop on a TABLES OF: there are `SELECT`, `EVENT`",
+    ),
+    (
+        "SELECT ON TABLES OF *.*",
+        "`*.*` is no TABLES OF: write a name, or one between quotation marks where it has \
+             blanks or capitals",
+    ),
+    (
+        "SELECT ON TABLES OF *.orders",
+        "`*.orders` is no TABLES OF: write a name, or one between quotation marks where it has \
+             blanks or capitals",
+    ),
+    (
+        "SELECT, EVENT ON TABLES OF a, b",
+        "`a` is one object, and this privilege is on all of them or none: write `name.*`",
+    ),
+    ("SELECT (id) ON TABLES OF shop.*", "`id`: no columns can be named here, or not these"),
+    ("SELECT ON", "a name is missing after `ON`, or after a comma"),
+    ("SELECT ON TABLE", "a name is missing after `ON`, or after a comma"),
+    ("SELECT ON a,", "a name is missing after `ON`, or after a comma"),
+    ("SELECT ON a,,b", "a name is missing after `ON`, or after a comma"),
+    ("SELECT, ON a", "a privilege is missing before a comma, or before `ON`"),
+    ("ON a", "a privilege is missing before a comma, or before `ON`"),
+    (
+        "SELECT ON a b",
+        "`a b` is no TABLE: write a name, or one between quotation marks where it has blanks \
+             or capitals",
+    ),
+    (
+        "SELECT ON a.b.c",
+        "`a.b.c` is no TABLE: write a name, or one between quotation marks where it has blanks \
+             or capitals",
+    ),
+    (
+        "SELECT ON 1a",
+        "`1a` is no TABLE: write a name, or one between quotation marks where it has blanks or \
+             capitals",
+    ),
+    (
+        "SELECT ON \"\"",
+        "`\"\"` is no TABLE: write a name, or one between quotation marks where it has blanks \
+             or capitals",
+    ),
+    (
+        "SELECT ON *",
+        "`*` is no TABLE: write a name, or one between quotation marks where it has blanks or \
+             capitals",
+    ),
+    ("SELECT ON \"a", "`\"a`: a quotation mark or a parenthesis has no partner"),
+    ("SELECT ON a)", "`)`: a quotation mark or a parenthesis has no partner"),
+    (
+        "SELECT ON a\\b",
+        "`a\\b` is no TABLE: write a name, or one between quotation marks where it has blanks \
+             or capitals",
+    ),
+    (
+        "SELECT ON \"a\\b\"",
+        "`\"a\\b\"` is no TABLE: write a name, or one between quotation marks where it has \
+             blanks or capitals",
+    ),
+    ("SELECT (id; x) ON a", "`SELECT (id; x)`: no columns can be named here, or not these"),
+    ("LOCK TABLES (id) ON a", "`LOCK TABLES (id)`: no columns can be named here, or not these"),
+    ("SELECT () ON a", "`SELECT ()`: no columns can be named here, or not these"),
+    (
+        "EXECUTE ON FUNCTION settle",
+        "`settle` is no FUNCTION: write its name and the types of its arguments, `settle(int)`",
+    ),
+    (
+        "EXECUTE ON FUNCTION settle(int'); DROP)",
+        "`'); DROP)`: a quotation mark or a parenthesis has no partner",
+    ),
+    ("READ ON KEY a b", "`a b` is no KEY: write it without blanks, or between apostrophes"),
+    ("READ ON KEY \u{e4}", "`\u{e4}` is no KEY: write it without blanks, or between apostrophes"),
+];
+
 #[test]
 fn invalid_texts_are_refused() {
-    for (text, message) in [
-        ("", "`needs` names no privilege"),
-        (" ; ", "`needs` names no privilege"),
-        ("SELCT ON orders", "`SELCT` is not a privilege of Shop on a TABLE: write `SELECT`"),
-        (
-            "SELECT, INSRET ON orders",
-            "`INSRET` is not a privilege of Shop on a TABLE: write `INSERT`",
-        ),
-        (
-            "DANCE ON orders",
-            "`DANCE` is not a privilege of Shop on a TABLE: there are `SELECT`, `INSERT`, `LOCK \
-             TABLES`",
-        ),
-        ("PNG", "`PNG` is not a privilege of Shop: write `PING`"),
-        (
-            "INSERT ON TABLES OF shop.*",
-            "`INSERT` is not a privilege of Shop on a TABLES OF: there are `SELECT`, `EVENT`",
-        ),
-        (
-            "SELECT ON TABLES OF *.*",
-            "`*.*` is no TABLES OF: write a name, or one between quotation marks where it has \
-             blanks or capitals",
-        ),
-        (
-            "SELECT ON TABLES OF *.orders",
-            "`*.orders` is no TABLES OF: write a name, or one between quotation marks where it has \
-             blanks or capitals",
-        ),
-        (
-            "SELECT, EVENT ON TABLES OF a, b",
-            "`a` is one object, and this privilege is on all of them or none: write `name.*`",
-        ),
-        ("SELECT (id) ON TABLES OF shop.*", "`id`: no columns can be named here, or not these"),
-        ("SELECT ON", "a name is missing after `ON`, or after a comma"),
-        ("SELECT ON TABLE", "a name is missing after `ON`, or after a comma"),
-        ("SELECT ON a,", "a name is missing after `ON`, or after a comma"),
-        ("SELECT ON a,,b", "a name is missing after `ON`, or after a comma"),
-        ("SELECT, ON a", "a privilege is missing before a comma, or before `ON`"),
-        ("ON a", "a privilege is missing before a comma, or before `ON`"),
-        (
-            "SELECT ON a b",
-            "`a b` is no TABLE: write a name, or one between quotation marks where it has blanks \
-             or capitals",
-        ),
-        (
-            "SELECT ON a.b.c",
-            "`a.b.c` is no TABLE: write a name, or one between quotation marks where it has blanks \
-             or capitals",
-        ),
-        (
-            "SELECT ON 1a",
-            "`1a` is no TABLE: write a name, or one between quotation marks where it has blanks or \
-             capitals",
-        ),
-        (
-            "SELECT ON \"\"",
-            "`\"\"` is no TABLE: write a name, or one between quotation marks where it has blanks \
-             or capitals",
-        ),
-        (
-            "SELECT ON *",
-            "`*` is no TABLE: write a name, or one between quotation marks where it has blanks or \
-             capitals",
-        ),
-        ("SELECT ON \"a", "`\"a`: a quotation mark or a parenthesis has no partner"),
-        ("SELECT ON a)", "`)`: a quotation mark or a parenthesis has no partner"),
-        (
-            "SELECT ON a\\b",
-            "`a\\b` is no TABLE: write a name, or one between quotation marks where it has blanks \
-             or capitals",
-        ),
-        (
-            "SELECT ON \"a\\b\"",
-            "`\"a\\b\"` is no TABLE: write a name, or one between quotation marks where it has \
-             blanks or capitals",
-        ),
-        ("SELECT (id; x) ON a", "`SELECT (id; x)`: no columns can be named here, or not these"),
-        ("LOCK TABLES (id) ON a", "`LOCK TABLES (id)`: no columns can be named here, or not these"),
-        ("SELECT () ON a", "`SELECT ()`: no columns can be named here, or not these"),
-        (
-            "EXECUTE ON FUNCTION settle",
-            "`settle` is no FUNCTION: write its name and the types of its arguments, `settle(int)`",
-        ),
-        (
-            "EXECUTE ON FUNCTION settle(int'); DROP)",
-            "`'); DROP)`: a quotation mark or a parenthesis has no partner",
-        ),
-        ("READ ON KEY a b", "`a b` is no KEY: write it without blanks, or between apostrophes"),
-        (
-            "READ ON KEY \u{e4}",
-            "`\u{e4}` is no KEY: write it without blanks, or between apostrophes",
-        ),
-    ] {
+    for (text, message) in INVALID {
         assert_eq!(read(text).unwrap_err(), format!("{message} [malformed_value]"), "{text}");
     }
     let without_names = &KINDS[1..2];

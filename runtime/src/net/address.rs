@@ -36,20 +36,19 @@ const METADATA_V6: &[Ipv6Addr] = &[
 ];
 
 /// Checks a locator's host against the address rules and the field's list of hosts.
-pub(crate) fn check_host(host: &Host, listed: &[&str], findings: &mut Vec<Finding>) {
+pub(crate) fn check_host(host: &Host, listed: &[&str]) -> Vec<Finding> {
     let forbidden = match host {
         Host::Address(address) => forbidden(*address),
         Host::Name(name) => {
             METADATA_NAMES.contains(&name.as_str()).then_some("the metadata service of a cloud")
         }
     };
-    if let Some(what) = forbidden {
-        findings.push(Finding::new(&FORBIDDEN_ADDRESS, format!("its host is {what}")));
-    }
-    if !listed.is_empty() && !listed.iter().any(|pattern| is_listed(host, pattern)) {
-        findings
-            .push(Finding::new(&UNLISTED_HOST, "its host is none of those that the field lists"));
-    }
+    let forbidden =
+        forbidden.map(|what| Finding::new(&FORBIDDEN_ADDRESS, format!("its host is {what}")));
+    let is_unlisted = !listed.is_empty() && !listed.iter().any(|pattern| is_listed(host, pattern));
+    let unlisted = is_unlisted
+        .then(|| Finding::new(&UNLISTED_HOST, "its host is none of those that the field lists"));
+    forbidden.into_iter().chain(unlisted).collect()
 }
 
 /// Checks the addresses of a resolved name against the address rules.
@@ -304,6 +303,7 @@ mod tests {
         const DIALECT: Dialect = Dialect {
             schemes: &[Scheme::tls("rediss")],
             parameters: &[],
+            added: &[],
             login: Login::None,
             path: None,
             secret_path: false,
@@ -338,14 +338,12 @@ mod tests {
             for host in spelt(address.parse().unwrap()) {
                 let parsed = parse(&format!("rediss://{host}"), &DIALECT)
                     .unwrap_or_else(|found| panic!("{host}: {found:?}"));
-                let mut findings = Vec::new();
-                check_host(parsed.locator.host().unwrap(), &[], &mut findings);
+                let findings = check_host(parsed.locator.host().unwrap(), &[]);
                 assert_eq!(findings.first().map(Finding::rule), Some(&FORBIDDEN_ADDRESS), "{host}");
             }
         }
         for name in METADATA_NAMES {
-            let mut findings = Vec::new();
-            check_host(&Host::Name((*name).to_owned()), &[], &mut findings);
+            let findings = check_host(&Host::Name((*name).to_owned()), &[]);
             assert_eq!(findings.len(), 1, "{name}");
         }
     }

@@ -56,11 +56,10 @@ impl<T: Send + 'static> Tasks<T> {
         self.running.spawn(boxed(work));
     }
 
-    /// Waits for the next task to end, and returns its result: `Some(None)` if it panicked or was
-    /// aborted, `None` if no task is left.
-    pub async fn join_next(&mut self) -> Option<Option<T>> {
+    /// Waits for the next task to end, and returns its result; `None` if no task is left.
+    pub async fn join_next(&mut self) -> Option<Result<T, Unfinished>> {
         let ended = self.running.join_next().await?;
-        Some(ended.ok().and_then(unboxed))
+        Some(ended.ok().and_then(unboxed).ok_or(Unfinished))
     }
 
     /// True if no task is left.
@@ -78,6 +77,11 @@ impl<T: Send + 'static> Tasks<T> {
         self.running.shutdown().await;
     }
 }
+
+/// A task that panicked or was aborted.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Unfinished;
 
 /// A handle of a task that continues when the handle is dropped.
 pub struct Task<T> {
@@ -120,7 +124,7 @@ pub(crate) async fn isolated<T: Send + 'static>(
     let mut tasks = Tasks::new();
     tasks.spawn(work);
     match tokio::time::timeout(limit, tasks.join_next()).await {
-        Ok(outcome) => outcome.flatten().ok_or_else(panicked),
+        Ok(outcome) => outcome.and_then(Result::ok).ok_or_else(panicked),
         Err(_) => Err(late(limit)),
     }
 }
@@ -218,7 +222,7 @@ mod tests {
         tasks.spawn(async { None });
         let mut outcomes = Vec::new();
         while let Some(outcome) = tasks.join_next().await {
-            outcomes.push(outcome);
+            outcomes.push(outcome.ok());
         }
         outcomes.sort_unstable();
         assert_eq!(outcomes, [None, Some(None), Some(Some(1))]);

@@ -38,30 +38,23 @@ pub async fn try_join_prefer_first<A, B, E>(
     other: impl Future<Output = Result<B, E>>,
 ) -> Result<(A, B), E> {
     let (mut first, mut other) = (pin!(first), pin!(other));
-    let (mut of_first, mut of_other) = (None, None);
-    poll_fn(|context| {
-        if of_first.is_none()
-            && let Poll::Ready(result) = first.as_mut().poll(context)
-        {
-            match result {
-                Ok(done) => of_first = Some(done),
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-        if of_other.is_none()
+    let mut of_other = None;
+    let of_first = poll_fn(|context| {
+        let polled = first.as_mut().poll(context);
+        if polled.is_pending()
+            && of_other.is_none()
             && let Poll::Ready(result) = other.as_mut().poll(context)
         {
             of_other = Some(result);
         }
-        if of_first.is_none() || of_other.is_none() {
-            return Poll::Pending;
-        }
-        match (of_first.take(), of_other.take()) {
-            (Some(first), Some(other)) => Poll::Ready(other.map(|other| (first, other))),
-            _ => Poll::Pending,
-        }
-    })
-    .await
+        polled
+    });
+    let of_first = of_first.await?;
+    let of_other = match of_other {
+        Some(result) => result,
+        None => other.await,
+    };
+    Ok((of_first, of_other?))
 }
 
 /// The limit for closing if no time is left for it, or nothing is in flight: 1 s. After that,

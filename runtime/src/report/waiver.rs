@@ -42,9 +42,21 @@ impl Waiver {
         self.reason
     }
 
+    /// True if the waiver has not ended before this day.
+    pub(crate) fn is_in_force(&self, today: Date) -> bool {
+        self.until.is_none_or(|until| today <= until)
+    }
+
     /// The last day on which the waiver holds; `None` if it has no end.
     #[must_use]
     pub const fn until(&self) -> Option<Date> {
         self.until
     }
+}
+
+/// The day by which a waiver ends, in UTC.
+pub(crate) fn today() -> Date {
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Date::from_unix_days(i64::try_from(since.as_secs() / 86_400).unwrap_or(i64::MAX))
 }

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,7 +18,7 @@ use crate::locator::Host;
 use crate::net::address;
 use crate::net::progress::{self, Step};
 use crate::net::time::with_timeout;
-use crate::net::tls::{CONNECT_TIMEOUT, Demand, FirstShare, Witness};
+use crate::net::tls::{Demand, FirstShare, Witness};
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{ClientCertificatePosture, TlsPosture};
 use crate::report::refusal::Refusal;
@@ -228,11 +227,6 @@ impl Target {
             )
             .into()
         })
-    }
-
-    /// The time limit for connecting: the locator's `connect_timeout`, in seconds, or 10 s.
-    pub fn connect_timeout(&self) -> Duration {
-        self.locator.number("connect_timeout").map_or(CONNECT_TIMEOUT, Duration::from_secs)
     }
 }
 

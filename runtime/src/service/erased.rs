@@ -5,10 +5,10 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use backing_services_rules::Scheme;
+use backing_services_rules::{Scheme, Transport};
 
 use crate::locator::Locator;
-use crate::locator::dialect::{Login, Parameter};
+use crate::locator::dialect::{CONNECT_TIMEOUT, Login, Parameter};
 use crate::needs::Grantable;
 use crate::report::finding::Finding;
 use crate::report::posture::Posture;
@@ -16,7 +16,7 @@ use crate::report::redact;
 use crate::report::refusal::Refusal;
 use crate::service::container::Container;
 use crate::service::grants::Grants;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 use crate::service::{Attachment, Service};
 
 /// A running attempt to connect.
@@ -34,9 +34,9 @@ pub(crate) struct Connected {
 }
 
 /// Connects, and erases the service's type. This is the only caller of a service's `connect`.
-pub(crate) fn connect<S: Service>(target: Arc<Target>) -> Connecting {
+pub(crate) fn connect<S: Service>(target: Arc<Target>, attempt: Attempt) -> Connecting {
     Box::pin(async move {
-        let Attachment { client, mut posture, mut findings } = S::connect(&target).await?;
+        let Attachment { client, mut posture, mut findings } = S::connect(&target, attempt).await?;
         findings.extend(target.findings_of_trust(posture.tls.as_ref(), &findings));
         redact::redact_posture(&mut posture);
         Ok(Connected::of::<S>(client, posture, findings))
@@ -94,6 +94,7 @@ fn downcast<S: Service>(client: Box<dyn Any + Send + Sync>) -> Box<S::Client> {
 pub(crate) struct ServiceEntry {
     pub(crate) name: &'static str,
     pub(crate) schemes: &'static [Scheme],
+    /// Without those that the runtime adds.
     pub(crate) parameters: &'static [Parameter],
     pub(crate) login: Login,
     pub(crate) privileges: &'static [Grantable],
@@ -105,7 +106,19 @@ pub(crate) struct ServiceEntry {
     pub(crate) pins: bool,
     pub(crate) endpoint: Option<fn(&Locator) -> Option<String>>,
     pub(crate) check: fn(&Target) -> Vec<Finding>,
-    pub(crate) connect: fn(Arc<Target>) -> Connecting,
+    pub(crate) connect: fn(Arc<Target>, Attempt) -> Connecting,
+}
+
+impl ServiceEntry {
+    /// True if a client of this service dials a host.
+    pub(crate) fn is_dialled(&self) -> bool {
+        self.schemes.iter().any(|scheme| scheme.transport() != Transport::Embedded)
+    }
+
+    /// The parameters that the runtime adds to the service's own.
+    pub(crate) fn added_parameters(&self) -> &'static [Parameter] {
+        if self.is_dialled() { &[CONNECT_TIMEOUT] } else { &[] }
+    }
 }
 
 impl fmt::Debug for ServiceEntry {

@@ -26,7 +26,7 @@ use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
 use crate::service::container::Container;
 use crate::service::grants::Grants;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 
 /// A type of backing service: `Postgres`, `Redis`, or one of your own.
 ///
@@ -37,7 +37,9 @@ use crate::service::target::Target;
 /// it builds its driver's options from the target's checked parts, one setter at a time.
 ///
 /// ```
-/// use backing_services::{Attachment, ClientGuard, Posture, Refusal, Scheme, Service, Target};
+/// use backing_services::{
+///     Attachment, Attempt, ClientGuard, Posture, Refusal, Scheme, Service, Target,
+/// };
 ///
 /// /// The Gopher protocol, over TLS.
 /// struct Gophers;
@@ -48,7 +50,7 @@ use crate::service::target::Target;
 ///     const NAME: &'static str = "Gopher";
 ///     const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
 ///
-///     async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+///     async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
 ///         // `target.dial().await?` is a TCP connection under verified TLS.
 ///         Ok(Attachment::new((), Posture::of::<Self>(target)))
 ///     }
@@ -88,6 +90,8 @@ pub trait Service: Sized + Send + Sync + 'static {
     const SCHEMES: &'static [Scheme];
 
     /// The parameters that a locator of this service may have. Every other one is refused.
+    ///
+    /// If the service is dialled, the runtime adds `connect_timeout`: [`Target::connect_timeout`].
     const PARAMETERS: &'static [Parameter] = &[];
 
     /// The credentials that a login requires.
@@ -148,6 +152,10 @@ pub trait Service: Sized + Send + Sync + 'static {
 
     /// Connects, authenticates, and collects the posture.
     ///
+    /// The target is what to connect to: a client that reconnects by itself keeps a clone of it.
+    /// The attempt is only about this call. [`Attempt::time_left`] bounds what the driver would
+    /// wait for without end, such as the probe's answers.
+    ///
     /// The future is dropped when the deadline passes, and must then leave nothing open. It is
     /// called again when the resource is reattached, and on each re-check of the posture, after
     /// which the client is closed at once.
@@ -157,6 +165,7 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// server's may contain anything.
     fn connect(
         target: &Target,
+        attempt: Attempt,
     ) -> impl Future<Output = Result<Attachment<Self::Client>, Refusal>> + Send;
 
     /// Adopts the user and the password of a target that is otherwise the same as the client's, for

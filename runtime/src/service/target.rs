@@ -1,19 +1,30 @@
-//! The target of a connection: a locator that has passed every check, and its secrets.
+//! The target of a connection: a locator that has passed every check, and its secrets. And one
+//! attempt to connect to it.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backing_services_rules::{Rule, Transport};
 use secrecy::SecretString;
+use tokio::time::Instant;
 
-use crate::locator::Locator;
+use crate::locator::{Locator, dialect};
 use crate::needs::Needs;
 use crate::report::posture::Posture;
 use crate::report::redact::Guarded;
+use crate::report::waiver::{Waiver, today};
 use crate::service::credentials::Fetched;
 
+/// The limit for a TCP connection, and for a handshake, unless the locator sets another one: 10 s.
+/// Three lost SYNs are repeated within 7 s (RFC 6298, 2).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A checked locator, with its credentials and its trust anchors.
+///
+/// A client that reconnects by itself keeps the target. It holds nothing that passes with the first
+/// connection: the deadline of that is the [`Attempt`]'s, and each connection has
+/// [`Target::connect_timeout`].
 ///
 /// ```no_run
 /// # use backing_services::{Refusal, Target};
@@ -35,9 +46,27 @@ pub struct Target {
     pub(crate) needs: Option<Arc<Needs>>,
     /// The provider of user and password, if they are fetched.
     pub(crate) fetched: Option<Fetched>,
-    pub(crate) deadline: Instant,
-    /// The rules that the field waives today.
-    pub(crate) waived: Vec<&'static str>,
+    pub(crate) connect_timeout: Duration,
+    /// The field's waivers, whether they have ended or not.
+    pub(crate) waivers: &'static [Waiver],
+}
+
+/// One attempt to connect to a [`Target`].
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    deadline: Instant,
+}
+
+impl Attempt {
+    pub(crate) const fn new(deadline: Instant) -> Self {
+        Self { deadline }
+    }
+
+    /// The time that is left until the deadline for attaching; zero after it.
+    #[must_use]
+    pub fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
 }
 
 /// The trust anchors and the client's own certificate, in PEM.
@@ -65,8 +94,8 @@ impl Target {
         self.endpoint.as_ref()
     }
 
-    /// The same target, but it dials the endpoint's host, with the same trust and the same
-    /// deadline. Without an endpoint it is the target itself.
+    /// The same target, but it dials the endpoint's host, with the same trust and the same time
+    /// limit. Without an endpoint it is the target itself.
     #[must_use]
     pub fn at_endpoint(&self) -> Self {
         let locator = self.endpoint.as_ref().unwrap_or(&self.locator).clone();
@@ -125,17 +154,27 @@ impl Target {
     }
 
     /// True if the field waives the rule today. A waived violation is still reported beside the
-    /// client.
+    /// client. A waiver that ends does not cover later connections.
     #[must_use]
     pub fn waives(&self, rule: &Rule) -> bool {
-        self.waived.contains(&rule.name)
+        let today = today();
+        self.waivers.iter().any(|waiver| waiver.rule() == rule && waiver.is_in_force(today))
     }
 
-    /// The time that is left until the deadline for attaching.
+    /// The limit for each connection: the locator's `connect_timeout`, 1 to 300 s. The default is
+    /// 10 s: TCP repeats three lost SYNs within 7 s (RFC 6298, 2).
+    ///
+    /// The runtime adds this parameter to those of each service that is dialled.
     #[must_use]
-    pub fn time_left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+    pub const fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
     }
+}
+
+/// The limit for each connection to a locator's host.
+pub(crate) fn connect_timeout(locator: &Locator) -> Duration {
+    let seconds = locator.number(dialect::CONNECT_TIMEOUT.name);
+    seconds.map_or(CONNECT_TIMEOUT, Duration::from_secs)
 }
 
 impl fmt::Debug for Target {
@@ -162,5 +201,80 @@ impl Posture {
             waivers: Vec::new(),
             taken_at: std::time::SystemTime::now(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backing_services_rules::Scheme;
+    use backing_services_rules::rule::{SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
+
+    use super::*;
+    use crate::locator::{self, Dialect};
+
+    const SCHEMES: &[Scheme] = &[Scheme::tls("rediss")];
+
+    fn target(text: &str, waivers: &'static [Waiver]) -> Target {
+        let dialect = Dialect {
+            schemes: SCHEMES,
+            parameters: &[],
+            added: &[dialect::CONNECT_TIMEOUT],
+            login: dialect::Login::None,
+            path: None,
+            secret_path: false,
+            plaintext_waiver: None,
+            plaintext_loopback: false,
+        };
+        let locator = |text: &str, dialect: &Dialect| {
+            let parsed = locator::parse(text, dialect);
+            parsed.unwrap_or_else(|findings| panic!("{findings:?}")).locator
+        };
+        let (locator, endpoint) = (
+            locator(text, &dialect),
+            Some(locator("https://endpoint.example", &dialect.endpoint())),
+        );
+        Target {
+            connect_timeout: connect_timeout(&locator),
+            locator,
+            endpoint,
+            user: None,
+            password: None,
+            paths: Vec::new(),
+            trust: Trust::default(),
+            needs: None,
+            fetched: None,
+            waivers,
+        }
+    }
+
+    #[test]
+    fn the_limit_of_a_connection_is_the_locator_s_at_the_endpoint_too() {
+        for (text, seconds) in
+            [("rediss://cache.example", 10), ("rediss://cache.example?connect_timeout=25", 25)]
+        {
+            let target = target(text, &[]);
+            assert_eq!(target.connect_timeout(), Duration::from_secs(seconds));
+            assert_eq!(target.at_endpoint().connect_timeout(), Duration::from_secs(seconds));
+        }
+    }
+
+    #[test]
+    fn a_waiver_that_has_ended_covers_no_later_connection() {
+        static WAIVERS: &[Waiver] = &[
+            Waiver::new("superuser_account", "one account", Some("2020-01-01")),
+            Waiver::new("weak_authentication", "the appliance's", Some("9999-12-31")),
+        ];
+        let target = target("rediss://cache.example", WAIVERS);
+        assert!(target.waives(&WEAK_AUTHENTICATION));
+        assert!(!target.waives(&SUPERUSER_ACCOUNT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_has_no_time_left_after_its_deadline() {
+        let attempt = Attempt::new(Instant::now() + Duration::from_secs(30));
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!(attempt.time_left(), Duration::from_secs(10));
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!(attempt.time_left(), Duration::ZERO);
     }
 }

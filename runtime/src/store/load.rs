@@ -2,20 +2,21 @@
 //! credentials are in another source.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backing_services_rules::rule::MISSING_CREDENTIALS;
 
 use crate::declare::manifest::{Category, Declaration};
 use crate::live::field::Attached;
 use crate::live::resource::Resource;
-use crate::load::{ValueReader, report_warnings, resource, today, unread};
+use crate::load::{ResourceLoader, ValueReader, report_warnings, today, unread};
 use crate::net::thread::on_thread;
+use crate::net::time::Limit;
 use crate::report::error::{AttachError, Problem};
 use crate::report::finding::{Finding, Place};
 use crate::report::refusal::Refusal;
 use crate::service::Service;
-use crate::service::target::Target;
+use crate::service::target::{Attempt, Target};
 use crate::source::{Group, Source};
 
 /// A store that passed the checks and may be connected to, and the place for reports about it.
@@ -24,6 +25,8 @@ use crate::source::{Group, Source};
 pub struct StoreTarget {
     /// The target, which passed the checks.
     pub target: Target,
+    /// The attempt to connect. Its deadline began before loading.
+    pub attempt: Attempt,
     report: Report,
 }
 
@@ -48,7 +51,8 @@ pub async fn load<S: Service>(
     deadline: Duration,
 ) -> Result<StoreTarget, AttachError> {
     let of_thread = base.to_owned();
-    let loading = on_thread(deadline, move || read::<S>(field, &*source, &of_thread, deadline));
+    let attempt = Attempt::new(Limit::new(deadline).deadline);
+    let loading = on_thread(deadline, move || read::<S>(field, &*source, &of_thread, attempt));
     loading.await.unwrap_or_else(|why| {
         let place =
             Place { field: field.to_owned(), variable: Some(format!("{base}_URL")), origin: None };
@@ -64,7 +68,7 @@ fn read<S: Service>(
     field: &'static str,
     source: &dyn Source,
     base: &str,
-    deadline: Duration,
+    attempt: Attempt,
 ) -> Result<StoreTarget, AttachError> {
     static DECLARATION: Declaration = Declaration::new("store", "STORE");
     struct Entry<S>(std::marker::PhantomData<S>);
@@ -80,17 +84,17 @@ fn read<S: Service>(
     let mut findings = Vec::new();
     let mut reader = ValueReader::new(source);
     reader.keep_to_part(Group::of_resource(&variable, base), &mut findings);
-    let target = resource::load(
-        &mut reader,
+    let loader = ResourceLoader {
+        reader: &mut reader,
         entry,
-        &DECLARATION,
-        &variable,
+        declaration: &DECLARATION,
+        variable: &variable,
         base,
-        Instant::now() + deadline,
-        today(),
-        &mut findings,
-    );
-    if let Some(Some(Target { fetched: Some(_), .. })) = target {
+        today: today(),
+        findings: &mut findings,
+    };
+    let target = loader.load().ok().flatten();
+    if let Some(Target { fetched: Some(_), .. }) = target {
         let finding = Finding::new(
             &MISSING_CREDENTIALS,
             "credentials that are fetched are not for a store that is a source",
@@ -111,10 +115,10 @@ fn read<S: Service>(
             Problem::Finding(finding.out_of(origin))
         })
         .collect();
-    match target.flatten() {
+    match target {
         Some(target) if !problems.iter().any(Problem::is_denied) => {
             report_warnings(&problems);
-            Ok(StoreTarget { target, report })
+            Ok(StoreTarget { target, attempt, report })
         }
         _ => Err(report.error(problems)),
     }

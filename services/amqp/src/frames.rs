@@ -198,15 +198,21 @@ fn table(bytes: &[u8], depth: usize, found: &mut dyn FnMut(&[u8], &[u8])) -> Opt
     let mut reader = Reader(bytes);
     while !reader.0.is_empty() {
         let name = reader.short_string()?;
-        if let Some(text) = value(&mut reader, depth)? {
+        if let Value::Text(text) = value(&mut reader, depth)? {
             found(name, text);
         }
     }
     Some(())
 }
 
-/// Skips a value, of the types that the driver knows; returns it if it is a text.
-fn value<'a>(reader: &mut Reader<'a>, depth: usize) -> Option<Option<&'a [u8]>> {
+/// A value in a table.
+enum Value<'a> {
+    Text(&'a [u8]),
+    Other,
+}
+
+/// Skips a value, of the types that the driver knows.
+fn value<'a>(reader: &mut Reader<'a>, depth: usize) -> Option<Value<'a>> {
     let fixed = match reader.take(1)?[0] {
         b't' | b'b' | b'B' => 1,
         b's' | b'U' | b'u' => 2,
@@ -214,7 +220,7 @@ fn value<'a>(reader: &mut Reader<'a>, depth: usize) -> Option<Option<&'a [u8]>> 
         b'D' => 5,
         b'l' | b'L' | b'd' | b'T' => 8,
         b'V' => 0,
-        b'S' => return Some(Some(reader.long_string()?)),
+        b'S' => return Some(Value::Text(reader.long_string()?)),
         b'x' => {
             reader.long_string()?;
             0
@@ -233,7 +239,7 @@ fn value<'a>(reader: &mut Reader<'a>, depth: usize) -> Option<Option<&'a [u8]>> 
         _ => return None,
     };
     reader.take(fixed)?;
-    Some(None)
+    Some(Value::Other)
 }
 
 fn contains(bytes: &[u8], text: &[u8]) -> bool {

@@ -117,8 +117,8 @@ use backing_services_runtime::posture::{ServerPosture, TlsPosture, printable};
 use backing_services_runtime::service::reconnect::{self, Reconnector};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::{
-    Attachment, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants, Login,
-    Parameter, Posture, Refusal, Service, Target,
+    Attachment, Attempt, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants,
+    Login, Parameter, Posture, Refusal, Service, Target,
 };
 use lapin::uri::{
     AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism,
@@ -186,7 +186,6 @@ impl Service for Amqp {
     const PATH: Option<&'static str> = Some("the virtual host's name");
     const PRIVILEGES: &'static [Grantable] = account::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("heartbeat", 5, 3600),
         Parameter::number("channel_max", 1, 65_535),
         Parameter::number("frame_max", 4096, 1024 * 1024),
@@ -257,7 +256,7 @@ impl Service for Amqp {
         findings
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<AmqpClient>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<AmqpClient>, Refusal> {
         let trial = Trial::new(target)?;
         let Opened { link, tls, greeting, answers } = open(target, Some(&trial)).await?;
         let account = match &answers {

@@ -44,10 +44,9 @@ use backing_services_runtime::service::reconnect::ReconnectBackoff;
 use backing_services_runtime::service::tasks::caught;
 use backing_services_runtime::service::time::{panicked, with_timeout};
 use backing_services_runtime::source::{Changes, Unreadable, Value};
-use backing_services_runtime::store::Wiped;
-use backing_services_runtime::store::{Owned, Published, Snapshot, too_many};
+use backing_services_runtime::store::{Owned, Published, Snapshot, Wiped, too_many};
 use backing_services_runtime::{
-    AttachError, Attachment, ClientGuard, Failure, FailureKind, Finding, Login, Parameter, Posture,
+    AttachError, Attachment, Attempt, ClientGuard, Failure, FailureKind, Finding, Login, Posture,
     Refusal, Service, Source, Target,
 };
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -118,7 +117,7 @@ impl Etcd {
             DEADLINE,
         )
         .await?;
-        let begun = tokio::time::timeout(store.target.time_left(), begin(&store.target)).await;
+        let begun = tokio::time::timeout(store.attempt.time_left(), begin(&store.target)).await;
         let (client, snapshot) =
             store.record(begun.unwrap_or_else(|_| Err(Failure::no_answer().into())))?;
         let published = Published::new(snapshot);
@@ -163,7 +162,6 @@ impl Service for EtcdStore {
 
     const NAME: &'static str = "etcd";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("https").with_port(2379)];
-    const PARAMETERS: &'static [Parameter] = &[Parameter::number("connect_timeout", 1, 300)];
     const LOGIN: Login = Login::Password;
     const PATH: Option<&'static str> = Some("the prefix of the keys");
     const SECRET_PATH: bool = false;
@@ -186,7 +184,7 @@ impl Service for EtcdStore {
         findings
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
         Ok(Attachment::new((), Posture::of::<Self>(target)))
     }
 

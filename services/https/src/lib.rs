@@ -63,8 +63,8 @@ use backing_services_runtime::service::progress;
 use backing_services_runtime::service::progress::Step;
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::{
-    Attachment, ClientGuard, Failure, FailureKind, Finding, Login, Parameter, Posture, Refusal,
-    Service, Target, Witness,
+    Attachment, Attempt, ClientGuard, Failure, FailureKind, Finding, Login, Parameter, Posture,
+    Refusal, Service, Target, Witness,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -95,7 +95,6 @@ impl Service for Https {
     const LOGIN: Login = Login::Optional;
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::text("health", 1024),
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("response_timeout", 1, 3_600_000),
         Parameter::number("max_body", 1024, 1024 * 1024 * 1024),
         Parameter::refused("proxy", "remove it: the host is dialled itself"),
@@ -139,7 +138,10 @@ impl Service for Https {
         findings
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<HttpsClient>, Refusal> {
+    async fn connect(
+        target: &Target,
+        attempt: Attempt,
+    ) -> Result<Attachment<HttpsClient>, Refusal> {
         let mut posture = Posture::of::<Self>(target);
         let (client, witness) = HttpsClient::new(target)?;
         if client.shared.health.is_none() {
@@ -149,7 +151,7 @@ impl Service for Https {
                 .push("the locator has no `health` path: the credentials were not tried");
         } else {
             progress::at(Step::Connecting);
-            let response = with_timeout(target.time_left(), client.healthy())
+            let response = with_timeout(attempt.time_left(), client.healthy())
                 .await
                 .map_err(Refusal::from)??;
             posture.tls =

@@ -99,8 +99,8 @@ use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, WEAK_AU
 use backing_services_runtime::posture::{ServerPosture, printable};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::{
-    Attachment, ClientGuard, Container, Finding, Grantable, Login, Parameter, Posture, Refusal,
-    Service, Target,
+    Attachment, Attempt, ClientGuard, Container, Finding, Grantable, Login, Parameter, Posture,
+    Refusal, Service, Target,
 };
 use backing_services_sqlx as driver;
 use backing_services_sqlx::Unproven;
@@ -147,7 +147,6 @@ impl Service for MySql {
         Parameter::tls("require_ssl"),
         Parameter::tls("verify_ca"),
         Parameter::tls("verify_identity"),
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("statement_timeout", 1, 86_400_000),
         Parameter::number("max_connections", 1, 1000),
         Parameter::refused("socket", "remove it: the server is reached by its host, under TLS"),
@@ -220,7 +219,7 @@ impl Service for MySql {
         container::container(grants)
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<MySqlPool>, Refusal> {
+    async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<MySqlPool>, Refusal> {
         let mut posture = Posture::of::<Self>(target);
         let seen = preflight::run(target, user(target)).await?;
         let by_certificate = target.is_login_by_certificate(seen.tls.as_ref());
@@ -237,9 +236,9 @@ impl Service for MySql {
         let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         let pool = driver::pool(target, options(target)?, most, Arc::clone(&bound));
-        let mut connection = Unproven::acquire(&pool, target, refusal).await?;
+        let mut connection = Unproven::acquire(&pool, target, attempt, refusal).await?;
         let probing = probe(connection.get().ok_or_else(no_answer)?, target, &bound);
-        let account = with_timeout(target.time_left(), probing).await??;
+        let account = with_timeout(attempt.time_left(), probing).await??;
         // A connection that activated roles has other privileges than a new one: it is not reused.
         if !account.took_roles {
             connection.keep();

@@ -99,8 +99,9 @@ impl NatsKv {
     ) -> Result<Self, AttachError> {
         let store =
             store::load::<Nats>("nats_kv", Arc::new(source.clone()), base, DEADLINE).await?;
-        let begun = with_timeout(store.target.time_left(), async {
-            let (client, _, findings) = Nats::connect(&store.target).await?.into_parts();
+        let begun = with_timeout(store.attempt.time_left(), async {
+            let (client, _, findings) =
+                Nats::connect(&store.target, store.attempt).await?.into_parts();
             let begun = match logged_in_tasks().await {
                 Some(finding) => Err(finding.into()),
                 None => Bucket::open(&client, bucket).await,
@@ -307,7 +308,7 @@ async fn watch(client: Client, name: String, begun: Bucket, published: Published
             .into()
         };
         let (was_open, refusal) =
-            round.join_next().await.flatten().unwrap_or_else(|| (false, foreign()));
+            round.join_next().await.and_then(Result::ok).unwrap_or_else(|| (false, foreign()));
         if was_open {
             (again, is_told) = (ReconnectBackoff::new(), false);
         }

@@ -116,8 +116,8 @@ use backing_services_runtime::service::time::{
     HEALTH_DEADLINE, try_join_prefer_first, with_timeout,
 };
 use backing_services_runtime::{
-    Attachment, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants, Login,
-    Parameter, Posture, Refusal, Service, Target,
+    Attachment, Attempt, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants,
+    Login, Parameter, Posture, Refusal, Service, Target,
 };
 
 use self::credentials::Credentials;
@@ -166,7 +166,6 @@ impl Service for Nats {
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("tls")];
     const PRIVILEGES: &'static [Grantable] = account::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("request_timeout", 1, 3_600_000),
         Parameter::choice("tls_first", &["true", "false"]),
         Parameter::text("inbox_prefix", 64),
@@ -209,7 +208,7 @@ impl Service for Nats {
         findings
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<Client>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<Client>, Refusal> {
         let credentials = Credentials::of(target).map_err(Refusal::Finding)?;
         let mut visit = visit::visit(target, &credentials).await?;
         let (visited, finding) = (visit.tls.take(), visit.finding.take());

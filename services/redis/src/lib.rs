@@ -114,8 +114,8 @@ use backing_services_runtime::service::reconnect::{self, Reconnector};
 use backing_services_runtime::service::tasks;
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::{
-    Attachment, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants, Login,
-    Parameter, Posture, Refusal, Service, Stream, Target,
+    Attachment, Attempt, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants,
+    Login, Parameter, Posture, Refusal, Service, Stream, Target,
 };
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{
@@ -168,7 +168,6 @@ impl Service for Redis {
     const PATH: Option<&'static str> = Some("the database's number");
     const PRIVILEGES: &'static [Grantable] = account::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("response_timeout", 1, 3_600_000),
         Parameter::number("max_reply", 1024, 512 * 1024 * 1024),
         Parameter::refused(
@@ -196,10 +195,13 @@ impl Service for Redis {
         Vec::new()
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<RedisClient>, Refusal> {
+    async fn connect(
+        target: &Target,
+        attempt: Attempt,
+    ) -> Result<Attachment<RedisClient>, Refusal> {
         let opened = open(target).await?;
         let account = with_timeout(
-            target.time_left(),
+            attempt.time_left(),
             account::probe(opened.link.connection.clone(), target),
         )
         .await??;

@@ -60,8 +60,8 @@ use backing_services_rules::rule::{MALFORMED_LOCATOR, MALFORMED_VALUE, MISSING_C
 use backing_services_runtime::posture::printable;
 use backing_services_runtime::service::time::{try_join_prefer_first, with_timeout};
 use backing_services_runtime::{
-    Attachment, ClientGuard, Failure, FailureKind, Finding, Host, Locator, Login, Parameter,
-    Posture, Refusal, Service, Target,
+    Attachment, Attempt, ClientGuard, Failure, FailureKind, Finding, Host, Locator, Login,
+    Parameter, Posture, Refusal, Service, Target,
 };
 use http_body_util::{BodyExt as _, Limited};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
@@ -102,7 +102,6 @@ impl Service for S3 {
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::text("region", 64),
         Parameter::choice("style", &["path", "host"]),
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("response_timeout", 1, 3_600_000),
         Parameter::refused(
             "endpoint",
@@ -166,7 +165,7 @@ impl Service for S3 {
         findings
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<S3Client>, Refusal> {
+    async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<S3Client>, Refusal> {
         let endpoint = target.at_endpoint();
         let mut posture = Posture::of::<Self>(target);
         posture.endpoint = format!("{} at {}", target.locator(), endpoint.locator());
@@ -176,7 +175,7 @@ impl Service for S3 {
         // same time.
         let dial = async { endpoint.dial().await.map(|dialled| dialled.tls) };
         let probe = async {
-            with_timeout(target.time_left(), client.probe()).await.map_err(Refusal::from)?
+            with_timeout(attempt.time_left(), client.probe()).await.map_err(Refusal::from)?
         };
         (posture.tls, ()) = try_join_prefer_first(dial, probe).await?;
         posture.account = target.user().map(printable);

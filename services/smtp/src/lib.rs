@@ -51,8 +51,8 @@ use backing_services_rules::rule::{MALFORMED_LOCATOR, STARTTLS, WEAK_AUTHENTICAT
 use backing_services_runtime::posture::{ServerPosture, TlsPosture, printable};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::{
-    Attachment, ClientGuard, Failure, FailureKind, Finding, Login, Parameter, Posture, Refusal,
-    Service, Stream, Target,
+    Attachment, Attempt, ClientGuard, Failure, FailureKind, Finding, Login, Parameter, Posture,
+    Refusal, Service, Stream, Target,
 };
 use deadpool::managed::{self, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
 use lettre::address::Envelope;
@@ -97,7 +97,6 @@ impl Service for Smtp {
     const LOGIN: Login = Login::UserAndPassword;
     const PARAMETERS: &'static [Parameter] = &[
         Parameter::text("ehlo", 253),
-        Parameter::number("connect_timeout", 1, 300),
         Parameter::number("response_timeout", 1, 3_600_000),
         Parameter::number("max_connections", 1, 100),
         Parameter::tls("tls"),
@@ -137,7 +136,7 @@ impl Service for Smtp {
         findings
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<SmtpClient>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<SmtpClient>, Refusal> {
         let client = SmtpClient::new(target)?;
         let mut connection = client.connection().await?;
         let mut posture = Posture::of::<Self>(target);

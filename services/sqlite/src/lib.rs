@@ -70,8 +70,8 @@ use backing_services_runtime::source::Notice;
 use backing_services_runtime::source::file::{End, Way};
 use backing_services_runtime::source::file::{Fault, OWN_IT};
 use backing_services_runtime::{
-    Attachment, ClientGuard, Failure, FailureKind, Finding, Login, Parameter, Posture, Refusal,
-    Service, Target,
+    Attachment, Attempt, ClientGuard, Failure, FailureKind, Finding, Login, Parameter, Posture,
+    Refusal, Service, Target,
 };
 use backing_services_sqlx as driver;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
@@ -120,14 +120,14 @@ impl Service for Sqlite {
         )]
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<SqlitePool>, Refusal> {
+    async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<SqlitePool>, Refusal> {
         let locator = target.locator();
         let mode = locator.parameter("mode").unwrap_or("rwc");
         let path = locator.path().to_owned();
         let creates = mode == "rwc";
         let is_waived = target.waives(&READABLE_SECRET_FILE);
         let prepared =
-            on_thread(target.time_left(), move || prepare(Path::new(&path), creates, is_waived))
+            on_thread(attempt.time_left(), move || prepare(Path::new(&path), creates, is_waived))
                 .await;
         let exposed = prepared.map_err(NoResult::into_failure)??;
         let exposed = exposed.map(|why| {
@@ -155,7 +155,7 @@ impl Service for Sqlite {
             .connect_lazy_with(options);
 
         let mut posture = Posture::of::<Self>(target);
-        posture.server = Some(with_timeout(target.time_left(), probe(&pool)).await??);
+        posture.server = Some(with_timeout(attempt.time_left(), probe(&pool)).await??);
         Ok(Attachment::new(pool, posture).with_findings(exposed))
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use backing_services_runtime::posture::{TlsPosture, TrustPosture};
 use backing_services_runtime::service::tasks::Tasks;
 use backing_services_runtime::service::time::{READY_DEADLINE, with_timeout};
-use backing_services_runtime::{Failure, FailureKind, Host, Refusal, Target};
+use backing_services_runtime::{Attempt, Failure, FailureKind, Host, Refusal, Target};
 use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Database, Error, Executor, Pool};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -132,7 +132,7 @@ pub async fn make_ready<DB: Database>(pool: &Pool<DB>, former: &Pool<DB>) {
             opening.spawn(async move { pool.acquire().await.ok() });
         }
         while let Some(connection) = opening.join_next().await {
-            opened.extend(connection.flatten());
+            opened.extend(connection.ok().flatten());
         }
     };
     let _ = timeout_at(deadline, open).await;
@@ -169,9 +169,10 @@ impl<DB: Database> Unproven<DB> {
     pub async fn acquire(
         pool: &Pool<DB>,
         target: &Target,
+        attempt: Attempt,
         refusal: fn(&Error) -> Refusal,
     ) -> Result<Self, Refusal> {
-        let limit = target.connect_timeout().min(target.time_left());
+        let limit = target.connect_timeout().min(attempt.time_left());
         match with_timeout(limit, pool.acquire()).await? {
             Ok(connection) => Ok(Self(Some(connection))),
             Err(error) => Err(refusal(&error)),

@@ -4,8 +4,8 @@
 
 use backing_services::secrecy::SecretString;
 use backing_services::{
-    Amqp, Attachment, BackingServices, Container, Grants, Https, MySql, Nats, Postgres, Posture,
-    Redis, Refusal, Resource, S3, Scheme, Service, Smtp, Sqlite, Target,
+    Amqp, Attachment, Attempt, BackingServices, Container, Grants, Https, MySql, Nats, Postgres,
+    Posture, Redis, Refusal, Resource, S3, Scheme, Service, Smtp, Sqlite, Target,
 };
 
 /// Sells newspapers, and remembers to whom.
@@ -134,7 +134,7 @@ impl Service for Hound {
         Some(container)
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
         Ok(Attachment::new((), Posture::of::<Self>(target)))
     }
 

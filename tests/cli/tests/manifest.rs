@@ -113,6 +113,27 @@ fn prints_each_resource_and_its_privileges() {
     assert_eq!(largest["expects"], "a whole number from 0 to 65535");
 }
 
+/// The runtime adds this parameter. A database that is a file has none.
+#[test]
+fn each_service_that_is_dialled_has_a_limit_for_connecting() {
+    let manifest = manifest();
+    let mut seen = BTreeSet::new();
+    for field in manifest["fields"].as_array().unwrap() {
+        let Some(schemes) = field["resource"]["schemes"].as_array() else { continue };
+        let is_dialled = schemes.iter().any(|scheme| scheme["transport"] != "embedded");
+        let parameters = field["resource"]["parameters"].as_array().unwrap();
+        let limits: Vec<_> = parameters
+            .iter()
+            .filter(|parameter| parameter["name"] == "connect_timeout")
+            .map(|limit| (limit["least"].as_u64(), limit["most"].as_u64()))
+            .collect();
+        let expected: &[_] = if is_dialled { &[(Some(1), Some(300))] } else { &[] };
+        assert_eq!(limits, expected, "{field}");
+        seen.insert(is_dialled);
+    }
+    assert_eq!(seen.len(), 2, "a database that is a file is among them");
+}
+
 /// Every listed variable, and its file, is really read: to set both is an error, reported for
 /// exactly the listed ones.
 #[test]

@@ -1,7 +1,7 @@
 //! A service, a secret and a setting of a third party.
 
 use backing_services::secrecy::{SecretBox, zeroize::Zeroize};
-use backing_services::{Attachment, BackingServices, Malformed, Posture, Refusal, Resource, Scheme, SecretValue, Service, Setting, Target};
+use backing_services::{Attachment, Attempt, BackingServices, Malformed, Posture, Refusal, Resource, Scheme, SecretValue, Service, Setting, Target};
 
 struct Gophers;
 
@@ -11,7 +11,7 @@ impl Service for Gophers {
     const NAME: &'static str = "Gopher";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
 
-    async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
         Ok(Attachment::new((), Posture::of::<Self>(target)))
     }
 

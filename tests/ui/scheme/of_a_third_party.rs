@@ -1,4 +1,4 @@
-use backing_services::{Attachment, BackingServices, Posture, Refusal, Resource, Scheme, Service, Target};
+use backing_services::{Attachment, Attempt, BackingServices, Posture, Refusal, Resource, Scheme, Service, Target};
 
 struct Gophers;
 
@@ -8,7 +8,7 @@ impl Service for Gophers {
     const NAME: &'static str = "Gopher";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
 
-    async fn connect(target: &Target) -> Result<Attachment<()>, Refusal> {
+    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
         Ok(Attachment::new((), Posture::of::<Self>(target)))
     }
 

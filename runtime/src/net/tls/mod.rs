@@ -18,7 +18,7 @@
 //! replaced without a restart (`reattach`, `follow`).
 
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use backing_services_rules::Rule;
 use backing_services_rules::rule::{
@@ -565,22 +565,20 @@ fn refused_certificate(
     trust: TrustPosture,
     host: Option<&Host>,
 ) -> Refusal {
-    match error {
+    let finding = match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => Finding::new(
             &CERTIFICATE_EXPIRY,
             "the server's certificate, or one of its chain, has expired",
-        )
-        .into(),
+        ),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             Finding::new(
                 &CERTIFICATE_EXPIRY,
                 "the server's certificate, or one of its chain, is not valid yet",
             )
             .with_help("check the clock of this machine and of the authority's")
-            .into()
         }
-        CertificateError::NotValidForName => wrong_name(&[]),
-        CertificateError::NotValidForNameContext { presented, .. } => wrong_name(presented),
+        CertificateError::NotValidForName => return wrong_name(&[]),
+        CertificateError::NotValidForNameContext { presented, .. } => return wrong_name(presented),
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             Finding::new(
@@ -588,20 +586,17 @@ fn refused_certificate(
                 "the server's certificate, or one of its chain, has a signature or a key that is \
                  too weak, or unknown",
             )
-            .into()
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             Finding::new(&UNVERIFIED_TLS, "the server's certificate is not one for servers")
                 .with_help("issue one with the extended key usage `serverAuth`")
-                .into()
         }
         CertificateError::Revoked => {
             Finding::new(&UNVERIFIED_TLS, "the server's certificate is revoked")
                 .with_help("issue a new one")
-                .into()
         }
         CertificateError::Other(OtherError(other)) => match other.downcast_ref() {
-            Some(distrust) => distrusted(distrust, trust, host),
+            Some(distrust) => return distrusted(distrust, trust, host),
             // In practice, this is an authority as the server's own certificate, which rustls
             // refuses (RFC 5280, 4.2.1.9).
             None => Finding::new(
@@ -613,13 +608,12 @@ fn refused_certificate(
                 "issue a certificate for the server from the authority, with \
                  `basicConstraints=CA:FALSE` and `subjectAltName=DNS:<host>`; or pin its key in \
                  the `_PIN` variable, if the service takes one",
-            )
-            .into(),
+            ),
         },
         _ => Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be verified")
-            .with_help("check the certificate with `openssl x509 -text`")
-            .into(),
-    }
+            .with_help("check the certificate with `openssl x509 -text`"),
+    };
+    finding.into()
 }
 
 fn distrusted(distrust: &Distrust, trust: TrustPosture, host: Option<&Host>) -> Refusal {
@@ -693,12 +687,10 @@ fn wrong_name(presented: &[String]) -> Refusal {
         .into()
 }
 
-/// The limit for a TCP connection, and for a handshake, unless the locator sets another one: 10 s.
-/// Three lost SYNs are repeated within 7 s (RFC 6298, 2).
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -74,8 +74,8 @@ use backing_services_rules::Scheme;
 use backing_services_runtime::posture::{ServerPosture, printable};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::{
-    Attachment, ClientGuard, Container, Finding, Grantable, Grants, Login, Parameter, Posture,
-    Refusal, Service, Target,
+    Attachment, Attempt, ClientGuard, Container, Finding, Grantable, Grants, Login, Parameter,
+    Posture, Refusal, Service, Target,
 };
 use backing_services_sqlx as driver;
 use backing_services_sqlx::Unproven;
@@ -134,7 +134,7 @@ impl Service for Postgres {
         postgresql::container(grants)
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<PgPool>, Refusal> {
+    async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<PgPool>, Refusal> {
         let mut posture = Posture::of::<Self>(target);
         let seen = preflight::run(target, user(target), database(target)).await?;
         posture.authentication = Some(seen.authentication.to_owned());
@@ -148,9 +148,9 @@ impl Service for Postgres {
         let bound = Arc::new(OnceLock::from(postgresql::bound(target)));
         let most = postgresql::max_connections(target);
         let pool = driver::pool(target, options(target)?, most, bound);
-        let mut connection = Unproven::acquire(&pool, target, refusal).await?;
+        let mut connection = Unproven::acquire(&pool, target, attempt, refusal).await?;
         let probing = probe(connection.get().ok_or_else(no_answer)?, target);
-        let account = with_timeout(target.time_left(), probing).await??;
+        let account = with_timeout(attempt.time_left(), probing).await??;
         connection.keep();
 
         let mut findings = seen.findings;

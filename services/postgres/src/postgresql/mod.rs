@@ -26,7 +26,6 @@ macro_rules! parameters {
             Parameter::tls("sslmode"),
             Parameter::tls("ssl"),
             Parameter::text("application_name", 63),
-            Parameter::number("connect_timeout", 1, 300),
             Parameter::number("statement_timeout", 1, 86_400_000),
             Parameter::number("max_connections", 1, 1000),
             Parameter::refused(

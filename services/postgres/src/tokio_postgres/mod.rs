@@ -85,8 +85,8 @@ use backing_services_runtime::service::tasks;
 use backing_services_runtime::service::tasks::Tasks;
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::{
-    Attachment, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants, Login,
-    Parameter, Posture, Refusal, Service, Stream, Target,
+    Attachment, Attempt, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants,
+    Login, Parameter, Posture, Refusal, Service, Stream, Target,
 };
 use deadpool::managed::{self, Metrics, PoolError, RecycleError, RecycleResult, TimeoutType};
 use secrecy::ExposeSecret as _;
@@ -173,10 +173,13 @@ impl Service for TokioPostgres {
         postgresql::container(grants)
     }
 
-    async fn connect(target: &Target) -> Result<Attachment<TokioPostgresPool>, Refusal> {
+    async fn connect(
+        target: &Target,
+        attempt: Attempt,
+    ) -> Result<Attachment<TokioPostgresPool>, Refusal> {
         let live = watch::Sender::new(0);
         let opened = open(target, &live).await?;
-        let probed = with_timeout(target.time_left(), probe(&opened, target)).await?;
+        let probed = with_timeout(attempt.time_left(), probe(&opened, target)).await?;
         let account = probed.map_err(|refusal| opened.explain(refusal))?;
         opened.mark_settled();
 
@@ -209,7 +212,7 @@ impl Service for TokioPostgres {
         // Held until all are open, so that each is a different one.
         let mut opened = Vec::new();
         while let Some(connection) = opening.join_next().await {
-            opened.extend(connection.flatten());
+            opened.extend(connection.ok().flatten());
         }
     }
 

@@ -1,0 +1,10 @@
+use backing_services::Parameter;
+
+const PARAMETERS: &[Parameter] = &[
+    Parameter::number("most_lines", 1, 1000),
+    Parameter::number("connect_timeout", 1, 60),
+];
+
+fn main() {
+    println!("{}", PARAMETERS.len());
+}
