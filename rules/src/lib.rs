@@ -17,6 +17,7 @@ pub mod parameter;
 pub mod release;
 pub mod rule;
 pub mod scheme;
+pub mod spelling;
 mod text;
 pub mod variable;
 

@@ -3,7 +3,8 @@
 //!
 //! Applications depend on `backing-services`, which re-exports all of this beside the derive and
 //! the services. A crate that implements [`Service`] depends on this one alone: no driver is in its
-//! tree. [`service`] is the toolkit: dialling, TLS, time limits, tasks, backoff, printable text.
+//! tree. [`service`] is the toolkit: dialling, TLS, checked streams, time limits, tasks,
+//! reconnecting, printable text.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // A public type that may grow says so.

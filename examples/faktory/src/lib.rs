@@ -35,6 +35,7 @@ use std::time::{Duration, SystemTime};
 use backing_services::posture::ServerPosture;
 use backing_services::rules::rule::{MISSING_CREDENTIALS, WEAK_AUTHENTICATION};
 use backing_services::secrecy::{ExposeSecret as _, SecretString};
+use backing_services::service::time::with_timeout;
 use backing_services::{
     Attachment, Attempt, Failure, FailureKind, Finding, Login, Posture, Refusal, Scheme, Service,
     Stream, Target,
@@ -76,7 +77,7 @@ impl Service for Faktory {
         let greeting: Value = greeting
             .strip_prefix("+HI ")
             .and_then(|json| serde_json::from_str(json).ok())
-            .ok_or_else(foreign)?;
+            .ok_or_else(Failure::protocol)?;
         let mut hello = json!({ "v": 2, "hostname": "backing-services", "labels": [] });
         match (greeting.get("s").and_then(Value::as_str), target.password()) {
             (Some(salt), Some(password)) => {
@@ -152,7 +153,11 @@ impl Client {
         let job = json!({ "jid": id, "jobtype": kind, "args": arguments });
         let mut connection = self.0.lock().await;
         timely(connection.send(&format!("PUSH {job}"))).await?;
-        if timely(connection.line()).await? == "+OK" { Ok(id) } else { Err(foreign().into()) }
+        if timely(connection.line()).await? == "+OK" {
+            Ok(id)
+        } else {
+            Err(Failure::protocol().into())
+        }
     }
 }
 
@@ -164,8 +169,11 @@ struct Connection {
 
 impl Connection {
     async fn send(&mut self, line: &str) -> Result<(), Refusal> {
-        self.stream.write_all(format!("{line}\r\n").as_bytes()).await.map_err(|_| gone())?;
-        self.stream.flush().await.map_err(|_| gone())?;
+        self.stream
+            .write_all(format!("{line}\r\n").as_bytes())
+            .await
+            .map_err(|_| Failure::closed())?;
+        self.stream.flush().await.map_err(|_| Failure::closed())?;
         Ok(())
     }
 
@@ -174,25 +182,27 @@ impl Connection {
         let mut line = Vec::new();
         while !line.ends_with(b"\r\n") {
             if line.len() == LONGEST_LINE {
-                return Err(foreign().into());
+                return Err(Failure::protocol().into());
             }
-            line.push(self.stream.read_u8().await.map_err(|_| gone())?);
+            line.push(self.stream.read_u8().await.map_err(|_| Failure::closed())?);
         }
         line.truncate(line.len() - 2);
-        String::from_utf8(line).map_err(|_| foreign().into())
+        String::from_utf8(line).map_err(|_| Failure::protocol().into())
     }
 
     /// Sends a command, and reads the text of its answer: `$`, its length, and the text.
     async fn ask(&mut self, command: &str) -> Result<String, Refusal> {
         self.send(command).await?;
         let header = self.line().await?;
-        let length: usize =
-            header.strip_prefix('$').and_then(|length| length.parse().ok()).ok_or_else(foreign)?;
+        let length: usize = header
+            .strip_prefix('$')
+            .and_then(|length| length.parse().ok())
+            .ok_or_else(Failure::protocol)?;
         if length > LONGEST_LINE {
-            return Err(foreign().into());
+            return Err(Failure::protocol().into());
         }
         let text = self.line().await?;
-        if text.len() == length { Ok(text) } else { Err(foreign().into()) }
+        if text.len() == length { Ok(text) } else { Err(Failure::protocol().into()) }
     }
 }
 
@@ -207,26 +217,7 @@ fn hash(password: &SecretString, salt: &str, rounds: u64) -> String {
 }
 
 async fn timely<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    tokio::time::timeout(ANSWER, work).await.unwrap_or_else(|_| {
-        Err(Failure::new(
-            FailureKind::TimedOut,
-            "the server did not answer in time",
-            "check its load",
-        )
-        .into())
-    })
-}
-
-fn foreign() -> Failure {
-    Failure::new(
-        FailureKind::Protocol,
-        "what answers on the port is no Faktory server",
-        "check the host and the port",
-    )
-}
-
-fn gone() -> Failure {
-    Failure::new(FailureKind::Unreachable, "the server closed the connection", "read its log")
+    with_timeout(ANSWER, work).await?
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ use crate::declare::manifest::Manifest;
 use crate::live::generation::{AttachedStruct, Handle, Turn, publish};
 use crate::load::spec::ConnectionSpec;
 use crate::load::{self, Content, Fingerprint, Loaded, LoadedField, Read};
-use crate::net::backoff::detached;
 use crate::net::tasks::{self, Tasks};
 use crate::net::time::{Limit, READY_DEADLINE, run_until_cancelled};
 use crate::report::error::{AttachError, Problem, in_declaration_order};
@@ -265,8 +264,10 @@ impl Swap {
         }
         for (next, resource) in pending.iter().zip(&swapped) {
             if resource.0.is_detached() {
-                problems
-                    .push((next.ordinal, Problem::Failure(detached().in_place(&next.spec.place))));
+                problems.push((
+                    next.ordinal,
+                    Problem::Failure(Failure::detached().in_place(&next.spec.place)),
+                ));
             }
         }
         abandon(pending.into_iter().filter_map(|next| next.connected)).await;
@@ -286,7 +287,10 @@ impl Swap {
             match (content, resource) {
                 (Content::Resource { entry, target }, Some(resource)) => {
                     if resource.0.is_detached() {
-                        problems.push((ordinal, Problem::Failure(detached().in_place(&place))));
+                        problems.push((
+                            ordinal,
+                            Problem::Failure(Failure::detached().in_place(&place)),
+                        ));
                     } else if self.which != Which::Changed
                         || resource.0.fingerprint() != fingerprint
                     {

@@ -14,11 +14,11 @@ use crate::attach::fetch;
 use crate::live::generation::{Control, DynGeneration, DynResource, FieldContext};
 use crate::load;
 use crate::load::spec::ConnectionSpec;
-use crate::net::backoff::{detached, jittered};
+use crate::net::backoff::jittered;
 use crate::net::tasks::{self, Work};
 use crate::net::time::{CLOSE_DEADLINE, run_until_cancelled, with_timeout};
 use crate::report::error::Problem;
-use crate::report::finding::Finding;
+use crate::report::finding::{Failure, Finding};
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
 use crate::service::target::Attempt;
@@ -71,7 +71,7 @@ pub(crate) async fn now(shared: &Arc<dyn DynResource>) -> Result<Arc<Posture>, R
     let retaking = Retaking::of(&**shared);
     match retaking.unless_detached(&mut shared.control()).await {
         Some(taken) => retaking.record(&**shared, taken),
-        None => Err(detached().into()),
+        None => Err(Failure::detached().into()),
     }
 }
 

@@ -17,7 +17,7 @@
 pub(crate) mod dialect;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use backing_services_rules::parameter::{Asks, asks, fragment_asks};
 use backing_services_rules::rule::{
@@ -25,6 +25,7 @@ use backing_services_rules::rule::{
     UNKNOWN_PARAMETER, UNKNOWN_SCHEME, UNVERIFIED_TLS,
 };
 use backing_services_rules::scheme::{self, Scheme, Transport};
+use backing_services_rules::spelling::distance;
 use secrecy::SecretString;
 use url::Url;
 
@@ -682,7 +683,7 @@ impl Parser<'_> {
         match host {
             Ok(url::Host::Domain(name)) if is_host_name(&name) => Some(Host::Name(name)),
             Ok(url::Host::Ipv4(address)) => Some(Host::Address(address.into())),
-            Ok(url::Host::Ipv6(address)) => Some(Host::Address(unmapped(address))),
+            Ok(url::Host::Ipv6(address)) => Some(Host::Address(address.to_canonical())),
             Ok(url::Host::Domain(_)) | Err(_) => {
                 self.find(
                     Finding::new(&MALFORMED_LOCATOR, "its host is neither a name nor an address")
@@ -849,7 +850,8 @@ impl Parser<'_> {
                 .filter(|parameter| !matches!(parameter.value, ParameterValue::Refused(_)))
         };
         let names: Vec<_> = accepted().map(|parameter| format!("`{}`", parameter.name)).collect();
-        let near = accepted().find(|parameter| is_near(parameter.name, key));
+        let near =
+            accepted().find(|parameter| distance(parameter.name.as_bytes(), key.as_bytes()) <= 1);
         let message = near.map_or_else(
             || "it has a parameter that this service does not know".to_owned(),
             |near| {
@@ -912,15 +914,6 @@ fn in_ascii(host: &str) -> String {
     }
 }
 
-/// The IPv4 address of an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2). Every other address stays
-/// an IPv6 address.
-fn unmapped(address: Ipv6Addr) -> IpAddr {
-    if let Some(mapped) = address.to_ipv4_mapped() {
-        return mapped.into();
-    }
-    address.into()
-}
-
 /// True if every parser reads the host as this name: it is lower case, without IDNA, and its last
 /// label does not begin with a digit, which would make it an address. There are other such names;
 /// these are quick to recognise.
@@ -971,22 +964,6 @@ fn is_plain(text: &str) -> bool {
 /// a blank.
 fn percent_decode(text: &str) -> Option<String> {
     percent_encoding::percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
-}
-
-/// True if one edit turns `key` into `known`: a letter added, removed or replaced, ignoring case.
-fn is_near(known: &str, key: &str) -> bool {
-    let (long, short) = if known.len() >= key.len() { (known, key) } else { (key, known) };
-    if long.len() - short.len() > 1 {
-        return false;
-    }
-    let same =
-        long.bytes().zip(short.bytes()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
-    let (long_rest, short_rest) = (&long.as_bytes()[same..], &short.as_bytes()[same..]);
-    let skipped = usize::from(long.len() == short.len());
-    long_rest
-        .get(1..)
-        .unwrap_or_default()
-        .eq_ignore_ascii_case(short_rest.get(skipped..).unwrap_or_default())
 }
 
 #[cfg(test)]

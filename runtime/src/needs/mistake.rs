@@ -1,6 +1,8 @@
 //! Messages about mistakes in `needs`. A constant cannot use `format!`, so the text is assembled by
 //! hand.
 
+use backing_services_rules::spelling::distance;
+
 use super::{Grantable, Names};
 use crate::needs::reader::{Mistake, Span, Wrong};
 
@@ -12,10 +14,7 @@ const LONGEST: usize = 512;
 const MOST_LISTED: usize = 16;
 
 /// The maximum edit distance of a suggestion.
-const MOST_CHANGES: u8 = 2;
-
-/// The longest word for which there is a suggestion, in bytes.
-const LONGEST_WORD: usize = 31;
+const MOST_CHANGES: usize = 2;
 
 /// A text that is assembled in a constant.
 pub(crate) struct Message {
@@ -139,7 +138,7 @@ const fn nearest(word: &[u8], privileges: &'static [&'static str]) -> Option<&'s
     let mut least = MOST_CHANGES + 1;
     let mut i = 0;
     while i < privileges.len() {
-        let changes = changes(word, privileges[i].as_bytes());
+        let changes = distance(word, privileges[i].as_bytes());
         if changes < least {
             least = changes;
             best = Some(privileges[i]);
@@ -147,52 +146,6 @@ const fn nearest(word: &[u8], privileges: &'static [&'static str]) -> Option<&'s
         i += 1;
     }
     best
-}
-
-/// The edit distance, ignoring case: letters added, removed or replaced, or neighbours swapped
-/// (optimal string alignment).
-const fn changes(a: &[u8], b: &[u8]) -> u8 {
-    if a.len() > LONGEST_WORD
-        || b.len() > LONGEST_WORD
-        || a.len().abs_diff(b.len()) > MOST_CHANGES as usize
-    {
-        return u8::MAX;
-    }
-    let mut before = [0_u8; LONGEST_WORD + 1];
-    let mut above = [0_u8; LONGEST_WORD + 1];
-    let mut j = 0;
-    while j <= b.len() {
-        above[j] = j as u8;
-        j += 1;
-    }
-    let mut i = 1;
-    while i <= a.len() {
-        let mut row = [i as u8; LONGEST_WORD + 1];
-        let mut j = 1;
-        while j <= b.len() {
-            let is_same = a[i - 1].eq_ignore_ascii_case(&b[j - 1]);
-            let mut least = above[j - 1] + !is_same as u8;
-            least = smaller(least, above[j] + 1);
-            least = smaller(least, row[j - 1] + 1);
-            if i > 1
-                && j > 1
-                && a[i - 1].eq_ignore_ascii_case(&b[j - 2])
-                && a[i - 2].eq_ignore_ascii_case(&b[j - 1])
-            {
-                least = smaller(least, before[j - 2] + 1);
-            }
-            row[j] = least;
-            j += 1;
-        }
-        before = above;
-        above = row;
-        i += 1;
-    }
-    above[b.len()]
-}
-
-const fn smaller(a: u8, b: u8) -> u8 {
-    if a < b { a } else { b }
 }
 
 const fn part(bytes: &[u8], at: Span) -> &[u8] {

@@ -1,11 +1,5 @@
 //! The parser of `needs`. Constants and run time use the same one, so that the text that compiles
-//! is the text that is compared.
-//!
-//! ```text
-//! needs      = clause *( ";" clause ) [ ";" ]
-//! clause     = privilege *( "," privilege ) [ "ON" [ kind ] object *( "," object ) ]
-//! privilege  = words [ "(" column *( "," column ) ")" ]
-//! ```
+//! is the text that is compared. The grammar is in the documentation of [`crate::needs`].
 //!
 //! A comma or a semicolon inside quotes or parentheses is not a separator. Words are compared
 //! without case.

@@ -1,10 +1,8 @@
-//! Jittered intervals, and the failure of a detached resource.
+//! Jittered intervals.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
-
-use crate::report::finding::{Failure, FailureKind};
 
 /// Shortens an interval by up to a tenth, at random, so that resources attached together are not
 /// checked together.
@@ -19,7 +17,3 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// The shortest interval: 1 s. Even a small server can handle a login per second.
 pub(crate) const SHORTEST: Duration = Duration::from_secs(1);
-
-pub(crate) fn detached() -> Failure {
-    Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it again")
-}

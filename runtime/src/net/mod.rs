@@ -2,9 +2,9 @@
 
 pub(crate) mod address;
 pub(crate) mod backoff;
+pub mod metered;
 pub mod progress;
 pub mod random_name;
-pub mod reconnect;
 pub mod tasks;
 pub mod thread;
 pub mod time;

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal as _;
 
-use crate::report::finding::{Failure, Finding};
+use crate::report::finding::{Failure, Finding, Notice};
 
 /// All problems, field by field, in declaration order.
 ///
@@ -32,30 +32,12 @@ pub enum Problem {
     Failure(Failure),
 }
 
-macro_rules! of_either {
-    ($($(#[$docs:meta])* $name:ident -> $type:ty),* $(,)?) => {$(
-        $(#[$docs])*
-        pub fn $name(&self) -> $type {
-            match self {
-                Self::Finding(finding) => finding.$name(),
-                Self::Failure(failure) => failure.$name(),
-            }
-        }
-    )*};
-}
-
 impl Problem {
-    of_either! {
-        /// The field's path.
-        field -> &str,
-        /// The variable that it is about.
-        variable -> Option<&str>,
-        /// The source of the value, in words.
-        origin -> Option<&str>,
-        /// The description of the problem.
-        message -> &str,
-        /// The help: what to write or to check.
-        help -> &str,
+    pub(crate) fn notice(&self) -> &Notice {
+        match self {
+            Self::Finding(finding) => finding.notice(),
+            Self::Failure(failure) => failure.notice(),
+        }
     }
 
     /// The name of the rule or of the failure kind.

@@ -17,9 +17,7 @@ pub struct Finding(Box<Violation>);
 #[derive(Clone, Debug)]
 struct Violation {
     rule: &'static Rule,
-    place: Place,
-    message: Cow<'static, str>,
-    help: Option<Cow<'static, str>>,
+    notice: Notice,
     /// Only warns, whatever the rule's level: the violation is still to come.
     warns: bool,
     /// The reason of the waiver that covers it.
@@ -36,6 +34,83 @@ pub(crate) struct Place {
     /// The origin of the variable's value, in words.
     pub origin: Option<Cow<'static, str>>,
 }
+
+/// The place and the texts of a finding or a failure.
+#[derive(Clone, Debug)]
+pub(crate) struct Notice {
+    place: Place,
+    message: Cow<'static, str>,
+    help: Option<Cow<'static, str>>,
+    /// The help if there is no other one: the rule's.
+    otherwise: &'static str,
+}
+
+impl Notice {
+    fn new(mut message: Cow<'static, str>, otherwise: &'static str) -> Self {
+        redact(&mut message);
+        Self { place: Place::default(), message, help: None, otherwise }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn set_help(&mut self, mut help: Cow<'static, str>) {
+        redact(&mut help);
+        self.help = Some(help);
+    }
+
+    /// Its texts, except those of its rule.
+    fn texts(&mut self) -> impl Iterator<Item = &mut Cow<'static, str>> {
+        std::iter::once(&mut self.message).chain(&mut self.help)
+    }
+
+    /// Names the companions of a field's variable in full.
+    fn name_companions(&mut self, variable: Option<&str>) {
+        for text in self.texts() {
+            name_companions(text, variable);
+        }
+    }
+}
+
+/// The public methods of a type with a [`Notice`].
+macro_rules! notice_methods {
+    ($type:ty) => {
+        impl $type {
+            /// The field's path, with a `.` before a nested field: `mail.relay`.
+            #[must_use]
+            pub fn field(&self) -> &str {
+                &self.notice().place.field
+            }
+
+            /// The variable that is wrong or missing, or that leads to the service.
+            #[must_use]
+            pub fn variable(&self) -> Option<&str> {
+                self.notice().place.variable.as_deref()
+            }
+
+            /// The origin of the variable's value: `the environment`; `None` if there is no value.
+            #[must_use]
+            pub fn origin(&self) -> Option<&str> {
+                self.notice().place.origin.as_deref()
+            }
+
+            /// The message: what is wrong.
+            #[must_use]
+            pub fn message(&self) -> &str {
+                &self.notice().message
+            }
+
+            /// The help: what to write, to do or to check.
+            #[must_use]
+            pub fn help(&self) -> &str {
+                self.notice().help.as_deref().unwrap_or(self.notice().otherwise)
+            }
+        }
+    };
+}
+
+notice_methods!(Finding);
+notice_methods!(Failure);
+notice_methods!(crate::report::error::Problem);
 
 /// The endings of a resource's variables other than the locator's.
 const ENDINGS: [&str; 10] = [
@@ -86,23 +161,15 @@ impl Finding {
     /// each.
     #[cold]
     #[inline(never)]
-    fn of(rule: &'static Rule, mut message: Cow<'static, str>) -> Self {
-        redact(&mut message);
-        let place = Place::default();
-        Self(Box::new(Violation { rule, place, message, help: None, warns: false, waived: None }))
+    fn of(rule: &'static Rule, message: Cow<'static, str>) -> Self {
+        let notice = Notice::new(message, rule.help);
+        Self(Box::new(Violation { rule, notice, warns: false, waived: None }))
     }
 
     /// Sets the help: what to write or do instead. Without it, the report prints the rule's own
     /// help.
-    pub fn with_help(self, help: impl Into<Cow<'static, str>>) -> Self {
-        self.set_help(help.into())
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn set_help(mut self, mut help: Cow<'static, str>) -> Self {
-        redact(&mut help);
-        self.0.help = Some(help);
+    pub fn with_help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
+        self.0.notice.set_help(help.into());
         self
     }
 
@@ -119,17 +186,16 @@ impl Finding {
 
     /// Sets the variable that it is about, if that is not the locator's.
     pub fn about(mut self, variable: impl Into<String>) -> Self {
-        self.0.place.variable = Some(variable.into());
+        self.0.notice.place.variable = Some(variable.into());
         self
     }
 
     pub(crate) fn at(mut self, field: &str, variable: &str) -> Self {
-        for text in self.texts() {
-            name_companions(text, Some(variable));
-        }
-        field.clone_into(&mut self.0.place.field);
-        match &mut self.0.place.variable {
-            None => self.0.place.variable = Some(variable.to_owned()),
+        self.0.notice.name_companions(Some(variable));
+        let place = &mut self.0.notice.place;
+        field.clone_into(&mut place.field);
+        match &mut place.variable {
+            None => place.variable = Some(variable.to_owned()),
             // Connection code names a companion by its ending alone.
             Some(own) if ENDINGS.contains(&own.as_str()) => {
                 own.insert_str(0, backing_services_rules::variable::base(variable))
@@ -141,7 +207,7 @@ impl Finding {
 
     /// Sets the origin of the variable's value, in words.
     pub(crate) fn out_of(mut self, origin: Option<Cow<'static, str>>) -> Self {
-        self.0.place.origin = origin;
+        self.0.notice.place.origin = origin;
         self
     }
 
@@ -150,10 +216,8 @@ impl Finding {
             .out_of(place.origin.clone())
     }
 
-    /// Its texts, except those of its rule.
-    pub(crate) fn texts(&mut self) -> impl Iterator<Item = &mut Cow<'static, str>> {
-        let Violation { message, help, .. } = &mut *self.0;
-        std::iter::once(message).chain(help)
+    pub(crate) fn notice(&self) -> &Notice {
+        &self.0.notice
     }
 
     /// The violated rule.
@@ -178,41 +242,11 @@ impl Finding {
     pub fn waived_because(&self) -> Option<&'static str> {
         self.0.waived
     }
-
-    /// The field's path, with a `.` before a nested field: `mail.relay`.
-    #[must_use]
-    pub fn field(&self) -> &str {
-        &self.0.place.field
-    }
-
-    /// The variable that is wrong or missing.
-    #[must_use]
-    pub fn variable(&self) -> Option<&str> {
-        self.0.place.variable.as_deref()
-    }
-
-    /// The origin of the variable's value: `the environment`; `None` if there is no value.
-    #[must_use]
-    pub fn origin(&self) -> Option<&str> {
-        self.0.place.origin.as_deref()
-    }
-
-    /// The message: what is wrong.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.0.message
-    }
-
-    /// The help: what to do about it.
-    #[must_use]
-    pub fn help(&self) -> &str {
-        self.0.help.as_deref().unwrap_or(self.0.rule.help)
-    }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} [{}]", self.0.message, self.0.rule.name)
+        write!(f, "{} [{}]", self.message(), self.0.rule.name)
     }
 }
 
@@ -228,9 +262,7 @@ pub struct Failure(Box<Trouble>);
 #[derive(Clone, Debug)]
 struct Trouble {
     kind: FailureKind,
-    place: Place,
-    message: Cow<'static, str>,
-    help: Cow<'static, str>,
+    notice: Notice,
 }
 
 /// The kind of a [`Failure`].
@@ -364,30 +396,103 @@ impl Failure {
 
     #[cold]
     #[inline(never)]
-    fn of(kind: FailureKind, mut message: Cow<'static, str>, mut help: Cow<'static, str>) -> Self {
-        redact(&mut message);
-        redact(&mut help);
-        Self(Box::new(Trouble { kind, place: Place::default(), message, help }))
+    fn of(kind: FailureKind, message: Cow<'static, str>, help: Cow<'static, str>) -> Self {
+        let mut notice = Notice::new(message, "");
+        notice.set_help(help);
+        Self(Box::new(Trouble { kind, notice }))
+    }
+
+    /// What the server sent is not its protocol, or more than a service accepts:
+    /// [`FailureKind::Protocol`].
+    #[cold]
+    pub fn protocol() -> Self {
+        Self::new(
+            FailureKind::Protocol,
+            "what the server sent is not its protocol, or more than it may send",
+            "check what answers on the port",
+        )
+    }
+
+    /// The server closed the connection, without a reason: [`FailureKind::Unreachable`].
+    #[cold]
+    pub fn closed() -> Self {
+        Self::new(
+            FailureKind::Unreachable,
+            "the server closed the connection",
+            "check the port and the server's log",
+        )
+    }
+
+    /// The server closed the connection before it named a login method:
+    /// [`FailureKind::Unreachable`].
+    #[cold]
+    pub fn closed_before_login() -> Self {
+        Self::new(
+            FailureKind::Unreachable,
+            "the server closed the connection before it said how to log in",
+            "check the port and the server's log",
+        )
+    }
+
+    /// An open connection broke: [`FailureKind::Unreachable`].
+    #[cold]
+    pub fn broken() -> Self {
+        Self::new(
+            FailureKind::Unreachable,
+            "the connection broke",
+            "check the network and the server's log",
+        )
+    }
+
+    /// The server accepted the connection, and sent nothing in time: [`FailureKind::TimedOut`].
+    #[cold]
+    pub fn no_greeting() -> Self {
+        Self::new(
+            FailureKind::TimedOut,
+            "the server accepted the connection, and did not answer in time",
+            "check the port: what listens there may wait for another protocol; check also the \
+             server's load",
+        )
+    }
+
+    /// There was no answer within the locator's `response_timeout`: [`FailureKind::TimedOut`]. For
+    /// a service with that parameter.
+    #[cold]
+    pub fn no_answer() -> Self {
+        Self::new(
+            FailureKind::TimedOut,
+            "the server did not answer in time",
+            "check its load, and `response_timeout` in the locator",
+        )
+    }
+
+    /// The server answered with an error that has no meaning of its own to the service:
+    /// [`FailureKind::Unavailable`].
+    #[cold]
+    pub fn server_error() -> Self {
+        Self::new(FailureKind::Unavailable, "the server answered with an error", "read its log")
+    }
+
+    /// The client is of a resource that is detached: [`FailureKind::Unavailable`].
+    #[cold]
+    pub fn detached() -> Self {
+        Self::new(FailureKind::Unavailable, "the resource is detached", "attach it again")
     }
 
     pub(crate) fn in_place(mut self, place: &Place) -> Self {
-        for text in self.texts() {
-            name_companions(text, place.variable.as_deref());
-        }
-        self.0.place = place.clone();
+        self.0.notice.name_companions(place.variable.as_deref());
+        self.0.notice.place = place.clone();
         self
     }
 
     /// Adds a check to the help.
     pub(crate) fn also(mut self, what: &str) -> Self {
-        self.0.help = format!("{}{what}", self.0.help).into();
+        self.0.notice.help = Some(format!("{}{what}", self.help()).into());
         self
     }
 
-    /// Its texts.
-    pub(crate) fn texts(&mut self) -> impl Iterator<Item = &mut Cow<'static, str>> {
-        let Trouble { message, help, .. } = &mut *self.0;
-        [message, help].into_iter()
+    pub(crate) fn notice(&self) -> &Notice {
+        &self.0.notice
     }
 
     /// The kind.
@@ -395,41 +500,11 @@ impl Failure {
     pub fn kind(&self) -> FailureKind {
         self.0.kind
     }
-
-    /// The field's path, with a `.` before a nested field: `mail.relay`.
-    #[must_use]
-    pub fn field(&self) -> &str {
-        &self.0.place.field
-    }
-
-    /// The variable that leads to the service.
-    #[must_use]
-    pub fn variable(&self) -> Option<&str> {
-        self.0.place.variable.as_deref()
-    }
-
-    /// The origin of the variable's value: `the environment`; `None` if there is no value.
-    #[must_use]
-    pub fn origin(&self) -> Option<&str> {
-        self.0.place.origin.as_deref()
-    }
-
-    /// The message: what went wrong.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.0.message
-    }
-
-    /// The help: what to check.
-    #[must_use]
-    pub fn help(&self) -> &str {
-        &self.0.help
-    }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} [{}]", self.0.message, self.0.kind.name())
+        write!(f, "{} [{}]", self.message(), self.0.kind.name())
     }
 }
 

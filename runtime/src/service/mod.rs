@@ -6,9 +6,10 @@ pub(crate) mod credentials;
 pub(crate) mod dial;
 pub(crate) mod erased;
 pub mod grants;
+pub mod reconnect;
 pub(crate) mod target;
 
-pub use crate::net::{progress, random_name, reconnect, tasks, thread, time, tls};
+pub use crate::net::{metered, progress, random_name, tasks, thread, time, tls};
 pub use crate::report::redact;
 pub use crate::service::dial::unreachable;
 

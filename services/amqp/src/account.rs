@@ -11,9 +11,10 @@ use backing_services_rules::rule::{MISSING_PRIVILEGES, SUPERUSER_ACCOUNT};
 use backing_services_runtime::needs::{Names, Need};
 use backing_services_runtime::posture::MOST_PRIVILEGES;
 use backing_services_runtime::service::random_name::random_name;
-use backing_services_runtime::{Difference, Finding, Grantable, Grants, Needs, Refusal, Target};
+use backing_services_runtime::{
+    Difference, Failure, Finding, Grantable, Grants, Needs, Refusal, Target,
+};
 
-use super::foreign;
 use crate::asking::{Asking, Call, Question};
 
 /// The privileges that an account can be granted.
@@ -64,7 +65,7 @@ impl Trial {
     /// Maps the answers to the account's privileges and findings.
     pub(super) fn evaluate(&self, answers: &[bool], target: &Target) -> Result<Account, Refusal> {
         if answers.len() != POWERS.len() * (1 + self.names.len()) {
-            return Err(foreign().into());
+            return Err(Failure::protocol().into());
         }
         let (flat, answers) = answers.split_at(POWERS.len());
         let powers: Vec<_> = POWERS

@@ -5,10 +5,10 @@
 //! `Connection.OpenOk` waits in our stream until the answers are there. Meanwhile the driver has no
 //! channels, and every channel of the probe is closed before the driver goes on.
 
-use backing_services_runtime::Refusal;
+use backing_services_runtime::{Failure, Refusal};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, ended, frames, refused};
+use super::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, ended, frames};
 use crate::frames::{HEADER, LONGEST_SHORT_STRING, Method};
 use crate::wire::{CloseReason, Limits, Reason};
 
@@ -212,7 +212,7 @@ impl Channel {
                     // permission to read from the exchange. So a refusal that names the exchange
                     // means that the account may write to the queue.
                     ACCESS_REFUSED => call == Call::Bind && contains(text, b"to exchange"),
-                    _ => return Some(Err(refused())),
+                    _ => return Some(Err(Failure::server_error().into())),
                 });
                 Some(Ok(frames::method_frame(number, CLOSE_OK, &[])))
             }

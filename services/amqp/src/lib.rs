@@ -107,7 +107,6 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 
-use arc_swap::ArcSwapOption;
 use async_rs::util::RuntimeParts;
 use async_rs::{Runtime, Tokio};
 use backing_services_rules::Scheme;
@@ -115,9 +114,8 @@ use backing_services_rules::rule::{
     AMBIGUOUS_LOCATOR, DEFAULT_CREDENTIALS, MALFORMED_LOCATOR, MISSING_CREDENTIALS,
 };
 use backing_services_runtime::posture::{ServerPosture, TlsPosture, printable};
-use backing_services_runtime::service::reconnect::ReconnectBackoff;
-use backing_services_runtime::service::tasks;
-use backing_services_runtime::service::time::{panicked, run_until_cancelled, with_timeout};
+use backing_services_runtime::service::reconnect::{self, Reconnector};
+use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::{
     Attachment, Attempt, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants,
     Login, Parameter, Posture, Refusal, Service, Target,
@@ -127,7 +125,6 @@ use lapin::uri::{
 };
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Error, ErrorKind};
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use self::account::Trial;
 use self::frames::Greeting;
@@ -278,13 +275,14 @@ impl Service for Amqp {
         posture.privileges = account.privileges;
         posture.remarks = if answers.is_some() { SEEN.to_vec() } else { vec![UNSEEN] };
         posture.remarks.push(REMARK);
-        Ok(Attachment::new(AmqpClient::new(target, link), posture).with_findings(account.findings))
+        Ok(Attachment::new(AmqpClient(Reconnector::new(target, link)), posture)
+            .with_findings(account.findings))
     }
 
     async fn health(client: &AmqpClient) -> Result<(), Refusal> {
-        let connection = client.connected().await?;
-        let refusal = |error| refusal(&error, &connection.0.why);
-        let channel = connection.create_channel().await.map_err(refusal)?;
+        let link = client.0.get().await?;
+        let refusal = |error| refusal(&error, &link.why);
+        let channel = link.connection.create_channel().await.map_err(refusal)?;
         channel.close(200, "OK".into()).await.map_err(refusal)
     }
 
@@ -307,6 +305,18 @@ struct Link {
     connection: Connection,
     abort_on_drop: Lock<Option<AbortOnDrop>>,
     why: CloseReason,
+}
+
+impl reconnect::Link for Link {
+    const SERVICE: &'static str = Amqp::NAME;
+
+    fn is_alive(&self) -> bool {
+        self.connection.status().connected()
+    }
+
+    async fn open(target: &Target) -> Result<Self, Refusal> {
+        Ok(open(target, None).await?.link)
+    }
 }
 
 struct Opened {
@@ -389,7 +399,7 @@ async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal>
         Some(Ok(answers)) => Some(answers?),
         Some(Err(_)) => match connected {
             Err(error) => return Err(refusal(&error, &why)),
-            Ok(_) => return Err(foreign().into()),
+            Ok(_) => return Err(Failure::protocol().into()),
         },
     };
     let connection = connected.map_err(|error| refusal(&error, &why))?;
@@ -417,18 +427,7 @@ const NOT_ALLOWED: u16 = 530;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct AmqpClient {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    target: Target,
-    current: ArcSwapOption<Link>,
-    /// True once the resource is detached, which ends an attempt to reconnect.
-    closed: watch::Sender<bool>,
-    /// Held by the attempt to reconnect, even if its caller has stopped waiting.
-    again: Arc<Mutex<ReconnectBackoff>>,
-}
+pub struct AmqpClient(Reconnector<Link>);
 
 /// A shared reference to the current [`lapin::Connection`].
 pub struct AmqpConnection(Arc<Link>);
@@ -448,16 +447,6 @@ impl fmt::Debug for AmqpConnection {
 }
 
 impl AmqpClient {
-    fn new(target: &Target, link: Link) -> Self {
-        let shared = Shared {
-            target: target.clone(),
-            current: ArcSwapOption::from_pointee(link),
-            closed: watch::Sender::new(false),
-            again: Arc::new(Mutex::new(ReconnectBackoff::new())),
-        };
-        Self { shared: Arc::new(shared) }
-    }
-
     /// A new channel; on a new connection if the current one broke.
     ///
     /// # Errors
@@ -472,58 +461,15 @@ impl AmqpClient {
     /// # Errors
     /// If there is no connection, an error whose text gives the reason in this crate's words.
     pub async fn connection(&self) -> lapin::Result<AmqpConnection> {
-        self.connected().await.map_err(|refusal| {
+        self.0.get().await.map(AmqpConnection).map_err(|refusal| {
             std::io::Error::new(std::io::ErrorKind::NotConnected, refusal.to_string()).into()
         })
-    }
-
-    async fn connected(&self) -> Result<AmqpConnection, Refusal> {
-        if let Some(connection) = self.live() {
-            return Ok(connection);
-        }
-        let again = Arc::clone(&self.shared.again).lock_owned().await;
-        // The previous holder of the lock may have connected.
-        if let Some(connection) = self.live() {
-            return Ok(connection);
-        }
-        if *self.shared.closed.borrow() {
-            return Err(detached());
-        }
-        if again.has_given_up() {
-            return Err(Failure::new(
-                FailureKind::AuthenticationFailed,
-                "the server did not accept the credentials when connecting again",
-                "attach the resource again, with good ones",
-            )
-            .into());
-        }
-        if again.is_waiting() {
-            return Err(Failure::new(
-                FailureKind::Unreachable,
-                "the server could not be connected to again a moment ago; the next attempt waits",
-                "read its log and the network",
-            )
-            .into());
-        }
-        // A call that stops waiting does not end the attempt. Otherwise a server that is slower
-        // than the call would never be reconnected to.
-        let attempt =
-            tasks::spawn(&Handle::current(), Arc::clone(&self.shared).connect_again(again)).join();
-        attempt.await.unwrap_or_else(|| Err(panicked().into()))
-    }
-
-    fn live(&self) -> Option<AmqpConnection> {
-        let link = self.shared.current.load_full()?;
-        link.connection.status().connected().then_some(AmqpConnection(link))
     }
 
     /// Flushes what was sent, and closes the connection with a good-bye from the server. The
     /// driver's thread ends with it, even if the connection is still referenced elsewhere.
     async fn close(&self) {
-        self.shared.closed.send_replace(true);
-        // An attempt to reconnect ends at once, and leaves nothing behind.
-        let _again = self.shared.again.lock().await;
-        let Some(link) = self.shared.current.swap(None) else { return };
+        let Some(link) = self.0.close().await else { return };
         let abort_on_drop =
             link.abort_on_drop.lock().unwrap_or_else(PoisonError::into_inner).take();
         let _ = link.connection.close(200, "OK".into()).await;
@@ -531,58 +477,9 @@ impl AmqpClient {
     }
 }
 
-impl Shared {
-    /// One attempt, within `connect_timeout`.
-    async fn connect_again(
-        self: Arc<Self>,
-        mut again: OwnedMutexGuard<ReconnectBackoff>,
-    ) -> Result<AmqpConnection, Refusal> {
-        let target = &self.target;
-        let mut closed = self.closed.subscribe();
-        let closing = async {
-            let _ = closed.wait_for(|closed| *closed).await;
-        };
-        let Some(opened) = run_until_cancelled(
-            closing,
-            with_timeout(target.connect_timeout(), open(target, None)),
-        )
-        .await
-        else {
-            return Err(detached());
-        };
-        match opened.unwrap_or_else(|timed_out| Err(timed_out.into())) {
-            Ok(Opened { link, .. }) => {
-                *again = ReconnectBackoff::new();
-                let link = Arc::new(link);
-                self.current.store(Some(Arc::clone(&link)));
-                tracing::info!(
-                    service = Amqp::NAME,
-                    endpoint = %target.locator(),
-                    "connected again"
-                );
-                Ok(AmqpConnection(link))
-            }
-            Err(refusal) => {
-                again.failed(&refusal);
-                tracing::warn!(
-                    service = Amqp::NAME,
-                    endpoint = %target.locator(),
-                    given_up = again.has_given_up(),
-                    "not connected again: {refusal}"
-                );
-                Err(refusal)
-            }
-        }
-    }
-}
-
-fn detached() -> Refusal {
-    Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it again").into()
-}
-
 impl fmt::Debug for AmqpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AmqpClient({})", self.shared.target.locator())
+        write!(f, "AmqpClient({})", self.0.target().locator())
     }
 }
 
@@ -607,14 +504,14 @@ fn refusal(error: &Error, why: &CloseReason) -> Refusal {
             "check the path; `rabbitmqctl add_vhost`, and `rabbitmqctl set_permissions -p <host> \
              <user> …`",
         ),
-        (Some(Reason::Foreign), _) => foreign(),
-        (Some(Reason::Code(_)), _) | (None, ErrorKind::ProtocolError(_)) => return refused(),
+        (Some(Reason::Foreign), _) => Failure::protocol(),
+        (Some(Reason::Code(_)), _) | (None, ErrorKind::ProtocolError(_)) => Failure::server_error(),
         (
             None,
             ErrorKind::ParsingError(_)
             | ErrorKind::InvalidProtocolVersion(_)
             | ErrorKind::AuthProviderError(_),
-        ) => foreign(),
+        ) => Failure::protocol(),
         (None, ErrorKind::MissingHeartbeatError) => new(
             FailureKind::TimedOut,
             "the server gave no sign of life in time",
@@ -625,29 +522,7 @@ fn refusal(error: &Error, why: &CloseReason) -> Refusal {
             "the connection has as many channels as it may",
             "close channels, or raise `channel_max`",
         ),
-        (None, _) => closed(),
+        (None, _) => Failure::closed(),
     }
     .into()
-}
-
-/// The server answered with an error that has no meaning of its own here.
-fn refused() -> Refusal {
-    Failure::new(FailureKind::Unavailable, "the server answered with an error", "read its log")
-        .into()
-}
-
-fn closed() -> Failure {
-    Failure::new(
-        FailureKind::Unreachable,
-        "the server closed the connection",
-        "check the port and the server's log",
-    )
-}
-
-fn foreign() -> Failure {
-    Failure::new(
-        FailureKind::Protocol,
-        "what the server sent is not its protocol, or more than it may send",
-        "check what answers on the port",
-    )
 }

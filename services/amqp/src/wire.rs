@@ -10,10 +10,11 @@ use std::{fmt, io};
 
 use async_rs::Tokio;
 use async_rs::traits::Reactor;
+use backing_services_runtime::service::metered::{FairShare, Metered};
 use backing_services_runtime::{Failure, FailureKind, Refusal, Stream, Target};
 use futures_core::Stream as Events;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::oneshot;
 
 use super::frames;
@@ -77,29 +78,30 @@ enum LoginPhase {
 }
 
 /// The state of the probe.
-enum Probe {
+enum Probe<S> {
     /// It has ended, or there is none.
     Over,
     /// It waits until the server has accepted the login.
     Due(Asking, Answer),
     /// It has the stream.
-    Running(Pin<Box<dyn Future<Output = Probed> + Send>>),
+    Running(Pin<Box<dyn Future<Output = Probed<S>> + Send>>),
 }
 
 /// The channel for the answers.
 type Answer = oneshot::Sender<Result<Vec<bool>, Refusal>>;
 
 /// The result of the probe.
-struct Probed {
-    stream: Stream,
+struct Probed<S> {
+    stream: S,
     /// The server's frames for the connection itself: the driver reads them next.
     kept: Vec<u8>,
 }
 
-pub(super) struct Wire {
+pub(super) struct Wire<S = Stream> {
     /// `None` while the probe has it.
-    stream: Option<Stream>,
-    probe: Probe,
+    stream: Option<S>,
+    share: FairShare,
+    probe: Probe<S>,
     limits: Limits,
     secret: Option<SecretString>,
     /// The frame that is being received, or being passed on to the driver.
@@ -133,7 +135,7 @@ pub(super) async fn greet(
     limits: Limits,
 ) -> Result<Greeted, Refusal> {
     let broken =
-        |error: io::Error| target.tls_refusal(&error).unwrap_or_else(|| crate::closed().into());
+        |error: io::Error| target.tls_refusal(&error).unwrap_or_else(|| Failure::closed().into());
     let spoken = async {
         stream.write_all(PROTOCOL).await?;
         stream.flush().await
@@ -155,33 +157,19 @@ pub(super) async fn greet(
     }
     let length = frames::length(&frame)
         .filter(|length| *length <= LONGEST_GREETING)
-        .ok_or_else(crate::foreign)?;
+        .ok_or_else(Failure::protocol)?;
     frame.resize(length, 0);
     stream.read_exact(&mut frame[HEADER..]).await.map_err(broken)?;
     let secret = target.password().cloned();
     let greeting =
         frames::greeting(&frame, secret.as_ref().map(|secret| secret.expose_secret().as_bytes()))
-            .ok_or_else(crate::foreign)?;
-    let (end, blown) = oneshot::channel();
-    let why = CloseReason::default();
-    let wire = Wire {
-        stream: Some(stream),
-        probe: Probe::Over,
-        limits,
-        secret,
-        frame,
-        served: Some(0),
-        login_phase: LoginPhase::Protocol(PROTOCOL.len()),
-        pending: Vec::new(),
-        blown,
-        is_blown: false,
-        why: why.clone(),
-        waiting: None,
-    };
-    Ok(Greeted { wire, abort_on_drop: AbortOnDrop { _end: end }, why, greeting })
+            .ok_or_else(Failure::protocol)?;
+    let (wire, abort_on_drop) = Wire::new(stream, limits, secret, frame);
+    let why = wire.why.clone();
+    Ok(Greeted { wire, abort_on_drop, why, greeting })
 }
 
-impl futures_io::AsyncRead for Wire {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> futures_io::AsyncRead for Wire<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -214,8 +202,8 @@ impl futures_io::AsyncRead for Wire {
             let mut chunk = [0; CHUNK];
             let mut read = ReadBuf::new(&mut chunk[..CHUNK.min(whole - this.frame.len())]);
             let stream = this.stream.as_mut().ok_or_else(gone)?;
-            ready!(Pin::new(stream).poll_read(context, &mut read))?;
-            if read.filled().is_empty() {
+            // The driver's thread gets every byte at once, and would never end without this share.
+            if ready!(this.share.poll_read(stream, context, &mut read))? == 0 {
                 return Poll::Ready(Ok(0));
             }
             this.frame.extend_from_slice(read.filled());
@@ -235,16 +223,40 @@ impl futures_io::AsyncRead for Wire {
     }
 }
 
-impl Wire {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
+    /// A stream whose server has sent this greeting, which the driver reads again.
+    fn new(
+        stream: S,
+        limits: Limits,
+        secret: Option<SecretString>,
+        frame: Vec<u8>,
+    ) -> (Self, AbortOnDrop) {
+        let (end, blown) = oneshot::channel();
+        let wire = Self {
+            stream: Some(stream),
+            share: FairShare::default(),
+            probe: Probe::Over,
+            limits,
+            secret,
+            frame,
+            served: Some(0),
+            login_phase: LoginPhase::Protocol(PROTOCOL.len()),
+            pending: Vec::new(),
+            blown,
+            is_blown: false,
+            why: CloseReason::default(),
+            waiting: None,
+        };
+        (wire, AbortOnDrop { _end: end })
+    }
+
     /// The length of the frame that is being received, from its header.
     fn whole(&self) -> io::Result<usize> {
         frames::length(&self.frame)
             .filter(|length| *length <= self.limits.frame)
             .ok_or_else(|| self.too_much())
     }
-}
 
-impl Wire {
     /// Asks these questions as soon as the server has accepted the login, and before the driver
     /// learns that. Returns a receiver for the answers.
     pub(super) fn probe(
@@ -302,7 +314,7 @@ fn too_much() -> io::Error {
     )
 }
 
-impl futures_io::AsyncWrite for Wire {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> futures_io::AsyncWrite for Wire<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -365,7 +377,7 @@ impl futures_io::AsyncWrite for Wire {
     }
 }
 
-impl Wire {
+impl<S: AsyncWrite + Unpin> Wire<S> {
     fn poll_pending(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.pending.is_empty() {
             let stream = self.stream.as_mut().ok_or_else(gone)?;
@@ -385,17 +397,18 @@ fn gone() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }
 
-async fn probe(
-    mut stream: Stream,
+async fn probe<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
     asking: Asking,
     answer: Answer,
     limits: Limits,
     secret: Option<SecretString>,
     why: CloseReason,
-) -> Probed {
+) -> Probed<S> {
     let secret = secret.as_ref().map(|secret| secret.expose_secret().as_bytes());
+    let mut fair = Metered::new(&mut stream, ());
     let mut conversation =
-        Conversation { stream: &mut stream, limits, secret, why: &why, kept: Vec::new() };
+        Conversation { stream: &mut fair, limits, secret, why: &why, kept: Vec::new() };
     let answers = conversation.ask(&asking).await;
     let kept = conversation.kept;
     // The receiver is gone if the caller has stopped waiting.
@@ -438,5 +451,53 @@ impl Reactor for NoDialling {
         _: SocketAddr,
     ) -> impl Future<Output = io::Result<Wire>> + Send + 'static {
         std::future::ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backing_services_runtime::service::metered::AT_ONCE;
+    use futures_io::{AsyncRead as _, AsyncWrite as _};
+
+    use super::*;
+
+    /// Sends heartbeats without end.
+    struct Flood(usize);
+
+    impl AsyncRead for Flood {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
+            let at = &mut self.get_mut().0;
+            while buffer.remaining() > 0 {
+                buffer.put_slice(&HEARTBEAT[*at % HEARTBEAT.len()..][..1]);
+                *at += 1;
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_server_that_never_stops_sending_does_not_hold_the_thread() {
+        let limits = Limits { frame: 4096, message: 4096 };
+        let flood = tokio::io::join(Flood(0), tokio::io::sink());
+        let (mut wire, abort_on_drop) = Wire::new(flood, limits, None, vec![0]);
+        let mut context = Context::from_waker(Waker::noop());
+        let header = Pin::new(&mut wire).poll_write(&mut context, PROTOCOL);
+        assert!(matches!(header, Poll::Ready(Ok(8))));
+        let mut read = || {
+            let mut context = Context::from_waker(Waker::noop());
+            Pin::new(&mut wire).poll_read(&mut context, &mut [0; 4096])
+        };
+        let mut frames = 0;
+        while frames < 100_000 && read().is_ready() {
+            frames += 1;
+        }
+        assert_eq!(frames, 1 + AT_ONCE / 8, "the greeting, and heartbeats");
+        drop(abort_on_drop);
+        assert!(matches!(read(), Poll::Ready(Err(_))), "the fuse ends it");
     }
 }

@@ -118,7 +118,8 @@ impl Etcd {
         )
         .await?;
         let begun = tokio::time::timeout(store.attempt.time_left(), begin(&store.target)).await;
-        let (client, snapshot) = store.record(begun.unwrap_or_else(|_| Err(http::late())))?;
+        let (client, snapshot) =
+            store.record(begun.unwrap_or_else(|_| Err(Failure::no_answer().into())))?;
         let published = Published::new(snapshot);
         let prefix = client.prefix.clone();
         Ok(Self {
@@ -255,6 +256,12 @@ impl From<Refusal> for Trouble {
     }
 }
 
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Refusal(failure.into())
+    }
+}
+
 /// gRPC's codes (<https://grpc.io/docs/guides/status-codes>) that are handled here.
 const INVALID_ARGUMENT: u64 = 3;
 const PERMISSION_DENIED: u64 = 7;
@@ -298,15 +305,6 @@ fn ended() -> Refusal {
     .into()
 }
 
-fn foreign() -> Refusal {
-    Failure::new(
-        FailureKind::Protocol,
-        "what answered is no etcd",
-        "check what listens on the port",
-    )
-    .into()
-}
-
 /// A whole number, which the gateway writes as a text.
 fn number(json: &Json) -> Option<i64> {
     json.as_i64().or_else(|| json.as_str()?.parse().ok())
@@ -319,7 +317,7 @@ fn encoded(text: &str) -> String {
 impl Client {
     fn new(target: &Target) -> Result<Self, Refusal> {
         let locator = target.locator();
-        let host = locator.host().ok_or_else(foreign)?;
+        let host = locator.host().ok_or_else(Failure::protocol)?;
         let scheme = if target.is_plaintext() { "http" } else { "https" };
         // A peer that vanished is noticed after a minute, even while there is nothing to send to
         // it.
@@ -352,19 +350,20 @@ impl Client {
         request = request.header("Content-Type", "application/json");
         if let Some(token) = token {
             let mut value = reqwest::header::HeaderValue::from_str(token.expose_secret())
-                .map_err(|_| foreign())?;
+                .map_err(|_| Failure::protocol())?;
             value.set_sensitive(true);
             request = request.header("Authorization", value);
         }
-        let sent =
-            with_timeout(RESPONSE_TIMEOUT, request.send()).await.map_err(|_| http::late())?;
+        let sent = with_timeout(RESPONSE_TIMEOUT, request.send())
+            .await
+            .map_err(|_| Failure::no_answer())?;
         let response = sent.map_err(|error| http::refusal(&self.target, &error))?;
         if response.status().is_success() {
             return Ok(response);
         }
         // The gateway reports gRPC's code in a JSON body.
         let json = self.body(response, MAX_REMARK).await?;
-        Err(Trouble::Code(json.get("code").and_then(Json::as_u64).ok_or_else(foreign)?))
+        Err(Trouble::Code(json.get("code").and_then(Json::as_u64).ok_or_else(Failure::protocol)?))
     }
 
     async fn body(&self, mut response: Response, most: usize) -> Result<Wiped, Trouble> {
@@ -380,8 +379,8 @@ impl Client {
             }
             Ok(())
         };
-        with_timeout(RESPONSE_TIMEOUT, read).await.map_err(|_| http::late())??;
-        Ok(Wiped::parse(&body).ok_or_else(foreign)?)
+        with_timeout(RESPONSE_TIMEOUT, read).await.map_err(|_| Failure::no_answer())??;
+        Ok(Wiped::parse(&body).ok_or_else(Failure::protocol)?)
     }
 
     /// A token for the user and the password; `None` if there are none.
@@ -392,7 +391,7 @@ impl Client {
         let body = json!({ "name": user, "password": password.expose_secret() });
         let response = self.send("/v3/auth/authenticate", &body, None).await?;
         let json = self.body(response, MAX_REMARK).await?;
-        let token = json.get("token").and_then(Json::as_str).ok_or_else(foreign)?;
+        let token = json.get("token").and_then(Json::as_str).ok_or_else(Failure::protocol)?;
         Ok(Some(token.into()))
     }
 
@@ -430,7 +429,7 @@ impl Client {
         let json = self.body(response, MAX_REMARK).await.map_err(Trouble::into_refusal)?;
         let roles = match json.get("roles") {
             None => &[],
-            Some(roles) => roles.as_array().ok_or_else(foreign)?.as_slice(),
+            Some(roles) => roles.as_array().ok_or_else(Failure::protocol)?.as_slice(),
         };
         if roles.iter().any(|role| role.as_str() == Some("root")) {
             return Err(Finding::new(&SUPERUSER_ACCOUNT, "the account has the role `root`")
@@ -478,7 +477,8 @@ impl Client {
         let mut response = self.ask("/v3/watch", &create).await.map_err(Trouble::into_refusal)?;
         let mut lines = Lines::default();
         loop {
-            let chunk = with_timeout(SILENCE, response.chunk()).await.map_err(|_| http::late())?;
+            let chunk =
+                with_timeout(SILENCE, response.chunk()).await.map_err(|_| Failure::no_answer())?;
             let chunk =
                 chunk.map_err(|error| http::refusal(&self.target, &error))?.ok_or_else(ended)?;
             for seen in lines.push(&chunk)? {
@@ -506,21 +506,25 @@ fn weak(message: &'static str) -> Finding {
 
 /// Reads the gateway's answer to a range request.
 fn snapshot(json: &Json, prefix: &str) -> Result<(i64, Snapshot), Refusal> {
-    let revision = json.pointer("/header/revision").and_then(number).ok_or_else(foreign)?;
+    let revision =
+        json.pointer("/header/revision").and_then(number).ok_or_else(Failure::protocol)?;
     if json.get("more").and_then(Json::as_bool) == Some(true) {
         return Err(too_many().into());
     }
     let mut snapshot = Snapshot::default();
     let pairs = match json.get("kvs") {
         None => &[],
-        Some(pairs) => pairs.as_array().ok_or_else(foreign)?.as_slice(),
+        Some(pairs) => pairs.as_array().ok_or_else(Failure::protocol)?.as_slice(),
     };
     for pair in pairs {
         let bytes = |key: &str| match pair.get(key) {
             None => Some(Zeroizing::default()),
             Some(text) => BASE64_STANDARD.decode(text.as_str()?).ok().map(Zeroizing::new),
         };
-        let (key, value) = (bytes("key").ok_or_else(foreign)?, bytes("value").ok_or_else(foreign)?);
+        let (key, value) = (
+            bytes("key").ok_or_else(Failure::protocol)?,
+            bytes("value").ok_or_else(Failure::protocol)?,
+        );
         // A key that is not text is not the name of a variable.
         let Some(name) = str::from_utf8(&key).ok().and_then(|key| key.strip_prefix(prefix)) else {
             continue;
@@ -576,11 +580,11 @@ impl Lines {
 }
 
 fn message(line: &[u8]) -> Result<WatchMessage, Refusal> {
-    let json = Wiped::parse(line).ok_or_else(foreign)?;
+    let json = Wiped::parse(line).ok_or_else(Failure::protocol)?;
     if json.get("error").is_some() {
         return Err(ended());
     }
-    let result = json.get("result").ok_or_else(foreign)?;
+    let result = json.get("result").ok_or_else(Failure::protocol)?;
     let is = |key: &str| result.get(key).and_then(Json::as_bool) == Some(true);
     Ok(WatchMessage {
         revision: result.pointer("/header/revision").and_then(number),

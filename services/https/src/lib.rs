@@ -350,7 +350,7 @@ impl HttpsClient {
 
     /// Requests the `health` path.
     async fn healthy(&self) -> Result<HttpsResponse, Refusal> {
-        let Some(url) = self.shared.health.clone() else { return Err(detached()) };
+        let Some(url) = self.shared.health.clone() else { return Err(Failure::detached().into()) };
         let request = HttpsRequest {
             client: self.clone(),
             method: Method::GET,
@@ -394,10 +394,6 @@ impl HttpsClient {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
-}
-
-fn detached() -> Refusal {
-    Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it again").into()
 }
 
 impl fmt::Debug for HttpsClient {
@@ -473,7 +469,7 @@ impl HttpsRequest {
             return Err(problem);
         }
         let Some(http) = client.shared.http.load_full() else {
-            return Err(HttpsError::Refused(detached()));
+            return Err(HttpsError::Refused(Failure::detached().into()));
         };
         if let Some(authorization) = &client.shared.authorization {
             headers.entry(reqwest::header::AUTHORIZATION).or_insert_with(|| authorization.clone());

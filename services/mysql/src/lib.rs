@@ -92,7 +92,6 @@
 //! no other environment variable of the process.
 #![doc = include_str!("account.md")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use backing_services_rules::Scheme;
@@ -100,15 +99,14 @@ use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, WEAK_AU
 use backing_services_runtime::posture::{ServerPosture, printable};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::{
-    Attachment, Attempt, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Host,
-    Login, Parameter, Posture, Refusal, Service, Target,
+    Attachment, Attempt, ClientGuard, Container, Finding, Grantable, Login, Parameter, Posture,
+    Refusal, Service, Target,
 };
 use backing_services_sqlx as driver;
 use backing_services_sqlx::Unproven;
 use secrecy::ExposeSecret as _;
 use sqlx::mysql::{
-    MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions, MySqlRow,
-    MySqlSslMode,
+    MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode,
 };
 use sqlx::{AssertSqlSafe, MySqlPool, Row as _};
 
@@ -233,26 +231,14 @@ impl Service for MySql {
             posture.remarks.push(driver::remark_on_trust(tls.trust));
         }
 
+        // The probe determines the statement, which depends on the product.
         let bound = Arc::new(OnceLock::new());
-        let pool = pool(target, Arc::clone(&bound))?;
-        let mut connection =
-            match with_timeout(target.connect_timeout().min(attempt.time_left()), pool.acquire())
-                .await
-            {
-                Ok(Ok(connection)) => Unproven::new(connection),
-                Ok(Err(error)) => return Err(refusal(&error)),
-                Err(timed_out) => return Err(timed_out.into()),
-            };
-        let account = match with_timeout(
-            attempt.time_left(),
-            probe(connection.get().ok_or_else(no_answer)?, target, &bound),
-        )
-        .await
-        {
-            Ok(Ok(account)) => account,
-            Ok(Err(refusal)) => return Err(refusal),
-            Err(timed_out) => return Err(timed_out.into()),
-        };
+        let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        let pool = driver::pool(target, options(target)?, most, Arc::clone(&bound));
+        let mut connection = Unproven::acquire(&pool, target, attempt, refusal).await?;
+        let probing = probe(connection.get().ok_or_else(no_answer)?, target, &bound);
+        let account = with_timeout(attempt.time_left(), probing).await??;
         // A connection that activated roles has other privileges than a new one: it is not reused.
         if !account.took_roles {
             connection.keep();
@@ -313,18 +299,7 @@ fn user(target: &Target) -> &str {
 /// The connect options of the pool's connections.
 fn options(target: &Target) -> Result<MySqlConnectOptions, Refusal> {
     let locator = target.locator();
-    let host = match locator.host() {
-        Some(Host::Address(address)) => address.to_string(),
-        Some(name) => name.to_string(),
-        None => {
-            return Err(Failure::new(
-                FailureKind::Unresolved,
-                "its locator has no host",
-                "write the host",
-            )
-            .into());
-        }
-    };
+    let host = driver::host(target)?;
     let mut options = MySqlConnectOptions::new()
         .host(&host)
         .port(locator.port())
@@ -350,37 +325,6 @@ fn options(target: &Target) -> Result<MySqlConnectOptions, Refusal> {
             .ssl_client_key_from_pem(key.expose_secret());
     }
     Ok(options)
-}
-
-/// A pool without a connection. `bound` is the statement that sets the statement timeout; it is set
-/// once the product is known.
-fn pool(target: &Target, bound: Arc<OnceLock<String>>) -> Result<MySqlPool, Refusal> {
-    let options = options(target)?;
-    let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
-    // The first connection is the probe's, which determines that statement.
-    let first = Arc::new(AtomicBool::new(true));
-    Ok(MySqlPoolOptions::new()
-        .max_connections(u32::try_from(most).unwrap_or(u32::MAX))
-        .acquire_timeout(target.connect_timeout())
-        .after_connect(move |connection, _| {
-            let is_first = first.swap(false, Ordering::Relaxed);
-            let bound = bound.get().cloned();
-            Box::pin(async move {
-                // The pool logs this error, so it must not contain the server's text.
-                let unbounded =
-                    || sqlx::Error::Protocol("the statement's time could not be bounded".into());
-                match bound {
-                    _ if is_first => Ok(()),
-                    None => Err(unbounded()),
-                    Some(bound) => sqlx::raw_sql(AssertSqlSafe(bound))
-                        .execute(connection)
-                        .await
-                        .map(drop)
-                        .map_err(|_| unbounded()),
-                }
-            })
-        })
-        .connect_lazy_with(options))
 }
 
 /// The limit of roles whose grants are read.

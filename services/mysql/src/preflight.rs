@@ -88,19 +88,21 @@ pub(super) async fn run(target: &Target, user: &str) -> Result<PreflightResult, 
     let mut connection = target.dial_tcp().await?;
     let greeted = with_timeout(target.connect_timeout(), greeting(target, &mut connection))
         .await
-        .map_err(|_| silent())??;
+        .map_err(|_| Failure::no_greeting())??;
     let dialled = target.encrypt(connection).await?;
     let mut stream = dialled.stream;
     let asking = async {
         stream
             .write_all(&packet(if target.is_plaintext() { 1 } else { 2 }, &response(target, user)))
             .await
-            .map_err(|_| broken())?;
-        stream.flush().await.map_err(|_| broken())?;
+            .map_err(|_| Failure::closed_before_login())?;
+        stream.flush().await.map_err(|_| Failure::closed_before_login())?;
         let answer = read(&mut stream).await?;
         asked(&answer)
     };
-    let plugin = with_timeout(target.connect_timeout(), asking).await.map_err(|_| silent())??;
+    let plugin = with_timeout(target.connect_timeout(), asking)
+        .await
+        .map_err(|_| Failure::no_greeting())??;
     let _ = with_timeout(target.connect_timeout(), stream.shutdown()).await;
 
     // The driver begins with the plugin of the greeting, whatever the account's plugin is.
@@ -131,12 +133,15 @@ async fn greeting(target: &Target, connection: &mut TcpStream) -> Result<Plugin,
         )
         .into());
     }
-    connection.write_all(&packet(1, &request(true))).await.map_err(|_| broken())?;
+    connection
+        .write_all(&packet(1, &request(true)))
+        .await
+        .map_err(|_| Failure::closed_before_login())?;
     // Bytes in the buffer were sent in cleartext, and would be read as if they came through TLS.
     let mut early = [0];
     match connection.try_read(&mut early) {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(greeting.plugin),
-        Ok(0) | Err(_) => Err(broken()),
+        Ok(0) | Err(_) => Err(Failure::closed_before_login().into()),
         Ok(_) => Err(Finding::new(
             &OPPORTUNISTIC_TLS,
             "data arrived before TLS began: an attacker is on the path, or it is not a MySQL \
@@ -158,7 +163,7 @@ impl Greeting {
         if let [0xff, rest @ ..] = packet {
             return Err(server_error(code(rest)).into());
         }
-        Self::parse(packet).ok_or_else(foreign)?
+        Self::parse(packet).ok_or_else(Failure::protocol)?
     }
 
     /// Parses `HandshakeV10`; `None` if the packet is not one.
@@ -212,7 +217,7 @@ fn asked(answer: &[u8]) -> Result<Plugin, Refusal> {
                 name => Plugin::spoken(name).ok_or_else(unspoken),
             }
         }
-        _ => Err(foreign()),
+        _ => Err(Failure::protocol().into()),
     }
 }
 
@@ -241,14 +246,14 @@ fn packet(number: u8, body: &[u8]) -> Vec<u8> {
 
 async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, Refusal> {
     let mut header = [0; 4];
-    stream.read_exact(&mut header).await.map_err(|_| broken())?;
+    stream.read_exact(&mut header).await.map_err(|_| Failure::closed_before_login())?;
     let [a, b, c, _] = header;
     let length = u32::from_le_bytes([a, b, c, 0]) as usize;
     if length == 0 || length > LONGEST_PACKET {
-        return Err(foreign());
+        return Err(Failure::protocol().into());
     }
     let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.map_err(|_| broken())?;
+    stream.read_exact(&mut body).await.map_err(|_| Failure::closed_before_login())?;
     Ok(body)
 }
 
@@ -345,34 +350,6 @@ fn old() -> Refusal {
         FailureKind::Unavailable,
         "the server is older than MySQL 5.5, or says that it is",
         "upgrade the server; check what is between here and there",
-    )
-    .into()
-}
-
-pub(super) fn broken() -> Refusal {
-    Failure::new(
-        FailureKind::Unreachable,
-        "the server closed the connection before it said how to log in",
-        "check the port and the server's log",
-    )
-    .into()
-}
-
-fn foreign() -> Refusal {
-    Failure::new(
-        FailureKind::Protocol,
-        "what the server sent is not its protocol, or longer than it may be",
-        "check what answers on the port",
-    )
-    .into()
-}
-
-fn silent() -> Refusal {
-    Failure::new(
-        FailureKind::TimedOut,
-        "the server accepted the connection, and did not answer in time",
-        "check the port: what listens there may wait for another protocol; check also the server's \
-         load",
     )
     .into()
 }

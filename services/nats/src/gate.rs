@@ -7,9 +7,10 @@ use std::sync::{Arc, LazyLock, Mutex as Lock, PoisonError, Weak};
 use std::time::Duration;
 
 use async_nats::{Auth, AuthError, Client, ReconnectToServer, ServerAddr};
-use backing_services_runtime::service::reconnect::ReconnectBackoff;
+use backing_services_runtime::service::reconnect::ReconnectAttempts;
+use backing_services_runtime::service::time::run_until_cancelled;
 use backing_services_runtime::{Service as _, Target};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Notify;
 
 use super::Nats;
 use crate::credentials::Credentials;
@@ -21,7 +22,6 @@ pub(super) const MOST_ATTEMPTS: usize = 8;
 
 /// Decides when the driver may connect.
 pub(super) struct ReconnectGate {
-    target: Target,
     credentials: Credentials,
     address: ServerAddr,
     /// True before the driver's first attempt: a visit has just succeeded, and is not repeated.
@@ -30,19 +30,18 @@ pub(super) struct ReconnectGate {
     /// rejected them.
     is_shut: AtomicBool,
     shutting: Notify,
-    again: Mutex<ReconnectBackoff>,
+    attempts: ReconnectAttempts,
 }
 
 impl ReconnectGate {
     pub(super) fn new(target: Target, credentials: Credentials, address: ServerAddr) -> Arc<Self> {
         Arc::new(Self {
-            target,
+            attempts: ReconnectAttempts::new(Nats::NAME, &target),
             credentials,
             address,
             is_first: AtomicBool::new(true),
             is_shut: AtomicBool::new(false),
             shutting: Notify::new(),
-            again: Mutex::new(ReconnectBackoff::new()),
         })
     }
 
@@ -50,32 +49,20 @@ impl ReconnectGate {
     /// gets no credentials, and so ends after [`MOST_ATTEMPTS`].
     pub(super) async fn pass(self: Arc<Self>, has_failed: bool) -> Option<ReconnectToServer> {
         if !self.is_first.swap(false, Ordering::AcqRel) {
-            let mut again = self.again.lock().await;
             if !has_failed {
-                *again = ReconnectBackoff::new();
+                self.attempts.reset();
             }
-            again.postpone();
+            self.attempts.postpone();
             while !self.is_shut() {
-                let visited = async {
-                    again.wait().await;
-                    visit(&self.target, &self.credentials).await
+                let target = self.attempts.target();
+                let visiting = async {
+                    self.attempts.wait().await;
+                    visit(&target, &self.credentials).await
                 };
-                let visited = tokio::select! {
-                    visited = visited => visited,
-                    () = self.shutting.notified() => break,
-                };
-                match visited {
-                    Ok(_) => break,
-                    Err(refusal) => {
-                        again.failed(&refusal);
-                        let given_up = again.has_given_up();
-                        tracing::warn!(
-                            service = Nats::NAME,
-                            endpoint = %self.target.locator(),
-                            given_up,
-                            "not connected again: {refusal}"
-                        );
-                        if given_up {
+                match run_until_cancelled(self.shutting.notified(), visiting).await {
+                    None | Some(Ok(_)) => break,
+                    Some(Err(refusal)) => {
+                        if self.attempts.failed(&target, &refusal) {
                             self.shut();
                         }
                     }

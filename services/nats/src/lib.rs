@@ -276,7 +276,7 @@ async fn drive(
     credentials: &Credentials,
 ) -> Result<(Client, Option<TlsPosture>), Refusal> {
     let locator = target.locator();
-    let host = locator.host().ok_or_else(visit::foreign)?;
+    let host = locator.host().ok_or_else(Failure::protocol)?;
     let scheme = if target.is_plaintext() { "nats" } else { "tls" };
     let address: ServerAddr =
         format!("{scheme}://{host}:{}", locator.port()).parse().map_err(|_| {

@@ -104,16 +104,14 @@ pub(super) async fn visit(
     }
     let version = greeting.version.filter(|version| !credentials.is_in(version));
     let mut visit = ProbeConnection { io: BufReader::new(stream), tls, version, finding };
-    with_timeout(limit, visit.log_in(target, credentials, greeting.nonce.as_bytes()))
-        .await
-        .map_err(late)??;
+    with_timeout(limit, visit.log_in(target, credentials, greeting.nonce.as_bytes())).await??;
     Ok(visit)
 }
 
 fn read_greeting(line: &[u8]) -> Result<Greeting, Refusal> {
-    let json = line.strip_prefix(b"INFO ").ok_or_else(foreign)?;
-    let info: Value = serde_json::from_slice(json).map_err(|_| foreign())?;
-    let info = info.as_object().ok_or_else(foreign)?;
+    let json = line.strip_prefix(b"INFO ").ok_or_else(Failure::protocol)?;
+    let info: Value = serde_json::from_slice(json).map_err(|_| Failure::protocol())?;
+    let info = info.as_object().ok_or_else(Failure::protocol)?;
     let flag = |name: &str| info.get(name).and_then(Value::as_bool).unwrap_or_default();
     let text = |name: &str| info.get(name).and_then(Value::as_str).map(str::to_owned);
     Ok(Greeting {
@@ -153,7 +151,7 @@ impl ProbeConnection {
             )
         })?;
         let mut request = b"CONNECT ".to_vec();
-        serde_json::to_writer(&mut request, &info).map_err(|_| foreign())?;
+        serde_json::to_writer(&mut request, &info).map_err(|_| Failure::protocol())?;
         request.extend_from_slice(b"\r\nPING\r\n");
         self.send(target, &request).await?;
         for _ in 0..MOST_LINES {
@@ -164,7 +162,7 @@ impl ProbeConnection {
                 ServerMessage::Other => {}
             }
         }
-        Err(foreign().into())
+        Err(Failure::protocol().into())
     }
 
     async fn send(&mut self, target: &Target, bytes: &[u8]) -> Result<(), Refusal> {
@@ -181,7 +179,7 @@ impl ProbeConnection {
 
     async fn next(&mut self, target: &Target) -> Result<ServerMessage, Refusal> {
         let line = line(&mut self.io, target).await?;
-        let line = str::from_utf8(&line).map_err(|_| foreign())?;
+        let line = str::from_utf8(&line).map_err(|_| Failure::protocol())?;
         let (operation, rest) = line.split_once(' ').unwrap_or((line, ""));
         match operation {
             "PONG" => Ok(ServerMessage::Pong),
@@ -193,12 +191,16 @@ impl ProbeConnection {
             "-ERR" => Ok(ServerMessage::Error(rest.to_lowercase())),
             "MSG" | "HMSG" => {
                 let mut words = rest.split_ascii_whitespace().rev();
-                let mut number =
-                    || words.next().and_then(|word| word.parse::<usize>().ok()).ok_or_else(foreign);
+                let mut number = || {
+                    words
+                        .next()
+                        .and_then(|word| word.parse::<usize>().ok())
+                        .ok_or_else(Failure::protocol)
+                };
                 let total = number()?;
                 let header = if operation == "HMSG" { number()? } else { 0 };
                 if total > LONGEST_MESSAGE || header > total {
-                    return Err(foreign().into());
+                    return Err(Failure::protocol().into());
                 }
                 let mut message = vec![0; total + 2];
                 self.io.read_exact(&mut message).await.map_err(|error| broken(&error, target))?;
@@ -209,7 +211,7 @@ impl ProbeConnection {
                     payload,
                 })
             }
-            _ => Err(foreign().into()),
+            _ => Err(Failure::protocol().into()),
         }
     }
 
@@ -256,7 +258,7 @@ impl ProbeConnection {
                 }
             }
             if answer.is_none() {
-                return Err(foreign().into());
+                return Err(Failure::protocol().into());
             }
         }
         if let Some((false, json)) = answer {
@@ -304,7 +306,7 @@ impl ProbeConnection {
                 ServerMessage::Other => {}
             }
         }
-        Err(foreign().into())
+        Err(Failure::protocol().into())
     }
 }
 
@@ -358,13 +360,13 @@ fn superuser(powers: &[&str]) -> Option<Finding> {
 
 /// Reads the answer to `$SYS.REQ.USER.INFO`. A malformed answer is a refusal.
 fn parse_account(json: &[u8], credentials: &Credentials) -> Result<Account, Refusal> {
-    let answer: Value = serde_json::from_slice(json).map_err(|_| foreign())?;
-    let data = answer.get("data").and_then(Value::as_object).ok_or_else(foreign)?;
+    let answer: Value = serde_json::from_slice(json).map_err(|_| Failure::protocol())?;
+    let data = answer.get("data").and_then(Value::as_object).ok_or_else(Failure::protocol)?;
     let text = |name: &str| {
         data.get(name)
             .and_then(Value::as_str)
             .filter(|text| !credentials.is_in(text))
-            .ok_or_else(foreign)
+            .ok_or_else(Failure::protocol)
     };
     let account = text("account")?;
     let user = match credentials {
@@ -396,7 +398,7 @@ fn parse_account(json: &[u8], credentials: &Credentials) -> Result<Account, Refu
                 }
             }
         }
-        Some(_) => return Err(foreign().into()),
+        Some(_) => return Err(Failure::protocol().into()),
     }
     let account = printable(account);
     let name = user.map_or_else(
@@ -415,14 +417,14 @@ fn parse_account(json: &[u8], credentials: &Credentials) -> Result<Account, Refu
 fn is_everything(side: Option<&Value>) -> Result<bool, Refusal> {
     let side = match side {
         None | Some(Value::Null) => return Ok(true),
-        Some(side) => side.as_object().ok_or_else(foreign)?,
+        Some(side) => side.as_object().ok_or_else(Failure::protocol)?,
     };
     let subjects = |name: &str| match side.get(name) {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(list) => {
-            let list = list.as_array().ok_or_else(foreign)?;
+            let list = list.as_array().ok_or_else(Failure::protocol)?;
             list.iter()
-                .map(|subject| subject.as_str().ok_or_else(foreign))
+                .map(|subject| subject.as_str().ok_or_else(Failure::protocol))
                 .collect::<Result<Vec<_>, _>>()
         }
     };
@@ -441,12 +443,12 @@ async fn line<R: AsyncBufRead + Unpin>(io: &mut R, target: &Target) -> Result<Ve
     loop {
         let bytes = io.fill_buf().await.map_err(|error| broken(&error, target))?;
         if bytes.is_empty() {
-            return Err(closed().into());
+            return Err(Failure::closed().into());
         }
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let taken = end.map_or(bytes.len(), |end| end + 1);
         if line.len() + taken > LONGEST_LINE {
-            return Err(foreign().into());
+            return Err(Failure::protocol().into());
         }
         line.extend_from_slice(&bytes[..taken]);
         io.consume(taken);
@@ -478,28 +480,12 @@ fn refusal(text: &str) -> Failure {
             "check `max_connections`",
         );
     }
-    Failure::new(FailureKind::Unavailable, "the server answered with an error", "read its log")
+    Failure::server_error()
 }
 
 fn broken(error: &std::io::Error, target: &Target) -> Refusal {
     // In TLS 1.3, the client learns only after the handshake that its certificate is refused.
-    target.tls_refusal(error).unwrap_or_else(|| closed().into())
-}
-
-fn closed() -> Failure {
-    Failure::new(
-        FailureKind::Unreachable,
-        "the server closed the connection",
-        "check the port and the server's log",
-    )
-}
-
-pub(super) fn foreign() -> Failure {
-    Failure::new(
-        FailureKind::Protocol,
-        "what the server sent is not its protocol, or more than it may send",
-        "check what answers on the port",
-    )
+    target.tls_refusal(error).unwrap_or_else(|| Failure::closed().into())
 }
 
 fn silent(_: Failure) -> Failure {
@@ -509,8 +495,4 @@ fn silent(_: Failure) -> Failure {
         "check the port and the server's load; where the server has `handshake_first`, write \
          `tls_first=true` into the locator",
     )
-}
-
-fn late(timed_out: Failure) -> Refusal {
-    timed_out.into()
 }

@@ -106,13 +106,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, WEAK_AUTHENTICATION};
 use backing_services_runtime::posture::{TlsPosture, printable};
-use backing_services_runtime::service::reconnect::ReconnectBackoff;
+use backing_services_runtime::service::metered::Metered;
+use backing_services_runtime::service::reconnect::{self, Reconnector};
 use backing_services_runtime::service::tasks;
-use backing_services_runtime::service::time::{run_until_cancelled, with_timeout};
+use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::{
     Attachment, Attempt, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants,
     Login, Parameter, Posture, Refusal, Service, Stream, Target,
@@ -125,9 +125,9 @@ use redis::{
 use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+use tokio::sync::watch;
 
-use self::limits::Limited;
+use self::limits::ReplyLimits;
 
 mod account;
 mod commands;
@@ -204,8 +204,7 @@ impl Service for Redis {
             attempt.time_left(),
             account::probe(opened.link.connection.clone(), target),
         )
-        .await
-        .map_err(late)??;
+        .await??;
 
         let mut posture = Posture::of::<Self>(target);
         posture.tls = opened.tls;
@@ -222,11 +221,15 @@ impl Service for Redis {
     }
 
     async fn renew(client: &RedisClient, target: &Target) -> Result<bool, Refusal> {
-        client.renew(target).await.map(|()| true)
+        let log_in = |link: Arc<Link>| async move { log_in_again(&link, target).await };
+        client.link.renew(target, log_in).await.map(|()| true)
     }
 
     async fn health(client: &RedisClient) -> Result<(), Refusal> {
-        redis::cmd("PING").exec_async(&mut client.clone()).await.map_err(|error| refusal(&error))
+        let limit = response_timeout(&client.link.target());
+        let link = with_timeout(limit, client.link.get()).await??;
+        let mut connection = link.connection.clone();
+        redis::cmd("PING").exec_async(&mut connection).await.map_err(|error| refusal(&error))
     }
 
     async fn close(client: &RedisClient) {
@@ -266,9 +269,15 @@ struct Link {
     driver: watch::Receiver<()>,
 }
 
-impl Link {
+impl reconnect::Link for Link {
+    const SERVICE: &'static str = Redis::NAME;
+
     fn is_alive(&self) -> bool {
         self.driver.has_changed().is_ok()
+    }
+
+    async fn open(target: &Target) -> Result<Self, Refusal> {
+        Ok(open(target).await?.link)
     }
 }
 
@@ -282,9 +291,7 @@ struct Opened {
 async fn open(target: &Target) -> Result<Opened, Refusal> {
     let mut dialled = target.dial().await?;
     let lets_strangers_in =
-        with_timeout(target.connect_timeout(), lets_strangers_in(&mut dialled.stream))
-            .await
-            .map_err(late)??;
+        with_timeout(target.connect_timeout(), lets_strangers_in(&mut dialled.stream)).await??;
     let finding = lets_strangers_in.then(|| {
         Finding::new(
             &WEAK_AUTHENTICATION,
@@ -312,11 +319,11 @@ async fn open(target: &Target) -> Result<Opened, Refusal> {
             .set_password(password.expose_secret());
     }
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(response_timeout(target)));
-    let stream = Limited::new(dialled.stream, locator.number("max_reply").unwrap_or(MAX_REPLY));
+    let limits = ReplyLimits::new(locator.number("max_reply").unwrap_or(MAX_REPLY));
+    let stream = Metered::new(dialled.stream, limits);
     let logging_in = MultiplexedConnection::new_with_config(&info, stream, config);
     let (connection, driver) = with_timeout(target.connect_timeout(), logging_in)
-        .await
-        .map_err(late)?
+        .await?
         .map_err(|error| refusal(&error))?;
 
     let (running, watched) = watch::channel(());
@@ -345,7 +352,7 @@ async fn lets_strangers_in(stream: &mut Stream) -> Result<bool, Refusal> {
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n") {
         if answer.len() == LONGEST_ANSWER {
-            return Err(foreign().into());
+            return Err(Failure::protocol().into());
         }
         answer.push(stream.read_u8().await.map_err(broken)?);
     }
@@ -358,7 +365,7 @@ async fn lets_strangers_in(stream: &mut Stream) -> Result<bool, Refusal> {
             "wait",
         )
         .into()),
-        _ => Err(foreign().into()),
+        _ => Err(Failure::protocol().into()),
     }
 }
 
@@ -378,30 +385,14 @@ async fn lets_strangers_in(stream: &mut Stream) -> Result<bool, Refusal> {
 /// ```
 #[derive(Clone)]
 pub struct RedisClient {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    /// Replaced when the credentials are renewed.
-    target: ArcSwap<Target>,
+    link: Reconnector<Link>,
     database: i64,
-    current: ArcSwapOption<Link>,
-    /// True once the resource is detached: this ends an attempt to reconnect.
-    closed: watch::Sender<bool>,
-    /// Locked by the attempt to reconnect, even if no command waits for it.
-    again: Arc<Mutex<ReconnectBackoff>>,
 }
 
 impl RedisClient {
     fn new(target: &Target, link: Link) -> Self {
-        let shared = Shared {
-            target: ArcSwap::from_pointee(target.clone()),
-            database: database(target).unwrap_or_default(),
-            current: ArcSwapOption::from_pointee(link),
-            closed: watch::Sender::new(false),
-            again: Arc::new(Mutex::new(ReconnectBackoff::new())),
-        };
-        Self { shared: Arc::new(shared) }
+        let database = database(target).unwrap_or_default();
+        Self { link: Reconnector::new(target, link), database }
     }
 
     async fn send_command(&self, command: &Cmd) -> RedisResult<Value> {
@@ -434,7 +425,7 @@ impl RedisClient {
     /// Limits reconnecting and the answer together to `response_timeout`. On an open connection,
     /// the driver limits the answer.
     async fn in_time<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        let limit = response_timeout(&self.shared.target.load());
+        let limit = response_timeout(&self.link.target());
         // On the heap, so that the future of the usual case stays small.
         match tokio::time::timeout(limit, Box::pin(work)).await {
             Ok(done) => done,
@@ -448,76 +439,20 @@ impl RedisClient {
 
     /// The connection, or a new one if it broke.
     async fn connection(&self) -> RedisResult<MultiplexedConnection> {
-        if let Some(connection) = self.live() {
-            return Ok(connection);
+        match self.link.get().await {
+            Ok(link) => Ok(link.connection.clone()),
+            Err(refusal) => Err(not_connected(&refusal)),
         }
-        let again = Arc::clone(&self.shared.again).lock_owned().await;
-        // The previous holder of the lock may have connected.
-        if let Some(connection) = self.live() {
-            return Ok(connection);
-        }
-        if *self.shared.closed.borrow() {
-            return Err(detached());
-        }
-        if again.has_given_up() {
-            return Err((
-                ErrorKind::AuthenticationFailed,
-                "the server did not accept the credentials when connecting again; attach the \
-                 resource again",
-            )
-                .into());
-        }
-        if again.is_waiting() {
-            return Err((
-                ErrorKind::Io,
-                "the server could not be connected to again a moment ago; the next attempt waits",
-            )
-                .into());
-        }
-        // A command that stops waiting does not end the attempt. Otherwise the client could never
-        // reconnect to a server that is slower than `response_timeout`.
-        let attempt =
-            tasks::spawn(&Handle::current(), Arc::clone(&self.shared).connect_again(again)).join();
-        attempt
-            .await
-            .unwrap_or_else(|| Err((ErrorKind::Io, "connecting to the server again failed").into()))
-    }
-
-    /// Logs in again on the open connection. Later connections log in with the same credentials.
-    async fn renew(&self, target: &Target) -> Result<(), Refusal> {
-        // The lock prevents reconnecting meanwhile.
-        let mut again = self.shared.again.lock().await;
-        if let (Some(mut connection), Some(password)) = (self.live(), target.password()) {
-            let user = target.user().unwrap_or(DEFAULT_USER);
-            let mut login = redis::cmd("AUTH");
-            let answered =
-                login.arg(user).arg(password.expose_secret()).exec_async(&mut connection).await;
-            // A connection that broke meanwhile is not a refusal: the next one logs in with the new
-            // credentials.
-            if let Err(error) = answered
-                && self.live().is_some()
-            {
-                return Err(refusal(&error));
-            }
-        }
-        self.shared.target.store(Arc::new(target.clone()));
-        *again = ReconnectBackoff::new();
-        Ok(())
     }
 
     fn live(&self) -> Option<MultiplexedConnection> {
-        let current = self.shared.current.load();
-        let link = current.as_ref().filter(|link| link.is_alive())?;
-        Some(link.connection.clone())
+        Some(self.link.live()?.connection.clone())
     }
 
     /// Accepts no new commands, and waits for the answers to the open ones: the driver ends after
     /// the last of them.
     async fn close(&self) {
-        self.shared.closed.send_replace(true);
-        // An attempt to reconnect ends at once, and leaves nothing behind.
-        let _again = self.shared.again.lock().await;
-        let Some(link) = self.shared.current.swap(None) else { return };
+        let Some(link) = self.link.close().await else { return };
         let mut driver = link.driver.clone();
         drop(link);
         // `changed` returns an error once the driver has ended.
@@ -525,61 +460,31 @@ impl RedisClient {
     }
 }
 
-impl Shared {
-    /// One attempt to reconnect, within `connect_timeout`.
-    async fn connect_again(
-        self: Arc<Self>,
-        mut again: OwnedMutexGuard<ReconnectBackoff>,
-    ) -> RedisResult<MultiplexedConnection> {
-        let target = self.target.load_full();
-        let mut closed = self.closed.subscribe();
-        let closing = async {
-            let _ = closed.wait_for(|closed| *closed).await;
-        };
-        let Some(opened) =
-            run_until_cancelled(closing, with_timeout(target.connect_timeout(), open(&target)))
-                .await
-        else {
-            return Err(detached());
-        };
-        match opened.unwrap_or_else(|timed_out| Err(timed_out.into())) {
-            Ok(opened) => {
-                *again = ReconnectBackoff::new();
-                let connection = opened.link.connection.clone();
-                self.current.store(Some(Arc::new(opened.link)));
-                tracing::info!(
-                    service = Redis::NAME,
-                    endpoint = %target.locator(),
-                    "connected again"
-                );
-                Ok(connection)
-            }
-            Err(refusal) => {
-                again.failed(&refusal);
-                tracing::warn!(
-                    service = Redis::NAME,
-                    endpoint = %target.locator(),
-                    given_up = again.has_given_up(),
-                    "not connected again: {refusal}"
-                );
-                Err((
-                    ErrorKind::Io,
-                    "the server could not be connected to again",
-                    refusal.to_string(),
-                )
-                    .into())
-            }
-        }
-    }
+/// Logs in again on an open connection.
+async fn log_in_again(link: &Link, target: &Target) -> Result<(), Refusal> {
+    let Some(password) = target.password() else { return Ok(()) };
+    redis::cmd("AUTH")
+        .arg(target.user().unwrap_or(DEFAULT_USER))
+        .arg(password.expose_secret())
+        .exec_async(&mut link.connection.clone())
+        .await
+        .map_err(|error| refusal(&error))
 }
 
-fn detached() -> RedisError {
-    (ErrorKind::Io, "the resource is detached").into()
+/// The driver's error for a connection that could not be opened.
+fn not_connected(refusal: &Refusal) -> RedisError {
+    let kind = match refusal {
+        Refusal::Failure(failure) if failure.kind() == FailureKind::AuthenticationFailed => {
+            ErrorKind::AuthenticationFailed
+        }
+        _ => ErrorKind::Io,
+    };
+    (kind, "there is no connection to the server", refusal.to_string()).into()
 }
 
 impl fmt::Debug for RedisClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RedisClient({})", self.shared.target.load().locator())
+        write!(f, "RedisClient({})", self.link.target().locator())
     }
 }
 
@@ -598,7 +503,7 @@ impl ConnectionLike for RedisClient {
     }
 
     fn get_db(&self) -> i64 {
-        self.shared.database
+        self.database
     }
 }
 
@@ -636,7 +541,7 @@ impl ConnectionLike for RedisGuard {
     }
 
     fn get_db(&self) -> i64 {
-        self.shared.database
+        self.database
     }
 }
 
@@ -676,30 +581,12 @@ fn refusal(error: &RedisError) -> Refusal {
             "the server has no RESP3: it is older than Redis 6",
             "upgrade the server",
         ),
-        _ if error.is_timeout() => new(
-            FailureKind::TimedOut,
-            "the server did not answer in time",
-            "check its load, and `response_timeout` in the locator",
-        ),
-        _ if error.is_connection_dropped() => {
-            new(FailureKind::Unreachable, "the server closed the connection", "read its log")
-        }
+        _ if error.is_timeout() => Failure::no_answer(),
+        _ if error.is_connection_dropped() => Failure::closed(),
         Some(_) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => {
-            new(FailureKind::Unavailable, "the server answered with an error", "read its log")
+            Failure::server_error()
         }
-        _ => foreign(),
+        _ => Failure::protocol(),
     }
     .into()
-}
-
-fn foreign() -> Failure {
-    Failure::new(
-        FailureKind::Protocol,
-        "what the server sent is not its protocol, or more than it may send",
-        "check what answers on the port",
-    )
-}
-
-fn late(timed_out: Failure) -> Refusal {
-    timed_out.into()
 }

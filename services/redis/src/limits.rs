@@ -1,17 +1,13 @@
 //! Limits on the server's messages, checked before the driver reads them.
 //!
-//! The driver buffers a whole reply, however long the server says that it will be. This stream
-//! parses the headers on the way to the driver. It ends the connection at the first header that
+//! The driver buffers a whole reply, however long the server says that it will be. These limits
+//! parse the headers on the way to the driver. They end the connection at the first header that
 //! promises too much, and at an error that contains one of our secrets, because the driver passes
 //! errors on as they are. Protocol: RESP3,
 //! <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
+use backing_services_runtime::service::metered::FrameCheck;
 use backing_services_runtime::service::redact;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The longest line, in bytes: headers, numbers, simple strings and errors. Redis's own inline
 /// limit is 64 KiB.
@@ -23,91 +19,9 @@ const DEEPEST: usize = 32;
 /// The limit of elements in a reply, over all levels. A million take some 100 MB as values.
 const MOST_ELEMENTS: u64 = 1024 * 1024;
 
-/// The bytes that are read before the task yields. The driver reads as long as bytes are available:
-/// without this limit, a server that never stops sending blocks the thread, and with it every
-/// deadline.
-const AT_ONCE: usize = 64 * 1024;
-
-/// A stream that enforces the limits on replies.
-pub(super) struct Limited<T> {
-    stream: T,
-    reader: Reader,
-    /// Bytes since the task last yielded.
-    at_once: usize,
-}
-
-impl<T> Limited<T> {
-    /// `largest` is the limit of one reply, in bytes.
-    pub(super) fn new(stream: T, largest: u64) -> Self {
-        Self {
-            stream,
-            reader: Reader {
-                largest,
-                read: 0,
-                elements: 0,
-                open: Vec::new(),
-                state: State::Type,
-                error: None,
-            },
-            at_once: 0,
-        }
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Limited<T> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buffer.filled().len();
-        if this.at_once >= AT_ONCE {
-            this.at_once = 0;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(context, buffer) else {
-            this.at_once = 0;
-            return Poll::Pending;
-        };
-        read?;
-        this.at_once += buffer.filled().len() - before;
-        match this.reader.read(&buffer.filled()[before..]) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(too_much) => {
-                // The driver gets none of the refused bytes.
-                buffer.set_filled(before);
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, too_much.0)))
-            }
-        }
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Limited<T> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct TooMuch(&'static str);
-
 /// The parser's position in the protocol. It stores no bytes of the stream, except those of an
 /// error.
-struct Reader {
+pub(super) struct ReplyLimits {
     largest: u64,
     /// Bytes and elements of the reply so far.
     read: u64,
@@ -128,8 +42,15 @@ enum State {
     Text { left: u64 },
 }
 
-impl Reader {
-    fn read(&mut self, mut bytes: &[u8]) -> Result<(), TooMuch> {
+impl ReplyLimits {
+    /// `largest` is the limit of one reply, in bytes.
+    pub(super) const fn new(largest: u64) -> Self {
+        Self { largest, read: 0, elements: 0, open: Vec::new(), state: State::Type, error: None }
+    }
+}
+
+impl FrameCheck for ReplyLimits {
+    fn check(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
         while let Some((&byte, rest)) = bytes.split_first() {
             match &mut self.state {
                 State::Text { left } => {
@@ -156,7 +77,7 @@ impl Reader {
                 State::Line { kind, number, negative, length } => {
                     *length += 1;
                     if *length > LONGEST_LINE {
-                        return Err(TooMuch("the server sent a line without end"));
+                        return Err("the server sent a line without end");
                     }
                     if let Some(error) = &mut self.error {
                         error.push(byte);
@@ -180,18 +101,18 @@ impl Reader {
             }
             self.read += 1;
             if self.read > self.largest {
-                return Err(TooMuch(
-                    "the server sent a reply that is larger than `max_reply` allows",
-                ));
+                return Err("the server sent a reply that is larger than `max_reply` allows");
             }
             bytes = rest;
         }
         Ok(())
     }
+}
 
+impl ReplyLimits {
     /// Handles the end of a line, and checks the length that it promises.
-    fn line(&mut self, kind: u8, number: Option<u64>, negative: bool) -> Result<(), TooMuch> {
-        let promised = || number.ok_or(TooMuch("the server sent a header without a length"));
+    fn line(&mut self, kind: u8, number: Option<u64>, negative: bool) -> Result<(), &'static str> {
+        let promised = || number.ok_or("the server sent a header without a length");
         match kind {
             // A negative length has no content.
             b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|' if negative => {
@@ -200,15 +121,13 @@ impl Reader {
             b'$' | b'!' | b'=' => {
                 let length = promised()?;
                 if length > self.largest.saturating_sub(self.read) {
-                    return Err(TooMuch(
+                    return Err(
                         "the server promised a reply that is larger than `max_reply` allows",
-                    ));
+                    );
                 }
                 if kind == b'!' {
                     if length > LONGEST_LINE as u64 {
-                        return Err(TooMuch(
-                            "the server promised an error that is longer than 64 KiB",
-                        ));
+                        return Err("the server promised an error that is longer than 64 KiB");
                     }
                     self.error = Some(Vec::new());
                 }
@@ -227,25 +146,23 @@ impl Reader {
     }
 
     /// Checks a complete element that is an error.
-    fn finish_error(&mut self) -> Result<(), TooMuch> {
+    fn finish_error(&mut self) -> Result<(), &'static str> {
         match self.error.take() {
-            Some(error) if redact::is_in(&error) => {
-                Err(TooMuch("the server said a secret of ours back"))
-            }
+            Some(error) if redact::is_in(&error) => Err("the server said a secret of ours back"),
             _ => Ok(()),
         }
     }
 
-    fn aggregate(&mut self, elements: u64) -> Result<(), TooMuch> {
+    fn aggregate(&mut self, elements: u64) -> Result<(), &'static str> {
         if elements > MOST_ELEMENTS.saturating_sub(self.elements) {
-            return Err(TooMuch("the server promised more elements than a reply may have"));
+            return Err("the server promised more elements than a reply may have");
         }
         if elements == 0 {
             self.finish_element();
             return Ok(());
         }
         if self.open.len() == DEEPEST {
-            return Err(TooMuch("the server sent a reply that nests too deep"));
+            return Err("the server sent a reply that nests too deep");
         }
         self.open.push(elements);
         self.state = State::Type;
@@ -269,19 +186,25 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
+
+    use backing_services_runtime::service::metered::{AT_ONCE, Metered};
+    use tokio::io::{AsyncRead as _, ReadBuf};
+
     use super::*;
 
-    fn reader() -> Reader {
-        Limited::new((), 1000).reader
+    fn reader() -> ReplyLimits {
+        ReplyLimits::new(1000)
     }
 
     /// The verdict on the bytes. It must be the same for the whole and for every split into two.
-    fn verdict(bytes: &[u8]) -> Result<bool, TooMuch> {
+    fn verdict(bytes: &[u8]) -> Result<bool, &'static str> {
         let whole = |bytes: &[&[u8]]| {
             let mut reader = reader();
             bytes
                 .iter()
-                .try_for_each(|bytes| reader.read(bytes))
+                .try_for_each(|bytes| reader.check(bytes))
                 .map(|()| matches!(reader.state, State::Type) && reader.open.is_empty())
         };
         let verdict = whole(&[bytes]);
@@ -289,6 +212,21 @@ mod tests {
             assert_eq!(whole(&[&bytes[..cut], &bytes[cut..]]), verdict, "cut at {cut}");
         }
         verdict
+    }
+
+    #[test]
+    fn a_server_that_never_stops_sending_does_not_hold_the_thread() {
+        // Each line feed is a reply's type, or its end.
+        let mut stream = Metered::new(tokio::io::repeat(b'\n'), reader());
+        let mut read = || {
+            let mut context = Context::from_waker(Waker::noop());
+            Pin::new(&mut stream).poll_read(&mut context, &mut ReadBuf::new(&mut [0; 4096]))
+        };
+        let mut reads = 0;
+        while reads < 1000 && read().is_ready() {
+            reads += 1;
+        }
+        assert_eq!(reads, AT_ONCE / 4096);
     }
 
     #[test]
@@ -347,12 +285,12 @@ mod tests {
             assert!(verdict(hostile.as_bytes()).is_err(), "{hostile:?}");
         }
         assert!(verdict("*1\r\n".repeat(DEEPEST + 1).as_bytes()).is_err());
-        let mut reader = Limited::new((), u64::MAX).reader;
-        assert!(reader.read(&vec![b'+'; LONGEST_LINE + 2]).is_err());
+        let mut reader = ReplyLimits::new(u64::MAX);
+        assert!(reader.check(&vec![b'+'; LONGEST_LINE + 2]).is_err());
         // Each reply is counted from zero.
         let mut reader = self::reader();
         for _ in 0..100 {
-            reader.read(format!("$100\r\n{}\r\n", "x".repeat(100)).as_bytes()).unwrap();
+            reader.check(format!("$100\r\n{}\r\n", "x".repeat(100)).as_bytes()).unwrap();
         }
     }
 }

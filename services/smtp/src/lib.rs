@@ -219,12 +219,7 @@ impl SmtpClient {
                 "check `max_connections` in the locator, and the server's load",
             )
             .into()),
-            Err(_) => Err(Failure::new(
-                FailureKind::Unavailable,
-                "the resource is detached",
-                "attach it again",
-            )
-            .into()),
+            Err(_) => Err(Failure::detached().into()),
         }
     }
 
@@ -245,7 +240,7 @@ impl SmtpClient {
             Ok(Err(error)) => {
                 Err(SmtpError { code: error.status().map(u16::from), refusal: refusal(&error) })
             }
-            Err(_) => Err(SmtpError::of(late())),
+            Err(_) => Err(SmtpError::of(Failure::no_answer().into())),
         }
     }
 
@@ -367,7 +362,7 @@ impl managed::Manager for Manager {
         let logging_in = log_in(&self.target, dialled.stream);
         let (smtp, mechanism) = with_timeout(response_timeout(&self.target), logging_in)
             .await
-            .map_err(|_| late())??;
+            .map_err(|_| Failure::no_answer())??;
         Ok(Connection { smtp, tls: dialled.tls, mechanism, busy: false })
     }
 
@@ -428,7 +423,7 @@ async fn log_in(
         None => None,
     };
     if !smtp.test_connected().await {
-        return Err(foreign());
+        return Err(Failure::protocol().into());
     }
     Ok((smtp, mechanism))
 }
@@ -469,7 +464,7 @@ fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
         return failure.into();
     }
     if error.is_timeout() {
-        return late();
+        return Failure::no_answer().into();
     }
     if error.is_client() {
         return Failure::new(
@@ -480,7 +475,7 @@ fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
         .into();
     }
     if error.is_response() {
-        return foreign();
+        return Failure::protocol().into();
     }
     let mut source = std::error::Error::source(error);
     for _ in 0..16 {
@@ -489,34 +484,11 @@ fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
             .downcast_ref::<io::Error>()
             .is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
         {
-            return foreign();
+            return Failure::protocol().into();
         }
         source = current.source();
     }
-    Failure::new(
-        FailureKind::Unreachable,
-        "the server closed the connection",
-        "check the port and the server's log",
-    )
-    .into()
-}
-
-fn foreign() -> Refusal {
-    Failure::new(
-        FailureKind::Protocol,
-        "what the server sent is not its protocol, or more than it may send",
-        "check what answers on the port",
-    )
-    .into()
-}
-
-fn late() -> Refusal {
-    Failure::new(
-        FailureKind::TimedOut,
-        "the server did not answer in time",
-        "check its load, and `response_timeout` in the locator",
-    )
-    .into()
+    Failure::closed().into()
 }
 
 #[cfg(test)]

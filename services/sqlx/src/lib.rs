@@ -1,14 +1,17 @@
-//! Code that the services on sqlx share. It converts sqlx's errors into our own, without their
-//! text.
+//! Code that the services on sqlx share: the pool, its first connection, and sqlx's errors in our
+//! own words.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use backing_services_runtime::posture::{TlsPosture, TrustPosture};
 use backing_services_runtime::service::tasks::Tasks;
-use backing_services_runtime::service::time::READY_DEADLINE;
-use backing_services_runtime::{Failure, FailureKind};
-use sqlx::Error;
+use backing_services_runtime::service::time::{READY_DEADLINE, with_timeout};
+use backing_services_runtime::{Attempt, Failure, FailureKind, Host, Refusal, Target};
+use sqlx::pool::{PoolConnection, PoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Database, Error, Executor, Pool};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// The environment variables that decide which authorities sqlx trusts, if another crate of the
@@ -21,11 +24,7 @@ pub const CONFLICTING_ENV: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 pub fn failure(error: &Error) -> Failure {
     let new = Failure::new;
     match error {
-        Error::Io(_) => new(
-            FailureKind::Unreachable,
-            "the connection broke",
-            "check the network and the server's log",
-        ),
+        Error::Io(_) => Failure::broken(),
         Error::Tls(_) => new(
             FailureKind::Protocol,
             "the driver's TLS handshake failed",
@@ -36,14 +35,8 @@ pub fn failure(error: &Error) -> Failure {
             "no connection came about in time",
             "check the server's load, and `max_connections` in the locator",
         ),
-        Error::PoolClosed => {
-            new(FailureKind::Unavailable, "the resource is detached", "attach it again")
-        }
-        _ => new(
-            FailureKind::Protocol,
-            "what the server sent is not its protocol",
-            "check what answers on the port",
-        ),
+        Error::PoolClosed => Failure::detached(),
+        _ => Failure::protocol(),
     }
 }
 
@@ -69,6 +62,56 @@ pub const fn remark_on_trust(trust: TrustPosture) -> &'static str {
     }
 }
 
+/// The host, as the options of sqlx accept it: an IPv6 address has no brackets.
+///
+/// # Errors
+/// [`Refusal`], if the locator has no host.
+pub fn host(target: &Target) -> Result<String, Refusal> {
+    match target.locator().host() {
+        Some(Host::Address(address)) => Ok(address.to_string()),
+        Some(name) => Ok(name.to_string()),
+        None => {
+            let kind = FailureKind::Unresolved;
+            Err(Failure::new(kind, "its locator has no host", "write the host").into())
+        }
+    }
+}
+
+/// Creates a pool without connections, of at most `most`. `bound` is the statement that limits the
+/// time of a connection's statements. It is empty until the first connection, the probe's, has
+/// determined it. Each later connection begins with it.
+pub fn pool<DB>(
+    target: &Target,
+    options: <DB::Connection as Connection>::Options,
+    most: u32,
+    bound: Arc<OnceLock<String>>,
+) -> Pool<DB>
+where
+    DB: Database,
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    // The probe limits the first connection itself.
+    let first = AtomicBool::new(true);
+    PoolOptions::<DB>::new()
+        .max_connections(most)
+        .acquire_timeout(target.connect_timeout())
+        .after_connect(move |connection: &mut DB::Connection, _| {
+            let is_first = first.swap(false, Ordering::Relaxed);
+            let bound = bound.get().cloned();
+            Box::pin(async move {
+                if is_first {
+                    return Ok(());
+                }
+                // The pool logs this error, so it must not contain the server's text.
+                let unbounded =
+                    || Error::Protocol("the statement's time could not be bounded".into());
+                let bound = sqlx::raw_sql(AssertSqlSafe(bound.ok_or_else(unbounded)?));
+                connection.execute(bound).await.map(drop).map_err(|_| unbounded())
+            })
+        })
+        .connect_lazy_with(options)
+}
+
 /// The time limit for opening a new pool's connections before the pool is handed out. It is less
 /// than the runtime allows, so that the connections are back in the pool in time.
 const READY: Duration = READY_DEADLINE.saturating_sub(Duration::from_secs(1));
@@ -77,7 +120,7 @@ const READY: Duration = READY_DEADLINE.saturating_sub(Duration::from_secs(1));
 /// other tasks some 800 times; under load, that takes as long for all connections as for one. A
 /// connection that cannot be opened is left out. An example is one beyond the server's limit, which
 /// sqlx would retry again and again.
-pub async fn make_ready<DB: sqlx::Database>(pool: &sqlx::Pool<DB>, former: &sqlx::Pool<DB>) {
+pub async fn make_ready<DB: Database>(pool: &Pool<DB>, former: &Pool<DB>) {
     let deadline = Instant::now() + READY;
     let mut opening = Tasks::new();
     let mut opened = Vec::new();
@@ -101,7 +144,7 @@ pub async fn make_ready<DB: sqlx::Database>(pool: &sqlx::Pool<DB>, former: &sqlx
 
 /// Waits until every connection of the pool is idle. The pool has not been handed out yet. sqlx
 /// returns each connection in a separate task, which pings the server first.
-async fn all_idle<DB: sqlx::Database>(pool: &sqlx::Pool<DB>) {
+async fn all_idle<DB: Database>(pool: &Pool<DB>) {
     while pool.num_idle() < pool.size() as usize {
         sleep(Duration::from_millis(1)).await;
     }
@@ -110,18 +153,30 @@ async fn all_idle<DB: sqlx::Database>(pool: &sqlx::Pool<DB>) {
 /// The first connection of a pool, until the server has answered the probe. Until then it is not
 /// returned to the pool: the pool would ping the server, and wait for the answer for ever, even
 /// after attaching has ended.
-pub struct Unproven<DB: sqlx::Database>(Option<sqlx::pool::PoolConnection<DB>>);
+pub struct Unproven<DB: Database>(Option<PoolConnection<DB>>);
 
-impl<DB: sqlx::Database> fmt::Debug for Unproven<DB> {
+impl<DB: Database> fmt::Debug for Unproven<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Unproven")
     }
 }
 
-impl<DB: sqlx::Database> Unproven<DB> {
-    /// Takes the first connection of a pool.
-    pub const fn new(connection: sqlx::pool::PoolConnection<DB>) -> Self {
-        Self(Some(connection))
+impl<DB: Database> Unproven<DB> {
+    /// Opens the pool's first connection.
+    ///
+    /// # Errors
+    /// [`Refusal`]: a timeout, or an error of sqlx as `refusal` converts it.
+    pub async fn acquire(
+        pool: &Pool<DB>,
+        target: &Target,
+        attempt: Attempt,
+        refusal: fn(&Error) -> Refusal,
+    ) -> Result<Self, Refusal> {
+        let limit = target.connect_timeout().min(attempt.time_left());
+        match with_timeout(limit, pool.acquire()).await? {
+            Ok(connection) => Ok(Self(Some(connection))),
+            Err(error) => Err(refusal(&error)),
+        }
     }
 
     /// The connection.
@@ -135,9 +190,9 @@ impl<DB: sqlx::Database> Unproven<DB> {
     }
 }
 
-impl<DB: sqlx::Database> Drop for Unproven<DB> {
+impl<DB: Database> Drop for Unproven<DB> {
     fn drop(&mut self) {
         // Closed without a `Terminate` message: the driver would wait until that is answered.
-        drop(self.0.take().map(sqlx::pool::PoolConnection::detach));
+        drop(self.0.take().map(PoolConnection::detach));
     }
 }

@@ -114,7 +114,7 @@ pub fn refusal(target: &Target, error: &(dyn std::error::Error + 'static)) -> Re
     if http.is_some_and(reqwest::Error::is_timeout)
         || broken.is_some_and(|broken| broken.kind() == ErrorKind::TimedOut)
     {
-        return if is_connecting { silent() } else { late() };
+        return if is_connecting { silent() } else { Failure::no_answer().into() };
     }
     if let (true, Some(broken)) = (is_connecting, broken)
         && is_of_connecting(broken.kind())
@@ -152,16 +152,6 @@ fn silent() -> Refusal {
         "its host did not answer, or did not finish the TLS handshake, in time",
         "check the network between here and there: a firewall drops, it does not refuse; check also \
          what listens on the port",
-    )
-    .into()
-}
-
-/// The failure of an answer that took too long.
-pub fn late() -> Refusal {
-    Failure::new(
-        FailureKind::TimedOut,
-        "the server did not answer in time",
-        "check its load, and `response_timeout` in the locator",
     )
     .into()
 }

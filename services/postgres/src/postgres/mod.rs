@@ -68,24 +68,23 @@
 //!   `~/.pgpass`).
 #![doc = include_str!("../postgresql/account.md")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use backing_services_rules::Scheme;
 use backing_services_runtime::posture::{ServerPosture, printable};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::{
-    Attachment, Attempt, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants,
-    Host, Login, Parameter, Posture, Refusal, Service, Target,
+    Attachment, Attempt, ClientGuard, Container, Finding, Grantable, Grants, Login, Parameter,
+    Posture, Refusal, Service, Target,
 };
 use backing_services_sqlx as driver;
 use backing_services_sqlx::Unproven;
 use secrecy::ExposeSecret as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgRow, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
 use crate::postgresql;
-use crate::postgresql::{Account, COLUMNS, Row, database, no_answer, user};
+use crate::postgresql::{Account, COLUMNS, Row, database, no_answer, parameters, user};
 
 mod preflight;
 
@@ -104,50 +103,11 @@ impl Service for Postgres {
         &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
     const PATH: Option<&'static str> = Some("the database's name");
     const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
-    const PARAMETERS: &'static [Parameter] = &[
-        Parameter::tls("sslmode"),
-        Parameter::tls("ssl"),
-        Parameter::text("application_name", 63),
-        Parameter::number("statement_timeout", 1, 86_400_000),
-        Parameter::number("max_connections", 1, 1000),
-        Parameter::refused(
-            "channel_binding",
-            "remove it: this driver cannot bind the channel, and the connection is verified TLS \
+    const PARAMETERS: &'static [Parameter] = parameters![Parameter::refused(
+        "channel_binding",
+        "remove it: this driver cannot bind the channel, and the connection is verified TLS \
              anyway",
-        ),
-        Parameter::refused(
-            "options",
-            "remove it; set what it sets with `ALTER ROLE … SET …` on the server",
-        ),
-        Parameter::refused("host", "write the host where it belongs: behind the `@`"),
-        Parameter::refused("hostaddr", "write the host where it belongs: behind the `@`"),
-        Parameter::refused("port", "write the port where it belongs: behind the host"),
-        Parameter::refused("user", "write the user where it belongs: before the `@`"),
-        Parameter::refused(
-            "dbname",
-            "write the database where it belongs: behind the host and a `/`",
-        ),
-        Parameter::refused(
-            "sslrootcert",
-            "remove it; the authority's certificate goes into the resource's `_CA` variable",
-        ),
-        Parameter::refused(
-            "sslcert",
-            "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable",
-        ),
-        Parameter::refused(
-            "sslkey",
-            "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable",
-        ),
-        Parameter::refused(
-            "sslnegotiation",
-            "remove it: TLS is asked for in the protocol's own way",
-        ),
-        Parameter::refused(
-            "target_session_attrs",
-            "remove it, and write the host that takes what you send",
-        ),
-    ];
+    ),];
     // The variables that no setter can overwrite, and those of the driver's TLS. The others have no
     // effect, as every option is set.
     const CONFLICTING_ENV: &'static [&'static str] = &[
@@ -184,25 +144,13 @@ impl Service for Postgres {
             posture.remarks.push(driver::remark_on_trust(tls.trust));
         }
 
-        let pool = pool(target)?;
-        let mut connection =
-            match with_timeout(target.connect_timeout().min(attempt.time_left()), pool.acquire())
-                .await
-            {
-                Ok(Ok(connection)) => Unproven::new(connection),
-                Ok(Err(error)) => return Err(refusal(&error)),
-                Err(timed_out) => return Err(timed_out.into()),
-            };
-        let account = match with_timeout(
-            attempt.time_left(),
-            probe(connection.get().ok_or_else(no_answer)?, target),
-        )
-        .await
-        {
-            Ok(Ok(account)) => account,
-            Ok(Err(refusal)) => return Err(refusal),
-            Err(timed_out) => return Err(timed_out.into()),
-        };
+        // The probe's own statement limits the first connection.
+        let bound = Arc::new(OnceLock::from(postgresql::bound(target)));
+        let most = postgresql::max_connections(target);
+        let pool = driver::pool(target, options(target)?, most, bound);
+        let mut connection = Unproven::acquire(&pool, target, attempt, refusal).await?;
+        let probing = probe(connection.get().ok_or_else(no_answer)?, target);
+        let account = with_timeout(attempt.time_left(), probing).await??;
         connection.keep();
 
         let mut findings = seen.findings;
@@ -246,18 +194,7 @@ const REMARKS: [&str; 2] = [
 /// The options of each connection of a pool.
 fn options(target: &Target) -> Result<PgConnectOptions, Refusal> {
     let locator = target.locator();
-    let host = match locator.host() {
-        Some(Host::Address(address)) => address.to_string(),
-        Some(name) => name.to_string(),
-        None => {
-            return Err(Failure::new(
-                FailureKind::Unresolved,
-                "its locator has no host",
-                "write the host",
-            )
-            .into());
-        }
-    };
+    let host = driver::host(target)?;
     // Every option that the constructor takes from the environment is set here, or was refused when
     // it was loaded.
     let mut options = PgConnectOptions::new_without_pgpass()
@@ -279,32 +216,6 @@ fn options(target: &Target) -> Result<PgConnectOptions, Refusal> {
             .ssl_client_key_from_pem(key.expose_secret());
     }
     Ok(options)
-}
-
-/// Creates a pool without connections.
-fn pool(target: &Target) -> Result<PgPool, Refusal> {
-    let options = options(target)?;
-    let bound = postgresql::bound(target);
-    // The first connection is the probe's, whose statement also sets the time limit.
-    let first = Arc::new(AtomicBool::new(true));
-    Ok(PgPoolOptions::new()
-        .max_connections(postgresql::max_connections(target))
-        .acquire_timeout(target.connect_timeout())
-        .after_connect(move |connection, _| {
-            let is_first = first.swap(false, Ordering::Relaxed);
-            let bound = bound.clone();
-            Box::pin(async move {
-                if is_first {
-                    return Ok(());
-                }
-                // The pool logs this error, so it is replaced by one without the server's text.
-                let set = sqlx::raw_sql(AssertSqlSafe(bound)).execute(connection).await;
-                set.map(drop).map_err(|_| {
-                    sqlx::Error::Protocol("the statement's time could not be bounded".into())
-                })
-            })
-        })
-        .connect_lazy_with(options))
 }
 
 /// Reads the account. Fails closed: an unexpected answer is refused.

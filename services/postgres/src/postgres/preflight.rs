@@ -6,13 +6,11 @@
 use backing_services_rules::rule::WEAK_AUTHENTICATION;
 use backing_services_runtime::posture::TlsPosture;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{Finding, Refusal, Stream, Target};
+use backing_services_runtime::{Failure, Finding, Refusal, Stream, Target};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::postgresql;
-use crate::postgresql::{
-    AuthRequest, broken, foreign, server_error, silent, unknown_authentication,
-};
+use crate::postgresql::{AuthRequest, server_error, unknown_authentication};
 
 /// Protocol 3.0.
 const PROTOCOL: i32 = 196_608;
@@ -37,7 +35,7 @@ pub(super) async fn run(
     let mut stream = dialled.stream;
     let asked = with_timeout(target.connect_timeout(), authentication(&mut stream, user, database))
         .await
-        .map_err(|_| silent())??;
+        .map_err(|_| Failure::no_greeting())??;
     // The server expects the connection to close at this point: a client that prompts for the
     // password closes here too (backend, auth.c).
     let _ = with_timeout(target.connect_timeout(), stream.shutdown()).await;
@@ -71,19 +69,19 @@ async fn authentication(
     user: &str,
     database: &str,
 ) -> Result<AuthRequest, Refusal> {
-    stream.write_all(&startup(user, database)).await.map_err(|_| broken())?;
-    stream.flush().await.map_err(|_| broken())?;
-    let kind = stream.read_u8().await.map_err(|_| broken())?;
-    let length = stream.read_u32().await.map_err(|_| broken())? as usize;
+    stream.write_all(&startup(user, database)).await.map_err(|_| Failure::closed_before_login())?;
+    stream.flush().await.map_err(|_| Failure::closed_before_login())?;
+    let kind = stream.read_u8().await.map_err(|_| Failure::closed_before_login())?;
+    let length = stream.read_u32().await.map_err(|_| Failure::closed_before_login())? as usize;
     let Some(length) = length.checked_sub(4).filter(|length| *length <= LONGEST_MESSAGE) else {
-        return Err(foreign());
+        return Err(Failure::protocol().into());
     };
     let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.map_err(|_| broken())?;
+    stream.read_exact(&mut body).await.map_err(|_| Failure::closed_before_login())?;
     match kind {
-        b'R' => AuthRequest::read(&body).ok_or_else(foreign),
+        b'R' => AuthRequest::read(&body).ok_or_else(|| Failure::protocol().into()),
         b'E' => Err(server_error(&sqlstate(&body)).into()),
-        _ => Err(foreign()),
+        _ => Err(Failure::protocol().into()),
     }
 }
 

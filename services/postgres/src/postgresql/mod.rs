@@ -18,6 +18,53 @@ mod account;
 mod container;
 mod vocabulary;
 
+/// The parameters of both services, after those of one driver alone.
+macro_rules! parameters {
+    ($($own:expr),* $(,)?) => {
+        &[
+            $($own,)*
+            Parameter::tls("sslmode"),
+            Parameter::tls("ssl"),
+            Parameter::text("application_name", 63),
+            Parameter::number("statement_timeout", 1, 86_400_000),
+            Parameter::number("max_connections", 1, 1000),
+            Parameter::refused(
+                "options",
+                "remove it; set what it sets with `ALTER ROLE … SET …` on the server",
+            ),
+            Parameter::refused("host", "write the host where it belongs: behind the `@`"),
+            Parameter::refused("hostaddr", "write the host where it belongs: behind the `@`"),
+            Parameter::refused("port", "write the port where it belongs: behind the host"),
+            Parameter::refused("user", "write the user where it belongs: before the `@`"),
+            Parameter::refused(
+                "dbname",
+                "write the database where it belongs: behind the host and a `/`",
+            ),
+            Parameter::refused(
+                "sslrootcert",
+                "remove it; the authority's certificate goes into the resource's `_CA` variable",
+            ),
+            Parameter::refused(
+                "sslcert",
+                "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable",
+            ),
+            Parameter::refused(
+                "sslkey",
+                "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable",
+            ),
+            Parameter::refused(
+                "sslnegotiation",
+                "remove it: TLS is asked for in the protocol's own way",
+            ),
+            Parameter::refused(
+                "target_session_attrs",
+                "remove it, and write the host that takes what you send",
+            ),
+        ]
+    };
+}
+pub(super) use parameters;
+
 /// `SSLRequest`: a length of 8 and the code 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
@@ -70,7 +117,7 @@ pub(super) async fn dial(target: &Target) -> Result<Dialled, Refusal> {
     let connection = target.dial_tcp().await?;
     let connection = with_timeout(target.connect_timeout(), ask_for_tls(target, connection))
         .await
-        .map_err(|_| silent())??;
+        .map_err(|_| Failure::no_greeting())??;
     // The server's `ssl_ecdh_curve` is `prime256v1`, and nothing else, unless it was changed or the
     // server is PostgreSQL 18.
     target.encrypt_beginning_with(FirstShare::P256, connection).await
@@ -81,8 +128,8 @@ async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpSt
     if target.is_plaintext() {
         return Ok(connection);
     }
-    connection.write_all(&SSL_REQUEST).await.map_err(|_| broken())?;
-    let answer = connection.read_u8().await.map_err(|_| broken())?;
+    connection.write_all(&SSL_REQUEST).await.map_err(|_| Failure::closed_before_login())?;
+    let answer = connection.read_u8().await.map_err(|_| Failure::closed_before_login())?;
     match answer {
         b'S' => {}
         b'N' => {
@@ -110,7 +157,7 @@ async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpSt
     let mut early = [0];
     match connection.try_read(&mut early) {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(connection),
-        Ok(0) | Err(_) => Err(broken()),
+        Ok(0) | Err(_) => Err(Failure::closed_before_login().into()),
         Ok(_) => Err(Finding::new(
             &OPPORTUNISTIC_TLS,
             "data arrived before TLS began: an attacker is on the path, or it is not a \
@@ -231,34 +278,6 @@ pub(super) fn unknown_authentication() -> Refusal {
         FailureKind::AuthenticationFailed,
         "the server wants an authentication that this driver does not have",
         "let the user in by `scram-sha-256` in pg_hba.conf",
-    )
-    .into()
-}
-
-pub(super) fn broken() -> Refusal {
-    Failure::new(
-        FailureKind::Unreachable,
-        "the server closed the connection before it said how to log in",
-        "check the port and the server's log",
-    )
-    .into()
-}
-
-pub(super) fn foreign() -> Refusal {
-    Failure::new(
-        FailureKind::Protocol,
-        "what the server sent is not its protocol, or longer than it may be",
-        "check what answers on the port",
-    )
-    .into()
-}
-
-pub(super) fn silent() -> Refusal {
-    Failure::new(
-        FailureKind::TimedOut,
-        "the server accepted the connection, and did not answer in time",
-        "check the port: what listens there may wait for another protocol; check also the server's \
-         load",
     )
     .into()
 }

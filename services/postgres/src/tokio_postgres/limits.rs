@@ -1,15 +1,16 @@
 //! Limits on the messages and requests of a server, checked before the driver trusts them.
 //!
-//! The driver buffers a message until it is complete, up to 2 GiB. This stream reads along, header
-//! by header. It ends the connection at the first header that announces too much, and at an error
-//! that contains one of our secrets. It also reads the authentication method that the server asks
-//! for, and ends the connection if that is weaker than was demanded.
+//! The driver buffers a message until it is complete, up to 2 GiB. These limits read along, header
+//! by header. They end the connection at the first header that announces too much, and at an error
+//! that contains one of our secrets. They also read the authentication method that the server asks
+//! for, and end the connection if that is weaker than was demanded.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
+use backing_services_runtime::service::metered::{FrameCheck, Metered};
 use backing_services_runtime::service::redact;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
@@ -77,28 +78,16 @@ impl Demand {
     }
 }
 
-/// A stream whose messages stay within the limits.
+/// A stream whose messages stay within the limits. The driver binds its login to it.
 pub(super) struct Limited<T> {
-    stream: T,
+    stream: Metered<T, MessageLimits>,
     /// `tls-server-end-point`.
     binding: Option<Vec<u8>>,
-    reader: Reader,
 }
 
 impl<T> Limited<T> {
-    /// `largest` is the size limit of one message, in bytes. `observed` collects the server's
-    /// requests.
-    pub(super) fn new(
-        stream: T,
-        binding: Option<Vec<u8>>,
-        demand: Demand,
-        largest: u64,
-        observed: Arc<ServerObservations>,
-    ) -> Self {
-        let login = Login { demand, binds: binding.is_some() };
-        let state = State::Header { bytes: [0; 5], filled: 0 };
-        let reader = Reader { largest, left: MOST_AT_FIRST, login: Some(login), observed, state };
-        Self { stream, binding, reader }
+    pub(super) fn new(stream: T, binding: Option<Vec<u8>>, limits: MessageLimits) -> Self {
+        Self { stream: Metered::new(stream, limits), binding }
     }
 }
 
@@ -114,18 +103,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Limited<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buffer.filled().len();
-        std::task::ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-        match this.reader.read(&buffer.filled()[before..]) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(refused) => {
-                let _ = this.reader.observed.refused.set(());
-                // The driver gets none of the refused bytes.
-                buffer.set_filled(before);
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, refused.0)))
-            }
-        }
+        Pin::new(&mut self.get_mut().stream).poll_read(context, buffer)
     }
 }
 
@@ -147,11 +125,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Limited<T> {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-struct Refused(&'static str);
-
 /// The state of a stream in the protocol.
-struct Reader {
+pub(super) struct MessageLimits {
     largest: u64,
     /// The bytes that may still arrive until the connection is settled.
     left: u64,
@@ -169,13 +144,13 @@ struct Login {
 impl Login {
     /// Reads an `Authentication…` message. The first one asks for a method. Of those of SCRAM, one
     /// has the number of iterations.
-    fn read(&self, body: &[u8], observed: &ServerObservations) -> Result<(), Refused> {
+    fn read(&self, body: &[u8], observed: &ServerObservations) -> Result<(), &'static str> {
         if observed.asked.get().is_none() {
-            let asked = AuthRequest::read(body)
-                .ok_or(Refused("the server sent an authentication that is none"))?;
+            let asked =
+                AuthRequest::read(body).ok_or("the server sent an authentication that is none")?;
             let asked = *observed.asked.get_or_init(|| asked);
             if !self.demand.is_met(asked, self.binds) {
-                return Err(Refused("the server asks for less than it has to prove"));
+                return Err("the server asks for less than it has to prove");
             }
         }
         if let Some(challenge) = body.strip_prefix(&[0, 0, 0, 11])
@@ -183,7 +158,7 @@ impl Login {
             && iterations(challenge).is_none_or(|iterations| iterations < FEWEST_ITERATIONS)
         {
             let _ = observed.cheap.set(());
-            return Err(Refused("the server wants too few iterations"));
+            return Err("the server wants too few iterations");
         }
         Ok(())
     }
@@ -204,8 +179,29 @@ enum State {
     Body { kind: u8, left: u64, kept: Option<Vec<u8>> },
 }
 
-impl Reader {
-    fn read(&mut self, mut bytes: &[u8]) -> Result<(), Refused> {
+impl FrameCheck for MessageLimits {
+    fn check(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
+        self.read(bytes).inspect_err(|_| {
+            let _ = self.observed.refused.set(());
+        })
+    }
+}
+
+impl MessageLimits {
+    /// `largest` is the size limit of one message, in bytes. `binds` is true if the server's
+    /// certificate defines a binding. `observed` collects the server's requests.
+    pub(super) fn new(
+        demand: Demand,
+        binds: bool,
+        largest: u64,
+        observed: Arc<ServerObservations>,
+    ) -> Self {
+        let login = Some(Login { demand, binds });
+        let state = State::Header { bytes: [0; 5], filled: 0 };
+        Self { largest, left: MOST_AT_FIRST, login, observed, state }
+    }
+
+    fn read(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
         while let Some((&byte, rest)) = bytes.split_first() {
             match &mut self.state {
                 State::Header { bytes: header, filled } => {
@@ -235,24 +231,21 @@ impl Reader {
     }
 
     /// Checks a complete header against the limits.
-    fn begin(&mut self, kind: u8, length: u32) -> Result<(), Refused> {
+    fn begin(&mut self, kind: u8, length: u32) -> Result<(), &'static str> {
         // The length counts itself.
-        let length = u64::from(
-            length.checked_sub(4).ok_or(Refused("the server sent a length that is none"))?,
-        );
+        let length =
+            u64::from(length.checked_sub(4).ok_or("the server sent a length that is none")?);
         if self.observed.settled.get().is_none() {
             if length > LONGEST_AT_FIRST || length + 5 > self.left {
-                return Err(Refused("the server promised more than it may say at first"));
+                return Err("the server promised more than it may say at first");
             }
             self.left -= length + 5;
         } else if length > self.largest {
-            return Err(Refused(
-                "the server promised a message that is larger than `max_message` allows",
-            ));
+            return Err("the server promised a message that is larger than `max_message` allows");
         }
         let is_text = TEXTS.contains(&kind);
         if is_text && length > LONGEST_TEXT {
-            return Err(Refused("the server promised an error that is longer than 256 KiB"));
+            return Err("the server promised an error that is longer than 256 KiB");
         }
         let keep = is_text || kind == b'R' && self.login.is_some();
         self.state = State::Body { kind, left: length, kept: keep.then(Vec::new) };
@@ -260,7 +253,7 @@ impl Reader {
     }
 
     /// Handles a complete message.
-    fn end(&mut self) -> Result<(), Refused> {
+    fn end(&mut self) -> Result<(), &'static str> {
         let next = State::Header { bytes: [0; 5], filled: 0 };
         let State::Body { kind, kept, .. } = std::mem::replace(&mut self.state, next) else {
             return Ok(());
@@ -268,7 +261,7 @@ impl Reader {
         match (kind, &self.login, kept) {
             (b'R', Some(login), Some(body)) => login.read(&body, &self.observed)?,
             (_, _, Some(text)) if redact::is_in(&text) => {
-                return Err(Refused("the server said a secret of ours back"));
+                return Err("the server said a secret of ours back");
             }
             _ => {}
         }
@@ -281,10 +274,14 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
+    use backing_services_runtime::service::metered::AT_ONCE;
+
     use super::*;
 
-    fn reader(demand: Demand, binds: bool) -> Reader {
-        Limited::new((), binds.then(Vec::new), demand, 100_000, Arc::default()).reader
+    fn reader(demand: Demand, binds: bool) -> MessageLimits {
+        MessageLimits::new(demand, binds, 100_000, Arc::default())
     }
 
     fn message(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -311,6 +308,23 @@ mod tests {
 
     const PLUS: &[u8] = b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0";
     const SCRAM: &[u8] = b"SCRAM-SHA-256\0\0";
+
+    #[test]
+    fn a_server_that_never_stops_sending_does_not_hold_the_thread() {
+        let limits = MessageLimits::new(Demand::Binding, true, u64::MAX, Arc::default());
+        let _ = limits.observed.settled.set(());
+        // Each message has the type 1 and a length of 16 MiB.
+        let mut stream = Limited::new(tokio::io::repeat(1), None, limits);
+        let mut read = || {
+            let mut context = Context::from_waker(Waker::noop());
+            Pin::new(&mut stream).poll_read(&mut context, &mut ReadBuf::new(&mut [0; 4096]))
+        };
+        let mut reads = 0;
+        while reads < 1000 && read().is_ready() {
+            reads += 1;
+        }
+        assert_eq!(reads, AT_ONCE / 4096);
+    }
 
     #[test]
     fn each_demand_accepts_its_methods() {

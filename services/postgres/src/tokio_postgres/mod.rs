@@ -72,16 +72,15 @@ use std::error::Error as _;
 use std::future::{Ready, poll_fn, ready};
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 use std::{fmt, io};
 
-use arc_swap::ArcSwap;
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::WEAK_AUTHENTICATION;
 use backing_services_runtime::posture::{ServerPosture, TlsPosture, printable};
-use backing_services_runtime::service::reconnect::ReconnectBackoff;
+use backing_services_runtime::service::reconnect::ReconnectAttempts;
 use backing_services_runtime::service::tasks;
 use backing_services_runtime::service::tasks::Tasks;
 use backing_services_runtime::service::time::with_timeout;
@@ -97,10 +96,10 @@ use tokio_postgres::config::{ChannelBinding, Config, SslMode, SslNegotiation};
 use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
-use self::limits::{Demand, Limited, ServerObservations};
+use self::limits::{Demand, Limited, MessageLimits, ServerObservations};
 use crate::postgresql;
 use crate::postgresql::{
-    Account, AuthRequest, COLUMNS, Row, broken, database, foreign, no_answer, server_error, silent,
+    Account, AuthRequest, COLUMNS, Row, database, no_answer, parameters, server_error,
     unknown_authentication, user,
 };
 
@@ -155,46 +154,9 @@ impl Service for TokioPostgres {
         &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
     const PATH: Option<&'static str> = Some("the database's name");
     const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
-    const PARAMETERS: &'static [Parameter] = &[
-        Parameter::tls("sslmode"),
-        Parameter::tls("ssl"),
+    const PARAMETERS: &'static [Parameter] = parameters![
         Parameter::choice("channel_binding", &["require"]),
-        Parameter::text("application_name", 63),
-        Parameter::number("statement_timeout", 1, 86_400_000),
-        Parameter::number("max_connections", 1, 1000),
         Parameter::number("max_message", 64 * 1024, 0x3fff_ffff),
-        Parameter::refused(
-            "options",
-            "remove it; set what it sets with `ALTER ROLE … SET …` on the server",
-        ),
-        Parameter::refused("host", "write the host where it belongs: behind the `@`"),
-        Parameter::refused("hostaddr", "write the host where it belongs: behind the `@`"),
-        Parameter::refused("port", "write the port where it belongs: behind the host"),
-        Parameter::refused("user", "write the user where it belongs: before the `@`"),
-        Parameter::refused(
-            "dbname",
-            "write the database where it belongs: behind the host and a `/`",
-        ),
-        Parameter::refused(
-            "sslrootcert",
-            "remove it; the authority's certificate goes into the resource's `_CA` variable",
-        ),
-        Parameter::refused(
-            "sslcert",
-            "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable",
-        ),
-        Parameter::refused(
-            "sslkey",
-            "remove it; the client's key goes into the resource's `_CLIENT_KEY` variable",
-        ),
-        Parameter::refused(
-            "sslnegotiation",
-            "remove it: TLS is asked for in the protocol's own way",
-        ),
-        Parameter::refused(
-            "target_session_attrs",
-            "remove it, and write the host that takes what you send",
-        ),
         Parameter::refused("load_balance_hosts", "remove it: there is one host"),
     ];
     const LOGIN: Login = Login::UserAndPassword;
@@ -237,9 +199,7 @@ impl Service for TokioPostgres {
     }
 
     async fn renew(pool: &TokioPostgresPool, target: &Target) -> Result<bool, Refusal> {
-        let manager = pool.manager();
-        manager.target.store(Arc::new(target.clone()));
-        *manager.again() = ReconnectBackoff::new();
+        pool.manager().attempts.renew(target);
         Ok(true)
     }
 
@@ -276,8 +236,7 @@ fn pool(
     first: Connection,
 ) -> Result<TokioPostgresPool, Refusal> {
     let manager = Manager {
-        target: ArcSwap::from_pointee(target.clone()),
-        again: Mutex::new(ReconnectBackoff::new()),
+        attempts: ReconnectAttempts::new(TokioPostgres::NAME, target),
         live,
         first: Mutex::new(Some(first)),
     };
@@ -299,9 +258,7 @@ fn pool(
 
 /// Opens the pool's connections.
 pub struct Manager {
-    /// Replaced when the credentials are renewed.
-    target: ArcSwap<Target>,
-    again: Mutex<ReconnectBackoff>,
+    attempts: ReconnectAttempts,
     /// The number of live connections.
     live: watch::Sender<usize>,
     /// The connection that the resource was attached with, until the pool takes it.
@@ -313,36 +270,9 @@ impl Manager {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn again(&self) -> MutexGuard<'_, ReconnectBackoff> {
-        self.again.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns an error if no new connection may be opened now.
-    fn may_ask(&self) -> Result<(), Refusal> {
-        let again = self.again();
-        if again.has_given_up() {
-            return Err(Failure::new(
-                FailureKind::AuthenticationFailed,
-                "the server did not accept the credentials, and is not asked again",
-                "check the user and the password, and attach anew",
-            )
-            .into());
-        }
-        if again.is_waiting() {
-            return Err(Failure::new(
-                FailureKind::Unavailable,
-                "the server could not be connected to a moment ago, and is not asked again yet",
-                "check the server and the network; it is asked again by itself",
-            )
-            .into());
-        }
-        Ok(())
-    }
-
-    async fn open(&self) -> Result<Connection, Refusal> {
-        let target = self.target.load_full();
-        let opened = open(&target, &self.live).await?;
-        let bound = postgresql::bound(&target);
+    async fn open(&self, target: &Target) -> Result<Connection, Refusal> {
+        let opened = open(target, &self.live).await?;
+        let bound = postgresql::bound(target);
         let bounding = opened.client.batch_execute(&bound);
         with_timeout(target.connect_timeout(), bounding).await?.map_err(|error| refusal(&error))?;
         opened.mark_settled();
@@ -352,7 +282,7 @@ impl Manager {
 
 impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Manager({})", self.target.load().locator())
+        write!(f, "Manager({})", self.attempts.target().locator())
     }
 }
 
@@ -364,30 +294,20 @@ impl managed::Manager for Manager {
         if let Some(first) = self.take_first() {
             return Ok(first);
         }
-        self.may_ask()?;
+        let target = self.attempts.admit()?;
         // Each step has its own limit. The sum has the same limit, because a caller waits for all
         // of them.
-        let limit = self.target.load().connect_timeout();
-        match with_timeout(limit, self.open()).await.unwrap_or_else(|late| Err(late.into())) {
-            Ok(client) => {
-                *self.again() = ReconnectBackoff::new();
-                Ok(client)
-            }
+        let opening = with_timeout(target.connect_timeout(), self.open(&target));
+        let opened = opening.await.unwrap_or_else(|timed_out| Err(timed_out.into()));
+        match &opened {
+            // A pool that grows does not reconnect.
+            Ok(_) if !self.attempts.have_failed() => {}
+            Ok(_) => self.attempts.succeeded(&target),
             Err(refusal) => {
-                let mut again = self.again();
-                // Several attempts that fail together count as one.
-                if !again.is_waiting() {
-                    again.failed(&refusal);
-                }
-                drop(again);
-                tracing::warn!(
-                    service = TokioPostgres::NAME,
-                    endpoint = %self.target.load().locator(),
-                    "not connected: {refusal}"
-                );
-                Err(refusal)
+                self.attempts.failed(&target, refusal);
             }
         }
+        opened
     }
 
     /// Pings the server: the previous user of the connection may have left a request unanswered.
@@ -444,7 +364,7 @@ impl Opened {
     /// Replaces the driver's error "connection closed" if this crate closed the connection because
     /// of a message of the server.
     fn explain(&self, refusal: Refusal) -> Refusal {
-        if self.observed.refused.get().is_some() { foreign() } else { refusal }
+        if self.observed.refused.get().is_some() { Failure::protocol().into() } else { refusal }
     }
 
     /// From now on, the server may send what the application asks for.
@@ -462,7 +382,8 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
     let demand = demand(target);
     let observed = Arc::new(ServerObservations::default());
     let largest = target.locator().number("max_message").unwrap_or(MAX_MESSAGE);
-    let stream = Limited::new(dialled.stream, binding, demand, largest, Arc::clone(&observed));
+    let limits = MessageLimits::new(demand, binds, largest, Arc::clone(&observed));
+    let stream = Limited::new(dialled.stream, binding, limits);
     let logging_in = with_timeout(
         target.connect_timeout(),
         config(target, demand).connect_raw(stream, Encrypted),
@@ -481,9 +402,10 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
         .with_help("set the password again, with `scram_iterations` at 4096 or more")
         .into());
     }
-    let (client, connection) =
-        logging_in.map_err(|_| silent())?.map_err(|error| refused_login(&error, target))?;
-    let asked = asked.ok_or_else(foreign)?;
+    let (client, connection) = logging_in
+        .map_err(|_| Failure::no_greeting())?
+        .map_err(|error| refused_login(&error, target))?;
+    let asked = asked.ok_or_else(Failure::protocol)?;
 
     let version =
         connection.parameter("server_version").and_then(|version| version.split(['.', ' ']).next());
@@ -661,7 +583,7 @@ fn refused_login(error: &Error, target: &Target) -> Refusal {
         return refusal;
     }
     if error.is_closed() {
-        return broken();
+        return Failure::closed_before_login().into();
     }
     // The driver's own text for this kind of error, without its cause.
     if error.to_string() == "authentication error" {
@@ -685,20 +607,12 @@ fn refusal(error: &Error) -> Refusal {
     }
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
     match cause.map(io::Error::kind) {
-        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => foreign(),
-        Some(_) => Failure::new(
-            FailureKind::Unreachable,
-            "the connection broke",
-            "check the network and the server's log",
-        )
-        .into(),
-        None if error.is_closed() => Failure::new(
-            FailureKind::Unreachable,
-            "the server closed the connection",
-            "read its log",
-        )
-        .into(),
-        None => foreign(),
+        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
+            Failure::protocol().into()
+        }
+        Some(_) => Failure::broken().into(),
+        None if error.is_closed() => Failure::closed().into(),
+        None => Failure::protocol().into(),
     }
 }
 
@@ -711,10 +625,7 @@ fn refused_by_pool(error: &PoolError<Refusal>) -> Refusal {
             "check the server's load, and `max_connections` in the locator",
         )
         .into(),
-        PoolError::Closed => {
-            Failure::new(FailureKind::Unavailable, "the resource is detached", "attach it again")
-                .into()
-        }
-        _ => silent(),
+        PoolError::Closed => Failure::detached().into(),
+        _ => Failure::no_greeting().into(),
     }
 }

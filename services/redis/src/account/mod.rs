@@ -7,11 +7,13 @@ use backing_services_rules::rule::{SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
 use backing_services_runtime::needs::{Names, Need};
 use backing_services_runtime::posture::{MOST_PRIVILEGES, ServerPosture, printable};
 use backing_services_runtime::service::random_name::random_name;
-use backing_services_runtime::{Difference, Finding, Grantable, Grants, Needs, Refusal, Target};
+use backing_services_runtime::{
+    Difference, Failure, Finding, Grantable, Grants, Needs, Refusal, Target,
+};
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
 
-use super::{DEFAULT_USER, database, foreign, refusal};
+use super::{DEFAULT_USER, database, refusal};
 use crate::commands::{
     CATEGORIES, COMMANDS, Command, HARMLESS, OF_EVERY_KEY, OF_EVERY_RELEASE, ON_CHANNELS, ON_KEYS,
     ON_NOTHING, Object,
@@ -65,7 +67,9 @@ pub(super) async fn probe(
         None => ask_harmlessly(&mut questions, &nobodys),
     }
     let answers = send(&mut connection, &questions).await?;
-    let [user, hello, answers @ ..] = answers.as_slice() else { return Err(foreign().into()) };
+    let [user, hello, answers @ ..] = answers.as_slice() else {
+        return Err(Failure::protocol().into());
+    };
     let user = who(user, named)?;
     let server = server(hello);
     let mut account = Account {
@@ -118,7 +122,7 @@ async fn send(
         .send_packed_commands(questions, 0, count)
         .await
         .map_err(|error| refusal(&error))?;
-    if answers.len() == count { Ok(answers) } else { Err(foreign().into()) }
+    if answers.len() == count { Ok(answers) } else { Err(Failure::protocol().into()) }
 }
 
 fn who(answer: &Value, named: &str) -> Result<String, Refusal> {
@@ -187,7 +191,7 @@ fn ask_harmlessly(questions: &mut Pipeline, nobodys: &str) {
 /// Evaluates the answers to the harmless calls.
 fn powers(answers: &[Value], user: &str) -> Result<Option<Finding>, Refusal> {
     if answers.len() != HARMLESS.len() + OF_EVERY_KEY.len() {
-        return Err(foreign().into());
+        return Err(Failure::protocol().into());
     }
     let mut powers = Vec::new();
     let mut has_every_key = false;
@@ -359,7 +363,7 @@ impl<'a> Contract<'a> {
     /// does not have it.
     fn read(&self, answers: &[Value]) -> Result<Option<Vec<Verdict>>, Refusal> {
         if answers.len() != self.asked().count() {
-            return Err(foreign().into());
+            return Err(Failure::protocol().into());
         }
         let mut verdicts = Vec::with_capacity(answers.len());
         for answer in answers {
@@ -374,7 +378,7 @@ impl<'a> Contract<'a> {
                         {
                             Verdict::Unknown
                         }
-                        _ => return Err(foreign().into()),
+                        _ => return Err(Failure::protocol().into()),
                     }
                 }
                 answer => match text(answer) {
@@ -385,10 +389,10 @@ impl<'a> Contract<'a> {
                         } else if text.ends_with("' key") || text.ends_with("' channel") {
                             Verdict::Elsewhere
                         } else {
-                            return Err(foreign().into());
+                            return Err(Failure::protocol().into());
                         }
                     }
-                    _ => return Err(foreign().into()),
+                    _ => return Err(Failure::protocol().into()),
                 },
             });
         }
@@ -402,7 +406,7 @@ impl<'a> Contract<'a> {
             .zip(&verdicts)
             .any(|(asked, verdict)| *verdict == Verdict::Unknown && is_known(asked.command.name))
         {
-            return Err(foreign().into());
+            return Err(Failure::protocol().into());
         }
         Ok(Some(verdicts))
     }
