@@ -345,10 +345,10 @@ fn grants(
         move |_| Box::new(format!("`{name}` is no name of {what}: {fault}")) as ExitReason
     };
     if let Some(account) = account {
-        grants = grants.for_account(&account).map_err(named("an account", &account))?;
+        grants = grants.with_account(&account).map_err(named("an account", &account))?;
     }
     if let Some(database) = database {
-        grants = grants.in_database(&database).map_err(named("a database", &database))?;
+        grants = grants.with_database(&database).map_err(named("a database", &database))?;
     }
     Ok(grants.to_string())
 }

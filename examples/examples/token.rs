@@ -71,7 +71,7 @@ impl Credentials for Tokens {
         let answer: Answer = serde_json::from_slice(&body)
             .map_err(|_| failed(FailureKind::Protocol, "the answer is not a token and its life"))?;
         Ok(Credential::new(answer.token)
-            .not_after(asked + Duration::from_secs(answer.expires_in.into())))
+            .with_not_after(asked + Duration::from_secs(answer.expires_in.into())))
     }
 }
 

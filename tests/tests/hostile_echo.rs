@@ -70,7 +70,7 @@ impl Service for Echo {
         posture.authentication = Some(said.clone());
         let finding = Finding::new(&WEAK_AUTHENTICATION, format!("it says {said}"))
             .with_help(format!("check {said}"))
-            .warning();
+            .into_warning();
         Ok(Attachment::new((), posture).with_findings([finding]))
     }
 
@@ -105,7 +105,7 @@ impl Credentials for Leases {
         let lease = password(&format!("lease{count}"));
         // The server knows each password that it was sent, and repeats them all.
         SAID.lock().unwrap().push_str(&format!(" {lease}"));
-        Ok(Credential::new(lease).not_after(SystemTime::now() + Duration::from_secs(1)))
+        Ok(Credential::new(lease).with_not_after(SystemTime::now() + Duration::from_secs(1)))
     }
 }
 

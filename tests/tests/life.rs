@@ -384,7 +384,7 @@ struct Issuer(AtomicUsize);
 impl Credentials for Issuer {
     async fn fetch(&self) -> Result<Credential, Failure> {
         let count = self.0.fetch_add(1, Ordering::SeqCst);
-        Ok(Credential::new(format!("{PASSWORD}-{count}")).not_after(SystemTime::now() + LIFE))
+        Ok(Credential::new(format!("{PASSWORD}-{count}")).with_not_after(SystemTime::now() + LIFE))
     }
 }
 

@@ -50,9 +50,9 @@ async fn only(user: &str, rule: &str) -> (String, String) {
 
 /// Runs the output of `grants()` unchanged, and then gives the account a password.
 fn grant(name: &str, host: Option<&str>) {
-    let mut grants = Shop::MANIFEST.grants().remove(0).for_account(name).unwrap();
+    let mut grants = Shop::MANIFEST.grants().remove(0).with_account(name).unwrap();
     if let Some(host) = host {
-        grants = grants.in_database(host).unwrap();
+        grants = grants.with_database(host).unwrap();
     }
     let _ = SERVER.shell(&grants.to_string());
     let _ = SERVER.control(&["change_password", "--", name, PASSWORD]);
@@ -160,7 +160,7 @@ async fn one_privilege_more_and_one_less() {
 
 #[tokio::test]
 async fn no_login_without_a_password_and_awkward_names_round_trip() {
-    let grants = Shop::MANIFEST.grants().remove(0).for_account("passwordless").unwrap();
+    let grants = Shop::MANIFEST.grants().remove(0).with_account("passwordless").unwrap();
     let _ = SERVER.shell(&grants.to_string());
     let error = refused::<Shop>(&pairs(&variables("passwordless", "")), SOON).await;
     assert_eq!(problems(&error), ["authentication_failed"]);

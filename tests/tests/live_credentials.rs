@@ -77,7 +77,7 @@ impl Credentials for Issuer {
 }
 
 fn good_for(password: &str, life: Duration) -> Step {
-    Step::Give(Credential::new(password).not_after(SystemTime::now() + life))
+    Step::Give(Credential::new(password).with_not_after(SystemTime::now() + life))
 }
 
 fn environment(base: &str, locator: &str, authority: &Authority) -> Environment {
@@ -333,7 +333,9 @@ async fn redis_logs_in_again_on_the_open_connection() {
         words.push(&password_rule);
         words.extend(rule.split(' '));
         assert_eq!(SERVER.command(&words), "OK");
-        Step::Give(Credential::new(password).user(user).not_after(SystemTime::now() + LIFE))
+        Step::Give(
+            Credential::new(password).with_user(user).with_not_after(SystemTime::now() + LIFE),
+        )
     });
     let locator = format!("rediss://localhost:{}", SERVER.port);
     let services: Sessions =
@@ -558,7 +560,7 @@ async fn fetched_credentials_are_checked_before_use() {
         ),
         (Step::Hang, "timed_out", "its credentials were not fetched in time"),
         (
-            Step::Give(credential().not_after(now)),
+            Step::Give(credential().with_not_after(now)),
             "unavailable",
             "its credentials were fetched, and have expired already",
         ),
@@ -577,7 +579,11 @@ async fn fetched_credentials_are_checked_before_use() {
             "placeholder_value",
             "a reference to a secret store",
         ),
-        (Step::Give(credential().user("ada")), "ambiguous_locator", "another user's than its own"),
+        (
+            Step::Give(credential().with_user("ada")),
+            "ambiguous_locator",
+            "another user's than its own",
+        ),
         (Step::Give(Credential::new(WRONG_PASSWORD)), "authentication_failed", "does not accept"),
     ];
     for (step, problem, message) in cases {
@@ -594,7 +600,7 @@ async fn fetched_credentials_are_checked_before_use() {
             "{error}"
         );
     }
-    let issuer = Issuer::new(|_| Step::Give(Credential::new(PASSWORD).user("fet\nching")));
+    let issuer = Issuer::new(|_| Step::Give(Credential::new(PASSWORD).with_user("fet\nching")));
     let anonymous = format!("postgres://localhost:{}/{}", SERVER.port, postgres::DATABASE);
     let error = Shop::attach_from(&source("SHOP_ORDERS", &anonymous, &SERVER.authority, &issuer))
         .await
@@ -633,7 +639,7 @@ async fn fetched_credentials_are_checked_before_use() {
             .of("SHOP_TILL", issuer),
     );
     assert_eq!(problems(&error.unwrap_err()), ["missing_credentials"]);
-    canary::assert_debug_silent(&Credential::new(PASSWORD).user(PASSWORD));
+    canary::assert_debug_silent(&Credential::new(PASSWORD).with_user(PASSWORD));
     journal::assert_silent();
 }
 

@@ -218,8 +218,8 @@ async fn round_trip(account: &str, database: &str, named: bool) {
     let server = MariaDb::start();
     server.script(DATABASE, &format!("CREATE DATABASE {}", quoted(database)));
     server.script(database, OBJECTS);
-    let grants = Everything::MANIFEST.grants().remove(0).for_account(account).unwrap();
-    let grants = if named { grants.in_database(database).unwrap() } else { grants };
+    let grants = Everything::MANIFEST.grants().remove(0).with_account(account).unwrap();
+    let grants = if named { grants.with_database(database).unwrap() } else { grants };
     let text = grants.statements().unwrap();
     assert!(!text.contains(PASSWORD), "{text}");
     server.script(database, &text);
@@ -400,7 +400,7 @@ async fn the_grants_are_exactly_the_needs_in_every_mode() {
         let (account, database) = ("sh\"o`p\\'", "Shop_\\\"data");
         server.script(DATABASE, &format!("CREATE DATABASE {}", quoted(database)));
         server.script(database, OBJECTS);
-        let grants = Everything::MANIFEST.grants().remove(0).for_account(account).unwrap();
+        let grants = Everything::MANIFEST.grants().remove(0).with_account(account).unwrap();
         server.script(database, &grants.to_string());
         let user = format!("{}@`%`", quoted(account));
         server.script(

@@ -59,7 +59,7 @@ const SUBSCRIBE: &str = r#""orders.>", "_INBOX.>""#;
 #[tokio::test]
 async fn grants_create_exactly_that_account() {
     for (name, encoded) in [("shop_bus", "shop_bus"), ("Who \"there\"", "Who%20%22there%22")] {
-        let grants = Shop::MANIFEST.grants().remove(0).for_account(name).unwrap().to_string();
+        let grants = Shop::MANIFEST.grants().remove(0).with_account(name).unwrap().to_string();
         assert!(!grants.contains(PASSWORD), "{grants}");
         // This is the generated block. The password, which it reads from the server's environment,
         // is a variable of the configuration here.

@@ -516,8 +516,8 @@ async fn round_trip<T: BackingServices + Send + Sync>(account: &str, database: &
     let server = server::Postgres::start();
     server.sql(&format!("CREATE DATABASE \"{}\"", database.replace('"', "\"\"")));
     server.script(database, OBJECTS);
-    let grants = T::MANIFEST.grants().remove(0).for_account(account).unwrap();
-    let grants = if named { grants.in_database(database).unwrap() } else { grants };
+    let grants = T::MANIFEST.grants().remove(0).with_account(account).unwrap();
+    let grants = if named { grants.with_database(database).unwrap() } else { grants };
     let text = grants.statements().unwrap();
     assert!(!text.contains("PASSWORD"), "{text}");
     // The account must get `CONNECT` from the grants, not from `PUBLIC`.
@@ -957,7 +957,7 @@ const OVERLOADS: &str = "CREATE FUNCTION pg_catalog.\"left\"(name, int) RETURNS 
 async fn shadow_objects_in_pg_catalog_are_not_called_by_the_probe() {
     let server = server::Postgres::start();
     server.script(DATABASE, &format!("{OBJECTS} {ODD}"));
-    let grants = Odd::MANIFEST.grants().remove(0).for_account("app").unwrap();
+    let grants = Odd::MANIFEST.grants().remove(0).with_account("app").unwrap();
     server.script(
         DATABASE,
         &format!("{grants} ALTER ROLE app PASSWORD '{PASSWORD}'; CREATE ROLE planter;"),
@@ -991,7 +991,7 @@ async fn shadow_objects_in_pg_catalog_are_not_called_by_the_probe() {
 async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str) -> String) {
     let server = server::Postgres::start();
     server.script(DATABASE, &format!("{OBJECTS} {ODD}"));
-    let grants = T::MANIFEST.grants().remove(0).for_account("app").unwrap();
+    let grants = T::MANIFEST.grants().remove(0).with_account("app").unwrap();
     server.script(DATABASE, &format!("{grants} ALTER ROLE app PASSWORD '{PASSWORD}';"));
     server.script(DATABASE, &evil());
     server.sql("REVOKE USAGE ON SCHEMA evil FROM PUBLIC");

@@ -99,7 +99,7 @@ fn account(name: &str, rules: &[&str]) {
 /// Runs the statements that `grants()` writes for the only field, unchanged, and then gives the
 /// account a password.
 fn grant<S: BackingServices>(name: &str) {
-    let grants = S::MANIFEST.grants().remove(0).for_account(name).unwrap();
+    let grants = S::MANIFEST.grants().remove(0).with_account(name).unwrap();
     let statements = grants.to_string();
     assert!(!statements.contains("nopass") && !statements.contains("#"), "{statements}");
     let said = SERVER.pipe(&statements);
@@ -326,7 +326,7 @@ async fn a_waived_lack_hides_no_administrator() {
 
 #[tokio::test]
 async fn the_granted_account_cannot_log_in_without_a_password() {
-    let grants = Simple::MANIFEST.grants().remove(0).for_account("without_password").unwrap();
+    let grants = Simple::MANIFEST.grants().remove(0).with_account("without_password").unwrap();
     assert!(SERVER.pipe(&grants.to_string()).ends_with("OK\n"));
     assert!(!SERVER.command(&["ACL", "GETUSER", "without_password"]).contains("nopass"));
     let error = refused::<Simple>(&pairs(&variables("without_password", PASSWORD)), SOON).await;

@@ -478,9 +478,9 @@ fn findings_name_their_source() {
             Ok(Some(match variable {
                 "DATABASE_URL" => value(ORDERS),
                 "DATABASE_PASSWORD" => {
-                    value("changeme").noticed([Notice::OthersRead, Notice::NeverUpdated])
+                    value("changeme").with_notices([Notice::OthersRead, Notice::NeverUpdated])
                 }
-                "SHOP_STRIPE_KEY" => value(PASSWORD).noticed([Notice::OthersWrite]),
+                "SHOP_STRIPE_KEY" => value(PASSWORD).with_notices([Notice::OthersWrite]),
                 "SHOP_SESSIONS_URL" | "SHOP_SESSIONS_PASSWORD" => {
                     return Err(Unreadable::whole("the shelf is locked"));
                 }

@@ -111,7 +111,7 @@ pub(crate) fn check_fetched(
         let message = format!("of the credentials that were fetched: {}", finding.message());
         let fetch_failure =
             Finding::new(finding.rule(), message).with_help(finding.help().to_owned());
-        if finding.warns() { fetch_failure.warning() } else { fetch_failure }
+        if finding.warns() { fetch_failure.into_warning() } else { fetch_failure }
     };
     let findings: Vec<_> = findings.into_iter().map(fetch_failure).collect();
     match findings.iter().find(|finding| finding.is_denied() && !target.waives(finding.rule())) {

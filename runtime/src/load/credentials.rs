@@ -73,14 +73,14 @@ pub(crate) fn check_password(
     let text = password.expose_secret();
     if text.chars().any(char::is_control) {
         let message = "its password holds a control character, such as a line break, a tab or NUL";
-        return Some(Finding::new(&MALFORMED_VALUE, message).about(variable).with_help(
+        return Some(Finding::new(&MALFORMED_VALUE, message).with_variable(variable).with_help(
             "write the password, and nothing else: \
              protocols end a text at such a character, or begin a new line",
         ));
     }
     if let Some(what) = placeholder(text) {
         let message = format!("its password is {what}");
-        return Some(Finding::new(&PLACEHOLDER_VALUE, message).about(variable));
+        return Some(Finding::new(&PLACEHOLDER_VALUE, message).with_variable(variable));
     }
     let user = user.unwrap_or("default");
     if SHIPPED
@@ -88,7 +88,7 @@ pub(crate) fn check_password(
         .any(|(shipped, password)| shipped.eq_ignore_ascii_case(user) && *password == text)
     {
         let message = "its user and password are the ones that the product ships with";
-        return Some(Finding::new(&DEFAULT_CREDENTIALS, message).about(variable));
+        return Some(Finding::new(&DEFAULT_CREDENTIALS, message).with_variable(variable));
     }
     let weak = if text.eq_ignore_ascii_case(user) {
         "its password is the user's name"
@@ -100,7 +100,7 @@ pub(crate) fn check_password(
     } else {
         return None;
     };
-    Some(Finding::new(&WEAK_PASSWORD, weak).about(variable))
+    Some(Finding::new(&WEAK_PASSWORD, weak).with_variable(variable))
 }
 
 /// A password that no text shows, unless a product ships with it or it is the user's name: texts
@@ -120,7 +120,7 @@ pub(crate) fn guarded(user: Option<&str>, password: SecretString) -> Guarded {
 pub(crate) fn check_secret(value: &Value) -> Option<Finding> {
     let what = placeholder(value.text.expose_secret())?;
     let message = format!("`{}` is {what}", value.variable);
-    Some(Finding::new(&PLACEHOLDER_VALUE, message).about(&*value.variable))
+    Some(Finding::new(&PLACEHOLDER_VALUE, message).with_variable(&*value.variable))
 }
 
 /// Describes an unfilled placeholder; `None` if the text is not one.

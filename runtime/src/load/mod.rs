@@ -308,7 +308,7 @@ impl Loader<'_> {
                 Finding::new(&DUPLICATE_VARIABLE, format!("`{by}` reads this variable too"));
             findings.push(
                 finding
-                    .about(taken)
+                    .with_variable(taken)
                     .with_help("give one of the two another name with `env = \"…\"`"),
             );
         }
@@ -454,7 +454,7 @@ fn setting(
                 &MALFORMED_VALUE,
                 format!("`{}` is not {}", value.variable, entry.expects),
             )
-            .about(&*value.variable),
+            .with_variable(&*value.variable),
             None => Finding::new(
                 &MALFORMED_VALUE,
                 format!("the default of this field is not {}", entry.expects),

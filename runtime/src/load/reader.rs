@@ -108,7 +108,9 @@ impl<'a> ValueReader<'a> {
                     "it is in {place}, and not read: what belongs to `{base}` is read from {}",
                     source.name()
                 );
-                let finding = Finding::new(&DUPLICATE_VARIABLE, message).about(variable).warning();
+                let finding = Finding::new(&DUPLICATE_VARIABLE, message)
+                    .with_variable(variable)
+                    .into_warning();
                 findings.push(finding.with_help(
                     "keep a resource's variables in one place, or read both places as one rank",
                 ));
@@ -191,7 +193,7 @@ impl<'a> ValueReader<'a> {
             (Some(_), Some(_)) => {
                 findings.push(
                     Finding::new(&DUPLICATE_VARIABLE, self.both(name, &name_of_file))
-                        .about(name)
+                        .with_variable(name)
                         .with_help("unset one of the two"),
                 );
                 None
@@ -218,8 +220,8 @@ impl<'a> ValueReader<'a> {
         }
         let path = Path::new(text.expose_secret());
         let unusable = |what: String| {
-            let finding =
-                Finding::new(&MALFORMED_VALUE, format!("`{variable}` {what}")).about(&*variable);
+            let finding = Finding::new(&MALFORMED_VALUE, format!("`{variable}` {what}"))
+                .with_variable(&*variable);
             finding.with_help("write the path of a file that this process can read")
         };
         if !path.is_absolute() {
@@ -258,7 +260,7 @@ impl<'a> ValueReader<'a> {
             "write the value itself there, as `{value}`; \
              or set `{variable}` in the environment of the process"
         );
-        Finding::new(&MALFORMED_VALUE, message).about(variable).with_help(help)
+        Finding::new(&MALFORMED_VALUE, message).with_variable(variable).with_help(help)
     }
 
     /// Asks the source for a variable.
@@ -283,22 +285,22 @@ fn finding(notice: Notice, kind: Kind, variable: &str) -> Option<Finding> {
     if let Some(why) = notice.why_not_ours() {
         let finding =
             Finding::new(&READABLE_SECRET_FILE, format!("the value is in a file of which {why}"));
-        return Some(finding.about(variable).with_help(OWN_IT));
+        return Some(finding.with_variable(variable).with_help(OWN_IT));
     }
     match notice {
         Notice::OthersRead if kind == Kind::Public => None,
         // In a container there may be no other user, so this warns, and does not end the attempt.
         Notice::OthersRead => Some(
             Finding::new(&READABLE_SECRET_FILE, "every user of this machine can read the file")
-                .about(variable)
-                .warning(),
+                .with_variable(variable)
+                .into_warning(),
         ),
         Notice::NeverUpdated => Some(
             Finding::new(
                 &STATIC_MOUNT,
                 "the file is a mount of its own, which a rotation does not reach",
             )
-            .about(variable),
+            .with_variable(variable),
         ),
         Notice::OthersWrite
         | Notice::OtherOwner
@@ -309,12 +311,14 @@ fn finding(notice: Notice, kind: Kind, variable: &str) -> Option<Finding> {
 
 /// The finding for an unreadable value. A problem of the whole source is reported once.
 fn refused(unreadable: &Unreadable, variable: &str, findings: &[Finding]) -> Option<Finding> {
-    let of_value = |rule| Finding::new(rule, format!("`{variable}` {unreadable}")).about(variable);
+    let of_value =
+        |rule| Finding::new(rule, format!("`{variable}` {unreadable}")).with_variable(variable);
     match unreadable.scope() {
         Scope::Whole => {
             let message = unreadable.to_string();
             let is_said = findings.iter().any(|finding| finding.message() == message);
-            let finding = || Finding::new(&MALFORMED_VALUE, message.clone()).about(variable);
+            let finding =
+                || Finding::new(&MALFORMED_VALUE, message.clone()).with_variable(variable);
             (!is_said).then(|| finding().with_help("fix the source, or do not read it"))
         }
         Scope::Twice => Some(

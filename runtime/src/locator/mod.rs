@@ -479,7 +479,7 @@ impl Parser<'_> {
         if loopback && self.dialect.plaintext_loopback {
             let message = "plaintext to a loopback address: a build with `debug_assertions` \
                            accepts it, a release build refuses it";
-            self.find(Finding::new(&PLAINTEXT_SCHEME, message).warning());
+            self.find(Finding::new(&PLAINTEXT_SCHEME, message).into_warning());
             return;
         }
         let mut finding =

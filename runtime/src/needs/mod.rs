@@ -55,7 +55,7 @@ impl Grantable {
 
     /// Sets the privileges that can be granted on single columns: `SELECT (id, name)`.
     #[must_use]
-    pub const fn of_columns(mut self, privileges: &'static [&'static str]) -> Self {
+    pub const fn with_columns(mut self, privileges: &'static [&'static str]) -> Self {
         self.of_columns = privileges;
         self
     }
@@ -63,7 +63,7 @@ impl Grantable {
     /// Sets the privileges that exist only on all objects at once: `LOCK TABLES ON shop.*`, of a
     /// kind whose names are [`Names::Wildcards`].
     #[must_use]
-    pub const fn of_all(mut self, privileges: &'static [&'static str]) -> Self {
+    pub const fn with_all(mut self, privileges: &'static [&'static str]) -> Self {
         self.of_all = privileges;
         self
     }

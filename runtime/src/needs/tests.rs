@@ -7,10 +7,10 @@ const COLUMNS: &[&str] = &["SELECT", "INSERT"];
 const KINDS: &[Grantable] = &[
     Grantable::new("", &["PING", "CREATE TEMPORARY TABLES"], Names::None),
     Grantable::new("TABLE", &["SELECT", "INSERT", "LOCK TABLES"], Names::Identifiers(2))
-        .of_columns(COLUMNS),
+        .with_columns(COLUMNS),
     Grantable::new("TABLES OF", &["SELECT", "EVENT"], Names::Wildcards(2))
-        .of_columns(COLUMNS)
-        .of_all(&["EVENT"]),
+        .with_columns(COLUMNS)
+        .with_all(&["EVENT"]),
     Grantable::new("FUNCTION", &["EXECUTE"], Names::Routines(2)),
     Grantable::new("KEY", &["READ"], Names::Patterns),
 ];

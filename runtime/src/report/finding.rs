@@ -174,7 +174,7 @@ impl Finding {
     }
 
     /// Makes it a warning, whatever the rule's level.
-    pub fn warning(mut self) -> Self {
+    pub fn into_warning(mut self) -> Self {
         self.0.warns = true;
         self
     }
@@ -185,7 +185,7 @@ impl Finding {
     }
 
     /// Sets the variable that it is about, if that is not the locator's.
-    pub fn about(mut self, variable: impl Into<String>) -> Self {
+    pub fn with_variable(mut self, variable: impl Into<String>) -> Self {
         self.0.notice.place.variable = Some(variable.into());
         self
     }

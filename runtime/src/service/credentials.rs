@@ -38,7 +38,7 @@ pub(crate) const FETCH_DEADLINE: Duration = Duration::from_secs(10);
 ///     async fn fetch(&self) -> Result<Credential, Failure> {
 ///         // Ask the token service.
 ///         let token = "a-token-of-15-minutes";
-///         Ok(Credential::new(token).not_after(SystemTime::now() + Duration::from_secs(15 * 60)))
+///         Ok(Credential::new(token).with_not_after(SystemTime::now() + Duration::from_secs(15 * 60)))
 ///     }
 /// }
 ///
@@ -82,14 +82,14 @@ impl Credential {
     /// Sets the user, if the provider returns one. The source must then name no user, or the same
     /// one.
     #[must_use]
-    pub fn user(mut self, user: impl Into<String>) -> Self {
+    pub fn with_user(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
         self
     }
 
     /// Sets the time of expiry. Without it, the credential is not fetched again.
     #[must_use]
-    pub const fn not_after(mut self, not_after: SystemTime) -> Self {
+    pub const fn with_not_after(mut self, not_after: SystemTime) -> Self {
         self.not_after = Some(not_after);
         self
     }

@@ -201,7 +201,7 @@ impl Target {
     ) -> Vec<Finding> {
         let Some(own) = &self.trust.tls else { return Vec::new() };
         let dates = own.dates("_CA", std::time::SystemTime::now()).into_iter();
-        let mut findings: Vec<_> = dates.map(|finding| finding.about("_CA")).collect();
+        let mut findings: Vec<_> = dates.map(|finding| finding.with_variable("_CA")).collect();
         let is_found = found.iter().any(|finding| finding.rule() == &WEAK_AUTHENTICATION);
         if let Some(tls) = tls.filter(|_| {
             !is_found && self.password().is_none() && self.client_certificate().is_some()

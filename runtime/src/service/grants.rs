@@ -76,7 +76,7 @@ impl Grants {
     /// # Errors
     /// [`Malformed`] for an empty name, one of more than 256 bytes, or one with a control
     /// character.
-    pub fn for_account(mut self, name: impl Into<String>) -> Result<Self, Malformed> {
+    pub fn with_account(mut self, name: impl Into<String>) -> Result<Self, Malformed> {
         self.account = checked(name.into())?;
         Ok(self)
     }
@@ -86,8 +86,8 @@ impl Grants {
     /// or the service's default.
     ///
     /// # Errors
-    /// As [`Grants::for_account`].
-    pub fn in_database(mut self, name: impl Into<String>) -> Result<Self, Malformed> {
+    /// As [`Grants::with_account`].
+    pub fn with_database(mut self, name: impl Into<String>) -> Result<Self, Malformed> {
         self.database = Some(checked(name.into())?);
         Ok(self)
     }

@@ -48,7 +48,7 @@ use crate::source::base_names::BaseNames;
 /// use backing_services::source::ServiceBindings;
 ///
 /// // The binding `orders-db` has the values of DATABASE_URL and its companions.
-/// let bindings = ServiceBindings::process().named("orders-db", "DATABASE");
+/// let bindings = ServiceBindings::process().with_binding("orders-db", "DATABASE");
 /// ```
 #[derive(Clone)]
 pub struct ServiceBindings {
@@ -78,7 +78,7 @@ impl ServiceBindings {
     /// Gives a binding this base name instead of its own: `DATABASE` for `DATABASE_URL` and its
     /// companions.
     #[must_use]
-    pub fn named(mut self, binding: impl Into<String>, base: impl Into<String>) -> Self {
+    pub fn with_binding(mut self, binding: impl Into<String>, base: impl Into<String>) -> Self {
         self.names.add(binding.into(), base.into());
         self
     }
@@ -144,7 +144,9 @@ impl Binding {
         })?;
         let Some(found) = found else { return Ok(None) };
         let place = format!("the binding `{}`", self.name);
-        Ok(found.text.map(|text| Value::new(text, place).of_this_machine().noticed(found.notices)))
+        Ok(found
+            .text
+            .map(|text| Value::new(text, place).of_this_machine().with_notices(found.notices)))
     }
 
     /// The first of these entries that exists.
@@ -264,7 +266,7 @@ mod tests {
             "mutual.tls",
             &[("type", "x"), ("certificates", "chain"), ("private-key", "key"), ("ca.crt", "ca")],
         );
-        let source = bindings(root.path()).named("shop-orders", "DATABASE");
+        let source = bindings(root.path()).with_binding("shop-orders", "DATABASE");
         let all = |base: &str| {
             backing_services_rules::variable::RESOURCE_ENDINGS
                 .iter()

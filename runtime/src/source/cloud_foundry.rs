@@ -88,7 +88,7 @@ impl CloudFoundry {
     /// Gives an instance this base name instead of its own: `DATABASE` for `DATABASE_URL` and its
     /// companions.
     #[must_use]
-    pub fn named(mut self, instance: impl Into<String>, base: impl Into<String>) -> Self {
+    pub fn with_instance(mut self, instance: impl Into<String>, base: impl Into<String>) -> Self {
         self.names.add(instance.into(), base.into());
         self
     }
@@ -205,7 +205,8 @@ impl Source for CloudFoundry {
             )));
         }
         let place = format!("the instance `{}` in `{origin}`", printable(name));
-        Ok(credential(credentials, ending).map(|text| Value::new(text, place).noticed(notices)))
+        Ok(credential(credentials, ending)
+            .map(|text| Value::new(text, place).with_notices(notices)))
     }
 
     fn changes(&self) -> Changes {
@@ -266,7 +267,7 @@ mod tests {
                     "host": null, "port": true, "username": "", "password": ["p"] } },
                 { "name": "none" }]
         }"#;
-        let source = source(services).named("shop-orders", "DATABASE");
+        let source = source(services).with_instance("shop-orders", "DATABASE");
         for (base, values) in [
             ("DATABASE", "_HOST=db _PORT=3306 _DATABASE=service_db _USER=u _PASSWORD=p _CA=PEM"),
             ("SHOP_ORDERS", ""),

@@ -96,7 +96,8 @@ impl DotEnv {
             .map(|(value, _)| value)
             .filter(|value| !value.expose_secret().is_empty());
         let place = self.name().into_owned();
-        Ok(value.map(|value| Value::new(value, place).of_this_machine().noticed(found.notices)))
+        Ok(value
+            .map(|value| Value::new(value, place).of_this_machine().with_notices(found.notices)))
     }
 }
 

@@ -260,7 +260,7 @@ impl Value {
 
     /// Adds the source's notices about it.
     #[must_use]
-    pub fn noticed(mut self, notices: impl IntoIterator<Item = Notice>) -> Self {
+    pub fn with_notices(mut self, notices: impl IntoIterator<Item = Notice>) -> Self {
         self.notices.extend(notices);
         self
     }

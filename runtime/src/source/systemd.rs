@@ -69,7 +69,9 @@ impl Source for SystemdCredentials {
         })?;
         let Some(found) = found else { return Ok(None) };
         let place = format!("the systemd credential `{variable}`");
-        Ok(found.text.map(|text| Value::new(text, place).of_this_machine().noticed(found.notices)))
+        Ok(found
+            .text
+            .map(|text| Value::new(text, place).of_this_machine().with_notices(found.notices)))
     }
 
     fn changes(&self) -> Changes {

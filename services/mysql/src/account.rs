@@ -85,7 +85,7 @@ impl Account {
                         "MariaDB has nothing better that this driver speaks: let the password be \
                          a generated one, or `REQUIRE X509`",
                     )
-                    .warning()
+                    .into_warning()
             } else {
                 finding.with_help("`ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`")
             });
@@ -112,7 +112,7 @@ impl Account {
                     .with_help(
                         "ask who runs the proxy how the way from it to the server is protected",
                     )
-                    .warning(),
+                    .into_warning(),
             );
         }
         let wants = target.needs().map(|needs| Want::all(needs, target.locator().path()));

@@ -22,7 +22,7 @@ const SCRIPT: &str = "(\n    \
 /// The account's own database has the account's name.
 pub(super) fn container(grants: &Grants) -> Option<Container> {
     let database = grants.account().to_owned();
-    let statements = grants.clone().in_database(&database).ok()?.statements()?;
+    let statements = grants.clone().with_database(&database).ok()?.statements()?;
     let account = account(grants);
     let (before, after) =
         (literal(&format!("ALTER USER {account} IDENTIFIED BY ")), literal(" ACCOUNT UNLOCK"));

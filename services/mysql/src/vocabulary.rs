@@ -23,8 +23,8 @@ pub(super) const PRIVILEGES: &[Grantable] = &[
         ],
         Names::Wildcards(2),
     )
-    .of_columns(&["SELECT", "INSERT", "UPDATE", "REFERENCES"])
-    .of_all(&[
+    .with_columns(&["SELECT", "INSERT", "UPDATE", "REFERENCES"])
+    .with_all(&[
         "CREATE TEMPORARY TABLES", "LOCK TABLES", "EVENT", CREATE_ROUTINE, "ALTER ROUTINE",
         "EXECUTE", "SHOW CREATE ROUTINE",
     ]),

@@ -37,7 +37,7 @@ impl ResourceLoader<'_, '_> {
         let said_twice = |what: &str, companion: &Value| {
             let message =
                 format!("the locator holds a {what}, and `{}` holds one too", companion.variable);
-            let finding = Finding::new(&AMBIGUOUS_LOCATOR, message).about(variable);
+            let finding = Finding::new(&AMBIGUOUS_LOCATOR, message).with_variable(variable);
             finding.with_help("say it in one place")
         };
         let user = match (of_locator.0, user) {
@@ -103,7 +103,7 @@ impl ResourceLoader<'_, '_> {
         let help = "list the hosts that may have them on the field: \
             `#[service(hosts = \"db.example.com\")]`; or set the \
             variable in the environment of the process";
-        Finding::new(&UNLISTED_HOST, message).about(variable).with_help(help)
+        Finding::new(&UNLISTED_HOST, message).with_variable(variable).with_help(help)
     }
 
     /// Checks the login, unless it is fetched later.
@@ -158,12 +158,12 @@ fn user_name(value: &Value) -> Result<String, Finding> {
             value.variable
         );
         return Err(Finding::new(&MALFORMED_VALUE, message)
-            .about(&*value.variable)
+            .with_variable(&*value.variable)
             .with_help("write the account's name, and nothing else"));
     }
     if let Some(what) = credentials::placeholder(name) {
         let message = format!("`{}` is {what}", value.variable);
-        return Err(Finding::new(&PLACEHOLDER_VALUE, message).about(&*value.variable));
+        return Err(Finding::new(&PLACEHOLDER_VALUE, message).with_variable(&*value.variable));
     }
     Ok(name.to_owned())
 }

@@ -159,7 +159,8 @@ impl ResourceLoader<'_, '_> {
         let written = match (url, &companions.host, self.declaration.default_text()) {
             (Some(url), Some(host), _) => {
                 let message = self.reader.both(&url.variable, &host.variable);
-                let finding = Finding::new(&AMBIGUOUS_LOCATOR, message).about(&*url.variable);
+                let finding =
+                    Finding::new(&AMBIGUOUS_LOCATOR, message).with_variable(&*url.variable);
                 return Err(self.refuse(finding.with_help("write the locator, or its parts")));
             }
             (None, Some(host), _) => return Ok(Some(self.of_parts(host, companions))),
@@ -177,7 +178,7 @@ impl ResourceLoader<'_, '_> {
         };
         if let Some(part) = companions.port.as_ref().or(companions.database.as_ref()) {
             let message = format!("`{}` is set beside a whole locator", part.variable);
-            let finding = Finding::new(&AMBIGUOUS_LOCATOR, message).about(&*part.variable);
+            let finding = Finding::new(&AMBIGUOUS_LOCATOR, message).with_variable(&*part.variable);
             return Err(self.refuse(finding.with_help(
                 "write the port and the database into the locator, and unset this variable",
             )));
@@ -236,7 +237,7 @@ impl ResourceLoader<'_, '_> {
     ) -> Result<Parsed, Refused> {
         if let Some(what) = credentials::placeholder(text) {
             let message = format!("`{variable}` is {what}");
-            let finding = Finding::new(&PLACEHOLDER_VALUE, message).about(variable);
+            let finding = Finding::new(&PLACEHOLDER_VALUE, message).with_variable(variable);
             return Err(self.refuse(finding));
         }
         let parsed = self.parse(text, variable, dialect)?;
@@ -245,7 +246,7 @@ impl ResourceLoader<'_, '_> {
         {
             self.findings.push(
                 Finding::new(&UNKNOWN_SCHEME, "its scheme is not the one that the field asks for")
-                    .about(variable)
+                    .with_variable(variable)
                     .with_help(format!("write `{scheme}://`")),
             );
         }
@@ -253,7 +254,7 @@ impl ResourceLoader<'_, '_> {
             let message = format!(
                 "`{variable}` names a file of this machine, and comes from where none may be named"
             );
-            let finding = Finding::new(&MALFORMED_VALUE, message).about(variable);
+            let finding = Finding::new(&MALFORMED_VALUE, message).with_variable(variable);
             return Err(self.refuse(finding.with_help("set it in the environment of the process")));
         }
         Ok(parsed)
@@ -267,7 +268,7 @@ impl ResourceLoader<'_, '_> {
             }
             Err(refused) => (Err(Refused), refused),
         };
-        self.findings.extend(findings.into_iter().map(|finding| finding.about(variable)));
+        self.findings.extend(findings.into_iter().map(|finding| finding.with_variable(variable)));
         parsed
     }
 
@@ -286,7 +287,8 @@ impl ResourceLoader<'_, '_> {
                     "`{}` is set, and {} is dialled where its locator says",
                     endpoint.variable, service.name
                 );
-                let finding = Finding::new(&MALFORMED_VALUE, message).about(&*endpoint.variable);
+                let finding =
+                    Finding::new(&MALFORMED_VALUE, message).with_variable(&*endpoint.variable);
                 self.findings
                     .push(finding.with_help("unset it, and write the host into the locator"));
             }
@@ -301,7 +303,7 @@ impl ResourceLoader<'_, '_> {
                 "`{variable}` is not set, and the locator does not tell where {} is",
                 service.name
             );
-            let finding = Finding::new(&MISSING_VALUE, message).about(&*variable);
+            let finding = Finding::new(&MISSING_VALUE, message).with_variable(&*variable);
             let help = format!("set `{variable}` to `https://` and the host");
             return Err(self.refuse(finding.with_help(help)));
         };
@@ -318,7 +320,7 @@ impl ResourceLoader<'_, '_> {
         self.findings.extend(ambient.map(|name| {
             let message = format!("`{name}` is set, and would steer the driver");
             Finding::new(&AMBIENT_OVERRIDE, message)
-                .about(*name)
+                .with_variable(*name)
                 .with_help(format!("unset `{name}` for this process"))
         }));
     }
@@ -331,7 +333,7 @@ impl ResourceLoader<'_, '_> {
             let message = format!("`{variable}` holds a password, and its credentials are fetched");
             self.findings.push(
                 Finding::new(&AMBIGUOUS_LOCATOR, message)
-                    .about(variable)
+                    .with_variable(variable)
                     .with_help("take the password out, or attach without those credentials"),
             );
         }
@@ -359,6 +361,6 @@ impl ResourceLoader<'_, '_> {
     fn check_by_service(&mut self, target: &Target, variable: &str) {
         let own = (self.service().check)(target).into_iter();
         let own = own.filter(|finding| target.fetched.is_none() || !is_about_login(finding.rule()));
-        self.findings.extend(own.map(|finding| finding.about(variable)));
+        self.findings.extend(own.map(|finding| finding.with_variable(variable)));
     }
 }

@@ -63,7 +63,7 @@ impl TrustValues {
                 "`{}` is set, and this resource has no TLS that it could be for",
                 value.variable
             );
-            let finding = Finding::new(&MALFORMED_VALUE, message).about(&*value.variable);
+            let finding = Finding::new(&MALFORMED_VALUE, message).with_variable(&*value.variable);
             finding.with_help(format!("unset `{}`", value.variable))
         };
         values.into_iter().flatten().map(finding).collect()
@@ -78,7 +78,7 @@ impl TrustValues {
                 "`{}` is set, and the driver of {} takes no verifier that could pin a key",
                 pin.variable, service.name
             );
-            let finding = Finding::new(&MALFORMED_VALUE, message).about(&*pin.variable);
+            let finding = Finding::new(&MALFORMED_VALUE, message).with_variable(&*pin.variable);
             findings
                 .push(finding.with_help("unset it, and give the authority in the `_CA` variable"));
         }
@@ -109,7 +109,7 @@ impl TrustValues {
         };
         let variable = value.as_ref().map_or_else(String::new, |value| value.variable.to_string());
         Finding::new(unusable.rule, format!("`{variable}` {}", unusable.message))
-            .about(variable)
+            .with_variable(variable)
             .with_help(unusable.help)
     }
 }
@@ -129,11 +129,11 @@ fn findings_of_ca(tls: &Tls, ca: &Value, service: &ServiceEntry) -> Vec<Finding>
              or for PostgreSQL the service `TokioPostgres`, which trusts it alone",
         ));
     }
-    findings.into_iter().map(|finding| finding.about(&*ca.variable)).collect()
+    findings.into_iter().map(|finding| finding.with_variable(&*ca.variable)).collect()
 }
 
 fn half_of_a_pair(value: &Value, other: &str) -> Finding {
     Finding::new(&MALFORMED_VALUE, format!("`{}` is set, and its `{other}` is not", value.variable))
-        .about(&*value.variable)
+        .with_variable(&*value.variable)
         .with_help("set both, or neither")
 }

@@ -274,7 +274,7 @@ impl Tls {
                 format!("`{variable}` {}", dates.message(&which)),
             )
             .with_help(dates.help());
-            if dates.is_a_warning() { finding.warning() } else { finding }
+            if dates.is_a_warning() { finding.into_warning() } else { finding }
         };
         roots.dates(seconds(now)).map(finding).collect()
     }
@@ -442,7 +442,7 @@ pub(crate) fn expiry_notice(certificate: &CertificatePosture, now: SystemTime) -
             format!("the server's certificate expires in {left} days"),
         )
         .with_help("renew the certificate")
-        .warning()
+        .into_warning()
     })
 }
 

@@ -219,7 +219,7 @@ impl Account {
                     "ask who runs the proxy or the pooler how the way from it to the server is \
                      protected",
                 )
-                .warning(),
+                .into_warning(),
             );
         }
         findings.extend(self.administrator());

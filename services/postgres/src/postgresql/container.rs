@@ -22,7 +22,7 @@ const SCRIPT: &str = "(\n    \
 /// The account's database has the same name as the account.
 pub(crate) fn container(grants: &Grants) -> Option<Container> {
     let database = grants.account().to_owned();
-    let statements = grants.clone().in_database(&database).ok()?.statements()?;
+    let statements = grants.clone().with_database(&database).ok()?.statements()?;
     let account = format!(
         "{statements}\
          -- A statement that fails is logged, unless it is this one. psql reads the \

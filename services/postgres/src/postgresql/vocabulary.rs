@@ -14,7 +14,7 @@ const OF_SEQUENCES: &[&str] = &["USAGE", "SELECT", "UPDATE"];
 /// view, a materialised view and a foreign table are a `TABLE`.
 pub(crate) const PRIVILEGES: &[Grantable] = &[
     Grantable::new("TABLE", OF_TABLES, Names::Identifiers(2))
-        .of_columns(&["SELECT", "INSERT", "UPDATE", "REFERENCES"]),
+        .with_columns(&["SELECT", "INSERT", "UPDATE", "REFERENCES"]),
     Grantable::new("ALL TABLES IN SCHEMA", OF_TABLES, Names::Identifiers(1)),
     Grantable::new("SEQUENCE", OF_SEQUENCES, Names::Identifiers(2)),
     Grantable::new("ALL SEQUENCES IN SCHEMA", OF_SEQUENCES, Names::Identifiers(1)),
