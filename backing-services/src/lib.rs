@@ -49,7 +49,7 @@
 //! before break: the new ones are connected and checked by all the rules before they replace the
 //! old ones, and calls in flight finish on the old ones. Every hour the
 //! [posture](Resource::posture) is taken again, and each new finding is logged once. `follow`
-//! (feature `follow`) reattaches on every change of a source. [`Credentials`] that expire are
+//! (feature `follow`) reattaches on every change of a source. [Credentials](credentials) that expire are
 //! renewed, and open connections stay open. [`detach`](BackingServices::detach) lets work in flight
 //! finish, closes everything, and reports the connections that it had to cut.
 //!
@@ -65,7 +65,7 @@
 //! # Features
 //!
 //! One per service, with the name that [its module](services) has. A service of your own needs
-//! none. `cloud-foundry`, `dotenv`, `etcd` and `nats` add [sources](source) and [`source`].
+//! none. `cloud-foundry`, `dotenv`, `etcd` and `nats` add [sources](source) and [`stores`].
 //! `follow` follows a source. `cli` is the command line for operators (`cli::run`): `check`,
 //! `attach`, `posture` and more, for an init container or a CI gate. `serde` adds `Serialize` to
 //! the manifest, findings and the posture. None is on by default, and none loosens a rule.
@@ -74,13 +74,13 @@
 
 #[cfg(feature = "amqp")]
 #[doc(inline)]
-pub use backing_services_amqp::{Amqp, AmqpClient};
+pub use backing_services_amqp::Amqp;
 #[cfg(feature = "cli")]
 #[doc(inline)]
 pub use backing_services_cli as cli;
 #[cfg(feature = "https")]
 #[doc(inline)]
-pub use backing_services_https::{Https, HttpsClient};
+pub use backing_services_https::Https;
 #[cfg(feature = "mysql")]
 #[doc(inline)]
 pub use backing_services_mysql::MySql;
@@ -100,10 +100,10 @@ pub use backing_services_redis::Redis;
 pub use backing_services_runtime::*;
 #[cfg(feature = "s3")]
 #[doc(inline)]
-pub use backing_services_s3::{S3, S3Client};
+pub use backing_services_s3::S3;
 #[cfg(feature = "smtp")]
 #[doc(inline)]
-pub use backing_services_smtp::{Smtp, SmtpClient};
+pub use backing_services_smtp::Smtp;
 #[cfg(feature = "sqlite")]
 #[doc(inline)]
 pub use backing_services_sqlite::Sqlite;

@@ -68,7 +68,7 @@ fn peers() -> Vec<Peer> {
 pub struct Gopher;
 impl Service for Gopher {
     type Client = ();
-    type Guard = backing_services::ClientGuard<Self>;
+    type Guard = backing_services::resource::ClientGuard<Self>;
     const NAME: &'static str = \"Gopher\";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls(\"gophers\").with_port(7070)];
     async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {

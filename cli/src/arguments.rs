@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use anstream::ColorChoice;
 use backing_services_rules::RULES;
+use backing_services_runtime::Manifest;
 use backing_services_runtime::manifest::Category;
 use backing_services_runtime::posture::printable;
-use backing_services_runtime::{FailureKind, Manifest};
+use backing_services_runtime::problem::FailureKind;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Error, ValueHint, value_parser};

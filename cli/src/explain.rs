@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use backing_services_rules::rule::look_up;
 use backing_services_rules::{Level, RULES, Rule};
 use backing_services_runtime::__cli::Paint;
-use backing_services_runtime::FailureKind;
+use backing_services_runtime::problem::FailureKind;
 use comfy_table::{Table, presets};
 
 /// Colours are always written. The output strips them if they are not wanted.

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::UNIX_EPOCH;
 
-use backing_services_runtime::preflight::{Problem, Severity};
+use backing_services_runtime::problem::{Problem, Severity};
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use backing_services_runtime::preflight::Problem;
+use backing_services_runtime::problem::Problem;
 use quick_junit::{
     NonSuccessKind, Property, Report as Document, TestCase, TestCaseStatus, TestSuite, XmlString,
 };

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use backing_services_rules::Date;
 use backing_services_runtime::Manifest;
 pub(crate) use backing_services_runtime::preflight::{FieldReport, FieldState};
-use backing_services_runtime::preflight::{Problem, Severity};
+use backing_services_runtime::problem::{Problem, Severity};
 
 /// A time in RFC 3339, in UTC and to the second.
 pub(crate) fn rfc3339(moment: SystemTime) -> String {

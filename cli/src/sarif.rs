@@ -6,8 +6,7 @@
 use std::collections::HashMap;
 
 use backing_services_rules::{Level, RULES, Rule};
-use backing_services_runtime::FailureKind;
-use backing_services_runtime::preflight::{Problem, Severity};
+use backing_services_runtime::problem::{FailureKind, Problem, Severity};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};

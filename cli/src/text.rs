@@ -11,7 +11,7 @@ use backing_services_runtime::manifest::Waiver;
 use backing_services_runtime::posture::{
     CertificatePosture, ClientCertificatePosture, TlsPosture, TrustPosture,
 };
-use backing_services_runtime::preflight::{Problem, Severity};
+use backing_services_runtime::problem::{Problem, Severity};
 use backing_services_runtime::source::environment;
 use comfy_table::{ColumnConstraint, Table, Width, presets};
 

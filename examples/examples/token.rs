@@ -18,11 +18,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use backing_services::credentials::{Credential, Credentials};
+use backing_services::problem::FailureKind;
 use backing_services::services::https::Method;
 use backing_services::source::{Environment, WithCredentials};
-use backing_services::{
-    BackingServices, Credential, Credentials, Failure, FailureKind, Https, Postgres, Resource,
-};
+use backing_services::{BackingServices, Failure, Https, Postgres, Resource};
 use serde::Deserialize;
 
 /// The issuer of tokens. It is attached first.

@@ -46,16 +46,18 @@ use model::Struct;
 ///
 /// ```
 /// use backing_services::{BackingServices, Resource, secrecy::SecretString};
-/// # use backing_services::{Attachment, Attempt, Posture, Refusal, Scheme, Service, Target};
+/// # use backing_services::rules::Scheme;
+/// # use backing_services::service::{Attachment, Attempt, Refusal, Target};
+/// # use backing_services::{Posture, Service};
 /// # macro_rules! service { ($name:ident, $scheme:literal) => {
 /// #     struct $name;
 /// #     impl Service for $name {
 /// #         type Client = ();
-/// #         type Guard = backing_services::ClientGuard<Self>;
+/// #         type Guard = backing_services::resource::ClientGuard<Self>;
 /// #         const NAME: &'static str = stringify!($name);
 /// #         const SCHEMES: &'static [Scheme] = &[Scheme::upgraded($scheme)];
-/// #         const PRIVILEGES: &'static [backing_services::Grantable] = &[
-/// #             backing_services::Grantable::new(
+/// #         const PRIVILEGES: &'static [backing_services::needs::Grantable] = &[
+/// #             backing_services::needs::Grantable::new(
 /// #                 "TABLE",
 /// #                 &["SELECT", "INSERT", "UPDATE"],
 /// #                 backing_services::needs::Names::Identifiers(2),

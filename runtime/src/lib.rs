@@ -25,7 +25,7 @@ mod declare;
 
 pub mod source;
 
-pub mod load;
+mod load;
 
 mod attach;
 
@@ -41,33 +41,43 @@ pub mod manual;
 #[doc(inline)]
 pub use backing_services_macros::BackingServices;
 pub use backing_services_rules as rules;
-pub use backing_services_rules::{Level, Rule, Scheme};
 pub use declare::manifest::{self, Manifest};
-pub use declare::secret::SecretValue;
-pub use declare::setting::Setting;
 pub use live::backing_services::BackingServices;
-pub use live::detach::{Detached, ForcedClose};
-#[cfg(feature = "follow")]
-pub use live::follow::{Followed, Following};
-pub use live::resource::{AnyResource, ClientGuard, Resource};
-pub use locator::dialect::{Login, Parameter};
-pub use locator::{Host, Locator};
-pub use needs::{Difference, Grantable, Needs};
-pub use net::tls::Witness;
+pub use live::resource::Resource;
 pub use report::error::AttachError;
-pub use report::finding::{Failure, FailureKind, Finding};
-pub use report::malformed::Malformed;
+pub use report::finding::{Failure, Finding};
 pub use report::posture::{self, Posture};
-pub use report::refusal::Refusal;
 pub use rustls;
 pub use secrecy;
-pub use service::container::Container;
-pub use service::credentials::{AnyCredentials, Credential, Credentials};
-pub use service::dial::{Dialled, Stream};
-pub use service::grants::{self, Grants};
-pub use service::target::{Attempt, Target};
-pub use service::{Attachment, Service};
-pub use source::{Environment, Source, Sources};
+pub use service::Service;
+pub use service::grants;
+pub use source::{Environment, Source};
+
+/// The problems of an [`AttachError`]: findings and failures.
+pub mod problem {
+    pub use crate::report::error::{Problem, Severity};
+    pub use crate::report::finding::FailureKind;
+}
+
+/// What an application does with its resources.
+pub mod resource {
+    pub use crate::live::detach::{Detached, ForcedClose};
+    #[cfg(feature = "follow")]
+    pub use crate::live::follow::{Followed, Following};
+    pub use crate::live::resource::{AnyResource, ClientGuard};
+}
+
+/// Credentials that are fetched when a resource is attached, and renewed before they expire.
+pub mod credentials {
+    pub use crate::service::credentials::{AnyCredentials, Credential, Credentials};
+}
+
+/// The types of settings and of secrets.
+pub mod setting {
+    pub use crate::declare::secret::SecretValue;
+    pub use crate::declare::setting::Setting;
+    pub use crate::report::malformed::Malformed;
+}
 
 /// The items that generated code uses. Not part of the API: it changes whenever the derive does.
 #[doc(hidden)]
@@ -90,7 +100,6 @@ pub mod preflight {
     pub use crate::attach::preflight::{FieldReport, FieldState, Preflight};
     pub use crate::attach::watch::{Ended, Watch};
     pub use crate::net::progress::Step;
-    pub use crate::report::error::{Problem, Severity};
 }
 
 /// Helpers of the command line. Not part of the API: they change with every release.

@@ -118,7 +118,7 @@ pub mod defaults {}
 /// removed. `NAME` and `NAME_FILE` together are an error. An empty value counts as absent.
 ///
 /// [`source`](crate::source) documents the other places that values may come from, and
-/// [`Sources`](crate::Sources) their order.
+/// [`Sources`](crate::source::Sources) their order.
 pub mod variables {}
 
 /// The assumptions about a service and the network, and the defence against each attacker.

@@ -12,10 +12,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use backing_services::credentials::{Credential, Credentials};
+use backing_services::resource::AnyResource as _;
+use backing_services::rules::Scheme;
+use backing_services::service::{Attachment, Attempt, Refusal, Target};
 use backing_services::source::WithCredentials;
 use backing_services::{
-    AnyResource as _, AttachError, Attachment, Attempt, BackingServices, Credential, Credentials,
-    Environment, Failure, Posture, Refusal, Resource, Scheme, Service, Target,
+    AttachError, BackingServices, Environment, Failure, Posture, Resource, Service,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -66,7 +69,7 @@ struct SlowClient {
 
 impl Service for Slow {
     type Client = SlowClient;
-    type Guard = backing_services::ClientGuard<Self>;
+    type Guard = backing_services::resource::ClientGuard<Self>;
     const NAME: &'static str = "Slow";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("slow").with_port(1)];
 
@@ -281,8 +284,9 @@ async fn fetching_credentials_has_10_seconds() {
 mod following {
     use std::borrow::Cow;
 
+    use backing_services::Source;
+    use backing_services::resource::Followed;
     use backing_services::source::{ChangeSignal, Changes, Unreadable, Value};
-    use backing_services::{Followed, Source};
 
     use super::*;
 

@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use backing_services::problem::FailureKind;
+use backing_services::resource::ClientGuard;
+use backing_services::rules::Scheme;
 use backing_services::service::reconnect::{
     Link, ReconnectAttempts, ReconnectBackoff, Reconnector,
 };
+use backing_services::service::{Attachment, Attempt, Refusal, Target};
 use backing_services::store;
-use backing_services::{
-    Attachment, Attempt, ClientGuard, Environment, Failure, FailureKind, Posture, Refusal, Scheme,
-    Service, Target,
-};
+use backing_services::{Environment, Failure, Posture, Service};
 use tokio::time::{Instant, sleep, timeout};
 
 /// The longest pause with its jitter, and a little more.

@@ -13,12 +13,15 @@ use ::redis::AsyncCommands as _;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::any;
+use backing_services::credentials::{Credential, Credentials};
 use backing_services::posture::ServerPosture;
+use backing_services::problem::FailureKind;
+use backing_services::rules::Scheme;
 use backing_services::rules::rule::WEAK_AUTHENTICATION;
+use backing_services::service::{Attachment, Attempt, Refusal, Target};
 use backing_services::source::{Environment, WithCredentials};
 use backing_services::{
-    Amqp, Attachment, Attempt, BackingServices, Credential, Credentials, Failure, FailureKind,
-    Finding, Https, Posture, Redis, Refusal, Resource, Scheme, Service, Smtp, Target,
+    Amqp, BackingServices, Failure, Finding, Https, Posture, Redis, Resource, Service, Smtp,
 };
 use backing_services_tests::attempt::{attach, problems, refused};
 use backing_services_tests::canary;
@@ -56,7 +59,7 @@ fn said() -> String {
 
 impl Service for Echo {
     type Client = ();
-    type Guard = backing_services::ClientGuard<Self>;
+    type Guard = backing_services::resource::ClientGuard<Self>;
     const NAME: &'static str = "Echo";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("echo").with_port(1)];
 

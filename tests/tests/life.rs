@@ -16,11 +16,13 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
+use backing_services::credentials::{Credential, Credentials};
+use backing_services::resource::{AnyResource as _, Followed, Following};
+use backing_services::rules::Scheme;
+use backing_services::service::{Attachment, Attempt, Refusal, Target};
 use backing_services::source::{ChangeSignal, Changes, Unreadable, Value, WithCredentials};
 use backing_services::{
-    AnyResource as _, Attachment, Attempt, BackingServices, Credential, Credentials, Environment,
-    Failure, Finding, Followed, Following, Posture, Refusal, Resource, Scheme, Service, Source,
-    Target,
+    BackingServices, Environment, Failure, Finding, Posture, Resource, Service, Source,
 };
 use backing_services_tests::attempt::{problems, rules};
 use backing_services_tests::canary::PASSWORD;
@@ -92,7 +94,7 @@ struct Actor {
 
 impl Service for Stage {
     type Client = Actor;
-    type Guard = backing_services::ClientGuard<Self>;
+    type Guard = backing_services::resource::ClientGuard<Self>;
     const NAME: &'static str = "Stage";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("stage").with_port(1)];
 

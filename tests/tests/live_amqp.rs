@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use backing_services::posture::TrustPosture;
-use backing_services::{Amqp, BackingServices, Environment, FailureKind, Refusal, Resource};
+use backing_services::problem::FailureKind;
+use backing_services::service::Refusal;
+use backing_services::{Amqp, BackingServices, Environment, Resource};
 use backing_services_tests::amqp::{self as server, ADMIN, HOST, USER};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{ADMIN_PASSWORD, PASSWORD, WRONG_PASSWORD};

@@ -9,12 +9,15 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use ::redis::AsyncCommands as _;
+use backing_services::credentials::{Credential, Credentials};
+use backing_services::problem::FailureKind;
+use backing_services::rules::Scheme;
 use backing_services::secrecy::ExposeSecret as _;
+use backing_services::service::{Attachment, Attempt, Refusal, Target};
 use backing_services::source::{Sources, WithCredentials};
 use backing_services::{
-    AttachError, Attachment, Attempt, BackingServices, Credential, Credentials, Environment,
-    Failure, FailureKind, MySql, Postgres, Posture, Redis, Refusal, Resource, Scheme, Service,
-    Source, Target, TokioPostgres,
+    AttachError, BackingServices, Environment, Failure, MySql, Postgres, Posture, Redis, Resource,
+    Service, Source, TokioPostgres,
 };
 use backing_services_tests::attempt::{problems, rules};
 use backing_services_tests::canary::{self, PASSWORD, WRONG_PASSWORD};
@@ -392,7 +395,7 @@ struct Fixed;
 
 impl Service for Fixed {
     type Client = String;
-    type Guard = backing_services::ClientGuard<Self>;
+    type Guard = backing_services::resource::ClientGuard<Self>;
     const NAME: &'static str = "Fixed";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("fixed").with_port(1)];
 

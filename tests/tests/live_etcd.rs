@@ -5,12 +5,11 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use backing_services::credentials::{Credential, Credentials};
 use backing_services::secrecy::ExposeSecret as _;
 use backing_services::source::{Source as _, Sources, WithCredentials};
 use backing_services::stores::Etcd;
-use backing_services::{
-    AttachError, BackingServices, Credential, Credentials, Environment, Failure, Https, Resource,
-};
+use backing_services::{AttachError, BackingServices, Environment, Failure, Https, Resource};
 use backing_services_tests::attempt::problems;
 use backing_services_tests::canary::{self, ADMIN_PASSWORD, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::etcd::{self as server, Options, PREFIX, USER};

@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+use backing_services::resource::{Followed, Following};
 use backing_services::source::{ChangeSignal, Changes, ServiceBindings, Unreadable, Value};
-use backing_services::{
-    BackingServices, Environment, Followed, Following, Postgres, Redis, Resource, Source,
-};
+use backing_services::{BackingServices, Environment, Postgres, Redis, Resource, Source};
 use backing_services_tests::attempt::problems;
 use backing_services_tests::canary::{self, ADMIN_PASSWORD, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;

@@ -5,7 +5,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use backing_services::{BackingServices, Environment, Followed, Postgres, Resource};
+use backing_services::resource::Followed;
+use backing_services::{BackingServices, Environment, Postgres, Resource};
 use backing_services_tests::attempt::problems;
 use backing_services_tests::canary::PASSWORD;
 use backing_services_tests::folder::Folder;

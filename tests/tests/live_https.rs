@@ -7,8 +7,10 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use backing_services::posture::TrustPosture;
+use backing_services::problem::FailureKind;
+use backing_services::service::Refusal;
 use backing_services::services::https::HttpsError;
-use backing_services::{BackingServices, FailureKind, Https, Refusal, Resource};
+use backing_services::{BackingServices, Https, Resource};
 use backing_services_tests::attempt::{attach, problems, refused};
 use backing_services_tests::canary::{self, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;

@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use backing_services::posture::TrustPosture;
-use backing_services::{BackingServices, FailureKind, Postgres, Refusal, Resource};
+use backing_services::problem::FailureKind;
+use backing_services::service::Refusal;
+use backing_services::{BackingServices, Postgres, Resource};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{ADMIN_PASSWORD, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use ::redis::AsyncCommands as _;
 use backing_services::posture::TrustPosture;
-use backing_services::{BackingServices, FailureKind, Redis, Refusal, Resource};
+use backing_services::problem::FailureKind;
+use backing_services::service::Refusal;
+use backing_services::{BackingServices, Redis, Resource};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{self, ADMIN_PASSWORD, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;

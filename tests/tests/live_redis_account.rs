@@ -180,7 +180,7 @@ async fn with_needs_every_power_is_seen() {
 /// A renamed command cannot be tested by its original name.
 #[tokio::test]
 async fn a_server_that_has_renamed_commands_is_reported() {
-    let renamed = |resource: &dyn backing_services::AnyResource| {
+    let renamed = |resource: &dyn backing_services::resource::AnyResource| {
         resource.posture().remarks.iter().any(|remark| remark.contains("renamed or taken away"))
     };
     grant::<Simple>("plain");

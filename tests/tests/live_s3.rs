@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use backing_services::posture::TrustPosture;
-use backing_services::{BackingServices, Refusal, Resource, S3};
+use backing_services::service::Refusal;
+use backing_services::{BackingServices, Resource, S3};
 use backing_services_tests::attempt::{attach, problems, refused};
 use backing_services_tests::canary::{self, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;

@@ -6,8 +6,10 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use backing_services::posture::TrustPosture;
+use backing_services::problem::FailureKind;
+use backing_services::service::Refusal;
 use backing_services::services::smtp::SmtpError;
-use backing_services::{BackingServices, FailureKind, Refusal, Resource, Smtp};
+use backing_services::{BackingServices, Resource, Smtp};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{self, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;

@@ -8,9 +8,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use backing_services::posture::TrustPosture;
-use backing_services::{
-    AttachError, BackingServices, FailureKind, Refusal, Resource, TokioPostgres,
-};
+use backing_services::problem::FailureKind;
+use backing_services::service::Refusal;
+use backing_services::{AttachError, BackingServices, Resource, TokioPostgres};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{self, ADMIN_PASSWORD, CANARY, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;

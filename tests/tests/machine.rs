@@ -11,11 +11,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use backing_services::credentials::{Credential, Credentials};
 use backing_services::secrecy::SecretString;
 use backing_services::source::{CloudFoundry, Source, Sources, Unreadable, Value, WithCredentials};
 use backing_services::{
-    AttachError, BackingServices, Credential, Credentials, Environment, Failure, Postgres,
-    Resource, Sqlite,
+    AttachError, BackingServices, Environment, Failure, Postgres, Resource, Sqlite,
 };
 use backing_services_tests::attempt::{attach, problems};
 use backing_services_tests::canary::{self, PASSWORD};

@@ -5,9 +5,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use backing_services::rules::Scheme;
+use backing_services::service::{Attachment, Attempt, Refusal, Target};
 use backing_services::{
-    Attachment, Attempt, BackingServices, Environment, MySql, Postgres, Posture, Refusal, Resource,
-    Scheme, Service, Target, TokioPostgres,
+    BackingServices, Environment, MySql, Postgres, Posture, Resource, Service, TokioPostgres,
 };
 use backing_services_tests::attempt::{attach, problems};
 use backing_services_tests::canary::PASSWORD;
@@ -142,7 +143,7 @@ static CONNECTED: AtomicUsize = AtomicUsize::new(0);
 
 impl Service for Slow {
     type Client = usize;
-    type Guard = backing_services::ClientGuard<Self>;
+    type Guard = backing_services::resource::ClientGuard<Self>;
     const NAME: &'static str = "Slow";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("slow").with_port(1)];
 

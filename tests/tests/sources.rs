@@ -12,10 +12,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use backing_services::secrecy::SecretString;
+use backing_services::source::Sources;
 use backing_services::source::{CloudFoundry, DotEnv, ServiceBindings, Source, SystemdCredentials};
-use backing_services::{
-    AttachError, BackingServices, Environment, Postgres, Redis, Resource, Sources,
-};
+use backing_services::{AttachError, BackingServices, Environment, Postgres, Redis, Resource};
 use backing_services_tests::canary::{self, PASSWORD};
 
 #[derive(BackingServices, Debug)]

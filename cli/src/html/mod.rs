@@ -9,7 +9,7 @@ use backing_services_rules::Transport;
 use backing_services_runtime::__cli::{EXPIRY_NOTICE_DAYS, counted};
 use backing_services_runtime::Posture;
 use backing_services_runtime::posture::{CertificatePosture, TrustPosture};
-use backing_services_runtime::preflight::{Problem, Severity};
+use backing_services_runtime::problem::{Problem, Severity};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use ring::digest::{SHA256, digest};

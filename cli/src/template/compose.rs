@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use backing_services_runtime::Container;
 use backing_services_runtime::manifest::Role;
+use backing_services_runtime::service::Container;
 use minijinja::{Value, context};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 

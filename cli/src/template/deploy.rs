@@ -4,8 +4,9 @@
 use std::collections::HashSet;
 
 use backing_services_rules::{Transport, variable};
+use backing_services_runtime::Manifest;
 use backing_services_runtime::manifest::{Category, Leaf, ResourceEntry, Role, Variable};
-use backing_services_runtime::{Container, Login, Manifest};
+use backing_services_runtime::service::{Container, Login};
 use minijinja::{Value, context};
 
 use crate::template::compose::Server;

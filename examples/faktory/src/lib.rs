@@ -27,19 +27,19 @@
 //! compile:
 //!
 //! ```compile_fail,E0080
-//! const SCHEMES: &[backing_services::Scheme] = &[backing_services::Scheme::tls("tcp")];
+//! const SCHEMES: &[backing_services::rules::Scheme] = &[backing_services::rules::Scheme::tls("tcp")];
 //! ```
 
 use std::time::{Duration, SystemTime};
 
 use backing_services::posture::ServerPosture;
+use backing_services::problem::FailureKind;
+use backing_services::rules::Scheme;
 use backing_services::rules::rule::{MISSING_CREDENTIALS, WEAK_AUTHENTICATION};
 use backing_services::secrecy::{ExposeSecret as _, SecretString};
 use backing_services::service::time::with_timeout;
-use backing_services::{
-    Attachment, Attempt, Failure, FailureKind, Finding, Login, Posture, Refusal, Scheme, Service,
-    Stream, Target,
-};
+use backing_services::service::{Attachment, Attempt, Login, Refusal, Stream, Target};
+use backing_services::{Failure, Finding, Posture, Service};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -61,7 +61,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 impl Service for Faktory {
     type Client = Client;
-    type Guard = backing_services::ClientGuard<Self>;
+    type Guard = backing_services::resource::ClientGuard<Self>;
 
     const NAME: &'static str = "Faktory";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("tcp+tls").with_port(7419)];

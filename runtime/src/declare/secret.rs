@@ -11,7 +11,7 @@ use crate::report::malformed::Malformed;
     message = "`SecretBox<{Self}>` cannot be read from a variable",
     label = "no `SecretValue`",
     note = "`SecretString` holds any text; for a type of your own, implement \
-            `backing_services::SecretValue`"
+            `backing_services::setting::SecretValue`"
 )]
 pub trait SecretValue: Zeroize + Sized + Send + Sync + 'static {
     /// The form of a value, to follow "write": `64 hexadecimal digits`.

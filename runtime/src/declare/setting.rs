@@ -14,7 +14,7 @@ use crate::report::malformed::Malformed;
 /// Implement it for a type of your own:
 ///
 /// ```
-/// use backing_services::{Malformed, Setting};
+/// use backing_services::setting::{Malformed, Setting};
 ///
 /// #[derive(Debug, PartialEq)]
 /// enum Tier { Free, Paid }
@@ -37,7 +37,7 @@ use crate::report::malformed::Malformed;
     label = "not a type that a setting can have",
     note = "a locator is a `Resource<…>`, a secret is a `backing_services::secrecy::SecretString`: \
             both without `#[setting]`",
-    note = "a public value of another type: implement `backing_services::Setting` for it \
+    note = "a public value of another type: implement `backing_services::setting::Setting` for it \
             [unknown_attribute]"
 )]
 pub trait Setting: Sized + Send + Sync + 'static {

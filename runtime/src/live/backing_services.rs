@@ -68,7 +68,7 @@ pub trait BackingServices: Attached {
     /// Attaches every resource again with the current values of the source, while the process runs.
     /// It loads and checks all values, connects to all resources and probes them. Then all of the
     /// new clients replace the former ones at once, or none does. Each former client is closed when
-    /// its last [guard](crate::ClientGuard) is dropped, or when its [time
+    /// its last [guard](crate::resource::ClientGuard) is dropped, or when its [time
     /// limit](crate::manual::defaults) has passed. This returns as soon as
     /// [`Resource::client`](crate::Resource::client) returns the new clients.
     ///
@@ -149,7 +149,7 @@ pub trait BackingServices: Attached {
     }
 
     /// Lets all users finish and closes everything, all resources at once, within [10
-    /// s](crate::manual::defaults) in total. [Guards](crate::ClientGuard) and calls in flight have
+    /// s](crate::manual::defaults) in total. [Guards](crate::resource::ClientGuard) and calls in flight have
     /// all of it but the last second. Whatever has not finished by then is closed forcibly; the
     /// returned report lists it, and a warning is logged.
     ///

@@ -52,7 +52,7 @@ impl ForcedClose {
         &self.field
     }
 
-    /// The number of [guards](crate::ClientGuard) on the client that were still held.
+    /// The number of [guards](crate::resource::ClientGuard) on the client that were still held.
     #[must_use]
     pub const fn users(&self) -> usize {
         self.users

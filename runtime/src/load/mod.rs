@@ -472,13 +472,13 @@ mod tests {
     use std::sync::{LazyLock, Mutex};
 
     use super::*;
-    use crate::Scheme;
     use crate::declare::manifest::Field;
     use crate::declare::setting::Setting;
     use crate::live::field::Attached;
     use crate::live::resource::Resource;
     use crate::report::posture::Posture;
     use crate::report::refusal::Refusal;
+    use crate::rules::Scheme;
     use crate::service::target::{Attempt, Target};
     use crate::service::{Attachment, Service};
     use crate::source::{Environment, Sources, Unreadable, Value as SourceValue, WithCredentials};
@@ -487,7 +487,7 @@ mod tests {
 
     impl Service for Gophers {
         type Client = ();
-        type Guard = crate::ClientGuard<Self>;
+        type Guard = crate::resource::ClientGuard<Self>;
         const NAME: &'static str = "Gopher";
         const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
 

@@ -19,7 +19,7 @@ pub enum Login {
 /// A name that the runtime adds to each service does not compile:
 ///
 /// ```compile_fail,E0080
-/// # use backing_services::Parameter;
+/// # use backing_services::service::Parameter;
 /// const PARAMETERS: &[Parameter] = &[Parameter::number("connect_timeout", 1, 60)];
 /// ```
 #[derive(Clone, Copy, Debug)]

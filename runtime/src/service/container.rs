@@ -2,7 +2,7 @@
 //! a compose file.
 
 /// A container that runs a service's server for one resource. It accepts TLS only, and has the
-/// account of the field's [`Grants`](crate::Grants) and no other account for the program.
+/// account of the field's [`Grants`](crate::grants::Grants) and no other account for the program.
 ///
 /// It contains no secret. The secrets are generated on the developer's machine before the container
 /// starts, by the service `prepare` of the same compose file. They are in [`Container::FOLDER`]:
@@ -19,7 +19,8 @@
 /// them.
 ///
 /// ```
-/// use backing_services::{Container, Grants};
+/// use backing_services::grants::Grants;
+/// use backing_services::service::Container;
 ///
 /// fn container(grants: &Grants) -> Option<Container> {
 ///     let folder = Container::FOLDER;

@@ -30,7 +30,8 @@ pub(crate) const FETCH_DEADLINE: Duration = Duration::from_secs(10);
 /// use std::time::{Duration, SystemTime};
 ///
 /// use backing_services::source::{Environment, WithCredentials};
-/// use backing_services::{Credential, Credentials, Failure};
+/// use backing_services::Failure;
+/// use backing_services::credentials::{Credential, Credentials};
 ///
 /// struct Tokens;
 ///

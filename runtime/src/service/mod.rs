@@ -9,24 +9,25 @@ pub mod grants;
 pub mod reconnect;
 pub(crate) mod target;
 
+pub use crate::locator::dialect::{Login, Parameter};
+pub use crate::locator::{Host, Locator};
+pub use crate::net::tls::Witness;
 pub use crate::net::{metered, progress, random_name, tasks, thread, time, tls};
 pub use crate::report::redact;
-pub use crate::service::dial::unreachable;
+pub use crate::report::refusal::Refusal;
+pub use crate::service::container::Container;
+pub use crate::service::dial::{Dialled, Stream, unreachable};
+pub use crate::service::target::{Attempt, Target};
 
 use std::fmt;
 use std::ops::Deref;
 
 use backing_services_rules::Scheme;
 
-use crate::locator::Locator;
-use crate::locator::dialect::{Login, Parameter};
 use crate::needs::Grantable;
 use crate::report::finding::Finding;
 use crate::report::posture::Posture;
-use crate::report::refusal::Refusal;
-use crate::service::container::Container;
 use crate::service::grants::Grants;
-use crate::service::target::{Attempt, Target};
 
 /// A type of backing service: `Postgres`, `Redis`, or one of your own.
 ///
@@ -37,9 +38,10 @@ use crate::service::target::{Attempt, Target};
 /// it builds its driver's options from the target's checked parts, one setter at a time.
 ///
 /// ```
-/// use backing_services::{
-///     Attachment, Attempt, ClientGuard, Posture, Refusal, Scheme, Service, Target,
-/// };
+/// use backing_services::resource::ClientGuard;
+/// use backing_services::rules::Scheme;
+/// use backing_services::service::{Attachment, Attempt, Refusal, Target};
+/// use backing_services::{Posture, Service};
 ///
 /// /// The Gopher protocol, over TLS.
 /// struct Gophers;
@@ -64,7 +66,7 @@ use crate::service::target::{Attempt, Target};
 /// A scheme that is known to be plaintext does not compile:
 ///
 /// ```compile_fail,E0080
-/// # use backing_services::Scheme;
+/// # use backing_services::rules::Scheme;
 /// const SCHEMES: &[Scheme] = &[Scheme::tls("gopher"), Scheme::tls("telnet")];
 /// ```
 #[diagnostic::on_unimplemented(

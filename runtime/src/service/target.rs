@@ -27,7 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// [`Target::connect_timeout`].
 ///
 /// ```no_run
-/// # use backing_services::{Refusal, Target};
+/// # use backing_services::service::{Refusal, Target};
 /// # async fn connect(target: &Target) -> Result<(), Refusal> {
 /// // A TCP connection to one of the host's addresses, each of them checked against the address
 /// // rules, under verified TLS.

@@ -8,12 +8,12 @@
 use std::fmt::Write as _;
 
 use backing_services_rules::rule::{MISSING_PRIVILEGES, SUPERUSER_ACCOUNT};
-use backing_services_runtime::needs::{Names, Need};
+use backing_services_runtime::grants::Grants;
+use backing_services_runtime::needs::{Difference, Grantable, Names, Need, Needs};
 use backing_services_runtime::posture::MOST_PRIVILEGES;
 use backing_services_runtime::service::random_name::random_name;
-use backing_services_runtime::{
-    Difference, Failure, Finding, Grantable, Grants, Needs, Refusal, Target,
-};
+use backing_services_runtime::service::{Refusal, Target};
+use backing_services_runtime::{Failure, Finding};
 
 use crate::asking::{Asking, Call, Question};
 

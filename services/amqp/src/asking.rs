@@ -5,7 +5,8 @@
 //! `Connection.OpenOk` waits in our stream until the answers are there. Meanwhile the driver has no
 //! channels, and every channel of the probe is closed before the driver goes on.
 
-use backing_services_runtime::{Failure, Refusal};
+use backing_services_runtime::Failure;
+use backing_services_runtime::service::Refusal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, ended, frames};

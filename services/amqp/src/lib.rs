@@ -113,13 +113,17 @@ use backing_services_rules::Scheme;
 use backing_services_rules::rule::{
     AMBIGUOUS_LOCATOR, DEFAULT_CREDENTIALS, MALFORMED_LOCATOR, MISSING_CREDENTIALS,
 };
+use backing_services_runtime::grants::Grants;
+use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, TlsPosture, printable};
+use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::reconnect::{self, Reconnector};
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{
-    Attachment, Attempt, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants,
-    Login, Parameter, Posture, Refusal, Service, Target,
+use backing_services_runtime::service::{
+    Attachment, Attempt, Container, Login, Parameter, Refusal, Target,
 };
+use backing_services_runtime::{Failure, Finding, Posture, Service};
 use lapin::uri::{
     AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism,
 };

@@ -10,8 +10,10 @@ use std::{fmt, io};
 
 use async_rs::Tokio;
 use async_rs::traits::Reactor;
+use backing_services_runtime::Failure;
+use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::metered::{FairShare, Metered};
-use backing_services_runtime::{Failure, FailureKind, Refusal, Stream, Target};
+use backing_services_runtime::service::{Refusal, Stream, Target};
 use futures_core::Stream as Events;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};

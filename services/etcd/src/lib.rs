@@ -40,15 +40,15 @@ use backing_services_rules::rule::{
     MALFORMED_LOCATOR, MISSING_CREDENTIALS, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION,
 };
 use backing_services_runtime::posture::printable;
+use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::reconnect::ReconnectBackoff;
 use backing_services_runtime::service::tasks::caught;
 use backing_services_runtime::service::time::{panicked, with_timeout};
+use backing_services_runtime::service::{Attachment, Attempt, Login, Refusal, Target};
 use backing_services_runtime::source::{Changes, Unreadable, Value};
 use backing_services_runtime::store::{Owned, Published, Snapshot, Wiped, too_many};
-use backing_services_runtime::{
-    AttachError, Attachment, Attempt, ClientGuard, Failure, FailureKind, Finding, Login, Posture,
-    Refusal, Service, Source, Target,
-};
+use backing_services_runtime::{AttachError, Failure, Finding, Posture, Service, Source};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use reqwest::Response;
 use secrecy::zeroize::Zeroizing;

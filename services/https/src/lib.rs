@@ -59,13 +59,14 @@ use arc_swap::ArcSwapOption;
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, MALFORMED_VALUE};
 use backing_services_runtime::posture::{ServerPosture, printable};
-use backing_services_runtime::service::progress;
+use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::progress::Step;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{
-    Attachment, Attempt, ClientGuard, Failure, FailureKind, Finding, Login, Parameter, Posture,
-    Refusal, Service, Target, Witness,
+use backing_services_runtime::service::{
+    Attachment, Attempt, Login, Parameter, Refusal, Target, Witness, progress,
 };
+use backing_services_runtime::{Failure, Finding, Posture, Service};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};

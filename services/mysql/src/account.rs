@@ -1,8 +1,10 @@
 //! The account that the server reports, its privileges, and the findings about them.
 
 use backing_services_rules::rule::{SUPERUSER_ACCOUNT, UNVERIFIED_TLS, WEAK_AUTHENTICATION};
+use backing_services_runtime::Finding;
+use backing_services_runtime::needs::Difference;
 use backing_services_runtime::posture::{MOST_PRIVILEGES, printable};
-use backing_services_runtime::{Difference, Finding, Target};
+use backing_services_runtime::service::Target;
 
 use crate::grants::{ALL, Granted, Grants, Naming, PUBLIC, Product};
 use crate::preflight::Plugin;

@@ -96,12 +96,14 @@ use std::sync::{Arc, OnceLock};
 
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
+use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, printable};
+use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{
-    Attachment, Attempt, ClientGuard, Container, Finding, Grantable, Login, Parameter, Posture,
-    Refusal, Service, Target,
+use backing_services_runtime::service::{
+    Attachment, Attempt, Container, Login, Parameter, Refusal, Target,
 };
+use backing_services_runtime::{Finding, Posture, Service};
 use backing_services_sqlx as driver;
 use backing_services_sqlx::Unproven;
 use secrecy::ExposeSecret as _;
@@ -211,11 +213,11 @@ impl Service for MySql {
         Vec::new()
     }
 
-    fn grants(grants: &backing_services_runtime::Grants) -> Option<String> {
+    fn grants(grants: &backing_services_runtime::grants::Grants) -> Option<String> {
         Some(vocabulary::grants(grants))
     }
 
-    fn container(grants: &backing_services_runtime::Grants) -> Option<Container> {
+    fn container(grants: &backing_services_runtime::grants::Grants) -> Option<Container> {
         container::container(grants)
     }
 

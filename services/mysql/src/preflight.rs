@@ -5,8 +5,10 @@
 
 use backing_services_rules::rule::{OPPORTUNISTIC_TLS, WEAK_AUTHENTICATION};
 use backing_services_runtime::posture::TlsPosture;
+use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{Failure, FailureKind, Finding, Refusal, Target};
+use backing_services_runtime::service::{Refusal, Target};
+use backing_services_runtime::{Failure, Finding};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 

@@ -5,8 +5,8 @@
 
 use std::fmt::{self, Write as _};
 
-use backing_services_runtime::needs::{Names, Need};
-use backing_services_runtime::{Grantable, Grants, Needs};
+use backing_services_runtime::grants::Grants;
+use backing_services_runtime::needs::{Grantable, Names, Need, Needs};
 
 use crate::grants::{ALL, Granted, Naming, Pattern, Place, TABLE, quoted, same_word, shown};
 

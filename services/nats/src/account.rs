@@ -1,9 +1,10 @@
 //! The account's privileges, compared with the field's needs, and written as configuration of the
 //! server.
 
-use backing_services_runtime::needs::Names;
+use backing_services_runtime::Finding;
+use backing_services_runtime::grants::Grants;
+use backing_services_runtime::needs::{Difference, Grantable, Names, Needs};
 use backing_services_runtime::posture::MOST_PRIVILEGES;
-use backing_services_runtime::{Difference, Finding, Grantable, Grants, Needs};
 
 /// The privileges that an account can be granted.
 pub(super) const PRIVILEGES: &[Grantable] =

@@ -1,6 +1,7 @@
 //! A server for a developer's own machine: the image of NATS, with JetStream.
 
-use backing_services_runtime::{Container, Grants};
+use backing_services_runtime::grants::Grants;
+use backing_services_runtime::service::Container;
 
 use crate::account::{grants as authorization, variable};
 

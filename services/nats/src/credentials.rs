@@ -2,8 +2,8 @@
 
 use async_nats::{Auth, ConnectInfo, Protocol};
 use backing_services_rules::rule::{AMBIGUOUS_LOCATOR, MALFORMED_VALUE, MISSING_CREDENTIALS};
-use backing_services_runtime::service::redact;
-use backing_services_runtime::{Finding, Target};
+use backing_services_runtime::Finding;
+use backing_services_runtime::service::{Target, redact};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;

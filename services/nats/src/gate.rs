@@ -7,9 +7,10 @@ use std::sync::{Arc, LazyLock, Mutex as Lock, PoisonError, Weak};
 use std::time::Duration;
 
 use async_nats::{Auth, AuthError, Client, ReconnectToServer, ServerAddr};
+use backing_services_runtime::Service as _;
+use backing_services_runtime::service::Target;
 use backing_services_runtime::service::reconnect::ReconnectAttempts;
 use backing_services_runtime::service::time::run_until_cancelled;
-use backing_services_runtime::{Service as _, Target};
 use tokio::sync::Notify;
 
 use super::Nats;

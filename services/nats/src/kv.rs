@@ -32,15 +32,14 @@ use async_nats::Client;
 use async_nats::jetstream::kv::{Operation, Store, Watch};
 use backing_services_rules::rule::RAW_SECRET;
 use backing_services_runtime::posture::printable;
+use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::reconnect::ReconnectBackoff;
-use backing_services_runtime::service::tasks;
 use backing_services_runtime::service::tasks::Tasks;
 use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::service::{Refusal, tasks};
 use backing_services_runtime::source::{Changes, Unreadable, Value};
 use backing_services_runtime::store::{Owned, Published, Snapshot};
-use backing_services_runtime::{
-    AttachError, Failure, FailureKind, Finding, Refusal, Service as _, Source, store,
-};
+use backing_services_runtime::{AttachError, Failure, Finding, Service as _, Source, store};
 use futures_core::Stream as _;
 use tokio::runtime::Handle;
 

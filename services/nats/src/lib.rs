@@ -110,15 +110,18 @@ use async_nats::connection::State;
 use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, ServerAddr};
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::MALFORMED_LOCATOR;
+use backing_services_runtime::grants::Grants;
+use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, TlsPosture};
-use backing_services_runtime::service::tasks;
+use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::time::{
     HEALTH_DEADLINE, try_join_prefer_first, with_timeout,
 };
-use backing_services_runtime::{
-    Attachment, Attempt, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants,
-    Login, Parameter, Posture, Refusal, Service, Target,
+use backing_services_runtime::service::{
+    Attachment, Attempt, Container, Login, Parameter, Refusal, Target, tasks,
 };
+use backing_services_runtime::{Failure, Finding, Posture, Service};
 
 use self::credentials::Credentials;
 use self::gate::{MOST_ATTEMPTS, ReconnectGate};

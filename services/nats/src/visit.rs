@@ -6,9 +6,11 @@ use backing_services_rules::rule::{
     OPPORTUNISTIC_TLS, PLAINTEXT_SCHEME, SUPERUSER_ACCOUNT, UNVERIFIED_TLS, WEAK_AUTHENTICATION,
 };
 use backing_services_runtime::posture::{TlsPosture, printable};
+use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::random_name::random_name;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{Dialled, Failure, FailureKind, Finding, Refusal, Stream, Target};
+use backing_services_runtime::service::{Dialled, Refusal, Stream, Target};
+use backing_services_runtime::{Failure, Finding};
 use serde_json::Value;
 use tokio::io::{
     AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,

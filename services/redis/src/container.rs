@@ -1,7 +1,8 @@
 //! A server for a developer's own machine: Valkey's image. The supported releases of Redis change
 //! every few months; a release of Valkey is supported for years.
 
-use backing_services_runtime::{Container, Grants};
+use backing_services_runtime::grants::Grants;
+use backing_services_runtime::service::Container;
 
 use crate::account::user;
 

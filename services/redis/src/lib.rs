@@ -108,15 +108,18 @@ use std::{fmt, io};
 
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, WEAK_AUTHENTICATION};
+use backing_services_runtime::grants::Grants;
+use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{TlsPosture, printable};
+use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::metered::Metered;
 use backing_services_runtime::service::reconnect::{self, Reconnector};
-use backing_services_runtime::service::tasks;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{
-    Attachment, Attempt, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants,
-    Login, Parameter, Posture, Refusal, Service, Stream, Target,
+use backing_services_runtime::service::{
+    Attachment, Attempt, Container, Login, Parameter, Refusal, Stream, Target, tasks,
 };
+use backing_services_runtime::{Failure, Finding, Posture, Service};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisConnectionInfo,

@@ -58,11 +58,13 @@ use backing_services_https::http;
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, MALFORMED_VALUE, MISSING_CREDENTIALS};
 use backing_services_runtime::posture::printable;
+use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::time::{try_join_prefer_first, with_timeout};
-use backing_services_runtime::{
-    Attachment, Attempt, ClientGuard, Failure, FailureKind, Finding, Host, Locator, Login,
-    Parameter, Posture, Refusal, Service, Target,
+use backing_services_runtime::service::{
+    Attachment, Attempt, Host, Locator, Login, Parameter, Refusal, Target,
 };
+use backing_services_runtime::{Failure, Finding, Posture, Service};
 use http_body_util::{BodyExt as _, Limited};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{

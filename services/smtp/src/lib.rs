@@ -49,11 +49,13 @@ use std::{fmt, io};
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, STARTTLS, WEAK_AUTHENTICATION};
 use backing_services_runtime::posture::{ServerPosture, TlsPosture, printable};
+use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{
-    Attachment, Attempt, ClientGuard, Failure, FailureKind, Finding, Login, Parameter, Posture,
-    Refusal, Service, Stream, Target,
+use backing_services_runtime::service::{
+    Attachment, Attempt, Login, Parameter, Refusal, Stream, Target,
 };
+use backing_services_runtime::{Failure, Finding, Posture, Service};
 use deadpool::managed::{self, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
 use lettre::address::Envelope;
 use lettre::transport::smtp::authentication::Mechanism;

@@ -11,8 +11,7 @@ use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::{fmt, io};
 
-use backing_services_runtime::Stream;
-use backing_services_runtime::service::redact;
+use backing_services_runtime::service::{Stream, redact};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lettre::transport::smtp::authentication::Credentials;

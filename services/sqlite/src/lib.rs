@@ -62,17 +62,17 @@ use std::time::Duration;
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, READABLE_SECRET_FILE};
 use backing_services_runtime::posture::ServerPosture;
+use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::thread::{NoResult, on_thread};
 use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::service::{Attachment, Attempt, Login, Parameter, Refusal, Target};
 #[cfg(unix)]
 use backing_services_runtime::source::Notice;
 #[cfg(unix)]
 use backing_services_runtime::source::file::{End, Way};
 use backing_services_runtime::source::file::{Fault, OWN_IT};
-use backing_services_runtime::{
-    Attachment, Attempt, ClientGuard, Failure, FailureKind, Finding, Login, Parameter, Posture,
-    Refusal, Service, Target,
-};
+use backing_services_runtime::{Failure, Finding, Posture, Service};
 use backing_services_sqlx as driver;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Row as _, SqlitePool};

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use backing_services_runtime::Failure;
 use backing_services_runtime::posture::{TlsPosture, TrustPosture};
+use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::tasks::Tasks;
 use backing_services_runtime::service::time::{READY_DEADLINE, with_timeout};
-use backing_services_runtime::{Attempt, Failure, FailureKind, Host, Refusal, Target};
+use backing_services_runtime::service::{Attempt, Host, Refusal, Target};
 use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Database, Error, Executor, Pool};
 use tokio::time::{Instant, sleep, timeout_at};

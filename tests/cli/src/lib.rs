@@ -2,10 +2,13 @@
 
 #![allow(missing_debug_implementations, reason = "nothing prints them")]
 
+use backing_services::grants::Grants;
+use backing_services::rules::Scheme;
 use backing_services::secrecy::SecretString;
+use backing_services::service::{Attachment, Attempt, Container, Refusal, Target};
 use backing_services::{
-    Amqp, Attachment, Attempt, BackingServices, Container, Grants, Https, MySql, Nats, Postgres,
-    Posture, Redis, Refusal, Resource, S3, Scheme, Service, Smtp, Sqlite, Target,
+    Amqp, BackingServices, Https, MySql, Nats, Postgres, Posture, Redis, Resource, S3, Service,
+    Smtp, Sqlite,
 };
 
 /// Sells newspapers, and remembers to whom.
@@ -116,7 +119,7 @@ pub struct Hound;
 
 impl Service for Hound {
     type Client = ();
-    type Guard = backing_services::ClientGuard<Self>;
+    type Guard = backing_services::resource::ClientGuard<Self>;
     const NAME: &'static str = "Hound: \"#";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("hounds").with_port(7070)];
     const PATH: Option<&'static str> = Some("the leash");

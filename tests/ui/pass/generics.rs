@@ -1,6 +1,7 @@
 //! A struct that is generic in its services, and in the structs that it holds.
 
-use backing_services::{BackingServices, Postgres, Redis, Resource, Service, Setting};
+use backing_services::setting::Setting;
+use backing_services::{BackingServices, Postgres, Redis, Resource, Service};
 
 #[derive(BackingServices)]
 struct Shop<S: Service, M, T = u16, const N: usize = 3>

@@ -1,13 +1,16 @@
 //! A service, a secret and a setting of a third party.
 
 use backing_services::secrecy::{SecretBox, zeroize::Zeroize};
-use backing_services::{Attachment, Attempt, BackingServices, Malformed, Posture, Refusal, Resource, Scheme, SecretValue, Service, Setting, Target};
+use backing_services::rules::Scheme;
+use backing_services::service::{Attachment, Attempt, Refusal, Target};
+use backing_services::setting::{Malformed, SecretValue, Setting};
+use backing_services::{BackingServices, Posture, Resource, Service};
 
 struct Gophers;
 
 impl Service for Gophers {
     type Client = ();
-    type Guard = backing_services::ClientGuard<Self>;
+    type Guard = backing_services::resource::ClientGuard<Self>;
     const NAME: &'static str = "Gopher";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
 

@@ -1,10 +1,12 @@
-use backing_services::{Attachment, Attempt, BackingServices, Posture, Refusal, Resource, Scheme, Service, Target};
+use backing_services::rules::Scheme;
+use backing_services::service::{Attachment, Attempt, Refusal, Target};
+use backing_services::{BackingServices, Posture, Resource, Service};
 
 struct Gophers;
 
 impl Service for Gophers {
     type Client = ();
-    type Guard = backing_services::ClientGuard<Self>;
+    type Guard = backing_services::resource::ClientGuard<Self>;
     const NAME: &'static str = "Gopher";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("gophers").with_port(7070)];
 

@@ -1,4 +1,4 @@
-use backing_services::Parameter;
+use backing_services::service::Parameter;
 
 const PARAMETERS: &[Parameter] = &[
     Parameter::number("most_lines", 1, 1000),

@@ -1,4 +1,5 @@
-use backing_services::{BackingServices, Malformed, Setting};
+use backing_services::BackingServices;
+use backing_services::setting::{Malformed, Setting};
 
 struct Port(u16);
 

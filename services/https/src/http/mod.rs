@@ -14,7 +14,9 @@ mod path;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use backing_services_runtime::{Failure, FailureKind, Refusal, Target, Witness};
+use backing_services_runtime::Failure;
+use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::service::{Refusal, Target, Witness};
 pub use path::climbs;
 use reqwest::dns::{Name, Resolve, Resolving};
 use reqwest::redirect::Policy;

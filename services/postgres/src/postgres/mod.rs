@@ -71,12 +71,15 @@
 use std::sync::{Arc, OnceLock};
 
 use backing_services_rules::Scheme;
+use backing_services_runtime::grants::Grants;
+use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, printable};
+use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{
-    Attachment, Attempt, ClientGuard, Container, Finding, Grantable, Grants, Login, Parameter,
-    Posture, Refusal, Service, Target,
+use backing_services_runtime::service::{
+    Attachment, Attempt, Container, Login, Parameter, Refusal, Target,
 };
+use backing_services_runtime::{Finding, Posture, Service};
 use backing_services_sqlx as driver;
 use backing_services_sqlx::Unproven;
 use secrecy::ExposeSecret as _;

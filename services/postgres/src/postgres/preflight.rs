@@ -6,7 +6,8 @@
 use backing_services_rules::rule::WEAK_AUTHENTICATION;
 use backing_services_runtime::posture::TlsPosture;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{Failure, Finding, Refusal, Stream, Target};
+use backing_services_runtime::service::{Refusal, Stream, Target};
+use backing_services_runtime::{Failure, Finding};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::postgresql;

@@ -1,8 +1,10 @@
 //! The account as the server reports it: its identity, its privileges, and the findings about them.
 
 use backing_services_rules::rule::{SUPERUSER_ACCOUNT, UNVERIFIED_TLS};
+use backing_services_runtime::Finding;
+use backing_services_runtime::needs::Difference;
 use backing_services_runtime::posture::{MOST_PRIVILEGES, printable};
-use backing_services_runtime::{Difference, Finding, Refusal, Target};
+use backing_services_runtime::service::{Refusal, Target};
 
 use super::statement_timeout;
 use crate::postgresql::vocabulary::{Object, Want, Wants, literal, quoted, shown, with_columns};
@@ -762,7 +764,7 @@ fn arguments(text: String) -> Option<String> {
 mod tests {
     use super::*;
     use crate::postgresql::vocabulary::PRIVILEGES;
-    use backing_services_runtime::Needs;
+    use backing_services_runtime::needs::Needs;
 
     fn row(values: [&str; COLUMNS.len()]) -> Row {
         values.map(|value| (!value.is_empty()).then(|| value.to_owned()))

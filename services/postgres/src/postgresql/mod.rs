@@ -4,9 +4,11 @@
 //! Protocol: PostgreSQL documentation, 54.2 and 54.7.
 
 use backing_services_rules::rule::{MALFORMED_LOCATOR, OPPORTUNISTIC_TLS};
+use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::tls::FirstShare;
-use backing_services_runtime::{Dialled, Failure, FailureKind, Finding, Refusal, Target};
+use backing_services_runtime::service::{Dialled, Refusal, Target};
+use backing_services_runtime::{Failure, Finding};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 

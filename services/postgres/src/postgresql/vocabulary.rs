@@ -3,8 +3,8 @@
 
 use std::fmt::{self, Write as _};
 
-use backing_services_runtime::needs::{Identifier, Names, Need};
-use backing_services_runtime::{Grantable, Grants, Needs};
+use backing_services_runtime::grants::Grants;
+use backing_services_runtime::needs::{Grantable, Identifier, Names, Need, Needs};
 
 const OF_TABLES: &[&str] =
     &["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"];

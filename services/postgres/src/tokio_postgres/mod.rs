@@ -79,15 +79,18 @@ use std::{fmt, io};
 
 use backing_services_rules::Scheme;
 use backing_services_rules::rule::WEAK_AUTHENTICATION;
+use backing_services_runtime::grants::Grants;
+use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, TlsPosture, printable};
+use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::reconnect::ReconnectAttempts;
-use backing_services_runtime::service::tasks;
 use backing_services_runtime::service::tasks::Tasks;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::{
-    Attachment, Attempt, ClientGuard, Container, Failure, FailureKind, Finding, Grantable, Grants,
-    Login, Parameter, Posture, Refusal, Service, Stream, Target,
+use backing_services_runtime::service::{
+    Attachment, Attempt, Container, Login, Parameter, Refusal, Stream, Target, tasks,
 };
+use backing_services_runtime::{Failure, Finding, Posture, Service};
 use deadpool::managed::{self, Metrics, PoolError, RecycleError, RecycleResult, TimeoutType};
 use secrecy::ExposeSecret as _;
 use tokio::runtime::Handle;

@@ -4,12 +4,12 @@
 use std::fmt::Write as _;
 
 use backing_services_rules::rule::{SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
-use backing_services_runtime::needs::{Names, Need};
+use backing_services_runtime::grants::Grants;
+use backing_services_runtime::needs::{Difference, Grantable, Names, Need, Needs};
 use backing_services_runtime::posture::{MOST_PRIVILEGES, ServerPosture, printable};
 use backing_services_runtime::service::random_name::random_name;
-use backing_services_runtime::{
-    Difference, Failure, Finding, Grantable, Grants, Needs, Refusal, Target,
-};
+use backing_services_runtime::service::{Refusal, Target};
+use backing_services_runtime::{Failure, Finding};
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
 
