@@ -108,6 +108,24 @@ pub use backing_services_smtp::Smtp;
 #[doc(inline)]
 pub use backing_services_sqlite::Sqlite;
 
+// The drivers, in the versions that the services return.
+#[cfg(feature = "amqp")]
+pub use backing_services_amqp::lapin;
+#[cfg(feature = "https")]
+pub use backing_services_https::reqwest;
+#[cfg(feature = "nats")]
+pub use backing_services_nats::async_nats;
+#[cfg(feature = "tokio-postgres")]
+pub use backing_services_postgres::tokio_postgres::driver as tokio_postgres;
+#[cfg(feature = "redis")]
+pub use backing_services_redis::redis;
+#[cfg(feature = "s3")]
+pub use backing_services_s3::object_store;
+#[cfg(feature = "smtp")]
+pub use backing_services_smtp::lettre;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+pub use backing_services_sqlx::sqlx;
+
 /// The services: each is a crate of its own, and none depends on another.
 pub mod services {
     #[cfg(feature = "amqp")]

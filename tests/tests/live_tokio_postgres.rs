@@ -697,11 +697,7 @@ async fn a_connection_that_broke_is_replaced_and_a_refused_login_is_not_tried_ag
     let attempts =
         || SERVER.log().matches("password authentication failed for user \"rotator\"").count();
     for _ in 0..20 {
-        let Err(deadpool::managed::PoolError::Backend(Refusal::Failure(failure))) =
-            pool.get().await
-        else {
-            panic!("it is let in")
-        };
+        let Err(Refusal::Failure(failure)) = pool.get().await else { panic!("it is let in") };
         assert_eq!(failure.kind(), FailureKind::AuthenticationFailed);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

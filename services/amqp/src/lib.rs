@@ -134,6 +134,8 @@ use self::account::Trial;
 use self::frames::Greeting;
 use self::wire::{AbortOnDrop, CloseReason, Greeted, Limits, NoDialling, Reason, greet};
 
+pub use lapin;
+
 mod account;
 mod asking;
 mod container;

@@ -74,6 +74,8 @@ pub use reqwest::{Body, Method, StatusCode};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
+pub use reqwest;
+
 /// An HTTP API. [The module](self) documents its locator, and how it is attached.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

@@ -115,6 +115,8 @@ use sqlx::{AssertSqlSafe, MySqlPool, Row as _};
 use self::account::Account;
 use self::grants::{Grants, Naming, Product};
 
+pub use sqlx;
+
 mod account;
 mod container;
 mod grants;

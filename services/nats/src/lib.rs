@@ -126,6 +126,8 @@ use backing_services_runtime::{Failure, Finding, Posture, Service};
 use self::credentials::Credentials;
 use self::gate::{MOST_ATTEMPTS, ReconnectGate};
 
+pub use async_nats;
+
 mod account;
 mod container;
 mod credentials;

@@ -132,6 +132,8 @@ use tokio::sync::watch;
 
 use self::limits::ReplyLimits;
 
+pub use redis;
+
 mod account;
 mod commands;
 mod container;

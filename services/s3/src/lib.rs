@@ -79,6 +79,8 @@ use secrecy::ExposeSecret as _;
 
 use crate::closable::Closable;
 
+pub use object_store;
+
 /// S3 and compatible servers. [The module](self) documents the locator, and how it is attached.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

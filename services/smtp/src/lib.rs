@@ -66,6 +66,8 @@ use lettre::{AsyncTransport, Message};
 
 use self::wire::Wire;
 
+pub use lettre;
+
 mod wire;
 
 /// A mail relay. [The module](self) documents its locator, and how it is attached.

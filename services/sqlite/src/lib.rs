@@ -77,6 +77,8 @@ use backing_services_sqlx as driver;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Row as _, SqlitePool};
 
+pub use sqlx;
+
 /// SQLite. See [the module](self) for its locator, and for how it is attached.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

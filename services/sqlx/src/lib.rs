@@ -16,6 +16,8 @@ use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Database, Error, Executor, Pool};
 use tokio::time::{Instant, sleep, timeout_at};
 
+pub use sqlx;
+
 /// The environment variables that decide which authorities sqlx trusts, if another crate of the
 /// program enables its feature `tls-native-tls` or `tls-rustls-ring-native-roots`: cargo builds one
 /// sqlx for the whole program. OpenSSL and rustls-native-certs read them.

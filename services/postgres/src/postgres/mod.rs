@@ -89,6 +89,8 @@ use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use crate::postgresql;
 use crate::postgresql::{Account, COLUMNS, Row, database, no_answer, parameters, user};
 
+pub use sqlx;
+
 mod preflight;
 
 /// PostgreSQL. [The module](self) documents its locator and how it is attached.

@@ -91,7 +91,7 @@ use backing_services_runtime::service::{
     Attachment, Attempt, Container, Login, Parameter, Refusal, Stream, Target, tasks,
 };
 use backing_services_runtime::{Failure, Finding, Posture, Service};
-use deadpool::managed::{self, Metrics, PoolError, RecycleError, RecycleResult, TimeoutType};
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use secrecy::ExposeSecret as _;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
@@ -108,26 +108,16 @@ use crate::postgresql::{
 
 mod binding;
 mod limits;
+mod pool;
+
+pub use ::tokio_postgres as driver;
+pub use pool::{PoolStatus, PooledConnection, TokioPostgresPool};
 
 /// PostgreSQL, with channel binding on every connection. [The module](self) documents its locator
 /// and how it is attached.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct TokioPostgres;
-
-/// A pool of PostgreSQL connections. `pool.get().await?` returns one of them. It derefs to
-/// [`tokio_postgres::Client`], and returns to the pool when it is dropped.
-///
-/// ```no_run
-/// # async fn example(
-/// #     orders: backing_services::Resource<backing_services::TokioPostgres>,
-/// # ) -> Result<(), Box<dyn std::error::Error>> {
-/// let pool = orders.client();
-/// let client = pool.get().await?;
-/// let rows = client.query("SELECT id FROM orders WHERE customer = $1", &[&7_i32]).await?;
-/// # drop(rows); Ok(()) }
-/// ```
-pub type TokioPostgresPool = managed::Pool<Manager>;
 
 /// The size limit of one message of the server, in bytes, unless the locator sets one: 64 MiB.
 const MAX_MESSAGE: u64 = 64 * 1024 * 1024;
@@ -197,12 +187,12 @@ impl Service for TokioPostgres {
         let findings = opened.finding.into_iter().chain(account.findings(target));
         let pool = pool(target, live, opened.client)?;
         // Move the first connection into the pool.
-        drop(pool.get().await.map_err(|error| refused_by_pool(&error))?);
+        drop(pool.get().await?);
         Ok(Attachment::new(pool, posture).with_findings(findings))
     }
 
     async fn renew(pool: &TokioPostgresPool, target: &Target) -> Result<bool, Refusal> {
-        pool.manager().attempts.renew(target);
+        pool.0.manager().attempts.renew(target);
         Ok(true)
     }
 
@@ -220,13 +210,13 @@ impl Service for TokioPostgres {
     }
 
     async fn health(pool: &TokioPostgresPool) -> Result<(), Refusal> {
-        let client = pool.get().await.map_err(|error| refused_by_pool(&error))?;
+        let client = pool.get().await?;
         client.batch_execute("SELECT 1").await.map_err(|error| refusal(&error))
     }
 
     async fn close(pool: &TokioPostgresPool) {
-        pool.close();
-        let manager = pool.manager();
+        pool.0.close();
+        let manager = pool.0.manager();
         drop(manager.take_first());
         // Each connection is closed when its user returns it.
         let _ = manager.live.subscribe().wait_for(|live| *live == 0).await;
@@ -249,6 +239,7 @@ fn pool(
         .recycle_timeout(Some(RECYCLING))
         .runtime(deadpool::Runtime::Tokio1)
         .build()
+        .map(TokioPostgresPool)
         .map_err(|_| {
             Failure::new(
                 FailureKind::Unavailable,
@@ -260,7 +251,7 @@ fn pool(
 }
 
 /// Opens the pool's connections.
-pub struct Manager {
+pub(crate) struct Manager {
     attempts: ReconnectAttempts,
     /// The number of live connections.
     live: watch::Sender<usize>,
@@ -326,8 +317,8 @@ impl managed::Manager for Manager {
     }
 }
 
-/// One connection of a pool. It derefs to [`tokio_postgres::Client`].
-pub struct Connection {
+/// One connection of a pool.
+pub(crate) struct Connection {
     client: Client,
     /// Dropped with the client, which the connection's task notices.
     _held: oneshot::Sender<Infallible>,
@@ -616,19 +607,5 @@ fn refusal(error: &Error) -> Refusal {
         Some(_) => Failure::broken().into(),
         None if error.is_closed() => Failure::closed().into(),
         None => Failure::protocol().into(),
-    }
-}
-
-fn refused_by_pool(error: &PoolError<Refusal>) -> Refusal {
-    match error {
-        PoolError::Backend(refusal) => refusal.clone(),
-        PoolError::Timeout(TimeoutType::Wait) => Failure::new(
-            FailureKind::TimedOut,
-            "no connection came free in time",
-            "check the server's load, and `max_connections` in the locator",
-        )
-        .into(),
-        PoolError::Closed => Failure::detached().into(),
-        _ => Failure::no_greeting().into(),
     }
 }
