@@ -314,8 +314,8 @@ impl FailureKind {
                  it (`getent hosts NAME`)."
             }
             Self::Unreachable => {
-                "Check the host and the port, whether the service runs and listens there; check also \
-                 firewalls and network policies on the way."
+                "Check the host and the port, whether the service runs and listens there; check \
+                 also firewalls and network policies on the way."
             }
             Self::TimedOut => {
                 "Check the service's load, and a firewall that drops instead of refusing. \

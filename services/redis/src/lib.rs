@@ -602,8 +602,8 @@ impl ConnectionLike for RedisClient {
     }
 }
 
-/// A guard on a [`RedisClient`]. It is a connection itself, so a command is one line, and the client
-/// stays open until the answer.
+/// A guard on a [`RedisClient`]. It is a connection itself, so a command is one line, and the
+/// client stays open until the answer.
 #[derive(Debug)]
 pub struct RedisGuard(ClientGuard<Redis>);
 

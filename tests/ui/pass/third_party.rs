@@ -1,7 +1,10 @@
 //! A service, a secret and a setting of a third party.
 
 use backing_services::secrecy::{SecretBox, zeroize::Zeroize};
-use backing_services::{Attachment, Attempt, BackingServices, Malformed, Posture, Refusal, Resource, Scheme, SecretValue, Service, Setting, Target};
+use backing_services::{
+    Attachment, Attempt, BackingServices, Malformed, Posture, Refusal, Resource, Scheme,
+    SecretValue, Service, Setting, Target,
+};
 
 struct Gophers;
 

@@ -1,4 +1,6 @@
-use backing_services::{Attachment, Attempt, BackingServices, Posture, Refusal, Resource, Scheme, Service, Target};
+use backing_services::{
+    Attachment, Attempt, BackingServices, Posture, Refusal, Resource, Scheme, Service, Target,
+};
 
 struct Gophers;
 

@@ -1,4 +1,7 @@
-use backing_services::{Attachment, Attempt, BackingServices, Postgres, Posture, Refusal, Resource, Scheme, Service, Target};
+use backing_services::{
+    Attachment, Attempt, BackingServices, Postgres, Posture, Refusal, Resource, Scheme, Service,
+    Target,
+};
 
 struct Gophers;
 
