@@ -308,9 +308,9 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
         .version(concat!("by backing-services ", env!("CARGO_PKG_VERSION")))
         .about(format!("What `{}` attaches to, and whether it can", manifest.struct_name()))
         .after_help(concat!(
-            "Exit status: 0 where nothing is refused; 1 where something is; 2 where the command \
+            "Exit status: 0 if nothing is refused; 1 if something is; 2 if the command \
              line is wrong, a file that it names cannot be read, or the output cannot be written; ",
-            "130 and 143 where it was interrupted or terminated."
+            "130 and 143 if it was interrupted or terminated."
         ))
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -328,7 +328,7 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
                 .about("Load and validate every value; open no connection")
                 .args([env_file.clone(), format.clone()]),
             subcommand("attach")
-                .about("Attach to everything here and now, tell what came of it, and detach")
+                .about("Attach to everything here and now, report the result, and detach")
                 .args([env_file.clone(), only.clone(), deadline.clone(), format.clone()]),
             subcommand("posture")
                 .about("Attach, and print all that it taught: over what, as whom, to what")

@@ -13,7 +13,7 @@
 //! | `check` | loads and validates every value; opens no connection |
 //! | `attach` | attaches to everything by all the rules, reports each result, and detaches |
 //! | `posture` | the same, and prints everything that attaching observed |
-//! | `manifest` | prints the program's resources, as JSON ([schema](backing_services_runtime::manifest::SCHEMA)) |
+//! | `manifest` | prints the program's resources, as JSON ([schema]) |
 //! | `template KIND` | writes a file to begin with; see [Templates](#templates) |
 //! | `grants FIELD` | prints the statements that create the account that a field needs |
 //! | `explain [NAME]` | explains a rule or a kind of failure; without a name, lists all |
@@ -56,14 +56,17 @@
 //!
 //! # What is printed
 //!
-//! No secret is printed. A server's text is made [printable](backing_services_runtime::posture::printable) when it
-//! comes in, and is escaped for each format when it goes out. Results go to standard output.
-//! Progress goes to standard error, and only if that is a terminal. Colours are for terminals,
-//! unless `NO_COLOR` or `--color` decides otherwise.
+//! No secret is printed. A server's text is made [printable] when it comes in, and is escaped for
+//! each format when it goes out. Results go to standard output. Progress goes to standard error,
+//! and only if that is a terminal. Colours are for terminals, unless `NO_COLOR` or `--color`
+//! decides otherwise.
 //!
 //! The exit status stays the same if the reader closes the pipe early, as `head` does. It also
 //! stays the same if the process is started without a standard output (`>&-`): Rust's runtime opens
 //! `/dev/null` in its place before `main`, and every write to that succeeds.
+//!
+//! [printable]: backing_services_runtime::posture::printable
+//! [schema]: backing_services_runtime::manifest::SCHEMA
 
 use std::cell::Cell;
 use std::ffi::OsString;

@@ -201,7 +201,7 @@ fn posture_lines(report: &Report, posture: &Posture, line: &mut impl FnMut(&str,
     if let Some(server) = &posture.server {
         let end = server
             .end_of_life()
-            .map(|end| format!(", {}", mended(end, report.taken_at)))
+            .map(|end| format!(", {}", fixed_until(end, report.taken_at)))
             .unwrap_or_default();
         line("server", format!("{server}{end}"));
     }
@@ -250,7 +250,7 @@ pub(super) const fn without_tls(transport: Transport) -> &'static str {
 }
 
 /// The end of a release's support, in the future or the past.
-pub(super) fn mended(end: Date, now: SystemTime) -> String {
+pub(super) fn fixed_until(end: Date, now: SystemTime) -> String {
     if end < day(now) { format!("no fixes since {end}") } else { format!("fixes until {end}") }
 }
 

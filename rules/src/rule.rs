@@ -137,7 +137,7 @@ rules! {
         why: "On a plaintext connection an attacker on the path reads every credential and every \
               row, and answers in the service's name. A private network is a path too."
         help: "Write the encrypted scheme: `rediss` for `redis`, `amqps` for `amqp`, `smtps` for \
-              `smtp`, `https` for `http`, `tls` for `nats`. Remove `sslmode=disable`. Where a mesh \
+              `smtp`, `https` for `http`, `tls` for `nats`. Remove `sslmode=disable`. If a mesh \
               encrypts the path, waive the rule on that field and name the mesh as the reason."
     }
     OPPORTUNISTIC_TLS = "opportunistic_tls" [Forbid: Compile, Load, Attach, Watch]
@@ -146,7 +146,7 @@ rules! {
         why: "A client that continues in the clear when TLS is refused is a client without TLS: \
               refusing takes one byte."
         help: "Remove the parameter (`sslmode=prefer`, `tls=opportunistic`): verification is full \
-              without it. Where the server has no TLS, switch it on there."
+              without it. If the server has no TLS, switch it on there."
     }
     UNVERIFIED_TLS = "unverified_tls" [Forbid: Compile, Load, Attach, Watch]
     asvs("V12.3.2", "V12.3.4") cwe(295) {
@@ -193,8 +193,8 @@ rules! {
     }
     SECRET_DEFAULT = "secret_default" [Forbid: Compile] asvs("V13.3.1") cwe(798) {
         "a secret has no default"
-        why: "A default is in the source, in every build and in every clone; and where it is \
-              needed, the absence of the real one is not noticed."
+        why: "A default is in the source, in every build and in every clone; and nothing \
+              reports that the real value is missing."
         help: "Remove the default. A secret that may be missing is an `Option<SecretString>`."
     }
     EMBEDDED_CREDENTIALS = "embedded_credentials" [Forbid: Compile] asvs("V13.3.1") cwe(798) {
@@ -267,7 +267,7 @@ rules! {
     }
     MISSING_PRIVILEGES = "missing_privileges" [Deny: Attach, Watch] asvs("V13.2.2") cwe(280) {
         "the account may do what the field says that it needs"
-        why: "Found at the start it is a message; found at night it is an incident, and is mended \
+        why: "Found at the start it is a message; found at night it is an incident, and is fixed \
               with a grant of everything."
         help: "Grant what the report names."
     }
@@ -353,7 +353,7 @@ rules! {
     WAIVER_WITHOUT_REASON = "waiver_without_reason" [Forbid: Compile] asvs() cwe(1059) {
         "a waiver gives its reason, of a rule that can be waived"
         why: "An exception without an explanation is never removed."
-        help: "`allow(rule, reason = \"…\")`, and `until = \"YYYY-MM-DD\"` where it can end."
+        help: "`allow(rule, reason = \"…\")`, and `until = \"YYYY-MM-DD\"` if it can end."
     }
     EXPIRED_WAIVER = "expired_waiver" [Warn: Load] asvs() cwe(1059) {
         "a waiver is not past its date; past it the rule holds again, and a month before there is \

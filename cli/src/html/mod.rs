@@ -45,6 +45,7 @@ fn context(report: &Report) -> Value {
     let problems = [Severity::Error, Severity::Warning, Severity::Waived]
         .map(|severity| problems(report, severity));
     let taken_at = rfc3339(report.taken_at);
+    let verdict = if report.has_passed() { FieldState::Passed } else { FieldState::Refused };
     context! {
         style => Value::from_safe_string(STYLE.to_owned()),
         style_hash => BASE64_STANDARD.encode(digest(&SHA256, STYLE.as_bytes())),
@@ -54,7 +55,7 @@ fn context(report: &Report) -> Value {
         env_file => report.env_file.as_deref(),
         connects => report.command.connects(),
         in_full => report.command == Command::Posture,
-        verdict => if report.has_passed() { FieldState::Passed.name() } else { FieldState::Refused.name() },
+        verdict => verdict.name(),
         sentence => text::sentence(report),
         taken_at => taken_at.as_str(),
         taken_at_words => taken_at.replace('T', " ").replace('Z', " UTC"),
@@ -276,7 +277,7 @@ fn server(report: &Report, posture: &Posture) -> Option<Value> {
     let end = server.end_of_life();
     Some(context! {
         name => server.to_string(),
-        mended => end.map(|end| text::mended(end, report.taken_at)),
+        fixed_until => end.map(|end| text::fixed_until(end, report.taken_at)),
         is_over => end.is_some_and(|end| end < day(report.taken_at)),
     })
 }

@@ -17,7 +17,7 @@ const fn asks(number: &'static str, asks: &'static str) -> Requirement {
 pub(crate) const REQUIREMENTS: &[Requirement] = &[
     asks(
         "V1.3.6",
-        "what becomes the address of a call is held against a list of allowed protocols, hosts, \
+        "what becomes the address of a call is checked against a list of allowed protocols, hosts, \
          paths and ports",
     ),
     asks(

@@ -778,8 +778,7 @@ impl Parser<'_> {
                 .with_help("remove the parameter"),
             Asks::Opportunistic => Finding::new(
                 &OPPORTUNISTIC_TLS,
-                "a parameter asks for TLS only where the server likes to, or for what is no mode \
-                 at all",
+                "a parameter makes TLS optional, or its value is not a mode of TLS",
             )
             .with_help("remove the parameter: the connection is verified TLS without it"),
             Asks::Unverified => {

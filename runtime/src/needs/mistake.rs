@@ -96,7 +96,7 @@ impl Mistake {
                         b": write it without blanks, or between apostrophes".as_slice()
                     }
                     _ => {
-                        b": write a name, or one between quotation marks where it has blanks or \
+                        b": write a name, or one between quotation marks if it has blanks or \
                            capitals"
                     }
                 });

@@ -68,12 +68,12 @@ const INVALID: &[(&str, &str)] = &[
     ),
     (
         "SELECT ON TABLES OF *.*",
-        "`*.*` is no TABLES OF: write a name, or one between quotation marks where it has \
+        "`*.*` is no TABLES OF: write a name, or one between quotation marks if it has \
              blanks or capitals",
     ),
     (
         "SELECT ON TABLES OF *.orders",
-        "`*.orders` is no TABLES OF: write a name, or one between quotation marks where it has \
+        "`*.orders` is no TABLES OF: write a name, or one between quotation marks if it has \
              blanks or capitals",
     ),
     (
@@ -89,39 +89,39 @@ const INVALID: &[(&str, &str)] = &[
     ("ON a", "a privilege is missing before a comma, or before `ON`"),
     (
         "SELECT ON a b",
-        "`a b` is no TABLE: write a name, or one between quotation marks where it has blanks \
+        "`a b` is no TABLE: write a name, or one between quotation marks if it has blanks \
              or capitals",
     ),
     (
         "SELECT ON a.b.c",
-        "`a.b.c` is no TABLE: write a name, or one between quotation marks where it has blanks \
+        "`a.b.c` is no TABLE: write a name, or one between quotation marks if it has blanks \
              or capitals",
     ),
     (
         "SELECT ON 1a",
-        "`1a` is no TABLE: write a name, or one between quotation marks where it has blanks or \
+        "`1a` is no TABLE: write a name, or one between quotation marks if it has blanks or \
              capitals",
     ),
     (
         "SELECT ON \"\"",
-        "`\"\"` is no TABLE: write a name, or one between quotation marks where it has blanks \
+        "`\"\"` is no TABLE: write a name, or one between quotation marks if it has blanks \
              or capitals",
     ),
     (
         "SELECT ON *",
-        "`*` is no TABLE: write a name, or one between quotation marks where it has blanks or \
+        "`*` is no TABLE: write a name, or one between quotation marks if it has blanks or \
              capitals",
     ),
     ("SELECT ON \"a", "`\"a`: a quotation mark or a parenthesis has no partner"),
     ("SELECT ON a)", "`)`: a quotation mark or a parenthesis has no partner"),
     (
         "SELECT ON a\\b",
-        "`a\\b` is no TABLE: write a name, or one between quotation marks where it has blanks \
+        "`a\\b` is no TABLE: write a name, or one between quotation marks if it has blanks \
              or capitals",
     ),
     (
         "SELECT ON \"a\\b\"",
-        "`\"a\\b\"` is no TABLE: write a name, or one between quotation marks where it has \
+        "`\"a\\b\"` is no TABLE: write a name, or one between quotation marks if it has \
              blanks or capitals",
     ),
     ("SELECT (id; x) ON a", "`SELECT (id; x)`: no columns can be named here, or not these"),

@@ -314,7 +314,7 @@ impl FailureKind {
                  cannot be asked."
             }
             Self::Unreachable => {
-                "The host has an address, and no connection to its port came about: it was \
+                "The host has an address, and no connection to its port was possible: it was \
                  refused, there is no way to it, or the file is not there."
             }
             Self::TimedOut => {
@@ -346,12 +346,12 @@ impl FailureKind {
                  it (`getent hosts NAME`)."
             }
             Self::Unreachable => {
-                "Check the host and the port, whether the service runs and listens there; check also \
-                 firewalls and network policies on the way."
+                "Check the host and the port, whether the service runs and listens there; check \
+                 also firewalls and network policies on the way."
             }
             Self::TimedOut => {
                 "Check the service's load, and a firewall that drops instead of refusing. \
-                 Where the service is slow for a reason, write `connect_timeout=SECONDS` into the \
+                 If the service is slow for a reason, write `connect_timeout=SECONDS` into the \
                  locator, and a deadline that is longer than that."
             }
             Self::AuthenticationFailed => {
@@ -408,7 +408,7 @@ impl Failure {
     pub fn protocol() -> Self {
         Self::new(
             FailureKind::Protocol,
-            "what the server sent is not its protocol, or more than it may send",
+            "the server's data is not its protocol, or is more than it may send",
             "check what answers on the port",
         )
     }

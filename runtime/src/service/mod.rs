@@ -81,8 +81,9 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// it. It is cheap to use through a shared reference.
     type Client: Send + Sync + 'static;
 
-    /// The guard that `Resource::client` returns: `ClientGuard<Self>`. A service's own crate may wrap
-    /// that guard, to implement its driver's traits for it; the wrapper is `From<ClientGuard<Self>>`.
+    /// The guard that `Resource::client` returns: `ClientGuard<Self>`. A service's own crate may
+    /// wrap that guard, to implement its driver's traits for it; the wrapper is
+    /// `From<ClientGuard<Self>>`.
     type Guard: Deref<Target = Self::Client>;
 
     /// The product's name, as its makers write it.

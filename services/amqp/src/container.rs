@@ -37,10 +37,10 @@ pub(super) fn container(grants: &Grants) -> Container {
         "# The server makes the cookie by which it knows who controls it.\n\
          until [ -s \"$HOME/.erlang.cookie\" ] \
          && rabbitmqctl --quiet await_startup 2>/dev/null; do\n    \
-             # Where the server has ended, there is nothing to wait for.\n    \
+             # If the server has ended, there is nothing to wait for.\n    \
              kill -0 \"$PPID\" && sleep 1 || exit 1\n\
          done\n\
-         # Where it has been started before, the account is there already.\n\
+         # If it has been started before, the account is there already.\n\
          {}\
          rabbitmqctl change_password -- {} </run/backing-services/password \
          && touch /tmp/account-is-there\n\

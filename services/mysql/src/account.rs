@@ -133,7 +133,7 @@ impl Account {
 
     /// The finding `superuser_account`, if the account is an administrator's.
     fn administrator(&self, wants: &[Want]) -> Option<Finding> {
-        let anew = "`CREATE USER …`, `GRANT` it what the application does in its own database, and \
+        let new_account = "`CREATE USER …`, `GRANT` it what the application does in its own database, and \
                     log in as that user";
         let name = name(&self.user);
         if name.is_empty() || name.eq_ignore_ascii_case("root") {
@@ -142,7 +142,7 @@ impl Account {
             } else {
                 "the account is `root`"
             };
-            return Some(Finding::new(&SUPERUSER_ACCOUNT, message).with_help(anew));
+            return Some(Finding::new(&SUPERUSER_ACCOUNT, message).with_help(new_account));
         }
         let powers: Vec<_> = self
             .grants
@@ -178,7 +178,7 @@ impl Account {
             })
             || differences.iter().any(|difference| difference.statement.is_empty());
         let help = if is_born {
-            anew.to_owned()
+            new_account.to_owned()
         } else {
             backing_services_runtime::needs::statements(&differences)
         };

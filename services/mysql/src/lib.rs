@@ -60,7 +60,7 @@
 //! The most important are in the posture's remarks too.
 //! - It trusts the public roots in addition to the resource's `_CA`. The preflight connection does
 //!   not, but only sqlx's connections carry data. The posture's trust is
-//!   [`PrivateCaAndPublicRoots`](backing_services_runtime::posture::TrustPosture::PrivateCaAndPublicRoots).
+//!   [`PrivateCaAndPublicRoots`][trust].
 //! - It would trust every certificate in `_CA` as an authority. A certificate that is not one
 //!   (`CA:FALSE`) is therefore refused in `_CA`.
 //! - It does not report whether the server requested the client certificate on a later connection.
@@ -90,6 +90,8 @@
 //!
 //! It never sends a file that a server asks for (`LOCAL INFILE`): it has no code for that. It reads
 //! no other environment variable of the process.
+//!
+//! [trust]: backing_services_runtime::posture::TrustPosture::PrivateCaAndPublicRoots
 #![doc = include_str!("account.md")]
 
 use std::sync::{Arc, OnceLock};
@@ -524,7 +526,7 @@ fn text(row: &MySqlRow, column: usize) -> Result<String, Refusal> {
 }
 
 fn no_answer() -> Refusal {
-    Finding::new(&SUPERUSER_ACCOUNT, "the server does not say what the account may do")
+    Finding::new(&SUPERUSER_ACCOUNT, "the server does not report the account's privileges")
         .with_help("check what answers: MySQL and MariaDB tell every account what it is granted")
         .into()
 }

@@ -292,7 +292,7 @@ pub(super) fn server_error(code: u16) -> Failure {
         }
         1142 | 1143 | 1227 | 1370 => new(
             AuthenticationFailed,
-            "the account may not do what attaching takes",
+            "the account lacks a privilege that attaching requires",
             "check what it is granted",
         ),
         1049 => new(

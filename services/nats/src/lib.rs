@@ -156,7 +156,7 @@ const REMARKS: &[&str] = &[
      is for every subject, `$SYS.>` or `$JS.API.>`",
     "the driver bounds neither the server's greeting before TLS nor a message after it: \
      `tls_first=true` keeps the first for the verified server alone",
-    "the driver resolves the host's name again, a moment after its addresses were held against the \
+    "the driver resolves the host's name again, a moment after its addresses were checked against the \
      rules",
     "the driver logs what a server says in an error, as it is, from `info` up: a hostile server \
      can say the password there, but not an nkey",
@@ -336,7 +336,7 @@ async fn answers(client: &Client) -> Result<(), Refusal> {
         Failure::new(
             FailureKind::Unreachable,
             "the connection to the server is gone, and not back yet",
-            "check the network and the server's log; where the server does not accept the \
+            "check the network and the server's log; if the server does not accept the \
              credentials any more, attach the resource again",
         )
     };

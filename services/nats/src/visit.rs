@@ -355,7 +355,7 @@ fn superuser(powers: &[&str]) -> Option<Finding> {
         let message = format!("the account is an administrator's: it may {}", powers.join(" and "));
         Finding::new(&SUPERUSER_ACCOUNT, message).with_help(
             "give the user its `permissions { publish: [\"orders.>\"], subscribe: [\"_INBOX.>\"] \
-             }`, both: where one is left out, everything is permitted",
+             }`, both: if one is left out, everything is permitted",
         )
     })
 }
@@ -494,7 +494,7 @@ fn silent(_: Failure) -> Failure {
     Failure::new(
         FailureKind::TimedOut,
         "the server accepted the connection, and did not greet in time",
-        "check the port and the server's load; where the server has `handshake_first`, write \
+        "check the port and the server's load; if the server has `handshake_first`, write \
          `tls_first=true` into the locator",
     )
 }

@@ -156,7 +156,7 @@ const DEFAULT_USER: &str = "default";
 const REMARKS: &[&str] = &[
     "without `needs` the account is tried with harmless calls alone: what has none, such as \
      `flushall`, is not seen",
-    "a key or channel pattern beyond those of `needs` is seen where it is `*`",
+    "a key or channel pattern beyond those of `needs` is seen only if it is `*`",
 ];
 
 const RENAMED: &str = "the server does not know commands by the names that they have in every \
@@ -512,8 +512,8 @@ impl ConnectionLike for RedisClient {
     }
 }
 
-/// A guard on a [`RedisClient`]. It is a connection itself, so a command is one line, and the client
-/// stays open until the answer.
+/// A guard on a [`RedisClient`]. It is a connection itself, so a command is one line, and the
+/// client stays open until the answer.
 #[derive(Debug)]
 pub struct RedisGuard(ClientGuard<Redis>);
 
@@ -562,15 +562,13 @@ fn refusal(error: &RedisError) -> Refusal {
         ),
         Some("NOAUTH" | "NOPERM") => new(
             FailureKind::AuthenticationFailed,
-            "the account may not do what attaching takes",
+            "the account lacks a privilege that attaching requires",
             "`ACL SETUSER <user> +hello +ping +acl|whoami`, and `+select` for a database other \
              than 0",
         ),
-        Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN") => new(
-            FailureKind::Unavailable,
-            "the server does not want to serve anybody now",
-            "read its log",
-        ),
+        Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN") => {
+            new(FailureKind::Unavailable, "the server does not accept commands now", "read its log")
+        }
         Some("NOPROTO") => new(
             FailureKind::Unavailable,
             "the server has no RESP3: it is older than Redis 6",

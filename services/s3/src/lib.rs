@@ -119,7 +119,7 @@ impl Service for S3 {
         ),
         Parameter::refused(
             "virtual_hosted_style_request",
-            "remove it, and write `style=host` where it is needed",
+            "remove it, and write `style=host` if it is needed",
         ),
     ];
 

@@ -36,7 +36,7 @@ pub fn failure(error: &Error) -> Failure {
         ),
         Error::PoolTimedOut => new(
             FailureKind::TimedOut,
-            "no connection came about in time",
+            "no connection was opened in time",
             "check the server's load, and `max_connections` in the locator",
         ),
         Error::PoolClosed => Failure::detached(),

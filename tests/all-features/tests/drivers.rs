@@ -203,7 +203,8 @@ async fn object_store_logs_no_password_and_refuses_another_server() {
         refused::<Invoices>(&pairs(&invoices(server.endpoint(), PASSWORD, other)), SOON).await;
     assert_eq!(problems(&error), ["unverified_tls"], "{error}");
     let wrong = invoices(server.endpoint(), WRONG_PASSWORD, server.server.authority.pem());
-    assert_eq!(problems(&refused::<Invoices>(&pairs(&wrong), SOON).await), ["authentication_failed"]);
+    let error = refused::<Invoices>(&pairs(&wrong), SOON).await;
+    assert_eq!(problems(&error), ["authentication_failed"]);
     journal::assert_silent();
 }
 

@@ -84,7 +84,7 @@ pub struct Till {
     /// Orders, as an administrator.
     #[service(
         env = "DATABASE_URL",
-        allow(superuser_account, reason = "until the vendor mends it", until = "2020-01-31")
+        allow(superuser_account, reason = "until the vendor fixes it", until = "2020-01-31")
     )]
     pub orders: Resource<Postgres>,
 }

@@ -149,7 +149,7 @@ async fn attach_and_posture_report_the_servers() {
     assert_has(
         &till,
         1,
-        &["  waiver       superuser_account: until the vendor mends it, ended on 2020-01-31\n"],
+        &["  waiver       superuser_account: until the vendor fixes it, ended on 2020-01-31\n"],
     );
 
     // One resource is refused, and the other one is reported all the same.

@@ -10,7 +10,11 @@ type Count = u64;
 
 #[derive(BackingServices)]
 struct Services {
-    #[service(scheme = "postgres", default = "postgres://localhost/shop", needs = "SELECT ON orders")]
+    #[service(
+        scheme = "postgres",
+        default = "postgres://localhost/shop",
+        needs = "SELECT ON orders"
+    )]
     orders: Database,
     customers: MaybeDatabase,
     #[secret(env = "STRIPE_KEY")]

@@ -15,7 +15,12 @@ use backing_services::{BackingServices, Environment, Postgres, Redis, Resource};
 #[services(prefix = "SHOP", deadline = 10)]
 struct Services {
     /// Orders and customers.
-    #[service(env = "DATABASE_URL", scheme = "postgres", needs = "SELECT, INSERT ON orders", hosts = "db.example.com, *.internal")]
+    #[service(
+        env = "DATABASE_URL",
+        scheme = "postgres",
+        needs = "SELECT, INSERT ON orders",
+        hosts = "db.example.com, *.internal"
+    )]
     orders: Resource<Postgres>,
 
     sessions: Resource<Redis>,
@@ -24,12 +29,20 @@ struct Services {
 
     #[service(
         default = "postgres://legacy.internal/shop?sslmode=require",
-        allow(superuser_account, excess_privileges, reason = "the vendor ships one account", until = "2027-03-01"),
+        allow(
+            superuser_account,
+            excess_privileges,
+            reason = "the vendor ships one account",
+            until = "2027-03-01"
+        ),
         allow(default_credentials, reason = "and one password")
     )]
     legacy: Resource<Postgres>,
 
-    #[service(default = "redis://mesh.internal", allow(plaintext_scheme, reason = "linkerd encrypts the path"))]
+    #[service(
+        default = "redis://mesh.internal",
+        allow(plaintext_scheme, reason = "linkerd encrypts the path")
+    )]
     mesh: Resource<Redis>,
 
     stripe_key: SecretString,
@@ -91,7 +104,11 @@ fn main() {
     assert_eq!(manifest.deadline(), Duration::from_secs(10));
 
     let names: Vec<_> = manifest.fields().iter().map(|field| field.name()).collect();
-    assert_eq!(names.join(" "), "orders sessions queue legacy mesh stripe_key github signing_key port offset share verbose separator shards token_ttl listen motto token token_ttl_seconds mask mail");
+    assert_eq!(
+        names.join(" "),
+        "orders sessions queue legacy mesh stripe_key github signing_key port offset share verbose \
+         separator shards token_ttl listen motto token token_ttl_seconds mask mail"
+    );
 
     let field = |name: &str| manifest.fields().iter().find(|field| field.name() == name).unwrap();
     assert_eq!(field("orders").doc_comment(), "Orders and customers.");
@@ -101,7 +118,15 @@ fn main() {
     assert_eq!(orders.needed_privileges(), Some("SELECT, INSERT ON orders"));
     assert_eq!(orders.listed_hosts(), ["db.example.com", "*.internal"]);
 
-    let waivers: Vec<_> = field("legacy").declaration().waived_rules().iter().map(|waiver| (waiver.rule().name, waiver.reason(), waiver.until().map(|date| date.to_string()))).collect();
+    let waivers: Vec<_> = field("legacy")
+        .declaration()
+        .waived_rules()
+        .iter()
+        .map(|waiver| {
+            let until = waiver.until().map(|date| date.to_string());
+            (waiver.rule().name, waiver.reason(), until)
+        })
+        .collect();
     assert_eq!(waivers, [
         ("superuser_account", "the vendor ships one account", Some("2027-03-01".to_owned())),
         ("excess_privileges", "the vendor ships one account", Some("2027-03-01".to_owned())),
@@ -115,13 +140,17 @@ fn main() {
     );
     assert_eq!(field("token").declaration().public_reason(), Some("it is printed on the receipt"));
 
-    assert!(matches!(field("orders").category(), Category::Resource(resource) if resource.service() == "PostgreSQL" && !resource.is_optional()));
-    assert!(matches!(field("queue").category(), Category::Resource(resource) if resource.is_optional()));
-    assert!(matches!(field("stripe_key").category(), Category::Secret(secret) if !secret.is_optional()));
-    assert!(matches!(field("github").category(), Category::Secret(secret) if secret.is_optional()));
-    assert!(matches!(field("port").category(), Category::Setting(setting) if setting.expects() == "a whole number from 0 to 65535"));
-    assert!(matches!(field("mail").category(), Category::Nested(nested) if nested.struct_name() == "Mail"));
+    let category = |name: &str| field(name).category();
+    assert!(matches!(category("orders"), Category::Resource(orders)
+        if orders.service() == "PostgreSQL" && !orders.is_optional()));
+    assert!(matches!(category("queue"), Category::Resource(queue) if queue.is_optional()));
+    assert!(matches!(category("stripe_key"), Category::Secret(key) if !key.is_optional()));
+    assert!(matches!(category("github"), Category::Secret(github) if github.is_optional()));
+    assert!(matches!(category("port"), Category::Setting(port)
+        if port.expects() == "a whole number from 0 to 65535"));
+    assert!(matches!(category("mail"), Category::Nested(mail) if mail.struct_name() == "Mail"));
 
-    let report = Services::check(&Environment::from_iter([("SHOP_PORT", "http")])).unwrap_err().to_string();
+    let environment = Environment::from_iter([("SHOP_PORT", "http")]);
+    let report = Services::check(&environment).unwrap_err().to_string();
     assert!(report.contains("SHOP_PORT") && report.contains("DATABASE_URL"), "{report}");
 }

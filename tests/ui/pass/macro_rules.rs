@@ -3,7 +3,12 @@
 use backing_services::{BackingServices, Postgres, Resource};
 
 macro_rules! services {
-    ($name:ident, $prefix:literal, $field:ident: $ty:ty = $env:literal, $port:ident: $number:ty = $default:literal) => {
+    (
+        $name:ident,
+        $prefix:literal,
+        $field:ident: $ty:ty = $env:literal,
+        $port:ident: $number:ty = $default:literal
+    ) => {
         /// Made by a macro.
         #[derive(BackingServices)]
         #[services(prefix = $prefix)]

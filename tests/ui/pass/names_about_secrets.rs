@@ -32,7 +32,15 @@ fn main() {
     let services = Services::check(&Environment::from_iter::<[(&str, &str); 0]>([]));
     assert!(services.is_ok(), "{services:?}");
     fn read(services: &Services) -> [&str; 6] {
-        let Services { secret_arn, cookie_domain, password_policy, api_key_header_name, client_id, token_url, .. } = services;
+        let Services {
+            secret_arn,
+            cookie_domain,
+            password_policy,
+            api_key_header_name,
+            client_id,
+            token_url,
+            ..
+        } = services;
         assert_eq!(services.connection_limits, [1, 2]);
         [secret_arn, cookie_domain, password_policy, api_key_header_name, client_id, token_url]
     }

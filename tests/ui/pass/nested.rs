@@ -22,7 +22,12 @@ struct Account {
 
 fn main() {
     let report = Services::check(&Environment::from_iter([("X", "")])).unwrap_err().to_string();
-    for variable in ["SHOP_MAIL_RELAY_URL", "SHOP_MAIL_ACCOUNT_KEY", "SHOP_BACKUP_MAIL_RELAY_URL", "SHOP_BACKUP_MAIL_ACCOUNT_KEY"] {
+    for variable in [
+        "SHOP_MAIL_RELAY_URL",
+        "SHOP_MAIL_ACCOUNT_KEY",
+        "SHOP_BACKUP_MAIL_RELAY_URL",
+        "SHOP_BACKUP_MAIL_ACCOUNT_KEY",
+    ] {
         assert!(report.contains(variable), "{report}");
     }
 }

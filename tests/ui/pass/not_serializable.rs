@@ -1,4 +1,5 @@
-//! With serde in the tree and the feature `serde` on, a struct with a resource or a secret still cannot be serialized.
+//! With serde in the tree and the feature `serde` on, a struct with a resource or a secret still
+//! cannot be serialized.
 
 use backing_services::{Redis, Resource, secrecy::SecretString};
 

@@ -16,6 +16,7 @@ fn main() {
     let manifest = <Alias as BackingServices>::MANIFEST;
     assert_eq!(manifest.struct_name(), "struct");
     assert_eq!(manifest.fields()[0].name(), "type");
-    let report = Alias::check(&backing_services::Environment::from_iter([("X", "")])).unwrap_err().to_string();
+    let environment = backing_services::Environment::from_iter([("X", "")]);
+    let report = Alias::check(&environment).unwrap_err().to_string();
     assert!(report.contains("TYPE_URL"), "{report}");
 }

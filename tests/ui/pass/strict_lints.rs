@@ -1,7 +1,8 @@
 //! Generated code passes the strictest lints.
 
-#![deny(warnings, missing_docs, missing_debug_implementations, unused_qualifications, unreachable_pub, single_use_lifetimes)]
-#![deny(nonstandard_style, future_incompatible, unused, trivial_casts, let_underscore_drop, unused_lifetimes, variant_size_differences)]
+#![deny(warnings, missing_docs, missing_debug_implementations, unused_qualifications)]
+#![deny(unreachable_pub, single_use_lifetimes, nonstandard_style, future_incompatible, unused)]
+#![deny(trivial_casts, let_underscore_drop, unused_lifetimes, variant_size_differences)]
 #![forbid(unsafe_code)]
 
 use backing_services::{BackingServices, Redis, Resource, Service, secrecy::SecretString};
@@ -10,7 +11,11 @@ use backing_services::{BackingServices, Redis, Resource, Service, secrecy::Secre
 #[derive(BackingServices, Debug)]
 pub struct Services<S: Service> {
     /// Documented.
-    #[service(default = "rediss://localhost", needs = "@read ON session:*", allow(superuser_account, reason = "one account"))]
+    #[service(
+        default = "rediss://localhost",
+        needs = "@read ON session:*",
+        allow(superuser_account, reason = "one account")
+    )]
     pub cache: Resource<S>,
     /// Documented.
     pub key: SecretString,

@@ -529,7 +529,7 @@ fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) 
             // An answer to a ClientHello that is not TLS: the server does not speak TLS on this
             // port.
             Finding::new(&OBSOLETE_TLS, "what answers on this port does not speak TLS")
-                .with_help("check the port; where the server has no TLS, switch it on")
+                .with_help("check the port; if the server has no TLS, switch it on")
                 .into()
         }
         _ => Failure::new(

@@ -33,12 +33,12 @@ const PROVIDERS: &[(&str, &str)] = &[
     (
         ".compute.amazonaws.com",
         "Heroku: its certificates are self-signed; write the digest of the server's key into the \
-         `_PIN` variable, where the service takes one",
+         `_PIN` variable, if the service takes one",
     ),
     (
         ".compute-1.amazonaws.com",
         "Heroku: its certificates are self-signed; write the digest of the server's key into the \
-         `_PIN` variable, where the service takes one",
+         `_PIN` variable, if the service takes one",
     ),
     (
         ".rlwy.net",

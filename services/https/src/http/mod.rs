@@ -152,8 +152,8 @@ fn silent() -> Refusal {
     Failure::new(
         FailureKind::TimedOut,
         "its host did not answer, or did not finish the TLS handshake, in time",
-        "check the network between here and there: a firewall drops, it does not refuse; check also \
-         what listens on the port",
+        "check the network between here and there: a firewall drops, it does not refuse; check \
+         also what listens on the port",
     )
     .into()
 }

@@ -36,7 +36,7 @@
 //! remarks report the points about trust, authentication, name resolution and message length.
 //! - sqlx trusts the public roots beside the resource's `_CA`. Our own connection does not, but
 //!   only sqlx's connections carry data. The posture's trust is
-//!   [`PrivateCaAndPublicRoots`](backing_services_runtime::posture::TrustPosture::PrivateCaAndPublicRoots).
+//!   [`PrivateCaAndPublicRoots`][trust].
 //! - sqlx would treat every certificate in `_CA` as an authority. A certificate that is not one
 //!   (`CA:FALSE`) is refused there.
 //! - sqlx does not report whether a later connection asked for the client certificate.
@@ -66,6 +66,8 @@
 //!   `PGPORT`, `PGUSER`, `PGDATABASE`, `PGSSLMODE`, `PGAPPNAME`), refused (`PGOPTIONS`,
 //!   `PGPASSWORD`, `PGSSLROOTCERT`, `PGSSLCERT`, `PGSSLKEY`), or not read (`PGPASSFILE`,
 //!   `~/.pgpass`).
+//!
+//! [trust]: backing_services_runtime::posture::TrustPosture::PrivateCaAndPublicRoots
 #![doc = include_str!("../postgresql/account.md")]
 
 use std::sync::{Arc, OnceLock};

@@ -598,8 +598,8 @@ impl Held {
 }
 
 pub(crate) fn no_answer() -> Refusal {
-    Finding::new(&SUPERUSER_ACCOUNT, "the server does not say what the account may do")
-        .with_help("check what answers: a PostgreSQL server tells every role who it is")
+    Finding::new(&SUPERUSER_ACCOUNT, "the server does not report the account's privileges")
+        .with_help("check what answers: a PostgreSQL server reports to every role who it is")
         .into()
 }
 

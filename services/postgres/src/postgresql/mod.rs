@@ -259,7 +259,7 @@ pub(super) fn server_error(code: &str) -> Failure {
         ),
         "42501" => Failure::new(
             AuthenticationFailed,
-            "the account may not do what attaching takes",
+            "the account lacks a privilege that attaching requires",
             "grant it `CONNECT` on the database",
         ),
         _ if code.starts_with("08") => Failure::new(

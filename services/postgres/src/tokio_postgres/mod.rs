@@ -521,7 +521,7 @@ fn weakness(asked: AuthRequest, binds: bool, target: &Target) -> Option<Finding>
         AuthRequest::Scram { bound: false } => {
             finding("the server does not bind the login to the TLS connection").with_help(
                 "connect to the server itself: a pooler in between that ends TLS cannot bind; \
-                 PostgreSQL 11 and newer can, where it has TLS itself",
+                 PostgreSQL 11 and newer can, if it has TLS itself",
             )
         }
         AuthRequest::Scram { bound: true } if !binds && !target.is_plaintext() => finding(
