@@ -49,9 +49,9 @@
 //! before break: the new ones are connected and checked by all the rules before they replace the
 //! old ones, and calls in flight finish on the old ones. Every hour the
 //! [posture](Resource::posture) is taken again, and each new finding is logged once. `follow`
-//! (feature `follow`) reattaches on every change of a source. [Credentials](credentials) that expire are
-//! renewed, and open connections stay open. [`detach`](BackingServices::detach) lets work in flight
-//! finish, closes everything, and reports the connections that it had to cut.
+//! (feature `follow`) reattaches on every change of a source. [Credentials](credentials) that
+//! expire are renewed, and open connections stay open. [`detach`](BackingServices::detach) lets
+//! work in flight finish, closes everything, and reports the connections that it had to cut.
 //!
 //! # What to read next
 //!

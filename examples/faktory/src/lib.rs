@@ -27,7 +27,9 @@
 //! compile:
 //!
 //! ```compile_fail,E0080
-//! const SCHEMES: &[backing_services::rules::Scheme] = &[backing_services::rules::Scheme::tls("tcp")];
+//! use backing_services::rules::Scheme;
+//!
+//! const SCHEMES: &[Scheme] = &[Scheme::tls("tcp")];
 //! ```
 
 use std::time::{Duration, SystemTime};

@@ -149,9 +149,9 @@ pub trait BackingServices: Attached {
     }
 
     /// Lets all users finish and closes everything, all resources at once, within [10
-    /// s](crate::manual::defaults) in total. [Guards](crate::resource::ClientGuard) and calls in flight have
-    /// all of it but the last second. Whatever has not finished by then is closed forcibly; the
-    /// returned report lists it, and a warning is logged.
+    /// s](crate::manual::defaults) in total. [Guards](crate::resource::ClientGuard) and calls in
+    /// flight have all of it but the last second. Whatever has not finished by then is closed
+    /// forcibly; the returned report lists it, and a warning is logged.
     ///
     /// From then on, new calls fail, those by clones of a resource too. It does not wait for a
     /// guard that is taken during the detach. A second call waits for the first.

@@ -39,7 +39,8 @@ pub(crate) const FETCH_DEADLINE: Duration = Duration::from_secs(10);
 ///     async fn fetch(&self) -> Result<Credential, Failure> {
 ///         // Ask the token service.
 ///         let token = "a-token-of-15-minutes";
-///         Ok(Credential::new(token).with_not_after(SystemTime::now() + Duration::from_secs(15 * 60)))
+///         let not_after = SystemTime::now() + Duration::from_secs(15 * 60);
+///         Ok(Credential::new(token).with_not_after(not_after))
 ///     }
 /// }
 ///

@@ -17,8 +17,8 @@ use crate::source::base_names::BaseNames;
 ///
 /// A binding's name is the base name of a resource's variables, in upper case and with `_` for `-`
 /// and `.`: `shop-orders` has the values of `SHOP_ORDERS_URL` and its companions.
-/// [`with_binding`](Self::with_binding) gives another name. Bindings hold resources only; other secrets are in
-/// the environment or a file.
+/// [`with_binding`](Self::with_binding) gives another name. Bindings hold resources only; other
+/// secrets are in the environment or a file.
 ///
 /// | variable | entry |
 /// |---|---|

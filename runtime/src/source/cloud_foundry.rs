@@ -18,8 +18,8 @@ use crate::source::json::Wiped;
 ///
 /// An instance's name is the base name of a resource's variables, in upper case and with `_` for
 /// every character that is not a letter or a digit: `shop-orders` has the values of
-/// `SHOP_ORDERS_URL` and its companions. [`with_instance`](Self::with_instance) gives another name. It holds
-/// resources only.
+/// `SHOP_ORDERS_URL` and its companions. [`with_instance`](Self::with_instance) gives another name.
+/// It holds resources only.
 ///
 /// | variable | credential, the first that exists |
 /// |---|---|

@@ -156,8 +156,8 @@ const REMARKS: &[&str] = &[
      is for every subject, `$SYS.>` or `$JS.API.>`",
     "the driver bounds neither the server's greeting before TLS nor a message after it: \
      `tls_first=true` keeps the first for the verified server alone",
-    "the driver resolves the host's name again, a moment after its addresses were checked against the \
-     rules",
+    "the driver resolves the host's name again, a moment after its addresses were checked against \
+     the rules",
     "the driver logs what a server says in an error, as it is, from `info` up: a hostile server \
      can say the password there, but not an nkey",
 ];

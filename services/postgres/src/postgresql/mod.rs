@@ -48,7 +48,8 @@ macro_rules! parameters {
             ),
             Parameter::refused(
                 "sslcert",
-                "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` variable",
+                "remove it; the client's certificate goes into the resource's `_CLIENT_CERT` \
+                 variable",
             ),
             Parameter::refused(
                 "sslkey",
