@@ -133,9 +133,9 @@ impl Account {
 
     /// The finding `superuser_account`, if the account is an administrator's.
     fn administrator(&self, wants: &[Want]) -> Option<Finding> {
-        let new_account = "create an account for the application with `CREATE USER`, `GRANT` it the \
-                           privileges that the application uses in its own database, and log in \
-                           as that user";
+        let new_account = "create an account for the application with `CREATE USER`, `GRANT` it \
+                           the privileges that the application uses in its own database, and log \
+                           in as that user";
         let name = name(&self.user);
         if name.is_empty() || name.eq_ignore_ascii_case("root") {
             let message = if name.is_empty() {
