@@ -61,11 +61,14 @@
 //!   model.
 //! - [`Service`]: the trait for a service of your own.
 //! - [`rules`]: the table of rules, as data.
+//! - [Versions]: what a new version means, and which Rust is the oldest.
+//!
+//! [Versions]: https://github.com/backing-services/backing-services/blob/main/CONTRIBUTING.md#versions
 //!
 //! # Features
 //!
 //! One per service, with the name that [its module](services) has. A service of your own needs
-//! none. `cloud-foundry`, `dotenv`, `etcd` and `nats` add [sources](source) and [`stores`].
+//! none. `cloud-foundry`, `dotenv`, `etcd` and `nats` add [sources](source) and `stores`.
 //! `follow` follows a source. `cli` is the command line for operators (`cli::run`): `check`,
 //! `attach`, `posture` and more, for an init container or a CI gate. `serde` adds `Serialize` to
 //! the manifest, findings and the posture. None is on by default, and none loosens a rule.
@@ -126,7 +129,7 @@ pub use backing_services_smtp::lettre;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub use backing_services_sqlx::sqlx;
 
-/// The services: each is a crate of its own, and none depends on another.
+/// The services: each is a crate of its own.
 pub mod services {
     #[cfg(feature = "amqp")]
     #[doc(inline)]

@@ -34,14 +34,14 @@
 
 use std::time::{Duration, SystemTime};
 
-use backing_services::posture::ServerPosture;
-use backing_services::problem::FailureKind;
-use backing_services::rules::Scheme;
-use backing_services::rules::rule::{MISSING_CREDENTIALS, WEAK_AUTHENTICATION};
-use backing_services::secrecy::{ExposeSecret as _, SecretString};
-use backing_services::service::time::with_timeout;
-use backing_services::service::{Attachment, Attempt, Login, Refusal, Stream, Target};
-use backing_services::{Failure, Finding, Posture, Service};
+use backing_services_runtime::posture::ServerPosture;
+use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::rules::Scheme;
+use backing_services_runtime::rules::rule::{MISSING_CREDENTIALS, WEAK_AUTHENTICATION};
+use backing_services_runtime::secrecy::{ExposeSecret as _, SecretString};
+use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::service::{Attachment, Attempt, Login, Refusal, Stream, Target};
+use backing_services_runtime::{Failure, Finding, Posture, Service};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -63,7 +63,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 impl Service for Faktory {
     type Client = Client;
-    type Guard = backing_services::resource::ClientGuard<Self>;
+    type Guard = backing_services_runtime::resource::ClientGuard<Self>;
 
     const NAME: &'static str = "Faktory";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("tcp+tls").with_port(7419)];

@@ -8,13 +8,15 @@ use backing_services_rules::{Level, Rule};
 use crate::report::redact::redact;
 
 /// One violation of one rule, at one field. It names variables, never values.
-#[derive(Clone, Debug)]
+///
+/// `Debug` prints the message, the rule and the help: a `main` that returns it prints it so.
+#[derive(Clone)]
 #[must_use = "a finding has to be reported"]
 pub struct Finding(Box<Violation>);
 
 /// The contents of a finding. It is boxed because it is large and every `Result` of a connection
 /// may hold one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Violation {
     rule: &'static Rule,
     notice: Notice,
@@ -250,16 +252,24 @@ impl fmt::Display for Finding {
     }
 }
 
+impl fmt::Debug for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}; help: {}", self.help())
+    }
+}
+
 impl std::error::Error for Finding {}
 
 /// A failure that violates no rule: the service is unreachable, rejects the login, or is not the
 /// expected service.
-#[derive(Clone, Debug)]
+///
+/// `Debug` prints the message, the kind and the help: a `main` that returns it prints it so.
+#[derive(Clone)]
 #[must_use = "a failure has to be reported"]
 pub struct Failure(Box<Trouble>);
 
 /// The contents of a failure.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Trouble {
     kind: FailureKind,
     notice: Notice,
@@ -505,6 +515,12 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} [{}]", self.message(), self.0.kind.name())
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}; help: {}", self.help())
     }
 }
 

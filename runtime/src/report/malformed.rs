@@ -1,7 +1,7 @@
 //! A text that is not a value of its field's type.
 
 /// The error for a text that is not a value of the type. It does not repeat the text, which may be
-/// a misplaced secret.
+/// a misplaced secret. [`Malformed::new`] makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Malformed;
@@ -13,6 +13,14 @@ impl std::fmt::Display for Malformed {
 }
 
 impl std::error::Error for Malformed {}
+
+impl Malformed {
+    /// The error. It says nothing about the text.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
 
 impl Default for Malformed {
     fn default() -> Self {

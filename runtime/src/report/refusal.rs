@@ -6,7 +6,7 @@ use crate::report::finding::{Failure, Finding};
 
 /// The reason why a service could not be attached or does not answer: a violated rule, or a failure
 /// that no rule covers.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[allow(clippy::exhaustive_enums, reason = "a refusal is a finding or a failure, and nothing else")]
 pub enum Refusal {
     /// A rule is violated.
@@ -32,6 +32,15 @@ impl fmt::Display for Refusal {
         match self {
             Self::Finding(finding) => fmt::Display::fmt(finding, f),
             Self::Failure(failure) => fmt::Display::fmt(failure, f),
+        }
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finding(finding) => fmt::Debug::fmt(finding, f),
+            Self::Failure(failure) => fmt::Debug::fmt(failure, f),
         }
     }
 }

@@ -1,4 +1,7 @@
-//! The trait that a service implements to be attached.
+//! For the author of a service: the trait [`Service`], and its toolkit.
+//!
+//! Dialling ([`Target::dial`]), the witness of TLS, redaction, reconnecting, checked streams, time
+//! limits, tasks, names, and progress.
 
 pub(crate) mod assert;
 pub(crate) mod container;
@@ -81,9 +84,9 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// it. It is cheap to use through a shared reference.
     type Client: Send + Sync + 'static;
 
-    /// The guard that `Resource::client` returns: `ClientGuard<Self>`. A service's own crate may
-    /// wrap that guard, to implement its driver's traits for it; the wrapper is
-    /// `From<ClientGuard<Self>>`.
+    /// The guard that `Resource::client` returns: `ClientGuard<Self>`, whose path is
+    /// `backing_services_runtime::resource::ClientGuard`. A service's own crate may wrap that
+    /// guard, to implement its driver's traits for it. The wrapper is `From<ClientGuard<Self>>`.
     type Guard: Deref<Target = Self::Client>;
 
     /// The product's name, as its makers write it.

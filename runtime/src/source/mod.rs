@@ -1,4 +1,4 @@
-//! The sources of values. Only the files of this folder read the environment or a file.
+//! The sources of values.
 //!
 //! | source | reads | feature |
 //! |---|---|---|
