@@ -39,8 +39,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("listening on {}", listener.local_addr()?);
     axum::serve(listener, routes).with_graceful_shutdown(interrupted()).await?;
 
-    let detached = services.detach().await;
-    println!("{detached}");
+    services.detach().await;
     Ok(())
 }
 
