@@ -135,7 +135,7 @@ async fn broken(user: &str) -> (Reconnector<FakeLink>, Arc<Server>) {
 async fn target(user: &str) -> Target {
     let locator = format!("fakes://{user}:hX2-vR9_wQ1z-kk8m@fake.example");
     let source = Environment::from_iter([("FAKE_URL", locator.as_str())]);
-    store::load::<Fake>("fake", Arc::new(source), "FAKE", LONG).await.unwrap().target
+    store::load::<Fake>("fake", Arc::new(source), "FAKE", LONG).await.unwrap().target().clone()
 }
 
 fn kind(refusal: &Refusal) -> FailureKind {

@@ -327,7 +327,7 @@ fn locator(entry: &ResourceEntry, leaf: &Leaf) -> String {
         _ => "",
     };
     // If there is no `_ENDPOINT`, the endpoint is derived from the region.
-    let has_region = entry.parameters().iter().any(|parameter| parameter.name == "region");
+    let has_region = entry.parameters().iter().any(|parameter| parameter.name() == "region");
     let query = if has_region { "?region=REGION" } else { "" };
     format!("{}://{host}{port}{path}{query}", scheme.name())
 }

@@ -24,8 +24,7 @@ pub enum Login {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
-    /// Its name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) value: ParameterValue,
 }
 

@@ -67,6 +67,16 @@ pub enum Host {
     Address(IpAddr),
 }
 
+impl Host {
+    /// True for a loopback address, and for `localhost`.
+    pub(crate) fn is_loopback(&self) -> bool {
+        match self {
+            Self::Address(address) => address.is_loopback(),
+            Self::Name(name) => name == "localhost",
+        }
+    }
+}
+
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -471,12 +481,7 @@ impl Parser<'_> {
 
     /// Handles plaintext that the scheme or a parameter asks for.
     fn plaintext(&mut self, scheme: Scheme, host: Option<&Host>) {
-        let loopback = match host {
-            Some(Host::Address(address)) => address.is_loopback(),
-            Some(Host::Name(name)) => name == "localhost",
-            None => false,
-        };
-        if loopback && self.dialect.plaintext_loopback {
+        if self.dialect.plaintext_loopback && host.is_some_and(Host::is_loopback) {
             let message = "plaintext to a loopback address: a build with `debug_assertions` \
                            accepts it, a release build refuses it";
             self.find(Finding::new(&PLAINTEXT_SCHEME, message).into_warning());

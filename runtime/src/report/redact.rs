@@ -168,6 +168,9 @@ pub fn redact_text(text: &mut String) {
 /// A caller ends the connection, so the peer learns the answer. Only whole secrets count: a peer
 /// that learns that `tuli…` is the beginning of one finds the rest of it, character by character,
 /// and the secret may be another resource's.
+///
+/// Code of the same process learns it too. That adds nothing: the memory of a process holds every
+/// secret of its resources.
 pub fn is_in(bytes: &[u8]) -> bool {
     !found_in(bytes, Cuts::Nowhere, &guarded(Some(Kind::Login))).is_empty()
 }

@@ -85,8 +85,13 @@ impl Target {
     }
 
     /// Resolves the host, and checks each address against the address rules.
+    ///
+    /// # Errors
+    /// [`Refusal`]: a forbidden address, a host that does not resolve, or a plaintext target whose
+    /// waiver has ended.
     pub async fn resolve(&self) -> Result<Vec<SocketAddr>, Refusal> {
         let host = self.host()?;
+        self.check_plaintext(host)?;
         let addresses = resolve(host, self.locator.port()).await?;
         if let Some(finding) = address::check_resolved(addresses.iter().map(SocketAddr::ip)) {
             return Err(finding.into());
@@ -102,6 +107,19 @@ impl Target {
             .into());
         }
         Ok(addresses)
+    }
+
+    /// Loading has checked this. A waiver can end while the program runs.
+    fn check_plaintext(&self, host: &Host) -> Result<(), Refusal> {
+        let is_accepted = !self.is_plaintext()
+            || cfg!(debug_assertions) && host.is_loopback()
+            || self.waives(&PLAINTEXT_SCHEME);
+        if is_accepted {
+            return Ok(());
+        }
+        Err(Finding::new(&PLAINTEXT_SCHEME, "the waiver of the connection without TLS has ended")
+            .with_help("write the scheme with TLS, or give the waiver another last day")
+            .into())
     }
 
     /// True if the name is the target's host.

@@ -246,12 +246,6 @@ impl<C> Attachment<C> {
         self.findings.extend(findings);
         self
     }
-
-    /// The client, its posture and the findings.
-    #[must_use]
-    pub fn into_parts(self) -> (C, Posture, Vec<Finding>) {
-        (self.client, self.posture, self.findings)
-    }
 }
 
 impl<C> fmt::Debug for Attachment<C> {

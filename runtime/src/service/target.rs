@@ -207,10 +207,11 @@ impl Posture {
 #[cfg(test)]
 mod tests {
     use backing_services_rules::Scheme;
-    use backing_services_rules::rule::{SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
+    use backing_services_rules::rule::{PLAINTEXT_SCHEME, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
 
     use super::*;
     use crate::locator::{self, Dialect};
+    use crate::report::refusal::Refusal;
 
     const SCHEMES: &[Scheme] = &[Scheme::tls("rediss")];
 
@@ -222,8 +223,11 @@ mod tests {
             login: dialect::Login::None,
             path: None,
             secret_path: false,
-            plaintext_waiver: None,
-            plaintext_loopback: false,
+            plaintext_waiver: waivers
+                .iter()
+                .any(|waiver| *waiver.rule() == PLAINTEXT_SCHEME)
+                .then_some("it was in force when the locator was loaded"),
+            plaintext_loopback: true,
         };
         let locator = |text: &str, dialect: &Dialect| {
             let parsed = locator::parse(text, dialect);
@@ -267,6 +271,26 @@ mod tests {
         let target = target("rediss://cache.example", WAIVERS);
         assert!(target.waives(&WEAK_AUTHENTICATION));
         assert!(!target.waives(&SUPERUSER_ACCOUNT));
+    }
+
+    #[tokio::test]
+    async fn no_plaintext_connection_begins_after_its_waiver_has_ended() {
+        static ENDED: &[Waiver] =
+            &[Waiver::new("plaintext_scheme", "the mesh", Some("2020-01-01"))];
+        static IN_FORCE: &[Waiver] =
+            &[Waiver::new("plaintext_scheme", "the mesh", Some("9999-12-31"))];
+        let Refusal::Finding(finding) =
+            target("redis://10.0.0.1", ENDED).resolve().await.unwrap_err()
+        else {
+            panic!("a finding")
+        };
+        assert_eq!(*finding.rule(), PLAINTEXT_SCHEME);
+        assert!(finding.is_denied());
+        assert!(target("redis://10.0.0.1", IN_FORCE).resolve().await.is_ok());
+        assert!(target("rediss://10.0.0.1", ENDED).resolve().await.is_ok());
+        // A build with `debug_assertions` needs no waiver for this machine.
+        assert!(cfg!(debug_assertions));
+        assert!(target("redis://127.0.0.1", ENDED).resolve().await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -45,9 +45,9 @@ use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::reconnect::ReconnectBackoff;
 use backing_services_runtime::service::tasks::caught;
 use backing_services_runtime::service::time::{panicked, with_timeout};
-use backing_services_runtime::service::{Attachment, Attempt, Login, Refusal, Target};
+use backing_services_runtime::service::{Attachment, Attempt, Login, Refusal, Target, Witness};
 use backing_services_runtime::source::{Changes, Unreadable, Value};
-use backing_services_runtime::store::{Owned, Published, Snapshot, Wiped, too_many};
+use backing_services_runtime::store::{self, Owned, Published, Snapshot, Wiped, too_many};
 use backing_services_runtime::{AttachError, Failure, Finding, Posture, Service, Source};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use reqwest::Response;
@@ -110,16 +110,9 @@ impl Etcd {
         source: &(impl Source + Clone + 'static),
         base: &str,
     ) -> Result<Self, AttachError> {
-        let store = backing_services_runtime::store::load::<EtcdStore>(
-            "etcd",
-            Arc::new(source.clone()),
-            base,
-            DEADLINE,
-        )
-        .await?;
-        let begun = tokio::time::timeout(store.attempt.time_left(), begin(&store.target)).await;
-        let (client, snapshot) =
-            store.record(begun.unwrap_or_else(|_| Err(Failure::no_answer().into())))?;
+        let source = Arc::new(source.clone());
+        let store = store::load::<EtcdStore>("etcd", source, base, DEADLINE).await?;
+        let (client, snapshot) = store.connect().await?;
         let published = Published::new(snapshot);
         let prefix = client.prefix.clone();
         Ok(Self {
@@ -153,11 +146,12 @@ impl fmt::Debug for Etcd {
     }
 }
 
-/// The service for the loader, which reads the locator by the rules of any resource.
+/// The service by which the store is loaded and connected to, by the rules of any resource.
 struct EtcdStore;
 
 impl Service for EtcdStore {
-    type Client = ();
+    /// The client, and every value.
+    type Client = (Client, Snapshot);
     type Guard = ClientGuard<Self>;
 
     const NAME: &'static str = "etcd";
@@ -184,23 +178,26 @@ impl Service for EtcdStore {
         findings
     }
 
-    async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
-        Ok(Attachment::new((), Posture::of::<Self>(target)))
+    /// Checks the account, and reads every value.
+    async fn connect(
+        target: &Target,
+        _: Attempt,
+    ) -> Result<Attachment<(Client, Snapshot)>, Refusal> {
+        let (mut client, witness) = Client::new(target)?;
+        client.check_account().await?;
+        let snapshot = client.read().await?;
+        let mut posture = Posture::of::<Self>(target);
+        if !target.is_plaintext() {
+            posture.tls = Some(witness.posture_of_connected()?);
+        }
+        Ok(Attachment::new((client, snapshot), posture))
     }
 
-    async fn health(_: &()) -> Result<(), Refusal> {
+    async fn health(_: &(Client, Snapshot)) -> Result<(), Refusal> {
         Ok(())
     }
 
-    async fn close(_: &()) {}
-}
-
-/// The first connection: checks the account, and reads every value.
-async fn begin(target: &Target) -> Result<((Client, Snapshot), Vec<Finding>), Refusal> {
-    let mut client = Client::new(target)?;
-    client.look_at_the_account().await?;
-    let snapshot = client.read().await?;
-    Ok(((client, snapshot), Vec::new()))
+    async fn close(_: &(Client, Snapshot)) {}
 }
 
 /// Watches until etcd rejects the credentials, or the source is dropped.
@@ -315,19 +312,19 @@ fn encoded(text: &str) -> String {
 }
 
 impl Client {
-    fn new(target: &Target) -> Result<Self, Refusal> {
+    fn new(target: &Target) -> Result<(Self, Witness), Refusal> {
         let locator = target.locator();
         let host = locator.host().ok_or_else(Failure::protocol)?;
         let scheme = if target.is_plaintext() { "http" } else { "https" };
         // A peer that vanished is noticed after a minute, even while there is nothing to send to
         // it.
-        let (builder, _) = http::builder(target, http::Versions::One)?;
+        let (builder, witness) = http::builder(target, http::Versions::One)?;
         let builder = builder
             .tcp_keepalive(Duration::from_secs(20))
             .tcp_keepalive_interval(Duration::from_secs(10))
             .tcp_keepalive_retries(4);
         let path = locator.path().trim_matches('/');
-        Ok(Self {
+        let client = Self {
             http: http::build(builder)?,
             target: target.clone(),
             origin: format!("{scheme}://{host}:{}", locator.port()),
@@ -336,7 +333,8 @@ impl Client {
             end: format!("/{path}0"),
             token: None,
             revision: 0,
-        })
+        };
+        Ok((client, witness))
     }
 
     /// Sends a request, and returns once the answer begins.
@@ -408,7 +406,7 @@ impl Client {
     }
 
     /// Checks that etcd asks for a login, and that the account is not its administrator.
-    async fn look_at_the_account(&mut self) -> Result<(), Refusal> {
+    async fn check_account(&mut self) -> Result<(), Refusal> {
         // The login is a client certificate: there is no account to check.
         let Some(user) = self.target.user().map(str::to_owned) else { return Ok(()) };
         match self.log_in().await {
@@ -447,7 +445,7 @@ impl Client {
         json!({
             "key": encoded(&self.prefix),
             "range_end": encoded(&self.end),
-            "limit": backing_services_runtime::store::MOST_VALUES,
+            "limit": store::MOST_VALUES,
         })
     }
 

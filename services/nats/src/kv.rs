@@ -98,25 +98,20 @@ impl NatsKv {
     ) -> Result<Self, AttachError> {
         let store =
             store::load::<Nats>("nats_kv", Arc::new(source.clone()), base, DEADLINE).await?;
-        let begun = with_timeout(store.attempt.time_left(), async {
-            let (client, _, findings) =
-                Nats::connect(&store.target, store.attempt).await?.into_parts();
-            let begun = match logged_in_tasks().await {
+        let client = store.connect().await?;
+        let opening = async {
+            match logged_in_tasks().await {
                 Some(finding) => Err(finding.into()),
                 None => Bucket::open(&client, bucket).await,
-            };
-            // If the rest fails, the connection is closed again.
-            let begun = match begun {
-                Ok(begun) => begun,
-                Err(refusal) => {
-                    Nats::close(&client).await;
-                    return Err(refusal);
-                }
-            };
-            Ok(((client, begun), findings))
-        });
-        let result: Result<_, Refusal> = begun.await.unwrap_or_else(|late| Err(late.into()));
-        let (client, begun) = store.record(result)?;
+            }
+        };
+        let begun = match store.finish(opening).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                Nats::close(&client).await;
+                return Err(error);
+            }
+        };
         let published = Published::new(begun.snapshot.clone());
         let watch =
             Owned::spawn(watch(client.clone(), bucket.to_owned(), begun, published.clone()));

@@ -530,7 +530,7 @@ mod tests {
         variables.extend(endpoint.map(|endpoint| ("STORE_ENDPOINT", endpoint)));
         let source = Arc::new(Environment::from_iter(variables));
         let loaded = store::load::<S3>("store", source, "STORE", Duration::from_secs(10)).await?;
-        Ok(loaded.target)
+        Ok(loaded.target().clone())
     }
 
     #[tokio::test]

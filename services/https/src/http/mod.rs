@@ -185,7 +185,7 @@ mod tests {
     async fn target(text: &str) -> Target {
         let source = Arc::new(Environment::from_iter([("API_URL", text)]));
         let loaded = store::load::<Https>("api", source, "API", Duration::from_secs(10)).await;
-        loaded.unwrap_or_else(|error| panic!("{error}")).target
+        loaded.unwrap_or_else(|error| panic!("{error}")).target().clone()
     }
 
     #[tokio::test]
