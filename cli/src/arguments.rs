@@ -256,21 +256,6 @@ fn seconds(text: &str) -> Result<u64, String> {
 
 /// The grammar of the command line.
 fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
-    let subcommand = clap::Command::new;
-    let env_file = Arg::new("env-file")
-        .long("env-file")
-        .value_name("FILE")
-        .value_hint(ValueHint::FilePath)
-        .value_parser(value_parser!(PathBuf))
-        .help(
-            "Read the values from this file, in the syntax of `.env`, instead of the environment",
-        );
-    let format = Arg::new("format")
-        .long("format")
-        .value_name("FORMAT")
-        .value_parser(PossibleValuesParser::new(FORMATS.map(|(name, _)| name)))
-        .default_value("text")
-        .help("What to print the report as");
     let (mut fields, mut resources) = (Vec::new(), Vec::new());
     manifest.walk(&mut |leaf| {
         if matches!(leaf.field.category(), Category::Resource(_)) {
@@ -278,27 +263,7 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
         }
         fields.push(leaf.path.into_owned());
     });
-    let only = Arg::new("only")
-        .long("only")
-        .value_name("FIELD")
-        .value_parser(FieldParser::of(fields))
-        .hide_possible_values(true)
-        .help("Check this field alone: its path, such as `mail.relay`");
-    let deadline = Arg::new("deadline")
-        .long("deadline")
-        .value_name("SECONDS")
-        .value_parser(seconds)
-        .allow_negative_numbers(true)
-        .help(format!(
-            "How long attaching to everything may take [default: {}]. One connection takes no \
-             longer than `connect_timeout` in its locator, which is 10 s unless it is there",
-            manifest.deadline().as_secs()
-        ));
-    let resource = Arg::new("FIELD")
-        .required(true)
-        .value_parser(FieldParser::of(resources))
-        .help("The resource's field");
-    let name = |name: &'static str| Arg::new(name).long(name).value_name("NAME");
+    let attaching = [env_file(), only(fields), deadline(manifest), format()];
 
     clap::Command::new(program.to_owned())
         .bin_name(program)
@@ -314,71 +279,118 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
         ))
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .arg(
-            Arg::new("color")
-                .long("color")
-                .value_name("WHEN")
-                .value_parser(PossibleValuesParser::new(["auto", "always", "never"]))
-                .default_value("auto")
-                .global(true)
-                .help("When to use colours; `auto` heeds NO_COLOR"),
-        )
+        .arg(color())
         .subcommands([
-            subcommand("check")
+            clap::Command::new("check")
                 .about("Load and validate every value; open no connection")
-                .args([env_file.clone(), format.clone()]),
-            subcommand("attach")
+                .args([env_file(), format()]),
+            clap::Command::new("attach")
                 .about("Attach to everything here and now, report the result, and detach")
-                .args([env_file.clone(), only.clone(), deadline.clone(), format.clone()]),
-            subcommand("posture")
+                .args(attaching.clone()),
+            clap::Command::new("posture")
                 .about("Attach, and print all that it taught: over what, as whom, to what")
-                .args([env_file, only, deadline, format]),
-            subcommand("manifest").about("Print what this program attaches to, as JSON"),
-            subcommand("template")
-                .about("Write what a deploy has to give, as a file to begin with")
-                .arg(
-                    Arg::new("KIND")
-                        .required(true)
-                        .value_parser(
-                            KINDS
-                                .map(|(name, _, what)| PossibleValue::new(name).help(what))
-                                .to_vec(),
-                        )
-                        .help("What to write"),
-                ),
-            subcommand("grants")
-                .about("Print the statements that create the least-privileged account for a field")
-                .args([
-                    resource,
-                    name("account").help("The account's name, instead of the field's"),
-                    name("database").help(
-                        "The database, the virtual host, or what else the locator's path means",
-                    ),
-                ]),
-            subcommand("explain")
-                .about(
-                    "Say what a rule demands or a failure means, and what to do; without a name, \
-                     list them all",
-                )
-                .arg(
-                    Arg::new("RULE")
-                        .value_parser(PossibleValuesParser::new(
-                            RULES
-                                .iter()
-                                .map(|rule| rule.name)
-                                .chain(FailureKind::ALL.iter().map(|kind| kind.name())),
-                        ))
-                        .hide_possible_values(true)
-                        .help(
-                            "The name of the rule or of the kind of failure, as a report has it in \
-                             brackets",
-                        ),
-                ),
-            subcommand("completions").about("Print completions for a shell").arg(
-                Arg::new("SHELL")
-                    .required(true)
-                    .value_parser(value_parser!(Shell))
-                    .help("The shell that reads them"),
-            ),
+                .args(attaching),
+            clap::Command::new("manifest").about("Print what this program attaches to, as JSON"),
+            template(),
+            grants(resources),
+            explain(),
+            completions_command(),
         ])
+}
+
+fn template() -> clap::Command {
+    let kinds = KINDS.map(|(name, _, what)| PossibleValue::new(name).help(what));
+    let kind = Arg::new("KIND").required(true).value_parser(kinds.to_vec()).help("What to write");
+    clap::Command::new("template")
+        .about("Write what a deploy has to give, as a file to begin with")
+        .arg(kind)
+}
+
+fn grants(resources: Vec<String>) -> clap::Command {
+    let resource = Arg::new("FIELD")
+        .required(true)
+        .value_parser(FieldParser::of(resources))
+        .help("The resource's field");
+    let name = |name: &'static str| Arg::new(name).long(name).value_name("NAME");
+    clap::Command::new("grants")
+        .about("Print the statements that create the least-privileged account for a field")
+        .args([
+            resource,
+            name("account").help("The account's name, instead of the field's"),
+            name("database")
+                .help("The database, the virtual host, or what else the locator's path means"),
+        ])
+}
+
+fn explain() -> clap::Command {
+    let rules = RULES.iter().map(|rule| rule.name);
+    let failures = FailureKind::ALL.iter().map(|kind| kind.name());
+    let rule = Arg::new("RULE")
+        .value_parser(PossibleValuesParser::new(rules.chain(failures)))
+        .hide_possible_values(true)
+        .help("The name of the rule or of the kind of failure, as a report has it in brackets");
+    clap::Command::new("explain")
+        .about(
+            "Say what a rule demands or a failure means, and what to do; without a name, list \
+             them all",
+        )
+        .arg(rule)
+}
+
+fn completions_command() -> clap::Command {
+    let shell = Arg::new("SHELL")
+        .required(true)
+        .value_parser(value_parser!(Shell))
+        .help("The shell that reads them");
+    clap::Command::new("completions").about("Print completions for a shell").arg(shell)
+}
+
+fn color() -> Arg {
+    Arg::new("color")
+        .long("color")
+        .value_name("WHEN")
+        .value_parser(PossibleValuesParser::new(["auto", "always", "never"]))
+        .default_value("auto")
+        .global(true)
+        .help("When to use colours; `auto` heeds NO_COLOR")
+}
+
+fn env_file() -> Arg {
+    Arg::new("env-file")
+        .long("env-file")
+        .value_name("FILE")
+        .value_hint(ValueHint::FilePath)
+        .value_parser(value_parser!(PathBuf))
+        .help("Read the values from this file, in the syntax of `.env`, instead of the environment")
+}
+
+fn format() -> Arg {
+    Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .value_parser(PossibleValuesParser::new(FORMATS.map(|(name, _)| name)))
+        .default_value("text")
+        .help("What to print the report as")
+}
+
+fn only(fields: Vec<String>) -> Arg {
+    Arg::new("only")
+        .long("only")
+        .value_name("FIELD")
+        .value_parser(FieldParser::of(fields))
+        .hide_possible_values(true)
+        .help("Check this field alone: its path, such as `mail.relay`")
+}
+
+fn deadline(manifest: &'static Manifest) -> Arg {
+    Arg::new("deadline")
+        .long("deadline")
+        .value_name("SECONDS")
+        .value_parser(seconds)
+        .allow_negative_numbers(true)
+        .help(format!(
+            "How long attaching to everything may take [default: {}]. One connection takes no \
+             longer than `connect_timeout` in its locator, which is 10 s unless it is there",
+            manifest.deadline().as_secs()
+        ))
 }

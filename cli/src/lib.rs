@@ -189,40 +189,13 @@ fn perform(
             let source = file.map_or(source, |file| Arc::new(file));
             let preflight =
                 Preflight { program, line, command, manifest, source, env_file, only, deadline };
-            let is_watched = io::stderr().is_terminal()
-                && (format != Format::Text || io::stdout().is_terminal());
-            let is_told = !is_watched && format == Format::Text && command == Command::Attach;
-            let live = OnceLock::new();
-            let watch = |rows: &[FieldReport]| -> Option<Arc<dyn Watch>> {
-                match (is_watched, is_told) {
-                    (true, _) => Some(Arc::clone(live.get_or_init(|| Arc::new(Live::new(rows))))
-                        as Arc<dyn Watch>),
-                    (false, true) => Some(Arc::new(Lines::new(rows.to_vec(), color))),
-                    (false, false) => None,
+            match watched(preflight, format, color)? {
+                ControlFlow::Continue((report, is_told)) => {
+                    print(&report, is_told, format, &mut out)?;
+                    if report.has_passed() { FINE } else { FINDINGS }
                 }
-            };
-            let carried_out = carried_out(preflight, watch);
-            if let Some(live) = live.get() {
-                live.clear();
-            }
-            let report = match carried_out? {
-                ControlFlow::Continue(report) => report,
                 ControlFlow::Break(status) => return Ok(status),
-            };
-            match format {
-                Format::Text => {
-                    out.tell(&text::report(&report, is_told)).map_err(output::broken)?
-                }
-                Format::Json => json::print(&report, &mut out)?,
-                Format::Sarif => json::print(&sarif::log(&report), &mut out)?,
-                Format::Junit => {
-                    out.write_all(junit::report(&report)?.as_bytes()).map_err(output::broken)?
-                }
-                Format::Html => {
-                    out.write_all(html::page(&report)?.as_bytes()).map_err(output::broken)?
-                }
             }
-            if report.has_passed() { FINE } else { FINDINGS }
         }
         Task::Manifest => {
             json::print(manifest, &mut out)?;
@@ -250,6 +223,49 @@ fn perform(
     };
     out.finish()?;
     Ok(status)
+}
+
+/// Carries out a preflight, and shows its progress. Returns the report, and true if a line was
+/// printed for each finished resource.
+fn watched(
+    preflight: Preflight<'_>,
+    format: Format,
+    color: ColorChoice,
+) -> Result<ControlFlow<u8, (Report, bool)>, ExitReason> {
+    let is_watched =
+        io::stderr().is_terminal() && (format != Format::Text || io::stdout().is_terminal());
+    let is_told = !is_watched && format == Format::Text && preflight.command == Command::Attach;
+    let live = OnceLock::new();
+    let watch = |rows: &[FieldReport]| -> Option<Arc<dyn Watch>> {
+        match (is_watched, is_told) {
+            (true, _) => {
+                Some(Arc::clone(live.get_or_init(|| Arc::new(Live::new(rows)))) as Arc<dyn Watch>)
+            }
+            (false, true) => Some(Arc::new(Lines::new(rows.to_vec(), color))),
+            (false, false) => None,
+        }
+    };
+    let carried_out = carried_out(preflight, watch);
+    if let Some(live) = live.get() {
+        live.clear();
+    }
+    Ok(carried_out?.map_continue(|report| (report, is_told)))
+}
+
+/// Prints a report in its format.
+fn print(
+    report: &Report,
+    is_told: bool,
+    format: Format,
+    out: &mut Output,
+) -> Result<(), ExitReason> {
+    match format {
+        Format::Text => out.tell(&text::report(report, is_told)).map_err(output::broken),
+        Format::Json => json::print(report, out),
+        Format::Sarif => json::print(&sarif::log(report), out),
+        Format::Junit => out.write_all(junit::report(report)?.as_bytes()).map_err(output::broken),
+        Format::Html => out.write_all(html::page(report)?.as_bytes()).map_err(output::broken),
+    }
 }
 
 /// Attaches on its own runtime, as a program does, and on its own thread, so that a `main` with a

@@ -328,30 +328,9 @@ pub(super) fn looked_at(report: &Report) -> Option<String> {
 /// The problems, for one screen. Refusals come before warnings. Each field is printed once, and a
 /// problem that several fields share is printed once for all of them.
 fn problems(report: &Report) -> String {
-    let mut order = Vec::new();
-    let mut entries: BTreeMap<_, Vec<&Problem>> = BTreeMap::new();
-    for severity in Severity::ALL {
-        let problems = report
-            .rows
-            .iter()
-            .flat_map(|row| row.problems.iter().map(move |problem| (row, problem)));
-        for (row, problem) in problems.filter(|(_, problem)| problem.severity() == severity) {
-            let texts =
-                [problem.message(), advice(problem).1].map(|text| general(&row.variable, text));
-            let [message, help] = texts;
-            let key = [severity.name().to_owned(), problem.name().to_owned(), message, help];
-            if !entries.contains_key(&key) {
-                order.push(key.clone());
-            }
-            let same = entries.entry(key).or_default();
-            // One file with several values of a field needs one correction.
-            if !same.iter().any(|known| known.field() == problem.field()) {
-                same.push(problem);
-            }
-        }
-    }
+    let (order, entries) = entries(report);
     // The entries of a field are placed at its worst one. So are the entries of several fields.
-    let mut blocks: Vec<(Vec<&str>, Vec<&[String; 4]>)> = Vec::new();
+    let mut blocks: Vec<(Vec<&str>, Vec<&Key>)> = Vec::new();
     for key in &order {
         let fields: Vec<_> = entries[key].iter().map(|problem| problem.field()).collect();
         match blocks.iter_mut().find(|(known, _)| *known == fields) {
@@ -375,25 +354,60 @@ fn problems(report: &Report) -> String {
         };
         for key in keys {
             let problem = entries[key][0];
-            let is_elsewhere = fields.len() == 1
-                && (problem.variable(), problem.origin()) != (first.variable(), first.origin());
-            let elsewhere = if is_elsewhere { place(problem) } else { String::new() };
-            let (label, _) = advice(problem);
-            let [_, _, message, help] = if fields.len() == 1 {
-                [
-                    String::new(),
-                    String::new(),
-                    problem.message().to_owned(),
-                    advice(problem).1.to_owned(),
-                ]
-            } else {
-                key.clone()
-            };
-            let severity = PAINT.severity(problem.severity(), problem.name());
-            let _ = writeln!(text, "  {severity}: {message}{elsewhere}\n    {label}: {help}");
+            let [_, _, message, help] = key;
+            text.push_str(&match &fields[..] {
+                [_] => entry_of_one(problem, first),
+                _ => entry(problem, message, help),
+            });
         }
     }
     text.trim_end_matches('\n').to_owned()
+}
+
+/// The severity, the name, the general message and the general help of a problem.
+type Key = [String; 4];
+
+/// The problems by their keys, and the keys in the order of their severity and of the rows. A
+/// problem of several fields has one key.
+fn entries(report: &Report) -> (Vec<Key>, BTreeMap<Key, Vec<&Problem>>) {
+    let mut order = Vec::new();
+    let mut entries: BTreeMap<_, Vec<&Problem>> = BTreeMap::new();
+    for severity in Severity::ALL {
+        let problems = report
+            .rows
+            .iter()
+            .flat_map(|row| row.problems.iter().map(move |problem| (row, problem)));
+        for (row, problem) in problems.filter(|(_, problem)| problem.severity() == severity) {
+            let texts =
+                [problem.message(), advice(problem).1].map(|text| general(&row.variable, text));
+            let [message, help] = texts;
+            let key = [severity.name().to_owned(), problem.name().to_owned(), message, help];
+            if !entries.contains_key(&key) {
+                order.push(key.clone());
+            }
+            let same = entries.entry(key).or_default();
+            // One file with several values of a field needs one correction.
+            if !same.iter().any(|known| known.field() == problem.field()) {
+                same.push(problem);
+            }
+        }
+    }
+    (order, entries)
+}
+
+/// The lines of a problem of one field. They give its place if that is not the place of the field's
+/// first problem.
+fn entry_of_one(problem: &Problem, first: &Problem) -> String {
+    let is_elsewhere = (problem.variable(), problem.origin()) != (first.variable(), first.origin());
+    let elsewhere = if is_elsewhere { place(problem) } else { String::new() };
+    entry(problem, &format!("{}{elsewhere}", problem.message()), advice(problem).1)
+}
+
+/// The lines of a problem, in these words.
+fn entry(problem: &Problem, message: &str, help: &str) -> String {
+    let severity = PAINT.severity(problem.severity(), problem.name());
+    let (label, _) = advice(problem);
+    format!("  {severity}: {message}\n    {label}: {help}\n")
 }
 
 /// The line below a problem, with its label.

@@ -336,54 +336,17 @@ struct Opened {
 /// Dials, reads the greeting, logs in, and tries the account's permissions if this is RabbitMQ.
 async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal> {
     let limit = target.connect_timeout();
-    let locator = target.locator();
-    let number = |name: &str, default: u64| locator.number(name).unwrap_or(default);
     let limits = Limits {
-        frame: usize::try_from(number("frame_max", FRAME_MAX)).unwrap_or(usize::MAX),
-        message: number("max_message", MAX_MESSAGE),
+        frame: usize::try_from(number(target, "frame_max", FRAME_MAX)).unwrap_or(usize::MAX),
+        message: number(target, "max_message", MAX_MESSAGE),
     };
     let dialled = target.dial().await?;
     let Greeted { mut wire, abort_on_drop, why, greeting } =
         with_timeout(limit, greet(dialled.stream, target, limits)).await??;
 
-    let mechanism =
-        if target.password().is_some() { SASLMechanism::Plain } else { SASLMechanism::External };
-    if !greeting.mechanisms.iter().any(|offered| offered == mechanism.name()) {
-        let help = match mechanism {
-            SASLMechanism::External => {
-                "enable the server's plugin `rabbitmq_auth_mechanism_ssl`, and `EXTERNAL` in its \
-                 `auth_mechanisms`"
-            }
-            _ => {
-                "check `auth_mechanisms` in the server's configuration; or log in with a client \
-                 certificate"
-            }
-        };
-        let message = format!("the server does not let anybody log in with {}", mechanism.name());
-        return Err(Failure::new(FailureKind::AuthenticationFailed, message, help).into());
-    }
-
-    let channels = u16::try_from(number("channel_max", CHANNEL_MAX)).unwrap_or(u16::MAX);
-    let uri = AMQPUri {
-        scheme: AMQPScheme::AMQPS,
-        authority: AMQPAuthority {
-            userinfo: AMQPUserInfo {
-                username: target.user().unwrap_or_default().to_owned(),
-                // Our own stream writes the password: the driver logs what it sends.
-                password: String::new(),
-            },
-            host: String::new(),
-            port: locator.port(),
-        },
-        vhost: if locator.path().is_empty() { "/".to_owned() } else { locator.path().to_owned() },
-        query: AMQPQueryString {
-            frame_max: u32::try_from(limits.frame).ok(),
-            channel_max: Some(channels),
-            heartbeat: u16::try_from(number("heartbeat", HEARTBEAT)).ok(),
-            connection_timeout: None,
-            auth_mechanism: Some(mechanism),
-        },
-    };
+    let mechanism = mechanism(target, &greeting)?;
+    let channels = u16::try_from(number(target, "channel_max", CHANNEL_MAX)).unwrap_or(u16::MAX);
+    let uri = uri(target, &limits, channels, mechanism);
     let tokio = Tokio::default().with_handle(Handle::current());
     let runtime = Runtime::new(RuntimeParts::new(tokio.clone(), NoDialling(tokio)));
     let is_known = greeting.product.as_deref() == Some(RABBITMQ);
@@ -415,6 +378,57 @@ async fn open(target: &Target, trial: Option<&Trial>) -> Result<Opened, Refusal>
         greeting,
         answers,
     })
+}
+
+/// A number of the locator.
+fn number(target: &Target, name: &str, default: u64) -> u64 {
+    target.locator().number(name).unwrap_or(default)
+}
+
+/// The login mechanism. Fails if the server does not offer it.
+fn mechanism(target: &Target, greeting: &Greeting) -> Result<SASLMechanism, Refusal> {
+    let mechanism =
+        if target.password().is_some() { SASLMechanism::Plain } else { SASLMechanism::External };
+    if greeting.mechanisms.iter().any(|offered| offered == mechanism.name()) {
+        return Ok(mechanism);
+    }
+    let help = match mechanism {
+        SASLMechanism::External => {
+            "enable the server's plugin `rabbitmq_auth_mechanism_ssl`, and `EXTERNAL` in its \
+             `auth_mechanisms`"
+        }
+        _ => {
+            "check `auth_mechanisms` in the server's configuration; or log in with a client \
+             certificate"
+        }
+    };
+    let message = format!("the server does not let anybody log in with {}", mechanism.name());
+    Err(Failure::new(FailureKind::AuthenticationFailed, message, help).into())
+}
+
+/// The part of the locator that the driver gets.
+fn uri(target: &Target, limits: &Limits, channels: u16, mechanism: SASLMechanism) -> AMQPUri {
+    let locator = target.locator();
+    AMQPUri {
+        scheme: AMQPScheme::AMQPS,
+        authority: AMQPAuthority {
+            userinfo: AMQPUserInfo {
+                username: target.user().unwrap_or_default().to_owned(),
+                // Our own stream writes the password: the driver logs what it sends.
+                password: String::new(),
+            },
+            host: String::new(),
+            port: locator.port(),
+        },
+        vhost: if locator.path().is_empty() { "/".to_owned() } else { locator.path().to_owned() },
+        query: AMQPQueryString {
+            frame_max: u32::try_from(limits.frame).ok(),
+            channel_max: Some(channels),
+            heartbeat: u16::try_from(number(target, "heartbeat", HEARTBEAT)).ok(),
+            connection_timeout: None,
+            auth_mechanism: Some(mechanism),
+        },
+    }
 }
 
 const ACCESS_REFUSED: u16 = 403;

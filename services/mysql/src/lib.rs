@@ -398,21 +398,33 @@ async fn probe(
     // A connection that activates roles is closed, so its settings stay fixed until then.
     let restored = if roles.is_empty() { restoring() } else { String::new() };
     let mut statements = vec![statement.clone() + &restored];
-    if account.product.is_mariadb {
-        statements.extend(
-            roles
-                .iter()
-                .map(|role| format!("{MARK}; SET ROLE {role}; SHOW GRANTS FOR CURRENT_ROLE()")),
-        );
-    } else if !roles.is_empty() {
-        statements.push("SET ROLE NONE; SHOW GRANTS FOR CURRENT_USER()".to_owned());
-        statements.extend(
-            roles.iter().map(|role| format!("{MARK}; SHOW GRANTS FOR CURRENT_USER() USING {role}")),
-        );
-    }
+    statements.extend(listing(account.product.is_mariadb, &roles));
     let answers = rows(connection, &statements.join("; ")).await?;
     let _ = bound.set(statement);
+    read_roles(&mut account, roles, &answers)?;
+    Ok(account)
+}
 
+/// The statements that list the grants of each role.
+fn listing(is_mariadb: bool, roles: &[String]) -> Vec<String> {
+    if is_mariadb {
+        let list = |role| format!("{MARK}; SET ROLE {role}; SHOW GRANTS FOR CURRENT_ROLE()");
+        return roles.iter().map(list).collect();
+    }
+    if roles.is_empty() {
+        return Vec::new();
+    }
+    let own = "SET ROLE NONE; SHOW GRANTS FOR CURRENT_USER()".to_owned();
+    let with = |role| format!("{MARK}; SHOW GRANTS FOR CURRENT_USER() USING {role}");
+    std::iter::once(own).chain(roles.iter().map(with)).collect()
+}
+
+/// Reads the answers to [`listing`], and adds the roles' grants to the account's.
+fn read_roles(
+    account: &mut Account,
+    roles: Vec<String>,
+    answers: &[MySqlRow],
+) -> Result<(), Refusal> {
     let mut answers = answers.split(|row| row.len() == MARK_COLUMNS);
     let first = answers.next().unwrap_or_default();
     let answers: Vec<_> = answers.collect();
@@ -441,7 +453,7 @@ async fn probe(
             .collect::<Result<_, Refusal>>()?;
         account.grants.attribute(own, with);
     }
-    Ok(account)
+    Ok(())
 }
 
 /// The number of columns of [`MARK`].

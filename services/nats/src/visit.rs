@@ -236,54 +236,60 @@ impl ProbeConnection {
              SUB {nowhere} 2\r\nUNSUB 2\r\n{}PING\r\n",
             questions.lines()
         );
-        let ServerObservations { denied, answer } =
+        let ServerObservations { denied, mut answer } =
             self.ask(target, &question, questions.len()).await?;
-        let is_denied = |denied: &[String], what: &str, subject: &str| {
-            denied.iter().any(|text| text.contains(what) && text.contains(&subject.to_lowercase()))
-        };
-        let mut answer = answer;
         if answer.is_none()
             && !is_denied(&denied, "publish", "$sys.req.user.info")
             && !is_denied(&denied, "subscription", &inbox)
         {
-            // The answer may come after the `PONG`.
-            for _ in 0..MOST_LINES {
-                match self.next(target).await? {
-                    ServerMessage::Message { nobody_answers, payload } => {
-                        answer = Some((nobody_answers, payload));
-                        break;
-                    }
-                    ServerMessage::Error(text) if !text.contains("permissions violation") => {
-                        return Err(refusal(&text).into());
-                    }
-                    _ => {}
-                }
-            }
-            if answer.is_none() {
-                return Err(Failure::protocol().into());
-            }
+            answer = Some(self.late_answer(target).await?);
         }
-        if let Some((false, json)) = answer {
-            let mut account = parse_account(&json, credentials)?;
-            account.compare(&questions, target, credentials, &denied);
-            return Ok(account);
-        }
-        // A server before 2.10 does not answer this; or the account may not ask.
-        let publishes = self.ask(target, &format!("PUB {nowhere} 0\r\n\r\nPING\r\n"), 0).await?;
-        let mut powers = Vec::new();
-        if !is_denied(&publishes.denied, "publish", &nowhere) {
-            powers.push(PUBLISHES);
-        }
-        if !is_denied(&denied, "subscription", &nowhere) {
-            powers.push(SUBSCRIBES);
-        }
-        let mut account = Account {
-            name: credentials.user().map(str::to_owned),
-            privileges: Vec::new(),
-            findings: superuser(&powers).into_iter().collect(),
+        let mut account = match answer {
+            Some((false, json)) => parse_account(&json, credentials)?,
+            // A server before 2.10 does not answer this; or the account may not ask.
+            _ => self.try_nowhere(target, credentials, &nowhere, &denied).await?,
         };
         account.compare(&questions, target, credentials, &denied);
         Ok(account)
+    }
+
+    /// Waits for the answer about the account, which may come after the `PONG`.
+    async fn late_answer(&mut self, target: &Target) -> Result<(bool, Vec<u8>), Refusal> {
+        for _ in 0..MOST_LINES {
+            match self.next(target).await? {
+                ServerMessage::Message { nobody_answers, payload } => {
+                    return Ok((nobody_answers, payload));
+                }
+                ServerMessage::Error(text) if !text.contains("permissions violation") => {
+                    return Err(refusal(&text).into());
+                }
+                _ => {}
+            }
+        }
+        Err(Failure::protocol().into())
+    }
+
+    /// Reads the account from what it may do with a subject of a random name.
+    async fn try_nowhere(
+        &mut self,
+        target: &Target,
+        credentials: &Credentials,
+        nowhere: &str,
+        denied: &[String],
+    ) -> Result<Account, Refusal> {
+        let publishes = self.ask(target, &format!("PUB {nowhere} 0\r\n\r\nPING\r\n"), 0).await?;
+        let mut powers = Vec::new();
+        if !is_denied(&publishes.denied, "publish", nowhere) {
+            powers.push(PUBLISHES);
+        }
+        if !is_denied(denied, "subscription", nowhere) {
+            powers.push(SUBSCRIBES);
+        }
+        Ok(Account {
+            name: credentials.user().map(str::to_owned),
+            privileges: Vec::new(),
+            findings: superuser(&powers).into_iter().collect(),
+        })
     }
 
     /// Sends a question that ends with `PING`, and returns what arrives until the `PONG`.
@@ -310,6 +316,11 @@ impl ProbeConnection {
         }
         Err(Failure::protocol().into())
     }
+}
+
+/// Returns true if the server denied this on the subject. Its texts come in lower case.
+fn is_denied(denied: &[String], what: &str, subject: &str) -> bool {
+    denied.iter().any(|text| text.contains(what) && text.contains(&subject.to_lowercase()))
 }
 
 /// The server's data until the `PONG`.

@@ -604,12 +604,11 @@ pub(crate) fn no_answer() -> Refusal {
 }
 
 fn read(rows: impl IntoIterator<Item = Row>, mut wants: Option<Wants>) -> Option<Account> {
-    let mut known: Option<(String, String, String, String, Option<bool>)> = None;
+    let mut known = None;
     let (mut powers, mut held) = (Vec::new(), Vec::new());
     let mut found = vec![Vec::new(); wants.as_ref().map_or(0, |wants| wants.objects.len())];
     let mut is_cut = false;
     for (count, row) in rows.into_iter().enumerate() {
-        let [fact, mark, privileges, kind, space, name, detail, holder, start, way, inherits] = row;
         if count > MOST_ROWS {
             return None;
         }
@@ -617,70 +616,85 @@ fn read(rows: impl IntoIterator<Item = Row>, mut wants: Option<Wants>) -> Option
             is_cut = true;
             continue;
         }
-        match fact?.as_str() {
-            "self" => {
-                let (user, session) = (name?, detail?);
-                let roles = if user == session { "1" } else { "2" };
-                let is_tls = kind.map(|kind| kind == "true");
-                if known.is_some()
-                    || mark? != roles
-                    || holder.is_none()
-                    || is_tls.is_none() && user == session
-                {
-                    return None;
-                }
-                known = Some((user, session, privileges?, space?, is_tls));
-            }
-            "power" => powers.push(Power {
-                name: privileges?,
-                is_attribute: mark? == "attribute",
-                holder: self::holder(holder?, start?, way, inherits?)?,
-            }),
+        let [fact, ..] = &row;
+        match fact.as_deref()? {
+            "self" if known.is_some() => return None,
+            "self" => known = Some(login(row)?),
+            "power" => powers.push(power(row)?),
             "found" => {
-                let at: usize = mark?.parse().ok()?;
-                found.get_mut(at)?.push(name?);
+                let (at, name, detail) = found_name(row)?;
+                found.get_mut(at)?.push(name);
                 let object = wants.as_mut()?.objects.get_mut(at)?;
                 if object.arguments.is_some() {
                     object.arguments = Some(arguments(detail?)?);
                 }
             }
-            "held" => {
-                let kind = kind?;
-                let (kind, column) = if kind == "COLUMN" {
-                    ("TABLE", Some(detail.clone()?))
-                } else {
-                    (kind.as_str(), None)
-                };
-                let (kind, is_identified) = self::kind(kind)?;
-                // The columns of the type `name` are too short for an identity.
-                let name = if is_identified { identity(detail.clone()?)? } else { name? };
-                let arguments = match kind {
-                    "FUNCTION" | "PROCEDURE" => Some(arguments(detail?)?),
-                    _ => None,
-                };
-                let holder = match holder {
-                    Some(role) => Some(self::holder(role, start?, way, inherits?)?),
-                    None => None,
-                };
-                held.push(Held {
-                    object: Object {
-                        kind,
-                        schema: space,
-                        name: Some(name),
-                        arguments,
-                        is_identified,
-                    },
-                    column,
-                    privileges: self::privileges(&privileges?)?,
-                    holder,
-                    mark: self::mark(mark.as_deref())?,
-                });
-            }
+            "held" => held.push(self::held(row)?),
             _ => return None,
         }
     }
-    let (user, session, version, database, is_tls) = known?;
+    let Login { user, session, version, database, is_tls } = known?;
     Some(Account { user, version, session, database, is_tls, powers, held, wants, found, is_cut })
+}
+
+/// The account's identity, as [`Account`] has it.
+struct Login {
+    user: String,
+    session: String,
+    version: String,
+    database: String,
+    is_tls: Option<bool>,
+}
+
+fn login(row: Row) -> Option<Login> {
+    let [_, mark, version, is_tls, database, user, session, holder, ..] = row;
+    let (user, session) = (user?, session?);
+    let roles = if user == session { "1" } else { "2" };
+    let is_tls = is_tls.map(|is_tls| is_tls == "true");
+    if mark? != roles || holder.is_none() || is_tls.is_none() && user == session {
+        return None;
+    }
+    Some(Login { user, session, version: version?, database: database?, is_tls })
+}
+
+fn power(row: Row) -> Option<Power> {
+    let [_, mark, name, _, _, _, _, holder, start, way, inherits] = row;
+    Some(Power {
+        name: name?,
+        is_attribute: mark? == "attribute",
+        holder: self::holder(holder?, start?, way, inherits?)?,
+    })
+}
+
+/// The place of a needed object, the name of an object that exists, and its arguments' types.
+fn found_name(row: Row) -> Option<(usize, String, Option<String>)> {
+    let [_, at, _, _, _, name, detail, ..] = row;
+    Some((at?.parse().ok()?, name?, detail))
+}
+
+fn held(row: Row) -> Option<Held> {
+    let [_, mark, privileges, kind, space, name, detail, holder, start, way, inherits] = row;
+    let kind = kind?;
+    let (kind, column) =
+        if kind == "COLUMN" { ("TABLE", Some(detail.clone()?)) } else { (kind.as_str(), None) };
+    let (kind, is_identified) = self::kind(kind)?;
+    // The columns of the type `name` are too short for an identity.
+    let name = if is_identified { identity(detail.clone()?)? } else { name? };
+    let arguments = match kind {
+        "FUNCTION" | "PROCEDURE" => Some(arguments(detail?)?),
+        _ => None,
+    };
+    let holder = match holder {
+        Some(role) => Some(self::holder(role, start?, way, inherits?)?),
+        None => None,
+    };
+    Some(Held {
+        object: Object { kind, schema: space, name: Some(name), arguments, is_identified },
+        column,
+        privileges: self::privileges(&privileges?)?,
+        holder,
+        mark: self::mark(mark.as_deref())?,
+    })
 }
 
 fn holder(role: String, start: String, way: Option<String>, inherits: String) -> Option<Holder> {

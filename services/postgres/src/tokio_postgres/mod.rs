@@ -385,17 +385,7 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
     .await;
 
     let asked = observed.asked.get().copied();
-    if let Some(asked) = asked.filter(|asked| !demand.is_met(*asked, binds)) {
-        return Err(weak(asked, binds, target).unwrap_or_else(unknown_authentication));
-    }
-    if observed.cheap.get().is_some() {
-        return Err(Finding::new(
-            &WEAK_AUTHENTICATION,
-            "the server wants a proof of fewer than 4096 iterations, which is cheap to guess from",
-        )
-        .with_help("set the password again, with `scram_iterations` at 4096 or more")
-        .into());
-    }
+    check_demand(demand, asked, binds, observed.cheap.get().is_some(), target)?;
     let (client, connection) = logging_in
         .map_err(|_| Failure::no_greeting())?
         .map_err(|error| refused_login(&error, target))?;
@@ -409,19 +399,9 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
     live.send_modify(|live| *live += 1);
     tasks::spawn(&Handle::current(), drive(connection, released, Live(live.clone())));
 
-    let authentication = match asked {
-        AuthRequest::Scram { bound: true } if binds => "SCRAM-SHA-256-PLUS",
-        AuthRequest::Scram { .. } => "SCRAM-SHA-256",
-        AuthRequest::Nothing if target.is_login_by_certificate(dialled.tls.as_ref()) => {
-            "client certificate"
-        }
-        AuthRequest::Nothing => "nothing",
-        AuthRequest::Cleartext => "cleartext password",
-        AuthRequest::Md5 => "MD5",
-        AuthRequest::Unknown => return Err(unknown_authentication()),
-    };
     let by_certificate =
         asked == AuthRequest::Nothing && target.is_login_by_certificate(dialled.tls.as_ref());
+    let authentication = authentication(asked, binds, by_certificate)?;
     let is_weak =
         demand == Demand::Anything && !by_certificate && !Demand::Binding.is_met(asked, binds);
     let finding = if is_weak { weakness(asked, binds, target) } else { None };
@@ -432,6 +412,46 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
         finding,
         release,
         observed,
+    })
+}
+
+/// Refuses an authentication method that does not meet the demand, and a proof that is cheap to
+/// guess from.
+fn check_demand(
+    demand: Demand,
+    asked: Option<AuthRequest>,
+    binds: bool,
+    is_cheap: bool,
+    target: &Target,
+) -> Result<(), Refusal> {
+    if let Some(asked) = asked.filter(|asked| !demand.is_met(*asked, binds)) {
+        return Err(weak(asked, binds, target).unwrap_or_else(unknown_authentication));
+    }
+    if is_cheap {
+        return Err(Finding::new(
+            &WEAK_AUTHENTICATION,
+            "the server wants a proof of fewer than 4096 iterations, which is cheap to guess from",
+        )
+        .with_help("set the password again, with `scram_iterations` at 4096 or more")
+        .into());
+    }
+    Ok(())
+}
+
+/// The proof of identity that the login was made with.
+fn authentication(
+    asked: AuthRequest,
+    binds: bool,
+    by_certificate: bool,
+) -> Result<&'static str, Refusal> {
+    Ok(match asked {
+        AuthRequest::Scram { bound: true } if binds => "SCRAM-SHA-256-PLUS",
+        AuthRequest::Scram { .. } => "SCRAM-SHA-256",
+        AuthRequest::Nothing if by_certificate => "client certificate",
+        AuthRequest::Nothing => "nothing",
+        AuthRequest::Cleartext => "cleartext password",
+        AuthRequest::Md5 => "MD5",
+        AuthRequest::Unknown => return Err(unknown_authentication()),
     })
 }
 

@@ -419,79 +419,16 @@ impl<'a> Contract<'a> {
         self.asked().zip(verdicts).any(is_missed)
     }
 
+    /// Compares the verdicts with the needs, and adds the privileges and the findings to the
+    /// account.
     fn compare(&self, verdicts: &[Verdict], statement: String, account: &mut Account) {
         let difference = |privilege: String| Difference::new(privilege, &statement);
         let asked: Vec<_> = self.asked().zip(verdicts.iter().copied()).collect();
 
         let lacking: Vec<_> =
             self.needs.iter().flat_map(|need| lacking(need, &asked)).map(difference).collect();
-        let mut powers = Vec::new();
-        let mut alone: Vec<&'static Command> = Vec::new();
-        let mut there: Vec<(&str, Vec<&'static Command>)> = Vec::new();
-        let mut every = Vec::new();
-        for (Query { command, sample }, verdict) in &asked {
-            if matches!(verdict, Verdict::No | Verdict::Unknown)
-                || TOLERATED.contains(&command.name)
-            {
-                continue;
-            }
-            if !self.needs.iter().any(|need| command.is_meant_by(need.privilege)) {
-                if command.is_powerful() {
-                    powers.push(command.name.to_owned());
-                } else {
-                    alone.push(command);
-                }
-            } else if *verdict == Verdict::May
-                && let Some(sample) = sample
-                && !self.covers(command, sample)
-            {
-                match (sample.pattern, command.object()) {
-                    (Some(pattern), _) => {
-                        match there.iter_mut().find(|(other, _)| *other == pattern) {
-                            Some((_, commands)) => commands.push(command),
-                            None => there.push((pattern, vec![command])),
-                        }
-                    }
-                    (None, Object::Key) => every.push("every key (`~*`)".to_owned()),
-                    (None, _) => every.push("every channel (`&*`)".to_owned()),
-                }
-            }
-        }
-        powers.dedup();
-        alone.dedup_by_key(|command| command.name);
-        every.sort();
-        every.dedup();
-        let may = |command: &Command, pattern: Option<&str>| {
-            asked.iter().any(|(asked, verdict)| {
-                asked.command.name == command.name
-                    && match pattern {
-                        None => matches!(verdict, Verdict::May | Verdict::Elsewhere),
-                        Some(_) => {
-                            *verdict == Verdict::May
-                                && asked.sample.is_some_and(|sample| sample.pattern == pattern)
-                        }
-                    }
-            })
-        };
-        // A command that this server does not have does not count in a category.
-        let is_here = |command: &Command| {
-            asked.iter().any(|(asked, verdict)| {
-                asked.command.name == command.name && *verdict != Verdict::Unknown
-            })
-        };
-        let mut excess = folded(alone, |command| !is_here(command) || may(command, None));
-        // Access to every key includes the keys of each pattern.
-        if every.is_empty() {
-            for (pattern, commands) in there {
-                let kind = commands.first().map_or(KEY, |command| kind_of(command));
-                let is_whole = |command: &Command| {
-                    kind_of(command) != kind || !is_here(command) || may(command, Some(pattern))
-                };
-                let words = folded(commands, is_whole);
-                excess.extend(words.iter().map(|word| format!("{word} ON {kind} {pattern}")));
-            }
-        }
-        excess.extend(every);
+        let (powers, unneeded) = self.unneeded(&asked);
+        let excess = unneeded.shown(&asked);
 
         let met = self
             .needs
@@ -513,6 +450,38 @@ impl<'a> Contract<'a> {
         }
     }
 
+    /// The administrator's commands that the account may use without a need, and the other
+    /// privileges that it has without a need.
+    fn unneeded<'q>(&self, asked: &[(Query<'q>, Verdict)]) -> (Vec<String>, Unneeded<'q>) {
+        let mut powers = Vec::new();
+        let mut unneeded =
+            Unneeded { commands: Vec::new(), patterns: Vec::new(), every: Vec::new() };
+        for (Query { command, sample }, verdict) in asked {
+            if matches!(verdict, Verdict::No | Verdict::Unknown)
+                || TOLERATED.contains(&command.name)
+            {
+                continue;
+            }
+            if !self.needs.iter().any(|need| command.is_meant_by(need.privilege)) {
+                if command.is_powerful() {
+                    powers.push(command.name.to_owned());
+                } else {
+                    unneeded.commands.push(command);
+                }
+            } else if *verdict == Verdict::May
+                && let Some(sample) = sample
+                && !self.covers(command, sample)
+            {
+                unneeded.add(command, sample.pattern);
+            }
+        }
+        powers.dedup();
+        unneeded.commands.dedup_by_key(|command| command.name);
+        unneeded.every.sort();
+        unneeded.every.dedup();
+        (powers, unneeded)
+    }
+
     /// Returns true if the command is needed with this name. If it is needed without an object, it
     /// may be used with all names that are needed at all.
     fn covers(&self, command: &Command, sample: &Sample<'_>) -> bool {
@@ -523,6 +492,69 @@ impl<'a> Contract<'a> {
             Some(pattern) => matches(pattern.as_bytes(), sample.name.as_bytes()),
             None => sample.pattern.is_some(),
         })
+    }
+}
+
+/// The privileges that the account has without a need, except for an administrator's commands.
+struct Unneeded<'a> {
+    /// The commands that are not needed at all.
+    commands: Vec<&'static Command>,
+    /// The needed commands, for each pattern that they are not needed on.
+    patterns: Vec<(&'a str, Vec<&'static Command>)>,
+    /// Every key, every channel.
+    every: Vec<String>,
+}
+
+impl<'a> Unneeded<'a> {
+    /// Adds a command that is needed, but not on this pattern. Without a pattern, the account may
+    /// use the command with every name.
+    fn add(&mut self, command: &'static Command, pattern: Option<&'a str>) {
+        match (pattern, command.object()) {
+            (Some(pattern), _) => {
+                match self.patterns.iter_mut().find(|(other, _)| *other == pattern) {
+                    Some((_, commands)) => commands.push(command),
+                    None => self.patterns.push((pattern, vec![command])),
+                }
+            }
+            (None, Object::Key) => self.every.push("every key (`~*`)".to_owned()),
+            (None, _) => self.every.push("every channel (`&*`)".to_owned()),
+        }
+    }
+
+    /// The privileges, in the syntax of `needs`.
+    fn shown(self, asked: &[(Query<'_>, Verdict)]) -> Vec<String> {
+        let may = |command: &Command, pattern: Option<&str>| {
+            asked.iter().any(|(asked, verdict)| {
+                asked.command.name == command.name
+                    && match pattern {
+                        None => matches!(verdict, Verdict::May | Verdict::Elsewhere),
+                        Some(_) => {
+                            *verdict == Verdict::May
+                                && asked.sample.is_some_and(|sample| sample.pattern == pattern)
+                        }
+                    }
+            })
+        };
+        // A command that this server does not have does not count in a category.
+        let is_here = |command: &Command| {
+            asked.iter().any(|(asked, verdict)| {
+                asked.command.name == command.name && *verdict != Verdict::Unknown
+            })
+        };
+        let mut shown = folded(self.commands, |command| !is_here(command) || may(command, None));
+        // Access to every key includes the keys of each pattern.
+        if self.every.is_empty() {
+            for (pattern, commands) in self.patterns {
+                let kind = commands.first().map_or(KEY, |command| kind_of(command));
+                let is_whole = |command: &Command| {
+                    kind_of(command) != kind || !is_here(command) || may(command, Some(pattern))
+                };
+                let words = folded(commands, is_whole);
+                shown.extend(words.iter().map(|word| format!("{word} ON {kind} {pattern}")));
+            }
+        }
+        shown.extend(self.every);
+        shown
     }
 }
 
