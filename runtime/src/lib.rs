@@ -59,7 +59,7 @@ pub mod problem {
     pub use crate::report::finding::FailureKind;
 }
 
-/// What an application does with its resources.
+/// The types that an application uses after attaching.
 pub mod resource {
     pub use crate::live::detach::{Detached, ForcedClose};
     #[cfg(feature = "follow")]

@@ -184,7 +184,7 @@ fn cargo(metadata: &Value) -> Command {
     cargo
 }
 
-/// What the command printed.
+/// The output of the command.
 ///
 /// # Panics
 /// If it failed, with what it reported.

@@ -412,7 +412,7 @@ impl Failure {
         Self(Box::new(Trouble { kind, notice }))
     }
 
-    /// What the server sent is not its protocol, or more than a service accepts:
+    /// The server sent something that is not its protocol, or more than a service accepts:
     /// [`FailureKind::Protocol`].
     #[cold]
     pub fn protocol() -> Self {

@@ -493,25 +493,6 @@ impl fmt::Debug for RedisClient {
     }
 }
 
-impl ConnectionLike for RedisClient {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(self.send_command(command))
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(self.send_pipeline(pipeline, offset, count))
-    }
-
-    fn get_db(&self) -> i64 {
-        self.database
-    }
-}
-
 /// A guard on a [`RedisClient`]. It is a connection itself, so a command is one line, and the
 /// client stays open until the answer.
 #[derive(Debug)]
@@ -531,24 +512,31 @@ impl Deref for RedisGuard {
     }
 }
 
-impl ConnectionLike for RedisGuard {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(self.send_command(command))
-    }
+/// The client and its guard are both a connection.
+macro_rules! connections {
+    ($($connection:ty),*) => {$(
+        impl ConnectionLike for $connection {
+            fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+                Box::pin(self.send_command(command))
+            }
 
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(self.send_pipeline(pipeline, offset, count))
-    }
+            fn req_packed_commands<'a>(
+                &'a mut self,
+                pipeline: &'a Pipeline,
+                offset: usize,
+                count: usize,
+            ) -> RedisFuture<'a, Vec<Value>> {
+                Box::pin(self.send_pipeline(pipeline, offset, count))
+            }
 
-    fn get_db(&self) -> i64 {
-        self.database
-    }
+            fn get_db(&self) -> i64 {
+                self.database
+            }
+        }
+    )*};
 }
+
+connections!(RedisClient, RedisGuard);
 
 /// Converts an error of the driver. Of the server's error, only the code counts; its text is not
 /// repeated.
