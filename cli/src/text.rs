@@ -256,11 +256,12 @@ pub(super) fn fixed_until(end: Date, now: SystemTime) -> String {
 
 /// The end of a waiver, in the future or the past.
 pub(super) fn until(waiver: &Waiver, now: SystemTime) -> String {
-    match waiver.until() {
+    let end = match waiver.until() {
         Some(end) if end < day(now) => format!("ended on {end}"),
         Some(end) => format!("until {end}"),
         None => "without end".to_owned(),
-    }
+    };
+    if waiver.is_debug_only() { format!("in debug builds only, {end}") } else { end }
 }
 
 /// A waiver in one line.

@@ -4,7 +4,7 @@
 use backing_services_rules::scheme::{self, Transport};
 use backing_services_rules::variable::is_valid;
 use backing_services_rules::{Date, Level, RULES, rule};
-use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Punct, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::Parser;
@@ -22,7 +22,7 @@ const SERVICES: &[&str] = &["prefix", "deadline", "crate"];
 const SERVICE: &[&str] = &["env", "scheme", "default", "needs", "hosts", "allow"];
 const SECRET: &[&str] = &["env", "allow"];
 const SETTING: &[&str] = &["env", "default", "public", "reason"];
-const ALLOW: &[&str] = &["reason", "until"];
+const ALLOW: &[&str] = &["reason", "until", "debug_only"];
 
 const ENV: &str = "env = \"DATABASE_URL\"";
 const REASON: &str = "reason = \"…\"";
@@ -38,12 +38,10 @@ pub(crate) fn services(mistakes: &Mistakes, attributes: &[Attribute]) -> StructA
         }
     }
     let mut result = StructAttribute::default();
-    let mut found = attributes.iter().filter(|attribute| attribute.path().is_ident("services"));
-    let Some(attribute) = found.next() else { return result };
-    if let Some(second) = found.next() {
-        mistakes.at(second.path(), errors::attribute_twice("services"));
+    let mut arguments = TokenStream::new();
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("services")) {
+        append(&mut arguments, self::arguments(mistakes, attribute, "services"));
     }
-    let Some(arguments) = arguments(mistakes, attribute, "services") else { return result };
 
     let before = mistakes.count();
     let mut once = Once::new(mistakes);
@@ -65,11 +63,12 @@ pub(crate) fn services(mistakes: &Mistakes, attributes: &[Attribute]) -> StructA
     result
 }
 
-/// Parses the attributes of a field. `None` if they are malformed; that is then already reported.
+/// Parses the attributes of a field. Several of one name are one, so that each may depend on a
+/// `cfg_attr`. `None` if they are malformed; that is then already reported.
 pub(crate) fn field(mistakes: &Mistakes, attributes: &[Attribute]) -> Option<Kind> {
     let before = mistakes.count();
-    let mut first: Option<&'static str> = None;
-    let mut kind = Kind::Attached;
+    let mut first: Option<(&'static str, Ident)> = None;
+    let mut arguments = TokenStream::new();
     for attribute in attributes {
         let path = attribute.path();
         if path.is_ident("services") {
@@ -80,24 +79,22 @@ pub(crate) fn field(mistakes: &Mistakes, attributes: &[Attribute]) -> Option<Kin
         else {
             continue;
         };
-        match first {
-            Some(first) if first == name => mistakes.at(path, errors::attribute_twice(name)),
-            Some(first) => mistakes.at(path, errors::contradicting_attributes(first, name)),
-            None => {
-                first = Some(name);
-                let (Some(arguments), Some(path)) =
-                    (arguments(mistakes, attribute, name), path.get_ident())
-                else {
-                    continue;
-                };
-                kind = match name {
-                    "service" => Kind::Service(service(mistakes, path, arguments)),
-                    "secret" => Kind::Secret(secret(mistakes, path, arguments)),
-                    _ => Kind::Setting(setting(mistakes, path, arguments)),
-                };
+        match &first {
+            Some((first, _)) if *first != name => {
+                mistakes.at(path, errors::contradicting_attributes(first, name));
+                continue;
             }
+            Some(_) => {}
+            None => first = path.get_ident().map(|path| (name, path.clone())),
         }
+        append(&mut arguments, self::arguments(mistakes, attribute, name));
     }
+    let kind = match first {
+        None => Kind::Attached,
+        Some(("service", path)) => Kind::Service(service(mistakes, &path, arguments)),
+        Some(("secret", path)) => Kind::Secret(secret(mistakes, &path, arguments)),
+        Some((_, path)) => Kind::Setting(setting(mistakes, &path, arguments)),
+    };
     (mistakes.count() == before).then_some(kind)
 }
 
@@ -235,6 +232,15 @@ fn arguments(mistakes: &Mistakes, attribute: &Attribute, name: &str) -> Option<T
             None
         }
     }
+}
+
+/// Appends the arguments of a further attribute of the same name.
+fn append(arguments: &mut TokenStream, more: Option<TokenStream>) {
+    let Some(more) = more.filter(|more| !more.is_empty()) else { return };
+    if arguments.clone().into_iter().last().is_some_and(|last| !is_comma(&last)) {
+        arguments.extend([TokenTree::from(Punct::new(',', Spacing::Alone))]);
+    }
+    arguments.extend(more);
 }
 
 /// Parses the items with known keys, and reports the others.
@@ -520,7 +526,7 @@ fn check_scheme(mistakes: &Mistakes, literal: &LitStr, plaintext_waived: bool) -
 
 // Waivers.
 
-/// Reads `allow(rule, …, reason = "…", until = "…")`.
+/// Reads `allow(rule, …, reason = "…", until = "…", debug_only)`.
 fn allow(mistakes: &Mistakes, item: &Item, waivers: &mut Vec<Waiver>) {
     let Value::List(list) = &item.value else {
         mistakes.at(&item.key, errors::waiver_of_nothing());
@@ -531,6 +537,7 @@ fn allow(mistakes: &Mistakes, item: &Item, waivers: &mut Vec<Waiver>) {
     let mut reason = None;
     let mut has_reason = false;
     let mut until = None;
+    let mut debug_only = false;
     let mut once = Once::new(mistakes);
     for item in raw_items(mistakes, unquoted(mistakes, list.stream()), ALLOW) {
         if !once.first(&item.key) {
@@ -542,6 +549,12 @@ fn allow(mistakes: &Mistakes, item: &Item, waivers: &mut Vec<Waiver>) {
                 reason = self::reason(mistakes, &item);
             }
             "until" => until = self::until(mistakes, &item),
+            "debug_only" => {
+                debug_only = true;
+                if !matches!(item.value, Value::None) {
+                    mistakes.at(&item.key, errors::value_not_wanted("debug_only"));
+                }
+            }
             name => match item.value {
                 Value::None => {
                     if let Some(rule) = waivable(mistakes, &item) {
@@ -579,6 +592,7 @@ fn allow(mistakes: &Mistakes, item: &Item, waivers: &mut Vec<Waiver>) {
             rule,
             reason: reason.clone(),
             until: until.clone(),
+            debug_only,
         }));
     }
 }

@@ -165,13 +165,6 @@ pub(crate) fn belongs_to_the_struct() -> Mistake {
     )
 }
 
-pub(crate) fn attribute_twice(attribute: &str) -> Mistake {
-    Mistake::new(
-        &rule::UNKNOWN_ATTRIBUTE,
-        format!("`#[{attribute}]` twice: put all of it into one"),
-    )
-}
-
 pub(crate) fn contradicting_attributes(first: &str, second: &str) -> Mistake {
     Mistake::new(
         &rule::UNKNOWN_ATTRIBUTE,

@@ -173,7 +173,8 @@ fn declaration(field: &Field<'_>) -> TokenStream {
                 Some(date) => quote!(__private::core::option::Option::Some(#date)),
                 None => quote!(__private::core::option::Option::None),
             };
-            quote!(__private::Waiver::new(#rule, #reason, #until))
+            let debug_only = waiver.debug_only.then(|| quote!(.debug_only()));
+            quote!(__private::Waiver::new(#rule, #reason, #until) #debug_only)
         });
         let waivers = quote!(const { &[#(#waivers),*] });
         call("waivers", waivers);

@@ -124,8 +124,12 @@ use model::Struct;
 /// - `needs = "SELECT ON orders"`: the privileges that the account must have, and no others, in the
 ///   words of the service's `PRIVILEGES`; an unknown word does not compile
 /// - `hosts = "db.example.com, *.internal"`: the hosts that the locator may lead to
-/// - `allow(rule, …, reason = "…", until = "YYYY-MM-DD")`: an exception; repeatable; `until` is its
-///   last day, and is optional
+/// - `allow(rule, …, reason = "…", until = "YYYY-MM-DD", debug_only)`: an exception; repeatable;
+///   `until` is its last day, and is optional; with `debug_only` it holds in builds with
+///   `debug_assertions` alone, for a developer's machine
+///
+/// An attribute may stand above a field several times, which is the same as one attribute with all
+/// the keys. So a part of it can depend on `cfg_attr`.
 ///
 /// # `#[secret(…)]`, above a secret
 ///

@@ -113,6 +113,7 @@ pub(crate) struct Waiver {
     pub(crate) rule: &'static Rule,
     pub(crate) reason: String,
     pub(crate) until: Option<String>,
+    pub(crate) debug_only: bool,
 }
 
 impl<'a> Struct<'a> {

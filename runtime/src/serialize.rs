@@ -119,6 +119,7 @@ serialize! {
         "rule": waiver.rule().name,
         "reason": waiver.reason(),
         "until": waiver.until().map(|until| until.to_string()),
+        "debug_only": waiver.is_debug_only(),
     }
     FieldOf as "Field" |field| {
         "name": field.leaf.path,

@@ -21,10 +21,10 @@ use backing_services_tests::pki::Authority;
 use backing_services_tests::postgres;
 use serde_json::json;
 
-/// `cargo run --example …`, as in the README.
+/// `cargo run -p …`, as in the README.
 fn example(name: &str) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["run", "--quiet", "-p", "backing-services-examples", "--example", name]);
+    cargo.args(["run", "--quiet", "-p", name]);
     cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     cargo
 }

@@ -457,6 +457,7 @@ async fn missing_and_excess_are_two_findings_and_every_missing_one_is_named() {
     assert_eq!(problems(&error), ["missing_privileges", "excess_privileges"], "{error}");
     let text = error.to_string();
     for part in [
+        "/* If it is not there yet, first run the migrations. */ GRANT SELECT".to_owned(),
         format!(
             "the account lacks SELECT ON TABLE {DATABASE}.orders; INSERT ON TABLE {DATABASE}.orders"
         ),

@@ -771,6 +771,13 @@ async fn missing_and_excess_privileges_are_two_findings_and_all_missing_ones_are
         finding.message().contains("SELECT ON TABLE public.orders, which is not there"),
         "{finding}"
     );
+    let help = finding.help().to_owned();
+    assert!(help.starts_with("/* First run the migrations, which create it. */ GRANT"), "{help}");
+    assert_eq!(help.matches("migrations").count(), 1, "{help}");
+    // The help is right once the migrations have run.
+    server.sql("CREATE TABLE orders (id int PRIMARY KEY)");
+    server.script(DATABASE, &help);
+    clean::<Few>(&server, USER, DATABASE, &help).await;
 }
 
 #[tokio::test]

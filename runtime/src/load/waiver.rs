@@ -14,12 +14,24 @@ const NOTICE_DAYS: i64 = 31;
 
 /// Marks the findings that a waiver covers.
 pub(crate) fn apply(findings: &mut [Finding], waivers: &'static [Waiver], today: Date) {
+    apply_in(findings, waivers, today, cfg!(debug_assertions));
+}
+
+fn apply_in(
+    findings: &mut [Finding],
+    waivers: &'static [Waiver],
+    today: Date,
+    is_debug_build: bool,
+) {
     for finding in findings {
-        if let Some(reason) = reason(waivers, finding.rule().name, today)
-            && finding.is_denied()
-            && finding.rule().level == Level::Deny
-        {
-            finding.waive(reason);
+        if !finding.is_denied() || finding.rule().level != Level::Deny {
+            continue;
+        }
+        let of_rule = || waivers.iter().filter(|waiver| waiver.rule() == finding.rule());
+        if let Some(waiver) = of_rule().find(|waiver| waiver.holds(today, is_debug_build)) {
+            finding.waive(waiver.reason());
+        } else if of_rule().any(|waiver| waiver.holds(today, true)) {
+            finding.add("its waiver holds in builds with `debug_assertions` alone");
         }
     }
 }
@@ -41,8 +53,10 @@ pub(crate) fn report(waivers: &[(String, &'static Waiver)]) {
     let mut list = String::new();
     for (field, waiver) in waivers {
         let until = waiver.until().map(|until| format!(", until {until}")).unwrap_or_default();
+        let build = if waiver.is_debug_only() { ", in debug builds only" } else { "" };
         // Writing to a `String` does not fail.
-        let _ = write!(list, "; {field}: {} ({}{until})", waiver.rule().name, waiver.reason());
+        let _ =
+            write!(list, "; {field}: {} ({}{until}{build})", waiver.rule().name, waiver.reason());
     }
     tracing::warn!(waivers = waivers.len(), "rules are waived{}", list.replacen(';', ":", 1));
 }
@@ -92,6 +106,34 @@ mod tests {
         findings.clear();
         expiring(&mut findings, WAIVERS, today);
         (covered, findings.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_waiver_for_debug_builds_does_not_hold_in_a_release_build() {
+        static DEBUG: Waiver =
+            Waiver::new("superuser_account", "this machine", Some("2027-03-01")).debug_only();
+        let (before, after) =
+            (Date::parse("2027-03-01").unwrap(), Date::parse("2027-03-02").unwrap());
+        assert!(DEBUG.holds(before, true) && WAIVERS[0].holds(before, false));
+        assert!(!DEBUG.holds(before, false), "a release build has the rule");
+        assert!(!DEBUG.holds(after, true), "it ends like any other");
+        assert_eq!(DEBUG.is_in_force(before), cfg!(debug_assertions));
+
+        static WAIVERS: &[Waiver] =
+            &[Waiver::new("superuser_account", "this machine", None).debug_only()];
+        let refused = |is_debug_build| {
+            let mut findings = [Finding::new(&SUPERUSER_ACCOUNT, "is one")];
+            apply_in(&mut findings, WAIVERS, before, is_debug_build);
+            findings[0].is_denied().then(|| findings[0].to_string())
+        };
+        assert_eq!(refused(true), None);
+        assert_eq!(
+            refused(false).as_deref(),
+            Some(
+                "is one; its waiver holds in builds with `debug_assertions` alone \
+                 [superuser_account]"
+            )
+        );
     }
 
     #[test]

@@ -291,6 +291,12 @@ impl Difference {
         let escaped = |text: &str| printable_up_to(text, LONGEST_STATEMENT);
         Self { privilege: escaped(privilege.as_ref()), statement: escaped(statement.as_ref()) }
     }
+
+    /// Writes a comment of SQL before the statement: the step without which it fails.
+    pub fn with_step_before(mut self, step: &str) -> Self {
+        self.statement.insert_str(0, &format!("/* {step} */ "));
+        self
+    }
 }
 
 /// The maximum number of excess privileges that are named, with their statements. An account with

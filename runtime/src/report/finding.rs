@@ -186,6 +186,12 @@ impl Finding {
         self.0.waived = Some(because);
     }
 
+    /// Adds a half-sentence to its message.
+    pub(crate) fn add(&mut self, text: &str) {
+        let message = &mut self.0.notice.message;
+        *message = format!("{message}; {text}").into();
+    }
+
     /// Sets the variable that it is about, if that is not the locator's.
     pub fn with_variable(mut self, variable: impl Into<String>) -> Self {
         self.0.notice.place.variable = Some(variable.into());

@@ -2,12 +2,13 @@
 
 use backing_services_rules::{Rule, date::Date};
 
-/// `allow(rule, reason = "…", until = "YYYY-MM-DD")`: an exception, with its reason.
+/// `allow(rule, reason = "…", until = "YYYY-MM-DD", debug_only)`: an exception, with its reason.
 #[derive(Debug)]
 pub struct Waiver {
     rule: &'static Rule,
     reason: &'static str,
     until: Option<Date>,
+    debug_only: bool,
 }
 
 impl Waiver {
@@ -27,7 +28,15 @@ impl Waiver {
                 None => panic!("a date is written YYYY-MM-DD [malformed_value]"),
             },
         };
-        Self { rule, reason, until }
+        Self { rule, reason, until, debug_only: false }
+    }
+
+    /// The same waiver, for builds with `debug_assertions` alone.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn debug_only(mut self) -> Self {
+        self.debug_only = true;
+        self
     }
 
     /// The waived rule.
@@ -42,9 +51,20 @@ impl Waiver {
         self.reason
     }
 
-    /// True if the waiver has not ended before this day.
+    /// True if the waiver holds in this build, and has not ended before this day.
     pub(crate) fn is_in_force(&self, today: Date) -> bool {
-        self.until.is_none_or(|until| today <= until)
+        self.holds(today, cfg!(debug_assertions))
+    }
+
+    pub(crate) fn holds(&self, today: Date, is_debug_build: bool) -> bool {
+        (is_debug_build || !self.debug_only) && self.until.is_none_or(|until| today <= until)
+    }
+
+    /// True if it holds in builds with `debug_assertions` alone. This crate's own setting counts: a
+    /// profile can differ by package.
+    #[must_use]
+    pub const fn is_debug_only(&self) -> bool {
+        self.debug_only
     }
 
     /// The last day on which the waiver holds; `None` if it has no end.

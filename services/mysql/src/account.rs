@@ -16,6 +16,10 @@ const MOST_NAMED: usize = 8;
 /// The limit of excess privileges that get a statement: a finding names no more.
 const MOST_MENDED: usize = 32;
 
+/// The step before a grant on one object. An account cannot see whether an object is there on which
+/// it has no privilege; if it is not, the grant fails.
+const MIGRATIONS: &str = "If it is not there yet, first run the migrations.";
+
 /// The account, as the server reports it.
 pub(super) struct Account {
     /// The account whose privileges count: `CURRENT_USER()`.
@@ -194,10 +198,14 @@ impl Account {
 
     /// The needed privileges that the account lacks.
     fn missing(&self, wants: &[Want]) -> Vec<Difference> {
-        let lacking = wants.iter().filter_map(|want| self.lacking(want, |_| true));
-        lacking
-            .map(|want| Difference::new(want.to_string(), want.statement(&self.grants.account)))
-            .collect()
+        let mut names_an_object = false;
+        let difference = |want: Want| {
+            let missing = Difference::new(want.to_string(), want.statement(&self.grants.account));
+            let is_first = want.is_of_an_object() && !names_an_object;
+            names_an_object |= want.is_of_an_object();
+            if is_first { missing.with_step_before(MIGRATIONS) } else { missing }
+        };
+        wants.iter().filter_map(|want| self.lacking(want, |_| true)).map(difference).collect()
     }
 
     /// The part of a needed privilege that the account lacks before it activates a role, if only

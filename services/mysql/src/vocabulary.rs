@@ -66,6 +66,11 @@ fn parts(need: &Need) -> (Option<String>, Option<String>) {
 }
 
 impl Want {
+    /// True for a privilege on one table, view or routine.
+    pub(super) const fn is_of_an_object(&self) -> bool {
+        self.object.is_some()
+    }
+
     /// All that is needed. `database` completes names without a database.
     pub(super) fn all(needs: &Needs, database: &str) -> Vec<Self> {
         let want = |need: &Need| {

@@ -65,6 +65,9 @@ const SETTINGS: &str = "SET LOCAL search_path = pg_catalog, pg_temp; \
 const RENAMED: &str = "the server has another name for the account than the locator: a pooler in \
     between logs in by an account of its own, and that one was checked";
 
+/// The step before a grant on an object that is not there: the grant alone fails.
+const MIGRATIONS: &str = "First run the migrations, which create it.";
+
 /// The owner's privilege, which is in no access list: to change, to give away and to drop.
 const OWNERSHIP: &str = "OWNERSHIP";
 
@@ -288,7 +291,7 @@ impl Account {
 
     /// The needed privileges that the account lacks.
     fn missing(&self, wants: &Wants) -> Vec<Difference> {
-        let mut missing = Vec::new();
+        let (mut missing, mut any_is_absent) = (Vec::new(), false);
         for schema in wants.schemas() {
             let schema = Object::schema_named(schema);
             if !self.has(&schema, None, "USAGE", |_, _| true) {
@@ -299,9 +302,14 @@ impl Account {
             let Some(object) = wants.objects.get(want.object) else { continue };
             let found = self.found.get(want.object).map(Vec::as_slice).unwrap_or_default();
             if found.is_empty() && object.name.is_some() {
-                missing.push(
-                    self.lacking(want.privilege, &want.columns, object, ", which is not there"),
-                );
+                let absent =
+                    self.lacking(want.privilege, &want.columns, object, ", which is not there");
+                missing.push(if any_is_absent {
+                    absent
+                } else {
+                    absent.with_step_before(MIGRATIONS)
+                });
+                any_is_absent = true;
             }
             for name in found {
                 let object = Object { name: Some(name.clone()), ..object.clone() };

@@ -1,5 +1,5 @@
 //! PostgreSQL with tokens as passwords, which expire and which a service issues over HTTPS:
-//! `cargo run --example token`.
+//! `cargo run -p token`.
 //!
 //! It reads these variables:
 //!
@@ -22,7 +22,7 @@ use backing_services::credentials::{Credential, Credentials};
 use backing_services::problem::FailureKind;
 use backing_services::services::https::Method;
 use backing_services::source::{Environment, WithCredentials};
-use backing_services::{BackingServices, Failure, Https, Postgres, Resource};
+use backing_services::{BackingServices, Failure, Https, Postgres, Resource, sqlx};
 use serde::Deserialize;
 
 /// The issuer of tokens. It is attached first.

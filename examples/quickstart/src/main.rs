@@ -1,11 +1,11 @@
-//! The first ten minutes, on a machine with nothing but Rust: `cargo run --example quickstart`.
+//! The first ten minutes, on a machine with nothing but Rust: `cargo run -p quickstart`.
 //!
 //! It attaches an SQLite database (in this process, so there is no server to install), a secret, a
 //! few settings and a nested struct. It uses them, prints the posture, and then shows the report on
 //! two mistakes.
 
 use backing_services::secrecy::{ExposeSecret, SecretString};
-use backing_services::{AttachError, BackingServices, Environment, Resource, Sqlite};
+use backing_services::{AttachError, BackingServices, Environment, Resource, Sqlite, sqlx};
 
 /// Everything that this program attaches to.
 #[derive(BackingServices)]

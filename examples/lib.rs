@@ -1,1 +1,0 @@
-//! The examples of `backing-services` are programs: `cargo run --example quickstart`.
