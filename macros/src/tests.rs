@@ -154,10 +154,18 @@ fn half_written_attributes() {
         assert!(expansion.contains("compile_error"), "{attribute}: {expansion}");
     }
     for attribute in [
-        "#[services(prefix)]", "#[services(prefix = 1)]", "#[services(prefix = \"_\")]",
-        "#[services(prefix = \"é\")]", "#[services(crate =)]", "#[services(crate = a::<b>)]",
-        "#[services(crate = 1)]", "#[services(deadline = -1)]", "#[services(deadline = 1.5)]",
-        "#[services(deadline = 10u8)]", "#[services]#[services]", "#[services = 1]",
+        "#[services(prefix)]",
+        "#[services(prefix = 1)]",
+        "#[services(prefix = \"_\")]",
+        "#[services(prefix = \"é\")]",
+        "#[services(crate =)]",
+        "#[services(crate = a::<b>)]",
+        "#[services(crate = 1)]",
+        "#[services(deadline = -1)]",
+        "#[services(deadline = 1.5)]",
+        "#[services(deadline = 10u8)]",
+        "#[services(deadline = 1)]#[services(deadline = 2)]",
+        "#[services = 1]",
         "#[services(,)]",
     ] {
         let expansion = expansion(&format!("{attribute} struct Services {{}}")).to_string();
