@@ -110,20 +110,18 @@ mod tests {
 
     #[test]
     fn a_waiver_for_debug_builds_does_not_hold_in_a_release_build() {
-        static DEBUG: Waiver =
-            Waiver::new("superuser_account", "this machine", Some("2027-03-01")).debug_only();
+        static DEBUG: &[Waiver] =
+            &[Waiver::new("superuser_account", "mine", Some("2027-03-01")).debug_only()];
         let (before, after) =
             (Date::parse("2027-03-01").unwrap(), Date::parse("2027-03-02").unwrap());
-        assert!(DEBUG.holds(before, true) && WAIVERS[0].holds(before, false));
-        assert!(!DEBUG.holds(before, false), "a release build has the rule");
-        assert!(!DEBUG.holds(after, true), "it ends like any other");
-        assert_eq!(DEBUG.is_in_force(before), cfg!(debug_assertions));
+        assert!(DEBUG[0].holds(before, true) && WAIVERS[0].holds(before, false));
+        assert!(!DEBUG[0].holds(before, false), "a release build has the rule");
+        assert!(!DEBUG[0].holds(after, true), "it ends like any other");
+        assert_eq!(DEBUG[0].is_in_force(before), cfg!(debug_assertions));
 
-        static WAIVERS: &[Waiver] =
-            &[Waiver::new("superuser_account", "this machine", None).debug_only()];
         let refused = |is_debug_build| {
             let mut findings = [Finding::new(&SUPERUSER_ACCOUNT, "is one")];
-            apply_in(&mut findings, WAIVERS, before, is_debug_build);
+            apply_in(&mut findings, DEBUG, before, is_debug_build);
             findings[0].is_denied().then(|| findings[0].to_string())
         };
         assert_eq!(refused(true), None);
