@@ -77,6 +77,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use anstream::{AutoStream, ColorChoice};
+pub use backing_services_dev::{Container, Containers};
 use backing_services_runtime::__cli::run_until_cancelled;
 use backing_services_runtime::preflight::Watch;
 use backing_services_runtime::source::DotEnv;
@@ -132,16 +133,40 @@ pub fn run<S: BackingServices>() -> ExitCode {
 /// ```
 #[must_use]
 pub fn run_from<S: BackingServices>(source: &(impl Source + Clone + 'static)) -> ExitCode {
-    ExitCode::from(run_with(S::MANIFEST, Arc::new(source.clone()), std::env::args_os()))
+    run_with::<S>(source, &Containers::new())
 }
 
-fn run_with(
+/// Like [`run_from`], with containers of your own: `template compose` writes a server for each
+/// resource whose service is in the table, a service of your own included.
+///
+/// ```no_run
+/// # mod shop { #[derive(backing_services::BackingServices)] pub struct Services {} }
+/// use backing_services::Environment;
+/// use backing_services::cli::{Container, Containers};
+///
+/// fn main() -> std::process::ExitCode {
+///     let containers =
+///         Containers::new().with_container("Gopher", |_| Some(Container::new("gopherd:3", 7070)));
+///     backing_services::cli::run_with::<shop::Services>(&Environment::process(), &containers)
+/// }
+/// ```
+#[must_use]
+pub fn run_with<S: BackingServices>(
+    source: &(impl Source + Clone + 'static),
+    containers: &Containers,
+) -> ExitCode {
+    let source = Arc::new(source.clone());
+    ExitCode::from(run_arguments(S::MANIFEST, source, containers, std::env::args_os()))
+}
+
+fn run_arguments(
     manifest: &'static Manifest,
     source: Arc<dyn Source>,
+    containers: &Containers,
     arguments: impl IntoIterator<Item = OsString>,
 ) -> u8 {
     let (color, status) = match arguments::parse(manifest, arguments) {
-        Ok(arguments) => (arguments.color, perform(manifest, source, arguments)),
+        Ok(arguments) => (arguments.color, perform(manifest, source, containers, arguments)),
         Err((color, error)) => (color, explained(color, &error)),
     };
     match status {
@@ -174,6 +199,7 @@ type ExitReason = Box<dyn Display>;
 fn perform(
     manifest: &'static Manifest,
     source: Arc<dyn Source>,
+    containers: &Containers,
     arguments: Arguments,
 ) -> Result<u8, ExitReason> {
     let Arguments { program, line, color, task } = arguments;
@@ -202,7 +228,7 @@ fn perform(
             FINE
         }
         Task::Template(kind) => {
-            out.write_all(template::write(manifest, program, kind)?.as_bytes())
+            out.write_all(template::write(manifest, program, kind, containers)?.as_bytes())
                 .map_err(output::broken)?;
             FINE
         }
@@ -398,6 +424,7 @@ mod tests {
         let _turn = TURN.lock().await;
         static NOTHING: Manifest = Manifest::new("Nothing", &[]);
         let arguments = ["nothing", "attach"].map(OsString::from);
-        assert_eq!(run_with(&NOTHING, Arc::new(Environment::process()), arguments), FINE);
+        let source = Arc::new(Environment::process());
+        assert_eq!(run_arguments(&NOTHING, source, &Containers::new(), arguments), FINE);
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use backing_services_dev::{Container, Containers};
 use backing_services_runtime::manifest::Role;
-use backing_services_runtime::service::Container;
 use minijinja::{Value, context};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -38,7 +38,7 @@ pub(super) struct Server {
 }
 
 impl<'a> Compose<'a> {
-    pub(super) fn of(deploy: &'a Deploy) -> Self {
+    pub(super) fn of(deploy: &'a Deploy, containers: &Containers) -> Self {
         let (mut names, mut ports) = (HashSet::new(), HashSet::new());
         let mut named = |wanted: &str| {
             let mut name = wanted.to_owned();
@@ -54,7 +54,7 @@ impl<'a> Compose<'a> {
         }
         let mut fields = Vec::new();
         for field in &deploy.fields {
-            let server = field.container().map(|(container, scheme)| {
+            let server = field.container(containers).map(|(container, scheme)| {
                 let mut host_port = container.port;
                 while !ports.insert(host_port) {
                     host_port = host_port.checked_add(1).unwrap_or(1024);

@@ -3,10 +3,11 @@
 
 use std::collections::HashSet;
 
+use backing_services_dev::{Container, Containers};
 use backing_services_rules::{Transport, variable};
 use backing_services_runtime::Manifest;
 use backing_services_runtime::manifest::{Category, Leaf, ResourceEntry, Role, Variable};
-use backing_services_runtime::service::{Container, Login};
+use backing_services_runtime::service::Login;
 use minijinja::{Value, context};
 
 use crate::template::compose::Server;
@@ -215,14 +216,15 @@ impl Item {
 
     /// A server for the field, and the scheme of its locator. `None` if no server of ours can
     /// replace the intended one.
-    pub(super) fn container(&self) -> Option<(Container, &'static str)> {
+    pub(super) fn container(&self, containers: &Containers) -> Option<(Container, &'static str)> {
         let Category::Resource(entry) = self.leaf.field.category() else { return None };
         let scheme =
             scheme(entry, &self.leaf).filter(|scheme| scheme.transport() != Transport::Embedded)?;
         if !self.leaf.field.declaration().listed_hosts().is_empty() {
             return None;
         }
-        Some((self.leaf.container(&self.account)?, scheme.name()))
+        let grants = self.leaf.grants(&self.account)?;
+        Some((containers.container(&grants)?, scheme.name()))
     }
 
     /// True if this field requires a writable folder. `None` if its service is not embedded.

@@ -5,6 +5,7 @@
 //! with a forgotten placeholder starts nothing. The texts are templates beside this file. Values
 //! that come out of a program are data: [`writing`] quotes them for each format.
 
+use backing_services_dev::Containers;
 use backing_services_runtime::Manifest;
 use minijinja::{Error, Value, context};
 
@@ -65,9 +66,14 @@ impl Kind {
 }
 
 /// Writes a file for a struct.
-pub(super) fn write(manifest: &Manifest, program: &str, kind: Kind) -> Result<String, ExitReason> {
+pub(super) fn write(
+    manifest: &Manifest,
+    program: &str,
+    kind: Kind,
+    containers: &Containers,
+) -> Result<String, ExitReason> {
     let deploy = Deploy::of(manifest, program);
-    render(kind, &deploy).map_err(|error| {
+    render(kind, &deploy, containers).map_err(|error| {
         // The template contains nothing secret: it is made from names and doc comments in the text
         // of the program.
         let error = backing_services_runtime::posture::printable(&format!("{error:#}"));
@@ -75,12 +81,12 @@ pub(super) fn write(manifest: &Manifest, program: &str, kind: Kind) -> Result<St
     })
 }
 
-fn render(kind: Kind, deploy: &Deploy) -> Result<String, Error> {
+fn render(kind: Kind, deploy: &Deploy, containers: &Containers) -> Result<String, Error> {
     if kind != Kind::Compose {
         let fields = deploy.fields.iter().map(|field| field.context(None)).collect();
         return fill(kind, deploy, fields, Value::UNDEFINED);
     }
-    let compose = Compose::of(deploy);
+    let compose = Compose::of(deploy, containers);
     // The file of variables, with the values of each server.
     let env = fill(Kind::Env, deploy, compose.fields(), Value::UNDEFINED)?;
     fill(kind, deploy, compose.fields(), compose.context(&env))

@@ -1,7 +1,6 @@
 //! The grants of a whole struct.
 
 use crate::declare::manifest::{Category, Leaf, Manifest};
-use crate::service::container::Container;
 use crate::service::grants::Grants;
 
 impl Manifest {
@@ -23,12 +22,12 @@ impl Manifest {
 }
 
 impl Leaf {
-    /// A container with a server for the field, which has the account of this name with the field's
-    /// `needs`. `None` if the field is not a resource, or if its service has no such server.
+    /// The grants that create the field's account with this name. If the field has no `needs`, the
+    /// account can log in and has no other privilege. `None` if the field is not a resource.
     #[must_use]
-    pub fn container(&self, account: &str) -> Option<Container> {
+    pub fn grants(&self, account: &str) -> Option<Grants> {
         let Category::Resource(entry) = self.field.category() else { return None };
         let needs = self.field.declaration().needed_privileges();
-        Grants::of_any(needs, entry.service, &self.path, account).container()
+        Some(Grants::of_any(needs, entry.service, &self.path, account))
     }
 }

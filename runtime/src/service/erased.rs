@@ -14,7 +14,6 @@ use crate::report::finding::Finding;
 use crate::report::posture::Posture;
 use crate::report::redact;
 use crate::report::refusal::Refusal;
-use crate::service::container::Container;
 use crate::service::grants::Grants;
 use crate::service::target::{Attempt, Target};
 use crate::service::{Attachment, Service};
@@ -99,7 +98,6 @@ pub(crate) struct ServiceEntry {
     pub(crate) login: Login,
     pub(crate) privileges: &'static [Grantable],
     pub(crate) grants: fn(&Grants) -> Option<String>,
-    pub(crate) container: fn(&Grants) -> Option<Container>,
     pub(crate) path: Option<&'static str>,
     pub(crate) secret_path: bool,
     pub(crate) ambient: &'static [&'static str],
@@ -136,7 +134,6 @@ pub(crate) trait Erased: Service {
         login: Self::LOGIN,
         privileges: Self::PRIVILEGES,
         grants: Self::grants,
-        container: Self::container,
         path: Self::PATH,
         secret_path: Self::SECRET_PATH,
         ambient: Self::CONFLICTING_ENV,

@@ -66,11 +66,6 @@ impl Grants {
         grants.unwrap_or(Self { field, service, needs: Needs::none(), account, database: None })
     }
 
-    /// A container with a server that has the account; `None` if the service has no such server.
-    pub(crate) fn container(&self) -> Option<crate::service::container::Container> {
-        (self.service.container)(self)
-    }
-
     /// Sets the account's name, which is otherwise derived from the field.
     ///
     /// # Errors

@@ -4,7 +4,6 @@
 //! limits, tasks, names, and progress.
 
 pub(crate) mod assert;
-pub(crate) mod container;
 pub(crate) mod credentials;
 pub(crate) mod dial;
 pub(crate) mod erased;
@@ -18,7 +17,6 @@ pub use crate::net::tls::Witness;
 pub use crate::net::{metered, progress, random_name, tasks, thread, time, tls};
 pub use crate::report::redact;
 pub use crate::report::refusal::Refusal;
-pub use crate::service::container::Container;
 pub use crate::service::dial::{Dialled, Stream, unreachable};
 pub use crate::service::target::{Attempt, Target};
 
@@ -143,15 +141,6 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// administrator runs them. Names are quoted, and there is no password. `None` if the service
     /// has no such statements.
     fn grants(grants: &Grants) -> Option<String> {
-        let _ = grants;
-        None
-    }
-
-    /// A server of this service for a developer's machine. It has the account of these grants and
-    /// no other account for the program. `template compose` writes it into a compose file. If a
-    /// field has no `needs`, the grants are empty: the account can log in and has no other
-    /// privilege. `None` if the service has no such server.
-    fn container(grants: &Grants) -> Option<Container> {
         let _ = grants;
         None
     }

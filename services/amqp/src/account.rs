@@ -240,7 +240,7 @@ fn escaped(name: &str) -> String {
 }
 
 /// A word, quoted for a shell.
-pub(super) fn quoted(word: &str) -> String {
+fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 

@@ -120,9 +120,7 @@ use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::reconnect::{self, Reconnector};
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::service::{
-    Attachment, Attempt, Container, Login, Parameter, Refusal, Target,
-};
+use backing_services_runtime::service::{Attachment, Attempt, Login, Parameter, Refusal, Target};
 use backing_services_runtime::{Failure, Finding, Posture, Service};
 use lapin::uri::{
     AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism,
@@ -138,7 +136,6 @@ pub use lapin;
 
 mod account;
 mod asking;
-mod container;
 mod frames;
 mod wire;
 
@@ -212,10 +209,6 @@ impl Service for Amqp {
 
     fn grants(grants: &Grants) -> Option<String> {
         Some(account::grants(grants))
-    }
-
-    fn container(grants: &Grants) -> Option<Container> {
-        Some(container::container(grants))
     }
 
     fn check(target: &Target) -> Vec<Finding> {

@@ -102,9 +102,7 @@ use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, printable};
 use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::service::{
-    Attachment, Attempt, Container, Login, Parameter, Refusal, Target,
-};
+use backing_services_runtime::service::{Attachment, Attempt, Login, Parameter, Refusal, Target};
 use backing_services_runtime::{Finding, Posture, Service};
 use backing_services_sqlx as driver;
 use backing_services_sqlx::Unproven;
@@ -120,7 +118,6 @@ use self::grants::{Grants, Naming, Product};
 pub use sqlx;
 
 mod account;
-mod container;
 mod grants;
 mod preflight;
 mod vocabulary;
@@ -219,10 +216,6 @@ impl Service for MySql {
 
     fn grants(grants: &backing_services_runtime::grants::Grants) -> Option<String> {
         Some(vocabulary::grants(grants))
-    }
-
-    fn container(grants: &backing_services_runtime::grants::Grants) -> Option<Container> {
-        container::container(grants)
     }
 
     async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<MySqlPool>, Refusal> {

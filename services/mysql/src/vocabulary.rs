@@ -189,7 +189,7 @@ impl fmt::Display for Want {
 }
 
 /// A string literal, independent of `sql_mode`: in some modes a backslash is an escape.
-pub(super) fn literal(text: &str) -> String {
+fn literal(text: &str) -> String {
     if text.contains('\\') {
         let digits: String = text.bytes().map(|byte| format!("{byte:02X}")).collect();
         return format!("CONVERT(X'{digits}' USING utf8mb4)");
@@ -198,7 +198,7 @@ pub(super) fn literal(text: &str) -> String {
 }
 
 /// The account, for logins from any host.
-pub(super) fn account(grants: &Grants) -> String {
+fn account(grants: &Grants) -> String {
     format!("{}@`%`", quoted(grants.account()))
 }
 

@@ -195,7 +195,7 @@ pub(super) fn grants(grants: &Grants) -> String {
 }
 
 /// The environment variable of the server that has the account's password.
-pub(super) fn variable(grants: &Grants) -> String {
+fn variable(grants: &Grants) -> String {
     let account = grants
         .account()
         .chars()

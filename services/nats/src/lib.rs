@@ -119,7 +119,7 @@ use backing_services_runtime::service::time::{
     HEALTH_DEADLINE, try_join_prefer_first, with_timeout,
 };
 use backing_services_runtime::service::{
-    Attachment, Attempt, Container, Login, Parameter, Refusal, Target, tasks,
+    Attachment, Attempt, Login, Parameter, Refusal, Target, tasks,
 };
 use backing_services_runtime::{Failure, Finding, Posture, Service};
 
@@ -129,7 +129,6 @@ use self::gate::{MOST_ATTEMPTS, ReconnectGate};
 pub use async_nats;
 
 mod account;
-mod container;
 mod credentials;
 mod gate;
 mod visit;
@@ -179,10 +178,6 @@ impl Service for Nats {
 
     fn grants(grants: &Grants) -> Option<String> {
         Some(account::grants(grants))
-    }
-
-    fn container(grants: &Grants) -> Option<Container> {
-        Some(container::container(grants))
     }
 
     fn check(target: &Target) -> Vec<Finding> {

@@ -117,7 +117,7 @@ use backing_services_runtime::service::metered::Metered;
 use backing_services_runtime::service::reconnect::{self, Reconnector};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{
-    Attachment, Attempt, Container, Login, Parameter, Refusal, Stream, Target, tasks,
+    Attachment, Attempt, Login, Parameter, Refusal, Stream, Target, tasks,
 };
 use backing_services_runtime::{Failure, Finding, Posture, Service};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -136,7 +136,6 @@ pub use redis;
 
 mod account;
 mod commands;
-mod container;
 mod limits;
 
 /// Redis and Valkey. See [the module](self) for the locator and the steps of attaching.
@@ -184,10 +183,6 @@ impl Service for Redis {
 
     fn grants(grants: &Grants) -> Option<String> {
         Some(account::grants(grants))
-    }
-
-    fn container(grants: &Grants) -> Option<Container> {
-        Some(container::container(grants))
     }
 
     fn check(target: &Target) -> Vec<Finding> {

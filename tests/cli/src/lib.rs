@@ -2,10 +2,11 @@
 
 #![allow(missing_debug_implementations, reason = "nothing prints them")]
 
+use backing_services::cli::Container;
 use backing_services::grants::Grants;
 use backing_services::rules::Scheme;
 use backing_services::secrecy::SecretString;
-use backing_services::service::{Attachment, Attempt, Container, Refusal, Target};
+use backing_services::service::{Attachment, Attempt, Refusal, Target};
 use backing_services::{
     Amqp, BackingServices, Https, MySql, Nats, Postgres, Posture, Redis, Resource, S3, Service,
     Smtp, Sqlite,
@@ -113,6 +114,21 @@ pub struct Kennel {
     pub env: Option<Resource<Hound>>,
 }
 
+/// A server of a hound in a container.
+#[must_use]
+pub fn hound(grants: &Grants) -> Option<Container> {
+    let container = Container::new("hound:1", 65_535)
+        .with_user(7, 8)
+        .with_administrator()
+        .with_command(["bark", "--at", "${HOME} $x \"'#\n: {{ 7 * 7 }}", grants.account()])
+        .with_variable("LEASH", "- *a\t&b\u{2028}")
+        .with_file("/etc/hound/a: b", " odd\n\n$(touch pwned)\u{85}")
+        .with_file("/etc/hound/even", "  # even\n---\n")
+        .with_path("a/b c")
+        .with_regrant_command("sit\n  evil: 1");
+    Some(container)
+}
+
 /// A service of another crate.
 #[derive(Clone, Copy, Debug)]
 pub struct Hound;
@@ -123,19 +139,6 @@ impl Service for Hound {
     const NAME: &'static str = "Hound: \"#";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("hounds").with_port(7070)];
     const PATH: Option<&'static str> = Some("the leash");
-
-    fn container(grants: &Grants) -> Option<Container> {
-        let container = Container::new("hound:1", 65_535)
-            .with_user(7, 8)
-            .with_administrator()
-            .with_command(["bark", "--at", "${HOME} $x \"'#\n: {{ 7 * 7 }}", grants.account()])
-            .with_variable("LEASH", "- *a\t&b\u{2028}")
-            .with_file("/etc/hound/a: b", " odd\n\n$(touch pwned)\u{85}")
-            .with_file("/etc/hound/even", "  # even\n---\n")
-            .with_path("a/b c")
-            .with_regrant_command("sit\n  evil: 1");
-        Some(container)
-    }
 
     async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
         Ok(Attachment::new((), Posture::of::<Self>(target)))

@@ -78,9 +78,7 @@ use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, printable};
 use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::service::{
-    Attachment, Attempt, Container, Login, Parameter, Refusal, Target,
-};
+use backing_services_runtime::service::{Attachment, Attempt, Login, Parameter, Refusal, Target};
 use backing_services_runtime::{Finding, Posture, Service};
 use backing_services_sqlx as driver;
 use backing_services_sqlx::Unproven;
@@ -135,10 +133,6 @@ impl Service for Postgres {
 
     fn grants(grants: &Grants) -> Option<String> {
         Some(postgresql::grants(grants))
-    }
-
-    fn container(grants: &Grants) -> Option<Container> {
-        postgresql::container(grants)
     }
 
     async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<PgPool>, Refusal> {

@@ -13,11 +13,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 pub(super) use self::account::{Account, COLUMNS, Row, no_answer, question};
-pub(super) use self::container::container;
 pub(super) use self::vocabulary::{PRIVILEGES, grants};
 
 mod account;
-mod container;
 mod vocabulary;
 
 /// The parameters of both services, after those of one driver alone.

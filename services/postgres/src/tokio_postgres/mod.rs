@@ -88,7 +88,7 @@ use backing_services_runtime::service::reconnect::ReconnectAttempts;
 use backing_services_runtime::service::tasks::Tasks;
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{
-    Attachment, Attempt, Container, Login, Parameter, Refusal, Stream, Target, tasks,
+    Attachment, Attempt, Login, Parameter, Refusal, Stream, Target, tasks,
 };
 use backing_services_runtime::{Failure, Finding, Posture, Service};
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
@@ -160,10 +160,6 @@ impl Service for TokioPostgres {
 
     fn grants(grants: &Grants) -> Option<String> {
         Some(postgresql::grants(grants))
-    }
-
-    fn container(grants: &Grants) -> Option<Container> {
-        postgresql::container(grants)
     }
 
     async fn connect(

@@ -704,11 +704,6 @@ pub(super) fn grants(grants: &Grants) -> String {
     format!("ECHO {}\n{statement}\n", quoted(&how))
 }
 
-/// The line of the server's configuration that creates the account, without its password.
-pub(super) fn user(grants: &Grants) -> String {
-    format!("user {}", words_of(grants.account(), grants.needs(), false))
-}
-
 /// The statement that gives an account exactly these rules, whatever it had before. It keeps the
 /// password.
 fn rules_of(user: &str, needs: &Needs, selects: bool) -> String {

@@ -1,9 +1,9 @@
 //! A server for a developer's own machine: the image of PostgreSQL's community.
 
 use backing_services_runtime::grants::Grants;
-use backing_services_runtime::service::Container;
 
-use crate::postgresql::vocabulary::quoted;
+use super::Container;
+use crate::quoted;
 
 /// The server's `pg_hba.conf`. The Unix socket asks for the password too: the image's scripts have
 /// it.
@@ -21,7 +21,7 @@ const SCRIPT: &str = "(\n    \
                       )\n";
 
 /// The account's database has the same name as the account.
-pub(crate) fn container(grants: &Grants) -> Option<Container> {
+pub(super) fn container(grants: &Grants) -> Option<Container> {
     let database = grants.account().to_owned();
     let statements = grants.clone().with_database(&database).ok()?.statements()?;
     let account = format!(
@@ -31,7 +31,7 @@ pub(crate) fn container(grants: &Grants) -> Option<Container> {
          SET log_min_error_statement = panic;\n\
          \\set password `cat /run/backing-services/password`\n\
          ALTER ROLE {} PASSWORD :'password';\n",
-        quoted(&database)
+        quoted::for_postgres(&database)
     );
     let options = [
         "ssl=on",

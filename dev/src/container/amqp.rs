@@ -1,9 +1,9 @@
 //! A server for a developer's own machine: RabbitMQ's image.
 
 use backing_services_runtime::grants::Grants;
-use backing_services_runtime::service::Container;
 
-use crate::account::quoted;
+use super::Container;
+use crate::quoted;
 
 const CONFIG: &str = "\
                       # TLS, and nothing else. For what the image says of this before, the last \
@@ -32,7 +32,8 @@ const START: &str = "rm -f /tmp/account-is-there\n\
                      sh /etc/backing-services/account.sh &\n\
                      exec rabbitmq-server\n";
 
-pub(super) fn container(grants: &Grants) -> Container {
+pub(super) fn container(grants: &Grants) -> Option<Container> {
+    let statements = grants.statements()?;
     let account = format!(
         "# The server makes the cookie by which it knows who controls it.\n\
          until [ -s \"$HOME/.erlang.cookie\" ] \
@@ -41,14 +42,13 @@ pub(super) fn container(grants: &Grants) -> Container {
              kill -0 \"$PPID\" && sleep 1 || exit 1\n\
          done\n\
          # If it has been started before, the account is there already.\n\
-         {}\
+         {statements}\
          rabbitmqctl change_password -- {} </run/backing-services/password \
          && touch /tmp/account-is-there\n\
          rabbitmqctl delete_user -- guest\n",
-        super::account::grants(grants),
-        quoted(grants.account())
+        quoted::for_shell(grants.account())
     );
-    Container::new("rabbitmq:4", 5671)
+    let container = Container::new("rabbitmq:4", 5671)
         .with_user(999, 999)
         .with_command(["sh", "/etc/backing-services/start.sh"])
         // Its data have the node's name, which would otherwise change with the container.
@@ -68,5 +68,6 @@ pub(super) fn container(grants: &Grants) -> Container {
             "test -e /tmp/account-is-there \
              && rabbitmq-diagnostics --quiet check_port_listener 5671",
         ])
-        .with_data("/var/lib/rabbitmq")
+        .with_data("/var/lib/rabbitmq");
+    Some(container)
 }

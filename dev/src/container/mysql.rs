@@ -1,9 +1,9 @@
 //! A server for a developer's own machine: MariaDB's image.
 
 use backing_services_runtime::grants::Grants;
-use backing_services_runtime::service::Container;
 
-use crate::vocabulary::{account, literal};
+use super::Container;
+use crate::quoted;
 
 /// Creates the account. The image sources this script into its own shell if there is no data yet. A
 /// later run reports that the account exists already.
@@ -24,11 +24,11 @@ const SCRIPT: &str = "(\n    \
 pub(super) fn container(grants: &Grants) -> Option<Container> {
     let database = grants.account().to_owned();
     let statements = grants.clone().with_database(&database).ok()?.statements()?;
-    let account = account(grants);
-    let (before, after) =
-        (literal(&format!("ALTER USER {account} IDENTIFIED BY ")), literal(" ACCOUNT UNLOCK"));
-    let statements =
-        format!("{statements}EXECUTE IMMEDIATE CONCAT({before}, QUOTE(@password), {after});\n");
+    let account = format!("{}@`%`", quoted::for_mysql(&database));
+    let before = quoted::literal_for_mysql(&format!("ALTER USER {account} IDENTIFIED BY "));
+    let statements = format!(
+        "{statements}EXECUTE IMMEDIATE CONCAT({before}, QUOTE(@password), ' ACCOUNT UNLOCK');\n"
+    );
     let command = [
         "mariadbd",
         "--ssl-cert=/run/backing-services/certificate.pem",

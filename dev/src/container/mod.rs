@@ -1,8 +1,18 @@
-//! A service's server for a developer's machine. `template compose` (feature `cli`) writes it into
-//! a compose file.
+//! Servers in containers, for a developer's machine. `template compose` of the command line writes
+//! them into a compose file.
+
+use std::fmt;
+
+use backing_services_runtime::grants::Grants;
+
+mod amqp;
+mod mysql;
+mod nats;
+mod postgres;
+mod redis;
 
 /// A container that runs a service's server for one resource. It accepts TLS only, and has the
-/// account of the field's [`Grants`](crate::grants::Grants) and no other account for the program.
+/// account of the field's [`Grants`] and no other account for the program.
 ///
 /// It contains no secret. The secrets are generated on the developer's machine before the container
 /// starts, by the service `prepare` of the same compose file. They are in [`Container::FOLDER`]:
@@ -20,7 +30,7 @@
 ///
 /// ```
 /// use backing_services::grants::Grants;
-/// use backing_services::service::Container;
+/// use backing_services_dev::{Container, Containers};
 ///
 /// fn container(grants: &Grants) -> Option<Container> {
 ///     let folder = Container::FOLDER;
@@ -39,6 +49,8 @@
 ///             .with_health(["CMD", "gopherd", "--ping"]),
 ///     )
 /// }
+///
+/// let containers = Containers::new().with_container("Gopher", container);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -155,5 +167,62 @@ impl Container {
     pub fn with_regrant_command(mut self, command: impl Into<String>) -> Self {
         self.regrant_command = Some(command.into());
         self
+    }
+}
+
+/// The container of one service's server: it has the account of these grants, and no other account
+/// for the program. If a field has no `needs`, the grants are empty: the account can log in and has
+/// no other privilege. `None` if there is no server for these grants.
+pub type MakeContainer = fn(&Grants) -> Option<Container>;
+
+/// The containers of the services, by the service's name.
+///
+/// The default has those of PostgreSQL, MySQL (MariaDB), Redis (Valkey), NATS and AMQP (RabbitMQ).
+#[derive(Clone)]
+pub struct Containers {
+    /// The first of a name counts.
+    table: Vec<(&'static str, MakeContainer)>,
+}
+
+impl Default for Containers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Containers {
+    /// The containers of the services that this crate knows.
+    #[must_use]
+    pub fn new() -> Self {
+        let table: [(_, MakeContainer); 5] = [
+            ("AMQP", amqp::container),
+            ("MySQL", mysql::container),
+            ("NATS", nats::container),
+            ("PostgreSQL", postgres::container),
+            ("Redis", redis::container),
+        ];
+        Self { table: table.into() }
+    }
+
+    /// Adds the container of a service, by the service's name (`Service::NAME`). It takes the place
+    /// of a container that is there under that name.
+    #[must_use]
+    pub fn with_container(mut self, service: &'static str, container: MakeContainer) -> Self {
+        self.table.insert(0, (service, container));
+        self
+    }
+
+    /// The container for these grants. `None` if the service has none.
+    #[must_use]
+    pub fn container(&self, grants: &Grants) -> Option<Container> {
+        let mut of_service = self.table.iter().filter(|(name, _)| *name == grants.service());
+        let (_, container) = of_service.next()?;
+        container(grants)
+    }
+}
+
+impl fmt::Debug for Containers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.table.iter().map(|(name, _)| name)).finish()
     }
 }

@@ -2,9 +2,8 @@
 //! every few months; a release of Valkey is supported for years.
 
 use backing_services_runtime::grants::Grants;
-use backing_services_runtime::service::Container;
 
-use crate::account::user;
+use super::Container;
 
 /// Starts the server. The hash of the account's password becomes the last word of the
 /// configuration's last line, and the server reads all of it from standard input: the hash is in no
@@ -14,7 +13,9 @@ const START: &str = "hash=$(printf %s \"$(cat /run/backing-services/password)\" 
                      $(cat /etc/backing-services/valkey.conf) #${hash%% *}\n\
                      END\n";
 
-pub(super) fn container(grants: &Grants) -> Container {
+pub(super) fn container(grants: &Grants) -> Option<Container> {
+    let statements = grants.statements()?;
+    let user = statements.lines().find_map(|line| line.strip_prefix("ACL SETUSER "))?;
     let config = format!(
         "# TLS, and nothing else.\n\
          bind * -::*\n\
@@ -28,10 +29,9 @@ pub(super) fn container(grants: &Grants) -> Container {
          dir /data\n\
          # A client without a user name gets no account.\n\
          user default off\n\
-         {}\n",
-        user(grants)
+         user {user}\n"
     );
-    Container::new("valkey/valkey:8.1", 6379)
+    let container = Container::new("valkey/valkey:8.1", 6379)
         .with_user(999, 999)
         .with_command(["sh", "/etc/backing-services/start.sh"])
         .with_file("/etc/backing-services/valkey.conf", config)
@@ -41,5 +41,6 @@ pub(super) fn container(grants: &Grants) -> Container {
             "CMD-SHELL",
             "valkey-cli -p 6379 --tls --cacert /run/backing-services/ca.pem ping | grep -q NOAUTH",
         ])
-        .with_data("/data")
+        .with_data("/data");
+    Some(container)
 }
