@@ -113,7 +113,8 @@ async fn reports_the_server_the_waivers_and_their_json() {
         json!({
             "rule": "superuser_account",
             "reason": "the vendor ships one account",
-            "until": "2099-01-31"
+            "until": "2099-01-31",
+            "debug_only": false
         })
     );
     canary::assert_silent("the JSON", &json.to_string());
