@@ -1,9 +1,11 @@
 //! For the author of a service: the trait [`Service`], and its toolkit.
 //!
-//! Dialling ([`Target::dial`]), the witness of TLS, redaction, reconnecting, checked streams, time
+//! Dialling ([`Target::dial`]), the witness of TLS, redaction, the count of a pool's connections,
+//! reconnecting, checked streams, time
 //! limits, tasks, names, and progress.
 
 pub(crate) mod assert;
+pub mod connections;
 pub(crate) mod container;
 pub(crate) mod credentials;
 pub(crate) mod dial;
