@@ -124,7 +124,7 @@ use backing_services_runtime::service::{
 use backing_services_runtime::{Failure, Finding, Posture, Service};
 
 use self::credentials::Credentials;
-use self::gate::{MOST_ATTEMPTS, ReconnectGate};
+use self::gate::{MOST_ATTEMPTS, NOWHERE, ReconnectGate};
 
 pub use async_nats;
 
@@ -260,8 +260,9 @@ impl Service for Nats {
         if client.drain().await.is_err() {
             return;
         }
-        // Draining has only begun. Once the driver's task has ended, it takes no more commands.
-        while let Ok(Ok(())) = with_timeout(HEALTH_DEADLINE, client.flush()).await {
+        // Draining has only begun. Once the driver's task has ended, it takes no more commands. Until
+        // then it may connect again: a flush that is not answered in time is no end.
+        while !matches!(with_timeout(HEALTH_DEADLINE, client.flush()).await, Ok(Err(_))) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -291,7 +292,10 @@ async fn drive(
                 "check the host",
             )
         })?;
-    let gate = ReconnectGate::new(target.clone(), credentials.clone(), address.clone());
+    let nowhere: ServerAddr =
+        format!("{scheme}://{NOWHERE}").parse().map_err(|_| Failure::protocol())?;
+    let servers = vec![address.clone(), nowhere.clone()];
+    let gate = ReconnectGate::new(target.clone(), credentials.clone(), address, nowhere);
 
     let (signing, passing) = (Arc::clone(&gate), Arc::clone(&gate));
     let request_timeout =
@@ -323,7 +327,7 @@ async fn drive(
         }
         witness = Some(seen);
     }
-    let client = options.connect(address).await.map_err(|error| refusal(&error, target))?;
+    let client = options.connect(servers).await.map_err(|error| refusal(&error, target))?;
     gate::remember(&client, &gate);
     let tls = witness.map(|witness| witness.posture_of_connected()).transpose()?;
     Ok((client, tls))
