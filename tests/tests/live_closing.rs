@@ -273,10 +273,8 @@ struct Archive {
     invoices: Resource<S3>,
 }
 
-/// As for HTTPS. object_store repeats a request that failed: three times, after a pause.
-#[tokio::test]
-async fn a_request_of_s3_is_waited_for() {
-    let server = s3::S3::start();
+/// A relay to the server, and the variables of a resource that connects through it.
+fn archive(server: &s3::S3) -> (Relay, Vec<(String, String)>) {
     let port = server.server.port;
     let (relay, mut variables) =
         through("SHOP_INVOICES", &server.endpoint(), port, &server.server.authority);
@@ -284,6 +282,14 @@ async fn a_request_of_s3_is_waited_for() {
     let locator = format!("s3://{}/invoices?connect_timeout=1", s3::BUCKET);
     variables.push(("SHOP_INVOICES_URL".to_owned(), locator));
     variables.push(("SHOP_INVOICES_USER".to_owned(), s3::USER.to_owned()));
+    (relay, variables)
+}
+
+/// As for HTTPS. object_store repeats a request that failed: three times, after a pause.
+#[tokio::test]
+async fn a_request_of_s3_is_waited_for() {
+    let server = s3::S3::start();
+    let (relay, variables) = archive(&server);
     let shop: Archive = attached(&variables).await;
     let client = shop.invoices.client().clone();
     let call = move || {
@@ -292,4 +298,25 @@ async fn a_request_of_s3_is_waited_for() {
     };
     closes(shop, &relay, 4 * LIMIT, call).await;
     server.server.assert_no_connection().await;
+}
+
+/// An upload in parts sends one request for each part.
+#[tokio::test]
+async fn a_transfer_of_s3_that_does_not_end_is_cut_and_reported() {
+    let server = s3::S3::start();
+    let (_relay, variables) = archive(&server);
+    let shop: Archive = attached(&variables).await;
+    let client = shop.invoices.client().clone();
+    let mut upload = client.put_multipart(&Path::from("large.pdf")).await.unwrap();
+    upload.put_part(vec![0x25; 1024].into()).await.unwrap();
+    let detached = shop.detach().await;
+    assert_eq!(
+        detached.to_string(),
+        "1 resource was detached; `invoices` was cut: it did not finish what was in flight in time"
+    );
+    let requests = server.server.requests().len();
+    let error = upload.put_part(vec![0x25; 1024].into()).await.unwrap_err();
+    assert!(format!("{error:?}").contains("the resource is detached"), "{error:?}");
+    upload.complete().await.unwrap_err();
+    assert_eq!(server.server.requests().len(), requests, "no request is sent after that");
 }
