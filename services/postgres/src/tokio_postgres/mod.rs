@@ -85,11 +85,12 @@ use backing_services_runtime::posture::{ServerPosture, TlsPosture, printable};
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::connections::{Connections, CountedConnection};
+use backing_services_runtime::service::metered::Metered;
 use backing_services_runtime::service::reconnect::ReconnectAttempts;
 use backing_services_runtime::service::tasks::Tasks;
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{
-    Attachment, Attempt, Container, Login, Parameter, Refusal, Stream, Target, tasks,
+    Attachment, Attempt, Container, Login, Parameter, Refusal, Target, tasks,
 };
 use backing_services_runtime::{Failure, Finding, Posture, Service};
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
@@ -388,8 +389,8 @@ async fn open(target: &Target, counted: CountedConnection) -> Result<Opened, Ref
     let demand = demand(target);
     let observed = Arc::new(ServerObservations::default());
     let largest = target.locator().number("max_message").unwrap_or(MAX_MESSAGE);
-    let limits = MessageLimits::new(demand, binds, largest, Arc::clone(&observed));
-    let stream = Limited::new(dialled.stream, binding, limits);
+    let limits = MessageLimits::new(demand, binding, largest, Arc::clone(&observed));
+    let stream: Limited<'_> = Box::new(Metered::new(dialled.stream, limits));
     let logging_in = with_timeout(
         target.connect_timeout(),
         config(target, demand).connect_raw(stream, Encrypted),
@@ -471,7 +472,7 @@ async fn drive(
     .await;
 }
 
-type Driver = tokio_postgres::Connection<Limited<Stream>, Limited<Stream>>;
+type Driver = tokio_postgres::Connection<Limited<'static>, Limited<'static>>;
 
 fn demand(target: &Target) -> Demand {
     if target.waives(&WEAK_AUTHENTICATION) {
@@ -508,12 +509,12 @@ fn config(target: &Target, demand: Demand) -> Config {
 /// The driver's TLS connector. It returns the stream, which is encrypted already.
 struct Encrypted;
 
-impl TlsConnect<Limited<Stream>> for Encrypted {
-    type Stream = Limited<Stream>;
+impl<'a> TlsConnect<Limited<'a>> for Encrypted {
+    type Stream = Limited<'a>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Stream, Infallible>>;
 
-    fn connect(self, stream: Limited<Stream>) -> Self::Future {
+    fn connect(self, stream: Limited<'a>) -> Self::Future {
         ready(Ok(stream))
     }
 }
