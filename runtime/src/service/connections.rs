@@ -47,7 +47,7 @@ impl Connections {
         F: Future<Output = Result<T, Refusal>>,
     {
         let counted = CountedConnection(self.clone());
-        // The check and the count are one step, as are the end of the count and the check of it.
+        // One step: closing either sees this opening, or is seen by it.
         let begun = self.0.send_if_modified(|count| {
             count.live += 1;
             !count.closed
@@ -58,21 +58,26 @@ impl Connections {
         self.run(opening(counted)).await
     }
 
-    /// Runs work on a connection that is not in use, for example the check before it is used again.
+    /// Runs work of the client that ends when the client is closed.
     ///
     /// # Errors
-    /// As [`Connections::open`].
-    pub async fn run<T>(
-        &self,
-        work: impl Future<Output = Result<T, Refusal>>,
-    ) -> Result<T, Refusal> {
-        let mut closed = self.0.subscribe();
-        let closing = async {
-            let _ = closed.wait_for(|count| count.closed).await;
-        };
-        let done = run_until_cancelled(closing, work).await;
-        // Work that ends together with the client has ended too late.
-        done.filter(|_| !self.0.borrow().closed).unwrap_or_else(|| Err(Failure::detached().into()))
+    /// Those of the work, and [`Failure::detached`] once [`Connections::close`] is called.
+    pub fn run<T, W>(&self, work: W) -> impl Future<Output = Result<T, Refusal>> + use<'_, T, W>
+    where
+        W: Future<Output = Result<T, Refusal>>,
+    {
+        // On the heap: the caller's future has to hold it otherwise, once for each layer.
+        let work = Box::pin(work);
+        async move {
+            let mut closed = self.0.subscribe();
+            let closing = async {
+                let _ = closed.wait_for(|count| count.closed).await;
+            };
+            let done = run_until_cancelled(closing, work).await;
+            // Work that ends together with the client has ended too late.
+            let done = done.filter(|_| !self.0.borrow().closed);
+            done.unwrap_or_else(|| Err(Failure::detached().into()))
+        }
     }
 
     /// Ends every opening at once, and begins no more. The future waits until no connection is
