@@ -11,6 +11,7 @@ use backing_services::{
 };
 use backing_services_tests::attempt::attach;
 use backing_services_tests::canary::PASSWORD;
+use backing_services_tests::hostile::Hostile;
 use backing_services_tests::pki::Authority;
 use backing_services_tests::relay::{Flow, Relay};
 use backing_services_tests::{amqp, https, journal, mariadb, nats, postgres, redis, s3, smtp};
@@ -319,4 +320,44 @@ async fn a_transfer_of_s3_that_does_not_end_is_cut_and_reported() {
     assert!(format!("{error:?}").contains("the resource is detached"), "{error:?}");
     upload.complete().await.unwrap_err();
     assert_eq!(server.server.requests().len(), requests, "no request is sent after that");
+}
+
+/// The driver opens a connection for a second request at once. If the first one ends before, its
+/// connection serves both, and the opening goes on alone.
+#[tokio::test]
+async fn an_opening_of_https_that_no_request_waits_for_ends() {
+    let authority = Authority::new("the tests' authority");
+    let leaf = authority.server();
+    let server = Hostile::start(move |peer| {
+        let leaf = leaf.clone();
+        async move {
+            if peer.index() > 1 {
+                tokio::time::sleep(Duration::from_millis(1500)).await;
+            }
+            let mut peer = peer.encrypt(&leaf).await?;
+            while peer.read().await?.starts_with(b"GET") {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                peer.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await?;
+            }
+            Ok(Some(peer))
+        }
+    });
+    let variables = [
+        ("SHOP_RATES_URL".to_owned(), format!("https://localhost:{}", server.port)),
+        ("SHOP_RATES_PASSWORD".to_owned(), PASSWORD.to_owned()),
+        ("SHOP_RATES_CA".to_owned(), authority.pem()),
+    ];
+    let shop: Asked = attached(&variables).await;
+    let client = shop.rates.client().clone();
+    let call = || async { client.get("/").send().await.unwrap().text().await.unwrap() };
+    // The connection of attaching was closed: the first request opens one.
+    assert_eq!(call().await, "ok");
+    let (one, other) = tokio::join!(call(), call());
+    assert_eq!((one.as_str(), other.as_str()), ("ok", "ok"));
+    assert_eq!(server.heard().len(), 3, "one is being opened");
+    let begin = Instant::now();
+    let detached = shop.detach().await;
+    assert!(detached.is_clean() && begin.elapsed() < Duration::from_millis(500), "{detached}");
+    server.assert_all_closed().await;
+    assert!(!server.heard()[2].tls, "the handshake is not completed after the end");
 }

@@ -91,6 +91,17 @@ impl Connections {
     }
 }
 
+/// Closes [`Connections`] when it is dropped. [`Service::close`](crate::Service::close) is dropped
+/// once its time is over.
+#[derive(Debug)]
+pub struct CloseOnDrop(pub Connections);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        drop(self.0.close());
+    }
+}
+
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Count { closed, live } = *self.0.borrow();

@@ -60,7 +60,7 @@ use backing_services_rules::rule::{MALFORMED_LOCATOR, MALFORMED_VALUE, MISSING_C
 use backing_services_runtime::posture::printable;
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::resource::ClientGuard;
-use backing_services_runtime::service::connections::Connections;
+use backing_services_runtime::service::connections::{CloseOnDrop, Connections};
 use backing_services_runtime::service::time::{try_join_prefer_first, with_timeout};
 use backing_services_runtime::service::{
     Attachment, Attempt, Host, Locator, Login, Parameter, Refusal, Target,
@@ -198,19 +198,11 @@ impl Service for S3 {
     /// Refuses new calls, and waits for the end of the transfers that have begun. If that takes too
     /// long, they send no further request.
     async fn close(client: &S3Client) {
-        let _cut = CutOnDrop(&client.requests);
+        let _cut = CloseOnDrop(client.requests.clone());
         let (objects, bucket) = (client.closable.close(), closable::close(&client.bucket));
         objects.await;
         bucket.await;
-    }
-}
-
-/// Ends every request when dropped. The runtime drops [`Service::close`] once its time is over.
-struct CutOnDrop<'a>(&'a Connections);
-
-impl Drop for CutOnDrop<'_> {
-    fn drop(&mut self) {
-        drop(self.0.close());
+        client.requests.close().await;
     }
 }
 
@@ -295,7 +287,7 @@ pub struct S3Client {
     /// The status of the last answer to the probe. object_store's error has some of them only as
     /// text.
     status: Arc<AtomicU16>,
-    /// Closed when no request may be sent any more.
+    /// Closed when no request may be sent and no connection be opened any more.
     requests: Connections,
     prefix: Path,
     target: Target,
@@ -307,10 +299,10 @@ impl S3Client {
         let timeout = Duration::from_millis(
             target.locator().number("response_timeout").unwrap_or(RESPONSE_TIMEOUT),
         );
-        let (builder, _) = http::builder(&endpoint, http::Versions::One)?;
+        let requests = Connections::new();
+        let (builder, _) = http::builder(&endpoint, http::Versions::One, &requests)?;
         let http = http::build(builder.http1_only().read_timeout(timeout))?;
         let status = Arc::new(AtomicU16::new(0));
-        let requests = Connections::new();
         let bounded =
             Bounded { http, timeout, requests: requests.clone(), status: Arc::clone(&status) };
         let bucket = store(target, &endpoint, bounded.clone())?;
