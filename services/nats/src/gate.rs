@@ -120,6 +120,10 @@ pub(super) fn remember(client: &Client, gate: &Arc<ReconnectGate>) {
     gates.insert(key(client), Arc::downgrade(gate));
 }
 
-pub(super) fn forget(client: &Client) -> Option<Arc<ReconnectGate>> {
-    GATES.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(client))?.upgrade()
+/// Shuts the gate of a client, if it is open.
+pub(super) fn shut(client: &Client) {
+    let gate = GATES.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(client));
+    if let Some(gate) = gate.and_then(|gate| gate.upgrade()) {
+        gate.shut();
+    }
 }

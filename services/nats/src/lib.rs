@@ -75,7 +75,8 @@
 //! credentials, they are not sent again, and the client ends: attach the resource again. The client
 //! also ends after 8 attempts in a row that fail right after a good visit. The driver subscribes
 //! again by itself. Messages that are published meanwhile wait, up to 2048 commands. A dead
-//! connection is noticed within a minute (a `PING` each 20 s).
+//! connection is noticed within a minute (a `PING` each 20 s). Detaching ends a visit at once. It
+//! waits for an attempt of the driver, which has `connect_timeout`, and gets no credentials.
 //!
 //! # Limits for what a server sends
 //! In a visit: lines of 64 KiB, messages of 1 MiB, 64 of them before an answer and one more for
@@ -254,14 +255,12 @@ impl Service for Nats {
     }
 
     async fn close(client: &Client) {
-        if let Some(gate) = gate::forget(client) {
-            gate.shut();
-        }
+        gate::shut(client);
         if client.drain().await.is_err() {
             return;
         }
-        // Draining has only begun. Once the driver's task has ended, it takes no more commands. Until
-        // then it may connect again: a flush that is not answered in time is no end.
+        // Draining has only begun. Once the driver's task has ended, it takes no more commands.
+        // A flush that is not answered in time is no end: the driver may still be connecting.
         while !matches!(with_timeout(HEALTH_DEADLINE, client.flush()).await, Ok(Err(_))) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

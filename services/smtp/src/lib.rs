@@ -250,8 +250,8 @@ impl SmtpClient {
         }
     }
 
-    /// Refuses new messages, ends logins, waits for the answers to the messages in flight, and sends
-    /// `QUIT` on idle connections.
+    /// Refuses new messages, ends logins, waits for the answers to the messages in flight, and
+    /// sends `QUIT` on idle connections.
     async fn close(&self) {
         let closed = self.pool.manager().connections.close();
         let idle = self.pool.retain(|_, _| false).removed;
