@@ -89,12 +89,18 @@ impl Connections {
             let _ = live.wait_for(|count| count.live == 0).await;
         }
     }
+
+    /// Closes them when the guard is dropped. The future of
+    /// [`Service::close`](crate::Service::close) is dropped once its time is over.
+    #[must_use]
+    pub fn close_on_drop(&self) -> CloseOnDrop {
+        CloseOnDrop(self.clone())
+    }
 }
 
-/// Closes [`Connections`] when it is dropped. [`Service::close`](crate::Service::close) is dropped
-/// once its time is over.
+/// Closes the [`Connections`] when it is dropped: see [`Connections::close_on_drop`].
 #[derive(Debug)]
-pub struct CloseOnDrop(pub Connections);
+pub struct CloseOnDrop(Connections);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {

@@ -332,7 +332,7 @@ impl Client {
         let path = locator.path().trim_matches('/');
         Ok(Self {
             http: http::build(builder)?,
-            _openings: CloseOnDrop(connections),
+            _openings: connections.close_on_drop(),
             target: target.clone(),
             origin: format!("{scheme}://{host}:{}", locator.port()),
             prefix: format!("/{path}/"),

@@ -61,7 +61,7 @@ use backing_services_rules::rule::{MALFORMED_LOCATOR, MALFORMED_VALUE};
 use backing_services_runtime::posture::{ServerPosture, printable};
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::resource::ClientGuard;
-use backing_services_runtime::service::connections::{CloseOnDrop, Connections};
+use backing_services_runtime::service::connections::Connections;
 use backing_services_runtime::service::progress::Step;
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{
@@ -396,7 +396,7 @@ impl HttpsClient {
     /// read. Then every opening ends that no request waits for.
     async fn close(&self) {
         let Some(http) = self.shared.http.swap(None) else { return };
-        let _cut = CloseOnDrop(self.shared.connections.clone());
+        let _cut = self.shared.connections.close_on_drop();
         // Each request in flight holds a clone: the count is the only signal of its end.
         while Arc::strong_count(&http) > 1 {
             tokio::time::sleep(Duration::from_millis(10)).await;

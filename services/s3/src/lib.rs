@@ -60,7 +60,7 @@ use backing_services_rules::rule::{MALFORMED_LOCATOR, MALFORMED_VALUE, MISSING_C
 use backing_services_runtime::posture::printable;
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::resource::ClientGuard;
-use backing_services_runtime::service::connections::{CloseOnDrop, Connections};
+use backing_services_runtime::service::connections::Connections;
 use backing_services_runtime::service::time::{try_join_prefer_first, with_timeout};
 use backing_services_runtime::service::{
     Attachment, Attempt, Host, Locator, Login, Parameter, Refusal, Target,
@@ -198,7 +198,7 @@ impl Service for S3 {
     /// Refuses new calls, and waits for the end of the transfers that have begun. If that takes too
     /// long, they send no further request.
     async fn close(client: &S3Client) {
-        let _cut = CloseOnDrop(client.requests.clone());
+        let _cut = client.requests.close_on_drop();
         let (objects, bucket) = (client.closable.close(), closable::close(&client.bucket));
         objects.await;
         bucket.await;
