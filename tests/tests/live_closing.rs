@@ -268,6 +268,32 @@ async fn a_request_of_https_is_waited_for() {
     server.assert_no_connection().await;
 }
 
+/// The server says nothing, and the request has more time than detaching.
+#[tokio::test]
+async fn a_request_of_https_that_does_not_end_is_reported_and_opens_nothing() {
+    let server = https::Https::start();
+    let locator = format!("{}?connect_timeout=60&response_timeout=60000", server.locator());
+    let (relay, mut variables) = through("SHOP_RATES", &locator, server.port, &server.authority);
+    variables.push(("SHOP_RATES_USER".to_owned(), https::USER.to_owned()));
+    let shop: Asked = attached(&variables).await;
+    let client = shop.rates.client().clone();
+    relay.set(Flow::Silent);
+    let waiting = tokio::spawn(async move { client.get("orders").send().await });
+    let detached = shop.detach().await;
+    assert_eq!(
+        detached.to_string(),
+        "1 resource was detached; `rates` was cut: it did not finish what was in flight in time"
+    );
+    let ended = tokio::time::timeout(LIMIT, waiting).await.expect("the call ends");
+    let error = ended.unwrap().expect_err("there is no answer").to_string();
+    assert!(error.contains("the resource is detached"), "{error}");
+    let accepted = relay.accepted();
+    relay.set(Flow::Open);
+    relay.assert_all_closed().await;
+    assert_eq!(relay.accepted(), accepted, "nothing connects after the end");
+    assert_eq!(server.requests(), [""; 0]);
+}
+
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
 struct Archive {
