@@ -213,6 +213,10 @@ pub trait Service: Sized + Send + Sync + 'static {
 
     /// Waits for work in flight and closes. The future is dropped when the deadline for detaching
     /// passes, or after 900 ms if the client was cut.
+    ///
+    /// The application may keep clones of the client. After the end, none of them opens a
+    /// connection or begins a call. An opening that has begun ends with the client, or is waited
+    /// for: [`connections`] counts those of a pool, and [`reconnect::Reconnector`] has at most one.
     fn close(client: &Self::Client) -> impl Future<Output = ()> + Send;
 }
 
