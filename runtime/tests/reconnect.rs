@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -61,6 +62,8 @@ struct Server {
     asked: AtomicUsize,
     /// The attempts that have neither ended nor been dropped.
     running: AtomicUsize,
+    /// What an attempt does just before it ends.
+    at_end: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
 }
 
 static SERVERS: LazyLock<Mutex<HashMap<String, Arc<Server>>>> = LazyLock::new(Mutex::default);
@@ -116,6 +119,10 @@ impl Link for FakeLink {
         let _running = Running(Arc::clone(&server));
         let (slow, end) = (*server.slow.lock().unwrap(), *server.end.lock().unwrap());
         sleep(slow).await;
+        let at_end = server.at_end.lock().unwrap().take();
+        if let Some(at_end) = at_end {
+            at_end.await;
+        }
         match end {
             End::Connected => Ok(Self::new()),
             End::Refused(kind) => Err(Failure::new(kind, "it is down", "wait").into()),
@@ -274,6 +281,57 @@ async fn closing_ends_an_attempt_and_leaves_nothing_open() {
     let refusal = client.get().await.unwrap_err();
     assert!(refusal.to_string().contains("the resource is detached"), "{refusal}");
     assert_eq!(server.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_ends_a_renewal_that_hangs_and_leaves_no_connection_in_use() {
+    let target = target("hangs").await;
+    let client = Reconnector::new(&target, FakeLink::new());
+    let link = Arc::downgrade(&client.get().await.unwrap());
+    let hanging = client.clone();
+    let renewing = tokio::spawn(async move {
+        let hangs = |link: Arc<FakeLink>| async move {
+            std::future::pending::<()>().await;
+            drop(link);
+            Ok(())
+        };
+        hanging.renew(&target, hangs).await
+    });
+    sleep(Duration::from_secs(1)).await;
+    assert!(link.strong_count() > 1, "the renewal uses it");
+    // The turn is the renewal's.
+    cut_while_closing(&client).await;
+    assert!(client.live().is_none());
+    let refusal = client.get().await.unwrap_err();
+    assert!(refusal.to_string().contains("the resource is detached"), "{refusal}");
+    let refusal = timeout(LONG, renewing).await.expect("it ends").unwrap().unwrap_err();
+    assert!(refusal.to_string().contains("the resource is detached"), "{refusal}");
+    assert_eq!(link.strong_count(), 0, "nothing holds the connection");
+    assert!(client.close().await.is_none());
+    let renewed = client.renew(&self::target("other").await, |_| async { Ok(()) }).await;
+    assert!(renewed.is_err() && client.target().user() == Some("hangs"));
+}
+
+/// Begins to close, and stops at once, as a service's own limit does.
+async fn cut_while_closing(client: &Reconnector<FakeLink>) {
+    let mut closing = Box::pin(client.close());
+    let is_closed = std::future::poll_fn(|context| {
+        std::task::Poll::Ready(closing.as_mut().poll(context).is_ready())
+    });
+    assert!(!is_closed.await, "it has to wait");
+}
+
+/// An attempt ends in the same moment as the resource.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_succeeds_too_late_leaves_nothing() {
+    let (client, server) = broken("late").await;
+    let closing = client.clone();
+    *server.at_end.lock().unwrap() =
+        Some(Box::pin(async move { cut_while_closing(&closing).await }));
+    let refusal = client.get().await.unwrap_err();
+    assert!(refusal.to_string().contains("the resource is detached"), "{refusal}");
+    assert!(client.live().is_none());
+    assert!(client.close().await.is_none(), "it is not kept");
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,6 +19,7 @@ pub struct Relay {
     pub port: u16,
     flow: watch::Sender<Flow>,
     accepted: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
 }
 
 /// The mode of the relay.
@@ -41,16 +42,22 @@ impl Relay {
         let listener = hostile::listen();
         let port = listener.local_addr().expect("a port").port();
         let (flow, watched) = watch::channel(Flow::Open);
-        let accepted = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&accepted);
+        let (accepted, open) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let (count, count_open) = (Arc::clone(&accepted), Arc::clone(&open));
         hostile::runtime().spawn(async move {
             let listener = TcpListener::from_std(listener).expect("a listener");
             while let Ok((client, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(relay(client, target, watched.clone()));
+                count_open.fetch_add(1, Ordering::SeqCst);
+                let (open, relayed) =
+                    (Arc::clone(&count_open), relay(client, target, watched.clone()));
+                tokio::spawn(async move {
+                    relayed.await;
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
-        Self { port, flow, accepted }
+        Self { port, flow, accepted, open }
     }
 
     /// Changes the mode for every connection.
@@ -62,6 +69,21 @@ impl Relay {
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Waits until both sides have closed every connection. If the relay is silent, it does not
+    /// notice that.
+    ///
+    /// # Panics
+    /// If one is still open after some seconds: the client leaks it.
+    pub async fn assert_all_closed(&self) {
+        for _ in 0..100 {
+            if self.open.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{} connections are still open", self.open.load(Ordering::SeqCst));
     }
 }
 

@@ -153,6 +153,28 @@ async fn changes_during_an_outage_are_reported() {
     assert_eq!(relay.accepted(), accepted);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opening_ends_with_the_source() {
+    let server = server::Etcd::start();
+    let relay = Relay::to(server.port);
+    let url = format!("https://{USER}@localhost:{}{PREFIX}", relay.port);
+    let etcd = connect(with(variables(&server), "CONFIG_URL", &url)).await.unwrap();
+    relay.set(Flow::ForcedClose);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    relay.set(Flow::Silent);
+    let before = relay.accepted();
+    while relay.accepted() == before {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(etcd);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let accepted = relay.accepted();
+    relay.set(Flow::Open);
+    relay.assert_all_closed().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(relay.accepted(), accepted);
+}
+
 /// A store that was restored from an older one, or replaced by an empty one, has fewer revisions
 /// than the source has seen.
 #[tokio::test(flavor = "multi_thread")]

@@ -561,6 +561,46 @@ async fn talk(peer: &mut Peer, answer: &str) -> std::io::Result<()> {
     }
 }
 
+/// The driver dials by itself, and cannot be stopped while it does. Its attempt is waited for, and
+/// is its last one.
+#[tokio::test]
+async fn detaching_waits_for_an_attempt_of_the_driver() {
+    let answer = told(USER, "SHOP", LIMITED);
+    // Attaching is a visit and the driver; reconnecting too.
+    let hostile = Hostile::start(move |peer| {
+        let answer = answer.clone();
+        async move {
+            match peer.index() {
+                0 | 2 => serve(peer, &answer).await,
+                1 => {
+                    let serving = serve(peer, &answer);
+                    let _ = tokio::time::timeout(Duration::from_millis(500), serving).await;
+                    Ok(None)
+                }
+                _ => Ok(Some(peer)),
+            }
+        }
+    });
+    let shop: Shop = attach(&pairs(&pretended(&hostile, "?connect_timeout=2"))).await.unwrap();
+    let client = shop.bus.client().clone();
+    while hostile.heard().len() < 4 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let begin = Instant::now();
+    let detached = shop.detach().await;
+    assert!(detached.is_clean(), "{detached}");
+    assert!(
+        (Duration::from_secs(1)..Duration::from_secs(3)).contains(&begin.elapsed()),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert!(client.flush().await.is_err(), "the driver has ended");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(hostile.heard().len(), 4, "nothing connects after the end");
+    hostile.assert_all_closed().await;
+    assert_nothing_in_the_clear(&hostile);
+}
+
 /// The reply of a NATS 2.10 server to the user-info request.
 fn told(user: &str, account: &str, permissions: &str) -> String {
     format!(

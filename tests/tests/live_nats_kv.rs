@@ -13,6 +13,7 @@ use backing_services::stores::NatsKv;
 use backing_services::{BackingServices, Environment, Nats, Resource};
 use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::nats::{self as server, USER};
+use backing_services_tests::relay::{Flow, Relay};
 
 /// A resource that connects to the bucket's server.
 #[derive(BackingServices)]
@@ -157,4 +158,38 @@ async fn a_bucket_names_no_file() {
     assert_eq!(server.accepted(), before, "no connection was made");
     drop(source);
     writer.detach().await;
+}
+
+/// The source may be dropped where there is no runtime, while its driver connects again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_was_dropped_connects_no_more() {
+    let mut server = server::Nats::start();
+    server.authorize(server::users_of_buckets(PASSWORD));
+    server.restart();
+    let (writer, _store) = writer(&server).await;
+    let relay = Relay::to(server.port);
+    for without_runtime in [false, true] {
+        let mut variables = variables(&server, "CONFIG");
+        variables[0].1 = format!("tls://{USER}@localhost:{}", relay.port);
+        let environment = Environment::from_iter(variables);
+        let source = NatsKv::connect(&environment, "CONFIG", "shop").await.unwrap();
+        let before = relay.accepted();
+        relay.set(Flow::ForcedClose);
+        while relay.accepted() == before {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if without_runtime {
+            std::thread::spawn(move || drop(source)).join().unwrap();
+        } else {
+            drop(source);
+        }
+        // An attempt that had begun ends.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let accepted = relay.accepted();
+        relay.set(Flow::Open);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(relay.accepted(), accepted, "without a runtime: {without_runtime}");
+        relay.assert_all_closed().await;
+    }
+    assert!(writer.detach().await.is_clean());
 }

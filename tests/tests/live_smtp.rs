@@ -621,3 +621,25 @@ async fn detaching_waits_for_messages_in_flight() {
     sent.await.unwrap().unwrap();
     server.assert_all_closed().await;
 }
+
+/// lettre sends `QUIT` after an error, to a server that has just been refused.
+#[tokio::test]
+async fn nothing_is_sent_after_an_answer_that_is_too_long() {
+    let (server, variables) = hostile("", |mut peer| async move {
+        answers(&mut peer, &WELCOME).await?;
+        // `NOOP`, and then `MAIL`.
+        peer.read().await?;
+        peer.write("250 ok\r\n").await?;
+        peer.read().await?;
+        peer.write("250-ok\r\n".repeat(2000)).await?;
+        Ok(Some(peer))
+    });
+    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    let error = shop.mail.client().send(message("refused")).await.unwrap_err();
+    assert!(error.to_string().contains("protocol"), "{error}");
+    shop.detach().await;
+    server.assert_all_closed().await;
+    let heard = &server.heard()[0].secret;
+    assert!(canary::position(heard, b"MAIL FROM").is_some());
+    assert!(canary::position(heard, b"QUIT").is_none(), "{}", heard.escape_ascii());
+}

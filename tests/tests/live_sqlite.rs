@@ -354,3 +354,30 @@ async fn a_special_file_is_not_opened() {
     );
     assert!(!folder.path().join("nothing.db").exists());
 }
+
+/// A clone of the pool opens no connection after the detach, and a statement that runs is waited
+/// for.
+#[tokio::test]
+async fn a_clone_ends_with_the_resource() {
+    let folder = folder();
+    let path = folder.path().join("notes.db");
+    let shop = attached(&path, "?mode=rwc").await;
+    let pool = shop.notes.client().clone();
+    sqlx::raw_sql("CREATE TABLE note (text TEXT)").execute(&pool).await.unwrap();
+    let mut held = pool.acquire().await.unwrap();
+    let opening = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.acquire().await.map(drop) }
+    });
+    let detaching = tokio::spawn(shop.detach());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!detaching.is_finished(), "the connection is in use");
+    sqlx::raw_sql("INSERT INTO note VALUES ('late')").execute(&mut *held).await.unwrap();
+    drop(held);
+    let detached = tokio::time::timeout(SOON, detaching).await.unwrap().unwrap();
+    assert!(detached.is_clean(), "{detached}");
+    // It began before or after the end: either way it has ended.
+    let _ = tokio::time::timeout(SOON, opening).await.expect("it ends").unwrap();
+    assert!(matches!(pool.acquire().await, Err(sqlx::Error::PoolClosed)));
+    assert_eq!(pool.size(), 0);
+}

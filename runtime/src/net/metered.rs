@@ -68,24 +68,39 @@ impl FrameCheck for () {
     }
 }
 
-/// A stream that ends with [`io::ErrorKind::InvalidData`] when its check fails. It yields after
-/// [`AT_ONCE`] bytes.
+/// A stream that ends with [`io::ErrorKind::InvalidData`] when its check fails: from then on it can
+/// only be shut down. It yields after [`AT_ONCE`] bytes.
 pub struct Metered<S, C> {
     stream: S,
     check: C,
     share: FairShare,
+    /// The reason why the check failed. A driver may go on after an error.
+    refused: Option<&'static str>,
 }
 
 impl<S, C> Metered<S, C> {
     /// A stream, and the check for all that is read from it.
     pub fn new(stream: S, check: C) -> Self {
-        Self { stream, check, share: FairShare::default() }
+        Self { stream, check, share: FairShare::default(), refused: None }
     }
 
     /// The check.
     pub const fn check(&self) -> &C {
         &self.check
     }
+
+    /// The stream, unless the check has failed.
+    fn sound(&mut self) -> io::Result<Pin<&mut S>>
+    where
+        S: Unpin,
+    {
+        self.refused.map_or(Ok(()), |reason| Err(refusal(reason)))?;
+        Ok(Pin::new(&mut self.stream))
+    }
+}
+
+fn refusal(reason: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
 impl<S, C> fmt::Debug for Metered<S, C> {
@@ -101,12 +116,14 @@ impl<S: AsyncRead + Unpin, C: FrameCheck + Unpin> AsyncRead for Metered<S, C> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.sound()?;
         let before = buffer.filled().len();
         ready!(this.share.poll_read(&mut this.stream, context, buffer))?;
         this.check.check(&buffer.filled()[before..]).map_err(|reason| {
             // The driver gets none of the refused bytes.
             buffer.set_filled(before);
-            io::Error::new(io::ErrorKind::InvalidData, reason)
+            this.refused = Some(reason);
+            refusal(reason)
         })?;
         Poll::Ready(Ok(()))
     }
@@ -118,11 +135,11 @@ impl<S: AsyncWrite + Unpin, C: Unpin> AsyncWrite for Metered<S, C> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+        self.get_mut().sound()?.poll_write(context, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        self.get_mut().sound()?.poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -132,7 +149,7 @@ impl<S: AsyncWrite + Unpin, C: Unpin> AsyncWrite for Metered<S, C> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
@@ -186,5 +203,28 @@ mod tests {
         let mut rest = Vec::new();
         let error = stream.read_to_end(&mut rest).await.unwrap_err();
         assert_eq!((error.kind(), rest.len()), (io::ErrorKind::InvalidData, 0), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_refused_stream_is_only_shut_down() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let mut stream = Metered::new(near, Accepted::default());
+        far.write_all(b"!evil").await.unwrap();
+        let mut bytes = [0; 8];
+        assert_eq!(stream.read(&mut bytes).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        far.write_all(b"good").await.unwrap();
+        for error in [
+            stream.read(&mut bytes).await.unwrap_err(),
+            stream.write(b"an answer").await.unwrap_err(),
+            stream.flush().await.unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+            assert_eq!(error.to_string(), "the server sent a `!`");
+        }
+        stream.shutdown().await.unwrap();
+        drop(stream);
+        let mut heard = Vec::new();
+        far.read_to_end(&mut heard).await.unwrap();
+        assert!(heard.is_empty(), "{heard:?}");
     }
 }

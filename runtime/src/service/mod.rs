@@ -1,9 +1,11 @@
 //! For the author of a service: the trait [`Service`], and its toolkit.
 //!
-//! Dialling ([`Target::dial`]), the witness of TLS, redaction, reconnecting, checked streams, time
+//! Dialling ([`Target::dial`]), the witness of TLS, redaction, the count of a pool's connections,
+//! reconnecting, checked streams, time
 //! limits, tasks, names, and progress.
 
 pub(crate) mod assert;
+pub mod connections;
 pub(crate) mod credentials;
 pub(crate) mod dial;
 pub(crate) mod erased;
@@ -200,6 +202,10 @@ pub trait Service: Sized + Send + Sync + 'static {
 
     /// Waits for work in flight and closes. The future is dropped when the deadline for detaching
     /// passes, or after 900 ms if the client was cut.
+    ///
+    /// The application may keep clones of the client. After the end, none of them opens a
+    /// connection or begins a call. An opening that has begun ends with the client, or is waited
+    /// for: [`connections`] counts those of a pool, and [`reconnect::Reconnector`] has at most one.
     fn close(client: &Self::Client) -> impl Future<Output = ()> + Send;
 }
 

@@ -278,9 +278,10 @@ impl<L: Link> Reconnector<L> {
         self.0.attempts.target()
     }
 
-    /// The connection; `None` if it broke.
+    /// The connection; `None` if it broke, or [`Reconnector::close`] was called.
     pub fn live(&self) -> Option<Arc<L>> {
-        self.0.current.load_full().filter(|link| link.is_alive())
+        let link = self.0.current.load_full().filter(|link| link.is_alive());
+        link.filter(|_| !self.0.is_closed())
     }
 
     /// The connection, or a new one if it broke.
@@ -297,7 +298,7 @@ impl<L: Link> Reconnector<L> {
         if let Some(link) = self.live() {
             return Ok(link);
         }
-        if *self.0.closed.borrow() {
+        if self.0.is_closed() {
             return Err(Failure::detached().into());
         }
         let target = self.0.attempts.admit()?;
@@ -311,15 +312,22 @@ impl<L: Link> Reconnector<L> {
     ///
     /// # Errors
     /// That of `log_in`, unless the connection broke: the next one then uses the new credentials.
-    /// After an error, the target is unchanged.
+    /// [`FailureKind::Unavailable`] after [`Reconnector::close`], which ends `log_in`. After an
+    /// error, the target is unchanged.
     pub async fn renew<F: Future<Output = Result<(), Refusal>>>(
         &self,
         target: &Target,
         log_in: impl FnOnce(Arc<L>) -> F,
     ) -> Result<(), Refusal> {
         let _turn = self.0.turn.lock().await;
-        if let Some(link) = self.live()
-            && let Err(refusal) = log_in(link).await
+        let logged_in = match self.live() {
+            Some(link) => run_until_cancelled(self.0.closing(), log_in(link)).await,
+            None => Some(Ok(())),
+        };
+        if self.0.is_closed() {
+            return Err(Failure::detached().into());
+        }
+        if let Some(Err(refusal)) = logged_in
             && self.live().is_some()
         {
             return Err(refusal);
@@ -328,28 +336,50 @@ impl<L: Link> Reconnector<L> {
         Ok(())
     }
 
-    /// Ends reconnecting, and returns the last connection. A running attempt ends at once, and
-    /// leaves nothing open.
+    /// Ends reconnecting, and returns the last connection. A running attempt or renewal ends at
+    /// once, and leaves nothing open.
+    ///
+    /// No connection is left, even if the future is dropped before it ends.
     pub async fn close(&self) -> Option<Arc<L>> {
         self.0.closed.send_replace(true);
+        let link = self.0.current.swap(None);
         let _turn = self.0.turn.lock().await;
-        self.0.current.swap(None)
+        link
     }
 }
 
 impl<L: Link> Shared<L> {
+    fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
+    /// Completes once the resource is detached.
+    async fn closing(&self) {
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
+    /// Makes the link the current one, unless the resource is detached: it is dropped then. This is
+    /// one step for [`Reconnector::close`], which sees the link or prevents it.
+    fn publish(&self, link: &Arc<L>) -> bool {
+        let mut is_current = false;
+        self.closed.send_if_modified(|closed| {
+            if !*closed {
+                self.current.store(Some(Arc::clone(link)));
+                is_current = true;
+            }
+            false
+        });
+        is_current
+    }
+
     /// One attempt, within `connect_timeout`.
     async fn connect(
         self: Arc<Self>,
         target: Arc<Target>,
         _turn: OwnedMutexGuard<()>,
     ) -> Result<Arc<L>, Refusal> {
-        let mut closed = self.closed.subscribe();
-        let closing = async {
-            let _ = closed.wait_for(|closed| *closed).await;
-        };
         let opening = caught(with_timeout(target.connect_timeout(), L::open(&target)));
-        let opened = match run_until_cancelled(closing, opening).await {
+        let opened = match run_until_cancelled(self.closing(), opening).await {
             None => return Err(Failure::detached().into()),
             Some(None) => Err(panicked().into()),
             Some(Some(in_time)) => in_time.unwrap_or_else(|timed_out| Err(timed_out.into())),
@@ -357,7 +387,9 @@ impl<L: Link> Shared<L> {
         match opened {
             Ok(link) => {
                 let link = Arc::new(link);
-                self.current.store(Some(Arc::clone(&link)));
+                if !self.publish(&link) {
+                    return Err(Failure::detached().into());
+                }
                 self.attempts.succeeded(&target);
                 Ok(link)
             }

@@ -95,6 +95,7 @@ type Answer = oneshot::Sender<Result<Vec<bool>, Refusal>>;
 /// The result of the probe.
 struct Probed<S> {
     stream: S,
+    is_refused: bool,
     /// The server's frames for the connection itself: the driver reads them next.
     kept: Vec<u8>,
 }
@@ -115,6 +116,9 @@ pub(super) struct Wire<S = Stream> {
     pending: Vec<u8>,
     blown: oneshot::Receiver<()>,
     is_blown: bool,
+    /// True once a frame of the server, or its answer to the probe, was refused. Then nothing is
+    /// read or written any more, whatever the driver does after an error.
+    is_refused: bool,
     why: CloseReason,
     /// The reader that waits until the driver has written its header: it is not ready for the
     /// greeting before.
@@ -188,6 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> futures_io::AsyncRead f
             return Poll::Pending;
         }
         ready!(this.poll_probe(context));
+        this.sound()?;
         loop {
             if let Some(served) = &mut this.served {
                 let rest = &this.frame[*served..];
@@ -220,6 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> futures_io::AsyncRead f
                 this.served = Some(0);
                 this.begin_probe();
                 ready!(this.poll_probe(context));
+                this.sound()?;
             }
         }
     }
@@ -246,6 +252,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
             pending: Vec::new(),
             blown,
             is_blown: false,
+            is_refused: false,
             why: CloseReason::default(),
             waiting: None,
         };
@@ -253,10 +260,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     }
 
     /// The length of the frame that is being received, from its header.
-    fn whole(&self) -> io::Result<usize> {
-        frames::length(&self.frame)
-            .filter(|length| *length <= self.limits.frame)
-            .ok_or_else(|| self.too_much())
+    fn whole(&mut self) -> io::Result<usize> {
+        let length = frames::length(&self.frame);
+        match length.filter(|length| *length <= self.limits.frame) {
+            Some(length) => Ok(length),
+            None => Err(self.too_much()),
+        }
     }
 
     /// Asks these questions as soon as the server has accepted the login, and before the driver
@@ -296,14 +305,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     /// Waits until the probe is over, if it runs.
     fn poll_probe(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Probe::Running(running) = &mut self.probe else { return Poll::Ready(()) };
-        let Probed { stream, kept } = ready!(running.as_mut().poll(context));
+        let Probed { stream, is_refused, kept } = ready!(running.as_mut().poll(context));
         self.probe = Probe::Over;
+        self.is_refused |= is_refused;
         self.stream = Some(stream);
         self.frame.extend(kept);
         Poll::Ready(())
     }
 
-    fn too_much(&self) -> io::Error {
+    fn too_much(&mut self) -> io::Error {
+        self.is_refused = true;
         self.why.is(Reason::Foreign);
         too_much()
     }
@@ -323,6 +334,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> futures_io::AsyncWrite 
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.sound()?;
         ready!(this.poll_pending(context))?;
         match &mut this.login_phase {
             LoginPhase::Protocol(left) => {
@@ -364,6 +376,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> futures_io::AsyncWrite 
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.sound()?;
         ready!(this.poll_pending(context))?;
         match &mut this.stream {
             Some(stream) => Pin::new(stream).poll_flush(context),
@@ -376,6 +389,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> futures_io::AsyncWrite 
             Some(stream) => Pin::new(stream).poll_shutdown(context),
             None => Poll::Ready(Ok(())),
         }
+    }
+}
+
+impl<S> Wire<S> {
+    fn sound(&self) -> io::Result<()> {
+        if self.is_refused { Err(too_much()) } else { Ok(()) }
     }
 }
 
@@ -412,10 +431,10 @@ async fn probe<S: AsyncRead + AsyncWrite + Unpin>(
     let mut conversation =
         Conversation { stream: &mut fair, limits, secret, why: &why, kept: Vec::new() };
     let answers = conversation.ask(&asking).await;
-    let kept = conversation.kept;
+    let (kept, is_refused) = (conversation.kept, answers.is_err());
     // The receiver is gone if the caller has stopped waiting.
     let _ = answer.send(answers);
-    Probed { stream, kept }
+    Probed { stream, is_refused, kept }
 }
 
 /// tokio's clock, without a way to dial: the driver gets only the connection that we have dialled.
@@ -501,5 +520,33 @@ mod tests {
         assert_eq!(frames, 1 + AT_ONCE / 8, "the greeting, and heartbeats");
         drop(abort_on_drop);
         assert!(matches!(read(), Poll::Ready(Err(_))), "the fuse ends it");
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_not_used_again() {
+        let limits = Limits { frame: 4096, message: 4096 };
+        let (near, mut far) = tokio::io::duplex(64);
+        let (mut wire, _abort_on_drop) = Wire::new(near, limits, None, Vec::new());
+        let mut context = Context::from_waker(Waker::noop());
+        let header = Pin::new(&mut wire).poll_write(&mut context, PROTOCOL);
+        assert!(matches!(header, Poll::Ready(Ok(8))));
+        wire.login_phase = LoginPhase::Anything;
+        wire.served = None;
+        // A method of 4 GiB, and then a heartbeat.
+        far.write_all(&[1, 0, 0, 0xff, 0xff, 0xff, 0xff]).await.unwrap();
+        for attempt in 0..3 {
+            let read = Pin::new(&mut wire).poll_read(&mut context, &mut [0; 4096]);
+            let Poll::Ready(Err(error)) = read else { panic!("attempt {attempt}: {read:?}") };
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "attempt {attempt}");
+            far.write_all(&[8, 0, 0, 0, 0, 0, 0, 0xCE]).await.unwrap();
+        }
+        let written = Pin::new(&mut wire).poll_write(&mut context, b"an answer");
+        assert!(matches!(written, Poll::Ready(Err(_))), "{written:?}");
+        let flushed = Pin::new(&mut wire).poll_flush(&mut context);
+        assert!(matches!(flushed, Poll::Ready(Err(_))), "{flushed:?}");
+        drop(wire);
+        let mut heard = Vec::new();
+        far.read_to_end(&mut heard).await.unwrap();
+        assert!(heard.is_empty(), "{heard:?}");
     }
 }

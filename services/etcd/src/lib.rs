@@ -42,6 +42,7 @@ use backing_services_rules::rule::{
 use backing_services_runtime::posture::printable;
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::resource::ClientGuard;
+use backing_services_runtime::service::connections::{CloseOnDrop, Connections};
 use backing_services_runtime::service::reconnect::ReconnectBackoff;
 use backing_services_runtime::service::tasks::caught;
 use backing_services_runtime::service::time::{panicked, with_timeout};
@@ -231,6 +232,7 @@ async fn watch(mut client: Client, published: Published) {
 /// A client of one etcd's gateway.
 struct Client {
     http: reqwest::Client,
+    _openings: CloseOnDrop,
     target: Target,
     origin: String,
     prefix: String,
@@ -318,7 +320,8 @@ impl Client {
         let scheme = if target.is_plaintext() { "http" } else { "https" };
         // A peer that vanished is noticed after a minute, even while there is nothing to send to
         // it.
-        let (builder, witness) = http::builder(target, http::Versions::One)?;
+        let connections = Connections::new();
+        let (builder, witness) = http::builder(target, http::Versions::One, &connections)?;
         let builder = builder
             .tcp_keepalive(Duration::from_secs(20))
             .tcp_keepalive_interval(Duration::from_secs(10))
@@ -326,6 +329,7 @@ impl Client {
         let path = locator.path().trim_matches('/');
         let client = Self {
             http: http::build(builder)?,
+            _openings: connections.close_on_drop(),
             target: target.clone(),
             origin: format!("{scheme}://{host}:{}", locator.port()),
             prefix: format!("/{path}/"),

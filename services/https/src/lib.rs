@@ -61,6 +61,7 @@ use backing_services_rules::rule::{MALFORMED_LOCATOR, MALFORMED_VALUE};
 use backing_services_runtime::posture::{ServerPosture, printable};
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::resource::ClientGuard;
+use backing_services_runtime::service::connections::Connections;
 use backing_services_runtime::service::progress::Step;
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{
@@ -287,6 +288,7 @@ struct Shared {
     max_body: u64,
     /// `None` after closing.
     http: ArcSwapOption<reqwest::Client>,
+    connections: Connections,
 }
 
 impl HttpsClient {
@@ -300,7 +302,8 @@ impl HttpsClient {
             .transpose()?;
         let timeout =
             Duration::from_millis(locator.number("response_timeout").unwrap_or(RESPONSE_TIMEOUT));
-        let (builder, witness) = http::builder(target, http::Versions::OneAndTwo)?;
+        let connections = Connections::new();
+        let (builder, witness) = http::builder(target, http::Versions::OneAndTwo, &connections)?;
         let http = http::build(builder.timeout(timeout))?;
         let shared = Shared {
             target: target.clone(),
@@ -309,6 +312,7 @@ impl HttpsClient {
             authorization: authorization(target),
             max_body: locator.number("max_body").unwrap_or(MAX_BODY),
             http: ArcSwapOption::from_pointee(http),
+            connections,
         };
         Ok((Self { shared: Arc::new(shared) }, witness))
     }
@@ -389,13 +393,15 @@ impl HttpsClient {
     }
 
     /// Refuses new requests. Idle connections close; those in use close after the response was
-    /// read.
+    /// read. Then every opening ends that no request waits for.
     async fn close(&self) {
         let Some(http) = self.shared.http.swap(None) else { return };
+        let _cut = self.shared.connections.close_on_drop();
         // Each request in flight holds a clone: the count is the only signal of its end.
         while Arc::strong_count(&http) > 1 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        self.shared.connections.close().await;
     }
 }
 

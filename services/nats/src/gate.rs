@@ -21,10 +21,15 @@ use crate::visit::visit;
 /// succeeded. Then the client ends.
 pub(super) const MOST_ATTEMPTS: usize = 8;
 
+/// The host and the port of a server that does not exist: nothing listens on the port 0 (RFC 6335,
+/// 6). The driver has no way to end its attempts other than that they fail.
+pub(super) const NOWHERE: &str = "127.0.0.1:0";
+
 /// Decides when the driver may connect.
 pub(super) struct ReconnectGate {
     credentials: Credentials,
     address: ServerAddr,
+    nowhere: ServerAddr,
     /// True before the driver's first attempt: a visit has just succeeded, and is not repeated.
     is_first: AtomicBool,
     /// True once no more credentials are given out: the resource is detached, or the server
@@ -35,19 +40,25 @@ pub(super) struct ReconnectGate {
 }
 
 impl ReconnectGate {
-    pub(super) fn new(target: Target, credentials: Credentials, address: ServerAddr) -> Arc<Self> {
+    pub(super) fn new(
+        target: Target,
+        credentials: Credentials,
+        address: ServerAddr,
+        nowhere: ServerAddr,
+    ) -> Arc<Self> {
         Arc::new(Self {
             attempts: ReconnectAttempts::new(Nats::NAME, &target),
             credentials,
             address,
+            nowhere,
             is_first: AtomicBool::new(true),
             is_shut: AtomicBool::new(false),
             shutting: Notify::new(),
         })
     }
 
-    /// Waits until the driver may connect. If the gate is shut, it returns at once. The driver then
-    /// gets no credentials, and so ends after [`MOST_ATTEMPTS`].
+    /// Waits until the driver may connect. If the gate is shut, it returns at once, and the driver
+    /// is sent [`NOWHERE`], [`MOST_ATTEMPTS`] times. Then the driver ends.
     pub(super) async fn pass(self: Arc<Self>, has_failed: bool) -> Option<ReconnectToServer> {
         if !self.is_first.swap(false, Ordering::AcqRel) {
             if !has_failed {
@@ -70,7 +81,8 @@ impl ReconnectGate {
                 }
             }
         }
-        Some(ReconnectToServer { addr: self.address.clone(), delay: Some(Duration::ZERO) })
+        let address = if self.is_shut() { &self.nowhere } else { &self.address };
+        Some(ReconnectToServer { addr: address.clone(), delay: Some(Duration::ZERO) })
     }
 
     /// The credentials for the driver.
@@ -108,6 +120,10 @@ pub(super) fn remember(client: &Client, gate: &Arc<ReconnectGate>) {
     gates.insert(key(client), Arc::downgrade(gate));
 }
 
-pub(super) fn forget(client: &Client) -> Option<Arc<ReconnectGate>> {
-    GATES.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(client))?.upgrade()
+/// Shuts the gate of a client, if it is open.
+pub(super) fn shut(client: &Client) {
+    let gate = GATES.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(client));
+    if let Some(gate) = gate.and_then(|gate| gate.upgrade()) {
+        gate.shut();
+    }
 }

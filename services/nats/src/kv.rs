@@ -43,7 +43,7 @@ use backing_services_runtime::{AttachError, Failure, Finding, Service as _, Sour
 use futures_core::Stream as _;
 use tokio::runtime::Handle;
 
-use crate::Nats;
+use crate::{Nats, gate};
 
 /// The values in a key-value bucket of NATS. See [the module](self) for how it is read and watched.
 ///
@@ -140,6 +140,8 @@ impl Source for NatsKv {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        // At once: there may be no runtime here, and the driver would connect again for ever.
+        gate::shut(&self.client);
         // The driver's own task goes on until the client is closed.
         if let Ok(runtime) = Handle::try_current() {
             let client = self.client.clone();

@@ -75,7 +75,8 @@
 //! credentials, they are not sent again, and the client ends: attach the resource again. The client
 //! also ends after 8 attempts in a row that fail right after a good visit. The driver subscribes
 //! again by itself. Messages that are published meanwhile wait, up to 2048 commands. A dead
-//! connection is noticed within a minute (a `PING` each 20 s).
+//! connection is noticed within a minute (a `PING` each 20 s). Detaching ends a visit at once. It
+//! waits for an attempt of the driver, which has `connect_timeout`, and gets no credentials.
 //!
 //! # Limits for what a server sends
 //! In a visit: lines of 64 KiB, messages of 1 MiB, 64 of them before an answer and one more for
@@ -124,7 +125,7 @@ use backing_services_runtime::service::{
 use backing_services_runtime::{Failure, Finding, Posture, Service};
 
 use self::credentials::Credentials;
-use self::gate::{MOST_ATTEMPTS, ReconnectGate};
+use self::gate::{MOST_ATTEMPTS, NOWHERE, ReconnectGate};
 
 pub use async_nats;
 
@@ -249,14 +250,13 @@ impl Service for Nats {
     }
 
     async fn close(client: &Client) {
-        if let Some(gate) = gate::forget(client) {
-            gate.shut();
-        }
+        gate::shut(client);
         if client.drain().await.is_err() {
             return;
         }
         // Draining has only begun. Once the driver's task has ended, it takes no more commands.
-        while let Ok(Ok(())) = with_timeout(HEALTH_DEADLINE, client.flush()).await {
+        // A flush that is not answered in time is no end: the driver may still be connecting.
+        while !matches!(with_timeout(HEALTH_DEADLINE, client.flush()).await, Ok(Err(_))) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -286,7 +286,10 @@ async fn drive(
                 "check the host",
             )
         })?;
-    let gate = ReconnectGate::new(target.clone(), credentials.clone(), address.clone());
+    let nowhere: ServerAddr =
+        format!("{scheme}://{NOWHERE}").parse().map_err(|_| Failure::protocol())?;
+    let servers = vec![address.clone(), nowhere.clone()];
+    let gate = ReconnectGate::new(target.clone(), credentials.clone(), address, nowhere);
 
     let (signing, passing) = (Arc::clone(&gate), Arc::clone(&gate));
     let request_timeout =
@@ -318,7 +321,7 @@ async fn drive(
         }
         witness = Some(seen);
     }
-    let client = options.connect(address).await.map_err(|error| refusal(&error, target))?;
+    let client = options.connect(servers).await.map_err(|error| refusal(&error, target))?;
     gate::remember(&client, &gate);
     let tls = witness.map(|witness| witness.posture_of_connected()).transpose()?;
     Ok((client, tls))

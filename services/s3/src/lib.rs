@@ -60,6 +60,7 @@ use backing_services_rules::rule::{MALFORMED_LOCATOR, MALFORMED_VALUE, MISSING_C
 use backing_services_runtime::posture::printable;
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::resource::ClientGuard;
+use backing_services_runtime::service::connections::Connections;
 use backing_services_runtime::service::time::{try_join_prefer_first, with_timeout};
 use backing_services_runtime::service::{
     Attachment, Attempt, Host, Locator, Login, Parameter, Refusal, Target,
@@ -194,11 +195,14 @@ impl Service for S3 {
         client.probe().await
     }
 
-    /// Refuses new calls. A transfer that has begun goes on, and the connections close after the
-    /// last one.
+    /// Refuses new calls, and waits for the end of the transfers that have begun. If that takes too
+    /// long, they send no further request.
     async fn close(client: &S3Client) {
-        client.closable.close();
-        client.bucket.store(None);
+        let _cut = client.requests.close_on_drop();
+        let (objects, bucket) = (client.closable.close(), closable::close(&client.bucket));
+        objects.await;
+        bucket.await;
+        client.requests.close().await;
     }
 }
 
@@ -283,6 +287,8 @@ pub struct S3Client {
     /// The status of the last answer to the probe. object_store's error has some of them only as
     /// text.
     status: Arc<AtomicU16>,
+    /// Closed when no request may be sent and no connection be opened any more.
+    requests: Connections,
     prefix: Path,
     target: Target,
     endpoint: Target,
@@ -293,22 +299,23 @@ impl S3Client {
         let timeout = Duration::from_millis(
             target.locator().number("response_timeout").unwrap_or(RESPONSE_TIMEOUT),
         );
-        let (builder, _) = http::builder(&endpoint, http::Versions::One)?;
+        let requests = Connections::new();
+        let (builder, _) = http::builder(&endpoint, http::Versions::One, &requests)?;
         let http = http::build(builder.http1_only().read_timeout(timeout))?;
         let status = Arc::new(AtomicU16::new(0));
-        let bucket = store(
-            target,
-            &endpoint,
-            Bounded { http: http.clone(), timeout, status: Arc::clone(&status) },
-        )?;
+        let bounded =
+            Bounded { http, timeout, requests: requests.clone(), status: Arc::clone(&status) };
+        let bucket = store(target, &endpoint, bounded.clone())?;
         let prefix = prefix(target).ok_or_else(unusable)?;
-        let objects = store(target, &endpoint, Bounded { http, timeout, status: Arc::default() })?;
+        let bounded = Bounded { status: Arc::default(), ..bounded };
+        let objects = store(target, &endpoint, bounded)?;
         let closable = Arc::new(Closable::new(PrefixStore::new(objects, prefix.clone())));
         Ok(Self {
             objects: Arc::clone(&closable) as _,
             closable,
             bucket: Arc::new(ArcSwapOption::from_pointee(bucket)),
             status,
+            requests,
             prefix,
             target: target.clone(),
             endpoint,
@@ -432,6 +439,7 @@ impl HttpConnector for Bounded {
 struct Bounded {
     http: reqwest::Client,
     timeout: Duration,
+    requests: Connections,
     status: Arc<AtomicU16>,
 }
 
@@ -453,38 +461,47 @@ impl HttpService for Bounded {
         Self: 'b,
     {
         Box::pin(async move {
-            // To S3 a key is one name. A proxy or a servlet container in front of it resolves it
-            // like any path.
-            if !stays(request.uri().path()) {
-                return Err(HttpError::new(HttpErrorKind::Unknown, Climbs));
+            match self.requests.run(async { Ok(self.send(request).await) }).await {
+                Ok(answer) => answer,
+                Err(detached) => Err(HttpError::new(HttpErrorKind::Unknown, detached)),
             }
-            // An object is the answer to a `GET` without a query, or with a query that only names a
-            // version.
-            let is_object = request.method() == "GET"
-                && request
-                    .uri()
-                    .query()
-                    .is_none_or(|query| query.starts_with("versionId=") && !query.contains('&'));
-            self.status.store(0, Ordering::Relaxed);
-            let response = self.http.call(request).await?;
-            self.status.store(response.status().as_u16(), Ordering::Relaxed);
-            if is_object && response.status().is_success() {
-                return Ok(response);
-            }
-            let (parts, body) = response.into_parts();
-            let too_much = |_| HttpError::new(HttpErrorKind::Decode, TooMuch);
-            let read = Limited::new(body, MAX_ANSWER).collect();
-            let body = match with_timeout(self.timeout, read).await {
-                Ok(body) => body.map_err(too_much)?.to_bytes(),
-                Err(_) => {
-                    return Err(HttpError::new(
-                        HttpErrorKind::Timeout,
-                        std::io::Error::from(std::io::ErrorKind::TimedOut),
-                    ));
-                }
-            };
-            Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(body)))
         })
+    }
+}
+
+impl Bounded {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        // To S3 a key is one name. A proxy or a servlet container in front of it resolves it
+        // like any path.
+        if !stays(request.uri().path()) {
+            return Err(HttpError::new(HttpErrorKind::Unknown, Climbs));
+        }
+        // An object is the answer to a `GET` without a query, or with a query that only names a
+        // version.
+        let is_object = request.method() == "GET"
+            && request
+                .uri()
+                .query()
+                .is_none_or(|query| query.starts_with("versionId=") && !query.contains('&'));
+        self.status.store(0, Ordering::Relaxed);
+        let response = self.http.call(request).await?;
+        self.status.store(response.status().as_u16(), Ordering::Relaxed);
+        if is_object && response.status().is_success() {
+            return Ok(response);
+        }
+        let (parts, body) = response.into_parts();
+        let too_much = |_| HttpError::new(HttpErrorKind::Decode, TooMuch);
+        let read = Limited::new(body, MAX_ANSWER).collect();
+        let body = match with_timeout(self.timeout, read).await {
+            Ok(body) => body.map_err(too_much)?.to_bytes(),
+            Err(_) => {
+                return Err(HttpError::new(
+                    HttpErrorKind::Timeout,
+                    std::io::Error::from(std::io::ErrorKind::TimedOut),
+                ));
+            }
+        };
+        Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(body)))
     }
 }
 

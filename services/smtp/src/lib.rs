@@ -51,6 +51,7 @@ use backing_services_rules::rule::{MALFORMED_LOCATOR, STARTTLS, WEAK_AUTHENTICAT
 use backing_services_runtime::posture::{ServerPosture, TlsPosture, printable};
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::resource::ClientGuard;
+use backing_services_runtime::service::connections::{Connections, CountedConnection};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{
     Attachment, Attempt, Login, Parameter, Refusal, Stream, Target,
@@ -198,18 +199,19 @@ pub struct SmtpClient {
 impl SmtpClient {
     fn new(target: &Target) -> Result<Self, Refusal> {
         let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
-        let pool = Pool::builder(Manager { target: target.clone() })
-            .max_size(usize::try_from(most).unwrap_or(usize::MAX))
-            .wait_timeout(Some(response_timeout(target)))
-            .runtime(deadpool::Runtime::Tokio1)
-            .build()
-            .map_err(|_| {
-                Failure::new(
-                    FailureKind::Protocol,
-                    "the pool cannot be built",
-                    "check deadpool's version",
-                )
-            })?;
+        let pool =
+            Pool::builder(Manager { target: target.clone(), connections: Connections::new() })
+                .max_size(usize::try_from(most).unwrap_or(usize::MAX))
+                .wait_timeout(Some(response_timeout(target)))
+                .runtime(deadpool::Runtime::Tokio1)
+                .build()
+                .map_err(|_| {
+                    Failure::new(
+                        FailureKind::Protocol,
+                        "the pool cannot be built",
+                        "check deadpool's version",
+                    )
+                })?;
         Ok(Self { pool, target: target.clone() })
     }
 
@@ -248,18 +250,17 @@ impl SmtpClient {
         }
     }
 
-    /// Refuses new messages, waits for the answers to those in flight, and sends `QUIT` on idle
-    /// connections.
+    /// Refuses new messages, ends logins, waits for the answers to the messages in flight, and
+    /// sends `QUIT` on idle connections.
     async fn close(&self) {
+        let closed = self.pool.manager().connections.close();
         let idle = self.pool.retain(|_, _| false).removed;
         self.pool.close();
         for mut connection in idle {
             // `QUIT` is a courtesy: a server that does not answer is left all the same.
             let _ = with_timeout(Duration::from_secs(1), connection.smtp.quit()).await;
         }
-        while self.pool.status().size > 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        closed.await;
     }
 }
 
@@ -345,10 +346,30 @@ struct Connection {
     mechanism: Option<Mechanism>,
     /// True while an answer is pending.
     busy: bool,
+    _counted: CountedConnection,
 }
 
 struct Manager {
     target: Target,
+    connections: Connections,
+}
+
+impl Manager {
+    async fn open(&self, counted: CountedConnection) -> Result<Connection, Refusal> {
+        let dialled = self.target.dial().await?;
+        let logging_in = log_in(&self.target, dialled.stream);
+        let (smtp, mechanism) = with_timeout(response_timeout(&self.target), logging_in)
+            .await
+            .map_err(|_| Failure::no_answer())??;
+        Ok(Connection { smtp, tls: dialled.tls, mechanism, busy: false, _counted: counted })
+    }
+
+    /// Returns true if the server still answers.
+    async fn answers(&self, connection: &mut Connection) -> Result<bool, Refusal> {
+        let answer =
+            with_timeout(self.target.connect_timeout(), connection.smtp.test_connected()).await;
+        Ok(answer.unwrap_or_default())
+    }
 }
 
 impl fmt::Debug for Manager {
@@ -362,12 +383,7 @@ impl managed::Manager for Manager {
     type Error = Refusal;
 
     async fn create(&self) -> Result<Connection, Refusal> {
-        let dialled = self.target.dial().await?;
-        let logging_in = log_in(&self.target, dialled.stream);
-        let (smtp, mechanism) = with_timeout(response_timeout(&self.target), logging_in)
-            .await
-            .map_err(|_| Failure::no_answer())??;
-        Ok(Connection { smtp, tls: dialled.tls, mechanism, busy: false })
+        self.connections.open(|counted| self.open(counted)).await
     }
 
     async fn recycle(
@@ -380,7 +396,7 @@ impl managed::Manager for Manager {
             return Err(RecycleError::message("not to be used again"));
         }
         connection.busy = true;
-        match with_timeout(self.target.connect_timeout(), connection.smtp.test_connected()).await {
+        match self.connections.run(self.answers(connection)).await {
             Ok(true) => {
                 connection.busy = false;
                 Ok(())

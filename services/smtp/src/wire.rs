@@ -88,8 +88,9 @@ fn plain(user: &str, password: &str) -> Zeroizing<String> {
 pub(super) struct Wire {
     stream: Stream,
     login: Login,
-    /// The bytes that the server may still send.
-    left: usize,
+    /// The bytes that the server may still send; `None` once it has sent more. Then nothing is read
+    /// or written any more: lettre says `QUIT` after an error.
+    left: Option<usize>,
     /// The received part of an incomplete line.
     line: Vec<u8>,
     /// The complete lines, and the number of bytes that lettre has read of them.
@@ -106,7 +107,7 @@ impl Wire {
         Self {
             stream,
             login,
-            left: MAX_ANSWER,
+            left: Some(MAX_ANSWER),
             line: Vec::new(),
             lines: Vec::new(),
             served: 0,
@@ -117,7 +118,8 @@ impl Wire {
 
     /// Adds received data, and moves complete lines to `lines`.
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.left = self.left.checked_sub(bytes.len()).ok_or(io::ErrorKind::InvalidData)?;
+        self.left = self.left.and_then(|left| left.checked_sub(bytes.len()));
+        self.sound()?;
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.line.extend_from_slice(piece);
             if piece.ends_with(b"\n") {
@@ -125,6 +127,10 @@ impl Wire {
             }
         }
         Ok(())
+    }
+
+    fn sound(&self) -> io::Result<()> {
+        self.left.map(drop).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     fn end_line(&mut self) {
@@ -176,6 +182,7 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.sound()?;
         while this.served == this.lines.len() {
             this.lines.clear();
             this.served = 0;
@@ -205,8 +212,9 @@ impl AsyncWrite for Wire {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.sound()?;
         ready!(this.poll_pending(context))?;
-        this.left = MAX_ANSWER;
+        this.left = Some(MAX_ANSWER);
         // lettre writes each command in one call.
         match this.login.written(bytes) {
             Some(written) => {
@@ -219,6 +227,7 @@ impl AsyncWrite for Wire {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.sound()?;
         ready!(this.poll_pending(context))?;
         Pin::new(&mut this.stream).poll_flush(context)
     }

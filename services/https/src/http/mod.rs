@@ -9,6 +9,7 @@
 //! - **Limits**: 100 headers and some 400 KiB of them in HTTP/1.1 (hyper's), 64 KiB of them in
 //!   HTTP/2. Each service sets its own time limits.
 
+mod opening;
 mod path;
 
 use std::io::ErrorKind;
@@ -16,11 +17,14 @@ use std::time::Duration;
 
 use backing_services_runtime::Failure;
 use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::service::connections::Connections;
 use backing_services_runtime::service::{Refusal, Target, Witness};
 pub use path::climbs;
 use reqwest::dns::{Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder};
+
+use self::opening::CountOpenings;
 
 /// The limit for an HTTP/2 header block, in bytes.
 const MAX_HEADERS: u32 = 64 * 1024;
@@ -40,8 +44,13 @@ pub enum Versions {
 }
 
 /// A client that connects to one target only; and the witness that records its handshakes. The
-/// caller sets the time limits.
-pub fn builder(target: &Target, versions: Versions) -> Result<(ClientBuilder, Witness), Refusal> {
+/// caller sets the time limits. Closing `connections` ends every opening, and no other one begins.
+/// A connection that is open counts no more.
+pub fn builder(
+    target: &Target,
+    versions: Versions,
+    connections: &Connections,
+) -> Result<(ClientBuilder, Witness), Refusal> {
     let (mut config, witness) = target.client_config()?;
     config.alpn_protocols = match versions {
         Versions::One => vec![b"http/1.1".to_vec()],
@@ -63,7 +72,8 @@ pub fn builder(target: &Target, versions: Versions) -> Result<(ClientBuilder, Wi
         .connect_timeout(target.connect_timeout())
         .pool_idle_timeout(IDLE)
         .http1_max_headers(100)
-        .http2_max_header_list_size(MAX_HEADERS);
+        .http2_max_header_list_size(MAX_HEADERS)
+        .connector_layer(CountOpenings(connections.clone()));
     Ok((builder, witness))
 }
 

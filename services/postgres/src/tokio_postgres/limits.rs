@@ -5,14 +5,11 @@
 //! that contains one of our secrets. They also read the authentication method that the server asks
 //! for, and end the connection if that is weaker than was demanded.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 
 use backing_services_runtime::service::metered::{FrameCheck, Metered};
 use backing_services_runtime::service::redact;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use crate::postgresql::AuthRequest;
@@ -79,54 +76,32 @@ impl Demand {
 }
 
 /// A stream whose messages stay within the limits. The driver binds its login to it.
-pub(super) struct Limited<T> {
-    stream: Metered<T, MessageLimits>,
+pub(super) type Limited<'a> = Box<dyn BoundStream + 'a>;
+
+/// A stream that has a channel binding. The driver's own trait cannot be implemented for
+/// [`Metered`], which is of another crate.
+pub(super) trait BoundStream: AsyncRead + AsyncWrite + Send + Unpin {
     /// `tls-server-end-point`.
-    binding: Option<Vec<u8>>,
+    fn binding(&self) -> Option<&[u8]>;
 }
 
-impl<T> Limited<T> {
-    pub(super) fn new(stream: T, binding: Option<Vec<u8>>, limits: MessageLimits) -> Self {
-        Self { stream: Metered::new(stream, limits), binding }
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> BoundStream for Metered<T, MessageLimits> {
+    fn binding(&self) -> Option<&[u8]> {
+        self.check().binding.as_deref()
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream for Limited<T> {
+impl TlsStream for Limited<'_> {
     fn channel_binding(&self) -> ChannelBinding {
-        self.binding.clone().map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Limited<T> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(context, buffer)
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Limited<T> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let binding = self.binding().map(<[u8]>::to_vec);
+        binding.map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
     }
 }
 
 /// The state of a stream in the protocol.
 pub(super) struct MessageLimits {
+    /// `tls-server-end-point`, if the server's certificate defines one.
+    binding: Option<Vec<u8>>,
     largest: u64,
     /// The bytes that may still arrive until the connection is settled.
     left: u64,
@@ -188,17 +163,18 @@ impl FrameCheck for MessageLimits {
 }
 
 impl MessageLimits {
-    /// `largest` is the size limit of one message, in bytes. `binds` is true if the server's
-    /// certificate defines a binding. `observed` collects the server's requests.
+    /// `largest` is the size limit of one message, in bytes. `binding` is
+    /// `tls-server-end-point`, if the server's certificate defines one. `observed` collects the
+    /// server's requests.
     pub(super) fn new(
         demand: Demand,
-        binds: bool,
+        binding: Option<Vec<u8>>,
         largest: u64,
         observed: Arc<ServerObservations>,
     ) -> Self {
-        let login = Some(Login { demand, binds });
+        let login = Some(Login { demand, binds: binding.is_some() });
         let state = State::Header { bytes: [0; 5], filled: 0 };
-        Self { largest, left: MOST_AT_FIRST, login, observed, state }
+        Self { binding, largest, left: MOST_AT_FIRST, login, observed, state }
     }
 
     fn read(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
@@ -274,14 +250,16 @@ impl MessageLimits {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
 
     use backing_services_runtime::service::metered::AT_ONCE;
+    use tokio::io::AsyncReadExt as _;
 
     use super::*;
 
     fn reader(demand: Demand, binds: bool) -> MessageLimits {
-        MessageLimits::new(demand, binds, 100_000, Arc::default())
+        MessageLimits::new(demand, binds.then(Vec::new), 100_000, Arc::default())
     }
 
     fn message(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -311,19 +289,16 @@ mod tests {
 
     #[test]
     fn a_server_that_never_stops_sending_does_not_hold_the_thread() {
-        let limits = MessageLimits::new(Demand::Binding, true, u64::MAX, Arc::default());
+        let mut limits = reader(Demand::Binding, true);
+        limits.largest = u64::MAX;
         let _ = limits.observed.settled.set(());
         // Each message has the type 1 and a length of 16 MiB.
-        let mut stream = Limited::new(tokio::io::repeat(1), None, limits);
-        let mut read = || {
-            let mut context = Context::from_waker(Waker::noop());
-            Pin::new(&mut stream).poll_read(&mut context, &mut ReadBuf::new(&mut [0; 4096]))
-        };
-        let mut reads = 0;
-        while reads < 1000 && read().is_ready() {
-            reads += 1;
-        }
-        assert_eq!(reads, AT_ONCE / 4096);
+        let flood = tokio::io::repeat(1).take(4 * AT_ONCE as u64);
+        let (mut stream, mut read) = (Metered::new(flood, limits), Vec::new());
+        let mut context = Context::from_waker(Waker::noop());
+        let copied = pin!(tokio::io::copy(&mut stream, &mut read)).poll(&mut context);
+        assert!(copied.is_pending());
+        assert_eq!(read.len(), AT_ONCE);
     }
 
     #[test]

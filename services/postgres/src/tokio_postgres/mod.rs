@@ -84,17 +84,19 @@ use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, TlsPosture, printable};
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::resource::ClientGuard;
+use backing_services_runtime::service::connections::{Connections, CountedConnection};
+use backing_services_runtime::service::metered::Metered;
 use backing_services_runtime::service::reconnect::ReconnectAttempts;
 use backing_services_runtime::service::tasks::Tasks;
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{
-    Attachment, Attempt, Login, Parameter, Refusal, Stream, Target, tasks,
+    Attachment, Attempt, Login, Parameter, Refusal, Target, tasks,
 };
 use backing_services_runtime::{Failure, Finding, Posture, Service};
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use secrecy::ExposeSecret as _;
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio_postgres::config::{ChannelBinding, Config, SslMode, SslNegotiation};
 use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
@@ -166,8 +168,8 @@ impl Service for TokioPostgres {
         target: &Target,
         attempt: Attempt,
     ) -> Result<Attachment<TokioPostgresPool>, Refusal> {
-        let live = watch::Sender::new(0);
-        let opened = open(target, &live).await?;
+        let connections = Connections::new();
+        let opened = connections.open(|counted| open(target, counted)).await?;
         let probed = with_timeout(attempt.time_left(), probe(&opened, target)).await?;
         let account = probed.map_err(|refusal| opened.explain(refusal))?;
         opened.mark_settled();
@@ -181,7 +183,7 @@ impl Service for TokioPostgres {
         posture.remarks.extend(account.remark(target));
         posture.remarks.push(REMARK);
         let findings = opened.finding.into_iter().chain(account.findings(target));
-        let pool = pool(target, live, opened.client)?;
+        let pool = pool(target, connections, opened.client)?;
         // Move the first connection into the pool.
         drop(pool.get().await?);
         Ok(Attachment::new(pool, posture).with_findings(findings))
@@ -211,22 +213,23 @@ impl Service for TokioPostgres {
     }
 
     async fn close(pool: &TokioPostgresPool) {
-        pool.0.close();
         let manager = pool.0.manager();
+        let closed = manager.connections.close();
+        pool.0.close();
         drop(manager.take_first());
         // Each connection is closed when its user returns it.
-        let _ = manager.live.subscribe().wait_for(|live| *live == 0).await;
+        closed.await;
     }
 }
 
 fn pool(
     target: &Target,
-    live: watch::Sender<usize>,
+    connections: Connections,
     first: Connection,
 ) -> Result<TokioPostgresPool, Refusal> {
     let manager = Manager {
         attempts: ReconnectAttempts::new(TokioPostgres::NAME, target),
-        live,
+        connections,
         first: Mutex::new(Some(first)),
     };
     managed::Pool::builder(manager)
@@ -249,8 +252,7 @@ fn pool(
 /// Opens the pool's connections.
 pub(crate) struct Manager {
     attempts: ReconnectAttempts,
-    /// The number of live connections.
-    live: watch::Sender<usize>,
+    connections: Connections,
     /// The connection that the resource was attached with, until the pool takes it.
     first: Mutex<Option<Connection>>,
 }
@@ -260,13 +262,38 @@ impl Manager {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    async fn open(&self, target: &Target) -> Result<Connection, Refusal> {
-        let opened = open(target, &self.live).await?;
+    async fn open(
+        &self,
+        target: &Target,
+        counted: CountedConnection,
+    ) -> Result<Connection, Refusal> {
+        let opened = open(target, counted).await?;
         let bound = postgresql::bound(target);
         let bounding = opened.client.batch_execute(&bound);
         with_timeout(target.connect_timeout(), bounding).await?.map_err(|error| refusal(&error))?;
         opened.mark_settled();
         Ok(opened.client)
+    }
+
+    /// The first connection, or a new one.
+    async fn connect(&self, counted: CountedConnection) -> Result<Connection, Refusal> {
+        if let Some(first) = self.take_first() {
+            return Ok(first);
+        }
+        let target = self.attempts.admit()?;
+        // Each step has its own limit. The sum has the same limit, because a caller waits for all
+        // of them.
+        let opening = with_timeout(target.connect_timeout(), self.open(&target, counted));
+        let opened = opening.await.unwrap_or_else(|timed_out| Err(timed_out.into()));
+        match &opened {
+            // A pool that grows does not reconnect.
+            Ok(_) if !self.attempts.have_failed() => {}
+            Ok(_) => self.attempts.succeeded(&target),
+            Err(refusal) => {
+                self.attempts.failed(&target, refusal);
+            }
+        }
+        opened
     }
 }
 
@@ -281,23 +308,7 @@ impl managed::Manager for Manager {
     type Error = Refusal;
 
     async fn create(&self) -> Result<Connection, Refusal> {
-        if let Some(first) = self.take_first() {
-            return Ok(first);
-        }
-        let target = self.attempts.admit()?;
-        // Each step has its own limit. The sum has the same limit, because a caller waits for all
-        // of them.
-        let opening = with_timeout(target.connect_timeout(), self.open(&target));
-        let opened = opening.await.unwrap_or_else(|timed_out| Err(timed_out.into()));
-        match &opened {
-            // A pool that grows does not reconnect.
-            Ok(_) if !self.attempts.have_failed() => {}
-            Ok(_) => self.attempts.succeeded(&target),
-            Err(refusal) => {
-                self.attempts.failed(&target, refusal);
-            }
-        }
-        opened
+        self.connections.open(|counted| self.connect(counted)).await
     }
 
     /// Pings the server: the previous user of the connection may have left a request unanswered.
@@ -309,7 +320,9 @@ impl managed::Manager for Manager {
         if connection.is_closed() || metrics.age() > LONGEST_LIFE {
             return Err(RecycleError::message("the connection is closed, or old"));
         }
-        connection.check_connection().await.map_err(|error| RecycleError::Backend(refusal(&error)))
+        let checking =
+            async { connection.check_connection().await.map_err(|error| refusal(&error)) };
+        self.connections.run(checking).await.map_err(RecycleError::Backend)
     }
 }
 
@@ -365,15 +378,15 @@ impl Opened {
 
 /// Opens one connection: dialled, verified, logged in, and driven by its own task for as long as
 /// its client lives.
-async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Refusal> {
+async fn open(target: &Target, counted: CountedConnection) -> Result<Opened, Refusal> {
     let dialled = postgresql::dial(target).await?;
     let binding = dialled.stream.certificate().and_then(binding::end_point);
     let binds = binding.is_some();
     let demand = demand(target);
     let observed = Arc::new(ServerObservations::default());
     let largest = target.locator().number("max_message").unwrap_or(MAX_MESSAGE);
-    let limits = MessageLimits::new(demand, binds, largest, Arc::clone(&observed));
-    let stream = Limited::new(dialled.stream, binding, limits);
+    let limits = MessageLimits::new(demand, binding, largest, Arc::clone(&observed));
+    let stream: Limited<'_> = Box::new(Metered::new(dialled.stream, limits));
     let logging_in = with_timeout(
         target.connect_timeout(),
         config(target, demand).connect_raw(stream, Encrypted),
@@ -392,8 +405,7 @@ async fn open(target: &Target, live: &watch::Sender<usize>) -> Result<Opened, Re
     let release = version.and_then(|number| number.parse().ok());
 
     let (held, released) = oneshot::channel();
-    live.send_modify(|live| *live += 1);
-    tasks::spawn(&Handle::current(), drive(connection, released, Live(live.clone())));
+    tasks::spawn(&Handle::current(), drive(connection, released, counted));
 
     let by_certificate =
         asked == AuthRequest::Nothing && target.is_login_by_certificate(dialled.tls.as_ref());
@@ -453,7 +465,11 @@ fn authentication(
 
 /// Drives the connection until it ends, or until [`GOODBYE`] after its client was dropped: the
 /// driver waits for every answer, even if no caller does.
-async fn drive(mut connection: Driver, released: oneshot::Receiver<Infallible>, _live: Live) {
+async fn drive(
+    mut connection: Driver,
+    released: oneshot::Receiver<Infallible>,
+    _counted: CountedConnection,
+) {
     // `poll_message` returns notices and notifications. They are dropped here; the driver's own
     // loop would log them.
     let mut driving = pin!(async {
@@ -472,16 +488,7 @@ async fn drive(mut connection: Driver, released: oneshot::Receiver<Infallible>, 
     .await;
 }
 
-type Driver = tokio_postgres::Connection<Limited<Stream>, Limited<Stream>>;
-
-/// Counts one connection less when dropped, however its task ends.
-struct Live(watch::Sender<usize>);
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        self.0.send_modify(|live| *live = live.saturating_sub(1));
-    }
-}
+type Driver = tokio_postgres::Connection<Limited<'static>, Limited<'static>>;
 
 fn demand(target: &Target) -> Demand {
     if target.waives(&WEAK_AUTHENTICATION) {
@@ -518,12 +525,12 @@ fn config(target: &Target, demand: Demand) -> Config {
 /// The driver's TLS connector. It returns the stream, which is encrypted already.
 struct Encrypted;
 
-impl TlsConnect<Limited<Stream>> for Encrypted {
-    type Stream = Limited<Stream>;
+impl<'a> TlsConnect<Limited<'a>> for Encrypted {
+    type Stream = Limited<'a>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Stream, Infallible>>;
 
-    fn connect(self, stream: Limited<Stream>) -> Self::Future {
+    fn connect(self, stream: Limited<'a>) -> Self::Future {
         ready(Ok(stream))
     }
 }

@@ -1,0 +1,173 @@
+//! The connections of a client that opens several: a pool.
+//!
+//! A pool counts a connection once it is open. An opening that has begun would outlast the end of
+//! closing, and log in after it. So it counts from its beginning, and closing ends it.
+
+use std::fmt;
+
+use tokio::sync::watch;
+
+use crate::net::time::run_until_cancelled;
+use crate::report::finding::Failure;
+use crate::report::refusal::Refusal;
+
+/// The connections that a client has, and those that it opens. Clones share the count.
+#[derive(Clone)]
+pub struct Connections(watch::Sender<Count>);
+
+#[derive(Clone, Copy)]
+struct Count {
+    closed: bool,
+    live: usize,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Connections {
+    /// No connection yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(watch::Sender::new(Count { closed: false, live: 0 }))
+    }
+
+    /// Opens one more connection. It is counted until its [`CountedConnection`] is dropped.
+    ///
+    /// # Errors
+    /// Those of `opening`, and [`Failure::detached`] once [`Connections::close`] is called. The
+    /// opening is then dropped; a connection that it has just opened is dropped too.
+    pub async fn open<T, F>(
+        &self,
+        opening: impl FnOnce(CountedConnection) -> F,
+    ) -> Result<T, Refusal>
+    where
+        F: Future<Output = Result<T, Refusal>>,
+    {
+        let counted = CountedConnection(self.clone());
+        // One step: closing either sees this opening, or is seen by it.
+        let begun = self.0.send_if_modified(|count| {
+            count.live += 1;
+            !count.closed
+        });
+        if !begun {
+            return Err(Failure::detached().into());
+        }
+        self.run(opening(counted)).await
+    }
+
+    /// Runs work of the client that ends when the client is closed.
+    ///
+    /// # Errors
+    /// Those of the work, and [`Failure::detached`] once [`Connections::close`] is called.
+    pub fn run<T, W>(&self, work: W) -> impl Future<Output = Result<T, Refusal>> + use<'_, T, W>
+    where
+        W: Future<Output = Result<T, Refusal>>,
+    {
+        // On the heap: the caller's future has to hold it otherwise, once for each layer.
+        let work = Box::pin(work);
+        async move {
+            let mut closed = self.0.subscribe();
+            let closing = async {
+                let _ = closed.wait_for(|count| count.closed).await;
+            };
+            let done = run_until_cancelled(closing, work).await;
+            // Work that ends together with the client has ended too late.
+            let done = done.filter(|_| !self.0.borrow().closed);
+            done.unwrap_or_else(|| Err(Failure::detached().into()))
+        }
+    }
+
+    /// Ends every opening at once, and begins no more. The future waits until no connection is
+    /// left.
+    pub fn close(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.0.send_modify(|count| count.closed = true);
+        let mut live = self.0.subscribe();
+        async move {
+            let _ = live.wait_for(|count| count.live == 0).await;
+        }
+    }
+
+    /// Closes them when the guard is dropped. The future of
+    /// [`Service::close`](crate::Service::close) is dropped once its time is over.
+    #[must_use]
+    pub fn close_on_drop(&self) -> CloseOnDrop {
+        CloseOnDrop(self.clone())
+    }
+}
+
+/// Closes the [`Connections`] when it is dropped: see [`Connections::close_on_drop`].
+#[derive(Debug)]
+pub struct CloseOnDrop(Connections);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        drop(self.0.close());
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Count { closed, live } = *self.0.borrow();
+        f.debug_struct("Connections").field("closed", &closed).field("live", &live).finish()
+    }
+}
+
+/// One of the [`Connections`] of a client, until it is dropped.
+#[derive(Debug)]
+pub struct CountedConnection(Connections);
+
+impl Drop for CountedConnection {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| count.live = count.live.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Fails the test if closing does not end.
+    const SOON: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn closing_ends_an_opening_and_waits_for_a_connection() {
+        let connections = Connections::new();
+        let held = connections.open(|counted| async { Ok(counted) }).await.unwrap();
+        let mut opening = pin!(connections.open(|counted| async {
+            let _counted = counted;
+            pending::<Result<(), Refusal>>().await
+        }));
+        assert!(timeout(Duration::from_millis(1), opening.as_mut()).await.is_err());
+        let mut closing = pin!(connections.clone().close());
+        let refusal = opening.await.unwrap_err();
+        assert!(refusal.to_string().contains("the resource is detached"), "{refusal}");
+        assert!(timeout(Duration::from_millis(1), closing.as_mut()).await.is_err());
+        drop(held);
+        timeout(SOON, closing).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_opened_too_late_is_dropped() {
+        let connections = Connections::new();
+        let closing = connections.clone();
+        let late = connections.open(|counted| async move {
+            drop(closing.close());
+            Ok(counted)
+        });
+        assert!(late.await.is_err());
+        timeout(SOON, connections.close()).await.unwrap();
+        let begun = connections.open(|_| async { Err::<(), _>(Failure::protocol().into()) }).await;
+        let refusal = begun.unwrap_err();
+        assert!(refusal.to_string().contains("the resource is detached"), "{refusal}");
+        assert!(connections.run(async { Ok(()) }).await.is_err(), "no connection is used again");
+    }
+}

@@ -1,0 +1,389 @@
+//! Closing closes: a clone of a client opens no connection after its resource was detached, and an
+//! opening that had begun ends with it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::time::{Duration, Instant};
+
+use ::redis::AsyncCommands as _;
+use backing_services::{
+    Amqp, BackingServices, Https, MySql, Nats, Postgres, Redis, Resource, S3, Smtp, TokioPostgres,
+};
+use backing_services_tests::attempt::attach;
+use backing_services_tests::canary::PASSWORD;
+use backing_services_tests::hostile::Hostile;
+use backing_services_tests::pki::Authority;
+use backing_services_tests::relay::{Flow, Relay};
+use backing_services_tests::{amqp, https, journal, mariadb, nats, postgres, redis, s3, smtp};
+use lettre::{AsyncTransport as _, Message};
+use object_store::ObjectStoreExt as _;
+use object_store::path::Path;
+
+/// The time limit for connecting, in seconds, and twice that for an answer. Detaching allows more.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// A relay to the server, and the variables of a resource that connects through it.
+fn through(
+    base: &str,
+    locator: &str,
+    port: u16,
+    authority: &Authority,
+) -> (Relay, Vec<(String, String)>) {
+    let relay = Relay::to(port);
+    let locator = locator.replace(&format!(":{port}"), &format!(":{}", relay.port));
+    let variables = vec![
+        (format!("{base}_URL"), locator),
+        (format!("{base}_PASSWORD"), PASSWORD.to_owned()),
+        (format!("{base}_CA"), authority.pem()),
+    ];
+    (relay, variables)
+}
+
+async fn attached<T: BackingServices>(variables: &[(String, String)]) -> T {
+    let variables: Vec<_> =
+        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    attach(&variables).await.unwrap()
+}
+
+/// Breaks every connection, so that the next call has to open another one. Detaches while that
+/// opening waits for the server.
+async fn closes<T, F>(
+    services: T,
+    relay: &Relay,
+    within: Duration,
+    call: impl Fn() -> F + Send + 'static,
+) where
+    T: BackingServices,
+    F: Future<Output = bool> + Send + 'static,
+{
+    assert!(call().await, "it works before");
+    relay.set(Flow::ForcedClose);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    relay.set(Flow::Silent);
+    let before = relay.accepted();
+    let waiting = tokio::spawn(call());
+    while relay.accepted() == before {
+        assert!(!waiting.is_finished(), "it has to open a connection");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let begin = Instant::now();
+    let detached = services.detach().await;
+    assert!(detached.is_clean(), "{detached}");
+    assert!(begin.elapsed() < within, "{:?}", begin.elapsed());
+
+    let accepted = relay.accepted();
+    relay.set(Flow::Open);
+    let ended = tokio::time::timeout(LIMIT, waiting).await.expect("the call ends");
+    assert!(!ended.unwrap(), "the opening ends with the client");
+    assert!(!call().await, "a clone does not open a new connection");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(relay.accepted(), accepted, "nothing connects after the end");
+    relay.assert_all_closed().await;
+    journal::assert_silent();
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Mail {
+    mail: Resource<Smtp>,
+}
+
+#[tokio::test]
+async fn an_opening_of_smtp_ends() {
+    let server = smtp::Smtp::start();
+    let (relay, variables) =
+        through("SHOP_MAIL", &server.locator(), server.port, &server.authority);
+    let shop: Mail = attached(&variables).await;
+    let client = shop.mail.client().clone();
+    let message = Message::builder()
+        .from("shop@shop.example".parse().unwrap())
+        .to("customer@post.example".parse().unwrap())
+        .subject("closing")
+        .body("Your order was sent.".to_owned())
+        .unwrap();
+    let call = move || {
+        let (client, message) = (client.clone(), message.clone());
+        async move { client.send(message).await.is_ok() }
+    };
+    closes(shop, &relay, Duration::from_secs(1), call).await;
+    let sent = server.mail().matches("Subject: closing").count();
+    assert_eq!(sent, 1, "the mail of the call before");
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Strict {
+    orders: Resource<TokioPostgres>,
+}
+
+#[tokio::test]
+async fn an_opening_of_tokio_postgres_ends() {
+    let server = postgres::Postgres::start();
+    let (relay, variables) =
+        through("SHOP_ORDERS", &server.locator(), server.port, &server.authority);
+    let shop: Strict = attached(&variables).await;
+    let client = shop.orders.client().clone();
+    let call = move || {
+        let client = client.clone();
+        async move { client.get().await.is_ok() }
+    };
+    closes(shop, &relay, Duration::from_secs(2), call).await;
+    server.assert_no_connection_of(postgres::USER).await;
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Pooled {
+    orders: Resource<Postgres>,
+}
+
+/// sqlx gives no way to end an opening: closing waits for its end.
+#[tokio::test]
+async fn an_opening_of_postgres_is_waited_for() {
+    let server = postgres::Postgres::start();
+    let locator = format!("{}?connect_timeout={}", server.locator(), LIMIT.as_secs());
+    let (relay, variables) = through("SHOP_ORDERS", &locator, server.port, &server.authority);
+    let shop: Pooled = attached(&variables).await;
+    let client = shop.orders.client().clone();
+    let call = move || {
+        let client = client.clone();
+        async move { client.acquire().await.is_ok() }
+    };
+    closes(shop, &relay, 2 * LIMIT, call).await;
+    server.assert_no_connection_of(postgres::USER).await;
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Legacy {
+    orders: Resource<MySql>,
+}
+
+/// As for PostgreSQL on sqlx.
+#[tokio::test]
+async fn an_opening_of_mysql_is_waited_for() {
+    let server = mariadb::MariaDb::start();
+    let locator = format!("{}?connect_timeout={}", server.locator(), LIMIT.as_secs());
+    let (relay, variables) = through("SHOP_ORDERS", &locator, server.port, &server.authority);
+    let shop: Legacy = attached(&variables).await;
+    let client = shop.orders.client().clone();
+    let call = move || {
+        let client = client.clone();
+        async move { client.acquire().await.is_ok() }
+    };
+    closes(shop, &relay, 2 * LIMIT, call).await;
+    server.assert_no_connection_of(mariadb::USER).await;
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Cached {
+    sessions: Resource<Redis>,
+}
+
+#[tokio::test]
+async fn an_opening_of_redis_ends() {
+    let server = redis::Redis::start();
+    let (relay, variables) =
+        through("SHOP_SESSIONS", &server.locator(), server.port, &server.authority);
+    let shop: Cached = attached(&variables).await;
+    let client = shop.sessions.client().clone();
+    let call = move || {
+        let mut client = client.clone();
+        async move { client.get::<_, Option<String>>("session:1").await.is_ok() }
+    };
+    closes(shop, &relay, Duration::from_secs(1), call).await;
+    server.assert_no_connection().await;
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Queued {
+    queue: Resource<Amqp>,
+}
+
+#[tokio::test]
+async fn an_opening_of_amqp_ends() {
+    let server = amqp::Amqp::start();
+    let (relay, variables) =
+        through("SHOP_QUEUE", &server.locator(), server.port, &server.authority);
+    let shop: Queued = attached(&variables).await;
+    let client = shop.queue.client().clone();
+    let call = move || {
+        let client = client.clone();
+        async move { client.create_channel().await.is_ok() }
+    };
+    closes(shop, &relay, Duration::from_secs(1), call).await;
+    server.assert_no_connection_of(amqp::USER);
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Bus {
+    bus: Resource<Nats>,
+}
+
+/// The driver reconnects by itself. Its attempt has `connect_timeout`.
+#[tokio::test]
+async fn a_reconnect_of_nats_ends() {
+    let server = nats::Nats::start();
+    let locator = format!("{}?connect_timeout={}", server.locator(), LIMIT.as_secs());
+    let (relay, variables) = through("SHOP_BUS", &locator, server.port, &server.authority);
+    let shop: Bus = attached(&variables).await;
+    let client = shop.bus.client().clone();
+    let call = move || {
+        let client = client.clone();
+        async move { client.flush().await.is_ok() }
+    };
+    closes(shop, &relay, Duration::from_secs(1), call).await;
+    server.assert_no_connection().await;
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Asked {
+    rates: Resource<Https>,
+}
+
+/// A request that has begun is waited for.
+#[tokio::test]
+async fn a_request_of_https_is_waited_for() {
+    let server = https::Https::start();
+    let locator = format!("{}?response_timeout={}", server.locator(), LIMIT.as_millis());
+    let (relay, mut variables) = through("SHOP_RATES", &locator, server.port, &server.authority);
+    variables.push(("SHOP_RATES_USER".to_owned(), https::USER.to_owned()));
+    let shop: Asked = attached(&variables).await;
+    let client = shop.rates.client().clone();
+    let call = move || {
+        let client = client.clone();
+        async move {
+            match client.get("orders").send().await {
+                Ok(response) => response.text().await.is_ok(),
+                Err(_) => false,
+            }
+        }
+    };
+    closes(shop, &relay, 2 * LIMIT, call).await;
+    server.assert_no_connection().await;
+}
+
+/// The server says nothing, and the request has more time than detaching.
+#[tokio::test]
+async fn a_request_of_https_that_does_not_end_is_reported_and_opens_nothing() {
+    let server = https::Https::start();
+    let locator = format!("{}?connect_timeout=60&response_timeout=60000", server.locator());
+    let (relay, mut variables) = through("SHOP_RATES", &locator, server.port, &server.authority);
+    variables.push(("SHOP_RATES_USER".to_owned(), https::USER.to_owned()));
+    let shop: Asked = attached(&variables).await;
+    let client = shop.rates.client().clone();
+    relay.set(Flow::Silent);
+    let waiting = tokio::spawn(async move { client.get("orders").send().await });
+    let detached = shop.detach().await;
+    assert_eq!(
+        detached.to_string(),
+        "1 resource was detached; `rates` was cut: it did not finish what was in flight in time"
+    );
+    let ended = tokio::time::timeout(LIMIT, waiting).await.expect("the call ends");
+    let error = ended.unwrap().expect_err("there is no answer").to_string();
+    assert!(error.contains("the resource is detached"), "{error}");
+    let accepted = relay.accepted();
+    relay.set(Flow::Open);
+    relay.assert_all_closed().await;
+    assert_eq!(relay.accepted(), accepted, "nothing connects after the end");
+    assert_eq!(server.requests(), [""; 0]);
+}
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 20)]
+struct Archive {
+    invoices: Resource<S3>,
+}
+
+/// A relay to the server, and the variables of a resource that connects through it.
+fn archive(server: &s3::S3) -> (Relay, Vec<(String, String)>) {
+    let port = server.server.port;
+    let (relay, mut variables) =
+        through("SHOP_INVOICES", &server.endpoint(), port, &server.server.authority);
+    variables[0].0 = "SHOP_INVOICES_ENDPOINT".to_owned();
+    let locator = format!("s3://{}/invoices?connect_timeout=1", s3::BUCKET);
+    variables.push(("SHOP_INVOICES_URL".to_owned(), locator));
+    variables.push(("SHOP_INVOICES_USER".to_owned(), s3::USER.to_owned()));
+    (relay, variables)
+}
+
+/// As for HTTPS. object_store repeats a request that failed: three times, after a pause.
+#[tokio::test]
+async fn a_request_of_s3_is_waited_for() {
+    let server = s3::S3::start();
+    let (relay, variables) = archive(&server);
+    let shop: Archive = attached(&variables).await;
+    let client = shop.invoices.client().clone();
+    let call = move || {
+        let client = client.clone();
+        async move { client.put(&Path::from("7.pdf"), vec![0x25].into()).await.is_ok() }
+    };
+    closes(shop, &relay, 4 * LIMIT, call).await;
+    server.server.assert_no_connection().await;
+}
+
+/// An upload in parts sends one request for each part.
+#[tokio::test]
+async fn a_transfer_of_s3_that_does_not_end_is_cut_and_reported() {
+    let server = s3::S3::start();
+    let (_relay, variables) = archive(&server);
+    let shop: Archive = attached(&variables).await;
+    let client = shop.invoices.client().clone();
+    let mut upload = client.put_multipart(&Path::from("large.pdf")).await.unwrap();
+    upload.put_part(vec![0x25; 1024].into()).await.unwrap();
+    let detached = shop.detach().await;
+    assert_eq!(
+        detached.to_string(),
+        "1 resource was detached; `invoices` was cut: it did not finish what was in flight in time"
+    );
+    let requests = server.server.requests().len();
+    let error = upload.put_part(vec![0x25; 1024].into()).await.unwrap_err();
+    assert!(format!("{error:?}").contains("the resource is detached"), "{error:?}");
+    upload.complete().await.unwrap_err();
+    assert_eq!(server.server.requests().len(), requests, "no request is sent after that");
+}
+
+/// The driver opens a connection for a second request at once. If the first one ends before, its
+/// connection serves both, and the opening goes on alone.
+#[tokio::test]
+async fn an_opening_of_https_that_no_request_waits_for_ends() {
+    let authority = Authority::new("the tests' authority");
+    let leaf = authority.server();
+    let server = Hostile::start(move |peer| {
+        let leaf = leaf.clone();
+        async move {
+            if peer.index() > 1 {
+                tokio::time::sleep(Duration::from_millis(1500)).await;
+            }
+            let mut peer = peer.encrypt(&leaf).await?;
+            while peer.read().await?.starts_with(b"GET") {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                peer.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await?;
+            }
+            Ok(Some(peer))
+        }
+    });
+    let variables = [
+        ("SHOP_RATES_URL".to_owned(), format!("https://localhost:{}", server.port)),
+        ("SHOP_RATES_PASSWORD".to_owned(), PASSWORD.to_owned()),
+        ("SHOP_RATES_CA".to_owned(), authority.pem()),
+    ];
+    let shop: Asked = attached(&variables).await;
+    let client = shop.rates.client().clone();
+    let call = || async { client.get("/").send().await.unwrap().text().await.unwrap() };
+    // The connection of attaching was closed: the first request opens one.
+    assert_eq!(call().await, "ok");
+    let (one, other) = tokio::join!(call(), call());
+    assert_eq!((one.as_str(), other.as_str()), ("ok", "ok"));
+    assert_eq!(server.heard().len(), 3, "one is being opened");
+    let begin = Instant::now();
+    let detached = shop.detach().await;
+    assert!(detached.is_clean() && begin.elapsed() < Duration::from_millis(500), "{detached}");
+    server.assert_all_closed().await;
+    assert!(!server.heard()[2].tls, "the handshake is not completed after the end");
+}
