@@ -12,6 +12,8 @@
 pub mod authority;
 pub mod container;
 #[cfg(feature = "servers")]
+mod dev;
+#[cfg(feature = "servers")]
 mod error;
 #[cfg(feature = "servers")]
 pub mod folder;
@@ -26,5 +28,7 @@ mod quoted;
 pub mod server;
 
 pub use container::{Container, Containers};
+#[cfg(feature = "servers")]
+pub use dev::{Builder, Dev};
 #[cfg(feature = "servers")]
 pub use error::DevError;
