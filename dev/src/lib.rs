@@ -1,10 +1,12 @@
 //! Servers for development and tests, for programs that use backing-services.
 //!
-//! - [`server`] (feature `servers`, on by default): real servers, started from the programs that are
-//!   installed, with TLS by an [authority](authority) that is made on the spot. They run as an
-//!   unprivileged user in a temporary folder on free ports, and end with the process.
-//! - [`Containers`]: a server in a container for each service that it knows. The command line writes
-//!   them into a compose file (`template compose`).
+//! - [`Dev`] (feature `servers`, on by default) starts a real server for each resource of a struct,
+//!   with TLS and with exactly the account of the field's `needs`.
+//! - [`server`] has these servers one by one. They are started from the programs that are
+//!   installed, with TLS by an [authority] that is made on the spot. They run as an unprivileged
+//!   user in a temporary folder on free ports, and end with the process.
+//! - [`Containers`] has a server in a container for each service that it knows. The command line
+//!   writes them into a compose file (`template compose`).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

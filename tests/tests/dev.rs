@@ -1,6 +1,11 @@
 //! `Dev`: real servers for a struct, with TLS and the account of `needs`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "these are tests, and one of them is a process that another one hears"
+)]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -300,6 +305,7 @@ async fn all_that_has_no_value_is_named_at_once() {
     let dev = Dev::builder::<Till>()
         .with_script("sessions", "SELECT 1")
         .with_script("nothing", "SELECT 1")
+        .without("nobody")
         .with_variable("TILL_PALCE", "here");
     assert_eq!(
         dev.start().await.unwrap_err().to_string(),
@@ -307,11 +313,20 @@ async fn all_that_has_no_value_is_named_at_once() {
          there is no server for HTTPS, the service of `payments`: give its locator: \
          `.with_variable(\"TILL_PAYMENTS_URL\", \"…\")`\n\
          `ledger` leads to db.example.com alone, and a server here is none: give its locator: \
-         `.with_variable(\"TILL_LEDGER_URL\", \"…\")`\n\
+         `.with_variable(\"TILL_LEDGER_URL\", \"…\")`; or leave it out: `.without(\"ledger\")`\n\
          `place` has no default: give it a value: `.with_variable(\"TILL_PLACE\", \"…\")`\n\
          `with_script` names `sessions`, and Redis runs no SQL of it here\n\
-         `with_script` names `nothing`, which is no resource that gets a server"
+         `with_script` names `nothing`, which is no resource that gets a server\n\
+         `without` names `nobody`, which is no field"
     );
+    let dev = Dev::builder::<Till>()
+        .with_variable("TILL_PAYMENTS_URL", "https://localhost:1")
+        .with_variable("TILL_PLACE", "here")
+        .without("ledger")
+        .without("sessions");
+    let names: Vec<_> = ["TILL_PAYMENTS_URL", "TILL_PLACE"].into();
+    let dev = dev.start().await.unwrap();
+    assert_eq!(dev.variables().map(|(name, _)| name).collect::<Vec<_>>(), names);
 }
 
 #[tokio::test]

@@ -1,25 +1,22 @@
 //! A server for each resource of a struct.
 
 use std::any::Any;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use backing_services_runtime::manifest::{Category, Leaf, ResourceEntry, Role};
+use backing_services_runtime::manifest::Role;
 use backing_services_runtime::{BackingServices, Environment, Manifest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::task::JoinSet;
 
-use self::resource::{Access, Wanted};
+use self::plan::Plan;
+use self::resource::Access;
 use crate::DevError;
 use crate::program::Programs;
 
+mod plan;
 mod resource;
 mod shared;
-
-/// The longest beginning of an account's name that is kept. A number follows it. MySQL has the
-/// shortest names: 32 characters (its manual, 8.2.1).
-const LONGEST_NAME: usize = 24;
 
 /// Servers for the resources of one struct, with an account for each of them.
 ///
@@ -47,15 +44,19 @@ const LONGEST_NAME: usize = 24;
 /// ```
 ///
 /// # What is started
-/// A server for each resource, optional ones included, whose service is PostgreSQL, MySQL (MariaDB),
-/// Redis (or Valkey), NATS, AMQP (RabbitMQ), SMTP (Exim), SQLite (a file) or, with the feature `s3`,
-/// S3. It speaks TLS with a certificate of an authority that this process makes. The account is the
-/// one that `grants` writes for the field's `needs`; without `needs`, it can log in and do nothing
-/// else. SMTP, SQLite and S3 have no such privileges.
+/// A server for each resource, optional ones included, whose service is PostgreSQL, MySQL
+/// (MariaDB), Redis (or Valkey), NATS, AMQP (RabbitMQ), SMTP (Exim), SQLite (a file) or, with the
+/// feature `s3`, S3. It speaks TLS with a certificate of an authority that this process makes. The
+/// account is the one that `grants` writes for the field's `needs`; without `needs`, it can log in
+/// and do nothing else. SMTP, SQLite and S3 have no such privileges.
 ///
-/// All `Dev`s of a process share one server for PostgreSQL, one for MariaDB and one for RabbitMQ, as
-/// long as one of them is left; each resource has a database, or a virtual host, of its own. Other
-/// servers start within a tenth of a second, and each resource has its own.
+/// A required secret that is not given gets a random value. An optional one stays absent. A setting
+/// has its default.
+///
+/// All `Dev`s of a process share one server for PostgreSQL, one for MariaDB and one for RabbitMQ,
+/// as long as one of them is left; each resource has a database, or a virtual host, of its own.
+/// Other servers start in a fraction of a second, and each resource has its own. Tests that run one
+/// after the other share servers too, if one `Dev` is kept in a `static`.
 ///
 /// # The end
 /// Dropping the `Dev` removes its databases and accounts, and stops the servers that no other `Dev`
@@ -76,12 +77,12 @@ impl Dev {
     }
 
     /// The options of the servers of a struct.
-    #[must_use]
     pub fn builder<S: BackingServices>() -> Builder {
         Builder {
             manifest: S::MANIFEST,
             variables: BTreeMap::new(),
             scripts: BTreeMap::new(),
+            left_out: BTreeSet::new(),
             programs: Programs::installed(),
         }
     }
@@ -111,6 +112,7 @@ pub struct Builder {
     manifest: &'static Manifest,
     variables: BTreeMap<String, String>,
     scripts: BTreeMap<String, String>,
+    left_out: BTreeSet<String>,
     programs: Programs,
 }
 
@@ -129,13 +131,19 @@ impl Builder {
     }
 
     /// Runs SQL in the database of a field (`orders`, `mail.queue`) as the administrator, before
-    /// the account gets its privileges: the tables that `needs` names have to exist by then. Several
-    /// scripts of one field run in order.
+    /// the account gets its privileges: the tables that `needs` names have to exist by then.
+    /// Several scripts of one field run in order.
     pub fn with_script(mut self, field: impl Into<String>, sql: impl AsRef<str>) -> Self {
         let script = self.scripts.entry(field.into()).or_default();
         script.push_str(sql.as_ref());
         // The next one begins a statement of its own.
         script.push_str("\n;\n");
+        self
+    }
+
+    /// Leaves an optional resource out.
+    pub fn without(mut self, field: impl Into<String>) -> Self {
+        self.left_out.insert(field.into());
         self
     }
 
@@ -155,7 +163,7 @@ impl Builder {
     /// # Panics
     /// Outside of a runtime of tokio.
     pub async fn start(self) -> Result<Dev, DevError> {
-        let (mut variables, wanted) = self.plan()?;
+        let Plan { mut variables, wanted } = plan::plan(self)?;
         let mut tasks = JoinSet::new();
         for (leaf, wanted) in wanted {
             tasks.spawn_blocking(move || {
@@ -166,8 +174,10 @@ impl Builder {
         }
         let mut running = Vec::new();
         while let Some(ended) = tasks.join_next().await {
-            let (leaf, access) =
-                ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+            let (leaf, access) = ended.unwrap_or_else(|error| match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(DevError::new("the runtime ended before the servers had started")),
+            })?;
             for variable in leaf.variables() {
                 if let Some(value) = access.value(variable.role) {
                     variables.insert(variable.name, value);
@@ -177,94 +187,6 @@ impl Builder {
         }
         Ok(Dev { variables, _running: running })
     }
-
-    /// The values that need no server, and the servers that are needed.
-    fn plan(self) -> Result<(BTreeMap<String, String>, Vec<(Leaf, Wanted)>), DevError> {
-        let Self { manifest, mut variables, mut scripts, programs } = self;
-        let mut leaves = Vec::new();
-        manifest.walk(&mut |leaf| leaves.push(leaf));
-        let known: HashSet<_> = leaves.iter().flat_map(Leaf::variables).map(|v| v.name).collect();
-        let mut problems: Vec<String> = variables
-            .keys()
-            .filter(|name| !known.contains(name.strip_suffix("_FILE").unwrap_or(name)))
-            .map(|name| format!("no field reads `{name}`, which `with_variable` gives"))
-            .collect();
-        let mut wanted = Vec::new();
-        for leaf in leaves {
-            let is_given = leaf.variables().iter().any(|variable| {
-                variables.contains_key(&variable.name)
-                    || variables.contains_key(&format!("{}_FILE", variable.name))
-            });
-            if is_given {
-                continue;
-            }
-            match leaf.field.category() {
-                Category::Resource(entry) => {
-                    let script = scripts.remove(&*leaf.path);
-                    match server(manifest, &leaf, entry, script, &programs) {
-                        Ok(server) => wanted.push((leaf, server)),
-                        Err(problem) => problems.push(problem),
-                    }
-                }
-                Category::Secret(_) if leaf.is_required() => {
-                    variables.insert(leaf.variable, random()?);
-                }
-                Category::Setting(_) if leaf.is_required() => problems.push(format!(
-                    "`{}` has no default: give it a value: `.with_variable(\"{}\", \"…\")`",
-                    leaf.path, leaf.variable
-                )),
-                _ => {}
-            }
-        }
-        problems.extend(scripts.keys().map(|field| {
-            format!("`with_script` names `{field}`, which is no resource that gets a server")
-        }));
-        if !problems.is_empty() {
-            return Err(DevError::new(problems.join("\n")));
-        }
-        Ok((variables, wanted))
-    }
-}
-
-/// The server that a resource needs, or the reason why there is none.
-fn server(
-    manifest: &Manifest,
-    leaf: &Leaf,
-    entry: &ResourceEntry,
-    script: Option<String>,
-    programs: &Programs,
-) -> Result<Wanted, String> {
-    let (path, variable, service) = (&leaf.path, &leaf.variable, entry.service());
-    let declaration = leaf.field.declaration();
-    let give = format!("give its locator: `.with_variable(\"{variable}\", \"…\")`");
-    let hosts = declaration.listed_hosts();
-    if !hosts.is_empty() && !hosts.contains(&"localhost") {
-        let hosts = hosts.join(", ");
-        return Err(format!("`{path}` leads to {hosts} alone, and a server here is none: {give}"));
-    }
-    if !resource::is_known(service) {
-        return Err(format!("there is no server for {service}, the service of `{path}`: {give}"));
-    }
-    if script.is_some() && !resource::has_scripts(service) {
-        return Err(format!("`with_script` names `{path}`, and {service} runs no SQL of it here"));
-    }
-    let accepted = |scheme: &&backing_services_rules::Scheme| {
-        declaration.only_scheme().is_none_or(|only| scheme.is(only))
-    };
-    let scheme = entry.schemes().iter().find(accepted).map_or("", |scheme| scheme.name());
-    let grants = leaf
-        .grants(&account(&manifest.account_of(path)))
-        .ok_or_else(|| format!("`{path}` is no resource"))?;
-    Ok(Wanted { field: path.to_string(), scheme, grants, script, programs: programs.clone() })
-}
-
-/// A name for the account and the database of a resource, which no other `Dev` of the process has.
-fn account(name: &str) -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(1);
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let plain = name.chars().map(|c| if is_plain(c) { c } else { '_' });
-    let begin: String = plain.take(LONGEST_NAME).collect();
-    format!("{begin}_{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// 192 random bits, as hexadecimal digits: a password that needs no quoting anywhere.
