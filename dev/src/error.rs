@@ -41,6 +41,10 @@ impl DevError {
         Self::new(format!("`{program}` failed ({}):\n{}", output.status, last_lines(&said)))
     }
 
+    pub(crate) fn ended(server: &str, status: &str, log: &str) -> Self {
+        Self::new(format!("{server} has ended (status {status}). Its log:\n{}", last_lines(log)))
+    }
+
     pub(crate) fn no_answer(server: &str, log: &str) -> Self {
         Self::new(format!("{server} does not answer. Its log:\n{}", last_lines(log)))
     }

@@ -34,3 +34,8 @@ pub use container::{Container, Containers};
 pub use dev::{Builder, Dev};
 #[cfg(feature = "servers")]
 pub use error::DevError;
+
+/// Checks that the README's code compiles.
+#[cfg(all(doctest, feature = "servers"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
