@@ -1,15 +1,12 @@
-//! A real RabbitMQ server.
+//! A real RabbitMQ server, with the users of the tests.
 
-use std::ffi::OsString;
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::ops::{Deref, DerefMut};
+
+use backing_services_dev::program::Programs;
+use backing_services_dev::server::amqp;
 
 use crate::canary::{ADMIN_PASSWORD, PASSWORD};
-use crate::folder::Folder;
 use crate::pki::{Authority, Leaf};
-use crate::port;
-use crate::process::{Process, find, run, unprivileged};
 
 /// The application's user. It has every permission on objects whose names begin with `orders`, and
 /// no other.
@@ -33,19 +30,23 @@ pub struct Options {
 /// A server that can be stopped and started again.
 #[derive(Debug)]
 pub struct Amqp {
-    /// Stopped before its folder is removed.
-    process: Option<Process>,
-    /// Erlang's port mapper, which knows the node.
-    _epmd: Process,
-    folder: Folder,
-    environment: Vec<(&'static str, OsString)>,
-    starts: usize,
-    /// The port with TLS.
-    pub port: u16,
-    /// The port without TLS.
-    pub plain_port: u16,
+    server: amqp::Amqp,
     /// The issuer of its certificate, if that is a valid authority.
     pub authority: Authority,
+}
+
+impl Deref for Amqp {
+    type Target = amqp::Amqp;
+
+    fn deref(&self) -> &amqp::Amqp {
+        &self.server
+    }
+}
+
+impl DerefMut for Amqp {
+    fn deref_mut(&mut self) -> &mut amqp::Amqp {
+        &mut self.server
+    }
 }
 
 impl Amqp {
@@ -60,90 +61,17 @@ impl Amqp {
     /// A server with these options.
     #[must_use]
     pub fn with(authority: Authority, options: &Options) -> Self {
-        let folder = Folder::new("rabbitmq");
-        let (port, plain_port) = (port::free(), port::free());
-        let (distribution, names) = (port::free(), port::free());
-        let at = folder.path().display();
-        let certificate = folder.write("server.crt", &options.leaf.certificate);
-        let key = folder.write("server.key", &options.leaf.key);
-        let clients = folder.write("clients.crt", &options.client_ca);
-        let config = format!(
-            "log.console = true\nlog.console.level = info\n\
-             load_definitions = {at}/definitions.json\n\
-             listeners.tcp.1 = 127.0.0.1:{plain_port}\nlisteners.ssl.1 = 127.0.0.1:{port}\n\
-             ssl_options.certfile = {}\nssl_options.keyfile = {}\n\
-             ssl_options.cacertfile = {}\nssl_options.verify = verify_peer\n\
-             ssl_options.fail_if_no_peer_cert = false\n\
-             auth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = EXTERNAL\n\
-             ssl_cert_login_from = common_name\n",
-            certificate.display(),
-            key.display(),
-            clients.display()
-        );
-        folder.write("rabbitmq.conf", &config);
-        folder.write("enabled_plugins", "[rabbitmq_auth_mechanism_ssl].\n");
-        folder.write("definitions.json", &definitions());
-        let path = |name: &str| folder.path().join(name).into_os_string();
-        let environment = vec![
-            ("HOME", path("")),
-            ("ERL_EPMD_PORT", names.to_string().into()),
-            ("RABBITMQ_NODENAME", format!("test{port}@localhost").into()),
-            ("RABBITMQ_DIST_PORT", distribution.to_string().into()),
-            ("RABBITMQ_CONF_ENV_FILE", "/dev/null".into()),
-            ("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf")),
-            ("RABBITMQ_ENABLED_PLUGINS_FILE", path("enabled_plugins")),
-            ("RABBITMQ_MNESIA_BASE", path("mnesia")),
-            ("RABBITMQ_GENERATED_CONFIG_DIR", path("generated")),
-            ("RABBITMQ_LOG_BASE", path("logs")),
-            ("RABBITMQ_LOGS", "-".into()),
-            ("RABBITMQ_PID_FILE", path("pid")),
-            // Erlang replaces the shell, so that it receives the signals.
-            ("RABBITMQ_ALLOW_INPUT", "1".into()),
-        ];
-        let epmd: [OsString; 5] = [
-            find("epmd", &[]).into(),
-            "-port".into(),
-            names.to_string().into(),
-            "-address".into(),
-            "127.0.0.1".into(),
-        ];
-        let epmd_folder = folder.path().join("epmd");
-        std::fs::create_dir(&epmd_folder).expect("a folder for epmd");
-        folder.own(&epmd_folder);
-        let epmd = Process::start("epmd", "TERM", &epmd_folder, &[], epmd);
-        epmd.wait_until(|| TcpStream::connect(("127.0.0.1", names)).is_ok());
-        let mut server = Self {
-            process: None,
-            _epmd: epmd,
-            folder,
-            environment,
-            starts: 0,
-            port,
-            plain_port,
-            authority,
+        let options = amqp::Options {
+            leaf: options.leaf.clone(),
+            client_ca: options.client_ca.clone(),
+            definitions: definitions(),
         };
-        server.restart();
-        server
+        Self { server: amqp::Amqp::start(&Programs::installed(), &options).unwrap(), authority }
     }
 
     /// Starts the server; restarts it if it runs.
     pub fn restart(&mut self) {
-        self.stop();
-        let command: [OsString; 2] = [program("rabbitmq-server").into(), "-noinput".into()];
-        let environment: Vec<_> =
-            self.environment.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
-        let process =
-            Process::start("rabbitmq-server", "KILL", self.folder.path(), &environment, command);
-        self.starts += 1;
-        // The log is appended to that of the earlier start.
-        process
-            .wait_until(|| process.log().matches("Server startup complete").count() == self.starts);
-        self.process = Some(process);
-    }
-
-    /// Stops the server.
-    pub fn stop(&mut self) {
-        self.process = None;
+        self.server.restart().unwrap();
     }
 
     /// The locator of the application's user.
@@ -154,24 +82,16 @@ impl Amqp {
 
     /// Runs `rabbitmqctl`, and returns its output.
     #[must_use]
+    #[track_caller]
     pub fn control(&self, words: &[&str]) -> String {
-        let mut command: Command = unprivileged(program("rabbitmqctl"));
-        command
-            .envs(self.environment.iter().map(|(name, value)| (*name, value)))
-            .current_dir(self.folder.path());
-        run(command.arg("--quiet").args(words))
+        self.server.control(words).unwrap()
     }
 
     /// Runs these lines in a shell with `rabbitmqctl` on its path.
     #[must_use]
+    #[track_caller]
     pub fn shell(&self, lines: &str) -> String {
-        let mut path = program("rabbitmqctl").parent().expect("its folder").as_os_str().to_owned();
-        path.push(":/usr/bin:/bin");
-        let mut command: Command = unprivileged(find("sh", &[]));
-        command
-            .envs(self.environment.iter().map(|(name, value)| (*name, value)))
-            .current_dir(self.folder.path());
-        run(command.env("PATH", path).args(["-ec", lines]))
+        self.server.shell(lines).unwrap()
     }
 
     /// The number of connections of a user.
@@ -195,17 +115,6 @@ impl Amqp {
         }
         panic!("connections of {user} are left");
     }
-
-    /// The log of the server so far.
-    #[must_use]
-    pub fn log(&self) -> String {
-        self.process.as_ref().map_or_else(String::new, Process::log)
-    }
-}
-
-/// The scripts in RabbitMQ's own folder. Those on the path check the user that runs them.
-fn program(name: &str) -> PathBuf {
-    find(name, &[Path::new("/usr/lib/rabbitmq/bin").to_owned()])
 }
 
 fn definitions() -> String {

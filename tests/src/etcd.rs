@@ -1,14 +1,12 @@
-//! A real etcd.
+//! A real etcd, with the user of the tests.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::process::Command;
+use std::ops::{Deref, DerefMut};
+
+use backing_services_dev::program::Programs;
+use backing_services_dev::server::etcd;
 
 use crate::canary::{ADMIN_PASSWORD, PASSWORD};
-use crate::folder::Folder;
 use crate::pki::{Authority, Leaf};
-use crate::port;
-use crate::process::{Process, find, run, unprivileged};
 
 /// The application's user. It may read the keys below [`PREFIX`], and do nothing else.
 pub const USER: &str = "winkelier";
@@ -31,16 +29,23 @@ pub struct Options {
 /// A server that can be stopped and started again.
 #[derive(Debug)]
 pub struct Etcd {
-    /// Stopped before its folder is removed.
-    process: Option<Process>,
-    folder: Folder,
-    command: Vec<OsString>,
-    control: Vec<OsString>,
-    has_accounts: bool,
-    /// The port that it listens on.
-    pub port: u16,
+    server: etcd::Etcd,
     /// The issuer of its certificate, if that is a valid authority.
     pub authority: Authority,
+}
+
+impl Deref for Etcd {
+    type Target = etcd::Etcd;
+
+    fn deref(&self) -> &etcd::Etcd {
+        &self.server
+    }
+}
+
+impl DerefMut for Etcd {
+    fn deref_mut(&mut self) -> &mut etcd::Etcd {
+        &mut self.server
+    }
 }
 
 impl Etcd {
@@ -56,103 +61,36 @@ impl Etcd {
     /// A server with these options.
     #[must_use]
     pub fn with(authority: Authority, options: &Options) -> Self {
-        let folder = Folder::new("etcd");
-        let (port, peers) = (port::free(), port::free());
-        let scheme = if options.leaf.is_some() { "https" } else { "http" };
-        let url = format!("{scheme}://127.0.0.1:{port}");
-        let text = |text: &str| OsString::from(text);
-        let mut command = vec![
-            find("etcd", &[]).into(),
-            text("--data-dir"),
-            folder.path().join("data").into(),
-            text("--listen-client-urls"),
-            url.clone().into(),
-            text("--advertise-client-urls"),
-            url.clone().into(),
-            text("--listen-peer-urls"),
-            format!("http://127.0.0.1:{peers}").into(),
-            text("--initial-advertise-peer-urls"),
-            format!("http://127.0.0.1:{peers}").into(),
-            text("--initial-cluster"),
-            format!("default=http://127.0.0.1:{peers}").into(),
-            text("--log-level"),
-            text("warn"),
-        ];
-        let mut control = vec![
-            text("--endpoints"),
-            url.into(),
-            text("--command-timeout"),
-            text("60s"),
-            text("--dial-timeout"),
-            text("60s"),
-        ];
-        if let Some(leaf) = &options.leaf {
-            let certificate = folder.write("server.crt", &leaf.certificate);
-            let key = folder.write("server.key", &leaf.key);
-            let mut more =
-                |option: &str, path: PathBuf| command.extend([text(option), path.into()]);
-            more("--cert-file", certificate.clone());
-            more("--key-file", key.clone());
-            control.extend([text("--cacert"), folder.write("ca.crt", &authority.pem()).into()]);
-            if let Some(ca) = &options.client_ca {
-                more("--trusted-ca-file", folder.write("clients.crt", ca));
-                command.push(text("--client-cert-auth"));
-                control.extend([text("--cert"), certificate.into(), text("--key"), key.into()]);
-            }
-        }
-        let mut server =
-            Self { process: None, folder, command, control, has_accounts: false, port, authority };
-        server.restart();
+        let own = etcd::Options {
+            leaf: options.leaf.clone().map(|leaf| (leaf, authority.pem())),
+            client_ca: options.client_ca.clone(),
+        };
+        let server = etcd::Etcd::start(&Programs::installed(), &own).unwrap();
+        let mut server = Self { server, authority };
         if options.has_accounts {
-            server.control(&["user", "add", &format!("root:{ADMIN_PASSWORD}")]);
-            server.control(&["user", "grant-role", "root", "root"]);
             server.control(&["role", "add", "shop"]);
             server.control(&["role", "grant-permission", "shop", "read", PREFIX, "--prefix"]);
-            server.control(&["user", "add", &format!("{USER}:{PASSWORD}")]);
+            server.add_user(USER, PASSWORD).unwrap();
             server.control(&["user", "grant-role", USER, "shop"]);
-            server.control(&["auth", "enable"]);
-            server.has_accounts = true;
+            server.enable_accounts(ADMIN_PASSWORD).unwrap();
         }
         server
     }
 
     /// Starts the server with its data; restarts it if it runs.
     pub fn restart(&mut self) {
-        self.stop();
-        let process = Process::start("etcd", "TERM", self.folder.path(), &[], &self.command);
-        process.wait_until(|| {
-            self.command(&["endpoint", "health"])
-                .output()
-                .is_ok_and(|output| output.status.success())
-        });
-        self.process = Some(process);
-    }
-
-    /// Stops the server.
-    pub fn stop(&mut self) {
-        self.process = None;
+        self.server.restart().unwrap();
     }
 
     /// Deletes the data. The next start is another store.
     pub fn forget(&mut self) {
-        self.stop();
-        std::fs::remove_dir_all(self.folder.path().join("data")).expect("the store's data");
-        self.has_accounts = false;
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = unprivileged(find("etcdctl", &[]));
-        command.env("ETCDCTL_API", "3").args(&self.control);
-        if self.has_accounts {
-            command.args(["--user", &format!("root:{ADMIN_PASSWORD}")]);
-        }
-        command.args(arguments);
-        command
+        self.server.forget().unwrap();
     }
 
     /// Runs `etcdctl` as the administrator, and returns its output.
+    #[track_caller]
     pub fn control(&self, arguments: &[&str]) -> String {
-        run(&mut self.command(arguments))
+        self.server.control(arguments).unwrap()
     }
 
     /// Writes one value below the prefix.
@@ -170,11 +108,5 @@ impl Etcd {
             .expect("a number")
             .parse()
             .expect("a number")
-    }
-
-    /// The log of the server so far.
-    #[must_use]
-    pub fn log(&self) -> String {
-        self.process.as_ref().map(Process::log).unwrap_or_default()
     }
 }

@@ -1,16 +1,13 @@
-//! A real NATS server, with JetStream.
+//! A real NATS server, with JetStream and the users of the tests.
 
-use std::ffi::OsString;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::PathBuf;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use backing_services_dev::program::Programs;
+use backing_services_dev::server::nats;
+
 use crate::canary::{ADMIN_PASSWORD, PASSWORD};
-use crate::folder::Folder;
 use crate::pki::{Authority, Leaf};
-use crate::port;
-use crate::process::{Process, find};
 
 /// The application's user. It may use its own subjects and JetStream, and nothing else.
 pub const USER: &str = "winkelier";
@@ -85,18 +82,23 @@ pub fn users_of_buckets(password: &str) -> String {
 /// A server that can be stopped and started again.
 #[derive(Debug)]
 pub struct Nats {
-    /// Stopped before its folder is removed.
-    process: Option<Process>,
-    folder: Folder,
-    config: PathBuf,
-    options: Options,
-    monitor: u16,
-    /// The number of starts.
-    starts: usize,
-    /// The port that it listens on.
-    pub port: u16,
+    server: nats::Nats,
     /// The issuer of its certificate, if that is a valid authority.
     pub authority: Authority,
+}
+
+impl Deref for Nats {
+    type Target = nats::Nats;
+
+    fn deref(&self) -> &nats::Nats {
+        &self.server
+    }
+}
+
+impl DerefMut for Nats {
+    fn deref_mut(&mut self) -> &mut nats::Nats {
+        &mut self.server
+    }
 }
 
 impl Nats {
@@ -111,76 +113,25 @@ impl Nats {
     /// A server with these options.
     #[must_use]
     pub fn with(authority: Authority, options: Options) -> Self {
-        let folder = Folder::new("nats");
-        let config = folder.path().join("nats.conf");
-        let (port, monitor) = (port::free(), port::free());
-        let mut server =
-            Self { process: None, folder, config, options, monitor, starts: 0, port, authority };
-        server.restart();
-        server
+        let Options { leaf, client_ca, authorization } = options;
+        let options = nats::Options { leaf, client_ca, authorization, variables: Vec::new() };
+        Self { server: nats::Nats::start(&Programs::installed(), options).unwrap(), authority }
     }
 
     /// Changes the authorization from the next start on.
     pub fn authorize(&mut self, authorization: String) {
-        self.options.authorization = authorization;
+        self.server.options().authorization = authorization;
     }
 
     /// Starts the server; restarts it if it runs.
     pub fn restart(&mut self) {
-        self.stop();
-        let at = self.folder.path().display();
-        let mut config = format!(
-            "listen: 127.0.0.1:{}\nhttp: 127.0.0.1:{}\njetstream {{ store_dir: \"{at}/store\" }}\n\
-             debug: true\ntrace: true\n{}\n",
-            self.port, self.monitor, self.options.authorization
-        );
-        if let Some(leaf) = &self.options.leaf {
-            let certificate = self.folder.write("server.crt", &leaf.certificate);
-            let key = self.folder.write("server.key", &leaf.key);
-            config.push_str(&format!(
-                "tls {{ cert_file: \"{}\", key_file: \"{}\"",
-                certificate.display(),
-                key.display()
-            ));
-            if let Some(clients) = &self.options.client_ca {
-                let clients = self.folder.write("clients.crt", clients);
-                config.push_str(&format!(
-                    ", ca_file: \"{}\", verify_and_map: true",
-                    clients.display()
-                ));
-            }
-            config.push_str(" }\n");
-        }
-        self.config = self.folder.write("nats.conf", &config);
-        let command: [OsString; 3] =
-            [find("nats-server", &[]).into(), "-c".into(), self.config.clone().into()];
-        let process = Process::start("nats-server", "TERM", self.folder.path(), &[], command);
-        // The monitoring port answers a little earlier. The log is appended to that of the earlier
-        // start.
-        self.starts += 1;
-        process.wait_until(|| process.log().matches("Server is ready").count() == self.starts);
-        self.process = Some(process);
-    }
-
-    /// Stops the server.
-    pub fn stop(&mut self) {
-        self.process = None;
+        self.server.restart().unwrap();
     }
 
     /// The locator of the application's user.
     #[must_use]
     pub fn locator(&self) -> String {
         format!("tls://{USER}@localhost:{}", self.port)
-    }
-
-    /// An answer of the server's monitoring.
-    fn monitored(&self, path: &str) -> Option<String> {
-        let mut connection = TcpStream::connect(("127.0.0.1", self.monitor)).ok()?;
-        connection.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-        connection.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).ok()?;
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).ok()?;
-        answer.contains("200 OK").then_some(answer)
     }
 
     /// The number of open connections.
@@ -196,7 +147,7 @@ impl Nats {
     }
 
     fn number(&self, name: &str) -> usize {
-        let answer = self.monitored("/varz").expect("the server's monitoring");
+        let answer = self.server.monitored("/varz").expect("the server's monitoring");
         let rest = answer.split_once(name).expect("a number").1.trim_start();
         rest.split(|c: char| !c.is_ascii_digit())
             .next()
@@ -216,12 +167,6 @@ impl Nats {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("connections are left:\n{}", self.monitored("/connz").unwrap_or_default());
-    }
-
-    /// The log of the server so far.
-    #[must_use]
-    pub fn log(&self) -> String {
-        self.process.as_ref().map_or_else(String::new, Process::log)
+        panic!("connections are left:\n{}", self.server.monitored("/connz").unwrap_or_default());
     }
 }

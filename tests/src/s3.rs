@@ -1,13 +1,6 @@
 //! A real S3 server: s3s over a folder, under TLS with a certificate of the harness.
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
-use axum::http::StatusCode;
-use axum::response::IntoResponse as _;
-use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
-use s3s_fs::FileSystem;
+use backing_services_dev::server::{Account, s3};
 
 use crate::canary::PASSWORD;
 use crate::folder::Folder;
@@ -42,19 +35,7 @@ impl S3 {
     pub fn with(authority: Authority, leaf: &Leaf) -> Self {
         let folder = Folder::new("s3");
         std::fs::create_dir(folder.path().join(BUCKET)).expect("a bucket");
-        let mut builder =
-            S3ServiceBuilder::new(FileSystem::new(folder.path()).expect("a folder to serve"));
-        builder.set_auth(SimpleAuth::from_single(USER, PASSWORD));
-        let service = builder.build();
-        let app = Router::new().fallback(move |request: Request| {
-            let service = service.clone();
-            async move {
-                match service.call(request.map(s3s::Body::http_body_unsync)).await {
-                    Ok(response) => response.map(Body::new),
-                    Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-                }
-            }
-        });
+        let app = s3::router(folder.path(), &Account::new(USER, PASSWORD)).unwrap();
         Self { server: Https::serve(authority, leaf, app), folder }
     }
 

@@ -627,11 +627,11 @@ async fn certificates_that_do_not_pass() {
 async fn pins() {
     let hostile = Hostile::start(|peer| serve(peer, tune(0, 131_072, 60), |_, _| None));
     let mut variables = pretended(&hostile);
-    variables[2] = ("SHOP_QUEUE_PIN", LEAF.pin());
+    variables[2] = ("SHOP_QUEUE_PIN", LEAF.pin().unwrap());
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     assert_eq!(shop.queue.posture().tls.as_ref().unwrap().trust, TrustPosture::PinnedKey);
     shop.detach().await;
-    variables[2].1 = pki::self_signed().pin();
+    variables[2].1 = pki::self_signed().pin().unwrap();
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
 }
 

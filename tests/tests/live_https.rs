@@ -370,12 +370,12 @@ async fn a_pinned_key() {
     let leaf = pki::self_signed();
     let server = server::Https::with(Authority::new("an unused authority"), &leaf);
     let mut variables = variables(&server);
-    variables[3] = ("SHOP_RATES_PIN", leaf.pin());
+    variables[3] = ("SHOP_RATES_PIN", leaf.pin().unwrap());
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     assert_eq!(shop.rates.posture().tls.as_ref().unwrap().trust, TrustPosture::PinnedKey);
     assert_eq!(shop.rates.client().get("/orders").send().await.unwrap().status().as_u16(), 200);
     shop.detach().await;
-    variables[3].1 = pki::self_signed().pin();
+    variables[3].1 = pki::self_signed().pin().unwrap();
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
 }
 

@@ -432,7 +432,7 @@ async fn refusals_before_a_connection() {
     }
     // The driver accepts no verifier of ours, so a pin would not apply to the connections that
     // matter.
-    let (url, pin) = (url(USER, ""), pki::self_signed().pin());
+    let (url, pin) = (url(USER, ""), pki::self_signed().pin().unwrap());
     let variables = [
         ("SHOP_ORDERS_URL", url.as_str()),
         ("SHOP_ORDERS_PASSWORD", PASSWORD),

@@ -260,11 +260,11 @@ async fn plaintext_only() {
 async fn pins() {
     let leaf = SERVER_WITH_LEAF.1.clone();
     let mut variables = variables(&SERVER_WITH_LEAF.0);
-    variables[2] = ("SHOP_BUS_PIN", leaf.pin());
+    variables[2] = ("SHOP_BUS_PIN", leaf.pin().unwrap());
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     assert_eq!(shop.bus.posture().tls.as_ref().unwrap().trust, TrustPosture::PinnedKey);
     shop.detach().await;
-    variables[2].1 = pki::self_signed().pin();
+    variables[2].1 = pki::self_signed().pin().unwrap();
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
 }
 

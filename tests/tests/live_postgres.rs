@@ -302,7 +302,7 @@ async fn tls_1_1_only() {
 
     // The server does speak TLS 1.1 with a client that accepts it.
     let folder = Folder::new("openssl");
-    let output = unprivileged(find("openssl", &[]))
+    let output = unprivileged(find("openssl"))
         .env("OPENSSL_CONF", folder.write("openssl.cnf", OLD_OPENSSL))
         .args([
             "s_client", "-starttls", "postgres", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0",

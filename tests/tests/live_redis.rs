@@ -100,7 +100,7 @@ async fn attaches_and_the_posture_is_true() {
     let posture = shop.sessions.posture();
     let tls = posture.tls.as_ref().unwrap();
     // The result of an independent TLS handshake with the same server.
-    let output = Command::new(find("openssl", &[]))
+    let output = Command::new(find("openssl"))
         .args(["s_client", "-connect", &format!("127.0.0.1:{}", server.port)])
         .stdin(std::process::Stdio::null())
         .output()

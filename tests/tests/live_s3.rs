@@ -331,11 +331,11 @@ async fn a_pinned_key() {
     let leaf = pki::self_signed();
     let server = server::S3::with(Authority::new("an unused authority"), &leaf);
     let mut variables = variables(&server);
-    variables[4] = ("SHOP_INVOICES_PIN", leaf.pin());
+    variables[4] = ("SHOP_INVOICES_PIN", leaf.pin().unwrap());
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     assert_eq!(shop.invoices.posture().tls.as_ref().unwrap().trust, TrustPosture::PinnedKey);
     shop.detach().await;
-    variables[4].1 = pki::self_signed().pin();
+    variables[4].1 = pki::self_signed().pin().unwrap();
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
 }
 

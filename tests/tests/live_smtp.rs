@@ -349,12 +349,12 @@ async fn a_pinned_key() {
     let leaf = pki::self_signed();
     let server = server::Smtp::with(Authority::new("an unused authority"), Some(&leaf));
     let mut variables = variables(&server);
-    variables[2] = ("SHOP_MAIL_PIN", leaf.pin());
+    variables[2] = ("SHOP_MAIL_PIN", leaf.pin().unwrap());
     let shop: Shop = attach(&pairs(&variables)).await.unwrap();
     assert_eq!(shop.mail.posture().tls.as_ref().unwrap().trust, TrustPosture::PinnedKey);
     shop.mail.client().send(message("pinned")).await.unwrap();
     shop.detach().await;
-    variables[2].1 = pki::self_signed().pin();
+    variables[2].1 = pki::self_signed().pin().unwrap();
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
 }
 

@@ -325,7 +325,7 @@ async fn connect(
 #[tokio::test]
 async fn a_pinned_key_is_enough_and_another_one_is_not() {
     let leaf = pki::self_signed();
-    let pin = leaf.pin();
+    let pin = leaf.pin().unwrap();
     let server = server::Postgres::with(Authority::new("an unused authority"), &Options::tls(leaf));
     let mut variables = variables(&server);
     variables[2] = ("SHOP_ORDERS_PIN", pin);
@@ -333,7 +333,7 @@ async fn a_pinned_key_is_enough_and_another_one_is_not() {
     assert_eq!(shop.orders.posture().tls.as_ref().unwrap().trust, TrustPosture::PinnedKey);
     assert_eq!(shop.orders.posture().authentication.as_deref(), Some("SCRAM-SHA-256-PLUS"));
     shop.detach().await;
-    variables[2].1 = pki::self_signed().pin();
+    variables[2].1 = pki::self_signed().pin().unwrap();
     assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
 }
 

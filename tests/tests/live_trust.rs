@@ -30,7 +30,7 @@ struct Services {
 struct Server(redis::Redis, String);
 
 fn server(leaf: Leaf) -> Server {
-    let pin = leaf.pin();
+    let pin = leaf.pin().unwrap();
     Server(redis::Redis::with(Authority::new("unused"), &Options::tls(leaf)), pin)
 }
 
@@ -57,7 +57,7 @@ impl Server {
 #[tokio::test]
 async fn a_pin_trusts_one_key_and_no_other() {
     let server = server(pki::self_signed());
-    let other = pki::self_signed().pin();
+    let other = pki::self_signed().pin().unwrap();
     assert_eq!(
         server.attach(&[("CACHE_PIN", &server.1)]).await.expect("it is pinned"),
         TrustPosture::PinnedKey
@@ -88,7 +88,7 @@ async fn a_pin_beside_an_authority_is_asked_for_both() {
     let (authority, stranger) =
         (Authority::new("the tests' authority"), Authority::new("a stranger"));
     let server = server(authority.server());
-    let other = pki::self_signed().pin();
+    let other = pki::self_signed().pin().unwrap();
     let trust = server.attach(&[("CACHE_CA", &authority.pem()), ("CACHE_PIN", &server.1)]).await;
     assert_eq!(trust.expect("both hold"), TrustPosture::PrivateCa);
     assert!(
@@ -442,8 +442,8 @@ async fn a_short_key_is_refused() {
         "openssl", "s_server", "-quiet", "-accept", &accept, "-cert", "server.pem", "-key",
         "server.key", "-cipher", "DEFAULT@SECLEVEL=0",
     ];
-    let server = Process::start("openssl", "KILL", folder.path(), &[], server);
-    server.wait_until(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let server = Process::start("openssl", "KILL", folder.path(), &[], server).unwrap();
+    server.wait_until(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).unwrap();
     refused_as_weak(port, &ca).await;
     // The weak key is not trusted as a single certificate either.
     refused_as_weak(port, &leaf.certificate).await;

@@ -7,7 +7,7 @@ use backing_services_runtime::grants::Grants;
 
 mod amqp;
 mod mysql;
-mod nats;
+pub(crate) mod nats;
 mod postgres;
 mod redis;
 

@@ -385,7 +385,7 @@ impl Server {
 
     /// Waits until the health check of the container passes.
     fn wait(&self) {
-        self.process.wait_until(|| self.container.is_healthy(&self.environment()));
+        self.process.wait_until(|| self.container.is_healthy(&self.environment())).unwrap();
     }
 
     /// Runs an initialization script as the images of databases do without data: they source it in
@@ -465,9 +465,10 @@ fn mariadb(project: &Project, name: &str) -> Server {
     let process =
         container.start("mariadbd", &[&format!("--defaults-file={file}")], &borrowed(&environment));
     let server = Server { container, environment, process, _names: None };
-    server.process.wait_until(|| {
+    let is_there = || {
         tell(&mut server.exec(&["mariadb", "--user=root", "-e", "SELECT 'here'"])).contains("here")
-    });
+    };
+    server.process.wait_until(is_there).unwrap();
     let password = project.made(&format!("{name}/admin-password"));
     let database = server.container.variable("MARIADB_DATABASE");
     let statements = format!(
@@ -517,14 +518,14 @@ fn rabbitmq(project: &Project, name: &str) -> Server {
     fs::create_dir(&folder).unwrap();
     container.folder().own(&folder);
     let epmd = [
-        find("epmd", &[]).into_os_string(),
+        find("epmd").into_os_string(),
         "-port".into(),
         names.clone().into(),
         "-address".into(),
         "127.0.0.1".into(),
     ];
-    let epmd = Process::start("epmd", "TERM", &folder, &[], epmd);
-    epmd.wait_until(|| TcpStream::connect(("127.0.0.1", names.parse().unwrap())).is_ok());
+    let epmd = Process::start("epmd", "TERM", &folder, &[], epmd).unwrap();
+    epmd.wait_until(|| TcpStream::connect(("127.0.0.1", names.parse().unwrap())).is_ok()).unwrap();
     let process = container.start("rabbitmq-server", &[], &borrowed(&environment));
     let server = Server { container, environment, process, _names: Some(epmd) };
     server.wait();

@@ -53,7 +53,7 @@ impl Browser {
         // It reads from descriptor 3 and writes to descriptor 4.
         shell.args(["-c", r#"exec 3<"$1" 4>"$2"; shift 2; exec "$@""#, "sh"]).arg(&to).arg(&from);
         shell
-            .arg(process::find("chromium", &[]))
+            .arg(process::find("chromium"))
             .args(FLAGS)
             .arg(format!("--user-data-dir={}", folder.path().display()));
         let child = shell

@@ -182,7 +182,7 @@ impl Project {
             fs::write(given.join(target), text).unwrap();
         }
         let command: Vec<_> = texts(&service["command"]).iter().map(|word| here(word)).collect();
-        let mut prepare = Command::new(find(&command[0], &[]));
+        let mut prepare = Command::new(find(&command[0]));
         prepare
             .args(&command[1..])
             .env_clear()
@@ -283,7 +283,7 @@ impl Project {
         let programs = container.at("/programs");
         fs::create_dir_all(&programs).unwrap();
         for (there, here) in [("valkey-server", "redis-server"), ("valkey-cli", "redis-cli")] {
-            symlink(find(here, &[]), programs.join(there)).unwrap();
+            symlink(find(here), programs.join(there)).unwrap();
         }
         container
     }
@@ -380,7 +380,7 @@ impl Container {
             environment.iter().map(|(name, value)| (name.as_str(), value.as_os_str())).collect();
         // A signal that stops it at once. After QUIT, PostgreSQL leaves no shared memory behind.
         let signal = if name == "postgres" { "QUIT" } else { "KILL" };
-        Process::start(name, signal, self.folder.path(), &environment, command)
+        Process::start(name, signal, self.folder.path(), &environment, command).unwrap()
     }
 
     /// A program, as it is run by `docker compose exec`.
@@ -404,7 +404,7 @@ impl Container {
         let words: Vec<_> = test.iter().map(String::as_str).collect();
         let mut command = match words[..] {
             ["CMD", "wget", ref words @ ..] => {
-                let wget = find("wget", &[]).display().to_string();
+                let wget = find("wget").display().to_string();
                 self.exec(&[&[wget.as_str()], words].concat(), more)
             }
             ["CMD", ref words @ ..] => self.exec(words, more),

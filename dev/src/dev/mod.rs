@@ -1,0 +1,213 @@
+//! A server for each resource of a struct.
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use backing_services_runtime::manifest::Role;
+use backing_services_runtime::{BackingServices, Environment, Manifest};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::task::JoinSet;
+
+use self::plan::Plan;
+use self::resource::Access;
+use crate::DevError;
+use crate::program::Programs;
+
+mod plan;
+mod resource;
+mod shared;
+
+/// Servers for the resources of one struct, with an account for each of them.
+///
+/// ```no_run
+/// # async fn test() -> Result<(), Box<dyn std::error::Error>> {
+/// use backing_services::{BackingServices, Postgres, Redis, Resource};
+/// use backing_services_dev::Dev;
+///
+/// #[derive(BackingServices)]
+/// #[services(prefix = "SHOP")]
+/// struct Services {
+///     #[service(needs = "SELECT, INSERT ON orders")]
+///     orders: Resource<Postgres>,
+///     #[service(needs = "get, setex ON KEY session:*")]
+///     sessions: Resource<Redis>,
+/// }
+///
+/// let dev = Dev::builder::<Services>()
+///     .with_script("orders", "CREATE TABLE orders (id bigint PRIMARY KEY)")
+///     .start()
+///     .await?;
+/// let services = Services::attach_from(&dev.environment()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What is started
+/// A server for each resource, optional ones included, whose service is PostgreSQL, MySQL
+/// (MariaDB), Redis (or Valkey), NATS, AMQP (RabbitMQ), SMTP (Exim), SQLite (a file) or, with the
+/// feature `s3`, S3. It speaks TLS with a certificate of an authority that this process makes. The
+/// account is the one that `grants` writes for the field's `needs`; without `needs`, it can log in
+/// and do nothing else. SMTP, SQLite and S3 have no such privileges.
+///
+/// A required secret that is not given gets a random value. An optional one stays absent. A setting
+/// has its default.
+///
+/// All `Dev`s of a process share one server for PostgreSQL, one for MariaDB and one for RabbitMQ,
+/// as long as one of them is left; each resource has a database, or a virtual host, of its own.
+/// Other servers start in a fraction of a second, and each resource has its own. Tests that run one
+/// after the other share servers too, if one `Dev` is kept in a `static`.
+///
+/// # The end
+/// Dropping the `Dev` removes its databases and accounts, and stops the servers that no other `Dev`
+/// uses. That may take some tenths of a second, during which it blocks the thread. If the process
+/// ends in another way, the servers stop as well.
+pub struct Dev {
+    variables: BTreeMap<String, String>,
+    _running: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+impl Dev {
+    /// Starts a server for each resource of a struct, as [`Dev::builder`] without options does.
+    ///
+    /// # Errors
+    /// As [`Builder::start`].
+    pub async fn start<S: BackingServices>() -> Result<Self, DevError> {
+        Self::builder::<S>().start().await
+    }
+
+    /// The options of the servers of a struct.
+    pub fn builder<S: BackingServices>() -> Builder {
+        Builder {
+            manifest: S::MANIFEST,
+            variables: BTreeMap::new(),
+            scripts: BTreeMap::new(),
+            left_out: BTreeSet::new(),
+            programs: Programs::installed(),
+        }
+    }
+
+    /// The values of all variables of the struct, for `attach_from`.
+    #[must_use]
+    pub fn environment(&self) -> Environment {
+        self.variables().collect()
+    }
+
+    /// The name and the value of each variable of the struct, secrets among them: for the
+    /// environment of a program that a test starts.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl fmt::Debug for Dev {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.variables.keys()).finish()
+    }
+}
+
+/// The options of a [`Dev`].
+#[must_use]
+pub struct Builder {
+    manifest: &'static Manifest,
+    variables: BTreeMap<String, String>,
+    scripts: BTreeMap<String, String>,
+    left_out: BTreeSet<String>,
+    programs: Programs,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Builder").field(&self.manifest.struct_name()).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// Gives a variable its value: a secret, a setting, or the locator of a resource that needs no
+    /// server.
+    pub fn with_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    /// Runs SQL in the database of a field (`orders`, `mail.queue`) as the administrator, before
+    /// the account gets its privileges: the tables that `needs` names have to exist by then.
+    /// Several scripts of one field run in order.
+    pub fn with_script(mut self, field: impl Into<String>, sql: impl AsRef<str>) -> Self {
+        let script = self.scripts.entry(field.into()).or_default();
+        script.push_str(sql.as_ref());
+        // The next one begins a statement of its own.
+        script.push_str("\n;\n");
+        self
+    }
+
+    /// Leaves an optional resource out.
+    pub fn without(mut self, field: impl Into<String>) -> Self {
+        self.left_out.insert(field.into());
+        self
+    }
+
+    /// Takes the programs of the servers from elsewhere.
+    pub fn with_programs(mut self, programs: Programs) -> Self {
+        self.programs = programs;
+        self
+    }
+
+    /// Starts the servers, all at once.
+    ///
+    /// # Errors
+    /// For each field without a value and without a server: what to do about it. A program that is
+    /// missing, or a server that does not start. A script or the statements of an account that the
+    /// server refuses.
+    ///
+    /// # Panics
+    /// Outside of a runtime of tokio.
+    pub async fn start(self) -> Result<Dev, DevError> {
+        let Plan { mut variables, wanted } = plan::plan(self)?;
+        let mut tasks = JoinSet::new();
+        for (leaf, wanted) in wanted {
+            tasks.spawn_blocking(move || {
+                let access = resource::start(&wanted)
+                    .map_err(|error| DevError::new(format!("`{}`: {error}", wanted.field)))?;
+                Ok::<_, DevError>((leaf, access))
+            });
+        }
+        let mut running = Vec::new();
+        while let Some(ended) = tasks.join_next().await {
+            let (leaf, access) = ended.unwrap_or_else(|error| match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(DevError::new("the runtime ended before the servers had started")),
+            })?;
+            for variable in leaf.variables() {
+                if let Some(value) = access.value(variable.role) {
+                    variables.insert(variable.name, value);
+                }
+            }
+            running.push(access.running);
+        }
+        Ok(Dev { variables, _running: running })
+    }
+}
+
+/// 192 random bits, as hexadecimal digits: a password that needs no quoting anywhere.
+pub(crate) fn random() -> Result<String, DevError> {
+    let mut bytes = [0_u8; 24];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| DevError::new("this machine gives no random numbers"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+impl Access {
+    /// The value of a variable.
+    fn value(&self, role: Role) -> Option<String> {
+        match role {
+            Role::Locator => Some(self.locator.clone()),
+            Role::User => self.account.as_ref().map(|account| account.name().to_owned()),
+            Role::Password => self.account.as_ref().map(|account| account.password().to_owned()),
+            Role::Authority => self.authority.clone(),
+            Role::Endpoint => self.endpoint.clone(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Servers that all [`Dev`](super::Dev)s of the process share while one of them is left.
+
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+
+use crate::DevError;
+use crate::authority::{Authority, Leaf};
+use crate::program::Programs;
+use crate::server::Account;
+
+/// A value for each place that the programs come from. It is gone once nobody holds it.
+pub(super) struct Shared<T>(Mutex<Vec<(Programs, Weak<T>)>>);
+
+impl<T> Shared<T> {
+    pub(super) const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// The value that is there, or else a new one. Others wait while one is made.
+    pub(super) fn get(
+        &self,
+        programs: &Programs,
+        make: impl FnOnce() -> Result<T, DevError>,
+    ) -> Result<Arc<T>, DevError> {
+        let mut there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        there.retain(|(_, value)| value.strong_count() > 0);
+        let mut of_programs = there.iter().filter(|(other, _)| other == programs);
+        if let Some(value) = of_programs.find_map(|(_, value)| value.upgrade()) {
+            return Ok(value);
+        }
+        let value = Arc::new(make()?);
+        there.push((programs.clone(), Arc::downgrade(&value)));
+        Ok(value)
+    }
+}
+
+/// The authority of all servers of the process.
+static AUTHORITY: LazyLock<Result<Authority, DevError>> =
+    LazyLock::new(|| Authority::new("a developer's private authority"));
+
+/// The certificate of the authority, in PEM.
+pub(super) fn authority() -> Result<String, DevError> {
+    AUTHORITY.as_ref().map(Authority::pem).map_err(Clone::clone)
+}
+
+/// A certificate for a server.
+pub(super) fn certificate() -> Result<Leaf, DevError> {
+    AUTHORITY.as_ref().map_err(Clone::clone)?.server()
+}
+
+/// An administrator with a random password.
+pub(super) fn administrator() -> Result<Account, DevError> {
+    Ok(Account::new("administrator", super::random()?))
+}

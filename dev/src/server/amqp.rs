@@ -1,0 +1,194 @@
+//! A real RabbitMQ server.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs;
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::DevError;
+use crate::authority::Leaf;
+use crate::folder::Folder;
+use crate::port;
+use crate::process::{Process, run, unprivileged};
+use crate::program::Programs;
+
+/// The options of a server.
+#[derive(Clone)]
+pub struct Options {
+    /// Its certificate.
+    pub leaf: Leaf,
+    /// The authority of the client certificates that it requests, and accepts as a login.
+    pub client_ca: String,
+    /// Its users, virtual hosts and permissions, as JSON: what `rabbitmqctl export_definitions`
+    /// writes.
+    pub definitions: String,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("leaf", &self.leaf).finish_non_exhaustive()
+    }
+}
+
+/// A server that can be stopped and started again.
+pub struct Amqp {
+    /// Stopped before its folder is removed.
+    process: Option<Process>,
+    /// Erlang's port mapper, which knows the node.
+    _epmd: Process,
+    folder: Folder,
+    environment: Vec<(&'static str, OsString)>,
+    starts: usize,
+    programs: Programs,
+    /// The port with TLS.
+    pub port: u16,
+    /// The port without TLS.
+    pub plain_port: u16,
+}
+
+impl Amqp {
+    /// Starts a server with these options.
+    ///
+    /// # Errors
+    /// If a program is not installed, or if the server does not start.
+    pub fn start(programs: &Programs, options: &Options) -> Result<Self, DevError> {
+        let folder = Folder::new("rabbitmq")?;
+        let (port, plain_port) = (port::free()?, port::free()?);
+        let (distribution, names) = (port::free()?, port::free()?);
+        let at = folder.path().display();
+        let certificate = folder.write("server.crt", &options.leaf.certificate)?;
+        let key = folder.write("server.key", &options.leaf.key)?;
+        let clients = folder.write("clients.crt", &options.client_ca)?;
+        let config = format!(
+            "log.console = true\nlog.console.level = info\n\
+             load_definitions = {at}/definitions.json\n\
+             listeners.tcp.1 = 127.0.0.1:{plain_port}\nlisteners.ssl.1 = 127.0.0.1:{port}\n\
+             ssl_options.certfile = {}\nssl_options.keyfile = {}\n\
+             ssl_options.cacertfile = {}\nssl_options.verify = verify_peer\n\
+             ssl_options.fail_if_no_peer_cert = false\n\
+             auth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = EXTERNAL\n\
+             ssl_cert_login_from = common_name\n",
+            certificate.display(),
+            key.display(),
+            clients.display()
+        );
+        folder.write("rabbitmq.conf", &config)?;
+        folder.write("enabled_plugins", "[rabbitmq_auth_mechanism_ssl].\n")?;
+        folder.write("definitions.json", &options.definitions)?;
+        let path = |name: &str| folder.path().join(name).into_os_string();
+        let environment = vec![
+            ("HOME", path("")),
+            ("ERL_EPMD_PORT", names.to_string().into()),
+            ("RABBITMQ_NODENAME", format!("test{port}@localhost").into()),
+            ("RABBITMQ_DIST_PORT", distribution.to_string().into()),
+            ("RABBITMQ_CONF_ENV_FILE", "/dev/null".into()),
+            ("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf")),
+            ("RABBITMQ_ENABLED_PLUGINS_FILE", path("enabled_plugins")),
+            ("RABBITMQ_MNESIA_BASE", path("mnesia")),
+            ("RABBITMQ_GENERATED_CONFIG_DIR", path("generated")),
+            ("RABBITMQ_LOG_BASE", path("logs")),
+            ("RABBITMQ_LOGS", "-".into()),
+            ("RABBITMQ_PID_FILE", path("pid")),
+            // Erlang replaces the shell, so that it receives the signals.
+            ("RABBITMQ_ALLOW_INPUT", "1".into()),
+        ];
+        let epmd: [OsString; 5] = [
+            programs.find("epmd")?.into(),
+            "-port".into(),
+            names.to_string().into(),
+            "-address".into(),
+            "127.0.0.1".into(),
+        ];
+        let epmd_folder = folder.folder("epmd")?;
+        let epmd = Process::start("epmd", "TERM", &epmd_folder, &[], epmd)?;
+        epmd.wait_until(|| TcpStream::connect(("127.0.0.1", names)).is_ok())?;
+        let mut server = Self {
+            process: None,
+            _epmd: epmd,
+            folder,
+            environment,
+            starts: 0,
+            programs: programs.clone(),
+            port,
+            plain_port,
+        };
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// Starts the server; restarts it if it runs.
+    ///
+    /// # Errors
+    /// If the server does not start.
+    pub fn restart(&mut self) -> Result<(), DevError> {
+        self.stop();
+        let command: [OsString; 2] =
+            [self.programs.find("rabbitmq-server")?.into(), "-noinput".into()];
+        let environment: Vec<_> =
+            self.environment.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
+        let process =
+            Process::start("rabbitmq-server", "KILL", self.folder.path(), &environment, command)?;
+        self.starts += 1;
+        // The log is appended to that of the earlier start.
+        process.wait_until(|| {
+            process.log().matches("Server startup complete").count() == self.starts
+        })?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Stops the server.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// Runs `rabbitmqctl`, and returns its output.
+    ///
+    /// # Errors
+    /// With all output, if it fails.
+    pub fn control(&self, words: &[&str]) -> Result<String, DevError> {
+        let mut command = self.command(self.programs.find("rabbitmqctl")?);
+        run(command.arg("--quiet").args(words))
+    }
+
+    /// Runs these lines in a shell with `rabbitmqctl` on its path. It stops at the first error. Its
+    /// text is on no command line.
+    ///
+    /// # Errors
+    /// With all output, if it fails.
+    pub fn shell(&self, lines: &str) -> Result<String, DevError> {
+        let control = self.programs.find("rabbitmqctl")?;
+        let mut path = control.parent().unwrap_or(&control).as_os_str().to_owned();
+        path.push(":/usr/bin:/bin");
+        let mut command = self.command("sh");
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("script-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let script = self.folder.write(&name, lines)?;
+        let output = run(command.env("PATH", path).arg("-e").arg(&script));
+        // It may hold a password. If it stays, it goes with the folder.
+        let _ = fs::remove_file(script);
+        output
+    }
+
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = unprivileged(program);
+        command
+            .envs(self.environment.iter().map(|(name, value)| (*name, value)))
+            .current_dir(self.folder.path());
+        command
+    }
+
+    /// The log of the server so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.as_ref().map_or_else(String::new, Process::log)
+    }
+}
+
+impl fmt::Debug for Amqp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Amqp").field("port", &self.port).finish_non_exhaustive()
+    }
+}

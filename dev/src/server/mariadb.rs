@@ -1,0 +1,240 @@
+//! A real MariaDB server.
+
+use std::fmt;
+use std::fs;
+use std::process::Command;
+use std::sync::Arc;
+
+use crate::authority::Leaf;
+use crate::folder::Folder;
+use crate::port;
+use crate::process::{Process, run, run_with, unprivileged};
+use crate::program::Programs;
+use crate::server::Account;
+use crate::{DevError, quoted};
+
+/// The options of a server.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Its certificate. `None` is a server without TLS.
+    pub leaf: Option<Leaf>,
+    /// The authority of the client certificates that it accepts.
+    pub client_ca: Option<String>,
+    /// More command-line arguments.
+    pub arguments: Vec<String>,
+}
+
+impl Options {
+    /// TLS with a certificate.
+    #[must_use]
+    pub fn tls(leaf: Leaf) -> Self {
+        Self { leaf: Some(leaf), ..Self::default() }
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct MariaDb {
+    /// Stopped before its folder is removed.
+    process: Process,
+    folder: Folder,
+    template: Arc<Template>,
+    /// The port that it listens on.
+    pub port: u16,
+}
+
+impl MariaDb {
+    /// Starts a server with these options, and the data of a template.
+    ///
+    /// # Errors
+    /// If a program is not installed, or if the server does not start.
+    pub fn start(template: &Arc<Template>, options: &Options) -> Result<Self, DevError> {
+        let folder = Folder::new("mariadb")?;
+        let data = folder.path().join("data");
+        run(Command::new("cp").arg("-a").arg(template.folder.path().join("data")).arg(&data))?;
+        let port = port::free()?;
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let administrator = &template.administrator;
+        folder.write(
+            "admin.cnf",
+            &format!(
+                "[client]\nuser={}\npassword=\"{}\"\nsocket={}\n",
+                administrator.name(),
+                administrator.password(),
+                path("socket")
+            ),
+        )?;
+
+        let mut command = vec![template.programs.find("mariadbd")?.display().to_string()];
+        command.extend(
+            [
+                "--no-defaults",
+                "--bind-address=127.0.0.1",
+                "--skip-name-resolve",
+                "--skip-log-bin",
+                "--general-log",
+                "--log-warnings=2",
+                "--max-connections=60",
+                "--innodb-buffer-pool-size=16M",
+                "--innodb-flush-log-at-trx-commit=0",
+                "--key-buffer-size=1M",
+                "--aria-pagecache-buffer-size=1M",
+            ]
+            .map(str::to_owned),
+        );
+        for (name, value) in [
+            ("datadir", path("data")),
+            ("socket", path("socket")),
+            ("pid-file", path("pid")),
+            ("general-log-file", path("heard")),
+            ("port", port.to_string()),
+        ] {
+            command.push(format!("--{name}={value}"));
+        }
+        match &options.leaf {
+            Some(leaf) => {
+                folder.write("server.crt", &leaf.certificate)?;
+                folder.write("server.key", &leaf.key)?;
+                command.push(format!("--ssl-cert={}", path("server.crt")));
+                command.push(format!("--ssl-key={}", path("server.key")));
+            }
+            None => command.push("--skip-ssl".to_owned()),
+        }
+        if let Some(ca) = &options.client_ca {
+            command.push(format!("--ssl-ca={}", folder.write("clients.crt", ca)?.display()));
+        }
+        command.extend(options.arguments.iter().cloned());
+        let process = Process::start("mariadbd", "KILL", folder.path(), &[], command)?;
+        let server = Self { process, folder, template: Arc::clone(template), port };
+        let mut ping = server.client("mariadb-admin")?;
+        ping.arg("ping");
+        server.process.wait_until(|| ping.output().is_ok_and(|output| output.status.success()))?;
+        Ok(server)
+    }
+
+    /// A client program of MariaDB, logged in as an administrator over the local socket.
+    fn client(&self, program: &str) -> Result<Command, DevError> {
+        let mut command = unprivileged(self.template.programs.find(program)?);
+        command.arg(format!("--defaults-file={}", self.folder.path().join("admin.cnf").display()));
+        Ok(command)
+    }
+
+    /// The administrator, who can also log in over TLS.
+    #[must_use]
+    pub fn administrator(&self) -> &Account {
+        &self.template.administrator
+    }
+
+    /// Runs statements as the administrator over the local socket, and returns the rows, with a tab
+    /// between columns. They are left out of [`heard`](Self::heard).
+    ///
+    /// # Errors
+    /// With the client's output, if the server refuses a statement.
+    pub fn sql(&self, database: &str, statements: &str) -> Result<String, DevError> {
+        let statements = format!("SET SESSION sql_log_off = 1; {statements}");
+        let mut client = self.client("mariadb")?;
+        client.args(["--batch", "--skip-column-names", database, "-e", &statements]);
+        Ok(run(&mut client)?.trim().to_owned())
+    }
+
+    /// Runs a script as the administrator over the local socket, as the client reads it from a
+    /// file. It stops at the first error. Its text is on no command line.
+    ///
+    /// # Errors
+    /// With the client's output, if the server refuses a statement.
+    pub fn script(&self, database: &str, text: &str) -> Result<(), DevError> {
+        let mut client = self.client("mariadb")?;
+        client
+            .args([
+                "--batch",
+                "--skip-column-names",
+                "--default-character-set=utf8mb4",
+                "--init-command=SET SESSION sql_log_off = 1",
+            ])
+            .arg(format!("--database={database}"));
+        run_with(&mut client, text).map(drop)
+    }
+
+    /// The log of the server so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The server's general log: each login and each statement.
+    #[must_use]
+    pub fn heard(&self) -> String {
+        fs::read(self.folder.path().join("heard"))
+            .map_or_else(|_| String::new(), |log| String::from_utf8_lossy(&log).into_owned())
+    }
+}
+
+/// The data folder that servers begin with.
+pub struct Template {
+    folder: Folder,
+    programs: Programs,
+    administrator: Account,
+}
+
+impl Template {
+    /// Makes the data folder of a server with this administrator, who is not called `root`.
+    ///
+    /// # Errors
+    /// If a program is not installed, or fails.
+    pub fn new(programs: &Programs, administrator: Account) -> Result<Self, DevError> {
+        let folder = Folder::new("template")?;
+        run(unprivileged(programs.find("mariadb-install-db")?)
+            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+            .arg(format!("--datadir={}", folder.path().join("data").display()))
+            .current_dir(folder.path()))?;
+        let name = quoted::literal_for_mysql(administrator.name());
+        let password = quoted::literal_for_mysql(administrator.password());
+        let statements = format!(
+            "DELETE FROM mysql.global_priv WHERE (User = 'root' AND Host <> 'localhost') OR User = \
+             '';\n\
+             FLUSH PRIVILEGES;\n\
+             SET PASSWORD FOR 'root'@'localhost' = PASSWORD({password});\n\
+             CREATE USER {name}@'%' IDENTIFIED BY {password};\n\
+             GRANT ALL PRIVILEGES ON *.* TO {name}@'%' WITH GRANT OPTION;\n"
+        );
+        let template = Self { folder, programs: programs.clone(), administrator };
+        template.bootstrap(&statements)?;
+        Ok(template)
+    }
+
+    /// Adds what these statements make, one in each line, without a server.
+    ///
+    /// # Errors
+    /// If MariaDB refuses one.
+    pub fn with_statements(self, statements: &str) -> Result<Self, DevError> {
+        // Without it, there are no accounts to change.
+        self.bootstrap(&format!("FLUSH PRIVILEGES;\n{statements}"))?;
+        Ok(self)
+    }
+
+    /// `--bootstrap` runs statements without a server. It begins without privileges.
+    fn bootstrap(&self, statements: &str) -> Result<(), DevError> {
+        let file = self.folder.write("statements", statements)?;
+        let mut command = unprivileged("sh");
+        command.args([
+            "-c",
+            "\"$1\" --no-defaults --datadir=\"$2\" --bootstrap --skip-log-bin <\"$3\" 2>&1",
+            "sh",
+        ]);
+        let mariadbd = self.programs.find("mariadbd")?;
+        let data = self.folder.path().join("data");
+        let output = run(command.arg(mariadbd).arg(data).arg(file))?;
+        if output.contains("ERROR") {
+            return Err(DevError::new(format!("MariaDB refuses a statement:\n{output}")));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Template")
+            .field("administrator", &self.administrator)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,342 @@
+//! `Dev`: real servers for a struct, with TLS and the account of `needs`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "these are tests, and one of them is a process that another one hears"
+)]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use backing_services::rules::Transport;
+use backing_services::secrecy::{ExposeSecret as _, SecretString};
+use backing_services::{
+    Amqp, BackingServices, Environment, Https, MySql, Nats, Postgres, Redis, Resource, S3, Smtp,
+    Sqlite,
+};
+use backing_services_dev::Dev;
+use backing_services_dev::program::Programs;
+use backing_services_tests::folder::Folder;
+use sqlx::Row as _;
+use tokio::sync::Mutex;
+
+/// `Dev`s of one process share servers, so the tests that wait for the end of one run by turns.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+const ORDERS: &str = "CREATE TABLE orders (id int PRIMARY KEY)";
+
+#[derive(BackingServices)]
+#[services(prefix = "SHOP", deadline = 60)]
+struct Shop {
+    #[service(needs = "SELECT, INSERT ON orders")]
+    orders: Resource<Postgres>,
+    /// Another database on the same server.
+    #[service(needs = "SELECT ON archive")]
+    archive: Option<Resource<Postgres>>,
+    #[service(needs = "get, setex ON KEY session:*")]
+    sessions: Resource<Redis>,
+    #[service(needs = "SELECT, INSERT ON stock")]
+    stock: Resource<MySql>,
+    #[service(needs = "PUBLISH ON orders.>")]
+    news: Resource<Nats>,
+    #[service(needs = "READ, WRITE, CONFIGURE ON QUEUE orders")]
+    deliveries: Resource<Amqp>,
+    mail: Option<Resource<Smtp>>,
+    notes: Resource<Sqlite>,
+    pictures: Resource<S3>,
+    signing_key: SecretString,
+    api_key: SecretString,
+    #[setting(default = 20)]
+    largest_order: u16,
+}
+
+/// A struct that needs one server of its own.
+#[derive(BackingServices)]
+#[services(prefix = "CACHE", deadline = 60)]
+struct Cache {
+    #[service(needs = "get ON KEY *")]
+    sessions: Resource<Redis>,
+}
+
+/// A struct that needs a shared server.
+#[derive(BackingServices)]
+#[services(prefix = "STORE", deadline = 60)]
+struct Store {
+    #[service(needs = "SELECT, INSERT ON orders")]
+    orders: Resource<Postgres>,
+}
+
+async fn store() -> Dev {
+    Dev::builder::<Store>().with_script("orders", ORDERS).start().await.unwrap()
+}
+
+/// The value of a variable.
+fn value<'a>(dev: &'a Dev, name: &str) -> &'a str {
+    dev.variables().find(|(other, _)| *other == name).expect("a variable").1
+}
+
+/// The port in a locator.
+fn port(dev: &Dev, name: &str) -> u16 {
+    let locator = value(dev, name);
+    let (_, rest) = locator.rsplit_once(':').expect("a port");
+    rest.split('/').next().unwrap().parse().expect("a number")
+}
+
+fn listens(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
+}
+
+/// Waits some seconds for the end of a server.
+async fn ends(port: u16) -> bool {
+    for _ in 0..200 {
+        if !listens(port) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
+}
+
+#[tokio::test]
+async fn every_service_attaches_over_tls_as_the_account_of_its_needs() {
+    let _turn = TURN.lock().await;
+    let dev = Dev::builder::<Shop>()
+        .with_script("orders", ORDERS)
+        .with_script("orders", "INSERT INTO orders VALUES (1)")
+        .with_script("archive", "CREATE TABLE archive (id int PRIMARY KEY)")
+        .with_script("stock", "CREATE TABLE stock (id int PRIMARY KEY)")
+        .with_variable("SHOP_API_KEY", "kX3-vR9_wQ1z")
+        .start()
+        .await
+        .unwrap();
+    let shop = Shop::attach_from(&dev.environment()).await.unwrap();
+
+    let mut seen = Vec::new();
+    for resource in shop.resources() {
+        let posture = resource.posture();
+        let account = posture.account.clone().unwrap_or_default();
+        seen.push((resource.name().to_owned(), posture.service));
+        if posture.transport == Transport::Embedded {
+            continue;
+        }
+        let tls = posture.tls.as_ref().unwrap_or_else(|| panic!("{}", posture.endpoint));
+        assert!(tls.version.starts_with("TLS 1."), "{}", tls.version);
+        // The releases of this machine may be old, and MariaDB has no method that the driver
+        // speaks but an old one. Nothing else is to be reported.
+        let findings: Vec<_> = posture
+            .findings
+            .iter()
+            .map(|finding| finding.rule().name)
+            .filter(|rule| !matches!(*rule, "unsupported_server" | "weak_authentication"))
+            .collect();
+        assert_eq!(findings, [""; 0], "{}", posture.service);
+        if posture.service != "S3" {
+            let begin = format!("shop_{}_", resource.name());
+            assert!(account.starts_with(&begin), "{}: {account}", posture.service);
+        }
+    }
+    assert_eq!(seen.len(), 9, "{seen:?}");
+
+    // What the account may do, and what it may not.
+    let orders = shop.orders.client();
+    sqlx::query("INSERT INTO orders VALUES (2)").execute(&*orders).await.unwrap();
+    let count: i64 =
+        sqlx::query("SELECT count(*) FROM orders").fetch_one(&*orders).await.unwrap().get(0);
+    assert_eq!(count, 2);
+    for refused in ["DELETE FROM orders", "CREATE TABLE more (id int)", "CREATE ROLE more"] {
+        assert!(sqlx::query(refused).execute(&*orders).await.is_err(), "{refused}");
+    }
+    let stock = shop.stock.client();
+    sqlx::query("INSERT INTO stock VALUES (1)").execute(&*stock).await.unwrap();
+    for refused in ["DELETE FROM stock", "CREATE TABLE more (id int)"] {
+        assert!(sqlx::query(refused).execute(&*stock).await.is_err(), "{refused}");
+    }
+    drop((orders, stock));
+
+    // One server for both, and a database for each.
+    let ports = ["SHOP_ORDERS_URL", "SHOP_ARCHIVE_URL"].map(|name| port(&dev, name));
+    assert_eq!(ports[0], ports[1]);
+    let locators = ["SHOP_ORDERS_URL", "SHOP_ARCHIVE_URL"].map(|name| value(&dev, name));
+    assert_ne!(locators[0], locators[1]);
+
+    assert_eq!(shop.api_key.expose_secret(), "kX3-vR9_wQ1z");
+    assert_eq!(shop.signing_key.expose_secret().len(), 48);
+    assert_eq!(shop.largest_order, 20);
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn two_devs_do_not_see_each_others_tables() {
+    let _turn = TURN.lock().await;
+    let (first, second) = tokio::join!(store(), store());
+    let ports = [&first, &second].map(|dev| port(dev, "STORE_ORDERS_URL"));
+    assert_eq!(ports[0], ports[1], "they share the server");
+    let one = Store::attach_from(&first.environment()).await.unwrap();
+    let two = Store::attach_from(&second.environment()).await.unwrap();
+    sqlx::query("INSERT INTO orders VALUES (7)").execute(&*one.orders.client()).await.unwrap();
+    let count: i64 = sqlx::query("SELECT count(*) FROM orders")
+        .fetch_one(&*two.orders.client())
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(count, 0);
+    // The account of one cannot even connect to the database of the other.
+    let mut crossed: BTreeMap<_, _> = first.variables().collect();
+    crossed.insert("STORE_ORDERS_URL", value(&second, "STORE_ORDERS_URL"));
+    let crossed: Environment = crossed.into_iter().collect();
+    assert!(Store::attach_from(&crossed).await.is_err());
+
+    // The end of one leaves the other as it is, and removes its own database.
+    one.detach().await;
+    drop(first);
+    let databases: i64 = sqlx::query("SELECT count(*) FROM pg_database WHERE NOT datistemplate")
+        .fetch_one(&*two.orders.client())
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(databases, 2, "`postgres`, and its own");
+    two.detach().await;
+    drop(second);
+    assert!(ends(ports[0]).await, "the last one stops the server");
+}
+
+#[tokio::test]
+async fn servers_end_with_their_dev_and_leave_nothing_behind() {
+    let _turn = TURN.lock().await;
+    let dev = Dev::start::<Cache>().await.unwrap();
+    let port = port(&dev, "CACHE_SESSIONS_URL");
+    assert!(listens(port));
+    drop(dev);
+    assert!(!listens(port), "it has ended by then");
+}
+
+#[tokio::test]
+async fn servers_end_after_a_panic() {
+    let _turn = TURN.lock().await;
+    let dev = Dev::start::<Cache>().await.unwrap();
+    let port = port(&dev, "CACHE_SESSIONS_URL");
+    let panics = tokio::spawn(async move {
+        let _dev = dev;
+        panic!("on purpose");
+    });
+    assert!(panics.await.unwrap_err().is_panic());
+    assert!(ends(port).await);
+}
+
+/// The variable that makes a process of this test the one that is killed.
+const CHILD: &str = "DEV_TEST_CHILD";
+
+#[tokio::test]
+async fn servers_end_with_a_process_that_is_killed() {
+    if std::env::var_os(CHILD).is_some() {
+        let dev = store().await;
+        println!("\nport {}", port(&dev, "STORE_ORDERS_URL"));
+        std::thread::sleep(Duration::from_secs(600));
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "servers_end_with_a_process_that_is_killed", "--nocapture"])
+        .env(CHILD, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let port = lines.map_while(Result::ok).find_map(|line| {
+        line.strip_prefix("port ").map(|port| port.parse::<u16>().expect("a number"))
+    });
+    let port = port.expect("a server");
+    assert!(listens(port));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(ends(port).await);
+}
+
+#[tokio::test]
+async fn a_missing_program_names_its_packages() {
+    let empty = Folder::of_values("no-programs");
+    let programs = Programs::in_folder(empty.path());
+    let error = Dev::builder::<Cache>().with_programs(programs).start().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "`sessions`: `redis-server` is not in {}. Install it. Debian: apt-get install \
+             redis-server; Homebrew: brew install redis; Fedora: dnf install valkey",
+            empty.path().display()
+        )
+    );
+}
+
+#[tokio::test]
+async fn without_its_table_an_account_asks_for_the_migrations() {
+    let _turn = TURN.lock().await;
+    let error = Dev::start::<Store>().await.unwrap_err().to_string();
+    assert!(
+        error.starts_with(
+            "`orders`: its account cannot get what it `needs`. If a table does not exist yet, run \
+             the migrations first: `.with_script(\"orders\", \"CREATE TABLE …\")`. `"
+        ) && error.contains("relation \"public.orders\" does not exist"),
+        "{error}"
+    );
+    // A script that the server refuses is another mistake.
+    let dev = Dev::builder::<Store>().with_script("orders", "CREATE TABEL orders");
+    let error = dev.start().await.unwrap_err().to_string();
+    assert!(error.contains("syntax error") && !error.contains("migrations"), "{error}");
+}
+
+/// A struct whose values a developer has to give.
+#[derive(BackingServices)]
+#[services(prefix = "TILL")]
+#[allow(dead_code, reason = "it is never attached")]
+struct Till {
+    payments: Resource<Https>,
+    #[service(hosts = "db.example.com")]
+    ledger: Option<Resource<Postgres>>,
+    #[setting]
+    place: String,
+    sessions: Option<Resource<Redis>>,
+}
+
+#[tokio::test]
+async fn all_that_has_no_value_is_named_at_once() {
+    let dev = Dev::builder::<Till>()
+        .with_script("sessions", "SELECT 1")
+        .with_script("nothing", "SELECT 1")
+        .without("nobody")
+        .with_variable("TILL_PALCE", "here");
+    assert_eq!(
+        dev.start().await.unwrap_err().to_string(),
+        "no field reads `TILL_PALCE`, which `with_variable` gives\n\
+         there is no server for HTTPS, the service of `payments`: give its locator: \
+         `.with_variable(\"TILL_PAYMENTS_URL\", \"…\")`\n\
+         `ledger` leads to db.example.com alone, and a server here is none: give its locator: \
+         `.with_variable(\"TILL_LEDGER_URL\", \"…\")`; or leave it out: `.without(\"ledger\")`\n\
+         `place` has no default: give it a value: `.with_variable(\"TILL_PLACE\", \"…\")`\n\
+         `with_script` names `sessions`, and Redis runs no SQL of it here\n\
+         `with_script` names `nothing`, which is no resource that gets a server\n\
+         `without` names `nobody`, which is no field"
+    );
+    let dev = Dev::builder::<Till>()
+        .with_variable("TILL_PAYMENTS_URL", "https://localhost:1")
+        .with_variable("TILL_PLACE", "here")
+        .without("ledger")
+        .without("sessions");
+    let names: Vec<_> = ["TILL_PAYMENTS_URL", "TILL_PLACE"].into();
+    let dev = dev.start().await.unwrap();
+    assert_eq!(dev.variables().map(|(name, _)| name).collect::<Vec<_>>(), names);
+}
+
+#[tokio::test]
+async fn a_resource_whose_locator_is_given_gets_no_server() {
+    let dev = Dev::builder::<Cache>()
+        .with_variable("CACHE_SESSIONS_URL", "rediss://localhost:1")
+        .with_programs(Programs::in_folder("/nonexistent"))
+        .start()
+        .await
+        .unwrap();
+    assert_eq!(value(&dev, "CACHE_SESSIONS_URL"), "rediss://localhost:1");
+    assert_eq!(dev.variables().count(), 1);
+}
