@@ -294,7 +294,9 @@ async fn plaintext_only() {
     )
     .await;
     assert_eq!(problems(&error), ["obsolete_tls"]);
-    assert!(error.to_string().contains("does not speak TLS"), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("does not speak TLS"), "{text}");
+    assert!(text.contains("also accepts the scheme without TLS"), "{text}");
 }
 
 #[tokio::test]

@@ -291,6 +291,7 @@ async fn plaintext_only() {
     let server = MariaDb::with(Authority::new("an unused authority"), &Options::default());
     let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
     assert_eq!(problems(&error), ["opportunistic_tls"]);
+    assert!(error.to_string().contains("also accepts `ssl-mode=DISABLED`"), "{error}");
     assert!(!server.heard().contains(USER) && !server.log().contains(USER), "{}", server.heard());
 }
 

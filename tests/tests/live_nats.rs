@@ -252,6 +252,7 @@ async fn plaintext_only() {
     let server = server::Nats::with(Authority::new("an unused authority"), Options::plaintext());
     let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
     assert_eq!(problems(&error), ["opportunistic_tls"]);
+    assert!(error.to_string().contains("also accepts `nats://`"), "{error}");
     assert!(!server.log().contains("CONNECT"), "{}", server.log());
     assert_eq!(server.accepted(), 1, "no second try");
 }

@@ -322,6 +322,7 @@ async fn plaintext_only() {
         server::Postgres::with(Authority::new("an unused authority"), &Options::plaintext());
     let error = refused::<Shop>(&pairs(&variables(&server)), SOON).await;
     assert_eq!(problems(&error), ["opportunistic_tls"]);
+    assert!(error.to_string().contains("also accepts `sslmode=disable`"), "{error}");
     let log = server.log();
     assert!(!log.contains(USER) && !log.contains(DATABASE), "{log}");
     // There is no second attempt, in plaintext or otherwise.

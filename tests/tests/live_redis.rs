@@ -226,6 +226,7 @@ async fn plaintext_only() {
     let begin = Instant::now();
     let error = refused::<Hasty>(&pairs(&variables(&server)), Duration::from_secs(3)).await;
     assert_eq!(problems(&error).len(), 1, "{error} after {:?}", begin.elapsed());
+    assert!(error.to_string().contains("also accepts the scheme without TLS"), "{error}");
     // The server received only a ClientHello, which is not a Redis command.
     assert!(!server.command(&["ACL", "LOG"]).contains(USER));
 }

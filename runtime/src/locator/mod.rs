@@ -75,6 +75,16 @@ impl Host {
             Self::Name(name) => name == "localhost",
         }
     }
+
+    /// The help about a server without TLS. A build with `debug_assertions` accepts plaintext to
+    /// this machine: `form` is how the locator asks for it.
+    pub(crate) fn help_without_tls(&self, help: &str, form: &str) -> String {
+        if cfg!(debug_assertions) && self.is_loopback() {
+            format!("{help}; for a server on this machine, a debug build also accepts {form}")
+        } else {
+            help.to_owned()
+        }
+    }
 }
 
 impl fmt::Display for Host {

@@ -236,6 +236,15 @@ impl Target {
         crate::net::tls::refusal_within(error, trust, self.locator.host())
     }
 
+    /// The help of a finding about a server without TLS. If the server is on this machine and this
+    /// is a build with `debug_assertions`, the help adds `form`: how the locator asks for
+    /// plaintext, as in "`sslmode=disable`".
+    #[must_use]
+    pub fn help_without_tls(&self, help: &str, form: &str) -> String {
+        let host = self.locator.host();
+        host.map_or_else(|| help.to_owned(), |host| host.help_without_tls(help, form))
+    }
+
     fn host(&self) -> Result<&Host, Refusal> {
         self.locator.host().ok_or_else(|| {
             Failure::new(

@@ -129,10 +129,11 @@ async fn greeting(target: &Target, connection: &mut TcpStream) -> Result<Plugin,
             &OPPORTUNISTIC_TLS,
             "the server has no TLS, and nothing is said to it",
         )
-        .with_help(
+        .with_help(target.help_without_tls(
             "switch TLS on in the server (`ssl_cert`, `ssl_key`, and `require_secure_transport = \
              ON`), or write the host of one that has it",
-        )
+            "`ssl-mode=DISABLED`",
+        ))
         .into());
     }
     connection

@@ -69,7 +69,10 @@ pub(super) async fn visit(
             read_greeting(&with_timeout(limit, line(&mut io, target)).await.map_err(silent)??)?;
         if !target.is_plaintext() && !greeting.offers_tls {
             return Err(Finding::new(&OPPORTUNISTIC_TLS, "the server offers no TLS")
-                .with_help("give the server a certificate (`tls { cert_file, key_file }`)")
+                .with_help(target.help_without_tls(
+                    "give the server a certificate (`tls { cert_file, key_file }`)",
+                    "`nats://`",
+                ))
                 .into());
         }
         if target.is_plaintext() && greeting.requires_tls {

@@ -482,8 +482,14 @@ fn withheld() -> Finding {
 fn refusal(error: &std::io::Error, trust: TrustPosture, host: Option<&Host>) -> Refusal {
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
         Some(error) => tls_refusal(error, trust, host),
-        None => broken_off(error),
+        None => broken_off(error, host),
     }
+}
+
+/// The help for a server that may have no TLS.
+fn help_without_tls(help: &'static str, host: Option<&Host>) -> String {
+    let form = "the scheme without TLS, such as `redis://` for `rediss://`";
+    host.map_or_else(|| help.to_owned(), |host| host.help_without_tls(help, form))
 }
 
 fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) -> Refusal {
@@ -529,7 +535,10 @@ fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) 
             // An answer to a ClientHello that is not TLS: the server does not speak TLS on this
             // port.
             Finding::new(&OBSOLETE_TLS, "what answers on this port does not speak TLS")
-                .with_help("check the port; if the server has no TLS, switch it on")
+                .with_help(help_without_tls(
+                    "check the port; if the server has no TLS, switch it on",
+                    host,
+                ))
                 .into()
         }
         _ => Failure::new(
@@ -541,7 +550,7 @@ fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) 
     }
 }
 
-fn broken_off(error: &std::io::Error) -> Refusal {
+fn broken_off(error: &std::io::Error, host: Option<&Host>) -> Refusal {
     match error.kind() {
         std::io::ErrorKind::UnexpectedEof
         | std::io::ErrorKind::ConnectionReset
@@ -549,7 +558,10 @@ fn broken_off(error: &std::io::Error) -> Refusal {
         | std::io::ErrorKind::ConnectionAborted => Failure::new(
             FailureKind::Protocol,
             "the server closed the connection in the middle of the TLS handshake",
-            "check the port and the server's log: it may have no TLS there, or no certificate",
+            help_without_tls(
+                "check the port and the server's log: it may have no TLS there, or no certificate",
+                host,
+            ),
         ),
         _ => Failure::new(
             FailureKind::Unreachable,

@@ -138,10 +138,11 @@ async fn ask_for_tls(target: &Target, mut connection: TcpStream) -> Result<TcpSt
                 &OPPORTUNISTIC_TLS,
                 "the server refuses TLS: the connection was closed before a password was sent",
             )
-            .with_help(
-                "switch TLS on in the server (`ssl = on`, with a certificate), or write the \
-                 host of one that has it",
-            )
+            .with_help(target.help_without_tls(
+                "switch TLS on in the server (`ssl = on`, with a certificate), or write the host \
+                 of one that has it",
+                "`sslmode=disable`",
+            ))
             .into());
         }
         _ => {
