@@ -29,3 +29,8 @@ pub mod redis;
 pub mod relay;
 pub mod s3;
 pub mod smtp;
+
+/// Checks that the document's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/development.md")]
+struct Development;

@@ -224,7 +224,9 @@ async fn tls_1_1_only() {
 async fn plaintext_only() {
     let server = server::Redis::with(Authority::new("an unused authority"), &Options::plaintext());
     let begin = Instant::now();
-    let error = refused::<Hasty>(&pairs(&variables(&server)), Duration::from_secs(3)).await;
+    let mut variables = variables(&server);
+    variables[0].1.push_str("?connect_timeout=1");
+    let error = refused::<Hasty>(&pairs(&variables), Duration::from_secs(3)).await;
     assert_eq!(problems(&error).len(), 1, "{error} after {:?}", begin.elapsed());
     assert!(error.to_string().contains("also accepts the scheme without TLS"), "{error}");
     // The server received only a ClientHello, which is not a Redis command.

@@ -57,8 +57,8 @@ pub async fn try_join_prefer_first<A, B, E>(
     Ok((of_first, of_other?))
 }
 
-/// The limit for closing if no time is left for it, or nothing is in flight: 1 s. After that,
-/// connections are dropped.
+/// The limit for closing if no time is left for it, or nothing is in flight: 1 s. After that, the
+/// client is dropped. Work that still holds a connection is reported as cut.
 pub(crate) const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The limit for detaching: 10 s, a third of the grace period that Kubernetes gives a pod. Work in

@@ -18,7 +18,7 @@ use crate::locator::Host;
 use crate::net::address;
 use crate::net::progress::{self, Step};
 use crate::net::time::with_timeout;
-use crate::net::tls::{Demand, FirstShare, Witness};
+use crate::net::tls::{Demand, FirstShare, PLAINTEXT_FORM, Witness};
 use crate::report::finding::{Failure, FailureKind, Finding};
 use crate::report::posture::{ClientCertificatePosture, TlsPosture};
 use crate::report::refusal::Refusal;
@@ -164,14 +164,18 @@ impl Target {
         };
         progress::at(Step::Handshaking);
         let handshake = tls.handshake(self.host()?, connection, first, self.demand());
-        let (stream, posture) = with_timeout(self.connect_timeout(), handshake).await.map_err(|_| {
-            Failure::new(
+        let (stream, posture) =
+            with_timeout(self.connect_timeout(), handshake).await.map_err(|_| {
+                Failure::new(
                 FailureKind::TimedOut,
                 "the server accepted the connection, and did not finish the TLS handshake in time",
-                "check the port: what listens there may wait for another protocol; check also the \
-                 server's load",
+                self.help_without_tls(
+                    "check the port: what listens there may wait for another protocol; check also \
+                     the server's load",
+                    PLAINTEXT_FORM,
+                ),
             )
-        })??;
+            })??;
         progress::at(Step::LoggingIn);
         Ok(Dialled { stream: Stream(Inner::Tls(Box::new(stream))), tls: Some(posture) })
     }

@@ -488,9 +488,12 @@ fn refusal(error: &std::io::Error, trust: TrustPosture, host: Option<&Host>) -> 
 
 /// The help for a server that may have no TLS.
 fn help_without_tls(help: &'static str, host: Option<&Host>) -> String {
-    let form = "the scheme without TLS, such as `redis://` for `rediss://`";
-    host.map_or_else(|| help.to_owned(), |host| host.help_without_tls(help, form))
+    host.map_or_else(|| help.to_owned(), |host| host.help_without_tls(help, PLAINTEXT_FORM))
 }
+
+/// The request for plaintext to a server whose protocol begins with TLS.
+pub(crate) const PLAINTEXT_FORM: &str =
+    "the scheme without TLS, such as `redis://` for `rediss://`";
 
 fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) -> Refusal {
     match error {
