@@ -17,11 +17,12 @@ use backing_services::rules::Transport;
 use backing_services::secrecy::{ExposeSecret as _, SecretString};
 use backing_services::{
     Amqp, BackingServices, Environment, Https, MySql, Nats, Postgres, Redis, Resource, S3, Smtp,
-    Sqlite,
+    Sqlite, TokioPostgres,
 };
 use backing_services_dev::Dev;
 use backing_services_dev::program::Programs;
 use backing_services_tests::folder::Folder;
+use redis::AsyncCommands as _;
 use sqlx::Row as _;
 use tokio::sync::Mutex;
 
@@ -168,6 +169,32 @@ async fn every_service_attaches_over_tls_as_the_account_of_its_needs() {
     assert_eq!(shop.signing_key.expose_secret().len(), 48);
     assert_eq!(shop.largest_order, 20);
     shop.detach().await;
+}
+
+/// A struct that does not say what its accounts need.
+#[derive(BackingServices)]
+#[services(prefix = "BARE", deadline = 60)]
+struct Bare {
+    orders: Resource<TokioPostgres>,
+    sessions: Resource<Redis>,
+    stock: Resource<MySql>,
+    news: Resource<Nats>,
+    deliveries: Resource<Amqp>,
+}
+
+#[tokio::test]
+async fn without_needs_an_account_can_log_in_and_do_nothing_else() {
+    let _turn = TURN.lock().await;
+    let dev = Dev::start::<Bare>().await.unwrap();
+    let bare = Bare::attach_from(&dev.environment()).await.unwrap();
+    let orders = bare.orders.client().get().await.unwrap();
+    assert!(orders.execute("CREATE TABLE orders (id int)", &[]).await.is_err());
+    drop(orders);
+    let read: Result<Option<String>, _> = bare.sessions.client().get("x").await;
+    assert_eq!(read.unwrap_err().code(), Some("NOPERM"));
+    let databases = sqlx::query("SHOW DATABASES").fetch_all(&*bare.stock.client()).await.unwrap();
+    assert_eq!(databases.len(), 1, "`information_schema` alone");
+    bare.detach().await;
 }
 
 #[tokio::test]
