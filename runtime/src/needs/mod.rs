@@ -342,4 +342,6 @@ pub fn statements(differences: &[Difference]) -> String {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

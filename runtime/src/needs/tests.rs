@@ -4,7 +4,7 @@ use super::*;
 
 const COLUMNS: &[&str] = &["SELECT", "INSERT"];
 
-const KINDS: &[Grantable] = &[
+pub(super) const KINDS: &[Grantable] = &[
     Grantable::new("", &["PING", "CREATE TEMPORARY TABLES"], Names::None),
     Grantable::new("TABLE", &["SELECT", "INSERT", "LOCK TABLES"], Names::Identifiers(2))
         .with_columns(COLUMNS),
