@@ -8,8 +8,17 @@
 //! few edits.
 
 use std::borrow::Cow;
+use std::io;
+use std::net::ToSocketAddrs as _;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use backing_services_runtime::service::{Host, Target};
+use backing_services_runtime::{Environment, Service, store};
 pub use bolero;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Runs a target: the check gets an [`Input`] that is made from the examples.
 #[macro_export]
@@ -73,6 +82,18 @@ impl Input {
         self.bytes.chunks(self.piece)
     }
 
+    /// The input as what a peer sends, in pieces. What is written to it is dropped.
+    #[must_use]
+    pub fn stream(&self) -> Peer {
+        Peer { bytes: self.bytes.clone(), at: 0, piece: self.piece }
+    }
+
+    /// The same in one piece.
+    #[must_use]
+    pub fn whole_stream(&self) -> Peer {
+        Peer { bytes: self.bytes.clone(), at: 0, piece: usize::MAX }
+    }
+
     /// A number from the input, for a choice that the bytes do not make.
     #[must_use]
     pub const fn choice(&self) -> usize {
@@ -105,6 +126,87 @@ fn edited<'a>(bytes: &mut Vec<u8>, edit: [u8; 4], example: impl Fn(u8) -> &'a [u
             let replaced = if kind % 8 == 6 { at..end } else { at..at };
             bytes.splice(replaced, part);
         }
+    }
+}
+
+/// A peer that sends an input, and then ends the connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    bytes: Vec<u8>,
+    at: usize,
+    piece: usize,
+}
+
+impl AsyncRead for Peer {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let rest = &this.bytes[this.at..];
+        let count = rest.len().min(this.piece).min(buffer.remaining());
+        buffer.put_slice(&rest[..count]);
+        this.at += count;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Peer {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Runs what never waits for long: a [`Peer`] has its bytes at once, and a reader yields now and
+/// then.
+///
+/// # Panics
+/// If it waits for something else.
+pub fn now<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..1000 {
+        if let Poll::Ready(done) = work.as_mut().poll(&mut context) {
+            return done;
+        }
+    }
+    panic!("it waits for something that does not come")
+}
+
+/// The target of a locator, if all rules accept it.
+#[must_use]
+#[allow(clippy::expect_used, reason = "a test needs a runtime")]
+pub fn target<S: Service>(locator: &str) -> Option<Target> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let source = Arc::new(Environment::from_iter([("FUZZ_URL", locator)]));
+    let loading = store::load::<S>("fuzz", source, "FUZZ", Duration::from_secs(10));
+    let loaded = runtime.expect("a runtime").block_on(loading);
+    loaded.ok().map(|loaded| loaded.target().clone())
+}
+
+/// True if a driver that reads this text as the host would dial the host of our locator.
+#[must_use]
+pub fn is_same_host(ours: &Host, theirs: &str) -> bool {
+    let theirs = theirs.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(theirs);
+    let theirs = theirs.strip_suffix('.').unwrap_or(theirs);
+    match ours {
+        Host::Address(ours) => (theirs, 1)
+            .to_socket_addrs()
+            .is_ok_and(|mut addresses| addresses.all(|theirs| theirs.ip().to_canonical() == *ours)),
+        ours => ours.to_string().eq_ignore_ascii_case(theirs),
     }
 }
 

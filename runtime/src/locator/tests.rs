@@ -375,3 +375,56 @@ fn plaintext_is_accepted_by_waiver_and_on_loopback_only() {
         ["opportunistic_tls"]
     );
 }
+
+/// `url` reads every accepted locator as this parser does, as the fuzz target shows. If it did not,
+/// the locator would be refused.
+#[test]
+fn another_host_than_the_one_that_url_reads_is_refused() {
+    for (text, host, dialect) in [
+        ("postgres://ada:p%20w@db/d", Some("evil"), &POSTGRES),
+        ("postgres://ada@DB./d%20", Some("d"), &POSTGRES),
+        ("https://example.com", None, &HTTPS),
+        ("sqlite:///a%20b", Some("a"), &SQLITE),
+        ("not a locator", Some("not"), &POSTGRES),
+    ] {
+        let mut findings = Vec::new();
+        let mut parser = Parser { text, is_plain: false, dialect, findings: &mut findings };
+        let host = host.map(|host| Host::Name(host.to_owned()));
+        assert_eq!(parser.cross_check(&host), None, "{text}");
+        assert_eq!(findings.len(), 1, "{text}");
+        assert_eq!(findings[0].rule(), &AMBIGUOUS_LOCATOR, "{text}");
+    }
+}
+
+#[test]
+fn plain_names_need_no_second_opinion() {
+    let longest = "a".repeat(63);
+    for name in ["d", "db", "db.example.com", "a-1.b-2.c3", "1.a", "0x7f.x", &longest] {
+        assert!(is_plain_name(name), "{name}");
+    }
+    let too_long = "a".repeat(64);
+    for name in [
+        "", ".", "db.", ".db", "-db", "db-", "a..b", "a.-b", "a-.b", "a--b", "DB", "a_b", "a b",
+        "1", "1.2.3.4", "a.1", "a.0x7f", "127.1", "[::1]", "a:b", "b\u{fc}cher", &too_long,
+    ] {
+        assert!(!is_plain_name(name), "{name}");
+    }
+}
+
+#[test]
+fn an_endpoint_is_https_alone_without_login_and_parameters() {
+    let endpoint = Dialect { schemes: REDIS.schemes, ..POSTGRES }.endpoint();
+    let locator = accepted("https://api.example.com:8443/v2", &endpoint);
+    assert_eq!((locator.port(), locator.path()), (8443, "v2"));
+    assert_eq!(locator.to_string(), "https://api.example.com:8443/", "its path may be a secret");
+    for (text, rule) in [
+        ("rediss://api.example.com", "unknown_scheme"),
+        ("postgres://api.example.com", "unknown_scheme"),
+        ("http://api.example.com", "plaintext_scheme"),
+        ("https://ada@api.example.com", "malformed_locator"),
+        ("https://api.example.com?max_connections=7", "unknown_parameter"),
+        ("https://api.example.com?connect_timeout=7", "unknown_parameter"),
+    ] {
+        assert_eq!(refused(text, &endpoint), [rule], "{text}");
+    }
+}

@@ -294,3 +294,65 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::check;
+
+    use super::*;
+
+    const REPLIES: &[&str] = &[
+        "+OK\r\n-ERR no such key\r\n:-1\r\n_\r\n#t\r\n,1.5\r\n(12345678901234567890\r\n",
+        "$5\r\nhello\r\n$0\r\n\r\n$-1\r\n*-1\r\n*0\r\n",
+        "*2\r\n$3\r\nGET\r\n*1\r\n:1\r\n",
+        "%1\r\n+a\r\n*2\r\n:1\r\n~1\r\n+b\r\n",
+        ">2\r\n+message\r\n$1\r\na\r\n=7\r\ntxt:abc\r\n",
+        "!21\r\nSYNTAX invalid syntax\r\n-ERR snowdrop-bulb-61\r\n!16\r\nsnowdrop-bulb-61\r\n",
+        "|1\r\n+ttl\r\n:1\r\n+value\r\n$99999999999\r\n*99999999\r\n|18446744073709551615\r\n",
+    ];
+
+    const LARGEST: u64 = 512;
+
+    /// Each reply that ends in these bytes, by the place of its end; and the error, if one ends the
+    /// connection.
+    fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (ReplyLimits, Result<(), &'static str>) {
+        let mut limits = ReplyLimits::new(LARGEST);
+        for piece in pieces {
+            if let Err(why) = limits.check(piece) {
+                return (limits, Err(why));
+            }
+            assert!(limits.open.len() <= DEEPEST && limits.elements <= MOST_ELEMENTS);
+            assert!(limits.read <= LARGEST + 2, "{}", limits.read);
+            assert!(limits.error.as_ref().is_none_or(|error| error.len() <= LONGEST_LINE + 2));
+        }
+        (limits, Ok(()))
+    }
+
+    /// The verdict does not depend on the pieces. Where the driver reads a reply, its end is ours:
+    /// otherwise the server could hide a header from us.
+    #[test]
+    fn any_stream_is_followed_or_refused() {
+        check!(REPLIES, |input| {
+            let _guarded = redact::Guarded::new("snowdrop-bulb-61".into());
+            let (_, verdict) = read([input.bytes()].into_iter());
+            assert_eq!(read(input.pieces()).1, verdict);
+            assert_eq!(read(input.bytes().chunks(1)).1, verdict);
+            let mut limits = ReplyLimits::new(LARGEST);
+            for (at, byte) in input.bytes().iter().enumerate() {
+                if limits.check(&[*byte]).is_err() {
+                    break;
+                }
+                if matches!(limits.state, State::Type) && limits.open.is_empty() {
+                    let bytes = input.bytes();
+                    let ours = redis::parse_redis_value(&bytes[..=at]);
+                    // The driver may refuse what we follow; it does not end it elsewhere.
+                    if redis::parse_redis_value(bytes).is_ok() {
+                        assert!(ours.is_ok(), "{}", bytes.escape_ascii());
+                        assert!(redis::parse_redis_value(&bytes[..at]).is_err());
+                    }
+                    break;
+                }
+            }
+        });
+    }
+}

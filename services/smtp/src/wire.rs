@@ -85,8 +85,8 @@ fn plain(user: &str, password: &str) -> Zeroizing<String> {
 }
 
 /// The stream that lettre gets.
-pub(super) struct Wire {
-    stream: Stream,
+pub(super) struct Wire<S = Stream> {
+    stream: S,
     login: Login,
     /// The bytes that the server may still send.
     left: usize,
@@ -102,6 +102,12 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(stream: Stream, login: Login) -> Self {
+        Self::of(stream, login)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    fn of(stream: S, login: Login) -> Self {
         let pending = Zeroizing::default();
         Self {
             stream,
@@ -156,7 +162,7 @@ impl Wire {
     }
 }
 
-impl fmt::Debug for Wire {
+impl<S> fmt::Debug for Wire<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Wire")
     }
@@ -169,7 +175,7 @@ impl AsyncTokioStream for Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -198,7 +204,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -259,5 +265,54 @@ mod tests {
         }
         login.done();
         assert_eq!(of(plain), None);
+    }
+}
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::{Input, check, now};
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    const ANSWERS: &[&str] = &[
+        "220 mail.example.com ESMTP Exim 4.97\r\n",
+        "250-mail.example.com Hello [192.0.2.1]\r\n250-SIZE 52428800\r\n250 AUTH PLAIN LOGIN\r\n",
+        "334 VXNlcm5hbWU6\r\n535 Incorrect authentication data (iris-bulb-7100)\r\n",
+        "250 aXJpcy1idWxiLTcxMDA=\r\n25\r\n\n250-iris%2dbulb-7100",
+        "AUTH PLAIN AGFkYQBjcm9jdXMtYnVsYi00Mw==\r\n",
+    ];
+
+    fn read(stream: impl AsyncRead + AsyncWrite + Unpin) -> (Vec<u8>, bool) {
+        let mut wire = Wire::of(stream, Login::new(None));
+        let mut answer = Vec::new();
+        let ended = now(wire.read_to_end(&mut answer));
+        assert!(wire.line.len() <= MAX_ANSWER && wire.lines.len() <= 4 * MAX_ANSWER);
+        (answer, ended.is_ok())
+    }
+
+    /// lettre gets the lines, without our secrets, and no more than an answer may have, however the
+    /// server splits them.
+    #[test]
+    fn any_answer_is_passed_on_without_secrets() {
+        check!(ANSWERS, |input: &Input| {
+            let _guarded = redact::Guarded::new("iris-bulb-7100".into());
+            let (answer, is_whole) = read(input.stream());
+            if is_whole {
+                assert_eq!((&answer, is_whole), (&read(input.whole_stream()).0, true));
+            }
+            assert_eq!(is_whole, input.bytes().len() <= MAX_ANSWER);
+            for line in answer.split_inclusive(|byte| *byte == b'\n') {
+                assert!(!redact::is_in(&line[line.len().min(CODE)..]), "{}", line.escape_ascii());
+            }
+            if !redact::is_in(input.bytes()) && is_whole {
+                assert_eq!(answer, input.bytes());
+            }
+            // lettre's commands are its own.
+            let login = Login::new(Some(("ada", &SecretString::from("iris-bulb-7100"))));
+            if let Some(written) = login.written(input.bytes()) {
+                assert!(written.ends_with(b"\r\n") && input.bytes().ends_with(b"\r\n"));
+            }
+        });
     }
 }
