@@ -550,6 +550,7 @@ fn refusal(error: &Error, why: &CloseReason) -> Refusal {
 #[cfg(test)]
 mod fuzz {
     use backing_services_fuzz::{check, is_same_host, target};
+    use secrecy::ExposeSecret as _;
 
     use super::*;
 
