@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::io;
 use std::net::ToSocketAddrs as _;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use backing_services_runtime::service::{Host, Target};
 use backing_services_runtime::{Environment, Service, store};
 pub use bolero;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::runtime::Runtime;
 
 /// Runs a target: the check gets an [`Input`] that is made from the examples.
 #[macro_export]
@@ -190,10 +191,12 @@ pub fn now<T>(work: impl Future<Output = T>) -> T {
 #[must_use]
 #[allow(clippy::expect_used, reason = "a test needs a runtime")]
 pub fn target<S: Service>(locator: &str) -> Option<Target> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+    });
     let source = Arc::new(Environment::from_iter([("FUZZ_URL", locator)]));
     let loading = store::load::<S>("fuzz", source, "FUZZ", Duration::from_secs(10));
-    let loaded = runtime.expect("a runtime").block_on(loading);
+    let loaded = RUNTIME.block_on(loading);
     loaded.ok().map(|loaded| loaded.target().clone())
 }
 

@@ -413,7 +413,7 @@ fn plain_names_need_no_second_opinion() {
 
 #[test]
 fn an_endpoint_is_https_alone_without_login_and_parameters() {
-    let endpoint = Dialect { schemes: REDIS.schemes, ..POSTGRES }.endpoint();
+    let endpoint = Dialect { schemes: REDIS.schemes, path: None, ..POSTGRES }.endpoint();
     let locator = accepted("https://api.example.com:8443/v2", &endpoint);
     assert_eq!((locator.port(), locator.path()), (8443, "v2"));
     assert_eq!(locator.to_string(), "https://api.example.com:8443/", "its path may be a secret");

@@ -51,10 +51,12 @@ pub fn printable_up_to(text: &str, longest: usize) -> String {
 /// has three.
 const MOST_MARKS: usize = 4;
 
-/// True for a mark that combines with the character before it. `char` says this only by its own
-/// escaping, which escapes a few blanks and unassigned characters too.
+/// True for a mark, or a vowel or final of Korean, that combines with the character before it.
+/// `char` says this only by its own escaping, which escapes a few blanks and unassigned characters
+/// too.
 fn is_mark(c: char) -> bool {
     !c.is_ascii() && c.escape_debug().len() > 1
+        || matches!(c, '\u{1161}'..='\u{11ff}' | '\u{d7b0}'..='\u{d7fb}')
 }
 
 /// Invisible characters, and characters that change the direction of the following text: those that
@@ -91,6 +93,9 @@ mod tests {
     fn marks_combine_with_the_peers_own_text_and_do_not_pile_up() {
         let heart = "\u{2764}\u{fe0f} e\u{301}\u{328} \u{928}\u{92e}\u{938}\u{94d}";
         assert_eq!(printable(heart), heart);
+        let syllable = "\u{1112}\u{1161}\u{11ab}";
+        assert_eq!(printable(syllable), syllable);
+        assert_eq!(printable("\u{1164}a"), "\\u{1164}a");
         assert_eq!(printable("\u{301}a\n\u{20dd}"), "\\u{301}a\\n\\u{20dd}");
         let piled = format!("a{}", "\u{301}".repeat(6));
         assert_eq!(printable(&piled), format!("a{}\\u{{301}}\\u{{301}}", "\u{301}".repeat(4)));

@@ -36,8 +36,9 @@ pub(super) struct ReplyLimits {
 enum State {
     /// The next byte is an element's type.
     Type,
-    /// In a line of this type, with its number so far, if it is one, and its length.
-    Line { kind: u8, number: Option<u64>, negative: bool, length: usize },
+    /// In a line of this type, with its number so far, if it is one, and its length. `ending` is
+    /// true after a carriage return.
+    Line { kind: u8, number: Option<u64>, negative: bool, length: usize, ending: bool },
     /// In a bulk string, with the number of outstanding bytes, including its line end.
     Text { left: u64 },
 }
@@ -71,11 +72,20 @@ impl FrameCheck for ReplyLimits {
                 State::Type => {
                     self.elements += 1;
                     self.error = (byte == b'-').then(Vec::new);
-                    self.state =
-                        State::Line { kind: byte, number: Some(0), negative: false, length: 0 };
+                    self.state = State::Line {
+                        kind: byte,
+                        number: Some(0),
+                        negative: false,
+                        length: 0,
+                        ending: false,
+                    };
                 }
-                State::Line { kind, number, negative, length } => {
+                State::Line { kind, number, negative, length, ending } => {
                     *length += 1;
+                    // The driver ends a line at both bytes, and keeps one of them alone as text.
+                    if (byte == b'\n') != std::mem::replace(ending, byte == b'\r') {
+                        return Err("the server sent half of a line's end");
+                    }
                     if *length > LONGEST_LINE {
                         return Err("the server sent a line without end");
                     }
@@ -114,9 +124,11 @@ impl ReplyLimits {
     fn line(&mut self, kind: u8, number: Option<u64>, negative: bool) -> Result<(), &'static str> {
         let promised = || number.ok_or("the server sent a header without a length");
         match kind {
-            // A negative length has no content.
+            // RESP2 has these two for an absent value. The driver reads every other negative length
+            // as one without end, or as 0.
+            b'$' | b'*' if negative && number == Some(1) => self.finish_element(),
             b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|' if negative => {
-                self.finish_element()
+                return Err("the server sent a negative length");
             }
             b'$' | b'!' | b'=' => {
                 let length = promised()?;
@@ -214,10 +226,27 @@ mod tests {
         verdict
     }
 
+    /// Sends empty replies without end.
+    struct Flood(usize);
+
+    impl tokio::io::AsyncRead for Flood {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            let at = &mut self.get_mut().0;
+            while buffer.remaining() > 0 {
+                buffer.put_slice(&b"+\r\n"[*at % 3..][..1]);
+                *at += 1;
+            }
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+
     #[test]
     fn a_server_that_never_stops_sending_does_not_hold_the_thread() {
-        // Each line feed is a reply's type, or its end.
-        let mut stream = Metered::new(tokio::io::repeat(b'\n'), reader());
+        let mut stream = Metered::new(Flood(0), reader());
         let mut read = || {
             let mut context = Context::from_waker(Waker::noop());
             Pin::new(&mut stream).poll_read(&mut context, &mut ReadBuf::new(&mut [0; 4096]))
@@ -273,6 +302,29 @@ mod tests {
             "$13\r\npaperclip-047\r\n", "+paperclip-047\r\n", "-ERR paperclip\r\n", "!3\r\nERR\r\n",
         ] {
             assert_eq!(verdict(reply.as_bytes()), Ok(true), "{reply:?}");
+        }
+    }
+
+    /// The driver ends a line at `\r\n` alone. Else an error could hide what it repeats from us.
+    #[test]
+    fn refuses_a_line_that_the_driver_ends_elsewhere() {
+        let _guarded = redact::Guarded::new("paperclip-048".into());
+        for hostile in [
+            "-ERR\n+paperclip-048\r\n", "-ERR\r+paperclip-048\r\n", "+OK\n", "+O\rK\r\n",
+            "*1\n:1\r\n", "+\r\r\n",
+        ] {
+            assert!(verdict(hostile.as_bytes()).is_err(), "{hostile:?}");
+        }
+    }
+
+    /// The driver reads the length as a number without a sign, and then collects without a limit.
+    #[test]
+    fn refuses_a_negative_length_that_is_not_resp2s_absent_value() {
+        for hostile in [
+            "!-1\r\n", "=-1\r\n", "%-1\r\n", "|-1\r\n", "~-1\r\n", ">-1\r\n", "$-0\r\n\r\n",
+            "*-0\r\n", "$-2\r\n", "*-11\r\n", "$-\r\n", "$-1x\r\n",
+        ] {
+            assert!(verdict(hostile.as_bytes()).is_err(), "{hostile:?}");
         }
     }
 
