@@ -70,7 +70,9 @@ mod tests {
         }
         let long = [b'a'; LONGEST_WORD + 1];
         assert_eq!(distance(&long, b"a"), usize::MAX);
+        assert_eq!(distance(b"a", &long), usize::MAX);
         assert_eq!(distance(&long[1..], b""), LONGEST_WORD);
+        assert_eq!(distance(b"", &long[1..]), LONGEST_WORD);
         const _: () = assert!(distance(b"evn", b"env") == 1);
     }
 }
