@@ -105,7 +105,8 @@ impl Input {
 /// Edits an example: the kind of edit, two bytes of position, and a value.
 fn edited<'a>(bytes: &mut Vec<u8>, edit: [u8; 4], example: impl Fn(u8) -> &'a [u8]) {
     let [kind, high, low, value] = edit;
-    let scaled = |length: usize| usize::from(u16::from_be_bytes([high, low])) * length >> 16;
+    let position = usize::from(u16::from_be_bytes([high, low]));
+    let scaled = |length: usize| (position * length) >> 16;
     let at = scaled(bytes.len());
     let length = 1 + usize::from(kind / 8) % LONGEST_EDIT;
     let end = (at + length).min(bytes.len());
