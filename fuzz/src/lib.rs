@@ -1,8 +1,8 @@
 //! The inputs of the fuzz targets.
 //!
-//! A target is a unit test beside the reader that it tests, in a module `fuzz`. `cargo test` replays
-//! its corpus and then tries random inputs for a second; `ci/fuzz` searches with libFuzzer, which
-//! the coverage guides.
+//! A target is a unit test beside the reader that it tests, in a module `fuzz`. `cargo test`
+//! replays its corpus and then tries random inputs for a second; `ci/fuzz` searches with libFuzzer,
+//! which the coverage guides.
 //!
 //! Random bytes seldom get past the first check of a grammar. So most inputs are examples with a
 //! few edits.

@@ -160,12 +160,20 @@ fn is_not_shown(text: &str, secret: &str) {
                 let is_shown = format!("{locator:?} {locator}").contains(secret);
                 assert!(!is_shown || !password.contains(secret), "{text}");
             }
+            // What stands behind the only `@` is a host, and its ASCII form is the help.
+            Err(_) if is_in_host(text, secret) => {}
             Err(findings) => {
                 let printed: String = findings.iter().map(ToString::to_string).collect();
                 assert!(!format!("{findings:?} {printed}").contains(secret), "{text}");
             }
         }
     }
+}
+
+fn is_in_host(text: &str, secret: &str) -> bool {
+    let Some((_, rest)) = text.split_once('@') else { return false };
+    let host = rest.split(['/', '?', '#', '@']).next().unwrap_or_default();
+    host.contains(secret) && !rest.contains('@')
 }
 
 fn survives(password: &str) {

@@ -9,10 +9,11 @@
 //!
 //! The grammar is RFC 3986 without the parts that two parsers could read differently: no fragment,
 //! no second `@`, no backslash, no blank, no control character (not even percent-encoded), no empty
-//! part, no part `.` or `..` of a path, no duplicate key. A host is ASCII: a name in another script is written as its A-label (RFC
-//! 5890). If any part of the text is not plain, `url` parses it too, and both results must agree.
-//! The host parser of `url` decides what a host is, so that `2130706433`, `0x7f.1`,
-//! `[::ffff:127.0.0.1]` and `127.0.0.1.` all become the address that they mean.
+//! part, no part `.` or `..` of a path, no duplicate key. A host is ASCII: a name in another script
+//! is written as its A-label (RFC 5890). If any part of the text is not plain, `url` parses it too,
+//! and both results must agree. The host parser of `url` decides what a host is, so that
+//! `2130706433`, `0x7f.1`, `[::ffff:127.0.0.1]` and `127.0.0.1.` all become the address that they
+//! mean.
 
 pub(crate) mod dialect;
 
@@ -683,23 +684,26 @@ impl Parser<'_> {
             );
             return None;
         }
-        // One trailing dot makes a name absolute. It changes neither the name nor an address.
-        let host = url::Host::parse(text.strip_suffix('.').unwrap_or(text));
-        match host {
+        // One trailing dot makes a name absolute. It changes neither the name nor an address. `url`
+        // would accept another one behind an address.
+        let absolute = text.strip_suffix('.').unwrap_or(text);
+        match url::Host::parse(absolute) {
+            Ok(url::Host::Ipv4(_)) if absolute.ends_with('.') => self.no_host(),
             Ok(url::Host::Domain(name)) if is_host_name(&name) => Some(Host::Name(name)),
             Ok(url::Host::Ipv4(address)) => Some(Host::Address(address.into())),
             Ok(url::Host::Ipv6(address)) => Some(Host::Address(address.to_canonical())),
-            Ok(url::Host::Domain(_)) | Err(_) => {
-                self.find(
-                    Finding::new(&MALFORMED_LOCATOR, "its host is neither a name nor an address")
-                        .with_help(
-                            "a name has letters, digits, `-` and `.`; an IPv6 address stands in \
-                               `[…]`",
-                        ),
-                );
-                None
-            }
+            Ok(url::Host::Domain(_)) | Err(_) => self.no_host(),
         }
+    }
+
+    fn no_host(&mut self) -> Option<Host> {
+        self.find(
+            Finding::new(&MALFORMED_LOCATOR, "its host is neither a name nor an address")
+                .with_help(
+                    "a name has letters, digits, `-` and `.`; an IPv6 address stands in `[…]`",
+                ),
+        );
+        None
     }
 
     fn path(&mut self, text: &str, embedded: bool) -> Option<String> {
@@ -725,8 +729,8 @@ impl Parser<'_> {
     }
 
     /// The help for a host that is not ASCII. The URL standard leaves such a host unchanged, except
-    /// for `http` and the like, and parsers outside of browsers differ in their version of IDNA. The
-    /// name that is checked, resolved and dialled must be the same.
+    /// for `http` and the like, and parsers outside of browsers differ in their version of IDNA.
+    /// The name that is checked, resolved and dialled must be the same.
     fn in_ascii(&self, host: &str) -> String {
         // Without an `@`, the host may be a password that was written in its place.
         let is_host = self.text.contains('@') || self.dialect.login == Login::None;

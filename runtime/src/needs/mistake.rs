@@ -9,8 +9,8 @@ use crate::needs::reader::{Mistake, Span, Wrong};
 /// The maximum length of a message, in bytes; a longer one is cut.
 const LONGEST: usize = 512;
 
-/// The maximum length of a quoted word, in bytes; a longer one is cut, so that the rest of the message
-/// has its place.
+/// The maximum length of a quoted word, in bytes; a longer one is cut, so that the rest of the
+/// message has its place.
 const LONGEST_WORD: usize = 128;
 
 /// The maximum number of privileges that are listed if none is similar. A service with more lists

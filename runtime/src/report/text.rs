@@ -59,9 +59,9 @@ fn is_mark(c: char) -> bool {
         || matches!(c, '\u{1161}'..='\u{11ff}' | '\u{d7b0}'..='\u{d7fb}')
 }
 
-/// Invisible characters, and characters that change the direction of the following text: those that
-/// Unicode lets a reader ignore (`Default_Ignorable_Code_Point`), but for variation selectors, which
-/// are marks; line and paragraph separators, noncharacters and annotations.
+/// Invisible characters, and characters that change the direction of the following text: those
+/// that Unicode lets a reader ignore (`Default_Ignorable_Code_Point`), but for variation selectors,
+/// which are marks; line and paragraph separators, noncharacters and annotations.
 pub fn is_invisible(c: char) -> bool {
     matches!(
         c,

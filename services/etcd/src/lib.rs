@@ -699,7 +699,8 @@ mod fuzz {
         Some(messages)
     }
 
-    /// An answer is read or refused, however the server splits it. What is read is below the prefix.
+    /// An answer is read or refused, however the server splits it. What is read is below the
+    /// prefix.
     #[test]
     fn any_answer_is_read_or_refused() {
         check!(ANSWERS, |input: &Input| {
